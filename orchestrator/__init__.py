@@ -1,0 +1,1 @@
+"""Orchestrator: answers from many small models on the devices at hand."""
