@@ -1,0 +1,1 @@
+"""Words that every floor shares: addresses, diagnostics, messages, requests, results, events, quantities."""

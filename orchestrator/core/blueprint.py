@@ -1,0 +1,214 @@
+"""The blueprint: an agent graph lowered to plain, JSON-able values, each part with its digest.
+
+It is what is wanted, in a form that the planner compares, the store keeps, the runtime serves from, and another node could
+be sent. No graph library and no manifest model is needed to read it. Durations are seconds, sizes bytes, shares 0..1.
+Every prompt, path and secret reference is already resolved to what the runtime needs: paths are absolute, secrets are
+references (``env:``, ``file:``, ``keyring:``), prompts are Jinja2 sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypedDict
+
+from orchestrator.core.digest import digest_of
+
+BLUEPRINT_FORMAT: Final = 1
+"""Raised when the shape below changes; a stored blueprint of another format is compiled again from its sources."""
+
+
+class ModelSpec(TypedDict):
+    """A model alias of the manifest, with everything needed to find a server for it."""
+
+    alias: str
+    kind: Literal["chat", "embedding"]
+    provider: str | None  # None: whichever known server on this device serves it
+    ids: dict[str, list[str]]  # provider kind -> the ids that this model may have there, best first; "*" for any provider
+    endpoint: str | None  # a base URL, where the manifest names one
+    api_key: str | None  # a secret reference
+    zone: Literal["node", "lan", "cloud"]
+    tasks: list[str]
+    primary: bool
+    secondary: bool
+    context_length: int | None
+    max_concurrent: int | None
+    memory: int | None
+    options: dict[str, Any]  # temperature, max_tokens, …: defaults for calls
+    fallback: list[str]  # aliases, in order
+
+
+class ReflexSpec(TypedDict):
+    """One reflex rule: when it fires, what it takes from the text, what it calls, what it says."""
+
+    when: dict[str, Any]  # one of {"regex": str} {"keywords": [str]} {"intent": str, "examples": [str]}; {} always fires
+    extract: dict[str, str]  # name -> regex (the named or first group, else the whole match)
+    call: str | None  # "tickets.create"
+    arguments: dict[str, Any]  # values; strings are Jinja2 templates over the extracted names, `text` and `session`
+    say: str  # a Jinja2 template over `result`, the extracted names, `text`
+
+
+class AgentSpec(TypedDict):
+    """A specialist or escalation agent."""
+
+    name: str
+    role: Literal["specialist", "escalation"]
+    description: str
+    models: list[str]  # aliases in order of preference; empty: needs no model
+    instructions: str  # a Jinja2 source
+    tools: list[str]  # names of tools; an agent may call every function of each
+    knowledge: list[str]
+    examples: list[str]
+    keywords: list[str]
+    skills: list[dict[str, Any]]  # {"name", "description", "examples": [...]} where a template or manifest gives several
+    max_tokens: int | None
+    temperature: float | None
+    timeout: float | None
+    offline: bool
+    data_class: Literal["public", "internal", "restricted"]
+    output_schema: dict[str, Any] | None
+    escalate_to: str | None
+    escalate_when: list[str]  # error, timeout, requested, schema_invalid, tool_failed, overloaded, low_confidence
+    reflex: list[ReflexSpec]
+    reflex_first: bool  # True: written in the manifest, tried before the model; False: from a template, only without a model
+    human: dict[str, Any] | None  # an escalation to a person
+    history_turns: int  # how many earlier turns it sees
+    max_steps: int
+    max_tool_calls: int
+    priority: Literal["system", "interactive", "default", "bulk"] | None
+
+
+class RouteSpec(TypedDict):
+    """One way out of a router."""
+
+    to: str  # an agent's name
+    when: dict[str, Any]  # {"regex"|"keywords"|"min_chars"|"max_chars"|"has_tools"|"complexity": …}; {} for learned only
+    description: str
+    examples: list[str]
+    keywords: list[str]
+
+
+class RouterSpec(TypedDict):
+    """A router and its ways out."""
+
+    name: str
+    strategy: str  # rules, keyword, lexical, intent, cascade, fixed
+    stages: list[str]  # of a cascade, cheapest first
+    routes: list[RouteSpec]
+    default: str | None
+    on_unsure: Literal["default", "ask", "escalate"]
+    confidence: float | None  # the least confidence that is accepted; None: the strategy's own fitted threshold
+    models: list[str]
+    escalate_to: str | None
+
+
+class ToolSpec(TypedDict):
+    """A tool of the manifest."""
+
+    name: str
+    kind: str  # a name of the tool table: calendar, clock, database, email, knowledge, python, tickets
+    options: dict[str, Any]
+    allowed: list[str]  # names of functions that may be called; empty: all
+    timeout: float
+
+
+class KnowledgeSpec(TypedDict):
+    """A named set of local documents."""
+
+    name: str
+    path: str
+    include: list[str]
+
+
+ElementKind = Literal["agent", "router", "model", "tool", "knowledge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One part: its address, what it is, its spec (one of the ``…Spec`` above), and the addresses that must be ready first."""
+
+    address: str
+    kind: ElementKind
+    spec: Mapping[str, Any]
+    needs: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Changes exactly when the part must be replaced."""
+        return digest_of([self.kind, self.spec, list(self.needs)])
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSpec:
+    """Where the front door of the deployment is. ``port`` ``None``: the runtime's own."""
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """Everything of one deployment. ``entry`` is the address that requests enter at (a router or an agent)."""
+
+    name: str
+    type: Literal["single-device", "distributed-edge"]
+    entry: str
+    elements: Mapping[str, Element]
+    serve: ServeSpec = ServeSpec()
+    queue: Mapping[str, Any] = field(default_factory=dict)  # limits: {"interactive": {"length": 64, "timeout": 30}, …}
+    timeout: float = 120.0
+    max_concurrent: int | None = None
+    tool_roots: tuple[str, ...] = ()
+    folder: str = ""  # the manifest's folder, absolute
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Of the whole."""
+        return digest_of(self.as_json())
+
+    def of_kind(self, kind: ElementKind) -> list[Element]:
+        """Its elements of one kind, in the manifest's order."""
+        return [element for element in self.elements.values() if element.kind == kind]
+
+    def as_json(self) -> dict[str, Any]:
+        """The stored form."""
+        return {
+            "format": BLUEPRINT_FORMAT,
+            "name": self.name,
+            "type": self.type,
+            "entry": self.entry,
+            "elements": [
+                {"address": e.address, "kind": e.kind, "spec": dict(e.spec), "needs": list(e.needs)}
+                for e in self.elements.values()
+            ],
+            "serve": {"host": self.serve.host, "port": self.serve.port},
+            "queue": dict(self.queue),
+            "timeout": self.timeout,
+            "max_concurrent": self.max_concurrent,
+            "tool_roots": list(self.tool_roots),
+            "folder": self.folder,
+            "labels": dict(self.labels),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Blueprint:
+        """From the stored form; raises ``ValueError`` for another format."""
+        if value.get("format") != BLUEPRINT_FORMAT:
+            raise ValueError(f"a blueprint of format {value.get('format')!r}; this version reads {BLUEPRINT_FORMAT}")
+        elements = {
+            e["address"]: Element(e["address"], e["kind"], e["spec"], tuple(e["needs"])) for e in value["elements"]
+        }
+        return cls(
+            name=value["name"],
+            type=value["type"],
+            entry=value["entry"],
+            elements=elements,
+            serve=ServeSpec(value["serve"]["host"], value["serve"]["port"]),
+            queue=value["queue"],
+            timeout=value["timeout"],
+            max_concurrent=value["max_concurrent"],
+            tool_roots=tuple(value["tool_roots"]),
+            folder=value["folder"],
+            labels=value["labels"],
+        )

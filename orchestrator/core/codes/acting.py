@@ -1,0 +1,63 @@
+"""ORC4xx-6xx: what goes wrong while acting: plan, apply and the runtime (4xx), runs (5xx), usage (6xx)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from orchestrator.core.codes.code import Code
+
+CODES: Final[tuple[Code, ...]] = (
+    Code(
+        "ORC401",
+        "plan refused",
+        "The plan removes something, or cannot be made from what was observed.",
+        "Read the plan; repeat with --yes if the removal is meant.",
+    ),
+    Code("ORC410", "deployment failed", "A step of the plan could not be carried out.", "Mend its cause and apply again."),
+    Code(
+        "ORC411",
+        "runtime unavailable",
+        "The background runtime does not answer or could not start.",
+        "See `orchestrator runtime logs`; start it with `orchestrator runtime start`.",
+    ),
+    Code(
+        "ORC412",
+        "state folder unusable",
+        "The folder for state cannot be written, is on a read-only disk, or belongs to another user.",
+        "Set ORCHESTRATOR_HOME to a folder that you own.",
+    ),
+    Code("ORC413", "no such deployment", "No applied deployment has this name.", "See `orchestrator status`."),
+    Code(
+        "ORC414",
+        "runtime older than the command",
+        "The running runtime was started by another version of the program.",
+        "Restart it: `orchestrator runtime stop`, then apply again.",
+    ),
+    Code("ORC415", "port taken", "Another process listens on the port that was asked for.", "Choose another port, or stop that process."),
+    Code("ORC416", "name clash", "Two different manifests claim the same deployment name.", "Give one of them another metadata.name."),
+    Code("ORC501", "run failed", "A run ended with an error.", "See `orchestrator explain run ID`."),
+    Code(
+        "ORC502",
+        "no model serves this agent",
+        "The agent needs a model and no server on this device serves one of its models.",
+        "Start a model server or pull the model; `orchestrator doctor` says which.",
+    ),
+    Code("ORC503", "queue full", "The bounded queue has no room for this request.", "Try again later, or raise queue limits."),
+    Code("ORC504", "deadline passed", "The request did not finish within its time.", "Give it more time, or see where it went."),
+    Code("ORC505", "cancelled", "The client went away or the run was cancelled.", "Send it again."),
+    Code("ORC506", "limit reached", "The agent reached its limit of steps, tool calls or tokens.", "Raise the limit, or mend the agent."),
+    Code("ORC507", "tool failed", "A tool refused its arguments or failed.", "See the tool's message."),
+    Code("ORC508", "answer does not fit its schema", "The model's answer stayed invalid after one repair.", "Simplify the schema or use a stronger model."),
+    Code("ORC509", "would miss its deadline", "Waiting work makes it impossible to finish in time.", "Give it more time, or add capacity."),
+    Code("ORC520", "model server unreachable", "The connection was refused or reset before an answer.", "Is the server running?"),
+    Code("ORC521", "model server busy", "The server is loading a model or its queue is full.", "Wait, or lower max_concurrent."),
+    Code("ORC522", "rate limited", "The server answered 429.", "Wait for the time it named."),
+    Code("ORC523", "model server refuses us", "The server answered 401 or 403.", "Check api_key."),
+    Code("ORC524", "request refused by the model server", "The server answered 400 or 422.", "See its message."),
+    Code("ORC525", "context too long", "The prompt does not fit the context that is served.", "Shorten it, or serve a larger context."),
+    Code("ORC526", "model not found", "The server does not serve this model.", "Pull or load it."),
+    Code("ORC527", "model server failed", "The server answered with 5xx.", "See its log."),
+    Code("ORC528", "broken answer", "The answer was cut off, malformed or not of this protocol.", "See the server's log."),
+    Code("ORC529", "model server stalled", "No token came for too long.", "See the server's log; raise the time."),
+    Code("ORC601", "wrong usage", "The command line does not fit.", "See --help."),
+)

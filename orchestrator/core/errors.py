@@ -1,0 +1,271 @@
+"""What goes wrong while acting, as one small tree.
+
+::
+
+    OrchestratorError                      exit  1
+    ├── ManifestError     (diagnostics)          2
+    ├── PlanError                                3
+    ├── DeployError                              4
+    │   ├── RuntimeUnavailable
+    │   ├── StateUnusable
+    │   └── NoSuchDeployment
+    ├── RunError                                 5
+    │   ├── NoModel
+    │   ├── QueueFull
+    │   ├── DeadlinePassed
+    │   ├── RunCancelled
+    │   ├── LimitReached
+    │   ├── ToolFailed
+    │   ├── SchemaInvalid
+    │   ├── WouldMissDeadline
+    │   └── ModelError
+    │       ├── Unreachable       connect refused, or reset before headers
+    │       │   └── StaleConnection    closed before the first byte on a reused socket
+    │       ├── ServerBusy        503 "Loading model", queue full: wait, does not count as a failure
+    │       ├── RateLimited       429
+    │       ├── Refused           401, 403
+    │       ├── BadRequest        400, 422
+    │       │   └── ContextTooLong
+    │       ├── ModelNotFound     404 for the model
+    │       ├── ServerFailed      5xx
+    │       ├── BrokenReply       cut off, malformed, not this protocol
+    │       └── Stalled           no byte in time
+    └── UsageError                               64
+
+Plug-ins translate the exceptions of their libraries into these at their own door (``raise … from error``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from orchestrator.core.diagnostic import Diagnostic
+
+
+class OrchestratorError(Exception):
+    """Root of every error that a user may see: a stable ``code``, a message and a ``cure``."""
+
+    code: ClassVar[str] = "ORC501"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, cure: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.cure = cure
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain form: code, kind, message, cure."""
+        return {"code": self.code, "kind": type(self).__name__, "message": self.message, "cure": self.cure}
+
+
+class ManifestError(OrchestratorError):
+    """The manifest has faults; all of them are in ``diagnostics``, with the ``sources`` (file -> lines) to show them."""
+
+    code = "ORC100"
+    exit_code = 2
+
+    def __init__(self, diagnostics: Sequence[Diagnostic], sources: dict[str, list[str]] | None = None) -> None:
+        count = len(diagnostics)
+        super().__init__(f"the manifest has {count} fault{'s' if count != 1 else ''}")
+        self.diagnostics = tuple(diagnostics)
+        self.sources = sources or {}
+
+
+class PlanError(OrchestratorError):
+    """The plan cannot be made or was not agreed to."""
+
+    code = "ORC401"
+    exit_code = 3
+
+
+class DeployError(OrchestratorError):
+    """A step of the plan, or the runtime, failed."""
+
+    code = "ORC410"
+    exit_code = 4
+
+
+class RuntimeUnavailable(DeployError):
+    """The background runtime does not answer or could not start."""
+
+    code = "ORC411"
+
+
+class StateUnusable(DeployError):
+    """The state folder cannot be used."""
+
+    code = "ORC412"
+
+
+class NoSuchDeployment(DeployError):
+    """No applied deployment has this name."""
+
+    code = "ORC413"
+
+
+class RuntimeVersionClash(DeployError):
+    """The running runtime belongs to another version of the program."""
+
+    code = "ORC414"
+
+
+class PortTaken(DeployError):
+    """Another process listens on the port that was asked for."""
+
+    code = "ORC415"
+
+
+class NameClash(DeployError):
+    """Two different manifests claim one deployment name."""
+
+    code = "ORC416"
+
+
+class RunError(OrchestratorError):
+    """A run ended without an answer."""
+
+    code = "ORC501"
+    exit_code = 5
+
+
+class NoModel(RunError):
+    """No model serves this agent."""
+
+    code = "ORC502"
+
+
+class QueueFull(RunError):
+    """The bounded queue has no room. ``retry_after`` is in seconds."""
+
+    code = "ORC503"
+
+    def __init__(self, message: str, *, cure: str = "", retry_after: float = 1.0) -> None:
+        super().__init__(message, cure=cure)
+        self.retry_after = retry_after
+
+
+class DeadlinePassed(RunError):
+    """The request did not finish within its time."""
+
+    code = "ORC504"
+
+
+class RunCancelled(RunError):
+    """The client went away, or the run was cancelled."""
+
+    code = "ORC505"
+
+
+class LimitReached(RunError):
+    """An agent reached its limit of steps, tool calls or tokens."""
+
+    code = "ORC506"
+
+
+class ToolFailed(RunError):
+    """A tool refused its arguments or failed."""
+
+    code = "ORC507"
+
+
+class SchemaInvalid(RunError):
+    """The model's answer stayed invalid after one repair."""
+
+    code = "ORC508"
+
+
+class WouldMissDeadline(RunError):
+    """Waiting work makes it impossible to finish in time."""
+
+    code = "ORC509"
+
+
+class ModelError(RunError):
+    """A call to a model server failed. ``status`` is the HTTP status where there was one; ``retry_after`` is in seconds;
+    ``partial`` is the text that had arrived before a stream broke."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        cure: str = "",
+        status: int | None = None,
+        retry_after: float | None = None,
+        partial: str = "",
+    ) -> None:
+        super().__init__(message, cure=cure)
+        self.status = status
+        self.retry_after = retry_after
+        self.partial = partial
+
+
+class Unreachable(ModelError):
+    """The connection was refused, or reset before any header."""
+
+    code = "ORC520"
+
+
+class StaleConnection(Unreachable):
+    """A reused connection was closed before the first byte: one free retry on a fresh one, not counted."""
+
+
+class ServerBusy(ModelError):
+    """The server loads a model or its queue is full: wait; not a failure of the server."""
+
+    code = "ORC521"
+
+
+class RateLimited(ModelError):
+    """The server answered 429."""
+
+    code = "ORC522"
+
+
+class Refused(ModelError):
+    """The server answered 401 or 403: never retried."""
+
+    code = "ORC523"
+
+
+class BadRequest(ModelError):
+    """The server answered 400 or 422: never retried."""
+
+    code = "ORC524"
+
+
+class ContextTooLong(BadRequest):
+    """The prompt does not fit the context that is served."""
+
+    code = "ORC525"
+
+
+class ModelNotFound(ModelError):
+    """The server does not serve this model."""
+
+    code = "ORC526"
+
+
+class ServerFailed(ModelError):
+    """The server answered with 5xx."""
+
+    code = "ORC527"
+
+
+class BrokenReply(ModelError):
+    """The answer was cut off, malformed, or not of this protocol."""
+
+    code = "ORC528"
+
+
+class Stalled(ModelError):
+    """No byte came for too long."""
+
+    code = "ORC529"
+
+
+class UsageError(OrchestratorError):
+    """The command line does not fit."""
+
+    code = "ORC601"
+    exit_code = 64

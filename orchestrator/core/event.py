@@ -1,0 +1,37 @@
+"""Events: the only way in which the data plane tells anything. Logs, the run store, metrics and `chat` all read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+EventKind = Literal[
+    "run.started",
+    "run.routed",
+    "run.model",  # a model call ended: endpoint, usage, took_ms
+    "run.tool",  # a tool call ended
+    "run.retry",
+    "run.fallback",
+    "run.escalated",
+    "run.delta",  # a piece of the answer's text, for the caller only
+    "run.finished",  # `result` holds the Result
+    "endpoint.state",  # an endpoint's health changed
+    "apply.step",
+    "apply.finished",
+    "revision.activated",
+    "revision.drained",
+]
+DELTA: Final = "run.delta"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened. ``at`` is seconds of the wall clock since 1970; ``run`` is the run's id, or empty."""
+
+    kind: EventKind
+    at: float
+    deployment: str = ""
+    revision: int = 0
+    run: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)

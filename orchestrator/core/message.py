@@ -1,0 +1,98 @@
+"""Chat messages and tool calls. Each message keeps its JSON form, so that a long history is encoded once, not per call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model's wish to call a function. ``arguments`` is JSON text as the model wrote it, not yet checked."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    _encoded: list[bytes] = field(default_factory=list, repr=False, compare=False)
+
+    def encoded(self) -> bytes:
+        """The OpenAI-shaped JSON object as UTF-8, made on first use and kept."""
+        if not self._encoded:
+            self._encoded.append(json.dumps(self.as_json(), ensure_ascii=False, separators=(",", ":")).encode())
+        return self._encoded[0]
+
+    def as_json(self) -> dict[str, Any]:
+        """The OpenAI chat-completions shape."""
+        out: dict[str, Any] = {"role": self.role, "content": self.content}
+        if self.tool_calls:
+            out["tool_calls"] = [
+                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+                for call in self.tool_calls
+            ]
+        if self.tool_call_id:
+            out["tool_call_id"] = self.tool_call_id
+        return out
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Message:
+        """From the OpenAI shape; raises ``KeyError`` or ``TypeError`` where it is not of that shape."""
+        calls = tuple(
+            ToolCall(str(call["id"]), str(call["function"]["name"]), str(call["function"]["arguments"]))
+            for call in value.get("tool_calls") or ()
+        )
+        return cls(value["role"], value.get("content") or "", calls, str(value.get("tool_call_id") or ""))
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionSchema:
+    """A function as a model sees it: name (``[a-zA-Z0-9_-]{1,64}``), description, and a JSON Schema of its parameters."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """The OpenAI ``tools`` entry."""
+        return {
+            "type": "function",
+            "function": {"name": self.name, "description": self.description, "parameters": dict(self.parameters)},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens and calls spent; adds up with ``+``. ``estimated`` where a server told no counts."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    model_calls: int = 0
+    tool_calls: int = 0
+    estimated: bool = False
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.model_calls + other.model_calls,
+            self.tool_calls + other.tool_calls,
+            self.estimated or other.estimated,
+        )
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion together."""
+        return self.prompt_tokens + self.completion_tokens

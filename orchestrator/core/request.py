@@ -1,0 +1,156 @@
+"""A request on its way in, and the result on its way out with its decisions, steps, usage and why."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from orchestrator.core.message import Message, Usage
+
+PriorityClass = Literal["system", "interactive", "default", "bulk"]
+DataClass = Literal["public", "internal", "restricted"]
+Status = Literal["completed", "unsure", "failed"]
+
+
+def new_id(prefix: str) -> str:
+    """A fresh random id such as ``run_9f2c…`` (64 random bits)."""
+    return f"{prefix}_{os.urandom(8).hex()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request to a deployment.
+
+    ``text`` is the newest user message; ``history`` what came before it, where the caller keeps the conversation
+    (a ``session`` name instead lets the engine keep it). ``timeout`` is in seconds, for the whole run. ``agent`` goes
+    straight to that agent, past the routers. ``principal`` and ``data_class`` are for policies.
+    """
+
+    text: str
+    history: tuple[Message, ...] = ()
+    session: str = ""
+    agent: str = ""
+    priority: PriorityClass = "interactive"
+    timeout: float | None = None
+    data_class: DataClass = "internal"
+    principal: str = ""
+    complexity: Literal["", "simple", "moderate", "complex"] = ""
+    escalate: bool = False
+    id: str = field(default_factory=lambda: new_id("run"))
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a strategy chose, among what, how sure it is, and why.
+
+    ``choice`` is a candidate's name, or ``None`` when it abstained. ``scores`` are of the strategy's own scale;
+    ``confidence`` is in 0..1 (``None`` where the strategy has no notion of it). ``cost_ms`` is the time it took.
+    """
+
+    strategy: str
+    choice: str | None
+    scores: Mapping[str, float] = field(default_factory=dict)
+    confidence: float | None = None
+    why: str = ""
+    cost_ms: float = 0.0
+    router: str = ""
+
+    @property
+    def abstained(self) -> bool:
+        """Whether it chose nobody."""
+        return self.choice is None
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain form."""
+        return {
+            "router": self.router,
+            "strategy": self.strategy,
+            "choice": self.choice,
+            "confidence": self.confidence,
+            "scores": dict(self.scores),
+            "why": self.why,
+            "cost_ms": round(self.cost_ms, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One thing that a run did: ``kind`` is route, model, tool, reflex, escalate, fallback, retry or session.
+
+    ``at_ms`` counts from the start of the run; ``subject`` is an address or an endpoint id; ``detail`` is plain values.
+    """
+
+    kind: str
+    subject: str
+    at_ms: float
+    took_ms: float
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain form."""
+        return {
+            "kind": self.kind,
+            "subject": self.subject,
+            "at_ms": round(self.at_ms, 3),
+            "took_ms": round(self.took_ms, 3),
+            "detail": dict(self.detail),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a request.
+
+    ``status``: ``completed``; ``unsure`` (an honest non-answer: it asks back or offers the choices); ``failed`` (``error``
+    says why). ``path`` are the addresses that it went through; ``agent`` is the one that answered. ``timings`` are in
+    milliseconds: ``total``, ``queue`` (waiting for a slot), ``model``, ``tool``, ``engine`` (the rest).
+    """
+
+    id: str
+    deployment: str
+    revision: int
+    status: Status
+    text: str
+    agent: str = ""
+    path: tuple[str, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    steps: tuple[StepRecord, ...] = ()
+    usage: Usage = Usage()
+    timings: Mapping[str, float] = field(default_factory=dict)
+    session: str = ""
+    served_by: str = ""
+    value: Any = None
+    error: Mapping[str, Any] | None = None
+    why: str = ""
+    finish_reason: str = "stop"
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain form, for ``--json``, the store and the control API."""
+        usage = self.usage
+        return {
+            "id": self.id,
+            "deployment": self.deployment,
+            "revision": self.revision,
+            "status": self.status,
+            "text": self.text,
+            "value": self.value,
+            "agent": self.agent,
+            "served_by": self.served_by,
+            "path": list(self.path),
+            "why": self.why,
+            "decisions": [decision.as_json() for decision in self.decisions],
+            "steps": [step.as_json() for step in self.steps],
+            "usage": {
+                "prompt_tokens": usage.prompt_tokens,
+                "completion_tokens": usage.completion_tokens,
+                "model_calls": usage.model_calls,
+                "tool_calls": usage.tool_calls,
+                "estimated": usage.estimated,
+            },
+            "timings_ms": {name: round(value, 3) for name, value in self.timings.items()},
+            "session": self.session,
+            "error": dict(self.error) if self.error else None,
+            "finish_reason": self.finish_reason,
+        }

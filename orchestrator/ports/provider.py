@@ -1,0 +1,183 @@
+"""The port of model servers.
+
+A *provider* is a make of model server; an *endpoint* is one live address that serves one model. A provider holds no
+state about endpoints: limits, health and the breaker belong to the scheduler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, Protocol
+
+from orchestrator.core.message import FunctionSchema, Message, Usage
+
+Zone = Literal["node", "lan", "cloud"]
+
+
+class Capability(StrEnum):
+    """What a server may be able to do."""
+
+    CHAT = "chat"
+    STREAM = "stream"
+    STREAM_USAGE = "stream_usage"
+    TOOLS = "tools"
+    TOOL_CHOICE = "tool_choice"
+    JSON_SCHEMA = "json_schema"
+    GRAMMAR = "grammar"
+    LOGPROBS = "logprobs"
+    EMBEDDINGS = "embeddings"
+    CONTEXT_TOLD = "context_told"
+    SLOTS_TOLD = "slots_told"
+
+
+class Support(StrEnum):
+    """Four-valued: ``no`` is an error if sent, ``ignored`` is accepted without effect, ``unknown`` was never shown."""
+
+    YES = "yes"
+    NO = "no"
+    IGNORED = "ignored"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which server answers at an address: provider kind, its version as it tells it, and the base URL for calls."""
+
+    provider: str
+    url: str
+    version: str = ""
+    api_base: str = ""  # where chat/completions hangs below, e.g. http://127.0.0.1:11434/v1
+    capabilities: Mapping[Capability, Support] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model that a server can answer with. ``context`` in tokens per request and ``slots`` where the server tells them.
+
+    ``remote`` is true for a model that the server only forwards to another machine (an Ollama cloud model).
+    """
+
+    id: str
+    loaded: bool | None = None
+    context: int | None = None
+    slots: int | None = None
+    kind: Literal["chat", "embedding", "unknown"] = "unknown"
+    remote: bool = False
+
+
+class Secret:
+    """A resolved secret: shown as ``***`` wherever it is printed."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself, for the wire only."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a call goes. ``api_key`` is the secret itself, resolved late; it has no readable form."""
+
+    provider: str
+    api_base: str
+    model: str
+    api_key: Secret | None = None
+    zone: Zone = "node"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatCall:
+    """One call. ``timeout`` is what is left of the deadline, in seconds; ``schema`` constrains the answer's JSON."""
+
+    target: Target
+    messages: tuple[Message, ...]
+    tools: tuple[FunctionSchema, ...] = ()
+    tool_choice: str = ""  # "", "auto", "none", "required", or a function's name
+    schema: Mapping[str, Any] | None = None
+    schema_name: str = "answer"
+    temperature: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    top_logprobs: int = 0
+    stop: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    timeout: float = 60.0
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenProbability:
+    """A chosen token with its log-probability and the best alternatives."""
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChatReply:
+    """The whole answer. ``finish_reason``: stop, length, tool_calls, content_filter, or what the server said."""
+
+    message: Message
+    finish_reason: str
+    usage: Usage
+    model: str = ""
+    logprobs: tuple[TokenProbability, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of a streamed answer. The last one of a stream carries the whole ``reply``."""
+
+    text: str = ""
+    reply: ChatReply | None = None
+
+
+class Provider(Protocol):
+    """A make of model server. Every failure is a :class:`orchestrator.core.errors.ModelError`; cancelling a call must
+    close its connection, so that the server stops generating."""
+
+    @property
+    def kind(self) -> str:
+        """Its name in the table of providers."""
+        ...
+
+    async def identify(self, url: str, api_key: Secret | None = None) -> Identity | None:
+        """Who answers at ``url``: ``None`` if it is not this make. Takes at most about a second, touches no model."""
+        ...
+
+    async def models(self, identity: Identity, api_key: Secret | None = None) -> tuple[ServedModel, ...]:
+        """What it can serve now, without loading anything."""
+        ...
+
+    async def chat(self, call: ChatCall) -> ChatReply:
+        """One whole answer."""
+        ...
+
+    def stream(self, call: ChatCall) -> AsyncIterator[Delta]:
+        """The answer in pieces; an end without a finish reason raises ``BrokenReply`` with the partial text."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        ...
+
+
+class Embedder(Protocol):
+    """A second, narrower port: providers whose servers make embeddings."""
+
+    async def embed(self, target: Target, texts: tuple[str, ...], timeout: float) -> tuple[tuple[float, ...], ...]:
+        """One vector a text."""
+        ...

@@ -1,0 +1,73 @@
+"""The ports of durable state: revisions (what must run), runs (what happened), sessions (what was said)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from orchestrator.core.message import Message
+from orchestrator.core.request import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One numbered version of a deployment. ``sources`` are the manifest files (name -> text) as they were applied;
+    ``created`` is seconds since 1970; ``origin`` is the absolute path or ``-`` of the first source."""
+
+    deployment: str
+    number: int
+    digest: str
+    blueprint: Mapping[str, Any]
+    sources: Mapping[str, str]
+    created: float
+    origin: str = ""
+    cause: str = "apply"
+
+
+class RevisionStore(Protocol):
+    """Desired state. Every write is durable when the call returns."""
+
+    def add(self, revision: Revision) -> None:
+        """Store it and make it the desired one, in one transaction."""
+        ...
+
+    def desired(self) -> Sequence[Revision]:
+        """The desired revision of every deployment that is not taken down."""
+        ...
+
+    def history(self, deployment: str) -> Sequence[Revision]:
+        """All revisions of one deployment, newest first."""
+        ...
+
+    def remove(self, deployment: str) -> None:
+        """Take it down: nothing is desired for it; its history stays."""
+        ...
+
+
+class RunStore(Protocol):
+    """Finished runs, for `explain run` and `logs`."""
+
+    def keep(self, results: Sequence[Result], texts: Sequence[str]) -> None:
+        """Store a batch; ``texts`` are the requests' texts."""
+        ...
+
+    def find(self, run: str) -> Mapping[str, Any] | None:
+        """One run's stored form, by its id or a unique beginning of it."""
+        ...
+
+    def recent(self, deployment: str, count: int) -> Sequence[Mapping[str, Any]]:
+        """The newest runs first."""
+        ...
+
+
+class SessionStore(Protocol):
+    """Conversations."""
+
+    def load(self, deployment: str, session: str) -> tuple[Message, ...]:
+        """Its turns so far; empty for a new one."""
+        ...
+
+    def append(self, deployment: str, session: str, messages: Sequence[Message]) -> None:
+        """Add turns."""
+        ...

@@ -1,0 +1,86 @@
+"""The port of routing strategies: which candidate should answer, how sure, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from orchestrator.core.message import Message
+from orchestrator.core.request import Decision
+from orchestrator.ports.provider import ChatReply
+
+
+@dataclass(frozen=True, slots=True)
+class Skill:
+    """One thing that a candidate can do, with requests that ask for it."""
+
+    name: str
+    description: str = ""
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An agent that a router may choose. ``when`` are the written conditions of its route (see ``RouteSpec``)."""
+
+    name: str
+    description: str = ""
+    skills: tuple[Skill, ...] = ()
+    examples: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
+    when: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelQuestion:
+    """What an asking strategy wants of a model: a prompt and a JSON Schema that the answer must fit."""
+
+    messages: tuple[Message, ...]
+    schema: Mapping[str, Any]
+    schema_name: str = "route"
+    max_tokens: int = 64
+    top_logprobs: int = 0
+
+
+AskModel = Callable[[ModelQuestion], Awaitable[ChatReply]]
+"""Given by the engine: goes through the scheduler to the router's model. Raises ``ModelError`` or ``NoModel``."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteQuestion:
+    """What a strategy decides about. ``ask`` is ``None`` where the router has no model."""
+
+    text: str
+    history: tuple[Message, ...] = ()
+    complexity: str = ""
+    ask: AskModel | None = None
+
+
+class Strategy(Protocol):
+    """A fitted strategy. It never raises for a hard question: it abstains and says why."""
+
+    async def decide(self, question: RouteQuestion) -> Decision:
+        """Choose one candidate or abstain."""
+        ...
+
+
+class InstantStrategy(Protocol):
+    """A strategy that decides without waiting: the engine calls it on the straight path, without a task switch."""
+
+    def decide_now(self, question: RouteQuestion) -> Decision:
+        """Choose one candidate or abstain."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyOptions:
+    """What a router's manifest says: the least accepted confidence (``None``: fitted), the default, the stages of a cascade."""
+
+    default: str | None = None
+    confidence: float | None = None
+    stages: tuple[str, ...] = ()
+
+
+FitStrategy = Callable[[tuple[Candidate, ...], StrategyOptions], Strategy]
+"""What the table of strategies holds for each name: learns from the candidates, once a revision."""

@@ -1,0 +1,83 @@
+"""The port of tools: named groups of functions that agents may call."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from orchestrator.core.message import FunctionSchema
+
+Effect = Literal["read", "write", "external"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """Who calls, in which run: for stores that keep who did what, and for idempotency (``call_id`` is stable over retries)."""
+
+    run: str = ""
+    session: str = ""
+    agent: str = ""
+    call_id: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutcome:
+    """What a call gave: a plain JSON-able ``value``, and ``text`` for a model (made from the value where empty)."""
+
+    value: Any
+    text: str = ""
+
+
+RunFunction = Callable[[Mapping[str, Any], ToolContext], Awaitable[ToolOutcome]]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFunction:
+    """One function: ``name`` is ``<tool>.<function>`` (a model sees ``<tool>_<function>``), ``parameters`` a JSON Schema.
+
+    ``effect`` says whether it only reads, writes local state, or reaches outside; ``idempotent`` whether a repeat is safe.
+    ``run`` gets arguments that fit ``parameters`` and raises ``ToolFailed`` with a message that a user may read.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    effect: Effect
+    run: RunFunction
+    idempotent: bool = False
+
+    @property
+    def schema(self) -> FunctionSchema:
+        """As a model sees it."""
+        return FunctionSchema(self.name.replace(".", "_"), self.description, self.parameters)
+
+
+class Tool(Protocol):
+    """A live tool of a deployment."""
+
+    @property
+    def functions(self) -> tuple[ToolFunction, ...]:
+        """What it offers; fixed for its life."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release what it holds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ToolPlace:
+    """Where a tool lives: its own folder below the state folder (mode 0700, exists), the manifest's folder, the roots
+    that code may be loaded from, and the environment's secret resolver."""
+
+    state: Path
+    folder: Path
+    roots: tuple[Path, ...] = ()
+    reveal: Callable[[str], str] = field(default=lambda reference: reference)
+
+
+OpenTool = Callable[[str, Mapping[str, Any], ToolPlace], Tool]
+"""What the table of tools holds for each kind: ``open(name, options, place)``. Raises ``DeployError`` if it cannot."""
