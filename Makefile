@@ -1,0 +1,54 @@
+# What a newcomer types. Needs Python 3.11 to 3.13 and make; `make test` also needs a C++ compiler.
+# PYTHON=... names the interpreter, JOBS=... how many compilers run at once.
+
+PY := .venv/bin/python
+JOBS :=
+build_llama_server := $(PY) scripts/build_llama_server.py $(if $(JOBS),--jobs $(JOBS))
+
+.PHONY: help demo test check bench bench-peers runtime dev llama-server lock clean
+
+help:
+	@echo 'make demo          set everything up, apply a real manifest, ask it, and show the answers'
+	@echo 'make test          every check and every test, with a real model server built once'
+	@echo 'make check         format, lint, types and imports only'
+	@echo 'make bench         measure; make bench-peers also measures the peers that it installs'
+	@echo 'make dev           .venv with everything for development; make runtime: only what a user needs'
+	@echo 'make llama-server  build the real model server that the tests use'
+	@echo 'make lock          pin the dependencies again; LOCK_FLAGS=--upgrade takes newer versions'
+	@echo 'make clean         remove what make made here'
+
+demo: runtime
+	@$(PY) examples/retail-kiosk/demo.py
+
+# pytest comes last, so that its summary is the last thing to read.
+test: dev llama-server check
+	@$(PY) -m pytest
+
+check: dev
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy orchestrator tests scripts
+	@.venv/bin/lint-imports
+
+bench: dev
+	@$(PY) -m benchmarks
+
+bench-peers: dev
+	@sh scripts/peers.sh
+	@$(PY) -m benchmarks --peers .venv-peers/bin/python
+
+runtime:
+	@PYTHON='$(PYTHON)' sh scripts/environment.sh runtime
+
+dev:
+	@PYTHON='$(PYTHON)' sh scripts/environment.sh dev
+
+llama-server: dev
+	@$(build_llama_server) >/dev/null
+
+lock: dev
+	@sh scripts/lock.sh $(LOCK_FLAGS)
+
+clean:
+	rm -rf .venv .venv-peers build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
