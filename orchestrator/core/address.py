@@ -7,7 +7,9 @@ from typing import Final, Literal, get_args
 
 AddressKind = Literal["agent", "router", "model", "tool", "knowledge", "node", "deployment", "endpoint"]
 
-_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?", re.ASCII)
+NAME_PATTERN: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+"""1-63 letters, digits, ``.``, ``_``, ``-``; begins and ends with a letter or digit."""
+_NAME: Final = re.compile(NAME_PATTERN, re.ASCII)
 
 
 class Address(str):
@@ -38,5 +40,5 @@ ADDRESS_KINDS: Final[tuple[str, ...]] = get_args(AddressKind)
 
 
 def is_name(text: str) -> bool:
-    """Whether ``text`` may name an agent, model, tool, node or deployment: 1-63 of ``a-z 0-9 . _ -``, ends alphanumeric."""
+    """Whether ``text`` may name an agent, model, tool, node or deployment: see ``NAME_PATTERN``."""
     return _NAME.fullmatch(text) is not None

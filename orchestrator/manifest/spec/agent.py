@@ -1,0 +1,178 @@
+"""Agents: specialists, routers, escalations, and the reflex rules that need no model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from orchestrator.manifest.spec.fields import Duration, ModelAlias, Name, Share, Spec
+
+Text = Annotated[str, Field(max_length=100_000)]
+Example = Annotated[str, Field(min_length=1, max_length=2_000)]
+Pattern = Annotated[str, Field(min_length=1, max_length=2_000)]
+EscalateWhen = Literal[
+    "error", "timeout", "requested", "schema_invalid", "tool_failed", "overloaded", "low_confidence"
+]
+StrategyName = Literal["rules", "keyword", "lexical", "intent", "cascade", "fixed"]
+
+
+class When(Spec):
+    """A condition on the request's text. All keys that are given must hold; without any it always holds."""
+
+    regex: Pattern | None = None
+    """A regular expression found anywhere in the text; case does not matter."""
+    keywords: list[Example] | None = None
+    """Any of these words or phrases, as whole words; case and accents do not matter."""
+    intent: str | None = None
+    """A skill of this agent, recognised from its `examples` (for reflex rules)."""
+    examples: list[Example] | None = None
+    """Requests that mean the `intent`."""
+    min_chars: Annotated[int | None, Field(ge=0)] = None
+    """The text is at least this long."""
+    max_chars: Annotated[int | None, Field(ge=0)] = None
+    """The text is at most this long."""
+    complexity: Literal["simple", "moderate", "complex"] | None = None
+    """What the request says of itself."""
+
+
+class ReflexRule(Spec):
+    """A rule that answers without a model: when it fires, what it takes from the text, what it calls, what it says."""
+
+    when: When = When()
+    """When it fires; without it, always."""
+    extract: Annotated[dict[Name, Pattern], Field(examples=[{"sku": "[A-Z]{2}-[0-9]{4}"}])] = {}
+    """Values taken from the text: a name and a regular expression (its first group, else the whole match). A rule whose value is not found does not fire."""
+    call: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$", examples=["tickets.create"])] = None
+    """A function of one of the agent's tools."""
+    arguments: Annotated[dict[str, Any], Field(examples=[{"sku": "{{ sku }}"}])] = {}
+    """The function's arguments; texts are Jinja2 templates over the extracted values, `text` and `session`."""
+    say: Annotated[str, Field(min_length=1, max_length=10_000, examples=["{{ result.name }} is in aisle {{ result.aisle }}."])]
+    """The answer: a Jinja2 template over `result`, the extracted values and `text`."""
+
+
+class Skill(Spec):
+    """One thing that an agent does; routers learn from it."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    """A short name."""
+    description: Text = ""
+    """In a sentence."""
+    examples: list[Example] = []
+    """Requests that ask for it; three or more."""
+
+
+class Route(Spec):
+    """One way out of a router."""
+
+    to: Name
+    """The agent that answers."""
+    when: When = When()
+    """A condition for the `rules` strategy."""
+    description: Text = ""
+    """When to choose it, in a sentence; else the agent's own description."""
+    examples: list[Example] = []
+    """Requests that belong here, beside the agent's own examples."""
+    keywords: list[Example] = []
+    """Words that belong here."""
+
+
+class Human(Spec):
+    """An escalation to a person: a ticket is opened, and the answer says so."""
+
+    queue: Name = "front-desk"
+    """Whose queue."""
+    say: Text = ""
+    """What the user is told; a Jinja2 template over `ticket`. A default exists."""
+
+
+class Memory(Spec):
+    """What an agent sees of the conversation."""
+
+    turns: Annotated[int, Field(ge=0, le=1000)] = 20
+    """Earlier messages of the session that go into the prompt."""
+
+
+class Limits(Spec):
+    """Caps on one agent's work in one run."""
+
+    steps: Annotated[int, Field(ge=1, le=100)] = 8
+    """Model calls."""
+    tool_calls: Annotated[int, Field(ge=0, le=1000)] = 16
+    """Tool calls."""
+    tokens: Annotated[int | None, Field(ge=1)] = None
+    """Tokens of prompt and answers together."""
+
+
+class AgentEntry(Spec):
+    """An agent. A name alone takes the template of that name from the catalogue."""
+
+    name: Annotated[Name, Field(examples=["orders", "customer-service"])]
+    """Its name."""
+    role: Annotated[str | None, Field(max_length=100_000, examples=["specialist", "router", "escalation"])] = None
+    """`specialist` (default), `router` or `escalation`. Any other text is taken as instructions, and a note says so."""
+    template: Annotated[Name | None, Field(examples=["customer-service"])] = None
+    """A template of the catalogue to start from. Without it: the template that has the agent's name, if there is one and nothing else is given."""
+    description: Text = ""
+    """What it is for, in a sentence; routers and people read it."""
+    model: Annotated[ModelAlias | list[ModelAlias] | None, Field(examples=["phi-4-mini"])] = None
+    """The alias that serves it, or several in order of preference."""
+    instructions: Annotated[Text | None, Field(examples=["Answer in one sentence."])] = None
+    """The system prompt (Jinja2), or `file:PATH`."""
+    context: Text | None = None
+    """Another spelling of `instructions`."""
+    specialized_for: Annotated[str | list[str] | None, Field(examples=["scheduling"])] = None
+    """What it is specialised for; routers learn from it."""
+    examples: Annotated[list[Example], Field(examples=[["Where is my order A-1001?"]])] = []
+    """Requests that it answers; routers learn from them."""
+    keywords: list[Example] = []
+    """Words that belong to it."""
+    skills: list[Skill] = []
+    """What it can do, one by one, each with examples."""
+    tools: Annotated[list[Name], Field(examples=[["database", "calendar"]])] = []
+    """Tools that it may use: built-in names, or names under `tools`."""
+    knowledge: list[Name] = []
+    """Document sets that it may search."""
+    reflex: list[ReflexRule] = []
+    """Rules that answer without a model, tried in order before any model."""
+    max_tokens: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
+    """The longest answer, in tokens."""
+    temperature: Annotated[float | None, Field(ge=0, le=2)] = None
+    """How random the answer is."""
+    timeout: Annotated[Duration | None, Field(examples=["30s"])] = None
+    """Its whole work in one run."""
+    limits: Limits = Limits()
+    """Caps on its work in one run."""
+    memory: Memory = Memory()
+    """What it sees of the conversation."""
+    offline_mode: bool = False
+    """It may use nothing outside this device and its local network."""
+    privacy_mode: bool = False
+    """What it sees is restricted: it may reach no cloud zone."""
+    compliance: Annotated[list[Literal["HIPAA", "GDPR", "PCI-DSS", "SOX"]], Field(examples=[["HIPAA"]])] = []
+    """Rules it is under; each makes what it sees restricted."""
+    output_schema: dict[str, Any] | None = None
+    """A JSON Schema that its answer must fit: checked, one repair, then an error or escalation."""
+    escalate_to: Name | None = None
+    """The agent that takes over."""
+    escalate_when: list[EscalateWhen] = ["error", "timeout", "requested"]
+    """When it does."""
+    human: Human | None = None
+    """For `role: escalation`: a person instead of a model."""
+    priority: Literal["high", "normal", "low"] | None = None
+    """How its calls queue: interactive, default or bulk."""
+    strategy: StrategyName | None = None
+    """For `role: router`: how it chooses. `cascade` by default."""
+    routing_strategy: Literal["intent-based"] | None = None
+    """Another spelling of `strategy: cascade`."""
+    stages: list[StrategyName] = []
+    """For a cascade: its stages, cheapest first."""
+    routes: Annotated[list[Route | Name], Field(examples=[["orders", "tickets"]])] = []
+    """For `role: router`: where it may send a request. Without it: every specialist."""
+    default: Name | None = None
+    """For `role: router`: the agent that takes what no strategy is sure of. Without it the router asks back with the choices."""
+    confidence: Share | None = None
+    """For `role: router`: the least confidence that is accepted. Without it: fitted from the examples."""
+
+
+AgentItem = AgentEntry | Name

@@ -1,0 +1,86 @@
+"""Models: what an alias means and where it is served."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from orchestrator.manifest.spec.fields import Duration, ModelAlias, SecretReference, Size, Spec
+
+ProviderName = Literal[
+    "foundry-local",
+    "ollama",
+    "vllm",
+    "llama-cpp",
+    "lm-studio",
+    "mlx",
+    "openvino",
+    "onnx",
+    "lemonade",
+    "openai-compatible",
+    "openai",
+    "azure-openai",
+    "simulated",
+]
+
+
+class CallOptions(Spec):
+    """Defaults for the calls to a model."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    """How random the answer is, 0 to 2."""
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """The longest answer, in tokens."""
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Nucleus sampling."""
+    seed: int | None = None
+    """For repeatable answers, where the server honours it."""
+    stop: list[str] | None = None
+    """Texts at which the answer ends."""
+
+
+class ModelEntry(Spec):
+    """A model: an alias of the catalogue, or any model that `provider` and `model` name."""
+
+    alias: Annotated[ModelAlias, Field(examples=["phi-4-mini", "qwen2.5-0.5b"])]
+    """The name that agents use. A known alias brings its provider ids, sizes and context from the catalogue."""
+    provider: Annotated[ProviderName | None, Field(examples=["ollama", "llama-cpp"])] = None
+    """Which make of server serves it. Without it: whichever known server on this device serves the model."""
+    model_provider: ProviderName | None = None
+    """Another spelling of `provider`."""
+    model: Annotated[str | None, Field(min_length=1, max_length=256, examples=["phi4-mini:latest"])] = None
+    """The model's id on that server, where it is not the catalogue's."""
+    model_id: Annotated[str | None, Field(min_length=1, max_length=256)] = None
+    """Another spelling of `model`."""
+    endpoint: Annotated[
+        str | None, Field(pattern=r"^https?://[^\s]+$", max_length=512, examples=["http://127.0.0.1:8080"])
+    ] = None
+    """The server's base URL. Without it: the usual places on this device are asked."""
+    api_key: Annotated[SecretReference | None, Field(examples=["env:OPENAI_API_KEY"])] = None
+    """A reference to the secret, never the secret itself."""
+    primary: bool = False
+    """Serves every agent whose own model is not named, unless another model's `tasks` claim the work."""
+    secondary: bool = False
+    """Takes over when the primary is unavailable, and serves its own tasks."""
+    tasks: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(examples=[["conversation", "reasoning"]])] = []
+    """What it is meant for. `routing` makes it the model of routers."""
+    context_length: Annotated[int | None, Field(ge=128, le=10_000_000, examples=[8192])] = None
+    """Tokens that a request may take, prompt and answer together."""
+    quantization: Annotated[str | None, Field(max_length=32, examples=["q4_k_m"])] = None
+    """Which build of the model, where there are several."""
+    memory: Annotated[Size | None, Field(examples=["2.5GB"])] = None
+    """Memory that it takes, where the catalogue does not know or is wrong."""
+    max_concurrent: Annotated[int | None, Field(ge=1, le=4096)] = None
+    """Calls at the same time. Without it: what the server tells, else a careful default of its make."""
+    keep_alive: Duration | None = None
+    """How long the server should keep it loaded after its last use."""
+    options: CallOptions = CallOptions()
+    """Defaults for calls."""
+    zone: Literal["node", "lan", "cloud"] | None = None
+    """Where the data goes: this device, the local network, or the internet. Derived from the endpoint where omitted; a model in `cloud` is used only when an agent names it."""
+    fallback: list[ModelAlias] = []
+    """Other aliases to try, in order, when it cannot answer."""
+
+
+ModelItem = ModelEntry | ModelAlias

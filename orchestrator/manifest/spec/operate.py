@@ -1,0 +1,149 @@
+"""How a deployment is operated: nodes, coordination, resources, queues, monitoring, security, serving."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from orchestrator.manifest.spec.agent import AgentItem, EscalateWhen, StrategyName
+from orchestrator.manifest.spec.fields import Duration, Name, Share, Size, Spec
+from orchestrator.manifest.spec.model import ModelItem
+
+
+class Hardware(Spec):
+    """What the device has; measured where omitted."""
+
+    memory: Size | None = None
+    """Main memory."""
+    cpus: Annotated[int | None, Field(ge=1)] = None
+    """Processor cores."""
+    gpu_memory: Size | None = None
+    """Memory of the accelerator."""
+    power: Literal["mains", "battery"] | None = None
+    """Where its power comes from."""
+
+
+class NodeEntry(Spec):
+    """A machine of a distributed-edge deployment."""
+
+    id: Annotated[Name, Field(examples=["edge-1"])]
+    """Its name."""
+    agents: list[AgentItem] = []
+    """Agents that run there."""
+    models: list[ModelItem] = []
+    """Models that are served there."""
+    hardware: Name | Hardware | None = None
+    """What it has."""
+    labels: dict[str, str] = {}
+    """Free labels."""
+    hub: bool = False
+    """Whether it carries the hub of the mesh."""
+
+
+class Coordination(Spec):
+    """How the nodes work together."""
+
+    load_balancing: bool = False
+    """Local first, else the less loaded of two healthy endpoints."""
+    failover: Literal["automatic", "manual", "none"] = "none"
+    """Whether a lost node's agents are placed on others."""
+    lease: Duration = 6.0
+    """How long a leader leads without renewing."""
+    drain: Duration = 30.0
+    """How long a node may take to finish its work."""
+
+
+class RoutingDefaults(Spec):
+    """Defaults for routers."""
+
+    strategy: StrategyName | None = None
+    """How routers choose."""
+    routing_strategy: Literal["intent-based"] | None = None
+    """Another spelling of `strategy: cascade`."""
+    confidence: Share | None = None
+    """The least confidence that is accepted."""
+    default: Name | None = None
+    """The agent that takes what no strategy is sure of."""
+
+
+class EscalationDefaults(Spec):
+    """Defaults for escalation."""
+
+    to: Name | None = None
+    """The agent that takes over."""
+    when: list[EscalateWhen] | None = None
+    """When it does."""
+
+
+class Resources(Spec):
+    """Limits on what the deployment takes of its device."""
+
+    max_memory_usage: Size | None = None
+    """Memory for models and orchestrator together."""
+    max_concurrent_agents: Annotated[int | None, Field(ge=1, le=10_000)] = None
+    """Requests in work at the same time; more wait in the queue."""
+    model_cache_size: Size | None = None
+    """Memory for models that are loaded but idle."""
+    auto_unload_idle_models: bool | None = None
+    """Whether idle models are unloaded."""
+    power_management: bool | None = None
+    """Whether load is shed on battery."""
+
+
+class QueueClass(Spec):
+    """A bounded queue."""
+
+    length: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
+    """Requests that may wait; more are refused."""
+    timeout: Duration | None = None
+    """The longest wait."""
+
+
+class Queue(Spec):
+    """Queues by priority class."""
+
+    interactive: QueueClass = QueueClass()
+    """Where a person waits for the answer."""
+    default: QueueClass = QueueClass()
+    """Everything else."""
+    bulk: QueueClass = QueueClass()
+    """What may wait for long."""
+
+
+class Alert(Spec):
+    """Something to do when a metric passes a threshold."""
+
+    metric: Literal["response_time", "success_rate", "memory_usage", "resource_usage", "queue_depth"]
+    """Which metric."""
+    threshold: Annotated[str | float, Field(examples=["2s", "80%"])]
+    """Where it begins to matter."""
+    action: Literal["log", "scale_down_model", "unload_idle_agents", "escalate"] = "log"
+    """What to do."""
+
+
+class Monitoring(Spec):
+    """What is measured."""
+
+    metrics: list[Literal["response_time", "success_rate", "resource_usage"]] = []
+    """Which metrics are kept."""
+    alerts: list[Alert] = []
+    """What to do when one passes a threshold."""
+    local_storage: bool = True
+    """Whether they are kept on this device."""
+
+
+class Security(Spec):
+    """What may be loaded and called."""
+
+    tool_roots: Annotated[list[str], Field(examples=[["tools"]])] = []
+    """More folders that `python:` tools may be loaded from, beside the manifest's own."""
+
+
+class Serve(Spec):
+    """The front door: the OpenAI chat-completions protocol on this device."""
+
+    host: Literal["127.0.0.1", "::1", "localhost"] = "127.0.0.1"
+    """Only loopback, until keys and TLS are there."""
+    port: Annotated[int | None, Field(ge=1, le=65535, examples=[7411])] = None
+    """An own port. Without it: the runtime's."""

@@ -1,0 +1,86 @@
+"""Tools and document sets."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from orchestrator.manifest.spec.fields import Duration, Name, SecretReference, Spec
+
+BuiltinTool = Literal["database", "calendar", "email", "tickets", "knowledge", "clock"]
+
+
+class NamedQuery(Spec):
+    """An SQL query that an agent may run, by its name."""
+
+    sql: Annotated[str, Field(min_length=1, max_length=20_000, examples=["select * from products where sku = :sku"])]
+    """The statement; values only as parameters (`:name`)."""
+    description: str = ""
+    """What it answers."""
+    parameters: Annotated[dict[Name, Literal["string", "integer", "number", "boolean"]], Field(examples=[{"sku": "string"}])] = {}
+    """Its parameters and their types."""
+    one: bool = False
+    """Whether it gives one row (or nothing) instead of a list."""
+
+
+class Smtp(Spec):
+    """A mail server; without it, mails stay in the local outbox."""
+
+    host: str
+    """Its name."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 587
+    """Its port."""
+    user: str | None = None
+    """The account."""
+    password: SecretReference | None = None
+    """A reference to its password."""
+    starttls: bool = True
+    """Whether to encrypt."""
+
+
+class ToolEntry(Spec):
+    """A tool: a built-in with options, or a Python function."""
+
+    name: Annotated[Name, Field(examples=["stock"])]
+    """Its name."""
+    use: Annotated[BuiltinTool | None, Field(examples=["database"])] = None
+    """The built-in that it is. Without it: the built-in of the same name."""
+    python: Annotated[
+        str | None, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$", examples=["tools:make_quote"])
+    ] = None
+    """`module:function`, below the manifest's folder or one of `security.tool_roots`."""
+    functions: list[str] = []
+    """For `python`: more functions of the same module. For a built-in: the only ones that may be called."""
+    timeout: Duration = 10.0
+    """The longest time for a call."""
+    path: Annotated[str | None, Field(max_length=1024, examples=["data/products.csv"])] = None
+    """For `database`: an SQLite file, or a CSV file or folder. For `calendar`: an .ics file. For `knowledge`: a folder. Counts from the manifest's folder."""
+    queries: dict[Name, NamedQuery] = {}
+    """For `database`: named queries."""
+    allow_sql: bool = False
+    """For `database`: the agent may write its own SELECT statements."""
+    writable: bool = False
+    """For `database`: queries may change the store."""
+    timezone: Annotated[str | None, Field(examples=["Europe/Rome"])] = None
+    """For `clock` and `calendar`: the time zone; the device's own by default."""
+    sender: Annotated[str | None, Field(examples=["shop@example.org"])] = None
+    """For `email`: who sends."""
+    smtp: Smtp | None = None
+    """For `email`: a mail server."""
+
+
+ToolItem = ToolEntry | Name
+
+
+class KnowledgeEntry(Spec):
+    """A named set of local documents."""
+
+    name: Name
+    """Its name."""
+    path: Annotated[str, Field(min_length=1, max_length=1024, examples=["docs"])]
+    """A folder of Markdown and text; counts from the manifest's folder."""
+    include: list[str] = ["**/*.md", "**/*.txt"]
+    """Which files."""
+
+
