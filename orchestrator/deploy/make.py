@@ -1,0 +1,132 @@
+"""Make the live parts of a deployment from their specs. Each part is made once and shared while its digest stays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from orchestrator.core.address import Address
+from orchestrator.core.blueprint import AgentSpec, ModelSpec, RouterSpec, ToolSpec
+from orchestrator.core.message import Message
+from orchestrator.deploy.deployment import Agent, Binding, Router
+from orchestrator.deploy.reflex import FitIntents, compile_reflexes
+from orchestrator.deploy.template import compile_template
+from orchestrator.ports.strategy import Candidate, FitStrategy, InstantStrategy, Skill, Strategy, StrategyOptions
+from orchestrator.ports.tool import Tool, ToolFunction
+
+DEFAULT_HANDOVER = "I have passed this on to a colleague ({{ ticket }}). They will get back to you."
+
+
+def make_agent(
+    spec: AgentSpec,
+    bindings: Mapping[str, Binding],
+    models: Mapping[str, ModelSpec],
+    tools: Mapping[str, tuple[ToolSpec, Tool]],
+    fit_intents: FitIntents,
+) -> Agent:
+    """A ready agent. ``tools`` holds the live tool of each name that the agent uses."""
+    functions = [
+        (spec_, function) for name in spec["tools"] for spec_, function in _functions_of(*tools[name])
+    ]
+    endpoints = endpoints_of(spec["models"], bindings, models)
+    prompt = compile_template(spec["instructions"])
+    static = "{{" not in spec["instructions"] and "{%" not in spec["instructions"]
+    return Agent(
+        spec=spec,
+        address=Address.of("agent", spec["name"]),
+        endpoints=endpoints,
+        functions={function.schema.name: function for _, function in functions},
+        schemas=tuple(function.schema for _, function in functions),
+        prompt=prompt,
+        fixed_prompt=Message("system", prompt({})) if static and spec["instructions"] else None,
+        reflexes=compile_reflexes(spec["reflex"], first=spec["reflex_first"], fit=fit_intents),
+        call=_call_settings(spec, models),
+        tool_timeouts={function.name: tool["timeout"] for tool, function in functions},
+        invalid=schema_check(spec["output_schema"]) if spec["output_schema"] else None,
+        human_say=compile_template(spec["human"].get("say") or DEFAULT_HANDOVER) if spec["human"] else None,
+        missing="" if endpoints else _why_missing(spec["models"], bindings),
+    )
+
+
+def make_router(
+    spec: RouterSpec,
+    agents: Mapping[str, AgentSpec],
+    fit: FitStrategy,
+    endpoints: tuple[str, ...],
+) -> Router:
+    """A router whose strategy has learned from the agents that it may choose."""
+    candidates = tuple(_candidate(route, agents[route["to"]]) for route in spec["routes"])
+    strategy = fit(candidates, StrategyOptions(spec["default"], spec["confidence"], tuple(spec["stages"])))
+    return Router(spec, Address.of("router", spec["name"]), strategy, instant_of(strategy), endpoints)
+
+
+def instant_of(strategy: Strategy) -> InstantStrategy | None:
+    """The same strategy as one that never waits, where it is one."""
+    return cast(InstantStrategy, strategy) if hasattr(strategy, "decide_now") else None
+
+
+def endpoints_of(
+    aliases: Sequence[str], bindings: Mapping[str, Binding], models: Mapping[str, ModelSpec]
+) -> tuple[str, ...]:
+    """Endpoint ids of these aliases in order, then of their fallbacks, each once."""
+    ordered = [*aliases, *(other for alias in aliases if alias in models for other in models[alias]["fallback"])]
+    found = [endpoint for alias in ordered if alias in bindings for endpoint in bindings[alias].endpoints]
+    return tuple(dict.fromkeys(found))
+
+
+def schema_check(schema: Mapping[str, Any]) -> Callable[[Any], str]:
+    """What is wrong with a value, in words that a model can repair from; an empty text where it fits."""
+    from jsonschema import Draft202012Validator
+
+    validator = Draft202012Validator(dict(schema))
+
+    def check(value: Any) -> str:
+        faults = sorted(validator.iter_errors(value), key=lambda fault: fault.json_path)
+        return "; ".join(f"{fault.json_path}: {fault.message}" for fault in faults[:5])
+
+    return check
+
+
+def parse_answer(text: str) -> Any:
+    """The JSON of an answer: raw control characters in texts are accepted, as some servers let them through."""
+    return json.loads(text, strict=False)
+
+
+def _functions_of(spec: ToolSpec, tool: Tool) -> list[tuple[ToolSpec, ToolFunction]]:
+    allowed = set(spec["allowed"])
+    return [
+        (spec, function)
+        for function in tool.functions
+        if not allowed or function.name in allowed or function.name.partition(".")[2] in allowed
+    ]
+
+
+def _call_settings(spec: AgentSpec, models: Mapping[str, ModelSpec]) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for alias in reversed(spec["models"]):
+        settings.update({k: v for k, v in models[alias]["options"].items() if v is not None} if alias in models else {})
+    for key, value in (("temperature", spec["temperature"]), ("max_tokens", spec["max_tokens"])):
+        if value is not None:
+            settings[key] = value
+    return settings
+
+
+def _why_missing(aliases: Sequence[str], bindings: Mapping[str, Binding]) -> str:
+    if not aliases:
+        return ""
+    return "; ".join(bindings[alias].missing or f"{alias} is not bound" for alias in aliases if alias in bindings)
+
+
+def _candidate(route: Mapping[str, Any], agent: AgentSpec) -> Candidate:
+    skills = tuple(
+        Skill(skill["name"], skill.get("description", ""), tuple(skill.get("examples", ()))) for skill in agent["skills"]
+    )
+    return Candidate(
+        name=route["to"],
+        description=route["description"] or agent["description"],
+        skills=skills,
+        examples=(*route["examples"], *agent["examples"]),
+        keywords=(*route["keywords"], *agent["keywords"]),
+        when=route["when"],
+    )
