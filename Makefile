@@ -35,7 +35,7 @@ bench: dev
 
 bench-peers: dev
 	@sh scripts/peers.sh
-	@$(PY) -m benchmarks --peers .venv-peers/bin/python
+	@LITELLM_LOCAL_MODEL_COST_MAP=True $(PY) -m benchmarks --peers .venv-peers/bin/python
 
 runtime:
 	@PYTHON='$(PYTHON)' sh scripts/environment.sh runtime
