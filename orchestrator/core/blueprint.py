@@ -24,7 +24,9 @@ class ModelSpec(TypedDict):
     alias: str
     kind: Literal["chat", "embedding"]
     provider: str | None  # None: whichever known server on this device serves it
-    ids: dict[str, list[str]]  # provider kind -> the ids that this model may have there, best first; "*" for any provider
+    ids: dict[
+        str, list[str]
+    ]  # provider kind -> the ids that this model may have there, best first; "*" for any provider
     endpoint: str | None  # a base URL, where the manifest names one
     api_key: str | None  # a secret reference
     zone: Literal["node", "lan", "cloud"]
@@ -41,7 +43,9 @@ class ModelSpec(TypedDict):
 class ReflexSpec(TypedDict):
     """One reflex rule: when it fires, what it takes from the text, what it calls, what it says."""
 
-    when: dict[str, Any]  # one of {"regex": str} {"keywords": [str]} {"intent": str, "examples": [str]}; {} always fires
+    when: dict[
+        str, Any
+    ]  # one of {"regex": str} {"keywords": [str]} {"intent": str, "examples": [str]}; {} always fires
     extract: dict[str, str]  # name -> regex (the named or first group, else the whole match)
     call: str | None  # "tickets.create"
     arguments: dict[str, Any]  # values; strings are Jinja2 templates over the extracted names, `text` and `session`
@@ -60,7 +64,9 @@ class AgentSpec(TypedDict):
     knowledge: list[str]
     examples: list[str]
     keywords: list[str]
-    skills: list[dict[str, Any]]  # {"name", "description", "examples": [...]} where a template or manifest gives several
+    skills: list[
+        dict[str, Any]
+    ]  # {"name", "description", "examples": [...]} where a template or manifest gives several
     max_tokens: int | None
     temperature: float | None
     timeout: float | None
@@ -70,11 +76,14 @@ class AgentSpec(TypedDict):
     escalate_to: str | None
     escalate_when: list[str]  # error, timeout, requested, schema_invalid, tool_failed, overloaded, low_confidence
     reflex: list[ReflexSpec]
-    reflex_first: bool  # True: written in the manifest, tried before the model; False: from a template, only without a model
+    reflex_first: (
+        bool  # True: written in the manifest, tried before the model; False: from a template, only without a model
+    )
     human: dict[str, Any] | None  # an escalation to a person
     history_turns: int  # how many earlier turns it sees
     max_steps: int
     max_tool_calls: int
+    max_total_tokens: int | None  # prompt and answers together, in one run
     priority: Literal["system", "interactive", "default", "bulk"] | None
 
 
@@ -82,7 +91,9 @@ class RouteSpec(TypedDict):
     """One way out of a router."""
 
     to: str  # an agent's name
-    when: dict[str, Any]  # {"regex"|"keywords"|"min_chars"|"max_chars"|"has_tools"|"complexity": …}; {} for learned only
+    when: dict[
+        str, Any
+    ]  # {"regex"|"keywords"|"min_chars"|"max_chars"|"has_tools"|"complexity": …}; {} for learned only
     description: str
     examples: list[str]
     keywords: list[str]

@@ -14,7 +14,7 @@ FAILPOINTS: Final[set[str]] = set()
 """Every name that was declared with :func:`declare`; the tests kill at each one."""
 
 _wanted, _, _count = os.environ.get("ORCHESTRATOR_FAIL_AT", "").partition(":")
-_left = int(_count) if _count.isdecimal() else 1
+_left = [int(_count) if _count.isdecimal() else 1]
 
 
 def declare(*names: str) -> None:
@@ -24,9 +24,8 @@ def declare(*names: str) -> None:
 
 def failpoint(name: str) -> None:
     """Die here, if the environment asks for it."""
-    global _left
     if not _wanted or name != _wanted:
         return
-    _left -= 1
-    if _left <= 0:
+    _left[0] -= 1
+    if _left[0] <= 0:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -29,7 +29,7 @@ def parse_duration(text: str | float) -> float:
 
 def parse_size(text: str | int) -> int:
     """Bytes of ``"8GB"`` (10^9), ``"8GiB"`` or ``"8Gi"`` (2^30), ``"8 gb"``, or a plain whole number of bytes."""
-    if isinstance(text, bool) or isinstance(text, float):
+    if isinstance(text, (bool, float)):
         raise ValueError(_not_a("size", text, "8GB, 512MB, 8GiB or 8Gi"))
     if isinstance(text, int):
         return int(_positive(text, "size", "8GB, 512MB, 8GiB or 8Gi"))

@@ -117,7 +117,7 @@ class Result:
     path: tuple[str, ...] = ()
     decisions: tuple[Decision, ...] = ()
     steps: tuple[StepRecord, ...] = ()
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     timings: Mapping[str, float] = field(default_factory=dict)
     session: str = ""
     served_by: str = ""

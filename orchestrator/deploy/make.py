@@ -26,9 +26,7 @@ def make_agent(
     fit_intents: FitIntents,
 ) -> Agent:
     """A ready agent. ``tools`` holds the live tool of each name that the agent uses."""
-    functions = [
-        (spec_, function) for name in spec["tools"] for spec_, function in _functions_of(*tools[name])
-    ]
+    functions = [(spec_, function) for name in spec["tools"] for spec_, function in _functions_of(*tools[name])]
     endpoints = endpoints_of(spec["models"], bindings, models)
     prompt = compile_template(spec["instructions"])
     static = "{{" not in spec["instructions"] and "{%" not in spec["instructions"]
@@ -120,7 +118,8 @@ def _why_missing(aliases: Sequence[str], bindings: Mapping[str, Binding]) -> str
 
 def _candidate(route: Mapping[str, Any], agent: AgentSpec) -> Candidate:
     skills = tuple(
-        Skill(skill["name"], skill.get("description", ""), tuple(skill.get("examples", ()))) for skill in agent["skills"]
+        Skill(skill["name"], skill.get("description", ""), tuple(skill.get("examples", ())))
+        for skill in agent["skills"]
     )
     return Candidate(
         name=route["to"],

@@ -48,7 +48,9 @@ def _fill(template: Any, values: Mapping[str, Any]) -> str:
         for piece in template.generate(**values):
             size += len(piece)
             if size > LARGEST_TEXT:
-                raise LimitReached(f"a template gave more than {LARGEST_TEXT} characters", cure="Shorten what it prints.")
+                raise LimitReached(
+                    f"a template gave more than {LARGEST_TEXT} characters", cure="Shorten what it prints."
+                )
             pieces.append(piece)
     except jinja2.TemplateError as error:
         raise DeployError(f"a template failed: {error}", cure="Mend the template.") from error
@@ -90,7 +92,11 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
 
 def _grows(value: Any, factor: Any) -> bool:
-    return isinstance(value, (str, list, tuple)) and isinstance(factor, int) and factor * max(1, len(value)) > LARGEST_COUNT
+    return (
+        isinstance(value, (str, list, tuple))
+        and isinstance(factor, int)
+        and factor * max(1, len(value)) > LARGEST_COUNT
+    )
 
 
 def _short_range(*bounds: int) -> range:

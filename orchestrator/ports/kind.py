@@ -27,4 +27,6 @@ class Kind:
         except ModuleNotFoundError as error:
             if not self.extra:
                 raise
-            raise ImportError(f'"{self.name}" needs the extra "{self.extra}": pip install "orchestrator-edge[{self.extra}]"') from error
+            raise ImportError(
+                f'"{self.name}" needs the extra "{self.extra}": pip install "orchestrator-edge[{self.extra}]"'
+            ) from error

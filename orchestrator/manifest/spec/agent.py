@@ -11,9 +11,7 @@ from orchestrator.manifest.spec.fields import Duration, ModelAlias, Name, Share,
 Text = Annotated[str, Field(max_length=100_000)]
 Example = Annotated[str, Field(min_length=1, max_length=2_000)]
 Pattern = Annotated[str, Field(min_length=1, max_length=2_000)]
-EscalateWhen = Literal[
-    "error", "timeout", "requested", "schema_invalid", "tool_failed", "overloaded", "low_confidence"
-]
+EscalateWhen = Literal["error", "timeout", "requested", "schema_invalid", "tool_failed", "overloaded", "low_confidence"]
 StrategyName = Literal["rules", "keyword", "lexical", "intent", "cascade", "fixed"]
 
 
@@ -47,7 +45,9 @@ class ReflexRule(Spec):
     """A function of one of the agent's tools."""
     arguments: Annotated[dict[str, Any], Field(examples=[{"sku": "{{ sku }}"}])] = {}
     """The function's arguments; texts are Jinja2 templates over the extracted values, `text` and `session`."""
-    say: Annotated[str, Field(min_length=1, max_length=10_000, examples=["{{ result.name }} is in aisle {{ result.aisle }}."])]
+    say: Annotated[
+        str, Field(min_length=1, max_length=10_000, examples=["{{ result.name }} is in aisle {{ result.aisle }}."])
+    ]
     """The answer: a Jinja2 template over `result`, the extracted values and `text`."""
 
 

@@ -63,7 +63,9 @@ class ModelEntry(Spec):
     """Serves every agent whose own model is not named, unless another model's `tasks` claim the work."""
     secondary: bool = False
     """Takes over when the primary is unavailable, and serves its own tasks."""
-    tasks: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(examples=[["conversation", "reasoning"]])] = []
+    tasks: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=64)]], Field(examples=[["conversation", "reasoning"]])
+    ] = []
     """What it is meant for. `routing` makes it the model of routers."""
     context_length: Annotated[int | None, Field(ge=128, le=10_000_000, examples=[8192])] = None
     """Tokens that a request may take, prompt and answer together."""

@@ -18,7 +18,9 @@ class NamedQuery(Spec):
     """The statement; values only as parameters (`:name`)."""
     description: str = ""
     """What it answers."""
-    parameters: Annotated[dict[Name, Literal["string", "integer", "number", "boolean"]], Field(examples=[{"sku": "string"}])] = {}
+    parameters: Annotated[
+        dict[Name, Literal["string", "integer", "number", "boolean"]], Field(examples=[{"sku": "string"}])
+    ] = {}
     """Its parameters and their types."""
     one: bool = False
     """Whether it gives one row (or nothing) instead of a list."""
@@ -82,5 +84,3 @@ class KnowledgeEntry(Spec):
     """A folder of Markdown and text; counts from the manifest's folder."""
     include: list[str] = ["**/*.md", "**/*.txt"]
     """Which files."""
-
-

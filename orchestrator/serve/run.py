@@ -1,0 +1,160 @@
+"""One request on its way through the graph: what it has met, spent and decided so far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import anyio
+from orchestrator.serve.loop import CallTrace, Loop
+
+from orchestrator.core.event import DELTA, Event, EventKind
+from orchestrator.core.message import Message, Usage
+from orchestrator.core.request import Decision, Request, Result, Status, StepRecord
+from orchestrator.deploy.deployment import Deployment
+
+Emit = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An answer that was not good enough, for whoever takes over."""
+
+    agent: str
+    reason: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a vertex gave: an answer, or the name of the agent that goes on (``to``)."""
+
+    text: str = ""
+    status: Status = "completed"
+    served_by: str = ""
+    value: Any = None
+    finish_reason: str = "stop"
+    why: str = ""
+    to: str = ""
+
+
+class Run:
+    """Mutable state of one run; owned by the task that runs it."""
+
+    __slots__ = (
+        "attempts",
+        "deadline",
+        "decisions",
+        "deployment",
+        "emit",
+        "history",
+        "listen",
+        "loop",
+        "model_ms",
+        "path",
+        "queue_ms",
+        "request",
+        "started",
+        "steps",
+        "streamed",
+        "tool_ms",
+        "usage",
+    )
+
+    def __init__(self, request: Request, deployment: Deployment, loop: Loop, emit: Emit, listen: Emit | None) -> None:
+        self.request = request
+        self.deployment = deployment
+        self.loop = loop
+        self.emit = emit
+        self.listen = listen
+        self.started = anyio.current_time()
+        limit = deployment.blueprint.timeout
+        self.deadline = self.started + (min(request.timeout, limit) if request.timeout else limit)
+        self.history: tuple[Message, ...] = request.history
+        self.path: list[str] = []
+        self.decisions: list[Decision] = []
+        self.steps: list[StepRecord] = []
+        self.attempts: list[Attempt] = []
+        self.usage = Usage()
+        self.queue_ms = self.model_ms = self.tool_ms = 0.0
+        self.streamed = False
+
+    def note(self, kind: str, subject: str, began: float, detail: Mapping[str, Any]) -> None:
+        """Record a step that began at ``began`` (``anyio.current_time``) and ends now."""
+        now = anyio.current_time()
+        self.steps.append(StepRecord(kind, subject, (began - self.started) * 1e3, (now - began) * 1e3, detail))
+
+    def note_call(self, agent: str, began: float, trace: CallTrace, usage: Usage) -> None:
+        """Record a model call with its retries and fallbacks."""
+        self.usage = self.usage + usage
+        self.queue_ms += trace.queue_ms
+        self.model_ms += trace.model_ms
+        detail: dict[str, Any] = {"endpoint": trace.endpoint, "queue_ms": round(trace.queue_ms, 3)}
+        if len(trace.attempts) > 1:
+            detail["attempts"] = [
+                {"endpoint": a.endpoint, "outcome": a.outcome, "kind": a.kind, "took_ms": round(a.took_ms, 3)}
+                for a in trace.attempts
+            ]
+        detail["prompt_tokens"] = usage.prompt_tokens
+        detail["completion_tokens"] = usage.completion_tokens
+        self.note("model", agent, began, detail)
+
+    def say(self, text: str) -> None:
+        """A piece of the answer for whoever listens; from then on the answer cannot be taken back."""
+        if self.listen is not None and text:
+            self.streamed = True
+            self.listen(self.event(DELTA, {"text": text}))
+
+    def event(self, kind: EventKind, fields: Mapping[str, Any]) -> Event:
+        """An event of this run."""
+        deployment = self.deployment
+        return Event(kind, time.time(), deployment.name, deployment.revision, self.request.id, fields)
+
+    def tell(self, kind: EventKind, fields: Mapping[str, Any]) -> None:
+        """Tell the sinks, and whoever listens to this run."""
+        event = self.event(kind, fields)
+        self.emit(event)
+        if self.listen is not None:
+            self.listen(event)
+
+    def result(self, agent: str, outcome: Outcome, error: Mapping[str, Any] | None = None) -> Result:
+        """What the caller gets."""
+        total = (anyio.current_time() - self.started) * 1e3
+        engine = total - self.queue_ms - self.model_ms - self.tool_ms
+        return Result(
+            id=self.request.id,
+            deployment=self.deployment.name,
+            revision=self.deployment.revision,
+            status="failed" if error else outcome.status,
+            text=outcome.text,
+            agent=agent,
+            path=tuple(self.path),
+            decisions=tuple(self.decisions),
+            steps=tuple(self.steps),
+            usage=self.usage,
+            timings={
+                "total": total,
+                "queue": self.queue_ms,
+                "model": self.model_ms,
+                "tool": self.tool_ms,
+                "engine": max(0.0, engine),
+            },
+            session=self.request.session,
+            served_by=outcome.served_by,
+            value=outcome.value,
+            error=error,
+            why=outcome.why or self.why(),
+            finish_reason="error" if error else outcome.finish_reason,
+        )
+
+    def why(self) -> str:
+        """In a sentence: how it came to the one that answered."""
+        parts = [f"{d.router}: {d.why}" for d in self.decisions if d.why]
+        parts += [f"{a.agent} handed over: {a.reason}" for a in self.attempts]
+        return "; ".join(parts)
+
+    def add_decision(self, decision: Decision, router: str) -> None:
+        """Keep a router's decision."""
+        self.decisions.append(replace(decision, router=router) if not decision.router else decision)

@@ -1,0 +1,43 @@
+"""A specialist's step: reflex rules, its model, or an honest word that nothing serves it."""
+
+from __future__ import annotations
+
+from orchestrator.core.errors import NoModel
+from orchestrator.deploy.deployment import Agent
+from orchestrator.serve.run import Outcome, Run
+from orchestrator.serve.steps.converse import converse
+from orchestrator.serve.steps.human import hand_to_person
+from orchestrator.serve.steps.reflex import act
+
+
+async def answer(run: Run, agent: Agent) -> Outcome:
+    """Its own rules first, then its model, then the rules of its template; raises ``NoModel`` where none of them can."""
+    spec = agent.spec
+    if spec["human"] is not None:
+        return await hand_to_person(run, agent)
+    if run.request.escalate and spec["escalate_to"] and "requested" in spec["escalate_when"]:
+        return Outcome(to=spec["escalate_to"], why="the request asks for it")
+    firing = agent.reflexes.fire(run.request.text, first=bool(agent.endpoints))
+    if firing is not None:
+        return await act(run, agent, firing)
+    if agent.endpoints:
+        return await converse(run, agent)
+    return _nobody(agent)
+
+
+def _nobody(agent: Agent) -> Outcome:
+    spec = agent.spec
+    if not spec["models"] and agent.reflexes.rules:
+        if spec["escalate_to"] and "low_confidence" in spec["escalate_when"]:
+            return Outcome(to=spec["escalate_to"], why="no rule fits")
+        return Outcome(_offer(agent), "unsure", served_by="reflex", why=f"{agent.address}: no rule fits the request")
+    raise NoModel(f"no model serves {agent.address}", cure=agent.missing or "Give it a model, or reflex rules.")
+
+
+def _offer(agent: Agent) -> str:
+    spec = agent.spec
+    examples = [example for skill in spec["skills"] for example in skill.get("examples", ())[:1]] or spec["examples"]
+    text = "I am not sure what you mean."
+    if examples:
+        text += " I can answer requests like: " + "; ".join(f'"{example}"' for example in examples[:4]) + "."
+    return text

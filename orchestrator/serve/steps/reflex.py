@@ -1,0 +1,38 @@
+"""Answering by rule: the function that a fired reflex calls, and what it says of the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+
+from orchestrator.core.errors import ToolFailed
+from orchestrator.deploy.deployment import Agent
+from orchestrator.deploy.reflex import ESCALATE, Firing, fill_value
+from orchestrator.serve.run import Outcome, Run
+from orchestrator.serve.steps.tools import call_function
+
+
+async def act(run: Run, agent: Agent, firing: Firing) -> Outcome:
+    """Carry a fired rule out. A result that is a map with a true ``unsure`` makes the answer an honest non-answer."""
+    began = anyio.current_time()
+    rule = firing.reflex
+    values: dict[str, Any] = {**firing.values, "text": run.request.text, "session": run.request.session}
+    if rule.call == ESCALATE:
+        return Outcome(to=agent.spec["escalate_to"] or "", why=f"rule {rule.number} asks for a hand-over")
+    if rule.call:
+        values["result"] = await _result(run, agent, rule.call, fill_value(rule.arguments, values))
+    text = rule.say(values)
+    run.note("reflex", agent.address, began, {"rule": rule.number, "values": dict(firing.values)})
+    run.say(text)
+    result = values.get("result")
+    unsure = isinstance(result, Mapping) and bool(result.get("unsure"))
+    return Outcome(text, "unsure" if unsure else "completed", served_by="reflex", value=result)
+
+
+async def _result(run: Run, agent: Agent, call: str, arguments: Mapping[str, Any]) -> Any:
+    function = agent.functions.get(call.replace(".", "_"))
+    if function is None:
+        raise ToolFailed(f"{agent.address} has no function {call}")
+    return (await call_function(run, agent, function, arguments, f"{run.request.id}:reflex")).value

@@ -1,0 +1,79 @@
+"""A router's step: ask its strategy, and say what happens where it is not sure."""
+
+from __future__ import annotations
+
+import anyio
+from orchestrator.serve.loop import Ask, CallTrace
+
+from orchestrator.core.errors import NoModel
+from orchestrator.core.request import Decision
+from orchestrator.deploy.deployment import Router
+from orchestrator.ports.provider import ChatCall, ChatReply, Target
+from orchestrator.ports.strategy import AskModel, ModelQuestion, RouteQuestion
+from orchestrator.serve.run import Outcome, Run
+
+NOWHERE = Target("", "", "")
+"""Filled in by the loop with the endpoint that it chooses."""
+
+
+async def route(run: Run, router: Router) -> Outcome:
+    """Where the request goes next, or an honest question back."""
+    began = anyio.current_time()
+    request = run.request
+    if router.instant is not None:
+        decision = router.instant.decide_now(RouteQuestion(request.text, run.history, request.complexity))
+    else:
+        ask = _ask_model(run, router)
+        decision = await router.strategy.decide(RouteQuestion(request.text, run.history, request.complexity, ask))
+    run.add_decision(decision, router.spec["name"])
+    run.note("route", router.address, began, {"strategy": decision.strategy, "choice": decision.choice})
+    run.tell("run.routed", {"router": router.spec["name"], "choice": decision.choice, "why": decision.why})
+    if decision.choice is not None:
+        return Outcome(to=decision.choice)
+    return _unsure(router, decision)
+
+
+def _unsure(router: Router, decision: Decision) -> Outcome:
+    spec = router.spec
+    if spec["on_unsure"] == "default" and spec["default"]:
+        return Outcome(to=spec["default"])
+    if spec["on_unsure"] == "escalate" and spec["escalate_to"]:
+        return Outcome(to=spec["escalate_to"])
+    return Outcome(text=_choices(router), status="unsure", why=f"{spec['name']}: {decision.why}")
+
+
+def _choices(router: Router) -> str:
+    lines = [
+        f"- {route['to']}" + (f": {route['description']}" if route["description"] else "")
+        for route in router.spec["routes"][:12]
+    ]
+    return "I am not sure what you need. I can help with:\n" + "\n".join(lines) + "\nWhich one is it?"
+
+
+def _ask_model(run: Run, router: Router) -> AskModel | None:
+    if not router.endpoints:
+        return None
+
+    async def ask(question: ModelQuestion) -> ChatReply:
+        return await _chat(run, router, question)
+
+    return ask
+
+
+async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
+    if not router.endpoints:
+        raise NoModel(f"no model serves {router.address}")
+    began, trace = anyio.current_time(), CallTrace()
+    call = ChatCall(
+        NOWHERE,
+        question.messages,
+        schema=question.schema,
+        schema_name=question.schema_name,
+        temperature=0.0,
+        max_tokens=question.max_tokens,
+        top_logprobs=question.top_logprobs,
+        request_id=run.request.id,
+    )
+    reply = await run.loop.chat(Ask(call, router.endpoints, run.deadline, run.request.priority, trace=trace))
+    run.note_call(router.address, began, trace, reply.usage)
+    return reply

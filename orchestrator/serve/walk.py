@@ -1,0 +1,57 @@
+"""A run's way through the graph: from vertex to vertex until one answers. Bounded by construction."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import anyio
+
+from orchestrator.core.errors import LimitReached, RunError
+from orchestrator.core.names import did_you_mean
+from orchestrator.core.request import Result
+from orchestrator.serve.run import Attempt, Outcome, Run
+from orchestrator.serve.steps.answer import answer
+from orchestrator.serve.steps.escalate import escalation_of, partial_text
+from orchestrator.serve.steps.route import route
+
+MOST_HOPS: Final = 8
+"""Vertices that one run may visit."""
+
+
+async def walk(run: Run) -> Result:
+    """Go from the entry to an answer. Raises the ``RunError`` that nobody took over."""
+    name = run.request.agent or run.deployment.entry
+    for _ in range(MOST_HOPS):
+        router = run.deployment.routers.get(name)
+        if router is not None:
+            run.path.append(router.address)
+            outcome = await route(run, router)
+        else:
+            outcome = await _visit(run, name)
+        if not outcome.to:
+            return run.result(name if router is None else "", outcome)
+        name = outcome.to
+    raise LimitReached(f"the request was passed on {MOST_HOPS} times: {' -> '.join(run.path)}")
+
+
+async def _visit(run: Run, name: str) -> Outcome:
+    agent = run.deployment.agents.get(name)
+    if agent is None:
+        known = [*run.deployment.agents, *run.deployment.routers]
+        raise RunError(
+            f'no agent is called "{name}"', cure=did_you_mean(name, known) or f"There are: {', '.join(known)}."
+        )
+    run.path.append(agent.address)
+    began = anyio.current_time()
+    try:
+        outcome = await answer(run, agent)
+    except RunError as error:
+        to = escalation_of(run, agent, error)
+        if not to:
+            raise
+        outcome = Outcome(to=to, text=partial_text(error), why=f"{type(error).__name__}: {error.message}")
+    if outcome.to:
+        run.attempts.append(Attempt(agent.address, outcome.why, outcome.text))
+        run.note("escalate", f"agent.{outcome.to}", began, {"from": agent.address, "reason": outcome.why})
+        run.tell("run.escalated", {"from": name, "to": outcome.to, "reason": outcome.why})
+    return outcome
