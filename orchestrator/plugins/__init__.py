@@ -1,0 +1,1 @@
+"""What fits the ports: providers, strategies, tools, stores, sinks. Each sees the core and the ports only."""

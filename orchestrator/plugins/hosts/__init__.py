@@ -1,0 +1,1 @@
+"""The operating systems that the program runs on."""

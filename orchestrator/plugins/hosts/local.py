@@ -1,0 +1,211 @@
+"""The machine that the program runs on: its folders and its background processes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import stat
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from orchestrator.core.errors import DeployError, StateUnusable
+from orchestrator.ports.host import Folders, ProcessIdentity
+
+SOCKET_NAME: Final = "orchestrator.sock"
+"""The longest name of a socket that is made in the runtime folder."""
+
+_APP: Final = "orchestrator"
+_HOME: Final = "ORCHESTRATOR_HOME"
+_SOCKET_PATH_BYTES: Final = 100
+"""Linux allows 107 bytes, macOS 103; one limit for all."""
+_CURE: Final = f"set {_HOME} to a folder that you own"
+_SAME_START: Final = 1.0
+"""Seconds by which the start of one process may be read differently: it is computed from the time of the boot."""
+
+
+class LocalHost:
+    """A ``Host`` for Linux, and as far as known for macOS and Windows (not tested there).
+
+    Folders: ``$ORCHESTRATOR_HOME/{state,config}``, else those of the system (XDG on Linux). The runtime folder is always
+    found from the state folder alone, never from the terminal's environment: a shell, a cron job and a unit that
+    share one state must meet at one socket and one lock.
+    """
+
+    def __init__(self) -> None:
+        self._children: dict[int, _Detached] = {}
+
+    def folders(self) -> Folders:
+        """The folders, made with mode 0700; raises ``StateUnusable``."""
+        state, config = _state_and_config()
+        make_private(state)
+        make_private(config)
+        return Folders(state, config, _runtime_folder(state))
+
+    def spawn_detached(self, argv: Sequence[str], environment: Mapping[str, str], log: Path) -> ProcessIdentity:
+        """Start a background process that outlives the caller and its terminal, its output appended to ``log``.
+
+        It gets exactly ``environment``, the umask 077, its own session, and the folder of ``log`` to stand in. Raises
+        ``DeployError`` where it cannot start.
+        """
+        try:
+            handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise StateUnusable(f"the log {log} cannot be written: {error.strerror}", cure=_CURE) from error
+        try:
+            child = _start(argv, environment, log.parent, handle)
+        except OSError as error:
+            raise DeployError(
+                f"cannot start {argv[0]}: {error.strerror}", cure="is the program still there?"
+            ) from error
+        finally:
+            os.close(handle)
+        self._children[child.pid] = child
+        return ProcessIdentity(child.pid, _started(child.pid) or 0.0)
+
+    def alive(self, process: ProcessIdentity) -> bool:
+        """Whether exactly that process still runs. A zombie does not."""
+        self._reap()
+        started = _started(process.pid)
+        return started is not None and abs(started - process.started) < _SAME_START
+
+    def stop(self, process: ProcessIdentity, patience: float) -> None:
+        """Ask it to end (SIGTERM), then end it and its group (SIGKILL) after ``patience`` seconds.
+
+        A process that has only the same number is left alone. Raises ``DeployError`` for another user's process.
+        """
+        if not self.alive(process):
+            return
+        try:
+            os.kill(process.pid, signal.SIGTERM)
+            if not _gone(process.pid, patience):
+                _kill_group(process.pid)
+                _gone(process.pid, patience=5.0)
+        except ProcessLookupError:
+            pass  # it ended between the look and the signal
+        except PermissionError as error:
+            raise DeployError(f"process {process.pid} is another user's", cure="stop it as that user") from error
+        self._reap()
+
+    def _reap(self) -> None:
+        """Take the exit status of children that ended, so that none stays a zombie while we live."""
+        for pid, child in list(self._children.items()):
+            if child.poll() is not None:
+                del self._children[pid]
+
+
+class _Detached(subprocess.Popen[bytes]):
+    """A child that is meant to outlive us: letting go of it is no mistake to warn of."""
+
+    def __del__(self) -> None:
+        """Nothing: the parent class warns of a child that still runs."""
+
+
+def make_private(folder: Path) -> None:
+    """Make ``folder`` with mode 0700, or check that it is ours alone. Raises ``StateUnusable``."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+    except FileExistsError as error:
+        raise StateUnusable(f"{folder} is a file, not a folder", cure=_CURE) from error
+    except OSError as error:
+        raise StateUnusable(f"the folder {folder} cannot be made: {error.strerror}", cure=_CURE) from error
+    _check_private(folder, found)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StateUnusable(f"the folder {folder} cannot be written", cure=_CURE)
+
+
+def _check_private(folder: Path, found: os.stat_result) -> None:
+    if not hasattr(os, "geteuid"):
+        return  # Windows: folders of a user's profile are private by their access lists
+    if found.st_uid != os.geteuid():
+        raise StateUnusable(f"the folder {folder} belongs to another user (uid {found.st_uid})", cure=_CURE)
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & 0o077:
+        raise StateUnusable(f"others may enter the folder {folder} (mode {mode:04o})", cure=f"chmod 700 {folder}")
+
+
+def _state_and_config() -> tuple[Path, Path]:
+    home = os.environ.get(_HOME, "")
+    if home:
+        root = Path(home).expanduser().absolute()
+        return root / "state", root / "config"
+    import platformdirs
+
+    # Windows and macOS have one folder for all; ours differ, so that each can be looked at and backed up alone.
+    state = Path(platformdirs.user_state_dir(_APP, appauthor=False))
+    config = Path(platformdirs.user_config_dir(_APP, appauthor=False))
+    if not state.is_absolute() or not config.is_absolute():
+        raise StateUnusable("this user has no home folder", cure=_CURE)
+    return (state / "state", config / "config") if state == config else (state, config)
+
+
+def _runtime_folder(state: Path) -> Path:
+    folder = state / "run"
+    if len(os.fsencode(folder / SOCKET_NAME)) > _SOCKET_PATH_BYTES:
+        folder = _short_folder(state)
+        if folder.is_symlink():
+            raise StateUnusable(f"{folder} is a link, which another user may have made", cure=f"remove {folder}")
+    make_private(folder)
+    return folder
+
+
+def _short_folder(state: Path) -> Path:
+    """A path that fits a socket, and that everyone with the same state folder computes alike."""
+    fixed = Path("/tmp")  # noqa: S108 - not $TMPDIR, which differs between terminals; made private and checked
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    digest = hashlib.sha256(os.fsencode(state)).hexdigest()[:12]
+    return (fixed if fixed.is_dir() else Path(tempfile.gettempdir())) / f"{_APP}-{user}-{digest}"
+
+
+def _start(argv: Sequence[str], environment: Mapping[str, str], folder: Path, output: int) -> _Detached:
+    # What a system does not know, it ignores (session, umask) or has as 0 (flags).
+    return _Detached(
+        list(argv),
+        env=dict(environment),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+        umask=0o077,
+        creationflags=getattr(subprocess, "DETACHED_PROCESS", 0),
+    )
+
+
+def _started(pid: int) -> float | None:
+    """When that process started, in seconds since 1970; ``None`` where none runs."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            started = process.create_time()
+            return None if process.status() == psutil.STATUS_ZOMBIE else started
+    except psutil.NoSuchProcess:
+        return None
+    except psutil.AccessDenied as error:
+        raise DeployError(f"process {pid} is another user's", cure="look at it as that user") from error
+
+
+def _gone(pid: int, patience: float) -> bool:
+    import psutil
+
+    try:
+        psutil.Process(pid).wait(patience)
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.TimeoutExpired:
+        return _started(pid) is None
+    return True
+
+
+def _kill_group(pid: int) -> None:
+    """It leads a group of its own where we started it; then its children end with it."""
+    if hasattr(os, "killpg") and os.getpgid(pid) == pid:
+        os.killpg(pid, signal.SIGKILL)
+    else:
+        os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))

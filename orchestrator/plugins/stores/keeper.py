@@ -1,0 +1,103 @@
+"""Writes finished runs in batches, away from the path of requests."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import anyio
+
+from orchestrator.core.errors import StateUnusable
+from orchestrator.core.event import Event
+from orchestrator.core.request import Result
+from orchestrator.ports.store import RunStore
+
+_PATIENCE: Final = 5.0
+"""Seconds between tries while the store cannot be written."""
+
+
+class RunKeeper:
+    """A ``Sink`` that stores each ``run.finished`` event: its ``result``, and its ``text`` where it has one.
+
+    It writes every ``every`` seconds or ``batch`` runs, in a worker thread; while nothing happens it sleeps. Where the
+    store fails, it keeps up to ``room`` runs and tries again; ``lost`` counts those that found no room, and ``report``
+    gets each first failure of a row of them.
+    """
+
+    def __init__(
+        self,
+        store: RunStore,
+        *,
+        every: float = 0.2,
+        batch: int = 200,
+        room: int = 10_000,
+        report: Callable[[StateUnusable], None] = lambda _: None,
+    ) -> None:
+        self._store = store
+        self._every = every
+        self._batch = batch
+        self._room = room
+        self._report = report
+        self._waiting: deque[tuple[Result, str]] = deque()
+        self._some = anyio.Event()
+        self._enough = anyio.Event()
+        self._closing = False
+        self._writing = anyio.Lock()
+        self.trouble: StateUnusable | None = None
+        self.lost = 0
+
+    def take(self, event: Event) -> None:
+        """Note a finished run; everything else passes by."""
+        if event.kind != "run.finished":
+            return
+        if len(self._waiting) >= self._room:
+            self._waiting.popleft()
+            self.lost += 1
+        self._waiting.append((event.fields["result"], str(event.fields.get("text", ""))))
+        self._some.set()
+        if len(self._waiting) >= self._batch:
+            self._enough.set()
+
+    async def run(self) -> None:
+        """Write until :meth:`aclose`; whoever opens the keeper starts this in a task group."""
+        while not self._closing:
+            await self._some.wait()
+            if not self._closing:
+                with anyio.move_on_after(_PATIENCE if self.trouble else self._every):
+                    await self._enough.wait()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what waits now; after a failure it still waits."""
+        async with self._writing:
+            self._some = anyio.Event()
+            self._enough = anyio.Event()
+            while self._waiting and await self._write(list(self._waiting)[: self._batch]):
+                pass
+            if self._waiting:
+                self._some.set()
+
+    async def aclose(self) -> None:
+        """Write what waits, and end :meth:`run`."""
+        self._closing = True
+        with anyio.CancelScope(shield=True):
+            await self.flush()
+        self._some.set()
+        self._enough.set()
+
+    async def _write(self, batch: list[tuple[Result, str]]) -> bool:
+        results, texts = zip(*batch, strict=True)
+        try:
+            await anyio.to_thread.run_sync(self._store.keep, results, texts)
+        except StateUnusable as error:
+            if self.trouble is None:
+                self._report(error)
+            self.trouble = error
+            return False
+        self.trouble = None
+        written = {result.id for result in results}
+        # By id and not by count: while the thread wrote, a full queue may have dropped its oldest.
+        while self._waiting and self._waiting[0][0].id in written:
+            self._waiting.popleft()
+        return True

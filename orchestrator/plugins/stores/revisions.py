@@ -1,0 +1,121 @@
+"""What must run: numbered revisions and which of them are desired."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from orchestrator.core.errors import DeployError
+from orchestrator.core.failpoint import declare, failpoint
+from orchestrator.plugins.stores.spare import Spare
+from orchestrator.plugins.stores.statefile import Damaged, StateFile, translated
+from orchestrator.ports.store import Revision
+
+declare("store.before-add", "store.in-transaction", "store.after-commit")
+
+_COLUMNS: Final = "deployment, number, digest, blueprint, sources, created, origin, cause, checksum"
+_DESIRED: Final = f"SELECT {_COLUMNS} FROM revision JOIN desired USING (deployment, number) ORDER BY deployment"  # noqa: S608
+_HISTORY: Final = f"SELECT {_COLUMNS} FROM revision WHERE deployment = ? ORDER BY number DESC"  # noqa: S608
+
+
+class SqliteRevisions:
+    """A ``RevisionStore``. Each row has a checksum, so that a flipped bit is an error and never another deployment."""
+
+    def __init__(self, file: StateFile, spare: Spare) -> None:
+        self._file = file
+        self._spare = spare
+
+    def add(self, revision: Revision) -> None:
+        """Store it and make it the desired one, durably. Raises ``DeployError`` for a number that is taken."""
+        failpoint("store.before-add")
+        with self._change() as connection:
+            _insert(connection, revision)
+            failpoint("store.in-transaction")
+
+    def desired(self) -> Sequence[Revision]:
+        """The desired revision of every deployment that is not taken down."""
+        return self._read(self._file.rows(_DESIRED))
+
+    def history(self, deployment: str) -> Sequence[Revision]:
+        """All revisions of one deployment, newest first."""
+        return self._read(self._file.rows(_HISTORY, (deployment,)))
+
+    def remove(self, deployment: str) -> None:
+        """Take it down: nothing is desired for it; its history stays."""
+        with self._change() as connection:
+            connection.execute("DELETE FROM desired WHERE deployment = ?", (deployment,))
+
+    def restore(self, revisions: Iterable[Revision]) -> None:
+        """Fill an empty database from a spare."""
+        with self._change() as connection:
+            for revision in revisions:
+                _insert(connection, revision)
+
+    def settle(self) -> None:
+        """Compare with the spare, and finish what a killed process left. Raises ``Damaged`` where a commit is lost."""
+        # Inside a transaction, so that no other process is between preparing and committing.
+        with self._file.transaction() as connection:
+            desired = self._read(connection.execute(_DESIRED))
+            kept = self._spare.read()
+            if desired == kept:
+                return
+            if kept is not None and desired != self._spare.read_prepared():
+                raise Damaged(self._file.path, "it holds other revisions than were committed")
+            self._spare.prepare(desired)
+            self._spare.accept()
+
+    def close(self) -> None:
+        """Close its connection."""
+        self._file.close()
+
+    @contextmanager
+    def _change(self) -> Iterator[sqlite3.Connection]:
+        with self._file.transaction() as connection:
+            yield connection
+            self._spare.prepare(self._read(connection.execute(_DESIRED)))
+        failpoint("store.after-commit")
+        with translated(self._file.path):
+            self._spare.accept()
+
+    def _read(self, rows: Iterable[tuple[Any, ...]]) -> list[Revision]:
+        revisions = []
+        for *row, checksum in rows:
+            deployment, number, digest, blueprint, sources, created, origin, cause = row
+            if _checksum(row) != checksum:
+                raise Damaged(self._file.path, f"revision {number} of {deployment} does not match its checksum")
+            plain = (json.loads(blueprint), json.loads(sources))
+            revisions.append(Revision(deployment, number, digest, *plain, created, origin, cause))
+        return revisions
+
+
+def _insert(connection: sqlite3.Connection, revision: Revision) -> None:
+    row = _row(revision)
+    try:
+        connection.execute("INSERT INTO revision VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, _checksum(row)))
+    except sqlite3.IntegrityError as error:
+        raise DeployError(
+            f"revision {revision.number} of {revision.deployment} exists already",
+            cure="another apply was faster; plan again",
+        ) from error
+    connection.execute("INSERT OR REPLACE INTO desired VALUES (?, ?)", (revision.deployment, revision.number))
+
+
+def _row(revision: Revision) -> tuple[Any, ...]:
+    return (
+        revision.deployment,
+        revision.number,
+        revision.digest,
+        json.dumps(revision.blueprint, ensure_ascii=False, separators=(",", ":")),
+        json.dumps(revision.sources, ensure_ascii=False, separators=(",", ":")),
+        float(revision.created),
+        revision.origin,
+        revision.cause,
+    )
+
+
+def _checksum(row: Sequence[Any]) -> str:
+    return hashlib.sha256("\x1f".join(map(str, row)).encode()).hexdigest()

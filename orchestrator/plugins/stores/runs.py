@@ -1,0 +1,77 @@
+"""What happened: finished runs, the newest of each deployment."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from orchestrator.core.errors import UsageError
+from orchestrator.core.failpoint import declare, failpoint
+from orchestrator.core.request import Result
+from orchestrator.plugins.stores.statefile import StateFile
+
+declare("store.before-keep", "store.after-keep")
+
+_COLUMNS: Final = "finished, text, result"
+_LAST: Final = chr(0x10FFFF)
+
+
+class SqliteRuns:
+    """A ``RunStore``. It keeps the newest ``keep_runs`` of each deployment."""
+
+    def __init__(self, file: StateFile, keep_runs: int, now: Callable[[], float] = time.time) -> None:
+        self._file = file
+        self._keep_runs = keep_runs
+        self._now = now
+
+    def keep(self, results: Sequence[Result], texts: Sequence[str]) -> None:
+        """Store a batch in one transaction; a run that is stored again replaces itself."""
+        failpoint("store.before-keep")
+        finished = self._now()
+        rows = [
+            (result.id, result.deployment, finished, text, _as_text(result))
+            for result, text in zip(results, texts, strict=True)
+        ]
+        with self._file.transaction() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO run (id, deployment, finished, text, result) VALUES (?, ?, ?, ?, ?)", rows
+            )
+            for deployment in {result.deployment for result in results}:
+                connection.execute(
+                    "DELETE FROM run WHERE deployment = ?1 AND seq <= "
+                    "(SELECT seq FROM run WHERE deployment = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+                    (deployment, self._keep_runs),
+                )
+        failpoint("store.after-keep")
+
+    def find(self, run: str) -> Mapping[str, Any] | None:
+        """One run, by its id or a unique beginning of it. Raises ``UsageError`` where several begin so."""
+        exact = self._file.rows(f"SELECT {_COLUMNS} FROM run WHERE id = ?", (run,))  # noqa: S608 - constants
+        if exact or not run:
+            return _stored(exact[0]) if exact else None
+        sql = f"SELECT {_COLUMNS} FROM run WHERE id >= ? AND id < ? LIMIT 2"  # noqa: S608 - constants
+        rows = self._file.rows(sql, (run, run + _LAST))
+        if len(rows) > 1:
+            raise UsageError(f'several runs begin with "{run}"', cure="write more of the id")
+        return _stored(rows[0]) if rows else None
+
+    def recent(self, deployment: str, count: int) -> Sequence[Mapping[str, Any]]:
+        """The newest runs first."""
+        sql = f"SELECT {_COLUMNS} FROM run WHERE deployment = ? ORDER BY seq DESC LIMIT ?"  # noqa: S608 - constants
+        return [_stored(row) for row in self._file.rows(sql, (deployment, count))]
+
+    def close(self) -> None:
+        """Close its connection."""
+        self._file.close()
+
+
+def _as_text(result: Result) -> str:
+    return json.dumps(result.as_json(), ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def _stored(row: tuple[Any, ...]) -> dict[str, Any]:
+    """The result's plain form, with the request's text and the time it was stored (seconds since 1970)."""
+    finished, text, result = row
+    return {**json.loads(result), "request": text, "finished": finished}

@@ -1,0 +1,53 @@
+"""The tables of the state database, as a list of steps from one version to the next."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from orchestrator.core.errors import StateUnusable
+from orchestrator.plugins.stores.statefile import StateFile
+
+STEPS: Final[tuple[tuple[str, ...], ...]] = (
+    (
+        """CREATE TABLE revision (
+            deployment TEXT NOT NULL, number INTEGER NOT NULL, digest TEXT NOT NULL,
+            blueprint TEXT NOT NULL, sources TEXT NOT NULL, created REAL NOT NULL,
+            origin TEXT NOT NULL, cause TEXT NOT NULL, checksum TEXT NOT NULL,
+            PRIMARY KEY (deployment, number))""",
+        """CREATE TABLE desired (
+            deployment TEXT PRIMARY KEY, number INTEGER NOT NULL,
+            FOREIGN KEY (deployment, number) REFERENCES revision (deployment, number))""",
+        """CREATE TABLE run (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, deployment TEXT NOT NULL,
+            finished REAL NOT NULL, text TEXT NOT NULL, result TEXT NOT NULL)""",
+        "CREATE INDEX run_of_deployment ON run (deployment, seq)",
+        """CREATE TABLE session (
+            id INTEGER PRIMARY KEY, deployment TEXT NOT NULL, name TEXT NOT NULL, used REAL NOT NULL,
+            UNIQUE (deployment, name))""",
+        "CREATE INDEX session_by_use ON session (deployment, used)",
+        """CREATE TABLE turn (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT, session INTEGER NOT NULL REFERENCES session ON DELETE CASCADE,
+            role TEXT NOT NULL, message BLOB NOT NULL)""",
+        "CREATE INDEX turn_of_session ON turn (session, seq)",
+    ),
+)
+"""A released step is never changed: a later version adds one. ``PRAGMA user_version`` counts those that were taken."""
+
+
+def migrate(file: StateFile) -> None:
+    """Bring the file to this version; a file of a newer program is refused untouched."""
+    version = int(file.rows("PRAGMA user_version")[0][0])
+    if version > len(STEPS):
+        raise StateUnusable(
+            f"the state database {file.path} was written by a newer version of the program",
+            cure="use that version, or set ORCHESTRATOR_HOME to another folder",
+        )
+    if version == len(STEPS):
+        return
+    with file.transaction() as connection:
+        # Looked at again: two processes may open a new file at once.
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        for step in STEPS[version:]:
+            for statement in step:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={len(STEPS)}")

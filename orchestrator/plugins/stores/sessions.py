@@ -1,0 +1,81 @@
+"""What was said: the turns of conversations."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+
+from orchestrator.core.message import Message
+from orchestrator.plugins.stores.statefile import StateFile
+
+
+class SqliteSessions:
+    """A ``SessionStore``. Of each session it keeps about the newest ``keep_turns`` messages, beginning with a user's;
+    of each deployment the ``keep_sessions`` that were used last."""
+
+    def __init__(
+        self, file: StateFile, keep_turns: int, keep_sessions: int, now: Callable[[], float] = time.time
+    ) -> None:
+        self._file = file
+        self._keep_turns = keep_turns
+        self._keep_sessions = keep_sessions
+        self._now = now
+
+    def load(self, deployment: str, session: str) -> tuple[Message, ...]:
+        """Its turns so far; empty for a new one."""
+        rows = self._file.rows(
+            "SELECT t.message FROM turn t JOIN session s ON t.session = s.id "
+            "WHERE s.deployment = ? AND s.name = ? ORDER BY t.seq",
+            (deployment, session),
+        )
+        return tuple(_message(row[0]) for row in rows)
+
+    def append(self, deployment: str, session: str, messages: Sequence[Message]) -> None:
+        """Add turns, and forget what is beyond the limits."""
+        with self._file.transaction() as connection:
+            number = self._touch(connection, deployment, session)
+            connection.executemany(
+                "INSERT INTO turn (session, role, message) VALUES (?, ?, ?)",
+                [(number, message.role, message.encoded()) for message in messages],
+            )
+            self._trim(connection, number)
+
+    def close(self) -> None:
+        """Close its connection."""
+        self._file.close()
+
+    def _touch(self, connection: sqlite3.Connection, deployment: str, name: str) -> int:
+        key = (deployment, name)
+        row = connection.execute("SELECT id FROM session WHERE deployment = ? AND name = ?", key).fetchone()
+        if row is not None:
+            connection.execute("UPDATE session SET used = ? WHERE id = ?", (self._now(), row[0]))
+            return int(row[0])
+        connection.execute("INSERT INTO session (deployment, name, used) VALUES (?, ?, ?)", (*key, self._now()))
+        number = int(connection.execute("SELECT last_insert_rowid()").fetchone()[0])
+        connection.execute(
+            "DELETE FROM session WHERE id IN "
+            "(SELECT id FROM session WHERE deployment = ? ORDER BY used DESC, id DESC LIMIT -1 OFFSET ?)",
+            (deployment, self._keep_sessions),
+        )
+        return number
+
+    def _trim(self, connection: sqlite3.Connection, session: int) -> None:
+        """Cut before a user's message only: an answer or a tool's result without its question misleads a model."""
+        oldest = connection.execute(
+            "SELECT seq FROM turn WHERE session = ? ORDER BY seq DESC LIMIT 1 OFFSET ?", (session, self._keep_turns)
+        ).fetchone()
+        if oldest is None:
+            return
+        cut = connection.execute(
+            "SELECT min(seq) FROM turn WHERE session = ? AND seq > ? AND role = 'user'", (session, oldest[0])
+        ).fetchone()[0]
+        if cut is not None:
+            connection.execute("DELETE FROM turn WHERE session = ? AND seq < ?", (session, cut))
+
+
+def _message(encoded: bytes) -> Message:
+    """The stored JSON is handed on, so that it is not encoded again for the wire."""
+    plain = Message.from_json(json.loads(encoded))
+    return Message(plain.role, plain.content, plain.tool_calls, plain.tool_call_id, [encoded])

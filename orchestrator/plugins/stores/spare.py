@@ -1,0 +1,72 @@
+"""The spare: a small JSON file beside the database that says what must run, for the day the database is lost.
+
+It is written in two phases around the database's commit: *prepared* inside the transaction (a full disk refuses the
+whole change), *accepted* by a rename after the commit. So the committed desired state always equals the spare or the
+prepared one; a database that equals neither lost a commit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from orchestrator.core.digest import digest_of
+from orchestrator.ports.store import Revision
+
+
+class Spare:
+    """The spare of one database."""
+
+    def __init__(self, database: Path) -> None:
+        self.path = database.with_name(database.name + ".desired.json")
+        self._prepared = self.path.with_name(self.path.name + ".new")
+
+    def prepare(self, revisions: Sequence[Revision]) -> None:
+        """Write the next one beside it, durably."""
+        plain = [asdict(revision) for revision in revisions]
+        content = json.dumps({"digest": digest_of(plain), "desired": plain}, ensure_ascii=False)
+        handle = os.open(self._prepared, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def accept(self) -> None:
+        """Put the prepared one in its place; one that is gone was put there by another process, when it opened."""
+        try:
+            self._prepared.replace(self.path)
+        except FileNotFoundError:
+            return
+        _sync_folder(self.path.parent)
+
+    def read(self) -> list[Revision] | None:
+        """What must run; ``None`` where there is no spare, or a damaged one."""
+        return _read(self.path)
+
+    def read_prepared(self) -> list[Revision] | None:
+        """The same of the prepared one."""
+        return _read(self._prepared)
+
+
+def _read(path: Path) -> list[Revision] | None:
+    try:
+        content = json.loads(path.read_bytes())
+        if content["digest"] != digest_of(content["desired"]):
+            return None
+        return [Revision(**plain) for plain in content["desired"]]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable. Windows has no such call, and needs none."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

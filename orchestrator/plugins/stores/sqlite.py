@@ -1,0 +1,123 @@
+"""Opens the three stores over one SQLite file, and recovers where that file is damaged.
+
+A device without a keyboard must come back by itself, and must never serve something else than what was applied. So a
+damaged database is put aside (never deleted), what must run comes back from the spare beside it, and the opener says so
+in :attr:`StateStores.notes`. Where the spare is missing or damaged too, nothing is touched and every start says the
+same: :class:`Damaged`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from orchestrator.plugins.stores.revisions import SqliteRevisions
+from orchestrator.plugins.stores.runs import SqliteRuns
+from orchestrator.plugins.stores.schema import migrate
+from orchestrator.plugins.stores.sessions import SqliteSessions
+from orchestrator.plugins.stores.spare import Spare
+from orchestrator.plugins.stores.statefile import Damaged, StateFile, translated
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLimits:
+    """How much is kept: runs and sessions of a deployment, messages of a session."""
+
+    keep_runs: int = 1000
+    keep_sessions: int = 1000
+    keep_turns: int = 400
+
+
+@dataclass(frozen=True, slots=True)
+class StateStores:
+    """The stores, each with a connection of its own; ``notes`` say what was lost or restored, for the operator."""
+
+    revisions: SqliteRevisions
+    runs: SqliteRuns
+    sessions: SqliteSessions
+    notes: tuple[str, ...] = ()
+
+    def close(self) -> None:
+        """Close all three."""
+        for store in (self.sessions, self.runs, self.revisions):
+            store.close()
+
+
+_LIMITS = StoreLimits()
+
+
+def open_stores(
+    path: Path, limits: StoreLimits = _LIMITS, *, recover: bool = False, now: Callable[[], float] = time.time
+) -> StateStores:
+    """Open, check and if need be make the database at ``path``. Raises :class:`StateUnusable`.
+
+    Only the runtime, which holds the lock, sets ``recover``: it puts a damaged file aside. Without it a damaged file is
+    reported and stays where it is.
+    """
+    notes: tuple[str, ...] = ()
+    try:
+        revisions = _open_revisions(path)
+    except Damaged as damage:
+        if not recover:
+            raise
+        revisions, note = _recover(path, damage, now())
+        notes = (note,)
+    try:
+        runs = SqliteRuns(StateFile(path), limits.keep_runs, now)
+        # A turn is written on the way of a request, where a flush of the disk would be felt; the last one may be lost.
+        sessions = SqliteSessions(StateFile(path, "NORMAL"), limits.keep_turns, limits.keep_sessions, now)
+    except BaseException:
+        revisions.close()
+        raise
+    return StateStores(revisions, runs, sessions, notes)
+
+
+def _open_revisions(path: Path) -> SqliteRevisions:
+    file = StateFile(path)
+    try:
+        verdict = file.rows("PRAGMA quick_check(1)")[0][0]
+        if verdict != "ok":
+            raise Damaged(path, str(verdict))
+        migrate(file)
+        revisions = SqliteRevisions(file, Spare(path))
+        revisions.settle()
+    except BaseException:
+        file.close()
+        raise
+    return revisions
+
+
+def _recover(path: Path, damage: Damaged, now: float) -> tuple[SqliteRevisions, str]:
+    spare = Spare(path)
+    kept = spare.read()
+    if kept is None:
+        raise damage
+    with translated(path):
+        aside = _put_aside(path, now)
+    file = StateFile(path)
+    try:
+        migrate(file)
+        revisions = SqliteRevisions(file, spare)
+        revisions.restore(kept)
+    except BaseException:
+        file.close()
+        raise
+    names = ", ".join(revision.deployment for revision in kept) or "none"
+    return revisions, (
+        f"the state database was damaged ({damage.reason}) and is kept as {aside}; deployments restored: {names}; "
+        "their older revisions, runs and sessions are only in the damaged file"
+    )
+
+
+def _put_aside(path: Path, now: float) -> Path:
+    """Rename it with its log files, which a later database of the old name must not find."""
+    stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
+    for ending in ("-wal", "-shm", ""):
+        part = path.with_name(path.name + ending)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + ending))
+    return aside
