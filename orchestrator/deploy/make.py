@@ -38,7 +38,7 @@ def make_agent(
         schemas=tuple(function.schema for _, function in functions),
         prompt=prompt,
         fixed_prompt=Message("system", prompt({})) if static and spec["instructions"] else None,
-        reflexes=compile_reflexes(spec["reflex"], first=spec["reflex_first"], fit=fit_intents),
+        reflexes=compile_reflexes(spec["reflex"], fit_intents),
         call=_call_settings(spec, models),
         tool_timeouts={function.name: tool["timeout"] for tool, function in functions},
         invalid=schema_check(spec["output_schema"]) if spec["output_schema"] else None,

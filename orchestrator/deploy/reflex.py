@@ -77,9 +77,9 @@ class ReflexTable:
         return self.intents.decide_now(RouteQuestion(text)).choice if self.intents else None
 
 
-def compile_reflexes(specs: Sequence[ReflexSpec], *, first: bool, fit: FitIntents) -> ReflexTable:
+def compile_reflexes(specs: Sequence[ReflexSpec], fit: FitIntents) -> ReflexTable:
     """Compile an agent's rules. Raises ``DeployError`` that names the rule where one is not valid."""
-    rules = tuple(_compile(number, spec, first) for number, spec in enumerate(specs, 1))
+    rules = tuple(_compile(number, spec) for number, spec in enumerate(specs, 1))
     named = tuple(
         Candidate(str(spec["when"]["intent"]), examples=tuple(spec["when"].get("examples") or ()))
         for spec in specs
@@ -88,7 +88,7 @@ def compile_reflexes(specs: Sequence[ReflexSpec], *, first: bool, fit: FitIntent
     return ReflexTable(rules, fit(named) if named else None)
 
 
-def _compile(number: int, spec: ReflexSpec, first: bool) -> Reflex:
+def _compile(number: int, spec: ReflexSpec) -> Reflex:
     try:
         return Reflex(
             number=number,
@@ -98,7 +98,7 @@ def _compile(number: int, spec: ReflexSpec, first: bool) -> Reflex:
             call=spec["call"] or "",
             arguments={name: compile_value(value) for name, value in spec["arguments"].items()},
             say=compile_template(spec["say"]),
-            first=first,
+            first=spec["first"],
         )
     except re.error as error:
         raise DeployError(f"reflex rule {number}: {error.pattern!r} is no valid pattern: {error}") from error
