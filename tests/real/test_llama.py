@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import subprocess
+import sys
+import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +107,26 @@ def test_a_killed_server_is_gone(llama_server: LlamaServers) -> None:
     assert not server.is_ready()
     with pytest.raises(ConnectionRefusedError):
         server.chat("Hello")
+
+
+STARTS_ONE_AND_WAITS = """
+import pathlib, sys
+from tests.real.llama import LlamaServers
+server = LlamaServers(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))()
+print(server.port, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_server_does_not_outlive_the_tests(llama_binary: Path, tmp_path: Path) -> None:
+    """When the test process is killed, and can clean up nothing, its servers end too."""
+    command = [sys.executable, "-c", STARTS_ONE_AND_WAITS, str(llama_binary), str(tmp_path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, cwd=Path(__file__).parents[2]) as tests:
+        assert tests.stdout is not None
+        server = LlamaServer(int(tests.stdout.readline()), "tiny", tmp_path, tests)
+        assert server.is_ready()
+        tests.kill()
+    deadline = time.monotonic() + 10
+    while server.is_ready():
+        assert time.monotonic() < deadline, "the server still answers"
