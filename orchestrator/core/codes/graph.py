@@ -6,4 +6,32 @@ from typing import Final
 
 from orchestrator.core.codes.code import Code
 
-CODES: Final[tuple[Code, ...]] = ()
+CODES: Final[tuple[Code, ...]] = (
+    Code(
+        "ORC301",
+        "a request can go round",
+        "Routes, defaults and escalations form a cycle, so that a request might never end.",
+        "Let one of the vertices on the path lead elsewhere.",
+    ),
+    Code("ORC302", "a router leads nowhere", "The router has no route and no default.", "Give it routes, or add an agent."),
+    Code(
+        "ORC303",
+        "nothing answers",
+        "The agent has no model, no reflex rule and no tool, so that it can answer nothing.",
+        "Give it a model, reflex rules, or the name of a template.",
+    ),
+    Code(
+        "ORC304",
+        "a router without a default",
+        "When no strategy is sure, the router asks back with the choices instead of sending the request on.",
+        "Add default: <agent> if one agent should take what fits nowhere.",
+    ),
+    Code("ORC305", "no agent", "The deployment has nobody who could answer.", "Add an agent under deployment.agents."),
+    Code(
+        "ORC306",
+        "unreachable",
+        "No way leads from the entry to this agent.",
+        "Add a route or an escalation to it, or remove it.",
+    ),
+    Code("ORC307", "unused", "Nobody uses this model, tool or document set.", "Name it in an agent, or remove it."),
+)

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, Tag
 
-from orchestrator.manifest.spec.fields import Duration, ModelAlias, Name, Share, Spec
+from orchestrator.manifest.spec.fields import (
+    BY_SHAPE,
+    LIST,
+    MAP,
+    TEXT,
+    AliasOr,
+    Duration,
+    ModelAlias,
+    Name,
+    NameOr,
+    Share,
+    Spec,
+)
 
 Text = Annotated[str, Field(max_length=100_000)]
 Example = Annotated[str, Field(min_length=1, max_length=2_000)]
 Pattern = Annotated[str, Field(min_length=1, max_length=2_000)]
 EscalateWhen = Literal["error", "timeout", "requested", "schema_invalid", "tool_failed", "overloaded", "low_confidence"]
+ModelChoice = Annotated[AliasOr | Annotated[list[ModelAlias], Tag(LIST)], BY_SHAPE]
+TextOrTexts = Annotated[Annotated[Example, Tag(TEXT)] | Annotated[list[Example], Tag(LIST)], BY_SHAPE]
 StrategyName = Literal["rules", "keyword", "lexical", "intent", "cascade", "fixed"]
 
 
@@ -49,6 +63,8 @@ class ReflexRule(Spec):
         str, Field(min_length=1, max_length=10_000, examples=["{{ result.name }} is in aisle {{ result.aisle }}."])
     ]
     """The answer: a Jinja2 template over `result`, the extracted values and `text`."""
+    without_model: bool = False
+    """Tried only while no model serves the agent; else before its model."""
 
 
 class Skill(Spec):
@@ -75,6 +91,9 @@ class Route(Spec):
     """Requests that belong here, beside the agent's own examples."""
     keywords: list[Example] = []
     """Words that belong here."""
+
+
+RouteItem = Annotated[Annotated[Route, Tag(MAP)] | NameOr, BY_SHAPE]
 
 
 class Human(Spec):
@@ -115,13 +134,13 @@ class AgentEntry(Spec):
     """A template of the catalogue to start from. Without it: the template that has the agent's name, if there is one and nothing else is given."""
     description: Text = ""
     """What it is for, in a sentence; routers and people read it."""
-    model: Annotated[ModelAlias | list[ModelAlias] | None, Field(examples=["phi-4-mini"])] = None
+    model: Annotated[ModelChoice | None, Field(examples=["phi-4-mini"])] = None
     """The alias that serves it, or several in order of preference."""
     instructions: Annotated[Text | None, Field(examples=["Answer in one sentence."])] = None
     """The system prompt (Jinja2), or `file:PATH`."""
     context: Text | None = None
     """Another spelling of `instructions`."""
-    specialized_for: Annotated[str | list[str] | None, Field(examples=["scheduling"])] = None
+    specialized_for: Annotated[TextOrTexts | None, Field(examples=["scheduling"])] = None
     """What it is specialised for; routers learn from it."""
     examples: Annotated[list[Example], Field(examples=[["Where is my order A-1001?"]])] = []
     """Requests that it answers; routers learn from them."""
@@ -167,7 +186,7 @@ class AgentEntry(Spec):
     """Another spelling of `strategy: cascade`."""
     stages: list[StrategyName] = []
     """For a cascade: its stages, cheapest first."""
-    routes: Annotated[list[Route | Name], Field(examples=[["orders", "tickets"]])] = []
+    routes: Annotated[list[RouteItem], Field(examples=[["orders", "tickets"]])] = []
     """For `role: router`: where it may send a request. Without it: every specialist."""
     default: Name | None = None
     """For `role: router`: the agent that takes what no strategy is sure of. Without it the router asks back with the choices."""
@@ -175,4 +194,4 @@ class AgentEntry(Spec):
     """For `role: router`: the least confidence that is accepted. Without it: fitted from the examples."""
 
 
-AgentItem = AgentEntry | Name
+AgentItem = Annotated[Annotated[AgentEntry, Tag(MAP)] | NameOr, BY_SHAPE]

@@ -1,0 +1,28 @@
+"""Stages 3 to 4 in one call: a resolved manifest becomes a checked graph and its blueprint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.diagnostic import Diagnostic
+from orchestrator.graph.build import PlaceOf, build, check
+from orchestrator.graph.graph import AgentGraph
+from orchestrator.graph.lower import lower
+from orchestrator.manifest.spec.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A graph, its blueprint, and what the proofs say of it (errors among them: the caller decides)."""
+
+    graph: AgentGraph
+    blueprint: Blueprint
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def compile_manifest(manifest: Manifest, name: str, folder: Path, place_of: PlaceOf) -> Compiled:
+    """Compile a resolved manifest whose references all hold. Reads nothing but the catalogue."""
+    graph = build(manifest, name)
+    return Compiled(graph, lower(graph, manifest, folder.absolute()), tuple(check(graph, place_of)))

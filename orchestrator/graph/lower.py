@@ -1,0 +1,192 @@
+"""Lower a graph to a blueprint: plain values that the planner compares, the store keeps and the runtime serves from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+from orchestrator.core.blueprint import (
+    AgentSpec,
+    Blueprint,
+    Element,
+    KnowledgeSpec,
+    ModelSpec,
+    ReflexSpec,
+    RouterSpec,
+    RouteSpec,
+    ServeSpec,
+    ToolSpec,
+)
+from orchestrator.core.request import PriorityClass
+from orchestrator.graph.graph import AgentGraph
+from orchestrator.graph.transforms import parts
+from orchestrator.graph.transforms.agents import target_of
+from orchestrator.graph.vertex import Vertex
+from orchestrator.manifest.catalogue.reader import find_model
+from orchestrator.manifest.spec.agent import AgentEntry, ReflexRule, Route, When
+from orchestrator.manifest.spec.manifest import Manifest
+from orchestrator.manifest.spec.model import ModelEntry
+from orchestrator.manifest.spec.tool import KnowledgeEntry, ToolEntry
+
+PRIORITIES: Final[Mapping[str, PriorityClass]] = {"high": "interactive", "normal": "default", "low": "bulk"}
+CASCADE: Final = ("rules", "keyword", "lexical")
+"""The stages of a cascade that names none; ``intent`` is added where the router has a model."""
+ANY_PROVIDER: Final = "*"
+
+
+def lower(graph: AgentGraph, manifest: Manifest, folder: Path) -> Blueprint:
+    """The blueprint of a checked graph. ``folder`` is the manifest's, absolute."""
+    deployment = manifest.deployment
+    elements = [_element(graph, vertex, folder) for vertex in graph.vertices() if vertex.kind != "node"]
+    return Blueprint(
+        name=graph.name,
+        type=deployment.type,
+        entry=graph.entry,
+        elements={element.address: element for element in elements},
+        serve=ServeSpec(deployment.serve.host, deployment.serve.port),
+        queue=deployment.queue.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
+        timeout=deployment.timeout,
+        max_concurrent=deployment.resources.max_concurrent_agents,
+        tool_roots=tuple(str((folder / root).resolve()) for root in deployment.security.tool_roots),
+        folder=str(folder),
+        labels=dict(manifest.metadata.labels),
+    )
+
+
+def _element(graph: AgentGraph, vertex: Vertex, folder: Path) -> Element:
+    needs = tuple(link.target for link in graph.out_of(vertex.address, "uses", "route", "default"))
+    if isinstance(vertex.part, ModelEntry):
+        return Element(vertex.address, "model", dict(_model(vertex.part)), needs)
+    if isinstance(vertex.part, ToolEntry):
+        return Element(vertex.address, "tool", dict(_tool(vertex.part, folder)), needs)
+    if isinstance(vertex.part, KnowledgeEntry):
+        return Element(vertex.address, "knowledge", dict(_knowledge(vertex.part, folder)), needs)
+    if vertex.kind == "router":
+        return Element(vertex.address, "router", dict(_router(vertex.part)), needs)
+    return Element(vertex.address, "agent", dict(_agent(vertex.part)), needs)
+
+
+def _model(model: ModelEntry) -> ModelSpec:
+    row = find_model(model.alias)
+    chosen = model.model
+    ids: dict[str, list[str]] = {kind: [name] for kind, name in row["ids"].items()} if row else {}
+    if chosen:
+        ids = {model.provider or ANY_PROVIDER: [chosen]}
+    elif not row:
+        ids = {ANY_PROVIDER: [model.alias]}
+    return ModelSpec(
+        alias=model.alias,
+        kind="embedding" if row and row["kind"] == "embedding" else "chat",
+        provider=model.provider,
+        ids=ids,
+        endpoint=model.endpoint,
+        api_key=model.api_key,
+        zone=model.zone or "node",
+        tasks=list(model.tasks),
+        primary=model.primary,
+        secondary=model.secondary,
+        context_length=model.context_length or (row["context_length"] if row else None),
+        max_concurrent=model.max_concurrent,
+        memory=model.memory,
+        options=model.options.model_dump(exclude_none=True),
+        fallback=list(model.fallback),
+    )
+
+
+def _agent(agent: AgentEntry) -> AgentSpec:
+    restricted = agent.privacy_mode or bool(agent.compliance)
+    return AgentSpec(
+        name=agent.name,
+        role="escalation" if agent.role == "escalation" else "specialist",
+        description=agent.description,
+        models=parts.aliases(agent),
+        instructions=agent.instructions or "",
+        tools=list(agent.tools),
+        knowledge=list(agent.knowledge),
+        examples=list(agent.examples),
+        keywords=[*agent.keywords, *_specialities(agent)],
+        skills=[skill.model_dump() for skill in agent.skills],
+        max_tokens=agent.max_tokens,
+        temperature=agent.temperature,
+        timeout=agent.timeout,
+        offline=agent.offline_mode or restricted,
+        data_class="restricted" if restricted else "internal",
+        output_schema=dict(agent.output_schema) if agent.output_schema else None,
+        escalate_to=agent.escalate_to,
+        escalate_when=list(agent.escalate_when),
+        reflex=[_reflex(rule) for rule in agent.reflex],
+        human=agent.human.model_dump() if agent.human else None,
+        history_turns=agent.memory.turns,
+        max_steps=agent.limits.steps,
+        max_tool_calls=agent.limits.tool_calls,
+        max_total_tokens=agent.limits.tokens,
+        priority=PRIORITIES[agent.priority] if agent.priority else None,
+    )
+
+
+def _specialities(agent: AgentEntry) -> list[str]:
+    named = agent.specialized_for
+    texts = [named] if isinstance(named, str) else list(named or ())
+    return [text.replace("_", " ") for text in texts]
+
+
+def _reflex(rule: ReflexRule) -> ReflexSpec:
+    return ReflexSpec(
+        when=_when(rule.when),
+        extract=dict(rule.extract),
+        call=rule.call,
+        arguments=dict(rule.arguments),
+        say=rule.say,
+        first=not rule.without_model,
+    )
+
+
+def _when(when: When) -> dict[str, Any]:
+    return cast(dict[str, Any], when.model_dump(exclude_none=True))
+
+
+def _router(router: AgentEntry) -> RouterSpec:
+    models = parts.aliases(router)
+    stages = list(router.stages) or [*CASCADE, *(["intent"] if models else [])]
+    return RouterSpec(
+        name=router.name,
+        strategy=router.strategy or "cascade",
+        stages=[str(stage) for stage in stages],
+        routes=[_route(route) for route in router.routes],
+        default=router.default,
+        on_unsure="default" if router.default else "escalate" if router.escalate_to else "ask",
+        confidence=router.confidence,
+        models=models,
+        escalate_to=router.escalate_to,
+    )
+
+
+def _route(route: Route | str) -> RouteSpec:
+    if isinstance(route, str):
+        return RouteSpec(to=target_of(route), when={}, description="", examples=[], keywords=[])
+    return RouteSpec(
+        to=route.to,
+        when=_when(route.when),
+        description=route.description,
+        examples=list(route.examples),
+        keywords=list(route.keywords),
+    )
+
+
+def _tool(tool: ToolEntry, folder: Path) -> ToolSpec:
+    kind = "python" if tool.python else tool.use or tool.name
+    options = tool.model_dump(exclude_none=True, exclude_defaults=True, exclude={"name", "use", "functions", "timeout"})
+    if tool.path is not None:
+        options["path"] = str((folder / tool.path).resolve())
+    if tool.python:
+        options["functions"] = list(tool.functions)
+    allowed = [] if tool.python else list(tool.functions)
+    return ToolSpec(name=tool.name, kind=kind, options=options, allowed=allowed, timeout=tool.timeout)
+
+
+def _knowledge(knowledge: KnowledgeEntry, folder: Path) -> KnowledgeSpec:
+    path = str((folder / knowledge.path).resolve())
+    return KnowledgeSpec(name=knowledge.name, path=path, include=list(knowledge.include))
+
+

@@ -1,0 +1,1 @@
+"""The steps that build a graph, one duty each; ``build`` runs them in order."""

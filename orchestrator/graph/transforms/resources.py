@@ -1,0 +1,34 @@
+"""Vertices of what agents use: models with their fallbacks, tools, knowledge sets."""
+
+from __future__ import annotations
+
+from orchestrator.core.address import Address
+from orchestrator.graph.graph import AgentGraph
+from orchestrator.graph.link import Link
+from orchestrator.graph.transforms import parts
+from orchestrator.graph.vertex import Vertex
+from orchestrator.manifest.spec.manifest import Manifest
+
+
+def add_models(graph: AgentGraph, manifest: Manifest) -> None:
+    """Every model, then the arrows to its fallbacks."""
+    for model in parts.models(manifest):
+        about = ", ".join(filter(None, [model.provider or "any server", ", ".join(model.tasks)]))
+        facts = {"zone": model.zone or "node", "primary": model.primary, "secondary": model.secondary}
+        graph.add(Vertex(Address.of("model", model.alias), "model", about, model, facts))
+    for model in parts.models(manifest):
+        for other in model.fallback:
+            graph.link(Link(Address.of("model", model.alias), Address.of("model", other), "fallback"))
+
+
+def add_tools(graph: AgentGraph, manifest: Manifest) -> None:
+    """Every tool."""
+    for tool in parts.tools(manifest):
+        about = tool.python or f"built-in {tool.use or tool.name}"
+        graph.add(Vertex(Address.of("tool", tool.name), "tool", about, tool))
+
+
+def add_knowledge(graph: AgentGraph, manifest: Manifest) -> None:
+    """Every knowledge set."""
+    for knowledge in manifest.deployment.knowledge:
+        graph.add(Vertex(Address.of("knowledge", knowledge.name), "knowledge", knowledge.path, knowledge))
