@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from orchestrator.core.blueprint import (
     AgentSpec,
@@ -143,16 +143,16 @@ def _reflex(rule: ReflexRule) -> ReflexSpec:
 
 
 def _when(when: When) -> dict[str, Any]:
-    return cast(dict[str, Any], when.model_dump(exclude_none=True))
+    return when.model_dump(exclude_none=True)
 
 
 def _router(router: AgentEntry) -> RouterSpec:
     models = parts.aliases(router)
-    stages = list(router.stages) or [*CASCADE, *(["intent"] if models else [])]
+    stages: list[str] = list(router.stages) or [*CASCADE, *(["intent"] if models else [])]
     return RouterSpec(
         name=router.name,
         strategy=router.strategy or "cascade",
-        stages=[str(stage) for stage in stages],
+        stages=stages,
         routes=[_route(route) for route in router.routes],
         default=router.default,
         on_unsure="default" if router.default else "escalate" if router.escalate_to else "ask",
