@@ -77,9 +77,6 @@ class AgentSpec(TypedDict):
     escalate_to: str | None
     escalate_when: list[str]  # error, timeout, requested, schema_invalid, tool_failed, overloaded, low_confidence
     reflex: list[ReflexSpec]
-    reflex_first: (
-        bool  # True: written in the manifest, tried before the model; False: from a template, only without a model
-    )
     human: dict[str, Any] | None  # an escalation to a person
     history_turns: int  # how many earlier turns it sees
     max_steps: int

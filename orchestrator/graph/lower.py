@@ -188,5 +188,3 @@ def _tool(tool: ToolEntry, folder: Path) -> ToolSpec:
 def _knowledge(knowledge: KnowledgeEntry, folder: Path) -> KnowledgeSpec:
     path = str((folder / knowledge.path).resolve())
     return KnowledgeSpec(name=knowledge.name, path=path, include=list(knowledge.include))
-
-

@@ -13,7 +13,12 @@ CODES: Final[tuple[Code, ...]] = (
         "Routes, defaults and escalations form a cycle, so that a request might never end.",
         "Let one of the vertices on the path lead elsewhere.",
     ),
-    Code("ORC302", "a router leads nowhere", "The router has no route and no default.", "Give it routes, or add an agent."),
+    Code(
+        "ORC302",
+        "a router leads nowhere",
+        "The router has no route and no default.",
+        "Give it routes, or add an agent.",
+    ),
     Code(
         "ORC303",
         "nothing answers",
