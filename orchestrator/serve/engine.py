@@ -75,6 +75,8 @@ class Engine:
                 "run.finished", {"result": run.result(_last_agent(run), Outcome(), cancelled), "text": run.request.text}
             )
             raise
+        if not run.streamed and not result.error:
+            run.say(result.text)
         run.tell("run.finished", {"result": result, "text": run.request.text})
         return result
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 import anyio
 from orchestrator.serve.loop import Ask, CallTrace
 
@@ -14,6 +18,7 @@ from orchestrator.serve.run import Outcome, Run
 from orchestrator.serve.steps.route import NOWHERE
 from orchestrator.serve.steps.tools import answer_call
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 HAND_OVER = FunctionSchema(
     "escalate",
     "Hand the conversation over to someone more able. Use it when the user asks for a person or you cannot help.",
@@ -94,7 +99,7 @@ async def _ask(
     run: Run, agent: Agent, messages: tuple[Message, ...], tools: tuple[FunctionSchema, ...], deadline: float
 ) -> tuple[ChatReply, str]:
     began, trace = anyio.current_time(), CallTrace()
-    settings = agent.call
+    settings = {**agent.call, **run.request.options} if run.request.options else agent.call
     schema = None if tools else agent.spec["output_schema"]
     call = ChatCall(
         NOWHERE,
@@ -105,6 +110,7 @@ async def _ask(
         max_tokens=settings.get("max_tokens"),
         seed=settings.get("seed"),
         stop=tuple(settings.get("stop") or ()),
+        extra={"top_p": settings["top_p"]} if "top_p" in settings else NOTHING,
         request_id=run.request.id,
     )
     ask = Ask(call, agent.endpoints, deadline, agent.spec["priority"] or run.request.priority, trace=trace)
@@ -139,7 +145,6 @@ async def _finish(
         fault = check_answer(agent, text)
     if fault:
         raise SchemaInvalid(f"{agent.address}: the answer does not fit its schema after one repair: {fault}")
-    run.say(text)
     return Outcome(text, served_by=endpoint, value=parse_answer(text), finish_reason=reply.finish_reason)
 
 

@@ -21,7 +21,6 @@ async def hand_to_person(run: Run, agent: Agent) -> Outcome:
     outcome = await call_function(run, agent, create, arguments, f"{run.request.id}:human")
     ticket = outcome.value.get("number", outcome.value) if isinstance(outcome.value, dict) else outcome.value
     text = agent.human_say({"ticket": ticket, "text": run.request.text, "queue": human.get("queue", "")})
-    run.say(text)
     return Outcome(text, served_by="person", value=outcome.value)
 
 

@@ -25,7 +25,6 @@ async def act(run: Run, agent: Agent, firing: Firing) -> Outcome:
         values["result"] = await _result(run, agent, rule.call, fill_value(rule.arguments, values))
     text = rule.say(values)
     run.note("reflex", agent.address, began, {"rule": rule.number, "values": dict(firing.values)})
-    run.say(text)
     result = values.get("result")
     unsure = isinstance(result, Mapping) and bool(result.get("unsure"))
     return Outcome(text, "unsure" if unsure else "completed", served_by="reflex", value=result)

@@ -1,0 +1,100 @@
+"""What every listener refuses before it looks at a request: foreign hosts and origins, bodies that are too large or no JSON.
+
+A page in a browser can reach loopback (DNS rebinding), so that binding to loopback alone protects nothing: the ``Host``
+must be a loopback name, and an ``Origin``, where a browser sends one, must be loopback too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
+LARGEST_BODY: Final = 1_000_000
+"""Bytes of a request's body; settable by the operator."""
+
+
+class Turned(Exception):
+    """A request that is turned away: ``status`` and an OpenAI-shaped error."""
+
+    def __init__(self, status: int, message: str, *, code: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.headers = headers
+
+    def body(self) -> dict[str, Any]:
+        """The body that official clients understand."""
+        kind = "invalid_request_error" if self.status < 500 else "server_error"
+        return {"error": {"message": str(self), "type": kind, "param": None, "code": self.code}}
+
+
+def headers_of(scope: Scope) -> dict[bytes, bytes]:
+    """The request's headers by lower-case name; the last one of a name counts."""
+    return dict(scope["headers"])
+
+
+def check_source(headers: dict[bytes, bytes]) -> None:
+    """Raise ``Turned`` where the host or the origin is not this device."""
+    host = headers.get(b"host", b"").decode("latin-1")
+    if _hostname("//" + host) not in LOOPBACK:
+        raise Turned(403, f"the host {host!r} is not served here", code="host_not_allowed")
+    origin = headers.get(b"origin")
+    if origin is not None and _hostname(origin.decode("latin-1")) not in LOOPBACK:
+        raise Turned(403, "pages of other origins may not call this device", code="origin_not_allowed")
+
+
+def _hostname(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").rstrip(".").casefold()
+    except ValueError:
+        return ""
+
+
+async def read_json(headers: dict[bytes, bytes], receive: Receive, largest: int = LARGEST_BODY) -> dict[str, Any]:
+    """The body as a JSON object. Raises ``Turned``: 415 for another type, 413 when too large, 400 when it is no object."""
+    content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if content_type != b"application/json":
+        raise Turned(415, "send JSON: Content-Type: application/json", code="unsupported_media_type")
+    body = await _read(headers, receive, largest)
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Turned(400, f"the body is no JSON: {error}", code="invalid_json") from error
+    if not isinstance(value, dict):
+        raise Turned(400, "the body is no JSON object", code="invalid_json")
+    return value
+
+
+async def _read(headers: dict[bytes, bytes], receive: Receive, largest: int) -> bytes:
+    told = headers.get(b"content-length", b"0")
+    if told.isdigit() and int(told) > largest:
+        raise Turned(413, f"the body is larger than {largest} bytes", code="body_too_large")
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Turned(400, "the client went away", code="client_closed")
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > largest:
+            raise Turned(413, f"the body is larger than {largest} bytes", code="body_too_large")
+        pieces.append(piece)
+        if not message.get("more_body"):
+            return b"".join(pieces)
+
+
+async def send_json(send: Send, status: int, value: Any, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    """Send a whole JSON answer."""
+    body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    start = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": start})
+    await send({"type": "http.response.body", "body": body})
