@@ -1,0 +1,62 @@
+"""Where model servers are looked for, and one form for the many ways in which people write an address. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from orchestrator.plugins.providers.makes import foundry_local, generic, llama_cpp, lm_studio, ollama, vllm
+from orchestrator.plugins.providers.makes.make import Make
+
+MAKES: Final[tuple[Make, ...]] = (
+    ollama.MAKE,
+    llama_cpp.MAKE,
+    vllm.MAKE,
+    lm_studio.MAKE,
+    foundry_local.MAKE,
+    generic.MAKE,  # last: it recognises the others too
+)
+
+DEFAULT_URLS: Final[Mapping[str, tuple[str, ...]]] = {make.kind: make.default_urls for make in MAKES}
+"""Kind -> the addresses that such a server is usually found at. They say where to look, never who is there."""
+
+ASSUMED_SLOTS: Final[Mapping[str, int]] = {make.kind: make.assumed_slots for make in MAKES}
+"""Kind -> how many calls to send at once where the server does not tell."""
+
+_API_ENDINGS: Final = ("/v1", "/v3", "/engines/v1", "/api/v1")
+
+
+def default_urls(environment: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """``DEFAULT_URLS`` with what the environment says instead (``OLLAMA_HOST`` and the like)."""
+    found = dict(DEFAULT_URLS)
+    for make in MAKES:
+        told = environment.get(make.url_variable, "").strip() if make.url_variable else ""
+        if told:
+            found[make.kind] = (root_of(told, _port_of(make)),)
+    return found
+
+
+def root_of(url: str, port: int | None = None) -> str:
+    """The root of a server, from any usual form: ``127.0.0.1:11434``, ``:8080``, ``http://host/v1/``, ``0.0.0.0``.
+
+    ``port`` is taken where a bare host names none. An address to listen at (``0.0.0.0``) becomes one to call.
+    """
+    text = url.strip().rstrip("/")
+    bare = "://" not in text
+    parts = urlsplit(f"http://{text}" if bare else text)
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(parts.hostname or "", _host(parts.hostname))  # noqa: S104 - recognised, not bound
+    named = parts.port or (port if bare else None)
+    path = parts.path
+    for ending in sorted(_API_ENDINGS, key=len, reverse=True):
+        path = path.removesuffix(ending)
+    return f"{parts.scheme}://{host}{f':{named}' if named else ''}{path.rstrip('/')}"
+
+
+def _host(name: str | None) -> str:
+    name = name or ""
+    return f"[{name}]" if ":" in name else name
+
+
+def _port_of(make: Make) -> int | None:
+    return urlsplit(make.default_urls[0]).port

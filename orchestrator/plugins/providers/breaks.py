@@ -1,0 +1,47 @@
+"""What a broken connection means: aiohttp's exceptions to the errors of :mod:`orchestrator.core.errors`. Pure."""
+
+from __future__ import annotations
+
+import aiohttp
+from yarl import URL
+
+from orchestrator.core.errors import BadRequest, BrokenReply, ModelError, StaleConnection, Stalled, Unreachable
+
+_CURE = "is the server running?"
+
+
+def before_headers(error: Exception, url: URL, reused: bool) -> ModelError:
+    """For a request that failed before its answer began. ``reused``: on a connection that had carried one before."""
+    place = str(url.origin())
+    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
+        return _not_connected(error, place)
+    if isinstance(error, TimeoutError):
+        return Stalled(f"{place} did not answer in time")
+    if isinstance(error, (aiohttp.InvalidURL, aiohttp.ClientResponseError)):
+        return _not_understood(error, place)
+    if isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str):
+        return BrokenReply(f"{place} closed the connection within its headers")
+    if reused:
+        return StaleConnection(f"{place} closed a kept connection before it answered")
+    return Unreachable(f"{place} closed the connection before it answered", cure=_CURE)
+
+
+def _not_connected(error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError, place: str) -> ModelError:
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return Unreachable(f"{place} does not accept connections", cure=_CURE)
+    if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError)):
+        return Unreachable(f"{place}: the TLS handshake failed: {error}", cure="check its certificate")
+    return Unreachable(f"{place} cannot be reached: {error.os_error.strerror or error.os_error}", cure=_CURE)
+
+
+def _not_understood(error: aiohttp.InvalidURL | aiohttp.ClientResponseError, place: str) -> ModelError:
+    if isinstance(error, aiohttp.InvalidURL):
+        return BadRequest(f"{place} is no address of a server")
+    return BrokenReply(f"{place} does not speak HTTP: {error.message[:120]}")
+
+
+def while_reading(error: Exception) -> ModelError:
+    """For an answer that broke off after its headers."""
+    if isinstance(error, TimeoutError):
+        return Stalled("the answer did not end in time")
+    return BrokenReply(f"the connection broke within the answer: {str(error) or type(error).__name__}")

@@ -1,0 +1,204 @@
+"""One provider for every make of OpenAI-compatible server; the factories at the end are what a table of kinds names."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+from yarl import URL
+
+from orchestrator.core.errors import BrokenReply, ModelError
+from orchestrator.plugins.providers.addresses import MAKES, root_of
+from orchestrator.plugins.providers.body import BodyMaker
+from orchestrator.plugins.providers.makes import foundry_local, generic, llama_cpp, lm_studio, ollama, vllm
+from orchestrator.plugins.providers.makes.make import Look, Looks, Make
+from orchestrator.plugins.providers.openai_http import Answer, Errand, HttpLine, OpenAnswer, address
+from orchestrator.plugins.providers.reply import ReplyInPieces, read_json, whole_reply
+from orchestrator.plugins.providers.sse import EventStream, LineTooLong
+from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Identity, Secret, ServedModel, Target
+
+LOOK_TIMEOUT: Final = 0.8
+"""Seconds that a server has to say who it is."""
+
+
+class CompatibleProvider:
+    """A make of server behind the ports ``Provider`` and ``Embedder``. Its connections open on first use."""
+
+    def __init__(self, make: Make) -> None:
+        self.make = make
+        self._line = HttpLine()
+        self._bodies = BodyMaker(make.dialect)
+
+    @property
+    def kind(self) -> str:
+        """The make's name in the table of providers."""
+        return self.make.kind
+
+    async def identify(self, url: str, api_key: Secret | None = None) -> Identity | None:
+        """Who answers at ``url`` (with or without ``/v1``): ``None`` if nobody does, or another make."""
+        root = root_of(url)
+        try:
+            looks = await self._look(root, api_key, self.make.looks_at)
+        except ModelError:
+            return None  # nobody there, or nobody who speaks HTTP: not this make either way
+        return self.make.recognise(root, looks)
+
+    async def models(self, identity: Identity, api_key: Secret | None = None) -> tuple[ServedModel, ...]:
+        """What it serves now. Raises a ``ModelError`` where no list can be had, such as ``ServerBusy`` or ``Refused``."""
+
+        async def look(paths: tuple[str, ...]) -> Looks:
+            return await self._look(identity.url, api_key, paths)
+
+        return await self.make.served(look)
+
+    async def _look(self, root: str, api_key: Secret | None, paths: tuple[str, ...]) -> Looks:
+        async def one(path: str) -> Look | ModelError:
+            try:
+                answer = await self._line.get(Errand(address(root, path), LOOK_TIMEOUT, api_key))
+            except ModelError as error:
+                return error
+            return _look_of(answer)
+
+        found = dict(zip(paths, await asyncio.gather(*map(one, paths)), strict=True))
+        looks = Looks({path: look for path, look in found.items() if isinstance(look, Look)})
+        errors = [look for look in found.values() if isinstance(look, ModelError)]
+        if not looks and errors:
+            raise errors[0]
+        return looks
+
+    async def chat(self, call: ChatCall) -> ChatReply:
+        """One whole answer."""
+        answer = await self._line.post(_errand(call), self._bodies.chat(call, stream=False))
+        if answer.status != 200:
+            raise answer.failure()
+        return whole_reply(answer.body, call)
+
+    async def stream(self, call: ChatCall) -> AsyncIterator[Delta]:
+        """The answer in pieces, one for each time that bytes arrive; the last carries the whole reply."""
+        answer = await self._line.open("POST", _errand(call), self._bodies.chat(call, stream=True))
+        try:
+            if answer.status != 200:
+                raise (await answer.whole()).failure()
+            if not answer.is_stream:  # a server that ignores "stream" answers whole
+                reply = whole_reply((await answer.whole()).body, call)
+                yield Delta(reply.message.content, reply)
+                return
+            async for delta in _deltas(answer, call):
+                yield delta
+        finally:
+            answer.close()
+
+    async def embed(self, target: Target, texts: tuple[str, ...], timeout: float) -> tuple[tuple[float, ...], ...]:
+        """One vector a text, by ``POST embeddings``."""
+        errand = Errand(address(target.api_base, "embeddings"), timeout, target.api_key, target.zone)
+        body = json.dumps({"model": target.model, "input": list(texts)}, ensure_ascii=False)
+        answer = await self._line.post(errand, body.encode())
+        if answer.status != 200:
+            raise answer.failure()
+        return _vectors(answer.body, len(texts))
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        await self._line.aclose()
+
+
+def _errand(call: ChatCall) -> Errand:
+    target = call.target
+    url: URL = address(target.api_base, "chat/completions")
+    return Errand(url, call.timeout, target.api_key, target.zone, call.request_id)
+
+
+async def _deltas(answer: OpenAnswer, call: ChatCall) -> AsyncIterator[Delta]:
+    pieces = ReplyInPieces(call)
+    events = EventStream()
+    while not pieces.done:
+        arrived = await _arrived(answer, pieces)
+        try:
+            text = pieces.take(events.feed(arrived) if arrived else events.end())
+        except LineTooLong as error:
+            raise BrokenReply(f"the stream holds {error}", partial=pieces.text) from error
+        if text:
+            yield Delta(text)
+        if not arrived:
+            break
+    reply = pieces.reply()
+    await answer.drain()
+    yield Delta("", reply)
+
+
+async def _arrived(answer: OpenAnswer, pieces: ReplyInPieces) -> bytes:
+    """The next bytes, empty at the end. Errors carry the text so far."""
+    try:
+        return await answer.read()
+    except ModelError as error:
+        if pieces.finished:
+            return b""  # the model had said that it is done; only the count of tokens may be lost
+        error.partial = pieces.text
+        raise
+
+
+def _look_of(answer: Answer) -> Look:
+    text = answer.body.decode("utf-8", "replace")
+    try:
+        value: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    return Look(answer.status, {name.lower(): value for name, value in answer.headers.items()}, text, value)
+
+
+def _vectors(body: bytes, wanted: int) -> tuple[tuple[float, ...], ...]:
+    value = read_json(body)
+    try:
+        rows = sorted(value["data"], key=lambda row: row["index"])
+        vectors = tuple(tuple(float(number) for number in row["embedding"]) for row in rows)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BrokenReply(f"the answer holds no vectors: {body[:80]!r}") from error
+    if len(vectors) != wanted:
+        raise BrokenReply(f"{len(vectors)} vectors came for {wanted} texts")
+    return vectors
+
+
+Options = Mapping[str, Any]
+
+
+def open_ollama(options: Options | None = None) -> CompatibleProvider:
+    """Ollama. Like every factory here it takes the options of its kind; these kinds have none."""
+    return _opened(ollama.MAKE, options)
+
+
+def open_llama_cpp(options: Options | None = None) -> CompatibleProvider:
+    """llama.cpp's llama-server."""
+    return _opened(llama_cpp.MAKE, options)
+
+
+def open_vllm(options: Options | None = None) -> CompatibleProvider:
+    """vLLM."""
+    return _opened(vllm.MAKE, options)
+
+
+def open_lm_studio(options: Options | None = None) -> CompatibleProvider:
+    """LM Studio."""
+    return _opened(lm_studio.MAKE, options)
+
+
+def open_foundry_local(options: Options | None = None) -> CompatibleProvider:
+    """Foundry Local, both generations."""
+    return _opened(foundry_local.MAKE, options)
+
+
+def open_openai_compatible(options: Options | None = None) -> CompatibleProvider:
+    """Any other server of the OpenAI protocol."""
+    return _opened(generic.MAKE, options)
+
+
+def open_all() -> tuple[CompatibleProvider, ...]:
+    """One provider for each make, in the order in which they are asked who answers."""
+    return tuple(CompatibleProvider(make) for make in MAKES)
+
+
+def _opened(make: Make, options: Options | None) -> CompatibleProvider:
+    if options:
+        raise ValueError(f"the provider {make.kind} has no options, but was given {', '.join(sorted(options))}")
+    return CompatibleProvider(make)

@@ -1,0 +1,115 @@
+"""What model servers answer on this device: every usual address is looked at, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+import anyio
+
+from orchestrator.core.errors import ModelError
+from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel
+
+_CONNECT: Final = 0.3  # seconds; on a device a port is open or refused at once
+_ALL: Final = 3.0  # seconds for one address that does answer
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What one address showed.
+
+    ``state``: ``served`` (a model server, with ``identity`` and ``models``), ``foreign`` (something else listens there),
+    ``absent`` (nobody does). ``trouble`` says why a known server could not tell its models.
+    """
+
+    url: str
+    state: Literal["served", "foreign", "absent"]
+    identity: Identity | None = None
+    models: tuple[ServedModel, ...] = ()
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What a look around found, in the order of the addresses."""
+
+    sightings: tuple[Sighting, ...]
+
+    @property
+    def served(self) -> tuple[Sighting, ...]:
+        """Model servers."""
+        return tuple(sighting for sighting in self.sightings if sighting.state == "served")
+
+    @property
+    def foreign(self) -> tuple[Sighting, ...]:
+        """Addresses where something else answers."""
+        return tuple(sighting for sighting in self.sightings if sighting.state == "foreign")
+
+
+async def discover(
+    providers: Sequence[Provider], urls: Iterable[str], api_keys: Mapping[str, Secret] | None = None
+) -> Discovery:
+    """Look at every address once. The first provider that recognises a server has it, so put the narrow ones first.
+
+    ``api_keys`` are by address. Takes well below a second when nobody answers.
+    """
+    places = tuple(dict.fromkeys(urls))
+    keys = api_keys or {}
+    seen: dict[str, Sighting] = {}
+
+    async def visit(url: str) -> None:
+        with anyio.move_on_after(_ALL):
+            seen[url] = await _sighting(providers, url, keys.get(url))
+        seen.setdefault(url, Sighting(url, "foreign", trouble="it accepts connections and then says nothing"))
+
+    async with anyio.create_task_group() as tasks:
+        for url in places:
+            tasks.start_soon(visit, url)
+    return Discovery(tuple(seen[url] for url in places))
+
+
+async def _sighting(providers: Sequence[Provider], url: str, api_key: Secret | None) -> Sighting:
+    if not await _listens(url):
+        return Sighting(url, "absent")
+    found = await _identities(providers, url, api_key)
+    for provider in providers:
+        identity = found.get(provider.kind)
+        if identity is not None:
+            return await _with_models(provider, identity, url, api_key)
+    return Sighting(url, "foreign", trouble="it answers like no model server that is known")
+
+
+async def _listens(url: str) -> bool:
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        with anyio.fail_after(_CONNECT):
+            stream = await anyio.connect_tcp(parts.hostname or "", port)
+    except (OSError, TimeoutError):
+        return False
+    await stream.aclose()
+    return True
+
+
+async def _identities(providers: Sequence[Provider], url: str, api_key: Secret | None) -> dict[str, Identity]:
+    found: dict[str, Identity] = {}
+
+    async def ask(provider: Provider) -> None:
+        identity = await provider.identify(url, api_key)
+        if identity is not None:
+            found[provider.kind] = identity
+
+    async with anyio.create_task_group() as tasks:
+        for provider in providers:
+            tasks.start_soon(ask, provider)
+    return found
+
+
+async def _with_models(provider: Provider, identity: Identity, url: str, api_key: Secret | None) -> Sighting:
+    try:
+        models = await provider.models(identity, api_key)
+    except ModelError as error:
+        return Sighting(url, "served", identity, trouble=error.message)
+    return Sighting(url, "served", identity, models)

@@ -1,0 +1,157 @@
+"""From what a server said to what it means: HTTP status and body to the errors of :mod:`orchestrator.core.errors`. Pure.
+
+Servers agree on little here: an error is an object, a string, plain text or an HTML page, and the same status means
+different things. The rules below were read off real servers (see ``docs/providers.md``).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from orchestrator.core import errors
+from orchestrator.plugins.providers.waiting import retry_after_of
+
+_SHOWN: Final = 500  # characters of a server's message that an error repeats
+
+_CONTEXT: Final = re.compile(
+    r"maximum context length|context[ _](length|size|window)|exceed_context_size|context_length_exceeded"
+    r"|exceeds? the (available|model'?s?|maximum) context|requires \d+ total tokens|prompt is too long|too many tokens"
+    r"|input is too long|longer than the context",
+    re.IGNORECASE,
+)
+_BUSY: Final = re.compile(
+    r"loading|server busy|currently busy|maximum pending|no slots? available|overloaded|queue( is)? full|unavailable_error",
+    re.IGNORECASE,
+)
+_NO_MODEL: Final = re.compile(
+    r"model\b.{0,300}\b(not found|not loaded|does not exist|not exist|unknown|no such)|model_not_found|unknown model|no such model|"
+    r"(not found|no such|unknown|try pulling).{0,60}\bmodel|no models? (is |are )?loaded",
+    re.IGNORECASE | re.DOTALL,
+)
+_BAD_OUTPUT: Final = re.compile(
+    r"does not match the expected|peg-native|emitted an invalid|invalid tool call|failed to parse (the )?(input|output|tool)",
+    re.IGNORECASE,
+)
+_TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a server said about a failure: its words, and the type and code that it put beside them."""
+
+    message: str
+    labels: str = ""
+
+    @property
+    def text(self) -> str:
+        """Words and labels together, to search in."""
+        return f"{self.message} {self.labels}"
+
+
+def failure_of(status: int, headers: Mapping[str, str], body: bytes, now: float) -> errors.ModelError:
+    """The error for an answer with this status. ``headers`` are read without regard to case by the caller's mapping;
+    ``now`` is the wall clock in seconds since 1970 (for dates in ``Retry-After``)."""
+    said = read_body(body)
+    kind, cure = _kind_of(status, said, headers)
+    return kind(
+        f"HTTP {status}: {said.message}" if said.message else f"HTTP {status} without a message",
+        cure=cure,
+        status=status,
+        retry_after=retry_after_of(headers, now) if status in (429, 503) else None,
+    )
+
+
+def failure_in_reply(error: Any, partial: str = "") -> errors.ModelError:
+    """The error for an error object that stands inside an answer of status 200, such as a stream that breaks off."""
+    said = _of_error(error)
+    kind = _kind_by_words(said) or errors.ServerFailed
+    return kind(f"the server broke off: {said.message or 'no reason given'}", partial=partial)
+
+
+def read_body(body: bytes) -> Said:
+    """What an error body says, whichever of its many shapes it has."""
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        value = json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return Said(_plain(text))
+    if isinstance(value, dict):
+        return _of_object(value)
+    return Said(_cut(value if isinstance(value, str) else text))
+
+
+def _of_object(value: Mapping[str, Any]) -> Said:
+    if value.get("error"):
+        return _of_error(value["error"])
+    for name in ("message", "detail", "title"):
+        if value.get(name):
+            return Said(_cut(_as_text(value[name])), _as_text(value.get("type") or ""))
+    return Said(_cut(_as_text(value)))
+
+
+def _of_error(error: Any) -> Said:
+    if not isinstance(error, dict):
+        return Said(_cut(_as_text(error)))
+    labels = " ".join(str(error[name]) for name in ("type", "code") if error.get(name))
+    return Said(_cut(_as_text(error.get("message") or error)), labels)
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _plain(text: str) -> str:
+    if text[:200].lstrip().lower().startswith(("<!doctype", "<html")):
+        title = _TITLE.search(text)
+        return f'an HTML page "{_cut(title[1].strip())}"' if title else "an HTML page"
+    return _cut(text)
+
+
+def _cut(text: str) -> str:
+    one_line = " ".join(text.split())
+    return one_line if len(one_line) <= _SHOWN else f"{one_line[:_SHOWN]}…"
+
+
+_BY_STATUS: Final[Mapping[int, tuple[type[errors.ModelError], str]]] = {
+    401: (errors.Refused, "check the endpoint's api_key"),
+    403: (errors.Refused, "check the endpoint's api_key"),
+    407: (errors.Refused, "the proxy wants a login"),
+    429: (errors.RateLimited, ""),
+}
+
+
+def _kind_of(status: int, said: Said, headers: Mapping[str, str]) -> tuple[type[errors.ModelError], str]:
+    """The class of the error, with a cure where one is at hand. Status comes first where it is clear, words elsewhere."""
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if status == 503:
+        busy = _BUSY.search(said.text) or "retry-after" in headers or "retry-after-ms" in headers
+        return (errors.ServerBusy if busy else errors.ServerFailed), ""
+    if 300 <= status < 400:
+        return errors.BrokenReply, "give the endpoint's final address: redirects are not followed"
+    by_words = _kind_by_words(said)
+    if by_words is not None:
+        return by_words, "load the model first" if "not loaded" in said.text else ""
+    return _kind_by_range(status)
+
+
+def _kind_by_range(status: int) -> tuple[type[errors.ModelError], str]:
+    if status < 400:
+        return errors.BrokenReply, ""
+    if status >= 500 and status != 501:  # 501 says that it cannot do this, which no repeat will change
+        return errors.ServerFailed, ""
+    return errors.BadRequest, "is this the address of its OpenAI-compatible API?" if status in (404, 405) else ""
+
+
+def _kind_by_words(said: Said) -> type[errors.ModelError] | None:
+    if _BAD_OUTPUT.search(said.text):
+        return errors.BrokenReply
+    if _CONTEXT.search(said.text):
+        return errors.ContextTooLong
+    if _NO_MODEL.search(said.text):
+        return errors.ModelNotFound
+    return None

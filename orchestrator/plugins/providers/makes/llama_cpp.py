@@ -1,0 +1,106 @@
+"""llama.cpp's llama-server, with one model or as a router of several.
+
+Recognised by ``build_info`` or ``role: router`` in ``/props``, by ``owned_by: llamacpp`` in its list of models, or (while
+it loads, or wants a key) by the name that it gives in the header ``Server``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from orchestrator.plugins.providers.body import Dialect
+from orchestrator.plugins.providers.makes.make import Look, LookAt, Looks, Make, count, declared, objects, text
+from orchestrator.ports.provider import Identity, ServedModel
+
+
+def _recognise(url: str, looks: Looks) -> Identity | None:
+    props, models = looks["/props"], looks["/v1/models"]
+    router = props.document.get("role") == "router"
+    build = text(props.document.get("build_info"))
+    owners = {text(entry.get("owned_by")) for entry in objects(models.document.get("data"))}
+    if not (router or build or "llamacpp" in owners or _names_itself(looks)):
+        return None
+    notes = ("router of several models",) if router else ()
+    return Identity("llama-cpp", url, build, f"{url}/v1", MAKE.capabilities, notes + _troubles(looks))
+
+
+def _names_itself(looks: Looks) -> bool:
+    return any(look.headers.get("server") == "llama.cpp" for look in looks.values())
+
+
+def _troubles(looks: Looks) -> tuple[str, ...]:
+    if looks["/health"].status == 503:
+        return ("loading its model",)
+    return ("wants an API key",) if looks["/v1/models"].status == 401 else ()
+
+
+async def _served(look: LookAt) -> tuple[ServedModel, ...]:
+    looks = await look(("/v1/models", "/props"))
+    looks.need("/v1/models")
+    entries = objects(looks["/v1/models"].document.get("data"))
+    if looks["/props"].document.get("role") == "router":
+        return await _routed(entries, look)
+    abilities = _abilities(looks["/v1/models"])
+    return tuple(_single(entry, looks["/props"], abilities) for entry in entries if text(entry.get("id")))
+
+
+def _abilities(listed: Look) -> set[str]:
+    found: set[str] = set()
+    for entry in objects(listed.document.get("models")):
+        found.update(name for name in entry.get("capabilities") or () if isinstance(name, str))
+    return found
+
+
+def _single(entry: Mapping[str, Any], props: Look, abilities: set[str]) -> ServedModel:
+    kind: Literal["chat", "embedding"] = "embedding" if abilities == {"embedding"} else "chat"
+    meta = entry.get("meta")
+    context = _context_per_slot(props) or (count(meta.get("n_ctx")) if isinstance(meta, dict) else None)
+    return ServedModel(entry["id"], True, context, count(props.document.get("total_slots")), kind)
+
+
+def _context_per_slot(props: Look) -> int | None:
+    settings = props.document.get("default_generation_settings")
+    return count(settings.get("n_ctx")) if isinstance(settings, dict) else None
+
+
+async def _routed(entries: list[dict[str, Any]], look: LookAt) -> tuple[ServedModel, ...]:
+    """Loaded models tell their slots; the others are loaded by their first request, so they are not asked."""
+    paths = {entry["id"]: f"/props?model={entry['id']}&autoload=false" for entry in entries if _is_loaded(entry)}
+    looks = await look(tuple(paths.values())) if paths else Looks()
+    return tuple(_routed_model(entry, looks[paths.get(entry["id"], "")]) for entry in entries if text(entry.get("id")))
+
+
+def _is_loaded(entry: Mapping[str, Any]) -> bool:
+    status = entry.get("status")
+    return isinstance(status, dict) and status.get("value") == "loaded" and bool(text(entry.get("id")))
+
+
+def _routed_model(entry: Mapping[str, Any], props: Look) -> ServedModel:
+    slots = count(props.document.get("total_slots"))
+    return ServedModel(entry["id"], _is_loaded(entry), _context_per_slot(props), slots, "chat")
+
+
+MAKE: Final = Make(
+    kind="llama-cpp",
+    summary="llama.cpp's llama-server",
+    default_urls=("http://127.0.0.1:8080", "http://127.0.0.1:9931"),
+    looks_at=("/props", "/v1/models", "/health"),
+    recognise=_recognise,
+    served=_served,
+    capabilities=declared(
+        chat="yes",
+        stream="yes",
+        stream_usage="yes",
+        tools="yes",
+        tool_choice="yes",
+        json_schema="yes",
+        grammar="yes",
+        logprobs="yes",
+        context_told="yes",
+        slots_told="yes",
+    ),
+    dialect=Dialect(tool_choice="words"),  # a function named in tool_choice is ignored with a line in its log
+    url_variable="LLAMA_SERVER_URL",
+    wants="llama-server -m MODEL.gguf --jinja",
+)

@@ -1,0 +1,99 @@
+"""What a make of model server is to us: a row of facts and three small functions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from orchestrator.plugins.providers.body import Dialect
+from orchestrator.plugins.providers.failures import failure_of
+from orchestrator.ports.provider import Capability, Identity, ServedModel, Support
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a server answered to one ``GET``: ``value`` is its JSON, or ``None`` where it is none."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+    value: Any = None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The JSON object of an answer of status 200; empty for anything else."""
+        return self.value if self.status == 200 and isinstance(self.value, dict) else {}
+
+    @property
+    def rows(self) -> list[Any]:
+        """The JSON array of an answer of status 200; empty for anything else."""
+        return self.value if self.status == 200 and isinstance(self.value, list) else []
+
+
+PLAIN: Final = Dialect()
+"""The protocol as OpenAI has it."""
+
+NOTHING: Final = Look(0, {}, "")
+"""Stands for a path that did not answer at all."""
+
+
+class Looks(dict[str, Look]):
+    """Answers by path."""
+
+    def __missing__(self, path: str) -> Look:
+        return NOTHING
+
+    def need(self, *paths: str) -> None:
+        """Raise what the first of ``paths`` said, where none of them answered with a document."""
+        if not any(self[path].status == 200 for path in paths):
+            said = next((self[path] for path in paths if path in self), NOTHING)
+            raise failure_of(said.status, said.headers, said.text.encode(), time.time())
+
+
+LookAt = Callable[[tuple[str, ...]], Awaitable[Looks]]
+"""Asks a server for several paths at once. Raises ``Unreachable`` and the like where none of them answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Make:
+    """One row of the table of makes.
+
+    ``looks_at`` are the paths that tell this make from others; ``recognise`` judges their answers (pure, never by the
+    port); ``served`` lists the models. ``assumed_slots`` is how many calls such a server answers at once where it does
+    not tell. ``wants`` says in a line what the user must have done for it to serve.
+    """
+
+    kind: str
+    summary: str
+    default_urls: tuple[str, ...]
+    looks_at: tuple[str, ...]
+    recognise: Callable[[str, Looks], Identity | None]
+    served: Callable[[LookAt], Awaitable[tuple[ServedModel, ...]]]
+    capabilities: Mapping[Capability, Support]
+    dialect: Dialect = PLAIN
+    assumed_slots: int = 1
+    url_variable: str = ""
+    wants: str = ""
+
+
+def declared(**support: str) -> dict[Capability, Support]:
+    """A whole row of capabilities; what is not named is ``unknown``."""
+    told = {Capability(name): Support(value) for name, value in support.items()}
+    return {capability: told.get(capability, Support.UNKNOWN) for capability in Capability}
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    """The objects of a JSON array, whatever else stands in it."""
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def text(value: Any) -> str:
+    """A JSON string, or an empty text."""
+    return value if isinstance(value, str) else ""
+
+
+def count(value: Any) -> int | None:
+    """A positive whole number, or ``None``."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

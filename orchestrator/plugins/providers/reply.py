@@ -1,0 +1,214 @@
+"""Answers of the OpenAI chat protocol, whole and in pieces, read into a :class:`ChatReply`. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from orchestrator.core.errors import BrokenReply
+from orchestrator.core.message import Message, ToolCall, Usage
+from orchestrator.plugins.providers.failures import failure_in_reply
+from orchestrator.ports.provider import ChatCall, ChatReply, TokenProbability
+
+# strict=False: models put raw control characters into strings, also under a grammar.
+_DECODER: Final = json.JSONDecoder(strict=False)
+_CHARACTERS_A_TOKEN: Final = 4  # a usual average of English text; only used where a server tells no counts
+
+
+def read_json(body: bytes) -> Any:
+    """The JSON value of a body. Raises ``BrokenReply``."""
+    try:
+        return _DECODER.decode(body.decode())
+    except (ValueError, RecursionError) as error:
+        raise BrokenReply(f"the answer is no JSON: {body[:80]!r}") from error
+
+
+def whole_reply(body: bytes, call: ChatCall) -> ChatReply:
+    """Read a whole answer. Raises ``BrokenReply``, or what an error object inside it means."""
+    value = read_json(body)
+    if not isinstance(value, dict):
+        raise BrokenReply(f"the answer is no JSON object: {body[:80]!r}")
+    choices = value.get("choices")
+    if not choices:
+        if value.get("error"):
+            raise failure_in_reply(value["error"])
+        raise BrokenReply("the answer has no choices")
+    try:
+        choice = choices[0]
+        said = choice["message"]
+        content = text_of(said.get("content"))
+        calls = tuple(_whole_call(entry, index) for index, entry in enumerate(said.get("tool_calls") or ()))
+        probabilities = probabilities_of(choice.get("logprobs"))
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        raise BrokenReply(f"the answer is not of this protocol: {body[:80]!r}") from error
+    message = Message("assistant", content, calls)
+    finish = finish_reason_of(choice.get("finish_reason"), bool(calls))
+    usage = usage_of(value.get("usage"), call, message)
+    return ChatReply(message, finish, usage, str(value.get("model") or ""), probabilities)
+
+
+def finish_reason_of(told: Any, has_calls: bool) -> str:
+    """What the server said, except that calls end with ``tool_calls``: some servers say ``stop`` for them."""
+    if has_calls and told in (None, "", "stop", "function_call"):
+        return "tool_calls"
+    return str(told) if told else "stop"
+
+
+def text_of(content: Any) -> str:
+    """The text of a ``content`` that is a string, absent, or a list of parts."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "".join(part["text"] for part in content if part.get("type", "text") == "text")
+
+
+def usage_of(told: Any, call: ChatCall, message: Message) -> Usage:
+    """The server's counts, or our estimate (marked so) where it tells none. It counts as one model call."""
+    if isinstance(told, dict):
+        prompt, completion = told.get("prompt_tokens"), told.get("completion_tokens")
+        if isinstance(prompt, int) and isinstance(completion, int) and (prompt or completion):
+            return Usage(prompt, completion, 1)
+    prompt_size = sum(len(turn.encoded()) for turn in call.messages)
+    return Usage(_tokens(prompt_size), _tokens(len(message.encoded())), 1, estimated=True)
+
+
+def _tokens(size: int) -> int:
+    return -(-size // _CHARACTERS_A_TOKEN)
+
+
+def probabilities_of(told: Any) -> tuple[TokenProbability, ...]:
+    """The log-probabilities of the chosen tokens; empty where the server gives none."""
+    if not isinstance(told, dict):
+        return ()
+    return tuple(
+        TokenProbability(
+            str(token["token"]),
+            float(token["logprob"]),
+            tuple((str(other["token"]), float(other["logprob"])) for other in token.get("top_logprobs") or ()),
+        )
+        for token in told.get("content") or ()
+    )
+
+
+def _whole_call(entry: Mapping[str, Any], index: int) -> ToolCall:
+    function = entry["function"]
+    return ToolCall(
+        str(entry.get("id") or f"call_{index}"), str(function["name"]), arguments_of(function.get("arguments"))
+    )
+
+
+def arguments_of(told: Any) -> str:
+    """Arguments as JSON text; a few servers send the object itself."""
+    if isinstance(told, str):
+        return told
+    return json.dumps({} if told is None else told, ensure_ascii=False)
+
+
+class _OpenCall:
+    """A tool call that is still being streamed."""
+
+    __slots__ = ("arguments", "id", "name")
+
+    def __init__(self, id_: str) -> None:
+        self.id = id_
+        self.name = ""
+        self.arguments: list[str] = []
+
+
+class ReplyInPieces:
+    """Puts the chunks of a stream together. ``text`` is what has come so far; ``done`` turns true with ``[DONE]``."""
+
+    __slots__ = ("_call", "_calls", "_finish", "_logprobs", "_model", "_parts", "_usage", "done")
+
+    def __init__(self, call: ChatCall) -> None:
+        self._call = call
+        self._parts: list[str] = []
+        self._calls: dict[int, _OpenCall] = {}
+        self._logprobs: list[TokenProbability] = []
+        self._finish = ""
+        self._model = ""
+        self._usage: Any = None
+        self.done = False
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self._parts)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the model has said that it is done, so that a lost end of the stream loses nothing of the answer."""
+        return self.done or bool(self._finish)
+
+    def take(self, payloads: Sequence[bytes]) -> str:
+        """Add the payloads of some events; returns the text that they brought.
+
+        Raises ``BrokenReply``, or what an error object in the stream means, with the text so far as ``partial``.
+        """
+        if len(payloads) == 1:
+            return self._take(payloads[0])
+        return "".join([self._take(payload) for payload in payloads])
+
+    def _take(self, payload: bytes) -> str:
+        if payload == b"[DONE]" or payload.strip() == b"[DONE]":
+            self.done = True
+            return ""
+        try:
+            return self._add(_DECODER.decode(payload.decode()))
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+            raise BrokenReply(f"a broken piece in the stream: {payload[:80]!r}", partial=self.text) from error
+
+    def _add(self, chunk: Mapping[str, Any]) -> str:
+        choices = chunk.get("choices")
+        if chunk.get("usage"):
+            self._usage = chunk["usage"]
+        if not choices:
+            if chunk.get("error"):
+                raise failure_in_reply(chunk["error"], self.text)
+            return ""
+        choice = choices[0]
+        if choice.get("finish_reason"):
+            self._finish = str(choice["finish_reason"])
+        if choice.get("logprobs"):
+            self._logprobs.extend(probabilities_of(choice["logprobs"]))
+        if not self._model:
+            self._model = str(chunk.get("model") or "")
+        return self._add_delta(choice.get("delta") or {})
+
+    def _add_delta(self, delta: Mapping[str, Any]) -> str:
+        for position, entry in enumerate(delta.get("tool_calls") or ()):
+            self._add_call(entry, position)
+        content = delta.get("content")
+        if not content:
+            return ""
+        text = text_of(content)
+        self._parts.append(text)
+        return text
+
+    def _add_call(self, entry: Mapping[str, Any], position: int) -> None:
+        id_ = str(entry.get("id") or "")
+        index = entry.get("index")
+        index = position if index is None else int(index)
+        known = self._calls.get(index)
+        if known is not None and id_ and known.id and id_ != known.id:
+            known, index = None, max(self._calls) + 1  # a server that numbers every call 0
+        elif known is None and not id_ and self._calls and "name" not in entry["function"]:
+            known = self._calls[max(self._calls)]
+        if known is None:
+            known = self._calls[index] = _OpenCall(id_ or f"call_{index}")
+        function = entry["function"]
+        known.name = known.name or str(function.get("name") or "")
+        if function.get("arguments") is not None:
+            known.arguments.append(arguments_of(function["arguments"]))
+
+    def reply(self) -> ChatReply:
+        """The whole answer, once the stream has ended. Raises ``BrokenReply`` where it ended before the model did."""
+        if not self.finished:
+            raise BrokenReply("the stream ended before the answer did", partial=self.text)
+        calls = tuple(
+            ToolCall(one.id, one.name, "".join(one.arguments) or "{}") for _, one in sorted(self._calls.items())
+        )
+        message = Message("assistant", self.text, calls)
+        finish = finish_reason_of(self._finish, bool(calls))
+        usage = usage_of(self._usage, self._call, message)
+        return ChatReply(message, finish, usage, self._model, tuple(self._logprobs))
