@@ -42,7 +42,7 @@ class RunKeeper:
         self._waiting: deque[tuple[Result, str]] = deque()
         self._some = anyio.Event()
         self._enough = anyio.Event()
-        self._closing = False
+        self._end = anyio.Event()
         self._writing = anyio.Lock()
         self.trouble: StateUnusable | None = None
         self.lost = 0
@@ -61,30 +61,27 @@ class RunKeeper:
 
     async def run(self) -> None:
         """Write until :meth:`aclose`; whoever opens the keeper starts this in a task group."""
-        while not self._closing:
+        while not self._end.is_set():
             await self._some.wait()
-            if not self._closing:
-                with anyio.move_on_after(_PATIENCE if self.trouble else self._every):
-                    await self._enough.wait()
+            with anyio.move_on_after(_PATIENCE if self.trouble else self._every):
+                await (self._end if self.trouble else self._enough).wait()
+            self._some, self._enough = anyio.Event(), anyio.Event()
             await self.flush()
+            if self._waiting:
+                self._some.set()
 
     async def flush(self) -> None:
         """Write what waits now; after a failure it still waits."""
         async with self._writing:
-            self._some = anyio.Event()
-            self._enough = anyio.Event()
             while self._waiting and await self._write(list(self._waiting)[: self._batch]):
                 pass
-            if self._waiting:
-                self._some.set()
 
     async def aclose(self) -> None:
         """Write what waits, and end :meth:`run`."""
-        self._closing = True
+        for event in (self._end, self._some, self._enough):
+            event.set()
         with anyio.CancelScope(shield=True):
             await self.flush()
-        self._some.set()
-        self._enough.set()
 
     async def _write(self, batch: list[tuple[Result, str]]) -> bool:
         results, texts = zip(*batch, strict=True)

@@ -59,7 +59,7 @@ class SqliteRevisions:
         """Compare with the spare, and finish what a killed process left. Raises ``Damaged`` where a commit is lost."""
         # Inside a transaction, so that no other process is between preparing and committing.
         with self._file.transaction() as connection:
-            desired = self._read(connection.execute(_DESIRED))
+            desired = self._read(connection.execute(_DESIRED).fetchall())
             kept = self._spare.read()
             if desired == kept:
                 return
@@ -76,12 +76,12 @@ class SqliteRevisions:
     def _change(self) -> Iterator[sqlite3.Connection]:
         with self._file.transaction() as connection:
             yield connection
-            self._spare.prepare(self._read(connection.execute(_DESIRED)))
+            self._spare.prepare(self._read(connection.execute(_DESIRED).fetchall()))
         failpoint("store.after-commit")
         with translated(self._file.path):
             self._spare.accept()
 
-    def _read(self, rows: Iterable[tuple[Any, ...]]) -> list[Revision]:
+    def _read(self, rows: Sequence[tuple[Any, ...]]) -> list[Revision]:
         revisions = []
         for *row, checksum in rows:
             deployment, number, digest, blueprint, sources, created, origin, cause = row

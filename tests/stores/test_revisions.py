@@ -1,0 +1,293 @@
+"""The revision store: durable, checked, and back after damage."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.errors import DeployError, StateUnusable
+from orchestrator.core.failpoint import FAILPOINTS
+from orchestrator.plugins.stores.sqlite import open_stores
+from orchestrator.plugins.stores.statefile import Damaged
+from orchestrator.ports.store import Revision
+
+FIRST = Revision("clinic", 1, "d1", {"name": "clinic", "n": [1, 2.5, None]}, {"a.yaml": "x: è"}, 1000.0, "/a.yaml")
+SECOND = replace(FIRST, number=2, digest="d2", cause="rollback")
+OTHER = replace(FIRST, deployment="shop")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.db"
+
+
+def fill(path: Path, *revisions: Revision) -> None:
+    stores = open_stores(path)
+    for revision in revisions:
+        stores.revisions.add(revision)
+    stores.close()
+
+
+def desired(path: Path, *, recover: bool = False) -> list[Revision]:
+    stores = open_stores(path, recover=recover)
+    try:
+        return list(stores.revisions.desired())
+    finally:
+        stores.close()
+
+
+def test_the_last_added_revision_of_each_deployment_is_desired_after_a_restart(path: Path) -> None:
+    fill(path, FIRST, OTHER, SECOND)
+    assert desired(path) == [SECOND, OTHER]
+
+
+def test_history_is_newest_first_and_survives_removal(path: Path) -> None:
+    stores = open_stores(path)
+    for revision in (FIRST, SECOND):
+        stores.revisions.add(revision)
+    stores.revisions.remove("clinic")
+    assert stores.revisions.desired() == []
+    assert stores.revisions.history("clinic") == [SECOND, FIRST]
+    stores.close()
+    assert desired(path) == []
+
+
+def test_a_number_that_is_taken_is_refused_and_changes_nothing(path: Path) -> None:
+    fill(path, FIRST)
+    with pytest.raises(DeployError, match="revision 1 of clinic exists already"):
+        fill(path, replace(FIRST, digest="other"))
+    assert desired(path) == [FIRST]
+
+
+def test_every_file_is_private(path: Path) -> None:
+    before = os.umask(0)
+    try:
+        stores = open_stores(path)
+        stores.revisions.add(FIRST)
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+        stores.close()
+    finally:
+        os.umask(before)
+    assert set(modes) >= {"state.db", "state.db-wal", "state.db.desired.json"}
+    assert set(modes.values()) == {0o600}
+
+
+def test_commits_are_flushed_to_the_disk(path: Path) -> None:
+    stores = open_stores(path)
+    assert stores.revisions._file.rows("PRAGMA synchronous") == [(2,)]
+    assert stores.revisions._file.rows("PRAGMA journal_mode") == [("wal",)]
+    stores.close()
+
+
+# ---- killed in the middle --------------------------------------------------------------------------------------------
+
+CHILD = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from orchestrator.plugins.stores.sqlite import open_stores
+from orchestrator.ports.store import Revision
+stores = open_stores(Path(sys.argv[1]))
+stores.revisions.add(Revision("clinic", 2, "d2", {}, {}, 2.0))
+"""
+
+
+@pytest.mark.parametrize(
+    ("point", "expected"),
+    [("store.before-add", 1), ("store.in-transaction", 1), ("store.after-commit", 2)],
+)
+def test_killed_while_adding_the_store_holds_the_old_or_the_new_revision(path: Path, point: str, expected: int) -> None:
+    assert point in FAILPOINTS
+    fill(path, FIRST)
+    child = subprocess.run(
+        [sys.executable, "-c", CHILD, str(path)], env={**os.environ, "ORCHESTRATOR_FAIL_AT": point}, check=False
+    )
+    assert child.returncode == -signal.SIGKILL
+    assert [revision.number for revision in desired(path)] == [expected]
+    fill(path, replace(FIRST, number=3))
+    assert [revision.number for revision in desired(path)] == [3]
+
+
+# ---- damage ----------------------------------------------------------------------------------------------------------
+
+
+def _no_header(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"\0" * 64)
+
+
+def _no_content(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _missing(path: Path) -> None:
+    path.unlink()
+
+
+def _noise(path: Path) -> None:
+    path.write_bytes(bytes(range(256)) * 64)
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _flipped_bit(path: Path) -> None:
+    content = path.read_bytes()
+    assert content.count(b"x: \xc3\xa8") >= 1
+    path.write_bytes(content.replace(b"x: \xc3\xa8", b"y: \xc3\xa8"))
+
+
+def _other_digest(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE revision SET digest = 'forged'")
+    connection.close()
+
+
+def _lost_commit(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM desired WHERE deployment = 'shop'")
+    connection.close()
+
+
+DAMAGES = [_no_header, _no_content, _missing, _noise, _cut, _flipped_bit, _other_digest, _lost_commit]
+
+
+@pytest.fixture(params=DAMAGES, ids=lambda damage: damage.__name__.strip("_"))
+def damaged(request: pytest.FixtureRequest, path: Path) -> Iterator[Path]:
+    fill(path, FIRST, OTHER)
+    request.param(path)
+    return path  # type: ignore[return-value] # pytest takes both forms
+
+
+def test_damage_is_put_aside_and_what_must_run_comes_back_with_a_note(damaged: Path) -> None:
+    stores = open_stores(damaged, recover=True)
+    assert stores.revisions.desired() == [FIRST, OTHER]
+    assert len(stores.notes) == 1
+    assert "deployments restored: clinic, shop" in stores.notes[0]
+    stores.close()
+    assert len([file for file in damaged.parent.iterdir() if ".corrupt-" in file.name]) == 1
+    again = open_stores(damaged)
+    assert (list(again.revisions.desired()), again.notes) == ([FIRST, OTHER], ())
+    again.close()
+
+
+def test_who_only_looks_gets_an_error_and_moves_nothing(damaged: Path) -> None:
+    before = damaged.read_bytes() if damaged.exists() else None
+    with pytest.raises(StateUnusable) as caught:
+        open_stores(damaged)
+    assert str(damaged) in caught.value.message
+    assert caught.value.cure
+    assert not [file for file in damaged.parent.iterdir() if ".corrupt-" in file.name]
+    assert not before or damaged.read_bytes() == before
+
+
+def test_without_a_sound_spare_a_damaged_file_stays_and_each_start_says_so(path: Path) -> None:
+    fill(path, FIRST)
+    _noise(path)
+    path.with_name("state.db.desired.json").write_text("{}")
+    for _ in range(2):
+        with pytest.raises(Damaged):
+            open_stores(path, recover=True)
+    assert path.stat().st_size == 256 * 64
+
+
+def test_a_lost_log_of_writes_is_noticed(path: Path) -> None:
+    fill(path, FIRST)
+    stores = open_stores(path)
+    stores.revisions.add(SECOND)
+    lost = path.with_name("copy")
+    lost.mkdir()
+    for name in ("state.db", "state.db.desired.json"):  # as after a crash, without the -wal that held the last commit
+        (lost / name).write_bytes(path.with_name(name).read_bytes())
+    stores.close()
+    with pytest.raises(Damaged, match="other revisions than were committed"):
+        open_stores(lost / "state.db")
+    assert desired(lost / "state.db", recover=True) == [SECOND]
+
+
+def test_a_damaged_spare_is_written_again_from_a_sound_database(path: Path) -> None:
+    fill(path, FIRST)
+    spare = path.with_name("state.db.desired.json")
+    spare.write_text("noise")
+    assert desired(path) == [FIRST]
+    _noise(path)
+    assert desired(path, recover=True) == [FIRST]
+
+
+def test_damage_while_running_is_reported_and_never_read_as_an_answer(path: Path) -> None:
+    fill(path, FIRST)
+    stores = open_stores(path)
+    _other_digest(path)
+    with pytest.raises(StateUnusable, match="does not match its checksum"):
+        stores.revisions.desired()
+    stores.close()
+
+
+def test_a_file_of_a_newer_version_is_left_alone(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(StateUnusable, match="newer version"):
+        open_stores(path, recover=True)
+    assert path.read_bytes() == before
+
+
+# ---- disks -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_refuses_the_change_whole_and_recovers_when_there_is_room(path: Path) -> None:
+    stores = open_stores(path)
+    stores.revisions.add(FIRST)
+    stores.revisions._file.rows("PRAGMA max_page_count = 1")
+    large = replace(SECOND, sources={"a.yaml": "x" * 400_000})
+    with pytest.raises(StateUnusable) as caught:
+        stores.revisions.add(large)
+    assert "full" in caught.value.message
+    assert "make room" in caught.value.cure
+    assert stores.revisions.desired() == [FIRST]
+    stores.revisions._file.rows("PRAGMA max_page_count = 1000000")
+    stores.revisions.add(large)
+    stores.close()
+    assert desired(path) == [large]
+
+
+def test_a_spare_that_cannot_be_written_refuses_the_change_whole(path: Path) -> None:
+    fill(path, FIRST)
+    stores = open_stores(path)
+    blocked = path.with_name("state.db.desired.json.new")
+    blocked.mkdir()
+    with pytest.raises(StateUnusable, match=r"state\.db"):
+        stores.revisions.add(SECOND)
+    assert stores.revisions.desired() == [FIRST]
+    blocked.rmdir()
+    stores.close()
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_the_cure(unwritable: Path) -> None:
+    with pytest.raises(StateUnusable) as caught:
+        open_stores(unwritable / "state.db")
+    assert str(unwritable) in caught.value.message
+    assert "ORCHESTRATOR_HOME" in caught.value.cure
+
+
+def test_a_lock_of_another_process_is_reported(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.plugins.stores.statefile._BUSY_SECONDS", 0.0)
+    fill(path, FIRST)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StateUnusable, match="locked") as caught:
+        open_stores(path)
+    assert "runtime status" in caught.value.cure
+    other.close()

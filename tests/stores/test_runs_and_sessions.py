@@ -1,0 +1,133 @@
+"""Runs and sessions: what is kept, what is found, what is forgotten."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.errors import UsageError
+from orchestrator.core.message import Message, ToolCall
+from orchestrator.core.request import Decision, Result, StepRecord
+from orchestrator.plugins.stores.sqlite import StateStores, StoreLimits, open_stores
+
+
+def result(number: int, deployment: str = "clinic") -> Result:
+    return Result(
+        f"run_{number:04d}",
+        deployment,
+        1,
+        "completed",
+        f"answer {number}",
+        decisions=(Decision("rules", "billing"),),
+        steps=(StepRecord("tool", "tool.clock", 0.1, 0.2, {"path": Path("x")}),),
+    )
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> Iterator[StateStores]:
+    ticks = count(1000)
+    limits = StoreLimits(keep_runs=5, keep_sessions=3, keep_turns=6)
+    opened = open_stores(tmp_path / "state.db", limits, now=lambda: float(next(ticks)))
+    yield opened
+    opened.close()
+
+
+def test_a_run_comes_back_whole_with_its_request_and_time(stores: StateStores) -> None:
+    stores.runs.keep([result(1)], ["wo ist's?"])
+    found = stores.runs.find("run_0001")
+    assert found is not None
+    assert found["text"] == "answer 1"
+    assert found["request"] == "wo ist's?"
+    assert found["finished"] == 1000.0
+    assert found["decisions"][0]["choice"] == "billing"
+    assert found["steps"][0]["detail"] == {"path": "x"}
+
+
+def test_a_unique_beginning_of_an_id_is_enough_and_an_ambiguous_one_is_refused(stores: StateStores) -> None:
+    stores.runs.keep([result(12), result(13), result(20)], ["", "", ""])
+    found = stores.runs.find("run_002")
+    assert found is not None
+    assert found["id"] == "run_0020"
+    assert stores.runs.find("run_9") is None
+    assert stores.runs.find("") is None
+    assert stores.runs.find("run_00%") is None
+    with pytest.raises(UsageError, match='several runs begin with "run_001"'):
+        stores.runs.find("run_001")
+
+
+def test_only_the_newest_runs_of_each_deployment_are_kept(stores: StateStores) -> None:
+    stores.runs.keep([result(100, "shop")], [""])
+    for start in (0, 4):
+        batch = [result(number) for number in range(start, start + 4)]
+        stores.runs.keep(batch, [""] * 4)
+    assert [run["id"] for run in stores.runs.recent("clinic", 99)] == [f"run_{n:04d}" for n in (7, 6, 5, 4, 3)]
+    assert [run["id"] for run in stores.runs.recent("clinic", 2)] == ["run_0007", "run_0006"]
+    assert len(stores.runs.recent("shop", 99)) == 1
+
+
+def test_a_run_that_is_stored_twice_stands_once(stores: StateStores) -> None:
+    stores.runs.keep([result(1)], ["a"])
+    stores.runs.keep([result(1)], ["a"])
+    assert len(stores.runs.recent("clinic", 9)) == 1
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from orchestrator.core.request import Result
+from orchestrator.plugins.stores.sqlite import open_stores
+stores = open_stores(Path(sys.argv[1]))
+stores.runs.keep([Result("run_a", "clinic", 1, "completed", "x")], ["x"])
+"""
+
+
+@pytest.mark.parametrize(("point", "stored"), [("store.before-keep", 0), ("store.after-keep", 1)])
+def test_killed_around_keeping_the_batch_is_stored_whole_or_not_at_all(tmp_path: Path, point: str, stored: int) -> None:
+    path = tmp_path / "killed.db"
+    child = subprocess.run(
+        [sys.executable, "-c", CHILD, str(path)], env={**os.environ, "ORCHESTRATOR_FAIL_AT": point}, check=False
+    )
+    assert child.returncode == -signal.SIGKILL
+    stores = open_stores(path)
+    assert len(stores.runs.recent("clinic", 9)) == stored
+    stores.close()
+
+
+def turn(number: int) -> list[Message]:
+    return [Message("user", f"question {number}"), Message("assistant", f"answer {number}")]
+
+
+def test_a_session_gives_back_its_turns_in_order_and_keeps_their_wire_form(stores: StateStores) -> None:
+    called = Message("assistant", "", (ToolCall("c1", "clock_now", "{}"),))
+    told = Message("tool", "12:00", tool_call_id="c1")
+    turns = [Message("user", "che ore sono? è tardi"), called, told, Message("assistant", "12:00")]
+    stores.sessions.append("clinic", "anna", turns[:2])
+    stores.sessions.append("clinic", "anna", turns[2:])
+    loaded = stores.sessions.load("clinic", "anna")
+    assert list(loaded) == turns
+    assert [message.encoded() for message in loaded] == [message.encoded() for message in turns]
+    assert stores.sessions.load("clinic", "bert") == ()
+    assert stores.sessions.load("shop", "anna") == ()
+
+
+def test_a_long_session_forgets_its_oldest_turns_and_begins_with_a_question(stores: StateStores) -> None:
+    for number in range(6):
+        stores.sessions.append("clinic", "anna", turn(number))
+    assert list(stores.sessions.load("clinic", "anna")) == [*turn(3), *turn(4), *turn(5)]
+    tools = [Message("assistant", f"step {number}") for number in range(7)]
+    stores.sessions.append("clinic", "anna", [Message("user", "much"), *tools])
+    assert next(iter(stores.sessions.load("clinic", "anna"))).role == "user"
+
+
+def test_the_sessions_used_longest_ago_are_forgotten(stores: StateStores) -> None:
+    for name in ("a", "b", "c", "a", "d"):
+        stores.sessions.append("clinic", name, turn(1))
+    kept = [name for name in "abcd" if stores.sessions.load("clinic", name)]
+    assert kept == ["a", "c", "d"]
