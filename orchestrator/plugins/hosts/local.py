@@ -136,9 +136,12 @@ def _state_and_config() -> tuple[Path, Path]:
     import platformdirs
 
     # Windows and macOS have one folder for all; ours differ, so that each can be looked at and backed up alone.
-    state = Path(platformdirs.user_state_dir(_APP, appauthor=False))
-    config = Path(platformdirs.user_config_dir(_APP, appauthor=False))
-    if not state.is_absolute() or not config.is_absolute():
+    try:
+        state = Path(platformdirs.user_state_dir(_APP, appauthor=False))
+        config = Path(platformdirs.user_config_dir(_APP, appauthor=False))
+    except RuntimeError as error:
+        raise StateUnusable("this user has no home folder", cure=_CURE) from error
+    if not state.is_absolute() or not config.is_absolute():  # what older versions of platformdirs give instead
         raise StateUnusable("this user has no home folder", cure=_CURE)
     return (state / "state", config / "config") if state == config else (state, config)
 
