@@ -51,6 +51,7 @@ class ReflexSpec(TypedDict):
     arguments: dict[str, Any]  # values; strings are Jinja2 templates over the extracted names, `text` and `session`
     say: str  # a Jinja2 template over `result`, the extracted names, `text`
     first: bool  # True: written in the manifest, tried before a model; False: of a template, tried only without a model
+    unsure: bool  # True: what it says is an honest non-answer
 
 
 class AgentSpec(TypedDict):

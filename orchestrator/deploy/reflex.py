@@ -35,6 +35,7 @@ class Reflex:
     arguments: Mapping[str, Any | Render]
     say: Render
     first: bool
+    unsure: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ def _compile(number: int, spec: ReflexSpec) -> Reflex:
             arguments={name: compile_value(value) for name, value in spec["arguments"].items()},
             say=compile_template(spec["say"]),
             first=spec["first"],
+            unsure=spec["unsure"],
         )
     except re.error as error:
         raise DeployError(f"reflex rule {number}: {error.pattern!r} is no valid pattern: {error}") from error

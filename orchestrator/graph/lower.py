@@ -139,6 +139,7 @@ def _reflex(rule: ReflexRule) -> ReflexSpec:
         arguments=dict(rule.arguments),
         say=rule.say,
         first=not rule.without_model,
+        unsure=rule.unsure,
     )
 
 

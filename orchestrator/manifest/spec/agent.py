@@ -65,6 +65,8 @@ class ReflexRule(Spec):
     """The answer: a Jinja2 template over `result`, the extracted values and `text`."""
     without_model: bool = False
     """Tried only while no model serves the agent; else before its model."""
+    unsure: bool = False
+    """Its answer is an honest non-answer (it asks back, or says who knows); the result's status is then `unsure`."""
 
 
 class Skill(Spec):

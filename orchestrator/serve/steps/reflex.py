@@ -26,7 +26,7 @@ async def act(run: Run, agent: Agent, firing: Firing) -> Outcome:
     text = rule.say(values)
     run.note("reflex", agent.address, began, {"rule": rule.number, "values": dict(firing.values)})
     result = values.get("result")
-    unsure = isinstance(result, Mapping) and bool(result.get("unsure"))
+    unsure = rule.unsure or (isinstance(result, Mapping) and bool(result.get("unsure")))
     return Outcome(text, "unsure" if unsure else "completed", served_by="reflex", value=result)
 
 
