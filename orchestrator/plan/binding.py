@@ -1,0 +1,240 @@
+"""Which of the servers that answer serve a model alias, best first; or why none does. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+from orchestrator.core.blueprint import Blueprint, ModelSpec
+from orchestrator.core.digest import digest_of
+from orchestrator.plan.observed import ObservedServer, ObservedState
+from orchestrator.ports.provider import ServedModel, Zone
+
+ANY_PROVIDER: Final = "*"
+COMPATIBLE: Final = "openai-compatible"
+"""The make of a server that speaks the protocol and does not say what it is: it may be any of them."""
+CLOUD_BASES: Final[Mapping[str, str]] = {"openai": "https://api.openai.com/v1"}
+"""Where a cloud provider is when the manifest gives no address. It is never asked to find out what it serves."""
+_DISTANCE: Final[Mapping[Zone, int]] = {"node": 0, "lan": 1, "cloud": 2}
+_BUILD: Final = re.compile(r"[-._](?:i?q[0-9][a-z0-9_]*|[bf]p?(?:16|32)|fp8|int[48])$")
+"""What a file name adds to a model's name: its quantization."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundEndpoint:
+    """A live address that serves the model under ``model``. ``slots`` and ``context`` are ``None`` where nobody told.
+
+    ``id`` is the same for every alias and deployment that calls the same model on the same server with the same key.
+    """
+
+    id: str
+    provider: str
+    api_base: str
+    model: str
+    zone: Zone = "node"
+    slots: int | None = None
+    context: int | None = None
+    api_key: str | None = None
+    capabilities: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.provider} at {urlsplit(self.api_base).netloc}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What serves an alias. Without ``endpoints``, ``missing`` says why and ``cure`` what to type."""
+
+    alias: str
+    endpoints: tuple[BoundEndpoint, ...] = ()
+    missing: str = ""
+    cure: str = ""
+
+
+def bind_all(blueprint: Blueprint, observed: ObservedState) -> dict[str, Bound]:
+    """Every model alias of the blueprint."""
+    specs = [cast(ModelSpec, element.spec) for element in blueprint.of_kind("model")]
+    return {spec["alias"]: bind(spec, observed) for spec in specs}
+
+
+def bind(spec: ModelSpec, observed: ObservedState) -> Bound:
+    """Endpoints for one alias: the named address only where one is named, else what answers on this device; near before
+    far, then in the order in which the manifest or the catalogue names providers. Models that a local server only
+    forwards to another machine count as cloud, and the cloud is used only where the manifest says so."""
+    if spec["zone"] == "cloud" and _cloud_base(spec):
+        return Bound(spec["alias"], (_in_cloud(spec),))
+    found = [
+        _endpoint(spec, server, model)
+        for server in sorted(_allowed(spec, observed.servers), key=lambda server: _rank(spec, server))
+        for model in _matching(spec, server)
+    ]
+    if found:
+        return Bound(spec["alias"], tuple(found))
+    return Bound(spec["alias"], (), _missing(spec, observed), _cure(spec, observed))
+
+
+def same_model(provider: str, wanted: str, served: str) -> bool:
+    """Whether a server's id means the wanted one: case, Ollama's ``:latest``, and folders, endings and quantizations of
+    GGUF files do not matter."""
+    one, other = wanted.casefold(), served.casefold()
+    if one == other:
+        return True
+    if provider == "ollama":
+        return _tagged(one) == _tagged(other)
+    return _file_stem(one) == _file_stem(other)
+
+
+def _tagged(name: str) -> str:
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+def _file_stem(name: str) -> str:
+    stem = name.replace("\\", "/").rpartition("/")[2].partition(":")[0]
+    stem = stem.removesuffix(".gguf")
+    return _BUILD.sub("", stem).removesuffix("-gguf")
+
+
+def _wanted_ids(spec: ModelSpec, provider: str) -> list[str]:
+    ids = spec["ids"]
+    if provider in ids:
+        named = ids[provider]
+    elif provider == COMPATIBLE or spec["provider"] == COMPATIBLE:
+        named = [name for names in ids.values() for name in names]
+    else:
+        named = []
+    # With one id the manifest chose it; the alias itself is no other spelling of it.
+    return [*named, *ids.get(ANY_PROVIDER, []), *([spec["alias"]] if len(ids) > 1 else [])]
+
+
+def _matching(spec: ModelSpec, server: ObservedServer) -> Iterable[ServedModel]:
+    """At most one model of the server: the best id that it serves."""
+    usable = [
+        model
+        for model in server.models
+        if model.kind in (spec["kind"], "unknown") and (spec["zone"] == "cloud" or not model.remote)
+    ]
+    for wanted in _wanted_ids(spec, server.provider):
+        matches = [model for model in usable if same_model(server.provider, wanted, model.id)]
+        if matches:
+            return sorted(matches, key=lambda model: (model.id.casefold() != wanted.casefold(), model.id))[:1]
+    return ()
+
+
+def _allowed(spec: ModelSpec, servers: Iterable[ObservedServer]) -> list[ObservedServer]:
+    if spec["endpoint"]:
+        return [server for server in servers if _same_place(server.url, spec["endpoint"]) and _fits(spec, server)]
+    return [server for server in servers if server.zone == "node" and _fits(spec, server)]
+
+
+def _fits(spec: ModelSpec, server: ObservedServer) -> bool:
+    return spec["provider"] in (None, server.provider, COMPATIBLE) or server.provider == COMPATIBLE
+
+
+def _same_place(one: str, other: str) -> bool:
+    return _place(one) == _place(other)
+
+
+def _place(url: str) -> tuple[str, int | None]:
+    parts = urlsplit(url)
+    host = (parts.hostname or "").replace("localhost", "127.0.0.1")
+    return host, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _rank(spec: ModelSpec, server: ObservedServer) -> tuple[Any, ...]:
+    providers = list(spec["ids"])
+    order = providers.index(server.provider) if server.provider in providers else len(providers)
+    return (_DISTANCE[server.zone], server.provider == COMPATIBLE, order, server.url)
+
+
+def _endpoint(spec: ModelSpec, server: ObservedServer, model: ServedModel) -> BoundEndpoint:
+    zone: Zone = "cloud" if model.remote else server.zone
+    return BoundEndpoint(
+        id=_endpoint_id(spec, server.provider, server.api_base, model.id),
+        provider=server.provider,
+        api_base=server.api_base,
+        model=model.id,
+        zone=max(zone, spec["zone"], key=lambda each: _DISTANCE[each]),
+        slots=spec["max_concurrent"] or model.slots,
+        context=model.context or spec["context_length"],
+        api_key=spec["api_key"],
+        capabilities=server.capabilities,
+    )
+
+
+def _endpoint_id(spec: ModelSpec, provider: str, api_base: str, model: str) -> str:
+    key = f"#{digest_of(spec['api_key'])[:6]}" if spec["api_key"] else ""
+    return f"{provider}@{urlsplit(api_base).netloc}/{model}{key}"
+
+
+def _cloud_base(spec: ModelSpec) -> str:
+    return spec["endpoint"] or CLOUD_BASES.get(spec["provider"] or "", "")
+
+
+def _in_cloud(spec: ModelSpec) -> BoundEndpoint:
+    provider, base = spec["provider"] or COMPATIBLE, _cloud_base(spec)
+    model = next(iter(_wanted_ids(spec, provider)), spec["alias"])
+    return BoundEndpoint(
+        id=_endpoint_id(spec, provider, base, model),
+        provider=provider,
+        api_base=base,
+        model=model,
+        zone="cloud",
+        slots=spec["max_concurrent"],
+        context=spec["context_length"],
+        api_key=spec["api_key"],
+    )
+
+
+def _missing(spec: ModelSpec, observed: ObservedState) -> str:
+    alias, endpoint = spec["alias"], spec["endpoint"]
+    if spec["zone"] == "cloud" and not endpoint:
+        return f"{alias} is in the cloud, and the manifest gives no endpoint for it"
+    if endpoint:
+        return _missing_at(spec, endpoint, observed)
+    here = _allowed(spec, observed.servers)
+    if not here:
+        return f"no {spec['provider'] or 'model'} server answers on this device"
+    forwarded = [server for server in here for model in server.models if model.remote and _is(spec, server, model)]
+    if forwarded:
+        return f"{_called(forwarded[0])} only forwards {alias} to another machine, which this manifest does not allow"
+    return f"{_listed([_called(server) for server in here])}: {alias} is not among the models"
+
+
+def _missing_at(spec: ModelSpec, endpoint: str, observed: ObservedState) -> str:
+    there = [server for server in observed.servers if _same_place(server.url, endpoint)]
+    if not there:
+        why = observed.silent.get(endpoint) or "no model server answers there"
+        return f"{endpoint}: {why}"
+    if not _allowed(spec, there):
+        return f"{endpoint} is {there[0].provider}, not {spec['provider']}"
+    served = _listed([model.id for model in there[0].models][:5]) or "no model"
+    return f"{endpoint} serves {served}; not {spec['alias']}"
+
+
+def _is(spec: ModelSpec, server: ObservedServer, model: ServedModel) -> bool:
+    return any(same_model(server.provider, wanted, model.id) for wanted in _wanted_ids(spec, server.provider))
+
+
+def _called(server: ObservedServer) -> str:
+    return f"{server.provider} at {urlsplit(server.url).netloc}"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names)
+
+
+def _cure(spec: ModelSpec, observed: ObservedState) -> str:
+    if spec["endpoint"]:
+        return f"start the server at {spec['endpoint']}, or name a model that it serves"
+    makes = {server.provider for server in observed.servers}
+    ollama = next(iter(spec["ids"].get("ollama", [])), "")
+    if ollama and spec["provider"] in (None, "ollama") and (not makes or "ollama" in makes):
+        return f"ollama pull {ollama}"
+    for make in sorted(makes):
+        named = next(iter(spec["ids"].get(make, [])), "")
+        if named and spec["provider"] in (None, make):
+            return f"serve {named} with {make}"
+    return f"serve {spec['alias']} with a model server on this device (`orchestrator doctor` says which)"

@@ -1,0 +1,122 @@
+"""What was seen at one moment: the deployments that serve, the model servers that answer. A snapshot of plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.ports.provider import Identity, ServedModel, Zone
+
+Facets = Mapping[str, str]
+"""A part seen from several sides: what it is made of (``instructions``, ``tools``, …) and the digest of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedServer:
+    """A model server that answers, how far away it is, and what it says that it can do and serve."""
+
+    provider: str
+    url: str
+    api_base: str
+    models: tuple[ServedModel, ...]
+    version: str = ""
+    zone: Zone = "node"
+    capabilities: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, identity: Identity, models: tuple[ServedModel, ...], zone: Zone) -> ObservedServer:
+        """From what discovery tells."""
+        capabilities = {name.value: support.value for name, support in identity.capabilities.items()}
+        url, version = identity.url, identity.version
+        return cls(identity.provider, url, identity.api_base, models, version, zone, capabilities)
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain form."""
+        return {
+            "provider": self.provider,
+            "url": self.url,
+            "api_base": self.api_base,
+            "version": self.version,
+            "zone": self.zone,
+            "capabilities": dict(self.capabilities),
+            "models": [
+                {
+                    "id": model.id,
+                    "loaded": model.loaded,
+                    "context": model.context,
+                    "slots": model.slots,
+                    "kind": model.kind,
+                    "remote": model.remote,
+                }
+                for model in self.models
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ObservedServer:
+        """From the plain form."""
+        models = tuple(ServedModel(**model) for model in value["models"])
+        return cls(**{**value, "models": models})
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedDeployment:
+    """A deployment that serves: its ``revision``, its ``parts`` (address -> facets), and what is still in work."""
+
+    name: str
+    revision: int
+    digest: str
+    parts: Mapping[str, Facets] = field(default_factory=dict)
+    in_flight: int = 0
+    draining: tuple[int, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain form."""
+        return {
+            "name": self.name,
+            "revision": self.revision,
+            "digest": self.digest,
+            "parts": {address: dict(facets) for address, facets in self.parts.items()},
+            "in_flight": self.in_flight,
+            "draining": list(self.draining),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ObservedDeployment:
+        """From the plain form."""
+        return cls(**{**value, "draining": tuple(value["draining"])})
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedState:
+    """The snapshot. ``runtime`` is the version of the runtime that was asked, empty where none runs; ``silent`` says
+    why a named address did not answer; ``taken_ports`` says who has a port that a deployment wants for its own door."""
+
+    runtime: str = ""
+    deployments: Mapping[str, ObservedDeployment] = field(default_factory=dict)
+    servers: tuple[ObservedServer, ...] = ()
+    silent: Mapping[str, str] = field(default_factory=dict)
+    taken_ports: Mapping[int, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain form."""
+        return {
+            "runtime": self.runtime,
+            "deployments": [deployment.as_json() for deployment in self.deployments.values()],
+            "servers": [server.as_json() for server in self.servers],
+            "silent": dict(self.silent),
+            "taken_ports": {str(port): why for port, why in self.taken_ports.items()},
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ObservedState:
+        """From the plain form."""
+        deployments = [ObservedDeployment.from_json(deployment) for deployment in value["deployments"]]
+        return cls(
+            runtime=value["runtime"],
+            deployments={deployment.name: deployment for deployment in deployments},
+            servers=tuple(ObservedServer.from_json(server) for server in value["servers"]),
+            silent=value["silent"],
+            taken_ports={int(port): why for port, why in value["taken_ports"].items()},
+        )

@@ -1,0 +1,59 @@
+"""Who answers for each agent with what is there now, and what each would gain from what is missing. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from orchestrator.core.address import Address
+from orchestrator.core.blueprint import AgentSpec, Blueprint
+from orchestrator.core.quantity import format_size
+from orchestrator.plan.binding import Bound
+from orchestrator.plan.plan import AgentServing
+from orchestrator.plan.wanted import with_fallbacks
+
+
+def who_serves(blueprint: Blueprint, bound: Mapping[str, Bound]) -> tuple[AgentServing, ...]:
+    """One line for each agent, in the manifest's order."""
+    specs = [cast(AgentSpec, element.spec) for element in blueprint.of_kind("agent")]
+    return tuple(_serving(spec, blueprint, bound) for spec in specs)
+
+
+def _serving(spec: AgentSpec, blueprint: Blueprint, bound: Mapping[str, Bound]) -> AgentServing:
+    address = Address.of("agent", spec["name"])
+    aliases = [alias for alias in with_fallbacks(spec["models"], blueprint) if alias in bound]
+    serving = next((bound[alias] for alias in aliases if bound[alias].endpoints), None)
+    if serving is not None:
+        return AgentServing(address, _by_model(spec, serving))
+    without = _without_model(spec)
+    if not aliases:
+        return AgentServing(address, without)
+    first = bound[aliases[0]]
+    return AgentServing(address, without, f"with {_sized(aliases[0], blueprint)} {_gain(spec)}", first.cure)
+
+
+def _by_model(spec: AgentSpec, serving: Bound) -> str:
+    first = any(rule["first"] for rule in spec["reflex"])
+    before = "reflex rules first, then " if first else ""
+    return f"{before}{serving.alias} ({serving.endpoints[0]})"
+
+
+def _without_model(spec: AgentSpec) -> str:
+    if spec["reflex"]:
+        return f"its {_count(len(spec['reflex']), 'reflex rule')}"
+    if spec["human"]:
+        return "a person"
+    return "nothing"
+
+
+def _gain(spec: AgentSpec) -> str:
+    return "it would also answer in free words" if spec["reflex"] else "it would answer"
+
+
+def _sized(alias: str, blueprint: Blueprint) -> str:
+    memory = blueprint.elements[Address.of("model", alias)].spec["memory"]
+    return f"{alias} ({format_size(memory)})" if memory else alias
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'s' if number != 1 else ''}"

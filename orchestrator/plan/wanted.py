@@ -1,0 +1,103 @@
+"""The parts that a blueprint wants live, each as facets: two parts are the same exactly when all their facets are. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from orchestrator.core.address import Address
+from orchestrator.core.blueprint import Blueprint, Element
+from orchestrator.core.digest import digest_of
+from orchestrator.plan.binding import Bound
+from orchestrator.plan.observed import Facets
+
+_SEEN_BY_ROUTERS: Final = ("description", "examples", "keywords", "skills")
+"""What a router learns of an agent; anything else may change without fitting the router again."""
+DOOR: Final = Address.of("endpoint", "door")
+"""The deployment's own port, where it has one."""
+
+
+def wanted_parts(blueprint: Blueprint, bound: Mapping[str, Bound]) -> dict[str, Facets]:
+    """Facets of every part, by address: models, tools, knowledge, agents, routers, the door, and the deployment as such."""
+    parts = {address: _facets(element, blueprint, bound) for address, element in blueprint.elements.items()}
+    parts[DOOR] = _digests({"host": blueprint.serve.host, "port": blueprint.serve.port})
+    parts[Address.of("deployment", blueprint.name)] = _digests(
+        {
+            "type": blueprint.type,
+            "entry": blueprint.entry,
+            "queue": blueprint.queue,
+            "timeout": blueprint.timeout,
+            "limits": blueprint.max_concurrent,
+            "labels": blueprint.labels,
+            "folder": blueprint.folder,
+            "tool roots": list(blueprint.tool_roots),
+        }
+    )
+    return parts
+
+
+def has_own_door(parts: Mapping[str, Facets]) -> bool:
+    """Whether these parts have a port of their own, beside the runtime's."""
+    return DOOR in parts and parts[DOOR]["port"] != digest_of(None)
+
+
+def _facets(element: Element, blueprint: Blueprint, bound: Mapping[str, Bound]) -> Facets:
+    sides = {name.replace("_", " "): value for name, value in element.spec.items() if name not in ("name", "alias")}
+    match element.kind:
+        case "model":
+            sides["server"] = _servers(bound[element.spec["alias"]])
+        case "tool":
+            sides["place"] = _place(blueprint)
+        case "agent":
+            sides |= _surroundings(element, blueprint, bound)
+        case "router":
+            sides["servers"] = _servers_of(element.spec["models"], blueprint, bound)
+            sides["agents"] = [_as_candidate(route["to"], blueprint) for route in element.spec["routes"]]
+    sides["needs"] = list(element.needs)
+    return _digests(sides)
+
+
+def _surroundings(element: Element, blueprint: Blueprint, bound: Mapping[str, Bound]) -> dict[str, Any]:
+    """What an agent holds of other parts: it must be made again when one of them is."""
+    spec = element.spec
+    held = [blueprint.elements.get(Address.of("tool", name)) for name in spec["tools"]]
+    held += [blueprint.elements.get(Address.of("knowledge", name)) for name in spec["knowledge"]]
+    return {
+        "servers": _servers_of(spec["models"], blueprint, bound),
+        "call options": [_options(alias, blueprint) for alias in spec["models"]],
+        "the tools' options": [[other.digest, _place(blueprint)] for other in held if other],
+    }
+
+
+def _servers_of(aliases: list[str], blueprint: Blueprint, bound: Mapping[str, Bound]) -> list[Any]:
+    return [[alias, _servers(bound[alias])] for alias in with_fallbacks(aliases, blueprint) if alias in bound]
+
+
+def with_fallbacks(aliases: list[str], blueprint: Blueprint) -> list[str]:
+    """These aliases, then their fallbacks, each once."""
+    models = [blueprint.elements.get(Address.of("model", alias)) for alias in aliases]
+    further = [other for model in models if model for other in model.spec["fallback"]]
+    return list(dict.fromkeys([*aliases, *further]))
+
+
+def _servers(bound: Bound) -> list[Any]:
+    return [asdict(endpoint) for endpoint in bound.endpoints] or [bound.missing]
+
+
+def _options(alias: str, blueprint: Blueprint) -> Any:
+    model = blueprint.elements.get(Address.of("model", alias))
+    return dict(model.spec["options"]) if model else None
+
+
+def _as_candidate(name: str, blueprint: Blueprint) -> list[Any]:
+    agent = blueprint.elements.get(Address.of("agent", name))
+    return [name, *(agent.spec[side] for side in _SEEN_BY_ROUTERS)] if agent else [name]
+
+
+def _place(blueprint: Blueprint) -> list[Any]:
+    return [blueprint.folder, list(blueprint.tool_roots)]
+
+
+def _digests(sides: Mapping[str, Any]) -> Facets:
+    return {side: digest_of(value) for side, value in sides.items()}

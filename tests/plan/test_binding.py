@@ -1,0 +1,154 @@
+"""Which server serves a model alias: preferences, privacy, and honest reasons where none does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from orchestrator.plan.binding import bind, same_model
+from orchestrator.plan.observed import ObservedServer
+from orchestrator.ports.provider import ServedModel
+from tests.plan.parts import model, ollama, state
+
+LLAMA = ObservedServer(
+    "llama-cpp",
+    "http://127.0.0.1:8080",
+    "http://127.0.0.1:8080/v1",
+    (ServedModel("/models/Phi-4-mini-instruct-Q4_K_M.gguf", slots=4, context=4096),),
+)
+
+
+def _found(spec: Any, *servers: ObservedServer) -> list[str]:
+    return [endpoint.id for endpoint in bind(spec, state(*servers)).endpoints]
+
+
+@pytest.mark.parametrize(
+    ("provider", "wanted", "served", "same"),
+    [
+        ("ollama", "phi4-mini", "phi4-mini:latest", True),
+        ("ollama", "phi4-mini:3.8b", "phi4-mini:latest", False),
+        ("ollama", "Phi4-Mini", "phi4-mini:latest", True),
+        ("llama-cpp", "Phi-4-mini-instruct-Q4_K_M.gguf", "/models/phi-4-mini-instruct-q8_0.gguf", True),
+        ("llama-cpp", "unsloth/Phi-4-mini-instruct-GGUF:Q4_K_M", "Phi-4-mini-instruct-Q4_K_M.gguf", True),
+        ("llama-cpp", "Phi-4-mini-instruct-Q4_K_M.gguf", "Phi-4-mini-reasoning-Q4_K_M.gguf", False),
+        ("vllm", "microsoft/Phi-4-mini-instruct", "microsoft/Phi-4-mini-instruct", True),
+        ("vllm", "microsoft/Phi-4", "microsoft/Phi-4-mini-instruct", False),
+    ],
+)
+def test_spellings_of_one_model_are_the_same(provider: str, wanted: str, served: str, same: bool) -> None:
+    """Tags, folders and quantizations do not matter; another model does."""
+    assert same_model(provider, wanted, served) is same
+
+
+def test_every_server_that_serves_it_is_bound_in_the_order_of_the_catalogue() -> None:
+    """The others are there to fall back on."""
+    assert _found(model(), LLAMA, ollama("phi4-mini:latest")) == [
+        "ollama@127.0.0.1:11434/phi4-mini:latest",
+        "llama-cpp@127.0.0.1:8080//models/Phi-4-mini-instruct-Q4_K_M.gguf",
+    ]
+
+
+def test_a_fixed_provider_excludes_the_others() -> None:
+    """What the manifest names is what is used."""
+    assert _found(model(provider="llama-cpp"), LLAMA, ollama("phi4-mini:latest")) == [
+        "llama-cpp@127.0.0.1:8080//models/Phi-4-mini-instruct-Q4_K_M.gguf"
+    ]
+
+
+def test_a_server_that_tells_its_slots_and_context_is_believed() -> None:
+    """Unless the manifest allows fewer calls."""
+    endpoint = bind(model(), state(LLAMA)).endpoints[0]
+    assert (endpoint.slots, endpoint.context) == (4, 4096)
+    assert bind(model(max_concurrent=2), state(LLAMA)).endpoints[0].slots == 2
+
+
+def test_a_model_that_is_only_forwarded_never_serves_this_device() -> None:
+    """An Ollama cloud model would send the data away; the reason says so."""
+    server = replace(ollama(), models=(ServedModel("phi4-mini:latest", remote=True),))
+    bound = bind(model(), state(server))
+    assert bound.endpoints == ()
+    assert bound.missing == (
+        "ollama at 127.0.0.1:11434 only forwards phi-4-mini to another machine, which this manifest does not allow"
+    )
+    allowed = model(zone="cloud", provider="ollama", endpoint=None)
+    assert bind(allowed, state(server)).endpoints[0].zone == "cloud"
+
+
+def test_the_cloud_is_used_only_where_it_is_named() -> None:
+    """And is never asked what it serves."""
+    spec = model("gpt", provider="openai", zone="cloud", ids={"openai": ["gpt-5-mini"]}, api_key="env:KEY")
+    endpoint = bind(spec, state()).endpoints[0]
+    assert (endpoint.api_base, endpoint.model, endpoint.zone) == ("https://api.openai.com/v1", "gpt-5-mini", "cloud")
+    far = replace(ollama("phi4-mini:latest"), zone="cloud")
+    assert _found(model(), far) == []
+
+
+def test_a_named_address_is_the_only_one() -> None:
+    """Another server with the same model is not taken in its place."""
+    spec = model(endpoint="http://localhost:9000/v1")
+    assert _found(spec, ollama("phi4-mini:latest")) == []
+    assert _found(spec, ollama("phi4-mini:latest", port=9000)) == ["ollama@127.0.0.1:9000/phi4-mini:latest"]
+
+
+def test_an_embedding_model_is_not_bound_for_chat() -> None:
+    """A server may serve both under one address."""
+    server = replace(ollama(), models=(ServedModel("phi4-mini:latest", kind="embedding"),))
+    assert _found(model(), server) == []
+
+
+def test_a_server_that_does_not_say_what_it_is_may_serve_any_spelling() -> None:
+    """Known names of the model are all tried there."""
+    server = replace(ollama("Phi-4-mini-instruct-Q4_K_M"), provider="openai-compatible")
+    assert len(_found(model(), server)) == 1
+
+
+def test_two_keys_for_one_address_are_two_endpoints() -> None:
+    """So that neither's calls go out with the other's key."""
+    one, two = (_found(model(api_key=key), LLAMA) for key in ("env:A", "env:B"))
+    assert one != two
+
+
+@pytest.mark.parametrize(
+    ("spec", "servers", "silent", "missing", "cure"),
+    [
+        (model(), (), {}, "no model server answers on this device", "ollama pull phi4-mini:latest"),
+        (model(provider="vllm"), (), {}, "no vllm server answers on this device", None),
+        (
+            model(),
+            (ollama("qwen3:4b"),),
+            {},
+            "ollama at 127.0.0.1:11434: phi-4-mini is not among the models",
+            "ollama pull phi4-mini:latest",
+        ),
+        (
+            model(endpoint="http://127.0.0.1:9"),
+            (),
+            {"http://127.0.0.1:9": "nobody listens there"},
+            "http://127.0.0.1:9: nobody listens there",
+            "start the server at http://127.0.0.1:9, or name a model that it serves",
+        ),
+        (
+            model(endpoint="http://127.0.0.1:11434"),
+            (ollama("qwen3:4b"),),
+            {},
+            "http://127.0.0.1:11434 serves qwen3:4b; not phi-4-mini",
+            None,
+        ),
+        (
+            model(provider="vllm", endpoint="http://127.0.0.1:11434"),
+            (ollama("phi4-mini"),),
+            {},
+            "http://127.0.0.1:11434 is ollama, not vllm",
+            None,
+        ),
+    ],
+)
+def test_a_missing_model_has_its_reason_and_its_cure(
+    spec: Any, servers: Any, silent: dict[str, str], missing: str, cure: str | None
+) -> None:
+    """What was looked at, and what to type."""
+    bound = bind(spec, state(*servers, silent=silent))
+    assert bound.missing == missing
+    assert bound.cure == cure if cure else bound.cure

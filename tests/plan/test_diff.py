@@ -1,0 +1,203 @@
+"""The planner: golden plans, and what must hold of every plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.core.blueprint import Blueprint
+from orchestrator.plan.diff import diff, take_down
+from orchestrator.plan.observed import ObservedState
+from tests.plan.parts import after, agent, blueprint, kiosk, model, ollama, router, rule, state, tool
+
+PHI = ollama("phi4-mini:latest")
+
+FIRST = """\
+plan for kiosk: 6 to add, 0 to change, 0 to remove
+  1. + model.phi-4-mini  bind to ollama at 127.0.0.1:11434 as phi4-mini:latest (the manifest adds it)
+  2. + tool.tickets      open (tickets) (the manifest adds it)
+  3. + agent.stock       start (the manifest adds it)
+  4. + agent.hours       start (the manifest adds it)
+  5. + router.desk       fit (lexical) (the manifest adds it)
+  6. + deployment.kiosk  take requests (the manifest adds it)"""
+
+
+def test_a_first_plan_makes_what_is_used_before_what_uses_it() -> None:
+    """Models and tools come before agents, agents before routers, and requests last."""
+    assert str(diff(kiosk(), state(PHI))) == FIRST
+
+
+def test_applied_twice_the_second_plan_is_empty() -> None:
+    """What runs as wanted needs nothing."""
+    plan = diff(kiosk(), after(kiosk(), state(PHI)))
+    assert plan.empty
+    assert str(plan) == "kiosk runs as wanted: nothing to do"
+
+
+def test_a_changed_prompt_replaces_only_its_agent() -> None:
+    """The other agent, the tool, the model and the router stay as they are."""
+    plan = diff(kiosk(instructions="Be brief."), after(kiosk(), state(PHI)))
+    assert (
+        str(plan)
+        == """\
+plan for kiosk: 0 to add, 3 to change, 0 to remove
+  1. ~ agent.stock       replace (changed: instructions)
+  2. ~ deployment.kiosk  send new requests to the new version (parts of it change)
+  3. ~ deployment.kiosk  let requests in flight finish on revision 1 (they keep what they began with)"""
+    )
+
+
+def test_new_examples_of_an_agent_fit_its_router_again() -> None:
+    """A router learns from the agents that it may choose."""
+    plan = diff(kiosk(examples=["Is the blue one in stock?"]), after(kiosk(), state(PHI)))
+    assert [str(step) for step in plan.steps][:2] == [
+        "~ agent.stock: replace (changed: examples)",
+        "~ router.desk: fit again (lexical) (changed: agents)",
+    ]
+
+
+def test_a_model_server_that_appears_is_bound() -> None:
+    """Every agent of the model is made again with the new endpoint, without a new manifest."""
+    plan = diff(kiosk(), replace(after(kiosk(), state()), servers=(PHI,)))
+    assert (
+        str(plan)
+        == """\
+plan for kiosk: 0 to add, 5 to change, 0 to remove
+  1. ~ model.phi-4-mini  bind to ollama at 127.0.0.1:11434 as phi4-mini:latest (changed: server)
+  2. ~ agent.stock       replace (changed: servers)
+  3. ~ agent.hours       replace (changed: servers)
+  4. ~ deployment.kiosk  send new requests to the new version (parts of it change)
+  5. ~ deployment.kiosk  let requests in flight finish on revision 1 (they keep what they began with)"""
+    )
+
+
+def test_a_model_server_that_goes_is_unbound() -> None:
+    """The plan says why, and goes on with what needs no model."""
+    plan = diff(kiosk(), replace(after(kiosk(), state(PHI)), servers=()))
+    assert str(plan.steps[0]) == ("~ model.phi-4-mini: go on without it (no model server answers on this device)")
+
+
+def test_what_the_manifest_no_longer_has_is_removed_with_consent() -> None:
+    """Removals are marked, tools are closed only after the drain."""
+    smaller = blueprint(model(), agent("hours", models=["phi-4-mini"]))
+    plan = diff(smaller, after(kiosk(), state(PHI)))
+    assert (
+        str(plan)
+        == """\
+plan for kiosk: 0 to add, 2 to change, 3 to remove
+  1. - agent.stock       remove (the manifest no longer has it)
+  2. - router.desk       remove (the manifest no longer has it)
+  3. ~ deployment.kiosk  send new requests to the new version (changed: entry)
+  4. ~ deployment.kiosk  let requests in flight finish on revision 1 (they keep what they began with)
+  5. - tool.tickets      close (the manifest no longer has it)"""
+    )
+    assert [step.number for step in plan.removals] == [1, 2, 5]
+
+
+def test_an_own_port_is_opened_moved_and_closed() -> None:
+    """A new port is open before requests are switched; the old one closes after the drain."""
+    closed, opened, moved = (blueprint(agent("a"), port=port) for port in (None, 8001, 8002))
+    assert "endpoint.door: listen on 127.0.0.1:8001 (the manifest adds it)" in str(diff(opened, state()).steps[1])
+    steps = [str(step) for step in diff(moved, after(opened, state())).steps]
+    assert steps[0] == "+ endpoint.door: listen on 127.0.0.1:8002 (changed: port)"
+    assert steps[-1] == "- endpoint.door: stop listening on its own port (changed: port)"
+    steps = [str(step) for step in diff(closed, after(opened, state())).steps]
+    assert [step.split(":")[0] for step in steps] == ["~ deployment.kiosk"] * 2 + ["- endpoint.door"]
+
+
+def test_a_taken_port_is_said_in_the_plan() -> None:
+    """The reader learns of it before anything is done."""
+    plan = diff(blueprint(agent("a"), port=8001), state(taken_ports={8001: "nginx (process 12)"}))
+    assert plan.notes == ("port 8001 is taken: nginx (process 12)",)
+
+
+def test_taking_down_drains_before_it_closes() -> None:
+    """New requests are refused first, then those in flight finish, then tools close."""
+    assert (
+        str(take_down(after(kiosk(), state(PHI)), "kiosk"))
+        == """\
+plan for kiosk: 0 to add, 1 to change, 2 to remove
+  1. - deployment.kiosk  take no new requests (it is taken down)
+  2. ~ deployment.kiosk  let requests in flight finish on revision 1 (it is taken down)
+  3. - tool.tickets      close (it is taken down)"""
+    )
+    assert take_down(state(), "kiosk").empty
+
+
+def test_a_manifest_of_several_nodes_is_planned_with_a_note() -> None:
+    """The plan is shown; that it cannot be applied is said."""
+    plan = diff(replace(kiosk(), type="distributed-edge"), state(PHI))
+    assert str(plan).endswith(
+        "note: this manifest spans several nodes; this version plans it, and applies single-device manifests only"
+    )
+
+
+@pytest.mark.parametrize(
+    ("servers", "line"),
+    [
+        ((PHI,), "agent.stock is served by phi-4-mini (ollama at 127.0.0.1:11434)"),
+        (
+            (),
+            "agent.stock is served by its 1 reflex rule; with phi-4-mini (2.5 GB) it would also answer in free words: "
+            "ollama pull phi4-mini:latest",
+        ),
+    ],
+)
+def test_the_plan_says_who_serves_each_agent_and_what_it_would_gain(servers: tuple[object, ...], line: str) -> None:
+    """With the line to type where a model is missing."""
+    assert str(diff(kiosk(), state(*servers)).serving[0]) == line  # type: ignore[arg-type]
+
+
+def test_an_agent_that_nothing_serves_is_named() -> None:
+    """No rules and no model: nothing answers, and the plan says so."""
+    assert str(diff(kiosk(), state()).serving[1]).startswith("agent.hours is served by nothing; with phi-4-mini")
+
+
+def test_an_observed_state_survives_its_json_form() -> None:
+    """The command line plans from the same snapshot as the runtime."""
+    observed = state(PHI, taken_ports={80: "x"}, silent={"http://127.0.0.1:1": "refused"})
+    observed = after(kiosk(), observed)
+    assert ObservedState.from_json(observed.as_json()) == observed
+
+
+def test_the_digest_of_a_plan_names_what_it_does() -> None:
+    """Two looks at the same state agree; another state does not."""
+    assert diff(kiosk(), state(PHI)).digest == diff(kiosk(), state(PHI)).digest
+    assert diff(kiosk(), state(PHI)).digest != diff(kiosk(), state()).digest
+
+
+_NAMES = st.lists(st.sampled_from("abcdef"), min_size=1, max_size=5, unique=True)
+
+
+@st.composite
+def _blueprints(draw: st.DrawFn) -> Blueprint:
+    tools = [tool(name, flag=draw(st.booleans())) for name in draw(st.lists(st.sampled_from("xyz"), unique=True))]
+    agents = [
+        agent(
+            name,
+            instructions=draw(st.sampled_from(["", "brief", "long"])),
+            models=draw(st.sampled_from([[], ["phi-4-mini"]])),
+            reflex=draw(st.sampled_from([[], [rule()]])),
+            tools=[each["name"] for each in tools],
+        )
+        for name in draw(_NAMES)
+    ]
+    desk = router("desk", *(each["name"] for each in agents))
+    return blueprint(model(), *tools, *agents, desk, port=draw(st.sampled_from([None, 8001])))
+
+
+@given(_blueprints(), _blueprints(), st.sampled_from([(), (PHI,)]), st.sampled_from([(), (PHI,)]))
+def test_any_change_is_planned_once(old: Blueprint, new: Blueprint, before: tuple[()], now: tuple[()]) -> None:
+    """From any state to any blueprint: after the plan is carried out nothing is left to do, and equal means empty."""
+    observed = replace(after(old, state(*before)), servers=now)
+    plan = diff(new, observed)
+    assert diff(new, after(new, observed)).empty
+    assert plan.empty == (old.digest == new.digest and (before == now or not _uses_models(new)))
+    assert [step.number for step in plan.steps] == list(range(1, len(plan.steps) + 1))
+
+
+def _uses_models(any_blueprint: Blueprint) -> bool:
+    return bool(any_blueprint.of_kind("model"))
