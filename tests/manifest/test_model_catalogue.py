@@ -120,7 +120,7 @@ def kv_bytes(row: Row) -> int | None:
 def bits_per_weight(row: Row, size: int) -> float:
     """Average bits of the weights that are quantized: the vision tower keeps 16 bits in every file."""
     vision: int = row.get("vision_parameters", 0)
-    stored: int = row.get("stored_parameters", row["parameters"])
+    stored: int = row["stored_parameters" if "stored_parameters" in row else "parameters"]
     return (size - 2 * vision) * 8 / (stored - vision)
 
 
