@@ -25,8 +25,10 @@ def make_agent(
     tools: Mapping[str, tuple[ToolSpec, Tool]],
     fit_intents: FitIntents,
 ) -> Agent:
-    """A ready agent. ``tools`` holds the live tool of each name that the agent uses."""
-    functions = [(spec_, function) for name in spec["tools"] for spec_, function in _functions_of(*tools[name])]
+    """A ready agent. ``tools`` holds what the agent uses, live, by address; a knowledge set is a tool too."""
+    used = [*(Address.of("tool", name) for name in spec["tools"])]
+    used += [Address.of("knowledge", name) for name in spec["knowledge"]]
+    functions = [(spec_, function) for address in used for spec_, function in _functions_of(*tools[address])]
     endpoints = endpoints_of(spec["models"], bindings, models)
     prompt = compile_template(spec["instructions"])
     static = "{{" not in spec["instructions"] and "{%" not in spec["instructions"]
@@ -49,12 +51,12 @@ def make_agent(
 
 def make_router(
     spec: RouterSpec,
-    agents: Mapping[str, AgentSpec],
+    targets: Mapping[str, AgentSpec | RouterSpec],
     fit: FitStrategy,
     endpoints: tuple[str, ...],
 ) -> Router:
-    """A router whose strategy has learned from the agents that it may choose."""
-    candidates = tuple(_candidate(route, agents[route["to"]]) for route in spec["routes"])
+    """A router whose strategy has learned from the agents and routers (``targets``, by name) that it may choose."""
+    candidates = tuple(_candidate(route, targets) for route in spec["routes"])
     strategy = fit(candidates, StrategyOptions(spec["default"], spec["confidence"], tuple(spec["stages"])))
     return Router(spec, Address.of("router", spec["name"]), strategy, instant_of(strategy), endpoints)
 
@@ -116,7 +118,11 @@ def _why_missing(aliases: Sequence[str], bindings: Mapping[str, Binding]) -> str
     return "; ".join(bindings[alias].missing or f"{alias} is not bound" for alias in aliases if alias in bindings)
 
 
-def _candidate(route: Mapping[str, Any], agent: AgentSpec) -> Candidate:
+def _candidate(route: Mapping[str, Any], targets: Mapping[str, AgentSpec | RouterSpec]) -> Candidate:
+    target = targets[route["to"]]
+    if "routes" in target:
+        return _behind_router(route, [_candidate(inner, targets) for inner in target["routes"]])
+    agent = cast(AgentSpec, target)
     skills = tuple(
         Skill(skill["name"], skill.get("description", ""), tuple(skill.get("examples", ())))
         for skill in agent["skills"]
@@ -127,5 +133,18 @@ def _candidate(route: Mapping[str, Any], agent: AgentSpec) -> Candidate:
         skills=skills,
         examples=(*route["examples"], *agent["examples"]),
         keywords=(*route["keywords"], *agent["keywords"]),
+        when=route["when"],
+    )
+
+
+def _behind_router(route: Mapping[str, Any], behind: Sequence[Candidate]) -> Candidate:
+    """A router stands for everything that it leads to."""
+    described = "; ".join(candidate.description for candidate in behind if candidate.description)
+    return Candidate(
+        name=route["to"],
+        description=route["description"] or described,
+        skills=tuple(skill for candidate in behind for skill in candidate.skills),
+        examples=(*route["examples"], *(example for candidate in behind for example in candidate.examples)),
+        keywords=(*route["keywords"], *(word for candidate in behind for word in candidate.keywords)),
         when=route["when"],
     )

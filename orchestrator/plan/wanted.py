@@ -91,6 +91,9 @@ def _options(alias: str, blueprint: Blueprint) -> Any:
 
 
 def _as_candidate(name: str, blueprint: Blueprint) -> list[Any]:
+    router = blueprint.elements.get(Address.of("router", name))
+    if router is not None:  # a router stands for everything that it leads to; the graph has no circle of routers
+        return [name, *([route, _as_candidate(route["to"], blueprint)] for route in router.spec["routes"])]
     agent = blueprint.elements.get(Address.of("agent", name))
     return [name, *(agent.spec[side] for side in _SEEN_BY_ROUTERS)] if agent else [name]
 

@@ -141,8 +141,10 @@ def test_a_manifest_of_several_nodes_is_planned_with_a_note() -> None:
         ((PHI,), "agent.stock is served by phi-4-mini (ollama at 127.0.0.1:11434)"),
         (
             (),
-            "agent.stock is served by its 1 reflex rule; with phi-4-mini (2.5 GB) it would also answer in free words: "
-            "ollama pull phi4-mini:latest",
+            (
+                "agent.stock is served by its 1 reflex rule; with phi-4-mini (2.5 GB) it would also answer in free "
+                "words: ollama pull phi4-mini:latest"
+            ),
         ),
     ],
 )
