@@ -1,0 +1,175 @@
+"""How sure a score is: a probability fitted from left-out examples, and the least one that keeps a wanted accuracy.
+
+Traffic is imitated from the manifest alone: each example scored as if it had not been there, and each example scored as
+if its whole agent had not been there, which makes it a request that nobody should get. A logistic curve over two features
+(top score, distance to the second) is fitted on both; its prior keeps it sane where examples are few.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+OUTSIDE_SHARE: Final = 0.2
+"""Weight of requests that nobody should get among the imitated traffic: twice the share that is usual."""
+USUAL: Final = 0.95
+"""Wanted accuracy of what is kept, where nothing decides after it."""
+STRICT: Final = 0.98
+"""Wanted accuracy where a model can be asked next: an error here cannot be mended there."""
+ENOUGH_ROWS: Final = 15
+
+# Mean and spread of the curve and of the thresholds over 20 random manifests of 8 agents drawn from CLINC150
+# (benchmarks/routing_lexical.py); the spread is widened threefold.
+_PRIOR: Final = (-3.5, 11.0, 6.0)
+_PRECISION: Final = (0.4, 0.04, 0.04)
+_PRIOR_THRESHOLD: Final = {USUAL: 0.75, STRICT: 0.92}
+
+Curve = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One imitated request: top score, its distance to the second, whether the top was right, and its weight."""
+
+    top: float
+    margin: float
+    right: bool
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The fitted curve, the least probability for each wanted accuracy, and what it was fitted on."""
+
+    curve: Curve
+    thresholds: dict[float, float]
+    trials: int
+    accuracy: float | None
+
+    def probability(self, top: float, margin: float) -> float:
+        """That the top-scored candidate is right, 0..1."""
+        return _logistic(_linear(self.curve, top, margin))
+
+
+def top_and_margin(scores: Sequence[float]) -> tuple[float, float]:
+    """The best score and its distance to the second; nobody counts as a candidate that scores 0."""
+    best = second = 0.0
+    for score in scores:
+        if score > best:
+            best, second = score, best
+        elif score > second:
+            second = score
+    return best, best - second
+
+
+def trials_of(
+    left_out: Sequence[Sequence[float]], group_left_out: Sequence[Sequence[float]], classes: Sequence[int]
+) -> list[Trial]:
+    """Imitated traffic: the first as requests for their class, the second as requests for nobody."""
+    inside = [
+        Trial(*top_and_margin(scores), max(scores) > 0 and scores[own] == max(scores), 1 - OUTSIDE_SHARE)
+        for scores, own in zip(left_out, classes, strict=True)
+    ]
+    outside = [Trial(*top_and_margin(scores), False, OUTSIDE_SHARE) for scores in group_left_out]
+    return inside + outside
+
+
+def calibrate(trials: Sequence[Trial]) -> Calibration:
+    """Fit the curve and the thresholds. Without trials it is the prior's."""
+    curve = _fit_curve(trials)
+    inside = [trial for trial in trials if trial.weight == 1 - OUTSIDE_SHARE]
+    return Calibration(
+        curve=curve,
+        thresholds={wanted: _threshold(curve, trials, wanted) for wanted in (USUAL, STRICT)},
+        trials=len(inside),
+        accuracy=sum(trial.right for trial in inside) / len(inside) if inside else None,
+    )
+
+
+def _threshold(curve: Curve, trials: Sequence[Trial], wanted: float) -> float:
+    """The lowest probability above which the weighted share of right ones is at least ``wanted``."""
+    ranked = sorted(
+        ((_logistic(_linear(curve, trial.top, trial.margin)), trial) for trial in trials), key=lambda pair: -pair[0]
+    )
+    found, support = 1.0, 0
+    right = total = 0.0
+    for rank, (probability, trial) in enumerate(ranked, 1):
+        total += trial.weight
+        right += trial.weight * trial.right
+        if right >= wanted * total:
+            found, support = probability, rank
+    return found if support >= ENOUGH_ROWS else max(_PRIOR_THRESHOLD[wanted], found if support else 0.0)
+
+
+def _fit_curve(trials: Sequence[Trial]) -> Curve:
+    """The most probable curve, by Newton's method with halved steps."""
+    curve: Curve = _PRIOR
+    loss = _loss(curve, trials)
+    for _ in range(50):
+        step = _newton_step(curve, trials)
+        while True:
+            tried = (curve[0] - step[0], curve[1] - step[1], curve[2] - step[2])
+            better = _loss(tried, trials)
+            if better <= loss or max(map(abs, step)) < 1e-9:
+                break
+            step = (step[0] / 2, step[1] / 2, step[2] / 2)
+        gained, curve, loss = loss - better, tried, better
+        if gained < 1e-10:
+            break
+    return curve
+
+
+def _loss(curve: Curve, trials: Sequence[Trial]) -> float:
+    fit = sum(trial.weight * _log_loss(_linear(curve, trial.top, trial.margin), trial.right) for trial in trials)
+    away = sum(p * (c - mean) ** 2 for p, c, mean in zip(_PRECISION, curve, _PRIOR, strict=True))
+    return fit + away / 2
+
+
+def _newton_step(curve: Curve, trials: Sequence[Trial]) -> Curve:
+    slope = [p * (c - mean) for p, c, mean in zip(_PRECISION, curve, _PRIOR, strict=True)]
+    bend = [[_PRECISION[i] if i == j else 0.0 for j in range(3)] for i in range(3)]
+    for trial in trials:
+        features = (1.0, trial.top, trial.margin)
+        probability = _logistic(_linear(curve, trial.top, trial.margin))
+        error = trial.weight * (probability - trial.right)
+        weight = trial.weight * probability * (1 - probability)
+        for i in range(3):
+            slope[i] += error * features[i]
+            for j in range(3):
+                bend[i][j] += weight * features[i] * features[j]
+    return _solve_three(bend, slope)
+
+
+def _solve_three(matrix: list[list[float]], right: list[float]) -> Curve:
+    """By Cramer's rule; the matrix is positive definite because the prior is."""
+    whole = _determinant(matrix)
+    parts = [
+        _determinant([[right[i] if j == column else matrix[i][j] for j in range(3)] for i in range(3)]) / whole
+        for column in range(3)
+    ]
+    return (parts[0], parts[1], parts[2])
+
+
+def _determinant(m: list[list[float]]) -> float:
+    return (
+        m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1])
+        - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0])
+        + m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0])
+    )
+
+
+def _linear(curve: Curve, top: float, margin: float) -> float:
+    return curve[0] + curve[1] * top + curve[2] * margin
+
+
+def _logistic(value: float) -> float:
+    if value < -700:
+        return 0.0
+    return 1.0 / (1.0 + math.exp(-value))
+
+
+def _log_loss(value: float, right: bool) -> float:
+    signed = value if right else -value
+    return math.log1p(math.exp(-signed)) if signed > -30 else -signed

@@ -1,0 +1,101 @@
+"""The strategy ``cascade``: asks its stages in order, cheapest first, and stops at the first that decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from time import perf_counter
+from typing import Final
+
+from orchestrator.core.errors import DeployError
+from orchestrator.core.names import did_you_mean
+from orchestrator.core.request import Decision
+from orchestrator.plugins.strategies.calibration import STRICT, USUAL
+from orchestrator.plugins.strategies.fixed import fit_fixed
+from orchestrator.plugins.strategies.instant import Instant
+from orchestrator.plugins.strategies.intent import Intent, fit_intent
+from orchestrator.plugins.strategies.keyword import fit_keyword
+from orchestrator.plugins.strategies.lexical import Lexical, fit_lexical
+from orchestrator.plugins.strategies.rules import fit_rules
+from orchestrator.ports.strategy import Candidate, RouteQuestion, StrategyOptions
+
+NAME: Final = "cascade"
+USUAL_STAGES: Final = ("rules", "keyword", "lexical", "intent")
+
+Stage = Instant | Intent
+
+_FIT: Final[dict[str, Callable[[tuple[Candidate, ...], StrategyOptions], Stage]]] = {
+    "rules": fit_rules,
+    "keyword": fit_keyword,
+    "lexical": fit_lexical,
+    "intent": fit_intent,
+    "fixed": fit_fixed,
+}
+
+
+class InstantCascade(Instant):
+    """A cascade of stages that never wait."""
+
+    def __init__(self, stages: Sequence[Instant]) -> None:
+        self._stages = tuple(stages)
+        self.notes = _notes_of(stages)
+
+    def judge(self, question: RouteQuestion) -> Decision:
+        said: list[Decision] = []
+        for stage in self._stages:
+            said.append(stage.judge(question))
+            if said[-1].choice is not None:
+                break
+        return _summary(said)
+
+
+class Cascade:
+    """A cascade in which a stage may ask a model."""
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self._stages = tuple(stages)
+        self.notes = _notes_of(stages)
+
+    async def decide(self, question: RouteQuestion) -> Decision:
+        """Choose one candidate or abstain."""
+        began = perf_counter()
+        said: list[Decision] = []
+        for number, stage in enumerate(self._stages, 1):
+            asked_later = question.ask is not None and any(isinstance(one, Intent) for one in self._stages[number:])
+            if isinstance(stage, Intent):
+                said.append(await stage.decide(question))
+            elif isinstance(stage, Lexical):
+                said.append(stage.judge_for(question, STRICT if asked_later else USUAL))
+            else:
+                said.append(stage.judge(question))
+            if said[-1].choice is not None:
+                break
+        return replace(_summary(said), cost_ms=(perf_counter() - began) * 1000)
+
+
+def fit_cascade(candidates: tuple[Candidate, ...], options: StrategyOptions) -> InstantCascade | Cascade:
+    """Fit the stages, in the order that they are written. Raises ``DeployError`` for a stage that is none."""
+    stages = [_fit_stage(name, candidates, options) for name in options.stages or USUAL_STAGES]
+    instant = [stage for stage in stages if isinstance(stage, Instant)]
+    return InstantCascade(instant) if len(instant) == len(stages) else Cascade(stages)
+
+
+def _fit_stage(name: str, candidates: tuple[Candidate, ...], options: StrategyOptions) -> Stage:
+    fit = _FIT.get(name)
+    if fit is None:
+        cure = did_you_mean(name, _FIT) or f"stages are {', '.join(_FIT)}"
+        raise DeployError(f'"{name}" cannot be a stage of a cascade', cure=cure)
+    return fit(candidates, options)
+
+
+def _summary(said: Sequence[Decision]) -> Decision:
+    """The last decision where it chose somebody, else the scores of the last that had any; with what each stage said."""
+    shown = said[-1]
+    if shown.choice is None:
+        shown = next((decision for decision in reversed(said) if decision.scores), shown)
+    why = " | ".join(f"{decision.strategy}: {decision.why}" for decision in said)
+    return Decision(NAME, said[-1].choice, shown.scores, shown.confidence, why)
+
+
+def _notes_of(stages: Sequence[Stage]) -> tuple[str, ...]:
+    return tuple(note for stage in stages for note in stage.notes)

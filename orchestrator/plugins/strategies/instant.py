@@ -1,0 +1,31 @@
+"""What strategies share that never wait: the time they took, and the two ways to ask them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from time import perf_counter
+
+from orchestrator.core.request import Decision
+from orchestrator.ports.strategy import RouteQuestion
+
+
+class Instant(ABC):
+    """A strategy that decides without waiting. A subclass gives ``judge``."""
+
+    notes: tuple[str, ...] = ()
+    """What its makers should know: what it could not learn, and where it is weaker than it could be."""
+
+    @abstractmethod
+    def judge(self, question: RouteQuestion) -> Decision:
+        """The decision, without its time."""
+
+    def decide_now(self, question: RouteQuestion) -> Decision:
+        """Choose one candidate or abstain."""
+        began = perf_counter()
+        decision = self.judge(question)
+        return replace(decision, cost_ms=(perf_counter() - began) * 1000)
+
+    async def decide(self, question: RouteQuestion) -> Decision:
+        """The same, for callers that wait."""
+        return self.decide_now(question)

@@ -1,0 +1,196 @@
+"""The strategy ``lexical``: learns from the candidates' examples, names and descriptions; needs no model and no package.
+
+Regularised regression over words and letter groups (:mod:`learned`), with a confidence fitted from the candidates alone
+(:mod:`calibration`). It abstains where that confidence is too low, where too few of a request's words are known, and where
+two candidates claim the same words. A request in the very words of an example is decided by that example.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from orchestrator.core.request import Decision
+from orchestrator.plugins.strategies.calibration import USUAL, Calibration, calibrate, top_and_margin, trials_of
+from orchestrator.plugins.strategies.features import Reading, SparseVector, Vocabulary
+from orchestrator.plugins.strategies.instant import Instant
+from orchestrator.plugins.strategies.learned import Learned, learn_by_means, learn_by_ridge
+from orchestrator.plugins.strategies.ridge import PLAIN_LIMIT, solvable
+from orchestrator.plugins.strategies.rows import Row, rows_of, shared_requests, tells_nothing
+from orchestrator.plugins.strategies.text import LONGEST_TEXT, shortened, words_of
+from orchestrator.ports.strategy import Candidate, RouteQuestion, StrategyOptions
+
+NAME: Final = "lexical"
+LEAST_KNOWN: Final = 0.4
+"""The least share of a request's words, by rarity, that must stand in the examples."""
+_SHOWN_SCORES: Final = 5
+_NEAR_TIE: Final = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """All that was learned from the candidates. ``exact`` maps the folded words of a request to its only claimant."""
+
+    names: tuple[str, ...]
+    vocabulary: Vocabulary
+    learned: Learned
+    calibration: Calibration
+    rows: tuple[tuple[tuple[Row, SparseVector], ...], ...]  # of each candidate
+    exact: dict[str, str]
+
+
+class Lexical(Instant):
+    """The fitted strategy. ``calibration`` holds its left-out accuracy and thresholds."""
+
+    def __init__(self, lesson: Lesson, confidence: float | None, notes: tuple[str, ...]) -> None:
+        self._lesson = lesson
+        self._confidence = confidence
+        self.notes = notes
+
+    @property
+    def calibration(self) -> Calibration:
+        """What its confidence was fitted on, and the thresholds that came of it."""
+        return self._lesson.calibration
+
+    def judge(self, question: RouteQuestion) -> Decision:
+        return self.judge_for(question, USUAL)
+
+    def judge_for(self, question: RouteQuestion, wanted: float) -> Decision:
+        """Decide so that ``wanted`` (``USUAL`` or ``STRICT``) of what it accepts is right."""
+        lesson = self._lesson
+        words = " ".join(words_of(question.text))
+        if not words:
+            return Decision(NAME, None, why="the request has no words")
+        if words in lesson.exact:
+            choice = lesson.exact[words]
+            return Decision(NAME, choice, {choice: 1.0}, 1.0, f"these are the words of an example of {choice}")
+        reading = lesson.vocabulary.read(question.text)
+        ranked = sorted(
+            zip(lesson.learned.scores(reading.vector), lesson.names, strict=True), key=lambda pair: (-pair[0], pair[1])
+        )
+        return self._weigh(ranked, reading, wanted, len(question.text))
+
+    def ranking(self, text: str) -> list[str]:
+        """The candidates' names, best first, whatever the confidence: a shortlist for a strategy that asks a model."""
+        lesson = self._lesson
+        scores = lesson.learned.scores(lesson.vocabulary.read(text).vector)
+        return [name for _, name in sorted(zip(scores, lesson.names, strict=True), key=lambda p: (-p[0], p[1]))]
+
+    def _weigh(self, ranked: list[tuple[float, str]], reading: Reading, wanted: float, length: int) -> Decision:
+        score, name = ranked[0]
+        top, margin = top_and_margin([value for value, _ in ranked[:2]])
+        probability = self.calibration.probability(top, margin)
+        needed = self._confidence if self._confidence is not None else self.calibration.thresholds[wanted]
+        scores = {shown: round(value, 4) for value, shown in ranked[:_SHOWN_SCORES]}
+        doubt = _doubt(ranked, reading, probability, needed)
+        evidence = self._evidence(name, reading, length) if score > 0 else ""
+        if doubt:
+            return Decision(NAME, None, scores, probability, "; ".join(filter(None, (doubt, evidence))))
+        why = f"{name}, {probability:.0%} sure (needs {needed:.0%}); {evidence}"
+        return Decision(NAME, name, scores, probability, why)
+
+    def _evidence(self, name: str, reading: Reading, length: int) -> str:
+        lesson = self._lesson
+        row = _nearest(lesson.rows[lesson.names.index(name)], reading.vector, lesson.vocabulary.word_terms)
+        nearest = (
+            f'nearest {row.source} of {name}: "{shortened(row.text)}"' if row else f"like {name} in parts of words"
+        )
+        cut = f"; read the first {LONGEST_TEXT:,} of {length:,} characters" if length > LONGEST_TEXT else ""
+        return nearest + cut
+
+
+class NothingLearned(Instant):
+    """Stands in where there is nothing to learn from: always abstains."""
+
+    def __init__(self, why: str) -> None:
+        self.notes = (why,)
+
+    def judge(self, question: RouteQuestion) -> Decision:  # noqa: ARG002 - the port gives it
+        return Decision(NAME, None, why=self.notes[0])
+
+
+def fit_lexical(candidates: tuple[Candidate, ...], options: StrategyOptions) -> Lexical | NothingLearned:
+    """Learn from the candidates."""
+    if tells_nothing(candidates):
+        return NothingLearned("nothing to learn from: no candidate has examples, keywords or a description")
+    rows = rows_of(candidates)
+    names = tuple(sorted({candidate.name for candidate in candidates}))
+    vocabulary = Vocabulary([row.text for row in rows])
+    vectors = [vocabulary.read(row.text).vector for row in rows]
+    classes = [names.index(row.candidate) for row in rows]
+    learned = _learn(rows, vectors, names)
+    calibration = _calibrate(learned, rows, classes)
+    kept = tuple(
+        tuple((row, vector) for row, vector in zip(rows, vectors, strict=True) if row.candidate == name)
+        for name in names
+    )
+    claims = shared_requests(rows)
+    exact = {words: next(iter(claimants)) for words, claimants in claims.items() if len(claimants) == 1}
+    notes = (*_notes_on_rows(rows, claims), *_notes_on_calibration(calibration))
+    return Lexical(Lesson(names, vocabulary, learned, calibration, kept, exact), options.confidence, notes)
+
+
+def _learn(rows: Sequence[Row], vectors: Sequence[SparseVector], names: Sequence[str]) -> Learned:
+    number = {name: index for index, name in enumerate(names)}
+    if solvable(len(rows)):
+        return learn_by_ridge(vectors, [number[row.candidate] for row in rows], len(names))
+    skills = {key: index for index, key in enumerate(sorted({(row.candidate, row.skill) for row in rows}))}
+    columns = [skills[row.candidate, row.skill] for row in rows]
+    return learn_by_means(vectors, columns, tuple(number[candidate] for candidate, _ in skills), len(names))
+
+
+def _calibrate(learned: Learned, rows: Sequence[Row], classes: Sequence[int]) -> Calibration:
+    kept = [at for at, index in enumerate(learned.tried) if rows[index].request]
+    return calibrate(
+        trials_of(
+            [learned.left_out[at] for at in kept],
+            [learned.group_left_out[at] for at in kept],
+            [classes[learned.tried[at]] for at in kept],
+        )
+    )
+
+
+def _nearest(rows: Sequence[tuple[Row, SparseVector]], vector: SparseVector, word_terms: int) -> Row | None:
+    """The row that shares the weightiest words with the text; an example before a description of the same weight."""
+    words = [(feature, value) for feature, value in vector.items() if feature < word_terms]
+    best: Row | None = None
+    highest = 0.0
+    for row, other in rows:
+        score = sum(value * other[feature] for feature, value in words if feature in other)
+        if score > highest or (score == highest > 0 and best is not None and row.request and not best.request):
+            best, highest = row, score
+    return best
+
+
+def _doubt(ranked: list[tuple[float, str]], reading: Reading, probability: float, needed: float) -> str:
+    """Why not to accept the first of ``ranked``; empty where it may be accepted."""
+    score, name = ranked[0]
+    if score <= 0:
+        return "no candidate shares anything with the request"
+    if len(ranked) > 1 and score - ranked[1][0] < _NEAR_TIE:
+        return f"{name} and {ranked[1][1]} are equally near"
+    if reading.known < LEAST_KNOWN:
+        return f"only {reading.known:.0%} of the request is known (needs {LEAST_KNOWN:.0%}); {name} would be {probability:.0%} sure"
+    if probability < needed:
+        return f"not sure enough: {name} {probability:.0%} (needs {needed:.0%})"
+    return ""
+
+
+def _notes_on_rows(rows: Sequence[Row], claims: dict[str, set[str]]) -> list[str]:
+    notes = []
+    if not solvable(len(rows)):
+        notes.append(
+            f"{len(rows)} texts to learn from: compared with the mean of each skill instead of a regression "
+            f"(plain Python solves {PLAIN_LIMIT}, numpy more)"
+        )
+    for words, claimants in sorted(claims.items()):
+        if len(claimants) > 1:
+            notes.append(f'"{shortened(words)}" is an example of {" and of ".join(sorted(claimants))}')
+    return notes
+
+
+def _notes_on_calibration(calibration: Calibration) -> list[str]:
+    if calibration.trials >= 15:
+        return []
+    return [f"only {calibration.trials} examples to fit the confidence on: mostly assumed, give at least 15"]

@@ -1,0 +1,36 @@
+"""Text made comparable: case and accents folded, cut into words."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+LONGEST_TEXT: Final = 4_000
+"""Characters of a request that word-based strategies read; a router needs no more, and its time stays bounded."""
+
+_WORD = re.compile(r"[^\W_]+")
+
+
+def fold(text: str) -> str:
+    """Lower case without accents (NFKD, combining marks dropped)."""
+    if text.isascii():
+        return text.lower()
+    flat = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(char for char in flat if not unicodedata.combining(char))
+
+
+def words_of(text: str) -> list[str]:
+    """The folded words of the first :data:`LONGEST_TEXT` characters, in order: runs of letters and digits."""
+    return _WORD.findall(fold(text[:LONGEST_TEXT]))
+
+
+def shortened(text: str, length: int = 60) -> str:
+    """On one line, cut at ``length`` characters, for explanations."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+def read_in_full(text: str) -> bool:
+    """Whether word-based strategies read all of ``text``."""
+    return len(text) <= LONGEST_TEXT
