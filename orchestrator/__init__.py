@@ -1,1 +1,56 @@
-"""Orchestrator: answers from many small models on the devices at hand."""
+"""Many small agents as one assistant, on the devices at hand: the public Python API.
+
+>>> import orchestrator
+>>> async with orchestrator.open("kiosk.yaml") as deployment:      # in this process  # doctest: +SKIP
+...     result = await deployment.run("Where is the claw hammer?")
+...     print(result.text, result.agent, result.why)
+>>> async with orchestrator.connect("retail-kiosk") as deployment:  # the background runtime  # doctest: +SKIP
+...     result = await deployment.run("Where is the claw hammer?")
+
+Nothing is imported before it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from orchestrator.app.api import Connected as Connected
+    from orchestrator.app.api import Opened as Opened
+    from orchestrator.app.api import connect as connect
+    from orchestrator.app.api import open as open  # noqa: A004 - as `gzip.open`
+    from orchestrator.core.errors import ManifestError as ManifestError
+    from orchestrator.core.errors import OrchestratorError as OrchestratorError
+    from orchestrator.core.errors import RunError as RunError
+    from orchestrator.core.event import Event as Event
+    from orchestrator.core.message import Message as Message
+    from orchestrator.core.request import Decision as Decision
+    from orchestrator.core.request import Request as Request
+    from orchestrator.core.request import Result as Result
+
+_WHERE: Final = {
+    "Connected": "orchestrator.app.api",
+    "Decision": "orchestrator.core.request",
+    "Event": "orchestrator.core.event",
+    "ManifestError": "orchestrator.core.errors",
+    "Message": "orchestrator.core.message",
+    "Opened": "orchestrator.app.api",
+    "OrchestratorError": "orchestrator.core.errors",
+    "Request": "orchestrator.core.request",
+    "Result": "orchestrator.core.request",
+    "RunError": "orchestrator.core.errors",
+    "connect": "orchestrator.app.api",
+    "open": "orchestrator.app.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    where = _WHERE.get(name)
+    if where is None:
+        raise AttributeError(f"module 'orchestrator' has no attribute {name!r}")
+    return getattr(importlib.import_module(where), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

@@ -13,7 +13,10 @@ from typing import Any
 
 HERE = Path(__file__).parent
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-CLOCK = re.compile(r"\b([01]?\d|2[0-3])[:.]([0-5]\d)\b|\b(1[0-2]|0?[1-9])\s*(am|pm)\b|\bat (1[0-2]|[1-9])\b(?!\s*[:.\d])", re.IGNORECASE)
+CLOCK = re.compile(
+    r"\b([01]?\d|2[0-3])[:.]([0-5]\d)\b|\b(1[0-2]|0?[1-9])\s*(am|pm)\b|\bat (1[0-2]|[1-9])\b(?!\s*[:.\d])",
+    re.IGNORECASE,
+)
 PHONE = re.compile(r"\b(?:\+?\d[\d ()-]{5,}\d)\b")
 ORDER = re.compile(r"\border\s+#?\d+\b", re.IGNORECASE)
 
@@ -65,8 +68,12 @@ def _store(day: datetime.date, when: str, phone: str, text: str) -> str:
     folder = Path(os.environ.get("DESK_STATE", HERE / ".state"))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with sqlite3.connect(folder / "callbacks.sqlite") as store:
-        store.execute("create table if not exists callbacks (id integer primary key, day text, time text, phone text, said text)")
-        row = store.execute("insert into callbacks (day, time, phone, said) values (?, ?, ?, ?)", (day.isoformat(), when, phone, text))
+        store.execute(
+            "create table if not exists callbacks (id integer primary key, day text, time text, phone text, said text)"
+        )
+        row = store.execute(
+            "insert into callbacks (day, time, phone, said) values (?, ?, ?, ?)", (day.isoformat(), when, phone, text)
+        )
         return f"{_desk()['callback_prefix']}{row.lastrowid}"
 
 

@@ -44,7 +44,9 @@ def find_alternatives(text: str) -> dict[str, Any]:
     if not found:
         return {"unsure": True, "instead_of": "", "products": []}
     asked = found[0]
-    others = [row for row in _products() if row["kind"] == asked["kind"] and row["sku"] != asked["sku"] and int(row["stock"])]
+    others = [
+        row for row in _products() if row["kind"] == asked["kind"] and row["sku"] != asked["sku"] and int(row["stock"])
+    ]
     words = _fold(text)
     if re.search(r"\b(cheaper|less expensive|lower price|cheapest)\b", words):
         others = [row for row in others if int(row["price_cents"]) < int(asked["price_cents"])]
