@@ -1,6 +1,6 @@
 """Score a deployment on labelled requests: right, honestly unsure, or confidently wrong; every failure is printed.
 
-``python examples/evaluation.py examples/retail-kiosk`` runs an example in process, with no model server.
+``python examples/evaluation.py examples/retail-kiosk/kiosk.yaml`` runs an example in process, with no model server.
 """
 
 from __future__ import annotations
@@ -53,8 +53,10 @@ class Score:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.name}: {len(self.scored)} requests, right {self.share('right'):.1%}, "
-            f"right or honestly unsure {self.share('right', 'unsure'):.1%}, confidently wrong {self.share('wrong'):.1%}"
+            (
+                f"{self.name}: {len(self.scored)} requests, right {self.share('right'):.1%}, "
+                f"right or honestly unsure {self.share('right', 'unsure'):.1%}, confidently wrong {self.share('wrong'):.1%}"
+            )
         ]
         for one in self.scored:
             if one.verdict != "right":
@@ -104,9 +106,9 @@ async def evaluate(name: str, cases: Iterable[Case], ask: Callable[[str], Awaita
     return Score(name, tuple([judge(case, await ask(case.text)) for case in cases]))
 
 
-async def evaluate_example(folder: Path) -> list[Score]:
-    """Both files of an example, on its manifest, in process."""
-    manifest = next(iter(sorted(folder.glob("*.yaml"))))
+async def evaluate_example(manifest: Path) -> list[Score]:
+    """Both files of labelled requests beside a manifest, in process."""
+    folder = manifest.parent
     async with orchestrator.open(manifest) as deployment:
         return [
             await evaluate(f"{folder.name} {file}", read_cases(folder / f"{file}.jsonl"), deployment.run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import datetime
+import datetime as dt
 import os
 import re
 import sqlite3
@@ -52,19 +52,19 @@ def _time(text: str) -> str | None:
     return f"{hour + 12 if hour < 8 else hour:02d}:00"
 
 
-def _day(text: str) -> datetime.date:
-    today = datetime.datetime.now().astimezone().date()
+def _day(text: str) -> dt.date:
+    today = dt.datetime.now().astimezone().date()
     words = text.casefold()
     for number, name in enumerate(DAYS):
         if re.search(rf"\b{name}\b", words):
-            return today + datetime.timedelta(days=(number - today.weekday() - 1) % 7 + 1)
-    day = today + datetime.timedelta(days=1 if "tomorrow" in words else 0)
+            return today + dt.timedelta(days=(number - today.weekday() - 1) % 7 + 1)
+    day = today + dt.timedelta(days=1 if "tomorrow" in words else 0)
     while day.weekday() > 4:
-        day += datetime.timedelta(days=1)
+        day += dt.timedelta(days=1)
     return day
 
 
-def _store(day: datetime.date, when: str, phone: str, text: str) -> str:
+def _store(day: dt.date, when: str, phone: str, text: str) -> str:
     folder = Path(os.environ.get("DESK_STATE", HERE / ".state"))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with sqlite3.connect(folder / "callbacks.sqlite") as store:

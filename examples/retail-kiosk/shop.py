@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import datetime
+import datetime as dt
 import hashlib
 import math
 import re
@@ -69,7 +69,7 @@ def make_quote(text: str, quantity: int = 0) -> dict[str, Any]:
     total = int(row["price_cents"]) * count * (100 - percent) // 100
     number = hashlib.sha256(f"{row['sku']}:{count}:{total}".encode()).hexdigest()[:6].upper()
     terms = _terms()
-    until = datetime.datetime.now(tz=datetime.UTC).date() + datetime.timedelta(days=int(terms["valid_days"]))
+    until = dt.datetime.now(tz=dt.UTC).date() + dt.timedelta(days=int(terms["valid_days"]))
     return {
         "unsure": False,
         "number": f"{terms['number_prefix']}{number}",
