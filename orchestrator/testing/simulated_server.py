@@ -1,0 +1,115 @@
+"""A simulated model server as a process of its own: ``python -m orchestrator.testing.simulated_server --help``.
+
+Its first line of output is its address. Every request that ends, also because its client went away, is one line of JSON
+on standard error or in ``--log FILE``. SIGTERM and SIGINT end it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from orchestrator.core.quantity import parse_duration
+from orchestrator.testing.endpoint import Record, SimulatedEndpoint
+from orchestrator.testing.faces import FACES
+from orchestrator.testing.fault import FAULTS, parse_fault
+from orchestrator.testing.http_shell import HttpShell
+from orchestrator.testing.pace import Pace
+from orchestrator.testing.script import Script, read_script
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run until a signal comes. Returns the exit code: 0, or 64 for wrong usage."""
+    options = _parser().parse_args(argv)
+    if options.list_faults:
+        _print_faults(sys.stdout)
+        return 0
+    try:
+        endpoint = _endpoint(options)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"simulate-endpoint: {error}\n")
+        return 64
+    log = options.log.open("a", encoding="utf-8") if options.log else sys.stderr
+    endpoint.on_record = _writer(log)
+    try:
+        asyncio.run(_serve(HttpShell(endpoint, options.face), options.port))
+    finally:
+        if log is not sys.stderr:
+            log.close()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="simulate-endpoint", description="A model server that obeys a script.")
+    parser.add_argument("--port", type=int, default=0, help="loopback port; 0 takes a free one (default)")
+    parser.add_argument("--face", choices=sorted(FACES), default="openai", help="which make it looks like")
+    parser.add_argument("--model", action="append", help="a model that it serves; may be repeated")
+    parser.add_argument("--ttft", type=_seconds, default=0.0, metavar="TIME", help="time to the first token: 20ms")
+    parser.add_argument("--tps", type=float, default=0.0, metavar="N", help="tokens per second; 0: no time passes")
+    parser.add_argument("--prefill-tps", type=float, default=0.0, metavar="N", help="prompt tokens per second")
+    parser.add_argument("--jitter", type=float, default=0.0, metavar="SHARE", help="share by which times vary: 0.2")
+    parser.add_argument("--slots", type=int, default=4, help="requests that run at once")
+    parser.add_argument("--queue", type=int, default=512, help="requests that may wait")
+    parser.add_argument("--context", type=int, default=4096, help="tokens that a prompt may have")
+    parser.add_argument("--seed", type=int, default=0, help="what chance starts from")
+    parser.add_argument("--api-key", default="", help="a key that clients must send")
+    parser.add_argument("--script", type=Path, metavar="FILE", help="YAML: rules, sequence, default")
+    parser.add_argument("--fault", action="append", default=[], metavar="NAME[:VALUE][@WHEN]", help="may be repeated")
+    parser.add_argument("--list-faults", action="store_true", help="print the names of all faults")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="append the log here, not to standard error")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _endpoint(options: argparse.Namespace) -> SimulatedEndpoint:
+    return SimulatedEndpoint(
+        models=tuple(options.model or ["simulated"]),
+        script=read_script(options.script) if options.script else Script(),
+        pace=Pace(options.ttft, options.tps, options.prefill_tps, options.jitter),
+        slots=options.slots,
+        queue=options.queue,
+        context=options.context,
+        seed=options.seed,
+        faults=[parse_fault(text) for text in options.fault],
+        api_key=options.api_key,
+    )
+
+
+def _print_faults(out: TextIO) -> None:
+    out.writelines(f"{fault.name:24}{fault.summary}\n" for fault in FAULTS.values())
+
+
+def _writer(log: TextIO) -> Callable[[Record], None]:
+    def write(record: Record) -> None:
+        log.write(json.dumps(record.as_json(), ensure_ascii=False) + "\n")
+        log.flush()
+
+    return write
+
+
+async def _serve(shell: HttpShell, port: int) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    await shell.start(port)
+    sys.stdout.write(f"{shell.url}\n")
+    sys.stdout.flush()
+    await stopped.wait()
+    await shell.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
