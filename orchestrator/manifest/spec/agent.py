@@ -54,7 +54,8 @@ class ReflexRule(Spec):
     when: When = When()
     """When it fires; without it, always."""
     extract: Annotated[dict[Name, Pattern], Field(examples=[{"sku": "[A-Z]{2}-[0-9]{4}"}])] = {}
-    """Values taken from the text: a name and a regular expression (its first group, else the whole match). A rule whose value is not found does not fire."""
+    """Values taken from the text: a name and a regular expression (its first group, else the whole match). A rule whose value
+    is not found does not fire."""
     call: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$", examples=["tickets.create"])] = None
     """A function of one of the agent's tools."""
     arguments: Annotated[dict[str, Any], Field(examples=[{"sku": "{{ sku }}"}])] = {}
@@ -133,7 +134,9 @@ class AgentEntry(Spec):
     role: Annotated[str | None, Field(max_length=100_000, examples=["specialist", "router", "escalation"])] = None
     """`specialist` (default), `router` or `escalation`. Any other text is taken as instructions, and a note says so."""
     template: Annotated[Name | None, Field(examples=["customer-service"])] = None
-    """A template of the catalogue to start from. Without it: the template that has the agent's name, if there is one and nothing else is given."""
+    """A template of the catalogue to start from. An agent that says nothing of what it is for (no role, description,
+    instructions, examples, keywords, skills or reflex rules) starts from the template of its name, else from the neutral
+    one."""
     description: Text = ""
     """What it is for, in a sentence; routers and people read it."""
     model: Annotated[ModelChoice | None, Field(examples=["phi-4-mini"])] = None

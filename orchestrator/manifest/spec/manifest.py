@@ -12,7 +12,7 @@ from orchestrator.manifest.spec.model import ModelItem
 from orchestrator.manifest.spec.operate import (
     Coordination,
     EscalationDefaults,
-    Hardware,
+    HardwareItem,
     Monitoring,
     NodeEntry,
     Queue,
@@ -38,7 +38,7 @@ class DeploymentSpec(Spec):
 
     type: Literal["single-device", "distributed-edge"]
     """One device, or several on a mesh."""
-    hardware: Annotated[Name | Hardware | None, Field(examples=["edge-device"])] = None
+    hardware: Annotated[HardwareItem | None, Field(examples=["edge-device"])] = None
     """A profile's name, or what the device has; measured where omitted."""
     models: list[ModelItem] = []
     """Models that agents use."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, Tag
 
-from orchestrator.manifest.spec.fields import Duration, ModelAlias, SecretReference, Size, Spec
+from orchestrator.manifest.spec.fields import BY_SHAPE, MAP, AliasOr, Duration, ModelAlias, SecretReference, Size, Spec
 
 ProviderName = Literal[
     "foundry-local",
@@ -80,9 +80,10 @@ class ModelEntry(Spec):
     options: CallOptions = CallOptions()
     """Defaults for calls."""
     zone: Literal["node", "lan", "cloud"] | None = None
-    """Where the data goes: this device, the local network, or the internet. Derived from the endpoint where omitted; a model in `cloud` is used only when an agent names it."""
+    """Where the data goes: this device, the local network, or the internet. Derived from the endpoint where omitted; a model
+    in `cloud` is used only when an agent names it."""
     fallback: list[ModelAlias] = []
     """Other aliases to try, in order, when it cannot answer."""
 
 
-ModelItem = ModelEntry | ModelAlias
+ModelItem = Annotated[Annotated[ModelEntry, Tag(MAP)] | AliasOr, BY_SHAPE]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, Tag
 
 from orchestrator.manifest.spec.agent import AgentItem, EscalateWhen, StrategyName
-from orchestrator.manifest.spec.fields import Duration, Name, Share, Size, Spec
+from orchestrator.manifest.spec.fields import BY_SHAPE, MAP, NUMBER, TEXT, Duration, Name, NameOr, Share, Size, Spec
 from orchestrator.manifest.spec.model import ModelItem
 
 
@@ -24,6 +24,10 @@ class Hardware(Spec):
     """Where its power comes from."""
 
 
+HardwareItem = Annotated[Annotated[Hardware, Tag(MAP)] | NameOr, BY_SHAPE]
+Threshold = Annotated[Annotated[str, Tag(TEXT)] | Annotated[float, Tag(NUMBER)], BY_SHAPE]
+
+
 class NodeEntry(Spec):
     """A machine of a distributed-edge deployment."""
 
@@ -33,7 +37,7 @@ class NodeEntry(Spec):
     """Agents that run there."""
     models: list[ModelItem] = []
     """Models that are served there."""
-    hardware: Name | Hardware | None = None
+    hardware: HardwareItem | None = None
     """What it has."""
     labels: dict[str, str] = {}
     """Free labels."""
@@ -116,7 +120,7 @@ class Alert(Spec):
 
     metric: Literal["response_time", "success_rate", "memory_usage", "resource_usage", "queue_depth"]
     """Which metric."""
-    threshold: Annotated[str | float, Field(examples=["2s", "80%"])]
+    threshold: Annotated[Threshold, Field(examples=["2s", "80%"])]
     """Where it begins to matter."""
     action: Literal["log", "scale_down_model", "unload_idle_agents", "escalate"] = "log"
     """What to do."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, Tag
 
-from orchestrator.manifest.spec.fields import Duration, Name, SecretReference, Spec
+from orchestrator.manifest.spec.fields import BY_SHAPE, MAP, Duration, Name, NameOr, SecretReference, Spec
 
 BuiltinTool = Literal["database", "calendar", "email", "tickets", "knowledge", "clock"]
 
@@ -57,7 +57,8 @@ class ToolEntry(Spec):
     timeout: Duration = 10.0
     """The longest time for a call."""
     path: Annotated[str | None, Field(max_length=1024, examples=["data/products.csv"])] = None
-    """For `database`: an SQLite file, or a CSV file or folder. For `calendar`: an .ics file. For `knowledge`: a folder. Counts from the manifest's folder."""
+    """For `database`: an SQLite file, or a CSV file or folder. For `calendar`: an .ics file. For `knowledge`: a folder. Counts
+    from the manifest's folder."""
     queries: dict[Name, NamedQuery] = {}
     """For `database`: named queries."""
     allow_sql: bool = False
@@ -72,7 +73,7 @@ class ToolEntry(Spec):
     """For `email`: a mail server."""
 
 
-ToolItem = ToolEntry | Name
+ToolItem = Annotated[Annotated[ToolEntry, Tag(MAP)] | NameOr, BY_SHAPE]
 
 
 class KnowledgeEntry(Spec):

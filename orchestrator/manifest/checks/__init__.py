@@ -1,0 +1,1 @@
+"""Checks over a whole manifest, one family of faults a file."""

@@ -1,0 +1,81 @@
+"""Names that point at agents, models, tools and document sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator.core.names import did_you_mean, nearest
+from orchestrator.manifest.catalogue.reader import find_model, near_models
+from orchestrator.manifest.inference.draft import Draft
+from orchestrator.manifest.inference.models import aliases
+from orchestrator.manifest.inference.tools import BUILTINS
+from orchestrator.manifest.spec.agent import AgentEntry
+
+Keys = Sequence[str | int]
+
+
+def check_references(draft: Draft) -> None:
+    """Every name that an agent, a model or the deployment points at is there."""
+    for agent in draft.agents.values():
+        _check_agent(draft, agent)
+    for model in draft.models.values():
+        at = f"model.{model.alias}"
+        for number, alias in enumerate(model.fallback):
+            if alias not in draft.models:
+                _unknown_model(draft, alias, (at, ("fallback", number)))
+        if find_model(model.alias) is None and not (model.model and (model.provider or model.endpoint)):
+            key = ("alias",) if draft.loaded.marks.holds(draft.path(at, "alias")) else ()
+            _unknown_model(draft, model.alias, (at, key))
+    draft.origins[""] = ("deployment",)
+    deployment = draft.deployment
+    for keys, name in ((("entry",), deployment.entry), (("escalation", "to"), deployment.escalation.to),
+                       (("routing", "default"), deployment.routing.default)):  # fmt: skip
+        if name is not None and name not in draft.agents:
+            _unknown_agent(draft, name, ("", keys))
+
+
+def _check_agent(draft: Draft, agent: AgentEntry) -> None:
+    at = draft.address(agent)
+    many = isinstance(agent.model, list) and draft.loaded.marks.holds(draft.path(at, "model", 0))
+    for number, alias in enumerate(aliases(agent)):
+        if alias not in draft.models:
+            _unknown_model(draft, alias, (at, ("model", number) if many else ("model",)))
+    for number, tool in enumerate(agent.tools):
+        if tool not in draft.tools:
+            cure = did_you_mean(tool, [*draft.tools, *BUILTINS]) or None
+            draft.tell("ORC203", f'unknown tool "{tool}"', (at, ("tools", number)), cure=cure)
+    for number, name in enumerate(agent.knowledge):
+        if name not in draft.knowledge:
+            cure = did_you_mean(name, draft.knowledge) or None
+            draft.tell("ORC204", f'unknown document set "{name}"', (at, ("knowledge", number)), cure=cure)
+    _check_targets(draft, agent, at)
+
+
+def _check_targets(draft: Draft, agent: AgentEntry, at: str) -> None:
+    targets: list[tuple[Keys, str | None]] = [(("escalate_to",), agent.escalate_to), (("default",), agent.default)]
+    for number, route in enumerate(agent.routes):
+        targets.append((("routes", number), route) if isinstance(route, str) else (("routes", number, "to"), route.to))
+    for keys, name in targets:
+        if name == agent.name:
+            draft.tell("ORC224", f'"{keys[0]}" leads back to {name} itself', (at, keys))
+        elif name is not None and name not in draft.agents:
+            _unknown_agent(draft, name, (at, keys))
+
+
+def _unknown_agent(draft: Draft, name: str, at: tuple[str, Keys]) -> None:
+    if not draft.loaded.marks.holds(draft.path(at[0], *at[1])):
+        return  # inferred from a default that is told where it stands
+    draft.tell(
+        "ORC201", f'unknown agent "{name}"', at, "no agent has this name", did_you_mean(name, draft.agents) or None
+    )
+
+
+def _unknown_model(draft: Draft, alias: str, at: tuple[str, Keys]) -> None:
+    near = list(dict.fromkeys([*near_models(alias)[:2], *_near_here(draft, alias)]))
+    quoted = [f'"{one}"' for one in near[:2]]
+    cure = f"did you mean {' or '.join(quoted)}?" if near else None
+    draft.tell("ORC202", f'unknown model "{alias}"', at, cure=cure)
+
+
+def _near_here(draft: Draft, alias: str) -> list[str]:
+    return [one for one in nearest(alias, draft.models, 2) if one != alias]

@@ -1,0 +1,105 @@
+"""Agents that say little take the rest from a template of the catalogue; what they say themselves stays."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from orchestrator.core.names import did_you_mean
+from orchestrator.manifest.catalogue.reader import NEUTRAL, find_template, template_names
+from orchestrator.manifest.inference.draft import Draft
+from orchestrator.manifest.spec.agent import AgentEntry, ReflexRule
+from orchestrator.manifest.spec.tool import ToolEntry
+
+ESCALATE: Final = "agent.escalate"
+"""The call by which a reflex rule hands over to the agent's ``escalate_to``."""
+
+_CHARACTER: Final = frozenset(
+    (
+        "role",
+        "description",
+        "instructions",
+        "context",
+        "specialized_for",
+        "examples",
+        "keywords",
+        "skills",
+        "reflex",
+        "human",
+    )
+)
+"""Keys that say what an agent is for. One that has none of them is taken for the template of its name."""
+_JOINED: Final = ("examples", "keywords", "skills")
+_LATER: Final = frozenset(("name", "template", "reflex", *_JOINED))
+
+
+def apply_templates(draft: Draft) -> None:
+    """Fill every agent from its template. Reflex rules follow later, when it is known which tools the agent has."""
+    for name, agent in draft.agents.items():
+        template = _template_of(draft, agent)
+        if template is not None:
+            draft.templates[name] = template
+            draft.agents[name] = _filled(draft, agent, template)
+
+
+def _template_of(draft: Draft, agent: AgentEntry) -> AgentEntry | None:
+    at = f"agent.{agent.name}"
+    if agent.template is not None:
+        found = find_template(agent.template)
+        if found is None:
+            cure = did_you_mean(agent.template, template_names()) or f"there are {', '.join(template_names())}"
+            draft.tell("ORC205", f'unknown template "{agent.template}"', (at, ("template",)), cure=cure)
+        return found
+    if agent.model_fields_set & _CHARACTER:
+        return None
+    named = find_template(agent.name)
+    chosen = named or find_template(NEUTRAL)
+    if chosen is not None:
+        why = "the template of its name" if named else "no template has its name: the neutral one"
+        draft.infer(at, "template", chosen.name, why)
+    return chosen
+
+
+def _filled(draft: Draft, agent: AgentEntry, template: AgentEntry) -> AgentEntry:
+    changes: dict[str, Any] = {"template": template.name}
+    for key in template.model_fields_set - _LATER - agent.model_fields_set:
+        if key == "instructions" and agent.context is not None:
+            continue
+        changes[key] = getattr(template, key)
+    for key in _JOINED:
+        if getattr(template, key):
+            changes[key] = [*getattr(agent, key), *getattr(template, key)]
+    for key, value in changes.items():
+        if key != "template":
+            draft.infer(f"agent.{agent.name}", key, value, f'from the template "{template.name}"')
+    return agent.model_copy(update=changes)
+
+
+def add_template_reflexes(draft: Draft) -> None:
+    """After an agent's own rules come those of its template that its tools allow; they answer only without a model."""
+    for name, template in draft.templates.items():
+        agent = draft.agents[name]
+        kinds = {_kind_of(draft.tools.get(tool), tool): tool for tool in reversed(agent.tools)}
+        rules = [rule for rule in (_usable(rule, kinds, agent) for rule in template.reflex) if rule is not None]
+        if not rules:
+            continue
+        why = f'from the template "{template.name}": answers while no model serves the agent'
+        draft.infer(f"agent.{name}", "reflex", rules, why)
+        draft.agents[name] = agent.model_copy(update={"reflex": [*agent.reflex, *rules]})
+
+
+def _kind_of(tool: ToolEntry | None, name: str) -> str:
+    return name if tool is None else "" if tool.python else tool.use or tool.name
+
+
+def _usable(rule: ReflexRule, kinds: dict[str, str], agent: AgentEntry) -> ReflexRule | None:
+    """The rule with the tool's name in this manifest, or ``None`` where the agent cannot do what it calls."""
+    call = rule.call
+    if call == ESCALATE:
+        if agent.escalate_to is None:
+            return None
+    elif call is not None:
+        kind, _, function = call.partition(".")
+        if kind not in kinds:
+            return None
+        call = f"{kinds[kind]}.{function}"
+    return rule.model_copy(update={"call": call, "without_model": True})

@@ -1,0 +1,78 @@
+"""``${NAME}`` and ``${NAME:-default}``: plain values from the environment, put in once at load; ``$$`` is one dollar.
+
+What is put in is never read as YAML again. A value that is nothing but one variable and was not quoted is typed like a plain
+scalar, so that ``port: ${PORT:-7411}`` is a number; everything else stays text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from orchestrator.core.diagnostic import Diagnostic
+from orchestrator.manifest.faults import fault
+from orchestrator.manifest.parse import Parsed, Written
+from orchestrator.manifest.scalar import NumberRefused, resolve_scalar
+
+_DOLLAR: Final = re.compile(
+    r"\$(?:(?P<dollar>\$)|(?P<brace>\{)(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\})?)", re.ASCII
+)
+
+
+def interpolate(parsed: Parsed, environment: Mapping[str, str], used: dict[str, str]) -> list[Diagnostic]:
+    """Put the variables into the tree of one file, in place; gives what is wrong. ``used`` collects what was taken."""
+    filler = _Filler(environment, used)
+    for written in parsed.dollars:
+        text = written.container[written.step]
+        if isinstance(text, str):
+            written.container[written.step] = filler.fill(text, written)
+    return filler.faults
+
+
+class _Filler:
+    def __init__(self, environment: Mapping[str, str], used: dict[str, str]) -> None:
+        self.environment = environment
+        self.used = used
+        self.faults: list[Diagnostic] = []
+
+    def fill(self, text: str, written: Written) -> Any:
+        """The value with its variables put in; the text unchanged where one is wrong."""
+        before = len(self.faults)
+        filled = _DOLLAR.sub(lambda match: self._one(match, written), text)
+        if len(self.faults) > before:
+            return text
+        whole = _DOLLAR.fullmatch(text)
+        if written.plain and filled and whole is not None and whole["name"]:
+            return self._typed(filled, written)
+        return filled
+
+    def _typed(self, text: str, written: Written) -> Any:
+        try:
+            return resolve_scalar(text)
+        except NumberRefused as error:
+            self.faults.append(fault("ORC118", f"the variable's value is refused: {error}", written.mark.value_place()))
+            return text
+
+    def _one(self, match: re.Match[str], written: Written) -> str:
+        if match["dollar"]:
+            return "$"
+        if not match["brace"]:
+            return "$"
+        name = match["name"]
+        if name is None:
+            self.faults.append(fault("ORC141", "a malformed variable", written.mark.value_place()))
+            return ""
+        value = self.environment.get(name)
+        if value is None or (value == "" and match["default"] is not None):
+            value = match["default"]
+        else:
+            self.used[name] = value
+        if value is None:
+            self.faults.append(_unset(name, written))
+        return value or ""
+
+
+def _unset(name: str, written: Written) -> Diagnostic:
+    cure = f"set it, or give a default: ${{{name}:-default}}"
+    return fault("ORC140", f"the variable {name} is not set", written.mark.value_place(), cure=cure)

@@ -1,0 +1,77 @@
+"""The one table of what this version does not do: keys that it refuses by name, and keys that it accepts without acting on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+_AGENT: Final = {
+    "sequence": "agents in a row",
+    "parallel": "agents side by side",
+    "join": "agents side by side",
+    "review": "review loops",
+    "each": "one run for each item",
+    "uses": "agents written in Python",
+    "a2a": "remote agents",
+    "handoff": "handing over between agents",
+    "replicas": "several copies of an agent",
+    "exclusive": "placement on the mesh",
+    "alternatives": "placement on the mesh",
+    "several": "answers of several agents to one request",
+}
+_DEPLOYMENT: Final = {
+    "guards": "checks of what goes in and out",
+    "tests": "contract tests",
+}
+
+NOT_IN_THIS_VERSION: Final[Mapping[str, Mapping[str, str]]] = {
+    "Manifest": {"guards": _DEPLOYMENT["guards"], "tests": _DEPLOYMENT["tests"]},
+    "DeploymentSpec": _DEPLOYMENT,
+    "AgentEntry": _AGENT,
+    "ModelEntry": {"server": "servers that the orchestrator starts", "price": "budgets"},
+    "ToolEntry": {
+        "http": "tools over HTTP",
+        "openapi": "tools from an OpenAPI file",
+        "mcp": "MCP servers",
+        "sql": "SQL tools outside `use: database`",
+        "command": "command tools",
+        "roles": "roles of callers",
+        "approval": "approvals by a person",
+        "idempotent": "repeats of tool calls",
+        "cache": "caches of tool results",
+        "args": "hand-written argument schemas",
+    },
+    "NodeEntry": {"pin": "placement on the mesh"},
+    "Coordination": {"nats": "the mesh"},
+    "EscalationDefaults": {"store_and_forward": "keeping requests for later", "budget": "budgets"},
+    "Security": {
+        "keys": "API keys",
+        "api_keys": "API keys",
+        "roles": "roles of callers",
+        "rate_limits": "rate limits",
+        "zones": "data zones",
+        "redaction": "redaction",
+        "audit": "the audit log",
+    },
+    "Serve": {"tls": "TLS"},
+}
+"""By the model of the format: key -> what it belongs to."""
+
+NOT_ACTED_ON: Final[tuple[tuple[str, str], ...]] = (
+    ("deployment.hardware", "what the device has is measured, not taken from here"),
+    ("deployment.coordination", "the mesh between nodes belongs to a later version"),
+    (
+        "deployment.nodes",
+        "`validate`, `plan`, `graph` and `explain` know the nodes; `apply` needs the mesh of a later version",
+    ),
+    ("deployment.resources.max_memory_usage", "models are loaded and unloaded by their own servers"),
+    ("deployment.resources.model_cache_size", "models are loaded and unloaded by their own servers"),
+    ("deployment.resources.auto_unload_idle_models", "models are loaded and unloaded by their own servers"),
+    ("deployment.resources.power_management", "the state of the battery is not looked at"),
+    ("deployment.monitoring", "metrics and alerts belong to a later version"),
+    ("deployment.models[].quantization", "the server serves the build that it has"),
+    ("deployment.models[].keep_alive", "the server decides how long a model stays loaded"),
+    ("deployment.nodes[].models[].quantization", "the server serves the build that it has"),
+    ("deployment.nodes[].models[].keep_alive", "the server decides how long a model stays loaded"),
+)
+"""Paths of keys that are accepted and kept, with the reason why nothing is done with them yet. ``[]`` is every item of a list."""

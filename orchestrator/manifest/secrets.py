@@ -1,0 +1,124 @@
+"""Secrets that stand in clear: found in the raw text (comments too), refused, and never shown again."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from orchestrator.core.diagnostic import Diagnostic, Place
+from orchestrator.manifest.faults import fault
+from orchestrator.manifest.source import lines_of
+
+_KNOWN: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
+    ("an API key", re.compile(r"\bsk-[A-Za-z0-9_-]{20,}")),
+    ("an AWS access key", re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")),
+    ("a GitHub token", re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,})")),
+    ("a GitLab token", re.compile(r"\bglpat-[A-Za-z0-9_-]{20,}")),
+    ("a Hugging Face token", re.compile(r"\bhf_[A-Za-z0-9]{30,}")),
+    ("a Google API key", re.compile(r"\bAIza[A-Za-z0-9_-]{35}")),
+    ("a Slack token", re.compile(r"\bxox[abposr]-[A-Za-z0-9-]{10,}")),
+    ("a JSON web token", re.compile(r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+")),
+    ("a private key", re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----")),
+    ("a password in an address", re.compile(r"(?<=://)[^\s/:@\"'{}$]+:[^\s/@\"'{}$]+(?=@)")),
+)
+_HINTS: Final = ("sk-", "AKIA", "ASIA", "gh", "glpat-", "hf_", "AIza", "xox", "eyJ", "PRIVATE KEY", "@")
+_KEYISH: Final = re.compile(
+    r"(?P<key>[A-Za-z0-9_-]*(?:api[_-]?key|secret|token|passw(?:or)?d|credential|auth)[A-Za-z0-9_-]*)[\"']?\s*[:=]\s*"
+    r"[\"']?(?P<value>[A-Za-z0-9+/=_.~-]{16,})",
+    re.IGNORECASE,
+)
+_RANDOM_BITS: Final = 3.5
+"""Bits of entropy per character from which a long value of a key-ish field is taken for a secret; words lie below."""
+_SHORTEST_ELSEWHERE: Final = 8
+
+
+@dataclass(slots=True)
+class Secrets:
+    """Where secrets stand and what they are, so that no message and no excerpt shows them."""
+
+    places: list[Place] = field(default_factory=list)
+    values: set[str] = field(default_factory=set)
+
+    def found(self, place: Place, value: str) -> None:
+        """Remember one."""
+        self.places.append(place)
+        if len(value) >= _SHORTEST_ELSEWHERE:
+            self.values.add(value)
+
+    def hide(self, diagnostic: Diagnostic) -> Diagnostic:
+        """The diagnostic without any secret, also where it shows only the beginning of one."""
+        if not self.values:
+            return diagnostic
+        begins = "|".join(re.escape(value[:_SHORTEST_ELSEWHERE]) for value in sorted(self.values))
+        pattern = re.compile(f'(?:{begins})[^\\s"]*')
+        texts = {
+            name: pattern.sub("********", getattr(diagnostic, name)) for name in ("message", "label", "cure", "subject")
+        }
+        return replace(diagnostic, **texts)
+
+    def lines(self, sources: Mapping[str, str]) -> dict[str, list[str]]:
+        """The lines of the sources for excerpts, with stars in place of every secret."""
+        shown = {name: lines_of(text) for name, text in sources.items()}
+        for place in self.places:
+            lines = shown.get(place.file)
+            if lines and place.line <= len(lines):
+                lines[place.line - 1] = _starred(lines[place.line - 1], place.column - 1, place.length)
+        if self.values:
+            for name, lines in shown.items():
+                shown[name] = [self._without(line) for line in lines]
+        return shown
+
+    def _without(self, line: str) -> str:
+        for value in self.values:
+            line = line.replace(value, "*" * len(value))
+        return line
+
+
+def _starred(line: str, start: int, length: int) -> str:
+    return line[:start] + "*" * min(length, len(line) - start) + line[start + length :]
+
+
+def scan(sources: Mapping[str, str], secrets: Secrets) -> list[Diagnostic]:
+    """Everything in the texts that looks like a secret; it is remembered in ``secrets``."""
+    faults: list[Diagnostic] = []
+    for name, text in sources.items():
+        if not _worth_a_look(text):
+            continue
+        for number, line in enumerate(lines_of(text), 1):
+            for what, start, value in _in_line(line):
+                place = Place(name, number, start + 1, len(value))
+                secrets.found(place, value)
+                faults.append(fault("ORC231", f"this looks like {what}", place))
+    return faults
+
+
+def _worth_a_look(text: str) -> bool:
+    return any(hint in text for hint in _HINTS) or _KEYISH.search(text) is not None
+
+
+def _in_line(line: str) -> Iterator[tuple[str, int, str]]:
+    taken: list[tuple[int, int]] = []
+    for what, pattern in _KNOWN:
+        for match in pattern.finditer(line):
+            taken.append(match.span())
+            yield what, match.start(), match[0]
+    for match in _KEYISH.finditer(line):
+        start, end = match.span("value")
+        if not _overlaps(taken, start, end) and _is_random(match["value"]):
+            yield "a secret", start, match["value"]
+
+
+def _overlaps(taken: Iterable[tuple[int, int]], start: int, end: int) -> bool:
+    return any(start < last and first < end for first, last in taken)
+
+
+def _is_random(value: str) -> bool:
+    if not (any(char.isdigit() for char in value) and any(char.isalpha() for char in value)):
+        return False
+    counts = Counter(value)
+    bits = -sum(n / len(value) * math.log2(n / len(value)) for n in counts.values())
+    return bits >= _RANDOM_BITS

@@ -1,0 +1,17 @@
+"""Every check that needs more than one key: names that point at parts, keys of a role, files, templates, patterns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from orchestrator.manifest.checks.references import check_references
+from orchestrator.manifest.inference.draft import Draft
+
+CHECKS: Final[tuple[Callable[[Draft], None], ...]] = (check_references,)
+
+
+def validate(draft: Draft) -> None:
+    """Add everything that is wrong in a draft whose parts are settled."""
+    for check in CHECKS:
+        check(draft)
