@@ -1,0 +1,30 @@
+"""``python -m benchmarks [NAME ...] [--peers PYTHON]``: run all measurements, or those named."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import platform
+import time
+
+NAMES = ("startup", "compile", "scheduler", "engine", "front_door", "routing_lexical")
+
+
+def main() -> None:
+    """Run them one after the other."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    parser.add_argument("--peers", metavar="PYTHON", help="also measure the peers that this interpreter has")
+    asked = parser.parse_args()
+    print(f"Python {platform.python_version()}, {platform.machine()}, {platform.system()}")
+    print("Wall times move with the machine; compare ratios within one run.\n")
+    for name in [*(asked.names or NAMES), *(["peers"] if asked.peers else [])]:
+        module = importlib.import_module(f"benchmarks.{name}")
+        print(f"== {name}: {(module.__doc__ or '').strip().splitlines()[0]}")
+        began = time.perf_counter()
+        module.main(asked.peers) if name == "peers" else module.main()
+        print(f"   ({time.perf_counter() - began:.0f} s)\n")
+
+
+if __name__ == "__main__":
+    main()

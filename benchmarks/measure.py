@@ -1,0 +1,79 @@
+"""How things are measured: CPU time (user and system) of whole processes or of a block, medians of interleaved rounds."""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a run took: wall and CPU seconds, and the largest resident set in MB where it was a process of its own."""
+
+    wall: float
+    cpu: float
+    peak_mb: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measured figure beside its target; ``good`` is ``None`` where there is no target."""
+
+    what: str
+    value: float
+    unit: str
+    target: str = ""
+    good: bool | None = None
+
+    def __str__(self) -> str:
+        mark = {True: "ok  ", False: "MISS", None: "    "}[self.good]
+        target = f"   target {self.target}" if self.target else ""
+        return f"{mark} {self.what:<72} {self.value:>10.3f} {self.unit}{target}"
+
+
+def at_most(what: str, value: float, unit: str, limit: float) -> Row:
+    """A figure that must not be above its limit."""
+    return Row(what, value, unit, f"<= {limit:g} {unit}", value <= limit)
+
+
+def at_least(what: str, value: float, unit: str, limit: float) -> Row:
+    """A figure that must not be below its limit."""
+    return Row(what, value, unit, f">= {limit:g} {unit}", value >= limit)
+
+
+def run_process(argv: Sequence[str], environment: dict[str, str] | None = None) -> Spent:
+    """Run a command to its end, its output thrown away; raises ``CalledProcessError`` where it fails."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(argv, check=True, capture_output=True, env={**os.environ, **(environment or {})})
+    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Spent(wall, cpu, after.ru_maxrss / 1024)
+
+
+def median_process(argv: Sequence[str], rounds: int = 7) -> Spent:
+    """The medians of several runs, after one to warm the disk."""
+    run_process(argv)
+    runs = [run_process(argv) for _ in range(rounds)]
+    return Spent(
+        statistics.median(r.wall for r in runs), statistics.median(r.cpu for r in runs), max(r.peak_mb for r in runs)
+    )
+
+
+@contextmanager
+def cpu_of_block(into: list[float]) -> Iterator[None]:
+    """Append the CPU seconds that this process spends in the block."""
+    began = time.process_time()
+    yield
+    into.append(time.process_time() - began)
+
+
+def program() -> list[str]:
+    """The command line program of this environment."""
+    return [os.path.join(os.path.dirname(sys.executable), "orchestrator")]  # noqa: PTH118, PTH120 - as short as it gets
