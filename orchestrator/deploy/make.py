@@ -106,10 +106,8 @@ def _call_settings(spec: AgentSpec, models: Mapping[str, ModelSpec]) -> dict[str
     settings: dict[str, Any] = {}
     for alias in reversed(spec["models"]):
         settings.update({k: v for k, v in models[alias]["options"].items() if v is not None} if alias in models else {})
-    for key, value in (("temperature", spec["temperature"]), ("max_tokens", spec["max_tokens"])):
-        if value is not None:
-            settings[key] = value
-    return settings
+    own = {"temperature": spec["temperature"], "max_tokens": spec["max_tokens"]}
+    return settings | {key: value for key, value in own.items() if value is not None}
 
 
 def _why_missing(aliases: Sequence[str], bindings: Mapping[str, Binding]) -> str:
@@ -119,10 +117,9 @@ def _why_missing(aliases: Sequence[str], bindings: Mapping[str, Binding]) -> str
 
 
 def _candidate(route: Mapping[str, Any], targets: Mapping[str, AgentSpec | RouterSpec]) -> Candidate:
-    target = targets[route["to"]]
-    if "routes" in target:
-        return _behind_router(route, [_candidate(inner, targets) for inner in target["routes"]])
-    agent = cast(AgentSpec, target)
+    agent: Any = targets[route["to"]]
+    if "routes" in agent:
+        return _behind_router(route, [_candidate(inner, targets) for inner in agent["routes"]])
     skills = tuple(
         Skill(skill["name"], skill.get("description", ""), tuple(skill.get("examples", ())))
         for skill in agent["skills"]

@@ -1,0 +1,143 @@
+"""What must run, and since when: the revisions that are desired, recorded before anything is done for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import anyio.to_thread
+
+from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.errors import DeployError, NameClash, NoSuchDeployment
+from orchestrator.core.names import did_you_mean
+from orchestrator.ports.store import Revision, RevisionStore
+
+STDIN: Final = "-"
+Recompile = Callable[[Revision], Blueprint]
+"""Makes the blueprint of a revision anew from its sources, where its stored form is of another format."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a user applies. ``origin`` is the absolute path of its first file, or ``-``; ``expected`` is the digest of the
+    plan that was shown and agreed to, empty where none was."""
+
+    blueprint: Blueprint
+    sources: Mapping[str, str] = field(default_factory=dict)
+    origin: str = ""
+    cause: str = "apply"
+    expected: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """A desired revision, ready to be planned."""
+
+    revision: Revision
+    blueprint: Blueprint
+
+
+class DesiredTable:
+    """Desired revisions, in memory and in the store; a write is durable before it counts."""
+
+    def __init__(self, store: RevisionStore, recompile: Recompile, now: Callable[[], float]) -> None:
+        self._store = store
+        self._recompile = recompile
+        self._now = now
+        self._desired: dict[str, Desired] = {}
+        self.unreadable: dict[str, Exception] = {}
+        """Deployments whose stored form cannot be read, and why."""
+
+    async def restore(self) -> None:
+        """Read what the store holds."""
+        for revision in await anyio.to_thread.run_sync(self._store.desired):
+            try:
+                self._desired[revision.deployment] = Desired(revision, self._blueprint(revision))
+            except Exception as error:  # noqa: BLE001 - one deployment that cannot be read must not keep the others down
+                self.unreadable[revision.deployment] = error
+
+    def get(self, name: str) -> Desired | None:
+        """What is desired under this name."""
+        return self._desired.get(name)
+
+    def all(self) -> list[Desired]:
+        """Everything that is desired."""
+        return list(self._desired.values())
+
+    async def record(self, wanted: Wanted) -> Desired:
+        """Make it the desired one, with the next number; the same content keeps its number."""
+        name, digest = wanted.blueprint.name, wanted.blueprint.digest
+        before = self._desired.get(name)
+        _check_origin(before, wanted)
+        if before is not None and before.revision.digest == digest:
+            return before
+        history = await self.history(name)
+        revision = Revision(
+            deployment=name,
+            number=history[0].number + 1 if history else 1,
+            digest=digest,
+            blueprint=wanted.blueprint.as_json(),
+            sources=dict(wanted.sources),
+            created=self._now(),
+            origin=wanted.origin,
+            cause=wanted.cause,
+        )
+        await anyio.to_thread.run_sync(self._store.add, revision)
+        self.unreadable.pop(name, None)
+        self._desired[name] = Desired(revision, wanted.blueprint)
+        return self._desired[name]
+
+    async def remove(self, name: str) -> None:
+        """Nothing is desired under this name any more. Raises ``NoSuchDeployment``."""
+        if name not in self._desired and name not in self.unreadable:
+            raise self._unknown(name)
+        await anyio.to_thread.run_sync(self._store.remove, name)
+        self._desired.pop(name, None)
+        self.unreadable.pop(name, None)
+
+    async def history(self, name: str) -> list[Revision]:
+        """All revisions of a deployment, newest first."""
+        return list(await anyio.to_thread.run_sync(self._store.history, name))
+
+    async def earlier(self, name: str, number: int | None) -> Wanted:
+        """What ``number`` was, to be wanted again; without it, the revision before the desired one."""
+        history = await self.history(name)
+        if not history:
+            raise self._unknown(name)
+        current = self._desired[name].revision if name in self._desired else history[0]
+        found = next((each for each in history if _is_meant(each, current, number)), None)
+        if found is None:
+            there = ", ".join(str(each.number) for each in history)
+            raise DeployError(f"{name} has no revision to go back to", cure=f"its revisions are {there}")
+        return Wanted(self._blueprint(found), found.sources, found.origin, f"rollback to {found.number}")
+
+    def _blueprint(self, revision: Revision) -> Blueprint:
+        try:
+            return Blueprint.from_json(revision.blueprint)
+        except (ValueError, KeyError, TypeError):
+            return self._recompile(revision)
+
+    def _unknown(self, name: str) -> NoSuchDeployment:
+        names = [*self._desired, *self.unreadable]
+        cure = did_you_mean(name, names) or f"applied deployments: {', '.join(names) or 'none'}"
+        return NoSuchDeployment(f'no deployment is called "{name}"', cure=cure)
+
+
+def _is_meant(revision: Revision, current: Revision, number: int | None) -> bool:
+    if number is not None:
+        return revision.number == number
+    return revision.number < current.number and revision.digest != current.digest
+
+
+def _check_origin(before: Desired | None, wanted: Wanted) -> None:
+    """One name is one manifest: another file may not take it over in silence."""
+    if before is None or wanted.cause != "apply":
+        return
+    old, new = before.revision.origin, wanted.origin
+    if old and new and STDIN not in (old, new) and old != new:
+        name = wanted.blueprint.name
+        raise NameClash(
+            f'"{name}" is already applied from {old}, and this is {new}',
+            cure=f"give one of them another metadata.name, or take the first down: orchestrator down {name}",
+        )

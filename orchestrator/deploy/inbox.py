@@ -1,0 +1,77 @@
+"""Errands for one owner: whoever asks waits for the answer, and only the owner's task acts."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+import anyio
+
+from orchestrator.core.errors import DeployError
+
+Answer = TypeVar("Answer")
+_ROOM: Final = 64
+"""Errands that may wait; more wait outside."""
+
+
+class _Errand:
+    __slots__ = ("done", "error", "value", "work")
+
+    def __init__(self, work: Callable[[], Awaitable[Any]]) -> None:
+        self.work = work
+        self.done = anyio.Event()
+        self.value: Any = None
+        self.error: Exception | None = None
+
+
+class Inbox:
+    """Takes errands from any task of the loop; the owner does them one after the other."""
+
+    def __init__(self) -> None:
+        self._send, self._receive = anyio.create_memory_object_stream[_Errand](_ROOM)
+
+    async def ask(self, work: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Have it done by the owner; gives its answer or raises its error. It goes on if the asker goes away."""
+        errand = _Errand(work)
+        try:
+            await self._send.send(errand)
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
+            raise _closing() from error
+        await errand.done.wait()
+        if errand.error is not None:
+            raise errand.error
+        answer: Answer = errand.value
+        return answer
+
+    async def do_next(self, patience: float) -> bool:
+        """Do one errand, waiting for it at most ``patience`` seconds; tells whether there was one."""
+        with anyio.move_on_after(patience) as scope:
+            errand = await self._receive.receive()
+        if scope.cancelled_caught:
+            return False
+        try:
+            errand.value = await errand.work()
+        except Exception as error:  # noqa: BLE001 - it belongs to who asked, and is raised there
+            errand.error = error
+        except BaseException:
+            errand.error = _closing()
+            raise
+        finally:
+            errand.done.set()
+        return True
+
+    def close(self) -> None:
+        """Take no more errands; those that wait are refused."""
+        self._send.close()
+        while True:
+            try:
+                errand = self._receive.receive_nowait()
+            except (anyio.WouldBlock, anyio.EndOfStream, anyio.ClosedResourceError):
+                break
+            errand.error = _closing()
+            errand.done.set()
+        self._receive.close()
+
+
+def _closing() -> DeployError:
+    return DeployError("the runtime is shutting down", cure="apply again once it runs")

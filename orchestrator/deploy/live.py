@@ -1,0 +1,204 @@
+"""Every deployment that serves, and every revision that finishes what it has begun. What nobody holds is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.event import Event, EventKind
+from orchestrator.core.failpoint import declare, failpoint
+from orchestrator.deploy.deployment import Deployment
+from orchestrator.deploy.endpoint import EndpointSpec
+from orchestrator.deploy.plane import DataPlane, Door, Serving
+from orchestrator.plan.observed import Facets, ObservedDeployment
+from orchestrator.plan.plan import AgentServing
+from orchestrator.ports.provider import Target
+from orchestrator.ports.tool import Tool
+
+declare(
+    "activate.begun",
+    "activate.endpoints-set",
+    "activate.switched",
+    "drain.begun",
+    "drain.emptied",
+    "drain.closed",
+    "down.removed",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """One revision as it runs: what it is made of, who runs it, its own port, and who answers for each agent."""
+
+    deployment: Deployment
+    parts: Mapping[str, Facets]
+    serving: Serving
+    door: Door | None = None
+    agents: tuple[AgentServing, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Drain:
+    """A revision that gets no new requests. ``left`` is how many were still in work when its time was over."""
+
+    live: Live
+    done: anyio.Event = field(default_factory=anyio.Event)
+    left: int = 0
+
+
+class LiveTable:
+    """The owner of everything that is live; only the reconciler changes it, and gives it the ``tasks`` for its drains."""
+
+    tasks: TaskGroup
+
+    def __init__(self, plane: DataPlane, emit: Callable[[Event], None], now: Callable[[], float]) -> None:
+        self.plane = plane
+        self._emit = emit
+        self._now = now
+        self._live: dict[str, Live] = {}
+        self._drains: list[Drain] = []
+        self._endpoints: dict[str, EndpointSpec] = {}
+
+    # -- looking ----------------------------------------------------------------------------------------------------
+
+    def get(self, name: str) -> Live | None:
+        """The deployment of this name that serves now."""
+        return self._live.get(name)
+
+    def names(self) -> list[str]:
+        """Deployments that serve now."""
+        return list(self._live)
+
+    def observed(self) -> dict[str, ObservedDeployment]:
+        """What serves now, as the planner sees it."""
+        return {name: self._observed(live) for name, live in self._live.items()}
+
+    def _observed(self, live: Live) -> ObservedDeployment:
+        deployment = live.deployment
+        draining = [each.live.deployment for each in self._drains if each.live.deployment.name == deployment.name]
+        return ObservedDeployment(
+            name=deployment.name,
+            revision=deployment.revision,
+            digest=deployment.blueprint.digest,
+            parts=live.parts,
+            in_flight=live.serving.in_flight,
+            draining=tuple(each.revision for each in draining),
+        )
+
+    # -- changing ---------------------------------------------------------------------------------------------------
+
+    def activate(self, deployment: Deployment, make: Callable[[Serving], Live]) -> None:
+        """Let a deployment serve. Its endpoints are known before the first request can need them."""
+        failpoint("activate.begun")
+        self._know(deployment)
+        failpoint("activate.endpoints-set")
+        self._live[deployment.name] = make(self.plane.activate(deployment))
+        failpoint("activate.switched")
+        self._tell("revision.activated", deployment)
+
+    def remove(self, name: str) -> None:
+        """Refuse new requests for a deployment."""
+        self.plane.remove(name)
+        self._live.pop(name, None)
+        failpoint("down.removed")
+
+    def drain(self, live: Live, patience: float | None = None) -> Drain:
+        """Let what it has begun finish, for at most ``patience`` seconds, then close what only it held."""
+        drain = Drain(live)
+        self._drains.append(drain)
+        self.tasks.start_soon(self._finish, drain, patience)
+        return drain
+
+    async def close(self, patience: float) -> None:
+        """Refuse new requests everywhere, and let those in work finish."""
+        drains = [self._begin_end(name, patience) for name in self.names()]
+        for drain in [*drains, *self._drains]:
+            with anyio.move_on_after(patience):
+                await drain.done.wait()
+
+    def _begin_end(self, name: str, patience: float) -> Drain:
+        live = self._live[name]
+        self.remove(name)
+        return self.drain(live, patience)
+
+    async def _finish(self, drain: Drain, patience: float | None) -> None:
+        failpoint("drain.begun")
+        with anyio.move_on_after(patience):
+            await drain.live.serving.drained()
+        failpoint("drain.emptied")
+        drain.left = drain.live.serving.in_flight
+        self._drains.remove(drain)
+        with anyio.CancelScope(shield=True):
+            await self._close_unheld(drain.live)
+        self._know()
+        failpoint("drain.closed")
+        self._tell("revision.drained", drain.live.deployment, {"left": drain.left})
+        drain.done.set()
+
+    async def _close_unheld(self, old: Live) -> None:
+        lives = self._all_live()
+        doors = [live.door for live in lives]
+        if old.door is not None and not _among(old.door, doors):
+            await old.door.aclose()
+        tools = [tool for live in lives for tool in live.deployment.tools.values()]
+        await close_tools((tool for tool in old.deployment.tools.values() if not _among(tool, tools)), self._report)
+
+    def _all_live(self) -> list[Live]:
+        return [*self._live.values(), *(drain.live for drain in self._drains)]
+
+    def _know(self, coming: Deployment | None = None) -> None:
+        """The endpoints of everything that serves or drains; one that is known and the same keeps its old object."""
+        deployments = [live.deployment for live in self._all_live()]
+        wanted: dict[str, EndpointSpec] = {}
+        for deployment in [*deployments, *([coming] if coming else [])]:
+            for name, spec in deployment.endpoints.items():
+                wanted[name] = _fewer_slots(wanted.get(name), spec)
+        self._endpoints = {name: _kept(self._endpoints.get(name), spec) for name, spec in wanted.items()}
+        self.plane.set_endpoints(self._endpoints)
+
+    def _report(self, error: Exception) -> None:
+        """A tool that does not close is told, and stops nothing."""
+        view = error.as_json() if isinstance(error, OrchestratorError) else {"message": repr(error)}
+        self._emit(
+            Event("apply.step", self._now(), fields={"state": "failed", "action": "close a tool", "error": view})
+        )
+
+    def _tell(self, kind: EventKind, deployment: Deployment, fields: Mapping[str, Any] | None = None) -> None:
+        self._emit(Event(kind, self._now(), deployment.name, deployment.revision, fields=fields or {}))
+
+
+async def close_tools(tools: Iterable[Tool], report: Callable[[Exception], None]) -> None:
+    """Close each; a fault of one does not keep the others open."""
+    for tool in tools:
+        try:
+            await tool.aclose()
+        except Exception as error:  # noqa: BLE001 - a plug-in's close may raise anything; it is told
+            report(error)
+
+
+def _among(one: object, others: Iterable[object]) -> bool:
+    return any(one is other for other in others)
+
+
+def _fewer_slots(one: EndpointSpec | None, other: EndpointSpec) -> EndpointSpec:
+    """Two manifests may allow one endpoint different numbers of calls: the smaller holds for both."""
+    if one is None or (_same_target(one.target, other.target) and one.slots >= other.slots):
+        return other
+    return replace(other, slots=min(one.slots, other.slots))
+
+
+def _kept(old: EndpointSpec | None, new: EndpointSpec) -> EndpointSpec:
+    """The old target where it is the same, so that the scheduler does not judge the server afresh."""
+    if old is not None and old.provider is new.provider and _same_target(old.target, new.target):
+        return replace(new, target=old.target)
+    return new
+
+
+def _same_target(one: Target, other: Target) -> bool:
+    keys = [target.api_key.reveal() if target.api_key else None for target in (one, other)]
+    return keys[0] == keys[1] and replace(one, api_key=None) == replace(other, api_key=None)

@@ -1,0 +1,92 @@
+"""Look at what is there: the deployments that serve, the model servers that answer, the ports that are free."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import anyio
+
+from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.errors import DeployError
+from orchestrator.deploy.plane import Seen, Workshop
+from orchestrator.plan.observed import ObservedServer
+from orchestrator.ports.provider import Secret, Zone
+
+_SECOND_LOOK: Final = 0.3
+"""Seconds after which a server that was there a moment ago and refuses now is asked once more."""
+
+
+class Observer:
+    """Knows what model servers showed last, so that a busy moment of one does not look like its end."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._workshop = workshop
+        self._known: dict[str, ObservedServer] = {}
+        self.servers: tuple[ObservedServer, ...] = ()
+        self.silent: dict[str, str] = {}
+
+    async def look(self, blueprints: Iterable[Blueprint]) -> None:
+        """Ask the usual places on this device, and every address that a manifest names. Cloud addresses are not asked."""
+        named, keys, silent = _named(blueprints, self._workshop)
+        places = [*dict.fromkeys([*named, *self._workshop.usual_places])] if named is not None else []
+        seen = {each.url: each for each in await self._workshop.look(places, keys)} if places else {}
+        lost = [url for url in self._known if url in seen and seen[url].state == "absent"]
+        if lost:
+            await anyio.sleep(_SECOND_LOOK)
+            seen |= {each.url: each for each in await self._workshop.look(lost, keys)}
+        self._known = {url: server for url in places if (server := self._judged(url, seen[url])) is not None}
+        self.servers = tuple({server.url: server for server in self._known.values()}.values())
+        self.silent = silent | {url: _silence(each) for url, each in seen.items() if each.state != "served"}
+
+    def _judged(self, url: str, seen: Seen) -> ObservedServer | None:
+        known = self._known.get(url)
+        if seen.identity is not None:
+            # It cannot tell its models just now, while it loads one or is busy: what it told before holds.
+            models = known.models if seen.trouble and known else seen.models
+            return ObservedServer.of(seen.identity, models, zone_of(url))
+        return known if seen.state == "foreign" else None
+
+
+def _named(
+    blueprints: Iterable[Blueprint], workshop: Workshop
+) -> tuple[list[str] | None, dict[str, Secret], dict[str, str]]:
+    """Addresses that manifests name, with their keys; ``None`` where no manifest has a model that is looked for."""
+    places: list[str] = []
+    keys: dict[str, Secret] = {}
+    silent: dict[str, str] = {}
+    wanted = False
+    for blueprint in blueprints:
+        for element in blueprint.of_kind("model"):
+            spec = element.spec
+            wanted = wanted or spec["zone"] != "cloud"
+            if not spec["endpoint"] or spec["zone"] == "cloud":
+                continue
+            places.append(spec["endpoint"])
+            if spec["api_key"]:
+                try:
+                    keys[spec["endpoint"]] = workshop.reveal(spec["api_key"], Path(blueprint.folder))
+                except DeployError as error:
+                    silent[spec["endpoint"]] = error.message
+    return (places if wanted else None), keys, silent
+
+
+def _silence(seen: Seen) -> str:
+    return seen.trouble or ("nobody listens there" if seen.state == "absent" else "it is no model server that is known")
+
+
+def zone_of(url: str) -> Zone:
+    """How far away an address is: this device, the local network, or the internet (any other name counts as that)."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return "node"
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return "lan" if host.endswith((".local", ".lan", ".home.arpa", ".internal")) or "." not in host else "cloud"
+    if address.is_loopback:
+        return "node"
+    return "lan" if address.is_private or address.is_link_local else "cloud"

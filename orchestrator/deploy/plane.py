@@ -1,0 +1,96 @@
+"""What the control plane asks of the data plane, and of those who make live parts. The composition root fits them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from orchestrator.core.blueprint import ServeSpec
+from orchestrator.deploy.deployment import Deployment
+from orchestrator.deploy.endpoint import EndpointSpec
+from orchestrator.deploy.reflex import FitIntents
+from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel
+from orchestrator.ports.strategy import FitStrategy
+from orchestrator.ports.tool import OpenTool
+
+
+class Serving(Protocol):
+    """One revision that serves, or finishes what it has begun."""
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that have begun and not ended."""
+        ...
+
+    async def drained(self) -> None:
+        """Wait until none is in flight; for one that gets no new requests."""
+        ...
+
+
+class Door(Protocol):
+    """A port that is listened on."""
+
+    async def aclose(self) -> None:
+        """Stop listening; connections that are open finish."""
+        ...
+
+
+class DataPlane(Protocol):
+    """Where requests flow."""
+
+    def set_endpoints(self, endpoints: Mapping[str, EndpointSpec]) -> None:
+        """Know exactly these endpoints, by id."""
+        ...
+
+    def activate(self, deployment: Deployment) -> Serving:
+        """Send requests that come from now on to it, in one assignment."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Refuse requests for this deployment from now on."""
+        ...
+
+    async def open_door(self, name: str, serve: ServeSpec) -> Door:
+        """Listen on a deployment's own port. Raises ``PortTaken``."""
+        ...
+
+    def taken(self, serve: ServeSpec) -> str:
+        """Who has this port; an empty text where it is free."""
+        ...
+
+
+class Seen(Protocol):
+    """What one address showed: ``served``, ``foreign`` or ``absent``."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def identity(self) -> Identity | None: ...
+    @property
+    def models(self) -> tuple[ServedModel, ...]: ...
+    @property
+    def trouble(self) -> str: ...
+
+
+LookAround = Callable[[Sequence[str], Mapping[str, Secret]], Awaitable[Sequence[Seen]]]
+"""Looks at every address once, at most for a few seconds; the secrets are keys by address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Who makes live parts. ``strategy`` and ``open_tool`` find a maker by its name in the table of kinds; ``reveal``
+    resolves a secret reference (relative to a folder) now; ``tools`` is the folder of the tools' own stores."""
+
+    providers: Mapping[str, Provider]
+    assumed_slots: Mapping[str, int]
+    strategy: Callable[[str], FitStrategy]
+    fit_intents: FitIntents
+    open_tool: Callable[[str], OpenTool]
+    reveal: Callable[[str, Path], Secret]
+    tools: Path
+    look: LookAround
+    usual_places: tuple[str, ...] = ()

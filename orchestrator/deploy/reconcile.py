@@ -1,0 +1,265 @@
+"""The one loop of the control plane: observe, plan, carry out, until there is nothing left to do.
+
+It is level-triggered: an apply, a start after a power cut, a model server that appears and one that goes all lead to the
+same comparison of what is desired with what is observed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import anyio
+
+from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.errors import DeployError, OrchestratorError, PlanError
+from orchestrator.core.event import Event
+from orchestrator.core.failpoint import declare, failpoint
+from orchestrator.deploy.desired import Desired, DesiredTable, Wanted
+from orchestrator.deploy.draft import Draft
+from orchestrator.deploy.execute import carry_out
+from orchestrator.deploy.inbox import Inbox
+from orchestrator.deploy.live import Drain, LiveTable
+from orchestrator.deploy.observe import Observer
+from orchestrator.deploy.plane import DataPlane, Workshop
+from orchestrator.deploy.rollout import Rollout
+from orchestrator.plan.binding import bind_all
+from orchestrator.plan.diff import diff, take_down
+from orchestrator.plan.observed import ObservedState
+from orchestrator.plan.plan import Plan
+from orchestrator.plan.wanted import wanted_parts
+
+declare("apply.received", "apply.observed", "apply.planned", "apply.recorded", "apply.settled", "down.recorded")
+
+Listen = Callable[[Event], None]
+MOST_ROUNDS: Final = 3
+"""Plans that one apply may need; more means that something changes as fast as it is mended."""
+NOT_SETTLED: Final = "this is a fault of the program: please report the plan"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Seconds between two looks, the longest pause between two tries of what fails, the version that observes, and what
+    tells the time (seconds since 1970)."""
+
+    every: float = 10.0
+    longest_pause: float = 300.0
+    version: str = ""
+    now: Callable[[], float] = time.time
+
+
+_RULES = Rules()
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What came of an apply: the revision that runs, and what was done for it."""
+
+    revision: int
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a desired revision does not run as wanted; it is tried ``again`` (loop time) after a ``pause``."""
+
+    error: OrchestratorError
+    pause: float
+    again: float
+
+
+class Reconciler:
+    """The owner of what runs. Its public methods may be called from any task of the loop; :meth:`run` does the work."""
+
+    def __init__(
+        self, workshop: Workshop, plane: DataPlane, desired: DesiredTable, emit: Listen, rules: Rules = _RULES
+    ) -> None:
+        self.desired = desired
+        self.table = LiveTable(plane, emit, rules.now)
+        self.trouble: dict[str, Trouble] = {}
+        self.restored = anyio.Event()
+        self._workshop = workshop
+        self._emit = emit
+        self._rules = rules
+        self._inbox = Inbox()
+        self._observer = Observer(workshop)
+        self._ended = anyio.Event()
+
+    # -- for other tasks --------------------------------------------------------------------------------------------
+
+    async def observe(self, blueprint: Blueprint | None = None) -> ObservedState:
+        """What is there now, as the planner of this blueprint needs it."""
+        return await self._inbox.ask(partial(self._observe, blueprint))
+
+    async def apply(self, wanted: Wanted, listen: Listen) -> Applied:
+        """Make it what is desired, and run it. ``listen`` hears each step. Raises ``PlanError`` where the plan that was
+        agreed to is no longer the plan, and ``DeployError`` where a step fails: then what served before serves on, and
+        it is tried again."""
+        return await self._inbox.ask(partial(self._apply, wanted, listen))
+
+    async def rollback(self, name: str, number: int | None, listen: Listen) -> Applied:
+        """Apply what an earlier revision was, as a new revision."""
+
+        async def work() -> Applied:
+            return await self._apply(await self.desired.earlier(name, number), listen)
+
+        return await self._inbox.ask(work)
+
+    async def down(self, name: str, patience: float, listen: Listen) -> int:
+        """Take a deployment down for good; gives how many requests did not finish within ``patience`` seconds."""
+        drain = await self._inbox.ask(partial(self._down, name, patience, listen))
+        if drain is None:
+            return 0
+        await drain.done.wait()
+        return drain.left
+
+    async def close(self, patience: float) -> None:
+        """Refuse new requests, let those in work finish for ``patience`` seconds, and end :meth:`run`."""
+
+        async def work() -> None:
+            self._ended.set()
+            await self.table.close(patience)
+
+        await self._inbox.ask(work)
+
+    # -- the owner --------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Restore what is desired, then do errands and look around until :meth:`close`."""
+        async with anyio.create_task_group() as drains:
+            self.table.tasks = drains
+            try:
+                await self.desired.restore()
+                await self._look_after_all()
+                self.restored.set()
+                await self._serve_errands()
+            finally:
+                self._inbox.close()
+
+    async def _serve_errands(self) -> None:
+        due = anyio.current_time() + self._rules.every
+        while not self._ended.is_set():
+            await self._inbox.do_next(max(0.0, due - anyio.current_time()))
+            if anyio.current_time() >= due and not self._ended.is_set():
+                await self._look_after_all()
+                due = anyio.current_time() + self._rules.every
+
+    async def _look_after_all(self) -> None:
+        """One turn of the loop over every deployment. A fault of one is kept with it, and tried again after a pause."""
+        if self.desired.all():
+            await self._observer.look(each.blueprint for each in self.desired.all())
+        for each in self.desired.all():
+            trouble = self.trouble.get(each.revision.deployment)
+            if trouble is None or trouble.again <= anyio.current_time():
+                with suppress(OrchestratorError):  # it is in ``trouble``, and its step was told
+                    await self._settle(each, self._emit)
+
+    async def _observe(self, blueprint: Blueprint | None) -> ObservedState:
+        others = [each.blueprint for each in self.desired.all()]
+        await self._observer.look([*others, *([blueprint] if blueprint else [])])
+        return self._state(blueprint)
+
+    def _state(self, blueprint: Blueprint | None) -> ObservedState:
+        return ObservedState(
+            runtime=self._rules.version,
+            deployments=self.table.observed(),
+            servers=self._observer.servers,
+            silent=self._observer.silent,
+            taken_ports=self._taken(blueprint) if blueprint else {},
+        )
+
+    def _taken(self, blueprint: Blueprint) -> dict[int, str]:
+        serve, live = blueprint.serve, self.table.get(blueprint.name)
+        if serve.port is None or (live is not None and live.deployment.blueprint.serve == serve):
+            return {}
+        taken = self.table.plane.taken(serve)
+        return {serve.port: taken} if taken else {}
+
+    async def _apply(self, wanted: Wanted, listen: Listen) -> Applied:
+        failpoint("apply.received")
+        blueprint = wanted.blueprint
+        refuse_mesh(blueprint)
+        plan = diff(blueprint, await self._observe(blueprint))
+        failpoint("apply.observed")
+        if wanted.expected and wanted.expected != plan.digest:
+            raise PlanError(
+                "what is there has changed since the plan was shown", cure="look at the new plan and apply it"
+            )
+        desired = await self.desired.record(wanted)
+        failpoint("apply.recorded")
+        await self._settle(desired, self._heard_by(listen))
+        failpoint("apply.settled")
+        return Applied(desired.revision.number, plan)
+
+    async def _settle(self, desired: Desired, tell: Listen) -> None:
+        """Plan and carry out until nothing is left. Servers are those of the last look."""
+        name = desired.revision.deployment
+        try:
+            for _ in range(MOST_ROUNDS):
+                plan = diff(desired.blueprint, self._state(desired.blueprint))
+                failpoint("apply.planned")
+                if plan.empty:
+                    self.trouble.pop(name, None)
+                    return
+                await carry_out(plan, self._rollout(desired, plan), self._teller(desired, tell))
+            raise DeployError(f"{name} does not settle after {MOST_ROUNDS} plans", cure=NOT_SETTLED)
+        except Exception as error:
+            raise self._note(name, error) from error
+
+    def _rollout(self, desired: Desired, plan: Plan) -> Rollout:
+        name, blueprint = desired.revision.deployment, desired.blueprint
+        live = self.table.get(name)
+        base = live.deployment if live else None
+        draft = Draft(blueprint, desired.revision.number, base, self._workshop)
+        parts = wanted_parts(blueprint, bind_all(blueprint, self._state(None)))
+        return Rollout(self.table, draft, parts, plan.serving)
+
+    async def _down(self, name: str, patience: float, listen: Listen) -> Drain | None:
+        live, desired = self.table.get(name), self.desired.get(name)
+        await self.desired.remove(name)
+        self.trouble.pop(name, None)
+        failpoint("down.recorded")
+        if live is None:
+            return None
+        blueprint = live.deployment.blueprint
+        revision = desired.revision if desired else None
+        draft = Draft(blueprint, live.deployment.revision, live.deployment, self._workshop)
+        rollout = Rollout(self.table, draft, live.parts, patience=patience)
+        step = partial(self._step, name, revision.number if revision else 0, self._heard_by(listen))
+        await carry_out(take_down(self._state(None), name), rollout, step)
+        return rollout.draining
+
+    # -- telling ----------------------------------------------------------------------------------------------------
+
+    def _note(self, name: str, error: Exception) -> OrchestratorError:
+        known = error if isinstance(error, OrchestratorError) else DeployError(f"{type(error).__name__}: {error}")
+        before = self.trouble.get(name)
+        pause = min(self._rules.longest_pause, before.pause * 2 if before else self._rules.every)
+        self.trouble[name] = Trouble(known, pause, anyio.current_time() + pause)
+        return known
+
+    def _heard_by(self, listen: Listen) -> Listen:
+        def tell(event: Event) -> None:
+            self._emit(event)
+            listen(event)
+
+        return tell
+
+    def _teller(self, desired: Desired, tell: Listen) -> Callable[[str, Mapping[str, Any]], None]:
+        return partial(self._step, desired.revision.deployment, desired.revision.number, tell)
+
+    def _step(self, name: str, revision: int, tell: Listen, state: str, step: Mapping[str, Any]) -> None:
+        tell(Event("apply.step", self._rules.now(), name, revision, fields={"state": state, **step}))
+
+
+def refuse_mesh(blueprint: Blueprint) -> None:
+    """Only what one device can carry is applied."""
+    if blueprint.type != "single-device":
+        raise DeployError(
+            f"{blueprint.name} spans several nodes, and the mesh that joins them is not in this version",
+            cure="write `type: single-device` with the agents of one node, and apply that on each node",
+        )
