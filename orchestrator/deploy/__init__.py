@@ -1,0 +1,1 @@
+"""The control plane: from a plan to a live deployment."""

@@ -1,0 +1,299 @@
+"""One endpoint as the scheduler sees it: what it is, how many calls it takes now, and what its calls say about it.
+
+Pure state: no clock, no I/O. Times come in as arguments (seconds of one monotonic clock), jitter as a source of numbers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import ceil, inf
+from typing import Final, Literal
+
+from orchestrator.core.errors import (
+    BadRequest,
+    BrokenReply,
+    ModelError,
+    ModelNotFound,
+    RateLimited,
+    Refused,
+    ServerBusy,
+    ServerFailed,
+    Stalled,
+    Unreachable,
+)
+from orchestrator.deploy.backoff import Backoff, Jitter
+from orchestrator.deploy.breaker import Breaker, BreakerRules
+from orchestrator.deploy.health import Health, HealthRules
+from orchestrator.ports.provider import Capability, Provider, Support, Target
+
+EndpointState = Literal[
+    "unknown",  # nothing heard of it yet, or it refused the last connection
+    "live",  # it answered a probe, or its trouble is over and no call has succeeded since
+    "ready",  # a call succeeded
+    "loading",  # it says that it loads the model
+    "busy",  # it says that its own queue is full
+    "stalled",  # its calls made no progress; no new ones for a while
+    "rate_limited",
+    "misconfigured",  # it refuses our key
+    "open",  # too many failures; no new calls for a while
+    "half_open",  # one call tries it
+    "draining",  # removed; its calls finish
+    "gone",  # removed, does not answer, or does not serve the model any more
+]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSpec:
+    """A live address that serves one model. ``slots`` is how many calls it takes at once; ``context`` is in tokens."""
+
+    id: str
+    target: Target
+    provider: Provider
+    slots: int = 1
+    context: int | None = None
+    capabilities: Mapping[Capability, Support] = field(default_factory=dict)
+
+
+BUSY_FOR: Final = Backoff(0.25, 5.0, 0.2)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRules:
+    """How one endpoint is judged. ``count`` are the faults that its breaker counts; times are seconds."""
+
+    breaker: BreakerRules = field(default_factory=BreakerRules)
+    health: HealthRules = field(default_factory=HealthRules)
+    count: tuple[type[ModelError], ...] = (Unreachable, ServerFailed, BrokenReply, Stalled)
+    stall_after: float = 60.0
+    stall_factor: float = 4.0  # times the 95th percentile of what is usual there
+    busy_for: Backoff = BUSY_FOR  # where the server names no time
+    refused_for: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """No new calls until then, for a reason that is no failure."""
+
+    state: EndpointState
+    until: float
+
+    @property
+    def worth_waiting(self) -> bool:
+        """Whether calls stay with the server: it is well, and says itself that it will be free."""
+        return self.state in ("busy", "loading")
+
+
+class Pace:
+    """How long the last calls took, in seconds. Says nothing until it has seen some."""
+
+    __slots__ = ("_last",)
+    LEAST: Final = 8
+
+    def __init__(self) -> None:
+        self._last: deque[float] = deque(maxlen=64)
+
+    def add(self, seconds: float) -> None:
+        """Note one."""
+        self._last.append(seconds)
+
+    def quantile(self, share: float) -> float | None:
+        """The smallest that at least this share do not exceed; ``None`` while too few are known."""
+        if len(self._last) < self.LEAST:
+            return None
+        return sorted(self._last)[max(0, ceil(share * len(self._last)) - 1)]
+
+
+class Endpoint:
+    """The mutable state of one endpoint; owned by the scheduler."""
+
+    def __init__(self, spec: EndpointSpec, rules: EndpointRules, now: float) -> None:
+        self.spec = spec
+        self.in_flight = 0
+        self.removed = False
+        self.last_progress = -inf
+        self.look_at = inf
+        """When somebody should look whether its calls still move and have time."""
+        self.calls = Pace()
+        self.first_tokens = Pace()
+        self._rules = rules
+        self._start_over(now)
+        self.state: EndpointState = "unknown"
+        self.epoch = 0
+        """Calls that started in an earlier epoch say nothing about the endpoint as it is now."""
+
+    def _start_over(self, now: float) -> None:
+        self.last_error: ModelError | None = None
+        self.breaker = Breaker(self._rules.breaker)
+        self.health = Health(self._rules.health, now)
+        self.hold: Hold | None = None
+        self._holds = 0
+        self._on_trial = False
+        self._ready = False
+        self.capacity = self.spec.slots
+        """Calls that it takes at once as things stand."""
+
+    # -- what it takes ----------------------------------------------------------------------------------------------
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a call can start now."""
+        return self.in_flight < self.capacity
+
+    @property
+    def load(self) -> float:
+        """Calls in flight by slots."""
+        return self.in_flight / self.capacity if self.capacity else inf
+
+    @property
+    def takes_calls(self) -> bool:
+        """Whether a call may start here, now or after waiting for a place."""
+        if self.removed or self.breaker.state == "open" or self.health.down:
+            return False
+        return self.hold is None or self.hold.worth_waiting
+
+    @property
+    def may_be_forced(self) -> bool:
+        """Whether it may be used although it looks ill, when there is nobody else. Never a cloud endpoint."""
+        ill = self.breaker.state == "open" or self.health.down
+        return ill and not self.removed and self.hold is None and self.spec.target.zone != "cloud"
+
+    @property
+    def changes_at(self) -> float:
+        """When it will change by itself."""
+        hold = self.hold.until if self.hold is not None else inf
+        return min(hold, self.breaker.opens_at) if self.breaker.state == "open" else hold
+
+    @property
+    def probe_due(self) -> float:
+        """When it should be probed: only while idle, and never where that costs money or leaves the premises."""
+        if self.in_flight or self.removed or self.spec.target.zone == "cloud":
+            return inf
+        return self.health.probe_due
+
+    @property
+    def trouble(self) -> str:
+        """The last fault, where the state has to do with one."""
+        fine = self.state in ("ready", "live", "unknown", "draining")
+        return "" if fine or self.last_error is None else self.last_error.message
+
+    # -- what happens to it -----------------------------------------------------------------------------------------
+
+    def respec(self, spec: EndpointSpec, now: float) -> None:
+        """It is described anew. Another target or provider is judged afresh; its calls in flight keep their places."""
+        moved = spec.target != self.spec.target or spec.provider is not self.spec.provider or self.removed
+        self.spec = spec
+        self.removed = False
+        if moved:
+            self.epoch += 1
+            self._start_over(now)
+
+    def succeeded(self, took: float, now: float) -> None:
+        """A call ended well after ``took`` seconds."""
+        self.calls.add(took)
+        self.last_progress = now
+        self.breaker.succeeded(now)
+        self.health.heard(now)
+        self._holds = 0
+        self._on_trial = False
+        self._ready = True
+
+    def failed(self, error: ModelError, now: float, jitter: Jitter) -> None:
+        """A call failed: judge what that says about the server."""
+        self.last_error = error
+        match error:
+            case ServerBusy():
+                self._put_on_hold("loading" if "load" in error.message.lower() else "busy", error, now, jitter)
+            case RateLimited():
+                self._put_on_hold("rate_limited", error, now, jitter)
+            case Refused():
+                self.hold = Hold("misconfigured", now + self._rules.refused_for)
+            case ModelNotFound():
+                self.hold = Hold("gone", now + self._rules.refused_for)
+            case BadRequest():
+                self.health.heard(now)
+            case _ if isinstance(error, self._rules.count):
+                self._count(error, now, jitter)
+
+    def stalled(self, error: ModelError, now: float, jitter: Jitter) -> None:
+        """Its calls made no progress: trip at once, because the next call would hang as long."""
+        self.last_error = error
+        self._ready = False
+        self.breaker.trip(now, jitter, stalled=True)
+        self.epoch += 1
+
+    def probed(self, ok: bool, now: float, jitter: Jitter) -> None:
+        """A probe ended. A server that could not be reached and is up again need not wait for its breaker; others must,
+        because a server whose engine fails or hangs still answers probes."""
+        self.health.probed(ok, now, jitter)
+        if self.health.up and self.breaker.state == "open" and isinstance(self.last_error, Unreachable):
+            self.breaker.try_again()
+
+    def advance(self, now: float) -> None:
+        """Let pass what was only for a time."""
+        if self.hold is not None and self.hold.until <= now:
+            self.hold = None
+            self._on_trial = True
+        if self.breaker.state == "open" and self.breaker.opens_at <= now:
+            self.breaker.try_again()
+
+    def force(self) -> None:
+        """Use it although it looks ill: one call tries it."""
+        if self.breaker.state == "open":
+            self.breaker.try_again()
+        self.health.down = False
+        self._on_trial = True
+
+    def settle(self) -> bool:
+        """Work out state and capacity from everything known; tells whether the state changed."""
+        before = self.state
+        self.state = self._state()
+        if self.removed or self.hold is not None or self.breaker.state == "open" or self.health.down:
+            self.capacity = 0
+        elif self._on_trial or self.breaker.state == "half_open":
+            self.capacity = 1
+        else:
+            self.capacity = self.spec.slots
+        return self.state != before
+
+    def stall_limit(self, *, streaming: bool) -> float:
+        """Seconds without progress after which a call counts as stalled.
+
+        A whole reply shows no progress, so it has a limit only once it is known how long replies take there; until
+        then its deadline is what ends it.
+        """
+        usual = (self.first_tokens if streaming else self.calls).quantile(0.95)
+        if usual is None:
+            return self._rules.stall_after if streaming else inf
+        return max(self._rules.stall_after, self._rules.stall_factor * usual)
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _put_on_hold(self, state: EndpointState, error: ModelError, now: float, jitter: Jitter) -> None:
+        wait = error.retry_after
+        if not wait:
+            wait = self._rules.busy_for.delay(self._holds, jitter)
+        self._holds += 1
+        self.hold = Hold(state, now + wait)
+
+    def _count(self, error: ModelError, now: float, jitter: Jitter) -> None:
+        if isinstance(error, Unreachable):
+            self._ready = False
+            self.health.lost()
+        self.breaker.failed(now, jitter)
+        if self.breaker.state == "open":
+            self._ready = False
+            self.epoch += 1
+
+    def _state(self) -> EndpointState:
+        if self.removed:
+            return "draining" if self.in_flight else "gone"
+        if self.hold is not None:
+            return self.hold.state
+        if self.breaker.state != "closed":
+            return "stalled" if self.breaker.state == "open" and self.breaker.stalled else self.breaker.state
+        if self.health.down:
+            return "gone"
+        answering: EndpointState = "live" if self.health.alive else "unknown"
+        return "ready" if self._ready else answering

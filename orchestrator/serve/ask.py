@@ -1,0 +1,91 @@
+"""What a caller asks of the loop, and what it learns about the way of its call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from orchestrator.core.request import PriorityClass
+from orchestrator.deploy.endpoint import EndpointSpec, EndpointState
+from orchestrator.ports.provider import ChatCall
+from orchestrator.serve.effect import StartKind
+
+GRACE: Final = 0.5
+"""Seconds that a provider's own time-out comes after the deadline, so that it is the loop which tells that it passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a call. ``outcome`` is ``ok`` or the name of the fault's class; ``took_ms`` is without waiting."""
+
+    endpoint: str
+    outcome: str
+    took_ms: float
+    kind: StartKind = "first"
+    message: str = ""
+
+
+@dataclass(slots=True)
+class CallTrace:
+    """What a call met, filled while it goes through. ``queue_ms`` is waiting for slots and between attempts; ``model_ms``
+    is the time of all attempts; ``endpoint`` is the one that was asked last."""
+
+    queue_ms: float = 0.0
+    model_ms: float = 0.0
+    endpoint: str = ""
+    attempts: list[Attempt] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A call that wants an answer from one of several endpoints.
+
+    The loop replaces ``call.target`` and ``call.timeout`` for each attempt. ``candidates`` are endpoint ids in the order
+    of preference: later ones are used when earlier ones cannot answer, not when they are only busy. The first ``equals``
+    of them are of equal rank: the least loaded is used, so that a busy one does not starve an idle one (load balancing).
+    ``deadline`` is absolute (``anyio.current_time``). A call that is not ``idempotent`` is repeated only where the server
+    showed that it had not begun it.
+    """
+
+    call: ChatCall
+    candidates: tuple[str, ...]
+    deadline: float
+    priority: PriorityClass = "interactive"
+    idempotent: bool = True
+    trace: CallTrace = field(default_factory=CallTrace)
+    equals: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointView:
+    """An endpoint as ``status`` shows it. ``failures`` are in a row."""
+
+    id: str
+    state: EndpointState
+    in_flight: int
+    slots: int
+    waiting: int
+    failures: int
+    breaker: Literal["closed", "open", "half_open"]
+    last_error: str
+
+
+def call_for(ask: Ask, spec: EndpointSpec, now: float) -> ChatCall:
+    """The call as this endpoint gets it. Written out, because ``dataclasses.replace`` takes twice as long."""
+    c = ask.call
+    return ChatCall(
+        spec.target,
+        c.messages,
+        c.tools,
+        c.tool_choice,
+        c.schema,
+        c.schema_name,
+        c.temperature,
+        c.max_tokens,
+        c.seed,
+        c.top_logprobs,
+        c.stop,
+        c.extra,
+        ask.deadline - now + GRACE,
+        c.request_id,
+    )

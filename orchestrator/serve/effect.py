@@ -1,0 +1,83 @@
+"""What the scheduler asks for. Each effect prints itself as a line, for golden traces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from orchestrator.core.errors import ModelError, RunError
+from orchestrator.deploy.endpoint import EndpointSpec, EndpointState
+
+StartKind = Literal["first", "retry", "fallback"]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Send the call to the endpoint now. ``kind`` says whether it was there before, or elsewhere."""
+
+    call: int
+    spec: EndpointSpec
+    kind: StartKind
+
+    def __str__(self) -> str:
+        return f"start {self.call} on {self.spec.id} ({self.kind})"
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Tell the caller that there will be no answer."""
+
+    call: int
+    error: RunError
+
+    def __str__(self) -> str:
+        return f"fail {self.call}: {type(self.error).__name__}: {self.error.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Cancel the running attempt and report it as finished with ``error``."""
+
+    call: int
+    error: RunError
+
+    def __str__(self) -> str:
+        return f"cancel {self.call}: {type(self.error).__name__}: {self.error.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAt:
+    """The call waits until then and tries again; nothing to do but to tell."""
+
+    call: int
+    endpoint: str
+    at: float
+    error: ModelError
+
+    def __str__(self) -> str:
+        return f"retry {self.call} at {self.at:.3f} after {type(self.error).__name__} on {self.endpoint}"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Ask the endpoint on a fresh connection whether it lives, and report the answer."""
+
+    spec: EndpointSpec
+
+    def __str__(self) -> str:
+        return f"probe {self.spec.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """Tell that an endpoint's state changed. ``reason`` is the fault that caused it, or empty."""
+
+    endpoint: str
+    state: EndpointState
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.endpoint} is {self.state}" + (f": {self.reason}" if self.reason else "")
+
+
+Effect = Start | Fail | Cancel | RetryAt | Probe | StateChanged

@@ -1,0 +1,77 @@
+"""What to do when an attempt failed: try the same endpoint again, another one, or tell the caller. Pure rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from orchestrator.core.errors import (
+    BadRequest,
+    ContextTooLong,
+    ModelError,
+    ModelNotFound,
+    RateLimited,
+    Refused,
+    ServerBusy,
+    StaleConnection,
+    Unreachable,
+)
+
+Verdict = Literal[
+    "again",  # at once, same endpoint, not counted
+    "wait",  # for the endpoint, which told when it will be free; not counted
+    "retry",  # same endpoint, after a backoff; counted
+    "elsewhere",  # another endpoint at once; where there is none, like retry
+    "next",  # another endpoint at once
+    "larger",  # another endpoint that is known to serve a larger context
+    "stop",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of the call whose attempt failed. ``failures`` are those on this endpoint, without this one."""
+
+    failures: int = 0
+    retries: int = 2
+    stale_before: bool = False
+    committed: bool = False
+    idempotent: bool = True
+    stopped: bool = False  # the scheduler cancelled it
+
+
+def verdict(error: ModelError, facts: Facts) -> Verdict:
+    """Where the call goes next.
+
+    A committed stream is never taken up again: the caller has seen a part of the answer. A call that may not be repeated
+    goes on only after faults which show that the server did not begin it.
+    """
+    if facts.committed:
+        return "stop"
+    match error:
+        case ContextTooLong():
+            return "larger"
+        case BadRequest():
+            return "stop"
+        case ServerBusy() | RateLimited():
+            return "wait"
+        case Refused() | ModelNotFound():
+            return "next"
+    return _after_failure(error, facts)
+
+
+def _after_failure(error: ModelError, facts: Facts) -> Verdict:
+    if not facts.idempotent:
+        return "stop"
+    if facts.stopped:
+        return "next"
+    if isinstance(error, StaleConnection) and not facts.stale_before:
+        return "again"
+    if facts.failures >= facts.retries:
+        return "next"
+    return "elsewhere" if isinstance(error, Unreachable) else "retry"
+
+
+def renewed(error: ModelError) -> ModelError:
+    """The same fault for another caller; one exception object may be raised to one caller only."""
+    return type(error)(error.message, cure=error.cure, status=error.status, retry_after=error.retry_after)

@@ -1,0 +1,330 @@
+"""The loop: carries out what the scheduler decides. It decides nothing itself.
+
+A call is made in its caller's own task: no task, stream or limiter stands between, so that a call which need not wait
+costs little, and cancelling the caller cancels the call to the model server. One more task (``Loop.run``) turns the
+passing of time into ticks, and carries out probes. Everything runs in one thread; needs only anyio.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from itertools import count
+from math import inf
+from typing import Final
+
+import anyio
+from anyio.abc import TaskStatus
+
+from orchestrator.core.errors import BrokenReply, DeadlinePassed, ModelError, OrchestratorError, RunError
+from orchestrator.core.event import Event, EventKind
+from orchestrator.deploy.backoff import Jitter
+from orchestrator.deploy.endpoint import EndpointSpec
+from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Provider
+from orchestrator.serve.ask import Ask, Attempt, CallTrace, EndpointView, call_for
+from orchestrator.serve.effect import Cancel, Effect, Fail, Probe, RetryAt, Start, StateChanged
+from orchestrator.serve.hold_back import Held
+from orchestrator.serve.scheduler import Scheduler
+from orchestrator.serve.scheduler_limits import SchedulerLimits
+from orchestrator.serve.scheduler_queue import Submission
+
+__all__ = ["Ask", "Attempt", "CallTrace", "EndpointView", "Loop"]
+
+CLOSING_SECONDS: Final = 1.0
+
+
+class _Caller:
+    """A call and the task that waits for it."""
+
+    __slots__ = ("ask", "asked_at", "error", "number", "over", "scope", "start", "stopped_by", "turn")
+
+    def __init__(self, number: int, ask: Ask, now: float) -> None:
+        self.number = number
+        self.ask = ask
+        self.asked_at = now  # since when it waits for its turn
+        self.start: Start | None = None
+        self.error: RunError | None = None
+        self.turn: anyio.Event | None = None
+        self.scope: anyio.CancelScope | None = None
+        self.stopped_by: RunError | None = None
+        self.over = False  # the scheduler has forgotten it
+
+
+class Loop:
+    """Sends calls to endpoints as the scheduler decides. ``run`` must be running for anything that takes time.
+
+    ``on_event`` gets ``endpoint.state``, ``run.retry`` and ``run.fallback`` events; it must return at once and not raise.
+    """
+
+    def __init__(
+        self,
+        limits: SchedulerLimits | None = None,
+        jitter: Jitter = random.random,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        self._limits = limits or SchedulerLimits()
+        self._scheduler = Scheduler(self._limits, jitter)
+        self._callers: dict[int, _Caller] = {}
+        self._numbers = count(1)
+        self._on_event = on_event
+        self._alarm: anyio.Event | None = None
+        self._sleeps_until = -inf  # it does not sleep
+        self._probes: list[EndpointSpec] = []
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Let time pass for the scheduler, and probe, until cancelled. Then calls that wait end with ``RunCancelled``."""
+        try:
+            async with anyio.create_task_group() as group:
+                task_status.started()
+                while True:
+                    self._alarm = anyio.Event()
+                    self._sleeps_until = -inf
+                    self._carry_out(self._scheduler.on_tick(anyio.current_time()))
+                    while self._probes:
+                        group.start_soon(self._probe, self._probes.pop())
+                    self._sleeps_until = self._scheduler.due
+                    with anyio.CancelScope(deadline=self._sleeps_until):
+                        await self._alarm.wait()
+        finally:
+            self._alarm = None
+            self._carry_out(self._scheduler.on_close())
+
+    def set_endpoints(self, endpoints: Mapping[str, EndpointSpec]) -> None:
+        """These are all endpoints from now on. Calls on removed ones finish; no new call starts there, so keep those of
+        a draining revision until it has drained."""
+        self._carry_out(self._scheduler.on_endpoints(endpoints, anyio.current_time()))
+
+    async def chat(self, ask: Ask) -> ChatReply:
+        """One whole answer. Raises a ``RunError``: the last ``ModelError``, or why no endpoint was asked."""
+        caller = self._submit(ask, streaming=False)
+        try:
+            while True:
+                start = caller.start or await self._turn(caller)
+                began = anyio.current_time()
+                reply = await _reply(caller, start.spec.provider, call_for(ask, start.spec, began))
+                if not isinstance(reply, RunError):
+                    self._finish(caller, start, began, None)
+                    return reply
+                self._finish(caller, start, began, reply)
+        except BaseException:
+            self._abandon(caller)
+            raise
+
+    async def stream(self, ask: Ask) -> AsyncGenerator[Delta, None]:
+        """The answer in pieces; the last one carries the whole reply. Raises like ``chat``.
+
+        Until the first text is passed on, faults are retried and fallen back from as in ``chat``. After that the answer
+        cannot be taken back: a fault is raised, with the text so far in ``partial``. Close it (``contextlib.aclosing``)
+        if it is left early, so that the server stops at once.
+        """
+        caller = self._submit(ask, streaming=True)
+        try:
+            while True:
+                start = caller.start or await self._turn(caller)
+                began = anyio.current_time()
+                source = start.spec.provider.stream(call_for(ask, start.spec, began))
+                held = Held(self._limits.hold_back)
+                try:
+                    while isinstance(delta := await self._next(caller, source), Delta):
+                        ready = held.add(delta, self._moved(caller, held))
+                        if delta.reply is not None:
+                            self._finish(caller, start, began, None)
+                        elif ready:
+                            self._scheduler.on_commit(caller.number)
+                        for piece in ready:
+                            yield piece
+                        if caller.over:
+                            await _run_out(source)
+                            return
+                finally:
+                    await _close(source)
+                self._finish(caller, start, began, held.with_partial(delta))
+        except BaseException:
+            self._abandon(caller)
+            raise
+
+    def snapshot(self) -> tuple[EndpointView, ...]:
+        """Every endpoint as it is now."""
+        return tuple(
+            EndpointView(
+                id=name,
+                state=lane.endpoint.state,
+                in_flight=lane.endpoint.in_flight,
+                slots=lane.endpoint.spec.slots,
+                waiting=lane.waiting,
+                failures=lane.endpoint.breaker.failures,
+                breaker=lane.endpoint.breaker.state,
+                last_error=lane.endpoint.last_error.message if lane.endpoint.last_error else "",
+            )
+            for name, lane in self._scheduler.lanes.items()
+        )
+
+    # -- a caller's task --------------------------------------------------------------------------------------------
+
+    def _submit(self, ask: Ask, *, streaming: bool) -> _Caller:
+        now = anyio.current_time()
+        caller = _Caller(next(self._numbers), ask, now)
+        self._callers[caller.number] = caller
+        new = Submission(
+            caller.number, ask.candidates, ask.deadline, ask.priority, ask.idempotent, ask.equals, streaming
+        )
+        self._carry_out(self._scheduler.on_submit(new, now))
+        return caller
+
+    async def _turn(self, caller: _Caller) -> Start:
+        """Wait until the scheduler starts the call, or fails it."""
+        if caller.start is None and caller.error is None:
+            caller.turn = anyio.Event()
+            await caller.turn.wait()
+        caller.ask.trace.queue_ms += (anyio.current_time() - caller.asked_at) * 1e3
+        if caller.start is None:
+            raise caller.error or DeadlinePassed("the call ended without an answer")
+        return caller.start
+
+    async def _next(self, caller: _Caller, source: AsyncIterator[Delta]) -> Delta | RunError:
+        """The next piece; or why there is none. The scope is not held open while the consumer has the turn."""
+        self._scheduler.on_wait(caller.number, anyio.current_time())
+        if caller.stopped_by is None:
+            with anyio.CancelScope() as caller.scope:
+                try:
+                    return await anext(source)
+                except StopAsyncIteration:
+                    return BrokenReply("the stream ended without a reply")
+                except ModelError as fault:
+                    return fault
+        return _cut_short(caller)
+
+    def _moved(self, caller: _Caller, held: Held) -> float:
+        """A piece has come. Gives the time, which only the pieces before the commit are asked for."""
+        now = caller.asked_at if held.committed else anyio.current_time()
+        self._scheduler.on_progress(caller.number, now)
+        return now
+
+    def _finish(self, caller: _Caller, start: Start, began: float, error: RunError | None) -> None:
+        """Report the end of an attempt, and learn what comes next for the call."""
+        now = anyio.current_time()
+        took = (now - began) * 1e3
+        trace, endpoint = caller.ask.trace, start.spec.id
+        trace.endpoint = endpoint
+        trace.model_ms += took
+        outcome, message = ("ok", "") if error is None else (type(error).__name__, error.message)
+        trace.attempts.append(Attempt(endpoint, outcome, took, start.kind, message))
+        caller.start = None
+        caller.asked_at = now
+        if error is None:
+            self._forget(caller)
+        self._carry_out(self._scheduler.on_finish(caller.number, now, error))
+
+    def _abandon(self, caller: _Caller) -> None:
+        """The caller's task is cancelled or has failed: nobody waits for this call any more."""
+        if not caller.over:
+            self._forget(caller)
+            self._carry_out(self._scheduler.on_cancel(caller.number, anyio.current_time()))
+
+    def _forget(self, caller: _Caller) -> None:
+        caller.over = True
+        del self._callers[caller.number]
+
+    # -- effects ----------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Start():
+                    self._let_start(effect)
+                case Fail():
+                    self._let_fail(effect)
+                case Cancel():
+                    self._stop(effect)
+                case RetryAt():
+                    self._tell_retry(effect)
+                case Probe():
+                    self._probes.append(effect.spec)
+                case StateChanged():
+                    self._tell_state(effect)
+        if self._scheduler.due < self._sleeps_until and self._alarm is not None:
+            self._sleeps_until = -inf  # it is awake already
+            self._alarm.set()
+
+    def _let_start(self, effect: Start) -> None:
+        caller = self._callers[effect.call]
+        caller.start = effect
+        if caller.turn is not None:
+            caller.turn.set()
+            caller.turn = None
+        if effect.kind == "fallback":
+            self._tell("run.fallback", {"endpoint": effect.spec.id}, caller.ask.call.request_id)
+
+    def _let_fail(self, effect: Fail) -> None:
+        caller = self._callers[effect.call]
+        self._forget(caller)
+        caller.error = effect.error
+        if caller.turn is not None:
+            caller.turn.set()
+            caller.turn = None
+
+    def _stop(self, effect: Cancel) -> None:
+        caller = self._callers[effect.call]
+        caller.stopped_by = effect.error
+        if caller.scope is not None:
+            caller.scope.cancel()
+
+    def _tell_retry(self, effect: RetryAt) -> None:
+        caller = self._callers[effect.call]
+        fields = {
+            "endpoint": effect.endpoint,
+            "error": type(effect.error).__name__,
+            "message": effect.error.message,
+            "in_s": round(effect.at - caller.asked_at, 3),
+        }
+        self._tell("run.retry", fields, caller.ask.call.request_id)
+
+    def _tell_state(self, effect: StateChanged) -> None:
+        self._tell("endpoint.state", {"endpoint": effect.endpoint, "state": effect.state, "reason": effect.reason})
+
+    def _tell(self, kind: EventKind, fields: Mapping[str, object], run: str = "") -> None:
+        if self._on_event is not None:
+            self._on_event(Event(kind, time.time(), run=run, fields=fields))
+
+    async def _probe(self, spec: EndpointSpec) -> None:
+        ok = False
+        with anyio.move_on_after(self._limits.endpoint.health.timeout):
+            try:
+                ok = await spec.provider.identify(spec.target.api_base, spec.target.api_key) is not None
+            except OrchestratorError:
+                ok = False
+        self._carry_out(self._scheduler.on_probe(spec.id, ok, anyio.current_time()))
+
+
+async def _reply(caller: _Caller, provider: Provider, call: ChatCall) -> ChatReply | RunError:
+    """The whole answer; or why there is none."""
+    if caller.stopped_by is None:
+        with anyio.CancelScope() as caller.scope:
+            try:
+                return await provider.chat(call)
+            except ModelError as fault:
+                return fault
+    return _cut_short(caller)
+
+
+def _cut_short(caller: _Caller) -> RunError:
+    """Why an attempt ended without a word from the provider: it was stopped from here."""
+    stopped_by, caller.stopped_by = caller.stopped_by, None
+    return stopped_by or BrokenReply("the attempt was stopped")
+
+
+async def _run_out(source: AsyncIterator[Delta]) -> None:
+    """Read a stream that has given its reply to its end, so that the provider can use the connection again."""
+    with anyio.move_on_after(CLOSING_SECONDS):
+        try:
+            while True:
+                await anext(source)
+        except (StopAsyncIteration, ModelError):  # the answer is whole; what comes after it is of no interest
+            return
+
+
+async def _close(source: AsyncIterator[Delta]) -> None:
+    close = getattr(source, "aclose", None)
+    if close is not None:
+        await close()

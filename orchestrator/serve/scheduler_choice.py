@@ -1,0 +1,54 @@
+"""Which endpoints a call may use as things stand. Pure rules over lanes; nothing is changed here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.serve.scheduler_queue import Call, Lane
+
+Lanes = Mapping[str, Lane]
+
+
+def left(call: Call, lanes: Lanes) -> list[Lane]:
+    """The lanes of its candidates that it has not given up, best first."""
+    return [
+        lane
+        for name in call.new.candidates
+        if name not in call.given_up and (lane := lanes.get(name)) is not None and _fits(call, lane)
+    ]
+
+
+def _fits(call: Call, lane: Lane) -> bool:
+    if lane.endpoint.removed:
+        return False
+    if call.needs_context is None:
+        return True
+    context = lane.endpoint.spec.context
+    return context is not None and context > call.needs_context
+
+
+def usable(call: Call, lanes: Lanes) -> tuple[Lane, ...]:
+    """Where it may start or wait: those of the best rank that take calls. Empty where none does."""
+    taking = [lane for lane in left(call, lanes) if lane.endpoint.takes_calls]
+    equals = call.new.candidates[: call.new.equals]
+    if len(equals) > 1:
+        same = tuple(lane for lane in taking if lane.endpoint.spec.id in equals)
+        if same:
+            return same
+    return tuple(taking[:1])
+
+
+def soon_usable(call: Call, lanes: Lanes) -> tuple[Lane, ...]:
+    """Rate-limited ones that are free again before the deadline; where none is usable, waiting for them is better than
+    failing."""
+    return tuple(
+        lane
+        for lane in left(call, lanes)
+        if (hold := lane.endpoint.hold) is not None and hold.state == "rate_limited" and hold.until < call.new.deadline
+    )
+
+
+def least_bad(call: Call, lanes: Lanes) -> Lane | None:
+    """The one to use although all look ill: the fewest failures in a row, then the soonest to open."""
+    ill = [lane for lane in left(call, lanes) if lane.endpoint.may_be_forced]
+    return min(ill, key=lambda lane: (lane.endpoint.breaker.failures, lane.endpoint.breaker.opens_at), default=None)

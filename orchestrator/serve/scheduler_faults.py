@@ -1,0 +1,95 @@
+"""What the scheduler tells a caller whose call it gives up, and when waiting is hopeless. Pure rules."""
+
+from __future__ import annotations
+
+from orchestrator.core.errors import (
+    DeadlinePassed,
+    ModelError,
+    NoModel,
+    QueueFull,
+    RunError,
+    Stalled,
+    WouldMissDeadline,
+)
+from orchestrator.serve.fallback import renewed
+from orchestrator.serve.scheduler_choice import Lanes
+from orchestrator.serve.scheduler_queue import Call, Lane
+
+
+def why_none(call: Call, lanes: Lanes) -> RunError:
+    """No candidate can be used: its own last fault, else what is wrong with the first candidate that had one."""
+    if call.error is not None:
+        return call.error
+    known = [lane.endpoint for name in call.new.candidates if (lane := lanes.get(name)) is not None]
+    told = next((endpoint.last_error for endpoint in known if endpoint.last_error is not None), None)
+    if told is not None:
+        return renewed(told)
+    if known:
+        first = known[0]
+        return ModelError(f"{first.spec.id} cannot be used now: it is {first.state}")
+    names = ", ".join(call.new.candidates) or "none was given"
+    return NoModel(f"no endpoint can take this call ({names})", cure="orchestrator status shows what is served.")
+
+
+def queue_full(lanes: tuple[Lane, ...]) -> QueueFull:
+    """As many wait as may."""
+    pause = lanes[0].endpoint.calls.quantile(0.5) or 1.0
+    return QueueFull(f"the queue of {_names(lanes)} is full", cure="Try again later.", retry_after=pause)
+
+
+def waited_too_long(call: Call, now: float) -> QueueFull:
+    """It waited as long as its class may."""
+    waited = now - call.submitted
+    return QueueFull(f"{_names(call.lanes)} had no free slot for {waited:.0f} s", cure="Try again later.")
+
+
+def too_late(call: Call) -> DeadlinePassed:
+    """Its deadline passed while no endpoint worked on it."""
+    limit = max(0.0, call.new.deadline - call.submitted)
+    last = f"; the last fault was: {call.error.message}" if call.error else ""
+    return DeadlinePassed(f"the deadline passed after {limit:.1f} s, before an endpoint was free{last}")
+
+
+def out_of_time(call: Call, now: float) -> DeadlinePassed | None:
+    """The fault of a running call whose deadline has passed."""
+    if now < call.new.deadline:
+        return None
+    return DeadlinePassed("the deadline passed before the model had answered")
+
+
+def misses_deadline(call: Call, now: float, lanes: tuple[Lane, ...], *, next_in_line: bool) -> WouldMissDeadline | None:
+    """Whether even a quick call could not end in time after those ahead of it; ``None`` also where too little is known.
+
+    A quick call is the lower quartile of the last ones: shedding is for the hopeless, not for the unlucky.
+    """
+    need = float("inf")
+    for lane in lanes:
+        quick = lane.endpoint.calls.quantile(0.25)
+        if quick is None:
+            return None
+        turns = 0 if next_in_line else lane.ahead_of(call) // lane.endpoint.spec.slots
+        need = min(need, quick * (turns + 1))
+    left_over = call.new.deadline - now
+    if need <= left_over:
+        return None
+    return WouldMissDeadline(
+        f"an answer from {_names(lanes)} takes {need:.1f} s or more, and {left_over:.1f} s are left"
+    )
+
+
+def no_progress(call: Call, now: float, lane: Lane) -> Stalled | None:
+    """The fault of a running call that makes no progress. Before its first token, a token of any other call shows that
+    the server works: it may be at another prompt."""
+    heard = silent_since(call, lane)
+    if now - heard < lane.endpoint.stall_limit(streaming=call.new.streaming):
+        return None
+    return Stalled(f"{lane.endpoint.spec.id} made no progress for {now - heard:.0f} s")
+
+
+def silent_since(call: Call, lane: Lane) -> float:
+    """When the last sign of life of a running call was."""
+    return call.last_progress if call.got_token else max(call.started, lane.endpoint.last_progress)
+
+
+def _names(lanes: tuple[Lane, ...]) -> str:
+    return ", ".join(lane.endpoint.spec.id for lane in lanes)

@@ -1,0 +1,78 @@
+"""The scheduler's numbers. Times are seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, get_args
+
+from orchestrator.core.request import PriorityClass
+from orchestrator.deploy.backoff import Backoff
+from orchestrator.deploy.endpoint import EndpointRules
+
+PRIORITIES: Final[tuple[PriorityClass, ...]] = get_args(PriorityClass)
+"""From the most urgent to the least."""
+RANKS: Final[Mapping[str, int]] = {name: rank for rank, name in enumerate(PRIORITIES)}
+
+
+@dataclass(frozen=True, slots=True)
+class ClassLimits:
+    """A queue of one priority class at one endpoint: how many may wait, how long, and after what time a call that still
+    waits counts as one class more urgent (again after each such time)."""
+
+    length: int
+    timeout: float
+    starve_after: float
+
+
+def _classes() -> dict[PriorityClass, ClassLimits]:
+    return {
+        "system": ClassLimits(32, 30.0, 5.0),
+        "interactive": ClassLimits(64, 30.0, 5.0),
+        "default": ClassLimits(256, 60.0, 30.0),
+        "bulk": ClassLimits(1024, 300.0, 120.0),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class HoldBack:
+    """How much of a stream is held back before it is committed, so that an early break can still fall back.
+
+    It is passed on when that many pieces with text have come, or so many bytes, or a piece comes so long after the
+    first. ``EARLY_BREAKS`` holds back 32 pieces, 16 KiB or 0.5 s, as gateways of cloud models do. The default holds back
+    nothing after the first text: a small model on a device makes 5 to 30 pieces a second, so that the person would
+    wait visibly for the first word each time, to be spared the rare server that breaks right after it. What breaks most
+    (loading, prefill, an error as the first event) comes before any text, where fallback is free. Answers that are
+    checked against a schema are never streamed, so they can always fall back.
+    """
+
+    pieces: int = 1
+    size: int = 0
+    seconds: float = 0.0
+
+
+EARLY_BREAKS: Final = HoldBack(32, 16 * 1024, 0.5)
+
+
+RETRY_AFTER: Final = Backoff(0.25, 5.0, 0.2)
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerLimits:
+    """Everything that an operator may set. ``retries`` are of one call on one endpoint, ``candidates`` the endpoints
+    that one call may try."""
+
+    classes: Mapping[PriorityClass, ClassLimits] = field(default_factory=_classes)
+    retries: int = 2
+    candidates: int = 3
+    backoff: Backoff = RETRY_AFTER
+    hold_back: HoldBack = field(default_factory=HoldBack)
+    endpoint: EndpointRules = field(default_factory=EndpointRules)
+
+    def with_queue(self, queue: Mapping[str, Any]) -> SchedulerLimits:
+        """With lengths and time-outs of a blueprint's ``queue``; what it leaves out stays."""
+        classes = dict(self.classes)
+        for name in PRIORITIES:
+            wanted = {key: value for key, value in (queue.get(name) or {}).items() if value is not None}
+            classes[name] = replace(classes[name], **wanted)
+        return replace(self, classes=classes)

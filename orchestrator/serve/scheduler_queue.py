@@ -1,0 +1,160 @@
+"""Calls as the scheduler knows them, and the lines in which they wait at an endpoint."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from typing import Literal
+
+from orchestrator.core.errors import ModelError
+from orchestrator.core.request import PriorityClass
+from orchestrator.deploy.endpoint import Endpoint
+from orchestrator.serve.fallback import Facts
+from orchestrator.serve.scheduler_limits import PRIORITIES, RANKS, ClassLimits, SchedulerLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A call that wants an endpoint. ``candidates`` are endpoint ids, best first; the first ``equals`` of them are of
+    equal rank, so that the least loaded is taken. ``deadline`` is on the scheduler's clock."""
+
+    call: int
+    candidates: tuple[str, ...]
+    deadline: float
+    priority: PriorityClass = "interactive"
+    idempotent: bool = True
+    equals: int = 1
+    streaming: bool = False
+
+
+class Call:
+    """One call's way: waiting in lanes, in backoff, or running on one lane."""
+
+    __slots__ = (
+        "began_once",
+        "committed",
+        "epoch",
+        "error",
+        "failures",
+        "given_up",
+        "got_token",
+        "lane",
+        "lanes",
+        "last_progress",
+        "needs_context",
+        "new",
+        "phase",
+        "rank",
+        "stale_before",
+        "started",
+        "stopped",
+        "submitted",
+        "ticket",
+    )
+
+    def __init__(self, new: Submission, now: float) -> None:
+        self.new = new
+        self.rank = RANKS[new.priority]
+        self.submitted = now
+        """Its age counts from here, also after it has been moved."""
+        self.phase: Literal["waiting", "backoff", "running"] = "waiting"
+        self.lane: Lane | None = None
+        """Where it runs, or ran last."""
+        self.lanes: tuple[Lane, ...] = ()
+        """Where it waits."""
+        self.ticket = 0
+        """Goes up each time it begins to wait; what was noted under an older one is void."""
+        self.began_once = False
+        self.given_up: tuple[str, ...] = ()
+        self.failures = 0
+        self.stale_before = False
+        self.committed = False
+        self.stopped = False
+        self.needs_context: int | None = None
+        self.error: ModelError | None = None
+        self.epoch = 0
+        self.started = 0.0
+        self.last_progress = 0.0
+        self.got_token = False
+
+    def running_on(self) -> Lane:
+        """Where it runs."""
+        if self.lane is None or self.phase != "running":
+            raise RuntimeError(f"call {self.new.call} is not running")
+        return self.lane
+
+    def facts(self, retries: int) -> Facts:
+        """What decides where it goes after a fault."""
+        return Facts(
+            failures=self.failures,
+            retries=retries,
+            stale_before=self.stale_before,
+            committed=self.committed,
+            idempotent=self.new.idempotent,
+            stopped=self.stopped,
+        )
+
+
+class Lane:
+    """An endpoint and the calls that wait for it: one line a class, first come first served within it."""
+
+    __slots__ = ("_classes", "_counts", "_lines", "endpoint", "waiting")
+
+    def __init__(self, endpoint: Endpoint, limits: SchedulerLimits) -> None:
+        self.endpoint = endpoint
+        self._classes: tuple[ClassLimits, ...] = tuple(limits.classes[name] for name in PRIORITIES)
+        self._lines: tuple[list[tuple[int, int, Call]], ...] = tuple([] for _ in PRIORITIES)
+        self._counts = [0] * len(PRIORITIES)
+        self.waiting = 0
+
+    def room_for(self, call: Call) -> bool:
+        """Whether it may wait here. A call that had begun already always may: it was let in once."""
+        return call.began_once or self._counts[call.rank] < self._classes[call.rank].length
+
+    def ahead_of(self, call: Call) -> int:
+        """Calls that wait here and are as urgent or more."""
+        return sum(self._counts[: call.rank + 1])
+
+    def count(self, priority: PriorityClass) -> int:
+        """Calls of one class that wait here."""
+        return self._counts[RANKS[priority]]
+
+    def add(self, call: Call) -> None:
+        """Let it wait, in the order of submission."""
+        heapq.heappush(self._lines[call.rank], (call.new.call, call.ticket, call))
+        self._counts[call.rank] += 1
+        self.waiting += 1
+
+    def discard(self, call: Call) -> None:
+        """It waits here no more. Its entry is dropped later, in passing."""
+        self._counts[call.rank] -= 1
+        self.waiting -= 1
+        line = self._lines[call.rank]
+        if len(line) > 2 * self._counts[call.rank] + 16:
+            line[:] = [entry for entry in line if _valid(entry) and entry[2] is not call]
+            heapq.heapify(line)
+
+    def first(self, now: float) -> Call:
+        """Whose turn it is: the most urgent class, where waiting makes a call more urgent; then the oldest."""
+        best: tuple[int, int, Call] | None = None
+        for rank, line in enumerate(self._lines):
+            while line and not _valid(line[0]):
+                heapq.heappop(line)
+            if line:
+                call = line[0][2]
+                steps = int((now - call.submitted) / self._classes[rank].starve_after)
+                turn = (max(0, rank - steps), call.new.call, call)
+                if best is None or turn < best:
+                    best = turn
+        if best is None:
+            raise LookupError(f"nobody waits for {self.endpoint.spec.id}")
+        return best[2]
+
+    def everyone(self) -> list[Call]:
+        """Who waits here, oldest first."""
+        waiting = [entry for line in self._lines for entry in line if _valid(entry)]
+        return [call for _, _, call in sorted(waiting, key=lambda entry: entry[0])]
+
+
+def _valid(entry: tuple[int, int, Call]) -> bool:
+    return entry[2].phase == "waiting" and entry[2].ticket == entry[1]
