@@ -84,7 +84,8 @@ class HttpShell:
 
     def _let_in(self, request: HttpRequest, path: str) -> bool:
         key = self.endpoint.api_key
-        return not key or path in self.face.open_paths or request.headers.get("authorization") == f"Bearer {key}"
+        shown = request.headers.get("authorization", "").removeprefix("Bearer ") or request.headers.get("api-key")
+        return not key or path in self.face.open_paths or shown == key
 
     def _own(self, connection: Connection, request: HttpRequest, path: str) -> None:
         if path == "/simulated/log":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import ipaddress
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
@@ -51,6 +53,17 @@ def root_of(url: str, port: int | None = None) -> str:
     for ending in sorted(_API_ENDINGS, key=len, reverse=True):
         path = path.removesuffix(ending)
     return f"{parts.scheme}://{host}{f':{named}' if named else ''}{path.rstrip('/')}"
+
+
+@functools.lru_cache(maxsize=512)
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's loopback."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _host(name: str | None) -> str:

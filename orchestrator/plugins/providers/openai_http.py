@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import ipaddress
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import aiohttp
 from yarl import URL
 
 from orchestrator.core.errors import BadRequest, BrokenReply, ModelError, Stalled
+from orchestrator.plugins.providers.addresses import is_loopback
 from orchestrator.plugins.providers.breaks import before_headers, while_reading
 from orchestrator.plugins.providers.failures import failure_of
 from orchestrator.ports.provider import Secret, Zone
@@ -243,17 +243,6 @@ def address(base: str, path: str) -> URL:
     if url.scheme not in ("http", "https") or not url.host:
         raise BadRequest(f"{base!r} is no address of a server", cure="write it like http://127.0.0.1:8080/v1")
     return url
-
-
-@functools.lru_cache(maxsize=512)
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's loopback."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def proxy_for(url: URL) -> str | None:

@@ -29,6 +29,11 @@ def whole_reply(body: bytes, call: ChatCall) -> ChatReply:
     value = read_json(body)
     if not isinstance(value, dict):
         raise BrokenReply(f"the answer is no JSON object: {body[:80]!r}")
+    return reply_from(value, call)
+
+
+def reply_from(value: Mapping[str, Any], call: ChatCall) -> ChatReply:
+    """Read a whole answer that is parsed already. Raises as :func:`whole_reply` does."""
     choices = value.get("choices")
     if not choices:
         if value.get("error"):
@@ -41,7 +46,7 @@ def whole_reply(body: bytes, call: ChatCall) -> ChatReply:
         calls = tuple(_whole_call(entry, index) for index, entry in enumerate(said.get("tool_calls") or ()))
         probabilities = probabilities_of(choice.get("logprobs"))
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-        raise BrokenReply(f"the answer is not of this protocol: {body[:80]!r}") from error
+        raise BrokenReply(f"the answer is not of this protocol: {str(value)[:80]}") from error
     message = Message("assistant", content, calls)
     finish = finish_reason_of(choice.get("finish_reason"), bool(calls))
     usage = usage_of(value.get("usage"), call, message)
@@ -154,11 +159,12 @@ class ReplyInPieces:
             self.done = True
             return ""
         try:
-            return self._add(_DECODER.decode(payload.decode()))
+            return self.add(_DECODER.decode(payload.decode()))
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
             raise BrokenReply(f"a broken piece in the stream: {payload[:80]!r}", partial=self.text) from error
 
-    def _add(self, chunk: Mapping[str, Any]) -> str:
+    def add(self, chunk: Mapping[str, Any]) -> str:
+        """Add one chunk that is parsed already; returns the text that it brought."""
         choices = chunk.get("choices")
         if chunk.get("usage"):
             self._usage = chunk["usage"]
