@@ -1,0 +1,258 @@
+"""SQL over an SQLite file or CSV files: named queries of the operator, and free reading where it is allowed.
+
+Three walls keep a query from doing more than it may: reads go through a read-only connection; an authorizer refuses
+every action that is not listed; values come as parameters only. What a query does is found when the tool is opened, so
+that a fault in it stops the deployment and not a customer.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+
+from orchestrator.core.errors import DeployError, ToolFailed
+from orchestrator.core.schema_check import unsupported_keywords
+from orchestrator.plugins.tools.csvtables import CsvTables
+from orchestrator.plugins.tools.opened import OpenedTool, arguments_schema, checked_options, described
+from orchestrator.plugins.tools.sqlguard import Examined, QueryFault, examine, guard_reads, guard_writes
+from orchestrator.plugins.tools.sqlite import SqliteFile, as_lines, as_table, connect, open_own
+from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome, ToolPlace
+
+_QUERY: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "sql": {"type": "string", "minLength": 1},
+        "description": {"type": "string"},
+        "parameters": {"type": "object"},
+        "one": {"type": "boolean"},
+    },
+    "required": ["sql"],
+    "additionalProperties": False,
+}
+OPTIONS: Final[Mapping[str, Any]] = {
+    "path": {"type": "string", "minLength": 1},
+    "queries": {"type": "object", "additionalProperties": _QUERY},
+    "allow_sql": {"type": "boolean"},
+    "writable": {"type": "boolean"},
+}
+
+_MOST_ROWS: Final = 200
+_TABLES: Final = r"""SELECT name FROM sqlite_master WHERE type IN ('table', 'view')
+    AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name <> '_csv' ORDER BY name"""
+
+
+def open_database(name: str, options: Mapping[str, Any], place: ToolPlace) -> OpenedTool:
+    """Open the database tool. Raises ``DeployError`` for a missing file and for a query that cannot run."""
+    read = checked_options(name, options, OPTIONS)
+    with ExitStack() as undo:
+        try:
+            files = _open_files(name, read, place, undo)
+            functions = [_tables_function(name, files)]
+            functions += [_query_function(f"{name}.{key}", query, files) for key, query in _queries(name, read, files)]
+        except ToolFailed as error:
+            raise DeployError(f"the tool {name}: {error.message}", cure="mend the file") from error
+        except sqlite3.Error as error:
+            raise DeployError(f"the tool {name}: {_file_name(read)}: {error}", cure="is it an SQLite file?") from error
+        if read.get("allow_sql", False):
+            functions.append(_free_function(name, files))
+        release = undo.pop_all()
+    return OpenedTool(tuple(functions), release.close)
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """The connections: ``reader`` always, ``writer`` where queries may write; ``tables`` where CSV files are read."""
+
+    path: Path
+    reader: SqliteFile
+    writer: SqliteFile | None
+    tables: CsvTables | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """A named query that was examined."""
+
+    sql: str
+    description: str
+    parameters: Mapping[str, Any]
+    one: bool
+    writes: bool
+
+
+def _file_name(options: Mapping[str, Any]) -> str:
+    """The file for a message."""
+    return Path(options["path"]).name if "path" in options else "its store"
+
+
+def _open_files(name: str, options: Mapping[str, Any], place: ToolPlace, undo: ExitStack) -> _Files:
+    path, tables = place.state / "database.db", None
+    source = place.folder / options["path"] if "path" in options else None
+    if source is not None and not source.exists():
+        raise DeployError(f"the tool {name}: there is no {source}", cure="mend its path")
+    if source is not None and not source.is_dir() and source.suffix.lower() != ".csv":
+        path = source.resolve()
+    else:
+        open_own(path, (), name).close()
+        if source is not None:
+            tables = CsvTables(source, path)
+            tables.load()
+    reader = _open_one(path, "ro", name, undo)
+    guard_reads(reader.connection)
+    writer = _open_one(path, "rw", name, undo) if options.get("writable", False) else None
+    if writer is not None:
+        writer.connection.execute("PRAGMA synchronous=FULL")
+        guard_writes(writer.connection)
+    return _Files(path, reader, writer, tables)
+
+
+def _open_one(path: Path, mode: str, name: str, undo: ExitStack) -> SqliteFile:
+    file = SqliteFile(connect(f"{path.as_uri()}?mode={mode}"), name)
+    undo.callback(file.close)
+    file.connection.execute("SELECT 1 FROM sqlite_master").fetchall()
+    return file
+
+
+def _queries(name: str, options: Mapping[str, Any], files: _Files) -> list[tuple[str, _Query]]:
+    connection = connect(f"{files.path.as_uri()}?mode=ro")
+    try:
+        examined = {
+            key: (query, _examined(f"{name}.{key}", query, connection))
+            for key, query in options.get("queries", {}).items()
+        }
+    finally:
+        connection.close()
+    written = frozenset[str]().union(*(found.writes for _, found in examined.values()))
+    if written and files.writer is None:
+        names = ", ".join(key for key, (_, found) in examined.items() if found.writes)
+        raise DeployError(f"the tool {name}: {names} would write", cure="set writable: true on the tool")
+    if files.tables is not None:
+        files.tables.keep(written)
+    return [(key, _query(query, bool(found.writes))) for key, (query, found) in examined.items()]
+
+
+def _examined(name: str, query: Mapping[str, Any], connection: sqlite3.Connection) -> Examined:
+    try:
+        found = examine(connection, query["sql"])
+    except QueryFault as error:
+        raise DeployError(f"the query {name} cannot run: {error}", cure="mend its sql") from error
+    declared = query.get("parameters", {})
+    if found.parameters != declared.keys():
+        odd = ", ".join(sorted(found.parameters ^ declared.keys()))
+        raise DeployError(
+            f"the query {name}: its sql and its parameters do not name the same: {odd}",
+            cure="write each :name of the sql under parameters, with its type",
+        )
+    unknown = unsupported_keywords({"properties": {key: _typed(kind) for key, kind in declared.items()}})
+    if unknown:
+        raise DeployError(f"the query {name}: its parameters: {', '.join(unknown)}", cure="see docs/tools.md")
+    return found
+
+
+def _query(query: Mapping[str, Any], writes: bool) -> _Query:
+    parameters = {key: _typed(kind) for key, kind in query.get("parameters", {}).items()}
+    return _Query(query["sql"], query.get("description", ""), parameters, query.get("one", False), writes)
+
+
+def _typed(kind: Any) -> Any:
+    return {"type": kind} if isinstance(kind, str) else kind
+
+
+def _tables_function(name: str, files: _Files) -> ToolFunction:
+    async def run(_arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
+        await _refresh(files)
+        rows = await files.reader.read(_described)
+        return ToolOutcome(rows, as_table(rows))
+
+    return ToolFunction(f"{name}.tables", "The tables and their columns.", arguments_schema({}), "read", run, True)
+
+
+def _query_function(name: str, query: _Query, files: _Files) -> ToolFunction:
+    defaults = {key: schema["default"] for key, schema in query.parameters.items() if "default" in schema}
+
+    async def run(arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
+        values = {**defaults, **arguments}
+        if query.writes:
+            return await _write(files, query, values)
+        outcome = await _rows(files, query.sql, values)
+        return _first(outcome.value) if query.one else outcome
+
+    return ToolFunction(
+        name,
+        query.description or name.replace(".", " ").replace("_", " "),
+        arguments_schema(query.parameters, tuple(defaults)),
+        "write" if query.writes else "read",
+        run,
+        idempotent=not query.writes,
+    )
+
+
+def _free_function(name: str, files: _Files) -> ToolFunction:
+    async def run(arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
+        return await _rows(files, arguments["sql"], arguments.get("parameters", {}))
+
+    scalar = {"type": ["string", "integer", "number", "boolean", "null"]}
+    schema = arguments_schema(
+        {
+            "sql": described({"type": "string", "maxLength": 20_000}, "one SELECT of SQLite; values as :name"),
+            "parameters": described({"type": "object", "additionalProperties": scalar}, "the value of each :name"),
+        },
+        optional=("parameters",),
+    )
+    return ToolFunction(f"{name}.query", "Run one SELECT; see the tables first.", schema, "read", run, True)
+
+
+def _described(connection: sqlite3.Connection) -> list[dict[str, str]]:
+    names = [row["name"] for row in connection.execute(_TABLES)]
+    return [
+        {"table": name, "columns": ", ".join(column["name"] for column in connection.execute(_columns_of(name)))}
+        for name in names
+    ]
+
+
+def _columns_of(table: str) -> str:
+    escaped = table.replace('"', '""')
+    return f'PRAGMA table_info("{escaped}")'
+
+
+async def _refresh(files: _Files) -> None:
+    if files.tables is not None and files.tables.changed():
+        await anyio.to_thread.run_sync(files.tables.load)
+
+
+async def _rows(files: _Files, sql: str, values: Mapping[str, Any]) -> ToolOutcome:
+    await _refresh(files)
+    rows = await files.reader.read(lambda connection: _fetched(connection.execute(sql, values)))
+    return ToolOutcome(rows, as_table(rows))
+
+
+async def _write(files: _Files, query: _Query, values: Mapping[str, Any]) -> ToolOutcome:
+    if files.writer is None:
+        raise ToolFailed("this database may only be read")
+
+    def work(connection: sqlite3.Connection) -> tuple[list[dict[str, Any]], int]:
+        cursor = connection.execute(query.sql, values)
+        return (_fetched(cursor), -1) if cursor.description else ([], cursor.rowcount)
+
+    rows, changed = await files.writer.write(work)
+    if changed >= 0:
+        return ToolOutcome({"changed": changed}, f"{changed} rows changed")
+    return _first(rows) if query.one else ToolOutcome(rows, as_table(rows))
+
+
+def _fetched(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:
+    """More rows than the cap are an error: a list that ends somewhere reads like the whole truth."""
+    rows: list[dict[str, Any]] = cursor.fetchmany(_MOST_ROWS + 1)
+    if len(rows) > _MOST_ROWS:
+        raise ToolFailed(f"the answer has more than {_MOST_ROWS} rows; ask for fewer (WHERE, LIMIT)")
+    return rows
+
+
+def _first(rows: list[dict[str, Any]]) -> ToolOutcome:
+    return ToolOutcome(rows[0], as_lines(rows[0])) if rows else ToolOutcome(None, "nothing found")

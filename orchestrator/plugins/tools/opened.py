@@ -1,0 +1,56 @@
+"""What the built-in tools share: a live tool, the check of its options, and schemas of its functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from orchestrator.core.errors import DeployError
+from orchestrator.core.schema_check import check_arguments
+from orchestrator.ports.tool import ToolFunction
+
+TEXT: Final[Mapping[str, Any]] = {"type": "string", "minLength": 1, "maxLength": 20_000}
+"""A text that is not empty."""
+LINE: Final[Mapping[str, Any]] = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[^\r\n]*\Z"}
+"""A text of one line, such as a subject."""
+
+
+class OpenedTool:
+    """A ``Tool`` of plain functions; ``close`` releases what they hold."""
+
+    def __init__(self, functions: tuple[ToolFunction, ...], close: Callable[[], None] = lambda: None) -> None:
+        self._functions = functions
+        self._close = close
+
+    @property
+    def functions(self) -> tuple[ToolFunction, ...]:
+        """What it offers."""
+        return self._functions
+
+    async def aclose(self) -> None:
+        """Release what it holds."""
+        self._close()
+
+
+def arguments_schema(properties: Mapping[str, Any], optional: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The schema of a function's arguments: nothing beyond ``properties``, and all of them but the ``optional``."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": [name for name in properties if name not in optional],
+        "additionalProperties": False,
+    }
+
+
+def checked_options(tool: str, options: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The options where they fit ``schema`` (properties by name, none of them required); raises ``DeployError``."""
+    checked = check_arguments(options, arguments_schema(schema, tuple(schema)))
+    if checked.fault:
+        raise DeployError(f"the options of the tool {tool}: {checked.fault}", cure="see docs/tools.md")
+    read: dict[str, Any] = checked.value
+    return read
+
+
+def described(schema: Mapping[str, Any], description: str) -> dict[str, Any]:
+    """A schema with a description for a model."""
+    return {**schema, "description": description}

@@ -1,0 +1,193 @@
+"""Tickets: things that somebody must look after, with numbers like T-1001, in a store of their own."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from orchestrator.core.errors import ToolFailed
+from orchestrator.plugins.tools.opened import LINE, TEXT, OpenedTool, arguments_schema, checked_options, described
+from orchestrator.plugins.tools.sqlite import SqliteFile, as_lines, as_table, open_own
+from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome, ToolPlace
+
+OPTIONS: Final[Mapping[str, Any]] = {}
+
+_FIRST: Final = 1001
+_PREFIX: Final = "T-"
+_SCHEMA: Final = (
+    """CREATE TABLE IF NOT EXISTS ticket (
+        number INTEGER PRIMARY KEY, subject TEXT NOT NULL, body TEXT NOT NULL, priority TEXT NOT NULL,
+        contact TEXT NOT NULL, status TEXT NOT NULL, created TEXT NOT NULL, run TEXT NOT NULL, call TEXT UNIQUE)""",
+    """CREATE TABLE IF NOT EXISTS note (
+        id INTEGER PRIMARY KEY, ticket INTEGER NOT NULL REFERENCES ticket, text TEXT NOT NULL, created TEXT NOT NULL,
+        call TEXT UNIQUE)""",
+    "CREATE INDEX IF NOT EXISTS note_of_ticket ON note (ticket)",
+)
+_SHOWN: Final = "number, subject, body, priority, contact, status, created"
+_NUMBER: Final = described({"type": "string", "pattern": r"^ *[Tt]-?[0-9]{1,9} *$|^[0-9]{1,9}$"}, "such as T-1001")
+_PRIORITY: Final = {"type": "string", "enum": ["low", "normal", "high"]}
+
+
+def open_tickets(
+    name: str, options: Mapping[str, Any], place: ToolPlace, now: Callable[[], float] = time.time
+) -> OpenedTool:
+    """Open the tickets tool; its store is ``tickets.db`` in the tool's folder."""
+    checked_options(name, options, OPTIONS)
+    store = open_own(place.state / "tickets.db", _SCHEMA, name)
+    tickets = _Tickets(store, now)
+    functions = (
+        ToolFunction(
+            f"{name}.create",
+            "Open a ticket for a problem or wish that a person must look after; gives its number.",
+            arguments_schema(
+                {
+                    "subject": described(LINE, "the matter in a few words"),
+                    "body": described({**TEXT, "minLength": 0}, "what happened, with order numbers and names"),
+                    "priority": described(_PRIORITY, "normal where not said"),
+                    "contact": described({**LINE, "minLength": 0}, "how to reach the customer"),
+                },
+                optional=("body", "priority", "contact"),
+            ),
+            "write",
+            tickets.create,
+            idempotent=True,
+        ),
+        ToolFunction(
+            f"{name}.show",
+            "One ticket with its notes.",
+            arguments_schema({"number": _NUMBER}),
+            "read",
+            tickets.show,
+            idempotent=True,
+        ),
+        ToolFunction(
+            f"{name}.list",
+            "The newest tickets.",
+            arguments_schema(
+                {
+                    "status": {"type": "string", "enum": ["open", "closed", "all"]},
+                    "limit": {"type": "integer", "minimum": 1, "maximum": 100},
+                },
+                optional=("status", "limit"),
+            ),
+            "read",
+            tickets.list,
+            idempotent=True,
+        ),
+        ToolFunction(
+            f"{name}.note",
+            "Add a note to a ticket.",
+            arguments_schema({"number": _NUMBER, "text": TEXT}),
+            "write",
+            tickets.note,
+            idempotent=True,
+        ),
+        ToolFunction(
+            f"{name}.close",
+            "Close a ticket that is settled.",
+            arguments_schema({"number": _NUMBER}),
+            "write",
+            tickets.close,
+            idempotent=True,
+        ),
+    )
+    return OpenedTool(functions, store.close)
+
+
+class _Tickets:
+    """The functions. A call that is repeated with the same ``call_id`` changes nothing and gives the same answer."""
+
+    def __init__(self, store: SqliteFile, now: Callable[[], float]) -> None:
+        self._store = store
+        self._now = now
+
+    async def create(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+        call = context.call_id or None
+
+        def work(connection: sqlite3.Connection) -> dict[str, Any]:
+            known = connection.execute("SELECT number FROM ticket WHERE call = ?", (call,)).fetchone()
+            if known is None:
+                row = (
+                    arguments["subject"],
+                    arguments.get("body", ""),
+                    arguments.get("priority", "normal"),
+                    arguments.get("contact", ""),
+                    self._time(),
+                    context.run,
+                    call,
+                )
+                known = connection.execute(
+                    "INSERT INTO ticket SELECT coalesce(max(number), ?) + 1, ?, ?, ?, ?, 'open', ?, ?, ? FROM ticket "
+                    "RETURNING number",
+                    (_FIRST - 1, *row),
+                ).fetchall()[0]
+            return _found(connection, known["number"])
+
+        return _outcome(await self._store.write(work))
+
+    async def show(self, arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
+        number = _number(arguments["number"])
+
+        def work(connection: sqlite3.Connection) -> dict[str, Any]:
+            sql = "SELECT text, created FROM note WHERE ticket = ? ORDER BY id"
+            return {**_found(connection, number), "notes": connection.execute(sql, (number,)).fetchall()}
+
+        ticket = await self._store.read(work)
+        notes = "".join(f"\nnote of {note['created']}: {note['text']}" for note in ticket["notes"])
+        head = {name: value for name, value in ticket.items() if name != "notes"}
+        return ToolOutcome(ticket, as_lines(head) + notes)
+
+    async def list(self, arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
+        wanted = arguments.get("status", "open")
+        sql = f"SELECT {_SHOWN} FROM ticket WHERE ?1 = 'all' OR status = ?1 ORDER BY number DESC LIMIT ?2"  # noqa: S608
+        parameters = (wanted, arguments.get("limit", 20))
+        rows = await self._store.read(lambda connection: connection.execute(sql, parameters).fetchall())
+        tickets = [_shown(row) for row in rows]
+        return ToolOutcome(tickets, as_table(tickets))
+
+    async def note(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+        number = _number(arguments["number"])
+
+        def work(connection: sqlite3.Connection) -> dict[str, Any]:
+            ticket = _found(connection, number)
+            connection.execute(
+                "INSERT OR IGNORE INTO note (ticket, text, created, call) VALUES (?, ?, ?, ?)",
+                (number, arguments["text"], self._time(), context.call_id or None),
+            )
+            return ticket
+
+        return _outcome(await self._store.write(work))
+
+    async def close(self, arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
+        number = _number(arguments["number"])
+
+        def work(connection: sqlite3.Connection) -> dict[str, Any]:
+            connection.execute("UPDATE ticket SET status = 'closed' WHERE number = ?", (number,))
+            return _found(connection, number)
+
+        return _outcome(await self._store.write(work))
+
+    def _time(self) -> str:
+        return datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="seconds")
+
+
+def _number(text: str) -> int:
+    return int(text.strip().upper().removeprefix("T").removeprefix("-"))
+
+
+def _found(connection: sqlite3.Connection, number: int) -> dict[str, Any]:
+    row = connection.execute(f"SELECT {_SHOWN} FROM ticket WHERE number = ?", (number,)).fetchone()  # noqa: S608
+    if row is None:
+        raise ToolFailed(f"there is no ticket {_PREFIX}{number}")
+    return _shown(row)
+
+
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "number": f"{_PREFIX}{row['number']}"}
+
+
+def _outcome(ticket: dict[str, Any]) -> ToolOutcome:
+    return ToolOutcome(ticket, as_lines(ticket))
