@@ -21,6 +21,7 @@ from orchestrator.plugins.strategies.text import words_of
 GROUP_SIZES: Final = (3, 4, 5)
 _HALF: Final = math.sqrt(0.5)
 _REMEMBERED_WORDS: Final = 5_000
+_LONGEST_WORD: Final = 50
 _NUMBER: Final = re.compile(r"\d+")
 
 SparseVector = dict[int, float]
@@ -50,6 +51,9 @@ class Vocabulary:
     def word_terms(self) -> int:
         """Features below this number are words and word pairs; the others are letter groups."""
         return len(self._words)
+
+    def __len__(self) -> int:
+        return len(self._idf)
 
     def read(self, text: str) -> Reading:
         """Its vector in known terms, and how much of it is known."""
@@ -97,7 +101,7 @@ class Vocabulary:
 
 
 def _words(text: str) -> list[str]:
-    return [_NUMBER.sub("0", word) for word in words_of(text)]
+    return [_NUMBER.sub("0", word[:_LONGEST_WORD]) for word in words_of(text)]
 
 
 def _weighed(documents: Iterable[list[str]], first: int, count: int) -> _Terms:

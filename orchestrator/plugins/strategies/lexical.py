@@ -16,14 +16,16 @@ from orchestrator.plugins.strategies.calibration import USUAL, Calibration, cali
 from orchestrator.plugins.strategies.features import Reading, SparseVector, Vocabulary
 from orchestrator.plugins.strategies.instant import Instant
 from orchestrator.plugins.strategies.learned import Learned, learn_by_means, learn_by_ridge
-from orchestrator.plugins.strategies.ridge import PLAIN_LIMIT, solvable
+from orchestrator.plugins.strategies.ridge import NUMPY_LIMIT, PLAIN_LIMIT, solvable
 from orchestrator.plugins.strategies.rows import Row, rows_of, shared_requests, tells_nothing
 from orchestrator.plugins.strategies.text import LONGEST_TEXT, shortened, words_of
 from orchestrator.ports.strategy import Candidate, RouteQuestion, StrategyOptions
 
 NAME: Final = "lexical"
-LEAST_KNOWN: Final = 0.4
+LEAST_KNOWN: Final = 0.3
 """The least share of a request's words, by rarity, that must stand in the examples."""
+MOST_WEIGHTS: Final = 300_000
+"""Features times candidates up to which a regression is kept: about 30 MB and a third of a millisecond a decision."""
 _SHOWN_SCORES: Final = 5
 _NEAR_TIE: Final = 1e-6
 
@@ -87,7 +89,7 @@ class Lexical(Instant):
         evidence = self._evidence(name, reading, length) if score > 0 else ""
         if doubt:
             return Decision(NAME, None, scores, probability, "; ".join(filter(None, (doubt, evidence))))
-        why = f"{name}, {probability:.0%} sure (needs {needed:.0%}); {evidence}"
+        why = f"{name}, {_percent(probability)} sure (needs {needed:.0%}); {evidence}"
         return Decision(NAME, name, scores, probability, why)
 
     def _evidence(self, name: str, reading: Reading, length: int) -> str:
@@ -119,7 +121,8 @@ def fit_lexical(candidates: tuple[Candidate, ...], options: StrategyOptions) -> 
     vocabulary = Vocabulary([row.text for row in rows])
     vectors = [vocabulary.read(row.text).vector for row in rows]
     classes = [names.index(row.candidate) for row in rows]
-    learned = _learn(rows, vectors, names)
+    solved = solvable(len(rows)) and len(vocabulary) * len(names) <= MOST_WEIGHTS
+    learned = _learn(rows, vectors, names, solved)
     calibration = _calibrate(learned, rows, classes)
     kept = tuple(
         tuple((row, vector) for row, vector in zip(rows, vectors, strict=True) if row.candidate == name)
@@ -127,13 +130,13 @@ def fit_lexical(candidates: tuple[Candidate, ...], options: StrategyOptions) -> 
     )
     claims = shared_requests(rows)
     exact = {words: next(iter(claimants)) for words, claimants in claims.items() if len(claimants) == 1}
-    notes = (*_notes_on_rows(rows, claims), *_notes_on_calibration(calibration))
+    notes = (*_notes_on_rows(rows, claims, solved), *_notes_on_calibration(calibration))
     return Lexical(Lesson(names, vocabulary, learned, calibration, kept, exact), options.confidence, notes)
 
 
-def _learn(rows: Sequence[Row], vectors: Sequence[SparseVector], names: Sequence[str]) -> Learned:
+def _learn(rows: Sequence[Row], vectors: Sequence[SparseVector], names: Sequence[str], solved: bool) -> Learned:
     number = {name: index for index, name in enumerate(names)}
-    if solvable(len(rows)):
+    if solved:
         return learn_by_ridge(vectors, [number[row.candidate] for row in rows], len(names))
     skills = {key: index for index, key in enumerate(sorted({(row.candidate, row.skill) for row in rows}))}
     columns = [skills[row.candidate, row.skill] for row in rows]
@@ -171,18 +174,23 @@ def _doubt(ranked: list[tuple[float, str]], reading: Reading, probability: float
     if len(ranked) > 1 and score - ranked[1][0] < _NEAR_TIE:
         return f"{name} and {ranked[1][1]} are equally near"
     if reading.known < LEAST_KNOWN:
-        return f"only {reading.known:.0%} of the request is known (needs {LEAST_KNOWN:.0%}); {name} would be {probability:.0%} sure"
+        return f"only {reading.known:.0%} of the request is known (needs {LEAST_KNOWN:.0%})"
     if probability < needed:
-        return f"not sure enough: {name} {probability:.0%} (needs {needed:.0%})"
+        return f"not sure enough: {name} {_percent(probability)} (needs {needed:.0%})"
     return ""
 
 
-def _notes_on_rows(rows: Sequence[Row], claims: dict[str, set[str]]) -> list[str]:
+def _percent(probability: float) -> str:
+    """Whole percents; never 100, as nothing that was fitted is certain."""
+    return f"{min(probability, 0.99):.0%}"
+
+
+def _notes_on_rows(rows: Sequence[Row], claims: dict[str, set[str]], solved: bool) -> list[str]:
     notes = []
-    if not solvable(len(rows)):
+    if not solved:
         notes.append(
             f"{len(rows)} texts to learn from: compared with the mean of each skill instead of a regression "
-            f"(plain Python solves {PLAIN_LIMIT}, numpy more)"
+            f"(plain Python solves {PLAIN_LIMIT}, numpy {NUMPY_LIMIT}, for few candidates)"
         )
     for words, claimants in sorted(claims.items()):
         if len(claimants) > 1:

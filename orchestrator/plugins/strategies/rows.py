@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from orchestrator.plugins.strategies.text import words_of
 from orchestrator.ports.strategy import Candidate
@@ -11,18 +12,18 @@ from orchestrator.ports.strategy import Candidate
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A text that stands for a candidate. ``skill`` is empty for what is said of the candidate as a whole;
-    ``request`` tells an example request from a name or a description."""
+    """A text that stands for a candidate. ``skill`` is empty for what is said of the candidate as a whole; ``source`` is
+    what it is of the candidate: an example, a description, the name of a skill, or its keywords."""
 
     text: str
     candidate: str
     skill: str
-    request: bool
+    source: Literal["example", "description", "skill", "keywords"]
 
     @property
-    def source(self) -> str:
-        """How an explanation names it."""
-        return "example" if self.request else "description"
+    def request(self) -> bool:
+        """Whether somebody would ask in these words."""
+        return self.source == "example"
 
 
 def rows_of(candidates: Iterable[Candidate]) -> list[Row]:
@@ -52,17 +53,17 @@ def shared_requests(rows: Iterable[Row]) -> dict[str, set[str]]:
 
 def _rows_of(candidate: Candidate) -> Iterator[Row]:
     name = candidate.name
-    yield Row(" ".join((_spaced(name), *candidate.keywords)), name, "", request=False)
+    yield Row(" ".join((_spaced(name), *candidate.keywords)), name, "", "keywords")
     if candidate.description:
-        yield Row(candidate.description, name, "", request=False)
+        yield Row(candidate.description, name, "", "description")
     for example in candidate.examples:
-        yield Row(example, name, "", request=True)
+        yield Row(example, name, "", "example")
     for skill in candidate.skills:
-        yield Row(_spaced(skill.name), name, skill.name, request=False)
+        yield Row(_spaced(skill.name), name, skill.name, "skill")
         if skill.description:
-            yield Row(skill.description, name, skill.name, request=False)
+            yield Row(skill.description, name, skill.name, "description")
         for example in skill.examples:
-            yield Row(example, name, skill.name, request=True)
+            yield Row(example, name, skill.name, "example")
 
 
 def _spaced(name: str) -> str:

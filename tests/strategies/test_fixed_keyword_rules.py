@@ -1,0 +1,113 @@
+"""The three strategies that only follow what is written."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.core.errors import DeployError
+from orchestrator.plugins.strategies.fixed import fit_fixed
+from orchestrator.plugins.strategies.keyword import fit_keyword
+from orchestrator.plugins.strategies.rules import fit_rules
+from orchestrator.ports.strategy import Candidate, RouteQuestion, StrategyOptions
+from tests.strategies.desks import BILLING, DESKS, ORDERS
+
+OPTIONS = StrategyOptions()
+
+
+def ask(strategy: object, text: str, complexity: str = "") -> tuple[str | None, str]:
+    decision = strategy.decide_now(RouteQuestion(text, complexity=complexity))  # type: ignore[attr-defined]
+    return decision.choice, decision.why
+
+
+def test_fixed_takes_the_default() -> None:
+    assert ask(fit_fixed(DESKS, StrategyOptions(default="billing")), "anything") == (
+        "billing",
+        "billing is the default",
+    )
+
+
+def test_fixed_takes_the_only_candidate() -> None:
+    assert ask(fit_fixed((ORDERS,), OPTIONS), "anything") == ("orders", "orders is the only one")
+
+
+def test_fixed_abstains_where_nobody_is_meant() -> None:
+    strategy = fit_fixed(DESKS, OPTIONS)
+    assert ask(strategy, "anything") == (None, "no default is set and there are 3 candidates")
+    assert strategy.notes == ("no default is set and there are 3 candidates",)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Send the INVOICE, please", ("billing", '"invoice" of billing')),
+        ("what is the order  status", ("orders", '"order", "order status" of orders')),
+        ("order a refund", (None, 'billing and orders have as many keywords: "order", "refund"')),
+        ("my order status and refund", ("orders", '"order", "order status" of orders')),
+        ("reorder, preorder, orders", (None, "none of the keywords is in the request")),
+        ("", (None, "none of the keywords is in the request")),
+    ],
+)
+def test_keyword_counts_whole_words(text: str, expected: tuple[str | None, str]) -> None:
+    assert ask(fit_keyword(DESKS, OPTIONS), text) == expected
+
+
+def test_keyword_folds_case_and_accents() -> None:
+    strategy = fit_keyword((Candidate("cafe", keywords=("Perché", "caffè LATTE")), ORDERS), OPTIONS)
+    assert ask(strategy, "un CAFFE latte")[0] == "cafe"
+    assert ask(strategy, "PERCHE\u0301 no")[0] == "cafe"
+
+
+def test_keyword_says_when_it_did_not_read_all() -> None:
+    choice, why = ask(fit_keyword(DESKS, OPTIONS), "x " * 3_000 + "invoice")
+    assert choice is None
+    assert why == "none of the keywords is in the request (first 4,000 of 6,007 characters)"
+
+
+def test_keyword_scores_every_candidate_that_has_a_match() -> None:
+    decision = fit_keyword(DESKS, OPTIONS).decide_now(RouteQuestion("my order status and refund"))
+    assert decision.scores == {"orders": 3.0, "billing": 1.0}
+
+
+def test_keyword_notes_that_there_are_none() -> None:
+    assert fit_keyword((Candidate("a"), Candidate("b")), OPTIONS).notes == ("no candidate has keywords",)
+
+
+@pytest.mark.parametrize(
+    ("text", "complexity", "expected"),
+    [
+        ("and a-1001?", "", ("orders", r'the pattern \bA-\d{4}\b finds "a-1001"')),
+        ("I want my money  BACK", "", ("billing", 'it says "money back" and it has at most 200 characters')),
+        ("ruckerstattung bitte", "", ("billing", 'it says "Rückerstattung" and it has at most 200 characters')),
+        ("money back " * 30, "", (None, "the conditions of no route hold")),
+        ("a long story", "complex", ("support", "it is complex")),
+        ("A-1001 money back", "complex", ("orders", r'the pattern \bA-\d{4}\b finds "A-1001"')),
+        ("A-10011", "", (None, "the conditions of no route hold")),
+    ],
+)
+def test_rules_take_the_first_route_whose_conditions_all_hold(
+    text: str, complexity: str, expected: tuple[str | None, str]
+) -> None:
+    assert ask(fit_rules(DESKS, OPTIONS), text, complexity) == expected
+
+
+def test_rules_leave_routes_without_conditions_alone() -> None:
+    strategy = fit_rules((Candidate("a"), Candidate("b", when={"regex": None, "keywords": []})), OPTIONS)
+    assert ask(strategy, "anything") == (None, "the conditions of no route hold")
+    assert strategy.notes == ("no route has a condition",)
+
+
+def test_rules_measure_length() -> None:
+    strategy = fit_rules((Candidate("short", when={"max_chars": 3}), Candidate("long", when={"min_chars": 5})), OPTIONS)
+    assert [ask(strategy, text)[0] for text in ("abc", "abcd", "abcde")] == ["short", None, "long"]
+
+
+def test_rules_refuse_a_pattern_that_could_take_for_ever() -> None:
+    with pytest.raises(DeployError, match=r"the route to x: .* repeats something whose own length varies") as caught:
+        fit_rules((Candidate("x", when={"regex": r"(a+)+$"}),), OPTIONS)
+    assert caught.value.cure == "write a simpler pattern, or use keywords"
+
+
+def test_rules_refuse_an_unknown_condition() -> None:
+    with pytest.raises(DeployError, match='condition "keyword"') as caught:
+        fit_rules((BILLING, Candidate("x", when={"keyword": "a"})), OPTIONS)
+    assert caught.value.cure == 'did you mean "keywords"?'
