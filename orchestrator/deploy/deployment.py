@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.deploy.endpoint import EndpointSpec
-
 from orchestrator.core.blueprint import AgentSpec, Blueprint, RouterSpec
 from orchestrator.core.message import FunctionSchema, Message
+from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.reflex import ReflexTable
 from orchestrator.deploy.template import Render
 from orchestrator.ports.strategy import InstantStrategy, Strategy

@@ -10,7 +10,6 @@ import anyio.to_thread
 
 from orchestrator.core.address import Address
 from orchestrator.core.blueprint import AgentSpec, Blueprint, ModelSpec, RouterSpec, ToolSpec
-from orchestrator.core.errors import DeployError
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.deploy.deployment import Agent, Binding, Deployment, Router
 from orchestrator.deploy.endpoint import EndpointSpec
@@ -123,15 +122,12 @@ class Draft:
         failpoint("execute.tool-opened")
 
     def _spec(self, endpoint: BoundEndpoint) -> EndpointSpec:
-        provider = self._workshop.providers.get(endpoint.provider)
-        if provider is None:
-            raise DeployError(f"no provider speaks to {endpoint.provider} servers", cure="install what it needs")
         key = endpoint.api_key
         secret = self._workshop.reveal(key, Path(self.blueprint.folder)) if key else None
         return EndpointSpec(
             id=endpoint.id,
             target=Target(endpoint.provider, endpoint.api_base, endpoint.model, secret, endpoint.zone),
-            provider=provider,
+            provider=self._workshop.provider(endpoint.provider),
             slots=endpoint.slots or self._workshop.assumed_slots.get(endpoint.provider, 1),
             context=endpoint.context,
             capabilities={Capability(name): Support(told) for name, told in endpoint.capabilities.items()},

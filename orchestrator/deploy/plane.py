@@ -82,10 +82,10 @@ LookAround = Callable[[Sequence[str], Mapping[str, Secret]], Awaitable[Sequence[
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """Who makes live parts. ``strategy`` and ``open_tool`` find a maker by its name in the table of kinds; ``reveal``
+    """Who makes live parts. ``provider``, ``strategy`` and ``open_tool`` find one by its name in the table of kinds; ``reveal``
     resolves a secret reference (relative to a folder) now; ``tools`` is the folder of the tools' own stores."""
 
-    providers: Mapping[str, Provider]
+    provider: Callable[[str], Provider]
     assumed_slots: Mapping[str, int]
     strategy: Callable[[str], FitStrategy]
     fit_intents: FitIntents

@@ -1,0 +1,93 @@
+"""THE TABLE of kinds: every sort of plug-in by its family and name, and where it lives. Nothing is imported by reading it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final, Literal
+
+from orchestrator.core.errors import DeployError
+from orchestrator.core.names import did_you_mean
+from orchestrator.ports.kind import Kind
+
+Family = Literal["provider", "strategy", "tool", "store", "host"]
+GROUP: Final = "orchestrator.plugins"
+"""The entry-point group of other packages. An entry is called ``<family>.<name>`` and points at what a row's ``where`` does."""
+
+_PLUGINS: Final = "orchestrator.plugins"
+
+
+def _rows(*rows: tuple[str, str, str]) -> dict[str, Kind]:
+    return {name: Kind(name, summary, f"{_PLUGINS}.{where}") for name, summary, where in rows}
+
+
+PROVIDERS: Final[Mapping[str, Kind]] = _rows(
+    ("ollama", "Ollama", "providers.compatible:open_ollama"),
+    ("llama-cpp", "llama.cpp's llama-server", "providers.compatible:open_llama_cpp"),
+    ("vllm", "vLLM", "providers.compatible:open_vllm"),
+    ("lm-studio", "LM Studio", "providers.compatible:open_lm_studio"),
+    ("foundry-local", "Foundry Local", "providers.compatible:open_foundry_local"),
+    ("openai-compatible", "any server of the OpenAI protocol", "providers.compatible:open_openai_compatible"),
+    ("openai", "OpenAI's cloud", "providers.openai_sdk:open_openai"),
+    ("azure-openai", "OpenAI's models in Azure", "providers.openai_sdk:open_azure_openai"),
+)
+STRATEGIES: Final[Mapping[str, Kind]] = _rows(
+    ("rules", "the first written condition that holds", "strategies.rules:fit_rules"),
+    ("keyword", "words that belong to one agent", "strategies.keyword:fit_keyword"),
+    ("lexical", "learned from descriptions and examples, without a model", "strategies.lexical:fit_lexical"),
+    ("intent", "asks a model to choose", "strategies.intent:fit_intent"),
+    ("cascade", "several, cheapest first", "strategies.cascade:fit_cascade"),
+    ("fixed", "always the same agent", "strategies.fixed:fit_fixed"),
+)
+TOOLS: Final[Mapping[str, Kind]] = _rows(
+    ("database", "queries over SQLite and CSV files", "tools.database:open_database"),
+    ("calendar", "events in an iCalendar file", "tools.calendar:open_calendar"),
+    ("email", "mails in a local outbox, sent where a server is given", "tools.email:open_email"),
+    ("tickets", "tickets in a local store", "tools.tickets:open_tickets"),
+    ("knowledge", "search over a folder of Markdown and text", "tools.knowledge:open_knowledge"),
+    ("clock", "date and time", "tools.clock:open_clock"),
+    ("python", "functions of a Python module", "tools.python:open_python"),
+)
+STORES: Final[Mapping[str, Kind]] = _rows(("sqlite", "one SQLite file", "stores.sqlite:open_stores"))
+HOSTS: Final[Mapping[str, Kind]] = _rows(("local", "this machine", "hosts.local:LocalHost"))
+
+FAMILIES: Final[Mapping[Family, Mapping[str, Kind]]] = {
+    "provider": PROVIDERS,
+    "strategy": STRATEGIES,
+    "tool": TOOLS,
+    "store": STORES,
+    "host": HOSTS,
+}
+
+
+def find(family: Family, name: str) -> Kind:
+    """The row of this name: of the table, else of an installed package. Raises ``DeployError`` with near names."""
+    row = FAMILIES[family].get(name) or installed(family).get(name)
+    if row is None:
+        known = [*FAMILIES[family], *installed(family)]
+        cure = did_you_mean(name, known) or f"there are: {', '.join(known)}"
+        raise DeployError(f'no {family} is called "{name}"', cure=cure)
+    return row
+
+
+def load(family: Family, name: str) -> Any:
+    """Import what a row points at. Raises ``DeployError`` where a library is missing."""
+    row = find(family, name)
+    try:
+        return row.load()
+    except ImportError as error:
+        raise DeployError(f'the {family} "{name}" cannot be loaded: {error}', cure="install what it needs") from error
+
+
+@lru_cache
+def installed(family: Family) -> Mapping[str, Kind]:
+    """Rows that other installed packages add; a name of the table cannot be taken over."""
+    from importlib.metadata import entry_points
+
+    found: dict[str, Kind] = {}
+    for point in entry_points(group=GROUP):
+        kind, _, name = point.name.partition(".")
+        if kind == family and name and name not in FAMILIES[family]:
+            package = point.dist.name if point.dist else "another package"
+            found[name] = Kind(name, f"from {package}", point.value)
+    return found

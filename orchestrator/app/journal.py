@@ -1,0 +1,113 @@
+"""The event log of each deployment: a line an event, written away from the path of requests, and followed as it grows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.to_thread
+from anyio.streams.memory import MemoryObjectSendStream
+
+from orchestrator.app.rotating import RotatingFile
+from orchestrator.core.event import Event
+from orchestrator.gateway.lines import event_in_short, line
+
+_EVERY: Final = 0.25
+"""Seconds between two writes."""
+_ROOM: Final = 50_000
+"""Lines that may wait for a disk; more are counted and told."""
+_UNREAD: Final = 10_000
+"""Lines that may wait for one follower; a slower one is cut off."""
+
+
+class Journal:
+    """A ``Sink``. ``redact`` takes known secrets out of a line; ``report`` hears once that a disk does not take lines."""
+
+    def __init__(self, folder: Path, redact: Callable[[str], str], report: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._redact = redact
+        self._report = report
+        self._waiting: dict[str, list[bytes]] = {}
+        self._count = 0
+        self._lost = 0
+        self._some = anyio.Event()
+        self._writing = anyio.Lock()
+        self._followers: dict[str, list[MemoryObjectSendStream[bytes]]] = {}
+
+    def take(self, event: Event) -> None:
+        """Note one event of a deployment."""
+        if not event.deployment:
+            return
+        entry = self._redact(line(event_in_short(event)).decode()).encode()
+        for follower in list(self._followers.get(event.deployment, ())):
+            self._pass_on(event.deployment, follower, entry)
+        if self._count >= _ROOM:
+            self._lost += 1
+            return
+        self._waiting.setdefault(event.deployment, []).append(entry)
+        self._count += 1
+        self._some.set()
+
+    async def run(self) -> None:
+        """Write until cancelled; then what still waits."""
+        try:
+            while True:
+                await self._some.wait()
+                await anyio.sleep(_EVERY)
+                await self.flush()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.flush()
+
+    async def flush(self) -> None:
+        """Write what waits now."""
+        async with self._writing:
+            self._some = anyio.Event()
+            waiting, self._waiting, self._count = self._waiting, {}, 0
+            for deployment, lines in waiting.items():
+                await self._write(deployment, lines)
+
+    async def follow(self, deployment: str, count: int, forever: bool) -> AsyncIterator[bytes]:
+        """The newest ``count`` lines, then with ``forever`` those that come."""
+        await self.flush()
+        file = self._file(deployment)
+        # From here to the end of the line no event can come between: what is in the file is not in the stream.
+        send, receive = anyio.create_memory_object_stream[bytes](_UNREAD)
+        written = file.size()
+        followers = self._followers.setdefault(deployment, [])
+        followers.append(send)
+        try:
+            for entry in await anyio.to_thread.run_sync(file.last, count, written):
+                yield entry
+            if forever:
+                async for entry in receive:
+                    yield entry
+        finally:
+            receive.close()
+            if send in followers:
+                followers.remove(send)
+            send.close()
+
+    def _pass_on(self, deployment: str, follower: MemoryObjectSendStream[bytes], entry: bytes) -> None:
+        try:
+            follower.send_nowait(entry)
+        except (anyio.WouldBlock, anyio.BrokenResourceError):
+            self._followers[deployment].remove(follower)
+            follower.close()
+
+    async def _write(self, deployment: str, lines: list[bytes]) -> None:
+        try:
+            await anyio.to_thread.run_sync(self._file(deployment).append, lines)
+        except OSError as error:
+            if not self._lost:
+                self._report(f"events of {deployment} cannot be written: {error.strerror}")
+            self._lost += len(lines)
+            return
+        if self._lost:
+            self._report(f"{self._lost} events could not be written")
+            self._lost = 0
+
+    def _file(self, deployment: str) -> RotatingFile:
+        return RotatingFile(self._folder / f"{deployment}.ndjson")

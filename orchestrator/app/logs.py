@@ -1,0 +1,50 @@
+"""The runtime's own log: lines of JSON in a file that rotates, without secrets; faults of libraries go there too."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from orchestrator.app.redact import Redactor
+from orchestrator.app.rotating import KEPT, LARGEST
+
+LOG_NAME: Final = "runtime.log"
+START_LOG_NAME: Final = "runtime-start.log"
+"""What a runtime prints before it can log, and what kills it."""
+Log = Any
+"""A structlog logger: ``log.info("words", key=value)``."""
+
+
+def open_log(folder: Path, level: str, redactor: Redactor, *, also_print: bool) -> Log:
+    """The logger of this process. ``also_print`` writes to standard error as well, for systemd and containers."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            redactor,
+            structlog.processors.JSONRenderer(default=str),
+        ],
+    )
+    handlers: list[logging.Handler] = [RotatingFileHandler(folder / LOG_NAME, maxBytes=LARGEST, backupCount=KEPT)]
+    if also_print:
+        handlers.append(logging.StreamHandler(sys.stderr))
+    for handler in handlers:
+        handler.setFormatter(formatter)
+    logging.basicConfig(handlers=handlers, level=level.upper(), force=True)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    return structlog.stdlib.get_logger("runtime")

@@ -1,0 +1,55 @@
+"""The data plane as the control plane sees it: the loop, the table of engines, and the ports of deployments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from orchestrator.core.blueprint import ServeSpec
+from orchestrator.core.event import Event
+from orchestrator.deploy.deployment import Deployment
+from orchestrator.deploy.endpoint import EndpointSpec
+from orchestrator.deploy.plane import Door
+from orchestrator.serve.engine import Engine, EngineTable
+from orchestrator.serve.loop import Loop
+from orchestrator.serve.session import Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class ServingPlane:
+    """A ``DataPlane`` over one loop. ``ready`` is asked by the doors of deployments whether requests are taken."""
+
+    engines: EngineTable
+    loop: Loop
+    sessions: Sessions
+    emit: Callable[[Event], None]
+    ready: Callable[[], bool]
+
+    def set_endpoints(self, endpoints: Mapping[str, EndpointSpec]) -> None:
+        """Know exactly these endpoints."""
+        self.loop.set_endpoints(endpoints)
+
+    def activate(self, deployment: Deployment) -> Engine:
+        """Send requests that come from now on to a new engine."""
+        engine = Engine(deployment, self.loop, self.sessions, self.emit)
+        self.engines.switch(deployment.name, engine)
+        return engine
+
+    def remove(self, name: str) -> None:
+        """Refuse requests for this deployment."""
+        self.engines.remove(name)
+
+    async def open_door(self, name: str, serve: ServeSpec) -> Door:
+        """Listen on the deployment's own port."""
+        from orchestrator.gateway.bind import bind_port
+        from orchestrator.gateway.front import FrontDoor
+        from orchestrator.gateway.listen import Listener
+
+        sock = bind_port(serve.host, serve.port or 0)
+        return await Listener.start(FrontDoor(self.engines, only=name, ready=self.ready), sock)
+
+    def taken(self, serve: ServeSpec) -> str:
+        """Who has this port."""
+        from orchestrator.gateway.bind import taken_by
+
+        return taken_by(serve.host, serve.port) if serve.port else ""

@@ -1,0 +1,53 @@
+"""Keeps secrets out of every log: by the key they stand under, and by their value once it is known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import Any, Final
+
+from orchestrator.plugins.secrets import reveal
+from orchestrator.ports.provider import Secret
+
+HIDDEN: Final = "***"
+_TELLING: Final = re.compile(r"(?i)(api[_-]?key|passw|secret|token$|authorization|cookie)")
+_SHORTEST: Final = 6
+"""Characters of a value that is hidden wherever it appears; shorter ones would hide ordinary words."""
+
+
+class Redactor:
+    """Resolves secrets and remembers their values, so that they never reach a log."""
+
+    def __init__(self) -> None:
+        self._values: set[str] = set()
+
+    def reveal(self, reference: str, folder: Path) -> Secret:
+        """The secret of a reference, known to the redactor from now on."""
+        secret = reveal(reference, folder)
+        if len(secret.reveal()) >= _SHORTEST:
+            self._values.add(secret.reveal())
+        return secret
+
+    def text(self, text: str) -> str:
+        """The text without any known secret."""
+        for value in self._values:
+            if value in text:
+                text = text.replace(value, HIDDEN)
+        return text
+
+    def __call__(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+        """As a processor of structlog."""
+        del logger, method
+        return {key: self._value(key, value) for key, value in event.items()}
+
+    def _value(self, key: str, value: Any) -> Any:
+        if _TELLING.search(key) and value is not None:
+            return HIDDEN
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {inner: self._value(str(inner), each) for inner, each in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._value("", each) for each in value]
+        return value

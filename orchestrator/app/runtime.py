@@ -1,0 +1,247 @@
+"""The background runtime: one process a user, that serves what is applied until it is stopped.
+
+``python -m orchestrator.app.runtime`` starts it; ``--foreground`` also prints its log, for systemd and containers.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+
+from orchestrator.app import catalog
+from orchestrator.app.journal import Journal
+from orchestrator.app.lock import RuntimeLock, remove_about, write_about
+from orchestrator.app.logs import Log, open_log
+from orchestrator.app.notify import notify
+from orchestrator.app.redact import Redactor
+from orchestrator.app.settings import Settings
+from orchestrator.app.version import program_version
+from orchestrator.app.wiring import Planes, Plugins, Stores, make_workshop, run_planes
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.event import Event
+from orchestrator.gateway.bind import bind_first_free, bind_port, bind_private
+from orchestrator.gateway.control import Controlled, ControlApi
+from orchestrator.gateway.front import FrontDoor
+from orchestrator.gateway.listen import Listener
+from orchestrator.ports.host import Folders, Host
+
+SOCKET_NAME: Final = "orchestrator.sock"
+HOST: Final = "127.0.0.1"
+HURRY: Final = 2.0
+"""Seconds that requests in work have after a second SIGTERM."""
+READY_LINE: Final = "orchestrator runtime ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a runtime lives, and how it was started."""
+
+    host: Host
+    folders: Folders
+    settings: Settings
+    foreground: bool = False
+
+
+class Runtime:
+    """One life of the runtime. ``on_ready`` runs once it serves, with its planes; when it ends, the runtime goes on."""
+
+    def __init__(self, place: Place, on_ready: Callable[[Planes], Awaitable[None]] | None = None) -> None:
+        self._place = place
+        self._on_ready = on_ready
+        self._redactor = Redactor()
+        self._log: Log = None
+        self._stopping = anyio.Event()
+        self._hurry = anyio.Event()
+        self._patience = place.settings.drain
+        self._started = time.time()
+        self._port = 0
+        self._restored = False
+
+    async def run(self) -> None:
+        """Live until a signal or ``POST /stop``. Raises ``OrchestratorError`` where it cannot start."""
+        folders = self._place.folders
+        lock = RuntimeLock(folders.runtime)
+        lock.take()
+        try:
+            load_environment(folders.config)
+            self._log = open_log(
+                folders.state / "logs",
+                self._place.settings.log_level,
+                self._redactor,
+                also_print=self._place.foreground,
+            )
+            self._log.info("starting", version=program_version(), pid=os.getpid(), state=str(folders.state))
+            async with AsyncExitStack() as stack:
+                await self._live(stack)
+            self._log.info("stopped")
+        finally:
+            lock.free()
+
+    async def _live(self, stack: AsyncExitStack) -> None:
+        stores = catalog.load("store", "sqlite")(self._place.folders.state / "state.db", recover=True)
+        stack.callback(stores.close)
+        for note in stores.notes:
+            self._log.warning("state restored", note=note)
+        plugins = Plugins()
+        stack.push_async_callback(plugins.aclose)
+        journal, keeper = await self._sinks(stack, stores)
+
+        def emit(event: Event) -> None:
+            journal.take(event)
+            keeper.take(event)
+
+        workshop = make_workshop(plugins, self._place.settings, self._place.folders.state, self._redactor)
+        kept = Stores(stores.revisions, stores.sessions)
+        planes = await stack.enter_async_context(
+            run_planes(workshop, kept, self._place.settings, emit, self._takes_requests)
+        )
+        await stack.enter_async_context(self._listening(planes, stores.runs, journal))
+        await self._serve(planes)
+
+    async def _sinks(self, stack: AsyncExitStack, stores: Any) -> tuple[Journal, Any]:
+        from orchestrator.plugins.stores.keeper import RunKeeper
+
+        def report(trouble: object) -> None:
+            self._log.error("cannot write", trouble=str(trouble))
+
+        journal = Journal(self._place.folders.state / "logs" / "deployments", self._redactor.text, report)
+        keeper = RunKeeper(stores.runs, report=report)
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        tasks.start_soon(journal.run)
+        tasks.start_soon(keeper.run)
+
+        async def close() -> None:
+            await keeper.aclose()
+            tasks.cancel_scope.cancel()
+
+        stack.push_async_callback(close)
+        return journal, keeper
+
+    @asynccontextmanager
+    async def _listening(self, planes: Planes, runs: Any, journal: Journal) -> AsyncIterator[None]:
+        settings, folders = self._place.settings, self._place.folders
+        controlled = Controlled(planes.reconciler, planes.engines, runs, journal, self._about, self.stop)
+        front_sock = (bind_port if settings.port_asked else bind_first_free)(HOST, settings.port)
+        self._port = front_sock.getsockname()[1]
+        if self._port != settings.port:
+            self._log.warning("port taken", wanted=settings.port, used=self._port)
+        path = folders.runtime / SOCKET_NAME
+        front = await Listener.start(FrontDoor(planes.engines, ready=self._takes_requests), front_sock)
+        control = await Listener.start(ControlApi(controlled), bind_private(path))
+        write_about(folders.runtime, dict(self._about()))
+        try:
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                await front.aclose()
+                await control.aclose(patience=0.5)
+                path.unlink(missing_ok=True)
+                remove_about(folders.runtime)
+
+    async def _serve(self, planes: Planes) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._watch_signals)
+            tasks.start_soon(self._announce, planes)
+            await self._stopping.wait()
+            await self._drain(planes)
+            tasks.cancel_scope.cancel()
+
+    async def _announce(self, planes: Planes) -> None:
+        await planes.reconciler.restored.wait()
+        self._restored = True
+        names = planes.engines.names()
+        self._log.info("ready", port=self._port, deployments=names, took_s=round(time.time() - self._started, 3))
+        notify("READY=1")
+        if self._on_ready is not None:
+            await self._on_ready(planes)
+
+    async def _drain(self, planes: Planes) -> None:
+        """No new requests; those in work finish, for as long as the patience lasts."""
+        notify("STOPPING=1")
+        self._log.info("stopping", patience_s=self._patience)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._end_hurried, tasks.cancel_scope)
+            with anyio.move_on_after(self._patience + 1.0):
+                await planes.reconciler.close(self._patience)
+            tasks.cancel_scope.cancel()
+
+    async def _end_hurried(self, scope: anyio.CancelScope) -> None:
+        await self._hurry.wait()
+        await anyio.sleep(HURRY)
+        scope.cancel()
+
+    async def _watch_signals(self) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for _ in signals:
+                self.stop(None)
+
+    def stop(self, patience: float | None) -> None:
+        """End it, letting requests finish; the second time, soon."""
+        if self._stopping.is_set():
+            self._hurry.set()
+        if patience is not None:
+            self._patience = patience
+        self._stopping.set()
+
+    def _takes_requests(self) -> bool:
+        return self._restored and not self._stopping.is_set()
+
+    def _about(self) -> Mapping[str, Any]:
+        return {
+            "version": program_version(),
+            "pid": os.getpid(),
+            "started": self._started,
+            "port": self._port,
+            "url": f"http://{HOST}:{self._port}/v1",
+            "state": "stopping" if self._stopping.is_set() else "ready" if self._restored else "starting",
+            "user": os.getuid() if hasattr(os, "getuid") else None,
+            "folder": str(self._place.folders.state),
+        }
+
+
+def load_environment(config: Path) -> None:
+    """``NAME=value`` lines of the file ``environment`` in the config folder: where secrets of the runtime may stand, so
+    that it has them after a reboot too. What the environment has already wins."""
+    path = config / "environment"
+    if not path.exists():
+        return
+    for text in path.read_text(encoding="utf-8").splitlines():
+        name, sign, value = text.strip().partition("=")
+        if sign and name and not name.startswith("#"):
+            os.environ.setdefault(name.strip(), value.strip().strip("\"'"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it; gives the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    os.umask(0o077)
+    try:
+        host: Host = catalog.load("host", "local")()
+        place = Place(host, host.folders(), Settings.read(os.environ), foreground="--foreground" in words)
+        run_until_stopped(Runtime(place))
+    except OrchestratorError as error:
+        cure = f"\n   = {error.cure}" if error.cure else ""
+        sys.stderr.write(f"error[{error.code}]: {error.message}{cure}\n")
+        return error.exit_code
+    return 0
+
+
+def run_until_stopped(runtime: Runtime) -> None:
+    """Run a runtime on a new event loop, a fast one where it is installed."""
+    import importlib.util
+
+    fast = importlib.util.find_spec("uvloop") is not None
+    anyio.run(runtime.run, backend="asyncio", backend_options={"use_uvloop": fast})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""The operator's environment: ports, places to look at, patience. What a manifest says is not here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from orchestrator.core.errors import UsageError
+from orchestrator.core.quantity import parse_duration
+
+DEFAULT_PORT: Final = 7411
+LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Read from the environment.
+
+    ``ORCHESTRATOR_PORT`` (``port``; asked for, it must be free), ``ORCHESTRATOR_LOG_LEVEL``, ``ORCHESTRATOR_LOOK_EVERY``
+    (how often model servers are looked for), ``ORCHESTRATOR_DRAIN`` (how long a stop waits for requests),
+    ``ORCHESTRATOR_SERVERS`` (where model servers are looked for in place of the usual places, separated by commas;
+    empty: nowhere but where a manifest says). Durations are seconds here.
+    """
+
+    port: int = DEFAULT_PORT
+    port_asked: bool = False
+    log_level: str = "info"
+    look_every: float = 10.0
+    drain: float = 30.0
+    servers: tuple[str, ...] | None = None
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Settings:
+        """From the environment; raises ``UsageError`` that names a variable which does not fit."""
+        servers = environment.get("ORCHESTRATOR_SERVERS")
+        return cls(
+            port=_port(environment.get("ORCHESTRATOR_PORT", "")),
+            port_asked=bool(environment.get("ORCHESTRATOR_PORT")),
+            log_level=_level(environment.get("ORCHESTRATOR_LOG_LEVEL", "")),
+            look_every=_seconds(environment, "ORCHESTRATOR_LOOK_EVERY", 10.0),
+            drain=_seconds(environment, "ORCHESTRATOR_DRAIN", 30.0),
+            servers=None if servers is None else tuple(filter(None, map(str.strip, servers.split(",")))),
+        )
+
+
+def _port(text: str) -> int:
+    if not text:
+        return DEFAULT_PORT
+    if text.isascii() and text.isdecimal() and 0 < int(text) < 65536:
+        return int(text)
+    raise UsageError(f"ORCHESTRATOR_PORT is {text!r}, which is no port", cure="write a number from 1 to 65535")
+
+
+def _level(text: str) -> str:
+    level = text.strip().lower() or "info"
+    if level in LEVELS:
+        return level
+    raise UsageError(f"ORCHESTRATOR_LOG_LEVEL is {text!r}", cure=f"write one of {', '.join(LEVELS)}")
+
+
+def _seconds(environment: Mapping[str, str], name: str, default: float) -> float:
+    text = environment.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        seconds = float(text) if text.replace(".", "", 1).isdecimal() else parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}", cure="write for example 10s") from error
+    if seconds <= 0:
+        raise UsageError(f"{name} is {text!r}", cure="write a duration above zero, for example 10s")
+    return seconds

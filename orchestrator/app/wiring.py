@@ -1,0 +1,211 @@
+"""The composition root: plug-ins, stores and both planes, put together for the runtime and for one process alone."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from orchestrator.app import catalog
+from orchestrator.app.plane import ServingPlane
+from orchestrator.app.redact import Redactor
+from orchestrator.app.settings import Settings
+from orchestrator.app.version import program_version
+from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.event import Event
+from orchestrator.core.request import Request, Result
+from orchestrator.deploy.desired import DesiredTable, Recompile, Wanted
+from orchestrator.deploy.plane import Seen, Workshop
+from orchestrator.deploy.reconcile import Applied, Reconciler, Rules
+from orchestrator.ports.provider import Provider, Secret
+from orchestrator.ports.store import Revision, RevisionStore, SessionStore
+from orchestrator.ports.strategy import Candidate, InstantStrategy, StrategyOptions
+from orchestrator.serve.engine import Engine, EngineTable
+from orchestrator.serve.loop import Loop
+from orchestrator.serve.session import Sessions
+
+Emit = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What is kept: revisions, and sessions where a store has them. ``recompile`` reads blueprints of older formats."""
+
+    revisions: RevisionStore
+    sessions: SessionStore | None = None
+    recompile: Recompile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """Both planes, running."""
+
+    reconciler: Reconciler
+    engines: EngineTable
+    loop: Loop
+
+
+class Plugins:
+    """Live providers, one of each make, opened when they are first needed and closed together."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Provider] = {}
+
+    def provider(self, kind: str) -> Provider:
+        """The provider of this name in the table."""
+        if kind not in self._open:
+            self._open[kind] = catalog.load("provider", kind)()
+        return self._open[kind]
+
+    async def look(self, places: Sequence[str], keys: Mapping[str, Secret]) -> Sequence[Seen]:
+        """Ask every address which server is there."""
+        from orchestrator.plugins.providers.addresses import MAKES
+        from orchestrator.plugins.providers.discovery import discover
+
+        return (await discover([self.provider(make.kind) for make in MAKES], places, keys)).sightings
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for provider in self._open.values():
+            await provider.aclose()
+
+
+def make_workshop(plugins: Plugins, settings: Settings, state: Path, redactor: Redactor) -> Workshop:
+    """Who makes live parts; the tools' own stores are below the ``state`` folder."""
+    from orchestrator.plugins.providers.addresses import ASSUMED_SLOTS, default_urls
+
+    usual = [url for urls in default_urls(os.environ).values() for url in urls]
+    return Workshop(
+        provider=plugins.provider,
+        assumed_slots=ASSUMED_SLOTS,
+        strategy=lambda name: catalog.load("strategy", name),
+        fit_intents=_fit_intents,
+        open_tool=lambda kind: catalog.load("tool", kind),
+        reveal=redactor.reveal,
+        tools=state / "tools",
+        look=plugins.look,
+        usual_places=tuple(dict.fromkeys(usual)) if settings.servers is None else settings.servers,
+    )
+
+
+def _fit_intents(candidates: tuple[Candidate, ...]) -> InstantStrategy:
+    fitted: InstantStrategy = catalog.load("strategy", "lexical")(candidates, StrategyOptions())
+    return fitted
+
+
+@asynccontextmanager
+async def run_planes(
+    workshop: Workshop, stores: Stores, settings: Settings, emit: Emit, ready: Callable[[], bool] = lambda: True
+) -> AsyncIterator[Planes]:
+    """Both planes, restored from the store in the background, until the block ends. Close the reconciler before that, to
+    let requests finish."""
+    loop = Loop(on_event=emit)
+    engines = EngineTable()
+    plane = ServingPlane(engines, loop, Sessions(stores.sessions), emit, ready)
+    desired = DesiredTable(stores.revisions, stores.recompile or recompile, time.time)
+    reconciler = Reconciler(workshop, plane, desired, emit, Rules(settings.look_every, version=program_version()))
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(loop.run)
+        tasks.start_soon(reconciler.run)
+        try:
+            yield Planes(reconciler, engines, loop)
+        finally:
+            tasks.cancel_scope.cancel()
+
+
+def recompile(revision: Revision) -> Blueprint:
+    """A revision's blueprint from its sources, as this version understands them."""
+    from orchestrator.app.sources import compile_sources
+
+    return compile_sources(revision.sources, revision.deployment)
+
+
+class MemoryRevisions:
+    """A ``RevisionStore`` that lasts as long as the process."""
+
+    def __init__(self) -> None:
+        self._all: list[Revision] = []
+        self._desired: dict[str, Revision] = {}
+
+    def add(self, revision: Revision) -> None:
+        """Store it and make it the desired one."""
+        self._all.append(revision)
+        self._desired[revision.deployment] = revision
+
+    def desired(self) -> Sequence[Revision]:
+        """What is desired."""
+        return list(self._desired.values())
+
+    def history(self, deployment: str) -> Sequence[Revision]:
+        """All revisions of one deployment, newest first."""
+        return [each for each in reversed(self._all) if each.deployment == deployment]
+
+    def remove(self, deployment: str) -> None:
+        """Nothing is desired for it."""
+        self._desired.pop(deployment, None)
+
+
+@dataclass(frozen=True, slots=True)
+class InProcess:
+    """A deployment that runs in this process."""
+
+    name: str
+    planes: Planes
+    applied: Applied
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that serves now; a model server that appears may bring a new one."""
+        return self.planes.engines.get(self.name)
+
+    async def run(self, request: Request, listen: Emit | None = None) -> Result:
+        """Answer a request; a failure is in ``Result.error``."""
+        return await self.engine.run(request, listen)
+
+
+@asynccontextmanager
+async def open_in_process(
+    blueprint: Blueprint, *, state: Path, settings: Settings | None = None, emit: Emit = lambda _: None
+) -> AsyncIterator[InProcess]:
+    """Run a blueprint in this process, without the background runtime: the same planes, nothing recorded but what its
+    tools keep below ``state``. When the block ends, requests in work finish first. Raises ``DeployError``."""
+    settings = settings or Settings.read(os.environ)
+    plugins = Plugins()
+    workshop = make_workshop(plugins, settings, state, Redactor())
+    async with _closing(plugins), run_planes(workshop, Stores(MemoryRevisions()), settings, emit) as planes:
+        applied = await planes.reconciler.apply(Wanted(blueprint), lambda _: None)
+        try:
+            yield InProcess(blueprint.name, planes, applied)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await planes.reconciler.close(settings.drain)
+
+
+@asynccontextmanager
+async def _closing(plugins: Plugins) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        with anyio.CancelScope(shield=True):
+            await plugins.aclose()
+
+
+def observe_in_process(blueprint: Blueprint, settings: Settings, state: Path) -> Any:
+    """What is there while no runtime runs: only model servers and ports. For ``plan``; starts nothing."""
+
+    async def look() -> Any:
+        plugins = Plugins()
+        workshop = make_workshop(plugins, settings, state, Redactor())
+        async with (
+            _closing(plugins),
+            run_planes(workshop, Stores(MemoryRevisions()), settings, lambda _: None) as planes,
+        ):
+            return await planes.reconciler.observe(blueprint)
+
+    return anyio.run(look)

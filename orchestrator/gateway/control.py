@@ -1,0 +1,336 @@
+"""The control API: what the command line asks of the runtime, over HTTP on a private socket file.
+
+Requests with an effect are ``POST`` with a JSON body. Answers that take time are lines of JSON: events as they happen,
+then one last line ``{"kind": "end", "value": …}`` or ``{"kind": "error", "error": …}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Final, Protocol
+from urllib.parse import parse_qs, unquote
+
+import anyio
+from anyio.streams.memory import MemoryObjectSendStream
+
+from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.errors import (
+    NoSuchDeployment,
+    OrchestratorError,
+    PlanError,
+    RuntimeVersionClash,
+    StateUnusable,
+    UsageError,
+)
+from orchestrator.core.event import Event
+from orchestrator.core.failpoint import declare, failpoint
+from orchestrator.core.message import Message
+from orchestrator.core.request import Request
+from orchestrator.deploy.desired import Wanted
+from orchestrator.deploy.reconcile import Reconciler
+from orchestrator.deploy.status import status
+from orchestrator.gateway.guard import Receive, Scope, Send, Turned, check_source, headers_of, read_json, send_json
+from orchestrator.gateway.lines import event_json, line
+from orchestrator.ports.store import Revision, RunStore
+from orchestrator.serve.engine import EngineTable
+
+declare("apply.answered", "run.received", "run.began", "run.answered")
+
+API_VERSION: Final = 1
+"""Raised when a request or an answer below changes so that an older client would misread it."""
+LARGEST_APPLY: Final = 64_000_000
+"""Bytes of a blueprint with its sources."""
+LARGEST_BODY: Final = 1_000_000
+NDJSON: Final = [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")]
+_MOST_UNREAD: Final = 100_000
+"""Lines that may wait for a slow reader; then it is cut."""
+
+_STATUS: Final[Mapping[type[OrchestratorError], int]] = {
+    NoSuchDeployment: 404,
+    UsageError: 400,
+    PlanError: 409,
+    RuntimeVersionClash: 409,
+    StateUnusable: 507,
+}
+
+
+class Logs(Protocol):
+    """The event log of each deployment."""
+
+    def follow(self, deployment: str, count: int, forever: bool) -> AsyncIterator[bytes]:
+        """The newest ``count`` lines, then with ``forever`` those that come."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Controlled:
+    """What the API acts on. ``about`` describes the runtime; ``stop`` ends it, with a patience in seconds."""
+
+    reconciler: Reconciler
+    engines: EngineTable
+    runs: RunStore
+    logs: Logs
+    about: Callable[[], Mapping[str, Any]]
+    stop: Callable[[float | None], None]
+
+
+Call = Callable[["_Asked"], Awaitable[None]]
+Telling = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One request: its query, its JSON body (empty for ``GET``), the rest of its path, and where the answer goes."""
+
+    query: Mapping[str, str]
+    body: Mapping[str, Any]
+    rest: str
+    receive: Receive
+    send: Send
+
+    def text(self, name: str) -> str:
+        """A text of the body or the query. Raises ``UsageError`` where it is missing."""
+        value = self.body.get(name, self.query.get(name))
+        if not isinstance(value, str) or not value:
+            raise UsageError(f"{name!r} is missing")
+        return value
+
+    def number(self, name: str, default: float) -> float:
+        """A number of the body or the query."""
+        value = self.body.get(name, self.query.get(name, default))
+        try:
+            return float(value)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{name!r} must be a number") from error
+
+
+class ControlApi:
+    """The ASGI app."""
+
+    def __init__(self, controlled: Controlled) -> None:
+        self._it = controlled
+        self._routes: dict[tuple[str, str], Call] = {
+            ("GET", "/version"): self._version,
+            ("GET", "/observed"): self._observed,
+            ("POST", "/observe"): self._observe,
+            ("POST", "/apply"): self._apply,
+            ("POST", "/rollback"): self._rollback,
+            ("POST", "/down"): self._down,
+            ("GET", "/status"): self._status,
+            ("GET", "/history"): self._history,
+            ("POST", "/run"): self._run,
+            ("GET", "/runs"): self._runs,
+            ("GET", "/logs"): self._logs,
+            ("POST", "/stop"): self._stop,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return
+        try:
+            call, asked = await self._asked(scope, receive, send)
+            await call(asked)
+        except Turned as turned:
+            await send_json(send, turned.status, {"error": {"kind": "UsageError", "message": str(turned)}})
+        except OrchestratorError as error:
+            code = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
+            await send_json(send, code, {"error": error.as_json()})
+
+    async def _asked(self, scope: Scope, receive: Receive, send: Send) -> tuple[Call, _Asked]:
+        headers = headers_of(scope)
+        check_source(headers)
+        method = scope["method"]
+        first, _, rest = scope["path"].removeprefix("/").partition("/")
+        call = self._routes.get((method, f"/{first}"))
+        if call is None:
+            known = [verb for verb, path in self._routes if path == f"/{first}"]
+            if known:
+                raise Turned(405, f"use {known[0]}", code="method_not_allowed")
+            raise Turned(404, f"there is nothing at {scope['path']}", code="not_found")
+        largest = LARGEST_APPLY if first in ("apply", "observe") else LARGEST_BODY
+        body = await read_json(headers, receive, largest) if method == "POST" else {}
+        query = {name: values[-1] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
+        return call, _Asked(query, body, unquote(rest), receive, send)
+
+    # -- looking ----------------------------------------------------------------------------------------------------
+
+    async def _version(self, asked: _Asked) -> None:
+        await send_json(asked.send, 200, {**self._it.about(), "api": API_VERSION})
+
+    async def _observed(self, asked: _Asked) -> None:
+        name = asked.query.get("deployment", "")
+        desired = self._it.reconciler.desired.get(name)
+        observed = await self._it.reconciler.observe(desired.blueprint if desired else None)
+        await send_json(asked.send, 200, observed.as_json())
+
+    async def _observe(self, asked: _Asked) -> None:
+        observed = await self._it.reconciler.observe(_blueprint(asked.body))
+        await send_json(asked.send, 200, observed.as_json())
+
+    async def _status(self, asked: _Asked) -> None:
+        about = dict(self._it.about())
+        await send_json(asked.send, 200, {"runtime": about, "deployments": status(self._it.reconciler)})
+
+    async def _history(self, asked: _Asked) -> None:
+        desired = self._it.reconciler.desired
+        name = asked.text("name")
+        revisions = await desired.history(name)
+        if not revisions:
+            raise NoSuchDeployment(f'no deployment was ever called "{name}"', cure="orchestrator status")
+        current = desired.get(name)
+        number = current.revision.number if current else 0
+        await send_json(asked.send, 200, {"revisions": [_revision(each, number) for each in revisions]})
+
+    async def _runs(self, asked: _Asked) -> None:
+        if asked.rest:
+            found = await anyio.to_thread.run_sync(self._it.runs.find, asked.rest)
+            if found is None:
+                raise UsageError(f'no run begins with "{asked.rest}"', cure="orchestrator logs NAME lists runs")
+            await send_json(asked.send, 200, {"run": found})
+            return
+        count = int(asked.number("count", 20))
+        recent = await anyio.to_thread.run_sync(self._it.runs.recent, asked.text("name"), count)
+        await send_json(asked.send, 200, {"runs": list(recent)})
+
+    async def _logs(self, asked: _Asked) -> None:
+        name, forever = asked.text("name"), asked.query.get("follow") in ("1", "true")
+        await asked.send({"type": "http.response.start", "status": 200, "headers": NDJSON})
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_cancel_on_leave, asked.receive, tasks.cancel_scope)
+            async for entry in self._it.logs.follow(name, int(asked.number("lines", 100)), forever):
+                await asked.send({"type": "http.response.body", "body": entry, "more_body": True})
+            tasks.cancel_scope.cancel()
+        await asked.send({"type": "http.response.body", "body": b""})
+
+    # -- acting -----------------------------------------------------------------------------------------------------
+
+    async def _apply(self, asked: _Asked) -> None:
+        body = asked.body
+        blueprint = _blueprint(body)
+        wanted = Wanted(
+            blueprint=blueprint,
+            sources={str(name): str(text) for name, text in (body.get("sources") or {}).items()},
+            origin=str(body.get("origin") or ""),
+            expected=str(body.get("plan") or ""),
+        )
+
+        async def work(tell: Telling) -> Any:
+            applied = await self._it.reconciler.apply(wanted, tell)
+            failpoint("apply.answered")
+            return {"name": blueprint.name, "revision": applied.revision, "plan": applied.plan.as_json()}
+
+        await _tell_and_answer(asked, work, cancel_on_leave=False)
+
+    async def _rollback(self, asked: _Asked) -> None:
+        name, to = asked.text("name"), asked.body.get("to")
+
+        async def work(tell: Telling) -> Any:
+            applied = await self._it.reconciler.rollback(name, int(to) if to is not None else None, tell)
+            return {"name": name, "revision": applied.revision, "plan": applied.plan.as_json()}
+
+        await _tell_and_answer(asked, work, cancel_on_leave=False)
+
+    async def _down(self, asked: _Asked) -> None:
+        name, patience = asked.text("name"), asked.number("drain", 30.0)
+
+        async def work(tell: Telling) -> Any:
+            return {"name": name, "left": await self._it.reconciler.down(name, patience, tell)}
+
+        await _tell_and_answer(asked, work, cancel_on_leave=False)
+
+    async def _run(self, asked: _Asked) -> None:
+        failpoint("run.received")
+        engine = self._it.engines.get(asked.text("name"))
+        request = read_request(asked.body.get("request"))
+
+        async def work(tell: Telling) -> Any:
+            def listen(event: Event) -> None:
+                failpoint("run.began")
+                tell(event)
+
+            result = await engine.run(request, listen)
+            failpoint("run.answered")
+            return result.as_json()
+
+        await _tell_and_answer(asked, work, cancel_on_leave=True)
+
+    async def _stop(self, asked: _Asked) -> None:
+        patience = asked.body.get("drain")
+        self._it.stop(float(patience) if patience is not None else None)
+        await send_json(asked.send, 202, {"stopping": True})
+
+
+def read_request(value: Any) -> Request:
+    """A request from its plain form; raises ``UsageError`` that names what does not fit."""
+    if not isinstance(value, Mapping) or not isinstance(value.get("text"), str):
+        raise UsageError("'request' needs a 'text'")
+    known = {each.name for each in fields(Request)}
+    unknown = sorted(set(value) - known)
+    if unknown:
+        raise UsageError(f"a request has no {unknown[0]!r}", cure=f"there are: {', '.join(sorted(known))}")
+    try:
+        history = tuple(Message.from_json(message) for message in value.get("history") or ())
+        return Request(**{**value, "history": history})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"the request's history is malformed: {error}") from error
+
+
+def _blueprint(body: Mapping[str, Any]) -> Blueprint:
+    try:
+        return Blueprint.from_json(body["blueprint"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RuntimeVersionClash(
+            f"the runtime does not understand this blueprint: {error}",
+            cure="restart it with this version: orchestrator runtime stop",
+        ) from error
+
+
+def _revision(revision: Revision, current: int) -> dict[str, Any]:
+    return {
+        "number": revision.number,
+        "digest": revision.digest,
+        "created": revision.created,
+        "origin": revision.origin,
+        "cause": revision.cause,
+        "current": revision.number == current,
+    }
+
+
+async def _cancel_on_leave(receive: Receive, scope: anyio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue
+    scope.cancel()
+
+
+async def _tell_and_answer(asked: _Asked, work: Callable[[Telling], Awaitable[Any]], *, cancel_on_leave: bool) -> None:
+    """Send what ``work`` tells as it happens, and last what came of it. With ``cancel_on_leave`` a client that goes away
+    ends the work; without, it goes on and only the telling stops."""
+    writer, reader = anyio.create_memory_object_stream[bytes](_MOST_UNREAD)
+    await asked.send({"type": "http.response.start", "status": 200, "headers": NDJSON})
+    async with anyio.create_task_group() as tasks, reader:
+        if cancel_on_leave:
+            tasks.start_soon(_cancel_on_leave, asked.receive, tasks.cancel_scope)
+        tasks.start_soon(_work_into, work, writer, tasks.cancel_scope)
+        async for entry in reader:
+            await asked.send({"type": "http.response.body", "body": entry, "more_body": True})
+        tasks.cancel_scope.cancel()
+    await asked.send({"type": "http.response.body", "body": b""})
+
+
+async def _work_into(
+    work: Callable[[Telling], Awaitable[Any]], writer: MemoryObjectSendStream[bytes], scope: anyio.CancelScope
+) -> None:
+    def tell(event: Event) -> None:
+        try:
+            writer.send_nowait(line(event_json(event)))
+        except anyio.WouldBlock:
+            scope.cancel()  # a reader that takes nothing must not fill the memory
+
+    with writer:
+        try:
+            answer = line({"kind": "end", "value": await work(tell)})
+        except OrchestratorError as error:
+            answer = line({"kind": "error", "error": error.as_json()})
+        await writer.send(answer)

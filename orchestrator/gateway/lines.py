@@ -1,0 +1,51 @@
+"""Events as lines of JSON: for the control API, and for the logs of a deployment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.core.event import Event
+from orchestrator.core.request import Result
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    """A whole event; a ``Result`` in it becomes its plain form."""
+    fields = {name: value.as_json() if isinstance(value, Result) else value for name, value in event.fields.items()}
+    return {
+        "kind": event.kind,
+        "at": event.at,
+        "deployment": event.deployment,
+        "revision": event.revision,
+        "run": event.run,
+        "fields": fields,
+    }
+
+
+def event_in_short(event: Event) -> dict[str, Any]:
+    """An event for a log: without what users and agents said, and with the result in a few words."""
+    fields: dict[str, Any] = {}
+    for name, value in event.fields.items():
+        if isinstance(value, Result):
+            fields |= _result_in_short(value)
+        elif name not in ("text", "session"):
+            fields[name] = value
+    return {"at": event.at, "kind": event.kind, "revision": event.revision, "run": event.run, **fields}
+
+
+def _result_in_short(result: Result) -> dict[str, Any]:
+    return {
+        "status": result.status,
+        "agent": result.agent,
+        "served_by": result.served_by,
+        "path": list(result.path),
+        "total_ms": round(result.timings.get("total", 0.0), 3),
+        "tokens": result.usage.total_tokens,
+        "error": dict(result.error) if result.error else None,
+    }
+
+
+def line(value: Mapping[str, Any]) -> bytes:
+    """One line of JSON; what is no JSON is written as text."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str).encode() + b"\n"

@@ -1,0 +1,129 @@
+"""Listen on a port or a socket file, and serve an ASGI app there: no polling, no signal handlers, bounded in time and size.
+
+uvicorn's protocol class speaks HTTP; its server is not used, because it wakes ten times a second and takes over signals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any, Final
+
+import anyio
+import anyio.lowlevel
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from orchestrator.gateway.guard import App
+
+HEADER_SECONDS: Final = 10.0
+"""How long a client may take for the headers of a request, from its first byte (or from connecting)."""
+BODY_SECONDS: Final = 60.0
+"""How long it may take for the body."""
+LARGEST_HEADERS: Final = 65_536
+"""Bytes of a request's first line and headers."""
+BACKLOG: Final = 1024
+_LAST_WORDS: Final = 5.0
+"""Seconds that answers in work have once nobody waits for them any more."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """HTTP that drops clients which send too slowly or too much before a request is complete."""
+
+    _patience: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+    _in_head = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in the parent class
+        super().connection_made(transport)
+        self._wait_for_at_most(HEADER_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._patience is None:
+                self._wait_for_at_most(HEADER_SECONDS)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > LARGEST_HEADERS and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
+            self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._wait_for_at_most(BODY_SECONDS)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        self._head_bytes = 0
+        self._stop_waiting()
+        super().on_message_complete()
+
+    def _wait_for_at_most(self, seconds: float) -> None:
+        self._stop_waiting()
+        self._patience = self.loop.call_later(seconds, self._drop)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _drop(self) -> None:
+        self._patience = None
+        self.transport.close()
+
+
+class Listener:
+    """An app that is served on a bound socket, until :meth:`aclose`. Its tasks are those of its connections."""
+
+    def __init__(self, sock: socket.socket, server: asyncio.Server, state: ServerState) -> None:
+        self._sock = sock
+        self._server = server
+        self._state = state
+
+    @classmethod
+    async def start(cls, app: App, sock: socket.socket) -> Listener:
+        """Accept connections from now on."""
+        config = Config(
+            app,
+            http=BoundedProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+        )
+        config.load()
+        state = ServerState()
+
+        def protocol() -> BoundedProtocol:
+            return BoundedProtocol(config=config, server_state=state, app_state={})
+
+        server = await asyncio.get_running_loop().create_server(protocol, sock=sock, backlog=BACKLOG)
+        return cls(sock, server, state)
+
+    @property
+    def address(self) -> Any:
+        """``(host, port)``, or the path of a socket file."""
+        return self._sock.getsockname()
+
+    async def aclose(self, patience: float = _LAST_WORDS) -> None:
+        """Accept nothing new, and let answers in work go out for ``patience`` seconds."""
+        self._server.close()
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        if self._state.tasks:
+            await asyncio.wait(set(self._state.tasks), timeout=patience)
+        for task in set(self._state.tasks):
+            task.cancel()
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+        # One turn of the loop, so that cancelled answers and aborted connections are really gone.
+        await anyio.lowlevel.checkpoint()
