@@ -74,7 +74,8 @@ def usage_of(told: Any, call: ChatCall, message: Message) -> Usage:
         if isinstance(prompt, int) and isinstance(completion, int) and (prompt or completion):
             return Usage(prompt, completion, 1)
     prompt_size = sum(len(turn.encoded()) for turn in call.messages)
-    return Usage(_tokens(prompt_size), _tokens(len(message.encoded())), 1, estimated=True)
+    answer_size = len(message.content.encode()) + sum(len(one.arguments) for one in message.tool_calls)
+    return Usage(_tokens(prompt_size), _tokens(answer_size), 1, estimated=True)
 
 
 def _tokens(size: int) -> int:

@@ -1,0 +1,115 @@
+"""Whole answers are read with the kindness that real servers need, and no more."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from orchestrator.core.errors import BrokenReply, ContextTooLong, ServerFailed
+from orchestrator.core.message import Message, ToolCall, Usage
+from orchestrator.plugins.providers.reply import whole_reply
+from orchestrator.ports.provider import ChatCall, ChatReply, Target, TokenProbability
+
+CALL = ChatCall(Target("x", "http://127.0.0.1/v1", "m"), (Message("user", "hello"),))
+
+
+def answer(message: dict[str, Any], finish: Any = "stop", choice: dict[str, Any] | None = None, **top: Any) -> bytes:
+    entry = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish, **(choice or {})}
+    return json.dumps({"model": "m1", "choices": [entry], **top}).encode()
+
+
+def calls(*entries: dict[str, Any]) -> dict[str, Any]:
+    return {"content": None, "tool_calls": list(entries)}
+
+
+def read(body: bytes) -> ChatReply:
+    return whole_reply(body, CALL)
+
+
+def test_a_plain_answer() -> None:
+    """Text, model, reason and counts."""
+    reply = read(answer({"content": "hi"}, usage={"prompt_tokens": 3, "completion_tokens": 1}))
+    assert reply == ChatReply(Message("assistant", "hi"), "stop", Usage(3, 1, 1), "m1")
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": 0, "completion_tokens": 0}, {"prompt_tokens": "3"}, 7])
+def test_missing_counts_are_estimated_and_say_so(usage: Any) -> None:
+    """A server that tells no counts gets ours, marked as an estimate."""
+    reply = read(answer({"content": "four words of text"}, usage=usage))
+    assert reply.usage == Usage(9, 5, 1, estimated=True)
+
+
+def test_a_call_is_read() -> None:
+    """Id, name and arguments as the model wrote them."""
+    entry = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"place": "Oslo"}'}}
+    reply = read(answer(calls(entry), "tool_calls"))
+    assert reply.message == Message("assistant", "", (ToolCall("c1", "weather", '{"place": "Oslo"}'),))
+
+
+@pytest.mark.parametrize("finish", ["stop", None, "function_call", "tool_calls"])
+def test_calls_end_with_tool_calls(finish: Any) -> None:
+    """Whatever the server calls it, an answer with calls ends with tool_calls."""
+    entry = {"function": {"name": "clock", "arguments": {"a": 1}}}
+    reply = read(answer(calls(entry), finish))
+    assert reply.finish_reason == "tool_calls"
+    assert reply.message.tool_calls == (ToolCall("call_0", "clock", '{"a": 1}'),)
+
+
+def test_a_call_that_was_cut_still_says_length() -> None:
+    """Arguments that end in the middle keep the reason, so that nobody takes them for whole."""
+    entry = {"id": "c", "function": {"name": "clock", "arguments": '{"pl'}}
+    assert read(answer(calls(entry), "length")).finish_reason == "length"
+
+
+def test_log_probabilities() -> None:
+    """Each token with its best alternatives, also where a token is no letter."""
+    top = [{"token": "a", "logprob": -0.1, "bytes": None}, {"token": "\ufffd", "logprob": -9999.0}]
+    told = {
+        "logprobs": {"content": [{"token": "a", "logprob": -0.1, "top_logprobs": top}, {"token": "b", "logprob": -1}]}
+    }
+    reply = read(answer({"content": "ab"}, choice=told))
+    assert reply.logprobs == (
+        TokenProbability("a", -0.1, (("a", -0.1), ("\ufffd", -9999.0))),
+        TokenProbability("b", -1.0),
+    )
+
+
+def test_raw_control_characters_are_text() -> None:
+    """Models write raw line breaks and form feeds into strings; they are read, not refused."""
+    body = b'{"choices":[{"message":{"content":"a\x0c\nb"},"finish_reason":"stop"}]}'
+    assert read(body).message.content == "a\x0c\nb"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"OK",
+        b"[]",
+        b"null",
+        b'{"choices":[]}',
+        b'{"choices":{}}',
+        b'{"choices":["text"]}',
+        b'{"choices":[{"message":null}]}',
+        b'{"choices":[{"message":{"content":7}}]}',
+        b'{"choices":[{"message":{"content":"a","tool_calls":[{"id":"x"}]}}]}',
+        b'{"choices":[{"message":{"content":"a"},"logprobs":{"content":[{"token":"a"}]}}]}',
+        b'{"choices":[{"message":{"content":"\xff"}}]}',
+        b'{"choices":[{"message":{"content":"ab',
+        b"[" * 100_000,
+    ],
+)
+def test_what_is_no_answer_is_broken(body: bytes) -> None:
+    """Anything that is not of the protocol ends in BrokenReply, never in a crash."""
+    with pytest.raises(BrokenReply):
+        read(body)
+
+
+def test_an_error_under_status_200_is_an_error() -> None:
+    """An error object instead of choices counts as what it says."""
+    with pytest.raises(ServerFailed, match="out of memory"):
+        read(b'{"error":{"message":"out of memory"}}')
+    with pytest.raises(ContextTooLong):
+        read(b'{"error":"exceeds the available context size"}')
