@@ -35,7 +35,7 @@ def rows() -> list[Row]:
 
 def _runtime_rows() -> list[Row]:
     with tempfile.TemporaryDirectory() as home:
-        environment = {**os.environ, "ORCHESTRATOR_HOME": home, "ORCHESTRATOR_PORT": "0"}
+        environment = {**os.environ, "ORCHESTRATOR_HOME": home}
         began = time.perf_counter()
         subprocess.run([*program(), "runtime", "start"], env=environment, check=True, capture_output=True)
         started = time.perf_counter() - began

@@ -58,11 +58,11 @@ class Score:
                 f"right or honestly unsure {self.share('right', 'unsure'):.1%}, confidently wrong {self.share('wrong'):.1%}"
             )
         ]
-        for one in self.scored:
-            if one.verdict != "right":
-                lines.append(
-                    f"  {one.verdict:6} {one.case.id}: {one.case.text!r} -> {one.result.agent or 'nobody'}: {one.fault}"
-                )
+        lines += [
+            f"  {one.verdict:6} {one.case.id}: {one.case.text!r} -> {one.result.agent or 'nobody'}: {one.fault}"
+            for one in self.scored
+            if one.verdict != "right"
+        ]
         return "\n".join(lines)
 
 

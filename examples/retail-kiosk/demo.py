@@ -24,7 +24,7 @@ BOLD, PLAIN = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
 def main() -> int:
     """Run the demo in a state folder of its own; gives the exit code of the first command that failed."""
     home = tempfile.mkdtemp(prefix="orchestrator-demo-")
-    environment = {**os.environ, "ORCHESTRATOR_HOME": home, "ORCHESTRATOR_PORT": "0"}
+    environment = {**os.environ, "ORCHESTRATOR_HOME": home}
     try:
         return _show(environment)
     finally:

@@ -1,0 +1,112 @@
+"""The Python API: a deployment in this process (`open`), or one that the background runtime serves (`connect`)."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectSendStream
+
+from orchestrator.app.compile import compile_files
+from orchestrator.app.settings import Settings
+from orchestrator.app.unwrap import unwrapped
+from orchestrator.app.wiring import InProcess, open_in_process
+from orchestrator.core.event import Event
+from orchestrator.core.request import Request, Result
+
+Listen = Callable[[Event], None]
+
+
+class _Runner(Protocol):
+    async def run(self, request: Request, listen: Listen | None = None) -> Result: ...
+
+
+class Opened:
+    """A deployment that takes requests. Made by :func:`open` and :func:`connect`; closed at the end of their block."""
+
+    def __init__(self, name: str, runner: _Runner, tasks: TaskGroup) -> None:
+        self.name = name
+        self._runner = runner
+        self._tasks = tasks
+
+    async def run(self, request: str | Request, *, listen: Listen | None = None, **options: Any) -> Result:
+        """Answer a request: a text with the fields of :class:`Request` as options, or a whole ``Request``.
+
+        A run that fails does not raise: ``result.error`` says why, and ``result.status`` is ``"failed"``. ``listen`` gets the
+        run's events as they happen, pieces of the answer (``run.delta``) among them.
+        """
+        return await self._runner.run(_request(request, options), listen)
+
+    async def stream(self, request: str | Request, **options: Any) -> AsyncIterator[Event]:
+        """The run's events as they happen; the last is ``run.finished``, whose ``fields["result"]`` is the ``Result``.
+
+        Leaving the loop early cancels the run, and with it the model call.
+        """
+        writer, reader = anyio.create_memory_object_stream[Event](math.inf)
+        scope = anyio.CancelScope()
+        self._tasks.start_soon(_run_into, self._runner, _request(request, options), writer, scope)
+        try:
+            async with reader:
+                async for event in reader:
+                    yield event
+        finally:
+            scope.cancel()
+
+
+async def _run_into(
+    runner: _Runner, request: Request, writer: MemoryObjectSendStream[Event], scope: anyio.CancelScope
+) -> None:
+    def listen(event: Event) -> None:
+        with suppress(anyio.BrokenResourceError):
+            writer.send_nowait(event)
+
+    with writer, scope:
+        await runner.run(request, listen)
+
+
+def _request(request: str | Request, options: Mapping[str, Any]) -> Request:
+    if isinstance(request, Request):
+        if options:
+            raise TypeError("give the fields in the Request, or a text with options; not both")
+        return request
+    return Request(request, **options)
+
+
+@asynccontextmanager
+async def open(  # noqa: A001 - as `gzip.open`
+    *manifests: str | os.PathLike[str],
+    environment: Mapping[str, str] | None = None,
+    state: str | os.PathLike[str] | None = None,
+) -> AsyncIterator[Opened]:
+    """Serve a manifest (or several, laid over each other) in this process, with the same engine as the runtime.
+
+    ``environment`` fills ``${NAME}`` in (this process's own by default); ``state`` is where tools keep their stores (the
+    user's state folder by default). Raises ``ManifestError`` with every fault, or ``DeployError``.
+    """
+    values = os.environ if environment is None else environment
+    names = [os.fspath(manifest) for manifest in manifests]
+    compilation = await anyio.to_thread.run_sync(lambda: compile_files(names, environment=values))
+    folder = Path(state) if state is not None else _state_folder()
+    with unwrapped():
+        async with (
+            open_in_process(compilation.blueprint, state=folder, settings=Settings.read(values)) as served,
+            anyio.create_task_group() as tasks,
+        ):
+            yield Opened(served.name, served, tasks)
+            tasks.cancel_scope.cancel()
+
+
+def _state_folder() -> Path:
+    from orchestrator.plugins.hosts.local import LocalHost
+
+    return LocalHost().folders().state / "in-process"
+
+
+__all__ = ["InProcess", "Opened", "open"]
