@@ -1,0 +1,202 @@
+"""E-mail: messages go to a local outbox, one RFC 5322 file each, and from there through SMTP where that is set up."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import smtplib
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+
+from orchestrator.core.errors import DeployError, ToolFailed
+from orchestrator.plugins.tools.opened import LINE, TEXT, OpenedTool, arguments_schema, checked_options, described
+from orchestrator.plugins.tools.sqlite import as_table
+from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome, ToolPlace
+
+_ADDRESS: Final = {
+    "type": "string",
+    "maxLength": 254,
+    "pattern": r"^[^@\s<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,190}\Z",
+}
+OPTIONS: Final[Mapping[str, Any]] = {
+    "sender": _ADDRESS,
+    "smtp": {
+        "type": "object",
+        "properties": {
+            "host": {"type": "string", "minLength": 1},
+            "port": {"type": "integer", "minimum": 1, "maximum": 65535},
+            "user": {"type": "string"},
+            "password": {"type": "string"},
+            "starttls": {"type": "boolean"},
+        },
+        "required": ["host"],
+        "additionalProperties": False,
+    },
+}
+
+_PATIENCE: Final = 20.0
+"""Seconds that the mail server may take for one step."""
+
+
+def open_email(
+    name: str, options: Mapping[str, Any], place: ToolPlace, now: Callable[[], float] = time.time
+) -> OpenedTool:
+    """Open the e-mail tool; its messages are in the folders ``outbox`` and ``sent`` of its own."""
+    read = checked_options(name, options, OPTIONS)
+    smtp = read.get("smtp")
+    sender = read.get("sender") or (smtp or {}).get("user", "")
+    if smtp and "@" not in sender:
+        raise DeployError(f"the tool {name} sends by SMTP and has no sender", cure="set sender: an e-mail address")
+    server = _Server(smtp, place.reveal) if smtp else None
+    for box in ("outbox", "sent"):
+        (place.state / box).mkdir(mode=0o700, exist_ok=True)
+    mail = _Mail(place.state, sender or "orchestrator@localhost", server, now)
+    send = ToolFunction(
+        f"{name}.send",
+        "Send an e-mail." if server else "Write an e-mail into the local outbox; a person sends it.",
+        arguments_schema(
+            {"to": _ADDRESS, "subject": LINE, "body": TEXT, "cc": {"type": "array", "items": _ADDRESS, "maxItems": 20}},
+            optional=("cc",),
+        ),
+        "external" if server else "write",
+        mail.send,
+        idempotent=True,
+    )
+    listing = ToolFunction(
+        f"{name}.list",
+        "The newest messages of the outbox or of those that were sent.",
+        arguments_schema(
+            {
+                "box": {"type": "string", "enum": ["outbox", "sent"]},
+                "limit": described({"type": "integer", "minimum": 1, "maximum": 100}, "how many"),
+            },
+            optional=("box", "limit"),
+        ),
+        "read",
+        mail.list,
+        idempotent=True,
+    )
+    return OpenedTool((send, listing))
+
+
+class _Server:
+    """The mail server. The password is resolved at each use, so that a new one needs no restart."""
+
+    def __init__(self, options: Mapping[str, Any], reveal: Callable[[str], str]) -> None:
+        self._options = options
+        self._reveal = reveal
+
+    def deliver(self, message: EmailMessage) -> None:
+        """Hand one message over. Raises ``ToolFailed``."""
+        options = self._options
+        password = self._reveal(options["password"]) if "password" in options else ""
+        try:
+            with smtplib.SMTP(options["host"], options.get("port", 587), timeout=_PATIENCE) as server:
+                if options.get("starttls", True):
+                    server.starttls(context=ssl.create_default_context())
+                if "user" in options and password:
+                    server.login(options["user"], password)
+                refused = server.send_message(message)
+        except smtplib.SMTPAuthenticationError:
+            # Not chained: the exchange may hold what was sent to log in.
+            raise ToolFailed("the mail server refuses the user or password") from None
+        except (OSError, smtplib.SMTPException) as error:
+            raise ToolFailed(f"the mail server did not take the message: {_reason(error)}") from error
+        if refused:
+            raise ToolFailed(f"the mail server did not take the message for {', '.join(refused)}")
+
+
+class _Mail:
+    """The functions. A repeated call with the same ``call_id`` is the same message, and is sent once."""
+
+    def __init__(self, folder: Path, sender: str, server: _Server | None, now: Callable[[], float]) -> None:
+        self._folder = folder
+        self._sender = sender
+        self._server = server
+        self._now = now
+
+    async def send(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+        return await anyio.to_thread.run_sync(self._send, arguments, context)
+
+    async def list(self, arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
+        box = self._folder / arguments.get("box", "outbox")
+        rows = await anyio.to_thread.run_sync(_listed, box, arguments.get("limit", 20))
+        return ToolOutcome(rows, as_table(rows))
+
+    def _send(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+        key = context.call_id or os.urandom(16).hex()
+        number = hashlib.sha256(key.encode()).hexdigest()[:24]
+        waiting, sent = (self._folder / box / f"{number}.eml" for box in ("outbox", "sent"))
+        if not sent.exists():
+            message = self._message(arguments, number)
+            if not waiting.exists():
+                _write(waiting, message.as_bytes())
+            if self._server is None:
+                return ToolOutcome({"message": number, "sent": False}, "the message is in the outbox")
+            try:
+                self._server.deliver(message)
+            except ToolFailed as error:
+                raise ToolFailed(f"{error.message}; it is kept in the outbox") from error
+            waiting.replace(sent)
+        return ToolOutcome({"message": number, "sent": True}, f"sent to {arguments['to']}")
+
+    def _message(self, arguments: Mapping[str, Any], number: str) -> EmailMessage:
+        message = EmailMessage(policy=policy.SMTP)
+        try:
+            message["From"] = self._sender
+            message["To"] = arguments["to"]
+            if arguments.get("cc"):
+                message["Cc"] = ", ".join(arguments["cc"])
+            message["Subject"] = arguments["subject"]
+            message["Date"] = format_datetime(datetime.fromtimestamp(self._now(), UTC))
+            message["Message-ID"] = f"<{number}@{self._sender.partition('@')[2]}>"
+            message.set_content(arguments["body"])
+            message.as_bytes()
+        except (ValueError, UnicodeError, IndexError) as error:
+            raise ToolFailed("the message holds characters that no e-mail may hold") from error
+        return message
+
+
+def _write(path: Path, content: bytes) -> None:
+    """All or nothing, and on the disk when it returns."""
+    fresh = path.with_suffix(".new")
+    try:
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        raise ToolFailed(f"the message cannot be stored: {error.strerror}") from error
+
+
+def _listed(box: Path, limit: int) -> list[dict[str, Any]]:
+    files = sorted(box.glob("*.eml"), key=lambda file: file.stat().st_mtime_ns, reverse=True)[:limit]
+    messages = [(file.stem, message_from_bytes(file.read_bytes(), policy=policy.default)) for file in files]
+    return [
+        {
+            "message": stem,
+            "to": str(message["To"]),
+            "subject": str(message["Subject"]),
+            "date": str(message["Date"]),
+        }
+        for stem, message in messages
+    ]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, smtplib.SMTPResponseException):
+        return f"{error.smtp_code} {error.smtp_error!r}"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
