@@ -55,7 +55,8 @@ def lower(graph: AgentGraph, manifest: Manifest, folder: Path) -> Blueprint:
 
 
 def _element(graph: AgentGraph, vertex: Vertex, folder: Path) -> Element:
-    needs = tuple(link.target for link in graph.out_of(vertex.address, "uses", "route", "default"))
+    links = graph.out_of(vertex.address, "uses", "route", "default")
+    needs = tuple(dict.fromkeys(link.target for link in links))  # a route and the default may lead to one agent
     if isinstance(vertex.part, ModelEntry):
         return Element(vertex.address, "model", dict(_model(vertex.part)), needs)
     if isinstance(vertex.part, ToolEntry):

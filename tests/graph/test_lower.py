@@ -1,0 +1,133 @@
+"""From a graph to its blueprint."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from orchestrator.core.blueprint import Blueprint
+from tests.graph.small import DESK, compiled
+
+
+def _spec(blueprint: Blueprint, address: str) -> dict[str, Any]:
+    return dict(blueprint.elements[address].spec)
+
+
+def test_every_vertex_but_nodes_becomes_an_element() -> None:
+    """A blueprint says what runs; where is the placement's business."""
+    blueprint = compiled(**DESK, nodes=[{"id": "edge-1", "agents": ["faq"]}]).blueprint
+    assert sorted(blueprint.elements) == [
+        "agent.faq",
+        "agent.orders",
+        "agent.person",
+        "knowledge.docs",
+        "model.large",
+        "model.small",
+        "router.front",
+        "tool.database",
+    ]
+    assert blueprint.entry == "router.front"
+
+
+def test_an_element_needs_what_it_uses_and_where_it_leads() -> None:
+    """Needs tell the order in which parts must be ready."""
+    elements = compiled(**DESK).blueprint.elements
+    assert elements["agent.orders"].needs == ("model.large", "model.small", "tool.database")
+    assert elements["router.front"].needs == ("model.small", "agent.orders", "agent.faq")
+
+
+def test_the_stored_form_reads_back_the_same() -> None:
+    """Through JSON, as the store keeps it."""
+    blueprint = compiled(**DESK).blueprint
+    again = Blueprint.from_json(json.loads(json.dumps(blueprint.as_json())))
+    assert again.as_json() == blueprint.as_json()
+    assert again.digest == blueprint.digest
+
+
+def test_only_the_parts_that_change_have_another_digest() -> None:
+    """What the planner compares."""
+    before = compiled(**DESK).blueprint.elements
+    agents = [{**agent, "temperature": 0.5} if agent["name"] == "faq" else agent for agent in DESK["agents"]]
+    after = compiled(**{**DESK, "agents": agents}).blueprint.elements
+    changed = [address for address, element in after.items() if element.digest != before[address].digest]
+    assert changed == ["agent.faq"]
+
+
+def test_paths_count_from_the_manifests_folder() -> None:
+    """A blueprint holds absolute paths only."""
+    blueprint = compiled(**DESK, security={"tool_roots": ["lib"]}).blueprint
+    assert _spec(blueprint, "tool.database")["options"]["path"] == "/shop/data.csv"
+    assert _spec(blueprint, "knowledge.docs")["path"] == "/shop/docs"
+    assert blueprint.tool_roots == ("/shop/lib",)
+    assert blueprint.folder == "/shop"
+
+
+def test_a_known_model_brings_its_ids_and_context() -> None:
+    """From the catalogue, for each make of server."""
+    models = [{"alias": "phi-4-mini"}, {"alias": "mine", "provider": "ollama", "model": "mine:1b"}]
+    blueprint = compiled(models=models, agents=[{"name": "a", "model": ["phi-4-mini", "mine"]}]).blueprint
+    known, own = _spec(blueprint, "model.phi-4-mini"), _spec(blueprint, "model.mine")
+    assert "ollama" in known["ids"] and known["context_length"] > 4096
+    assert own["ids"] == {"ollama": ["mine:1b"]} and own["context_length"] is None
+
+
+def test_a_cascade_asks_a_model_only_where_the_router_has_one() -> None:
+    """The intent stage needs a model."""
+    router = {"name": "front", "role": "router", "routes": ["a"]}
+    target = {"name": "a"}
+    bare = _spec(compiled(agents=[router, target]).blueprint, "router.front")
+    with_model = compiled(agents=[{**router, "model": "m"}, target], models=[{"alias": "m"}])
+    asking = _spec(with_model.blueprint, "router.front")
+    assert (bare["strategy"], bare["stages"]) == ("cascade", ["rules", "keyword", "lexical"])
+    assert asking["stages"] == ["rules", "keyword", "lexical", "intent"]
+
+
+def test_an_unsure_router_does_the_safest_thing_that_it_can() -> None:
+    """Its default, else whom it escalates to, else it asks back."""
+    target = {"name": "a"}
+    unsure = [
+        _spec(compiled(agents=[{"name": "r", "role": "router", "routes": ["a"], **keys}, target]).blueprint, "router.r")
+        for keys in ({"default": "a"}, {"escalate_to": "a"}, {})
+    ]
+    assert [spec["on_unsure"] for spec in unsure] == ["default", "escalate", "ask"]
+
+
+def test_privacy_and_compliance_make_an_agent_restricted_and_offline() -> None:
+    """Either of them."""
+    agents = [{"name": "a", "privacy_mode": True}, {"name": "b", "compliance": ["HIPAA"]}, {"name": "c"}]
+    blueprint = compiled(agents=agents).blueprint
+    specs = [_spec(blueprint, f"agent.{name}") for name in "abc"]
+    assert [(spec["data_class"], spec["offline"]) for spec in specs] == [
+        ("restricted", True),
+        ("restricted", True),
+        ("internal", False),
+    ]
+
+
+def test_the_seeds_priorities_are_classes_of_the_queue() -> None:
+    """high, normal, low."""
+    agents = [{"name": name, "priority": name} for name in ("high", "normal", "low")]
+    blueprint = compiled(agents=agents).blueprint
+    assert [_spec(blueprint, f"agent.{agent['name']}")["priority"] for agent in agents] == [
+        "interactive",
+        "default",
+        "bulk",
+    ]
+
+
+def test_what_an_agent_is_specialised_for_are_words_to_route_by() -> None:
+    """Underscores are blanks."""
+    blueprint = compiled(agents=[{"name": "a", "keywords": ["visit"], "specialized_for": "patient_intake"}]).blueprint
+    assert _spec(blueprint, "agent.a")["keywords"] == ["visit", "patient intake"]
+
+
+def test_a_python_tool_keeps_its_functions_and_a_built_in_its_allowed_ones() -> None:
+    """``functions`` means two things, by the kind of the tool."""
+    tools = [
+        {"name": "quote", "python": "quotes:make", "functions": ["send"]},
+        {"name": "stock", "use": "database", "functions": ["find"]},
+    ]
+    blueprint = compiled(agents=[{"name": "a", "tools": ["quote", "stock"]}], tools=tools).blueprint
+    python, built_in = _spec(blueprint, "tool.quote"), _spec(blueprint, "tool.stock")
+    assert (python["kind"], python["options"]["functions"], python["allowed"]) == ("python", ["send"], [])
+    assert (built_in["kind"], built_in["options"], built_in["allowed"]) == ("database", {}, ["find"])

@@ -1,0 +1,104 @@
+"""Properties of the whole graph, each broken by one small manifest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator.core.diagnostic import Place, Severity
+from orchestrator.graph.build import build, check
+from tests.graph.small import DESK, findings, manifest
+
+MODEL = {"models": [{"alias": "m"}]}
+A = {"name": "a", "model": "m"}
+
+
+def _router(**keys: Any) -> dict[str, Any]:
+    return {"name": "front", "role": "router", "default": "a", **keys}
+
+
+FAULTS: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
+    "a cycle of escalations": (
+        {
+            **MODEL,
+            "agents": [
+                {"name": "a", "model": "m", "escalate_to": "b"},
+                {"name": "b", "model": "m", "role": "escalation", "escalate_to": "a"},
+            ],
+        },
+        [("ORC301", "a request can go round: agent.a -> agent.b -> agent.a")],
+    ),
+    "a router that routes to itself": (
+        {**MODEL, "agents": [_router(routes=["front", "a"]), A]},
+        [("ORC301", "a request can go round: router.front -> router.front")],
+    ),
+    "a router without a way out": (
+        {"agents": [{"name": "front", "role": "router"}]},
+        [
+            ("ORC302", "router.front leads nowhere"),
+            ("ORC304", "router.front has no default: when it is unsure it asks back with the choices"),
+        ],
+    ),
+    "an agent that can answer nothing": (
+        {"agents": [{"name": "a"}]},
+        [("ORC303", "nothing answers for agent.a: it has no model, no reflex rule and no tool")],
+    ),
+    "a router without a default": (
+        {**MODEL, "agents": [_router(default=None, routes=["a"]), A]},
+        [("ORC304", "router.front has no default: when it is unsure it asks back with the choices")],
+    ),
+    "nobody at all": ({}, [("ORC305", "the deployment has no agent")]),
+    "an agent that no route leads to": (
+        {**MODEL, "agents": [_router(routes=["a"]), A, {"name": "b", "model": "m"}]},
+        [("ORC306", "no request can reach agent.b from router.front")],
+    ),
+    "parts that nobody uses": (
+        {
+            "models": [{"alias": "m"}, {"alias": "spare"}],
+            "agents": [A],
+            "tools": [{"name": "clock"}],
+            "knowledge": [{"name": "docs", "path": "docs"}],
+        },
+        [
+            ("ORC307", "nobody uses model.spare"),
+            ("ORC307", "nobody uses tool.clock"),
+            ("ORC307", "nobody uses knowledge.docs"),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_is_found_and_no_other(fault: str) -> None:
+    """The counter-example stands in the message."""
+    deployment, expected = FAULTS[fault]
+    assert [(finding.code, finding.message) for finding in findings(**deployment)] == expected
+
+
+def test_a_sound_graph_has_no_finding() -> None:
+    """A router with a default, specialists with models, a person to escalate to."""
+    assert findings(**DESK) == []
+
+
+def test_a_fallback_is_a_use() -> None:
+    """A model that is only another one's fallback is not unused."""
+    models = [{"alias": "m", "fallback": ["spare"]}, {"alias": "spare"}]
+    assert findings(models=models, agents=[A]) == []
+
+
+def test_an_agent_that_only_reflexes_answer_for_is_sound() -> None:
+    """Reflex rules and people need no model."""
+    first = {"name": "a", "reflex": [{"say": "hello"}], "escalate_to": "b"}
+    person = {"name": "b", "role": "escalation"}
+    assert [finding.subject for finding in findings(agents=[first, person])] == ["agent.b"]
+    assert findings(agents=[first, {**person, "human": {}}]) == []
+
+
+def test_a_finding_gets_the_place_of_its_part() -> None:
+    """Where an address stands in the text is asked of the caller."""
+    place = Place("shop.yaml", 7, 3)
+    found = check(build(manifest(agents=[{"name": "a"}]), "shop"), {"agent.a": place}.get)
+    assert [(finding.place, finding.subject, finding.severity) for finding in found] == [
+        (place, "agent.a", Severity.WARNING)
+    ]
