@@ -26,7 +26,13 @@ from orchestrator.testing.script import Script, read_script
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run until a signal comes. Returns the exit code: 0, or 64 for wrong usage."""
-    options = _parser().parse_args(argv)
+    parser = argparse.ArgumentParser(prog="simulate-endpoint", description="A model server that obeys a script.")
+    add_options(parser)
+    return serve(parser.parse_args(argv))
+
+
+def serve(options: argparse.Namespace) -> int:
+    """The same, with options that were parsed elsewhere."""
     if options.list_faults:
         _print_faults(sys.stdout)
         return 0
@@ -45,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="simulate-endpoint", description="A model server that obeys a script.")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Every option of the command, for a parser that may have its own too."""
     parser.add_argument("--port", type=int, default=0, help="loopback port; 0 takes a free one (default)")
     parser.add_argument("--face", choices=sorted(FACES), default="openai", help="which make it looks like")
     parser.add_argument("--model", action="append", help="a model that it serves; may be repeated")
@@ -63,7 +69,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fault", action="append", default=[], metavar="NAME[:VALUE][@WHEN]", help="may be repeated")
     parser.add_argument("--list-faults", action="store_true", help="print the names of all faults")
     parser.add_argument("--log", type=Path, metavar="FILE", help="append the log here, not to standard error")
-    return parser
 
 
 def _seconds(text: str) -> float:

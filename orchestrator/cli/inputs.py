@@ -1,0 +1,78 @@
+"""Options that several verbs share: which manifest, and which deployment."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Final
+
+from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.app.compile import Compilation
+
+MANIFEST_NAMES: Final = "one or more manifests; later ones are laid over earlier ones; - reads standard input"
+
+
+def manifest_arguments(parser: argparse.ArgumentParser, files: str = MANIFEST_NAMES) -> None:
+    """Files, ``-f`` and ``--set``."""
+    parser.add_argument("files", nargs="*", metavar="FILE", help=files)
+    parser.add_argument("-f", "--file", action="append", default=[], metavar="FILE", help="the same, as an option")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a value laid over all, like metadata.name=shop"
+    )
+
+
+def named_files(options: argparse.Namespace) -> list[str]:
+    """The files that were named, in order; raises ``UsageError`` where there is none."""
+    files = [*options.files, *options.file]
+    if not files:
+        raise UsageError("no manifest is named", cure="name a file, or - for standard input")
+    if files.count("-") > 1:
+        raise UsageError("standard input is named twice", cure="name - once")
+    return files
+
+
+def overrides(options: argparse.Namespace) -> dict[str, str]:
+    """``--set`` by key; raises ``UsageError`` for one without ``=``."""
+    found = {}
+    for written in options.set:
+        key, equals, value = written.partition("=")
+        if not key or not equals:
+            raise UsageError(
+                f'--set "{written}" is no KEY=VALUE', cure="write it like --set deployment.serve.port=7412"
+            )
+        found[key] = value
+    return found
+
+
+def compiled(options: argparse.Namespace, terminal: Terminal, name: str = "") -> Compilation:
+    """The manifest that the options name, compiled; its warnings are told on stderr."""
+    from orchestrator.app.compile import compile_files
+    from orchestrator.cli.view.diagnostics import shown
+    from orchestrator.core.diagnostic import Severity
+
+    compilation = compile_files(
+        named_files(options),
+        environment=terminal.environment,
+        stdin=terminal.stdin,
+        name=name,
+        overrides=overrides(options),
+    )
+    for diagnostic in compilation.diagnostics:
+        if diagnostic.severity is not Severity.NOTE:
+            terminal.tell(shown(diagnostic, compilation.sources, terminal, terminal.stderr) + "\n")
+    return compilation
+
+
+def write_out(text: str, path: str | None, terminal: Terminal) -> None:
+    """To the file that ``-o`` names, else to stdout; raises ``UsageError`` where the file cannot be written."""
+    if path is None:
+        terminal.stdout.write(text)
+        return
+    try:
+        with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123 - `-o` takes what open takes, /dev/stdout too
+            file.write(text)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}", cure="name another file with -o") from error
+    terminal.tell(f"wrote {path}")

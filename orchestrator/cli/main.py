@@ -1,0 +1,137 @@
+"""The entry point: finds the verb, imports it alone, runs it, and turns what goes wrong into words and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final, TextIO
+
+from orchestrator.cli.table import VERBS, Verb, find, groups
+from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.errors import OrchestratorError, UsageError
+
+INTERRUPTED: Final = 130
+"""As a shell tells SIGINT."""
+PIPE_CLOSED: Final = 141
+"""As a shell tells SIGPIPE."""
+UNEXPECTED: Final = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives its exit code (0 fine, 1 unexpected, 2 manifest, 3 plan, 4 deploy, 5 run, 64 wrong usage)."""
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    terminal = Terminal((sys.stdin, sys.stdout, sys.stderr), os.environ, plain="--no-color" in argv)
+    try:
+        code = execute(argv, terminal)
+        terminal.stdout.flush()
+    except BrokenPipeError:
+        _forget(terminal.stdout)
+        return PIPE_CLOSED
+    return code
+
+
+def execute(argv: Sequence[str], terminal: Terminal) -> int:
+    """Run one command on a terminal; whatever goes wrong is told there, but for a closed pipe."""
+    words = [word for word in argv if word != "--no-color"] if _before_verb(argv) else list(argv)
+    verb = words[0] if words else ""
+    try:
+        return _dispatch(words, terminal)
+    except OrchestratorError as error:
+        from orchestrator.cli.view.faults import tell_fault
+
+        tell_fault(error, terminal)
+        return error.exit_code
+    except KeyboardInterrupt:
+        terminal.tell("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the last door: no user sees a traceback
+        from orchestrator.cli.crash import tell_crash
+
+        tell_crash(error, verb, terminal)
+        return UNEXPECTED
+
+
+def _dispatch(words: list[str], terminal: Terminal) -> int:
+    first = words[0] if words else "--help"
+    if first in ("-h", "--help") or words == ["help"]:
+        terminal.say(usage())
+        return 0
+    if first == "--version":
+        from orchestrator.cli.version import version
+
+        terminal.say(f"orchestrator {version()}")
+        return 0
+    if first == "help":
+        return _run_verb(_verb(words[1]), ["--help"], terminal)
+    return _run_verb(_verb(first), words[1:], terminal)
+
+
+def _run_verb(verb: Verb, words: list[str], terminal: Terminal) -> int:
+    from contextlib import redirect_stdout
+
+    from orchestrator.cli.parser import parser_of
+
+    try:
+        with redirect_stdout(terminal.stdout):  # argparse prints help there
+            options = parser_of(verb).parse_args(words)
+    except SystemExit as ended:  # help was asked for
+        return int(ended.code or 0)
+    code: int = options.run(options, terminal)
+    return code
+
+
+def _verb(name: str) -> Verb:
+    verb = find(name)
+    if verb is not None:
+        return verb
+    from orchestrator.core.names import did_you_mean
+
+    what = "option" if name.startswith("-") else "verb"
+    known = [verb.name for verb in VERBS] if what == "verb" else ["--help", "--version", "--no-color"]
+    raise UsageError(f'there is no {what} "{name}"', cure=did_you_mean(name, known) or "see `orchestrator --help`")
+
+
+def usage() -> str:
+    """The help of the whole program."""
+    width = max(len(verb.name) for verb in VERBS)
+    lines = [
+        "usage: orchestrator VERB [options]",
+        "",
+        "Run one assistant made of many small models on the devices at hand.",
+    ]
+    for group, verbs in groups().items():
+        lines += ["", f"{group}:", *(f"  {verb.name:<{width}}  {verb.summary}" for verb in verbs)]
+    return "\n".join([*lines, "", *_FOOT])
+
+
+_FOOT: Final = (
+    "options:",
+    "  -h, --help         this help; `orchestrator VERB --help` for a verb",
+    "  --version          the version of the program",
+    "  --no-color         no colours, no redrawn lines (as does NO_COLOR in the environment)",
+    "",
+    "first steps:",
+    "  orchestrator init kiosk",
+    "  orchestrator apply kiosk.yaml",
+    '  orchestrator run kiosk "do you have a cordless drill?"',
+    "",
+    "exit codes: 0 fine, 1 unexpected, 2 manifest, 3 plan, 4 deploy, 5 run, 64 wrong usage, 130 interrupted",
+)
+
+
+def _before_verb(argv: Sequence[str]) -> bool:
+    return bool(argv) and argv[0] == "--no-color"
+
+
+def _forget(stream: TextIO) -> None:
+    """Nobody reads any more: what is still in the buffer goes nowhere, so that the interpreter ends quietly."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""The parser of a verb's own command line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+from typing import Any, NoReturn
+
+from orchestrator.cli.table import Verb
+from orchestrator.core.errors import UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose faults are ``UsageError``s, and whose help keeps the line breaks of examples."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("formatter_class", _Format)
+        super().__init__(allow_abbrev=False, add_help=False, **options)
+        self.add_argument("-h", "--help", action="help", help="show this help")
+        self.add_argument("--no-color", action="store_true", help="no colours, no redrawn lines")
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ``UsageError``; the exit code and the form are the same as for every other error."""
+        raise UsageError(message, cure=_near(message) or f"see `{self.prog} --help`")
+
+
+def _near(message: str) -> str:
+    """What was probably meant, where a word is none of a few choices."""
+    found = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)$", message)
+    if found is None:
+        return ""
+    from orchestrator.core.names import did_you_mean
+
+    return did_you_mean(found[1], [choice.strip(" '") for choice in found[2].split(",")])
+
+
+class _Format(argparse.RawDescriptionHelpFormatter):
+    """One width on every terminal, so that help can be compared and quoted; the first column fits most options."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=100)
+
+
+def parser_of(verb: Verb) -> Parser:
+    """The parser of a verb; imports its module and nothing more."""
+    module = importlib.import_module(verb.module)
+    about = f"{verb.summary[0].upper()}{verb.summary[1:]}."
+    parser = Parser(prog=f"orchestrator {verb.name}", description=about, epilog=_examples(module.EXAMPLES))
+    module.arguments(parser)
+    parser.set_defaults(run=module.run)
+    return parser
+
+
+def _examples(lines: str) -> str:
+    return "examples:\n" + "\n".join(f"  {line}" for line in lines.strip().splitlines())

@@ -1,0 +1,1 @@
+"""The verbs, one file each. A verb has ``EXAMPLES``, ``arguments(parser)`` and ``run(options, terminal) -> exit code``."""

@@ -1,0 +1,92 @@
+"""``orchestrator explain``: what a manifest means, what a code means, how a run came to its answer."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+from orchestrator.cli.inputs import compiled, manifest_arguments
+from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.errors import UsageError
+
+EXAMPLES: Final = """
+orchestrator explain manifest kiosk.yaml
+orchestrator explain manifest base.yaml site.yaml --places
+orchestrator explain code ORC201
+orchestrator explain run run_9f2c
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Its objects and their options."""
+    objects = parser.add_subparsers(dest="object", required=True, metavar="OBJECT", parser_class=type(parser))
+    manifest = objects.add_parser("manifest", help="everything that the short form means, and why")
+    manifest_arguments(manifest)
+    manifest.add_argument("--places", action="store_true", help="say for each value where it was written")
+    manifest.add_argument("--full", action="store_true", help="show values that are the default too")
+    manifest.add_argument("--format", choices=("yaml", "json"), default="yaml", help="default: yaml")
+    code = objects.add_parser("code", help="what a code of a diagnostic or error means")
+    code.add_argument("code", nargs="?", metavar="CODE", help="like ORC201; without it: all codes")
+    run_ = objects.add_parser("run", help="how a run came to its answer, step by step")
+    run_.add_argument("run", nargs="?", metavar="ID", help="the run's id or its beginning; without it: the last run")
+    run_.add_argument("--json", action="store_true", help="the stored run as JSON")
+
+
+def run(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Explain it."""
+    return _OBJECTS[options.object](options, terminal)
+
+
+def _manifest(options: argparse.Namespace, terminal: Terminal) -> int:
+    from orchestrator.cli.view.explained import explained, written_out
+
+    compilation = compiled(options, terminal)
+    resolved = compilation.resolved
+    if options.format == "yaml":
+        places = options.places or len(resolved.loaded.sources) > 1
+        terminal.stdout.write(explained(resolved, everything=options.full, places=places))
+        return 0
+    import json
+
+    inferences = [
+        {"subject": one.subject, "key": one.key, "value": one.value, "why": one.why} for one in resolved.inferences
+    ]
+    manifest = written_out(resolved, everything=options.full)
+    terminal.say(
+        json.dumps({"manifest": manifest, "inferences": inferences}, indent=2, ensure_ascii=False, default=_plain)
+    )
+    return 0
+
+
+def _plain(value: object) -> object:
+    from pydantic import BaseModel
+
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    return str(value)
+
+
+def _code(options: argparse.Namespace, terminal: Terminal) -> int:
+    from orchestrator.core.codes.table import CODES
+    from orchestrator.core.names import did_you_mean
+
+    if options.code is None:
+        for code in CODES.values():
+            terminal.say(f"{code.code}  {code.title}")
+        return 0
+    found = CODES.get(options.code.upper())
+    if found is None:
+        cure = did_you_mean(options.code, CODES) or "see `orchestrator explain code` for all codes"
+        raise UsageError(f'there is no code "{options.code}"', cure=cure)
+    terminal.say(f"{terminal.paint('bold', found.code)}: {found.title}\n\n{found.why}\n\ncure: {found.cure}")
+    if found.example:
+        terminal.say("\nexample of the fault:")
+        terminal.say("\n".join(f"  {line}" for line in found.example.splitlines()))
+    return 0
+
+
+def _run(options: argparse.Namespace, terminal: Terminal) -> int:
+    raise NotImplementedError
+
+
+_OBJECTS: Final = {"manifest": _manifest, "code": _code, "run": _run}

@@ -1,0 +1,1 @@
+"""How things are printed: diagnostics, tables, plans, progress, results."""
