@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import aiohttp
 from yarl import URL
 
@@ -31,7 +33,11 @@ def _not_connected(error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeo
         return Unreachable(f"{place} does not accept connections", cure=_CURE)
     if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError)):
         return Unreachable(f"{place}: the TLS handshake failed: {error}", cure="check its certificate")
-    return Unreachable(f"{place} cannot be reached: {error.os_error.strerror or error.os_error}", cure=_CURE)
+    reason = os.strerror(error.os_error.errno) if error.os_error.errno else str(error.os_error)
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        proxy = f"{error.host}:{error.port}"
+        return Unreachable(f"{place} cannot be reached through the proxy {proxy}: {reason}", cure="check the proxy")
+    return Unreachable(f"{place} cannot be reached: {reason}", cure=_CURE)
 
 
 def _not_understood(error: aiohttp.InvalidURL | aiohttp.ClientResponseError, place: str) -> ModelError:

@@ -1,0 +1,237 @@
+"""A server is recognised by what it answers, on any port, beside any other; whatever else listens is told apart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from orchestrator.plugins.providers.addresses import DEFAULT_URLS, MAKES, default_urls, root_of
+from orchestrator.plugins.providers.compatible import CompatibleProvider, open_all
+from orchestrator.plugins.providers.discovery import Discovery, discover
+from orchestrator.ports.provider import Capability, Secret, ServedModel, Support
+from orchestrator.testing.endpoint import simulated
+from orchestrator.testing.faces import FACES
+from orchestrator.testing.http_shell import serving, serving_bytes
+
+pytestmark = pytest.mark.anyio
+
+KIND_OF = {
+    "openai": "openai-compatible",
+    "ollama": "ollama",
+    "llama-cpp": "llama-cpp",
+    "llama-cpp-router": "llama-cpp",
+    "vllm": "vllm",
+    "lm-studio": "lm-studio",
+    "lm-studio-v0": "lm-studio",
+    "foundry-local": "foundry-local",
+    "foundry-local-v1": "foundry-local",
+    "website": None,
+    "other-api": None,
+}
+MODELS = ("phi4-mini", "nomic-embed-text", "gpt-oss:120b-cloud")
+OWN_PORT = {"ollama": 11434, "vllm": 8000, "lm-studio": 1234, "llama-cpp": 8080}
+ANY = "0.0.0.0"  # noqa: S104 - what OLLAMA_HOST often says; nothing is bound here
+
+
+@pytest.fixture
+async def providers() -> AsyncIterator[tuple[CompatibleProvider, ...]]:
+    opened = open_all()
+    yield opened
+    for provider in opened:
+        await provider.aclose()
+
+
+async def look_at(providers: tuple[CompatibleProvider, ...], *faces: str, slots: int = 4) -> Discovery:
+    async with AsyncExitStack() as stack:
+        shells = [await stack.enter_async_context(serving(simulated(MODELS, slots=slots), face)) for face in faces]
+        return await discover(providers, [shell.url for shell in shells])
+
+
+def test_every_face_has_its_kind() -> None:
+    """No face is left out of the tests below."""
+    assert KIND_OF.keys() == FACES.keys()
+
+
+@pytest.mark.parametrize("face", FACES)
+async def test_a_server_is_recognised_on_any_port(providers: tuple[CompatibleProvider, ...], face: str) -> None:
+    """Each make is recognised on a port that is not its own; what is no model server is reported as foreign."""
+    (sighting,) = (await look_at(providers, face)).sightings
+    kind = KIND_OF[face]
+    assert sighting.state == ("served" if kind else "foreign")
+    assert (sighting.identity.provider if sighting.identity else None) == kind
+
+
+@pytest.mark.parametrize("face", [face for face, kind in KIND_OF.items() if kind not in (None, "openai-compatible")])
+async def test_only_its_own_provider_and_the_generic_one_recognise_a_server(
+    providers: tuple[CompatibleProvider, ...], face: str
+) -> None:
+    """No make takes another's server for its own."""
+    async with serving(simulated(MODELS), face) as shell:
+        found = {provider.kind for provider in providers if await provider.identify(shell.url)}
+    assert found - {"openai-compatible"} == {KIND_OF[face]}
+
+
+async def test_all_at_once_in_any_order(providers: tuple[CompatibleProvider, ...]) -> None:
+    """All faces at once, on ports in the opposite order, are each recognised, within a second or so."""
+    faces = list(reversed(FACES))
+    started = time.monotonic()
+    found = await look_at(providers, *faces)
+    assert time.monotonic() - started < 5
+    kinds = [sighting.identity.provider if sighting.identity else None for sighting in found.sightings]
+    assert kinds == [KIND_OF[face] for face in faces]
+    assert {sighting.url for sighting in found.foreign}.isdisjoint(sighting.url for sighting in found.served)
+
+
+@pytest.mark.parametrize("face", ["ollama", "llama-cpp", "vllm", "lm-studio", "foundry-local"])
+async def test_two_of_one_make(providers: tuple[CompatibleProvider, ...], face: str) -> None:
+    """Two servers of the same make, with other models, are two servers."""
+    async with serving(simulated(["one"]), face) as first, serving(simulated(["two"]), face) as second:
+        found = await discover(providers, [first.url, second.url])
+    assert [[model.id for model in sighting.models] for sighting in found.served] == [["one"], ["two"]]
+
+
+async def test_a_server_on_the_port_of_another(providers: tuple[CompatibleProvider, ...]) -> None:
+    """A vLLM that listens where an Ollama is looked for is a vLLM."""
+    url = "http://127.0.0.1:11499"
+    environment = {"OLLAMA_HOST": "127.0.0.1:11499"}
+    async with serving(simulated(["m"]), "vllm", port=11499):
+        found = await discover(providers, default_urls(environment)["ollama"])
+    assert [(sighting.url, sighting.identity and sighting.identity.provider) for sighting in found.served] == [
+        (url, "vllm")
+    ]
+
+
+EXPECTED: dict[str, list[ServedModel]] = {
+    "openai": [
+        ServedModel("phi4-mini"),
+        ServedModel("nomic-embed-text", kind="embedding"),
+        ServedModel("gpt-oss:120b-cloud"),
+    ],
+    "ollama": [
+        ServedModel("phi4-mini", True, 4096),
+        ServedModel("nomic-embed-text", False, kind="embedding"),
+        ServedModel("gpt-oss:120b-cloud", False, remote=True),
+    ],
+    "llama-cpp": [ServedModel("phi4-mini", True, 4096, 3, "chat")],
+    "llama-cpp-router": [
+        ServedModel("phi4-mini", True, 4096, 3, "chat"),
+        ServedModel("nomic-embed-text", False, kind="chat"),
+        ServedModel("gpt-oss:120b-cloud", False, kind="chat"),
+    ],
+    "vllm": [ServedModel(name, True, 4096) for name in MODELS],
+    "lm-studio": [
+        ServedModel("phi4-mini", True, 4096, 3, "chat"),
+        ServedModel("nomic-embed-text", False, kind="embedding"),
+        ServedModel("gpt-oss:120b-cloud", False, kind="chat"),
+    ],
+    "lm-studio-v0": [
+        ServedModel("phi4-mini", True, 4096, kind="chat"),
+        ServedModel("nomic-embed-text", False, kind="embedding"),
+        ServedModel("gpt-oss:120b-cloud", False, kind="chat"),
+    ],
+    "foundry-local": [
+        ServedModel("phi4-mini", True, kind="chat"),
+        ServedModel("nomic-embed-text", True, kind="embedding"),
+        ServedModel("gpt-oss:120b-cloud", True, kind="chat"),
+    ],
+}
+
+
+@pytest.mark.parametrize("face", EXPECTED)
+async def test_what_a_server_tells_of_its_models(providers: tuple[CompatibleProvider, ...], face: str) -> None:
+    """Loaded or not, the context and slots where it tells them, embedding or chat, and what leaves the device."""
+    (sighting,) = (await look_at(providers, face, slots=3)).sightings
+    assert list(sighting.models) == EXPECTED[face]
+
+
+async def test_nobody_there_is_found_out_at_once(providers: tuple[CompatibleProvider, ...]) -> None:
+    """Looking at a dozen addresses where nobody listens takes well below a second."""
+    started = time.monotonic()
+    found = await discover(providers, [f"http://127.0.0.1:{port}" for port in range(2, 14)])
+    assert time.monotonic() - started < 1.0
+    assert {sighting.state for sighting in found.sightings} == {"absent"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\x00\x01\x02garbage\xff" * 50,
+        b"SSH-2.0-OpenSSH_9.9\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n[1,2]",
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + b"[" * 100_000,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
+        b"HTTP/1.1 999 ?\r\n\r\n",
+        b"",
+    ],
+    ids=["bytes", "ssh", "array", "deep", "short", "status", "nothing"],
+)
+async def test_a_server_that_speaks_otherwise_is_foreign(
+    providers: tuple[CompatibleProvider, ...], answer: bytes
+) -> None:
+    """Whatever a listener sends, looking at it ends well and recognises nobody."""
+    async with serving_bytes([answer]) as url:
+        (sighting,) = (await discover(providers, [url])).sightings
+    assert (sighting.state, sighting.identity) == ("foreign", None)
+
+
+async def test_a_server_that_loads_is_known_but_lists_nothing(providers: tuple[CompatibleProvider, ...]) -> None:
+    """A llama-server that loads its model is recognised by its name, with a note."""
+    endpoint = simulated(["m"])
+    async with serving(endpoint, "llama-cpp") as shell:
+        endpoint.loading_until = time.monotonic() + 60
+        (sighting,) = (await discover(providers, [shell.url])).sightings
+    assert sighting.identity is not None
+    assert sighting.identity.provider == "llama-cpp"
+    assert "loading its model" in sighting.identity.notes
+    assert "Loading model" in sighting.trouble
+
+
+async def test_a_server_that_wants_a_key(providers: tuple[CompatibleProvider, ...]) -> None:
+    """With its key a server is recognised with its models; llama-server also tells its name without."""
+    async with serving(simulated(["m"], api_key="sesame"), "llama-cpp") as shell:
+        (locked,) = (await discover(providers, [shell.url])).sightings
+        (opened,) = (await discover(providers, [shell.url], {shell.url: Secret("sesame")})).sightings
+    assert locked.identity is not None
+    assert locked.identity.notes == ("wants an API key",)
+    assert [model.id for model in opened.models] == ["m"]
+
+
+@pytest.mark.parametrize(
+    ("written", "root"),
+    [
+        ("http://127.0.0.1:11434", "http://127.0.0.1:11434"),
+        ("http://127.0.0.1:11434/", "http://127.0.0.1:11434"),
+        ("http://127.0.0.1:11434/v1/", "http://127.0.0.1:11434"),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("localhost:8080/v1", "http://localhost:8080"),
+        (":8080", "http://127.0.0.1:8080"),
+        (ANY, "http://127.0.0.1:11434"),
+        (f"{ANY}:9999", "http://127.0.0.1:9999"),
+        ("[::1]:8080", "http://[::1]:8080"),
+        ("https://models.example", "https://models.example"),
+        ("https://models.example/team/v1", "https://models.example/team"),
+        ("http://127.0.0.1:12434/engines/v1", "http://127.0.0.1:12434"),
+    ],
+)
+def test_an_address_is_read_however_it_is_written(written: str, root: str) -> None:
+    """Host and port, with or without scheme and path, also as an address to listen at."""
+    assert root_of(written, 11434) == root
+
+
+def test_the_environment_says_where_to_look() -> None:
+    """OLLAMA_HOST and the like replace the usual address of that make, and of no other."""
+    urls = default_urls({"OLLAMA_HOST": ANY, "FOUNDRY_LOCAL_ENDPOINT": "http://localhost:59959/v1", "VLLM_URL": " "})
+    assert urls["ollama"] == ("http://127.0.0.1:11434",)
+    assert urls["foundry-local"] == ("http://localhost:59959",)
+    assert urls["vllm"] == DEFAULT_URLS["vllm"]
+
+
+@pytest.mark.parametrize("make", MAKES, ids=lambda make: make.kind)
+def test_every_make_says_what_it_can(make: object) -> None:
+    """A row declares every capability, and chats and streams."""
+    capabilities = make.capabilities  # type: ignore[attr-defined]
+    assert capabilities.keys() == set(Capability)
+    assert capabilities[Capability.CHAT] is capabilities[Capability.STREAM] is Support.YES
