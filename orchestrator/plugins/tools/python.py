@@ -1,0 +1,139 @@
+"""Functions of the operator's own Python modules as a tool, with schemas from their type hints."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import anyio
+
+from orchestrator.core.errors import DeployError, ToolFailed
+from orchestrator.plugins.tools.hints import HintFault, Signature, signature_of, summary_of
+from orchestrator.plugins.tools.modules import loaded
+from orchestrator.plugins.tools.opened import OpenedTool, checked_options
+from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome, ToolPlace
+
+OPTIONS: Final[Mapping[str, Any]] = {
+    "python": {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*\Z"},
+    "functions": {"type": "array", "items": {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_]*\Z"}},
+}
+
+_THREADS: Final = 8
+"""Calls of one tool at a time; a function that never ends holds only threads of its own tool."""
+
+
+def open_python(name: str, options: Mapping[str, Any], place: ToolPlace) -> OpenedTool:
+    """Load the module from the manifest's folder or a root. Raises ``DeployError``."""
+    read = checked_options(name, options, OPTIONS)
+    if "python" not in read:
+        raise DeployError(f"the tool {name} names no function", cure="write python: module:function")
+    module_name, _, first = read["python"].partition(":")
+    names = dict.fromkeys([first, *read.get("functions", [])])
+    roots = tuple(dict.fromkeys(Path(root).absolute() for root in (place.folder, *place.roots)))
+    threads = _Threads()
+    with loaded(module_name, roots) as module:
+        functions = tuple(_tool_function(name, _found(module, function), threads) for function in names)
+    return OpenedTool(functions)
+
+
+def _found(module: ModuleType, name: str) -> Callable[..., Any]:
+    function = getattr(module, name, None)
+    if not inspect.isfunction(function):
+        own = [key for key, value in vars(module).items() if inspect.isfunction(value) and not key.startswith("_")]
+        raise DeployError(
+            f"the module {module.__name__} has no function {name}", cure=f"it has: {', '.join(own) or 'none'}"
+        )
+    return function
+
+
+def _tool_function(tool: str, function: Callable[..., Any], threads: _Threads) -> ToolFunction:
+    try:
+        signature = signature_of(function)
+    except HintFault as error:
+        raise DeployError(
+            f"the function {function.__name__} cannot be a tool: {error}", cure="give each parameter a type hint"
+        ) from error
+    name = f"{tool}.{function.__name__}"
+    run = _Run(name, function, signature, threads)
+    call = run.awaited if inspect.iscoroutinefunction(function) else run.threaded
+    # What it does is not known, so the careful answer is given: it writes, and may not be repeated.
+    return ToolFunction(name, summary_of(function), signature.schema, "write", call)
+
+
+class _Threads:
+    """The limit of worker threads, made in the event loop at first use."""
+
+    def __init__(self) -> None:
+        self._limiter: anyio.CapacityLimiter | None = None
+
+    @property
+    def limiter(self) -> anyio.CapacityLimiter:
+        if self._limiter is None:
+            self._limiter = anyio.CapacityLimiter(_THREADS)
+        return self._limiter
+
+
+class _Run:
+    """One function, called in the event loop or in a thread."""
+
+    def __init__(self, name: str, function: Callable[..., Any], signature: Signature, threads: _Threads) -> None:
+        self._name = name
+        self._function = function
+        self._signature = signature
+        self._threads = threads
+
+    async def awaited(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+        """An async function runs where we do."""
+        try:
+            return self._outcome(await self._function(**self._signature.bind(arguments, context)))
+        except (Exception, SystemExit) as error:
+            raise self._failed(error) from error
+
+    async def threaded(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+        """A plain function runs in a thread. One that is cancelled is left to end there; nobody waits for it."""
+        work = self._in_thread
+        return await anyio.to_thread.run_sync(
+            work, arguments, context, abandon_on_cancel=True, limiter=self._threads.limiter
+        )
+
+    def _in_thread(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+        try:
+            return self._outcome(self._function(**self._signature.bind(arguments, context)))
+        except (Exception, SystemExit) as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: BaseException) -> ToolFailed:
+        """A ``ValueError`` is meant for the caller: its text is told. What others say may be internals."""
+        if isinstance(error, ToolFailed):
+            return error
+        told = str(error) if isinstance(error, ValueError) else ""
+        return ToolFailed(told or f"{self._name} failed ({type(error).__name__})")
+
+    def _outcome(self, value: Any) -> ToolOutcome:
+        if isinstance(value, ToolOutcome):
+            plain = self._outcome(value.value)
+            return ToolOutcome(plain.value, value.text or plain.text)
+        if isinstance(value, str):
+            return ToolOutcome(value, value)
+        try:
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ToolFailed(f"{self._name} gave something that is no JSON value") from error
+        # Read back only where something had to be turned into plain values, or a key into a text.
+        return ToolOutcome(value if isinstance(value, (int, float, type(None))) else json.loads(text), text)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} is no JSON value")
