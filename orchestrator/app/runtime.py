@@ -18,6 +18,7 @@ from typing import Any, Final
 import anyio
 
 from orchestrator.app import catalog
+from orchestrator.app.client import SOCKET_NAME
 from orchestrator.app.journal import Journal
 from orchestrator.app.lock import RuntimeLock, remove_about, write_about
 from orchestrator.app.logs import Log, open_log
@@ -29,12 +30,11 @@ from orchestrator.app.wiring import Planes, Plugins, Stores, make_workshop, run_
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.event import Event
 from orchestrator.gateway.bind import bind_first_free, bind_port, bind_private
-from orchestrator.gateway.control import Controlled, ControlApi
+from orchestrator.gateway.control import ControlApi, Controlled
 from orchestrator.gateway.front import FrontDoor
 from orchestrator.gateway.listen import Listener
 from orchestrator.ports.host import Folders, Host
 
-SOCKET_NAME: Final = "orchestrator.sock"
 HOST: Final = "127.0.0.1"
 HURRY: Final = 2.0
 """Seconds that requests in work have after a second SIGTERM."""
@@ -63,6 +63,7 @@ class Runtime:
         self._hurry = anyio.Event()
         self._patience = place.settings.drain
         self._started = time.time()
+        self._process_started = process_started()
         self._port = 0
         self._restored = False
 
@@ -200,12 +201,20 @@ class Runtime:
             "version": program_version(),
             "pid": os.getpid(),
             "started": self._started,
+            "process_started": self._process_started,
             "port": self._port,
             "url": f"http://{HOST}:{self._port}/v1",
             "state": "stopping" if self._stopping.is_set() else "ready" if self._restored else "starting",
             "user": os.getuid() if hasattr(os, "getuid") else None,
             "folder": str(self._place.folders.state),
         }
+
+
+def process_started() -> float:
+    """When this process started: with its number, what tells it from any other."""
+    import psutil
+
+    return psutil.Process().create_time()
 
 
 def load_environment(config: Path) -> None:
@@ -236,11 +245,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_until_stopped(runtime: Runtime) -> None:
-    """Run a runtime on a new event loop, a fast one where it is installed."""
-    import importlib.util
-
-    fast = importlib.util.find_spec("uvloop") is not None
-    anyio.run(runtime.run, backend="asyncio", backend_options={"use_uvloop": fast})
+    """Run a runtime on a new event loop. Not uvloop's: its clock stands still within a turn of the loop, so that what a
+    run took would be told as nothing."""
+    anyio.run(runtime.run, backend="asyncio")
 
 
 if __name__ == "__main__":

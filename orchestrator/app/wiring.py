@@ -20,9 +20,10 @@ from orchestrator.app.version import program_version
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.event import Event
 from orchestrator.core.request import Request, Result
-from orchestrator.deploy.desired import DesiredTable, Recompile, Wanted
+from orchestrator.deploy.desired import DesiredTable, Recompile
 from orchestrator.deploy.plane import Seen, Workshop
 from orchestrator.deploy.reconcile import Applied, Reconciler, Rules
+from orchestrator.deploy.wanted import Wanted
 from orchestrator.ports.provider import Provider, Secret
 from orchestrator.ports.store import Revision, RevisionStore, SessionStore
 from orchestrator.ports.strategy import Candidate, InstantStrategy, StrategyOptions

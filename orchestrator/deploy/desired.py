@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import anyio.to_thread
@@ -11,23 +11,12 @@ import anyio.to_thread
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import DeployError, NameClash, NoSuchDeployment
 from orchestrator.core.names import did_you_mean
+from orchestrator.deploy.wanted import Wanted
 from orchestrator.ports.store import Revision, RevisionStore
 
 STDIN: Final = "-"
 Recompile = Callable[[Revision], Blueprint]
 """Makes the blueprint of a revision anew from its sources, where its stored form is of another format."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a user applies. ``origin`` is the absolute path of its first file, or ``-``; ``expected`` is the digest of the
-    plan that was shown and agreed to, empty where none was."""
-
-    blueprint: Blueprint
-    sources: Mapping[str, str] = field(default_factory=dict)
-    origin: str = ""
-    cause: str = "apply"
-    expected: str = ""
 
 
 @dataclass(frozen=True, slots=True)

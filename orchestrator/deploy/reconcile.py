@@ -19,7 +19,7 @@ from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import DeployError, OrchestratorError, PlanError
 from orchestrator.core.event import Event
 from orchestrator.core.failpoint import declare, failpoint
-from orchestrator.deploy.desired import Desired, DesiredTable, Wanted
+from orchestrator.deploy.desired import Desired, DesiredTable
 from orchestrator.deploy.draft import Draft
 from orchestrator.deploy.execute import carry_out
 from orchestrator.deploy.inbox import Inbox
@@ -27,6 +27,7 @@ from orchestrator.deploy.live import Drain, LiveTable
 from orchestrator.deploy.observe import Observer
 from orchestrator.deploy.plane import DataPlane, Workshop
 from orchestrator.deploy.rollout import Rollout
+from orchestrator.deploy.wanted import Wanted
 from orchestrator.plan.binding import bind_all
 from orchestrator.plan.diff import diff, take_down
 from orchestrator.plan.observed import ObservedState

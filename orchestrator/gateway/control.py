@@ -27,9 +27,9 @@ from orchestrator.core.event import Event
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.core.message import Message
 from orchestrator.core.request import Request
-from orchestrator.deploy.desired import Wanted
 from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.deploy.status import status
+from orchestrator.deploy.wanted import Wanted
 from orchestrator.gateway.guard import Receive, Scope, Send, Turned, check_source, headers_of, read_json, send_json
 from orchestrator.gateway.lines import event_json, line
 from orchestrator.ports.store import Revision, RunStore

@@ -1,0 +1,238 @@
+"""The runtime as the command line talks to it: HTTP over its private socket file, with the standard library only."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from orchestrator.app.lock import read_about
+from orchestrator.app.replies import read_error, read_event, read_result
+from orchestrator.app.version import program_version
+from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.errors import DeployError, RuntimeUnavailable, RuntimeVersionClash
+from orchestrator.core.event import Event
+from orchestrator.core.request import Request, Result
+from orchestrator.deploy.wanted import Wanted
+from orchestrator.plan.observed import ObservedState
+from orchestrator.ports.host import Folders
+
+SOCKET_NAME: Final = "orchestrator.sock"
+ANSWER_SECONDS: Final = 30.0
+"""How long a plain answer may take."""
+Listen = Callable[[Event], None]
+
+
+def _silently(event: Event) -> None:
+    del event
+
+
+class RuntimeClient:
+    """One runtime, by its folders. Every method opens a connection of its own, so that threads may share a client.
+
+    Raises ``RuntimeUnavailable`` where no runtime answers, and what the runtime itself raised.
+    """
+
+    def __init__(self, folders: Folders, version: str = "") -> None:
+        self.folders = folders
+        self.socket = folders.runtime / SOCKET_NAME
+        self._version = version or program_version()
+
+    # -- looking ----------------------------------------------------------------------------------------------------
+
+    def answers(self) -> bool:
+        """Whether a runtime answers; a socket that a killed one left does not count. Another user's raises."""
+        try:
+            self.about(timeout=2.0)
+        except RuntimeUnavailable:
+            self._check_owner()
+            return False
+        return True
+
+    def about(self, timeout: float = ANSWER_SECONDS) -> dict[str, Any]:
+        """Its version, process, port, address and state (``starting``, ``ready``, ``stopping``)."""
+        return self._get("/version", timeout=timeout)
+
+    def observed(self, deployment: str = "") -> ObservedState:
+        """What it sees for a deployment that is applied."""
+        return ObservedState.from_json(self._get("/observed", deployment=deployment))
+
+    def observe(self, blueprint: Blueprint) -> ObservedState:
+        """What it sees for a blueprint that may not be applied yet: plan from that."""
+        with self._call("POST", "/observe", {"blueprint": blueprint.as_json()}) as response:
+            return ObservedState.from_json(_value(response))
+
+    def status(self) -> dict[str, Any]:
+        """``runtime`` (see :meth:`about`) and ``deployments``."""
+        return self._get("/status")
+
+    def history(self, name: str) -> list[dict[str, Any]]:
+        """Revisions of a deployment, newest first."""
+        revisions: list[dict[str, Any]] = self._get("/history", name=name)["revisions"]
+        return revisions
+
+    def find_run(self, run: str) -> dict[str, Any]:
+        """A stored run, by its id or a unique beginning of it."""
+        found: dict[str, Any] = self._get(f"/runs/{quote(run, safe='')}")["run"]
+        return found
+
+    def recent_runs(self, name: str, count: int = 20) -> list[dict[str, Any]]:
+        """The newest runs of a deployment."""
+        runs: list[dict[str, Any]] = self._get("/runs", name=name, count=str(count))["runs"]
+        return runs
+
+    def logs(self, name: str, lines: int = 100, *, follow: bool = False) -> Iterator[dict[str, Any]]:
+        """Events of a deployment; with ``follow`` those that come, until the caller leaves."""
+        query = urlencode({"name": name, "lines": lines, "follow": int(follow)})
+        with self._call("GET", f"/logs?{query}", timeout=None if follow else ANSWER_SECONDS) as response:
+            yield from _lines(response)
+
+    # -- acting -----------------------------------------------------------------------------------------------------
+
+    def apply(self, wanted: Wanted, listen: Listen = _silently, timeout: float | None = None) -> dict[str, Any]:
+        """Apply a blueprint; gives ``name``, ``revision`` and ``plan``. ``timeout`` ends the waiting only: the runtime
+        goes on."""
+        body = {
+            "blueprint": wanted.blueprint.as_json(),
+            "sources": dict(wanted.sources),
+            "origin": wanted.origin,
+            "plan": wanted.expected,
+        }
+        return self._act("/apply", body, listen, timeout)
+
+    def rollback(self, name: str, to: int | None = None, listen: Listen = _silently) -> dict[str, Any]:
+        """Apply an earlier revision again (the one before, where none is named)."""
+        return self._act("/rollback", {"name": name, "to": to}, listen, None)
+
+    def down(self, name: str, drain: float = 30.0, listen: Listen = _silently) -> int:
+        """Take a deployment down; gives how many requests did not finish in ``drain`` seconds."""
+        left: int = self._act("/down", {"name": name, "drain": drain}, listen, None)["left"]
+        return left
+
+    def run(self, name: str, request: Request, listen: Listen = _silently) -> Result:
+        """Answer a request. Closing the connection (an exception in ``listen``, Ctrl-C) cancels it."""
+        body = {"name": name, "request": request_json(request)}
+        return read_result(self._told("/run", body, listen, None))
+
+    def stop(self, drain: float | None = None) -> None:
+        """Ask it to end; it drains first. Returns at once."""
+        with self._call("POST", "/stop", {"drain": drain}) as response:
+            _value(response)
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _act(self, path: str, body: Mapping[str, Any], listen: Listen, timeout: float | None) -> dict[str, Any]:
+        self._check_version()
+        return self._told(path, body, listen, timeout)
+
+    def _told(self, path: str, body: Mapping[str, Any], listen: Listen, timeout: float | None) -> dict[str, Any]:
+        with self._call("POST", path, body, timeout) as response:
+            for entry in _lines(response):
+                if entry["kind"] == "end":
+                    value: dict[str, Any] = entry["value"]
+                    return value
+                if entry["kind"] == "error":
+                    raise read_error(entry["error"])
+                listen(read_event(entry))
+        raise RuntimeUnavailable("the runtime ended in the middle of its answer", cure=LOGS)
+
+    def _get(self, path: str, timeout: float = ANSWER_SECONDS, **query: str) -> dict[str, Any]:
+        with self._call("GET", f"{path}?{urlencode(query)}" if query else path, timeout=timeout) as response:
+            return _value(response)
+
+    @contextmanager
+    def _call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, timeout: float | None = ANSWER_SECONDS
+    ) -> Iterator[HTTPResponse]:
+        self._check_owner()
+        connection = _SocketConnection(self.socket, timeout)
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        content = json.dumps(body).encode() if body is not None else None
+        try:
+            connection.request(method, path, content, headers)
+            response = connection.getresponse()
+            if response.status >= 400:
+                raise read_error(json.loads(response.read()).get("error", {}))
+            yield response
+        except TimeoutError as error:
+            raise DeployError(f"the runtime did not finish in {timeout:g} s; it goes on", cure=LOGS) from error
+        except (OSError, HTTPException, ValueError) as error:
+            raise self._unavailable(error) from error
+        finally:
+            connection.close()
+
+    def _unavailable(self, error: Exception) -> RuntimeUnavailable:
+        if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
+            return RuntimeUnavailable("no runtime runs", cure="orchestrator apply FILE starts one")
+        return RuntimeUnavailable(f"the runtime does not answer: {error}", cure=LOGS)
+
+    def _check_owner(self) -> None:
+        """Never talk to a socket that another user made: it would see our manifests and requests."""
+        if not hasattr(os, "geteuid"):
+            return
+        try:
+            found = self.socket.lstat()
+        except OSError:
+            return
+        if found.st_uid != os.geteuid():
+            raise RuntimeUnavailable(
+                f"the runtime at {self.socket} belongs to another user (uid {found.st_uid})",
+                cure="set ORCHESTRATOR_HOME to a folder that you own",
+            )
+        if not stat.S_ISSOCK(found.st_mode):
+            raise RuntimeUnavailable(f"{self.socket} is no socket", cure=f"move {self.socket} away")
+
+    def _check_version(self) -> None:
+        running = self.about()["version"]
+        if running != self._version:
+            raise RuntimeVersionClash(
+                f"the running runtime is version {running}, this command is {self._version}",
+                cure="orchestrator runtime stop, then try again: what is applied comes back with the new version",
+            )
+
+
+LOGS: Final = "orchestrator runtime logs"
+
+
+def request_json(request: Request) -> dict[str, Any]:
+    """A request in plain form."""
+    fields = {name: getattr(request, name) for name in Request.__slots__}
+    return fields | {
+        "history": [message.as_json() for message in request.history],
+        "options": dict(request.options),
+    }
+
+
+def last_known(folders: Folders) -> dict[str, Any] | None:
+    """What the last runtime said of itself, whether it still runs or not."""
+    return read_about(folders.runtime)
+
+
+class _SocketConnection(HTTPConnection):
+    """HTTP over a socket file. The host is a name that every listener accepts; it is looked up nowhere."""
+
+    def __init__(self, path: Path, timeout: float | None) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def _value(response: HTTPResponse) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(response.read())
+    return value
+
+
+def _lines(response: HTTPResponse) -> Iterator[dict[str, Any]]:
+    for entry in iter(response.readline, b""):
+        yield json.loads(entry)
