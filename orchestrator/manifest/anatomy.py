@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from orchestrator.manifest.spec.fields import Spec
@@ -53,12 +52,10 @@ def spec_at(path: Sequence[str | int]) -> type[Spec] | None:
     return found
 
 
-@lru_cache(maxsize=512)
 def _spec_in(annotation: Any) -> type[Spec] | None:
     return next((one for one in _parts(annotation) if isinstance(one, type) and issubclass(one, Spec)), None)
 
 
-@lru_cache(maxsize=512)
 def _is_map_of(annotation: Any) -> bool:
     return get_origin(annotation) is dict
 

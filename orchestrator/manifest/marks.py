@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from orchestrator.core.diagnostic import Place
 
@@ -66,6 +65,11 @@ class Marks:
         """Whether something was written at ``path``."""
         return self._nearest(path)[1] == 0
 
+    def length(self, path: Sequence[str | int]) -> int:
+        """How many items were written in the list at ``path``."""
+        mark, missing = self._nearest(path)
+        return len(mark.children) if not missing and isinstance(mark.children, list) else 0
+
     def _nearest(self, path: Sequence[str | int]) -> tuple[Mark, int]:
         mark = self.root
         for depth, step in enumerate(path):
@@ -74,7 +78,3 @@ class Marks:
                 return mark, len(path) - depth
             mark = inner
         return mark, 0
-
-
-NOWHERE: Final = Mark("", (1, 1, 1), None)
-"""The mark of a tree that was not read from a text."""

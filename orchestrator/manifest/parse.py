@@ -123,7 +123,7 @@ class _Reader:
         result.dollars, result.diagnostics = self.dollars, self.diagnostics
         return result
 
-    def scalar(self, event: yaml.ScalarEvent) -> None:
+    def scalar(self, event: Any) -> None:
         start, end = event.start_mark, event.end_mark
         length = end.column - start.column if end.line == start.line else 1
         span = (start.line + 1, start.column + 1, length or 1)
@@ -142,7 +142,7 @@ class _Reader:
             self.dollars.append(Written(frame.container, step, mark, plain))
         self._add(value, mark)
 
-    def open(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> None:
+    def open(self, event: Any) -> None:
         start = event.start_mark
         span = (start.line + 1, start.column + 1, 1)
         if event.anchor is not None or event.tag is not None:
@@ -230,7 +230,7 @@ class _Reader:
     def _fault(self, code: str, message: str, place: Place, label: str = "") -> None:
         self.diagnostics.append(refused(code, message, place, label).diagnostic)
 
-    def _place(self, event: yaml.Event) -> Place:
+    def _place(self, event: Any) -> Place:
         start, end = event.start_mark, event.end_mark
         length = end.column - start.column if end.line == start.line else 1
         return Place(self.file, start.line + 1, start.column + 1, length or 1)

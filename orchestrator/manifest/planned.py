@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from orchestrator.core.diagnostic import Severity
+
 _AGENT: Final = {
     "sequence": "agents in a row",
     "parallel": "agents side by side",
@@ -17,6 +19,8 @@ _AGENT: Final = {
     "replicas": "several copies of an agent",
     "exclusive": "placement on the mesh",
     "alternatives": "placement on the mesh",
+    "mcp": "MCP servers",
+    "http": "tools over HTTP",
     "several": "answers of several agents to one request",
 }
 _DEPLOYMENT: Final = {
@@ -57,21 +61,37 @@ NOT_IN_THIS_VERSION: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """By the model of the format: key -> what it belongs to."""
 
-NOT_ACTED_ON: Final[tuple[tuple[str, str], ...]] = (
-    ("deployment.hardware", "what the device has is measured, not taken from here"),
-    ("deployment.coordination", "the mesh between nodes belongs to a later version"),
+_MESH: Final = "the mesh between nodes belongs to a later version"
+_BY_SERVER: Final = "models are loaded and unloaded by their own servers"
+
+NOT_ACTED_ON: Final[tuple[tuple[str, str, Severity], ...]] = (
+    ("deployment.hardware", "what the device has is measured", Severity.NOTE),
+    ("deployment.coordination", _MESH, Severity.WARNING),
     (
         "deployment.nodes",
-        "`validate`, `plan`, `graph` and `explain` know the nodes; `apply` needs the mesh of a later version",
+        f"apply needs the mesh: {_MESH}; validate, plan, graph and explain know the nodes",
+        Severity.WARNING,
     ),
-    ("deployment.resources.max_memory_usage", "models are loaded and unloaded by their own servers"),
-    ("deployment.resources.model_cache_size", "models are loaded and unloaded by their own servers"),
-    ("deployment.resources.auto_unload_idle_models", "models are loaded and unloaded by their own servers"),
-    ("deployment.resources.power_management", "the state of the battery is not looked at"),
-    ("deployment.monitoring", "metrics and alerts belong to a later version"),
-    ("deployment.models[].quantization", "the server serves the build that it has"),
-    ("deployment.models[].keep_alive", "the server decides how long a model stays loaded"),
-    ("deployment.nodes[].models[].quantization", "the server serves the build that it has"),
-    ("deployment.nodes[].models[].keep_alive", "the server decides how long a model stays loaded"),
+    ("deployment.resources.max_memory_usage", _BY_SERVER, Severity.WARNING),
+    ("deployment.resources.model_cache_size", _BY_SERVER, Severity.WARNING),
+    ("deployment.resources.auto_unload_idle_models", _BY_SERVER, Severity.WARNING),
+    ("deployment.resources.power_management", "the state of the battery is not looked at", Severity.WARNING),
+    ("deployment.monitoring", "metrics and alerts belong to a later version", Severity.WARNING),
+    ("deployment.models[].quantization", "the server serves the build that it has", Severity.WARNING),
+    ("deployment.models[].keep_alive", "the server decides how long a model stays loaded", Severity.WARNING),
+    ("deployment.nodes[].models[].quantization", "the server serves the build that it has", Severity.WARNING),
+    ("deployment.nodes[].models[].keep_alive", "the server decides how long a model stays loaded", Severity.WARNING),
 )
 """Paths of keys that are accepted and kept, with the reason why nothing is done with them yet. ``[]`` is every item of a list."""
+
+NOT_ACTED_ON_BY_ROUTERS: Final = (
+    "instructions",
+    "context",
+    "max_tokens",
+    "temperature",
+    "timeout",
+    "limits",
+    "memory",
+    "priority",
+)
+"""Keys of agents that have no effect on a router yet."""

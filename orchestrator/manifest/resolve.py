@@ -9,11 +9,13 @@ from orchestrator.core.diagnostic import Diagnostic, has_errors, in_order
 from orchestrator.core.errors import ManifestError
 from orchestrator.manifest.inference.draft import Draft
 from orchestrator.manifest.inference.escalation import settle_escalation
+from orchestrator.manifest.inference.instructions import put_prompts_in
 from orchestrator.manifest.inference.models import serve_agents, settle_models
 from orchestrator.manifest.inference.parts import gather
+from orchestrator.manifest.inference.reflexes import settle_reflexes
 from orchestrator.manifest.inference.routers import settle_routers
 from orchestrator.manifest.inference.spelling import settle_spellings
-from orchestrator.manifest.inference.templates import add_template_reflexes, apply_templates
+from orchestrator.manifest.inference.templates import apply_templates
 from orchestrator.manifest.inference.tools import settle_tools
 from orchestrator.manifest.loaded import Loaded
 from orchestrator.manifest.pause import collector_paused
@@ -26,9 +28,10 @@ STEPS: Final[tuple[Callable[[Draft], None], ...]] = (
     gather,
     apply_templates,
     settle_spellings,
+    put_prompts_in,
     settle_escalation,
     settle_tools,
-    add_template_reflexes,
+    settle_reflexes,
     settle_models,
     settle_routers,
     serve_agents,

@@ -34,6 +34,7 @@ _KEYISH: Final = re.compile(
 _RANDOM_BITS: Final = 3.5
 """Bits of entropy per character from which a long value of a key-ish field is taken for a secret; words lie below."""
 _SHORTEST_ELSEWHERE: Final = 8
+_STARS: Final = "********"
 
 
 @dataclass(slots=True)
@@ -55,10 +56,13 @@ class Secrets:
             return diagnostic
         begins = "|".join(re.escape(value[:_SHORTEST_ELSEWHERE]) for value in sorted(self.values))
         pattern = re.compile(f'(?:{begins})[^\\s"]*')
-        texts = {
-            name: pattern.sub("********", getattr(diagnostic, name)) for name in ("message", "label", "cure", "subject")
-        }
-        return replace(diagnostic, **texts)
+        return replace(
+            diagnostic,
+            message=pattern.sub(_STARS, diagnostic.message),
+            label=pattern.sub(_STARS, diagnostic.label),
+            cure=pattern.sub(_STARS, diagnostic.cure),
+            subject=pattern.sub(_STARS, diagnostic.subject),
+        )
 
     def lines(self, sources: Mapping[str, str]) -> dict[str, list[str]]:
         """The lines of the sources for excerpts, with stars in place of every secret."""

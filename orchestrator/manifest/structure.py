@@ -6,7 +6,7 @@ pydantic finds them; this file says them: what was found, what is wanted, and th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from orchestrator.core.diagnostic import Diagnostic, Place
 from orchestrator.core.names import did_you_mean
-from orchestrator.manifest.anatomy import spec_at, subject_at, title_of
+from orchestrator.manifest.anatomy import spec_at, subject_at, title_of, value_at
 from orchestrator.manifest.faults import fault
 from orchestrator.manifest.marks import Marks, Path
 from orchestrator.manifest.planned import NOT_IN_THIS_VERSION
@@ -206,13 +206,9 @@ def _range(error: Mapping[str, Any], path: Path) -> Said:
 def _pattern(error: Mapping[str, Any], path: Path) -> Said:
     pattern = str(error["ctx"]["pattern"])
     form = next((form for part, form in _FORMS if part in pattern), "another form")
-    said = "the key" if error["loc"][-1] == "[key]" else f"{_named(path)} cannot be"
-    return (
-        "ORC135",
-        f"{said} {describe(error['input'])}{'' if 'cannot' in said else ' is no name'}",
-        "",
-        f"write {form}",
-    )
+    if error["loc"][-1] == "[key]":
+        return "ORC135", f'the key "{path[-1]}" is no name', "", f"write {form}"
+    return "ORC135", f"{_named(path)} cannot be {describe(error['input'])}", "", f"write {form}"
 
 
 def _secret(_error: Mapping[str, Any], path: Path) -> Said:
@@ -240,3 +236,41 @@ _SAYING: Final[Mapping[str, Callable[[Mapping[str, Any], Path], Said]]] = {
     **dict.fromkeys(_WANTED, _wrong_type),
     **dict.fromkeys(_RANGES, _range),
 }
+
+
+_LOAD_BEARING: Final = frozenset(
+    (
+        "agents",
+        "models",
+        "tools",
+        "nodes",
+        "knowledge",
+        "name",
+        "alias",
+        "id",
+        "use",
+        "python",
+        "type",
+        "role",
+        "deployment",
+    )
+)
+"""Keys that other parts lean on: without them, names would look unknown that are not."""
+
+
+def without(tree: Any, misfits: Sequence[Misfit]) -> Any | None:
+    """A copy of the tree without the values that do not fit, or ``None`` where that would make new faults."""
+    copy = _copied(tree)
+    for misfit in misfits:
+        path = misfit.path
+        around = value_at(copy, path[:-1])
+        if misfit.kind == "missing" or not path or path[-1] in _LOAD_BEARING or not isinstance(around, dict):
+            return None
+        around.pop(path[-1], None)
+    return copy
+
+
+def _copied(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _copied(value) for key, value in tree.items()}
+    return [_copied(item) for item in tree] if isinstance(tree, list) else tree

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from orchestrator.manifest.checks.keys import check_keys
+from orchestrator.manifest.checks.not_acted_on import tell_what_is_not_acted_on
 from orchestrator.manifest.checks.references import check_references
+from orchestrator.manifest.checks.texts import check_texts
+from orchestrator.manifest.checks.tools import check_tools
 from orchestrator.manifest.inference.draft import Draft
 
-CHECKS: Final[tuple[Callable[[Draft], None], ...]] = (check_references,)
+CHECKS: Final[tuple[Callable[[Draft], None], ...]] = (
+    check_references,
+    check_keys,
+    check_tools,
+    check_texts,
+    tell_what_is_not_acted_on,
+)
 
 
 def validate(draft: Draft) -> None:

@@ -184,4 +184,18 @@ CODES: Final[tuple[Code, ...]] = (
         "Write a name like Europe/Rome.",
         "timezone: Mars",
     ),
+    Code(
+        "ORC249",
+        "no such function",
+        "The module has no function of this name.",
+        "Write the name of a function of the module.",
+        "python: tools:make_qoute",
+    ),
+    Code(
+        "ORC250",
+        "nothing at this path yet",
+        "The tool or document set is told to read something that is not there.",
+        "Check the path; it counts from the manifest's folder.",
+        "path: dcos",
+    ),
 )

@@ -44,6 +44,10 @@ class Draft:
         """The path of a part or of one of its keys."""
         return (*self.origins.get(subject, ()), *keys)
 
+    def holds(self, subject: str, *keys: str | int) -> bool:
+        """Whether the user wrote this key of a part. ``False`` for parts that were inferred."""
+        return subject in self.origins and self.loaded.marks.holds(self.path(subject, *keys))
+
     def place(self, subject: str, *keys: str | int) -> Place:
         """Where a value of a part stands."""
         return self.loaded.marks.value(self.path(subject, *keys))

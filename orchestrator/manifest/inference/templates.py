@@ -7,11 +7,7 @@ from typing import Any, Final
 from orchestrator.core.names import did_you_mean
 from orchestrator.manifest.catalogue.reader import NEUTRAL, find_template, template_names
 from orchestrator.manifest.inference.draft import Draft
-from orchestrator.manifest.spec.agent import AgentEntry, ReflexRule
-from orchestrator.manifest.spec.tool import ToolEntry
-
-ESCALATE: Final = "agent.escalate"
-"""The call by which a reflex rule hands over to the agent's ``escalate_to``."""
+from orchestrator.manifest.spec.agent import AgentEntry
 
 _CHARACTER: Final = frozenset(
     (
@@ -72,34 +68,3 @@ def _filled(draft: Draft, agent: AgentEntry, template: AgentEntry) -> AgentEntry
         if key != "template":
             draft.infer(f"agent.{agent.name}", key, value, f'from the template "{template.name}"')
     return agent.model_copy(update=changes)
-
-
-def add_template_reflexes(draft: Draft) -> None:
-    """After an agent's own rules come those of its template that its tools allow; they answer only without a model."""
-    for name, template in draft.templates.items():
-        agent = draft.agents[name]
-        kinds = {_kind_of(draft.tools.get(tool), tool): tool for tool in reversed(agent.tools)}
-        rules = [rule for rule in (_usable(rule, kinds, agent) for rule in template.reflex) if rule is not None]
-        if not rules:
-            continue
-        why = f'from the template "{template.name}": answers while no model serves the agent'
-        draft.infer(f"agent.{name}", "reflex", rules, why)
-        draft.agents[name] = agent.model_copy(update={"reflex": [*agent.reflex, *rules]})
-
-
-def _kind_of(tool: ToolEntry | None, name: str) -> str:
-    return name if tool is None else "" if tool.python else tool.use or tool.name
-
-
-def _usable(rule: ReflexRule, kinds: dict[str, str], agent: AgentEntry) -> ReflexRule | None:
-    """The rule with the tool's name in this manifest, or ``None`` where the agent cannot do what it calls."""
-    call = rule.call
-    if call == ESCALATE:
-        if agent.escalate_to is None:
-            return None
-    elif call is not None:
-        kind, _, function = call.partition(".")
-        if kind not in kinds:
-            return None
-        call = f"{kinds[kind]}.{function}"
-    return rule.model_copy(update={"call": call, "without_model": True})

@@ -1,0 +1,88 @@
+"""Keys that do not belong to an agent's role, to the kind of deployment, or together."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from orchestrator.manifest.catalogue.reader import find_model
+from orchestrator.manifest.inference.draft import Draft
+from orchestrator.manifest.inference.models import aliases
+from orchestrator.manifest.spec.agent import AgentEntry
+
+_OF_ROUTERS: Final = ("strategy", "routing_strategy", "stages", "routes", "default", "confidence")
+_OF_ANSWERERS: Final = (
+    *("reflex", "tools", "knowledge", "output_schema", "skills", "examples", "keywords", "specialized_for", "template"),
+    *("offline_mode", "privacy_mode", "compliance"),
+)
+_STAGES: Final = ("rules", "keyword", "lexical", "intent")
+
+
+def check_keys(draft: Draft) -> None:
+    """Every key means something where it stands."""
+    _check_deployment(draft)
+    primaries = [model.alias for model in draft.models.values() if model.primary]
+    for alias in primaries[1:]:
+        message = f"{primaries[0]} and {alias} are both primary"
+        draft.tell("ORC222", message, (f"model.{alias}", ("primary",)))
+    for agent in draft.agents.values():
+        _check_role(draft, agent)
+        _check_kinds_of_models(draft, agent)
+        if agent.role == "router":
+            _check_router(draft, agent)
+
+
+def _check_deployment(draft: Draft) -> None:
+    deployment = draft.deployment
+    draft.origins["deployment"] = ("deployment",)
+    if deployment.type == "single-device":
+        for key in ("nodes", "coordination"):
+            if draft.holds("deployment", key):
+                message = f'"{key}" belongs to distributed-edge, and this is a single-device deployment'
+                draft.tell("ORC212", message, ("deployment", (key,)))
+    elif not deployment.nodes:
+        draft.tell("ORC213", "a distributed-edge deployment without nodes", ("deployment", ("type",)))
+
+
+def _check_role(draft: Draft, agent: AgentEntry) -> None:
+    at = draft.address(agent)
+    if agent.role != "router":
+        _refuse_keys(draft, at, _OF_ROUTERS, "means something for routers only")
+    else:
+        _refuse_keys(draft, at, _OF_ANSWERERS, "means nothing for a router, which only chooses")
+    if agent.role != "escalation":
+        _refuse_keys(draft, at, ("human",), "means something for escalations only")
+    elif agent.human is not None:
+        _refuse_keys(draft, at, ("model",), "means nothing where a person answers")
+
+
+def _refuse_keys(draft: Draft, at: str, keys: tuple[str, ...], why: str) -> None:
+    for key in keys:
+        if draft.holds(at, key):
+            draft.tell("ORC221", f'"{key}" {why}', (at, (key,)))
+
+
+def _check_router(draft: Draft, router: AgentEntry) -> None:
+    at = draft.address(router)
+    if router.strategy == "fixed" and router.default is None and len(router.routes) != 1:
+        draft.tell(
+            "ORC131",
+            "the strategy fixed needs a default, or exactly one route",
+            (at, ("strategy",)),
+            cure="add default: …",
+        )
+    for number, stage in enumerate(router.stages):
+        if stage not in _STAGES:
+            cure = f"one of {', '.join(_STAGES)}"
+            draft.tell("ORC133", f'"{stage}" cannot be a stage of a cascade', (at, ("stages", number)), cure=cure)
+    if router.stages and router.strategy != "cascade":
+        draft.tell("ORC221", '"stages" means something for the strategy cascade only', (at, ("stages",)))
+
+
+def _check_kinds_of_models(draft: Draft, agent: AgentEntry) -> None:
+    for number, alias in enumerate(aliases(agent)):
+        row = find_model(alias)
+        if row is not None and row["kind"] == "embedding":
+            at = draft.address(agent)
+            many = draft.holds(at, "model", 0)
+            keys = ("model", number) if many else ("model",)
+            draft.tell("ORC207", f"{alias} gives vectors for texts and cannot answer", (at, keys))

@@ -1,0 +1,144 @@
+"""What a tool is, which options fit it, and where Python tools may come from."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from orchestrator.core.names import did_you_mean
+from orchestrator.manifest.faults import fault, warning
+from orchestrator.manifest.inference.draft import Draft
+from orchestrator.manifest.inference.tools import BUILTINS
+from orchestrator.manifest.spec.tool import ToolEntry
+
+_OPTIONS: Final[dict[str, tuple[str, ...]]] = {
+    "path": ("database", "calendar", "knowledge"),
+    "queries": ("database",),
+    "allow_sql": ("database",),
+    "writable": ("database",),
+    "timezone": ("clock", "calendar"),
+    "sender": ("email",),
+    "smtp": ("email",),
+}
+"""Which built-ins an option belongs to."""
+
+
+def check_tools(draft: Draft) -> None:
+    """Every tool is one thing, with the options of that thing."""
+    roots = _roots(draft)
+    for tool in draft.tools.values():
+        if tool.python is not None and tool.use is not None:
+            draft.tell("ORC226", '"use" and "python" are two kinds of tool', (f"tool.{tool.name}", ("python",)))
+        elif tool.python is not None:
+            _check_python(draft, tool, roots)
+        elif tool.use is None:
+            cure = did_you_mean(tool.name, BUILTINS)
+            message = f'"{tool.name}" is no built-in, and neither use nor python says what it is'
+            draft.tell("ORC226", message, (f"tool.{tool.name}", _name_key(draft, tool)), cure=cure or None)
+        _check_options(draft, tool)
+        _check_timezone(draft, tool)
+        if tool.path is not None and tool.use in ("database", "knowledge") and not tool.writable:
+            _check_path(draft, f"tool.{tool.name}", tool.path)
+    for knowledge in draft.knowledge.values():
+        _check_path(draft, f"knowledge.{knowledge.name}", knowledge.path)
+
+
+def _name_key(draft: Draft, tool: ToolEntry) -> tuple[str, ...]:
+    return ("name",) if draft.holds(f"tool.{tool.name}", "name") else ()
+
+
+def _check_options(draft: Draft, tool: ToolEntry) -> None:
+    at = f"tool.{tool.name}"
+    kind = "python" if tool.python else tool.use or ""
+    for option, kinds in _OPTIONS.items():
+        if kind and kind not in kinds and draft.holds(at, option):
+            what = "a Python function" if kind == "python" else kind
+            draft.tell("ORC227", f'"{option}" belongs to {" and ".join(kinds)}, and this is {what}', (at, (option,)))
+
+
+def _check_timezone(draft: Draft, tool: ToolEntry) -> None:
+    if tool.timezone is None:
+        return
+    from zoneinfo import available_timezones
+
+    known = available_timezones()
+    if known and tool.timezone not in known:
+        message = f'unknown time zone "{tool.timezone}"'
+        cure = did_you_mean(tool.timezone, known) or None
+        draft.tell("ORC248", message, (f"tool.{tool.name}", ("timezone",)), cure=cure)
+
+
+def _check_path(draft: Draft, at: str, path: str) -> None:
+    if not (draft.loaded.folder / path).exists():
+        draft.add(warning("ORC250", f"there is nothing at {path}", draft.place(at, "path")), at)
+
+
+def _roots(draft: Draft) -> list[Path]:
+    """The folders that Python tools may come from."""
+    folder = draft.loaded.folder
+    draft.origins["security"] = ("deployment", "security")
+    roots = [folder]
+    for number, name in enumerate(draft.deployment.security.tool_roots):
+        root = folder / name
+        if root.is_dir():
+            roots.append(root)
+        else:
+            place = draft.place("security", "tool_roots", number)
+            draft.add(
+                fault("ORC242", f"there is no folder {name}", place, cure="check the path"), "deployment.security"
+            )
+    return roots
+
+
+def _check_python(draft: Draft, tool: ToolEntry, roots: list[Path]) -> None:
+    module, _, function = (tool.python or "").partition(":")
+    at = f"tool.{tool.name}"
+    file = next((file for root in roots for file in _files_of(root, module) if file.is_file()), None)
+    if file is None:
+        message = f'no module "{module}" in the manifest\'s folder or security.tool_roots'
+        draft.tell("ORC242", message, (at, ("python",)))
+        return
+    known = functions_of(file)
+    if known is None:
+        return
+    for name, keys in ((function, ("python",)), *((name, ("functions", n)) for n, name in enumerate(tool.functions))):
+        if name not in known:
+            draft.tell(
+                "ORC249", f'{file.name} has no function "{name}"', (at, keys), cure=did_you_mean(name, known) or None
+            )
+
+
+def _files_of(root: Path, module: str) -> Iterator[Path]:
+    path = root.joinpath(*module.split("."))
+    yield path.with_name(path.name + ".py")
+    yield path / "__init__.py"
+
+
+@lru_cache(maxsize=64)
+def _names_in(file: Path, _changed: int) -> frozenset[str] | None:
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return None  # the tool's own start tells it better
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names.update(target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names.update((alias.asname or alias.name) for alias in node.names)
+        elif not isinstance(node, (ast.ClassDef, ast.Expr, ast.AnnAssign)):
+            return None  # defined under a condition: only running it would tell
+    return None if "*" in names else frozenset(names)
+
+
+def functions_of(file: Path) -> frozenset[str] | None:
+    """The names that a module defines at its top, read without running it; ``None`` where reading cannot tell."""
+    try:
+        return _names_in(file, file.stat().st_mtime_ns)
+    except OSError:
+        return None
