@@ -68,7 +68,7 @@ def agent(name: str, **changes: Any) -> AgentSpec:
 
 def rule(say: str = "yes") -> dict[str, Any]:
     """A reflex rule that always fires."""
-    return {"when": {}, "extract": {}, "call": None, "arguments": {}, "say": say, "first": False}
+    return {"when": {}, "extract": {}, "call": None, "arguments": {}, "say": say, "unsure": False, "first": False}
 
 
 def router(name: str, *agents: str, **changes: Any) -> RouterSpec:

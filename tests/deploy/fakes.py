@@ -1,0 +1,232 @@
+"""A data plane, a store and makers of parts that only remember what was asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from orchestrator.app.wiring import MemoryRevisions
+from orchestrator.core.blueprint import Blueprint, ServeSpec
+from orchestrator.core.errors import DeployError, PortTaken
+from orchestrator.core.event import Event
+from orchestrator.core.request import Decision
+from orchestrator.deploy.deployment import Deployment
+from orchestrator.deploy.desired import DesiredTable
+from orchestrator.deploy.endpoint import EndpointSpec
+from orchestrator.deploy.plane import Seen, Workshop
+from orchestrator.deploy.reconcile import Applied, Reconciler, Rules
+from orchestrator.deploy.wanted import Wanted
+from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel
+from orchestrator.ports.strategy import Candidate, RouteQuestion, StrategyOptions
+from orchestrator.ports.tool import ToolFunction, ToolPlace
+
+
+class FakeServing:
+    """A revision whose requests end when the test says so."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.in_flight = 0
+        self._empty = anyio.Event()
+
+    def begin(self, count: int = 1) -> None:
+        """Have requests in work."""
+        self.in_flight += count
+
+    def finish(self) -> None:
+        """All of them end."""
+        self.in_flight = 0
+        self._empty.set()
+
+    async def drained(self) -> None:
+        if self.in_flight:
+            await self._empty.wait()
+
+
+class FakeDoor:
+    def __init__(self, serve: ServeSpec, plane: FakePlane) -> None:
+        self.serve = serve
+        self._plane = plane
+
+    async def aclose(self) -> None:
+        self._plane.doors.remove(self)
+
+
+class FakePlane:
+    """Remembers who serves, which endpoints are known, and which doors are open."""
+
+    def __init__(self) -> None:
+        self.serving: dict[str, FakeServing] = {}
+        self.endpoints: Mapping[str, EndpointSpec] = {}
+        self.doors: list[FakeDoor] = []
+        self.others_ports: dict[int, str] = {}
+
+    def set_endpoints(self, endpoints: Mapping[str, EndpointSpec]) -> None:
+        self.endpoints = dict(endpoints)
+
+    def activate(self, deployment: Deployment) -> FakeServing:
+        assert set(deployment.endpoints) <= set(self.endpoints), "requests would meet unknown endpoints"
+        self.serving[deployment.name] = FakeServing(deployment)
+        return self.serving[deployment.name]
+
+    def remove(self, name: str) -> None:
+        self.serving.pop(name, None)
+
+    async def open_door(self, name: str, serve: ServeSpec) -> FakeDoor:
+        if serve.port in self.others_ports:
+            raise PortTaken(f"port {serve.port} is taken by {self.others_ports[serve.port]}")
+        door = FakeDoor(serve, self)
+        self.doors.append(door)
+        return door
+
+    def taken(self, serve: ServeSpec) -> str:
+        return self.others_ports.get(serve.port or 0, "")
+
+
+class FakeTool:
+    """A tool that knows whether it is open."""
+
+    def __init__(self, name: str, options: Mapping[str, Any], place: ToolPlace) -> None:
+        self.name = name
+        self.options = options
+        self.place = place
+        self.open = True
+
+    @property
+    def functions(self) -> tuple[ToolFunction, ...]:
+        return ()
+
+    async def aclose(self) -> None:
+        assert self.open, "closed twice"
+        self.open = False
+
+
+class FakeStrategy:
+    def __init__(self, candidates: tuple[Candidate, ...], options: StrategyOptions) -> None:
+        self.candidates = candidates
+
+    def decide_now(self, question: RouteQuestion) -> Decision:
+        return Decision("fake", self.candidates[0].name)
+
+    async def decide(self, question: RouteQuestion) -> Decision:
+        return self.decide_now(question)
+
+
+class FakeProvider:
+    kind = "ollama"
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What an address showed."""
+
+    url: str
+    state: str
+    identity: Identity | None = None
+    models: tuple[ServedModel, ...] = ()
+    trouble: str = ""
+
+
+@dataclass
+class Surroundings:
+    """What is outside, for a test to change: model servers by URL, tools that refuse to open."""
+
+    servers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    busy: set[str] = field(default_factory=set)
+    broken_tools: set[str] = field(default_factory=set)
+    opened: list[FakeTool] = field(default_factory=list)
+    looks: int = 0
+
+    async def look(self, places: Sequence[str], keys: Mapping[str, Secret]) -> Sequence[Seen]:
+        self.looks += 1
+        return [self._sighting(url) for url in places]
+
+    def _sighting(self, url: str) -> Sighting:
+        if url in self.busy:
+            return Sighting(url, "foreign", trouble="it accepts connections and then says nothing")
+        if url not in self.servers:
+            return Sighting(url, "absent")
+        models = tuple(ServedModel(each, kind="chat") for each in self.servers[url])
+        return Sighting(url, "served", Identity("ollama", url, "1", f"{url}/v1"), models)
+
+    def open_tool(self, name: str, options: Mapping[str, Any], place: ToolPlace) -> FakeTool:
+        if name in self.broken_tools:
+            raise DeployError(f"{name} does not open", cure="mend it")
+        tool = FakeTool(name, options, place)
+        self.opened.append(tool)
+        return tool
+
+    @property
+    def open_tools(self) -> list[str]:
+        return [tool.name for tool in self.opened if tool.open]
+
+
+OLLAMA = "http://127.0.0.1:11434"
+
+
+def workshop(surroundings: Surroundings, folder: Path) -> Workshop:
+    """Makers that open fakes."""
+    provider: Any = FakeProvider()
+    providers: dict[str, Provider] = {"ollama": provider}
+    return Workshop(
+        provider=providers.__getitem__,
+        assumed_slots={},
+        strategy=lambda name: FakeStrategy,
+        fit_intents=lambda candidates: FakeStrategy(candidates, StrategyOptions()),
+        open_tool=lambda kind: surroundings.open_tool,
+        reveal=lambda reference, folder: Secret(f"value of {reference}"),
+        tools=folder,
+        look=surroundings.look,
+        usual_places=(OLLAMA,),
+    )
+
+
+@dataclass
+class Stage:
+    """A reconciler that runs, and everything around it."""
+
+    reconciler: Reconciler
+    plane: FakePlane
+    surroundings: Surroundings
+    store: MemoryRevisions
+    events: list[Event]
+
+    async def apply(self, blueprint: Blueprint, **changes: Any) -> Applied:
+        """Apply a blueprint, as the command line would."""
+        return await self.reconciler.apply(Wanted(blueprint, **changes), self.events.append)
+
+    def steps(self, state: str = "done") -> list[str]:
+        """Addresses of the steps that were told, in this state."""
+        return [event.fields["address"] for event in self.events if event.fields.get("state") == state]
+
+
+@asynccontextmanager
+async def stage(folder: Path, store: MemoryRevisions | None = None, every: float = 3600.0) -> AsyncIterator[Stage]:
+    """A running reconciler over fakes; the clock of its looks is slow unless a test says else."""
+    surroundings, plane, events = Surroundings(), FakePlane(), list[Event]()
+    store = store or MemoryRevisions()
+
+    def never(revision: object) -> Blueprint:
+        raise DeployError("the sources are not kept")
+
+    desired = DesiredTable(store, never, lambda: 1.0)
+    reconciler = Reconciler(
+        workshop(surroundings, folder), plane, desired, lambda event: None, Rules(every=every, version="1")
+    )
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(reconciler.run)
+        await reconciler.restored.wait()
+        yield Stage(reconciler, plane, surroundings, store, events)
+        tasks.cancel_scope.cancel()
+
+
+async def until(condition: Any, seconds: float = 5.0) -> None:
+    """Wait until something holds."""
+    with anyio.fail_after(seconds):
+        while not condition():
+            await anyio.sleep(0.005)
