@@ -26,7 +26,8 @@ Fetch = Callable[[str], Source]
 
 @dataclass(slots=True)
 class Layers:
-    """The texts of one manifest, laid over each other. ``broken``: a text is missing, so that the whole cannot be judged."""
+    """The texts of one manifest, laid over each other. ``broken``: a text is missing, so that the whole cannot be judged;
+    ``nulls``: some value is empty."""
 
     environment: Mapping[str, str]
     fetch: Fetch
@@ -37,6 +38,7 @@ class Layers:
     overlay: Overlay = field(default_factory=Overlay)
     result: Layer | None = None
     broken: bool = False
+    nulls: bool = False
 
     def add(self, name: str) -> None:
         """Lay one named text over those before it."""
@@ -78,6 +80,7 @@ class Layers:
             self._break(error.diagnostic)
             return None
         self.faults += parsed.diagnostics
+        self.nulls = self.nulls or parsed.nulls
         self.faults += interpolate(parsed, self.environment, self.variables)
         if not isinstance(parsed.tree, dict):
             what = "is empty" if parsed.tree is None else "is not a map"

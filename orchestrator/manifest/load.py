@@ -102,7 +102,7 @@ class _Loading:
     def _judge(self, layer: Layer) -> Loaded | None:
         """The manifest where it fits, or fits once its small misfits are taken out; so references can be judged as well."""
         marks = Marks(layer.mark)
-        empty, tree = take_out_empty(layer.tree, marks)
+        empty, tree = take_out_empty(layer.tree, marks) if self.layers.nulls else ({}, layer.tree)
         self.layers.faults += empty.values()
         manifest, misfits = check_structure(tree, marks)
         self._tell([misfit for misfit in misfits if misfit.path not in empty], marks)

@@ -43,12 +43,14 @@ class Written:
 
 @dataclass(slots=True)
 class Parsed:
-    """The tree of one file. ``nulls`` are the marks of keys without a value, ``diagnostics`` what did not stop the reading."""
+    """The tree of one file. ``dollars`` are its texts with a ``$``, ``diagnostics`` what did not stop the reading; ``nulls`` says
+    whether any value is empty."""
 
     tree: Any
     mark: Mark
     dollars: list[Written] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    nulls: bool = False
 
 
 def parse(file: str, text: str) -> Parsed:
@@ -105,6 +107,7 @@ class _Reader:
         self.result: Parsed | None = None
         self.frames: list[_Frame] = []
         self.values = 0
+        self.nulls = False
         self.dollars: list[Written] = []
         self.diagnostics: list[Diagnostic] = []
         self.handlers: Mapping[type, Callable[[Any], None]] = {
@@ -120,7 +123,7 @@ class _Reader:
     def finish(self) -> Parsed:
         """The result, once all events are read; an empty text gives ``None``."""
         result = self.result or Parsed(None, Mark(self.file, (1, 1, 1), None))
-        result.dollars, result.diagnostics = self.dollars, self.diagnostics
+        result.dollars, result.diagnostics, result.nulls = self.dollars, self.diagnostics, self.nulls
         return result
 
     def scalar(self, event: Any) -> None:
@@ -137,6 +140,7 @@ class _Reader:
         plain = not event.style
         mark = Mark(self.file, span, frame.key_span if frame else None)
         value = self._resolve(text, mark) if plain else text
+        self.nulls = self.nulls or value is None
         if frame is not None and "$" in text and frame.step is not _IGNORED:
             step = len(frame.container) if frame.key is None else frame.key
             self.dollars.append(Written(frame.container, step, mark, plain))

@@ -25,7 +25,10 @@ _KNOWN: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("a private key", re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----")),
     ("a password in an address", re.compile(r"(?<=://)[^\s/:@\"'{}$]+:[^\s/@\"'{}$]+(?=@)")),
 )
-_HINTS: Final = ("sk-", "AKIA", "ASIA", "gh", "glpat-", "hf_", "AIza", "xox", "eyJ", "PRIVATE KEY", "@")
+_HINTS: Final = ("sk-", "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "hf_", "AIza", "xox",
+                 "eyJ", "PRIVATE KEY", "://")  # fmt: skip
+_FIELD_HINTS: Final = ("key", "secret", "token", "passw", "credential", "auth")
+"""What a line must hold to be looked at more closely: finding a plain text is far cheaper than trying a pattern."""
 _KEYISH: Final = re.compile(
     r"(?P<key>[A-Za-z0-9_-]*(?:api[_-]?key|secret|token|passw(?:or)?d|credential|auth)[A-Za-z0-9_-]*)[\"']?\s*[:=]\s*"
     r"[\"']?(?P<value>[A-Za-z0-9+/=_.~-]{16,})",
@@ -90,9 +93,14 @@ def scan(sources: Mapping[str, str], secrets: Secrets) -> list[Diagnostic]:
     """Everything in the texts that looks like a secret; it is remembered in ``secrets``."""
     faults: list[Diagnostic] = []
     for name, text in sources.items():
-        if not _worth_a_look(text):
+        folded = text.lower()
+        known = [hint for hint in _HINTS if hint in text]
+        fields = [hint for hint in _FIELD_HINTS if hint in folded]
+        if not known and not fields:
             continue
         for number, line in enumerate(lines_of(text), 1):
+            if not _is_suspect(line, known, fields):
+                continue
             for what, start, value in _in_line(line):
                 place = Place(name, number, start + 1, len(value))
                 secrets.found(place, value)
@@ -100,8 +108,11 @@ def scan(sources: Mapping[str, str], secrets: Secrets) -> list[Diagnostic]:
     return faults
 
 
-def _worth_a_look(text: str) -> bool:
-    return any(hint in text for hint in _HINTS) or _KEYISH.search(text) is not None
+def _is_suspect(line: str, known: list[str], fields: list[str]) -> bool:
+    if any(hint in line for hint in known):
+        return True
+    folded = line.lower()
+    return any(hint in folded for hint in fields)
 
 
 def _in_line(line: str) -> Iterator[tuple[str, int, str]]:

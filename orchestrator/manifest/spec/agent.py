@@ -63,7 +63,7 @@ class ReflexRule(Spec):
     say: Annotated[
         str, Field(min_length=1, max_length=10_000, examples=["{{ result.name }} is in aisle {{ result.aisle }}."])
     ]
-    """The answer: a Jinja2 template over `result`, the extracted values and `text`."""
+    """The answer: a Jinja2 template over `result`, the extracted values and `text`. Where it gives an empty text, the next rule is tried."""
     without_model: bool = False
     """Tried only while no model serves the agent; else before its model."""
     unsure: bool = False
