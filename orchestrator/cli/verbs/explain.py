@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.cli.inputs import compiled, manifest_arguments
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.app.client import RuntimeClient
 
 EXAMPLES: Final = """
 orchestrator explain manifest kiosk.yaml
@@ -86,7 +89,28 @@ def _code(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _run(options: argparse.Namespace, terminal: Terminal) -> int:
-    raise NotImplementedError
+    from orchestrator.cli.reach import client
+
+    runtime = client()
+    found = runtime.find_run(options.run) if options.run else _last_run(runtime)
+    if options.json:
+        import json
+
+        terminal.say(json.dumps(found, indent=2, ensure_ascii=False))
+        return 0
+    from orchestrator.cli.view.result import story
+
+    terminal.say(story(found, terminal))
+    return 0
+
+
+def _last_run(runtime: RuntimeClient) -> dict[str, Any]:
+    """The newest run of all deployments."""
+    names = [deployment["name"] for deployment in runtime.status()["deployments"]]
+    runs = [run for name in names for run in runtime.recent_runs(name, 1)]
+    if not runs:
+        raise UsageError("nothing was run yet", cure='orchestrator run NAME "your request"')
+    return max(runs, key=lambda run: float(run["finished"]))
 
 
 _OBJECTS: Final = {"manifest": _manifest, "code": _code, "run": _run}

@@ -1,0 +1,160 @@
+"""``orchestrator apply``: make a deployment run as its manifest says."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.cli.inputs import compiled, manifest_arguments, named_files
+from orchestrator.cli.view.terminal import Terminal
+
+if TYPE_CHECKING:
+    from orchestrator.app.client import RuntimeClient
+    from orchestrator.app.compile import Compilation
+    from orchestrator.deploy.wanted import Wanted
+    from orchestrator.plan.plan import Plan
+
+EXAMPLES: Final = """
+orchestrator apply kiosk.yaml
+orchestrator apply base.yaml site.yaml --name shop-milan
+orchestrator apply kiosk.yaml --dry-run
+orchestrator apply kiosk.yaml --foreground
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    manifest_arguments(parser)
+    parser.add_argument("--name", default="", help="apply it under another deployment name")
+    parser.add_argument("--dry-run", action="store_true", help="only show the plan")
+    parser.add_argument("--yes", action="store_true", help="agree to what the plan removes")
+    parser.add_argument(
+        "--timeout", metavar="TIME", help="how long to wait until it is ready, like 30s; the runtime goes on after that"
+    )
+    parser.add_argument(
+        "--foreground", action="store_true", help="be the runtime: serve until a signal comes (agrees to removals)"
+    )
+
+
+def run(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Apply it."""
+    from orchestrator.cli.reach import seconds
+
+    timeout = seconds(options.timeout) if options.timeout else None
+    compilation = compiled(options, terminal, options.name)
+    if options.dry_run:
+        return _dry_run(compilation, terminal)
+    _refuse_mesh(compilation)
+    if options.foreground:
+        from orchestrator.cli.foreground import serve
+
+        return serve(compilation, _wanted(compilation, options, ""), terminal)
+    client = _runtime(terminal)
+    plan = _plan(compilation, client)
+    _agree(plan, options, terminal)
+    applied = _carry_out(client, plan, _wanted(compilation, options, plan.digest), timeout, terminal)
+    _report(compilation, plan, applied, client, terminal)
+    return 0
+
+
+def _dry_run(compilation: Compilation, terminal: Terminal) -> int:
+    from orchestrator.cli.reach import observed
+    from orchestrator.cli.view.plan import shown_plan
+    from orchestrator.plan.diff import diff
+
+    plan = diff(compilation.blueprint, observed(compilation.blueprint, terminal))
+    terminal.say(shown_plan(plan, terminal))
+    return 0
+
+
+def _refuse_mesh(compilation: Compilation) -> None:
+    """Before a runtime is started for it."""
+    from orchestrator.deploy.reconcile import refuse_mesh
+
+    refuse_mesh(compilation.blueprint)
+
+
+def _runtime(terminal: Terminal) -> RuntimeClient:
+    """The runtime, started where none runs."""
+    from orchestrator.app.start import ensure_runtime
+    from orchestrator.cli.reach import client
+    from orchestrator.plugins.hosts.local import LocalHost
+
+    found = client()
+    if found.answers():
+        return found
+    began = time.monotonic()
+    started = ensure_runtime(LocalHost(), terminal.environment)
+    terminal.tell(f"started the background runtime in {time.monotonic() - began:.1f} s")
+    return started
+
+
+def _plan(compilation: Compilation, client: RuntimeClient) -> Plan:
+    from orchestrator.plan.diff import diff
+
+    return diff(compilation.blueprint, client.observe(compilation.blueprint))
+
+
+def _agree(plan: Plan, options: argparse.Namespace, terminal: Terminal) -> None:
+    """Show the plan; what removes something needs a yes."""
+    from orchestrator.cli.view.plan import shown_plan
+    from orchestrator.core.errors import PlanError
+
+    if not plan.removals:
+        terminal.tell(str(plan).split("\n", 1)[0])
+        for note in plan.notes:
+            terminal.tell(f"note: {note}")
+        return
+    terminal.tell(shown_plan(plan, terminal))
+    if options.yes:
+        return
+    gone = ", ".join(str(step.operation.address) for step in plan.removals)
+    if terminal.interactive and _says_yes(f"this removes {gone}. Go on? [y/N] ", terminal):
+        return
+    raise PlanError(f"the plan removes {gone}", cure="repeat with --yes if that is meant")
+
+
+def _says_yes(question: str, terminal: Terminal) -> bool:
+    terminal.stderr.write(question)
+    terminal.stderr.flush()
+    return terminal.stdin.readline().strip().casefold() in ("y", "yes")
+
+
+def _wanted(compilation: Compilation, options: argparse.Namespace, expected: str) -> Wanted:
+    from orchestrator.app.sources import pack_sources
+    from orchestrator.deploy.wanted import Wanted
+
+    first = named_files(options)[0]
+    return Wanted(
+        blueprint=compilation.blueprint,
+        sources=pack_sources(compilation.loaded),
+        origin=first if first == "-" else str(Path(first).absolute()),
+        expected=expected,
+    )
+
+
+def _carry_out(
+    client: RuntimeClient, plan: Plan, wanted: Wanted, timeout: float | None, terminal: Terminal
+) -> dict[str, Any]:
+    from orchestrator.cli.view.progress import ended, progress
+
+    began = time.monotonic()
+    try:
+        with progress(terminal, len(plan.steps)) as listen:
+            applied = client.apply(wanted, listen, timeout)
+    except KeyboardInterrupt:
+        terminal.tell(f"\nthe runtime goes on with {plan.deployment}; apply again to see it through")
+        raise
+    if plan.steps:
+        terminal.tell(ended(began, len(plan.steps)))
+    return applied
+
+
+def _report(
+    compilation: Compilation, plan: Plan, applied: dict[str, Any], client: RuntimeClient, terminal: Terminal
+) -> None:
+    from orchestrator.cli.view.applied import shown_applied
+
+    terminal.say(shown_applied(compilation.blueprint, plan, applied, client.about()["url"], terminal))

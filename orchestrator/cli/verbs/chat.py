@@ -1,0 +1,155 @@
+"""``orchestrator chat``: a conversation in the terminal."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Final
+
+from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.errors import RunError
+
+if TYPE_CHECKING:
+    from orchestrator.app.client import RuntimeClient
+    from orchestrator.core.event import Event
+    from orchestrator.core.request import Result
+
+EXAMPLES: Final = """
+orchestrator chat kiosk
+orchestrator chat kiosk --session anna
+orchestrator chat kiosk --agent quotes
+"""
+HELP: Final = """\
+/why    who answered last, and why
+/new    begin a new conversation
+/quit   end (as does Ctrl-D)
+Ctrl-C  end the answer that is being written"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    parser.add_argument("name", metavar="NAME", help="the deployment")
+    parser.add_argument("--session", default="", help="continue this conversation; without it a new one begins")
+    parser.add_argument("--agent", default="", help="talk to this agent, past the routers")
+
+
+def run(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Talk until the end of the input."""
+    from orchestrator.cli.reach import client
+    from orchestrator.core.errors import NoSuchDeployment
+
+    runtime = client()
+    known = [deployment["name"] for deployment in runtime.status()["deployments"]]
+    if options.name not in known:
+        from orchestrator.core.names import did_you_mean
+
+        cure = did_you_mean(options.name, known) or "see `orchestrator status`"
+        raise NoSuchDeployment(f'no deployment is called "{options.name}"', cure=cure)
+    talk = _Talk(runtime, options, terminal)
+    if terminal.interactive:
+        terminal.say(f"{options.name}: write a request; /help shows more, Ctrl-D ends")
+    while (text := _read(terminal)) is not None:
+        if text.startswith("/"):
+            if not talk.command(text):
+                break
+        elif text:
+            talk.ask(text)
+    return 0
+
+
+def _read(terminal: Terminal) -> str | None:
+    """A line; ``None`` at the end of the input. Ctrl-C throws away the line that was begun."""
+    if not terminal.interactive:
+        line = terminal.stdin.readline()
+        return line.strip() if line else None
+    import readline  # noqa: F401 - being imported is what makes input() edit lines and remember them
+
+    while True:
+        try:
+            return input("> ").strip()
+        except KeyboardInterrupt:
+            terminal.say()
+        except EOFError:
+            terminal.say()
+            return None
+
+
+class _Talk:
+    """One conversation."""
+
+    def __init__(self, runtime: RuntimeClient, options: argparse.Namespace, terminal: Terminal) -> None:
+        self._runtime = runtime
+        self._name = options.name
+        self._agent = options.agent
+        self._session = options.session or _new_session()
+        self._terminal = terminal
+        self._last: Result | None = None
+        self._streamed = False
+
+    def command(self, text: str) -> bool:
+        """Do what a line that begins with ``/`` says; whether to go on."""
+        from orchestrator.core.names import did_you_mean
+
+        word = text.split(maxsplit=1)[0]
+        if word in ("/quit", "/exit"):
+            return False
+        if word == "/new":
+            self._session = _new_session()
+            self._terminal.say("a new conversation begins")
+        elif word == "/why":
+            self._why()
+        elif word == "/help":
+            self._terminal.say(HELP)
+        else:
+            near = did_you_mean(word, ("/why", "/new", "/quit", "/help"))
+            self._terminal.say(f"there is no {word}; {near or '/help shows what there is'}")
+        return True
+
+    def ask(self, text: str) -> None:
+        """Send one request and write its answer; Ctrl-C cancels it, here and at the model server."""
+        from orchestrator.core.request import Request
+
+        self._streamed = False
+        request = Request(text, session=self._session, agent=self._agent)
+        try:
+            result = self._runtime.run(self._name, request, self._take)
+        except KeyboardInterrupt:
+            self._terminal.say("\n(cancelled)")
+            return
+        except RunError as error:
+            self._terminal.say(f"({error.message})")
+            return
+        self._last = result
+        self._finish(result)
+
+    def _take(self, event: Event) -> None:
+        from orchestrator.core.event import DELTA
+
+        if event.kind == DELTA:
+            self._streamed = True
+            self._terminal.stdout.write(str(event.fields["text"]))
+            self._terminal.stdout.flush()
+
+    def _finish(self, result: Result) -> None:
+        from orchestrator.cli.view.result import tell_failure, way
+
+        terminal = self._terminal
+        terminal.say("" if self._streamed else result.text)
+        if result.status == "failed":
+            tell_failure(result, terminal)
+        if terminal.interactive:
+            terminal.say(terminal.paint("dim", way(result)))
+
+    def _why(self) -> None:
+        from orchestrator.cli.view.result import tell_way
+
+        if self._last is None:
+            self._terminal.say("nothing was asked yet")
+            return
+        self._terminal.say(self._last.why or "there was nothing to choose")
+        tell_way(self._last, self._terminal, whole=True)
+
+
+def _new_session() -> str:
+    from orchestrator.core.request import new_id
+
+    return new_id("chat")

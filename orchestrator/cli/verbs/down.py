@@ -1,0 +1,51 @@
+"""``orchestrator down``: end a deployment."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.errors import UsageError
+
+EXAMPLES: Final = """
+orchestrator down kiosk
+orchestrator down kiosk --drain 5s
+orchestrator down --all
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    parser.add_argument("names", nargs="*", metavar="NAME", help="deployments")
+    parser.add_argument("--all", action="store_true", help="every deployment")
+    parser.add_argument("--drain", metavar="TIME", default="30s", help="how long requests may finish (default: 30s)")
+
+
+def run(options: argparse.Namespace, terminal: Terminal) -> int:
+    """End them, one after the other."""
+    from orchestrator.cli.reach import client, seconds
+    from orchestrator.cli.view.progress import progress
+
+    drain = seconds(options.drain)
+    if bool(options.names) == options.all:
+        raise UsageError("name deployments, or --all", cure="see `orchestrator status`")
+    runtime = client()
+    deployments = {each["name"]: each for each in runtime.status()["deployments"]}
+    for name in deployments if options.all else options.names:
+        _check_known(name, list(deployments))
+        with progress(terminal, 0) as listen:
+            left = runtime.down(name, drain, listen)
+        unfinished = f"; {left} request{'s' * (left != 1)} did not finish in {options.drain}" if left else ""
+        terminal.say(f"{name} is down{unfinished}; its history stays")
+    return 0
+
+
+def _check_known(name: str, known: list[str]) -> None:
+    if name in known:
+        return
+    from orchestrator.core.errors import NoSuchDeployment
+    from orchestrator.core.names import did_you_mean
+
+    cure = did_you_mean(name, known) or "see `orchestrator status`"
+    raise NoSuchDeployment(f'no deployment is called "{name}"', cure=cure)

@@ -1,0 +1,41 @@
+"""``orchestrator history``: the revisions of a deployment."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+from orchestrator.cli.view.terminal import Terminal
+
+EXAMPLES: Final = """
+orchestrator history kiosk
+orchestrator history kiosk --json
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    parser.add_argument("name", metavar="NAME", help="the deployment")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(options: argparse.Namespace, terminal: Terminal) -> int:
+    """List them, newest first."""
+    from orchestrator.cli.reach import client
+
+    revisions = client().history(options.name)
+    if options.json:
+        import json
+
+        terminal.say(json.dumps(revisions, indent=2, ensure_ascii=False))
+        return 0
+    from orchestrator.cli.view.columns import columns
+    from orchestrator.cli.view.moments import clock
+
+    rows = [("REVISION", "WHEN", "CAUSE", "FROM")]
+    for each in revisions:
+        number = f"{each['number']}{' (runs)' if each['current'] else ''}"
+        rows.append((number, clock(each["created"]), each["cause"], each["origin"]))
+    first, *rest = columns(rows)
+    terminal.say("\n".join([terminal.paint("bold", first), *rest]))
+    return 0

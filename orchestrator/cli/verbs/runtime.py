@@ -1,0 +1,145 @@
+"""``orchestrator runtime``: the background process that serves what is applied."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Final
+
+from orchestrator.cli.view.terminal import Terminal
+
+EXAMPLES: Final = """
+orchestrator runtime status
+orchestrator runtime logs -f
+orchestrator runtime stop
+orchestrator runtime install
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Its actions."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=type(parser))
+    status = actions.add_parser("status", help="whether it runs, its version, process, address and folders")
+    status.add_argument("--json", action="store_true", help="as JSON")
+    actions.add_parser("start", help="start it in the background; what is applied comes back")
+    stop = actions.add_parser("stop", help="stop it; what is applied comes back at the next start")
+    stop.add_argument("--drain", metavar="TIME", default="30s", help="how long requests may finish (default: 30s)")
+    logs = actions.add_parser("logs", help="its own log")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on with what comes, until Ctrl-C")
+    logs.add_argument("-n", "--lines", type=int, default=100, metavar="N", help="how many lines (default: 100)")
+    install = actions.add_parser("install", help="write a systemd user unit that starts it at each login")
+    install.add_argument("--print", action="store_true", help="only print the unit")
+    actions.add_parser("uninstall", help="stop and remove the systemd user unit")
+
+
+def run(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Do it."""
+    return _ACTIONS[options.action](options, terminal)
+
+
+def _status(options: argparse.Namespace, terminal: Terminal) -> int:
+    from orchestrator.cli.reach import client
+
+    runtime = client()
+    about = runtime.about() if runtime.answers() else None
+    if options.json:
+        import json
+
+        terminal.say(json.dumps(about, indent=2))
+    elif about is None:
+        terminal.say("no runtime runs")
+    else:
+        from orchestrator.cli.view.columns import columns
+        from orchestrator.cli.view.moments import ago
+
+        rows = [("version", about["version"]), ("state", about["state"]), ("process", str(about["pid"]))]
+        rows += [("started", ago(about["started"])), ("address", about["url"]), ("folder", about["folder"])]
+        terminal.say("\n".join(columns(rows)))
+    return 0
+
+
+def _start(_: argparse.Namespace, terminal: Terminal) -> int:
+    from orchestrator.app.start import ensure_runtime
+    from orchestrator.plugins.hosts.local import LocalHost
+
+    about = ensure_runtime(LocalHost(), terminal.environment).about()
+    terminal.say(f"the runtime runs: process {about['pid']}, {about['url']}")
+    return 0
+
+
+def _stop(options: argparse.Namespace, terminal: Terminal) -> int:
+    from orchestrator.app.start import stop_runtime
+    from orchestrator.cli.reach import seconds
+    from orchestrator.plugins.hosts.local import LocalHost
+
+    stopped = stop_runtime(LocalHost(), seconds(options.drain))
+    terminal.say("the runtime is stopped" if stopped else "no runtime runs")
+    return 0
+
+
+def _logs(options: argparse.Namespace, terminal: Terminal) -> int:
+    from orchestrator.cli.view.tail import follow, last_lines
+    from orchestrator.plugins.hosts.local import LocalHost
+
+    folder = LocalHost().folders().state / "logs"
+    files = [folder / "runtime-start.log", folder / "runtime.log"]
+    for file in files:
+        for line in last_lines(file, options.lines):
+            terminal.say(line)
+    terminal.stdout.flush()
+    if options.follow:
+        for line in follow(files[1]):
+            terminal.say(line)
+            terminal.stdout.flush()
+    return 0
+
+
+def _install(options: argparse.Namespace, terminal: Terminal) -> int:
+    from orchestrator.app.service import install, unit_text
+    from orchestrator.plugins.hosts.local import LocalHost
+
+    home = terminal.environment.get("ORCHESTRATOR_HOME", "")
+    text = unit_text(LocalHost().folders(), str(Path(home).absolute()) if home else "")
+    if options.print:
+        terminal.stdout.write(text)
+        return 0
+    path = _unit(terminal)
+    left = install(path, text)
+    terminal.say(f"wrote {path}")
+    _tell_left(left, terminal)
+    return 0
+
+
+def _uninstall(_: argparse.Namespace, terminal: Terminal) -> int:
+    from orchestrator.app.service import uninstall
+
+    path = _unit(terminal)
+    left = uninstall(path)
+    terminal.say(f"removed {path}")
+    _tell_left(left, terminal)
+    return 0
+
+
+def _unit(terminal: Terminal) -> Path:
+    from orchestrator.app.service import unit_path
+
+    config = terminal.environment.get("XDG_CONFIG_HOME") or os.path.join(Path.home(), ".config")  # noqa: PTH118
+    return unit_path(Path(config))
+
+
+def _tell_left(left: list[str], terminal: Terminal) -> None:
+    if left:
+        terminal.say("\nleft to do by hand:")
+        for line in left:
+            terminal.say(f"  {line}")
+
+
+_ACTIONS: Final = {
+    "status": _status,
+    "start": _start,
+    "stop": _stop,
+    "logs": _logs,
+    "install": _install,
+    "uninstall": _uninstall,
+}

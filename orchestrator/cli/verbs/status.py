@@ -1,0 +1,80 @@
+"""``orchestrator status``: what runs and what serves it."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.errors import RuntimeUnavailable
+
+if TYPE_CHECKING:
+    from orchestrator.app.client import RuntimeClient
+
+EXAMPLES: Final = """
+orchestrator status
+orchestrator status kiosk
+orchestrator status --json
+orchestrator status --watch
+"""
+EVERY: Final = 2.0
+"""Seconds between two looks of ``--watch``."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    parser.add_argument("name", nargs="?", metavar="NAME", help="only this deployment")
+    parser.add_argument("--json", action="store_true", help="everything as JSON")
+    parser.add_argument("--watch", action="store_true", help="look again every two seconds, until Ctrl-C")
+
+
+def run(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Show it."""
+    from orchestrator.cli.reach import client
+
+    runtime = client()
+    if not options.watch:
+        terminal.say(_text(runtime, options, terminal))
+        return 0
+    while True:
+        text = _text(runtime, options, terminal)
+        clear = "\x1b[H\x1b[2J" if terminal.interactive and not terminal.plain else ""
+        terminal.stdout.write(f"{clear}{text}\n")
+        terminal.stdout.flush()
+        time.sleep(EVERY)
+
+
+def _text(runtime: RuntimeClient, options: argparse.Namespace, terminal: Terminal) -> str:
+    found = _look(runtime)
+    if options.name:
+        found = {**found, "deployments": [_of(found, options.name)]}
+    if options.json:
+        import json
+
+        return json.dumps(found, indent=2, ensure_ascii=False)
+    from orchestrator.cli.view.status import shown_status
+
+    return shown_status(found, terminal, whole=bool(options.name))
+
+
+def _look(runtime: RuntimeClient) -> dict[str, Any]:
+    """The status; that no runtime runs is a status too."""
+    if not runtime.answers():
+        return {"runtime": None, "deployments": []}
+    return runtime.status()
+
+
+def _of(found: dict[str, Any], name: str) -> dict[str, Any]:
+    for deployment in found["deployments"]:
+        if deployment["name"] == name:
+            one: dict[str, Any] = deployment
+            return one
+    if found["runtime"] is None:
+        raise RuntimeUnavailable("no runtime runs", cure="orchestrator apply FILE starts one")
+    from orchestrator.core.errors import NoSuchDeployment
+    from orchestrator.core.names import did_you_mean
+
+    known = [deployment["name"] for deployment in found["deployments"]]
+    cure = did_you_mean(name, known) or "see `orchestrator status`"
+    raise NoSuchDeployment(f'no deployment is called "{name}"', cure=cure)

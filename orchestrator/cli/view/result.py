@@ -1,0 +1,99 @@
+"""The result of a request: its answer, its way, its cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from orchestrator.cli.view.columns import columns
+from orchestrator.cli.view.moments import clock, milliseconds
+from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.request import Result
+
+
+def way(result: Result) -> str:
+    """In one line: who answered, through whom, by what, how fast."""
+    served = f" · {result.served_by}" if result.served_by else ""
+    parts = [" -> ".join(result.path) + served, milliseconds(result.timings.get("total", 0.0))]
+    if result.usage.total_tokens:
+        about = "about " if result.usage.estimated else ""
+        parts.append(f"{about}{result.usage.total_tokens} tokens")
+    return f"[{' · '.join(parts)}]"
+
+
+def tell_way(result: Result, terminal: Terminal, *, whole: bool) -> None:
+    """On stderr: the line, and with ``whole`` each decision with its reason."""
+    terminal.tell(terminal.paint("dim", way(result), on=terminal.stderr))
+    if whole:
+        for decision in result.decisions:
+            terminal.tell(terminal.paint("dim", f"  {_decision(decision.as_json())}", on=terminal.stderr))
+        terminal.tell(terminal.paint("dim", f"  run {result.id}", on=terminal.stderr))
+
+
+def tell_failure(result: Result, terminal: Terminal) -> None:
+    """On stderr: why there is no answer."""
+    error = result.error or {}
+    head = terminal.paint("red", f"error[{error.get('code', 'ORC501')}]", on=terminal.stderr)
+    terminal.tell(f"{head}: {error.get('message', 'the run failed')}")
+    if error.get("cure"):
+        terminal.tell(f"  cure: {error['cure']}")
+
+
+def story(run: Mapping[str, Any], terminal: Terminal) -> str:
+    """A stored run from its request to its answer, each step with its time."""
+    timings = run["timings_ms"]
+    head = f"{run['id']}: {run['status']} in {milliseconds(timings.get('total', 0.0))}"
+    lines = [terminal.paint("bold", head), "", *columns(list(_facts(run)), indent="  "), ""]
+    if run["decisions"]:
+        lines += ["decisions", *(f"  {_decision(decision)}" for decision in run["decisions"]), ""]
+    if run["steps"]:
+        lines += ["steps", *_waterfall(run["steps"], timings.get("total", 0.0)), ""]
+    return "\n".join(lines).rstrip()
+
+
+def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "deployment", f"{run['deployment']}, revision {run['revision']}, {clock(run['finished'])}"
+    if run["session"]:
+        yield "session", run["session"]
+    yield "request", _one_line(run["request"])
+    yield "answer", _one_line(run["text"])
+    if run["error"]:
+        yield "error", f"{run['error'].get('code', '')} {run['error'].get('message', '')}".strip()
+    yield "path", " -> ".join(run["path"]) + (f" · {run['served_by']}" if run["served_by"] else "")
+    if run["why"]:
+        yield "why", run["why"]
+    usage = run["usage"]
+    spent = f"{usage['model_calls']} model calls, {usage['tool_calls']} tool calls"
+    yield "usage", f"{spent}, {usage['prompt_tokens']} + {usage['completion_tokens']} tokens"
+    shares = [f"{name} {milliseconds(took)}" for name, took in run["timings_ms"].items() if name != "total"]
+    yield "time", ", ".join(shares)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _decision(decision: Mapping[str, Any]) -> str:
+    chosen = f"chose {decision['choice']}" if decision["choice"] else "chose nobody"
+    sure = f" ({decision['confidence']:.2f})" if decision["confidence"] is not None else ""
+    why = f": {decision['why']}" if decision["why"] else ""
+    best = sorted(decision["scores"].items(), key=lambda score: -score[1])[:4]
+    scores = f"  [{', '.join(f'{name} {score:.2f}' for name, score in best)}]" if best else ""
+    return f"{decision['router'] or 'router'}, by {decision['strategy']}, {chosen}{sure}{why}{scores}"
+
+
+def _waterfall(steps: list[dict[str, Any]], total: float, width: int = 24) -> list[str]:
+    """A bar for each step: where in the run it began, and how long it took."""
+    rows = []
+    for step in steps:
+        began = round(step["at_ms"] / total * width) if total else 0
+        long = max(1, round(step["took_ms"] / total * width)) if total else 1
+        bar = (" " * min(began, width - 1) + "█" * long)[:width]
+        detail = ", ".join(f"{key} {_plain(value)}" for key, value in step["detail"].items())
+        rows.append((f"|{bar:<{width}}|", milliseconds(step["took_ms"]), step["kind"], step["subject"], detail))
+    return columns(rows, indent="  ")
+
+
+def _plain(value: Any) -> str:
+    text = _one_line(value if isinstance(value, str) else repr(value))
+    return text if len(text) <= 80 else text[:79] + "…"

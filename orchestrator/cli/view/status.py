@@ -1,0 +1,59 @@
+"""The status for people: a line for each deployment, and below it who answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from orchestrator.cli.view.columns import columns
+from orchestrator.cli.view.moments import ago
+from orchestrator.cli.view.plan import shown_serving
+from orchestrator.cli.view.terminal import Terminal
+
+_STYLES: Final = {"running": "green", "degraded": "yellow", "failing": "red", "starting": "cyan", "stopping": "cyan"}
+
+
+def shown_status(status: Mapping[str, Any], terminal: Terminal, *, whole: bool) -> str:
+    """``whole`` also tells models and where the manifest is."""
+    runtime = status["runtime"]
+    if runtime is None:
+        return "no runtime runs: nothing is applied, or it was stopped (orchestrator runtime start)"
+    head = f"runtime {runtime['version']} {runtime['state']}, process {runtime['pid']}, {runtime['url']}"
+    deployments = status["deployments"]
+    if not deployments:
+        return f"{head}\n\nno deployment is applied: orchestrator apply FILE"
+    heads = columns([("DEPLOYMENT", "STATE", "REVISION", "SINCE", "IN WORK"), *map(_row, deployments)])
+    lines = [head, "", terminal.paint("bold", heads[0])]
+    for deployment, line in zip(deployments, heads[1:], strict=True):
+        state = deployment["state"]
+        lines.append(line.replace(state, terminal.paint(_STYLES.get(state, "bold"), state), 1))
+        lines += _details(deployment, terminal, whole=whole)
+    return "\n".join(lines)
+
+
+def _row(deployment: Mapping[str, Any]) -> tuple[str, ...]:
+    serving, revision = deployment["serving"], deployment["revision"]
+    number = str(revision or serving or "-") + (f" (serves {serving})" if serving not in (None, revision) else "")
+    since = ago(deployment["since"]) if deployment["since"] else "-"
+    return (deployment["name"], deployment["state"], number, since, str(deployment["in_flight"]))
+
+
+def _details(deployment: Mapping[str, Any], terminal: Terminal, *, whole: bool) -> list[str]:
+    lines = shown_serving(deployment["agents"], terminal)
+    error = deployment["error"]
+    if error:
+        lines.append(f"  {terminal.paint('red', 'error[' + error['code'] + ']')}: {error['message']}")
+        lines += [f"    cure: {error['cure']}"] if error["cure"] else []
+    if whole:
+        lines += _models(deployment)
+        lines += [f"  manifest {deployment['origin']}"] if deployment["origin"] else []
+        lines += [f"  port {deployment['port']}"] if deployment["port"] else []
+    return lines
+
+
+def _models(deployment: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (f"model.{model['alias']}", ", ".join(model["endpoints"]) or f"not served: {model['missing']}")
+        for model in deployment["models"]
+    ]
+    return columns(rows, indent="  ")
