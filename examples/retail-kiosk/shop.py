@@ -17,6 +17,16 @@ SKU = re.compile(r"\b[A-Z]{2}-\d{4}\b", re.IGNORECASE)
 UNITS = r"(?:v|w|mm|cm|m|l|kg|g|bar|ml|x|steps?|pieces?|volts?|watts?)\b"
 QUANTITY = re.compile(rf"(?<![\w.,-])(\d{{1,5}})\s*(?:x\s+)?(?!\s*{UNITS})(?=\s*[a-z])", re.IGNORECASE)
 MEASURE = re.compile(rf"(\d+(?:\.\d+)?)\s+({UNITS})", re.IGNORECASE)
+SAID = frozenset(
+    "a an the of for to in on is are do does did you i me my we our it this that there what which where when how much many can could "
+    "would will have has had got get need want looking look find show tell give make please and or with than but if any some one "
+    "price cost stock aisle left available buy sell piece pack box bag pair sheet bucket bottle roll tube unit cheaper cheap "
+    "similar instead alternative other another brand option replace quote quotation discount bulk written out else like about "
+    "still today now be by from at your they them these those ".split()
+)
+"""Words that every question at the kiosk may hold; the others should speak of a product."""
+UNDERSTOOD = 0.5
+"""The least share of a question's own words that the shop must know, or it may be about something else."""
 NEAR = 0.8
 """How close to the best product's score another one must be to be meant too."""
 LEAST = 0.45
@@ -91,7 +101,7 @@ def _meant(text: str) -> list[dict[str, str]]:
     words = set(_words(text))
     scored = sorted(((_score(row, words), row) for row in _products()), key=lambda pair: -pair[0][0])
     (best, share), _ = scored[0]
-    if share < LEAST:
+    if share < LEAST or _understood(words) < UNDERSTOOD:
         return []
     return [row for (score, _), row in scored if score >= NEAR * best]
 
@@ -104,6 +114,11 @@ def _score(row: dict[str, str], words: set[str]) -> tuple[float, float]:
     wanted = kind - _brands()
     share = sum(rare[word] for word in words & (kind | tags)) / max(1e-9, sum(rare[word] for word in wanted))
     return score, share
+
+
+def _understood(words: set[str]) -> float:
+    own = {word for word in words if word not in SAID and not word[0].isdigit()}
+    return sum(word in _rarity() for word in own) / len(own) if own else 1.0
 
 
 def _words(text: str) -> list[str]:

@@ -10,6 +10,7 @@ from orchestrator.core.address import Address
 from orchestrator.core.blueprint import AgentSpec, ModelSpec, RouterSpec, ToolSpec
 from orchestrator.core.message import Message
 from orchestrator.deploy.deployment import Agent, Binding, Router
+from orchestrator.deploy.knowledge import is_unnamed, search_of
 from orchestrator.deploy.reflex import FitIntents, compile_reflexes
 from orchestrator.deploy.template import compile_template
 from orchestrator.ports.strategy import Candidate, FitStrategy, InstantStrategy, Skill, Strategy, StrategyOptions
@@ -26,9 +27,7 @@ def make_agent(
     fit_intents: FitIntents,
 ) -> Agent:
     """A ready agent. ``tools`` holds what the agent uses, live, by address; a knowledge set is a tool too."""
-    used = [*(Address.of("tool", name) for name in spec["tools"])]
-    used += [Address.of("knowledge", name) for name in spec["knowledge"]]
-    functions = [(spec_, function) for address in used for spec_, function in _functions_of(*tools[address])]
+    functions = _functions(spec, tools)
     endpoints = endpoints_of(spec["models"], bindings, models)
     prompt = compile_template(spec["instructions"])
     static = "{{" not in spec["instructions"] and "{%" not in spec["instructions"]
@@ -47,6 +46,15 @@ def make_agent(
         human_say=compile_template(spec["human"].get("say") or DEFAULT_HANDOVER) if spec["human"] else None,
         missing="" if endpoints else _why_missing(spec["models"], bindings),
     )
+
+
+def _functions(spec: AgentSpec, tools: Mapping[str, tuple[ToolSpec, Tool]]) -> list[tuple[ToolSpec, ToolFunction]]:
+    own = [tools[Address.of("tool", name)] for name in spec["tools"]]
+    sets = [tools[Address.of("knowledge", name)] for name in spec["knowledge"]]
+    if sets:
+        own = [(tool_spec, tool) for tool_spec, tool in own if not is_unnamed(tool_spec)]
+    found = [each for tool_spec, tool in own for each in _functions_of(tool_spec, tool)]
+    return [*found, search_of(sets)] if sets else found
 
 
 def make_router(

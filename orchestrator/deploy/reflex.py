@@ -1,15 +1,20 @@
-"""Reflex rules, compiled: which rule fires on a text, and what it takes from it. No model, no wait."""
+"""Reflex rules, compiled: which rule fires on a text, and what it takes from it. No model, no wait.
+
+No rule can hold a request up: patterns look at no more of a text than they can afford (``core/pattern.py``), texts that
+are longer than ``LONGEST_TEXT`` are no reflex, and templates have a budget (``deploy/template.py``).
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orchestrator.core.blueprint import ReflexSpec
 from orchestrator.core.errors import DeployError
+from orchestrator.core.pattern import SafePattern, UnsafePattern, compile_safely
 from orchestrator.deploy.template import Render, compile_template
 from orchestrator.ports.strategy import Candidate, InstantStrategy, RouteQuestion
 
@@ -30,7 +35,7 @@ class Reflex:
     number: int
     conditions: tuple[Condition, ...]
     intent: str
-    extract: tuple[tuple[str, re.Pattern[str]], ...]
+    extract: tuple[tuple[str, SafePattern], ...]
     call: str
     arguments: Mapping[str, Any | Render]
     say: Render
@@ -53,10 +58,10 @@ class ReflexTable:
     rules: tuple[Reflex, ...]
     intents: InstantStrategy | None = None
 
-    def fire(self, text: str, *, first: bool) -> Firing | None:
-        """The first rule that fires: with ``first`` only those tried before a model, else all."""
+    def fire(self, text: str, *, first: bool) -> Iterator[Firing]:
+        """The rules that fire, in order: with ``first`` only those tried before a model, else all."""
         if not self.rules or len(text) > LONGEST_TEXT:
-            return None
+            return
         folded = fold(text)
         meant: str | None = None
         asked = False
@@ -71,8 +76,7 @@ class ReflexTable:
                 continue
             values = _extract(rule, text)
             if values is not None:
-                return Firing(rule, values)
-        return None
+                yield Firing(rule, values)
 
     def _intent(self, text: str) -> str | None:
         return self.intents.decide_now(RouteQuestion(text)).choice if self.intents else None
@@ -95,15 +99,17 @@ def _compile(number: int, spec: ReflexSpec) -> Reflex:
             number=number,
             conditions=tuple(conditions_of(spec["when"])),
             intent=str(spec["when"].get("intent") or ""),
-            extract=tuple((name, re.compile(p, re.IGNORECASE)) for name, p in spec["extract"].items()),
+            extract=tuple((name, compile_safely(source, whole=True)) for name, source in spec["extract"].items()),
             call=spec["call"] or "",
             arguments={name: compile_value(value) for name, value in spec["arguments"].items()},
             say=compile_template(spec["say"]),
             first=spec["first"],
             unsure=spec["unsure"],
         )
-    except re.error as error:
-        raise DeployError(f"reflex rule {number}: {error.pattern!r} is no valid pattern: {error}") from error
+    except UnsafePattern as error:
+        raise DeployError(f"reflex rule {number}: {error}", cure="Write a simpler pattern, or use keywords.") from error
+    except DeployError as error:
+        raise DeployError(f"reflex rule {number}: {error.message}", cure=error.cure) from error
 
 
 def compile_value(value: Any) -> Any:
@@ -132,7 +138,7 @@ def conditions_of(when: Mapping[str, Any]) -> list[Condition]:
     """The written conditions of a rule, except its intent."""
     found: list[Condition] = []
     if when.get("regex"):
-        pattern = re.compile(str(when["regex"]), re.IGNORECASE)
+        pattern = compile_safely(str(when["regex"]))
         found.append(lambda text, folded: pattern.search(text) is not None)
     if when.get("keywords"):
         words = _any_word(when["keywords"])
@@ -157,7 +163,7 @@ def _extract(rule: Reflex, text: str) -> dict[str, str] | None:
         match = pattern.search(text)
         if match is None:
             return None
-        value = match[1] if pattern.groups and match[1] is not None else match[0]
+        value = match[1] if match.re.groups and match[1] is not None else match[0]
         values[name] = value.strip()
     return values
 

@@ -17,9 +17,10 @@ async def answer(run: Run, agent: Agent) -> Outcome:
         return await hand_to_person(run, agent)
     if run.request.escalate and spec["escalate_to"] and "requested" in spec["escalate_when"]:
         return Outcome(to=spec["escalate_to"], why="the request asks for it")
-    firing = agent.reflexes.fire(run.request.text, first=bool(agent.endpoints))
-    if firing is not None:
-        return await act(run, agent, firing)
+    for firing in agent.reflexes.fire(run.request.text, first=bool(agent.endpoints)):
+        outcome = await act(run, agent, firing)
+        if outcome is not None:
+            return outcome
     if agent.endpoints:
         return await converse(run, agent)
     return _nobody(agent)

@@ -14,8 +14,9 @@ from orchestrator.serve.run import Outcome, Run
 from orchestrator.serve.steps.tools import call_function
 
 
-async def act(run: Run, agent: Agent, firing: Firing) -> Outcome:
-    """Carry a fired rule out. A result that is a map with a true ``unsure`` makes the answer an honest non-answer."""
+async def act(run: Run, agent: Agent, firing: Firing) -> Outcome | None:
+    """Carry a fired rule out. A rule that has nothing to say (``say`` gives an empty text) does not answer: the next is
+    tried. A result that is a map with a true ``unsure`` makes the answer an honest non-answer."""
     began = anyio.current_time()
     rule = firing.reflex
     values: dict[str, Any] = {**firing.values, "text": run.request.text, "session": run.request.session}
@@ -25,6 +26,8 @@ async def act(run: Run, agent: Agent, firing: Firing) -> Outcome:
         values["result"] = await _result(run, agent, rule.call, fill_value(rule.arguments, values))
     text = rule.say(values)
     run.note("reflex", agent.address, began, {"rule": rule.number, "values": dict(firing.values)})
+    if not text:
+        return None
     result = values.get("result")
     unsure = rule.unsure or (isinstance(result, Mapping) and bool(result.get("unsure")))
     return Outcome(text, "unsure" if unsure else "completed", served_by="reflex", value=result)
