@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from orchestrator.core.errors import DeployError
 from orchestrator.core.names import did_you_mean
+from orchestrator.core.pattern import UnsafePattern, compile_safely
 from orchestrator.core.request import Decision
 from orchestrator.plugins.strategies.instant import Instant
 from orchestrator.plugins.strategies.keyword import Phrases
-from orchestrator.plugins.strategies.pattern import UnsafePattern, compile_safely
 from orchestrator.plugins.strategies.text import shortened, words_of
 from orchestrator.ports.strategy import Candidate, RouteQuestion, StrategyOptions
 

@@ -1,0 +1,101 @@
+"""The language of templates: Jinja2, without everything that could leave the sandbox or has no bound. Pure.
+
+Templates are written by the operator; what users, models and tools say is only ever a value in them, never a source.
+What is refused is refused when the source is read, so that a manifest's check and the runtime agree; what can only be
+seen while a template is filled in (a name made of text, work without end) is the runtime's to stop.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, nodes
+
+LARGEST_SOURCE: Final = 100_000
+"""Characters of a template."""
+# fmt: off
+FILTERS: Final = frozenset({
+    "abs", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby", "int", "items", "join",
+    "last", "length", "list", "lower", "map", "max", "min", "money", "reject", "rejectattr", "replace", "reverse",
+    "round", "select", "selectattr", "sort", "string", "sum", "title", "tojson", "trim", "truncate", "unique",
+    "upper", "wordcount",
+})
+# fmt: on
+"""The filters that templates may use. ``money`` is ours: cents as ``12.50``."""
+_MARKS: Final = ("{{", "{%", "{#")
+_NAMES: Final = frozenset({"self", "super", "caller", "varargs", "kwargs"})
+
+
+class TemplateFault(ValueError):
+    """A template that cannot be used: ``kind`` says whether it is malformed or would leave the sandbox."""
+
+    def __init__(self, message: str, kind: Literal["malformed", "forbidden"], line: int = 1) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.line = line
+
+
+def is_plain(source: str) -> bool:
+    """Whether it is only text, so that Jinja2 is not needed."""
+    return not any(mark in source for mark in _MARKS)
+
+
+def read_template(source: str) -> nodes.Template:
+    """The syntax tree of a template that may be used; raises :class:`TemplateFault`."""
+    import jinja2
+
+    if len(source) > LARGEST_SOURCE:
+        raise TemplateFault(f"it has {len(source)} characters; {LARGEST_SOURCE} is the most", "malformed")
+    try:
+        tree = reading_environment().parse(source)
+        for node in _all_nodes(tree):
+            _check(node)
+    except jinja2.TemplateSyntaxError as error:
+        raise TemplateFault(error.message or "it is malformed", "malformed", error.lineno) from error
+    except RecursionError as error:
+        raise TemplateFault("it is nested too deeply", "malformed") from error
+    return tree
+
+
+@lru_cache(maxsize=1)
+def reading_environment() -> Environment:
+    """How sources are split into marks and text; the one who fills templates in must use the same."""
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    return ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+
+
+def _all_nodes(tree: nodes.Template) -> list[nodes.Node]:
+    found: list[nodes.Node] = [tree]
+    for node in found:  # it grows while it is gone through
+        found.extend(node.iter_child_nodes())
+    return found
+
+
+def _check(node: nodes.Node) -> None:
+    reason = _why_forbidden(node)
+    if reason:
+        raise TemplateFault(reason, "forbidden", node.lineno)
+
+
+def _why_forbidden(node: nodes.Node) -> str:
+    from jinja2 import nodes
+
+    reason = ""
+    match node:
+        case nodes.Include() | nodes.Import() | nodes.FromImport() | nodes.Extends() | nodes.Block():
+            reason = "a template may not load another one"
+        case nodes.Macro() | nodes.CallBlock() | nodes.FilterBlock() | nodes.AssignBlock():
+            reason = "macros and blocks are not allowed in a template"
+        case nodes.For(recursive=True):
+            reason = "a loop may not call itself"
+        case nodes.Getattr(attr=name) | nodes.Getitem(arg=nodes.Const(value=str() as name)) | nodes.Name(name=name):
+            if name.startswith("_") or (name in _NAMES and isinstance(node, nodes.Name)):
+                reason = f"{name!r}: a template may not reach into Python"
+        case nodes.Filter(name=name) if name not in FILTERS:
+            reason = f"there is no filter {name!r}; filters are: {', '.join(sorted(FILTERS))}"
+        case nodes.Pow():
+            reason = "** is not allowed in a template"
+    return reason
