@@ -7,7 +7,6 @@ from typing import Any
 
 import anyio
 from anyio import get_cancelled_exc_class
-from orchestrator.serve.loop import Loop
 
 from orchestrator.core.errors import NoSuchDeployment, OrchestratorError
 from orchestrator.core.message import Message
@@ -15,6 +14,7 @@ from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Request, Result
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.serve.gate import Gate
+from orchestrator.serve.loop import Loop
 from orchestrator.serve.run import Emit, Outcome, Run
 from orchestrator.serve.session import Sessions
 from orchestrator.serve.walk import walk

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
-from orchestrator.serve.loop import CallTrace, Loop
 
 from orchestrator.core.event import DELTA, Event, EventKind
 from orchestrator.core.message import Message, Usage
 from orchestrator.core.request import Decision, Request, Result, Status, StepRecord
 from orchestrator.deploy.deployment import Deployment
+from orchestrator.serve.loop import CallTrace, Loop
 
 Emit = Callable[[Event], None]
 

@@ -7,13 +7,13 @@ from types import MappingProxyType
 from typing import Any
 
 import anyio
-from orchestrator.serve.loop import Ask, CallTrace
 
 from orchestrator.core.errors import BrokenReply, LimitReached, SchemaInvalid
 from orchestrator.core.message import FunctionSchema, Message, ToolCall
 from orchestrator.deploy.deployment import Agent
 from orchestrator.deploy.make import parse_answer
 from orchestrator.ports.provider import ChatCall, ChatReply
+from orchestrator.serve.loop import Ask, CallTrace
 from orchestrator.serve.run import Outcome, Run
 from orchestrator.serve.steps.route import NOWHERE
 from orchestrator.serve.steps.tools import answer_call

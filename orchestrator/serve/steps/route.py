@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import anyio
-from orchestrator.serve.loop import Ask, CallTrace
 
 from orchestrator.core.errors import NoModel
 from orchestrator.core.request import Decision
 from orchestrator.deploy.deployment import Router
 from orchestrator.ports.provider import ChatCall, ChatReply, Target
 from orchestrator.ports.strategy import AskModel, ModelQuestion, RouteQuestion
+from orchestrator.serve.loop import Ask, CallTrace
 from orchestrator.serve.run import Outcome, Run
 
 NOWHERE = Target("", "", "")

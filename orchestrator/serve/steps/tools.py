@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import anyio
-from orchestrator.core.schema_check import check_arguments
 
 from orchestrator.core.errors import RunError, ToolFailed
 from orchestrator.core.message import Message, ToolCall, Usage
+from orchestrator.core.schema_check import check_arguments
 from orchestrator.deploy.deployment import Agent
 from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome
 from orchestrator.serve.run import Run
