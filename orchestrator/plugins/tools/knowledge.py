@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from orchestrator.core.errors import DeployError, ToolFailed
 from orchestrator.plugins.tools.chunks import passages
+from orchestrator.plugins.tools.functionwords import FUNCTION_WORDS
 from orchestrator.plugins.tools.opened import OpenedTool, arguments_schema, checked_options, described
 from orchestrator.plugins.tools.sqlite import SqliteFile, as_table, open_own
 from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome, ToolPlace
@@ -38,13 +39,6 @@ _SCHEMA: Final = (
 _SEARCH: Final = """SELECT rowid AS id, file, heading, text FROM passage WHERE passage MATCH ?
     ORDER BY bm25(passage, 3.0, 1.0, 2.0), rowid LIMIT ?"""
 _WORD: Final = re.compile(r"[^\W_]+")
-_FUNCTION_WORDS: Final = frozenset(
-    "a about an and any are at be can could did do does for from have how i if in is it long many me more much my need of on "
-    "or our please should tell that the there this to until want was we what when where which who why will with would you your "
-    "al alla che chi ci come con cosa cui da dal dalla dei del della delle di dove e gli ho i il in io la le lo ma mi nel nella "
-    "non o per piu posso quale quali quando quanta quanto se si sono su sul sulla un una uno vi vorrei".split()
-)
-"""Words of questions in English and Italian that say nothing of the subject; a question of these alone is searched as it is."""
 
 
 def open_knowledge(name: str, options: Mapping[str, Any], place: ToolPlace) -> OpenedTool:
@@ -167,7 +161,7 @@ class _Knowledge:
 def words_of(query: str) -> list[str]:
     """The words to look for, each once; nothing of FTS5's query language is left."""
     words = list(dict.fromkeys(_WORD.findall(query.casefold())))
-    return ([word for word in words if word not in _FUNCTION_WORDS] or words)[:_MOST_WORDS]
+    return ([word for word in words if word not in FUNCTION_WORDS] or words)[:_MOST_WORDS]
 
 
 def _term(word: str) -> str:

@@ -6,12 +6,14 @@ refused with a question.
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
+from pathlib import Path
 from typing import Final
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _DAYS: Final = {
     "today": 0, "oggi": 0, "tonight": 0, "stasera": 0, "tomorrow": 1, "domani": 1,
@@ -54,7 +56,7 @@ class Zone:
     """A time zone by its name, or the device's own (``None``)."""
 
     def __init__(self, name: str | None = None) -> None:
-        self._zone = ZoneInfo(name) if name else None
+        self._zone = ZoneInfo(name) if name else _device_zone()
 
     def at(self, seconds: float) -> datetime:
         """The moment ``seconds`` after 1970 began."""
@@ -65,6 +67,15 @@ class Zone:
         if moment.tzinfo is None and self._zone is not None:
             return moment.replace(tzinfo=self._zone)
         return moment.astimezone(self._zone)
+
+
+def _device_zone() -> ZoneInfo | None:
+    """The device's zone by name, which knows summer time; ``None`` where only its offset of the day can be told."""
+    name = os.environ.get("TZ", "").lstrip(":") or str(Path("/etc/localtime").resolve()).partition("/zoneinfo/")[2]
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
 
 
 def shifted(moment: datetime, amounts: dict[str, int], zone: Zone) -> datetime:

@@ -1,0 +1,265 @@
+"""The calendar: what takes place, when there is room, new events and cancelled ones, in one iCalendar file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+
+from orchestrator.core.errors import DeployError, ToolFailed
+from orchestrator.plugins.tools.clock import open_zone, time_of
+from orchestrator.plugins.tools.icsfile import IcsFile, Occurrence, events_of, moment_of, uid_of
+from orchestrator.plugins.tools.opened import LINE, TEXT, OpenedTool, arguments_schema, checked_options, described
+from orchestrator.plugins.tools.when import Zone
+from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome, ToolPlace
+
+if TYPE_CHECKING:
+    from icalendar import Calendar, Event
+
+OPTIONS: Final[Mapping[str, Any]] = {
+    "path": {"type": "string", "minLength": 1},
+    "timezone": {"type": "string", "minLength": 1},
+}
+
+_OPENS, _CLOSES = 9, 18
+"""Hours of the day in which free time is looked for, where only a day is given."""
+_LONGEST_SPAN: Final = timedelta(days=366)
+_WHEN: Final = described(LINE, 'such as "2026-03-05 14:00" or "tomorrow at 17:00"')
+_MINUTES: Final = {"type": "integer", "minimum": 1, "maximum": 10_080}
+_SPAN: Final = {"start": _WHEN, "end": _WHEN}
+
+Answer = Callable[[Mapping[str, Any], ToolContext], ToolOutcome]
+
+
+def open_calendar(
+    name: str, options: Mapping[str, Any], place: ToolPlace, now: Callable[[], float] = time.time
+) -> OpenedTool:
+    """Open the calendar; without a ``path`` it is ``calendar.ics`` in the tool's folder. Raises ``DeployError``."""
+    read = checked_options(name, options, OPTIONS)
+    zone = open_zone(name, read.get("timezone"))
+    file = IcsFile(place.folder / read["path"] if "path" in read else place.state / "calendar.ics", zone)
+    try:
+        file.check()
+    except ToolFailed as error:
+        raise DeployError(f"the tool {name}: {error.message}", cure="mend its path, or the file") from error
+    return OpenedTool(_functions(name, _Dates(file, zone, now)))
+
+
+def _functions(name: str, dates: _Dates) -> tuple[ToolFunction, ...]:
+    event = {
+        "title": described(LINE, "what it is"),
+        "start": _WHEN,
+        "end": _WHEN,
+        "minutes": described(_MINUTES, "how long, where no end is given; 30 where not said"),
+        "location": LINE,
+        "notes": TEXT,
+        "overlap": described({"type": "boolean"}, "true to add it although the time is taken"),
+    }
+    return (
+        _reads(
+            f"{name}.list",
+            "The events in a span of time; the next 7 days where none is given.",
+            arguments_schema(_SPAN, optional=("start", "end")),
+            dates.list,
+        ),
+        _reads(
+            f"{name}.find",
+            "Events whose title, place or notes hold all the words of a text; in the next year where no span is given.",
+            arguments_schema({"text": LINE, **_SPAN}, optional=("start", "end")),
+            dates.find,
+        ),
+        _reads(
+            f"{name}.free",
+            f"Free times of at least some minutes, on a day ({_OPENS}:00 to {_CLOSES}:00) or in a span.",
+            arguments_schema({**_SPAN, "minutes": _MINUTES}, optional=("end", "minutes")),
+            dates.free,
+        ),
+        ToolFunction(
+            f"{name}.add",
+            "Add an event; refused where the time is taken.",
+            arguments_schema(event, optional=("end", "minutes", "location", "notes", "overlap")),
+            "write",
+            _threaded(dates.add),
+            idempotent=True,
+        ),
+        ToolFunction(
+            f"{name}.cancel",
+            "Cancel an event, by the id that the other functions show.",
+            arguments_schema({"id": LINE}),
+            "write",
+            _threaded(dates.cancel),
+            idempotent=True,
+        ),
+    )
+
+
+def _reads(name: str, description: str, schema: Mapping[str, Any], answer: Answer) -> ToolFunction:
+    return ToolFunction(name, description, schema, "read", _threaded(answer), idempotent=True)
+
+
+def _threaded(answer: Answer) -> Any:
+    async def run(arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+        return await anyio.to_thread.run_sync(answer, arguments, context)
+
+    return run
+
+
+class _Dates:
+    """The functions."""
+
+    def __init__(self, file: IcsFile, zone: Zone, now: Callable[[], float]) -> None:
+        self._file = file
+        self._zone = zone
+        self._now = now
+
+    def list(self, arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
+        return _listed(self._file.between(*self._span(arguments, timedelta(days=7))))
+
+    def find(self, arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
+        words = arguments["text"].casefold().split()
+        found = self._file.between(*self._span(arguments, _LONGEST_SPAN))
+        texts = [f"{event.title}\n{event.location}\n{event.notes}".casefold() for event in found]
+        return _listed([event for event, text in zip(found, texts, strict=True) if all(word in text for word in words)])
+
+    def free(self, arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
+        start, end = self._open_hours(arguments)
+        least = timedelta(minutes=arguments.get("minutes", 30))
+        gaps = [gap for gap in _gaps(self._file.between(start, end), start, end) if gap[1] - gap[0] >= least]
+        rows = [{"start": _shown(begin), "end": _shown(until)} for begin, until in gaps]
+        return ToolOutcome(rows, "\n".join(_line_of(*gap) for gap in gaps) or "no free time")
+
+    def add(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+        start, end = self._duration(arguments)
+        uid = f"{hashlib.sha256((context.call_id or os.urandom(16).hex()).encode()).hexdigest()[:24]}@orchestrator"
+
+        def work(calendar: Calendar) -> None:
+            if any(uid_of(event) == uid for event in events_of(calendar)):
+                return
+            taken = [event for event in self._file.among(calendar, start, end) if event.busy]
+            if taken and not arguments.get("overlap", False):
+                raise ToolFailed(f"that time is taken: {_line(taken[0])}")
+            calendar.add_component(self._event(uid, start, end, arguments))
+
+        self._file.change(work)
+        return _listed([event for event in self._file.between(start, end) if event.id == uid])
+
+    def cancel(self, arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
+        uid, _, start = arguments["id"].strip().partition("#")
+
+        def work(calendar: Calendar) -> str:
+            same = [event for event in events_of(calendar) if uid_of(event) == uid]
+            same.sort(key=lambda event: "RECURRENCE-ID" in event)  # the series itself first
+            if not same:
+                raise ToolFailed(f'there is no event "{uid}"; the id stands in the list of events')
+            if start:
+                same[0].add("EXDATE", self._series_time(start))
+            else:
+                for event in same:
+                    event.pop("STATUS", None)
+                    event.add("STATUS", "CANCELLED")
+            return str(same[0].get("SUMMARY", ""))
+
+        title = self._file.change(work)
+        return ToolOutcome({"id": arguments["id"], "title": title, "cancelled": True}, f"cancelled: {title}")
+
+    def _event(self, uid: str, start: datetime, end: datetime, arguments: Mapping[str, Any]) -> Event:
+        from icalendar import Event
+
+        event = Event()
+        event.add("UID", uid)
+        event.add("DTSTAMP", datetime.fromtimestamp(int(self._now()), UTC))
+        # In UTC: read alike by every program, without a table of the zone's rules in the file.
+        event.add("DTSTART", start.astimezone(UTC))
+        event.add("DTEND", end.astimezone(UTC))
+        for name, key in (("SUMMARY", "title"), ("LOCATION", "location"), ("DESCRIPTION", "notes")):
+            if arguments.get(key):
+                event.add(name, arguments[key])
+        return event
+
+    def _series_time(self, text: str) -> datetime:
+        try:
+            return datetime.fromisoformat(text).astimezone(UTC)
+        except ValueError as error:
+            raise ToolFailed(f'"{text}" is no time of a series') from error
+
+    def _span(self, arguments: Mapping[str, Any], usual: timedelta) -> tuple[datetime, datetime]:
+        start = self._moment(arguments["start"]) if "start" in arguments else self._zone.at(self._now())
+        end = self._end(arguments["end"]) if "end" in arguments else start + usual
+        return self._ordered(start, end)
+
+    def _open_hours(self, arguments: Mapping[str, Any]) -> tuple[datetime, datetime]:
+        day = time_of(arguments["start"], self._zone.at(self._now()), self._zone)
+        start = moment_of(day, self._zone)
+        if not isinstance(day, datetime) and "end" not in arguments:
+            return start.replace(hour=_OPENS), start.replace(hour=_CLOSES)
+        end = self._end(arguments["end"]) if "end" in arguments else start.replace(hour=_CLOSES, minute=0)
+        return self._ordered(start, end)
+
+    def _duration(self, arguments: Mapping[str, Any]) -> tuple[datetime, datetime]:
+        found = time_of(arguments["start"], self._zone.at(self._now()), self._zone)
+        if not isinstance(found, datetime):
+            raise ToolFailed(f'"{arguments["start"]}" has no time of day; write it like "tomorrow at 17:00"')
+        if "end" in arguments:
+            return self._ordered(found, self._moment(arguments["end"]))
+        return found, found + timedelta(minutes=arguments.get("minutes", 30))
+
+    def _ordered(self, start: datetime, end: datetime) -> tuple[datetime, datetime]:
+        if end <= start:
+            raise ToolFailed(f"the end {_shown(end)} is not after the start {_shown(start)}")
+        if end - start > _LONGEST_SPAN:
+            raise ToolFailed("that span is longer than a year")
+        return start, end
+
+    def _moment(self, text: str) -> datetime:
+        return moment_of(time_of(text, self._zone.at(self._now()), self._zone), self._zone)
+
+    def _end(self, text: str) -> datetime:
+        """A day as an end is meant with that day."""
+        found = time_of(text, self._zone.at(self._now()), self._zone)
+        return moment_of(found if isinstance(found, datetime) else found + timedelta(days=1), self._zone)
+
+
+def _gaps(events: Sequence[Occurrence], start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
+    gaps, free_from = [], start
+    for event in events:
+        if not event.busy:
+            continue
+        if event.start > free_from:
+            gaps.append((free_from, event.start))
+        free_from = max(free_from, event.end)
+    return [*gaps, (free_from, end)] if free_from < end else gaps
+
+
+def _listed(events: Sequence[Occurrence]) -> ToolOutcome:
+    rows = [
+        {
+            "id": event.id,
+            "title": event.title,
+            "start": event.start.strftime("%Y-%m-%d") if event.whole_day else _shown(event.start),
+            "end": event.end.strftime("%Y-%m-%d") if event.whole_day else _shown(event.end),
+            "location": event.location,
+            "notes": event.notes,
+        }
+        for event in events
+    ]
+    return ToolOutcome(rows, "\n".join(_line(event) for event in events) or "no events")
+
+
+def _line(event: Occurrence) -> str:
+    when = f"{event.start:%Y-%m-%d}" if event.whole_day else _line_of(event.start, event.end)
+    place = f" ({event.location})" if event.location else ""
+    return f"{when} {event.title}{place} [id {event.id}]"
+
+
+def _line_of(start: datetime, end: datetime) -> str:
+    same_day = start.date() == end.date()
+    return f"{start:%Y-%m-%d %H:%M} - {end:%H:%M}" if same_day else f"{start:%Y-%m-%d %H:%M} - {end:%Y-%m-%d %H:%M}"
+
+
+def _shown(moment: datetime) -> str:
+    return moment.isoformat(timespec="minutes")
