@@ -74,6 +74,17 @@ def _parts(annotation: Any) -> Iterator[Any]:
         yield annotation
 
 
+def specs_below(spec: type[Spec]) -> list[type[Spec]]:
+    """The model and every model inside it, each once."""
+    found = [spec]
+    for one in found:
+        for field in one.model_fields.values():
+            for part in _parts(field.annotation):
+                if isinstance(part, type) and issubclass(part, Spec) and part not in found:
+                    found.append(part)
+    return found
+
+
 def subject_at(tree: Any, path: Sequence[str | int]) -> str:
     """What a path is in, for people: ``agent.refunds``, else the path of the map."""
     for depth in range(len(path), 1, -1):

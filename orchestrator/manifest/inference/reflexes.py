@@ -24,7 +24,8 @@ def settle_reflexes(draft: Draft) -> None:
 
 def _add_rules(draft: Draft, agent: AgentEntry, template: AgentEntry) -> None:
     kinds = {kind_of(draft, tool): tool for tool in reversed(agent.tools)}
-    rules = [rule for rule in (_usable(rule, kinds, agent) for rule in template.reflex) if rule is not None]
+    usable = (_usable(rule, kinds, agent) for rule in template.reflex)
+    rules = [rule for rule in usable if rule is not None and rule not in agent.reflex]
     if rules:
         why = f'from the template "{template.name}": answers while no model serves the agent'
         draft.infer(f"agent.{agent.name}", "reflex", rules, why)

@@ -62,8 +62,10 @@ def _filled(draft: Draft, agent: AgentEntry, template: AgentEntry) -> AgentEntry
             continue
         changes[key] = getattr(template, key)
     for key in _JOINED:
-        if getattr(template, key):
-            changes[key] = [*getattr(agent, key), *getattr(template, key)]
+        own = getattr(agent, key)
+        more = [item for item in getattr(template, key) if item not in own]
+        if more:
+            changes[key] = [*own, *more]
     for key, value in changes.items():
         if key != "template":
             draft.infer(f"agent.{agent.name}", key, value, f'from the template "{template.name}"')

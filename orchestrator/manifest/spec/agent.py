@@ -29,20 +29,31 @@ TextOrTexts = Annotated[Annotated[Example, Tag(TEXT)] | Annotated[list[Example],
 StrategyName = Literal["rules", "keyword", "lexical", "intent", "cascade", "fixed"]
 
 
+def _known_roles(schema: dict[str, Any]) -> None:
+    """Editors offer the three roles; any other text is allowed."""
+    text = {key: schema.pop(key) for key in ("type", "maxLength") if key in schema}
+    schema["anyOf"] = [
+        {"enum": ["specialist", "router", "escalation"]},
+        {"type": "string", "maxLength": 100_000, **text},
+    ]
+
+
 class When(Spec):
     """A condition on the request's text. All keys that are given must hold; without any it always holds."""
 
-    regex: Pattern | None = None
+    regex: Annotated[Pattern | None, Field(examples=["\\border\\b"])] = None
     """A regular expression found anywhere in the text; case does not matter."""
-    keywords: list[Example] | None = None
+    keywords: Annotated[list[Example] | None, Field(examples=[["order", "parcel"]])] = None
     """Any of these words or phrases, as whole words; case and accents do not matter."""
-    intent: str | None = None
+    intent: Annotated[str | None, Field(examples=["refunds"])] = None
     """A skill of this agent, recognised from its `examples` (for reflex rules)."""
-    examples: list[Example] | None = None
+    examples: Annotated[
+        list[Example] | None, Field(examples=[["I want my money back", "can I return this", "refund please"]])
+    ] = None
     """Requests that mean the `intent`."""
-    min_chars: Annotated[int | None, Field(ge=0)] = None
+    min_chars: Annotated[int | None, Field(ge=0, examples=[1])] = None
     """The text is at least this long."""
-    max_chars: Annotated[int | None, Field(ge=0)] = None
+    max_chars: Annotated[int | None, Field(ge=0, examples=[200])] = None
     """The text is at most this long."""
     complexity: Literal["simple", "moderate", "complex"] | None = None
     """What the request says of itself."""
@@ -63,7 +74,8 @@ class ReflexRule(Spec):
     say: Annotated[
         str, Field(min_length=1, max_length=10_000, examples=["{{ result.name }} is in aisle {{ result.aisle }}."])
     ]
-    """The answer: a Jinja2 template over `result`, the extracted values and `text`. Where it gives an empty text, the next rule is tried."""
+    """The answer: a Jinja2 template over `result`, the extracted values and `text`. Where it gives an empty text, the next rule
+    is tried."""
     without_model: bool = False
     """Tried only while no model serves the agent; else before its model."""
     unsure: bool = False
@@ -73,26 +85,28 @@ class ReflexRule(Spec):
 class Skill(Spec):
     """One thing that an agent does; routers learn from it."""
 
-    name: Annotated[str, Field(min_length=1, max_length=100)]
+    name: Annotated[str, Field(min_length=1, max_length=100, examples=["refunds"])]
     """A short name."""
-    description: Text = ""
+    description: Annotated[Text, Field(examples=["Says whether an order can be refunded."])] = ""
     """In a sentence."""
-    examples: list[Example] = []
+    examples: Annotated[
+        list[Example], Field(examples=[["I want my money back", "can I return this", "refund please"]])
+    ] = []
     """Requests that ask for it; three or more."""
 
 
 class Route(Spec):
     """One way out of a router."""
 
-    to: Name
+    to: Annotated[Name, Field(examples=["orders"])]
     """The agent that answers."""
     when: When = When()
     """A condition for the `rules` strategy."""
-    description: Text = ""
+    description: Annotated[Text, Field(examples=["Questions about an order that was placed."])] = ""
     """When to choose it, in a sentence; else the agent's own description."""
-    examples: list[Example] = []
+    examples: Annotated[list[Example], Field(examples=[["Where is my order A-1001?"]])] = []
     """Requests that belong here, beside the agent's own examples."""
-    keywords: list[Example] = []
+    keywords: Annotated[list[Example], Field(examples=[["order", "parcel"]])] = []
     """Words that belong here."""
 
 
@@ -102,27 +116,27 @@ RouteItem = Annotated[Annotated[Route, Tag(MAP)] | NameOr, BY_SHAPE]
 class Human(Spec):
     """An escalation to a person: a ticket is opened, and the answer says so."""
 
-    queue: Name = "front-desk"
+    queue: Annotated[Name, Field(examples=["front-desk"])] = "front-desk"
     """Whose queue."""
-    say: Text = ""
+    say: Annotated[Text, Field(examples=["A colleague will answer; your number is {{ ticket.id }}."])] = ""
     """What the user is told; a Jinja2 template over `ticket`. A default exists."""
 
 
 class Memory(Spec):
     """What an agent sees of the conversation."""
 
-    turns: Annotated[int, Field(ge=0, le=1000)] = 20
+    turns: Annotated[int, Field(ge=0, le=1000, examples=[20])] = 20
     """Earlier messages of the session that go into the prompt."""
 
 
 class Limits(Spec):
     """Caps on one agent's work in one run."""
 
-    steps: Annotated[int, Field(ge=1, le=100)] = 8
+    steps: Annotated[int, Field(ge=1, le=100, examples=[8])] = 8
     """Model calls."""
-    tool_calls: Annotated[int, Field(ge=0, le=1000)] = 16
+    tool_calls: Annotated[int, Field(ge=0, le=1000, examples=[16])] = 16
     """Tool calls."""
-    tokens: Annotated[int | None, Field(ge=1)] = None
+    tokens: Annotated[int | None, Field(ge=1, examples=[4000])] = None
     """Tokens of prompt and answers together."""
 
 
@@ -131,37 +145,37 @@ class AgentEntry(Spec):
 
     name: Annotated[Name, Field(examples=["orders", "customer-service"])]
     """Its name."""
-    role: Annotated[str | None, Field(max_length=100_000, examples=["specialist", "router", "escalation"])] = None
+    role: Annotated[str | None, Field(max_length=100_000, json_schema_extra=_known_roles)] = None
     """`specialist` (default), `router` or `escalation`. Any other text is taken as instructions, and a note says so."""
     template: Annotated[Name | None, Field(examples=["customer-service"])] = None
     """A template of the catalogue to start from. An agent that says nothing of what it is for (no role, description,
     instructions, examples, keywords, skills or reflex rules) starts from the template of its name, else from the neutral
     one."""
-    description: Text = ""
+    description: Annotated[Text, Field(examples=["Answers questions about orders."])] = ""
     """What it is for, in a sentence; routers and people read it."""
     model: Annotated[ModelChoice | None, Field(examples=["phi-4-mini"])] = None
     """The alias that serves it, or several in order of preference."""
     instructions: Annotated[Text | None, Field(examples=["Answer in one sentence."])] = None
     """The system prompt (Jinja2), or `file:PATH`."""
-    context: Text | None = None
+    context: Annotated[Text | None, Field(examples=["Answer in one sentence."])] = None
     """Another spelling of `instructions`."""
     specialized_for: Annotated[TextOrTexts | None, Field(examples=["scheduling"])] = None
     """What it is specialised for; routers learn from it."""
     examples: Annotated[list[Example], Field(examples=[["Where is my order A-1001?"]])] = []
     """Requests that it answers; routers learn from them."""
-    keywords: list[Example] = []
+    keywords: Annotated[list[Example], Field(examples=[["order", "parcel"]])] = []
     """Words that belong to it."""
     skills: list[Skill] = []
     """What it can do, one by one, each with examples."""
     tools: Annotated[list[Name], Field(examples=[["database", "calendar"]])] = []
     """Tools that it may use: built-in names, or names under `tools`."""
-    knowledge: list[Name] = []
+    knowledge: Annotated[list[Name], Field(examples=[["faq"]])] = []
     """Document sets that it may search."""
     reflex: list[ReflexRule] = []
     """Rules that answer without a model, tried in order before any model."""
-    max_tokens: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
+    max_tokens: Annotated[int | None, Field(ge=1, le=1_000_000, examples=[256])] = None
     """The longest answer, in tokens."""
-    temperature: Annotated[float | None, Field(ge=0, le=2)] = None
+    temperature: Annotated[float | None, Field(ge=0, le=2, examples=[0.2])] = None
     """How random the answer is."""
     timeout: Annotated[Duration | None, Field(examples=["30s"])] = None
     """Its whole work in one run."""
@@ -175,9 +189,12 @@ class AgentEntry(Spec):
     """What it sees is restricted: it may reach no cloud zone."""
     compliance: Annotated[list[Literal["HIPAA", "GDPR", "PCI-DSS", "SOX"]], Field(examples=[["HIPAA"]])] = []
     """Rules it is under; each makes what it sees restricted."""
-    output_schema: dict[str, Any] | None = None
+    output_schema: Annotated[
+        dict[str, Any] | None,
+        Field(examples=[{"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}]),
+    ] = None
     """A JSON Schema that its answer must fit: checked, one repair, then an error or escalation."""
-    escalate_to: Name | None = None
+    escalate_to: Annotated[Name | None, Field(examples=["front-desk"])] = None
     """The agent that takes over."""
     escalate_when: list[EscalateWhen] = ["error", "timeout", "requested"]
     """When it does."""
@@ -189,13 +206,13 @@ class AgentEntry(Spec):
     """For `role: router`: how it chooses. `cascade` by default."""
     routing_strategy: Literal["intent-based"] | None = None
     """Another spelling of `strategy: cascade`."""
-    stages: list[StrategyName] = []
+    stages: Annotated[list[StrategyName], Field(examples=[["rules", "lexical"]])] = []
     """For a cascade: its stages, cheapest first."""
     routes: Annotated[list[RouteItem], Field(examples=[["orders", "tickets"]])] = []
     """For `role: router`: where it may send a request. Without it: every specialist."""
-    default: Name | None = None
+    default: Annotated[Name | None, Field(examples=["orders"])] = None
     """For `role: router`: the agent that takes what no strategy is sure of. Without it the router asks back with the choices."""
-    confidence: Share | None = None
+    confidence: Annotated[Share | None, Field(examples=["70%"])] = None
     """For `role: router`: the least confidence that is accepted. Without it: fitted from the examples."""
 
 

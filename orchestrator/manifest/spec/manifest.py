@@ -29,7 +29,7 @@ class Metadata(Spec):
 
     name: Annotated[Name | None, Field(examples=["clinic-front-desk"])] = None
     """Its name; the file's stem by default."""
-    labels: dict[str, str] = {}
+    labels: Annotated[dict[str, str], Field(examples=[{"site": "milan-2"}])] = {}
     """Free labels."""
 
 
@@ -56,7 +56,7 @@ class DeploymentSpec(Spec):
     """Defaults for routers."""
     escalation: EscalationDefaults = EscalationDefaults()
     """Defaults for escalation."""
-    entry: Name | None = None
+    entry: Annotated[Name | None, Field(examples=["orders"])] = None
     """The agent that requests enter at. Without it: the router, or the only agent."""
     timeout: Annotated[Duration, Field(examples=["2m"])] = 120.0
     """The longest time for a whole request."""

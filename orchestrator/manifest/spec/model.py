@@ -28,15 +28,15 @@ ProviderName = Literal[
 class CallOptions(Spec):
     """Defaults for the calls to a model."""
 
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    temperature: Annotated[float | None, Field(ge=0, le=2, examples=[0.2])] = None
     """How random the answer is, 0 to 2."""
-    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    max_tokens: Annotated[int | None, Field(ge=1, le=1_000_000, examples=[256])] = None
     """The longest answer, in tokens."""
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_p: Annotated[float | None, Field(gt=0, le=1, examples=[0.9])] = None
     """Nucleus sampling."""
-    seed: int | None = None
+    seed: Annotated[int | None, Field(examples=[7])] = None
     """For repeatable answers, where the server honours it."""
-    stop: list[str] | None = None
+    stop: Annotated[list[str] | None, Field(examples=[["###"]])] = None
     """Texts at which the answer ends."""
 
 
@@ -51,7 +51,7 @@ class ModelEntry(Spec):
     """Another spelling of `provider`."""
     model: Annotated[str | None, Field(min_length=1, max_length=256, examples=["phi4-mini:latest"])] = None
     """The model's id on that server, where it is not the catalogue's."""
-    model_id: Annotated[str | None, Field(min_length=1, max_length=256)] = None
+    model_id: Annotated[str | None, Field(min_length=1, max_length=256, examples=["phi4-mini:latest"])] = None
     """Another spelling of `model`."""
     endpoint: Annotated[
         str | None, Field(pattern=r"^https?://[^\s]+$", max_length=512, examples=["http://127.0.0.1:8080"])
@@ -73,7 +73,7 @@ class ModelEntry(Spec):
     """Which build of the model, where there are several."""
     memory: Annotated[Size | None, Field(examples=["2.5GB"])] = None
     """Memory that it takes, where the catalogue does not know or is wrong."""
-    max_concurrent: Annotated[int | None, Field(ge=1, le=4096)] = None
+    max_concurrent: Annotated[int | None, Field(ge=1, le=4096, examples=[4])] = None
     """Calls at the same time. Without it: what the server tells, else a careful default of its make."""
     keep_alive: Duration | None = None
     """How long the server should keep it loaded after its last use."""
@@ -82,7 +82,7 @@ class ModelEntry(Spec):
     zone: Literal["node", "lan", "cloud"] | None = None
     """Where the data goes: this device, the local network, or the internet. Derived from the endpoint where omitted; a model
     in `cloud` is used only when an agent names it."""
-    fallback: list[ModelAlias] = []
+    fallback: Annotated[list[ModelAlias], Field(examples=[["qwen2.5-0.5b"]])] = []
     """Other aliases to try, in order, when it cannot answer."""
 
 

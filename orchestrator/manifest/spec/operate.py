@@ -16,7 +16,7 @@ class Hardware(Spec):
 
     memory: Size | None = None
     """Main memory."""
-    cpus: Annotated[int | None, Field(ge=1)] = None
+    cpus: Annotated[int | None, Field(ge=1, examples=[4])] = None
     """Processor cores."""
     gpu_memory: Size | None = None
     """Memory of the accelerator."""
@@ -39,7 +39,7 @@ class NodeEntry(Spec):
     """Models that are served there."""
     hardware: HardwareItem | None = None
     """What it has."""
-    labels: dict[str, str] = {}
+    labels: Annotated[dict[str, str], Field(examples=[{"site": "milan-2"}])] = {}
     """Free labels."""
     hub: bool = False
     """Whether it carries the hub of the mesh."""
@@ -67,16 +67,16 @@ class RoutingDefaults(Spec):
     """Another spelling of `strategy: cascade`."""
     confidence: Share | None = None
     """The least confidence that is accepted."""
-    default: Name | None = None
+    default: Annotated[Name | None, Field(examples=["orders"])] = None
     """The agent that takes what no strategy is sure of."""
 
 
 class EscalationDefaults(Spec):
     """Defaults for escalation."""
 
-    to: Name | None = None
+    to: Annotated[Name | None, Field(examples=["front-desk"])] = None
     """The agent that takes over."""
-    when: list[EscalateWhen] | None = None
+    when: Annotated[list[EscalateWhen] | None, Field(examples=[["error", "requested"]])] = None
     """When it does."""
 
 
@@ -85,7 +85,7 @@ class Resources(Spec):
 
     max_memory_usage: Size | None = None
     """Memory for models and orchestrator together."""
-    max_concurrent_agents: Annotated[int | None, Field(ge=1, le=10_000)] = None
+    max_concurrent_agents: Annotated[int | None, Field(ge=1, le=10_000, examples=[8])] = None
     """Requests in work at the same time; more wait in the queue."""
     model_cache_size: Size | None = None
     """Memory for models that are loaded but idle."""
@@ -98,7 +98,7 @@ class Resources(Spec):
 class QueueClass(Spec):
     """A bounded queue."""
 
-    length: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
+    length: Annotated[int | None, Field(ge=1, le=1_000_000, examples=[64])] = None
     """Requests that may wait; more are refused."""
     timeout: Duration | None = None
     """The longest wait."""

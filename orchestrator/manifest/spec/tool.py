@@ -16,7 +16,7 @@ class NamedQuery(Spec):
 
     sql: Annotated[str, Field(min_length=1, max_length=20_000, examples=["select * from products where sku = :sku"])]
     """The statement; values only as parameters (`:name`)."""
-    description: str = ""
+    description: Annotated[str, Field(examples=["One product by its number."])] = ""
     """What it answers."""
     parameters: Annotated[
         dict[Name, Literal["string", "integer", "number", "boolean"]], Field(examples=[{"sku": "string"}])
@@ -29,13 +29,13 @@ class NamedQuery(Spec):
 class Smtp(Spec):
     """A mail server; without it, mails stay in the local outbox."""
 
-    host: str
+    host: Annotated[str, Field(examples=["mail.example.org"])]
     """Its name."""
-    port: Annotated[int, Field(ge=1, le=65535)] = 587
+    port: Annotated[int, Field(ge=1, le=65535, examples=[587])] = 587
     """Its port."""
-    user: str | None = None
+    user: Annotated[str | None, Field(examples=["shop"])] = None
     """The account."""
-    password: SecretReference | None = None
+    password: Annotated[SecretReference | None, Field(examples=["env:SMTP_PASSWORD"])] = None
     """A reference to its password."""
     starttls: bool = True
     """Whether to encrypt."""
@@ -52,14 +52,27 @@ class ToolEntry(Spec):
         str | None, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$", examples=["tools:make_quote"])
     ] = None
     """`module:function`, below the manifest's folder or one of `security.tool_roots`."""
-    functions: list[str] = []
+    functions: Annotated[list[str], Field(examples=[["make_quote"]])] = []
     """For `python`: more functions of the same module. For a built-in: the only ones that may be called."""
     timeout: Duration = 10.0
     """The longest time for a call."""
     path: Annotated[str | None, Field(max_length=1024, examples=["data/products.csv"])] = None
     """For `database`: an SQLite file, or a CSV file or folder. For `calendar`: an .ics file. For `knowledge`: a folder. Counts
     from the manifest's folder."""
-    queries: dict[Name, NamedQuery] = {}
+    queries: Annotated[
+        dict[Name, NamedQuery],
+        Field(
+            examples=[
+                {
+                    "product": {
+                        "sql": "select * from products where sku = :sku",
+                        "parameters": {"sku": "string"},
+                        "one": True,
+                    }
+                }
+            ]
+        ),
+    ] = {}
     """For `database`: named queries."""
     allow_sql: bool = False
     """For `database`: the agent may write its own SELECT statements."""
@@ -79,9 +92,9 @@ ToolItem = Annotated[Annotated[ToolEntry, Tag(MAP)] | NameOr, BY_SHAPE]
 class KnowledgeEntry(Spec):
     """A named set of local documents."""
 
-    name: Name
+    name: Annotated[Name, Field(examples=["faq"])]
     """Its name."""
     path: Annotated[str, Field(min_length=1, max_length=1024, examples=["docs"])]
     """A folder of Markdown and text; counts from the manifest's folder."""
-    include: list[str] = ["**/*.md", "**/*.txt"]
+    include: Annotated[list[str], Field(examples=[["**/*.md"]])] = ["**/*.md", "**/*.txt"]
     """Which files."""
