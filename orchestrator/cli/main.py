@@ -79,7 +79,7 @@ def _run_verb(verb: Verb, words: list[str], terminal: Terminal) -> int:
             options = parser_of(verb).parse_args(words)
     except SystemExit as ended:  # help was asked for
         return int(ended.code or 0)
-    code: int = options.run(options, terminal)
+    code: int = options.run_verb(options, terminal)
     return code
 
 

@@ -48,7 +48,7 @@ def parser_of(verb: Verb) -> Parser:
     about = f"{verb.summary[0].upper()}{verb.summary[1:]}."
     parser = Parser(prog=f"orchestrator {verb.name}", description=about, epilog=_examples(module.EXAMPLES))
     module.arguments(parser)
-    parser.set_defaults(run=module.run)
+    parser.set_defaults(run_verb=module.run)
     return parser
 
 

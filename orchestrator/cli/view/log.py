@@ -13,7 +13,9 @@ def log_line(entry: Mapping[str, Any]) -> str:
     """Time, kind, revision, run, then what the event says, as ``key=value``."""
     at = entry["at"]
     clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at)) + f".{int(at % 1 * 1000):03d}"
-    said = " ".join(f"{key}={_value(value)}" for key, value in entry.items() if key not in _HEAD and value is not None)
+    said = " ".join(
+        f"{key}={_value(value)}" for key, value in entry.items() if key not in _HEAD and value not in (None, "")
+    )
     parts = [clock, f"{entry['kind']:<18}", f"r{entry['revision']}", entry["run"], said]
     return " ".join(part for part in parts if part).rstrip()
 

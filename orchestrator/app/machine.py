@@ -1,0 +1,35 @@
+"""What this machine has, for `doctor`."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import sys
+from typing import Any, Final
+
+from orchestrator.app.version import program_version
+from orchestrator.ports.host import Folders
+
+EXTRAS: Final = {"uvloop": "fast", "numpy": "fast", "keyring": "keyring"}
+"""Optional libraries and the extra that brings each."""
+
+
+def machine(folders: Folders) -> dict[str, Any]:
+    """Program, interpreter, system, processors, memory in bytes, free disk, folders, optional libraries."""
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return {
+        "version": program_version(),
+        "python": platform.python_version(),
+        "interpreter": sys.executable,
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "memory": memory.total,
+        "memory_free": memory.available,
+        "disk_free": psutil.disk_usage(str(folders.state)).free,
+        "state": str(folders.state),
+        "config": str(folders.config),
+        "libraries": {name: importlib.util.find_spec(name) is not None for name in EXTRAS},
+    }

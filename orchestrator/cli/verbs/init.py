@@ -1,0 +1,103 @@
+"""``orchestrator init``: a starter manifest with what it needs beside it. Nothing is ever overwritten."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Final
+
+from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.errors import UsageError
+
+EXAMPLES: Final = """
+orchestrator init
+orchestrator init kiosk
+orchestrator init customer-service -o clinic/front-desk.yaml
+orchestrator init --list
+"""
+STARTERS: Final = {
+    "minimal": "one agent from a template, one model",
+    "kiosk": "products of a shop from a table, and a desk for the rest; needs no model",
+    "customer-service": "three agents from templates, a router, and a person to escalate to",
+    "ollama": "models from Ollama on this device",
+    "openai-compatible": "a model on any server of the OpenAI protocol",
+    "distributed-edge": "two machines with their own agents and models",
+}
+SCHEMA: Final = "deployment.schema.json"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    parser.add_argument(
+        "starter",
+        nargs="?",
+        choices=STARTERS,
+        default="minimal",
+        metavar="STARTER",
+        help=f"one of {', '.join(STARTERS)}",
+    )
+    parser.add_argument("-o", "--output", metavar="PATH", help="the manifest's file; its stem names the deployment")
+    parser.add_argument("--no-schema", action="store_true", help=f"do not write {SCHEMA}, which editors complete from")
+    parser.add_argument("--list", action="store_true", help="list the starters")
+
+
+def run(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Write it."""
+    if options.list:
+        from orchestrator.cli.view.columns import columns
+
+        terminal.say("\n".join(columns(list(STARTERS.items()))))
+        return 0
+    folder, texts = _texts(options)
+    if not options.no_schema:
+        texts[SCHEMA] = _schema()
+    _write(folder, texts)
+    manifest = folder / next(iter(texts))
+    for name in texts:
+        terminal.say(f"wrote {folder / name}")
+    terminal.say(f"\nnext: orchestrator validate {manifest}\n      orchestrator apply {manifest}")
+    return 0
+
+
+def _texts(options: argparse.Namespace) -> tuple[Path, dict[str, str]]:
+    """The folder to write to and the files, the manifest first."""
+    from importlib.resources import files
+
+    found = files("orchestrator.cli").joinpath("starters", options.starter)
+    texts = {file.name: file.read_text(encoding="utf-8") for file in found.iterdir()}
+    manifest = next(name for name in texts if name.endswith(".yaml"))
+    text = texts.pop(manifest)
+    if options.no_schema:
+        text = text.partition("\n")[2]
+    path = Path(options.output or manifest)
+    return path.parent, {path.name: text, **texts}
+
+
+def _schema() -> str:
+    import json
+
+    from orchestrator.manifest.schema import deployment_schema
+
+    return json.dumps(deployment_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _write(folder: Path, texts: dict[str, str]) -> None:
+    """All of them or none; a schema that is there already is kept where it is the same."""
+    there = [name for name, text in texts.items() if (folder / name).exists() and not _same(folder / name, text)]
+    if there:
+        raise UsageError(
+            f"{', '.join(str(folder / name) for name in there)} exists already",
+            cure="name another file with -o, in another folder, or leave the schema out with --no-schema",
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            if not (folder / name).exists():
+                (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{error.filename} cannot be written: {error.strerror}", cure="name another folder") from error
+
+
+def _same(path: Path, text: str) -> bool:
+    """Only the schema may be there already."""
+    return path.name == SCHEMA and path.read_text(encoding="utf-8", errors="replace") == text

@@ -1,0 +1,118 @@
+"""What `doctor` found, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from orchestrator.app.machine import EXTRAS
+from orchestrator.cli.view.columns import columns
+from orchestrator.cli.view.plan import shown_serving
+from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.quantity import format_size
+
+NOBODY: Final = "nobody listens there"
+OVERHEAD: Final = 1.25
+"""A model needs more than its weights: the cache of its context and the server itself."""
+SUGGESTED: Final = ("phi-4-mini", "qwen3-4b", "llama-3.2-3b", "qwen2.5-1.5b", "qwen2.5-0.5b")
+"""Good all-round models, largest first: the first that fits is suggested."""
+
+
+def shown_checkup(found: Mapping[str, Any], terminal: Terminal) -> str:
+    """The whole report."""
+    sections = [
+        ("this machine", columns(list(_machine(found)), indent="  ")),
+        ("model servers", list(_servers(found, terminal))),
+        (_models_title(found), list(_models(found, terminal))),
+        ("who answers", shown_serving(found["serving"], terminal)),
+        ("what to do", list(_advice(found))),
+    ]
+    blocks = ["\n".join([terminal.paint("bold", title), *lines]) for title, lines in sections if lines]
+    return "\n\n".join(blocks)
+
+
+def _machine(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    machine, runtime = found["machine"], found["runtime"]
+    yield "program", f"orchestrator {machine['version']}, Python {machine['python']} ({machine['interpreter']})"
+    cores = f"{machine['cpus']} core{'s' if machine['cpus'] != 1 else ''}"
+    memory = f"{format_size(machine['memory'])} memory ({format_size(machine['memory_free'])} free)"
+    yield "system", f"{machine['system']}, {cores}, {memory}, {format_size(machine['disk_free'])} disk free"
+    yield "state", machine["state"]
+    yield "config", machine["config"]
+    runs = f"{runtime['version']} {runtime['state']}, process {runtime['pid']}, {runtime['url']}" if runtime else ""
+    yield "runtime", runs or "does not run; apply starts it"
+    yield "optional", ", ".join(f"{name} {'yes' if has else 'no'}" for name, has in machine["libraries"].items())
+
+
+def _servers(found: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
+    for server in found["servers"]:
+        version = f" {server['version']}" if server["version"] else ""
+        models = ", ".join(_model(model) for model in server["models"][:8]) or "no model"
+        more = f" and {len(server['models']) - 8} more" if len(server["models"]) > 8 else ""
+        yield f"  {terminal.paint('green', server['provider'] + version)} at {server['url']}: {models}{more}"
+    for url, why in found["silent"].items():
+        if why != NOBODY:
+            yield f"  {terminal.paint('yellow', url)}: {why}"
+    if not found["servers"]:
+        looked = ", ".join(found["silent"]) or "nowhere"
+        yield f"  none answers (looked at {looked})"
+
+
+def _model(model: Mapping[str, Any]) -> str:
+    facts = [f"{model['context']} tokens" if model["context"] else "", "loaded" if model["loaded"] else ""]
+    told = ", ".join(filter(None, facts))
+    return f"{model['id']} ({told})" if told else str(model["id"])
+
+
+def _models_title(found: Mapping[str, Any]) -> str:
+    return f"models of {found['manifest']}" if found["manifest"] else "models of the catalogue, and what serves them"
+
+
+def _models(found: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
+    """All models of a manifest; of the catalogue those that are served, then those that would fit."""
+    rows = []
+    for model in found["models"]:
+        served = ", ".join(model["endpoints"])
+        if found["manifest"] is None and not served and not _fits(model, found["machine"]):
+            continue
+        size = format_size(model["memory"]) if model["memory"] else "?"
+        state = terminal.paint("green", served) if served else f"not served: {_cure(model)}"
+        rows.append((model["alias"], size, state))
+    yield from columns(rows, indent="  ")
+    left = len(found["models"]) - len(rows)
+    if left:
+        yield f"  {left} more are too large for this machine's memory"
+
+
+def _cure(model: Mapping[str, Any]) -> str:
+    """What to type; where the cure is to ask the doctor, what the doctor knows."""
+    if "orchestrator doctor" in model["cure"]:
+        return "Ollama has no such model; load it into llama.cpp, vLLM or LM Studio"
+    return str(model["cure"] or model["missing"])
+
+
+def _fits(model: Mapping[str, Any], machine: Mapping[str, Any]) -> bool:
+    return bool(model["memory"]) and model["memory"] * OVERHEAD < machine["memory"]
+
+
+def _advice(found: Mapping[str, Any]) -> Iterator[str]:
+    missing = [model for model in found["models"] if not model["endpoints"]]
+    if not found["servers"]:
+        yield "  No model server answers. Deployments run without one: rules and tools answer what they can."
+        yield "  For answers in free words, install one: Ollama (https://ollama.com/download) is the quickest;"
+        yield "  llama.cpp, vLLM, LM Studio and Foundry Local are found too."
+        fitting = next((name for name in SUGGESTED if _fits(_named(found, name), found["machine"])), "")
+        if fitting and not found["manifest"]:
+            yield f"  A good first model for this machine is {fitting}: {_named(found, fitting)['cure']}"
+    if found["manifest"]:
+        for cure in dict.fromkeys(map(_cure, missing)):
+            yield f"  {cure}"
+    absent = [name for name, has in found["machine"]["libraries"].items() if not has]
+    for extra in dict.fromkeys(EXTRAS[name] for name in absent):
+        names = " and ".join(name for name in absent if EXTRAS[name] == extra)
+        yield f'  optional: pip install "orchestrator-edge[{extra}]" brings {names}'
+
+
+def _named(found: Mapping[str, Any], alias: str) -> Mapping[str, Any]:
+    empty = {"memory": None, "cure": ""}
+    return next((model for model in found["models"] if model["alias"] == alias), empty)
