@@ -49,12 +49,15 @@ class RuntimeClient:
 
     def answers(self) -> bool:
         """Whether a runtime answers; a socket that a killed one left does not count. Another user's raises."""
+        return bool(self.state())
+
+    def state(self) -> str:
+        """``starting``, ``ready``, ``stopping``, or an empty text where none answers. Another user's raises."""
         try:
-            self.about(timeout=2.0)
+            return str(self.about(timeout=2.0)["state"])
         except RuntimeUnavailable:
             self._check_owner()
-            return False
-        return True
+            return ""
 
     def about(self, timeout: float = ANSWER_SECONDS) -> dict[str, Any]:
         """Its version, process, port, address and state (``starting``, ``ready``, ``stopping``)."""

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from socket import socket
 from typing import Any, Final
 
 import anyio
@@ -88,6 +89,7 @@ class Runtime:
             lock.free()
 
     async def _live(self, stack: AsyncExitStack) -> None:
+        sockets = self._bind(stack)
         stores = catalog.load("store", "sqlite")(self._place.folders.state / "state.db", recover=True)
         stack.callback(stores.close)
         for note in stores.notes:
@@ -105,7 +107,11 @@ class Runtime:
         planes = await stack.enter_async_context(
             run_planes(workshop, kept, self._place.settings, emit, self._takes_requests)
         )
-        await stack.enter_async_context(self._listening(planes, stores.runs, journal))
+        await stack.enter_async_context(
+            self._listening(
+                sockets, Controlled(planes.reconciler, planes.engines, stores.runs, journal, self._about, self.stop)
+            )
+        )
         await self._serve(planes)
 
     async def _sinks(self, stack: AsyncExitStack, stores: Any) -> tuple[Journal, Any]:
@@ -127,26 +133,34 @@ class Runtime:
         stack.push_async_callback(close)
         return journal, keeper
 
-    @asynccontextmanager
-    async def _listening(self, planes: Planes, runs: Any, journal: Journal) -> AsyncIterator[None]:
-        settings, folders = self._place.settings, self._place.folders
-        controlled = Controlled(planes.reconciler, planes.engines, runs, journal, self._about, self.stop)
-        front_sock = (bind_port if settings.port_asked else bind_first_free)(HOST, settings.port)
-        self._port = front_sock.getsockname()[1]
+    def _bind(self, stack: AsyncExitStack) -> tuple[socket, socket]:
+        """The port and the socket file, before anything else: most starts that fail, fail here."""
+        settings = self._place.settings
+        front = stack.enter_context((bind_port if settings.port_asked else bind_first_free)(HOST, settings.port))
+        control = stack.enter_context(bind_private(self._socket))
+        self._port = front.getsockname()[1]
         if self._port != settings.port:
             self._log.warning("port taken", wanted=settings.port, used=self._port)
-        path = folders.runtime / SOCKET_NAME
-        front = await Listener.start(FrontDoor(planes.engines, ready=self._takes_requests), front_sock)
-        control = await Listener.start(ControlApi(controlled), bind_private(path))
-        write_about(folders.runtime, dict(self._about()))
+        return front, control
+
+    @asynccontextmanager
+    async def _listening(self, sockets: tuple[socket, socket], controlled: Controlled) -> AsyncIterator[None]:
+        folder = self._place.folders.runtime
+        front = await Listener.start(FrontDoor(controlled.engines, ready=self._takes_requests), sockets[0])
+        control = await Listener.start(ControlApi(controlled), sockets[1])
+        write_about(folder, dict(self._about()))
         try:
             yield
         finally:
             with anyio.CancelScope(shield=True):
                 await front.aclose()
                 await control.aclose(patience=0.5)
-                path.unlink(missing_ok=True)
-                remove_about(folders.runtime)
+                self._socket.unlink(missing_ok=True)
+                remove_about(folder)
+
+    @property
+    def _socket(self) -> Path:
+        return self._place.folders.runtime / SOCKET_NAME
 
     async def _serve(self, planes: Planes) -> None:
         async with anyio.create_task_group() as tasks:
@@ -238,10 +252,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = Place(host, host.folders(), Settings.read(os.environ), foreground="--foreground" in words)
         run_until_stopped(Runtime(place))
     except OrchestratorError as error:
-        cure = f"\n   = {error.cure}" if error.cure else ""
-        sys.stderr.write(f"error[{error.code}]: {error.message}{cure}\n")
-        return error.exit_code
+        return _tell(error)
+    except BaseExceptionGroup as group:
+        known = group.split(OrchestratorError)[0]
+        if known is None:
+            raise
+        return _tell(_first(known))
     return 0
+
+
+def _tell(error: OrchestratorError) -> int:
+    cure = f"\n   = {error.cure}" if error.cure else ""
+    sys.stderr.write(f"error[{error.code}]: {error.message}{cure}\n")
+    return error.exit_code
+
+
+def _first(group: BaseExceptionGroup[OrchestratorError]) -> OrchestratorError:
+    """What a fault in one of several tasks comes wrapped in is of no interest to a user."""
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
 def run_until_stopped(runtime: Runtime) -> None:

@@ -152,7 +152,8 @@ class Reconciler:
     async def _look_after_all(self) -> None:
         """One turn of the loop over every deployment. A fault of one is kept with it, and tried again after a pause."""
         if self.desired.all():
-            await self._observer.look(each.blueprint for each in self.desired.all())
+            with suppress(OrchestratorError):  # what was seen last holds until the next look
+                await self._look([each.blueprint for each in self.desired.all()])
         for each in self.desired.all():
             trouble = self.trouble.get(each.revision.deployment)
             if trouble is None or trouble.again <= anyio.current_time():
@@ -161,8 +162,16 @@ class Reconciler:
 
     async def _observe(self, blueprint: Blueprint | None) -> ObservedState:
         others = [each.blueprint for each in self.desired.all()]
-        await self._observer.look([*others, *([blueprint] if blueprint else [])])
+        await self._look([*others, *([blueprint] if blueprint else [])])
         return self._state(blueprint)
+
+    async def _look(self, blueprints: list[Blueprint]) -> None:
+        try:
+            await self._observer.look(blueprints)
+        except Exception as error:
+            known = DeployError(f"looking for model servers failed: {type(error).__name__}: {error}")
+            self._emit(Event("apply.step", self._rules.now(), fields={"state": "failed", "error": known.as_json()}))
+            raise known from error
 
     def _state(self, blueprint: Blueprint | None) -> ObservedState:
         return ObservedState(

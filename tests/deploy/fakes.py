@@ -228,5 +228,5 @@ async def stage(folder: Path, store: MemoryRevisions | None = None, every: float
 async def until(condition: Any, seconds: float = 5.0) -> None:
     """Wait until something holds."""
     with anyio.fail_after(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - any condition, of objects that know no events
             await anyio.sleep(0.005)

@@ -26,8 +26,13 @@ async def test_an_apply_makes_everything_and_serves_it(tmp_path: Path) -> None:
         assert applied.revision == deployment.revision == 1
         assert set(deployment.agents) == {"stock", "hours"} and set(deployment.routers) == {"desk"}
         assert deployment.agents["stock"].endpoints == ("ollama@127.0.0.1:11434/phi4-mini:latest",)
-        assert s.steps() == ["model.phi-4-mini", "tool.tickets", "agent.stock", "agent.hours", "router.desk"] + [
-            "deployment.kiosk"
+        assert s.steps() == [
+            "model.phi-4-mini",
+            "tool.tickets",
+            "agent.stock",
+            "agent.hours",
+            "router.desk",
+            "deployment.kiosk",
         ]
 
 
@@ -270,7 +275,7 @@ async def test_closing_drains_everything(tmp_path: Path) -> None:
         serving = s.plane.serving["kiosk"]
         serving.begin()
 
-            async with anyio.create_task_group() as tasks:
+        async with anyio.create_task_group() as tasks:
             tasks.start_soon(s.reconciler.close, 5.0)
             await until(lambda: "kiosk" not in s.plane.serving)
             assert s.surroundings.open_tools == ["tickets"]

@@ -1,0 +1,131 @@
+"""Killed with SIGKILL at every named point of apply and serve: what follows converges, and nothing is lost."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import pytest
+
+import orchestrator.app.runtime
+import orchestrator.plugins.stores.keeper
+import orchestrator.plugins.stores.sqlite  # noqa: F401 - declares its failpoints
+from orchestrator.app.client import RuntimeClient
+from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.errors import DeployError, RuntimeUnavailable
+from orchestrator.core.failpoint import FAILPOINTS
+from orchestrator.core.request import Request
+from orchestrator.deploy.wanted import Wanted
+from orchestrator.plan.diff import diff
+from tests.plan.parts import agent, blueprint, model, router, rule, tool
+from tests.runtime.living import Home, eventually, free_port
+
+ON_RESTORE = [
+    "activate.begun",
+    "activate.endpoints-set",
+    "activate.switched",
+    "apply.planned",
+    "execute.agent-made",
+    "execute.model-bound",
+    "execute.router-fitted",
+    "execute.step-begun",
+    "execute.step-done",
+    "execute.tool-opened",
+]
+"""Points that a start passes as well, while it brings back what was applied."""
+
+
+def _shop(say: str, port: int | None = None) -> Blueprint:
+    stock = agent("stock", models=["phi-4-mini"], tools=["tickets"], reflex=[rule(say)], keywords=["stock"])
+    hours = agent("hours", reflex=[rule("nine")], keywords=["open"])
+    desk = router("desk", "stock", "hours", strategy="keyword")
+    return blueprint(model(), tool("tickets"), stock, hours, desk, name="shop", port=port)
+
+
+def _broken() -> Blueprint:
+    python = {"name": "code", "kind": "python", "options": {"python": "nowhere:f"}, "allowed": [], "timeout": 1.0}
+    return blueprint(python, agent("stock", tools=["code"], reflex=[rule("?")]), name="shop")
+
+
+@dataclass
+class Story:
+    """Everything that may be asked of a runtime, once; it breaks off where the runtime dies.
+
+    ``acknowledged`` are revisions whose apply was answered: they may never be lost.
+    """
+
+    client: RuntimeClient
+    port: int
+    acknowledged: list[tuple[str, int]] = field(default_factory=list)
+    spare_goes: bool = False
+
+    def tell(self) -> None:
+        with suppress(RuntimeUnavailable):
+            self._tell()
+
+    def _tell(self) -> None:
+        self._apply(_shop("one"))
+        self._apply(blueprint(agent("a", reflex=[rule()]), name="spare"))
+        self.client.run("shop", Request("do you have it in stock?"))
+        eventually(lambda: bool(self.client.recent_runs("shop")))
+        self._apply(_shop("two", self.port))
+        self._apply_broken()
+        self.spare_goes = True
+        self.client.down("spare")
+
+    def _apply_broken(self) -> None:
+        with pytest.raises(DeployError) as raised:
+            self._apply(_broken())
+        if isinstance(raised.value, RuntimeUnavailable):
+            raise raised.value
+        assert "nowhere" in raised.value.message
+
+    def _apply(self, wanted: Blueprint) -> None:
+        self.acknowledged.append((wanted.name, self.client.apply(Wanted(wanted))["revision"]))
+
+
+def test_there_are_enough_points() -> None:
+    """Twenty or more, over the store, the apply, the steps, the switch, the drain and the run."""
+    assert len(FAILPOINTS) >= 20
+    assert {name.partition(".")[0] for name in FAILPOINTS} >= {"store", "apply", "execute", "activate", "drain", "run"}
+
+
+@pytest.mark.parametrize("point", sorted(FAILPOINTS))
+def test_killed_there_the_next_apply_converges(home: Home, point: str) -> None:
+    """The second plan is empty, every revision that was acknowledged is still known, and no process is left."""
+    story = Story(home.start(ORCHESTRATOR_FAIL_AT=point), free_port())
+    story.tell()
+    assert home.processes[-1].wait(5) == -signal.SIGKILL, f"{point} was never passed"
+    client = home.start()
+    _assert_converges(client, _shop("two", story.port))
+    for name, number in story.acknowledged:
+        assert number in [each["number"] for each in client.history(name)]
+    known = [each["name"] for each in client.status()["deployments"]]
+    assert ("spare" in known) or story.spare_goes or ("spare", 1) not in story.acknowledged
+    assert home.stop() == 0
+    assert home.left_over() == []
+
+
+@pytest.mark.parametrize("point", ON_RESTORE)
+def test_killed_while_it_restores_the_next_start_restores_all(home: Home, point: str) -> None:
+    """A power cut during the start after a power cut."""
+    client = home.start()
+    client.apply(Wanted(_shop("one")))
+    home.kill()
+    home.start(ORCHESTRATOR_FAIL_AT=point)
+    assert home.processes[-1].wait(5) == -signal.SIGKILL, f"{point} was never passed"
+    client = home.start()
+    assert client.run("shop", Request("in stock?")).text == "one"
+    _assert_converges(client, _shop("one"))
+    assert [each["number"] for each in client.history("shop")] == [1]
+    assert home.stop() == 0
+    assert home.left_over() == []
+
+
+def _assert_converges(client: RuntimeClient, wanted: Blueprint) -> None:
+    applied = client.apply(Wanted(wanted))
+    assert diff(wanted, client.observe(wanted)).empty
+    result = client.run(wanted.name, Request("do you have it in stock?"))
+    assert (result.status, result.revision) == ("completed", applied["revision"])
+    assert result.text == wanted.elements["agent.stock"].spec["reflex"][0]["say"]
