@@ -16,7 +16,6 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from orchestrator.app.api import Connected as Connected
     from orchestrator.app.api import Opened as Opened
     from orchestrator.app.api import connect as connect
     from orchestrator.app.api import open as open  # noqa: A004 - as `gzip.open`
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from orchestrator.core.request import Result as Result
 
 _WHERE: Final = {
-    "Connected": "orchestrator.app.api",
     "Decision": "orchestrator.core.request",
     "Event": "orchestrator.core.event",
     "ManifestError": "orchestrator.core.errors",

@@ -17,9 +17,10 @@ from anyio.streams.memory import MemoryObjectSendStream
 from orchestrator.app.compile import compile_files
 from orchestrator.app.settings import Settings
 from orchestrator.app.unwrap import unwrapped
-from orchestrator.app.wiring import InProcess, open_in_process
+from orchestrator.app.wiring import open_in_process
 from orchestrator.core.event import Event
 from orchestrator.core.request import Request, Result
+from orchestrator.ports.host import Host
 
 Listen = Callable[[Event], None]
 
@@ -80,7 +81,7 @@ def _request(request: str | Request, options: Mapping[str, Any]) -> Request:
 
 
 @asynccontextmanager
-async def open(  # noqa: A001 - as `gzip.open`
+async def open(
     *manifests: str | os.PathLike[str],
     environment: Mapping[str, str] | None = None,
     state: str | os.PathLike[str] | None = None,
@@ -103,10 +104,28 @@ async def open(  # noqa: A001 - as `gzip.open`
             tasks.cancel_scope.cancel()
 
 
+@asynccontextmanager
+async def connect(name: str) -> AsyncIterator[Opened]:
+    """A deployment that the background runtime of this user serves (see ``orchestrator apply``).
+
+    Raises ``RuntimeUnavailable`` where none runs, ``NoSuchDeployment`` where it does not serve ``name``.
+    """
+    from orchestrator.app.client import RuntimeClient
+    from orchestrator.app.connected import RemoteRuns, check_applied, session_to
+
+    client = RuntimeClient(_host().folders())
+    await anyio.to_thread.run_sync(check_applied, client, name)
+    with unwrapped():
+        async with session_to(client.socket) as http, anyio.create_task_group() as tasks:
+            yield Opened(name, RemoteRuns(name, http), tasks)
+            tasks.cancel_scope.cancel()
+
+
 def _state_folder() -> Path:
+    return _host().folders().state / "in-process"
+
+
+def _host() -> Host:
     from orchestrator.plugins.hosts.local import LocalHost
 
-    return LocalHost().folders().state / "in-process"
-
-
-__all__ = ["InProcess", "Opened", "open"]
+    return LocalHost()

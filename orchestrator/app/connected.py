@@ -1,0 +1,72 @@
+"""A deployment of the background runtime, asked from async code: cancelling a call closes its connection, which cancels the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.app.client import RuntimeClient, request_json
+from orchestrator.app.replies import read_error, read_event, read_result
+from orchestrator.core.errors import NoSuchDeployment, RuntimeUnavailable
+from orchestrator.core.event import Event
+from orchestrator.core.names import did_you_mean
+from orchestrator.core.request import Request, Result
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+LONGEST_LINE: Final = 16_000_000
+"""Bytes of one event; a result with a long history of steps is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteRuns:
+    """Sends requests to one deployment over the runtime's socket."""
+
+    name: str
+    http: ClientSession
+
+    async def run(self, request: Request, listen: Callable[[Event], None] | None = None) -> Result:
+        """Answer a request; raises ``RuntimeUnavailable`` where the runtime ends in the middle."""
+        body = {"name": self.name, "request": request_json(request)}
+        async for entry in self._lines(body):
+            if entry["kind"] == "end":
+                return read_result(entry["value"])
+            if entry["kind"] == "error":
+                raise read_error(entry["error"])
+            if listen is not None:
+                listen(read_event(entry))
+        raise RuntimeUnavailable("the runtime ended in the middle of its answer", cure="orchestrator runtime logs")
+
+    async def _lines(self, body: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        from aiohttp import ClientError
+
+        try:
+            async with self.http.post("http://localhost/run", json=body) as response:
+                if response.status >= 400:
+                    raise read_error((await response.json()).get("error", {}))
+                async for line in response.content:
+                    yield json.loads(line)
+        except (ClientError, ValueError) as error:
+            cure = "orchestrator runtime logs"
+            raise RuntimeUnavailable(f"the runtime does not answer: {error}", cure=cure) from error
+
+
+def session_to(socket: Path) -> ClientSession:
+    """An HTTP session over the runtime's private socket; the caller closes it."""
+    from aiohttp import ClientSession, ClientTimeout, UnixConnector
+
+    return ClientSession(
+        connector=UnixConnector(str(socket), limit=0), timeout=ClientTimeout(total=None), read_bufsize=LONGEST_LINE
+    )
+
+
+def check_applied(client: RuntimeClient, name: str) -> None:
+    """Raise ``RuntimeUnavailable`` where no runtime runs, ``NoSuchDeployment`` where it does not serve ``name``."""
+    names = [str(each["name"]) for each in client.status()["deployments"]]
+    if name not in names:
+        cure = did_you_mean(name, names) or f"Applied deployments: {', '.join(names) or 'none'}."
+        raise NoSuchDeployment(f'no deployment is called "{name}"', cure=cure)

@@ -1,0 +1,86 @@
+"""The public Python API: a deployment in this process, and one that the background runtime serves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import orchestrator
+
+KIOSK = Path(__file__).parents[2] / "examples" / "retail-kiosk" / "kiosk.yaml"
+QUESTION = "Which aisle is the garden hose in?"
+PROGRAM = Path(sys.executable).with_name("orchestrator")
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path))
+    monkeypatch.setenv("ORCHESTRATOR_SERVERS", "")
+    return tmp_path
+
+
+@pytest.fixture
+def applied(home: Path) -> Iterator[str]:
+    subprocess.run([PROGRAM, "apply", str(KIOSK)], check=True, capture_output=True, env=os.environ)
+    yield "retail-kiosk"
+    subprocess.run([PROGRAM, "runtime", "stop"], check=True, capture_output=True, env=os.environ)
+
+
+async def test_open_serves_a_manifest_in_this_process(home: Path) -> None:
+    """The result tells the answer, who gave it, the way and the why."""
+    async with orchestrator.open(KIOSK) as deployment:
+        result = await deployment.run(QUESTION)
+    assert "H1" in result.text
+    assert (result.status, result.agent, result.path) == ("completed", "inventory", ("router.front", "agent.inventory"))
+    assert result.why.startswith("front: rules:")
+
+
+async def test_stream_ends_with_the_result(home: Path) -> None:
+    """Events come in order, the answer's pieces make up its text."""
+    async with orchestrator.open(KIOSK) as deployment:
+        events = [event async for event in deployment.stream(QUESTION)]
+    assert [events[0].kind, events[-1].kind] == ["run.started", "run.finished"]
+    pieces = "".join(event.fields["text"] for event in events if event.kind == "run.delta")
+    assert pieces == events[-1].fields["result"].text
+
+
+async def test_open_raises_every_fault_of_a_manifest(home: Path, tmp_path: Path) -> None:
+    """As one ManifestError, not in an exception group."""
+    file = tmp_path / "bad.yaml"
+    file.write_text("deployment: {type: single-device, agents: [{name: a, modell: x}], nodez: 1}\n")
+    with pytest.raises(orchestrator.ManifestError) as caught:
+        async with orchestrator.open(file):
+            pytest.fail("a manifest with faults was opened")
+    assert len(caught.value.diagnostics) == 2
+
+
+async def test_connect_talks_to_the_runtime(applied: str) -> None:
+    """The same deployment, served in the background."""
+    async with orchestrator.connect(applied) as deployment:
+        result = await deployment.run(QUESTION, session="s1")
+        events = [event.kind async for event in deployment.stream(QUESTION)]
+    assert "H1" in result.text
+    assert result.session == "s1"
+    assert events[-1] == "run.finished"
+
+
+async def test_connect_names_what_is_applied(applied: str) -> None:
+    """A wrong name is told with the near one."""
+    with pytest.raises(orchestrator.OrchestratorError, match="no deployment") as caught:
+        async with orchestrator.connect("retail-kios"):
+            pytest.fail("connected to nothing")
+    assert "retail-kiosk" in caught.value.cure
+
+
+async def test_connect_without_a_runtime_says_so(home: Path) -> None:
+    """And what starts one."""
+    with pytest.raises(orchestrator.OrchestratorError, match="no runtime runs"):
+        async with orchestrator.connect("retail-kiosk"):
+            pytest.fail("connected to nothing")
