@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.errors import DeployError, ToolFailed
 from orchestrator.core.schema_check import check_arguments
+from orchestrator.plugins.secrets import reveal
 from orchestrator.plugins.tools.email import open_email
 from orchestrator.ports.tool import ToolContext, ToolPlace
 from tests.tools.calling import call, closing, function, outcome
@@ -188,6 +189,13 @@ async def test_a_wrong_password_is_not_shown(place: ToolPlace, server: MailServe
     assert "canary" not in str(caught.value.as_json())
     assert caught.value.__suppress_context__
     assert server.logins
+
+
+async def test_a_password_that_cannot_be_found_is_told_by_its_reference(place: ToolPlace, server: MailServer) -> None:
+    revealing = replace(place, reveal=lambda reference: reveal(reference, place.folder).reveal())
+    tool = open_email("email", smtp(server, user="shop", password="env:NOT_SET_ANYWHERE"), revealing)
+    with pytest.raises(ToolFailed, match="env:NOT_SET_ANYWHERE is not set; it is kept in the outbox"):
+        await call(tool, "send", **LETTER)
 
 
 async def test_a_server_without_encryption_gets_nothing_where_encryption_is_wanted(

@@ -10,18 +10,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import anyio
 
 from orchestrator.core.errors import DeployError, ToolFailed
-from orchestrator.core.schema_check import unsupported_keywords
-from orchestrator.plugins.tools.csvtables import CsvTables
+from orchestrator.plugins.tools.dbfiles import Files, Query, open_files, queries_of
 from orchestrator.plugins.tools.opened import OpenedTool, arguments_schema, checked_options, described
-from orchestrator.plugins.tools.sqlguard import Examined, QueryFault, examine, guard_reads, guard_writes
-from orchestrator.plugins.tools.sqlite import SqliteFile, as_lines, as_table, connect, open_own
+from orchestrator.plugins.tools.sqlite import as_lines, as_table
 from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome, ToolPlace
 
 _QUERY: Final[Mapping[str, Any]] = {
@@ -52,9 +49,11 @@ def open_database(name: str, options: Mapping[str, Any], place: ToolPlace) -> Op
     read = checked_options(name, options, OPTIONS)
     with ExitStack() as undo:
         try:
-            files = _open_files(name, read, place, undo)
+            files = open_files(name, read, place, undo)
             functions = [_tables_function(name, files)]
-            functions += [_query_function(f"{name}.{key}", query, files) for key, query in _queries(name, read, files)]
+            functions += [
+                _query_function(f"{name}.{key}", query, files) for key, query in queries_of(name, read, files)
+            ]
         except ToolFailed as error:
             raise DeployError(f"the tool {name}: {error.message}", cure="mend the file") from error
         except sqlite3.Error as error:
@@ -65,106 +64,12 @@ def open_database(name: str, options: Mapping[str, Any], place: ToolPlace) -> Op
     return OpenedTool(tuple(functions), release.close)
 
 
-@dataclass(frozen=True, slots=True)
-class _Files:
-    """The connections: ``reader`` always, ``writer`` where queries may write; ``tables`` where CSV files are read."""
-
-    path: Path
-    reader: SqliteFile
-    writer: SqliteFile | None
-    tables: CsvTables | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Query:
-    """A named query that was examined."""
-
-    sql: str
-    description: str
-    parameters: Mapping[str, Any]
-    one: bool
-    writes: bool
-
-
 def _file_name(options: Mapping[str, Any]) -> str:
     """The file for a message."""
     return Path(options["path"]).name if "path" in options else "its store"
 
 
-def _open_files(name: str, options: Mapping[str, Any], place: ToolPlace, undo: ExitStack) -> _Files:
-    path, tables = place.state / "database.db", None
-    source = place.folder / options["path"] if "path" in options else None
-    if source is not None and not source.exists():
-        raise DeployError(f"the tool {name}: there is no {source}", cure="mend its path")
-    if source is not None and not source.is_dir() and source.suffix.lower() != ".csv":
-        path = source.resolve()
-    else:
-        open_own(path, (), name).close()
-        if source is not None:
-            tables = CsvTables(source, path)
-            tables.load()
-    reader = _open_one(path, "ro", name, undo)
-    guard_reads(reader.connection)
-    writer = _open_one(path, "rw", name, undo) if options.get("writable", False) else None
-    if writer is not None:
-        writer.connection.execute("PRAGMA synchronous=FULL")
-        guard_writes(writer.connection)
-    return _Files(path, reader, writer, tables)
-
-
-def _open_one(path: Path, mode: str, name: str, undo: ExitStack) -> SqliteFile:
-    file = SqliteFile(connect(f"{path.as_uri()}?mode={mode}"), name)
-    undo.callback(file.close)
-    file.connection.execute("SELECT 1 FROM sqlite_master").fetchall()
-    return file
-
-
-def _queries(name: str, options: Mapping[str, Any], files: _Files) -> list[tuple[str, _Query]]:
-    connection = connect(f"{files.path.as_uri()}?mode=ro")
-    try:
-        examined = {
-            key: (query, _examined(f"{name}.{key}", query, connection))
-            for key, query in options.get("queries", {}).items()
-        }
-    finally:
-        connection.close()
-    written = frozenset[str]().union(*(found.writes for _, found in examined.values()))
-    if written and files.writer is None:
-        names = ", ".join(key for key, (_, found) in examined.items() if found.writes)
-        raise DeployError(f"the tool {name}: {names} would write", cure="set writable: true on the tool")
-    if files.tables is not None:
-        files.tables.keep(written)
-    return [(key, _query(query, bool(found.writes))) for key, (query, found) in examined.items()]
-
-
-def _examined(name: str, query: Mapping[str, Any], connection: sqlite3.Connection) -> Examined:
-    try:
-        found = examine(connection, query["sql"])
-    except QueryFault as error:
-        raise DeployError(f"the query {name} cannot run: {error}", cure="mend its sql") from error
-    declared = query.get("parameters", {})
-    if found.parameters != declared.keys():
-        odd = ", ".join(sorted(found.parameters ^ declared.keys()))
-        raise DeployError(
-            f"the query {name}: its sql and its parameters do not name the same: {odd}",
-            cure="write each :name of the sql under parameters, with its type",
-        )
-    unknown = unsupported_keywords({"properties": {key: _typed(kind) for key, kind in declared.items()}})
-    if unknown:
-        raise DeployError(f"the query {name}: its parameters: {', '.join(unknown)}", cure="see docs/tools.md")
-    return found
-
-
-def _query(query: Mapping[str, Any], writes: bool) -> _Query:
-    parameters = {key: _typed(kind) for key, kind in query.get("parameters", {}).items()}
-    return _Query(query["sql"], query.get("description", ""), parameters, query.get("one", False), writes)
-
-
-def _typed(kind: Any) -> Any:
-    return {"type": kind} if isinstance(kind, str) else kind
-
-
-def _tables_function(name: str, files: _Files) -> ToolFunction:
+def _tables_function(name: str, files: Files) -> ToolFunction:
     async def run(_arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
         await _refresh(files)
         rows = await files.reader.read(_described)
@@ -173,7 +78,7 @@ def _tables_function(name: str, files: _Files) -> ToolFunction:
     return ToolFunction(f"{name}.tables", "The tables and their columns.", arguments_schema({}), "read", run, True)
 
 
-def _query_function(name: str, query: _Query, files: _Files) -> ToolFunction:
+def _query_function(name: str, query: Query, files: Files) -> ToolFunction:
     defaults = {key: schema["default"] for key, schema in query.parameters.items() if "default" in schema}
 
     async def run(arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
@@ -193,7 +98,7 @@ def _query_function(name: str, query: _Query, files: _Files) -> ToolFunction:
     )
 
 
-def _free_function(name: str, files: _Files) -> ToolFunction:
+def _free_function(name: str, files: Files) -> ToolFunction:
     async def run(arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
         return await _rows(files, arguments["sql"], arguments.get("parameters", {}))
 
@@ -221,18 +126,18 @@ def _columns_of(table: str) -> str:
     return f'PRAGMA table_info("{escaped}")'
 
 
-async def _refresh(files: _Files) -> None:
+async def _refresh(files: Files) -> None:
     if files.tables is not None and files.tables.changed():
         await anyio.to_thread.run_sync(files.tables.load)
 
 
-async def _rows(files: _Files, sql: str, values: Mapping[str, Any]) -> ToolOutcome:
+async def _rows(files: Files, sql: str, values: Mapping[str, Any]) -> ToolOutcome:
     await _refresh(files)
     rows = await files.reader.read(lambda connection: _fetched(connection.execute(sql, values)))
     return ToolOutcome(rows, as_table(rows))
 
 
-async def _write(files: _Files, query: _Query, values: Mapping[str, Any]) -> ToolOutcome:
+async def _write(files: Files, query: Query, values: Mapping[str, Any]) -> ToolOutcome:
     if files.writer is None:
         raise ToolFailed("this database may only be read")
 

@@ -99,7 +99,7 @@ class _Server:
     def deliver(self, message: EmailMessage) -> None:
         """Hand one message over. Raises ``ToolFailed``."""
         options = self._options
-        password = self._reveal(options["password"]) if "password" in options else ""
+        password = self._password()
         try:
             with smtplib.SMTP(options["host"], options.get("port", 587), timeout=_PATIENCE) as server:
                 if options.get("starttls", True):
@@ -114,6 +114,12 @@ class _Server:
             raise ToolFailed(f"the mail server did not take the message: {_reason(error)}") from error
         if refused:
             raise ToolFailed(f"the mail server did not take the message for {', '.join(refused)}")
+
+    def _password(self) -> str:
+        try:
+            return self._reveal(self._options["password"]) if "password" in self._options else ""
+        except DeployError as error:
+            raise ToolFailed(f"the mail server's password: {error.message}") from error
 
 
 class _Mail:
