@@ -1,0 +1,329 @@
+"""The agent templates: well formed, quick to load, and each of their rules fires on its own examples."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+
+from orchestrator.core.blueprint import ReflexSpec
+from orchestrator.core.errors import ToolFailed
+from orchestrator.core.pattern import compile_safely
+from orchestrator.core.schema_check import check_arguments
+from orchestrator.deploy.reflex import LONGEST_TEXT, ReflexTable, compile_reflexes, fill_value
+from orchestrator.manifest.catalogue.reader import NEUTRAL, find_template, template_names
+from orchestrator.manifest.spec.agent import AgentEntry, ReflexRule
+from orchestrator.manifest.spec.tool import BuiltinTool
+from orchestrator.plugins.strategies.lexical import fit_lexical
+from orchestrator.plugins.tools.calendar import open_calendar
+from orchestrator.plugins.tools.clock import open_clock
+from orchestrator.plugins.tools.database import open_database
+from orchestrator.plugins.tools.email import open_email
+from orchestrator.plugins.tools.knowledge import open_knowledge
+from orchestrator.plugins.tools.tickets import open_tickets
+from orchestrator.ports.strategy import Candidate, RouteQuestion, Skill, StrategyOptions
+from orchestrator.ports.tool import Tool, ToolContext, ToolPlace
+
+BUILTINS = get_args(BuiltinTool)
+NAMED_IN_THE_SEED = ("customer-service", "scheduling", "technical-support", "documentation", "primary-agent")
+TALKING = [name for name in template_names() if name != NEUTRAL]
+WITH_RULES = [name for name in template_names() if name != "coding"]
+KEPT_WHOLE = {"body", "note"}
+NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC).timestamp()  # a Wednesday
+
+
+@cache
+def template(name: str) -> AgentEntry:
+    found = find_template(name)
+    assert found is not None
+    return found
+
+
+def spec_of(rule: ReflexRule) -> ReflexSpec:
+    return ReflexSpec(
+        when=rule.when.model_dump(exclude_none=True),
+        extract=dict(rule.extract),
+        call=rule.call,
+        arguments=dict(rule.arguments),
+        say=rule.say,
+        first=False,
+        unsure=rule.unsure,
+    )
+
+
+def table_of(rules: list[ReflexRule]) -> ReflexTable:
+    """The rules as the engine compiles them; they name no intents, so nothing is fitted."""
+    return compile_reflexes([spec_of(rule) for rule in rules], lambda candidates: pytest.fail("intents"))
+
+
+@cache
+def alone(name: str) -> list[ReflexTable]:
+    return [table_of([rule]) for rule in template(name).reflex]
+
+
+@cache
+def whole(name: str) -> ReflexTable:
+    return table_of(template(name).reflex)
+
+
+def fires(name: str, number: int, text: str) -> bool:
+    return next(alone(name)[number].fire(text, first=False), None) is not None
+
+
+def examples(rule: ReflexRule) -> list[str]:
+    return rule.when.examples or []
+
+
+def test_there_are_templates_for_the_names_of_the_seed_and_a_neutral_one() -> None:
+    assert {*NAMED_IN_THE_SEED, NEUTRAL} <= set(template_names())
+    assert len(TALKING) >= 12
+
+
+@pytest.mark.parametrize("name", template_names())
+def test_a_template_is_well_formed(name: str) -> None:
+    entry = template(name)
+    assert entry.name == name
+    assert entry.role == "specialist"
+    assert entry.description.endswith(".")
+    assert entry.instructions is not None
+    assert 100 < len(entry.instructions) < 900, "small models lose long prompts"
+    assert "{{" not in entry.instructions, "a fixed prompt is made once and costs nothing per request"
+    assert set(entry.tools) <= set(BUILTINS)
+    assert entry.model is None, "which model serves it is the manifest's to say"
+
+
+@pytest.mark.parametrize("name", TALKING)
+def test_a_template_teaches_routers_what_it_is_for(name: str) -> None:
+    entry = template(name)
+    assert entry.keywords
+    assert len(entry.skills) >= 3
+    for skill in entry.skills:
+        assert skill.description
+        assert len(skill.examples) >= 3, skill.name
+    told = [example for skill in entry.skills for example in skill.examples]
+    assert len(set(told)) == len(told)
+
+
+@pytest.mark.parametrize("name", WITH_RULES)
+def test_every_rule_shows_what_it_is_for_and_calls_a_tool_of_its_template(name: str) -> None:
+    """A rule that asks back calls something harmless too: a rule is there only for agents that have the tool it calls."""
+    entry = template(name)
+    assert entry.reflex
+    for rule in entry.reflex:
+        assert len(examples(rule)) >= 3
+        tool = (rule.call or "").partition(".")[0]
+        assert tool in (BUILTINS if entry.name == NEUTRAL else entry.tools)
+
+
+@pytest.mark.parametrize("name", WITH_RULES)
+def test_a_rule_fires_on_its_own_examples_and_no_other_comes_first(name: str) -> None:
+    rules = template(name).reflex
+    table = whole(name)
+    faults = []
+    for number, rule in enumerate(rules, 1):
+        for text in examples(rule):
+            firing = next(table.fire(text, first=False), None)
+            if firing is None or firing.reflex.number != number:
+                faults.append((text, rule.call, firing and firing.reflex.call))
+    assert faults == []
+
+
+@pytest.mark.parametrize("name", WITH_RULES)
+def test_a_rule_fires_on_no_example_of_a_rule_that_does_something_else(name: str) -> None:
+    """Except those that stand last for what no other took: they ask back, or search with the whole request."""
+    rules = template(name).reflex
+    faults = [
+        (rule.call, text)
+        for number, rule in enumerate(rules)
+        if not rule.unsure and "text" not in rule.arguments.get("query", "")
+        for other in rules
+        if other.call != rule.call
+        for text in examples(other)
+        if fires(name, number, text)
+    ]
+    assert faults == []
+
+
+@pytest.mark.parametrize("name", WITH_RULES)
+def test_patterns_are_safe_and_cut_nothing_that_is_kept(name: str) -> None:
+    for rule in template(name).reflex:
+        assert not rule.when.regex or compile_safely(rule.when.regex).longest >= 350
+        for key, source in rule.extract.items():
+            assert compile_safely(source, whole=True).longest >= (LONGEST_TEXT if key in KEPT_WHOLE else 350)
+
+
+@pytest.mark.parametrize("name", template_names())
+def test_a_template_is_read_in_milliseconds(name: str) -> None:
+    text = files("orchestrator.manifest.catalogue").joinpath("templates", f"{name}.yaml").read_text(encoding="utf-8")
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        yaml.load(text, Loader=yaml.CSafeLoader)
+        times.append(time.perf_counter() - began)
+    assert min(times) < 0.02
+
+
+def test_the_same_rule_is_the_same_in_every_template() -> None:
+    """Templates are self-contained, so that only the one that is named is read; this holds their copies together."""
+    known: dict[tuple[str, ...], ReflexRule] = {}
+    for name in template_names():
+        for rule in template(name).reflex:
+            assert known.setdefault(tuple(examples(rule)), rule) == rule, (name, rule.call)
+
+
+def test_the_templates_of_the_seed_can_be_told_apart_by_their_examples() -> None:
+    names = NAMED_IN_THE_SEED[:4]
+    candidates = tuple(
+        Candidate(name, entry.description, tuple(Skill(s.name, s.description, tuple(s.examples)) for s in entry.skills))
+        for name in names
+        for entry in [template(name)]
+    )
+    strategy = fit_lexical(candidates, StrategyOptions())
+    asked = {
+        "what is on my calendar on monday": "scheduling",
+        "when am I free tomorrow": "scheduling",
+        "cosa ho in agenda lunedì": "scheduling",
+        "fissa un appuntamento con Mario domani alle 15": "scheduling",
+        "I have a complaint about the last delivery": "customer-service",
+        "vorrei restituire un prodotto": "customer-service",
+        "the printer in my office does not print": "technical-support",
+        "I forgot the password of my account": "technical-support",
+        "search the manual for the filter": "documentation",
+    }
+    assert {text: strategy.decide_now(RouteQuestion(text)).choice for text in asked} == asked
+
+
+@pytest.fixture
+async def tools(tmp_path: Path) -> AsyncIterator[Mapping[str, Tool]]:
+    """The real built-in tools, at a fixed time, with a manual in the documents."""
+
+    def place(name: str) -> ToolPlace:
+        (tmp_path / name).mkdir(mode=0o700)
+        return ToolPlace(tmp_path / name, tmp_path)
+
+    manual = place("knowledge")
+    (manual.state / "documents").mkdir()
+    (manual.state / "documents" / "manual.md").write_text("# Paper jam\n\nOpen the back door and pull the paper.\n")
+    zone = {"timezone": "UTC"}
+    opened: dict[str, Tool] = {
+        "calendar": open_calendar("calendar", zone, place("calendar"), lambda: NOW),
+        "clock": open_clock("clock", zone, place("clock"), lambda: NOW),
+        "database": open_database("database", {}, place("database")),
+        "email": open_email("email", {}, place("email"), lambda: NOW),
+        "knowledge": open_knowledge("knowledge", {}, manual),
+        "tickets": open_tickets("tickets", {}, place("tickets"), lambda: NOW),
+    }
+    yield opened
+    for tool in opened.values():
+        await tool.aclose()
+
+
+async def answer(tools: Mapping[str, Tool], name: str, text: str) -> str:
+    """What an agent of this template says without a model: the reflex step of the engine, without the engine."""
+    firing = next(whole(name).fire(text, first=False), None)
+    assert firing is not None, text
+    tool, _, _ = firing.reflex.call.partition(".")
+    function = next(one for one in tools[tool].functions if one.name == firing.reflex.call)
+    values: dict[str, Any] = {**firing.values, "text": text, "session": ""}
+    checked = check_arguments(fill_value(firing.reflex.arguments, values), function.parameters)
+    assert not checked.fault, (text, checked.fault)
+    values["result"] = (await function.run(checked.value, ToolContext(call_id=text))).value
+    said: str = firing.reflex.say(values)
+    return said
+
+
+async def told_or_refused(tools: Mapping[str, Tool], name: str, text: str) -> str:
+    try:
+        return await answer(tools, name, text)
+    except ToolFailed as refusal:
+        return f"refused: {refusal.message}"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", WITH_RULES)
+async def test_every_example_is_answered_by_the_real_tools(name: str, tools: Mapping[str, Tool]) -> None:
+    for _ in range(3):
+        await answer(tools, "specialist", "open a ticket: printer broken")
+    await answer(tools, "specialist", "open a ticket: screen black")
+    await answer(tools, "specialist", "open a ticket: no sound")
+    for rule in template(name).reflex:
+        for text in examples(rule):
+            told = await told_or_refused(tools, name, text)
+            assert told
+            assert not told.startswith("refused") or "no event" in told or "is taken" in told
+
+
+DAY = {
+    "scheduling": """\
+> what is on my calendar tomorrow
+Nothing is on the calendar then.
+> book a meeting with Anna tomorrow at 10:00
+I added "meeting with Anna" on 2026-03-05 10:00.
+> book a meeting with Bob
+For which day and time? Write it like: book a meeting with Anna tomorrow at 10:00.
+> what is on my calendar tomorrow
+2026-03-05 10:00  meeting with Anna
+> when am I free tomorrow
+2026-03-05 09:00 - 10:00
+2026-03-05 10:30 - 18:00
+> cosa ho in agenda domani
+2026-03-05 10:00  meeting with Anna
+> fissa un appuntamento con Mario venerdì alle 15:30
+Ho aggiunto "appuntamento con Mario", 2026-03-06 15:30.
+> when is my meeting with Anna
+2026-03-05 10:00  meeting with Anna
+> what time is it
+It is 10:00 on Wednesday, 2026-03-04.
+> che ore sono
+Sono le 10:00 del 2026-03-04.
+> what date is next friday
+That is Friday, 2026-03-06.
+""",
+    "customer-service": """\
+> open a ticket: printer broken
+I opened ticket T-1001: printer broken.
+> apri un ticket: la porta non si chiude
+Ho aperto il ticket T-1002: la porta non si chiude.
+> open a ticket
+What is it about? Write it like: open a ticket: the printer is broken.
+> add a note to T-1001: the customer called again
+I added the note to T-1001.
+> what is the status of T-1001?
+T-1001 (open, normal): printer broken
+- the customer called again
+> close ticket T-1001
+T-1001 is closed: printer broken.
+> show my tickets
+T-1002  open  la porta non si chiude
+> search the manual for paper jam
+Open the back door and pull the paper. (manual.md)
+> how do I clear a paper jam?
+Open the back door and pull the paper. (manual.md)
+""",
+    "primary-agent": """\
+> send an email to anna@example.org saying the order is ready
+The mail to anna@example.org is in the outbox; a person sends it.
+> send an email to Anna
+To which address, and saying what? Write it like: send an email to anna@example.org saying the order is ready.
+> list my emails
+Wed, 04 Mar 2026 10:00:00 +0000  anna@example.org  the order is ready
+> what is in the database
+The database has no tables yet.
+""",
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", DAY)
+async def test_a_day_without_a_model(name: str, tools: Mapping[str, Tool]) -> None:
+    told = ""
+    for text in [line.removeprefix("> ") for line in DAY[name].splitlines() if line.startswith("> ")]:
+        told += f"> {text}\n{await answer(tools, name, text)}\n"
+    assert told == DAY[name]
