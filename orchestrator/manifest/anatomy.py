@@ -21,7 +21,7 @@ _TITLES: Final = {
     "KnowledgeEntry": "a document set",
     "ReflexRule": "a reflex rule",
     "When": "a condition",
-    "CallOptions": "options",
+    "CallOptions": "a model's options map",
     "NamedQuery": "a query",
     "RoutingDefaults": "routing",
     "EscalationDefaults": "escalation",

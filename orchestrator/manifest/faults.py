@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from orchestrator.core.codes.table import CODES
 from orchestrator.core.diagnostic import Diagnostic, Place, Severity
+
+_STEERING: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class Refused(Exception):
@@ -16,22 +21,32 @@ class Refused(Exception):
 
 def fault(code: str, message: str, place: Place | None, label: str = "", cure: str | None = None) -> Diagnostic:
     """An error; without a ``cure`` it has the one of its code."""
-    return Diagnostic(code, message, place, label, _cure(code) if cure is None else cure)
+    return _made(Severity.ERROR, code, place, (message, label, _cure(code) if cure is None else cure))
 
 
 def warning(code: str, message: str, place: Place | None, label: str = "", cure: str | None = None) -> Diagnostic:
     """A warning."""
-    return Diagnostic(code, message, place, label, _cure(code) if cure is None else cure, severity=Severity.WARNING)
+    return _made(Severity.WARNING, code, place, (message, label, _cure(code) if cure is None else cure))
 
 
 def note(code: str, message: str, place: Place | None, label: str = "", cure: str = "") -> Diagnostic:
     """A note: nothing has to be done."""
-    return Diagnostic(code, message, place, label, cure, severity=Severity.NOTE)
+    return _made(Severity.NOTE, code, place, (message, label, cure))
 
 
 def refused(code: str, message: str, place: Place | None, label: str = "") -> Refused:
     """An error that stops the reading of a file."""
     return Refused(fault(code, message, place, label))
+
+
+def _made(severity: Severity, code: str, place: Place | None, texts: tuple[str, str, str]) -> Diagnostic:
+    message, label, cure = (printable(text) for text in texts)
+    return Diagnostic(code, message, place, label, cure, severity=severity)
+
+
+def printable(text: str) -> str:
+    """The text without characters that would steer a terminal or turn the direction of writing; each leaves a mark."""
+    return _STEERING.sub("\ufffd", text)
 
 
 def _cure(code: str) -> str:

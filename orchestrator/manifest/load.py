@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from orchestrator.core.address import is_name
-from orchestrator.core.diagnostic import Diagnostic, Place, in_order
+from orchestrator.core.diagnostic import Diagnostic, Place, Severity, in_order
 from orchestrator.core.errors import ManifestError
 from orchestrator.manifest.empty import take_out_empty
 from orchestrator.manifest.faults import fault, note, refused
@@ -95,7 +95,7 @@ class _Loading:
         loaded = self._judge(layers.result)
         if loaded is None or layers.faults:
             if loaded is not None:
-                layers.faults += check_references(loaded)
+                layers.faults += [one for one in check_references(loaded) if one.severity is Severity.ERROR]
             raise self._error()
         return loaded
 

@@ -179,7 +179,8 @@ class _Reader:
         place = Place(self.file, *span)
         if event.anchor is not None:
             raise refused("ORC112", f'anchor "&{event.anchor}"', place)
-        raise refused("ORC113", f'tag "{event.tag}"', place)
+        tag = event.tag.replace("tag:yaml.org,2002:", "!!", 1)
+        raise refused("ORC113", f'tag "{tag}"', place)
 
     def _resolve(self, text: str, mark: Mark) -> Any:
         try:
@@ -195,6 +196,9 @@ class _Reader:
         mode = frame.mode
         if text in frame.container or (text == "<<" and mode is _CLOSED):
             self._refuse_key(frame, text, span)
+            frame.step = _IGNORED
+        elif "${" in text and mode is not OPAQUE and mode is not _IGNORED:
+            self._fault("ORC142", f'a variable in the key "{text}"', Place(self.file, *span))
             frame.step = _IGNORED
         elif mode is _CLOSED:
             frame.step = _IGNORED if text.startswith("x-") else FREE_MAPS.get(text, _CLOSED)

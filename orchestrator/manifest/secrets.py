@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from orchestrator.core.diagnostic import Diagnostic, Place
-from orchestrator.manifest.faults import fault
+from orchestrator.manifest.faults import fault, printable
 from orchestrator.manifest.source import lines_of
 
 _KNOWN: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
@@ -69,7 +69,7 @@ class Secrets:
 
     def lines(self, sources: Mapping[str, str]) -> dict[str, list[str]]:
         """The lines of the sources for excerpts, with stars in place of every secret."""
-        shown = {name: lines_of(text) for name, text in sources.items()}
+        shown = lines_to_show(sources)
         for place in self.places:
             lines = shown.get(place.file)
             if lines and place.line <= len(lines):
@@ -83,6 +83,11 @@ class Secrets:
         for value in self.values:
             line = line.replace(value, "*" * len(value))
         return line
+
+
+def lines_to_show(sources: Mapping[str, str]) -> dict[str, list[str]]:
+    """The lines of texts for excerpts, safe to print."""
+    return {name: [printable(line) for line in lines_of(text)] for name, text in sources.items()}
 
 
 def _starred(line: str, start: int, length: int) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from orchestrator.core.diagnostic import Diagnostic, Place
-from orchestrator.core.names import did_you_mean
+from orchestrator.core.names import did_you_mean, nearest
 from orchestrator.manifest.anatomy import spec_at, subject_at, title_of, value_at
 from orchestrator.manifest.faults import fault
 from orchestrator.manifest.marks import Marks, Path
@@ -65,7 +65,18 @@ def check_structure(tree: Any, marks: Marks) -> tuple[Manifest | None, list[Misf
         return Manifest.model_validate(tree), []
     except ValidationError as error:
         found = error.errors(include_url=False)
-    return None, [_one(one, tree, marks) for one in found]
+    return None, _without_echoes([_one(one, tree, marks) for one in found])
+
+
+def _without_echoes(misfits: list[Misfit]) -> list[Misfit]:
+    """A mistyped key is not told a second time as the missing one."""
+    meant = {(one.path[:-1], known) for one in misfits if one.kind == "extra_forbidden" for known in _meant(one.path)}
+    return [one for one in misfits if one.kind != "missing" or (one.path[:-1], one.path[-1]) not in meant]
+
+
+def _meant(path: Path) -> list[str]:
+    spec = spec_at(path[:-1])
+    return nearest(str(path[-1]), spec.model_fields, 1) if spec else []
 
 
 def _path(error: Mapping[str, Any]) -> tuple[Path, bool]:
@@ -147,6 +158,8 @@ def _not_wanted(path: Path, wanted: str, found: Any) -> Said:
         cure = "write it as a list: [ … ], or one item a line after -"
     elif wanted == "true or false":
         cure = "write true or false, without quotes"
+    elif wanted == "a whole number" and isinstance(found, float):
+        cure = "write a number without a fraction"
     elif isinstance(found, str) and "number" in wanted:
         cure = "write the number without quotes" if re.fullmatch(r"[-+]?[0-9.]+", found) else "write a number"
     return "ORC132", f"{_named(path)} must be {wanted}, found {describe(found)}", "", cure
@@ -217,8 +230,10 @@ def _secret(_error: Mapping[str, Any], path: Path) -> Said:
 
 def _value(error: Mapping[str, Any], path: Path) -> Said:
     reason = str(error["ctx"]["error"])
-    what, _, cure = reason.partition("; ")
-    return "ORC136", f"{_named(path)}: {what}", "", cure or None
+    what = re.search(r"is no (\w+)", reason)
+    _, _, cure = reason.partition("; ")
+    wanted = f"a {what[1]}" if what else "a quantity"
+    return "ORC136", f"{_named(path)} must be {wanted}, found {describe(error['input'])}", "", cure or None
 
 
 def _unforeseen(error: Mapping[str, Any], path: Path) -> Said:
@@ -264,7 +279,9 @@ def without(tree: Any, misfits: Sequence[Misfit]) -> Any | None:
     for misfit in misfits:
         path = misfit.path
         around = value_at(copy, path[:-1])
-        if misfit.kind == "missing" or not path or path[-1] in _LOAD_BEARING or not isinstance(around, dict):
+        if misfit.kind == "missing" or not path or not isinstance(around, dict):
+            return None
+        if misfit.diagnostic.code == "ORC138" or _LOAD_BEARING & {path[-1], *_meant(path)}:
             return None
         around.pop(path[-1], None)
     return copy

@@ -50,6 +50,20 @@ CODES: Final[tuple[Code, ...]] = (
         "call: tickets.create",
     ),
     Code(
+        "ORC207",
+        "model that cannot answer",
+        "Embedding models turn texts into vectors; they write no answers.",
+        "Name a chat model.",
+        "model: bge-m3",
+    ),
+    Code(
+        "ORC208",
+        "intent without examples",
+        "An intent is recognised from examples, on the rule or on the agent's skill of that name.",
+        "Add examples to the rule, or a skill of this name with examples.",
+        "when: {intent: refund}",
+    ),
+    Code(
         "ORC210", "two of one name", "Names are how parts point at each other.", "Rename one of them.", "agents: [a, a]"
     ),
     Code(

@@ -18,6 +18,8 @@ def tell_what_is_not_acted_on(draft: Draft) -> None:
             make = warning if severity is Severity.WARNING else note
             message = f'"{path[-1]}" is accepted, not acted on yet'
             place = draft.loaded.marks.key(path)
+            if any(other.place == place for other in draft.diagnostics):
+                continue
             draft.add(make("ORC139", message, place, why, ""), _subject(path))
     for router in draft.agents.values():
         if router.role == "router":

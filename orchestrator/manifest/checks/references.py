@@ -26,12 +26,12 @@ def check_references(draft: Draft) -> None:
         if find_model(model.alias) is None and not (model.model and (model.provider or model.endpoint)):
             key = ("alias",) if draft.loaded.marks.holds(draft.path(at, "alias")) else ()
             _unknown_model(draft, model.alias, (at, key))
-    draft.origins[""] = ("deployment",)
+    draft.origins["deployment"] = ("deployment",)
     deployment = draft.deployment
     for keys, name in ((("entry",), deployment.entry), (("escalation", "to"), deployment.escalation.to),
                        (("routing", "default"), deployment.routing.default)):  # fmt: skip
         if name is not None and name not in draft.agents:
-            _unknown_agent(draft, name, ("", keys))
+            _unknown_agent(draft, name, ("deployment", keys))
 
 
 def _check_agent(draft: Draft, agent: AgentEntry) -> None:
@@ -52,8 +52,10 @@ def _check_agent(draft: Draft, agent: AgentEntry) -> None:
 
 
 def _check_targets(draft: Draft, agent: AgentEntry, at: str) -> None:
-    targets: list[tuple[Keys, str | None]] = [(("escalate_to",), agent.escalate_to), (("default",), agent.default)]
-    for number, route in enumerate(agent.routes):
+    targets: list[tuple[Keys, str | None]] = [(("escalate_to",), agent.escalate_to)]
+    if agent.role == "router":
+        targets.append((("default",), agent.default))
+    for number, route in enumerate(agent.routes if agent.role == "router" else ()):
         targets.append((("routes", number), route) if isinstance(route, str) else (("routes", number, "to"), route.to))
     for keys, name in targets:
         if name == agent.name:

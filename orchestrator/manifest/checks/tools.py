@@ -35,9 +35,9 @@ def check_tools(draft: Draft) -> None:
         elif tool.python is not None:
             _check_python(draft, tool, roots)
         elif tool.use is None:
-            cure = did_you_mean(tool.name, BUILTINS)
+            near = did_you_mean(tool.name, BUILTINS).removesuffix("?")
             message = f'"{tool.name}" is no built-in, and neither use nor python says what it is'
-            draft.tell("ORC226", message, (f"tool.{tool.name}", _name_key(draft, tool)), cure=cure or None)
+            draft.tell("ORC226", message, (f"tool.{tool.name}", _name_key(draft, tool)), near)
         _check_options(draft, tool)
         _check_timezone(draft, tool)
         if tool.path is not None and tool.use in ("database", "knowledge") and not tool.writable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from orchestrator.manifest.faults import fault
 from orchestrator.manifest.inference.draft import Draft
 from orchestrator.manifest.marks import Path
 from orchestrator.manifest.spec.agent import AgentEntry
@@ -74,10 +75,11 @@ def _is_new(draft: Draft, address: str, known: bool, path: Path) -> bool:
     kind, _, name = address.partition(".")
     first = draft.place(address).line
     article = "an" if kind == "agent" else "a"
-    draft.origins[""] = path
     key = "alias" if kind == "model" else "id" if kind == "node" else "name"
     at = (key,) if draft.loaded.marks.holds((*path, key)) else ()
-    draft.tell("ORC210", f'there is already {article} {kind} "{name}"', ("", at), f"first on line {first}")
+    place = draft.loaded.marks.value((*path, *at))
+    message = f'there is already {article} {kind} "{name}"'
+    draft.add(fault("ORC210", message, place, f"first on line {first}"), address)
     return False
 
 
