@@ -11,7 +11,7 @@ from typing import Any, Final
 from orchestrator.core.errors import ToolFailed
 from orchestrator.plugins.tools.opened import LINE, TEXT, OpenedTool, arguments_schema, checked_options, described
 from orchestrator.plugins.tools.sqlite import SqliteFile, as_lines, as_table, open_own
-from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome, ToolPlace
+from orchestrator.ports.tool import Effect, RunFunction, ToolContext, ToolFunction, ToolOutcome, ToolPlace
 
 OPTIONS: Final[Mapping[str, Any]] = {}
 
@@ -28,7 +28,16 @@ _SCHEMA: Final = (
 )
 _SHOWN: Final = "number, subject, body, priority, contact, status, created"
 _NUMBER: Final = described({"type": "string", "pattern": r"^ *[Tt]-?[0-9]{1,9} *$|^[0-9]{1,9}$"}, "such as T-1001")
-_PRIORITY: Final = {"type": "string", "enum": ["low", "normal", "high"]}
+_TICKET: Final = {
+    "subject": described(LINE, "the matter in a few words"),
+    "body": described({**TEXT, "minLength": 0}, "what happened, with order numbers and names"),
+    "priority": {
+        "type": "string",
+        "enum": ["low", "normal", "high"],
+        "description": "normal where not said",
+    },
+    "contact": described({**LINE, "minLength": 0}, "how to reach the customer"),
+}
 
 
 def open_tickets(
@@ -37,64 +46,27 @@ def open_tickets(
     """Open the tickets tool; its store is ``tickets.db`` in the tool's folder."""
     checked_options(name, options, OPTIONS)
     store = open_own(place.state / "tickets.db", _SCHEMA, name)
-    tickets = _Tickets(store, now)
-    functions = (
-        ToolFunction(
-            f"{name}.create",
-            "Open a ticket for a problem or wish that a person must look after; gives its number.",
-            arguments_schema(
-                {
-                    "subject": described(LINE, "the matter in a few words"),
-                    "body": described({**TEXT, "minLength": 0}, "what happened, with order numbers and names"),
-                    "priority": described(_PRIORITY, "normal where not said"),
-                    "contact": described({**LINE, "minLength": 0}, "how to reach the customer"),
-                },
-                optional=("body", "priority", "contact"),
-            ),
-            "write",
-            tickets.create,
-            idempotent=True,
-        ),
-        ToolFunction(
-            f"{name}.show",
-            "One ticket with its notes.",
-            arguments_schema({"number": _NUMBER}),
-            "read",
-            tickets.show,
-            idempotent=True,
-        ),
-        ToolFunction(
-            f"{name}.list",
-            "The newest tickets.",
-            arguments_schema(
-                {
-                    "status": {"type": "string", "enum": ["open", "closed", "all"]},
-                    "limit": {"type": "integer", "minimum": 1, "maximum": 100},
-                },
-                optional=("status", "limit"),
-            ),
-            "read",
-            tickets.list,
-            idempotent=True,
-        ),
-        ToolFunction(
-            f"{name}.note",
-            "Add a note to a ticket.",
-            arguments_schema({"number": _NUMBER, "text": TEXT}),
-            "write",
-            tickets.note,
-            idempotent=True,
-        ),
-        ToolFunction(
-            f"{name}.close",
-            "Close a ticket that is settled.",
-            arguments_schema({"number": _NUMBER}),
-            "write",
-            tickets.close,
-            idempotent=True,
-        ),
+    return OpenedTool(_functions(name, _Tickets(store, now)), store.close)
+
+
+def _functions(name: str, tickets: _Tickets) -> tuple[ToolFunction, ...]:
+    listed = {
+        "status": {"type": "string", "enum": ["open", "closed", "all"]},
+        "limit": {"type": "integer", "minimum": 1, "maximum": 100},
+    }
+    number = {"number": _NUMBER}
+    create = "Open a ticket for a problem or wish that a person must look after; gives its number."
+    rows: tuple[tuple[str, str, Mapping[str, Any], Effect, RunFunction], ...] = (
+        ("create", create, arguments_schema(_TICKET, ("body", "priority", "contact")), "write", tickets.create),
+        ("show", "One ticket with its notes.", arguments_schema(number), "read", tickets.show),
+        ("list", "The newest tickets.", arguments_schema(listed, ("status", "limit")), "read", tickets.list),
+        ("note", "Add a note to a ticket.", arguments_schema({**number, "text": TEXT}), "write", tickets.note),
+        ("close", "Close a ticket that is settled.", arguments_schema(number), "write", tickets.close),
     )
-    return OpenedTool(functions, store.close)
+    return tuple(
+        ToolFunction(f"{name}.{function}", description, schema, effect, run, idempotent=True)
+        for function, description, schema, effect, run in rows
+    )
 
 
 class _Tickets:
