@@ -21,7 +21,7 @@ _TITLES: Final = {
     "KnowledgeEntry": "a document set",
     "ReflexRule": "a reflex rule",
     "When": "a condition",
-    "CallOptions": "a model's options map",
+    "CallOptions": "a model's options",
     "NamedQuery": "a query",
     "RoutingDefaults": "routing",
     "EscalationDefaults": "escalation",

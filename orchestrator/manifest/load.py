@@ -112,7 +112,8 @@ class _Loading:
         name = self._name(tree)
         if manifest is not None:
             self.layers.faults += read_prompts(manifest, marks, self.read_prompt, self.layers.sources)
-        self.layers.faults += scan(self.layers.sources, self.secrets)
+        told = {one.place for one in self.layers.faults}
+        self.layers.faults += [one for one in scan(self.layers.sources, self.secrets) if one.place not in told]
         return None if manifest is None else self._loaded(manifest, marks, name or "unnamed")
 
     def _loaded(self, manifest: Manifest, marks: Marks, name: str) -> Loaded:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from orchestrator.core.diagnostic import Diagnostic, Place
 from orchestrator.core.names import did_you_mean, nearest
 from orchestrator.manifest.anatomy import spec_at, subject_at, title_of, value_at
-from orchestrator.manifest.faults import fault
+from orchestrator.manifest.faults import fault, printable
 from orchestrator.manifest.marks import Marks, Path
 from orchestrator.manifest.planned import NOT_IN_THIS_VERSION
 from orchestrator.manifest.spec.fields import LIST, MAP, NUMBER, TEXT
@@ -104,7 +104,9 @@ def _one(error: Mapping[str, Any], tree: Any, marks: Marks) -> Misfit:
     place = marks.key(path) if in_key or kind == "extra_forbidden" else marks.value(path)
     if kind == "missing":
         place = _where_missing(path, marks)
-    return Misfit(path, kind, replace(fault(code, message, place, label, cure), subject=subject_at(tree, path)))
+    return Misfit(
+        path, kind, replace(fault(code, message, place, label, cure), subject=printable(subject_at(tree, path)))
+    )
 
 
 def _where_missing(path: Path, marks: Marks) -> Place:
@@ -123,7 +125,7 @@ def _unknown_key(_error: Mapping[str, Any], path: Path) -> Said:
         return "ORC138", f'"{key}" is not in this version: {planned[key]}', "", None
     if spec is None:
         return "ORC130", f'unknown key "{key}"', "", None
-    label = f"{title_of(spec)} has no such key"
+    label = f"no key of {title_of(spec)}"
     return "ORC130", f'unknown key "{key}"', label, did_you_mean(key, spec.model_fields) or None
 
 

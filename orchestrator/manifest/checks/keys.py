@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from orchestrator.manifest.catalogue.reader import find_model
+from orchestrator.manifest.faults import fault
 from orchestrator.manifest.inference.draft import Draft
 from orchestrator.manifest.inference.models import aliases
 from orchestrator.manifest.spec.agent import AgentEntry
@@ -58,7 +59,8 @@ def _check_role(draft: Draft, agent: AgentEntry) -> None:
 def _refuse_keys(draft: Draft, at: str, keys: tuple[str, ...], why: str) -> None:
     for key in keys:
         if draft.holds(at, key):
-            draft.tell("ORC221", f'"{key}" {why}', (at, (key,)))
+            place = draft.loaded.marks.key(draft.path(at, key))
+            draft.add(fault("ORC221", f'"{key}" {why}', place), at)
 
 
 def _check_router(draft: Draft, router: AgentEntry) -> None:

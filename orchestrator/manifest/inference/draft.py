@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.core.diagnostic import Diagnostic, Place
-from orchestrator.manifest.faults import fault
+from orchestrator.manifest.faults import fault, printable
 from orchestrator.manifest.loaded import Loaded
 from orchestrator.manifest.marks import Path
 from orchestrator.manifest.resolved import Inference
@@ -61,7 +61,7 @@ class Draft:
 
     def add(self, diagnostic: Diagnostic, subject: str) -> None:
         """A ready diagnostic, with what it is about."""
-        self.diagnostics.append(replace(diagnostic, subject=subject))
+        self.diagnostics.append(replace(diagnostic, subject=printable(subject)))
 
     def address(self, agent: AgentEntry) -> str:
         """``router.<name>`` for routers, else ``agent.<name>``."""
