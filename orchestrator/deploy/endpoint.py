@@ -208,9 +208,9 @@ class Endpoint:
             case RateLimited():
                 self._put_on_hold("rate_limited", error, now, jitter)
             case Refused():
-                self.hold = Hold("misconfigured", now + self._rules.refused_for)
+                self._rest("misconfigured", now + self._rules.refused_for)
             case ModelNotFound():
-                self.hold = Hold("gone", now + self._rules.refused_for)
+                self._rest("gone", now + self._rules.refused_for)
             case BadRequest():
                 self.health.heard(now)
             case _ if isinstance(error, self._rules.count):
@@ -275,7 +275,11 @@ class Endpoint:
         if not wait:
             wait = self._rules.busy_for.delay(self._holds, jitter)
         self._holds += 1
-        self.hold = Hold(state, now + wait)
+        self._rest(state, now + wait)
+
+    def _rest(self, state: EndpointState, until: float) -> None:
+        self.hold = Hold(state, until)
+        self.health.alive = True  # it answered
 
     def _count(self, error: ModelError, now: float, jitter: Jitter) -> None:
         if isinstance(error, Unreachable):

@@ -24,6 +24,7 @@ from orchestrator.serve.scheduler_faults import (
     out_of_time,
     queue_full,
     silent_since,
+    stalls_at,
     too_late,
     waited_too_long,
     why_none,
@@ -143,6 +144,10 @@ class Scheduler:
             _, _, ticket, call = heapq.heappop(self._timers)
             if call.ticket == ticket and self._calls.get(call.new.call) is call:
                 self._on_timer(call, now)
+        for lane in self._lanes.values():
+            if lane.endpoint.probe_due <= now:
+                lane.endpoint.health.probing = True
+                self._effects.append(Probe(lane.endpoint.spec))
         self.due = self._next_due()
         return self._take()
 
@@ -332,9 +337,6 @@ class Scheduler:
             self._dispatch(lane, now)
         if endpoint.look_at <= now:
             self._look_after(lane, now)
-        if endpoint.probe_due <= now:
-            endpoint.health.probing = True
-            self._effects.append(Probe(endpoint.spec))
 
     def _look_after(self, lane: Lane, now: float) -> None:
         """Stop the calls on an endpoint that have no time left, or make no progress."""
@@ -345,8 +347,8 @@ class Scheduler:
                 continue
             fault = out_of_time(call, now) or no_progress(call, now, lane)
             if fault is None:
-                limit = silent_since(call, lane) + endpoint.stall_limit(streaming=call.new.streaming)
-                self._look_at(endpoint, min(call.new.deadline, limit, now + self.limits.endpoint.stall_after))
+                again = now + self.limits.endpoint.stall_after
+                self._look_at(endpoint, min(call.new.deadline, stalls_at(call, lane), again))
                 continue
             call.stopped = True
             if isinstance(fault, Stalled) and call.epoch == endpoint.epoch:

@@ -80,10 +80,14 @@ def misses_deadline(call: Call, now: float, lanes: tuple[Lane, ...], *, next_in_
 def no_progress(call: Call, now: float, lane: Lane) -> Stalled | None:
     """The fault of a running call that makes no progress. Before its first token, a token of any other call shows that
     the server works: it may be at another prompt."""
-    heard = silent_since(call, lane)
-    if now - heard < lane.endpoint.stall_limit(streaming=call.new.streaming):
+    if now < stalls_at(call, lane):
         return None
-    return Stalled(f"{lane.endpoint.spec.id} made no progress for {now - heard:.0f} s")
+    return Stalled(f"{lane.endpoint.spec.id} made no progress for {now - silent_since(call, lane):.0f} s")
+
+
+def stalls_at(call: Call, lane: Lane) -> float:
+    """When a running call counts as stalled, if nothing more is heard of it."""
+    return silent_since(call, lane) + lane.endpoint.stall_limit(streaming=call.new.streaming)
 
 
 def silent_since(call: Call, lane: Lane) -> float:

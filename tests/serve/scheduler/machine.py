@@ -1,0 +1,89 @@
+"""The scheduler with a clock of its own: events go in by name, and what comes out is kept as lines of a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from orchestrator.core.errors import RunError
+from orchestrator.core.request import PriorityClass
+from orchestrator.deploy.endpoint import EndpointSpec, EndpointState
+from orchestrator.ports.provider import Provider, Target, Zone
+from orchestrator.serve.effect import Effect
+from orchestrator.serve.scheduler import Scheduler
+from orchestrator.serve.scheduler_limits import SchedulerLimits
+from orchestrator.serve.scheduler_queue import Submission
+
+NOBODY = cast(Provider, object())
+
+
+def spec(name: str, slots: int = 1, zone: Zone = "node", context: int | None = None) -> EndpointSpec:
+    """An endpoint of a provider that is never called."""
+    return EndpointSpec(name, Target("none", f"http://{name}/v1", "m", zone=zone), NOBODY, slots, context)
+
+
+class Machine:
+    """Drives a scheduler. ``jitter`` of one half makes every backoff its plain self."""
+
+    def __init__(self, *specs: EndpointSpec, limits: SchedulerLimits | None = None) -> None:
+        self.now = 0.0
+        self.lines: list[str] = []
+        self.scheduler = Scheduler(limits or SchedulerLimits(), lambda: 0.5)
+        self._calls = 0
+        self.scheduler.on_endpoints({spec.id: spec for spec in specs}, self.now)
+
+    def replace(self, *specs: EndpointSpec) -> None:
+        self._note(
+            "endpoints " + " ".join(spec.id for spec in specs),
+            self.scheduler.on_endpoints({spec.id: spec for spec in specs}, self.now),
+        )
+
+    def submit(self, *candidates: str, priority: PriorityClass = "interactive", **more: Any) -> int:
+        self._calls += 1
+        new = Submission(self._calls, candidates, self.now + more.pop("within", 120.0), priority, **more)
+        self._note(f"submit {new.call}", self.scheduler.on_submit(new, self.now))
+        return new.call
+
+    def finish(self, call: int, error: RunError | None = None) -> None:
+        what = f": {type(error).__name__}" if error else ""
+        self._note(f"finish {call}{what}", self.scheduler.on_finish(call, self.now, error))
+
+    def finish_for_good(self, call: int, error: RunError) -> None:
+        """It fails, and its caller does not wait for a retry."""
+        self.finish(call, error)
+        self.cancel(call)
+
+    def cancel(self, call: int) -> None:
+        self._note(f"cancel {call}", self.scheduler.on_cancel(call, self.now))
+
+    def token(self, call: int) -> None:
+        """A piece came, and the next one is waited for."""
+        self.scheduler.on_progress(call, self.now)
+        self.scheduler.on_wait(call, self.now)
+
+    def commit(self, call: int) -> None:
+        self.token(call)
+        self.scheduler.on_commit(call)
+
+    def probed(self, name: str, ok: bool) -> None:
+        self._note(f"probe of {name} {'answered' if ok else 'failed'}", self.scheduler.on_probe(name, ok, self.now))
+
+    def until(self, moment: float) -> None:
+        """Let time pass as the loop does: a tick whenever one is due."""
+        while self.scheduler.due <= moment:
+            self.now = max(self.now, self.scheduler.due)
+            self._note("tick", self.scheduler.on_tick(self.now))
+        self.now = moment
+
+    def state(self, name: str) -> EndpointState:
+        return self.scheduler.lanes[name].endpoint.state
+
+    def trace(self, *, probes: bool = False) -> str:
+        """Everything that happened; without probes where they are not the point."""
+        return "\n".join(line for line in self.lines if probes or "probe" not in line)
+
+    def _note(self, event: str, effects: Sequence[Effect]) -> None:
+        came = [f"{self.now:g} {event}"] if event != "tick" or effects else []
+        if event == "tick" and all("probe" in str(effect) for effect in effects):
+            came = [f"{self.now:g} tick: probe"] if effects else []
+        self.lines += [*came, *(f"    {effect}" for effect in effects)]

@@ -1,0 +1,630 @@
+"""What the scheduler does in each situation that a model server can bring about, as whole traces."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from textwrap import dedent
+
+from orchestrator.core.errors import (
+    BadRequest,
+    BrokenReply,
+    ContextTooLong,
+    DeadlinePassed,
+    ModelNotFound,
+    RateLimited,
+    Refused,
+    ServerBusy,
+    ServerFailed,
+    StaleConnection,
+    Stalled,
+    Unreachable,
+)
+from orchestrator.ports.provider import Secret, Target
+from tests.serve.scheduler.machine import Machine, spec
+
+
+def _is(machine: Machine, expected: str, *, probes: bool = False) -> None:
+    assert machine.trace(probes=probes) == dedent(expected).strip()
+
+
+def test_a_free_endpoint_gets_the_call_at_once_and_becomes_ready() -> None:
+    """The straight path: one start, one finish."""
+    m = Machine(spec("a"))
+    m.finish(m.submit("a"))
+    _is(
+        m,
+        """
+        0 submit 1
+            start 1 on a (first)
+        0 finish 1
+            a is ready
+        """,
+    )
+
+
+def test_calls_wait_for_a_slot_in_the_order_of_their_coming() -> None:
+    """One slot: the second call starts when the first ends, the third when the second is cancelled."""
+    m = Machine(spec("a"))
+    first, second, third = m.submit("a"), m.submit("a"), m.submit("a")
+    m.finish(first)
+    m.cancel(second)
+    m.finish(third)
+    _is(
+        m,
+        """
+        0 submit 1
+            start 1 on a (first)
+        0 submit 2
+        0 submit 3
+        0 finish 1
+            a is ready
+            start 2 on a (first)
+        0 cancel 2
+            start 3 on a (first)
+        0 finish 3
+        """,
+    )
+
+
+def test_a_refused_connection_goes_to_the_next_candidate_at_once() -> None:
+    """Connect refused: another endpoint is asked without delay."""
+    m = Machine(spec("a"), spec("b"))
+    m.finish(m.submit("a", "b"), Unreachable("refused"))
+    m.finish(1)
+    _is(
+        m,
+        """
+        0 submit 1
+            start 1 on a (first)
+        0 finish 1: Unreachable
+            start 1 on b (fallback)
+        0 finish 1
+            b is ready
+        """,
+    )
+
+
+def test_a_refused_connection_is_tried_again_where_there_is_no_other_endpoint() -> None:
+    """The only server may be restarting: two retries after 0.25 and 0.5 s, then the fault."""
+    m = Machine(spec("a"))
+    m.submit("a")
+    m.finish(1, Unreachable("refused"))
+    m.until(0.25)
+    m.finish(1, Unreachable("refused"))
+    m.until(0.75)
+    m.finish(1, Unreachable("refused"))
+    _is(
+        m,
+        """
+        0 submit 1
+            start 1 on a (first)
+        0 finish 1: Unreachable
+            retry 1 at 0.250 after Unreachable on a
+        0.25 tick
+            start 1 on a (retry)
+        0.25 finish 1: Unreachable
+            retry 1 at 0.750 after Unreachable on a
+        0.75 tick
+            start 1 on a (retry)
+        0.75 finish 1: Unreachable
+            fail 1: Unreachable: refused
+        """,
+    )
+
+
+def test_a_stale_connection_gets_one_free_retry() -> None:
+    """Closed before the first byte on a reused connection: at once again, once; the second time it counts."""
+    m = Machine(spec("a"))
+    m.submit("a")
+    m.finish(1, StaleConnection("closed"))
+    assert m.scheduler.lanes["a"].endpoint.breaker.failures == 0
+    m.finish(1, StaleConnection("closed"))
+    assert m.scheduler.lanes["a"].endpoint.breaker.failures == 1
+    _is(
+        m,
+        """
+        0 submit 1
+            start 1 on a (first)
+        0 finish 1: StaleConnection
+            start 1 on a (retry)
+        0 finish 1: StaleConnection
+            retry 1 at 0.250 after StaleConnection on a
+        """,
+    )
+
+
+def test_a_failing_server_is_tried_three_times_and_then_left() -> None:
+    """5xx: two retries on the same endpoint, then the next candidate with retries of its own."""
+    m = Machine(spec("a"), spec("b"))
+    m.submit("a", "b")
+    m.finish(1, ServerFailed("HTTP 500"))
+    m.until(0.25)
+    m.finish(1, ServerFailed("HTTP 500"))
+    m.until(0.75)
+    m.finish(1, ServerFailed("HTTP 500"))
+    m.finish(1, ServerFailed("HTTP 502"))
+    m.until(1.0)
+    m.finish(1)
+    _is(
+        m,
+        """
+        0 submit 1
+            start 1 on a (first)
+        0 finish 1: ServerFailed
+            retry 1 at 0.250 after ServerFailed on a
+        0.25 tick
+            start 1 on a (retry)
+        0.25 finish 1: ServerFailed
+            retry 1 at 0.750 after ServerFailed on a
+        0.75 tick
+            start 1 on a (retry)
+        0.75 finish 1: ServerFailed
+            start 1 on b (fallback)
+        0.75 finish 1: ServerFailed
+            retry 1 at 1.000 after ServerFailed on b
+        1 tick
+            start 1 on b (retry)
+        1 finish 1
+            b is ready
+        """,
+    )
+
+
+def test_a_call_tries_three_endpoints_at_most() -> None:
+    """The fourth candidate is left alone."""
+    m = Machine(*(spec(name) for name in "abcd"))
+    m.submit("a", "b", "c", "d")
+    for _ in range(3):
+        m.finish(1, ModelNotFound("no such model"))
+    _is(
+        m,
+        """
+        0 submit 1
+            start 1 on a (first)
+        0 finish 1: ModelNotFound
+            a is gone: no such model
+            start 1 on b (fallback)
+        0 finish 1: ModelNotFound
+            b is gone: no such model
+            start 1 on c (fallback)
+        0 finish 1: ModelNotFound
+            c is gone: no such model
+            fail 1: ModelNotFound: no such model
+        """,
+    )
+
+
+def test_a_loading_server_is_waited_for_without_counting() -> None:
+    """503 "Loading model": one call at a time asks again; all go once the model is there; no failure is counted."""
+    m = Machine(spec("a", slots=2))
+    m.submit("a")
+    m.finish(1, ServerBusy("Loading model", retry_after=3.0))
+    m.submit("a")
+    m.until(3)
+    m.finish(1, ServerBusy("Loading model"))
+    m.until(3.5)
+    m.finish(1)
+    assert m.scheduler.lanes["a"].endpoint.breaker.failures == 0
+    _is(
+        m,
+        """
+        0 submit 1
+            start 1 on a (first)
+        0 finish 1: ServerBusy
+            a is loading: Loading model
+        0 submit 2
+        3 tick
+            a is live
+            start 1 on a (retry)
+        3 finish 1: ServerBusy
+            a is loading: Loading model
+        3.5 tick
+            a is live
+            start 1 on a (retry)
+        3.5 finish 1
+            a is ready
+            start 2 on a (first)
+        """,
+        probes=False,
+    )
+
+
+def test_a_rate_limited_endpoint_rests_until_it_says_and_others_help_out() -> None:
+    """429: no new call until Retry-After; another candidate is used meanwhile; the breaker does not count it."""
+    m = Machine(spec("a"), spec("b"))
+    m.submit("a", "b")
+    m.finish(1, RateLimited("slow down", retry_after=5.0))
+    m.submit("a")
+    m.until(5)
+    assert m.scheduler.lanes["a"].endpoint.breaker.failures == 0
+    _is(
+        m,
+        """
+        0 submit 1
+            start 1 on a (first)
+        0 finish 1: RateLimited
+            a is rate_limited: slow down
+            start 1 on b (fallback)
+        0 submit 2
+        5 tick
+            a is live
+            start 2 on a (first)
+        """,
+    )
+
+
+def test_a_rate_limit_beyond_the_deadline_is_told_at_once() -> None:
+    """Waiting for it would be in vain."""
+    m = Machine(spec("a"))
+    m.submit("a", within=4.0)
+    m.finish(1, RateLimited("slow down", retry_after=5.0))
+    assert m.lines[-1] == "    fail 1: RateLimited: slow down"
+
+
+def test_a_refused_key_is_never_tried_again_with_the_same_call() -> None:
+    """401: misconfigured; the caller is told, and later calls too until a minute has passed."""
+    m = Machine(spec("a"))
+    m.submit("a")
+    m.finish(1, Refused("HTTP 401"))
+    m.submit("a")
+    m.until(60)
+    m.submit("a")
+    _is(
+        m,
+        """
+        0 submit 1
+            start 1 on a (first)
+        0 finish 1: Refused
+            a is misconfigured: HTTP 401
+            fail 1: Refused: HTTP 401
+        0 submit 2
+            fail 2: Refused: HTTP 401
+        60 tick
+            a is live
+        60 submit 3
+            start 3 on a (first)
+        """,
+        probes=False,
+    )
+
+
+def test_a_bad_request_is_told_at_once_and_harms_nobody() -> None:
+    """400: the call is at fault, not the server."""
+    m = Machine(spec("a"), spec("b"))
+    m.submit("a", "b")
+    m.finish(1, BadRequest("HTTP 400"))
+    assert m.scheduler.lanes["a"].endpoint.breaker.failures == 0
+    _is(
+        m,
+        """
+        0 submit 1
+            start 1 on a (first)
+        0 finish 1: BadRequest
+            a is live
+            fail 1: BadRequest: HTTP 400
+        """,
+    )
+
+
+def test_a_prompt_that_is_too_long_goes_to_a_larger_context_only() -> None:
+    """Candidates with a smaller or unknown context are passed over."""
+    m = Machine(spec("a", context=4096), spec("b", context=2048), spec("c"), spec("d", context=8192))
+    m.submit("a", "b", "c", "d")
+    m.finish(1, ContextTooLong("5000 tokens"))
+    assert m.lines[-1] == "    start 1 on d (fallback)"
+    m.finish(1, ContextTooLong("still"))
+    assert m.lines[-1] == "    fail 1: ContextTooLong: still"
+
+
+def test_a_stream_that_breaks_before_any_text_falls_back() -> None:
+    """Nothing has reached the caller, so another endpoint may answer."""
+    m = Machine(spec("a"), spec("b"))
+    m.submit("a", "b", streaming=True)
+    m.token(1)
+    m.finish(1, Unreachable("reset"))
+    assert m.lines[-1] == "    start 1 on b (fallback)"
+
+
+def test_a_stream_that_breaks_after_its_first_text_is_never_taken_up_again() -> None:
+    """The caller has seen a part of the answer; the failure still counts."""
+    m = Machine(spec("a"), spec("b"))
+    m.submit("a", "b", streaming=True)
+    m.commit(1)
+    m.finish(1, BrokenReply("cut off", partial="Hel"))
+    assert m.lines[-1] == "    fail 1: BrokenReply: cut off"
+    assert m.scheduler.lanes["a"].endpoint.breaker.failures == 1
+
+
+def test_a_call_that_must_not_be_repeated_is_not() -> None:
+    """After 5xx nobody knows whether it was begun; after 429 it certainly was not."""
+    m = Machine(spec("a"), spec("b"))
+    m.submit("a", "b", idempotent=False)
+    m.finish(1, RateLimited("slow down", retry_after=50.0))
+    assert m.lines[-1] == "    start 1 on b (fallback)"
+    m.finish(1, ServerFailed("HTTP 500"))
+    assert m.lines[-1] == "    fail 1: ServerFailed: HTTP 500"
+
+
+def test_a_breaker_opens_after_five_failures_and_two_good_calls_close_it() -> None:
+    """Open for 15 s; then one call at a time, until two have succeeded."""
+    m = Machine(spec("a", slots=2), spec("b", slots=9))
+    for _ in range(5):
+        m.finish_for_good(m.submit("a"), BrokenReply("bad"))
+    m.lines.clear()
+    m.submit("a", "b")
+    m.until(15)
+    m.submit("a", "b")
+    m.submit("a", "b")
+    m.finish(7)
+    m.finish(8)
+    m.submit("a", "b")
+    _is(
+        m,
+        """
+        0 submit 6
+            start 6 on b (first)
+        15 tick
+            a is half_open: bad
+        15 submit 7
+            start 7 on a (first)
+        15 submit 8
+        15 finish 7
+            start 8 on a (first)
+        15 finish 8
+            a is ready
+        15 submit 9
+            start 9 on a (first)
+        """,
+    )
+
+
+def test_a_failed_trial_opens_the_breaker_for_twice_as_long() -> None:
+    """15 s, then 30 s."""
+    m = Machine(spec("a", zone="cloud"), spec("b", slots=9))
+    for _ in range(5):
+        m.finish_for_good(m.submit("a"), BrokenReply("bad"))
+    m.until(15)
+    m.finish(m.submit("a", "b"), BrokenReply("bad"))
+    assert m.state("a") == "open"
+    assert m.scheduler.lanes["a"].endpoint.breaker.opens_at == 45
+
+
+def test_when_all_are_ill_the_least_bad_is_used_but_never_a_cloud_one() -> None:
+    """Panic: a local endpoint with an open breaker is tried early; a cloud endpoint is left alone."""
+    m = Machine(spec("a"), spec("c", zone="cloud"))
+    for name in ("a", "c"):
+        for _ in range(5):
+            m.finish_for_good(m.submit(name), BrokenReply(f"{name} is bad"))
+    assert (m.state("a"), m.state("c")) == ("open", "open")
+    m.lines.clear()
+    m.submit("c", "a")
+    m.submit("c")
+    _is(
+        m,
+        """
+        0 submit 11
+            a is half_open: a is bad
+            start 11 on a (first)
+        0 submit 12
+            fail 12: BrokenReply: c is bad
+        """,
+    )
+
+
+def test_who_waits_for_an_endpoint_that_falls_ill_goes_elsewhere() -> None:
+    """The queue of an endpoint whose breaker opens moves to the next candidates, in order."""
+    m = Machine(spec("a"), spec("b"))
+    for _ in range(4):
+        m.finish_for_good(m.submit("a"), BrokenReply("bad"))
+    m.lines.clear()
+    m.submit("a")
+    m.submit("a", "b")
+    m.submit("a", "b")
+    m.finish(5, BrokenReply("bad"))
+    _is(
+        m,
+        """
+        0 submit 5
+            start 5 on a (first)
+        0 submit 6
+        0 submit 7
+        0 finish 5: BrokenReply
+            a is open: bad
+            start 6 on b (first)
+            retry 5 at 0.250 after BrokenReply on a
+        """,
+    )
+
+
+def test_a_stream_without_progress_is_stopped_and_its_endpoint_left() -> None:
+    """60 s without a token: cancel, trip the breaker, go to the next candidate once the attempt has really ended."""
+    m = Machine(spec("a"), spec("b"))
+    m.submit("a", "b", streaming=True)
+    m.until(60)
+    m.finish(1, Stalled("a made no progress for 60 s"))
+    _is(
+        m,
+        """
+        0 submit 1
+            start 1 on a (first)
+        60 tick
+            cancel 1: Stalled: a made no progress for 60 s
+            a is stalled: a made no progress for 60 s
+        60 finish 1: Stalled
+            start 1 on b (fallback)
+        """,
+    )
+
+
+def test_a_token_of_one_call_shows_that_the_server_works_on_the_other() -> None:
+    """A call that waits for its first token is not stalled while its neighbour gets tokens."""
+    m = Machine(spec("a", slots=2))
+    m.submit("a", streaming=True, within=500.0)
+    m.submit("a", streaming=True, within=500.0)
+    for moment in (30, 60, 90, 120):
+        m.until(moment)
+        m.token(1)
+    m.until(179)
+    assert not [line for line in m.lines if "cancel" in line]
+    m.until(180)
+    assert [line for line in m.lines if "cancel" in line] == [
+        "    cancel 1: Stalled: a made no progress for 60 s",
+        "    cancel 2: Stalled: a made no progress for 60 s",
+    ]
+
+
+def test_a_slow_consumer_is_no_stall() -> None:
+    """While the consumer of a stream has the turn, silence says nothing about the server."""
+    m = Machine(spec("a"))
+    m.submit("a", streaming=True)
+    m.scheduler.on_progress(1, m.now)
+    m.until(100)
+    assert m.trace() == "0 submit 1\n    start 1 on a (first)"
+
+
+def test_a_whole_reply_shows_no_progress_so_only_its_deadline_ends_it() -> None:
+    """Until it is known how long replies take there, 60 s of silence mean nothing; but a long silence counts."""
+    m = Machine(spec("a"))
+    m.submit("a", within=100.0)
+    m.until(100)
+    m.finish(1, DeadlinePassed("the deadline passed before the model had answered"))
+    assert m.scheduler.lanes["a"].endpoint.breaker.failures == 1
+    _is(
+        m,
+        """
+        0 submit 1
+            start 1 on a (first)
+        100 tick
+            cancel 1: DeadlinePassed: the deadline passed before the model had answered
+        100 finish 1: DeadlinePassed
+            fail 1: DeadlinePassed: the deadline passed before the model had answered
+        """,
+    )
+
+
+def test_a_short_deadline_is_not_held_against_the_server() -> None:
+    """A client in a hurry does not open the breaker."""
+    m = Machine(spec("a"))
+    m.submit("a", within=1.0)
+    m.until(1)
+    m.finish(1, DeadlinePassed("late"))
+    assert m.scheduler.lanes["a"].endpoint.breaker.failures == 0
+
+
+def test_a_retry_that_would_come_after_the_deadline_is_not_waited_for() -> None:
+    """The fault is told now, not later."""
+    m = Machine(spec("a"))
+    m.submit("a", within=0.2)
+    m.finish(1, ServerFailed("HTTP 500"))
+    assert m.lines[-1] == "    fail 1: ServerFailed: HTTP 500"
+
+
+def test_a_removed_endpoint_finishes_its_calls_and_takes_no_more() -> None:
+    """Draining, then gone; who waited for it goes elsewhere or is told."""
+    m = Machine(spec("a"), spec("b"))
+    m.submit("a")
+    m.submit("a", "b")
+    m.submit("a")
+    m.replace(spec("b"))
+    m.finish(1)
+    _is(
+        m,
+        """
+        0 submit 1
+            start 1 on a (first)
+        0 submit 2
+        0 submit 3
+        0 endpoints b
+            a is draining
+            start 2 on b (first)
+            fail 3: ModelError: a cannot be used now: it is draining
+        0 finish 1
+            a is gone
+        """,
+    )
+
+
+def test_an_endpoint_with_a_new_target_is_judged_afresh() -> None:
+    """A misconfigured endpoint gets calls again when its key is mended."""
+    m = Machine(spec("a"))
+    m.finish(m.submit("a"), Refused("HTTP 401"))
+    m.replace(replace(spec("a"), target=Target("none", "http://a/v1", "m", Secret("new"))))
+    m.submit("a")
+    assert m.lines[-3:] == ["    a is unknown", "0 submit 2", "    start 2 on a (first)"]
+
+
+def test_an_unknown_endpoint_is_told_as_no_model() -> None:
+    """A call without a candidate that exists fails with the command to look."""
+    m = Machine()
+    m.submit("a")
+    assert m.lines[-1] == "    fail 1: NoModel: no endpoint can take this call (a)"
+
+
+def test_idle_endpoints_are_probed_and_three_failures_take_them_out() -> None:
+    """At once, then every 10 s while idle; down after three failures, more seldom then; up after two answers."""
+    m = Machine(spec("a"), spec("c", zone="cloud"))
+    for moment, ok in ((0, False), (10, False), (20, False), (40, True), (50, True), (60, True)):
+        m.until(moment)
+        m.probed("a", ok)
+    _is(
+        m,
+        """
+        0 tick: probe
+            probe a
+        0 probe of a failed
+        10 tick: probe
+            probe a
+        10 probe of a failed
+        20 tick: probe
+            probe a
+        20 probe of a failed
+            a is gone
+        40 tick: probe
+            probe a
+        40 probe of a answered
+        50 tick: probe
+            probe a
+        50 probe of a answered
+            a is live
+        60 tick: probe
+            probe a
+        60 probe of a answered
+        """,
+        probes=True,
+    )
+
+
+def test_an_endpoint_at_work_is_not_probed() -> None:
+    """Traffic says more than a probe: none while calls are in flight, and none for 15 s after a good one."""
+    m = Machine(spec("a"))
+    m.until(0)
+    m.probed("a", True)
+    m.submit("a", within=500.0)
+    m.until(50)
+    m.finish(1)
+    m.lines.clear()
+    m.until(70)
+    assert m.trace(probes=True) == "65 tick: probe\n    probe a"
+
+
+def test_a_server_that_could_not_be_reached_comes_back_when_probes_reach_it() -> None:
+    """Two answered probes let an open breaker try early."""
+    m = Machine(spec("a", zone="node"), spec("b", slots=9))
+    for _ in range(5):
+        m.finish_for_good(m.submit("a"), Unreachable("refused"))
+    m.until(0)
+    m.probed("a", True)
+    assert m.state("a") == "open"
+    m.until(10)
+    m.probed("a", True)
+    assert m.state("a") == "half_open"
+
+
+def test_calls_that_wait_when_the_loop_ends_are_told() -> None:
+    """Nobody would ever wake them."""
+    m = Machine(spec("a"))
+    m.submit("a")
+    m.submit("a")
+    assert [str(effect) for effect in m.scheduler.on_close()] == ["fail 2: RunCancelled: the runtime stops"]
+    m.submit("a")
+    assert m.lines[-1] == "    fail 3: RunCancelled: the runtime stops"
