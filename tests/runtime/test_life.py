@@ -1,0 +1,265 @@
+"""A runtime's life: ready, drain, stop, hurry; drift of model servers; logs; what it costs while idle."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from orchestrator.app.client import RuntimeClient
+from orchestrator.core.errors import NoSuchDeployment, RuntimeUnavailable, UsageError
+from orchestrator.core.request import Request, Result
+from orchestrator.deploy.wanted import Wanted
+from tests.plan.parts import agent, blueprint, model, rule, tool
+from tests.runtime.living import Home, eventually, free_port
+
+SHOP = blueprint(agent("a", reflex=[rule("hello")]), name="shop")
+
+
+def _ask(base: str, path: str) -> int:
+    try:
+        with urllib.request.urlopen(f"{base}{path}", timeout=5) as response:
+            status: int = response.status
+            return status
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+def _front(client: RuntimeClient) -> str:
+    return f"http://127.0.0.1:{client.about()['port']}"
+
+
+@pytest.fixture
+def slow_model() -> Iterator[str]:
+    """A model server that takes 0.6 s for an answer."""
+    argv = [sys.executable, "-m", "orchestrator.testing.simulated_server", "--model", "slow", "--ttft", "600ms"]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _slow_shop(url: str) -> Any:
+    return blueprint(
+        model("slow", ids={"*": ["slow"]}, endpoint=url), agent("a", models=["slow"]), agent("b"), name="shop"
+    )
+
+
+class Asking(threading.Thread):
+    """A request in the background."""
+
+    def __init__(self, client: RuntimeClient) -> None:
+        super().__init__(daemon=True)
+        self._client = client
+        self.begun = threading.Event()
+        self.result: Result | None = None
+        self.error: Exception | None = None
+        self.start()
+        assert self.begun.wait(5)
+
+    def run(self) -> None:
+        try:
+            self.result = self._client.run("shop", Request("hi", agent="a"), lambda _: self.begun.set())
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            self.error = error
+            self.begun.set()
+
+
+def test_a_stop_lets_requests_finish_and_takes_no_new_ones(home: Home, slow_model: str) -> None:
+    """`/ready` is 503 at once, the request in work ends well, the exit code is 0, nothing is left behind."""
+    client = home.start()
+    client.apply(Wanted(_slow_shop(slow_model)))
+    front = _front(client)
+    assert _ask(front, "/ready") == 200
+    asking = Asking(client)
+    home.processes[-1].send_signal(signal.SIGTERM)
+    eventually(lambda: client.state() == "stopping")
+    assert _ask(front, "/ready") == 503 and _ask(front, "/health") == 200
+    asking.join()
+    assert asking.result is not None and asking.result.status == "completed"
+    assert home.processes[-1].wait(5) == 0
+    assert not client.socket.exists()
+
+
+def test_a_second_signal_ends_it_soon(home: Home) -> None:
+    """A request that would take half a minute does not hold it."""
+    argv = [sys.executable, "-m", "orchestrator.testing.simulated_server", "--model", "slow", "--ttft", "60s"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        client = home.start()
+        client.apply(Wanted(_slow_shop(process.stdout.readline().strip())))
+        asking = Asking(client)
+        runtime = home.processes[-1]
+        runtime.send_signal(signal.SIGTERM)
+        eventually(lambda: client.state() == "stopping")
+        began = time.monotonic()
+        runtime.send_signal(signal.SIGTERM)
+        assert runtime.wait(10) == 0
+        assert time.monotonic() - began < 5.0
+        asking.join()
+        assert asking.result is None
+        process.kill()
+
+
+def test_a_client_that_goes_away_cancels_its_run(home: Home, slow_model: str) -> None:
+    """The run is stored as cancelled; nothing stays in flight."""
+
+    class Leave(Exception):
+        pass
+
+    def leave(_: object) -> None:
+        raise Leave
+
+    client = home.start()
+    client.apply(Wanted(_slow_shop(slow_model)))
+    with pytest.raises(Leave):
+        client.run("shop", Request("hi", agent="a"), leave)
+    eventually(lambda: client.status()["deployments"][0]["in_flight"] == 0)
+    eventually(lambda: bool(client.recent_runs("shop")))
+    [event] = [each for each in client.logs("shop") if each["kind"] == "run.finished"]
+    assert event["error"]["kind"] == "RunCancelled"
+
+
+def test_a_model_server_that_starts_after_the_apply_is_used_and_one_that_ends_is_not(home: Home) -> None:
+    """Drift is mended without a new apply."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    client = home.start(ORCHESTRATOR_SERVERS=url, ORCHESTRATOR_LOOK_EVERY="0.1")
+    wanted = blueprint(
+        model("phi", ids={"*": ["phi"]}), agent("a", models=["phi"], reflex=[rule("rules")]), name="shop"
+    )
+    client.apply(Wanted(wanted))
+    assert client.run("shop", Request("hi")).served_by == "reflex"
+    assert client.status()["deployments"][0]["state"] == "degraded"
+    argv = [sys.executable, "-m", "orchestrator.testing.simulated_server", "--port", str(port), "--model", "phi"]
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: client.status()["deployments"][0]["state"] == "running")
+        assert client.run("shop", Request("hi")).usage.model_calls == 1
+    finally:
+        process.kill()
+        process.wait()
+    eventually(lambda: client.status()["deployments"][0]["state"] == "degraded")
+    assert client.run("shop", Request("hi")).served_by == "reflex"
+    assert [each["number"] for each in client.history("shop")] == [1]
+
+
+def test_logs_are_followed_as_they_grow(home: Home) -> None:
+    """First what was, then what comes, each line once."""
+    client = home.start()
+    client.apply(Wanted(SHOP))
+    client.run("shop", Request("umbrella", id="run_1"))
+    lines = client.logs("shop", follow=True)
+    seen: list[dict[str, Any]] = []
+    while not (seen and seen[-1]["kind"] == "run.finished"):
+        seen.append(next(lines))
+    client.run("shop", Request("two", id="run_2"))
+    while seen[-1]["run"] != "run_2" or seen[-1]["kind"] != "run.finished":
+        seen.append(next(lines))
+    lines.close()  # type: ignore[attr-defined] # it is a generator
+    finished = [each["run"] for each in seen if each["kind"] == "run.finished"]
+    assert finished == ["run_1", "run_2"]
+    assert "umbrella" not in json.dumps(seen), "what users say is not for the log"
+
+
+def test_a_run_is_found_by_the_beginning_of_its_id(home: Home) -> None:
+    """And an unknown one says so."""
+    client = home.start()
+    client.apply(Wanted(SHOP))
+    result = client.run("shop", Request("hi"))
+    eventually(lambda: bool(client.recent_runs("shop")))
+    assert client.find_run(result.id[:10])["id"] == result.id
+    with pytest.raises(UsageError, match="no run begins with"):
+        client.find_run("nothing")
+
+
+def test_unknown_names_are_refused_with_near_ones(home: Home) -> None:
+    """By every verb alike."""
+    client = home.start()
+    client.apply(Wanted(SHOP))
+    with pytest.raises(NoSuchDeployment) as raised:
+        client.run("shpo", Request("hi"))
+    assert raised.value.cure == 'did you mean "shop"?'
+    for ask in (lambda: client.down("shpo"), lambda: client.rollback("shpo"), lambda: client.history("shpo")):
+        with pytest.raises(NoSuchDeployment):
+            ask()
+
+
+def test_no_runtime_is_said_as_such(home: Home) -> None:
+    """With the line that starts one."""
+    with pytest.raises(RuntimeUnavailable, match="no runtime runs") as raised:
+        home.client.status()
+    assert raised.value.cure == "orchestrator apply FILE starts one"
+
+
+def test_a_service_manager_is_told_when_it_is_ready_and_when_it_stops(home: Home) -> None:
+    """And the log of a foreground runtime is printed."""
+    path = str(home.path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.settimeout(10)
+        home.start("--foreground", wait="", NOTIFY_SOCKET=path)
+        assert manager.recv(100) == b"READY=1"
+        home.processes[-1].send_signal(signal.SIGTERM)
+        assert manager.recv(100) == b"STOPPING=1"
+    assert home.processes[-1].wait(10) == 0
+    assert '"event": "ready"' in home.said()
+
+
+def test_a_deployment_has_a_port_of_its_own(home: Home) -> None:
+    """There, only it is served; the runtime's own port serves all."""
+    client = home.start()
+    port = free_port()
+    client.apply(Wanted(blueprint(agent("a", reflex=[rule("hello")]), name="shop", port=port)))
+    client.apply(Wanted(blueprint(agent("b", reflex=[rule("other")]), name="other")))
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=5) as response:
+        assert [each["id"] for each in json.load(response)["data"]] == ["shop"]
+    client.down("shop")
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=5)
+
+
+def test_a_tools_store_outlives_revisions_and_restarts(home: Home) -> None:
+    """It is in the state folder, below the deployment's name."""
+    client = home.start()
+    say = {**rule("{{ result.number }}"), "call": "tickets.create", "arguments": {"subject": "x", "body": "y"}}
+    wanted = blueprint(tool("tickets"), agent("a", tools=["tickets"], reflex=[say]), name="shop")
+    client.apply(Wanted(wanted))
+    first = client.run("shop", Request("hi"))
+    assert home.stop() == 0
+    client = home.start()
+    second = client.run("shop", Request("hi"))
+    assert (first.text, second.text) == ("T-1001", "T-1002")
+    assert (home.folders.state / "tools" / "shop" / "tool.tickets").is_dir()
+
+
+def test_an_idle_runtime_is_small_and_soon_ready(home: Home) -> None:
+    """At most 80 MB, ready within 1.5 s of processor time, and none of the heavy libraries loaded."""
+    client = home.start()
+    client.apply(Wanted(blueprint(tool("tickets"), agent("a", tools=["tickets"], reflex=[rule()]), name="shop")))
+    client.run("shop", Request("hi"))
+    process = psutil.Process(client.about()["pid"])
+    assert process.memory_info().rss < 80_000_000
+    assert sum(process.cpu_times()[:2]) < 1.5
+    loaded = {Path(each.path).name.partition(".")[0] for each in process.memory_maps() if each.path.endswith(".so")}
+    assert not {"_pydantic_core", "rpds"} & loaded
+    before = process.cpu_times()
+    time.sleep(1.0)
+    after = process.cpu_times()
+    assert sum(after[:2]) - sum(before[:2]) <= 0.05
