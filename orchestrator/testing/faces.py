@@ -28,6 +28,7 @@ class Face:
     headers: Mapping[str, str] = field(default_factory=dict)
     chats: bool = True
     any_model: bool = False
+    closes_streams: bool = False  # after a streamed answer, without a header that says so
     open_paths: tuple[str, ...] = ()  # need no key
 
 
@@ -223,8 +224,21 @@ FACES: Final[dict[str, Face]] = {
     for face in (
         Face("openai", _openai),
         Face("ollama", _ollama, _PLAIN_MISSING),
-        Face("llama-cpp", _llama_cpp, headers={"Server": "llama.cpp"}, any_model=True, open_paths=("/health",)),
-        Face("llama-cpp-router", _llama_router, headers={"Server": "llama.cpp"}, open_paths=("/health",)),
+        Face(
+            "llama-cpp",
+            _llama_cpp,
+            headers={"Server": "llama.cpp"},
+            any_model=True,
+            closes_streams=True,
+            open_paths=("/health",),
+        ),
+        Face(
+            "llama-cpp-router",
+            _llama_router,
+            headers={"Server": "llama.cpp"},
+            closes_streams=True,
+            open_paths=("/health",),
+        ),
         Face("vllm", _vllm, (404, _JSON, {"detail": "Not Found"}), {"Server": "uvicorn"}),
         Face("lm-studio", _lm_studio, _STUDIO_MISSING),
         Face("lm-studio-v0", _lm_studio_old, _STUDIO_MISSING),

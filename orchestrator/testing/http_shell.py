@@ -243,6 +243,8 @@ class HttpShell:
         async for piece in _tokens(turn, tokens):
             send(wire.text_chunk(turn, piece))
         await _finish(connection, turn, send)
+        if self.face.closes_streams:
+            connection.close()
 
 
 class _Sender:

@@ -11,7 +11,12 @@ import pytest
 from orchestrator.core.errors import BadRequest, BrokenReply, ModelError, StaleConnection, Stalled, Unreachable
 from orchestrator.core.message import Message
 from orchestrator.plugins.providers import openai_http
-from orchestrator.plugins.providers.compatible import CompatibleProvider, open_ollama, open_openai_compatible
+from orchestrator.plugins.providers.compatible import (
+    CompatibleProvider,
+    open_llama_cpp,
+    open_ollama,
+    open_openai_compatible,
+)
 from orchestrator.plugins.providers.openai_sdk import open_openai
 from orchestrator.ports.provider import ChatCall, Secret, Target
 from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
@@ -69,8 +74,9 @@ async def counting(endpoint: SimulatedEndpoint) -> Counting:
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_a_connection_is_kept(provider: CompatibleProvider, streamed: bool) -> None:
+async def test_a_connection_is_kept(streamed: bool) -> None:
     """Calls one after another go over one connection, streams too."""
+    provider = open_ollama()
     shell = await counting(simulated(["m"], pace=Pace(tps=1000)))
     for _ in range(5):
         call = call_to(shell.url)
@@ -79,8 +85,21 @@ async def test_a_connection_is_kept(provider: CompatibleProvider, streamed: bool
                 assert [delta async for delta in deltas][-1].reply is not None
         else:
             await provider.chat(call)
+    await provider.aclose()
     await shell.stop()
     assert shell.made == 1
+
+
+@pytest.mark.parametrize("face", ["llama-cpp", "openai"])
+async def test_a_call_right_after_a_stream_is_not_lost(face: str) -> None:
+    """llama-server closes its connection after a stream without saying so: the next call must not meet that one."""
+    provider = {"llama-cpp": open_llama_cpp, "openai": open_openai_compatible}[face]()
+    async with serving(simulated(["m"]), face) as shell:
+        for _ in range(30):
+            async with aclosing(provider.stream(call_to(shell.url))) as deltas:  # type: ignore[type-var]
+                assert [delta async for delta in deltas]
+            await provider.chat(call_to(shell.url))
+    await provider.aclose()
 
 
 async def test_an_idle_connection_is_given_up_before_a_server_would_close_it(

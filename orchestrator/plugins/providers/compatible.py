@@ -56,7 +56,8 @@ class CompatibleProvider:
     async def _look(self, root: str, api_key: Secret | None, paths: tuple[str, ...]) -> Looks:
         async def one(path: str) -> Look | ModelError:
             try:
-                answer = await self._line.get(Errand(address(root, path), LOOK_TIMEOUT, api_key))
+                # A kept connection would hold one of the few threads that llama-server has for connections.
+                answer = await self._line.get(Errand(address(root, path), LOOK_TIMEOUT, api_key, once=True))
             except ModelError as error:
                 return error
             return _look_of(answer)
@@ -77,7 +78,8 @@ class CompatibleProvider:
 
     async def stream(self, call: ChatCall) -> AsyncIterator[Delta]:
         """The answer in pieces, one for each time that bytes arrive; the last carries the whole reply."""
-        answer = await self._line.open("POST", _errand(call), self._bodies.chat(call, stream=True))
+        errand = _errand(call, once=not self.make.keeps_streams)
+        answer = await self._line.open("POST", errand, self._bodies.chat(call, stream=True))
         try:
             if answer.status != 200:
                 raise (await answer.whole()).failure()
@@ -86,6 +88,8 @@ class CompatibleProvider:
                 yield Delta(reply.message.content, reply)
                 return
             async for delta in _deltas(answer, call):
+                if delta.reply is not None and not errand.once:
+                    await answer.drain()
                 yield delta
         finally:
             answer.close()
@@ -104,10 +108,10 @@ class CompatibleProvider:
         await self._line.aclose()
 
 
-def _errand(call: ChatCall) -> Errand:
+def _errand(call: ChatCall, once: bool = False) -> Errand:
     target = call.target
     url: URL = address(target.api_base, "chat/completions")
-    return Errand(url, call.timeout, target.api_key, target.zone, call.request_id)
+    return Errand(url, call.timeout, target.api_key, target.zone, call.request_id, once)
 
 
 async def _deltas(answer: OpenAnswer, call: ChatCall) -> AsyncIterator[Delta]:
@@ -123,9 +127,7 @@ async def _deltas(answer: OpenAnswer, call: ChatCall) -> AsyncIterator[Delta]:
             yield Delta(text)
         if not arrived:
             break
-    reply = pieces.reply()
-    await answer.drain()
-    yield Delta("", reply)
+    yield Delta("", pieces.reply())
 
 
 async def _arrived(answer: OpenAnswer, pieces: ReplyInPieces) -> bytes:

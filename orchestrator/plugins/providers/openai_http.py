@@ -10,7 +10,7 @@ import functools
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakSet
 
@@ -39,6 +39,7 @@ _HEADERS: Final = {
     "User-Agent": "orchestrator-edge",
 }
 
+_Sort = Literal["near", "once", "cloud"]
 _reused: ContextVar[bool] = ContextVar("reused", default=False)
 """Whether the connection that this task was given last had carried a request before."""
 
@@ -62,13 +63,14 @@ class _Pool(aiohttp.TCPConnector):
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """Where a request goes and how long it may take, in seconds."""
+    """Where a request goes and how long it may take, in seconds. ``once``: its connection is not used again."""
 
     url: URL
     timeout: float
     api_key: Secret | None = None
     zone: Zone = "node"
     request_id: str = ""
+    once: bool = False
 
     def headers(self) -> dict[str, str]:
         """Those that belong to this request alone."""
@@ -162,7 +164,7 @@ class HttpLine:
     """Sends requests. Sessions open on first use; ``aclose`` closes them. One line serves one event loop."""
 
     def __init__(self) -> None:
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._sessions: dict[_Sort, aiohttp.ClientSession] = {}
 
     async def get(self, errand: Errand) -> Answer:
         """``GET`` a small document."""
@@ -185,7 +187,7 @@ class HttpLine:
             raise Stalled("no time is left for this call")
         cloud = errand.zone == "cloud" and not is_loopback(errand.url.host or "")
         try:
-            response = await self._session(cloud).request(
+            response = await self._session("cloud" if cloud else "once" if errand.once else "near").request(
                 method,
                 errand.url,
                 data=_sent(body),
@@ -200,10 +202,10 @@ class HttpLine:
             raise BadRequest(f"cannot be sent to {errand.url}: {error}") from error
         return OpenAnswer(response)
 
-    def _session(self, cloud: bool) -> aiohttp.ClientSession:
-        session = self._sessions.get(cloud)
+    def _session(self, sort: _Sort) -> aiohttp.ClientSession:
+        session = self._sessions.get(sort)
         if session is None:
-            session = self._sessions[cloud] = _open_session(_CLOUD_KEEP_ALIVE if cloud else _NEAR_KEEP_ALIVE)
+            session = self._sessions[sort] = _open_session(sort)
         return session
 
     async def aclose(self) -> None:
@@ -213,9 +215,14 @@ class HttpLine:
         self._sessions.clear()
 
 
-def _open_session(keep_alive: float) -> aiohttp.ClientSession:
+def _open_session(sort: _Sort) -> aiohttp.ClientSession:
     # No limit of connections here: how many calls go to an endpoint is the scheduler's to decide.
-    pool = _Pool(limit=0, keepalive_timeout=keep_alive, timeout_ceil_threshold=float("inf"))
+    options: dict[str, Any] = {"limit": 0, "timeout_ceil_threshold": float("inf")}
+    if sort == "once":
+        options["force_close"] = True
+    else:
+        options["keepalive_timeout"] = _CLOUD_KEEP_ALIVE if sort == "cloud" else _NEAR_KEEP_ALIVE
+    pool = _Pool(**options)
     return aiohttp.ClientSession(
         connector=pool,
         cookie_jar=aiohttp.DummyCookieJar(),

@@ -59,5 +59,6 @@ MAKE: Final = Make(
     recognise=_recognise,
     served=_served,
     capabilities=declared(chat="yes", stream="yes"),
+    keeps_streams=False,  # it may be a llama-server behind something; a new connection costs less than a lost call
     wants="GET /v1/models and POST /v1/chat/completions",
 )

@@ -62,7 +62,8 @@ class Make:
 
     ``looks_at`` are the paths that tell this make from others; ``recognise`` judges their answers (pure, never by the
     port); ``served`` lists the models. ``assumed_slots`` is how many calls such a server answers at once where it does
-    not tell. ``wants`` says in a line what the user must have done for it to serve.
+    not tell. ``keeps_streams``: its connections can be used again after a streamed answer. ``wants`` says in a line what
+    the user must have done for it to serve.
     """
 
     kind: str
@@ -73,6 +74,7 @@ class Make:
     served: Callable[[LookAt], Awaitable[tuple[ServedModel, ...]]]
     capabilities: Mapping[Capability, Support]
     dialect: Dialect = PLAIN
+    keeps_streams: bool = True
     assumed_slots: int = 1
     url_variable: str = ""
     wants: str = ""
