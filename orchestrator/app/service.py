@@ -32,11 +32,7 @@ PrivateTmp={private_tmp}
 ProtectSystem=strict
 ReadWritePaths={writable}
 ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectKernelLogs=yes
 ProtectControlGroups=yes
-ProtectClock=yes
-ProtectHostname=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 RestrictNamespaces=yes
 RestrictRealtime=yes
@@ -45,7 +41,6 @@ LockPersonality=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallErrorNumber=EPERM
-CapabilityBoundingSet=
 MemoryMax=1G
 TasksMax=256
 
@@ -57,7 +52,8 @@ WantedBy=default.target
 def unit_text(folders: Folders, home: str = "", python: str = sys.executable) -> str:
     """The unit's text. ``home`` is ``ORCHESTRATOR_HOME`` where the user has set it.
 
-    The system is read-only to it but for its own folders; files that tools write elsewhere need a ``ReadWritePaths`` of
+    Options that drop capabilities are left out: a user's own process has none, and a user's service manager cannot drop
+    them and would refuse to start the unit. The system is read-only to it but for its own folders; files that tools write elsewhere need a ``ReadWritePaths`` of
     their own (``systemctl --user edit orchestrator``). A runtime folder below ``/tmp`` rules out a private one.
     """
     writable = dict.fromkeys([folders.state, folders.config, folders.runtime])

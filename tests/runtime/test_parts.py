@@ -1,0 +1,198 @@
+"""Small parts of the runtime: settings, the table of kinds, the unit, logs that rotate, secrets that stay out of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import anyio
+import pytest
+
+from orchestrator.app import catalog
+from orchestrator.app.journal import Journal
+from orchestrator.app.redact import Redactor
+from orchestrator.app.rotating import RotatingFile
+from orchestrator.app.service import install, uninstall, unit_path, unit_text
+from orchestrator.app.settings import Settings
+from orchestrator.app.start import clean_environment
+from orchestrator.core.errors import DeployError, UsageError
+from orchestrator.core.event import Event
+from orchestrator.ports.host import Folders
+
+
+def test_settings_come_from_the_environment() -> None:
+    """With defaults that need none."""
+    assert Settings.read({}) == Settings()
+    given = {"ORCHESTRATOR_PORT": "8000", "ORCHESTRATOR_LOOK_EVERY": "2m", "ORCHESTRATOR_SERVERS": "http://a, http://b"}
+    settings = Settings.read(given)
+    assert (settings.port, settings.port_asked, settings.look_every) == (8000, True, 120.0)
+    assert settings.servers == ("http://a", "http://b")
+    assert Settings.read({"ORCHESTRATOR_SERVERS": ""}).servers == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ORCHESTRATOR_PORT", "0"),
+        ("ORCHESTRATOR_PORT", "70000"),
+        ("ORCHESTRATOR_LOG_LEVEL", "loud"),
+        ("ORCHESTRATOR_DRAIN", "soon"),
+        ("ORCHESTRATOR_LOOK_EVERY", "0"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_named(name: str, value: str) -> None:
+    """With what is accepted."""
+    with pytest.raises(UsageError, match=name) as raised:
+        Settings.read({name: value})
+    assert raised.value.cure
+
+
+@pytest.mark.parametrize("family", catalog.FAMILIES)
+def test_every_row_of_the_table_can_be_loaded(family: catalog.Family) -> None:
+    """A row whose place is mistyped would be found by a user only."""
+    for name, row in catalog.FAMILIES[family].items():
+        assert callable(catalog.load(family, name)) and row.summary and row.name == name
+
+
+def test_an_unknown_kind_has_near_names() -> None:
+    """Of the table and of installed packages."""
+    with pytest.raises(DeployError, match='no tool is called "tickts"') as raised:
+        catalog.find("tool", "tickts")
+    assert raised.value.cure == 'did you mean "tickets"?'
+
+
+def test_another_package_adds_a_row_and_cannot_take_one_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its entry point names the family, the kind and the place."""
+    points = [
+        EntryPoint("tool.weather", "math:sqrt", catalog.GROUP),
+        EntryPoint("tool.tickets", "math:sqrt", catalog.GROUP),
+        EntryPoint("strategy.coin", "math:sqrt", catalog.GROUP),
+    ]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
+    catalog.installed.cache_clear()
+    try:
+        assert list(catalog.installed("tool")) == ["weather"]
+        assert catalog.load("tool", "weather")(9) == 3.0
+        assert catalog.find("tool", "tickets").where.startswith("orchestrator.plugins")
+    finally:
+        catalog.installed.cache_clear()
+
+
+def test_a_clean_environment_has_no_secrets() -> None:
+    """Only what a process needs to find its files and words."""
+    given = {
+        "PATH": "/bin",
+        "HOME": "/h",
+        "OPENAI_API_KEY": "k",
+        "ORCHESTRATOR_HOME": "/o",
+        "LC_ALL": "C",
+        "http_proxy": "p",
+    }
+    assert set(clean_environment(given)) == {"PATH", "HOME", "ORCHESTRATOR_HOME", "LC_ALL"}
+
+
+def _folders(path: Path) -> Folders:
+    return Folders(path / "state", path / "config", path / "state" / "run")
+
+
+def test_the_unit_is_what_systemd_accepts(tmp_path: Path) -> None:
+    """Checked by systemd itself, where it is there."""
+    path = tmp_path / "orchestrator.service"
+    folders = _folders(tmp_path)
+    path.write_text(unit_text(folders, home=str(tmp_path / "with space")))
+    verify = shutil.which("systemd-analyze")
+    if verify is None:
+        pytest.skip("systemd is not on this machine")
+    # Where nobody is logged in, a user's manager has no folder of its own to look into.
+    own = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    done = subprocess.run([verify, "--user", "verify", str(path)], env=own, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_unit_starts_this_interpreter_and_may_write_only_its_own_folders(tmp_path: Path) -> None:
+    """A percent sign of a path is no specifier."""
+    folders = _folders(tmp_path / "50%")
+    text = unit_text(folders, python="/opt/my python/bin/python")
+    assert 'ExecStart="/opt/my python/bin/python" -P -m orchestrator.app.runtime --foreground' in text
+    assert f"ReadWritePaths={tmp_path}/50%%/state {tmp_path}/50%%/config {tmp_path}/50%%/state/run" in text
+    assert "ProtectSystem=strict" in text and "NoNewPrivileges=yes" in text
+
+
+def test_installing_writes_the_unit_and_says_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine without systemctl the lines to type are given."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    path = unit_path(tmp_path)
+    left = install(path, "text")
+    assert path.read_text() == "text" and path.parts[-3:] == ("systemd", "user", "orchestrator.service")
+    assert left[0] == "systemctl --user daemon-reload" and "enable-linger" in left[-1]
+    assert uninstall(path) == ["systemctl --user disable --now orchestrator.service"]
+    with pytest.raises(DeployError, match="no unit is installed"):
+        uninstall(path)
+
+
+def test_a_log_is_put_aside_when_it_grows_too_large(tmp_path: Path) -> None:
+    """The newest lines are found over both files, and the disk holds no more than that."""
+    file = RotatingFile(tmp_path / "log", largest=100, kept=1)
+    for number in range(30):
+        file.append([b"line %02d\n" % number])
+    assert [line.decode().strip() for line in file.last(15)] == [f"line {number:02}" for number in range(15, 30)]
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 200
+
+
+def test_secrets_reach_no_log(tmp_path: Path) -> None:
+    """Neither under a telling key, nor where a known value appears in a text."""
+    (tmp_path / "key").write_text("s3cret-value")
+    (tmp_path / "key").chmod(0o600)
+    redactor = Redactor()
+    assert redactor.reveal("file:key", tmp_path).reveal() == "s3cret-value"
+    event = {"event": "said s3cret-value", "api_key": "x", "deep": {"password": "y", "list": ["s3cret-value"]}, "n": 1}
+    assert redactor(None, "info", event) == {
+        "event": "said ***",
+        "api_key": "***",
+        "deep": {"password": "***", "list": ["***"]},
+        "n": 1,
+    }
+
+
+@pytest.mark.anyio
+async def test_a_disk_that_takes_no_lines_is_told_once_and_stops_nothing(tmp_path: Path) -> None:
+    """When it takes them again, how many were lost is told."""
+    told: list[str] = []
+    (tmp_path / "logs").write_text("a file in the way")
+    journal = Journal(tmp_path / "logs", lambda text: text, told.append)
+    for _ in range(2):
+        journal.take(Event("run.started", 1.0, "shop"))
+        await journal.flush()
+    assert told == ["events of shop cannot be written: File exists"]
+    (tmp_path / "logs").unlink()
+    journal.take(Event("run.started", 2.0, "shop"))
+    await journal.flush()
+    assert told[1:] == ["2 events could not be written"]
+    assert [line async for line in journal.follow("shop", 10, forever=False)]
+
+
+@pytest.mark.anyio
+async def test_a_follower_gets_each_line_once(tmp_path: Path) -> None:
+    """Those of the file, then those that come, without a gap and without a repeat."""
+    journal = Journal(tmp_path, lambda text: text, print)
+    for number in range(5):
+        journal.take(Event("run.started", float(number), "shop"))
+    seen: list[bytes] = []
+
+    async def follow() -> None:
+        async for line in journal.follow("shop", 3, forever=True):
+            seen.append(line)
+            if len(seen) == 6:
+                tasks.cancel_scope.cancel()
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(follow)
+            for number in range(5, 8):
+                await anyio.wait_all_tasks_blocked()
+                journal.take(Event("run.started", float(number), "shop"))
+                await journal.flush()
+    assert [line.split(b",")[0] for line in seen] == [b'{"at":%d.0' % number for number in range(2, 8)]
