@@ -53,8 +53,9 @@ def unit_text(folders: Folders, home: str = "", python: str = sys.executable) ->
     """The unit's text. ``home`` is ``ORCHESTRATOR_HOME`` where the user has set it.
 
     Options that drop capabilities are left out: a user's own process has none, and a user's service manager cannot drop
-    them and would refuse to start the unit. The system is read-only to it but for its own folders; files that tools write elsewhere need a ``ReadWritePaths`` of
-    their own (``systemctl --user edit orchestrator``). A runtime folder below ``/tmp`` rules out a private one.
+    them and would refuse to start the unit. The system is read-only to it but for its own folders; files that tools
+    write elsewhere need a ``ReadWritePaths`` of their own (``systemctl --user edit orchestrator``). A runtime folder
+    below ``/tmp`` rules out a private one.
     """
     writable = dict.fromkeys([folders.state, folders.config, folders.runtime])
     return _TEXT.format(
