@@ -180,7 +180,7 @@ CODES: Final[tuple[Code, ...]] = (
     Code(
         "ORC246",
         "pattern that may take for ever",
-        "A repeat inside a repeat can match the same text in very many ways; one request could stop the deployment.",
+        "It can match the same text in very many ways, and each is tried: one request could stop the deployment.",
         "Repeat once, or separate the repeats by a character that they cannot match.",
         "regex: '(a+)+$'",
     ),

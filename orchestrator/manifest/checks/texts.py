@@ -6,21 +6,15 @@ import re
 import warnings
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
-from orchestrator.manifest.ambiguity import worst_case
+from orchestrator.core.pattern import UnsafePattern, compile_safely
+from orchestrator.core.template import TemplateFault, is_plain, read_template
 from orchestrator.manifest.inference.draft import Draft
 from orchestrator.manifest.inference.reflexes import ESCALATE
 from orchestrator.manifest.spec.agent import AgentEntry, ReflexRule, When
 
 Keys = tuple[str | int, ...]
-
-_BRACES: Final = ("{{", "{%", "{#")
-_TIMES: Final = {
-    "exponential": "some texts make it take exponential time",
-    "cubic": "its time grows with the cube of the text's length",
-    "complex": "it is too complex to tell how long it takes",
-}
 
 
 def check_texts(draft: Draft) -> None:
@@ -28,7 +22,7 @@ def check_texts(draft: Draft) -> None:
     for agent in draft.agents.values():
         at = draft.address(agent)
         for keys, text in _templates(agent):
-            if any(brace in text for brace in _BRACES):
+            if not is_plain(text):
                 _check_template(draft, text, (at, keys))
         for keys, pattern in _patterns(agent):
             _check_pattern(draft, pattern, (at, keys))
@@ -60,12 +54,21 @@ def _texts_in(value: Any, keys: Keys) -> Iterator[tuple[Keys, str]]:
 
 
 def _check_template(draft: Draft, text: str, at: tuple[str, Keys]) -> None:
-    from orchestrator.manifest.checks.sandbox import fault_of_template
-
-    found = fault_of_template(text)
+    found = _fault_of_template(text)
     if found is not None:
-        code, reason = found
-        draft.tell(code, reason, at)
+        code = "ORC244" if found.kind == "forbidden" else "ORC243"
+        reason, _, more = str(found).rstrip(".").partition("; ")
+        where = f" (line {found.line} of the text)" if "\n" in text else ""
+        draft.tell(code, f"the template cannot be used: {reason}{where}", at, cure=more or None)
+
+
+@lru_cache(maxsize=4096)
+def _fault_of_template(text: str) -> TemplateFault | None:
+    try:
+        read_template(text)
+    except TemplateFault as error:
+        return error
+    return None
 
 
 def _patterns(agent: AgentEntry) -> Iterator[tuple[Keys, str]]:
@@ -81,26 +84,34 @@ def _patterns(agent: AgentEntry) -> Iterator[tuple[Keys, str]]:
 
 
 def _check_pattern(draft: Draft, pattern: str, at: tuple[str, Keys]) -> None:
-    reason = _why_not_compiled(pattern)
-    if reason is not None:
-        draft.tell("ORC245", f"the pattern does not compile: {reason}", at)
+    reason = _fault_of_pattern(pattern, "extract" in at[1])
+    if reason is None:
         return
-    slow = worst_case(pattern)
-    if slow:
-        draft.tell("ORC246", "the pattern may take for ever", at, _TIMES[slow])
+    if _is_invalid(pattern):
+        draft.tell("ORC245", f"the pattern does not compile: {reason}", at)
+    else:
+        why, _, cure = reason.partition("; ")
+        draft.tell("ORC246", f"the pattern {why}", at, cure=cure or None)
 
 
 @lru_cache(maxsize=4096)
-def _why_not_compiled(pattern: str) -> str | None:
+def _fault_of_pattern(pattern: str, whole: bool) -> str | None:
+    """Why the runtime would not use a pattern. ``whole``: it takes a text out, and is not only looked for."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a possible nested set in a future Python is no fault
+        warnings.simplefilter("ignore")  # what a future Python may read differently is no fault
         try:
-            re.compile(pattern, re.IGNORECASE)
-        except re.error as error:
-            return str(error)
-        except (RecursionError, OverflowError):
-            return "it is too deep or too large"
+            compile_safely(pattern, whole=whole)
+        except UnsafePattern as error:
+            return str(error).removeprefix(f"{pattern!r} ").removeprefix("is no valid pattern: ")
     return None
+
+
+def _is_invalid(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError):
+        return True
+    return False
 
 
 def _check_schema(draft: Draft, schema: dict[str, Any], at: str) -> None:
