@@ -37,7 +37,8 @@ def parse_size(text: str | int) -> int:
     if match is None or (match[3] and not match[2]):
         raise ValueError(_not_a("size", text, "8GB, 512MB, 8GiB or 8Gi"))
     unit = 1024 if match[3] else 1000
-    return round(float(match[1]) * unit ** _POWERS[match[2].lower()])
+    factor: int = unit ** _POWERS[match[2].lower()]
+    return round(float(match[1]) * factor)
 
 
 def parse_share(text: str | float) -> float:

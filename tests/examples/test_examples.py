@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ async def scores(
     monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path))
     monkeypatch.setenv("DESK_STATE", str(tmp_path / "desk"))
     own_wording, paraphrases = await evaluate_example(request.param)
-    print(own_wording, paraphrases, sep="\n")
+    sys.stdout.write(f"{own_wording}\n{paraphrases}\n")
     return own_wording, paraphrases
 
 
