@@ -169,8 +169,10 @@ class SimulatedEndpoint:
             return fault.kind
         if asked.model not in self.models and not self.any_model:
             return replace(FAULTS["model-missing"], message=f"model '{asked.model}' not found, try pulling it first")
-        if _tokens(asked.prompt_characters) > self.context and not _is(fault, "silent-truncation"):
-            return FAULTS["context-too-long"]
+        size = _tokens(asked.prompt_characters)
+        if size > self.context and not _is(fault, "silent-truncation"):
+            told = f"request ({size} tokens) exceeds the available context size ({self.context} tokens)"
+            return replace(FAULTS["context-too-long"], message=told)
         return None
 
     def _said(self, asked: Asked, fault: Fault | None) -> Said:

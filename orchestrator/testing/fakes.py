@@ -1,0 +1,86 @@
+"""Small fakes for the ports that tests need most: a sink that keeps, stores in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.core.event import Event, EventKind
+from orchestrator.core.message import Message
+from orchestrator.core.request import Result
+from orchestrator.ports.store import Revision
+
+
+class ListSink:
+    """Keeps every event in ``events``."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def take(self, event: Event) -> None:
+        """Keep it."""
+        self.events.append(event)
+
+    def of(self, kind: EventKind) -> list[Event]:
+        """The events of one kind, in order."""
+        return [event for event in self.events if event.kind == kind]
+
+
+class MemorySessions:
+    """A ``SessionStore`` that forgets when it is dropped."""
+
+    def __init__(self) -> None:
+        self.turns: dict[tuple[str, str], list[Message]] = {}
+
+    def load(self, deployment: str, session: str) -> tuple[Message, ...]:
+        """Its turns so far."""
+        return tuple(self.turns.get((deployment, session), ()))
+
+    def append(self, deployment: str, session: str, messages: Sequence[Message]) -> None:
+        """Add turns."""
+        self.turns.setdefault((deployment, session), []).extend(messages)
+
+
+class MemoryRuns:
+    """A ``RunStore`` that forgets when it is dropped."""
+
+    def __init__(self) -> None:
+        self.kept: list[dict[str, Any]] = []
+
+    def keep(self, results: Sequence[Result], texts: Sequence[str]) -> None:
+        """Store a batch, each result with its request's text."""
+        self.kept.extend({**result.as_json(), "request": text} for result, text in zip(results, texts, strict=True))
+
+    def find(self, run: str) -> Mapping[str, Any] | None:
+        """One run by its id or a unique beginning of it."""
+        found = [entry for entry in self.kept if entry["id"].startswith(run)]
+        return found[0] if len(found) == 1 else None
+
+    def recent(self, deployment: str, count: int) -> Sequence[Mapping[str, Any]]:
+        """The newest first."""
+        return [entry for entry in reversed(self.kept) if entry["deployment"] == deployment][:count]
+
+
+class MemoryRevisions:
+    """A ``RevisionStore`` that forgets when it is dropped."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, list[Revision]] = {}
+        self.down: set[str] = set()
+
+    def add(self, revision: Revision) -> None:
+        """Store it as the desired one."""
+        self.kept.setdefault(revision.deployment, []).insert(0, revision)
+        self.down.discard(revision.deployment)
+
+    def desired(self) -> Sequence[Revision]:
+        """The newest of every deployment that is not taken down."""
+        return [revisions[0] for name, revisions in self.kept.items() if name not in self.down]
+
+    def history(self, deployment: str) -> Sequence[Revision]:
+        """All of one deployment, newest first."""
+        return list(self.kept.get(deployment, ()))
+
+    def remove(self, deployment: str) -> None:
+        """Take it down; its history stays."""
+        self.down.add(deployment)
