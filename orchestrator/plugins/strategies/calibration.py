@@ -18,7 +18,8 @@ USUAL: Final = 0.95
 """Wanted accuracy of what is kept, where nothing decides after it."""
 STRICT: Final = 0.98
 """Wanted accuracy where a model can be asked next: an error here cannot be mended there."""
-ENOUGH_ROWS: Final = 15
+ENOUGH_TRIALS: Final = 15
+"""Examples below which the confidence is mostly the assumed one."""
 
 # Mean and spread of the curve and of the thresholds over 20 random manifests of 8 agents drawn from CLINC150
 # (benchmarks/routing_lexical.py); the spread is widened threefold.
@@ -89,18 +90,20 @@ def calibrate(trials: Sequence[Trial]) -> Calibration:
 
 
 def _threshold(curve: Curve, trials: Sequence[Trial], wanted: float) -> float:
-    """The lowest probability above which the weighted share of right ones is at least ``wanted``."""
-    ranked = sorted(
-        ((_logistic(_linear(curve, trial.top, trial.margin)), trial) for trial in trials), key=lambda pair: -pair[0]
-    )
-    found, support = 1.0, 0
-    right = total = 0.0
-    for rank, (probability, trial) in enumerate(ranked, 1):
-        total += trial.weight
-        right += trial.weight * trial.right
-        if right >= wanted * total:
-            found, support = probability, rank
-    return found if support >= ENOUGH_ROWS else max(_PRIOR_THRESHOLD[wanted], found if support else 0.0)
+    """The lowest probability such that those above it have a mean of at least ``wanted``.
+
+    The mean of the fitted probabilities, not the share of right ones: one odd example among few would move that by a lot.
+    """
+    ranked = sorted(((_logistic(_linear(curve, t.top, t.margin)), t.weight) for t in trials), reverse=True)
+    found = 1.0 if ranked else _PRIOR_THRESHOLD[wanted]
+    expected = total = 0.0
+    for probability, weight in ranked:
+        expected += weight * probability
+        total += weight
+        if expected < wanted * total:
+            break
+        found = probability
+    return found
 
 
 def _fit_curve(trials: Sequence[Trial]) -> Curve:

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.core.request import Decision
-from orchestrator.plugins.strategies.calibration import USUAL, Calibration, calibrate, top_and_margin, trials_of
+from orchestrator.plugins.strategies.calibration import (
+    ENOUGH_TRIALS,
+    USUAL,
+    Calibration,
+    calibrate,
+    top_and_margin,
+    trials_of,
+)
 from orchestrator.plugins.strategies.features import Reading, SparseVector, Vocabulary
 from orchestrator.plugins.strategies.instant import Instant
 from orchestrator.plugins.strategies.learned import Learned, learn_by_means, learn_by_ridge
@@ -199,6 +206,6 @@ def _notes_on_rows(rows: Sequence[Row], claims: dict[str, set[str]], solved: boo
 
 
 def _notes_on_calibration(calibration: Calibration) -> list[str]:
-    if calibration.trials >= 15:
+    if calibration.trials >= ENOUGH_TRIALS:
         return []
-    return [f"only {calibration.trials} examples to fit the confidence on: mostly assumed, give at least 15"]
+    return [f"only {calibration.trials} examples to fit the confidence on: mostly assumed, give at least {ENOUGH_TRIALS}"]
