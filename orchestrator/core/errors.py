@@ -16,6 +16,7 @@
     │   ├── RunCancelled
     │   ├── LimitReached
     │   ├── ToolFailed
+    │   │   └── WrongArguments    nothing was done
     │   ├── SchemaInvalid
     │   ├── WouldMissDeadline
     │   └── ModelError
@@ -167,6 +168,10 @@ class ToolFailed(RunError):
     """A tool refused its arguments or failed."""
 
     code = "ORC507"
+
+
+class WrongArguments(ToolFailed):
+    """What was asked of a function does not fit it; nothing was done."""
 
 
 class SchemaInvalid(RunError):

@@ -96,6 +96,17 @@ def _why_forbidden(node: nodes.Node) -> str:
                 reason = f"{name!r}: a template may not reach into Python"
         case nodes.Filter(name=name) if name not in FILTERS:
             reason = f"there is no filter {name!r}; filters are: {', '.join(sorted(FILTERS))}"
+        case nodes.Filter() if name := _reached_by(node):
+            reason = f"{name!r}: a template may not reach into Python"
         case nodes.Pow():
             reason = "** is not allowed in a template"
     return reason
+
+
+def _reached_by(node: nodes.Filter) -> str:
+    """A name with an underscore in front among the written arguments of a filter, which may name attributes."""
+    from jinja2 import nodes
+
+    written = [*node.args, *(keyword.value for keyword in node.kwargs)]
+    texts = [each.value for each in written if isinstance(each, nodes.Const) and isinstance(each.value, str)]
+    return next((part for text in texts for part in text.split(".") if part.startswith("__")), "")

@@ -25,12 +25,42 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True)
+class CallSettings:
+    """How an agent's model is asked; ``extra`` are settings that go to the server as they are (``top_p`` and others)."""
+
+    temperature: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> CallSettings:
+        """From options as they stand in a manifest or a request."""
+        extra = {name: value for name, value in options.items() if name not in cls.__slots__}
+        stop = options.get("stop") or ()
+        return cls(
+            temperature=options.get("temperature"),
+            max_tokens=options.get("max_tokens"),
+            seed=options.get("seed"),
+            stop=(stop,) if isinstance(stop, str) else tuple(stop),
+            extra=extra,
+        )
+
+    def with_options(self, options: Mapping[str, Any]) -> CallSettings:
+        """The same, with a request's options before them."""
+        own = {name: getattr(self, name) for name in self.__slots__ if name != "extra"}
+        return CallSettings.of({**self.extra, **own, **options})
+
+
+@dataclass(frozen=True, slots=True)
 class Agent:
     """A specialist or escalation agent, ready to answer.
 
-    ``endpoints`` are those of its models in order of preference, then of their fallbacks; ``call`` holds the settings
-    of its calls (temperature, max_tokens, extra); ``functions`` are by the name that a model uses; ``invalid`` says what
-    does not fit ``output_schema``, or gives an empty text.
+    ``endpoints`` are those of its models in order of preference, then of their fallbacks; ``functions`` are by the name
+    that a model uses, ``schemas`` what a model is offered: these functions and, where the agent may, a hand-over;
+    ``fixed_prompt`` is its prompt where that holds no template; ``invalid`` says what does not fit ``output_schema``, or
+    gives an empty text.
     """
 
     spec: AgentSpec
@@ -41,7 +71,7 @@ class Agent:
     prompt: Render
     fixed_prompt: Message | None
     reflexes: ReflexTable
-    call: Mapping[str, Any] = field(default_factory=dict)
+    call: CallSettings = CallSettings()
     tool_timeouts: Mapping[str, float] = field(default_factory=dict)
     invalid: Callable[[Any], str] | None = None
     human_say: Render | None = None

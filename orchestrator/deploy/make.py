@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from orchestrator.core.address import Address
 from orchestrator.core.blueprint import AgentSpec, ModelSpec, RouterSpec, ToolSpec
-from orchestrator.core.message import Message
-from orchestrator.deploy.deployment import Agent, Binding, Router
+from orchestrator.core.message import FunctionSchema, Message
+from orchestrator.core.template import is_plain
+from orchestrator.deploy.deployment import Agent, Binding, CallSettings, Router
 from orchestrator.deploy.knowledge import is_unnamed, search_of
 from orchestrator.deploy.reflex import FitIntents, compile_reflexes
 from orchestrator.deploy.template import compile_template
 from orchestrator.ports.strategy import Candidate, FitStrategy, InstantStrategy, Skill, Strategy, StrategyOptions
 from orchestrator.ports.tool import Tool, ToolFunction
 
-DEFAULT_HANDOVER = "I have passed this on to a colleague ({{ ticket }}). They will get back to you."
+HAND_OVER: Final = FunctionSchema(
+    "escalate",
+    "Hand the conversation over to someone more able. Use it when the user asks for a person or you cannot help.",
+    {
+        "type": "object",
+        "properties": {"reason": {"type": "string"}},
+        "required": ["reason"],
+        "additionalProperties": False,
+    },
+)
+"""Offered to a model beside its functions where its agent escalates on request."""
+DEFAULT_HANDOVER: Final = "I have passed this on to a colleague ({{ ticket }}). They will get back to you."
 
 
 def make_agent(
@@ -30,17 +41,17 @@ def make_agent(
     functions = _functions(spec, tools)
     endpoints = endpoints_of(spec["models"], bindings, models)
     prompt = compile_template(spec["instructions"])
-    static = "{{" not in spec["instructions"] and "{%" not in spec["instructions"]
+    static = is_plain(spec["instructions"])
     return Agent(
         spec=spec,
         address=Address.of("agent", spec["name"]),
         endpoints=endpoints,
         functions={function.schema.name: function for _, function in functions},
-        schemas=tuple(function.schema for _, function in functions),
+        schemas=_offered(spec, [function for _, function in functions]),
         prompt=prompt,
         fixed_prompt=Message("system", prompt({})) if static and spec["instructions"] else None,
         reflexes=compile_reflexes(spec["reflex"], fit_intents),
-        call=_call_settings(spec, models),
+        call=CallSettings.of(_options(spec, models)),
         tool_timeouts={function.name: tool["timeout"] for tool, function in functions},
         invalid=schema_check(spec["output_schema"]) if spec["output_schema"] else None,
         human_say=compile_template(spec["human"].get("say") or DEFAULT_HANDOVER) if spec["human"] else None,
@@ -96,11 +107,6 @@ def schema_check(schema: Mapping[str, Any]) -> Callable[[Any], str]:
     return check
 
 
-def parse_answer(text: str) -> Any:
-    """The JSON of an answer: raw control characters in texts are accepted, as some servers let them through."""
-    return json.loads(text, strict=False)
-
-
 def _functions_of(spec: ToolSpec, tool: Tool) -> list[tuple[ToolSpec, ToolFunction]]:
     allowed = set(spec["allowed"])
     return [
@@ -110,7 +116,14 @@ def _functions_of(spec: ToolSpec, tool: Tool) -> list[tuple[ToolSpec, ToolFuncti
     ]
 
 
-def _call_settings(spec: AgentSpec, models: Mapping[str, ModelSpec]) -> dict[str, Any]:
+def _offered(spec: AgentSpec, functions: Sequence[ToolFunction]) -> tuple[FunctionSchema, ...]:
+    """A model without any function gets no tools at all, which many small ones take badly: it cannot ask for a hand-over."""
+    schemas = tuple(function.schema for function in functions)
+    may_hand_over = schemas and spec["escalate_to"] and "requested" in spec["escalate_when"]
+    return (*schemas, HAND_OVER) if may_hand_over else schemas
+
+
+def _options(spec: AgentSpec, models: Mapping[str, ModelSpec]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for alias in reversed(spec["models"]):
         settings.update({k: v for k, v in models[alias]["options"].items() if v is not None} if alias in models else {})

@@ -65,6 +65,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return super().is_safe_attribute(obj, attr, value)
         return any(attr in names and isinstance(obj, kind) for kind, names in _METHODS.items())
 
+    def wrap_str_format(self, value: Any) -> None:
+        """``format`` is a method like others: not listed."""
+
     def call(self, context: Any, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         """A call costs a tick."""
         tick()

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
 import anyio
 from anyio import get_cancelled_exc_class
 
-from orchestrator.core.errors import NoSuchDeployment, OrchestratorError
+from orchestrator.core.errors import NoSuchDeployment, OrchestratorError, RunCancelled, RunError
 from orchestrator.core.message import Message
 from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Request, Result
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.serve.gate import Gate
 from orchestrator.serve.loop import Loop
-from orchestrator.serve.run import Emit, Outcome, Run
+from orchestrator.serve.run import Emit, Run
 from orchestrator.serve.session import Sessions
 from orchestrator.serve.walk import walk
+
+LONGEST_LINE = 256
+"""Runs that may wait for a place where the manifest limits how many are in work and not how many may wait."""
 
 
 class Engine:
@@ -28,7 +32,7 @@ class Engine:
         self._loop = loop
         self._sessions = sessions
         self._emit = emit
-        line = (deployment.blueprint.queue.get("interactive") or {}).get("length") or 256
+        line = (deployment.blueprint.queue.get("interactive") or {}).get("length") or LONGEST_LINE
         self._gate = Gate(deployment.blueprint.max_concurrent, line)
         self._in_flight = 0
         self._empty: anyio.Event | None = None
@@ -41,12 +45,13 @@ class Engine:
     async def run(self, request: Request, listen: Emit | None = None) -> Result:
         """Answer a request. Faults are in ``Result.error``, never raised; cancelling the caller cancels the model call.
 
-        ``listen`` gets this run's events as they happen, pieces of the answer (``run.delta``) among them.
+        ``listen`` gets this run's events as they happen, pieces of the answer (``run.delta``) among them; ``Result.text``
+        is then all that was said.
         """
         run = Run(request, self.deployment, self._loop, self._emit, listen)
         self._in_flight += 1
         try:
-            return await self._run(run)
+            return await self._told(run)
         finally:
             self._in_flight -= 1
             if self._in_flight == 0 and self._empty is not None:
@@ -55,51 +60,58 @@ class Engine:
     async def drained(self) -> None:
         """Wait until no run is in flight. Call it once nobody can start a new one."""
         if self._in_flight:
-            self._empty = anyio.Event()
+            self._empty = self._empty or anyio.Event()
             await self._empty.wait()
 
-    async def _run(self, run: Run) -> Result:
-        run.tell("run.started", {"text": run.request.text, "agent": run.request.agent, "session": run.request.session})
+    async def _told(self, run: Run) -> Result:
+        request = run.request
+        run.tell("run.started", {"text": request.text, "agent": request.agent, "session": request.session})
+        fault = ""
         try:
-            await self._gate.enter(run.deadline)
-            try:
-                run.queue_ms += (anyio.current_time() - run.started) * 1e3
-                result = await self._in_session(run)
-            finally:
-                self._gate.leave()
+            result = await self._in_session(run)
         except OrchestratorError as error:
-            result = run.result(_last_agent(run), Outcome(getattr(error, "partial", "")), _view(error))
+            result = run.failure(_view(error), getattr(error, "partial", ""))
         except get_cancelled_exc_class():
-            cancelled = {"code": "ORC505", "kind": "RunCancelled", "message": "the caller went away", "cure": ""}
-            run.tell(
-                "run.finished", {"result": run.result(_last_agent(run), Outcome(), cancelled), "text": run.request.text}
-            )
+            gone = run.failure(RunCancelled("the caller went away").as_json())
+            run.tell("run.finished", {"result": gone, "text": request.text})
             raise
+        except Exception as error:  # noqa: BLE001 - a fault of a plug-in or of ours: told, with where it was
+            result = run.failure(RunError(f"unexpected: {type(error).__name__}: {error}").as_json())
+            fault = traceback.format_exc()
         if not run.streamed and not result.error:
             run.say(result.text)
-        run.tell("run.finished", {"result": result, "text": run.request.text})
+        fields = {"result": result, "text": request.text}
+        run.tell("run.finished", {**fields, "fault": fault} if fault else fields)
         return result
 
     async def _in_session(self, run: Run) -> Result:
+        """A session's requests wait for one another outside of the gate, so that they keep nobody else from a place."""
         request = run.request
         if not request.session:
-            return await walk(run)
-        async with self._sessions.turn(self.deployment.name, request.session) as turns:
-            run.history = (*turns, *request.history)
-            result = await walk(run)
+            return await self._through_gate(run)
+        name = self.deployment.name
+        async with self._sessions.turn(name, request.session, run.deadline) as turns:
+            if turns:  # the caller's own history would say the same again; what it tells the model stays
+                run.history = (*(each for each in request.history if each.role == "system"), *turns)
+            result = await self._through_gate(run)
             said = (Message("user", request.text), Message("assistant", result.text))
-            await self._sessions.add(self.deployment.name, request.session, said)
+            await self._sessions.add(name, request.session, said)
             return result
+
+    async def _through_gate(self, run: Run) -> Result:
+        if not self._gate.enter_now():
+            await self._gate.enter(run.deadline)
+        try:
+            run.queue_ms += (anyio.current_time() - run.started) * 1e3
+            return await walk(run)
+        finally:
+            self._gate.leave()
 
 
 def _view(error: OrchestratorError) -> Mapping[str, Any]:
     view = error.as_json()
     retry_after = getattr(error, "retry_after", None)
     return {**view, "retry_after": retry_after} if retry_after is not None else view
-
-
-def _last_agent(run: Run) -> str:
-    return run.path[-1].partition(".")[2] if run.path else ""
 
 
 class EngineTable:

@@ -19,14 +19,25 @@ class Gate:
         self._line: deque[anyio.Event] = deque()
 
     @property
+    def inside(self) -> int:
+        """Runs that have entered and not left."""
+        return self._inside
+
+    @property
     def waiting(self) -> int:
         """Runs that wait."""
         return len(self._line)
 
+    def enter_now(self) -> bool:
+        """Enter if there is room and nobody waits."""
+        free = self._limit is None or (self._inside < self._limit and not self._line)
+        if free:
+            self._inside += 1
+        return free
+
     async def enter(self, deadline: float) -> None:
         """Wait for a place. Raises ``QueueFull`` where the line is full, ``DeadlinePassed`` where it takes too long."""
-        if self._limit is None or (self._inside < self._limit and not self._line):
-            self._inside += 1
+        if self.enter_now():
             return
         if len(self._line) >= self._longest_line:
             raise QueueFull(f"{len(self._line)} requests wait already", cure="Try again later, or raise the limits.")
@@ -50,7 +61,7 @@ class Gate:
             self._inside -= 1
 
     def _give_up(self, turn: anyio.Event) -> None:
-        if turn.is_set():
+        if turn.is_set():  # its place was free already when it went
             self.leave()
         else:
             self._line.remove(turn)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -13,7 +13,8 @@ from orchestrator.core.event import DELTA, Event, EventKind
 from orchestrator.core.message import Message, Usage
 from orchestrator.core.request import Decision, Request, Result, Status, StepRecord
 from orchestrator.deploy.deployment import Deployment
-from orchestrator.serve.loop import CallTrace, Loop
+from orchestrator.serve.ask import CallTrace
+from orchestrator.serve.loop import Loop
 
 Emit = Callable[[Event], None]
 
@@ -41,7 +42,8 @@ class Outcome:
 
 
 class Run:
-    """Mutable state of one run; owned by the task that runs it."""
+    """Mutable state of one run; owned by the task that runs it. ``deadline`` is the run's, ``until`` that of the agent at
+    work, both of ``anyio.current_time``; ``said`` is what the caller has been told already."""
 
     __slots__ = (
         "attempts",
@@ -54,12 +56,14 @@ class Run:
         "loop",
         "model_ms",
         "path",
+        "paused",
         "queue_ms",
         "request",
+        "said",
         "started",
         "steps",
-        "streamed",
         "tool_ms",
+        "until",
         "usage",
     )
 
@@ -71,7 +75,8 @@ class Run:
         self.listen = listen
         self.started = anyio.current_time()
         limit = deployment.blueprint.timeout
-        self.deadline = self.started + (min(request.timeout, limit) if request.timeout else limit)
+        self.deadline = self.started + (limit if request.timeout is None else min(request.timeout, limit))
+        self.until = self.deadline
         self.history: tuple[Message, ...] = request.history
         self.path: list[str] = []
         self.decisions: list[Decision] = []
@@ -79,15 +84,16 @@ class Run:
         self.attempts: list[Attempt] = []
         self.usage = Usage()
         self.queue_ms = self.model_ms = self.tool_ms = 0.0
-        self.streamed = False
+        self.said: list[str] = []
+        self.paused = False
 
     def note(self, kind: str, subject: str, began: float, detail: Mapping[str, Any]) -> None:
         """Record a step that began at ``began`` (``anyio.current_time``) and ends now."""
         now = anyio.current_time()
         self.steps.append(StepRecord(kind, subject, (began - self.started) * 1e3, (now - began) * 1e3, detail))
 
-    def note_call(self, agent: str, began: float, trace: CallTrace, usage: Usage) -> None:
-        """Record a model call with its retries and fallbacks."""
+    def note_call(self, subject: str, began: float, trace: CallTrace, usage: Usage, fault: str = "") -> None:
+        """Record a model call with its retries and fallbacks; ``fault`` names the error that ended it."""
         self.usage = self.usage + usage
         self.queue_ms += trace.queue_ms
         self.model_ms += trace.model_ms
@@ -99,13 +105,29 @@ class Run:
             ]
         detail["prompt_tokens"] = usage.prompt_tokens
         detail["completion_tokens"] = usage.completion_tokens
-        self.note("model", agent, began, detail)
+        if fault:
+            detail["fault"] = fault
+        self.note("model", subject, began, detail)
+        self.tell("run.model", {"agent": subject, **detail})
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the caller has seen a piece of the answer; from then on it cannot be taken back."""
+        return bool(self.said)
 
     def say(self, text: str) -> None:
-        """A piece of the answer for whoever listens; from then on the answer cannot be taken back."""
-        if self.listen is not None and text:
-            self.streamed = True
-            self.listen(self.event(DELTA, {"text": text}))
+        """A piece of the answer for whoever listens."""
+        if self.listen is None or not text:
+            return
+        if self.paused and self.said:
+            text = "\n\n" + text
+        self.paused = False
+        self.said.append(text)
+        self.listen(self.event(DELTA, {"text": text}))
+
+    def pause(self) -> None:
+        """What is said next is a new paragraph: a model spoke, called a function, and speaks again."""
+        self.paused = True
 
     def event(self, kind: EventKind, fields: Mapping[str, Any]) -> Event:
         """An event of this run."""
@@ -149,6 +171,11 @@ class Run:
             finish_reason="error" if error else outcome.finish_reason,
         )
 
+    def failure(self, error: Mapping[str, Any], partial: str = "") -> Result:
+        """What the caller gets of a run that failed."""
+        last = self.path[-1].partition(".")[2] if self.path else ""
+        return self.result(last, Outcome("".join(self.said) or partial), error)
+
     def why(self) -> str:
         """In a sentence: how it came to the one that answered."""
         parts = [f"{d.router}: {d.why}" for d in self.decisions if d.why]
@@ -157,4 +184,7 @@ class Run:
 
     def add_decision(self, decision: Decision, router: str) -> None:
         """Keep a router's decision."""
-        self.decisions.append(replace(decision, router=router) if not decision.router else decision)
+        if not decision.router:
+            d = decision
+            decision = Decision(d.strategy, d.choice, d.scores, d.confidence, d.why, d.cost_ms, router)
+        self.decisions.append(decision)

@@ -10,55 +10,77 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
+from orchestrator.core.errors import DeadlinePassed
 from orchestrator.core.message import Message
 from orchestrator.ports.store import SessionStore
 
 MOST_SESSIONS: Final = 512
 """Sessions whose turns stay in memory; older ones are read again from the store."""
-MOST_TURNS: Final = 2_000
-"""Messages that a session keeps in memory."""
+MOST_TURNS: Final = 1_000
+"""Messages of a session that stay in memory: no agent sees more."""
+
+Key = tuple[str, str]
 
 
 class Sessions:
     """The owner of all conversations of a process. Without a store they last as long as the process."""
 
-    def __init__(self, store: SessionStore | None = None) -> None:
+    def __init__(self, store: SessionStore | None = None, most: int = MOST_SESSIONS) -> None:
         self._store = store
-        self._turns: OrderedDict[tuple[str, str], tuple[Message, ...]] = OrderedDict()
-        self._locks: dict[tuple[str, str], anyio.Lock] = {}
-        self._disk = anyio.Lock()
+        self._most = most
+        self._turns: OrderedDict[Key, tuple[Message, ...]] = OrderedDict()
+        self._locks: dict[Key, anyio.Lock] = {}  # of sessions that a request holds or waits for
+        self._disk = anyio.Lock()  # one statement at a time: stores are used from one thread at once
 
     @asynccontextmanager
-    async def turn(self, deployment: str, session: str) -> AsyncIterator[tuple[Message, ...]]:
-        """Hold the session for one request; gives its turns so far."""
+    async def turn(self, deployment: str, session: str, deadline: float) -> AsyncIterator[tuple[Message, ...]]:
+        """Hold the session for one request; gives its turns so far. Requests of one session come in order.
+
+        Raises ``DeadlinePassed`` where the ones before take too long.
+        """
         key = (deployment, session)
         lock = self._locks.setdefault(key, anyio.Lock())
         try:
-            async with lock:
+            await self._acquire(lock, session, deadline)
+            try:
                 yield await self._load(key)
+            finally:
+                lock.release()
         finally:
-            if not lock.statistics().tasks_waiting and not lock.locked():
+            if not lock.locked():
                 self._locks.pop(key, None)
+                self._forget_old()
 
     async def add(self, deployment: str, session: str, messages: tuple[Message, ...]) -> None:
         """Add turns; they are stored when this returns. Call it while holding the session's turn."""
         key = (deployment, session)
-        if self._store is not None:
-            async with self._disk:
-                await anyio.to_thread.run_sync(self._store.append, deployment, session, messages)
-        self._keep(key, (*self._turns.get(key, ()), *messages)[-MOST_TURNS:])
+        with anyio.CancelScope(shield=True):  # what is in memory must be what is in the store
+            if self._store is not None:
+                async with self._disk:
+                    await anyio.to_thread.run_sync(self._store.append, deployment, session, messages)
+            self._turns[key] = (*self._turns[key], *messages)[-MOST_TURNS:]
 
-    async def _load(self, key: tuple[str, str]) -> tuple[Message, ...]:
+    async def _acquire(self, lock: anyio.Lock, session: str, deadline: float) -> None:
+        try:
+            with anyio.fail_at(deadline):
+                await lock.acquire()
+        except TimeoutError as error:
+            raise DeadlinePassed(
+                f'the requests before it in the session "{session}" took until its time was over'
+            ) from error
+
+    async def _load(self, key: Key) -> tuple[Message, ...]:
         if key not in self._turns:
             stored: tuple[Message, ...] = ()
             if self._store is not None:
                 async with self._disk:
                     stored = await anyio.to_thread.run_sync(self._store.load, *key)
-            self._keep(key, stored[-MOST_TURNS:])
+            self._turns[key] = stored[-MOST_TURNS:]
         self._turns.move_to_end(key)
         return self._turns[key]
 
-    def _keep(self, key: tuple[str, str], turns: tuple[Message, ...]) -> None:
-        self._turns[key] = turns
-        while len(self._turns) > MOST_SESSIONS:
-            self._turns.popitem(last=False)
+    def _forget_old(self) -> None:
+        """Those that no request holds, the longest unused first."""
+        surplus = len(self._turns) - self._most
+        for key in [key for key in self._turns if key not in self._locks][: max(0, surplus)]:
+            del self._turns[key]

@@ -38,11 +38,12 @@ async def _visit(run: Run, name: str) -> Outcome:
     agent = run.deployment.agents.get(name)
     if agent is None:
         known = [*run.deployment.agents, *run.deployment.routers]
-        raise RunError(
-            f'no agent is called "{name}"', cure=did_you_mean(name, known) or f"There are: {', '.join(known)}."
-        )
+        cure = did_you_mean(name, known) or f"There are: {', '.join(known)}."
+        raise RunError(f'no agent is called "{name}"', cure=cure)
     run.path.append(agent.address)
     began = anyio.current_time()
+    timeout = agent.spec["timeout"]
+    run.until = min(run.deadline, began + timeout) if timeout else run.deadline
     try:
         outcome = await answer(run, agent)
     except RunError as error:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from orchestrator.core.errors import NoModel
 from orchestrator.deploy.deployment import Agent
+from orchestrator.ports.provider import Capability, Support
 from orchestrator.serve.run import Outcome, Run
 from orchestrator.serve.steps.converse import converse
 from orchestrator.serve.steps.human import hand_to_person
@@ -11,19 +14,36 @@ from orchestrator.serve.steps.reflex import act
 
 
 async def answer(run: Run, agent: Agent) -> Outcome:
-    """Its own rules first, then its model, then the rules of its template; raises ``NoModel`` where none of them can."""
+    """Its own rules first, then its model, then the rules of its template; raises ``NoModel`` where none of them can.
+
+    A model whose server does no tool calls cannot serve an agent that has tools: it would answer from imagination what
+    it should look up. Such an agent answers by its rules, or says so.
+    """
     spec = agent.spec
     if spec["human"] is not None:
         return await hand_to_person(run, agent)
     if run.request.escalate and spec["escalate_to"] and "requested" in spec["escalate_when"]:
         return Outcome(to=spec["escalate_to"], why="the request asks for it")
-    for firing in agent.reflexes.fire(run.request.text, first=bool(agent.endpoints)):
+    endpoints = _able(run, agent)
+    for firing in agent.reflexes.fire(run.request.text, first=bool(endpoints)):
         outcome = await act(run, agent, firing)
         if outcome is not None:
             return outcome
-    if agent.endpoints:
-        return await converse(run, agent)
+    if endpoints:
+        return await converse(run, agent, endpoints)
     return _nobody(agent)
+
+
+def _able(run: Run, agent: Agent) -> tuple[str, ...]:
+    """Its endpoints that can do what it needs; one of which nothing is known counts as able."""
+    if not agent.schemas:
+        return agent.endpoints
+    known = run.deployment.endpoints
+    return tuple(name for name in agent.endpoints if name not in known or _does_tools(known[name].capabilities))
+
+
+def _does_tools(capabilities: Mapping[Capability, Support]) -> bool:
+    return capabilities.get(Capability.TOOLS) not in (Support.NO, Support.IGNORED)
 
 
 def _nobody(agent: Agent) -> Outcome:
@@ -32,6 +52,11 @@ def _nobody(agent: Agent) -> Outcome:
         if spec["escalate_to"] and "low_confidence" in spec["escalate_when"]:
             return Outcome(to=spec["escalate_to"], why="no rule fits")
         return Outcome(_offer(agent), "unsure", served_by="reflex", why=f"{agent.address}: no rule fits the request")
+    if agent.endpoints:
+        raise NoModel(
+            f"{agent.address} has tools, and no server of its models does tool calls: {', '.join(agent.endpoints)}",
+            cure="Serve its model by a server that does tool calls, give it another model, or take its tools away.",
+        )
     raise NoModel(f"no model serves {agent.address}", cure=agent.missing or "Give it a model, or reflex rules.")
 
 

@@ -2,164 +2,187 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import anyio
 
-from orchestrator.core.errors import BrokenReply, LimitReached, SchemaInvalid
+from orchestrator.core.errors import BrokenReply, LimitReached, RunError, SchemaInvalid
 from orchestrator.core.message import FunctionSchema, Message, ToolCall
 from orchestrator.deploy.deployment import Agent
-from orchestrator.deploy.make import parse_answer
-from orchestrator.ports.provider import ChatCall, ChatReply
-from orchestrator.serve.loop import Ask, CallTrace
+from orchestrator.deploy.make import HAND_OVER
+from orchestrator.ports.provider import Capability, ChatCall, ChatReply, Support
+from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.run import Outcome, Run
-from orchestrator.serve.steps.route import NOWHERE
+from orchestrator.serve.steps.prompt import prompt_of
+from orchestrator.serve.steps.route import NOTHING, NOWHERE
 from orchestrator.serve.steps.tools import answer_call
 
-NOTHING: Mapping[str, Any] = MappingProxyType({})
-HAND_OVER = FunctionSchema(
-    "escalate",
-    "Hand the conversation over to someone more able. Use it when the user asks for a person or you cannot help.",
-    {
-        "type": "object",
-        "properties": {"reason": {"type": "string"}},
-        "required": ["reason"],
-        "additionalProperties": False,
-    },
-)
 
-
-async def converse(run: Run, agent: Agent) -> Outcome:
+async def converse(run: Run, agent: Agent, endpoints: tuple[str, ...]) -> Outcome:
     """Ask the agent's model until it answers without calling a function, within the agent's caps."""
-    spec = agent.spec
-    timeout = spec["timeout"]
-    deadline = min(run.deadline, anyio.current_time() + timeout) if timeout else run.deadline
-    messages = _prompt(run, agent)
-    tools = _offered(agent)
-    tool_calls = 0
-    for _ in range(spec["max_steps"]):
-        _check_tokens(run, agent)
-        reply, endpoint = await _ask(run, agent, messages, tools, deadline)
-        calls = reply.message.tool_calls
-        if not calls:
-            return await _finish(run, agent, messages, reply, (endpoint, deadline))
-        wish = next((call for call in calls if call.name == HAND_OVER.name and spec["escalate_to"]), None)
-        if wish is not None:
-            return Outcome(to=spec["escalate_to"] or "", why=_reason(wish))
-        tool_calls += len(calls)
-        if tool_calls > spec["max_tool_calls"]:
-            raise LimitReached(
-                f"{agent.address} made more than {spec['max_tool_calls']} tool calls", cure="Raise limits.tool_calls."
-            )
-        messages = (*messages, reply.message, *[await answer_call(run, agent, call) for call in calls])
-    raise LimitReached(
-        f"{agent.address} did not answer within {spec['max_steps']} steps",
-        cure="Raise limits.steps, or mend the agent.",
-    )
+    return await _Talk(run, agent, endpoints).answer()
 
 
-def _prompt(run: Run, agent: Agent) -> tuple[Message, ...]:
-    spec = agent.spec
-    system = agent.fixed_prompt
-    if system is None and spec["instructions"]:
-        values = {"agent": spec["name"], "text": run.request.text, "session": run.request.session}
-        system = Message("system", agent.prompt(values))
-    turns = spec["history_turns"]
-    history = run.history[-turns:] if turns else ()
-    head = (system,) if system is not None else ()
-    return (*head, *history, *_handed_over(run), Message("user", run.request.text))
+class _Talk:
+    """An agent's conversation with its model in one run."""
 
+    __slots__ = ("agent", "endpoint", "endpoints", "messages", "run", "settings", "tool_calls")
 
-def _handed_over(run: Run) -> tuple[Message, ...]:
-    if not run.attempts:
-        return ()
-    attempt = run.attempts[-1]
-    said = f' It had said: "{attempt.text}"' if attempt.text else ""
-    return (Message("system", f"{attempt.agent} could not finish this request ({attempt.reason}).{said}"),)
+    def __init__(self, run: Run, agent: Agent, endpoints: tuple[str, ...]) -> None:
+        self.run = run
+        self.agent = agent
+        self.endpoints = endpoints
+        self.endpoint = ""
+        """The one that answered last."""
+        options = run.request.options
+        self.settings = agent.call.with_options(options) if options else agent.call
+        self.messages = prompt_of(run, agent, self._schema_in_words())
+        self.tool_calls = 0
 
-
-def _offered(agent: Agent) -> tuple[FunctionSchema, ...]:
-    spec = agent.spec
-    if agent.schemas and spec["escalate_to"] and "requested" in spec["escalate_when"]:
-        return (*agent.schemas, HAND_OVER)
-    return agent.schemas
-
-
-def _check_tokens(run: Run, agent: Agent) -> None:
-    limit = agent.spec["max_total_tokens"]
-    if limit is not None and run.usage.total_tokens >= limit:
+    async def answer(self) -> Outcome:
+        most = self.agent.spec["max_steps"]
+        for step in range(1, most + 1):
+            reply = await self._ask(self.agent.schemas)
+            calls = reply.message.tool_calls
+            if not calls:
+                return await self._finish(reply)
+            wish = self._hand_over(calls)
+            if wish is not None:
+                self.run.pause()
+                return wish
+            if step < most:
+                await self._carry_out(reply.message, calls)
         raise LimitReached(
-            f"{agent.address} spent {run.usage.total_tokens} of {limit} tokens", cure="Raise limits.tokens."
+            f"{self.agent.address} did not answer within {most} steps", cure="Raise limits.steps, or mend the agent."
         )
 
+    # -- asking -----------------------------------------------------------------------------------------------------
 
-async def _ask(
-    run: Run, agent: Agent, messages: tuple[Message, ...], tools: tuple[FunctionSchema, ...], deadline: float
-) -> tuple[ChatReply, str]:
-    began, trace = anyio.current_time(), CallTrace()
-    settings = {**agent.call, **run.request.options} if run.request.options else agent.call
-    schema = None if tools else agent.spec["output_schema"]
-    call = ChatCall(
-        NOWHERE,
-        messages,
-        tools=tools,
-        schema=schema,
-        temperature=settings.get("temperature"),
-        max_tokens=settings.get("max_tokens"),
-        seed=settings.get("seed"),
-        stop=tuple(settings.get("stop") or ()),
-        extra={"top_p": settings["top_p"]} if "top_p" in settings else NOTHING,
-        request_id=run.request.id,
-    )
-    ask = Ask(call, agent.endpoints, deadline, agent.spec["priority"] or run.request.priority, trace=trace)
-    reply = await (_streamed(run, ask) if run.listen is not None and agent.invalid is None else run.loop.chat(ask))
-    run.note_call(agent.address, began, trace, reply.usage)
-    run.tell("run.model", {"agent": agent.spec["name"], "endpoint": trace.endpoint})
-    return reply, trace.endpoint
+    async def _ask(self, tools: tuple[FunctionSchema, ...]) -> ChatReply:
+        run, settings = self.run, self.settings
+        self._check_tokens()
+        call = ChatCall(
+            NOWHERE,
+            self.messages,
+            tools=tools,
+            schema=None if tools or not self._all_take_schemas() else self.agent.spec["output_schema"],
+            temperature=settings.temperature,
+            max_tokens=settings.max_tokens,
+            seed=settings.seed,
+            stop=settings.stop,
+            extra=settings.extra,
+            request_id=run.request.id,
+        )
+        began, trace = anyio.current_time(), CallTrace()
+        priority = self.agent.spec["priority"] or run.request.priority
+        ask = Ask(call, self.endpoints, run.until, priority, trace=trace)
+        streams = run.listen is not None and self.agent.invalid is None
+        try:
+            reply = await (self._streamed(ask) if streams else run.loop.chat(ask))
+        except RunError as error:
+            run.note_call(self.agent.address, began, trace, NOTHING, type(error).__name__)
+            raise
+        self.endpoint = trace.endpoint
+        run.note_call(self.agent.address, began, trace, reply.usage)
+        return reply
 
+    async def _streamed(self, ask: Ask) -> ChatReply:
+        reply: ChatReply | None = None
+        async with aclosing(self.run.loop.stream(ask)) as deltas:
+            async for delta in deltas:
+                self.run.say(delta.text)
+                reply = delta.reply or reply
+        if reply is None:
+            raise BrokenReply("the stream ended without a reply")
+        return reply
 
-async def _streamed(run: Run, ask: Ask) -> ChatReply:
-    reply: ChatReply | None = None
-    async for delta in run.loop.stream(ask):
-        run.say(delta.text)
-        reply = delta.reply or reply
-    if reply is None:
-        raise BrokenReply("the stream ended without a reply")
-    return reply
+    def _check_tokens(self) -> None:
+        limit, spent = self.agent.spec["max_total_tokens"], self.run.usage.total_tokens
+        if limit is not None and spent >= limit:
+            raise LimitReached(f"{self.agent.address} spent {spent} of {limit} tokens", cure="Raise limits.tokens.")
 
+    def _support(self, capability: Capability) -> set[Support]:
+        known = self.run.deployment.endpoints
+        return {
+            known[name].capabilities.get(capability, Support.UNKNOWN) if name in known else Support.UNKNOWN
+            for name in self.endpoints
+        }
 
-async def _finish(
-    run: Run, agent: Agent, messages: tuple[Message, ...], reply: ChatReply, call: tuple[str, float]
-) -> Outcome:
-    endpoint, deadline = call
-    text = reply.message.content
-    if agent.invalid is None:
-        return Outcome(text, served_by=endpoint, finish_reason=reply.finish_reason)
-    fault = check_answer(agent, text)
-    if fault:
-        repair = Message("user", f"The answer does not fit the schema: {fault}. Answer again with JSON that fits it.")
-        reply, endpoint = await _ask(run, agent, (*messages, reply.message, repair), (), deadline)
+    def _all_take_schemas(self) -> bool:
+        return self.agent.spec["output_schema"] is None or Support.NO not in self._support(Capability.JSON_SCHEMA)
+
+    def _schema_in_words(self) -> str:
+        """For a model that is not, or not surely, held to the schema while it writes."""
+        schema = self.agent.spec["output_schema"]
+        if schema is None:
+            return ""
+        held = not self.agent.schemas and self._support(Capability.JSON_SCHEMA) <= {Support.YES}
+        return "" if held else f"Answer only with JSON that fits this JSON Schema: {json.dumps(schema)}"
+
+    # -- what a reply means -----------------------------------------------------------------------------------------
+
+    def _hand_over(self, calls: Sequence[ToolCall]) -> Outcome | None:
+        to = self.agent.spec["escalate_to"]
+        wish = next((call for call in calls if call.name == HAND_OVER.name), None)
+        offered = self.agent.schemas and self.agent.schemas[-1] is HAND_OVER
+        return Outcome(to=to, why=_reason(wish)) if wish is not None and to and offered else None
+
+    async def _carry_out(self, wish: Message, calls: Sequence[ToolCall]) -> None:
+        self.tool_calls += len(calls)
+        most = self.agent.spec["max_tool_calls"]
+        if self.tool_calls > most:
+            raise LimitReached(
+                f"{self.agent.address} made more than {most} tool calls", cure="Raise limits.tool_calls."
+            )
+        self.run.pause()
+        answers = [await answer_call(self.run, self.agent, call) for call in calls]
+        self.messages = (*self.messages, wish, *answers)
+
+    async def _finish(self, reply: ChatReply) -> Outcome:
         text = reply.message.content
-        fault = check_answer(agent, text)
-    if fault:
-        raise SchemaInvalid(f"{agent.address}: the answer does not fit its schema after one repair: {fault}")
-    return Outcome(text, served_by=endpoint, value=parse_answer(text), finish_reason=reply.finish_reason)
+        if self.agent.invalid is None:
+            said = "".join(self.run.said) or text
+            return Outcome(said, served_by=self.endpoint, finish_reason=reply.finish_reason)
+        value, fault = self._checked(text)
+        if fault:
+            ask = f"The answer does not fit the schema: {fault}. Answer again, only with JSON that fits it."
+            self.messages = (*self.messages, reply.message, Message("user", ask))
+            reply = await self._ask(())
+            text = reply.message.content
+            value, fault = self._checked(text)
+        if fault:
+            raise SchemaInvalid(f"{self.agent.address}: the answer does not fit its schema after one repair: {fault}")
+        return Outcome(text, served_by=self.endpoint, value=value, finish_reason=reply.finish_reason)
+
+    def _checked(self, text: str) -> tuple[Any, str]:
+        """The value of an answer that must fit the agent's schema, and what is wrong with it (empty: it fits)."""
+        try:
+            value = parse_answer(text)
+        except (ValueError, RecursionError) as error:
+            return None, f"it is no JSON: {error}"
+        return value, self.agent.invalid(value) if self.agent.invalid else ""
 
 
-def check_answer(agent: Agent, text: str) -> str:
-    """What is wrong with an answer that must fit the agent's schema; empty where it fits."""
-    try:
-        value = parse_answer(text)
-    except ValueError as error:
-        return f"it is no JSON: {error}"
-    return agent.invalid(value) if agent.invalid else ""
+def parse_answer(text: str) -> Any:
+    """The JSON of an answer. Small models put it into a fence of backticks, and servers let raw control characters in texts
+    through; both can only mean one thing. Raises ``ValueError``."""
+    text = text.strip()
+    if text.startswith("```") and text.endswith("```"):
+        text = text.removeprefix("```json").strip("`")
+    return json.loads(text, strict=False, parse_constant=_no_json)
+
+
+def _no_json(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON")
 
 
 def _reason(call: ToolCall) -> str:
     try:
-        reason = parse_answer(call.arguments).get("reason")
-    except (ValueError, AttributeError):
-        reason = None
+        arguments = parse_answer(call.arguments)
+    except (ValueError, RecursionError):
+        arguments = None
+    reason = arguments.get("reason") if isinstance(arguments, Mapping) else None
     return f"the model asked for a hand-over: {reason}" if reason else "the model asked for a hand-over"

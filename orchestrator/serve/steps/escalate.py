@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import anyio
 
 from orchestrator.core.errors import (
     DeadlinePassed,
     ModelError,
     QueueFull,
+    RateLimited,
     RunCancelled,
     RunError,
     SchemaInvalid,
+    ServerBusy,
+    Stalled,
     ToolFailed,
     WouldMissDeadline,
 )
 from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.run import Run
+
+_SIGNALS: Final[tuple[tuple[tuple[type[RunError], ...], frozenset[str]], ...]] = (
+    ((DeadlinePassed,), frozenset({"timeout"})),
+    ((Stalled,), frozenset({"timeout", "error"})),
+    ((QueueFull, WouldMissDeadline), frozenset({"overloaded"})),
+    ((ServerBusy, RateLimited), frozenset({"overloaded", "error"})),
+    ((SchemaInvalid,), frozenset({"schema_invalid", "error"})),
+    ((ToolFailed,), frozenset({"tool_failed", "error"})),
+)
+"""``error`` covers every fault but those that say that there was no time or no room."""
 
 
 def escalation_of(run: Run, agent: Agent, error: RunError) -> str:
@@ -28,22 +43,12 @@ def escalation_of(run: Run, agent: Agent, error: RunError) -> str:
         return ""
     if anyio.current_time() >= run.deadline:
         return ""
-    return spec["escalate_to"] if signals(error) & set(spec["escalate_when"]) else ""
+    return spec["escalate_to"] if signals(error).intersection(spec["escalate_when"]) else ""
 
 
-def signals(error: RunError) -> set[str]:
-    """The words of ``escalate_when`` that a fault answers to. ``error`` covers every fault but a time-out and overload."""
-    match error:
-        case DeadlinePassed():
-            return {"timeout"}
-        case QueueFull() | WouldMissDeadline():
-            return {"overloaded"}
-        case SchemaInvalid():
-            return {"schema_invalid", "error"}
-        case ToolFailed():
-            return {"tool_failed", "error"}
-        case _:
-            return {"error"}
+def signals(error: RunError) -> frozenset[str]:
+    """The words of ``escalate_when`` that a fault answers to."""
+    return next((words for kinds, words in _SIGNALS if isinstance(error, kinds)), frozenset({"error"}))
 
 
 def partial_text(error: RunError) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 
-from orchestrator.core.errors import ToolFailed
+from orchestrator.core.errors import RunError, ToolFailed
 from orchestrator.deploy.deployment import Agent
 from orchestrator.deploy.reflex import ESCALATE, Firing, fill_value
 from orchestrator.serve.run import Outcome, Run
@@ -21,7 +21,9 @@ async def act(run: Run, agent: Agent, firing: Firing) -> Outcome | None:
     rule = firing.reflex
     values: dict[str, Any] = {**firing.values, "text": run.request.text, "session": run.request.session}
     if rule.call == ESCALATE:
-        return Outcome(to=agent.spec["escalate_to"] or "", why=f"rule {rule.number} asks for a hand-over")
+        if not agent.spec["escalate_to"]:
+            raise RunError(f"{agent.address} has nobody to hand over to", cure="Give it escalate_to.")
+        return Outcome(to=agent.spec["escalate_to"], why=f"rule {rule.number} asks for a hand-over")
     if rule.call:
         values["result"] = await _result(run, agent, rule.call, fill_value(rule.arguments, values))
     text = rule.say(values)
@@ -37,4 +39,4 @@ async def _result(run: Run, agent: Agent, call: str, arguments: Mapping[str, Any
     function = agent.functions.get(call.replace(".", "_"))
     if function is None:
         raise ToolFailed(f"{agent.address} has no function {call}")
-    return (await call_function(run, agent, function, arguments, f"{run.request.id}:reflex")).value
+    return (await call_function(run, agent, function, arguments)).value

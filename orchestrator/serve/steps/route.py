@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import anyio
 
-from orchestrator.core.errors import NoModel
+from orchestrator.core.errors import NoModel, RunError
+from orchestrator.core.message import Usage
 from orchestrator.core.request import Decision
 from orchestrator.deploy.deployment import Router
 from orchestrator.ports.provider import ChatCall, ChatReply, Target
 from orchestrator.ports.strategy import AskModel, ModelQuestion, RouteQuestion
-from orchestrator.serve.loop import Ask, CallTrace
+from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.run import Outcome, Run
 
+NOTHING = Usage()
 NOWHERE = Target("", "", "")
 """Filled in by the loop with the endpoint that it chooses."""
 
@@ -74,6 +76,10 @@ async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
         top_logprobs=question.top_logprobs,
         request_id=run.request.id,
     )
-    reply = await run.loop.chat(Ask(call, router.endpoints, run.deadline, run.request.priority, trace=trace))
+    try:
+        reply = await run.loop.chat(Ask(call, router.endpoints, run.deadline, run.request.priority, trace=trace))
+    except RunError as error:
+        run.note_call(router.address, began, trace, NOTHING, type(error).__name__)
+        raise
     run.note_call(router.address, began, trace, reply.usage)
     return reply

@@ -4,46 +4,56 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import anyio
 
-from orchestrator.core.errors import RunError, ToolFailed
+from orchestrator.core.errors import DeadlinePassed, RunError, ToolFailed, WrongArguments
 from orchestrator.core.message import Message, ToolCall, Usage
 from orchestrator.core.schema_check import check_arguments
 from orchestrator.deploy.deployment import Agent
 from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome
 from orchestrator.serve.run import Run
 
-LONGEST_OUTPUT = 16_000
+LONGEST_OUTPUT: Final = 16_000
 """Characters of a function's output that a model sees; the rest is named, not silently lost."""
-ONE_CALL = Usage(tool_calls=1)
+USUAL_TIMEOUT: Final = 10.0
+ONE_CALL: Final = Usage(tool_calls=1)
 
 
-async def call_function(
-    run: Run, agent: Agent, function: ToolFunction, arguments: Mapping[str, Any], call_id: str
-) -> ToolOutcome:
-    """Call it. Raises ``ToolFailed`` where the arguments do not fit, it fails, or its time is over."""
+async def call_function(run: Run, agent: Agent, function: ToolFunction, arguments: Mapping[str, Any]) -> ToolOutcome:
+    """Call it. Raises ``WrongArguments``, ``ToolFailed`` where it fails or takes too long for it, ``DeadlinePassed`` where
+    it takes longer than the agent has."""
     checked = check_arguments(arguments, function.parameters)
     if checked.fault:
-        raise ToolFailed(f"{function.name}: {checked.fault}")
+        raise WrongArguments(f"{function.name}: {checked.fault}")
     began = anyio.current_time()
-    seconds = min(agent.tool_timeouts.get(function.name, 10.0), max(0.0, run.deadline - began))
-    context = ToolContext(run.request.id, run.request.session, agent.spec["name"], call_id, run.request.text)
+    own_time, time_left = agent.tool_timeouts.get(function.name, USUAL_TIMEOUT), run.until - began
+    outcome = "cancelled"
     try:
-        with anyio.fail_after(seconds):
-            outcome = await function.run(checked.value, context)
+        with anyio.fail_after(max(0.0, min(own_time, time_left))):
+            result = await function.run(checked.value, _context(run, agent))
+        outcome = "ok"
     except TimeoutError as error:
-        _note(run, function, began, "timeout")
-        raise ToolFailed(f"{function.name} did not finish in {seconds:g} s") from error
+        outcome = "timeout"
+        if time_left <= own_time:
+            raise DeadlinePassed(f"the time was over while {function.name} worked") from error
+        raise ToolFailed(f"{function.name} did not finish in {own_time:g} s") from error
     except RunError as error:
-        _note(run, function, began, type(error).__name__)
+        outcome = type(error).__name__
         raise
     except Exception as error:
-        _note(run, function, began, type(error).__name__)
+        outcome = type(error).__name__
         raise ToolFailed(f"{function.name} failed: {type(error).__name__}: {error}") from error
-    _note(run, function, began, "ok")
-    return outcome
+    finally:
+        _note(run, function, began, outcome)
+    return result
+
+
+def _context(run: Run, agent: Agent) -> ToolContext:
+    """The call's id is its number in the run: models give the same id to several calls."""
+    call_id = f"{run.request.id}:{run.usage.tool_calls + 1}"
+    return ToolContext(run.request.id, run.request.session, agent.spec["name"], call_id, run.request.text)
 
 
 def _note(run: Run, function: ToolFunction, began: float, outcome: str) -> None:
@@ -54,22 +64,34 @@ def _note(run: Run, function: ToolFunction, began: float, outcome: str) -> None:
 
 
 async def answer_call(run: Run, agent: Agent, call: ToolCall) -> Message:
-    """The ``tool`` message for a model's call. A wish that cannot be met is told to the model, so that it can mend it."""
+    """The ``tool`` message for a model's call. A wish that cannot be met is told to the model, so that it can mend it.
+
+    Raises ``ToolFailed`` where the function failed and the agent escalates on that.
+    """
     function = agent.functions.get(call.name)
     if function is None:
         known = ", ".join(agent.functions) or "none"
         return _message(call, f"error: there is no function {call.name!r}; the functions are: {known}")
+    arguments = _arguments(call)
+    if isinstance(arguments, str):
+        return _message(call, f"error: {arguments}")
+    try:
+        return _message(call, as_text(await call_function(run, agent, function, arguments)))
+    except WrongArguments as error:
+        return _message(call, f"error: {error.message}")
+    except ToolFailed as error:
+        if agent.spec["escalate_to"] and "tool_failed" in agent.spec["escalate_when"]:
+            raise
+        return _message(call, f"error: {error.message}")
+
+
+def _arguments(call: ToolCall) -> dict[str, Any] | str:
+    """The arguments, or what is wrong with them."""
     try:
         arguments = json.loads(call.arguments or "{}", strict=False)
-    except ValueError as error:
-        return _message(call, f"error: the arguments are no JSON object: {error}")
-    if not isinstance(arguments, dict):
-        return _message(call, "error: the arguments are no JSON object")
-    try:
-        outcome = await call_function(run, agent, function, arguments, f"{run.request.id}:{call.id}")
-    except ToolFailed as error:
-        return _message(call, f"error: {error.message}")
-    return _message(call, as_text(outcome))
+    except (ValueError, RecursionError) as error:
+        return f"the arguments are no JSON object: {error}"
+    return arguments if isinstance(arguments, dict) else "the arguments are no JSON object"
 
 
 def as_text(outcome: ToolOutcome) -> str:

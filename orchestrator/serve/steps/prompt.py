@@ -1,0 +1,49 @@
+"""What a model is shown: one system message, the conversation so far, the request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator.core.message import Message
+from orchestrator.deploy.deployment import Agent
+from orchestrator.serve.run import Run
+
+
+def prompt_of(run: Run, agent: Agent, demand: str = "") -> tuple[Message, ...]:
+    """The messages of an agent's first call. ``demand`` is what its answer must look like.
+
+    All that is said to the model as the system goes into one message, and the conversation begins with a user's: the
+    chat templates of many small models refuse everything else.
+    """
+    history = _seen(run.history, agent.spec["history_turns"])
+    told = [message.content for message in run.history if message.role == "system" and message.content]
+    told += [text for text in (_handed_over(run), demand) if text]
+    head = _system(run, agent, told)
+    return (*head, *history, Message("user", run.request.text))
+
+
+def _seen(history: Sequence[Message], turns: int) -> Sequence[Message]:
+    """The newest turns, from a user's message on: an answer or a tool's result without its question misleads a model."""
+    if not turns:
+        return ()
+    said = [message for message in history if message.role != "system"][-turns:]
+    begin = next((at for at, message in enumerate(said) if message.role == "user"), len(said))
+    return said[begin:]
+
+
+def _system(run: Run, agent: Agent, told: Sequence[str]) -> tuple[Message, ...]:
+    if agent.fixed_prompt is not None and not told:
+        return (agent.fixed_prompt,)  # encoded once for all runs
+    spec = agent.spec
+    values = {"agent": spec["name"], "text": run.request.text, "session": run.request.session}
+    parts = [agent.prompt(values), *told] if spec["instructions"] else told
+    text = "\n\n".join(part for part in parts if part)
+    return (Message("system", text),) if text else ()
+
+
+def _handed_over(run: Run) -> str:
+    if not run.attempts:
+        return ""
+    attempt = run.attempts[-1]
+    said = f' It had said: "{attempt.text}"' if attempt.text else ""
+    return f"{attempt.agent} could not finish this request ({attempt.reason}).{said}"

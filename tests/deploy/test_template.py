@@ -1,0 +1,234 @@
+"""Templates: values stay values, the sandbox holds, and no template takes long or grows large."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.core.errors import DeployError, LimitReached, OrchestratorError, RunError
+from orchestrator.core.template import FILTERS, is_plain
+from orchestrator.deploy.template import compile_template
+from orchestrator.deploy.template_budget import LARGEST_TEXT
+from orchestrator.deploy.template_sandbox import open_sandbox
+
+ATTACKS = [
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "{{ ''['__class__'] }}",
+    "{{ ''|attr('__class__') }}",
+    "{{ ''['__cla' ~ 'ss__'] }}",
+    "{{ ().__class__.__bases__[0].__subclasses__()[40]('/etc/passwd').read() }}",
+    "{{ [].__class__.__base__.__subclasses__() }}",
+    "{{ {}.__class__.__mro__ }}",
+    "{{ config }}",
+    "{{ config.items() }}",
+    "{{ self }}",
+    "{{ self.__init__.__globals__ }}",
+    "{{ self._TemplateReference__context.cycler.__init__.__globals__.os.popen('id').read() }}",
+    "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
+    "{{ joiner.__init__.__globals__.os }}",
+    "{{ namespace.__init__.__globals__.os }}",
+    "{{ lipsum.__globals__['os'].popen('id').read() }}",
+    "{{ lipsum.__globals__ }}",
+    "{{ request.application.__globals__.__builtins__.__import__('os') }}",
+    "{{ request['application']['__globals__'] }}",
+    "{{ url_for.__globals__['current_app'].config }}",
+    "{{ get_flashed_messages.__globals__ }}",
+    "{{ g.pop.__globals__ }}",
+    "{{ range.__class__ }}",
+    "{{ range(1).__class__ }}",
+    "{{ dict.__base__ }}",
+    "{{ dict.mro() }}",
+    "{{ text.format(text) }}",
+    "{{ '{0.__class__}'.format(text) }}",
+    "{{ '{0.__class__}'|format(text) }}",
+    "{{ '%s' % text.__class__ }}",
+    "{{ '%1000000000d' % 1 }}",
+    "{{ text.format_map({}) }}",
+    "{{ text.encode().decode() }}",
+    "{{ text.translate({}) }}",
+    "{{ text.__getattribute__('upper') }}",
+    "{{ text|map(attribute='__class__')|list }}",
+    "{{ [text]|map(attribute='__class__')|list }}",
+    "{{ [text]|map('attr', '__class__')|list }}",
+    "{{ [text]|groupby('__class__') }}",
+    "{{ [text]|selectattr('__class__')|list }}",
+    "{{ [text]|sum(attribute='__class__') }}",
+    "{{ [text]|join(attribute='__class__') }}",
+    "{% import 'os' as os %}{{ os }}",
+    "{% from 'os' import popen %}",
+    "{% include '/etc/passwd' %}",
+    "{% extends '/etc/passwd' %}",
+    "{% block x %}{{ super() }}{% endblock %}",
+    "{% macro m() %}{{ caller.__globals__ }}{% endmacro %}{{ m() }}",
+    "{% macro m() %}{{ varargs }}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}",
+    "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+    "{% for x in [1] %}{{ loop.__init__.__globals__ }}{% endfor %}",
+    "{% for x in [1] %}{{ loop._iterable }}{% endfor %}",
+    "{% call(x) text() %}{% endcall %}",
+    "{% set x = text.__class__ %}{{ x }}",
+    "{% set ns = namespace(x=1) %}{{ ns }}",
+    "{% do text.append(1) %}",
+    "{{ rows.append(1) }}",
+    "{{ rows.clear() }}",
+    "{{ result.update({'a': 1}) }}",
+    "{{ result.pop('a') }}",
+    "{{ missing }}",
+    "{{ result.missing.deeper }}",
+    "{% debug %}",
+]
+GREEDY = [
+    "{{ 'a' * 100000000 }}",
+    "{{ 100000000 * 'a' }}",
+    "{{ [1] * 100000000 }}",
+    "{{ 10 ** 10 ** 10 }}",
+    "{{ 'a'.ljust(1000000000) }}",
+    "{{ 'a'.center(1000000000) }}",
+    "{{ 'a'.zfill(1000000000) }}",
+    "{{ 'a\t'.expandtabs(1000000000) }}",
+    "{{ 'a'|center(1000000000) }}",
+    "{{ 'a'|indent(1000000000, true) }}",
+    "{{ [1]|batch(1000000000, 'x')|list }}",
+    "{{ [1]|slice(1000000000)|list }}",
+    "{{ 1.5|round(1000000000, 'ceil') }}",
+    "{{ range(1000000000)|list }}",
+    "{% for x in range(10000) %}{% for y in range(10000) %}{% endfor %}{% endfor %}",
+    "{% for x in range(10000) %}{% for y in range(10000) %}x{% endfor %}{% endfor %}",
+    "{% for x in range(9999) %}{% for y in range(9999) %}{% if x > y %}{% endif %}{% endfor %}{% endfor %}",
+    "{% for x in range(10000) %}{{ 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' }}{% endfor %}",
+    "{{ long|replace('a', long) }}",
+    "{{ long|replace('', long) }}",
+    "{{ long.replace('', long) }}",
+    "{{ range(10000)|join(long) }}",
+    "{{ [long, long, long, long, long, long]|join }}",
+    "{{ long.join(rows) }}",
+    "{{ range(10000)|map('replace', '1', long)|list|length }}",
+    "{% for x in range(10000) %}{% set y = long|upper %}{% endfor %}",
+    "{% for x in range(10000) %}{% set y = wide|tojson %}{% endfor %}",
+    "{% for x in range(10000) %}{% set y = wide == other %}{% endfor %}",
+    "{% for x in range(10000) %}{% set y = wide|sort|length %}{% endfor %}",
+    "{% for x in range(10000) %}{% set y = 'b' in long %}{% endfor %}",
+    "{{ wide|map('string')|map('replace', '1', long)|list|length }}",
+    "{{ lists|sum(start=[])|length }}",
+    "".join(f"{{% set x{n + 1} = x{n} ~ x{n} %}}" for n in range(60)).replace("x0", "'ab'") + "{{ x60 }}",
+    "".join(f"{{% set x{n + 1} = x{n} + x{n} %}}" for n in range(60)).replace("x0", "'ab'") + "{{ x60 }}",
+    "".join(f"{{% set x{n + 1} = x{n} + x{n} %}}" for n in range(60)).replace("x0", "[1]") + "{{ x60 }}",
+    "".join(f"{{% set x{n + 1} = x{n} * x{n} %}}" for n in range(60)).replace("x0", "9") + "{{ x60 }}",
+    "{{ " + "(" * 20_000 + "1" + ")" * 20_000 + " }}",
+    "{% if 1 %}" * 3_000 + "{% endif %}" * 3_000,
+    "{% for x in range(2) %}" * 30 + "x" + "{% endfor %}" * 30,
+    "{{ x }}" * 100_000,
+]
+
+
+def values_for(text: str = "hello") -> dict[str, Any]:
+    wide = list(range(100_000))
+    return {
+        "text": text,
+        "rows": [1, 2],
+        "result": {"a": 1},
+        "long": "a" * 100_000,
+        "wide": wide,
+        "other": list(wide),
+        "lists": [[n] for n in wide],
+    }
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_attack_is_printed_as_it_stands_where_it_is_a_value(attack: str) -> None:
+    render = compile_template("You said: {{ text }}")
+    assert render({"text": attack}) == f"You said: {attack}"
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_attack_is_refused_where_it_is_a_template(attack: str) -> None:
+    with pytest.raises((DeployError, RunError)):
+        compile_template(attack)(values_for())
+
+
+@pytest.mark.parametrize("source", GREEDY, ids=lambda source: source[:60])
+def test_a_greedy_template_ends_within_a_second(source: str) -> None:
+    values = values_for()
+    began = time.process_time()
+    with contextlib.suppress(OrchestratorError):  # a few are cheap enough to end well
+        assert len(compile_template(source)(values)) <= LARGEST_TEXT
+    assert time.process_time() - began < 1.0
+
+
+@given(st.text())
+def test_any_text_is_printed_as_it_stands(text: str) -> None:
+    assert compile_template("<{{ text }}>")({"text": text}) == f"<{text}>"
+
+
+@given(st.text(max_size=300))
+def test_any_source_gives_text_or_a_typed_error(source: str) -> None:
+    for written in (source, "{{" + source + "}}", "{%" + source + "%}"):
+        with contextlib.suppress(OrchestratorError):
+            assert isinstance(compile_template(written)({"text": "x"}), str)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("plain text ", "plain text"),
+        ("{{ result.items }}", "three"),  # the key, not the method
+        ("{{ rows.items() | list }}", "[('a', 1)]"),
+        ("{% for n in [1, 2, 3] %}{{ n }}{{ ', ' if not loop.last }}{% endfor %}", "1, 2, 3"),
+        ("{% for n in [1, 2] %}{{ loop.index }}/{{ loop.length }} {% endfor %}", "1/2 2/2"),
+        ("{{ 1250 | money }} euro", "12.50 euro"),
+        ("{{ 'a' ~ 1 ~ 'b' }}", "a1b"),
+        ("{{ [3, 1, 2] | sort | join(', ') }}", "1, 2, 3"),
+        ("{{ people | map(attribute='name') | join(' and ') }}", "Ann and Bob"),
+        ("{{ people | selectattr('old') | map(attribute='name') | first }}", "Bob"),
+        ("{{ people | sum(attribute='old') }}", "1"),
+        ("{{ people | join('+', attribute='name') }}", "Ann+Bob"),
+        ("{{ {'a': \"<é's>\"} | tojson }}", '{"a": "<é\'s>"}'),
+        ("{{ 2.567 | round(2) }} {{ 2.567 | round }}", "2.57 3"),
+        ("{{ missing | default('nobody') }}", "nobody"),
+        ("{% if text is defined and text.startswith('h') %}yes{% endif %}", "yes"),
+        ("{% set n = rows.a + 1 %}{{ n * 3 }} {{ 7 % 4 }} {{ 7 // 2 }}", "6 3 3"),
+        ("a\n{% if true %}\nb\n{% endif %}\nc", "a\nb\nc"),
+        ("{# a note #}x", "x"),
+        ("{% raw %}{{ x }}{% endraw %}", "{{ x }}"),
+    ],
+)
+def test_what_templates_are_for_works(source: str, expected: str) -> None:
+    people = [{"name": "Ann", "old": False}, {"name": "Bob", "old": True}]
+    values = {"text": "hi", "result": {"items": "three"}, "rows": {"a": 1}, "people": people}
+    assert compile_template(source)(values) == expected
+
+
+def test_a_fault_names_its_line_and_what_to_use_instead() -> None:
+    with pytest.raises(DeployError, match="line 2: there is no filter 'center'; filters are: abs, "):
+        compile_template("first\n{{ 'x' | center(9) }}")
+
+
+def test_what_templates_print_is_bounded() -> None:
+    with pytest.raises(LimitReached, match=f"more than {LARGEST_TEXT} characters"):
+        compile_template("{{ text }}{{ text }}")({"text": "x" * (LARGEST_TEXT // 2 + 1)})
+
+
+def test_a_filling_leaves_no_trace_in_the_next() -> None:
+    render = compile_template("{% for n in range(9000) %}{% set x = n %}{% endfor %}{{ text }}")
+    assert [render({"text": str(n)}) for n in range(30)] == [str(n) for n in range(30)]
+
+
+def test_the_sandbox_has_exactly_the_filters_of_the_language() -> None:
+    assert {name for name in open_sandbox().filters if not name.startswith("_")} == FILTERS
+
+
+def test_plain_texts_do_not_load_jinja2() -> None:
+    code = (
+        "import sys\n"
+        "from orchestrator.deploy.template import compile_template\n"
+        "assert compile_template('You answer politely. {x}')({}) == 'You answer politely. {x}'\n"
+        "assert 'jinja2' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert is_plain("{x} 100 %") and not is_plain("{# x #}")
