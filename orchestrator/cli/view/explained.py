@@ -38,6 +38,9 @@ def explained(resolved: Resolved, *, everything: bool = False, places: bool = Fa
 def written_out(resolved: Resolved, *, everything: bool = False) -> dict[str, Any]:
     """The manifest as plain values; its name is there even where it comes from the file's name."""
     manifest = resolved.manifest.model_dump(mode="json", exclude_none=True, exclude_defaults=not everything)
+    for agent in manifest["deployment"].get("agents", []):
+        if agent.get("model") == []:
+            del agent["model"]  # none was found for it, and none would be again
     metadata = {"name": resolved.loaded.name, **manifest.pop("metadata", {})}
     return {"metadata": metadata, **manifest}
 
@@ -97,7 +100,7 @@ def _entry(head: str, value: Any, path: Path, remarks: Remarks) -> Iterator[str]
     remark = f"  # {remarks[path]}" if path in remarks else ""
     if isinstance(value, dict) and value:
         yield head + remark
-        yield from (f"  {line}" for line in _map(value, path, remarks))
+        yield from (f"  {line}" if line else "" for line in _map(value, path, remarks))
     elif isinstance(value, list) and (flow := _flow(value)) is None:
         yield head + remark
         for index, item in enumerate(value):

@@ -1,0 +1,104 @@
+"""``init``: starters that work at once, and nothing that is ever overwritten."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.verbs.init import STARTERS
+from tests.cli.commands import ROOT, here
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder."""
+    empty = tmp_path / "work"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    return empty
+
+
+@pytest.mark.parametrize("starter", STARTERS)
+def test_every_starter_is_valid(starter: str, folder: Path) -> None:
+    """Without an error; what it needs is beside it, and editors find the schema."""
+    ran = here("init", starter)
+    assert ran.code == 0
+    (manifest,) = folder.glob("*.yaml")
+    assert f"next: orchestrator validate {manifest.name}" in ran.out
+    assert manifest.read_text().startswith("# yaml-language-server: $schema=deployment.schema.json\n")
+    assert json.loads((folder / "deployment.schema.json").read_text())["$schema"]
+    assert here("validate", manifest.name).code == 0
+
+
+def test_every_folder_of_starters_is_in_the_list() -> None:
+    """And the other way round."""
+    folders = {path.name for path in (ROOT / "orchestrator" / "cli" / "starters").iterdir()}
+    assert folders == set(STARTERS)
+    assert [line.split()[0] for line in here("init", "--list").out.splitlines()] == list(STARTERS)
+
+
+def test_the_smallest_starter_is_the_default(folder: Path) -> None:
+    """A newcomer need not choose."""
+    here("init")
+    assert (folder / "assistant.yaml").exists()
+
+
+def test_nothing_is_overwritten(folder: Path) -> None:
+    """One file that exists is enough to write none at all."""
+    (folder / "products.csv").write_text("mine")
+    ran = here("init", "kiosk")
+    assert ran.code == 64
+    assert ran.err.startswith("error[ORC601]: products.csv exists already\n  cure: ")
+    assert [path.name for path in folder.iterdir()] == ["products.csv"]
+    assert (folder / "products.csv").read_text() == "mine"
+
+
+def test_the_output_names_the_deployment(folder: Path) -> None:
+    """A folder that does not exist is made; what the manifest needs goes beside it."""
+    assert here("init", "kiosk", "-o", "site/milan.yaml").code == 0
+    assert sorted(path.name for path in (folder / "site").iterdir()) == [
+        "deployment.schema.json",
+        "milan.yaml",
+        "products.csv",
+    ]
+    assert '"milan"' in here("validate", "site/milan.yaml").out
+
+
+def test_two_starters_share_one_schema(folder: Path) -> None:
+    """It is kept where it is the same."""
+    assert here("init", "kiosk").code == 0
+    assert here("init", "minimal").code == 0
+
+
+def test_the_schema_can_be_left_out(folder: Path) -> None:
+    """Then the manifest does not speak of it."""
+    assert here("init", "minimal", "--no-schema").code == 0
+    assert [path.name for path in folder.iterdir()] == ["assistant.yaml"]
+    assert "$schema" not in (folder / "assistant.yaml").read_text()
+
+
+def test_a_folder_that_cannot_be_written_is_told(folder: Path) -> None:
+    """Not a crash."""
+    (folder / "file").write_text("")
+    ran = here("init", "minimal", "-o", "file/x.yaml")
+    assert ran.code == 64 and "cannot be written" in ran.err
+
+
+def test_the_schema_can_be_printed_and_written(folder: Path) -> None:
+    """The same text both times."""
+    printed = here("schema").out
+    assert here("schema", "-o", "s.json").code == 0
+    assert (folder / "s.json").read_text() == printed
+    assert json.loads(printed)["$schema"].endswith("2020-12/schema")
+
+
+def test_a_drawing_can_be_written_to_a_file(folder: Path) -> None:
+    """The same text as on stdout."""
+    here("init", "kiosk")
+    printed = here("graph", "kiosk.yaml", "--format", "svg").out
+    ran = here("graph", "kiosk.yaml", "--format", "svg", "-o", "kiosk.svg")
+    assert (ran.code, ran.out, ran.err) == (0, "", "wrote kiosk.svg\n")
+    assert (folder / "kiosk.svg").read_text() == printed
+    assert here("graph", "kiosk.yaml", "-o", "no/such/folder").code == 64
