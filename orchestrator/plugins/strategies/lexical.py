@@ -208,4 +208,6 @@ def _notes_on_rows(rows: Sequence[Row], claims: dict[str, set[str]], solved: boo
 def _notes_on_calibration(calibration: Calibration) -> list[str]:
     if calibration.trials >= ENOUGH_TRIALS:
         return []
-    return [f"only {calibration.trials} examples to fit the confidence on: mostly assumed, give at least {ENOUGH_TRIALS}"]
+    return [
+        f"only {calibration.trials} examples to fit the confidence on: mostly assumed, give at least {ENOUGH_TRIALS}"
+    ]
