@@ -43,107 +43,106 @@ class FaultKind:
         return kind(message or self.message or self.summary, status=self.status or None, retry_after=told)
 
 
-def _rows() -> tuple[FaultKind, ...]:
-    return (
-        FaultKind("refuse", "closes the port for VALUE seconds", "connection", errors.Unreachable, value=0.5),
-        FaultKind("reset", "resets the connection before the first byte", "connection", errors.Unreachable),
-        FaultKind("stale", "closes a kept connection before the first byte", "connection", errors.StaleConnection),
-        FaultKind(
-            "loading", "says for VALUE seconds that it loads", "status", errors.ServerBusy,
-            503, "Loading model", "unavailable_error", 1.0,
-        ),
-        FaultKind(
-            "queue-full", "its queue is full", "status", errors.ServerBusy,
-            503, "server busy, please try again.  maximum pending requests exceeded", "api_error",
-        ),
-        FaultKind(
-            "engine-busy", "holds back new requests", "status", errors.ServerBusy,
-            503, "The engine is currently busy, please try again later", "Service Unavailable",
-        ),
-        FaultKind(
-            "unavailable", "503 for no reason given", "status", errors.ServerFailed,
-            503, "Service Unavailable", "proxy",
-        ),
-        FaultKind(
-            "rate-limit", "429 with Retry-After in seconds", "status", errors.RateLimited,
-            429, "Too many requests", "rate_limit", 1.0,
-        ),
-        FaultKind(
-            "rate-limit-date", "429 with Retry-After as a date", "status", errors.RateLimited,
-            429, "Too many requests", "rate_limit", 2.0,
-        ),
-        FaultKind(
-            "rate-limit-ms", "429 with retry-after-ms", "status", errors.RateLimited,
-            429, "Too many requests", "rate_limit", 0.25,
-        ),
-        FaultKind(
-            "rate-limit-reset", "429 with x-ratelimit-reset-requests", "status", errors.RateLimited,
-            429, "Too many requests", "rate_limit", 1.5,
-        ),
-        FaultKind(
-            "rate-limit-bare", "429 without a word on when", "status", errors.RateLimited,
-            429, "Too many requests", "rate_limit",
-        ),
-        FaultKind(
-            "unauthorized", "does not know the key", "status", errors.Refused,
-            401, "Invalid API Key", "authentication_error",
-        ),
-        FaultKind("forbidden", "does not let this key in", "status", errors.Refused, 403, "Forbidden", "permission_error"),
-        FaultKind(
-            "model-missing", "does not serve this model", "status", errors.ModelNotFound,
-            404, "model 'x' not found, try pulling it first", "not_found_error",
-        ),
-        FaultKind(
-            "bad-request", "refuses the request", "status", errors.BadRequest,
-            400, "messages must not be empty", "invalid_request_error",
-        ),
-        FaultKind(
-            "unprocessable", "refuses a field", "status", errors.BadRequest,
-            422, "extra fields not permitted", "invalid_request_error",
-        ),
-        FaultKind(
-            "context-too-long", "the prompt does not fit", "status", errors.ContextTooLong,
-            400, "request (5000 tokens) exceeds the available context size (4096 tokens)", "exceed_context_size_error",
-        ),
-        FaultKind("server-error", "fails", "status", errors.ServerFailed, 500, "internal error", "server_error"),
-        FaultKind(
-            "bad-output", "cannot parse what its own model wrote", "status", errors.BrokenReply,
-            500, "The model produced output that does not match the expected peg-native format", "server_error",
-        ),
-        FaultKind("string-error", "fails, the error a bare string", "body", errors.ServerFailed, 500),
-        FaultKind("text-error", "fails in plain text", "body", errors.ServerFailed, 500),
-        FaultKind("html-error", "a proxy answers with an HTML page", "body", errors.ServerFailed, 502),
-        FaultKind("html", "an HTML page with status 200", "body", errors.BrokenReply),
-        FaultKind("not-json", "a text that is no JSON", "body", errors.BrokenReply),
-        FaultKind("truncated-json", "the JSON ends in the middle", "body", errors.BrokenReply),
-        FaultKind(
-            "error-in-stream", "an error object after VALUE tokens, under status 200", "stream", errors.ServerFailed,
-            value=2,
-        ),
-        FaultKind("drop-mid", "the connection closes after VALUE tokens", "stream", errors.BrokenReply, value=2),
-        FaultKind(
-            "no-finish", "the stream ends properly after VALUE tokens, with no reason and no [DONE]", "stream", errors.BrokenReply,
-            value=2,
-        ),
-        FaultKind("no-done", "no [DONE] after the finish reason", "stream"),
-        FaultKind("crlf", "lines end with CR LF, comments between events", "stream"),
-        FaultKind("whole-despite-stream", "ignores stream: true", "stream"),
-        FaultKind("hang-before", "never sends a byte", "time", errors.Stalled),
-        FaultKind("hang-mid", "stops after VALUE tokens, connection open", "time", errors.Stalled, value=2),
-        FaultKind("slow-prefill", "VALUE seconds more before the first byte", "time", value=0.3),
-        FaultKind("slow-prefill-progress", "the same, with a comment in the stream every tenth of it", "time", value=0.3),
-        FaultKind("schema-ignored", "plain text where a schema was given", "answer"),
-        FaultKind("tool-choice-ignored", "text where a call was required", "answer"),
-        FaultKind("tools-as-text", "writes its calls into the text", "answer"),
-        FaultKind("unfinished-call", "the arguments of a call end in the middle", "answer"),
-        FaultKind("empty", "an answer without text", "answer"),
-        FaultKind("silent-truncation", "drops most of the prompt and answers anyway", "answer"),
-        FaultKind("wrong-usage", "counts tokens that never were", "answer"),
-        FaultKind("no-usage", "counts nothing", "answer"),
-    )  # fmt: skip
+_ROWS: Final = (
+    FaultKind("refuse", "closes the port for VALUE seconds", "connection", errors.Unreachable, value=0.5),
+    FaultKind("reset", "resets the connection before the first byte", "connection", errors.Unreachable),
+    FaultKind("stale", "closes a kept connection before the first byte", "connection", errors.StaleConnection),
+    FaultKind(
+        "loading", "says for VALUE seconds that it loads", "status", errors.ServerBusy,
+        503, "Loading model", "unavailable_error", 1.0,
+    ),
+    FaultKind(
+        "queue-full", "its queue is full", "status", errors.ServerBusy,
+        503, "server busy, please try again.  maximum pending requests exceeded", "api_error",
+    ),
+    FaultKind(
+        "engine-busy", "holds back new requests", "status", errors.ServerBusy,
+        503, "The engine is currently busy, please try again later", "Service Unavailable",
+    ),
+    FaultKind(
+        "unavailable", "503 for no reason given", "status", errors.ServerFailed,
+        503, "Service Unavailable", "proxy",
+    ),
+    FaultKind(
+        "rate-limit", "429 with Retry-After in seconds", "status", errors.RateLimited,
+        429, "Too many requests", "rate_limit", 1.0,
+    ),
+    FaultKind(
+        "rate-limit-date", "429 with Retry-After as a date", "status", errors.RateLimited,
+        429, "Too many requests", "rate_limit", 2.0,
+    ),
+    FaultKind(
+        "rate-limit-ms", "429 with retry-after-ms", "status", errors.RateLimited,
+        429, "Too many requests", "rate_limit", 0.25,
+    ),
+    FaultKind(
+        "rate-limit-reset", "429 with x-ratelimit-reset-requests", "status", errors.RateLimited,
+        429, "Too many requests", "rate_limit", 1.5,
+    ),
+    FaultKind(
+        "rate-limit-bare", "429 without a word on when", "status", errors.RateLimited,
+        429, "Too many requests", "rate_limit",
+    ),
+    FaultKind(
+        "unauthorized", "does not know the key", "status", errors.Refused,
+        401, "Invalid API Key", "authentication_error",
+    ),
+    FaultKind("forbidden", "does not let this key in", "status", errors.Refused, 403, "Forbidden", "permission_error"),
+    FaultKind(
+        "model-missing", "does not serve this model", "status", errors.ModelNotFound,
+        404, "model 'x' not found, try pulling it first", "not_found_error",
+    ),
+    FaultKind(
+        "bad-request", "refuses the request", "status", errors.BadRequest,
+        400, "messages must not be empty", "invalid_request_error",
+    ),
+    FaultKind(
+        "unprocessable", "refuses a field", "status", errors.BadRequest,
+        422, "extra fields not permitted", "invalid_request_error",
+    ),
+    FaultKind(
+        "context-too-long", "the prompt does not fit", "status", errors.ContextTooLong,
+        400, "request (5000 tokens) exceeds the available context size (4096 tokens)", "exceed_context_size_error",
+    ),
+    FaultKind("server-error", "fails", "status", errors.ServerFailed, 500, "internal error", "server_error"),
+    FaultKind(
+        "bad-output", "cannot parse what its own model wrote", "status", errors.BrokenReply,
+        500, "The model produced output that does not match the expected peg-native format", "server_error",
+    ),
+    FaultKind("string-error", "fails, the error a bare string", "body", errors.ServerFailed, 500),
+    FaultKind("text-error", "fails in plain text", "body", errors.ServerFailed, 500),
+    FaultKind("html-error", "a proxy answers with an HTML page", "body", errors.ServerFailed, 502),
+    FaultKind("html", "an HTML page with status 200", "body", errors.BrokenReply),
+    FaultKind("not-json", "a text that is no JSON", "body", errors.BrokenReply),
+    FaultKind("truncated-json", "the JSON ends in the middle", "body", errors.BrokenReply),
+    FaultKind(
+        "error-in-stream", "an error object after VALUE tokens, under status 200", "stream", errors.ServerFailed,
+        value=2,
+    ),
+    FaultKind("drop-mid", "the connection closes after VALUE tokens", "stream", errors.BrokenReply, value=2),
+    FaultKind(
+        "no-finish", "the stream ends properly after VALUE tokens, with no reason and no [DONE]", "stream", errors.BrokenReply,
+        value=2,
+    ),
+    FaultKind("no-done", "no [DONE] after the finish reason", "stream"),
+    FaultKind("crlf", "lines end with CR LF, comments between events", "stream"),
+    FaultKind("whole-despite-stream", "ignores stream: true", "stream"),
+    FaultKind("hang-before", "never sends a byte", "time", errors.Stalled),
+    FaultKind("hang-mid", "stops after VALUE tokens, connection open", "time", errors.Stalled, value=2),
+    FaultKind("slow-prefill", "VALUE seconds more before the first byte", "time", value=0.3),
+    FaultKind("slow-prefill-progress", "the same, with a comment in the stream every tenth of it", "time", value=0.3),
+    FaultKind("schema-ignored", "plain text where a schema was given", "answer"),
+    FaultKind("tool-choice-ignored", "text where a call was required", "answer"),
+    FaultKind("tools-as-text", "writes its calls into the text", "answer"),
+    FaultKind("unfinished-call", "the arguments of a call end in the middle", "answer"),
+    FaultKind("empty", "an answer without text", "answer"),
+    FaultKind("silent-truncation", "drops most of the prompt and answers anyway", "answer"),
+    FaultKind("wrong-usage", "counts tokens that never were", "answer"),
+    FaultKind("no-usage", "counts nothing", "answer"),
+)  # fmt: skip
 
 
-FAULTS: Final[dict[str, FaultKind]] = {row.name: row for row in _rows()}
+FAULTS: Final[dict[str, FaultKind]] = {row.name: row for row in _ROWS}
 _WRITTEN: Final = re.compile(r"(?P<name>[a-z-]+)(:(?P<value>[^@]+))?(@(?P<when>.+))?")
 
 
