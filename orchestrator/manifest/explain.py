@@ -59,6 +59,8 @@ class _Reasons:
     def _origin(self, path: Path, addresses: tuple[str, ...]) -> str:
         origins = self.resolved.origins
         start = next((origins[address] for address in addresses if address in origins), None)
+        if addresses and start is None:
+            return ""
         full = (*start, *path[3:]) if start is not None else path
         marks = self.resolved.loaded.marks
         if not marks.holds(full):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Final
 
 from orchestrator.core.diagnostic import Diagnostic, Place
@@ -39,6 +41,10 @@ _SAYINGS: Final[tuple[tuple[str, str, str], ...]] = (
         "put a text that begins with & or * in quotes",
     ),
 )
+_VARIABLE_IN_FLOW: Final = re.compile(r"[\[{,].*(?<![\"'])\$\{")
+_VARIABLE_CURE: Final = (
+    "between braces or brackets a variable needs quotes; for a number, give the key a line of its own"
+)
 
 
 def explain_yaml_error(file: str, text: str, error: Exception) -> Diagnostic:
@@ -56,7 +62,8 @@ def explain_yaml_error(file: str, text: str, error: Exception) -> Diagnostic:
         return fault(
             "ORC111", "a tab in the indentation", Place(file, line, indent.index("\t") + 1, indent.count("\t"))
         )
-    return _syntax_fault(error, Place(file, line, column))
+    fault_found = _syntax_fault(error, Place(file, line, column))
+    return replace(fault_found, cure=_VARIABLE_CURE) if _VARIABLE_IN_FLOW.search(content) else fault_found
 
 
 def _syntax_fault(error: Exception, place: Place) -> Diagnostic:

@@ -22,14 +22,25 @@ def check_texts(draft: Draft) -> None:
     for agent in draft.agents.values():
         at = draft.address(agent)
         for keys, text in _templates(agent):
-            if not is_plain(text):
+            if not is_plain(text) and not _is_of_template(draft, agent, keys):
                 _check_template(draft, text, (at, keys))
         for keys, pattern in _patterns(agent):
-            _check_pattern(draft, pattern, (at, keys))
+            if not _is_of_template(draft, agent, keys):
+                _check_pattern(draft, pattern, (at, keys))
         if agent.output_schema is not None:
             _check_schema(draft, agent.output_schema, at)
         for number, rule in enumerate(agent.reflex):
             _check_rule(draft, agent, number, rule)
+
+
+def _is_of_template(draft: Draft, agent: AgentEntry, keys: Keys) -> bool:
+    """Whether a text comes from the catalogue and not from the manifest; an agent's own rules come first."""
+    template = draft.templates.get(agent.name)
+    if template is None:
+        return False
+    if keys[0] == "reflex":
+        return not draft.holds(draft.address(agent), *keys[:2])
+    return bool(agent.instructions == template.instructions)
 
 
 def _templates(agent: AgentEntry) -> Iterator[tuple[Keys, str]]:

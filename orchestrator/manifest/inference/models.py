@@ -58,7 +58,9 @@ def _settle_fallback(draft: Draft) -> None:
 def serve_agents(draft: Draft) -> None:
     """Every agent gets its models in order; the list is empty where the deployment has none for it."""
     for name, agent in draft.agents.items():
-        if agent.model is not None or agent.human is not None:
+        if agent.human is not None:
+            continue
+        if agent.model is not None:
             draft.agents[name] = agent.model_copy(update={"model": aliases(agent)})
             continue
         found = _for_router(draft, agent) if agent.role == "router" else _for_agent(draft, agent)
