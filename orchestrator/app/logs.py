@@ -48,3 +48,11 @@ def open_log(folder: Path, level: str, redactor: Redactor, *, also_print: bool) 
         wrapper_class=structlog.stdlib.BoundLogger,
     )
     return structlog.stdlib.get_logger("runtime")
+
+
+def close_log() -> None:
+    """Let go of the files; whoever logs later in this process logs nowhere."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        handler.close()

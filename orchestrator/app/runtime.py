@@ -22,8 +22,9 @@ from orchestrator.app import catalog
 from orchestrator.app.client import SOCKET_NAME
 from orchestrator.app.journal import Journal
 from orchestrator.app.lock import RuntimeLock, remove_about, write_about
-from orchestrator.app.logs import Log, open_log
+from orchestrator.app.logs import Log, close_log, open_log
 from orchestrator.app.notify import notify
+from orchestrator.app.owners import Owners
 from orchestrator.app.redact import Redactor
 from orchestrator.app.settings import Settings
 from orchestrator.app.version import program_version
@@ -35,6 +36,7 @@ from orchestrator.gateway.control import ControlApi, Controlled
 from orchestrator.gateway.front import FrontDoor
 from orchestrator.gateway.listen import Listener
 from orchestrator.ports.host import Folders, Host
+from orchestrator.serve.engine import EngineTable
 
 HOST: Final = "127.0.0.1"
 HURRY: Final = 2.0
@@ -67,6 +69,7 @@ class Runtime:
         self._process_started = process_started()
         self._port = 0
         self._restored = False
+        self._planes: Planes | None = None
 
     async def run(self) -> None:
         """Live until a signal or ``POST /stop``. Raises ``OrchestratorError`` where it cannot start."""
@@ -86,6 +89,7 @@ class Runtime:
                 await self._live(stack)
             self._log.info("stopped")
         finally:
+            close_log()
             lock.free()
 
     async def _live(self, stack: AsyncExitStack) -> None:
@@ -98,15 +102,21 @@ class Runtime:
         stack.push_async_callback(plugins.aclose)
         journal, keeper = await self._sinks(stack, stores)
 
+        owners = Owners(self._users)
+
         def emit(event: Event) -> None:
-            journal.take(event)
             keeper.take(event)
+            for owned in owners.of(event):
+                journal.take(owned)
+                if not owned.deployment:
+                    self._log.info(event.kind, **event.fields)
 
         workshop = make_workshop(plugins, self._place.settings, self._place.folders.state, self._redactor)
         kept = Stores(stores.revisions, stores.sessions)
         planes = await stack.enter_async_context(
             run_planes(workshop, kept, self._place.settings, emit, self._takes_requests)
         )
+        self._planes = planes
         await stack.enter_async_context(
             self._listening(
                 sockets, Controlled(planes.reconciler, planes.engines, stores.runs, journal, self._about, self.stop)
@@ -207,6 +217,10 @@ class Runtime:
             self._patience = patience
         self._stopping.set()
 
+    def _users(self, endpoint: str) -> list[str]:
+        engines = self._planes.engines if self._planes else EngineTable()
+        return [name for name in engines.names() if endpoint in engines.get(name).deployment.endpoints]
+
     def _takes_requests(self) -> bool:
         return self._restored and not self._stopping.is_set()
 
@@ -252,19 +266,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = Place(host, host.folders(), Settings.read(os.environ), foreground="--foreground" in words)
         run_until_stopped(Runtime(place))
     except OrchestratorError as error:
-        return _tell(error)
-    except BaseExceptionGroup as group:
-        known = group.split(OrchestratorError)[0]
-        if known is None:
-            raise
-        return _tell(_first(known))
+        cure = f"\n   = {error.cure}" if error.cure else ""
+        sys.stderr.write(f"error[{error.code}]: {error.message}{cure}\n")
+        return error.exit_code
     return 0
-
-
-def _tell(error: OrchestratorError) -> int:
-    cure = f"\n   = {error.cure}" if error.cure else ""
-    sys.stderr.write(f"error[{error.code}]: {error.message}{cure}\n")
-    return error.exit_code
 
 
 def _first(group: BaseExceptionGroup[OrchestratorError]) -> OrchestratorError:
@@ -274,9 +279,17 @@ def _first(group: BaseExceptionGroup[OrchestratorError]) -> OrchestratorError:
 
 
 def run_until_stopped(runtime: Runtime) -> None:
-    """Run a runtime on a new event loop. Not uvloop's: its clock stands still within a turn of the loop, so that what a
-    run took would be told as nothing."""
-    anyio.run(runtime.run, backend="asyncio")
+    """Run a runtime on a new event loop. Raises the ``OrchestratorError`` that ended it.
+
+    Not on uvloop's loop: its clock stands still within a turn, so that what a run took would be told as nothing.
+    """
+    try:
+        anyio.run(runtime.run, backend="asyncio")
+    except BaseExceptionGroup as group:
+        known = group.split(OrchestratorError)[0]
+        if known is None:
+            raise
+        raise _first(known) from group
 
 
 if __name__ == "__main__":

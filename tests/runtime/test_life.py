@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,13 @@ import psutil
 import pytest
 
 from orchestrator.app.client import RuntimeClient
-from orchestrator.core.errors import NoSuchDeployment, RuntimeUnavailable, UsageError
+from orchestrator.app.runtime import Place, Runtime, run_until_stopped
+from orchestrator.app.settings import Settings
+from orchestrator.app.wiring import Planes
+from orchestrator.core.errors import DeployError, NoSuchDeployment, RuntimeUnavailable, UsageError
 from orchestrator.core.request import Request, Result
 from orchestrator.deploy.wanted import Wanted
+from orchestrator.plugins.hosts.local import LocalHost
 from tests.plan.parts import agent, blueprint, model, rule, tool
 from tests.runtime.living import Home, eventually, free_port
 
@@ -263,3 +268,25 @@ def test_an_idle_runtime_is_small_and_soon_ready(home: Home) -> None:
     time.sleep(1.0)
     after = process.cpu_times()
     assert sum(after[:2]) - sum(before[:2]) <= 0.05
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_foreground_runtime_applies_and_serves_or_ends_with_the_reason(home: Home, works: bool) -> None:
+    """For containers: the manifest is applied by the process that stays; what cannot be applied is its exit."""
+    wanted = SHOP if works else replace(SHOP, type="distributed-edge")
+    host = LocalHost()
+    applied: list[int] = []
+
+    async def apply(planes: Planes) -> None:
+        result = await planes.reconciler.apply(Wanted(wanted), lambda _: None)
+        applied.append(result.revision)
+        runtime.stop(0.0)
+
+    runtime = Runtime(Place(host, host.folders(), Settings(servers=())), apply)
+    if works:
+        run_until_stopped(runtime)
+    else:
+        with pytest.raises(DeployError, match="spans several nodes"):
+            run_until_stopped(runtime)
+    assert applied == ([1] if works else [])
+    assert not home.client.socket.exists()

@@ -13,6 +13,7 @@ import pytest
 
 from orchestrator.app import catalog
 from orchestrator.app.journal import Journal
+from orchestrator.app.owners import Owners
 from orchestrator.app.redact import Redactor
 from orchestrator.app.rotating import RotatingFile
 from orchestrator.app.service import install, uninstall, unit_path, unit_text
@@ -155,6 +156,18 @@ def test_secrets_reach_no_log(tmp_path: Path) -> None:
         "deep": {"password": "***", "list": ["***"]},
         "n": 1,
     }
+
+
+def test_events_of_calls_and_servers_find_their_deployments() -> None:
+    """A retry belongs to its run's deployment; a server's state to every deployment that uses the server."""
+    owners = Owners(lambda endpoint: ["one", "two"] if endpoint == "e" else [])
+    retry, state = Event("run.retry", 1.0, run="r"), Event("endpoint.state", 1.0, fields={"endpoint": "e"})
+    assert owners.of(retry) == [retry]
+    owners.of(Event("run.started", 1.0, "shop", 3, "r"))
+    assert owners.of(retry) == [Event("run.retry", 1.0, "shop", 3, "r")]
+    owners.of(Event("run.finished", 1.0, "shop", 3, "r"))
+    assert owners.of(retry) == [retry]
+    assert [event.deployment for event in owners.of(state)] == ["one", "two"]
 
 
 @pytest.mark.anyio
