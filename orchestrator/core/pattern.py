@@ -140,6 +140,9 @@ def _read(source: str) -> _Piece:
 def _single(text: str, sample: Chars) -> _Piece:
     if text in ("^", "$") or re.fullmatch(r"\\[AbBZ]", text):
         return _Piece(_NONE, _NONE, length=0, optional=True)
+    if len(text) == 1 and text.isascii() and text != ".":
+        chars = sample & {text, text.lower(), text.upper()}
+        return _Piece(chars, chars)
     try:
         pattern = re.compile(text, re.IGNORECASE | re.DOTALL)
     except re.error:
