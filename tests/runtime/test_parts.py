@@ -16,9 +16,9 @@ from orchestrator.app.journal import Journal
 from orchestrator.app.owners import Owners
 from orchestrator.app.redact import Redactor
 from orchestrator.app.rotating import RotatingFile
-from orchestrator.app.service import install, uninstall, unit_path, unit_text
 from orchestrator.app.settings import Settings
 from orchestrator.app.start import clean_environment
+from orchestrator.app.unit import install, uninstall, unit_path, unit_text
 from orchestrator.core.errors import DeployError, UsageError
 from orchestrator.core.event import Event
 from orchestrator.ports.host import Folders

@@ -96,7 +96,7 @@ def _logs(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _install(options: argparse.Namespace, terminal: Terminal) -> int:
-    from orchestrator.app.service import install, unit_text
+    from orchestrator.app.unit import install, unit_text
     from orchestrator.plugins.hosts.local import LocalHost
 
     home = terminal.environment.get("ORCHESTRATOR_HOME", "")
@@ -112,7 +112,7 @@ def _install(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _uninstall(_: argparse.Namespace, terminal: Terminal) -> int:
-    from orchestrator.app.service import uninstall
+    from orchestrator.app.unit import uninstall
 
     path = _unit(terminal)
     left = uninstall(path)
@@ -122,7 +122,7 @@ def _uninstall(_: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _unit(terminal: Terminal) -> Path:
-    from orchestrator.app.service import unit_path
+    from orchestrator.app.unit import unit_path
 
     config = terminal.environment.get("XDG_CONFIG_HOME") or os.path.join(Path.home(), ".config")  # noqa: PTH118
     return unit_path(Path(config))
