@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.cli.inputs import compiled, manifest_arguments
@@ -18,6 +19,8 @@ orchestrator explain manifest base.yaml site.yaml --places
 orchestrator explain code ORC201
 orchestrator explain run run_9f2c
 """
+STORED_WITHIN: Final = 10
+"""Tenths of a second in which a run that has ended is stored."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +95,7 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.reach import client
 
     runtime = client()
-    found = runtime.find_run(options.run) if options.run else _last_run(runtime)
+    found = _find_run(runtime, options.run) if options.run else _last_run(runtime)
     if options.json:
         import json
 
@@ -102,6 +105,16 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
 
     terminal.say(story(found, terminal))
     return 0
+
+
+def _find_run(runtime: RuntimeClient, run: str) -> dict[str, Any]:
+    """The run. The runtime stores runs in batches, so one that has just ended may take a moment to be found."""
+    for _ in range(STORED_WITHIN):
+        try:
+            return runtime.find_run(run)
+        except UsageError:
+            time.sleep(0.1)
+    return runtime.find_run(run)
 
 
 def _last_run(runtime: RuntimeClient) -> dict[str, Any]:
