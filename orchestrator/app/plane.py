@@ -17,7 +17,7 @@ from orchestrator.serve.session import Sessions
 
 @dataclass(frozen=True, slots=True)
 class ServingPlane:
-    """A ``DataPlane`` over one loop. ``ready`` is asked by the doors of deployments whether requests are taken."""
+    """A ``RequestPlane`` over one loop. ``ready`` is asked by the doors of deployments whether requests are taken."""
 
     engines: EngineTable
     loop: Loop

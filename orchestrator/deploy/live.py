@@ -14,7 +14,7 @@ from orchestrator.core.event import Event, EventKind
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
-from orchestrator.deploy.plane import DataPlane, Door, Serving
+from orchestrator.deploy.plane import Door, RequestPlane, Serving
 from orchestrator.plan.observed import Facets, ObservedDeployment
 from orchestrator.plan.plan import AgentServing
 from orchestrator.ports.provider import Target
@@ -56,7 +56,7 @@ class LiveTable:
 
     tasks: TaskGroup
 
-    def __init__(self, plane: DataPlane, emit: Callable[[Event], None], now: Callable[[], float]) -> None:
+    def __init__(self, plane: RequestPlane, emit: Callable[[Event], None], now: Callable[[], float]) -> None:
         self.plane = plane
         self._emit = emit
         self._now = now

@@ -37,7 +37,7 @@ class Door(Protocol):
         ...
 
 
-class DataPlane(Protocol):
+class RequestPlane(Protocol):
     """Where requests flow."""
 
     def set_endpoints(self, endpoints: Mapping[str, EndpointSpec]) -> None:

@@ -25,7 +25,7 @@ from orchestrator.deploy.execute import carry_out
 from orchestrator.deploy.inbox import Inbox
 from orchestrator.deploy.live import Drain, LiveTable
 from orchestrator.deploy.observe import Observer
-from orchestrator.deploy.plane import DataPlane, Workshop
+from orchestrator.deploy.plane import RequestPlane, Workshop
 from orchestrator.deploy.rollout import Rollout
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.plan.binding import bind_all
@@ -77,7 +77,7 @@ class Reconciler:
     """The owner of what runs. Its public methods may be called from any task of the loop; :meth:`run` does the work."""
 
     def __init__(
-        self, workshop: Workshop, plane: DataPlane, desired: DesiredTable, emit: Listen, rules: Rules = _RULES
+        self, workshop: Workshop, plane: RequestPlane, desired: DesiredTable, emit: Listen, rules: Rules = _RULES
     ) -> None:
         self.desired = desired
         self.table = LiveTable(plane, emit, rules.now)
