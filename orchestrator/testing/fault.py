@@ -177,9 +177,14 @@ def parse_fault(text: str) -> Fault:
     if kind is None:
         hint = did_you_mean(match["name"], FAULTS) or f"one of {', '.join(FAULTS)}"
         raise ValueError(f"no fault is called {match['name']!r}; {hint}")
-    value = kind.value if match["value"] is None else parse_duration(match["value"])
+    value = kind.value if match["value"] is None else _value(match["value"])
     first, last, share = _when(match["when"] or "*")
     return Fault(kind, value, first, last, share)
+
+
+def _value(text: str) -> float:
+    """A bare number (tokens, or seconds), or a duration."""
+    return float(text) if text.isdecimal() else parse_duration(text)
 
 
 def _when(text: str) -> tuple[int, int | None, float]:

@@ -1,0 +1,226 @@
+"""A fault goes up to another agent or a person where the manifest says so, and never once the answer has begun."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator.core.errors import ToolFailed
+from orchestrator.core.event import Event
+from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
+from orchestrator.testing.pace import Pace
+from orchestrator.testing.script import Rule, Script
+from tests.serve.engine.parts import FakeTool, Wanted, agent_spec, history, model_spec, rule, serving
+
+pytestmark = pytest.mark.anyio
+ANSWER = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+
+def two(when: list[str], tools: tuple[FakeTool, ...] = (), **fields: Any) -> Wanted:
+    """An agent on the first server that escalates to one on the second."""
+    return Wanted(
+        [
+            agent_spec("small", escalate_to="large", escalate_when=when, tools=[tool.name for tool in tools], **fields),
+            agent_spec("large", models=["big"]),
+        ],
+        tools,
+        models={"m": model_spec(), "big": model_spec("big")},
+        bound={"m": ("m@1",), "big": ("m@2",)},
+    )
+
+
+def large() -> SimulatedEndpoint:
+    """The server of the larger model."""
+    return simulated(["m"], Script(default="the large one"))
+
+
+async def test_a_models_fault_escalates() -> None:
+    """The next agent is told why, and the run tells both."""
+    small = simulated(["m"])
+    small.arm("unauthorized")
+    async with serving(two(["error"]), small, large()) as served:
+        result = await served.run("hello")
+        system = served.servers[1].records[0].asked.messages[0]["content"]
+        assert "run.escalated" in served.kinds()
+    assert (result.text, result.agent, result.path) == ("the large one", "large", ("agent.small", "agent.large"))
+    assert "agent.small handed over: Refused: " in result.why
+    assert [step.kind for step in result.steps] == ["model", "escalate", "model"]
+    assert system.startswith("You are large.\n\nagent.small could not finish this request (Refused: ")
+
+
+async def test_an_agents_time_out_escalates_within_the_runs_time() -> None:
+    """The rest of the time is the other's."""
+    small = simulated(["m"], pace=Pace(ttft=1000.0))
+    async with serving(two(["timeout"], timeout=5.0), small, large()) as served:
+        result = await served.run("hello")
+    assert (result.text, result.timings["total"]) == ("the large one", pytest.approx(5000))
+
+
+async def test_nothing_escalates_when_the_runs_own_time_is_over() -> None:
+    """Nobody could answer any more."""
+    small = simulated(["m"], pace=Pace(ttft=1000.0))
+    async with serving(two(["timeout", "error"]), small, large()) as served:
+        result = await served.run("hello", timeout=5.0)
+        assert not served.servers[1].records
+    assert result.error is not None and result.error["kind"] == "DeadlinePassed"
+
+
+async def test_a_request_may_ask_for_the_escalation() -> None:
+    """The first agent is not asked at all."""
+    async with serving(two(["requested"]), simulated(["m"]), large()) as served:
+        result = await served.run("hello", escalate=True)
+        assert not served.server.records
+    assert result.text == "the large one"
+
+
+async def test_a_model_may_hand_over() -> None:
+    """By a function that it is offered beside its own; its reason is passed on."""
+    tool = FakeTool("shop", {"find": "x"})
+    script = Script([Rule("person", calls=(("escalate", {"reason": "wants a person"}),))])
+    async with serving(two(["requested"], (tool,)), simulated(["m"], script), large()) as served:
+        result = await served.run("a person please")
+        assert served.server.records[0].asked.function_names() == ["shop_find", "escalate"]
+    assert result.text == "the large one"
+    assert "the model asked for a hand-over: wants a person" in result.why
+
+
+async def test_a_hand_over_that_was_not_offered_is_an_unknown_function() -> None:
+    """A model cannot escalate where the manifest does not let it."""
+    tool = FakeTool("shop", {"find": "x"})
+    script = Script([Rule("", say="{result}", calls=(("escalate", {"reason": "x"}),))])
+    async with serving(two(["error"], (tool,)), simulated(["m"], script), large()) as served:
+        result = await served.run("hello")
+    assert result.text == "error: there is no function 'escalate'; the functions are: shop_find"
+
+
+async def test_an_answer_that_stays_invalid_escalates() -> None:
+    """After one repair."""
+    script = Script([Rule("", say="no json")])
+    async with serving(two(["schema_invalid"], output_schema=ANSWER), simulated(["m"], script), large()) as served:
+        result = await served.run("hello")
+        assert len(served.server.records) == 2
+    assert result.text == "the large one"
+
+
+async def test_a_tool_that_fails_escalates_where_the_manifest_says_so_and_is_told_to_the_model_otherwise() -> None:
+    """``tool_failed`` is a choice."""
+
+    def fail(arguments: object, context: object) -> object:
+        raise ToolFailed("the shop is closed")
+
+    script = Script([Rule("", say="sorry: {result}", calls=(("shop_find", {}),))])
+    for when, text in [(["tool_failed"], "the large one"), (["error"], "sorry: error: the shop is closed")]:
+        tool = FakeTool("shop", {"find": fail})
+        async with serving(two(when, (tool,)), simulated(["m"], script), large()) as served:
+            assert (await served.run("hello")).text == text
+
+
+async def test_a_rules_tool_that_fails_escalates() -> None:
+    """There is no model that could mend it."""
+
+    def crash(arguments: object, context: object) -> object:
+        raise OSError("disk full")
+
+    tool = FakeTool("shop", {"find": crash})
+    wanted = two(["tool_failed"], (tool,), reflex=[rule("{{ result }}", call="shop.find")])
+    async with serving(wanted, simulated(["m"]), large()) as served:
+        result = await served.run("hello")
+    assert result.text == "the large one" and "ToolFailed: shop.find failed: OSError: disk full" in result.why
+
+
+async def test_a_rule_may_hand_over() -> None:
+    """Without a call."""
+    wanted = two(["error"], reflex=[rule("-", when={"keywords": ["lawyer"]}, call="agent.escalate")])
+    async with serving(wanted, simulated(["m"]), large()) as served:
+        assert (await served.run("my lawyer says")).text == "the large one"
+        assert (await served.run("hello")).text == "hello"
+
+
+async def test_overload_escalates_only_where_the_manifest_says_so() -> None:
+    """A busy server is no failure of the agent."""
+    for when, text in [(["overloaded"], "the large one"), (["timeout"], "")]:
+        small = simulated(["m"])
+        small.arm(*["rate-limit:1000s"] * 50)
+        async with serving(two(when), small, large()) as served:
+            result = await served.run("hello", timeout=30.0)
+        assert result.text == text, result.error
+
+
+async def test_nothing_takes_over_once_the_answer_has_begun_to_stream() -> None:
+    """The caller has seen a part: the fault is told, with that part."""
+    small = simulated(["m"], Script(default=" ".join(f"word{n}" for n in range(200))), pace=Pace(tps=10))
+    small.arm("drop-mid:100")
+    heard: list[Event] = []
+    async with serving(two(["error", "timeout"]), small, large()) as served:
+        result = await served.run("hello", heard.append)
+        assert not served.servers[1].records
+    said = "".join(event.fields["text"] for event in heard if event.kind == "run.delta")
+    assert result.status == "failed" and result.error is not None and result.error["kind"] == "BrokenReply"
+    assert result.text == said and said.startswith("word0 word1")
+
+
+async def test_agents_that_escalate_to_each_other_end_at_the_cap_of_hops() -> None:
+    """At most eight vertices."""
+    wanted = Wanted([agent_spec("a", escalate_to="b"), agent_spec("b", escalate_to="a")], bound={})
+    async with serving(wanted) as served:
+        result = await served.run("hello")
+    assert result.error is not None and result.error["kind"] == "LimitReached"
+    assert len(result.path) == 8
+
+
+async def test_a_person_gets_a_ticket_with_the_conversation_and_the_reason() -> None:
+    """The user is told its number."""
+    tickets = FakeTool("tickets", {"create": {"number": "T-1001", "subject": "s"}})
+    tickets.parameters = {"type": "object", "properties": {"subject": {"type": "string"}, "body": {"type": "string"}}}
+    calendar = FakeTool("calendar", {"create": {"event": 1}})
+    wanted = Wanted(
+        [
+            agent_spec("a", escalate_to="desk"),
+            agent_spec("desk", models=[], tools=["calendar", "tickets"], human={"queue": "support", "say": ""}),
+        ],
+        [calendar, tickets],
+        bound={},
+    )
+    async with serving(wanted) as served:
+        result = await served.run("my drill\nburns", history=history(2), session="s1")
+    assert result.text == "I have passed this on to a colleague (T-1001). They will get back to you."
+    assert (result.served_by, result.agent, result.value["number"]) == ("person", "desk", "T-1001")
+    assert not calendar.calls
+    arguments = tickets.calls[0][1]
+    assert arguments["subject"] == "my drill burns"
+    assert arguments["body"].split("\n") == [
+        "queue: support",
+        "run: run_1",
+        "session: s1",
+        "",
+        "user: turn 0",
+        "assistant: turn 1",
+        "user: my drill",
+        "burns",
+        "agent.a handed over: NoModel: no model serves agent.a",
+    ]
+
+
+async def test_what_the_user_is_told_may_use_the_tickets_fields() -> None:
+    """``{{ ticket }}`` is its number."""
+    tickets = FakeTool("tickets", {"create": {"number": "T-1", "priority": "high"}})
+    tickets.parameters = {"type": "object", "properties": {"subject": {}, "body": {}}}
+    human = {"queue": "q", "say": "{{ ticket }} {{ ticket.id }} {{ ticket.priority }} {{ queue }}"}
+    async with serving(Wanted([agent_spec("desk", models=[], tools=["tickets"], human=human)], [tickets])) as served:
+        assert (await served.run("x")).text == "T-1 T-1 high q"
+
+
+async def test_a_long_conversation_does_not_break_the_ticket() -> None:
+    """What does not fit is left out, and the body says so."""
+    tickets = FakeTool("tickets", {"create": {"number": "T-1"}})
+    limited = {"type": "string", "maxLength": 8_000}
+    tickets.parameters = {"type": "object", "properties": {"subject": limited, "body": limited}}
+    wanted = Wanted([agent_spec("desk", models=[], tools=["tickets"], human={"queue": "q"})], [tickets])
+    async with serving(wanted) as served:
+        turns = tuple(type(turn)(turn.role, turn.content * 100) for turn in history(20))
+        result = await served.run("x" * 20_000, history=turns)
+        assert result.status == "completed"
+        await served.run("short", history=turns)
+    assert "(earlier turns left out)" in tickets.calls[1][1]["body"]
+    assert "assistant: turn 19" in tickets.calls[1][1]["body"]
