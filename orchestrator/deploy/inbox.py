@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 import anyio
 
-from orchestrator.core.errors import DeployError
+from orchestrator.core.errors import DeployError, OrchestratorError
 
 Answer = TypeVar("Answer")
+_LOG: Final = logging.getLogger(__name__)
 _ROOM: Final = 64
 """Errands that may wait; more wait outside."""
 
@@ -51,8 +53,11 @@ class Inbox:
             return False
         try:
             errand.value = await errand.work()
-        except Exception as error:  # noqa: BLE001 - it belongs to who asked, and is raised there
+        except OrchestratorError as error:
             errand.error = error
+        except Exception as error:  # noqa: BLE001 - a fault of ours belongs to who asked, and must not end the owner
+            _LOG.error("an errand failed", exc_info=error)
+            errand.error = DeployError(f"{type(error).__name__}: {error}", cure="this is a fault of the program")
         except BaseException:
             errand.error = _closing()
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.digest import digest_of
 from orchestrator.core.errors import DeployError
 from orchestrator.deploy.plane import Seen, Workshop
 from orchestrator.plan.observed import ObservedServer
@@ -18,6 +20,9 @@ from orchestrator.ports.provider import Secret, Zone
 
 _SECOND_LOOK: Final = 0.3
 """Seconds after which a server that was there a moment ago and refuses now is asked once more."""
+
+MOST_FILES: Final = 1_000
+"""Files of code that are looked at for one tool."""
 
 
 class Observer:
@@ -76,6 +81,25 @@ def _named(
 
 def _silence(seen: Seen) -> str:
     return seen.trouble or ("nobody listens there" if seen.state == "absent" else "it is no model server that is known")
+
+
+def code_of(blueprint: Blueprint) -> dict[str, str]:
+    """Fingerprints of the Python files that each ``python`` tool may have been made from, by the tool's address."""
+    folders = [Path(blueprint.folder), *map(Path, blueprint.tool_roots)]
+    tools = [element for element in blueprint.of_kind("tool") if element.spec["kind"] == "python"]
+    return {element.address: _fingerprint(folders, str(element.spec["options"].get("python", ""))) for element in tools}
+
+
+def _fingerprint(folders: Iterable[Path], function: str) -> str:
+    """Of a module's neighbours, which it may import, and of the package that it is in."""
+    package = function.partition(":")[0].partition(".")[0]
+    files = [file for folder in folders for file in sorted([*folder.glob("*.py"), *folder.glob(f"{package}/**/*.py")])]
+    stamps = []
+    for file in files[:MOST_FILES]:
+        with suppress(FileNotFoundError):  # an editor puts files in place of others
+            found = file.stat()
+            stamps.append([str(file), found.st_mtime_ns, found.st_size])
+    return digest_of(stamps)
 
 
 def zone_of(url: str) -> Zone:

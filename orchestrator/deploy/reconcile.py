@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
 import anyio
+import anyio.to_thread
 
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import DeployError, OrchestratorError, PlanError
@@ -24,7 +25,7 @@ from orchestrator.deploy.draft import Draft
 from orchestrator.deploy.execute import carry_out
 from orchestrator.deploy.inbox import Inbox
 from orchestrator.deploy.live import Drain, LiveTable
-from orchestrator.deploy.observe import Observer
+from orchestrator.deploy.observe import Observer, code_of
 from orchestrator.deploy.plane import RequestPlane, Workshop
 from orchestrator.deploy.rollout import Rollout
 from orchestrator.deploy.wanted import Wanted
@@ -88,6 +89,8 @@ class Reconciler:
         self._rules = rules
         self._inbox = Inbox()
         self._observer = Observer(workshop)
+        self._contents: dict[str, Mapping[str, str]] = {}
+        """As they were at the last apply: code that is being edited is not picked up before the next one."""
         self._ended = anyio.Event()
 
     # -- for other tasks --------------------------------------------------------------------------------------------
@@ -163,7 +166,8 @@ class Reconciler:
     async def _observe(self, blueprint: Blueprint | None) -> ObservedState:
         others = [each.blueprint for each in self.desired.all()]
         await self._look([*others, *([blueprint] if blueprint else [])])
-        return self._state(blueprint)
+        state = self._state(blueprint)
+        return replace(state, contents=await _contents(blueprint)) if blueprint else state
 
     async def _look(self, blueprints: list[Blueprint]) -> None:
         try:
@@ -180,6 +184,7 @@ class Reconciler:
             servers=self._observer.servers,
             silent=self._observer.silent,
             taken_ports=self._taken(blueprint) if blueprint else {},
+            contents=self._contents.get(blueprint.name, {}) if blueprint else {},
         )
 
     def _taken(self, blueprint: Blueprint) -> dict[int, str]:
@@ -193,7 +198,8 @@ class Reconciler:
         failpoint("apply.received")
         blueprint = wanted.blueprint
         refuse_mesh(blueprint)
-        plan = diff(blueprint, await self._observe(blueprint))
+        observed = await self._observe(blueprint)
+        plan = diff(blueprint, observed)
         failpoint("apply.observed")
         if wanted.expected and wanted.expected != plan.digest:
             raise PlanError(
@@ -201,6 +207,7 @@ class Reconciler:
             )
         desired = await self.desired.record(wanted)
         failpoint("apply.recorded")
+        self._contents[blueprint.name] = observed.contents
         await self._settle(desired, self._heard_by(listen))
         failpoint("apply.settled")
         return Applied(desired.revision.number, plan)
@@ -209,6 +216,8 @@ class Reconciler:
         """Plan and carry out until nothing is left. Servers are those of the last look."""
         name = desired.revision.deployment
         try:
+            if name not in self._contents:
+                self._contents[name] = await _contents(desired.blueprint)
             for _ in range(MOST_ROUNDS):
                 plan = diff(desired.blueprint, self._state(desired.blueprint))
                 failpoint("apply.planned")
@@ -225,13 +234,15 @@ class Reconciler:
         live = self.table.get(name)
         base = live.deployment if live else None
         draft = Draft(blueprint, desired.revision.number, base, self._workshop)
-        parts = wanted_parts(blueprint, bind_all(blueprint, self._state(None)))
+        state = self._state(blueprint)
+        parts = wanted_parts(blueprint, bind_all(blueprint, state), state.contents)
         return Rollout(self.table, draft, parts, plan.serving)
 
     async def _down(self, name: str, patience: float, listen: Listen) -> Drain | None:
         live, desired = self.table.get(name), self.desired.get(name)
         await self.desired.remove(name)
         self.trouble.pop(name, None)
+        self._contents.pop(name, None)
         failpoint("down.recorded")
         if live is None:
             return None
@@ -264,6 +275,10 @@ class Reconciler:
 
     def _step(self, name: str, revision: int, tell: Listen, state: str, step: Mapping[str, Any]) -> None:
         tell(Event("apply.step", self._rules.now(), name, revision, fields={"state": state, **step}))
+
+
+async def _contents(blueprint: Blueprint) -> Mapping[str, str]:
+    return await anyio.to_thread.run_sync(code_of, blueprint)
 
 
 def refuse_mesh(blueprint: Blueprint) -> None:

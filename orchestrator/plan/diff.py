@@ -27,7 +27,7 @@ def diff(blueprint: Blueprint, observed: ObservedState) -> Plan:
     """The plan for one deployment: parts in the order in which they are needed, then the switch, then what is taken away."""
     bound = bind_all(blueprint, observed)
     seen = observed.deployments.get(blueprint.name, _NOTHING)
-    change = _Change(blueprint, seen, wanted_parts(blueprint, bound), bound)
+    change = _Change(blueprint, seen, wanted_parts(blueprint, bound, observed.contents), bound)
     steps = [*change.made(), *change.door_opened(), *change.left_out()]
     steps += change.switched(steps)
     steps += change.closed()

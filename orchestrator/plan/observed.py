@@ -91,13 +91,16 @@ class ObservedDeployment:
 @dataclass(frozen=True, slots=True)
 class ObservedState:
     """The snapshot. ``runtime`` is the version of the runtime that was asked, empty where none runs; ``silent`` says
-    why a named address did not answer; ``taken_ports`` says who has a port that a deployment wants for its own door."""
+    why a named address did not answer; ``taken_ports`` says who has a port that a deployment wants for its own door;
+    ``contents`` are fingerprints of the files that parts are made of beside the manifest, by address (a tool's code).
+    """
 
     runtime: str = ""
     deployments: Mapping[str, ObservedDeployment] = field(default_factory=dict)
     servers: tuple[ObservedServer, ...] = ()
     silent: Mapping[str, str] = field(default_factory=dict)
     taken_ports: Mapping[int, str] = field(default_factory=dict)
+    contents: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """A plain form."""
@@ -107,6 +110,7 @@ class ObservedState:
             "servers": [server.as_json() for server in self.servers],
             "silent": dict(self.silent),
             "taken_ports": {str(port): why for port, why in self.taken_ports.items()},
+            "contents": dict(self.contents),
         }
 
     @classmethod
@@ -119,4 +123,5 @@ class ObservedState:
             servers=tuple(ObservedServer.from_json(server) for server in value["servers"]),
             silent=value["silent"],
             taken_ports={int(port): why for port, why in value["taken_ports"].items()},
+            contents=value["contents"],
         )

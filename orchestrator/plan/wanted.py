@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from orchestrator.core.address import Address
@@ -18,9 +18,18 @@ DOOR: Final = Address.of("endpoint", "door")
 """The deployment's own port, where it has one."""
 
 
-def wanted_parts(blueprint: Blueprint, bound: Mapping[str, Bound]) -> dict[str, Facets]:
-    """Facets of every part, by address: models, tools, knowledge, agents, routers, the door, and the deployment as such."""
-    parts = {address: _facets(element, blueprint, bound) for address, element in blueprint.elements.items()}
+_NONE: Final[Mapping[str, str]] = {}
+
+
+def wanted_parts(
+    blueprint: Blueprint, bound: Mapping[str, Bound], contents: Mapping[str, str] = _NONE
+) -> dict[str, Facets]:
+    """Facets of every part, by address: models, tools, knowledge, agents, routers, the door, and the deployment as such.
+
+    ``contents`` are those of the observed state.
+    """
+    around = _Around(blueprint, bound, contents)
+    parts = {address: _facets(element, around) for address, element in blueprint.elements.items()}
     parts[DOOR] = _digests({"host": blueprint.serve.host, "port": blueprint.serve.port})
     parts[Address.of("deployment", blueprint.name)] = _digests(
         {
@@ -42,36 +51,56 @@ def has_own_door(parts: Mapping[str, Facets]) -> bool:
     return DOOR in parts and parts[DOOR]["port"] != digest_of(None)
 
 
-def _facets(element: Element, blueprint: Blueprint, bound: Mapping[str, Bound]) -> Facets:
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What a part may depend on beside its own spec."""
+
+    blueprint: Blueprint
+    bound: Mapping[str, Bound]
+    contents: Mapping[str, str]
+
+    def servers(self, aliases: list[str]) -> list[Any]:
+        """What serves these aliases and their fallbacks."""
+        bound = self.bound
+        known = [alias for alias in with_fallbacks(aliases, self.blueprint) if alias in bound]
+        return [[alias, _servers(bound[alias])] for alias in known]
+
+    def place(self) -> list[Any]:
+        """Where tools find their files."""
+        return [self.blueprint.folder, list(self.blueprint.tool_roots)]
+
+    def tool(self, element: Element) -> list[Any]:
+        """Everything by which a live tool differs from another one."""
+        return [element.digest, self.place(), self.contents.get(element.address, "")]
+
+
+def _facets(element: Element, around: _Around) -> Facets:
     sides = {name.replace("_", " "): value for name, value in element.spec.items() if name not in ("name", "alias")}
     match element.kind:
         case "model":
-            sides["server"] = _servers(bound[element.spec["alias"]])
+            sides["server"] = _servers(around.bound[element.spec["alias"]])
         case "tool":
-            sides["place"] = _place(blueprint)
+            sides["place"] = around.place()
+            sides["code"] = around.contents.get(element.address, "")
         case "agent":
-            sides |= _surroundings(element, blueprint, bound)
+            sides |= _surroundings(element.spec, around)
         case "router":
-            sides["servers"] = _servers_of(element.spec["models"], blueprint, bound)
-            sides["agents"] = [_as_candidate(route["to"], blueprint) for route in element.spec["routes"]]
+            sides["servers"] = around.servers(element.spec["models"])
+            sides["agents"] = [_as_candidate(route["to"], around.blueprint) for route in element.spec["routes"]]
     sides["needs"] = list(element.needs)
     return _digests(sides)
 
 
-def _surroundings(element: Element, blueprint: Blueprint, bound: Mapping[str, Bound]) -> dict[str, Any]:
+def _surroundings(spec: Mapping[str, Any], around: _Around) -> dict[str, Any]:
     """What an agent holds of other parts: it must be made again when one of them is."""
-    spec = element.spec
-    held = [blueprint.elements.get(Address.of("tool", name)) for name in spec["tools"]]
-    held += [blueprint.elements.get(Address.of("knowledge", name)) for name in spec["knowledge"]]
+    elements = around.blueprint.elements
+    held = [elements.get(Address.of("tool", name)) for name in spec["tools"]]
+    held += [elements.get(Address.of("knowledge", name)) for name in spec["knowledge"]]
     return {
-        "servers": _servers_of(spec["models"], blueprint, bound),
-        "call options": [_options(alias, blueprint) for alias in spec["models"]],
-        "the tools' options": [[other.digest, _place(blueprint)] for other in held if other],
+        "servers": around.servers(spec["models"]),
+        "call options": [_options(alias, around.blueprint) for alias in spec["models"]],
+        "a tool of it": [around.tool(element) for element in held if element],
     }
-
-
-def _servers_of(aliases: list[str], blueprint: Blueprint, bound: Mapping[str, Bound]) -> list[Any]:
-    return [[alias, _servers(bound[alias])] for alias in with_fallbacks(aliases, blueprint) if alias in bound]
 
 
 def with_fallbacks(aliases: list[str], blueprint: Blueprint) -> list[str]:
@@ -96,10 +125,6 @@ def _as_candidate(name: str, blueprint: Blueprint) -> list[Any]:
         return [name, *([route, _as_candidate(route["to"], blueprint)] for route in router.spec["routes"])]
     agent = blueprint.elements.get(Address.of("agent", name))
     return [name, *(agent.spec[side] for side in _SEEN_BY_ROUTERS)] if agent else [name]
-
-
-def _place(blueprint: Blueprint) -> list[Any]:
-    return [blueprint.folder, list(blueprint.tool_roots)]
 
 
 def _digests(sides: Mapping[str, Any]) -> Facets:

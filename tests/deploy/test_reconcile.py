@@ -283,3 +283,24 @@ async def test_closing_drains_everything(tmp_path: Path) -> None:
         assert s.surroundings.open_tools == []
         with pytest.raises(DeployError, match="shutting down"):
             await s.apply(kiosk())
+
+
+async def test_changed_code_of_a_tool_is_loaded_by_the_next_apply_and_not_before(tmp_path: Path) -> None:
+    """The manifest is the same, and still the plan names what changed; a file that is being edited disturbs nobody."""
+    code = tmp_path / "code.py"
+    code.write_text("one")
+    python = tool("mine", python="code:f") | {"kind": "python"}
+    wanted = replace(blueprint(model(), python, agent("a", tools=["mine"])), folder=str(tmp_path))
+    async with stage(tmp_path, every=0.01) as s:
+        await s.apply(wanted)
+        code.write_text("other")
+        shown = diff(wanted, await s.reconciler.observe(wanted))
+        assert str(shown.steps[0]) == "~ tool.mine: open anew (python) (changed: code)"
+        assert str(shown.steps[1]) == "~ agent.a: replace (changed: a tool of it)"
+        looks = s.surroundings.looks
+        await until(lambda: s.surroundings.looks > looks + 2)
+        assert len(s.surroundings.opened) == 1
+        applied = await s.apply(wanted, expected=shown.digest)
+        assert applied.revision == 1 and len(s.surroundings.opened) == 2
+        await until(lambda: len(s.surroundings.open_tools) == 1)
+        assert diff(wanted, await s.reconciler.observe(wanted)).empty
