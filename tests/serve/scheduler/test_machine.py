@@ -26,7 +26,8 @@ from orchestrator.core.errors import (
     Unreachable,
 )
 from orchestrator.core.request import PriorityClass
-from orchestrator.deploy.endpoint import EndpointSpec, EndpointState
+from orchestrator.deploy.breaker import BreakerRules
+from orchestrator.deploy.endpoint import EndpointRules, EndpointSpec, EndpointState
 from orchestrator.ports.provider import Zone
 from orchestrator.serve.effect import Cancel, Effect, Fail, Probe, RetryAt, Start, StateChanged
 from orchestrator.serve.scheduler import Scheduler
@@ -49,7 +50,11 @@ ERRORS: tuple[type[ModelError], ...] = (
     Unreachable,
 )
 TIMES = {"system": 5.0, "interactive": 5.0, "default": 30.0, "bulk": 120.0}
-LIMITS = SchedulerLimits(classes={name: ClassLimits(3, 30.0, TIMES[name]) for name in PRIORITIES})
+# A nervous breaker, so that few steps are enough to see it open.
+LIMITS = SchedulerLimits(
+    classes={name: ClassLimits(3, 30.0, TIMES[name]) for name in PRIORITIES},
+    endpoint=EndpointRules(breaker=BreakerRules(consecutive=2)),
+)
 STATES = set(get_args(EndpointState))
 
 names = st.sampled_from(NAMES)

@@ -53,6 +53,18 @@ def test_a_breaker_opens_when_half_of_ten_calls_failed() -> None:
     assert _state(breaker) == "open"
 
 
+def test_each_trial_of_a_breaker_begins_from_nothing() -> None:
+    """One success and a failure: the next trial needs two successes again."""
+    breaker = Breaker(BreakerRules())
+    breaker.trip(0.0, lambda: 0.5)
+    for _ in range(2):
+        breaker.try_again()
+        breaker.succeeded(0.0)
+        assert _state(breaker) == "half_open"
+        breaker.failed(0.0, lambda: 0.5)
+        assert _state(breaker) == "open"
+
+
 def test_old_failures_are_forgotten_after_the_window() -> None:
     """What failed more than a minute ago has no weight."""
     breaker = Breaker(BreakerRules(consecutive=100))
@@ -193,6 +205,31 @@ def test_a_call_waits_until_its_deadline_while_the_server_loads_its_model() -> N
     m.until(70)
     m.finish(1)
     assert m.lines[-1] == "    start 2 on a (first)"
+
+
+def test_a_call_that_was_let_in_once_is_not_sent_away_by_the_queue() -> None:
+    """After a fault it waits again, although the queue is full and its class's longest wait is over."""
+    m = Machine(spec("a"), limits=SchedulerLimits().with_queue({"interactive": {"length": 1}}))
+    first = m.submit("a")
+    second = m.submit("a", within=1e4)
+    m.finish(first, ServerFailed("HTTP 500"))
+    third = m.submit("a")
+    m.until(119)
+    assert [line for line in m.lines if "fail" in line] == [f"    fail {third}: QueueFull: a had no free slot for 30 s"]
+    m.finish(second)
+    assert m.lines[-1] == f"    start {first} on a (retry)"
+
+
+def test_who_is_next_needs_only_the_time_of_its_own_call() -> None:
+    """Calls take 10 s, 15 s are left, and others wait behind."""
+    m = Machine(spec("a"))
+    _usual(m, 10)
+    running = m.submit("a")
+    m.submit("a", within=25.0)
+    m.submit("a")
+    m.until(90)
+    m.finish(running)
+    assert m.lines[-1] == "    start 10 on a (first)"
 
 
 def _usual(machine: Machine, seconds: float) -> None:

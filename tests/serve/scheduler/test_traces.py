@@ -436,6 +436,72 @@ def test_who_waits_for_an_endpoint_that_falls_ill_goes_elsewhere() -> None:
     )
 
 
+def test_the_most_urgent_of_those_who_wait_tries_an_ill_endpoint_first() -> None:
+    """The only endpoint falls ill while a bulk and an interactive call wait: each of them is started once."""
+    m = Machine(spec("a"))
+    for _ in range(4):
+        m.finish_for_good(m.submit("a"), BrokenReply("bad"))
+    m.lines.clear()
+    m.submit("a")
+    m.submit("a", priority="bulk")
+    m.submit("a")
+    m.finish(5, BrokenReply("bad"))
+    m.finish(7)
+    _is(
+        m,
+        """
+        0 submit 5
+            start 5 on a (first)
+        0 submit 6
+        0 submit 7
+        0 finish 5: BrokenReply
+            a is open: bad
+            a is half_open: bad
+            start 7 on a (first)
+            retry 5 at 0.250 after BrokenReply on a
+        0 finish 7
+            start 6 on a (first)
+        """,
+    )
+
+
+def test_calls_from_before_the_trouble_say_nothing_about_the_endpoint_after_it() -> None:
+    """A call that began before the breaker opened neither closes it nor opens it again."""
+    m = Machine(spec("a", slots=3), spec("b"))
+    good, bad = m.submit("a"), m.submit("a")
+    for _ in range(5):
+        m.finish_for_good(m.submit("a"), BrokenReply("bad"))
+    m.until(15)
+    breaker = m.scheduler.lanes["a"].endpoint.breaker
+    m.finish(good)
+    assert (m.state("a"), breaker.failures) == ("half_open", 5)
+    m.finish_for_good(bad, BrokenReply("bad"))
+    assert (m.state("a"), breaker.failures) == ("half_open", 5)
+
+
+def test_a_call_whose_deadline_has_passed_is_never_sent() -> None:
+    """Not when it comes, and not when a slot is free at last."""
+    m = Machine(spec("a"))
+    m.submit("a", within=0.0)
+    running = m.submit("a")
+    m.submit("a", within=1.0)
+    m.now = 2.0  # the slot is free before the tick
+    m.finish(running)
+    _is(
+        m,
+        """
+        0 submit 1
+            fail 1: DeadlinePassed: the deadline passed after 0.0 s, before an endpoint was free
+        0 submit 2
+            start 2 on a (first)
+        0 submit 3
+        2 finish 2
+            a is ready
+            fail 3: DeadlinePassed: the deadline passed after 1.0 s, before an endpoint was free
+        """,
+    )
+
+
 def test_a_stream_without_progress_is_stopped_and_its_endpoint_left() -> None:
     """60 s without a token: cancel, trip the breaker, go to the next candidate once the attempt has really ended."""
     m = Machine(spec("a"), spec("b"))
@@ -618,6 +684,25 @@ def test_a_server_that_could_not_be_reached_comes_back_when_probes_reach_it() ->
     m.until(10)
     m.probed("a", True)
     assert m.state("a") == "half_open"
+
+
+def test_a_server_that_fails_though_it_answers_probes_stays_out_for_its_time() -> None:
+    """Answered probes say nothing about an engine that fails."""
+    m = Machine(spec("a"))
+    for _ in range(5):
+        m.finish_for_good(m.submit("a"), BrokenReply("bad"))
+    for moment in (0, 10):
+        m.until(moment)
+        m.probed("a", True)
+    assert m.state("a") == "open"
+
+
+def test_a_change_of_slots_is_no_new_endpoint() -> None:
+    """What is known of the server stays."""
+    m = Machine(spec("a"))
+    m.finish(m.submit("a"))
+    m.replace(spec("a", slots=2))
+    assert m.state("a") == "ready"
 
 
 def test_calls_that_wait_when_the_loop_ends_are_told() -> None:
