@@ -74,7 +74,7 @@ def router_spec(name: str, routes: Mapping[str, str], **fields: Any) -> RouterSp
         {"to": to, "when": {"regex": regex}, "description": f"about {to}", "examples": [], "keywords": []}
         for to, regex in routes.items()
     ]
-    spec = {
+    spec: dict[str, Any] = {
         "name": name,
         "strategy": "rules",
         "stages": [],
@@ -91,7 +91,15 @@ def router_spec(name: str, routes: Mapping[str, str], **fields: Any) -> RouterSp
 
 def rule(say: str, **fields: Any) -> ReflexSpec:
     """A reflex rule, tried before a model."""
-    spec = {"when": {}, "extract": {}, "call": None, "arguments": {}, "say": say, "first": True, "unsure": False}
+    spec: dict[str, Any] = {
+        "when": {},
+        "extract": {},
+        "call": None,
+        "arguments": {},
+        "say": say,
+        "first": True,
+        "unsure": False,
+    }
     assert fields.keys() <= spec.keys(), fields
     return cast(ReflexSpec, {**spec, **fields})
 

@@ -133,8 +133,11 @@ async def test_a_request_may_name_its_agent() -> None:
 async def test_a_router_asks_its_model_through_the_same_slots() -> None:
     """The call is a step of the run, and its tokens count."""
     wanted = Wanted(
-        [router_spec("front", {"sales": "drill", "help": "x"}, strategy="intent", models=["m"]), agent_spec("sales")]
-        + [agent_spec("help")]
+        [
+            router_spec("front", {"sales": "drill", "help": "x"}, strategy="intent", models=["m"]),
+            agent_spec("sales"),
+            agent_spec("help"),
+        ]
     )
     server = simulated(["m"], Script(sequence=['{"agent": "help"}']))
     async with serving(wanted, server) as served:

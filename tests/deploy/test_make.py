@@ -1,0 +1,109 @@
+"""Parts of a deployment are made from their specs."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from orchestrator.core.blueprint import AgentSpec, ModelSpec, ToolSpec
+from orchestrator.deploy.deployment import Agent, Binding, CallSettings
+from orchestrator.deploy.make import HAND_OVER, endpoints_of, make_agent, make_router, schema_check
+from orchestrator.plugins.strategies.lexical import fit_lexical
+from orchestrator.ports.strategy import Candidate, InstantStrategy, Strategy, StrategyOptions
+from orchestrator.ports.tool import Tool
+from tests.serve.engine.parts import FakeTool, agent_spec, model_spec, router_spec
+
+
+def fit(candidates: tuple[Candidate, ...]) -> InstantStrategy:
+    """As the runtime does."""
+    return fit_lexical(candidates, StrategyOptions())
+
+
+def made(spec: AgentSpec, *, allowed: tuple[str, ...] = (), models: dict[str, ModelSpec] | None = None) -> Agent:
+    """An agent that may use a tool with two functions, on one endpoint."""
+    tool = FakeTool("shop", {"find": 1, "count": 2})
+    tool_spec = {"name": "shop", "kind": "python", "options": {}, "allowed": list(allowed), "timeout": 4.0}
+    return make_agent(
+        spec,
+        {"m": Binding("m", ("m@1",))},
+        models or {"m": model_spec()},
+        {"tool.shop": (cast(ToolSpec, tool_spec), cast(Tool, tool))},
+        fit,
+    )
+
+
+def test_endpoints_are_those_of_the_models_in_order_then_of_their_fallbacks_each_once() -> None:
+    bindings = {
+        "a": Binding("a", ("1", "2")),
+        "b": Binding("b", ("2", "3")),
+        "c": Binding("c", ("1", "4")),
+        "d": Binding("d", (), "d is not served"),
+    }
+    models = {"a": model_spec("a", fallback=["c", "d"]), "b": model_spec("b", fallback=["e"])}
+    assert endpoints_of(["a", "b"], bindings, models) == ("1", "2", "3", "4")
+
+
+@pytest.mark.parametrize("allowed", [("find",), ("shop.find",)])
+def test_only_functions_that_are_allowed_are_offered(allowed: tuple[str, ...]) -> None:
+    agent = made(agent_spec("a", tools=["shop"]), allowed=allowed)
+    assert list(agent.functions) == ["shop_find"] == [schema.name for schema in agent.schemas]
+    assert agent.tool_timeouts == {"shop.find": 4.0}
+
+
+def test_a_hand_over_is_offered_beside_functions_where_the_agent_escalates_on_request() -> None:
+    assert made(agent_spec("a", tools=["shop"], escalate_to="b")).schemas[-1] is HAND_OVER
+    assert HAND_OVER not in made(agent_spec("a", tools=["shop"], escalate_to="b", escalate_when=["error"])).schemas
+    assert made(agent_spec("a", escalate_to="b")).schemas == ()
+
+
+def test_a_prompt_without_a_template_is_encoded_once_for_all_runs() -> None:
+    agent = made(agent_spec("a", instructions="Be kind."))
+    assert agent.fixed_prompt is not None and agent.fixed_prompt.encoded() is agent.fixed_prompt.encoded()
+    assert made(agent_spec("a", instructions="You are {{ agent }}.")).fixed_prompt is None
+    assert made(agent_spec("a", instructions="{# only a note #}Be kind.")).fixed_prompt is None
+
+
+def test_the_agents_settings_go_before_those_of_its_models_the_preferred_model_first() -> None:
+    models = {
+        "m": model_spec(options={"temperature": 0.9, "top_k": 3, "stop": "END", "seed": None}),
+        "n": model_spec("n", options={"temperature": 0.5, "seed": 4, "max_tokens": 9}),
+    }
+    agent = made(agent_spec("a", models=["m", "n"], max_tokens=7), models=models)
+    assert agent.call == CallSettings(0.9, 7, 4, ("END",), {"top_k": 3})
+    changed = agent.call.with_options({"temperature": 0, "top_p": 1, "stop": ["A", "B"]})
+    assert changed == CallSettings(0, 7, 4, ("A", "B"), {"top_k": 3, "top_p": 1})
+
+
+def test_an_agent_without_an_endpoint_says_why() -> None:
+    spec = agent_spec("a", models=["m", "n"])
+    bindings = {"m": Binding("m", (), "ollama pull m"), "n": Binding("n", ())}
+    agent = make_agent(spec, bindings, {"m": model_spec(), "n": model_spec("n")}, {}, fit)
+    assert (agent.endpoints, agent.missing) == ((), "ollama pull m; n is not bound")
+
+
+def test_a_value_that_does_not_fit_its_schema_is_told_with_the_place() -> None:
+    check = schema_check({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]})
+    assert check({"n": 1}) == ""
+    assert check({"n": "x"}) == "$.n: 'x' is not of type 'integer'"
+    assert check({}) == "$: 'n' is a required property"
+
+
+def test_a_router_stands_for_everything_behind_it() -> None:
+    seen: dict[str, Candidate] = {}
+
+    def remember(candidates: tuple[Candidate, ...], options: StrategyOptions) -> Strategy:
+        seen.update({each.name: each for each in candidates})
+        return fit_lexical(candidates, options)
+
+    targets: dict[str, Any] = {
+        "inner": router_spec("inner", {"sales": "x", "help": "y"}),
+        "sales": agent_spec(
+            "sales", examples=["buy"], keywords=["price"], skills=[{"name": "sell", "examples": ["s"]}]
+        ),
+        "help": agent_spec("help", examples=["broken"]),
+    }
+    router = make_router(router_spec("front", {"inner": "z", "help": "h"}), targets, remember, ("m@1",))
+    assert seen["inner"].examples == ("buy", "broken") and seen["inner"].keywords == ("price",)
+    assert [skill.name for skill in seen["inner"].skills] == ["sell"]
+    assert cast(Any, router.instant) is router.strategy and router.endpoints == ("m@1",)

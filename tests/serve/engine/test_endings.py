@@ -1,0 +1,196 @@
+"""How runs end: callers that go away, gates, and engines that are drained."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+
+from orchestrator.core.errors import DeadlinePassed, NoSuchDeployment, QueueFull
+from orchestrator.core.event import Event
+from orchestrator.serve.engine import EngineTable
+from orchestrator.serve.gate import Gate
+from orchestrator.testing.endpoint import simulated
+from orchestrator.testing.pace import Pace
+from orchestrator.testing.script import Script
+from tests.serve.engine.parts import FakeTool, Served, Wanted, agent_spec, rule, serving
+
+pytestmark = pytest.mark.anyio
+AGENT = Wanted([agent_spec("a")])
+
+
+@pytest.fixture
+async def slow() -> AsyncIterator[Served]:
+    """An engine on a model that takes ten seconds and serves two at once."""
+    async with serving(AGENT, simulated(["m"], pace=Pace(ttft=10.0), slots=2)) as served:
+        yield served
+
+
+async def test_a_caller_that_goes_away_cancels_the_call_on_the_server() -> None:
+    """The server's own log has it, the slot is free again, and the run is told as cancelled."""
+    async with serving(AGENT, simulated(["m"], pace=Pace(ttft=10.0), slots=1)) as served:
+        with anyio.move_on_after(3.0):
+            await served.run("gone")
+        assert [record.outcome for record in served.server.records] == ["cancelled"]
+        finished = served.events[-1]
+        assert finished.kind == "run.finished" and finished.fields["result"].error["kind"] == "RunCancelled"
+        began = anyio.current_time()
+        assert (await served.run("next")).text == "next"
+        assert anyio.current_time() - began == pytest.approx(10)
+        assert served.engine.in_flight == 0
+
+
+async def test_a_listener_that_goes_away_in_the_middle_of_a_stream_stops_it() -> None:
+    """The server made only a few tokens."""
+    server = simulated(["m"], Script(default="word " * 300), pace=Pace(tps=10))
+    heard: list[Event] = []
+    async with serving(AGENT, server) as served:
+        with anyio.move_on_after(8.0):
+            await served.run("go", heard.append)
+    assert server.records[0].outcome == "cancelled" and 0 < server.records[0].tokens < 100
+    assert any(event.kind == "run.delta" for event in heard)
+
+
+async def test_a_function_in_work_is_cancelled_too() -> None:
+    """And its step is told."""
+
+    async def sleepy() -> int:
+        await anyio.sleep(1000)
+        return 1
+
+    tool = FakeTool("shop", {"find": lambda given, context: sleepy()})
+    wanted = Wanted([agent_spec("a", tools=["shop"], reflex=[rule("x", call="shop.find")])], [tool])
+    async with serving(wanted) as served:
+        with anyio.move_on_after(3.0):
+            await served.run("gone")
+        steps = served.events[-1].fields["result"].steps
+    assert [(step.kind, step.detail["outcome"]) for step in steps] == [("tool", "cancelled")]
+
+
+async def test_an_engine_is_drained_when_its_last_run_has_ended() -> None:
+    """Everybody who waits for it is told."""
+    async with serving(AGENT, simulated(["m"], pace=Pace(ttft=10.0))) as served:
+        drained: list[float] = []
+
+        async def wait() -> None:
+            await served.engine.drained()
+            drained.append(anyio.current_time())
+
+        began = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(served.run, "one")
+            await anyio.sleep(4)
+            tasks.start_soon(served.run, "two")
+            await anyio.lowlevel.checkpoint()
+            tasks.start_soon(wait)
+            tasks.start_soon(wait)
+        assert [round(at - began) for at in drained] == [14, 14]
+        await served.engine.drained()
+
+
+async def test_a_deployment_may_limit_how_many_runs_are_in_work() -> None:
+    """The others wait in order, and their waiting is queue time."""
+    wanted = Wanted([agent_spec("a")], max_concurrent=2)
+    async with serving(wanted, simulated(["m"], pace=Pace(ttft=10.0), slots=8)) as served:
+        done: list[str] = []
+
+        async def ask(text: str) -> None:
+            await anyio.sleep(int(text) / 1000)
+            result = await served.run(text)
+            done.append(text)
+            assert result.timings["queue"] == pytest.approx(int(text) // 2 * 10_000, abs=100)
+            assert result.timings["engine"] < 1
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(6):
+                tasks.start_soon(ask, str(number))
+        assert done == ["0", "1", "2", "3", "4", "5"]
+
+
+async def test_a_full_line_turns_requests_away() -> None:
+    """With a typed error that says when to come again."""
+    wanted = Wanted([agent_spec("a")], max_concurrent=1, queue={"interactive": {"length": 2}})
+    async with serving(wanted, simulated(["m"], pace=Pace(ttft=10.0))) as served:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(served.run, "x")
+            await anyio.sleep(1)
+            result = await served.run("y")
+        assert result.error is not None and result.error["kind"] == "QueueFull" and result.error["retry_after"] > 0
+
+
+async def test_a_run_that_waits_too_long_at_the_gate_is_told() -> None:
+    """And the place goes to the next."""
+    wanted = Wanted([agent_spec("a")], max_concurrent=1)
+    async with serving(wanted, simulated(["m"], pace=Pace(ttft=10.0))) as served:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(served.run, "x")
+            await anyio.sleep(1)
+            result = await served.run("y", timeout=3.0)
+        assert result.error is not None and result.error["kind"] == "DeadlinePassed"
+        assert (await served.run("z")).status == "completed"
+
+
+async def test_the_gate_loses_no_place_whoever_gives_up_when() -> None:
+    """Cancelled at every moment, also just as its turn comes."""
+    gate = Gate(1)
+    for cancel_at in [x / 4 for x in range(1, 13)]:
+        await gate.enter(anyio.current_time() + 100)
+        entered = 0
+
+        async def wait(until: float) -> None:
+            nonlocal entered
+            with anyio.move_on_after(until):
+                await gate.enter(anyio.current_time() + 100)
+                entered += 1
+                await anyio.sleep(0.1)
+                gate.leave()
+                return
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait, cancel_at)
+            tasks.start_soon(wait, 100)
+            await anyio.sleep(2)
+            gate.leave()
+        assert entered >= 1 and (gate.inside, gate.waiting) == (0, 0), cancel_at
+
+
+async def test_the_gate_lets_in_by_order_and_has_a_bounded_line() -> None:
+    """First come, first served."""
+    gate = Gate(1, longest_line=1)
+    far = anyio.current_time() + 100
+    await gate.enter(far)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(gate.enter, far)
+        await anyio.sleep(1)
+        assert gate.waiting == 1 and not gate.enter_now()
+        with pytest.raises(QueueFull):
+            await gate.enter(far)
+        gate.leave()
+    with pytest.raises(DeadlinePassed):
+        await gate.enter(anyio.current_time() + 1)
+    gate.leave()
+    assert gate.inside == 0
+
+
+async def test_a_switch_of_engines_leaves_runs_where_they_are() -> None:
+    """A request in work stays on its revision; the next one meets the new one."""
+    async with serving(AGENT, simulated(["m"], pace=Pace(ttft=10.0))) as old, serving(AGENT) as new:
+        table = EngineTable()
+        assert table.switch("shop", old.engine) is None
+        results: list[str] = []
+
+        async def ask() -> None:
+            results.append((await old.run("slow")).status)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            await anyio.sleep(1)
+            assert table.switch("shop", new.engine) is old.engine
+            assert table.get("shop") is new.engine and table.names() == ["shop"]
+            assert old.engine.in_flight == 1
+        assert results == ["completed"]
+        assert table.remove("shop") is new.engine
+        with pytest.raises(NoSuchDeployment, match='no deployment is called "shop"'):
+            table.get("shop")
