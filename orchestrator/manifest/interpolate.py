@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from orchestrator.core.diagnostic import Diagnostic
-from orchestrator.manifest.faults import fault
+from orchestrator.manifest.faults import MOST_FAULTS, fault
 from orchestrator.manifest.parse import Parsed, Written
 from orchestrator.manifest.scalar import NumberRefused, resolve_scalar
 
@@ -25,7 +25,7 @@ def interpolate(parsed: Parsed, environment: Mapping[str, str], used: dict[str, 
     filler = _Filler(environment, used)
     for written in parsed.dollars:
         text = written.container[written.step]
-        if isinstance(text, str):
+        if isinstance(text, str) and len(filler.faults) < MOST_FAULTS:
             written.container[written.step] = filler.fill(text, written)
     return filler.faults
 
@@ -55,10 +55,10 @@ class _Filler:
             return text
 
     def _one(self, match: re.Match[str], written: Written) -> str:
-        if match["dollar"]:
+        if match["dollar"] or not match["brace"]:
             return "$"
-        if not match["brace"]:
-            return "$"
+        if len(self.faults) >= MOST_FAULTS:
+            return ""
         name = match["name"]
         if name is None:
             self.faults.append(fault("ORC141", "a malformed variable", written.mark.value_place()))

@@ -77,6 +77,7 @@ class Layers:
         try:
             parsed = parse(source.name, source.text)
         except Refused as error:
+            self.faults += error.before
             self._break(error.diagnostic)
             return None
         self.faults += parsed.diagnostics

@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, TextIO
 
 from orchestrator.core.address import is_name
 from orchestrator.core.diagnostic import Diagnostic, Place, Severity, in_order
 from orchestrator.core.errors import ManifestError
 from orchestrator.manifest.empty import take_out_empty
-from orchestrator.manifest.faults import fault, note, refused
+from orchestrator.manifest.faults import MOST_FAULTS, fault, note, refused
 from orchestrator.manifest.layers import Layers
 from orchestrator.manifest.loaded import Loaded
 from orchestrator.manifest.marks import Marks
@@ -20,13 +20,10 @@ from orchestrator.manifest.overlay import Layer
 from orchestrator.manifest.pause import collector_paused
 from orchestrator.manifest.prompts import PREFIX, ReadPrompt, read_below, read_prompts
 from orchestrator.manifest.resolve import check_references
-from orchestrator.manifest.secrets import Secrets, scan
+from orchestrator.manifest.secrets import Secrets, ShownLines, scan
 from orchestrator.manifest.source import STDIN_NAME, Source, read_source
 from orchestrator.manifest.spec.manifest import Manifest
 from orchestrator.manifest.structure import SECRET_KEYS, Misfit, check_structure, without
-
-MOST_FAULTS: Final = 200
-"""More are counted, not told."""
 
 
 def load(
@@ -90,7 +87,6 @@ class _Loading:
         layers = self.layers
         layers.faults += layers.overlay.faults
         if layers.result is None or layers.broken:
-            layers.faults += scan(layers.sources, self.secrets)
             raise self._error()
         loaded = self._judge(layers.result)
         if loaded is None or layers.faults:
@@ -133,7 +129,8 @@ class _Loading:
         told = {one.place for one in self.layers.faults if one.place}
         for misfit in misfits:
             if misfit.path and misfit.path[-1] in SECRET_KEYS:
-                self.secrets.found(marks.value(misfit.path), "")
+                for place in marks.leaves(misfit.path):
+                    self.secrets.found(place, "")
             if misfit.diagnostic.place not in told:
                 self.layers.faults.append(misfit.diagnostic)
 
@@ -159,7 +156,10 @@ class _Loading:
     def _error(self) -> ManifestError:
         """Everything wrong, with no secret in it."""
         faults = in_order([*self.layers.faults, *self.notes])
+        shown = ShownLines(self.layers.sources, [one.place for one in faults if one.place])
+        if self.layers.broken:
+            faults = in_order([*faults, *scan(shown.texts, self.secrets)])
         if len(faults) > MOST_FAULTS:
             more = len(faults) - MOST_FAULTS
             faults = [*faults[:MOST_FAULTS], fault("ORC100", f"{more} more faults are not shown", None)]
-        return ManifestError([self.secrets.hide(one) for one in faults], self.secrets.lines(self.layers.sources))
+        return ManifestError([self.secrets.hide(one) for one in faults], self.secrets.lines(shown))

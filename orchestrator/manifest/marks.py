@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.diagnostic import Place
@@ -64,6 +64,16 @@ class Marks:
     def holds(self, path: Sequence[str | int]) -> bool:
         """Whether something was written at ``path``."""
         return self._nearest(path)[1] == 0
+
+    def leaves(self, path: Sequence[str | int]) -> Iterator[Place]:
+        """Where every plain value at or below ``path`` stands."""
+        waiting = [self._nearest(path)[0]]
+        for mark in waiting:
+            children = mark.children
+            if children is None:
+                yield mark.value_place()
+            else:
+                waiting.extend(children.values() if isinstance(children, dict) else children)
 
     def length(self, path: Sequence[str | int]) -> int:
         """How many items were written in the list at ``path``."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 import yaml
 
 from orchestrator.core.diagnostic import Diagnostic, Place
-from orchestrator.manifest.faults import Refused, refused
+from orchestrator.manifest.faults import MOST_FAULTS, Refused, refused
 from orchestrator.manifest.marks import Mark, Span
 from orchestrator.manifest.scalar import NumberRefused, resolve_scalar
 from orchestrator.manifest.spec.free import FREE_MAPS, NAMED, OPAQUE
@@ -57,8 +57,9 @@ def parse(file: str, text: str) -> Parsed:
     """Read one YAML text; ``file`` is its name in places. Raises ``Refused`` with one diagnostic where reading must stop."""
     _check_size(file, text)
     reader = _Reader(file)
-    parser = yaml.CSafeLoader(text)
+    parser = None
     try:
+        parser = yaml.CSafeLoader(text)
         while True:
             event = parser.get_event()
             handle = reader.handlers.get(type(event))
@@ -68,21 +69,26 @@ def parse(file: str, text: str) -> Parsed:
                 break
     except (yaml.YAMLError, UnicodeError) as error:
         raise Refused(explain_yaml_error(file, text, error)) from error
+    except Refused as error:
+        raise Refused(error.diagnostic, reader.diagnostics) from error
     finally:
-        parser.dispose()
+        if parser is not None:
+            parser.dispose()
     return reader.finish()
 
 
 def _check_size(file: str, text: str) -> None:
-    if len(text) > LONGEST_LINE:
-        for number, line in enumerate(text.split("\n"), 1):
-            if len(line) > LONGEST_LINE:
-                raise refused(
-                    "ORC106", f"line {number} is longer than {LONGEST_LINE:,} characters", Place(file, number, 1)
-                )
-        # Every value needs one of these before it: counting them costs milliseconds, parsing a million values seconds.
-        if sum(text.count(mark) for mark in _SEPARATORS) > MOST_VALUES:
-            raise refused("ORC117", f"the file holds more than {MOST_VALUES:,} lines and values", Place(file, 1, 1))
+    if text.startswith("\ufeff"):
+        raise refused("ORC106", "a byte-order mark", Place(file, 1, 1))
+    if len(text) <= LONGEST_LINE:
+        return
+    # Every value needs one of these before it: counting them costs milliseconds, parsing a million values seconds.
+    if sum(text.count(mark) for mark in _SEPARATORS) > MOST_VALUES:
+        raise refused("ORC117", f"the file holds more than {MOST_VALUES:,} lines and values", Place(file, 1, 1))
+    lengths = list(map(len, text.split("\n")))
+    if max(lengths) > LONGEST_LINE:
+        number = next(number for number, length in enumerate(lengths, 1) if length > LONGEST_LINE)
+        raise refused("ORC106", f"line {number} is longer than {LONGEST_LINE:,} characters", Place(file, number, 1))
 
 
 class _Frame:
@@ -236,6 +242,8 @@ class _Reader:
             raise refused("ORC117", f"more than {MOST_VALUES:,} keys and values", Place(self.file, *span))
 
     def _fault(self, code: str, message: str, place: Place, label: str = "") -> None:
+        if len(self.diagnostics) >= MOST_FAULTS:
+            raise refused("ORC100", f"more than {MOST_FAULTS} faults: the rest of the file is not read", place)
         self.diagnostics.append(refused(code, message, place, label).diagnostic)
 
     def _place(self, event: Any) -> Place:

@@ -20,7 +20,7 @@ from orchestrator.manifest.inference.tools import settle_tools
 from orchestrator.manifest.loaded import Loaded
 from orchestrator.manifest.pause import collector_paused
 from orchestrator.manifest.resolved import Resolved
-from orchestrator.manifest.secrets import lines_to_show
+from orchestrator.manifest.secrets import ShownLines
 from orchestrator.manifest.spec.manifest import Manifest
 from orchestrator.manifest.validate import validate
 
@@ -45,7 +45,9 @@ def resolve(loaded: Loaded) -> Resolved:
         draft = drafted(loaded)
         diagnostics = in_order([*loaded.diagnostics, *draft.diagnostics])
         if has_errors(diagnostics):
-            raise ManifestError(diagnostics, lines_to_show(loaded.sources))
+            raise ManifestError(
+                diagnostics, ShownLines(loaded.sources, [one.place for one in diagnostics if one.place]).lines()
+            )
         return Resolved(
             loaded=loaded,
             manifest=_manifest(draft),

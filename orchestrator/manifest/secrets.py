@@ -21,7 +21,7 @@ _KNOWN: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("a Hugging Face token", re.compile(r"\bhf_[A-Za-z0-9]{30,}")),
     ("a Google API key", re.compile(r"\bAIza[A-Za-z0-9_-]{35}")),
     ("a Slack token", re.compile(r"\bxox[abposr]-[A-Za-z0-9-]{10,}")),
-    ("a JSON web token", re.compile(r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+")),
+    ("a JSON web token", re.compile(r"\beyJ[A-Za-z0-9_-]{10,1000}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+")),
     ("a private key", re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----")),
     ("a password in an address", re.compile(r"(?<=://)[^\s/:@\"'{}$]+:[^\s/@\"'{}$]+(?=@)")),
 )
@@ -30,14 +30,40 @@ _HINTS: Final = ("sk-", "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", 
 _FIELD_HINTS: Final = ("key", "secret", "token", "passw", "credential", "auth")
 """What a line must hold to be looked at more closely: finding a plain text is far cheaper than trying a pattern."""
 _KEYISH: Final = re.compile(
-    r"(?P<key>[A-Za-z0-9_-]*(?:api[_-]?key|secret|token|passw(?:or)?d|credential|auth)[A-Za-z0-9_-]*)[\"']?\s*[:=]\s*"
-    r"[\"']?(?P<value>[A-Za-z0-9+/=_.~-]{16,})",
+    r"(?:api[_-]?key|secret|token|passw(?:or)?d|credential|auth)s?(?![A-Za-z])[A-Za-z0-9_-]{0,40}[\"']?[ \t]{0,8}[:=][ \t]{0,8}"
+    r"[\"']?(?P<value>[A-Za-z0-9+/=_.~-]{16,500})",
     re.IGNORECASE,
 )
 _RANDOM_BITS: Final = 3.5
 """Bits of entropy per character from which a long value of a key-ish field is taken for a secret; words lie below."""
 _SHORTEST_ELSEWHERE: Final = 8
+_LONGEST_LINE: Final = 100_000
+"""Characters of a line that are looked at: as many as the longest text of a manifest has."""
+_LONGEST_EXCERPT: Final = 500
 _STARS: Final = "********"
+
+
+class ShownLines:
+    """Of the texts only the lines that diagnostics show: a huge file is not copied to show one line of it.
+
+    ``texts`` have empty lines in place of all others, so that line numbers stay.
+    """
+
+    def __init__(self, sources: Mapping[str, str], places: Iterable[Place]) -> None:
+        wanted: dict[str, dict[int, int]] = {}
+        for place in places:
+            ends = wanted.setdefault(place.file, {})
+            ends[place.line] = max(ends.get(place.line, 0), place.column + _LONGEST_EXCERPT)
+        self.texts = {name: _only(text, wanted[name]) for name, text in sources.items() if name in wanted}
+
+    def lines(self) -> dict[str, list[str]]:
+        """File -> lines, safe to print."""
+        return {name: [printable(line) for line in lines_of(text)] for name, text in self.texts.items()}
+
+
+def _only(text: str, ends: Mapping[int, int]) -> str:
+    lines = lines_of(text, max(ends))
+    return "\n".join(line[: ends.get(number, 0)] for number, line in enumerate(lines, 1))
 
 
 @dataclass(slots=True)
@@ -67,9 +93,9 @@ class Secrets:
             subject=pattern.sub(_STARS, diagnostic.subject),
         )
 
-    def lines(self, sources: Mapping[str, str]) -> dict[str, list[str]]:
-        """The lines of the sources for excerpts, with stars in place of every secret."""
-        shown = lines_to_show(sources)
+    def lines(self, shown_lines: ShownLines) -> dict[str, list[str]]:
+        """The lines for excerpts, with stars in place of every secret."""
+        shown = shown_lines.lines()
         for place in self.places:
             lines = shown.get(place.file)
             if lines and place.line <= len(lines):
@@ -83,11 +109,6 @@ class Secrets:
         for value in self.values:
             line = line.replace(value, "*" * len(value))
         return line
-
-
-def lines_to_show(sources: Mapping[str, str]) -> dict[str, list[str]]:
-    """The lines of texts for excerpts, safe to print."""
-    return {name: [printable(line) for line in lines_of(text)] for name, text in sources.items()}
 
 
 def _starred(line: str, start: int, length: int) -> str:
@@ -106,7 +127,7 @@ def scan(sources: Mapping[str, str], secrets: Secrets) -> list[Diagnostic]:
         for number, line in enumerate(lines_of(text), 1):
             if not _is_suspect(line, known, fields):
                 continue
-            for what, start, value in _in_line(line):
+            for what, start, value in _in_line(line[:_LONGEST_LINE]):
                 place = Place(name, number, start + 1, len(value))
                 secrets.found(place, value)
                 faults.append(fault("ORC231", f"this looks like {what}", place))

@@ -108,6 +108,8 @@ def decode(content: bytes, name: str) -> str:
         raise refused("ORC105", f"the byte 0x{content[error.start]:02X} is not UTF-8", place) from error
 
 
-def lines_of(text: str) -> list[str]:
-    """Its lines, with the line breaks of YAML, so that line numbers agree with the parser's."""
-    return _BREAK.split(text)
+def lines_of(text: str, most: int = 0) -> list[str]:
+    """Its lines, with the line breaks of YAML, so that line numbers agree with the parser's. ``most``: only so many, if not 0."""
+    if any(mark in text for mark in "\r\x85\u2028\u2029"):
+        return _BREAK.split(text, most)[: most or None]
+    return text.split("\n", most or -1)[: most or None]

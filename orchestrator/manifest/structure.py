@@ -13,10 +13,11 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from orchestrator.core.diagnostic import Diagnostic, Place
-from orchestrator.core.names import did_you_mean, nearest
+from orchestrator.core.names import nearest
 from orchestrator.manifest.anatomy import spec_at, subject_at, title_of, value_at
-from orchestrator.manifest.faults import fault, printable
+from orchestrator.manifest.faults import MOST_FAULTS, fault, printable
 from orchestrator.manifest.marks import Marks, Path
+from orchestrator.manifest.nearby import LONGEST, suggestion
 from orchestrator.manifest.planned import NOT_IN_THIS_VERSION
 from orchestrator.manifest.spec.fields import LIST, MAP, NUMBER, TEXT
 from orchestrator.manifest.spec.manifest import Manifest
@@ -65,7 +66,11 @@ def check_structure(tree: Any, marks: Marks) -> tuple[Manifest | None, list[Misf
         return Manifest.model_validate(tree), []
     except ValidationError as error:
         found = error.errors(include_url=False)
-    return None, _without_echoes([_one(one, tree, marks) for one in found])
+    misfits = _without_echoes([_one(one, tree, marks) for one in found[:MOST_FAULTS]])
+    if len(found) > MOST_FAULTS:
+        more = fault("ORC100", f"{len(found) - MOST_FAULTS:,} more values do not fit the format", None)
+        misfits.append(Misfit((), "more", more))
+    return None, misfits
 
 
 def _without_echoes(misfits: list[Misfit]) -> list[Misfit]:
@@ -76,7 +81,8 @@ def _without_echoes(misfits: list[Misfit]) -> list[Misfit]:
 
 def _meant(path: Path) -> list[str]:
     spec = spec_at(path[:-1])
-    return nearest(str(path[-1]), spec.model_fields, 1) if spec else []
+    word = str(path[-1])
+    return nearest(word, spec.model_fields, 1) if spec and len(word) <= LONGEST else []
 
 
 def _path(error: Mapping[str, Any]) -> tuple[Path, bool]:
@@ -126,7 +132,7 @@ def _unknown_key(_error: Mapping[str, Any], path: Path) -> Said:
     if spec is None:
         return "ORC130", f'unknown key "{key}"', "", None
     label = f"no key of {title_of(spec)}"
-    return "ORC130", f'unknown key "{key}"', label, did_you_mean(key, spec.model_fields) or None
+    return "ORC130", f'unknown key "{key}"', label, suggestion(key, spec.model_fields)
 
 
 def _missing(_error: Mapping[str, Any], path: Path) -> Said:
@@ -192,7 +198,7 @@ def _choice(error: Mapping[str, Any], path: Path) -> Said:
     found = error["input"]
     if path[-1] == "apiVersion":
         return "ORC152", f"{describe(found)} is no version of the format that this program reads", "", None
-    cure = (did_you_mean(found, choices) if isinstance(found, str) else "") or f"one of {', '.join(choices)}"
+    cure = (suggestion(found, choices) if isinstance(found, str) else "") or f"one of {', '.join(choices)}"
     return "ORC133", f"{_named(path)} cannot be {describe(found)}", "", cure
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator.core.names import did_you_mean, nearest
+from orchestrator.core.names import nearest
 from orchestrator.manifest.catalogue.reader import find_model, near_models
+from orchestrator.manifest.faults import MOST_FAULTS
 from orchestrator.manifest.inference.draft import Draft
 from orchestrator.manifest.inference.models import aliases
 from orchestrator.manifest.inference.tools import BUILTINS
+from orchestrator.manifest.nearby import likely
 from orchestrator.manifest.spec.agent import AgentEntry
 
 Keys = Sequence[str | int]
@@ -42,11 +44,11 @@ def _check_agent(draft: Draft, agent: AgentEntry) -> None:
             _unknown_model(draft, alias, (at, ("model", number) if many else ("model",)))
     for number, tool in enumerate(agent.tools):
         if tool not in draft.tools:
-            cure = did_you_mean(tool, [*draft.tools, *BUILTINS]) or None
+            cure = draft.suggest(tool, [*draft.tools, *BUILTINS])
             draft.tell("ORC203", f'unknown tool "{tool}"', (at, ("tools", number)), cure=cure)
     for number, name in enumerate(agent.knowledge):
         if name not in draft.knowledge:
-            cure = did_you_mean(name, draft.knowledge) or None
+            cure = draft.suggest(name, draft.knowledge)
             draft.tell("ORC204", f'unknown document set "{name}"', (at, ("knowledge", number)), cure=cure)
     _check_targets(draft, agent, at)
 
@@ -67,17 +69,16 @@ def _check_targets(draft: Draft, agent: AgentEntry, at: str) -> None:
 def _unknown_agent(draft: Draft, name: str, at: tuple[str, Keys]) -> None:
     if not draft.loaded.marks.holds(draft.path(at[0], *at[1])):
         return  # inferred from a default that is told where it stands
-    draft.tell(
-        "ORC201", f'unknown agent "{name}"', at, "no agent has this name", did_you_mean(name, draft.agents) or None
-    )
+    draft.tell("ORC201", f'unknown agent "{name}"', at, "no agent has this name", draft.suggest(name, draft.agents))
 
 
 def _unknown_model(draft: Draft, alias: str, at: tuple[str, Keys]) -> None:
-    near = list(dict.fromkeys([*near_models(alias)[:2], *_near_here(draft, alias)]))
+    many = len(draft.diagnostics) >= MOST_FAULTS
+    near = [] if many else list(dict.fromkeys([*near_models(alias)[:2], *_near_here(draft, alias)]))
     quoted = [f'"{one}"' for one in near[:2]]
     cure = f"did you mean {' or '.join(quoted)}?" if near else None
     draft.tell("ORC202", f'unknown model "{alias}"', at, cure=cure)
 
 
 def _near_here(draft: Draft, alias: str) -> list[str]:
-    return [one for one in nearest(alias, draft.models, 2) if one != alias]
+    return [one for one in nearest(alias, likely(alias, draft.models), 2) if one != alias]

@@ -8,7 +8,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from orchestrator.core.names import did_you_mean
 from orchestrator.manifest.faults import fault, warning
 from orchestrator.manifest.inference.draft import Draft
 from orchestrator.manifest.inference.tools import BUILTINS
@@ -35,7 +34,7 @@ def check_tools(draft: Draft) -> None:
         elif tool.python is not None:
             _check_python(draft, tool, roots)
         elif tool.use is None:
-            near = did_you_mean(tool.name, BUILTINS).removesuffix("?")
+            near = (draft.suggest(tool.name, BUILTINS) or "").removesuffix("?")
             message = f'"{tool.name}" is no built-in, and neither use nor python says what it is'
             draft.tell("ORC226", message, (f"tool.{tool.name}", _name_key(draft, tool)), near)
         _check_options(draft, tool)
@@ -67,7 +66,7 @@ def _check_timezone(draft: Draft, tool: ToolEntry) -> None:
     known = available_timezones()
     if known and tool.timezone not in known:
         message = f'unknown time zone "{tool.timezone}"'
-        cure = did_you_mean(tool.timezone, known) or None
+        cure = draft.suggest(tool.timezone, known)
         draft.tell("ORC248", message, (f"tool.{tool.name}", ("timezone",)), cure=cure)
 
 
@@ -106,9 +105,7 @@ def _check_python(draft: Draft, tool: ToolEntry, roots: list[Path]) -> None:
         return
     for name, keys in ((function, ("python",)), *((name, ("functions", n)) for n, name in enumerate(tool.functions))):
         if name not in known:
-            draft.tell(
-                "ORC249", f'{file.name} has no function "{name}"', (at, keys), cure=did_you_mean(name, known) or None
-            )
+            draft.tell("ORC249", f'{file.name} has no function "{name}"', (at, keys), cure=draft.suggest(name, known))
 
 
 def _files_of(root: Path, module: str) -> Iterator[Path]:

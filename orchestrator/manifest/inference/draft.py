@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.core.diagnostic import Diagnostic, Place
-from orchestrator.manifest.faults import fault, printable
+from orchestrator.manifest.faults import MOST_FAULTS, fault, printable
 from orchestrator.manifest.loaded import Loaded
 from orchestrator.manifest.marks import Path
+from orchestrator.manifest.nearby import suggestion
 from orchestrator.manifest.resolved import Inference
 from orchestrator.manifest.spec.agent import AgentEntry
 from orchestrator.manifest.spec.manifest import DeploymentSpec
@@ -62,6 +63,10 @@ class Draft:
     def add(self, diagnostic: Diagnostic, subject: str) -> None:
         """A ready diagnostic, with what it is about."""
         self.diagnostics.append(replace(diagnostic, subject=printable(subject)))
+
+    def suggest(self, word: str, known: Collection[str]) -> str | None:
+        """The nearest known name as a question; nothing after very many faults, since looking costs time."""
+        return suggestion(word, known) if len(self.diagnostics) < MOST_FAULTS else None
 
     def address(self, agent: AgentEntry) -> str:
         """``router.<name>`` for routers, else ``agent.<name>``."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from orchestrator.core.names import did_you_mean
 from orchestrator.manifest.faults import fault, note
 from orchestrator.manifest.inference.draft import Draft
 from orchestrator.manifest.spec.agent import AgentEntry
@@ -61,7 +60,7 @@ def _agent(draft: Draft, agent: AgentEntry) -> AgentEntry:
 def _free_role(draft: Draft, agent: AgentEntry, instructions: str | None) -> dict[str, Any]:
     at = f"agent.{agent.name}"
     role = agent.role or ""
-    near = did_you_mean(role, ROLES) if " " not in role.strip() else ""
+    near = draft.suggest(role, ROLES) if " " not in role.strip() else None
     place = draft.place(at, "role")
     if near:
         draft.add(fault("ORC133", f'"role" cannot be the text "{role}"', place, cure=near), at)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from orchestrator.core.names import did_you_mean
 from orchestrator.manifest.catalogue.reader import NEUTRAL, find_template, template_names
 from orchestrator.manifest.inference.draft import Draft
 from orchestrator.manifest.spec.agent import AgentEntry
@@ -42,7 +41,7 @@ def _template_of(draft: Draft, agent: AgentEntry) -> AgentEntry | None:
     if agent.template is not None:
         found = find_template(agent.template)
         if found is None:
-            cure = did_you_mean(agent.template, template_names()) or f"there are {', '.join(template_names())}"
+            cure = draft.suggest(agent.template, template_names()) or f"there are {', '.join(template_names())}"
             draft.tell("ORC205", f'unknown template "{agent.template}"', (at, ("template",)), cure=cure)
         return found
     if agent.model_fields_set & _CHARACTER:

@@ -1,0 +1,93 @@
+"""A secret in a manifest is refused and never shown: not in the message, not in the excerpt."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.manifest.golden import refusal, resolved, said
+
+HEAD = "deployment:\n  type: single-device\n  agents: [orders]\n"
+SECRETS = [
+    "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789",
+    "AKIAIOSFODNN7EXAMPLE",
+    "ghp_abcdefghijklmnopqrstuvwxyz0123456789",
+    "glpat-abcdefghij0123456789",
+    "hf_abcdefghijklmnopqrstuvwxyzABCDEFGH",
+    "AIza" + "Sy0123456789abcdefghijABCDEFGHIJ_-x",
+    "xoxb-1234567890-abcdefghijkl",
+    ".".join(
+        base64.urlsafe_b64encode(json.dumps({"alg": "HS256", "n": n}).encode()).decode().strip("=") for n in (1, 2)
+    )
+    + ".sig",
+]
+HOLDERS = [
+    "# {}",
+    "x-note: {}",
+    "metadata: {{labels: {{note: '{}'}}}}",
+    "unknown_key: {}",
+    "metadata: {{name: '{}'}}",
+    "apiVersion: {}",
+]
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_known_kind_of_secret_is_refused_wherever_it_stands(
+    secret: str, holder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where something else is wrong in the same place; neither its whole nor its beginning is told."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop.yaml").write_text(HEAD + holder.format(secret) + "\n")
+    error = refusal(["shop.yaml"])
+    shown = said(error) + json.dumps([one.as_json() for one in error.diagnostics]) + str(error.sources)
+    assert secret[:12] not in shown
+    assert error.diagnostics
+
+
+@pytest.mark.parametrize("value", ["hunter2", "12345678", "{a: [hunter3]}", "correct horse battery staple"])
+def test_whatever_stands_under_api_key_is_not_shown(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only references may stand there."""
+    monkeypatch.chdir(tmp_path)
+    text = f"deployment:\n  type: single-device\n  models:\n    - alias: phi-4-mini\n      api_key: {value}\n"
+    (tmp_path / "shop.yaml").write_text(text)
+    error = refusal(["shop.yaml"])
+    assert [one.code for one in error.diagnostics] == ["ORC230"]
+    assert value not in said(error) and "hunter3" not in said(error)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x-token: ${TOKEN}",
+        "x-secret: env:SHOP_SECRET_2",
+        "x-password: correct-horse-battery-staple",
+        "x-max_tokens: 123456789012345",
+        "x-key: see the wiki page about keys, section 4",
+        "x-tokenizer: Qwen2.5-0.5B-Instruct",
+        "# the api key stands in the vault",
+        "x-address: https://example.org/path?user=7",
+        "metadata: {name: task-runner-skills}",
+    ],
+)
+def test_everyday_texts_are_no_secrets(line: str, tmp_path: Path) -> None:
+    """Words, references and version names pass."""
+    (tmp_path / "shop.yaml").write_text(HEAD + line + "\n")
+    assert resolved(str(tmp_path / "shop.yaml"))
+
+
+def test_a_secret_in_a_prompt_file_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prompts are kept with the manifest."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prompt.md").write_text(f"Use {SECRETS[0]} to call.\n")
+    (tmp_path / "shop.yaml").write_text(
+        "deployment: {type: single-device, agents: [{name: a, instructions: 'file:prompt.md'}]}\n"
+    )
+    error = refusal(["shop.yaml"])
+    assert [(one.code, str(one.place)) for one in error.diagnostics] == [("ORC231", "file:prompt.md:1:5")]
+    assert SECRETS[0][:12] not in said(error)
