@@ -36,6 +36,8 @@ _BAD_OUTPUT: Final = re.compile(
     r"does not match the expected|peg-native|emitted an invalid|invalid tool call|failed to parse (the )?(input|output|tool)",
     re.IGNORECASE,
 )
+_BAD_HISTORY: Final = re.compile(r"failed to parse tool call arguments", re.IGNORECASE)
+"""llama.cpp's 500 for a conversation that holds broken arguments: no repeat will change it."""
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
@@ -148,6 +150,8 @@ def _kind_by_range(status: int) -> tuple[type[errors.ModelError], str]:
 
 
 def _kind_by_words(said: Said) -> type[errors.ModelError] | None:
+    if _BAD_HISTORY.search(said.text):
+        return errors.BadRequest
     if _BAD_OUTPUT.search(said.text):
         return errors.BrokenReply
     if _CONTEXT.search(said.text):

@@ -18,7 +18,7 @@ from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.run import Outcome, Run
 from orchestrator.serve.steps.prompt import prompt_of
 from orchestrator.serve.steps.route import NOTHING, NOWHERE
-from orchestrator.serve.steps.tools import answer_call
+from orchestrator.serve.steps.tools import answer_call, as_sent_back
 
 
 async def converse(run: Run, agent: Agent, endpoints: tuple[str, ...]) -> Outcome:
@@ -139,7 +139,7 @@ class _Talk:
             )
         self.run.pause()
         answers = [await answer_call(self.run, self.agent, call) for call in calls]
-        self.messages = (*self.messages, wish, *answers)
+        self.messages = (*self.messages, as_sent_back(wish), *answers)
 
     async def _finish(self, reply: ChatReply) -> Outcome:
         text = reply.message.content

@@ -17,6 +17,8 @@ from orchestrator.serve.run import Run
 
 LONGEST_OUTPUT: Final = 16_000
 """Characters of a function's output that a model sees; the rest is named, not silently lost."""
+LONGEST_REPEATED: Final = 400
+"""Characters of broken arguments that the model is shown again."""
 USUAL_TIMEOUT: Final = 10.0
 ONE_CALL: Final = Usage(tool_calls=1)
 
@@ -71,27 +73,64 @@ async def answer_call(run: Run, agent: Agent, call: ToolCall) -> Message:
     function = agent.functions.get(call.name)
     if function is None:
         known = ", ".join(agent.functions) or "none"
-        return _message(call, f"error: there is no function {call.name!r}; the functions are: {known}")
+        return _refused(run, call, f"there is no function {call.name!r}; the functions are: {known}")
     arguments = _arguments(call)
     if isinstance(arguments, str):
-        return _message(call, f"error: {arguments}")
+        return _refused(run, call, f"{arguments}; they were: {call.arguments[:LONGEST_REPEATED]}")
     try:
         return _message(call, as_text(await call_function(run, agent, function, arguments)))
     except WrongArguments as error:
-        return _message(call, f"error: {error.message}")
+        return _refused(run, call, error.message)
     except ToolFailed as error:
         if agent.spec["escalate_to"] and "tool_failed" in agent.spec["escalate_when"]:
             raise
         return _message(call, f"error: {error.message}")
 
 
+def _refused(run: Run, call: ToolCall, fault: str) -> Message:
+    """Nothing was done: it counts as no call in the usage, but the run's story has it."""
+    run.note("tool", call.name, anyio.current_time(), {"outcome": "refused", "fault": fault})
+    run.tell("run.tool", {"function": call.name, "outcome": "refused"})
+    return _message(call, f"error: {fault}")
+
+
+def as_sent_back(wish: Message) -> Message:
+    """A model's wish as its server gets it again in the conversation.
+
+    llama-server answers 500 to a conversation that holds arguments which are no strict JSON object, so that a call which
+    the token limit had cut off would end the run. What the model wrote stands in the answer to its call.
+    """
+    calls = tuple(ToolCall(call.id, call.name, _strict(call)) for call in wish.tool_calls)
+    return wish if calls == wish.tool_calls else Message(wish.role, wish.content, calls)
+
+
+def _strict(call: ToolCall) -> str:
+    """The arguments as they are where any server reads them, else as we understood them."""
+    understood = _arguments(call)
+    if isinstance(understood, str):
+        return "{}"
+    return call.arguments if _reads_anywhere(call.arguments) else json.dumps(understood)
+
+
+def _reads_anywhere(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _arguments(call: ToolCall) -> dict[str, Any] | str:
     """The arguments, or what is wrong with them."""
     try:
-        arguments = json.loads(call.arguments or "{}", strict=False)
+        arguments = json.loads(call.arguments or "{}", strict=False, parse_constant=_no_json)
     except (ValueError, RecursionError) as error:
         return f"the arguments are no JSON object: {error}"
     return arguments if isinstance(arguments, dict) else "the arguments are no JSON object"
+
+
+def _no_json(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON")
 
 
 def as_text(outcome: ToolOutcome) -> str:
