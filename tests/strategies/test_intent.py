@@ -238,3 +238,9 @@ def test_names_that_differ_only_in_separators_are_not_guessed() -> None:
 )
 def test_without_fitting_token_probabilities_there_is_no_confidence(tokens: tuple[tuple[str, float], ...]) -> None:
     assert confidence_of(reply_of("orders", *tokens)) is None
+
+
+def test_a_fence_around_the_json_does_not_hide_the_confidence() -> None:
+    """llama-server takes the fence that a model wrote out of its text, and leaves it among the tokens."""
+    tokens = [("```json\n", 0.9), ('{"agent": "', 0.9), ("orders", 0.5), ('"}', 0.9), ("\n```", 0.9)]
+    assert confidence_of(reply_of("orders", *tokens)) == pytest.approx(0.5)

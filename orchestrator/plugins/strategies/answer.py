@@ -66,8 +66,9 @@ def confidence_of(reply: ChatReply) -> float | None:
 
 
 def _name_span(written: str) -> tuple[int, int] | None:
-    """Where the name stands in the answer: the last quoted text of the JSON, else all of it."""
-    match = re.search(r':\s*"((?:[^"\\]|\\.)*)"\s*}?\s*$', written)
+    """Where the name stands in the answer: the last quoted text of the JSON, else all of it. Tokens come as the model wrote
+    them, with the fence of backticks that llama-server lets it put around JSON and takes out of the text."""
+    match = re.search(r':\s*"((?:[^"\\]|\\.)*)"\s*}?[\s`]*$', written)
     if match:
         return match.span(1)
     if "{" in written:
