@@ -16,6 +16,9 @@ from orchestrator.manifest.spec.manifest import Manifest
 
 SCHEMA_ID: Final = "urn:orchestrator:schema:deployment:v1"
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_MAPS_OF_SCHEMAS: Final = frozenset(("properties", "patternProperties", "$defs"))
+"""Their keys are names of the user's or of the format, and no keywords."""
+_PLAIN: Final = frozenset(("examples", "default", "enum", "const"))
 _EXTENSION: Final = {"^x-": {"description": "Free: the orchestrator does not read it."}}
 
 
@@ -70,7 +73,7 @@ def _shaped(schema: Any) -> Any:
         return [_shaped(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    shaped = {key: _shaped(value) for key, value in schema.items() if not _is_noise(key, value)}
+    shaped = {key: _shaped_value(key, value) for key, value in schema.items() if not _is_noise(key, value)}
     if "oneOf" in shaped:
         shaped["anyOf"] = shaped.pop(
             "oneOf"
@@ -86,6 +89,12 @@ def _shaped(schema: Any) -> Any:
             del shaped["anyOf"]
             shaped = {**kept[0], **shaped}
     return shaped
+
+
+def _shaped_value(key: str, value: Any) -> Any:
+    if key in _MAPS_OF_SCHEMAS:
+        return {name: _shaped(schema) for name, schema in value.items()}
+    return value if key in _PLAIN else _shaped(value)
 
 
 def _name_keys(shaped: dict[str, Any], named: dict[str, Any]) -> None:

@@ -57,7 +57,8 @@ NameOr = Annotated[Name, Tag(TEXT)]
 AliasOr = Annotated[ModelAlias, Tag(TEXT)]
 """The short form of a model that may be only an alias."""
 
-_DURATION_PATTERN: Final = r"^\s*([0-9]{1,15}(\.[0-9]{1,9})?\s*(ms|s|sec|m|min|h|d|MS|S|SEC|M|MIN|H|D)\s*)+$"
+_UNITS: Final = "[mM][sS]|[sS]([eE][cC])?|[mM]([iI][nN])?|[hH]|[dD]"
+_DURATION_PATTERN: Final = rf"^\s*([0-9]{{1,15}}(\.[0-9]{{1,9}})?\s*({_UNITS})\s*)+$"
 _SIZE_PATTERN: Final = r"^\s*[0-9]{1,15}(\.[0-9]{1,9})?\s*([kKmMgGtT][iI]?)?[bB]?\s*$"
 _SHARE_PATTERN: Final = r"^\s*(100(\.0{1,9})?|[0-9]{1,2}(\.[0-9]{1,9})?)\s*%\s*$"
 

@@ -1,0 +1,270 @@
+"""The JSON Schema: written from the models, explaining every key, and of one mind with them about structure."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from orchestrator.manifest.anatomy import specs_below
+from orchestrator.manifest.empty import take_out_empty
+from orchestrator.manifest.faults import Refused
+from orchestrator.manifest.marks import Marks
+from orchestrator.manifest.parse import parse
+from orchestrator.manifest.schema import deployment_schema, schema_text
+from orchestrator.manifest.spec.free import FREE_MAPS
+from orchestrator.manifest.spec.manifest import Manifest
+from orchestrator.manifest.structure import check_structure
+from tests.manifest.golden import ROOT, compare
+
+FILE = ROOT / "schemas" / "deployment.schema.json"
+
+HAND_MADE: Final[tuple[str, ...]] = (
+    "deployment: {type: single-device}",
+    "apiVersion: orchestrator/v1\nmetadata: {name: a, labels: {b: c, x-d: e}}\ndeployment: {type: single-device, agents: [a]}",
+    "deployment: {type: single-device, hardware: {memory: 8 GB, cpus: 4, gpu_memory: 0, power: battery}}",
+    "deployment: {type: single-device, hardware: edge-device, entry: a, timeout: 1h30m, agents: [a]}",
+    "deployment: {type: single-device, models: [phi-4-mini, {alias: 'qwen2.5:0.5b', primary: true, tasks: [routing]}]}",
+    (
+        "deployment: {type: single-device, models: [{alias: a, provider: ollama, model: 'b:1', endpoint: 'http://127.0.0.1:1',"
+        " api_key: 'env:KEY', context_length: 4096, quantization: q4, memory: 2.5GB, max_concurrent: 2, keep_alive: 5m,"
+        " options: {temperature: 0.2, max_tokens: 5, top_p: 1, seed: 3, stop: [x]}, zone: lan, fallback: [b]}]}"
+    ),
+    (
+        "deployment: {type: single-device, agents: [{name: a, role: specialist, template: b, description: c, model: [d, e],"
+        " instructions: f, specialized_for: [g], examples: [h], keywords: [i], tools: [j], knowledge: [k], max_tokens: 1,"
+        " temperature: 0, timeout: 250ms, offline_mode: true, privacy_mode: false, compliance: [GDPR], escalate_to: l,"
+        " escalate_when: [error], priority: high}]}"
+    ),
+    (
+        "deployment: {type: single-device, agents: [{name: a, skills: [{name: b, description: c, examples: [d]}],"
+        " limits: {steps: 1, tool_calls: 0, tokens: 1}, memory: {turns: 0}, output_schema: {type: object, x-y: {z: null}}}]}"
+    ),
+    (
+        "deployment: {type: single-device, agents: [{name: a, role: router, strategy: cascade, stages: [rules, lexical],"
+        " routes: [b, {to: c, when: {regex: d, min_chars: 1, max_chars: 2, complexity: simple}, description: e, examples: [f],"
+        " keywords: [g]}], default: b, confidence: 70%}, b, c]}"
+    ),
+    "deployment: {type: single-device, agents: [{name: a, role: escalation, human: {queue: b, say: c}}]}",
+    (
+        "deployment: {type: single-device, agents: [{name: a, reflex: [{when: {keywords: [b]}, extract: {c: d}, call: e.f,"
+        " arguments: {g: [1, {h: null}]}, say: i, without_model: true, unsure: true}, {say: j, when: {intent: k, examples: [l]}}]}]}"
+    ),
+    (
+        "deployment: {type: single-device, tools: [clock, {name: a, use: database, path: b, allow_sql: true, writable: true,"
+        " timeout: 5, queries: {c: {sql: d, description: e, parameters: {f: string}, one: true}}}]}"
+    ),
+    (
+        "deployment: {type: single-device, tools: [{name: a, python: 'b.c:d', functions: [e]}, {name: email, sender: a@b,"
+        " smtp: {host: c, port: 25, user: d, password: 'file:/run/e', starttls: false}}, {name: calendar, timezone: Europe/Rome}]}"
+    ),
+    "deployment: {type: single-device, knowledge: [{name: a, path: b, include: ['*.md']}]}",
+    (
+        "deployment: {type: distributed-edge, nodes: [{id: a, agents: [b, {name: c}], models: [d, {alias: e}], hardware: f,"
+        " labels: {g: h}, hub: true}], coordination: {load_balancing: true, failover: automatic, lease: 6s, drain: 30s}}"
+    ),
+    "deployment: {type: single-device, routing: {strategy: rules, confidence: 0.5, default: a}, agents: [a]}",
+    "deployment: {type: single-device, routing: {routing_strategy: intent-based}, escalation: {to: a, when: [timeout]}}",
+    (
+        "deployment: {type: single-device, resources: {max_memory_usage: 4GB, max_concurrent_agents: 3, model_cache_size: 2GiB,"
+        " auto_unload_idle_models: true, power_management: true}}"
+    ),
+    "deployment: {type: single-device, queue: {interactive: {length: 1, timeout: 2s}, default: {length: 9}, bulk: {}}}",
+    (
+        "deployment: {type: single-device, monitoring: {metrics: [success_rate], local_storage: true,"
+        " alerts: [{metric: queue_depth, threshold: 80%, action: log}, {metric: response_time, threshold: 2.5}]}}"
+    ),
+    "deployment: {type: single-device, security: {tool_roots: [a]}, serve: {host: localhost, port: 7411}, x-a: {b: null}}",
+    "include: [a.yaml]\nx-note: [anything, {at: all}]\ndeployment: {type: single-device}",
+)
+"""Valid manifests that use every key of the format at least once."""
+
+ELSEWHERE: Final[tuple[Any, ...]] = (7, -1, 0.5, "", "text", "a b", True, [], {}, [7], {"x": 1}, "9" * 70, 10**9)
+"""What is put in the place of every value, in turn."""
+
+
+@lru_cache(maxsize=1)
+def validator() -> Draft202012Validator:
+    """For the schema in the repository."""
+    return Draft202012Validator(json.loads(FILE.read_text(encoding="utf-8")))
+
+
+def fits_models(tree: Any) -> bool:
+    """Whether the models accept the structure."""
+    parsed = parse("a.yaml", json.dumps(tree))
+    marks = Marks(parsed.mark)
+    empty, cleaned = take_out_empty(parsed.tree, marks)
+    return not empty and check_structure(cleaned, marks)[0] is not None
+
+
+def paths_of(tree: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every value."""
+    steps = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for step, inner in steps:
+        yield (*above, step)
+        yield from paths_of(inner, (*above, step))
+
+
+def changed(tree: Any, path: tuple[Any, ...], value: Any) -> Any:
+    """A copy with another value at a path; without it where ``value`` is ``...``."""
+    copied = copy.deepcopy(tree)
+    around = copied
+    for step in path[:-1]:
+        around = around[step]
+    if value is ...:
+        del around[path[-1]]
+    else:
+        around[path[-1]] = value
+    return copied
+
+
+def mutants() -> Iterator[tuple[str, Any]]:
+    """Every hand-made manifest with one value replaced, taken out, or one key added, by a fixed rule."""
+    number = itertools.count()
+    for text in HAND_MADE:
+        tree = parse("a.yaml", text).tree
+        yield "as it is", tree
+        for path in paths_of(tree):
+            value = ELSEWHERE[next(number) % len(ELSEWHERE)]
+            yield f"{path} = {value!r}", changed(tree, path, value)
+            yield f"{path} taken out", changed(tree, path, ...)
+            if isinstance(path[-1], str):
+                yield f"{path} mistyped", changed(changed(tree, path, ...), (*path[:-1], path[-1] + "x"), 1)
+                yield f"{path} empty", changed(tree, path, None)
+
+
+def test_the_file_is_what_the_models_say() -> None:
+    """`orchestrator schema > schemas/deployment.schema.json` writes it anew."""
+    assert FILE.read_text(encoding="utf-8") == schema_text()
+
+
+def test_the_schema_is_a_schema() -> None:
+    """Of draft 2020-12."""
+    Draft202012Validator.check_schema(deployment_schema())
+    assert deployment_schema()["$schema"].endswith("draft/2020-12/schema")
+
+
+def test_schema_and_models_agree_on_every_mutant() -> None:
+    """Hundreds of valid and invalid manifests: both accept or both refuse, every one."""
+    seen: set[str] = set()
+    valid = invalid = 0
+    wrong: list[str] = []
+    for name, tree in mutants():
+        text = json.dumps(tree, sort_keys=True)
+        if text in seen:
+            continue
+        seen.add(text)
+        model, schema = fits_models(tree), validator().is_valid(tree)
+        valid, invalid = valid + model, invalid + (not model)
+        if model is not schema:
+            wrong.append(f"{name}: models {model}, schema {schema}")
+    assert not wrong, "\n".join(wrong[:20])
+    assert valid >= 200 and invalid >= 200, (valid, invalid)
+
+
+def test_every_key_of_the_format_is_in_a_hand_made_manifest() -> None:
+    """So that the comparison leaves none out."""
+    written = {step for text in HAND_MADE for path in paths_of(parse("a.yaml", text).tree) for step in path}
+    other_spellings = {"model_provider", "model_id", "context", "secondary"}
+    keys = {key for spec in specs_below(Manifest) for key in spec.model_fields}
+    assert keys - written - other_spellings == {"routing_strategy"} - written
+
+
+CORPUS = sorted((ROOT / "tests" / "invalid").glob("[0-9]*.yaml"))
+STRUCTURAL: Final = ("ORC130", "ORC131", "ORC132", "ORC133", "ORC134", "ORC135", "ORC136", "ORC137", "ORC138", "ORC152")
+"""Faults of structure: JSON Schema finds them too."""
+
+
+def test_what_a_json_schema_cannot_express_is_listed_apart() -> None:
+    """Of the corpus: which faults only the program finds, with their count. All others the schema refuses as well."""
+    unseen: list[str] = []
+    for path in CORPUS:
+        code = path.with_suffix(".txt").read_text().partition("error[")[2][:6]
+        try:
+            tree = parse(path.name, path.read_text(encoding="utf-8")).tree
+        except Refused:
+            unseen.append(f"{code} {path.stem[4:]}: not even YAML that is read here")
+            continue
+        if validator().is_valid(tree):
+            unseen.append(f"{code} {path.stem[4:]}")
+    text = f"{len(unseen)} of {len(CORPUS)} faults that JSON Schema cannot express\n\n" + "\n".join(unseen) + "\n"
+    compare(Path(__file__).with_name("schema_cannot.txt"), text)
+
+
+def test_a_whole_number_with_a_fraction_of_zero_is_the_one_known_difference() -> None:
+    """JSON Schema calls 8.0 an integer; the manifest does not. It cannot be said otherwise there."""
+    tree = {"deployment": {"type": "single-device", "serve": {"port": 80.0}}}
+    assert validator().is_valid(tree) and not fits_models(tree)
+
+
+def _objects(schema: Any, name: str = "root") -> Iterator[tuple[str, dict[str, Any]]]:
+    yield name, schema
+    yield from schema.get("$defs", {}).items()
+
+
+def _shows_values(schema: dict[str, Any]) -> bool:
+    """Whether an editor can show what may stand there."""
+    if any(key in schema for key in ("examples", "enum", "const", "$ref")) or schema.get("type") == "boolean":
+        return True
+    inner = [*schema.get("anyOf", []), *([schema["items"]] if "items" in schema else [])]
+    return any(_shows_values(one) for one in inner)
+
+
+def test_every_key_has_a_description_and_shows_what_may_stand_there() -> None:
+    """A default, an enum or an example; sentences end with a full stop."""
+    for name, schema in _objects(deployment_schema()):
+        assert schema["description"].endswith("."), name
+        for key, value in schema.get("properties", {}).items():
+            assert value["description"].rstrip('")').endswith((".", "`")), f"{name}.{key}"
+            assert _shows_values(value), f"{name}.{key}"
+
+
+def test_every_example_and_default_is_valid_itself() -> None:
+    """Examples that would be refused teach nothing."""
+    schema = deployment_schema()
+    for name, part in _objects(schema):
+        for key, value in part.get("properties", {}).items():
+            checker = Draft202012Validator({**value, "$defs": schema["$defs"]})
+            for example in [*value.get("examples", []), *([value["default"]] if "default" in value else [])]:
+                assert checker.is_valid(example), f"{name}.{key}: {example!r}"
+
+
+def test_nothing_of_the_library_shows() -> None:
+    """No null variants, no titles of keys, no module names."""
+    text = schema_text()
+    assert '"null"' not in text and "pydantic" not in text and "discriminator" not in text and '"oneOf"' not in text
+
+
+def test_closed_maps_allow_extensions_only() -> None:
+    """``x-…`` is free everywhere a closed map stands."""
+    for name, schema in _objects(deployment_schema()):
+        assert schema.get("additionalProperties") is False, name
+        assert set(schema["patternProperties"]) == {"^x-"}, name
+
+
+def test_the_table_of_free_maps_is_that_of_the_models() -> None:
+    """The parser keeps ``x-…`` keys exactly where keys are the user's own."""
+    maps = {
+        key
+        for spec in specs_below(Manifest)
+        for key, field in spec.model_fields.items()
+        if "dict[" in str(field.annotation)
+    }
+    assert maps == set(FREE_MAPS)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "manifests").glob("*.yaml")), ids=lambda path: path.name)
+def test_check_jsonschema_is_all_that_a_ci_job_needs(path: Path) -> None:
+    """The command of the documentation passes on the manifests that come with the project."""
+    command = [sys.executable, "-m", "check_jsonschema", "--schemafile", str(FILE), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
