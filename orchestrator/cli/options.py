@@ -22,12 +22,14 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A verb, or a verb with its object (``explain code``): its words, options and the objects that may follow."""
+    """A verb, or a verb with its object (``explain code``): its words, options, the objects that may follow, and what else
+    is typed behind it (``takes``: how help calls it, and what it is)."""
 
     words: tuple[str, ...]
     about: str
     options: tuple[Option, ...]
     objects: tuple[str, ...] = ()
+    takes: tuple[tuple[str, str], ...] = ()
 
 
 def commands() -> list[Command]:
@@ -38,9 +40,9 @@ def commands() -> list[Command]:
 def _of_verb(verb: Verb) -> Iterator[Command]:
     parser = parser_of(verb)
     objects = _objects(parser)
-    yield Command((verb.name,), verb.summary, tuple(_options(parser)), tuple(objects))
+    yield Command((verb.name,), verb.summary, tuple(_options(parser)), tuple(objects), tuple(_takes(parser)))
     for name, (about, inner) in objects.items():
-        yield Command((verb.name, name), about, tuple(_options(inner)))
+        yield Command((verb.name, name), about, tuple(_options(inner)), (), tuple(_takes(inner)))
 
 
 def _objects(parser: argparse.ArgumentParser) -> dict[str, tuple[str, argparse.ArgumentParser]]:
@@ -56,3 +58,9 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[Option]:
         if action.option_strings and action.help is not argparse.SUPPRESS:
             choices = tuple(str(choice) for choice in action.choices or ())
             yield Option(tuple(action.option_strings), action.help or "", choices, action.nargs != 0)
+
+
+def _takes(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
+    for action in parser._actions:
+        if not action.option_strings and not isinstance(action, argparse._SubParsersAction):
+            yield str(action.metavar or action.dest).upper(), action.help or ""
