@@ -41,7 +41,9 @@ REQUIRED = frozenset(
         "date",
     }
 )
-OPTIONAL = frozenset({"stored_parameters", "vision_parameters", "dimensions", "served_as", "kv_note", "note"})
+OPTIONAL = frozenset(
+    {"stored_parameters", "vision_parameters", "dimensions", "served_as", "ollama_untagged", "kv_note", "note"}
+)
 TASKS = frozenset(
     {
         "conversation",

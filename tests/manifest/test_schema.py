@@ -57,7 +57,8 @@ HAND_MADE: Final[tuple[str, ...]] = (
     "deployment: {type: single-device, agents: [{name: a, role: escalation, human: {queue: b, say: c}}]}",
     (
         "deployment: {type: single-device, agents: [{name: a, reflex: [{when: {keywords: [b]}, extract: {c: d}, call: e.f,"
-        " arguments: {g: [1, {h: null}]}, say: i, without_model: true, unsure: true}, {say: j, when: {intent: k, examples: [l]}}]}]}"
+        " arguments: {g: [1, {h: null}]}, say: i, without_model: true, unsure: true},"
+        " {say: j, when: {intent: k, examples: [l]}}]}]}"
     ),
     (
         "deployment: {type: single-device, tools: [clock, {name: a, use: database, path: b, allow_sql: true, writable: true,"
