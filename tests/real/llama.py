@@ -124,6 +124,16 @@ class LlamaServers:
         last_log = self.started[-1].log.read_text(errors="replace")
         pytest.fail(f"llama-server did not start; its last log:\n{last_log[-4000:]}")
 
+    def again(self, server: LlamaServer) -> LlamaServer:
+        """Start a server that was killed once more, on its own port; its log goes on."""
+        _, _, _, _, *command = server.process.args  # type: ignore[misc]
+        with server.log.open("a") as output:
+            back = LlamaServer(server.port, server.alias, server.log, _spawn([str(word) for word in command], output))
+        self.started.append(back)
+        if not self._becomes_ready(back):
+            pytest.fail(f"llama-server did not come back on port {server.port}: {server.log}")
+        return back
+
     def kill_all(self) -> None:
         for server in self.started:
             server.kill()
