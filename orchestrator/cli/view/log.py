@@ -24,6 +24,6 @@ def _value(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(_value, value))
     if isinstance(value, Mapping):
-        return str(value.get("message") or dict(value))
+        return _value(str(value.get("message") or dict(value)))
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return f'"{text}"' if " " in text else text

@@ -63,10 +63,14 @@ def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if run["why"]:
         yield "why", run["why"]
     usage = run["usage"]
-    spent = f"{usage['model_calls']} model calls, {usage['tool_calls']} tool calls"
+    spent = ", ".join(_count(usage[f"{what}_calls"], f"{what} call") for what in ("model", "tool"))
     yield "usage", f"{spent}, {usage['prompt_tokens']} + {usage['completion_tokens']} tokens"
     shares = [f"{name} {milliseconds(took)}" for name, took in run["timings_ms"].items() if name != "total"]
     yield "time", ", ".join(shares)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'s' * (number != 1)}"
 
 
 def _one_line(text: str) -> str:

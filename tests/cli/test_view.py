@@ -1,0 +1,204 @@
+"""How things are printed: columns, moments, plans, status, progress, logs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+from orchestrator.cli.view.checkup import shown_checkup
+from orchestrator.cli.view.columns import columns, width
+from orchestrator.cli.view.live import _Picture, live_progress
+from orchestrator.cli.view.log import log_line
+from orchestrator.cli.view.moments import ago
+from orchestrator.cli.view.progress import progress, step_line
+from orchestrator.cli.view.result import story
+from orchestrator.cli.view.status import shown_status
+from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.event import Event
+from tests.cli.commands import ROOT, Screen, golden, here
+
+
+def _terminal(*, terminal: bool = False) -> Terminal:
+    return Terminal((Screen(terminal=terminal), Screen(terminal=terminal), Screen(terminal=terminal)), {})
+
+
+STEP: Mapping[str, Any] = {"number": 2, "mark": "+", "address": "agent.a", "does": "start", "took_ms": 12.3}
+
+
+def test_columns_are_as_wide_as_their_cells_on_the_screen() -> None:
+    """Wide characters take two cells, colours none; the last column is not filled up."""
+    rows = [("a", "\x1b[1mbold\x1b[0m", "x"), ("日本", "b", "")]
+    assert columns(rows, indent=" ") == [" a     \x1b[1mbold\x1b[0m  x", " 日本  b"]
+    assert width("\x1b[1;31mab\x1b[0m日") == 4
+    assert columns([]) == []
+
+
+def test_moments_are_told_as_people_say_them() -> None:
+    """Whole units, the largest that fits twice."""
+    assert [ago(0, now) for now in (0, 59, 119, 120, 7200, 200_000)] == [
+        "0 s ago",
+        "59 s ago",
+        "119 s ago",
+        "2 min ago",
+        "2 h ago",
+        "2 d ago",
+    ]
+
+
+def test_a_plan_is_shown_with_its_causes_and_who_answers() -> None:
+    """As in the golden file; nothing is on this machine."""
+    ran = here("plan", str(ROOT / "orchestrator" / "cli" / "starters" / "kiosk" / "kiosk.yaml"))
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == golden("plan/kiosk.txt", ran.out)
+
+
+def test_a_step_is_a_line() -> None:
+    """Done with its time, failed with its reason."""
+    assert step_line({**STEP, "state": "done"}, 12) == "[ 2/12] + agent.a: start (12 ms)"
+    failed = {**STEP, "state": "failed", "error": {"message": "no room"}}
+    assert step_line(failed, 12) == "[ 2/12] + agent.a: start: failed: no room"
+
+
+def test_plain_progress_is_a_line_for_each_step_that_ends() -> None:
+    """Other events say nothing."""
+    terminal = _terminal()
+    with progress(terminal, 2) as listen:
+        for state in ("started", "done"):
+            listen(Event("apply.step", 0.0, fields={**STEP, "state": state}))
+        listen(Event("revision.activated", 0.0))
+    assert terminal.stderr.getvalue() == "[2/2] + agent.a: start (12 ms)\n"  # type: ignore[attr-defined]
+
+
+def test_live_progress_shows_what_is_done_what_runs_and_what_failed() -> None:
+    """And a bar until all is done."""
+    picture = _Picture(3)
+    picture.take({**STEP, "number": 1, "state": "done"})
+    picture.take({**STEP, "number": 2, "state": "started", "address": "agent.b"})
+    picture.take({**STEP, "number": 3, "state": "failed", "address": "agent.c", "error": {"message": "no room"}})
+    console = Console(file=io.StringIO(), width=80)
+    console.print(picture)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert lines[0].split() == ["✓", "+", "agent.a", "start", "12", "ms"]
+    assert lines[1].split()[1:] == ["+", "agent.b", "start", "…"]
+    assert lines[2].split() == ["✗", "+", "agent.c", "start", "no", "room"]
+    assert lines[3].endswith("1/3")
+
+
+def test_live_progress_keeps_to_the_newest_steps() -> None:
+    """A long plan does not fill the screen."""
+    stream = Screen()
+    with live_progress(stream, 100) as listen:
+        for number in range(100):
+            listen(
+                Event("apply.step", 0.0, fields={**STEP, "number": number, "address": f"a.{number}", "state": "done"})
+            )
+    shown = stream.getvalue()
+    assert "a.99" in shown and "a.80" not in shown
+
+
+DEPLOYMENT: Mapping[str, Any] = {
+    "name": "shop",
+    "state": "failing",
+    "revision": 4,
+    "serving": 3,
+    "since": None,
+    "origin": "/srv/shop.yaml",
+    "cause": "apply",
+    "in_flight": 2,
+    "draining": [],
+    "agents": [{"agent": "agent.a", "by": "nothing", "gain": "with m it would answer", "cure": "ollama pull m"}],
+    "models": [
+        {"alias": "m", "endpoints": [], "missing": "no server"},
+        {"alias": "n", "endpoints": ["x"], "missing": ""},
+    ],
+    "port": 7412,
+    "error": {"code": "ORC415", "message": "port 7412 is taken", "cure": "choose another"},
+}
+RUNTIME = {"version": "1.2", "state": "ready", "pid": 42, "url": "http://127.0.0.1:7411/v1"}
+
+
+def test_the_status_says_what_is_wrong_and_what_would_help() -> None:
+    """A deployment that fails serves its last revision on."""
+    status = {"runtime": RUNTIME, "deployments": [DEPLOYMENT]}
+    text = shown_status(status, _terminal(), whole=True)
+    assert text + "\n" == golden("status/failing.txt", text + "\n")
+    painted = shown_status(status, _terminal(terminal=True), whole=True)
+    assert "\x1b[1;31mfailing\x1b[0m" in painted
+
+
+def test_the_status_of_an_idle_runtime_says_what_to_type() -> None:
+    """Nothing is applied yet."""
+    text = shown_status({"runtime": RUNTIME, "deployments": []}, _terminal(), whole=False)
+    assert text.endswith("no deployment is applied: orchestrator apply FILE")
+
+
+def test_a_log_line_is_easy_to_grep() -> None:
+    """Values with blanks are quoted, errors say their message, what is empty is left out."""
+    entry = {"at": 0.25, "kind": "run.finished", "revision": 3, "run": "run_1", "status": "failed", "agent": ""}
+    line = log_line({**entry, "path": ["a", "b"], "error": {"message": "no model"}, "took": 1.5})
+    assert line.endswith('.250 run.finished       r3 run_1 status=failed path=a,b error="no model" took=1.5')
+
+
+RUN: Mapping[str, Any] = {
+    "id": "run_1",
+    "status": "failed",
+    "deployment": "shop",
+    "revision": 3,
+    "finished": 0.0,
+    "session": "anna",
+    "request": "two\nlines",
+    "text": "",
+    "error": {"code": "ORC504", "message": "too late"},
+    "path": ["router.front", "agent.a"],
+    "served_by": "m",
+    "why": "it is near",
+    "usage": {"model_calls": 1, "tool_calls": 0, "prompt_tokens": 10, "completion_tokens": 5},
+    "timings_ms": {"total": 100.0, "queue": 10.0, "model": 80.0},
+    "decisions": [
+        {
+            "router": "front",
+            "strategy": "lexical",
+            "choice": None,
+            "confidence": 0.25,
+            "why": "nobody",
+            "scores": {"a": 1, "b": 2},
+        }
+    ],
+    "steps": [
+        {"kind": "route", "subject": "router.front", "at_ms": 0.0, "took_ms": 1.0, "detail": {"choice": "a"}},
+        {"kind": "model", "subject": "agent.a", "at_ms": 20.0, "took_ms": 80.0, "detail": {"endpoint": "e"}},
+    ],
+}
+
+
+def test_a_run_is_told_as_a_story() -> None:
+    """Request, answer or error, path, reasons, and each step as a bar in time."""
+    text = story(RUN, _terminal())
+    facts = [line for line in text.splitlines() if not line.startswith("  deployment")]
+    assert "\n".join(facts) + "\n" == golden("run/failed.txt", "\n".join(facts) + "\n")
+
+
+def test_the_doctor_suggests_a_model_that_fits_the_machine() -> None:
+    """And tells what else listens where a model server is looked for."""
+    machine = {"version": "1.2", "python": "3.11", "interpreter": "python", "system": "Linux", "cpus": 1}
+    machine |= {"memory": 4_000_000_000, "memory_free": 1, "disk_free": 1, "state": "s", "config": "c", "libraries": {}}
+    models = [
+        {"alias": alias, "memory": memory, "endpoints": [], "missing": "none", "cure": f"ollama pull {alias}"}
+        for alias, memory in (("phi-4-mini", 3_900_000_000), ("qwen2.5-1.5b", 1_000_000_000))
+    ]
+    silent = {"http://127.0.0.1:8080": "it is no model server", "http://127.0.0.1:1": "nobody listens there"}
+    found: dict[str, Any] = {
+        "machine": machine,
+        "runtime": None,
+        "servers": [],
+        "silent": silent,
+        "manifest": None,
+        "serving": [],
+    }
+    text = shown_checkup({**found, "models": models}, _terminal())
+    assert "  http://127.0.0.1:8080: it is no model server\n" in text
+    assert "A good first model for this machine is qwen2.5-1.5b: ollama pull qwen2.5-1.5b" in text
+    assert "1 more are too large" in text and "1 core," in text
