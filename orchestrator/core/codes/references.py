@@ -187,7 +187,7 @@ CODES: Final[tuple[Code, ...]] = (
     Code(
         "ORC247",
         "no valid JSON Schema",
-        "output_schema is not a schema of JSON Schema 2020-12.",
+        "The value of output_schema is no schema of JSON Schema 2020-12.",
         "Mend it.",
         "output_schema: {type: objekt}",
     ),
