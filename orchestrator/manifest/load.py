@@ -159,7 +159,8 @@ class _Loading:
         shown = ShownLines(self.layers.sources, [one.place for one in faults if one.place])
         if self.layers.broken:
             faults = in_order([*faults, *scan(shown.texts, self.secrets)])
-        if len(faults) > MOST_FAULTS:
-            more = len(faults) - MOST_FAULTS
-            faults = [*faults[:MOST_FAULTS], fault("ORC100", f"{more} more faults are not shown", None)]
+        placed = [one for one in faults if one.place]
+        if len(placed) > MOST_FAULTS:
+            more = fault("ORC100", f"{len(placed) - MOST_FAULTS:,} more faults are not shown", None)
+            faults = [*placed[:MOST_FAULTS], *(one for one in faults if not one.place), more]
         return ManifestError([self.secrets.hide(one) for one in faults], self.secrets.lines(shown))

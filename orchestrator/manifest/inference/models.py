@@ -9,6 +9,7 @@ from orchestrator.manifest.catalogue.reader import find_model
 from orchestrator.manifest.inference.draft import Draft
 from orchestrator.manifest.spec.agent import AgentEntry
 from orchestrator.manifest.spec.model import ModelEntry
+from orchestrator.manifest.zone import zone_of
 
 ROUTING: Final = "routing"
 _ASKING: Final = ("intent", "cascade")
@@ -104,7 +105,7 @@ def _chat_models(draft: Draft) -> Iterator[ModelEntry]:
     """Models that may be chosen without being named: no embedders, nothing in the cloud."""
     for model in draft.models.values():
         row = find_model(model.alias)
-        if model.zone != "cloud" and not (row and row["kind"] == "embedding"):
+        if zone_of(model) != "cloud" and not (row and row["kind"] == "embedding"):
             yield model
 
 
