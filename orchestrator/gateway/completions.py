@@ -6,20 +6,22 @@ Shapes after the public API reference of OpenAI's chat completions (``chat.compl
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from orchestrator.core.message import Message
+from orchestrator.core.message import Message, Role
 from orchestrator.core.quantity import parse_duration
-from orchestrator.core.request import Request, Result
+from orchestrator.core.request import PriorityClass, Request, Result
 from orchestrator.gateway.guard import Turned
 
 OPTIONS: Final = ("temperature", "max_tokens", "top_p", "seed", "stop")
 UNDERSTOOD: Final = frozenset(
-    {*OPTIONS, "model", "messages", "stream", "stream_options", "max_completion_tokens", "metadata", "user", "session"}
-    | {"timeout", "priority", "n"}
+    {*OPTIONS, "model", "messages", "stream", "stream_options", "max_completion_tokens", "metadata", "user", "n"}
+    | {"session", "timeout", "priority", "complexity", "escalate"}
 )
+"""Fields that have an effect. The second line is ours: with the official clients, send it as ``extra_body``."""
 REFUSED: Final = {
     "tools": "the agents of a deployment have tools of their own",
     "functions": "the agents of a deployment have tools of their own",
@@ -27,6 +29,16 @@ REFUSED: Final = {
     "logprobs": "log-probabilities are not handed on",
     "audio": "only text is served",
 }
+_KNOWN: Final = UNDERSTOOD | REFUSED.keys()
+PRIORITIES: Final[Mapping[str, PriorityClass]] = {
+    "interactive": "interactive",
+    "default": "default",
+    "bulk": "bulk",
+    "high": "interactive",
+    "normal": "default",
+    "low": "bulk",
+}
+COMPLEXITIES: Final = ("simple", "moderate", "complex")
 STATUS: Final[Mapping[str, int]] = {
     "QueueFull": 429,
     "RateLimited": 429,
@@ -36,6 +48,7 @@ STATUS: Final[Mapping[str, int]] = {
     "Stalled": 504,
     "WouldMissDeadline": 503,
     "NoModel": 503,
+    "RunCancelled": 503,
     "ServerBusy": 503,
     "Unreachable": 503,
     "StaleConnection": 503,
@@ -43,9 +56,15 @@ STATUS: Final[Mapping[str, int]] = {
     "Refused": 502,
     "ServerFailed": 502,
     "BrokenReply": 502,
-    "RunCancelled": 499,
+    "SchemaInvalid": 502,
+    "ToolFailed": 502,
+    "WrongArguments": 502,
 }
 """HTTP status of each kind of failed run; every other kind is 500."""
+WORTH_RETRYING: Final = frozenset({"QueueFull", "RateLimited", "WouldMissDeadline", "ServerBusy"})
+"""Where nothing was wrong but the moment. Official clients repeat every 5xx unless told not to, and a run that called tools
+must not be repeated behind the caller's back."""
+LONGEST_NAME: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,34 +80,71 @@ class Asked:
 
 def read_body(body: Mapping[str, Any]) -> Asked:
     """Understand a chat-completions body; raises ``Turned`` (400) that names the field."""
-    for name, why in REFUSED.items():
-        if body.get(name):
-            raise _bad(f"{name!r} cannot be used here: {why}", "unsupported_parameter")
-    if body.get("n") not in (None, 1):
-        raise _bad("'n' must be 1", "unsupported_parameter")
+    _check_refused(body)
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise _bad("'model' must be the name of a deployment", "missing_model")
     deployment, _, agent = model.partition("/")
     text, history = _messages(body.get("messages"))
-    metadata = body.get("metadata") if isinstance(body.get("metadata"), dict) else {}
-    request = Request(
-        text=text,
-        history=history,
-        session=str(body.get("session") or (metadata or {}).get("session") or ""),
-        agent=agent,
-        timeout=_timeout(body.get("timeout")),
-        principal=str(body.get("user") or ""),
-        options=_options(body),
-    )
     stream_options = body.get("stream_options") or {}
     return Asked(
         deployment=deployment,
-        request=request,
-        stream=bool(body.get("stream")),
+        request=Request(
+            text=text,
+            history=history,
+            session=_name(body, "session"),
+            agent=agent,
+            priority=PRIORITIES[_one_of(body, "priority", PRIORITIES, "interactive")],
+            timeout=_timeout(body.get("timeout")),
+            principal=_name(body, "user"),
+            complexity=cast(Any, _one_of(body, "complexity", COMPLEXITIES, "")),
+            escalate=_flag(body, "escalate"),
+            options=_options(body),
+        ),
+        stream=_flag(body, "stream"),
         include_usage=isinstance(stream_options, dict) and bool(stream_options.get("include_usage")),
-        ignored=tuple(sorted(name for name, value in body.items() if name not in UNDERSTOOD and value is not None)),
+        ignored=tuple(sorted(name for name, value in body.items() if name not in _KNOWN and value is not None)),
     )
+
+
+def _check_refused(body: Mapping[str, Any]) -> None:
+    for name, why in REFUSED.items():
+        if body.get(name) and body[name] != {"type": "text"}:
+            raise _bad(f"{name!r} cannot be used here: {why}", "unsupported_parameter")
+    if body.get("n") not in (None, 1):
+        raise _bad("'n' must be 1", "unsupported_parameter")
+
+
+def _field(body: Mapping[str, Any], name: str) -> Any:
+    """A field of the body, or of its ``metadata``, which every client can send."""
+    value = body.get(name)
+    metadata = body.get("metadata")
+    return metadata.get(name) if value is None and isinstance(metadata, dict) else value
+
+
+def _name(body: Mapping[str, Any], name: str) -> str:
+    value = _field(body, name)
+    if value is None:
+        return ""
+    if not isinstance(value, str) or len(value) > LONGEST_NAME:
+        raise _bad(f"{name!r} must be a text of at most {LONGEST_NAME} characters", "invalid_type")
+    return value
+
+
+def _one_of(body: Mapping[str, Any], name: str, known: Iterable[str], usual: str) -> str:
+    value = _field(body, name)
+    if value is None:
+        return usual
+    if not isinstance(value, str) or value not in known:
+        raise _bad(f"{name!r} must be one of {', '.join(known)}", "invalid_value")
+    return value
+
+
+def _flag(body: Mapping[str, Any], name: str) -> bool:
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise _bad(f"{name!r} must be true or false", "invalid_type")
+    return bool(value)
 
 
 def _messages(value: Any) -> tuple[str, tuple[Message, ...]]:
@@ -97,22 +153,35 @@ def _messages(value: Any) -> tuple[str, tuple[Message, ...]]:
     messages = [_message(number, item) for number, item in enumerate(value)]
     if messages[-1].role != "user":
         raise _bad("the last message must be the user's", "invalid_messages")
-    return messages[-1].content, tuple(messages[:-1])
+    return messages.pop().content, tuple(messages)
+
+
+_ROLES: Final[Mapping[Any, Role]] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+}
 
 
 def _message(number: int, item: Any) -> Message:
-    if not isinstance(item, dict) or item.get("role") not in ("system", "developer", "user", "assistant", "tool"):
+    role = _ROLES.get(item.get("role")) if isinstance(item, dict) and isinstance(item.get("role"), str) else None
+    if role is None:
         raise _bad(f"messages[{number}] has no known role", "invalid_messages")
-    role = "system" if item["role"] == "developer" else item["role"]
+    content = item.get("content")
+    text = content if isinstance(content, str) else _text(number, content)
+    if role in ("user", "system") or len(item) == 2:
+        return Message(role, text)
     try:
-        return Message.from_json({**item, "role": role, "content": _text(number, item.get("content"))})
+        return Message.from_json({**item, "role": role, "content": text})
     except (KeyError, TypeError, AttributeError) as error:
         raise _bad(f"messages[{number}] is malformed: {error}", "invalid_messages") from error
 
 
 def _text(number: int, content: Any) -> str:
-    if content is None or isinstance(content, str):
-        return content or ""
+    if content is None:
+        return ""
     if isinstance(content, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in content):
         return "\n".join(str(part.get("text", "")) for part in content)
     raise _bad(f"messages[{number}] holds something that is no text", "invalid_messages")
@@ -131,15 +200,34 @@ def _options(body: Mapping[str, Any]) -> dict[str, Any]:
     options = {name: body[name] for name in OPTIONS if body.get(name) is not None}
     if body.get("max_completion_tokens") is not None:
         options["max_tokens"] = body["max_completion_tokens"]
-    for name in ("temperature", "top_p"):
-        if name in options and (isinstance(options[name], bool) or not isinstance(options[name], (int, float))):
-            raise _bad(f"{name!r} must be a number", "invalid_type")
-    for name in ("max_tokens", "seed"):
-        if name in options and (isinstance(options[name], bool) or not isinstance(options[name], int)):
-            raise _bad(f"{name!r} must be a whole number", "invalid_type")
+    for name, value in options.items():
+        why = _CHECKS[name](value)
+        if why:
+            raise _bad(f"{name!r} must be {why}", "invalid_type")
     if isinstance(options.get("stop"), str):
         options["stop"] = [options["stop"]]
     return options
+
+
+def _is_number(value: Any, least: float, most: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_whole(value: Any, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(each, str) for each in value))
+
+
+_CHECKS: Final[Mapping[str, Callable[[Any], str]]] = {
+    "temperature": lambda value: "" if _is_number(value, 0, 2) else "a number from 0 to 2",
+    "top_p": lambda value: "" if _is_number(value, 0, 1) else "a number from 0 to 1",
+    "max_tokens": lambda value: "" if _is_whole(value, 1, 10**9) else "a whole number of at least 1",
+    "seed": lambda value: "" if _is_whole(value, -(2**63), 2**63 - 1) else "a whole number",
+    "stop": lambda value: "" if _are_texts(value) else "a text or a list of texts",
+}
 
 
 def completion(asked: Asked, result: Result, created: int) -> dict[str, Any]:
@@ -204,9 +292,12 @@ def failure(result: Result) -> Turned:
     status = STATUS.get(str(error.get("kind")), 500)
     message = str(error.get("message", "the run failed"))
     cure = f" {error['cure']}" if error.get("cure") else ""
+    again = error.get("kind") in WORTH_RETRYING and not result.usage.tool_calls
+    headers = [(b"x-should-retry", b"true" if again else b"false"), (b"x-orchestrator-run", result.id.encode())]
     retry_after = error.get("retry_after")
-    headers = ((b"retry-after", str(max(1, round(retry_after))).encode()),) if retry_after else ()
-    return Turned(status, f"{message}{cure} (run {result.id})", code=str(error.get("code")), headers=headers)
+    if retry_after and status in (429, 503):
+        headers.append((b"retry-after", str(max(1, math.ceil(retry_after))).encode()))
+    return Turned(status, f"{message}{cure} (run {result.id})", code=str(error.get("code")), headers=tuple(headers))
 
 
 def sse(value: Any) -> bytes:

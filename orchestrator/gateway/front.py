@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable
 from typing import Final
@@ -12,6 +13,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from orchestrator.core.errors import NoSuchDeployment
 from orchestrator.core.event import DELTA, Event
+from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Result
 from orchestrator.gateway import completions as shapes
 from orchestrator.gateway.completions import Asked
@@ -28,6 +30,8 @@ from orchestrator.gateway.guard import (
 )
 from orchestrator.serve.engine import Engine, EngineTable
 
+LONGEST_HEADER: Final = 500
+_UNPRINTABLE: Final = re.compile("[^ -~]")
 MOST_UNREAD: Final = 10_000
 """Pieces of an answer that may wait for a slow reader; then it is cut."""
 SSE_HEADERS: Final = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
@@ -54,6 +58,8 @@ class FrontDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close"})
         if scope["type"] != "http":
             return
         try:
@@ -70,7 +76,10 @@ class FrontDoor:
             await self._complete(headers, receive, send)
         elif path == "/v1/models":
             _allow(method, "GET")
-            await send_json(send, 200, self._models())
+            await send_json(send, 200, {"object": "list", "data": [_model(name) for name in self._names()]})
+        elif path.startswith("/v1/models/"):
+            _allow(method, "GET")
+            await send_json(send, 200, _model(self._known(path.removeprefix("/v1/models/"))))
         elif path == "/health":
             _allow(method, "GET")
             await send_json(send, 200, {"status": "ok"})
@@ -81,34 +90,44 @@ class FrontDoor:
         else:
             raise Turned(404, f"there is nothing at {path}", code="not_found")
 
-    def _models(self) -> dict[str, object]:
-        names = [self._only] if self._only else self._engines.names()
-        return {
-            "object": "list",
-            "data": [{"id": name, "object": "model", "created": 0, "owned_by": "orchestrator"} for name in names],
-        }
+    def _names(self) -> list[str]:
+        names = self._engines.names()
+        return [name for name in names if name == self._only] if self._only else names
+
+    def _known(self, name: str) -> str:
+        self._engine(name)
+        return name
 
     async def _complete(self, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         if not self._ready():
             raise Turned(503, "the runtime is stopping", code="not_ready", headers=((b"retry-after", b"5"),))
         asked = shapes.read_body(await read_json(headers, receive, self._largest_body))
-        engine = self._engine(asked.deployment)
+        engine = self._engine(asked.deployment, asked.request.agent)
         if asked.stream:
             await _stream(engine, asked, receive, send)
         else:
             await _whole(engine, asked, receive, send)
 
-    def _engine(self, name: str) -> Engine:
+    def _engine(self, name: str, agent: str = "") -> Engine:
         if self._only and name != self._only:
-            raise Turned(404, f"this port serves {self._only!r} only", code="model_not_found")
+            raise Turned(404, f'this port serves "{self._only}" only', code="model_not_found")
         try:
-            return self._engines.get(name)
+            engine = self._engines.get(name)
         except NoSuchDeployment as error:
             raise Turned(404, f"{error.message}. {error.cure}", code="model_not_found") from error
+        known = {**engine.deployment.agents, **engine.deployment.routers} if agent else {}
+        if agent not in known and agent:
+            cure = did_you_mean(agent, known) or f"There are: {', '.join(known)}."
+            raise Turned(404, f'"{name}" has no agent "{agent}". {cure}', code="model_not_found")
+        return engine
+
+
+def _model(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "orchestrator"}
 
 
 def _allow(method: str, wanted: str) -> None:
-    if method != wanted:
+    if method != wanted and not (method == "HEAD" and wanted == "GET"):
         raise Turned(405, f"use {wanted}", code="method_not_allowed", headers=((b"allow", wanted.encode()),))
 
 
@@ -169,7 +188,7 @@ async def _send_pieces(asked: Asked, reader: MemoryObjectReceiveStream[str | Res
             texts = [piece for piece in pieces if isinstance(piece, str)]
             if result is not None and result.error and not texts and not started:
                 return [result]
-            body = b"".join(shapes.sse(shapes.chunk(asked, created, {"content": text})) for text in texts)
+            body = shapes.sse(shapes.chunk(asked, created, {"content": "".join(texts)})) if texts else b""
             if not started:
                 started = True
                 await send({"type": "http.response.start", "status": 200, "headers": [*SSE_HEADERS, *_named(asked)]})
@@ -199,7 +218,12 @@ def _waiting(reader: MemoryObjectReceiveStream[str | Result]) -> list[str | Resu
 def _named(asked: Asked, result: Result | None = None) -> tuple[tuple[bytes, bytes], ...]:
     headers = [(b"x-orchestrator-run", asked.request.id.encode())]
     if asked.ignored:
-        headers.append((b"x-orchestrator-ignored", ", ".join(asked.ignored).encode("ascii", "replace")))
+        headers.append((b"x-orchestrator-ignored", _printable(", ".join(asked.ignored))))
     if result is not None and result.agent:
-        headers.append((b"x-orchestrator-agent", result.agent.encode("ascii", "replace")))
+        headers.append((b"x-orchestrator-agent", _printable(result.agent)))
     return tuple(headers)
+
+
+def _printable(text: str) -> bytes:
+    """As the value of a header: what a client chose must not begin a header of its own."""
+    return _UNPRINTABLE.sub("?", text[:LONGEST_HEADER]).encode()

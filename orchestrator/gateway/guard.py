@@ -1,22 +1,25 @@
 """What every listener refuses before it looks at a request: foreign hosts and origins, bodies that are too large or no JSON.
 
 A page in a browser can reach loopback (DNS rebinding), so that binding to loopback alone protects nothing: the ``Host``
-must be a loopback name, and an ``Origin``, where a browser sends one, must be loopback too.
+must be a loopback name, and an ``Origin``, where a browser sends one, must be loopback too. A page can send a form to any
+address without asking; it cannot send ``application/json``, which is why nothing else is taken.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
+_LOOPBACK: Final = r"(?:localhost|127\.0\.0\.1|\[::1\])\.?(?::[0-9]{1,5})?"
+_HOST: Final = re.compile(_LOOPBACK.encode(), re.IGNORECASE)
+_ORIGIN: Final = re.compile(b"https?://" + _LOOPBACK.encode(), re.IGNORECASE)
 LARGEST_BODY: Final = 1_000_000
 """Bytes of a request's body; settable by the operator."""
 
@@ -33,29 +36,26 @@ class Turned(Exception):
     def body(self) -> dict[str, Any]:
         """The body that official clients understand."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
+        kind = "rate_limit_error" if self.status == 429 else kind
         return {"error": {"message": str(self), "type": kind, "param": None, "code": self.code}}
 
 
 def headers_of(scope: Scope) -> dict[bytes, bytes]:
-    """The request's headers by lower-case name; the last one of a name counts."""
-    return dict(scope["headers"])
+    """The request's headers by lower-case name; the last one of a name counts, but a host may be told once only."""
+    headers = dict(scope["headers"])
+    if len(headers) < len(scope["headers"]) and sum(name == b"host" for name, _ in scope["headers"]) > 1:
+        raise Turned(400, "more than one Host header", code="host_not_allowed")
+    return headers
 
 
 def check_source(headers: dict[bytes, bytes]) -> None:
     """Raise ``Turned`` where the host or the origin is not this device."""
-    host = headers.get(b"host", b"").decode("latin-1")
-    if _hostname("//" + host) not in LOOPBACK:
-        raise Turned(403, f"the host {host!r} is not served here", code="host_not_allowed")
+    host = headers.get(b"host", b"")
+    if not _HOST.fullmatch(host):
+        raise Turned(403, f"the host {host.decode('latin-1')!r} is not served here", code="host_not_allowed")
     origin = headers.get(b"origin")
-    if origin is not None and _hostname(origin.decode("latin-1")) not in LOOPBACK:
+    if origin is not None and not _ORIGIN.fullmatch(origin):
         raise Turned(403, "pages of other origins may not call this device", code="origin_not_allowed")
-
-
-def _hostname(url: str) -> str:
-    try:
-        return (urlsplit(url).hostname or "").rstrip(".").casefold()
-    except ValueError:
-        return ""
 
 
 async def read_json(headers: dict[bytes, bytes], receive: Receive, largest: int = LARGEST_BODY) -> dict[str, Any]:
@@ -63,14 +63,26 @@ async def read_json(headers: dict[bytes, bytes], receive: Receive, largest: int 
     content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if content_type != b"application/json":
         raise Turned(415, "send JSON: Content-Type: application/json", code="unsupported_media_type")
-    body = await _read(headers, receive, largest)
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Turned(400, f"the body is no JSON: {error}", code="invalid_json") from error
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise Turned(415, "send the body as it is, not compressed", code="unsupported_media_type")
+    value = _parsed(await _read(headers, receive, largest))
     if not isinstance(value, dict):
         raise Turned(400, "the body is no JSON object", code="invalid_json")
     return value
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        value = json.loads(body, parse_constant=_refused)
+        if b"\\u" in body:  # only an escape can hold half of a character, which nobody could be sent
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise Turned(400, f"the body is no JSON: {error}", code="invalid_json") from error
+    return value
+
+
+def _refused(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON")
 
 
 async def _read(headers: dict[bytes, bytes], receive: Receive, largest: int) -> bytes:
