@@ -8,7 +8,7 @@ from typing import Final
 from orchestrator.core.diagnostic import Diagnostic, Place
 from orchestrator.graph.finding import Finding
 from orchestrator.graph.graph import AgentGraph
-from orchestrator.graph.proofs import reachability, routes
+from orchestrator.graph.proofs import reachability, routes, zones
 from orchestrator.graph.transforms import agents, resources
 from orchestrator.manifest.spec.manifest import Manifest
 
@@ -33,6 +33,9 @@ PROOFS: Final[tuple[Proof, ...]] = (
     routes.routers_have_a_default,
     reachability.all_reachable,
     reachability.no_unused,
+    zones.restricted_stays_local,
+    zones.routers_keep_restricted_local,
+    zones.offline_needs_no_cloud,
 )
 
 

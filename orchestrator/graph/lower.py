@@ -28,11 +28,14 @@ from orchestrator.manifest.spec.agent import AgentEntry, ReflexRule, Route, When
 from orchestrator.manifest.spec.manifest import Manifest
 from orchestrator.manifest.spec.model import ModelEntry
 from orchestrator.manifest.spec.tool import KnowledgeEntry, ToolEntry
+from orchestrator.manifest.zone import zone_of
 
 PRIORITIES: Final[Mapping[str, PriorityClass]] = {"high": "interactive", "normal": "default", "low": "bulk"}
 CASCADE: Final = ("rules", "keyword", "lexical")
 """The stages of a cascade that names none; ``intent`` is added where the router has a model."""
 ANY_PROVIDER: Final = "*"
+USUAL: Final = "q4_k_m"
+"""The build whose size stands for a model's memory where the manifest names none."""
 
 
 def lower(graph: AgentGraph, manifest: Manifest, folder: Path) -> Blueprint:
@@ -71,7 +74,7 @@ def _element(graph: AgentGraph, vertex: Vertex, folder: Path) -> Element:
 def _model(model: ModelEntry) -> ModelSpec:
     row = find_model(model.alias)
     chosen = model.model
-    ids: dict[str, list[str]] = {kind: [name] for kind, name in row["ids"].items()} if row else {}
+    ids = _catalogue_ids(row) if row else {}
     if chosen:
         ids = {model.provider or ANY_PROVIDER: [chosen]}
     elif not row:
@@ -83,16 +86,23 @@ def _model(model: ModelEntry) -> ModelSpec:
         ids=ids,
         endpoint=model.endpoint,
         api_key=model.api_key,
-        zone=model.zone or "node",
+        zone=zone_of(model),
         tasks=list(model.tasks),
         primary=model.primary,
         secondary=model.secondary,
         context_length=model.context_length or (row["context_length"] if row else None),
         max_concurrent=model.max_concurrent,
-        memory=model.memory,
+        memory=model.memory or (row["sizes"].get(model.quantization or USUAL) if row else None),
         options=model.options.model_dump(exclude_none=True),
         fallback=list(model.fallback),
     )
+
+
+def _catalogue_ids(row: Mapping[str, Any]) -> dict[str, list[str]]:
+    ids = {kind: [name] for kind, name in row["ids"].items()}
+    if row.get("ollama_untagged"):
+        ids["ollama"].append(ids["ollama"][0].partition(":")[0])
+    return ids
 
 
 def _agent(agent: AgentEntry) -> AgentSpec:

@@ -123,5 +123,5 @@ class ObservedState:
             servers=tuple(ObservedServer.from_json(server) for server in value["servers"]),
             silent=value["silent"],
             taken_ports={int(port): why for port, why in value["taken_ports"].items()},
-            contents=value["contents"],
+            contents=value.get("contents", {}),
         )

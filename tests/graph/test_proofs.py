@@ -66,6 +66,42 @@ FAULTS: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
             ("ORC307", "nobody uses knowledge.docs"),
         ],
     ),
+    "restricted data with a fallback in the cloud": (
+        {
+            "models": [{"alias": "m", "fallback": ["far"]}, {"alias": "far", "provider": "openai"}],
+            "agents": [{**A, "privacy_mode": True}],
+        },
+        [("ORC308", "what agent.a sees is restricted, but can reach the cloud: agent.a -> model.m -> model.far")],
+    ),
+    "restricted data that escalates to the cloud": (
+        {
+            "models": [{"alias": "m"}, {"alias": "far", "endpoint": "https://models.example.com/v1"}],
+            "agents": [
+                {**A, "compliance": ["HIPAA"], "escalate_to": "b"},
+                {"name": "b", "role": "escalation", "model": "far"},
+            ],
+        },
+        [("ORC308", "what agent.a sees is restricted, but can reach the cloud: agent.a -> agent.b -> model.far")],
+    ),
+    "a router in the cloud before a restricted agent": (
+        {
+            "models": [{"alias": "m"}, {"alias": "far", "zone": "cloud"}],
+            "agents": [_router(routes=["a"], model="far"), {**A, "privacy_mode": True}],
+        },
+        [
+            (
+                "ORC309",
+                "the model of router.front is in the cloud (router.front -> model.far) and reads what is meant for agent.a",
+            )
+        ],
+    ),
+    "an offline agent with a model in the cloud": (
+        {
+            "models": [{"alias": "far", "zone": "cloud"}],
+            "agents": [{"name": "a", "model": "far", "offline_mode": True}],
+        },
+        [("ORC310", "agent.a must work offline, but uses the cloud: agent.a -> model.far")],
+    ),
 }
 
 

@@ -38,5 +38,23 @@ CODES: Final[tuple[Code, ...]] = (
         "No way leads from the entry to this agent.",
         "Add a route or an escalation to it, or remove it.",
     ),
+    Code(
+        "ORC308",
+        "restricted data can reach the cloud",
+        "An agent with privacy_mode or compliance can reach a model in the cloud: its own, a fallback, or that of an escalation.",
+        "Use a model of this device or the local network, or let another agent take it.",
+    ),
+    Code(
+        "ORC309",
+        "a router in the cloud reads restricted requests",
+        "A router's model reads every request, also those that are meant for a restricted agent.",
+        "Give the router a model of this device or the local network, or none.",
+    ),
+    Code(
+        "ORC310",
+        "an offline agent needs the cloud",
+        "An agent with offline_mode uses a model in the cloud.",
+        "Give it a model of this device or the local network.",
+    ),
     Code("ORC307", "unused", "Nobody uses this model, tool or document set.", "Name it in an agent, or remove it."),
 )

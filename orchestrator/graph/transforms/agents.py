@@ -15,7 +15,12 @@ def add_agents(graph: AgentGraph, manifest: Manifest) -> None:
     """Every specialist and escalation, then every router."""
     for agent in parts.agents(manifest):
         kind: VertexKind = "escalation" if agent.role == "escalation" else "specialist"
-        facts = {"human": agent.human is not None, "offline": agent.offline_mode, "reflex": len(agent.reflex)}
+        facts = {
+            "human": agent.human is not None,
+            "offline": agent.offline_mode,
+            "restricted": agent.privacy_mode or bool(agent.compliance),
+            "reflex": len(agent.reflex),
+        }
         graph.add(Vertex(Address.of("agent", agent.name), kind, agent.description, agent, facts))
     for router in parts.routers(manifest):
         about = {"strategy": router.strategy or "cascade", "default": router.default}

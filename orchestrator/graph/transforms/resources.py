@@ -8,13 +8,14 @@ from orchestrator.graph.link import Link
 from orchestrator.graph.transforms import parts
 from orchestrator.graph.vertex import Vertex
 from orchestrator.manifest.spec.manifest import Manifest
+from orchestrator.manifest.zone import zone_of
 
 
 def add_models(graph: AgentGraph, manifest: Manifest) -> None:
     """Every model, then the arrows to its fallbacks."""
     for model in parts.models(manifest):
         about = ", ".join(filter(None, [model.provider or "any server", ", ".join(model.tasks)]))
-        facts = {"zone": model.zone or "node", "primary": model.primary, "secondary": model.secondary}
+        facts = {"zone": zone_of(model), "primary": model.primary, "secondary": model.secondary}
         graph.add(Vertex(Address.of("model", model.alias), "model", about, model, facts))
     for model in parts.models(manifest):
         for other in model.fallback:

@@ -1,0 +1,74 @@
+"""Data stays where it must: nothing restricted can reach a model in the cloud, and an offline agent needs none."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from orchestrator.graph.finding import Finding
+from orchestrator.graph.graph import AgentGraph
+from orchestrator.graph.link import FLOW, LinkKind
+from orchestrator.graph.vertex import Vertex
+
+_KEEP = "Use a model of this device or the local network, or let another agent take it."
+
+
+def restricted_stays_local(graph: AgentGraph) -> list[Finding]:
+    """No way leads from a restricted agent, through its models, fallbacks and escalations, to a model in the cloud."""
+    return [
+        Finding(
+            "ORC308",
+            agent.address,
+            f"what {agent.address} sees is restricted, but can reach the cloud: {' -> '.join(way)}",
+            _KEEP,
+        )
+        for agent in graph.vertices("specialist", "escalation")
+        if agent.facts["restricted"] and (way := _way_to_cloud(graph, agent.address, ("uses", "fallback", "escalate")))
+    ]
+
+
+def routers_keep_restricted_local(graph: AgentGraph) -> list[Finding]:
+    """A router's model reads every request: it may be in the cloud only where no restricted agent can get the request."""
+    return [
+        Finding(
+            "ORC309",
+            router.address,
+            f"the model of {router.address} is in the cloud ({' -> '.join(way)}) and reads what is meant for {private.address}",
+            _KEEP,
+        )
+        for router in graph.vertices("router")
+        if (way := _way_to_cloud(graph, router.address, ("uses", "fallback")))
+        and (private := _first_restricted(graph, router)) is not None
+    ]
+
+
+def offline_needs_no_cloud(graph: AgentGraph) -> list[Finding]:
+    """An agent in ``offline_mode`` uses no model in the cloud, nor does any fallback of its models."""
+    return [
+        Finding(
+            "ORC310", agent.address, f"{agent.address} must work offline, but uses the cloud: {' -> '.join(way)}", _KEEP
+        )
+        for agent in graph.vertices("specialist", "escalation")
+        if agent.facts["offline"] and (way := _way_to_cloud(graph, agent.address, ("uses", "fallback")))
+    ]
+
+
+def _first_restricted(graph: AgentGraph, router: Vertex) -> Vertex | None:
+    seen = graph.reachable(router.address, FLOW)
+    agents = graph.vertices("specialist", "escalation")
+    return next((agent for agent in agents if agent.address in seen and agent.facts["restricted"]), None)
+
+
+def _way_to_cloud(graph: AgentGraph, start: str, kinds: Collection[LinkKind]) -> list[str]:
+    """The shortest way along links of these kinds to a model in the cloud, or nothing."""
+    ways = [[start]]
+    seen = {start}
+    while ways:
+        way = ways.pop(0)
+        vertex = graph[way[-1]]
+        if vertex.kind == "model" and vertex.facts["zone"] == "cloud":
+            return way
+        for link in graph.out_of(way[-1]):
+            if link.kind in kinds and link.target not in seen:
+                seen.add(link.target)
+                ways.append([*way, link.target])
+    return []
