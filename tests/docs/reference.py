@@ -1,0 +1,163 @@
+"""The parts of the pages that are made from the code. A test compares; ``ORCHESTRATOR_GOLDEN=write`` writes them anew.
+
+A page holds a generated part between ``<!-- generated: NAME -->`` and ``<!-- end -->``; everything else is written by hand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from orchestrator.app.catalog import FAMILIES
+from orchestrator.core.codes.table import CODES
+from orchestrator.manifest.planned import NOT_ACTED_ON, NOT_ACTED_ON_BY_ROUTERS, NOT_IN_THIS_VERSION
+from orchestrator.manifest.schema import deployment_schema
+from tests.docs.pages import anchor
+
+_PART: Final = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def generated(page: str) -> str:
+    """The page with its generated parts as they should be."""
+    return _PART.sub(lambda match: f"{match[1]}\n{PARTS[match[2]]().strip()}\n\n{match[3]}", page)
+
+
+# ---- codes ----------------------------------------------------------------------------------------------------------
+
+
+def _codes() -> str:
+    return "\n\n".join(_code(*pair) for pair in CODES.items())
+
+
+def _code(name: str, code: Any) -> str:
+    text = f"### {name}: {code.title}\n\n{_escaped(code.why)}\n\nCure: {_escaped(code.cure)}"
+    return f"{text}\n\n```text\n{code.example}\n```" if code.example else text
+
+
+# ---- the manifest ---------------------------------------------------------------------------------------------------
+
+_ORDER: Final = (
+    *("Metadata", "DeploymentSpec", "ModelEntry", "CallOptions", "AgentEntry", "Skill", "Route", "When", "ReflexRule"),
+    *("Human", "Memory", "Limits", "ToolEntry", "NamedQuery", "Smtp", "KnowledgeEntry", "RoutingDefaults"),
+    *("EscalationDefaults", "Resources", "Queue", "QueueClass", "Security", "Serve", "Hardware", "NodeEntry"),
+    *("Coordination", "Monitoring", "Alert"),
+)
+
+
+def _keys() -> str:
+    schema = deployment_schema()
+    definitions = schema["$defs"]
+    assert set(definitions) == set(_ORDER), "a new part of the manifest needs its place in the order"
+    parts = [_part("The root", schema, definitions)]
+    parts += [_part(_title(name, definitions), definitions[name], definitions) for name in _ORDER]
+    return "\n\n".join(parts)
+
+
+def _part(title: str, schema: dict[str, Any], definitions: dict[str, Any]) -> str:
+    required = schema.get("required", [])
+    rows = [
+        (f"`{name}`" + (" (needed)" if name in required else ""), _value(key, definitions), key["description"])
+        for name, key in schema["properties"].items()
+    ]
+    return f"### {title}\n\n{schema['description']}\n\n{_table(('key', 'value', 'meaning'), rows)}"
+
+
+def _value(key: dict[str, Any], definitions: dict[str, Any]) -> str:
+    shown = _form(key, definitions)
+    default = key.get("default")
+    if not default or isinstance(default, dict) or "const" in key:
+        return shown
+    return f"{shown}; {_default(default, shown)} by default"
+
+
+def _default(value: Any, form: str) -> str:
+    if isinstance(value, list):
+        return ", ".join(f"`{each}`" for each in value)
+    if isinstance(value, float):
+        return f"`{value:g}{'s' if form == 'duration' else ''}`"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _form(key: dict[str, Any], definitions: dict[str, Any]) -> str:
+    if "$ref" in key:
+        name = key["$ref"].rpartition("/")[2]
+        title = _title(name, definitions)
+        return f"[{title}](#{anchor(title)})"
+    if "enum" in key:
+        return ", ".join(f"`{each}`" for each in key["enum"])
+    if "const" in key:
+        return f"`{key['const']}`"
+    if "anyOf" in key:
+        forms = dict.fromkeys(_form(form, definitions) for form in key["anyOf"])
+        return _quantity(key["anyOf"]) or " or ".join(forms)
+    if key.get("type") == "array":
+        return f"list of {_form(key['items'], definitions)}"
+    words = {"string": "text", "integer": "number", "boolean": "true or false", "object": "map"}
+    return words.get(key["type"], key["type"])
+
+
+def _title(name: str, definitions: dict[str, Any]) -> str:
+    """Two parts are called a queue."""
+    return "Queue of a class" if name == "QueueClass" else str(definitions[name]["title"])
+
+
+def _quantity(forms: list[dict[str, Any]]) -> str:
+    """What a text with a unit is, told by the only sample that its pattern fits."""
+    for form in forms:
+        fits = [word for sample, word in _SAMPLES.items() if re.search(form.get("pattern", "^$"), sample)]
+        if len(fits) == 1:
+            return fits[0]
+    return ""
+
+
+_SAMPLES: Final = {"30s": "duration", "8GB": "size", "80%": "share"}
+
+
+def _later() -> str:
+    ignored = [(f"`{path}`", why) for path, why, _ in NOT_ACTED_ON]
+    ignored.append((", ".join(f"`{key}`" for key in NOT_ACTED_ON_BY_ROUTERS) + " of a router", "a router only chooses"))
+    refused = [(part, ", ".join(f"`{key}`" for key in keys)) for part, keys in _refused()]
+    return f"{_table(('accepted, not acted on', 'because'), ignored)}\n\n{_table(('refused, of', 'keys'), refused)}"
+
+
+def _refused() -> Iterator[tuple[str, list[str]]]:
+    schema = deployment_schema()
+    titles = {"Manifest": "the root"} | {name: made["title"].lower() for name, made in schema["$defs"].items()}
+    yield from ((titles[name], list(keys)) for name, keys in NOT_IN_THIS_VERSION.items())
+
+
+# ---- kinds ----------------------------------------------------------------------------------------------------------
+
+
+def _kinds() -> str:
+    heads = {
+        "provider": "Providers: makes of model server ([providers.md](providers.md))",
+        "strategy": "Strategies: how a router chooses ([routing.md](routing.md))",
+        "tool": "Tools: what agents may do ([tools.md](tools.md))",
+        "store": "Stores: where the runtime keeps what it must not forget ([runtime.md](runtime.md))",
+        "host": "Hosts: the machine below ([runtime.md](runtime.md))",
+    }
+    return "\n\n".join(
+        f"**{heads[family]}**\n\n{_table(('kind', 'what it is'), [(f'`{row.name}`', row.summary) for row in rows.values()])}"
+        for family, rows in FAMILIES.items()
+    )
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *[tuple(_escaped(cell).replace("|", "\\|") for cell in row) for row in rows]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    """Nothing of a text of the code is read as HTML; between backticks nothing is anyway."""
+    parts = text.split("`")
+    return "`".join(part if number % 2 else part.replace("<", "&lt;") for number, part in enumerate(parts))
+
+
+PARTS: Final[dict[str, Callable[[], str]]] = {
+    "codes": _codes,
+    "keys": _keys,
+    "later": _later,
+    "kinds": _kinds,
+}
