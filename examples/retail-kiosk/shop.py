@@ -18,11 +18,12 @@ UNITS = r"(?:v|w|mm|cm|m|l|kg|g|bar|ml|x|steps?|pieces?|volts?|watts?)\b"
 QUANTITY = re.compile(rf"(?<![\w.,-])(\d{{1,5}})\s*(?:x\s+)?(?!\s*{UNITS})(?=\s*[a-z])", re.IGNORECASE)
 MEASURE = re.compile(rf"(\d+(?:\.\d+)?)\s+({UNITS})", re.IGNORECASE)
 SAID = frozenset(
-    "a an the of for to in on is are do does did you i me my we our it this that there what which where when how much many can "
-    "could would will have has had got get need want looking look find show tell give make please and or with than but if any some one "
-    "price cost stock aisle left available buy sell piece pack box bag pair sheet bucket bottle roll tube unit cheaper cheap "
-    "similar instead alternative other another brand option replace quote quotation discount bulk written out else like about "
-    "still today now be by from at your they them these those ".split()
+    "a an the of for to in on is are do does did you i me my we our it this that there what which where when "
+    "how much many can could would will have has had got get need want looking look find show tell give make "
+    "please and or with than but if any some one price cost stock aisle left available buy sell piece pack box "
+    "bag pair sheet bucket bottle roll tube unit cheaper cheap similar instead alternative other another brand "
+    "option replace quote quotation discount bulk written out else like about still today now be by from at "
+    "your they them these those".split()
 )
 """Words that every question at the kiosk may hold; the others should speak of a product."""
 UNDERSTOOD = 0.5

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import stat
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse
@@ -226,9 +227,21 @@ class _SocketConnection(HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock = _TimedSocket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
+        self.sock.ends = None if self.timeout is None else time.monotonic() + self.timeout
         self.sock.connect(str(self._path))
+
+
+class _TimedSocket(socket.socket):
+    """A socket whose time-out counts for the whole answer, not for each read: an answer in many lines must end in time too."""
+
+    ends: float | None = None
+
+    def recv_into(self, *arguments: Any, **options: Any) -> int:
+        if self.ends is not None:
+            self.settimeout(max(0.001, self.ends - time.monotonic()))
+        return super().recv_into(*arguments, **options)
 
 
 def _value(response: HTTPResponse) -> dict[str, Any]:
