@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.codes import references, syntax
+from orchestrator.core.codes.code import Code
 from orchestrator.core.codes.table import CODES, FAMILIES
 from tests.manifest.golden import ROOT
 
@@ -29,7 +30,7 @@ def test_no_code_stands_twice() -> None:
 
 
 @pytest.mark.parametrize("code", OURS, ids=lambda code: code.code)
-def test_each_code_says_what_why_and_what_to_do(code: syntax.Code) -> None:
+def test_each_code_says_what_why_and_what_to_do(code: Code) -> None:
     """A short title without a full stop; a reason and a cure that are sentences."""
     assert re.fullmatch(r"ORC[12]\d\d", code.code)
     assert 3 <= len(code.title) <= 60 and not code.title.endswith(".")

@@ -143,25 +143,22 @@ def _check_rule(draft: Draft, agent: AgentEntry, number: int, rule: ReflexRule) 
     if rule.when.intent is not None and not rule.when.examples:
         message = f'the intent "{rule.when.intent}" has no examples'
         draft.tell("ORC208", message, (at, ("reflex", number, "when", "intent")))
-    if rule.call is None:
-        return
-    keys: Keys = ("reflex", number, "call")
-    if rule.call == ESCALATE:
+    if rule.call is not None:
+        _check_call(draft, agent, rule.call, (at, ("reflex", number, "call")))
+
+
+def _check_call(draft: Draft, agent: AgentEntry, call: str, at: tuple[str, Keys]) -> None:
+    if call == ESCALATE:
         if agent.escalate_to is None:
-            draft.tell("ORC206", f"{agent.name} has nobody to escalate to", (at, keys), cure="add escalate_to: …")
+            draft.tell("ORC206", f"{agent.name} has nobody to escalate to", at, cure="add escalate_to: …")
         return
-    tool, _, function = rule.call.partition(".")
+    tool, _, function = call.partition(".")
     if tool not in agent.tools:
-        draft.tell("ORC206", f'{agent.name} has no tool "{tool}"', (at, keys))
+        draft.tell("ORC206", f'{agent.name} has no tool "{tool}"', at)
         return
     entry = draft.tools.get(tool)
-    if entry is None or not entry.python:
-        return
-    known = [entry.python.partition(":")[2], *entry.functions]
+    known = [entry.python.partition(":")[2], *entry.functions] if entry is not None and entry.python else [function]
     if function not in known:
         draft.tell(
-            "ORC206",
-            f'the tool "{tool}" has no function "{function}"',
-            (at, keys),
-            cure=f"there are {', '.join(known)}",
+            "ORC206", f'the tool "{tool}" has no function "{function}"', at, cure=f"there are {', '.join(known)}"
         )
