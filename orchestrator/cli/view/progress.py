@@ -43,7 +43,7 @@ class _Lines:
 def step_line(step: Mapping[str, Any], steps: int) -> str:
     """``[3/7] + agent.orders: start it (0.2 ms)``."""
     number = step.get("number")
-    head = f"[{number:>{len(str(steps))}}/{steps}] " if number else ""
+    head = f"[{number:>{len(str(steps))}}/{steps}] " if number and steps else ""
     what = f"{step.get('mark', '')} {step.get('address', '')}: {step.get('does', step.get('action', ''))}".strip(" :")
     if step.get("state") == "failed":
         return f"{head}{what}: failed: {step.get('error', {}).get('message', '')}"
