@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
 
-from orchestrator.core.diagnostic import Diagnostic, Place
-from orchestrator.core.errors import ManifestError
+from orchestrator.core.diagnostic import Place
 from orchestrator.manifest.faults import Refused, fault, refused
 
 LARGEST_FILE: Final = 16_000_000
@@ -31,20 +29,6 @@ class Source:
     name: str
     text: str
     folder: Path
-
-
-def read_sources(names: Sequence[str], stdin: TextIO | None) -> list[Source]:
-    """Read files, and ``-`` for standard input. Raises ``ManifestError`` that names every one that cannot be read."""
-    sources: list[Source] = []
-    faults: list[Diagnostic] = []
-    for name in names:
-        try:
-            sources.append(read_source(name, stdin))
-        except Refused as error:
-            faults.append(error.diagnostic)
-    if faults:
-        raise ManifestError(faults)
-    return sources
 
 
 def read_source(name: str, stdin: TextIO | None = None) -> Source:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.view.explained import explained
 from orchestrator.core.diagnostic import Severity
-from orchestrator.manifest.explain import explain_manifest
 from orchestrator.manifest.load import load_texts
 from orchestrator.manifest.resolve import resolve
 from orchestrator.manifest.resolved import Resolved
@@ -110,7 +110,7 @@ def test_nothing_of_the_seed_is_ignored_in_silence(name: str) -> None:
 def test_the_explained_manifest_means_the_same_and_leaves_nothing_to_infer(name: str) -> None:
     """It is a manifest itself: the long form of the short one."""
     first = seed(name)
-    text = explain_manifest(first)
+    text = explained(first)
     again = resolve(load_texts({f"{name}.yaml": text}, Path(), {}))
     assert again.manifest.deployment == first.manifest.deployment
     assert again.inferences == ()
@@ -122,7 +122,7 @@ def test_the_explanation_gives_the_reason_of_each_inferred_value() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         found = resolved("base.yaml", "site.yaml", environment={})
-    text = explain_manifest(found)
+    text = explained(found, places=True)
     compare(folder / "explained.txt", text)
     again = resolve(load_texts({"base.yaml": text}, folder, {}))
     assert again.manifest.deployment == found.manifest.deployment
