@@ -127,7 +127,7 @@ class Loop:
                 held = Held(self._limits.hold_back)
                 try:
                     while isinstance(delta := await self._next(caller, source), Delta):
-                        ready = held.add(delta, self._moved(caller, held))
+                        ready = held.add(delta, self._moved(caller))
                         if delta.reply is not None:
                             self._finish(caller, start, began, None)
                         elif ready:
@@ -195,9 +195,9 @@ class Loop:
                     return fault
         return _cut_short(caller)
 
-    def _moved(self, caller: _Caller, held: Held) -> float:
-        """A piece has come. Gives the time, which only the pieces before the commit are asked for."""
-        now = caller.asked_at if held.committed else anyio.current_time()
+    def _moved(self, caller: _Caller) -> float:
+        """A piece has come; gives the time."""
+        now = anyio.current_time()
         self._scheduler.on_progress(caller.number, now)
         return now
 

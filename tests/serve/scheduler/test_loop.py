@@ -302,6 +302,21 @@ async def test_a_hung_stream_is_stopped_after_a_minute_and_another_endpoint_answ
     assert hung.outcomes == ["cancelled"]
 
 
+async def test_a_stream_that_waits_behind_a_slow_one_is_no_stall() -> None:
+    """The server writes one answer, a piece in 30 s, and begins the other only after two minutes."""
+    provider = ScriptedProvider([Say("abcdef", gap=30.0), Say("late", after=130.0)])
+    answers: list[str] = []
+    async with serving({"a": provider}, slots=2) as loop, anyio.create_task_group() as group:
+
+        async def one() -> None:
+            answers.append(await _text(loop, ask("a", within=1000.0)))
+
+        group.start_soon(one)
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(one)
+    assert answers == ["late", "abcdef"]
+
+
 async def test_a_stream_that_hangs_after_its_first_text_fails_with_what_it_said() -> None:
     """It is committed: no other endpoint is asked."""
     hung, good = ScriptedProvider([Say("Hel", hang=True)]), ScriptedProvider()
