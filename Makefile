@@ -5,7 +5,7 @@ PY := .venv/bin/python
 JOBS :=
 build_llama_server := $(PY) scripts/build_llama_server.py $(if $(JOBS),--jobs $(JOBS))
 
-.PHONY: help demo test check bench bench-peers runtime dev llama-server lock clean
+.PHONY: help demo test check bench bench-peers runtime dev editor llama-server lock clean
 
 help:
 	@echo 'make demo          set everything up, apply a real manifest, ask it, and show the answers'
@@ -21,7 +21,7 @@ demo: runtime
 	@$(PY) examples/retail-kiosk/demo.py
 
 # pytest comes last, so that its summary is the last thing to read.
-test: dev llama-server check
+test: dev editor llama-server check
 	@$(PY) -m pytest
 
 check: dev
@@ -43,6 +43,9 @@ runtime:
 dev:
 	@PYTHON='$(PYTHON)' sh scripts/environment.sh dev
 
+editor:
+	@sh scripts/editor.sh
+
 llama-server: dev
 	@$(build_llama_server) >/dev/null
 
@@ -50,5 +53,5 @@ lock: dev
 	@sh scripts/lock.sh $(LOCK_FLAGS)
 
 clean:
-	rm -rf .venv .venv-peers build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-peers tests/editor/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -14,9 +14,10 @@ from orchestrator.graph.compile import compile_manifest
 from orchestrator.graph.graph import AgentGraph
 from orchestrator.manifest.load import load
 from orchestrator.manifest.loaded import Loaded
+from orchestrator.manifest.pause import collector_paused
 from orchestrator.manifest.resolve import resolve
 from orchestrator.manifest.resolved import Resolved
-from orchestrator.manifest.source import lines_of
+from orchestrator.manifest.secrets import ShownLines
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,11 @@ def compile_files(
 
 def compile_loaded(loaded: Loaded) -> Compilation:
     """Compile a manifest that is loaded already; raises ``ManifestError``."""
-    resolved = resolve(loaded)
-    compiled = compile_manifest(resolved.manifest, loaded.name, loaded.folder, resolved.place_of)
+    with collector_paused():
+        resolved = resolve(loaded)
+        compiled = compile_manifest(resolved.manifest, loaded.name, loaded.folder, resolved.place_of)
     diagnostics = in_order([*resolved.diagnostics, *compiled.diagnostics])
-    sources = {name: lines_of(text) for name, text in loaded.sources.items()}
+    sources = ShownLines(loaded.sources, [one.place for one in diagnostics if one.place]).lines()
     if has_errors(diagnostics):
         raise ManifestError(diagnostics, sources)
     return Compilation(resolved, compiled.graph, compiled.blueprint, tuple(diagnostics), sources)
