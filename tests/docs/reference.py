@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from orchestrator.app.catalog import FAMILIES
 from orchestrator.core.codes.table import CODES
+from orchestrator.core.failpoint import FAILPOINTS
 from orchestrator.manifest.planned import NOT_ACTED_ON, NOT_ACTED_ON_BY_ROUTERS, NOT_IN_THIS_VERSION
 from orchestrator.manifest.schema import deployment_schema
 from tests.docs.pages import anchor
@@ -144,6 +145,20 @@ def _kinds() -> str:
     )
 
 
+# ---- failpoints -----------------------------------------------------------------------------------------------------
+
+
+def _failpoints() -> str:
+    import orchestrator.app.runtime
+    import orchestrator.plugins.stores.keeper
+    import orchestrator.plugins.stores.sqlite  # noqa: F401 - all that declare failpoints
+
+    families: dict[str, list[str]] = {}
+    for name in sorted(FAILPOINTS):
+        families.setdefault(name.partition(".")[0], []).append(f"`{name}`")
+    return _table(("of", "points"), [(family, ", ".join(names)) for family, names in families.items()])
+
+
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *[tuple(_escaped(cell).replace("|", "\\|") for cell in row) for row in rows]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -160,4 +175,5 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "keys": _keys,
     "later": _later,
     "kinds": _kinds,
+    "failpoints": _failpoints,
 }

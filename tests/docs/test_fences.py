@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
@@ -14,9 +13,10 @@ import pytest
 
 from orchestrator.app.compile import compile_files
 from orchestrator.cli.parser import parser_of
-from orchestrator.cli.table import VERBS, find
+from orchestrator.cli.table import find
 from orchestrator.core.errors import UsageError
 from tests.docs.pages import PAGES, ROOT, Command, Fence, all_fences, anchor, command_lines, fences, place, prose
+from tests.docs.sessions import surroundings
 
 LANGUAGES = {"", "console", "ini", "json", "python", "sh", "text", "toml", "yaml"}
 
@@ -43,13 +43,6 @@ def test_a_manifest_of_the_pages_is_valid(fence: Fence, tmp_path: Path) -> None:
     manifest.write_text(fence.text)
     compilation = compile_files([str(manifest)], environment={})
     assert [str(one.code) for one in compilation.diagnostics if one.severity.value != "note"] == []
-
-
-def surroundings(home: Path) -> dict[str, str]:
-    """An environment with a state folder of its own and no model server."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATOR_")}
-    own = {"ORCHESTRATOR_HOME": str(home), "ORCHESTRATOR_SERVERS": "", "DESK_STATE": str(home / "desk"), "COLUMNS": "100"}
-    return kept | own
 
 
 @pytest.mark.parametrize("fence", whole("python"), ids=str)
@@ -80,12 +73,6 @@ def test_a_command_line_of_the_pages_is_accepted(command: Command) -> None:
         parser_of(verb).parse_args([word for word in words[1:] if word != "…"])
     except UsageError as error:
         pytest.fail(error.message)
-
-
-def test_every_verb_is_shown_in_the_guides() -> None:
-    """Somewhere beside the page that is made from the verbs."""
-    shown = {command.text.split()[0] for command in command_lines() if command.page.name != "cli.md"}
-    assert {verb.name for verb in VERBS} - shown == set()
 
 
 LINKS = sorted({(place(page), target) for page in PAGES for target in re.findall(r"\]\(([^)\s]+)\)", prose(page))})
