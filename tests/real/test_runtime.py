@@ -88,6 +88,7 @@ def test_a_model_server_that_comes_and_goes_is_seen_and_used(
     assert_bound(user, manifest, server)
 
     server.kill()
+    assert user.asks()["served_by"] == "reflex"  # also before the runtime has looked again
     eventually(lambda: user.status()["state"] == "degraded", 20)
     assert_degraded(user, manifest, server)
 

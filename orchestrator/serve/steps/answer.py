@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator.core.errors import NoModel
+from orchestrator.core.errors import NoModel, Unreachable
 from orchestrator.deploy.deployment import Agent
 from orchestrator.ports.provider import Capability, Support
 from orchestrator.serve.run import Outcome, Run
@@ -29,9 +29,24 @@ async def answer(run: Run, agent: Agent) -> Outcome:
         outcome = await act(run, agent, firing)
         if outcome is not None:
             return outcome
-    if endpoints:
+    return await _by_model(run, agent, endpoints) if endpoints else _nobody(agent)
+
+
+async def _by_model(run: Run, agent: Agent, endpoints: tuple[str, ...]) -> Outcome:
+    """Ask the model. A server that has just gone is still bound until the next look: where none could be reached, the
+    rules for an agent without a model answer, as they will from then on. Not after the model has spoken: it may have
+    called functions."""
+    spoken = run.usage.model_calls
+    try:
         return await converse(run, agent, endpoints)
-    return _nobody(agent)
+    except (Unreachable, NoModel):
+        if run.streamed or run.usage.model_calls > spoken:
+            raise
+        for firing in agent.reflexes.fire(run.request.text, first=False):
+            outcome = None if firing.reflex.first else await act(run, agent, firing)
+            if outcome is not None:
+                return outcome
+        raise
 
 
 def _able(run: Run, agent: Agent) -> tuple[str, ...]:
