@@ -33,7 +33,7 @@ from orchestrator.deploy.wanted import Wanted
 from orchestrator.gateway.guard import Receive, Scope, Send, Turned, check_source, headers_of, read_json, send_json
 from orchestrator.gateway.lines import event_json, line
 from orchestrator.ports.store import Revision, RunStore
-from orchestrator.serve.engine import EngineTable
+from orchestrator.serve.engine import Engine, EngineTable
 
 declare("apply.answered", "run.received", "run.began", "run.answered")
 
@@ -43,6 +43,8 @@ LARGEST_APPLY: Final = 64_000_000
 """Bytes of a blueprint with its sources."""
 LARGEST_BODY: Final = 1_000_000
 NDJSON: Final = [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")]
+RESTORE_SECONDS: Final = 10.0
+"""How long a request waits for what was applied to come back after a start."""
 _MOST_UNREAD: Final = 100_000
 """Lines that may wait for a slow reader; then it is cut."""
 
@@ -242,7 +244,7 @@ class ControlApi:
 
     async def _run(self, asked: _Asked) -> None:
         failpoint("run.received")
-        engine = self._it.engines.get(asked.text("name"))
+        engine = await self._engine(asked.text("name"))
         request = read_request(asked.body.get("request"))
 
         async def work(tell: Telling) -> Any:
@@ -255,6 +257,13 @@ class ControlApi:
             return result.as_json()
 
         await _tell_and_answer(asked, work, cancel_on_leave=True)
+
+    async def _engine(self, name: str) -> Engine:
+        """The engine of a deployment; just after a start, what was applied may still be coming back."""
+        if name not in self._it.engines.names():
+            with anyio.move_on_after(RESTORE_SECONDS):
+                await self._it.reconciler.restored.wait()
+        return self._it.engines.get(name)
 
     async def _stop(self, asked: _Asked) -> None:
         patience = asked.body.get("drain")
