@@ -6,7 +6,7 @@ A page holds a generated part between ``<!-- generated: NAME -->`` and ``<!-- en
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from orchestrator.app.catalog import FAMILIES
@@ -95,7 +95,7 @@ def _form(key: dict[str, Any], definitions: dict[str, Any]) -> str:
     if key.get("type") == "array":
         return f"list of {_form(key['items'], definitions)}"
     words = {"string": "text", "integer": "number", "boolean": "true or false", "object": "map"}
-    return words.get(key["type"], key["type"])
+    return words.get(key["type"], str(key["type"]))
 
 
 def _title(name: str, definitions: dict[str, Any]) -> str:
@@ -159,7 +159,7 @@ def _failpoints() -> str:
     return _table(("of", "points"), [(family, ", ".join(names)) for family, names in families.items()])
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *[tuple(_escaped(cell).replace("|", "\\|") for cell in row) for row in rows]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -1,7 +1,7 @@
 """Commands with what they print, as pages show them: run, and compared line by line.
 
-A shown line is looked for in what was printed, in order. ``…`` in a line stands for any text, a line that is only ``…`` for any lines.
-Times, ids and the like are left out of the comparison.
+Shown lines are looked for in what was printed, in order. ``…`` in a line stands for any text, a line that is only ``…`` for any
+lines. Times, ids and the like are left out of the comparison.
 """
 
 from __future__ import annotations

@@ -89,5 +89,8 @@ async def test_the_manifest_of_the_readme_answers(tmp_path: Path, monkeypatch: p
     (folder / "manifest.yaml").write_text(manifest.text)
     async with orchestrator.open(folder / "manifest.yaml", state=tmp_path / "state") as kiosk:
         answers = [await kiosk.run("Where can I find the claw hammer?"), await kiosk.run("Quote for 20 bags of cement")]
-    assert [(answer.agent, answer.status) for answer in answers] == [("inventory", "completed"), ("quotes", "completed")]
+    assert [(answer.agent, answer.status) for answer in answers] == [
+        ("inventory", "completed"),
+        ("quotes", "completed"),
+    ]
     assert "aisle" in answers[0].text and answers[1].text == "119.60 euro."

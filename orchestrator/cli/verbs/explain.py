@@ -118,12 +118,14 @@ def _find_run(runtime: RuntimeClient, run: str) -> dict[str, Any]:
 
 
 def _last_run(runtime: RuntimeClient) -> dict[str, Any]:
-    """The newest run of all deployments."""
-    names = [deployment["name"] for deployment in runtime.status()["deployments"]]
-    runs = [run for name in names for run in runtime.recent_runs(name, 1)]
-    if not runs:
-        raise UsageError("nothing was run yet", cure='orchestrator run NAME "your request"')
-    return max(runs, key=lambda run: float(run["finished"]))
+    """The newest run of all deployments; the very first one may take a moment to be stored."""
+    for _ in range(STORED_WITHIN):
+        names = [deployment["name"] for deployment in runtime.status()["deployments"]]
+        runs = [run for name in names for run in runtime.recent_runs(name, 1)]
+        if runs:
+            return max(runs, key=lambda run: float(run["finished"]))
+        time.sleep(0.1)
+    raise UsageError("nothing was run yet", cure='orchestrator run NAME "your request"')
 
 
 _OBJECTS: Final = {"manifest": _manifest, "code": _code, "run": _run}
