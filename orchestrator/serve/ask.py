@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from orchestrator.core.request import PriorityClass
 from orchestrator.deploy.endpoint import EndpointSpec, EndpointState
@@ -44,7 +45,7 @@ class Ask:
     of preference: later ones are used when earlier ones cannot answer, not when they are only busy. The first ``equals``
     of them are of equal rank: the least loaded is used, so that a busy one does not starve an idle one (load balancing).
     ``deadline`` is absolute (``anyio.current_time``). A call that is not ``idempotent`` is repeated only where the server
-    showed that it had not begun it.
+    showed that it had not begun it. ``queue`` is what the manifest says of its class (``length``, ``timeout``), where it does.
     """
 
     call: ChatCall
@@ -54,6 +55,7 @@ class Ask:
     idempotent: bool = True
     trace: CallTrace = field(default_factory=CallTrace)
     equals: int = 1
+    queue: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

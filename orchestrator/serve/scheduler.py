@@ -316,7 +316,8 @@ class Scheduler:
         """When it has waited longer than its class may. A call that was let in once waits until its deadline."""
         if call.began_once:
             return inf
-        return call.submitted + self.limits.classes[call.new.priority].timeout
+        patience = call.new.patience
+        return call.submitted + (self.limits.classes[call.new.priority].timeout if patience is None else patience)
 
     def _on_timer(self, call: Call, now: float) -> None:
         if call.phase == "backoff":

@@ -16,7 +16,8 @@ from orchestrator.serve.scheduler_limits import PRIORITIES, RANKS, ClassLimits, 
 @dataclass(frozen=True, slots=True)
 class Submission:
     """A call that wants an endpoint. ``candidates`` are endpoint ids, best first; the first ``equals`` of them are of
-    equal rank, so that the least loaded is taken. ``deadline`` is on the scheduler's clock."""
+    equal rank, so that the least loaded is taken. ``deadline`` is on the scheduler's clock. ``length`` (how many of its
+    class may wait) and ``patience`` (how long it does, in seconds) go before the class's own limits."""
 
     call: int
     candidates: tuple[str, ...]
@@ -25,6 +26,8 @@ class Submission:
     idempotent: bool = True
     equals: int = 1
     streaming: bool = False
+    length: int | None = None
+    patience: float | None = None
 
 
 class Call:
@@ -109,7 +112,8 @@ class Lane:
 
     def room_for(self, call: Call) -> bool:
         """Whether it may wait here. A call that had begun already always may: it was let in once."""
-        return call.began_once or self._counts[call.rank] < self._classes[call.rank].length
+        length = call.new.length if call.new.length is not None else self._classes[call.rank].length
+        return call.began_once or self._counts[call.rank] < length
 
     def ahead_of(self, call: Call) -> int:
         """Calls that wait here and are as urgent or more."""
