@@ -14,6 +14,7 @@ from orchestrator.core.message import Message
 from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Request, Result
 from orchestrator.deploy.deployment import Deployment
+from orchestrator.serve.clock import current_time
 from orchestrator.serve.gate import Gate
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.run import Emit, Run
@@ -50,12 +51,29 @@ class Engine:
         """
         run = Run(request, self.deployment, self._loop, self._emit, listen)
         self._in_flight += 1
+        run.tell("run.started", {"text": request.text, "agent": request.agent, "session": request.session})
+        fault = ""
         try:
-            return await self._told(run)
+            result = await (self._in_session(run) if request.session else self._through_gate(run))
+        except OrchestratorError as error:
+            result = run.failure(_view(error), getattr(error, "partial", ""))
+        except get_cancelled_exc_class():
+            _finish(run, run.failure(RunCancelled("the caller went away").as_json()))
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of a plug-in or of ours: told, with where it was
+            result = run.failure(RunError(f"unexpected: {type(error).__name__}: {error}").as_json())
+            fault = traceback.format_exc()
         finally:
-            self._in_flight -= 1
-            if self._in_flight == 0 and self._empty is not None:
-                self._empty.set()
+            self._leave()
+        if not run.streamed and not result.error:
+            run.say(result.text)
+        _finish(run, result, fault)
+        return result
+
+    def _leave(self) -> None:
+        self._in_flight -= 1
+        if self._in_flight == 0 and self._empty is not None:
+            self._empty.set()
 
     async def drained(self) -> None:
         """Wait until no run is in flight. Call it once nobody can start a new one."""
@@ -63,33 +81,9 @@ class Engine:
             self._empty = self._empty or anyio.Event()
             await self._empty.wait()
 
-    async def _told(self, run: Run) -> Result:
-        request = run.request
-        run.tell("run.started", {"text": request.text, "agent": request.agent, "session": request.session})
-        fault = ""
-        try:
-            result = await self._in_session(run)
-        except OrchestratorError as error:
-            result = run.failure(_view(error), getattr(error, "partial", ""))
-        except get_cancelled_exc_class():
-            gone = run.failure(RunCancelled("the caller went away").as_json())
-            run.tell("run.finished", {"result": gone, "text": request.text})
-            raise
-        except Exception as error:  # noqa: BLE001 - a fault of a plug-in or of ours: told, with where it was
-            result = run.failure(RunError(f"unexpected: {type(error).__name__}: {error}").as_json())
-            fault = traceback.format_exc()
-        if not run.streamed and not result.error:
-            run.say(result.text)
-        fields = {"result": result, "text": request.text}
-        run.tell("run.finished", {**fields, "fault": fault} if fault else fields)
-        return result
-
     async def _in_session(self, run: Run) -> Result:
         """A session's requests wait for one another outside of the gate, so that they keep nobody else from a place."""
-        request = run.request
-        if not request.session:
-            return await self._through_gate(run)
-        name = self.deployment.name
+        request, name = run.request, self.deployment.name
         async with self._sessions.turn(name, request.session, run.deadline) as turns:
             if turns:  # the caller's own history would say the same again; what it tells the model stays
                 run.history = (*(each for each in request.history if each.role == "system"), *turns)
@@ -102,10 +96,15 @@ class Engine:
         if not self._gate.enter_now():
             await self._gate.enter(run.deadline)
         try:
-            run.queue_ms += (anyio.current_time() - run.started) * 1e3
+            run.queue_ms += (current_time() - run.started) * 1e3
             return await walk(run)
         finally:
             self._gate.leave()
+
+
+def _finish(run: Run, result: Result, fault: str = "") -> None:
+    fields = {"result": result, "text": run.request.text}
+    run.tell("run.finished", {**fields, "fault": fault} if fault else fields)
 
 
 def _view(error: OrchestratorError) -> Mapping[str, Any]:

@@ -12,7 +12,8 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from itertools import count
 from math import inf
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 import anyio
 from anyio.abc import TaskStatus
@@ -23,6 +24,7 @@ from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Provider
 from orchestrator.serve.ask import Ask, Attempt, CallTrace, EndpointView, call_for
+from orchestrator.serve.clock import current_time
 from orchestrator.serve.effect import Cancel, Effect, Fail, Probe, RetryAt, Start, StateChanged
 from orchestrator.serve.hold_back import Held
 from orchestrator.serve.scheduler import Scheduler
@@ -49,6 +51,9 @@ class _Caller:
         self.scope: anyio.CancelScope | None = None
         self.stopped_by: RunError | None = None
         self.over = False  # the scheduler has forgotten it
+
+
+NO_QUEUE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class Loop:
@@ -80,7 +85,7 @@ class Loop:
                 while True:
                     self._alarm = anyio.Event()
                     self._sleeps_until = -inf
-                    self._carry_out(self._scheduler.on_tick(anyio.current_time()))
+                    self._carry_out(self._scheduler.on_tick(current_time()))
                     while self._probes:
                         group.start_soon(self._probe, self._probes.pop())
                     self._sleeps_until = self._scheduler.due
@@ -93,7 +98,7 @@ class Loop:
     def set_endpoints(self, endpoints: Mapping[str, EndpointSpec]) -> None:
         """These are all endpoints from now on. Calls on removed ones finish; no new call starts there, so keep those of
         a draining revision until it has drained."""
-        self._carry_out(self._scheduler.on_endpoints(endpoints, anyio.current_time()))
+        self._carry_out(self._scheduler.on_endpoints(endpoints, current_time()))
 
     async def chat(self, ask: Ask) -> ChatReply:
         """One whole answer. Raises a ``RunError``: the last ``ModelError``, or why no endpoint was asked."""
@@ -101,7 +106,7 @@ class Loop:
         try:
             while True:
                 start = caller.start or await self._turn(caller)
-                began = anyio.current_time()
+                began = current_time()
                 reply = await _reply(caller, start.spec.provider, call_for(ask, start.spec, began))
                 if not isinstance(reply, RunError):
                     self._finish(caller, start, began, None)
@@ -122,7 +127,7 @@ class Loop:
         try:
             while True:
                 start = caller.start or await self._turn(caller)
-                began = anyio.current_time()
+                began = current_time()
                 source = start.spec.provider.stream(call_for(ask, start.spec, began))
                 held = Held(self._limits.hold_back)
                 try:
@@ -163,11 +168,20 @@ class Loop:
     # -- a caller's task --------------------------------------------------------------------------------------------
 
     def _submit(self, ask: Ask, *, streaming: bool) -> _Caller:
-        now = anyio.current_time()
+        now = current_time()
         caller = _Caller(next(self._numbers), ask, now)
         self._callers[caller.number] = caller
+        queue = ask.queue or NO_QUEUE
         new = Submission(
-            caller.number, ask.candidates, ask.deadline, ask.priority, ask.idempotent, ask.equals, streaming
+            call=caller.number,
+            candidates=ask.candidates,
+            deadline=ask.deadline,
+            priority=ask.priority,
+            idempotent=ask.idempotent,
+            equals=ask.equals,
+            streaming=streaming,
+            length=queue.get("length"),
+            patience=queue.get("timeout"),
         )
         self._carry_out(self._scheduler.on_submit(new, now))
         return caller
@@ -177,14 +191,14 @@ class Loop:
         if caller.start is None and caller.error is None:
             caller.turn = anyio.Event()
             await caller.turn.wait()
-        caller.ask.trace.queue_ms += (anyio.current_time() - caller.asked_at) * 1e3
+        caller.ask.trace.queue_ms += (current_time() - caller.asked_at) * 1e3
         if caller.start is None:
             raise caller.error or DeadlinePassed("the call ended without an answer")
         return caller.start
 
     async def _next(self, caller: _Caller, source: AsyncIterator[Delta]) -> Delta | RunError:
         """The next piece; or why there is none. The scope is not held open while the consumer has the turn."""
-        self._scheduler.on_wait(caller.number, anyio.current_time())
+        self._scheduler.on_wait(caller.number, current_time())
         if caller.stopped_by is None:
             with anyio.CancelScope() as caller.scope:
                 try:
@@ -197,13 +211,13 @@ class Loop:
 
     def _moved(self, caller: _Caller) -> float:
         """A piece has come; gives the time."""
-        now = anyio.current_time()
+        now = current_time()
         self._scheduler.on_progress(caller.number, now)
         return now
 
     def _finish(self, caller: _Caller, start: Start, began: float, error: RunError | None) -> None:
         """Report the end of an attempt, and learn what comes next for the call."""
-        now = anyio.current_time()
+        now = current_time()
         took = (now - began) * 1e3
         trace, endpoint = caller.ask.trace, start.spec.id
         trace.endpoint = endpoint
@@ -220,7 +234,7 @@ class Loop:
         """The caller's task is cancelled or has failed: nobody waits for this call any more."""
         if not caller.over:
             self._forget(caller)
-            self._carry_out(self._scheduler.on_cancel(caller.number, anyio.current_time()))
+            self._carry_out(self._scheduler.on_cancel(caller.number, current_time()))
 
     def _forget(self, caller: _Caller) -> None:
         caller.over = True
@@ -294,7 +308,7 @@ class Loop:
                 ok = await spec.provider.identify(spec.target.api_base, spec.target.api_key) is not None
             except OrchestratorError:
                 ok = False
-        self._carry_out(self._scheduler.on_probe(spec.id, ok, anyio.current_time()))
+        self._carry_out(self._scheduler.on_probe(spec.id, ok, current_time()))
 
 
 async def _reply(caller: _Caller, provider: Provider, call: ChatCall) -> ChatReply | RunError:

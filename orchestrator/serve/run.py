@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import anyio
-
 from orchestrator.core.event import DELTA, Event, EventKind
 from orchestrator.core.message import Message, Usage
-from orchestrator.core.request import Decision, Request, Result, Status, StepRecord
+from orchestrator.core.request import Decision, PriorityClass, Request, Result, Status, StepRecord
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.serve.ask import CallTrace
+from orchestrator.serve.clock import current_time
 from orchestrator.serve.loop import Loop
 
 Emit = Callable[[Event], None]
@@ -73,7 +72,7 @@ class Run:
         self.loop = loop
         self.emit = emit
         self.listen = listen
-        self.started = anyio.current_time()
+        self.started = current_time()
         limit = deployment.blueprint.timeout
         self.deadline = self.started + (limit if request.timeout is None else min(request.timeout, limit))
         self.until = self.deadline
@@ -87,9 +86,13 @@ class Run:
         self.said: list[str] = []
         self.paused = False
 
+    def queue(self, priority: PriorityClass) -> Mapping[str, Any] | None:
+        """What the manifest says of the queue of this class."""
+        return self.deployment.blueprint.queue.get(priority)
+
     def note(self, kind: str, subject: str, began: float, detail: Mapping[str, Any]) -> None:
         """Record a step that began at ``began`` (``anyio.current_time``) and ends now."""
-        now = anyio.current_time()
+        now = current_time()
         self.steps.append(StepRecord(kind, subject, (began - self.started) * 1e3, (now - began) * 1e3, detail))
 
     def note_call(self, subject: str, began: float, trace: CallTrace, usage: Usage, fault: str = "") -> None:
@@ -143,7 +146,7 @@ class Run:
 
     def result(self, agent: str, outcome: Outcome, error: Mapping[str, Any] | None = None) -> Result:
         """What the caller gets."""
-        total = (anyio.current_time() - self.started) * 1e3
+        total = (current_time() - self.started) * 1e3
         engine = total - self.queue_ms - self.model_ms - self.tool_ms
         return Result(
             id=self.request.id,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-import anyio
-
 from orchestrator.core.errors import LimitReached, RunError
 from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Result
+from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Attempt, Outcome, Run
 from orchestrator.serve.steps.answer import answer
 from orchestrator.serve.steps.escalate import escalation_of, partial_text
@@ -41,7 +40,7 @@ async def _visit(run: Run, name: str) -> Outcome:
         cure = did_you_mean(name, known) or f"There are: {', '.join(known)}."
         raise RunError(f'no agent is called "{name}"', cure=cure)
     run.path.append(agent.address)
-    began = anyio.current_time()
+    began = current_time()
     timeout = agent.spec["timeout"]
     run.until = min(run.deadline, began + timeout) if timeout else run.deadline
     try:

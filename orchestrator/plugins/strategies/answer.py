@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from orchestrator.plugins.strategies.text import fold, shortened
@@ -89,5 +90,6 @@ def _value_of(text: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
+@lru_cache(maxsize=1024)
 def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", "-", fold(name).strip(_EDGES))

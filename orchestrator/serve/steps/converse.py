@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
-import anyio
-
 from orchestrator.core.errors import BrokenReply, LimitReached, RunError, SchemaInvalid
 from orchestrator.core.message import FunctionSchema, Message, ToolCall
 from orchestrator.deploy.deployment import Agent
 from orchestrator.deploy.make import HAND_OVER
 from orchestrator.ports.provider import Capability, ChatCall, ChatReply, Support
 from orchestrator.serve.ask import Ask, CallTrace
+from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Outcome, Run
 from orchestrator.serve.steps.prompt import prompt_of
 from orchestrator.serve.steps.route import NOTHING, NOWHERE
@@ -76,9 +75,9 @@ class _Talk:
             extra=settings.extra,
             request_id=run.request.id,
         )
-        began, trace = anyio.current_time(), CallTrace()
+        began, trace = current_time(), CallTrace()
         priority = self.agent.spec["priority"] or run.request.priority
-        ask = Ask(call, self.endpoints, run.until, priority, trace=trace)
+        ask = Ask(call, self.endpoints, run.until, priority, trace=trace, queue=run.queue(priority))
         streams = run.listen is not None and self.agent.invalid is None
         try:
             reply = await (self._streamed(ask) if streams else run.loop.chat(ask))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import anyio
-
 from orchestrator.core.errors import (
     DeadlinePassed,
     ModelError,
@@ -20,6 +18,7 @@ from orchestrator.core.errors import (
     WouldMissDeadline,
 )
 from orchestrator.deploy.deployment import Agent
+from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Run
 
 _SIGNALS: Final[tuple[tuple[tuple[type[RunError], ...], frozenset[str]], ...]] = (
@@ -41,7 +40,7 @@ def escalation_of(run: Run, agent: Agent, error: RunError) -> str:
     spec = agent.spec
     if not spec["escalate_to"] or run.streamed or isinstance(error, RunCancelled):
         return ""
-    if anyio.current_time() >= run.deadline:
+    if current_time() >= run.deadline:
         return ""
     return spec["escalate_to"] if signals(error).intersection(spec["escalate_when"]) else ""
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import anyio
-
 from orchestrator.core.errors import RunError, ToolFailed
 from orchestrator.deploy.deployment import Agent
 from orchestrator.deploy.reflex import ESCALATE, Firing, fill_value
+from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Outcome, Run
 from orchestrator.serve.steps.tools import call_function
 
@@ -17,7 +16,7 @@ from orchestrator.serve.steps.tools import call_function
 async def act(run: Run, agent: Agent, firing: Firing) -> Outcome | None:
     """Carry a fired rule out. A rule that has nothing to say (``say`` gives an empty text) does not answer: the next is
     tried. A result that is a map with a true ``unsure`` makes the answer an honest non-answer."""
-    began = anyio.current_time()
+    began = current_time()
     rule = firing.reflex
     values: dict[str, Any] = {**firing.values, "text": run.request.text, "session": run.request.session}
     if rule.call == ESCALATE:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import anyio
+from functools import partial
 
-from orchestrator.core.errors import NoModel, RunError
+from orchestrator.core.errors import RunError
 from orchestrator.core.message import Usage
 from orchestrator.core.request import Decision
 from orchestrator.deploy.deployment import Router
 from orchestrator.ports.provider import ChatCall, ChatReply, Target
-from orchestrator.ports.strategy import AskModel, ModelQuestion, RouteQuestion
+from orchestrator.ports.strategy import ModelQuestion, RouteQuestion
 from orchestrator.serve.ask import Ask, CallTrace
+from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Outcome, Run
 
 NOTHING = Usage()
@@ -20,12 +21,12 @@ NOWHERE = Target("", "", "")
 
 async def route(run: Run, router: Router) -> Outcome:
     """Where the request goes next, or an honest question back."""
-    began = anyio.current_time()
+    began = current_time()
     request = run.request
     if router.instant is not None:
         decision = router.instant.decide_now(RouteQuestion(request.text, run.history, request.complexity))
     else:
-        ask = _ask_model(run, router)
+        ask = partial(_chat, run, router) if router.endpoints else None
         decision = await router.strategy.decide(RouteQuestion(request.text, run.history, request.complexity, ask))
     run.add_decision(decision, router.spec["name"])
     run.note("route", router.address, began, {"strategy": decision.strategy, "choice": decision.choice})
@@ -52,20 +53,8 @@ def _choices(router: Router) -> str:
     return "I am not sure what you need. I can help with:\n" + "\n".join(lines) + "\nWhich one is it?"
 
 
-def _ask_model(run: Run, router: Router) -> AskModel | None:
-    if not router.endpoints:
-        return None
-
-    async def ask(question: ModelQuestion) -> ChatReply:
-        return await _chat(run, router, question)
-
-    return ask
-
-
 async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
-    if not router.endpoints:
-        raise NoModel(f"no model serves {router.address}")
-    began, trace = anyio.current_time(), CallTrace()
+    began, trace = current_time(), CallTrace()
     call = ChatCall(
         NOWHERE,
         question.messages,
@@ -76,8 +65,10 @@ async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
         top_logprobs=question.top_logprobs,
         request_id=run.request.id,
     )
+    priority = run.request.priority
+    ask = Ask(call, router.endpoints, run.deadline, priority, trace=trace, queue=run.queue(priority))
     try:
-        reply = await run.loop.chat(Ask(call, router.endpoints, run.deadline, run.request.priority, trace=trace))
+        reply = await run.loop.chat(ask)
     except RunError as error:
         run.note_call(router.address, began, trace, NOTHING, type(error).__name__)
         raise

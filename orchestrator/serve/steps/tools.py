@@ -13,6 +13,7 @@ from orchestrator.core.message import Message, ToolCall, Usage
 from orchestrator.core.schema_check import check_arguments
 from orchestrator.deploy.deployment import Agent
 from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome
+from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Run
 
 LONGEST_OUTPUT: Final = 16_000
@@ -29,7 +30,7 @@ async def call_function(run: Run, agent: Agent, function: ToolFunction, argument
     checked = check_arguments(arguments, function.parameters)
     if checked.fault:
         raise WrongArguments(f"{function.name}: {checked.fault}")
-    began = anyio.current_time()
+    began = current_time()
     own_time, time_left = agent.tool_timeouts.get(function.name, USUAL_TIMEOUT), run.until - began
     outcome = "cancelled"
     try:
@@ -60,7 +61,7 @@ def _context(run: Run, agent: Agent) -> ToolContext:
 
 def _note(run: Run, function: ToolFunction, began: float, outcome: str) -> None:
     run.usage = run.usage + ONE_CALL
-    run.tool_ms += (anyio.current_time() - began) * 1e3
+    run.tool_ms += (current_time() - began) * 1e3
     run.note("tool", function.name, began, {"outcome": outcome, "effect": function.effect})
     run.tell("run.tool", {"function": function.name, "outcome": outcome})
 
@@ -89,7 +90,7 @@ async def answer_call(run: Run, agent: Agent, call: ToolCall) -> Message:
 
 def _refused(run: Run, call: ToolCall, fault: str) -> Message:
     """Nothing was done: it counts as no call in the usage, but the run's story has it."""
-    run.note("tool", call.name, anyio.current_time(), {"outcome": "refused", "fault": fault})
+    run.note("tool", call.name, current_time(), {"outcome": "refused", "fault": fault})
     run.tell("run.tool", {"function": call.name, "outcome": "refused"})
     return _message(call, f"error: {fault}")
 
