@@ -44,7 +44,7 @@ class _Caller:
     def __init__(self, number: int, ask: Ask, now: float) -> None:
         self.number = number
         self.ask = ask
-        self.asked_at = now  # since when it waits for its turn
+        self.asked_at = now  # since when it waits for its turn, or has it
         self.start: Start | None = None
         self.error: RunError | None = None
         self.turn: anyio.Event | None = None
@@ -191,7 +191,9 @@ class Loop:
         if caller.start is None and caller.error is None:
             caller.turn = anyio.Event()
             await caller.turn.wait()
-        caller.ask.trace.queue_ms += (current_time() - caller.asked_at) * 1e3
+        now = current_time()
+        caller.ask.trace.queue_ms += (now - caller.asked_at) * 1e3
+        caller.asked_at = now
         if caller.start is None:
             raise caller.error or DeadlinePassed("the call ended without an answer")
         return caller.start
@@ -218,12 +220,8 @@ class Loop:
     def _finish(self, caller: _Caller, start: Start, began: float, error: RunError | None) -> None:
         """Report the end of an attempt, and learn what comes next for the call."""
         now = current_time()
-        took = (now - began) * 1e3
-        trace, endpoint = caller.ask.trace, start.spec.id
-        trace.endpoint = endpoint
-        trace.model_ms += took
         outcome, message = ("ok", "") if error is None else (type(error).__name__, error.message)
-        trace.attempts.append(Attempt(endpoint, outcome, took, start.kind, message))
+        _trace(caller.ask.trace, Attempt(start.spec.id, outcome, (now - began) * 1e3, start.kind, message))
         caller.start = None
         caller.asked_at = now
         if error is None:
@@ -232,9 +230,16 @@ class Loop:
 
     def _abandon(self, caller: _Caller) -> None:
         """The caller's task is cancelled or has failed: nobody waits for this call any more."""
-        if not caller.over:
-            self._forget(caller)
-            self._carry_out(self._scheduler.on_cancel(caller.number, current_time()))
+        if caller.over:
+            return
+        now = current_time()
+        took, start, trace = (now - caller.asked_at) * 1e3, caller.start, caller.ask.trace
+        if start is None:
+            trace.queue_ms += took
+        else:
+            _trace(trace, Attempt(start.spec.id, "cancelled", took, start.kind))
+        self._forget(caller)
+        self._carry_out(self._scheduler.on_cancel(caller.number, now))
 
     def _forget(self, caller: _Caller) -> None:
         caller.over = True
@@ -309,6 +314,12 @@ class Loop:
             except OrchestratorError:
                 ok = False
         self._carry_out(self._scheduler.on_probe(spec.id, ok, current_time()))
+
+
+def _trace(trace: CallTrace, attempt: Attempt) -> None:
+    trace.endpoint = attempt.endpoint
+    trace.model_ms += attempt.took_ms
+    trace.attempts.append(attempt)
 
 
 async def _reply(caller: _Caller, provider: Provider, call: ChatCall) -> ChatReply | RunError:

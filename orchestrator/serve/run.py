@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.core.errors import RunCancelled, RunError
 from orchestrator.core.event import DELTA, Event, EventKind
 from orchestrator.core.message import Message, Usage
 from orchestrator.core.request import Decision, PriorityClass, Request, Result, Status, StepRecord
@@ -38,6 +39,11 @@ class Outcome:
     finish_reason: str = "stop"
     why: str = ""
     to: str = ""
+
+
+def fault_name(error: BaseException) -> str:
+    """What a run's story calls the fault that ended a call; all that is no ``RunError`` is the caller's going away."""
+    return type(error).__name__ if isinstance(error, RunError) else RunCancelled.__name__
 
 
 class Run:

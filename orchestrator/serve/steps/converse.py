@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from anyio import get_cancelled_exc_class
+
 from orchestrator.core.errors import BrokenReply, LimitReached, RunError, SchemaInvalid
 from orchestrator.core.message import FunctionSchema, Message, ToolCall
 from orchestrator.deploy.deployment import Agent
@@ -14,7 +16,7 @@ from orchestrator.deploy.make import HAND_OVER
 from orchestrator.ports.provider import Capability, ChatCall, ChatReply, Support
 from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.run import Outcome, Run
+from orchestrator.serve.run import Outcome, Run, fault_name
 from orchestrator.serve.steps.prompt import prompt_of
 from orchestrator.serve.steps.route import NOTHING, NOWHERE
 from orchestrator.serve.steps.tools import answer_call, as_sent_back
@@ -81,8 +83,8 @@ class _Talk:
         streams = run.listen is not None and self.agent.invalid is None
         try:
             reply = await (self._streamed(ask) if streams else run.loop.chat(ask))
-        except RunError as error:
-            run.note_call(self.agent.address, began, trace, NOTHING, type(error).__name__)
+        except (RunError, get_cancelled_exc_class()) as error:
+            run.note_call(self.agent.address, began, trace, NOTHING, fault_name(error))
             raise
         self.endpoint = trace.endpoint
         run.note_call(self.agent.address, began, trace, reply.usage)

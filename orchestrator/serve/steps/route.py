@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from anyio import get_cancelled_exc_class
+
 from orchestrator.core.errors import RunError
 from orchestrator.core.message import Usage
 from orchestrator.core.request import Decision
@@ -12,7 +14,7 @@ from orchestrator.ports.provider import ChatCall, ChatReply, Target
 from orchestrator.ports.strategy import ModelQuestion, RouteQuestion
 from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.run import Outcome, Run
+from orchestrator.serve.run import Outcome, Run, fault_name
 
 NOTHING = Usage()
 NOWHERE = Target("", "", "")
@@ -69,8 +71,8 @@ async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
     ask = Ask(call, router.endpoints, run.deadline, priority, trace=trace, queue=run.queue(priority))
     try:
         reply = await run.loop.chat(ask)
-    except RunError as error:
-        run.note_call(router.address, began, trace, NOTHING, type(error).__name__)
+    except (RunError, get_cancelled_exc_class()) as error:
+        run.note_call(router.address, began, trace, NOTHING, fault_name(error))
         raise
     run.note_call(router.address, began, trace, reply.usage)
     return reply

@@ -52,6 +52,30 @@ async def test_a_listener_that_goes_away_in_the_middle_of_a_stream_stops_it() ->
     assert any(event.kind == "run.delta" for event in heard)
 
 
+async def test_the_call_of_a_caller_that_went_away_is_in_the_runs_story() -> None:
+    """With its endpoint and its time, which is the model's and not the engine's."""
+    async with serving(AGENT, simulated(["m"], pace=Pace(ttft=10.0), slots=1)) as served:
+        with anyio.move_on_after(3.0):
+            await served.run("gone")
+        gone = served.events[-1].fields["result"]
+    assert [(step.kind, step.detail["endpoint"], step.detail["fault"]) for step in gone.steps] == [
+        ("model", "m@1", "RunCancelled")
+    ]
+    assert gone.timings == {"total": 3000, "queue": 0, "model": 3000, "tool": 0, "engine": 0}
+
+
+async def test_a_caller_that_went_away_from_the_queue_was_in_the_queue() -> None:
+    """Its time is the queue's."""
+    async with serving(Wanted([agent_spec("a")], slots=1), simulated(["m"], pace=Pace(ttft=10.0))) as served:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(served.run, "first")
+            await anyio.wait_all_tasks_blocked()
+            with anyio.move_on_after(3.0):
+                await served.run("gone")
+        gone = next(event.fields["result"] for event in served.events if event.kind == "run.finished")
+    assert gone.timings == {"total": 3000, "queue": 3000, "model": 0, "tool": 0, "engine": 0}
+
+
 async def test_a_function_in_work_is_cancelled_too() -> None:
     """And its step is told."""
 
