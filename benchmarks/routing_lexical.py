@@ -15,6 +15,7 @@ import argparse
 import json
 import random
 import statistics
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -45,12 +46,12 @@ class Figures:
     decisions: list[float]
 
 
-def main() -> None:
-    """Print the table."""
+def main(words: Sequence[str] = ()) -> None:
+    """Print the table. ``words`` are options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="a folder with clinc150.jsonl and manifests_clinc/")
     parser.add_argument("--seeds", default="5000-5009", help="seeds of the fresh draws, with --data")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     if arguments.data is None:
         sample = json.loads(SAMPLE.read_text(encoding="utf-8"))
         draws = [{entry["agent"]: entry["skills"] for entry in draw} for draw in sample["draws"]]
@@ -193,4 +194,4 @@ def _share(holds: Iterator[bool]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
