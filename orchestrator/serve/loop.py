@@ -313,6 +313,10 @@ class Loop:
                 ok = await spec.provider.identify(spec.target.api_base, spec.target.api_key) is not None
             except OrchestratorError:
                 ok = False
+            except Exception as error:  # noqa: BLE001 - a fault of one plug-in must not end the loop that all requests need
+                ok = False
+                fields = {"endpoint": spec.id, "state": "probe failed", "reason": f"{type(error).__name__}: {error}"}
+                self._tell("endpoint.state", fields)
         self._carry_out(self._scheduler.on_probe(spec.id, ok, current_time()))
 
 

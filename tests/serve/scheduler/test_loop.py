@@ -494,6 +494,23 @@ async def test_a_probe_that_hangs_counts_as_unanswered() -> None:
     assert provider.probes == 3
 
 
+async def test_a_fault_of_a_plug_in_in_a_probe_does_not_end_the_loop() -> None:
+    """It is told, counts as no answer, and requests to others go on."""
+
+    class Broken(ScriptedProvider):
+        async def identify(self, url: str, api_key: Secret | None = None) -> None:
+            raise KeyError("version")
+
+    events: list[Event] = []
+    async with serving({"a": Broken(), "b": ScriptedProvider()}, events=events) as loop:
+        await anyio.sleep(30)
+        reply = await loop.chat(ask("b"))
+    assert reply.message.content == "yes"
+    assert ("a", "probe failed", "KeyError: 'version'") in [
+        (event.fields["endpoint"], event.fields["state"], event.fields.get("reason")) for event in events
+    ]
+
+
 async def test_calls_that_wait_when_the_loop_ends_are_told() -> None:
     """Nobody is left waiting for ever."""
     provider = ScriptedProvider([Say(after=50.0)])
