@@ -9,14 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-import anyio
-
 from orchestrator.core.errors import DeployError, ToolFailed
 from orchestrator.plugins.tools.clock import open_zone, time_of
 from orchestrator.plugins.tools.icsfile import IcsFile, Occurrence, events_of, moment_of, uid_of
 from orchestrator.plugins.tools.opened import LINE, TEXT, OpenedTool, arguments_schema, checked_options, described
 from orchestrator.plugins.tools.when import Zone
-from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome, ToolPlace
+from orchestrator.plugins.tools.workers import Workers
+from orchestrator.ports.tool import RunFunction, ToolContext, ToolFunction, ToolOutcome, ToolPlace
 
 if TYPE_CHECKING:
     from icalendar import Calendar, Event
@@ -51,6 +50,7 @@ def open_calendar(
 
 
 def _functions(name: str, dates: _Dates) -> tuple[ToolFunction, ...]:
+    workers = Workers()
     event = {
         "title": described(LINE, "what it is"),
         "start": _WHEN,
@@ -65,26 +65,26 @@ def _functions(name: str, dates: _Dates) -> tuple[ToolFunction, ...]:
             f"{name}.list",
             "The events in a span of time; the next 7 days where none is given.",
             arguments_schema(_SPAN, optional=("start", "end")),
-            dates.list,
+            _threaded(dates.list, workers),
         ),
         _reads(
             f"{name}.find",
             "Events whose title, place or notes hold all the words of a text; in the next year where no span is given.",
             arguments_schema({"text": LINE, **_SPAN}, optional=("start", "end")),
-            dates.find,
+            _threaded(dates.find, workers),
         ),
         _reads(
             f"{name}.free",
             f"Free times of at least some minutes, on a day ({_OPENS}:00 to {_CLOSES}:00) or in a span.",
             arguments_schema({**_SPAN, "minutes": _MINUTES}, optional=("end", "minutes")),
-            dates.free,
+            _threaded(dates.free, workers),
         ),
         ToolFunction(
             f"{name}.add",
             "Add an event; refused where the time is taken.",
             arguments_schema(event, optional=("end", "minutes", "location", "notes", "overlap")),
             "write",
-            _threaded(dates.add),
+            _threaded(dates.add, workers),
             idempotent=True,
         ),
         ToolFunction(
@@ -92,19 +92,21 @@ def _functions(name: str, dates: _Dates) -> tuple[ToolFunction, ...]:
             "Cancel an event, by the id that the other functions show.",
             arguments_schema({"id": LINE}),
             "write",
-            _threaded(dates.cancel),
+            _threaded(dates.cancel, workers),
             idempotent=True,
         ),
     )
 
 
-def _reads(name: str, description: str, schema: Mapping[str, Any], answer: Answer) -> ToolFunction:
-    return ToolFunction(name, description, schema, "read", _threaded(answer), idempotent=True)
+def _reads(name: str, description: str, schema: Mapping[str, Any], run: RunFunction) -> ToolFunction:
+    return ToolFunction(name, description, schema, "read", run, idempotent=True)
 
 
-def _threaded(answer: Answer) -> Any:
+def _threaded(answer: Answer, workers: Workers) -> RunFunction:
+    """In a thread. A change that is cancelled ends whole, unseen; a repeat of it adds nothing."""
+
     async def run(arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
-        return await anyio.to_thread.run_sync(answer, arguments, context)
+        return await workers.run(lambda: answer(arguments, context))
 
     return run
 

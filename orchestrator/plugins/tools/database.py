@@ -13,8 +13,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-import anyio
-
 from orchestrator.core.errors import DeployError, ToolFailed
 from orchestrator.plugins.tools.dbfiles import Files, Query, open_files, queries_of
 from orchestrator.plugins.tools.opened import OpenedTool, arguments_schema, checked_options, described
@@ -40,6 +38,8 @@ OPTIONS: Final[Mapping[str, Any]] = {
 }
 
 _MOST_ROWS: Final = 200
+_LARGEST: Final = 4_000_000
+"""Characters and bytes of all values of an answer together."""
 _TABLES: Final = r"""SELECT name FROM sqlite_master WHERE type IN ('table', 'view')
     AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name <> '_csv' ORDER BY name"""
 
@@ -128,7 +128,7 @@ def _columns_of(table: str) -> str:
 
 async def _refresh(files: Files) -> None:
     if files.tables is not None and files.tables.changed():
-        await anyio.to_thread.run_sync(files.tables.load)
+        await files.loading.run(files.tables.load)
 
 
 async def _rows(files: Files, sql: str, values: Mapping[str, Any]) -> ToolOutcome:
@@ -152,10 +152,16 @@ async def _write(files: Files, query: Query, values: Mapping[str, Any]) -> ToolO
 
 
 def _fetched(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:
-    """More rows than the cap are an error: a list that ends somewhere reads like the whole truth."""
-    rows: list[dict[str, Any]] = cursor.fetchmany(_MOST_ROWS + 1)
-    if len(rows) > _MOST_ROWS:
-        raise ToolFailed(f"the answer has more than {_MOST_ROWS} rows; ask for fewer (WHERE, LIMIT)")
+    """More than the caps are an error: a list that ends somewhere reads like the whole truth."""
+    rows: list[dict[str, Any]] = []
+    size = 0
+    for row in cursor:
+        rows.append(row)
+        size += sum(len(value) for value in row.values() if isinstance(value, (str, bytes)))
+        if len(rows) > _MOST_ROWS:
+            raise ToolFailed(f"the answer has more than {_MOST_ROWS} rows; ask for fewer (WHERE, LIMIT)")
+        if size > _LARGEST:
+            raise ToolFailed(f"the answer is larger than {_LARGEST // 1_000_000} MB; ask for fewer rows or columns")
     return rows
 
 

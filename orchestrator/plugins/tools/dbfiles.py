@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,20 @@ from orchestrator.core.schema_check import unsupported_keywords
 from orchestrator.plugins.tools.csvtables import CsvTables
 from orchestrator.plugins.tools.sqlguard import Examined, QueryFault, examine, guard_reads, guard_writes
 from orchestrator.plugins.tools.sqlite import SqliteFile, connect, open_own
+from orchestrator.plugins.tools.workers import Workers
 from orchestrator.ports.tool import ToolPlace
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The connections: ``reader`` always, ``writer`` where queries may write; ``tables`` where CSV files are read."""
+    """The connections: ``reader`` always, ``writer`` where queries may write; ``tables`` where CSV files are read;
+    ``loading`` is the thread that loads them."""
 
     path: Path
     reader: SqliteFile
     writer: SqliteFile | None
     tables: CsvTables | None
+    loading: Workers = field(default_factory=lambda: Workers(1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +64,11 @@ def open_files(name: str, options: Mapping[str, Any], place: ToolPlace, undo: Ex
 
 
 def _open_one(path: Path, mode: str, name: str, undo: ExitStack) -> SqliteFile:
-    file = SqliteFile(connect(f"{path.as_uri()}?mode={mode}"), name)
+    connection = connect(f"{path.as_uri()}?mode={mode}")
+    undo.callback(connection.close)
+    connection.execute("SELECT 1 FROM sqlite_master").fetchall()
+    file = SqliteFile(connection, name)
     undo.callback(file.close)
-    file.connection.execute("SELECT 1 FROM sqlite_master").fetchall()
     return file
 
 

@@ -6,7 +6,9 @@ import contextlib
 import hashlib
 import os
 import smtplib
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -16,11 +18,10 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any, Final
 
-import anyio
-
 from orchestrator.core.errors import DeployError, ToolFailed
 from orchestrator.plugins.tools.opened import LINE, TEXT, OpenedTool, arguments_schema, checked_options, described
 from orchestrator.plugins.tools.sqlite import as_table
+from orchestrator.plugins.tools.workers import Workers
 from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome, ToolPlace
 
 _ADDRESS: Final = {
@@ -46,6 +47,8 @@ OPTIONS: Final[Mapping[str, Any]] = {
 
 _PATIENCE: Final = 20.0
 """Seconds that the mail server may take for one step."""
+_LONGEST: Final = 60.0
+"""Seconds that it may take for all of them; the tool's own limit cuts the line before, where it is less."""
 
 
 def open_email(
@@ -96,24 +99,35 @@ class _Server:
         self._options = options
         self._reveal = reveal
 
-    def deliver(self, message: EmailMessage) -> None:
-        """Hand one message over. Raises ``ToolFailed``."""
-        options = self._options
+    def deliver(self, message: EmailMessage, line: _Line) -> None:
+        """Hand one message over. Raises ``ToolFailed``, also where ``line`` is cut."""
         password = self._password()
+        clock = threading.Timer(_LONGEST, line.cut)
+        clock.start()
         try:
-            with smtplib.SMTP(options["host"], options.get("port", 587), timeout=_PATIENCE) as server:
-                if options.get("starttls", True):
-                    server.starttls(context=ssl.create_default_context())
-                if "user" in options and password:
-                    server.login(options["user"], password)
-                refused = server.send_message(message)
+            refused = self._send(message, password, line)
         except smtplib.SMTPAuthenticationError:
             # Not chained: the exchange may hold what was sent to log in.
             raise ToolFailed("the mail server refuses the user or password") from None
-        except (OSError, smtplib.SMTPException) as error:
-            raise ToolFailed(f"the mail server did not take the message: {_reason(error)}") from error
+        except (OSError, ValueError, smtplib.SMTPException) as error:
+            reason = "it is too slow" if line.is_cut else _reason(error)
+            raise ToolFailed(f"the mail server did not take the message: {reason}") from error
+        finally:
+            clock.cancel()
         if refused:
             raise ToolFailed(f"the mail server did not take the message for {', '.join(refused)}")
+
+    def _send(self, message: EmailMessage, password: str, line: _Line) -> Mapping[str, Any]:
+        options = self._options
+        with _Client(options["host"], options.get("port", 587), line) as server:
+            line.check()
+            if options.get("starttls", True):
+                server.starttls(context=ssl.create_default_context())
+                line.check()
+            if "user" in options and password:
+                server.login(options["user"], password)
+            line.check()
+            return server.send_message(message)
 
     def _password(self) -> str:
         try:
@@ -122,24 +136,60 @@ class _Server:
             raise ToolFailed(f"the mail server's password: {error.message}") from error
 
 
+class _Line:
+    """The line to the mail server, that another thread may cut."""
+
+    def __init__(self) -> None:
+        self.client: smtplib.SMTP | None = None
+        self.is_cut = False
+
+    def cut(self) -> None:
+        """End the talk: what waits for the server fails, and nothing more is sent."""
+        self.is_cut = True
+        open_socket = self.client.sock if self.client is not None else None
+        if open_socket is not None:
+            with contextlib.suppress(OSError):
+                # The plain shutdown, also for TLS: SSLSocket's own takes the encryption away under the other thread.
+                socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
+
+    def check(self) -> None:
+        """Raise ``TimeoutError`` where it was cut while there was no socket."""
+        if self.is_cut:
+            raise TimeoutError
+
+
+class _Client(smtplib.SMTP):
+    """A client whose line can be cut from the first byte on."""
+
+    def __init__(self, host: str, port: int, line: _Line) -> None:
+        line.client = self
+        super().__init__(host, port, timeout=_PATIENCE)
+
+
 class _Mail:
-    """The functions. A repeated call with the same ``call_id`` is the same message, and is sent once."""
+    """The functions. A repeated call with the same ``call_id`` is the same message.
+
+    It is delivered at least once: where the program ends, or the line is cut, between the server's yes and our note of it,
+    a repeat sends it again with the same ``Message-ID``, by which the receiver's side may know it.
+    """
 
     def __init__(self, folder: Path, sender: str, server: _Server | None, now: Callable[[], float]) -> None:
         self._folder = folder
         self._sender = sender
         self._server = server
         self._now = now
+        self._workers = Workers()
 
     async def send(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
-        return await anyio.to_thread.run_sync(self._send, arguments, context)
+        line = _Line()
+        return await self._workers.run(lambda: self._send(arguments, context, line), line.cut)
 
     async def list(self, arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
         box = self._folder / arguments.get("box", "outbox")
-        rows = await anyio.to_thread.run_sync(_listed, box, arguments.get("limit", 20))
+        rows = await self._workers.run(lambda: _listed(box, arguments.get("limit", 20)))
         return ToolOutcome(rows, as_table(rows))
 
-    def _send(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+    def _send(self, arguments: Mapping[str, Any], context: ToolContext, line: _Line) -> ToolOutcome:
         key = context.call_id or os.urandom(16).hex()
         number = hashlib.sha256(key.encode()).hexdigest()[:24]
         waiting, sent = (self._folder / box / f"{number}.eml" for box in ("outbox", "sent"))
@@ -150,7 +200,7 @@ class _Mail:
             if self._server is None:
                 return ToolOutcome({"message": number, "sent": False}, "the message is in the outbox")
             try:
-                self._server.deliver(message)
+                self._server.deliver(message, line)
             except ToolFailed as error:
                 raise ToolFailed(f"{error.message}; it is kept in the outbox") from error
             waiting.replace(sent)

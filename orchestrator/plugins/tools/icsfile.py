@@ -84,8 +84,9 @@ class IcsFile:
         from icalendar import Calendar
 
         stamp = self._stamp()
-        if self._cached is not None and self._cached[0] == stamp:
-            return self._cached[1]
+        cached = self._cached  # read once: a change in another thread empties it
+        if cached is not None and cached[0] == stamp:
+            return cached[1]
         try:
             calendar = _empty() if stamp is None else Calendar.from_ical(self._path.read_bytes())
         except (ValueError, OSError, KeyError, IndexError) as error:

@@ -12,14 +12,18 @@ import re
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
+
+import anyio
 
 from orchestrator.core.errors import DeployError, ToolFailed
 from orchestrator.plugins.tools.chunks import passages
 from orchestrator.plugins.tools.functionwords import FUNCTION_WORDS
 from orchestrator.plugins.tools.opened import OpenedTool, arguments_schema, checked_options, described
 from orchestrator.plugins.tools.sqlite import SqliteFile, as_table, open_own
+from orchestrator.plugins.tools.workers import Workers
 from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome, ToolPlace
 
 OPTIONS: Final[Mapping[str, Any]] = {
@@ -30,6 +34,8 @@ OPTIONS: Final[Mapping[str, Any]] = {
 _INCLUDE: Final = ("**/*.md", "**/*.txt")
 _LOOK_EVERY: Final = 1.0
 _LARGEST: Final = 2_000_000
+_BATCH_SECONDS: Final = 0.2
+"""Seconds of indexing that one commit holds, and that a call that is cut off loses."""
 _MOST_WORDS: Final = 32
 _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS file (path TEXT PRIMARY KEY, stamp TEXT NOT NULL)",
@@ -123,6 +129,8 @@ class _Knowledge:
     def __init__(self, store: SqliteFile, folder: _Folder) -> None:
         self._store = store
         self._folder = folder
+        self._workers = Workers()
+        self._refreshing = anyio.Lock()
 
     async def search(self, arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
         await self._refresh()
@@ -139,23 +147,40 @@ class _Knowledge:
         return ToolOutcome([row["document"] for row in rows], as_table(rows))
 
     async def _refresh(self) -> None:
-        if self._folder.due():
+        """Bring the index to what the folder holds, in small commits: a call that is cut off leaves less to the next."""
+        async with self._refreshing:
+            if not self._folder.due():
+                return
             self._folder.indexed(False)
-            await self._store.write(self._index)
+            stamps = await self._workers.run(self._folder.stamps)
+            known = await self._store.read(_known)
+            waiting = sorted(path for path in known.keys() | stamps.keys() if known.get(path) != stamps.get(path))
+            while waiting:
+                work = partial(self._index_some, paths=tuple(waiting), stamps=stamps)
+                # The tool's own limit bounds the call; one on the statement would only undo a large file each time.
+                del waiting[: await self._store.write(work, endless=True)]
             self._folder.indexed(True)
 
-    def _index(self, connection: sqlite3.Connection) -> None:
-        stamps = self._folder.stamps()
-        known = {row["path"]: row["stamp"] for row in connection.execute("SELECT * FROM file")}
-        for path in known.keys() | stamps.keys():
-            if known.get(path) == stamps.get(path):
-                continue
-            connection.execute("DELETE FROM passage WHERE file = ?", (path,))
-            connection.execute("DELETE FROM file WHERE path = ?", (path,))
-            if path in stamps:
-                rows = [(p.heading, p.text, _spoken(path), path) for p in passages(self._folder.read(path))]
-                connection.executemany("INSERT INTO passage VALUES (?, ?, ?, ?)", rows)
-                connection.execute("INSERT INTO file VALUES (?, ?)", (path, stamps[path]))
+    def _index_some(self, connection: sqlite3.Connection, paths: Sequence[str], stamps: Mapping[str, str]) -> int:
+        """Index at least one file, and more while there is time. Gives how many."""
+        until = time.monotonic() + _BATCH_SECONDS
+        for done, path in enumerate(paths, 1):
+            self._index(connection, path, stamps.get(path))
+            if time.monotonic() > until:
+                return done
+        return len(paths)
+
+    def _index(self, connection: sqlite3.Connection, path: str, stamp: str | None) -> None:
+        connection.execute("DELETE FROM passage WHERE file = ?", (path,))
+        connection.execute("DELETE FROM file WHERE path = ?", (path,))
+        if stamp is not None:
+            rows = [(p.heading, p.text, _spoken(path), path) for p in passages(self._folder.read(path))]
+            connection.executemany("INSERT INTO passage VALUES (?, ?, ?, ?)", rows)
+            connection.execute("INSERT INTO file VALUES (?, ?)", (path, stamp))
+
+
+def _known(connection: sqlite3.Connection) -> dict[str, str]:
+    return {row["path"]: row["stamp"] for row in connection.execute("SELECT * FROM file")}
 
 
 def words_of(query: str) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import anyio
+
 from orchestrator.core.errors import DeployError
 from orchestrator.core.schema_check import check_arguments
 from orchestrator.ports.tool import ToolFunction
@@ -28,8 +30,9 @@ class OpenedTool:
         return self._functions
 
     async def aclose(self) -> None:
-        """Release what it holds."""
-        self._close()
+        """Release what it holds, in a thread: a file's close may wait for what runs."""
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._close, limiter=anyio.CapacityLimiter(1))
 
 
 def arguments_schema(properties: Mapping[str, Any], optional: tuple[str, ...] = ()) -> dict[str, Any]:

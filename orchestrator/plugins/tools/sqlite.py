@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import anyio
-
 from orchestrator.core.errors import DeployError, ToolFailed
+from orchestrator.plugins.tools.workers import Workers
 
 T = TypeVar("T")
 
@@ -22,6 +21,8 @@ _LONGEST: Final = 5.0
 """Seconds after which a statement is ended."""
 _STEPS: Final = 2000
 """Instructions of SQLite's machine between two looks at the clock: about 0.1 ms."""
+_PAUSE: Final = 0.01
+"""Seconds between two attempts where another process keeps the file locked."""
 
 
 class SqliteFile:
@@ -29,64 +30,121 @@ class SqliteFile:
 
     def __init__(self, connection: sqlite3.Connection, place: str) -> None:
         connection.row_factory = _as_dict
+        # We wait for other processes ourselves: SQLite's own waiting holds up the event loop and cannot be cancelled.
+        connection.execute("PRAGMA busy_timeout=0").fetchall()
         self.connection = connection
         self._place = place
         self._lock = threading.Lock()
-        self._deadline = float("inf")
-        connection.set_progress_handler(self._is_late, _STEPS)
+        self._workers = Workers(1)
+        self._running = _Use(float("inf"))
+        self._closed = False
+        connection.set_progress_handler(self._is_over, _STEPS)
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Give the connection to ``work``, which only reads (it may be begun twice)."""
+        """Give the connection to ``work``, which only reads (it may be begun again). One that is cancelled is ended."""
         if self._lock.acquire(blocking=False):
             try:
-                return self._timed(work, _AT_ONCE)
-            except _Late:
+                return self._once(work, _Use(_AT_ONCE))
+            except (_Late, _Busy):
                 pass
             finally:
                 self._lock.release()
-        return await anyio.to_thread.run_sync(self._alone, work)
+        return await self._threaded(work, _Use(_LONGEST))
 
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Give it to ``work`` in a transaction that is on the disk when this returns."""
-        return await anyio.to_thread.run_sync(self._alone, lambda connection: _in_transaction(connection, work))
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, endless: bool = False) -> T:
+        """Give it to ``work`` in a transaction that is on the disk when this returns (``work`` may be begun again).
+
+        A call that is cancelled is undone, or done where its commit had begun; never by half. ``endless`` lifts the limit
+        on its time.
+        """
+        use = _Use(float("inf") if endless else _LONGEST)
+        return await self._threaded(lambda connection: _in_transaction(connection, work, use), use)
 
     def close(self) -> None:
-        """Close it, after what runs."""
+        """End what runs, and close it. Blocks: call it in a thread."""
+        self._closed = True
         with self._lock:
             self.connection.close()
 
-    def _alone(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        with self._lock:
-            try:
-                return self._timed(work, _LONGEST)
-            except _Late as error:
-                raise ToolFailed(f"{self._place} needed more than {_LONGEST:g} s; ask for less") from error
+    async def _threaded(self, work: Callable[[sqlite3.Connection], T], use: _Use) -> T:
+        return await self._workers.run(lambda: self._alone(work, use), use.stop)
 
-    def _timed(self, work: Callable[[sqlite3.Connection], T], seconds: float) -> T:
-        self._deadline = time.perf_counter() + seconds
+    def _alone(self, work: Callable[[sqlite3.Connection], T], use: _Use) -> T:
+        with self._lock:
+            use.begin()
+            try:
+                return self._patiently(work, use)
+            except _Late as error:
+                if self._closed:
+                    raise ToolFailed(f"{self._place} was closed") from error
+                raise ToolFailed(f"{self._place} needed more than {use.seconds:g} s; ask for less") from error
+
+    def _patiently(self, work: Callable[[sqlite3.Connection], T], use: _Use) -> T:
+        """Begin again while another process keeps the file locked, up to the limit."""
+        until = min(use.until, time.perf_counter() + _LONGEST)
+        while True:
+            try:
+                return self._once(work, use)
+            except _Busy as error:
+                if self._closed or use.is_over() or time.perf_counter() > until:
+                    raise ToolFailed(f"{self._place}: {error}") from error
+            time.sleep(_PAUSE)
+
+    def _once(self, work: Callable[[sqlite3.Connection], T], use: _Use) -> T:
+        self._running = use
         try:
+            if self._is_over():
+                raise _Late
             return work(self.connection)
         except (sqlite3.Error, sqlite3.Warning) as error:
             raise self._translated(error) from error
         except (OverflowError, UnicodeError) as error:
             raise ToolFailed(f"{self._place}: a value cannot be stored: {error}") from error
         finally:
-            self._deadline = float("inf")
+            self._running = _Use(float("inf"))
 
-    def _is_late(self) -> bool:
-        return time.perf_counter() > self._deadline
+    def _is_over(self) -> bool:
+        return self._closed or self._running.is_over()
 
     def _translated(self, error: sqlite3.Error | sqlite3.Warning) -> Exception:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_INTERRUPT:
             return _Late()
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return _Busy(str(error))
         if code == sqlite3.SQLITE_AUTH:
             return ToolFailed(f"{self._place} may only be read")
         return ToolFailed(f"{self._place}: {error}")
 
 
+class _Use:
+    """One use of a connection, for some seconds. It is stopped by a mark of its own and not by ``interrupt()``, which may
+    hit the next one's statement."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._stopped = False
+        self.begin()
+
+    def begin(self) -> None:
+        """Count the seconds from now on."""
+        self.until = time.perf_counter() + self.seconds
+
+    def stop(self) -> None:
+        """Ask it to end; from any thread."""
+        self._stopped = True
+
+    def is_over(self) -> bool:
+        """Whether it is to end."""
+        return self._stopped or time.perf_counter() > self.until
+
+
 class _Late(Exception):
-    """The statement was ended by the clock."""
+    """The statement was ended by the clock, or because nobody waits for it."""
+
+
+class _Busy(Exception):
+    """Another connection keeps the file locked."""
 
 
 def open_own(path: Path, schema: Sequence[str], place: str) -> SqliteFile:
@@ -115,10 +173,12 @@ def connect(uri: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=_LONGEST, isolation_level=None, check_same_thread=False)
 
 
-def _in_transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+def _in_transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T], use: _Use) -> T:
     connection.execute("BEGIN IMMEDIATE")
     try:
         result = work(connection)
+        if use.is_over():
+            raise _Late
         connection.execute("COMMIT")
         return result
     except BaseException:
