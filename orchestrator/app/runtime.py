@@ -31,6 +31,7 @@ from orchestrator.app.version import program_version
 from orchestrator.app.wiring import Planes, Plugins, Stores, make_workshop, run_planes
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.event import Event
+from orchestrator.deploy.live import CUT_SECONDS
 from orchestrator.gateway.bind import bind_first_free, bind_port, bind_private
 from orchestrator.gateway.control import ControlApi, Controlled
 from orchestrator.gateway.front import FrontDoor
@@ -119,7 +120,10 @@ class Runtime:
         self._planes = planes
         await stack.enter_async_context(
             self._listening(
-                sockets, Controlled(planes.reconciler, planes.engines, stores.runs, journal, self._about, self.stop)
+                sockets,
+                Controlled(
+                    planes.reconciler, planes.engines, stores.runs, journal, self._about, self.stop, keeper.flush
+                ),
             )
         )
         await self._serve(planes)
@@ -195,9 +199,10 @@ class Runtime:
         self._log.info("stopping", patience_s=self._patience)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._end_hurried, tasks.cancel_scope)
-            with anyio.move_on_after(self._patience + 1.0):
+            with anyio.move_on_after(self._patience + CUT_SECONDS + 1.0):
                 await planes.reconciler.close(self._patience)
             tasks.cancel_scope.cancel()
+        planes.reconciler.table.cut()
 
     async def _end_hurried(self, scope: anyio.CancelScope) -> None:
         await self._hurry.wait()

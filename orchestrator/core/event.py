@@ -18,7 +18,7 @@ EventKind = Literal[
     "run.finished",  # `result` holds the Result
     "endpoint.state",  # an endpoint's health changed
     "apply.step",
-    "apply.finished",
+    "apply.finished",  # an apply is carried out: `steps` is how many it took
     "revision.activated",
     "revision.drained",
 ]

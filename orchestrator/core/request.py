@@ -79,7 +79,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One thing that a run did: ``kind`` is route, model, tool, reflex, escalate, fallback, retry or session.
+    """One thing that a run did: ``kind`` is route, model, tool or reflex.
 
     ``at_ms`` counts from the start of the run; ``subject`` is an address or an endpoint id; ``detail`` is plain values.
     """

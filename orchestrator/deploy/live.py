@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import anyio
 from anyio.abc import TaskGroup
@@ -31,6 +31,11 @@ declare(
 )
 
 
+CUT_SECONDS: Final = 2.0
+"""How long requests that are cancelled may take to end; a function in a thread cannot be cancelled."""
+CUT: Final = "the deployment was stopped before the request had its answer"
+
+
 @dataclass(frozen=True, slots=True)
 class Live:
     """One revision as it runs: what it is made of, who runs it, its own port, and who answers for each agent."""
@@ -44,11 +49,17 @@ class Live:
 
 @dataclass(slots=True, eq=False)
 class Drain:
-    """A revision that gets no new requests. ``left`` is how many were still in work when its time was over."""
+    """A revision that gets no new requests. ``left`` is how many were still in work when its time was over, and were
+    cancelled."""
 
     live: Live
     done: anyio.Event = field(default_factory=anyio.Event)
     left: int = 0
+
+    def cut(self) -> None:
+        """Cancel what is still in work."""
+        self.left += self.live.serving.in_flight
+        self.live.serving.cancel(CUT)
 
 
 class LiveTable:
@@ -115,10 +126,17 @@ class LiveTable:
         return drain
 
     async def close(self, patience: float) -> None:
-        """Refuse new requests everywhere, and let those in work finish."""
-        drains = [self._begin_end(name, patience) for name in self.names()]
-        for drain in [*drains, *self._drains]:
-            with anyio.move_on_after(patience):
+        """Refuse new requests everywhere, and let those in work finish; after ``patience`` seconds they are cancelled."""
+        older = list(self._drains)
+        newer = [self._begin_end(name, patience) for name in self.names()]
+        with anyio.move_on_after(patience):
+            for drain in older:
+                await drain.done.wait()
+        for drain in older:
+            if drain in self._drains:
+                drain.cut()
+        with anyio.move_on_after(patience + CUT_SECONDS):
+            for drain in [*older, *newer]:
                 await drain.done.wait()
 
     def _begin_end(self, name: str, patience: float) -> Drain:
@@ -126,12 +144,21 @@ class LiveTable:
         self.remove(name)
         return self.drain(live, patience)
 
+    def cut(self) -> None:
+        """Cancel all that still drains."""
+        for drain in self._drains:
+            drain.cut()
+
     async def _finish(self, drain: Drain, patience: float | None) -> None:
         failpoint("drain.begun")
+        serving = drain.live.serving
         with anyio.move_on_after(patience):
-            await drain.live.serving.drained()
+            await serving.drained()
+        if serving.in_flight:
+            drain.cut()
+            with anyio.move_on_after(CUT_SECONDS):
+                await serving.drained()
         failpoint("drain.emptied")
-        drain.left = drain.live.serving.in_flight
         self._drains.remove(drain)
         with anyio.CancelScope(shield=True):
             await self._close_unheld(drain.live)

@@ -28,6 +28,10 @@ class Serving(Protocol):
         """Wait until none is in flight; for one that gets no new requests."""
         ...
 
+    def cancel(self, why: str) -> None:
+        """End all of them now; their callers are told ``why``."""
+        ...
+
 
 class Door(Protocol):
     """A port that is listened on."""

@@ -196,6 +196,7 @@ class Reconciler:
 
     async def _apply(self, wanted: Wanted, listen: Listen) -> Applied:
         failpoint("apply.received")
+        began = anyio.current_time()
         blueprint = wanted.blueprint
         refuse_mesh(blueprint)
         observed = await self._observe(blueprint)
@@ -210,6 +211,7 @@ class Reconciler:
         self._contents[blueprint.name] = observed.contents
         await self._settle(desired, self._heard_by(listen))
         failpoint("apply.settled")
+        self._finished(desired, plan, anyio.current_time() - began)
         return Applied(desired.revision.number, plan)
 
     async def _settle(self, desired: Desired, tell: Listen) -> None:
@@ -262,6 +264,11 @@ class Reconciler:
         pause = min(self._rules.longest_pause, before.pause * 2 if before else self._rules.every)
         self.trouble[name] = Trouble(known, pause, anyio.current_time() + pause)
         return known
+
+    def _finished(self, desired: Desired, plan: Plan, took: float) -> None:
+        fields = {"steps": len(plan.steps), "took_ms": round(took * 1e3, 3)}
+        revision = desired.revision
+        self._emit(Event("apply.finished", self._rules.now(), revision.deployment, revision.number, fields=fields))
 
     def _heard_by(self, listen: Listen) -> Listen:
         def tell(event: Event) -> None:

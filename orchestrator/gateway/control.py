@@ -7,6 +7,7 @@ then one last line ``{"kind": "end", "value": …}`` or ``{"kind": "error", "err
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qs, unquote
@@ -67,7 +68,8 @@ class Logs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Controlled:
-    """What the API acts on. ``about`` describes the runtime; ``stop`` ends it, with a patience in seconds."""
+    """What the API acts on. ``about`` describes the runtime; ``stop`` ends it, with a patience in seconds; ``flush`` has
+    every run that has ended in ``runs``, so that who asks right after its answer finds it."""
 
     reconciler: Reconciler
     engines: EngineTable
@@ -75,6 +77,7 @@ class Controlled:
     logs: Logs
     about: Callable[[], Mapping[str, Any]]
     stop: Callable[[float | None], None]
+    flush: Callable[[], Awaitable[None]]
 
 
 Call = Callable[["_Asked"], Awaitable[None]]
@@ -186,6 +189,7 @@ class ControlApi:
         await send_json(asked.send, 200, {"revisions": [_revision(each, number) for each in revisions]})
 
     async def _runs(self, asked: _Asked) -> None:
+        await self._it.flush()
         if asked.rest:
             found = await anyio.to_thread.run_sync(self._it.runs.find, asked.rest)
             if found is None:
@@ -336,10 +340,13 @@ async def _work_into(
             writer.send_nowait(line(event_json(event)))
         except anyio.WouldBlock:
             scope.cancel()  # a reader that takes nothing must not fill the memory
+        except anyio.BrokenResourceError:
+            return  # nobody hears it any more: the client went away while the work ended
 
     with writer:
         try:
             answer = line({"kind": "end", "value": await work(tell)})
         except OrchestratorError as error:
             answer = line({"kind": "error", "error": error.as_json()})
-        await writer.send(answer)
+        with suppress(anyio.BrokenResourceError):  # the client went away
+            await writer.send(answer)

@@ -37,6 +37,8 @@ class Engine:
         self._gate = Gate(deployment.blueprint.max_concurrent, line)
         self._in_flight = 0
         self._empty: anyio.Event | None = None
+        self._scopes: set[anyio.CancelScope] = set()
+        self._cancelled = ""
 
     @property
     def in_flight(self) -> int:
@@ -54,7 +56,7 @@ class Engine:
         run.tell("run.started", {"text": request.text, "agent": request.agent, "session": request.session})
         fault = ""
         try:
-            result = await (self._in_session(run) if request.session else self._through_gate(run))
+            result = await self._until_cancelled(run)
         except OrchestratorError as error:
             result = run.failure(_view(error), getattr(error, "partial", ""))
         except get_cancelled_exc_class():
@@ -69,6 +71,22 @@ class Engine:
             run.say(result.text)
         _finish(run, result, fault)
         return result
+
+    def cancel(self, why: str) -> None:
+        """End every run that is in work; its caller gets a ``RunCancelled`` that says ``why``."""
+        self._cancelled = why
+        for scope in self._scopes:
+            scope.cancel()
+
+    async def _until_cancelled(self, run: Run) -> Result:
+        scope = anyio.CancelScope()
+        self._scopes.add(scope)
+        try:
+            with scope:
+                return await (self._in_session(run) if run.request.session else self._through_gate(run))
+        finally:
+            self._scopes.discard(scope)
+        raise RunCancelled(self._cancelled, cure="Ask again.")
 
     def _leave(self) -> None:
         self._in_flight -= 1

@@ -33,6 +33,7 @@ class FakeServing:
         self.deployment = deployment
         self.in_flight = 0
         self._empty = anyio.Event()
+        self.cancelled = ""
 
     def begin(self, count: int = 1) -> None:
         """Have requests in work."""
@@ -42,6 +43,10 @@ class FakeServing:
         """All of them end."""
         self.in_flight = 0
         self._empty.set()
+
+    def cancel(self, why: str) -> None:
+        self.cancelled = why
+        self.finish()
 
     async def drained(self) -> None:
         if self.in_flight:
@@ -195,6 +200,7 @@ class Stage:
     surroundings: Surroundings
     store: MemoryRevisions
     events: list[Event]
+    told: list[Event]
 
     async def apply(self, blueprint: Blueprint, **changes: Any) -> Applied:
         """Apply a blueprint, as the command line would."""
@@ -208,7 +214,7 @@ class Stage:
 @asynccontextmanager
 async def stage(folder: Path, store: MemoryRevisions | None = None, every: float = 3600.0) -> AsyncIterator[Stage]:
     """A running reconciler over fakes; the clock of its looks is slow unless a test says else."""
-    surroundings, plane, events = Surroundings(), FakePlane(), list[Event]()
+    surroundings, plane, events, told = Surroundings(), FakePlane(), list[Event](), list[Event]()
     store = store or MemoryRevisions()
 
     def never(revision: object) -> Blueprint:
@@ -216,12 +222,12 @@ async def stage(folder: Path, store: MemoryRevisions | None = None, every: float
 
     desired = DesiredTable(store, never, lambda: 1.0)
     reconciler = Reconciler(
-        workshop(surroundings, folder), plane, desired, lambda event: None, Rules(every=every, version="1")
+        workshop(surroundings, folder), plane, desired, told.append, Rules(every=every, version="1")
     )
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(reconciler.run)
         await reconciler.restored.wait()
-        yield Stage(reconciler, plane, surroundings, store, events)
+        yield Stage(reconciler, plane, surroundings, store, events, told)
         tasks.cancel_scope.cancel()
 
 

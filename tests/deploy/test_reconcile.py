@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from orchestrator.core.errors import DeployError, NameClash, NoSuchDeployment, PlanError, PortTaken
+from orchestrator.deploy.live import CUT
 from orchestrator.deploy.status import status
 from orchestrator.plan.diff import diff
 from tests.deploy.fakes import OLLAMA, stage, until
@@ -180,11 +181,13 @@ async def test_a_rollback_is_a_new_revision_with_the_old_content(tmp_path: Path)
 
 
 async def test_taking_down_refuses_new_requests_and_waits_for_those_in_work(tmp_path: Path) -> None:
-    """It tells how many did not finish in time, and closes the tools in any case."""
+    """It tells how many did not finish in time and were cancelled, and closes the tools in any case."""
     async with stage(tmp_path) as s:
         await s.apply(kiosk())
-        s.plane.serving["kiosk"].begin(2)
+        serving = s.plane.serving["kiosk"]
+        serving.begin(2)
         assert await s.reconciler.down("kiosk", 0.05, s.events.append) == 2
+        assert serving.cancelled == CUT
         assert s.plane.serving == {} and s.surroundings.open_tools == [] and s.store.desired() == []
         with pytest.raises(NoSuchDeployment):
             await s.reconciler.down("kiosk", 1.0, s.events.append)
@@ -283,6 +286,29 @@ async def test_closing_drains_everything(tmp_path: Path) -> None:
         assert s.surroundings.open_tools == []
         with pytest.raises(DeployError, match="shutting down"):
             await s.apply(kiosk())
+
+
+async def test_closing_cancels_what_does_not_finish_in_time(tmp_path: Path) -> None:
+    """What serves now, and what a change left draining without a limit; then the tools are closed."""
+    async with stage(tmp_path) as s:
+        await s.apply(kiosk())
+        older = s.plane.serving["kiosk"]
+        older.begin()
+        await s.apply(kiosk(instructions="Be brief."))
+        newer = s.plane.serving["kiosk"]
+        newer.begin()
+        await s.reconciler.close(0.05)
+        assert (older.cancelled, newer.cancelled, s.surroundings.open_tools) == (CUT, CUT, [])
+
+
+async def test_an_apply_that_is_carried_out_is_told(tmp_path: Path) -> None:
+    """With how many steps it took."""
+    async with stage(tmp_path) as s:
+        applied = await s.apply(kiosk())
+        told = [event for event in s.told if event.kind == "apply.finished"]
+        assert [(event.deployment, event.revision, event.fields["steps"]) for event in told] == [
+            ("kiosk", 1, len(applied.plan.steps))
+        ]
 
 
 async def test_changed_code_of_a_tool_is_loaded_by_the_next_apply_and_not_before(tmp_path: Path) -> None:

@@ -118,7 +118,8 @@ def test_a_second_signal_ends_it_soon(home: Home) -> None:
         assert runtime.wait(10) == 0
         assert time.monotonic() - began < 5.0
         asking.join()
-        assert asking.result is None
+        assert asking.result is not None and asking.result.error is not None
+        assert asking.result.error["kind"] == "RunCancelled"
         process.kill()
 
 
@@ -139,6 +140,27 @@ def test_a_client_that_goes_away_cancels_its_run(home: Home, slow_model: str) ->
     eventually(lambda: bool(client.recent_runs("shop")))
     [event] = [each for each in client.logs("shop") if each["kind"] == "run.finished"]
     assert event["error"]["kind"] == "RunCancelled"
+    assert home.stop() == 0
+    logs = [home.said(), *(each.read_text() for each in (home.folders.state / "logs").glob("runtime*"))]
+    assert not any("Traceback" in log or "BrokenResource" in log for log in logs)
+
+
+def test_a_down_cancels_what_has_not_finished_when_its_time_is_over(home: Home) -> None:
+    """The caller is told so at once, the model server sees the call go, and `down` says how many it were."""
+    argv = [sys.executable, "-m", "orchestrator.testing.simulated_server", "--model", "slow", "--ttft", "60s"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        client = home.start()
+        client.apply(Wanted(_slow_shop(url)))
+        asking = Asking(client)
+        began = time.monotonic()
+        assert client.down("shop", 0.2) == 1
+        asking.join(5)
+        assert time.monotonic() - began < 5.0
+        assert asking.result is not None and asking.result.error is not None
+        assert asking.result.error["kind"] == "RunCancelled" and "stopped" in asking.result.error["message"]
+        process.kill()
 
 
 def test_a_model_server_that_starts_after_the_apply_is_used_and_one_that_ends_is_not(home: Home) -> None:
@@ -184,11 +206,10 @@ def test_logs_are_followed_as_they_grow(home: Home) -> None:
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id(home: Home) -> None:
-    """And an unknown one says so."""
+    """At once after its answer; and an unknown one says so."""
     client = home.start()
     client.apply(Wanted(SHOP))
     result = client.run("shop", Request("hi"))
-    eventually(lambda: bool(client.recent_runs("shop")))
     assert client.find_run(result.id[:10])["id"] == result.id
     with pytest.raises(UsageError, match="no run begins with"):
         client.find_run("nothing")

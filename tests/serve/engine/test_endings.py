@@ -92,6 +92,27 @@ async def test_a_function_in_work_is_cancelled_too() -> None:
     assert [(step.kind, step.detail["outcome"]) for step in steps] == [("tool", "cancelled")]
 
 
+async def test_an_engine_that_is_cancelled_ends_its_runs_with_a_typed_error() -> None:
+    """The caller gets ``RunCancelled`` with why, and the server's own log has it; a run that waits in line ends too."""
+    wanted = Wanted([agent_spec("a")], max_concurrent=1)
+    async with serving(wanted, simulated(["m"], pace=Pace(ttft=1000.0))) as served:
+        results = []
+
+        async def ask(text: str, session: str) -> None:
+            results.append(await served.run(text, session=session))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, "one", "")
+            tasks.start_soon(ask, "two", "s")
+            await anyio.wait_all_tasks_blocked()
+            served.engine.cancel("it was stopped")
+            await served.engine.drained()
+        assert [(each.error["kind"], each.error["message"]) for each in results] == [
+            ("RunCancelled", "it was stopped")
+        ] * 2
+        assert [record.outcome for record in served.server.records] == ["cancelled"]
+
+
 async def test_an_engine_is_drained_when_its_last_run_has_ended() -> None:
     """Everybody who waits for it is told."""
     async with serving(AGENT, simulated(["m"], pace=Pace(ttft=10.0))) as served:
