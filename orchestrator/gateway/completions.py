@@ -5,7 +5,6 @@ Shapes after the public API reference of OpenAI's chat completions (``chat.compl
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any, Final, cast
 from orchestrator.core.message import Message, Role
 from orchestrator.core.quantity import parse_duration
 from orchestrator.core.request import PriorityClass, Request, Result
-from orchestrator.gateway.guard import Turned
+from orchestrator.gateway.guard import Turned, to_json
 
 OPTIONS: Final = ("temperature", "max_tokens", "top_p", "seed", "stop")
 UNDERSTOOD: Final = frozenset(
@@ -263,27 +262,48 @@ def about(result: Result) -> dict[str, Any]:
     }
 
 
-def chunk(asked: Asked, created: int, delta: Mapping[str, Any], finish: str | None = None) -> dict[str, Any]:
-    """A piece of a streamed answer."""
-    return {
-        "id": asked.request.id,
-        "object": "chat.completion.chunk",
-        "created": created,
-        "model": asked.deployment,
-        "choices": [{"index": 0, "delta": dict(delta), "logprobs": None, "finish_reason": finish}],
-    }
+class Pieces:
+    """The events of one streamed answer. What is the same in each is encoded once."""
+
+    def __init__(self, asked: Asked, created: int) -> None:
+        self._asked = asked
+        self._shape: dict[str, Any] = {
+            "id": asked.request.id,
+            "object": "chat.completion.chunk",
+            "created": created,
+            "model": asked.deployment,
+        }
+        self._before, self._after = self._chunk({"content": _HERE}).split(_ENCODED_HERE)
+
+    def first(self) -> bytes:
+        """Who speaks."""
+        return self._chunk({"role": "assistant", "content": ""})
+
+    def next(self, text: str) -> bytes:
+        """A piece of the text."""
+        return self._before + to_json(text) + self._after
+
+    def last(self, result: Result) -> bytes:
+        """The end: the finish reason, the usage where it was asked for; or the fault that broke the answer off."""
+        if result.error:
+            return _event(failure(result).body())
+        end = self._chunk({}, _finish(result), orchestrator=about(result))
+        if self._asked.include_usage:
+            end += _event({**self._shape, "choices": [], "usage": _usage(result)})
+        return end + b"data: [DONE]\n\n"
+
+    def _chunk(self, delta: Mapping[str, Any], finish: str | None = None, **more: Any) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return _event({**self._shape, "choices": [choice], **more})
 
 
-def last_chunks(asked: Asked, result: Result, created: int) -> list[dict[str, Any]]:
-    """What ends a streamed answer: the finish reason, and the usage where it was asked for."""
-    end = chunk(asked, created, {}, _finish(result))
-    end["orchestrator"] = about(result)
-    if not asked.include_usage:
-        return [end]
-    usage = chunk(asked, created, {})
-    usage["choices"] = []
-    usage["usage"] = _usage(result)
-    return [end, usage]
+def _event(value: Any) -> bytes:
+    """One server-sent event."""
+    return b"data: " + to_json(value) + b"\n\n"
+
+
+_HERE: Final = "\x00here\x00"
+_ENCODED_HERE: Final = to_json(_HERE)
 
 
 def failure(result: Result) -> Turned:
@@ -298,11 +318,6 @@ def failure(result: Result) -> Turned:
     if retry_after and status in (429, 503):
         headers.append((b"retry-after", str(max(1, math.ceil(retry_after))).encode()))
     return Turned(status, f"{message}{cure} (run {result.id})", code=str(error.get("code")), headers=tuple(headers))
-
-
-def sse(value: Any) -> bytes:
-    """One server-sent event."""
-    return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
 def _finish(result: Result) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from orchestrator.core.errors import NoSuchDeployment
 from orchestrator.core.event import DELTA, Event
@@ -132,87 +132,104 @@ def _allow(method: str, wanted: str) -> None:
 
 
 async def _whole(engine: Engine, asked: Asked, receive: Receive, send: Send) -> None:
-    results: list[Result] = []
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_cancel_on_leave, receive, tasks.cancel_scope)
-        results.append(await engine.run(asked.request))
-        tasks.cancel_scope.cancel()
-    if not results:
+    with _cancelled_with_client(receive) as scope:
+        result = await engine.run(asked.request)
+    if scope.cancelled_caught:
         return
-    result = results[0]
     if result.error:
         raise shapes.failure(result)
     await send_json(send, 200, shapes.completion(asked, result, int(time.time())), _named(asked, result))
 
 
+@contextmanager
+def _cancelled_with_client(receive: Receive) -> Iterator[anyio.CancelScope]:
+    """A client that goes away cancels what is inside, and with it the model call.
+
+    One bare task watches: a task group for each request would cost more than all else that the door does. It is
+    cancelled here and has nothing to clean up.
+    """
+    with anyio.CancelScope() as scope:
+        watch = asyncio.create_task(_cancel_on_leave(receive, scope))
+        try:
+            yield scope
+        finally:
+            watch.cancel()
+
+
 async def _cancel_on_leave(receive: Receive, scope: anyio.CancelScope) -> None:
-    """A client that goes away cancels the run, and with it the model call."""
     while (await receive())["type"] != "http.disconnect":
         continue
     scope.cancel()
 
 
 async def _stream(engine: Engine, asked: Asked, receive: Receive, send: Send) -> None:
-    writer, reader = anyio.create_memory_object_stream[str | Result](math.inf)
-    failed: list[Result] = []
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_cancel_on_leave, receive, tasks.cancel_scope)
-        tasks.start_soon(_run_into, engine, asked, writer, tasks.cancel_scope)
-        failed.extend(await _send_pieces(asked, reader, send))
-        tasks.cancel_scope.cancel()
-    if failed:
-        raise shapes.failure(failed[0])
+    failed: Result | None = None
+    with _cancelled_with_client(receive) as scope:
+        async with anyio.create_task_group() as tasks:
+            unread = Unread(scope)
+            tasks.start_soon(_run_into, engine, asked, unread)
+            failed = await _send_pieces(asked, unread, send)
+    if failed is not None:
+        raise shapes.failure(failed)
 
 
-async def _run_into(
-    engine: Engine, asked: Asked, writer: MemoryObjectSendStream[str | Result], scope: anyio.CancelScope
-) -> None:
+async def _run_into(engine: Engine, asked: Asked, unread: Unread) -> None:
     def listen(event: Event) -> None:
         if event.kind == DELTA:
-            if writer.statistics().current_buffer_used > MOST_UNREAD:
-                scope.cancel()
-            writer.send_nowait(event.fields["text"])
+            unread.add(event.fields["text"])
 
-    with writer:
-        writer.send_nowait(await engine.run(asked.request, listen))
+    unread.end(await engine.run(asked.request, listen))
 
 
-async def _send_pieces(asked: Asked, reader: MemoryObjectReceiveStream[str | Result], send: Send) -> list[Result]:
-    """Send what arrives, several pieces at once where they wait; gives the result of a run that failed before any piece."""
-    created = int(time.time())
-    started = False
-    async with reader:
-        async for first in reader:
-            pieces = [first, *_waiting(reader)]
-            result = next((piece for piece in pieces if isinstance(piece, Result)), None)
-            texts = [piece for piece in pieces if isinstance(piece, str)]
-            if result is not None and result.error and not texts and not started:
-                return [result]
-            body = shapes.sse(shapes.chunk(asked, created, {"content": "".join(texts)})) if texts else b""
-            if not started:
-                started = True
-                await send({"type": "http.response.start", "status": 200, "headers": [*SSE_HEADERS, *_named(asked)]})
-                body = shapes.sse(shapes.chunk(asked, created, {"role": "assistant", "content": ""})) + body
-            if result is not None:
-                body += _ending(asked, result, created)
-            await send({"type": "http.response.body", "body": body, "more_body": result is None})
-    return []
-
-
-def _ending(asked: Asked, result: Result, created: int) -> bytes:
-    if result.error:
-        return shapes.sse(shapes.failure(result).body())
-    ends = b"".join(shapes.sse(piece) for piece in shapes.last_chunks(asked, result, created))
-    return ends + b"data: [DONE]\n\n"
-
-
-def _waiting(reader: MemoryObjectReceiveStream[str | Result]) -> list[str | Result]:
-    found: list[str | Result] = []
+async def _send_pieces(asked: Asked, unread: Unread, send: Send) -> Result | None:
+    """Send what arrives, several pieces as one where they wait; gives the result of a run that failed before any piece."""
+    pieces = shapes.Pieces(asked, int(time.time()))
+    text, result = await unread.take()
+    if result is not None and result.error and not text:
+        return result
+    await send({"type": "http.response.start", "status": 200, "headers": [*SSE_HEADERS, *_named(asked)]})
+    body = pieces.first()
     while True:
-        try:
-            found.append(reader.receive_nowait())
-        except (anyio.WouldBlock, anyio.EndOfStream):
-            return found
+        if text:
+            body += pieces.next(text)
+        if result is not None:
+            body += pieces.last(result)
+        await send({"type": "http.response.body", "body": body, "more_body": result is None})
+        if result is not None:
+            return None
+        text, result = await unread.take()
+        body = b""
+
+
+class Unread:
+    """Pieces of an answer that wait for their reader, and the result at the end. Too many cancel ``scope``: the reader is
+    too slow."""
+
+    def __init__(self, scope: anyio.CancelScope) -> None:
+        self._scope = scope
+        self._texts: list[str] = []
+        self._result: Result | None = None
+        self._arrived = asyncio.Event()
+
+    def add(self, text: str) -> None:
+        """A piece has come."""
+        self._texts.append(text)
+        self._arrived.set()
+        if len(self._texts) > MOST_UNREAD:
+            self._scope.cancel()
+
+    def end(self, result: Result) -> None:
+        """There will be no more pieces."""
+        self._result = result
+        self._arrived.set()
+
+    async def take(self) -> tuple[str, Result | None]:
+        """Wait for something; gives all the text that is there, and the result if it is."""
+        await self._arrived.wait()
+        self._arrived.clear()
+        text = "".join(self._texts)
+        self._texts.clear()
+        return text, self._result
 
 
 def _named(asked: Asked, result: Result | None = None) -> tuple[tuple[bytes, bytes], ...]:

@@ -73,9 +73,9 @@ async def read_json(headers: dict[bytes, bytes], receive: Receive, largest: int 
 
 def _parsed(body: bytes) -> Any:
     try:
-        value = json.loads(body, parse_constant=_refused)
+        value = _DECODER.decode(body.decode())
         if b"\\u" in body:  # only an escape can hold half of a character, which nobody could be sent
-            json.dumps(value, ensure_ascii=False).encode()
+            to_json(value)
     except (ValueError, RecursionError) as error:
         raise Turned(400, f"the body is no JSON: {error}", code="invalid_json") from error
     return value
@@ -83,6 +83,15 @@ def _parsed(body: bytes) -> Any:
 
 def _refused(word: str) -> Any:
     raise ValueError(f"{word} is no JSON")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refused)
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+def to_json(value: Any) -> bytes:
+    """As it is sent."""
+    return _ENCODER.encode(value).encode()
 
 
 async def _read(headers: dict[bytes, bytes], receive: Receive, largest: int) -> bytes:
@@ -106,7 +115,7 @@ async def _read(headers: dict[bytes, bytes], receive: Receive, largest: int) -> 
 
 async def send_json(send: Send, status: int, value: Any, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
     """Send a whole JSON answer."""
-    body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    body = to_json(value)
     start = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": body})

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from orchestrator.gateway.guard import App
+from orchestrator.gateway.one_write import OneWrite
 
 HEADER_SECONDS: Final = 10.0
 """How long a client may take for the headers of a request, from its first byte (or from connecting)."""
@@ -36,7 +37,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _in_head = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in the parent class
-        super().connection_made(transport)
+        super().connection_made(OneWrite(transport))
         self._wait_for_at_most(HEADER_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -46,16 +47,21 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._in_head:
             self._head_bytes += len(data)
-            if self._patience is None:
-                self._wait_for_at_most(HEADER_SECONDS)
         super().data_received(data)
+        if self._patience is None and self._incomplete:  # most requests come whole, and need no timer
+            self._wait_for_at_most(HEADER_SECONDS if self._in_head else BODY_SECONDS)
         if self._in_head and self._head_bytes > LARGEST_HEADERS and not self.transport.is_closing():
             self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
             self.transport.close()
 
+    @property
+    def _incomplete(self) -> bool:
+        """Whether a request has begun to come and is not whole."""
+        return not self._in_head or self._head_bytes > 0
+
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._wait_for_at_most(BODY_SECONDS)
+        self._stop_waiting()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
