@@ -77,6 +77,8 @@ def _request(request: str | Request, options: Mapping[str, Any]) -> Request:
         if options:
             raise TypeError("give the fields in the Request, or a text with options; not both")
         return request
+    if not isinstance(request, str):
+        raise TypeError(f"a request is a text or a Request, not {type(request).__name__}")
     return Request(request, **options)
 
 

@@ -41,7 +41,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from orchestrator.core.diagnostic import Diagnostic
+from orchestrator.core.diagnostic import Diagnostic, render
 
 
 class OrchestratorError(Exception):
@@ -71,6 +71,10 @@ class ManifestError(OrchestratorError):
         super().__init__(f"the manifest has {count} fault{'s' if count != 1 else ''}")
         self.diagnostics = tuple(diagnostics)
         self.sources = sources or {}
+
+    def __str__(self) -> str:
+        """How many faults there are, and each in short: what a traceback shows."""
+        return "\n".join([self.message, *(render(one, {}) for one in self.diagnostics)])
 
 
 class PlanError(OrchestratorError):

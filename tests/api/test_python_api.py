@@ -42,6 +42,13 @@ async def test_open_serves_a_manifest_in_this_process(home: Path) -> None:
     assert result.why.startswith("front: rules:")
 
 
+async def test_what_is_no_request_is_told(home: Path) -> None:
+    """Before anything runs."""
+    async with orchestrator.open(KIOSK) as deployment:
+        with pytest.raises(TypeError, match="a request is a text or a Request, not int"):
+            await deployment.run(7)  # type: ignore[arg-type]
+
+
 async def test_stream_ends_with_the_result(home: Path) -> None:
     """Events come in order, the answer's pieces make up its text."""
     async with orchestrator.open(KIOSK) as deployment:
