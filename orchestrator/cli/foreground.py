@@ -39,7 +39,7 @@ def serve(compilation: Compilation, wanted: Wanted, terminal: Terminal) -> int:
     def _tell(event: Event) -> None:
         fields: Any = event.fields
         if fields.get("state") in ("done", "failed"):
-            terminal.tell(step_line(fields, fields.get("number", 0)))
+            terminal.tell(step_line(fields, 0))
 
     runtime = Runtime(place, apply)
     run_until_stopped(runtime)

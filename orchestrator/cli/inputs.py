@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.cli.view.terminal import Terminal
@@ -31,6 +33,33 @@ def named_files(options: argparse.Namespace) -> list[str]:
     if files.count("-") > 1:
         raise UsageError("standard input is named twice", cure="name - once")
     return files
+
+
+def origin(options: argparse.Namespace) -> str:
+    """Where the manifest comes from: the absolute path of its first file, or ``-``."""
+    first = named_files(options)[0]
+    return first if first == "-" else str(Path(first).absolute())
+
+
+def typed(read: Callable[[], str]) -> str:
+    """What standard input holds; raises ``UsageError`` where that is no UTF-8."""
+    try:
+        return read()
+    except UnicodeDecodeError as error:
+        raise _no_utf8() from error
+
+
+def in_utf8(text: str) -> str:
+    """The text; raises ``UsageError`` where Python kept bytes in it that are no UTF-8 (PEP 383)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _no_utf8() from error
+    return text
+
+
+def _no_utf8() -> UsageError:
+    return UsageError("the request is not UTF-8", cure="convert it, like `iconv -f latin1 -t utf-8`")
 
 
 def overrides(options: argparse.Namespace) -> dict[str, str]:
@@ -68,7 +97,7 @@ def compiled(options: argparse.Namespace, terminal: Terminal, name: str = "") ->
 def write_out(text: str, path: str | None, terminal: Terminal) -> None:
     """To the file that ``-o`` names, else to stdout; raises ``UsageError`` where the file cannot be written."""
     if path is None:
-        terminal.stdout.write(text)
+        terminal.write(text)
         return
     try:
         with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123 - `-o` takes what open takes, /dev/stdout too

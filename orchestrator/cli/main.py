@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -17,6 +18,8 @@ INTERRUPTED: Final = 130
 PIPE_CLOSED: Final = 141
 """As a shell tells SIGPIPE."""
 UNEXPECTED: Final = 1
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Why what is written to an open stream cannot be kept."""
 COLLECT_RARELY: Final = (50_000, 20, 100)
 """Importing makes hundreds of thousands of objects that all stay: looking through them again and again costs a tenth of the
 time of a short command."""
@@ -33,11 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _forget(terminal.stdout)
         return PIPE_CLOSED
+    except OSError as error:
+        _forget(terminal.stdout)
+        terminal.tell(f"error: cannot write the output: {error.strerror}")
+        return UNEXPECTED
     return code
 
 
 def execute(argv: Sequence[str], terminal: Terminal) -> int:
-    """Run one command on a terminal; whatever goes wrong is told there, but for a closed pipe."""
+    """Run one command on a terminal; whatever goes wrong is told there, but for output that cannot be written: a closed pipe, a
+    full disk."""
     words = [word for word in argv if word != "--no-color"] if _before_verb(argv) else list(argv)
     verb = words[0] if words else ""
     try:
@@ -52,7 +60,9 @@ def execute(argv: Sequence[str], terminal: Terminal) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         raise
-    except Exception as error:  # noqa: BLE001 - the last door: no user sees a traceback
+    except Exception as error:  # the last door: no user sees a traceback
+        if isinstance(error, OSError) and error.filename is None and error.errno in FULL:
+            raise
         from orchestrator.cli.crash import tell_crash
 
         tell_crash(error, verb, terminal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import re
+import sys
 from typing import Any, NoReturn
 
 from orchestrator.cli.table import Verb
@@ -19,6 +20,10 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, add_help=False, **options)
         self.add_argument("-h", "--help", action="help", help="show this help")
         self.add_argument("--no-color", action="store_true", help="no colours, no redrawn lines")
+
+    def print_help(self, file: Any = None) -> None:
+        """Write it; that it cannot be written is not kept silent, as argparse would."""
+        (file or sys.stdout).write(self.format_help())
 
     def error(self, message: str) -> NoReturn:
         """Raise ``UsageError``; the exit code and the form are the same as for every other error."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from orchestrator.core.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.app.client import RuntimeClient
+    from orchestrator.app.compile import Compilation
     from orchestrator.cli.view.terminal import Terminal
     from orchestrator.core.blueprint import Blueprint
+    from orchestrator.core.errors import RuntimeUnavailable
     from orchestrator.plan.observed import ObservedState
+    from orchestrator.plan.plan import Plan
+
+APPLY: Final = "orchestrator apply FILE starts one"
+ENDED: Final = "the runtime (process {pid}) ended without being stopped"
 
 
 def client() -> RuntimeClient:
@@ -33,6 +39,61 @@ def observed(blueprint: Blueprint, terminal: Terminal) -> ObservedState:
         blueprint, Settings.read(terminal.environment), runtime.folders.state / "in-process"
     )
     return state
+
+
+def planned(compilation: Compilation, origin: str, terminal: Terminal) -> Plan:
+    """What apply would do. Raises ``NameClash`` where apply would."""
+    from orchestrator.plan.diff import diff
+
+    _check_name(compilation.blueprint.name, origin)
+    return diff(compilation.blueprint, observed(compilation.blueprint, terminal))
+
+
+def _check_name(name: str, origin: str) -> None:
+    """As the runtime does when it applies: one name is one manifest."""
+    runtime = client()
+    deployments = runtime.status()["deployments"] if runtime.answers() else []
+    applied = next((each["origin"] for each in deployments if each["name"] == name), "")
+    if applied and "-" not in (applied, origin) and applied != origin:
+        from orchestrator.core.errors import NameClash
+
+        raise NameClash(
+            f'"{name}" is already applied from {applied}, and this is {origin}',
+            cure=f"give one of them another metadata.name, or take the first down: orchestrator down {name}",
+        )
+
+
+def killed(runtime: RuntimeClient) -> int:
+    """The process of a runtime that ended without taking its note with it; 0 where there is none."""
+    from orchestrator.app.client import last_known
+    from orchestrator.app.start import running_process
+    from orchestrator.plugins.hosts.local import LocalHost
+
+    about = last_known(runtime.folders)
+    if about is None or running_process(LocalHost(), runtime.folders) is not None:
+        return 0
+    return int(about.get("pid") or 0)
+
+
+def why_none_runs(error: RuntimeUnavailable) -> tuple[str, str]:
+    """Message and cure of an error, which tell more where no runtime runs but one did."""
+    if isinstance(error.__cause__, (FileNotFoundError, ConnectionRefusedError)):
+        runtime = client()
+        if pid := killed(runtime):
+            return ENDED.format(pid=pid), "orchestrator runtime start brings back what was applied"
+        if (runtime.folders.state / "state.db").exists():
+            return error.message, f"orchestrator runtime start brings back what was applied; {APPLY} too"
+    return error.message, error.cure
+
+
+def patience(text: str | None) -> float | None:
+    """A time that something may take, ``None`` where none was given; raises ``UsageError`` where that is no time at all."""
+    if text is None:
+        return None
+    found = seconds(text)
+    if found <= 0:
+        raise UsageError(f"--timeout {text} leaves no time", cure="write it like 30s or 2m, or leave it out")
+    return found
 
 
 def seconds(text: str) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import json
 import signal
 import sys
@@ -15,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from orchestrator.core.errors import PortTaken
 from orchestrator.core.quantity import parse_duration
 from orchestrator.testing.endpoint import Record, SimulatedEndpoint
 from orchestrator.testing.faces import FACES
@@ -25,14 +27,18 @@ from orchestrator.testing.script import Script, read_script
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run until a signal comes. Returns the exit code: 0, or 64 for wrong usage."""
+    """Run until a signal comes. Returns the exit code: 0, 4 for a port that is taken, or 64 for wrong usage."""
     parser = argparse.ArgumentParser(prog="simulate-endpoint", description="A model server that obeys a script.")
     add_options(parser)
-    return serve(parser.parse_args(argv))
+    try:
+        return serve(parser.parse_args(argv))
+    except PortTaken as error:
+        sys.stderr.write(f"simulate-endpoint: {error.message}; {error.cure}\n")
+        return error.exit_code
 
 
 def serve(options: argparse.Namespace) -> int:
-    """The same, with options that were parsed elsewhere."""
+    """The same, with options that were parsed elsewhere. Raises ``PortTaken``."""
     if options.list_faults:
         _print_faults(sys.stdout)
         return 0
@@ -109,7 +115,13 @@ async def _serve(shell: HttpShell, port: int) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    await shell.start(port)
+    try:
+        await shell.start(port)
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        why = "is taken" if error.errno == errno.EADDRINUSE else "is not for this user"
+        raise PortTaken(f"port {port} {why}", cure="choose another --port, or leave it out for a free one") from error
     sys.stdout.write(f"{shell.url}\n")
     sys.stdout.flush()
     await stopped.wait()

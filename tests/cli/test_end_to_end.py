@@ -165,6 +165,8 @@ def test_only_the_difference_is_done_and_can_be_rolled_back(orchestrator: Run, s
     assert orchestrator("run", shop, "hello").out == "Hello! You wrote: hello\n"
     causes = [entry["cause"] for entry in json.loads(orchestrator("history", shop, "--json").out)]
     assert causes[0].startswith("rollback") and causes[1] == "apply"
+    ran = orchestrator("rollback", shop, "--to", "99")
+    assert ran.code == 4 and f"{shop} has no revision 99; it has 1 to {len(causes)}\n" in ran.err
     assert orchestrator("history", shop).out.splitlines()[0].split() == ["REVISION", "WHEN", "CAUSE", "FROM"]
 
 
@@ -184,6 +186,9 @@ def test_two_manifests_cannot_have_one_name(orchestrator: Run, shop: str, tmp_pa
     (tmp_path / "other.yaml").write_text(SHOP.replace("Hello!", "Welcome!"))
     ran = orchestrator("apply", "other.yaml", "--name", "shop", "--yes")
     assert ran.code == 4 and ran.err.splitlines()[-2].startswith("error[ORC416]")
+    for words in (("plan", "other.yaml"), ("apply", "other.yaml", "--dry-run")):
+        before = orchestrator(*words, "--name", "shop")
+        assert (before.code, before.out) == (4, "") and before.err == "\n".join(ran.err.splitlines()[-2:]) + "\n"
 
 
 def test_several_files_and_standard_input_make_one_manifest(orchestrator: Run, tmp_path: Path) -> None:
@@ -270,10 +275,10 @@ def test_in_the_foreground_it_serves_until_a_signal_comes(tmp_path: Path) -> Non
         cwd=tmp_path,
         env=environment,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdout is not None
+        assert process.stdout is not None and process.stderr is not None
         assert process.stdout.readline() == "shop runs, revision 1; a signal ends it\n"
         ran = apart("run", "shop", "hello", environment=_environment(tmp_path))
         assert ran.out == "Hello! You wrote: hello\n"
@@ -281,3 +286,5 @@ def test_in_the_foreground_it_serves_until_a_signal_comes(tmp_path: Path) -> Non
         assert second.code == 4 and "another runtime of this user runs already" in second.err
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
+        steps = process.stderr.read()
+        assert "+ deployment.shop: take requests (" in steps and "[1/1]" not in steps

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from orchestrator.app.lock import write_about
 from orchestrator.cli.verbs import explain
+from orchestrator.plugins.hosts.local import LocalHost
 from tests.cli.commands import ROOT, apart, command, here
 
 
@@ -89,6 +93,76 @@ def test_a_closed_pipe_is_no_fault() -> None:
     os.close(writer)
     _, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (141, b"")
+
+
+@pytest.mark.parametrize("words", [("schema",), ("--version",), ("run", "--help"), ("status",), ("completion", "bash")])
+def test_output_that_cannot_be_kept_is_told_in_one_line(words: tuple[str, ...], home: Path) -> None:
+    """A full disk is no fault of the program, whether a text is short or long."""
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(command(*words), cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False, timeout=60)
+    assert (ran.returncode, ran.stderr) == (1, b"error: cannot write the output: No space left on device\n")
+    assert not list(home.rglob("crash-*"))
+
+
+@pytest.mark.parametrize("environment", [{}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
+def test_a_request_that_is_not_utf8_is_told(environment: dict[str, str]) -> None:
+    """Also where Python would carry the bytes on."""
+    ran = subprocess.run(
+        command("run", "shop"),
+        input=b"caf\xe9\n",
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert ran.returncode == 64
+    assert ran.stderr.startswith(b"error[ORC601]: the request is not UTF-8\n  cure: ")
+
+
+@pytest.mark.parametrize("words", [("run", "shop", "hi"), ("apply", "shop.yaml")])
+@pytest.mark.parametrize("time_", ["0", "0s"])
+def test_no_time_is_no_timeout(words: tuple[str, ...], time_: str) -> None:
+    """It would end everything before it begins."""
+    ran = here(*words[:1], "--timeout", time_, *words[1:])
+    assert ran.code == 64 and ran.err.startswith(f"error[ORC601]: --timeout {time_} leaves no time\n")
+
+
+def test_a_port_that_is_taken_is_told() -> None:
+    """By a simulated endpoint too."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ran = here("simulate-endpoint", "--port", str(port))
+    assert ran.code == 4
+    assert ran.err.startswith(f"error[ORC415]: port {port} is taken\n  cure: choose another --port")
+
+
+def _note_of_dead_runtime() -> int:
+    """As kill -9 leaves it."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    folder = LocalHost().folders().runtime
+    write_about(folder, {"pid": ended.pid, "process_started": 1.0})
+    return ended.pid
+
+
+def test_a_runtime_that_was_killed_is_told_with_how_to_bring_it_back(home: Path) -> None:
+    """By the status, and by every verb that needs it."""
+    pid = _note_of_dead_runtime()
+    ended = f"the runtime (process {pid}) ended without being stopped"
+    ran = here("status")
+    assert (ran.code, ran.out) == (0, f"{ended}: orchestrator runtime start brings back what was applied\n")
+    for words in (("run", "shop", "hi"), ("status", "shop"), ("logs", "shop")):
+        ran = here(*words)
+        assert ran.code == 4
+        assert ran.err == f"error[ORC411]: {ended}\n  cure: orchestrator runtime start brings back what was applied\n"
+
+
+def test_a_runtime_that_was_stopped_can_be_brought_back(home: Path) -> None:
+    """Where one has kept its state."""
+    (LocalHost().folders().state / "state.db").touch()
+    ran = here("run", "shop", "hi")
+    assert "no runtime runs\n  cure: orchestrator runtime start brings back what was applied" in ran.err
 
 
 def test_a_state_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:

@@ -202,3 +202,28 @@ def test_the_doctor_suggests_a_model_that_fits_the_machine() -> None:
     assert "  http://127.0.0.1:8080: it is no model server\n" in text
     assert "A good first model for this machine is qwen2.5-1.5b: ollama pull qwen2.5-1.5b" in text
     assert "1 more are too large" in text and "1 core," in text
+
+
+NASTY = "a\x1b]0;title\x07\x1b[8m\x9b2J\u202eb\r\tc\x7f\n"
+SHOWN = "a␛]0;title␇␛[8m\\u009b2J\\u202eb␍\tc␡\n"
+
+
+def test_a_terminal_obeys_nothing_that_a_model_said() -> None:
+    """Control characters are shown, in pieces too; newline and tab stay, and elsewhere every byte stays."""
+    for text in (NASTY, *([NASTY[:at], NASTY[at:]] for at in range(len(NASTY)))):
+        shown, kept = _terminal(terminal=True), _terminal()
+        for piece in [text] if isinstance(text, str) else text:
+            shown.write(piece)
+            kept.write(piece)
+        assert shown.stdout.getvalue() == SHOWN  # type: ignore[attr-defined]
+        assert kept.stdout.getvalue() == NASTY  # type: ignore[attr-defined]
+
+
+def test_a_line_of_our_own_keeps_its_colours_only() -> None:
+    """On both streams: a quoted text can do no more than colour."""
+    terminal = _terminal(terminal=True)
+    line = terminal.paint("red", "error") + ": \x1b[2J\x1b[8m"
+    terminal.say(line)
+    terminal.tell(line)
+    for stream in (terminal.stdout, terminal.stderr):
+        assert stream.getvalue() == "\x1b[1;31merror\x1b[0m: ␛[2J␛[8m\n"  # type: ignore[attr-defined]

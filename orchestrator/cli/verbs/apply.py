@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.cli.inputs import compiled, manifest_arguments, named_files
+from orchestrator.cli.inputs import compiled, manifest_arguments, origin
 from orchestrator.cli.view.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -40,12 +39,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Apply it."""
-    from orchestrator.cli.reach import seconds
+    from orchestrator.cli.reach import patience
 
-    timeout = seconds(options.timeout) if options.timeout else None
+    timeout = patience(options.timeout)
     compilation = compiled(options, terminal, options.name)
     if options.dry_run:
-        return _dry_run(compilation, terminal)
+        return _dry_run(compilation, options, terminal)
     _refuse_mesh(compilation)
     if options.foreground:
         from orchestrator.cli.foreground import serve
@@ -59,12 +58,11 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     return 0
 
 
-def _dry_run(compilation: Compilation, terminal: Terminal) -> int:
-    from orchestrator.cli.reach import observed
+def _dry_run(compilation: Compilation, options: argparse.Namespace, terminal: Terminal) -> int:
+    from orchestrator.cli.reach import planned
     from orchestrator.cli.view.plan import shown_plan
-    from orchestrator.plan.diff import diff
 
-    plan = diff(compilation.blueprint, observed(compilation.blueprint, terminal))
+    plan = planned(compilation, origin(options), terminal)
     terminal.say(shown_plan(plan, terminal))
     return 0
 
@@ -126,11 +124,10 @@ def _wanted(compilation: Compilation, options: argparse.Namespace, expected: str
     from orchestrator.app.sources import pack_sources
     from orchestrator.deploy.wanted import Wanted
 
-    first = named_files(options)[0]
     return Wanted(
         blueprint=compilation.blueprint,
         sources=pack_sources(compilation.loaded),
-        origin=first if first == "-" else str(Path(first).absolute()),
+        origin=origin(options),
         expected=expected,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Final
 
+from orchestrator.cli.inputs import in_utf8, typed
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import RunError
 
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 def _read(terminal: Terminal) -> str | None:
     """A line; ``None`` at the end of the input. Ctrl-C throws away the line that was begun."""
     if not terminal.interactive:
-        line = terminal.stdin.readline()
+        line = in_utf8(typed(terminal.stdin.readline))
         return line.strip() if line else None
     import readline  # noqa: F401 - being imported is what makes input() edit lines and remember them
 
@@ -126,14 +127,14 @@ class _Talk:
 
         if event.kind == DELTA:
             self._streamed = True
-            self._terminal.stdout.write(str(event.fields["text"]))
+            self._terminal.write(str(event.fields["text"]))
             self._terminal.stdout.flush()
 
     def _finish(self, result: Result) -> None:
         from orchestrator.cli.view.result import tell_failure, way
 
         terminal = self._terminal
-        terminal.say("" if self._streamed else result.text)
+        terminal.say("" if self._streamed else terminal.foreign(result.text))
         if result.status == "failed":
             tell_failure(result, terminal)
         if terminal.interactive:

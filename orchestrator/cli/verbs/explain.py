@@ -50,7 +50,7 @@ def _manifest(options: argparse.Namespace, terminal: Terminal) -> int:
     resolved = compilation.resolved
     if options.format == "yaml":
         places = options.places or len(resolved.loaded.sources) > 1
-        terminal.stdout.write(explained(resolved, everything=options.full, places=places))
+        terminal.write(explained(resolved, everything=options.full, places=places))
         return 0
     import json
 

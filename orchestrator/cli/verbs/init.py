@@ -23,6 +23,7 @@ STARTERS: Final = {
     "openai-compatible": "a model on any server of the OpenAI protocol",
     "distributed-edge": "two machines with their own agents and models",
 }
+MESH: Final = "distributed-edge"
 SCHEMA: Final = "deployment.schema.json"
 
 
@@ -55,8 +56,14 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     manifest = folder / next(iter(texts))
     for name in texts:
         terminal.say(f"wrote {folder / name}")
-    terminal.say(f"\nnext: orchestrator validate {manifest}\n      orchestrator apply {manifest}")
+    terminal.say(f"\nnext: {_next(options.starter, manifest)}")
     return 0
+
+
+def _next(starter: str, manifest: Path) -> str:
+    """What to type; a mesh can be looked at only."""
+    verbs = ("validate", "plan", "graph") if starter == MESH else ("validate", "apply")
+    return "\n      ".join(f"orchestrator {verb} {manifest}" for verb in verbs)
 
 
 def _texts(options: argparse.Namespace) -> tuple[Path, dict[str, str]]:
@@ -85,8 +92,9 @@ def _write(folder: Path, texts: dict[str, str]) -> None:
     """All of them or none; a schema that is there already is kept where it is the same."""
     there = [name for name, text in texts.items() if (folder / name).exists() and not _same(folder / name, text)]
     if there:
+        names = " and ".join(str(folder / name) for name in there)
         raise UsageError(
-            f"{', '.join(str(folder / name) for name in there)} exists already",
+            f"{names} {'exist' if len(there) > 1 else 'exists'} already",
             cure="name another file with -o, in another folder, or leave the schema out with --no-schema",
         )
     try:

@@ -31,7 +31,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.view.log import log_line
 
     for entry in client().logs(options.name, options.lines, follow=options.follow):
-        terminal.say(json.dumps(entry, ensure_ascii=False) if options.json else log_line(entry))
+        terminal.write((json.dumps(entry, ensure_ascii=False) if options.json else log_line(entry)) + "\n")
         if options.follow:
             terminal.stdout.flush()
     return 0

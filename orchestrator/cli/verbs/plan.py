@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from orchestrator.cli.inputs import compiled, manifest_arguments
+from orchestrator.cli.inputs import compiled, manifest_arguments, origin
 from orchestrator.cli.view.terminal import Terminal
 
 EXAMPLES: Final = """
@@ -23,11 +23,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Show it."""
-    from orchestrator.cli.reach import observed
-    from orchestrator.plan.diff import diff
+    from orchestrator.cli.reach import planned
 
     compilation = compiled(options, terminal, options.name)
-    plan = diff(compilation.blueprint, observed(compilation.blueprint, terminal))
+    plan = planned(compilation, origin(options), terminal)
     if options.format == "json":
         import json
 

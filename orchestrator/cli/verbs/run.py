@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Final
 
+from orchestrator.cli.inputs import in_utf8, typed
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import UsageError
 
@@ -58,14 +59,14 @@ def _tell(result: Result, options: argparse.Namespace, terminal: Terminal) -> No
 
 
 def _request(options: argparse.Namespace, terminal: Terminal) -> Request:
-    from orchestrator.cli.reach import seconds
+    from orchestrator.cli.reach import patience
     from orchestrator.core.request import Request
 
     return Request(
         _text(options, terminal),
         session=options.session,
         agent=options.agent,
-        timeout=seconds(options.timeout) if options.timeout else None,
+        timeout=patience(options.timeout),
     )
 
 
@@ -74,12 +75,12 @@ def _text(options: argparse.Namespace, terminal: Terminal) -> str:
     if words and words != ["-"]:
         text = " ".join(words)
     elif words or not terminal.stdin.isatty():
-        text = terminal.stdin.read()
+        text = typed(terminal.stdin.read)
     else:
         raise UsageError("there is no request", cure=f'orchestrator run {options.name} "your request"')
     if not text.strip():
         raise UsageError("the request is empty", cure=f'orchestrator run {options.name} "your request"')
-    return text.strip()
+    return in_utf8(text.strip())
 
 
 class _Answer:
@@ -97,13 +98,13 @@ class _Answer:
         if event.kind == DELTA and not self._silent:
             piece = str(event.fields["text"])
             self._written += piece
-            self._terminal.stdout.write(piece)
+            self._terminal.write(piece)
             self._terminal.stdout.flush()
 
     def finish(self, result: Result) -> None:
         """Write what is still missing, and end the line."""
         if not self._written and result.text:
-            self._terminal.stdout.write(result.text)
+            self._terminal.write(result.text)
         if (self._written or result.text) and not (self._written or result.text).endswith("\n"):
             self._terminal.stdout.write("\n")
         self._terminal.stdout.flush()

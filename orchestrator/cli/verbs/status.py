@@ -6,6 +6,7 @@ import argparse
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from orchestrator.cli.reach import APPLY, ENDED, killed
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import RuntimeUnavailable
 
@@ -40,7 +41,8 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     while True:
         text = _text(runtime, options, terminal)
         clear = "\x1b[H\x1b[2J" if terminal.interactive and not terminal.plain else ""
-        terminal.stdout.write(f"{clear}{text}\n")
+        terminal.stdout.write(clear)
+        terminal.say(text)
         terminal.stdout.flush()
         time.sleep(EVERY)
 
@@ -48,11 +50,13 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 def _text(runtime: RuntimeClient, options: argparse.Namespace, terminal: Terminal) -> str:
     found = _look(runtime)
     if options.name:
-        found = {**found, "deployments": [_of(found, options.name)]}
+        found = {**found, "deployments": [_of(runtime, found, options.name)]}
     if options.json:
         import json
 
         return json.dumps(found, indent=2, ensure_ascii=False)
+    if found["runtime"] is None and (pid := killed(runtime)):
+        return f"{ENDED.format(pid=pid)}: orchestrator runtime start brings back what was applied"
     from orchestrator.cli.view.status import shown_status
 
     return shown_status(found, terminal, whole=bool(options.name))
@@ -65,13 +69,13 @@ def _look(runtime: RuntimeClient) -> dict[str, Any]:
     return runtime.status()
 
 
-def _of(found: dict[str, Any], name: str) -> dict[str, Any]:
+def _of(runtime: RuntimeClient, found: dict[str, Any], name: str) -> dict[str, Any]:
     for deployment in found["deployments"]:
         if deployment["name"] == name:
             one: dict[str, Any] = deployment
             return one
     if found["runtime"] is None:
-        raise RuntimeUnavailable("no runtime runs", cure="orchestrator apply FILE starts one")
+        raise RuntimeUnavailable("no runtime runs", cure=APPLY) from FileNotFoundError(runtime.socket)
     from orchestrator.core.errors import NoSuchDeployment
     from orchestrator.core.names import did_you_mean
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.cli.view.diagnostics import counts, shown
 from orchestrator.cli.view.terminal import Terminal
-from orchestrator.core.errors import ManifestError, OrchestratorError
+from orchestrator.core.errors import ManifestError, OrchestratorError, RuntimeUnavailable
 
 
 def tell_fault(error: OrchestratorError, terminal: Terminal) -> None:
@@ -13,9 +13,18 @@ def tell_fault(error: OrchestratorError, terminal: Terminal) -> None:
         tell_diagnostics(error, terminal)
         return
     head = terminal.paint("red", f"error[{error.code}]", on=terminal.stderr)
-    terminal.tell(f"{head}: {error.message}")
-    if error.cure:
-        terminal.tell(f"  cure: {error.cure}")
+    message, cure = _told(error)
+    terminal.tell(f"{head}: {message}")
+    if cure:
+        terminal.tell(f"  cure: {cure}")
+
+
+def _told(error: OrchestratorError) -> tuple[str, str]:
+    if isinstance(error, RuntimeUnavailable):
+        from orchestrator.cli.reach import why_none_runs
+
+        return why_none_runs(error)
+    return error.message, error.cure
 
 
 def tell_diagnostics(error: ManifestError, terminal: Terminal) -> None:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.view.moments import milliseconds
+from orchestrator.cli.view.terminal import harmless
 from orchestrator.core.event import Event
 
 SHOWN = 14
@@ -61,9 +62,13 @@ class _Picture:
 
     def _row(self, step: Mapping[str, Any]) -> tuple[RenderableType, ...]:
         mark = str(step.get("mark", ""))
-        words = (Text(mark, _STYLES.get(mark, "")), Text(str(step.get("address", ""))), Text(str(step.get("does", ""))))
+        words = (Text(mark, _STYLES.get(mark, "")), _text(step.get("address", "")), _text(step.get("does", "")))
         if step["state"] == "started":
             return (self._spinner, *words, Text("…", "dim"))
         if step["state"] == "failed":
-            return (Text("✗", "bold red"), *words, Text(str(step.get("error", {}).get("message", "")), "red"))
+            return (Text("✗", "bold red"), *words, _text(step.get("error", {}).get("message", ""), "red"))
         return (Text("✓", "green"), *words, Text(milliseconds(step.get("took_ms", 0.0)), "dim"))
+
+
+def _text(value: object, style: str = "") -> Text:
+    return Text(harmless(str(value)), style)

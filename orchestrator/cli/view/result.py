@@ -43,12 +43,12 @@ def story(run: Mapping[str, Any], terminal: Terminal) -> str:
     """A stored run from its request to its answer, each step with its time."""
     timings = run["timings_ms"]
     head = f"{run['id']}: {run['status']} in {milliseconds(timings.get('total', 0.0))}"
-    lines = [terminal.paint("bold", head), "", *columns(list(_facts(run)), indent="  "), ""]
+    lines = ["", *columns(list(_facts(run)), indent="  "), ""]
     if run["decisions"]:
         lines += ["decisions", *(f"  {_decision(decision)}" for decision in run["decisions"]), ""]
     if run["steps"]:
         lines += ["steps", *_waterfall(run["steps"], timings.get("total", 0.0)), ""]
-    return "\n".join(lines).rstrip()
+    return "\n".join([terminal.paint("bold", head), *map(terminal.foreign, lines)]).rstrip()
 
 
 def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

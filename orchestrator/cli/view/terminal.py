@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final, TextIO
 
@@ -14,6 +15,21 @@ _CODES: Final = {
     "blue": "34",
     "cyan": "36",
 }
+_OBEYED: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What a terminal obeys and does not show: C0 and C1 but for newline and tab; and what turns the order of letters round."""
+_PAINTED: Final = re.compile(f"(\x1b\\[(?:0|{'|'.join(_CODES.values())})m)")
+
+
+def harmless(text: str) -> str:
+    """A text of somebody else, for a terminal: what it would obey is shown instead (``\x1b`` as ``␛``)."""
+    return _OBEYED.sub(_visible, text)
+
+
+def _visible(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "\u2421" if code == 0x7F else f"\\u{code:04x}"
 
 
 class Terminal:
@@ -38,12 +54,20 @@ class Terminal:
 
     def say(self, text: str = "") -> None:
         """A line of what was asked for."""
-        self.stdout.write(f"{text}\n")
+        self.stdout.write(_but_for_paint(f"{text}\n", self.stdout))
+
+    def write(self, text: str) -> None:
+        """Text of a model, a tool or a user, as it comes: a terminal shows its control characters and obeys none."""
+        self.stdout.write(self.foreign(text))
+
+    def foreign(self, text: str, *, on: TextIO | None = None) -> str:
+        """Such a text as it may be written to a stream (stdout): unchanged where that is no terminal."""
+        return harmless(text) if _is_terminal(on or self.stdout) else text
 
     def tell(self, text: str = "") -> None:
         """A line about it, for people."""
         self.stdout.flush()
-        self.stderr.write(f"{text}\n")
+        self.stderr.write(_but_for_paint(f"{text}\n", self.stderr))
         self.stderr.flush()
 
     def paint(self, style: str, text: str, *, on: TextIO | None = None) -> str:
@@ -52,6 +76,13 @@ class Terminal:
         if self.plain or not _is_terminal(stream) or not text:
             return text
         return f"\x1b[{_CODES[style]}m{text}\x1b[0m"
+
+
+def _but_for_paint(text: str, stream: TextIO) -> str:
+    """The same for a line of our own, whose colours are meant; what is quoted in it can do no more than colour."""
+    if not _is_terminal(stream):
+        return text
+    return "".join(part if _PAINTED.fullmatch(part) else harmless(part) for part in _PAINTED.split(text))
 
 
 def _is_terminal(stream: TextIO) -> bool:
