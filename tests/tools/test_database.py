@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from orchestrator.core.errors import DeployError, ToolFailed
@@ -229,6 +232,73 @@ async def test_a_statement_without_end_is_ended_and_the_next_one_runs(
         with pytest.raises(ToolFailed, match=r"needed more than 0\.05 s"):
             await call(tool, "query", sql=endless)
         assert await call(tool, "query", sql="SELECT 1 AS one") == [{"one": 1}]
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+
+
+async def test_a_read_that_is_cut_off_ends_at_once_and_the_next_one_runs(shop: ToolPlace) -> None:
+    async with closing(open_shop(shop, allow_sql=True)) as tool:
+        began = time.monotonic()
+        with anyio.move_on_after(0.05) as scope:
+            await call(tool, "query", sql=ENDLESS)
+        assert scope.cancelled_caught
+        assert await call(tool, "query", sql="SELECT 1 AS one") == [{"one": 1}]
+        assert time.monotonic() - began < 2
+
+
+async def test_a_change_that_is_cut_off_is_undone_and_a_later_one_is_made(shop: ToolPlace) -> None:
+    numbers = ENDLESS.removesuffix("SELECT max(i) FROM n") + "INSERT INTO quotes SELECT i, 'x' FROM n"  # noqa: S608 - a test's own
+    one = {"sql": "INSERT INTO quotes VALUES (1, 'y')"}
+    async with closing(
+        open_shop(shop, allow_sql=True, writable=True, queries={"many": {"sql": numbers}, "one": one})
+    ) as tool:
+        with anyio.move_on_after(0.05) as scope:
+            await call(tool, "many")
+        assert scope.cancelled_caught
+        assert await call(tool, "one") == {"changed": 1}
+        assert await call(tool, "query", sql="SELECT sku FROM quotes") == [{"sku": "y"}]
+
+
+async def test_a_file_that_another_program_locks_holds_up_only_its_own_tool(place: ToolPlace) -> None:
+    path = place.folder / "crm.db"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("CREATE TABLE client (name TEXT)")
+    async with closing(open_database("crm", {"path": "crm.db", "allow_sql": True}, place)) as tool:
+        other.execute("BEGIN EXCLUSIVE")
+        waiting = 60  # more than the threads that anyio lends to all
+        with anyio.move_on_after(0.1) as scope:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(waiting):
+                    tasks.start_soon(partial(call, tool, "query", sql="SELECT * FROM client"))
+                await anyio.to_thread.run_sync(lambda: None)
+                assert anyio.to_thread.current_default_thread_limiter().borrowed_tokens == 0
+        assert scope.cancelled_caught
+        other.execute("COMMIT")
+        assert await call(tool, "query", sql="SELECT * FROM client") == []
+    other.close()
+
+
+async def test_closing_ends_what_runs(shop: ToolPlace) -> None:
+    async with anyio.create_task_group() as tasks:
+        tool = open_shop(shop, allow_sql=True)
+
+        async def ask() -> None:
+            with pytest.raises(ToolFailed, match="was closed"):
+                await call(tool, "query", sql=ENDLESS)
+
+        tasks.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        with anyio.fail_after(2):
+            await tool.aclose()
+
+
+async def test_an_answer_of_many_megabytes_is_an_error(shop: ToolPlace) -> None:
+    rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT hex(zeroblob(500000)) FROM n"
+    async with closing(open_shop(shop, allow_sql=True)) as tool:
+        assert len(await call(tool, "query", sql=rows.format(4))) == 4
+        with pytest.raises(ToolFailed, match="larger than 4 MB"):
+            await call(tool, "query", sql=rows.format(100))
 
 
 async def test_too_many_rows_are_an_error_that_says_what_to_do(shop: ToolPlace) -> None:

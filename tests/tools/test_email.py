@@ -11,6 +11,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from orchestrator.core.errors import DeployError, ToolFailed
 from orchestrator.core.schema_check import check_arguments
 from orchestrator.plugins.secrets import reveal
 from orchestrator.plugins.tools.email import open_email
-from orchestrator.ports.tool import ToolContext, ToolPlace
+from orchestrator.ports.tool import Tool, ToolContext, ToolPlace
 from tests.tools.calling import call, closing, function, outcome
 
 pytestmark = pytest.mark.anyio
@@ -218,3 +219,50 @@ async def test_a_sender_is_needed_to_send_and_must_be_an_address(place: ToolPlac
         open_email("email", {"smtp": {"host": "x"}}, place)
     with pytest.raises(DeployError, match='"sender" must match'):
         open_email("email", {"sender": "a@b\nX: y"}, place)
+
+
+class _Slow(socketserver.BaseRequestHandler):
+    """Says a byte of its greeting now and then, so that no single step is ever late; notes the end of the line."""
+
+    def handle(self) -> None:
+        try:
+            while not self.server.ended.wait(0.01):  # type: ignore[attr-defined] # set by the test
+                self.request.sendall(b"2")
+        except OSError:
+            self.server.ended.set()  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def slow() -> Iterator[socketserver.ThreadingTCPServer]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Slow) as server:
+        server.ended = threading.Event()  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.ended.set()  # type: ignore[attr-defined]
+        server.shutdown()
+        thread.join()
+
+
+def open_slow(server: socketserver.ThreadingTCPServer, place: ToolPlace) -> Tool:
+    smtp = {"host": "127.0.0.1", "port": server.server_address[1], "starttls": False}
+    return open_email("email", {"sender": "shop@example.org", "smtp": smtp}, place)
+
+
+async def test_a_call_that_is_cut_off_cuts_the_line_to_the_server(
+    slow: socketserver.ThreadingTCPServer, place: ToolPlace
+) -> None:
+    with anyio.move_on_after(0.1) as scope:
+        await call(open_slow(slow, place), "send", **LETTER)
+    assert scope.cancelled_caught
+    assert slow.ended.wait(5)  # type: ignore[attr-defined]
+    assert len(messages(place)) == 1
+    assert messages(place, "sent") == []
+
+
+async def test_all_steps_with_the_server_together_have_a_limit(
+    slow: socketserver.ThreadingTCPServer, place: ToolPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.plugins.tools.email._LONGEST", 0.1)
+    with pytest.raises(ToolFailed, match="it is too slow; it is kept in the outbox"):
+        await call(open_slow(slow, place), "send", **LETTER)

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -174,3 +175,25 @@ def test_every_text_is_a_question_that_the_index_answers(index: sqlite3.Connecti
 def test_words_of_the_query_language_are_only_words(index: sqlite3.Connection, query: str) -> None:
     words = words_of(query)
     _found(index, words, 3)
+
+
+async def test_a_large_folder_is_indexed_over_several_calls_that_are_cut_off(
+    docs: Path, place: ToolPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No limit on a statement stops it, and each call that runs out of time leaves less to the next."""
+    monkeypatch.setattr("orchestrator.plugins.tools.sqlite._LONGEST", 0.01)
+    monkeypatch.setattr(knowledge, "_BATCH_SECONDS", 0.005)
+    for number in range(400):
+        (docs / f"part-{number}.md").write_text(f"# Part {number}\n" + f"The pump {number} needs oil.\n\n" * 60)
+    cut = 0
+    async with closing(open_docs(place)) as tool:
+        for _ in range(200):
+            with anyio.move_on_after(0.1) as scope:
+                await call(tool, "documents")
+            cut += scope.cancelled_caught
+            if not scope.cancelled_caught:
+                break
+        monkeypatch.undo()
+        assert len(await call(tool, "documents")) == 403
+        assert (await call(tool, "search", query="Part 399"))[0]["source"] == "part-399.md"
+    assert 1 <= cut < 200
