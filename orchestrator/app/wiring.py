@@ -143,6 +143,10 @@ class MemoryRevisions:
         """What is desired."""
         return list(self._desired.values())
 
+    def last_number(self, deployment: str) -> int:
+        """The highest number of its revisions, 0 where it has none."""
+        return max((each.number for each in self._all if each.deployment == deployment), default=0)
+
     def history(self, deployment: str) -> Sequence[Revision]:
         """All revisions of one deployment, newest first."""
         return [each for each in reversed(self._all) if each.deployment == deployment]

@@ -61,10 +61,10 @@ class DesiredTable:
         _check_origin(before, wanted)
         if before is not None and before.revision.digest == digest:
             return before
-        history = await self.history(name)
+        last = await anyio.to_thread.run_sync(self._store.last_number, name)
         revision = Revision(
             deployment=name,
-            number=history[0].number + 1 if history else 1,
+            number=last + 1,
             digest=digest,
             blueprint=wanted.blueprint.as_json(),
             sources=dict(wanted.sources),
@@ -86,7 +86,7 @@ class DesiredTable:
         self.unreadable.pop(name, None)
 
     async def history(self, name: str) -> list[Revision]:
-        """All revisions of a deployment, newest first."""
+        """The kept revisions of a deployment that can be read, newest first."""
         return list(await anyio.to_thread.run_sync(self._store.history, name))
 
     async def earlier(self, name: str, number: int | None) -> Wanted:

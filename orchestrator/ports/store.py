@@ -36,8 +36,12 @@ class RevisionStore(Protocol):
         """The desired revision of every deployment that is not taken down."""
         ...
 
+    def last_number(self, deployment: str) -> int:
+        """The highest number of its revisions, 0 where it has none."""
+        ...
+
     def history(self, deployment: str) -> Sequence[Revision]:
-        """All revisions of one deployment, newest first."""
+        """The kept revisions of one deployment that can be read, newest first."""
         ...
 
     def remove(self, deployment: str) -> None:

@@ -77,6 +77,10 @@ class MemoryRevisions:
         """The newest of every deployment that is not taken down."""
         return [revisions[0] for name, revisions in self.kept.items() if name not in self.down]
 
+    def last_number(self, deployment: str) -> int:
+        """The highest number of its revisions, 0 where it has none."""
+        return max((each.number for each in self.kept.get(deployment, ())), default=0)
+
     def history(self, deployment: str) -> Sequence[Revision]:
         """All of one deployment, newest first."""
         return list(self.kept.get(deployment, ()))

@@ -61,6 +61,32 @@ def test_history_is_newest_first_and_survives_removal(path: Path) -> None:
     assert desired(path) == []
 
 
+def test_a_damaged_old_revision_is_left_out_of_the_history_and_blocks_no_new_one(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(path, FIRST, SECOND)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE revision SET digest = 'forged' WHERE number = 1")
+    connection.close()
+    stores = open_stores(path)
+    assert stores.revisions.history("clinic") == [SECOND]
+    assert "revision 1 of clinic does not match" in caplog.text
+    third = replace(FIRST, number=stores.revisions.last_number("clinic") + 1)
+    stores.revisions.add(third)
+    assert stores.revisions.history("clinic") == [third, SECOND]
+    stores.close()
+
+
+def test_the_newest_revisions_of_each_deployment_are_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.plugins.stores.revisions.KEPT", 3)
+    fill(path, OTHER, *(replace(FIRST, number=number) for number in range(1, 8)))
+    stores = open_stores(path)
+    assert [each.number for each in stores.revisions.history("clinic")] == [7, 6, 5]
+    assert stores.revisions.last_number("clinic") == 7
+    assert (stores.revisions.history("shop"), stores.revisions.last_number("none")) == ([OTHER], 0)
+    stores.close()
+
+
 def test_a_number_that_is_taken_is_refused_and_changes_nothing(path: Path) -> None:
     fill(path, FIRST)
     with pytest.raises(DeployError, match="revision 1 of clinic exists already"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,12 @@ declare("store.before-add", "store.in-transaction", "store.after-commit")
 _COLUMNS: Final = "deployment, number, digest, blueprint, sources, created, origin, cause, checksum"
 _DESIRED: Final = f"SELECT {_COLUMNS} FROM revision JOIN desired USING (deployment, number) ORDER BY deployment"  # noqa: S608
 _HISTORY: Final = f"SELECT {_COLUMNS} FROM revision WHERE deployment = ? ORDER BY number DESC"  # noqa: S608
+_LAST: Final = "SELECT coalesce(max(number), 0) FROM revision WHERE deployment = ?"
+_FORGET: Final = """DELETE FROM revision WHERE deployment = :deployment AND number <= :oldest
+    AND number NOT IN (SELECT number FROM desired WHERE deployment = :deployment)"""
+KEPT: Final = 100
+"""Revisions that are kept of each deployment, the newest ones."""
+_LOG: Final = logging.getLogger(__name__)
 
 
 class SqliteRevisions:
@@ -34,15 +41,27 @@ class SqliteRevisions:
         failpoint("store.before-add")
         with self._change() as connection:
             _insert(connection, revision)
+            connection.execute(_FORGET, {"deployment": revision.deployment, "oldest": revision.number - KEPT})
             failpoint("store.in-transaction")
 
     def desired(self) -> Sequence[Revision]:
         """The desired revision of every deployment that is not taken down."""
         return self._read(self._file.rows(_DESIRED))
 
+    def last_number(self, deployment: str) -> int:
+        """The highest number that a revision of it ever had and that is kept; 0 for none. Looks into no revision."""
+        number: int = self._file.rows(_LAST, (deployment,))[0][0]
+        return number
+
     def history(self, deployment: str) -> Sequence[Revision]:
-        """All revisions of one deployment, newest first."""
-        return self._read(self._file.rows(_HISTORY, (deployment,)))
+        """The kept revisions of one deployment, newest first. A damaged one is left out, with a warning in the log."""
+        sound: list[Revision] = []
+        for row in self._file.rows(_HISTORY, (deployment,)):
+            try:
+                sound += self._read([row])
+            except Damaged as error:
+                _LOG.warning("left out of the history: %s", error.reason)
+        return sound
 
     def remove(self, deployment: str) -> None:
         """Take it down: nothing is desired for it; its history stays."""
