@@ -282,3 +282,13 @@ async def test_pieces_that_wait_go_out_together() -> None:
     pieces = [json.loads(line[6:]) for line in b"".join(sent).split(b"\n\n")[:-2]]
     said = "".join(piece["choices"][0]["delta"].get("content", "") for piece in pieces)
     assert said == "one two three four five six seven eight"
+
+
+@pytest.mark.parametrize("content", ["", " \n", None, [], [{"type": "text", "text": ""}]])
+async def test_an_empty_request_is_400(open_door: OpenDoor, content: object) -> None:
+    """Nothing runs for it."""
+    body = {**CHAT, "messages": [{"role": "user", "content": content}]}
+    async with open_door(AGENT, simulated()) as door:
+        status, _, answer = await talk(door, request("POST", "/v1/chat/completions", json.dumps(body).encode()))
+        assert runs(door) == []
+    assert status == 400 and "the last message is empty" in json.loads(answer)["error"]["message"]
