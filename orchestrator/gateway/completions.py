@@ -152,6 +152,8 @@ def _messages(value: Any) -> tuple[str, tuple[Message, ...]]:
     messages = [_message(number, item) for number, item in enumerate(value)]
     if messages[-1].role != "user":
         raise _bad("the last message must be the user's", "invalid_messages")
+    if not messages[-1].content.strip():
+        raise _bad("the last message is empty", "invalid_messages")
     return messages.pop().content, tuple(messages)
 
 

@@ -76,7 +76,9 @@ def _parsed(body: bytes) -> Any:
         value = _DECODER.decode(body.decode())
         if b"\\u" in body:  # only an escape can hold half of a character, which nobody could be sent
             to_json(value)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise Turned(400, "the body is JSON that is nested too deep", code="invalid_json") from error
+    except ValueError as error:
         raise Turned(400, f"the body is no JSON: {error}", code="invalid_json") from error
     return value
 

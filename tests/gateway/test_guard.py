@@ -214,6 +214,6 @@ async def test_a_client_that_goes_away_while_it_sends_is_let_go() -> None:
 
 async def test_json_that_is_nested_too_deep_is_told_so() -> None:
     """In words of ours, not of the parser."""
-    with pytest.raises(Turned, match="^the body is JSON that is nested too deep$") as raised:
+    with pytest.raises(Turned, match="nested too deep") as raised:
         await read(b"[" * 100_000, 1_000_000)
     assert (raised.value.status, raised.value.code) == (400, "invalid_json")
