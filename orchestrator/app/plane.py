@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from orchestrator.core.blueprint import ServeSpec
 from orchestrator.core.event import Event
@@ -28,6 +29,14 @@ class ServingPlane:
     def set_endpoints(self, endpoints: Mapping[str, EndpointSpec]) -> None:
         """Know exactly these endpoints."""
         self.loop.set_endpoints(endpoints)
+
+    def try_now(self, endpoints: Iterable[str]) -> None:
+        """Ask these endpoints again even where they rest from a fault."""
+        self.loop.try_now(endpoints)
+
+    def views(self) -> Mapping[str, Mapping[str, Any]]:
+        """Every endpoint as it is now."""
+        return {view.id: view.as_json() for view in self.loop.snapshot()}
 
     def activate(self, deployment: Deployment) -> Engine:
         """Send requests that come from now on to a new engine."""

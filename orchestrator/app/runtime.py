@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from socket import socket
 from typing import Any, Final
@@ -29,7 +29,7 @@ from orchestrator.app.redact import Redactor
 from orchestrator.app.settings import Settings
 from orchestrator.app.version import program_version
 from orchestrator.app.wiring import Planes, Plugins, Stores, make_workshop, run_planes
-from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.core.event import Event
 from orchestrator.deploy.live import CUT_SECONDS
 from orchestrator.gateway.bind import bind_first_free, bind_port, bind_private
@@ -37,6 +37,7 @@ from orchestrator.gateway.control import ControlApi, Controlled
 from orchestrator.gateway.front import FrontDoor
 from orchestrator.gateway.listen import Listener
 from orchestrator.ports.host import Folders, Host
+from orchestrator.ports.provider import Secret
 from orchestrator.serve.engine import EngineTable
 
 HOST: Final = "127.0.0.1"
@@ -113,6 +114,7 @@ class Runtime:
                     self._log.info(event.kind, **event.fields)
 
         workshop = make_workshop(plugins, self._place.settings, self._place.folders.state, self._redactor)
+        workshop = replace(workshop, reveal=self._reveal)
         kept = Stores(stores.revisions, stores.sessions)
         planes = await stack.enter_async_context(
             run_planes(workshop, kept, self._place.settings, emit, self._takes_requests)
@@ -127,6 +129,19 @@ class Runtime:
             )
         )
         await self._serve(planes)
+
+    def _reveal(self, reference: str, folder: Path) -> Secret:
+        """A secret. One that is not set may stand in the file ``environment`` since the start."""
+        config = self._place.folders.config
+        name = reference.removeprefix("env:")
+        if reference != name and name not in os.environ:
+            load_environment(config)
+            if name not in os.environ:
+                raise DeployError(
+                    f"the secret {reference} is not set in the runtime",
+                    cure=f"write {name}=… into {config / 'environment'} (mode 0600); it is read within seconds",
+                )
+        return self._redactor.reveal(reference, folder)
 
     async def _sinks(self, stack: AsyncExitStack, stores: Any) -> tuple[Journal, Any]:
         from orchestrator.plugins.stores.keeper import RunKeeper

@@ -69,7 +69,7 @@ class EndpointRules:
     stall_after: float = 60.0
     stall_factor: float = 4.0  # times the 95th percentile of what is usual there
     busy_for: Backoff = BUSY_FOR  # where the server names no time
-    refused_for: float = 60.0
+    refused_for: float = 15.0  # short: nothing tells that a key or a list of models was mended
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +237,21 @@ class Endpoint:
             self._on_trial = True
         if self.breaker.state == "open" and self.breaker.opens_at <= now:
             self.breaker.try_again()
+
+    @property
+    def refused_until(self) -> float | None:
+        """Until when it is not asked because it refused the key or the model; ``None`` where it did not."""
+        hold = self.hold
+        return hold.until if hold is not None and hold.state in ("misconfigured", "gone") else None
+
+    def try_now(self) -> None:
+        """Somebody may have mended it: whatever it rests for, one call tries it. What it asked for itself, busy or with
+        too many requests, still holds."""
+        if self.refused_until is not None:
+            self.hold = None
+            self._on_trial = True
+        if self.breaker.state == "open" or self.health.down:
+            self.force()
 
     def force(self) -> None:
         """Use it although it looks ill: one call tries it."""

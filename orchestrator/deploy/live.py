@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -100,6 +100,10 @@ class LiveTable:
             in_flight=live.serving.in_flight,
             draining=tuple(each.revision for each in draining),
         )
+
+    def endpoints_at(self, bases: Collection[str]) -> list[str]:
+        """Ids of endpoints at these addresses of servers."""
+        return [name for name, spec in self._endpoints.items() if spec.target.api_base in bases]
 
     # -- changing ---------------------------------------------------------------------------------------------------
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from orchestrator.core.blueprint import ServeSpec
 from orchestrator.deploy.deployment import Deployment
@@ -46,6 +46,14 @@ class RequestPlane(Protocol):
 
     def set_endpoints(self, endpoints: Mapping[str, EndpointSpec]) -> None:
         """Know exactly these endpoints, by id."""
+        ...
+
+    def try_now(self, endpoints: Iterable[str]) -> None:
+        """Ask these endpoints again even where they rest from a fault: somebody may have mended them."""
+        ...
+
+    def views(self) -> Mapping[str, Mapping[str, Any]]:
+        """Every endpoint as it is now, by id: its ``state``, ``last_error``, ``failures``, ``again_in`` and load."""
         ...
 
     def activate(self, deployment: Deployment) -> Serving:

@@ -25,13 +25,14 @@ from orchestrator.deploy.draft import Draft
 from orchestrator.deploy.execute import carry_out
 from orchestrator.deploy.inbox import Inbox
 from orchestrator.deploy.live import Drain, LiveTable
+from orchestrator.deploy.locked import locked_secrets
 from orchestrator.deploy.observe import Observer, code_of
 from orchestrator.deploy.plane import RequestPlane, Workshop
 from orchestrator.deploy.rollout import Rollout
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.plan.binding import bind_all
 from orchestrator.plan.diff import diff, take_down
-from orchestrator.plan.observed import ObservedState
+from orchestrator.plan.observed import ObservedServer, ObservedState
 from orchestrator.plan.plan import Plan
 from orchestrator.plan.wanted import wanted_parts
 
@@ -170,8 +171,12 @@ class Reconciler:
         return replace(state, contents=await _contents(blueprint)) if blueprint else state
 
     async def _look(self, blueprints: list[Blueprint]) -> None:
+        before = _processes(self._observer.servers)
         try:
             await self._observer.look(blueprints)
+            fresh = _processes(self._observer.servers) - before
+            if fresh:  # a server that was away, or is another one now, is not judged by what was before
+                self.table.plane.try_now(self.table.endpoints_at([api_base for api_base, *_ in fresh]))
         except Exception as error:
             known = DeployError(f"looking for model servers failed: {type(error).__name__}: {error}")
             self._emit(Event("apply.step", self._rules.now(), fields={"state": "failed", "error": known.as_json()}))
@@ -185,6 +190,7 @@ class Reconciler:
             silent=self._observer.silent,
             taken_ports=self._taken(blueprint) if blueprint else {},
             contents=self._contents.get(blueprint.name, {}) if blueprint else {},
+            locked=locked_secrets(blueprint, self._workshop.reveal) if blueprint else {},
         )
 
     def _taken(self, blueprint: Blueprint) -> dict[int, str]:
@@ -210,9 +216,16 @@ class Reconciler:
         failpoint("apply.recorded")
         self._contents[blueprint.name] = observed.contents
         await self._settle(desired, self._heard_by(listen))
+        self._try_again(desired.revision.deployment)
         failpoint("apply.settled")
         self._finished(desired, plan, anyio.current_time() - began)
         return Applied(desired.revision.number, plan)
+
+    def _try_again(self, name: str) -> None:
+        """Who applies has perhaps just mended a server: its endpoints need not rest any longer."""
+        live = self.table.get(name)
+        if live is not None:
+            self.table.plane.try_now(live.deployment.endpoints)
 
     async def _settle(self, desired: Desired, tell: Listen) -> None:
         """Plan and carry out until nothing is left. Servers are those of the last look."""
@@ -282,6 +295,10 @@ class Reconciler:
 
     def _step(self, name: str, revision: int, tell: Listen, state: str, step: Mapping[str, Any]) -> None:
         tell(Event("apply.step", self._rules.now(), name, revision, fields={"state": state, **step}))
+
+
+def _processes(servers: tuple[ObservedServer, ...]) -> set[tuple[str, str, str]]:
+    return {(server.api_base, server.provider, server.version) for server in servers}
 
 
 async def _contents(blueprint: Blueprint) -> Mapping[str, str]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from orchestrator.deploy.desired import Desired
 from orchestrator.deploy.live import Live
 from orchestrator.deploy.reconcile import Reconciler
+from orchestrator.plan.plan import AgentServing
+from orchestrator.plan.serving import without_model
+
+Views = Mapping[str, Mapping[str, Any]]
+_DOWN: Final = frozenset({"gone", "open", "stalled", "misconfigured"})
 
 
 def status(reconciler: Reconciler) -> list[dict[str, Any]]:
@@ -21,10 +27,12 @@ def _one(reconciler: Reconciler, name: str, desired: Desired | None) -> dict[str
     live = reconciler.table.get(name)
     observed = reconciler.table.observed().get(name)
     trouble = reconciler.trouble.get(name)
+    views = reconciler.table.plane.views()
+    agents = [_agent(live, each, views) for each in live.agents] if live else []
     error = trouble.error.as_json() if trouble else _unread(reconciler, name)
     return {
         "name": name,
-        "state": _state(live, desired, error),
+        "state": _state(agents if live else None, desired, error),
         "revision": desired.revision.number if desired else None,
         "serving": observed.revision if observed else None,
         "since": desired.revision.created if desired else None,
@@ -32,22 +40,40 @@ def _one(reconciler: Reconciler, name: str, desired: Desired | None) -> dict[str
         "cause": desired.revision.cause if desired else "",
         "in_flight": observed.in_flight if observed else 0,
         "draining": list(observed.draining) if observed else [],
-        "agents": [each.as_json() for each in live.agents] if live else [],
+        "agents": [each.as_json() for each in agents],
         "models": _models(live) if live else [],
+        "endpoints": [dict(views[each]) for each in live.deployment.endpoints if each in views] if live else [],
         "port": live.deployment.blueprint.serve.port if live else None,
         "error": error,
     }
 
 
-def _state(live: Live | None, desired: Desired | None, error: dict[str, Any] | None) -> str:
+def _agent(live: Live, agent: AgentServing, views: Views) -> AgentServing:
+    """Who answers for it just now: not a model whose servers are all known to be down."""
+    made = live.deployment.agents.get(agent.agent.partition(".")[2])
+    known = [views[each] for each in made.endpoints if each in views] if made else []
+    if made is None or not known or len(known) < len(made.endpoints) or not all(map(_down, known)):
+        return agent
+    first = known[0]
+    gain = f"its model does not answer ({first['id']} is {first['state']}: {first['last_error']})"
+    cure = "check its key" if first["state"] == "misconfigured" else "see that its server runs"
+    return AgentServing(agent.agent, without_model(made.spec), gain, f"{cure}, then `orchestrator apply`")
+
+
+def _down(view: Mapping[str, Any]) -> bool:
+    """Whether calls are known to fail there; nothing heard of it yet is no fault."""
+    return view["state"] in _DOWN or (view["state"] == "unknown" and view["failures"] > 0)
+
+
+def _state(agents: list[AgentServing] | None, desired: Desired | None, error: dict[str, Any] | None) -> str:
     """``running``, ``degraded`` (an agent lacks its model), ``failing`` (not as desired), ``starting`` or ``stopping``."""
     if desired is None:
         return "failing" if error else "stopping"
     if error:
         return "failing"
-    if live is None:
+    if agents is None:
         return "starting"
-    return "degraded" if any(agent.gain for agent in live.agents) else "running"
+    return "degraded" if any(agent.gain for agent in agents) else "running"
 
 
 def _unread(reconciler: Reconciler, name: str) -> dict[str, Any] | None:

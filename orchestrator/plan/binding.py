@@ -46,12 +46,14 @@ class BoundEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What serves an alias. Without ``endpoints``, ``missing`` says why and ``cure`` what to type."""
+    """What serves an alias. Without ``endpoints``, ``missing`` says why and ``cure`` what to type; ``locked`` where it is
+    only its key that is missing."""
 
     alias: str
     endpoints: tuple[BoundEndpoint, ...] = ()
     missing: str = ""
     cure: str = ""
+    locked: bool = False
 
 
 def bind_all(blueprint: Blueprint, observed: ObservedState) -> dict[str, Bound]:
@@ -64,6 +66,9 @@ def bind(spec: ModelSpec, observed: ObservedState) -> Bound:
     """Endpoints for one alias: the named address only where one is named, else what answers on this device; near before
     far, then in the order in which the manifest or the catalogue names providers. Models that a local server only
     forwards to another machine count as cloud, and the cloud is used only where the manifest says so."""
+    locked = observed.locked.get(spec["api_key"] or "")
+    if locked is not None:
+        return Bound(spec["alias"], (), f"{spec['alias']}: {locked[0]}", locked[1], locked=True)
     if spec["zone"] == "cloud" and _cloud_base(spec):
         return Bound(spec["alias"], (_in_cloud(spec),))
     found = [

@@ -92,7 +92,8 @@ class ObservedDeployment:
 class ObservedState:
     """The snapshot. ``runtime`` is the version of the runtime that was asked, empty where none runs; ``silent`` says
     why a named address did not answer; ``taken_ports`` says who has a port that a deployment wants for its own door;
-    ``contents`` are fingerprints of the files that parts are made of beside the manifest, by address (a tool's code).
+    ``contents`` are fingerprints of the files that parts are made of beside the manifest, by address (a tool's code);
+    ``locked`` are references of secrets that cannot be had, each with why and a cure.
     """
 
     runtime: str = ""
@@ -101,6 +102,7 @@ class ObservedState:
     silent: Mapping[str, str] = field(default_factory=dict)
     taken_ports: Mapping[int, str] = field(default_factory=dict)
     contents: Mapping[str, str] = field(default_factory=dict)
+    locked: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """A plain form."""
@@ -111,6 +113,7 @@ class ObservedState:
             "silent": dict(self.silent),
             "taken_ports": {str(port): why for port, why in self.taken_ports.items()},
             "contents": dict(self.contents),
+            "locked": {reference: list(why) for reference, why in self.locked.items()},
         }
 
     @classmethod
@@ -124,4 +127,5 @@ class ObservedState:
             silent=value["silent"],
             taken_ports={int(port): why for port, why in value["taken_ports"].items()},
             contents=value.get("contents", {}),
+            locked={reference: (why[0], why[1]) for reference, why in value.get("locked", {}).items()},
         )

@@ -25,11 +25,12 @@ def _serving(spec: AgentSpec, blueprint: Blueprint, bound: Mapping[str, Bound]) 
     serving = next((bound[alias] for alias in aliases if bound[alias].endpoints), None)
     if serving is not None:
         return AgentServing(address, _by_model(spec, serving))
-    without = _without_model(spec)
+    without = without_model(spec)
     if not aliases:
         return AgentServing(address, without)
     first = bound[aliases[0]]
-    return AgentServing(address, without, f"with {_sized(aliases[0], blueprint)} {_gain(spec)}", first.cure)
+    gain = f"with {_sized(aliases[0], blueprint)} {_gain(spec)}"
+    return AgentServing(address, without, f"{first.missing}; {gain}" if first.locked else gain, first.cure)
 
 
 def _by_model(spec: AgentSpec, serving: Bound) -> str:
@@ -38,7 +39,8 @@ def _by_model(spec: AgentSpec, serving: Bound) -> str:
     return f"{before}{serving.alias} ({serving.endpoints[0]})"
 
 
-def _without_model(spec: AgentSpec) -> str:
+def without_model(spec: AgentSpec) -> str:
+    """What answers for an agent while none of its models does."""
     if spec["reflex"]:
         return f"its {_count(len(spec['reflex']), 'reflex rule')}"
     if spec["human"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
 from orchestrator.core.request import PriorityClass
@@ -60,7 +60,8 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class EndpointView:
-    """An endpoint as ``status`` shows it. ``failures`` are in a row."""
+    """An endpoint as ``status`` shows it. ``failures`` are in a row; ``again_in`` is in how many seconds one that rests is
+    asked again."""
 
     id: str
     state: EndpointState
@@ -70,6 +71,11 @@ class EndpointView:
     failures: int
     breaker: Literal["closed", "open", "half_open"]
     last_error: str
+    again_in: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain form."""
+        return asdict(self)
 
 
 def call_for(ask: Ask, spec: EndpointSpec, now: float) -> ChatCall:

@@ -72,6 +72,7 @@ def _after_failure(error: ModelError, facts: Facts) -> Verdict:
     return "elsewhere" if isinstance(error, Unreachable) else "retry"
 
 
-def renewed(error: ModelError) -> ModelError:
-    """The same fault for another caller; one exception object may be raised to one caller only."""
-    return type(error)(error.message, cure=error.cure, status=error.status, retry_after=error.retry_after)
+def renewed(error: ModelError, *, message: str = "", cure: str = "") -> ModelError:
+    """The same fault for another caller; one exception object may be raised to one caller only. With other words, where
+    they are given."""
+    return type(error)(message or error.message, cure=cure or error.cure, status=error.status, retry_after=error.retry_after)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from itertools import count
 from math import inf
 from types import MappingProxyType
@@ -100,6 +100,10 @@ class Loop:
         a draining revision until it has drained."""
         self._carry_out(self._scheduler.on_endpoints(endpoints, current_time()))
 
+    def try_now(self, names: Iterable[str]) -> None:
+        """Ask these endpoints again even where they rest from a fault: somebody may have mended them."""
+        self._carry_out(self._scheduler.on_mended(names, current_time()))
+
     async def chat(self, ask: Ask) -> ChatReply:
         """One whole answer. Raises a ``RunError``: the last ``ModelError``, or why no endpoint was asked."""
         caller = self._submit(ask, streaming=False)
@@ -151,6 +155,7 @@ class Loop:
 
     def snapshot(self) -> tuple[EndpointView, ...]:
         """Every endpoint as it is now."""
+        now = current_time()
         return tuple(
             EndpointView(
                 id=name,
@@ -161,6 +166,7 @@ class Loop:
                 failures=lane.endpoint.breaker.failures,
                 breaker=lane.endpoint.breaker.state,
                 last_error=lane.endpoint.last_error.message if lane.endpoint.last_error else "",
+                again_in=round(max(0.0, at - now), 1) if (at := lane.endpoint.changes_at) < inf else None,
             )
             for name, lane in self._scheduler.lanes.items()
         )

@@ -8,7 +8,7 @@ or ``on_cancel`` of that call, the call holds one slot of its endpoint.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import count
 from math import inf
 
@@ -70,6 +70,16 @@ class Scheduler:
                 self._settle(lane, now)
         self._forget_gone()
         self.due = min(self.due, now)
+        return self._take()
+
+    def on_mended(self, names: Iterable[str], now: float) -> list[Effect]:
+        """Somebody says that these endpoints may be well again: those that rest get a call as a trial."""
+        for name in names:
+            lane = self._lanes.get(name)
+            if lane is not None and not lane.endpoint.removed:
+                lane.endpoint.try_now()
+                self._settle(lane, now)
+                self._dispatch(lane, now)
         return self._take()
 
     def on_submit(self, new: Submission, now: float) -> list[Effect]:
@@ -169,7 +179,7 @@ class Scheduler:
         if len(call.given_up) < self.limits.candidates:
             lanes = usable(call, self._lanes) or soon_usable(call, self._lanes) or self._forced(call, now)
         if not lanes:
-            self._fail(call, why_none(call, self._lanes))
+            self._fail(call, why_none(call, self._lanes, now))
             return
         free = [lane for lane in lanes if not lane.waiting and lane.endpoint.has_room]
         if free:

@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from orchestrator.core.errors import (
     DeadlinePassed,
     ModelError,
+    ModelNotFound,
     NoModel,
     QueueFull,
+    Refused,
     RunError,
     Stalled,
     WouldMissDeadline,
 )
+from orchestrator.deploy.endpoint import Endpoint
 from orchestrator.serve.fallback import renewed
 from orchestrator.serve.scheduler_choice import Lanes
 from orchestrator.serve.scheduler_queue import Call, Lane
 
 
-def why_none(call: Call, lanes: Lanes) -> RunError:
+def why_none(call: Call, lanes: Lanes, now: float) -> RunError:
     """No candidate can be used: its own last fault, else what is wrong with the first candidate that had one."""
     if call.error is not None:
-        return call.error
+        return _resting(call.error, call.lane.endpoint, now) if call.lane is not None else call.error
     known = [lane.endpoint for name in call.new.candidates if (lane := lanes.get(name)) is not None]
-    told = next((endpoint.last_error for endpoint in known if endpoint.last_error is not None), None)
-    if told is not None:
-        return renewed(told)
+    for endpoint in known:
+        if endpoint.last_error is not None:
+            return _resting(renewed(endpoint.last_error), endpoint, now)
     if known:
         first = known[0]
         return ModelError(f"{first.spec.id} cannot be used now: it is {first.state}")
     names = ", ".join(call.new.candidates) or "none was given"
     return NoModel(f"no endpoint can take this call ({names})", cure="orchestrator status shows what is served.")
+
+
+def _resting(error: ModelError, endpoint: Endpoint, now: float) -> ModelError:
+    """With how long the endpoint rests, where this fault is the reason."""
+    until = endpoint.refused_until
+    if until is None or not isinstance(error, (Refused, ModelNotFound)):
+        return error
+    message = f"{error.message}; {endpoint.spec.id} is not asked again for {ceil(until - now)} s"
+    cure = "; ".join(filter(None, [error.cure, "`orchestrator apply` has it asked at once"]))
+    return renewed(error, message=message, cure=cure)
 
 
 def queue_full(lanes: tuple[Lane, ...]) -> QueueFull:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,10 +69,18 @@ class FakePlane:
         self.serving: dict[str, FakeServing] = {}
         self.endpoints: Mapping[str, EndpointSpec] = {}
         self.doors: list[FakeDoor] = []
+        self.tried: list[list[str]] = []
+        self.seen: dict[str, dict[str, Any]] = {}
         self.others_ports: dict[int, str] = {}
 
     def set_endpoints(self, endpoints: Mapping[str, EndpointSpec]) -> None:
         self.endpoints = dict(endpoints)
+
+    def try_now(self, endpoints: Iterable[str]) -> None:
+        self.tried.append(sorted(endpoints))
+
+    def views(self) -> Mapping[str, Mapping[str, Any]]:
+        return self.seen
 
     def activate(self, deployment: Deployment) -> FakeServing:
         assert set(deployment.endpoints) <= set(self.endpoints), "requests would meet unknown endpoints"
@@ -145,6 +153,7 @@ class Surroundings:
     busy: set[str] = field(default_factory=set)
     broken_tools: set[str] = field(default_factory=set)
     opened: list[FakeTool] = field(default_factory=list)
+    unset: set[str] = field(default_factory=set)
     looks: int = 0
 
     async def look(self, places: Sequence[str], keys: Mapping[str, Secret]) -> Sequence[Seen]:
@@ -166,6 +175,11 @@ class Surroundings:
         self.opened.append(tool)
         return tool
 
+    def reveal(self, reference: str, folder: Path) -> Secret:
+        if reference in self.unset:
+            raise DeployError(f"the secret {reference} is not set in the runtime", cure="set it")
+        return Secret(f"value of {reference}")
+
     @property
     def open_tools(self) -> list[str]:
         return [tool.name for tool in self.opened if tool.open]
@@ -184,7 +198,7 @@ def workshop(surroundings: Surroundings, folder: Path) -> Workshop:
         strategy=lambda name: FakeStrategy,
         fit_intents=lambda candidates: FakeStrategy(candidates, StrategyOptions()),
         open_tool=lambda kind: surroundings.open_tool,
-        reveal=lambda reference, folder: Secret(f"value of {reference}"),
+        reveal=surroundings.reveal,
         tools=folder,
         look=surroundings.look,
         usual_places=(OLLAMA,),

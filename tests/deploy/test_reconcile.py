@@ -12,6 +12,7 @@ from orchestrator.core.errors import DeployError, NameClash, NoSuchDeployment, P
 from orchestrator.deploy.live import CUT
 from orchestrator.deploy.status import status
 from orchestrator.plan.diff import diff
+from orchestrator.plan.observed import ObservedState
 from tests.deploy.fakes import OLLAMA, stage, until
 from tests.plan.parts import agent, blueprint, kiosk, model, rule, tool
 
@@ -330,3 +331,51 @@ async def test_changed_code_of_a_tool_is_loaded_by_the_next_apply_and_not_before
         assert applied.revision == 1 and len(s.surroundings.opened) == 2
         await until(lambda: len(s.surroundings.open_tools) == 1)
         assert diff(wanted, await s.reconciler.observe(wanted)).empty
+
+
+LOCKED = model("far", ids={"ollama": ["far"]}, endpoint="http://127.0.0.1:9", api_key="env:MY_KEY")
+
+
+async def test_a_secret_that_is_not_set_costs_only_the_agents_that_need_it(tmp_path: Path) -> None:
+    """The others serve; the plan, who answers, and the agent's own reason name the secret. Once it is set it is bound."""
+    wanted = blueprint(model(), LOCKED, agent("a", models=["far"]), agent("b", models=["phi-4-mini"]))
+    async with stage(tmp_path, every=0.01) as s:
+        s.surroundings.servers |= {OLLAMA: ("phi4-mini:latest",), "http://127.0.0.1:9": ("far",)}
+        s.surroundings.unset.add("env:MY_KEY")
+        applied = await s.apply(wanted)
+        why = "far: the secret env:MY_KEY is not set in the runtime"
+        assert why in str(applied.plan)
+        a, b = applied.plan.serving
+        assert (a.by, a.gain.partition(";")[0], a.cure, b.gain) == ("nothing", why, "set it", "")
+        made = s.plane.serving["kiosk"].deployment.agents
+        assert made["a"].missing == f"{why}; set it" and made["b"].endpoints
+        assert status(s.reconciler)[0]["models"][1]["missing"] == f"{why}; set it"
+        observed = await s.reconciler.observe(wanted)
+        assert ObservedState.from_json(observed.as_json()) == observed and observed.locked
+        s.surroundings.unset.clear()
+        await until(lambda: s.plane.serving["kiosk"].deployment.agents["a"].endpoints)
+
+
+async def test_an_apply_has_resting_endpoints_asked_again(tmp_path: Path) -> None:
+    """Also one that changes nothing; and a server that was away is asked again by itself."""
+    async with stage(tmp_path) as s:
+        s.surroundings.servers[OLLAMA] = ("phi4-mini:latest",)
+        await s.apply(kiosk())
+        s.plane.tried.clear()
+        await s.apply(kiosk())
+        assert s.plane.tried == [["ollama@127.0.0.1:11434/phi4-mini:latest"]]
+
+
+async def test_status_does_not_name_a_model_whose_servers_are_all_down(tmp_path: Path) -> None:
+    """It is degraded, with the state and the last error of the endpoint."""
+    async with stage(tmp_path) as s:
+        s.surroundings.servers[OLLAMA] = ("phi4-mini:latest",)
+        await s.apply(kiosk())
+        name = "ollama@127.0.0.1:11434/phi4-mini:latest"
+        s.plane.seen[name] = {"id": name, "state": "ready", "failures": 0, "last_error": ""}
+        assert status(s.reconciler)[0]["state"] == "running"
+        s.plane.seen[name] |= {"state": "misconfigured", "failures": 0, "last_error": "HTTP 401"}
+        [shown] = status(s.reconciler)
+        assert shown["state"] == "degraded" and shown["endpoints"] == [s.plane.seen[name]]
+        assert [each["by"] for each in shown["agents"]] == ["its 1 reflex rule", "nothing"]
+        assert f"({name} is misconfigured: HTTP 401)" in shown["agents"][1]["gain"]

@@ -235,3 +235,14 @@ def test_every_make_says_what_it_can(make: object) -> None:
     capabilities = make.capabilities  # type: ignore[attr-defined]
     assert capabilities.keys() == set(Capability)
     assert capabilities[Capability.CHAT] is capabilities[Capability.STREAM] is Support.YES
+
+
+@pytest.mark.parametrize("face", ["openai", "vllm"])
+async def test_a_server_that_wants_a_key_is_told_as_such(providers: tuple[CompatibleProvider, ...], face: str) -> None:
+    """A wrong key, or none, is no reason to call it unknown; with the right one it is recognised."""
+    async with serving(simulated(["m"], api_key="sesame"), face) as shell:
+        for keys in ({}, {shell.url: Secret("wrong")}):
+            [sighting] = (await discover(providers, [shell.url], keys)).sightings
+            told = (sighting.state, sighting.trouble)
+            assert told == ("foreign", "it answers 401: its key is wrong or missing")
+        [sighting] = (await discover(providers, [shell.url], {shell.url: Secret("sesame")})).served

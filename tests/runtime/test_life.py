@@ -311,3 +311,22 @@ def test_a_foreground_runtime_applies_and_serves_or_ends_with_the_reason(home: H
             run_until_stopped(runtime)
     assert applied == ([1] if works else [])
     assert not home.client.socket.exists()
+
+
+def test_a_secret_that_is_not_set_is_named_and_can_be_added_while_the_runtime_runs(home: Home) -> None:
+    """With the file that it belongs in; no new apply is needed."""
+    argv = [sys.executable, "-m", "orchestrator.testing.simulated_server", "--model", "m", "--api-key", "right-key"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        client = home.start(ORCHESTRATOR_LOOK_EVERY="0.1")
+        far = model("m", ids={"*": ["m"]}, endpoint=url, api_key="env:SHOP_KEY")
+        client.apply(Wanted(blueprint(far, agent("a", models=["m"]), name="shop")))
+        refused = client.run("shop", Request("hi")).error
+        assert refused is not None and "the secret env:SHOP_KEY is not set in the runtime" in refused["cure"]
+        assert str(home.folders.config / "environment") in refused["cure"]
+        home.folders.config.mkdir(parents=True, exist_ok=True)
+        (home.folders.config / "environment").write_text("SHOP_KEY=right-key\n")
+        eventually(lambda: client.status()["deployments"][0]["state"] == "running")
+        assert client.run("shop", Request("hi")).status == "completed"
+        process.kill()

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from orchestrator.core.errors import ModelError
+from orchestrator.core.errors import ModelError, Refused
+from orchestrator.plugins.providers.addresses import root_of
 from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel
 
 _CONNECT: Final = 0.3  # seconds; on a device a port is open or refused at once
@@ -78,7 +79,19 @@ async def _sighting(providers: Sequence[Provider], url: str, api_key: Secret | N
         identity = found.get(provider.kind)
         if identity is not None:
             return await _with_models(provider, identity, url, api_key)
-    return Sighting(url, "foreign", trouble="it answers like no model server that is known")
+    return Sighting(url, "foreign", trouble=await _why_foreign(providers, url, api_key))
+
+
+async def _why_foreign(providers: Sequence[Provider], url: str, api_key: Secret | None) -> str:
+    """The last provider is the widest: where it is refused, nobody can tell who is there without a key."""
+    for provider in providers[-1:]:
+        try:
+            await provider.models(Identity(provider.kind, root_of(url)), api_key)
+        except Refused as error:
+            return f"it answers {error.status}: its key is wrong or missing"
+        except ModelError:
+            break
+    return "it answers like no model server that is known"
 
 
 async def _listens(url: str) -> bool:

@@ -189,7 +189,7 @@ def test_a_call_tries_three_endpoints_at_most() -> None:
             start 1 on c (fallback)
         0 finish 1: ModelNotFound
             c is gone: no such model
-            fail 1: ModelNotFound: no such model
+            fail 1: ModelNotFound: no such model; c is not asked again for 15 s
         """,
     )
 
@@ -262,12 +262,12 @@ def test_a_rate_limit_beyond_the_deadline_is_told_at_once() -> None:
 
 
 def test_a_refused_key_is_never_tried_again_with_the_same_call() -> None:
-    """401: misconfigured; the caller is told, and later calls too until a minute has passed."""
+    """401: misconfigured; the caller is told, and later calls too for 15 s, with how long that still is."""
     m = Machine(spec("a"))
     m.submit("a")
     m.finish(1, Refused("HTTP 401"))
     m.submit("a")
-    m.until(60)
+    m.until(15)
     m.submit("a")
     _is(
         m,
@@ -276,16 +276,26 @@ def test_a_refused_key_is_never_tried_again_with_the_same_call() -> None:
             start 1 on a (first)
         0 finish 1: Refused
             a is misconfigured: HTTP 401
-            fail 1: Refused: HTTP 401
+            fail 1: Refused: HTTP 401; a is not asked again for 15 s
         0 submit 2
-            fail 2: Refused: HTTP 401
-        60 tick
+            fail 2: Refused: HTTP 401; a is not asked again for 15 s
+        15 tick
             a is live
-        60 submit 3
+        15 submit 3
             start 3 on a (first)
         """,
         probes=False,
     )
+
+
+def test_what_may_be_mended_is_tried_at_once() -> None:
+    """A refused key, a missing model and an open breaker get one call as a trial; too many requests still rest."""
+    m = Machine(spec("a", slots=2), spec("b"), spec("c"))
+    for name, error in (("a", Refused("401")), ("b", ModelNotFound("none")), ("c", RateLimited("429", retry_after=90))):
+        m.finish_for_good(m.submit(name), error) if name == "c" else m.finish(m.submit(name), error)
+    m.scheduler.on_mended(["a", "b", "c", "unknown"], m.now)
+    endpoints = [m.scheduler.lanes[name].endpoint for name in "abc"]
+    assert [each.capacity for each in endpoints] == [1, 1, 0]
 
 
 def test_a_bad_request_is_told_at_once_and_harms_nobody() -> None:
