@@ -364,6 +364,11 @@ async def test_an_apply_has_resting_endpoints_asked_again(tmp_path: Path) -> Non
         s.plane.tried.clear()
         await s.apply(kiosk())
         assert s.plane.tried == [["ollama@127.0.0.1:11434/phi4-mini:latest"]]
+        models = s.surroundings.servers.pop(OLLAMA)
+        await s.reconciler.observe()
+        s.surroundings.servers[OLLAMA] = models
+        await s.reconciler.observe()
+        assert s.plane.tried == [["ollama@127.0.0.1:11434/phi4-mini:latest"]] * 2
 
 
 async def test_status_does_not_name_a_model_whose_servers_are_all_down(tmp_path: Path) -> None:
