@@ -75,4 +75,6 @@ def _after_failure(error: ModelError, facts: Facts) -> Verdict:
 def renewed(error: ModelError, *, message: str = "", cure: str = "") -> ModelError:
     """The same fault for another caller; one exception object may be raised to one caller only. With other words, where
     they are given."""
-    return type(error)(message or error.message, cure=cure or error.cure, status=error.status, retry_after=error.retry_after)
+    return type(error)(
+        message or error.message, cure=cure or error.cure, status=error.status, retry_after=error.retry_after
+    )
