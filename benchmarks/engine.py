@@ -3,7 +3,12 @@
 Method: CPU time (user and system) of this process per request, one request at a time; medians of interleaved rounds after
 one to warm up; the garbage collector as it is. `instant` is a provider in this process that answers at once, so that what
 is left is ours; the others talk over HTTP to a canned server in another process, whose CPU is not counted. The crowd runs
-in a process of its own.
+in a process of its own. Two bare calls of aiohttp are the floor of all that goes over HTTP: where the machine makes them
+slow (system calls of a virtual machine), read the rows by their ratio.
+
+Found while tuning: anyio.current_time takes 1.5 us, of which the clock is 0.1 (serve/clock.py); a session and a gate that
+are not there must cost no frame (0.3 KB of each run in flight); a set of tools or a schema must be the same object in each
+call, so that the provider encodes it once. What is left is cancel scopes (5 us each) and frozen records (1 to 3 us each).
 """
 
 from __future__ import annotations
@@ -72,6 +77,19 @@ def through(engine: Engine, history: tuple[Message, ...] = ()) -> Way:
     return go
 
 
+def aiohttp_calls(session: Any, url: str, count: int) -> Way:
+    """That many bare calls of the HTTP client that the providers use."""
+    body = json.dumps({"model": "canned", "messages": [{"role": "user", "content": TEXT}]}).encode()
+    headers = {"Content-Type": "application/json"}
+
+    async def go() -> None:
+        for _ in range(count):
+            async with session.post(f"{url}/chat/completions", data=body, headers=headers) as answer:
+                assert (await answer.json())["choices"]
+
+    return go
+
+
 def openai_calls(client: Any, count: int) -> Way:
     """That many bare calls of the official client, as its documentation writes them."""
 
@@ -102,6 +120,7 @@ async def costs(ways: dict[str, Way], requests: int = REQUESTS, rounds: int = RO
 
 async def measure(url: str) -> dict[str, float]:
     """All ways that go one at a time, interleaved."""
+    from aiohttp import ClientSession
     from openai import AsyncOpenAI
 
     from orchestrator.plugins.providers.compatible import open_openai_compatible
@@ -117,6 +136,7 @@ async def measure(url: str) -> dict[str, float]:
         ways |= {f"near {name}": through(engine) for name, engine in near.items()}
         ways["near history"] = through(near["first"], history)
         ways["openai"] = openai_calls(client, 2)
+        ways["aiohttp"] = aiohttp_calls(await enter(ClientSession()), url, 2)
         found = await costs(ways)
     await lean.aclose()
     return found
@@ -165,6 +185,7 @@ def rows() -> list[Row]:
         Row("the same with one call and the lexical router, its decision included", cost["instant lexical"], "ms"),
         at_most("over HTTP: router, specialist, one model call", cost["near first"], "ms", 0.25),
         at_most("over HTTP: router that asks a model, specialist: two calls", cost["near intent"], "ms", 0.40),
+        Row("two bare calls of aiohttp, which is the floor of this", cost["aiohttp"], "ms"),
         Row("two bare calls of the openai client", cost["openai"], "ms"),
         at_least("... times what ours costs with routing and all", cost["openai"] / cost["near intent"], "x", 5),
         at_most("over HTTP: one call with 400 messages of history", cost["near history"], "ms", 0.5),

@@ -35,15 +35,14 @@ class Engine:
         self._emit = emit
         line = (deployment.blueprint.queue.get("interactive") or {}).get("length") or LONGEST_LINE
         self._gate = Gate(deployment.blueprint.max_concurrent, line)
-        self._in_flight = 0
+        self._in_work: set[anyio.CancelScope] = set()
         self._empty: anyio.Event | None = None
-        self._scopes: set[anyio.CancelScope] = set()
         self._cancelled = ""
 
     @property
     def in_flight(self) -> int:
         """Runs that have begun and not ended."""
-        return self._in_flight
+        return len(self._in_work)
 
     async def run(self, request: Request, listen: Emit | None = None) -> Result:
         """Answer a request. Faults are in ``Result.error``, never raised; cancelling the caller cancels the model call.
@@ -52,11 +51,15 @@ class Engine:
         is then all that was said.
         """
         run = Run(request, self.deployment, self._loop, self._emit, listen)
-        self._in_flight += 1
-        run.tell("run.started", {"text": request.text, "agent": request.agent, "session": request.session})
-        fault = ""
+        scope, fault = anyio.CancelScope(), ""
+        result: Result | None = None
+        self._in_work.add(scope)
         try:
-            result = await self._until_cancelled(run)
+            run.tell("run.started", {"text": request.text, "agent": request.agent, "session": request.session})
+            with scope:
+                result = await (self._in_session(run) if request.session else self._through_gate(run))
+            if result is None:
+                raise RunCancelled(self._cancelled, cure="Ask again.")
         except OrchestratorError as error:
             result = run.failure(_view(error), getattr(error, "partial", ""))
         except get_cancelled_exc_class():
@@ -66,7 +69,7 @@ class Engine:
             result = run.failure(RunError(f"unexpected: {type(error).__name__}: {error}").as_json())
             fault = traceback.format_exc()
         finally:
-            self._leave()
+            self._leave(scope)
         if not run.streamed and not result.error:
             run.say(result.text)
         _finish(run, result, fault)
@@ -75,27 +78,17 @@ class Engine:
     def cancel(self, why: str) -> None:
         """End every run that is in work; its caller gets a ``RunCancelled`` that says ``why``."""
         self._cancelled = why
-        for scope in self._scopes:
+        for scope in self._in_work:
             scope.cancel()
 
-    async def _until_cancelled(self, run: Run) -> Result:
-        scope = anyio.CancelScope()
-        self._scopes.add(scope)
-        try:
-            with scope:
-                return await (self._in_session(run) if run.request.session else self._through_gate(run))
-        finally:
-            self._scopes.discard(scope)
-        raise RunCancelled(self._cancelled, cure="Ask again.")
-
-    def _leave(self) -> None:
-        self._in_flight -= 1
-        if self._in_flight == 0 and self._empty is not None:
+    def _leave(self, scope: anyio.CancelScope) -> None:
+        self._in_work.remove(scope)
+        if not self._in_work and self._empty is not None:
             self._empty.set()
 
     async def drained(self) -> None:
         """Wait until no run is in flight. Call it once nobody can start a new one."""
-        if self._in_flight:
+        if self._in_work:
             self._empty = self._empty or anyio.Event()
             await self._empty.wait()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.core.errors import RunCancelled, RunError
 from orchestrator.core.event import DELTA, Event, EventKind
@@ -17,6 +17,7 @@ from orchestrator.serve.clock import current_time
 from orchestrator.serve.loop import Loop
 
 Emit = Callable[[Event], None]
+NOTHING_SPENT: Final = Usage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +85,10 @@ class Run:
         self.until = self.deadline
         self.history: tuple[Message, ...] = request.history
         self.path: list[str] = []
-        self.decisions: list[Decision] = []
+        self.decisions: tuple[Decision, ...] = ()
         self.steps: list[StepRecord] = []
-        self.attempts: list[Attempt] = []
-        self.usage = Usage()
+        self.attempts: tuple[Attempt, ...] = ()
+        self.usage = NOTHING_SPENT
         self.queue_ms = self.model_ms = self.tool_ms = 0.0
         self.said: list[str] = []
         self.paused = False
@@ -162,7 +163,7 @@ class Run:
             text=outcome.text,
             agent=agent,
             path=tuple(self.path),
-            decisions=tuple(self.decisions),
+            decisions=self.decisions,
             steps=tuple(self.steps),
             usage=self.usage,
             timings={
@@ -196,4 +197,4 @@ class Run:
         if not decision.router:
             d = decision
             decision = Decision(d.strategy, d.choice, d.scores, d.confidence, d.why, d.cost_ms, router)
-        self.decisions.append(decision)
+        self.decisions = (*self.decisions, decision)

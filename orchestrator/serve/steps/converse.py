@@ -16,9 +16,9 @@ from orchestrator.deploy.make import HAND_OVER
 from orchestrator.ports.provider import Capability, ChatCall, ChatReply, Support
 from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.run import Outcome, Run, fault_name
+from orchestrator.serve.run import NOTHING_SPENT, Outcome, Run, fault_name
 from orchestrator.serve.steps.prompt import prompt_of
-from orchestrator.serve.steps.route import NOTHING, NOWHERE
+from orchestrator.serve.steps.route import NOWHERE
 from orchestrator.serve.steps.tools import answer_call, as_sent_back
 
 
@@ -84,7 +84,7 @@ class _Talk:
         try:
             reply = await (self._streamed(ask) if streams else run.loop.chat(ask))
         except (RunError, get_cancelled_exc_class()) as error:
-            run.note_call(self.agent.address, began, trace, NOTHING, fault_name(error))
+            run.note_call(self.agent.address, began, trace, NOTHING_SPENT, fault_name(error))
             raise
         self.endpoint = trace.endpoint
         run.note_call(self.agent.address, began, trace, reply.usage)

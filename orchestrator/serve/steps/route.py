@@ -7,16 +7,14 @@ from functools import partial
 from anyio import get_cancelled_exc_class
 
 from orchestrator.core.errors import RunError
-from orchestrator.core.message import Usage
 from orchestrator.core.request import Decision
 from orchestrator.deploy.deployment import Router
 from orchestrator.ports.provider import ChatCall, ChatReply, Target
 from orchestrator.ports.strategy import ModelQuestion, RouteQuestion
 from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.run import Outcome, Run, fault_name
+from orchestrator.serve.run import NOTHING_SPENT, Outcome, Run, fault_name
 
-NOTHING = Usage()
 NOWHERE = Target("", "", "")
 """Filled in by the loop with the endpoint that it chooses."""
 
@@ -72,7 +70,7 @@ async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
     try:
         reply = await run.loop.chat(ask)
     except (RunError, get_cancelled_exc_class()) as error:
-        run.note_call(router.address, began, trace, NOTHING, fault_name(error))
+        run.note_call(router.address, began, trace, NOTHING_SPENT, fault_name(error))
         raise
     run.note_call(router.address, began, trace, reply.usage)
     return reply
