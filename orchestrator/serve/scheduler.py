@@ -183,7 +183,7 @@ class Scheduler:
             return
         free = [lane for lane in lanes if not lane.waiting and lane.endpoint.has_room]
         if free:
-            self._start(call, min(free, key=_load) if len(free) > 1 else free[0], now)
+            self._start(call, min(free, key=Lane.load) if len(free) > 1 else free[0], now)
         else:
             self._wait(call, lanes, now)
 
@@ -374,12 +374,7 @@ class Scheduler:
 
     def _next_due(self) -> float:
         due = self._timers[0][0] if self._timers else inf
-        for lane in self._lanes.values():
-            endpoint = lane.endpoint
-            due = min(due, endpoint.changes_at, endpoint.look_at, endpoint.probe_due)
-        return due
-
-    # -- endpoints --------------------------------------------------------------------------------------------------
+        return min(due, min((lane.due for lane in self._lanes.values()), default=inf))
 
     def _settle(self, lane: Lane, now: float) -> None:
         """Bring an endpoint's state up to date, tell of a change, and send away who waits where no call is taken."""
@@ -403,7 +398,3 @@ class Scheduler:
     def _take(self) -> list[Effect]:
         effects, self._effects = self._effects, []
         return effects
-
-
-def _load(lane: Lane) -> float:
-    return lane.endpoint.load

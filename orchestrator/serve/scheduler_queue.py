@@ -110,6 +110,15 @@ class Lane:
         self._counts = [0] * len(PRIORITIES)
         self.waiting = 0
 
+    @property
+    def due(self) -> float:
+        """When something may change at its endpoint by time alone."""
+        return min(self.endpoint.changes_at, self.endpoint.look_at, self.endpoint.probe_due)
+
+    def load(self) -> float:
+        """How much of its endpoint is taken."""
+        return self.endpoint.load
+
     def room_for(self, call: Call) -> bool:
         """Whether it may wait here. A call that had begun already always may: it was let in once."""
         length = call.new.length if call.new.length is not None else self._classes[call.rank].length
