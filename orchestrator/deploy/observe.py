@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import anyio
 
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.digest import digest_of
 from orchestrator.core.errors import DeployError
+from orchestrator.core.hosts import distance_of_url
 from orchestrator.deploy.plane import Seen, Workshop
 from orchestrator.plan.observed import ObservedServer
-from orchestrator.ports.provider import Secret, Zone
+from orchestrator.ports.provider import Secret
 
 _SECOND_LOOK: Final = 0.3
 """Seconds after which a server that was there a moment ago and refuses now is asked once more."""
@@ -52,7 +51,7 @@ class Observer:
         if seen.identity is not None:
             # It cannot tell its models just now, while it loads one or is busy: what it told before holds.
             models = known.models if seen.trouble and known else seen.models
-            return ObservedServer.of(seen.identity, models, zone_of(url))
+            return ObservedServer.of(seen.identity, models, distance_of_url(url))
         return known if seen.state == "foreign" else None
 
 
@@ -100,17 +99,3 @@ def _fingerprint(folders: Iterable[Path], function: str) -> str:
             found = file.stat()
             stamps.append([str(file), found.st_mtime_ns, found.st_size])
     return digest_of(stamps)
-
-
-def zone_of(url: str) -> Zone:
-    """How far away an address is: this device, the local network, or the internet (any other name counts as that)."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost" or host.endswith(".localhost"):
-        return "node"
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return "lan" if host.endswith((".local", ".lan", ".home.arpa", ".internal")) or "." not in host else "cloud"
-    if address.is_loopback:
-        return "node"
-    return "lan" if address.is_private or address.is_link_local else "cloud"

@@ -14,6 +14,10 @@ from orchestrator.core.diagnostic import Diagnostic
 from orchestrator.manifest.faults import MOST_FAULTS, fault
 from orchestrator.manifest.parse import Parsed, Written
 from orchestrator.manifest.scalar import NumberRefused, resolve_scalar
+from orchestrator.manifest.secrets import secrets_in
+
+Taken = tuple[str, int, int]
+"""A variable, and the start and end of what it put in."""
 
 _DOLLAR: Final = re.compile(
     r"\$(?:(?P<dollar>\$)|(?P<brace>\{)(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\})?)", re.ASCII
@@ -37,15 +41,40 @@ class _Filler:
         self.faults: list[Diagnostic] = []
 
     def fill(self, text: str, written: Written) -> Any:
-        """The value with its variables put in; the text unchanged where one is wrong."""
+        """The value with its variables put in; the text unchanged where one is wrong, or would put a secret in."""
         before = len(self.faults)
-        filled = _DOLLAR.sub(lambda match: self._one(match, written), text)
+        filled, taken = self._pieces(text, written)
+        if len(self.faults) == before:
+            self._refuse_secrets(filled, taken, written)
         if len(self.faults) > before:
             return text
         whole = _DOLLAR.fullmatch(text)
         if written.plain and filled and whole is not None and whole["name"]:
             return self._typed(filled, written)
         return filled
+
+    def _pieces(self, text: str, written: Written) -> tuple[str, list[Taken]]:
+        pieces: list[str] = []
+        taken: list[Taken] = []
+        done = size = 0
+        for match in _DOLLAR.finditer(text):
+            put_in = self._one(match, written)
+            pieces += text[done : match.start()], put_in
+            start = size + match.start() - done
+            done, size = match.end(), start + len(put_in)
+            if match["name"]:
+                taken.append((match["name"], start, size))
+        return "".join([*pieces, text[done:]]), taken
+
+    def _refuse_secrets(self, filled: str, taken: list[Taken], written: Written) -> None:
+        """A value is kept with the deployment, so a secret must not come in by a variable; only its name is told."""
+        key = written.step if isinstance(written.step, str) else ""
+        told: set[str] = set()
+        for what, first, last in secrets_in(key, filled):
+            for name, start, end in taken:
+                if start < last and first < end and name not in told and name in self.environment:
+                    told.add(name)
+                    self.faults.append(_secret(name, what, written))
 
     def _typed(self, text: str, written: Written) -> Any:
         try:
@@ -71,6 +100,11 @@ class _Filler:
         if value is None:
             self.faults.append(_unset(name, written))
         return value or ""
+
+
+def _secret(name: str, what: str, written: Written) -> Diagnostic:
+    cure = f"take it out: a manifest's values are kept and shown; where a key is needed, write api_key: env:{name}"
+    return fault("ORC231", f"the variable {name} puts in what looks like {what}", written.mark.value_place(), cure=cure)
 
 
 def _unset(name: str, written: Written) -> Diagnostic:

@@ -23,8 +23,10 @@ _KNOWN: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("a Slack token", re.compile(r"\bxox[abposr]-[A-Za-z0-9-]{10,}")),
     ("a JSON web token", re.compile(r"\beyJ[A-Za-z0-9_-]{10,1000}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+")),
     ("a private key", re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----")),
-    ("a password in an address", re.compile(r"(?<=://)[^\s/:@\"'{}$]+:[^\s/@\"'{}$]+(?=@)")),
+    ("a password in an address", re.compile(r"(?<=://)[^\s/:@\"'{}$]*:[^\s/@\"'{}$]+(?=@)")),
 )
+_PASSWORD: Final = re.compile(r"(?<=://)[^\s/?#:]*:[^\s/?#]+(?=@)")
+"""As above, in a finished value: there quotes, braces and dollars are part of the password."""
 _HINTS: Final = ("sk-", "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "hf_", "AIza", "xox",
                  "eyJ", "PRIVATE KEY", "://")  # fmt: skip
 _FIELD_HINTS: Final = ("key", "secret", "token", "passw", "credential", "auth")
@@ -132,6 +134,15 @@ def scan(sources: Mapping[str, str], secrets: Secrets) -> list[Diagnostic]:
                 secrets.found(place, value)
                 faults.append(fault("ORC231", f"this looks like {what}", place))
     return faults
+
+
+def secrets_in(key: str, value: str) -> Iterator[tuple[str, int, int]]:
+    """What looks like a secret in a finished value that stands under ``key``: what it is, and its start and end."""
+    before = len(key) + 2
+    for what, start, found in _in_line(f"{key}: {value}"):
+        yield what, start - before, start - before + len(found)
+    for match in _PASSWORD.finditer(value):
+        yield "a password in an address", *match.span()
 
 
 def _is_suspect(line: str, known: list[str], fields: list[str]) -> bool:

@@ -91,3 +91,37 @@ def test_a_secret_in_a_prompt_file_is_refused_too(tmp_path: Path, monkeypatch: p
     error = refusal(["shop.yaml"])
     assert [(one.code, str(one.place)) for one in error.diagnostics] == [("ORC231", "file:prompt.md:1:5")]
     assert SECRETS[0][:12] not in said(error)
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "value"),
+    [
+        ("agents: [{name: a, instructions: 'Say ${DOOR_TOKEN}.'}]", "DOOR_TOKEN", SECRETS[0]),
+        ("models: [{alias: phi-4-mini, endpoint: 'http://user:${PW}@host:1'}]", "PW", "hunter2-hunter2"),
+        ("models: [{alias: phi-4-mini, endpoint: 'http://user:${PW}@host:1'}]", "PW", "it's{5}$"),
+        ("models: [{alias: phi-4-mini, endpoint: 'http://:${PW}@host:1'}]", "PW", "hunter2-hunter2"),
+        ("models: [{alias: phi-4-mini, endpoint: '${PW}'}]", "PW", "http://user:hunter2-hunter2@host:1"),
+        ("models: [{alias: phi-4-mini, api_key: '${DOOR_TOKEN}'}]", "DOOR_TOKEN", SECRETS[2]),
+        ("agents: [{name: a, instructions: 'sk-${HALF}'}]", "HALF", SECRETS[0][3:]),
+    ],
+)
+def test_a_secret_does_not_come_in_by_a_variable(
+    line: str, name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable is named, its value is not, and the cure says how to refer to it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop.yaml").write_text(f"deployment:\n  type: single-device\n  {line}\n")
+    error = refusal(["shop.yaml"], {name: value})
+    assert [one.code for one in error.diagnostics] == ["ORC231"]
+    assert f"the variable {name} " in said(error) and f"env:{name}" in said(error)
+    assert value[:8] not in said(error) + str(error.sources)
+
+
+def test_everyday_variables_are_no_secrets(tmp_path: Path) -> None:
+    """An address with a port, a word under a key-ish name."""
+    (tmp_path / "shop.yaml").write_text(
+        "deployment:\n  type: single-device\n  agents: [{name: a, instructions: 'See ${SITE} with the token ${WORD}.'}]\n"
+    )
+    resolved(
+        str(tmp_path / "shop.yaml"), environment={"SITE": "http://shop.example:80/a@b", "WORD": "of-the-household"}
+    )

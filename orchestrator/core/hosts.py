@@ -1,0 +1,52 @@
+"""How far away a host is. The one place that says where data goes: what checks a manifest and what runs it must agree. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from ipaddress import IPv6Address, ip_address
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+Distance = Literal["node", "lan", "cloud"]
+_LAN_ENDS: Final = (".local", ".lan", ".home.arpa", ".internal")
+_NUMBER: Final = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)", re.ASCII)
+
+
+def distance_of_url(url: str) -> Distance:
+    """How far away the host of an address is; ``cloud`` where it has none that can be read."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return "cloud"
+    return distance_of_host(host)
+
+
+def distance_of_host(host: str) -> Distance:
+    """This device, the local network, or the internet; what cannot be told for sure counts as the internet."""
+    # As a resolver reads it: wide letters are plain ones, and the ideographic full stop is a dot (RFC 3490, 3.1).
+    name = unicodedata.normalize("NFKC", host).replace("\u3002", ".").rstrip(".").casefold()
+    try:
+        return _distance_of_address(name)
+    except ValueError:
+        return _distance_of_name(name)
+
+
+def _distance_of_name(name: str) -> Distance:
+    if name == "localhost" or name.endswith(".localhost"):
+        return "node"
+    # A resolver takes ``134744072`` and ``0x7f.1`` for addresses: which one is not worth a guess.
+    if not name or _NUMBER.fullmatch(name.rpartition(".")[2]):
+        return "cloud"
+    return "lan" if "." not in name or name.endswith(_LAN_ENDS) else "cloud"
+
+
+def _distance_of_address(text: str) -> Distance:
+    address = ip_address(text)
+    if isinstance(address, IPv6Address):
+        if address.teredo:  # a tunnel to an address of the internet, though its block is called private
+            return "cloud"
+        address = address.ipv4_mapped or address
+    if address.is_loopback:
+        return "node"
+    return "lan" if address.is_private or address.is_link_local else "cloud"
