@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
@@ -23,7 +23,7 @@ _UNREAD: Final = 10_000
 
 
 class Journal:
-    """A ``Sink``. ``redact`` takes known secrets out of a line; ``report`` hears once that a disk does not take lines."""
+    """A ``Sink``. ``redact`` takes known secrets out of a text; ``report`` hears once that a disk does not take lines."""
 
     def __init__(self, folder: Path, redact: Callable[[str], str], report: Callable[[str], None]) -> None:
         self._folder = folder
@@ -40,7 +40,7 @@ class Journal:
         """Note one event of a deployment."""
         if not event.deployment:
             return
-        entry = self._redact(line(event_in_short(event)).decode()).encode()
+        entry = line(_without_secrets(event_in_short(event), self._redact))
         for follower in list(self._followers.get(event.deployment, ())):
             self._pass_on(event.deployment, follower, entry)
         if self._count >= _ROOM:
@@ -64,22 +64,20 @@ class Journal:
     async def flush(self) -> None:
         """Write what waits now."""
         async with self._writing:
-            self._some = anyio.Event()
-            waiting, self._waiting, self._count = self._waiting, {}, 0
-            for deployment, lines in waiting.items():
-                await self._write(deployment, lines)
+            await self._write_waiting()
+
+    async def _write_waiting(self) -> None:
+        self._some = anyio.Event()
+        waiting, self._waiting, self._count = self._waiting, {}, 0
+        for deployment, lines in waiting.items():
+            await self._write(deployment, lines)
 
     async def follow(self, deployment: str, count: int, forever: bool) -> AsyncIterator[bytes]:
         """The newest ``count`` lines, then with ``forever`` those that come."""
-        await self.flush()
-        file = self._file(deployment)
-        # From here to the end of the line no event can come between: what is in the file is not in the stream.
         send, receive = anyio.create_memory_object_stream[bytes](_UNREAD)
-        written = file.size()
         followers = self._followers.setdefault(deployment, [])
-        followers.append(send)
         try:
-            for entry in await anyio.to_thread.run_sync(file.last, count, written):
+            for entry in await self._so_far(deployment, count, send):
                 yield entry
             if forever:
                 async for entry in receive:
@@ -89,6 +87,16 @@ class Journal:
             if send in followers:
                 followers.remove(send)
             send.close()
+
+    async def _so_far(self, deployment: str, count: int, send: MemoryObjectSendStream[bytes]) -> list[bytes]:
+        """The newest lines, and ``send`` gets all that come after them: nothing is written or put aside meanwhile, so that
+        an event is in the file, waits for it, or is sent, and never two of these."""
+        async with self._writing:
+            await self._write_waiting()
+            self._followers[deployment].append(send)
+            waiting = list(self._waiting.get(deployment, ()))
+            lines = await anyio.to_thread.run_sync(self._file(deployment).last, count)
+        return [*lines, *waiting][-count:] if count else []
 
     def _pass_on(self, deployment: str, follower: MemoryObjectSendStream[bytes], entry: bytes) -> None:
         try:
@@ -111,3 +119,14 @@ class Journal:
 
     def _file(self, deployment: str) -> RotatingFile:
         return RotatingFile(self._folder / f"{deployment}.ndjson")
+
+
+def _without_secrets(value: Any, redact: Callable[[str], str]) -> Any:
+    """Every text in a plain value redacted, before JSON escapes it into something that no longer looks like the secret."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {key: _without_secrets(each, redact) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_secrets(each, redact) for each in value]
+    return value if value is None or isinstance(value, (bool, int, float)) else redact(str(value))

@@ -30,8 +30,8 @@ class Redactor:
         return secret
 
     def text(self, text: str) -> str:
-        """The text without any known secret."""
-        for value in self._values:
+        """The text without any known secret; longest first, as one may begin another."""
+        for value in sorted(self._values, key=len, reverse=True):
             if value in text:
                 text = text.replace(value, HIDDEN)
         return text

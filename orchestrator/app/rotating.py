@@ -29,7 +29,7 @@ class RotatingFile:
             self._rotate()
         handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            os.write(handle, content)
+            _write_whole(handle, content)
         finally:
             os.close(handle)
 
@@ -40,10 +40,9 @@ class RotatingFile:
         except FileNotFoundError:
             return 0
 
-    def last(self, count: int, before: int | None = None) -> list[bytes]:
-        """The newest ``count`` lines; of the newest file only its first ``before`` bytes."""
-        newest = _read(self.path)[: before if before is not None else None]
-        lines = newest.splitlines(keepends=True)
+    def last(self, count: int) -> list[bytes]:
+        """The newest ``count`` lines."""
+        lines = _read(self.path).splitlines(keepends=True)
         number = 1
         while len(lines) < count and number <= self._kept and self._older(number).exists():
             lines = _read(self._older(number)).splitlines(keepends=True) + lines
@@ -66,3 +65,15 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         return b""
+
+
+def _write_whole(handle: int, content: bytes) -> None:
+    """A disk that is nearly full may take only a part: then the rest fails, and no half line stays."""
+    before = os.fstat(handle).st_size
+    left = memoryview(content)
+    try:
+        while left:
+            left = left[os.write(handle, left) :]
+    except OSError:
+        os.ftruncate(handle, before)
+        raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from orchestrator.app import catalog
@@ -156,6 +158,54 @@ def test_secrets_reach_no_log(tmp_path: Path) -> None:
         "deep": {"password": "***", "list": ["***"]},
         "n": 1,
     }
+
+
+def test_a_secret_that_begins_another_leaves_no_rest(tmp_path: Path) -> None:
+    """The longer one is hidden whole."""
+    redactor = Redactor()
+    for name, value in (("short", "s3cret"), ("long", "s3cret-value")):
+        (tmp_path / name).write_text(value)
+        (tmp_path / name).chmod(0o600)
+        redactor.reveal(f"file:{name}", tmp_path)
+    assert redactor.text("s3cret-value, s3cret") == "***, ***"
+
+
+@pytest.mark.anyio
+async def test_a_secret_that_json_escapes_reaches_no_event_log(tmp_path: Path) -> None:
+    """A quote or a backslash in it does not hide it from us, wherever it stands."""
+    secret = 'a"b\\c-value'
+    journal = Journal(tmp_path, lambda text: text.replace(secret, "***"), print)
+    fields = {"message": f"HTTP 401: {secret}", "deep": {"list": [secret, ValueError(secret)]}}
+    journal.take(Event("run.retry", 1.0, "shop", fields=fields))
+    (entry,) = [line async for line in journal.follow("shop", 10, forever=False)]
+    assert json.loads(entry)["message"] == "HTTP 401: ***"
+    assert json.loads(entry)["deep"] == {"list": ["***", "***"]}
+
+
+@pytest.mark.anyio
+async def test_a_follower_misses_nothing_that_comes_while_lines_are_written(tmp_path: Path) -> None:
+    """What is taken during the writing waits for the next one, and is given all the same."""
+    journal = Journal(tmp_path, lambda text: text, print)
+    seen: list[float] = []
+
+    async def take() -> None:
+        for number in range(2_000):
+            journal.take(Event("run.started", float(number), "shop"))
+            await anyio.lowlevel.checkpoint()
+
+    async def follow() -> None:
+        async for entry in journal.follow("shop", 2_000, forever=True):
+            seen.append(json.loads(entry)["at"])
+            if seen[-1] == 1_999.0:
+                tasks.cancel_scope.cancel()
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(take)
+            tasks.start_soon(journal.run)
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(follow)
+    assert seen == [float(number) for number in range(2_000)]
 
 
 def test_events_of_calls_and_servers_find_their_deployments() -> None:
