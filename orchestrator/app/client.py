@@ -23,9 +23,8 @@ from orchestrator.core.event import Event
 from orchestrator.core.request import Request, Result
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.plan.observed import ObservedState
-from orchestrator.ports.host import Folders
+from orchestrator.ports.host import SOCKET_NAME, Folders
 
-SOCKET_NAME: Final = "orchestrator.sock"
 ANSWER_SECONDS: Final = 30.0
 """How long a plain answer may take."""
 Listen = Callable[[Event], None]

@@ -14,8 +14,6 @@ from orchestrator.app.redact import Redactor
 from orchestrator.app.rotating import KEPT, LARGEST
 
 LOG_NAME: Final = "runtime.log"
-START_LOG_NAME: Final = "runtime-start.log"
-"""What a runtime prints before it can log, and what kills it."""
 Log = Any
 """A structlog logger: ``log.info("words", key=value)``."""
 

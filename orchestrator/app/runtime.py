@@ -19,7 +19,6 @@ from typing import Any, Final
 import anyio
 
 from orchestrator.app import catalog
-from orchestrator.app.client import SOCKET_NAME
 from orchestrator.app.journal import Journal
 from orchestrator.app.lock import RuntimeLock, remove_about, write_about
 from orchestrator.app.logs import Log, close_log, open_log
@@ -36,7 +35,7 @@ from orchestrator.gateway.bind import bind_first_free, bind_port, bind_private
 from orchestrator.gateway.control import ControlApi, Controlled
 from orchestrator.gateway.front import FrontDoor
 from orchestrator.gateway.listen import Listener
-from orchestrator.ports.host import Folders, Host
+from orchestrator.ports.host import SOCKET_NAME, Folders, Host
 from orchestrator.ports.provider import Secret
 from orchestrator.serve.engine import EngineTable
 

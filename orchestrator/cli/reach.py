@@ -50,17 +50,13 @@ def planned(compilation: Compilation, origin: str, terminal: Terminal) -> Plan:
 
 
 def _check_name(name: str, origin: str) -> None:
-    """As the runtime does when it applies: one name is one manifest."""
+    """As the runtime does when it applies."""
+    from orchestrator.plan.origin import check_origin
+
     runtime = client()
     deployments = runtime.status()["deployments"] if runtime.answers() else []
     applied = next((each["origin"] for each in deployments if each["name"] == name), "")
-    if applied and "-" not in (applied, origin) and applied != origin:
-        from orchestrator.core.errors import NameClash
-
-        raise NameClash(
-            f'"{name}" is already applied from {applied}, and this is {origin}',
-            cure=f"give one of them another metadata.name, or take the first down: orchestrator down {name}",
-        )
+    check_origin(name, applied, origin)
 
 
 def killed(runtime: RuntimeClient) -> int:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 import anyio.to_thread
 
 from orchestrator.core.blueprint import Blueprint
-from orchestrator.core.errors import DeployError, NameClash, NoSuchDeployment
+from orchestrator.core.errors import DeployError, NoSuchDeployment
 from orchestrator.core.names import did_you_mean
 from orchestrator.deploy.wanted import Wanted
+from orchestrator.plan.origin import check_origin
 from orchestrator.ports.store import Revision, RevisionStore
 
-STDIN: Final = "-"
 Recompile = Callable[[Revision], Blueprint]
 """Makes the blueprint of a revision anew from its sources, where its stored form is of another format."""
 
@@ -58,7 +57,8 @@ class DesiredTable:
         """Make it the desired one, with the next number; the same content keeps its number."""
         name, digest = wanted.blueprint.name, wanted.blueprint.digest
         before = self._desired.get(name)
-        _check_origin(before, wanted)
+        if before is not None and wanted.cause == "apply":
+            check_origin(name, before.revision.origin, wanted.origin)
         if before is not None and before.revision.digest == digest:
             return before
         last = await anyio.to_thread.run_sync(self._store.last_number, name)
@@ -117,16 +117,3 @@ def _is_meant(revision: Revision, current: Revision, number: int | None) -> bool
     if number is not None:
         return revision.number == number
     return revision.number < current.number and revision.digest != current.digest
-
-
-def _check_origin(before: Desired | None, wanted: Wanted) -> None:
-    """One name is one manifest: another file may not take it over in silence."""
-    if before is None or wanted.cause != "apply":
-        return
-    old, new = before.revision.origin, wanted.origin
-    if old and new and STDIN not in (old, new) and old != new:
-        name = wanted.blueprint.name
-        raise NameClash(
-            f'"{name}" is already applied from {old}, and this is {new}',
-            cure=f"give one of them another metadata.name, or take the first down: orchestrator down {name}",
-        )

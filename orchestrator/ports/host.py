@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+
+SOCKET_NAME: Final = "orchestrator.sock"
+"""The control socket, in the runtime folder."""
 
 
 @dataclass(frozen=True, slots=True)

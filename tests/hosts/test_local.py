@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from orchestrator.core.errors import DeployError, StateUnusable
-from orchestrator.plugins.hosts.local import SOCKET_NAME, LocalHost, make_private
-from orchestrator.ports.host import ProcessIdentity
+from orchestrator.plugins.hosts.local import LocalHost, make_private
+from orchestrator.ports.host import SOCKET_NAME, ProcessIdentity
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 

@@ -79,11 +79,12 @@ def _stop(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _logs(options: argparse.Namespace, terminal: Terminal) -> int:
+    from orchestrator.app.start import start_log
     from orchestrator.cli.view.tail import follow, last_lines
     from orchestrator.plugins.hosts.local import LocalHost
 
-    folder = LocalHost().folders().state / "logs"
-    files = [folder / "runtime-start.log", folder / "runtime.log"]
+    beginning = start_log(LocalHost().folders())
+    files = [beginning, beginning.with_name("runtime.log")]
     for file in files:
         for line in last_lines(file, options.lines):
             terminal.say(line)

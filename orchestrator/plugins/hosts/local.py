@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.core.errors import DeployError, StateUnusable
-from orchestrator.ports.host import Folders, ProcessIdentity
+from orchestrator.ports.host import SOCKET_NAME, Folders, ProcessIdentity
 
-SOCKET_NAME: Final = "orchestrator.sock"
 """The longest name of a socket that is made in the runtime folder."""
 
 _APP: Final = "orchestrator"
