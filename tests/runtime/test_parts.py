@@ -184,28 +184,23 @@ async def test_a_secret_that_json_escapes_reaches_no_event_log(tmp_path: Path) -
 
 @pytest.mark.anyio
 async def test_a_follower_misses_nothing_that_comes_while_lines_are_written(tmp_path: Path) -> None:
-    """What is taken during the writing waits for the next one, and is given all the same."""
+    """An event a turn of the loop: some come before it follows, some while the file is written, some after."""
     journal = Journal(tmp_path, lambda text: text, print)
     seen: list[float] = []
 
-    async def take() -> None:
-        for number in range(2_000):
-            journal.take(Event("run.started", float(number), "shop"))
-            await anyio.lowlevel.checkpoint()
-
     async def follow() -> None:
-        async for entry in journal.follow("shop", 2_000, forever=True):
+        async for entry in journal.follow("shop", 50, forever=True):
             seen.append(json.loads(entry)["at"])
-            if seen[-1] == 1_999.0:
+            if seen[-1] == 49.0:
                 tasks.cancel_scope.cancel()
 
-    with anyio.fail_after(20):
+    with anyio.move_on_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(take)
-            tasks.start_soon(journal.run)
-            await anyio.wait_all_tasks_blocked()
             tasks.start_soon(follow)
-    assert seen == [float(number) for number in range(2_000)]
+            for number in range(50):
+                journal.take(Event("run.started", float(number), "shop"))
+                await anyio.lowlevel.checkpoint()
+    assert seen == [float(number) for number in range(50)]
 
 
 def test_events_of_calls_and_servers_find_their_deployments() -> None:
