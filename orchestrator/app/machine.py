@@ -11,7 +11,7 @@ from typing import Any, Final
 from orchestrator.app.version import program_version
 from orchestrator.ports.host import Folders
 
-EXTRAS: Final = {"uvloop": "fast", "numpy": "fast", "keyring": "keyring"}
+EXTRAS: Final = {"numpy": "fast", "keyring": "keyring"}
 """Optional libraries and the extra that brings each."""
 
 

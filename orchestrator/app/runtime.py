@@ -298,10 +298,7 @@ def _first(group: BaseExceptionGroup[OrchestratorError]) -> OrchestratorError:
 
 
 def run_until_stopped(runtime: Runtime) -> None:
-    """Run a runtime on a new event loop. Raises the ``OrchestratorError`` that ended it.
-
-    Not on uvloop's loop: its clock stands still within a turn, so that what a run took would be told as nothing.
-    """
+    """Run a runtime on a new event loop. Raises the ``OrchestratorError`` that ended it."""
     try:
         anyio.run(runtime.run, backend="asyncio")
     except BaseExceptionGroup as group:

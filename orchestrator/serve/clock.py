@@ -11,8 +11,8 @@ import anyio
 def current_time() -> float:
     """Seconds of the running loop's clock, the same as ``anyio.current_time``.
 
-    Both loops of asyncio that we run on count the system's monotonic clock. It is read here, not from the loop: uvloop's
-    own reading stands still within a turn, so that what takes less than a turn would be told as taking no time.
+    asyncio's loops count the system's monotonic clock. It is read here, not from the loop, because the reading of some
+    (uvloop's) stands still within a turn, and a program that embeds us may run on one.
     """
     try:
         asyncio.get_running_loop()

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from orchestrator.plugins.providers.compatible import CompatibleProvider, open_all
+from orchestrator.plugins.providers.line.far import FarLine
+from orchestrator.plugins.providers.line.http_line import HttpLine
+from orchestrator.plugins.providers.makes import generic
 from orchestrator.plugins.providers.openai_sdk import open_azure_openai, open_openai
 from orchestrator.ports.provider import Provider, Secret, Target, Zone
 from orchestrator.testing.conformance import ProviderConformance, Subject
@@ -50,6 +53,19 @@ class TestCompatible(ProviderConformance):
         provider = CompatibleProvider(request.param.make)
         endpoint = simulated(["phi4-mini"], CALLS, api_key="sesame", slots=64)
         async with serving(endpoint, FACE_OF.get(provider.kind, provider.kind)) as shell:
+            endpoint.any_model = False
+            yield subject_of(provider, endpoint, shell.url, f"{shell.url}/v1")
+        await provider.aclose()
+
+
+class TestThroughAiohttp(ProviderConformance):
+    """The same client on the line that carries what needs TLS or a proxy."""
+
+    @pytest.fixture
+    async def subject(self) -> AsyncIterator[Subject]:
+        provider = CompatibleProvider(generic.MAKE, HttpLine(near=FarLine()))
+        endpoint = simulated(["phi4-mini"], CALLS, api_key="sesame", slots=64)
+        async with serving(endpoint) as shell:
             endpoint.any_model = False
             yield subject_of(provider, endpoint, shell.url, f"{shell.url}/v1")
         await provider.aclose()

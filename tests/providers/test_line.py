@@ -10,13 +10,13 @@ import pytest
 
 from orchestrator.core.errors import BadRequest, BrokenReply, ModelError, StaleConnection, Stalled, Unreachable
 from orchestrator.core.message import Message
-from orchestrator.plugins.providers import openai_http
 from orchestrator.plugins.providers.compatible import (
     CompatibleProvider,
     open_llama_cpp,
     open_ollama,
     open_openai_compatible,
 )
+from orchestrator.plugins.providers.line import connection, near
 from orchestrator.plugins.providers.openai_sdk import open_openai
 from orchestrator.ports.provider import ChatCall, Secret, Target
 from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
@@ -106,8 +106,8 @@ async def test_an_idle_connection_is_given_up_before_a_server_would_close_it(
     provider: CompatibleProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After its keep-alive time a connection is not used again."""
-    assert openai_http._NEAR_KEEP_ALIVE < 5 / 1.5  # what uvicorn waits, with room to spare
-    monkeypatch.setattr(openai_http, "_NEAR_KEEP_ALIVE", 0.01)
+    assert near.KEEP_ALIVE < 5 / 1.5  # what uvicorn waits, with room to spare
+    monkeypatch.setattr(near, "KEEP_ALIVE", 0.01)
     shell = await counting(simulated(["m"]))
     await provider.chat(call_to(shell.url))
     deadline = asyncio.get_running_loop().time() + 5
@@ -175,7 +175,7 @@ async def test_an_answer_without_a_length_is_read_to_its_end(provider: Compatibl
 
 async def test_an_endless_answer_is_cut(provider: CompatibleProvider, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body larger than the limit is refused, not stored."""
-    monkeypatch.setattr(openai_http, "MAX_REPLY", 1000)
+    monkeypatch.setattr(connection, "MAX_REPLY", 1000)
     async with serving_bytes([HEAD + b"Connection: close\r\n\r\n" + b" " * 100_000]) as url:
         assert "longer than 1000" in (await failure(provider, call_to(url))).message
 

@@ -7,14 +7,14 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
-from yarl import URL
-
 from orchestrator.core.errors import BrokenReply, ModelError
 from orchestrator.plugins.providers.addresses import MAKES, root_of
 from orchestrator.plugins.providers.body import BodyMaker
+from orchestrator.plugins.providers.line.answer import Answer, Errand, OpenAnswer
+from orchestrator.plugins.providers.line.http_line import HttpLine
+from orchestrator.plugins.providers.line.place import address
 from orchestrator.plugins.providers.makes import foundry_local, generic, llama_cpp, lm_studio, ollama, vllm
 from orchestrator.plugins.providers.makes.make import Look, Looks, Make
-from orchestrator.plugins.providers.openai_http import Answer, Errand, HttpLine, OpenAnswer, address
 from orchestrator.plugins.providers.reply import ReplyInPieces, read_json, whole_reply
 from orchestrator.plugins.providers.sse import EventStream, LineTooLong
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Identity, Secret, ServedModel, Target
@@ -24,11 +24,14 @@ LOOK_TIMEOUT: Final = 0.8
 
 
 class CompatibleProvider:
-    """A make of server behind the ports ``Provider`` and ``Embedder``. Its connections open on first use."""
+    """A make of server behind the ports ``Provider`` and ``Embedder``. Its connections open on first use.
 
-    def __init__(self, make: Make) -> None:
+    ``line`` carries its requests: one of its own, where none is given.
+    """
+
+    def __init__(self, make: Make, line: HttpLine | None = None) -> None:
         self.make = make
-        self._line = HttpLine()
+        self._line = line or HttpLine()
         self._bodies = BodyMaker(make.dialect)
 
     @property
@@ -110,8 +113,8 @@ class CompatibleProvider:
 
 def _errand(call: ChatCall, once: bool = False) -> Errand:
     target = call.target
-    url: URL = address(target.api_base, "chat/completions")
-    return Errand(url, call.timeout, target.api_key, target.zone, call.request_id, once)
+    place = address(target.api_base, "chat/completions")
+    return Errand(place, call.timeout, target.api_key, target.zone, call.request_id, once)
 
 
 async def _deltas(answer: OpenAnswer, call: ChatCall) -> AsyncIterator[Delta]:
@@ -147,7 +150,7 @@ def _look_of(answer: Answer) -> Look:
         value: Any = json.loads(text)
     except (ValueError, RecursionError):
         value = None
-    return Look(answer.status, {name.lower(): value for name, value in answer.headers.items()}, text, value)
+    return Look(answer.status, answer.headers, text, value)
 
 
 def _vectors(body: bytes, wanted: int) -> tuple[tuple[float, ...], ...]:

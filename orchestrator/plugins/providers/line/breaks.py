@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 
 import aiohttp
-from yarl import URL
 
 from orchestrator.core.errors import BadRequest, BrokenReply, ModelError, StaleConnection, Stalled, Unreachable
 
 _CURE = "is the server running?"
 
 
-def before_headers(error: Exception, url: URL, reused: bool) -> ModelError:
-    """For a request that failed before its answer began. ``reused``: on a connection that had carried one before."""
-    place = str(url.origin())
+def before_headers(error: Exception, place: str, reused: bool) -> ModelError:
+    """For a request to ``place`` (its origin) that failed before its answer began. ``reused``: on a connection that had
+    carried one before."""
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
         return _not_connected(error, place)
     if isinstance(error, TimeoutError):
