@@ -1,0 +1,132 @@
+"""Second, narrower ports of model servers: those that can load and unload a model, those that can pull one, and those
+that can be started by us. A provider that fits one of them has it beside ``Provider``; the others just lack it.
+
+A ``Target`` names the model as its server does (``Target.model``); the server's root is below ``Target.api_base``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from orchestrator.ports.provider import Target
+
+PullStage = Literal["asking", "downloading", "verifying", "installing", "done"]
+Scenario = Literal["development", "staging", "production_low", "production_high", "enterprise"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How a model is to be loaded. ``context`` in tokens a request; ``keep_alive`` in seconds of rest before the server may
+    unload it by itself (``inf``: never). ``None`` leaves it to the server."""
+
+    context: int | None = None
+    keep_alive: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What loading gave: ``seconds`` it took (0 where it was loaded already), and what the server tells: memory in bytes,
+    context in tokens a request."""
+
+    seconds: float
+    memory: int | None = None
+    context: int | None = None
+
+
+@runtime_checkable
+class Loader(Protocol):
+    """A provider whose servers load and unload models on request."""
+
+    async def load(self, target: Target, options: LoadOptions, timeout: float) -> Loaded:
+        """Bring a model into memory and wait until it can answer; at once where it is there.
+
+        Raises ``ModelNotFound``, ``ServerFailed`` (it could not be loaded, with the server's reason), ``Stalled``.
+        """
+        ...
+
+    async def unload(self, target: Target, timeout: float) -> None:
+        """Free its memory; at once where it is not loaded. Raises as ``load``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PullProgress:
+    """How far a pull has come. ``part`` names a file or layer; ``completed`` and ``total`` are bytes of the whole pull, where
+    they are known."""
+
+    stage: PullStage
+    part: str = ""
+    completed: int | None = None
+    total: int | None = None
+
+
+@runtime_checkable
+class Puller(Protocol):
+    """A provider whose servers fetch models into a store of their own, and remove them."""
+
+    def pull(self, target: Target) -> AsyncIterator[PullProgress]:
+        """Fetch a model; the last item has the stage ``done``. Leaving early cancels it where the server can; what had
+        come is kept for a later try. Raises ``ModelNotFound``, ``ServerFailed`` (a full disk, a wrong digest), ``BrokenReply``."""
+        ...
+
+    async def remove(self, target: Target) -> None:
+        """Delete a model from the server's store. Raises ``ModelNotFound``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """An installed program that serves models: ``argv`` to call it, its version, and the options that it says it has."""
+
+    argv: tuple[str, ...]
+    version: str = ""
+    options: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchOrder:
+    """What is wanted of a server that we start: the ``model`` (a path, a repository id or a tag, as its make has it) under
+    the name ``alias``, on ``host`` and ``port``; a ``scenario`` with ``options`` of the manifest before it."""
+
+    model: str
+    alias: str
+    host: str
+    port: int
+    scenario: Scenario = "development"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How a server is started: its command, what is added to the environment, its root URL, and ``notes`` that say what
+    became of each option that this version has under another name or not at all."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    url: str
+    notes: tuple[str, ...] = ()
+
+
+class Launcher(Protocol):
+    """A make of model server that we can start. ``command`` is pure."""
+
+    @property
+    def kind(self) -> str:
+        """The provider kind of what is started."""
+        ...
+
+    @property
+    def install(self) -> Mapping[str, str]:
+        """How it is installed, by system (``linux``, ``darwin``, ``win32``, or ``*``): a line to type."""
+        ...
+
+    def find(self, path: Sequence[Path]) -> Binary | None:
+        """The installed program, looked for in these folders; ``None`` where there is none."""
+        ...
+
+    def command(self, binary: Binary, order: LaunchOrder) -> Launch:
+        """The command for an order. Raises ``PlanError`` for an option that cannot be had, with its modern name or a cure."""
+        ...
