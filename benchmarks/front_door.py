@@ -62,7 +62,7 @@ class InPieces(Instant):
 
 
 def _client(port: int, stream: bool, turns: int) -> None:
-    """Send as many requests as each line of input says, one after another; then a line of output."""
+    """Send as many requests as each line of input says, one after another; then print the number of the line."""
     history = [
         {"role": "user" if n % 2 == 0 else "assistant", "content": f"turn {n}: {'words ' * 10}"} for n in range(turns)
     ]
@@ -70,12 +70,12 @@ def _client(port: int, stream: bool, turns: int) -> None:
     data = json.dumps(body).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Type: application/json\r\n"
     sent = head.encode() + b"Content-Length: %d\r\n\r\n" % len(data) + data
-    for line in sys.stdin:
+    for number, line in enumerate(sys.stdin, 1):
         with socket.create_connection(("127.0.0.1", port)) as connection:
             for _ in range(int(line)):
                 connection.sendall(sent)
                 _read_answer(connection, stream)
-        print("done", flush=True)
+        print(number, flush=True)
 
 
 def _read_answer(connection: socket.socket, stream: bool) -> None:
@@ -99,6 +99,7 @@ class Client:
 
     def __init__(self, app: App, stream: bool = False, turns: int = 0) -> None:
         self._app = app
+        self._asked = 0
         self._options = [json.dumps(stream), str(turns)]
 
     async def __aenter__(self) -> Client:
@@ -111,8 +112,12 @@ class Client:
     async def ask(self, count: int) -> None:
         """That many requests."""
         assert self._process.stdin is not None and self._process.stdout is not None
+        self._asked += 1
         await self._process.stdin.send(f"{count}\n".encode())
-        await self._process.stdout.receive()
+        said = b""
+        while not said.endswith(b"\n"):
+            said += await self._process.stdout.receive()
+        assert int(said) == self._asked, f"the client is at {said!r}, not at {self._asked}"
 
     async def __aexit__(self, *_: object) -> None:
         self._process.terminate()
