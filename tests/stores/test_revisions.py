@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sqlite3
@@ -287,6 +288,21 @@ def test_a_full_disk_refuses_the_change_whole_and_recovers_when_there_is_room(pa
     stores.revisions.add(large)
     stores.close()
     assert desired(path) == [large]
+
+
+def test_a_disk_that_is_full_for_the_spare_is_told_as_full(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system says it in other words than SQLite; the cure is the same."""
+    stores = open_stores(path)
+    monkeypatch.setattr(os, "fsync", _no_space)
+    with pytest.raises(StateUnusable) as caught:
+        stores.revisions.add(FIRST)
+    monkeypatch.undo()
+    stores.close()
+    assert "make room" in caught.value.cure
+
+
+def _no_space(_: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_spare_that_cannot_be_written_refuses_the_change_whole(path: Path) -> None:

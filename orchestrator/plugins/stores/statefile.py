@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
@@ -87,7 +88,7 @@ def unusable(path: Path, error: Exception) -> StateUnusable:
 
 def _cure(path: Path, error: Exception) -> str:
     code = _code(error)
-    if code == sqlite3.SQLITE_FULL:
+    if code == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk of {path.parent} is full: make room, then try again"
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return "another process keeps it locked: is a second runtime running? see `orchestrator runtime status`"
