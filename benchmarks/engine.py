@@ -3,8 +3,8 @@
 Method: CPU time (user and system) of this process per request, one request at a time; medians of interleaved rounds after
 one to warm up; the garbage collector as it is. `instant` is a provider in this process that answers at once, so that what
 is left is ours; the others talk over HTTP to a canned server in another process, whose CPU is not counted. The crowd runs
-in a process of its own. Two bare calls of aiohttp are the floor of all that goes over HTTP: where the machine makes them
-slow (system calls of a virtual machine), read the rows by their ratio.
+in a process of its own. Two bare calls of aiohttp stand beside what goes over HTTP: where the machine makes those slow
+(system calls of a virtual machine), read the rows by their ratio.
 
 Found while tuning: anyio.current_time takes 1.5 us, of which the clock is 0.1 (serve/clock.py); a session and a gate that
 are not there must cost no frame (0.3 KB of each run in flight); a set of tools or a schema must be the same object in each
@@ -185,7 +185,7 @@ def rows() -> list[Row]:
         Row("the same with one call and the lexical router, its decision included", cost["instant lexical"], "ms"),
         at_most("over HTTP: router, specialist, one model call", cost["near first"], "ms", 0.25),
         at_most("over HTTP: router that asks a model, specialist: two calls", cost["near intent"], "ms", 0.40),
-        Row("two bare calls of aiohttp, which is the floor of this", cost["aiohttp"], "ms"),
+        Row("two bare calls of aiohttp", cost["aiohttp"], "ms"),
         Row("two bare calls of the openai client", cost["openai"], "ms"),
         at_least("... times what ours costs with routing and all", cost["openai"] / cost["near intent"], "x", 5),
         at_most("over HTTP: one call with 400 messages of history", cost["near history"], "ms", 0.5),

@@ -29,7 +29,7 @@ ROUNDS: Final = 7
 COUNTS: Final = {0: 150, 100: 30, 400: 10}
 """Requests of a round, by the length of their history."""
 KEPT, FRESH = "this project", "this project, its history made anew for each request"
-FLOOR = "floor: two bare requests of aiohttp, nothing checked"
+AIOHTTP = "two bare requests of aiohttp, nothing checked"
 BARE, BARE_PEERS = "two bare calls of the openai client", "two bare calls of the openai client that the peers have"
 WORKFLOW, ROUTER = "Agent Framework, workflow with a switch", "litellm Router"
 PEERS: Final = {
@@ -86,7 +86,7 @@ def argvs(peers_python: str, url: str) -> dict[str, list[str]]:
     """How each arm is started, by its name."""
     ours = [sys.executable, "-m", "benchmarks.peers", url]
     own = {KEPT: [*ours, "kept"], FRESH: [*ours, "fresh"]}
-    bare = {FLOOR: "aiohttp_floor", BARE: "openai_sdk"}
+    bare = {AIOHTTP: "aiohttp_bare", BARE: "openai_sdk"}
     own |= {name: [sys.executable, str(ARMS / f"{script}.py"), url] for name, script in bare.items()}
     return own | {name: [peers_python, str(ARMS / f"{script}.py"), url] for name, script in PEERS.items()}
 

@@ -1,4 +1,4 @@
-"""The floor of a client that talks HTTP with aiohttp: two requests, nothing checked, nothing kept."""
+"""A client that talks HTTP with aiohttp and does nothing else: two requests, nothing checked, nothing kept."""
 
 from __future__ import annotations
 
