@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final
 
+import anyio
+import anyio.to_thread
 import structlog
 
 from orchestrator.app.redact import Redactor
-from orchestrator.app.rotating import KEPT, LARGEST
+from orchestrator.app.rotating import KEPT, LARGEST, cut
 
 LOG_NAME: Final = "runtime.log"
+LOOK_EVERY: Final = 10.0
+"""Seconds between two looks at what the process printed."""
 Log = Any
 """A structlog logger: ``log.info("words", key=value)``."""
 
@@ -54,3 +59,12 @@ def close_log() -> None:
     for handler in list(root.handlers):
         root.removeHandler(handler)
         handler.close()
+
+
+async def keep_cut(printed: Path, every: float = LOOK_EVERY, largest: int = LARGEST) -> None:
+    """Keep the file that the output of this process goes to from growing without a bound; until cancelled. What tools and
+    libraries print goes there, whatever language they are written in."""
+    while True:
+        await anyio.sleep(every)
+        with suppress(OSError):  # the next look tries again
+            await anyio.to_thread.run_sync(cut, printed, largest)

@@ -1,4 +1,4 @@
-"""A file of lines that is put aside when it grows too large, so that a device's disk never fills with logs."""
+"""Files of lines that do not grow without a bound, so that a device's disk never fills with logs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ LARGEST: Final = 5_000_000
 """Bytes of one file."""
 KEPT: Final = 2
 """Older files beside the newest."""
+LEFT: Final = 1_000_000
+"""Bytes, the newest, that are left of a file that is cut."""
+_CUT: Final = b"(what came before is cut off: the file grew larger than %d bytes)\n"
 
 
 class RotatingFile:
@@ -58,6 +61,23 @@ class RotatingFile:
                 self._older(number).replace(self._older(number + 1))
         if self.path.exists():
             self.path.replace(self._older(1))
+
+
+def cut(path: Path, largest: int = LARGEST, left: int = LEFT) -> None:
+    """Keep only the newest lines of a file that has grown too large. Its writers go on in the same file: they append, as
+    another process's output does, and what they write in this very moment may be lost. Raises ``OSError``."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_APPEND)
+    except FileNotFoundError:
+        return
+    with os.fdopen(handle, "r+b", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        if size <= largest:
+            return
+        file.seek(size - left)
+        newest = file.read(left) or b""
+        file.truncate(0)
+        _write_whole(file.fileno(), _CUT % largest + newest[newest.find(b"\n") + 1 :])
 
 
 def _read(path: Path) -> bytes:

@@ -21,11 +21,12 @@ import anyio
 from orchestrator.app import catalog
 from orchestrator.app.journal import Journal
 from orchestrator.app.lock import RuntimeLock, remove_about, write_about
-from orchestrator.app.logs import Log, close_log, open_log
+from orchestrator.app.logs import Log, close_log, keep_cut, open_log
 from orchestrator.app.notify import notify
 from orchestrator.app.owners import Owners
 from orchestrator.app.redact import Redactor
 from orchestrator.app.settings import Settings
+from orchestrator.app.start import start_log
 from orchestrator.app.version import program_version
 from orchestrator.app.wiring import Planes, Plugins, Stores, make_workshop, run_planes
 from orchestrator.core.errors import DeployError, OrchestratorError
@@ -194,6 +195,7 @@ class Runtime:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch_signals)
             tasks.start_soon(self._announce, planes)
+            tasks.start_soon(keep_cut, start_log(self._place.folders))
             await self._stopping.wait()
             await self._drain(planes)
             tasks.cancel_scope.cancel()

@@ -6,10 +6,12 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from orchestrator.app.client import RuntimeClient, last_known
+from orchestrator.app.rotating import cut
 from orchestrator.core.errors import RuntimeUnavailable
 from orchestrator.ports.host import Folders, Host, ProcessIdentity
 
@@ -42,6 +44,8 @@ def ensure_runtime(
         return client
     log = start_log(folders)
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(OSError):  # the start says it
+        cut(log)
     before = log.stat().st_size if log.exists() else 0
     argv = [sys.executable, "-P", "-m", "orchestrator.app.runtime"]
     process = host.spawn_detached(argv, clean_environment(os.environ if environment is None else environment), log)
@@ -90,7 +94,7 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def start_log(folders: Folders) -> Path:
-    """Where a runtime's output goes before it can log, and what kills it."""
+    """Where a runtime's output goes: what it says before it can log, what kills it, and what its tools print."""
     return folders.state / "logs" / "runtime-start.log"
 
 

@@ -15,9 +15,10 @@ import pytest
 
 from orchestrator.app import catalog
 from orchestrator.app.journal import Journal
+from orchestrator.app.logs import keep_cut
 from orchestrator.app.owners import Owners
 from orchestrator.app.redact import Redactor
-from orchestrator.app.rotating import RotatingFile
+from orchestrator.app.rotating import RotatingFile, cut
 from orchestrator.app.settings import Settings
 from orchestrator.app.start import clean_environment
 from orchestrator.app.unit import install, uninstall, unit_path, unit_text
@@ -143,6 +144,39 @@ def test_a_log_is_put_aside_when_it_grows_too_large(tmp_path: Path) -> None:
         file.append([b"line %02d\n" % number])
     assert [line.decode().strip() for line in file.last(15)] == [f"line {number:02}" for number in range(15, 30)]
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 200
+
+
+def test_a_file_that_others_write_keeps_its_newest_lines(tmp_path: Path) -> None:
+    """It is the same file: who has it open goes on appending, and a reader is told that something is gone."""
+    path = tmp_path / "printed"
+    cut(path)
+    with path.open("ab", buffering=0) as writer:
+        for number in range(30):
+            writer.write(b"line %02d\n" % number)
+        cut(path, largest=240, left=20)
+        assert path.stat().st_size == 240
+        writer.write(b"line 30\n")
+        cut(path, largest=240, left=20)
+        writer.write(b"line 31\n")
+    told, *lines = path.read_text().splitlines()
+    assert told == "(what came before is cut off: the file grew larger than 240 bytes)"
+    assert lines == ["line 29", "line 30", "line 31"]
+
+
+@pytest.mark.anyio
+async def test_what_a_process_prints_is_cut_while_it_runs(tmp_path: Path) -> None:
+    """Also where it cannot be cut at first."""
+    path = tmp_path / "printed"
+    path.mkdir()
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(keep_cut, path, 0.0, 1000)
+            await anyio.lowlevel.checkpoint()
+            path.rmdir()
+            path.write_bytes(b"x" * 2_000_000)
+            while path.stat().st_size > 1_100_000:
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
 
 
 def test_secrets_reach_no_log(tmp_path: Path) -> None:
