@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import anyio
 import anyio.to_thread
@@ -12,6 +12,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from orchestrator.app.rotating import RotatingFile
 from orchestrator.core.event import Event
+from orchestrator.core.redaction import Redact, without_secrets
 from orchestrator.gateway.lines import event_in_short, line
 
 _EVERY: Final = 0.25
@@ -25,7 +26,7 @@ _UNREAD: Final = 10_000
 class Journal:
     """A ``Sink``. ``redact`` takes known secrets out of a text; ``report`` hears once that a disk does not take lines."""
 
-    def __init__(self, folder: Path, redact: Callable[[str], str], report: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, redact: Redact, report: Callable[[str], None]) -> None:
         self._folder = folder
         self._redact = redact
         self._report = report
@@ -40,7 +41,7 @@ class Journal:
         """Note one event of a deployment."""
         if not event.deployment:
             return
-        entry = line(_without_secrets(event_in_short(event), self._redact))
+        entry = line(without_secrets(event_in_short(event), self._redact))
         for follower in list(self._followers.get(event.deployment, ())):
             self._pass_on(event.deployment, follower, entry)
         if self._count >= _ROOM:
@@ -119,14 +120,3 @@ class Journal:
 
     def _file(self, deployment: str) -> RotatingFile:
         return RotatingFile(self._folder / f"{deployment}.ndjson")
-
-
-def _without_secrets(value: Any, redact: Callable[[str], str]) -> Any:
-    """Every text in a plain value redacted, before JSON escapes it into something that no longer looks like the secret."""
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, Mapping):
-        return {key: _without_secrets(each, redact) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_secrets(each, redact) for each in value]
-    return value if value is None or isinstance(value, (bool, int, float)) else redact(str(value))

@@ -1,4 +1,4 @@
-"""Keeps secrets out of every log: by the key they stand under, and by their value once it is known."""
+"""Keeps secrets out of every log and out of the history: by the key they stand under, and by their value once it is known."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ class Redactor:
     """Resolves secrets and remembers their values, so that they never reach a log."""
 
     def __init__(self) -> None:
-        self._values: set[str] = set()
+        self._values: tuple[str, ...] = ()  # replaced and never changed: other threads read it
 
     def reveal(self, reference: str, folder: Path) -> Secret:
         """The secret of a reference, known to the redactor from now on."""
         secret = reveal(reference, folder)
         if len(secret.reveal()) >= _SHORTEST:
-            self._values.add(secret.reveal())
+            # Longest first, as one may begin another.
+            self._values = tuple(sorted({*self._values, secret.reveal()}, key=len, reverse=True))
         return secret
 
     def text(self, text: str) -> str:
-        """The text without any known secret; longest first, as one may begin another."""
-        for value in sorted(self._values, key=len, reverse=True):
+        """The text without any known secret."""
+        for value in self._values:
             if value in text:
                 text = text.replace(value, HIDDEN)
         return text

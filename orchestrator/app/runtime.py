@@ -96,7 +96,8 @@ class Runtime:
 
     async def _live(self, stack: AsyncExitStack) -> None:
         sockets = self._bind(stack)
-        stores = catalog.load("store", "sqlite")(self._place.folders.state / "state.db", recover=True)
+        state = self._place.folders.state
+        stores = catalog.load("store", "sqlite")(state / "state.db", recover=True, redact=self._redactor.text)
         stack.callback(stores.close)
         for note in stores.notes:
             self._log.warning("state restored", note=note)
@@ -113,7 +114,7 @@ class Runtime:
                 if not owned.deployment:
                     self._log.info(event.kind, **event.fields)
 
-        workshop = make_workshop(plugins, self._place.settings, self._place.folders.state, self._redactor)
+        workshop = make_workshop(plugins, self._place.settings, state, self._redactor)
         workshop = replace(workshop, reveal=self._reveal)
         kept = Stores(stores.revisions, stores.sessions)
         planes = await stack.enter_async_context(

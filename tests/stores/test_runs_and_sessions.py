@@ -50,6 +50,24 @@ def test_a_run_comes_back_whole_with_its_request_and_time(stores: StateStores) -
     assert found["steps"][0]["detail"] == {"path": "x"}
 
 
+def test_known_secrets_are_not_in_the_file(tmp_path: Path) -> None:
+    """Neither in the request nor anywhere in the result, also where JSON would escape them."""
+    secret = 'k"ey-value'
+    opened = open_stores(tmp_path / "state.db", redact=lambda text: text.replace(secret, "***"))
+    step = StepRecord(
+        "tool", "tool.shop", 0.1, 0.2, {"fault": f"HTTP 401 {secret}", "deep": [{"at": ValueError(secret)}]}
+    )
+    said = Result("run_1", "clinic", 1, "completed", f"it is {secret}", steps=(step,), value={"key": secret, "n": 1})
+    opened.runs.keep([said], [f"is it {secret}?"])
+    found = opened.runs.find("run_1")
+    opened.close()
+    assert found is not None and (found["request"], found["text"]) == ("is it ***?", "it is ***")
+    assert found["value"] == {"key": "***", "n": 1}
+    assert found["steps"][0]["detail"] == {"fault": "HTTP 401 ***", "deep": [{"at": "***"}]}
+    for file in tmp_path.iterdir():
+        assert b"ey-value" not in file.read_bytes()
+
+
 def test_a_unique_beginning_of_an_id_is_enough_and_an_ambiguous_one_is_refused(stores: StateStores) -> None:
     stores.runs.keep([result(12), result(13), result(20)], ["", "", ""])
     found = stores.runs.find("run_002")

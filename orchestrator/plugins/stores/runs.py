@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from orchestrator.core.errors import UsageError
 from orchestrator.core.failpoint import declare, failpoint
+from orchestrator.core.redaction import Redact, without_secrets
 from orchestrator.core.request import Result
 from orchestrator.plugins.stores.statefile import StateFile
 
@@ -19,19 +20,22 @@ _LAST: Final = chr(0x10FFFF)
 
 
 class SqliteRuns:
-    """A ``RunStore``. It keeps the newest ``keep_runs`` of each deployment."""
+    """A ``RunStore``. It keeps the newest ``keep_runs`` of each deployment; ``redact`` takes known secrets out of them."""
 
-    def __init__(self, file: StateFile, keep_runs: int, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, file: StateFile, keep_runs: int, now: Callable[[], float] = time.time, redact: Redact = str
+    ) -> None:
         self._file = file
         self._keep_runs = keep_runs
         self._now = now
+        self._redact = redact
 
     def keep(self, results: Sequence[Result], texts: Sequence[str]) -> None:
         """Store a batch in one transaction; a run that is stored again replaces itself."""
         failpoint("store.before-keep")
         finished = self._now()
         rows = [
-            (result.id, result.deployment, finished, text, _as_text(result))
+            (result.id, result.deployment, finished, self._redact(text), _as_text(result, self._redact))
             for result, text in zip(results, texts, strict=True)
         ]
         with self._file.transaction() as connection:
@@ -67,8 +71,8 @@ class SqliteRuns:
         self._file.close()
 
 
-def _as_text(result: Result) -> str:
-    return json.dumps(result.as_json(), ensure_ascii=False, separators=(",", ":"), default=str)
+def _as_text(result: Result, redact: Redact) -> str:
+    return json.dumps(without_secrets(result.as_json(), redact), ensure_ascii=False, separators=(",", ":"))
 
 
 def _stored(row: tuple[Any, ...]) -> dict[str, Any]:

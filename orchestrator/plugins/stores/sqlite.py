@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from orchestrator.core.redaction import Redact
 from orchestrator.plugins.stores.revisions import SqliteRevisions
 from orchestrator.plugins.stores.runs import SqliteRuns
 from orchestrator.plugins.stores.schema import migrate
@@ -50,9 +51,15 @@ _LIMITS = StoreLimits()
 
 
 def open_stores(
-    path: Path, limits: StoreLimits = _LIMITS, *, recover: bool = False, now: Callable[[], float] = time.time
+    path: Path,
+    limits: StoreLimits = _LIMITS,
+    *,
+    recover: bool = False,
+    now: Callable[[], float] = time.time,
+    redact: Redact = str,
 ) -> StateStores:
-    """Open, check and if need be make the database at ``path``. Raises :class:`StateUnusable`.
+    """Open, check and if need be make the database at ``path``; ``redact`` takes known secrets out of runs. Raises
+    :class:`StateUnusable`.
 
     Only the runtime, which holds the lock, sets ``recover``: it puts a damaged file aside. Without it a damaged file is
     reported and stays where it is.
@@ -66,7 +73,7 @@ def open_stores(
         revisions, note = _recover(path, damage, now())
         notes = (note,)
     try:
-        runs = SqliteRuns(StateFile(path), limits.keep_runs, now)
+        runs = SqliteRuns(StateFile(path), limits.keep_runs, now, redact)
         # A turn is written on the way of a request, where a flush of the disk would be felt; the last one may be lost.
         sessions = SqliteSessions(StateFile(path, "NORMAL"), limits.keep_turns, limits.keep_sessions, now)
     except BaseException:
