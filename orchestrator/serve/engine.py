@@ -15,14 +15,11 @@ from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Request, Result
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.gate import Gate
+from orchestrator.serve.gate import Gate, lengths
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.run import Emit, Run
 from orchestrator.serve.session import Sessions
 from orchestrator.serve.walk import walk
-
-LONGEST_LINE = 256
-"""Runs that may wait for a place where the manifest limits how many are in work and not how many may wait."""
 
 
 class Engine:
@@ -33,8 +30,7 @@ class Engine:
         self._loop = loop
         self._sessions = sessions
         self._emit = emit
-        line = (deployment.blueprint.queue.get("interactive") or {}).get("length") or LONGEST_LINE
-        self._gate = Gate(deployment.blueprint.max_concurrent, line)
+        self._gate = Gate(deployment.blueprint.max_concurrent, lengths(deployment.blueprint.queue))
         self._in_work: set[anyio.CancelScope] = set()
         self._empty: anyio.Event | None = None
         self._cancelled = ""
@@ -105,7 +101,7 @@ class Engine:
 
     async def _through_gate(self, run: Run) -> Result:
         if not self._gate.enter_now():
-            await self._gate.enter(run.deadline)
+            await self._gate.enter(run.deadline, run.request.priority)
         try:
             run.queue_ms += (current_time() - run.started) * 1e3
             return await walk(run)

@@ -86,7 +86,7 @@ class Resources(Spec):
     max_memory_usage: Size | None = None
     """Memory for models and orchestrator together."""
     max_concurrent_agents: Annotated[int | None, Field(ge=1, le=10_000, examples=[8])] = None
-    """Requests in work at the same time; more wait in the queue."""
+    """Requests in work at the same time; more wait in the queue, the more urgent class first."""
     model_cache_size: Size | None = None
     """Memory for models that are loaded but idle."""
     auto_unload_idle_models: bool | None = None

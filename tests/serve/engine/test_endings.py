@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Final
 
 import anyio
 import pytest
 
 from orchestrator.core.errors import DeadlinePassed, NoSuchDeployment, QueueFull
 from orchestrator.core.event import Event
+from orchestrator.core.request import PriorityClass
 from orchestrator.serve.engine import EngineTable
 from orchestrator.serve.gate import Gate
 from orchestrator.testing.endpoint import simulated
@@ -16,6 +18,14 @@ from orchestrator.testing.pace import Pace
 from orchestrator.testing.script import Script
 from tests.serve.engine.parts import FakeTool, Served, Wanted, agent_spec, rule, serving
 
+CLASSES: Final[tuple[tuple[str, PriorityClass], ...]] = (
+    ("b1", "bulk"),
+    ("d", "default"),
+    ("i1", "interactive"),
+    ("b2", "bulk"),
+    ("s", "system"),
+    ("i2", "interactive"),
+)
 pytestmark = pytest.mark.anyio
 AGENT = Wanted([agent_spec("a")])
 
@@ -203,7 +213,7 @@ async def test_the_gate_loses_no_place_whoever_gives_up_when() -> None:
 
 async def test_the_gate_lets_in_by_order_and_has_a_bounded_line() -> None:
     """First come, first served."""
-    gate = Gate(1, longest_line=1)
+    gate = Gate(1, {"interactive": 1})
     far = anyio.current_time() + 100
     await gate.enter(far)
     async with anyio.create_task_group() as tasks:
@@ -217,6 +227,69 @@ async def test_the_gate_lets_in_by_order_and_has_a_bounded_line() -> None:
         await gate.enter(anyio.current_time() + 1)
     gate.leave()
     assert gate.inside == 0
+
+
+async def test_the_gate_lets_in_the_more_urgent_class_first() -> None:
+    """First come, first served within a class; one full line keeps no other class from waiting."""
+    gate = Gate(1, {"bulk": 2})
+    far = anyio.current_time() + 1000
+    came: list[str] = []
+
+    async def wait(name: str, priority: PriorityClass) -> None:
+        await gate.enter(far, priority)
+        came.append(name)
+
+    await gate.enter(far)
+    async with anyio.create_task_group() as tasks:
+        for name, priority in CLASSES:
+            tasks.start_soon(wait, name, priority)
+            await anyio.wait_all_tasks_blocked()
+        with pytest.raises(QueueFull):
+            await gate.enter(far, "bulk")
+        for _ in CLASSES:
+            gate.leave()
+            await anyio.wait_all_tasks_blocked()
+    gate.leave()
+    assert came == ["s", "i1", "i2", "d", "b1", "b2"]
+    assert (gate.inside, gate.waiting) == (0, 0)
+
+
+async def test_at_the_gate_nobody_waits_for_ever() -> None:
+    """Waiting makes a run more urgent, as it does at an endpoint: a stream of visitors does not starve the rest."""
+    gate = Gate(1)
+    far = anyio.current_time() + 1000
+    came: list[str] = []
+
+    async def wait(priority: PriorityClass) -> None:
+        await gate.enter(far, priority)
+        came.append(priority)
+
+    await gate.enter(far)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait, "default")
+        await anyio.sleep(31)
+        tasks.start_soon(wait, "interactive")
+        for _ in range(2):
+            await anyio.wait_all_tasks_blocked()
+            gate.leave()
+    assert came == ["default", "interactive"]
+
+
+async def test_an_engine_tells_the_gate_the_class_of_a_request() -> None:
+    """The one that a person waits for goes before the bulk that came first."""
+    wanted = Wanted([agent_spec("a")], max_concurrent=1)
+    ended: list[str] = []
+    async with serving(wanted, simulated(["m"], pace=Pace(ttft=10.0))) as served, anyio.create_task_group() as tasks:
+
+        async def ask(text: str, priority: PriorityClass) -> None:
+            await served.run(text, priority=priority)
+            ended.append(text)
+
+        asked: list[tuple[str, PriorityClass]] = [("first", "default"), ("bulk", "bulk"), ("person", "interactive")]
+        for text, priority in asked:
+            tasks.start_soon(ask, text, priority)
+            await anyio.sleep(0.1)
+    assert ended == ["first", "person", "bulk"]
 
 
 async def test_a_switch_of_engines_leaves_runs_where_they_are() -> None:
