@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 
 from orchestrator.gateway.guard import App
 from orchestrator.gateway.one_write import OneWrite
+from orchestrator.gateway.target import origin_form
 
 HEADER_SECONDS: Final = 10.0
 """How long a client may take for the headers of a request, from its first byte (or from connecting)."""
@@ -62,7 +63,16 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._stop_waiting()
+        if not self.url.startswith(b"/"):
+            self._take_absolute_form()
         super().on_headers_complete()
+
+    def _take_absolute_form(self) -> None:
+        """What raises here is answered with 400. Two hosts stay two: the app turns them away."""
+        self.url, host = origin_form(self.url)
+        told = [index for index, (name, _) in enumerate(self.headers) if name == b"host"]
+        if len(told) == 1:
+            self.headers[told[0]] = (b"host", host)
 
     def on_message_complete(self) -> None:
         self._in_head = True

@@ -112,6 +112,37 @@ async def test_unknown_paths_and_methods(open_door: OpenDoor, method: str, path:
     assert not any(name.startswith("access-control") for name in headers)
 
 
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        ("http://localhost:7411/health", "localhost", 200),
+        ("HTTP://127.0.0.1/health?x=http://evil.test/", "evil.test", 200),
+        ("http://localhost", "localhost", 404),
+        ("http://localhost?/health", "localhost", 404),
+        ("http://evil.test/health", "localhost", 403),
+        ("http://evil.test?@localhost/health", "localhost", 403),
+        ("https://localhost/health", "localhost", 400),
+        ("http://user@localhost/health", "localhost", 400),
+        ("http:///health", "localhost", 400),
+        ("*", "localhost", 400),
+    ],
+)
+async def test_the_host_of_an_absolute_target_is_the_one_that_counts(
+    open_door: OpenDoor, target: str, host: str, status: int
+) -> None:
+    """As RFC 9112 says; what is neither a path nor an http address is refused."""
+    async with open_door(AGENT) as door:
+        assert (await ask(door, "GET", target, headers={"Host": host}))[0] == status
+
+
+async def test_an_absolute_target_does_not_make_two_hosts_one(open_door: OpenDoor) -> None:
+    """Nor none: who sends such a request may be trying something."""
+    lines = b"GET http://localhost/health HTTP/1.1\r\nConnection: close\r\n%s\r\n"
+    async with open_door(AGENT) as door:
+        assert (await talk(door, lines % b"Host: localhost\r\nHost: localhost\r\n"))[0] == 400
+        assert (await talk(door, lines % b""))[0] == 403
+
+
 @pytest.mark.parametrize("headers", [{"Host": "evil.test"}, {"Origin": "http://evil.test"}, {"Origin": "null"}])
 async def test_a_page_that_reached_loopback_gets_nothing_and_changes_nothing(
     open_door: OpenDoor, headers: dict[str, str]
