@@ -91,7 +91,10 @@ class Router:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Everything that the request path needs of one revision. Parts that did not change are shared with the last one."""
+    """Everything that the request path needs of one revision. Parts that did not change are shared with the last one.
+
+    ``applied`` is when the revision was, in seconds since 1970.
+    """
 
     blueprint: Blueprint
     revision: int
@@ -100,6 +103,7 @@ class Deployment:
     bindings: Mapping[str, Binding]
     endpoints: Mapping[str, EndpointSpec]
     tools: Mapping[str, Tool]
+    applied: float
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -27,12 +28,20 @@ KNOWLEDGE_TIMEOUT: Final = 10.0
 """Seconds that a search of documents may take."""
 
 
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """Which revision it becomes, and when that was applied (seconds since 1970)."""
+
+    revision: int
+    applied: float
+
+
 class Draft:
     """Owned by the reconciler. ``opened`` are tools that nobody else holds: they are closed if the draft is given up."""
 
-    def __init__(self, blueprint: Blueprint, revision: int, base: Deployment | None, workshop: Workshop) -> None:
+    def __init__(self, blueprint: Blueprint, number: Numbered, base: Deployment | None, workshop: Workshop) -> None:
         self.blueprint = blueprint
-        self.revision = revision
+        self.number = number
         self._workshop = workshop
         self._bindings: dict[str, Binding] = dict(base.bindings) if base else {}
         self._endpoints: dict[str, EndpointSpec] = dict(base.endpoints) if base else {}
@@ -85,12 +94,13 @@ class Draft:
         used = {endpoint for binding in bindings.values() for endpoint in binding.endpoints}
         return Deployment(
             blueprint=self.blueprint,
-            revision=self.revision,
+            revision=self.number.revision,
             agents={name: each for name, each in self._agents.items() if Address.of("agent", name) in elements},
             routers={name: each for name, each in self._routers.items() if Address.of("router", name) in elements},
             bindings=bindings,
             endpoints={name: each for name, each in self._endpoints.items() if name in used},
             tools=self._wanted_tools(),
+            applied=self.number.applied,
         )
 
     # -- inside -----------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from orchestrator.core.errors import DeployError, OrchestratorError, PlanError
 from orchestrator.core.event import Event
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.deploy.desired import Desired, DesiredTable
-from orchestrator.deploy.draft import Draft
+from orchestrator.deploy.draft import Draft, Numbered
 from orchestrator.deploy.execute import carry_out
 from orchestrator.deploy.inbox import Inbox
 from orchestrator.deploy.live import Drain, LiveTable
@@ -248,7 +248,8 @@ class Reconciler:
         name, blueprint = desired.revision.deployment, desired.blueprint
         live = self.table.get(name)
         base = live.deployment if live else None
-        draft = Draft(blueprint, desired.revision.number, base, self._workshop)
+        number = Numbered(desired.revision.number, desired.revision.created)
+        draft = Draft(blueprint, number, base, self._workshop)
         state = self._state(blueprint)
         parts = wanted_parts(blueprint, bind_all(blueprint, state), state.contents)
         return Rollout(self.table, draft, parts, plan.serving)
@@ -263,7 +264,8 @@ class Reconciler:
             return None
         blueprint = live.deployment.blueprint
         revision = desired.revision if desired else None
-        draft = Draft(blueprint, live.deployment.revision, live.deployment, self._workshop)
+        number = Numbered(live.deployment.revision, live.deployment.applied)
+        draft = Draft(blueprint, number, live.deployment, self._workshop)
         rollout = Rollout(self.table, draft, live.parts, patience=patience)
         step = partial(self._step, name, revision.number if revision else 0, self._heard_by(listen))
         await carry_out(take_down(self._state(None), name), rollout, step)

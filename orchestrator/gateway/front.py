@@ -15,6 +15,7 @@ from orchestrator.core.errors import NoSuchDeployment
 from orchestrator.core.event import DELTA, Event
 from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Result
+from orchestrator.deploy.deployment import Deployment
 from orchestrator.gateway import completions as shapes
 from orchestrator.gateway.completions import Asked
 from orchestrator.gateway.guard import (
@@ -76,10 +77,10 @@ class FrontDoor:
             await self._complete(headers, receive, send)
         elif path == "/v1/models":
             _allow(method, "GET")
-            await send_json(send, 200, {"object": "list", "data": [_model(name) for name in self._names()]})
+            await send_json(send, 200, {"object": "list", "data": [_model(each) for each in self._served()]})
         elif path.startswith("/v1/models/"):
             _allow(method, "GET")
-            await send_json(send, 200, _model(self._known(path.removeprefix("/v1/models/"))))
+            await send_json(send, 200, _model(self._engine(path.removeprefix("/v1/models/")).deployment))
         elif path == "/health":
             _allow(method, "GET")
             await send_json(send, 200, {"status": "ok"})
@@ -90,13 +91,9 @@ class FrontDoor:
         else:
             raise Turned(404, f"there is nothing at {path}", code="not_found")
 
-    def _names(self) -> list[str]:
-        names = self._engines.names()
-        return [name for name in names if name == self._only] if self._only else names
-
-    def _known(self, name: str) -> str:
-        self._engine(name)
-        return name
+    def _served(self) -> list[Deployment]:
+        names = [name for name in self._engines.names() if self._only in ("", name)]
+        return [self._engines.get(name).deployment for name in names]
 
     async def _complete(self, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         if not self._ready():
@@ -122,8 +119,13 @@ class FrontDoor:
         return engine
 
 
-def _model(name: str) -> dict[str, object]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "orchestrator"}
+def _model(deployment: Deployment) -> dict[str, object]:
+    return {
+        "id": deployment.name,
+        "object": "model",
+        "created": int(deployment.applied),
+        "owned_by": "orchestrator",
+    }
 
 
 def _allow(method: str, wanted: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from orchestrator.app.wiring import MemoryRevisions
 from orchestrator.core.errors import DeployError, NameClash, NoSuchDeployment, PlanError, PortTaken
 from orchestrator.deploy.live import CUT
 from orchestrator.deploy.status import status
@@ -47,6 +48,19 @@ async def test_the_second_apply_of_the_same_does_nothing(tmp_path: Path) -> None
         again = await s.apply(kiosk())
         assert again.plan.empty and again.revision == 1
         assert s.events == [] and s.plane.serving["kiosk"] is before
+
+
+async def test_a_deployment_knows_when_its_revision_was_applied(tmp_path: Path) -> None:
+    """Also after a start anew, and where another model server made its parts anew."""
+    store = MemoryRevisions()
+    async with stage(tmp_path, store) as s:
+        await s.apply(kiosk())
+        applied = s.plane.serving["kiosk"].deployment.applied
+        assert applied == store.history("kiosk")[0].created > 0
+    async with stage(tmp_path, store) as s:
+        s.surroundings.servers[OLLAMA] = ("phi4-mini:latest",)
+        await s.apply(kiosk())
+        assert s.plane.serving["kiosk"].deployment.applied == applied
 
 
 async def test_what_did_not_change_is_shared_between_revisions(tmp_path: Path) -> None:

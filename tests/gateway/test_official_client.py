@@ -73,7 +73,8 @@ async def test_the_helper_for_streams_of_the_client(open_door: OpenDoor) -> None
 async def test_deployments_are_the_models(open_door: OpenDoor) -> None:
     """Listed, and one by one."""
     async with open_door(AGENT) as door:
-        assert [model.id async for model in door.client.models.list()] == ["shop"]
+        assert [(model.id, model.created) async for model in door.client.models.list()] == [("shop", 1_700_000_000)]
+        assert (await door.client.models.retrieve("shop")).created == 1_700_000_000
         assert (await door.client.models.retrieve("shop")).id == "shop"
         with pytest.raises(openai.NotFoundError):
             await door.client.models.retrieve("shoe")

@@ -136,6 +136,10 @@ class FakeTool:
         return ToolFunction(name, f"does {name}", self.parameters, "write", run)
 
 
+APPLIED = 1_700_000_000.25
+"""When the deployment was applied."""
+
+
 @dataclass
 class Wanted:
     """A deployment as a test writes it: its agents and routers in order (the first is where requests enter)."""
@@ -180,6 +184,7 @@ class Wanted:
             bindings=bindings,
             endpoints={name: self._endpoint(name, url, provider) for name, url in urls.items()},
             tools={f"tool.{tool.name}": cast(Tool, tool) for tool in self.tools},
+            applied=APPLIED,
         )
 
     def _agent(self, spec: AgentSpec, bindings: Mapping[str, Binding]) -> Agent:
