@@ -24,6 +24,7 @@ from orchestrator.deploy.desired import DesiredTable, Recompile
 from orchestrator.deploy.plane import Seen, Workshop
 from orchestrator.deploy.reconcile import Applied, Reconciler, Rules
 from orchestrator.deploy.wanted import Wanted
+from orchestrator.plugins.stores.memory import MemoryRevisions
 from orchestrator.ports.provider import Provider, Secret
 from orchestrator.ports.store import Revision, RevisionStore, SessionStore
 from orchestrator.ports.strategy import Candidate, InstantStrategy, StrategyOptions
@@ -125,35 +126,6 @@ def recompile(revision: Revision) -> Blueprint:
     from orchestrator.app.sources import compile_sources
 
     return compile_sources(revision.sources, revision.deployment)
-
-
-class MemoryRevisions:
-    """A ``RevisionStore`` that lasts as long as the process."""
-
-    def __init__(self) -> None:
-        self._all: list[Revision] = []
-        self._desired: dict[str, Revision] = {}
-
-    def add(self, revision: Revision) -> None:
-        """Store it and make it the desired one."""
-        self._all.append(revision)
-        self._desired[revision.deployment] = revision
-
-    def desired(self) -> Sequence[Revision]:
-        """What is desired."""
-        return list(self._desired.values())
-
-    def last_number(self, deployment: str) -> int:
-        """The highest number of its revisions, 0 where it has none."""
-        return max((each.number for each in self._all if each.deployment == deployment), default=0)
-
-    def history(self, deployment: str) -> Sequence[Revision]:
-        """All revisions of one deployment, newest first."""
-        return [each for each in reversed(self._all) if each.deployment == deployment]
-
-    def remove(self, deployment: str) -> None:
-        """Nothing is desired for it."""
-        self._desired.pop(deployment, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from typing import Any
 from orchestrator.core.event import Event, EventKind
 from orchestrator.core.message import Message
 from orchestrator.core.request import Result
-from orchestrator.ports.store import Revision
 
 
 class ListSink:
@@ -59,32 +58,3 @@ class MemoryRuns:
     def recent(self, deployment: str, count: int) -> Sequence[Mapping[str, Any]]:
         """The newest first."""
         return [entry for entry in reversed(self.kept) if entry["deployment"] == deployment][:count]
-
-
-class MemoryRevisions:
-    """A ``RevisionStore`` that forgets when it is dropped."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, list[Revision]] = {}
-        self.down: set[str] = set()
-
-    def add(self, revision: Revision) -> None:
-        """Store it as the desired one."""
-        self.kept.setdefault(revision.deployment, []).insert(0, revision)
-        self.down.discard(revision.deployment)
-
-    def desired(self) -> Sequence[Revision]:
-        """The newest of every deployment that is not taken down."""
-        return [revisions[0] for name, revisions in self.kept.items() if name not in self.down]
-
-    def last_number(self, deployment: str) -> int:
-        """The highest number of its revisions, 0 where it has none."""
-        return max((each.number for each in self.kept.get(deployment, ())), default=0)
-
-    def history(self, deployment: str) -> Sequence[Revision]:
-        """All of one deployment, newest first."""
-        return list(self.kept.get(deployment, ()))
-
-    def remove(self, deployment: str) -> None:
-        """Take it down; its history stays."""
-        self.down.add(deployment)

@@ -10,7 +10,6 @@ from typing import Any
 
 import anyio
 
-from orchestrator.app.wiring import MemoryRevisions
 from orchestrator.core.blueprint import Blueprint, ServeSpec
 from orchestrator.core.errors import DeployError, PortTaken
 from orchestrator.core.event import Event
@@ -21,6 +20,7 @@ from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.plane import Seen, Workshop
 from orchestrator.deploy.reconcile import Applied, Reconciler, Rules
 from orchestrator.deploy.wanted import Wanted
+from orchestrator.plugins.stores.memory import MemoryRevisions
 from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel
 from orchestrator.ports.strategy import Candidate, RouteQuestion, StrategyOptions
 from orchestrator.ports.tool import ToolFunction, ToolPlace

@@ -8,12 +8,12 @@ from pathlib import Path
 import anyio
 import pytest
 
-from orchestrator.app.wiring import MemoryRevisions
 from orchestrator.core.errors import DeployError, NameClash, NoSuchDeployment, PlanError, PortTaken
 from orchestrator.deploy.live import CUT
 from orchestrator.deploy.status import status
 from orchestrator.plan.diff import diff
 from orchestrator.plan.observed import ObservedState
+from orchestrator.plugins.stores.memory import MemoryRevisions
 from tests.deploy.fakes import OLLAMA, stage, until
 from tests.plan.parts import agent, blueprint, kiosk, model, rule, tool
 

@@ -17,9 +17,10 @@ import pytest
 
 from orchestrator.core.errors import DeployError, StateUnusable
 from orchestrator.core.failpoint import FAILPOINTS
+from orchestrator.plugins.stores.memory import MemoryRevisions
 from orchestrator.plugins.stores.sqlite import open_stores
 from orchestrator.plugins.stores.statefile import Damaged
-from orchestrator.ports.store import Revision
+from orchestrator.ports.store import Revision, RevisionStore
 
 FIRST = Revision("clinic", 1, "d1", {"name": "clinic", "n": [1, 2.5, None]}, {"a.yaml": "x: è"}, 1000.0, "/a.yaml")
 SECOND = replace(FIRST, number=2, digest="d2", cause="rollback")
@@ -121,8 +122,9 @@ CHILD = """
 import sys
 from dataclasses import replace
 from pathlib import Path
+from orchestrator.plugins.stores.memory import MemoryRevisions
 from orchestrator.plugins.stores.sqlite import open_stores
-from orchestrator.ports.store import Revision
+from orchestrator.ports.store import Revision, RevisionStore
 stores = open_stores(Path(sys.argv[1]))
 stores.revisions.add(Revision("clinic", 2, "d2", {}, {}, 2.0))
 """
@@ -333,3 +335,28 @@ def test_a_lock_of_another_process_is_reported(path: Path, monkeypatch: pytest.M
         open_stores(path)
     assert "runtime status" in caught.value.cure
     other.close()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def any_store(request: pytest.FixtureRequest, path: Path) -> Iterator[RevisionStore]:
+    if request.param == "memory":
+        yield MemoryRevisions()
+    else:
+        stores = open_stores(path)
+        yield stores.revisions
+        stores.close()
+
+
+def test_revisions_stay_when_a_deployment_is_taken_down(any_store: RevisionStore) -> None:
+    """What is taken down is not desired, but its history is there, and a new revision brings it back."""
+    assert any_store.last_number("clinic") == 0
+    any_store.add(FIRST)
+    any_store.add(SECOND)
+    any_store.add(OTHER)
+    assert any_store.desired() == [SECOND, OTHER]
+    any_store.remove("clinic")
+    assert any_store.desired() == [OTHER]
+    assert any_store.history("clinic") == [SECOND, FIRST]
+    third = replace(FIRST, number=any_store.last_number("clinic") + 1)
+    any_store.add(third)
+    assert sorted(each.number for each in any_store.desired()) == [1, 3]

@@ -6,8 +6,8 @@ from orchestrator.core.event import Event
 from orchestrator.core.message import Message
 from orchestrator.core.request import Result
 from orchestrator.ports.sink import Sink
-from orchestrator.ports.store import Revision, RevisionStore, RunStore, SessionStore
-from orchestrator.testing.fakes import ListSink, MemoryRevisions, MemoryRuns, MemorySessions
+from orchestrator.ports.store import RunStore, SessionStore
+from orchestrator.testing.fakes import ListSink, MemoryRuns, MemorySessions
 
 
 def test_a_sink_keeps_events_by_kind() -> None:
@@ -40,17 +40,3 @@ def test_runs_are_found_by_a_unique_beginning() -> None:
     assert store.find("run_a") is store.find("run_c") is None
     assert [entry["id"] for entry in store.recent("shop", 2)] == ["run_b", "run_a2"]
     assert store.recent("other", 2) == []
-
-
-def test_revisions_stay_when_a_deployment_is_taken_down() -> None:
-    """What is taken down is not desired, but its history is there, and a new revision brings it back."""
-    store: RevisionStore = MemoryRevisions()
-    first, second = (Revision("shop", number, "d", {}, {}, 0.0) for number in (1, 2))
-    store.add(first)
-    store.add(second)
-    assert store.desired() == [second]
-    store.remove("shop")
-    assert store.desired() == []
-    assert store.history("shop") == [second, first]
-    store.add(first)
-    assert store.desired() == [first]
