@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final
+from typing import Any, Final
 
 from orchestrator.core.errors import LimitReached
 
 LARGEST_TEXT: Final = 200_000
 """Characters that one filling may give, and that a value made on the way may have."""
+LARGEST_HELD: Final = 500_000
+"""Characters and entries that a value made on the way may hold, with all that is inside of it, as often as it is there:
+printing or comparing it goes through them all."""
 LARGEST_SUM: Final = 5_000_000
 """Characters and entries of all values made on the way."""
 MOST_TICKS: Final = 100_000
@@ -58,6 +61,29 @@ def check_size(size: int) -> None:
     """Raise ``LimitReached`` where something would be too large."""
     if size > LARGEST_TEXT:
         raise LimitReached(f"a template made more than {LARGEST_TEXT} characters", cure="Shorten what it prints.")
+
+
+def check_held(value: Any) -> None:
+    """Raise ``LimitReached`` where a list, a tuple or a dict holds too much, its inner ones counted. Stops counting there."""
+    held = 0
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, Mapping):
+            held += len(each)
+            waiting.extend(each.keys())
+            waiting.extend(each.values())
+        elif isinstance(each, (list, tuple)):
+            held += len(each)
+            if held <= LARGEST_HELD:
+                waiting.extend(each)
+        elif isinstance(each, str):
+            held += len(each)
+        if held > LARGEST_HELD:
+            raise LimitReached(
+                f"a template made a list of lists that holds more than {LARGEST_HELD} characters and entries",
+                cure="Put less into it.",
+            )
 
 
 _current: ContextVar[Budget] = ContextVar("budget")

@@ -18,7 +18,7 @@ from jinja2.visitor import NodeTransformer
 
 from orchestrator.core.errors import LimitReached
 from orchestrator.core.template import FILTERS
-from orchestrator.deploy.template_budget import check_size, made, tick
+from orchestrator.deploy.template_budget import check_held, check_size, made, tick
 
 LARGEST_COUNT: Final = 10_000
 """The longest ``range``, and the longest list that ``*`` and ``+`` make."""
@@ -44,6 +44,7 @@ _LOOP: Final = frozenset({
 # fmt: on
 _COUNTED: Final = "_counted"
 _JOINED: Final = "_joined"
+_HELD: Final = "_held"
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -98,13 +99,13 @@ def open_sandbox() -> Environment:
     }
     known = {**sandbox.filters, **replaced}
     sandbox.filters = {name: _ticking(known[name]) for name in FILTERS}
-    sandbox.filters |= {_COUNTED: _counted, _JOINED: _joined}
-    sandbox.globals = {"range": _range, "dict": dict}
+    sandbox.filters |= {_COUNTED: _counted, _JOINED: _joined, _HELD: _held}
+    sandbox.globals = {"range": _range, "dict": _dict}
     return sandbox
 
 
 class _Counting(NodeTransformer):
-    """Puts our own filters where Jinja2 has loops and ``~``, which it compiles to Python directly."""
+    """Puts our own filters where Jinja2 has loops, ``~`` and lists, which it compiles to Python directly."""
 
     def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802 - named after the node
         self.generic_visit(node)
@@ -116,12 +117,34 @@ class _Counting(NodeTransformer):
         parts = nodes.List(node.nodes, lineno=node.lineno)
         return nodes.Filter(parts, _JOINED, [], [], None, None, lineno=node.lineno)
 
+    def visit_List(self, node: nodes.List) -> nodes.Expr:  # noqa: N802
+        return self._held(node)
+
+    def visit_Dict(self, node: nodes.Dict) -> nodes.Expr:  # noqa: N802
+        return self._held(node)
+
+    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Expr:  # noqa: N802
+        """The names that are set are a tuple too."""
+        return self._held(node) if node.ctx == "load" else node
+
+    def _held(self, node: nodes.Expr) -> nodes.Expr:
+        if _is_written_out(node):
+            return node
+        self.generic_visit(node)
+        return nodes.Filter(node, _HELD, [], [], None, None, lineno=node.lineno)
+
 
 def counted(tree: nodes.Template) -> nodes.Template:
     """The same template, with loops that count their turns and joins that mind their size."""
     changed = _Counting().visit(tree)
     changed.set_environment(tree.environment)
     return changed  # type: ignore[no-any-return]  # a transformer gives whatever a visit gave
+
+
+def _is_written_out(node: nodes.Node) -> bool:
+    """Whether it holds only what stands in the source, which is not long."""
+    plain = (nodes.Const, nodes.List, nodes.Tuple, nodes.Dict, nodes.Pair)
+    return isinstance(node, plain) and all(_is_written_out(child) for child in node.iter_child_nodes())
 
 
 # -- bounded operations ---------------------------------------------------------------------------------------------
@@ -145,10 +168,24 @@ def _counted(values: Iterable[Any]) -> Iterator[Any]:
 
 
 def _check_value(value: Any) -> None:
-    if isinstance(value, (str, list, tuple)):
+    if isinstance(value, str):
         made(len(value))
+    elif isinstance(value, (list, tuple)):
+        made(len(value))
+        _held(value)
     elif isinstance(value, int) and abs(value) > _LARGEST_NUMBER:
         raise LimitReached("a template made too large a number")
+
+
+def _held(value: Any) -> Any:
+    """The value, looked through: that takes time, and costs a tick."""
+    tick()
+    check_held(value)
+    return value
+
+
+def _dict(*given: Any, **entries: Any) -> Any:
+    return _held(dict(*given, **entries))
 
 
 def _check_product(value: Any, factor: Any) -> None:
