@@ -97,8 +97,9 @@ class DesiredTable:
         current = self._desired[name].revision if name in self._desired else history[0]
         found = next((each for each in history if _is_meant(each, current, number)), None)
         if found is None:
-            there = ", ".join(str(each.number) for each in history)
-            raise DeployError(f"{name} has no revision to go back to", cure=f"its revisions are {there}")
+            what = "revision to go back to" if number is None else f"revision {number}"
+            there = _counted([each.number for each in history])
+            raise DeployError(f"{name} has no {what}; it has {there}", cure=f"see `orchestrator history {name}`")
         return Wanted(self._blueprint(found), found.sources, found.origin, f"rollback to {found.number}")
 
     def _blueprint(self, revision: Revision) -> Blueprint:
@@ -111,6 +112,13 @@ class DesiredTable:
         names = [*self._desired, *self.unreadable]
         cure = did_you_mean(name, names) or f"applied deployments: {', '.join(names) or 'none'}"
         return NoSuchDeployment(f'no deployment is called "{name}"', cure=cure)
+
+
+def _counted(numbers: list[int]) -> str:
+    """``1 to 7``; each by itself where some are gone."""
+    first, last = min(numbers), max(numbers)
+    whole = len(numbers) == last - first + 1 > 1
+    return f"{first} to {last}" if whole else ", ".join(map(str, sorted(numbers)))
 
 
 def _is_meant(revision: Revision, current: Revision, number: int | None) -> bool:

@@ -24,21 +24,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.reach import client
     from orchestrator.cli.view.progress import progress
 
-    runtime = client()
-    if options.to is not None:
-        _check_revision(options.name, options.to, [each["number"] for each in runtime.history(options.name)])
     with progress(terminal, 0) as listen:
-        applied = runtime.rollback(options.name, options.to, listen)
+        applied = client().rollback(options.name, options.to, listen)
     terminal.say(f"{options.name} runs, revision {applied['revision']}")
     return 0
-
-
-def _check_revision(name: str, number: int, known: list[int]) -> None:
-    if number in known:
-        return
-    from orchestrator.core.errors import DeployError
-
-    first, last = min(known), max(known)
-    whole = len(known) == last - first + 1 > 1
-    there = f"{first} to {last}" if whole else ", ".join(map(str, sorted(known)))
-    raise DeployError(f"{name} has no revision {number}; it has {there}", cure=f"see `orchestrator history {name}`")
