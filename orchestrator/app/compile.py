@@ -14,6 +14,7 @@ from orchestrator.graph.compile import compile_manifest
 from orchestrator.graph.graph import AgentGraph
 from orchestrator.manifest.load import load
 from orchestrator.manifest.loaded import Loaded
+from orchestrator.manifest.located import locate
 from orchestrator.manifest.pause import collector_paused
 from orchestrator.manifest.resolve import resolve
 from orchestrator.manifest.resolved import Resolved
@@ -60,7 +61,9 @@ def compile_loaded(loaded: Loaded) -> Compilation:
     """Compile a manifest that is loaded already; raises ``ManifestError``."""
     with collector_paused():
         resolved = resolve(loaded)
-        compiled = compile_manifest(resolved.manifest, loaded.name, loaded.folder, resolved.place_of)
+        compiled = compile_manifest(
+            resolved.manifest, loaded.name, locate(resolved.manifest, loaded.folder), resolved.place_of
+        )
     diagnostics = in_order([*resolved.diagnostics, *compiled.diagnostics])
     sources = ShownLines(loaded.sources, [one.place for one in diagnostics if one.place]).lines()
     if has_errors(diagnostics):

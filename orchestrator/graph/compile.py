@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.diagnostic import Diagnostic
 from orchestrator.graph.build import PlaceOf, build, check
 from orchestrator.graph.graph import AgentGraph
 from orchestrator.graph.lower import lower
+from orchestrator.manifest.located import Located
 from orchestrator.manifest.spec.manifest import Manifest
 
 
@@ -22,7 +22,7 @@ class Compiled:
     diagnostics: tuple[Diagnostic, ...]
 
 
-def compile_manifest(manifest: Manifest, name: str, folder: Path, place_of: PlaceOf) -> Compiled:
+def compile_manifest(manifest: Manifest, name: str, located: Located, place_of: PlaceOf) -> Compiled:
     """Compile a resolved manifest whose references all hold. Reads nothing but the catalogue."""
     graph = build(manifest, name)
-    return Compiled(graph, lower(graph, manifest, folder.absolute()), tuple(check(graph, place_of)))
+    return Compiled(graph, lower(graph, manifest, located), tuple(check(graph, place_of)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.core.blueprint import (
@@ -24,6 +23,7 @@ from orchestrator.graph.transforms import parts
 from orchestrator.graph.transforms.agents import target_of
 from orchestrator.graph.vertex import Vertex
 from orchestrator.manifest.catalogue.reader import find_model
+from orchestrator.manifest.located import Located
 from orchestrator.manifest.spec.agent import AgentEntry, ReflexRule, Route, When
 from orchestrator.manifest.spec.manifest import Manifest
 from orchestrator.manifest.spec.model import ModelEntry
@@ -38,10 +38,10 @@ USUAL: Final = "q4_k_m"
 """The build whose size stands for a model's memory where the manifest names none."""
 
 
-def lower(graph: AgentGraph, manifest: Manifest, folder: Path) -> Blueprint:
-    """The blueprint of a checked graph. ``folder`` is the manifest's, absolute."""
+def lower(graph: AgentGraph, manifest: Manifest, located: Located) -> Blueprint:
+    """The blueprint of a checked graph. ``located`` says where its paths lead."""
     deployment = manifest.deployment
-    elements = [_element(graph, vertex, folder) for vertex in graph.vertices() if vertex.kind != "node"]
+    elements = [_element(graph, vertex, located) for vertex in graph.vertices() if vertex.kind != "node"]
     return Blueprint(
         name=graph.name,
         type=deployment.type,
@@ -51,21 +51,21 @@ def lower(graph: AgentGraph, manifest: Manifest, folder: Path) -> Blueprint:
         queue=deployment.queue.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
         timeout=deployment.timeout,
         max_concurrent=deployment.resources.max_concurrent_agents,
-        tool_roots=tuple(str((folder / root).resolve()) for root in deployment.security.tool_roots),
-        folder=str(folder),
+        tool_roots=tuple(located.of(root) for root in deployment.security.tool_roots),
+        folder=located.folder,
         labels=dict(manifest.metadata.labels),
     )
 
 
-def _element(graph: AgentGraph, vertex: Vertex, folder: Path) -> Element:
+def _element(graph: AgentGraph, vertex: Vertex, located: Located) -> Element:
     links = graph.out_of(vertex.address, "uses", "route", "default")
     needs = tuple(dict.fromkeys(link.target for link in links))  # a route and the default may lead to one agent
     if isinstance(vertex.part, ModelEntry):
         return Element(vertex.address, "model", dict(_model(vertex.part)), needs)
     if isinstance(vertex.part, ToolEntry):
-        return Element(vertex.address, "tool", dict(_tool(vertex.part, folder)), needs)
+        return Element(vertex.address, "tool", dict(_tool(vertex.part, located)), needs)
     if isinstance(vertex.part, KnowledgeEntry):
-        return Element(vertex.address, "knowledge", dict(_knowledge(vertex.part, folder)), needs)
+        return Element(vertex.address, "knowledge", dict(_knowledge(vertex.part, located)), needs)
     if vertex.kind == "router":
         return Element(vertex.address, "router", dict(_router(vertex.part)), needs)
     return Element(vertex.address, "agent", dict(_agent(vertex.part)), needs)
@@ -186,17 +186,16 @@ def _route(route: Route | str) -> RouteSpec:
     )
 
 
-def _tool(tool: ToolEntry, folder: Path) -> ToolSpec:
+def _tool(tool: ToolEntry, located: Located) -> ToolSpec:
     kind = "python" if tool.python else tool.use or tool.name
     options = tool.model_dump(exclude_none=True, exclude_defaults=True, exclude={"name", "use", "functions", "timeout"})
     if tool.path is not None:
-        options["path"] = str((folder / tool.path).resolve())
+        options["path"] = located.of(tool.path)
     if tool.python:
         options["functions"] = list(tool.functions)
     allowed = [] if tool.python else list(tool.functions)
     return ToolSpec(name=tool.name, kind=kind, options=options, allowed=allowed, timeout=tool.timeout)
 
 
-def _knowledge(knowledge: KnowledgeEntry, folder: Path) -> KnowledgeSpec:
-    path = str((folder / knowledge.path).resolve())
-    return KnowledgeSpec(name=knowledge.name, path=path, include=list(knowledge.include))
+def _knowledge(knowledge: KnowledgeEntry, located: Located) -> KnowledgeSpec:
+    return KnowledgeSpec(name=knowledge.name, path=located.of(knowledge.path), include=list(knowledge.include))

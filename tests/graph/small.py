@@ -9,6 +9,7 @@ from orchestrator.core.diagnostic import Diagnostic
 from orchestrator.graph.build import build, check
 from orchestrator.graph.compile import Compiled, compile_manifest
 from orchestrator.graph.graph import AgentGraph
+from orchestrator.manifest.located import locate
 from orchestrator.manifest.spec.manifest import Manifest
 
 FOLDER = Path("/shop")
@@ -42,7 +43,8 @@ def graph(**deployment: Any) -> AgentGraph:
 
 def compiled(**deployment: Any) -> Compiled:
     """Its graph and blueprint."""
-    return compile_manifest(manifest(**deployment), "shop", FOLDER, lambda address: None)
+    written = manifest(**deployment)
+    return compile_manifest(written, "shop", locate(written, FOLDER), lambda address: None)
 
 
 def findings(**deployment: Any) -> list[Diagnostic]:

@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 from orchestrator.core.blueprint import Blueprint
-from tests.graph.small import DESK, compiled
+from orchestrator.graph.compile import compile_manifest
+from orchestrator.manifest.located import Located
+from tests.graph.small import DESK, compiled, manifest
 
 
 def _spec(blueprint: Blueprint, address: str) -> dict[str, Any]:
@@ -54,7 +56,12 @@ def test_only_the_parts_that_change_have_another_digest() -> None:
 
 
 def test_paths_count_from_the_manifests_folder() -> None:
-    """A blueprint holds absolute paths only."""
+    """A blueprint holds absolute paths only, and where they lead is found out before."""
+    written = manifest(**DESK)
+    told = Located("/shop", {"data.csv": "/a/data.csv", "docs": "/b"})
+    moved = compile_manifest(written, "shop", told, lambda address: None).blueprint
+    assert _spec(moved, "tool.database")["options"]["path"] == "/a/data.csv"
+    assert _spec(moved, "knowledge.docs")["path"] == "/b"
     blueprint = compiled(**DESK, security={"tool_roots": ["lib"]}).blueprint
     assert _spec(blueprint, "tool.database")["options"]["path"] == "/shop/data.csv"
     assert _spec(blueprint, "knowledge.docs")["path"] == "/shop/docs"

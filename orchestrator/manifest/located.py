@@ -1,0 +1,32 @@
+"""Where the paths of a manifest lead on this device: links are followed here, once, so that what comes later reads no disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.manifest.spec.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """The manifest's folder, and the places of its paths by what the manifest says; all of them absolute."""
+
+    folder: str
+    places: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, written: str) -> str:
+        """Where a path of the manifest leads."""
+        return self.places[written]
+
+
+def locate(manifest: Manifest, folder: Path) -> Located:
+    """Every path of a manifest that counts from its ``folder`` (absolute). Reads the disk, where nothing need be."""
+    deployment = manifest.deployment
+    written = [
+        *(tool.path for tool in deployment.tools if not isinstance(tool, str) and tool.path is not None),
+        *(each.path for each in deployment.knowledge),
+        *deployment.security.tool_roots,
+    ]
+    return Located(str(folder), {path: str((folder / path).resolve()) for path in written})
