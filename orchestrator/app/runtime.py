@@ -19,6 +19,7 @@ from typing import Any, Final
 import anyio
 
 from orchestrator.app import catalog
+from orchestrator.app.failing import arm_kill
 from orchestrator.app.journal import Journal
 from orchestrator.app.lock import RuntimeLock, remove_about, write_about
 from orchestrator.app.logs import Log, close_log, keep_cut, open_log
@@ -75,6 +76,7 @@ class Runtime:
 
     async def run(self) -> None:
         """Live until a signal or ``POST /stop``. Raises ``OrchestratorError`` where it cannot start."""
+        arm_kill(self._place.settings.fail_at)
         folders = self._place.folders
         lock = RuntimeLock(folders.runtime)
         lock.take()

@@ -20,7 +20,8 @@ class Settings:
     ``ORCHESTRATOR_PORT`` (``port``; asked for, it must be free), ``ORCHESTRATOR_LOG_LEVEL``, ``ORCHESTRATOR_LOOK_EVERY``
     (how often model servers are looked for), ``ORCHESTRATOR_DRAIN`` (how long a stop waits for requests),
     ``ORCHESTRATOR_SERVERS`` (where model servers are looked for in place of the usual places, separated by commas;
-    empty: nowhere but where a manifest says). Durations are seconds here.
+    empty: nowhere but where a manifest says), ``ORCHESTRATOR_FAIL_AT`` (for tests: where the runtime kills itself).
+    Durations are seconds here.
     """
 
     port: int = DEFAULT_PORT
@@ -29,6 +30,7 @@ class Settings:
     look_every: float = 10.0
     drain: float = 30.0
     servers: tuple[str, ...] | None = None
+    fail_at: str = ""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
@@ -41,6 +43,7 @@ class Settings:
             look_every=_seconds(environment, "ORCHESTRATOR_LOOK_EVERY", 10.0),
             drain=_seconds(environment, "ORCHESTRATOR_DRAIN", 30.0),
             servers=None if servers is None else tuple(filter(None, map(str.strip, servers.split(",")))),
+            fail_at=environment.get("ORCHESTRATOR_FAIL_AT", ""),
         )
 
 

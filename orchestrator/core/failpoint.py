@@ -1,20 +1,16 @@
-"""Named points where a test may kill the process, to show that what follows converges.
+"""Named points where a test may let something happen: mostly the end of the process, to show that what follows converges.
 
-``ORCHESTRATOR_FAIL_AT=apply.committed`` or ``=apply.committed:3`` (the third time) kills the process there with SIGKILL:
-no clean-up runs, as in a power cut. Without the variable a failpoint costs one look at an empty string.
+Nothing is armed unless the composition root does it. A failpoint that is not armed costs one look into an empty dict.
 """
 
 from __future__ import annotations
 
-import os
-import signal
+from collections.abc import Callable
 from typing import Final
 
 FAILPOINTS: Final[set[str]] = set()
 """Every name that was declared with :func:`declare`; the tests kill at each one."""
-
-_wanted, _, _count = os.environ.get("ORCHESTRATOR_FAIL_AT", "").partition(":")
-_left = [int(_count) if _count.isdecimal() else 1]
+_armed: Final[dict[str, Callable[[], None]]] = {}
 
 
 def declare(*names: str) -> None:
@@ -22,10 +18,25 @@ def declare(*names: str) -> None:
     FAILPOINTS.update(names)
 
 
+def arm(name: str, times: int, happen: Callable[[], None]) -> None:
+    """Let it happen when ``name`` is passed for the ``times``-th time, and from then on."""
+    left = times
+
+    def passed() -> None:
+        nonlocal left
+        left -= 1
+        if left <= 0:
+            happen()
+
+    _armed[name] = passed
+
+
+def disarm() -> None:
+    """Let nothing happen any more."""
+    _armed.clear()
+
+
 def failpoint(name: str) -> None:
-    """Die here, if the environment asks for it."""
-    if not _wanted or name != _wanted:
-        return
-    _left[0] -= 1
-    if _left[0] <= 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+    """A point that may be armed."""
+    if name in _armed:
+        _armed[name]()

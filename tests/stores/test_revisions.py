@@ -122,9 +122,10 @@ CHILD = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from orchestrator.plugins.stores.memory import MemoryRevisions
+from orchestrator.app.failing import arm_kill
 from orchestrator.plugins.stores.sqlite import open_stores
-from orchestrator.ports.store import Revision, RevisionStore
+from orchestrator.ports.store import Revision
+arm_kill(sys.argv[2])
 stores = open_stores(Path(sys.argv[1]))
 stores.revisions.add(Revision("clinic", 2, "d2", {}, {}, 2.0))
 """
@@ -137,9 +138,7 @@ stores.revisions.add(Revision("clinic", 2, "d2", {}, {}, 2.0))
 def test_killed_while_adding_the_store_holds_the_old_or_the_new_revision(path: Path, point: str, expected: int) -> None:
     assert point in FAILPOINTS
     fill(path, FIRST)
-    child = subprocess.run(
-        [sys.executable, "-c", CHILD, str(path)], env={**os.environ, "ORCHESTRATOR_FAIL_AT": point}, check=False
-    )
+    child = subprocess.run([sys.executable, "-c", CHILD, str(path), point], check=False)
     assert child.returncode == -signal.SIGKILL
     assert [revision.number for revision in desired(path)] == [expected]
     fill(path, replace(FIRST, number=3))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -99,8 +98,10 @@ def test_a_run_that_is_stored_twice_stands_once(stores: StateStores) -> None:
 CHILD = """
 import sys
 from pathlib import Path
+from orchestrator.app.failing import arm_kill
 from orchestrator.core.request import Result
 from orchestrator.plugins.stores.sqlite import open_stores
+arm_kill(sys.argv[2])
 stores = open_stores(Path(sys.argv[1]))
 stores.runs.keep([Result("run_a", "clinic", 1, "completed", "x")], ["x"])
 """
@@ -109,9 +110,7 @@ stores.runs.keep([Result("run_a", "clinic", 1, "completed", "x")], ["x"])
 @pytest.mark.parametrize(("point", "stored"), [("store.before-keep", 0), ("store.after-keep", 1)])
 def test_killed_around_keeping_the_batch_is_stored_whole_or_not_at_all(tmp_path: Path, point: str, stored: int) -> None:
     path = tmp_path / "killed.db"
-    child = subprocess.run(
-        [sys.executable, "-c", CHILD, str(path)], env={**os.environ, "ORCHESTRATOR_FAIL_AT": point}, check=False
-    )
+    child = subprocess.run([sys.executable, "-c", CHILD, str(path), point], check=False)
     assert child.returncode == -signal.SIGKILL
     stores = open_stores(path)
     assert len(stores.runs.recent("clinic", 9)) == stored
