@@ -23,10 +23,16 @@ _KNOWN: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("a Slack token", re.compile(r"\bxox[abposr]-[A-Za-z0-9-]{10,}")),
     ("a JSON web token", re.compile(r"\beyJ[A-Za-z0-9_-]{10,1000}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+")),
     ("a private key", re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----")),
-    ("a password in an address", re.compile(r"(?<=://)[^\s/:@\"'{}$]*:[^\s/@\"'{}$]+(?=@)")),
 )
+_IN_ADDRESS: Final = re.compile(r"(?<=://)[^\s/:@]*:(?P<password>[^\s/]+)(?=@)")
+"""A password in an address, in a text that is not read as YAML yet; see :func:`_is_password`."""
+_BETWEEN_VALUES: Final = re.compile(r"[\"'][,:\]}]")
+"""A quote that ends a value of a list or a map: what follows is another value, not the rest of a password."""
+_DEFAULT: Final = re.compile(r"\$\{\w*:-([^}]*)\}")
+_STAND_IN: Final = re.compile(r"\$?\{+[A-Za-z_][\w.]*\}+|<[\w .-]*>|\$[A-Z_][A-Z0-9_]*")
+"""What stands for a password that is put in later: ``${NAME}``, ``{name}``, ``{{name}}``, ``<name>``, ``$NAME``."""
 _PASSWORD: Final = re.compile(r"(?<=://)[^\s/?#:]*:[^\s/?#]+(?=@)")
-"""As above, in a finished value: there quotes, braces and dollars are part of the password."""
+"""The same in a finished value: there quotes, braces and dollars are part of the password."""
 _HINTS: Final = ("sk-", "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "hf_", "AIza", "xox",
                  "eyJ", "PRIVATE KEY", "://")  # fmt: skip
 _FIELD_HINTS: Final = ("key", "secret", "token", "passw", "credential", "auth")
@@ -158,10 +164,20 @@ def _in_line(line: str) -> Iterator[tuple[str, int, str]]:
         for match in pattern.finditer(line):
             taken.append(match.span())
             yield what, match.start(), match[0]
+    for match in _IN_ADDRESS.finditer(line):
+        if _is_password(match):
+            taken.append(match.span())
+            yield "a password in an address", match.start(), match[0]
     for match in _KEYISH.finditer(line):
         start, end = match.span("value")
         if not _overlaps(taken, start, end) and _is_random(match["value"]):
             yield "a secret", start, match["value"]
+
+
+def _is_password(match: re.Match[str]) -> bool:
+    """Whether it is one address, and its password more than what stands for one; a default that is written counts."""
+    written = _DEFAULT.sub(r"\1", match["password"])
+    return not _BETWEEN_VALUES.search(match[0]) and bool(_STAND_IN.sub("", written))
 
 
 def _overlaps(taken: Iterable[tuple[int, int]], start: int, end: int) -> bool:

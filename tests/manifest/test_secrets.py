@@ -48,6 +48,38 @@ def test_a_known_kind_of_secret_is_refused_wherever_it_stands(
     assert error.diagnostics
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x-note: http://user:hunter2@host",
+        "x-note: http://:hunter2{5}-x@host",
+        "x-note: http://user:hun{ter2}@host:1/v1",
+        "x-note: http://user:{5}hunter2@host",
+        "x-note: 'http://user:hunter2''s@host'",
+        'x-note: "http://user:hunter2\\"s@host"',
+        "x-note: http://us'er:hunter2@host",
+        "x-note: http://user:hunter2$@host",
+        "x-note: http://user:$hunter2@host",
+        "x-note: http://user:$$hunter2@host",
+        "x-note: http://user:p@hunter2@host",
+        "x-note: http://user:${PW:-hunter2-x}@host",
+        "# see http://user:it's{hunter2$}@host",
+        "x-note: ['http://shop.example:80','http://user:hunter2@host']",
+    ],
+)
+def test_a_password_in_an_address_is_refused_whatever_it_is_made_of(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Quotes, braces and dollars are letters of it, and nothing of it is shown."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop.yaml").write_text(HEAD + line + "\n")
+    error = refusal(["shop.yaml"])
+    assert [(one.code, one.message) for one in error.diagnostics] == [
+        ("ORC231", "this looks like a password in an address")
+    ]
+    assert "hunter2" not in said(error) + str(error.sources)
+
+
 @pytest.mark.parametrize("value", ["hunter2", "12345678", "{a: [hunter3]}", "correct horse battery staple"])
 def test_whatever_stands_under_api_key_is_not_shown(
     value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -73,6 +105,11 @@ def test_whatever_stands_under_api_key_is_not_shown(
         "# the api key stands in the vault",
         "x-address: https://example.org/path?user=7",
         "metadata: {name: task-runner-skills}",
+        """x-notes: ["http://shop.example:80","a@b.example"]""",
+        """x-notes: {'a':'http://shop.example:80','b':'x:y@b.example'}""",
+        "x-note: http://{user}:{password}@host or http://$USER:$PASSWORD@host or http://<user>:<your password>@host",
+        "# http://user:${DOOR_PASSWORD}@host",
+        "x-note: 'http://user:{{password}}@host'",
     ],
 )
 def test_everyday_texts_are_no_secrets(line: str, tmp_path: Path) -> None:
