@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from orchestrator.core.errors import DeployError
 from orchestrator.core.names import did_you_mean
+from orchestrator.ports.installed import Family, installed, is_plugin, near_installed
 from orchestrator.ports.kind import Kind
-
-Family = Literal["provider", "strategy", "tool", "store", "host"]
-GROUP: Final = "orchestrator.plugins"
-"""The entry-point group of other packages. An entry is called ``<family>.<name>`` and points at what a row's ``where`` does."""
 
 _PLUGINS: Final = "orchestrator.plugins"
 
@@ -61,11 +57,11 @@ FAMILIES: Final[Mapping[Family, Mapping[str, Kind]]] = {
 
 
 def find(family: Family, name: str) -> Kind:
-    """The row of this name: of the table, else of an installed package. Raises ``DeployError`` with near names."""
-    row = FAMILIES[family].get(name) or installed(family).get(name)
+    """The row of this name: of the table, or with ``plugin:`` of an installed package. Raises ``DeployError`` with near names."""
+    row = installed(family).get(name) if is_plugin(name) else FAMILIES[family].get(name)
     if row is None:
         known = [*FAMILIES[family], *installed(family)]
-        cure = did_you_mean(name, known) or f"there are: {', '.join(known)}"
+        cure = did_you_mean(name, FAMILIES[family]) or near_installed(family, name) or f"there are: {', '.join(known)}"
         raise DeployError(f'no {family} is called "{name}"', cure=cure)
     return row
 
@@ -77,17 +73,3 @@ def load(family: Family, name: str) -> Any:
         return row.load()
     except ImportError as error:
         raise DeployError(f'the {family} "{name}" cannot be loaded: {error}', cure="install what it needs") from error
-
-
-@lru_cache
-def installed(family: Family) -> Mapping[str, Kind]:
-    """Rows that other installed packages add; a name of the table cannot be taken over."""
-    from importlib.metadata import entry_points
-
-    found: dict[str, Kind] = {}
-    for point in entry_points(group=GROUP):
-        kind, _, name = point.name.partition(".")
-        if kind == family and name and name not in FAMILIES[family]:
-            package = point.dist.name if point.dist else "another package"
-            found[name] = Kind(name, f"from {package}", point.value)
-    return found

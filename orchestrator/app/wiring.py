@@ -6,9 +6,9 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -31,6 +31,9 @@ from orchestrator.ports.strategy import Candidate, InstantStrategy, StrategyOpti
 from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.session import Sessions
+
+if TYPE_CHECKING:
+    from orchestrator.plugins.providers.discovery import Sighting
 
 Emit = Callable[[Event], None]
 
@@ -65,17 +68,27 @@ class Plugins:
             self._open[kind] = catalog.load("provider", kind)()
         return self._open[kind]
 
-    async def look(self, places: Sequence[str], keys: Mapping[str, Secret]) -> Sequence[Seen]:
-        """Ask every address which server is there."""
+    async def look(self, places: Sequence[str], keys: Mapping[str, Secret], more: Sequence[str] = ()) -> Sequence[Seen]:
+        """Ask every address which server is there; ``more`` are providers of other packages, which know theirs best."""
         from orchestrator.plugins.providers.addresses import MAKES
         from orchestrator.plugins.providers.discovery import discover
 
-        return (await discover([self.provider(make.kind) for make in MAKES], places, keys)).sightings
+        others = {self.provider(kind).kind: kind for kind in more}
+        asked = [self.provider(kind) for kind in (*more, *(make.kind for make in MAKES))]
+        return [_as_named(each, others) for each in (await discover(asked, places, keys)).sightings]
 
     async def aclose(self) -> None:
         """Close all connections."""
         for provider in self._open.values():
             await provider.aclose()
+
+
+def _as_named(sighting: Sighting, others: Mapping[str, str]) -> Sighting:
+    """A provider of another package calls itself by its own name; manifests and the table have ``plugin:`` before it."""
+    identity = sighting.identity
+    if identity is None or identity.provider not in others:
+        return sighting
+    return replace(sighting, identity=replace(identity, provider=others[identity.provider]))
 
 
 def make_workshop(plugins: Plugins, settings: Settings, state: Path, redactor: Redactor) -> Workshop:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import anyio
 
@@ -15,6 +16,7 @@ from orchestrator.core.errors import DeployError
 from orchestrator.core.hosts import distance_of_url
 from orchestrator.deploy.plane import Seen, Workshop
 from orchestrator.plan.observed import ObservedServer
+from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Secret
 
 _SECOND_LOOK: Final = 0.3
@@ -35,16 +37,19 @@ class Observer:
 
     async def look(self, blueprints: Iterable[Blueprint]) -> None:
         """Ask the usual places on this device, and every address that a manifest names. Cloud addresses are not asked."""
-        named, keys, silent = _named(blueprints, self._workshop)
-        places = [*dict.fromkeys([*named, *self._workshop.usual_places])] if named is not None else []
-        seen = {each.url: each for each in await self._workshop.look(places, keys)} if places else {}
+        named = _named(blueprints, self._workshop)
+        places = [*dict.fromkeys([*named.places, *self._workshop.usual_places])] if named.wanted else []
+        seen = await self._seen(places, named) if places else {}
         lost = [url for url in self._known if url in seen and seen[url].state == "absent"]
         if lost:
             await anyio.sleep(_SECOND_LOOK)
-            seen |= {each.url: each for each in await self._workshop.look(lost, keys)}
+            seen |= await self._seen(lost, named)
         self._known = {url: server for url in places if (server := self._judged(url, seen[url])) is not None}
         self.servers = tuple({server.url: server for server in self._known.values()}.values())
-        self.silent = silent | {url: _silence(each) for url, each in seen.items() if each.state != "served"}
+        self.silent = named.silent | {url: _silence(each) for url, each in seen.items() if each.state != "served"}
+
+    async def _seen(self, places: Sequence[str], named: _Named) -> dict[str, Seen]:
+        return {each.url: each for each in await self._workshop.look(places, named.keys, named.providers)}
 
     def _judged(self, url: str, seen: Seen) -> ObservedServer | None:
         known = self._known.get(url)
@@ -55,27 +60,39 @@ class Observer:
         return known if seen.state == "foreign" else None
 
 
-def _named(
-    blueprints: Iterable[Blueprint], workshop: Workshop
-) -> tuple[list[str] | None, dict[str, Secret], dict[str, str]]:
-    """Addresses that manifests name, with their keys; ``None`` where no manifest has a model that is looked for."""
-    places: list[str] = []
-    keys: dict[str, Secret] = {}
-    silent: dict[str, str] = {}
-    wanted = False
+@dataclass(slots=True)
+class _Named:
+    """What manifests say of models: addresses with their keys, providers of other packages, and why some of that cannot be
+    used. ``wanted``: whether any model is looked for."""
+
+    wanted: bool = False
+    places: list[str] = field(default_factory=list)
+    keys: dict[str, Secret] = field(default_factory=dict)
+    providers: list[str] = field(default_factory=list)
+    silent: dict[str, str] = field(default_factory=dict)
+
+
+def _named(blueprints: Iterable[Blueprint], workshop: Workshop) -> _Named:
+    named = _Named()
     for blueprint in blueprints:
         for element in blueprint.of_kind("model"):
-            spec = element.spec
-            wanted = wanted or spec["zone"] != "cloud"
-            if not spec["endpoint"] or spec["zone"] == "cloud":
-                continue
-            places.append(spec["endpoint"])
-            if spec["api_key"]:
+            if element.spec["zone"] != "cloud":
+                named.wanted = True
                 try:
-                    keys[spec["endpoint"]] = workshop.reveal(spec["api_key"], Path(blueprint.folder))
+                    _name(named, element.spec, Path(blueprint.folder), workshop)
                 except DeployError as error:
-                    silent[spec["endpoint"]] = error.message
-    return (places if wanted else None), keys, silent
+                    named.silent[element.spec["endpoint"] or element.spec["provider"]] = error.message
+    return named
+
+
+def _name(named: _Named, spec: Mapping[str, Any], folder: Path, workshop: Workshop) -> None:
+    if spec["endpoint"]:
+        named.places.append(spec["endpoint"])
+    if spec["provider"] not in named.providers and is_plugin(spec["provider"]):
+        workshop.provider(spec["provider"])
+        named.providers.append(spec["provider"])
+    if spec["endpoint"] and spec["api_key"]:
+        named.keys[spec["endpoint"]] = workshop.reveal(spec["api_key"], folder)
 
 
 def _silence(seen: Seen) -> str:

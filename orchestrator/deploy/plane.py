@@ -88,8 +88,9 @@ class Seen(Protocol):
     def trouble(self) -> str: ...
 
 
-LookAround = Callable[[Sequence[str], Mapping[str, Secret]], Awaitable[Sequence[Seen]]]
-"""Looks at every address once, at most for a few seconds; the secrets are keys by address."""
+LookAround = Callable[[Sequence[str], Mapping[str, Secret], Sequence[str]], Awaitable[Sequence[Seen]]]
+"""Looks at every address once, at most for a few seconds; the secrets are keys by address, the names those of providers
+that are asked beside the usual ones."""
 
 
 @dataclass(frozen=True, slots=True)

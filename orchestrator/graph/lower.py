@@ -29,6 +29,7 @@ from orchestrator.manifest.spec.manifest import Manifest
 from orchestrator.manifest.spec.model import ModelEntry
 from orchestrator.manifest.spec.tool import KnowledgeEntry, ToolEntry
 from orchestrator.manifest.zone import zone_of
+from orchestrator.ports.installed import is_plugin
 
 PRIORITIES: Final[Mapping[str, PriorityClass]] = {"high": "interactive", "normal": "default", "low": "bulk"}
 CASCADE: Final = ("rules", "keyword", "lexical")
@@ -189,7 +190,9 @@ def _route(route: Route | str) -> RouteSpec:
 def _tool(tool: ToolEntry, located: Located) -> ToolSpec:
     kind = "python" if tool.python else tool.use or tool.name
     options = tool.model_dump(exclude_none=True, exclude_defaults=True, exclude={"name", "use", "functions", "timeout"})
-    if tool.path is not None:
+    if is_plugin(kind):
+        options = dict(tool.plugin_options)
+    elif tool.path is not None:
         options["path"] = located.of(tool.path)
     if tool.python:
         options["functions"] = list(tool.functions)

@@ -19,8 +19,9 @@ from orchestrator.manifest.faults import MOST_FAULTS, fault, printable
 from orchestrator.manifest.marks import Marks, Path
 from orchestrator.manifest.nearby import LONGEST, suggestion
 from orchestrator.manifest.planned import NOT_IN_THIS_VERSION
-from orchestrator.manifest.spec.fields import LIST, MAP, NUMBER, TEXT
+from orchestrator.manifest.spec.fields import BUILT_IN, LIST, MAP, NUMBER, PLUGIN_KIND, TEXT
 from orchestrator.manifest.spec.manifest import Manifest
+from orchestrator.ports.installed import Family, near_installed
 
 SECRET_KEYS: Final = frozenset(("api_key", "password"))
 """Keys that take only a reference to a secret; what stands there is never shown."""
@@ -28,7 +29,7 @@ SECRET_KEYS: Final = frozenset(("api_key", "password"))
 Said = tuple[str, str, str, str | None]
 """Code, message, label and cure (``None``: the code's own)."""
 
-_TAGS: Final = frozenset((MAP, TEXT, NUMBER, LIST))
+_TAGS: Final = frozenset((MAP, TEXT, NUMBER, LIST, BUILT_IN, PLUGIN_KIND))
 _WANTED: Final = {
     "string_type": "a text",
     "int_type": "a whole number",
@@ -42,6 +43,7 @@ _WANTED: Final = {
 }
 _SHAPES: Final = {MAP: "a map", TEXT: "a text", NUMBER: "a number", LIST: "a list"}
 _FORMS: Final = (
+    ("plugin:", "plugin:NAME, with the name that the package gives its kind"),
     ("env:", "a reference to a secret: env:NAME, file:PATH or keyring:NAME"),
     ("https?", "an address like http://127.0.0.1:8080"),
     (":[A-Za-z_]", "module:function, like tools:make_quote"),
@@ -198,8 +200,22 @@ def _choice(error: Mapping[str, Any], path: Path) -> Said:
     found = error["input"]
     if path[-1] == "apiVersion":
         return "ORC152", f"{describe(found)} is no version of the format that this program reads", "", None
-    cure = (suggestion(found, choices) if isinstance(found, str) else "") or f"one of {', '.join(choices)}"
+    near = _near(found, choices, path) if isinstance(found, str) else ""
+    cure = near or f"one of {', '.join(choices)}"
     return "ORC133", f"{_named(path)} cannot be {describe(found)}", "", cure
+
+
+_FAMILIES: Final[Mapping[Any, Family]] = {
+    "use": "tool",
+    "provider": "provider",
+    "model_provider": "provider",
+    "strategy": "strategy",
+}
+
+
+def _near(found: str, choices: list[str], path: Path) -> str:
+    family = _FAMILIES.get(path[-1])
+    return suggestion(found, choices) or (near_installed(family, found) if family and len(found) <= LONGEST else "")
 
 
 _RANGES: Final[Mapping[str, tuple[str, str]]] = {

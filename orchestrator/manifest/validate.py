@@ -7,6 +7,7 @@ from typing import Final
 
 from orchestrator.manifest.checks.keys import check_keys
 from orchestrator.manifest.checks.not_acted_on import tell_what_is_not_acted_on
+from orchestrator.manifest.checks.plugins import check_plugins
 from orchestrator.manifest.checks.references import check_references
 from orchestrator.manifest.checks.texts import check_texts
 from orchestrator.manifest.checks.tools import check_tools
@@ -16,6 +17,7 @@ CHECKS: Final[tuple[Callable[[Draft], None], ...]] = (
     check_references,
     check_keys,
     check_tools,
+    check_plugins,
     check_texts,
     tell_what_is_not_acted_on,
 )

@@ -201,7 +201,8 @@ def _missing(spec: ModelSpec, observed: ObservedState) -> str:
         return _missing_at(spec, endpoint, observed)
     here = _allowed(spec, observed.servers)
     if not here:
-        return f"no {spec['provider'] or 'model'} server answers on this device"
+        why = observed.silent.get(spec["provider"] or "")
+        return why or f"no {spec['provider'] or 'model'} server answers on this device"
     forwarded = [server for server in here for model in server.models if model.remote and _is(spec, server, model)]
     if forwarded:
         return f"{_called(forwarded[0])} only forwards {alias} to another machine, which this manifest does not allow"

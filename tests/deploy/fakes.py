@@ -155,8 +155,10 @@ class Surroundings:
     opened: list[FakeTool] = field(default_factory=list)
     unset: set[str] = field(default_factory=set)
     looks: int = 0
+    asked_beside: list[str] = field(default_factory=list)
 
-    async def look(self, places: Sequence[str], keys: Mapping[str, Secret]) -> Sequence[Seen]:
+    async def look(self, places: Sequence[str], keys: Mapping[str, Secret], more: Sequence[str]) -> Sequence[Seen]:
+        self.asked_beside = list(more)
         self.looks += 1
         return [self._sighting(url) for url in places]
 

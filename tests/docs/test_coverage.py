@@ -11,12 +11,13 @@ from typing import get_args
 import pytest
 
 from orchestrator.app import start
-from orchestrator.app.catalog import FAMILIES, Family
+from orchestrator.app.catalog import FAMILIES
 from orchestrator.cli.table import VERBS
 from orchestrator.core import errors
 from orchestrator.core.codes.table import CODES
 from orchestrator.core.event import EventKind
 from orchestrator.core.request import Result
+from orchestrator.ports.installed import Family
 from tests.docs.pages import DOCS, PAGES, ROOT, place, prose
 
 CODE = [

@@ -68,6 +68,10 @@ HAND_MADE: Final[tuple[str, ...]] = (
         "deployment: {type: single-device, tools: [{name: a, python: 'b.c:d', functions: [e]}, {name: email, sender: a@b,"
         " smtp: {host: c, port: 25, user: d, password: 'file:/run/e', starttls: false}}, {name: calendar, timezone: Europe/Rome}]}"
     ),
+    (
+        "deployment: {type: single-device, routing: {strategy: 'plugin:a'}, models: [{alias: b, provider: 'plugin:c.d'}], tools:"
+        " [{name: e, use: 'plugin:f', plugin_options: {g: {h: null, x-i: [1]}}}], agents: [{name: j, strategy: 'plugin:k'}]}"
+    ),
     "deployment: {type: single-device, knowledge: [{name: a, path: b, include: ['*.md']}]}",
     (
         "deployment: {type: distributed-edge, nodes: [{id: a, agents: [b, {name: c}], models: [d, {alias: e}], hardware: f,"

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import anyio
@@ -25,6 +24,7 @@ from orchestrator.app.unit import install, uninstall, unit_path, unit_text
 from orchestrator.core.errors import DeployError, UsageError
 from orchestrator.core.event import Event
 from orchestrator.ports.host import Folders
+from orchestrator.ports.installed import Family
 
 
 def test_settings_come_from_the_environment() -> None:
@@ -55,7 +55,7 @@ def test_a_setting_that_does_not_fit_is_named(name: str, value: str) -> None:
 
 
 @pytest.mark.parametrize("family", catalog.FAMILIES)
-def test_every_row_of_the_table_can_be_loaded(family: catalog.Family) -> None:
+def test_every_row_of_the_table_can_be_loaded(family: Family) -> None:
     """A row whose place is mistyped would be found by a user only."""
     for name, row in catalog.FAMILIES[family].items():
         assert callable(catalog.load(family, name)) and row.summary and row.name == name
@@ -66,23 +66,6 @@ def test_an_unknown_kind_has_near_names() -> None:
     with pytest.raises(DeployError, match='no tool is called "tickts"') as raised:
         catalog.find("tool", "tickts")
     assert raised.value.cure == 'did you mean "tickets"?'
-
-
-def test_another_package_adds_a_row_and_cannot_take_one_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its entry point names the family, the kind and the place."""
-    points = [
-        EntryPoint("tool.weather", "math:sqrt", catalog.GROUP),
-        EntryPoint("tool.tickets", "math:sqrt", catalog.GROUP),
-        EntryPoint("strategy.coin", "math:sqrt", catalog.GROUP),
-    ]
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
-    catalog.installed.cache_clear()
-    try:
-        assert list(catalog.installed("tool")) == ["weather"]
-        assert catalog.load("tool", "weather")(9) == 3.0
-        assert catalog.find("tool", "tickets").where.startswith("orchestrator.plugins")
-    finally:
-        catalog.installed.cache_clear()
 
 
 def test_a_clean_environment_has_no_secrets() -> None:

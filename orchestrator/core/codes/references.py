@@ -64,6 +64,13 @@ CODES: Final[tuple[Code, ...]] = (
         "when: {intent: refund}",
     ),
     Code(
+        "ORC209",
+        "kind that no package has",
+        "`plugin:NAME` is a kind of another package, and no package that is installed here offers one of this name.",
+        "Install the package that has it, or write a name of the table.",
+        "use: plugin:wether",
+    ),
+    Code(
         "ORC210", "two of one name", "Names are how parts point at each other.", "Rename one of them.", "agents: [a, a]"
     ),
     Code(

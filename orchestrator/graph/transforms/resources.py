@@ -9,6 +9,7 @@ from orchestrator.graph.transforms import parts
 from orchestrator.graph.vertex import Vertex
 from orchestrator.manifest.spec.manifest import Manifest
 from orchestrator.manifest.zone import zone_of
+from orchestrator.ports.installed import is_plugin
 
 
 def add_models(graph: AgentGraph, manifest: Manifest) -> None:
@@ -25,7 +26,8 @@ def add_models(graph: AgentGraph, manifest: Manifest) -> None:
 def add_tools(graph: AgentGraph, manifest: Manifest) -> None:
     """Every tool."""
     for tool in parts.tools(manifest):
-        about = tool.python or f"built-in {tool.use or tool.name}"
+        kind = tool.use or tool.name
+        about = tool.python or (kind if is_plugin(kind) else f"built-in {kind}")
         graph.add(Vertex(Address.of("tool", tool.name), "tool", about, tool))
 
 

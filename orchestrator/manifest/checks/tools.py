@@ -12,7 +12,9 @@ from orchestrator.manifest.faults import fault, warning
 from orchestrator.manifest.inference.draft import Draft
 from orchestrator.manifest.inference.tools import BUILTINS
 from orchestrator.manifest.spec.tool import ToolEntry
+from orchestrator.ports.installed import is_plugin
 
+_PLUGIN: Final = "plugin:NAME"
 _OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "path": ("database", "calendar", "knowledge"),
     "queries": ("database",),
@@ -21,8 +23,9 @@ _OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "timezone": ("clock", "calendar"),
     "sender": ("email",),
     "smtp": ("email",),
+    "plugin_options": (_PLUGIN,),
 }
-"""Which built-ins an option belongs to."""
+"""Which kinds an option belongs to."""
 
 
 def check_tools(draft: Draft) -> None:
@@ -51,10 +54,10 @@ def _name_key(draft: Draft, tool: ToolEntry) -> tuple[str, ...]:
 
 def _check_options(draft: Draft, tool: ToolEntry) -> None:
     at = f"tool.{tool.name}"
-    kind = "python" if tool.python else tool.use or ""
+    kind = "python" if tool.python else _PLUGIN if is_plugin(tool.use) else tool.use or ""
     for option, kinds in _OPTIONS.items():
         if kind and kind not in kinds and draft.holds(at, option):
-            what = "a Python function" if kind == "python" else kind
+            what = {"python": "a Python function", _PLUGIN: tool.use}.get(kind, kind)
             draft.tell("ORC227", f'"{option}" belongs to {" and ".join(kinds)}, and this is {what}', (at, (option,)))
 
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Tag
 
 from orchestrator.manifest.spec.fields import (
+    BUILT_IN,
+    BY_OWNER,
     BY_SHAPE,
     LIST,
     MAP,
@@ -16,6 +18,7 @@ from orchestrator.manifest.spec.fields import (
     ModelAlias,
     Name,
     NameOr,
+    PluginOr,
     Share,
     Spec,
 )
@@ -26,7 +29,8 @@ Pattern = Annotated[str, Field(min_length=1, max_length=2_000)]
 EscalateWhen = Literal["error", "timeout", "requested", "schema_invalid", "tool_failed", "overloaded", "low_confidence"]
 ModelChoice = Annotated[AliasOr | Annotated[list[ModelAlias], Tag(LIST)], BY_SHAPE]
 TextOrTexts = Annotated[Annotated[Example, Tag(TEXT)] | Annotated[list[Example], Tag(LIST)], BY_SHAPE]
-StrategyName = Literal["rules", "keyword", "lexical", "intent", "cascade", "fixed"]
+BuiltinStrategy = Literal["rules", "keyword", "lexical", "intent", "cascade", "fixed"]
+StrategyName = Annotated[Annotated[BuiltinStrategy, Tag(BUILT_IN)] | PluginOr, BY_OWNER]
 
 
 def _known_roles(schema: dict[str, Any]) -> None:
@@ -203,10 +207,10 @@ class AgentEntry(Spec):
     priority: Literal["high", "normal", "low"] | None = None
     """How its calls queue: interactive, default or bulk."""
     strategy: StrategyName | None = None
-    """For `role: router`: how it chooses. `cascade` by default."""
+    """For `role: router`: how it chooses; `plugin:NAME` is a strategy of an installed package. `cascade` by default."""
     routing_strategy: Literal["intent-based"] | None = None
     """Another spelling of `strategy: cascade`."""
-    stages: Annotated[list[StrategyName], Field(examples=[["rules", "lexical"]])] = []
+    stages: Annotated[list[BuiltinStrategy], Field(examples=[["rules", "lexical"]])] = []
     """For a cascade: its stages, cheapest first."""
     routes: Annotated[list[RouteItem], Field(examples=[["orders", "tickets"]])] = []
     """For `role: router`: where it may send a request. Without it: every specialist."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from orchestrator.core.address import NAME_PATTERN
 from orchestrator.core.quantity import parse_duration, parse_share, parse_size
+from orchestrator.ports.installed import PLUGIN, is_plugin
 
 
 class Spec(BaseModel):
@@ -45,8 +46,25 @@ LIST: Final = "(list)"
 BY_SHAPE: Final = Discriminator(shape_of)
 """Chooses the branch of a union by the value's shape, so that one fault gives one error and not one for each branch."""
 
+PLUGIN_KIND: Final = "(plugin)"
+BUILT_IN: Final = "(built-in)"
+
+
+def _whose(value: Any) -> str:
+    return PLUGIN_KIND if isinstance(value, str) and is_plugin(value) else BUILT_IN
+
+
+BY_OWNER: Final = Discriminator(_whose)
+"""Chooses between the kinds of the table and those of other packages, which have ``plugin:`` before their name."""
+
 Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$", max_length=63)]
 """A name: letters, digits, ``.``, ``_``, ``-``."""
+
+PluginKind = Annotated[str, Field(pattern=f"^{PLUGIN}{NAME_PATTERN}$", max_length=70)]
+"""A kind that an installed package adds: ``plugin:NAME``."""
+
+PluginOr = Annotated[PluginKind, Tag(PLUGIN_KIND)]
+"""The open form of a kind, beside the names of the table."""
 
 ModelAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$", max_length=128)]
 """A model's alias, such as ``phi-4-mini`` or ``qwen2.5:0.5b``."""

@@ -15,5 +15,6 @@ FREE_MAPS: Final[dict[str, str]] = {
     "labels": NAMED,
     "output_schema": OPAQUE,
     "parameters": NAMED,
+    "plugin_options": OPAQUE,
     "queries": NAMED,
 }

@@ -6,9 +6,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Tag
 
-from orchestrator.manifest.spec.fields import BY_SHAPE, MAP, AliasOr, Duration, ModelAlias, SecretReference, Size, Spec
+from orchestrator.manifest.spec.fields import (
+    BUILT_IN,
+    BY_OWNER,
+    BY_SHAPE,
+    MAP,
+    AliasOr,
+    Duration,
+    ModelAlias,
+    PluginOr,
+    SecretReference,
+    Size,
+    Spec,
+)
 
-ProviderName = Literal[
+BuiltinProvider = Literal[
     "foundry-local",
     "ollama",
     "vllm",
@@ -23,6 +35,7 @@ ProviderName = Literal[
     "azure-openai",
     "simulated",
 ]
+ProviderName = Annotated[Annotated[BuiltinProvider, Tag(BUILT_IN)] | PluginOr, BY_OWNER]
 
 
 class CallOptions(Spec):
@@ -46,7 +59,8 @@ class ModelEntry(Spec):
     alias: Annotated[ModelAlias, Field(examples=["phi-4-mini", "qwen2.5-0.5b"])]
     """The name that agents use. A known alias brings its provider ids, sizes and context from the catalogue."""
     provider: Annotated[ProviderName | None, Field(examples=["ollama", "llama-cpp"])] = None
-    """Which make of server serves it. Without it: whichever known server on this device serves the model."""
+    """Which make of server serves it; `plugin:NAME` is one of an installed package. Without it: whichever known server on this
+    device serves the model."""
     model_provider: ProviderName | None = None
     """Another spelling of `provider`."""
     model: Annotated[str | None, Field(min_length=1, max_length=256, examples=["phi4-mini:latest"])] = None

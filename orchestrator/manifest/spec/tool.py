@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag
 
-from orchestrator.manifest.spec.fields import BY_SHAPE, MAP, Duration, Name, NameOr, SecretReference, Spec
+from orchestrator.manifest.spec.fields import (
+    BUILT_IN,
+    BY_OWNER,
+    BY_SHAPE,
+    MAP,
+    Duration,
+    Name,
+    NameOr,
+    PluginOr,
+    SecretReference,
+    Spec,
+)
 
 BuiltinTool = Literal["database", "calendar", "email", "tickets", "knowledge", "clock"]
+ToolKind = Annotated[Annotated[BuiltinTool, Tag(BUILT_IN)] | PluginOr, BY_OWNER]
 
 
 class NamedQuery(Spec):
@@ -46,14 +58,14 @@ class ToolEntry(Spec):
 
     name: Annotated[Name, Field(examples=["stock"])]
     """Its name."""
-    use: Annotated[BuiltinTool | None, Field(examples=["database"])] = None
-    """The built-in that it is. Without it: the built-in of the same name."""
+    use: Annotated[ToolKind | None, Field(examples=["database"])] = None
+    """The built-in that it is; `plugin:NAME` is a tool of an installed package. Without it: the built-in of the same name."""
     python: Annotated[
         str | None, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$", examples=["tools:make_quote"])
     ] = None
     """`module:function`, below the manifest's folder or one of `security.tool_roots`."""
     functions: Annotated[list[str], Field(examples=[["make_quote"]])] = []
-    """For `python`: more functions of the same module. For a built-in: the only ones that may be called."""
+    """For `python`: more functions of the same module. For any other: the only ones that may be called."""
     timeout: Duration = 10.0
     """The longest time for a call."""
     path: Annotated[str | None, Field(max_length=1024, examples=["data/products.csv"])] = None
@@ -84,6 +96,8 @@ class ToolEntry(Spec):
     """For `email`: who sends."""
     smtp: Smtp | None = None
     """For `email`: a mail server."""
+    plugin_options: Annotated[dict[str, Any], Field(examples=[{"city": "Rome"}])] = {}
+    """For `plugin:NAME`: what its package takes."""
 
 
 ToolItem = Annotated[Annotated[ToolEntry, Tag(MAP)] | NameOr, BY_SHAPE]
