@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -180,20 +182,39 @@ def test_words_of_the_query_language_are_only_words(index: sqlite3.Connection, q
 async def test_a_large_folder_is_indexed_over_several_calls_that_are_cut_off(
     docs: Path, place: ToolPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No limit on a statement stops it, and each call that runs out of time leaves less to the next."""
+    """No limit on a statement stops it, and what a call that is cut off has committed is not done again."""
     monkeypatch.setattr("orchestrator.plugins.tools.sqlite._LONGEST", 0.01)
-    monkeypatch.setattr(knowledge, "_BATCH_SECONDS", 0.005)
-    for number in range(400):
+    monkeypatch.setattr(knowledge, "_BATCH_SECONDS", 0.0)  # one file a commit
+    for number in range(60):
         (docs / f"part-{number}.md").write_text(f"# Part {number}\n" + f"The pump {number} needs oil.\n\n" * 60)
-    cut = 0
+    held = [0]
     async with closing(open_docs(place)) as tool:
-        for _ in range(200):
-            with anyio.move_on_after(0.1) as scope:
-                await call(tool, "documents")
-            cut += scope.cancelled_caught
-            if not scope.cancelled_caught:
-                break
+        while not await _ends_before_its_first_commit(tool, place, held[-1]):
+            held.append(_files_in_index(place))
         monkeypatch.undo()
-        assert len(await call(tool, "documents")) == 403
-        assert (await call(tool, "search", query="Part 399"))[0]["source"] == "part-399.md"
-    assert 1 <= cut < 200
+        assert len(await call(tool, "documents")) == 63
+        assert (await call(tool, "search", query="Part 59"))[0]["source"] == "part-59.md"
+    assert len(held) > 3
+    assert held == sorted(set(held))
+
+
+async def _ends_before_its_first_commit(tool: Tool, place: ToolPlace, held: int) -> bool:
+    """A call that is cut off once the index holds more than before; whether it had ended until then."""
+    async with anyio.create_task_group() as tasks:
+        with anyio.CancelScope() as scope:
+            tasks.start_soon(_cancel_on_commit, scope, place, held)
+            await call(tool, "documents")
+        tasks.cancel_scope.cancel()
+    return not scope.cancelled_caught
+
+
+async def _cancel_on_commit(scope: anyio.CancelScope, place: ToolPlace, held: int) -> None:
+    while _files_in_index(place) <= held:
+        await anyio.lowlevel.checkpoint()
+    scope.cancel()
+
+
+def _files_in_index(place: ToolPlace) -> int:
+    with contextlib.closing(sqlite3.connect(f"file:{place.state / 'knowledge.db'}?mode=ro", uri=True)) as connection:
+        count: int = connection.execute("SELECT count(*) FROM file").fetchone()[0]
+    return count
