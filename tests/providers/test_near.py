@@ -143,6 +143,25 @@ async def test_a_kept_connection_carries_the_next_request() -> None:
         await line.aclose()
 
 
+async def test_no_connection_is_left_behind_by_an_answer_that_is_refused() -> None:
+    """A compressed answer closes its connection at once."""
+    over = asyncio.Event()
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\nxx")
+        await reader.read()
+        over.set()
+
+    line = NearLine()
+    async with speaking(speak) as url:
+        with pytest.raises(BrokenReply):
+            await asked(url, line)
+        async with asyncio.timeout(10):
+            await over.wait()
+    await line.aclose()
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [

@@ -232,6 +232,7 @@ class Connection(asyncio.Protocol):
     def _end(self) -> None:
         self._complete = True
         self._stop_timer()
+        self._resume()  # a kept connection must see that it is closed
         self._wake(Awaited.END)
 
     def _fail(self, error: ModelError) -> None:

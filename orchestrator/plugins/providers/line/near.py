@@ -84,10 +84,10 @@ class NearLine:
         connection = await self._sent(method, errand, body)
         try:
             await connection.until(Awaited.END)
+            answer = _answer(connection)
         except BaseException:
             connection.abort()
             raise
-        answer = _answer(connection)
         self.give_back(errand.place, connection)
         return answer
 
