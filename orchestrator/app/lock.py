@@ -12,6 +12,7 @@ from orchestrator.core.errors import DeployError, StateUnusable
 
 LOCK_NAME: Final = "runtime.lock"
 ABOUT_NAME: Final = "runtime.json"
+ANOTHER: Final = "another runtime of this user runs already"
 
 
 class RuntimeLock:
@@ -32,9 +33,7 @@ class RuntimeLock:
             _lock(file)
         except OSError as error:
             file.close()
-            raise DeployError(
-                "another runtime of this user runs already", cure="orchestrator runtime status"
-            ) from error
+            raise DeployError(ANOTHER, cure="orchestrator runtime status") from error
         self._file = file
 
     def free(self) -> None:

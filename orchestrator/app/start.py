@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.app.client import RuntimeClient, last_known
+from orchestrator.app.lock import ANOTHER
 from orchestrator.app.rotating import cut
 from orchestrator.core.errors import RuntimeUnavailable
 from orchestrator.ports.host import Folders, Host, ProcessIdentity
 
 START_SECONDS: Final = 15.0
 _GLANCE: Final = 0.02
+_TRY_AGAIN: Final = 0.5
+"""Seconds until a start is tried again where another command was faster and does not answer yet."""
 _KEPT: Final = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "SYSTEMROOT"),
@@ -46,19 +49,47 @@ def ensure_runtime(
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(OSError):  # the start says it
         cut(log)
-    before = log.stat().st_size if log.exists() else 0
-    argv = [sys.executable, "-P", "-m", "orchestrator.app.runtime"]
-    process = host.spawn_detached(argv, clean_environment(os.environ if environment is None else environment), log)
+    start = _Start(host, clean_environment(os.environ if environment is None else environment), log)
     end = time.monotonic() + deadline
     while time.monotonic() < end:
         if client.answers():
             return client
-        if not host.alive(process):
-            return _other_or_reason(client, log, before)
+        start.look()
         time.sleep(_GLANCE)
     raise RuntimeUnavailable(
-        f"the runtime (process {process.pid}) did not answer within {deadline:g} s", cure="orchestrator runtime logs"
+        f"the runtime (process {start.process.pid}) did not answer within {deadline:g} s",
+        cure="orchestrator runtime logs",
     )
+
+
+class _Start:
+    """A runtime that is being started. Where another command was faster its process ends at once: then we wait for the
+    other one, and try again from time to time, because that one may fail to start."""
+
+    def __init__(self, host: Host, environment: Mapping[str, str], log: Path) -> None:
+        self._host = host
+        self._environment = environment
+        self._log = log
+        self._again = float("inf")
+        self._begin()
+
+    def _begin(self) -> None:
+        self._before = self._log.stat().st_size if self._log.exists() else 0
+        argv = [sys.executable, "-P", "-m", "orchestrator.app.runtime"]
+        self.process = self._host.spawn_detached(argv, self._environment, self._log)
+
+    def look(self) -> None:
+        """Raise ``RuntimeUnavailable`` with the reason where it has ended for one of its own."""
+        if self._host.alive(self.process):
+            return
+        if self._again < time.monotonic():
+            self._again = float("inf")
+            self._begin()
+        elif self._again == float("inf"):
+            reason, cure = _reason(self._log, self._before)
+            if reason != ANOTHER:
+                raise RuntimeUnavailable(f"the runtime did not start: {reason}", cure=cure or f"see {self._log}")
+            self._again = time.monotonic() + _TRY_AGAIN
 
 
 def stop_runtime(host: Host, patience: float = 30.0) -> bool:
@@ -96,14 +127,6 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def start_log(folders: Folders) -> Path:
     """Where a runtime's output goes: what it says before it can log, what kills it, and what its tools print."""
     return folders.state / "logs" / "runtime-start.log"
-
-
-def _other_or_reason(client: RuntimeClient, log: Path, before: int) -> RuntimeClient:
-    """Ours has ended: perhaps because another one was faster, which is as good."""
-    if client.answers():
-        return client
-    reason, cure = _reason(log, before)
-    raise RuntimeUnavailable(f"the runtime did not start: {reason}", cure=cure or f"see {log}")
 
 
 def _reason(log: Path, before: int) -> tuple[str, str]:

@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +18,9 @@ import pytest
 
 from orchestrator.app.client import RuntimeClient
 from orchestrator.app.compile import compile_files
-from orchestrator.app.lock import ABOUT_NAME
+from orchestrator.app.lock import ABOUT_NAME, RuntimeLock
 from orchestrator.app.sources import pack_sources
-from orchestrator.app.start import ensure_runtime, running_process, stop_runtime
+from orchestrator.app.start import ensure_runtime, running_process, start_log, stop_runtime
 from orchestrator.core.errors import (
     DeployError,
     RuntimeUnavailable,
@@ -60,6 +61,23 @@ def test_two_commands_at_once_share_one_runtime(home: Home) -> None:
     for thread in threads:
         thread.join()
     assert len(pids) == 3 and len(set(pids)) == 1
+    stop_runtime(host)
+
+
+def test_a_command_that_lost_the_race_starts_it_when_the_faster_one_fails(home: Home) -> None:
+    """The one that holds the lock may end without ever having served; then ours is started again."""
+    host, pids = LocalHost(), list[int]()
+    faster = RuntimeLock(home.folders.runtime)
+    faster.take()
+    thread = threading.Thread(target=lambda: pids.append(ensure_runtime(host).about()["pid"]))
+    thread.start()
+    lost = b"another runtime of this user runs already"
+    while not start_log(home.folders).exists() or lost not in start_log(home.folders).read_bytes():
+        assert thread.is_alive(), "it gave up"
+        time.sleep(0.005)  # the runtime that is started is another process
+    faster.free()
+    thread.join()
+    assert len(pids) == 1
     stop_runtime(host)
 
 
