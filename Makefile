@@ -27,7 +27,7 @@ test: dev editor llama-server check
 check: dev
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
-	@$(PY) -m mypy orchestrator tests scripts
+	@$(PY) -m mypy orchestrator tests scripts benchmarks
 	@.venv/bin/lint-imports
 
 bench: dev

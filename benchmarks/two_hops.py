@@ -95,6 +95,7 @@ def deployment(strategy: str, provider: Provider, url: str, slots: int) -> Deplo
     return Deployment(
         blueprint=Blueprint("shop", "single-device", "router.front", {}),
         revision=1,
+        applied=0.0,
         agents={name: make_agent(spec, bindings, {}, {}, cast(Any, None)) for name, spec in specs.items()},
         routers={"front": make_router(router, targets, FIT[strategy], ("m@1",))},
         bindings=bindings,

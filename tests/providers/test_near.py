@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.core.errors import BadRequest, BrokenReply, ModelError, Unreachable
+from orchestrator.core.errors import BadRequest, BrokenReply, ModelError, StaleConnection, Unreachable
 from orchestrator.plugins.providers.line import connection as connections
+from orchestrator.plugins.providers.line import near
 from orchestrator.plugins.providers.line.answer import Answer, Errand
 from orchestrator.plugins.providers.line.near import NearLine
 from orchestrator.plugins.providers.line.place import address
@@ -32,35 +36,50 @@ Speak = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def speaking(speak: Speak, host: str = "127.0.0.1") -> AsyncIterator[str]:
-    """The address of a server that does that with each connection."""
+    """The address of a server that does that with each connection, and closes it then."""
+    tasks: set[asyncio.Task[None]] = set()
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):  # the client may close at any time
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
             await speak(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            writer.transport.abort()  # the client may close at any time, and the test may end
         writer.close()
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.create_task(serve(reader, writer)))
 
     server = await asyncio.start_server(connected, host, 0)
     yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     server.close()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def asked(url: str, line: NearLine | None = None, path: str = "/") -> Answer:
-    """One ``GET``, on a line of its own where none is given."""
-    used = line or NearLine()
-    try:
-        return await used.whole("GET", Errand(address(url, path), 5.0), None)
-    finally:
-        if line is None:
-            await used.aclose()
+@pytest.fixture
+async def line() -> AsyncIterator[NearLine]:
+    """A line that must not hold a connection that is neither idle nor in use."""
+    made = NearLine()
+    yield made
+    idle = {each for idle in made._idle.values() for each in idle if each.usable}
+    assert idle == {each for each in made._all if each.usable}
+    await made.aclose()
+    assert not made._all
+
+
+async def asked(url: str, line: NearLine, body: bytes | None = None) -> Answer:
+    """One request."""
+    return await line.whole("POST" if body else "GET", Errand(address(url, "/"), 5.0), body)
 
 
 @pytest.mark.parametrize(
     "answer", [LENGTH, CHUNKS, TO_THE_END, AFTER_INTERIM], ids=["length", "chunks", "to-the-end", "after-interim"]
 )
-async def test_an_answer_is_read_in_every_form(answer: bytes) -> None:
+async def test_an_answer_is_read_in_every_form(answer: bytes, line: NearLine) -> None:
     """A body ends by its length, by its last chunk or with its connection; interim answers are passed over."""
     async with serving_bytes([answer]) as url:
-        found = await asked(url)
+        found = await asked(url, line)
     assert (found.status, found.body) == (200, b"hello")
 
 
@@ -79,6 +98,10 @@ class _Wire(asyncio.Transport):
     def is_closing(self) -> bool:
         """Whether it was aborted."""
         return self.closed
+
+    def get_write_buffer_size(self) -> int:
+        """Everything is sent at once."""
+        return 0
 
 
 @given(
@@ -103,7 +126,7 @@ def test_any_slicing_gives_the_same_answer(answer: bytes, cuts: list[int]) -> No
     assert asyncio.run(go()) == (200, b"hello")
 
 
-async def test_what_comes_after_an_answer_is_not_taken_for_the_next_one() -> None:
+async def test_what_comes_after_an_answer_is_not_taken_for_the_next_one(line: NearLine) -> None:
     """A server that sends two answers to one request loses the connection; the next request gets its own answer."""
     made = 0
 
@@ -115,13 +138,11 @@ async def test_what_comes_after_an_answer_is_not_taken_for_the_next_one() -> Non
             writer.write(OK + b"Content-Length: 1\r\n\r\n" + body + OK + b"Content-Length: 5\r\n\r\nwrong")
             await writer.drain()
 
-    line = NearLine()
     async with speaking(speak) as url:
         assert [(await asked(url, line)).body for _ in range(3)] == [b"1", b"2", b"3"]
-        await line.aclose()
 
 
-async def test_a_kept_connection_carries_the_next_request() -> None:
+async def test_a_kept_connection_carries_the_next_request(line: NearLine) -> None:
     """A hundred requests one after another need one connection; after ``Connection: close`` a new one is made."""
     made, closing = 0, b""
 
@@ -131,7 +152,6 @@ async def test_a_kept_connection_carries_the_next_request() -> None:
         while await reader.read(65536):
             writer.write(OK + closing + b"Content-Length: 0\r\n\r\n")
 
-    line = NearLine()
     async with speaking(speak) as url:
         for _ in range(100):
             await asked(url, line)
@@ -140,10 +160,9 @@ async def test_a_kept_connection_carries_the_next_request() -> None:
         await asked(url, line)
         await asked(url, line)
         assert made == 2
-        await line.aclose()
 
 
-async def test_no_connection_is_left_behind_by_an_answer_that_is_refused() -> None:
+async def test_no_connection_is_left_behind_by_an_answer_that_is_refused(line: NearLine) -> None:
     """A compressed answer closes its connection at once."""
     over = asyncio.Event()
 
@@ -153,13 +172,11 @@ async def test_no_connection_is_left_behind_by_an_answer_that_is_refused() -> No
         await reader.read()
         over.set()
 
-    line = NearLine()
     async with speaking(speak) as url:
         with pytest.raises(BrokenReply):
             await asked(url, line)
         async with asyncio.timeout(10):
             await over.wait()
-    await line.aclose()
 
 
 @pytest.mark.parametrize(
@@ -173,26 +190,24 @@ async def test_no_connection_is_left_behind_by_an_answer_that_is_refused() -> No
     ],
     ids=["compressed", "endless-head", "upgrade", "two-lengths", "cut"],
 )
-async def test_what_a_server_may_not_send_is_a_broken_reply(answer: bytes, message: str) -> None:
+async def test_what_a_server_may_not_send_is_a_broken_reply(answer: bytes, message: str, line: NearLine) -> None:
     """Each is told for what it is."""
     async with serving_bytes([answer]) as url:
         with pytest.raises(BrokenReply, match=message):
-            await asked(url)
+            await asked(url, line)
 
 
-async def test_pieces_that_came_before_a_break_are_not_lost() -> None:
+async def test_pieces_that_came_before_a_break_are_not_lost(line: NearLine) -> None:
     """A stream gives all that arrived, then its fault."""
     async with serving_bytes([OK + b"Content-Length: 99\r\n\r\nhello"]) as url:
-        line = NearLine()
         answer = await line.open("GET", Errand(address(url, "/"), 5.0), None)
         assert await answer.read() == b"hello"
         with pytest.raises(BrokenReply):
             await answer.read()
         answer.close()
-        await line.aclose()
 
 
-async def test_a_slow_reader_makes_the_server_wait() -> None:
+async def test_a_slow_reader_makes_the_server_wait(line: NearLine) -> None:
     """A stream that nobody reads fills a bounded buffer; then the server feels it, and nothing is lost."""
     size, sent = 64 * 1024 * 1024, 0
     full = asyncio.Event()
@@ -212,7 +227,6 @@ async def test_a_slow_reader_makes_the_server_wait() -> None:
                     full.set()
             await writer.drain()
 
-    line = NearLine()
     async with speaking(speak) as url:
         answer = await line.open("GET", Errand(address(url, "/"), 60.0), None)
         await full.wait()
@@ -221,11 +235,12 @@ async def test_a_slow_reader_makes_the_server_wait() -> None:
         while piece := await answer.read():
             got += len(piece)
         answer.close()
-        await line.aclose()
     assert got == size
 
 
-async def test_a_name_with_a_dead_address_is_reached_by_its_other_one(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_with_a_dead_address_is_reached_by_its_other_one(
+    line: NearLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """``localhost`` may stand for ::1 first, where nobody listens."""
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -242,21 +257,207 @@ async def test_a_name_with_a_dead_address_is_reached_by_its_other_one(monkeypatc
             return [dead, found[0]]
 
         monkeypatch.setattr(loop, "getaddrinfo", both)
-        assert (await asked(f"http://some-name:{port}")).body == b"hello"
+        assert (await asked(f"http://some-name:{port}", line)).body == b"hello"
 
 
-async def test_a_name_that_nobody_knows_is_unreachable() -> None:
-    """The message says what the system says of the name."""
-    with pytest.raises(Unreachable, match="cannot be reached"):
-        await asked("http://nobody.invalid:1234")
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (socket.gaierror(-2, "Name or service not known"), "has no address: Name or service not known"),
+        (None, "in time"),
+    ],
+    ids=["unknown", "slow"],
+)
+async def test_a_name_without_an_address_is_told_as_such(
+    fault: OSError | None, message: str, line: NearLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the system says of the name, or that it says nothing."""
+
+    async def resolve(*_: object, **__: object) -> object:
+        if fault is not None:
+            raise fault
+        await asyncio.Event().wait()
+        return []
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    monkeypatch.setattr(near, "CONNECT", 0.05)
+    with pytest.raises(Unreachable, match=message):
+        await asked("http://nobody.example:1234", line)
+
+
+async def test_a_body_that_ends_with_a_reset_is_not_whole(line: NearLine) -> None:
+    """The end of the connection is the end of a body only where it was closed well."""
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK + b'\r\n{"half":')
+        await writer.drain()
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    async with speaking(speak) as url:
+        with pytest.raises(BrokenReply, match="broke within the answer"):
+            await asked(url, line)
+
+
+async def test_what_is_under_way_when_the_line_is_closed_is_told_so(line: NearLine) -> None:
+    """Half an answer is not taken for a whole one, and nothing comes back to life."""
+    begun = asyncio.Event()
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK + b"\r\nhalf of it")
+        begun.set()
+        await reader.read()
+
+    async with speaking(speak) as url:
+        call = asyncio.create_task(asked(url, line))
+        await begun.wait()
+        await line.aclose()
+        with pytest.raises(BrokenReply, match="closed from here"):
+            await call
+
+
+async def test_a_connection_that_is_made_while_the_line_closes_is_closed_too(
+    line: NearLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be nobody's."""
+    connect = near._connect
+
+    async def slowly(*arguments: Any) -> None:
+        await connect(*arguments)
+        await line.aclose()
+
+    monkeypatch.setattr(near, "_connect", slowly)
+    async with serving_bytes([LENGTH]) as url:
+        with pytest.raises(BrokenReply, match="closed from here"):
+            await asked(url, line)
+    await asyncio.sleep(0)
+    assert not line._all and line._sweeper is None
+
+
+async def test_trailers_are_bounded_and_no_headers(line: NearLine) -> None:
+    """What stands there after the last chunk changes nothing, and cannot fill the memory."""
+    head = OK + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"
+    async with serving_bytes([head + b"Content-Encoding: gzip\r\n\r\n", head + b"X: y\r\n" * 200_000]) as url:
+        answer = await asked(url, line)
+        assert (answer.body, "content-encoding" in answer.headers) == (b"hello", False)
+        with pytest.raises(BrokenReply, match="headers of more than"):
+            await asked(url, line)
+
+
+async def test_a_body_in_another_coding_ends_with_its_connection(line: NearLine) -> None:
+    """A transfer coding that is not ``chunked`` at its end tells no length."""
+    async with serving_bytes([OK + b"Transfer-Encoding: identity\r\n\r\nhello"]) as url:
+        assert (await asked(url, line)).body == b"hello"
+
+
+async def test_an_answer_that_comes_before_the_request_is_sent_costs_the_connection(line: NearLine) -> None:
+    """Otherwise the next request would wait behind the rest of the last one."""
+    made = 0
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal made
+        made += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n" if made == 1 else LENGTH)
+        await writer.drain()
+        await asyncio.sleep(0.1)  # it reads nothing meanwhile
+
+    async with speaking(speak) as url:
+        assert (await asked(url, line, b"x" * 20_000_000)).status == 413
+        assert (await asked(url, line)).body == b"hello"
+    assert made == 2
+
+
+async def test_a_server_that_says_goodbye_without_reading_is_heard_at_once(line: NearLine) -> None:
+    """It is not waited for until everything is sent, which it never will be."""
+    over = asyncio.Event()
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write_eof()
+        await over.wait()
+
+    async with speaking(speak) as url:
+        with pytest.raises(Unreachable):
+            await line.whole("POST", Errand(address(url, "/"), 600.0), b"x" * 20_000_000)
+        over.set()
+
+
+@pytest.mark.parametrize("goodbye", [b"", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"])
+async def test_kept_connections_that_were_given_up_cost_one_stale_answer(goodbye: bytes, line: NearLine) -> None:
+    """The first that is found dead, or is told so, takes the others with it."""
+    here, counted = asyncio.Event(), 0
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal counted
+        first = counted < 3
+        counted += 1
+        await reader.readuntil(b"\r\n\r\n")
+        if first and counted == 3:
+            here.set()
+        if first:
+            await here.wait()
+        writer.write(LENGTH)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(goodbye if first else LENGTH)
+
+    async with speaking(speak) as url:
+        await asyncio.gather(*(asked(url, line) for _ in range(3)))
+        with pytest.raises(StaleConnection):
+            await asked(url, line)
+        assert [(await asked(url, line)).body for _ in range(2)] == [b"hello", b"hello"]
+    assert counted == 4
+
+
+async def test_a_server_that_dies_at_work_is_not_taken_for_one_that_was_away(
+    line: NearLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kept connection that closes long after the request was sent is a failure, which counts."""
+    monkeypatch.setattr(connections, "STALE_WITHIN", 0.0)
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(LENGTH)
+        await reader.readuntil(b"\r\n\r\n")
+
+    async with speaking(speak) as url:
+        await asked(url, line)
+        with pytest.raises(Unreachable) as caught:
+            await asked(url, line)
+    assert type(caught.value) is Unreachable
+
+
+async def test_an_answer_can_be_closed_twice(line: NearLine) -> None:
+    """Its connection is given back once."""
+    async with serving_bytes([LENGTH, LENGTH]) as url:
+        answer = await line.open("GET", Errand(address(url, "/"), 5.0), None)
+        await answer.whole()
+        answer.close()
+        answer.close()
+        assert sum(map(len, line._idle.values())) <= 1
+
+
+async def test_the_sweeper_comes_when_the_oldest_connection_is_due(line: NearLine) -> None:
+    """Not a whole round later: the server may have a limit, too."""
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(65536):
+            writer.write(LENGTH)
+
+    async with speaking(speak) as url:
+        await asked(url, line)
+        (kept,) = (each for idle in line._idle.values() for each in idle)
+        line._sweep()
+        assert line._sweeper is not None
+        assert line._sweeper.when() == pytest.approx(kept.idle_since + near.KEEP_ALIVE)
 
 
 @pytest.mark.parametrize("name", ["api_key", "request_id"])
-async def test_no_header_can_be_smuggled_in(name: str) -> None:
+async def test_no_header_can_be_smuggled_in(name: str, line: NearLine) -> None:
     """A key or an id with a line break is refused before anything is sent."""
     value = "x\r\nX-Evil: 1"
     more = {name: Secret(value) if name == "api_key" else value}
-    line = NearLine()
     with pytest.raises(BadRequest, match="holds a character") as caught:
         await line.whole("GET", Errand(address("http://127.0.0.1:9", "/"), 5.0, **more), None)  # type: ignore[arg-type]
     assert "Evil" not in str(caught.value)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from typing import Any, Final
 
 from orchestrator.core.errors import BrokenReply, ModelError
@@ -90,10 +91,11 @@ class CompatibleProvider:
                 reply = whole_reply((await answer.whole()).body, call)
                 yield Delta(reply.message.content, reply)
                 return
-            async for delta in _deltas(answer, call):
-                if delta.reply is not None and not errand.once:
-                    await answer.drain()
-                yield delta
+            async with aclosing(_deltas(answer, call)) as deltas:
+                async for delta in deltas:
+                    if delta.reply is not None and not errand.once:
+                        await answer.drain()
+                    yield delta
         finally:
             answer.close()
 
@@ -117,7 +119,7 @@ def _errand(call: ChatCall, once: bool = False) -> Errand:
     return Errand(place, call.timeout, target.api_key, target.zone, call.request_id, once)
 
 
-async def _deltas(answer: OpenAnswer, call: ChatCall) -> AsyncIterator[Delta]:
+async def _deltas(answer: OpenAnswer, call: ChatCall) -> AsyncGenerator[Delta, None]:
     pieces = ReplyInPieces(call)
     events = EventStream()
     while not pieces.done:

@@ -19,6 +19,8 @@ MAX_REPLY: Final = 32 * 1024 * 1024
 """Bytes that a whole answer may have."""
 MAX_HEAD: Final = 64 * 1024
 """Bytes that the first line and the headers of an answer may have."""
+STALE_WITHIN: Final = 1.0
+"""Seconds after a request within which a kept connection that closes had been given up by its server before."""
 MOST_UNREAD: Final = 256 * 1024
 """Bytes of a stream that may wait for their reader; then the server has to wait."""
 CURE: Final = "is the server running?"
@@ -42,6 +44,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_awaited",
+        "_begun",
         "_complete",
         "_error",
         "_fields",
@@ -56,6 +59,7 @@ class Connection(asyncio.Protocol):
         "_started",
         "_timer",
         "_transport",
+        "_unclaimed",
         "_waiter",
         "idle_since",
         "keep",
@@ -89,6 +93,8 @@ class Connection(asyncio.Protocol):
         self._pieces: list[bytes] = []
         self._size = 0
         self._head_size = 0
+        self._unclaimed = 0  # bytes since the head, or a piece of the body, was last completed
+        self._begun = 0.0
         self._started = False
         self._headers_done = False
 
@@ -96,8 +102,12 @@ class Connection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether another request can be sent on it."""
-        return self._complete and not self._lost and not self._transport.is_closing()
+        """Whether another request can be sent on it: not while the last one is still being sent, as where a server answers
+        before it has read it."""
+        transport = self._transport
+        return (
+            self._complete and not self._lost and not transport.is_closing() and not transport.get_write_buffer_size()
+        )
 
     @property
     def complete(self) -> bool:
@@ -109,6 +119,7 @@ class Connection(asyncio.Protocol):
         self._reset()
         self.keep = keep
         self._complete = False
+        self._begun = self._loop.time()
         self._timer = self._loop.call_at(deadline, self._expire)
         self._transport.write(request)
 
@@ -146,6 +157,13 @@ class Connection(asyncio.Protocol):
         self._size = 0
         return body
 
+    def fail(self, error: ModelError) -> None:
+        """Close, and end an answer that is not whole with this error."""
+        if not self._complete and self._error is None:
+            self._error = error
+        self.abort()
+        self._wake(Awaited.END)
+
     def abort(self) -> None:
         """Close at once, so that the server sees it and stops working."""
         self._stop_timer()
@@ -162,26 +180,26 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         self._started = True
-        if not self._headers_done:
-            self._head_size += len(data)
+        self._unclaimed += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if self.complete:  # the answer is whole; what came after it only costs the connection
                 self.abort()
             else:
-                self._fail(self._not_understood(error))
+                self.fail(self._not_understood(error))
             return
-        if not self._headers_done and self._head_size > MAX_HEAD:
-            self._fail(BrokenReply(f"{self.origin} sends headers of more than {MAX_HEAD} bytes"))
+        if self._unclaimed > MAX_HEAD and not self._complete:
+            self.fail(self._endless_head())
+
+    def eof_received(self) -> None:
+        """The server sends no more: what is still being sent to it is of no use either, so nothing waits for that."""
+        self._at_end(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if not self._lost:
+            self._at_end(exc)
         self._lost = True
-        if not self._complete and self._error is None:
-            if self._headers_done and self._ends_with_connection:
-                self._end()
-            else:
-                self._fail(self._broken_off(exc))
         self.on_lost(self)
 
     # -- for the parser ---------------------------------------------------------------------------------------------
@@ -191,20 +209,27 @@ class Connection(asyncio.Protocol):
             raise ValueError("an answer that nobody asked for")
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._headers_done:
+            return  # a trailer must not be taken for a header (RFC 9110, 6.5.1), and we need none
         self._fields.append((name, value))
+        self._head_size += len(name) + len(value)
+        if self._head_size > MAX_HEAD:
+            self.fail(self._endless_head())
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
+        self._unclaimed = 0
         if self.status >= 200:
             self._headers_done = True
             self._wake(Awaited.HEAD)
 
     def on_body(self, body: bytes) -> None:
+        self._unclaimed = 0
         self._pieces.append(body)
         self._size += len(body)
         if self._awaited is Awaited.END:
             if self._size > MAX_REPLY:
-                self._fail(BrokenReply(f"the answer is longer than {MAX_REPLY} bytes"))
+                self.fail(BrokenReply(f"the answer is longer than {MAX_REPLY} bytes"))
         else:
             self._wake(Awaited.SOME)
             if self._size > MOST_UNREAD:
@@ -213,7 +238,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self.status < 200:  # an interim answer (RFC 9110, 15.2): the real one follows
             self._fields = []
-        else:
+        elif self._error is None:
             self.keep = self.keep and self._parser.should_keep_alive()
             self._end()
 
@@ -229,22 +254,26 @@ class Connection(asyncio.Protocol):
         if waiter is not None and reached >= self._awaited and not waiter.done():
             waiter.set_result(None)
 
+    def _at_end(self, exc: Exception | None) -> None:
+        """The connection ends: well, if that is how the body ends (RFC 9112, 6.3, rule 8)."""
+        if self._complete:
+            return
+        if exc is None and self._headers_done and self._ends_with_connection:
+            self.keep = False
+            self._end()
+        else:
+            self.fail(self._broken_off(exc))
+
     def _end(self) -> None:
         self._complete = True
         self._stop_timer()
         self._resume()  # a kept connection must see that it is closed
         self._wake(Awaited.END)
 
-    def _fail(self, error: ModelError) -> None:
-        if self._error is None:
-            self._error = error
-        self.abort()
-        self._wake(Awaited.END)
-
     def _expire(self) -> None:
         self._timer = None
         late = "the answer did not end in time" if self._headers_done else f"{self.origin} did not answer in time"
-        self._fail(Stalled(late))
+        self.fail(Stalled(late))
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -263,18 +292,24 @@ class Connection(asyncio.Protocol):
 
     @property
     def _ends_with_connection(self) -> bool:
-        """Whether the end of the connection is the end of the body (RFC 9112, 6.3, rule 8)."""
+        """Whether the body has neither a length nor a last chunk."""
         headers = self.headers
-        return "content-length" not in headers and "transfer-encoding" not in headers
+        coding = headers.get("transfer-encoding")
+        if coding is not None:
+            return not coding.rstrip().lower().endswith("chunked")
+        return "content-length" not in headers
 
     def _broken_off(self, exc: Exception | None) -> ModelError:
         if self._headers_done:
             return BrokenReply(f"the connection broke within the answer: {exc or 'it was closed'}")
         if self._started:
             return BrokenReply(f"{self.origin} closed the connection within its headers")
-        if self.reused:
+        if self.reused and self._loop.time() - self._begun < STALE_WITHIN:
             return StaleConnection(f"{self.origin} closed a kept connection before it answered")
         return Unreachable(f"{self.origin} closed the connection before it answered", cure=CURE)
+
+    def _endless_head(self) -> ModelError:
+        return BrokenReply(f"{self.origin} sends headers of more than {MAX_HEAD} bytes")
 
     def _not_understood(self, error: Exception) -> ModelError:
         if self._headers_done:

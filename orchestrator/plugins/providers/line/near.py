@@ -11,9 +11,10 @@ import functools
 import ipaddress
 import os
 import socket
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
-from orchestrator.core.errors import BadRequest, BrokenReply, ModelError, Stalled, Unreachable
+from orchestrator.core.errors import BadRequest, BrokenReply, ModelError, StaleConnection, Stalled, Unreachable
 from orchestrator.plugins.providers.line.answer import Answer, Errand
 from orchestrator.plugins.providers.line.connection import CURE, Awaited, Connection
 from orchestrator.plugins.providers.line.place import Place
@@ -24,18 +25,22 @@ CONNECT: Final = 3.0
 """Seconds for the TCP handshake."""
 DRAIN: Final = 0.05
 """Seconds that the end of a stream may take after its last event."""
+_CLOSED: Final = "the line to the server was closed from here"
+_NAME_CURE: Final = "is the name written right? give the address itself"
+_Addresses = Sequence[Any]
 _SECOND_TRY: Final = 0.25  # seconds until another address of a name is tried beside the first (RFC 8305)
 
 
 class NearAnswer:
     """An answer whose body is still coming, on its connection."""
 
-    __slots__ = ("_connection", "_line", "_place")
+    __slots__ = ("_closed", "_connection", "_line", "_place")
 
     def __init__(self, line: NearLine, place: Place, connection: Connection) -> None:
         self._line = line
         self._place = place
         self._connection = connection
+        self._closed = False
 
     @property
     def status(self) -> int:
@@ -67,8 +72,10 @@ class NearAnswer:
             self._connection.abort()  # not kept then; the answer itself is whole
 
     def close(self) -> None:
-        """Give the connection back where the answer has come whole, else close it."""
-        self._line.give_back(self._place, self._connection)
+        """Give the connection back where the answer has come whole, else close it. Twice is fine."""
+        if not self._closed:
+            self._closed = True
+            self._line.give_back(self._place, self._connection)
 
 
 class NearLine:
@@ -77,39 +84,31 @@ class NearLine:
     def __init__(self) -> None:
         self._idle: dict[tuple[str, int], list[Connection]] = {}
         self._all: set[Connection] = set()
+        self._life = 0
+        """Goes up when everything is closed: what was begun before must not come back."""
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def whole(self, method: str, errand: Errand, body: bytes | None) -> Answer:
         """Send, and wait for the whole answer."""
-        connection = await self._sent(method, errand, body)
-        try:
-            await connection.until(Awaited.END)
-            answer = _answer(connection)
-        except BaseException:
-            connection.abort()
-            raise
+        connection = await self._answering(method, errand, body, Awaited.END)
+        answer = _answer(connection)
         self.give_back(errand.place, connection)
         return answer
 
     async def open(self, method: str, errand: Errand, body: bytes | None) -> NearAnswer:
         """Send, and wait for the headers."""
-        connection = await self._sent(method, errand, body)
-        try:
-            await connection.until(Awaited.HEAD)
-            _refuse_compressed(connection)
-        except BaseException:
-            connection.abort()
-            raise
+        connection = await self._answering(method, errand, body, Awaited.HEAD)
         return NearAnswer(self, errand.place, connection)
 
     async def aclose(self) -> None:
-        """Close every connection."""
+        """Close every connection; what is under way ends with ``BrokenReply``. It can be used again."""
+        self._life += 1
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
         self._idle.clear()
         for connection in list(self._all):
-            connection.abort()
+            connection.fail(BrokenReply(_CLOSED))
         await asyncio.sleep(0)  # a turn of the loop, so that they are really gone
 
     def give_back(self, place: Place, connection: Connection) -> None:
@@ -122,6 +121,23 @@ class NearLine:
         self._idle.setdefault(place.door, []).append(connection)
         if self._sweeper is None:
             self._sweeper = loop.call_later(KEEP_ALIVE, self._sweep)
+
+    async def _answering(self, method: str, errand: Errand, body: bytes | None, awaited: Awaited) -> Connection:
+        """A connection whose answer to this request has come so far."""
+        connection = await self._sent(method, errand, body)
+        try:
+            await connection.until(awaited)
+            _check(connection)
+        except BaseException as error:
+            connection.abort()
+            if isinstance(error, StaleConnection):
+                self._drop_idle(errand.place)  # the others have been given up too
+            raise
+        return connection
+
+    def _drop_idle(self, place: Place) -> None:
+        for connection in self._idle.pop(place.door, ()):
+            connection.abort()
 
     async def _sent(self, method: str, errand: Errand, body: bytes | None) -> Connection:
         if errand.timeout <= 0:
@@ -145,19 +161,23 @@ class NearLine:
         return None
 
     async def _connected(self, place: Place, patience: float) -> Connection:
-        connection = Connection(place.origin, self._all.discard)
+        connection, life = Connection(place.origin, self._all.discard), self._life
+        found = () if _is_literal(place.host) else await _addresses(place, patience)
         try:
             async with asyncio.timeout(patience):
-                await _connect(place, connection)
+                await _connect(place, found, connection)
         except TimeoutError as error:
             raise Unreachable(f"{place.origin} does not accept connections", cure=CURE) from error
         except OSError as error:
             raise Unreachable(f"{place.origin} cannot be reached: {_reason(error)}", cure=CURE) from error
         self._all.add(connection)
+        if life != self._life:
+            connection.abort()
+            raise BrokenReply(_CLOSED)
         return connection
 
     def _sweep(self) -> None:
-        """Close what was idle for too long; the oldest of a place come first."""
+        """Close what was idle for too long, and come again when the next one is due."""
         loop = asyncio.get_running_loop()
         oldest = loop.time() - KEEP_ALIVE
         self._sweeper = None
@@ -169,28 +189,42 @@ class NearLine:
             if not young:
                 del self._idle[door]
         if self._idle:
-            self._sweeper = loop.call_later(KEEP_ALIVE, self._sweep)
+            due = min(idle[0].idle_since for idle in self._idle.values()) + KEEP_ALIVE
+            self._sweeper = loop.call_at(due, self._sweep)
 
 
 def _answer(connection: Connection) -> Answer:
-    _refuse_compressed(connection)
     return Answer(connection.status, connection.headers, connection.take())
 
 
-def _refuse_compressed(connection: Connection) -> None:
+def _check(connection: Connection) -> None:
+    """Raise where this is no answer to what was asked."""
+    if connection.status == 408 and connection.reused:  # what a server says to an idle connection (RFC 9110, 15.5.9)
+        raise StaleConnection(f"{connection.origin} gave up a kept connection before it saw the request")
     encoding = connection.headers.get("content-encoding", "identity").lower()
     if encoding != "identity":
         raise BrokenReply(f"{connection.origin} compresses its answer ({encoding}), which it was asked not to do")
 
 
-async def _connect(place: Place, connection: Connection) -> None:
+async def _addresses(place: Place, patience: float) -> _Addresses:
+    """What the host's name stands for. Raises ``Unreachable``."""
     loop = asyncio.get_running_loop()
-    if _is_literal(place.host):
+    try:
+        async with asyncio.timeout(patience):
+            return await loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    except TimeoutError as error:
+        raise Unreachable(f"nobody told in time which address {place.host} has", cure=_NAME_CURE) from error
+    except OSError as error:
+        raise Unreachable(f"{place.host} has no address: {_reason(error)}", cure=_NAME_CURE) from error
+
+
+async def _connect(place: Place, found: _Addresses, connection: Connection) -> None:
+    loop = asyncio.get_running_loop()
+    if not found:
         await loop.create_connection(lambda: connection, place.host, place.port)
         return
     from aiohappyeyeballs import start_connection
 
-    found = await loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     sock = await start_connection(found, happy_eyeballs_delay=_SECOND_TRY, loop=loop)
     await loop.create_connection(lambda: connection, sock=sock)
 
