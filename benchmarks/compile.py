@@ -6,7 +6,6 @@ Target (performance.md 5): 1,000 agents in 0.8 s, 10,000 in 5 s, and linear.
 from __future__ import annotations
 
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 
