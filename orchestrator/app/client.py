@@ -9,7 +9,9 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -27,11 +29,21 @@ from orchestrator.ports.host import SOCKET_NAME, Folders
 
 ANSWER_SECONDS: Final = 30.0
 """How long a plain answer may take."""
+SILENT_SECONDS: Final = 20.0
+"""How long an answer of many lines may stand still: the runtime sends a sign of life more often."""
+GLANCE_SECONDS: Final = 2.0
+"""How long it may take to say that it is there."""
+GRACE_SECONDS: Final = 2.0
+"""How much longer than its own time-out the answer to a request may take."""
 Listen = Callable[[Event], None]
 
 
 def _silently(event: Event) -> None:
     del event
+
+
+class RuntimeHangs(RuntimeUnavailable):
+    """It is there and says nothing."""
 
 
 class RuntimeClient:
@@ -48,18 +60,21 @@ class RuntimeClient:
     # -- looking ----------------------------------------------------------------------------------------------------
 
     def answers(self) -> bool:
-        """Whether a runtime answers; a socket that a killed one left does not count. Another user's raises."""
+        """Whether a runtime answers; a socket that a killed one left does not count. Another user's raises, and
+        ``RuntimeHangs`` is raised where one is there that says nothing."""
         return bool(self.state())
 
     def state(self) -> str:
-        """``starting``, ``ready``, ``stopping``, or an empty text where none answers. Another user's raises."""
+        """``starting``, ``ready``, ``stopping``, or an empty text where none answers. Raises as ``answers``."""
         try:
-            return str(self.about(timeout=2.0)["state"])
+            return str(self.about(timeout=GLANCE_SECONDS)["state"])
+        except RuntimeHangs:
+            raise
         except RuntimeUnavailable:
             self._check_owner()
             return ""
 
-    def about(self, timeout: float = ANSWER_SECONDS) -> dict[str, Any]:
+    def about(self, timeout: float | None = None) -> dict[str, Any]:
         """Its version, process, port, address and state (``starting``, ``ready``, ``stopping``)."""
         return self._get("/version", timeout=timeout)
 
@@ -94,7 +109,7 @@ class RuntimeClient:
     def logs(self, name: str, lines: int = 100, *, follow: bool = False) -> Iterator[dict[str, Any]]:
         """Events of a deployment; with ``follow`` those that come, until the caller leaves."""
         query = urlencode({"name": name, "lines": lines, "follow": int(follow)})
-        with self._call("GET", f"/logs?{query}", timeout=None if follow else ANSWER_SECONDS) as response:
+        with self._call("GET", f"/logs?{query}") as response:
             yield from _lines(response)
 
     # -- acting -----------------------------------------------------------------------------------------------------
@@ -108,7 +123,13 @@ class RuntimeClient:
             "origin": wanted.origin,
             "plan": wanted.expected,
         }
-        return self._act("/apply", body, listen, timeout)
+        began = time.monotonic()
+        try:
+            return self._act("/apply", body, listen, timeout)
+        except RuntimeHangs as error:
+            if timeout is None or time.monotonic() - began < timeout:
+                raise
+            raise DeployError(f"the runtime did not finish in {timeout:g} s; it goes on", cure=LOGS) from error
 
     def rollback(self, name: str, to: int | None = None, listen: Listen = _silently) -> dict[str, Any]:
         """Apply an earlier revision again (the one before, where none is named)."""
@@ -122,7 +143,8 @@ class RuntimeClient:
     def run(self, name: str, request: Request, listen: Listen = _silently) -> Result:
         """Answer a request. Closing the connection (an exception in ``listen``, Ctrl-C) cancels it."""
         body = {"name": name, "request": request_json(request)}
-        return read_result(self._told("/run", body, listen, None))
+        limit = None if request.timeout is None else request.timeout + GRACE_SECONDS
+        return read_result(self._told("/run", body, listen, limit))
 
     def stop(self, drain: float | None = None) -> None:
         """Ask it to end; it drains first. Returns at once."""
@@ -131,12 +153,12 @@ class RuntimeClient:
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
-    def _act(self, path: str, body: Mapping[str, Any], listen: Listen, timeout: float | None) -> dict[str, Any]:
+    def _act(self, path: str, body: Mapping[str, Any], listen: Listen, limit: float | None) -> dict[str, Any]:
         self._check_version()
-        return self._told(path, body, listen, timeout)
+        return self._told(path, body, listen, limit)
 
-    def _told(self, path: str, body: Mapping[str, Any], listen: Listen, timeout: float | None) -> dict[str, Any]:
-        with self._call("POST", path, body, timeout) as response:
+    def _told(self, path: str, body: Mapping[str, Any], listen: Listen, limit: float | None) -> dict[str, Any]:
+        with self._call("POST", path, body, Patience(limit=limit)) as response:
             for entry in _lines(response):
                 if entry["kind"] == "end":
                     value: dict[str, Any] = entry["value"]
@@ -146,16 +168,18 @@ class RuntimeClient:
                 listen(read_event(entry))
         raise RuntimeUnavailable("the runtime ended in the middle of its answer", cure=LOGS)
 
-    def _get(self, path: str, timeout: float = ANSWER_SECONDS, **query: str) -> dict[str, Any]:
-        with self._call("GET", f"{path}?{urlencode(query)}" if query else path, timeout=timeout) as response:
+    def _get(self, path: str, timeout: float | None = None, **query: str) -> dict[str, Any]:
+        limit = ANSWER_SECONDS if timeout is None else timeout
+        patience = Patience(limit, limit)
+        with self._call("GET", f"{path}?{urlencode(query)}" if query else path, patience=patience) as response:
             return _value(response)
 
     @contextmanager
     def _call(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, timeout: float | None = ANSWER_SECONDS
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, patience: Patience | None = None
     ) -> Iterator[HTTPResponse]:
         self._check_owner()
-        connection = _SocketConnection(self.socket, timeout)
+        connection = _SocketConnection(self.socket, patience or Patience())
         headers = {"Content-Type": "application/json"} if body is not None else {}
         content = json.dumps(body).encode() if body is not None else None
         try:
@@ -165,7 +189,8 @@ class RuntimeClient:
                 raise read_error(json.loads(response.read()).get("error", {}))
             yield response
         except TimeoutError as error:
-            raise DeployError(f"the runtime did not finish in {timeout:g} s; it goes on", cure=LOGS) from error
+            message = "the runtime is there and does not answer: it hangs, or the machine has no time for it"
+            raise RuntimeHangs(message, cure="orchestrator runtime stop ends it, start brings it back") from error
         except (OSError, HTTPException, ValueError) as error:
             raise self._unavailable(error) from error
         finally:
@@ -218,28 +243,42 @@ def last_known(folders: Folders) -> dict[str, Any] | None:
     return read_about(folders.runtime)
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds that an answer may stand still, and that the whole of it may take (``None``: as long as it moves)."""
+
+    silence: float = SILENT_SECONDS
+    limit: float | None = None
+
+
 class _SocketConnection(HTTPConnection):
     """HTTP over a socket file. The host is a name that every listener accepts; it is looked up nowhere."""
 
-    def __init__(self, path: Path, timeout: float | None) -> None:
-        super().__init__("localhost", timeout=timeout)
+    def __init__(self, path: Path, patience: Patience) -> None:
+        super().__init__("localhost")
         self._path = path
+        self._patience = patience
 
     def connect(self) -> None:
         self.sock = _TimedSocket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.ends = None if self.timeout is None else time.monotonic() + self.timeout
+        self.sock.begin(self._patience)
         self.sock.connect(str(self._path))
 
 
 class _TimedSocket(socket.socket):
-    """A socket whose time-out counts for the whole answer, not for each read: an answer in many lines must end in time too."""
+    """A socket whose limit counts for the whole answer, not for each read: an answer in many lines must end in time too."""
 
-    ends: float | None = None
+    _silence = SILENT_SECONDS
+    _ends = inf
+
+    def begin(self, patience: Patience) -> None:
+        """The time counts from now."""
+        self._silence = patience.silence
+        self._ends = inf if patience.limit is None else time.monotonic() + patience.limit
+        self.settimeout(min(self._silence, patience.limit or inf))
 
     def recv_into(self, *arguments: Any, **options: Any) -> int:
-        if self.ends is not None:
-            self.settimeout(max(0.001, self.ends - time.monotonic()))
+        self.settimeout(max(0.001, min(self._silence, self._ends - time.monotonic())))
         return super().recv_into(*arguments, **options)
 
 
@@ -249,5 +288,7 @@ def _value(response: HTTPResponse) -> dict[str, Any]:
 
 
 def _lines(response: HTTPResponse) -> Iterator[dict[str, Any]]:
+    """The entries; an empty line is a sign of life."""
     for entry in iter(response.readline, b""):
-        yield json.loads(entry)
+        if entry != b"\n":
+            yield json.loads(entry)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from orchestrator.app.client import RuntimeClient, last_known
+from orchestrator.app.client import RuntimeClient, RuntimeHangs, last_known
 from orchestrator.app.lock import ANOTHER
 from orchestrator.app.rotating import cut
 from orchestrator.core.errors import RuntimeUnavailable
@@ -39,27 +39,36 @@ def ensure_runtime(
 
     The runtime gets a clean environment: secrets of this shell do not go with it, as they would be gone after a reboot
     (``env:`` references are looked up in the file ``environment`` of the config folder). Raises ``RuntimeUnavailable``
-    with the reason from its log.
+    with the reason from its log, or because one is there that says nothing.
     """
     folders = host.folders()
     client = RuntimeClient(folders)
-    if client.answers():
-        return client
+    end = time.monotonic() + deadline
+    start: _Start | None = None
+    silent: RuntimeUnavailable | None = None
+    while time.monotonic() < end:
+        try:
+            if client.answers():
+                return client
+            silent = None
+        except RuntimeHangs as error:  # it may also be one that another command has just started
+            silent = error
+        if start is not None:
+            start.look()
+        elif silent is None:
+            start = _begun(host, folders, os.environ if environment is None else environment)
+        time.sleep(_GLANCE)
+    raise silent or RuntimeUnavailable(
+        f"the runtime did not answer within {deadline:g} s", cure="orchestrator runtime logs"
+    )
+
+
+def _begun(host: Host, folders: Folders, environment: Mapping[str, str]) -> _Start:
     log = start_log(folders)
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(OSError):  # the start says it
         cut(log)
-    start = _Start(host, clean_environment(os.environ if environment is None else environment), log)
-    end = time.monotonic() + deadline
-    while time.monotonic() < end:
-        if client.answers():
-            return client
-        start.look()
-        time.sleep(_GLANCE)
-    raise RuntimeUnavailable(
-        f"the runtime (process {start.process.pid}) did not answer within {deadline:g} s",
-        cure="orchestrator runtime logs",
-    )
+    return _Start(host, clean_environment(environment), log)
 
 
 class _Start:
@@ -98,7 +107,7 @@ def stop_runtime(host: Host, patience: float = 30.0) -> bool:
     folders = host.folders()
     client = RuntimeClient(folders)
     process = running_process(host, folders)
-    if client.answers():
+    if not _hangs(client) and client.answers():
         process = ProcessIdentity(client.about()["pid"], client.about()["process_started"])
         client.stop(patience)
         end = time.monotonic() + patience + 5.0
@@ -108,6 +117,14 @@ def stop_runtime(host: Host, patience: float = 30.0) -> bool:
         return False
     host.stop(process, 2.0)
     return True
+
+
+def _hangs(client: RuntimeClient) -> bool:
+    try:
+        client.answers()
+    except RuntimeHangs:
+        return True
+    return False
 
 
 def running_process(host: Host, folders: Folders) -> ProcessIdentity | None:

@@ -46,6 +46,8 @@ LARGEST_BODY: Final = 1_000_000
 NDJSON: Final = [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")]
 RESTORE_SECONDS: Final = 10.0
 """How long a request waits for what was applied to come back after a start."""
+SIGN_OF_LIFE: Final = 5.0
+"""Seconds between two empty lines of an answer that takes long."""
 _MOST_UNREAD: Final = 100_000
 """Lines that may wait for a slow reader; then it is cut."""
 
@@ -205,6 +207,7 @@ class ControlApi:
         await asked.send({"type": "http.response.start", "status": 200, "headers": NDJSON})
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_cancel_on_leave, asked.receive, tasks.cancel_scope)
+            tasks.start_soon(_give_signs_of_life, asked.send)
             async for entry in self._it.logs.follow(name, int(asked.number("lines", 100)), forever):
                 await asked.send({"type": "http.response.body", "body": entry, "more_body": True})
             tasks.cancel_scope.cancel()
@@ -317,6 +320,13 @@ async def _cancel_on_leave(receive: Receive, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
+async def _give_signs_of_life(send: Send) -> None:
+    """An empty line from time to time, by which a client tells work that takes long from a runtime that hangs."""
+    while True:
+        await anyio.sleep(SIGN_OF_LIFE)
+        await send({"type": "http.response.body", "body": b"\n", "more_body": True})
+
+
 async def _tell_and_answer(asked: _Asked, work: Callable[[Telling], Awaitable[Any]], *, cancel_on_leave: bool) -> None:
     """Send what ``work`` tells as it happens, and last what came of it. With ``cancel_on_leave`` a client that goes away
     ends the work; without, it goes on and only the telling stops."""
@@ -326,6 +336,7 @@ async def _tell_and_answer(asked: _Asked, work: Callable[[Telling], Awaitable[An
         if cancel_on_leave:
             tasks.start_soon(_cancel_on_leave, asked.receive, tasks.cancel_scope)
         tasks.start_soon(_work_into, work, writer, tasks.cancel_scope)
+        tasks.start_soon(_give_signs_of_life, asked.send)
         async for entry in reader:
             await asked.send({"type": "http.response.body", "body": entry, "more_body": True})
         tasks.cancel_scope.cancel()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.app.client import _SocketConnection
+from orchestrator.app.client import Patience, _SocketConnection
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n"
 
@@ -42,9 +42,22 @@ def dripping(tmp_path: Path) -> Iterator[Path]:
     server.close()
 
 
+def test_an_answer_that_moves_may_take_long_and_one_that_stands_still_may_not(dripping: Path) -> None:
+    """A sign of life a while is enough, as long as no limit was given."""
+    connection = _SocketConnection(dripping, Patience(silence=0.4))
+    connection.request("GET", "/")
+    response = connection.getresponse()
+    lines = iter(response.readline, b"")
+    began = time.monotonic()
+    while time.monotonic() - began < 1.0:
+        assert next(lines) == b"{}\n"
+    response.close()
+    connection.close()
+
+
 def test_an_answer_that_drips_ends_in_time(dripping: Path) -> None:
     """Each read is quick; the whole is not waited for longer than asked."""
-    connection = _SocketConnection(dripping, 0.4)
+    connection = _SocketConnection(dripping, Patience(limit=0.4))
     began = time.monotonic()
     connection.request("GET", "/")
     response = connection.getresponse()

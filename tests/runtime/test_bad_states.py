@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -16,7 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orchestrator.app.client import RuntimeClient
+from orchestrator.app import client as client_module
+from orchestrator.app.client import RuntimeClient, RuntimeHangs
 from orchestrator.app.compile import compile_files
 from orchestrator.app.lock import ABOUT_NAME, RuntimeLock
 from orchestrator.app.sources import pack_sources
@@ -79,6 +81,37 @@ def test_a_command_that_lost_the_race_starts_it_when_the_faster_one_fails(home: 
     thread.join()
     assert len(pids) == 1
     stop_runtime(host)
+
+
+@pytest.fixture
+def frozen(home: Home, monkeypatch: pytest.MonkeyPatch) -> RuntimeClient:
+    """A runtime that is there and does nothing: its process is stopped."""
+    monkeypatch.setattr(client_module, "GLANCE_SECONDS", 0.2)
+    monkeypatch.setattr(client_module, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(client_module, "ANSWER_SECONDS", 0.2)
+    client = ensure_runtime(LocalHost())
+    os.kill(client.about()["pid"], signal.SIGSTOP)
+    return client
+
+
+def test_a_runtime_that_hangs_is_told_by_every_verb_and_can_be_stopped(frozen: RuntimeClient, home: Home) -> None:
+    """No verb waits for ever, none starts a second one beside it, and a stop ends it and what it was."""
+    for look in (frozen.answers, frozen.state, lambda: ensure_runtime(LocalHost(), deadline=0.5)):
+        with pytest.raises(RuntimeHangs, match="does not answer"):
+            look()
+    with pytest.raises(RuntimeHangs) as caught:
+        frozen.status()
+    assert "orchestrator runtime stop" in caught.value.cure
+    assert stop_runtime(LocalHost(), 1.0)
+    assert home.left_over() == []
+    assert not frozen.answers()
+
+
+def test_the_time_of_a_request_holds_when_the_runtime_hangs(frozen: RuntimeClient) -> None:
+    """The runtime cannot end it, so the client does."""
+    with pytest.raises(RuntimeHangs):
+        frozen.run("shop", Request("hello", timeout=0.3))
+    stop_runtime(LocalHost(), 1.0)
 
 
 def test_killed_and_started_again_it_serves_what_was_applied(home: Home) -> None:

@@ -43,10 +43,12 @@ _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTA
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a server said about a failure: its words, and the type and code that it put beside them."""
+    """What a server said about a failure: its words, and the type and code that it put beside them; ``is_page`` where it
+    sent a page for people, which no API does."""
 
     message: str
     labels: str = ""
+    is_page: bool = False
 
     @property
     def text(self) -> str:
@@ -80,7 +82,7 @@ def read_body(body: bytes) -> Said:
     try:
         value = json.loads(text, strict=False)
     except (ValueError, RecursionError):
-        return Said(_plain(text))
+        return Said(_plain(text), is_page=_is_page(text))
     if isinstance(value, dict):
         return _of_object(value)
     return Said(_cut(value if isinstance(value, str) else text))
@@ -106,8 +108,12 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
+def _is_page(text: str) -> bool:
+    return text[:200].lstrip().lower().startswith(("<!doctype", "<html"))
+
+
 def _plain(text: str) -> str:
-    if text[:200].lstrip().lower().startswith(("<!doctype", "<html")):
+    if _is_page(text):
         title = _TITLE.search(text)
         return f'an HTML page "{_cut(title[1].strip())}"' if title else "an HTML page"
     return _cut(text)
@@ -138,15 +144,18 @@ def _kind_of(status: int, said: Said, headers: Mapping[str, str]) -> tuple[type[
     by_words = _kind_by_words(said)
     if by_words is not None:
         return by_words, "load the model first" if "not loaded" in said.text else ""
-    return _kind_by_range(status)
+    return _kind_by_range(status, said)
 
 
-def _kind_by_range(status: int) -> tuple[type[errors.ModelError], str]:
+def _kind_by_range(status: int, said: Said) -> tuple[type[errors.ModelError], str]:
+    """What is no model server, or not at this path, says nothing about the request: another endpoint may have it."""
     if status < 400:
         return errors.BrokenReply, ""
     if status >= 500 and status != 501:  # 501 says that it cannot do this, which no repeat will change
         return errors.ServerFailed, ""
-    return errors.BadRequest, "is this the address of its OpenAI-compatible API?" if status in (404, 405) else ""
+    if status in (404, 405) or (said.is_page and status != 413):
+        return errors.ModelNotFound, "is this the address of its OpenAI-compatible API?"
+    return errors.BadRequest, ""
 
 
 def _kind_by_words(said: Said) -> type[errors.ModelError] | None:
