@@ -6,6 +6,7 @@ import importlib.util
 import os
 import platform
 import sys
+from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.app.version import program_version
@@ -13,6 +14,11 @@ from orchestrator.ports.host import Folders
 
 EXTRAS: Final = {"numpy": "fast", "keyring": "keyring"}
 """Optional libraries and the extra that brings each."""
+
+
+def _there(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next(each for each in (folder, *folder.parents) if each.exists())
 
 
 def machine(folders: Folders) -> dict[str, Any]:
@@ -28,7 +34,7 @@ def machine(folders: Folders) -> dict[str, Any]:
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         "memory": memory.total,
         "memory_free": memory.available,
-        "disk_free": psutil.disk_usage(str(folders.state)).free,
+        "disk_free": psutil.disk_usage(str(_there(folders.state))).free,
         "state": str(folders.state),
         "config": str(folders.config),
         "libraries": {name: importlib.util.find_spec(name) is not None for name in EXTRAS},

@@ -20,11 +20,11 @@ ENDED: Final = "the runtime (process {pid}) ended without being stopped"
 
 
 def client() -> RuntimeClient:
-    """A client of this user's runtime, whether it runs or not."""
+    """A client of this user's runtime, whether it runs or not. Makes no folder: to look changes nothing."""
     from orchestrator.app.client import RuntimeClient
     from orchestrator.plugins.hosts.local import LocalHost
 
-    return RuntimeClient(LocalHost().folders())
+    return RuntimeClient(LocalHost().folders(make=False))
 
 
 def observed(blueprint: Blueprint, terminal: Terminal) -> ObservedState:

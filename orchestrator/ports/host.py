@@ -31,8 +31,8 @@ class ProcessIdentity:
 class Host(Protocol):
     """What the program needs of an operating system."""
 
-    def folders(self) -> Folders:
-        """The folders, made with mode 0700; raises ``StateUnusable``."""
+    def folders(self, *, make: bool = True) -> Folders:
+        """The folders, made with mode 0700; without ``make`` only where they are. Raises ``StateUnusable``."""
         ...
 
     def spawn_detached(self, argv: Sequence[str], environment: Mapping[str, str], log: Path) -> ProcessIdentity:

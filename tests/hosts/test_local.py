@@ -52,6 +52,16 @@ def test_the_folders_are_made_private_whatever_the_umask(home: Path) -> None:
     assert LocalHost().folders() == folders
 
 
+def test_a_look_makes_no_folder_and_still_refuses_one_that_others_may_enter(home: Path) -> None:
+    """Whoever only looks leaves nothing behind."""
+    folders = LocalHost().folders(make=False)
+    assert not home.exists() or list(home.iterdir()) == []
+    folders.state.mkdir(parents=True, mode=0o755)
+    folders.state.chmod(0o755)
+    with pytest.raises(StateUnusable, match="others may enter"):
+        LocalHost().folders(make=False)
+
+
 def test_without_a_home_of_its_own_it_uses_the_folders_of_the_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

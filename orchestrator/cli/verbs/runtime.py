@@ -83,7 +83,7 @@ def _logs(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.view.tail import follow, last_lines
     from orchestrator.plugins.hosts.local import LocalHost
 
-    beginning = start_log(LocalHost().folders())
+    beginning = start_log(LocalHost().folders(make=False))
     files = [beginning, beginning.with_name("runtime.log")]
     for file in files:
         for line in last_lines(file, options.lines):
@@ -101,7 +101,7 @@ def _install(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.plugins.hosts.local import LocalHost
 
     home = terminal.environment.get("ORCHESTRATOR_HOME", "")
-    text = unit_text(LocalHost().folders(), str(Path(home).absolute()) if home else "")
+    text = unit_text(LocalHost().folders(make=False), str(Path(home).absolute()) if home else "")
     if options.print:
         terminal.stdout.write(text)
         return 0

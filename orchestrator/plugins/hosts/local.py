@@ -37,12 +37,16 @@ class LocalHost:
     def __init__(self) -> None:
         self._children: dict[int, _Detached] = {}
 
-    def folders(self) -> Folders:
-        """The folders, made with mode 0700; raises ``StateUnusable``."""
+    def folders(self, *, make: bool = True) -> Folders:
+        """The folders, made with mode 0700 where they are wanted; raises ``StateUnusable``, also for one that is not ours."""
         state, config = _state_and_config()
-        make_private(state)
-        make_private(config)
-        return Folders(state, config, _runtime_folder(state))
+        folders = Folders(state, config, _runtime_folder(state))
+        for folder in (folders.state, folders.config, folders.runtime):
+            if make:
+                make_private(folder)
+            else:
+                _check_usable(folder)
+        return folders
 
     def spawn_detached(self, argv: Sequence[str], environment: Mapping[str, str], log: Path) -> ProcessIdentity:
         """Start a background process that outlives the caller and its terminal, its output appended to ``log``.
@@ -117,6 +121,16 @@ def make_private(folder: Path) -> None:
         raise StateUnusable(f"the folder {folder} cannot be written", cure=_CURE)
 
 
+def _check_usable(folder: Path) -> None:
+    """It is ours alone, or could be made."""
+    if folder.exists():
+        _check_private(folder, folder.stat())
+        return
+    there = next(each for each in folder.parents if each.exists())
+    if not there.is_dir():
+        raise StateUnusable(f"{there} is a file, not a folder", cure=_CURE)
+
+
 def _check_private(folder: Path, found: os.stat_result) -> None:
     if not hasattr(os, "geteuid"):
         return  # Windows: folders of a user's profile are private by their access lists
@@ -151,7 +165,6 @@ def _runtime_folder(state: Path) -> Path:
         folder = _short_folder(state)
         if folder.is_symlink():
             raise StateUnusable(f"{folder} is a link, which another user may have made", cure=f"remove {folder}")
-    make_private(folder)
     return folder
 
 
