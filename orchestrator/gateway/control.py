@@ -15,8 +15,10 @@ from urllib.parse import parse_qs, unquote
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
+from orchestrator.core.asked import check_request
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import (
+    DeployError,
     NoSuchDeployment,
     OrchestratorError,
     PlanError,
@@ -270,6 +272,8 @@ class ControlApi:
         if name not in self._it.engines.names():
             with anyio.move_on_after(RESTORE_SECONDS):
                 await self._it.reconciler.restored.wait()
+        if name not in self._it.engines.names() and self._it.reconciler.desired.get(name) is not None:
+            raise DeployError(f'"{name}" does not serve yet', cure="orchestrator status says what it waits for")
         return self._it.engines.get(name)
 
     async def _stop(self, asked: _Asked) -> None:
@@ -288,9 +292,10 @@ def read_request(value: Any) -> Request:
         raise UsageError(f"a request has no {unknown[0]!r}", cure=f"there are: {', '.join(sorted(known))}")
     try:
         history = tuple(Message.from_json(message) for message in value.get("history") or ())
-        return Request(**{**value, "history": history})
+        request = Request(**{**value, "history": history})
     except (KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"the request's history is malformed: {error}") from error
+    return check_request(request)
 
 
 def _blueprint(body: Mapping[str, Any]) -> Blueprint:

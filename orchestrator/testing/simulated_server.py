@@ -59,7 +59,7 @@ def serve(options: argparse.Namespace) -> int:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Every option of the command, for a parser that may have its own too."""
-    parser.add_argument("--port", type=int, default=0, help="loopback port; 0 takes a free one (default)")
+    parser.add_argument("--port", type=_port, default=0, help="loopback port; 0 takes a free one (default)")
     parser.add_argument("--face", choices=sorted(FACES), default="openai", help="which make it looks like")
     parser.add_argument("--model", action="append", help="a model that it serves; may be repeated")
     parser.add_argument("--ttft", type=_seconds, default=0.0, metavar="TIME", help="time to the first token: 20ms")
@@ -75,6 +75,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fault", action="append", default=[], metavar="NAME[:VALUE][@WHEN]", help="may be repeated")
     parser.add_argument("--list-faults", action="store_true", help="print the names of all faults")
     parser.add_argument("--log", type=Path, metavar="FILE", help="append the log here, not to standard error")
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port: 0 to 65535")
+    return port
 
 
 def _seconds(text: str) -> float:

@@ -14,12 +14,12 @@ import anyio
 import pytest
 
 from orchestrator.app.client import RuntimeClient
-from orchestrator.core.errors import UsageError
+from orchestrator.core.errors import DeployError, OrchestratorError, UsageError
 from orchestrator.core.request import Request
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.gateway import listen
 from orchestrator.gateway.listen import Listener
-from tests.plan.parts import agent, blueprint, rule
+from tests.plan.parts import agent, blueprint, rule, tool
 from tests.runtime.living import Home
 
 SHOP = blueprint(agent("a", reflex=[rule("hello")]), name="shop")
@@ -50,6 +50,15 @@ def client(home: Home) -> RuntimeClient:
     client = home.start()
     client.apply(Wanted(SHOP))
     return client
+
+
+def test_a_deployment_that_does_not_serve_yet_is_not_called_unknown(client: RuntimeClient) -> None:
+    """It is applied: what it waits for stands in the status."""
+    broken = blueprint(agent("a", tools=["notes"]), tool("notes", python="no_such_module:f"), name="broken")
+    with pytest.raises(OrchestratorError):
+        client.apply(Wanted(broken))
+    with pytest.raises(DeployError, match='"broken" does not serve yet'):
+        client.run("broken", Request("hello"))
 
 
 @pytest.mark.parametrize(
