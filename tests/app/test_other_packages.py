@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +17,6 @@ from orchestrator.ports.installed import installed
 from tests.manifest.golden import refusal
 
 pytestmark = pytest.mark.anyio
-ENTRIES = """[orchestrator.plugins]
-tool.weather = tests.app.acme_kinds:open_weather
-strategy.last = tests.app.acme_kinds:fit_last
-provider.acme = tests.app.acme_kinds:Acme
-tool.tickets = tests.app.acme_kinds:open_weather
-"""
 SHOP = """
 metadata: {name: shop}
 deployment:
@@ -38,30 +31,19 @@ deployment:
 """
 
 
-@pytest.fixture
-def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A package of this name is installed, and there is a manifest that names its kinds."""
-    metadata = tmp_path / "site" / "acme_kinds-1.0.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-kinds\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(ENTRIES)
-    monkeypatch.syspath_prepend(str(metadata.parent))
-    monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path))
-    monkeypatch.setenv("ORCHESTRATOR_SERVERS", "")
-    monkeypatch.chdir(tmp_path)
-    installed.cache_clear()
-    yield tmp_path
-    installed.cache_clear()
-
-
 def shop(place: str, *changes: tuple[str, str]) -> str:
     """The manifest as a file in the working folder; its name."""
     text = SHOP.replace("PLACE", place)
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)
-    Path("shop.yaml").write_text(text)
-    return "shop.yaml"
+    return written("shop", text)
+
+
+def written(name: str, text: str) -> str:
+    """A manifest as a file in the working folder; its name."""
+    Path(f"{name}.yaml").write_text(text)
+    return f"{name}.yaml"
 
 
 async def test_a_manifest_names_a_tool_a_strategy_and_a_provider_of_another_package(acme: Path) -> None:
@@ -76,7 +58,7 @@ async def test_a_manifest_names_a_tool_a_strategy_and_a_provider_of_another_pack
 
 
 async def test_a_provider_of_another_package_is_asked_who_is_at_an_address_on_this_device(acme: Path) -> None:
-    """It goes before the usual ones, which would not know its server."""
+    """The makes of the table do not know its server."""
     plugins = Plugins()
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
     async with server:
