@@ -75,12 +75,12 @@ class Plugins:
             self._open[kind] = catalog.load("provider", kind)()
         return self._open[kind]
 
-    async def look(self, places: Sequence[str], keys: Mapping[str, Secret], more: Sequence[str] = ()) -> Sequence[Seen]:
-        """Ask every address which server is there; ``more`` are providers of other packages, which know theirs best."""
+    async def look(self, places: Sequence[str], keys: Mapping[str, Secret], by: Sequence[str] = ()) -> Sequence[Seen]:
+        """Ask every address which server is there; ``by`` names the providers that are asked in place of the usual makes."""
         from orchestrator.plugins.providers.addresses import MAKES
         from orchestrator.plugins.providers.discovery import discover
 
-        asked = [self.provider(kind) for kind in (*more, *(make.kind for make in MAKES))]
+        asked = [self.provider(kind) for kind in by or [make.kind for make in MAKES]]
         return (await discover(asked, places, keys)).sightings
 
     async def aclose(self) -> None:

@@ -52,7 +52,7 @@ async def listening() -> AsyncIterator[str]:
 # -- providers --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["Exits", "Raises", "Odd", "Misplaced"])
+@pytest.mark.parametrize("kind", ["NoLicence", "Exits", "Raises", "Odd", "Misplaced", "Unlisted", "Negative"])
 async def test_a_broken_provider_stops_no_other_deployment(install: Install, tmp_path: Path, kind: str) -> None:
     """The one that names it is applied too, and says of its model why nothing serves it."""
     install("acme", f"provider.acme = {BROKEN}:{kind}", "tool.weather = tests.app.acme_kinds:open_weather")

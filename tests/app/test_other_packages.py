@@ -64,10 +64,12 @@ async def test_a_provider_of_another_package_is_asked_who_is_at_an_address_on_th
     async with server:
         place = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         (seen,) = await plugins.look([place], {}, ["plugin:acme"])
+        (unseen,) = await plugins.look([place], {})
         async with orchestrator.open(shop(place), state=acme / "tools") as deployment:
             assert (await deployment.run("hello", agent="talk")).text == f"acme at {place} has m"
     await plugins.aclose()
     assert seen.identity is not None and seen.identity.provider == "plugin:acme"
+    assert unseen.identity is None
 
 
 @pytest.mark.parametrize(
