@@ -17,7 +17,7 @@ from orchestrator.app.compile import compile_files
 from orchestrator.app.redact import Redactor
 from orchestrator.app.settings import Settings
 from orchestrator.app.wiring import Plugins, Stores, make_workshop, run_planes
-from orchestrator.core.errors import DeployError, ModelError
+from orchestrator.core.errors import BrokenReply, DeployError, ModelError
 from orchestrator.core.event import Event
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.plugins.stores.memory import MemoryRevisions
@@ -88,14 +88,14 @@ def test_a_provider_that_does_not_start_is_told(install: Install, kind: str, mes
 
 
 async def test_calls_of_a_provider_fail_like_those_of_ours(install: Install) -> None:
-    """Whole and streamed: the scheduler knows what to do with a ModelError."""
+    """Whole and streamed. It counts as a failure of the server: one that always fails is left alone for a while."""
     install("acme", f"provider.acme = {BROKEN}:Mute")
     provider = Plugins().provider("plugin:acme")
-    with pytest.raises(ModelError, match=r"plugin:acme failed to answer: AttributeError: choices \(broken_kinds.py"):
+    with pytest.raises(BrokenReply, match=r"plugin:acme failed to answer: AttributeError: choices \(broken_kinds.py"):
         await provider.chat(CALL)
     deltas = provider.stream(CALL)
     assert (await anext(deltas)).text == "well, "
-    with pytest.raises(ModelError, match="plugin:acme failed to answer"):
+    with pytest.raises(BrokenReply, match="plugin:acme failed to answer"):
         await anext(deltas)
 
 

@@ -15,10 +15,12 @@ from orchestrator.core.errors import OrchestratorError
 @dataclass(frozen=True, slots=True)
 class Guard:
     """``name`` is the kind as manifests write it (``plugin:acme``). ``error`` is what its port may raise: such an error goes on as
-    it is, any other becomes one, so that no fault of a package reaches what it has no part in."""
+    it is, any other becomes one, or ``other`` where that says more, so that no fault of a package reaches what it has no
+    part in."""
 
     name: str
     error: type[OrchestratorError]
+    other: type[OrchestratorError] | None = None
 
     @contextmanager
     def doing(self, what: str) -> Iterator[None]:
@@ -29,7 +31,7 @@ class Guard:
             raise
         except (Exception, SystemExit) as error:
             cure = error.cure if isinstance(error, OrchestratorError) else ""
-            raise self.error(f"{self.name} failed to {what}: {said(error)}", cure=cure) from error
+            raise self._made()(f"{self.name} failed to {what}: {said(error)}", cure=cure) from error
 
     def wants(self, kind: type, value: Any) -> None:
         """Refuse a value of another type than the port's."""
@@ -38,7 +40,10 @@ class Guard:
 
     def refuse(self, what: str) -> None:
         """Say that it gave something that its port does not allow."""
-        raise self.error(f"{self.name} gave {what}")
+        raise self._made()(f"{self.name} gave {what}")
+
+    def _made(self) -> type[OrchestratorError]:
+        return self.other or self.error
 
 
 def said(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from orchestrator.app.guarded.guard import Guard
-from orchestrator.core.errors import DeployError, ModelError
+from orchestrator.core.errors import BrokenReply, DeployError, ModelError
 from orchestrator.ports.provider import (
     Capability,
     ChatCall,
@@ -39,14 +39,17 @@ def _second_ports(inner: Any) -> frozenset[str]:
 
 
 class GuardedProvider:
-    """A ``Provider`` that fails like one of ours. Its ``kind`` is the name in the table, whatever the package calls it."""
+    """A ``Provider`` that fails like one of ours. Its ``kind`` is the name in the table, whatever the package calls it.
+
+    What is no ``ModelError`` becomes a ``BrokenReply``, which counts as a failure of the server: one that always fails is
+    left alone for a while."""
 
     kind = ""
 
     def __init__(self, name: str, inner: Any) -> None:
         self.kind = name
         self._inner = inner
-        self._guard = Guard(name, ModelError)
+        self._guard = Guard(name, ModelError, BrokenReply)
 
     async def identify(self, url: str, api_key: Secret | None = None) -> Identity | None:
         """Who answers, under the name in the table."""
