@@ -25,6 +25,7 @@ from orchestrator.deploy.desired import DesiredTable, Recompile
 from orchestrator.deploy.plane import Seen, Workshop
 from orchestrator.deploy.reconcile import Applied, Reconciler, Rules
 from orchestrator.deploy.wanted import Wanted
+from orchestrator.manifest.zone import CLOUD
 from orchestrator.plugins.stores.memory import MemoryRevisions
 from orchestrator.ports.provider import Provider, Secret
 from orchestrator.ports.store import Revision, RevisionStore, SessionStore
@@ -75,12 +76,19 @@ class Plugins:
             self._open[kind] = catalog.load("provider", kind)()
         return self._open[kind]
 
-    async def look(self, places: Sequence[str], keys: Mapping[str, Secret], by: Sequence[str] = ()) -> Sequence[Seen]:
-        """Ask every address which server is there; ``by`` names the providers that are asked in place of the usual makes."""
+    def makes(self) -> list[Provider]:
+        """Those of the table that are not in the cloud, the narrow ones first: what has an API of its own, then the makes."""
         from orchestrator.plugins.providers.addresses import MAKES
+
+        makes = [make.kind for make in MAKES]
+        own = [kind for kind in catalog.PROVIDERS if kind not in CLOUD and kind not in makes]
+        return [self.provider(kind) for kind in [*own, *makes]]
+
+    async def look(self, places: Sequence[str], keys: Mapping[str, Secret], by: Sequence[str] = ()) -> Sequence[Seen]:
+        """Ask every address which server is there; ``by`` names the providers that are asked in place of the usual ones."""
         from orchestrator.plugins.providers.discovery import discover
 
-        asked = [self.provider(kind) for kind in by or [make.kind for make in MAKES]]
+        asked = [self.provider(kind) for kind in by] or self.makes()
         return (await discover(asked, places, keys)).sightings
 
     async def aclose(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -14,6 +15,7 @@ from orchestrator.app import catalog
 from orchestrator.app.wiring import Plugins
 from orchestrator.core.errors import DeployError
 from orchestrator.ports.installed import installed
+from orchestrator.ports.kind import Kind
 from tests.manifest.golden import refusal
 
 pytestmark = pytest.mark.anyio
@@ -44,6 +46,22 @@ def written(name: str, text: str) -> str:
     """A manifest as a file in the working folder; its name."""
     Path(f"{name}.yaml").write_text(text)
     return f"{name}.yaml"
+
+
+async def test_a_provider_of_the_table_with_its_own_api_is_asked_who_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the makes of the OpenAI protocol: a line in the table is all that it needs; those in the cloud are not asked."""
+    monkeypatch.setitem(
+        cast(dict[str, Kind], catalog.PROVIDERS), "acme", Kind("acme", "Acme", "tests.app.acme_kinds:Acme")
+    )
+    plugins = Plugins()
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with server:
+        (seen,) = await plugins.look([f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"], {})
+    asked = [provider.kind for provider in plugins.makes()]
+    await plugins.aclose()
+    assert seen.identity is not None and seen.identity.provider == "acme"
+    assert (asked[0], asked[-1]) == ("acme", "openai-compatible")
+    assert not {"openai", "azure-openai"} & set(asked)
 
 
 async def test_a_manifest_names_a_tool_a_strategy_and_a_provider_of_another_package(acme: Path) -> None:
