@@ -52,9 +52,8 @@ class Observer:
             seen |= await self._seen(lost, named)
         self._known = {spot: server for spot in spots if (server := self._judged(spot, seen[spot])) is not None}
         self.servers = tuple({(by, server.url): server for (by, _), server in self._known.items()}.values())
-        self.silent = named.silent | {
-            asked_at(by, url): why for (by, url), one in seen.items() if (why := _silence(one))
-        }
+        told = {asked_at(by, url): _silence(by, each) for (by, url), each in seen.items()}
+        self.silent = named.silent | {key: why for key, why in told.items() if why}
 
     async def _seen(self, spots: Sequence[Spot], named: _Named) -> dict[Spot, Seen]:
         seen: dict[Spot, Seen] = {}
@@ -118,11 +117,14 @@ def _name(named: _Named, provider: str, spec: Mapping[str, Any], folder: Path, w
             named.silent[asked_at(*spot)] = error.message
 
 
-def _silence(seen: Seen) -> str:
+def _silence(by: str, seen: Seen) -> str:
     """Why there is no server, or why it does not tell its models."""
-    if seen.state == "served" or seen.trouble:
+    if seen.state == "served":
         return seen.trouble
-    return "nobody listens there" if seen.state == "absent" else "it is no model server that is known"
+    if seen.state == "absent":
+        return seen.trouble or "nobody listens there"
+    why = seen.trouble or "it is no model server that is known"
+    return why if why.startswith(by) else f"{by} does not know it: {why}"
 
 
 def code_of(blueprint: Blueprint) -> dict[str, str]:

@@ -62,6 +62,11 @@ async def test_a_provider_of_another_package_takes_no_server_from_others(tmp_pat
     await observer.look([SHOP, OTHER])
     assert bind_all(SHOP, seen(observer))["phi-4-mini"].missing == f"{PLACE}: plugin:acme is broken"
     assert bind_all(OTHER, seen(observer))["phi-4-mini"].endpoints == other
+    around.mute, around.busy = set(), {PLACE}
+    observer = Observer(replace(workshop(around, tmp_path), provider=loading))
+    await observer.look([SHOP])
+    why = f"{PLACE}: plugin:acme does not know it: it accepts connections and then says nothing"
+    assert bind_all(SHOP, seen(observer))["phi-4-mini"].missing == why
 
 
 async def test_a_provider_whose_package_is_gone_is_told_and_stops_nothing(tmp_path: Path) -> None:
