@@ -242,10 +242,11 @@ def _listed(names: list[str]) -> str:
 
 
 def _cure(spec: ModelSpec, observed: ObservedState) -> str:
+    if is_plugin(spec["provider"]):
+        at = f"start the server at {spec['endpoint']}, name a model that it serves, or mend the package of {spec['provider']}"
+        return at if spec["endpoint"] else f"write the endpoint of {spec['alias']}"
     if spec["endpoint"]:
         return f"start the server at {spec['endpoint']}, or name a model that it serves"
-    if is_plugin(spec["provider"]):
-        return f"write the endpoint of {spec['alias']}"
     makes = {server.provider for server in observed.servers if not is_plugin(server.provider)}
     ollama = next(iter(spec["ids"].get("ollama", [])), "")
     if ollama and spec["provider"] in (None, "ollama") and (not makes or "ollama" in makes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -75,7 +76,10 @@ async def test_a_broken_provider_stops_no_other_deployment(install: Install, tmp
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("Gone", "plugin:acme, from acme, failed to load as a provider: AttributeError: module"),
+        (
+            "Gone",
+            f"plugin:acme, from acme, failed to load as a provider: AttributeError: module {BROKEN!r} has no attribute 'Gone'",
+        ),
         ("NoLicence", "plugin:acme failed to start: RuntimeError: no licence (broken_kinds.py, line"),
     ],
 )
@@ -84,7 +88,16 @@ def test_a_provider_that_does_not_start_is_told(install: Install, kind: str, mes
     install("acme", f"provider.acme = {BROKEN}:{kind}")
     with pytest.raises(DeployError) as raised:
         Plugins().provider("plugin:acme")
-    assert raised.value.message.startswith(message)
+    assert re.fullmatch(re.escape(message) + r"( \d+\))?", raised.value.message)
+
+
+def test_a_package_that_python_cannot_read_is_told(install: Install, tmp_path: Path) -> None:
+    """With its own line, and not ours that loads it."""
+    install("acme", "provider.acme = unreadable_kinds:Acme")
+    (tmp_path / "acme" / "unreadable_kinds.py").write_text("\ndef (\n")
+    with pytest.raises(DeployError) as raised:
+        Plugins().provider("plugin:acme")
+    assert raised.value.message.endswith("SyntaxError: invalid syntax (unreadable_kinds.py, line 2)")
 
 
 async def test_calls_of_a_provider_fail_like_those_of_ours(install: Install) -> None:

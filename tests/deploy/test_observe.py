@@ -60,7 +60,9 @@ async def test_a_provider_of_another_package_takes_no_server_from_others(tmp_pat
     around.mute = {"plugin:acme"}
     observer = Observer(replace(workshop(around, tmp_path), provider=loading))
     await observer.look([SHOP, OTHER])
-    assert bind_all(SHOP, seen(observer))["phi-4-mini"].missing == f"{PLACE}: plugin:acme is broken"
+    bound = bind_all(SHOP, seen(observer))["phi-4-mini"]
+    assert bound.missing == f"{PLACE}: plugin:acme is broken"
+    assert bound.cure.endswith("or mend the package of plugin:acme")
     assert bind_all(OTHER, seen(observer))["phi-4-mini"].endpoints == other
     around.mute, around.busy = set(), {PLACE}
     observer = Observer(replace(workshop(around, tmp_path), provider=loading))

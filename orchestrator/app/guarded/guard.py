@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.core.errors import OrchestratorError
+
+_PROGRAM: Final = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,5 +55,11 @@ def said(error: BaseException) -> str:
     if isinstance(error, OrchestratorError):
         return error.message
     places = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(places[-1].filename).name}, line {places[-1].lineno})" if places else ""
+    last = places[-1] if places else None
+    place = f" ({Path(last.filename).name}, line {last.lineno})" if last and not _ours(last.filename) else ""
     return f"{type(error).__name__}: {error}{place}"
+
+
+def _ours(file: str) -> bool:
+    """Whether a place says nothing to who wrote the package: it is where we, or Python, loaded it."""
+    return file.startswith(("<frozen importlib", str(_PROGRAM)))
