@@ -103,7 +103,7 @@ class Runtime:
         stack.callback(stores.close)
         for note in stores.notes:
             self._log.warning("state restored", note=note)
-        plugins = Plugins()
+        plugins = Plugins(lambda kind, why: self._log.warning("a provider did not close", provider=kind, error=why))
         stack.push_async_callback(plugins.aclose)
         journal, keeper = await self._sinks(stack, stores)
 

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.digest import digest_of
-from orchestrator.plan.observed import ObservedServer, ObservedState
+from orchestrator.plan.observed import ObservedServer, ObservedState, asked_at
+from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import ServedModel, Zone
 
 ANY_PROVIDER: Final = "*"
@@ -18,6 +19,7 @@ COMPATIBLE: Final = "openai-compatible"
 """The make of a server that speaks the protocol and does not say what it is: it may be any of them."""
 CLOUD_BASES: Final[Mapping[str, str]] = {"openai": "https://api.openai.com/v1"}
 """Where a cloud provider is when the manifest gives no address. It is never asked to find out what it serves."""
+MEND: Final = "mend or install its package, and restart the runtime: `orchestrator runtime stop`"
 _DISTANCE: Final[Mapping[Zone, int]] = {"node": 0, "lan": 1, "cloud": 2}
 _BUILD: Final = re.compile(r"[-._](?:i?q[0-9][a-z0-9_]*|[bf]p?(?:16|32)|fp8|int[48])$")
 """What a file name adds to a model's name: its quantization."""
@@ -69,6 +71,9 @@ def bind(spec: ModelSpec, observed: ObservedState) -> Bound:
     locked = observed.locked.get(spec["api_key"] or "")
     if locked is not None:
         return Bound(spec["alias"], (), f"{spec['alias']}: {locked[0]}", locked[1], locked=True)
+    broken = observed.silent.get(spec["provider"] or "")
+    if broken:
+        return Bound(spec["alias"], (), broken, MEND)
     if spec["zone"] == "cloud" and _cloud_base(spec):
         return Bound(spec["alias"], (_in_cloud(spec),))
     found = [
@@ -130,11 +135,13 @@ def _matching(spec: ModelSpec, server: ObservedServer) -> Iterable[ServedModel]:
 
 def _allowed(spec: ModelSpec, servers: Iterable[ObservedServer]) -> list[ObservedServer]:
     if spec["endpoint"]:
-        return [server for server in servers if _same_place(server.url, spec["endpoint"]) and _fits(spec, server)]
+        return [server for server in servers if _fits(spec, server) and _same_place(server.url, spec["endpoint"])]
     return [server for server in servers if server.zone == "node" and _fits(spec, server)]
 
 
 def _fits(spec: ModelSpec, server: ObservedServer) -> bool:
+    if is_plugin(spec["provider"]) or is_plugin(server.provider):  # another package's servers are for who names it
+        return spec["provider"] == server.provider
     return spec["provider"] in (None, server.provider, COMPATIBLE) or server.provider == COMPATIBLE
 
 
@@ -201,8 +208,9 @@ def _missing(spec: ModelSpec, observed: ObservedState) -> str:
         return _missing_at(spec, endpoint, observed)
     here = _allowed(spec, observed.servers)
     if not here:
-        why = observed.silent.get(spec["provider"] or "")
-        return why or f"no {spec['provider'] or 'model'} server answers on this device"
+        if is_plugin(spec["provider"]):
+            return f"{spec['provider']} is asked only at the addresses that its models name, and {alias} names none"
+        return f"no {spec['provider'] or 'model'} server answers on this device"
     forwarded = [server for server in here for model in server.models if model.remote and _is(spec, server, model)]
     if forwarded:
         return f"{_called(forwarded[0])} only forwards {alias} to another machine, which this manifest does not allow"
@@ -210,10 +218,11 @@ def _missing(spec: ModelSpec, observed: ObservedState) -> str:
 
 
 def _missing_at(spec: ModelSpec, endpoint: str, observed: ObservedState) -> str:
-    there = [server for server in observed.servers if _same_place(server.url, endpoint)]
-    if not there:
-        why = observed.silent.get(endpoint) or "no model server answers there"
-        return f"{endpoint}: {why}"
+    mine = [server for server in observed.servers if is_plugin(spec["provider"]) == is_plugin(server.provider)]
+    there = [server for server in mine if _same_place(server.url, endpoint)]
+    why = observed.silent.get(asked_at(spec["provider"], endpoint), "")
+    if not there or (why and not there[0].models):
+        return f"{endpoint}: {why or 'no model server answers there'}"
     if not _allowed(spec, there):
         return f"{endpoint} is {there[0].provider}, not {spec['provider']}"
     served = _listed([model.id for model in there[0].models][:5]) or "no model"
@@ -233,9 +242,12 @@ def _listed(names: list[str]) -> str:
 
 
 def _cure(spec: ModelSpec, observed: ObservedState) -> str:
+    if is_plugin(spec["provider"]):
+        at = f"start the server at {spec['endpoint']}, name a model that it serves, or mend the package of {spec['provider']}"
+        return at if spec["endpoint"] else f"write the endpoint of {spec['alias']}"
     if spec["endpoint"]:
         return f"start the server at {spec['endpoint']}, or name a model that it serves"
-    makes = {server.provider for server in observed.servers}
+    makes = {server.provider for server in observed.servers if not is_plugin(server.provider)}
     ollama = next(iter(spec["ids"].get("ollama", [])), "")
     if ollama and spec["provider"] in (None, "ollama") and (not makes or "ollama" in makes):
         return f"ollama pull {ollama}"

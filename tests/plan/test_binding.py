@@ -104,6 +104,18 @@ def test_a_server_that_does_not_say_what_it_is_may_serve_any_spelling() -> None:
     assert len(_found(model(), server)) == 1
 
 
+def test_another_packages_provider_is_served_by_its_own_servers_alone() -> None:
+    """Also not by one that does not say what it is; and its servers serve nobody else."""
+    compatible = replace(LLAMA, provider="openai-compatible")
+    acme = replace(LLAMA, provider="plugin:acme", url="http://127.0.0.1:9000", api_base="http://127.0.0.1:9000")
+    ids = {"plugin:acme": ["Phi-4-mini-instruct"]}
+    for place in (None, LLAMA.url):
+        assert _found(model(provider="plugin:acme", ids=ids, endpoint=place), compatible, LLAMA) == []
+    assert len(_found(model(provider="plugin:acme", ids=ids, endpoint=acme.url), compatible, acme)) == 1
+    for provider in (None, "openai-compatible", "llama-cpp"):
+        assert _found(model(provider=provider), acme) == []
+
+
 def test_two_keys_for_one_address_are_two_endpoints() -> None:
     """So that neither's calls go out with the other's key."""
     one, two = (_found(model(api_key=key), LLAMA) for key in ("env:A", "env:B"))

@@ -74,12 +74,13 @@ async def discover(
 async def _sighting(providers: Sequence[Provider], url: str, api_key: Secret | None) -> Sighting:
     if not await _listens(url):
         return Sighting(url, "absent")
-    found = await _identities(providers, url, api_key)
+    faults: list[str] = []
+    found = await _identities(providers, url, api_key, faults)
     for provider in providers:
         identity = found.get(provider.kind)
         if identity is not None:
             return await _with_models(provider, identity, url, api_key)
-    return Sighting(url, "foreign", trouble=await _why_foreign(providers, url, api_key))
+    return Sighting(url, "foreign", trouble="; ".join(faults) or await _why_foreign(providers, url, api_key))
 
 
 async def _why_foreign(providers: Sequence[Provider], url: str, api_key: Secret | None) -> str:
@@ -106,11 +107,18 @@ async def _listens(url: str) -> bool:
     return True
 
 
-async def _identities(providers: Sequence[Provider], url: str, api_key: Secret | None) -> dict[str, Identity]:
+async def _identities(
+    providers: Sequence[Provider], url: str, api_key: Secret | None, faults: list[str]
+) -> dict[str, Identity]:
+    """Who is there, as each says; why one could not say it is added to ``faults``."""
     found: dict[str, Identity] = {}
 
     async def ask(provider: Provider) -> None:
-        identity = await provider.identify(url, api_key)
+        try:
+            identity = await provider.identify(url, api_key)
+        except ModelError as error:
+            faults.append(error.message)
+            return
         if identity is not None:
             found[provider.kind] = identity
 
