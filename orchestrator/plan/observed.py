@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,17 +42,7 @@ class ObservedServer:
             "version": self.version,
             "zone": self.zone,
             "capabilities": dict(self.capabilities),
-            "models": [
-                {
-                    "id": model.id,
-                    "loaded": model.loaded,
-                    "context": model.context,
-                    "slots": model.slots,
-                    "kind": model.kind,
-                    "remote": model.remote,
-                }
-                for model in self.models
-            ],
+            "models": [dataclasses.asdict(model) for model in self.models],
         }
 
     @classmethod

@@ -30,6 +30,9 @@ class Capability(StrEnum):
     EMBEDDINGS = "embeddings"
     CONTEXT_TOLD = "context_told"
     SLOTS_TOLD = "slots_told"
+    LOAD = "load"  # and unload; these three are the ports of ports/lifecycle.py
+    PULL = "pull"
+    REMOVE = "remove"
 
 
 class Support(StrEnum):
@@ -57,7 +60,8 @@ class Identity:
 class ServedModel:
     """A model that a server can answer with. ``context`` in tokens per request and ``slots`` where the server tells them.
 
-    ``remote`` is true for a model that the server only forwards to another machine (an Ollama cloud model).
+    ``remote`` is true for a model that the server only forwards to another machine (an Ollama cloud model). ``size`` in
+    bytes of its weights, ``quantization`` and ``digest`` as the server calls them, where it tells.
     """
 
     id: str
@@ -66,6 +70,9 @@ class ServedModel:
     slots: int | None = None
     kind: Literal["chat", "embedding", "unknown"] = "unknown"
     remote: bool = False
+    size: int | None = None
+    quantization: str = ""
+    digest: str = ""
 
 
 class Secret:

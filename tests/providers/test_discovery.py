@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -144,7 +145,20 @@ EXPECTED: dict[str, list[ServedModel]] = {
 async def test_what_a_server_tells_of_its_models(providers: tuple[CompatibleProvider, ...], face: str) -> None:
     """Loaded or not, the context and slots where it tells them, embedding or chat, and what leaves the device."""
     (sighting,) = (await look_at(providers, face, slots=3)).sightings
-    assert list(sighting.models) == EXPECTED[face]
+    plain = [replace(model, size=None, quantization="", digest="") for model in sighting.models]
+    assert plain == EXPECTED[face]
+
+
+TELL = {"ollama": "phi4-mini", "llama-cpp-router": "phi4-mini", "lm-studio": "nomic-embed-text"}
+
+
+@pytest.mark.parametrize("face", TELL)
+async def test_what_a_server_tells_of_the_weights(providers: tuple[CompatibleProvider, ...], face: str) -> None:
+    """Size and quantization where it tells them, and the digest of Ollama."""
+    (sighting,) = (await look_at(providers, face)).sightings
+    model = next(model for model in sighting.models if model.id == TELL[face])
+    assert (model.size, model.quantization) == (2_500_000_000, "Q4_K_M")
+    assert bool(model.digest) is (face == "ollama")
 
 
 async def test_nobody_there_is_found_out_at_once(providers: tuple[CompatibleProvider, ...]) -> None:

@@ -38,6 +38,9 @@ _CAPABILITIES: Final = {
     Capability.GRAMMAR: Support.NO,
     Capability.CONTEXT_TOLD: Support.NO,
     Capability.SLOTS_TOLD: Support.NO,
+    Capability.LOAD: Support.NO,
+    Capability.PULL: Support.NO,
+    Capability.REMOVE: Support.NO,
 }
 OpenClient = Callable[[str, str], "AsyncOpenAI"]
 """From a base address and a key to a client of the library."""

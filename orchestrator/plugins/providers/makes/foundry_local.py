@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from orchestrator.plugins.providers.body import Dialect
-from orchestrator.plugins.providers.makes.make import Look, LookAt, Looks, Make, declared, objects, text
+from orchestrator.plugins.providers.makes.make import Look, LookAt, Looks, Make, but, declared, objects, text
 from orchestrator.ports.provider import Identity, ServedModel
 
 
 def _recognise(url: str, looks: Looks) -> Identity | None:
     if {"modelcachepath", "endpoints"} <= _names(looks["/status"]):
-        return Identity("foundry-local", url, "2", f"{url}/v1", MAKE.capabilities)
+        return Identity("foundry-local", url, "2", f"{url}/v1", but(MAKE.capabilities, pull="no"))
     if {"modeldirpath", "endpoints"} <= _names(looks["/openai/status"]):
         return Identity("foundry-local", url, "1", f"{url}/v1", MAKE.capabilities, ("the older service",))
     return None
@@ -60,6 +60,9 @@ MAKE: Final = Make(
         embeddings="yes",
         context_told="no",
         slots_told="no",
+        load="yes",
+        pull="yes",  # the older service only
+        remove="no",
     ),
     # It takes the json_schema object whole for the schema, where others look for a wrapper: sent so that both are right.
     dialect=Dialect(schema="both"),

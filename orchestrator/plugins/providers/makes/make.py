@@ -86,9 +86,20 @@ def declared(**support: str) -> dict[Capability, Support]:
     return {capability: told.get(capability, Support.UNKNOWN) for capability in Capability}
 
 
+def but(capabilities: Mapping[Capability, Support], **support: str) -> dict[Capability, Support]:
+    """The row, with some of it otherwise: for a server that cannot do all that its make can."""
+    return {**capabilities, **{Capability(name): Support(value) for name, value in support.items()}}
+
+
 def objects(value: Any) -> list[dict[str, Any]]:
     """The objects of a JSON array, whatever else stands in it."""
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def inner(entry: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The object under this name, empty where there is none."""
+    value = entry.get(name)
+    return value if isinstance(value, dict) else {}
 
 
 def text(value: Any) -> str:

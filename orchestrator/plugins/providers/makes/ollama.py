@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from orchestrator.plugins.providers.body import Dialect
-from orchestrator.plugins.providers.makes.make import LookAt, Looks, Make, count, declared, objects, text
+from orchestrator.plugins.providers.makes.make import LookAt, Looks, Make, count, declared, inner, objects, text
 from orchestrator.ports.provider import Identity, ServedModel
 
 _EMBEDDING_FAMILIES: Final = frozenset(("bert", "nomic-bert", "nomic-bert-moe", "gemma-embedding"))
@@ -39,6 +39,9 @@ def _model(entry: Mapping[str, Any], running: Mapping[str, Any] | None) -> Serve
         context=count(running.get("context_length")) if running else None,
         kind=_kind(entry),
         remote=bool(entry.get("remote_host") or entry.get("remote_model") or _is_cloud_tag(name)),
+        size=count(entry.get("size")),
+        quantization=text(inner(entry, "details").get("quantization_level")),
+        digest=text(entry.get("digest")),
     )
 
 
@@ -51,8 +54,7 @@ def _kind(entry: Mapping[str, Any]) -> Literal["chat", "embedding", "unknown"]:
     abilities = entry.get("capabilities")
     if isinstance(abilities, list):
         return "chat" if "completion" in abilities else "embedding" if "embedding" in abilities else "unknown"
-    details = entry.get("details")
-    family = text(details.get("family")) if isinstance(details, dict) else ""
+    family = text(inner(entry, "details").get("family"))
     return "embedding" if family in _EMBEDDING_FAMILIES else "unknown"
 
 
@@ -74,6 +76,9 @@ MAKE: Final = Make(
         embeddings="yes",
         context_told="yes",
         slots_told="no",
+        load="yes",
+        pull="yes",
+        remove="yes",
     ),
     dialect=Dialect(tool_choice="offer"),
     assumed_slots=1,  # OLLAMA_NUM_PARALLEL

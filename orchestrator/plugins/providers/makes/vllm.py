@@ -44,6 +44,9 @@ MAKE: Final = Make(
         logprobs="yes",
         context_told="yes",
         slots_told="no",
+        load="no",
+        pull="no",
+        remove="no",
     ),
     assumed_slots=32,  # it queues without a word instead of answering 429, so we hold back ourselves
     url_variable="VLLM_URL",
