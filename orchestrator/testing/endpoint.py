@@ -9,12 +9,13 @@ import math
 import random
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from typing import Any, Final
 
 from orchestrator.core.message import ToolCall, Usage
 from orchestrator.testing.asked import Asked
 from orchestrator.testing.fault import FAULTS, Fault, FaultKind, parse_fault
+from orchestrator.testing.lifecycle.store import ModelStore, stored
 from orchestrator.testing.pace import Pace
 from orchestrator.testing.script import Said, Script
 from orchestrator.testing.slots import Slots
@@ -92,7 +93,8 @@ _MID_STREAM: Final = frozenset(("drop-mid", "hang-mid", "error-in-stream", "no-f
 
 @dataclass
 class SimulatedEndpoint:
-    """A server that serves ``models``. ``context`` is in tokens per slot; ``api_key`` is asked for where it is set.
+    """A server that serves ``models``. ``context`` is in tokens per slot; ``api_key`` is asked for where it is set. With
+    ``kept`` it serves what that store has installed; else its store holds the models, as its face would have them loaded.
 
     Everything it draws by chance comes from ``seed``: the same question has the same answer, and the n-th request the
     same times and faults, in every run.
@@ -109,8 +111,12 @@ class SimulatedEndpoint:
     api_key: str = ""
     any_model: bool = False
     on_record: Callable[[Record], None] | None = None
+    kept: InitVar[ModelStore | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, kept: ModelStore | None) -> None:
+        self.store = stored(self.models) if kept is None else kept
+        self.store_is_given = kept is not None
+        self.models = tuple(self.store.installed)
         self.line = Slots(self.slots, self.queue)
         self.records: list[Record] = []
         self.loading_until = 0.0

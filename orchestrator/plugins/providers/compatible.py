@@ -11,6 +11,10 @@ from typing import Any, Final
 from orchestrator.core.errors import BrokenReply, ModelError
 from orchestrator.plugins.providers.addresses import MAKES, root_of
 from orchestrator.plugins.providers.body import BodyMaker
+from orchestrator.plugins.providers.lifecycle.foundry_local import FoundryLifecycle
+from orchestrator.plugins.providers.lifecycle.llama_router import LlamaLifecycle
+from orchestrator.plugins.providers.lifecycle.lm_studio import StudioLifecycle
+from orchestrator.plugins.providers.lifecycle.ollama import OllamaLifecycle
 from orchestrator.plugins.providers.line.answer import Answer, Errand, OpenAnswer
 from orchestrator.plugins.providers.line.http_line import HttpLine
 from orchestrator.plugins.providers.line.place import address
@@ -167,6 +171,36 @@ def _vectors(body: bytes, wanted: int) -> tuple[tuple[float, ...], ...]:
     return vectors
 
 
+class OllamaProvider(OllamaLifecycle, CompatibleProvider):
+    """Ollama: loads, pulls and removes too."""
+
+
+class LlamaProvider(LlamaLifecycle, CompatibleProvider):
+    """llama.cpp: as a router it loads, pulls and removes too."""
+
+
+class StudioProvider(StudioLifecycle, CompatibleProvider):
+    """LM Studio: loads and pulls too."""
+
+
+class FoundryProvider(FoundryLifecycle, CompatibleProvider):
+    """Foundry Local: loads, and pulls where it is the older service."""
+
+
+_CLASSES: Final[Mapping[str, type[CompatibleProvider]]] = {
+    "ollama": OllamaProvider,
+    "llama-cpp": LlamaProvider,
+    "lm-studio": StudioProvider,
+    "foundry-local": FoundryProvider,
+}
+"""Makes whose servers do more than answer. The class is what decides which ports of ``ports/lifecycle.py`` a provider fits."""
+
+
+def provider_of(make: Make, line: HttpLine | None = None) -> CompatibleProvider:
+    """A provider of a make, with what its servers can do beside answering."""
+    return _CLASSES.get(make.kind, CompatibleProvider)(make, line)
+
+
 Options = Mapping[str, Any]
 
 
@@ -202,10 +236,10 @@ def open_openai_compatible(options: Options | None = None) -> CompatibleProvider
 
 def open_all() -> tuple[CompatibleProvider, ...]:
     """One provider for each make, in the order in which they are asked who answers."""
-    return tuple(CompatibleProvider(make) for make in MAKES)
+    return tuple(provider_of(make) for make in MAKES)
 
 
 def _opened(make: Make, options: Options | None) -> CompatibleProvider:
     if options:
         raise ValueError(f"the provider {make.kind} has no options, but was given {', '.join(sorted(options))}")
-    return CompatibleProvider(make)
+    return provider_of(make)
