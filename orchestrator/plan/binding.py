@@ -12,7 +12,7 @@ from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.digest import digest_of
 from orchestrator.plan.observed import ObservedServer, ObservedState, asked_at
 from orchestrator.ports.installed import is_plugin
-from orchestrator.ports.provider import ServedModel, Zone
+from orchestrator.ports.provider import Capability, ServedModel, Zone
 
 ANY_PROVIDER: Final = "*"
 COMPATIBLE: Final = "openai-compatible"
@@ -239,6 +239,18 @@ def _called(server: ObservedServer) -> str:
 
 def _listed(names: list[str]) -> str:
     return ", ".join(names)
+
+
+def _pull(spec: ModelSpec, observed: ObservedState) -> str:
+    """What to type where a server answers that can pull it: the alias where the catalogue knows it, else its own id."""
+    able = [server for server in _allowed(spec, observed.servers) if server.capabilities.get(Capability.PULL) == "yes"]
+    for server in sorted(able, key=lambda server: _rank(spec, server)):
+        named = next(iter(spec["ids"].get(server.provider, [])), "")
+        if named and len(spec["ids"]) > 1:
+            return f"orchestrator models pull {spec['alias']}"
+        if named:
+            return f"orchestrator models pull {named} --provider {server.provider}"
+    return ""
 
 
 def _cure(spec: ModelSpec, observed: ObservedState) -> str:

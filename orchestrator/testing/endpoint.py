@@ -15,6 +15,7 @@ from typing import Any, Final
 from orchestrator.core.message import ToolCall, Usage
 from orchestrator.testing.asked import Asked
 from orchestrator.testing.fault import FAULTS, Fault, FaultKind, parse_fault
+from orchestrator.testing.lifecycle.store import FAULTS as STORE_FAULTS
 from orchestrator.testing.lifecycle.store import ModelStore, stored
 from orchestrator.testing.pace import Pace
 from orchestrator.testing.script import Said, Script
@@ -123,8 +124,11 @@ class SimulatedEndpoint:
         self._armed: list[Fault] = []
 
     def arm(self, *faults: str) -> None:
-        """Let each of these faults strike one request, in this order, from the next one on."""
-        self._armed.extend(parse_fault(text) for text in faults)
+        """Let each of these faults strike one request, in this order, from the next one on; those of the store its next
+        load or pull."""
+        store = [fault for fault in faults if fault in STORE_FAULTS]
+        self._armed.extend([parse_fault(text) for text in faults if text not in store])
+        self.store.arm(*store)
 
     @property
     def cancelled(self) -> list[Record]:

@@ -123,6 +123,21 @@ def test_two_keys_for_one_address_are_two_endpoints() -> None:
 
 
 @pytest.mark.parametrize(
+    ("spec", "cure"),
+    [
+        (model(), "orchestrator models pull phi-4-mini"),
+        (model(provider="ollama", ids={"ollama": ["mine:7b"]}), "orchestrator models pull mine:7b --provider ollama"),
+        (model(ids={"vllm": ["microsoft/Phi-4-mini-instruct"], "mlx": ["x"]}), None),
+    ],
+)
+def test_where_a_server_can_pull_the_cure_is_to_let_it(spec: Any, cure: str | None) -> None:
+    """By alias where the catalogue knows it, else by the id that the manifest chose; a server that has no id cannot."""
+    bound = bind(spec, state(replace(ollama("qwen3:4b"), capabilities={"pull": "yes"})))
+    assert bound.endpoints == ()
+    assert bound.cure == cure if cure else "models pull" not in bound.cure
+
+
+@pytest.mark.parametrize(
     ("spec", "servers", "silent", "missing", "cure"),
     [
         (model(), (), {}, "no model server answers on this device", "ollama pull phi4-mini:latest"),

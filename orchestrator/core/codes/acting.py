@@ -47,6 +47,12 @@ CODES: Final[tuple[Code, ...]] = (
         "Two different manifests claim the same deployment name.",
         "Give one of them another metadata.name.",
     ),
+    Code(
+        "ORC417",
+        "no model server for it",
+        "No model server answers that has this model, or that can load, pull or remove it.",
+        "See `orchestrator models list`, and start or install a server that can; docs/providers.md says which.",
+    ),
     Code("ORC501", "run failed", "A run ended with an error.", "See `orchestrator explain run ID`."),
     Code(
         "ORC502",

@@ -25,7 +25,7 @@ def _generate(store: ModelStore, asked: Asked) -> Act:
     try:
         store.load(name, context, asked.now)
     except StoreFault:
-        needs, free = _gib(model.size), _gib(store.memory or 0)
+        needs, free = _gib(model.size), _gib(min(model.size / 2, store.free_memory(model.name)))
         return Reply(500, {"error": f"model requires more system memory ({needs}) than is available ({free})"})
     return Reply(200, {**answer, "done_reason": "load"}, store.wait(name, asked.now))
 
@@ -53,8 +53,7 @@ def _lines(store: ModelStore, name: str) -> Iterator[tuple[float, bytes]]:
 def _layers(store: ModelStore, model: StoredModel) -> Iterator[tuple[float, bytes]]:
     layer = {"status": f"pulling {model.digest[:12]}", "digest": f"sha256:{model.digest}", "total": model.size}
     before = store.came.get(model.name, 0)
-    if before:
-        yield 0.0, _line({**layer, "completed": before})
+    yield 0.0, _line({**layer, **({"completed": before} if before else {})})
     try:
         for come in store.pulling(model.name):
             yield pace(store, come - before), _line({**layer, "completed": come})
@@ -91,7 +90,7 @@ def _line(value: Any) -> bytes:
     return json.dumps(value).encode() + b"\n"
 
 
-def _gib(size: int) -> str:
+def _gib(size: float) -> str:
     return f"{size / 2**30:.1f} GiB"
 
 

@@ -4,15 +4,20 @@ whoever carries it out says what time it is (seconds of any clock that only move
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from orchestrator.core.names import did_you_mean
 
 Trouble = Literal["unknown", "disk-full", "wrong-digest", "cut", "stall", "no-memory"]
-FAULTS: Final = ("pull-cut", "pull-stall", "pull-wrong-digest", "load-fails")
-"""What can be armed; a full disk and a full memory come of the store's own limits."""
+FAULTS: Final[Mapping[str, str]] = {
+    "pull-cut": "the next pull breaks off after a quarter",
+    "pull-stall": "the next pull stands still after a quarter",
+    "pull-wrong-digest": "what the next pull brings is not what it should be",
+    "load-fails": "the next load finds too little memory",
+}
+"""What can be armed, each once; a full disk and a full memory come of the store's own limits too."""
 PIECES: Final = 8
 """In how many pieces a model comes."""
 
@@ -68,7 +73,9 @@ class ModelStore:
         """Let each strike once, in this order. Raises ``ValueError`` for one that there is not."""
         for fault in faults:
             if fault not in FAULTS:
-                raise ValueError(f"no fault of a store is called {fault!r}; {did_you_mean(fault, FAULTS) or FAULTS}")
+                raise ValueError(
+                    f"no fault of a store is called {fault!r}; {did_you_mean(fault, FAULTS) or list(FAULTS)}"
+                )
         self._armed.extend(faults)
 
     def find(self, name: str) -> StoredModel | None:
@@ -92,14 +99,18 @@ class ModelStore:
             return False
         self.failed.pop(model.name, None)
         self._make_room()
-        used = sum(self.installed[each].size for each in self.loaded if each in self.installed and each != model.name)
-        if self._struck("load-fails") or (self.memory is not None and used + model.size > self.memory):
+        if self._struck("load-fails") or model.size > self.free_memory(model.name):
             self.failed[model.name] = "no-memory"
             raise StoreFault("no-memory", model.name)
         self.loaded.pop(model.name, None)
         self.loading[model.name] = (now + self.load_time, context)
         self.settle(now)
         return True
+
+    def free_memory(self, name: str = "") -> float:
+        """Bytes that are free, once this model is not in it."""
+        used = sum(self.installed[each].size for each in self.loaded if each in self.installed and each != name)
+        return float("inf") if self.memory is None else self.memory - used
 
     def wait(self, name: str, now: float) -> float:
         """Seconds until it is loaded, 0 where it is, or is not being loaded."""
@@ -189,11 +200,6 @@ def stored(models: Iterable[str], library: Iterable[str | StoredModel] = ()) -> 
     """A store with these models on its disk, and those that it can fetch."""
     fetched = [each if isinstance(each, StoredModel) else StoredModel(each) for each in library]
     return ModelStore({name: StoredModel(name) for name in models}, {model.name: model for model in fetched})
-
-
-def resized(store: ModelStore, name: str, size: int) -> None:
-    """Give a model of the library another size, in bytes."""
-    store.library[name] = replace(store.library[name], size=size)
 
 
 def _named(models: dict[str, StoredModel], name: str) -> StoredModel | None:

@@ -122,4 +122,6 @@ MAKE: Final = Make(
     keeps_streams=False,  # it closes the connection after a stream, without saying so in a header
     url_variable="LLAMA_SERVER_URL",
     wants="llama-server -m MODEL.gguf --jinja",
+    stores=("~/.cache/huggingface/hub", "~/.cache/llama.cpp"),
+    store_variable="LLAMA_CACHE",
 )

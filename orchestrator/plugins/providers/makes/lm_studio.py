@@ -91,5 +91,6 @@ MAKE: Final = Make(
     ),
     dialect=Dialect(tool_choice="words"),
     url_variable="LM_STUDIO_URL",
+    stores=("~/.lmstudio/models", "~/.cache/lm-studio/models"),
     wants="the local server switched on (lms server start)",
 )

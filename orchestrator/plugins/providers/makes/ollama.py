@@ -84,4 +84,6 @@ MAKE: Final = Make(
     assumed_slots=1,  # OLLAMA_NUM_PARALLEL
     url_variable="OLLAMA_HOST",
     wants="ollama serve, and ollama pull for each model",
+    stores=("~/.ollama/models", "/usr/share/ollama/.ollama/models"),  # the second is that of its systemd unit
+    store_variable="OLLAMA_MODELS",
 )
