@@ -8,10 +8,12 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from orchestrator.core.errors import NoServer, UsageError
+from orchestrator.core.hosts import distance_of_url
 from orchestrator.core.names import did_you_mean, nearest
 from orchestrator.manifest.catalogue.reader import find_model, ids_of, model_rows
 from orchestrator.plan.binding import COMPATIBLE, same_model
 from orchestrator.plan.observed import ObservedServer
+from orchestrator.plugins.providers.addresses import MAKES
 from orchestrator.ports.provider import ServedModel
 
 GGUF: Final[Mapping[str, str]] = {"lm-studio": "llama-cpp"}
@@ -62,16 +64,23 @@ def holders(servers: Iterable[ObservedServer], name: str) -> list[Choice]:
     return sorted(found, key=lambda choice: (choice.model.casefold() != name.casefold(), _rank(row, choice.server)))
 
 
-def holder(servers: Sequence[ObservedServer], name: str, act: str) -> Choice:
-    """The server that has the model and can do it. Raises ``NoServer``, ``UsageError`` for a name that nobody knows."""
+def holder(servers: Sequence[ObservedServer], name: str, act: str, *, loaded: bool = False) -> Choice:
+    """The server that has the model and can do it; ``loaded``: rather one that has it in memory.
+
+    Raises ``NoServer``, ``UsageError`` for a name that nobody knows.
+    """
     _check_any(servers)
-    found = holders(servers, name)
+    found = holders(servers, name) or _hidden(servers, name)
     if not found:
         raise _nobody_has(servers, name)
-    able = [choice for choice in found if choice.server.capabilities.get(act) == "yes"]
+    near = [choice for choice in found if choice.served is None or not choice.served.remote]
+    if not near:
+        message = f"{called(found[0].server)} only forwards {name} to another machine"
+        raise NoServer(message, cure="there is nothing to load or remove here")
+    able = [choice for choice in near if choice.server.capabilities.get(act) == "yes"]
     if not able:
-        raise NoServer(f"{called(found[0].server)} is no server that {_WORDS[act]}", cure=_makes_that(act))
-    return _first(able)
+        raise NoServer(f"{called(near[0].server)} is no server that {_WORDS[act]}", cure=_makes_that(act))
+    return _first(sorted(able, key=lambda choice: loaded and not (choice.served and choice.served.loaded)))
 
 
 def source(servers: Sequence[ObservedServer], name: str, *, own: bool) -> Choice:
@@ -122,6 +131,12 @@ def cache_of(row: Mapping[str, Any], tokens: int) -> int | None:
     return int(2 * row["layers"] * row["kv_heads"] * row["head_dim"] * 2 * tokens)
 
 
+def applied_places(deployments: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The addresses on this device that applied deployments use, which need not be among the usual ones."""
+    netlocs = [netloc.replace("localhost:", "127.0.0.1:") for _, netloc, _ in applied_names(deployments)]
+    return [url for netloc in dict.fromkeys(netlocs) if distance_of_url(url := f"http://{netloc}") == "node"]
+
+
 def applied_names(deployments: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, str], list[str]]:
     """What `status` says is served: (provider, host and port, model) -> ``deployment: alias``."""
     found: dict[tuple[str, str, str], list[str]] = {}
@@ -133,6 +148,14 @@ def applied_names(deployments: Iterable[Mapping[str, Any]]) -> dict[tuple[str, s
                 place = (provider, netloc, served.partition("#")[0])
                 found.setdefault(place, []).append(f"{deployment['name']}: {model['alias']}")
     return found
+
+
+def _hidden(servers: Iterable[ObservedServer], name: str) -> list[Choice]:
+    """Servers that list only what is loaded: they may have a model of the catalogue, and say so when they are asked."""
+    row = find_model(name)
+    secretive = {make.kind for make in MAKES if make.lists_loaded_only}
+    found = [server for server in servers if row and server.provider in secretive and wanted_ids(row, server.provider)]
+    return [Choice(server, wanted_ids(row, server.provider)[0]) for server in found] if row else []
 
 
 def _serves(row: Mapping[str, Any], provider: str, model: str) -> bool:

@@ -27,11 +27,13 @@ _Given = TypeVar("_Given")
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """Where servers are looked for: the usual places of this device, or one ``endpoint``, with its key (``env:NAME``)."""
+    """Where servers are looked for: the usual places of this device with some ``more``, or one ``endpoint``, with its key
+    (``env:NAME``)."""
 
     environment: Mapping[str, str]
     endpoint: str = ""
     api_key: str = ""
+    more: tuple[str, ...] = ()
 
     @property
     def places(self) -> list[str]:
@@ -42,7 +44,7 @@ class Around:
             return [root_of(self.endpoint)]
         named = Settings.read(self.environment).servers
         usual = [url for urls in default_urls(self.environment).values() for url in urls]
-        return list(dict.fromkeys(usual if named is None else named))
+        return list(dict.fromkeys([*(usual if named is None else named), *self.more]))
 
     @property
     def secret(self) -> Secret | None:

@@ -62,43 +62,44 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Do it."""
     if options.api_key and not options.endpoint:
         raise UsageError("--api-key is for one server", cure="name it with --endpoint")
-    _ACTIONS[options.action](options, terminal)
+    _ACTIONS[options.action](options, terminal, _around(options, terminal))
     return 0
 
 
-def _list(options: argparse.Namespace, terminal: Terminal) -> None:
+def _list(options: argparse.Namespace, terminal: Terminal, around: Around) -> None:
     from orchestrator.cli.view.models import listed, shown_list
 
-    servers = _look(options, terminal)
+    servers = _look(options, around)
     found = listed(servers, _applied())
     _tell(found, shown_list(found, terminal), options, terminal)
 
 
-def _show(options: argparse.Namespace, terminal: Terminal) -> None:
+def _show(options: argparse.Namespace, terminal: Terminal, around: Around) -> None:
     from orchestrator.app.inventory import holders, unknown
+    from orchestrator.app.machine import memory
     from orchestrator.cli.view.model import described, shown_model
     from orchestrator.manifest.catalogue.reader import find_model
 
-    servers = _look(options, terminal)
+    servers = _look(options, around)
     holding = holders(servers.found, options.name)
     if find_model(options.name) is None and not holding:
         raise unknown(servers.found, options.name)
-    found = described(options.name, holding, servers.found)
+    found = described(options.name, holding, servers.found) | {"machine": memory()}
     _tell(found, shown_model(found, terminal), options, terminal)
 
 
-def _pull(options: argparse.Namespace, terminal: Terminal) -> None:
+def _pull(options: argparse.Namespace, terminal: Terminal, around: Around) -> None:
     from orchestrator.app.inventory import source
     from orchestrator.cli.pulling import pull
 
-    servers = _look(options, terminal)
+    servers = _look(options, around)
     choice = source(servers.found, options.name, own=bool(options.provider or options.endpoint))
     _tell_choice(choice, terminal)
-    found = pull(choice, _around(options, terminal), options, terminal)
+    found = pull(choice, around, options, terminal)
     _tell(found, found["told"], options, terminal)
 
 
-def _load(options: argparse.Namespace, terminal: Terminal) -> None:
+def _load(options: argparse.Namespace, terminal: Terminal, around: Around) -> None:
     from orchestrator.app.inventory import called
     from orchestrator.app.model_servers import load
     from orchestrator.cli.reach import patience
@@ -109,7 +110,7 @@ def _load(options: argparse.Namespace, terminal: Terminal) -> None:
         raise UsageError(f"--context {options.context} is no number of tokens", cure="write a number above zero")
     wanted = LoadOptions(options.context, _keep_alive(options.keep_alive))
     timeout = patience(options.timeout) or 0.0
-    choice, around = _holder(options, terminal, "load")
+    choice = _holder(options, terminal, around, "load")
     loaded = load(choice, wanted, timeout, around.secret)
     found = {
         "model": loaded.model or choice.model,
@@ -122,24 +123,24 @@ def _load(options: argparse.Namespace, terminal: Terminal) -> None:
     _tell(found, shown_loaded(found), options, terminal)
 
 
-def _unload(options: argparse.Namespace, terminal: Terminal) -> None:
+def _unload(options: argparse.Namespace, terminal: Terminal, around: Around) -> None:
     from orchestrator.app.inventory import called
     from orchestrator.app.model_servers import unload
     from orchestrator.cli.reach import patience
 
     timeout = patience(options.timeout) or 0.0
-    choice, around = _holder(options, terminal, "load")
+    choice = _holder(options, terminal, around, "unload")
     unload(choice, timeout, around.secret)
     found = {"model": choice.model, "server": called(choice.server), "url": choice.server.url}
     _tell(found, f"{choice.model} is unloaded: {called(choice.server)}", options, terminal)
 
 
-def _remove(options: argparse.Namespace, terminal: Terminal) -> None:
+def _remove(options: argparse.Namespace, terminal: Terminal, around: Around) -> None:
     from orchestrator.app.inventory import called
     from orchestrator.app.model_servers import remove
     from orchestrator.core.quantity import format_size
 
-    choice, around = _holder(options, terminal, "remove")
+    choice = _holder(options, terminal, around, "remove")
     size = choice.served.size if choice.served else None
     what = f"{choice.model}{f' ({format_size(size)})' if size else ''} from {called(choice.server)}"
     _agree(f"this deletes {what}", options, terminal)
@@ -168,12 +169,13 @@ def _keep_alive(text: str | None) -> float | None:
 
 
 def _around(options: argparse.Namespace, terminal: Terminal) -> Around:
+    from orchestrator.app.inventory import applied_places
     from orchestrator.app.model_servers import Around
 
-    return Around(terminal.environment, options.endpoint, options.api_key)
+    return Around(terminal.environment, options.endpoint, options.api_key, tuple(applied_places(_applied())))
 
 
-def _look(options: argparse.Namespace, terminal: Terminal) -> Servers:
+def _look(options: argparse.Namespace, around: Around) -> Servers:
     """The servers that the options leave; raises ``UsageError`` for a kind that there is not, ``NoServer`` for an address
     where none answers."""
     from orchestrator.app.catalog import PROVIDERS
@@ -184,7 +186,7 @@ def _look(options: argparse.Namespace, terminal: Terminal) -> Servers:
     if options.provider and options.provider not in PROVIDERS:
         cure = did_you_mean(options.provider, PROVIDERS) or f"there are: {', '.join(PROVIDERS)}"
         raise UsageError(f'no provider is called "{options.provider}"', cure=cure)
-    servers = look(_around(options, terminal))
+    servers = look(around)
     if options.endpoint and not servers.found:
         url, why = next(iter(servers.silent.items()))
         raise NoServer(f"{url}: {why}", cure="start the server there, or name another address")
@@ -196,13 +198,14 @@ def _look(options: argparse.Namespace, terminal: Terminal) -> Servers:
     return Servers(kept, servers.silent)
 
 
-def _holder(options: argparse.Namespace, terminal: Terminal, act: str) -> tuple[Choice, Around]:
+def _holder(options: argparse.Namespace, terminal: Terminal, around: Around, act: str) -> Choice:
     """The server that has the model and can do it."""
     from orchestrator.app.inventory import holder
 
-    choice = holder(_look(options, terminal).found, options.name, act)
+    port = "load" if act == "unload" else act
+    choice = holder(_look(options, around).found, options.name, port, loaded=act == "unload")
     _tell_choice(choice, terminal)
-    return choice, _around(options, terminal)
+    return choice
 
 
 def _tell_choice(choice: Choice, terminal: Terminal) -> None:

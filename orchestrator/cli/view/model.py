@@ -49,7 +49,7 @@ def shown_model(found: Mapping[str, Any], terminal: Terminal) -> str:
     sections = [
         ("the model", list(_about(row)) if row else ["  the catalogue does not know it; what a server tells is below"]),
         ("what to ask for", columns(list(row["ids"].items()), indent="  ") if row else []),
-        ("memory", list(_needs(row, found["memory"])) if row else []),
+        ("memory", list(_needs(row, found)) if row else []),
         ("served here", list(_served(found))),
     ]
     blocks = ["\n".join([terminal.paint("bold", title), *lines]) for title, lines in sections if lines]
@@ -69,8 +69,9 @@ def _about(row: Mapping[str, Any]) -> Iterator[str]:
     yield from columns([(name, value) for name, value in rows if value], indent="  ")
 
 
-def _needs(row: Mapping[str, Any], memory: Mapping[str, Any]) -> Iterator[str]:
-    """Weights and cache, and what both are together for the usual build."""
+def _needs(row: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
+    """Weights and cache, what both are together for the usual build, and whether this machine has that."""
+    memory, machine = found["memory"], found["machine"]
     guessed = set(row.get("estimated", ()))
     rows = [
         (f"weights {name}", format_size(size), "computed" if name in guessed else "")
@@ -83,7 +84,8 @@ def _needs(row: Mapping[str, Any], memory: Mapping[str, Any]) -> Iterator[str]:
     first = next(iter(memory["cache"].items()))
     if first[1] is not None:
         whole = row["sizes"]["q4_k_m"] + first[1]
-        yield f"  q4_k_m with {first[0]} tokens: {format_size(whole)}, and what the server itself needs"
+        has = f"this machine has {format_size(machine['total'])}, {format_size(machine['free'])} of it free"
+        yield f"  q4_k_m with {first[0]} tokens: {format_size(whole)}, and what the server itself needs; {has}"
 
 
 def _served(found: Mapping[str, Any]) -> Iterator[str]:

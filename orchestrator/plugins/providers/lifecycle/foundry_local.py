@@ -54,7 +54,7 @@ class FoundryLifecycle:
             await asking.get(f"/models/unload/{quote(alias, safe='')}", deadline.left)
         except ServerFailed as error:
             raise ServerBusy(f"{target.model} still answers requests: {error.message}") from error
-        except BadRequest as error:
+        except (BadRequest, ModelNotFound) as error:
             raise _unknown(target.model, error) from error
 
     async def pull(self, target: Target) -> AsyncIterator[PullProgress]:
@@ -131,7 +131,7 @@ async def _load(asking: Asking, model: str, deadline: Deadline) -> Loaded:
     alias = await _alias(asking, model)
     try:
         said = await asking.get(f"/models/load/{quote(alias, safe='')}", deadline.left)
-    except BadRequest as error:
+    except (BadRequest, ModelNotFound) as error:
         raise _unknown(model, error) from error
     there = isinstance(said, dict) and said.get("status") == "already_loaded"
     after = await _names(asking, "/models/loaded", deadline.left)

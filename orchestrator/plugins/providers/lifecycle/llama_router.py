@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 import anyio
@@ -30,6 +30,7 @@ from orchestrator.ports.provider import Target
 
 _EVERY: Final = 0.1  # seconds between two looks at the states
 _THERE: Final = ("loaded", "sleeping")  # a sleeping model wakes with its next request
+_NOTHING_TO_DO: Final = {"load": "already running", "unload": "not running"}
 _NO_REPOSITORY: Final = ("validation failed", "invalid HF repo")
 _ROUTER: Final = "start it as a router (llama-server --models-dir FOLDER) to load, unload and pull models"
 _CONTEXT: Final = "start the router with -c, or give the model a preset (--models-preset)"
@@ -54,7 +55,7 @@ class LlamaLifecycle:
         refuse(options, "context", _CONTEXT)
         if _state(entry) == "downloading":
             raise ServerBusy(f"{target.model} is still being downloaded")
-        await _ask(asking, "/models/load", target.model, "already running")
+        await _ask(asking, "load", target.model, deadline)
         return _loaded(await _until_loaded(asking, target.model, deadline), deadline.taken)
 
     async def unload(self, target: Target, timeout: float) -> None:
@@ -62,7 +63,7 @@ class LlamaLifecycle:
         asking, deadline = Asking(self._line, target), Deadline(timeout)
         if _state(await _entry(asking, target.model, deadline.left)) == "unloaded":
             return
-        await _ask(asking, "/models/unload", target.model, "not running")
+        await _ask(asking, "unload", target.model, deadline)
         while _state(await _entry(asking, target.model, deadline.left)) != "unloaded":
             if deadline.left <= 2 * _EVERY:
                 raise ServerBusy(f"{target.model} still answers requests; llama-server unloads it when they end")
@@ -174,12 +175,12 @@ async def _cancel(asking: Asking, model: str) -> None:
         await asking.post("/models/unload", {"model": model}, 5.0)
 
 
-async def _ask(asking: Asking, path: str, model: str, otherwise: str) -> None:
-    """``otherwise``: what it says where there is nothing to do, which is as good."""
+async def _ask(asking: Asking, act: Literal["load", "unload"], model: str, deadline: Deadline) -> None:
+    """A load may wait until the model that must leave for it has ended. That there is nothing to do is as good as done."""
     try:
-        await asking.post(path, {"model": model})
+        await asking.post(f"/models/{act}", {"model": model}, deadline.left)
     except BadRequest as error:
-        if otherwise not in error.message:
+        if _NOTHING_TO_DO[act] not in error.message:
             raise
 
 

@@ -68,6 +68,7 @@ MAKE: Final = Make(
     dialect=Dialect(schema="both"),
     assumed_slots=1,  # calls within its session are serialised
     url_variable="FOUNDRY_LOCAL_ENDPOINT",
+    lists_loaded_only=True,
     stores=("~/.foundry/cache/models",),
     wants="foundry server start, the model loaded, and its address in FOUNDRY_LOCAL_ENDPOINT: its port is a random one",
 )

@@ -63,8 +63,9 @@ class Make:
     ``looks_at`` are the paths that tell this make from others; ``recognise`` judges their answers (pure, never by the
     port); ``served`` lists the models. ``assumed_slots`` is how many calls such a server answers at once where it does
     not tell. ``keeps_streams``: its connections can be used again after a streamed answer. ``wants`` says in a line what
-    the user must have done for it to serve. ``stores`` are the folders where its models usually lie (``~`` is the user's
-    home), ``store_variable`` is what its users set to move them.
+    the user must have done for it to serve. ``lists_loaded_only``: what lies on its disk is not listed. ``stores`` are
+    the folders where its models usually lie (``~`` is the user's home), ``store_variable`` is what its users set to move
+    them.
     """
 
     kind: str
@@ -79,6 +80,7 @@ class Make:
     assumed_slots: int = 1
     url_variable: str = ""
     wants: str = ""
+    lists_loaded_only: bool = False
     stores: tuple[str, ...] = ()
     store_variable: str = ""
 
