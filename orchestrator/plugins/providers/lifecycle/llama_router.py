@@ -234,4 +234,5 @@ def _context(entry: Mapping[str, Any]) -> int | None:
 
 
 def _loaded(entry: Mapping[str, Any], seconds: float) -> Loaded:
-    return Loaded(seconds, count(inner(entry, "meta").get("size")), _context(entry), text(entry.get("id")))
+    """How much memory it takes, it does not tell; the size in its list is that of the weights."""
+    return Loaded(seconds, None, _context(entry), text(entry.get("id")))
