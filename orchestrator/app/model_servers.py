@@ -28,12 +28,13 @@ _Given = TypeVar("_Given")
 @dataclass(frozen=True, slots=True)
 class Around:
     """Where servers are looked for: the usual places of this device with some ``more``, or one ``endpoint``, with its key
-    (``env:NAME``)."""
+    (``env:NAME``). ``plugin`` is a provider of another package that is asked first."""
 
     environment: Mapping[str, str]
     endpoint: str = ""
     api_key: str = ""
     more: tuple[str, ...] = ()
+    plugin: str = ""
 
     @property
     def places(self) -> list[str]:
@@ -74,7 +75,7 @@ def look(around: Around) -> Servers:
     async def ask(plugins: Plugins) -> Servers:
         secret = around.secret
         keys = {} if secret is None else dict.fromkeys(around.places, secret)
-        seen = await plugins.look(around.places, keys)
+        seen = await plugins.look(around.places, keys, [around.plugin] if around.plugin else [])
         found = {
             each.identity.url: ObservedServer.of(each.identity, each.models, distance_of_url(each.url))
             for each in seen

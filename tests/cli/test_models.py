@@ -298,6 +298,11 @@ def test_a_server_that_wants_a_key_gets_it(home: Path, monkeypatch: pytest.Monke
         (("load", "phi-4-mini"), 4, "no server has phi-4-mini (ollama at"),
         (("unload", "phi-4-mini"), 4, "cure: orchestrator models pull phi-4-mini"),
         (("list", "--provider", "olama"), 64, 'no provider is called "olama"\n  cure: did you mean "ollama"?'),
+        (
+            ("list", "--provider", "plugin:nobody"),
+            64,
+            'no provider is called "plugin:nobody"\n  cure: there are: ollama',
+        ),
         (("list", "--provider", "vllm"), 4, "no vllm server answers on this device"),
         (("list", "--endpoint", "http://127.0.0.1:9"), 4, "http://127.0.0.1:9: nobody listens there"),
         (("list", "--api-key", "env:X"), 64, "--api-key is for one server"),

@@ -169,23 +169,31 @@ def _keep_alive(text: str | None) -> float | None:
 
 
 def _around(options: argparse.Namespace, terminal: Terminal) -> Around:
+    """Where to look; raises ``UsageError`` for a kind of provider that there is not."""
     from orchestrator.app.inventory import applied_places
     from orchestrator.app.model_servers import Around
 
-    return Around(terminal.environment, options.endpoint, options.api_key, tuple(applied_places(_applied())))
+    places = tuple(applied_places(_applied()))
+    return Around(terminal.environment, options.endpoint, options.api_key, places, _kind_of_a_package(options.provider))
+
+
+def _kind_of_a_package(provider: str) -> str:
+    """The provider, where another package brings it: then it is asked too. Raises ``UsageError`` for an unknown one."""
+    from orchestrator.app.catalog import find
+    from orchestrator.core.errors import DeployError
+    from orchestrator.ports.installed import is_plugin
+
+    try:
+        return provider if provider and find("provider", provider) and is_plugin(provider) else ""
+    except DeployError as error:
+        raise UsageError(error.message, cure=error.cure) from error
 
 
 def _look(options: argparse.Namespace, around: Around) -> Servers:
-    """The servers that the options leave; raises ``UsageError`` for a kind that there is not, ``NoServer`` for an address
-    where none answers."""
-    from orchestrator.app.catalog import PROVIDERS
+    """The servers that the options leave; raises ``NoServer`` for an address, or a kind, where none answers."""
     from orchestrator.app.model_servers import Servers, look
     from orchestrator.core.errors import NoServer
-    from orchestrator.core.names import did_you_mean
 
-    if options.provider and options.provider not in PROVIDERS:
-        cure = did_you_mean(options.provider, PROVIDERS) or f"there are: {', '.join(PROVIDERS)}"
-        raise UsageError(f'no provider is called "{options.provider}"', cure=cure)
     servers = look(around)
     if options.endpoint and not servers.found:
         url, why = next(iter(servers.silent.items()))

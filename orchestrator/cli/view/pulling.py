@@ -16,6 +16,8 @@ EVERY: Final = 5.0
 """Seconds between two lines where nothing is redrawn."""
 WINDOW: Final = 5.0
 """Seconds over which the speed is measured."""
+SHORTEST: Final = 0.1
+"""Seconds that two figures must lie apart to tell a speed."""
 RESUMED_ABOVE: Final = 64 * 1024 * 1024
 """Bytes that hardly come before the first figure does: more than that was there from an earlier pull."""
 _DOES: Final[dict[PullStage, str]] = {
@@ -57,16 +59,16 @@ class Meter:
 
     @property
     def speed(self) -> float | None:
-        """Bytes a second over the last moments; ``None`` until there are two figures."""
-        if len(self._seen) < 2 or self._seen[-1][0] <= self._seen[0][0]:
+        """Bytes a second over the last moments; ``None`` until two figures are far enough apart."""
+        if len(self._seen) < 2 or self._seen[-1][0] - self._seen[0][0] < SHORTEST:
             return None
         (begin, before), (end, after) = self._seen[0], self._seen[-1]
         return max(0.0, (after - before) / (end - begin))
 
     @property
     def left(self) -> float | None:
-        """Seconds until the whole has come at this speed."""
-        if not self.speed or self.total is None or self.last.completed is None:
+        """Seconds until the whole has come at this speed; ``None`` where it hardly moves."""
+        if not self.speed or self.speed < 1 or self.total is None or self.last.completed is None:
             return None
         return max(0, self.total - self.last.completed) / self.speed
 
