@@ -183,10 +183,13 @@ def _kind_of_a_package(provider: str) -> str:
     from orchestrator.core.errors import DeployError
     from orchestrator.ports.installed import is_plugin
 
+    if not provider:
+        return ""
     try:
-        return provider if provider and find("provider", provider) and is_plugin(provider) else ""
+        find("provider", provider)
     except DeployError as error:
         raise UsageError(error.message, cure=error.cure) from error
+    return provider if is_plugin(provider) else ""
 
 
 def _look(options: argparse.Namespace, around: Around) -> Servers:
