@@ -133,8 +133,13 @@ def cache_of(row: Mapping[str, Any], tokens: int) -> int | None:
 
 def applied_places(deployments: Iterable[Mapping[str, Any]]) -> list[str]:
     """The addresses on this device that applied deployments use, which need not be among the usual ones."""
-    netlocs = [netloc.replace("localhost:", "127.0.0.1:") for _, netloc, _ in applied_names(deployments)]
+    netlocs = [netloc for _, netloc, _ in applied_names(deployments)]
     return [url for netloc in dict.fromkeys(netlocs) if distance_of_url(url := f"http://{netloc}") == "node"]
+
+
+def plain_netloc(netloc: str) -> str:
+    """Host and port with this device's own name as its address, so that one server is one place."""
+    return netloc.replace("localhost:", "127.0.0.1:")
 
 
 def applied_names(deployments: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, str], list[str]]:
@@ -145,7 +150,7 @@ def applied_names(deployments: Iterable[Mapping[str, Any]]) -> dict[tuple[str, s
             for endpoint in model["endpoints"]:
                 provider, _, rest = str(endpoint).partition("@")
                 netloc, _, served = rest.partition("/")
-                place = (provider, netloc, served.partition("#")[0])
+                place = (provider, plain_netloc(netloc), served.partition("#")[0])
                 found.setdefault(place, []).append(f"{deployment['name']}: {model['alias']}")
     return found
 

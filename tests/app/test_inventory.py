@@ -125,11 +125,11 @@ def test_what_is_applied_is_read_from_the_status() -> None:
     applied = [
         {
             "name": "kiosk",
-            "models": [{"alias": "talk", "endpoints": ["llama-cpp@h:1//models/a.gguf#0a1b2c", "ollama@h:2/a:1b"]}],
+            "models": [{"alias": "talk", "endpoints": ["llama-cpp@localhost:1//models/a.gguf#0a1b2c", "ollama@h:2/a:1b"]}],
         },
         {"name": "shop", "models": [{"alias": "a", "endpoints": ["ollama@h:2/a:1b"]}]},
     ]
     assert applied_names(applied) == {
-        ("llama-cpp", "h:1", "/models/a.gguf"): ["kiosk: talk"],
+        ("llama-cpp", "127.0.0.1:1", "/models/a.gguf"): ["kiosk: talk"],
         ("ollama", "h:2", "a:1b"): ["kiosk: talk", "shop: a"],
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from orchestrator.app.inventory import INSTALL, aliases_of, applied_names
+from orchestrator.app.inventory import INSTALL, aliases_of, applied_names, plain_netloc
 from orchestrator.cli.view.columns import columns
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.quantity import format_duration, format_size
@@ -26,7 +26,8 @@ def listed(servers: Servers, applied: Sequence[Mapping[str, Any]]) -> dict[str, 
         value = server.as_json()
         for model in value["models"]:
             model["aliases"] = aliases_of(server.provider, model["id"])
-            model["applied"] = used.get((server.provider, urlsplit(server.api_base).netloc, model["id"]), [])
+            place = plain_netloc(urlsplit(server.api_base).netloc)
+            model["applied"] = used.get((server.provider, place, model["id"]), [])
         found.append(value)
     return {"servers": found, "silent": dict(servers.silent)}
 
@@ -57,7 +58,7 @@ def _server(server: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
     if not server["models"]:
         yield "  no model"
         return
-    rows = [("MODEL", "STATE", "SIZE", "BUILD", "CONTEXT", "KNOWN AS"), *map(_row, server["models"])]
+    rows = [("MODEL", "STATE", "SIZE", "BUILD", "CONTEXT", "KNOWN AS", "USED BY"), *map(_row, server["models"])]
     head, *lines = columns(rows, indent="  ")
     yield terminal.paint("dim", head)
     yield from lines
@@ -70,5 +71,6 @@ def _row(model: Mapping[str, Any]) -> tuple[str, ...]:
         format_size(model["size"]) if model["size"] else "?",
         model["quantization"] or "?",
         str(model["context"] or "?"),
-        ", ".join([*model["applied"], *model["aliases"]]) or "-",
+        ", ".join(model["aliases"]) or "-",
+        ", ".join(model["applied"]) or "-",
     )
