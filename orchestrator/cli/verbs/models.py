@@ -60,46 +60,44 @@ def _places(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Do it."""
-    if options.api_key and not options.endpoint:
-        raise UsageError("--api-key is for one server", cure="name it with --endpoint")
-    _ACTIONS[options.action](options, terminal, _around(options, terminal))
-    return 0
+    return _ACTIONS[options.action](options, terminal)
 
 
-def _list(options: argparse.Namespace, terminal: Terminal, around: Around) -> None:
+def _list(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.view.models import listed, shown_list
 
-    servers = _look(options, around)
+    servers = _look(options, _around(options, terminal))
     found = listed(servers, _applied())
-    _tell(found, shown_list(found, terminal), options, terminal)
+    return _tell(found, shown_list(found, terminal), options, terminal)
 
 
-def _show(options: argparse.Namespace, terminal: Terminal, around: Around) -> None:
+def _show(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.app.inventory import holders, unknown
     from orchestrator.app.machine import memory
     from orchestrator.cli.view.model import described, shown_model
     from orchestrator.manifest.catalogue.reader import find_model
 
-    servers = _look(options, around)
+    servers = _look(options, _around(options, terminal))
     holding = holders(servers.found, options.name)
     if find_model(options.name) is None and not holding:
         raise unknown(servers.found, options.name)
     found = described(options.name, holding, servers.found) | {"machine": memory()}
-    _tell(found, shown_model(found, terminal), options, terminal)
+    return _tell(found, shown_model(found, terminal), options, terminal)
 
 
-def _pull(options: argparse.Namespace, terminal: Terminal, around: Around) -> None:
+def _pull(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.app.inventory import source
     from orchestrator.cli.pulling import pull
 
+    around = _around(options, terminal)
     servers = _look(options, around)
     choice = source(servers.found, options.name, own=bool(options.provider or options.endpoint))
     _tell_choice(choice, terminal)
     found = pull(choice, around, options, terminal)
-    _tell(found, found["told"], options, terminal)
+    return _tell(found, found["told"], options, terminal)
 
 
-def _load(options: argparse.Namespace, terminal: Terminal, around: Around) -> None:
+def _load(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.app.inventory import called
     from orchestrator.app.model_servers import load
     from orchestrator.cli.reach import patience
@@ -110,6 +108,7 @@ def _load(options: argparse.Namespace, terminal: Terminal, around: Around) -> No
         raise UsageError(f"--context {options.context} is no number of tokens", cure="write a number above zero")
     wanted = LoadOptions(options.context, _keep_alive(options.keep_alive))
     timeout = patience(options.timeout) or 0.0
+    around = _around(options, terminal)
     choice = _holder(options, terminal, around, "load")
     loaded = load(choice, wanted, timeout, around.secret)
     found = {
@@ -120,33 +119,35 @@ def _load(options: argparse.Namespace, terminal: Terminal, around: Around) -> No
         "memory": loaded.memory,
         "context": loaded.context,
     }
-    _tell(found, shown_loaded(found), options, terminal)
+    return _tell(found, shown_loaded(found), options, terminal)
 
 
-def _unload(options: argparse.Namespace, terminal: Terminal, around: Around) -> None:
+def _unload(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.app.inventory import called
     from orchestrator.app.model_servers import unload
     from orchestrator.cli.reach import patience
 
     timeout = patience(options.timeout) or 0.0
+    around = _around(options, terminal)
     choice = _holder(options, terminal, around, "unload")
     unload(choice, timeout, around.secret)
     found = {"model": choice.model, "server": called(choice.server), "url": choice.server.url}
-    _tell(found, f"{choice.model} is unloaded: {called(choice.server)}", options, terminal)
+    return _tell(found, f"{choice.model} is unloaded: {called(choice.server)}", options, terminal)
 
 
-def _remove(options: argparse.Namespace, terminal: Terminal, around: Around) -> None:
+def _remove(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.app.inventory import called
     from orchestrator.app.model_servers import remove
     from orchestrator.core.quantity import format_size
 
+    around = _around(options, terminal)
     choice = _holder(options, terminal, around, "remove")
     size = choice.served.size if choice.served else None
     what = f"{choice.model}{f' ({format_size(size)})' if size else ''} from {called(choice.server)}"
     _agree(f"this deletes {what}", options, terminal)
     remove(choice, around.secret)
     found = {"model": choice.model, "server": called(choice.server), "url": choice.server.url, "size": size}
-    _tell(found, f"removed {what}", options, terminal)
+    return _tell(found, f"removed {what}", options, terminal)
 
 
 def _agree(question: str, options: argparse.Namespace, terminal: Terminal) -> None:
@@ -169,10 +170,12 @@ def _keep_alive(text: str | None) -> float | None:
 
 
 def _around(options: argparse.Namespace, terminal: Terminal) -> Around:
-    """Where to look; raises ``UsageError`` for a kind of provider that there is not."""
+    """Where to look; raises ``UsageError`` for a kind of provider that there is not, or a key without its server."""
     from orchestrator.app.inventory import applied_places
     from orchestrator.app.model_servers import Around
 
+    if options.api_key and not options.endpoint:
+        raise UsageError("--api-key is for one server", cure="name it with --endpoint")
     places = tuple(applied_places(_applied()))
     return Around(terminal.environment, options.endpoint, options.api_key, places, _kind_of_a_package(options.provider))
 
@@ -236,7 +239,7 @@ def _applied() -> list[dict[str, Any]]:
     return runtime.status()["deployments"] if runtime.answers() else []
 
 
-def _tell(found: dict[str, Any], text: str, options: argparse.Namespace, terminal: Terminal) -> None:
+def _tell(found: dict[str, Any], text: str, options: argparse.Namespace, terminal: Terminal) -> int:
     if options.json:
         import json
 
@@ -244,6 +247,7 @@ def _tell(found: dict[str, Any], text: str, options: argparse.Namespace, termina
             {name: value for name, value in found.items() if name != "told"}, indent=2, ensure_ascii=False
         )
     terminal.say(text)
+    return 0
 
 
 _ACTIONS: Final = {
