@@ -197,6 +197,7 @@ class PullerConformance:
         subject.store.arm("pull-cut")
         error = await subject.pull_failure(subject.wanted)
         require(isinstance(error, BrokenReply | ServerFailed), f"{error!r} is neither BrokenReply nor ServerFailed")
+        require(bool(error.cure), f"{error!r} has no cure")
         _check_installed(subject, there=False)
         had_come = subject.store.came[subject.wanted]
         told = await subject.pull(subject.wanted)

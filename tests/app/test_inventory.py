@@ -125,7 +125,9 @@ def test_what_is_applied_is_read_from_the_status() -> None:
     applied = [
         {
             "name": "kiosk",
-            "models": [{"alias": "talk", "endpoints": ["llama-cpp@localhost:1//models/a.gguf#0a1b2c", "ollama@h:2/a:1b"]}],
+            "models": [
+                {"alias": "talk", "endpoints": ["llama-cpp@localhost:1//models/a.gguf#0a1b2c", "ollama@h:2/a:1b"]}
+            ],
         },
         {"name": "shop", "models": [{"alias": "a", "endpoints": ["ollama@h:2/a:1b"]}]},
     ]

@@ -182,24 +182,40 @@ def test_a_disk_that_fills_in_the_middle_is_told_in_the_server_s_words(shop: Sho
     assert PHI.name not in shop.store.installed
 
 
+def interrupted(environment: dict[str, str], store: ModelStore, model: str) -> tuple[int, str]:
+    """A pull as a process of its own that is interrupted once something has come: its exit code, and what it said."""
+    argv, environment = command("models", "pull", "phi-4-mini"), {**os.environ, **environment}
+    with subprocess.Popen(argv, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as pulling:
+        assert pulling.stderr is not None
+        deadline = time.monotonic() + 30
+        while not store.came.get(model) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.3)
+        pulling.send_signal(signal.SIGINT)
+        said = pulling.stderr.read()
+    return pulling.returncode, said
+
+
 def test_ctrl_c_leaves_a_pull_properly(shop: Shop) -> None:
     """It says how far it came and how to go on; the server stops; the exit code is that of an interrupt."""
     shop.store.pull_rate = PHI.size / 8
-    environment = {**os.environ, **shop.environment}
-    with subprocess.Popen(
-        command("models", "pull", "phi-4-mini"), cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
-    ) as pulling:
-        assert pulling.stderr is not None
-        deadline = time.monotonic() + 30
-        while not shop.store.came.get(PHI.name) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        pulling.send_signal(signal.SIGINT)
-        said = pulling.stderr.read()
-    assert pulling.returncode == 130
+    code, said = interrupted(shop.environment, shop.store, PHI.name)
+    assert code == 130
     assert "what had come is kept, the same command goes on from there\ninterrupted\n" in said
     had_come = shop.store.came[PHI.name]
     time.sleep(1.2)
     assert shop.store.came[PHI.name] == had_come < PHI.size
+
+
+def test_ctrl_c_says_where_a_pull_goes_on(home: Path) -> None:
+    """LM Studio has no way to cancel its download."""
+    name = "unsloth/Phi-4-mini-instruct-GGUF:Q4_K_M"
+    store = stored(["mine"], [StoredModel(name)])
+    store.pull_rate = StoredModel(name).size / 8
+    with served(store, "lm-studio") as url:
+        code, said = interrupted({"ORCHESTRATOR_SERVERS": url}, store, name)
+    assert code == 130
+    assert "goes on with it by itself\ninterrupted\n" in said
 
 
 # ---- memory and disk -------------------------------------------------------------------------------------------------

@@ -102,7 +102,11 @@ class Coming:
 
     async def read(self) -> bytes:
         """The next bytes, empty at the end. Raises ``BrokenReply`` or ``Stalled``."""
-        return await self._still.wait(self._answer.read())
+        try:
+            return await self._still.wait(self._answer.read())
+        except BrokenReply as error:
+            error.cure = error.cure or "pull again to go on: what had come is kept"
+            raise
 
     def close(self) -> None:
         """Leave it; the server sees its client go."""
@@ -160,7 +164,8 @@ def _value(answer: Answer) -> Any:
     if not answer.body.strip():
         return None
     value = read_json(answer.body)
-    if isinstance(value, dict) and value.get("error"):  # LM Studio answers 200 to a path that it does not know
+    # LM Studio answers 200 to a path that it does not know; what has a status too tells of something else that failed.
+    if isinstance(value, dict) and value.get("error") and "status" not in value:
         raise with_cure(failure_in_reply(value["error"]))
     return value
 

@@ -91,8 +91,10 @@ def _progress(job: Mapping[str, Any], model: str) -> PullProgress:
     """What a job says of itself. Raises ``ServerFailed`` for one that failed."""
     status, total = text(job.get("status")), count(job.get("total_size_bytes"))
     if status == "failed":
-        why = text(job.get("error")) or text(job.get("message")) or "its Downloads window says why"
-        raise with_cure(ServerFailed(f"LM Studio could not download {model}: {why}"))
+        why = text(job.get("error")) or text(job.get("message")) or "it gives no reason"
+        error = with_cure(ServerFailed(f"LM Studio could not download {model}: {why}"))
+        error.cure = error.cure or "pull again; its Downloads window shows more"
+        raise error
     if status in ("completed", "already_downloaded"):
         return PullProgress("done", "", total, total)
     part = "paused in LM Studio" if status == "paused" else ""
