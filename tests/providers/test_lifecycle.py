@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.errors import BadRequest, ModelError, ServerBusy, Stalled
+from orchestrator.core.errors import BadRequest, ModelError, ModelNotFound, ServerBusy, ServerFailed, Stalled
 from orchestrator.plugins.providers.compatible import CompatibleProvider, open_all
 from orchestrator.plugins.providers.lifecycle import asking
 from orchestrator.plugins.providers.lifecycle.foundry_local import Printed
@@ -273,6 +273,16 @@ def test_layers_add_up_to_the_whole() -> None:
         PullProgress("installing", "", 110, 110),
         PullProgress("done", "", 110, 110),
     ]
+
+
+def test_a_server_without_a_network_is_not_a_model_that_does_not_exist() -> None:
+    """Ollama's words for both begin alike."""
+    host = 'pull model manifest: Get "https://registry.ollama.ai/v2/library/m": dial tcp: lookup registry: no such host'
+    with pytest.raises(ServerFailed) as offline:
+        Layers().take({"error": host})
+    with pytest.raises(ModelNotFound) as unknown:
+        Layers().take({"error": "pull model manifest: file does not exist"})
+    assert "network" in offline.value.cure and "ollama.com/library" in unknown.value.cure
 
 
 JSON = st.recursive(

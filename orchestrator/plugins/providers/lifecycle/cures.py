@@ -7,7 +7,12 @@ from typing import Final
 
 from orchestrator.core.errors import ModelError
 
+_OFFLINE: Final = (
+    r"dial tcp|no such host|network is unreachable|i/o timeout|connection refused|tls handshake|ENOTFOUND|ECONNREFUSED|"
+    r"could not resolve|name resolution"
+)
 _CURES: Final = (
+    (_OFFLINE, "is the network of the server there? what had come is kept; pull again to go on"),
     (
         r"no space left|disk (is )?full|(not enough|insufficient) (free )?(disk )?space|disk quota",
         "free disk space where the server keeps its models, then pull again: what had come is kept",
@@ -23,6 +28,11 @@ _CURES: Final = (
         "is the name right? https://ollama.com/library lists what there is",
     ),
 )
+
+
+def is_offline(words: str) -> bool:
+    """Whether a server says that it cannot reach where models come from; that is no word on whether a model exists."""
+    return re.search(_OFFLINE, words, re.IGNORECASE) is not None
 
 
 def with_cure(error: ModelError) -> ModelError:

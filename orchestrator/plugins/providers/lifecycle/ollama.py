@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import anyio
 
-from orchestrator.core.errors import BadRequest, BrokenReply, ServerBusy, ServerFailed
+from orchestrator.core.errors import BadRequest, BrokenReply, ModelError, ServerBusy, ServerFailed
 from orchestrator.plugins.providers.failures import failure_in_reply
 from orchestrator.plugins.providers.lifecycle.asking import Asking, Deadline, Stillness
-from orchestrator.plugins.providers.lifecycle.cures import with_cure
+from orchestrator.plugins.providers.lifecycle.cures import is_offline, with_cure
 from orchestrator.plugins.providers.line.http_line import HttpLine
 from orchestrator.plugins.providers.makes.make import count, objects, text
 from orchestrator.ports.lifecycle import Loaded, LoadOptions, PullProgress, PullStage
@@ -87,7 +87,7 @@ class Layers:
     def take(self, said: Mapping[str, Any]) -> PullProgress:
         """One line of it. Raises ``ServerFailed`` or ``ModelNotFound`` for an error."""
         if said.get("error"):
-            raise with_cure(failure_in_reply(said["error"]))
+            raise with_cure(_failure(said["error"]))
         status, digest = text(said.get("status")), text(said.get("digest"))
         if digest:
             self._layers[digest] = (count(said.get("completed")) or 0, count(said.get("total")) or 0)
@@ -101,6 +101,13 @@ class Layers:
     @property
     def _total(self) -> int:
         return sum(total for _, total in self._layers.values())
+
+
+def _failure(error: Any) -> ModelError:
+    """``pull model manifest: … no such host`` speaks of the network, though it sounds like a model that there is not."""
+    if is_offline(str(error)):
+        return ServerFailed(f"Ollama cannot reach its library: {error}")
+    return failure_in_reply(error)
 
 
 def _stage_of(status: str, begun: bool) -> PullStage:
