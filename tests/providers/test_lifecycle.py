@@ -208,6 +208,14 @@ async def test_ollama_loads_a_model_that_only_embeds() -> None:
         assert await subject.is_loaded("nomic-embed-text")
 
 
+async def test_ollama_asks_its_cloud_for_nothing() -> None:
+    """A cloud model would be asked for by a request that leaves the machine: refused before it is sent."""
+    async with simulated_subject("ollama") as subject:
+        for act in ("load", "unload"):
+            with pytest.raises(BadRequest):
+                await ask(subject.provider, act, subject.of("gpt-oss:120b-cloud"))
+
+
 async def test_a_router_evicts_the_model_that_rested_longest() -> None:
     """With room for one, loading the second unloads the first."""
     async with simulated_subject("llama-cpp-router") as subject:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from orchestrator.core.errors import ModelError
+from orchestrator.core.errors import ModelError, ModelNotFound, ServerFailed
 
 _OFFLINE: Final = (
     r"dial tcp|no such host|network is unreachable|i/o timeout|connection refused|tls handshake|ENOTFOUND|ECONNREFUSED|"
@@ -30,13 +30,11 @@ _CURES: Final = (
 )
 
 
-def is_offline(words: str) -> bool:
-    """Whether a server says that it cannot reach where models come from; that is no word on whether a model exists."""
-    return re.search(_OFFLINE, words, re.IGNORECASE) is not None
-
-
 def with_cure(error: ModelError) -> ModelError:
-    """The same error, with a cure where it has none and its words are known."""
+    """The same error, with a cure where it has none and its words are known; what sounds like a model that there is not, but
+    speaks of the network (``pull model manifest: … no such host``), is the server's trouble."""
+    if isinstance(error, ModelNotFound) and re.search(_OFFLINE, error.message, re.IGNORECASE):
+        error = ServerFailed(error.message, status=error.status)
     if not error.cure:
         fitting = (cure for words, cure in _CURES if re.search(words, error.message, re.IGNORECASE))
         error.cure = next(fitting, "")

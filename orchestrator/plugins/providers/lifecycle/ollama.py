@@ -11,12 +11,13 @@ from typing import Any, Final
 
 import anyio
 
-from orchestrator.core.errors import BadRequest, BrokenReply, ModelError, ServerBusy, ServerFailed
+from orchestrator.core.errors import BadRequest, BrokenReply, ServerBusy, ServerFailed
 from orchestrator.plugins.providers.failures import failure_in_reply
 from orchestrator.plugins.providers.lifecycle.asking import Asking, Deadline, Stillness
-from orchestrator.plugins.providers.lifecycle.cures import is_offline, with_cure
+from orchestrator.plugins.providers.lifecycle.cures import with_cure
 from orchestrator.plugins.providers.line.http_line import HttpLine
 from orchestrator.plugins.providers.makes.make import count, objects, text
+from orchestrator.plugins.providers.makes.ollama import is_cloud_tag
 from orchestrator.ports.lifecycle import Loaded, LoadOptions, PullProgress, PullStage
 from orchestrator.ports.provider import Target
 
@@ -38,6 +39,7 @@ class OllamaLifecycle:
 
     async def load(self, target: Target, options: LoadOptions, timeout: float) -> Loaded:
         """See :class:`orchestrator.ports.lifecycle.Loader`. Another context than before makes Ollama load it anew."""
+        _refuse_cloud(target.model)
         asking, deadline = Asking(self._line, target), Deadline(timeout)
         before = await _running(asking, target.model, deadline)
         await _bring(asking, target.model, options, deadline)
@@ -50,6 +52,7 @@ class OllamaLifecycle:
 
     async def unload(self, target: Target, timeout: float) -> None:
         """See :class:`orchestrator.ports.lifecycle.Loader`."""
+        _refuse_cloud(target.model)
         asking, deadline = Asking(self._line, target), Deadline(timeout)
         await asking.post("/api/generate", {"model": target.model, "keep_alive": 0, "stream": False}, deadline.left)
         while await _running(asking, target.model, deadline) is not None:
@@ -87,7 +90,7 @@ class Layers:
     def take(self, said: Mapping[str, Any]) -> PullProgress:
         """One line of it. Raises ``ServerFailed`` or ``ModelNotFound`` for an error."""
         if said.get("error"):
-            raise with_cure(_failure(said["error"]))
+            raise with_cure(failure_in_reply(said["error"]))
         status, digest = text(said.get("status")), text(said.get("digest"))
         if digest:
             self._layers[digest] = (count(said.get("completed")) or 0, count(said.get("total")) or 0)
@@ -103,16 +106,15 @@ class Layers:
         return sum(total for _, total in self._layers.values())
 
 
-def _failure(error: Any) -> ModelError:
-    """``pull model manifest: … no such host`` speaks of the network, though it sounds like a model that there is not."""
-    if is_offline(str(error)):
-        return ServerFailed(f"Ollama cannot reach its library: {error}")
-    return failure_in_reply(error)
-
-
 def _stage_of(status: str, begun: bool) -> PullStage:
     known = next((stage for word, stage in _STAGES if status.startswith(word)), None)
     return known or ("downloading" if begun else "asking")
+
+
+def _refuse_cloud(model: str) -> None:
+    """Ollama would send the request on to its cloud."""
+    if is_cloud_tag(model):
+        raise BadRequest(f"{model} is on another machine", cure="there is nothing to load or unload here")
 
 
 async def _bring(asking: Asking, model: str, options: LoadOptions, deadline: Deadline) -> None:

@@ -38,14 +38,15 @@ def _model(entry: Mapping[str, Any], running: Mapping[str, Any] | None) -> Serve
         loaded=running is not None,
         context=count(running.get("context_length")) if running else None,
         kind=_kind(entry),
-        remote=bool(entry.get("remote_host") or entry.get("remote_model") or _is_cloud_tag(name)),
+        remote=bool(entry.get("remote_host") or entry.get("remote_model") or is_cloud_tag(name)),
         size=count(entry.get("size")),
         quantization=text(inner(entry, "details").get("quantization_level")),
         digest=text(entry.get("digest")),
     )
 
 
-def _is_cloud_tag(name: str) -> bool:
+def is_cloud_tag(name: str) -> bool:
+    """Whether a name means a model of Ollama's cloud."""
     tag = name.rpartition(":")[2] if ":" in name else ""
     return tag == "cloud" or tag.endswith("-cloud")
 
