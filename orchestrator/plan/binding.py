@@ -23,6 +23,8 @@ MEND: Final = "mend or install its package, and restart the runtime: `orchestrat
 _DISTANCE: Final[Mapping[Zone, int]] = {"node": 0, "lan": 1, "cloud": 2}
 _BUILD: Final = re.compile(r"[-._](?:i?q[0-9][a-z0-9_]*|[bf]p?(?:16|32)|fp8|int[48])$")
 """What a file name adds to a model's name: its quantization."""
+_VARIANT: Final = re.compile(r"-[a-z0-9]+-(?:cpu|gpu|npu)(?::\d+)?$")
+"""What Foundry Local adds to it: ``-generic-cpu:4``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +89,24 @@ def bind(spec: ModelSpec, observed: ObservedState) -> Bound:
 
 
 def same_model(provider: str, wanted: str, served: str) -> bool:
-    """Whether a server's id means the wanted one: case, Ollama's ``:latest``, and folders, endings and quantizations of
-    GGUF files do not matter."""
+    """Whether a server's id means the wanted one: case, Ollama's ``:latest``, the build of a variant of Foundry Local, and
+    folders, endings and quantizations of GGUF files do not matter."""
     one, other = wanted.casefold(), served.casefold()
     if one == other:
         return True
     if provider == "ollama":
         return _tagged(one) == _tagged(other)
+    if provider == "foundry-local" and _without_variant(one) == _without_variant(other):
+        return True
     return _file_stem(one) == _file_stem(other)
 
 
 def _tagged(name: str) -> str:
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+def _without_variant(name: str) -> str:
+    return _VARIANT.sub("", name).removesuffix("-instruct")
 
 
 def _file_stem(name: str) -> str:

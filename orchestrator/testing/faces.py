@@ -211,8 +211,7 @@ def _lm_studio_old(endpoint: SimulatedEndpoint) -> dict[str, Document]:
 
 def _foundry(endpoint: SimulatedEndpoint) -> dict[str, Document]:
     """Its catalogue also lists what is not loaded, or not there at all."""
-    cards = [{**card, "alias": alias_of(card["id"])} for card in _cards(endpoint, "foundry")]
-    cards.append({"id": "another-model-generic-cpu:1", "object": "model", "alias": "another-model"})
+    cards = [*_cards(endpoint, "foundry"), {"id": "another-model-generic-cpu:1", "object": "model"}]
     return {
         "/status": _ok({"endpoints": ["http://127.0.0.1:0"], "modelCachePath": "/cache", "pid": 1}),
         "/models/loaded": _ok(list(endpoint.store.loaded)),

@@ -116,6 +116,22 @@ def test_another_packages_provider_is_served_by_its_own_servers_alone() -> None:
         assert _found(model(provider=provider), acme) == []
 
 
+@pytest.mark.parametrize(
+    ("served", "same"),
+    [
+        ("Phi-4-mini-instruct-generic-cpu:4", True),
+        ("phi-4-mini-instruct-cuda-gpu", True),
+        ("phi-4-mini-qnn-npu:1", True),
+        ("phi-4-generic-cpu:1", False),
+        ("Phi-4-mini-reasoning-generic-cpu:3", False),
+    ],
+)
+def test_a_variant_of_foundry_local_is_its_model(served: str, same: bool) -> None:
+    """It is asked for by an alias and answers under the id of a build."""
+    assert same_model("foundry-local", "phi-4-mini", served) is same
+    assert not same_model("vllm", "phi-4-mini", served)
+
+
 def test_two_keys_for_one_address_are_two_endpoints() -> None:
     """So that neither's calls go out with the other's key."""
     one, two = (_found(model(api_key=key), LLAMA) for key in ("env:A", "env:B"))

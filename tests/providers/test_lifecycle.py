@@ -208,6 +208,15 @@ async def test_ollama_loads_a_model_that_only_embeds() -> None:
         assert await subject.is_loaded("nomic-embed-text")
 
 
+async def test_foundry_local_takes_a_variant_for_its_alias() -> None:
+    """What it lists as loaded can be unloaded and loaded by that name, though it takes aliases only."""
+    async with simulated_subject("foundry-local") as subject:
+        assert (await subject.load()).model == VARIANT
+        await subject.loader.unload(subject.of(VARIANT), 5.0)
+        assert not await subject.is_loaded(VARIANT)
+        assert (await subject.loader.load(subject.of(VARIANT), LoadOptions(), 5.0)).model == VARIANT
+
+
 async def test_ollama_asks_its_cloud_for_nothing() -> None:
     """A cloud model would be asked for by a request that leaves the machine: refused before it is sent."""
     async with simulated_subject("ollama") as subject:

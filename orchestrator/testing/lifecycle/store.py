@@ -109,7 +109,7 @@ class ModelStore:
 
     def free_memory(self, name: str = "") -> float:
         """Bytes that are free, once this model is not in it."""
-        used = sum(self.installed[each].size for each in self.loaded if each in self.installed and each != name)
+        used = sum(self.installed[each].size for each in {*self.loaded, *self.loading} - {name})
         return float("inf") if self.memory is None else self.memory - used
 
     def wait(self, name: str, now: float) -> float:
@@ -176,8 +176,8 @@ class ModelStore:
     def remove(self, name: str) -> None:
         """Delete it, also from memory. Raises ``StoreFault``."""
         model = self.need(name)
-        self.loaded.pop(model.name, None)
-        del self.installed[model.name]
+        for kept in (self.loaded, self.loading, self.installed):
+            kept.pop(model.name, None)
 
     def _check_disk(self, model: StoredModel, come: int) -> None:
         used = sum(each.size for each in self.installed.values())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 from orchestrator.core.errors import BadRequest, BrokenReply, ModelError, ModelNotFound, ServerBusy, ServerFailed
@@ -23,6 +23,8 @@ from orchestrator.ports.provider import Target
 
 _MEGABYTE: Final = 1024 * 1024
 _FILE: Final = re.compile(r'\(\s*"(?P<file>[^"]*)"\s*,\s*(?P<share>[\d.]+)\s*\)|(?P<percent>[\d.]+)\s*%')
+_VARIANT: Final = re.compile(r"-[a-z0-9]+-(?:cpu|gpu|npu)(?::\d+)?$", re.IGNORECASE)
+"""What the id of a variant has after the name of its model: qwen2.5-0.5b-instruct-generic-cpu:4."""
 _CONTEXT: Final = "Foundry Local takes the context from the model itself; leave it out"
 _TTL: Final = "give the idle time when the server is started (foundry server start --idle-timeout), or leave it out"
 
@@ -49,13 +51,10 @@ class FoundryLifecycle:
             name = text((await _old_entry(asking, target.model)).get("name"))
             await asking.get(f"/openai/unload/{quote(name, safe='')}?force=true", deadline.left)
             return
-        alias = await _alias(asking, target.model)
         try:
-            await asking.get(f"/models/unload/{quote(alias, safe='')}", deadline.left)
+            await _by_alias(asking, "unload", target.model, deadline)
         except ServerFailed as error:
             raise ServerBusy(f"{target.model} still answers requests: {error.message}") from error
-        except (BadRequest, ModelNotFound) as error:
-            raise _unknown(target.model, error) from error
 
     async def pull(self, target: Target) -> AsyncIterator[PullProgress]:
         """See :class:`orchestrator.ports.lifecycle.Puller`."""
@@ -128,33 +127,40 @@ async def _is_new(asking: Asking) -> bool:
 
 async def _load(asking: Asking, model: str, deadline: Deadline) -> Loaded:
     before = await _names(asking, "/models/loaded", deadline.left)
-    alias = await _alias(asking, model)
-    try:
-        said = await asking.get(f"/models/load/{quote(alias, safe='')}", deadline.left)
-    except (BadRequest, ModelNotFound) as error:
-        raise _unknown(model, error) from error
+    said = await _by_alias(asking, "load", model, deadline)
     there = isinstance(said, dict) and said.get("status") == "already_loaded"
     after = await _names(asking, "/models/loaded", deadline.left)
-    new = [name for name in after if name not in before] or [name for name in after if _is_variant(name, alias, model)]
+    new = [name for name in after if name not in before] or [name for name in after if _same(name, model)]
     if not new:
         raise ServerFailed(f"Foundry Local says that it loaded {model}, but does not list it as loaded")
     return Loaded(0.0 if there else deadline.taken, model=new[0])
 
 
-async def _alias(asking: Asking, model: str) -> str:
-    """Load takes the alias: the one that the catalogue has for a variant, else the name as it was given."""
+async def _by_alias(asking: Asking, act: Literal["load", "unload"], model: str, deadline: Deadline) -> Any:
+    """Load and unload take an alias. Raises ``ModelNotFound`` with what the server said of the first name that was tried."""
+    first: ModelError | None = None
+    for alias in await _aliases(asking, model):
+        try:
+            return await asking.get(f"/models/{act}/{quote(alias, safe='')}", deadline.left)
+        except (BadRequest, ModelNotFound) as error:
+            first = first or error
+    cure = f"foundry model download {model}; load takes an alias of `foundry model list`"
+    raise ModelNotFound(f"Foundry Local does not have {model}: {first and first.message}", cure=cure) from first
+
+
+async def _aliases(asking: Asking, model: str) -> list[str]:
+    """The alias that the catalogue tells for a variant; where it tells none, the name itself and what it is a variant of."""
     value = await asking.get("/v1/models", QUICK)
     cards = objects(value.get("data")) if isinstance(value, dict) else []
-    return next((text(card.get("alias")) for card in cards if text(card.get("id")) == model), "") or model
+    told = next((text(card.get("alias")) for card in cards if text(card.get("id")) == model), "")
+    stem = _VARIANT.sub("", model)
+    return [told] if told else list(dict.fromkeys((model, stem, stem.removesuffix("-instruct"))))
 
 
-def _is_variant(name: str, alias: str, model: str) -> bool:
-    return name == model or name.casefold().startswith(f"{alias.casefold()}-")
-
-
-def _unknown(model: str, error: ModelError) -> ModelNotFound:
-    cure = f"foundry model download {model}; load takes an alias of `foundry model list`"
-    return ModelNotFound(f"Foundry Local does not have {model}: {error.message}", cure=cure)
+def _same(name: str, model: str) -> bool:
+    """Whether a loaded variant is what was asked for."""
+    one, other = (_VARIANT.sub("", each.casefold()).removesuffix("-instruct") for each in (name, model))
+    return one == other
 
 
 async def _load_old(asking: Asking, model: str, options: LoadOptions, deadline: Deadline) -> Loaded:
