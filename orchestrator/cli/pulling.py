@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.app.inventory import Choice, called, size_of
@@ -42,7 +44,10 @@ def pull(choice: Choice, around: Around, options: argparse.Namespace, terminal: 
 
 
 def _check_disk(choice: Choice, size: int | None, options: argparse.Namespace, terminal: Terminal) -> None:
-    """Refuse where it cannot fit; say where that cannot be known."""
+    """Refuse where it cannot fit; say where that cannot be known. What is there already needs no room."""
+    if _found(choice, choice.server.models):
+        terminal.tell(f"{called(choice.server)} has {choice.model} already: what has changed since is fetched")
+        return
     store = store_of(choice, terminal.environment)
     if size is None or store is None:
         what = "its size is" if size is None else "the folder where the server keeps its models is"
@@ -66,14 +71,21 @@ def _left(choice: Choice, completed: int | None) -> str:
 
 
 def _listed(choice: Choice, around: Around) -> ServedModel | None:
-    """As the server lists it now; ``None`` where it lists only what is loaded. Raises ``BrokenReply`` where it does not."""
-    servers = look(Around(around.environment, choice.server.url, around.api_key)).found
+    """As the server lists it now, by its name or as the only one that is new; ``None`` where it lists only what is loaded.
+    Raises ``BrokenReply`` where it should be there and is not."""
+    servers = look(replace(around, endpoint=choice.server.url, more=())).found
     models = [model for server in servers for model in server.models]
-    found = next((model for model in models if same_model(choice.server.provider, choice.model, model.id)), None)
+    before = {model.id for model in choice.server.models}
+    new = [model for model in models if model.id not in before]
+    found = _found(choice, models) or (new[0] if len(new) == 1 else None)
     if found is None and any(model.loaded is False for model in models):
         message = f"{called(choice.server)} says that it has pulled {choice.model}, but does not list it"
         raise BrokenReply(message, cure="`orchestrator models list` shows what it has")
     return found
+
+
+def _found(choice: Choice, models: Iterable[ServedModel]) -> ServedModel | None:
+    return next((model for model in models if same_model(choice.server.provider, choice.model, model.id)), None)
 
 
 def _ended(choice: Choice, listed: ServedModel | None) -> str:

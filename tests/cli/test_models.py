@@ -148,6 +148,25 @@ def test_a_pull_that_goes_on_says_so(shop: Shop) -> None:
     assert "1.5 GB of it are there already: it goes on from there" in shop.run("pull", "phi-4-mini").err
 
 
+def test_what_is_there_already_needs_no_room(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pull of it fetches what has changed; the disk is no reason to refuse."""
+    shop.environment["OLLAMA_MODELS"] = str(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: _Usage(10**12, 10**12, 0))
+    ran = shop.run("pull", "llama-3.2-1b")
+    assert (ran.code, ran.out.startswith("ollama at 127.0.0.1:PORT has llama3.2:1b, ")) == (0, True)
+    assert "has llama3.2:1b already: what has changed since is fetched" in ran.err
+
+
+def test_a_model_that_the_server_calls_otherwise_is_the_one_that_is_new(home: Path) -> None:
+    """LM Studio names what it downloaded after its files."""
+    name = "unsloth/Phi-4-mini-instruct-GGUF:Q4_K_M"
+    store = stored(["mine"], [StoredModel(name, 5_000_000)])
+    store.renamed[name] = "another-name"
+    with served(store, "lm-studio") as url:
+        ran = here("models", "pull", "phi-4-mini", environment={"ORCHESTRATOR_SERVERS": url})
+    assert (ran.code, "has another-name, 5.0 MB" in ran.out) == (0, True)
+
+
 def test_a_pull_on_a_terminal_draws_a_bar(shop: Shop) -> None:
     """With figures; the lines are not written there."""
     shop.store.pull_rate = 5e9

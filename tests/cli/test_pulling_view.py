@@ -38,6 +38,15 @@ def test_what_is_expected_counts_until_the_server_tells_more() -> None:
     assert meter.total == 4 * GIGABYTE
 
 
+def test_what_has_come_is_the_whole_once_it_is_verified() -> None:
+    """Also where the catalogue expected more."""
+    meter = Meter(3 * GIGABYTE)
+    meter.take(come(2 * GIGABYTE, 2 * GIGABYTE), 0)
+    assert meter.words() == "2.0 GB of 3.0 GB (67%)"
+    meter.take(PullProgress("verifying", "", 2 * GIGABYTE, 2 * GIGABYTE), 1)
+    assert meter.words() == "2.0 GB of 2.0 GB (100%)"
+
+
 def test_only_what_was_there_at_once_was_there_before() -> None:
     """The first figure tells, and only a large one."""
     fresh, resumed = Meter(), Meter()

@@ -53,8 +53,10 @@ class Meter:
 
     @property
     def total(self) -> int | None:
-        """Bytes of the whole: as the server has told so far, and not less than what is expected."""
+        """Bytes of the whole: as the server has told so far; until all has come, not less than what is expected."""
         told = self.last.total
+        if self.last.stage in ("verifying", "installing", "done"):
+            return told
         return max(told, self._expected or 0) if told is not None else self._expected
 
     @property

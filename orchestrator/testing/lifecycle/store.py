@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from orchestrator.core.names import did_you_mean
@@ -67,6 +67,7 @@ class ModelStore:
         self.came: dict[str, int] = {}  # name -> bytes of a pull that is not whole
         self.busy: set[str] = set()
         self.leaving: set[str] = set()
+        self.renamed: dict[str, str] = {}  # what the server calls a model that was pulled under another name
         self._armed: list[str] = []
 
     def arm(self, *faults: str) -> None:
@@ -79,8 +80,8 @@ class ModelStore:
         self._armed.extend(faults)
 
     def find(self, name: str) -> StoredModel | None:
-        """An installed model, with or without Ollama's ``:latest``."""
-        return _named(self.installed, name)
+        """An installed model, with or without Ollama's ``:latest``, or by the name that it was pulled under."""
+        return _named(self.installed, self.renamed.get(name, name))
 
     def need(self, name: str) -> StoredModel:
         """The same. Raises ``StoreFault`` where there is none."""
@@ -170,8 +171,9 @@ class ModelStore:
         self.came.pop(model.name, None)
         if self._struck("pull-wrong-digest"):
             raise self._failure("wrong-digest", model)
-        self.installed[model.name] = model
-        return model
+        name = self.renamed.get(model.name, model.name)
+        self.installed[name] = replace(model, name=name)
+        return self.installed[name]
 
     def remove(self, name: str) -> None:
         """Delete it, also from memory. Raises ``StoreFault``."""
