@@ -64,13 +64,16 @@ def holders(servers: Iterable[ObservedServer], name: str) -> list[Choice]:
     return sorted(found, key=lambda choice: (choice.model.casefold() != name.casefold(), _rank(row, choice.server)))
 
 
-def holder(servers: Sequence[ObservedServer], name: str, act: str, *, loaded: bool = False) -> Choice:
-    """The server that has the model and can do it; ``loaded``: rather one that has it in memory.
+def holder(
+    servers: Sequence[ObservedServer], name: str, act: str, *, loaded: bool = False, own: bool = False
+) -> Choice:
+    """The server that has the model and can do it; ``loaded``: rather one that has it in memory; ``own``: a name that the
+    catalogue does not know may be one of a server that does not list all that it has.
 
     Raises ``NoServer``, ``UsageError`` for a name that nobody knows.
     """
     _check_any(servers)
-    found = holders(servers, name) or _hidden(servers, name)
+    found = holders(servers, name) or _hidden(servers, name, own=own)
     if not found:
         raise _nobody_has(servers, name)
     near = [choice for choice in found if choice.served is None or not choice.served.remote]
@@ -155,12 +158,14 @@ def applied_names(deployments: Iterable[Mapping[str, Any]]) -> dict[tuple[str, s
     return found
 
 
-def _hidden(servers: Iterable[ObservedServer], name: str) -> list[Choice]:
-    """Servers that list only what is loaded: they may have a model of the catalogue, and say so when they are asked."""
+def _hidden(servers: Iterable[ObservedServer], name: str, *, own: bool) -> list[Choice]:
+    """Servers that list only what is loaded: they may have the model, and say so when they are asked."""
     row = find_model(name)
     secretive = {make.kind for make in MAKES if make.lists_loaded_only}
-    found = [server for server in servers if row and server.provider in secretive and wanted_ids(row, server.provider)]
-    return [Choice(server, wanted_ids(row, server.provider)[0]) for server in found] if row else []
+    found = [server for server in servers if server.provider in secretive]
+    if row is None:
+        return [Choice(server, name) for server in found] if own else []
+    return [Choice(server, ids[0]) for server in found if (ids := wanted_ids(row, server.provider))]
 
 
 def _serves(row: Mapping[str, Any], provider: str, model: str) -> bool:
@@ -200,7 +205,7 @@ def _nobody_has(servers: Sequence[ObservedServer], name: str) -> NoServer | Usag
 def _makes_that(act: str) -> str:
     which = {
         "load": "Ollama, LM Studio, Foundry Local, and llama-server with --models-dir do",
-        "pull": "Ollama, LM Studio, and llama-server with --models-dir do",
+        "pull": "Ollama, LM Studio, and llama-server with --models-dir do; for Foundry Local 2: foundry model download MODEL",
         "remove": "Ollama and llama-server with --models-dir do; else delete its files where the server keeps them",
     }
     return which[act]

@@ -373,10 +373,13 @@ def test_foundry_local_loads_what_it_does_not_list(home: Path) -> None:
         environment = {"ORCHESTRATOR_SERVERS": url}
         loaded = here("models", "load", "phi-4-mini", environment=environment)
         unloaded = here("models", "unload", "phi-4-mini", environment=environment)
+        left = dict(store.loaded)
         missing = here("models", "load", "qwen2.5-0.5b", environment=environment)
+        variant = here("models", "load", "phi-4-mini-generic-cpu:1", "--endpoint", url)
     assert "has loaded phi-4-mini-generic-cpu:1: in " in loaded.out
-    assert (unloaded.code, store.loaded) == (0, {})
+    assert (unloaded.code, left) == (0, {})
     assert (missing.code, "foundry model download" in missing.err) == (5, True)
+    assert "has loaded phi-4-mini-generic-cpu:1" in variant.out
 
 
 def test_a_model_of_another_machine_is_not_loaded_here(shop: Shop) -> None:

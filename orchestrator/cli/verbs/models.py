@@ -217,7 +217,8 @@ def _holder(options: argparse.Namespace, terminal: Terminal, around: Around, act
     from orchestrator.app.inventory import holder
 
     port = "load" if act == "unload" else act
-    choice = holder(_look(options, around).found, options.name, port, loaded=act == "unload")
+    own = bool(options.provider or options.endpoint)
+    choice = holder(_look(options, around).found, options.name, port, loaded=act == "unload", own=own)
     _tell_choice(choice, terminal)
     return choice
 

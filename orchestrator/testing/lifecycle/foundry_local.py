@@ -1,10 +1,10 @@
-"""Foundry Local's lifecycle paths, of 2.x and of the older service, as their sources and reference have them. Pure."""
+"""Foundry Local's lifecycle paths, of 2.x (recorded from the real core 2.2.1) and of the older service (its reference). Pure."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote
 
 from orchestrator.testing.lifecycle.acts import CONTEXT, Act, Asked, Pieces, Reply, Route, pace
@@ -14,23 +14,32 @@ from orchestrator.testing.lifecycle.store import ModelStore, StoredModel, StoreF
 def _load(store: ModelStore, asked: Asked) -> Act:
     model = _of_alias(store, asked.path)
     if model is None:
-        return Reply(404, {"error": "Model not found"})
+        return Reply(404, _missing(asked.path))
     try:
         begun = store.load(model.name, CONTEXT, asked.now)
     except StoreFault:
-        return Reply(500, {"error": "Failed to load model: out of memory"})
+        return Reply(500, _error("Failed to load model: out of memory", "server_error"))
     return Reply(200, {"status": "loaded" if begun else "already_loaded"}, store.wait(model.name, asked.now))
 
 
 def _unload(store: ModelStore, asked: Asked) -> Act:
     model = _of_alias(store, asked.path)
     if model is None:
-        return Reply(404, {"error": "Model not found"})
+        return Reply(404, _missing(asked.path))
     if model.name in store.busy:
-        return Reply(500, {"error": "Cannot unload: sessions are active"})
+        return Reply(500, _error("Cannot unload: sessions are active", "server_error"))
     there = model.name in store.loaded
     store.unload(model.name)
     return Reply(200, {"status": "unloaded" if there else "not_loaded"})
+
+
+def _missing(path: str) -> dict[str, Any]:
+    alias = unquote(path.rpartition("/")[2])
+    return _error(f"Model not found: No model matching '{alias}'", "invalid_request_error")
+
+
+def _error(message: str, label: str) -> dict[str, Any]:
+    return {"error": {"code": None, "message": message, "param": None, "type": label}}
 
 
 def alias_of(name: str) -> str:
