@@ -18,8 +18,10 @@ from orchestrator.app.compile import compile_files
 from orchestrator.app.settings import Settings
 from orchestrator.app.unwrap import unwrapped
 from orchestrator.app.wiring import open_in_process
+from orchestrator.core.errors import UsageError
 from orchestrator.core.event import Event
 from orchestrator.core.request import Request, Result
+from orchestrator.core.surrogates import is_whole
 from orchestrator.ports.host import Host
 
 Listen = Callable[[Event], None]
@@ -76,10 +78,21 @@ def _request(request: str | Request, options: Mapping[str, Any]) -> Request:
     if isinstance(request, Request):
         if options:
             raise TypeError("give the fields in the Request, or a text with options; not both")
-        return request
+        return _checked(request)
     if not isinstance(request, str):
         raise TypeError(f"a request is a text or a Request, not {type(request).__name__}")
-    return Request(request, **options)
+    return _checked(Request(request, **options))
+
+
+def _checked(request: Request) -> Request:
+    """As the doors of the runtime check it: what cannot be encoded cannot be asked."""
+    for name in ("text", "session"):
+        if not is_whole(getattr(request, name)):
+            raise UsageError(
+                f"the {name} of the request holds half a character (a lone surrogate)",
+                cure="decode it with errors='replace', or from the encoding that it really has",
+            )
+    return request
 
 
 @asynccontextmanager
