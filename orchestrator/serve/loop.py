@@ -77,6 +77,11 @@ class Loop:
         self._sleeps_until = -inf  # it does not sleep
         self._probes: list[EndpointSpec] = []
 
+    @property
+    def limits(self) -> SchedulerLimits:
+        """The numbers that it goes by."""
+        return self._limits
+
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Let time pass for the scheduler, and probe, until cancelled. Then calls that wait end with ``RunCancelled``."""
         try:
