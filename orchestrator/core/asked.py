@@ -9,6 +9,7 @@ from orchestrator.core.errors import UsageError
 from orchestrator.core.message import Message
 from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Complexity, DataClass, PriorityClass, Request
+from orchestrator.core.surrogates import is_whole
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "priority": get_args(PriorityClass),
@@ -21,11 +22,7 @@ _TEXTS: Final = ("session", "agent", "principal", "id")
 def check_request(request: Request) -> Request:
     """The request itself. Raises ``UsageError`` that names the field and what it may be."""
     given: Any = request  # what a program gives need not be what it should
-    if not isinstance(given.text, str) or not given.text.strip():
-        raise UsageError("the request has no text", cure="give the user's words")
-    for name in _TEXTS:
-        if not isinstance(getattr(given, name), str):
-            raise UsageError(f"{name} is no text: {getattr(given, name)!r}")
+    _check_texts(given)
     for name, known in _CHOICES.items():
         _check_choice(name, getattr(given, name), known)
     _check_timeout(given.timeout)
@@ -37,6 +34,18 @@ def check_request(request: Request) -> Request:
         if not isinstance(turn, Message):
             raise UsageError(f"a turn of the history is no Message: {turn!r}", cure='write Message("user", "…")')
     return request
+
+
+def _check_texts(given: Any) -> None:
+    if not isinstance(given.text, str) or not given.text.strip():
+        raise UsageError("the request has no text", cure="give the user's words")
+    for name in _TEXTS:
+        if not isinstance(getattr(given, name), str):
+            raise UsageError(f"{name} is no text: {getattr(given, name)!r}")
+    for name in ("text", *_TEXTS):
+        if not is_whole(getattr(given, name)):
+            cure = "decode it with errors='replace', or from the encoding that it really has"
+            raise UsageError(f"the {name} of the request holds half a character (a lone surrogate)", cure=cure)
 
 
 def _check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:

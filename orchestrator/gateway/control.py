@@ -6,6 +6,7 @@ then one last line ``{"kind": "end", "value": …}`` or ``{"kind": "error", "err
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -40,6 +41,7 @@ from orchestrator.serve.engine import Engine, EngineTable
 
 declare("apply.answered", "run.received", "run.began", "run.answered")
 
+_LOG: Final = logging.getLogger(__name__)
 API_VERSION: Final = 1
 """Raised when a request or an answer below changes so that an older client would misread it."""
 LARGEST_APPLY: Final = 64_000_000
@@ -364,5 +366,9 @@ async def _work_into(
             answer = line({"kind": "end", "value": await work(tell)})
         except OrchestratorError as error:
             answer = line({"kind": "error", "error": error.as_json()})
+        except Exception as error:  # noqa: BLE001 - whose fault it may be: who asked is told, and the log where it was
+            _LOG.exception("unexpected")
+            told = DeployError(f"unexpected: {type(error).__name__}: {error}", cure="orchestrator runtime logs")
+            answer = line({"kind": "error", "error": told.as_json()})
         with suppress(anyio.BrokenResourceError):  # the client went away
             await writer.send(answer)

@@ -135,7 +135,10 @@ class TokenProbability:
 
 @dataclass(frozen=True, slots=True)
 class ChatReply:
-    """The whole answer. ``finish_reason``: stop, length, tool_calls, content_filter, or what the server said."""
+    """The whole answer. ``finish_reason``: stop, length, tool_calls, content_filter, or what the server said.
+
+    Every text is Unicode that can be encoded: ``core/surrogates.py`` mends what a server cut or wrote by halves.
+    """
 
     message: Message
     finish_reason: str
@@ -146,7 +149,7 @@ class ChatReply:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of a streamed answer. The last one of a stream carries the whole ``reply``."""
+    """A piece of a streamed answer, which cuts no character. The last one of a stream carries the whole ``reply``."""
 
     text: str = ""
     reply: ChatReply | None = None

@@ -50,6 +50,9 @@ async def test_what_is_no_request_is_told(home: Path) -> None:
     async with orchestrator.open(KIOSK) as deployment:
         with pytest.raises(TypeError, match="a request is a text or a Request, not int"):
             await deployment.run(7)  # type: ignore[arg-type]
+        for request in ("half \ud83d", orchestrator.Request("hi", session="\udce9")):
+            with pytest.raises(orchestrator.OrchestratorError, match="holds half a character"):
+                await deployment.run(request)
 
 
 @pytest.mark.parametrize(

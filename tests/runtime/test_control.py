@@ -144,12 +144,12 @@ async def test_a_client_that_sends_slowly_is_dropped(monkeypatch: pytest.MonkeyP
     sock = socket.create_server(("127.0.0.1", 0))
     listener = await Listener.start(_hello, sock)
     for first in (b"", b"GET / HTT", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe"):
+        began = time.monotonic()  # before its time begins, so that a busy machine only adds to it
         async with await anyio.connect_tcp(*listener.address) as stream:
-            began = time.monotonic()
             await stream.send(first) if first else None
-            with pytest.raises(anyio.EndOfStream):
+            with anyio.fail_after(30), pytest.raises(anyio.EndOfStream):
                 await stream.receive()
-            assert 0.05 < time.monotonic() - began < 2.0
+            assert time.monotonic() - began >= 0.09
     await listener.aclose()
 
 

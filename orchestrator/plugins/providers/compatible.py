@@ -9,6 +9,7 @@ from contextlib import aclosing
 from typing import Any, Final
 
 from orchestrator.core.errors import BrokenReply, ModelError
+from orchestrator.core.surrogates import whole_value
 from orchestrator.plugins.providers.addresses import MAKES, root_of
 from orchestrator.plugins.providers.body import BodyMaker
 from orchestrator.plugins.providers.lifecycle.foundry_local import FoundryLifecycle
@@ -136,7 +137,7 @@ async def _deltas(answer: OpenAnswer, call: ChatCall) -> AsyncGenerator[Delta, N
             yield Delta(text)
         if not arrived:
             break
-    yield Delta("", pieces.reply())
+    yield pieces.last()
 
 
 async def _arrived(answer: OpenAnswer, pieces: ReplyInPieces) -> bytes:
@@ -153,7 +154,7 @@ async def _arrived(answer: OpenAnswer, pieces: ReplyInPieces) -> bytes:
 def _look_of(answer: Answer) -> Look:
     text = answer.body.decode("utf-8", "replace")
     try:
-        value: Any = json.loads(text)
+        value: Any = whole_value(json.loads(text))
     except (ValueError, RecursionError):
         value = None
     return Look(answer.status, answer.headers, text, value)

@@ -110,7 +110,7 @@ class OpenAIProvider:
         finally:
             if stream is not None:
                 await stream.close()
-        yield Delta("", pieces.reply())
+        yield pieces.last()
 
     async def embed(self, target: Target, texts: tuple[str, ...], timeout: float) -> tuple[tuple[float, ...], ...]:
         """One vector a text."""
