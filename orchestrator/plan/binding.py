@@ -267,6 +267,9 @@ def _cure(spec: ModelSpec, observed: ObservedState) -> str:
         return at if spec["endpoint"] else f"write the endpoint of {spec['alias']}"
     if spec["endpoint"]:
         return f"start the server at {spec['endpoint']}, or name a model that it serves"
+    pulled = _pull(spec, observed)
+    if pulled:
+        return pulled
     makes = {server.provider for server in observed.servers if not is_plugin(server.provider)}
     ollama = next(iter(spec["ids"].get("ollama", [])), "")
     if ollama and spec["provider"] in (None, "ollama") and (not makes or "ollama" in makes):
