@@ -28,10 +28,12 @@ class Attempt:
 
 @dataclass(slots=True)
 class CallTrace:
-    """What a call met, filled while it goes through. ``queue_ms`` is waiting for slots and between attempts; ``model_ms``
-    is the time of all attempts; ``endpoint`` is the one that was asked last."""
+    """What a call met, filled while it goes through. ``queue_ms`` is waiting for slots and between attempts, of it
+    ``load_ms`` because the model was not in memory; ``model_ms`` is the time of all attempts; ``endpoint`` is the one that
+    was asked last."""
 
     queue_ms: float = 0.0
+    load_ms: float = 0.0
     model_ms: float = 0.0
     endpoint: str = ""
     attempts: list[Attempt] = field(default_factory=list)

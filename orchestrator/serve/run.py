@@ -108,6 +108,8 @@ class Run:
         self.queue_ms += trace.queue_ms
         self.model_ms += trace.model_ms
         detail: dict[str, Any] = {"endpoint": trace.endpoint, "queue_ms": round(trace.queue_ms, 3)}
+        if trace.load_ms:
+            detail["load_ms"] = round(trace.load_ms, 3)
         if len(trace.attempts) > 1:
             detail["attempts"] = [
                 {"endpoint": a.endpoint, "outcome": a.outcome, "kind": a.kind, "took_ms": round(a.took_ms, 3)}
