@@ -181,9 +181,7 @@ class Affinity:
         closed = bool(why) and resident.state == "in"
         if closed != resident.closed and resident.state == "in":
             resident.closed, resident.why = closed, why
-            if closed:
-                resident.turn = 0
-            else:
+            if not closed:
                 resident.open_since = now
             self._spread(resident, now)
 

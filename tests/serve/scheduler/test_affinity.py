@@ -139,6 +139,17 @@ def test_what_was_loaded_serves_those_that_waited_for_it_before_it_yields() -> N
     assert f"    start {late} on a (first)" not in m.lines
 
 
+def test_a_model_whose_server_takes_no_calls_does_not_keep_its_turn() -> None:
+    """A's server says that it is busy for 100 s, with calls of A's turn in line; B is overdue, and gets the memory."""
+    m = Machine(resident("a"), resident("b"), pools=pool())
+    for name in ("a", "a", "b"):
+        m.submit(name)
+    m.loaded("a")
+    m.finish(1, ServerBusy("busy", retry_after=100.0))
+    m.until(5)
+    assert _moves(m)[1:] == ["unload model-a: makes room for model-b, whose oldest call has waited 5.0 s"]
+
+
 def test_models_that_fit_beside_each_other_stay() -> None:
     """Room for two: nothing is unloaded, one load at a time."""
     m = Machine(resident("a", 4), resident("b", 4), pools=pool(10))
