@@ -30,7 +30,7 @@ from orchestrator.deploy.observe import Observer, code_of
 from orchestrator.deploy.plane import RequestPlane, Workshop
 from orchestrator.deploy.rollout import Rollout
 from orchestrator.deploy.wanted import Wanted
-from orchestrator.plan.binding import bind_all
+from orchestrator.plan.binding import bind_all, served_model
 from orchestrator.plan.diff import diff, take_down
 from orchestrator.plan.observed import ObservedServer, ObservedState
 from orchestrator.plan.plan import Plan
@@ -171,9 +171,10 @@ class Reconciler:
         return replace(state, contents=await _contents(blueprint)) if blueprint else state
 
     async def _look(self, blueprints: list[Blueprint]) -> None:
-        before = _processes(self._observer.servers)
+        before, began = _processes(self._observer.servers), anyio.current_time()
         try:
             await self._observer.look(blueprints)
+            self.table.plane.set_loaded(_loaded(self._observer.servers), began)
             fresh = _processes(self._observer.servers) - before
             if fresh:  # a server that was away, or is another one now, is not judged by what was before
                 self.table.plane.try_now(self.table.endpoints_at([api_base for api_base, *_ in fresh]))
@@ -297,6 +298,16 @@ class Reconciler:
 
     def _step(self, name: str, revision: int, tell: Listen, state: str, step: Mapping[str, Any]) -> None:
         tell(Event("apply.step", self._rules.now(), name, revision, fields={"state": state, **step}))
+
+
+def _loaded(servers: tuple[ObservedServer, ...]) -> dict[str, bool]:
+    """Which models are in memory, as far as their servers tell."""
+    return {
+        served_model(server.provider, server.api_base, model.id): model.loaded
+        for server in servers
+        for model in server.models
+        if model.loaded is not None
+    }
 
 
 def _processes(servers: tuple[ObservedServer, ...]) -> set[tuple[str, str, str]]:

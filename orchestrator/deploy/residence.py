@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from orchestrator.ports.lifecycle import Loader, LoadOptions
+from orchestrator.ports.lifecycle import Loader
 
 Limit = TypeVar("Limit", int, float)
 IDLE_SECONDS: Final = 300.0
@@ -26,7 +26,6 @@ class Residence:
     pool: str
     memory: int
     loader: Loader
-    options: LoadOptions = field(default_factory=LoadOptions)
     pinned: bool = False
     keep_alive: float | None = None
     loaded: bool = False

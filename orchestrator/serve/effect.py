@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from orchestrator.core.errors import ModelError, RunError
@@ -84,11 +85,13 @@ class StateChanged:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Have the model brought into memory, through its provider's ``Loader``, and report what came of it."""
+    """Have the model brought into memory, through its provider's ``Loader``, and report what came of it. ``keep``: the server
+    may unload it by itself after so many seconds of rest, where it can; later than we would, for the day that we are gone."""
 
     model: str
     spec: EndpointSpec
     reason: str
+    keep: float = inf
 
     def __str__(self) -> str:
         return f"load {self.model}: {self.reason}"

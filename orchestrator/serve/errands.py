@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from math import inf
 from typing import Final, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
 
-from orchestrator.core.errors import ModelError, OrchestratorError, ServerFailed, Stalled
+from orchestrator.core.errors import BadRequest, ModelError, OrchestratorError, ServerFailed, Stalled
 from orchestrator.core.event import EventKind
-from orchestrator.ports.lifecycle import Loaded
+from orchestrator.ports.lifecycle import Loaded, LoadOptions
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.effect import Effect, Load, Probe, Unload
 from orchestrator.serve.scheduler import Scheduler
@@ -70,7 +71,12 @@ class Errands:
         residence, timeout = effect.spec.residence, self._scheduler.limits.affinity.load_timeout
         if residence is None:
             return ServerFailed(f"{effect.model} is not loaded from here any more")
-        return await _bounded(residence.loader.load(effect.spec.target, residence.options, timeout), "load", timeout)
+        target, options = effect.spec.target, LoadOptions(keep_alive=effect.keep)
+        outcome = await _bounded(residence.loader.load(target, options, timeout), "load", timeout)
+        if isinstance(outcome, BadRequest) and effect.keep < inf:
+            # Not every server can be told to unload by itself: then it is only we who do.
+            outcome = await _bounded(residence.loader.load(target, LoadOptions(), timeout), "load", timeout)
+        return outcome
 
     async def _unload(self, effect: Unload) -> None:
         fields = {"endpoint": effect.spec.id, "model": effect.model, "reason": effect.reason}

@@ -111,6 +111,10 @@ class Loop:
         """A run tells which endpoints it is likely to call next; this replaces what it told before. None, when it ends."""
         self._carry_out(self._scheduler.on_foresee(run, endpoints, current_time()))
 
+    def set_loaded(self, loaded: Mapping[str, bool], since: float) -> None:
+        """Which models are loaded, as somebody saw it who began to look at ``since`` (``anyio.current_time``)."""
+        self._carry_out(self._scheduler.on_seen(loaded, since, current_time()))
+
     def set_power(self, *, saving: bool) -> None:
         """The device runs on its battery, or on mains again."""
         self._carry_out(self._scheduler.on_power(current_time(), saving=saving))

@@ -74,6 +74,11 @@ class Scheduler(Dispatch):
         self._models.unloaded(model, error, now)
         return self._take(now)
 
+    def on_seen(self, loaded: Mapping[str, bool], since: float, now: float) -> list[Effect]:
+        """Somebody looked, from ``since`` on, which models are loaded: what servers and users did by themselves."""
+        self._models.seen(loaded, since, now)
+        return self._take(now)
+
     def on_foresee(self, run: str, names: Iterable[str], now: float) -> list[Effect]:
         """A run tells which endpoints it is likely to call next; this replaces what it told before. Nothing, when it ends."""
         self._models.expect(run, [lane for name in names if (lane := self._lanes.get(name)) is not None])

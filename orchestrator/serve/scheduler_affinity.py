@@ -123,11 +123,10 @@ class Affinity:
         if isinstance(outcome, ModelError):
             self._failed(resident, outcome, now)
             return
-        resident.state, resident.ours = "in", resident.ours or outcome.seconds > 0
         resident.learn(outcome.seconds, outcome.memory)
-        resident.failures, resident.ready_at, resident.wished = 0, -inf, False
-        resident.open_since = resident.rested = now
-        resident.served, resident.turn = 0, min(self._rules.burst, resident.waiting)
+        resident.came(now)
+        resident.changed = now
+        resident.turn = min(self._rules.burst, resident.waiting)
         self._spread(resident, now)
 
     def unloaded(self, model: str, error: ModelError | None, now: float) -> None:
@@ -137,12 +136,25 @@ class Affinity:
             return
         resident = found[1]
         if error is None or isinstance(error, (Unreachable, ModelNotFound)):
-            resident.state, resident.ours = "out", False
+            resident.state, resident.ours, resident.changed = "out", False, now
         else:
             resident.state, resident.ready_at = "in", now + self._rules.refused_for
         resident.closed = False
         self._spread(resident, now)
         self._pools.forget(resident)
+
+    def seen(self, loaded: Mapping[str, bool], since: float, now: float) -> None:
+        """What was loaded and unloaded by others. A look that began before something was done from here is too old."""
+        for resident in [resident for pool in self._pools.all.values() for resident in pool.residents.values()]:
+            there = loaded.get(resident.residence.model)
+            if there is None or resident.changed >= since or resident.in_flight:
+                continue
+            if there and resident.state == "out":
+                resident.came(now)
+                self._spread(resident, now)
+            elif not there and resident.state == "in":
+                resident.state, resident.closed, resident.ours = "out", False, False
+                self._spread(resident, now)
 
     def _failed(self, resident: Resident, error: ModelError, now: float) -> None:
         """After a while it may be tried again."""
@@ -173,7 +185,7 @@ class Affinity:
         for resident in list(pool.residents.values()):
             self._close(resident, moves.close.get(resident.residence.model, ""), now)
         for model, reason in moves.load.items():
-            self._fetch(pool.residents[model], reason, now)
+            self._fetch(pool.residents[model], reason, pool.limits, now)
         for model, reason in moves.hopeless.items():
             self._refuse(pool.residents[model], reason, now)
 
@@ -191,10 +203,11 @@ class Affinity:
         self._desk.emit(Unload(resident.residence.model, resident.spec, resident.why or reason))
         resident.why = ""
 
-    def _fetch(self, resident: Resident, reason: str, now: float) -> None:
+    def _fetch(self, resident: Resident, reason: str, limits: PoolLimits, now: float) -> None:
         resident.state, resident.load_began = "loading", now
         self._spread(resident, now)
-        self._desk.emit(Load(resident.residence.model, resident.spec, reason))
+        keep = inf if resident.residence.pinned else resident.keep(limits) + self._rules.server_later
+        self._desk.emit(Load(resident.residence.model, resident.spec, reason, keep))
 
     def _refuse(self, resident: Resident, reason: str, now: float) -> None:
         resident.wished = False

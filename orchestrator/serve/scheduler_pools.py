@@ -42,6 +42,8 @@ class Resident:
         self.rested = now
         self.open_since = now
         self.load_began = now
+        self.changed = -inf
+        """When it was last loaded or unloaded from here."""
         self.failures = 0
         self.ready_at = -inf
         self.wished = False
@@ -70,19 +72,30 @@ class Resident:
             return 0.0
         return max(0.0, self.load_began + self.cost - now) if self.state == "loading" else self.cost
 
+    def came(self, now: float) -> None:
+        """It is in memory."""
+        self.state, self.closed, self.wished = "in", False, False
+        self.failures, self.ready_at = 0, -inf
+        self.open_since = self.rested = now
+        self.served = self.turn = 0
+
     def learn(self, seconds: float, memory: int | None) -> None:
         """What a load took. Nothing where it was there already."""
         if seconds > 0:
+            self.ours = True
             self.cost = seconds if self.cost is None else self.cost + NEW_SHARE * (seconds - self.cost)
         if memory:
             self.memory = memory
 
+    def keep(self, limits: PoolLimits) -> float:
+        """Seconds that it may rest."""
+        if self.residence.keep_alive is not None:
+            return self.residence.keep_alive
+        return inf if limits.idle is None else limits.idle
+
     def standing(self, limits: PoolLimits) -> Standing:
         """How things stand, for a decision."""
         waits = [lane.waits() for lane in self.lanes]
-        keep = self.residence.keep_alive
-        if keep is None:
-            keep = inf if limits.idle is None else limits.idle
         return Standing(
             id=self.residence.model,
             memory=self.memory,
@@ -97,7 +110,7 @@ class Resident:
             served=self.served,
             turn=self.turn,
             rested=self.rested,
-            keep=keep,
+            keep=self.keep(limits),
             ready_at=self.ready_at,
             wished=self.wished,
             closed=self.closed,

@@ -28,13 +28,15 @@ BYTES_A_SECOND: Final = 1e9
 class AffinityRules:
     """``burst`` calls may run for a loaded model while others wait; ``saving_idle`` is the longest rest of an idle model on
     battery, in seconds; loads and unloads are given up after ``load_timeout`` and ``unload_timeout`` seconds; where the
-    server refused to unload, it is asked again after ``refused_for``."""
+    server refused to unload, it is asked again after ``refused_for``. Servers are told to keep a model ``server_later`` than we
+    do: it is for the day that we are gone."""
 
     burst: int = 8
     saving_idle: float = 60.0
     load_timeout: float = 600.0
     unload_timeout: float = 30.0
     refused_for: float = 30.0
+    server_later: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from orchestrator.deploy.desired import DesiredTable
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.plane import Seen, Workshop
 from orchestrator.deploy.reconcile import Applied, Reconciler, Rules
+from orchestrator.deploy.residence import PoolLimits
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.plugins.stores.memory import MemoryRevisions
 from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel
@@ -68,13 +69,18 @@ class FakePlane:
     def __init__(self) -> None:
         self.serving: dict[str, FakeServing] = {}
         self.endpoints: Mapping[str, EndpointSpec] = {}
+        self.pools: Mapping[str, PoolLimits] = {}
+        self.loaded: Mapping[str, bool] = {}
         self.doors: list[FakeDoor] = []
         self.tried: list[list[str]] = []
         self.seen: dict[str, dict[str, Any]] = {}
         self.others_ports: dict[int, str] = {}
 
-    def set_endpoints(self, endpoints: Mapping[str, EndpointSpec]) -> None:
-        self.endpoints = dict(endpoints)
+    def set_endpoints(self, endpoints: Mapping[str, EndpointSpec], pools: Mapping[str, PoolLimits]) -> None:
+        self.endpoints, self.pools = dict(endpoints), dict(pools)
+
+    def set_loaded(self, loaded: Mapping[str, bool], since: float) -> None:
+        self.loaded = loaded
 
     def try_now(self, endpoints: Iterable[str]) -> None:
         self.tried.append(sorted(endpoints))
