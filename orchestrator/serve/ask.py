@@ -48,6 +48,7 @@ class Ask:
     of them are of equal rank: the least loaded is used, so that a busy one does not starve an idle one (load balancing).
     ``deadline`` is absolute (``anyio.current_time``). A call that is not ``idempotent`` is repeated only where the server
     showed that it had not begun it. ``queue`` is what the manifest says of its class (``length``, ``timeout``), where it does.
+    ``next`` are endpoints that its run is likely to call afterwards, the likeliest first; ``None``: it says nothing new of that.
     """
 
     call: ChatCall
@@ -58,6 +59,7 @@ class Ask:
     trace: CallTrace = field(default_factory=CallTrace)
     equals: int = 1
     queue: Mapping[str, Any] | None = None
+    next: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,6 +209,8 @@ class Loop:
             patience=queue.get("timeout"),
         )
         self._carry_out(self._scheduler.on_submit(new, now))
+        if ask.next is not None:  # after the call itself: what it needs now comes first
+            self.foresee(ask.call.request_id, ask.next)
         return caller
 
     async def _turn(self, caller: _Caller) -> Start:

@@ -57,6 +57,7 @@ class Run:
         "decisions",
         "deployment",
         "emit",
+        "foresees",
         "history",
         "listen",
         "loop",
@@ -92,10 +93,25 @@ class Run:
         self.queue_ms = self.model_ms = self.tool_ms = 0.0
         self.said: list[str] = []
         self.paused = False
+        self.foresees = False
 
     def queue(self, priority: PriorityClass) -> Mapping[str, Any] | None:
         """What the manifest says of the queue of this class."""
         return self.deployment.blueprint.queue.get(priority)
+
+    def expects(self, *endpoints: str) -> tuple[str, ...] | None:
+        """For an ``Ask``: what it is likely to call next, for who decides what is loaded. Nothing, where no model is loaded on
+        request, or where nothing is expected and nothing was."""
+        if not self.deployment.pools or not (endpoints or self.foresees):
+            return None
+        self.foresees = bool(endpoints)
+        return endpoints
+
+    def expects_nothing(self) -> None:
+        """It has ended."""
+        if self.foresees:
+            self.foresees = False
+            self.loop.foresee(self.request.id, ())
 
     def note(self, kind: str, subject: str, began: float, detail: Mapping[str, Any]) -> None:
         """Record a step that began at ``began`` (``anyio.current_time``) and ends now."""

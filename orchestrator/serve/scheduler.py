@@ -35,14 +35,14 @@ class Scheduler(Dispatch):
     ) -> list[Effect]:
         """These are the endpoints from now on, and the memories that their models share. Calls on removed ones finish; calls
         that wait for them go elsewhere."""
-        self._models.limit(pools)
+        others = self._models.limit(pools)
         for name, spec in specs.items():
             lane = self._lanes.get(name)
             if lane is None:
                 lane = self._lanes[name] = Lane(Endpoint(spec, self.limits.endpoint, now), self.limits)
             elif lane.endpoint.removed or lane.endpoint.spec != spec:
                 lane.endpoint.respec(spec, now)
-            else:
+            elif not others:
                 continue
             lane.endpoint.save(saving=self._models.saving)
             self._models.join(lane, now)

@@ -54,10 +54,11 @@ class Affinity:
 
     # -- events -----------------------------------------------------------------------------------------------------
 
-    def limit(self, limits: Mapping[str, PoolLimits]) -> None:
-        """These are the memories that models share."""
-        self._pools.limit(limits)
-        self.dirty.update(self._pools.all)
+    def limit(self, limits: Mapping[str, PoolLimits]) -> bool:
+        """These are the memories that models share; tells whether others are than before."""
+        changed = self._pools.limit(limits)
+        self.dirty = dict(self._pools.all)
+        return changed
 
     def join(self, lane: Lane, now: float) -> None:
         """An endpoint is there, or is described anew."""

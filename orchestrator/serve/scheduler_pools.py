@@ -143,13 +143,16 @@ class Pools:
         """The memory that it is in."""
         return self.all[resident.residence.pool]
 
-    def limit(self, limits: Mapping[str, PoolLimits]) -> None:
-        """These are the memories, and what may be taken of them."""
+    def limit(self, limits: Mapping[str, PoolLimits]) -> bool:
+        """These are the memories, and what may be taken of them; tells whether others are than before. Nobody loads the models
+        of one that is gone any more."""
+        gone, new = [name for name in self.all if name not in limits], [name for name in limits if name not in self.all]
+        for resident in [one for name in gone for one in self.all.pop(name).residents.values()]:
+            for lane in resident.lanes:
+                lane.resident, lane.endpoint.away = None, None
         for name, each in limits.items():
-            if name in self.all:
-                self.all[name].limits = each
-            else:
-                self.all[name] = Pool(each)
+            self.all.setdefault(name, Pool(each)).limits = each
+        return bool(gone or new)
 
     def join(self, lane: Lane, now: float) -> None:
         """The endpoint is there, or was described anew."""

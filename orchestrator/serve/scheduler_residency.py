@@ -115,7 +115,7 @@ class _Decision:
         self.free = limits.budget - sum(model.memory for model in models if model.state != "out")
         self.leaving = sum(model.memory for model in models if model.state == "unloading")
         self.pinned = sum(model.memory for model in models if model.state != "out" and model.pinned)
-        self.load_runs = any(model.state == "loading" for model in models)
+        self.loading = [model for model in models if model.state == "loading"]
 
     def made(self) -> Moves:
         wanted = self._wanted()
@@ -192,9 +192,10 @@ class _Decision:
             self._load(best, "it is pinned" if best.pinned else "it is likely to be needed next")
 
     def _load(self, model: Standing, reason: str) -> None:
-        """One load at a time: two at once slow each other down, and neither's time could be believed."""
-        if not self.load_runs:
-            self.load_runs = True
+        """One load at a time, because two slow each other down; but what is loaded ahead keeps nobody from a load that a call
+        waits for."""
+        first = not any(other.waiting or not model.waiting for other in self.loading)
+        if first and not self.moves.load:
             self.free -= model.memory
             self.moves.load[model.id] = reason
 

@@ -22,7 +22,8 @@ from orchestrator.deploy.reconcile import Applied, Reconciler, Rules
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.plugins.stores.memory import MemoryRevisions
-from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel
+from orchestrator.ports.lifecycle import Loaded
+from orchestrator.ports.provider import Capability, Identity, Provider, Secret, ServedModel, Support
 from orchestrator.ports.strategy import Candidate, RouteQuestion, StrategyOptions
 from orchestrator.ports.tool import ToolFunction, ToolPlace
 
@@ -137,7 +138,15 @@ class FakeStrategy:
 
 
 class FakeProvider:
+    """One that could load and unload models, if anybody asked it to."""
+
     kind = "ollama"
+
+    async def load(self, *_: object) -> Loaded:
+        return Loaded(0.0)
+
+    async def unload(self, *_: object) -> None:
+        """It is unloaded."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +172,8 @@ class Surroundings:
     looks: int = 0
     asked: dict[str, list[str]] = field(default_factory=dict)
     mute: set[str] = field(default_factory=set)
+    loads: bool = False
+    loaded: set[str] = field(default_factory=set)
 
     async def look(self, places: Sequence[str], keys: Mapping[str, Secret], by: Sequence[str]) -> Sequence[Seen]:
         who = ", ".join(by)
@@ -177,8 +188,10 @@ class Surroundings:
             return Sighting(url, "foreign", trouble="it accepts connections and then says nothing")
         if url not in self.servers:
             return Sighting(url, "absent")
-        models = tuple(ServedModel(each, kind="chat") for each in self.servers[url])
-        return Sighting(url, "served", Identity(make, url, "1", f"{url}/v1"), models)
+        loaded = {each: each in self.loaded if self.loads else None for each in self.servers[url]}
+        models = tuple(ServedModel(each, kind="chat", loaded=loaded[each]) for each in self.servers[url])
+        capabilities = {Capability.LOAD: Support.YES} if self.loads else {}
+        return Sighting(url, "served", Identity(make, url, "1", f"{url}/v1", capabilities), models)
 
     def open_tool(self, name: str, options: Mapping[str, Any], place: ToolPlace) -> FakeTool:
         if name in self.broken_tools:

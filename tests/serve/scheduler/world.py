@@ -73,7 +73,6 @@ class World:
         self.models = {spec.id: spec.residence for spec in specs if spec.residence is not None}
         self.taken = {one.model: one.memory for one in self.models.values() if one.loaded}
         self.ready = set(self.taken)
-        self.leaving: set[str] = set()
         self.running: dict[int, str] = {}
         self.over: set[int] = set()
         self._fails, self._stays = fails, stays
@@ -162,7 +161,6 @@ class World:
         residence = effect.spec.residence
         assert residence is not None
         assert effect.model not in self.taken, "what is loaded is not loaded again"
-        assert len(self.taken) == len(self.ready) + len(self.leaving), "one load at a time"
         self.taken[effect.model] = residence.memory
         fails = next(self._loads) in self._fails
         self.swaps.append(Swap(effect.model, self.now, self.now + LOAD_SECONDS))
@@ -188,12 +186,10 @@ class World:
         assert not busy, "a model that works is not unloaded"
         assert effect.model in self.ready
         self.ready.remove(effect.model)
-        self.leaving.add(effect.model)
         number = next(self._unloads)
         self._at(self.now + 0.5, lambda: self._unloaded(number, effect.model))
 
     def _unloaded(self, number: int, model: str) -> None:
-        self.leaving.remove(model)
         if number in self._stays:
             self.ready.add(model)
             self._obey(self.scheduler.on_unloaded(model, ServerBusy("it answers someone else"), self.now))
