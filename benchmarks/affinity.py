@@ -153,7 +153,7 @@ def _spec(provider: SimulatedLoader, model: str) -> EndpointSpec:
 
 def late_switches(outcome: Outcome) -> list[str]:
     """Switches that were decided later than may be: when the oldest call for the model had waited its bound, and what was
-    running or being loaded then, with the calls of its turn, had ended."""
+    running or being loaded then, with the calls of its stint, had ended."""
     bound = SchedulerLimits().classes[PRIORITY].starve_after
     late = []
     for at, model in outcome.loads:
@@ -166,16 +166,16 @@ def late_switches(outcome: Outcome) -> list[str]:
 
 
 def _work_running_ends(outcome: Outcome, moment: float) -> float:
-    """When the turn ends of the model that is loaded, or is being loaded, at this moment."""
+    """When the stint ends of the model that is loaded, or is being loaded, at this moment."""
     before = [at for at, _ in outcome.loads if at <= moment]
     if not before:
         return moment
     there = before[-1] + LOAD
     model = next(name for at, name in outcome.loads if at == before[-1])
     burst = SchedulerLimits().affinity.burst
-    turn = [one for one in outcome.served if one.wish.model == model and one.wish.at <= there <= one.began][:burst]
+    stint = [one for one in outcome.served if one.wish.model == model and one.wish.at <= there <= one.began][:burst]
     running = [one for one in outcome.served if one.began <= moment < one.ended]
-    return max([moment, *(one.ended for one in [*turn, *running])])
+    return max([moment, *(one.ended for one in [*stint, *running])])
 
 
 def rows() -> list[Row]:

@@ -82,7 +82,7 @@ class Affinity:
     def began(self, resident: Resident, now: float) -> None:
         """A call begins on it."""
         resident.rested = now
-        resident.turn -= 1
+        resident.stint -= 1
         if self._pools.pool_of(resident).contended:
             resident.served += 1
             self.touch(resident)
@@ -127,7 +127,7 @@ class Affinity:
         resident.learn(outcome.seconds, outcome.memory)
         resident.came(now)
         resident.changed = now
-        resident.turn = min(self._rules.burst, resident.waiting)
+        resident.stint = min(self._rules.burst, resident.waiting)
         self._spread(resident, now)
 
     def unloaded(self, model: str, error: ModelError | None, now: float) -> None:

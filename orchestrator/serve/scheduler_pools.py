@@ -38,7 +38,7 @@ class Resident:
         self.why = ""
         """Why it is closed."""
         self.served = 0
-        self.turn = 0
+        self.stint = 0
         self.rested = now
         self.open_since = now
         self.load_began = now
@@ -77,7 +77,7 @@ class Resident:
         self.state, self.closed, self.wished = "in", False, False
         self.failures, self.ready_at = 0, -inf
         self.open_since = self.rested = now
-        self.served = self.turn = 0
+        self.served = self.stint = 0
 
     def learn(self, seconds: float, memory: int | None) -> None:
         """What a load took. Nothing where it was there already."""
@@ -108,7 +108,7 @@ class Resident:
             pinned=self.residence.pinned,
             cost=self.cost,
             served=self.served,
-            turn=self.turn,
+            stint=self.stint,
             rested=self.rested,
             keep=self.keep(limits),
             ready_at=self.ready_at,

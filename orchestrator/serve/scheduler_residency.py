@@ -2,8 +2,8 @@
 
 The resident model's waiting work goes first, because a load costs seconds where everything else costs milliseconds. It
 yields to another when that one's oldest call has waited as long as its class may (starvation), or when a burst of calls
-has run while the other waited. What is loaded has a *turn*: the calls that waited when it came, up to the burst; starvation
-does not end a turn, else models that all starve would be swapped after each call.
+has run while the other waited. What is loaded has a *stint*: the calls that waited when it came, up to the burst; starvation
+does not end a stint, else models that all starve would be swapped after each call.
 
 Sources: llama-swap serves the loaded model first and never evicts a busy one; the times of starvation are those of SMG's
 priority classes; that a model is kept for expected work as long as its reload would take is the rule of ski rental.
@@ -45,7 +45,7 @@ class Standing:
 
     ``oldest`` is since when its oldest waiting call waits, ``due`` when the first of them has waited as long as its class
     may (``inf``: none waits). ``foreseen`` is how many calls are expected next. ``cost``: seconds that loading takes, if
-    known. ``served``: calls that began while another model waited; ``turn``: calls that are left of its turn. ``rested``:
+    known. ``served``: calls that began while another model waited; ``stint``: calls that are left of its stint. ``rested``:
     since when nothing ran. ``keep``: seconds that it may rest. ``ready_at``: not loaded or unloaded before (it failed).
     ``wished``: somebody went away because loading takes too long. ``closed``: it lets no call begin, to leave. ``unused``:
     no endpoint calls it any more.
@@ -62,7 +62,7 @@ class Standing:
     pinned: bool = False
     cost: float | None = None
     served: int = 0
-    turn: int = 0
+    stint: int = 0
     rested: float = 0.0
     keep: float = inf
     ready_at: float = 0.0
@@ -216,12 +216,12 @@ class _Decision:
                 return f"{room}: the calls expected for it did not come"
             self._look(held_until)
             return ""
-        return self._has_had_its_turn(model, coming, room)
+        return self._has_had_its_stint(model, coming, room)
 
-    def _has_had_its_turn(self, model: Standing, coming: Standing, room: str) -> str:
+    def _has_had_its_stint(self, model: Standing, coming: Standing, room: str) -> str:
         if model.served >= self.rules.burst:
             return f"{room}: {model.served} calls ran while others waited"
-        over = model.closed or model.turn <= 0 or not model.waiting
+        over = model.closed or model.stint <= 0 or not model.waiting
         stuck = not model.in_flight  # calls wait on it and none runs: its server takes none now
         if coming.due <= self.now and (over or stuck):
             return f"{room}, whose oldest call has waited {self.now - coming.oldest:.1f} s"

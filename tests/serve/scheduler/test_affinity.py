@@ -67,7 +67,7 @@ def test_the_waiting_work_of_the_loaded_model_goes_first() -> None:
     )
 
 
-def test_a_model_that_was_waited_for_too_long_gets_its_turn() -> None:
+def test_a_model_that_was_waited_for_too_long_gets_its_place() -> None:
     """Calls for A never end; the interactive call for B has waited 5 s, so A lets no more begin."""
     m = Machine(resident("a", loaded=True), resident("b"), pools=pool())
     m.submit("a")
@@ -109,7 +109,7 @@ def test_a_model_that_was_waited_for_too_long_gets_its_turn() -> None:
 
 
 def test_a_burst_ends_although_nobody_has_waited_too_long() -> None:
-    """Eight calls have run on A while one of the bulk waited for B: B has its turn."""
+    """Eight calls have run on A while one of the bulk waited for B: B has its place."""
     m = Machine(resident("a", loaded=True), resident("b"), pools=pool())
     m.submit("b", priority="bulk")
     running = [m.submit("a"), m.submit("a")]
@@ -139,8 +139,8 @@ def test_what_was_loaded_serves_those_that_waited_for_it_before_it_yields() -> N
     assert f"    start {late} on a (first)" not in m.lines
 
 
-def test_a_model_whose_server_takes_no_calls_does_not_keep_its_turn() -> None:
-    """A's server says that it is busy for 100 s, with calls of A's turn in line; B is overdue, and gets the memory."""
+def test_a_model_whose_server_takes_no_calls_does_not_keep_its_place() -> None:
+    """A's server says that it is busy for 100 s, with calls of A's stint in line; B is overdue, and gets the memory."""
     m = Machine(resident("a"), resident("b"), pools=pool())
     for name in ("a", "a", "b"):
         m.submit(name)

@@ -80,11 +80,11 @@ one_model = st.builds(
 
 @settings(max_examples=300, deadline=None)
 @given(coming=st.lists(one_model, min_size=1, max_size=60), slots=st.integers(1, 3))
-def test_a_switch_is_decided_when_the_oldest_call_has_waited_its_bound_and_the_turn_is_over(
+def test_a_switch_is_decided_when_the_oldest_call_has_waited_its_bound_and_the_stint_is_over(
     coming: list[Wish], slots: int
 ) -> None:
     """With memory for one model: a load is never decided later than the first call for it is due, but for the work that runs
-    then, the turn of what had been due before it, and the swap that is on its way."""
+    then, the stint of what had been due before it, and the swap that is on its way."""
     world = World([resident(name, 6, slots) for name in "abc"], PoolLimits(10 * GB, idle=None))
     told = world.play(coming).values()
     assert [problem for number in range(len(world.swaps)) if (problem := _late(world.swaps, number, list(told)))] == []
@@ -97,9 +97,9 @@ def _late(swaps: list[Swap], number: int, told: list[Told]) -> str:
     if number == 0 or swap.decided <= due:
         return ""
     before = swaps[number - 1]
-    turn = [one for one in _calls_of(before, told) if one.came <= before.there <= one.began][:BURST]
+    stint = [one for one in _calls_of(before, told) if one.came <= before.there <= one.began][:BURST]
     at_work = [one for one in _calls_of(before, told) if one.began <= due]
-    ends = [one.ended for one in (*turn, *at_work) if before.there <= one.ended]
+    ends = [one.ended for one in (*stint, *at_work) if before.there <= one.ended]
     allowed = max(due, before.there, *ends) + UNLOAD_SECONDS
     if swap.decided > allowed + 1e-6:
         return f"{swap} was due at {due:g}, allowed until {allowed:g}"
@@ -131,8 +131,8 @@ def test_of_two_models_the_wait_is_the_bound_the_work_that_runs_and_one_swap(com
         due = first.came + BOUNDS[first.wish.priority]
         others = [one for one in told if one.on != first.on and one.began <= max(due, first.came)]
         work = sum(one.wish.takes for one in others if one.ended > first.came)
-        turn = BURST * 4.0 + swap_seconds  # it had come just before, and serves those that waited for it
-        assert swap.there - first.came <= BOUNDS[first.wish.priority] + work + turn + swap_seconds
+        stint = BURST * 4.0 + swap_seconds  # it had come just before, and serves those that waited for it
+        assert swap.there - first.came <= BOUNDS[first.wish.priority] + work + stint + swap_seconds
 
 
 standings = st.lists(
@@ -149,7 +149,7 @@ standings = st.lists(
         pinned=st.sampled_from([False, False, False, True]),
         cost=st.sampled_from([None, 1.0, 60.0]),
         served=st.integers(0, 9),
-        turn=st.integers(-1, 3),
+        stint=st.integers(-1, 3),
         keep=st.sampled_from([3.0, 300.0, inf]),
         ready_at=st.sampled_from([0.0, 0.0, 20.0]),
         wished=st.booleans(),
