@@ -13,7 +13,7 @@ from orchestrator.core.errors import ModelError, ModelNotFound, ServerBusy, Serv
 from orchestrator.ports.lifecycle import Loaded, LoadOptions
 from orchestrator.ports.provider import Capability, ChatCall, Delta, Identity, Secret, ServedModel, Support, Target
 from orchestrator.testing.endpoint import SimulatedEndpoint
-from orchestrator.testing.simulated_provider import SimulatedProvider
+from orchestrator.testing.simulated_provider import URL, SimulatedProvider
 
 Happened = Literal["load", "loaded", "unload", "load failed"]
 GB: Final = 10**9
@@ -36,9 +36,12 @@ class SimulatedLoader(SimulatedProvider):
     scheduler that sends either is found out. ``moves`` tells what happened. Loads fail with the ``faults``, one each.
     """
 
-    def __init__(self, endpoint: SimulatedEndpoint, limit: int, sizes: Mapping[str, int], delay: float = 10.0) -> None:
+    def __init__(
+        self, endpoint: SimulatedEndpoint, limit: int, sizes: Mapping[str, int], delay: float = 10.0, url: str = URL
+    ) -> None:
         """Every model of the endpoint needs its size."""
-        super().__init__(endpoint)
+        super().__init__(endpoint, url=url)
+        self.url = url
         self.limit = limit
         self.sizes = sizes
         self.delay = delay
@@ -56,6 +59,10 @@ class SimulatedLoader(SimulatedProvider):
     def taken(self) -> int:
         """Bytes of its memory that are taken."""
         return sum(self.sizes[model] for model in self._there)
+
+    def target(self, model: str = "", url: str = "") -> Target:
+        """A target at its endpoint; its first model where none is named."""
+        return super().target(model, url or self.url)
 
     async def identify(self, url: str, api_key: Secret | None = None) -> Identity | None:
         """As without a memory; and it loads."""

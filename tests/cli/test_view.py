@@ -112,8 +112,9 @@ DEPLOYMENT: Mapping[str, Any] = {
     "agents": [{"agent": "agent.a", "by": "nothing", "gain": "with m it would answer", "cure": "ollama pull m"}],
     "models": [
         {"alias": "m", "endpoints": [], "missing": "no server"},
-        {"alias": "n", "endpoints": ["x"], "missing": ""},
+        {"alias": "n", "endpoints": ["x", "y"], "missing": ""},
     ],
+    "endpoints": [{"id": "x", "state": "ready"}, {"id": "y", "state": "unloaded"}],
     "port": 7412,
     "error": {"code": "ORC415", "message": "port 7412 is taken", "cure": "choose another"},
 }

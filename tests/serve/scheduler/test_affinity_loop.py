@@ -76,6 +76,7 @@ async def test_two_models_share_a_memory_for_one() -> None:
     async with serving(provider, events, PoolLimits(10 * GB)) as loop, anyio.create_task_group() as group:
         for one in asks:
             group.start_soon(loop.chat, one)
+            await anyio.sleep(0.01)
     assert [attempt.outcome for one in asks for attempt in one.trace.attempts] == ["ok"] * 3
     assert [round(one.trace.load_ms / 1e3) for one in asks] == [10, 21, 10]
     assert told(events) == [
