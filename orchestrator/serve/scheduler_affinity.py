@@ -88,9 +88,12 @@ class Affinity:
             self.touch(resident)
 
     def ended(self, resident: Resident, now: float) -> None:
-        """A call on it ended."""
+        """A call on it ended. Nothing is decided for it where nobody else wants a place, and its rest is looked at in time."""
         resident.rested = now
-        self.touch(resident)
+        pool = self._pools.pool_of(resident)
+        rest = min(resident.keep(pool.limits), self._rules.saving_idle if self.saving and pool.limits.saves else inf)
+        if pool.unmet or resident.closed or pool.limits.cache is not None or pool.look_at > now + rest:
+            self.touch(resident)
 
     def wish(self, lanes: Iterable[Lane]) -> None:
         """Somebody went away because loading takes too long: it is loaded when nobody else needs the room, or the next one
@@ -176,7 +179,7 @@ class Affinity:
             standings = [resident.standing(pool.limits) for resident in pool.residents.values()]
             saving = self.saving and pool.limits.saves
             moves = decide(standings, pool.limits, self._rules, now, saving=saving)
-            pool.look_at, pool.contended = moves.look_at, moves.contended
+            pool.look_at, pool.unmet, pool.contended = moves.look_at, moves.unmet, moves.contended
             self._carry_over(pool, moves, now)
         self.look_at = min((pool.look_at for pool in self._pools.all.values()), default=inf)
 

@@ -120,10 +120,11 @@ class Resident:
 
 @dataclass(slots=True, eq=False)
 class Pool:
-    """A memory with its models. ``contended``: a call waits for a model that has no place in it."""
+    """A memory with its models. ``unmet``: a model is wanted that is not there; ``contended``: a call waits for one."""
 
     limits: PoolLimits
     residents: dict[str, Resident] = field(default_factory=dict)
+    unmet: bool = False
     contended: bool = False
     look_at: float = inf
 

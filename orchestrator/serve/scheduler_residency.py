@@ -84,13 +84,14 @@ class Standing:
 @dataclass(slots=True)
 class Moves:
     """What to do, each with its reason. ``close``: let no call begin on these, so that they can leave; all others are open.
-    ``hopeless``: they cannot be loaded at all. ``contended``: a call waits for a model that has no place. ``look_at``:
-    when to decide again, if nothing happens before."""
+    ``hopeless``: they cannot be loaded at all. ``unmet``: a model is wanted that is not there; ``contended``: a call waits for
+    one. ``look_at``: when to decide again, if nothing happens before."""
 
     load: dict[str, str] = field(default_factory=dict)
     unload: dict[str, str] = field(default_factory=dict)
     close: dict[str, str] = field(default_factory=dict)
     hopeless: dict[str, str] = field(default_factory=dict)
+    unmet: bool = False
     contended: bool = False
     look_at: float = inf
 
@@ -146,6 +147,7 @@ class _Decision:
                 self._look(model.ready_at)
             else:
                 found.append(model)
+        self.moves.unmet = bool(found)
         self.moves.contended = any(model.waiting for model in found)
         return sorted(found, key=lambda model: (model.due, model.id))
 
