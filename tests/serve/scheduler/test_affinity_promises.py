@@ -12,7 +12,7 @@ from orchestrator.deploy.residence import PoolLimits
 from orchestrator.serve.scheduler_limits import PRIORITIES, SchedulerLimits
 from orchestrator.serve.scheduler_residency import AffinityRules, Standing, decide
 from tests.serve.scheduler.machine import GB, resident, spec
-from tests.serve.scheduler.world import LOAD_SECONDS, Swap, Told, Wish, World
+from tests.serve.scheduler.world import LOAD_SECONDS, Deed, Swap, Told, Wish, World
 
 BURST = AffinityRules().burst
 BOUNDS = {name: SchedulerLimits().classes[name].starve_after for name in PRIORITIES}
@@ -51,18 +51,29 @@ worlds = st.builds(
         budget=st.integers(8, 16).map(lambda size: size * GB),
         cache=st.sampled_from([None, 0, 4 * GB]),
         idle=st.sampled_from([None, 5.0, 300.0]),
+        saves=st.booleans(),
     ),
     fails=numbers,
     stays=numbers,
 )
 
 
+deeds = st.builds(
+    Deed,
+    after=seconds,
+    what=st.sampled_from(["cancel", "foresee", "forget", "battery", "mains", "evicted"]),
+    name=names,
+)
+
+
 @settings(max_examples=300, deadline=None)
-@given(world=worlds, coming=st.lists(wishes, max_size=40))
-def test_whatever_comes_every_call_ends_and_no_promise_is_broken(world: World, coming: list[Wish]) -> None:
+@given(world=worlds, coming=st.lists(wishes, max_size=40), done=st.lists(deeds, max_size=15))
+def test_whatever_comes_every_call_ends_and_no_promise_is_broken(
+    world: World, coming: list[Wish], done: list[Deed]
+) -> None:
     """Memory within its budget, nothing unloaded that works or is pinned, calls only on models that are there; and each call
     has begun or failed in the end, also where loads and unloads fail."""
-    told = world.play(coming)
+    told = world.play(coming, done)
     assert len(told) == len(coming)
     assert all(one.ended < inf for one in told.values())
     assert not world.running

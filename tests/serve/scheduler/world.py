@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from math import inf
+from typing import Literal
 
 from orchestrator.core.errors import ModelError, ServerBusy, ServerFailed
 from orchestrator.core.request import PriorityClass
@@ -32,6 +33,16 @@ class Wish:
     priority: PriorityClass = "default"
     within: float = 1e6
     patience: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Something else that happens ``after`` seconds after the last: the oldest call goes away, a run expects a model or nothing
+    any more, the power changes, a server unloads a model by itself."""
+
+    after: float
+    what: Literal["cancel", "foresee", "forget", "battery", "mains", "evicted"]
+    name: str
 
 
 @dataclass(slots=True)
@@ -80,8 +91,12 @@ class World:
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._obey(self.scheduler.on_endpoints({spec.id: spec for spec in specs}, self.now, {"device": limits}))
 
-    def play(self, wishes: Iterable[Wish]) -> Mapping[int, Told]:
+    def play(self, wishes: Iterable[Wish], deeds: Iterable[Deed] = ()) -> Mapping[int, Told]:
         """Let all of them come, and time pass until nothing is left to do."""
+        at = self.now
+        for deed in deeds:
+            at += deed.after
+            self._at(at, lambda deed=deed: self._do(deed))  # type: ignore[misc]
         at = self.now
         for number, wish in enumerate(wishes, 1):
             at += wish.after
@@ -114,6 +129,36 @@ class World:
             number, wish.candidates, self.now + wish.within, wish.priority, length=10_000, patience=wish.patience
         )
         self._obey(self.scheduler.on_submit(new, self.now))
+
+    def _do(self, deed: Deed) -> None:
+        match deed.what:
+            case "cancel":
+                self._cancel()
+            case "foresee":
+                self._obey(self.scheduler.on_foresee(f"run_{deed.name}", [deed.name, "b"], self.now))
+            case "forget":
+                self._obey(self.scheduler.on_foresee(f"run_{deed.name}", [], self.now))
+            case "battery" | "mains":
+                self._obey(self.scheduler.on_power(self.now, saving=deed.what == "battery"))
+            case "evicted":
+                self._evict(self.models[deed.name].model)
+
+    def _cancel(self) -> None:
+        alive = [number for number, told in self.calls.items() if told.ended == inf]
+        if alive:
+            told = self.calls[alive[0]]
+            told.ended, told.fault = self.now, "cancelled"
+            self.running.pop(alive[0], None)
+            self.over.add(alive[0])
+            self._obey(self.scheduler.on_cancel(alive[0], self.now))
+
+    def _evict(self, model: str) -> None:
+        """A server does this only to a model that rests; a look that begins a moment later sees it."""
+        busy = {self.models[name].model for name in self.running.values() if name in self.models}
+        if model in self.ready and model not in busy and self.swaps and self.swaps[-1].there < self.now:
+            self.ready.remove(model)
+            del self.taken[model]
+            self._obey(self.scheduler.on_seen({model: False}, self.now, self.now))
 
     # -- effects ----------------------------------------------------------------------------------------------------
 
