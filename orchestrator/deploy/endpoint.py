@@ -126,6 +126,8 @@ class Endpoint:
         """Why no call can start although it is well: its model is not there. ``None`` where it is."""
         self.most = spec.slots
         """Calls that it takes at once when all is well."""
+        self.called = spec.target
+        """The target of its calls: some servers give a model another name when they load it."""
         self.calls = Pace()
         self.first_tokens = Pace()
         self._rules = rules
@@ -203,6 +205,7 @@ class Endpoint:
         self.removed = False
         self.most = spec.slots
         if moved:
+            self.called = spec.target
             self.epoch += 1
             self._start_over(now)
 

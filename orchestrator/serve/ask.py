@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
 from orchestrator.core.request import PriorityClass
-from orchestrator.deploy.endpoint import EndpointSpec, EndpointState
-from orchestrator.ports.provider import ChatCall
+from orchestrator.deploy.endpoint import EndpointState
+from orchestrator.ports.provider import ChatCall, Target
 from orchestrator.serve.effect import StartKind
 
 GRACE: Final = 0.5
@@ -82,11 +82,11 @@ class EndpointView:
         return asdict(self)
 
 
-def call_for(ask: Ask, spec: EndpointSpec, now: float) -> ChatCall:
+def call_for(ask: Ask, target: Target, now: float) -> ChatCall:
     """The call as this endpoint gets it. Written out, because ``dataclasses.replace`` takes twice as long."""
     c = ask.call
     return ChatCall(
-        spec.target,
+        target,
         c.messages,
         c.tools,
         c.tool_choice,

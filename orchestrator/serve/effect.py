@@ -8,18 +8,20 @@ from typing import Literal
 
 from orchestrator.core.errors import ModelError, RunError
 from orchestrator.deploy.endpoint import EndpointSpec, EndpointState
+from orchestrator.ports.provider import Target
 
 StartKind = Literal["first", "retry", "fallback"]
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Send the call to the endpoint now. ``kind`` says whether it was there before, or elsewhere; ``for_model`` is how many
-    seconds it waited because the model was not in memory."""
+    """Send the call to the endpoint now, at ``target``. ``kind`` says whether it was there before, or elsewhere; ``for_model``
+    is how many seconds it waited because the model was not in memory."""
 
     call: int
     spec: EndpointSpec
     kind: StartKind
+    target: Target
     for_model: float = 0.0
 
     def __str__(self) -> str:

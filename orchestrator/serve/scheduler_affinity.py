@@ -127,7 +127,7 @@ class Affinity:
         if isinstance(outcome, ModelError):
             self._failed(resident, outcome, now)
             return
-        resident.learn(outcome.seconds, outcome.memory)
+        resident.learn(outcome)
         resident.came(now)
         resident.changed = now
         resident.stint = min(self._rules.burst, resident.waiting)

@@ -83,7 +83,7 @@ class Dispatch:
         call.waits_since = inf
         call.started = call.last_progress = now
         self._look_at(endpoint, min(call.new.deadline, now + self.limits.endpoint.stall_after))
-        self._effects.append(Start(call.new.call, endpoint.spec, kind, for_model))
+        self._effects.append(Start(call.new.call, endpoint.spec, kind, endpoint.called, for_model))
 
     def _wait(self, call: Call, lanes: tuple[Lane, ...], now: float) -> None:
         with_room = tuple(lane for lane in lanes if lane.room_for(call))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final
 
 from orchestrator.deploy.endpoint import EndpointSpec, EndpointState
 from orchestrator.deploy.residence import PoolLimits, Residence
+from orchestrator.ports.lifecycle import Loaded
 from orchestrator.serve.scheduler_queue import Lane
 from orchestrator.serve.scheduler_residency import Presence, Standing
 
@@ -79,13 +80,15 @@ class Resident:
         self.open_since = self.rested = now
         self.served = self.stint = 0
 
-    def learn(self, seconds: float, memory: int | None) -> None:
-        """What a load took. Nothing where it was there already."""
-        if seconds > 0:
+    def learn(self, loaded: Loaded) -> None:
+        """What a load took, and what the model is called now."""
+        if loaded.seconds > 0:  # else it was there already
             self.ours = True
-            self.cost = seconds if self.cost is None else self.cost + NEW_SHARE * (seconds - self.cost)
-        if memory:
-            self.memory = memory
+            self.cost = loaded.seconds if self.cost is None else self.cost + NEW_SHARE * (loaded.seconds - self.cost)
+        if loaded.memory:
+            self.memory = loaded.memory
+        for lane in self.lanes if loaded.model else ():
+            lane.endpoint.called = replace(lane.endpoint.spec.target, model=loaded.model)
 
     def keep(self, limits: PoolLimits) -> float:
         """Seconds that it may rest."""

@@ -499,6 +499,14 @@ def test_endpoints_of_one_model_share_its_load() -> None:
     ]
 
 
+def test_a_model_is_called_by_the_name_that_its_server_gave_it() -> None:
+    """Some load a model under another name; with the next load it may be another one again."""
+    m = Machine(resident("a"), pools=pool())
+    m.submit("a")
+    [start] = [one for one in m.scheduler.on_loaded("model-a", Loaded(1.0, model="a:2"), 0.0) if isinstance(one, Start)]
+    assert (start.target.model, start.spec.target.model) == ("a:2", "m")
+
+
 def test_a_pool_without_limits_is_not_managed() -> None:
     """Where nobody said how much there is, the server loads by itself as it always did."""
     m = Machine(resident("a"), limits=SchedulerLimits())
