@@ -179,6 +179,7 @@ class Scheduler(Dispatch):
     def on_close(self) -> list[Effect]:
         """No more ticks will come: calls that wait, or would have to, are told so."""
         self._closed = True
+        self._models.close()
         for call in [call for call in self._calls.values() if call.phase != "running"]:
             self._fail(call, RunCancelled("the runtime stops"))
         return self._emitted()

@@ -147,6 +147,14 @@ class Affinity:
         self._spread(resident, now)
         self._pools.forget(resident)
 
+    def close(self) -> None:
+        """Nobody carries out loads and unloads any more: those that run are given up."""
+        for resident in [resident for pool in self._pools.all.values() for resident in pool.residents.values()]:
+            if resident.state in ("loading", "unloading"):
+                resident.state = "out"
+                for lane in resident.lanes:
+                    lane.endpoint.away = resident.away
+
     def seen(self, loaded: Mapping[str, bool], since: float, now: float) -> None:
         """What was loaded and unloaded by others. A look that began before something was done from here is too old."""
         for resident in [resident for pool in self._pools.all.values() for resident in pool.residents.values()]:

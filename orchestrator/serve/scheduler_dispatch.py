@@ -93,6 +93,8 @@ class Dispatch:
         if self._closed:
             self._fail(call, RunCancelled("the runtime stops"))
             return
+        if len(with_room) > 1:  # of equals, nothing is loaded for a call that one serves whose model is there
+            with_room = tuple(lane for lane in with_room if lane.endpoint.away is None) or with_room
         hopeless = misses_deadline(call, now, with_room, next_in_line=False)
         if hopeless is not None:
             self._models.wish(with_room)

@@ -499,6 +499,28 @@ def test_endpoints_of_one_model_share_its_load() -> None:
     ]
 
 
+def test_a_load_that_is_given_up_at_the_end_can_begin_anew() -> None:
+    """The loop ends while A is loaded; when it runs again, the next call has it loaded."""
+    m = Machine(resident("a"), pools=pool())
+    m.submit("a")
+    m.scheduler.on_close()
+    m.scheduler.on_tick(m.now)
+    m.submit("a")
+    assert _moves(m) == ["load model-a: 1 call waits for it"] * 2
+
+
+def test_of_equals_the_one_that_is_loaded_serves() -> None:
+    """A is loaded and busy, B would have to be loaded: the second call waits for A, and B is left alone."""
+    m = Machine(resident("a", 4, loaded=True), resident("b", 4), pools=pool())
+    m.submit("b", "a", equals=2)
+    m.submit("b", "a", equals=2)
+    m.finish(1)
+    assert [line for line in m.lines if "start" in line or "load " in line] == [
+        "    start 1 on a (first)",
+        "    start 2 on a (first)",
+    ]
+
+
 def test_a_model_is_called_by_the_name_that_its_server_gave_it() -> None:
     """Some load a model under another name; with the next load it may be another one again."""
     m = Machine(resident("a"), pools=pool())
