@@ -109,8 +109,10 @@ class SimulatedLoader(SimulatedProvider):
             raise self.faults.pop(0)
 
     async def unload(self, target: Target, timeout: float) -> None:  # noqa: ARG002 - the port's shape
-        """Give the memory back. Raises ``ServerBusy`` while the model answers."""
+        """Give the memory back. Raises ``ModelNotFound``, and ``ServerBusy`` while the model answers."""
         await anyio.lowlevel.checkpoint()
+        if target.model not in self.sizes:
+            raise ModelNotFound(f"model '{target.model}' not found")
         if self._busy.get(target.model):
             raise ServerBusy(f"{target.model} answers {self._busy[target.model]} requests", status=503)
         if self._there.pop(target.model, None) is not None:
