@@ -180,7 +180,7 @@ class Loop:
                 id=name,
                 state=lane.endpoint.state,
                 in_flight=lane.endpoint.in_flight,
-                slots=lane.endpoint.spec.slots,
+                slots=lane.endpoint.most,
                 waiting=lane.waiting,
                 failures=lane.endpoint.breaker.failures,
                 breaker=lane.endpoint.breaker.state,
