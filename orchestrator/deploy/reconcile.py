@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 from typing import Any, Final
 
 import anyio
@@ -93,6 +94,7 @@ class Reconciler:
         self._contents: dict[str, Mapping[str, str]] = {}
         """As they were at the last apply: code that is being edited is not picked up before the next one."""
         self._ended = anyio.Event()
+        self._looked_at = -inf
 
     # -- for other tasks --------------------------------------------------------------------------------------------
 
@@ -174,7 +176,8 @@ class Reconciler:
         before, began = _processes(self._observer.servers), anyio.current_time()
         try:
             await self._observer.look(blueprints)
-            self.table.plane.set_loaded(_loaded(self._observer.servers), began)
+            self._looked_at = began
+            self._tell_loaded()
             fresh = _processes(self._observer.servers) - before
             if fresh:  # a server that was away, or is another one now, is not judged by what was before
                 self.table.plane.try_now(self.table.endpoints_at([api_base for api_base, *_ in fresh]))
@@ -182,6 +185,9 @@ class Reconciler:
             known = DeployError(f"looking for model servers failed: {type(error).__name__}: {error}")
             self._emit(Event("apply.step", self._rules.now(), fields={"state": "failed", "error": known.as_json()}))
             raise known from error
+
+    def _tell_loaded(self) -> None:
+        self.table.plane.set_loaded(_loaded(self._observer.servers), self._looked_at)
 
     def _state(self, blueprint: Blueprint | None) -> ObservedState:
         return ObservedState(
@@ -241,6 +247,7 @@ class Reconciler:
                     self.trouble.pop(name, None)
                     return
                 await carry_out(plan, self._rollout(desired, plan), self._teller(desired, tell))
+                self._tell_loaded()  # of endpoints that were not known at the look
             raise DeployError(f"{name} does not settle after {MOST_ROUNDS} plans", cure=NOT_SETTLED)
         except Exception as error:
             raise self._note(name, error) from error

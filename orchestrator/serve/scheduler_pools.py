@@ -168,6 +168,8 @@ class Pools:
         if residence is not None:
             residents = self.all[residence.pool].residents
             resident = residents.setdefault(residence.model, Resident(residence, spec, now))
+            if resident.residence.memory != residence.memory:
+                resident.memory = residence.memory
             resident.residence, resident.spec = residence, spec
             if lane not in resident.lanes:
                 resident.lanes.append(lane)

@@ -136,6 +136,19 @@ def test_the_status_of_an_idle_runtime_says_what_to_type() -> None:
     assert text.endswith("no deployment is applied: orchestrator apply FILE")
 
 
+def test_a_log_line_says_why_a_model_left() -> None:
+    """What left, from where, for whom."""
+    fields = {
+        "endpoint": "ollama@x/a",
+        "model": "ollama@x/a",
+        "reason": "makes room for ollama@x/b: nothing waits for it",
+    }
+    line = log_line({"at": 0.25, "kind": "model.unloaded", "revision": 3, "run": "", **fields})
+    assert line.endswith(
+        'model.unloaded     r3 endpoint=ollama@x/a model=ollama@x/a reason="makes room for ollama@x/b: nothing waits for it"'
+    )
+
+
 def test_a_log_line_is_easy_to_grep() -> None:
     """Values with blanks are quoted, errors say their message, what is empty is left out."""
     entry = {"at": 0.25, "kind": "run.finished", "revision": 3, "run": "run_1", "status": "failed", "agent": ""}

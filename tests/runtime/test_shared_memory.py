@@ -44,13 +44,17 @@ deployment:
 
 
 @asynccontextmanager
-async def applied(folder: Path, events: list[Event], keep: str = "1h") -> AsyncIterator[tuple[Planes, SimulatedLoader]]:
-    """The manifest, applied on a server that loads on request, 50 ms a load."""
+async def applied(
+    folder: Path, events: list[Event], keep: str = "1h", loaded: str = "", every: str = "0.1"
+) -> AsyncIterator[tuple[Planes, SimulatedLoader]]:
+    """The manifest, applied on a server that loads on request, 50 ms a load, and has one model in memory already."""
     path = folder / "desk.yaml"
     path.write_text(MANIFEST.replace("KEEP", keep), encoding="utf-8")
     blueprint = compile_files([str(path)], environment={}).blueprint
     loader = SimulatedLoader(simulated(["a", "b"]), 8 * GB, {"a": 5 * GB, "b": 6 * GB}, 0.05, URL)
-    settings = Settings.read({"ORCHESTRATOR_LOOK_EVERY": "0.1"})
+    settings = Settings.read({"ORCHESTRATOR_LOOK_EVERY": every})
+    if loaded:
+        await loader.load(loader.target(loaded), LoadOptions(), 1.0)
 
     async def look(places: Sequence[str], keys: Mapping[str, Secret], more: Sequence[str] = ()) -> Sequence[Seen]:
         del keys, more
@@ -110,6 +114,15 @@ async def test_what_a_server_unloads_by_itself_is_seen_at_the_next_look(tmp_path
 
 def _states(planes: Planes) -> set[str]:
     return {view["state"] for view in planes.reconciler.table.plane.views().values()}
+
+
+async def test_what_is_loaded_at_the_apply_counts_from_the_first_request_on(tmp_path: Path) -> None:
+    """Before the next look around, which is far off here: the other model makes room before anything is loaded."""
+    async with applied(tmp_path, [], loaded="a", every="1h") as (planes, loader):
+        assert _states(planes) == {"unknown", "unloaded"}
+        result = await planes.engines.get("desk").run(Request("hello", agent="help"))
+        assert result.status == "completed"
+        assert [moved.what for moved in loader.moves] == ["load", "loaded", "unload", "load", "loaded"]
 
 
 async def test_what_somebody_loads_by_hand_is_seen_and_counts(tmp_path: Path) -> None:

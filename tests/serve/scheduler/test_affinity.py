@@ -484,6 +484,14 @@ def test_calls_tell_how_long_they_waited_for_the_model() -> None:
     ]
 
 
+def test_a_model_that_is_said_to_take_more_is_measured_by_that() -> None:
+    """The next revision of the manifest corrects its memory: now the two do not fit beside each other."""
+    m = Machine(resident("a", 4, loaded=True), resident("b", 4), pools=pool())
+    m.replace(resident("a", 7, loaded=True), resident("b", 4), pools=pool())
+    m.submit("b")
+    assert _moves(m) == ["unload model-a: makes room for model-b: nothing waits for it"]
+
+
 def test_endpoints_of_one_model_share_its_load() -> None:
     """Two keys for one model on one server: it is loaded once, and both are served."""
     first = resident("a")
