@@ -16,10 +16,12 @@ from orchestrator.ports.provider import ServedModel, Zone
 ANY_PROVIDER: Final = "*"
 COMPATIBLE: Final = "openai-compatible"
 """The make of a server that speaks the protocol and does not say what it is: it may be any of them."""
+GATEWAYS: Final = frozenset((COMPATIBLE, "llama-swap", "localai", "litellm", "docker-model-runner"))
+"""Makes behind which any other may stand, so that a model may have any of its ids there."""
 CLOUD_BASES: Final[Mapping[str, str]] = {"openai": "https://api.openai.com/v1"}
 """Where a cloud provider is when the manifest gives no address. It is never asked to find out what it serves."""
 _DISTANCE: Final[Mapping[Zone, int]] = {"node": 0, "lan": 1, "cloud": 2}
-_BUILD: Final = re.compile(r"[-._](?:i?q[0-9][a-z0-9_]*|[bf]p?(?:16|32)|fp8|int[48])$")
+_BUILD: Final = re.compile(r"[-._](?:i?q[0-9][a-z0-9_]*|[bf]p?(?:16|32)|fp8|(?:int[48](?:-ov)?)|[2-8]bit)$")
 """What a file name adds to a model's name: its quantization."""
 
 
@@ -104,12 +106,8 @@ def _file_stem(name: str) -> str:
 
 def _wanted_ids(spec: ModelSpec, provider: str) -> list[str]:
     ids = spec["ids"]
-    if provider in ids:
-        named = ids[provider]
-    elif provider == COMPATIBLE or spec["provider"] == COMPATIBLE:
-        named = [name for names in ids.values() for name in names]
-    else:
-        named = []
+    # A make for which no id is known has its models under the names that they have elsewhere, or behind a gateway.
+    named = ids[provider] if provider in ids else [name for names in ids.values() for name in names]
     # With one id the manifest chose it; the alias itself is no other spelling of it.
     return [*named, *ids.get(ANY_PROVIDER, []), *([spec["alias"]] if len(ids) > 1 else [])]
 
@@ -135,7 +133,7 @@ def _allowed(spec: ModelSpec, servers: Iterable[ObservedServer]) -> list[Observe
 
 
 def _fits(spec: ModelSpec, server: ObservedServer) -> bool:
-    return spec["provider"] in (None, server.provider, COMPATIBLE) or server.provider == COMPATIBLE
+    return spec["provider"] in (None, server.provider, COMPATIBLE) or server.provider in GATEWAYS
 
 
 def _same_place(one: str, other: str) -> bool:
@@ -151,7 +149,7 @@ def _place(url: str) -> tuple[str, int | None]:
 def _rank(spec: ModelSpec, server: ObservedServer) -> tuple[Any, ...]:
     providers = list(spec["ids"])
     order = providers.index(server.provider) if server.provider in providers else len(providers)
-    return (_DISTANCE[server.zone], server.provider == COMPATIBLE, order, server.url)
+    return (_DISTANCE[server.zone], server.provider in GATEWAYS, order, server.url)
 
 
 def _endpoint(spec: ModelSpec, server: ObservedServer, model: ServedModel) -> BoundEndpoint:
@@ -203,10 +201,16 @@ def _missing(spec: ModelSpec, observed: ObservedState) -> str:
     if not here:
         why = observed.silent.get(spec["provider"] or "")
         return why or f"no {spec['provider'] or 'model'} server answers on this device"
-    forwarded = [server for server in here for model in server.models if model.remote and _is(spec, server, model)]
+    forwarded = _forwarded(spec, observed)
     if forwarded:
         return f"{_called(forwarded[0])} only forwards {alias} to another machine, which this manifest does not allow"
     return f"{_listed([_called(server) for server in here])}: {alias} is not among the models"
+
+
+def _forwarded(spec: ModelSpec, observed: ObservedState) -> list[ObservedServer]:
+    """Servers here that only pass the model's requests on."""
+    here = _allowed(spec, observed.servers)
+    return [server for server in here for model in server.models if model.remote and _is(spec, server, model)]
 
 
 def _missing_at(spec: ModelSpec, endpoint: str, observed: ObservedState) -> str:
@@ -235,6 +239,8 @@ def _listed(names: list[str]) -> str:
 def _cure(spec: ModelSpec, observed: ObservedState) -> str:
     if spec["endpoint"]:
         return f"start the server at {spec['endpoint']}, or name a model that it serves"
+    if _forwarded(spec, observed):
+        return f"write zone: cloud for {spec['alias']} if what it is asked may leave this device"
     makes = {server.provider for server in observed.servers}
     ollama = next(iter(spec["ids"].get("ollama", [])), "")
     if ollama and spec["provider"] in (None, "ollama") and (not makes or "ollama" in makes):

@@ -17,19 +17,29 @@ Zone = Literal["node", "lan", "cloud"]
 
 
 class Capability(StrEnum):
-    """What a server may be able to do."""
+    """What a server may be able to do.
+
+    ``tools``: calls come structured. ``tool_named``, ``tool_required``, ``tool_none``: what ``tool_choice`` asks for by a
+    function's name or these words is done by the server itself. ``tool_text``: calls come as text that we can read.
+    ``overflow_refused``: a prompt that does not fit is an error; where that is ``ignored`` it is cut without a word.
+    ``context_told``, ``slots_told``: the server says how many tokens a request may have, and how many it answers at once.
+    """
 
     CHAT = "chat"
     STREAM = "stream"
     STREAM_USAGE = "stream_usage"
     TOOLS = "tools"
-    TOOL_CHOICE = "tool_choice"
+    TOOL_NAMED = "tool_named"
+    TOOL_REQUIRED = "tool_required"
+    TOOL_NONE = "tool_none"
+    TOOL_TEXT = "tool_text"
     JSON_SCHEMA = "json_schema"
     GRAMMAR = "grammar"
     LOGPROBS = "logprobs"
     EMBEDDINGS = "embeddings"
     CONTEXT_TOLD = "context_told"
     SLOTS_TOLD = "slots_told"
+    OVERFLOW_REFUSED = "overflow_refused"
 
 
 class Support(StrEnum):

@@ -52,7 +52,8 @@ class Turn:
     """What will happen to one request.
 
     ``wait``: seconds before the first token; ``gap``: between tokens; ``pieces``: the text as tokens; ``usage`` is
-    ``None`` where it will tell none; ``fault``: what strikes; ``refusal``: a fault that ends it before any token.
+    ``None`` where it will tell none; ``fault``: what strikes; ``refusal``: a fault that ends it before any token;
+    ``hides``: fields that its answer does not have.
     """
 
     record: Record
@@ -64,6 +65,7 @@ class Turn:
     usage: Usage | None
     fault: Fault | None = None
     refusal: FaultKind | None = None
+    hides: frozenset[str] = frozenset()
 
     @property
     def asked(self) -> Asked:
@@ -93,6 +95,7 @@ _MID_STREAM: Final = frozenset(("drop-mid", "hang-mid", "error-in-stream", "no-f
 @dataclass
 class SimulatedEndpoint:
     """A server that serves ``models``. ``context`` is in tokens per slot; ``api_key`` is asked for where it is set.
+    ``ignores``: what it accepts without effect (``IGNORABLE``); ``hides``: fields that its answers lack.
 
     Everything it draws by chance comes from ``seed``: the same question has the same answer, and the n-th request the
     same times and faults, in every run.
@@ -108,6 +111,8 @@ class SimulatedEndpoint:
     faults: list[Fault] = field(default_factory=list)
     api_key: str = ""
     any_model: bool = False
+    ignores: frozenset[str] = frozenset()
+    hides: frozenset[str] = frozenset()
     on_record: Callable[[Record], None] | None = None
 
     def __post_init__(self) -> None:
@@ -127,6 +132,7 @@ class SimulatedEndpoint:
 
     def begin(self, asked: Asked, now: float) -> Turn:
         """A request arrives at ``now`` (seconds of any clock that only moves on)."""
+        asked = without(asked, self.ignores)
         record = Record(len(self.records) + 1, now, asked)
         self.records.append(record)
         chance = random.Random(f"{self.seed} {record.number}")  # noqa: S311 - repeatable on purpose
@@ -134,7 +140,7 @@ class SimulatedEndpoint:
         refusal = self._refusal(asked, fault, now)
         said = Said() if refusal else self._said(asked, fault)
         turn = self._timed(record, said, chance, fault)
-        return replace(turn, refusal=refusal, wait=turn.wait + _delay(fault))
+        return replace(turn, refusal=refusal, wait=turn.wait + _delay(fault), hides=self.hides)
 
     def end(self, turn: Turn, outcome: str, tokens: int) -> None:
         """Note how a request ended."""
@@ -205,6 +211,23 @@ def simulated(
     """An endpoint, with faults in their written form; ``fields`` are those of :class:`SimulatedEndpoint`."""
     armed = [parse_fault(text) for text in faults]
     return SimulatedEndpoint(tuple(models), script or Script(), faults=armed, **fields)
+
+
+IGNORABLE: Final = ("tools", "tool_choice", "tool_named", "schema", "grammar", "logprobs", "stream_usage")
+
+
+def without(asked: Asked, ignored: frozenset[str]) -> Asked:
+    """A request as a server hears it that ignores a part of it."""
+    if "tools" in ignored:
+        asked = replace(asked, tools=())
+    named = asked.tool_choice not in ("", "auto", "none", "required")
+    if "tool_choice" in ignored or ("tool_named" in ignored and named):
+        asked = replace(asked, tool_choice="auto")
+    if "schema" in ignored:
+        asked = replace(asked, schema=None)
+    if "logprobs" in ignored:
+        asked = replace(asked, top_logprobs=0)
+    return replace(asked, with_usage=False) if "stream_usage" in ignored else asked
 
 
 def _chance_of(seed: int, asked: Asked) -> random.Random:

@@ -6,50 +6,15 @@ simulated endpoint look like that make to discovery; its chat is the OpenAI prot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orchestrator.testing.endpoint import SimulatedEndpoint
-
-Document = tuple[int, str, Any]
-"""Status, content type, and a body: text as it is, anything else as JSON."""
-
-_JSON: Final = "application/json"
-
-
-@dataclass(frozen=True, slots=True)
-class Face:
-    """One make: ``documents`` by path for ``GET``, what it says elsewhere, the headers of every answer."""
-
-    name: str
-    documents: Callable[[SimulatedEndpoint], Mapping[str, Document]]
-    missing: Document = (404, _JSON, {"error": {"message": "Not Found", "type": "not_found_error", "code": 404}})
-    headers: Mapping[str, str] = field(default_factory=dict)
-    chats: bool = True
-    any_model: bool = False
-    closes_streams: bool = False  # after a streamed answer, without a header that says so
-    open_paths: tuple[str, ...] = ()  # need no key
-
-
-def _ok(value: Any) -> Document:
-    return 200, _JSON, value
-
-
-def _cards(endpoint: SimulatedEndpoint, owner: str, **more: Any) -> list[dict[str, Any]]:
-    return [{"id": name, "object": "model", "created": 0, "owned_by": owner, **more} for name in endpoint.models]
-
-
-def _list(cards: list[dict[str, Any]]) -> Document:
-    return _ok({"object": "list", "data": cards})
-
-
-def _is_embedding(name: str) -> bool:
-    return "embed" in name
+from orchestrator.testing.face import JSON, Document, Face, is_embedding, listed, model_cards, ok
+from orchestrator.testing.faces_of_gateways import MORE_FACES
 
 
 def _openai(endpoint: SimulatedEndpoint) -> dict[str, Document]:
-    return {"/v1/models": _list(_cards(endpoint, "simulated"))}
+    return {"/v1/models": listed(model_cards(endpoint, "simulated"))}
 
 
 def _ollama(endpoint: SimulatedEndpoint) -> dict[str, Document]:
@@ -58,15 +23,20 @@ def _ollama(endpoint: SimulatedEndpoint) -> dict[str, Document]:
     running = [{**row, "context_length": endpoint.context} for row in running if "remote_host" not in row]
     return {
         "/": (200, "text/plain", "Ollama is running"),
-        "/api/version": _ok({"version": "0.33.0"}),
-        "/api/tags": _ok({"models": rows}),
-        "/api/ps": _ok({"models": running}),
-        "/v1/models": _list(_cards(endpoint, "library")),
+        "/api/version": ok({"version": "0.33.0"}),
+        "/api/tags": ok({"models": rows}),
+        "/api/ps": ok({"models": running}),
+        "/v1/models": listed(model_cards(endpoint, "library")),
     }
 
 
+def _ollama_old(endpoint: SimulatedEndpoint) -> dict[str, Document]:
+    """Before calls of functions and schemas."""
+    return {**_ollama(endpoint), "/api/version": ok({"version": "0.1.48"})}
+
+
 def _ollama_row(name: str) -> dict[str, Any]:
-    family = "nomic-bert" if _is_embedding(name) else "phi3"
+    family = "nomic-bert" if is_embedding(name) else "phi3"
     row: dict[str, Any] = {
         "name": name,
         "model": name,
@@ -100,36 +70,36 @@ def _llama_cpp(endpoint: SimulatedEndpoint) -> dict[str, Document]:
         "is_sleeping": False,
     }
     return {
-        "/health": _ok({"status": "ok"}),
-        "/props": _ok(props),
-        "/v1/models": _ok({"models": [old], "object": "list", "data": [card]}),
-        "/slots": _ok([{"id": number, "n_ctx": endpoint.context} for number in range(endpoint.slots)]),
+        "/health": ok({"status": "ok"}),
+        "/props": ok(props),
+        "/v1/models": ok({"models": [old], "object": "list", "data": [card]}),
+        "/slots": ok([{"id": number, "n_ctx": endpoint.context} for number in range(endpoint.slots)]),
     }
 
 
 def _llama_router(endpoint: SimulatedEndpoint) -> dict[str, Document]:
     """The first model is loaded."""
-    cards = _cards(endpoint, "llamacpp")
+    cards = model_cards(endpoint, "llamacpp")
     for number, card in enumerate(cards):
         card["status"] = {"value": "unloaded" if number else "loaded", "args": []}
     single = _llama_cpp(endpoint)["/props"]
     return {
-        "/health": _ok({"status": "ok"}),
-        "/props": _ok({"role": "router", "max_instances": 4, "models_autoload": True}),
+        "/health": ok({"status": "ok"}),
+        "/props": ok({"role": "router", "max_instances": 4, "models_autoload": True}),
         f"/props?model={endpoint.models[0]}&autoload=false": single,
-        "/v1/models": _list(cards),
-        "/models": _list(cards),
+        "/v1/models": listed(cards),
+        "/models": listed(cards),
     }
 
 
 def _vllm(endpoint: SimulatedEndpoint) -> dict[str, Document]:
-    cards = _cards(
+    cards = model_cards(
         endpoint, "vllm", root=endpoint.models[0], parent=None, max_model_len=endpoint.context, permission=[]
     )
     return {
         "/health": (200, "text/plain", ""),
-        "/version": _ok({"version": "0.32.0"}),
-        "/v1/models": _list(cards),
+        "/version": ok({"version": "0.32.0"}),
+        "/v1/models": listed(cards),
     }
 
 
@@ -137,16 +107,16 @@ def _lm_studio(endpoint: SimulatedEndpoint) -> dict[str, Document]:
     """The first model is loaded."""
     rows = [_studio_row(name, endpoint, loaded=not number) for number, name in enumerate(endpoint.models)]
     return {
-        "/lmstudio-greeting": _ok({"lmstudio": True}),
-        "/api/v1/models": _ok({"models": rows}),
-        "/v1/models": _list(_cards(endpoint, "organization_owner")),
+        "/lmstudio-greeting": ok({"lmstudio": True}),
+        "/api/v1/models": ok({"models": rows}),
+        "/v1/models": listed(model_cards(endpoint, "organization_owner")),
     }
 
 
 def _studio_row(name: str, endpoint: SimulatedEndpoint, loaded: bool) -> dict[str, Any]:
     config = {"context_length": endpoint.context, "eval_batch_size": 512, "parallel": endpoint.slots}
     return {
-        "type": "embedding" if _is_embedding(name) else "llm",
+        "type": "embedding" if is_embedding(name) else "llm",
         "publisher": "somebody",
         "key": name,
         "display_name": name,
@@ -163,7 +133,7 @@ def _lm_studio_old(endpoint: SimulatedEndpoint) -> dict[str, Document]:
         {
             "id": name,
             "object": "model",
-            "type": "embeddings" if _is_embedding(name) else "llm",
+            "type": "embeddings" if is_embedding(name) else "llm",
             "state": "not-loaded" if number else "loaded",
             "max_context_length": 131_072,
             **({} if number else {"loaded_context_length": endpoint.context}),
@@ -171,27 +141,27 @@ def _lm_studio_old(endpoint: SimulatedEndpoint) -> dict[str, Document]:
         for number, name in enumerate(endpoint.models)
     ]
     return {
-        "/api/v0/models": _ok({"object": "list", "data": rows}),
-        "/v1/models": _list(_cards(endpoint, "organization_owner")),
+        "/api/v0/models": ok({"object": "list", "data": rows}),
+        "/v1/models": listed(model_cards(endpoint, "organization_owner")),
     }
 
 
 def _foundry(endpoint: SimulatedEndpoint) -> dict[str, Document]:
     """Its catalogue also lists what is not loaded."""
-    cards = [*_cards(endpoint, "foundry"), {"id": "another-model-generic-cpu:1", "object": "model"}]
+    cards = [*model_cards(endpoint, "foundry"), {"id": "another-model-generic-cpu:1", "object": "model"}]
     return {
-        "/status": _ok({"endpoints": ["http://127.0.0.1:0"], "modelCachePath": "/cache", "pid": 1}),
-        "/models/loaded": _ok(list(endpoint.models)),
-        "/v1/models": _list(cards),
+        "/status": ok({"endpoints": ["http://127.0.0.1:0"], "modelCachePath": "/cache", "pid": 1}),
+        "/models/loaded": ok(list(endpoint.models)),
+        "/v1/models": listed(cards),
     }
 
 
 def _foundry_old(endpoint: SimulatedEndpoint) -> dict[str, Document]:
     return {
-        "/openai/status": _ok({"Endpoints": ["http://127.0.0.1:5272"], "ModelDirPath": "/cache", "PipeName": "pipe"}),
-        "/openai/models": _ok([*endpoint.models, "another-model-generic-cpu"]),
-        "/openai/loadedmodels": _ok(list(endpoint.models)),
-        "/foundry/list": _ok({"models": []}),
+        "/openai/status": ok({"Endpoints": ["http://127.0.0.1:5272"], "ModelDirPath": "/cache", "PipeName": "pipe"}),
+        "/openai/models": ok([*endpoint.models, "another-model-generic-cpu"]),
+        "/openai/loadedmodels": ok(list(endpoint.models)),
+        "/foundry/list": ok({"models": []}),
     }
 
 
@@ -202,17 +172,23 @@ def _website(_endpoint: SimulatedEndpoint) -> dict[str, Document]:
 def _other_api(_endpoint: SimulatedEndpoint) -> dict[str, Document]:
     """A JSON API that is no model server, with paths of the same names."""
     return {
-        "/version": _ok({"version": "3.1"}),
-        "/status": _ok({"status": "ok"}),
-        "/health": _ok({"status": "ok"}),
-        "/v1/models": _ok({"data": [{"id": "1", "make": "Volvo"}]}),
-        "/api/v1/models": _ok({"models": [{"name": "Corolla"}]}),
+        "/version": ok({"version": "3.1"}),
+        "/status": ok({"status": "ok"}),
+        "/health": ok({"status": "ok"}),
+        "/v1/models": ok({"data": [{"id": "1", "make": "Volvo"}]}),
+        "/api/v1/models": ok({"models": [{"name": "Corolla"}]}),
+        "/v2": ok({"name": "triton", "version": "2.40.0", "extensions": []}),
+        "/v1/config": ok({"theme": "dark"}),
+        "/v1/health": ok({"status": "ok", "model_loaded": True}),
+        "/running": ok({"running": True}),
+        "/system": ok({"backends": 3, "loaded_models": 0}),
+        "/health/readiness": ok({"status": "UP"}),
     }
 
 
 _STUDIO_MISSING: Final[Document] = (
     200,
-    _JSON,
+    JSON,
     {"error": "Unexpected endpoint or method. (GET /). Returning 200 anyway"},
 )
 _OATPP: Final[Document] = (404, "text/plain", "server=oatpp/1.3.0\ncode=404\ndescription=Not Found\n")
@@ -223,7 +199,10 @@ FACES: Final[dict[str, Face]] = {
     face.name: face
     for face in (
         Face("openai", _openai),
-        Face("ollama", _ollama, _PLAIN_MISSING),
+        Face("ollama", _ollama, _PLAIN_MISSING, ignores=frozenset(("tool_choice", "grammar"))),
+        Face(
+            "ollama-old", _ollama_old, _PLAIN_MISSING, ignores=frozenset(("tools", "tool_choice", "schema", "grammar"))
+        ),
         Face(
             "llama-cpp",
             _llama_cpp,
@@ -231,6 +210,8 @@ FACES: Final[dict[str, Face]] = {
             any_model=True,
             closes_streams=True,
             open_paths=("/health",),
+            embeds=False,
+            ignores=frozenset(("tool_named",)),
         ),
         Face(
             "llama-cpp-router",
@@ -238,12 +219,14 @@ FACES: Final[dict[str, Face]] = {
             headers={"Server": "llama.cpp"},
             closes_streams=True,
             open_paths=("/health",),
+            ignores=frozenset(("tool_named",)),
         ),
-        Face("vllm", _vllm, (404, _JSON, {"detail": "Not Found"}), {"Server": "uvicorn"}),
-        Face("lm-studio", _lm_studio, _STUDIO_MISSING),
-        Face("lm-studio-v0", _lm_studio_old, _STUDIO_MISSING),
-        Face("foundry-local", _foundry, _OATPP),
-        Face("foundry-local-v1", _foundry_old, (404, "text/plain", "")),
+        Face("vllm", _vllm, (404, JSON, {"detail": "Not Found"}), {"Server": "uvicorn"}),
+        Face("lm-studio", _lm_studio, _STUDIO_MISSING, ignores=frozenset(("tool_named", "logprobs"))),
+        Face("lm-studio-v0", _lm_studio_old, _STUDIO_MISSING, ignores=frozenset(("tool_named", "logprobs"))),
+        Face("foundry-local", _foundry, _OATPP, ignores=frozenset(("logprobs", "grammar"))),
+        Face("foundry-local-v1", _foundry_old, (404, "text/plain", ""), ignores=frozenset(("logprobs", "grammar"))),
+        *MORE_FACES,
         Face("website", _website, _HTML_MISSING, chats=False),
         Face("other-api", _other_api, chats=False),
     )

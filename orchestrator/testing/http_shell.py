@@ -12,7 +12,8 @@ from typing import Any
 from orchestrator.testing import openai_wire as wire
 from orchestrator.testing.asked import Asked
 from orchestrator.testing.endpoint import SimulatedEndpoint, Turn, parsed
-from orchestrator.testing.faces import FACES, Face
+from orchestrator.testing.face import Face
+from orchestrator.testing.faces import FACES
 from orchestrator.testing.fault import FAULTS, FaultKind
 from orchestrator.testing.http_protocol import Connection, HttpRequest, chunk, head
 
@@ -30,6 +31,8 @@ class HttpShell:
         self.endpoint = endpoint
         self.face: Face = FACES[face]
         endpoint.any_model = endpoint.any_model or self.face.any_model
+        endpoint.ignores |= self.face.ignores
+        endpoint.hides |= self.face.hides
         self._server: asyncio.Server | None = None
         self._connections: set[Connection] = set()
         self._turns: dict[int, asyncio.Event] = {}
@@ -73,10 +76,12 @@ class HttpShell:
             self._own(connection, request, path)
         elif not self._let_in(request, path):
             self._refuse(connection, FAULTS["unauthorized"], {})
+        elif self.face.wants_length and request.method == "POST" and "content-length" not in request.headers:
+            connection.respond(411, "application/json", wire.encoded({"error": "Content-Length is required"}))
         elif request.method == "POST" and self.face.chats and path.endswith("/chat/completions"):
             self._chat(connection, request)
             return
-        elif request.method == "POST" and self.face.chats and path.endswith("/embeddings"):
+        elif request.method == "POST" and self.face.embeds and path.endswith("/embeddings"):
             self._embed(connection, request)
         else:
             self._document(connection, request, path)
@@ -233,7 +238,7 @@ class HttpShell:
         if fault is not None and fault.kind.stage == "body":
             connection.respond(*wire.spoiled_body(fault.kind, wire.whole(turn)))
             return
-        send = _Sender(connection, crlf=turn.struck_by("crlf"))
+        send = _Sender(connection, crlf=turn.struck_by("crlf"), comments=self.face.comments)
         if turn.struck_by("slow-prefill-progress"):
             await _progress(connection, send, turn.wait, self.face)
         else:
@@ -250,11 +255,14 @@ class HttpShell:
 class _Sender:
     """Writes events as chunks; with CR LF and comments where the fault asks for it."""
 
-    def __init__(self, connection: Connection, crlf: bool) -> None:
+    def __init__(self, connection: Connection, crlf: bool, comments: bool) -> None:
         self._connection = connection
         self._crlf = crlf
+        self._comments = comments
 
     def __call__(self, events: bytes) -> None:
+        if self._comments:
+            events = b": keepalive 1/1\n\n" + events
         if self._crlf:
             events = b": still here\r\n\r\n" + events.replace(b"\n", b"\r\n")
         self._connection.write(chunk(events))

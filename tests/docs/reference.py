@@ -14,6 +14,9 @@ from orchestrator.core.codes.table import CODES
 from orchestrator.core.failpoint import FAILPOINTS
 from orchestrator.manifest.planned import NOT_ACTED_ON, NOT_ACTED_ON_BY_ROUTERS, NOT_IN_THIS_VERSION
 from orchestrator.manifest.schema import deployment_schema
+from orchestrator.plugins.providers.addresses import MAKES
+from orchestrator.plugins.providers.makes.make import Make
+from orchestrator.ports.provider import Capability, Support
 from tests.docs.pages import anchor
 
 _PART: Final = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -145,6 +148,28 @@ def _kinds() -> str:
     )
 
 
+# ---- makes of model servers -----------------------------------------------------------------------------------------
+
+
+def _abilities() -> str:
+    columns = [name for name in Capability if name not in (Capability.CHAT, Capability.STREAM)]
+    head = ("kind", *(f"`{name.value}`" for name in columns), "calls at once, if untold")
+    rows = [(f"`{make.kind}`", *(_said(make, name) for name in columns), str(make.assumed_slots)) for make in MAKES]
+    changes = [
+        (f"`{make.kind}`", change.version, ", ".join(f"{name}: {value}" for name, value in change.before.items()))
+        for make in MAKES
+        for change in make.since
+    ]
+    oldest = ", ".join(f"`{make.kind}` {make.oldest}" for make in MAKES if make.oldest)
+    told = f"Of versions before these nothing is known: {oldest}. An older one is told, with a note."
+    return "\n\n".join((_table(head, rows), _table(("kind", "before version", "it was"), changes), told))
+
+
+def _said(make: Make, name: Capability) -> str:
+    support = make.capabilities[name]
+    return "?" if support is Support.UNKNOWN else support.value
+
+
 # ---- failpoints -----------------------------------------------------------------------------------------------------
 
 
@@ -176,4 +201,5 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "later": _later,
     "kinds": _kinds,
     "failpoints": _failpoints,
+    "abilities": _abilities,
 }

@@ -8,7 +8,18 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from orchestrator.plugins.providers.makes import foundry_local, generic, llama_cpp, lm_studio, ollama, vllm
+from orchestrator.plugins.providers.makes import (
+    foundry_local,
+    generic,
+    lemonade,
+    llama_cpp,
+    lm_studio,
+    mlx,
+    ollama,
+    openvino,
+    vllm,
+)
+from orchestrator.plugins.providers.makes.gateways import GATEWAYS
 from orchestrator.plugins.providers.makes.make import Make
 
 MAKES: Final[tuple[Make, ...]] = (
@@ -17,6 +28,10 @@ MAKES: Final[tuple[Make, ...]] = (
     vllm.MAKE,
     lm_studio.MAKE,
     foundry_local.MAKE,
+    openvino.MAKE,
+    lemonade.MAKE,
+    *GATEWAYS.values(),
+    mlx.MAKE,  # late: it names itself nowhere
     generic.MAKE,  # last: it recognises the others too
 )
 

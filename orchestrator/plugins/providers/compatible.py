@@ -8,13 +8,24 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any, Final
 
-from orchestrator.core.errors import BrokenReply, ModelError
+from orchestrator.core.errors import BrokenReply, ModelError, ModelNotFound
 from orchestrator.plugins.providers.addresses import MAKES, root_of
 from orchestrator.plugins.providers.body import BodyMaker
 from orchestrator.plugins.providers.line.answer import Answer, Errand, OpenAnswer
 from orchestrator.plugins.providers.line.http_line import HttpLine
 from orchestrator.plugins.providers.line.place import address
-from orchestrator.plugins.providers.makes import foundry_local, generic, llama_cpp, lm_studio, ollama, vllm
+from orchestrator.plugins.providers.makes import (
+    foundry_local,
+    generic,
+    lemonade,
+    llama_cpp,
+    lm_studio,
+    mlx,
+    ollama,
+    openvino,
+    vllm,
+)
+from orchestrator.plugins.providers.makes.gateways import GATEWAYS
 from orchestrator.plugins.providers.makes.make import Look, Looks, Make
 from orchestrator.plugins.providers.reply import ReplyInPieces, read_json, whole_reply
 from orchestrator.plugins.providers.sse import EventStream, LineTooLong
@@ -34,6 +45,8 @@ class CompatibleProvider:
         self.make = make
         self._line = line or HttpLine()
         self._bodies = BodyMaker(make.dialect)
+        self._listed: set[tuple[str, str]] = set()
+        """Addresses and models that may be asked for, where a make serves only what it lists."""
 
     @property
     def kind(self) -> str:
@@ -47,7 +60,8 @@ class CompatibleProvider:
             looks = await self._look(root, api_key, self.make.looks_at)
         except ModelError:
             return None  # nobody there, or nobody who speaks HTTP: not this make either way
-        return self.make.recognise(root, looks)
+        identity = self.make.recognise(root, looks)
+        return self.make.of_version(identity) if identity else None
 
     async def models(self, identity: Identity, api_key: Secret | None = None) -> tuple[ServedModel, ...]:
         """What it serves now. Raises a ``ModelError`` where no list can be had, such as ``ServerBusy`` or ``Refused``."""
@@ -75,6 +89,7 @@ class CompatibleProvider:
 
     async def chat(self, call: ChatCall) -> ChatReply:
         """One whole answer."""
+        await self._need_listed(call.target)
         answer = await self._line.post(_errand(call), self._bodies.chat(call, stream=False))
         if answer.status != 200:
             raise answer.failure()
@@ -82,6 +97,7 @@ class CompatibleProvider:
 
     async def stream(self, call: ChatCall) -> AsyncIterator[Delta]:
         """The answer in pieces, one for each time that bytes arrive; the last carries the whole reply."""
+        await self._need_listed(call.target)
         errand = _errand(call, once=not self.make.keeps_streams)
         answer = await self._line.open("POST", errand, self._bodies.chat(call, stream=True))
         try:
@@ -98,6 +114,19 @@ class CompatibleProvider:
                     yield delta
         finally:
             answer.close()
+
+    async def _need_listed(self, target: Target) -> None:
+        """Raise ``ModelNotFound`` for a model that the server does not have and would fetch from the internet."""
+        place = (target.api_base, target.model)
+        if not self.make.only_listed or place in self._listed:
+            return
+        identity = Identity(self.kind, root_of(target.api_base), api_base=target.api_base)
+        if target.model not in {model.id for model in await self.models(identity, target.api_key)}:
+            raise ModelNotFound(
+                f"{self.make.summary} does not list {target.model}, and would fetch it from the internet",
+                cure="download the model first, or start the server with it",
+            )
+        self._listed.add(place)
 
     async def embed(self, target: Target, texts: tuple[str, ...], timeout: float) -> tuple[tuple[float, ...], ...]:
         """One vector a text, by ``POST embeddings``."""
@@ -193,6 +222,41 @@ def open_lm_studio(options: Options | None = None) -> CompatibleProvider:
 def open_foundry_local(options: Options | None = None) -> CompatibleProvider:
     """Foundry Local, both generations."""
     return _opened(foundry_local.MAKE, options)
+
+
+def open_mlx(options: Options | None = None) -> CompatibleProvider:
+    """MLX's mlx_lm.server."""
+    return _opened(mlx.MAKE, options)
+
+
+def open_openvino(options: Options | None = None) -> CompatibleProvider:
+    """OpenVINO Model Server."""
+    return _opened(openvino.MAKE, options)
+
+
+def open_lemonade(options: Options | None = None) -> CompatibleProvider:
+    """Lemonade."""
+    return _opened(lemonade.MAKE, options)
+
+
+def open_llama_swap(options: Options | None = None) -> CompatibleProvider:
+    """llama-swap."""
+    return _opened(GATEWAYS["llama-swap"], options)
+
+
+def open_localai(options: Options | None = None) -> CompatibleProvider:
+    """LocalAI."""
+    return _opened(GATEWAYS["localai"], options)
+
+
+def open_litellm(options: Options | None = None) -> CompatibleProvider:
+    """LiteLLM's proxy."""
+    return _opened(GATEWAYS["litellm"], options)
+
+
+def open_docker_model_runner(options: Options | None = None) -> CompatibleProvider:
+    """Docker Model Runner."""
+    return _opened(GATEWAYS["docker-model-runner"], options)
 
 
 def open_openai_compatible(options: Options | None = None) -> CompatibleProvider:

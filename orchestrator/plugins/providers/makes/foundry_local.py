@@ -60,6 +60,7 @@ MAKE: Final = Make(
         embeddings="yes",
         context_told="no",
         slots_told="no",
+        overflow_refused="yes",
     ),
     # It takes the json_schema object whole for the schema, where others look for a wrapper: sent so that both are right.
     dialect=Dialect(schema="both"),

@@ -93,12 +93,15 @@ MAKE: Final = Make(
         stream="yes",
         stream_usage="yes",
         tools="yes",
-        tool_choice="yes",
+        tool_named="ignored",
+        tool_required="yes",
+        tool_none="yes",
         json_schema="yes",
         grammar="yes",
         logprobs="yes",
         context_told="yes",
         slots_told="yes",
+        overflow_refused="yes",
     ),
     dialect=Dialect(tool_choice="words"),  # a function named in tool_choice is ignored with a line in its log
     keeps_streams=False,  # it closes the connection after a stream, without saying so in a header
