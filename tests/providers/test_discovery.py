@@ -9,13 +9,14 @@ from contextlib import AsyncExitStack
 import pytest
 
 from orchestrator.plugins.providers.addresses import DEFAULT_URLS, MAKES, default_urls, root_of
-from orchestrator.plugins.providers.compatible import CompatibleProvider, open_all
+from orchestrator.plugins.providers.compatible import AT_ONCE, CompatibleProvider, open_all
 from orchestrator.plugins.providers.discovery import Discovery, discover
 from orchestrator.plugins.providers.makes.make import older
 from orchestrator.ports.provider import Capability, Secret, ServedModel, Support
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.faces import FACES
-from orchestrator.testing.http_shell import serving, serving_bytes
+from orchestrator.testing.http_protocol import Connection, HttpRequest
+from orchestrator.testing.http_shell import HttpShell, serving, serving_bytes
 
 pytestmark = pytest.mark.anyio
 
@@ -243,6 +244,33 @@ async def test_what_a_server_tells_of_its_models(providers: tuple[CompatibleProv
     """Loaded or not, the context and slots where it tells them, embedding or chat, and what leaves the device."""
     (sighting,) = (await look_at(providers, face, slots=3)).sightings
     assert list(sighting.models) == EXPECTED[face]
+
+
+class Counting(HttpShell):
+    """Counts what it is asked, and how many clients it has at once."""
+
+    def __init__(self) -> None:
+        super().__init__(simulated(MODELS), "mlx")
+        self.asked: list[str] = []
+        self.most = 0
+
+    def serve(self, connection: Connection, request: HttpRequest) -> None:
+        self.asked.append(request.path)
+        self.most = max(self.most, len(self._connections))
+        super().serve(connection, request)
+
+
+async def test_a_look_asks_nothing_twice_and_little_at_a_time(providers: tuple[CompatibleProvider, ...]) -> None:
+    """However many makes there are: a server with a short line of connections is not flooded by it."""
+    shell = Counting()
+    await shell.start()
+    found = await discover(providers, [shell.url])
+    await shell.stop()
+    assert kinds_of(found) == ["mlx"]
+    to_recognise = {path for make in MAKES for path in make.looks_at}
+    assert set(shell.asked) == to_recognise
+    assert len(shell.asked) == len(to_recognise) + 1, "the last one lists the models"
+    assert shell.most <= AT_ONCE
 
 
 async def test_nobody_there_is_found_out_at_once(providers: tuple[CompatibleProvider, ...]) -> None:

@@ -33,6 +33,8 @@ from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Identity, Se
 
 LOOK_TIMEOUT: Final = 0.8
 """Seconds that a server has to say who it is."""
+AT_ONCE: Final = 4
+"""Connections that one look takes at once: Python's plain HTTP server, which MLX uses, lets five wait to be accepted."""
 
 
 class CompatibleProvider:
@@ -47,6 +49,7 @@ class CompatibleProvider:
         self._bodies = BodyMaker(make.dialect)
         self._listed: set[tuple[str, str]] = set()
         """Addresses and models that may be asked for, where a make serves only what it lists."""
+        self._listing = asyncio.Lock()
 
     @property
     def kind(self) -> str:
@@ -57,9 +60,13 @@ class CompatibleProvider:
         """Who answers at ``url`` (with or without ``/v1``): ``None`` if nobody does, or another make."""
         root = root_of(url)
         try:
-            looks = await self._look(root, api_key, self.make.looks_at)
+            looks = await self.look(root, api_key, self.make.looks_at)
         except ModelError:
             return None  # nobody there, or nobody who speaks HTTP: not this make either way
+        return self.judge(root, looks)
+
+    def judge(self, root: str, looks: Looks) -> Identity | None:
+        """Who answered so; pure."""
         identity = self.make.recognise(root, looks)
         return self.make.of_version(identity) if identity else None
 
@@ -67,15 +74,19 @@ class CompatibleProvider:
         """What it serves now. Raises a ``ModelError`` where no list can be had, such as ``ServerBusy`` or ``Refused``."""
 
         async def look(paths: tuple[str, ...]) -> Looks:
-            return await self._look(identity.url, api_key, paths)
+            return await self.look(identity.url, api_key, paths)
 
         return await self.make.served(look)
 
-    async def _look(self, root: str, api_key: Secret | None, paths: tuple[str, ...]) -> Looks:
+    async def look(self, root: str, api_key: Secret | None, paths: tuple[str, ...]) -> Looks:
+        """What a server says to ``GET`` of each path. Raises a ``ModelError`` where none of them is answered."""
+        turns = asyncio.Semaphore(AT_ONCE)
+
         async def one(path: str) -> Look | ModelError:
             try:
                 # A kept connection would hold one of the few threads that llama-server has for connections.
-                answer = await self._line.get(Errand(address(root, path), LOOK_TIMEOUT, api_key, once=True))
+                async with turns:
+                    answer = await self._line.get(Errand(address(root, path), LOOK_TIMEOUT, api_key, once=True))
             except ModelError as error:
                 return error
             return _look_of(answer)
@@ -120,13 +131,18 @@ class CompatibleProvider:
         place = (target.api_base, target.model)
         if not self.make.only_listed or place in self._listed:
             return
-        identity = Identity(self.kind, root_of(target.api_base), api_base=target.api_base)
-        if target.model not in {model.id for model in await self.models(identity, target.api_key)}:
+        async with self._listing:
+            if place not in self._listed:
+                await self._list(target)
+        if place not in self._listed:
             raise ModelNotFound(
                 f"{self.make.summary} does not list {target.model}, and would fetch it from the internet",
                 cure="download the model first, or start the server with it",
             )
-        self._listed.add(place)
+
+    async def _list(self, target: Target) -> None:
+        identity = Identity(self.kind, root_of(target.api_base), api_base=target.api_base)
+        self._listed |= {(target.api_base, model.id) for model in await self.models(identity, target.api_key)}
 
     async def embed(self, target: Target, texts: tuple[str, ...], timeout: float) -> tuple[tuple[float, ...], ...]:
         """One vector a text, by ``POST embeddings``."""
