@@ -17,7 +17,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from orchestrator.app.compile import compile_files
 from orchestrator.app.settings import Settings
 from orchestrator.app.unwrap import unwrapped
-from orchestrator.app.wiring import open_in_process
+from orchestrator.app.wiring import IN_PROCESS, open_in_process
 from orchestrator.core.event import Event
 from orchestrator.core.request import Request, Result
 from orchestrator.ports.host import Host
@@ -124,7 +124,7 @@ async def connect(name: str) -> AsyncIterator[Opened]:
 
 
 def _state_folder() -> Path:
-    return _host().folders().state / "in-process"
+    return _host().folders().state / IN_PROCESS
 
 
 def _host() -> Host:

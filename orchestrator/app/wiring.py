@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
 from orchestrator.app import catalog
 from orchestrator.app.plane import ServingPlane
+from orchestrator.app.probing import Known
 from orchestrator.app.redact import Redactor
 from orchestrator.app.settings import Settings
 from orchestrator.app.version import program_version
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from orchestrator.plugins.providers.discovery import Sighting
 
 Emit = Callable[[Event], None]
+IN_PROCESS: Final = "in-process"
+"""The folder, below that of the runtime, where deployments of single processes keep their state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +71,18 @@ class Plugins:
             self._open[kind] = catalog.load("provider", kind)()
         return self._open[kind]
 
+    def makes(self) -> list[Provider]:
+        """One of each make that can be found, the narrow ones first."""
+        from orchestrator.plugins.providers.addresses import MAKES
+
+        return [self.provider(make.kind) for make in MAKES]
+
     async def look(self, places: Sequence[str], keys: Mapping[str, Secret], more: Sequence[str] = ()) -> Sequence[Seen]:
         """Ask every address which server is there; ``more`` are providers of other packages, which know theirs best."""
-        from orchestrator.plugins.providers.addresses import MAKES
         from orchestrator.plugins.providers.discovery import discover
 
         others = {self.provider(kind).kind: kind for kind in more}
-        asked = [self.provider(kind) for kind in (*more, *(make.kind for make in MAKES))]
+        asked = [*map(self.provider, more), *self.makes()]
         return [_as_named(each, others) for each in (await discover(asked, places, keys)).sightings]
 
     async def aclose(self) -> None:
@@ -105,6 +113,7 @@ def make_workshop(plugins: Plugins, settings: Settings, state: Path, redactor: R
         reveal=redactor.reveal,
         tools=state / "tools",
         look=plugins.look,
+        probed=Known(state.parent if state.name == IN_PROCESS else state).of,
         usual_places=tuple(dict.fromkeys(usual)) if settings.servers is None else settings.servers,
     )
 

@@ -33,10 +33,10 @@ def observed(blueprint: Blueprint, terminal: Terminal) -> ObservedState:
     if runtime.answers():
         return runtime.observe(blueprint)
     from orchestrator.app.settings import Settings
-    from orchestrator.app.wiring import observe_in_process
+    from orchestrator.app.wiring import IN_PROCESS, observe_in_process
 
     state: ObservedState = observe_in_process(
-        blueprint, Settings.read(terminal.environment), runtime.folders.state / "in-process"
+        blueprint, Settings.read(terminal.environment), runtime.folders.state / IN_PROCESS
     )
     return state
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.digest import digest_of
 from orchestrator.plan.observed import ObservedServer, ObservedState
-from orchestrator.ports.provider import ServedModel, Zone
+from orchestrator.ports.provider import Capability, ServedModel, Zone
 
 ANY_PROVIDER: Final = "*"
 COMPATIBLE: Final = "openai-compatible"
@@ -154,17 +154,27 @@ def _rank(spec: ModelSpec, server: ObservedServer) -> tuple[Any, ...]:
 
 def _endpoint(spec: ModelSpec, server: ObservedServer, model: ServedModel) -> BoundEndpoint:
     zone: Zone = "cloud" if model.remote else server.zone
+    probed = server.probed.get(model.id, {})
     return BoundEndpoint(
         id=_endpoint_id(spec, server.provider, server.api_base, model.id),
         provider=server.provider,
         api_base=server.api_base,
         model=model.id,
         zone=max(zone, spec["zone"], key=lambda each: _DISTANCE[each]),
-        slots=spec["max_concurrent"] or model.slots,
-        context=model.context or spec["context_length"],
+        slots=spec["max_concurrent"] or model.slots or probed.get("slots"),
+        context=_window(spec, server, model),
         api_key=spec["api_key"],
-        capabilities=server.capabilities,
+        capabilities={**server.capabilities, **probed.get("capabilities", {})},
     )
+
+
+def _window(spec: ModelSpec, server: ObservedServer, model: ServedModel) -> int | None:
+    """Tokens of a request that are really served: told, else measured. What the model could take is no answer where the
+    server would tell what it gives it, and has not yet."""
+    served = model.context or server.probed.get(model.id, {}).get("context")
+    if served is None and server.capabilities.get(Capability.CONTEXT_TOLD) == "yes":
+        return None
+    return served or spec["context_length"]
 
 
 def _endpoint_id(spec: ModelSpec, provider: str, api_base: str, model: str) -> str:

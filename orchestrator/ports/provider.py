@@ -67,7 +67,8 @@ class Identity:
 class ServedModel:
     """A model that a server can answer with. ``context`` in tokens per request and ``slots`` where the server tells them.
 
-    ``remote`` is true for a model that the server only forwards to another machine (an Ollama cloud model).
+    ``remote`` is true for a model that the server only forwards to another machine (an Ollama cloud model). ``digest``
+    tells one build from another where the server has one.
     """
 
     id: str
@@ -76,6 +77,7 @@ class ServedModel:
     slots: int | None = None
     kind: Literal["chat", "embedding", "unknown"] = "unknown"
     remote: bool = False
+    digest: str = ""
 
 
 class Secret:

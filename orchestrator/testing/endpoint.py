@@ -176,7 +176,7 @@ class SimulatedEndpoint:
         if asked.model not in self.models and not self.any_model:
             return replace(FAULTS["model-missing"], message=f"model '{asked.model}' not found, try pulling it first")
         size = _tokens(asked.prompt_characters)
-        if size > self.context and not _is(fault, "silent-truncation"):
+        if size > self.context and not _is(fault, "silent-truncation") and "overflow" not in self.ignores:
             told = f"request ({size} tokens) exceeds the available context size ({self.context} tokens)"
             return replace(FAULTS["context-too-long"], message=told)
         return None
@@ -188,10 +188,16 @@ class SimulatedEndpoint:
             heard = replace(heard, schema=None)
         if _is(fault, "tool-choice-ignored"):
             heard = replace(heard, tool_choice="auto")
-        said = self.script.answer(heard, chance)
+        said = self._by_grammar(asked) or self.script.answer(heard, chance)
         if heard.tool_choice == "none" or not heard.tools:
             said = replace(said, calls=()) if said.text or not said.calls else Said("I have no tools.")
         return _spoiled(said, fault)
+
+    def _by_grammar(self, asked: Asked) -> Said | None:
+        """The first choice of a grammar of plain alternatives, in the field of any make."""
+        rules = None if "grammar" in self.ignores else asked.grammar
+        choice = re.search(r'"([^"]*)"', rules or "")
+        return Said(choice[1]) if choice else None
 
     def _timed(self, record: Record, said: Said, chance: random.Random, fault: Fault | None) -> Turn:
         asked = record.asked
@@ -199,6 +205,8 @@ class SimulatedEndpoint:
         if said.calls and finish == "stop":
             finish = "length" if _is(fault, "unfinished-call") else "tool_calls"
         prompt = _tokens(asked.prompt_characters)
+        if "overflow" in self.ignores:
+            prompt = min(prompt, self.context)
         made = len(pieces) + sum(_tokens(len(call.arguments)) for call in said.calls)
         usage = _usage(prompt, made, fault)
         wait = self.pace.first(prompt, chance)
@@ -213,7 +221,7 @@ def simulated(
     return SimulatedEndpoint(tuple(models), script or Script(), faults=armed, **fields)
 
 
-IGNORABLE: Final = ("tools", "tool_choice", "tool_named", "schema", "grammar", "logprobs", "stream_usage")
+IGNORABLE: Final = ("tools", "tool_choice", "tool_named", "schema", "grammar", "logprobs", "stream_usage", "overflow")
 
 
 def without(asked: Asked, ignored: frozenset[str]) -> Asked:

@@ -199,9 +199,12 @@ FACES: Final[dict[str, Face]] = {
     face.name: face
     for face in (
         Face("openai", _openai),
-        Face("ollama", _ollama, _PLAIN_MISSING, ignores=frozenset(("tool_choice", "grammar"))),
+        Face("ollama", _ollama, _PLAIN_MISSING, ignores=frozenset(("tool_choice", "grammar", "overflow"))),
         Face(
-            "ollama-old", _ollama_old, _PLAIN_MISSING, ignores=frozenset(("tools", "tool_choice", "schema", "grammar"))
+            "ollama-old",
+            _ollama_old,
+            _PLAIN_MISSING,
+            ignores=frozenset(("tools", "tool_choice", "schema", "grammar", "overflow")),
         ),
         Face(
             "llama-cpp",
@@ -224,8 +227,8 @@ FACES: Final[dict[str, Face]] = {
         Face("vllm", _vllm, (404, JSON, {"detail": "Not Found"}), {"Server": "uvicorn"}),
         Face("lm-studio", _lm_studio, _STUDIO_MISSING, ignores=frozenset(("tool_named", "logprobs"))),
         Face("lm-studio-v0", _lm_studio_old, _STUDIO_MISSING, ignores=frozenset(("tool_named", "logprobs"))),
-        Face("foundry-local", _foundry, _OATPP, ignores=frozenset(("logprobs", "grammar"))),
-        Face("foundry-local-v1", _foundry_old, (404, "text/plain", ""), ignores=frozenset(("logprobs", "grammar"))),
+        Face("foundry-local", _foundry, _OATPP, ignores=frozenset(("logprobs",))),
+        Face("foundry-local-v1", _foundry_old, (404, "text/plain", ""), ignores=frozenset(("logprobs",))),
         *MORE_FACES,
         Face("website", _website, _HTML_MISSING, chats=False),
         Face("other-api", _other_api, chats=False),

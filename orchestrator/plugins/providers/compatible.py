@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from orchestrator.core.errors import BrokenReply, ModelError, ModelNotFound
 from orchestrator.plugins.providers.addresses import MAKES, root_of
-from orchestrator.plugins.providers.body import BodyMaker
+from orchestrator.plugins.providers.body import BodyMaker, grammar_fields
 from orchestrator.plugins.providers.line.answer import Answer, Errand, OpenAnswer
 from orchestrator.plugins.providers.line.http_line import HttpLine
 from orchestrator.plugins.providers.line.place import address
@@ -29,6 +29,7 @@ from orchestrator.plugins.providers.makes.gateways import GATEWAYS
 from orchestrator.plugins.providers.makes.make import Look, Looks, Make
 from orchestrator.plugins.providers.reply import ReplyInPieces, read_json, whole_reply
 from orchestrator.plugins.providers.sse import EventStream, LineTooLong
+from orchestrator.ports.probe import Heard
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Identity, Secret, ServedModel, Target
 
 LOOK_TIMEOUT: Final = 0.8
@@ -152,6 +153,26 @@ class CompatibleProvider:
         if answer.status != 200:
             raise answer.failure()
         return _vectors(answer.body, len(texts))
+
+    async def hear(self, call: ChatCall, stream: bool) -> Heard:
+        """What comes of a call, unread: for probes, which judge servers and not answers."""
+        return await self._heard(_errand(call, once=stream), self._bodies.chat(call, stream))
+
+    async def hear_embedding(self, target: Target, text: str, timeout: float) -> Heard:
+        """The same for one embedding."""
+        errand = Errand(address(target.api_base, "embeddings"), timeout, target.api_key, target.zone)
+        return await self._heard(errand, json.dumps({"model": target.model, "input": [text]}).encode())
+
+    async def _heard(self, errand: Errand, body: bytes) -> Heard:
+        try:
+            answer = await self._line.post(errand, body)
+        except ModelError as error:
+            return Heard(0, error.message)
+        return Heard(answer.status, answer.body.decode("utf-8", "replace"))
+
+    def grammar(self, rules: str) -> dict[str, Any]:
+        """The fields that ask this make for a grammar."""
+        return grammar_fields(self.make.dialect, rules)
 
     async def aclose(self) -> None:
         """Close its connections."""

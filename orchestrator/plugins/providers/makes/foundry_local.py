@@ -55,7 +55,7 @@ MAKE: Final = Make(
         tools="yes",
         tool_choice="yes",
         json_schema="yes",
-        grammar="ignored",
+        grammar="yes",  # in response_format, as lark_grammar
         logprobs="ignored",
         embeddings="yes",
         context_told="no",
@@ -63,7 +63,7 @@ MAKE: Final = Make(
         overflow_refused="yes",
     ),
     # It takes the json_schema object whole for the schema, where others look for a wrapper: sent so that both are right.
-    dialect=Dialect(schema="both"),
+    dialect=Dialect(schema="both", grammar="lark_grammar"),
     assumed_slots=1,  # calls within its session are serialised
     url_variable="FOUNDRY_LOCAL_ENDPOINT",
     wants="foundry server start, the model loaded, and its address in FOUNDRY_LOCAL_ENDPOINT: its port is a random one",

@@ -56,7 +56,6 @@ MAKE: Final = Make(
         embeddings="no",
         context_told="no",
         slots_told="no",
-        overflow_refused="ignored",
     ),
     dialect=Dialect(tool_choice="offer"),
     keeps_streams=False,  # it speaks HTTP/1.0

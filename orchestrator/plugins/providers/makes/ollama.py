@@ -38,6 +38,7 @@ def _model(entry: Mapping[str, Any], running: Mapping[str, Any] | None) -> Serve
         loaded=running is not None,
         context=count(running.get("context_length")) if running else None,
         kind=_kind(entry),
+        digest=text(entry.get("digest")),
         remote=bool(entry.get("remote_host") or entry.get("remote_model") or _is_cloud_tag(name)),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from orchestrator.plugins.providers.body import Dialect
 from orchestrator.plugins.providers.makes.make import LookAt, Looks, Make, Since, count, declared, objects, text
 from orchestrator.ports.provider import Identity, ServedModel
 
@@ -48,6 +49,7 @@ MAKE: Final = Make(
     ),
     since=(Since("0.11.0", {"grammar": "ignored"}),),  # the field is called structured_outputs since then
     oldest="0.8.0",
+    dialect=Dialect(grammar="structured_outputs"),
     assumed_slots=32,  # it queues without a word instead of answering 429, so we hold back ourselves
     url_variable="VLLM_URL",
     wants="vllm serve MODEL; for tools also --enable-auto-tool-choice --tool-call-parser NAME",
