@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from orchestrator.core.message import FunctionSchema, Message, Usage
 
 Zone = Literal["node", "lan", "cloud"]
+TOO_OLD: Final = "is too old"
+"""In the note of an identity whose version nothing is known of."""
 
 
 class Capability(StrEnum):
@@ -49,6 +51,12 @@ class Support(StrEnum):
     NO = "no"
     IGNORED = "ignored"
     UNKNOWN = "unknown"
+
+
+def can_call(tools: str | None, tool_text: str | None) -> bool:
+    """Whether a model behind a server of these capabilities can call functions: its calls come structured, or as text that
+    we read. What was never shown is believed."""
+    return tools not in (Support.NO, Support.IGNORED) or tool_text == Support.YES
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from orchestrator.plugins.providers.body import Dialect
 from orchestrator.plugins.providers.failures import failure_of
-from orchestrator.ports.provider import Capability, Identity, ServedModel, Support
+from orchestrator.ports.provider import TOO_OLD, Capability, Identity, ServedModel, Support
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Make:
                 able |= {Capability(name): Support(value) for name, value in change.before.items()}
         notes = identity.notes
         if older(version, self.oldest):
-            notes = (*notes, f"version {version} is too old: nothing is known of versions before {self.oldest}")
+            notes = (*notes, f"version {version} {TOO_OLD}: nothing is known of versions before {self.oldest}")
         return replace(identity, capabilities=able, notes=notes)
 
 
