@@ -31,7 +31,7 @@ from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.http_shell import serving
 from orchestrator.testing.script import Rule, Script
 
-GOLDEN = Path(__file__).parent / "golden" / "doubles.lock.json"
+GOLDEN = Path(__file__).parents[1] / "shown" / "doubles.lock.json"
 FACE_OF = {"openai-compatible": "openai"}
 OBLIGING = Script([Rule(match="function weather", calls=(("weather", {"place": "Oslo"}),))])
 """A model that calls a function when its words are asked for one, as a real one does."""
@@ -176,14 +176,15 @@ async def test_the_doubles_do_what_their_makes_are_known_to_do() -> None:
     assert text == GOLDEN.read_text(encoding="utf-8")
 
 
-def test_no_double_contradicts_what_its_make_declares() -> None:
-    """Where a make declares something and a probe of its double finds something, they are the same."""
-    found = {entry["provider"]: entry["capabilities"] for entry in json.loads(GOLDEN.read_text())["probed"]}
+@pytest.mark.parametrize("file", sorted(GOLDEN.parent.glob("*.lock.json")), ids=lambda file: file.name)
+def test_nothing_that_was_shown_contradicts_what_a_make_declares(file: Path) -> None:
+    """Where a make declares something and a probe of it, real or doubled, found something, they are the same."""
+    declared = {make.kind: make.capabilities for make in MAKES}
     wrong = [
-        f"{make.kind}: {name.value} is declared {declared.value}, found {found[make.kind][name.value]}"
-        for make in MAKES
-        for name, declared in make.capabilities.items()
-        if differs(found[make.kind], name, declared)
+        f"{entry['provider']}: {name.value} is declared {support.value}, found {entry['capabilities'][name.value]}"
+        for entry in json.loads(file.read_text())["probed"]
+        for name, support in declared[entry["provider"]].items()
+        if differs(entry["capabilities"], name, support)
     ]
     assert wrong == []
 

@@ -1,4 +1,4 @@
-"""A probe of real llama.cpp servers shows what they truly do, and the lock file in this folder holds it."""
+"""A probe of real llama.cpp servers shows what they truly do, and a lock file of ``tests/shown`` holds it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.real.llama import LlamaServer, LlamaServers
 from tests.real.tiny_model import CALLS_TOOLS, TinyModel
 
 pytestmark = pytest.mark.anyio
-LOCK = Path(__file__).parent / "llama-cpp.lock.json"
+LOCK = Path(__file__).parents[1] / "shown" / "llama-cpp.lock.json"
 
 
 async def probed(*servers: LlamaServer, deep: bool = False) -> list[Probed]:
