@@ -35,10 +35,10 @@ def wish_of(endpoints: Sequence[str], reference: str, settings: Settings, how: W
     """A wish for these addresses, else for all the usual places; ``reference`` is to the key of the servers. Raises
     ``DeployError`` where it cannot be had."""
     from orchestrator.app.redact import Redactor
-    from orchestrator.plugins.providers.addresses import default_urls, root_of
+    from orchestrator.plugins.providers.addresses import root_of, usual_places
 
-    usual = [url for urls in default_urls(os.environ).values() for url in urls]
-    places = tuple(dict.fromkeys(map(root_of, endpoints) if endpoints else settings.servers or usual))
+    usual = usual_places(os.environ) if settings.servers is None else settings.servers
+    places = tuple(dict.fromkeys(map(root_of, endpoints) if endpoints else usual))
     secret = Redactor().reveal(reference, Path.cwd()) if reference else None
     return replace(how, places=places, keys=dict.fromkeys(places, secret) if secret else {})
 

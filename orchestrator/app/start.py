@@ -35,7 +35,7 @@ _KEPT: Final = frozenset(
             "MLX_URL",
             "OVMS_URL",
         ),
-        *("LEMONADE_URL", "LLAMA_SWAP_URL", "LOCALAI_URL", "LITELLM_URL", "MODEL_RUNNER_URL"),
+        *("LEMONADE_URL", "LLAMA_SWAP_URL", "LOCALAI_URL", "LITELLM_URL", "MODEL_RUNNER_URL", "ONNX_MODELS"),
     }
 )
 _KEPT_BEGINNINGS: Final = ("ORCHESTRATOR_", "XDG_", "LC_", "COVERAGE_")

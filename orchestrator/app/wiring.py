@@ -75,7 +75,7 @@ class Plugins:
         """One of each make that can be found, the narrow ones first."""
         from orchestrator.plugins.providers.addresses import MAKES
 
-        return [self.provider(make.kind) for make in MAKES]
+        return [self.provider("onnx"), *(self.provider(make.kind) for make in MAKES)]
 
     async def look(self, places: Sequence[str], keys: Mapping[str, Secret], more: Sequence[str] = ()) -> Sequence[Seen]:
         """Ask every address which server is there; ``more`` are providers of other packages, which know theirs best."""
@@ -101,9 +101,9 @@ def _as_named(sighting: Sighting, others: Mapping[str, str]) -> Sighting:
 
 def make_workshop(plugins: Plugins, settings: Settings, state: Path, redactor: Redactor) -> Workshop:
     """Who makes live parts; the tools' own stores are below the ``state`` folder."""
-    from orchestrator.plugins.providers.addresses import ASSUMED_SLOTS, default_urls
+    from orchestrator.plugins.providers.addresses import ASSUMED_SLOTS, usual_places
 
-    usual = [url for urls in default_urls(os.environ).values() for url in urls]
+    usual = usual_places(os.environ)
     return Workshop(
         provider=plugins.provider,
         assumed_slots=ASSUMED_SLOTS,

@@ -57,7 +57,13 @@ class SimulatedProvider:
         await anyio.lowlevel.checkpoint()
         if url not in self.endpoints:
             return None
-        return Identity(self._kind, url, "simulated", url, dict.fromkeys(Capability, Support.YES))
+        return Identity(
+            self._kind,
+            url,
+            "simulated",
+            url,
+            {**dict.fromkeys(Capability, Support.YES), Capability.TOOL_TEXT: Support.NO},
+        )
 
     async def models(self, identity: Identity, api_key: Secret | None = None) -> tuple[ServedModel, ...]:
         """What the endpoint serves. Raises ``ServerBusy`` while it loads."""

@@ -17,7 +17,7 @@ from tests.installed.shown import compare_with_lock
 from tests.real.tiny_folder import make_cached
 from tests.real.tiny_model import CALLS_TOOLS
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(1800)]
 VERSION = "0.32.2"
 NAME = "tests/tiny-caller"
 

@@ -44,7 +44,7 @@ def _run(command: Sequence[str]) -> None:
 def running(command: Sequence[str], variables: Mapping[str, str], log: Path, within: float) -> Iterator[str]:
     """A server that answers ``/v1/models``; ``{port}`` in the command is its port. Gives its address."""
     port = free_port()
-    words = [word.format(port=port) for word in command]
+    words = [word.replace("{port}", str(port)) for word in command]
     with log.open("w") as output:
         shell = ["/bin/sh", "-c", DIES_WITH_US, "sh", *words]
         process = subprocess.Popen(

@@ -12,6 +12,7 @@ import anyio
 from orchestrator.core.errors import ModelError, Refused
 from orchestrator.plugins.providers.addresses import root_of
 from orchestrator.plugins.providers.compatible import CompatibleProvider
+from orchestrator.plugins.providers.onnx.place import folder_of
 from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel
 
 _CONNECT: Final = 0.3  # seconds; on a device a port is open or refused at once
@@ -96,6 +97,9 @@ async def _why_foreign(providers: Sequence[Provider], url: str, api_key: Secret 
 
 
 async def _listens(url: str) -> bool:
+    folder = folder_of(url)
+    if folder is not None:
+        return folder.is_dir()
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:

@@ -39,7 +39,6 @@ MAKE: Final = Make(
         chat="yes",
         stream="yes",
         stream_usage="yes",
-        tool_choice="yes",
         json_schema="yes",
         grammar="yes",
         logprobs="yes",
