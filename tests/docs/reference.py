@@ -178,9 +178,10 @@ def _abilities() -> str:
 def _cell(make: Make, name: Capability, real: Found, doubles: Found) -> str:
     """What a real server showed, else what is declared; a double shows something only of what is declared."""
     shown = _values(real, make.kind, name)
-    if shown:
-        return f"**{' or '.join(shown)}**"
     support = make.capabilities[name]
+    if shown:
+        other = support not in (Support.UNKNOWN, *map(Support, shown))
+        return f"**{' or '.join(shown)}**" + (f" or {support.value}" if other else "")
     if support is Support.UNKNOWN:
         return "?"
     return support.value if _values(doubles, make.kind, name) else f"{support.value}*"
