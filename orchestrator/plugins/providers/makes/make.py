@@ -97,7 +97,7 @@ class Make:
         """The same server with what its version can do, and a note where it is older than what is known of. A server that
         tells no version counts as new."""
         version = identity.version
-        able = dict(self.capabilities)
+        able = dict(identity.capabilities)
         for change in self.since:
             if older(version, change.version):
                 able |= {Capability(name): Support(value) for name, value in change.before.items()}
