@@ -9,12 +9,17 @@ from __future__ import annotations
 from typing import Any, Final
 
 from orchestrator.testing.endpoint import SimulatedEndpoint
-from orchestrator.testing.face import JSON, Document, Face, is_embedding, listed, model_cards, ok
+from orchestrator.testing.face import JSON as _JSON
+from orchestrator.testing.face import Document, Face
+from orchestrator.testing.face import is_embedding as _is_embedding
+from orchestrator.testing.face import listed as _list
+from orchestrator.testing.face import model_cards as _cards
+from orchestrator.testing.face import ok as _ok
 from orchestrator.testing.faces_of_gateways import MORE_FACES
 
 
 def _openai(endpoint: SimulatedEndpoint) -> dict[str, Document]:
-    return {"/v1/models": listed(model_cards(endpoint, "simulated"))}
+    return {"/v1/models": _list(_cards(endpoint, "simulated"))}
 
 
 def _ollama(endpoint: SimulatedEndpoint) -> dict[str, Document]:
@@ -23,20 +28,20 @@ def _ollama(endpoint: SimulatedEndpoint) -> dict[str, Document]:
     running = [{**row, "context_length": endpoint.context} for row in running if "remote_host" not in row]
     return {
         "/": (200, "text/plain", "Ollama is running"),
-        "/api/version": ok({"version": "0.33.0"}),
-        "/api/tags": ok({"models": rows}),
-        "/api/ps": ok({"models": running}),
-        "/v1/models": listed(model_cards(endpoint, "library")),
+        "/api/version": _ok({"version": "0.33.0"}),
+        "/api/tags": _ok({"models": rows}),
+        "/api/ps": _ok({"models": running}),
+        "/v1/models": _list(_cards(endpoint, "library")),
     }
 
 
 def _ollama_old(endpoint: SimulatedEndpoint) -> dict[str, Document]:
     """Before calls of functions and schemas."""
-    return {**_ollama(endpoint), "/api/version": ok({"version": "0.1.48"})}
+    return {**_ollama(endpoint), "/api/version": _ok({"version": "0.1.48"})}
 
 
 def _ollama_row(name: str) -> dict[str, Any]:
-    family = "nomic-bert" if is_embedding(name) else "phi3"
+    family = "nomic-bert" if _is_embedding(name) else "phi3"
     row: dict[str, Any] = {
         "name": name,
         "model": name,
@@ -70,36 +75,36 @@ def _llama_cpp(endpoint: SimulatedEndpoint) -> dict[str, Document]:
         "is_sleeping": False,
     }
     return {
-        "/health": ok({"status": "ok"}),
-        "/props": ok(props),
-        "/v1/models": ok({"models": [old], "object": "list", "data": [card]}),
-        "/slots": ok([{"id": number, "n_ctx": endpoint.context} for number in range(endpoint.slots)]),
+        "/health": _ok({"status": "ok"}),
+        "/props": _ok(props),
+        "/v1/models": _ok({"models": [old], "object": "list", "data": [card]}),
+        "/slots": _ok([{"id": number, "n_ctx": endpoint.context} for number in range(endpoint.slots)]),
     }
 
 
 def _llama_router(endpoint: SimulatedEndpoint) -> dict[str, Document]:
     """The first model is loaded."""
-    cards = model_cards(endpoint, "llamacpp")
+    cards = _cards(endpoint, "llamacpp")
     for number, card in enumerate(cards):
         card["status"] = {"value": "unloaded" if number else "loaded", "args": []}
     single = _llama_cpp(endpoint)["/props"]
     return {
-        "/health": ok({"status": "ok"}),
-        "/props": ok({"role": "router", "max_instances": 4, "models_autoload": True}),
+        "/health": _ok({"status": "ok"}),
+        "/props": _ok({"role": "router", "max_instances": 4, "models_autoload": True}),
         f"/props?model={endpoint.models[0]}&autoload=false": single,
-        "/v1/models": listed(cards),
-        "/models": listed(cards),
+        "/v1/models": _list(cards),
+        "/models": _list(cards),
     }
 
 
 def _vllm(endpoint: SimulatedEndpoint) -> dict[str, Document]:
-    cards = model_cards(
+    cards = _cards(
         endpoint, "vllm", root=endpoint.models[0], parent=None, max_model_len=endpoint.context, permission=[]
     )
     return {
         "/health": (200, "text/plain", ""),
-        "/version": ok({"version": "0.32.0"}),
-        "/v1/models": listed(cards),
+        "/version": _ok({"version": "0.32.0"}),
+        "/v1/models": _list(cards),
     }
 
 
@@ -107,16 +112,16 @@ def _lm_studio(endpoint: SimulatedEndpoint) -> dict[str, Document]:
     """The first model is loaded."""
     rows = [_studio_row(name, endpoint, loaded=not number) for number, name in enumerate(endpoint.models)]
     return {
-        "/lmstudio-greeting": ok({"lmstudio": True}),
-        "/api/v1/models": ok({"models": rows}),
-        "/v1/models": listed(model_cards(endpoint, "organization_owner")),
+        "/lmstudio-greeting": _ok({"lmstudio": True}),
+        "/api/v1/models": _ok({"models": rows}),
+        "/v1/models": _list(_cards(endpoint, "organization_owner")),
     }
 
 
 def _studio_row(name: str, endpoint: SimulatedEndpoint, loaded: bool) -> dict[str, Any]:
     config = {"context_length": endpoint.context, "eval_batch_size": 512, "parallel": endpoint.slots}
     return {
-        "type": "embedding" if is_embedding(name) else "llm",
+        "type": "embedding" if _is_embedding(name) else "llm",
         "publisher": "somebody",
         "key": name,
         "display_name": name,
@@ -133,7 +138,7 @@ def _lm_studio_old(endpoint: SimulatedEndpoint) -> dict[str, Document]:
         {
             "id": name,
             "object": "model",
-            "type": "embeddings" if is_embedding(name) else "llm",
+            "type": "embeddings" if _is_embedding(name) else "llm",
             "state": "not-loaded" if number else "loaded",
             "max_context_length": 131_072,
             **({} if number else {"loaded_context_length": endpoint.context}),
@@ -141,27 +146,27 @@ def _lm_studio_old(endpoint: SimulatedEndpoint) -> dict[str, Document]:
         for number, name in enumerate(endpoint.models)
     ]
     return {
-        "/api/v0/models": ok({"object": "list", "data": rows}),
-        "/v1/models": listed(model_cards(endpoint, "organization_owner")),
+        "/api/v0/models": _ok({"object": "list", "data": rows}),
+        "/v1/models": _list(_cards(endpoint, "organization_owner")),
     }
 
 
 def _foundry(endpoint: SimulatedEndpoint) -> dict[str, Document]:
     """Its catalogue also lists what is not loaded."""
-    cards = [*model_cards(endpoint, "foundry"), {"id": "another-model-generic-cpu:1", "object": "model"}]
+    cards = [*_cards(endpoint, "foundry"), {"id": "another-model-generic-cpu:1", "object": "model"}]
     return {
-        "/status": ok({"endpoints": ["http://127.0.0.1:0"], "modelCachePath": "/cache", "pid": 1}),
-        "/models/loaded": ok(list(endpoint.models)),
-        "/v1/models": listed(cards),
+        "/status": _ok({"endpoints": ["http://127.0.0.1:0"], "modelCachePath": "/cache", "pid": 1}),
+        "/models/loaded": _ok(list(endpoint.models)),
+        "/v1/models": _list(cards),
     }
 
 
 def _foundry_old(endpoint: SimulatedEndpoint) -> dict[str, Document]:
     return {
-        "/openai/status": ok({"Endpoints": ["http://127.0.0.1:5272"], "ModelDirPath": "/cache", "PipeName": "pipe"}),
-        "/openai/models": ok([*endpoint.models, "another-model-generic-cpu"]),
-        "/openai/loadedmodels": ok(list(endpoint.models)),
-        "/foundry/list": ok({"models": []}),
+        "/openai/status": _ok({"Endpoints": ["http://127.0.0.1:5272"], "ModelDirPath": "/cache", "PipeName": "pipe"}),
+        "/openai/models": _ok([*endpoint.models, "another-model-generic-cpu"]),
+        "/openai/loadedmodels": _ok(list(endpoint.models)),
+        "/foundry/list": _ok({"models": []}),
     }
 
 
@@ -170,25 +175,25 @@ def _website(_endpoint: SimulatedEndpoint) -> dict[str, Document]:
 
 
 def _other_api(_endpoint: SimulatedEndpoint) -> dict[str, Document]:
-    """A JSON API that is no model server, with paths of the same names."""
+    """A _JSON API that is no model server, with paths of the same names."""
     return {
-        "/version": ok({"version": "3.1"}),
-        "/status": ok({"status": "ok"}),
-        "/health": ok({"status": "ok"}),
-        "/v1/models": ok({"data": [{"id": "1", "make": "Volvo"}]}),
-        "/api/v1/models": ok({"models": [{"name": "Corolla"}]}),
-        "/v2": ok({"name": "triton", "version": "2.40.0", "extensions": []}),
-        "/v1/config": ok({"theme": "dark"}),
-        "/v1/health": ok({"status": "ok", "model_loaded": True}),
-        "/running": ok({"running": True}),
-        "/system": ok({"backends": 3, "loaded_models": 0}),
-        "/health/readiness": ok({"status": "UP"}),
+        "/version": _ok({"version": "3.1"}),
+        "/status": _ok({"status": "ok"}),
+        "/health": _ok({"status": "ok"}),
+        "/v1/models": _ok({"data": [{"id": "1", "make": "Volvo"}]}),
+        "/api/v1/models": _ok({"models": [{"name": "Corolla"}]}),
+        "/v2": _ok({"name": "triton", "version": "2.40.0", "extensions": []}),
+        "/v1/config": _ok({"theme": "dark"}),
+        "/v1/health": _ok({"status": "ok", "model_loaded": True}),
+        "/running": _ok({"running": True}),
+        "/system": _ok({"backends": 3, "loaded_models": 0}),
+        "/health/readiness": _ok({"status": "UP"}),
     }
 
 
 _STUDIO_MISSING: Final[Document] = (
     200,
-    JSON,
+    _JSON,
     {"error": "Unexpected endpoint or method. (GET /). Returning 200 anyway"},
 )
 _OATPP: Final[Document] = (404, "text/plain", "server=oatpp/1.3.0\ncode=404\ndescription=Not Found\n")
@@ -224,7 +229,7 @@ FACES: Final[dict[str, Face]] = {
             open_paths=("/health",),
             ignores=frozenset(("tool_named",)),
         ),
-        Face("vllm", _vllm, (404, JSON, {"detail": "Not Found"}), {"Server": "uvicorn"}),
+        Face("vllm", _vllm, (404, _JSON, {"detail": "Not Found"}), {"Server": "uvicorn"}),
         Face("lm-studio", _lm_studio, _STUDIO_MISSING, ignores=frozenset(("tool_named", "logprobs"))),
         Face("lm-studio-v0", _lm_studio_old, _STUDIO_MISSING, ignores=frozenset(("tool_named", "logprobs"))),
         Face("foundry-local", _foundry, _OATPP, ignores=frozenset(("logprobs",))),
