@@ -32,6 +32,7 @@ class Face:
     hides: frozenset[str] = frozenset()
     comments: bool = False
     wants_length: bool = False
+    refuses_tools: str = ""  # with these words
 
 
 def ok(value: Any) -> Document:

@@ -230,6 +230,13 @@ FACES: Final[dict[str, Face]] = {
             ignores=frozenset(("tool_named",)),
         ),
         Face("vllm", _vllm, (404, _JSON, {"detail": "Not Found"}), {"Server": "uvicorn"}),
+        Face(
+            "vllm-without-calls",
+            _vllm,
+            (404, _JSON, {"detail": "Not Found"}),
+            {"Server": "uvicorn"},
+            refuses_tools='"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
+        ),
         Face("lm-studio", _lm_studio, _STUDIO_MISSING, ignores=frozenset(("tool_named", "logprobs"))),
         Face("lm-studio-v0", _lm_studio_old, _STUDIO_MISSING, ignores=frozenset(("tool_named", "logprobs"))),
         Face("foundry-local", _foundry, _OATPP, ignores=frozenset(("logprobs",))),

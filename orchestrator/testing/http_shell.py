@@ -144,6 +144,11 @@ class HttpShell:
             self._refuse_request(connection, error)
             connection.finished()
             return
+        if asked.tools and self.face.refuses_tools:
+            body = wire.error_body(self.face.refuses_tools, "BadRequestError", 400)
+            connection.respond(400, "application/json", body, self.face.headers)
+            connection.finished()
+            return
         turn = self.endpoint.begin(asked, time.monotonic())
         if self._refused(connection, turn):
             return

@@ -72,3 +72,31 @@ def test_nobody_to_probe_is_told(home: Path) -> None:
     del home
     ran = apart("doctor", "--probe", "--endpoint", "http://127.0.0.1:9")
     assert (ran.code, ran.out) == (0, "no model server answers, so nothing was probed\n")
+
+
+DESK = """\
+metadata: {{name: desk}}
+deployment:
+  type: single-device
+  models: [{{alias: teller, provider: vllm, model: teller, endpoint: "{url}"}}]
+  agents: [{{name: desk, description: Tells the time., model: teller, instructions: Look it up., tools: [clock]}}]
+  tools: [clock]
+"""
+
+
+def test_a_plan_knows_what_a_probe_found(home: Path, tmp_path: Path) -> None:
+    """A vLLM without its flags looks as able as any; once it is probed, the plan says that its model calls no functions."""
+    del home
+    argv = command("simulate-endpoint", "--model", "teller", "--face", "vllm-without-calls", "--log", "/dev/null")
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        manifest = tmp_path / "desk.yaml"
+        manifest.write_text(DESK.format(url=url))
+        before = apart("plan", str(manifest))
+        probed = apart("doctor", "--probe", "--endpoint", url)
+        after = apart("plan", str(manifest))
+        process.terminate()
+    assert "agent.desk  teller (vllm at" in before.out, before.out + before.err
+    assert 'no   HTTP 400: "auto" tool choice requires --enable-auto-tool-choice' in probed.out
+    assert "[ORC421] it has tools, and vllm at" in after.out, after.out + after.err

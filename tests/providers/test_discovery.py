@@ -26,6 +26,7 @@ KIND_OF = {
     "llama-cpp": "llama-cpp",
     "llama-cpp-router": "llama-cpp",
     "vllm": "vllm",
+    "vllm-without-calls": "vllm",
     "lm-studio": "lm-studio",
     "lm-studio-v0": "lm-studio",
     "foundry-local": "foundry-local",
