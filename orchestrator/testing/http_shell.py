@@ -83,6 +83,7 @@ class HttpShell:
             return
         elif request.method == "POST" and self.face.embeds and path.endswith("/embeddings"):
             self._embed(connection, request)
+            return
         else:
             self._document(connection, request, path)
         connection.finished()
@@ -124,6 +125,7 @@ class HttpShell:
             texts = [body["input"]] if isinstance(body["input"], str) else list(body["input"])
         except (ValueError, KeyError, TypeError) as error:
             self._refuse_request(connection, error)
+            connection.finished()
             return
         rows = [
             {"object": "embedding", "index": index, "embedding": self.endpoint.embedding(str(text))}
@@ -132,6 +134,7 @@ class HttpShell:
         usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
         answer = {"object": "list", "model": body.get("model"), "data": rows, "usage": usage}
         connection.respond(200, "application/json", wire.encoded(answer))
+        connection.finished()
 
     def _refuse_request(self, connection: Connection, error: Exception) -> None:
         message = f"cannot read this request: {error!r}"
