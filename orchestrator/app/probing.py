@@ -132,6 +132,8 @@ class Known:
         every = merged(self.records(), fresh)
         text = json.dumps({"format": FORMAT, "records": [record.as_json() for record in every]}, indent=1)
         part = self._path.with_suffix(".part")
+        if not fresh:
+            return []
         try:
             part.write_text(text, encoding="utf-8")
             part.replace(self._path)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 from orchestrator.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from orchestrator.app.client import RuntimeClient
     from orchestrator.app.compile import Compilation
     from orchestrator.cli.view.terminal import Terminal
@@ -25,6 +27,13 @@ def client() -> RuntimeClient:
     from orchestrator.plugins.hosts.local import LocalHost
 
     return RuntimeClient(LocalHost().folders(make=False))
+
+
+def state_folder() -> Path:
+    """Where this user's runtime keeps its state; made where it is not there. Raises ``StateUnusable``."""
+    from orchestrator.plugins.hosts.local import LocalHost
+
+    return LocalHost().folders().state
 
 
 def observed(blueprint: Blueprint, terminal: Terminal) -> ObservedState:

@@ -100,3 +100,29 @@ def test_a_plan_knows_what_a_probe_found(home: Path, tmp_path: Path) -> None:
     assert "agent.desk  teller (vllm at" in before.out, before.out + before.err
     assert 'no   HTTP 400: "auto" tool choice requires --enable-auto-tool-choice' in probed.out
     assert "[ORC421] it has tools, and vllm at" in after.out, after.out + after.err
+
+
+def test_a_server_that_is_too_old_is_told(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the doctor, and by the plan of what it serves, with a code."""
+    del home
+    argv = command("simulate-endpoint", "--model", "teller:latest", "--face", "ollama-old", "--log", "/dev/null")
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        monkeypatch.setenv("ORCHESTRATOR_SERVERS", url)
+        manifest = tmp_path / "desk.yaml"
+        text = DESK.format(url=url).replace("provider: vllm", "provider: ollama").replace(", tools: [clock]", "")
+        manifest.write_text(text.replace("  tools: [clock]\n", ""))
+        doctor, plan = apart("doctor"), apart("plan", str(manifest))
+        process.terminate()
+    note = "version 0.1.48 is too old: nothing is known of versions before 0.5.0"
+    assert f"    note: {note}\n" in doctor.out, doctor.out + doctor.err
+    assert f"[ORC422] ollama at {url}: {note}" in plan.out, plan.out + plan.err
+
+
+def test_the_doctor_remembers_what_was_probed(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line for each model that was asked."""
+    monkeypatch.setenv("ORCHESTRATOR_SERVERS", server)
+    apart("doctor", "--probe")
+    told = apart("doctor").out
+    assert "    probed: teller, stream_usage, tools, tool_required, json_schema, grammar, logprobs" in told, told

@@ -94,14 +94,14 @@ def _probe(options: argparse.Namespace, terminal: Terminal) -> int:
 
     from orchestrator.app.probing import Known, Wish, probe_opened, wish_of
     from orchestrator.app.settings import Settings
-    from orchestrator.cli.reach import client
+    from orchestrator.cli.reach import state_folder
     from orchestrator.cli.view.probed import shown_probes
 
     locked = _locked(options.check) if options.check else None
     how = Wish(model=options.model, load=options.load, deep=options.deep)
     wish = wish_of(options.endpoint, options.api_key, Settings.read(terminal.environment), how)
     outcome = anyio.run(probe_opened, wish)
-    records = Known(client().folders.state).add(outcome.probed)
+    records = Known(state_folder()).add(outcome.probed)
     if options.json:
         import json
 
