@@ -16,6 +16,7 @@ from orchestrator.core.message import Message
 
 _SURELY: Final = 3  # bytes a token
 _LIKELY: Final = 4
+_FEW: Final = 5
 _HARDLY: Final = 8
 _ANSWER: Final = 256
 """Tokens that are kept free for an answer of unknown length."""
@@ -110,7 +111,7 @@ def _may_be_sent(window: Window, size: int, answer: int | None) -> bool:
 def was_cut(messages: Sequence[Message], counted: int) -> bool:
     """Whether a server that counted so many tokens cannot have read all of these messages. A word is a token at least, but
     for a few that are one together; a count of nothing says nothing."""
-    if counted <= 0:
-        return False
+    if counted <= 0 or counted * _FEW >= sum([len(message.encoded()) for message in messages]):
+        return False  # a token for every few bytes: all of it, without counting words
     words = sum([len(message.content.split()) for message in messages])
     return counted + _DOUBT < words - words // 4
