@@ -104,13 +104,20 @@ def _localai(endpoint: SimulatedEndpoint) -> dict[str, Document]:
 
 
 def _litellm(endpoint: SimulatedEndpoint) -> dict[str, Document]:
-    readiness = {"status": "healthy", "db": "Not connected", "litellm_version": "1.91.2", "success_callbacks": []}
+    """Recorded from 1.108.7: its version stands only on the page that is for everybody."""
     return {
-        "/health/liveliness": ok("I'm alive!"),
-        "/health/readiness": ok(readiness),
+        "/health/liveliness": (200, JSON, '"I\'m alive!"'),
+        "/health/readiness": ok({"status": "healthy", "db": "Not connected"}),
+        "/public/model_hub/info": ok({"docs_title": "LiteLLM API", "litellm_version": "1.108.7", "useful_links": {}}),
         "/v1/models": listed(model_cards(endpoint, "openai")),
         "/models": listed(model_cards(endpoint, "openai")),
     }
+
+
+def _litellm_old(endpoint: SimulatedEndpoint) -> dict[str, Document]:
+    readiness = {"status": "healthy", "db": "Not connected", "litellm_version": "1.60.0", "success_callbacks": []}
+    documents = _litellm(endpoint) | {"/health/readiness": ok(readiness)}
+    return {path: documents[path] for path in ("/health/readiness", "/v1/models", "/models")}
 
 
 def _docker(endpoint: SimulatedEndpoint) -> dict[str, Document]:
@@ -144,7 +151,8 @@ MORE_FACES: Final = (
     Face("lemonade-old", _lemonade_old, ignores=frozenset(("logprobs",))),
     Face("llama-swap", _llama_swap, _PLAIN_MISSING, open_paths=("/health",)),
     Face("localai", _localai),
-    Face("litellm", _litellm, open_paths=("/health/liveliness", "/health/readiness")),
+    Face("litellm", _litellm, open_paths=("/health/liveliness", "/health/readiness", "/public/model_hub/info")),
+    Face("litellm-old", _litellm_old, open_paths=("/health/readiness",)),
     Face("docker-model-runner", _docker, _PLAIN_MISSING),
 )
 """In the table of ``faces.py``."""

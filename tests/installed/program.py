@@ -41,8 +41,10 @@ def _run(command: Sequence[str]) -> None:
 
 
 @contextmanager
-def running(command: Sequence[str], variables: Mapping[str, str], log: Path, within: float) -> Iterator[str]:
-    """A server that answers ``/v1/models``; ``{port}`` in the command is its port. Gives its address."""
+def running(
+    command: Sequence[str], variables: Mapping[str, str], log: Path, within: float, path: str = "/v1/models"
+) -> Iterator[str]:
+    """A server that answers ``path``; ``{port}`` in the command is its port. Gives its address."""
     port = free_port()
     words = [word.replace("{port}", str(port)) for word in command]
     with log.open("w") as output:
@@ -56,7 +58,7 @@ def running(command: Sequence[str], variables: Mapping[str, str], log: Path, wit
             start_new_session=True,
         )
     try:
-        _wait(f"http://127.0.0.1:{port}/v1/models", process, log, within)
+        _wait(f"http://127.0.0.1:{port}{path}", process, log, within)
         yield f"http://127.0.0.1:{port}"
     finally:
         if process.poll() is None:

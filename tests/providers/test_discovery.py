@@ -41,6 +41,7 @@ KIND_OF = {
     "llama-swap": "llama-swap",
     "localai": "localai",
     "litellm": "litellm",
+    "litellm-old": "litellm",
     "docker-model-runner": "docker-model-runner",
     "website": None,
     "other-api": None,
@@ -237,6 +238,7 @@ EXPECTED: dict[str, list[ServedModel]] = {
         ServedModel("gpt-oss:120b-cloud", False),
     ],
     "litellm": [ServedModel(name, remote=True) for name in MODELS],
+    "litellm-old": [ServedModel(name, remote=True) for name in MODELS],
     "docker-model-runner": [ServedModel(name) for name in MODELS],
 }
 

@@ -16,7 +16,7 @@ from orchestrator.plugins.providers.onnx.place import folder_of
 from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel
 
 _CONNECT: Final = 0.3  # seconds; on a device a port is open or refused at once
-_ALL: Final = 3.0  # seconds for one address that does answer
+_ALL: Final = 4.0  # seconds for one address that does answer
 
 
 @dataclass(frozen=True, slots=True)

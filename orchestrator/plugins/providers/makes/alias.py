@@ -12,13 +12,14 @@ from orchestrator.ports.provider import Identity, ServedModel
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """What gives a server away: an object at ``path`` with texts under all of these ``keys`` and arrays under ``lists``, or a
-    list of models there that are all owned by ``owner``."""
+    """What gives a server away: an object at ``path`` with texts under all of these ``keys`` and arrays under ``lists``, a list
+    of models there that are all owned by ``owner``, or the JSON text that it ``says``."""
 
     path: str
     keys: tuple[str, ...] = ()
     lists: tuple[str, ...] = ()
     owner: str = ""
+    says: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,10 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A gateway. ``base`` is where its protocol hangs; any one of ``signs`` is enough; ``version`` is a path and a key.
-    ``forwards``: it may send requests to other machines and does not tell which, so all its models count as the cloud;
-    ``peer``: the keys that lead to a mark of single models which it forwards. ``can`` as in :func:`declared`."""
+    """A gateway. ``base`` is where its protocol hangs; any one of ``signs`` is enough; ``version`` are paths with a key, the first
+    that has it counts. ``forwards``: it may send requests to other machines and does not tell which, so all its models count
+    as the cloud; ``peer``: the keys that lead to a mark of single models which it forwards. ``can`` as in :func:`declared`.
+    """
 
     kind: str
     summary: str
@@ -46,7 +48,7 @@ class Alias:
     wants: str
     url_variable: str
     base: str = "/v1"
-    version: tuple[str, str] = ("", "")
+    version: tuple[tuple[str, str], ...] = ()
     running: Running | None = None
     forwards: bool = False
     peer: tuple[str, ...] = ()
@@ -59,19 +61,20 @@ def make_of(alias: Alias) -> Make:
     def recognise(url: str, looks: Looks) -> Identity | None:
         if not any(_shown(sign, looks) for sign in alias.signs):
             return None
-        version = text(looks[alias.version[0]].document.get(alias.version[1]))
+        versions = (text(looks[path].document.get(key)) for path, key in alias.version)
+        version = next(filter(None, versions), "")
         notes = ("forwards to wherever it is configured to: its models count as the cloud",) if alias.forwards else ()
         return Identity(alias.kind, url, version, f"{url}{alias.base}", make.capabilities, notes)
 
     async def served(look: LookAt) -> tuple[ServedModel, ...]:
         return await _served(alias, look)
 
-    paths = (*(sign.path for sign in alias.signs), alias.version[0])
+    paths = (*(sign.path for sign in alias.signs), *(path for path, _ in alias.version))
     make = Make(
         kind=alias.kind,
         summary=alias.summary,
         default_urls=alias.default_urls,
-        looks_at=tuple(dict.fromkeys(path for path in paths if path)),
+        looks_at=tuple(dict.fromkeys(paths)),
         recognise=recognise,
         served=served,
         capabilities=declared(chat="yes", stream="yes", **alias.can),
@@ -84,6 +87,8 @@ def make_of(alias: Alias) -> Make:
 
 def _shown(sign: Sign, looks: Looks) -> bool:
     document = looks[sign.path].document
+    if sign.says:
+        return looks[sign.path].status == 200 and looks[sign.path].value == sign.says
     if sign.owner:
         cards = objects(document.get("data"))
         return bool(cards) and all(card.get("owned_by") == sign.owner for card in cards)
