@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,8 @@ from orchestrator.app.compile import compile_files
 from orchestrator.app.settings import Settings
 from orchestrator.app.unwrap import unwrapped
 from orchestrator.app.wiring import IN_PROCESS, open_in_process
+from orchestrator.core.asked import check_request
+from orchestrator.core.errors import UsageError
 from orchestrator.core.event import Event
 from orchestrator.core.request import Request, Result
 from orchestrator.ports.host import Host
@@ -36,6 +39,7 @@ class Opened:
         self.name = name
         self._runner = runner
         self._tasks = tasks
+        self._open = True
 
     async def run(self, request: str | Request, *, listen: Listen | None = None, **options: Any) -> Result:
         """Answer a request: a text with the fields of :class:`Request` as options, or a whole ``Request``.
@@ -43,6 +47,7 @@ class Opened:
         A run that fails does not raise: ``result.error`` says why, and ``result.status`` is ``"failed"``. ``listen`` gets the
         run's events as they happen, pieces of the answer (``run.delta``) among them.
         """
+        self._check_open()
         return await self._runner.run(_request(request, options), listen)
 
     async def stream(self, request: str | Request, **options: Any) -> AsyncIterator[Event]:
@@ -50,6 +55,7 @@ class Opened:
 
         Leaving the loop early cancels the run, and with it the model call.
         """
+        self._check_open()
         writer, reader = anyio.create_memory_object_stream[Event](math.inf)
         scope = anyio.CancelScope()
         self._tasks.start_soon(_run_into, self._runner, _request(request, options), writer, scope)
@@ -59,6 +65,25 @@ class Opened:
                     yield event
         finally:
             scope.cancel()
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise UsageError(f'"{self.name}" is closed: its block has ended', cure="ask inside of the `async with`")
+
+    @contextmanager
+    def _until_closed(self) -> Iterator[Opened]:
+        try:
+            yield self
+        finally:
+            self._open = False
+
+
+def _check_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError as error:
+        cure = "anyio.run(main), or asyncio.run(main())"
+        raise UsageError("a deployment runs on asyncio's event loop, which does not run here", cure=cure) from error
 
 
 async def _run_into(
@@ -72,14 +97,17 @@ async def _run_into(
         await runner.run(request, listen)
 
 
-def _request(request: str | Request, options: Mapping[str, Any]) -> Request:
+def _request(request: str | Request, options: dict[str, Any]) -> Request:
     if isinstance(request, Request):
         if options:
             raise TypeError("give the fields in the Request, or a text with options; not both")
-        return request
+        return check_request(request)
     if not isinstance(request, str):
         raise TypeError(f"a request is a text or a Request, not {type(request).__name__}")
-    return Request(request, **options)
+    history = options.pop("history", ())
+    if isinstance(history, str) or not isinstance(history, Iterable):
+        raise UsageError(f"history is no list of messages: {history!r}")
+    return check_request(Request(request, history=tuple(history), **options))
 
 
 @asynccontextmanager
@@ -93,6 +121,7 @@ async def open(
     ``environment`` fills ``${NAME}`` in (this process's own by default); ``state`` is where tools keep their stores (the
     user's state folder by default). Raises ``ManifestError`` with every fault, or ``DeployError``.
     """
+    _check_loop()
     values = os.environ if environment is None else environment
     names = [os.fspath(manifest) for manifest in manifests]
     compilation = await anyio.to_thread.run_sync(lambda: compile_files(names, environment=values))
@@ -102,7 +131,8 @@ async def open(
             open_in_process(compilation.blueprint, state=folder, settings=Settings.read(values)) as served,
             anyio.create_task_group() as tasks,
         ):
-            yield Opened(served.name, served, tasks)
+            with Opened(served.name, served, tasks)._until_closed() as opened:
+                yield opened
             tasks.cancel_scope.cancel()
 
 
@@ -115,11 +145,13 @@ async def connect(name: str) -> AsyncIterator[Opened]:
     from orchestrator.app.client import RuntimeClient
     from orchestrator.app.connected import RemoteRuns, check_applied, session_to
 
-    client = RuntimeClient(_host().folders())
+    _check_loop()
+    client = RuntimeClient(_host().folders(make=False))
     await anyio.to_thread.run_sync(check_applied, client, name)
     with unwrapped():
         async with session_to(client.socket) as http, anyio.create_task_group() as tasks:
-            yield Opened(name, RemoteRuns(name, http), tasks)
+            with Opened(name, RemoteRuns(name, http), tasks)._until_closed() as opened:
+                yield opened
             tasks.cancel_scope.cancel()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from orchestrator.core.errors import DeployError
@@ -75,9 +76,31 @@ def find(family: Family, name: str) -> Kind:
 
 
 def load(family: Family, name: str) -> Any:
-    """Import what a row points at. Raises ``DeployError`` where a library is missing."""
+    """Import what a row points at. What another package offers comes with a door around it, through which only errors of
+    ours come out. Raises ``DeployError`` where a library is missing."""
     row = find(family, name)
+    if is_plugin(name):
+        return _load_guarded(family, row)
     try:
         return row.load()
     except ImportError as error:
         raise DeployError(f'the {family} "{name}" cannot be loaded: {error}', cure="install what it needs") from error
+
+
+def _load_guarded(family: Family, row: Kind) -> Any:
+    from orchestrator.app.guarded.guard import Guard
+    from orchestrator.app.guarded.provider import guarded_provider
+    from orchestrator.app.guarded.strategy import guarded_strategy
+    from orchestrator.app.guarded.tool import guarded_tool
+
+    with Guard(f"{row.name}, {row.summary},", DeployError).doing(f"load as a {family}"):
+        offered = row.load()
+    match family:
+        case "provider":
+            return partial(guarded_provider, row.name, offered)
+        case "strategy":
+            return guarded_strategy(row.name, offered)
+        case "tool":
+            return guarded_tool(row.name, offered)
+        case _:
+            return offered

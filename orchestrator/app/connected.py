@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.app.client import RuntimeClient, request_json
+from orchestrator.app.client import SILENT_SECONDS, RuntimeClient, request_json
 from orchestrator.app.replies import read_error, read_event, read_result
 from orchestrator.core.errors import NoSuchDeployment, RuntimeUnavailable
 from orchestrator.core.event import Event
@@ -49,8 +49,9 @@ class RemoteRuns:
                 if response.status >= 400:
                     raise read_error((await response.json()).get("error", {}))
                 async for line in response.content:
-                    yield json.loads(line)
-        except (ClientError, ValueError) as error:
+                    if line != b"\n":  # a sign of life
+                        yield json.loads(line)
+        except (ClientError, TimeoutError, ValueError) as error:
             cure = "orchestrator runtime logs"
             raise RuntimeUnavailable(f"the runtime does not answer: {error}", cure=cure) from error
 
@@ -60,7 +61,9 @@ def session_to(socket: Path) -> ClientSession:
     from aiohttp import ClientSession, ClientTimeout, UnixConnector
 
     return ClientSession(
-        connector=UnixConnector(str(socket), limit=0), timeout=ClientTimeout(total=None), read_bufsize=LONGEST_LINE
+        connector=UnixConnector(str(socket), limit=0),
+        timeout=ClientTimeout(total=None, sock_read=SILENT_SECONDS),
+        read_bufsize=LONGEST_LINE,
     )
 
 

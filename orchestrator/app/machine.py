@@ -21,19 +21,27 @@ def _there(folder: Path) -> Path:
     return next(each for each in (folder, *folder.parents) if each.exists())
 
 
+def memory() -> dict[str, int]:
+    """Bytes of memory: all there is, and what is free."""
+    import psutil
+
+    found = psutil.virtual_memory()
+    return {"total": found.total, "free": found.available}
+
+
 def machine(folders: Folders) -> dict[str, Any]:
     """Program, interpreter, system, processors, memory in bytes, free disk, folders, optional libraries."""
     import psutil
 
-    memory = psutil.virtual_memory()
+    there = memory()
     return {
         "version": program_version(),
         "python": platform.python_version(),
         "interpreter": sys.executable,
         "system": f"{platform.system()} {platform.machine()}",
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        "memory": memory.total,
-        "memory_free": memory.available,
+        "memory": there["total"],
+        "memory_free": there["free"],
         "disk_free": psutil.disk_usage(str(_there(folders.state))).free,
         "state": str(folders.state),
         "config": str(folders.config),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.core.redaction import without_secrets
 from orchestrator.plugins.secrets import reveal
 from orchestrator.ports.provider import Secret
 
@@ -45,10 +46,8 @@ class Redactor:
     def _value(self, key: str, value: Any) -> Any:
         if _TELLING.search(key) and value is not None:
             return HIDDEN
-        if isinstance(value, str):
-            return self.text(value)
         if isinstance(value, Mapping):
-            return {inner: self._value(str(inner), each) for inner, each in value.items()}
+            return {self.text(str(inner)): self._value(str(inner), each) for inner, each in value.items()}
         if isinstance(value, (list, tuple)):
             return [self._value("", each) for each in value]
-        return value
+        return without_secrets(value, self.text)

@@ -27,6 +27,7 @@ from orchestrator.app.notify import notify
 from orchestrator.app.owners import Owners
 from orchestrator.app.redact import Redactor
 from orchestrator.app.settings import Settings
+from orchestrator.app.sinks import hear, keep_running
 from orchestrator.app.start import start_log
 from orchestrator.app.version import program_version
 from orchestrator.app.wiring import Planes, Plugins, Stores, make_workshop, run_planes
@@ -103,16 +104,16 @@ class Runtime:
         stack.callback(stores.close)
         for note in stores.notes:
             self._log.warning("state restored", note=note)
-        plugins = Plugins()
+        plugins = Plugins(lambda kind, why: self._log.warning("a provider did not close", provider=kind, error=why))
         stack.push_async_callback(plugins.aclose)
         journal, keeper = await self._sinks(stack, stores)
 
         owners = Owners(self._users)
 
         def emit(event: Event) -> None:
-            keeper.take(event)
+            hear(event, keeper.take, self._report)
             for owned in owners.of(event):
-                journal.take(owned)
+                hear(owned, journal.take, self._report)
                 if not owned.deployment:
                     self._log.info(event.kind, **event.fields)
 
@@ -149,14 +150,11 @@ class Runtime:
     async def _sinks(self, stack: AsyncExitStack, stores: Any) -> tuple[Journal, Any]:
         from orchestrator.plugins.stores.keeper import RunKeeper
 
-        def report(trouble: object) -> None:
-            self._log.error("cannot write", trouble=str(trouble))
-
-        journal = Journal(self._place.folders.state / "logs" / "deployments", self._redactor.text, report)
-        keeper = RunKeeper(stores.runs, report=report)
+        journal = Journal(self._place.folders.state / "logs" / "deployments", self._redactor.text, self._report)
+        keeper = RunKeeper(stores.runs, report=self._report)
         tasks = await stack.enter_async_context(anyio.create_task_group())
-        tasks.start_soon(journal.run)
-        tasks.start_soon(keeper.run)
+        for sink in (journal, keeper):
+            tasks.start_soon(keep_running, sink.run, self._report)
 
         async def close() -> None:
             await keeper.aclose()
@@ -164,6 +162,9 @@ class Runtime:
 
         stack.push_async_callback(close)
         return journal, keeper
+
+    def _report(self, trouble: object) -> None:
+        self._log.error("cannot write", trouble=str(trouble))
 
     def _bind(self, stack: AsyncExitStack) -> tuple[socket, socket]:
         """The port and the socket file, before anything else: most starts that fail, fail here."""

@@ -6,9 +6,10 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import anyio
 
@@ -25,6 +26,7 @@ from orchestrator.deploy.desired import DesiredTable, Recompile
 from orchestrator.deploy.plane import Seen, Workshop
 from orchestrator.deploy.reconcile import Applied, Reconciler, Rules
 from orchestrator.deploy.wanted import Wanted
+from orchestrator.manifest.zone import CLOUD
 from orchestrator.plugins.stores.memory import MemoryRevisions
 from orchestrator.ports.provider import Provider, Secret
 from orchestrator.ports.store import Revision, RevisionStore, SessionStore
@@ -33,12 +35,11 @@ from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.session import Sessions
 
-if TYPE_CHECKING:
-    from orchestrator.plugins.providers.discovery import Sighting
-
 Emit = Callable[[Event], None]
 IN_PROCESS: Final = "in-process"
 """The folder, below that of the runtime, where deployments of single processes keep their state."""
+CLOSING_SECONDS: Final = 5.0
+"""The longest that closing one provider may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,17 @@ class Planes:
     loop: Loop
 
 
-class Plugins:
-    """Live providers, one of each make, opened when they are first needed and closed together."""
+def _nobody_hears(kind: str, why: str) -> None:
+    """Of a process that ends after one look, and with it all connections."""
+    del kind, why
 
-    def __init__(self) -> None:
+
+class Plugins:
+    """Live providers, one of each make, opened when they are first needed and closed together. ``tell`` hears the name of one
+    that does not close, and why."""
+
+    def __init__(self, tell: Callable[[str, str], None] = _nobody_hears) -> None:
+        self._tell = tell
         self._open: dict[str, Provider] = {}
 
     def provider(self, kind: str) -> Provider:
@@ -72,31 +80,28 @@ class Plugins:
         return self._open[kind]
 
     def makes(self) -> list[Provider]:
-        """One of each make that can be found, the narrow ones first."""
+        """Those of the table that are not in the cloud, the narrow ones first: what has an API of its own, then the makes."""
         from orchestrator.plugins.providers.addresses import MAKES
 
-        return [self.provider("onnx"), *(self.provider(make.kind) for make in MAKES)]
+        makes = [make.kind for make in MAKES]
+        own = [kind for kind in catalog.PROVIDERS if kind not in CLOUD and kind not in makes]
+        return [self.provider(kind) for kind in [*own, *makes]]
 
-    async def look(self, places: Sequence[str], keys: Mapping[str, Secret], more: Sequence[str] = ()) -> Sequence[Seen]:
-        """Ask every address which server is there; ``more`` are providers of other packages, which know theirs best."""
+    async def look(self, places: Sequence[str], keys: Mapping[str, Secret], by: Sequence[str] = ()) -> Sequence[Seen]:
+        """Ask every address which server is there; ``by`` names the providers that are asked in place of the usual ones."""
         from orchestrator.plugins.providers.discovery import discover
 
-        others = {self.provider(kind).kind: kind for kind in more}
-        asked = [*map(self.provider, more), *self.makes()]
-        return [_as_named(each, others) for each in (await discover(asked, places, keys)).sightings]
+        asked = [self.provider(kind) for kind in by] or self.makes()
+        return (await discover(asked, places, keys)).sightings
 
     async def aclose(self) -> None:
-        """Close all connections."""
-        for provider in self._open.values():
-            await provider.aclose()
-
-
-def _as_named(sighting: Sighting, others: Mapping[str, str]) -> Sighting:
-    """A provider of another package calls itself by its own name; manifests and the table have ``plugin:`` before it."""
-    identity = sighting.identity
-    if identity is None or identity.provider not in others:
-        return sighting
-    return replace(sighting, identity=replace(identity, provider=others[identity.provider]))
+        """Close all connections. One that does not close is told, and keeps no other open."""
+        for kind, provider in self._open.items():
+            try:
+                with anyio.fail_after(CLOSING_SECONDS):
+                    await provider.aclose()
+            except Exception as error:  # noqa: BLE001 - a library's close may raise anything
+                self._tell(kind, str(error) or type(error).__name__)
 
 
 def make_workshop(plugins: Plugins, settings: Settings, state: Path, redactor: Redactor) -> Workshop:
@@ -175,7 +180,7 @@ async def open_in_process(
     """Run a blueprint in this process, without the background runtime: the same planes, nothing recorded but what its
     tools keep below ``state``. When the block ends, requests in work finish first. Raises ``DeployError``."""
     settings = settings or Settings.read(os.environ)
-    plugins = Plugins()
+    plugins = Plugins(partial(_tell_unclosed, emit))
     workshop = make_workshop(plugins, settings, state, Redactor())
     async with _closing(plugins), run_planes(workshop, Stores(MemoryRevisions()), settings, emit) as planes:
         applied = await planes.reconciler.apply(Wanted(blueprint), lambda _: None)
@@ -184,6 +189,11 @@ async def open_in_process(
         finally:
             with anyio.CancelScope(shield=True):
                 await planes.reconciler.close(settings.drain)
+
+
+def _tell_unclosed(emit: Emit, kind: str, why: str) -> None:
+    fields = {"state": "failed", "action": f"close {kind}", "error": {"message": why}}
+    emit(Event("apply.step", time.time(), fields=fields))
 
 
 @asynccontextmanager

@@ -8,7 +8,8 @@
     ├── DeployError                              4
     │   ├── RuntimeUnavailable
     │   ├── StateUnusable
-    │   └── NoSuchDeployment
+    │   ├── NoSuchDeployment
+    │   └── NoServer          no model server that can do it answers
     ├── RunError                                 5
     │   ├── NoModel
     │   ├── QueueFull
@@ -125,6 +126,12 @@ class NameClash(DeployError):
     """Two different manifests claim one deployment name."""
 
     code = "ORC416"
+
+
+class NoServer(DeployError):
+    """No model server answers that can do what is asked with this model."""
+
+    code = "ORC417"
 
 
 class RunError(OrchestratorError):

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from orchestrator.core.surrogates import utf8
+
 Role = Literal["system", "user", "assistant", "tool"]
 
 
@@ -32,7 +34,7 @@ class Message:
     def encoded(self) -> bytes:
         """The OpenAI-shaped JSON object as UTF-8, made on first use and kept."""
         if not self._encoded:
-            self._encoded.append(json.dumps(self.as_json(), ensure_ascii=False, separators=(",", ":")).encode())
+            self._encoded.append(utf8(json.dumps(self.as_json(), ensure_ascii=False, separators=(",", ":"))))
         return self._encoded[0]
 
     def as_json(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from orchestrator.core.message import Message, Usage
 
 PriorityClass = Literal["system", "interactive", "default", "bulk"]
 DataClass = Literal["public", "internal", "restricted"]
+Complexity = Literal["", "simple", "moderate", "complex"]
 Status = Literal["completed", "unsure", "failed"]
 
 
@@ -37,7 +38,7 @@ class Request:
     timeout: float | None = None
     data_class: DataClass = "internal"
     principal: str = ""
-    complexity: Literal["", "simple", "moderate", "complex"] = ""
+    complexity: Complexity = ""
     escalate: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     id: str = field(default_factory=lambda: new_id("run"))

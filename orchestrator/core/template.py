@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 LARGEST_SOURCE: Final = 100_000
 """Characters of a template."""
+DEEPEST: Final = 50
+"""Brackets in brackets, and operations of operations (``a or b or c`` is two): Python reads a template's code up to about
+200 levels, and Jinja2 about 70 with the usual stack."""
+DEEPEST_BLOCKS: Final = 15
+"""Loops and conditions in one another; Python takes 20 loops."""
 # fmt: off
 FILTERS: Final = frozenset({
     "abs", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby", "int", "items", "join",
@@ -49,9 +54,11 @@ def read_template(source: str) -> nodes.Template:
     if len(source) > LARGEST_SOURCE:
         raise TemplateFault(f"it has {len(source)} characters; {LARGEST_SOURCE} is the most", "malformed")
     try:
+        _check_brackets(source)
         tree = reading_environment().parse(source)
-        for node in _all_nodes(tree):
+        for node, levels, blocks in _all_nodes(tree):
             _check(node)
+            _check_depth(node, levels, blocks)
     except jinja2.TemplateSyntaxError as error:
         raise TemplateFault(error.message or "it is malformed", "malformed", error.lineno) from error
     except RecursionError as error:
@@ -67,11 +74,33 @@ def reading_environment() -> Environment:
     return ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
 
 
-def _all_nodes(tree: nodes.Template) -> list[nodes.Node]:
-    found: list[nodes.Node] = [tree]
-    for node in found:  # it grows while it is gone through
-        found.extend(node.iter_child_nodes())
+def _all_nodes(tree: nodes.Template) -> list[tuple[nodes.Node, int, int]]:
+    """Every node, with the operations around it in its statement, and the statements around that."""
+    from jinja2 import nodes
+
+    found: list[tuple[nodes.Node, int, int]] = [(tree, 0, 0)]
+    for node, levels, blocks in found:  # it grows while it is gone through
+        for child in node.iter_child_nodes():
+            is_statement = isinstance(child, nodes.Stmt)
+            found.append((child, 0, blocks + 1) if is_statement else (child, levels + 1, blocks))
     return found
+
+
+def _check_brackets(source: str) -> None:
+    """What stands in too many brackets is refused before it is read: reading it takes a deep stack."""
+    depth = 0
+    for line, kind, text in reading_environment().lex(source):
+        if kind == "operator":
+            depth += (text in "([{") - (text in ")]}")
+            if depth > DEEPEST:
+                raise TemplateFault(f"more than {DEEPEST} brackets in one another", "malformed", line)
+
+
+def _check_depth(node: nodes.Node, levels: int, blocks: int) -> None:
+    if levels > DEEPEST + 1:  # the innermost one is a value
+        raise TemplateFault(f"more than {DEEPEST} operations in one another", "malformed", node.lineno)
+    if blocks > DEEPEST_BLOCKS + 1:  # the innermost one prints
+        raise TemplateFault(f"more than {DEEPEST_BLOCKS} loops and conditions in one another", "malformed", node.lineno)
 
 
 def _check(node: nodes.Node) -> None:

@@ -15,7 +15,7 @@ from orchestrator.core.digest import digest_of
 from orchestrator.core.errors import DeployError
 from orchestrator.core.hosts import distance_of_url
 from orchestrator.deploy.plane import Seen, Workshop
-from orchestrator.plan.observed import ObservedServer
+from orchestrator.plan.observed import ObservedServer, asked_at
 from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Secret
 
@@ -26,50 +26,62 @@ MOST_FILES: Final = 1_000
 """Files of code that are looked at for one tool."""
 
 
+Spot = tuple[str, str]
+"""Who is asked, and at which address: the makes of the table (an empty text), or a provider of another package by its name."""
+
+
 class Observer:
     """Knows what model servers showed last, so that a busy moment of one does not look like its end."""
 
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop
-        self._known: dict[str, ObservedServer] = {}
+        self._known: dict[Spot, ObservedServer] = {}
         self.servers: tuple[ObservedServer, ...] = ()
         self.silent: dict[str, str] = {}
 
     async def look(self, blueprints: Iterable[Blueprint]) -> None:
-        """Ask the usual places on this device, and every address that a manifest names. Cloud addresses are not asked."""
+        """Ask the usual places on this device, and every address that a manifest names. Cloud addresses are not asked; a
+        provider of another package is asked only at the addresses that its models name, and takes no server from others."""
         named = _named(blueprints, self._workshop)
-        places = [*dict.fromkeys([*named.places, *self._workshop.usual_places])] if named.wanted else []
-        seen = await self._seen(places, named) if places else {}
-        lost = [url for url in self._known if url in seen and seen[url].state == "absent"]
+        usual = self._workshop.usual_places if named.wanted else ()
+        spots = [*dict.fromkeys([*named.spots, *(("", url) for url in usual)])]
+        seen = await self._seen(spots, named)
+        lost = [spot for spot in self._known if spot in seen and seen[spot].state == "absent"]
         if lost:
             await anyio.sleep(_SECOND_LOOK)
             seen |= await self._seen(lost, named)
-        self._known = {url: server for url in places if (server := self._judged(url, seen[url])) is not None}
-        self.servers = tuple({server.url: server for server in self._known.values()}.values())
-        self.silent = named.silent | {url: _silence(each) for url, each in seen.items() if each.state != "served"}
+        self._known = {spot: server for spot in spots if (server := self._judged(spot, seen[spot])) is not None}
+        self.servers = tuple({(by, server.url): server for (by, _), server in self._known.items()}.values())
+        told = {asked_at(by, url): _silence(by, each) for (by, url), each in seen.items()}
+        self.silent = named.silent | {key: why for key, why in told.items() if why}
 
-    async def _seen(self, places: Sequence[str], named: _Named) -> dict[str, Seen]:
-        return {each.url: each for each in await self._workshop.look(places, named.keys, named.providers)}
+    async def _seen(self, spots: Sequence[Spot], named: _Named) -> dict[Spot, Seen]:
+        seen: dict[Spot, Seen] = {}
+        for by in sorted({by for by, _ in spots}):
+            places = [url for each, url in spots if each == by]
+            keys = {url: key for (each, url), key in named.keys.items() if each == by}
+            found = await self._workshop.look(places, keys, [by] if by else [])
+            seen |= {(by, each.url): each for each in found}
+        return seen
 
-    def _judged(self, url: str, seen: Seen) -> ObservedServer | None:
-        known = self._known.get(url)
+    def _judged(self, spot: Spot, seen: Seen) -> ObservedServer | None:
+        known = self._known.get(spot)
         if seen.identity is not None:
             # It cannot tell its models just now, while it loads one or is busy: what it told before holds.
             models = known.models if seen.trouble and known else seen.models
             probed = self._workshop.probed(seen.identity, models)
-            return ObservedServer.of(seen.identity, models, distance_of_url(url), probed)
+            return ObservedServer.of(seen.identity, models, distance_of_url(spot[1]), probed)
         return known if seen.state == "foreign" else None
 
 
 @dataclass(slots=True)
 class _Named:
-    """What manifests say of models: addresses with their keys, providers of other packages, and why some of that cannot be
-    used. ``wanted``: whether any model is looked for."""
+    """What manifests say of models: who is asked where, and with which keys; and why some providers cannot be used.
+    ``wanted``: whether any model is of the makes of the table."""
 
     wanted: bool = False
-    places: list[str] = field(default_factory=list)
-    keys: dict[str, Secret] = field(default_factory=dict)
-    providers: list[str] = field(default_factory=list)
+    spots: list[Spot] = field(default_factory=list)
+    keys: dict[Spot, Secret] = field(default_factory=dict)
     silent: dict[str, str] = field(default_factory=dict)
 
 
@@ -77,27 +89,43 @@ def _named(blueprints: Iterable[Blueprint], workshop: Workshop) -> _Named:
     named = _Named()
     for blueprint in blueprints:
         for element in blueprint.of_kind("model"):
+            provider = str(element.spec["provider"]) if is_plugin(element.spec["provider"]) else ""
+            if provider and not _opens(provider, named, workshop):
+                continue
             if element.spec["zone"] != "cloud":
-                named.wanted = True
-                try:
-                    _name(named, element.spec, Path(blueprint.folder), workshop)
-                except DeployError as error:
-                    named.silent[element.spec["endpoint"] or element.spec["provider"]] = error.message
+                named.wanted = named.wanted or not provider
+                _name(named, provider, element.spec, Path(blueprint.folder), workshop)
     return named
 
 
-def _name(named: _Named, spec: Mapping[str, Any], folder: Path, workshop: Workshop) -> None:
+def _opens(provider: str, named: _Named, workshop: Workshop) -> bool:
+    """A package may be gone, or broken: whoever names it is told, and nobody else feels it."""
+    try:
+        workshop.provider(provider)
+    except DeployError as error:
+        named.silent[provider] = error.message
+    return provider not in named.silent
+
+
+def _name(named: _Named, provider: str, spec: Mapping[str, Any], folder: Path, workshop: Workshop) -> None:
+    spot = (provider, spec["endpoint"])
     if spec["endpoint"]:
-        named.places.append(spec["endpoint"])
-    if spec["provider"] not in named.providers and is_plugin(spec["provider"]):
-        workshop.provider(spec["provider"])
-        named.providers.append(spec["provider"])
+        named.spots.append(spot)
     if spec["endpoint"] and spec["api_key"]:
-        named.keys[spec["endpoint"]] = workshop.reveal(spec["api_key"], folder)
+        try:
+            named.keys[spot] = workshop.reveal(spec["api_key"], folder)
+        except DeployError as error:
+            named.silent[asked_at(*spot)] = error.message
 
 
-def _silence(seen: Seen) -> str:
-    return seen.trouble or ("nobody listens there" if seen.state == "absent" else "it is no model server that is known")
+def _silence(by: str, seen: Seen) -> str:
+    """Why there is no server, or why it does not tell its models."""
+    if seen.state == "served":
+        return seen.trouble
+    if seen.state == "absent":
+        return seen.trouble or "nobody listens there"
+    why = seen.trouble or "it is no model server that is known"
+    return why if why.startswith(by) else f"{by} does not know it: {why}"
 
 
 def code_of(blueprint: Blueprint) -> dict[str, str]:

@@ -89,8 +89,8 @@ class Seen(Protocol):
 
 
 LookAround = Callable[[Sequence[str], Mapping[str, Secret], Sequence[str]], Awaitable[Sequence[Seen]]]
-"""Looks at every address once, at most for a few seconds; the secrets are keys by address, the names those of providers
-that are asked beside the usual ones."""
+"""Looks at every address once, at most for a few seconds. The secrets are keys by address; the names are the providers that are
+asked, the makes of the table where there are none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ def _agent(live: Live, agent: AgentServing, views: Views) -> AgentServing:
     first = known[0]
     gain = f"its model does not answer ({first['id']} is {first['state']}: {first['last_error']})"
     cure = "check its key" if first["state"] == "misconfigured" else "see that its server runs"
-    return AgentServing(agent.agent, without_model(made.spec), gain, f"{cure}, then `orchestrator apply`")
+    return AgentServing(agent.agent, without_model(made.spec), gain, f"{cure}; it is used again within seconds")
 
 
 def _down(view: Mapping[str, Any]) -> bool:

@@ -1,7 +1,7 @@
 """Templates, compiled once a revision and filled in within caps on size, work and time.
 
 Three things together bound a filling: no single operation can make something large (``template_sandbox``), every loop
-turn, call and filter costs a tick of a budget, and the budget looks at the CPU time. What templates may hold at all is
+turn, call, filter and test costs a tick of a budget, and the budget looks at the CPU time. What templates may hold at all is
 in ``core/template.py``.
 """
 
@@ -42,9 +42,9 @@ def _compiled(source: str) -> Template:
 
     from orchestrator.deploy.template_sandbox import counted
 
-    tree = counted(read_template(source))
+    tree = read_template(source)
     try:
-        return _environment().from_string(tree)
+        return _environment().from_string(counted(tree))
     except jinja2.TemplateSyntaxError as error:
         raise TemplateFault(error.message or "it is malformed", "malformed", error.lineno) from error
     except (SyntaxError, RecursionError) as error:  # Python's own limits on nesting

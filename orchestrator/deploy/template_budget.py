@@ -18,7 +18,7 @@ printing or comparing it goes through them all."""
 LARGEST_SUM: Final = 5_000_000
 """Characters and entries of all values made on the way."""
 MOST_TICKS: Final = 100_000
-"""Turns of loops, calls and filters."""
+"""Turns of loops, calls, filters and tests."""
 MOST_SECONDS: Final = 0.5
 """CPU time. A single operation takes a few milliseconds at most, so that looking between them is enough."""
 
@@ -35,7 +35,7 @@ class Budget:
         self._started = 0.0
 
     def tick(self) -> None:
-        """One turn of a loop, one call, one filter. Raises ``LimitReached``."""
+        """One turn of a loop, one call, one filter, one test. Raises ``LimitReached``."""
         self._ticks += 1
         if self._ticks == 1:
             self._started = time.thread_time()
@@ -100,7 +100,7 @@ def spending(budget: Budget) -> Iterator[None]:
 
 
 def tick() -> None:
-    """One turn of a loop, one call, one filter of the filling that is under way."""
+    """One turn of a loop, one call, one filter, one test of the filling that is under way."""
     _current.get().tick()
 
 

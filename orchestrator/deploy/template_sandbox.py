@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from jinja2 import Environment, StrictUndefined, Undefined, nodes
 from jinja2.exceptions import SecurityError
@@ -99,6 +99,9 @@ def open_sandbox() -> Environment:
     }
     known = {**sandbox.filters, **replaced}
     sandbox.filters = {name: _ticking(known[name]) for name in FILTERS}
+    sandbox.tests = {
+        name: _ticking(cast(Any, test)) for name, test in sandbox.tests.items()
+    }  # filters run them in their own loops
     sandbox.filters |= {_COUNTED: _counted, _JOINED: _joined, _HELD: _held}
     sandbox.globals = {"range": _range, "dict": _dict}
     return sandbox

@@ -6,6 +6,7 @@ then one last line ``{"kind": "end", "value": …}`` or ``{"kind": "error", "err
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -15,8 +16,10 @@ from urllib.parse import parse_qs, unquote
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
+from orchestrator.core.asked import check_request
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import (
+    DeployError,
     NoSuchDeployment,
     OrchestratorError,
     PlanError,
@@ -38,6 +41,7 @@ from orchestrator.serve.engine import Engine, EngineTable
 
 declare("apply.answered", "run.received", "run.began", "run.answered")
 
+_LOG: Final = logging.getLogger(__name__)
 API_VERSION: Final = 1
 """Raised when a request or an answer below changes so that an older client would misread it."""
 LARGEST_APPLY: Final = 64_000_000
@@ -270,6 +274,8 @@ class ControlApi:
         if name not in self._it.engines.names():
             with anyio.move_on_after(RESTORE_SECONDS):
                 await self._it.reconciler.restored.wait()
+        if name not in self._it.engines.names() and self._it.reconciler.desired.get(name) is not None:
+            raise DeployError(f'"{name}" does not serve yet', cure="orchestrator status says what it waits for")
         return self._it.engines.get(name)
 
     async def _stop(self, asked: _Asked) -> None:
@@ -288,9 +294,10 @@ def read_request(value: Any) -> Request:
         raise UsageError(f"a request has no {unknown[0]!r}", cure=f"there are: {', '.join(sorted(known))}")
     try:
         history = tuple(Message.from_json(message) for message in value.get("history") or ())
-        return Request(**{**value, "history": history})
+        request = Request(**{**value, "history": history})
     except (KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"the request's history is malformed: {error}") from error
+    return check_request(request)
 
 
 def _blueprint(body: Mapping[str, Any]) -> Blueprint:
@@ -359,5 +366,9 @@ async def _work_into(
             answer = line({"kind": "end", "value": await work(tell)})
         except OrchestratorError as error:
             answer = line({"kind": "error", "error": error.as_json()})
+        except Exception as error:  # noqa: BLE001 - whose fault it may be: who asked is told, and the log where it was
+            _LOG.exception("unexpected")
+            told = DeployError(f"unexpected: {type(error).__name__}: {error}", cure="orchestrator runtime logs")
+            answer = line({"kind": "error", "error": told.as_json()})
         with suppress(anyio.BrokenResourceError):  # the client went away
             await writer.send(answer)

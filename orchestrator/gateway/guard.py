@@ -12,6 +12,8 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
+from orchestrator.core.surrogates import is_whole, utf8
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -74,12 +76,15 @@ async def read_json(headers: dict[bytes, bytes], receive: Receive, largest: int 
 def _parsed(body: bytes) -> Any:
     try:
         value = _DECODER.decode(body.decode())
-        if b"\\u" in body:  # only an escape can hold half of a character, which nobody could be sent
-            to_json(value)
+        split = b"\\u" in body and not is_whole(_ENCODER.encode(value))  # only an escape can hold half a character
     except RecursionError as error:
         raise Turned(400, "the body is JSON that is nested too deep", code="invalid_json") from error
     except ValueError as error:
         raise Turned(400, f"the body is no JSON: {error}", code="invalid_json") from error
+    if split:
+        raise Turned(
+            400, "the body holds half a character: an escape like \\ud83d needs its other half", code="invalid_json"
+        )
     return value
 
 
@@ -93,7 +98,7 @@ _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 def to_json(value: Any) -> bytes:
     """As it is sent."""
-    return _ENCODER.encode(value).encode()
+    return utf8(_ENCODER.encode(value))
 
 
 async def _read(headers: dict[bytes, bytes], receive: Receive, largest: int) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.core.event import Event
 from orchestrator.core.request import Result
+from orchestrator.core.surrogates import utf8
 
 
 def event_json(event: Event) -> dict[str, Any]:
@@ -48,4 +49,4 @@ def _result_in_short(result: Result) -> dict[str, Any]:
 
 def line(value: Mapping[str, Any]) -> bytes:
     """One line of JSON; what is no JSON is written as text."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str).encode() + b"\n"
+    return utf8(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)) + b"\n"

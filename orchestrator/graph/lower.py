@@ -22,7 +22,7 @@ from orchestrator.graph.graph import AgentGraph
 from orchestrator.graph.transforms import parts
 from orchestrator.graph.transforms.agents import target_of
 from orchestrator.graph.vertex import Vertex
-from orchestrator.manifest.catalogue.reader import find_model
+from orchestrator.manifest.catalogue.reader import find_model, ids_of
 from orchestrator.manifest.located import Located
 from orchestrator.manifest.spec.agent import AgentEntry, ReflexRule, Route, When
 from orchestrator.manifest.spec.manifest import Manifest
@@ -75,7 +75,7 @@ def _element(graph: AgentGraph, vertex: Vertex, located: Located) -> Element:
 def _model(model: ModelEntry) -> ModelSpec:
     row = find_model(model.alias)
     chosen = model.model
-    ids = _catalogue_ids(row) if row else {}
+    ids = ids_of(row) if row else {}
     if chosen:
         ids = {model.provider or ANY_PROVIDER: [chosen]}
     elif not row:
@@ -97,13 +97,6 @@ def _model(model: ModelEntry) -> ModelSpec:
         options=model.options.model_dump(exclude_none=True),
         fallback=list(model.fallback),
     )
-
-
-def _catalogue_ids(row: Mapping[str, Any]) -> dict[str, list[str]]:
-    ids = {kind: [name] for kind, name in row["ids"].items()}
-    if row.get("ollama_untagged"):
-        ids["ollama"].append(ids["ollama"][0].partition(":")[0])
-    return ids
 
 
 def _agent(agent: AgentEntry) -> AgentSpec:

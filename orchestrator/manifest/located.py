@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,4 +30,5 @@ def locate(manifest: Manifest, folder: Path) -> Located:
         *(each.path for each in deployment.knowledge),
         *deployment.security.tool_roots,
     ]
-    return Located(str(folder), {path: str((folder / path).resolve()) for path in written})
+    # Path.resolve raises on a link that leads back to itself, in some versions of Python; the check of tools tells of it.
+    return Located(str(folder), {path: os.path.realpath(folder / path) for path in written})

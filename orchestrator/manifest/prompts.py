@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -56,10 +57,10 @@ def read_below(folder: Path, name: str) -> str:
     """The text of a file below ``folder``; links may not lead out of it. Raises ``Refused``."""
     place = Place(name, 1, 1)
     path = PurePosixPath(name)
-    inside = folder.resolve()
+    inside = Path(os.path.realpath(folder))
     if not name or path.is_absolute() or ".." in path.parts or "\0" in name:
         raise refused("ORC240", f'the prompt file "{name}" is not below the manifest\'s folder', place)
-    file = (folder / path).resolve()
+    file = Path(os.path.realpath(folder / path))  # a link that leads back to itself is told when the file is read
     if not file.is_relative_to(inside):
         raise refused("ORC240", f'the prompt file "{name}" is a link that leads out of the manifest\'s folder', place)
     try:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from orchestrator.core.hosts import distance_of_url
-from orchestrator.manifest.spec.model import ModelEntry
 from orchestrator.ports.provider import Zone
 
+if TYPE_CHECKING:
+    from orchestrator.manifest.spec.model import ModelEntry
+
 CLOUD: Final = frozenset({"openai", "azure-openai"})
+"""Providers of the table that are in the cloud, and are never asked who is there. (The runtime reads this without pydantic.)"""
 
 
 def zone_of(model: ModelEntry) -> Zone:

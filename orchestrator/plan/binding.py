@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.digest import digest_of
-from orchestrator.plan.observed import ObservedServer, ObservedState
+from orchestrator.plan.observed import ObservedServer, ObservedState, asked_at
+from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Capability, ServedModel, Zone
 
 ANY_PROVIDER: Final = "*"
@@ -20,9 +21,12 @@ GATEWAYS: Final = frozenset((COMPATIBLE, "llama-swap", "localai", "litellm", "do
 """Makes behind which any other may stand, so that a model may have any of its ids there."""
 CLOUD_BASES: Final[Mapping[str, str]] = {"openai": "https://api.openai.com/v1"}
 """Where a cloud provider is when the manifest gives no address. It is never asked to find out what it serves."""
+MEND: Final = "mend or install its package, and restart the runtime: `orchestrator runtime stop`"
 _DISTANCE: Final[Mapping[Zone, int]] = {"node": 0, "lan": 1, "cloud": 2}
 _BUILD: Final = re.compile(r"[-._](?:i?q[0-9][a-z0-9_]*|[bf]p?(?:16|32)|fp8|(?:int[48](?:-ov)?)|[2-8]bit)$")
 """What a file name adds to a model's name: its quantization."""
+_VARIANT: Final = re.compile(r"-[a-z0-9]+-(?:cpu|gpu|npu)(?::\d+)?$")
+"""What Foundry Local adds to it: ``-generic-cpu:4``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,9 @@ def bind(spec: ModelSpec, observed: ObservedState) -> Bound:
     locked = observed.locked.get(spec["api_key"] or "")
     if locked is not None:
         return Bound(spec["alias"], (), f"{spec['alias']}: {locked[0]}", locked[1], locked=True)
+    broken = observed.silent.get(spec["provider"] or "")
+    if broken:
+        return Bound(spec["alias"], (), broken, MEND)
     if spec["zone"] == "cloud" and _cloud_base(spec):
         return Bound(spec["alias"], (_in_cloud(spec),))
     found = [
@@ -84,18 +91,24 @@ def bind(spec: ModelSpec, observed: ObservedState) -> Bound:
 
 
 def same_model(provider: str, wanted: str, served: str) -> bool:
-    """Whether a server's id means the wanted one: case, Ollama's ``:latest``, and folders, endings and quantizations of
-    GGUF files do not matter."""
+    """Whether a server's id means the wanted one: case, Ollama's ``:latest``, the build of a variant of Foundry Local, and
+    folders, endings and quantizations of GGUF files do not matter."""
     one, other = wanted.casefold(), served.casefold()
     if one == other:
         return True
     if provider == "ollama":
         return _tagged(one) == _tagged(other)
+    if provider == "foundry-local" and _without_variant(one) == _without_variant(other):
+        return True
     return _file_stem(one) == _file_stem(other)
 
 
 def _tagged(name: str) -> str:
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+def _without_variant(name: str) -> str:
+    return _VARIANT.sub("", name).removesuffix("-instruct")
 
 
 def _file_stem(name: str) -> str:
@@ -128,11 +141,13 @@ def _matching(spec: ModelSpec, server: ObservedServer) -> Iterable[ServedModel]:
 
 def _allowed(spec: ModelSpec, servers: Iterable[ObservedServer]) -> list[ObservedServer]:
     if spec["endpoint"]:
-        return [server for server in servers if _same_place(server.url, spec["endpoint"]) and _fits(spec, server)]
+        return [server for server in servers if _fits(spec, server) and _same_place(server.url, spec["endpoint"])]
     return [server for server in servers if server.zone == "node" and _fits(spec, server)]
 
 
 def _fits(spec: ModelSpec, server: ObservedServer) -> bool:
+    if is_plugin(spec["provider"]) or is_plugin(server.provider):  # another package's servers are for who names it
+        return spec["provider"] == server.provider
     return spec["provider"] in (None, server.provider, COMPATIBLE) or server.provider in GATEWAYS
 
 
@@ -209,8 +224,9 @@ def _missing(spec: ModelSpec, observed: ObservedState) -> str:
         return _missing_at(spec, endpoint, observed)
     here = _allowed(spec, observed.servers)
     if not here:
-        why = observed.silent.get(spec["provider"] or "")
-        return why or f"no {spec['provider'] or 'model'} server answers on this device"
+        if is_plugin(spec["provider"]):
+            return f"{spec['provider']} is asked only at the addresses that its models name, and {alias} names none"
+        return f"no {spec['provider'] or 'model'} server answers on this device"
     forwarded = _forwarded(spec, observed)
     if forwarded:
         return f"{_called(forwarded[0])} only forwards {alias} to another machine, which this manifest does not allow"
@@ -224,10 +240,11 @@ def _forwarded(spec: ModelSpec, observed: ObservedState) -> list[ObservedServer]
 
 
 def _missing_at(spec: ModelSpec, endpoint: str, observed: ObservedState) -> str:
-    there = [server for server in observed.servers if _same_place(server.url, endpoint)]
-    if not there:
-        why = observed.silent.get(endpoint) or "no model server answers there"
-        return f"{endpoint}: {why}"
+    mine = [server for server in observed.servers if is_plugin(spec["provider"]) == is_plugin(server.provider)]
+    there = [server for server in mine if _same_place(server.url, endpoint)]
+    why = observed.silent.get(asked_at(spec["provider"], endpoint), "")
+    if not there or (why and not there[0].models):
+        return f"{endpoint}: {why or 'no model server answers there'}"
     if not _allowed(spec, there):
         return f"{endpoint} is {there[0].provider}, not {spec['provider']}"
     served = _listed([model.id for model in there[0].models][:5]) or "no model"
@@ -246,12 +263,30 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names)
 
 
+def _pull(spec: ModelSpec, observed: ObservedState) -> str:
+    """What to type where a server answers that can pull it: the alias where the catalogue knows it, else its own id."""
+    able = [server for server in _allowed(spec, observed.servers) if server.capabilities.get(Capability.PULL) == "yes"]
+    for server in sorted(able, key=lambda server: _rank(spec, server)):
+        named = next(iter(spec["ids"].get(server.provider, [])), "")
+        if named and len(spec["ids"]) > 1:
+            return f"orchestrator models pull {spec['alias']}"
+        if named:
+            return f"orchestrator models pull {named} --provider {server.provider}"
+    return ""
+
+
 def _cure(spec: ModelSpec, observed: ObservedState) -> str:
+    if is_plugin(spec["provider"]):
+        at = f"start the server at {spec['endpoint']}, name a model that it serves, or mend the package of {spec['provider']}"
+        return at if spec["endpoint"] else f"write the endpoint of {spec['alias']}"
     if spec["endpoint"]:
         return f"start the server at {spec['endpoint']}, or name a model that it serves"
     if _forwarded(spec, observed):
         return f"write zone: cloud for {spec['alias']} if what it is asked may leave this device"
-    makes = {server.provider for server in observed.servers}
+    pulled = _pull(spec, observed)
+    if pulled:
+        return pulled
+    makes = {server.provider for server in observed.servers if not is_plugin(server.provider)}
     ollama = next(iter(spec["ids"].get("ollama", [])), "")
     if ollama and spec["provider"] in (None, "ollama") and (not makes or "ollama" in makes):
         return f"ollama pull {ollama}"

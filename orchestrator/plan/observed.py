@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Identity, ServedModel, Zone
 
 Facets = Mapping[str, str]
@@ -52,18 +54,7 @@ class ObservedServer:
             "capabilities": dict(self.capabilities),
             "notes": list(self.notes),
             "probed": {model: dict(found) for model, found in self.probed.items()},
-            "models": [
-                {
-                    "id": model.id,
-                    "loaded": model.loaded,
-                    "context": model.context,
-                    "slots": model.slots,
-                    "kind": model.kind,
-                    "remote": model.remote,
-                    "digest": model.digest,
-                }
-                for model in self.models
-            ],
+            "models": [dataclasses.asdict(model) for model in self.models],
         }
 
     @classmethod
@@ -104,7 +95,8 @@ class ObservedDeployment:
 @dataclass(frozen=True, slots=True)
 class ObservedState:
     """The snapshot. ``runtime`` is the version of the runtime that was asked, empty where none runs; ``silent`` says
-    why a named address did not answer; ``taken_ports`` says who has a port that a deployment wants for its own door;
+    why a named address did not answer (see :func:`asked_at`) and why a provider of another package cannot be used (by its
+    name); ``taken_ports`` says who has a port that a deployment wants for its own door;
     ``contents`` are fingerprints of the files that parts are made of beside the manifest, by address (a tool's code);
     ``locked`` are references of secrets that cannot be had, each with why and a cure.
     """
@@ -142,3 +134,9 @@ class ObservedState:
             contents=value.get("contents", {}),
             locked={reference: (why[0], why[1]) for reference, why in value.get("locked", {}).items()},
         )
+
+
+def asked_at(provider: str | None, url: str) -> str:
+    """The key of ``ObservedState.silent`` for an address: a provider of another package looks for itself, beside the makes of
+    the table."""
+    return f"{provider} at {url}" if is_plugin(provider) else url

@@ -1,7 +1,9 @@
-"""Second, narrower ports of model servers: those that can load and unload a model, those that can pull one, and those
-that can be started by us. A provider that fits one of them has it beside ``Provider``; the others just lack it.
+"""Second, narrower ports of model servers: those that can load and unload a model, those that can pull one, those that
+can remove one, and those that can be started by us. A provider that fits one of them has it beside ``Provider``; the
+others just lack it (``isinstance`` tells). A make may do it on some of its servers only (llama-server as a router, but
+not with one model): what one server can do stands in ``Identity.capabilities`` (``load``, ``pull``, ``remove``).
 
-A ``Target`` names the model as its server does (``Target.model``); the server's root is below ``Target.api_base``.
+A ``Target`` names the model as its server does (``Target.model``); the server's root is above ``Target.api_base``.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ Scenario = Literal["development", "staging", "production_low", "production_high"
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
     """How a model is to be loaded. ``context`` in tokens a request; ``keep_alive`` in seconds of rest before the server may
-    unload it by itself (``inf``: never). ``None`` leaves it to the server."""
+    unload it by itself (``inf``: never). ``None`` leaves it to the server; what a server cannot do is refused."""
 
     context: int | None = None
     keep_alive: float | None = None
@@ -29,11 +31,12 @@ class LoadOptions:
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """What loading gave: ``seconds`` it took (0 where it was loaded already), and what the server tells: memory in bytes,
-    context in tokens a request."""
+    context in tokens a request. ``model`` is the name that calls must give now: some servers have another for it."""
 
     seconds: float
     memory: int | None = None
     context: int | None = None
+    model: str = ""
 
 
 @runtime_checkable
@@ -41,14 +44,16 @@ class Loader(Protocol):
     """A provider whose servers load and unload models on request."""
 
     async def load(self, target: Target, options: LoadOptions, timeout: float) -> Loaded:
-        """Bring a model into memory and wait until it can answer; at once where it is there.
+        """Bring a model into memory and wait until it can answer, ``timeout`` seconds at most; at once where it is there.
 
-        Raises ``ModelNotFound``, ``ServerFailed`` (it could not be loaded, with the server's reason), ``Stalled``.
+        Raises ``ModelNotFound``, ``BadRequest`` (this server or these options: no), ``ServerFailed`` (it could not be
+        loaded, with the server's reason), ``Stalled``.
         """
         ...
 
     async def unload(self, target: Target, timeout: float) -> None:
-        """Free its memory; at once where it is not loaded. Raises as ``load``."""
+        """Free its memory; at once where it is not loaded. Raises as ``load``, and ``ServerBusy`` where it still answers
+        requests after ``timeout`` seconds (it is unloaded when they end)."""
         ...
 
 
@@ -65,15 +70,29 @@ class PullProgress:
 
 @runtime_checkable
 class Puller(Protocol):
-    """A provider whose servers fetch models into a store of their own, and remove them."""
+    """A provider whose servers fetch models into a store of their own."""
 
-    def pull(self, target: Target) -> AsyncIterator[PullProgress]:
-        """Fetch a model; the last item has the stage ``done``. Leaving early cancels it where the server can; what had
-        come is kept for a later try. Raises ``ModelNotFound``, ``ServerFailed`` (a full disk, a wrong digest), ``BrokenReply``."""
+    @property
+    def pull_goes_on(self) -> bool:
+        """Whether its servers go on with a pull that is left, because they have no way to cancel one."""
         ...
 
+    def pull(self, target: Target) -> AsyncIterator[PullProgress]:
+        """Fetch a model; the last item has the stage ``done``. It has no time limit, but one on standing still.
+
+        Leaving early cancels it where the server can (``pull_goes_on``); what had come is kept for a later try. Raises
+        ``ModelNotFound``, ``BadRequest`` (this server cannot), ``ServerFailed`` (a full disk, a wrong digest),
+        ``BrokenReply`` (the connection broke), ``Stalled``.
+        """
+        ...
+
+
+@runtime_checkable
+class Remover(Protocol):
+    """A provider whose servers delete models from their store."""
+
     async def remove(self, target: Target) -> None:
-        """Delete a model from the server's store. Raises ``ModelNotFound``."""
+        """Delete a model. Raises ``ModelNotFound``, ``BadRequest`` (this one is not the server's to delete)."""
         ...
 
 

@@ -42,6 +42,9 @@ class Capability(StrEnum):
     CONTEXT_TOLD = "context_told"
     SLOTS_TOLD = "slots_told"
     OVERFLOW_REFUSED = "overflow_refused"
+    LOAD = "load"  # and unload; these three are the ports of ports/lifecycle.py
+    PULL = "pull"
+    REMOVE = "remove"
 
 
 class Support(StrEnum):
@@ -75,8 +78,8 @@ class Identity:
 class ServedModel:
     """A model that a server can answer with. ``context`` in tokens per request and ``slots`` where the server tells them.
 
-    ``remote`` is true for a model that the server only forwards to another machine (an Ollama cloud model). ``digest``
-    tells one build from another where the server has one.
+    ``remote`` is true for a model that the server only forwards to another machine (an Ollama cloud model). ``size`` in
+    bytes of its weights, ``quantization`` and ``digest`` as the server calls them, where it tells.
     """
 
     id: str
@@ -85,6 +88,8 @@ class ServedModel:
     slots: int | None = None
     kind: Literal["chat", "embedding", "unknown"] = "unknown"
     remote: bool = False
+    size: int | None = None
+    quantization: str = ""
     digest: str = ""
 
 
@@ -148,7 +153,10 @@ class TokenProbability:
 
 @dataclass(frozen=True, slots=True)
 class ChatReply:
-    """The whole answer. ``finish_reason``: stop, length, tool_calls, content_filter, or what the server said."""
+    """The whole answer. ``finish_reason``: stop, length, tool_calls, content_filter, or what the server said.
+
+    Every text is Unicode that can be encoded: ``core/surrogates.py`` mends what a server cut or wrote by halves.
+    """
 
     message: Message
     finish_reason: str
@@ -159,7 +167,7 @@ class ChatReply:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of a streamed answer. The last one of a stream carries the whole ``reply``."""
+    """A piece of a streamed answer, which cuts no character. The last one of a stream carries the whole ``reply``."""
 
     text: str = ""
     reply: ChatReply | None = None

@@ -25,7 +25,8 @@ class ToolContext:
 
 @dataclass(frozen=True, slots=True)
 class ToolOutcome:
-    """What a call gave: a plain JSON-able ``value``, and ``text`` for a model (made from the value where empty)."""
+    """What a call gave: a plain JSON-able ``value``, and ``text`` for a model (made from the value where empty). The engine
+    makes it plain where it is not quite (``serve/steps/plain.py``), and refuses what has no form in JSON."""
 
     value: Any
     text: str = ""

@@ -15,7 +15,7 @@ from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Request, Result
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.gate import Gate, lengths
+from orchestrator.serve.gate import Gate
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.run import Emit, Run
 from orchestrator.serve.session import Sessions
@@ -30,7 +30,8 @@ class Engine:
         self._loop = loop
         self._sessions = sessions
         self._emit = emit
-        self._gate = Gate(deployment.blueprint.max_concurrent, lengths(deployment.blueprint.queue))
+        self._classes = loop.limits.with_queue(deployment.blueprint.queue).classes
+        self._gate = Gate(deployment.blueprint.max_concurrent, self._classes)
         self._in_work: set[anyio.CancelScope] = set()
         self._empty: anyio.Event | None = None
         self._cancelled = ""
@@ -91,7 +92,8 @@ class Engine:
     async def _in_session(self, run: Run) -> Result:
         """A session's requests wait for one another outside of the gate, so that they keep nobody else from a place."""
         request, name = run.request, self.deployment.name
-        async with self._sessions.turn(name, request.session, run.deadline) as turns:
+        most = self._classes[request.priority].length
+        async with self._sessions.turn(name, request.session, run.deadline, most) as turns:
             if turns:  # the caller's own history would say the same again; what it tells the model stays
                 run.history = (*(each for each in request.history if each.role == "system"), *turns)
             result = await self._through_gate(run)

@@ -77,6 +77,11 @@ class Loop:
         self._sleeps_until = -inf  # it does not sleep
         self._probes: list[EndpointSpec] = []
 
+    @property
+    def limits(self) -> SchedulerLimits:
+        """The numbers that it goes by."""
+        return self._limits
+
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Let time pass for the scheduler, and probe, until cancelled. Then calls that wait end with ``RunCancelled``."""
         try:
@@ -275,6 +280,7 @@ class Loop:
     def _let_start(self, effect: Start) -> None:
         caller = self._callers[effect.call]
         caller.start = effect
+        caller.scope = caller.stopped_by = None  # a stop is of one attempt, also where that ended before it was heard
         if caller.turn is not None:
             caller.turn.set()
             caller.turn = None
@@ -345,8 +351,7 @@ async def _reply(caller: _Caller, provider: Provider, call: ChatCall) -> ChatRep
 
 def _cut_short(caller: _Caller) -> RunError:
     """Why an attempt ended without a word from the provider: it was stopped from here."""
-    stopped_by, caller.stopped_by = caller.stopped_by, None
-    return stopped_by or BrokenReply("the attempt was stopped")
+    return caller.stopped_by or BrokenReply("the attempt was stopped")
 
 
 async def _run_out(source: AsyncIterator[Delta]) -> None:

@@ -17,12 +17,16 @@ RANKS: Final[Mapping[str, int]] = {name: rank for rank, name in enumerate(PRIORI
 
 @dataclass(frozen=True, slots=True)
 class ClassLimits:
-    """A queue of one priority class at one endpoint: how many may wait, how long, and after what time a call that still
-    waits counts as one class more urgent (again after each such time)."""
+    """A queue of one priority class, at one endpoint or at the gate of a deployment: how many may wait, how long, and
+    after what time one that still waits counts as one class more urgent (again after each such time)."""
 
     length: int
     timeout: float
     starve_after: float
+
+    def rank_after(self, rank: int, waited: float) -> int:
+        """As which rank one of this class counts that has waited so long."""
+        return max(0, rank - int(waited / self.starve_after))
 
 
 def _classes() -> dict[PriorityClass, ClassLimits]:

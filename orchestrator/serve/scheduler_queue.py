@@ -155,8 +155,8 @@ class Lane:
                 heapq.heappop(line)
             if line:
                 call = line[0][2]
-                steps = int((now - call.submitted) / self._classes[rank].starve_after)
-                turn = (max(0, rank - steps), call.new.call, call)
+                urgency = self._classes[rank].rank_after(rank, now - call.submitted)
+                turn = (urgency, call.new.call, call)
                 if best is None or turn < best:
                     best = turn
         if best is None:

@@ -10,7 +10,7 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from orchestrator.core.errors import DeadlinePassed
+from orchestrator.core.errors import DeadlinePassed, QueueFull
 from orchestrator.core.message import Message
 from orchestrator.ports.store import SessionStore
 
@@ -18,6 +18,9 @@ MOST_SESSIONS: Final = 512
 """Sessions whose turns stay in memory; older ones are read again from the store."""
 MOST_TURNS: Final = 1_000
 """Messages of a session that stay in memory: no agent sees more."""
+
+MOST_WAITING: Final = 64
+"""Requests that may wait for one session, where the caller knows no other number."""
 
 Key = tuple[str, str]
 
@@ -33,13 +36,22 @@ class Sessions:
         self._disk = anyio.Lock()  # one statement at a time: stores are used from one thread at once
 
     @asynccontextmanager
-    async def turn(self, deployment: str, session: str, deadline: float) -> AsyncIterator[tuple[Message, ...]]:
+    async def turn(
+        self, deployment: str, session: str, deadline: float, most: int = MOST_WAITING
+    ) -> AsyncIterator[tuple[Message, ...]]:
         """Hold the session for one request; gives its turns so far. Requests of one session come in order.
 
-        Raises ``DeadlinePassed`` where the ones before take too long.
+        Raises ``QueueFull`` where ``most`` wait for the session already, ``DeadlinePassed`` where the ones before take too
+        long.
         """
         key = (deployment, session)
         lock = self._locks.setdefault(key, anyio.Lock())
+        waiting = lock.statistics().tasks_waiting
+        if waiting >= most:
+            raise QueueFull(
+                f'{waiting} requests wait for the session "{session}" already',
+                cure="Wait for the answers that are due.",
+            )
         try:
             await self._acquire(lock, session, deadline)
             try:

@@ -9,12 +9,14 @@ import math
 import random
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from typing import Any, Final
 
 from orchestrator.core.message import ToolCall, Usage
 from orchestrator.testing.asked import Asked
 from orchestrator.testing.fault import FAULTS, Fault, FaultKind, parse_fault
+from orchestrator.testing.lifecycle.store import FAULTS as STORE_FAULTS
+from orchestrator.testing.lifecycle.store import ModelStore, stored
 from orchestrator.testing.pace import Pace
 from orchestrator.testing.script import Said, Script
 from orchestrator.testing.slots import Slots
@@ -94,7 +96,8 @@ _MID_STREAM: Final = frozenset(("drop-mid", "hang-mid", "error-in-stream", "no-f
 
 @dataclass
 class SimulatedEndpoint:
-    """A server that serves ``models``. ``context`` is in tokens per slot; ``api_key`` is asked for where it is set.
+    """A server that serves ``models``. ``context`` is in tokens per slot; ``api_key`` is asked for where it is set. With
+    ``kept`` it serves what that store has installed; else its store holds the models, as its face would have them loaded.
     ``ignores``: what it accepts without effect (``IGNORABLE``); ``hides``: fields that its answers lack.
 
     Everything it draws by chance comes from ``seed``: the same question has the same answer, and the n-th request the
@@ -114,16 +117,23 @@ class SimulatedEndpoint:
     ignores: frozenset[str] = frozenset()
     hides: frozenset[str] = frozenset()
     on_record: Callable[[Record], None] | None = None
+    kept: InitVar[ModelStore | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, kept: ModelStore | None) -> None:
+        self.store = stored(self.models) if kept is None else kept
+        self.store_is_given = kept is not None
+        self.models = tuple(self.store.installed)
         self.line = Slots(self.slots, self.queue)
         self.records: list[Record] = []
         self.loading_until = 0.0
         self._armed: list[Fault] = []
 
     def arm(self, *faults: str) -> None:
-        """Let each of these faults strike one request, in this order, from the next one on."""
-        self._armed.extend(parse_fault(text) for text in faults)
+        """Let each of these faults strike one request, in this order, from the next one on; those of the store its next
+        load or pull."""
+        store = [fault for fault in faults if fault in STORE_FAULTS]
+        self._armed.extend([parse_fault(text) for text in faults if text not in store])
+        self.store.arm(*store)
 
     @property
     def cancelled(self) -> list[Record]:

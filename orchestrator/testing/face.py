@@ -27,6 +27,7 @@ class Face:
     any_model: bool = False
     closes_streams: bool = False  # after a streamed answer, without a header that says so
     open_paths: tuple[str, ...] = ()  # need no key
+    loads_all: bool = False  # every model is loaded at the start, else the first
     embeds: bool = True
     ignores: frozenset[str] = frozenset()
     hides: frozenset[str] = frozenset()

@@ -16,6 +16,8 @@ from orchestrator.testing.face import listed as _list
 from orchestrator.testing.face import model_cards as _cards
 from orchestrator.testing.face import ok as _ok
 from orchestrator.testing.faces_of_gateways import MORE_FACES
+from orchestrator.testing.lifecycle.foundry_local import alias_of
+from orchestrator.testing.lifecycle.store import StoredModel
 
 
 def _openai(endpoint: SimulatedEndpoint) -> dict[str, Document]:
@@ -23,13 +25,16 @@ def _openai(endpoint: SimulatedEndpoint) -> dict[str, Document]:
 
 
 def _ollama(endpoint: SimulatedEndpoint) -> dict[str, Document]:
-    rows = [_ollama_row(name) for name in endpoint.models]
-    running = [{**row, "expires_at": "2026-01-01T00:05:00Z", "size_vram": 0} for row in rows[:1]]
-    running = [{**row, "context_length": endpoint.context} for row in running if "remote_host" not in row]
+    rows = {name: _ollama_row(model) for name, model in endpoint.store.installed.items()}
+    running = [
+        {**rows[name], "expires_at": "2026-01-01T00:05:00Z", "size_vram": 0, "context_length": context}
+        for name, context in endpoint.store.loaded.items()
+        if "remote_host" not in rows[name]
+    ]
     return {
         "/": (200, "text/plain", "Ollama is running"),
         "/api/version": _ok({"version": "0.33.0"}),
-        "/api/tags": _ok({"models": rows}),
+        "/api/tags": _ok({"models": list(rows.values())}),
         "/api/ps": _ok({"models": running}),
         "/v1/models": _list(_cards(endpoint, "library")),
     }
@@ -40,21 +45,22 @@ def _ollama_old(endpoint: SimulatedEndpoint) -> dict[str, Document]:
     return {**_ollama(endpoint), "/api/version": _ok({"version": "0.1.48"})}
 
 
-def _ollama_row(name: str) -> dict[str, Any]:
+def _ollama_row(model: StoredModel) -> dict[str, Any]:
+    name = model.name
     family = "nomic-bert" if _is_embedding(name) else "phi3"
     row: dict[str, Any] = {
         "name": name,
         "model": name,
         "modified_at": "2026-01-01T00:00:00Z",
-        "size": 2_500_000_000,
-        "digest": "0" * 64,
+        "size": model.size,
+        "digest": model.digest,
         "details": {
             "parent_model": "",
             "format": "gguf",
             "family": family,
             "families": [family],
             "parameter_size": "3.8B",
-            "quantization_level": "Q4_K_M",
+            "quantization_level": model.quantization,
         },
     }
     if name.endswith(("cloud", "-cloud")):
@@ -67,34 +73,60 @@ def _llama_cpp(endpoint: SimulatedEndpoint) -> dict[str, Document]:
     meta = {"vocab_type": 2, "n_vocab": 1024, "n_ctx": endpoint.context, "n_ctx_train": 4096, "n_params": 558_000}
     card = {"id": name, "object": "model", "created": 0, "owned_by": "llamacpp", "meta": meta}
     old = {"name": name, "model": name, "capabilities": ["completion"], "details": {"format": "gguf"}}
-    props = {
-        "default_generation_settings": {"n_ctx": endpoint.context, "params": {}},
+    listed = _ok({"models": [old], "object": "list", "data": [card]})
+    return {
+        "/health": _ok({"status": "ok"}),
+        "/props": _ok(_llama_props(endpoint, name, endpoint.context)),
+        "/v1/models": listed,
+        "/models": listed,
+        "/slots": _ok([{"id": number, "n_ctx": endpoint.context} for number in range(endpoint.slots)]),
+    }
+
+
+def _llama_props(endpoint: SimulatedEndpoint, name: str, context: int) -> dict[str, Any]:
+    return {
+        "default_generation_settings": {"n_ctx": context, "params": {}},
         "total_slots": endpoint.slots,
         "model_path": f"/models/{name}.gguf",
         "build_info": "b6000-0000000",
         "is_sleeping": False,
     }
-    return {
-        "/health": _ok({"status": "ok"}),
-        "/props": _ok(props),
-        "/v1/models": _ok({"models": [old], "object": "list", "data": [card]}),
-        "/slots": _ok([{"id": number, "n_ctx": endpoint.context} for number in range(endpoint.slots)]),
-    }
 
 
 def _llama_router(endpoint: SimulatedEndpoint) -> dict[str, Document]:
-    """The first model is loaded."""
-    cards = _cards(endpoint, "llamacpp")
-    for number, card in enumerate(cards):
-        card["status"] = {"value": "unloaded" if number else "loaded", "args": []}
-    single = _llama_cpp(endpoint)["/props"]
+    """Its list also tells what is being downloaded, and what a loaded model is made of."""
+    store = endpoint.store
+    coming = [name for name in store.came if name not in store.installed and name not in store.failed]
+    cards = [_router_card(endpoint, name) for name in (*store.installed, *coming)]
+    props = {
+        f"/props?model={name}&autoload=false": _ok(_llama_props(endpoint, name, context))
+        for name, context in store.loaded.items()
+    }
     return {
         "/health": _ok({"status": "ok"}),
         "/props": _ok({"role": "router", "max_instances": 4, "models_autoload": True}),
-        f"/props?model={endpoint.models[0]}&autoload=false": single,
         "/v1/models": _list(cards),
         "/models": _list(cards),
+        **props,
     }
+
+
+def _router_card(endpoint: SimulatedEndpoint, name: str) -> dict[str, Any]:
+    store = endpoint.store
+    state = "loaded" if name in store.loaded else "loading" if name in store.loading else "unloaded"
+    status: dict[str, Any] = {"value": state if name in store.installed else "downloading", "args": []}
+    if store.failed.get(name) == "no-memory":
+        status |= {"exit_code": 1, "failed": True}
+    card = {"id": name, "aliases": [], "object": "model", "owned_by": "llamacpp", "created": 0, "status": status}
+    if state == "loaded":
+        model = store.installed[name]
+        card["meta"] = {
+            "n_ctx": store.loaded[name],
+            "n_ctx_train": 4096,
+            "size": model.size,
+            "ftype": model.quantization,
+        }
+    return card
 
 
 def _vllm(endpoint: SimulatedEndpoint) -> dict[str, Document]:
@@ -109,8 +141,7 @@ def _vllm(endpoint: SimulatedEndpoint) -> dict[str, Document]:
 
 
 def _lm_studio(endpoint: SimulatedEndpoint) -> dict[str, Document]:
-    """The first model is loaded."""
-    rows = [_studio_row(name, endpoint, loaded=not number) for number, name in enumerate(endpoint.models)]
+    rows = [_studio_row(model, endpoint) for model in endpoint.store.installed.values()]
     return {
         "/lmstudio-greeting": _ok({"lmstudio": True}),
         "/api/v1/models": _ok({"models": rows}),
@@ -118,16 +149,17 @@ def _lm_studio(endpoint: SimulatedEndpoint) -> dict[str, Document]:
     }
 
 
-def _studio_row(name: str, endpoint: SimulatedEndpoint, loaded: bool) -> dict[str, Any]:
-    config = {"context_length": endpoint.context, "eval_batch_size": 512, "parallel": endpoint.slots}
+def _studio_row(model: StoredModel, endpoint: SimulatedEndpoint) -> dict[str, Any]:
+    name, context = model.name, endpoint.store.loaded.get(model.name)
+    config = {"context_length": context, "eval_batch_size": 512, "parallel": endpoint.slots}
     return {
         "type": "embedding" if _is_embedding(name) else "llm",
         "publisher": "somebody",
         "key": name,
         "display_name": name,
-        "quantization": {"name": "Q4_K_M", "bits_per_weight": 4},
-        "size_bytes": 2_500_000_000,
-        "loaded_instances": [{"id": name, "config": config}] if loaded else [],
+        "quantization": {"name": model.quantization, "bits_per_weight": 4},
+        "size_bytes": model.size,
+        "loaded_instances": [{"id": name, "config": config}] if context else [],
         "max_context_length": 131_072,
         "format": "gguf",
     }
@@ -152,21 +184,35 @@ def _lm_studio_old(endpoint: SimulatedEndpoint) -> dict[str, Document]:
 
 
 def _foundry(endpoint: SimulatedEndpoint) -> dict[str, Document]:
-    """Its catalogue also lists what is not loaded."""
+    """Its catalogue also lists what is not loaded, or not there at all."""
     cards = [*_cards(endpoint, "foundry"), {"id": "another-model-generic-cpu:1", "object": "model"}]
     return {
         "/status": _ok({"endpoints": ["http://127.0.0.1:0"], "modelCachePath": "/cache", "pid": 1}),
-        "/models/loaded": _ok(list(endpoint.models)),
+        "/models/loaded": _ok(list(endpoint.store.loaded)),
         "/v1/models": _list(cards),
     }
 
 
+def _foundry_entry(model: StoredModel) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "alias": alias_of(model.name),
+        "uri": f"azureml://registries/azureml/models/{model.name}/versions/1",
+        "providerType": "AzureFoundry",
+        "publisher": "Microsoft",
+        "promptTemplate": {"prompt": "{Content}"},
+        "runtime": {"deviceType": "CPU", "executionProvider": "CPUExecutionProvider"},
+        "fileSizeMb": model.size // (1024 * 1024),
+    }
+
+
 def _foundry_old(endpoint: SimulatedEndpoint) -> dict[str, Document]:
+    known = {**endpoint.store.installed, **endpoint.store.library}
     return {
         "/openai/status": _ok({"Endpoints": ["http://127.0.0.1:5272"], "ModelDirPath": "/cache", "PipeName": "pipe"}),
         "/openai/models": _ok([*endpoint.models, "another-model-generic-cpu"]),
-        "/openai/loadedmodels": _ok(list(endpoint.models)),
-        "/foundry/list": _ok({"models": []}),
+        "/openai/loadedmodels": _ok(list(endpoint.store.loaded)),
+        "/foundry/list": _ok({"models": [_foundry_entry(model) for model in known.values()]}),
     }
 
 
@@ -239,8 +285,10 @@ FACES: Final[dict[str, Face]] = {
         ),
         Face("lm-studio", _lm_studio, _STUDIO_MISSING, ignores=frozenset(("tool_named", "logprobs"))),
         Face("lm-studio-v0", _lm_studio_old, _STUDIO_MISSING, ignores=frozenset(("tool_named", "logprobs"))),
-        Face("foundry-local", _foundry, _OATPP, ignores=frozenset(("logprobs",))),
-        Face("foundry-local-v1", _foundry_old, (404, "text/plain", ""), ignores=frozenset(("logprobs",))),
+        Face("foundry-local", _foundry, _OATPP, loads_all=True, ignores=frozenset(("logprobs",))),
+        Face(
+            "foundry-local-v1", _foundry_old, (404, "text/plain", ""), loads_all=True, ignores=frozenset(("logprobs",))
+        ),
         *MORE_FACES,
         Face("website", _website, _HTML_MISSING, chats=False),
         Face("other-api", _other_api, chats=False),

@@ -16,6 +16,7 @@ from orchestrator.testing.face import Face
 from orchestrator.testing.faces import FACES
 from orchestrator.testing.fault import FAULTS, FaultKind
 from orchestrator.testing.http_protocol import Connection, HttpRequest, chunk, head
+from orchestrator.testing.lifecycle.shell import StoreShell
 
 _EVENTS = {"Transfer-Encoding": "chunked", "Cache-Control": "no-cache"}
 
@@ -33,6 +34,10 @@ class HttpShell:
         endpoint.any_model = endpoint.any_model or self.face.any_model
         endpoint.ignores |= self.face.ignores
         endpoint.hides |= self.face.hides
+        if not endpoint.store_is_given:
+            loaded = endpoint.models if self.face.loads_all else endpoint.models[:1]
+            endpoint.store.loaded.update(dict.fromkeys(loaded, endpoint.context))
+        self._store = StoreShell(endpoint.store, face, self.face.headers, self._restock)
         self._server: asyncio.Server | None = None
         self._connections: set[Connection] = set()
         self._turns: dict[int, asyncio.Event] = {}
@@ -62,12 +67,17 @@ class HttpShell:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._store.stop()
         self._connections.clear()
 
     def _connection(self) -> Connection:
         connection = Connection(self.serve, self._connections.discard)
         self._connections.add(connection)
         return connection
+
+    def _restock(self) -> None:
+        """It serves what its store holds now."""
+        self.endpoint.models = tuple(self.endpoint.store.installed)
 
     def serve(self, connection: Connection, request: HttpRequest) -> None:
         """Answer one request."""
@@ -78,6 +88,8 @@ class HttpShell:
             self._refuse(connection, FAULTS["unauthorized"], {})
         elif self.face.wants_length and request.method == "POST" and "content-length" not in request.headers:
             connection.respond(411, "application/json", wire.encoded({"error": "Content-Length is required"}))
+        elif self._store.serve(connection, request):
+            return
         elif request.method == "POST" and self.face.chats and path.endswith("/chat/completions"):
             self._chat(connection, request)
             return

@@ -30,6 +30,10 @@ from orchestrator.testing.fault import FAULTS
 
 URL: Final = "http://simulated.invalid"
 """The address of an endpoint that lives in this process; no name ends in ``.invalid`` (RFC 2606)."""
+_CAPABILITIES: Final = {
+    **dict.fromkeys(Capability, Support.YES),
+    **dict.fromkeys((Capability.LOAD, Capability.PULL, Capability.REMOVE, Capability.TOOL_TEXT), Support.NO),
+}
 
 
 class SimulatedProvider:
@@ -57,13 +61,7 @@ class SimulatedProvider:
         await anyio.lowlevel.checkpoint()
         if url not in self.endpoints:
             return None
-        return Identity(
-            self._kind,
-            url,
-            "simulated",
-            url,
-            {**dict.fromkeys(Capability, Support.YES), Capability.TOOL_TEXT: Support.NO},
-        )
+        return Identity(self._kind, url, "simulated", url, _CAPABILITIES)
 
     async def models(self, identity: Identity, api_key: Secret | None = None) -> tuple[ServedModel, ...]:
         """What the endpoint serves. Raises ``ServerBusy`` while it loads."""

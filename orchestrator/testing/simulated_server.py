@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import TextIO
 
 from orchestrator.core.errors import PortTaken
-from orchestrator.core.quantity import parse_duration
+from orchestrator.core.quantity import parse_duration, parse_size
 from orchestrator.testing.endpoint import Record, SimulatedEndpoint
 from orchestrator.testing.faces import FACES
 from orchestrator.testing.fault import FAULTS, parse_fault
 from orchestrator.testing.http_shell import HttpShell
+from orchestrator.testing.lifecycle.store import FAULTS as STORE_FAULTS
+from orchestrator.testing.lifecycle.store import ModelStore, StoredModel
 from orchestrator.testing.pace import Pace
 from orchestrator.testing.script import Script, read_script
 
@@ -59,7 +61,7 @@ def serve(options: argparse.Namespace) -> int:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Every option of the command, for a parser that may have its own too."""
-    parser.add_argument("--port", type=int, default=0, help="loopback port; 0 takes a free one (default)")
+    parser.add_argument("--port", type=_port, default=0, help="loopback port; 0 takes a free one (default)")
     parser.add_argument("--face", choices=sorted(FACES), default="openai", help="which make it looks like")
     parser.add_argument("--model", action="append", help="a model that it serves; may be repeated")
     parser.add_argument("--ttft", type=_seconds, default=0.0, metavar="TIME", help="time to the first token: 20ms")
@@ -72,9 +74,31 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="what chance starts from")
     parser.add_argument("--api-key", default="", help="a key that clients must send")
     parser.add_argument("--script", type=Path, metavar="FILE", help="YAML: rules, sequence, default")
+    _add_store_options(parser)
     parser.add_argument("--fault", action="append", default=[], metavar="NAME[:VALUE][@WHEN]", help="may be repeated")
     parser.add_argument("--list-faults", action="store_true", help="print the names of all faults")
     parser.add_argument("--log", type=Path, metavar="FILE", help="append the log here, not to standard error")
+
+
+def _add_store_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--library",
+        action="append",
+        default=[],
+        metavar="MODEL[=SIZE]",
+        help="a model that can be pulled; may be repeated",
+    )
+    parser.add_argument("--pull-rate", type=_size, default=0, metavar="SIZE", help="bytes a second of a pull: 50MB")
+    parser.add_argument("--load-time", type=_seconds, default=0.0, metavar="TIME", help="how long a model loads: 2s")
+    parser.add_argument("--disk", type=_size, metavar="SIZE", help="what its disk holds; without it: everything")
+    parser.add_argument("--memory", type=_size, metavar="SIZE", help="what its memory holds; without it: everything")
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port: 0 to 65535")
+    return port
 
 
 def _seconds(text: str) -> float:
@@ -84,8 +108,15 @@ def _seconds(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _endpoint(options: argparse.Namespace) -> SimulatedEndpoint:
-    return SimulatedEndpoint(
+    endpoint = SimulatedEndpoint(
         models=tuple(options.model or ["simulated"]),
         script=read_script(options.script) if options.script else Script(),
         pace=Pace(options.ttft, options.tps, options.prefill_tps, options.jitter),
@@ -93,13 +124,26 @@ def _endpoint(options: argparse.Namespace) -> SimulatedEndpoint:
         queue=options.queue,
         context=options.context,
         seed=options.seed,
-        faults=[parse_fault(text) for text in options.fault],
+        faults=[parse_fault(text) for text in options.fault if text not in STORE_FAULTS],
         api_key=options.api_key,
     )
+    _stock(endpoint.store, options)
+    return endpoint
+
+
+def _stock(store: ModelStore, options: argparse.Namespace) -> None:
+    for written in options.library:
+        name, equals, size = written.rpartition("=")
+        model = StoredModel(name, parse_size(size)) if equals else StoredModel(written)
+        store.library[model.name] = model
+    store.disk, store.memory = options.disk, options.memory
+    store.pull_rate, store.load_time = options.pull_rate, options.load_time
+    store.arm(*(text for text in options.fault if text in STORE_FAULTS))
 
 
 def _print_faults(out: TextIO) -> None:
     out.writelines(f"{fault.name:24}{fault.summary}\n" for fault in FAULTS.values())
+    out.writelines(f"{name:24}{summary}\n" for name, summary in STORE_FAULTS.items())
 
 
 def _writer(log: TextIO) -> Callable[[Record], None]:

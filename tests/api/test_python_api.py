@@ -7,10 +7,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
 
 import orchestrator
+from orchestrator.core.errors import UsageError
 
 KIOSK = Path(__file__).parents[2] / "examples" / "retail-kiosk" / "kiosk.yaml"
 QUESTION = "Which aisle is the garden hose in?"
@@ -47,6 +50,57 @@ async def test_what_is_no_request_is_told(home: Path) -> None:
     async with orchestrator.open(KIOSK) as deployment:
         with pytest.raises(TypeError, match="a request is a text or a Request, not int"):
             await deployment.run(7)  # type: ignore[arg-type]
+        for request in ("half \ud83d", orchestrator.Request("hi", session="\udce9")):
+            with pytest.raises(orchestrator.OrchestratorError, match="holds half a character"):
+                await deployment.run(request)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"priority": "foo"}, "priority cannot be 'foo'"),
+        ({"complexity": "bar"}, "complexity cannot be 'bar'"),
+        ({"data_class": "restrictd"}, "data_class cannot be 'restrictd'"),
+        ({"timeout": "30s"}, "timeout is seconds, more than 0, not '30s'"),
+        ({"timeout": -1}, "timeout is seconds, more than 0, not -1"),
+        ({"timeout": 0}, "timeout is seconds, more than 0, not 0"),
+        ({"history": [{"role": "user"}]}, "a turn of the history is no Message"),
+        ({"history": "hello"}, "history is no list of messages"),
+        ({"options": 3}, "options is no mapping"),
+        ({"session": None}, "session is no text"),
+        ({"escalate": "yes"}, "escalate is yes or no"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+async def test_an_option_that_does_not_fit_is_told(home: Path, options: dict[str, Any], message: str) -> None:
+    """With its name, and what it may be; nothing runs."""
+    async with orchestrator.open(KIOSK) as deployment:
+        with pytest.raises(UsageError, match=message):
+            await deployment.run(QUESTION, **options)
+        with pytest.raises(UsageError, match="no text"):
+            await deployment.run("  ")
+
+
+async def test_a_deployment_whose_block_has_ended_says_so(home: Path) -> None:
+    """Both ways to ask."""
+    async with orchestrator.open(KIOSK) as deployment:
+        pass
+    with pytest.raises(UsageError, match="its block has ended"):
+        await deployment.run(QUESTION)
+    with pytest.raises(UsageError, match="its block has ended"):
+        await anext(deployment.stream(QUESTION))
+
+
+def test_another_event_loop_is_refused_with_the_line_to_write(home: Path) -> None:
+    """The model servers are called on asyncio's."""
+
+    async def main() -> None:
+        async with orchestrator.open(KIOSK):
+            pass
+
+    with pytest.raises(UsageError, match="asyncio's event loop") as caught:
+        trio.run(main)
+    assert "asyncio.run" in caught.value.cure
 
 
 async def test_stream_ends_with_the_result(home: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -15,15 +15,10 @@ from orchestrator.app import catalog
 from orchestrator.app.wiring import Plugins
 from orchestrator.core.errors import DeployError
 from orchestrator.ports.installed import installed
+from orchestrator.ports.kind import Kind
 from tests.manifest.golden import refusal
 
 pytestmark = pytest.mark.anyio
-ENTRIES = """[orchestrator.plugins]
-tool.weather = tests.app.acme_kinds:open_weather
-strategy.last = tests.app.acme_kinds:fit_last
-provider.acme = tests.app.acme_kinds:Acme
-tool.tickets = tests.app.acme_kinds:open_weather
-"""
 SHOP = """
 metadata: {name: shop}
 deployment:
@@ -38,30 +33,35 @@ deployment:
 """
 
 
-@pytest.fixture
-def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A package of this name is installed, and there is a manifest that names its kinds."""
-    metadata = tmp_path / "site" / "acme_kinds-1.0.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-kinds\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(ENTRIES)
-    monkeypatch.syspath_prepend(str(metadata.parent))
-    monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path))
-    monkeypatch.setenv("ORCHESTRATOR_SERVERS", "")
-    monkeypatch.chdir(tmp_path)
-    installed.cache_clear()
-    yield tmp_path
-    installed.cache_clear()
-
-
 def shop(place: str, *changes: tuple[str, str]) -> str:
     """The manifest as a file in the working folder; its name."""
     text = SHOP.replace("PLACE", place)
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)
-    Path("shop.yaml").write_text(text)
-    return "shop.yaml"
+    return written("shop", text)
+
+
+def written(name: str, text: str) -> str:
+    """A manifest as a file in the working folder; its name."""
+    Path(f"{name}.yaml").write_text(text)
+    return f"{name}.yaml"
+
+
+async def test_a_provider_of_the_table_with_its_own_api_is_asked_who_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the makes of the OpenAI protocol: a line in the table is all that it needs; those in the cloud are not asked."""
+    monkeypatch.setitem(
+        cast(dict[str, Kind], catalog.PROVIDERS), "acme", Kind("acme", "Acme", "tests.app.acme_kinds:Acme")
+    )
+    plugins = Plugins()
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with server:
+        (seen,) = await plugins.look([f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"], {})
+    asked = [provider.kind for provider in plugins.makes()]
+    await plugins.aclose()
+    assert seen.identity is not None and seen.identity.provider == "acme"
+    assert asked.index("acme") < asked.index("ollama") < asked.index("openai-compatible") == len(asked) - 1
+    assert not {"openai", "azure-openai"} & set(asked)
 
 
 async def test_a_manifest_names_a_tool_a_strategy_and_a_provider_of_another_package(acme: Path) -> None:
@@ -76,16 +76,18 @@ async def test_a_manifest_names_a_tool_a_strategy_and_a_provider_of_another_pack
 
 
 async def test_a_provider_of_another_package_is_asked_who_is_at_an_address_on_this_device(acme: Path) -> None:
-    """It goes before the usual ones, which would not know its server."""
+    """The makes of the table do not know its server."""
     plugins = Plugins()
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
     async with server:
         place = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         (seen,) = await plugins.look([place], {}, ["plugin:acme"])
+        (unseen,) = await plugins.look([place], {})
         async with orchestrator.open(shop(place), state=acme / "tools") as deployment:
             assert (await deployment.run("hello", agent="talk")).text == f"acme at {place} has m"
     await plugins.aclose()
     assert seen.identity is not None and seen.identity.provider == "plugin:acme"
+    assert unseen.identity is None
 
 
 @pytest.mark.parametrize(

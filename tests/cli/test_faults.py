@@ -137,6 +137,12 @@ def test_a_port_that_is_taken_is_told() -> None:
     assert ran.err.startswith(f"error[ORC415]: port {port} is taken\n  cure: choose another --port")
 
 
+def test_a_port_that_is_none_is_wrong_usage() -> None:
+    """Before anything listens."""
+    ran = here("simulate-endpoint", "--port", "99999")
+    assert ran.code == 64 and "99999 is no port: 0 to 65535" in ran.err
+
+
 def _note_of_dead_runtime() -> int:
     """As kill -9 leaves it."""
     ended = subprocess.Popen([sys.executable, "-c", ""])

@@ -35,6 +35,7 @@ RUNS: dict[str, tuple[list[str], set[str]]] = {
     "runtime status": (["runtime", "status"], HEAVY),
     "plan": (["plan", SEED], DRAWING | {"openai", "uvicorn", "starlette"}),
     "apply --dry-run": (["apply", SEED, "--dry-run"], DRAWING | {"openai", "uvicorn", "starlette"}),
+    "models list": (["models", "list"], DRAWING | {"openai", "uvicorn", "starlette", "yaml", "networkx", "jinja2"}),
     "doctor": (["doctor"], DRAWING | {"openai", "uvicorn", "starlette"}),
 }
 

@@ -155,20 +155,24 @@ class Surroundings:
     opened: list[FakeTool] = field(default_factory=list)
     unset: set[str] = field(default_factory=set)
     looks: int = 0
-    asked_beside: list[str] = field(default_factory=list)
+    asked: dict[str, list[str]] = field(default_factory=dict)
+    mute: set[str] = field(default_factory=set)
 
-    async def look(self, places: Sequence[str], keys: Mapping[str, Secret], more: Sequence[str]) -> Sequence[Seen]:
-        self.asked_beside = list(more)
-        self.looks += 1
-        return [self._sighting(url) for url in places]
+    async def look(self, places: Sequence[str], keys: Mapping[str, Secret], by: Sequence[str]) -> Sequence[Seen]:
+        who = ", ".join(by)
+        self.asked[who] = [f"{url} with {keys[url].reveal()}" if url in keys else url for url in places]
+        self.looks += not by
+        return [self._sighting(url, who or "ollama") for url in places]
 
-    def _sighting(self, url: str) -> Sighting:
+    def _sighting(self, url: str, make: str) -> Sighting:
+        if make in self.mute:
+            return Sighting(url, "foreign", trouble=f"{make} is broken")
         if url in self.busy:
             return Sighting(url, "foreign", trouble="it accepts connections and then says nothing")
         if url not in self.servers:
             return Sighting(url, "absent")
         models = tuple(ServedModel(each, kind="chat") for each in self.servers[url])
-        return Sighting(url, "served", Identity("ollama", url, "1", f"{url}/v1"), models)
+        return Sighting(url, "served", Identity(make, url, "1", f"{url}/v1"), models)
 
     def open_tool(self, name: str, options: Mapping[str, Any], place: ToolPlace) -> FakeTool:
         if name in self.broken_tools:

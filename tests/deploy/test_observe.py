@@ -12,12 +12,19 @@ from orchestrator.core.errors import DeployError
 from orchestrator.deploy.observe import Observer
 from orchestrator.plan.binding import bind_all
 from orchestrator.plan.observed import ObservedState
-from tests.deploy.fakes import FakeProvider, Surroundings, workshop
+from tests.deploy.fakes import OLLAMA, FakeProvider, Surroundings, workshop
 from tests.plan.parts import agent, blueprint, model
 
 pytestmark = pytest.mark.anyio
-ACME: dict[str, Any] = {"provider": "plugin:acme", "ids": {"plugin:acme": ["m"]}}
+PLACE = "http://127.0.0.1:9000"
+ACME: dict[str, Any] = {
+    "provider": "plugin:acme",
+    "ids": {"plugin:acme": ["m"]},
+    "endpoint": PLACE,
+    "api_key": "env:ACME",
+}
 SHOP = blueprint(model(**ACME), agent("stock", models=["phi-4-mini"]))
+OTHER = blueprint(model(endpoint=PLACE, ids={"*": ["m"]}), agent("stock", models=["phi-4-mini"]))
 
 
 def loading(name: str) -> Any:
@@ -27,20 +34,63 @@ def loading(name: str) -> Any:
     return FakeProvider()
 
 
-async def test_a_provider_of_another_package_is_asked_where_a_manifest_names_it(tmp_path: Path) -> None:
-    """Once, and beside the usual ones."""
+def seen(observer: Observer) -> ObservedState:
+    """As the planner gets it."""
+    return ObservedState(servers=observer.servers, silent=observer.silent)
+
+
+async def test_a_provider_of_another_package_is_asked_only_where_its_models_are(tmp_path: Path) -> None:
+    """With their keys; the makes of the table are asked where theirs are, without those keys."""
     around = Surroundings()
     observer = Observer(replace(workshop(around, tmp_path), provider=loading))
     await observer.look([SHOP, SHOP])
-    assert around.asked_beside == ["plugin:acme"]
+    assert around.asked == {"plugin:acme": [f"{PLACE} with value of env:ACME"]}
+    await observer.look([SHOP, OTHER])
+    assert around.asked == {"": [PLACE, OLLAMA], "plugin:acme": [f"{PLACE} with value of env:ACME"]}
+
+
+async def test_a_provider_of_another_package_takes_no_server_from_others(tmp_path: Path) -> None:
+    """One address may be a server of both: each model has the one that its manifest names."""
+    around = Surroundings(servers={PLACE: ("m",)})
+    observer = Observer(replace(workshop(around, tmp_path), provider=loading))
+    await observer.look([SHOP, OTHER])
+    mine, other = (bind_all(each, seen(observer))["phi-4-mini"].endpoints for each in (SHOP, OTHER))
+    assert [endpoint.provider for endpoint in mine] == ["plugin:acme"]
+    assert [endpoint.provider for endpoint in other] == ["ollama"]
+    around.mute = {"plugin:acme"}
+    observer = Observer(replace(workshop(around, tmp_path), provider=loading))
+    await observer.look([SHOP, OTHER])
+    bound = bind_all(SHOP, seen(observer))["phi-4-mini"]
+    assert bound.missing == f"{PLACE}: plugin:acme is broken"
+    assert bound.cure.endswith("or mend the package of plugin:acme")
+    assert bind_all(OTHER, seen(observer))["phi-4-mini"].endpoints == other
+    around.mute, around.busy = set(), {PLACE}
+    observer = Observer(replace(workshop(around, tmp_path), provider=loading))
+    await observer.look([SHOP])
+    why = f"{PLACE}: plugin:acme does not know it: it accepts connections and then says nothing"
+    assert bind_all(SHOP, seen(observer))["phi-4-mini"].missing == why
 
 
 async def test_a_provider_whose_package_is_gone_is_told_and_stops_nothing(tmp_path: Path) -> None:
-    """The others are looked for, and who needs it knows why it is not there."""
+    """The others are looked for, and who needs it knows why it is not there, in the cloud too."""
     around = Surroundings()
     observer = Observer(replace(workshop(around, tmp_path), provider=loading))
     gone = blueprint(model(provider="plugin:gone"), agent("stock", models=["phi-4-mini"]))
-    await observer.look([gone, SHOP])
-    assert around.asked_beside == ["plugin:acme"]
-    bound = bind_all(gone, ObservedState(servers=observer.servers, silent=observer.silent))
-    assert bound["phi-4-mini"].missing == 'no provider is called "plugin:gone"'
+    cloud = {"provider": "plugin:gone", "zone": "cloud", "endpoint": "https://acme.example"}
+    far = blueprint(model(**cloud), agent("stock", models=["phi-4-mini"]))
+    await observer.look([gone, far, SHOP])
+    assert list(around.asked) == ["plugin:acme"]
+    for each in (gone, far):
+        assert bind_all(each, seen(observer))["phi-4-mini"].missing == 'no provider is called "plugin:gone"'
+
+
+async def test_a_model_of_another_package_without_an_address_says_what_to_write(tmp_path: Path) -> None:
+    """Nobody is asked for it."""
+    around = Surroundings()
+    observer = Observer(replace(workshop(around, tmp_path), provider=loading))
+    lost = blueprint(model(**{**ACME, "endpoint": None, "api_key": None}), agent("stock", models=["phi-4-mini"]))
+    await observer.look([lost])
+    bound = bind_all(lost, seen(observer))["phi-4-mini"]
+    assert around.asked == {}
+    assert bound.missing == "plugin:acme is asked only at the addresses that its models name, and phi-4-mini names none"
+    assert bound.cure == "write the endpoint of phi-4-mini"

@@ -6,6 +6,7 @@ import contextlib
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.errors import DeployError, LimitReached, OrchestratorError, RunError
-from orchestrator.core.template import FILTERS, is_plain
+from orchestrator.core.template import DEEPEST, DEEPEST_BLOCKS, FILTERS, TemplateFault, is_plain, read_template
 from orchestrator.deploy.template import compile_template
 from orchestrator.deploy.template_budget import LARGEST_TEXT
 from orchestrator.deploy.template_sandbox import open_sandbox
@@ -135,7 +136,33 @@ GREEDY = [
     "{% if 1 %}" * 3_000 + "{% endif %}" * 3_000,
     "{% for x in range(2) %}" * 30 + "x" + "{% endfor %}" * 30,
     "{{ x }}" * 100_000,
+    "{{ ([needle] * 10000)|select('in', hay)|list|length }}",
+    "{{ ([needle] * 10000)|reject('in', hay)|list|length }}",
+    "{{ ([{'a': needle}] * 10000)|selectattr('a', 'in', hay)|list|length }}",
+    "{{ range(10000)|select('in', wide[:-1])|list|length }}",
+    "{% for x in range(10000) %}{% if needle is in hay %}{% endif %}{% endfor %}",
 ]
+NESTED: dict[str, Callable[[int], str]] = {
+    "or": lambda n: "{{ " + " or ".join("a" * (n + 1)) + " }}",
+    "+": lambda n: "{{ " + " + ".join("a" * (n + 1)) + " }}",
+    "if else": lambda n: "{{ " + "a if a else " * n + "a }}",
+    "not": lambda n: "{{ " + "not " * n + "a }}",
+    "filters": lambda n: "{{ a" + "|upper" * n + " }}",
+    "keys": lambda n: "{{ a" + ".b" * n + " }}",
+    "calls": lambda n: "{{ a" + ".upper()" * (n // 2) + " }}" + ("{{ a" + "|upper" * n + " }}") * (n % 2),
+    "~": lambda n: "{{ " + "(a ~ " * n + "a" + ")" * n + " }}",
+    "lists": lambda n: "{{ " + "[a, " * n + "a" + "]" * n + " }}",
+    "tests": lambda n: "{{ " + "a is eq(" * n + "a" + ")" * n + " }}",
+    "brackets": lambda n: "{{ " + "(" * n + "a" + ")" * n + " }}",
+    "in a loop": lambda n: "{% for x in a if " + " or ".join("a" * (n + 1)) + " %}{% endfor %}",
+}
+"""Sources with ``n`` operations or brackets in one another."""
+TOO_DEEP = r"in one another|nested too deeply"
+BLOCKS = {
+    "loops": ("{% for x in a %}", "{% endfor %}"),
+    "conditions": ("{% if a %}", "{% endif %}"),
+    "otherwise": ("{% if a %}x{% else %}", "{% endif %}"),
+}
 
 
 def values_for(text: str = "hello") -> dict[str, Any]:
@@ -145,6 +172,8 @@ def values_for(text: str = "hello") -> dict[str, Any]:
         "rows": [1, 2],
         "result": {"a": 1},
         "long": "a" * 100_000,
+        "needle": "a" * 20 + "b" + "a" * 20,
+        "hay": "a" * 180_000,
         "wide": wide,
         "other": list(wide),
         "lists": [[n] for n in wide],
@@ -170,6 +199,28 @@ def test_a_greedy_template_ends_within_a_second(source: str) -> None:
     with contextlib.suppress(OrchestratorError):  # a few are cheap enough to end well
         assert len(compile_template(source)(values)) <= LARGEST_TEXT
     assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize("kind", NESTED)
+def test_what_may_be_nested_so_deep_is_compiled_and_what_is_deeper_is_refused_when_it_is_read(kind: str) -> None:
+    """A manifest's check only reads a template: what it accepts must be compiled by every runtime."""
+    compile_template(NESTED[kind](DEEPEST))
+    read_template(NESTED[kind](DEEPEST))
+    for deeper in (DEEPEST + 1, 500, 3_000):
+        with pytest.raises(TemplateFault, match=TOO_DEEP):
+            read_template(NESTED[kind](deeper))
+        with pytest.raises(DeployError, match=TOO_DEEP):
+            compile_template(NESTED[kind](deeper))
+
+
+@pytest.mark.parametrize("kind", BLOCKS)
+def test_loops_and_conditions_are_nested_so_deep_and_no_deeper(kind: str) -> None:
+    """With as much in the innermost one as an expression may hold."""
+    opens, closes = BLOCKS[kind]
+    inside = NESTED["~"](DEEPEST)
+    compile_template(opens * DEEPEST_BLOCKS + inside + closes * DEEPEST_BLOCKS)
+    with pytest.raises(DeployError, match="more than 15 loops and conditions in one another"):
+        compile_template(opens * (DEEPEST_BLOCKS + 1) + inside + closes * (DEEPEST_BLOCKS + 1))
 
 
 @given(st.text())

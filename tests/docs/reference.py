@@ -158,7 +158,8 @@ SHOWN: Final = ROOT / "tests" / "shown"
 
 
 def _abilities() -> str:
-    columns = [name for name in Capability if name not in (Capability.CHAT, Capability.STREAM)]
+    elsewhere = (Capability.CHAT, Capability.STREAM, Capability.LOAD, Capability.PULL, Capability.REMOVE)
+    columns = [name for name in Capability if name not in elsewhere]
     head = ("kind", *(f"`{name.value}`" for name in columns), "calls at once, if untold")
     real, doubles = _found("[!d]*.lock.json"), _found("doubles.lock.json")
     rows = [

@@ -60,7 +60,7 @@ def _variables(path: Path) -> Iterator[str]:
             yield from _text(node.args[0]) if "environ" in ast.unparse(node.func) else ()
         elif isinstance(node, ast.Subscript) and "environ" in ast.unparse(node.value):
             yield from _text(node.slice)
-        elif isinstance(node, ast.keyword) and node.arg == "url_variable":
+        elif isinstance(node, ast.keyword) and node.arg in ("url_variable", "store_variable"):
             yield from _text(node.value)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield from re.findall(r"^ORCHESTRATOR_[A-Z_]*[A-Z]$", node.value)

@@ -127,10 +127,53 @@ def test_what_only_forwards_says_how_to_allow_it() -> None:
     assert bound.cure == "write zone: cloud for phi-4-mini if what it is asked may leave this device"
 
 
+def test_another_packages_provider_is_served_by_its_own_servers_alone() -> None:
+    """Also not by one that does not say what it is; and its servers serve nobody else."""
+    compatible = replace(LLAMA, provider="openai-compatible")
+    acme = replace(LLAMA, provider="plugin:acme", url="http://127.0.0.1:9000", api_base="http://127.0.0.1:9000")
+    ids = {"plugin:acme": ["Phi-4-mini-instruct"]}
+    for place in (None, LLAMA.url):
+        assert _found(model(provider="plugin:acme", ids=ids, endpoint=place), compatible, LLAMA) == []
+    assert len(_found(model(provider="plugin:acme", ids=ids, endpoint=acme.url), compatible, acme)) == 1
+    for provider in (None, "openai-compatible", "llama-cpp"):
+        assert _found(model(provider=provider), acme) == []
+
+
+@pytest.mark.parametrize(
+    ("served", "same"),
+    [
+        ("Phi-4-mini-instruct-generic-cpu:4", True),
+        ("phi-4-mini-instruct-cuda-gpu", True),
+        ("phi-4-mini-qnn-npu:1", True),
+        ("phi-4-generic-cpu:1", False),
+        ("Phi-4-mini-reasoning-generic-cpu:3", False),
+    ],
+)
+def test_a_variant_of_foundry_local_is_its_model(served: str, same: bool) -> None:
+    """It is asked for by an alias and answers under the id of a build."""
+    assert same_model("foundry-local", "phi-4-mini", served) is same
+    assert not same_model("vllm", "phi-4-mini", served)
+
+
 def test_two_keys_for_one_address_are_two_endpoints() -> None:
     """So that neither's calls go out with the other's key."""
     one, two = (_found(model(api_key=key), LLAMA) for key in ("env:A", "env:B"))
     assert one != two
+
+
+@pytest.mark.parametrize(
+    ("spec", "cure"),
+    [
+        (model(), "orchestrator models pull phi-4-mini"),
+        (model(provider="ollama", ids={"ollama": ["mine:7b"]}), "orchestrator models pull mine:7b --provider ollama"),
+        (model(ids={"vllm": ["microsoft/Phi-4-mini-instruct"], "mlx": ["x"]}), None),
+    ],
+)
+def test_where_a_server_can_pull_the_cure_is_to_let_it(spec: Any, cure: str | None) -> None:
+    """By alias where the catalogue knows it, else by the id that the manifest chose; a server that has no id cannot."""
+    bound = bind(spec, state(replace(ollama("qwen3:4b"), capabilities={"pull": "yes"})))
+    assert bound.endpoints == ()
+    assert bound.cure == cure if cure else "models pull" not in bound.cure
 
 
 @pytest.mark.parametrize(

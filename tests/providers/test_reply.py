@@ -113,3 +113,26 @@ def test_an_error_under_status_200_is_an_error() -> None:
         read(b'{"error":{"message":"out of memory"}}')
     with pytest.raises(ContextTooLong):
         read(b'{"error":"exceeds the available context size"}')
+
+
+HALF = "half \ud83d of it"
+MENDED = "half \ufffd of it"
+
+
+def test_half_a_character_is_made_whole_wherever_a_server_writes_it() -> None:
+    """A text that cannot be encoded would fail in the store or in the answer to a client, long after it was read."""
+    entry = {"id": HALF, "function": {"name": HALF, "arguments": HALF}}
+    told = {
+        "logprobs": {"content": [{"token": HALF, "logprob": -0.1, "top_logprobs": [{"token": HALF, "logprob": -1}]}]}
+    }
+    reply = read(answer({"content": HALF, "tool_calls": [entry]}, HALF, told, model=HALF))
+    assert reply.message == Message("assistant", MENDED, (ToolCall(MENDED, MENDED, MENDED),))
+    assert (reply.finish_reason, reply.model) == (MENDED, MENDED)
+    assert reply.logprobs == (TokenProbability(MENDED, -0.1, ((MENDED, -1.0),)),)
+    assert read(answer({"content": "\ud83d\ude00"})).message.content == "😀"
+
+
+def test_half_a_character_in_an_error_is_made_whole() -> None:
+    """The message of a fault is shown and stored as an answer is."""
+    with pytest.raises(ServerFailed, match=MENDED):
+        read(json.dumps({"error": {"message": HALF}}).encode())

@@ -98,3 +98,35 @@ def test_a_line_without_end_is_refused(size: int) -> None:
     stream = EventStream(limit=1000)
     with pytest.raises(LineTooLong):
         collections.deque((stream.feed(b"x" * size) for _ in range(2000)), maxlen=0)
+
+
+def chunk(**delta: Any) -> bytes:
+    return json.dumps({"choices": [{"delta": delta}]}).encode()
+
+
+END = json.dumps({"choices": [{"delta": {}, "finish_reason": "stop"}]}).encode()
+
+
+def test_a_character_that_is_cut_between_two_pieces_comes_whole() -> None:
+    """Its first half waits for the second; arguments of a call are cut the same way."""
+    pieces = ReplyInPieces(CALL)
+    assert [pieces.take([chunk(content=text)]) for text in ("hi \ud83d", "\ude00 there")] == ["hi ", "😀 there"]
+    for text in ('{"a": "\ud83d', '\ude00"}'):
+        pieces.take([chunk(tool_calls=[{"index": 0, "function": {"name": "f", "arguments": text}}])])
+    pieces.take([END])
+    last = pieces.last()
+    assert last.reply is not None
+    assert (last.text, last.reply.message.content) == ("", "hi 😀 there")
+    assert last.reply.message.tool_calls[0].arguments == '{"a": "😀"}'
+
+
+@pytest.mark.parametrize(("texts", "told"), [(["a\ud83d"], ["a", "\ufffd"]), (["\ud83d", "b"], ["", "\ufffdb", ""])])
+def test_half_a_character_whose_other_half_never_comes_is_told_at_the_end(texts: list[str], told: list[str]) -> None:
+    """The pieces add up to the reply all the same."""
+    pieces = ReplyInPieces(CALL)
+    passed = [pieces.take([chunk(content=text)]) for text in texts]
+    pieces.take([END])
+    last = pieces.last()
+    assert [*passed, last.text] == told
+    assert last.reply is not None
+    assert last.reply.message.content == "".join(told)

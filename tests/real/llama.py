@@ -116,7 +116,13 @@ class LlamaServers:
     ) -> LlamaServer:
         """Start a server, wait until it is ready, and return it. `context` tokens are shared by all `slots`."""
         weights = make(model, cache_folder())
-        shape = ["-m", str(weights), "-a", alias, "-c", str(context), "-np", str(slots), *options]
+        return self._started(alias, ["-m", str(weights), "-a", alias, "-c", str(context), "-np", str(slots), *options])
+
+    def router(self, folder: Path, *options: str) -> LlamaServer:
+        """Start a server that loads the models of a folder on request; two slots of 1024 tokens each."""
+        return self._started("router", ["--models-dir", str(folder), "-c", "2048", "-np", "2", *options])
+
+    def _started(self, alias: str, shape: list[str]) -> LlamaServer:
         for _ in range(START_ATTEMPTS):
             server = self._start(alias, shape)
             if self._becomes_ready(server):

@@ -168,11 +168,12 @@ def test_secrets_reach_no_log(tmp_path: Path) -> None:
     (tmp_path / "key").chmod(0o600)
     redactor = Redactor()
     assert redactor.reveal("file:key", tmp_path).reveal() == "s3cret-value"
-    event = {"event": "said s3cret-value", "api_key": "x", "deep": {"password": "y", "list": ["s3cret-value"]}, "n": 1}
+    deep = {"password": "y", "list": ["s3cret-value"], "at s3cret-value": 2, "why": ValueError("s3cret-value")}
+    event = {"event": "said s3cret-value", "api_key": "x", "deep": deep, "n": 1}
     assert redactor(None, "info", event) == {
         "event": "said ***",
         "api_key": "***",
-        "deep": {"password": "***", "list": ["***"]},
+        "deep": {"password": "***", "list": ["***"], "at ***": 2, "why": "***"},
         "n": 1,
     }
 

@@ -124,3 +124,58 @@ async def test_two_hundred_runs_reach_the_database(tmp_path: Path) -> None:
     assert found is not None
     assert found["request"] == "text 199"
     stores.close()
+
+
+class Picky(ListStore):
+    """A store that cannot write some runs, for a reason of their own."""
+
+    def keep(self, results: Sequence[Result], texts: Sequence[str]) -> None:
+        if any(result.id in ("run_1", "run_3") for result in results):
+            raise TypeError("keys must be text")
+        super().keep(results, texts)
+
+
+async def test_a_run_that_cannot_be_written_is_reported_and_keeps_no_other_back() -> None:
+    """It is dropped and counted; the keeper goes on."""
+    store = Picky()
+    reports: list[StateUnusable] = []
+    keeper = RunKeeper(store, report=reports.append)
+    async with anyio.create_task_group() as group:
+        group.start_soon(keeper.run)
+        for number in range(5):
+            keeper.take(finished(number))
+        await keeper.aclose()
+    assert [run for batch in store.batches for run in batch] == ["run_0", "run_2", "run_4"]
+    assert [report.message for report in reports] == [
+        f"the run {run} cannot be stored and is dropped: TypeError: keys must be text" for run in ("run_1", "run_3")
+    ]
+    assert (keeper.lost, keeper.trouble) == (2, None)
+
+
+async def test_a_store_that_fails_while_runs_are_written_singly_loses_nothing() -> None:
+    """What is not written yet waits, as it does after any failure of the store."""
+    store = Picky()
+    keeper = RunKeeper(store)
+    for number in range(3):
+        keeper.take(finished(number))
+    keep, store.fault = store.keep, StateUnusable("the disk is full")
+    store.keep = lambda results, texts: keep(results, texts) if len(results) > 1 else _full()  # type: ignore[method-assign]
+    await keeper.flush()
+    store.fault = None
+    store.keep = keep  # type: ignore[method-assign]
+    await keeper.flush()
+    assert [run for batch in store.batches for run in batch] == ["run_0", "run_2"]
+
+
+def _full() -> None:
+    raise StateUnusable("the disk is full")
+
+
+async def test_half_a_character_is_stored_as_what_stands_for_it(tmp_path: Path) -> None:
+    """Whoever let it through: the database takes only what is Unicode."""
+    stores = open_stores(tmp_path / "state.db")
+    stores.runs.keep([Result("run_1", "clinic", 1, "completed", "half \ud83d")], ["asked \ud83d"])
+    found = stores.runs.find("run_1")
+    assert found is not None
+    assert (found["text"], found["request"]) == ("half \ufffd", "asked \ufffd")
+    stores.close()

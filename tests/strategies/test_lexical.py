@@ -144,12 +144,12 @@ def test_five_hundred_routes_are_fitted_and_decided_in_bounded_time() -> None:
         )
         for n in range(500)
     )
-    began = time.perf_counter()
+    began = time.process_time()
     strategy = learned(*many)
-    fitted = time.perf_counter()
+    fitted = time.process_time()
     assert strategy.decide_now(RouteQuestion(f"please show the {word(321)}")).choice == "route-321"
     assert fitted - began < 60
-    assert time.perf_counter() - fitted < 1
+    assert time.process_time() - fitted < 1
 
 
 def test_confidence_is_sound_on_requests_that_it_never_saw() -> None:

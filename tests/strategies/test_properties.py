@@ -67,9 +67,9 @@ def test_the_order_of_candidates_changes_no_choice(name: str, text: str, order: 
 @pytest.mark.parametrize("hostile", HOSTILE)
 @pytest.mark.parametrize("name", INSTANT)
 def test_hostile_texts_are_decided_quickly(name: str, hostile: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     decision = FITTED[name].decide_now(RouteQuestion(HOSTILE[hostile]))
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
     assert decision.choice is None or decision.choice in NAMES
 
 

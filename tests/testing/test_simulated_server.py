@@ -140,3 +140,31 @@ def test_a_body_that_cannot_be_read_is_refused(body: bytes) -> None:
             answer.read()
             assert answer.status == 400
         connection.close()
+
+
+def test_its_store_can_be_pulled_from_and_has_limits() -> None:
+    """A library, a disk, a memory and the faults of a store, all from the command line."""
+    options = ("--face", "ollama", "--library", "qwen2.5:0.5b=400MB", "--disk", "2.6GB", "--memory", "1GB")
+    with running(*options, "--fault", "pull-wrong-digest") as (url, _):
+        assert "no space left" in pulled(url, "qwen2.5:0.5b")[-1]["error"]
+        assert post(url, "/api/generate", {"model": "phi4-mini", "options": {"num_ctx": 1}})[0] == 500
+    with running("--face", "ollama", "--library", "qwen2.5:0.5b=400MB", "--fault", "pull-wrong-digest") as (url, _):
+        assert "digest mismatch" in pulled(url, "qwen2.5:0.5b")[-1]["error"]
+        assert pulled(url, "qwen2.5:0.5b")[-1] == {"status": "success"}
+
+
+def pulled(url: str, model: str) -> list[dict[str, Any]]:
+    """What a pull said, line by line."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    try:
+        connection.request("POST", "/api/pull", json.dumps({"model": model}))
+        return [json.loads(line) for line in connection.getresponse().read().splitlines()]
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("fault", ["pull-cut", "load-fails"])
+def test_a_fault_of_the_store_is_listed(fault: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside the others."""
+    assert main(["--list-faults"]) == 0
+    assert f"\n{fault} " in capsys.readouterr().out

@@ -48,6 +48,12 @@ CODES: Final[tuple[Code, ...]] = (
         "Give one of them another metadata.name.",
     ),
     Code(
+        "ORC417",
+        "no model server for it",
+        "No model server answers that has this model, or that can load, pull or remove it.",
+        "See `orchestrator models list`, and start or install a server that can; docs/providers.md says which.",
+    ),
+    Code(
         "ORC421",
         "tools that no server calls",
         "The agent has tools, and the servers of its models call no functions: their make does not, or a probe showed it.",

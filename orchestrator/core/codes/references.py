@@ -219,4 +219,11 @@ CODES: Final[tuple[Code, ...]] = (
         "Check the path; it counts from the manifest's folder.",
         "path: dcos",
     ),
+    Code(
+        "ORC252",
+        "a path that leads nowhere",
+        "The path cannot be followed on this device: a link leads back to itself, or the path is none.",
+        "Mend the link, or write another path.",
+        "path: link-to-itself/stock.csv",
+    ),
 )

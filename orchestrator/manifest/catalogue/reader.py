@@ -27,6 +27,14 @@ def find_model(alias: str) -> dict[str, Any] | None:
     return _by_alias().get(alias.casefold())
 
 
+def ids_of(row: Mapping[str, Any]) -> dict[str, list[str]]:
+    """By provider, the ids that a row's model is known under, the one to ask for first."""
+    ids = {kind: [name] for kind, name in row["ids"].items()}
+    if row.get("ollama_untagged"):
+        ids["ollama"].append(ids["ollama"][0].partition(":")[0])
+    return ids
+
+
 def near_models(alias: str) -> list[str]:
     """Up to three known aliases that look like ``alias``, best first."""
     near = nearest(alias, _by_alias())

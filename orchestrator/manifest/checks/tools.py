@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -42,10 +43,11 @@ def check_tools(draft: Draft) -> None:
             draft.tell("ORC226", message, (f"tool.{tool.name}", _name_key(draft, tool)), near)
         _check_options(draft, tool)
         _check_timezone(draft, tool)
-        if tool.path is not None and tool.use in ("database", "knowledge") and not tool.writable:
-            _check_path(draft, f"tool.{tool.name}", tool.path)
+        if tool.path is not None:
+            must_be = tool.use in ("database", "knowledge") and not tool.writable
+            _check_path(draft, f"tool.{tool.name}", tool.path, must_be)
     for knowledge in draft.knowledge.values():
-        _check_path(draft, f"knowledge.{knowledge.name}", knowledge.path)
+        _check_path(draft, f"knowledge.{knowledge.name}", knowledge.path, must_be=True)
 
 
 def _name_key(draft: Draft, tool: ToolEntry) -> tuple[str, ...]:
@@ -73,9 +75,18 @@ def _check_timezone(draft: Draft, tool: ToolEntry) -> None:
         draft.tell("ORC248", message, (f"tool.{tool.name}", ("timezone",)), cure=cure)
 
 
-def _check_path(draft: Draft, at: str, path: str) -> None:
-    if not (draft.loaded.folder / path).exists():
-        draft.add(warning("ORC250", f"there is nothing at {path}", draft.place(at, "path")), at)
+def _check_path(draft: Draft, at: str, path: str, must_be: bool) -> None:
+    """``must_be``: what is only read should be there."""
+    place = draft.place(at, "path")
+    try:
+        (draft.loaded.folder / path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        if must_be:
+            draft.add(warning("ORC250", f"there is nothing at {path}", place), at)
+    except OSError as error:  # such as a link that leads back to itself
+        draft.add(fault("ORC252", f"{path} leads nowhere: {error.strerror}", place), at)
+    except ValueError:
+        draft.add(fault("ORC252", f"{path} is no path: it holds a zero character", place), at)
 
 
 def _roots(draft: Draft) -> list[Path]:
@@ -85,7 +96,7 @@ def _roots(draft: Draft) -> list[Path]:
     roots = [folder]
     for number, name in enumerate(draft.deployment.security.tool_roots):
         root = folder / name
-        if root.is_dir():
+        if os.path.isdir(root):  # noqa: PTH112 - unlike Path.is_dir it is false for whatever cannot be looked at
             roots.append(root)
         else:
             place = draft.place("security", "tool_roots", number)
@@ -98,7 +109,8 @@ def _roots(draft: Draft) -> list[Path]:
 def _check_python(draft: Draft, tool: ToolEntry, roots: list[Path]) -> None:
     module, _, function = (tool.python or "").partition(":")
     at = f"tool.{tool.name}"
-    file = next((file for root in roots for file in _files_of(root, module) if file.is_file()), None)
+    files = (file for root in roots for file in _files_of(root, module))
+    file = next((file for file in files if os.path.isfile(file)), None)  # noqa: PTH113 - as for the roots
     if file is None:
         message = f'no module "{module}" in the manifest\'s folder or security.tool_roots'
         draft.tell("ORC242", message, (at, ("python",)))

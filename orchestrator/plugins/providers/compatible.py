@@ -9,8 +9,13 @@ from contextlib import aclosing
 from typing import Any, Final
 
 from orchestrator.core.errors import BrokenReply, ModelError, ModelNotFound
+from orchestrator.core.surrogates import whole_value
 from orchestrator.plugins.providers.addresses import MAKES, root_of
 from orchestrator.plugins.providers.body import BodyMaker, grammar_fields
+from orchestrator.plugins.providers.lifecycle.foundry_local import FoundryLifecycle
+from orchestrator.plugins.providers.lifecycle.llama_router import LlamaLifecycle
+from orchestrator.plugins.providers.lifecycle.lm_studio import StudioLifecycle
+from orchestrator.plugins.providers.lifecycle.ollama import OllamaLifecycle
 from orchestrator.plugins.providers.line.answer import Answer, Errand, OpenAnswer
 from orchestrator.plugins.providers.line.http_line import HttpLine
 from orchestrator.plugins.providers.line.place import address
@@ -198,7 +203,7 @@ async def _deltas(answer: OpenAnswer, call: ChatCall) -> AsyncGenerator[Delta, N
             yield Delta(text)
         if not arrived:
             break
-    yield Delta("", pieces.reply())
+    yield pieces.last()
 
 
 async def _arrived(answer: OpenAnswer, pieces: ReplyInPieces) -> bytes:
@@ -215,7 +220,7 @@ async def _arrived(answer: OpenAnswer, pieces: ReplyInPieces) -> bytes:
 def _look_of(answer: Answer) -> Look:
     text = answer.body.decode("utf-8", "replace")
     try:
-        value: Any = json.loads(text)
+        value: Any = whole_value(json.loads(text))
     except (ValueError, RecursionError):
         value = None
     return Look(answer.status, answer.headers, text, value)
@@ -231,6 +236,36 @@ def _vectors(body: bytes, wanted: int) -> tuple[tuple[float, ...], ...]:
     if len(vectors) != wanted:
         raise BrokenReply(f"{len(vectors)} vectors came for {wanted} texts")
     return vectors
+
+
+class OllamaProvider(OllamaLifecycle, CompatibleProvider):
+    """Ollama: loads, pulls and removes too."""
+
+
+class LlamaProvider(LlamaLifecycle, CompatibleProvider):
+    """llama.cpp: as a router it loads, pulls and removes too."""
+
+
+class StudioProvider(StudioLifecycle, CompatibleProvider):
+    """LM Studio: loads and pulls too."""
+
+
+class FoundryProvider(FoundryLifecycle, CompatibleProvider):
+    """Foundry Local: loads, and pulls where it is the older service."""
+
+
+_CLASSES: Final[Mapping[str, type[CompatibleProvider]]] = {
+    "ollama": OllamaProvider,
+    "llama-cpp": LlamaProvider,
+    "lm-studio": StudioProvider,
+    "foundry-local": FoundryProvider,
+}
+"""Makes whose servers do more than answer. The class is what decides which ports of ``ports/lifecycle.py`` a provider fits."""
+
+
+def provider_of(make: Make, line: HttpLine | None = None) -> CompatibleProvider:
+    """A provider of a make, with what its servers can do beside answering."""
+    return _CLASSES.get(make.kind, CompatibleProvider)(make, line)
 
 
 Options = Mapping[str, Any]
@@ -303,10 +338,10 @@ def open_openai_compatible(options: Options | None = None) -> CompatibleProvider
 
 def open_all() -> tuple[CompatibleProvider, ...]:
     """One provider for each make, in the order in which they are asked who answers."""
-    return tuple(CompatibleProvider(make) for make in MAKES)
+    return tuple(provider_of(make) for make in MAKES)
 
 
 def _opened(make: Make, options: Options | None) -> CompatibleProvider:
     if options:
         raise ValueError(f"the provider {make.kind} has no options, but was given {', '.join(sorted(options))}")
-    return CompatibleProvider(make)
+    return provider_of(make)

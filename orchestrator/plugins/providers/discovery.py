@@ -76,12 +76,13 @@ async def discover(
 async def _sighting(providers: Sequence[Provider], url: str, api_key: Secret | None) -> Sighting:
     if not await _listens(url):
         return Sighting(url, "absent")
-    found = await _identities(providers, url, api_key)
+    faults: list[str] = []
+    found = await _identities(providers, url, api_key, faults)
     for provider in providers:
         identity = found.get(provider.kind)
         if identity is not None:
             return await _with_models(provider, identity, url, api_key)
-    return Sighting(url, "foreign", trouble=await _why_foreign(providers, url, api_key))
+    return Sighting(url, "foreign", trouble="; ".join(faults) or await _why_foreign(providers, url, api_key))
 
 
 async def _why_foreign(providers: Sequence[Provider], url: str, api_key: Secret | None) -> str:
@@ -111,13 +112,20 @@ async def _listens(url: str) -> bool:
     return True
 
 
-async def _identities(providers: Sequence[Provider], url: str, api_key: Secret | None) -> dict[str, Identity]:
-    """Each path is asked once, however many makes judge by it: some servers take few connections at a time."""
+async def _identities(
+    providers: Sequence[Provider], url: str, api_key: Secret | None, faults: list[str]
+) -> dict[str, Identity]:
+    """Who is there, as each says; why one could not say it is added to ``faults``. Each path is asked once, however many makes
+    judge by it: some servers take few connections at a time."""
     judges = [provider for provider in providers if isinstance(provider, CompatibleProvider)]
     found = await _judged(judges, url, api_key) if judges else {}
 
     async def ask(provider: Provider) -> None:
-        identity = await provider.identify(url, api_key)
+        try:
+            identity = await provider.identify(url, api_key)
+        except ModelError as error:
+            faults.append(error.message)
+            return
         if identity is not None:
             found[provider.kind] = identity
 

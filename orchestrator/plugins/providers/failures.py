@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.core import errors
+from orchestrator.core.surrogates import whole
 from orchestrator.plugins.providers.waiting import retry_after_of
 
 _SHOWN: Final = 500  # characters of a server's message that an error repeats
@@ -120,7 +121,7 @@ def _plain(text: str) -> str:
 
 
 def _cut(text: str) -> str:
-    one_line = " ".join(text.split())
+    one_line = " ".join(whole(text).split())
     return one_line if len(one_line) <= _SHOWN else f"{one_line[:_SHOWN]}…"
 
 

@@ -39,6 +39,9 @@ _CAPABILITIES: Final = {
     Capability.TOOL_TEXT: Support.NO,
     Capability.CONTEXT_TOLD: Support.NO,
     Capability.SLOTS_TOLD: Support.NO,
+    Capability.LOAD: Support.NO,
+    Capability.PULL: Support.NO,
+    Capability.REMOVE: Support.NO,
 }
 OpenClient = Callable[[str, str], "AsyncOpenAI"]
 """From a base address and a key to a client of the library."""
@@ -108,7 +111,7 @@ class OpenAIProvider:
         finally:
             if stream is not None:
                 await stream.close()
-        yield Delta("", pieces.reply())
+        yield pieces.last()
 
     async def embed(self, target: Target, texts: tuple[str, ...], timeout: float) -> tuple[tuple[float, ...], ...]:
         """One vector a text."""

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from orchestrator.core.errors import BrokenReply
 from orchestrator.core.message import Message, ToolCall, Usage
+from orchestrator.core.surrogates import Joined, whole
 from orchestrator.plugins.providers.failures import failure_in_reply
-from orchestrator.ports.provider import ChatCall, ChatReply, TokenProbability
+from orchestrator.ports.provider import ChatCall, ChatReply, Delta, TokenProbability
 
 # strict=False: models put raw control characters into strings, also under a grammar.
 _DECODER: Final = json.JSONDecoder(strict=False)
@@ -51,7 +52,7 @@ def reply_from(value: Mapping[str, Any], call: ChatCall) -> ChatReply:
     try:
         choice = choices[0]
         said = choice["message"]
-        content = text_of(said.get("content"))
+        content = whole(text_of(said.get("content")))
         calls = tuple(_whole_call(entry, index) for index, entry in enumerate(said.get("tool_calls") or ()))
         probabilities = probabilities_of(choice.get("logprobs"))
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
@@ -59,18 +60,23 @@ def reply_from(value: Mapping[str, Any], call: ChatCall) -> ChatReply:
     message = Message("assistant", content, calls)
     finish = finish_reason_of(choice.get("finish_reason"), bool(calls))
     usage = usage_of(value.get("usage"), call, message)
-    return ChatReply(message, finish, usage, str(value.get("model") or ""), probabilities)
+    return ChatReply(message, finish, usage, _words(value.get("model")), probabilities)
 
 
 def finish_reason_of(told: Any, has_calls: bool) -> str:
     """What the server said, except that calls end with ``tool_calls``: some servers say ``stop`` for them."""
     if has_calls and told in (None, "", "stop", "function_call"):
         return "tool_calls"
-    return str(told) if told else "stop"
+    return _words(told) or "stop"
+
+
+def _words(told: Any) -> str:
+    """A short text of the server's, such as a name; empty where it tells none."""
+    return whole(str(told)) if told else ""
 
 
 def text_of(content: Any) -> str:
-    """The text of a ``content`` that is a string, absent, or a list of parts."""
+    """The text of a ``content`` that is a string, absent, or a list of parts, as it came."""
     if content is None or isinstance(content, str):
         return content or ""
     return "".join(part["text"] for part in content if part.get("type", "text") == "text")
@@ -97,9 +103,9 @@ def probabilities_of(told: Any) -> tuple[TokenProbability, ...]:
         return ()
     return tuple(
         TokenProbability(
-            str(token["token"]),
+            _words(token["token"]),
             float(token["logprob"]),
-            tuple((str(other["token"]), float(other["logprob"])) for other in token.get("top_logprobs") or ()),
+            tuple((_words(other["token"]), float(other["logprob"])) for other in token.get("top_logprobs") or ()),
         )
         for token in told.get("content") or ()
     )
@@ -107,13 +113,12 @@ def probabilities_of(told: Any) -> tuple[TokenProbability, ...]:
 
 def _whole_call(entry: Mapping[str, Any], index: int) -> ToolCall:
     function = entry["function"]
-    return ToolCall(
-        str(entry.get("id") or f"call_{index}"), str(function["name"]), arguments_of(function.get("arguments"))
-    )
+    arguments = whole(arguments_of(function.get("arguments")))
+    return ToolCall(_words(entry.get("id")) or f"call_{index}", _words(function["name"]), arguments)
 
 
 def arguments_of(told: Any) -> str:
-    """Arguments as JSON text; a few servers send the object itself."""
+    """Arguments as JSON text, as they came; a few servers send the object itself."""
     if isinstance(told, str):
         return told
     return json.dumps({} if told is None else told, ensure_ascii=False)
@@ -133,10 +138,11 @@ class _OpenCall:
 class ReplyInPieces:
     """Puts the chunks of a stream together. ``text`` is what has come so far; ``done`` turns true with ``[DONE]``."""
 
-    __slots__ = ("_call", "_calls", "_finish", "_logprobs", "_model", "_parts", "_usage", "done")
+    __slots__ = ("_call", "_calls", "_finish", "_joined", "_logprobs", "_model", "_parts", "_usage", "done")
 
     def __init__(self, call: ChatCall) -> None:
         self._call = call
+        self._joined = Joined()
         self._parts: list[str] = []
         self._calls: dict[int, _OpenCall] = {}
         self._logprobs: list[TokenProbability] = []
@@ -184,11 +190,11 @@ class ReplyInPieces:
             return ""
         choice = choices[0]
         if choice.get("finish_reason"):
-            self._finish = str(choice["finish_reason"])
+            self._finish = _words(choice["finish_reason"])
         if choice.get("logprobs"):
             self._logprobs.extend(probabilities_of(choice["logprobs"]))
         if not self._model:
-            self._model = str(chunk.get("model") or "")
+            self._model = _words(chunk.get("model"))
         return self._add_delta(choice.get("delta") or {})
 
     def _add_delta(self, delta: Mapping[str, Any]) -> str:
@@ -197,12 +203,12 @@ class ReplyInPieces:
         content = delta.get("content")
         if not content:
             return ""
-        text = text_of(content)
+        text = self._joined.add(text_of(content))
         self._parts.append(text)
         return text
 
     def _add_call(self, entry: Mapping[str, Any], position: int) -> None:
-        id_ = str(entry.get("id") or "")
+        id_ = _words(entry.get("id"))
         index = entry.get("index")
         index = position if index is None else int(index)
         known = self._calls.get(index)
@@ -213,16 +219,23 @@ class ReplyInPieces:
         if known is None:
             known = self._calls[index] = _OpenCall(id_ or f"call_{index}")
         function = entry["function"]
-        known.name = known.name or str(function.get("name") or "")
+        known.name = known.name or _words(function.get("name"))
         if function.get("arguments") is not None:
             known.arguments.append(arguments_of(function["arguments"]))
+
+    def last(self) -> Delta:
+        """The last piece, once the stream has ended: the whole answer, and half a character that waited for its other
+        half. Raises ``BrokenReply`` where the stream ended before the model did."""
+        rest = self._joined.end()
+        self._parts.append(rest)
+        return Delta(rest, self.reply())
 
     def reply(self) -> ChatReply:
         """The whole answer, once the stream has ended. Raises ``BrokenReply`` where it ended before the model did."""
         if not self.finished:
             raise BrokenReply("the stream ended before the answer did", partial=self.text)
         calls = tuple(
-            ToolCall(one.id, one.name, "".join(one.arguments) or "{}") for _, one in sorted(self._calls.items())
+            ToolCall(one.id, one.name, whole("".join(one.arguments)) or "{}") for _, one in sorted(self._calls.items())
         )
         message = Message("assistant", self.text, calls)
         finish = finish_reason_of(self._finish, bool(calls))

@@ -21,8 +21,8 @@ class RunKeeper:
     """A ``Sink`` that stores each ``run.finished`` event: its ``result``, and its ``text`` where it has one.
 
     It writes every ``every`` seconds or ``batch`` runs, in a worker thread; while nothing happens it sleeps. Where the
-    store fails, it keeps up to ``room`` runs and tries again; ``lost`` counts those that found no room, and ``report``
-    gets each first failure of a row of them.
+    store fails, it keeps up to ``room`` runs and tries again, and ``report`` gets the first failure of a row of them. A run
+    that cannot be written at all is reported and dropped. ``lost`` counts those, and the ones that found no room.
     """
 
     def __init__(
@@ -92,9 +92,25 @@ class RunKeeper:
                 self._report(error)
             self.trouble = error
             return False
+        except Exception as error:  # noqa: BLE001 - one run that no store can write must not keep back all others
+            if len(batch) > 1:
+                return await self._write_singly(batch)
+            self._drop(results[0], error)
         self.trouble = None
         written = {result.id for result in results}
         # By id and not by count: while the thread wrote, a full queue may have dropped its oldest.
         while self._waiting and self._waiting[0][0].id in written:
             self._waiting.popleft()
         return True
+
+    async def _write_singly(self, batch: list[tuple[Result, str]]) -> bool:
+        for one in batch:
+            if not await self._write([one]):
+                return False
+        return True
+
+    def _drop(self, result: Result, error: Exception) -> None:
+        self.lost += 1
+        self._report(
+            StateUnusable(f"the run {result.id} cannot be stored and is dropped: {type(error).__name__}: {error}")
+        )

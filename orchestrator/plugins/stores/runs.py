@@ -11,6 +11,7 @@ from orchestrator.core.errors import UsageError
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.core.redaction import Redact, without_secrets
 from orchestrator.core.request import Result
+from orchestrator.core.surrogates import whole
 from orchestrator.plugins.stores.statefile import StateFile
 
 declare("store.before-keep", "store.after-keep")
@@ -35,7 +36,7 @@ class SqliteRuns:
         failpoint("store.before-keep")
         finished = self._now()
         rows = [
-            (result.id, result.deployment, finished, self._redact(text), _as_text(result, self._redact))
+            (result.id, result.deployment, finished, whole(self._redact(text)), _as_text(result, self._redact))
             for result, text in zip(results, texts, strict=True)
         ]
         with self._file.transaction() as connection:
@@ -72,7 +73,7 @@ class SqliteRuns:
 
 
 def _as_text(result: Result, redact: Redact) -> str:
-    return json.dumps(without_secrets(result.as_json(), redact), ensure_ascii=False, separators=(",", ":"))
+    return whole(json.dumps(without_secrets(result.as_json(), redact), ensure_ascii=False, separators=(",", ":")))
 
 
 def _stored(row: tuple[Any, ...]) -> dict[str, Any]:

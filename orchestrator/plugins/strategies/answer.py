@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
+from orchestrator.core.surrogates import whole
 from orchestrator.plugins.strategies.text import fold, shortened
 from orchestrator.ports.provider import ChatReply
 
@@ -34,6 +35,7 @@ def read_choice(answer: str, offered: Sequence[str]) -> tuple[str | None, str]:
     value = _value_of(stripped)
     if value is None:
         return None, f'gave JSON without one name: "{shortened(stripped)}"'
+    value = whole(value)
     return (value, "") if value in offered else _nearly(value[:_LONGEST_ANSWER], offered)
 
 

@@ -29,8 +29,3 @@ def shortened(text: str, length: int = 60) -> str:
     """On one line, cut at ``length`` characters, for explanations."""
     line = " ".join(text.split())
     return line if len(line) <= length else f"{line[: length - 1]}…"
-
-
-def read_in_full(text: str) -> bool:
-    """Whether word-based strategies read all of ``text``."""
-    return len(text) <= LONGEST_TEXT

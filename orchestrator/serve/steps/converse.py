@@ -19,6 +19,7 @@ from orchestrator.ports.provider import Capability, ChatCall, ChatReply, Support
 from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import NOTHING_SPENT, Outcome, Run, fault_name
+from orchestrator.serve.steps.plain import read_model_json
 from orchestrator.serve.steps.prompt import prompt_of
 from orchestrator.serve.steps.route import NOWHERE
 from orchestrator.serve.steps.served import tell_if_cut, windows_of
@@ -199,7 +200,7 @@ class _Talk:
         """The value of an answer that must fit the agent's schema, and what is wrong with it (empty: it fits)."""
         try:
             value = parse_answer(text)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             return None, f"it is no JSON: {error}"
         return value, self.agent.invalid(value) if self.agent.invalid else ""
 
@@ -210,17 +211,13 @@ def parse_answer(text: str) -> Any:
     text = text.strip()
     if text.startswith("```") and text.endswith("```"):
         text = text.removeprefix("```json").strip("`")
-    return json.loads(text, strict=False, parse_constant=_no_json)
-
-
-def _no_json(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON")
+    return read_model_json(text)
 
 
 def _reason(call: ToolCall) -> str:
     try:
         arguments = parse_answer(call.arguments)
-    except (ValueError, RecursionError):
+    except ValueError:
         arguments = None
     reason = arguments.get("reason") if isinstance(arguments, Mapping) else None
     return f"the model asked for a hand-over: {reason}" if reason else "the model asked for a hand-over"

@@ -11,10 +11,12 @@ import anyio
 from orchestrator.core.errors import DeadlinePassed, RunError, ToolFailed, WrongArguments
 from orchestrator.core.message import Message, ToolCall, Usage
 from orchestrator.core.schema_check import check_arguments
+from orchestrator.core.surrogates import whole_value
 from orchestrator.deploy.deployment import Agent
 from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Run
+from orchestrator.serve.steps.plain import plain_outcome, read_model_json
 
 LONGEST_OUTPUT: Final = 16_000
 """Characters of a function's output that a model sees; the rest is named, not silently lost."""
@@ -35,7 +37,7 @@ async def call_function(run: Run, agent: Agent, function: ToolFunction, argument
     outcome = "cancelled"
     try:
         with anyio.fail_after(max(0.0, min(own_time, time_left))):
-            result = await function.run(checked.value, _context(run, agent))
+            result = plain_outcome(function.name, await function.run(checked.value, _context(run, agent)))
         outcome = "ok"
     except TimeoutError as error:
         outcome = "timeout"
@@ -115,23 +117,19 @@ def _strict(call: ToolCall) -> str:
 
 def _reads_anywhere(text: str) -> bool:
     try:
-        json.loads(text)
+        value = json.loads(text)
     except ValueError:
         return False
-    return True
+    return "\\u" not in text or bool(whole_value(value) == value)
 
 
 def _arguments(call: ToolCall) -> dict[str, Any] | str:
     """The arguments, or what is wrong with them."""
     try:
-        arguments = json.loads(call.arguments or "{}", strict=False, parse_constant=_no_json)
-    except (ValueError, RecursionError) as error:
+        arguments = read_model_json(call.arguments or "{}")
+    except ValueError as error:
         return f"the arguments are no JSON object: {error}"
     return arguments if isinstance(arguments, dict) else "the arguments are no JSON object"
-
-
-def _no_json(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON")
 
 
 def as_text(outcome: ToolOutcome) -> str:

@@ -13,6 +13,7 @@ from orchestrator.core.event import Event
 from orchestrator.core.request import PriorityClass
 from orchestrator.serve.engine import EngineTable
 from orchestrator.serve.gate import Gate
+from orchestrator.serve.scheduler_limits import PRIORITIES, SchedulerLimits
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.pace import Pace
 from orchestrator.testing.script import Script
@@ -187,6 +188,41 @@ async def test_a_run_that_waits_too_long_at_the_gate_is_told() -> None:
         assert (await served.run("z")).status == "completed"
 
 
+async def test_the_manifest_says_how_long_a_class_waits_at_the_gate() -> None:
+    """Its patience ends before the run's own time: the line is full, as it is at an endpoint."""
+    wanted = Wanted([agent_spec("a")], max_concurrent=1, queue={"bulk": {"timeout": 0.2}})
+    async with serving(wanted, simulated(["m"], pace=Pace(ttft=10.0))) as served:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(served.run, "x")
+            await anyio.sleep(1)
+            result = await served.run("y", priority="bulk", timeout=2.0)
+        assert result.error is not None
+        assert (result.error["kind"], result.error["message"]) == ("QueueFull", "no place was free for 0.2 s")
+        assert result.timings["total"] == pytest.approx(200)
+        assert served.engine._gate.waiting == 0
+
+
+@pytest.mark.parametrize("priority", PRIORITIES)
+async def test_where_the_manifest_says_nothing_the_gate_has_the_lines_of_an_endpoint(priority: PriorityClass) -> None:
+    """As many of a class wait, and as long."""
+    usual = SchedulerLimits().classes[priority]
+    async with serving(Wanted([agent_spec("a")], max_concurrent=1)) as served, anyio.create_task_group() as tasks:
+        gate, began = served.engine._gate, anyio.current_time()
+        await gate.enter(began + 1000)
+        waited: list[float] = []
+
+        async def wait() -> None:
+            with pytest.raises(QueueFull):
+                await gate.enter(began + 1000, priority)
+            waited.append(anyio.current_time() - began)
+
+        for _ in range(usual.length + 1):
+            tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        assert (gate.waiting, waited) == (usual.length, [0.0])
+    assert waited[1:] == pytest.approx([usual.timeout] * usual.length)
+
+
 async def test_the_gate_loses_no_place_whoever_gives_up_when() -> None:
     """Cancelled at every moment, also just as its turn comes."""
     gate = Gate(1)
@@ -213,8 +249,8 @@ async def test_the_gate_loses_no_place_whoever_gives_up_when() -> None:
 
 async def test_the_gate_lets_in_by_order_and_has_a_bounded_line() -> None:
     """First come, first served."""
-    gate = Gate(1, {"interactive": 1})
-    far = anyio.current_time() + 100
+    gate = Gate(1, SchedulerLimits().with_queue({"interactive": {"length": 1}}).classes)
+    far = anyio.current_time() + 10
     await gate.enter(far)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(gate.enter, far)
@@ -231,7 +267,7 @@ async def test_the_gate_lets_in_by_order_and_has_a_bounded_line() -> None:
 
 async def test_the_gate_lets_in_the_more_urgent_class_first() -> None:
     """First come, first served within a class; one full line keeps no other class from waiting."""
-    gate = Gate(1, {"bulk": 2})
+    gate = Gate(1, SchedulerLimits().with_queue({"bulk": {"length": 2}}).classes)
     far = anyio.current_time() + 1000
     came: list[str] = []
 

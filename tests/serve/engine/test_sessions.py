@@ -6,6 +6,7 @@ import anyio
 import pytest
 
 from orchestrator.core.message import Message
+from orchestrator.core.request import Result
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.pace import Pace
 from tests.serve.engine.parts import Wanted, agent_spec, history, serving
@@ -58,6 +59,26 @@ async def test_a_request_that_waits_for_its_session_too_long_is_told() -> None:
             result = await served.run("quick", session="s", timeout=5.0)
         assert result.error is not None and result.error["kind"] == "DeadlinePassed"
         assert "the session" in result.error["message"]
+
+
+async def test_only_so_many_requests_wait_for_one_session() -> None:
+    """As many as of their class may wait anywhere; the next is refused at once, and those who wait are answered."""
+    wanted = Wanted([agent_spec("a")], queue={"interactive": {"length": 2}})
+    async with serving(wanted, simulated(["m"], pace=Pace(ttft=10.0), slots=8)) as served:
+        results: list[Result] = []
+
+        async def ask() -> None:
+            results.append(await served.run("x", session="s"))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(4):
+                tasks.start_soon(ask)
+            await anyio.sleep(1)
+            assert [each.error["message"] for each in results if each.error] == [
+                '2 requests wait for the session "s" already'
+            ]
+            assert (await served.run("y", session="t")).error is None
+        assert [each.status for each in results] == ["failed", *["completed"] * 3]
 
 
 async def test_requests_that_wait_for_their_session_keep_nobody_from_a_place() -> None:

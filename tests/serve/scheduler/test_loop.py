@@ -551,3 +551,26 @@ async def test_one_fault_object_is_not_raised_to_two_callers() -> None:
     assert isinstance(second, ModelError)
     assert first is not second
     assert (type(first), first.message) == (type(second), second.message)
+
+
+class _FaultWhenStopped(ScriptedProvider):
+    """Its connection breaks in the very moment in which the call is stopped."""
+
+    async def stream(self, call: ChatCall) -> AsyncIterator[Delta]:
+        self.calls.append(call)
+        yield Delta("")
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
+            raise ServerFailed("the connection broke") from None
+
+
+async def test_a_stop_that_comes_with_a_fault_is_of_that_attempt_alone() -> None:
+    """The next endpoint is asked, and is not charged with a stall that it never had."""
+    broken, good = _FaultWhenStopped(), ScriptedProvider()
+    async with serving({"a": broken, "b": good}) as loop:
+        one = ask("a", "b")
+        assert await _text(loop, one) == "yes"
+        assert _way(one.trace) == [("a", "first", "ServerFailed"), ("b", "fallback", "ok")]
+        assert [view.failures for view in loop.snapshot()] == [0, 0]
+    assert len(good.calls) == 1

@@ -25,6 +25,10 @@ class HttpLine:
         """``POST`` and wait for the whole answer."""
         return await self._to(errand).whole("POST", errand, body)
 
+    async def delete(self, errand: Errand, body: bytes | None) -> Answer:
+        """``DELETE`` and wait for the whole answer."""
+        return await self._to(errand).whole("DELETE", errand, body)
+
     async def open(self, method: str, errand: Errand, body: bytes | None) -> OpenAnswer:
         """Send and wait for the headers. The caller must ``close`` what it gets."""
         return await self._to(errand).open(method, errand, body)

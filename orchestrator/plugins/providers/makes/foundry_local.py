@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from orchestrator.plugins.providers.body import Dialect
-from orchestrator.plugins.providers.makes.make import Look, LookAt, Looks, Make, declared, objects, text
+from orchestrator.plugins.providers.makes.make import Look, LookAt, Looks, Make, but, declared, objects, text
 from orchestrator.ports.provider import Identity, ServedModel
 
 
 def _recognise(url: str, looks: Looks) -> Identity | None:
     if {"modelcachepath", "endpoints"} <= _names(looks["/status"]):
-        return Identity("foundry-local", url, "2", f"{url}/v1", MAKE.capabilities)
+        return Identity("foundry-local", url, "2", f"{url}/v1", but(MAKE.capabilities, pull="no"))
     if {"modeldirpath", "endpoints"} <= _names(looks["/openai/status"]):
         return Identity("foundry-local", url, "1", f"{url}/v1", MAKE.capabilities, ("the older service",))
     return None
@@ -61,10 +61,15 @@ MAKE: Final = Make(
         context_told="no",
         slots_told="no",
         overflow_refused="yes",
+        load="yes",
+        pull="yes",  # the older service only
+        remove="no",
     ),
     # It takes the json_schema object whole for the schema, where others look for a wrapper: sent so that both are right.
     dialect=Dialect(schema="both", grammar="lark_grammar"),
     assumed_slots=1,  # calls within its session are serialised
     url_variable="FOUNDRY_LOCAL_ENDPOINT",
+    lists_loaded_only=True,
+    stores=("~/.foundry/cache/models",),
     wants="foundry server start, the model loaded, and its address in FOUNDRY_LOCAL_ENDPOINT: its port is a random one",
 )

@@ -10,7 +10,18 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from orchestrator.plugins.providers.body import Dialect
-from orchestrator.plugins.providers.makes.make import Look, LookAt, Looks, Make, count, declared, objects, text
+from orchestrator.plugins.providers.makes.make import (
+    Look,
+    LookAt,
+    Looks,
+    Make,
+    but,
+    count,
+    declared,
+    inner,
+    objects,
+    text,
+)
 from orchestrator.ports.provider import Identity, ServedModel
 
 
@@ -22,7 +33,8 @@ def _recognise(url: str, looks: Looks) -> Identity | None:
     if not (router or build or "llamacpp" in owners or _names_itself(looks)):
         return None
     notes = ("router of several models",) if router else ()
-    return Identity("llama-cpp", url, build, f"{url}/v1", MAKE.capabilities, notes + _troubles(looks))
+    able = MAKE.capabilities if router else but(MAKE.capabilities, load="no", pull="no", remove="no")
+    return Identity("llama-cpp", url, build, f"{url}/v1", able, notes + _troubles(looks))
 
 
 def _names_itself(looks: Looks) -> bool:
@@ -54,14 +66,18 @@ def _abilities(listed: Look) -> set[str]:
 
 def _single(entry: Mapping[str, Any], props: Look, abilities: set[str]) -> ServedModel:
     kind: Literal["chat", "embedding"] = "embedding" if abilities == {"embedding"} else "chat"
-    meta = entry.get("meta")
-    context = _context_per_slot(props) or (count(meta.get("n_ctx")) if isinstance(meta, dict) else None)
-    return ServedModel(entry["id"], True, context, count(props.document.get("total_slots")), kind)
+    context = _context_per_slot(props) or count(inner(entry, "meta").get("n_ctx"))
+    return ServedModel(entry["id"], True, context, count(props.document.get("total_slots")), kind, **_weights(entry))
+
+
+def _weights(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Told of what is loaded only."""
+    meta = inner(entry, "meta")
+    return {"size": count(meta.get("size")), "quantization": text(meta.get("ftype"))}
 
 
 def _context_per_slot(props: Look) -> int | None:
-    settings = props.document.get("default_generation_settings")
-    return count(settings.get("n_ctx")) if isinstance(settings, dict) else None
+    return count(inner(props.document, "default_generation_settings").get("n_ctx"))
 
 
 async def _routed(entries: list[dict[str, Any]], look: LookAt) -> tuple[ServedModel, ...]:
@@ -72,13 +88,12 @@ async def _routed(entries: list[dict[str, Any]], look: LookAt) -> tuple[ServedMo
 
 
 def _is_loaded(entry: Mapping[str, Any]) -> bool:
-    status = entry.get("status")
-    return isinstance(status, dict) and status.get("value") == "loaded" and bool(text(entry.get("id")))
+    return inner(entry, "status").get("value") == "loaded" and bool(text(entry.get("id")))
 
 
 def _routed_model(entry: Mapping[str, Any], props: Look) -> ServedModel:
     slots = count(props.document.get("total_slots"))
-    return ServedModel(entry["id"], _is_loaded(entry), _context_per_slot(props), slots, "chat")
+    return ServedModel(entry["id"], _is_loaded(entry), _context_per_slot(props), slots, "chat", **_weights(entry))
 
 
 MAKE: Final = Make(
@@ -102,9 +117,14 @@ MAKE: Final = Make(
         context_told="yes",
         slots_told="yes",
         overflow_refused="yes",
+        load="yes",  # these three as a router only
+        pull="yes",
+        remove="yes",
     ),
     dialect=Dialect(tool_choice="words"),  # a function named in tool_choice is ignored with a line in its log
     keeps_streams=False,  # it closes the connection after a stream, without saying so in a header
     url_variable="LLAMA_SERVER_URL",
     wants="llama-server -m MODEL.gguf --jinja",
+    stores=("~/.cache/huggingface/hub", "~/.cache/llama.cpp"),
+    store_variable="LLAMA_CACHE",
 )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from orchestrator.plugins.providers.body import Dialect
-from orchestrator.plugins.providers.makes.make import LookAt, Looks, Make, count, declared, objects, text
+from orchestrator.plugins.providers.makes.make import LookAt, Looks, Make, but, count, declared, inner, objects, text
 from orchestrator.ports.provider import Identity, ServedModel
 
 
@@ -18,7 +18,8 @@ def _recognise(url: str, looks: Looks) -> Identity | None:
     if not (new or old or greets):
         return None
     notes = ("before 0.4: slots are not told",) if old and not new else ()
-    return Identity("lm-studio", url, "", f"{url}/v1", MAKE.capabilities, notes)
+    able = but(MAKE.capabilities, load="no", pull="no") if notes else MAKE.capabilities
+    return Identity("lm-studio", url, "", f"{url}/v1", able, notes)
 
 
 def _new_rows(looks: Looks) -> list[dict[str, Any]]:
@@ -43,14 +44,18 @@ def _new_models(row: Mapping[str, Any]) -> list[ServedModel]:
     kind = _kind(row)
     instances = [entry for entry in objects(row.get("loaded_instances")) if text(entry.get("id"))]
     if not instances:
-        return [ServedModel(row["key"], False, kind=kind)] if text(row.get("key")) else []
-    return [_instance(entry, kind) for entry in instances]
+        return [ServedModel(row["key"], False, kind=kind, **_weights(row))] if text(row.get("key")) else []
+    return [_instance(entry, kind, row) for entry in instances]
 
 
-def _instance(entry: Mapping[str, Any], kind: Literal["chat", "embedding"]) -> ServedModel:
-    config = entry.get("config")
-    config = config if isinstance(config, dict) else {}
-    return ServedModel(entry["id"], True, count(config.get("context_length")), count(config.get("parallel")), kind)
+def _instance(entry: Mapping[str, Any], kind: Literal["chat", "embedding"], row: Mapping[str, Any]) -> ServedModel:
+    config = inner(entry, "config")
+    context, slots = count(config.get("context_length")), count(config.get("parallel"))
+    return ServedModel(entry["id"], True, context, slots, kind, **_weights(row))
+
+
+def _weights(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"size": count(row.get("size_bytes")), "quantization": text(inner(row, "quantization").get("name"))}
 
 
 def _old_model(row: Mapping[str, Any]) -> ServedModel:
@@ -82,8 +87,12 @@ MAKE: Final = Make(
         embeddings="yes",
         context_told="yes",
         slots_told="yes",
+        load="yes",
+        pull="yes",
+        remove="no",
     ),
     dialect=Dialect(tool_choice="words"),
     url_variable="LM_STUDIO_URL",
+    stores=("~/.lmstudio/models", "~/.cache/lm-studio/models"),
     wants="the local server switched on (lms server start)",
 )

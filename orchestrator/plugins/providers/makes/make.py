@@ -75,6 +75,9 @@ class Make:
     the user must have done for it to serve. ``capabilities`` are those of the newest versions, ``since`` what differs in
     older ones; nothing is known of versions before ``oldest``. ``only_listed``: a model that it does not list must not be
     asked for, because it would fetch it from the internet.
+    ``lists_loaded_only``: what lies on its disk is not listed. ``stores`` are
+    the folders where its models usually lie (``~`` is the user's home), ``store_variable`` is what its users set to move
+    them.
     """
 
     kind: str
@@ -89,6 +92,9 @@ class Make:
     assumed_slots: int = 1
     url_variable: str = ""
     wants: str = ""
+    lists_loaded_only: bool = False
+    stores: tuple[str, ...] = ()
+    store_variable: str = ""
     since: tuple[Since, ...] = ()
     oldest: str = ""
     only_listed: bool = False
@@ -127,9 +133,20 @@ def declared(**support: str) -> dict[Capability, Support]:
     return {capability: told.get(capability, Support.UNKNOWN) for capability in Capability}
 
 
+def but(capabilities: Mapping[Capability, Support], **support: str) -> dict[Capability, Support]:
+    """The row, with some of it otherwise: for a server that cannot do all that its make can."""
+    return {**capabilities, **{Capability(name): Support(value) for name, value in support.items()}}
+
+
 def objects(value: Any) -> list[dict[str, Any]]:
     """The objects of a JSON array, whatever else stands in it."""
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def inner(entry: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The object under this name, empty where there is none."""
+    value = entry.get(name)
+    return value if isinstance(value, dict) else {}
 
 
 def text(value: Any) -> str:

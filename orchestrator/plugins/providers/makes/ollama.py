@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from orchestrator.plugins.providers.body import Dialect
-from orchestrator.plugins.providers.makes.make import LookAt, Looks, Make, Since, count, declared, objects, text
+from orchestrator.plugins.providers.makes.make import LookAt, Looks, Make, Since, count, declared, inner, objects, text
 from orchestrator.ports.provider import Identity, ServedModel
 
 _EMBEDDING_FAMILIES: Final = frozenset(("bert", "nomic-bert", "nomic-bert-moe", "gemma-embedding"))
@@ -38,12 +38,15 @@ def _model(entry: Mapping[str, Any], running: Mapping[str, Any] | None) -> Serve
         loaded=running is not None,
         context=count(running.get("context_length")) if running else None,
         kind=_kind(entry),
+        remote=bool(entry.get("remote_host") or entry.get("remote_model") or is_cloud_tag(name)),
+        size=count(entry.get("size")),
+        quantization=text(inner(entry, "details").get("quantization_level")),
         digest=text(entry.get("digest")),
-        remote=bool(entry.get("remote_host") or entry.get("remote_model") or _is_cloud_tag(name)),
     )
 
 
-def _is_cloud_tag(name: str) -> bool:
+def is_cloud_tag(name: str) -> bool:
+    """Whether a name means a model of Ollama's cloud."""
     tag = name.rpartition(":")[2] if ":" in name else ""
     return tag == "cloud" or tag.endswith("-cloud")
 
@@ -52,8 +55,7 @@ def _kind(entry: Mapping[str, Any]) -> Literal["chat", "embedding", "unknown"]:
     abilities = entry.get("capabilities")
     if isinstance(abilities, list):
         return "chat" if "completion" in abilities else "embedding" if "embedding" in abilities else "unknown"
-    details = entry.get("details")
-    family = text(details.get("family")) if isinstance(details, dict) else ""
+    family = text(inner(entry, "details").get("family"))
     return "embedding" if family in _EMBEDDING_FAMILIES else "unknown"
 
 
@@ -76,6 +78,9 @@ MAKE: Final = Make(
         context_told="yes",
         slots_told="no",
         overflow_refused="ignored",  # the oldest messages are left out
+        load="yes",
+        pull="yes",
+        remove="yes",
     ),
     since=(
         Since("0.3.0", {"tools": "ignored"}),
@@ -86,4 +91,6 @@ MAKE: Final = Make(
     assumed_slots=1,  # OLLAMA_NUM_PARALLEL
     url_variable="OLLAMA_HOST",
     wants="ollama serve, and ollama pull for each model",
+    stores=("~/.ollama/models", "/usr/share/ollama/.ollama/models"),  # the second is that of its systemd unit
+    store_variable="OLLAMA_MODELS",
 )

@@ -45,6 +45,9 @@ MAKE: Final = Make(
         context_told="yes",
         slots_told="no",
         overflow_refused="yes",
+        load="no",
+        pull="no",
+        remove="no",
     ),
     since=(Since("0.11.0", {"grammar": "ignored"}),),  # the field is called structured_outputs since then
     oldest="0.8.0",

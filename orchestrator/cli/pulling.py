@@ -1,0 +1,97 @@
+"""Carrying out ``models pull``: the disk is looked at first, progress is shown, and at the end what the server lists."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.app.inventory import Choice, called, size_of
+from orchestrator.app.model_servers import Around, goes_on, look, store_of
+from orchestrator.app.model_servers import pull as pull_by
+from orchestrator.cli.view.pulling import shown_pull
+from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.errors import BrokenReply, DeployError
+from orchestrator.core.quantity import format_size
+from orchestrator.plan.binding import same_model
+
+if TYPE_CHECKING:
+    from orchestrator.ports.provider import ServedModel
+
+
+def pull(choice: Choice, around: Around, options: argparse.Namespace, terminal: Terminal) -> dict[str, Any]:
+    """Pull it; gives what there is now, with ``told`` for people. Raises ``DeployError`` for a disk that is too full, and a
+    ``ModelError``."""
+    size = size_of(options.name, choice.server.provider, choice.model)
+    _check_disk(choice, size, options, terminal)
+    with shown_pull(terminal, size) as shown:
+        try:
+            pull_by(choice, shown.take, around.secret)
+        except KeyboardInterrupt:
+            terminal.tell(_left(choice, shown.completed))
+            raise
+    listed = _listed(choice, around)
+    return {
+        "model": listed.id if listed else choice.model,
+        "server": called(choice.server),
+        "url": choice.server.url,
+        "size": listed.size if listed else size,
+        "digest": listed.digest if listed else "",
+        "listed": listed is not None,
+        "told": _ended(choice, listed),
+    }
+
+
+def _check_disk(choice: Choice, size: int | None, options: argparse.Namespace, terminal: Terminal) -> None:
+    """Refuse where it cannot fit; say where that cannot be known. What is there already needs no room."""
+    if _found(choice, choice.server.models):
+        terminal.tell(f"{called(choice.server)} has {choice.model} already: what has changed since is fetched")
+        return
+    store = store_of(choice, terminal.environment)
+    if size is None or store is None:
+        what = "its size is" if size is None else "the folder where the server keeps its models is"
+        terminal.tell(f"free disk space is not checked: {what} not known")
+        return
+    needs = f"{choice.model} has {format_size(size)}, and {store.folder} has {format_size(store.free)} free"
+    if size <= store.free:
+        terminal.tell(needs)
+    elif options.force:
+        terminal.tell(f"{needs}: pulled all the same")
+    else:
+        cure = "free some space; --force pulls it all the same, as where a part of it is there already"
+        raise DeployError(f"the disk is too full: {needs}", cure=cure)
+
+
+def _left(choice: Choice, completed: int | None) -> str:
+    so_far = f" at {format_size(completed)}" if completed else ""
+    if goes_on(choice):
+        return f"left{so_far}: {called(choice.server)} goes on with it by itself"
+    return f"left{so_far}: what had come is kept, the same command goes on from there"
+
+
+def _listed(choice: Choice, around: Around) -> ServedModel | None:
+    """As the server lists it now, by its name or as the only one that is new; ``None`` where it lists only what is loaded.
+    Raises ``BrokenReply`` where it should be there and is not."""
+    servers = look(replace(around, endpoint=choice.server.url, more=())).found
+    models = [model for server in servers for model in server.models]
+    before = {model.id for model in choice.server.models}
+    new = [model for model in models if model.id not in before]
+    found = _found(choice, models) or (new[0] if len(new) == 1 else None)
+    if found is None and any(model.loaded is False for model in models):
+        message = f"{called(choice.server)} says that it has pulled {choice.model}, but does not list it"
+        raise BrokenReply(message, cure="`orchestrator models list` shows what it has")
+    return found
+
+
+def _found(choice: Choice, models: Iterable[ServedModel]) -> ServedModel | None:
+    return next((model for model in models if same_model(choice.server.provider, choice.model, model.id)), None)
+
+
+def _ended(choice: Choice, listed: ServedModel | None) -> str:
+    if listed is None:
+        return f"{called(choice.server)} has pulled {choice.model}; it lists a model once it is loaded"
+    size = f", {format_size(listed.size)}" if listed.size else ""
+    build = f", {listed.quantization}" if listed.quantization else ""
+    digest = f", sha256:{listed.digest.removeprefix('sha256:')[:12]}" if listed.digest else ""
+    return f"{called(choice.server)} has {listed.id}{size}{build}{digest}"

@@ -1,0 +1,106 @@
+"""All that is known of one model, for people and as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.app.inventory import cache_of, called, wanted_ids
+from orchestrator.cli.view.columns import columns
+from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.quantity import format_size
+from orchestrator.manifest.catalogue.reader import find_model
+
+if TYPE_CHECKING:
+    from orchestrator.app.inventory import Choice
+    from orchestrator.plan.observed import ObservedServer
+
+USUAL: Final = 4096
+"""Tokens of a usual request with its answer, for which the memory is told."""
+
+
+def described(name: str, holding: Sequence[Choice], servers: Sequence[ObservedServer]) -> dict[str, Any]:
+    """The catalogue's row, what serves it here, who could pull it, and what it needs of memory in bytes."""
+    row = find_model(name)
+    pulls = [server for server in servers if server.capabilities.get("pull") == "yes"]
+    return {
+        "name": row["alias"] if row else name,
+        "catalogue": row,
+        "memory": _memory(row) if row else None,
+        "served": [
+            {"server": called(choice.server), "url": choice.server.url, **asdict(choice.served)}
+            for choice in holding
+            if choice.served is not None
+        ],
+        "pulled_by": [called(server) for server in pulls if row and wanted_ids(row, server.provider)],
+    }
+
+
+def _memory(row: Mapping[str, Any]) -> dict[str, Any]:
+    full = row["context_length"]
+    tokens = [USUAL, full] if full > USUAL else [full]
+    return {"weights": row["sizes"], "cache": {str(count): cache_of(row, count) for count in tokens}}
+
+
+def shown_model(found: Mapping[str, Any], terminal: Terminal) -> str:
+    """The whole report."""
+    row = found["catalogue"]
+    sections = [
+        ("the model", list(_about(row)) if row else ["  the catalogue does not know it; what a server tells is below"]),
+        ("what to ask for", columns(list(row["ids"].items()), indent="  ") if row else []),
+        ("memory", list(_needs(row, found)) if row else []),
+        ("served here", list(_served(found))),
+    ]
+    blocks = ["\n".join([terminal.paint("bold", title), *lines]) for title, lines in sections if lines]
+    return "\n\n".join([terminal.paint("bold", found["name"]), *blocks])
+
+
+def _about(row: Mapping[str, Any]) -> Iterator[str]:
+    rows = [
+        ("kind", f"{row['kind']}, {row['family']} family, {row['parameters'] / 1e9:.2f} billion parameters"),
+        ("also called", ", ".join(row.get("aliases", ()))),
+        ("good for", ", ".join(row["tasks"])),
+        ("tools", "trained to call them" if row["tools"] else "not trained to call them"),
+        ("context", f"{row['context_length']} tokens"),
+        ("licence", row["licence"]),
+        ("note", row.get("note", "")),
+    ]
+    yield from columns([(name, value) for name, value in rows if value], indent="  ")
+
+
+def _needs(row: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
+    """Weights and cache, what both are together for the usual build, and whether this machine has that."""
+    memory, machine = found["memory"], found["machine"]
+    guessed = set(row.get("estimated", ()))
+    rows = [
+        (f"weights {name}", format_size(size), "computed" if name in guessed else "")
+        for name, size in row["sizes"].items()
+    ]
+    for tokens, size in memory["cache"].items():
+        shown = format_size(size) if size is not None else row.get("kv_note", "not known")
+        rows.append((f"cache of {tokens} tokens", shown, ""))
+    yield from columns(rows, indent="  ")
+    first = next(iter(memory["cache"].items()))
+    if first[1] is not None:
+        whole = row["sizes"]["q4_k_m"] + first[1]
+        has = f"this machine has {format_size(machine['total'])}, {format_size(machine['free'])} of it free"
+        yield f"  q4_k_m with {first[0]} tokens: {format_size(whole)}, and what the server itself needs; {has}"
+
+
+def _served(found: Mapping[str, Any]) -> Iterator[str]:
+    for each in found["served"]:
+        facts = [
+            "loaded" if each["loaded"] else "not loaded" if each["loaded"] is False else "",
+            format_size(each["size"]) if each["size"] else "",
+            each["quantization"],
+            f"{each['context']} tokens" if each["context"] else "",
+            f"{each['slots']} at once" if each["slots"] else "",
+            "on another machine" if each["remote"] else "",
+            f"sha256:{each['digest'].removeprefix('sha256:')[:12]}" if each["digest"] else "",
+        ]
+        yield f"  {each['server']}: {each['id']} ({', '.join(filter(None, facts)) or 'nothing more is told'})"
+    if not found["served"]:
+        yield "  by no server"
+        if found["pulled_by"]:
+            yield f"  orchestrator models pull {found['name']}  ({', '.join(found['pulled_by'])} can)"

@@ -1,0 +1,1 @@
+"""How each make of model server that runs already loads, unloads, pulls and removes models (``ports/lifecycle.py``)."""

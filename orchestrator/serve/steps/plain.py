@@ -1,0 +1,77 @@
+"""What comes in from outside, made plain: outcomes of tools, and JSON that a model wrote.
+
+A tool may be of any package, and a model may write any JSON. What they give is stored, sent and filled into templates, so
+that it is made plain here, once, and needs no doubt further on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from orchestrator.core.errors import ToolFailed
+from orchestrator.core.surrogates import is_whole, whole, whole_value
+from orchestrator.ports.tool import ToolOutcome
+
+DEEPEST: Final = 100
+"""Levels of a value: what is deeper could not be written again by code that calls itself for each level."""
+_JSON: Final = json.JSONEncoder(ensure_ascii=False)
+_JSON_OR_TEXT: Final = json.JSONEncoder(ensure_ascii=False, default=str)
+
+
+def plain_outcome(function: str, outcome: ToolOutcome) -> ToolOutcome:
+    """The outcome of a call as plain values, its texts whole. Raises ``ToolFailed`` where it has no such form."""
+    try:
+        return ToolOutcome(_plain(outcome.value), whole(outcome.text))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ToolFailed(f"{function} gave something that is no JSON value: {error}") from error
+
+
+def read_model_json(text: str) -> Any:
+    """The value of JSON that a model wrote, raw control characters and all. Raises ``ValueError``."""
+    try:
+        value = json.loads(whole(text), strict=False, parse_constant=_no_json)
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+    _check_depth(value, text)
+    return whole_value(value) if "\\u" in text else value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return whole(value)
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    try:
+        text = _JSON.encode(value)
+    except TypeError:  # something in it has no form in JSON: its text stands for it
+        text = _JSON_OR_TEXT.encode(value)
+        value = json.loads(text)
+    _check_depth(value, text)
+    return value if is_whole(text) else whole_value(value)
+
+
+def _check_depth(value: Any, text: str) -> None:
+    """Raise ``ValueError`` where the value, which is written as ``text``, has too many levels."""
+    if text.count("[") + text.count("{") <= DEEPEST:
+        return
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [each for outer in level for each in _inside(outer)]
+        if not level:
+            return
+    raise ValueError(_TOO_DEEP)
+
+
+def _inside(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, Mapping):
+        return tuple(value.values())
+    return tuple(value) if isinstance(value, (list, tuple)) else ()
+
+
+_TOO_DEEP: Final = f"it is nested more than {DEEPEST} levels deep"
+
+
+def _no_json(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON")

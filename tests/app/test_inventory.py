@@ -1,0 +1,137 @@
+"""Which server is asked for which model: decided from what the servers told and what the catalogue says."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.app.inventory import (
+    aliases_of,
+    applied_names,
+    cache_of,
+    holder,
+    holders,
+    size_of,
+    source,
+    wanted_ids,
+)
+from orchestrator.core.errors import NoServer, UsageError
+from orchestrator.manifest.catalogue.reader import find_model, model_rows
+from orchestrator.plan.observed import ObservedServer
+from orchestrator.ports.provider import ServedModel, Zone
+
+ALL = {"load": "yes", "pull": "yes", "remove": "yes"}
+
+
+def server(provider: str, *models: str, port: int = 1, zone: Zone = "node", **able: str) -> ObservedServer:
+    url = f"http://127.0.0.1:{port}"
+    served = tuple(ServedModel(name) for name in models)
+    return ObservedServer(provider, url, f"{url}/v1", served, zone=zone, capabilities=able or ALL)
+
+
+def test_a_pull_goes_to_the_server_that_the_catalogue_names_first() -> None:
+    """Near before far; the others are named."""
+    servers = [server("llama-cpp", port=1), server("ollama", port=2, zone="lan"), server("ollama", port=3)]
+    choice = source(servers, "phi-4-mini", own=False)
+    assert (choice.server.url, choice.model) == ("http://127.0.0.1:3", "phi4-mini:3.8b")
+    assert [other.url for other in choice.others] == ["http://127.0.0.1:1", "http://127.0.0.1:2"]
+
+
+def test_lm_studio_takes_the_files_of_llama_cpp() -> None:
+    """The catalogue names nothing for it; both serve GGUF files."""
+    choice = source([server("lm-studio")], "phi-4-mini", own=False)
+    assert choice.model == "unsloth/Phi-4-mini-instruct-GGUF:Q4_K_M"
+    assert aliases_of("lm-studio", "phi-4-mini-instruct") == ["phi-4-mini"]
+
+
+def test_a_server_without_an_id_is_not_asked() -> None:
+    """Foundry Local has no id for it in the catalogue: its own has to be named."""
+    row = find_model("qwen3-0.6b")
+    assert row is not None
+    name = next(each["alias"] for each in model_rows() if "foundry-local" not in each["ids"])
+    with pytest.raises(NoServer) as caught:
+        source([server("foundry-local")], name, own=False)
+    assert "orchestrator models pull ID --provider foundry-local" in caught.value.cure
+    assert source([server("foundry-local")], "my-own", own=True).model == "my-own"
+
+
+def test_what_is_there_is_found_by_alias_spelling_or_id() -> None:
+    """Whatever the case, with or without Ollama's tag; the exact id first."""
+    servers = [server("ollama", "phi4-mini:latest", "PHI4-mini:3.8b")]
+    for name in ("phi-4-mini", "Phi4-Mini", "phi-4-mini-instruct"):
+        assert {choice.model for choice in holders(servers, name)} == {"phi4-mini:latest", "PHI4-mini:3.8b"}
+    assert holder(servers, "phi4-mini:latest", "load").model == "phi4-mini:latest"
+
+
+def test_a_server_that_only_shows_a_model_is_not_told_to_load_it() -> None:
+    """The one that can is taken, also where the other is named first; without one the cure says which makes can."""
+    locked = server("ollama", "phi4-mini:3.8b", load="no")
+    able = server("llama-cpp", "Phi-4-mini-instruct-Q4_K_M.gguf", port=2)
+    assert holder([locked, able], "phi-4-mini", "load").server is able
+    with pytest.raises(NoServer) as caught:
+        holder([locked], "phi-4-mini", "load")
+    assert "LM Studio" in caught.value.cure
+
+
+@pytest.mark.parametrize("act", ["load", "pull", "remove"])
+def test_nobody_knows_the_name(act: str) -> None:
+    """A name that neither the catalogue nor a server has is wrong usage, with near names of both."""
+    servers = [server("ollama", "my-special:7b")]
+    for wrong, near in (("my-special:8b", "my-special:7b"), ("phi4-mimi", "phi-4-mini")):
+        with pytest.raises(UsageError) as caught:
+            source(servers, wrong, own=False) if act == "pull" else holder(servers, wrong, act)
+        assert near in caught.value.cure
+
+
+def test_without_a_server_the_cure_is_to_install_one() -> None:
+    """Whatever is asked for."""
+    for act in ("pull", "load"):
+        with pytest.raises(NoServer) as caught:
+            source([], "phi-4-mini", own=False) if act == "pull" else holder([], "phi-4-mini", act)
+        assert "install one" in caught.value.cure
+
+
+def test_the_size_of_a_pull_is_that_of_its_build() -> None:
+    """Of the quantization that the id names, else of what the provider serves under it; unknown is unknown."""
+    row = find_model("phi-4-mini")
+    assert row is not None
+    assert size_of("phi-4-mini", "ollama", "phi4-mini:3.8b") == row["sizes"]["q4_k_m"]
+    assert size_of("phi-4-mini", "llama-cpp", "unsloth/Phi-4-mini-instruct-GGUF:Q8_0") == row["sizes"]["q8_0"]
+    assert size_of("phi-4-mini", "foundry-local", "phi-4-mini") is None
+    assert size_of("nobody", "ollama", "nobody") is None
+
+
+def test_the_cache_is_counted_where_its_shape_is_known() -> None:
+    """Two bytes for each key and value of each layer and head; no row breaks it."""
+    row = find_model("phi-4-mini")
+    assert row is not None
+    assert cache_of(row, 1) == 2 * 32 * 8 * 128 * 2
+    assert all((cache_of(each, 4096) or 1) > 0 for each in model_rows())
+
+
+def test_every_id_of_the_catalogue_leads_back_to_its_alias() -> None:
+    """What a server is asked for is recognised as that model once it is there."""
+    wrong = [
+        (row["alias"], provider, name)
+        for row in model_rows()
+        for provider in row["ids"]
+        for name in wanted_ids(row, provider)
+        if row["alias"] not in aliases_of(provider, name)
+    ]
+    assert wrong == []
+
+
+def test_what_is_applied_is_read_from_the_status() -> None:
+    """By provider, place and model, without the mark of a key."""
+    applied = [
+        {
+            "name": "kiosk",
+            "models": [
+                {"alias": "talk", "endpoints": ["llama-cpp@localhost:1//models/a.gguf#0a1b2c", "ollama@h:2/a:1b"]}
+            ],
+        },
+        {"name": "shop", "models": [{"alias": "a", "endpoints": ["ollama@h:2/a:1b"]}]},
+    ]
+    assert applied_names(applied) == {
+        ("llama-cpp", "127.0.0.1:1", "/models/a.gguf"): ["kiosk: talk"],
+        ("ollama", "h:2", "a:1b"): ["kiosk: talk", "shop: a"],
+    }

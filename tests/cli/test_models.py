@@ -1,0 +1,396 @@
+"""``orchestrator models``: what the servers have, pulled, loaded, unloaded and removed; every wrong word is told with a cure."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from orchestrator.app.model_servers import Servers
+from orchestrator.cli.view.models import listed
+from orchestrator.plan.observed import ObservedServer
+from orchestrator.ports.provider import ServedModel
+from orchestrator.testing.lifecycle.store import ModelStore, StoredModel, stored
+from tests.cli.commands import ROOT, Ran, command, golden, here
+from tests.cli.serving import served
+
+PHI = StoredModel("phi4-mini:3.8b", 2_491_874_624)
+QWEN = StoredModel("qwen2.5:0.5b", 397_807_936)
+
+
+class Shop(NamedTuple):
+    """An Ollama, and how commands find it."""
+
+    store: ModelStore
+    url: str
+    environment: dict[str, str]
+
+    def run(self, *words: str, terminal: bool = False, stdin: str = "") -> Ran:
+        """``orchestrator models WORDS``; its port is shown as PORT."""
+        ran = here("models", *words, environment=self.environment, terminal=terminal, stdin=stdin)
+        port = self.url.rpartition(":")[2]
+        return Ran(ran.code, ran.out.replace(port, "PORT"), ran.err.replace(port, "PORT"))
+
+
+@pytest.fixture
+def shop(home: Path) -> Iterator[Shop]:
+    """Two models are installed, one is loaded; two can be pulled."""
+    store = stored(["llama3.2:1b", "nomic-embed-text"], [PHI, QWEN])
+    store.loaded["llama3.2:1b"] = 4096
+    with served(store) as url:
+        yield Shop(store, url, {"ORCHESTRATOR_SERVERS": url, "HOME": str(home)})
+
+
+# ---- looking ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_list_shows_what_every_server_has(shop: Shop) -> None:
+    """Loaded or not, size, build, context, and the aliases of the catalogue that it stands for."""
+    ran = shop.run("list")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == golden("models/list.txt", ran.out)
+
+
+def test_the_list_as_json_has_everything(shop: Shop) -> None:
+    """What the servers can do and what they told, with aliases."""
+    (server,) = json.loads(shop.run("list", "--json").out)["servers"]
+    assert server["capabilities"]["pull"] == "yes"
+    assert [(model["id"], model["loaded"], model["aliases"]) for model in server["models"]] == [
+        ("llama3.2:1b", True, ["llama-3.2-1b"]),
+        ("nomic-embed-text", False, ["nomic-embed-text"]),
+    ]
+
+
+def test_the_list_tells_which_deployments_use_a_model() -> None:
+    """By the endpoints that `status` shows; another server with the same model is not meant."""
+    model = ServedModel("phi4-mini:3.8b", True)
+    servers = [ObservedServer("ollama", f"http://{at}", f"http://{at}/v1", (model,)) for at in ("h:1", "h:2")]
+    applied = [{"name": "kiosk", "models": [{"alias": "talk", "endpoints": ["ollama@h:1/phi4-mini:3.8b#a1b2c3"]}]}]
+    found = listed(Servers(tuple(servers), {}), applied)
+    assert [server["models"][0]["applied"] for server in found["servers"]] == [["kiosk: talk"], []]
+
+
+def test_where_no_server_answers_the_list_says_what_to_install() -> None:
+    """And where it looked; nothing is wrong with that."""
+    ran = here("models", "list", environment={"ORCHESTRATOR_SERVERS": "http://127.0.0.1:9"})
+    assert ran.code == 0
+    assert "no model server answers (looked at http://127.0.0.1:9)\ninstall one, like Ollama" in ran.out
+
+
+def test_all_that_is_known_of_a_model_is_shown(shop: Shop) -> None:
+    """The catalogue's row, ids by provider, the arithmetic of its memory, and who serves or could pull it."""
+    ran = shop.run("show", "phi4-mini")
+    assert ran.code == 0
+    shown = re.sub(r"this machine has .*", "this machine has …", ran.out)
+    assert shown == golden("models/show.txt", shown)
+    found = json.loads(shop.run("show", "llama-3.2-1b", "--json").out)
+    assert found["served"][0]["id"] == "llama3.2:1b"
+    assert found["memory"]["cache"]["4096"] == 2 * 16 * 8 * 64 * 2 * 4096
+
+
+def test_a_model_that_only_a_server_knows_is_shown_too(shop: Shop) -> None:
+    """With what the server tells."""
+    shop.store.installed["mine:7b"] = StoredModel("mine:7b", 5_000_000_000, "Q8_0")
+    out = shop.run("show", "mine:7b").out
+    assert "the catalogue does not know it" in out
+    assert "mine:7b (not loaded, 5.0 GB, Q8_0, sha256:" in out
+
+
+# ---- pulling ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_pull_ends_with_what_the_server_lists_then(shop: Shop) -> None:
+    """Lines on stderr for each stage; on stdout the model as the server has it now."""
+    ran = shop.run("pull", "phi-4-mini")
+    assert ran.code == 0
+    assert ran.out == f"ollama at 127.0.0.1:PORT has phi4-mini:3.8b, 2.5 GB, Q4_K_M, sha256:{PHI.digest[:12]}\n"
+    assert ran.err.splitlines() == [
+        "free disk space is not checked: the folder where the server keeps its models is not known",
+        "asking for it pulling manifest",
+        "downloading 0 B of 2.5 GB (0%)",
+        "verifying what came 2.5 GB of 2.5 GB (100%)",
+        "putting it in its place 2.5 GB of 2.5 GB (100%)",
+    ]
+
+
+def test_a_pull_as_json(shop: Shop) -> None:
+    """Digest and size as the server lists them."""
+    found = json.loads(shop.run("pull", "qwen2.5:0.5b", "--json").out)
+    assert (found["model"], found["size"], found["digest"], found["listed"]) == (
+        QWEN.name,
+        QWEN.size,
+        QWEN.digest,
+        True,
+    )
+
+
+def test_a_server_s_own_id_needs_its_server_named(shop: Shop) -> None:
+    """What the catalogue does not know is no alias; with --provider it is the id of that server."""
+    shop.store.library["mine:7b"] = StoredModel("mine:7b", 1000)
+    wrong = shop.run("pull", "mine:7b")
+    assert (wrong.code, "needs --provider or --endpoint" in wrong.err) == (64, True)
+    ran = shop.run("pull", "mine:7b", "--provider", "ollama")
+    assert (ran.code, "its size is not known" in ran.err) == (0, True)
+    assert "mine:7b" in shop.store.installed
+
+
+def test_a_pull_that_goes_on_says_so(shop: Shop) -> None:
+    """What an earlier one had brought is there already."""
+    shop.store.came[PHI.name] = 1_500_000_000
+    assert "1.5 GB of it are there already: it goes on from there" in shop.run("pull", "phi-4-mini").err
+
+
+def test_what_is_there_already_needs_no_room(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pull of it fetches what has changed; the disk is no reason to refuse."""
+    shop.environment["OLLAMA_MODELS"] = str(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: _Usage(10**12, 10**12, 0))
+    ran = shop.run("pull", "llama-3.2-1b")
+    assert (ran.code, ran.out.startswith("ollama at 127.0.0.1:PORT has llama3.2:1b, ")) == (0, True)
+    assert "has llama3.2:1b already: what has changed since is fetched" in ran.err
+
+
+def test_a_model_that_the_server_calls_otherwise_is_the_one_that_is_new(home: Path) -> None:
+    """LM Studio names what it downloaded after its files."""
+    name = "unsloth/Phi-4-mini-instruct-GGUF:Q4_K_M"
+    store = stored(["mine"], [StoredModel(name, 5_000_000)])
+    store.renamed[name] = "another-name"
+    with served(store, "lm-studio") as url:
+        ran = here("models", "pull", "phi-4-mini", environment={"ORCHESTRATOR_SERVERS": url})
+    assert (ran.code, "has another-name, 5.0 MB" in ran.out) == (0, True)
+
+
+def test_a_pull_on_a_terminal_draws_a_bar(shop: Shop) -> None:
+    """With figures; the lines are not written there."""
+    shop.store.pull_rate = 5e9
+    ran = shop.run("pull", "phi-4-mini", terminal=True)
+    assert ran.code == 0
+    assert "━" in ran.err and "of 2.5 GB (" in ran.err
+
+
+def test_the_disk_is_looked_at_first(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where size and folder are known: refused with the arithmetic, unless it is forced."""
+    shop.environment["OLLAMA_MODELS"] = str(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: _Usage(10**12, 10**12, 10**9))
+    ran = shop.run("pull", "phi-4-mini")
+    assert ran.code == 4
+    assert f"the disk is too full: phi4-mini:3.8b has 2.5 GB, and {tmp_path} has 1.0 GB free" in ran.err
+    assert PHI.name not in shop.store.installed
+    assert shop.run("pull", "phi-4-mini", "--force").code == 0
+
+
+class _Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+def test_a_disk_that_fills_in_the_middle_is_told_in_the_server_s_words(shop: Shop) -> None:
+    """With a cure; nothing is installed."""
+    shop.store.disk = 6_000_000_000
+    ran = shop.run("pull", "phi-4-mini")
+    assert ran.code == 5
+    assert "no space left on device" in ran.err and "cure: free disk space" in ran.err
+    assert PHI.name not in shop.store.installed
+
+
+def interrupted(environment: dict[str, str], store: ModelStore, model: str) -> tuple[int, str]:
+    """A pull as a process of its own that is interrupted once something has come: its exit code, and what it said."""
+    argv, environment = command("models", "pull", "phi-4-mini"), {**os.environ, **environment}
+    with subprocess.Popen(argv, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as pulling:
+        assert pulling.stderr is not None
+        deadline = time.monotonic() + 30
+        while not store.came.get(model) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.3)
+        pulling.send_signal(signal.SIGINT)
+        said = pulling.stderr.read()
+    return pulling.returncode, said
+
+
+def test_ctrl_c_leaves_a_pull_properly(shop: Shop) -> None:
+    """It says how far it came and how to go on; the server stops; the exit code is that of an interrupt."""
+    shop.store.pull_rate = PHI.size / 8
+    code, said = interrupted(shop.environment, shop.store, PHI.name)
+    assert code == 130
+    assert "what had come is kept, the same command goes on from there\ninterrupted\n" in said
+    had_come = shop.store.came[PHI.name]
+    time.sleep(1.2)
+    assert shop.store.came[PHI.name] == had_come < PHI.size
+
+
+def test_ctrl_c_says_where_a_pull_goes_on(home: Path) -> None:
+    """LM Studio has no way to cancel its download."""
+    name = "unsloth/Phi-4-mini-instruct-GGUF:Q4_K_M"
+    store = stored(["mine"], [StoredModel(name)])
+    store.pull_rate = StoredModel(name).size / 8
+    with served(store, "lm-studio") as url:
+        code, said = interrupted({"ORCHESTRATOR_SERVERS": url}, store, name)
+    assert code == 130
+    assert "goes on with it by itself\ninterrupted\n" in said
+
+
+# ---- memory and disk -------------------------------------------------------------------------------------------------
+
+
+def test_a_model_is_loaded_unloaded_and_removed(shop: Shop) -> None:
+    """By its alias; each says what was done and where."""
+    loaded = shop.run("load", "nomic-embed-text", "--context", "2048", "--keep-alive", "never")
+    assert loaded.code == 0
+    assert "has loaded nomic-embed-text: 2.5 GB memory, 2048 tokens a request, in " in loaded.out
+    assert shop.store.loaded["nomic-embed-text"] == 2048
+    again = shop.run("load", "nomic-embed-text")
+    assert "it was loaded already" in again.out
+    assert shop.run("unload", "nomic-embed-text").out == "nomic-embed-text is unloaded: ollama at 127.0.0.1:PORT\n"
+    assert "nomic-embed-text" not in shop.store.loaded
+    removed = shop.run("remove", "llama-3.2-1b", "--yes")
+    assert removed.out == "removed llama3.2:1b (2.5 GB) from ollama at 127.0.0.1:PORT\n"
+    assert "llama3.2:1b" not in shop.store.installed
+
+
+@pytest.mark.parametrize(("answer", "stays"), [("y\n", False), ("n\n", True), ("", True)])
+def test_removing_asks_a_person(shop: Shop, answer: str, stays: bool) -> None:
+    """Only a yes removes."""
+    ran = shop.run("remove", "llama-3.2-1b", terminal=True, stdin=answer)
+    assert "this deletes llama3.2:1b (2.5 GB) from ollama at 127.0.0.1:PORT. Go on? [y/N]" in ran.err
+    assert ("llama3.2:1b" in shop.store.installed) is stays
+    assert (ran.code == 64) is stays
+
+
+def test_removing_without_a_person_needs_a_yes(shop: Shop) -> None:
+    """Nothing is removed."""
+    ran = shop.run("remove", "llama-3.2-1b")
+    assert (ran.code, "repeat with --yes" in ran.err) == (64, True)
+    assert "llama3.2:1b" in shop.store.installed
+
+
+def test_a_load_that_fails_for_memory_tells_the_arithmetic(shop: Shop) -> None:
+    """In the server's words, with what helps."""
+    shop.store.memory = 3_000_000_000
+    ran = shop.run("load", "nomic-embed-text")
+    assert ran.code == 5
+    assert "model requires more system memory (2.3 GiB) than is available (0.5 GiB)" in ran.err
+    assert "cure: free memory: unload another model" in ran.err
+
+
+def test_a_busy_model_is_left_to_finish(shop: Shop) -> None:
+    """After the time given it says that it is busy."""
+    shop.store.busy.add("llama3.2:1b")
+    ran = shop.run("unload", "llama-3.2-1b", "--timeout", "300ms")
+    assert ran.code == 5
+    assert "still answers requests; Ollama unloads it when they end" in ran.err
+
+
+# ---- which server ----------------------------------------------------------------------------------------------------
+
+
+def test_of_two_servers_the_chosen_one_is_told(shop: Shop) -> None:
+    """As the catalogue names them; --endpoint takes the other."""
+    other = stored(["bartowski/Llama-3.2-1B-Instruct-GGUF:Q4_K_M"])
+    with served(other, "llama-cpp-router") as url:
+        shop.environment["ORCHESTRATOR_SERVERS"] += f",{url}"
+        ran = shop.run("load", "llama-3.2-1b")
+        assert f"chosen: ollama at 127.0.0.1:PORT; for another: --endpoint {url} (llama-cpp)" in ran.err
+        assert not other.loaded
+        assert shop.run("load", "llama-3.2-1b", "--endpoint", url).code == 0
+        assert other.loaded
+
+
+def test_a_server_that_cannot_is_not_asked(home: Path) -> None:
+    """A llama-server with one model neither pulls nor loads another: the cure says which makes do."""
+    with served(stored(["bartowski/Llama-3.2-1B-Instruct-GGUF:Q4_K_M"]), "llama-cpp") as url:
+        environment = {"ORCHESTRATOR_SERVERS": url}
+        pulled = here("models", "pull", "phi-4-mini", environment=environment)
+        unloaded = here("models", "unload", "llama-3.2-1b", environment=environment)
+    assert (pulled.code, unloaded.code) == (4, 4)
+    assert "no server here pulls models (found: llama-cpp at" in pulled.err
+    assert "is no server that loads models on request" in unloaded.err
+    assert "cure: Ollama" in pulled.err and "cure: Ollama" in unloaded.err
+
+
+def test_a_server_that_wants_a_key_gets_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named as a reference; without it the server is told to be locked."""
+    monkeypatch.setenv("STUDIO_KEY", "sesame")
+    with served(stored(["somebody/small"]), "lm-studio", api_key="sesame") as url:
+        locked = here("models", "list", "--endpoint", url)
+        opened = here("models", "load", "somebody/small", "--endpoint", url, "--api-key", "env:STUDIO_KEY")
+    assert "it answers 401: its key is wrong or missing" in locked.err
+    assert (opened.code, opened.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("load", "phi4-mimi"), 64, 'no model is called "phi4-mimi"\n  cure: did you mean "phi-4-mini"?'),
+        (("show", "lama3.2:1b"), 64, "cure: did you mean"),
+        (("load", "phi-4-mini"), 4, "no server has phi-4-mini (ollama at"),
+        (("unload", "phi-4-mini"), 4, "cure: orchestrator models pull phi-4-mini"),
+        (("list", "--provider", "olama"), 64, 'no provider is called "olama"\n  cure: did you mean "ollama"?'),
+        (
+            ("list", "--provider", "plugin:nobody"),
+            64,
+            'no provider is called "plugin:nobody"\n  cure: there are: ollama',
+        ),
+        (("list", "--provider", "vllm"), 4, "no vllm server answers on this device"),
+        (("list", "--endpoint", "http://127.0.0.1:9"), 4, "http://127.0.0.1:9: nobody listens there"),
+        (("list", "--api-key", "env:X"), 64, "--api-key is for one server"),
+        (("load", "phi-4-mini", "--context", "0"), 64, "--context 0 is no number of tokens"),
+        (("load", "phi-4-mini", "--keep-alive", "long"), 64, "'long' is no duration"),
+        (("load", "phi-4-mini", "--timeout", "0s"), 64, "--timeout 0s leaves no time"),
+        (("pull", "phi-4-mini", "--endpoint", "ftp://x"), 4, "cure: start the server there"),
+        (("pul", "phi-4-mini"), 64, "cure: did you mean"),
+    ],
+)
+def test_what_is_wrong_is_told_with_a_cure(shop: Shop, words: tuple[str, ...], code: int, said: str) -> None:
+    """Near names, what to pull, what to start; nothing on stdout."""
+    ran = shop.run(*words)
+    assert (ran.code, ran.out) == (code, "")
+    assert said in ran.err and "\n  cure: " in ran.err
+
+
+def test_what_is_loaded_is_unloaded_where_it_is(shop: Shop) -> None:
+    """Of two servers that have it, the one with the model in memory."""
+    other = stored(["nomic-ai/nomic-embed-text-v1.5-GGUF"])
+    other.loaded["nomic-ai/nomic-embed-text-v1.5-GGUF"] = 512
+    with served(other, "lm-studio") as url:
+        shop.environment["ORCHESTRATOR_SERVERS"] += f",{url}"
+        ran = shop.run("unload", "nomic-embed-text")
+    assert ran.code == 0, ran.err
+    assert "lm-studio at" in ran.out and not other.loaded
+
+
+def test_foundry_local_loads_what_it_does_not_list(home: Path) -> None:
+    """It lists only what is loaded, so it is asked for the alias of the catalogue; what it loads has another name."""
+    store = stored(["phi-4-mini-generic-cpu:1"])
+    with served(store, "foundry-local") as url:
+        environment = {"ORCHESTRATOR_SERVERS": url}
+        loaded = here("models", "load", "phi-4-mini", environment=environment)
+        unloaded = here("models", "unload", "phi-4-mini", environment=environment)
+        left = dict(store.loaded)
+        missing = here("models", "load", "qwen2.5-0.5b", environment=environment)
+        variant = here("models", "load", "phi-4-mini-generic-cpu:1", "--endpoint", url)
+    assert "has loaded phi-4-mini-generic-cpu:1: in " in loaded.out
+    assert (unloaded.code, left) == (0, {})
+    assert (missing.code, "foundry model download" in missing.err) == (5, True)
+    assert "has loaded phi-4-mini-generic-cpu:1" in variant.out
+
+
+def test_a_model_of_another_machine_is_not_loaded_here(shop: Shop) -> None:
+    """An Ollama cloud model is only forwarded: asking for it would send something away."""
+    shop.store.installed["gpt-oss:120b-cloud"] = StoredModel("gpt-oss:120b-cloud", 384)
+    ran = shop.run("load", "gpt-oss:120b-cloud")
+    assert (ran.code, "only forwards gpt-oss:120b-cloud to another machine" in ran.err) == (4, True)
+    assert "elsewhere" in shop.run("list").out
+
+
+def test_a_model_s_name_does_nothing_to_a_terminal(shop: Shop) -> None:
+    """Control characters of a server are shown, not obeyed."""
+    shop.store.installed["evil\x1b[2J"] = StoredModel("evil\x1b[2J")
+    assert "evil␛[2J" in shop.run("list", terminal=True).out
