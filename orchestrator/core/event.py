@@ -15,6 +15,7 @@ EventKind = Literal[
     "run.fallback",
     "run.escalated",
     "run.delta",  # a piece of the answer's text, for the caller only
+    "run.note",  # something about the answer that its reader should know
     "run.finished",  # `result` holds the Result
     "endpoint.state",  # an endpoint's health changed
     "model.loading",  # a model is brought into memory, with the reason

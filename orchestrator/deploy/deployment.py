@@ -61,7 +61,7 @@ class Agent:
     ``endpoints`` are those of its models in order of preference, then of their fallbacks; ``functions`` are by the name
     that a model uses, ``schemas`` what a model is offered: these functions and, where the agent may, a hand-over;
     ``fixed_prompt`` is its prompt where that holds no template; ``invalid`` says what does not fit ``output_schema``, or
-    gives an empty text.
+    gives an empty text; ``offered`` is the size of ``schemas`` as JSON, in bytes.
     """
 
     spec: AgentSpec
@@ -77,6 +77,12 @@ class Agent:
     invalid: Callable[[Any], str] | None = None
     human_say: Render | None = None
     missing: str = ""
+    offered: int = 0
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """The names of the functions that its model is offered."""
+        return frozenset(schema.name for schema in self.schemas)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,3 +112,4 @@ class Workshop:
     tools: Path
     look: LookAround
     usual_places: tuple[str, ...] = ()
+    probed: Callable[[Identity, Sequence[ServedModel]], Mapping[str, Mapping[str, Any]]] = lambda *_: {}

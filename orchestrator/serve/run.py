@@ -62,6 +62,7 @@ class Run:
         "listen",
         "loop",
         "model_ms",
+        "notes",
         "path",
         "paused",
         "queue_ms",
@@ -92,6 +93,7 @@ class Run:
         self.usage = NOTHING_SPENT
         self.queue_ms = self.model_ms = self.tool_ms = 0.0
         self.said: list[str] = []
+        self.notes: list[str] = []
         self.paused = False
         self.foresees = False
 
@@ -137,6 +139,12 @@ class Run:
             detail["fault"] = fault
         self.note("model", subject, began, detail)
         self.tell("run.model", {"agent": subject, **detail})
+
+    def remark(self, agent: str, endpoint: str, note: str) -> None:
+        """Tell, once, what the answer is made without."""
+        if note not in self.notes:
+            self.notes.append(note)
+            self.tell("run.note", {"agent": agent, "endpoint": endpoint, "note": note})
 
     @property
     def streamed(self) -> bool:
@@ -197,6 +205,7 @@ class Run:
             error=error,
             why=outcome.why or self.why(),
             finish_reason="error" if error else outcome.finish_reason,
+            notes=tuple(self.notes),
         )
 
     def failure(self, error: Mapping[str, Any], partial: str = "") -> Result:

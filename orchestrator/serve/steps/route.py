@@ -14,6 +14,8 @@ from orchestrator.ports.strategy import ModelQuestion, RouteQuestion
 from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import NOTHING_SPENT, Outcome, Run, fault_name
+from orchestrator.serve.steps.served import tell_if_cut, windows_of
+from orchestrator.serve.steps.window import Prompt, fit
 
 NOWHERE = Target("", "", "")
 """Filled in by the loop with the endpoint that it chooses."""
@@ -78,11 +80,13 @@ async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
     )
     priority = run.request.priority
     behind = run.expects(*_behind(run, router)) if run.deployment.pools else None
-    ask = Ask(call, router.endpoints, run.deadline, priority, trace=trace, queue=run.queue(priority), next=behind)
+    endpoints = fit(Prompt(call.messages, answer=call.max_tokens), windows_of(run, router.endpoints)).endpoints
+    ask = Ask(call, endpoints, run.deadline, priority, trace=trace, queue=run.queue(priority), next=behind)
     try:
         reply = await run.loop.chat(ask)
     except (RunError, get_cancelled_exc_class()) as error:
         run.note_call(router.address, began, trace, NOTHING_SPENT, fault_name(error))
         raise
     run.note_call(router.address, began, trace, reply.usage)
+    tell_if_cut(run, router.address, trace.endpoint, call, reply)
     return reply
