@@ -281,11 +281,11 @@ def _cure(spec: ModelSpec, observed: ObservedState) -> str:
         return at if spec["endpoint"] else f"write the endpoint of {spec['alias']}"
     if spec["endpoint"]:
         return f"start the server at {spec['endpoint']}, or name a model that it serves"
+    allowed = _pull(spec, observed)
     if _forwarded(spec, observed):
-        return f"write zone: cloud for {spec['alias']} if what it is asked may leave this device"
-    pulled = _pull(spec, observed)
-    if pulled:
-        return pulled
+        allowed = f"write zone: cloud for {spec['alias']} if what it is asked may leave this device"
+    if allowed:
+        return allowed
     makes = {server.provider for server in observed.servers if not is_plugin(server.provider)}
     ollama = next(iter(spec["ids"].get("ollama", [])), "")
     if ollama and spec["provider"] in (None, "ollama") and (not makes or "ollama" in makes):
