@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypedDict
 
 from orchestrator.core.digest import digest_of
 
-BLUEPRINT_FORMAT: Final = 1
+BLUEPRINT_FORMAT: Final = 2
 """Raised when the shape below changes; a stored blueprint of another format is compiled again from its sources."""
 
 
@@ -38,6 +38,7 @@ class ModelSpec(TypedDict):
     memory: int | None
     options: dict[str, Any]  # temperature, max_tokens, …: defaults for calls
     fallback: list[str]  # aliases, in order
+    keep_alive: float | None  # seconds that it may rest before it is unloaded
 
 
 class ReflexSpec(TypedDict):
@@ -168,6 +169,7 @@ class Blueprint:
     queue: Mapping[str, Any] = field(default_factory=dict)  # limits: {"interactive": {"length": 64, "timeout": 30}, …}
     timeout: float = 120.0
     max_concurrent: int | None = None
+    resources: Mapping[str, Any] = field(default_factory=dict)  # as the manifest has them; a float is a share
     tool_roots: tuple[str, ...] = ()
     folder: str = ""  # the manifest's folder, absolute
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -196,6 +198,7 @@ class Blueprint:
             "queue": dict(self.queue),
             "timeout": self.timeout,
             "max_concurrent": self.max_concurrent,
+            "resources": dict(self.resources),
             "tool_roots": list(self.tool_roots),
             "folder": self.folder,
             "labels": dict(self.labels),
@@ -218,6 +221,7 @@ class Blueprint:
             queue=value["queue"],
             timeout=value["timeout"],
             max_concurrent=value["max_concurrent"],
+            resources=value["resources"],
             tool_roots=tuple(value["tool_roots"]),
             folder=value["folder"],
             labels=value["labels"],

@@ -10,6 +10,7 @@ from orchestrator.core.blueprint import AgentSpec, Blueprint, RouterSpec
 from orchestrator.core.message import FunctionSchema, Message
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.reflex import ReflexTable
+from orchestrator.deploy.residence import PoolLimits
 from orchestrator.deploy.template import Render
 from orchestrator.ports.strategy import InstantStrategy, Strategy
 from orchestrator.ports.tool import Tool, ToolFunction
@@ -99,7 +100,7 @@ class Router:
 class Deployment:
     """Everything that the request path needs of one revision. Parts that did not change are shared with the last one.
 
-    ``applied`` is when the revision was, in seconds since 1970.
+    ``applied`` is when the revision was, in seconds since 1970; ``pools`` are limits of the memories that its models share.
     """
 
     blueprint: Blueprint
@@ -110,6 +111,7 @@ class Deployment:
     endpoints: Mapping[str, EndpointSpec]
     tools: Mapping[str, Tool]
     applied: float
+    pools: Mapping[str, PoolLimits] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

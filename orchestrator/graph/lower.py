@@ -52,6 +52,7 @@ def lower(graph: AgentGraph, manifest: Manifest, located: Located) -> Blueprint:
         queue=deployment.queue.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
         timeout=deployment.timeout,
         max_concurrent=deployment.resources.max_concurrent_agents,
+        resources=deployment.resources.model_dump(exclude_none=True),
         tool_roots=tuple(located.of(root) for root in deployment.security.tool_roots),
         folder=located.folder,
         labels=dict(manifest.metadata.labels),
@@ -96,6 +97,7 @@ def _model(model: ModelEntry) -> ModelSpec:
         memory=model.memory or (row["sizes"].get(model.quantization or USUAL) if row else None),
         options=model.options.model_dump(exclude_none=True),
         fallback=list(model.fallback),
+        keep_alive=model.keep_alive,
     )
 
 

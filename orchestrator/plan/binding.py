@@ -31,7 +31,8 @@ _VARIANT: Final = re.compile(r"-[a-z0-9]+-(?:cpu|gpu|npu)(?::\d+)?$")
 
 @dataclass(frozen=True, slots=True)
 class BoundEndpoint:
-    """A live address that serves the model under ``model``. ``slots`` and ``context`` are ``None`` where nobody told.
+    """A live address that serves the model under ``model``. ``slots``, ``context`` and ``memory`` (bytes that the model takes
+    while it is loaded) are ``None`` where nobody told; ``keep_alive`` is how long the manifest lets it rest, in seconds.
 
     ``id`` is the same for every alias and deployment that calls the same model on the same server with the same key.
     """
@@ -45,9 +46,16 @@ class BoundEndpoint:
     context: int | None = None
     api_key: str | None = None
     capabilities: Mapping[str, str] = field(default_factory=dict)
+    memory: int | None = None
+    keep_alive: float | None = None
 
     def __str__(self) -> str:
         return f"{self.provider} at {urlsplit(self.api_base).netloc}"
+
+    @property
+    def served(self) -> str:
+        """The model on its server, whatever the key: what is loaded once."""
+        return served_model(self.provider, self.api_base, self.model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,11 @@ class Bound:
     missing: str = ""
     cure: str = ""
     locked: bool = False
+
+
+def served_model(provider: str, api_base: str, model: str) -> str:
+    """The id of a model on a server."""
+    return f"{provider}@{urlsplit(api_base).netloc}/{model}"
 
 
 def bind_all(blueprint: Blueprint, observed: ObservedState) -> dict[str, Bound]:
@@ -180,6 +193,8 @@ def _endpoint(spec: ModelSpec, server: ObservedServer, model: ServedModel) -> Bo
         context=_window(spec, server, model),
         api_key=spec["api_key"],
         capabilities={**server.capabilities, **probed.get("capabilities", {})},
+        memory=spec["memory"],
+        keep_alive=spec["keep_alive"],
     )
 
 
@@ -194,7 +209,7 @@ def _window(spec: ModelSpec, server: ObservedServer, model: ServedModel) -> int 
 
 def _endpoint_id(spec: ModelSpec, provider: str, api_base: str, model: str) -> str:
     key = f"#{digest_of(spec['api_key'])[:6]}" if spec["api_key"] else ""
-    return f"{provider}@{urlsplit(api_base).netloc}/{model}{key}"
+    return f"{served_model(provider, api_base, model)}{key}"
 
 
 def _cloud_base(spec: ModelSpec) -> str:

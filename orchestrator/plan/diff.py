@@ -12,6 +12,7 @@ from orchestrator.plan import operation as op
 from orchestrator.plan.binding import Bound, bind_all
 from orchestrator.plan.observed import Facets, ObservedDeployment, ObservedState
 from orchestrator.plan.plan import Plan, numbered
+from orchestrator.plan.residence import unmanaged_notes
 from orchestrator.plan.serving import who_serves
 from orchestrator.plan.wanted import DOOR, has_own_door, wanted_parts
 from orchestrator.ports.provider import TOO_OLD
@@ -33,9 +34,8 @@ def diff(blueprint: Blueprint, observed: ObservedState) -> Plan:
     steps = [*change.made(), *change.door_opened(), *change.left_out()]
     steps += change.switched(steps)
     steps += change.closed()
-    return Plan(
-        blueprint.name, numbered(steps), who_serves(blueprint, bound), tuple(_notes(blueprint, observed, bound))
-    )
+    notes = [*_notes(blueprint, observed, bound), *unmanaged_notes(blueprint, bound)]
+    return Plan(blueprint.name, numbered(steps), who_serves(blueprint, bound), tuple(notes))
 
 
 def take_down(observed: ObservedState, name: str) -> Plan:

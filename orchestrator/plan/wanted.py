@@ -38,6 +38,7 @@ def wanted_parts(
             "queue": blueprint.queue,
             "timeout": blueprint.timeout,
             "limits": blueprint.max_concurrent,
+            "resources": blueprint.resources,
             "labels": blueprint.labels,
             "folder": blueprint.folder,
             "tool roots": list(blueprint.tool_roots),

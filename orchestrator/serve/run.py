@@ -57,6 +57,7 @@ class Run:
         "decisions",
         "deployment",
         "emit",
+        "foresees",
         "history",
         "listen",
         "loop",
@@ -94,10 +95,25 @@ class Run:
         self.said: list[str] = []
         self.notes: list[str] = []
         self.paused = False
+        self.foresees = False
 
     def queue(self, priority: PriorityClass) -> Mapping[str, Any] | None:
         """What the manifest says of the queue of this class."""
         return self.deployment.blueprint.queue.get(priority)
+
+    def expects(self, *endpoints: str) -> tuple[str, ...] | None:
+        """For an ``Ask``: what it is likely to call next, for who decides what is loaded. Nothing, where no model is loaded on
+        request, or where nothing is expected and nothing was."""
+        if not self.deployment.pools or not (endpoints or self.foresees):
+            return None
+        self.foresees = bool(endpoints)
+        return endpoints
+
+    def expects_nothing(self) -> None:
+        """It has ended."""
+        if self.foresees:
+            self.foresees = False
+            self.loop.foresee(self.request.id, ())
 
     def note(self, kind: str, subject: str, began: float, detail: Mapping[str, Any]) -> None:
         """Record a step that began at ``began`` (``anyio.current_time``) and ends now."""
@@ -110,6 +126,8 @@ class Run:
         self.queue_ms += trace.queue_ms
         self.model_ms += trace.model_ms
         detail: dict[str, Any] = {"endpoint": trace.endpoint, "queue_ms": round(trace.queue_ms, 3)}
+        if trace.load_ms:
+            detail["load_ms"] = round(trace.load_ms, 3)
         if len(trace.attempts) > 1:
             detail["attempts"] = [
                 {"endpoint": a.endpoint, "outcome": a.outcome, "kind": a.kind, "took_ms": round(a.took_ms, 3)}

@@ -30,6 +30,7 @@ def model(alias: str = "phi-4-mini", **changes: Any) -> ModelSpec:
         memory=2_500_000_000,
         options={},
         fallback=[],
+        keep_alive=None,
     )
     return ModelSpec(**{**spec, **changes})  # type: ignore[typeddict-item]
 

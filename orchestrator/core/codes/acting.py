@@ -131,5 +131,11 @@ CODES: Final[tuple[Code, ...]] = (
         "ORC528", "broken answer", "The answer was cut off, malformed or not of this protocol.", "See the server's log."
     ),
     Code("ORC529", "model server stalled", "No token came for too long.", "See the server's log; raise the time."),
+    Code(
+        "ORC530",
+        "model does not fit",
+        "It needs more memory than models may take on this device.",
+        "Raise resources.max_memory_usage, or name a smaller build.",
+    ),
     Code("ORC601", "wrong usage", "The command line does not fit.", "See --help."),
 )

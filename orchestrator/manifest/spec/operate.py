@@ -84,13 +84,13 @@ class Resources(Spec):
     """Limits on what the deployment takes of its device."""
 
     max_memory_usage: Size | None = None
-    """Memory for models and orchestrator together."""
+    """Memory for models and orchestrator together. With it, models of servers that load on request take turns within it."""
     max_concurrent_agents: Annotated[int | None, Field(ge=1, le=10_000, examples=[8])] = None
     """Requests in work at the same time; more wait in the queue, the more urgent class first."""
     model_cache_size: Size | None = None
-    """Memory for models that are loaded but idle."""
+    """Memory for models that are loaded but idle, of all that models may take."""
     auto_unload_idle_models: bool | None = None
-    """Whether idle models are unloaded."""
+    """Whether idle models are unloaded, after 5 minutes or their own `keep_alive`; it is so unless this says `false`."""
     power_management: bool | None = None
     """Whether load is shed on battery."""
 

@@ -88,7 +88,8 @@ class _Talk:
         )
         began, trace = current_time(), CallTrace()
         priority = self.agent.spec["priority"] or run.request.priority
-        ask = Ask(call, endpoints, run.until, priority, trace=trace, queue=run.queue(priority))
+        again = run.expects(*endpoints[: bool(tools)])  # with tools, it asks its model again after each
+        ask = Ask(call, endpoints, run.until, priority, trace=trace, queue=run.queue(priority), next=again)
         streams = run.listen is not None and self.agent.invalid is None and not self._writes_calls(tools, endpoints)
         try:
             reply = await (self._streamed(ask) if streams else run.loop.chat(ask))

@@ -38,6 +38,17 @@ async def route(run: Run, router: Router) -> Outcome:
     return _unsure(router, decision)
 
 
+def _behind(run: Run, router: Router) -> list[str]:
+    """The endpoints of those that it may choose, each once."""
+    return list(dict.fromkeys(name for way in router.spec["routes"] for name in _first_of(run, way["to"])))
+
+
+def _first_of(run: Run, name: str) -> tuple[str, ...]:
+    """The endpoint that an agent or a router asks first; none where it needs no model."""
+    target = run.deployment.agents.get(name) or run.deployment.routers.get(name)
+    return target.endpoints[:1] if target is not None else ()
+
+
 def _unsure(router: Router, decision: Decision) -> Outcome:
     spec = router.spec
     if spec["on_unsure"] == "default" and spec["default"]:
@@ -69,7 +80,8 @@ async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
     )
     priority = run.request.priority
     endpoints = fit(Prompt(call.messages, answer=call.max_tokens), windows_of(run, router.endpoints)).endpoints
-    ask = Ask(call, endpoints, run.deadline, priority, trace=trace, queue=run.queue(priority))
+    behind = run.expects(*_behind(run, router)) if run.deployment.pools else None
+    ask = Ask(call, endpoints, run.deadline, priority, trace=trace, queue=run.queue(priority), next=behind)
     try:
         reply = await run.loop.chat(ask)
     except (RunError, get_cancelled_exc_class()) as error:
