@@ -34,6 +34,7 @@ from orchestrator.app.wiring import Planes, Plugins, Stores, make_workshop, run_
 from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.core.event import Event
 from orchestrator.deploy.live import CUT_SECONDS
+from orchestrator.deploy.servers import END_SECONDS
 from orchestrator.gateway.bind import bind_first_free, bind_port, bind_private
 from orchestrator.gateway.control import ControlApi, Controlled
 from orchestrator.gateway.front import FrontDoor
@@ -117,7 +118,7 @@ class Runtime:
                 if not owned.deployment:
                     self._log.info(event.kind, **event.fields)
 
-        workshop = make_workshop(plugins, self._place.settings, state, self._redactor)
+        workshop = make_workshop(plugins, self._place.settings, state, self._redactor, owner="runtime")
         workshop = replace(workshop, reveal=self._reveal)
         kept = Stores(stores.revisions, stores.sessions)
         planes = await stack.enter_async_context(
@@ -219,7 +220,7 @@ class Runtime:
         self._log.info("stopping", patience_s=self._patience)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._end_hurried, tasks.cancel_scope)
-            with anyio.move_on_after(self._patience + CUT_SECONDS + 1.0):
+            with anyio.move_on_after(self._patience + CUT_SECONDS + END_SECONDS + 1.0):
                 await planes.reconciler.close(self._patience)
             tasks.cancel_scope.cancel()
         planes.reconciler.table.cut()

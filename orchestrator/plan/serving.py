@@ -22,7 +22,7 @@ def who_serves(blueprint: Blueprint, bound: Mapping[str, Bound]) -> tuple[AgentS
 def _serving(spec: AgentSpec, blueprint: Blueprint, bound: Mapping[str, Bound]) -> AgentServing:
     address = Address.of("agent", spec["name"])
     aliases = [alias for alias in with_fallbacks(spec["models"], blueprint) if alias in bound]
-    serving = next((bound[alias] for alias in aliases if bound[alias].endpoints), None)
+    serving = next((bound[alias] for alias in aliases if bound[alias].endpoints or bound[alias].starting), None)
     if serving is not None:
         return AgentServing(address, _by_model(spec, serving))
     without = without_model(spec)
@@ -36,7 +36,8 @@ def _serving(spec: AgentSpec, blueprint: Blueprint, bound: Mapping[str, Bound]) 
 def _by_model(spec: AgentSpec, serving: Bound) -> str:
     first = any(rule["first"] for rule in spec["reflex"])
     before = "reflex rules first, then " if first else ""
-    return f"{before}{serving.alias} ({serving.endpoints[0]})"
+    server = str(serving.endpoints[0]) if serving.endpoints else f"{serving.starting}, once it is started"
+    return f"{before}{serving.alias} ({server})"
 
 
 def without_model(spec: AgentSpec) -> str:

@@ -39,7 +39,18 @@ def _code(name: str, code: Any) -> str:
 # ---- the manifest ---------------------------------------------------------------------------------------------------
 
 _ORDER: Final = (
-    *("Metadata", "DeploymentSpec", "ModelEntry", "CallOptions", "AgentEntry", "Skill", "Route", "When", "ReflexRule"),
+    *(
+        "Metadata",
+        "DeploymentSpec",
+        "ModelEntry",
+        "ServerOptions",
+        "CallOptions",
+        "AgentEntry",
+        "Skill",
+        "Route",
+        "When",
+        "ReflexRule",
+    ),
     *("Human", "Memory", "Limits", "ToolEntry", "NamedQuery", "Smtp", "KnowledgeEntry", "RoutingDefaults"),
     *("EscalationDefaults", "Resources", "Queue", "QueueClass", "Security", "Serve", "Hardware", "NodeEntry"),
     *("Coordination", "Monitoring", "Alert"),
@@ -134,6 +145,7 @@ def _refused() -> Iterator[tuple[str, list[str]]]:
 def _kinds() -> str:
     heads = {
         "provider": "Providers: makes of model server ([providers.md](providers.md))",
+        "launcher": "Launchers: servers that the orchestrator starts ([servers.md](servers.md))",
         "strategy": "Strategies: how a router chooses ([routing.md](routing.md))",
         "tool": "Tools: what agents may do ([tools.md](tools.md))",
         "store": "Stores: where the runtime keeps what it must not forget ([runtime.md](runtime.md))",
