@@ -100,6 +100,7 @@ def make_yard(provider: Callable[[str], Provider], state: Path, owner: str = "")
         processes=LocalProcesses(),
         provider=lambda kind: provider(kind if kind in catalog.PROVIDERS else "openai-compatible"),
         records=state / "servers" / (owner or f"process-{os.getpid()}"),
+        models=state / "models",
         logs=state / "logs" / "servers",
         environment=passed_environment(os.environ),
         program=launchers.program,

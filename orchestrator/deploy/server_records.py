@@ -35,7 +35,8 @@ class ServerWant:
     @property
     def digest(self) -> str:
         """Of everything that needs another process when it changes."""
-        return digest_of([self.kind, asdict(self.order) | {"options": dict(self.order.options)}])
+        order = asdict(self.order) | {"options": dict(self.order.options), "folder": ""}
+        return digest_of([self.kind, order])
 
     def as_json(self) -> dict[str, Any]:
         """A plain form."""

@@ -69,13 +69,14 @@ END_SECONDS: Final = 2 * RULES.grace + 1.0
 @dataclass(frozen=True, slots=True)
 class Yard:
     """What servers are started with: who builds their commands (it may take seconds, and raises ``PlanError`` and
-    ``DeployError``), processes, providers to ask them for a token, folders for their records and logs, the
-    environment that they get, and what the ``program`` of a kind is called."""
+    ``DeployError``), processes, providers to ask them for a token, folders for their records, for
+    models that they fetch and for their logs, the environment that they get, and what the ``program`` of a kind is called."""
 
     launch: Callable[[str, LaunchOrder], Launch]
     processes: Processes
     provider: Callable[[str], Provider]
     records: Path
+    models: Path
     logs: Path
     environment: Mapping[str, str]
     program: Callable[[str], str] = str
@@ -230,6 +231,8 @@ class Servers:
             raise PortTaken(f"port {port} is taken by another process", cure="choose another port, or none")
         launch = yard.launch(want.kind, replace(want.order, port=port))
         yard.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if want.order.folder in launch.argv:
+            Path(want.order.folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         record = ServerRecord(want, launch.argv, launch.url, launch.serves, secrets.token_hex(16))
         records.write(record)
         failpoint("server.recorded")

@@ -112,7 +112,7 @@ class Starting:
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _wants(self, blueprint: Blueprint) -> list[ServerWant]:
-        return wants_of(blueprint, self._yard.records) if self._yard else []
+        return wants_of(blueprint, self._yard.models) if self._yard else []
 
     def _startable(self, blueprint: Blueprint) -> list[ServerWant]:
         return [

@@ -55,7 +55,8 @@ class ServerOptions(Spec):
     speculative_model: Annotated[str | None, Field(min_length=1, max_length=1024, examples=["models/draft.gguf"])] = (
         None
     )
-    """vLLM, llama.cpp, MLX, OpenVINO: a small model of the same family that drafts tokens."""
+    """vLLM, llama.cpp, MLX, OpenVINO: a small model of the same family that drafts tokens. A path for llama.cpp; for the
+    others where it begins with `.` or `/`, else an id."""
     guided_decoding_backend: Annotated[str | None, Field(min_length=1, max_length=64, examples=["xgrammar"])] = None
     """vLLM: what holds answers to a JSON Schema."""
     tool_call_parser: Annotated[str | None, Field(min_length=1, max_length=64, examples=["hermes"])] = None

@@ -20,7 +20,8 @@ _OPTION: Final = re.compile(r"(?<![\w-])--?[A-Za-z][A-Za-z0-9]*(?:[-_.][A-Za-z0-
 _VARIABLE: Final = re.compile(r"^\s+([A-Z][A-Z0-9]*_[A-Z0-9_]+)\b", re.MULTILINE)
 _VERSION: Final = re.compile(r"\b\d+(?:\.\d+)+[\w.+-]*|\bb\d{3,}\b")
 _REMOVED: Final = re.compile(r"(?:has been|was|is) removed|no longer supported", re.IGNORECASE)
-_INDENT: Final = re.compile(r"^\s*-")
+_INDENT: Final = re.compile(r"^ {0,8}-")
+"""Where an option begins; what stands further in describes one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,7 +146,9 @@ def _head(command: Command, binary: Binary, order: LaunchOrder) -> str:
         command.notes.append("remote_code: --trust-remote-code, code of the model's repository runs here (manifest)")
     elif order.scenario:
         command.notes.append("--trust-remote-code of the template: left out; remote_code: true allows it")
-    if order.scenario:
+    if "--disable-log-requests" in binary.options:
+        command.words.append("--disable-log-requests")
+    elif order.scenario:
         command.notes.append("--disable-log-requests of the template: gone, requests are not logged unless asked for")
     if "tool_call_parser" not in order.options:
         command.notes.append("agents with tools need tool_call_parser (hermes, llama3_json, phi4_mini_json, …)")
