@@ -137,11 +137,17 @@ def trim(log: Path) -> None:
         file.truncate(0)
 
 
-def last_lines(log: Path, count: int = 3) -> str:
-    """The last lines of a log that say something, in one."""
+def size_of(log: Path) -> int:
+    """Its bytes; 0 where there is none."""
+    return log.stat().st_size if log.exists() else 0
+
+
+def last_lines(log: Path, begin: int = 0, count: int = 3) -> str:
+    """The last lines of a log that say something, in one; of what was written after its first ``begin`` bytes."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _LAST))
+            size = log.stat().st_size
+            file.seek(max(0, begin if begin <= size else 0, size - _LAST))
             text = file.read().decode(errors="replace")
     except OSError:
         return ""

@@ -29,6 +29,7 @@ from orchestrator.deploy.server_records import (
     file_name,
     known,
     last_lines,
+    size_of,
     trim,
 )
 from orchestrator.deploy.supervisor import (
@@ -104,6 +105,7 @@ class Servers:
         self._wants: dict[str, ServerWant] = {}
         self._running: dict[str, ServerRecord] = {}
         self._ports: dict[str, int] = {}
+        self._log_begins: dict[str, int] = {}
         self._buried: set[str] = set()
         self._wake = anyio.Event()
         self._changed = anyio.Event()
@@ -238,6 +240,7 @@ class Servers:
         failpoint("server.recorded")
         environment = {**yard.environment, **launch.environment}
         log = self._log(want.name)
+        self._log_begins[want.name] = size_of(log)
         process = yard.processes.start(Child(launch.argv, environment, yard.logs, log, record.marker))
         failpoint("server.spawned")
         record = known(record, process)
@@ -277,7 +280,7 @@ class Servers:
         if process is None:
             return
         await self._killed(process, record.marker)
-        said = await anyio.to_thread.run_sync(last_lines, self._log(name))
+        said = await anyio.to_thread.run_sync(last_lines, self._log(name), self._log_begins.get(name, 0))
         how = self._yard.processes.ended(process) or "it ended"
         self._running.pop(name, None)
         self._buried.discard(name)

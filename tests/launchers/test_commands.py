@@ -14,6 +14,7 @@ from orchestrator.manifest.spec.server import LAUNCHED, ServerOptions
 from orchestrator.ports.lifecycle import Binary, Launcher, LaunchOrder, Scenario
 from tests.launchers.programs import PROGRAMS
 
+ANYWHERE = "0.0.0.0"  # noqa: S104 - what must never be bound by itself
 GOLDEN = Path(__file__).parent / "golden"
 SCENARIOS: tuple[Scenario | None, ...] = (None, *get_args(Scenario))
 MODELS = {
@@ -114,8 +115,8 @@ def test_nothing_is_open_to_the_network_or_runs_foreign_code_by_itself(kind: str
     for scenario in SCENARIOS:
         text = shown(PROGRAMS[kind], order(kind, scenario), kind)
         command = "\n".join(line for line in text.splitlines() if not line.startswith("  #"))
-        assert "0.0.0.0" not in command and "remote" not in command and "127.0.0.1" in command
-    asked = LaunchOrder(MODELS[kind], "a", host="0.0.0.0", port=1, remote_code=True)
+        assert ANYWHERE not in command and "remote" not in command and "127.0.0.1" in command
+    asked = LaunchOrder(MODELS[kind], "a", host=ANYWHERE, port=1, remote_code=True)
     launch = launcher(kind).command(PROGRAMS[kind], asked)
     assert launch.url == "http://127.0.0.1:1"
     assert [note for note in launch.notes if note.startswith("host: 0.0.0.0")]

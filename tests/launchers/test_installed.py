@@ -88,7 +88,7 @@ def test_a_server_gets_no_secrets_and_no_options_by_the_environment() -> None:
         "PATH": "/bin",
         "HOME": "/h",
         "OPENAI_API_KEY": "k",
-        "LLAMA_ARG_HOST": "0.0.0.0",
+        "LLAMA_ARG_HOST": "::",
         "CUDA_VISIBLE_DEVICES": "0",
     }
     assert passed_environment(ours) == {"PATH": "/bin", "HOME": "/h", "CUDA_VISIBLE_DEVICES": "0"}
