@@ -205,7 +205,7 @@ class Reconciler:
         others = [each.blueprint for each in self.desired.all()]
         await self._look([*others, *([blueprint] if blueprint else [])])
         state = self._state(blueprint)
-        return replace(state, contents=await _contents(blueprint)) if blueprint else state
+        return replace(state, contents=await _contents(blueprint), retries=True) if blueprint else state
 
     async def _look(self, blueprints: list[Blueprint]) -> None:
         await self.starting.look(blueprints)

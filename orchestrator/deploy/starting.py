@@ -19,7 +19,7 @@ from orchestrator.deploy.prospects import prospect_of, wants_of
 from orchestrator.deploy.server_records import ServerWant
 from orchestrator.deploy.servers import END_SECONDS, Servers, Yard
 from orchestrator.plan import operation as op
-from orchestrator.plan.observed import Prospect, StartedServer, server_name
+from orchestrator.plan.observed import Prospect, server_name
 from orchestrator.plan.plan import Plan, Step
 
 Tell = Callable[[str, Mapping[str, Any]], None]
@@ -90,8 +90,11 @@ class Starting:
 
         async def wait(name: str) -> None:
             server = await self.servers.settled(name)
-            if name in steps:
-                tell(*_outcome(steps[name], server, perf_counter() - began))
+            step = steps[name].as_json() if name in steps else _begun_before(name)
+            if server is None or server.state != "ready":
+                tell("failed", step | {"error": {"message": server.why if server else NOT_WANTED}})
+            elif name in steps:
+                tell("done", step | {"took_ms": round((perf_counter() - began) * 1e3, 3)})
 
         async with anyio.create_task_group() as tasks:
             for name in names:
@@ -133,7 +136,12 @@ def server_steps(plan: Plan) -> list[Step]:
     return [step for step in plan.steps if isinstance(step.operation, op.StartServer)]
 
 
-def _outcome(step: Step, server: StartedServer | None, took: float) -> tuple[str, dict[str, Any]]:
-    if server is not None and server.state == "ready":
-        return "done", step.as_json() | {"took_ms": round(took * 1e3, 3)}
-    return "failed", step.as_json() | {"error": {"message": server.why if server else NOT_WANTED}}
+def _begun_before(name: str) -> dict[str, Any]:
+    """A server whose start was under way before this plan: it has no step of its own."""
+    operation = op.StartServer(name.partition("/")[2], "its server")
+    return {
+        "action": "StartServer",
+        "address": str(operation.address),
+        "mark": operation.mark,
+        "does": operation.does(),
+    }

@@ -91,7 +91,8 @@ def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState) -> B
     if prospect is not None and prospect.why:
         return Bound(alias, (), prospect.why, prospect.cure)
     program = prospect.program if prospect else ""
-    if prospect is not None and (started is None or started.digest != prospect.digest):
+    again = started is not None and started.state == "failed" and observed.retries
+    if prospect is not None and (started is None or started.digest != prospect.digest or again):
         return Bound(alias, (), f"{program} is not started yet", starting=program)
     if started is None:
         return Bound(alias, (), "its server is not started")

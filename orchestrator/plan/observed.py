@@ -125,7 +125,8 @@ class ObservedState:
     name); ``taken_ports`` says who has a port that a deployment wants for its own door;
     ``contents`` are fingerprints of the files that parts are made of beside the manifest, by address (a tool's code);
     ``locked`` are references of secrets that cannot be had, each with why and a cure; ``started`` are the servers that
-    we started, of every deployment, and ``prospects`` those that the planned blueprint wants, both by name.
+    we started, of every deployment, and ``prospects`` those that the planned blueprint wants, both by name. ``retries``
+    where somebody asks who may have mended a server that was given up.
     """
 
     runtime: str = ""
@@ -137,6 +138,7 @@ class ObservedState:
     locked: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     started: Mapping[str, StartedServer] = field(default_factory=dict)
     prospects: Mapping[str, Prospect] = field(default_factory=dict)
+    retries: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """A plain form."""
@@ -150,6 +152,7 @@ class ObservedState:
             "locked": {reference: list(why) for reference, why in self.locked.items()},
             "started": [asdict(each) for each in self.started.values()],
             "prospects": [asdict(each) for each in self.prospects.values()],
+            "retries": self.retries,
         }
 
     @classmethod
@@ -166,6 +169,7 @@ class ObservedState:
             locked={reference: (why[0], why[1]) for reference, why in value.get("locked", {}).items()},
             started={each["name"]: StartedServer(**each) for each in value.get("started", ())},
             prospects={each["name"]: _prospect(each) for each in value.get("prospects", ())},
+            retries=value.get("retries", False),
         )
 
 

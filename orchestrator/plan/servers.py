@@ -35,6 +35,8 @@ class Servers:
                 )
             elif started.digest != prospect.digest:
                 yield op.RestartServer(alias, prospect.program), "changed: options of its server", False
+            elif started.state == "failed" and self._observed.retries:
+                yield op.StartServer(alias, prospect.program), "it was given up, and may be mended", False
 
     def ended(self, cause: str) -> Iterator[Entry]:
         """What the blueprint has no use for."""

@@ -77,7 +77,7 @@ class Home:
     def servers(self) -> list[psutil.Process]:
         """Processes of model servers that runtimes of this home started."""
         logs = str(self.folders.state / "logs" / "servers")
-        return [each for each in psutil.process_iter() if _marked_in(each, logs)]
+        return [each for each in psutil.process_iter() if marked_in(each, logs)]
 
     def close(self) -> None:
         """Whatever a test left."""
@@ -115,7 +115,8 @@ def _home_of(process: psutil.Process) -> str:
     return environment.get("ORCHESTRATOR_HOME", "") if process.pid != os.getpid() else ""
 
 
-def _marked_in(process: psutil.Process, folder: str) -> bool:
+def marked_in(process: psutil.Process, folder: str) -> bool:
+    """Whether it is a model server that was started with this folder for its log."""
     try:
         alive = process.status() != psutil.STATUS_ZOMBIE
         return alive and MARKER in process.environ() and process.cwd() == folder
