@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypedDict
 
 from orchestrator.core.digest import digest_of
 
-BLUEPRINT_FORMAT: Final = 2
+BLUEPRINT_FORMAT: Final = 3
 """Raised when the shape below changes; a stored blueprint of another format is compiled again from its sources."""
 
 

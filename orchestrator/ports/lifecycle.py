@@ -156,6 +156,11 @@ class Launcher(Protocol):
         ...
 
     @property
+    def usual(self) -> Binary:
+        """How it is called where it is installed and on the path, without options: for showing a command."""
+        ...
+
+    @property
     def install(self) -> Mapping[str, str]:
         """How it is installed, by system (``linux``, ``darwin``, ``win32``, or ``*``): a line to type."""
         ...

@@ -139,6 +139,6 @@ def test_llama_server_needs_a_file_and_ollama_a_tag() -> None:
 
 def test_a_program_that_could_not_be_asked_is_believed_and_that_is_told() -> None:
     """Its command is that of a new version."""
-    launch = launcher("vllm").command(Binary(("vllm", "serve")), order("vllm", "enterprise"))
+    launch = launcher("vllm").command(Binary(("/bin/vllm", "serve")), order("vllm", "enterprise"))
     assert "--structured-outputs-config" in launch.argv
     assert launch.notes[-1].startswith("vllm could not be asked")

@@ -106,7 +106,7 @@ def test_a_server_lives_from_the_manifest_to_down(owner: Owner) -> None:
     manifest = owner.writes(1024)
     planned = owner.types("plan", manifest).out
     assert "+ server.tiny" in planned and "start llama-server (the manifest adds it)" in planned
-    assert "note: tiny: context_length: --ctx-size 1024, 1 slots of 1024 (manifest)" in planned
+    assert "note: tiny: context_length: --ctx-size 1024, one slot (manifest)" in planned
     applied = owner.types("apply", manifest)
     first = owner.server()
     assert (

@@ -30,7 +30,7 @@ def _check(draft: Draft, model: ModelEntry, server: ServerOptions) -> None:
         message = "a server that is to be started needs its provider"
         draft.tell("ORC228", message, (at, ("server",)), cure=f"add provider: one of {known}")
     elif model.provider not in LAUNCHED:
-        why = _OWN_SERVICE.get(model.provider, "its server is not on this device")
+        why = _OWN_SERVICE.get(model.provider, "it is not known how")
         message = f"the orchestrator does not start {model.provider}: {why}"
         draft.tell("ORC228", message, (at, ("server",)), cure=f"take server out, or write provider: one of {known}")
     elif model.endpoint is not None:

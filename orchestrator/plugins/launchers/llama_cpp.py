@@ -102,7 +102,7 @@ def _memory(command: Command, order: LaunchOrder) -> None:
         command.words += ["--ctx-size", str(whole)]
         if not slots:  # else it would choose several, and each would have a part only
             command.words += ["--parallel", "1"]
-        each = f"{slots} slots of {context}" if slots else "one slot"
+        each = f"{slots} slots of {context}" if (slots or 1) > 1 else "one slot"
         command.notes.append(f"context_length: --ctx-size {whole}, {each} ({_origin(order, 'context_length')})")
     if int(wanted.get("batch_size") or 32) < 32:
         command.notes.append(

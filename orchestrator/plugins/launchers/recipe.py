@@ -44,6 +44,12 @@ class MadeLauncher:
         return self._recipe.options.program
 
     @property
+    def usual(self) -> Binary:
+        """How it is called where it is installed and on the path."""
+        first = self._recipe.entries[0]
+        return Binary((first.program, *first.words))
+
+    @property
     def install(self) -> Mapping[str, str]:
         """How it is installed, by system."""
         return self._recipe.install
@@ -63,7 +69,7 @@ class MadeLauncher:
         self._recipe.options.put(command, binary, order)
         if order.host in ANYWHERE:
             command.notes.append(f"host: {order.host} lets every machine of the network call it (manifest)")
-        if not binary.options:
+        if not binary.options and binary != self.usual:
             command.notes.append(f"{self.program} could not be asked for its options: they are those of a new version")
         host = "127.0.0.1" if order.host in ANYWHERE else order.host
         url = f"http://{f'[{host}]' if ':' in host else host}:{order.port}"
