@@ -40,9 +40,9 @@ class Observer:
         self.silent: dict[str, str] = {}
 
     async def look(self, blueprints: Iterable[Blueprint], started: Iterable[str] = ()) -> None:
-        """Ask the usual places on this device, and every address that a manifest names, and the servers that we
-        ``started``. Cloud addresses are not asked; a
-        provider of another package is asked only at the addresses that its models name, and takes no server from others."""
+        """Ask the usual places on this device, every address that a manifest names, and the servers that we ``started``. Cloud
+        addresses are not asked; a provider of another package is asked only at the addresses that its models name, and takes
+        no server from others."""
         named = _named(blueprints, self._workshop)
         usual = (*started, *self._workshop.usual_places) if named.wanted else ()
         spots = [*dict.fromkeys([*named.spots, *(("", url) for url in usual)])]

@@ -9,11 +9,13 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from orchestrator.app.catalog import FAMILIES
+from orchestrator.app.catalog import FAMILIES, LAUNCHERS, load
 from orchestrator.core.codes.table import CODES
 from orchestrator.core.failpoint import FAILPOINTS
 from orchestrator.manifest.planned import NOT_ACTED_ON, NOT_ACTED_ON_BY_ROUTERS, NOT_IN_THIS_VERSION
 from orchestrator.manifest.schema import deployment_schema
+from orchestrator.manifest.spec.server import ServerOptions
+from orchestrator.plugins.launchers.flags import Advice
 from tests.docs.pages import anchor
 
 _PART: Final = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -157,6 +159,47 @@ def _kinds() -> str:
     )
 
 
+# ---- servers --------------------------------------------------------------------------------------------------------
+
+
+def _launchers() -> dict[str, Any]:
+    return {kind: load("launcher", kind)(None).options for kind in LAUNCHERS}
+
+
+def _server_options() -> str:
+    launchers = _launchers()
+    options = [name for name in ServerOptions.model_fields if name not in _OF_ALL]
+    rows = [(f"`{option}`", *(_becomes(option, each) for each in launchers.values())) for option in options]
+    return _table(("option", *(f"`{kind}`" for kind in launchers)), rows)
+
+
+_OF_ALL: Final = ("path", "scenario", "host", "port", "start_timeout", "remote_code")
+
+
+def _becomes(option: str, options: Any) -> str:
+    """Its name there, else what to write instead, else nothing."""
+    names = {flag.option: flag.forms[0].name for flag in options.flags} | dict(options.elsewhere)
+    if option in names:
+        return f"`{names[option]}`"
+    instead = re.match(r"write (\w+)", options.refused.get(option, ""))
+    return f"write `{instead[1]}`" if instead and instead[1] in ServerOptions.model_fields else "-"
+
+
+def _scenarios() -> str:
+    parts = []
+    for kind, options in _launchers().items():
+        names = list(dict.fromkeys(name for values in options.scenarios.values() for name in values))
+        rows = [(f"`{name}`", *(_given(values.get(name)) for values in options.scenarios.values())) for name in names]
+        parts.append(f"**`{kind}`**\n\n{_table(('', *(f'`{each}`' for each in options.scenarios)), rows)}")
+    return "\n\n".join(parts)
+
+
+def _given(value: Any) -> str:
+    if value is None:
+        return ""
+    return "told" if isinstance(value, Advice) else str(value).lower() if isinstance(value, bool) else f"{value}"
+
+
 # ---- failpoints -----------------------------------------------------------------------------------------------------
 
 
@@ -188,4 +231,6 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "later": _later,
     "kinds": _kinds,
     "failpoints": _failpoints,
+    "server-options": _server_options,
+    "scenarios": _scenarios,
 }

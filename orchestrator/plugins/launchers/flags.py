@@ -64,13 +64,13 @@ class Command:
 @dataclass(frozen=True, slots=True)
 class Options:
     """What a make does with the options of a manifest: ``flags`` that it has, ``refused`` ones with what to do instead, its
-    ``scenarios``, and those that its head writes (``elsewhere``)."""
+    ``scenarios``, and those that its head writes (``elsewhere``: under which name)."""
 
     program: str
     flags: tuple[Flag, ...]
     refused: Mapping[str, str]
     scenarios: Mapping[Scenario, Mapping[str, Any]]
-    elsewhere: Words = ()
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     def put(self, command: Command, binary: Binary, order: LaunchOrder) -> None:
         """Write every option that the scenario or the manifest gives. Raises ``PlanError``."""

@@ -122,7 +122,9 @@ RECIPE: Final = Recipe(
         "win32": "winget install llama.cpp",
         "*": "install llama.cpp (its releases on GitHub hold llama-server) and put it on the PATH",
     },
-    options=Options(PROGRAM, _FLAGS, _REFUSED, _SCENARIOS, elsewhere=("context_length", "max_num_seqs")),
+    options=Options(
+        PROGRAM, _FLAGS, _REFUSED, _SCENARIOS, elsewhere={"context_length": "--ctx-size", "max_num_seqs": "--parallel"}
+    ),
     head=_head,
 )
 

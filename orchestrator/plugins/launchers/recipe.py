@@ -44,6 +44,11 @@ class MadeLauncher:
         return self._recipe.options.program
 
     @property
+    def options(self) -> Options:
+        """What it does with the options of a manifest: for the pages."""
+        return self._recipe.options
+
+    @property
     def usual(self) -> Binary:
         """How it is called where it is installed and on the path."""
         first = self._recipe.entries[0]
