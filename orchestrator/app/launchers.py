@@ -99,12 +99,21 @@ def make_yard(provider: Callable[[str], Provider], state: Path, owner: str = "")
         launch=launchers.launch,
         processes=LocalProcesses(),
         provider=lambda kind: provider(kind if kind in catalog.PROVIDERS else "openai-compatible"),
-        records=state / "servers" / (owner or f"process-{os.getpid()}"),
+        records=state / "servers" / owner if owner else _own_place(state / "servers"),
         models=state / "models",
         logs=state / "logs" / "servers",
         environment=passed_environment(os.environ),
         program=launchers.program,
     )
+
+
+def _own_place(servers: Path) -> Path:
+    import psutil
+
+    from orchestrator.deploy.server_records import place_of_process
+    from orchestrator.ports.host import ProcessIdentity
+
+    return place_of_process(servers, ProcessIdentity(os.getpid(), psutil.Process().create_time()))
 
 
 def refused_options(blueprint: Blueprint, place_of: Callable[..., Place | None]) -> list[Diagnostic]:

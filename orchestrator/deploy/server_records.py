@@ -19,6 +19,7 @@ LOG_SIZE: Final = 8_000_000
 LOG_KEPT: Final = 1_000_000
 _LAST: Final = 4_000
 """Bytes of a log that its last lines are looked for in."""
+_OWN: Final = "process-"
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -104,6 +105,21 @@ class ServerRecords:
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{file_name(name)}.json"
+
+
+def place_of_process(servers: Path, process: ProcessIdentity) -> Path:
+    """Where a process that is no runtime keeps its records: below all others, told by its number and its start."""
+    return servers / f"{_OWN}{process.pid}-{process.started:.2f}"
+
+
+def places_of_processes(servers: Path) -> list[tuple[Path, ProcessIdentity]]:
+    """All such places, with whose they are."""
+    found = []
+    for folder in sorted(servers.glob(f"{_OWN}*-*")):
+        pid, _, started = folder.name.removeprefix(_OWN).partition("-")
+        if pid.isdecimal() and started.replace(".", "", 1).isdecimal():
+            found.append((folder, ProcessIdentity(int(pid), float(started))))
+    return found
 
 
 def _record(value: Mapping[str, Any]) -> ServerRecord:

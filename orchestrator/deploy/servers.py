@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
-import socket
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -22,6 +22,7 @@ from orchestrator.core.event import Event
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.first_token import first_token
+from orchestrator.deploy.free_port import free_port, is_free, port_of
 from orchestrator.deploy.server_records import (
     ServerRecord,
     ServerRecords,
@@ -29,6 +30,7 @@ from orchestrator.deploy.server_records import (
     file_name,
     known,
     last_lines,
+    places_of_processes,
     size_of,
     trim,
 )
@@ -150,6 +152,7 @@ class Servers:
         """Take over what an earlier runtime started and left running; end what is half gone."""
         if self._yard_or_none is None or self._records is None:
             return
+        await anyio.to_thread.run_sync(self._end_strays)
         for record in await anyio.to_thread.run_sync(self._records.all):
             process = await anyio.to_thread.run_sync(self._still_there, record)
             if process is None:
@@ -159,7 +162,7 @@ class Servers:
             self._running[name] = known(record, process)
             self._records.write(self._running[name])
             self._wants[name] = record.want
-            self._ports[name] = _port_of(record.url)
+            self._ports[name] = port_of(record.url)
             want = record.want
             self._do(self._supervisor.on_adopted(name, want.digest, want.start_timeout, anyio.current_time()))
 
@@ -170,6 +173,9 @@ class Servers:
             await self.ended(set(self._supervisor.wards))
         self._closed = True
         self._wake.set()
+        if self._records is not None:
+            with suppress(OSError):  # it is not empty, or was never made
+                self._records.folder.rmdir()
 
     # -- the owner --------------------------------------------------------------------------------------------------
 
@@ -330,6 +336,16 @@ class Servers:
         processes.kill(found or ProcessIdentity(0, 0.0), record.marker)
         return None
 
+    def _end_strays(self) -> None:
+        """Servers of processes that were no runtime and were killed: nobody else ends them."""
+        processes = self._yard.processes
+        for folder, owner in places_of_processes(self._yard.records.parent):
+            if processes.alive(owner):
+                continue
+            for record in ServerRecords(folder).all():
+                processes.kill(record.process or ProcessIdentity(0, 0.0), record.marker)
+            shutil.rmtree(folder, ignore_errors=True)
+
     def _seen(self, name: str) -> StartedServer:
         ward, want, record = self._supervisor.wards[name], self._wants[name], self._running.get(name)
         return StartedServer(
@@ -361,33 +377,3 @@ _HANDLERS: Final[dict[type[Any], Callable[[Servers, Any], None]]] = {
     Became: Servers._became,
     Gone: Servers._gone,
 }
-
-
-def free_port(host: str, before: int = 0) -> int:
-    """A port that nobody has now; the one that it had ``before``, where that is still free."""
-    if before and is_free(host, before):
-        return before
-    with socket.create_server((_bindable(host), 0), family=_family(host)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
-
-
-def is_free(host: str, port: int) -> bool:
-    """Whether nobody listens there."""
-    try:
-        with socket.create_server((_bindable(host), port), family=_family(host)):
-            return True
-    except OSError:
-        return False
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-def _bindable(host: str) -> str:
-    return "127.0.0.1" if host == "localhost" else host
-
-
-def _port_of(url: str) -> int:
-    return int(url.rpartition(":")[2])

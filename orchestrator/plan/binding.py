@@ -93,7 +93,7 @@ def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState) -> B
     program = prospect.program if prospect else ""
     again = started is not None and started.state == "failed" and observed.retries
     if prospect is not None and (started is None or started.digest != prospect.digest or again):
-        return Bound(alias, (), f"{program} is not started yet", starting=program)
+        return Bound(alias, (), f"{program} is not started yet", "`orchestrator apply` starts it", starting=program)
     if started is None:
         return Bound(alias, (), "its server is not started")
     there = [server for server in observed.servers if _same_place(server.url, started.url)]

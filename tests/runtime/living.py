@@ -76,7 +76,7 @@ class Home:
 
     def servers(self) -> list[psutil.Process]:
         """Processes of model servers that runtimes of this home started."""
-        logs = str(self.folders.state / "logs" / "servers")
+        logs = str(self.path / "state" / "logs" / "servers")
         return [each for each in psutil.process_iter() if marked_in(each, logs)]
 
     def close(self) -> None:

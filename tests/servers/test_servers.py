@@ -9,9 +9,18 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
-from orchestrator.deploy.server_records import LOG_KEPT, LOG_SIZE, ServerRecords, last_lines, trim
+from orchestrator.deploy.server_records import (
+    LOG_KEPT,
+    LOG_SIZE,
+    ServerRecords,
+    last_lines,
+    place_of_process,
+    trim,
+)
+from orchestrator.ports.host import ProcessIdentity
 from tests.launchers.programs import put
 from tests.runtime.living import free_port
 from tests.servers.yard import QUICK, Place, until, with_port
@@ -198,7 +207,29 @@ async def test_a_server_that_died_while_nobody_watched_leaves_nothing(place: Pla
     async with place.life() as servers:
         assert servers.observed() == {}
         assert place.processes() == []
-    assert list((place.root / "state" / "servers").iterdir()) == []
+    assert not (place.root / "state" / "servers").exists()
+
+
+async def test_servers_of_a_process_that_was_killed_are_ended_by_the_next_runtime(place: Place) -> None:
+    """Those of one that still runs are left alone."""
+    place.model()
+    servers_folder = place.root / "state"
+    for owner in (ProcessIdentity(os.getpid(), psutil.Process().create_time()), ProcessIdentity(2**22 + 1, 5.0)):
+        other = Place(place.root, records=place_of_process(servers_folder, owner))
+        async with other.life(close=False) as servers:
+            servers.want(place.want())
+            await servers.settled("kiosk/tiny")
+    assert len(place.processes()) == 2
+    async with place.life() as servers:
+        assert servers.observed() == {}
+        assert len(place.processes()) == 1
+    left = Place(
+        place.root,
+        records=place_of_process(servers_folder, ProcessIdentity(os.getpid(), psutil.Process().create_time())),
+    )
+    async with left.life():
+        pass
+    assert place.processes() == []
 
 
 async def test_other_options_restart_it_with_them(place: Place) -> None:

@@ -34,6 +34,7 @@ class Place:
     """Folders of one test, with a program in them and model files that say how it behaves."""
 
     root: Path
+    records: Path | None = None
     told: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
 
@@ -66,7 +67,7 @@ class Place:
             launch=launchers.launch,
             processes=LocalProcesses(),
             provider=plugins.provider,
-            records=state / "servers",
+            records=self.records or state / "servers",
             models=state / "models",
             logs=state / "logs",
             environment={"PATH": os.environ["PATH"]},
