@@ -30,7 +30,7 @@ from orchestrator.deploy.locked import locked_secrets
 from orchestrator.deploy.observe import Observer, code_of
 from orchestrator.deploy.plane import RequestPlane, Workshop
 from orchestrator.deploy.rollout import Rollout
-from orchestrator.deploy.starting import Starting, server_steps
+from orchestrator.deploy.starting import Begun, Starting, server_steps
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.plan.binding import bind_all, served_model
 from orchestrator.plan.diff import diff, take_down
@@ -67,16 +67,6 @@ class Applied:
 
     revision: int
     plan: Plan
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """An apply that is recorded. ``waits`` are servers that it waits for; without any, it is carried out already."""
-
-    desired: Desired
-    plan: Plan
-    began: float
-    waits: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

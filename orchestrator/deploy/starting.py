@@ -7,6 +7,7 @@ minutes to load and others are served meanwhile.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ import anyio.to_thread
 
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.event import Event
+from orchestrator.deploy.desired import Desired
 from orchestrator.deploy.prospects import prospect_of, wants_of
 from orchestrator.deploy.server_records import ServerWant
 from orchestrator.deploy.servers import END_SECONDS, Servers, Yard
@@ -26,6 +28,16 @@ Tell = Callable[[str, Mapping[str, Any]], None]
 NOT_WANTED: Final = "it is not wanted any more"
 ADOPTED_WITHIN: Final = 2.0
 """Seconds that servers which were taken over have to show that they answer, before anything is planned without them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An apply that is recorded. ``waits`` are servers that it waits for; without any, it is carried out already."""
+
+    desired: Desired
+    plan: Plan
+    began: float
+    waits: frozenset[str] = frozenset()
 
 
 class Starting:

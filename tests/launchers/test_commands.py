@@ -129,6 +129,15 @@ def test_there_is_a_line_that_installs_it(kind: str) -> None:
     assert "*" in launcher(kind).install
 
 
+@pytest.mark.parametrize("kind", LAUNCHERS)
+def test_no_text_of_a_manifest_becomes_an_option(kind: str) -> None:
+    """A model that is called like an option would switch on what nobody allowed."""
+    with pytest.raises(PlanError, match="begins like an option"):
+        launcher(kind).command(PROGRAMS[kind], LaunchOrder("--trust-remote-code", "a"))
+    with pytest.raises(PlanError, match="begins like an option"):
+        launcher(kind).command(PROGRAMS[kind], order(kind, speculative_model="--host=0.0.0.0"))
+
+
 def test_llama_server_needs_a_file_and_ollama_a_tag() -> None:
     """What only one of both can be is refused with what to do."""
     with pytest.raises(PlanError, match="needs the model's file"):

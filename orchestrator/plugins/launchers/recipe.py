@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from orchestrator.core.errors import PlanError
 from orchestrator.plugins.launchers.flags import Command, Options, has
 from orchestrator.plugins.launchers.installed import Entry, Installed
 from orchestrator.ports.lifecycle import Binary, Launch, LaunchOrder
@@ -69,6 +70,7 @@ class MadeLauncher:
 
     def command(self, binary: Binary, order: LaunchOrder) -> Launch:
         """The command for an order. Raises ``PlanError`` for an option that cannot be had."""
+        refuse_hidden_options(order)
         command = Command()
         serves = self._recipe.head(command, binary, order)
         self._recipe.options.put(command, binary, order)
@@ -79,6 +81,16 @@ class MadeLauncher:
         host = "127.0.0.1" if order.host in ANYWHERE else order.host
         url = f"http://{f'[{host}]' if ':' in host else host}:{order.port}"
         return Launch((*binary.argv, *command.words), command.environment, url, serves, tuple(command.notes))
+
+
+def refuse_hidden_options(order: LaunchOrder) -> None:
+    """Raise ``PlanError`` for a text that a program would take for an option that nobody may write here."""
+    texts = {"model": order.model, "alias": order.alias, **order.options}
+    for name, given in texts.items():
+        if isinstance(given, str) and given.startswith("-"):
+            raise PlanError(
+                f'{name}: "{given}" begins like an option of a program', cure="write a name, an id or a path"
+            )
 
 
 def add_where_had(command: Command, binary: Binary, *words: str) -> None:
