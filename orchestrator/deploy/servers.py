@@ -188,7 +188,7 @@ class Servers:
             while not self._closed:
                 await self._pause()
                 self._look_for_exits()
-                self._do(self._supervisor.on_tick(anyio.current_time()))
+                self._carry_out(self._supervisor.on_tick(anyio.current_time()))
                 if self._running and anyio.current_time() - trimmed > TRIM_EVERY:
                     trimmed = anyio.current_time()
                     await anyio.to_thread.run_sync(self._trim)
@@ -212,9 +212,12 @@ class Servers:
         if self._tasks is None:
             self._late = [*self._late, *effects]
             return
+        self._carry_out(effects)
+        self._wake.set()  # when something is due may have changed
+
+    def _carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:
             _HANDLERS[type(effect)](self, effect)
-        self._wake.set()
 
     # -- effects ----------------------------------------------------------------------------------------------------
 
