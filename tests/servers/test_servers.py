@@ -203,6 +203,7 @@ async def test_a_server_that_died_while_nobody_watched_leaves_nothing(place: Pla
         before = await servers.settled("kiosk/tiny")
     assert before is not None
     os.kill(before.pid, signal.SIGKILL)
+    await until(lambda: before.pid not in [each.pid for each in place.processes()])
     (place.root / "state" / "servers" / "broken.json").write_text("{")
     async with place.life() as servers:
         assert servers.observed() == {}
