@@ -242,8 +242,8 @@ class Servers:
             raise PortTaken(f"port {port} is taken by another process", cure="choose another port, or none")
         launch = yard.launch(want.kind, replace(want.order, port=port))
         yard.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if want.order.folder in launch.argv:
-            Path(want.order.folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in launch.folders:
+            Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         record = ServerRecord(want, launch.argv, launch.url, launch.serves, secrets.token_hex(16))
         records.write(record)
         failpoint("server.recorded")

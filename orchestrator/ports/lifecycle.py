@@ -133,13 +133,14 @@ class LaunchOrder:
 @dataclass(frozen=True, slots=True)
 class Launch:
     """How a server is started: its command, what is added to the environment, its root URL, the name under which it
-    ``serves`` the model, and ``notes`` that say what became of each option."""
+    ``serves`` the model, ``notes`` that say what became of each option, and ``folders`` that must be there first."""
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     url: str
     serves: str
     notes: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
 
 
 class Launcher(Protocol):

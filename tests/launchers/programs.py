@@ -57,7 +57,15 @@ PROGRAMS: Final = {
     "openvino": _binary(
         ("ovms",),
         "2026.1",
-        *("--rest_port", "--rest_bind_address", "--model_name", "--model_path", "--source_model", "--task"),
+        *(
+            "--rest_port",
+            "--rest_bind_address",
+            "--grpc_bind_address",
+            "--model_name",
+            "--model_path",
+            "--source_model",
+            "--task",
+        ),
         *("--model_repository_path", "--enable_prefix_caching", "--max_num_seqs", "--max_num_batched_tokens"),
         *("--draft_source_model", "--tool_parser"),
     ),

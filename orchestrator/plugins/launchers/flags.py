@@ -50,6 +50,7 @@ class Command:
     words: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
 
     def add(self, form: Form, value: Any) -> str:
         """Write an option; gives what was written, for a note."""

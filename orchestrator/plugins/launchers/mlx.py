@@ -53,7 +53,9 @@ _REFUSED: Final = {
 def _head(command: Command, binary: Binary, order: LaunchOrder) -> str:
     command.words += ["--model", order.model, "--host", order.host, "--port", str(order.port)]
     if order.is_local:
-        command.environment["HF_HUB_OFFLINE"] = "1"
+        # A cache of its own: it lists nothing else, and without the folder its list of models is no JSON at all.
+        command.environment |= {"HF_HUB_OFFLINE": "1", "HF_HOME": order.folder}
+        command.folders.append(f"{order.folder}/hub")
     if order.remote_code:
         add_where_had(command, binary, "--trust-remote-code")
         command.notes.append("remote_code: --trust-remote-code, code of the model's tokenizer runs here (manifest)")

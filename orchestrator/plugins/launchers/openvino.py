@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from orchestrator.plugins.launchers.flags import Advice, Command, Options, flag, true_false, value
 from orchestrator.plugins.launchers.installed import Entry
-from orchestrator.plugins.launchers.recipe import MadeLauncher, Recipe
+from orchestrator.plugins.launchers.recipe import MadeLauncher, Recipe, add_where_had
 from orchestrator.ports.lifecycle import Binary, LaunchOrder
 
 PROGRAM: Final = "ovms"
@@ -59,12 +59,13 @@ _REFUSED: Final = {
 
 
 def _head(command: Command, binary: Binary, order: LaunchOrder) -> str:
-    del binary
+    add_where_had(command, binary, "--grpc_bind_address", order.host)
     command.words += ["--rest_port", str(order.port), "--rest_bind_address", order.host, "--model_name", order.alias]
     if order.is_local:
         command.words += ["--model_path", order.model]
     else:
         task = "embeddings" if order.kind == "embedding" else "text_generation"
+        command.folders.append(order.folder)
         command.words += ["--source_model", order.model, "--model_repository_path", order.folder, "--task", task]
     if order.remote_code:
         command.notes.append(f"remote_code: {PROGRAM} runs no code of a model (manifest)")

@@ -80,7 +80,8 @@ class MadeLauncher:
             command.notes.append(f"{self.program} could not be asked for its options: they are those of a new version")
         host = "127.0.0.1" if order.host in ANYWHERE else order.host
         url = f"http://{f'[{host}]' if ':' in host else host}:{order.port}"
-        return Launch((*binary.argv, *command.words), command.environment, url, serves, tuple(command.notes))
+        argv, notes, folders = (*binary.argv, *command.words), tuple(command.notes), tuple(command.folders)
+        return Launch(argv, command.environment, url, serves, notes, folders)
 
 
 def refuse_hidden_options(order: LaunchOrder) -> None:
