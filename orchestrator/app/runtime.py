@@ -34,7 +34,7 @@ from orchestrator.app.wiring import Planes, Plugins, Stores, make_workshop, run_
 from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.core.event import Event
 from orchestrator.deploy.live import CUT_SECONDS
-from orchestrator.deploy.servers import END_SECONDS
+from orchestrator.deploy.supervisor import END_SECONDS
 from orchestrator.gateway.bind import bind_first_free, bind_port, bind_private
 from orchestrator.gateway.control import ControlApi, Controlled
 from orchestrator.gateway.front import FrontDoor

@@ -14,6 +14,7 @@ from orchestrator.app.client import RuntimeClient, RuntimeHangs, last_known
 from orchestrator.app.lock import ANOTHER
 from orchestrator.app.rotating import cut
 from orchestrator.core.errors import RuntimeUnavailable
+from orchestrator.deploy.supervisor import END_SECONDS
 from orchestrator.ports.host import Folders, Host, ProcessIdentity
 
 START_SECONDS: Final = 15.0
@@ -103,15 +104,15 @@ class _Start:
 
 
 def stop_runtime(host: Host, patience: float = 30.0) -> bool:
-    """End the runtime, letting requests finish for ``patience`` seconds; tells whether one ran. A runtime that does not
-    answer is ended all the same."""
+    """End the runtime, letting requests finish for ``patience`` seconds and its servers end; tells whether one ran. A
+    runtime that does not answer is ended all the same."""
     folders = host.folders()
     client = RuntimeClient(folders)
     process = running_process(host, folders)
     if not _hangs(client) and client.answers():
         process = ProcessIdentity(client.about()["pid"], client.about()["process_started"])
         client.stop(patience)
-        end = time.monotonic() + patience + 5.0
+        end = time.monotonic() + patience + END_SECONDS + 5.0
         while host.alive(process) and time.monotonic() < end:
             time.sleep(_GLANCE)
     if process is None:

@@ -35,6 +35,7 @@ from orchestrator.deploy.server_records import (
     trim,
 )
 from orchestrator.deploy.supervisor import (
+    END_SECONDS,
     Answer,
     Ask,
     Became,
@@ -65,8 +66,6 @@ POLL: Final = 0.2
 """Seconds between two looks whether processes still run."""
 TRIM_EVERY: Final = 30.0
 RULES: Final = SupervisorRules()
-END_SECONDS: Final = 2 * RULES.grace + 1.0
-"""The longest that ending them all may take: asked, then killed."""
 
 
 @dataclass(frozen=True, slots=True)

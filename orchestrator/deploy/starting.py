@@ -19,7 +19,8 @@ from orchestrator.core.event import Event
 from orchestrator.deploy.desired import Desired
 from orchestrator.deploy.prospects import prospect_of, wants_of
 from orchestrator.deploy.server_records import ServerWant
-from orchestrator.deploy.servers import END_SECONDS, Servers, Yard
+from orchestrator.deploy.servers import Servers, Yard
+from orchestrator.deploy.supervisor import END_SECONDS
 from orchestrator.plan import operation as op
 from orchestrator.plan.observed import Prospect, server_name
 from orchestrator.plan.plan import Plan, Step

@@ -43,6 +43,10 @@ class SupervisorRules:
     grace: float = 10.0
 
 
+END_SECONDS: Final = 2 * SupervisorRules().grace + 1.0
+"""The longest that ending all servers may take: asked, then killed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spawn:
     """Start its process."""

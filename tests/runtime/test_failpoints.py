@@ -22,7 +22,7 @@ from orchestrator.deploy.wanted import Wanted
 from orchestrator.plan.diff import diff
 from tests.plan.parts import agent, blueprint, model, router, rule, tool
 from tests.runtime.living import Home, eventually, free_port
-from tests.servers.yard import Place
+from tests.servers.yard import Place, with_server
 
 ON_RESTORE = [
     "activate.begun",
@@ -130,25 +130,11 @@ def test_killed_while_it_restores_the_next_start_restores_all(home: Home, point:
     assert home.left_over() == []
 
 
-def _with_server(folder: Path, threads: int) -> Blueprint:
-    """A model with a server of the fake program, and an agent that can do without it."""
-    order = {"model": str(folder / "tiny.gguf"), "scenario": None, "host": "127.0.0.1", "port": None}
-    server = {
-        "kind": "llama-cpp",
-        **order,
-        "start_timeout": 20.0,
-        "remote_code": False,
-        "options": {"threads": threads},
-    }
-    tiny = model("tiny", provider="llama-cpp", ids={"*": ["tiny"]}, server=server)
-    return blueprint(tiny, agent("clerk", models=["tiny"], reflex=[rule("alone")]), name="desk")
-
-
 def _tell_of_servers(client: RuntimeClient, folder: Path) -> None:
     """A server is started, started again with other options, and ended."""
     with suppress(RuntimeUnavailable):
-        client.apply(Wanted(_with_server(folder, 1)))
-        client.apply(Wanted(_with_server(folder, 2)))
+        client.apply(Wanted(with_server(folder, 1)))
+        client.apply(Wanted(with_server(folder, 2)))
         client.down("desk")
 
 
@@ -162,7 +148,7 @@ def test_killed_there_no_server_is_lost_and_none_is_left(home: Home, tmp_path: P
     _tell_of_servers(home.start(ORCHESTRATOR_FAIL_AT=point, PATH=path), tmp_path)
     assert home.processes[-1].wait(5) == -signal.SIGKILL, f"{point} was never passed"
     client = home.start(PATH=path)
-    wanted = _with_server(tmp_path, 2)
+    wanted = with_server(tmp_path, 2)
     client.apply(Wanted(wanted))
     assert diff(wanted, client.observe(wanted)).empty
     assert client.run("desk", Request("hello")).text == "well"
@@ -177,7 +163,7 @@ def test_killed_while_it_starts_servers_again_the_next_start_has_them(home: Home
     place = Place(tmp_path)
     path = f"{place.program().parent}:{os.environ['PATH']}"
     place.model()
-    home.start(PATH=path).apply(Wanted(_with_server(tmp_path, 1)))
+    home.start(PATH=path).apply(Wanted(with_server(tmp_path, 1)))
     assert home.stop() == 0
     assert home.servers() == []
     home.start(ORCHESTRATOR_FAIL_AT=f"server.{point}", PATH=path)

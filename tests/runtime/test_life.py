@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ import pytest
 from orchestrator.app.client import RuntimeClient
 from orchestrator.app.runtime import Place, Runtime, run_until_stopped
 from orchestrator.app.settings import Settings
+from orchestrator.app.start import stop_runtime
 from orchestrator.app.wiring import Planes
 from orchestrator.core.errors import DeployError, NoSuchDeployment, RuntimeUnavailable, UsageError
 from orchestrator.core.request import Request, Result
@@ -29,6 +31,8 @@ from orchestrator.deploy.wanted import Wanted
 from orchestrator.plugins.hosts.local import LocalHost
 from tests.plan.parts import agent, blueprint, model, rule, tool
 from tests.runtime.living import Home, eventually, free_port
+from tests.servers.yard import Place as ServerPlace
+from tests.servers.yard import with_server
 
 SHOP = blueprint(agent("a", reflex=[rule("hello")]), name="shop")
 
@@ -289,6 +293,18 @@ def test_an_idle_runtime_is_small_and_soon_ready(home: Home) -> None:
     time.sleep(1.0)
     after = process.cpu_times()
     assert sum(after[:2]) - sum(before[:2]) <= 0.05
+
+
+def test_a_hurried_stop_waits_for_a_server_that_ignores_sigterm(home: Home, tmp_path: Path) -> None:
+    """It is killed after its grace; the command that stops the runtime does not kill the runtime before."""
+    place = ServerPlace(tmp_path)
+    path = f"{place.program().parent}:{os.environ['PATH']}"
+    place.model(deaf=True)
+    home.start(PATH=path).apply(Wanted(with_server(tmp_path, 1)))
+    assert len(home.servers()) == 1
+    assert stop_runtime(LocalHost(), 0.1)
+    assert home.processes[-1].wait(5) == 0
+    assert home.servers() == []
 
 
 @pytest.mark.parametrize("works", [True, False])

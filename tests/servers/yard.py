@@ -16,6 +16,7 @@ import psutil
 
 from orchestrator.app.launchers import Launchers
 from orchestrator.app.wiring import Plugins
+from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.event import Event
 from orchestrator.deploy.backoff import Backoff
 from orchestrator.deploy.server_records import ServerWant
@@ -24,6 +25,7 @@ from orchestrator.deploy.supervisor import SupervisorRules
 from orchestrator.plugins.hosts.processes import MARKER, LocalProcesses
 from orchestrator.ports.lifecycle import LaunchOrder
 from tests.launchers.programs import put
+from tests.plan.parts import agent, blueprint, model, rule
 
 QUICK: Final = SupervisorRules(again=Backoff(0.05, 0.1), grace=0.3)
 FAKE: Final = Path(__file__).with_name("fake_server.py")
@@ -128,3 +130,17 @@ async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 def with_port(want: ServerWant, port: int) -> ServerWant:
     """The same, on a port that is named."""
     return replace(want, order=replace(want.order, port=port))
+
+
+def with_server(folder: Path, threads: int) -> Blueprint:
+    """A model with a server of the fake program, and an agent that can do without it."""
+    order = {"model": str(folder / "tiny.gguf"), "scenario": None, "host": "127.0.0.1", "port": None}
+    server = {
+        "kind": "llama-cpp",
+        **order,
+        "start_timeout": 20.0,
+        "remote_code": False,
+        "options": {"threads": threads},
+    }
+    tiny = model("tiny", provider="llama-cpp", ids={"*": ["tiny"]}, server=server)
+    return blueprint(tiny, agent("clerk", models=["tiny"], reflex=[rule("alone")]), name="desk")
