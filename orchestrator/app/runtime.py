@@ -224,6 +224,8 @@ class Runtime:
                 await planes.reconciler.close(self._patience)
             tasks.cancel_scope.cancel()
         planes.reconciler.table.cut()
+        with anyio.CancelScope(shield=True):
+            await planes.reconciler.starting.servers.kill()
 
     async def _end_hurried(self, scope: anyio.CancelScope) -> None:
         await self._hurry.wait()

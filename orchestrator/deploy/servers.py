@@ -176,6 +176,13 @@ class Servers:
             with suppress(OSError):  # it is not empty, or was never made
                 self._records.folder.rmdir()
 
+    async def kill(self) -> None:
+        """End at once what :meth:`close` had no time for."""
+        for name, record in list(self._running.items()):
+            if record.process is not None:
+                await self._killed(record.process, record.marker)
+                ServerRecords(self._yard.records).remove(name)
+
     # -- the owner --------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:

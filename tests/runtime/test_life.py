@@ -307,6 +307,20 @@ def test_a_hurried_stop_waits_for_a_server_that_ignores_sigterm(home: Home, tmp_
     assert home.servers() == []
 
 
+def test_a_second_signal_leaves_no_server_either(home: Home, tmp_path: Path) -> None:
+    """Who asks twice does not wait for the grace of a server that ignores SIGTERM."""
+    place = ServerPlace(tmp_path)
+    path = f"{place.program().parent}:{os.environ['PATH']}"
+    place.model(deaf=True)
+    home.start(PATH=path).apply(Wanted(with_server(tmp_path, 1)))
+    runtime = home.processes[-1]
+    runtime.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    runtime.send_signal(signal.SIGTERM)
+    assert runtime.wait(9) == 0
+    assert home.servers() == []
+
+
 @pytest.mark.parametrize("works", [True, False])
 def test_a_foreground_runtime_applies_and_serves_or_ends_with_the_reason(home: Home, works: bool) -> None:
     """For containers: the manifest is applied by the process that stays; what cannot be applied is its exit."""
