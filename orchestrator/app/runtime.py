@@ -28,7 +28,7 @@ from orchestrator.app.owners import Owners
 from orchestrator.app.redact import Redactor
 from orchestrator.app.settings import Settings
 from orchestrator.app.sinks import hear, keep_running
-from orchestrator.app.start import start_log
+from orchestrator.app.start import RUNTIME, start_log
 from orchestrator.app.version import program_version
 from orchestrator.app.wiring import Planes, Plugins, Stores, make_workshop, run_planes
 from orchestrator.core.errors import DeployError, OrchestratorError
@@ -118,7 +118,7 @@ class Runtime:
                 if not owned.deployment:
                     self._log.info(event.kind, **event.fields)
 
-        workshop = make_workshop(plugins, self._place.settings, state, self._redactor, owner="runtime")
+        workshop = make_workshop(plugins, self._place.settings, state, self._redactor, owner=RUNTIME)
         workshop = replace(workshop, reveal=self._reveal)
         kept = Stores(stores.revisions, stores.sessions)
         planes = await stack.enter_async_context(

@@ -17,6 +17,8 @@ from orchestrator.core.errors import RuntimeUnavailable
 from orchestrator.deploy.supervisor import END_SECONDS
 from orchestrator.ports.host import Folders, Host, ProcessIdentity
 
+RUNTIME: Final = "runtime"
+"""The folder of its servers' records, below that of all others."""
 START_SECONDS: Final = 15.0
 _GLANCE: Final = 0.02
 _TRY_AGAIN: Final = 0.5
@@ -105,7 +107,7 @@ class _Start:
 
 def stop_runtime(host: Host, patience: float = 30.0) -> bool:
     """End the runtime, letting requests finish for ``patience`` seconds and its servers end; tells whether one ran. A
-    runtime that does not answer is ended all the same."""
+    runtime that does not answer is ended all the same, and what one that was killed left running."""
     folders = host.folders()
     client = RuntimeClient(folders)
     process = running_process(host, folders)
@@ -115,10 +117,20 @@ def stop_runtime(host: Host, patience: float = 30.0) -> bool:
         end = time.monotonic() + patience + END_SECONDS + 5.0
         while host.alive(process) and time.monotonic() < end:
             time.sleep(_GLANCE)
-    if process is None:
-        return False
-    host.stop(process, 2.0)
-    return True
+    if process is not None:
+        host.stop(process, 2.0)
+    _end_servers(folders)
+    return process is not None
+
+
+def _end_servers(folders: Folders) -> None:
+    """Those of a runtime that could not end them itself: it hung, or was killed."""
+    records = folders.state / "servers" / RUNTIME
+    if any(records.glob("*.json")):
+        from orchestrator.deploy.server_records import end_recorded
+        from orchestrator.plugins.hosts.processes import LocalProcesses
+
+        end_recorded(records, LocalProcesses())
 
 
 def _hangs(client: RuntimeClient) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.core.digest import digest_of
-from orchestrator.ports.host import ProcessIdentity
+from orchestrator.ports.host import Processes, ProcessIdentity
 from orchestrator.ports.lifecycle import LaunchOrder
 
 LOG_SIZE: Final = 8_000_000
@@ -120,6 +120,16 @@ def places_of_processes(servers: Path) -> list[tuple[Path, ProcessIdentity]]:
         if pid.isdecimal() and started.replace(".", "", 1).isdecimal():
             found.append((folder, ProcessIdentity(int(pid), float(started))))
     return found
+
+
+def end_recorded(folder: Path, processes: Processes) -> int:
+    """End at once all servers that are written down in a folder whose owner is no more; gives how many there were."""
+    records = ServerRecords(folder)
+    found = records.all()
+    for record in found:
+        processes.kill(record.process or ProcessIdentity(0, 0.0), record.marker)
+        records.remove(record.want.name)
+    return len(found)
 
 
 def _record(value: Mapping[str, Any]) -> ServerRecord:

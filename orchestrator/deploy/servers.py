@@ -27,6 +27,7 @@ from orchestrator.deploy.server_records import (
     ServerRecord,
     ServerRecords,
     ServerWant,
+    end_recorded,
     file_name,
     known,
     last_lines,
@@ -351,8 +352,7 @@ class Servers:
         for folder, owner in places_of_processes(self._yard.records.parent):
             if processes.alive(owner):
                 continue
-            for record in ServerRecords(folder).all():
-                processes.kill(record.process or ProcessIdentity(0, 0.0), record.marker)
+            end_recorded(folder, processes)
             shutil.rmtree(folder, ignore_errors=True)
 
     def _seen(self, name: str) -> StartedServer:

@@ -307,6 +307,18 @@ def test_a_hurried_stop_waits_for_a_server_that_ignores_sigterm(home: Home, tmp_
     assert home.servers() == []
 
 
+def test_a_stop_ends_what_a_killed_runtime_left(home: Home, tmp_path: Path) -> None:
+    """Nobody runs, and the servers do: who stops wants neither."""
+    place = ServerPlace(tmp_path)
+    path = f"{place.program().parent}:{os.environ['PATH']}"
+    place.model(children=1)
+    home.start(PATH=path).apply(Wanted(with_server(tmp_path, 1)))
+    home.kill()
+    assert len(home.servers()) == 2
+    assert not stop_runtime(LocalHost(), 0.1)
+    assert home.servers() == []
+
+
 def test_a_second_signal_leaves_no_server_either(home: Home, tmp_path: Path) -> None:
     """Who asks twice does not wait for the grace of a server that ignores SIGTERM."""
     place = ServerPlace(tmp_path)
