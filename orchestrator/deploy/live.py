@@ -113,6 +113,12 @@ class LiveTable:
         """Of everything that serves or finishes what it has begun."""
         return [live.deployment.blueprint for live in self._all_live()]
 
+    def stalled(self) -> list[str]:
+        """Addresses of servers to which calls make no progress."""
+        views = self.plane.views()
+        names = [name for name in self._endpoints if name in views and views[name]["state"] == "stalled"]
+        return [self._endpoints[name].target.api_base for name in names]
+
     def endpoints_at(self, bases: Collection[str]) -> list[str]:
         """Ids of endpoints at these addresses of servers."""
         return [name for name, spec in self._endpoints.items() if spec.target.api_base in bases]

@@ -198,6 +198,7 @@ class Reconciler:
         return replace(state, contents=await _contents(blueprint), retries=True) if blueprint else state
 
     async def _look(self, blueprints: list[Blueprint]) -> None:
+        self.starting.doubt(self.table.stalled())
         await self.starting.look(blueprints)
         before, began = _processes(self._observer.servers), anyio.current_time()
         try:

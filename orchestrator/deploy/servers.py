@@ -123,6 +123,10 @@ class Servers:
         self._wants[want.name] = want
         self._do(self._supervisor.on_want(want.name, want.digest, want.start_timeout, anyio.current_time()))
 
+    def doubt(self, name: str) -> None:
+        """Calls to it make no progress: it must prove itself by a token again."""
+        self._do(self._supervisor.on_doubt(name, anyio.current_time()))
+
     def keep(self, names: set[str]) -> None:
         """Only these shall run; the others are ended."""
         for name in [name for name, ward in self._supervisor.wards.items() if ward.wanted and name not in names]:

@@ -113,6 +113,13 @@ class Starting:
             for name in names:
                 tasks.start_soon(wait, name)
 
+    def doubt(self, bases: Iterable[str]) -> None:
+        """At these addresses calls make no progress: servers of ours there must prove themselves again."""
+        places = list(bases)
+        for name, server in self.servers.observed().items():
+            if server.state == "ready" and any(base.startswith(f"{server.url}/") for base in places):
+                self.servers.doubt(name)
+
     # -- ending -----------------------------------------------------------------------------------------------------
 
     async def end_others(self, blueprints: Iterable[Blueprint], unreadable: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ Events in, effects out. It knows no clock, process or I/O: every event brings th
        ▲                  │  hangs, or exits         │ exits
        │                  ▼                          ▼
        └──── after a pause that doubles ◀────────────┘        too many exits: failed, until it rests no longer
-    any state ──not wanted──▶ stopping ──▶ gone
+    ready ──no progress──▶ starting        any state ──not wanted──▶ stopping ──▶ gone
 """
 
 from __future__ import annotations
@@ -224,6 +224,16 @@ class Supervisor:
         else:
             ward.why = answer.why
             self._glance(ward, now)
+        return self._take()
+
+    def on_doubt(self, name: str, now: float) -> list[Effect]:
+        """It makes no progress, they say: it must show a token again within its time, or it is ended and started anew."""
+        ward = self._wards.get(name)
+        if ward is not None and ward.state == "ready":
+            ward.began = now
+            ward.glances = 0
+            self._become(ward, "starting", "it made no progress, and is asked for a token")
+            ward.again = now
         return self._take()
 
     def on_tick(self, now: float) -> list[Effect]:

@@ -2,8 +2,9 @@
 
 The file that `--model` names is JSON, read at each start: `exit` (seconds until it exits with code 3; 0: before it listens),
 `hang` (it listens and never answers), `deaf` (it ignores SIGTERM), `children` (how many processes it begins, which outlive
-it), `loading` (seconds in which it says that it loads), `missing` (it does not know its model). Each start appends a line
-to the file beside it that ends in `.starts`. `--help` lists the options of the file `options` in its own folder.
+it), `loading` (seconds in which it says that it loads), `stuck` (seconds after which it answers no request), `missing` (it
+does not know its model). Each start appends a line to the file beside it that ends in `.starts`. `--help` lists the options
+of the file `options` in its own folder.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", "0")))
         if self.loads():
             self.say(503, {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}})
+        elif time.monotonic() - BEGAN > float(self.plan.get("stuck", "inf")):
+            time.sleep(3600)
         elif self.plan.get("missing"):
             self.say(404, {"error": {"code": 404, "message": "model not found", "type": "not_found_error"}})
         else:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import anyio
 import psutil
 import pytest
 
@@ -104,6 +105,21 @@ async def test_one_that_hangs_at_start_is_ended_after_its_time(place: Place) -> 
         assert server is not None and server.state == "failed"
         assert "no first token within 0.5 s" in server.why
     assert len(place.starts()) == 3
+
+
+async def test_one_that_is_stuck_is_asked_again_and_started_anew(place: Place) -> None:
+    """Ready is not for ever: who calls it in vain has it doubted."""
+    place.model(stuck=0.8)
+    async with place.life() as servers:
+        servers.want(place.want(timeout=3))
+        first = await servers.settled("kiosk/tiny")
+        assert first is not None and first.state == "ready"
+        place.model()
+        await anyio.sleep(1.0)
+        servers.doubt("kiosk/tiny")
+        second = await servers.settled("kiosk/tiny")
+        assert second is not None and second.state == "ready" and second.pid != first.pid
+    assert [line for line in place.told if "no first token" in line]
 
 
 async def test_one_that_does_not_know_its_model_is_given_up_with_the_reason(place: Place) -> None:

@@ -226,6 +226,24 @@ def test_an_apply_tries_one_that_was_given_up_afresh() -> None:
     assert play.lines[-1] == "3 exit: waiting (exit code 1)"
 
 
+def test_one_that_makes_no_progress_must_show_a_token_again() -> None:
+    """It is ready again with one; without one in its time it is ended and started anew, which counts as an exit."""
+    play = Play()
+    play.want(timeout=10)
+    play.comes_up()
+    play.note("doubt", play.supervisor.on_doubt("a", play.now))
+    play.until(play.now)
+    play.answers(TOKEN)
+    play.note("doubt", play.supervisor.on_doubt("a", play.now))
+    play.until(12)
+    play.exits("killed by SIGKILL")
+    asked = "starting (it made no progress, and is asked for a token)"
+    assert play.lines[-7:] == [
+        *(f"0 doubt: {asked}", "0 tick: ask", "0 answer: ready", f"0 doubt: {asked}", "0 tick: ask", "10 tick: kill"),
+        "12 exit: waiting (no first token within 10 s (it made no progress, and is asked for a token))",
+    ]
+
+
 def test_an_answer_of_an_earlier_process_says_nothing_of_this_one() -> None:
     """It was asked before the crash, and the answer came after."""
     play = Play()
@@ -301,6 +319,10 @@ class SupervisorMachine(RuleBasedStateMachine):
             self.processes.discard(name)
             self.told_to_end.discard(name)
             self.do(self.supervisor.on_exit(name, "exit code 1", self.now))
+
+    @rule(name=names)
+    def doubt(self, name: str) -> None:
+        self.do(self.supervisor.on_doubt(name, self.now))
 
     @precondition(lambda self: self.asks)
     @rule(answer=st.sampled_from([TOKEN, NOT_YET, Answer(False, "no", hopeless=True)]))
