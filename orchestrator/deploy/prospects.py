@@ -51,6 +51,8 @@ def prospect_of(want: ServerWant, launch: LaunchOf, program: str) -> Prospect:
         made = launch(want.kind, order)
     except OrchestratorError as error:
         return _cannot(told, error.message, error.cure, refused=isinstance(error, PlanError))
+    except Exception as error:  # noqa: BLE001 - a fault of one launcher must not keep the others' servers down
+        return _cannot(told, f"{program} cannot be looked at: {type(error).__name__}: {error}", "")
     return Prospect(**{**asdict(told), "command": made.argv, "notes": made.notes})
 
 

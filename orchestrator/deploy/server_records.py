@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -90,8 +91,9 @@ class ServerRecords:
         new.replace(file)
 
     def remove(self, name: str) -> None:
-        """There is no process for it any more."""
-        self._file(name).unlink(missing_ok=True)
+        """There is no process for it any more. One that cannot be removed names a mark that nothing has: it does no harm."""
+        with suppress(OSError):
+            self._file(name).unlink(missing_ok=True)
 
     def all(self) -> list[ServerRecord]:
         """Every record that can be read; one that cannot is removed, as nobody can do anything with it."""

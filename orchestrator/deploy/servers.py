@@ -164,7 +164,9 @@ class Servers:
                 continue
             name = record.want.name
             self._running[name] = known(record, process)
-            self._records.write(self._running[name])
+            if record.process is None:
+                with suppress(OSError):  # a full disk: the mark finds it once more
+                    self._records.write(self._running[name])
             self._wants[name] = record.want
             self._ports[name] = port_of(record.url)
             want = record.want
@@ -238,9 +240,8 @@ class Servers:
     async def _start(self, want: ServerWant) -> None:
         try:
             record = await anyio.to_thread.run_sync(self._started, want)
-        except OrchestratorError as error:
-            why = f"{error.message}; {error.cure}" if error.cure else error.message
-            self._do(self._supervisor.on_not_spawned(want.name, why, anyio.current_time()))
+        except Exception as error:  # noqa: BLE001 - whatever it is, a full disk too: it is told as the reason, and tried again
+            self._do(self._supervisor.on_not_spawned(want.name, _why(error), anyio.current_time()))
             return
         self._running[want.name] = record
         self._do(self._supervisor.on_spawned(want.name, anyio.current_time()))
@@ -380,6 +381,12 @@ class Servers:
         for name in list(self._running):
             with suppress(OSError):  # a log that cannot be trimmed now is trimmed later
                 trim(self._log(name))
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OrchestratorError):
+        return f"{error.message}; {error.cure}" if error.cure else error.message
+    return str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
 
 
 _HANDLERS: Final[dict[type[Any], Callable[[Servers, Any], None]]] = {

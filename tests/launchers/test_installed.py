@@ -64,6 +64,14 @@ def test_a_broken_memory_is_only_a_memory(tmp_path: Path) -> None:
         assert binary is not None and binary.options
 
 
+def test_a_disk_that_takes_no_memory_keeps_nothing_from_starting(tmp_path: Path) -> None:
+    """The program is only asked again next time."""
+    put(tmp_path, "server", 'echo "  --port N"')
+    (tmp_path / "file").write_text("")
+    binary = Installed(tmp_path / "file" / "programs.json").find([Entry("server")], [tmp_path])
+    assert binary is not None and binary.options == {"--port"}
+
+
 def test_the_first_way_that_works_is_taken(tmp_path: Path) -> None:
     """Where the command of vLLM is broken, its module is called by the Python beside it."""
     put(tmp_path, "vllm", "echo PackageNotFoundError >&2; exit 1")

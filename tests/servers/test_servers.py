@@ -262,6 +262,22 @@ async def test_other_options_restart_it_with_them(place: Place) -> None:
     assert [("--threads 1" in line, "--threads 2" in line) for line in place.starts()] == [(True, False), (False, True)]
 
 
+async def test_a_disk_that_takes_no_record_is_told_and_nothing_is_started(place: Place) -> None:
+    """What could not be found again after a power cut must not begin."""
+    place.model()
+    (place.root / "state").mkdir()
+    (place.root / "state" / "servers").write_text("not a folder")
+    async with place.life() as servers:
+        servers.want(place.want())
+        server = await servers.settled("kiosk/tiny")
+        assert server is not None and server.state == "failed" and "File exists" in server.why
+        (place.root / "state" / "servers").unlink()
+        servers.want(place.want())
+        server = await servers.settled("kiosk/tiny")
+        assert server is not None and server.state == "ready"
+    assert len(place.starts()) == 1
+
+
 async def test_several_start_side_by_side(place: Place) -> None:
     """Each with a port and a log of its own, also where their names differ only in signs that files cannot have."""
     names = ["kiosk/a:b", "kiosk/a/b", "shop/a-b"]

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -75,10 +76,11 @@ class Installed:
     def _write(self) -> None:
         if self._cache is None:
             return
-        self._cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        new = self._cache.with_suffix(f".{os.getpid()}")
-        new.write_text(json.dumps(self._known), encoding="utf-8")
-        new.replace(self._cache)
+        with suppress(OSError):  # a full disk: it is only a memory, and what is not in it is asked again
+            self._cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            new = self._cache.with_suffix(f".{os.getpid()}")
+            new.write_text(json.dumps(self._known), encoding="utf-8")
+            new.replace(self._cache)
 
 
 def which(program: str, path: Sequence[Path]) -> Path | None:
