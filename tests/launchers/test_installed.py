@@ -54,6 +54,19 @@ def test_a_program_is_asked_once_until_it_changes(tmp_path: Path) -> None:
     assert newer is not None and newer.version == "2.0" and "--new" in newer.options
 
 
+def test_the_folders_of_the_memory_are_its_users_alone(tmp_path: Path) -> None:
+    """A plan may be the first that writes into a new state, and a runtime refuses one that others may enter."""
+    put(tmp_path, "server", 'echo "  --port N"')
+    before = os.umask(0o022)
+    try:
+        Installed(tmp_path / "state" / "in-process" / "programs.json").find([Entry("server")], [tmp_path])
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path in (tmp_path / "state", tmp_path / "state" / "in-process")] == [
+        0o700
+    ] * 2
+
+
 def test_a_broken_memory_is_only_a_memory(tmp_path: Path) -> None:
     """A file that cannot be read means that programs are asked again."""
     put(tmp_path, "server", 'echo "  --port N"')

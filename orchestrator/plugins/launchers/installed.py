@@ -77,10 +77,17 @@ class Installed:
         if self._cache is None:
             return
         with suppress(OSError):  # a full disk: it is only a memory, and what is not in it is asked again
-            self._cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_private(self._cache.parent)
             new = self._cache.with_suffix(f".{os.getpid()}")
             new.write_text(json.dumps(self._known), encoding="utf-8")
             new.replace(self._cache)
+
+
+def _make_private(folder: Path) -> None:
+    """The folder with those above it that are missing, for its user alone: it may be the first thing of a new state."""
+    for each in [*reversed(folder.parents), folder]:
+        if not each.exists():
+            each.mkdir(mode=0o700)
 
 
 def which(program: str, path: Sequence[Path]) -> Path | None:
