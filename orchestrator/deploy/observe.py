@@ -145,3 +145,8 @@ def _fingerprint(folders: Iterable[Path], function: str) -> str:
             found = file.stat()
             stamps.append([str(file), found.st_mtime_ns, found.st_size])
     return digest_of(stamps)
+
+
+def processes_of(servers: tuple[ObservedServer, ...]) -> set[tuple[str, str, str]]:
+    """What tells one process of a server from the next at the same address."""
+    return {(server.api_base, server.provider, server.version) for server in servers}

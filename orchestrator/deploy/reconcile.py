@@ -27,10 +27,11 @@ from orchestrator.deploy.execute import carry_out
 from orchestrator.deploy.inbox import Inbox
 from orchestrator.deploy.live import Drain, LiveTable
 from orchestrator.deploy.locked import locked_secrets
-from orchestrator.deploy.observe import Observer, code_of
+from orchestrator.deploy.observe import Observer, code_of, processes_of
 from orchestrator.deploy.plane import RequestPlane, Workshop
 from orchestrator.deploy.rollout import Rollout
 from orchestrator.deploy.starting import Begun, Starting, server_steps
+from orchestrator.deploy.trouble import Trouble
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.plan.binding import bind_all, served_model
 from orchestrator.plan.diff import diff, take_down
@@ -67,15 +68,6 @@ class Applied:
 
     revision: int
     plan: Plan
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Why a desired revision does not run as wanted; it is tried ``again`` (loop time) after a ``pause``."""
-
-    error: OrchestratorError
-    pause: float
-    again: float
 
 
 class Reconciler:
@@ -200,12 +192,12 @@ class Reconciler:
     async def _look(self, blueprints: list[Blueprint]) -> None:
         self.starting.doubt(self.table.stalled())
         await self.starting.look(blueprints)
-        before, began = _processes(self._observer.servers), anyio.current_time()
+        before, began = processes_of(self._observer.servers), anyio.current_time()
         try:
             await self._observer.look(blueprints, self.starting.servers.addresses())
             self._looked_at = began
             self._tell_loaded()
-            fresh = _processes(self._observer.servers) - before
+            fresh = processes_of(self._observer.servers) - before
             if fresh:  # a server that was away, or is another one now, is not judged by what was before
                 self.table.plane.try_now(self.table.endpoints_at([api_base for api_base, *_ in fresh]))
         except Exception as error:
@@ -392,10 +384,6 @@ def _loaded(servers: tuple[ObservedServer, ...]) -> dict[str, bool]:
         for model in server.models
         if model.loaded is not None
     }
-
-
-def _processes(servers: tuple[ObservedServer, ...]) -> set[tuple[str, str, str]]:
-    return {(server.api_base, server.provider, server.version) for server in servers}
 
 
 async def _contents(blueprint: Blueprint) -> Mapping[str, str]:
