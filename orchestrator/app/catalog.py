@@ -36,6 +36,13 @@ PROVIDERS: Final[Mapping[str, Kind]] = _rows(
     ("openai", "OpenAI's cloud", "providers.openai_sdk:open_openai"),
     ("azure-openai", "OpenAI's models in Azure", "providers.openai_sdk:open_azure_openai"),
 )
+LAUNCHERS: Final[Mapping[str, Kind]] = _rows(
+    ("llama-cpp", "`llama-server` of llama.cpp: a GGUF file", "launchers.llama_cpp:open_llama_cpp"),
+    ("vllm", "`vllm serve`: a model of the Hugging Face hub or a folder", "launchers.vllm:open_vllm"),
+    ("mlx", "`mlx_lm.server`: a model of the Hugging Face hub or a folder", "launchers.mlx:open_mlx"),
+    ("openvino", "`ovms`: a prepared folder, or a model of the Hugging Face hub", "launchers.openvino:open_openvino"),
+    ("ollama", "`ollama serve`: a tag of the user's store", "launchers.ollama:open_ollama"),
+)
 STRATEGIES: Final[Mapping[str, Kind]] = _rows(
     ("rules", "the first written condition that holds", "strategies.rules:fit_rules"),
     ("keyword", "words that belong to one agent", "strategies.keyword:fit_keyword"),
@@ -58,6 +65,7 @@ HOSTS: Final[Mapping[str, Kind]] = _rows(("local", "this machine", "hosts.local:
 
 FAMILIES: Final[Mapping[Family, Mapping[str, Kind]]] = {
     "provider": PROVIDERS,
+    "launcher": LAUNCHERS,
     "strategy": STRATEGIES,
     "tool": TOOLS,
     "store": STORES,

@@ -64,11 +64,21 @@ def compile_loaded(loaded: Loaded) -> Compilation:
         compiled = compile_manifest(
             resolved.manifest, loaded.name, locate(resolved.manifest, loaded.folder), resolved.place_of
         )
-    diagnostics = in_order([*resolved.diagnostics, *compiled.diagnostics])
+    refused = _refused_options(compiled.blueprint, resolved)
+    diagnostics = in_order([*resolved.diagnostics, *compiled.diagnostics, *refused])
     sources = ShownLines(loaded.sources, [one.place for one in diagnostics if one.place]).lines()
     if has_errors(diagnostics):
         raise ManifestError(diagnostics, sources)
     return Compilation(resolved, compiled.graph, compiled.blueprint, tuple(diagnostics), sources)
+
+
+def _refused_options(blueprint: Blueprint, resolved: Resolved) -> list[Diagnostic]:
+    """Only the launchers know what their programs have; they are loaded where a manifest has a server."""
+    if not any(each.spec["server"] for each in blueprint.of_kind("model")):
+        return []
+    from orchestrator.app.launchers import refused_options
+
+    return refused_options(blueprint, resolved.place_of)
 
 
 def checked_name(name: str) -> str:

@@ -28,12 +28,13 @@ from orchestrator.app.owners import Owners
 from orchestrator.app.redact import Redactor
 from orchestrator.app.settings import Settings
 from orchestrator.app.sinks import hear, keep_running
-from orchestrator.app.start import start_log
+from orchestrator.app.start import RUNTIME, start_log
 from orchestrator.app.version import program_version
 from orchestrator.app.wiring import Planes, Plugins, Stores, make_workshop, run_planes
 from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.core.event import Event
 from orchestrator.deploy.live import CUT_SECONDS
+from orchestrator.deploy.supervisor import END_SECONDS
 from orchestrator.gateway.bind import bind_first_free, bind_port, bind_private
 from orchestrator.gateway.control import ControlApi, Controlled
 from orchestrator.gateway.front import FrontDoor
@@ -117,7 +118,7 @@ class Runtime:
                 if not owned.deployment:
                     self._log.info(event.kind, **event.fields)
 
-        workshop = make_workshop(plugins, self._place.settings, state, self._redactor)
+        workshop = make_workshop(plugins, self._place.settings, state, self._redactor, owner=RUNTIME)
         workshop = replace(workshop, reveal=self._reveal)
         kept = Stores(stores.revisions, stores.sessions)
         planes = await stack.enter_async_context(
@@ -219,10 +220,12 @@ class Runtime:
         self._log.info("stopping", patience_s=self._patience)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._end_hurried, tasks.cancel_scope)
-            with anyio.move_on_after(self._patience + CUT_SECONDS + 1.0):
+            with anyio.move_on_after(self._patience + CUT_SECONDS + END_SECONDS + 1.0):
                 await planes.reconciler.close(self._patience)
             tasks.cancel_scope.cancel()
         planes.reconciler.table.cut()
+        with anyio.CancelScope(shield=True):
+            await planes.reconciler.starting.servers.kill()
 
     async def _end_hurried(self, scope: anyio.CancelScope) -> None:
         await self._hurry.wait()

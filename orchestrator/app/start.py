@@ -14,8 +14,11 @@ from orchestrator.app.client import RuntimeClient, RuntimeHangs, last_known
 from orchestrator.app.lock import ANOTHER
 from orchestrator.app.rotating import cut
 from orchestrator.core.errors import RuntimeUnavailable
+from orchestrator.deploy.supervisor import END_SECONDS
 from orchestrator.ports.host import Folders, Host, ProcessIdentity
 
+RUNTIME: Final = "runtime"
+"""The folder of its servers' records, below that of all others."""
 START_SECONDS: Final = 15.0
 _GLANCE: Final = 0.02
 _TRY_AGAIN: Final = 0.5
@@ -36,9 +39,10 @@ _KEPT: Final = frozenset(
             "OVMS_URL",
         ),
         *("LEMONADE_URL", "LLAMA_SWAP_URL", "LOCALAI_URL", "LITELLM_URL", "MODEL_RUNNER_URL", "ONNX_MODELS"),
+        *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "OLLAMA_MODELS", "HF_HOME", "HF_HUB_OFFLINE"),
     }
 )
-_KEPT_BEGINNINGS: Final = ("ORCHESTRATOR_", "XDG_", "LC_", "COVERAGE_")
+_KEPT_BEGINNINGS: Final = ("ORCHESTRATOR_", "XDG_", "LC_", "COVERAGE_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_", "HSA_")
 
 
 def ensure_runtime(
@@ -111,21 +115,31 @@ class _Start:
 
 
 def stop_runtime(host: Host, patience: float = 30.0) -> bool:
-    """End the runtime, letting requests finish for ``patience`` seconds; tells whether one ran. A runtime that does not
-    answer is ended all the same."""
+    """End the runtime, letting requests finish for ``patience`` seconds and its servers end; tells whether one ran. A
+    runtime that does not answer is ended all the same, and what one that was killed left running."""
     folders = host.folders()
     client = RuntimeClient(folders)
     process = running_process(host, folders)
     if not _hangs(client) and client.answers():
         process = ProcessIdentity(client.about()["pid"], client.about()["process_started"])
         client.stop(patience)
-        end = time.monotonic() + patience + 5.0
+        end = time.monotonic() + patience + END_SECONDS + 5.0
         while host.alive(process) and time.monotonic() < end:
             time.sleep(_GLANCE)
-    if process is None:
-        return False
-    host.stop(process, 2.0)
-    return True
+    if process is not None:
+        host.stop(process, 2.0)
+    _end_servers(folders)
+    return process is not None
+
+
+def _end_servers(folders: Folders) -> None:
+    """Those of a runtime that could not end them itself: it hung, or was killed."""
+    records = folders.state / "servers" / RUNTIME
+    if any(records.glob("*.json")):
+        from orchestrator.deploy.server_records import end_recorded
+        from orchestrator.plugins.hosts.processes import LocalProcesses
+
+        end_recorded(records, LocalProcesses())
 
 
 def _hangs(client: RuntimeClient) -> bool:

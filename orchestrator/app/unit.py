@@ -25,7 +25,8 @@ ExecStart={python} -P -m orchestrator.app.runtime --foreground
 EnvironmentFile=-{environment}
 {home}Restart=on-failure
 RestartSec=2
-TimeoutStopSec=45
+TimeoutStopSec=60
+KillMode=mixed
 UMask=0077
 NoNewPrivileges=yes
 PrivateTmp={private_tmp}
@@ -41,8 +42,7 @@ LockPersonality=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallErrorNumber=EPERM
-MemoryMax=1G
-TasksMax=256
+TasksMax=4096
 
 [Install]
 WantedBy=default.target
@@ -55,7 +55,9 @@ def unit_text(folders: Folders, home: str = "", python: str = sys.executable) ->
     Options that drop capabilities are left out: a user's own process has none, and a user's service manager cannot drop
     them and would refuse to start the unit. The system is read-only to it but for its own folders; files that tools
     write elsewhere need a ``ReadWritePaths`` of their own (``systemctl --user edit orchestrator``). A runtime folder
-    below ``/tmp`` rules out a private one.
+    below ``/tmp`` rules out a private one. Model servers that the runtime starts are in the unit too: its memory has no
+    limit, only the runtime is asked to end (it ends them after the requests in flight), and after a crash systemd ends
+    them before the runtime is started again.
     """
     writable = dict.fromkeys([folders.state, folders.config, folders.runtime])
     return _TEXT.format(

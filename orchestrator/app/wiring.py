@@ -14,6 +14,7 @@ from typing import Any, Final
 import anyio
 
 from orchestrator.app import catalog
+from orchestrator.app.launchers import make_yard
 from orchestrator.app.plane import ServingPlane
 from orchestrator.app.probing import Known
 from orchestrator.app.redact import Redactor
@@ -104,8 +105,8 @@ class Plugins:
                 self._tell(kind, str(error) or type(error).__name__)
 
 
-def make_workshop(plugins: Plugins, settings: Settings, state: Path, redactor: Redactor) -> Workshop:
-    """Who makes live parts; the tools' own stores are below the ``state`` folder."""
+def make_workshop(plugins: Plugins, settings: Settings, state: Path, redactor: Redactor, owner: str = "") -> Workshop:
+    """Who makes live parts; the tools' own stores are below the ``state`` folder. ``owner`` names who starts model servers."""
     from orchestrator.plugins.providers.addresses import ASSUMED_SLOTS, usual_places
 
     usual = usual_places(os.environ)
@@ -120,6 +121,7 @@ def make_workshop(plugins: Plugins, settings: Settings, state: Path, redactor: R
         look=plugins.look,
         probed=Known(state.parent if state.name == IN_PROCESS else state).of,
         usual_places=tuple(dict.fromkeys(usual)) if settings.servers is None else settings.servers,
+        yard=make_yard(plugins.provider, state, owner),
     )
 
 

@@ -53,9 +53,12 @@ def observed(blueprint: Blueprint, terminal: Terminal) -> ObservedState:
 def planned(compilation: Compilation, origin: str, terminal: Terminal) -> Plan:
     """What apply would do. Raises ``NameClash`` where apply would."""
     from orchestrator.plan.diff import diff
+    from orchestrator.plan.servers import refuse_prospects
 
     _check_name(compilation.blueprint.name, origin)
-    return diff(compilation.blueprint, observed(compilation.blueprint, terminal))
+    state = observed(compilation.blueprint, terminal)
+    refuse_prospects(state)
+    return diff(compilation.blueprint, state)
 
 
 def _check_name(name: str, origin: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, Literal, get_args
 
-AddressKind = Literal["agent", "router", "model", "tool", "knowledge", "node", "deployment", "endpoint"]
+AddressKind = Literal["agent", "router", "model", "server", "tool", "knowledge", "node", "deployment", "endpoint"]
 
 NAME_PATTERN: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 """1-63 letters, digits, ``.``, ``_``, ``-``; begins and ends with a letter or digit."""

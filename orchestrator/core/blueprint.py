@@ -14,8 +14,21 @@ from typing import Any, Final, Literal, TypedDict
 
 from orchestrator.core.digest import digest_of
 
-BLUEPRINT_FORMAT: Final = 2
+BLUEPRINT_FORMAT: Final = 3
 """Raised when the shape below changes; a stored blueprint of another format is compiled again from its sources."""
+
+
+class ServerSpec(TypedDict):
+    """A model server that we start."""
+
+    kind: str  # the provider kind, which is also the launcher's
+    model: str  # an absolute path, else an id or a tag as this make has it
+    scenario: str | None
+    host: str
+    port: int | None  # None: a free one
+    start_timeout: float
+    remote_code: bool
+    options: dict[str, Any]  # what the manifest gives, by the manifest's names
 
 
 class ModelSpec(TypedDict):
@@ -37,6 +50,7 @@ class ModelSpec(TypedDict):
     max_concurrent: int | None
     memory: int | None
     options: dict[str, Any]  # temperature, max_tokens, …: defaults for calls
+    server: ServerSpec | None  # a server that we start for it; None: one that runs already
     fallback: list[str]  # aliases, in order
     keep_alive: float | None  # seconds that it may rest before it is unloaded
 

@@ -25,6 +25,7 @@ EventKind = Literal[
     "model.unload_failed",
     "apply.step",
     "apply.finished",  # an apply is carried out: `steps` is how many it took
+    "server.state",  # a server that we started is in another state: `server`, `state`, `why`
     "revision.activated",
     "revision.drained",
 ]

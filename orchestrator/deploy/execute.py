@@ -1,4 +1,7 @@
-"""Carries the steps of a plan out, one handler an operation. It takes no decisions."""
+"""Carries the steps of a plan out, one handler an operation. It takes no decisions.
+
+Steps that start servers are not here: they come first, take long, and what follows is planned anew (``starting``).
+"""
 
 from __future__ import annotations
 
@@ -84,6 +87,7 @@ async def _follows(rollout: Rollout, operation: op.Operation) -> None:
 
 
 _HANDLERS: Final[Mapping[type[op.Operation], Handler]] = {
+    op.StopServer: _follows,
     op.BindModel: _bind,
     op.RebindModel: _bind,
     op.ServeWithoutModel: _bind,

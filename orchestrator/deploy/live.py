@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import anyio
 from anyio.abc import TaskGroup
 
+from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.event import Event, EventKind
 from orchestrator.core.failpoint import declare, failpoint
@@ -63,10 +64,16 @@ class Drain:
         self.live.serving.cancel(CUT)
 
 
+async def _nothing_more() -> None:
+    """Nobody else holds anything for a revision."""
+
+
 class LiveTable:
-    """The owner of everything that is live; only the reconciler changes it, and gives it the ``tasks`` for its drains."""
+    """The owner of everything that is live; only the reconciler changes it, and gives it the ``tasks`` for its drains and
+    what else is to be ended ``after`` a drain."""
 
     tasks: TaskGroup
+    after: Callable[[], Awaitable[None]] = staticmethod(_nothing_more)
 
     def __init__(self, plane: RequestPlane, emit: Callable[[Event], None], now: Callable[[], float]) -> None:
         self.plane = plane
@@ -101,6 +108,16 @@ class LiveTable:
             in_flight=live.serving.in_flight,
             draining=tuple(each.revision for each in draining),
         )
+
+    def blueprints(self) -> list[Blueprint]:
+        """Of everything that serves or finishes what it has begun."""
+        return [live.deployment.blueprint for live in self._all_live()]
+
+    def stalled(self) -> list[str]:
+        """Addresses of servers to which calls make no progress."""
+        views = self.plane.views()
+        names = [name for name in self._endpoints if name in views and views[name]["state"] == "stalled"]
+        return [self._endpoints[name].target.api_base for name in names]
 
     def endpoints_at(self, bases: Collection[str]) -> list[str]:
         """Ids of endpoints at these addresses of servers."""
@@ -167,6 +184,7 @@ class LiveTable:
         self._drains.remove(drain)
         with anyio.CancelScope(shield=True):
             await self._close_unheld(drain.live)
+            await self.after()
         self._know()
         failpoint("drain.closed")
         self._tell("revision.drained", drain.live.deployment, {"left": drain.left})

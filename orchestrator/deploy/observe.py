@@ -39,11 +39,12 @@ class Observer:
         self.servers: tuple[ObservedServer, ...] = ()
         self.silent: dict[str, str] = {}
 
-    async def look(self, blueprints: Iterable[Blueprint]) -> None:
-        """Ask the usual places on this device, and every address that a manifest names. Cloud addresses are not asked; a
-        provider of another package is asked only at the addresses that its models name, and takes no server from others."""
+    async def look(self, blueprints: Iterable[Blueprint], started: Iterable[str] = ()) -> None:
+        """Ask the usual places on this device, every address that a manifest names, and the servers that we ``started``. Cloud
+        addresses are not asked; a provider of another package is asked only at the addresses that its models name, and takes
+        no server from others."""
         named = _named(blueprints, self._workshop)
-        usual = self._workshop.usual_places if named.wanted else ()
+        usual = (*started, *self._workshop.usual_places) if named.wanted else ()
         spots = [*dict.fromkeys([*named.spots, *(("", url) for url in usual)])]
         seen = await self._seen(spots, named)
         lost = [spot for spot in self._known if spot in seen and seen[spot].state == "absent"]
@@ -145,3 +146,8 @@ def _fingerprint(folders: Iterable[Path], function: str) -> str:
             found = file.stat()
             stamps.append([str(file), found.st_mtime_ns, found.st_size])
     return digest_of(stamps)
+
+
+def processes_of(servers: tuple[ObservedServer, ...]) -> set[tuple[str, str, str]]:
+    """What tells one process of a server from the next at the same address."""
+    return {(server.api_base, server.provider, server.version) for server in servers}

@@ -12,6 +12,7 @@ from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.reflex import FitIntents
 from orchestrator.deploy.residence import PoolLimits
+from orchestrator.deploy.servers import Yard
 from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel
 from orchestrator.ports.strategy import FitStrategy
 from orchestrator.ports.tool import OpenTool
@@ -101,7 +102,8 @@ asked, the makes of the table where there are none."""
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """Who makes live parts. ``provider``, ``strategy`` and ``open_tool`` find one by its name in the table of kinds; ``reveal``
-    resolves a secret reference (relative to a folder) now; ``tools`` is the folder of the tools' own stores."""
+    resolves a secret reference (relative to a folder) now; ``tools`` is the folder of the tools' own stores; ``yard`` is what model
+    servers are started with, where they may be."""
 
     provider: Callable[[str], Provider]
     assumed_slots: Mapping[str, int]
@@ -113,3 +115,4 @@ class Workshop:
     look: LookAround
     usual_places: tuple[str, ...] = ()
     probed: Callable[[Identity, Sequence[ServedModel]], Mapping[str, Mapping[str, Any]]] = lambda *_: {}
+    yard: Yard | None = None

@@ -27,14 +27,17 @@ from orchestrator.deploy.execute import carry_out
 from orchestrator.deploy.inbox import Inbox
 from orchestrator.deploy.live import Drain, LiveTable
 from orchestrator.deploy.locked import locked_secrets
-from orchestrator.deploy.observe import Observer, code_of
+from orchestrator.deploy.observe import Observer, code_of, processes_of
 from orchestrator.deploy.plane import RequestPlane, Workshop
 from orchestrator.deploy.rollout import Rollout
+from orchestrator.deploy.starting import Begun, Starting, server_steps
+from orchestrator.deploy.trouble import Trouble
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.plan.binding import bind_all, served_model
 from orchestrator.plan.diff import diff, take_down
 from orchestrator.plan.observed import ObservedServer, ObservedState
 from orchestrator.plan.plan import Plan
+from orchestrator.plan.servers import refuse_prospects
 from orchestrator.plan.wanted import wanted_parts
 
 declare("apply.received", "apply.observed", "apply.planned", "apply.recorded", "apply.settled", "down.recorded")
@@ -67,15 +70,6 @@ class Applied:
     plan: Plan
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Why a desired revision does not run as wanted; it is tried ``again`` (loop time) after a ``pause``."""
-
-    error: OrchestratorError
-    pause: float
-    again: float
-
-
 class Reconciler:
     """The owner of what runs. Its public methods may be called from any task of the loop; :meth:`run` does the work."""
 
@@ -91,6 +85,9 @@ class Reconciler:
         self._rules = rules
         self._inbox = Inbox()
         self._observer = Observer(workshop)
+        self.starting = Starting(workshop.yard, emit, self._server_changed)
+        self.table.after = self._end_servers
+        self._applying: list[str] = []
         self._contents: dict[str, Mapping[str, str]] = {}
         """As they were at the last apply: code that is being edited is not picked up before the next one."""
         self._ended = anyio.Event()
@@ -106,23 +103,37 @@ class Reconciler:
         """Make it what is desired, and run it. ``listen`` hears each step. Raises ``PlanError`` where the plan that was
         agreed to is no longer the plan, and ``DeployError`` where a step fails: then what served before serves on, and
         it is tried again."""
-        return await self._inbox.ask(partial(self._apply, wanted, listen))
+        return await self._see_through(await self._inbox.ask(partial(self._begin, wanted, listen)), listen)
 
     async def rollback(self, name: str, number: int | None, listen: Listen) -> Applied:
         """Apply what an earlier revision was, as a new revision."""
 
-        async def work() -> Applied:
-            return await self._apply(await self.desired.earlier(name, number), listen)
+        async def work() -> Begun:
+            return await self._begin(await self.desired.earlier(name, number), listen)
 
-        return await self._inbox.ask(work)
+        return await self._see_through(await self._inbox.ask(work), listen)
+
+    async def _see_through(self, begun: Begun, listen: Listen) -> Applied:
+        """Wait for servers outside the inbox: a model may take minutes to load, and others are served meanwhile."""
+        if begun.waits:
+            tell = self._teller(begun.desired, self._heard_by(listen))
+            try:
+                await self.starting.see_through(begun.plan, begun.waits, tell)
+            except BaseException:  # who applies went away: the next look settles it
+                self._applying.remove(begun.desired.revision.deployment)
+                raise
+            await self._inbox.ask(partial(self._finish, begun, listen))
+        live = self.table.get(begun.desired.revision.deployment)
+        plan = replace(begun.plan, serving=live.agents) if live else begun.plan
+        return Applied(begun.desired.revision.number, plan)
 
     async def down(self, name: str, patience: float, listen: Listen) -> int:
         """Take a deployment down for good; gives how many requests did not finish within ``patience`` seconds."""
         drain = await self._inbox.ask(partial(self._down, name, patience, listen))
-        if drain is None:
-            return 0
-        await drain.done.wait()
-        return drain.left
+        if drain is not None:
+            await drain.done.wait()
+        await self._end_servers()
+        return drain.left if drain else 0
 
     async def close(self, patience: float) -> None:
         """Refuse new requests, let those in work finish for ``patience`` seconds, and end :meth:`run`."""
@@ -130,6 +141,7 @@ class Reconciler:
         async def work() -> None:
             self._ended.set()
             await self.table.close(patience)
+            await self.starting.servers.close()
 
         await self._inbox.ask(work)
 
@@ -139,9 +151,12 @@ class Reconciler:
         """Restore what is desired, then do errands and look around until :meth:`close`."""
         async with anyio.create_task_group() as drains:
             self.table.tasks = drains
+            drains.start_soon(self.starting.servers.run)
             try:
                 await self.desired.restore()
+                await self.starting.restore()
                 await self._look_after_all()
+                drains.start_soon(self._end_servers)
                 self.restored.set()
                 await self._serve_errands()
             finally:
@@ -162,6 +177,8 @@ class Reconciler:
                 await self._look([each.blueprint for each in self.desired.all()])
         for each in self.desired.all():
             trouble = self.trouble.get(each.revision.deployment)
+            if each.revision.deployment in self._applying:
+                continue  # it is settled as soon as its servers are there
             if trouble is None or trouble.again <= anyio.current_time():
                 with suppress(OrchestratorError):  # it is in ``trouble``, and its step was told
                     await self._settle(each, self._emit)
@@ -170,15 +187,17 @@ class Reconciler:
         others = [each.blueprint for each in self.desired.all()]
         await self._look([*others, *([blueprint] if blueprint else [])])
         state = self._state(blueprint)
-        return replace(state, contents=await _contents(blueprint)) if blueprint else state
+        return replace(state, contents=await _contents(blueprint), retries=True) if blueprint else state
 
     async def _look(self, blueprints: list[Blueprint]) -> None:
-        before, began = _processes(self._observer.servers), anyio.current_time()
+        self.starting.doubt(self.table.stalled())
+        await self.starting.look(blueprints)
+        before, began = processes_of(self._observer.servers), anyio.current_time()
         try:
-            await self._observer.look(blueprints)
+            await self._observer.look(blueprints, self.starting.servers.addresses())
             self._looked_at = began
             self._tell_loaded()
-            fresh = _processes(self._observer.servers) - before
+            fresh = processes_of(self._observer.servers) - before
             if fresh:  # a server that was away, or is another one now, is not judged by what was before
                 self.table.plane.try_now(self.table.endpoints_at([api_base for api_base, *_ in fresh]))
         except Exception as error:
@@ -189,6 +208,25 @@ class Reconciler:
     def _tell_loaded(self) -> None:
         self.table.plane.set_loaded(_loaded(self._observer.servers), self._looked_at)
 
+    def _server_changed(self, _: str) -> None:
+        """One is ready, lost or given up: what is bound to it is looked at again."""
+        self.table.tasks.start_soon(self._look_again)
+
+    async def _look_again(self) -> None:
+        async def work() -> None:
+            await self._look_after_all()
+            ours = set(self.starting.servers.addresses())
+            bases = [each.api_base for each in self._observer.servers if each.url in ours]
+            self.table.plane.try_now(self.table.endpoints_at(bases))
+
+        with suppress(DeployError):  # the runtime is on its way out
+            await self._inbox.ask(work)
+
+    async def _end_servers(self) -> None:
+        """End those that nothing wants which is desired, serves or drains."""
+        blueprints = [*(each.blueprint for each in self.desired.all()), *self.table.blueprints()]
+        await self.starting.end_others(blueprints, self.desired.unreadable)
+
     def _state(self, blueprint: Blueprint | None) -> ObservedState:
         return ObservedState(
             runtime=self._rules.version,
@@ -198,6 +236,8 @@ class Reconciler:
             taken_ports=self._taken(blueprint) if blueprint else {},
             contents=self._contents.get(blueprint.name, {}) if blueprint else {},
             locked=locked_secrets(blueprint, self._workshop.reveal) if blueprint else {},
+            started=self.starting.servers.observed(),
+            prospects=self.starting.prospects(blueprint) if blueprint else {},
         )
 
     def _taken(self, blueprint: Blueprint) -> dict[int, str]:
@@ -207,12 +247,13 @@ class Reconciler:
         taken = self.table.plane.taken(serve)
         return {serve.port: taken} if taken else {}
 
-    async def _apply(self, wanted: Wanted, listen: Listen) -> Applied:
+    async def _begin(self, wanted: Wanted, listen: Listen) -> Begun:
         failpoint("apply.received")
         began = anyio.current_time()
         blueprint = wanted.blueprint
         refuse_mesh(blueprint)
         observed = await self._observe(blueprint)
+        refuse_prospects(observed)
         plan = diff(blueprint, observed)
         failpoint("apply.observed")
         if wanted.expected and wanted.expected != plan.digest:
@@ -222,11 +263,31 @@ class Reconciler:
         desired = await self.desired.record(wanted)
         failpoint("apply.recorded")
         self._contents[blueprint.name] = observed.contents
-        await self._settle(desired, self._heard_by(listen))
-        self._try_again(desired.revision.deployment)
+        waits = self.starting.begin(blueprint, plan, self._teller(desired, self._heard_by(listen)))
+        begun = Begun(desired, plan, began, waits)
+        if begun.waits:
+            self._applying.append(blueprint.name)
+            return begun
+        await self._carry_out(begun, self._heard_by(listen))
+        return begun
+
+    async def _finish(self, begun: Begun, listen: Listen) -> None:
+        """The servers of an apply are there, or given up: the rest of it."""
+        self._applying.remove(begun.desired.revision.deployment)
+        desired = self.desired.get(begun.desired.revision.deployment)
+        if desired is None:
+            raise DeployError(f"{begun.desired.revision.deployment} was taken down before it was ready")
+        await self._look([each.blueprint for each in self.desired.all()])
+        heard, done = self._heard_by(listen), len(server_steps(begun.plan))
+        await self._carry_out(begun, heard, done)
+
+    async def _carry_out(self, begun: Begun, tell: Listen, done: int = 0) -> None:
+        name = begun.desired.revision.deployment
+        desired = self.desired.get(name) or begun.desired
+        await self._settle(desired, tell, done)
+        self._try_again(name)
         failpoint("apply.settled")
-        self._finished(desired, plan, anyio.current_time() - began)
-        return Applied(desired.revision.number, plan)
+        self._finished(desired, begun.plan, anyio.current_time() - begun.began)
 
     def _try_again(self, name: str) -> None:
         """Who applies has perhaps just mended a server: its endpoints need not rest any longer."""
@@ -234,19 +295,23 @@ class Reconciler:
         if live is not None:
             self.table.plane.try_now(live.deployment.endpoints)
 
-    async def _settle(self, desired: Desired, tell: Listen) -> None:
-        """Plan and carry out until nothing is left. Servers are those of the last look."""
+    async def _settle(self, desired: Desired, tell: Listen, done: int = 0) -> None:
+        """Plan and carry out until nothing is left. Servers are those of the last look; one that must be started is not
+        waited for. ``done`` steps are told already."""
         name = desired.revision.deployment
         try:
             if name not in self._contents:
                 self._contents[name] = await _contents(desired.blueprint)
+            teller = self._teller(desired, tell, done)
+            missing = diff(desired.blueprint, self._state(desired.blueprint))
+            self.starting.begin_missing(desired.blueprint, missing, teller)
             for _ in range(MOST_ROUNDS):
                 plan = diff(desired.blueprint, self._state(desired.blueprint))
                 failpoint("apply.planned")
                 if plan.empty:
                     self.trouble.pop(name, None)
                     return
-                await carry_out(plan, self._rollout(desired, plan), self._teller(desired, tell))
+                await carry_out(plan, self._rollout(desired, plan), teller)
                 self._tell_loaded()  # of endpoints that were not known at the look
             raise DeployError(f"{name} does not settle after {MOST_ROUNDS} plans", cure=NOT_SETTLED)
         except Exception as error:
@@ -300,8 +365,12 @@ class Reconciler:
 
         return tell
 
-    def _teller(self, desired: Desired, tell: Listen) -> Callable[[str, Mapping[str, Any]], None]:
-        return partial(self._step, desired.revision.deployment, desired.revision.number, tell)
+    def _teller(self, desired: Desired, tell: Listen, done: int = 0) -> Callable[[str, Mapping[str, Any]], None]:
+        def numbered(event: Event) -> None:
+            number = event.fields.get("number", 0)
+            tell(replace(event, fields={**event.fields, "number": number + done}) if done else event)
+
+        return partial(self._step, desired.revision.deployment, desired.revision.number, numbered)
 
     def _step(self, name: str, revision: int, tell: Listen, state: str, step: Mapping[str, Any]) -> None:
         tell(Event("apply.step", self._rules.now(), name, revision, fields={"state": state, **step}))
@@ -315,10 +384,6 @@ def _loaded(servers: tuple[ObservedServer, ...]) -> dict[str, bool]:
         for model in server.models
         if model.loaded is not None
     }
-
-
-def _processes(servers: tuple[ObservedServer, ...]) -> set[tuple[str, str, str]]:
-    return {(server.api_base, server.provider, server.version) for server in servers}
 
 
 async def _contents(blueprint: Blueprint) -> Mapping[str, str]:

@@ -42,6 +42,7 @@ def _one(reconciler: Reconciler, name: str, desired: Desired | None) -> dict[str
         "draining": list(observed.draining) if observed else [],
         "agents": [each.as_json() for each in agents],
         "models": _models(live) if live else [],
+        "servers": _servers(reconciler, name),
         "endpoints": [dict(views[each]) for each in live.deployment.endpoints if each in views] if live else [],
         "port": live.deployment.blueprint.serve.port if live else None,
         "error": error,
@@ -82,6 +83,24 @@ def _unread(reconciler: Reconciler, name: str) -> dict[str, Any] | None:
         return None
     message = f"revision cannot be read: {error}"
     return {"code": "ORC410", "kind": "DeployError", "message": message, "cure": f"apply the manifest of {name} again"}
+
+
+def _servers(reconciler: Reconciler, name: str) -> list[dict[str, Any]]:
+    """Model servers that were started for it."""
+    started = reconciler.starting.servers.observed().values()
+    return [
+        {
+            "alias": each.name.partition("/")[2],
+            "kind": each.kind,
+            "state": each.state,
+            "why": each.why,
+            "url": each.url,
+            "pid": each.pid or None,
+            "log": each.log,
+        }
+        for each in started
+        if each.name.partition("/")[0] == name
+    ]
 
 
 def _models(live: Live) -> list[dict[str, Any]]:

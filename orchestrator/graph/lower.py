@@ -14,6 +14,7 @@ from orchestrator.core.blueprint import (
     ReflexSpec,
     RouterSpec,
     RouteSpec,
+    ServerSpec,
     ServeSpec,
     ToolSpec,
 )
@@ -27,6 +28,7 @@ from orchestrator.manifest.located import Located
 from orchestrator.manifest.spec.agent import AgentEntry, ReflexRule, Route, When
 from orchestrator.manifest.spec.manifest import Manifest
 from orchestrator.manifest.spec.model import ModelEntry
+from orchestrator.manifest.spec.server import ServerOptions
 from orchestrator.manifest.spec.tool import KnowledgeEntry, ToolEntry
 from orchestrator.manifest.zone import zone_of
 from orchestrator.ports.installed import is_plugin
@@ -35,6 +37,8 @@ PRIORITIES: Final[Mapping[str, PriorityClass]] = {"high": "interactive", "normal
 CASCADE: Final = ("rules", "keyword", "lexical")
 """The stages of a cascade that names none; ``intent`` is added where the router has a model."""
 ANY_PROVIDER: Final = "*"
+CONTEXT_OPTION: Final = {"llama-cpp": "context_length", "ollama": "context_length", "vllm": "max_model_len"}
+"""The server's option that a model's own `context_length` goes to; other makes have no limit that can be set."""
 USUAL: Final = "q4_k_m"
 """The build whose size stands for a model's memory where the manifest names none."""
 
@@ -63,7 +67,7 @@ def _element(graph: AgentGraph, vertex: Vertex, located: Located) -> Element:
     links = graph.out_of(vertex.address, "uses", "route", "default")
     needs = tuple(dict.fromkeys(link.target for link in links))  # a route and the default may lead to one agent
     if isinstance(vertex.part, ModelEntry):
-        return Element(vertex.address, "model", dict(_model(vertex.part)), needs)
+        return Element(vertex.address, "model", dict(_model(vertex.part, located)), needs)
     if isinstance(vertex.part, ToolEntry):
         return Element(vertex.address, "tool", dict(_tool(vertex.part, located)), needs)
     if isinstance(vertex.part, KnowledgeEntry):
@@ -73,7 +77,7 @@ def _element(graph: AgentGraph, vertex: Vertex, located: Located) -> Element:
     return Element(vertex.address, "agent", dict(_agent(vertex.part)), needs)
 
 
-def _model(model: ModelEntry) -> ModelSpec:
+def _model(model: ModelEntry, located: Located) -> ModelSpec:
     row = find_model(model.alias)
     chosen = model.model
     ids = ids_of(row) if row else {}
@@ -96,9 +100,40 @@ def _model(model: ModelEntry) -> ModelSpec:
         max_concurrent=model.max_concurrent,
         memory=model.memory or (row["sizes"].get(model.quantization or USUAL) if row else None),
         options=model.options.model_dump(exclude_none=True),
+        server=_server(model, ids, located),
         fallback=list(model.fallback),
         keep_alive=model.keep_alive,
     )
+
+
+def _server(model: ModelEntry, ids: Mapping[str, list[str]], located: Located) -> ServerSpec | None:
+    server, kind = model.server, model.provider
+    if server is None or kind is None:
+        return None
+    named = next(iter(ids.get(kind) or ids.get(ANY_PROVIDER) or [model.alias]))
+    return ServerSpec(
+        kind=kind,
+        model=located.of(server.path) if server.path else named,
+        scenario=server.scenario,
+        host=server.host,
+        port=server.port,
+        start_timeout=server.start_timeout,
+        remote_code=server.remote_code,
+        options=_server_options(model, server, kind, located),
+    )
+
+
+def _server_options(model: ModelEntry, server: ServerOptions, kind: str, located: Located) -> dict[str, Any]:
+    """What the manifest gives, and what it says of the model elsewhere."""
+    given = server.given()
+    context = CONTEXT_OPTION.get(kind)
+    if model.context_length and context:
+        given.setdefault(context, model.context_length)
+    if model.max_concurrent:
+        given.setdefault("max_num_seqs", model.max_concurrent)
+    draft = given.get("speculative_model", "")
+    given |= {"speculative_model": located.of(draft)} if draft in located.places else {}
+    return given
 
 
 def _agent(agent: AgentEntry) -> AgentSpec:

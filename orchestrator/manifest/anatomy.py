@@ -22,6 +22,7 @@ _TITLES: Final = {
     "ReflexRule": "a reflex rule",
     "When": "a condition",
     "CallOptions": "a model's options",
+    "ServerOptions": "a model's server",
     "NamedQuery": "a query",
     "RoutingDefaults": "routing",
     "EscalationDefaults": "escalation",

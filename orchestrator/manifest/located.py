@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.manifest.spec.manifest import Manifest
+from orchestrator.manifest.spec.manifest import DeploymentSpec, Manifest
+from orchestrator.manifest.spec.model import ModelEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,24 @@ def locate(manifest: Manifest, folder: Path) -> Located:
         *(tool.path for tool in deployment.tools if not isinstance(tool, str) and tool.path is not None),
         *(each.path for each in deployment.knowledge),
         *deployment.security.tool_roots,
+        *(path for model in _models(deployment) for path in _of_server(model)),
     ]
     # Path.resolve raises on a link that leads back to itself, in some versions of Python; the check of tools tells of it.
     return Located(str(folder), {path: os.path.realpath(folder / path) for path in written})
+
+
+def _models(deployment: DeploymentSpec) -> Iterator[ModelEntry]:
+    items = [*deployment.models, *(item for node in deployment.nodes for item in node.models)]
+    yield from (item for item in items if isinstance(item, ModelEntry))
+
+
+def _of_server(model: ModelEntry) -> Iterator[str]:
+    """Its file or folder; and the draft model, where that is a path and no id."""
+    server = model.server
+    if server is None:
+        return
+    if server.path is not None:
+        yield server.path
+    draft = server.speculative_model
+    if draft is not None and (model.provider == "llama-cpp" or draft.startswith((".", "/"))):
+        yield draft

@@ -32,7 +32,7 @@ NOT_IN_THIS_VERSION: Final[Mapping[str, Mapping[str, str]]] = {
     "Manifest": {"guards": _DEPLOYMENT["guards"], "tests": _DEPLOYMENT["tests"]},
     "DeploymentSpec": _DEPLOYMENT,
     "AgentEntry": _AGENT,
-    "ModelEntry": {"server": "servers that the orchestrator starts", "price": "budgets"},
+    "ModelEntry": {"price": "budgets"},
     "ToolEntry": {
         "http": "tools over HTTP",
         "openapi": "tools from an OpenAPI file",

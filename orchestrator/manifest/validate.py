@@ -9,6 +9,7 @@ from orchestrator.manifest.checks.keys import check_keys
 from orchestrator.manifest.checks.not_acted_on import tell_what_is_not_acted_on
 from orchestrator.manifest.checks.plugins import check_plugins
 from orchestrator.manifest.checks.references import check_references
+from orchestrator.manifest.checks.servers import check_servers
 from orchestrator.manifest.checks.texts import check_texts
 from orchestrator.manifest.checks.tools import check_tools
 from orchestrator.manifest.inference.draft import Draft
@@ -18,6 +19,7 @@ CHECKS: Final[tuple[Callable[[Draft], None], ...]] = (
     check_keys,
     check_tools,
     check_plugins,
+    check_servers,
     check_texts,
     tell_what_is_not_acted_on,
 )

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.digest import digest_of
-from orchestrator.plan.observed import ObservedServer, ObservedState, asked_at
+from orchestrator.plan.observed import ObservedServer, ObservedState, StartedServer, asked_at, server_name
 from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Capability, ServedModel, Zone
 
@@ -61,13 +61,14 @@ class BoundEndpoint:
 @dataclass(frozen=True, slots=True)
 class Bound:
     """What serves an alias. Without ``endpoints``, ``missing`` says why and ``cure`` what to type; ``locked`` where it is
-    only its key that is missing."""
+    only its key that is missing; ``starting`` names the program where this plan starts a server for it."""
 
     alias: str
     endpoints: tuple[BoundEndpoint, ...] = ()
     missing: str = ""
     cure: str = ""
     locked: bool = False
+    starting: str = ""
 
 
 def served_model(provider: str, api_base: str, model: str) -> str:
@@ -78,7 +79,37 @@ def served_model(provider: str, api_base: str, model: str) -> str:
 def bind_all(blueprint: Blueprint, observed: ObservedState) -> dict[str, Bound]:
     """Every model alias of the blueprint."""
     specs = [cast(ModelSpec, element.spec) for element in blueprint.of_kind("model")]
-    return {spec["alias"]: bind(spec, observed) for spec in specs}
+    return {spec["alias"]: _bound(spec, blueprint.name, observed) for spec in specs}
+
+
+def _bound(spec: ModelSpec, deployment: str, observed: ObservedState) -> Bound:
+    return bind_started(spec, deployment, observed) if spec["server"] else bind(spec, observed)
+
+
+def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState) -> Bound:
+    """The endpoint of a server that we start for this alias of this deployment, and no other."""
+    alias, name = spec["alias"], server_name(deployment, spec["alias"])
+    prospect, started = observed.prospects.get(name), observed.started.get(name)
+    if prospect is not None and prospect.why:
+        return Bound(alias, (), prospect.why, prospect.cure)
+    program = prospect.program if prospect else ""
+    again = started is not None and started.state == "failed" and observed.retries
+    if prospect is not None and (started is None or started.digest != prospect.digest or again):
+        return Bound(alias, (), f"{program} is not started yet", "`orchestrator apply` starts it", starting=program)
+    if started is None:
+        return Bound(alias, (), "its server is not started")
+    there = [server for server in observed.servers if _same_place(server.url, started.url)]
+    if started.state != "ready" or not there:
+        return Bound(alias, (), *_not_ready(started, program or started.kind))
+    served = [model for model in there[0].models if model.id in (started.serves, alias)]
+    return Bound(alias, (_endpoint(spec, there[0], served[0] if served else ServedModel(started.serves)),))
+
+
+def _not_ready(started: StartedServer, program: str) -> tuple[str, str]:
+    """In the same words however it comes to be ready: each other word would be another revision."""
+    if started.state == "failed":
+        return f"{program}: {started.why}", f"see {started.log}, then `orchestrator apply`"
+    return f"{program} is not ready", "`orchestrator status` says how far it is"
 
 
 def bind(spec: ModelSpec, observed: ObservedState) -> Bound:

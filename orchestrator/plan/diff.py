@@ -13,6 +13,7 @@ from orchestrator.plan.binding import Bound, bind_all
 from orchestrator.plan.observed import Facets, ObservedDeployment, ObservedState
 from orchestrator.plan.plan import Plan, numbered
 from orchestrator.plan.residence import unmanaged_notes
+from orchestrator.plan.servers import Servers, server_notes, stops
 from orchestrator.plan.serving import who_serves
 from orchestrator.plan.wanted import DOOR, has_own_door, wanted_parts
 from orchestrator.ports.provider import TOO_OLD
@@ -31,9 +32,10 @@ def diff(blueprint: Blueprint, observed: ObservedState) -> Plan:
     bound = bind_all(blueprint, observed)
     seen = observed.deployments.get(blueprint.name, _NOTHING)
     change = _Change(blueprint, seen, wanted_parts(blueprint, bound, observed.contents), bound)
-    steps = [*change.made(), *change.door_opened(), *change.left_out()]
+    servers = Servers(blueprint, observed)
+    steps = [*servers.begun(new=change.seen is _NOTHING), *change.made(), *change.door_opened(), *change.left_out()]
     steps += change.switched(steps)
-    steps += change.closed()
+    steps += [*change.closed(), *servers.ended(GONE)]
     notes = [*_notes(blueprint, observed, bound), *unmanaged_notes(blueprint, bound)]
     return Plan(blueprint.name, numbered(steps), who_serves(blueprint, bound), tuple(notes))
 
@@ -49,6 +51,7 @@ def take_down(observed: ObservedState, name: str) -> Plan:
         steps.append((op.CloseDoor(DOOR.name), cause, False))
     steps.append((op.DrainRevision(name, seen.revision), cause, False))
     steps += [(closing, cause, False) for closing in _closings(seen.parts, ())]
+    steps += [(stop, cause, False) for stop in stops(observed, name)]
     return Plan(name, numbered(steps))
 
 
@@ -60,6 +63,7 @@ def _notes(blueprint: Blueprint, observed: ObservedState, bound: Mapping[str, Bo
         too_old = next((note for note in server.notes if TOO_OLD in note), "")
         if too_old and f"{server.provider}@{urlsplit(server.api_base).netloc}" in used:
             yield f"[ORC422] {server.provider} at {server.url}: {too_old}"
+    yield from server_notes(observed)
     port = blueprint.serve.port
     if port is not None and port in observed.taken_ports:
         yield f"port {port} is taken: {observed.taken_ports[port]}"
@@ -124,8 +128,9 @@ class _Change:
         return self.seen.parts.get(address) != self.wanted[address]
 
     def _cause(self, element: Element) -> str:
-        if element.kind == "model" and not self.bound[element.spec["alias"]].endpoints:
-            return self.bound[element.spec["alias"]].missing
+        bound = self.bound[element.spec["alias"]] if element.kind == "model" else None
+        if bound is not None and not bound.endpoints and not bound.starting:
+            return bound.missing
         return self._why(element.address)
 
     def _why(self, address: str) -> str:
@@ -143,7 +148,7 @@ class _Change:
 
 def _model(element: Element, fresh: bool, bound: Mapping[str, Bound]) -> op.Operation:
     alias = element.spec["alias"]
-    if not bound[alias].endpoints:
+    if not bound[alias].endpoints and not bound[alias].starting:
         return op.ServeWithoutModel(alias, bound[alias])
     return op.BindModel(alias, bound[alias]) if fresh else op.RebindModel(alias, bound[alias])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from orchestrator.ports.installed import is_plugin
@@ -93,12 +93,52 @@ class ObservedDeployment:
 
 
 @dataclass(frozen=True, slots=True)
+class StartedServer:
+    """A model server that we started: its ``name`` (deployment/alias), the ``digest`` of what was asked for, its ``state``
+    (``waiting``, ``starting``, ``ready``, ``stopping``, ``failed``) and ``why``, its root ``url``, and the name under which
+    it ``serves`` the model. ``pid`` is 0 and ``url`` empty while it has no process."""
+
+    name: str
+    kind: str
+    digest: str
+    state: str
+    why: str = ""
+    url: str = ""
+    serves: str = ""
+    pid: int = 0
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What starting a server would be: the ``command`` (with port 0 where any will do), ``notes`` on its options; or
+    ``why`` it cannot be, and a ``cure``. ``refused`` where what the manifest asks for cannot be had at all."""
+
+    name: str
+    kind: str
+    program: str = ""
+    digest: str = ""
+    command: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    why: str = ""
+    cure: str = ""
+    refused: bool = False
+
+
+def server_name(deployment: str, alias: str) -> str:
+    """The name of the server that a deployment starts for a model."""
+    return f"{deployment}/{alias}"
+
+
+@dataclass(frozen=True, slots=True)
 class ObservedState:
     """The snapshot. ``runtime`` is the version of the runtime that was asked, empty where none runs; ``silent`` says
     why a named address did not answer (see :func:`asked_at`) and why a provider of another package cannot be used (by its
     name); ``taken_ports`` says who has a port that a deployment wants for its own door;
     ``contents`` are fingerprints of the files that parts are made of beside the manifest, by address (a tool's code);
-    ``locked`` are references of secrets that cannot be had, each with why and a cure.
+    ``locked`` are references of secrets that cannot be had, each with why and a cure; ``started`` are the servers that
+    we started, of every deployment, and ``prospects`` those that the planned blueprint wants, both by name. ``retries``
+    where somebody asks who may have mended a server that was given up.
     """
 
     runtime: str = ""
@@ -108,6 +148,9 @@ class ObservedState:
     taken_ports: Mapping[int, str] = field(default_factory=dict)
     contents: Mapping[str, str] = field(default_factory=dict)
     locked: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    started: Mapping[str, StartedServer] = field(default_factory=dict)
+    prospects: Mapping[str, Prospect] = field(default_factory=dict)
+    retries: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """A plain form."""
@@ -119,6 +162,9 @@ class ObservedState:
             "taken_ports": {str(port): why for port, why in self.taken_ports.items()},
             "contents": dict(self.contents),
             "locked": {reference: list(why) for reference, why in self.locked.items()},
+            "started": [asdict(each) for each in self.started.values()],
+            "prospects": [asdict(each) for each in self.prospects.values()],
+            "retries": self.retries,
         }
 
     @classmethod
@@ -133,6 +179,9 @@ class ObservedState:
             taken_ports={int(port): why for port, why in value["taken_ports"].items()},
             contents=value.get("contents", {}),
             locked={reference: (why[0], why[1]) for reference, why in value.get("locked", {}).items()},
+            started={each["name"]: StartedServer(**each) for each in value.get("started", ())},
+            prospects={each["name"]: _prospect(each) for each in value.get("prospects", ())},
+            retries=value.get("retries", False),
         )
 
 
@@ -140,3 +189,7 @@ def asked_at(provider: str | None, url: str) -> str:
     """The key of ``ObservedState.silent`` for an address: a provider of another package looks for itself, beside the makes of
     the table."""
     return f"{provider} at {url}" if is_plugin(provider) else url
+
+
+def _prospect(value: Mapping[str, Any]) -> Prospect:
+    return Prospect(**{**value, "command": tuple(value["command"]), "notes": tuple(value["notes"])})

@@ -30,6 +30,39 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
+class StartServer(Operation):
+    """Start a model server, and wait until it answers with a token."""
+
+    kind: ClassVar[AddressKind] = "server"
+    mark: ClassVar[Mark] = "+"
+    program: str
+
+    def does(self) -> str:
+        return f"start {self.program}"
+
+
+@dataclass(frozen=True, slots=True)
+class RestartServer(StartServer):
+    """End a model server that we started, and start it with other options."""
+
+    mark: ClassVar[Mark] = "~"
+
+    def does(self) -> str:
+        return f"restart {self.program} with other options"
+
+
+@dataclass(frozen=True, slots=True)
+class StopServer(Operation):
+    """End a model server that we started, once nothing uses it any more."""
+
+    kind: ClassVar[AddressKind] = "server"
+    mark: ClassVar[Mark] = "-"
+
+    def does(self) -> str:
+        return "stop"
+
+
+@dataclass(frozen=True, slots=True)
 class BindModel(Operation):
     """Use these endpoints for a model."""
 
@@ -38,6 +71,8 @@ class BindModel(Operation):
     bound: Bound
 
     def does(self) -> str:
+        if not self.bound.endpoints:
+            return f"bind to the {self.bound.starting} that is started"
         first, *others = self.bound.endpoints
         more = f", and {len(others)} more" if others else ""
         return f"bind to {first} as {first.model}{more}"

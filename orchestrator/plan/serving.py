@@ -23,8 +23,8 @@ def who_serves(blueprint: Blueprint, bound: Mapping[str, Bound]) -> tuple[AgentS
 def _serving(spec: AgentSpec, blueprint: Blueprint, bound: Mapping[str, Bound]) -> AgentServing:
     address = Address.of("agent", spec["name"])
     aliases = [alias for alias in with_fallbacks(spec["models"], blueprint) if alias in bound]
-    served = [bound[alias] for alias in aliases if bound[alias].endpoints]
-    able = served if not _calls(spec) else [each for each in served if any(map(_can_call, each.endpoints))]
+    served = [bound[alias] for alias in aliases if bound[alias].endpoints or bound[alias].starting]
+    able = served if not _calls(spec) else [each for each in served if _may_call(each)]
     if able:
         return AgentServing(address, _by_model(spec, able[0]))
     without = without_model(spec)
@@ -45,6 +45,11 @@ def _calls(spec: AgentSpec) -> bool:
     return bool(spec["tools"] or spec["knowledge"])
 
 
+def _may_call(serving: Bound) -> bool:
+    """Whether functions are called there; of a server that is only being started nothing is known yet."""
+    return bool(serving.starting) or any(map(_can_call, serving.endpoints))
+
+
 def _can_call(endpoint: BoundEndpoint) -> bool:
     told = endpoint.capabilities
     return can_call(told.get(Capability.TOOLS), told.get(Capability.TOOL_TEXT))
@@ -58,7 +63,8 @@ def _no_calls(served: Sequence[Bound]) -> str:
 def _by_model(spec: AgentSpec, serving: Bound) -> str:
     first = any(rule["first"] for rule in spec["reflex"])
     before = "reflex rules first, then " if first else ""
-    return f"{before}{serving.alias} ({serving.endpoints[0]})"
+    server = str(serving.endpoints[0]) if serving.endpoints else f"{serving.starting}, once it is started"
+    return f"{before}{serving.alias} ({server})"
 
 
 def without_model(spec: AgentSpec) -> str:

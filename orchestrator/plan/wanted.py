@@ -79,6 +79,7 @@ def _facets(element: Element, around: _Around) -> Facets:
     sides = {name.replace("_", " "): value for name, value in element.spec.items() if name not in ("name", "alias")}
     match element.kind:
         case "model":
+            sides["options of its server"] = sides.pop("server", None)
             sides["server"] = _servers(around.bound[element.spec["alias"]])
         case "tool":
             sides["place"] = around.place()

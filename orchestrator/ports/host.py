@@ -46,3 +46,43 @@ class Host(Protocol):
     def stop(self, process: ProcessIdentity, patience: float) -> None:
         """Ask it to end, then end it after ``patience`` seconds."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """How a child is started: its command, exactly this environment, the folder to stand in, where its output is
+    appended, and a ``marker`` that stands in its environment and in that of all its descendants."""
+
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    folder: Path
+    log: Path
+    marker: str
+
+
+class Processes(Protocol):
+    """Processes that we start and that may outlive us: each leads a group of its own, and is found again by its marker."""
+
+    def start(self, wanted: Child) -> ProcessIdentity:
+        """Start one. Raises ``DeployError`` where it cannot start."""
+        ...
+
+    def alive(self, process: ProcessIdentity) -> bool:
+        """Whether exactly that process still runs."""
+        ...
+
+    def ended(self, process: ProcessIdentity) -> str:
+        """How a child of ours ended (``exit code 1``, ``killed by SIGKILL``); empty where nobody can tell."""
+        ...
+
+    def find(self, marker: str) -> ProcessIdentity | None:
+        """The oldest process that has this marker."""
+        ...
+
+    def terminate(self, process: ProcessIdentity) -> None:
+        """Ask its whole group to end (SIGTERM)."""
+        ...
+
+    def kill(self, process: ProcessIdentity, marker: str) -> None:
+        """End its whole group, and whatever else has the marker (SIGKILL). Fine where nothing is left."""
+        ...

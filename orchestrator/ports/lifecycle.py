@@ -8,7 +8,7 @@ A ``Target`` names the model as its server does (``Target.model``); the server's
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -98,7 +98,8 @@ class Remover(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """An installed program that serves models: ``argv`` to call it, its version, and the options that it says it has."""
+    """An installed program that serves models: ``argv`` to call it, its version, and the options that it says it has
+    (``--port``, or names of environment variables). Without any option it could not be asked: every option is believed."""
 
     argv: tuple[str, ...]
     version: str = ""
@@ -108,25 +109,38 @@ class Binary:
 @dataclass(frozen=True, slots=True)
 class LaunchOrder:
     """What is wanted of a server that we start: the ``model`` (a path, a repository id or a tag, as its make has it) under
-    the name ``alias``, on ``host`` and ``port``; a ``scenario`` with ``options`` of the manifest before it."""
+    the name ``alias``, on ``host`` and ``port``; a ``scenario`` with ``options`` of the manifest before it.
+
+    ``remote_code`` lets code of the model's repository run. ``folder`` is one of its own that the server may write to.
+    """
 
     model: str
     alias: str
-    host: str
-    port: int
-    scenario: Scenario = "development"
+    host: str = "127.0.0.1"
+    port: int = 0
+    kind: Literal["chat", "embedding"] = "chat"
+    scenario: Scenario | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    remote_code: bool = False
+    folder: str = ""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the model is a file or folder of this device."""
+        return Path(self.model).is_absolute()
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How a server is started: its command, what is added to the environment, its root URL, and ``notes`` that say what
-    became of each option that this version has under another name or not at all."""
+    """How a server is started: its command, what is added to the environment, its root URL, the name under which it
+    ``serves`` the model, ``notes`` that say what became of each option, and ``folders`` that must be there first."""
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     url: str
+    serves: str
     notes: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
 
 
 class Launcher(Protocol):
@@ -138,12 +152,27 @@ class Launcher(Protocol):
         ...
 
     @property
+    def program(self) -> str:
+        """What it is called on a command line."""
+        ...
+
+    @property
+    def usual(self) -> Binary:
+        """How it is called where it is installed and on the path, without options: for showing a command."""
+        ...
+
+    @property
     def install(self) -> Mapping[str, str]:
         """How it is installed, by system (``linux``, ``darwin``, ``win32``, or ``*``): a line to type."""
         ...
 
+    def refused(self, options: Iterable[str]) -> Mapping[str, str]:
+        """Those of these options that no version of it has, each with what to write instead. Pure."""
+        ...
+
     def find(self, path: Sequence[Path]) -> Binary | None:
-        """The installed program, looked for in these folders; ``None`` where there is none."""
+        """The installed program, looked for in these folders; ``None`` where there is none. May take seconds, and must not
+        run on the event loop: the program is asked for its options."""
         ...
 
     def command(self, binary: Binary, order: LaunchOrder) -> Launch:

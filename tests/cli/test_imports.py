@@ -36,6 +36,7 @@ RUNS: dict[str, tuple[list[str], set[str]]] = {
     "plan": (["plan", SEED], DRAWING | {"openai", "uvicorn", "starlette"}),
     "apply --dry-run": (["apply", SEED, "--dry-run"], DRAWING | {"openai", "uvicorn", "starlette"}),
     "models list": (["models", "list"], DRAWING | {"openai", "uvicorn", "starlette", "yaml", "networkx", "jinja2"}),
+    "models command": (["models", "command", "phi-4-mini"], (SERVING - {"anyio"}) | DRAWING | LOOKING | {"networkx"}),
     "doctor": (["doctor"], DRAWING | {"openai", "uvicorn", "starlette"}),
 }
 

@@ -9,12 +9,14 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from orchestrator.app.catalog import FAMILIES
+from orchestrator.app.catalog import FAMILIES, LAUNCHERS, load
 from orchestrator.core.codes.table import CODES
 from orchestrator.core.failpoint import FAILPOINTS
 from orchestrator.manifest.planned import NOT_ACTED_ON, NOT_ACTED_ON_BY_ROUTERS, NOT_IN_THIS_VERSION
 from orchestrator.manifest.schema import deployment_schema
+from orchestrator.manifest.spec.server import ServerOptions
 from orchestrator.plan.capabilities import read_lock
+from orchestrator.plugins.launchers.flags import Advice
 from orchestrator.plugins.providers.addresses import MAKES
 from orchestrator.plugins.providers.makes.make import Make
 from orchestrator.ports.provider import Capability, Support
@@ -44,7 +46,18 @@ def _code(name: str, code: Any) -> str:
 # ---- the manifest ---------------------------------------------------------------------------------------------------
 
 _ORDER: Final = (
-    *("Metadata", "DeploymentSpec", "ModelEntry", "CallOptions", "AgentEntry", "Skill", "Route", "When", "ReflexRule"),
+    *(
+        "Metadata",
+        "DeploymentSpec",
+        "ModelEntry",
+        "ServerOptions",
+        "CallOptions",
+        "AgentEntry",
+        "Skill",
+        "Route",
+        "When",
+        "ReflexRule",
+    ),
     *("Human", "Memory", "Limits", "ToolEntry", "NamedQuery", "Smtp", "KnowledgeEntry", "RoutingDefaults"),
     *("EscalationDefaults", "Resources", "Queue", "QueueClass", "Security", "Serve", "Hardware", "NodeEntry"),
     *("Coordination", "Monitoring", "Alert"),
@@ -139,6 +152,7 @@ def _refused() -> Iterator[tuple[str, list[str]]]:
 def _kinds() -> str:
     heads = {
         "provider": "Providers: makes of model server ([providers.md](providers.md))",
+        "launcher": "Launchers: servers that the orchestrator starts ([servers.md](servers.md))",
         "strategy": "Strategies: how a router chooses ([routing.md](routing.md))",
         "tool": "Tools: what agents may do ([tools.md](tools.md))",
         "store": "Stores: where the runtime keeps what it must not forget ([runtime.md](runtime.md))",
@@ -212,6 +226,47 @@ def _real_versions(kind: str) -> str:
     return ", ".join(dict.fromkeys(told)) or "no"
 
 
+# ---- servers --------------------------------------------------------------------------------------------------------
+
+
+def _launchers() -> dict[str, Any]:
+    return {kind: load("launcher", kind)(None).options for kind in LAUNCHERS}
+
+
+def _server_options() -> str:
+    launchers = _launchers()
+    options = [name for name in ServerOptions.model_fields if name not in _OF_ALL]
+    rows = [(f"`{option}`", *(_becomes(option, each) for each in launchers.values())) for option in options]
+    return _table(("option", *(f"`{kind}`" for kind in launchers)), rows)
+
+
+_OF_ALL: Final = ("path", "scenario", "host", "port", "start_timeout", "remote_code")
+
+
+def _becomes(option: str, options: Any) -> str:
+    """Its name there, else what to write instead, else nothing."""
+    names = {flag.option: flag.forms[0].name for flag in options.flags} | dict(options.elsewhere)
+    if option in names:
+        return f"`{names[option]}`"
+    instead = re.match(r"write (\w+)", options.refused.get(option, ""))
+    return f"write `{instead[1]}`" if instead and instead[1] in ServerOptions.model_fields else "-"
+
+
+def _scenarios() -> str:
+    parts = []
+    for kind, options in _launchers().items():
+        names = list(dict.fromkeys(name for values in options.scenarios.values() for name in values))
+        rows = [(f"`{name}`", *(_given(values.get(name)) for values in options.scenarios.values())) for name in names]
+        parts.append(f"**`{kind}`**\n\n{_table(('', *(f'`{each}`' for each in options.scenarios)), rows)}")
+    return "\n\n".join(parts)
+
+
+def _given(value: Any) -> str:
+    if value is None:
+        return ""
+    return "told" if isinstance(value, Advice) else str(value).lower() if isinstance(value, bool) else f"{value}"
+
+
 # ---- failpoints -----------------------------------------------------------------------------------------------------
 
 
@@ -245,4 +300,6 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "failpoints": _failpoints,
     "abilities": _abilities,
     "shown": _shown,
+    "server-options": _server_options,
+    "scenarios": _scenarios,
 }

@@ -40,6 +40,18 @@ HAND_MADE: Final[tuple[str, ...]] = (
         " options: {temperature: 0.2, max_tokens: 5, top_p: 1, seed: 3, stop: [x]}, zone: lan, fallback: [b]}]}"
     ),
     (
+        "deployment: {type: single-device, models: [{alias: a, provider: vllm, server: {path: b, scenario: staging, host: '::1',"
+        " port: 8080, start_timeout: 2m, remote_code: true, gpu_memory_utilization: 80%, max_model_len: 4096,"
+        " tensor_parallel_size: 2, pipeline_parallel_size: 1, quantization: awq, enable_prefix_caching: true, max_num_seqs: 8,"
+        " max_num_batched_tokens: 2048, enable_chunked_prefill: false, speculative_model: c, guided_decoding_backend: d,"
+        " tool_call_parser: e}}]}"
+    ),
+    (
+        "deployment: {type: single-device, models: [{alias: a, provider: llama-cpp, server: {path: b.gguf, host: localhost,"
+        " context_length: 4096, batch_size: 512, threads: 4, gpu_layers: all, memory_lock: true, numa: isolate}},"
+        " {alias: b, provider: llama-cpp, server: {path: c, gpu_layers: 32, numa: true}}]}"
+    ),
+    (
         "deployment: {type: single-device, agents: [{name: a, role: specialist, template: b, description: c, model: [d, e],"
         " instructions: f, specialized_for: [g], examples: [h], keywords: [i], tools: [j], knowledge: [k], max_tokens: 1,"
         " temperature: 0, timeout: 250ms, offline_mode: true, privacy_mode: false, compliance: [GDPR], escalate_to: l,"

@@ -29,6 +29,7 @@ def model(alias: str = "phi-4-mini", **changes: Any) -> ModelSpec:
         max_concurrent=None,
         memory=2_500_000_000,
         options={},
+        server=None,
         fallback=[],
         keep_alive=None,
     )

@@ -16,6 +16,7 @@ import psutil
 from orchestrator.app.client import RuntimeClient
 from orchestrator.app.start import clean_environment
 from orchestrator.plugins.hosts.local import LocalHost
+from orchestrator.plugins.hosts.processes import MARKER
 from orchestrator.ports.host import Folders
 
 ARGV = [sys.executable, "-P", "-m", "orchestrator.app.runtime"]
@@ -73,8 +74,15 @@ class Home:
         """Processes that still run in this home."""
         return [each.pid for each in psutil.process_iter() if _home_of(each) == str(self.path)]
 
+    def servers(self) -> list[psutil.Process]:
+        """Processes of model servers that runtimes of this home started."""
+        logs = str(self.path / "state" / "logs" / "servers")
+        return [each for each in psutil.process_iter() if marked_in(each, logs)]
+
     def close(self) -> None:
         """Whatever a test left."""
+        for process_of_server in self.servers():
+            process_of_server.kill()
         for process in self.processes:
             process.kill()
             process.wait()
@@ -105,3 +113,12 @@ def _home_of(process: psutil.Process) -> str:
         return ""
     # The tests' own process has the variable too.
     return environment.get("ORCHESTRATOR_HOME", "") if process.pid != os.getpid() else ""
+
+
+def marked_in(process: psutil.Process, folder: str) -> bool:
+    """Whether it is a model server that was started with this folder for its log."""
+    try:
+        alive = process.status() != psutil.STATUS_ZOMBIE
+        return alive and MARKER in process.environ() and process.cwd() == folder
+    except psutil.Error:
+        return False

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,7 @@ from orchestrator.deploy.wanted import Wanted
 from orchestrator.plan.diff import diff
 from tests.plan.parts import agent, blueprint, model, router, rule, tool
 from tests.runtime.living import Home, eventually, free_port
+from tests.servers.yard import Place, with_server
 
 ON_RESTORE = [
     "activate.begun",
@@ -91,7 +94,11 @@ def test_there_are_enough_points() -> None:
     assert {name.partition(".")[0] for name in FAILPOINTS} >= {"store", "apply", "execute", "activate", "drain", "run"}
 
 
-@pytest.mark.parametrize("point", sorted(FAILPOINTS))
+def _of_servers(point: str) -> bool:
+    return point.startswith("server.")
+
+
+@pytest.mark.parametrize("point", sorted(point for point in FAILPOINTS if not _of_servers(point)))
 def test_killed_there_the_next_apply_converges(home: Home, point: str) -> None:
     """The second plan is empty, every revision that was acknowledged is still known, and no process is left."""
     story = Story(home.start(ORCHESTRATOR_FAIL_AT=point), free_port())
@@ -121,6 +128,51 @@ def test_killed_while_it_restores_the_next_start_restores_all(home: Home, point:
     assert [each["number"] for each in client.history("shop")] == [1]
     assert home.stop() == 0
     assert home.left_over() == []
+
+
+def _tell_of_servers(client: RuntimeClient, folder: Path) -> None:
+    """A server is started, started again with other options, and ended."""
+    with suppress(RuntimeUnavailable):
+        client.apply(Wanted(with_server(folder, 1)))
+        client.apply(Wanted(with_server(folder, 2)))
+        client.down("desk")
+
+
+@pytest.mark.parametrize("point", sorted(filter(_of_servers, FAILPOINTS)))
+def test_killed_there_no_server_is_lost_and_none_is_left(home: Home, tmp_path: Path, point: str) -> None:
+    """The next apply has exactly one process with the options that it wants, and a stop leaves none."""
+    place = Place(tmp_path)
+    program = place.program()
+    place.model(children=1)
+    path = f"{program.parent}:{os.environ['PATH']}"
+    _tell_of_servers(home.start(ORCHESTRATOR_FAIL_AT=point, PATH=path), tmp_path)
+    assert home.processes[-1].wait(5) == -signal.SIGKILL, f"{point} was never passed"
+    client = home.start(PATH=path)
+    wanted = with_server(tmp_path, 2)
+    client.apply(Wanted(wanted))
+    assert diff(wanted, client.observe(wanted)).empty
+    assert client.run("desk", Request("hello")).text == "well"
+    assert sorted("--threads" in " ".join(each.cmdline()) for each in home.servers()) == [False, True]
+    assert home.stop() == 0
+    assert home.servers() == []
+
+
+@pytest.mark.parametrize("point", ["wanted", "recorded", "spawned", "noted", "ready"])
+def test_killed_while_it_starts_servers_again_the_next_start_has_them(home: Home, tmp_path: Path, point: str) -> None:
+    """A power cut during a start: one process, and the model answers without another apply."""
+    place = Place(tmp_path)
+    path = f"{place.program().parent}:{os.environ['PATH']}"
+    place.model()
+    home.start(PATH=path).apply(Wanted(with_server(tmp_path, 1)))
+    assert home.stop() == 0
+    assert home.servers() == []
+    home.start(ORCHESTRATOR_FAIL_AT=f"server.{point}", PATH=path)
+    assert home.processes[-1].wait(5) == -signal.SIGKILL, f"{point} was never passed"
+    client = home.start(PATH=path)
+    eventually(lambda: client.run("desk", Request("hello")).text == "well")
+    assert len(home.servers()) == 1
+    assert home.stop() == 0
+    assert home.servers() == []
 
 
 def _assert_converges(client: RuntimeClient, wanted: Blueprint) -> None:

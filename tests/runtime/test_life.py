@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ import pytest
 from orchestrator.app.client import RuntimeClient
 from orchestrator.app.runtime import Place, Runtime, run_until_stopped
 from orchestrator.app.settings import Settings
+from orchestrator.app.start import stop_runtime
 from orchestrator.app.wiring import Planes
 from orchestrator.core.errors import DeployError, NoSuchDeployment, RuntimeUnavailable, UsageError
 from orchestrator.core.request import Request, Result
@@ -29,6 +31,8 @@ from orchestrator.deploy.wanted import Wanted
 from orchestrator.plugins.hosts.local import LocalHost
 from tests.plan.parts import agent, blueprint, model, rule, tool
 from tests.runtime.living import Home, eventually, free_port
+from tests.servers.yard import Place as ServerPlace
+from tests.servers.yard import with_server
 
 SHOP = blueprint(agent("a", reflex=[rule("hello")]), name="shop")
 
@@ -289,6 +293,44 @@ def test_an_idle_runtime_is_small_and_soon_ready(home: Home) -> None:
     time.sleep(1.0)
     after = process.cpu_times()
     assert sum(after[:2]) - sum(before[:2]) <= 0.05
+
+
+def test_a_hurried_stop_waits_for_a_server_that_ignores_sigterm(home: Home, tmp_path: Path) -> None:
+    """It is killed after its grace; the command that stops the runtime does not kill the runtime before."""
+    place = ServerPlace(tmp_path)
+    path = f"{place.program().parent}:{os.environ['PATH']}"
+    place.model(deaf=True)
+    home.start(PATH=path).apply(Wanted(with_server(tmp_path, 1)))
+    assert len(home.servers()) == 1
+    assert stop_runtime(LocalHost(), 0.1)
+    assert home.processes[-1].wait(5) == 0
+    assert home.servers() == []
+
+
+def test_a_stop_ends_what_a_killed_runtime_left(home: Home, tmp_path: Path) -> None:
+    """Nobody runs, and the servers do: who stops wants neither."""
+    place = ServerPlace(tmp_path)
+    path = f"{place.program().parent}:{os.environ['PATH']}"
+    place.model(children=1)
+    home.start(PATH=path).apply(Wanted(with_server(tmp_path, 1)))
+    home.kill()
+    assert len(home.servers()) == 2
+    assert not stop_runtime(LocalHost(), 0.1)
+    assert home.servers() == []
+
+
+def test_a_second_signal_leaves_no_server_either(home: Home, tmp_path: Path) -> None:
+    """Who asks twice does not wait for the grace of a server that ignores SIGTERM."""
+    place = ServerPlace(tmp_path)
+    path = f"{place.program().parent}:{os.environ['PATH']}"
+    place.model(deaf=True)
+    home.start(PATH=path).apply(Wanted(with_server(tmp_path, 1)))
+    runtime = home.processes[-1]
+    runtime.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    runtime.send_signal(signal.SIGTERM)
+    assert runtime.wait(9) == 0
+    assert home.servers() == []
 
 
 @pytest.mark.parametrize("works", [True, False])

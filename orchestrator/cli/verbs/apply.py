@@ -91,8 +91,11 @@ def _runtime(terminal: Terminal) -> RuntimeClient:
 
 def _plan(compilation: Compilation, client: RuntimeClient) -> Plan:
     from orchestrator.plan.diff import diff
+    from orchestrator.plan.servers import refuse_prospects
 
-    return diff(compilation.blueprint, client.observe(compilation.blueprint))
+    observed = client.observe(compilation.blueprint)
+    refuse_prospects(observed)
+    return diff(compilation.blueprint, observed)
 
 
 def _agree(plan: Plan, options: argparse.Namespace, terminal: Terminal) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any, Final
 
+from orchestrator.cli.models_command import command_arguments, run_command
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import UsageError
 
@@ -20,6 +21,8 @@ orchestrator models pull qwen2.5:0.5b-instruct-q8_0 --provider ollama
 orchestrator models load phi-4-mini --context 8192 --keep-alive never
 orchestrator models unload phi-4-mini
 orchestrator models remove phi-4-mini --yes
+orchestrator models command kiosk.yaml
+orchestrator models command phi-4-mini --provider vllm --scenario production_low
 """
 NAME: Final = "an alias of the catalogue, or the id that a server gives it"
 
@@ -49,6 +52,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     remove.add_argument("name", metavar="MODEL", help=NAME)
     _places(remove)
     remove.add_argument("--yes", action="store_true", help="do not ask")
+    command_arguments(
+        actions.add_parser("command", help="the command that would start a model's server; starts nothing")
+    )
 
 
 def _places(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +66,8 @@ def _places(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Do it."""
+    if options.action == "command":
+        return run_command(options, terminal)
     return _ACTIONS[options.action](options, terminal)
 
 

@@ -17,7 +17,8 @@ def shown_applied(
 ) -> str:
     """The report. The address is of the OpenAI protocol; the deployment's name is the model's name there."""
     name = blueprint.name
-    serving = [entry.as_json() for entry in plan.serving]
+    told = (applied.get("plan") or {}).get("serving")  # a server that was started serves only now
+    serving = [entry.as_json() for entry in plan.serving] if told is None else told
     lines = [f"{terminal.paint('green', name)} runs, revision {applied['revision']}"]
     lines += shown_serving(serving, terminal)
     lines += [

@@ -45,11 +45,22 @@ def _details(deployment: Mapping[str, Any], terminal: Terminal, *, whole: bool) 
     if error:
         lines.append(f"  {terminal.paint('red', 'error[' + error['code'] + ']')}: {error['message']}")
         lines += [f"    cure: {error['cure']}"] if error["cure"] else []
+    lines += _servers(deployment)
     if whole:
         lines += _models(deployment)
         lines += [f"  manifest {deployment['origin']}"] if deployment["origin"] else []
         lines += [f"  port {deployment['port']}"] if deployment["port"] else []
     return lines
+
+
+def _servers(deployment: Mapping[str, Any]) -> list[str]:
+    """Those that were started for it; one that is well needs no more than a line."""
+    rows = []
+    for server in deployment.get("servers", ()):
+        where = f"{server['url']}, process {server['pid']}" if server["pid"] else f"see {server['log']}"
+        why = f": {server['why']}" if server["why"] else ""
+        rows.append((f"server.{server['alias']}", f"{server['kind']}, {server['state']}{why}", where))
+    return columns(rows, indent="  ")
 
 
 def _models(deployment: Mapping[str, Any]) -> list[str]:

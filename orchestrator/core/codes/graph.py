@@ -56,5 +56,12 @@ CODES: Final[tuple[Code, ...]] = (
         "An agent with offline_mode uses a model in the cloud.",
         "Give it a model of this device or the local network.",
     ),
+    Code(
+        "ORC311",
+        "option that this server does not have",
+        "Every program has options of its own; one that it has under another name, or not at all, is not passed on.",
+        "Write what it has instead, or take the option out.",
+        "{alias: phi-4-mini, provider: vllm, server: {gpu_layers: 32}}",
+    ),
     Code("ORC307", "unused", "Nobody uses this model, tool or document set.", "Name it in an agent, or remove it."),
 )

@@ -142,6 +142,13 @@ CODES: Final[tuple[Code, ...]] = (
         "tools: [{name: clock, queries: {}}]",
     ),
     Code(
+        "ORC228",
+        "server that cannot be started",
+        "A model's server is started by its provider's program, from a file or an id of the model.",
+        "Give the provider and the path of the model, or take `server` out.",
+        "models: [{alias: phi-4-mini, server: {scenario: staging}}]",
+    ),
+    Code(
         "ORC230",
         "secret in clear",
         "A secret in a file ends in backups, logs and version control.",

@@ -25,7 +25,8 @@ def check_references(draft: Draft) -> None:
         for number, alias in enumerate(model.fallback):
             if alias not in draft.models:
                 _unknown_model(draft, alias, (at, ("fallback", number)))
-        if find_model(model.alias) is None and not (model.model and (model.provider or model.endpoint)):
+        named = model.model or (model.server and model.server.path)
+        if find_model(model.alias) is None and not (named and (model.provider or model.endpoint)):
             key = ("alias",) if draft.loaded.marks.holds(draft.path(at, "alias")) else ()
             _unknown_model(draft, model.alias, (at, key))
     draft.origins["deployment"] = ("deployment",)

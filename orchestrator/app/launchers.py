@@ -1,0 +1,130 @@
+"""Launchers of the table, and what model servers are started with on this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from orchestrator.app import catalog
+from orchestrator.core.diagnostic import Diagnostic, Place
+from orchestrator.core.errors import DeployError
+from orchestrator.ports.lifecycle import Binary, Launch, Launcher, LaunchOrder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator.core.blueprint import Blueprint
+    from orchestrator.deploy.servers import Yard
+    from orchestrator.ports.provider import Provider
+
+_PASSED: Final = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "SYSTEMROOT", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP"),
+        *("VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+        *("OLLAMA_MODELS", "CC", "CXX"),
+    }
+)
+_PASSED_BEGINNINGS: Final = (
+    "LC_",
+    "XDG_",
+    "CUDA_",
+    "NVIDIA_",
+    "HIP_",
+    "ROCR_",
+    "HSA_",
+    "HF_",
+    "VLLM_",
+    "OMP_",
+    "GGML_",
+)
+
+
+class Launchers:
+    """Live launchers, one of each make. ``cache`` remembers what programs said of themselves."""
+
+    def __init__(self, cache: Path | None, environment: Mapping[str, str]) -> None:
+        self._cache = cache
+        self._environment = environment
+        self._open: dict[str, Launcher] = {}
+
+    def get(self, kind: str) -> Launcher:
+        """The launcher of this name in the table."""
+        if kind not in self._open:
+            self._open[kind] = catalog.load("launcher", kind)(self._cache)
+        return self._open[kind]
+
+    def program(self, kind: str) -> str:
+        """What its program is called."""
+        return self.get(kind).program
+
+    def find(self, kind: str) -> Binary | None:
+        """The installed program; beside the folders of ``PATH``, that of this Python is looked into."""
+        from orchestrator.plugins.launchers.installed import folders
+
+        return self.get(kind).find(folders(self._environment, Path(sys.executable).parent))
+
+    def launch(self, kind: str, order: LaunchOrder) -> Launch:
+        """The command. Raises ``DeployError`` where the program is not installed, and ``PlanError`` for an option that
+        cannot be had."""
+        launcher, binary = self.get(kind), self.find(kind)
+        if binary is None:
+            raise DeployError(f"{launcher.program} is not installed", cure=install_line(launcher))
+        return launcher.command(binary, order)
+
+
+def install_line(launcher: Launcher) -> str:
+    """What to type on this system to have it."""
+    return launcher.install.get(sys.platform) or launcher.install["*"]
+
+
+def passed_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a model server may have of our environment: no keys and secrets of ours, and none of the variables by which
+    some programs take options that nobody wrote."""
+    return {
+        name: value for name, value in environment.items() if name in _PASSED or name.startswith(_PASSED_BEGINNINGS)
+    }
+
+
+def make_yard(provider: Callable[[str], Provider], state: Path, owner: str = "") -> Yard:
+    """What servers are started with. ``owner`` names who starts them: the runtime has one place, every other process a
+    place of its own, so that nobody takes over what is another's."""
+    from orchestrator.deploy.servers import Yard
+    from orchestrator.plugins.hosts.processes import LocalProcesses
+
+    launchers = Launchers(state / "programs.json", os.environ)
+    return Yard(
+        launch=launchers.launch,
+        processes=LocalProcesses(),
+        provider=lambda kind: provider(kind if kind in catalog.PROVIDERS else "openai-compatible"),
+        records=state / "servers" / owner if owner else _own_place(state / "servers"),
+        models=state / "models",
+        logs=state / "logs" / "servers",
+        environment=passed_environment(os.environ),
+        program=launchers.program,
+    )
+
+
+def _own_place(servers: Path) -> Path:
+    import psutil
+
+    from orchestrator.deploy.server_records import place_of_process
+    from orchestrator.ports.host import ProcessIdentity
+
+    return place_of_process(servers, ProcessIdentity(os.getpid(), psutil.Process().create_time()))
+
+
+def refused_options(blueprint: Blueprint, place_of: Callable[..., Place | None]) -> list[Diagnostic]:
+    """Options that no version of a server's program has, each with what to write instead."""
+    launchers = Launchers(None, {})
+    found: list[Diagnostic] = []
+    for element in blueprint.of_kind("model"):
+        server = element.spec["server"]
+        launcher = launchers.get(server["kind"]) if server else None
+        for option, instead in (launcher.refused(server["options"]) if launcher else {}).items():
+            place = place_of(element.address, "server", option)
+            message = f"{launcher.program if launcher else ''} has no {option}"
+            found.append(Diagnostic("ORC311", message, place, cure=instead, subject=element.address))
+    return found

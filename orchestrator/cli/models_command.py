@@ -1,0 +1,142 @@
+"""``orchestrator models command``: the command that would start a model's server, and what became of each option."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.errors import OrchestratorError, UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.app.launchers import Launchers
+    from orchestrator.ports.lifecycle import Launch, LaunchOrder
+
+PORT: Final = 8000
+"""What is shown where the manifest leaves the port open."""
+SCENARIOS: Final = ("development", "staging", "production_low", "production_high", "enterprise")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is shown of one server: the launch, or why there is none; ``missing`` where its program is not installed."""
+
+    alias: str
+    kind: str
+    launch: Launch | None = None
+    version: str = ""
+    missing: str = ""
+    error: OrchestratorError | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain form."""
+        launch = self.launch
+        return {
+            "alias": self.alias,
+            "provider": self.kind,
+            "argv": list(launch.argv) if launch else [],
+            "environment": dict(launch.environment) if launch else {},
+            "notes": list(launch.notes) if launch else [],
+            "version": self.version,
+            "missing": self.missing,
+            "error": self.error.as_json() if self.error else None,
+        }
+
+
+def command_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    parser.add_argument("target", metavar="ALIAS|FILE", help="a model's alias, or a manifest whose servers are shown")
+    parser.add_argument("--scenario", choices=SCENARIOS, help="in place of the manifest's")
+    parser.add_argument("--provider", metavar="KIND", help="only this kind of server, like llama-cpp")
+    parser.add_argument("--path", metavar="PATH", help="the model's file or folder, for an alias")
+    parser.add_argument("--port", type=int, default=None, help=f"default: the manifest's, else {PORT}")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run_command(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Print them; starts nothing. A server that cannot be had is an error once all are shown."""
+    from orchestrator.app.launchers import Launchers
+
+    launchers = Launchers(None, terminal.environment)
+    told = [_told(launchers, kind, order) for kind, order in _orders(options, terminal)]
+    if options.json:
+        import json
+
+        terminal.say(json.dumps([each.as_json() for each in told], indent=2, ensure_ascii=False))
+    else:
+        terminal.say("\n\n".join(map(_shown, told)))
+    errors = [each.error for each in told if each.error is not None]
+    if errors and len(errors) == len(told):
+        raise errors[0]
+    return 0
+
+
+def _orders(options: argparse.Namespace, terminal: Terminal) -> Iterator[tuple[str, LaunchOrder]]:
+    if options.target == "-" or Path(options.target).suffix in (".yaml", ".yml"):
+        yield from _of_manifest(options, terminal)
+    else:
+        yield from _of_alias(options)
+
+
+def _of_manifest(options: argparse.Namespace, terminal: Terminal) -> Iterator[tuple[str, LaunchOrder]]:
+    from orchestrator.app.compile import compile_files
+    from orchestrator.deploy.prospects import wants_of
+
+    compilation = compile_files([options.target], environment=terminal.environment, stdin=terminal.stdin)
+    wants = wants_of(compilation.blueprint, Path("models"))
+    wants = [want for want in wants if options.provider in (None, want.kind)]
+    if not wants:
+        raise UsageError(
+            "no model of this manifest has a server that is started", cure="give a model `server:`, or name an alias"
+        )
+    for want in wants:
+        order = replace(want.order, port=options.port or want.order.port or PORT)
+        yield want.kind, replace(order, scenario=options.scenario) if options.scenario else order
+
+
+def _of_alias(options: argparse.Namespace) -> Iterator[tuple[str, LaunchOrder]]:
+    from orchestrator.app.catalog import LAUNCHERS
+    from orchestrator.core.names import did_you_mean
+    from orchestrator.manifest.catalogue.reader import find_model
+    from orchestrator.ports.lifecycle import LaunchOrder
+
+    if options.provider is not None and options.provider not in LAUNCHERS:
+        cure = did_you_mean(options.provider, LAUNCHERS) or f"there are: {', '.join(LAUNCHERS)}"
+        raise UsageError(f"no server of {options.provider} can be started", cure=cure)
+    row = find_model(options.target)
+    ids = row["ids"] if row else {}
+    for kind in [options.provider] if options.provider else LAUNCHERS:
+        named = str(Path(options.path).absolute()) if options.path else ids.get(kind, options.target)
+        order = LaunchOrder(
+            named, options.target, port=options.port or PORT, scenario=options.scenario, folder="models"
+        )
+        yield kind, replace(order, kind="embedding") if row and row["kind"] == "embedding" else order
+
+
+def _told(launchers: Launchers, kind: str, order: LaunchOrder) -> Told:
+    from orchestrator.app.launchers import install_line
+
+    launcher, binary = launchers.get(kind), launchers.find(kind)
+    missing = (
+        "" if binary else f"{launcher.program} is not installed ({install_line(launcher)}); this is for a new version"
+    )
+    binary = binary or launcher.usual
+    try:
+        return Told(order.alias, kind, launcher.command(binary, order), binary.version, missing)
+    except OrchestratorError as error:
+        return Told(order.alias, kind, None, binary.version, missing, error)
+
+
+def _shown(told: Told) -> str:
+    head = f"# {told.alias} by {told.kind}{f', {told.version}' if told.version else ''}"
+    lines = [head, *([f"# {told.missing}"] if told.missing else [])]
+    if told.error is not None:
+        return "\n".join([*lines, f"# cannot be had: {told.error.message}", f"# cure: {told.error.cure}"])
+    launch = cast("Launch", told.launch)
+    variables = [f"{name}={shlex.quote(value)}" for name, value in sorted(launch.environment.items())]
+    command = " ".join([*variables, shlex.join(launch.argv)])
+    return "\n".join([*lines, *(f"# {note}" for note in launch.notes), command])

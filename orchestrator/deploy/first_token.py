@@ -1,0 +1,34 @@
+"""Whether a server that we started is ready: only a token of its model proves it."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from orchestrator.core.errors import BadRequest, ModelError, ModelNotFound, Refused
+from orchestrator.core.message import Message
+from orchestrator.deploy.supervisor import Answer
+from orchestrator.ports.provider import ChatCall, Embedder, Provider, Target
+
+LONGEST: Final = 120.0
+"""Seconds that the first answer may take: some makes compile for their first request."""
+_HOPELESS: Final = (ModelNotFound, Refused, BadRequest)
+
+
+async def first_token(provider: Provider, url: str, model: str, kind: str) -> Answer:
+    """Ask the server at ``url`` for one token of ``model``, or for one vector of an embedding model."""
+    identity = await provider.identify(url)
+    if identity is None:
+        return Answer(False, "it does not answer yet")
+    target = Target(identity.provider, identity.api_base, model)
+    try:
+        if kind == "embedding":
+            await cast(Embedder, provider).embed(target, ("hello",), LONGEST)
+        else:
+            await provider.chat(ChatCall(target, (Message("user", "hello"),), max_tokens=1, timeout=LONGEST))
+    except ModelError as error:
+        return Answer(False, _said(error), isinstance(error, _HOPELESS))
+    return Answer(True)
+
+
+def _said(error: Any) -> str:
+    return f"{error.message}; {error.cure}" if error.cure else str(error.message)

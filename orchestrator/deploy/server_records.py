@@ -1,0 +1,183 @@
+"""What is written down of servers that we started, so that a later runtime finds them again: a small file for each."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from orchestrator.core.digest import digest_of
+from orchestrator.ports.host import Processes, ProcessIdentity
+from orchestrator.ports.lifecycle import LaunchOrder
+
+LOG_SIZE: Final = 8_000_000
+"""Bytes of a log beyond which only its end is kept."""
+LOG_KEPT: Final = 1_000_000
+_LAST: Final = 4_000
+"""Bytes of a log that its last lines are looked for in."""
+_OWN: Final = "process-"
+_UNFIT: Final = re.compile(r"[^A-Za-z0-9._-]")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerWant:
+    """A server that shall run: its ``name`` (deployment/alias), the provider ``kind``, and the order for its launcher,
+    whose port is 0 where any free one will do."""
+
+    name: str
+    kind: str
+    order: LaunchOrder
+    start_timeout: float = 300.0
+
+    @property
+    def digest(self) -> str:
+        """Of everything that needs another process when it changes."""
+        order = asdict(self.order) | {"options": dict(self.order.options), "folder": ""}
+        return digest_of([self.kind, order])
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain form."""
+        order = asdict(self.order) | {"options": dict(self.order.options)}
+        return {"name": self.name, "kind": self.kind, "order": order, "start_timeout": self.start_timeout}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ServerWant:
+        """From the plain form."""
+        return cls(value["name"], value["kind"], LaunchOrder(**value["order"]), value["start_timeout"])
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRecord:
+    """One process of a server: what was wanted, where it listens, and by what it is known again. ``process`` is ``None``
+    from just before its start until it is known."""
+
+    want: ServerWant
+    argv: tuple[str, ...]
+    url: str
+    serves: str
+    marker: str
+    process: ProcessIdentity | None = None
+
+
+class ServerRecords:
+    """The files, in a folder of their own; nothing is made before the first is written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, record: ServerRecord) -> None:
+        """Put it in place of what was there, at once and durably."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        process = asdict(record.process) if record.process else None
+        value = {
+            "want": record.want.as_json(),
+            "argv": list(record.argv),
+            "url": record.url,
+            "serves": record.serves,
+            "marker": record.marker,
+            "process": process,
+        }
+        file = self._file(record.want.name)
+        new = file.with_suffix(".new")
+        with new.open("w", encoding="utf-8") as out:
+            json.dump(value, out)
+            out.flush()
+            os.fsync(out.fileno())
+        new.replace(file)
+
+    def remove(self, name: str) -> None:
+        """There is no process for it any more. One that cannot be removed names a mark that nothing has: it does no harm."""
+        with suppress(OSError):
+            self._file(name).unlink(missing_ok=True)
+
+    def all(self) -> list[ServerRecord]:
+        """Every record that can be read; one that cannot is removed, as nobody can do anything with it."""
+        found = []
+        for file in sorted(self.folder.glob("*.json")):
+            try:
+                found.append(_record(json.loads(file.read_text(encoding="utf-8"))))
+            except (OSError, ValueError, KeyError, TypeError):
+                file.unlink(missing_ok=True)
+        return found
+
+    def _file(self, name: str) -> Path:
+        return self.folder / f"{file_name(name)}.json"
+
+
+def place_of_process(servers: Path, process: ProcessIdentity) -> Path:
+    """Where a process that is no runtime keeps its records: below all others, told by its number and its start."""
+    return servers / f"{_OWN}{process.pid}-{process.started:.2f}"
+
+
+def places_of_processes(servers: Path) -> list[tuple[Path, ProcessIdentity]]:
+    """All such places, with whose they are."""
+    found = []
+    for folder in sorted(servers.glob(f"{_OWN}*-*")):
+        pid, _, started = folder.name.removeprefix(_OWN).partition("-")
+        if pid.isdecimal() and started.replace(".", "", 1).isdecimal():
+            found.append((folder, ProcessIdentity(int(pid), float(started))))
+    return found
+
+
+def end_recorded(folder: Path, processes: Processes) -> int:
+    """End at once all servers that are written down in a folder whose owner is no more; gives how many there were."""
+    records = ServerRecords(folder)
+    found = records.all()
+    for record in found:
+        processes.kill(record.process or ProcessIdentity(0, 0.0), record.marker)
+        records.remove(record.want.name)
+    return len(found)
+
+
+def _record(value: Mapping[str, Any]) -> ServerRecord:
+    process = ProcessIdentity(**value["process"]) if value["process"] else None
+    want = ServerWant.from_json(value["want"])
+    return ServerRecord(want, tuple(value["argv"]), value["url"], value["serves"], value["marker"], process)
+
+
+def known(record: ServerRecord, process: ProcessIdentity) -> ServerRecord:
+    """The same record, with its process."""
+    return replace(record, process=process)
+
+
+def file_name(name: str) -> str:
+    """A name for files: readable, and different for different names."""
+    fit = _UNFIT.sub("-", name.replace("/", ".", 1))
+    return fit if fit == name.replace("/", ".", 1) and len(fit) < 120 else f"{fit[:100]}-{digest_of(name)[:8]}"
+
+
+# -- logs -------------------------------------------------------------------------------------------------------------
+
+
+def trim(log: Path) -> None:
+    """Keep only the end of a log that grew too large; what the server appends next follows it."""
+    if not log.exists() or log.stat().st_size <= LOG_SIZE:
+        return
+    with log.open("r+b") as file:
+        file.seek(-LOG_KEPT, os.SEEK_END)
+        end = file.read()
+        log.with_suffix(".log.1").write_bytes(end)
+        file.truncate(0)
+
+
+def size_of(log: Path) -> int:
+    """Its bytes; 0 where there is none."""
+    return log.stat().st_size if log.exists() else 0
+
+
+def last_lines(log: Path, begin: int = 0, count: int = 3) -> str:
+    """The last lines of a log that say something, in one; of what was written after its first ``begin`` bytes."""
+    try:
+        with log.open("rb") as file:
+            size = log.stat().st_size
+            file.seek(max(0, begin if begin <= size else 0, size - _LAST))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " | ".join(line[:200] for line in lines[-count:])

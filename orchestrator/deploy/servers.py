@@ -1,0 +1,399 @@
+"""Servers that we started, as they live: carries out what the supervisor decides, and tells it what happens."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+
+from orchestrator.core.errors import DeployError, OrchestratorError, PortTaken
+from orchestrator.core.event import Event
+from orchestrator.core.failpoint import declare, failpoint
+from orchestrator.deploy.backoff import Jitter
+from orchestrator.deploy.first_token import first_token
+from orchestrator.deploy.free_port import free_port, is_free, port_of
+from orchestrator.deploy.server_records import (
+    ServerRecord,
+    ServerRecords,
+    ServerWant,
+    end_recorded,
+    file_name,
+    known,
+    last_lines,
+    places_of_processes,
+    size_of,
+    trim,
+)
+from orchestrator.deploy.supervisor import (
+    END_SECONDS,
+    Answer,
+    Ask,
+    Became,
+    Effect,
+    Gone,
+    Kill,
+    Spawn,
+    Supervisor,
+    SupervisorRules,
+    Terminate,
+)
+from orchestrator.plan.observed import StartedServer
+from orchestrator.ports.host import Child, Processes, ProcessIdentity
+from orchestrator.ports.lifecycle import Launch, LaunchOrder
+from orchestrator.ports.provider import Provider
+
+declare(
+    "server.wanted",
+    "server.recorded",
+    "server.spawned",
+    "server.noted",
+    "server.ready",
+    "server.asked-to-end",
+    "server.gone",
+)
+
+POLL: Final = 0.2
+"""Seconds between two looks whether processes still run."""
+TRIM_EVERY: Final = 30.0
+RULES: Final = SupervisorRules()
+
+
+@dataclass(frozen=True, slots=True)
+class Yard:
+    """What servers are started with: who builds their commands (it may take seconds, and raises ``PlanError`` and
+    ``DeployError``), processes, providers to ask them for a token, folders for their records, for
+    models that they fetch and for their logs, the environment that they get, and what the ``program`` of a kind is called."""
+
+    launch: Callable[[str, LaunchOrder], Launch]
+    processes: Processes
+    provider: Callable[[str], Provider]
+    records: Path
+    models: Path
+    logs: Path
+    environment: Mapping[str, str]
+    program: Callable[[str], str] = str
+
+
+class Servers:
+    """The owner of all processes of servers. Methods are called from tasks of the loop; :meth:`run` does the work.
+
+    ``on_change`` hears that a server became ready or was given up; one that is only started again keeps its place.
+    """
+
+    def __init__(
+        self,
+        yard: Yard | None,
+        emit: Callable[[Event], None],
+        on_change: Callable[[str], None],
+        rules: SupervisorRules = RULES,
+        jitter: Jitter = random.random,
+    ) -> None:
+        self._yard_or_none = yard
+        self._records = ServerRecords(yard.records) if yard else None
+        self._emit = emit
+        self._on_change = on_change
+        self._supervisor = Supervisor(rules, jitter)
+        self._wants: dict[str, ServerWant] = {}
+        self._running: dict[str, ServerRecord] = {}
+        self._ports: dict[str, int] = {}
+        self._log_begins: dict[str, int] = {}
+        self._buried: set[str] = set()
+        self._wake = anyio.Event()
+        self._changed = anyio.Event()
+        self._tasks: TaskGroup | None = None
+        self._late: list[Effect] = []
+        self._closed = False
+
+    # -- for other tasks --------------------------------------------------------------------------------------------
+
+    def want(self, want: ServerWant) -> None:
+        """It shall run like this."""
+        failpoint("server.wanted")
+        self._wants[want.name] = want
+        self._do(self._supervisor.on_want(want.name, want.digest, want.start_timeout, anyio.current_time()))
+
+    def doubt(self, name: str) -> None:
+        """Calls to it make no progress: it must prove itself by a token again."""
+        self._do(self._supervisor.on_doubt(name, anyio.current_time()))
+
+    def keep(self, names: set[str]) -> None:
+        """Only these shall run; the others are ended."""
+        for name in [name for name, ward in self._supervisor.wards.items() if ward.wanted and name not in names]:
+            self._do(self._supervisor.on_unwant(name, anyio.current_time()))
+
+    async def settled(self, name: str) -> StartedServer | None:
+        """Wait until it is ready or given up; ``None`` where nobody wants it any more."""
+        while (ward := self._supervisor.wards.get(name)) is not None and ward.state not in ("ready", "failed"):
+            await self._changed.wait()
+        return self.observed().get(name)
+
+    async def ended(self, names: set[str]) -> None:
+        """Wait until nothing is left of these."""
+        while any(name in self._supervisor.wards for name in names):
+            await self._changed.wait()
+
+    def observed(self) -> dict[str, StartedServer]:
+        """Every server as the planner sees it, by name."""
+        return {name: self._seen(name) for name in self._supervisor.wards}
+
+    def addresses(self) -> list[str]:
+        """Where those listen that are ready."""
+        wards = self._supervisor.wards
+        return [each.url for name, each in self._running.items() if name in wards and wards[name].state == "ready"]
+
+    async def restore(self) -> None:
+        """Take over what an earlier runtime started and left running; end what is half gone."""
+        if self._yard_or_none is None or self._records is None:
+            return
+        await anyio.to_thread.run_sync(self._end_strays)
+        for record in await anyio.to_thread.run_sync(self._records.all):
+            process = await anyio.to_thread.run_sync(self._still_there, record)
+            if process is None:
+                self._records.remove(record.want.name)
+                continue
+            name = record.want.name
+            self._running[name] = known(record, process)
+            if record.process is None:
+                with suppress(OSError):  # a full disk: the mark finds it once more
+                    self._records.write(self._running[name])
+            self._wants[name] = record.want
+            self._ports[name] = port_of(record.url)
+            want = record.want
+            self._do(self._supervisor.on_adopted(name, want.digest, want.start_timeout, anyio.current_time()))
+
+    async def close(self) -> None:
+        """End all of them, and wait for it."""
+        self.keep(set())
+        with anyio.move_on_after(END_SECONDS):
+            await self.ended(set(self._supervisor.wards))
+        self._closed = True
+        self._wake.set()
+        if self._records is not None:
+            with suppress(OSError):  # it is not empty, or was never made
+                self._records.folder.rmdir()
+
+    async def kill(self) -> None:
+        """End at once what :meth:`close` had no time for."""
+        for name, record in list(self._running.items()):
+            if record.process is not None:
+                await self._killed(record.process, record.marker)
+                ServerRecords(self._yard.records).remove(name)
+
+    # -- the owner --------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Watch over them until :meth:`close`. Where it is cancelled instead, they go on, and a later life takes them over."""
+        trimmed = 0.0
+        async with anyio.create_task_group() as self._tasks:
+            waiting, self._late = self._late, []
+            self._do(waiting)
+            while not self._closed:
+                await self._pause()
+                self._look_for_exits()
+                self._carry_out(self._supervisor.on_tick(anyio.current_time()))
+                if self._running and anyio.current_time() - trimmed > TRIM_EVERY:
+                    trimmed = anyio.current_time()
+                    await anyio.to_thread.run_sync(self._trim)
+            self._tasks.cancel_scope.cancel()
+
+    async def _pause(self) -> None:
+        now = anyio.current_time()
+        due = min(self._supervisor.due, now + POLL if self._running else self._supervisor.due)
+        with anyio.move_on_after(max(0.0, due - now)):
+            await self._wake.wait()
+        self._wake = anyio.Event()
+
+    def _look_for_exits(self) -> None:
+        for name, record in list(self._running.items()):
+            if record.process is None or name in self._buried or self._yard.processes.alive(record.process):
+                continue
+            self._buried.add(name)
+            self._start_soon(self._bury, name, record)
+
+    def _do(self, effects: list[Effect]) -> None:
+        if self._tasks is None:
+            self._late = [*self._late, *effects]
+            return
+        self._carry_out(effects)
+        self._wake.set()  # when something is due may have changed
+
+    def _carry_out(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            _HANDLERS[type(effect)](self, effect)
+
+    # -- effects ----------------------------------------------------------------------------------------------------
+
+    def _spawn(self, effect: Spawn) -> None:
+        self._start_soon(self._start, self._wants[effect.name])
+
+    async def _start(self, want: ServerWant) -> None:
+        try:
+            record = await anyio.to_thread.run_sync(self._started, want)
+        except Exception as error:  # noqa: BLE001 - whatever it is, a full disk too: it is told as the reason, and tried again
+            self._do(self._supervisor.on_not_spawned(want.name, _why(error), anyio.current_time()))
+            return
+        self._running[want.name] = record
+        self._do(self._supervisor.on_spawned(want.name, anyio.current_time()))
+
+    def _started(self, want: ServerWant) -> ServerRecord:
+        """Written down before it is started: whoever comes after a power cut looks for the marker."""
+        yard, records = self._yard, ServerRecords(self._yard.records)
+        port = want.order.port or free_port(want.order.host, self._ports.get(want.name, 0))
+        if want.order.port and not is_free(want.order.host, port):
+            raise PortTaken(f"port {port} is taken by another process", cure="choose another port, or none")
+        launch = yard.launch(want.kind, replace(want.order, port=port))
+        yard.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in launch.folders:
+            Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        record = ServerRecord(want, launch.argv, launch.url, launch.serves, secrets.token_hex(16))
+        records.write(record)
+        failpoint("server.recorded")
+        environment = {**yard.environment, **launch.environment}
+        log = self._log(want.name)
+        self._log_begins[want.name] = size_of(log)
+        process = yard.processes.start(Child(launch.argv, environment, yard.logs, log, record.marker))
+        failpoint("server.spawned")
+        record = known(record, process)
+        records.write(record)
+        failpoint("server.noted")
+        self._ports[want.name] = port
+        return record
+
+    def _ask(self, effect: Ask) -> None:
+        self._start_soon(self._asked, effect, self._running[effect.name])
+
+    async def _asked(self, ask: Ask, record: ServerRecord) -> None:
+        try:
+            provider = self._yard.provider(record.want.kind)
+            answer = await first_token(provider, record.url, record.serves, record.want.order.kind)
+        except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; it is told as the reason
+            answer = Answer(False, f"{type(error).__name__}: {error}")
+        self._do(self._supervisor.on_asked(ask, answer, anyio.current_time()))
+
+    def _terminate(self, effect: Terminate) -> None:
+        failpoint("server.asked-to-end")
+        process = self._running[effect.name].process
+        if process is not None:
+            self._yard.processes.terminate(process)
+
+    def _kill(self, effect: Kill) -> None:
+        record = self._running[effect.name]
+        if record.process is not None:
+            self._start_soon(self._killed, record.process, record.marker)
+
+    async def _killed(self, process: ProcessIdentity, marker: str) -> None:
+        await anyio.to_thread.run_sync(self._yard.processes.kill, process, marker)
+
+    async def _bury(self, name: str, record: ServerRecord) -> None:
+        """Its first process ended: nothing that it began may stay."""
+        process = record.process
+        if process is None:
+            return
+        await self._killed(process, record.marker)
+        said = await anyio.to_thread.run_sync(last_lines, self._log(name), self._log_begins.get(name, 0))
+        how = self._yard.processes.ended(process) or "it ended"
+        self._running.pop(name, None)
+        self._buried.discard(name)
+        ServerRecords(self._yard.records).remove(name)
+        self._do(self._supervisor.on_exit(name, f"{how}: {said}" if said else how, anyio.current_time()))
+
+    def _became(self, effect: Became) -> None:
+        if effect.state == "ready":
+            failpoint("server.ready")
+        deployment, _, alias = effect.name.partition("/")
+        fields = {"server": alias, "state": effect.state, "why": effect.why}
+        self._emit(Event("server.state", time.time(), deployment, fields=fields))
+        self._tell(effect.name, loudly=effect.state in ("ready", "failed"))
+
+    def _gone(self, effect: Gone) -> None:
+        failpoint("server.gone")
+        deployment, _, alias = effect.name.partition("/")
+        self._wants.pop(effect.name, None)
+        ServerRecords(self._yard.records).remove(effect.name)
+        self._emit(Event("server.state", time.time(), deployment, fields={"server": alias, "state": "gone", "why": ""}))
+        self._tell(effect.name, loudly=False)
+
+    def _tell(self, name: str, *, loudly: bool) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+        if loudly:
+            self._on_change(name)
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _yard(self) -> Yard:
+        if self._yard_or_none is None:
+            raise DeployError("servers cannot be started here")
+        return self._yard_or_none
+
+    def _start_soon(self, work: Callable[..., Any], *arguments: Any) -> None:
+        if self._tasks is not None:  # effects wait until the owner runs
+            self._tasks.start_soon(partial(work, *arguments))
+
+    def _still_there(self, record: ServerRecord) -> ProcessIdentity | None:
+        """The process of a record, if exactly that one lives; else nothing of it may stay."""
+        processes = self._yard.processes
+        found = record.process or processes.find(record.marker)
+        if found is not None and processes.alive(found):
+            return found
+        processes.kill(found or ProcessIdentity(0, 0.0), record.marker)
+        return None
+
+    def _end_strays(self) -> None:
+        """Servers of processes that were no runtime and were killed: nobody else ends them."""
+        processes = self._yard.processes
+        for folder, owner in places_of_processes(self._yard.records.parent):
+            if processes.alive(owner):
+                continue
+            end_recorded(folder, processes)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _seen(self, name: str) -> StartedServer:
+        ward, want, record = self._supervisor.wards[name], self._wants[name], self._running.get(name)
+        return StartedServer(
+            name=name,
+            kind=want.kind,
+            digest=ward.digest,
+            state=ward.state,
+            why=ward.why,
+            url=record.url if record else "",
+            serves=record.serves if record else "",
+            pid=record.process.pid if record and record.process else 0,
+            log=str(self._log(name)),
+        )
+
+    def _log(self, name: str) -> Path:
+        return self._yard.logs / f"{file_name(name)}.log"
+
+    def _trim(self) -> None:
+        for name in list(self._running):
+            with suppress(OSError):  # a log that cannot be trimmed now is trimmed later
+                trim(self._log(name))
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OrchestratorError):
+        return f"{error.message}; {error.cure}" if error.cure else error.message
+    return str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+
+
+_HANDLERS: Final[dict[type[Any], Callable[[Servers, Any], None]]] = {
+    Spawn: Servers._spawn,
+    Ask: Servers._ask,
+    Terminate: Servers._terminate,
+    Kill: Servers._kill,
+    Became: Servers._became,
+    Gone: Servers._gone,
+}

@@ -1,0 +1,352 @@
+"""The supervisor of servers that we started: a state machine that decides when each is started, asked, ended and given up.
+
+Events in, effects out. It knows no clock, process or I/O: every event brings the time (seconds of one monotonic clock), and
+``servers`` carries out what it returns. Each server is a ``Ward``::
+
+    waiting ──spawn──▶ starting ──a token came──▶ ready
+       ▲                  │  hangs, or exits         │ exits
+       │                  ▼                          ▼
+       └──── after a pause that doubles ◀────────────┘        too many exits: failed, until it rests no longer
+    ready ──no progress──▶ starting        any state ──not wanted──▶ stopping ──▶ gone
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import inf
+from typing import Final, Literal
+
+from orchestrator.deploy.backoff import Backoff, Jitter
+
+WardState = Literal["waiting", "starting", "ready", "stopping", "failed"]
+AGAIN: Final = Backoff(1.0, 60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorRules:
+    """Times are seconds. A server is given up after ``most_exits`` within ``window``, or after ``most_unready`` in a row
+    without a first token; then it ``rests``, and is tried once more. One that was ready for ``calm`` is as good as new.
+    ``glance`` is the time between two askings of a server that starts, doubling to ``longest_glance``; ``grace`` is what it
+    has between SIGTERM and SIGKILL.
+    """
+
+    again: Backoff = AGAIN
+    window: float = 600.0
+    most_exits: int = 5
+    most_unready: int = 3
+    rests: float = 900.0
+    calm: float = 60.0
+    glance: float = 0.05
+    longest_glance: float = 1.0
+    grace: float = 10.0
+
+
+END_SECONDS: Final = 2 * SupervisorRules().grace + 1.0
+"""The longest that ending all servers may take: asked, then killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """Start its process."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask it for one token. ``life`` tells this process of it from later ones."""
+
+    name: str
+    life: int
+
+
+@dataclass(frozen=True, slots=True)
+class Terminate:
+    """Ask its process to end."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """End its process and all that it began."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Became:
+    """It is in another state; ``why`` says what led there."""
+
+    name: str
+    state: WardState
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Nothing of it is left, and nobody wants it."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of asking: a ``token``, or ``why`` none came; ``hopeless`` where none ever will."""
+
+    token: bool
+    why: str = ""
+    hopeless: bool = False
+
+
+Effect = Spawn | Ask | Terminate | Kill | Became | Gone
+
+
+@dataclass(slots=True)
+class Ward:
+    """One server. ``lives`` while it has a process; ``again`` is when the next thing is due for it."""
+
+    name: str
+    digest: str
+    start_timeout: float
+    state: WardState = "waiting"
+    why: str = ""
+    lives: bool = False
+    spawning: bool = False
+    asking: bool = False
+    wanted: bool = True
+    again: float = inf
+    began: float = 0.0
+    ready_since: float = inf
+    life: int = 0
+    glances: int = 0
+    unready: int = 0
+    hung: bool = False
+    exits: deque[float] = field(default_factory=deque)
+
+
+class Supervisor:
+    """Owns every ward. ``due`` is when ``on_tick`` is wanted next."""
+
+    def __init__(self, rules: SupervisorRules, jitter: Jitter) -> None:
+        self.rules = rules
+        self._jitter = jitter
+        self._wards: dict[str, Ward] = {}
+        self._effects: list[Effect] = []
+
+    @property
+    def wards(self) -> Mapping[str, Ward]:
+        """By name. To be read, not changed."""
+        return self._wards
+
+    @property
+    def due(self) -> float:
+        """When something is to be done next, if nothing happens before."""
+        return min((ward.again for ward in self._wards.values()), default=inf)
+
+    # -- events -----------------------------------------------------------------------------------------------------
+
+    def on_want(self, name: str, digest: str, start_timeout: float, now: float) -> list[Effect]:
+        """It shall run like this. One that runs so already is left alone; one that was given up is tried afresh."""
+        ward = self._wards.get(name)
+        if ward is None:
+            ward = self._wards[name] = Ward(name, digest, start_timeout)
+            self._spawn(ward, now)
+            return self._take()
+        same = ward.digest == digest and ward.wanted and ward.state != "stopping"
+        ward.digest, ward.start_timeout, ward.wanted = digest, start_timeout, True
+        if not same:
+            self._anew(ward, now)
+        elif ward.state == "failed":
+            ward.exits.clear()
+            ward.unready = 0
+            self._spawn(ward, now)
+        return self._take()
+
+    def on_unwant(self, name: str, now: float) -> list[Effect]:
+        """It shall not run any more."""
+        ward = self._wards.get(name)
+        if ward is not None and ward.wanted:
+            ward.wanted = False
+            if ward.lives:
+                self._stop(ward, "it is not wanted any more", now)
+            elif not ward.spawning:
+                self._forget(ward)
+        return self._take()
+
+    def on_adopted(self, name: str, digest: str, start_timeout: float, now: float) -> list[Effect]:
+        """A process of an earlier life of ours runs for it."""
+        ward = self._wards[name] = Ward(name, digest, start_timeout)
+        self._begin(ward, "taken over from an earlier runtime", now)
+        return self._take()
+
+    def on_spawned(self, name: str, now: float) -> list[Effect]:
+        """Its process has started."""
+        ward = self._wards[name]
+        ward.spawning = False
+        self._begin(ward, "", now)
+        if not ward.wanted or ward.hung:
+            ward.hung = False
+            self._stop(ward, ward.why, now)
+        return self._take()
+
+    def on_not_spawned(self, name: str, why: str, now: float) -> list[Effect]:
+        """Its process could not be started."""
+        ward = self._wards[name]
+        ward.spawning = False
+        self._lost(ward, why, now)
+        return self._take()
+
+    def on_exit(self, name: str, why: str, now: float) -> list[Effect]:
+        """Its process has ended; ``why`` tells how, and the last that it said."""
+        ward = self._wards[name]
+        ward.lives = False
+        self._lost(ward, ward.why if ward.hung else why, now)
+        return self._take()
+
+    def on_asked(self, ask: Ask, answer: Answer, now: float) -> list[Effect]:
+        """It was asked for a token."""
+        ward = self._wards.get(ask.name)
+        if ward is None or not ward.asking or ward.life != ask.life:
+            return []  # of a process that is no more
+        ward.asking = False
+        if ward.state != "starting" or ward.hung:
+            return []
+        if answer.token:
+            ward.ready_since = now
+            ward.unready = 0
+            self._become(ward, "ready")
+            ward.again = inf
+        elif answer.hopeless:
+            self._hang(ward, answer.why, now)
+        else:
+            ward.why = answer.why
+            self._glance(ward, now)
+        return self._take()
+
+    def on_doubt(self, name: str, now: float) -> list[Effect]:
+        """It makes no progress, they say: it must show a token again within its time, or it is ended and started anew."""
+        ward = self._wards.get(name)
+        if ward is not None and ward.state == "ready":
+            ward.began = now
+            ward.glances = 0
+            self._become(ward, "starting", "it made no progress, and is asked for a token")
+            ward.again = now
+        return self._take()
+
+    def on_tick(self, now: float) -> list[Effect]:
+        """Time has passed."""
+        for ward in list(self._wards.values()):
+            if ward.again <= now:
+                self._due(ward, now)
+        return self._take()
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _due(self, ward: Ward, now: float) -> None:
+        ward.again = inf
+        if ward.state in ("waiting", "failed"):
+            self._spawn(ward, now)
+        elif ward.state == "stopping" or ward.hung:
+            self._effects.append(Kill(ward.name))
+            ward.again = now + self.rules.grace
+        elif ward.state == "starting" and now >= ward.began + ward.start_timeout:
+            why = f"no first token within {ward.start_timeout:g} s" + (f" ({ward.why})" if ward.why else "")
+            self._hang(ward, why, now)
+        elif ward.state == "starting" and not ward.asking:
+            ward.asking = True
+            ward.again = ward.began + ward.start_timeout
+            self._effects.append(Ask(ward.name, ward.life))
+
+    def _spawn(self, ward: Ward, now: float) -> None:
+        ward.spawning = True
+        ward.hung = False
+        ward.again = inf
+        ward.began = now
+        self._become(ward, "starting")
+        self._effects.append(Spawn(ward.name))
+
+    def _begin(self, ward: Ward, why: str, now: float) -> None:
+        ward.lives = True
+        ward.life += 1
+        ward.asking = False
+        ward.began = now
+        ward.glances = 0
+        ward.ready_since = inf
+        self._become(ward, "starting", why)
+        ward.again = now
+
+    def _anew(self, ward: Ward, now: float) -> None:
+        """Its options changed, or it was on its way out: end what runs, then start with a clean slate."""
+        ward.exits.clear()
+        ward.unready = 0
+        if ward.lives:
+            self._stop(ward, "it is started again with other options", now)
+        elif ward.spawning:
+            ward.hung = True  # the process that is being started has the old options: it is ended once it is there
+            ward.why = "it is started again with other options"
+        else:
+            self._spawn(ward, now)
+
+    def _stop(self, ward: Ward, why: str, now: float) -> None:
+        if ward.state != "stopping":
+            self._become(ward, "stopping", why)
+            self._effects.append(Terminate(ward.name))
+            ward.again = now + self.rules.grace
+
+    def _hang(self, ward: Ward, why: str, now: float) -> None:
+        """It will not come: end it at once; its exit is counted with this reason."""
+        ward.hung = True
+        ward.why = why
+        ward.again = now + self.rules.grace
+        self._effects.append(Kill(ward.name))
+
+    def _glance(self, ward: Ward, now: float) -> None:
+        pause = min(self.rules.glance * 2 ** min(ward.glances, 30), self.rules.longest_glance)
+        ward.glances += 1
+        ward.again = min(now + pause, ward.began + ward.start_timeout)
+
+    def _lost(self, ward: Ward, why: str, now: float) -> None:
+        stopped = ward.state == "stopping"
+        was_ready = ward.state == "ready"
+        ward.asking = ward.hung = False
+        if not ward.wanted:
+            self._forget(ward)
+        elif stopped:
+            self._spawn(ward, now)
+        else:
+            self._count(ward, was_ready, now)
+            self._decide(ward, why, now)
+
+    def _count(self, ward: Ward, was_ready: bool, now: float) -> None:
+        if was_ready and now - ward.ready_since >= self.rules.calm:
+            ward.exits.clear()
+        ward.unready = 0 if was_ready else ward.unready + 1
+        ward.exits.append(now)
+        while ward.exits[0] <= now - self.rules.window:
+            ward.exits.popleft()
+
+    def _decide(self, ward: Ward, why: str, now: float) -> None:
+        rules, count = self.rules, len(ward.exits)
+        if count >= rules.most_exits or ward.unready >= rules.most_unready:
+            times = max(count, ward.unready)
+            rest = f"it rests for {rules.rests / 60:g} min"
+            self._become(ward, "failed", f"given up after {times} tries: {why}; {rest}")
+            ward.again = now + rules.rests
+            return
+        self._become(ward, "waiting", why)
+        ward.again = now + rules.again.delay(count - 1, self._jitter)
+
+    def _become(self, ward: Ward, state: WardState, why: str = "") -> None:
+        ward.state, ward.why = state, why
+        self._effects.append(Became(ward.name, state, why))
+
+    def _forget(self, ward: Ward) -> None:
+        del self._wards[ward.name]
+        self._effects.append(Gone(ward.name))
+
+    def _take(self) -> list[Effect]:
+        effects, self._effects = self._effects, []
+        return effects

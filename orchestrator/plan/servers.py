@@ -1,0 +1,68 @@
+"""Steps for model servers that we start: those that do not run as wanted, and those that nobody wants. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.errors import PlanError
+from orchestrator.plan import operation as op
+from orchestrator.plan.observed import ObservedState, server_name
+
+Entry = tuple[op.Operation, str, bool]
+
+
+class Servers:
+    """The servers of one blueprint against those that run."""
+
+    def __init__(self, blueprint: Blueprint, observed: ObservedState) -> None:
+        self._deployment = blueprint.name
+        self._observed = observed
+        self._aliases = [each.spec["alias"] for each in blueprint.of_kind("model") if each.spec["server"]]
+
+    def begun(self, *, new: bool) -> Iterator[Entry]:
+        """What must be started before anything is bound to it."""
+        for alias in self._aliases:
+            name = server_name(self._deployment, alias)
+            prospect, started = self._observed.prospects.get(name), self._observed.started.get(name)
+            if prospect is None or prospect.why:
+                continue  # it cannot be started: the step of its model says why
+            if started is None:
+                yield (
+                    op.StartServer(alias, prospect.program),
+                    "the manifest adds it" if new else "it does not run",
+                    False,
+                )
+            elif started.digest != prospect.digest:
+                yield op.RestartServer(alias, prospect.program), "changed: options of its server", False
+            elif started.state == "failed" and self._observed.retries:
+                yield op.StartServer(alias, prospect.program), "it was given up, and may be mended", False
+
+    def ended(self, cause: str) -> Iterator[Entry]:
+        """What the blueprint has no use for."""
+        wanted = {server_name(self._deployment, alias) for alias in self._aliases}
+        for stop in stops(self._observed, self._deployment):
+            if server_name(self._deployment, stop.name) not in wanted:
+                yield stop, cause, True
+
+
+def stops(observed: ObservedState, deployment: str) -> list[op.StopServer]:
+    """A step for each server of a deployment that runs and is not on its way out."""
+    mine = [each for each in observed.started.values() if each.name.partition("/")[0] == deployment]
+    return [op.StopServer(each.name.partition("/")[2]) for each in mine if each.state != "stopping"]
+
+
+def server_notes(observed: ObservedState) -> Iterator[str]:
+    """What became of the options of each server that would be started."""
+    for name, prospect in observed.prospects.items():
+        started = observed.started.get(name)
+        if not prospect.why and (started is None or started.digest != prospect.digest):
+            yield from (f"{name.partition('/')[2]}: {note}" for note in prospect.notes)
+
+
+def refuse_prospects(observed: ObservedState) -> None:
+    """Raise ``PlanError`` where the manifest asks for something that a server cannot have: going on without it would not
+    be what the user wrote."""
+    for name, prospect in observed.prospects.items():
+        if prospect.refused:
+            raise PlanError(f"the server of {name.partition('/')[2]}: {prospect.why}", cure=prospect.cure)

@@ -1,0 +1,1 @@
+"""Makes of model server that we can start: how their commands are built."""

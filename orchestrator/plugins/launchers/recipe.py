@@ -1,0 +1,100 @@
+"""One launcher for every make: a row of facts, and a small function that writes the head of its command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from orchestrator.core.errors import PlanError
+from orchestrator.plugins.launchers.flags import Command, Options, has
+from orchestrator.plugins.launchers.installed import Entry, Installed
+from orchestrator.ports.lifecycle import Binary, Launch, LaunchOrder
+
+ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, not bound
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A make of server: the ways in which it may be ``installed``, newest first, how to install it, what it does with
+    options, and ``head``, which begins the command and gives the name that the model is served under."""
+
+    kind: str
+    entries: tuple[Entry, ...]
+    install: Mapping[str, str]
+    options: Options
+    head: Callable[[Command, Binary, LaunchOrder], str]
+
+
+class MadeLauncher:
+    """A ``Launcher`` by a recipe. ``cache`` is the file that remembers what programs said of themselves."""
+
+    def __init__(self, recipe: Recipe, cache: Path | None = None) -> None:
+        self._recipe = recipe
+        self._installed = Installed(cache)
+
+    @property
+    def kind(self) -> str:
+        """The provider kind of what is started."""
+        return self._recipe.kind
+
+    @property
+    def program(self) -> str:
+        """What it is called on a command line."""
+        return self._recipe.options.program
+
+    @property
+    def options(self) -> Options:
+        """What it does with the options of a manifest: for the pages."""
+        return self._recipe.options
+
+    @property
+    def usual(self) -> Binary:
+        """How it is called where it is installed and on the path."""
+        first = self._recipe.entries[0]
+        return Binary((first.program, *first.words))
+
+    @property
+    def install(self) -> Mapping[str, str]:
+        """How it is installed, by system."""
+        return self._recipe.install
+
+    def refused(self, options: Iterable[str]) -> Mapping[str, str]:
+        """Those of these options that no version of it has, each with what to write instead."""
+        return self._recipe.options.refusals(options)
+
+    def find(self, path: Sequence[Path]) -> Binary | None:
+        """The installed program, asked for its options; the answer is kept while the file stays the same."""
+        return self._installed.find(self._recipe.entries, path)
+
+    def command(self, binary: Binary, order: LaunchOrder) -> Launch:
+        """The command for an order. Raises ``PlanError`` for an option that cannot be had."""
+        refuse_hidden_options(order)
+        command = Command()
+        serves = self._recipe.head(command, binary, order)
+        self._recipe.options.put(command, binary, order)
+        if order.host in ANYWHERE:
+            command.notes.append(f"host: {order.host} lets every machine of the network call it (manifest)")
+        if not binary.options and binary != self.usual:
+            command.notes.append(f"{self.program} could not be asked for its options: they are those of a new version")
+        host = "127.0.0.1" if order.host in ANYWHERE else order.host
+        url = f"http://{f'[{host}]' if ':' in host else host}:{order.port}"
+        argv, notes, folders = (*binary.argv, *command.words), tuple(command.notes), tuple(command.folders)
+        return Launch(argv, command.environment, url, serves, notes, folders)
+
+
+def refuse_hidden_options(order: LaunchOrder) -> None:
+    """Raise ``PlanError`` for a text that a program would take for an option that nobody may write here."""
+    texts = {"model": order.model, "alias": order.alias, **order.options}
+    for name, given in texts.items():
+        if isinstance(given, str) and given.startswith("-"):
+            raise PlanError(
+                f'{name}: "{given}" begins like an option of a program', cure="write a name, an id or a path"
+            )
+
+
+def add_where_had(command: Command, binary: Binary, *words: str) -> None:
+    """Add an option that helps where the version has it, and that nobody asked for."""
+    if has(binary, words[0]):
+        command.words += words

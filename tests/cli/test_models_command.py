@@ -1,0 +1,107 @@
+"""`models command`: what would be run, for a manifest and for an alias, as whole texts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from orchestrator.cli.models_command import SCENARIOS
+from orchestrator.ports.lifecycle import Scenario
+from tests.cli.commands import golden, here
+from tests.launchers.programs import put
+
+NOTHING = {"PATH": "/nowhere"}
+MANIFEST = """\
+deployment:
+  type: single-device
+  models:
+    - {alias: phi-4-mini, provider: vllm, max_concurrent: 8, server: {scenario: staging, guided_decoding_backend: xgrammar}}
+    - {alias: qwen2.5-0.5b, provider: ollama, server: {context_length: 2048, port: 11500}}
+    - {alias: phi-3.5-mini}
+  agents: [customer-service]
+"""
+
+
+@pytest.fixture(autouse=True)
+def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither on the path nor beside this Python."""
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+
+
+def anywhere(text: str) -> str:
+    """Without the lines that install a program, which differ between systems."""
+    return "".join(line for line in text.splitlines(keepends=True) if "is not installed" not in line)
+
+
+def test_the_servers_of_a_manifest_are_shown(tmp_path: Path) -> None:
+    """Every model that has one, with what the manifest says elsewhere of its model; the others have none."""
+    file = tmp_path / "shop.yaml"
+    file.write_text(MANIFEST)
+    ran = here("models", "command", str(file), environment=NOTHING)
+    assert (ran.code, ran.err) == (0, "")
+    assert anywhere(ran.out) == golden("models/command-manifest.txt", anywhere(ran.out))
+    other = here("models", "command", str(file), "--scenario", "development", "--provider", "vllm", environment=NOTHING)
+    assert "--max-model-len 2048" in other.out and "ollama" not in other.out
+
+
+def test_an_alias_is_shown_for_every_launcher_or_for_one() -> None:
+    """Where nobody says which: all of the table, and what each needs to be installed."""
+    ran = here("models", "command", "phi-4-mini", "--scenario", "production_high", environment=NOTHING)
+    assert ran.code == 0
+    assert anywhere(ran.out) == golden("models/command-alias.txt", anywhere(ran.out))
+    one = here("models", "command", "phi-4-mini", "--provider", "mlx", environment=NOTHING)
+    assert one.out.splitlines()[-1].startswith("mlx_lm.server --model mlx-community/")
+
+
+def test_the_options_are_those_of_the_installed_version(tmp_path: Path) -> None:
+    """An old llama-server: its version, its names, and what it lacks is told and not written."""
+    put(
+        tmp_path,
+        "llama-server",
+        'echo "version: 3600"; echo "  --model M"; echo "  --mlock"; echo "  --n-gpu-layers N"',
+    )
+    file = tmp_path / "shop.yaml"
+    options = "path: a.gguf, memory_lock: true, gpu_layers: 8"
+    file.write_text(
+        MANIFEST.replace(
+            "provider: ollama, server: {context_length: 2048, port: 11500}",
+            "provider: llama-cpp, server: {" + options + "}",
+        )
+    )
+    ran = here("models", "command", str(file), "--provider", "llama-cpp", environment={"PATH": f"{tmp_path}:/bin"})
+    command = ran.out.splitlines()[-1]
+    assert command.startswith(f"{tmp_path}/llama-server --model {tmp_path}/a.gguf")
+    assert "--n-gpu-layers 8" in command and "--mlock" in command and "--jinja" not in command
+
+
+def test_what_cannot_be_had_is_an_error_with_its_cure(tmp_path: Path) -> None:
+    """A version without the option: exit code 3; a manifest without a server and a mistyped kind: wrong usage."""
+    put(tmp_path, "llama-server", 'echo "  --model M"')
+    file = tmp_path / "shop.yaml"
+    file.write_text(
+        MANIFEST.replace(
+            "provider: ollama, server: {context_length: 2048, port: 11500}",
+            "provider: llama-cpp, server: {path: a.gguf, memory_lock: true}",
+        )
+    )
+    ran = here("models", "command", str(file), "--provider", "llama-cpp", environment={"PATH": f"{tmp_path}:/bin"})
+    assert ran.code == 3 and "memory_lock: llama-server of this version has no --load-mode" in ran.err
+    assert here("models", "command", str(file), "--provider", "mlx", environment=NOTHING).code == 64
+    mistyped = here("models", "command", "phi-4-mini", "--provider", "vlm", environment=NOTHING)
+    assert mistyped.code == 64 and 'did you mean "vllm"?' in mistyped.err
+
+
+def test_the_form_for_programs() -> None:
+    """Command, environment and notes as JSON."""
+    ran = here("models", "command", "phi-4-mini", "--provider", "ollama", "--json", environment=NOTHING)
+    (told,) = json.loads(ran.out)
+    assert told["argv"] == ["ollama", "serve"] and told["environment"]["OLLAMA_NO_CLOUD"] == "1"
+    assert told["missing"].startswith("ollama serve is not installed") and told["error"] is None
+
+
+def test_the_scenarios_are_those_of_the_port() -> None:
+    """Written twice, as help must not load the port."""
+    assert get_args(Scenario) == SCENARIOS

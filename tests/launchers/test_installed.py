@@ -1,0 +1,115 @@
+"""Which programs are found, and what they say of themselves: by real programs that are scripts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from orchestrator.app.catalog import load
+from orchestrator.app.launchers import Launchers, passed_environment
+from orchestrator.core.errors import DeployError
+from orchestrator.plugins.launchers.installed import Entry, Installed, options_in
+from orchestrator.ports.lifecycle import LaunchOrder
+from tests.launchers.programs import put
+
+HELP = """\
+usage: server [-h] [--host HOST] [--gone GONE]
+
+-m,    --model FNAME                    model path to load (default: see --hf-repo)
+-ngl,  --gpu-layers, --n-gpu-layers N   layers on the GPU, no longer than needed
+--draft, --draft-n, --draft-max N       the argument has been removed. use --spec-draft-n-max or
+                                        --spec-ngram-mod-n-max
+  --enable-prefix-caching, --no-enable-prefix-caching
+                        keeps what prompts have in common
+  --rest_port arg       a port
+
+Environment Variables:
+      OLLAMA_HOST                IP Address for the ollama server
+"""
+
+
+def test_options_are_read_from_help_without_those_that_are_gone() -> None:
+    """Names of an option stand before its description; what is listed only to say that it was removed is none."""
+    found = options_in(HELP)
+    assert {"--model", "-ngl", "--n-gpu-layers", "--no-enable-prefix-caching", "--rest_port", "OLLAMA_HOST"} <= found
+    assert not {"--draft-max", "--spec-ngram-mod-n-max", "--draft"} & found
+
+
+def test_a_program_is_asked_once_until_it_changes(tmp_path: Path) -> None:
+    """Also by the next process: what it said is kept in a file, by path and time of change."""
+    asked = tmp_path / "asked"
+    program = put(tmp_path / "bin", "server", f'echo x >> {asked}; echo "server 1.2.3"; echo "  --port N"')
+    cache = tmp_path / "state" / "programs.json"
+    entries = [Entry("server")]
+    binary = Installed(cache).find(entries, [tmp_path / "bin"])
+    assert binary is not None
+    assert (binary.version, "--port" in binary.options) == ("1.2.3", True)
+    assert Installed(cache).find(entries, [tmp_path / "bin"]) == binary
+    assert asked.read_text().count("x") == 2  # for its help and for its version
+    put(tmp_path / "bin", "server", 'echo "server 2.0"; echo "  --port N"; echo "  --new N"')
+    os.utime(program, (1, 1))
+    newer = Installed(cache).find(entries, [tmp_path / "bin"])
+    assert newer is not None and newer.version == "2.0" and "--new" in newer.options
+
+
+def test_the_folders_of_the_memory_are_its_users_alone(tmp_path: Path) -> None:
+    """A plan may be the first that writes into a new state, and a runtime refuses one that others may enter."""
+    put(tmp_path, "server", 'echo "  --port N"')
+    before = os.umask(0o022)
+    try:
+        Installed(tmp_path / "state" / "in-process" / "programs.json").find([Entry("server")], [tmp_path])
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path in (tmp_path / "state", tmp_path / "state" / "in-process")] == [
+        0o700
+    ] * 2
+
+
+def test_a_broken_memory_is_only_a_memory(tmp_path: Path) -> None:
+    """A file that cannot be read means that programs are asked again."""
+    put(tmp_path, "server", 'echo "  --port N"')
+    cache = tmp_path / "programs.json"
+    for text in ("[1]", "{", '{"' + str(tmp_path / "server") + '": 7}'):
+        cache.write_text(text)
+        binary = Installed(cache).find([Entry("server")], [tmp_path])
+        assert binary is not None and binary.options
+
+
+def test_a_disk_that_takes_no_memory_keeps_nothing_from_starting(tmp_path: Path) -> None:
+    """The program is only asked again next time."""
+    put(tmp_path, "server", 'echo "  --port N"')
+    (tmp_path / "file").write_text("")
+    binary = Installed(tmp_path / "file" / "programs.json").find([Entry("server")], [tmp_path])
+    assert binary is not None and binary.options == {"--port"}
+
+
+def test_the_first_way_that_works_is_taken(tmp_path: Path) -> None:
+    """Where the command of vLLM is broken, its module is called by the Python beside it."""
+    put(tmp_path, "vllm", "echo PackageNotFoundError >&2; exit 1")
+    put(tmp_path, "python", '[ "$2" = vllm.entrypoints.openai.api_server ] && echo "  --model MODEL" || exit 1')
+    binary = load("launcher", "vllm")(None).find([tmp_path])
+    assert binary.argv == (str(tmp_path / "python"), "-m", "vllm.entrypoints.openai.api_server")
+    launch = load("launcher", "vllm")(None).command(binary, LaunchOrder("org/model", "a", port=1))
+    assert launch.argv[3:5] == ("--model", "org/model")
+
+
+def test_a_program_that_is_not_there_is_told_with_the_line_that_installs_it(tmp_path: Path) -> None:
+    """For this system."""
+    launchers = Launchers(None, {"PATH": str(tmp_path)})
+    with pytest.raises(DeployError, match="ovms is not installed") as raised:
+        launchers.launch("openvino", LaunchOrder("OpenVINO/x", "a"))
+    assert "OpenVINO Model Server" in raised.value.cure
+
+
+def test_a_server_gets_no_secrets_and_no_options_by_the_environment() -> None:
+    """Only what it needs to run; llama-server would take ``LLAMA_ARG_…`` as options that nobody wrote."""
+    ours = {
+        "PATH": "/bin",
+        "HOME": "/h",
+        "OPENAI_API_KEY": "k",
+        "LLAMA_ARG_HOST": "::",
+        "CUDA_VISIBLE_DEVICES": "0",
+    }
+    assert passed_environment(ours) == {"PATH": "/bin", "HOME": "/h", "CUDA_VISIBLE_DEVICES": "0"}

@@ -1,0 +1,149 @@
+"""Plans with model servers that we start: begun before all else, restarted, tried again, ended, and never in silence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.errors import PlanError
+from orchestrator.plan.diff import diff, take_down
+from orchestrator.plan.observed import ObservedServer, ObservedState, Prospect, StartedServer
+from orchestrator.plan.servers import refuse_prospects
+from orchestrator.ports.provider import ServedModel
+from tests.plan.parts import after, agent, blueprint, model, ollama, rule, state
+
+URL = "http://127.0.0.1:40001"
+
+
+def desk(**server: Any) -> Blueprint:
+    """One agent with a model whose server is started."""
+    spec: dict[str, Any] = {
+        "kind": "llama-cpp",
+        "model": "/m/tiny.gguf",
+        "scenario": None,
+        "host": "127.0.0.1",
+        "port": None,
+    }
+    spec |= {"start_timeout": 300.0, "remote_code": False, "options": {}, **server}
+    tiny = model("tiny", provider="llama-cpp", ids={"*": ["tiny"]}, server=spec)
+    return blueprint(tiny, agent("clerk", models=["tiny"], reflex=[rule()]), name="desk")
+
+
+def prospect(**changes: Any) -> Prospect:
+    return replace(
+        Prospect("desk/tiny", "llama-cpp", "llama-server", "one", ("llama-server",), ("threads: 1",)), **changes
+    )
+
+
+def started(**changes: Any) -> StartedServer:
+    return replace(StartedServer("desk/tiny", "llama-cpp", "one", "ready", "", URL, "tiny", 7, "/log"), **changes)
+
+
+def seen(server: StartedServer | None = None, **prospects: Any) -> ObservedState:
+    """What is there: perhaps the server, which answers where it is ready."""
+    running = {server.name: server} if server else {}
+    there = ObservedServer("llama-cpp", URL, f"{URL}/v1", (ServedModel("tiny", kind="chat", slots=1, context=2048),))
+    servers = (there,) if server and server.state == "ready" else ()
+    return state(*servers, started=running, prospects={"desk/tiny": prospect(**prospects)})
+
+
+def lines(wanted: Blueprint, observed: ObservedState) -> list[str]:
+    return [str(step) for step in diff(wanted, observed).steps]
+
+
+def test_a_server_is_started_before_what_needs_it() -> None:
+    """And the plan says what its options become."""
+    plan = diff(desk(), seen())
+    assert [str(step) for step in plan.steps] == [
+        "+ server.tiny: start llama-server (the manifest adds it)",
+        "+ model.tiny: bind to the llama-server that is started (the manifest adds it)",
+        "+ agent.clerk: start (the manifest adds it)",
+        "+ deployment.desk: take requests (the manifest adds it)",
+    ]
+    assert plan.notes == ("tiny: threads: 1",)
+    assert [each.by for each in plan.serving] == ["tiny (llama-server, once it is started)"]
+
+
+def test_one_that_runs_as_wanted_is_left_alone() -> None:
+    """Bound to what the server really serves; the second plan is empty."""
+    observed = seen(started())
+    assert "bind to llama-cpp at 127.0.0.1:40001 as tiny" in lines(desk(), observed)[0]
+    assert diff(desk(), after(desk(), observed)).empty
+
+
+def test_other_options_restart_it() -> None:
+    """First, as the old one may take the memory of the new one."""
+    observed = after(desk(), seen(started()))
+    observed = replace(observed, prospects={"desk/tiny": prospect(digest="two")})
+    assert lines(desk(options={"threads": 2}), observed) == [
+        "~ server.tiny: restart llama-server with other options (changed: options of its server)",
+        "~ model.tiny: bind to the llama-server that is started (changed: options of its server, server)",
+        "~ agent.clerk: replace (changed: servers)",
+        "~ deployment.desk: send new requests to the new version (parts of it change)",
+        "~ deployment.desk: let requests in flight finish on revision 1 (they keep what they began with)",
+    ]
+
+
+@pytest.mark.parametrize("state_of_it", ["waiting", "starting", "stopping"])
+def test_one_that_is_not_ready_is_gone_on_without_in_the_same_words(state_of_it: str) -> None:
+    """However it comes to be ready: other words would be another revision each time."""
+    first = lines(desk(), seen(started(state=state_of_it, why="loading")))[0]
+    assert first == "~ model.tiny: go on without it (llama-server is not ready)"
+
+
+def test_one_that_was_given_up_is_tried_again_by_an_apply_only() -> None:
+    """The loop would never settle otherwise; the reason is in the plan."""
+    failed = seen(started(state="failed", why="given up after 3 tries: exit code 1: no memory", url=""))
+    (first, *_) = lines(desk(), failed)
+    assert first == "~ model.tiny: go on without it (llama-server: given up after 3 tries: exit code 1: no memory)"
+    (first, *_) = lines(desk(), replace(failed, retries=True))
+    assert first == "+ server.tiny: start llama-server (it was given up, and may be mended)"
+
+
+def test_one_that_cannot_be_started_is_told_with_its_cure() -> None:
+    """A program or a file that is missing keeps nothing else from serving."""
+    plan = diff(desk(), seen(why="llama-server is not installed", cure="brew install llama.cpp"))
+    assert str(plan.steps[0]) == "~ model.tiny: go on without it (llama-server is not installed)"
+    assert plan.serving[0].cure == "brew install llama.cpp"
+    assert plan.notes == ()
+
+
+def test_an_option_that_cannot_be_had_is_refused() -> None:
+    """Going on without would not be what was written."""
+    refuse_prospects(seen(why="not installed"))
+    with pytest.raises(PlanError, match="the server of tiny: numa: llama-server b1 has no --numa"):
+        refuse_prospects(seen(why="numa: llama-server b1 has no --numa", refused=True))
+
+
+def test_a_server_that_no_manifest_wants_is_stopped_with_consent() -> None:
+    """Also where the model stays and only its server goes."""
+    observed = after(desk(), seen(started()))
+    without = blueprint(
+        model("tiny", ids={"*": ["tiny"]}), agent("clerk", models=["tiny"], reflex=[rule()]), name="desk"
+    )
+    last = diff(without, observed).steps[-1]
+    assert (str(last), last.removes) == ("- server.tiny: stop (the manifest no longer has it)", True)
+    assert [str(step) for step in take_down(observed, "desk").steps][-1] == "- server.tiny: stop (it is taken down)"
+
+
+def test_only_its_own_server_serves_it() -> None:
+    """Another one that happens to have the model may have other options."""
+    observed = replace(seen(started(state="starting")), servers=(ollama("tiny"),))
+    assert lines(desk(), observed)[0] == "~ model.tiny: go on without it (llama-server is not ready)"
+
+
+def test_servers_of_other_deployments_are_none_of_this_plan() -> None:
+    """Neither bound to nor stopped."""
+    other = started(name="shop/tiny")
+    observed = replace(seen(), started={other.name: other})
+    assert not [line for line in lines(desk(), observed) if "stop" in line]
+    assert take_down(observed, "desk").steps == ()
+
+
+def test_what_is_observed_survives_the_way_to_a_client() -> None:
+    """As JSON and back."""
+    observed = replace(seen(started(), why="x", cure="y", refused=True), retries=True)
+    assert ObservedState.from_json(observed.as_json()) == observed

@@ -1,0 +1,173 @@
+"""The real llama-server, started from a manifest: killed, started again, taken over, restarted with other options, ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import orchestrator
+from scripts.build_llama_server import cache_folder
+from tests.cli.commands import apart
+from tests.real.serving import QUIET
+from tests.real.test_runtime import User
+from tests.real.tiny_model import CHATTY, make
+from tests.runtime.living import eventually, marked_in
+
+CLERK = """\
+metadata: {name: clerk}
+deployment:
+  type: single-device
+  models:
+    - alias: tiny
+      provider: llama-cpp
+      server: {path: tiny.gguf, scenario: development, threads: 1, context_length: CONTEXT}
+  agents:
+    - name: clerk
+      description: Talks.
+      instructions: You talk.
+      model: tiny
+      max_tokens: 12
+      reflex: [{without_model: true, say: I can only take a note.}]
+"""
+
+
+class Owner(User):
+    """A user whose machine has llama-server on its path."""
+
+    def __init__(self, home: Path, binary: Path) -> None:
+        super().__init__(home)
+        programs = home / "bin"
+        programs.mkdir()
+        (programs / "llama-server").symlink_to(binary)
+        (home / "tiny.gguf").symlink_to(make(CHATTY, cache_folder()))
+        self.environment["PATH"] = f"{programs}:{os.environ['PATH']}"
+
+    def writes(self, context: int) -> str:
+        """The manifest, with this context."""
+        path = self.home.path / "clerk.yaml"
+        path.write_text(CLERK.replace("CONTEXT", str(context)))
+        return str(path)
+
+    def server(self) -> dict[str, Any]:
+        """What status says of the one server."""
+        (server,) = self.status()["servers"]
+        found: dict[str, Any] = server
+        return found
+
+    def ready(self) -> dict[str, Any]:
+        """The server, once it is ready."""
+        eventually(lambda: self.server()["state"] == "ready", 20)
+        return self.server()
+
+    def home_servers(self) -> list[psutil.Process]:
+        """Processes of servers that a runtime of this user started."""
+        return servers_in(self.home.path / "state")
+
+    def log_text(self) -> str:
+        """The deployment's own log, as text."""
+        return "\n".join(f"{entry.get('does', '')} ({entry.get('cause', '')})" for entry in self.log())
+
+    def is_answered_by_the_model(self) -> bool:
+        """Not by the reflex rule."""
+        result = self.asks()
+        return bool(result["status"] == "completed" and result["served_by"].startswith("llama-cpp@"))
+
+
+def servers_in(state: Path) -> list[psutil.Process]:
+    """Processes that a runtime of this state started."""
+    return [each for each in psutil.process_iter() if marked_in(each, str(state / "logs" / "servers"))]
+
+
+@pytest.fixture
+def owner(llama_binary: Path) -> Iterator[Owner]:
+    """The folder's path is short enough for a socket; nothing of the user outlives the test."""
+    folder = Path(tempfile.mkdtemp(prefix="orc-"))
+    made = Owner(folder, llama_binary)
+    yield made
+    apart("runtime", "stop", "--drain", "1s", environment=made.environment)
+    left = made.home_servers()
+    made.home.close()
+    shutil.rmtree(folder, ignore_errors=True)
+    assert left == [], "a stopped runtime leaves no server"
+
+
+def test_a_server_lives_from_the_manifest_to_down(owner: Owner) -> None:
+    """Started and asked for a token by apply; back after kill -9, on the same port; taken over by the next runtime after
+    kill -9 of the first; kept by an apply of the same manifest; restarted by one with other options; gone after down."""
+    manifest = owner.writes(1024)
+    planned = owner.types("plan", manifest).out
+    assert "+ server.tiny" in planned and "start llama-server (the manifest adds it)" in planned
+    assert "note: tiny: context_length: --ctx-size 1024, one slot (manifest)" in planned
+    applied = owner.types("apply", manifest)
+    first = owner.server()
+    assert (
+        "start llama-server" in applied.err
+        and f"tiny (llama-cpp at {first['url'].removeprefix('http://')})" in applied.out
+    )
+    assert owner.is_answered_by_the_model()
+
+    os.kill(first["pid"], signal.SIGKILL)
+    eventually(lambda: owner.server()["pid"] not in (None, first["pid"]), 20)
+    second = owner.ready()
+    assert second["url"] == first["url"]
+    eventually(owner.is_answered_by_the_model, 20)
+
+    os.kill(json.loads(owner.types("status", "--json").out)["runtime"]["pid"], signal.SIGKILL)
+    owner.types("runtime", "start")
+    assert owner.ready()["pid"] == second["pid"]
+    eventually(owner.is_answered_by_the_model, 20)
+
+    assert "nothing to do" in owner.types("apply", manifest).err
+    assert owner.server()["pid"] == second["pid"]
+
+    changed = owner.types("apply", owner.writes(2048))
+    third = owner.server()
+    assert "restart llama-server with other options (changed: options of its server)" in owner.log_text()
+    assert "restart llama-server" in changed.err and third["pid"] != second["pid"]
+    assert "--ctx-size 2048" in " ".join(psutil.Process(third["pid"]).cmdline())
+    assert not psutil.pid_exists(second["pid"]) or psutil.Process(second["pid"]).status() == psutil.STATUS_ZOMBIE
+    assert owner.is_answered_by_the_model()
+
+    owner.types("down", "clerk")
+    assert owner.home_servers() == []
+
+
+def test_a_model_that_cannot_be_loaded_is_told_and_the_agent_answers_without_it(owner: Owner) -> None:
+    """The last lines of the log say why, in status too; when the file is mended, an apply has it serve."""
+    manifest = owner.writes(1024)
+    model = owner.home.path / "tiny.gguf"
+    model.unlink()
+    assert f"there is no file {model}" in owner.types("apply", manifest).out + owner.types("status", "clerk").out
+    model.write_text("no model")
+    applied = owner.types("apply", manifest)
+    assert "+ server.tiny: start" in applied.err and "failed: given up after 3 tries" in applied.err
+    assert owner.asks()["served_by"] == "reflex"
+    failed = owner.server()
+    assert failed["state"] == "failed" and "exit code 1" in failed["why"]
+    model.unlink()
+    model.symlink_to(make(CHATTY, cache_folder()))
+    owner.types("apply", manifest)
+    eventually(owner.is_answered_by_the_model, 20)
+
+
+@pytest.mark.anyio
+async def test_a_deployment_in_this_process_starts_and_ends_its_server(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any runtime; with the block ends the server."""
+    monkeypatch.setenv("PATH", owner.environment["PATH"])
+    state = owner.home.path / "own"
+    async with orchestrator.open(owner.writes(1024), environment=QUIET, state=state) as opened:
+        result = await opened.run("hello")
+        assert result.served_by.startswith("llama-cpp@"), result.error
+        assert len(servers_in(state)) == 1
+    assert servers_in(state) == []

@@ -1,0 +1,133 @@
+"""Applies that wait for a server: others are served meanwhile, and what is taken down meanwhile stays down."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from orchestrator.app.settings import Settings
+from orchestrator.app.wiring import InProcess, open_in_process
+from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.errors import DeployError, PlanError
+from orchestrator.core.event import Event
+from orchestrator.core.request import Request
+from orchestrator.deploy.status import status
+from orchestrator.deploy.wanted import Wanted
+from tests.plan.parts import agent, blueprint, model, rule
+from tests.servers.yard import Place, until
+
+pytestmark = pytest.mark.anyio
+
+SETTINGS = Settings.read({"ORCHESTRATOR_SERVERS": "", "ORCHESTRATOR_LOOK_EVERY": "0.2s"})
+
+
+def desk(place: Place, name: str, **options: Any) -> Blueprint:
+    """A deployment whose model has a server of the fake program."""
+    spec: dict[str, Any] = {
+        "kind": "llama-cpp",
+        "model": str(place.root / f"{name}.gguf"),
+        "scenario": None,
+        "host": "127.0.0.1",
+    }
+    spec |= {"port": None, "start_timeout": 20.0, "remote_code": False, "options": options}
+    tiny = model("tiny", provider="llama-cpp", ids={"*": ["tiny"]}, server=spec)
+    return blueprint(tiny, agent("clerk", models=["tiny"], reflex=[rule("alone")]), name=name)
+
+
+@pytest.fixture
+async def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Place, InProcess]]:
+    """Both planes in this process, with the fake program on the path; nothing of it outlives the test."""
+    place = Place(tmp_path)
+    monkeypatch.setenv("PATH", f"{place.program().parent}:{os.environ['PATH']}")
+    spare = blueprint(agent("a", reflex=[rule("spare")]), name="spare")
+    async with open_in_process(spare, state=tmp_path / "own", settings=SETTINGS) as made:
+        yield place, made
+    assert place.processes() == []
+
+
+async def test_others_are_applied_and_served_while_a_model_loads(opened: tuple[Place, InProcess]) -> None:
+    """The first apply ends when its server is ready, and says so; the second does not wait for it."""
+    place, made = opened
+    place.model("slow.gguf", loading=1.5)
+    place.model("quick.gguf")
+    order: list[str] = []
+    told: list[str] = []
+
+    def hear(event: Event) -> None:
+        told.append(f"{event.fields.get('state')} {event.fields.get('number')} {event.fields.get('address')}")
+
+    async def apply(name: str) -> None:
+        await made.planes.reconciler.apply(Wanted(desk(place, name)), hear if name == "slow" else lambda _: None)
+        order.append(name)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(apply, "slow")
+        await until(lambda: bool(place.starts("slow.starts")))
+        await apply("quick")
+        assert (await made.planes.engines.get("quick").run(Request("hello"))).text == "well"
+    assert order == ["quick", "slow"]
+    assert (await made.planes.engines.get("slow").run(Request("hello"))).text == "well"
+    assert told == [
+        *("started 1 server.tiny", "done 1 server.tiny", "started 2 model.tiny", "done 2 model.tiny"),
+        *("started 3 agent.clerk", "done 3 agent.clerk", "started 4 deployment.slow", "done 4 deployment.slow"),
+    ]
+
+
+async def test_what_is_taken_down_while_it_starts_stays_down(opened: tuple[Place, InProcess]) -> None:
+    """Its apply is told, and its process is gone."""
+    place, made = opened
+    place.model("slow.gguf", loading=30)
+    failed: list[DeployError] = []
+
+    async def apply() -> None:
+        try:
+            await made.planes.reconciler.apply(Wanted(desk(place, "slow")), lambda _: None)
+        except DeployError as error:
+            failed.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(apply)
+        await until(lambda: bool(place.starts("slow.starts")))
+        await made.planes.reconciler.down("slow", 1.0, lambda _: None)
+    assert [error.message for error in failed] == ["slow was taken down before it was ready"]
+    assert place.processes() == []
+    assert [each["name"] for each in status(made.planes.reconciler)] == ["spare"]
+
+
+async def test_a_plan_of_an_apply_twice_is_empty_and_the_process_the_same(opened: tuple[Place, InProcess]) -> None:
+    """Also after the loop has looked around."""
+    place, made = opened
+    place.model("desk.gguf")
+    first = await made.planes.reconciler.apply(Wanted(desk(place, "desk")), lambda _: None)
+    assert [each.by for each in first.plan.serving] != ["tiny (llama-server, once it is started)"]
+    await anyio.sleep(0.5)
+    again = await made.planes.reconciler.apply(Wanted(desk(place, "desk")), lambda _: None)
+    assert again.plan.empty and len(place.starts("desk.starts")) == 1
+
+
+async def test_an_option_that_the_program_lacks_changes_nothing(opened: tuple[Place, InProcess]) -> None:
+    """The apply is refused before anything is recorded; what served before serves on."""
+    place, made = opened
+    place.model("desk.gguf")
+    await made.planes.reconciler.apply(Wanted(desk(place, "desk")), lambda _: None)
+    with pytest.raises(PlanError, match="the server of tiny: numa"):
+        await made.planes.reconciler.apply(Wanted(desk(place, "desk", numa=True)), lambda _: None)
+    (found,) = [each for each in status(made.planes.reconciler) if each["name"] == "desk"]
+    assert (found["state"], found["revision"], found["servers"][0]["state"]) == ("running", 1, "ready")
+
+
+async def test_a_model_file_that_comes_later_is_served_without_another_apply(opened: tuple[Place, InProcess]) -> None:
+    """The loop looks whether what is missing is there now."""
+    place, made = opened
+    applied = await made.planes.reconciler.apply(Wanted(desk(place, "desk")), lambda _: None)
+    assert "there is no file" in str(applied.plan)
+    assert (await made.planes.engines.get("desk").run(Request("hello"))).text == "alone"
+    place.model("desk.gguf")
+    with anyio.fail_after(10):
+        while (await made.planes.engines.get("desk").run(Request("hello"))).text != "well":  # noqa: ASYNC110 - it knows no event
+            await anyio.sleep(0.05)

@@ -1,0 +1,305 @@
+"""Servers as real processes that misbehave in every way: what becomes of each, and that nothing of them stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import anyio
+import psutil
+import pytest
+
+from orchestrator.deploy.server_records import (
+    LOG_KEPT,
+    LOG_SIZE,
+    ServerRecords,
+    last_lines,
+    place_of_process,
+    trim,
+)
+from orchestrator.ports.host import ProcessIdentity
+from tests.launchers.programs import put
+from tests.runtime.living import free_port
+from tests.servers.yard import QUICK, Place, until, with_port
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """With a program; whatever a failed test leaves is ended."""
+    made = Place(tmp_path)
+    made.program()
+    yield made
+    left = made.processes()
+    for process in left:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+    assert left == [], f"left behind: {left}"
+
+
+async def test_from_a_want_to_a_token_and_back_to_nothing(place: Place) -> None:
+    """It waits out the loading, is ready by a token, and after the end neither process nor record is left."""
+    place.model(loading=0.4)
+    async with place.life() as servers:
+        servers.want(place.want())
+        server = await servers.settled("kiosk/tiny")
+        assert server is not None and server.state == "ready" and server.pid
+        assert servers.addresses() == [server.url]
+        assert len(ServerRecords(place.root / "state" / "servers").all()) == 1
+    assert place.told == [
+        "kiosk/tiny starting",
+        "kiosk/tiny starting",
+        "kiosk/tiny ready",
+        "kiosk/tiny stopping: it is not wanted any more",
+        "kiosk/tiny gone",
+    ]
+    assert ServerRecords(place.root / "state" / "servers").all() == []
+    assert len(place.starts()) == 1
+
+
+async def test_one_that_crashes_at_start_is_given_up_with_its_last_words(place: Place) -> None:
+    """Three starts, then it rests; an apply that finds it mended has it running."""
+    place.model(exit=0)
+    async with place.life() as servers:
+        servers.want(place.want())
+        server = await servers.settled("kiosk/tiny")
+        assert server is not None and server.state == "failed"
+        assert server.why == (
+            "given up after 3 tries: exit code 3: error: cannot allocate 9 GB for the model; it rests for 15 min"
+        )
+        assert len(place.starts()) == 3
+        place.model()
+        servers.want(place.want())
+        server = await servers.settled("kiosk/tiny")
+        assert server is not None and server.state == "ready"
+
+
+async def test_one_that_crashes_later_comes_back_on_its_port(place: Place) -> None:
+    """So that nobody who knows it has to look for it; what it began ends with it."""
+    place.model(children=2)
+    async with place.life() as servers:
+        servers.want(place.want())
+        first = await servers.settled("kiosk/tiny")
+        assert first is not None
+        assert len(place.processes()) == 3
+        os.kill(first.pid, signal.SIGKILL)
+        await until(lambda: len(place.starts()) == 2)
+        second = await servers.settled("kiosk/tiny")
+        assert second is not None and second.state == "ready"
+        assert (second.url, second.pid == first.pid) == (first.url, False)
+        assert len(place.processes()) == 3
+    assert [line for line in place.told if "waiting" in line] == ["kiosk/tiny waiting: killed by SIGKILL: listening"]
+
+
+async def test_one_that_hangs_at_start_is_ended_after_its_time(place: Place) -> None:
+    """It listens, takes connections and says nothing: that counts as a crash."""
+    place.model(hang=True)
+    async with place.life() as servers:
+        servers.want(place.want(timeout=0.5))
+        server = await servers.settled("kiosk/tiny")
+        assert server is not None and server.state == "failed"
+        assert "no first token within 0.5 s" in server.why
+    assert len(place.starts()) == 3
+
+
+async def test_one_that_is_stuck_is_asked_again_and_started_anew(place: Place) -> None:
+    """Ready is not for ever: who calls it in vain has it doubted."""
+    place.model(stuck=0.8)
+    async with place.life() as servers:
+        servers.want(place.want(timeout=3))
+        first = await servers.settled("kiosk/tiny")
+        assert first is not None and first.state == "ready"
+        place.model()
+        await anyio.sleep(1.0)
+        servers.doubt("kiosk/tiny")
+        second = await servers.settled("kiosk/tiny")
+        assert second is not None and second.state == "ready" and second.pid != first.pid
+    assert [line for line in place.told if "no first token" in line]
+
+
+async def test_one_that_does_not_know_its_model_is_given_up_with_the_reason(place: Place) -> None:
+    """Waiting would not bring the model."""
+    place.model(missing=True)
+    async with place.life() as servers:
+        servers.want(place.want())
+        server = await servers.settled("kiosk/tiny")
+        assert server is not None and server.state == "failed" and "model not found" in server.why
+
+
+async def test_one_that_ignores_sigterm_is_killed_with_its_children(place: Place) -> None:
+    """After the grace, and its children too."""
+    place.model(deaf=True, children=1)
+    async with place.life() as servers:
+        servers.want(place.want())
+        await servers.settled("kiosk/tiny")
+        assert len(place.processes()) == 2
+    assert place.processes() == []
+
+
+async def test_a_port_that_is_taken_is_told_and_tried_again(place: Place) -> None:
+    """A named port is never left for another one."""
+    port = free_port()
+    place.model()
+    with socket.create_server(("127.0.0.1", port)):
+        async with place.life() as servers:
+            servers.want(with_port(place.want(), port))
+            server = await servers.settled("kiosk/tiny")
+            assert server is not None and server.state == "failed"
+            assert f"port {port} is taken by another process" in server.why
+    assert place.starts() == []
+
+
+async def test_a_program_that_is_gone_and_an_option_that_it_lacks_are_told(place: Place) -> None:
+    """Both are reasons like a crash; nothing is started."""
+    place.model()
+    (place.root / "bin" / "options").write_text("--model --alias --host --port")
+    put(place.root / "bin", "llama-server", 'echo "--model M"; echo "--port P"')
+    async with place.life() as servers:
+        servers.want(place.want(options={"threads": 2}))
+        server = await servers.settled("kiosk/tiny")
+        assert server is not None and server.why.startswith("given up after 3 tries: threads: llama-server")
+        (place.root / "bin" / "llama-server").unlink()
+        servers.want(place.want(options={"threads": 1}))
+        server = await servers.settled("kiosk/tiny")
+        assert server is not None and "llama-server is not installed" in server.why
+
+
+async def test_a_life_that_was_cut_off_leaves_its_servers_to_the_next(place: Place) -> None:
+    """The same process, told by its marker and its start; no second one is started."""
+    place.model()
+    async with place.life(close=False) as servers:
+        servers.want(place.want())
+        before = await servers.settled("kiosk/tiny")
+    assert before is not None and len(place.processes()) == 1
+    async with place.life() as servers:
+        after = await servers.settled("kiosk/tiny")
+        assert after is not None and (after.state, after.pid, after.url) == ("ready", before.pid, before.url)
+        servers.want(place.want())
+        assert (await servers.settled("kiosk/tiny")) == after
+    assert len(place.starts()) == 1
+
+
+async def test_a_taken_over_server_that_dies_is_started_again(place: Place) -> None:
+    """The record knows how, without anybody who applies."""
+    place.model()
+    async with place.life(close=False) as servers:
+        servers.want(place.want())
+        before = await servers.settled("kiosk/tiny")
+    assert before is not None
+    async with place.life() as servers:
+        await servers.settled("kiosk/tiny")
+        os.kill(before.pid, signal.SIGKILL)
+        await until(lambda: len(place.starts()) == 2)
+        after = await servers.settled("kiosk/tiny")
+        assert after is not None and after.state == "ready"
+
+
+async def test_what_nobody_wants_any_more_is_ended_by_the_next_life(place: Place) -> None:
+    """A server of a deployment that was taken down while nobody watched."""
+    place.model()
+    async with place.life(close=False) as servers:
+        servers.want(place.want())
+        await servers.settled("kiosk/tiny")
+    async with place.life() as servers:
+        servers.keep(set())
+        await servers.ended({"kiosk/tiny"})
+        assert place.processes() == []
+
+
+async def test_a_server_that_died_while_nobody_watched_leaves_nothing(place: Place) -> None:
+    """Neither its children nor its record; and a file that is no record does no harm."""
+    place.model(children=1)
+    async with place.life(close=False) as servers:
+        servers.want(place.want())
+        before = await servers.settled("kiosk/tiny")
+    assert before is not None
+    os.kill(before.pid, signal.SIGKILL)
+    await until(lambda: before.pid not in [each.pid for each in place.processes()])
+    (place.root / "state" / "servers" / "broken.json").write_text("{")
+    async with place.life() as servers:
+        assert servers.observed() == {}
+        assert place.processes() == []
+    assert not (place.root / "state" / "servers").exists()
+
+
+async def test_servers_of_a_process_that_was_killed_are_ended_by_the_next_runtime(place: Place) -> None:
+    """Those of one that still runs are left alone."""
+    place.model()
+    servers_folder = place.root / "state"
+    for owner in (ProcessIdentity(os.getpid(), psutil.Process().create_time()), ProcessIdentity(2**22 + 1, 5.0)):
+        other = Place(place.root, records=place_of_process(servers_folder, owner))
+        async with other.life(close=False) as servers:
+            servers.want(place.want())
+            await servers.settled("kiosk/tiny")
+    assert len(place.processes()) == 2
+    async with place.life() as servers:
+        assert servers.observed() == {}
+        assert len(place.processes()) == 1
+    left = Place(
+        place.root,
+        records=place_of_process(servers_folder, ProcessIdentity(os.getpid(), psutil.Process().create_time())),
+    )
+    async with left.life():
+        pass
+    assert place.processes() == []
+
+
+async def test_other_options_restart_it_with_them(place: Place) -> None:
+    """The old process is gone before the new one begins."""
+    place.model()
+    async with place.life() as servers:
+        servers.want(place.want(options={"threads": 1}))
+        first = await servers.settled("kiosk/tiny")
+        servers.want(place.want(options={"threads": 2}))
+        second = await servers.settled("kiosk/tiny")
+        assert first is not None and second is not None and first.pid != second.pid
+        assert len(place.processes()) == 1
+    assert [("--threads 1" in line, "--threads 2" in line) for line in place.starts()] == [(True, False), (False, True)]
+
+
+async def test_a_disk_that_takes_no_record_is_told_and_nothing_is_started(place: Place) -> None:
+    """What could not be found again after a power cut must not begin."""
+    place.model()
+    (place.root / "state").mkdir()
+    (place.root / "state" / "servers").write_text("not a folder")
+    async with place.life() as servers:
+        servers.want(place.want())
+        server = await servers.settled("kiosk/tiny")
+        assert server is not None and server.state == "failed" and "File exists" in server.why
+        (place.root / "state" / "servers").unlink()
+        servers.want(place.want())
+        server = await servers.settled("kiosk/tiny")
+        assert server is not None and server.state == "ready"
+    assert len(place.starts()) == 1
+
+
+async def test_several_start_side_by_side(place: Place) -> None:
+    """Each with a port and a log of its own, also where their names differ only in signs that files cannot have."""
+    names = ["kiosk/a:b", "kiosk/a/b", "shop/a-b"]
+    place.model(loading=0.2)
+    async with place.life() as servers:
+        for name in names:
+            servers.want(place.want(name))
+        found = [await servers.settled(name) for name in names]
+        assert [each.state for each in found if each] == ["ready"] * 3
+        assert len({each.url for each in found if each}) == len({each.log for each in found if each}) == 3
+
+
+async def test_the_log_is_kept_and_bounded(tmp_path: Path) -> None:
+    """Its end survives, and what is appended later follows."""
+    log = tmp_path / "a.log"
+    with log.open("ab") as out:
+        out.write(b"x" * LOG_SIZE + b"\nthe end\n")
+        out.flush()
+        trim(log)
+        out.write(b"more\n")
+    assert log.read_bytes() == b"more\n"
+    kept = log.with_suffix(".log.1").read_bytes()
+    assert len(kept) == LOG_KEPT and kept.endswith(b"the end\n")
+    assert last_lines(log) == "more" and last_lines(tmp_path / "none.log") == ""
+    assert QUICK.grace < 1

@@ -1,0 +1,352 @@
+"""The supervisor on virtual time: traces of what it decides, and its promises under anything that may happen."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Final
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from orchestrator.deploy.backoff import Backoff
+from orchestrator.deploy.supervisor import (
+    Answer,
+    Ask,
+    Became,
+    Effect,
+    Gone,
+    Kill,
+    Spawn,
+    Supervisor,
+    SupervisorRules,
+    Terminate,
+)
+
+RULES: Final = SupervisorRules(again=Backoff(1.0, 60.0, 0.0))
+TOKEN: Final = Answer(True)
+NOT_YET: Final = Answer(False, "loading")
+
+
+class Play:
+    """Drives a supervisor and keeps what it wants as lines, with the time."""
+
+    def __init__(self, rules: SupervisorRules = RULES) -> None:
+        self.supervisor = Supervisor(rules, lambda: 0.5)
+        self.now = 0.0
+        self.lines: list[str] = []
+        self.ask: Ask | None = None
+
+    def want(self, digest: str = "one", timeout: float = 30.0) -> None:
+        self.note("want", self.supervisor.on_want("a", digest, timeout, self.now))
+
+    def unwant(self) -> None:
+        self.note("unwant", self.supervisor.on_unwant("a", self.now))
+
+    def spawned(self) -> None:
+        self.note("spawned", self.supervisor.on_spawned("a", self.now))
+
+    def exits(self, why: str = "exit code 1") -> None:
+        self.note("exit", self.supervisor.on_exit("a", why, self.now))
+
+    def answers(self, answer: Answer) -> None:
+        assert self.ask is not None, "nobody asked"
+        self.note("answer", self.supervisor.on_asked(self.ask, answer, self.now))
+
+    def comes_up(self) -> None:
+        """From a spawn to its first token."""
+        self.spawned()
+        self.until(self.now)
+        self.answers(TOKEN)
+
+    def crashes_at_once(self) -> None:
+        self.spawned()
+        self.exits()
+
+    def until(self, moment: float) -> None:
+        """Let time pass; a tick whenever one is due."""
+        while self.supervisor.due <= moment:
+            self.now = max(self.now, self.supervisor.due)
+            self.note("tick", self.supervisor.on_tick(self.now))
+        self.now = max(self.now, moment)
+
+    def note(self, event: str, effects: list[Effect]) -> None:
+        shown = [_shown(each) for each in effects]
+        self.lines.append(f"{self.now:g} {event}: {', '.join(shown) or '-'}")
+        self.ask = next((each for each in effects if isinstance(each, Ask)), self.ask)
+
+    @property
+    def trace(self) -> str:
+        return "\n".join(self.lines)
+
+
+def _shown(effect: Effect) -> str:
+    if isinstance(effect, Became):
+        return f"{effect.state}{f' ({effect.why})' if effect.why else ''}"
+    return type(effect).__name__.lower()
+
+
+def test_a_server_is_ready_by_a_token_only() -> None:
+    """It is asked at once, then at growing pauses, until a token comes."""
+    play = Play()
+    play.want()
+    play.spawned()
+    play.until(0)
+    play.answers(NOT_YET)
+    play.until(0.05)
+    play.answers(NOT_YET)
+    play.until(0.2)
+    play.answers(TOKEN)
+    assert play.trace == (
+        "0 want: starting, spawn\n0 spawned: starting\n0 tick: ask\n0 answer: -\n0.05 tick: ask\n0.05 answer: -\n"
+        "0.15 tick: ask\n0.2 answer: ready"
+    )
+    assert play.supervisor.due == inf
+
+
+def test_one_that_crashes_at_start_is_given_up_after_three_tries() -> None:
+    """With pauses that double, told with its last words; after its rest it is tried once more."""
+    play = Play()
+    play.want()
+    play.crashes_at_once()
+    play.until(1)
+    play.crashes_at_once()
+    play.until(3)
+    play.crashes_at_once()
+    play.until(903)
+    play.crashes_at_once()
+    assert play.trace == (
+        "0 want: starting, spawn\n0 spawned: starting\n0 exit: waiting (exit code 1)\n1 tick: starting, spawn\n"
+        "1 spawned: starting\n1 exit: waiting (exit code 1)\n3 tick: starting, spawn\n3 spawned: starting\n"
+        "3 exit: failed (given up after 3 tries: exit code 1; it rests for 15 min)\n903 tick: starting, spawn\n"
+        "903 spawned: starting\n903 exit: failed (given up after 4 tries: exit code 1; it rests for 15 min)"
+    )
+
+
+def test_one_that_crashes_later_comes_back_until_it_does_so_too_often() -> None:
+    """Five exits within ten minutes are a crash loop, however well it came up each time."""
+    play = Play()
+    play.want()
+    for number in range(5):
+        play.comes_up()
+        play.until(play.now + 5)
+        play.exits(f"killed by SIGKILL {number}")
+        if number < 4:
+            play.until(play.supervisor.due)
+    assert play.lines[-1].endswith("failed (given up after 5 tries: killed by SIGKILL 4; it rests for 15 min)")
+
+
+def test_a_crash_after_a_calm_time_is_as_the_first() -> None:
+    """What was long ago is not counted: one crash an hour is no loop."""
+    play = Play()
+    play.want()
+    for _ in range(20):
+        play.comes_up()
+        play.until(play.now + 3600)
+        play.exits()
+        assert play.supervisor.due == play.now + 1
+        play.until(play.now + 1)
+
+
+def test_one_that_hangs_at_start_is_killed_and_that_counts_as_a_crash() -> None:
+    """After its time is over, also in the middle of being asked."""
+    play = Play()
+    play.want(timeout=10)
+    play.spawned()
+    play.until(12)
+    play.exits("killed by SIGKILL")
+    assert play.lines[-2:] == ["10 tick: kill", "12 exit: waiting (no first token within 10 s)"]
+
+
+def test_one_that_will_never_answer_is_not_asked_again() -> None:
+    """A model that is not there does not come by waiting."""
+    play = Play()
+    play.want()
+    play.spawned()
+    play.until(0)
+    play.answers(Answer(False, "no such model", hopeless=True))
+    play.exits("killed by SIGKILL")
+    assert play.lines[-2:] == ["0 answer: kill", "0 exit: waiting (no such model)"]
+
+
+def test_a_stop_asks_first_and_kills_after_the_grace() -> None:
+    """Again and again, until nothing is left."""
+    play = Play()
+    play.want()
+    play.comes_up()
+    play.unwant()
+    play.until(20)
+    play.exits("killed by SIGKILL")
+    assert play.lines[-4:] == [
+        "0 unwant: stopping (it is not wanted any more), terminate",
+        "10 tick: kill",
+        "20 tick: kill",
+        "20 exit: gone",
+    ]
+
+
+def test_other_options_restart_it_with_a_clean_slate() -> None:
+    """The old process ends first: two of them may not fit into memory."""
+    play = Play()
+    play.want("one")
+    play.comes_up()
+    play.want("one")
+    play.want("two")
+    play.exits("exit code 0")
+    assert play.lines[-3:] == [
+        "0 want: -",
+        "0 want: stopping (it is started again with other options), terminate",
+        "0 exit: starting, spawn",
+    ]
+
+
+def test_options_that_change_while_it_is_being_started_do_not_leave_the_old_one() -> None:
+    """It is ended as soon as it is there."""
+    play = Play()
+    play.want("one")
+    play.want("two")
+    play.spawned()
+    play.exits("exit code 0")
+    assert play.lines[-2:] == [
+        "0 spawned: starting, stopping, terminate",
+        "0 exit: starting, spawn",
+    ]
+
+
+def test_an_apply_tries_one_that_was_given_up_afresh() -> None:
+    """Who applies has perhaps mended it."""
+    play = Play()
+    play.want()
+    for _ in range(3):
+        play.crashes_at_once()
+        play.until(play.supervisor.due if play.supervisor.wards["a"].state == "waiting" else play.now)
+    play.want()
+    play.crashes_at_once()
+    assert play.lines[-3:-1] == ["3 want: starting, spawn", "3 spawned: starting"]
+    assert play.lines[-1] == "3 exit: waiting (exit code 1)"
+
+
+def test_one_that_makes_no_progress_must_show_a_token_again() -> None:
+    """It is ready again with one; without one in its time it is ended and started anew, which counts as an exit."""
+    play = Play()
+    play.want(timeout=10)
+    play.comes_up()
+    play.note("doubt", play.supervisor.on_doubt("a", play.now))
+    play.until(play.now)
+    play.answers(TOKEN)
+    play.note("doubt", play.supervisor.on_doubt("a", play.now))
+    play.until(12)
+    play.exits("killed by SIGKILL")
+    asked = "starting (it made no progress, and is asked for a token)"
+    assert play.lines[-7:] == [
+        *(f"0 doubt: {asked}", "0 tick: ask", "0 answer: ready", f"0 doubt: {asked}", "0 tick: ask", "10 tick: kill"),
+        "12 exit: waiting (no first token within 10 s (it made no progress, and is asked for a token))",
+    ]
+
+
+def test_an_answer_of_an_earlier_process_says_nothing_of_this_one() -> None:
+    """It was asked before the crash, and the answer came after."""
+    play = Play()
+    play.want()
+    play.spawned()
+    play.until(0)
+    earlier = play.ask
+    play.exits()
+    play.until(1)
+    play.spawned()
+    play.until(1)
+    assert earlier is not None and play.ask is not None and earlier != play.ask
+    assert play.supervisor.on_asked(earlier, TOKEN, 1.0) == []
+    assert play.supervisor.wards["a"].state == "starting"
+
+
+names = st.sampled_from(["a", "b"])
+
+
+class SupervisorMachine(RuleBasedStateMachine):
+    """A careful driver: it does what the effects say, in any order and at any time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.supervisor = Supervisor(RULES, lambda: 0.5)
+        self.now = 0.0
+        self.processes: set[str] = set()
+        self.spawning: set[str] = set()
+        self.asks: list[Ask] = []
+        self.told_to_end: set[str] = set()
+        self.wanted: set[str] = set()
+
+    def do(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            name = effect.name
+            if isinstance(effect, Spawn):
+                assert name not in self.processes | self.spawning, "two processes for one server"
+                assert name in self.wanted, "nobody wants it"
+                self.spawning.add(name)
+            elif isinstance(effect, Ask):
+                assert name in self.processes, "nobody is there to be asked"
+                self.asks.append(effect)
+            elif isinstance(effect, Terminate | Kill):
+                assert name in self.processes, "nobody is there to be ended"
+                self.told_to_end.add(name)
+            elif isinstance(effect, Gone):
+                assert name not in self.processes | self.spawning | self.wanted, "something is left of it"
+
+    @rule(name=names, digest=st.sampled_from(["one", "two"]))
+    def want(self, name: str, digest: str) -> None:
+        self.wanted.add(name)
+        self.do(self.supervisor.on_want(name, digest, 30.0, self.now))
+
+    @rule(name=names)
+    def unwant(self, name: str) -> None:
+        self.wanted.discard(name)
+        self.do(self.supervisor.on_unwant(name, self.now))
+
+    @precondition(lambda self: self.spawning)
+    @rule(well=st.booleans())
+    def spawn_ends(self, well: bool) -> None:
+        name = self.spawning.pop()
+        if well:
+            self.processes.add(name)
+            self.do(self.supervisor.on_spawned(name, self.now))
+        else:
+            self.do(self.supervisor.on_not_spawned(name, "no such program", self.now))
+
+    @precondition(lambda self: self.processes)
+    @rule(name=names)
+    def exit(self, name: str) -> None:
+        if name in self.processes:
+            self.processes.discard(name)
+            self.told_to_end.discard(name)
+            self.do(self.supervisor.on_exit(name, "exit code 1", self.now))
+
+    @rule(name=names)
+    def doubt(self, name: str) -> None:
+        self.do(self.supervisor.on_doubt(name, self.now))
+
+    @precondition(lambda self: self.asks)
+    @rule(answer=st.sampled_from([TOKEN, NOT_YET, Answer(False, "no", hopeless=True)]))
+    def answer(self, answer: Answer) -> None:
+        self.do(self.supervisor.on_asked(self.asks.pop(), answer, self.now))
+
+    @rule(seconds=st.sampled_from([0.01, 0.5, 5.0, 40.0, 1000.0]))
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        self.do(self.supervisor.on_tick(self.now))
+
+    @invariant()
+    def nothing_is_forgotten(self) -> None:
+        """Every process and every wish has a ward; each ward moves on by itself, or waits for something that comes."""
+        wards = self.supervisor.wards
+        assert self.processes | self.spawning | self.wanted == set(wards)
+        for name, ward in wards.items():
+            assert ward.lives == (name in self.processes)
+            assert ward.wanted == (name in self.wanted)
+            assert (ward.state == "ready") <= ward.lives
+            resting = ward.state == "ready" or name in self.spawning
+            assert resting or ward.again < inf, "it would wait for ever"
+            assert name in self.told_to_end or ward.state != "stopping", "it is ending, and nobody told it"
+
+
+SupervisorMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+TestSupervisor = SupervisorMachine.TestCase
