@@ -14,6 +14,7 @@ from typing import Any, Final
 import anyio
 
 from orchestrator.app import catalog
+from orchestrator.app.device import read_device
 from orchestrator.app.plane import ServingPlane
 from orchestrator.app.redact import Redactor
 from orchestrator.app.settings import Settings
@@ -115,6 +116,7 @@ def make_workshop(plugins: Plugins, settings: Settings, state: Path, redactor: R
         reveal=redactor.reveal,
         tools=state / "tools",
         look=plugins.look,
+        sense=read_device,
         usual_places=tuple(dict.fromkeys(usual)) if settings.servers is None else settings.servers,
     )
 

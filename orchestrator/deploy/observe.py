@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import anyio
+import anyio.to_thread
 
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.digest import digest_of
@@ -16,6 +17,7 @@ from orchestrator.core.errors import DeployError
 from orchestrator.core.hosts import distance_of_url
 from orchestrator.deploy.plane import Seen, Workshop
 from orchestrator.plan.observed import ObservedServer, asked_at
+from orchestrator.ports.device import Device
 from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Secret
 
@@ -38,10 +40,12 @@ class Observer:
         self._known: dict[Spot, ObservedServer] = {}
         self.servers: tuple[ObservedServer, ...] = ()
         self.silent: dict[str, str] = {}
+        self.device: Device | None = None
 
     async def look(self, blueprints: Iterable[Blueprint]) -> None:
         """Ask the usual places on this device, and every address that a manifest names. Cloud addresses are not asked; a
         provider of another package is asked only at the addresses that its models name, and takes no server from others."""
+        self.device = await anyio.to_thread.run_sync(self._workshop.sense)
         named = _named(blueprints, self._workshop)
         usual = self._workshop.usual_places if named.wanted else ()
         spots = [*dict.fromkeys([*named.spots, *(("", url) for url in usual)])]

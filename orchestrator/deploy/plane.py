@@ -11,6 +11,7 @@ from orchestrator.core.blueprint import ServeSpec
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.reflex import FitIntents
+from orchestrator.ports.device import Device
 from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel
 from orchestrator.ports.strategy import FitStrategy
 from orchestrator.ports.tool import OpenTool
@@ -93,10 +94,16 @@ LookAround = Callable[[Sequence[str], Mapping[str, Secret], Sequence[str]], Awai
 asked, the makes of the table where there are none."""
 
 
+def no_sensors() -> Device | None:
+    """Nothing is known of the device."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """Who makes live parts. ``provider``, ``strategy`` and ``open_tool`` find one by its name in the table of kinds; ``reveal``
-    resolves a secret reference (relative to a folder) now; ``tools`` is the folder of the tools' own stores."""
+    resolves a secret reference (relative to a folder) now; ``tools`` is the folder of the tools' own stores; ``sense`` reads
+    what the device has, within milliseconds."""
 
     provider: Callable[[str], Provider]
     assumed_slots: Mapping[str, int]
@@ -107,3 +114,4 @@ class Workshop:
     tools: Path
     look: LookAround
     usual_places: tuple[str, ...] = ()
+    sense: Callable[[], Device | None] = no_sensors

@@ -188,6 +188,7 @@ class Reconciler:
             deployments=self.table.observed(),
             servers=self._observer.servers,
             silent=self._observer.silent,
+            device=self._observer.device,
             taken_ports=self._taken(blueprint) if blueprint else {},
             contents=self._contents.get(blueprint.name, {}) if blueprint else {},
             locked=locked_secrets(blueprint, self._workshop.reveal) if blueprint else {},

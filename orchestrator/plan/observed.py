@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.ports.device import Device
 from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Identity, ServedModel, Zone
 
@@ -86,7 +87,8 @@ class ObservedState:
     why a named address did not answer (see :func:`asked_at`) and why a provider of another package cannot be used (by its
     name); ``taken_ports`` says who has a port that a deployment wants for its own door;
     ``contents`` are fingerprints of the files that parts are made of beside the manifest, by address (a tool's code);
-    ``locked`` are references of secrets that cannot be had, each with why and a cure.
+    ``locked`` are references of secrets that cannot be had, each with why and a cure;
+    ``device`` is what this machine has, ``None`` where nothing told.
     """
 
     runtime: str = ""
@@ -96,6 +98,7 @@ class ObservedState:
     taken_ports: Mapping[int, str] = field(default_factory=dict)
     contents: Mapping[str, str] = field(default_factory=dict)
     locked: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    device: Device | None = None
 
     def as_json(self) -> dict[str, Any]:
         """A plain form."""
@@ -107,6 +110,7 @@ class ObservedState:
             "taken_ports": {str(port): why for port, why in self.taken_ports.items()},
             "contents": dict(self.contents),
             "locked": {reference: list(why) for reference, why in self.locked.items()},
+            "device": self.device.as_json() if self.device else None,
         }
 
     @classmethod
@@ -121,6 +125,7 @@ class ObservedState:
             taken_ports={int(port): why for port, why in value["taken_ports"].items()},
             contents=value.get("contents", {}),
             locked={reference: (why[0], why[1]) for reference, why in value.get("locked", {}).items()},
+            device=Device.from_json(value["device"]) if value.get("device") else None,
         )
 
 

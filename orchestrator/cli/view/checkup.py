@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from orchestrator.app.machine import EXTRAS
@@ -37,11 +37,27 @@ def _machine(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     cores = f"{machine['cpus']} core{'s' if machine['cpus'] != 1 else ''}"
     memory = f"{format_size(machine['memory'])} memory ({format_size(machine['memory_free'])} free)"
     yield "system", f"{machine['system']}, {cores}, {memory}, {format_size(machine['disk_free'])} disk free"
+    yield "accelerators", ", ".join(map(_accelerator, machine["accelerators"])) or _none_seen(machine["unseen"])
+    if machine["power"]:
+        yield "power", machine["power"]
     yield "state", machine["state"]
     yield "config", machine["config"]
     runs = f"{runtime['version']} {runtime['state']}, process {runtime['pid']}, {runtime['url']}" if runtime else ""
     yield "runtime", runs or "does not run; apply starts it"
     yield "optional", ", ".join(f"{name} {'yes' if has else 'no'}" for name, has in machine["libraries"].items())
+
+
+def _accelerator(one: Mapping[str, Any]) -> str:
+    if one["memory"] is None:
+        told = "works in the main memory" if one["unified"] else "its memory is not told"
+    else:
+        free = f" ({format_size(one['free'])} free)" if one["free"] is not None else ""
+        told = f"{format_size(one['memory'])} memory{free}"
+    return f"{one['name']} ({one['kind']}), {told}"
+
+
+def _none_seen(why: Sequence[str]) -> str:
+    return f"none seen ({', '.join(why)})" if why else "none seen"
 
 
 def _servers(found: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
@@ -107,6 +123,9 @@ def _advice(found: Mapping[str, Any]) -> Iterator[str]:
     if found["manifest"]:
         for cure in dict.fromkeys(map(_cure, missing)):
             yield f"  {cure}"
+    for note in found["machine"]["unseen"]:
+        if "pip install" in note:
+            yield f"  optional: {note}"
     absent = [name for name, has in found["machine"]["libraries"].items() if not has]
     for extra in dict.fromkeys(EXTRAS[name] for name in absent):
         names = " and ".join(name for name in absent if EXTRAS[name] == extra)
