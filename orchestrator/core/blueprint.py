@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypedDict
 
 from orchestrator.core.digest import digest_of
 
-BLUEPRINT_FORMAT: Final = 1
+BLUEPRINT_FORMAT: Final = 2
 """Raised when the shape below changes; a stored blueprint of another format is compiled again from its sources."""
 
 
@@ -35,7 +35,14 @@ class ModelSpec(TypedDict):
     secondary: bool
     context_length: int | None
     max_concurrent: int | None
-    memory: int | None
+    memory: int | None  # as the manifest says, else the weights of the build that is meant
+    whole_memory: int | None  # what the manifest says that it takes in all
+    builds: dict[str, int]  # quantization -> bytes of the weights
+    cache_per_token: int | None  # bytes of keys and values
+    served_as: dict[str, str]  # provider kind -> the build that its plain id serves, where the catalogue knows
+    quantization: str | None  # the build that the manifest wants
+    named: str | None  # the id that the manifest itself gives
+    window: int | None  # tokens a request that the manifest asks for
     options: dict[str, Any]  # temperature, max_tokens, …: defaults for calls
     fallback: list[str]  # aliases, in order
 
@@ -168,6 +175,8 @@ class Blueprint:
     queue: Mapping[str, Any] = field(default_factory=dict)  # limits: {"interactive": {"length": 64, "timeout": 30}, …}
     timeout: float = 120.0
     max_concurrent: int | None = None
+    hardware: Mapping[str, Any] = field(default_factory=dict)  # memory, gpu_memory (bytes), power: instead of measuring
+    resources: Mapping[str, Any] = field(default_factory=dict)  # as the manifest has them; a float is a share
     tool_roots: tuple[str, ...] = ()
     folder: str = ""  # the manifest's folder, absolute
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -196,6 +205,8 @@ class Blueprint:
             "queue": dict(self.queue),
             "timeout": self.timeout,
             "max_concurrent": self.max_concurrent,
+            "hardware": dict(self.hardware),
+            "resources": dict(self.resources),
             "tool_roots": list(self.tool_roots),
             "folder": self.folder,
             "labels": dict(self.labels),
@@ -218,6 +229,8 @@ class Blueprint:
             queue=value["queue"],
             timeout=value["timeout"],
             max_concurrent=value["max_concurrent"],
+            hardware=value["hardware"],
+            resources=value["resources"],
             tool_roots=tuple(value["tool_roots"]),
             folder=value["folder"],
             labels=value["labels"],

@@ -17,8 +17,10 @@ from orchestrator.core.blueprint import (
     ServeSpec,
     ToolSpec,
 )
+from orchestrator.core.memory import USUAL
 from orchestrator.core.request import PriorityClass
 from orchestrator.graph.graph import AgentGraph
+from orchestrator.graph.sizes import sizes
 from orchestrator.graph.transforms import parts
 from orchestrator.graph.transforms.agents import target_of
 from orchestrator.graph.vertex import Vertex
@@ -27,6 +29,7 @@ from orchestrator.manifest.located import Located
 from orchestrator.manifest.spec.agent import AgentEntry, ReflexRule, Route, When
 from orchestrator.manifest.spec.manifest import Manifest
 from orchestrator.manifest.spec.model import ModelEntry
+from orchestrator.manifest.spec.operate import Hardware, HardwareItem
 from orchestrator.manifest.spec.tool import KnowledgeEntry, ToolEntry
 from orchestrator.manifest.zone import zone_of
 from orchestrator.ports.installed import is_plugin
@@ -35,8 +38,6 @@ PRIORITIES: Final[Mapping[str, PriorityClass]] = {"high": "interactive", "normal
 CASCADE: Final = ("rules", "keyword", "lexical")
 """The stages of a cascade that names none; ``intent`` is added where the router has a model."""
 ANY_PROVIDER: Final = "*"
-USUAL: Final = "q4_k_m"
-"""The build whose size stands for a model's memory where the manifest names none."""
 
 
 def lower(graph: AgentGraph, manifest: Manifest, located: Located) -> Blueprint:
@@ -52,10 +53,17 @@ def lower(graph: AgentGraph, manifest: Manifest, located: Located) -> Blueprint:
         queue=deployment.queue.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
         timeout=deployment.timeout,
         max_concurrent=deployment.resources.max_concurrent_agents,
+        hardware=_hardware(deployment.hardware),
+        resources=deployment.resources.model_dump(exclude_none=True),
         tool_roots=tuple(located.of(root) for root in deployment.security.tool_roots),
         folder=located.folder,
         labels=dict(manifest.metadata.labels),
     )
+
+
+def _hardware(item: HardwareItem | None) -> dict[str, Any]:
+    """Numbers only: a profile's name describes a device that is measured."""
+    return item.model_dump(exclude_none=True) if isinstance(item, Hardware) else {}
 
 
 def _element(graph: AgentGraph, vertex: Vertex, located: Located) -> Element:
@@ -73,7 +81,7 @@ def _element(graph: AgentGraph, vertex: Vertex, located: Located) -> Element:
 
 
 def _model(model: ModelEntry) -> ModelSpec:
-    row = find_model(model.alias)
+    row, known = find_model(model.alias), sizes(model)
     chosen = model.model
     ids = ids_of(row) if row else {}
     if chosen:
@@ -93,7 +101,14 @@ def _model(model: ModelEntry) -> ModelSpec:
         secondary=model.secondary,
         context_length=model.context_length or (row["context_length"] if row else None),
         max_concurrent=model.max_concurrent,
-        memory=model.memory or (row["sizes"].get(model.quantization or USUAL) if row else None),
+        memory=known.whole or known.weights(model.quantization.casefold() if model.quantization else USUAL),
+        whole_memory=known.whole,
+        builds=dict(known.builds),
+        cache_per_token=known.per_token,
+        served_as=dict(row.get("served_as", {})) if row else {},
+        quantization=model.quantization.casefold() if model.quantization else None,
+        named=model.model,
+        window=model.context_length,
         options=model.options.model_dump(exclude_none=True),
         fallback=list(model.fallback),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -10,7 +9,12 @@ from urllib.parse import urlsplit
 
 from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.digest import digest_of
+from orchestrator.core.memory import Budget, Memory, Need, limited
+from orchestrator.plan.builds import same_model
+from orchestrator.plan.choosing import NOWHERE, Choice, Option, Surroundings, choose, option_of
 from orchestrator.plan.observed import ObservedServer, ObservedState, asked_at
+from orchestrator.plan.smaller import smaller
+from orchestrator.ports.device import Device
 from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Capability, ServedModel, Zone
 
@@ -21,15 +25,12 @@ CLOUD_BASES: Final[Mapping[str, str]] = {"openai": "https://api.openai.com/v1"}
 """Where a cloud provider is when the manifest gives no address. It is never asked to find out what it serves."""
 MEND: Final = "mend or install its package, and restart the runtime: `orchestrator runtime stop`"
 _DISTANCE: Final[Mapping[Zone, int]] = {"node": 0, "lan": 1, "cloud": 2}
-_BUILD: Final = re.compile(r"[-._](?:i?q[0-9][a-z0-9_]*|[bf]p?(?:16|32)|fp8|int[48])$")
-"""What a file name adds to a model's name: its quantization."""
-_VARIANT: Final = re.compile(r"-[a-z0-9]+-(?:cpu|gpu|npu)(?::\d+)?$")
-"""What Foundry Local adds to it: ``-generic-cpu:4``."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoundEndpoint:
-    """A live address that serves the model under ``model``. ``slots`` and ``context`` are ``None`` where nobody told.
+    """A live address that serves the model under ``model``. ``slots`` and ``context`` are ``None`` where nobody told;
+    ``build`` is its quantization and what that was made for, ``memory`` the bytes that it is reckoned to take there.
 
     ``id`` is the same for every alias and deployment that calls the same model on the same server with the same key.
     """
@@ -43,6 +44,8 @@ class BoundEndpoint:
     context: int | None = None
     api_key: str | None = None
     capabilities: Mapping[str, str] = field(default_factory=dict)
+    build: str = ""
+    memory: int | None = None
 
     def __str__(self) -> str:
         return f"{self.provider} at {urlsplit(self.api_base).netloc}"
@@ -51,22 +54,40 @@ class BoundEndpoint:
 @dataclass(frozen=True, slots=True)
 class Bound:
     """What serves an alias. Without ``endpoints``, ``missing`` says why and ``cure`` what to type; ``locked`` where it is
-    only its key that is missing."""
+    only its key that is missing. ``why`` says why this build of the first endpoint, ``rejected`` why not another one;
+    ``need`` is what that takes, and ``tight`` says so where it is more than models should take here."""
 
     alias: str
     endpoints: tuple[BoundEndpoint, ...] = ()
     missing: str = ""
     cure: str = ""
     locked: bool = False
+    why: str = ""
+    rejected: tuple[str, ...] = ()
+    need: Need | None = None
+    tight: bool = False
 
 
 def bind_all(blueprint: Blueprint, observed: ObservedState) -> dict[str, Bound]:
     """Every model alias of the blueprint."""
     specs = [cast(ModelSpec, element.spec) for element in blueprint.of_kind("model")]
-    return {spec["alias"]: bind(spec, observed) for spec in specs}
+    around = Surroundings(observed.device, device_budget(blueprint, observed.device))
+    return {spec["alias"]: bind(spec, observed, around) for spec in specs}
 
 
-def bind(spec: ModelSpec, observed: ObservedState) -> Bound:
+def device_budget(blueprint: Blueprint, device: Device | None) -> Budget | None:
+    """What models may take of this device: the manifest's `hardware` goes before what is measured. ``None`` where neither
+    tells. Only what the device has in all counts, not what is free just now: a plan must not change with every look."""
+    main = blueprint.hardware.get("memory") or (device.memory if device else None)
+    if main is None:
+        return None
+    written = "memory" in blueprint.hardware or "gpu_memory" in blueprint.hardware
+    own = blueprint.hardware.get("gpu_memory", 0) if written else device.own_memory if device else 0
+    metal = not written and device is not None and any(one.kind == "metal" for one in device.accelerators)
+    return limited(Memory(main, own, metal), blueprint.resources.get("max_memory_usage"))
+
+
+def bind(spec: ModelSpec, observed: ObservedState, around: Surroundings = NOWHERE) -> Bound:
     """Endpoints for one alias: the named address only where one is named, else what answers on this device; near before
     far, then in the order in which the manifest or the catalogue names providers. Models that a local server only
     forwards to another machine count as cloud, and the cloud is used only where the manifest says so."""
@@ -78,41 +99,13 @@ def bind(spec: ModelSpec, observed: ObservedState) -> Bound:
         return Bound(spec["alias"], (), broken, MEND)
     if spec["zone"] == "cloud" and _cloud_base(spec):
         return Bound(spec["alias"], (_in_cloud(spec),))
-    found = [
-        _endpoint(spec, server, model)
-        for server in sorted(_allowed(spec, observed.servers), key=lambda server: _rank(spec, server))
-        for model in _matching(spec, server)
-    ]
-    if found:
-        return Bound(spec["alias"], tuple(found))
-    return Bound(spec["alias"], (), _missing(spec, observed), _cure(spec, observed))
+    servers = sorted(_allowed(spec, observed.servers), key=lambda server: _rank(spec, server))
+    choices = [choose(spec, options, around) for server in servers if (options := _options(spec, server, around))]
+    if not choices:
+        return Bound(spec["alias"], (), _missing(spec, observed), _cure(spec, observed))
+    return _bound(spec, choices, around)
 
 
-def same_model(provider: str, wanted: str, served: str) -> bool:
-    """Whether a server's id means the wanted one: case, Ollama's ``:latest``, the build of a variant of Foundry Local, and
-    folders, endings and quantizations of GGUF files do not matter."""
-    one, other = wanted.casefold(), served.casefold()
-    if one == other:
-        return True
-    if provider == "ollama":
-        return _tagged(one) == _tagged(other)
-    if provider == "foundry-local" and _without_variant(one) == _without_variant(other):
-        return True
-    return _file_stem(one) == _file_stem(other)
-
-
-def _tagged(name: str) -> str:
-    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
-
-
-def _without_variant(name: str) -> str:
-    return _VARIANT.sub("", name).removesuffix("-instruct")
-
-
-def _file_stem(name: str) -> str:
-    stem = name.replace("\\", "/").rpartition("/")[2].partition(":")[0]
-    stem = stem.removesuffix(".gguf")
-    return _BUILD.sub("", stem).removesuffix("-gguf")
 
 
 def _wanted_ids(spec: ModelSpec, provider: str) -> list[str]:
@@ -127,18 +120,20 @@ def _wanted_ids(spec: ModelSpec, provider: str) -> list[str]:
     return [*named, *ids.get(ANY_PROVIDER, []), *([spec["alias"]] if len(ids) > 1 else [])]
 
 
-def _matching(spec: ModelSpec, server: ObservedServer) -> Iterable[ServedModel]:
-    """At most one model of the server: the best id that it serves."""
+def _options(spec: ModelSpec, server: ObservedServer, around: Surroundings) -> list[Option]:
+    """Every build of the model that the server lists."""
     usable = [
         model
         for model in server.models
         if model.kind in (spec["kind"], "unknown") and (spec["zone"] == "cloud" or not model.remote)
     ]
-    for wanted in _wanted_ids(spec, server.provider):
-        matches = [model for model in usable if same_model(server.provider, wanted, model.id)]
-        if matches:
-            return sorted(matches, key=lambda model: (model.id.casefold() != wanted.casefold(), model.id))[:1]
-    return ()
+    found: dict[str, Option] = {}
+    for number, wanted in enumerate(_wanted_ids(spec, server.provider)):
+        for model in usable:
+            if model.id not in found and same_model(server.provider, wanted, model.id, any_build=not spec["named"]):
+                matched = (number, model.id.casefold() == wanted.casefold())
+                found[model.id] = option_of(spec, server, model, matched, around)
+    return list(found.values())
 
 
 def _allowed(spec: ModelSpec, servers: Iterable[ObservedServer]) -> list[ObservedServer]:
@@ -169,7 +164,8 @@ def _rank(spec: ModelSpec, server: ObservedServer) -> tuple[Any, ...]:
     return (_DISTANCE[server.zone], server.provider == COMPATIBLE, order, server.url)
 
 
-def _endpoint(spec: ModelSpec, server: ObservedServer, model: ServedModel) -> BoundEndpoint:
+def _endpoint(spec: ModelSpec, option: Option) -> BoundEndpoint:
+    server, model = option.server, option.model
     zone: Zone = "cloud" if model.remote else server.zone
     return BoundEndpoint(
         id=_endpoint_id(spec, server.provider, server.api_base, model.id),
@@ -181,6 +177,8 @@ def _endpoint(spec: ModelSpec, server: ObservedServer, model: ServedModel) -> Bo
         context=model.context or spec["context_length"],
         api_key=spec["api_key"],
         capabilities=server.capabilities,
+        build=str(option.build),
+        memory=option.need.total if option.need else None,
     )
 
 

@@ -9,6 +9,7 @@ from orchestrator.core.address import Address
 from orchestrator.core.blueprint import Blueprint, Element
 from orchestrator.plan import operation as op
 from orchestrator.plan.binding import Bound, bind_all
+from orchestrator.plan.capacity import memory_notes
 from orchestrator.plan.observed import Facets, ObservedDeployment, ObservedState
 from orchestrator.plan.plan import Plan, numbered
 from orchestrator.plan.serving import who_serves
@@ -31,7 +32,8 @@ def diff(blueprint: Blueprint, observed: ObservedState) -> Plan:
     steps = [*change.made(), *change.door_opened(), *change.left_out()]
     steps += change.switched(steps)
     steps += change.closed()
-    return Plan(blueprint.name, numbered(steps), who_serves(blueprint, bound), tuple(_notes(blueprint, observed)))
+    notes = [*_notes(blueprint, observed), *memory_notes(blueprint, bound, observed)]
+    return Plan(blueprint.name, numbered(steps), who_serves(blueprint, bound), tuple(notes))
 
 
 def take_down(observed: ObservedState, name: str) -> Plan:

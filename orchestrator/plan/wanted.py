@@ -38,6 +38,8 @@ def wanted_parts(
             "queue": blueprint.queue,
             "timeout": blueprint.timeout,
             "limits": blueprint.max_concurrent,
+            "resources": blueprint.resources,
+            "hardware": blueprint.hardware,
             "labels": blueprint.labels,
             "folder": blueprint.folder,
             "tool roots": list(blueprint.tool_roots),

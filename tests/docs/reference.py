@@ -104,11 +104,11 @@ def _title(name: str, definitions: dict[str, Any]) -> str:
 
 
 def _quantity(forms: list[dict[str, Any]]) -> str:
-    """What a text with a unit is, told by the only sample that its pattern fits."""
+    """What a text with a unit is, told by the samples that its pattern fits."""
     for form in forms:
         fits = [word for sample, word in _SAMPLES.items() if re.search(form.get("pattern", "^$"), sample)]
-        if len(fits) == 1:
-            return fits[0]
+        if len(fits) == 1 or fits == ["size", "share"]:  # a name's pattern fits more of them
+            return " or ".join(fits)
     return ""
 
 

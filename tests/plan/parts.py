@@ -28,6 +28,13 @@ def model(alias: str = "phi-4-mini", **changes: Any) -> ModelSpec:
         context_length=None,
         max_concurrent=None,
         memory=2_500_000_000,
+        whole_memory=None,
+        builds={"q4_k_m": 2_500_000_000, "q8_0": 4_000_000_000, "f16": 7_700_000_000},
+        cache_per_token=131_072,
+        served_as={"ollama": "q4_k_m"},
+        quantization=None,
+        named=None,
+        window=None,
         options={},
         fallback=[],
     )

@@ -84,9 +84,9 @@ class ModelEntry(Spec):
     context_length: Annotated[int | None, Field(ge=128, le=10_000_000, examples=[8192])] = None
     """Tokens that a request may take, prompt and answer together."""
     quantization: Annotated[str | None, Field(max_length=32, examples=["q4_k_m"])] = None
-    """Which build of the model, where there are several."""
+    """Which build of the model, where there are several. Without it: the most faithful one that fits the device."""
     memory: Annotated[Size | None, Field(examples=["2.5GB"])] = None
-    """Memory that it takes, where the catalogue does not know or is wrong."""
+    """Memory that it takes in all, cache and server included, where the catalogue does not know or is wrong."""
     max_concurrent: Annotated[int | None, Field(ge=1, le=4096, examples=[4])] = None
     """Calls at the same time. Without it: what the server tells, else a careful default of its make."""
     keep_alive: Duration | None = None
