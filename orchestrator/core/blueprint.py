@@ -33,6 +33,8 @@ class ModelSpec(TypedDict):
     tasks: list[str]
     primary: bool
     secondary: bool
+    complexity: list[str]  # simple, moderate, complex: the requests that it is meant for
+    priorities: list[str]  # interactive, default, bulk: the same
     context_length: int | None
     max_concurrent: int | None
     memory: int | None  # as the manifest says, else the weights of the build that is meant

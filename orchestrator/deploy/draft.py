@@ -57,7 +57,13 @@ class Draft:
         for endpoint in bound.endpoints:
             self._endpoints[endpoint.id] = self._spec(endpoint)
         missing = "; ".join(filter(None, [bound.missing, bound.cure]))
-        self._bindings[bound.alias] = Binding(bound.alias, tuple(each.id for each in bound.endpoints), missing)
+        self._bindings[bound.alias] = Binding(
+            bound.alias,
+            tuple(each.id for each in bound.endpoints),
+            missing,
+            bound.endpoints[0].memory if bound.endpoints else None,
+            bound.equals,
+        )
         failpoint("execute.model-bound")
 
     async def open_tool(self, name: str) -> None:

@@ -11,6 +11,7 @@ from orchestrator.core.blueprint import ServeSpec
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.reflex import FitIntents
+from orchestrator.plan.pressure import Pressure
 from orchestrator.ports.device import Device
 from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel
 from orchestrator.ports.strategy import FitStrategy
@@ -51,6 +52,10 @@ class RequestPlane(Protocol):
 
     def try_now(self, endpoints: Iterable[str]) -> None:
         """Ask these endpoints again even where they rest from a fault: somebody may have mended them."""
+        ...
+
+    def set_pressure(self, pressure: Pressure) -> None:
+        """Know what speaks for smaller models from now on."""
         ...
 
     def views(self) -> Mapping[str, Mapping[str, Any]]:

@@ -34,6 +34,7 @@ from orchestrator.plan.binding import bind_all
 from orchestrator.plan.diff import diff, take_down
 from orchestrator.plan.observed import ObservedServer, ObservedState
 from orchestrator.plan.plan import Plan
+from orchestrator.plan.pressure import pressure_of
 from orchestrator.plan.wanted import wanted_parts
 
 declare("apply.received", "apply.observed", "apply.planned", "apply.recorded", "apply.settled", "down.recorded")
@@ -174,6 +175,7 @@ class Reconciler:
         before = _processes(self._observer.servers)
         try:
             await self._observer.look(blueprints)
+            self.table.plane.set_pressure(pressure_of(blueprints, self._state(None)))
             fresh = _processes(self._observer.servers) - before
             if fresh:  # a server that was away, or is another one now, is not judged by what was before
                 self.table.plane.try_now(self.table.endpoints_at([api_base for api_base, *_ in fresh]))

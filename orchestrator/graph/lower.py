@@ -99,6 +99,8 @@ def _model(model: ModelEntry) -> ModelSpec:
         tasks=list(model.tasks),
         primary=model.primary,
         secondary=model.secondary,
+        complexity=list(model.complexity),
+        priorities=[PRIORITIES[name] for name in model.priorities],
         context_length=model.context_length or (row["context_length"] if row else None),
         max_concurrent=model.max_concurrent,
         memory=known.whole or known.weights(model.quantization.casefold() if model.quantization else USUAL),

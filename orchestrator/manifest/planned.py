@@ -75,7 +75,6 @@ NOT_ACTED_ON: Final[tuple[tuple[str, str, Severity], ...]] = (
     ),
     ("deployment.resources.model_cache_size", _BY_SERVER, Severity.WARNING),
     ("deployment.resources.auto_unload_idle_models", _BY_SERVER, Severity.WARNING),
-    ("deployment.resources.power_management", "the state of the battery is not looked at", Severity.WARNING),
     ("deployment.monitoring", "metrics and alerts belong to a later version", Severity.WARNING),
     ("deployment.models[].keep_alive", "the server decides how long a model stays loaded", Severity.WARNING),
     ("deployment.nodes[].models[].keep_alive", "the server decides how long a model stays loaded", Severity.WARNING),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -55,7 +56,8 @@ class BoundEndpoint:
 class Bound:
     """What serves an alias. Without ``endpoints``, ``missing`` says why and ``cure`` what to type; ``locked`` where it is
     only its key that is missing. ``why`` says why this build of the first endpoint, ``rejected`` why not another one;
-    ``need`` is what that takes, and ``tight`` says so where it is more than models should take here."""
+    ``need`` is what that takes, and ``tight`` says so where it is more than models should take here. The first ``equals``
+    endpoints may share the work."""
 
     alias: str
     endpoints: tuple[BoundEndpoint, ...] = ()
@@ -66,6 +68,7 @@ class Bound:
     rejected: tuple[str, ...] = ()
     need: Need | None = None
     tight: bool = False
+    equals: int = 1
 
 
 def bind_all(blueprint: Blueprint, observed: ObservedState) -> dict[str, Bound]:
@@ -106,6 +109,50 @@ def bind(spec: ModelSpec, observed: ObservedState, around: Surroundings = NOWHER
     return _bound(spec, choices, around)
 
 
+def _bound(spec: ModelSpec, choices: list[Choice], around: Surroundings) -> Bound:
+    """Servers whose build fits come first; where all that are listed can never fit, the arithmetic says so."""
+    used = [(choice, choice.option) for choice in choices if choice.option]
+    if not used:
+        return _too_large(spec, [option for choice in choices for option in choice.options], around)
+    used.sort(key=lambda each: each[1].fit != "fits")
+    best, first = used[0]
+    return Bound(
+        spec["alias"],
+        tuple(_endpoint(spec, option) for _, option in used),
+        why=best.why,
+        rejected=tuple(reason for choice in choices for reason in choice.rejected),
+        need=first.need,
+        tight=first.fit == "tight",
+        equals=_equals([option for _, option in used], around.budget),
+    )
+
+
+def _equals(options: list[Option], budget: Budget | None) -> int:
+    """How many of them serve the same build at the same distance: they may share the work. On this device only where all
+    fit in memory together, since each server loads the model for itself."""
+    first = options[0]
+    same = list(
+        takewhile(
+            lambda each: (
+                (each.build, each.server.zone, each.model.remote)
+                == (first.build, first.server.zone, first.model.remote)
+            ),
+            options,
+        )
+    )
+    if first.server.zone != "node" or len(same) == 1:
+        return len(same)
+    sizes = [option.need.total for option in same if option.need]
+    return len(same) if budget is not None and len(sizes) == len(same) and sum(sizes) <= budget.total else 1
+
+
+def _too_large(spec: ModelSpec, options: list[Option], around: Surroundings) -> Bound:
+    """None of the builds that are served can ever fit: the arithmetic of the smallest says it."""
+    sized = [(option.need.total, option.model.id, option.need) for option in options if option.need]
+    _, name, need = min(sized, key=lambda each: each[:2])
+    budget = around.budget
+    missing = f"{spec['alias']} does not fit this device: {name} needs {need}, and models may take {budget}"
+    return Bound(spec["alias"], (), missing, smaller(spec, need, budget) if budget else "", need=need)
 
 
 def _wanted_ids(spec: ModelSpec, provider: str) -> list[str]:

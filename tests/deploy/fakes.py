@@ -20,7 +20,9 @@ from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.plane import Seen, Workshop
 from orchestrator.deploy.reconcile import Applied, Reconciler, Rules
 from orchestrator.deploy.wanted import Wanted
+from orchestrator.plan.pressure import NONE, Pressure
 from orchestrator.plugins.stores.memory import MemoryRevisions
+from orchestrator.ports.device import Device
 from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel
 from orchestrator.ports.strategy import Candidate, RouteQuestion, StrategyOptions
 from orchestrator.ports.tool import ToolFunction, ToolPlace
@@ -72,12 +74,16 @@ class FakePlane:
         self.tried: list[list[str]] = []
         self.seen: dict[str, dict[str, Any]] = {}
         self.others_ports: dict[int, str] = {}
+        self.pressure = NONE
 
     def set_endpoints(self, endpoints: Mapping[str, EndpointSpec]) -> None:
         self.endpoints = dict(endpoints)
 
     def try_now(self, endpoints: Iterable[str]) -> None:
         self.tried.append(sorted(endpoints))
+
+    def set_pressure(self, pressure: Pressure) -> None:
+        self.pressure = pressure
 
     def views(self) -> Mapping[str, Mapping[str, Any]]:
         return self.seen
@@ -157,6 +163,7 @@ class Surroundings:
     looks: int = 0
     asked: dict[str, list[str]] = field(default_factory=dict)
     mute: set[str] = field(default_factory=set)
+    device: Device | None = None
 
     async def look(self, places: Sequence[str], keys: Mapping[str, Secret], by: Sequence[str]) -> Sequence[Seen]:
         who = ", ".join(by)
@@ -208,6 +215,7 @@ def workshop(surroundings: Surroundings, folder: Path) -> Workshop:
         tools=folder,
         look=surroundings.look,
         usual_places=(OLLAMA,),
+        sense=lambda: surroundings.device,
     )
 
 

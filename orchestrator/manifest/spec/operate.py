@@ -104,7 +104,8 @@ class Resources(Spec):
     auto_unload_idle_models: bool | None = None
     """Whether idle models are unloaded."""
     power_management: bool | None = None
-    """Whether load is shed on battery."""
+    """Whether load is shed while the device runs on its battery: of an agent's models and their fallbacks the secondary, then
+    the smallest is asked first."""
 
 
 class QueueClass(Spec):

@@ -17,6 +17,7 @@ from orchestrator.core.request import Request, Result
 from orchestrator.deploy.deployment import Agent, Binding, Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.make import endpoints_of, make_agent, make_router
+from orchestrator.plan.pressure import NONE, Pressure
 from orchestrator.plugins.strategies.cascade import fit_cascade
 from orchestrator.plugins.strategies.intent import fit_intent
 from orchestrator.plugins.strategies.lexical import fit_lexical
@@ -106,7 +107,8 @@ def rule(say: str, **fields: Any) -> ReflexSpec:
 
 def model_spec(alias: str = "m", **fields: Any) -> ModelSpec:
     """A model's alias."""
-    return cast(ModelSpec, {"alias": alias, "options": {}, "fallback": [], **fields})
+    claims: dict[str, Any] = {"secondary": False, "complexity": [], "priorities": []}
+    return cast(ModelSpec, {"alias": alias, "options": {}, "fallback": [], **claims, **fields})
 
 
 @dataclass
@@ -233,7 +235,10 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    wanted: Wanted, *servers: SimulatedEndpoint, sessions: Sessions | None = None
+    wanted: Wanted,
+    *servers: SimulatedEndpoint,
+    sessions: Sessions | None = None,
+    pressure: Callable[[], Pressure] = lambda: NONE,
 ) -> AsyncIterator[Served]:
     """Serve it on these model servers; the endpoints are ``m@1``, ``m@2``…"""
     servers = servers or (simulated(["m"]),)
@@ -242,7 +247,7 @@ async def serving(
     events: list[Event] = []
     loop = Loop(on_event=events.append, jitter=lambda: 0.5)
     deployment = wanted.deployment(cast(Provider, provider), urls)
-    engine = Engine(deployment, loop, sessions or Sessions(), events.append)
+    engine = Engine(deployment, loop, sessions or Sessions(), events.append, pressure)
     async with anyio.create_task_group() as tasks:
         await tasks.start(loop.run)
         loop.set_endpoints(deployment.endpoints)
