@@ -15,6 +15,7 @@ from orchestrator.plan.builds import same_model
 from orchestrator.plan.choosing import NOWHERE, Choice, Option, Surroundings, choose, option_of
 from orchestrator.plan.observed import ObservedServer, ObservedState, asked_at
 from orchestrator.plan.smaller import smaller
+from orchestrator.plan.variants import variants
 from orchestrator.ports.device import Device
 from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Capability, ServedModel, Zone
@@ -105,7 +106,7 @@ def bind(spec: ModelSpec, observed: ObservedState, around: Surroundings = NOWHER
     servers = sorted(_allowed(spec, observed.servers), key=lambda server: _rank(spec, server))
     choices = [choose(spec, options, around) for server in servers if (options := _options(spec, server, around))]
     if not choices:
-        return Bound(spec["alias"], (), _missing(spec, observed), _cure(spec, observed))
+        return _hopeless(spec, around) or Bound(spec["alias"], (), _missing(spec, observed), _cure(spec, observed))
     return _bound(spec, choices, around)
 
 
@@ -153,6 +154,16 @@ def _too_large(spec: ModelSpec, options: list[Option], around: Surroundings) -> 
     budget = around.budget
     missing = f"{spec['alias']} does not fit this device: {name} needs {need}, and models may take {budget}"
     return Bound(spec["alias"], (), missing, smaller(spec, need, budget) if budget else "", need=need)
+
+
+def _hopeless(spec: ModelSpec, around: Surroundings) -> Bound | None:
+    """No server here lists it, and none here could load it: there is no use in fetching it."""
+    known = variants(spec, around.budget)
+    if spec["endpoint"] or not known or any(variant.fit != "never" for variant in known):
+        return None
+    least = min((variant.need for variant in known), key=lambda need: need.total)
+    missing = f"{spec['alias']} does not fit this device: it needs {least}, and models may take {around.budget}"
+    return Bound(spec["alias"], (), missing, smaller(spec, least, around.budget) if around.budget else "", need=least)
 
 
 def _wanted_ids(spec: ModelSpec, provider: str) -> list[str]:

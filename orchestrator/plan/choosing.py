@@ -54,16 +54,17 @@ def option_of(
     build = build_of(model.id, model.quantization)
     if not build.quantization:
         build = Build(usual_build(server.provider, spec["served_as"].get(server.provider, "")), build.made)
-    need = need_of(sizes_of(spec), build.quantization, window_of(spec, model), model.size)
     runs = server.provider in _FIXED and len(server.models) == 1 and model.loaded is True
+    need = need_of(sizes_of(spec), build.quantization, window_of(spec, model, held=runs), model.size)
     elsewhere = server.zone != "node" or model.remote
     fit: Fit = "fits" if around.budget is None or runs or elsewhere else around.budget.fit(need)
     return Option(server, model, build, need, fit, *matched)
 
 
-def window_of(spec: ModelSpec, model: ServedModel) -> Window:
-    """Tokens and slots that the server keeps a cache for: as it tells, else as the manifest asks, else assumed."""
-    context = spec["window"] or model.context
+def window_of(spec: ModelSpec, model: ServedModel, *, held: bool) -> Window:
+    """Tokens and slots that the server keeps a cache for. One that holds the model tells what it has set aside; of another
+    one it is what the manifest asks for, what it tells, or assumed."""
+    context = (model.context or spec["window"]) if held else (spec["window"] or model.context)
     slots = model.slots or spec["max_concurrent"] or 1
     if context is not None:
         return Window(context, slots)

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.memory import BITS
+from orchestrator.core.memory import BITS, Memory, limited
 from orchestrator.plan.binding import Bound, bind_all, device_budget
 from orchestrator.plan.builds import Build, build_of, same_build, same_model, worth
 from orchestrator.plan.diff import diff
 from orchestrator.plan.observed import ObservedServer
+from orchestrator.plan.variants import variants
 from orchestrator.ports.device import Accelerator, Device
 from orchestrator.ports.provider import ServedModel
 from tests.plan.parts import agent, blueprint, model, ollama, state
@@ -219,6 +220,46 @@ def test_the_hardware_of_the_manifest_goes_before_what_is_measured() -> None:
         "54.8 GB (80% of 64.0 GB memory and 90% of 4.0 GB graphics memory)"
     )
     assert device_budget(replace(made, hardware={}), None) is None
+
+
+def test_a_model_of_which_no_build_could_ever_fit_is_not_to_be_fetched() -> None:
+    """Nobody is told to pull what the device cannot load."""
+    found = bound(model(), device(64 * GB), max_memory_usage=3 * GB)
+    assert found.missing.startswith("phi-4-mini does not fit this device: it needs 3.5 GB = 2.5 GB weights + ")
+    assert "pull" not in found.cure
+    assert bound(model(), device(64 * GB)).cure == "ollama pull phi4-mini:latest"
+    assert bound(model(builds={}), device(64 * GB), max_memory_usage=3 * GB).cure == "ollama pull phi4-mini:latest"
+
+
+def _told(spec: Any, memory: int | None) -> list[str]:
+    budget = limited(Memory(memory), None) if memory else None
+    return [f"{each.build}{'!' if each.chosen else ''}: {each.why}" for each in variants(spec, budget)]
+
+
+def test_the_builds_of_the_catalogue_are_ranked_for_a_device() -> None:
+    """The named one first, unless it is impossible; without a device, the most faithful."""
+    better, less = "16 bits are no better than 8", "less faithful"
+    assert _told(model(), None) == ["q8_0!: the most faithful that fits", f"q4_k_m: {less}", f"f16: {better}"]
+    assert _told(model(), 6 * GB) == [
+        "q4_k_m!: the most faithful that fits",
+        "q8_0: more than models should take (4.8 GB)",
+        "f16: it can never fit",
+    ]
+    assert _told(model(quantization="q8_0"), 6 * GB)[0] == (
+        "q8_0!: the manifest names it, more than models should take (4.8 GB)"
+    )
+    assert _told(model(quantization="q5_k_m"), 64 * GB)[0] == "q5_k_m!: the manifest names it"
+    assert not any("!" in told for told in _told(model(), 1 * GB))
+    assert _told(model(builds={}), 64 * GB) == []
+
+
+@given(st.integers(1, 64), st.sampled_from([None, "q4_k_m", "q8_0", "f16", "q6_k"]))
+def test_the_chosen_build_is_the_first_and_possible(memory: int, named: str | None) -> None:
+    """One is chosen exactly where one is possible."""
+    ranked = variants(model(quantization=named), limited(Memory(memory * GB), None))
+    chosen = [each for each in ranked if each.chosen]
+    assert chosen == [each for each in ranked[:1] if each.fit != "never"]
+    assert bool(chosen) == any(each.fit != "never" for each in ranked)
 
 
 builds = st.lists(st.sampled_from(sorted(BITS)), min_size=1, max_size=8, unique_by=lambda name: BITS[name])
