@@ -22,6 +22,10 @@ _FIXED: Final = frozenset(("llama-cpp", "vllm"))
 """Makes whose server, where it lists one model, has it in memory as long as it runs: that it fits is shown."""
 
 
+_OLLAMA: Final = ((48 * 2**30, 262_144), (24 * 2**30, 32_768))
+"""Graphics memory from which Ollama takes so many tokens where nobody says (docs/context-length.mdx); else 4096."""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a choice depends on beside the model: the device's budget and what is in it; ``None``: nothing is known, and
@@ -55,20 +59,27 @@ def option_of(
     if not build.quantization:
         build = Build(usual_build(server.provider, spec["served_as"].get(server.provider, "")), build.made)
     runs = server.provider in _FIXED and len(server.models) == 1 and model.loaded is True
-    need = need_of(sizes_of(spec), build.quantization, window_of(spec, model, held=runs), model.size)
+    usual = usual_context(server.provider, around.device)
+    need = need_of(sizes_of(spec), build.quantization, window_of(spec, model, usual, held=runs), model.size)
     elsewhere = server.zone != "node" or model.remote
     fit: Fit = "fits" if around.budget is None or runs or elsewhere else around.budget.fit(need)
     return Option(server, model, build, need, fit, *matched)
 
 
-def window_of(spec: ModelSpec, model: ServedModel, *, held: bool) -> Window:
+def usual_context(provider: str, device: Device | None) -> int:
+    """Tokens that a server takes where nobody says."""
+    own = device.own_memory if device and provider == "ollama" else 0
+    return next((tokens for least, tokens in _OLLAMA if own >= least), ASSUMED_CONTEXT)
+
+
+def window_of(spec: ModelSpec, model: ServedModel, usual: int = ASSUMED_CONTEXT, *, held: bool) -> Window:
     """Tokens and slots that the server keeps a cache for. One that holds the model tells what it has set aside; of another
-    one it is what the manifest asks for, what it tells, or assumed."""
+    one it is what the manifest asks for, what it tells, or the ``usual`` ones, assumed."""
     context = (model.context or spec["window"]) if held else (spec["window"] or model.context)
     slots = model.slots or spec["max_concurrent"] or 1
     if context is not None:
         return Window(context, slots)
-    return Window(min(ASSUMED_CONTEXT, spec["context_length"] or ASSUMED_CONTEXT), slots, assumed=True)
+    return Window(min(usual, spec["context_length"] or usual), slots, assumed=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,7 @@ def _kinds() -> str:
         "tool": "Tools: what agents may do ([tools.md](tools.md))",
         "store": "Stores: where the runtime keeps what it must not forget ([runtime.md](runtime.md))",
         "host": "Hosts: the machine below ([runtime.md](runtime.md))",
-        "sensor": "Sensors: what the device has ([runtime.md](runtime.md))",
+        "sensor": "Sensors: what the device has ([providers.md](providers.md#memory-and-builds))",
     }
     return "\n\n".join(
         f"**{heads[family]}**\n\n{_table(('kind', 'what it is'), [(f'`{row.name}`', row.summary) for row in rows.values()])}"

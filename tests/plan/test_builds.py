@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.memory import BITS, Memory, limited
+from orchestrator.core.memory import BITS, SERVER, Memory, Need, Window, limited
 from orchestrator.plan.binding import Bound, bind_all, device_budget
 from orchestrator.plan.builds import Build, build_of, same_build, same_model, worth
 from orchestrator.plan.diff import diff
@@ -157,6 +157,15 @@ def test_a_variant_is_chosen_for_the_accelerator_that_is_seen(accelerators: Any,
     server = ObservedServer("foundry-local", url, f"{url}/v1", tuple(ServedModel(name) for name in FOUNDRY))
     spec = model(ids={"ollama": ["phi4-mini"], "foundry-local": ["phi-4-mini"]})
     assert bound(spec, device(16 * GB, *accelerators), server).endpoints[0].model == served
+
+
+@pytest.mark.parametrize(("card", "tokens"), [(8 * GB, 4096), (24 * 2**30, 32_768), (80 * GB, 131_072)])
+def test_ollama_takes_more_tokens_on_a_large_card(card: int, tokens: int) -> None:
+    """As its documentation says, and no more than the model has; another make is not assumed to."""
+    here = device(64 * GB, Accelerator("card", "cuda", card, card))
+    assert bound(model(context_length=131_072), here, ollama("phi4-mini:latest")).need == Need(
+        2_500_000_000, 131_072 * tokens, SERVER, Window(tokens, 1, assumed=True)
+    )
 
 
 def test_the_plan_says_which_build_and_why_not_the_others() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.app import catalog
-from orchestrator.app.device import read_device
+from orchestrator.app.device import read_device, reading_of
 from orchestrator.plugins.sensors.apple import AppleSensor
 from orchestrator.plugins.sensors.nvidia import NvidiaSensor
 from orchestrator.plugins.sensors.sysfs import AmdSensor, NpuSensor
@@ -175,6 +175,18 @@ def test_power_is_what_psutil_tells(battery: Any, power: Power | None, monkeypat
     """A machine that cannot tell whether it is plugged in is not taken for one on battery."""
     monkeypatch.setattr("psutil.sensors_battery", lambda: battery, raising=False)
     assert SystemSensor().read().power == power
+
+
+def test_a_sensor_that_breaks_stops_nothing() -> None:
+    """What is wrong with it is a note."""
+
+    class Broken:
+        kind = "mine"
+
+        def read(self) -> Reading:
+            raise OSError("the driver is gone")
+
+    assert reading_of(Broken()).notes == ("the sensor mine failed: OSError: the driver is gone",)
 
 
 def test_readings_together_make_a_device() -> None:
