@@ -150,6 +150,7 @@ class Wanted:
     tools: Sequence[FakeTool] = ()
     models: Mapping[str, ModelSpec] = field(default_factory=lambda: {"m": model_spec()})
     bound: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"m": ("m@1",)})
+    equals: int = 1
     slots: int = 8
     capabilities: Mapping[Capability, Support] = field(default_factory=dict)
     timeout: float = 120.0
@@ -159,7 +160,12 @@ class Wanted:
     def deployment(self, provider: Provider, urls: Mapping[str, str]) -> Deployment:
         """The live parts, on the endpoints ``urls`` (by endpoint id)."""
         bindings = {
-            alias: Binding(alias, self.bound.get(alias, ()), "" if self.bound.get(alias) else f"{alias} is not served")
+            alias: Binding(
+                alias,
+                self.bound.get(alias, ()),
+                "" if self.bound.get(alias) else f"{alias} is not served",
+                equals=self.equals,
+            )
             for alias in self.models
         }
         names = {part["name"]: cast(Any, part) for part in self.parts}

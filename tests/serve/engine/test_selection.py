@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from orchestrator.deploy.deployment import ModelChoice
 from orchestrator.plan.pressure import Pressure
 from orchestrator.serve.selection import Asked, Selection, select
 from orchestrator.testing.endpoint import simulated
+from orchestrator.testing.pace import Pace
 from tests.serve.engine.parts import Wanted, agent_spec, model_spec, serving
 
 GB = 10**9
@@ -162,3 +164,21 @@ async def test_what_the_device_cannot_give_now_is_asked_of_another() -> None:
         ways = [await served.run("hello", id=f"run_{number}") for number in (1, 2, 3)]
         assert [way.served_by for way in ways] == ["m@2", "m@1", "m@2"]
         assert [way.why for way in ways] == [f"agent.orders: small: {BATTERY}", "", "agent.orders: small: no room"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("equals", "served"), [(2, ["m@1", "m@2"]), (1, ["m@1", "m@1"])])
+async def test_servers_of_equal_rank_share_the_work(equals: int, served: list[str]) -> None:
+    """A busy one is passed over for an idle equal; where they are no equals, the second request waits for the first."""
+    one = Wanted([agent_spec("orders")], bound={"m": ("m@1", "m@2")}, slots=1, equals=equals)
+    pace = Pace(ttft=0.05)
+    async with serving(one, simulated(["m"], pace=pace), simulated(["m"], pace=pace)) as running:
+        found: list[str] = []
+
+        async def ask(number: int) -> None:
+            found.append((await running.run("hello", id=f"run_{number}")).served_by)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, 1)
+            tasks.start_soon(ask, 2)
+        assert sorted(found) == served
