@@ -81,14 +81,16 @@ def bind_all(blueprint: Blueprint, observed: ObservedState) -> dict[str, Bound]:
 
 def device_budget(blueprint: Blueprint, device: Device | None) -> Budget | None:
     """What models may take of this device: the manifest's `hardware` goes before what is measured. ``None`` where neither
-    tells. Only what the device has in all counts, not what is free just now: a plan must not change with every look."""
+    tells, and no limit is written in bytes. Only what the device has in all counts, not what is free just now: a plan
+    must not change with every look."""
+    limit = blueprint.resources.get("max_memory_usage")
     main = blueprint.hardware.get("memory") or (device.memory if device else None)
     if main is None:
-        return None
+        return limited(Memory(limit), limit) if isinstance(limit, int) else None
     written = "memory" in blueprint.hardware or "gpu_memory" in blueprint.hardware
     own = blueprint.hardware.get("gpu_memory", 0) if written else device.own_memory if device else 0
     metal = not written and device is not None and any(one.kind == "metal" for one in device.accelerators)
-    return limited(Memory(main, own, metal), blueprint.resources.get("max_memory_usage"))
+    return limited(Memory(main, own, metal), limit)
 
 
 def bind(spec: ModelSpec, observed: ObservedState, around: Surroundings = NOWHERE) -> Bound:

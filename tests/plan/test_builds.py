@@ -228,7 +228,14 @@ def test_the_hardware_of_the_manifest_goes_before_what_is_measured() -> None:
     assert str(device_budget(replace(made, hardware={"gpu_memory": 4 * GB}), device(64 * GB))) == (
         "54.8 GB (80% of 64.0 GB memory and 90% of 4.0 GB graphics memory)"
     )
-    assert device_budget(replace(made, hardware={}), None) is None
+    unknown = replace(made, hardware={})
+    assert (
+        device_budget(unknown, None)
+        is device_budget(replace(unknown, resources={"max_memory_usage": 0.5}), None)
+        is None
+    )
+    written = device_budget(replace(unknown, resources={"max_memory_usage": 3 * GB}), None)
+    assert str(written) == "2.9 GB (max_memory_usage 3.0 GB, less 80.0 MB for the orchestrator)"
 
 
 def test_a_model_of_which_no_build_could_ever_fit_is_not_to_be_fetched() -> None:
