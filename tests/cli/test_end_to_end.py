@@ -315,7 +315,7 @@ def test_the_build_that_fits_and_the_model_that_claims_a_request_are_used(
     deployment = f"{{type: single-device, hardware: {{memory: 6GB}}, models: {models}, agents: [{agent}]}}"
     (tmp_path / "sizes.yaml").write_text(f"deployment: {deployment}\n")
     plan = orchestrator("plan", "sizes.yaml").out
-    assert "as phi4-mini:3.8b; q4_k_m is the best build that fits (phi4-mini:3.8b-q8_0 needs 5.1 GB of 4.8 GB)" in plan
+    assert "as phi4-mini:3.8b; q4_k_m is the best build that fits (phi4-mini:3.8b-q8_0 needs 5.4 GB of 4.8 GB)" in plan
     assert orchestrator("apply", "sizes.yaml").code == 0
     hard = json.loads(orchestrator("run", "sizes", "hello", "--complexity", "complex", "--json").out)
     assert hard["served_by"].endswith("/phi4-mini:3.8b") and hard["why"] == ""
