@@ -5,11 +5,12 @@ PY := .venv/bin/python
 JOBS :=
 build_llama_server := $(PY) scripts/build_llama_server.py $(if $(JOBS),--jobs $(JOBS))
 
-.PHONY: help demo test check bench bench-peers runtime dev editor llama-server lock clean
+.PHONY: help demo test test-servers check bench bench-peers runtime dev editor llama-server lock clean
 
 help:
 	@echo 'make demo          set everything up, apply a real manifest, ask it, and show the answers'
 	@echo 'make test          every check and every test, with a real model server built once'
+	@echo 'make test-servers  real model servers that are installed for it: minutes, and gigabytes of disk'
 	@echo 'make check         format, lint, types and imports only'
 	@echo 'make bench         measure; make bench-peers also measures the peers that it installs'
 	@echo 'make dev           .venv with everything for development; make runtime: only what a user needs'
@@ -23,6 +24,9 @@ demo: runtime
 # pytest comes last, so that its summary is the last thing to read.
 test: dev editor llama-server check
 	@$(PY) -m pytest
+
+test-servers: dev llama-server
+	@$(PY) -m pytest -o python_files='check_*.py' tests/installed
 
 check: dev
 	@$(PY) -m ruff format --check .

@@ -7,7 +7,7 @@ import importlib
 import platform
 import time
 
-NAMES = ("startup", "compile", "scheduler", "engine", "front_door", "routing_lexical")
+NAMES = ("startup", "compile", "scheduler", "affinity", "engine", "front_door", "routing_lexical")
 
 
 def main() -> None:

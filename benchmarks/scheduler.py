@@ -3,6 +3,7 @@
 Method: a provider that answers at once, so that all that is measured is ours. One after another (a slot is free: the
 straight path), streamed, and 2,000 at once on 8 slots (nearly all wait). User and system time of this process, medians of
 7 rounds that alternate between the ways, after one to warm up. `provider alone` is the same call awaited without a loop.
+*Where models share a memory*: the endpoint's model is in a pool with two others, and is loaded.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import anyio.lowlevel
 from benchmarks.measure import Row, at_most, cpu_of_block
 from orchestrator.core.message import Message, Usage
 from orchestrator.deploy.endpoint import EndpointSpec
+from orchestrator.deploy.residence import PoolLimits, Residence
+from orchestrator.ports.lifecycle import Loaded, LoadOptions
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Identity, Secret, ServedModel, Target
 from orchestrator.serve.loop import Ask, Loop
 from orchestrator.serve.scheduler_limits import SchedulerLimits
@@ -67,6 +70,27 @@ class Unhurried(Instant):
         return await super().chat(call)
 
 
+class Loading(Instant):
+    """One whose models share a memory."""
+
+    async def load(self, target: Target, options: LoadOptions, timeout: float) -> Loaded:  # noqa: ARG002 - the port's
+        """Not needed: it is there."""
+        return Loaded(0.0)
+
+    async def unload(self, target: Target, timeout: float) -> None:
+        """Not asked for: nothing else is needed."""
+
+
+def _endpoints(provider: Instant) -> dict[str, EndpointSpec]:
+    plain = EndpointSpec("a", TARGET, provider, slots=8)
+    if not isinstance(provider, Loading):
+        return {"a": plain}
+    return {
+        name: replace(plain, id=name, residence=Residence(name, "device", 1, provider, loaded=name == "a"))
+        for name in "abc"
+    }
+
+
 def _ask() -> Ask:
     return Ask(CALL, ("a",), anyio.current_time() + 120.0)
 
@@ -110,6 +134,7 @@ Way = Callable[[Instant, Loop], Awaitable[None]]
 WAYS: Final[dict[str, tuple[Way, type[Instant]]]] = {
     "alone": (_alone, Instant),
     "chat": (_chat, Instant),
+    "shared": (_chat, Loading),
     "pieces alone": (_pieces_alone, Instant),
     "pieces": (_pieces, Instant),
     "crowd alone": (_crowd_alone, Unhurried),
@@ -120,7 +145,7 @@ WAYS: Final[dict[str, tuple[Way, type[Instant]]]] = {
 async def _once(way: Way, provider: Instant, into: list[float]) -> None:
     plain = SchedulerLimits()
     loop = Loop(plain.with_queue({"interactive": {"length": CALLS}}))
-    loop.set_endpoints({"a": EndpointSpec("a", TARGET, provider, slots=8)})
+    loop.set_endpoints(_endpoints(provider), {"device": PoolLimits(2)} if isinstance(provider, Loading) else {})
     async with anyio.create_task_group() as group:
         await group.start(loop.run)
         gc.collect()
@@ -143,6 +168,7 @@ def rows() -> list[Row]:
     return [
         Row("provider alone, call made for it", cost["alone"], "us"),
         at_most("the loop's own part of a call that need not wait", cost["chat"] - cost["alone"], "us", 25),
+        Row("... where models share a memory", cost["shared"] - cost["alone"], "us"),
         at_most("the loop's own part of a piece of a stream", cost["pieces"] - cost["pieces alone"], "us", 15),
         Row("a task of its own for each call, without the loop", cost["crowd alone"], "us"),
         Row("the loop's own part of a call that waits in a queue of 2,000", cost["crowd"] - cost["crowd alone"], "us"),

@@ -18,7 +18,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from orchestrator.app.compile import compile_files
 from orchestrator.app.settings import Settings
 from orchestrator.app.unwrap import unwrapped
-from orchestrator.app.wiring import open_in_process
+from orchestrator.app.wiring import IN_PROCESS, open_in_process
 from orchestrator.core.asked import check_request
 from orchestrator.core.errors import UsageError
 from orchestrator.core.event import Event
@@ -156,7 +156,7 @@ async def connect(name: str) -> AsyncIterator[Opened]:
 
 
 def _state_folder() -> Path:
-    return _host().folders().state / "in-process"
+    return _host().folders().state / IN_PROCESS
 
 
 def _host() -> Host:

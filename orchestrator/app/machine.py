@@ -12,7 +12,7 @@ from orchestrator.app.device import read_device
 from orchestrator.app.version import program_version
 from orchestrator.ports.host import Folders
 
-EXTRAS: Final = {"numpy": "fast", "keyring": "keyring"}
+EXTRAS: Final = {"numpy": "fast", "keyring": "keyring", "onnxruntime_genai": "onnx"}
 """Optional libraries and the extra that brings each."""
 
 

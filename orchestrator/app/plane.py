@@ -11,6 +11,7 @@ from orchestrator.core.event import Event
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.plane import Door
+from orchestrator.deploy.residence import PoolLimits
 from orchestrator.plan.pressure import Pressure
 from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.loop import Loop
@@ -27,9 +28,13 @@ class ServingPlane:
     emit: Callable[[Event], None]
     ready: Callable[[], bool]
 
-    def set_endpoints(self, endpoints: Mapping[str, EndpointSpec]) -> None:
-        """Know exactly these endpoints."""
-        self.loop.set_endpoints(endpoints)
+    def set_endpoints(self, endpoints: Mapping[str, EndpointSpec], pools: Mapping[str, PoolLimits]) -> None:
+        """Know exactly these endpoints, and these limits of memories."""
+        self.loop.set_endpoints(endpoints, pools)
+
+    def set_loaded(self, loaded: Mapping[str, bool], since: float) -> None:
+        """Know which models are loaded."""
+        self.loop.set_loaded(loaded, since)
 
     def try_now(self, endpoints: Iterable[str]) -> None:
         """Ask these endpoints again even where they rest from a fault."""

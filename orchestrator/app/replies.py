@@ -31,6 +31,7 @@ def read_result(value: Mapping[str, Any]) -> Result:
         steps=tuple(StepRecord(**step) for step in value["steps"]),
         usage=Usage(**value["usage"]),
         timings=value["timings_ms"],
+        notes=tuple(value.get("notes", ())),
     )
 
 

@@ -26,7 +26,16 @@ _KEPT: Final = frozenset(
         *("LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP"),
         *("VIRTUAL_ENV", "PYTHONPATH", "PYTHONWARNINGS"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "DBUS_SESSION_BUS_ADDRESS"),
-        *("OLLAMA_HOST", "LLAMA_SERVER_URL", "VLLM_URL", "LM_STUDIO_URL", "FOUNDRY_LOCAL_ENDPOINT"),
+        *(
+            "OLLAMA_HOST",
+            "LLAMA_SERVER_URL",
+            "VLLM_URL",
+            "LM_STUDIO_URL",
+            "FOUNDRY_LOCAL_ENDPOINT",
+            "MLX_URL",
+            "OVMS_URL",
+        ),
+        *("LEMONADE_URL", "LLAMA_SWAP_URL", "LOCALAI_URL", "LITELLM_URL", "MODEL_RUNNER_URL", "ONNX_MODELS"),
     }
 )
 _KEPT_BEGINNINGS: Final = ("ORCHESTRATOR_", "XDG_", "LC_", "COVERAGE_")

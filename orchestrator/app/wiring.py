@@ -16,6 +16,7 @@ import anyio
 from orchestrator.app import catalog
 from orchestrator.app.device import read_device
 from orchestrator.app.plane import ServingPlane
+from orchestrator.app.probing import Known
 from orchestrator.app.redact import Redactor
 from orchestrator.app.settings import Settings
 from orchestrator.app.version import program_version
@@ -36,6 +37,8 @@ from orchestrator.serve.loop import Loop
 from orchestrator.serve.session import Sessions
 
 Emit = Callable[[Event], None]
+IN_PROCESS: Final = "in-process"
+"""The folder, below that of the runtime, where deployments of single processes keep their state."""
 CLOSING_SECONDS: Final = 5.0
 """The longest that closing one provider may take."""
 
@@ -104,9 +107,9 @@ class Plugins:
 
 def make_workshop(plugins: Plugins, settings: Settings, state: Path, redactor: Redactor) -> Workshop:
     """Who makes live parts; the tools' own stores are below the ``state`` folder."""
-    from orchestrator.plugins.providers.addresses import ASSUMED_SLOTS, default_urls
+    from orchestrator.plugins.providers.addresses import ASSUMED_SLOTS, usual_places
 
-    usual = [url for urls in default_urls(os.environ).values() for url in urls]
+    usual = usual_places(os.environ)
     return Workshop(
         provider=plugins.provider,
         assumed_slots=ASSUMED_SLOTS,
@@ -117,6 +120,7 @@ def make_workshop(plugins: Plugins, settings: Settings, state: Path, redactor: R
         tools=state / "tools",
         look=plugins.look,
         sense=read_device,
+        probed=Known(state.parent if state.name == IN_PROCESS else state).of,
         usual_places=tuple(dict.fromkeys(usual)) if settings.servers is None else settings.servers,
     )
 

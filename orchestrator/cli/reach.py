@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 from orchestrator.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from orchestrator.app.client import RuntimeClient
     from orchestrator.app.compile import Compilation
     from orchestrator.cli.view.terminal import Terminal
@@ -27,16 +29,23 @@ def client() -> RuntimeClient:
     return RuntimeClient(LocalHost().folders(make=False))
 
 
+def state_folder() -> Path:
+    """Where this user's runtime keeps its state; made where it is not there. Raises ``StateUnusable``."""
+    from orchestrator.plugins.hosts.local import LocalHost
+
+    return LocalHost().folders().state
+
+
 def observed(blueprint: Blueprint, terminal: Terminal) -> ObservedState:
     """What is there: as the runtime sees it, else as this process does. Starts nothing."""
     runtime = client()
     if runtime.answers():
         return runtime.observe(blueprint)
     from orchestrator.app.settings import Settings
-    from orchestrator.app.wiring import observe_in_process
+    from orchestrator.app.wiring import IN_PROCESS, observe_in_process
 
     state: ObservedState = observe_in_process(
-        blueprint, Settings.read(terminal.environment), runtime.folders.state / "in-process"
+        blueprint, Settings.read(terminal.environment), runtime.folders.state / IN_PROCESS
     )
     return state
 

@@ -47,6 +47,7 @@ class ModelSpec(TypedDict):
     window: int | None  # tokens a request that the manifest asks for
     options: dict[str, Any]  # temperature, max_tokens, …: defaults for calls
     fallback: list[str]  # aliases, in order
+    keep_alive: float | None  # seconds that it may rest before it is unloaded
 
 
 class ReflexSpec(TypedDict):

@@ -31,7 +31,8 @@
     │       ├── ModelNotFound     404 for the model
     │       ├── ServerFailed      5xx
     │       ├── BrokenReply       cut off, malformed, not this protocol
-    │       └── Stalled           no byte in time
+    │       ├── Stalled           no byte in time
+    │       └── DoesNotFit        its model needs more memory than models may take
     └── UsageError                               64
 
 Plug-ins translate the exceptions of their libraries into these at their own door (``raise … from error``).
@@ -278,6 +279,12 @@ class Stalled(ModelError):
     """No byte came for too long."""
 
     code = "ORC529"
+
+
+class DoesNotFit(ModelError):
+    """The model needs more memory than models may take on this device."""
+
+    code = "ORC530"
 
 
 class UsageError(OrchestratorError):

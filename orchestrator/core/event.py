@@ -15,8 +15,14 @@ EventKind = Literal[
     "run.fallback",
     "run.escalated",
     "run.delta",  # a piece of the answer's text, for the caller only
+    "run.note",  # something about the answer that its reader should know
     "run.finished",  # `result` holds the Result
     "endpoint.state",  # an endpoint's health changed
+    "model.loading",  # a model is brought into memory, with the reason
+    "model.loaded",  # it is there: `took_s`, and `memory` in bytes where the server tells it
+    "model.load_failed",
+    "model.unloaded",  # its memory is free again, with the reason: another one needs it, or nobody needed the model
+    "model.unload_failed",
     "apply.step",
     "apply.finished",  # an apply is carried out: `steps` is how many it took
     "revision.activated",

@@ -109,6 +109,7 @@ class Result:
     ``status``: ``completed``; ``unsure`` (an honest non-answer: it asks back or offers the choices); ``failed`` (``error``
     says why). ``path`` are the addresses that it went through; ``agent`` is the one that answered. ``timings`` are in
     milliseconds: ``total``, ``queue`` (waiting for a slot), ``model``, ``tool``, ``engine`` (the rest).
+    ``notes`` say what the answer was made without.
     """
 
     id: str
@@ -128,6 +129,7 @@ class Result:
     error: Mapping[str, Any] | None = None
     why: str = ""
     finish_reason: str = "stop"
+    notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """A plain form, for ``--json``, the store and the control API."""
@@ -156,4 +158,5 @@ class Result:
             "session": self.session,
             "error": dict(self.error) if self.error else None,
             "finish_reason": self.finish_reason,
+            "notes": list(self.notes),
         }

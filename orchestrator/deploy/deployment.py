@@ -10,6 +10,7 @@ from orchestrator.core.blueprint import AgentSpec, Blueprint, RouterSpec
 from orchestrator.core.message import FunctionSchema, Message
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.reflex import ReflexTable
+from orchestrator.deploy.residence import PoolLimits
 from orchestrator.deploy.template import Render
 from orchestrator.ports.strategy import InstantStrategy, Strategy
 from orchestrator.ports.tool import Tool, ToolFunction
@@ -77,7 +78,7 @@ class Agent:
     the same order; ``functions`` are by the name
     that a model uses, ``schemas`` what a model is offered: these functions and, where the agent may, a hand-over;
     ``fixed_prompt`` is its prompt where that holds no template; ``invalid`` says what does not fit ``output_schema``, or
-    gives an empty text.
+    gives an empty text; ``offered`` is the size of ``schemas`` as JSON, in bytes.
     """
 
     spec: AgentSpec
@@ -94,6 +95,12 @@ class Agent:
     human_say: Render | None = None
     missing: str = ""
     choices: tuple[ModelChoice, ...] = ()
+    offered: int = 0
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """The names of the functions that its model is offered."""
+        return frozenset(schema.name for schema in self.schemas)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,7 @@ class Router:
 class Deployment:
     """Everything that the request path needs of one revision. Parts that did not change are shared with the last one.
 
-    ``applied`` is when the revision was, in seconds since 1970.
+    ``applied`` is when the revision was, in seconds since 1970; ``pools`` are limits of the memories that its models share.
     """
 
     blueprint: Blueprint
@@ -122,6 +129,7 @@ class Deployment:
     endpoints: Mapping[str, EndpointSpec]
     tools: Mapping[str, Tool]
     applied: float
+    pools: Mapping[str, PoolLimits] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -16,6 +16,7 @@ from orchestrator.deploy.deployment import Agent, Binding, Deployment, Router
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.make import endpoints_of, make_agent, make_router
 from orchestrator.deploy.plane import Workshop
+from orchestrator.deploy.resources import limits_of, residence_of, with_resources
 from orchestrator.plan.binding import Bound, BoundEndpoint
 from orchestrator.ports.provider import Capability, Support, Target
 from orchestrator.ports.tool import Tool, ToolPlace
@@ -43,6 +44,8 @@ class Draft:
         self.blueprint = blueprint
         self.number = number
         self._workshop = workshop
+        self.budget: int | None = None
+        """Bytes that models may take of this device."""
         self._bindings: dict[str, Binding] = dict(base.bindings) if base else {}
         self._endpoints: dict[str, EndpointSpec] = dict(base.endpoints) if base else {}
         self._tools: dict[str, Tool] = dict(base.tools) if base else {}
@@ -98,15 +101,17 @@ class Draft:
         elements = self.blueprint.elements
         bindings = {name: each for name, each in self._bindings.items() if Address.of("model", name) in elements}
         used = {endpoint for binding in bindings.values() for endpoint in binding.endpoints}
+        resources = self.blueprint.resources
         return Deployment(
             blueprint=self.blueprint,
             revision=self.number.revision,
             agents={name: each for name, each in self._agents.items() if Address.of("agent", name) in elements},
             routers={name: each for name, each in self._routers.items() if Address.of("router", name) in elements},
             bindings=bindings,
-            endpoints={name: each for name, each in self._endpoints.items() if name in used},
+            endpoints={name: with_resources(each, resources) for name, each in self._endpoints.items() if name in used},
             tools=self._wanted_tools(),
             applied=self.number.applied,
+            pools=limits_of(resources, self.budget),
         )
 
     # -- inside -----------------------------------------------------------------------------------------------------
@@ -140,13 +145,15 @@ class Draft:
     def _spec(self, endpoint: BoundEndpoint) -> EndpointSpec:
         key = endpoint.api_key
         secret = self._workshop.reveal(key, Path(self.blueprint.folder)) if key else None
+        provider = self._workshop.provider(endpoint.provider)
         return EndpointSpec(
             id=endpoint.id,
             target=Target(endpoint.provider, endpoint.api_base, endpoint.model, secret, endpoint.zone),
-            provider=self._workshop.provider(endpoint.provider),
+            provider=provider,
             slots=endpoint.slots or self._workshop.assumed_slots.get(endpoint.provider, 1),
             context=endpoint.context,
             capabilities={Capability(name): Support(told) for name, told in endpoint.capabilities.items()},
+            residence=residence_of(endpoint, provider),
         )
 
     def _place(self, address: str) -> ToolPlace:

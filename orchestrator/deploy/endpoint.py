@@ -26,13 +26,16 @@ from orchestrator.core.errors import (
 from orchestrator.deploy.backoff import Backoff, Jitter
 from orchestrator.deploy.breaker import Breaker, BreakerRules
 from orchestrator.deploy.health import Health, HealthRules
+from orchestrator.deploy.residence import Residence
 from orchestrator.ports.provider import Capability, Provider, Support, Target
 
 EndpointState = Literal[
     "unknown",  # nothing heard of it yet, or it refused the last connection
     "live",  # it answered a probe, or its trouble is over and no call has succeeded since
     "ready",  # a call succeeded
-    "loading",  # it says that it loads the model
+    "loading",  # it says that it loads the model, or we have it loaded
+    "unloaded",  # its model is not in memory; it is loaded when a call needs it
+    "yielding",  # its model makes room for another one; its calls finish
     "busy",  # it says that its own queue is full
     "stalled",  # its calls made no progress; no new ones for a while
     "rate_limited",
@@ -46,7 +49,9 @@ EndpointState = Literal[
 
 @dataclass(frozen=True, slots=True)
 class EndpointSpec:
-    """A live address that serves one model. ``slots`` is how many calls it takes at once; ``context`` is in tokens."""
+    """A live address that serves one model. ``slots`` is how many calls it takes at once, ``battery_slots`` how many while
+    the device runs on its battery (``None``: as many); ``context`` is in tokens. ``residence`` is there where its model may
+    have to be loaded first, and the scheduler decides when."""
 
     id: str
     target: Target
@@ -54,6 +59,8 @@ class EndpointSpec:
     slots: int = 1
     context: int | None = None
     capabilities: Mapping[Capability, Support] = field(default_factory=dict)
+    residence: Residence | None = None
+    battery_slots: int | None = None
 
 
 BUSY_FOR: Final = Backoff(0.25, 5.0, 0.2)
@@ -115,6 +122,12 @@ class Endpoint:
         self.last_progress = -inf
         self.look_at = inf
         """When somebody should look whether its calls still move and have time."""
+        self.away: EndpointState | None = None
+        """Why no call can start although it is well: its model is not there. ``None`` where it is."""
+        self.most = spec.slots
+        """Calls that it takes at once when all is well."""
+        self.called = spec.target
+        """The target of its calls: some servers give a model another name when they load it."""
         self.calls = Pace()
         self.first_tokens = Pace()
         self._rules = rules
@@ -131,7 +144,7 @@ class Endpoint:
         self._holds = 0
         self._on_trial = False
         self._ready = False
-        self.capacity = self.spec.slots
+        self.capacity = self.most
         """Calls that it takes at once as things stand."""
 
     # -- what it takes ----------------------------------------------------------------------------------------------
@@ -175,8 +188,13 @@ class Endpoint:
     @property
     def trouble(self) -> str:
         """The last fault, where the state has to do with one."""
-        fine = self.state in ("ready", "live", "unknown", "draining")
+        fine = self.state in ("ready", "live", "unknown", "draining", self.away)
         return "" if fine or self.last_error is None else self.last_error.message
+
+    def save(self, *, saving: bool) -> None:
+        """Take fewer calls at once, or as many as ever; ``settle`` it then."""
+        fewer = self.spec.battery_slots
+        self.most = min(self.spec.slots, fewer) if saving and fewer is not None else self.spec.slots
 
     # -- what happens to it -----------------------------------------------------------------------------------------
 
@@ -185,7 +203,9 @@ class Endpoint:
         moved = spec.target != self.spec.target or spec.provider is not self.spec.provider or self.removed
         self.spec = spec
         self.removed = False
+        self.most = spec.slots
         if moved:
+            self.called = spec.target
             self.epoch += 1
             self._start_over(now)
 
@@ -264,12 +284,12 @@ class Endpoint:
         """Work out state and capacity from everything known; tells whether the state changed."""
         before = self.state
         self.state = self._state()
-        if self.removed or self.hold is not None or self.breaker.state == "open" or self.health.down:
+        if self.removed or self.hold is not None or self.breaker.state == "open" or self.health.down or self.away:
             self.capacity = 0
         elif self._on_trial or self.breaker.state == "half_open":
             self.capacity = 1
         else:
-            self.capacity = self.spec.slots
+            self.capacity = self.most
         return self.state != before
 
     def stall_limit(self, *, streaming: bool) -> float:
@@ -314,5 +334,7 @@ class Endpoint:
             return "stalled" if self.breaker.state == "open" and self.breaker.stalled else self.breaker.state
         if self.health.down:
             return "gone"
+        if self.away is not None:
+            return self.away
         answering: EndpointState = "live" if self.health.alive else "unknown"
         return "ready" if self._ready else answering

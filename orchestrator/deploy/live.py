@@ -15,6 +15,7 @@ from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.plane import Door, RequestPlane, Serving
+from orchestrator.deploy.residence import PoolLimits
 from orchestrator.plan.observed import Facets, ObservedDeployment
 from orchestrator.plan.plan import AgentServing
 from orchestrator.ports.provider import Target
@@ -186,11 +187,14 @@ class LiveTable:
         """The endpoints of everything that serves or drains; one that is known and the same keeps its old object."""
         deployments = [live.deployment for live in self._all_live()]
         wanted: dict[str, EndpointSpec] = {}
+        pools: dict[str, PoolLimits] = {}
         for deployment in [*deployments, *([coming] if coming else [])]:
             for name, spec in deployment.endpoints.items():
                 wanted[name] = _fewer_slots(wanted.get(name), spec)
+            for name, limits in deployment.pools.items():
+                pools[name] = pools[name].and_also(limits) if name in pools else limits
         self._endpoints = {name: _kept(self._endpoints.get(name), spec) for name, spec in wanted.items()}
-        self.plane.set_endpoints(self._endpoints)
+        self.plane.set_endpoints(self._endpoints, pools)
 
     def _report(self, error: Exception) -> None:
         """A tool that does not close is told, and stops nothing."""

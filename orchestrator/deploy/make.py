@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -40,6 +41,7 @@ def make_agent(
     """A ready agent. ``tools`` holds what the agent uses, live, by address; a knowledge set is a tool too."""
     functions = _functions(spec, tools)
     endpoints = endpoints_of(spec["models"], bindings, models)
+    offered = _offered(spec, [function for _, function in functions])
     prompt = compile_template(spec["instructions"])
     static = is_plain(spec["instructions"])
     return Agent(
@@ -47,7 +49,7 @@ def make_agent(
         address=Address.of("agent", spec["name"]),
         endpoints=endpoints,
         functions={function.schema.name: function for _, function in functions},
-        schemas=_offered(spec, [function for _, function in functions]),
+        schemas=offered,
         prompt=prompt,
         fixed_prompt=Message("system", prompt({})) if static and spec["instructions"] else None,
         reflexes=compile_reflexes(spec["reflex"], fit_intents),
@@ -57,6 +59,7 @@ def make_agent(
         human_say=compile_template(spec["human"].get("say") or DEFAULT_HANDOVER) if spec["human"] else None,
         missing="" if endpoints else _why_missing(spec["models"], bindings),
         choices=choices_of(spec["models"], bindings, models),
+        offered=len(json.dumps([schema.as_json() for schema in offered], ensure_ascii=False)) if offered else 0,
     )
 
 

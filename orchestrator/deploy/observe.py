@@ -73,7 +73,8 @@ class Observer:
         if seen.identity is not None:
             # It cannot tell its models just now, while it loads one or is busy: what it told before holds.
             models = known.models if seen.trouble and known else seen.models
-            return ObservedServer.of(seen.identity, models, distance_of_url(spot[1]))
+            probed = self._workshop.probed(seen.identity, models)
+            return ObservedServer.of(seen.identity, models, distance_of_url(spot[1]), probed)
         return known if seen.state == "foreign" else None
 
 

@@ -11,6 +11,7 @@ from orchestrator.core.blueprint import ServeSpec
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.reflex import FitIntents
+from orchestrator.deploy.residence import PoolLimits
 from orchestrator.plan.pressure import Pressure
 from orchestrator.ports.device import Device
 from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel
@@ -46,8 +47,12 @@ class Door(Protocol):
 class RequestPlane(Protocol):
     """Where requests flow."""
 
-    def set_endpoints(self, endpoints: Mapping[str, EndpointSpec]) -> None:
-        """Know exactly these endpoints, by id."""
+    def set_endpoints(self, endpoints: Mapping[str, EndpointSpec], pools: Mapping[str, PoolLimits]) -> None:
+        """Know exactly these endpoints, by id, and these limits of the memories that their models share."""
+        ...
+
+    def set_loaded(self, loaded: Mapping[str, bool], since: float) -> None:
+        """Which models are loaded (by the id of the model on its server), as it was seen at ``since`` or later."""
         ...
 
     def try_now(self, endpoints: Iterable[str]) -> None:
@@ -120,3 +125,4 @@ class Workshop:
     look: LookAround
     usual_places: tuple[str, ...] = ()
     sense: Callable[[], Device | None] = no_sensors
+    probed: Callable[[Identity, Sequence[ServedModel]], Mapping[str, Mapping[str, Any]]] = lambda *_: {}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 from typing import Any, Final
 
 import anyio
@@ -30,7 +31,7 @@ from orchestrator.deploy.observe import Observer, code_of
 from orchestrator.deploy.plane import RequestPlane, Workshop
 from orchestrator.deploy.rollout import Rollout
 from orchestrator.deploy.wanted import Wanted
-from orchestrator.plan.binding import bind_all
+from orchestrator.plan.binding import bind_all, device_budget, served_model
 from orchestrator.plan.diff import diff, take_down
 from orchestrator.plan.observed import ObservedServer, ObservedState
 from orchestrator.plan.plan import Plan
@@ -94,6 +95,7 @@ class Reconciler:
         self._contents: dict[str, Mapping[str, str]] = {}
         """As they were at the last apply: code that is being edited is not picked up before the next one."""
         self._ended = anyio.Event()
+        self._looked_at = -inf
 
     # -- for other tasks --------------------------------------------------------------------------------------------
 
@@ -172,10 +174,12 @@ class Reconciler:
         return replace(state, contents=await _contents(blueprint)) if blueprint else state
 
     async def _look(self, blueprints: list[Blueprint]) -> None:
-        before = _processes(self._observer.servers)
+        before, began = _processes(self._observer.servers), anyio.current_time()
         try:
             await self._observer.look(blueprints)
             self.table.plane.set_pressure(pressure_of(blueprints, self._state(None)))
+            self._looked_at = began
+            self._tell_loaded()
             fresh = _processes(self._observer.servers) - before
             if fresh:  # a server that was away, or is another one now, is not judged by what was before
                 self.table.plane.try_now(self.table.endpoints_at([api_base for api_base, *_ in fresh]))
@@ -183,6 +187,9 @@ class Reconciler:
             known = DeployError(f"looking for model servers failed: {type(error).__name__}: {error}")
             self._emit(Event("apply.step", self._rules.now(), fields={"state": "failed", "error": known.as_json()}))
             raise known from error
+
+    def _tell_loaded(self) -> None:
+        self.table.plane.set_loaded(_loaded(self._observer.servers), self._looked_at)
 
     def _state(self, blueprint: Blueprint | None) -> ObservedState:
         return ObservedState(
@@ -243,6 +250,7 @@ class Reconciler:
                     self.trouble.pop(name, None)
                     return
                 await carry_out(plan, self._rollout(desired, plan), self._teller(desired, tell))
+                self._tell_loaded()  # of endpoints that were not known at the look
             raise DeployError(f"{name} does not settle after {MOST_ROUNDS} plans", cure=NOT_SETTLED)
         except Exception as error:
             raise self._note(name, error) from error
@@ -254,6 +262,8 @@ class Reconciler:
         number = Numbered(desired.revision.number, desired.revision.created)
         draft = Draft(blueprint, number, base, self._workshop)
         state = self._state(blueprint)
+        budget = device_budget(blueprint, state.device)
+        draft.budget = budget.total if budget else None
         parts = wanted_parts(blueprint, bind_all(blueprint, state), state.contents)
         return Rollout(self.table, draft, parts, plan.serving)
 
@@ -300,6 +310,16 @@ class Reconciler:
 
     def _step(self, name: str, revision: int, tell: Listen, state: str, step: Mapping[str, Any]) -> None:
         tell(Event("apply.step", self._rules.now(), name, revision, fields={"state": state, **step}))
+
+
+def _loaded(servers: tuple[ObservedServer, ...]) -> dict[str, bool]:
+    """Which models are in memory, as far as their servers tell."""
+    return {
+        served_model(server.provider, server.api_base, model.id): model.loaded
+        for server in servers
+        for model in server.models
+        if model.loaded is not None
+    }
 
 
 def _processes(servers: tuple[ObservedServer, ...]) -> set[tuple[str, str, str]]:

@@ -113,6 +113,7 @@ def _model(model: ModelEntry) -> ModelSpec:
         window=model.context_length,
         options=model.options.model_dump(exclude_none=True),
         fallback=list(model.fallback),
+        keep_alive=model.keep_alive,
     )
 
 

@@ -62,7 +62,6 @@ NOT_IN_THIS_VERSION: Final[Mapping[str, Mapping[str, str]]] = {
 """By the model of the format: key -> what it belongs to."""
 
 _MESH: Final = "the mesh between nodes belongs to a later version"
-_BY_SERVER: Final = "models are loaded and unloaded by their own servers"
 
 NOT_ACTED_ON: Final[tuple[tuple[str, str, Severity], ...]] = (
     ("deployment.hardware", "a profile's name describes: what the device has is measured", Severity.NOTE),
@@ -73,10 +72,7 @@ NOT_ACTED_ON: Final[tuple[tuple[str, str, Severity], ...]] = (
         f"apply needs the mesh: {_MESH}; validate, plan, graph and explain know the nodes",
         Severity.WARNING,
     ),
-    ("deployment.resources.model_cache_size", _BY_SERVER, Severity.WARNING),
-    ("deployment.resources.auto_unload_idle_models", _BY_SERVER, Severity.WARNING),
     ("deployment.monitoring", "metrics and alerts belong to a later version", Severity.WARNING),
-    ("deployment.models[].keep_alive", "the server decides how long a model stays loaded", Severity.WARNING),
     ("deployment.nodes[].models[].keep_alive", "the server decides how long a model stays loaded", Severity.WARNING),
 )
 """Paths of keys that are accepted and kept, with the reason why nothing is done with them yet. ``[]`` is every item of a list."""

@@ -23,6 +23,8 @@ from orchestrator.ports.provider import Capability, ServedModel, Zone
 ANY_PROVIDER: Final = "*"
 COMPATIBLE: Final = "openai-compatible"
 """The make of a server that speaks the protocol and does not say what it is: it may be any of them."""
+GATEWAYS: Final = frozenset((COMPATIBLE, "llama-swap", "localai", "litellm", "docker-model-runner"))
+"""Makes behind which any other may stand, so that a model may have any of its ids there."""
 CLOUD_BASES: Final[Mapping[str, str]] = {"openai": "https://api.openai.com/v1"}
 """Where a cloud provider is when the manifest gives no address. It is never asked to find out what it serves."""
 MEND: Final = "mend or install its package, and restart the runtime: `orchestrator runtime stop`"
@@ -32,7 +34,8 @@ _DISTANCE: Final[Mapping[Zone, int]] = {"node": 0, "lan": 1, "cloud": 2}
 @dataclass(frozen=True, slots=True)
 class BoundEndpoint:
     """A live address that serves the model under ``model``. ``slots`` and ``context`` are ``None`` where nobody told;
-    ``build`` is its quantization and what that was made for, ``memory`` the bytes that it is reckoned to take there.
+    ``build`` is its quantization and what that was made for, ``memory`` the bytes that it is reckoned to take
+    while it is loaded; ``keep_alive`` is how long the manifest lets it rest, in seconds.
 
     ``id`` is the same for every alias and deployment that calls the same model on the same server with the same key.
     """
@@ -48,9 +51,15 @@ class BoundEndpoint:
     capabilities: Mapping[str, str] = field(default_factory=dict)
     build: str = ""
     memory: int | None = None
+    keep_alive: float | None = None
 
     def __str__(self) -> str:
         return f"{self.provider} at {urlsplit(self.api_base).netloc}"
+
+    @property
+    def served(self) -> str:
+        """The model on its server, whatever the key: what is loaded once."""
+        return served_model(self.provider, self.api_base, self.model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,11 @@ class Bound:
     need: Need | None = None
     tight: bool = False
     equals: int = 1
+
+
+def served_model(provider: str, api_base: str, model: str) -> str:
+    """The id of a model on a server."""
+    return f"{provider}@{urlsplit(api_base).netloc}/{model}"
 
 
 def bind_all(blueprint: Blueprint, observed: ObservedState) -> dict[str, Bound]:
@@ -170,12 +184,8 @@ def _hopeless(spec: ModelSpec, around: Surroundings) -> Bound | None:
 
 def _wanted_ids(spec: ModelSpec, provider: str) -> list[str]:
     ids = spec["ids"]
-    if provider in ids:
-        named = ids[provider]
-    elif provider == COMPATIBLE or spec["provider"] == COMPATIBLE:
-        named = [name for names in ids.values() for name in names]
-    else:
-        named = []
+    # A make for which no id is known has its models under the names that they have elsewhere, or behind a gateway.
+    named = ids[provider] if provider in ids else [name for names in ids.values() for name in names]
     # With one id the manifest chose it; the alias itself is no other spelling of it.
     return [*named, *ids.get(ANY_PROVIDER, []), *([spec["alias"]] if len(ids) > 1 else [])]
 
@@ -205,7 +215,7 @@ def _allowed(spec: ModelSpec, servers: Iterable[ObservedServer]) -> list[Observe
 def _fits(spec: ModelSpec, server: ObservedServer) -> bool:
     if is_plugin(spec["provider"]) or is_plugin(server.provider):  # another package's servers are for who names it
         return spec["provider"] == server.provider
-    return spec["provider"] in (None, server.provider, COMPATIBLE) or server.provider == COMPATIBLE
+    return spec["provider"] in (None, server.provider, COMPATIBLE) or server.provider in GATEWAYS
 
 
 def _same_place(one: str, other: str) -> bool:
@@ -221,30 +231,41 @@ def _place(url: str) -> tuple[str, int | None]:
 def _rank(spec: ModelSpec, server: ObservedServer) -> tuple[Any, ...]:
     providers = list(spec["ids"])
     order = providers.index(server.provider) if server.provider in providers else len(providers)
-    return (_DISTANCE[server.zone], server.provider == COMPATIBLE, order, server.url)
+    return (_DISTANCE[server.zone], server.provider in GATEWAYS, order, server.url)
 
 
 def _endpoint(spec: ModelSpec, option: Option) -> BoundEndpoint:
     server, model = option.server, option.model
     zone: Zone = "cloud" if model.remote else server.zone
+    probed = server.probed.get(model.id, {})
     return BoundEndpoint(
         id=_endpoint_id(spec, server.provider, server.api_base, model.id),
         provider=server.provider,
         api_base=server.api_base,
         model=model.id,
         zone=max(zone, spec["zone"], key=lambda each: _DISTANCE[each]),
-        slots=spec["max_concurrent"] or model.slots,
-        context=model.context or spec["context_length"],
+        slots=spec["max_concurrent"] or model.slots or probed.get("slots"),
+        context=_window(spec, server, model),
         api_key=spec["api_key"],
-        capabilities=server.capabilities,
+        capabilities={**server.capabilities, **probed.get("capabilities", {})},
         build=str(option.build),
         memory=option.need.total if option.need else None,
+        keep_alive=spec["keep_alive"],
     )
+
+
+def _window(spec: ModelSpec, server: ObservedServer, model: ServedModel) -> int | None:
+    """Tokens of a request that are really served: told, else measured. What the model could take is no answer where the
+    server would tell what it gives it, and has not yet."""
+    served = model.context or server.probed.get(model.id, {}).get("context")
+    if served is None and server.capabilities.get(Capability.CONTEXT_TOLD) == "yes":
+        return None
+    return served or spec["context_length"]
 
 
 def _endpoint_id(spec: ModelSpec, provider: str, api_base: str, model: str) -> str:
     key = f"#{digest_of(spec['api_key'])[:6]}" if spec["api_key"] else ""
-    return f"{provider}@{urlsplit(api_base).netloc}/{model}{key}"
+    return f"{served_model(provider, api_base, model)}{key}"
 
 
 def _cloud_base(spec: ModelSpec) -> str:
@@ -277,10 +298,16 @@ def _missing(spec: ModelSpec, observed: ObservedState) -> str:
         if is_plugin(spec["provider"]):
             return f"{spec['provider']} is asked only at the addresses that its models name, and {alias} names none"
         return f"no {spec['provider'] or 'model'} server answers on this device"
-    forwarded = [server for server in here for model in server.models if model.remote and _is(spec, server, model)]
+    forwarded = _forwarded(spec, observed)
     if forwarded:
         return f"{_called(forwarded[0])} only forwards {alias} to another machine, which this manifest does not allow"
     return f"{_listed([_called(server) for server in here])}: {alias} is not among the models"
+
+
+def _forwarded(spec: ModelSpec, observed: ObservedState) -> list[ObservedServer]:
+    """Servers here that only pass the model's requests on."""
+    here = _allowed(spec, observed.servers)
+    return [server for server in here for model in server.models if model.remote and _is(spec, server, model)]
 
 
 def _missing_at(spec: ModelSpec, endpoint: str, observed: ObservedState) -> str:
@@ -325,9 +352,13 @@ def _cure(spec: ModelSpec, observed: ObservedState) -> str:
         return at if spec["endpoint"] else f"write the endpoint of {spec['alias']}"
     if spec["endpoint"]:
         return f"start the server at {spec['endpoint']}, or name a model that it serves"
-    pulled = _pull(spec, observed)
-    if pulled:
-        return pulled
+    if _forwarded(spec, observed):
+        return f"write zone: cloud for {spec['alias']} if what it is asked may leave this device"
+    return _pull(spec, observed) or _serve(spec, observed)
+
+
+def _serve(spec: ModelSpec, observed: ObservedState) -> str:
+    """What makes some server here serve it, best what runs already."""
     makes = {server.provider for server in observed.servers if not is_plugin(server.provider)}
     ollama = next(iter(spec["ids"].get("ollama", [])), "")
     if ollama and spec["provider"] in (None, "ollama") and (not makes or "ollama" in makes):

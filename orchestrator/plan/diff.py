@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 from orchestrator.core.address import Address
 from orchestrator.core.blueprint import Blueprint, Element
 from orchestrator.plan import operation as op
-from orchestrator.plan.binding import Bound, bind_all
+from orchestrator.plan.binding import Bound, bind_all, device_budget
 from orchestrator.plan.capacity import memory_notes
 from orchestrator.plan.observed import Facets, ObservedDeployment, ObservedState
 from orchestrator.plan.plan import Plan, numbered
+from orchestrator.plan.residence import unmanaged_notes
 from orchestrator.plan.serving import who_serves
 from orchestrator.plan.wanted import DOOR, has_own_door, wanted_parts
+from orchestrator.ports.provider import TOO_OLD
 
 Entry = tuple[op.Operation, str, bool]
 NEW: Final = "the manifest adds it"
@@ -32,7 +35,9 @@ def diff(blueprint: Blueprint, observed: ObservedState) -> Plan:
     steps = [*change.made(), *change.door_opened(), *change.left_out()]
     steps += change.switched(steps)
     steps += change.closed()
-    notes = [*_notes(blueprint, observed), *memory_notes(blueprint, bound, observed)]
+    budget = device_budget(blueprint, observed.device)
+    notes = [*_notes(blueprint, observed, bound), *memory_notes(blueprint, bound, observed)]
+    notes += unmanaged_notes(blueprint, bound, budget.total if budget else None)
     return Plan(blueprint.name, numbered(steps), who_serves(blueprint, bound), tuple(notes))
 
 
@@ -50,9 +55,14 @@ def take_down(observed: ObservedState, name: str) -> Plan:
     return Plan(name, numbered(steps))
 
 
-def _notes(blueprint: Blueprint, observed: ObservedState) -> Iterator[str]:
+def _notes(blueprint: Blueprint, observed: ObservedState, bound: Mapping[str, Bound]) -> Iterator[str]:
     if blueprint.type == "distributed-edge":
         yield MESH_NOTE
+    used = {endpoint.id.partition("/")[0] for each in bound.values() for endpoint in each.endpoints}
+    for server in observed.servers:
+        too_old = next((note for note in server.notes if TOO_OLD in note), "")
+        if too_old and f"{server.provider}@{urlsplit(server.api_base).netloc}" in used:
+            yield f"[ORC422] {server.provider} at {server.url}: {too_old}"
     port = blueprint.serve.port
     if port is not None and port in observed.taken_ports:
         yield f"port {port} is taken: {observed.taken_ports[port]}"

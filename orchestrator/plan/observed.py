@@ -17,7 +17,8 @@ Facets = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class ObservedServer:
-    """A model server that answers, how far away it is, and what it says that it can do and serve."""
+    """A model server that answers, how far away it is, and what it says that it can do and serve. ``probed``, by model id:
+    ``capabilities`` that were shown, ``context`` and ``slots`` that were measured."""
 
     provider: str
     url: str
@@ -26,13 +27,22 @@ class ObservedServer:
     version: str = ""
     zone: Zone = "node"
     capabilities: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    probed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, identity: Identity, models: tuple[ServedModel, ...], zone: Zone) -> ObservedServer:
-        """From what discovery tells."""
+    def of(
+        cls,
+        identity: Identity,
+        models: tuple[ServedModel, ...],
+        zone: Zone,
+        probed: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> ObservedServer:
+        """From what discovery tells, and what was probed before."""
         capabilities = {name.value: support.value for name, support in identity.capabilities.items()}
         url, version = identity.url, identity.version
-        return cls(identity.provider, url, identity.api_base, models, version, zone, capabilities)
+        about = (identity.provider, url, identity.api_base, models, version, zone, capabilities)
+        return cls(*about, identity.notes, probed or {})
 
     def as_json(self) -> dict[str, Any]:
         """A plain form."""
@@ -43,6 +53,8 @@ class ObservedServer:
             "version": self.version,
             "zone": self.zone,
             "capabilities": dict(self.capabilities),
+            "notes": list(self.notes),
+            "probed": {model: dict(found) for model, found in self.probed.items()},
             "models": [dataclasses.asdict(model) for model in self.models],
         }
 
@@ -50,7 +62,7 @@ class ObservedServer:
     def from_json(cls, value: Mapping[str, Any]) -> ObservedServer:
         """From the plain form."""
         models = tuple(ServedModel(**model) for model in value["models"])
-        return cls(**{**value, "models": models})
+        return cls(**{**value, "models": models, "notes": tuple(value.get("notes", ()))})
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,27 +9,39 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from orchestrator.core.message import FunctionSchema, Message, Usage
 
 Zone = Literal["node", "lan", "cloud"]
+TOO_OLD: Final = "is too old"
+"""In the note of an identity whose version nothing is known of."""
 
 
 class Capability(StrEnum):
-    """What a server may be able to do."""
+    """What a server may be able to do.
+
+    ``tools``: calls come structured. ``tool_named``, ``tool_required``, ``tool_none``: what ``tool_choice`` asks for by a
+    function's name or these words is done by the server itself. ``tool_text``: calls come as text that we can read.
+    ``overflow_refused``: a prompt that does not fit is an error; where that is ``ignored`` it is cut without a word.
+    ``context_told``, ``slots_told``: the server says how many tokens a request may have, and how many it answers at once.
+    """
 
     CHAT = "chat"
     STREAM = "stream"
     STREAM_USAGE = "stream_usage"
     TOOLS = "tools"
-    TOOL_CHOICE = "tool_choice"
+    TOOL_NAMED = "tool_named"
+    TOOL_REQUIRED = "tool_required"
+    TOOL_NONE = "tool_none"
+    TOOL_TEXT = "tool_text"
     JSON_SCHEMA = "json_schema"
     GRAMMAR = "grammar"
     LOGPROBS = "logprobs"
     EMBEDDINGS = "embeddings"
     CONTEXT_TOLD = "context_told"
     SLOTS_TOLD = "slots_told"
+    OVERFLOW_REFUSED = "overflow_refused"
     LOAD = "load"  # and unload; these three are the ports of ports/lifecycle.py
     PULL = "pull"
     REMOVE = "remove"
@@ -42,6 +54,12 @@ class Support(StrEnum):
     NO = "no"
     IGNORED = "ignored"
     UNKNOWN = "unknown"
+
+
+def can_call(tools: str | None, tool_text: str | None) -> bool:
+    """Whether a model behind a server of these capabilities can call functions: its calls come structured, or as text that
+    we read. What was never shown is believed."""
+    return tools not in (Support.NO, Support.IGNORED) or tool_text == Support.YES
 
 
 @dataclass(frozen=True, slots=True)

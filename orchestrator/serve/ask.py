@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
 from orchestrator.core.request import PriorityClass
-from orchestrator.deploy.endpoint import EndpointSpec, EndpointState
-from orchestrator.ports.provider import ChatCall
+from orchestrator.deploy.endpoint import EndpointState
+from orchestrator.ports.provider import ChatCall, Target
 from orchestrator.serve.effect import StartKind
 
 GRACE: Final = 0.5
@@ -28,11 +28,12 @@ class Attempt:
 
 @dataclass(slots=True)
 class CallTrace:
-    """What a call met, filled while it goes through. ``queue_ms`` is waiting for slots and between attempts; ``model_ms``
-    is the time of all attempts; ``endpoint`` is the one that was asked last. ``chosen`` is put in by who asks: why
-    these candidates in this order."""
+    """What a call met, filled while it goes through. ``queue_ms`` is waiting for slots and between attempts, of it
+    ``load_ms`` because the model was not in memory; ``model_ms`` is the time of all attempts; ``endpoint`` is the one that
+    was asked last. ``chosen`` is put in by who asks: why these candidates in this order."""
 
     queue_ms: float = 0.0
+    load_ms: float = 0.0
     model_ms: float = 0.0
     endpoint: str = ""
     chosen: str = ""
@@ -48,6 +49,7 @@ class Ask:
     of them are of equal rank: the least loaded is used, so that a busy one does not starve an idle one (load balancing).
     ``deadline`` is absolute (``anyio.current_time``). A call that is not ``idempotent`` is repeated only where the server
     showed that it had not begun it. ``queue`` is what the manifest says of its class (``length``, ``timeout``), where it does.
+    ``next`` are endpoints that its run is likely to call afterwards, the likeliest first; ``None``: it says nothing new of that.
     """
 
     call: ChatCall
@@ -58,6 +60,7 @@ class Ask:
     trace: CallTrace = field(default_factory=CallTrace)
     equals: int = 1
     queue: Mapping[str, Any] | None = None
+    next: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +83,11 @@ class EndpointView:
         return asdict(self)
 
 
-def call_for(ask: Ask, spec: EndpointSpec, now: float) -> ChatCall:
+def call_for(ask: Ask, target: Target, now: float) -> ChatCall:
     """The call as this endpoint gets it. Written out, because ``dataclasses.replace`` takes twice as long."""
     c = ask.call
     return ChatCall(
-        spec.target,
+        target,
         c.messages,
         c.tools,
         c.tool_choice,

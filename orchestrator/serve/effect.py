@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from orchestrator.core.errors import ModelError, RunError
 from orchestrator.deploy.endpoint import EndpointSpec, EndpointState
+from orchestrator.ports.provider import Target
 
 StartKind = Literal["first", "retry", "fallback"]
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Send the call to the endpoint now. ``kind`` says whether it was there before, or elsewhere."""
+    """Send the call to the endpoint now, at ``target``. ``kind`` says whether it was there before, or elsewhere; ``for_model``
+    is how many seconds it waited because the model was not in memory."""
 
     call: int
     spec: EndpointSpec
     kind: StartKind
+    target: Target
+    for_model: float = 0.0
 
     def __str__(self) -> str:
         return f"start {self.call} on {self.spec.id} ({self.kind})"
@@ -80,4 +85,30 @@ class StateChanged:
         return f"{self.endpoint} is {self.state}" + (f": {self.reason}" if self.reason else "")
 
 
-Effect = Start | Fail | Cancel | RetryAt | Probe | StateChanged
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Have the model brought into memory, through its provider's ``Loader``, and report what came of it. ``keep``: the server
+    may unload it by itself after so many seconds of rest, where it can; later than we would, for the day that we are gone."""
+
+    model: str
+    spec: EndpointSpec
+    reason: str
+    keep: float = inf
+
+    def __str__(self) -> str:
+        return f"load {self.model}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unload:
+    """Have the memory of a model freed, and report it."""
+
+    model: str
+    spec: EndpointSpec
+    reason: str
+
+    def __str__(self) -> str:
+        return f"unload {self.model}: {self.reason}"
+
+
+Effect = Start | Fail | Cancel | RetryAt | Probe | StateChanged | Load | Unload

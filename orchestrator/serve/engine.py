@@ -77,6 +77,7 @@ class Engine:
             fault = traceback.format_exc()
         finally:
             self._leave(scope)
+            run.expects_nothing()
         if not run.streamed and not result.error:
             run.say(result.text)
         _finish(run, result, fault)

@@ -8,6 +8,7 @@ from typing import Literal
 from orchestrator.core.errors import (
     BadRequest,
     ContextTooLong,
+    DoesNotFit,
     ModelError,
     ModelNotFound,
     RateLimited,
@@ -70,6 +71,14 @@ def _after_failure(error: ModelError, facts: Facts) -> Verdict:
     if facts.failures >= facts.retries:
         return "next"
     return "elsewhere" if isinstance(error, Unreachable) else "retry"
+
+
+def after_load_failure(error: ModelError, facts: Facts) -> Literal["stay", "next"]:
+    """Where a call goes whose model could not be loaded, where no other endpoint takes it now. It had not begun, so that it
+    may always go on. ``facts.failures`` count this one: the load is tried again as often as a call would be."""
+    if isinstance(error, (ModelNotFound, Refused, BadRequest, DoesNotFit)) or facts.failures > facts.retries:
+        return "next"
+    return "stay"
 
 
 def renewed(error: ModelError, *, message: str = "", cure: str = "") -> ModelError:

@@ -18,16 +18,18 @@ from typing import Any, Final
 import anyio
 from anyio.abc import TaskStatus
 
-from orchestrator.core.errors import BrokenReply, DeadlinePassed, ModelError, OrchestratorError, RunError
+from orchestrator.core.errors import BrokenReply, DeadlinePassed, ModelError, RunError
 from orchestrator.core.event import Event, EventKind
 from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.endpoint import EndpointSpec
+from orchestrator.deploy.residence import PoolLimits
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Provider
 from orchestrator.serve.ask import Ask, Attempt, CallTrace, EndpointView, call_for
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.effect import Cancel, Effect, Fail, Probe, RetryAt, Start, StateChanged
+from orchestrator.serve.effect import Cancel, Effect, Fail, Load, Probe, RetryAt, Start, StateChanged, Unload
+from orchestrator.serve.errands import Errands
 from orchestrator.serve.hold_back import Held
-from orchestrator.serve.scheduler import Scheduler
+from orchestrator.serve.scheduler import NO_POOLS, Scheduler
 from orchestrator.serve.scheduler_limits import SchedulerLimits
 from orchestrator.serve.scheduler_queue import Submission
 
@@ -59,7 +61,8 @@ NO_QUEUE: Final[Mapping[str, Any]] = MappingProxyType({})
 class Loop:
     """Sends calls to endpoints as the scheduler decides. ``run`` must be running for anything that takes time.
 
-    ``on_event`` gets ``endpoint.state``, ``run.retry`` and ``run.fallback`` events; it must return at once and not raise.
+    ``on_event`` gets ``endpoint.state``, ``model.*``, ``run.retry`` and ``run.fallback`` events; it must return at once and
+    not raise.
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class Loop:
         self._on_event = on_event
         self._alarm: anyio.Event | None = None
         self._sleeps_until = -inf  # it does not sleep
-        self._probes: list[EndpointSpec] = []
+        self._errands = Errands(self._scheduler, self._tell, self._carry_out)
 
     @property
     def limits(self) -> SchedulerLimits:
@@ -91,8 +94,7 @@ class Loop:
                     self._alarm = anyio.Event()
                     self._sleeps_until = -inf
                     self._carry_out(self._scheduler.on_tick(current_time()))
-                    while self._probes:
-                        group.start_soon(self._probe, self._probes.pop())
+                    self._errands.send_out(group)
                     self._sleeps_until = self._scheduler.due
                     with anyio.CancelScope(deadline=self._sleeps_until):
                         await self._alarm.wait()
@@ -100,10 +102,22 @@ class Loop:
             self._alarm = None
             self._carry_out(self._scheduler.on_close())
 
-    def set_endpoints(self, endpoints: Mapping[str, EndpointSpec]) -> None:
-        """These are all endpoints from now on. Calls on removed ones finish; no new call starts there, so keep those of
-        a draining revision until it has drained."""
-        self._carry_out(self._scheduler.on_endpoints(endpoints, current_time()))
+    def set_endpoints(self, endpoints: Mapping[str, EndpointSpec], pools: Mapping[str, PoolLimits] = NO_POOLS) -> None:
+        """These are all endpoints from now on, and the memories (``pools``) that their models share. Calls on removed ones
+        finish; no new call starts there, so keep those of a draining revision until it has drained."""
+        self._carry_out(self._scheduler.on_endpoints(endpoints, current_time(), pools))
+
+    def foresee(self, run: str, endpoints: Iterable[str]) -> None:
+        """A run tells which endpoints it is likely to call next; this replaces what it told before. None, when it ends."""
+        self._carry_out(self._scheduler.on_foresee(run, endpoints, current_time()))
+
+    def set_loaded(self, loaded: Mapping[str, bool], since: float) -> None:
+        """Which models are loaded, as somebody saw it who began to look at ``since`` (``anyio.current_time``)."""
+        self._carry_out(self._scheduler.on_seen(loaded, since, current_time()))
+
+    def set_power(self, *, saving: bool) -> None:
+        """The device runs on its battery, or on mains again."""
+        self._carry_out(self._scheduler.on_power(current_time(), saving=saving))
 
     def try_now(self, names: Iterable[str]) -> None:
         """Ask these endpoints again even where they rest from a fault: somebody may have mended them."""
@@ -116,7 +130,7 @@ class Loop:
             while True:
                 start = caller.start or await self._turn(caller)
                 began = current_time()
-                reply = await _reply(caller, start.spec.provider, call_for(ask, start.spec, began))
+                reply = await _reply(caller, start.spec.provider, call_for(ask, start.target, began))
                 if not isinstance(reply, RunError):
                     self._finish(caller, start, began, None)
                     return reply
@@ -137,7 +151,7 @@ class Loop:
             while True:
                 start = caller.start or await self._turn(caller)
                 began = current_time()
-                source = start.spec.provider.stream(call_for(ask, start.spec, began))
+                source = start.spec.provider.stream(call_for(ask, start.target, began))
                 held = Held(self._limits.hold_back)
                 try:
                     while isinstance(delta := await self._next(caller, source), Delta):
@@ -166,7 +180,7 @@ class Loop:
                 id=name,
                 state=lane.endpoint.state,
                 in_flight=lane.endpoint.in_flight,
-                slots=lane.endpoint.spec.slots,
+                slots=lane.endpoint.most,
                 waiting=lane.waiting,
                 failures=lane.endpoint.breaker.failures,
                 breaker=lane.endpoint.breaker.state,
@@ -195,6 +209,8 @@ class Loop:
             patience=queue.get("timeout"),
         )
         self._carry_out(self._scheduler.on_submit(new, now))
+        if ask.next is not None:  # after the call itself: what it needs now comes first
+            self.foresee(ask.call.request_id, ask.next)
         return caller
 
     async def _turn(self, caller: _Caller) -> Start:
@@ -207,6 +223,7 @@ class Loop:
         caller.asked_at = now
         if caller.start is None:
             raise caller.error or DeadlinePassed("the call ended without an answer")
+        caller.ask.trace.load_ms += caller.start.for_model * 1e3
         return caller.start
 
     async def _next(self, caller: _Caller, source: AsyncIterator[Delta]) -> Delta | RunError:
@@ -269,11 +286,11 @@ class Loop:
                     self._stop(effect)
                 case RetryAt():
                     self._tell_retry(effect)
-                case Probe():
-                    self._probes.append(effect.spec)
+                case Probe() | Load() | Unload():
+                    self._errands.waiting.append(effect)
                 case StateChanged():
                     self._tell_state(effect)
-        if self._scheduler.due < self._sleeps_until and self._alarm is not None:
+        if (self._errands.waiting or self._scheduler.due < self._sleeps_until) and self._alarm is not None:
             self._sleeps_until = -inf  # it is awake already
             self._alarm.set()
 
@@ -317,19 +334,6 @@ class Loop:
     def _tell(self, kind: EventKind, fields: Mapping[str, object], run: str = "") -> None:
         if self._on_event is not None:
             self._on_event(Event(kind, time.time(), run=run, fields=fields))
-
-    async def _probe(self, spec: EndpointSpec) -> None:
-        ok = False
-        with anyio.move_on_after(self._limits.endpoint.health.timeout):
-            try:
-                ok = await spec.provider.identify(spec.target.api_base, spec.target.api_key) is not None
-            except OrchestratorError:
-                ok = False
-            except Exception as error:  # noqa: BLE001 - a fault of one plug-in must not end the loop that all requests need
-                ok = False
-                fields = {"endpoint": spec.id, "state": "probe failed", "reason": f"{type(error).__name__}: {error}"}
-                self._tell("endpoint.state", fields)
-        self._carry_out(self._scheduler.on_probe(spec.id, ok, current_time()))
 
 
 def _trace(trace: CallTrace, attempt: Attempt) -> None:

@@ -59,10 +59,12 @@ class Run:
         "decisions",
         "deployment",
         "emit",
+        "foresees",
         "history",
         "listen",
         "loop",
         "model_ms",
+        "notes",
         "path",
         "paused",
         "pressure",
@@ -95,11 +97,27 @@ class Run:
         self.usage = NOTHING_SPENT
         self.queue_ms = self.model_ms = self.tool_ms = 0.0
         self.said: list[str] = []
+        self.notes: list[str] = []
         self.paused = False
+        self.foresees = False
 
     def queue(self, priority: PriorityClass) -> Mapping[str, Any] | None:
         """What the manifest says of the queue of this class."""
         return self.deployment.blueprint.queue.get(priority)
+
+    def expects(self, *endpoints: str) -> tuple[str, ...] | None:
+        """For an ``Ask``: what it is likely to call next, for who decides what is loaded. Nothing, where no model is loaded on
+        request, or where nothing is expected and nothing was."""
+        if not self.deployment.pools or not (endpoints or self.foresees):
+            return None
+        self.foresees = bool(endpoints)
+        return endpoints
+
+    def expects_nothing(self) -> None:
+        """It has ended."""
+        if self.foresees:
+            self.foresees = False
+            self.loop.foresee(self.request.id, ())
 
     def note(self, kind: str, subject: str, began: float, detail: Mapping[str, Any]) -> None:
         """Record a step that began at ``began`` (``anyio.current_time``) and ends now."""
@@ -115,6 +133,8 @@ class Run:
         detail: dict[str, Any] = {"endpoint": trace.endpoint, "queue_ms": round(trace.queue_ms, 3)}
         if trace.chosen:
             detail["chosen"] = trace.chosen
+        if trace.load_ms:
+            detail["load_ms"] = round(trace.load_ms, 3)
         if len(trace.attempts) > 1:
             detail["attempts"] = [
                 {"endpoint": a.endpoint, "outcome": a.outcome, "kind": a.kind, "took_ms": round(a.took_ms, 3)}
@@ -126,6 +146,12 @@ class Run:
             detail["fault"] = fault
         self.note("model", subject, began, detail)
         self.tell("run.model", {"agent": subject, **detail})
+
+    def remark(self, agent: str, endpoint: str, note: str) -> None:
+        """Tell, once, what the answer is made without."""
+        if note not in self.notes:
+            self.notes.append(note)
+            self.tell("run.note", {"agent": agent, "endpoint": endpoint, "note": note})
 
     @property
     def streamed(self) -> bool:
@@ -186,6 +212,7 @@ class Run:
             error=error,
             why=outcome.why or self.why(),
             finish_reason="error" if error else outcome.finish_reason,
+            notes=tuple(self.notes),
         )
 
     def failure(self, error: Mapping[str, Any], partial: str = "") -> Result:

@@ -75,20 +75,23 @@ def out_of_time(call: Call, now: float) -> DeadlinePassed | None:
 def misses_deadline(call: Call, now: float, lanes: tuple[Lane, ...], *, next_in_line: bool) -> WouldMissDeadline | None:
     """Whether even a quick call could not end in time after those ahead of it; ``None`` also where too little is known.
 
-    A quick call is the lower quartile of the last ones: shedding is for the hopeless, not for the unlucky.
+    A quick call is the lower quartile of the last ones: shedding is for the hopeless, not for the unlucky. A model that is
+    not in memory needs its load first.
     """
-    need = float("inf")
+    need, of_load = float("inf"), 0.0
     for lane in lanes:
+        load = lane.resident.least_wait(now) if lane.resident is not None else 0.0
         quick = lane.endpoint.calls.quantile(0.25)
-        if quick is None:
+        if quick is None and not load:
             return None
-        turns = 0 if next_in_line else lane.ahead_of(call) // lane.endpoint.spec.slots
-        need = min(need, quick * (turns + 1))
+        turns = 0 if next_in_line else lane.ahead_of(call) // lane.endpoint.most
+        need, of_load = min((need, of_load), (load + (quick or 0.0) * (turns + 1), load))
     left_over = call.new.deadline - now
     if need <= left_over:
         return None
+    load_part = f", {of_load:.1f} s of it to load the model" if of_load else ""
     return WouldMissDeadline(
-        f"an answer from {_names(lanes)} takes {need:.1f} s or more, and {left_over:.1f} s are left"
+        f"an answer from {_names(lanes)} takes {need:.1f} s or more{load_part}, and {left_over:.1f} s are left"
     )
 
 

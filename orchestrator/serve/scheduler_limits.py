@@ -9,6 +9,7 @@ from typing import Any, Final, get_args
 from orchestrator.core.request import PriorityClass
 from orchestrator.deploy.backoff import Backoff
 from orchestrator.deploy.endpoint import EndpointRules
+from orchestrator.serve.scheduler_residency import AffinityRules
 
 PRIORITIES: Final[tuple[PriorityClass, ...]] = get_args(PriorityClass)
 """From the most urgent to the least."""
@@ -72,6 +73,7 @@ class SchedulerLimits:
     backoff: Backoff = RETRY_AFTER
     hold_back: HoldBack = field(default_factory=HoldBack)
     endpoint: EndpointRules = field(default_factory=EndpointRules)
+    affinity: AffinityRules = field(default_factory=AffinityRules)
 
     def with_queue(self, queue: Mapping[str, Any]) -> SchedulerLimits:
         """With lengths and time-outs of a blueprint's ``queue``; what it leaves out stays."""

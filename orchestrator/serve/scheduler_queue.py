@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from typing import Literal
+from math import inf
+from typing import TYPE_CHECKING, Literal
 
 from orchestrator.core.errors import ModelError
 from orchestrator.core.request import PriorityClass
 from orchestrator.deploy.endpoint import Endpoint
 from orchestrator.serve.fallback import Facts
 from orchestrator.serve.scheduler_limits import PRIORITIES, RANKS, ClassLimits, SchedulerLimits
+
+if TYPE_CHECKING:
+    from orchestrator.serve.scheduler_pools import Resident
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Call:
         "stopped",
         "submitted",
         "ticket",
+        "waits_since",
     )
 
     def __init__(self, new: Submission, now: float) -> None:
@@ -65,6 +70,8 @@ class Call:
         """Where it runs, or ran last."""
         self.lanes: tuple[Lane, ...] = ()
         """Where it waits."""
+        self.waits_since = inf
+        """Since when it stands in line; ``inf`` once it has begun."""
         self.ticket = 0
         """Goes up each time it begins to wait; what was noted under an older one is void."""
         self.began_once = False
@@ -101,7 +108,7 @@ class Call:
 class Lane:
     """An endpoint and the calls that wait for it: one line a class, first come first served within it."""
 
-    __slots__ = ("_classes", "_counts", "_lines", "endpoint", "waiting")
+    __slots__ = ("_classes", "_counts", "_lines", "endpoint", "resident", "waiting")
 
     def __init__(self, endpoint: Endpoint, limits: SchedulerLimits) -> None:
         self.endpoint = endpoint
@@ -109,6 +116,8 @@ class Lane:
         self._lines: tuple[list[tuple[int, int, Call]], ...] = tuple([] for _ in PRIORITIES)
         self._counts = [0] * len(PRIORITIES)
         self.waiting = 0
+        self.resident: Resident | None = None
+        """Its model, where that may have to be loaded first."""
 
     @property
     def due(self) -> float:
@@ -162,6 +171,18 @@ class Lane:
         if best is None:
             raise LookupError(f"nobody waits for {self.endpoint.spec.id}")
         return best[2]
+
+    def waits(self) -> tuple[float, float]:
+        """Since when the oldest call waits here, and when the first will have waited as long as its class may; ``inf``
+        where none waits."""
+        oldest = due = inf
+        for rank, line in enumerate(self._lines):
+            while line and not _valid(line[0]):
+                heapq.heappop(line)
+            if line:
+                since = line[0][2].submitted
+                oldest, due = min(oldest, since), min(due, since + self._classes[rank].starve_after)
+        return oldest, due
 
     def everyone(self) -> list[Call]:
         """Who waits here, oldest first."""

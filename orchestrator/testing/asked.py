@@ -49,6 +49,15 @@ class Asked:
         """The size of all messages."""
         return sum(len(_text(message)) for message in self.messages)
 
+    @property
+    def grammar(self) -> str:
+        """The grammar that the answer must be of, wherever a make's field for it is; empty where there is none."""
+        format_, outputs = self.body.get("response_format"), self.body.get("structured_outputs")
+        places = (self.body, outputs, format_)
+        names = ("grammar", "grammar", "lark_grammar")
+        found = (place.get(name) for place, name in zip(places, names, strict=True) if isinstance(place, Mapping))
+        return next((rules for rules in found if isinstance(rules, str)), "")
+
     def function_names(self) -> list[str]:
         """The functions that are offered."""
         return [str(tool["function"]["name"]) for tool in self.tools]

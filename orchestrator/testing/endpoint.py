@@ -54,7 +54,8 @@ class Turn:
     """What will happen to one request.
 
     ``wait``: seconds before the first token; ``gap``: between tokens; ``pieces``: the text as tokens; ``usage`` is
-    ``None`` where it will tell none; ``fault``: what strikes; ``refusal``: a fault that ends it before any token.
+    ``None`` where it will tell none; ``fault``: what strikes; ``refusal``: a fault that ends it before any token;
+    ``hides``: fields that its answer does not have.
     """
 
     record: Record
@@ -66,6 +67,7 @@ class Turn:
     usage: Usage | None
     fault: Fault | None = None
     refusal: FaultKind | None = None
+    hides: frozenset[str] = frozenset()
 
     @property
     def asked(self) -> Asked:
@@ -96,6 +98,7 @@ _MID_STREAM: Final = frozenset(("drop-mid", "hang-mid", "error-in-stream", "no-f
 class SimulatedEndpoint:
     """A server that serves ``models``. ``context`` is in tokens per slot; ``api_key`` is asked for where it is set. With
     ``kept`` it serves what that store has installed; else its store holds the models, as its face would have them loaded.
+    ``ignores``: what it accepts without effect (``IGNORABLE``); ``hides``: fields that its answers lack.
 
     Everything it draws by chance comes from ``seed``: the same question has the same answer, and the n-th request the
     same times and faults, in every run.
@@ -111,6 +114,8 @@ class SimulatedEndpoint:
     faults: list[Fault] = field(default_factory=list)
     api_key: str = ""
     any_model: bool = False
+    ignores: frozenset[str] = frozenset()
+    hides: frozenset[str] = frozenset()
     on_record: Callable[[Record], None] | None = None
     kept: InitVar[ModelStore | None] = None
 
@@ -137,6 +142,7 @@ class SimulatedEndpoint:
 
     def begin(self, asked: Asked, now: float) -> Turn:
         """A request arrives at ``now`` (seconds of any clock that only moves on)."""
+        asked = without(asked, self.ignores)
         record = Record(len(self.records) + 1, now, asked)
         self.records.append(record)
         chance = random.Random(f"{self.seed} {record.number}")  # noqa: S311 - repeatable on purpose
@@ -144,7 +150,7 @@ class SimulatedEndpoint:
         refusal = self._refusal(asked, fault, now)
         said = Said() if refusal else self._said(asked, fault)
         turn = self._timed(record, said, chance, fault)
-        return replace(turn, refusal=refusal, wait=turn.wait + _delay(fault))
+        return replace(turn, refusal=refusal, wait=turn.wait + _delay(fault), hides=self.hides)
 
     def end(self, turn: Turn, outcome: str, tokens: int) -> None:
         """Note how a request ended."""
@@ -180,7 +186,7 @@ class SimulatedEndpoint:
         if asked.model not in self.models and not self.any_model:
             return replace(FAULTS["model-missing"], message=f"model '{asked.model}' not found, try pulling it first")
         size = _tokens(asked.prompt_characters)
-        if size > self.context and not _is(fault, "silent-truncation"):
+        if size > self.context and not _is(fault, "silent-truncation") and "overflow" not in self.ignores:
             told = f"request ({size} tokens) exceeds the available context size ({self.context} tokens)"
             return replace(FAULTS["context-too-long"], message=told)
         return None
@@ -192,10 +198,16 @@ class SimulatedEndpoint:
             heard = replace(heard, schema=None)
         if _is(fault, "tool-choice-ignored"):
             heard = replace(heard, tool_choice="auto")
-        said = self.script.answer(heard, chance)
+        said = self._by_grammar(asked) or self.script.answer(heard, chance)
         if heard.tool_choice == "none" or not heard.tools:
             said = replace(said, calls=()) if said.text or not said.calls else Said("I have no tools.")
         return _spoiled(said, fault)
+
+    def _by_grammar(self, asked: Asked) -> Said | None:
+        """The first choice of a grammar of plain alternatives, in the field of any make."""
+        rules = None if "grammar" in self.ignores else asked.grammar
+        choice = re.search(r'"([^"]*)"', rules or "")
+        return Said(choice[1]) if choice else None
 
     def _timed(self, record: Record, said: Said, chance: random.Random, fault: Fault | None) -> Turn:
         asked = record.asked
@@ -203,6 +215,8 @@ class SimulatedEndpoint:
         if said.calls and finish == "stop":
             finish = "length" if _is(fault, "unfinished-call") else "tool_calls"
         prompt = _tokens(asked.prompt_characters)
+        if "overflow" in self.ignores:
+            prompt = min(prompt, self.context)
         made = len(pieces) + sum(_tokens(len(call.arguments)) for call in said.calls)
         usage = _usage(prompt, made, fault)
         wait = self.pace.first(prompt, chance)
@@ -215,6 +229,23 @@ def simulated(
     """An endpoint, with faults in their written form; ``fields`` are those of :class:`SimulatedEndpoint`."""
     armed = [parse_fault(text) for text in faults]
     return SimulatedEndpoint(tuple(models), script or Script(), faults=armed, **fields)
+
+
+IGNORABLE: Final = ("tools", "tool_choice", "tool_named", "schema", "grammar", "logprobs", "stream_usage", "overflow")
+
+
+def without(asked: Asked, ignored: frozenset[str]) -> Asked:
+    """A request as a server hears it that ignores a part of it."""
+    if "tools" in ignored:
+        asked = replace(asked, tools=())
+    named = asked.tool_choice not in ("", "auto", "none", "required")
+    if "tool_choice" in ignored or ("tool_named" in ignored and named):
+        asked = replace(asked, tool_choice="auto")
+    if "schema" in ignored:
+        asked = replace(asked, schema=None)
+    if "logprobs" in ignored:
+        asked = replace(asked, top_logprobs=0)
+    return replace(asked, with_usage=False) if "stream_usage" in ignored else asked
 
 
 def _chance_of(seed: int, asked: Asked) -> random.Random:

@@ -6,49 +6,18 @@ simulated endpoint look like that make to discovery; its chat is the OpenAI prot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orchestrator.testing.endpoint import SimulatedEndpoint
+from orchestrator.testing.face import JSON as _JSON
+from orchestrator.testing.face import Document, Face
+from orchestrator.testing.face import is_embedding as _is_embedding
+from orchestrator.testing.face import listed as _list
+from orchestrator.testing.face import model_cards as _cards
+from orchestrator.testing.face import ok as _ok
+from orchestrator.testing.faces_of_gateways import MORE_FACES
 from orchestrator.testing.lifecycle.foundry_local import alias_of
 from orchestrator.testing.lifecycle.store import StoredModel
-
-Document = tuple[int, str, Any]
-"""Status, content type, and a body: text as it is, anything else as JSON."""
-
-_JSON: Final = "application/json"
-
-
-@dataclass(frozen=True, slots=True)
-class Face:
-    """One make: ``documents`` by path for ``GET``, what it says elsewhere, the headers of every answer."""
-
-    name: str
-    documents: Callable[[SimulatedEndpoint], Mapping[str, Document]]
-    missing: Document = (404, _JSON, {"error": {"message": "Not Found", "type": "not_found_error", "code": 404}})
-    headers: Mapping[str, str] = field(default_factory=dict)
-    chats: bool = True
-    any_model: bool = False
-    closes_streams: bool = False  # after a streamed answer, without a header that says so
-    open_paths: tuple[str, ...] = ()  # need no key
-    loads_all: bool = False  # every model is loaded at the start, else the first
-
-
-def _ok(value: Any) -> Document:
-    return 200, _JSON, value
-
-
-def _cards(endpoint: SimulatedEndpoint, owner: str, **more: Any) -> list[dict[str, Any]]:
-    return [{"id": name, "object": "model", "created": 0, "owned_by": owner, **more} for name in endpoint.models]
-
-
-def _list(cards: list[dict[str, Any]]) -> Document:
-    return _ok({"object": "list", "data": cards})
-
-
-def _is_embedding(name: str) -> bool:
-    return "embed" in name
 
 
 def _openai(endpoint: SimulatedEndpoint) -> dict[str, Document]:
@@ -69,6 +38,11 @@ def _ollama(endpoint: SimulatedEndpoint) -> dict[str, Document]:
         "/api/ps": _ok({"models": running}),
         "/v1/models": _list(_cards(endpoint, "library")),
     }
+
+
+def _ollama_old(endpoint: SimulatedEndpoint) -> dict[str, Document]:
+    """Before calls of functions and schemas."""
+    return {**_ollama(endpoint), "/api/version": _ok({"version": "0.1.48"})}
 
 
 def _ollama_row(model: StoredModel) -> dict[str, Any]:
@@ -247,13 +221,19 @@ def _website(_endpoint: SimulatedEndpoint) -> dict[str, Document]:
 
 
 def _other_api(_endpoint: SimulatedEndpoint) -> dict[str, Document]:
-    """A JSON API that is no model server, with paths of the same names."""
+    """A _JSON API that is no model server, with paths of the same names."""
     return {
         "/version": _ok({"version": "3.1"}),
         "/status": _ok({"status": "ok"}),
         "/health": _ok({"status": "ok"}),
         "/v1/models": _ok({"data": [{"id": "1", "make": "Volvo"}]}),
         "/api/v1/models": _ok({"models": [{"name": "Corolla"}]}),
+        "/v2": _ok({"name": "triton", "version": "2.40.0", "extensions": []}),
+        "/v1/config": _ok({"theme": "dark"}),
+        "/v1/health": _ok({"status": "ok", "model_loaded": True}),
+        "/running": _ok({"running": True}),
+        "/system": _ok({"backends": 3, "loaded_models": 0}),
+        "/health/readiness": _ok({"status": "UP"}),
     }
 
 
@@ -270,7 +250,13 @@ FACES: Final[dict[str, Face]] = {
     face.name: face
     for face in (
         Face("openai", _openai),
-        Face("ollama", _ollama, _PLAIN_MISSING),
+        Face("ollama", _ollama, _PLAIN_MISSING, ignores=frozenset(("tool_choice", "grammar", "overflow"))),
+        Face(
+            "ollama-old",
+            _ollama_old,
+            _PLAIN_MISSING,
+            ignores=frozenset(("tools", "tool_choice", "schema", "grammar", "overflow")),
+        ),
         Face(
             "llama-cpp",
             _llama_cpp,
@@ -278,6 +264,8 @@ FACES: Final[dict[str, Face]] = {
             any_model=True,
             closes_streams=True,
             open_paths=("/health",),
+            embeds=False,
+            ignores=frozenset(("tool_named",)),
         ),
         Face(
             "llama-cpp-router",
@@ -285,12 +273,23 @@ FACES: Final[dict[str, Face]] = {
             headers={"Server": "llama.cpp"},
             closes_streams=True,
             open_paths=("/health",),
+            ignores=frozenset(("tool_named",)),
         ),
         Face("vllm", _vllm, (404, _JSON, {"detail": "Not Found"}), {"Server": "uvicorn"}),
-        Face("lm-studio", _lm_studio, _STUDIO_MISSING),
-        Face("lm-studio-v0", _lm_studio_old, _STUDIO_MISSING),
-        Face("foundry-local", _foundry, _OATPP, loads_all=True),
-        Face("foundry-local-v1", _foundry_old, (404, "text/plain", ""), loads_all=True),
+        Face(
+            "vllm-without-calls",
+            _vllm,
+            (404, _JSON, {"detail": "Not Found"}),
+            {"Server": "uvicorn"},
+            refuses_tools='"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
+        ),
+        Face("lm-studio", _lm_studio, _STUDIO_MISSING, ignores=frozenset(("tool_named", "logprobs"))),
+        Face("lm-studio-v0", _lm_studio_old, _STUDIO_MISSING, ignores=frozenset(("tool_named", "logprobs"))),
+        Face("foundry-local", _foundry, _OATPP, loads_all=True, ignores=frozenset(("logprobs",))),
+        Face(
+            "foundry-local-v1", _foundry_old, (404, "text/plain", ""), loads_all=True, ignores=frozenset(("logprobs",))
+        ),
+        *MORE_FACES,
         Face("website", _website, _HTML_MISSING, chats=False),
         Face("other-api", _other_api, chats=False),
     )

@@ -12,7 +12,8 @@ from typing import Any
 from orchestrator.testing import openai_wire as wire
 from orchestrator.testing.asked import Asked
 from orchestrator.testing.endpoint import SimulatedEndpoint, Turn, parsed
-from orchestrator.testing.faces import FACES, Face
+from orchestrator.testing.face import Face
+from orchestrator.testing.faces import FACES
 from orchestrator.testing.fault import FAULTS, FaultKind
 from orchestrator.testing.http_protocol import Connection, HttpRequest, chunk, head
 from orchestrator.testing.lifecycle.shell import StoreShell
@@ -31,6 +32,8 @@ class HttpShell:
         self.endpoint = endpoint
         self.face: Face = FACES[face]
         endpoint.any_model = endpoint.any_model or self.face.any_model
+        endpoint.ignores |= self.face.ignores
+        endpoint.hides |= self.face.hides
         if not endpoint.store_is_given:
             loaded = endpoint.models if self.face.loads_all else endpoint.models[:1]
             endpoint.store.loaded.update(dict.fromkeys(loaded, endpoint.context))
@@ -83,13 +86,16 @@ class HttpShell:
             self._own(connection, request, path)
         elif not self._let_in(request, path):
             self._refuse(connection, FAULTS["unauthorized"], {})
+        elif self.face.wants_length and request.method == "POST" and "content-length" not in request.headers:
+            connection.respond(411, "application/json", wire.encoded({"error": "Content-Length is required"}))
         elif self._store.serve(connection, request):
             return
         elif request.method == "POST" and self.face.chats and path.endswith("/chat/completions"):
             self._chat(connection, request)
             return
-        elif request.method == "POST" and self.face.chats and path.endswith("/embeddings"):
+        elif request.method == "POST" and self.face.embeds and path.endswith("/embeddings"):
             self._embed(connection, request)
+            return
         else:
             self._document(connection, request, path)
         connection.finished()
@@ -131,6 +137,7 @@ class HttpShell:
             texts = [body["input"]] if isinstance(body["input"], str) else list(body["input"])
         except (ValueError, KeyError, TypeError) as error:
             self._refuse_request(connection, error)
+            connection.finished()
             return
         rows = [
             {"object": "embedding", "index": index, "embedding": self.endpoint.embedding(str(text))}
@@ -139,6 +146,7 @@ class HttpShell:
         usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
         answer = {"object": "list", "model": body.get("model"), "data": rows, "usage": usage}
         connection.respond(200, "application/json", wire.encoded(answer))
+        connection.finished()
 
     def _refuse_request(self, connection: Connection, error: Exception) -> None:
         message = f"cannot read this request: {error!r}"
@@ -149,6 +157,11 @@ class HttpShell:
             asked = Asked.from_body(parsed(request.body))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             self._refuse_request(connection, error)
+            connection.finished()
+            return
+        if asked.tools and self.face.refuses_tools:
+            body = wire.error_body(self.face.refuses_tools, "BadRequestError", 400)
+            connection.respond(400, "application/json", body, self.face.headers)
             connection.finished()
             return
         turn = self.endpoint.begin(asked, time.monotonic())
@@ -245,7 +258,7 @@ class HttpShell:
         if fault is not None and fault.kind.stage == "body":
             connection.respond(*wire.spoiled_body(fault.kind, wire.whole(turn)))
             return
-        send = _Sender(connection, crlf=turn.struck_by("crlf"))
+        send = _Sender(connection, crlf=turn.struck_by("crlf"), comments=self.face.comments)
         if turn.struck_by("slow-prefill-progress"):
             await _progress(connection, send, turn.wait, self.face)
         else:
@@ -262,11 +275,14 @@ class HttpShell:
 class _Sender:
     """Writes events as chunks; with CR LF and comments where the fault asks for it."""
 
-    def __init__(self, connection: Connection, crlf: bool) -> None:
+    def __init__(self, connection: Connection, crlf: bool, comments: bool) -> None:
         self._connection = connection
         self._crlf = crlf
+        self._comments = comments
 
     def __call__(self, events: bytes) -> None:
+        if self._comments:
+            events = b": keepalive 1/1\n\n" + events
         if self._crlf:
             events = b": still here\r\n\r\n" + events.replace(b"\n", b"\r\n")
         self._connection.write(chunk(events))

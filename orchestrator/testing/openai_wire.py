@@ -97,7 +97,8 @@ def waiting_headers(fault: Fault | None, now: float) -> dict[str, str]:
 
 
 def _head(turn: Turn, kind: str) -> dict[str, Any]:
-    return {"id": f"chatcmpl-{turn.record.number}", "object": kind, "created": 0, "model": turn.asked.model}
+    head = {"id": f"chatcmpl-{turn.record.number}", "object": kind, "created": 0, "model": turn.asked.model}
+    return {name: value for name, value in head.items() if name not in turn.hides} if turn.hides else head
 
 
 def _event(turn: Turn, delta: dict[str, Any], finish: str | None = None, logprobs: Any = None) -> bytes:

@@ -32,7 +32,7 @@ URL: Final = "http://simulated.invalid"
 """The address of an endpoint that lives in this process; no name ends in ``.invalid`` (RFC 2606)."""
 _CAPABILITIES: Final = {
     **dict.fromkeys(Capability, Support.YES),
-    **dict.fromkeys((Capability.LOAD, Capability.PULL, Capability.REMOVE), Support.NO),
+    **dict.fromkeys((Capability.LOAD, Capability.PULL, Capability.REMOVE, Capability.TOOL_TEXT), Support.NO),
 }
 
 

@@ -112,8 +112,9 @@ DEPLOYMENT: Mapping[str, Any] = {
     "agents": [{"agent": "agent.a", "by": "nothing", "gain": "with m it would answer", "cure": "ollama pull m"}],
     "models": [
         {"alias": "m", "endpoints": [], "missing": "no server"},
-        {"alias": "n", "endpoints": ["x"], "missing": ""},
+        {"alias": "n", "endpoints": ["x", "y"], "missing": ""},
     ],
+    "endpoints": [{"id": "x", "state": "ready"}, {"id": "y", "state": "unloaded"}],
     "port": 7412,
     "error": {"code": "ORC415", "message": "port 7412 is taken", "cure": "choose another"},
 }
@@ -133,6 +134,19 @@ def test_the_status_of_an_idle_runtime_says_what_to_type() -> None:
     """Nothing is applied yet."""
     text = shown_status({"runtime": RUNTIME, "deployments": []}, _terminal(), whole=False)
     assert text.endswith("no deployment is applied: orchestrator apply FILE")
+
+
+def test_a_log_line_says_why_a_model_left() -> None:
+    """What left, from where, for whom."""
+    fields = {
+        "endpoint": "ollama@x/a",
+        "model": "ollama@x/a",
+        "reason": "makes room for ollama@x/b: nothing waits for it",
+    }
+    line = log_line({"at": 0.25, "kind": "model.unloaded", "revision": 3, "run": "", **fields})
+    assert line.endswith(
+        'model.unloaded     r3 endpoint=ollama@x/a model=ollama@x/a reason="makes room for ollama@x/b: nothing waits for it"'
+    )
 
 
 def test_a_log_line_is_easy_to_grep() -> None:

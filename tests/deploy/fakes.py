@@ -19,11 +19,13 @@ from orchestrator.deploy.desired import DesiredTable
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.plane import Seen, Workshop
 from orchestrator.deploy.reconcile import Applied, Reconciler, Rules
+from orchestrator.deploy.residence import PoolLimits
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.plan.pressure import NONE, Pressure
 from orchestrator.plugins.stores.memory import MemoryRevisions
 from orchestrator.ports.device import Device
-from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel
+from orchestrator.ports.lifecycle import Loaded
+from orchestrator.ports.provider import Capability, Identity, Provider, Secret, ServedModel, Support
 from orchestrator.ports.strategy import Candidate, RouteQuestion, StrategyOptions
 from orchestrator.ports.tool import ToolFunction, ToolPlace
 
@@ -70,14 +72,19 @@ class FakePlane:
     def __init__(self) -> None:
         self.serving: dict[str, FakeServing] = {}
         self.endpoints: Mapping[str, EndpointSpec] = {}
+        self.pools: Mapping[str, PoolLimits] = {}
+        self.loaded: Mapping[str, bool] = {}
         self.doors: list[FakeDoor] = []
         self.tried: list[list[str]] = []
         self.seen: dict[str, dict[str, Any]] = {}
         self.others_ports: dict[int, str] = {}
         self.pressure = NONE
 
-    def set_endpoints(self, endpoints: Mapping[str, EndpointSpec]) -> None:
-        self.endpoints = dict(endpoints)
+    def set_endpoints(self, endpoints: Mapping[str, EndpointSpec], pools: Mapping[str, PoolLimits]) -> None:
+        self.endpoints, self.pools = dict(endpoints), dict(pools)
+
+    def set_loaded(self, loaded: Mapping[str, bool], since: float) -> None:
+        self.loaded = loaded
 
     def try_now(self, endpoints: Iterable[str]) -> None:
         self.tried.append(sorted(endpoints))
@@ -137,7 +144,15 @@ class FakeStrategy:
 
 
 class FakeProvider:
+    """One that could load and unload models, if anybody asked it to."""
+
     kind = "ollama"
+
+    async def load(self, *_: object) -> Loaded:
+        return Loaded(0.0)
+
+    async def unload(self, *_: object) -> None:
+        """It is unloaded."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +179,8 @@ class Surroundings:
     asked: dict[str, list[str]] = field(default_factory=dict)
     mute: set[str] = field(default_factory=set)
     device: Device | None = None
+    loads: bool = False
+    loaded: set[str] = field(default_factory=set)
 
     async def look(self, places: Sequence[str], keys: Mapping[str, Secret], by: Sequence[str]) -> Sequence[Seen]:
         who = ", ".join(by)
@@ -178,8 +195,10 @@ class Surroundings:
             return Sighting(url, "foreign", trouble="it accepts connections and then says nothing")
         if url not in self.servers:
             return Sighting(url, "absent")
-        models = tuple(ServedModel(each, kind="chat") for each in self.servers[url])
-        return Sighting(url, "served", Identity(make, url, "1", f"{url}/v1"), models)
+        loaded = {each: each in self.loaded if self.loads else None for each in self.servers[url]}
+        models = tuple(ServedModel(each, kind="chat", loaded=loaded[each]) for each in self.servers[url])
+        capabilities = {Capability.LOAD: Support.YES} if self.loads else {}
+        return Sighting(url, "served", Identity(make, url, "1", f"{url}/v1", capabilities), models)
 
     def open_tool(self, name: str, options: Mapping[str, Any], place: ToolPlace) -> FakeTool:
         if name in self.broken_tools:

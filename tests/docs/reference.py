@@ -14,8 +14,13 @@ from orchestrator.core.codes.table import CODES
 from orchestrator.core.failpoint import FAILPOINTS
 from orchestrator.manifest.planned import NOT_ACTED_ON, NOT_ACTED_ON_BY_ROUTERS, NOT_IN_THIS_VERSION
 from orchestrator.manifest.schema import deployment_schema
-from tests.docs.pages import anchor
+from orchestrator.plan.capabilities import read_lock
+from orchestrator.plugins.providers.addresses import MAKES
+from orchestrator.plugins.providers.makes.make import Make
+from orchestrator.ports.provider import Capability, Support
+from tests.docs.pages import ROOT, anchor
 
+Found = list[dict[str, Any]]
 _PART: Final = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -146,6 +151,68 @@ def _kinds() -> str:
     )
 
 
+# ---- makes of model servers -----------------------------------------------------------------------------------------
+
+
+SHOWN: Final = ROOT / "tests" / "shown"
+"""Lock files of probes: of doubles, and of real servers."""
+
+
+def _abilities() -> str:
+    elsewhere = (Capability.CHAT, Capability.STREAM, Capability.LOAD, Capability.PULL, Capability.REMOVE)
+    columns = [name for name in Capability if name not in elsewhere]
+    head = ("kind", *(f"`{name.value}`" for name in columns), "calls at once, if untold")
+    real, doubles = _found("[!d]*.lock.json"), _found("doubles.lock.json")
+    rows = [
+        (f"`{make.kind}`", *(_cell(make, name, real, doubles) for name in columns), str(make.assumed_slots))
+        for make in MAKES
+    ]
+    changes = [
+        (f"`{make.kind}`", change.version, ", ".join(f"{name}: {value}" for name, value in change.before.items()))
+        for make in MAKES
+        for change in make.since
+    ]
+    oldest = ", ".join(f"`{make.kind}` {make.oldest}" for make in MAKES if make.oldest)
+    told = f"Of versions before these nothing is known: {oldest}. An older one is told, with a note."
+    return "\n\n".join((_table(head, rows), _table(("kind", "before version", "it was"), changes), told))
+
+
+def _cell(make: Make, name: Capability, real: Found, doubles: Found) -> str:
+    """What a real server showed, else what is declared; a double shows something only of what is declared."""
+    shown = _values(real, make.kind, name)
+    support = make.capabilities[name]
+    if shown:
+        other = support not in (Support.UNKNOWN, *map(Support, shown))
+        return f"**{' or '.join(shown)}**" + (f" or {support.value}" if other else "")
+    if support is Support.UNKNOWN:
+        return "?"
+    return support.value if _values(doubles, make.kind, name) else f"{support.value}*"
+
+
+def _values(found: Found, kind: str, name: Capability) -> list[str]:
+    told = [entry["capabilities"].get(name.value, "unknown") for entry in found if entry["provider"] == kind]
+    return sorted({value for value in told if value != "unknown"})
+
+
+def _found(pattern: str) -> Found:
+    return [entry for file in sorted(SHOWN.glob(pattern)) for entry in read_lock(file.read_text(encoding="utf-8"))]
+
+
+def _shown() -> str:
+    doubles = {entry["provider"]: entry["version"] for entry in _found("doubles.lock.json")}
+    rows = [(f"`{make.kind}`", _real_versions(make.kind), doubles[make.kind] or "it tells none") for make in MAKES]
+    return _table(("kind", "probed for real", "double, by the version that it tells"), rows)
+
+
+def _real_versions(kind: str) -> str:
+    """By what the servers tell; by the file's name where they tell nothing."""
+    told = []
+    for file in sorted(SHOWN.glob("[!d]*.lock.json")):
+        entries = [entry for entry in read_lock(file.read_text(encoding="utf-8")) if entry["provider"] == kind]
+        told += [entry["version"] or file.name.removesuffix(".lock.json") for entry in entries]
+    return ", ".join(dict.fromkeys(told)) or "no"
+
+
 # ---- failpoints -----------------------------------------------------------------------------------------------------
 
 
@@ -177,4 +244,6 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "later": _later,
     "kinds": _kinds,
     "failpoints": _failpoints,
+    "abilities": _abilities,
+    "shown": _shown,
 }

@@ -39,6 +39,7 @@ def model(alias: str = "phi-4-mini", **changes: Any) -> ModelSpec:
         window=None,
         options={},
         fallback=[],
+        keep_alive=None,
     )
     return ModelSpec(**{**spec, **changes})  # type: ignore[typeddict-item]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.plan.binding import bind
+from orchestrator.plan.binding import GATEWAYS, bind
 from orchestrator.plan.builds import same_model
 from orchestrator.plan.observed import ObservedServer
 from orchestrator.ports.provider import ServedModel
@@ -36,6 +36,9 @@ def _found(spec: Any, *servers: ObservedServer) -> list[str]:
         ("llama-cpp", "Phi-4-mini-instruct-Q4_K_M.gguf", "Phi-4-mini-reasoning-Q4_K_M.gguf", False),
         ("vllm", "microsoft/Phi-4-mini-instruct", "microsoft/Phi-4-mini-instruct", True),
         ("vllm", "microsoft/Phi-4", "microsoft/Phi-4-mini-instruct", False),
+        ("mlx", "Phi-4-mini-instruct-Q4_K_M.gguf", "mlx-community/Phi-4-mini-instruct-4bit", True),
+        ("openvino", "Phi-4-mini-instruct-Q4_K_M.gguf", "OpenVINO/Phi-4-mini-instruct-int4-ov", True),
+        ("docker-model-runner", "microsoft/Phi-4-mini-instruct", "docker.io/ai/phi-4-mini-instruct:3.8B-Q4_0", True),
     ],
 )
 def test_spellings_of_one_model_are_the_same(provider: str, wanted: str, served: str, same: bool) -> None:
@@ -103,6 +106,26 @@ def test_a_server_that_does_not_say_what_it_is_may_serve_any_spelling() -> None:
     """Known names of the model are all tried there."""
     server = replace(ollama("Phi-4-mini-instruct-Q4_K_M"), provider="openai-compatible")
     assert len(_found(model(), server)) == 1
+
+
+@pytest.mark.parametrize("make", ["llama-swap", "localai", "docker-model-runner", "mlx", "openvino", "lemonade"])
+def test_a_make_without_ids_of_its_own_may_serve_any_spelling(make: str) -> None:
+    """Also where the manifest names another provider and a gateway stands before it."""
+    served = (ServedModel("Phi-4-mini-instruct"),)
+    server = ObservedServer(make, "http://127.0.0.1:8080", "http://127.0.0.1:8080/v1", served)
+    assert _found(model(), server) == [f"{make}@127.0.0.1:8080/Phi-4-mini-instruct"]
+    behind = _found(model(provider="llama-cpp"), server)
+    assert bool(behind) is (make in GATEWAYS)
+
+
+def test_what_only_forwards_says_how_to_allow_it() -> None:
+    """LiteLLM's models count as the cloud, whatever they are called."""
+    served = (ServedModel("phi-4-mini", remote=True),)
+    server = ObservedServer("litellm", "http://127.0.0.1:4000", "http://127.0.0.1:4000/v1", served)
+    bound = bind(model(), state(server))
+    assert bound.endpoints == ()
+    assert "only forwards phi-4-mini to another machine" in bound.missing
+    assert bound.cure == "write zone: cloud for phi-4-mini if what it is asked may leave this device"
 
 
 def test_another_packages_provider_is_served_by_its_own_servers_alone() -> None:

@@ -203,3 +203,29 @@ def test_any_change_is_planned_once(old: Blueprint, new: Blueprint, before: tupl
 
 def _uses_models(any_blueprint: Blueprint) -> bool:
     return bool(any_blueprint.of_kind("model"))
+
+
+def test_an_agent_whose_servers_call_no_functions_is_told_with_a_code() -> None:
+    """Its rules answer, and the plan says what it takes; calls that come as text are enough."""
+    shop = blueprint(model(), tool("tickets"), agent("desk", models=["phi-4-mini"], tools=["tickets"]))
+    assert serving(shop, {"tools": "no"}) == (
+        "agent.desk is served by nothing; [ORC421] it has tools, and ollama at 127.0.0.1:11434 calls no functions: "
+        "serve its model by a server that calls functions, give it another model, or take its tools away"
+    )
+    for told in ({"tools": "ignored", "tool_text": "yes"}, {"tools": "yes"}, {}):
+        assert serving(shop, told) == "agent.desk is served by phi-4-mini (ollama at 127.0.0.1:11434)"
+
+
+def serving(wanted: Blueprint, capabilities: dict[str, str]) -> str:
+    server = replace(ollama("phi4-mini:latest"), capabilities=capabilities)
+    (told,) = diff(wanted, state(server)).serving
+    return str(told)
+
+
+def test_a_server_that_is_too_old_is_told_with_a_code() -> None:
+    """Where it serves something of this manifest, and only there."""
+    shop = blueprint(model(), agent("desk", models=["phi-4-mini"]))
+    note = "version 0.1.48 is too old: nothing is known of versions before 0.5.0"
+    old = replace(ollama("phi4-mini:latest"), notes=(note,))
+    assert diff(shop, state(old)).notes == (f"[ORC422] ollama at http://127.0.0.1:11434: {note}",)
+    assert diff(shop, state(replace(old, models=()))).notes == ()

@@ -12,7 +12,7 @@ from orchestrator.plugins.providers.line.far import FarLine
 from orchestrator.plugins.providers.line.http_line import HttpLine
 from orchestrator.plugins.providers.makes import generic
 from orchestrator.plugins.providers.openai_sdk import open_azure_openai, open_openai
-from orchestrator.ports.provider import Provider, Secret, Target, Zone
+from orchestrator.ports.provider import Capability, Provider, Secret, Support, Target, Zone
 from orchestrator.testing.conformance import ProviderConformance, Subject
 from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
 from orchestrator.testing.http_shell import serving
@@ -54,7 +54,17 @@ class TestCompatible(ProviderConformance):
         endpoint = simulated(["phi4-mini"], CALLS, api_key="sesame", slots=64)
         async with serving(endpoint, FACE_OF.get(provider.kind, provider.kind)) as shell:
             endpoint.any_model = False
-            yield subject_of(provider, endpoint, shell.url, f"{shell.url}/v1")
+            identity = await provider.identify(shell.url, Secret("sesame"))
+            assert identity is not None
+            able = provider.make.capabilities
+            yield subject_of(
+                provider,
+                endpoint,
+                shell.url,
+                identity.api_base,
+                schema=able[Capability.JSON_SCHEMA] is not Support.IGNORED,
+                counts_streams="stream_usage" not in shell.face.ignores,
+            )
         await provider.aclose()
 
 

@@ -11,12 +11,14 @@ import anyio
 import pytest
 
 from orchestrator.plugins.providers.addresses import DEFAULT_URLS, MAKES, default_urls, root_of
-from orchestrator.plugins.providers.compatible import LOOK_TIMEOUT, CompatibleProvider, open_all
+from orchestrator.plugins.providers.compatible import AT_ONCE, LOOK_TIMEOUT, CompatibleProvider, open_all
 from orchestrator.plugins.providers.discovery import Discovery, discover
+from orchestrator.plugins.providers.makes.make import older
 from orchestrator.ports.provider import Capability, Secret, ServedModel, Support
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.faces import FACES
-from orchestrator.testing.http_shell import serving, serving_bytes
+from orchestrator.testing.http_protocol import Connection, HttpRequest
+from orchestrator.testing.http_shell import HttpShell, serving, serving_bytes
 
 pytestmark = pytest.mark.anyio
 
@@ -26,10 +28,23 @@ KIND_OF = {
     "llama-cpp": "llama-cpp",
     "llama-cpp-router": "llama-cpp",
     "vllm": "vllm",
+    "vllm-without-calls": "vllm",
     "lm-studio": "lm-studio",
     "lm-studio-v0": "lm-studio",
     "foundry-local": "foundry-local",
     "foundry-local-v1": "foundry-local",
+    "ollama-old": "ollama",
+    "mlx": "mlx",
+    "mlx-empty": "mlx",
+    "openvino": "openvino",
+    "openvino-old": "openvino",
+    "lemonade": "lemonade",
+    "lemonade-old": "lemonade",
+    "llama-swap": "llama-swap",
+    "localai": "localai",
+    "litellm": "litellm",
+    "litellm-old": "litellm",
+    "docker-model-runner": "docker-model-runner",
     "website": None,
     "other-api": None,
 }
@@ -87,12 +102,68 @@ async def test_all_at_once_in_any_order(providers: tuple[CompatibleProvider, ...
     assert {sighting.url for sighting in found.foreign}.isdisjoint(sighting.url for sighting in found.served)
 
 
-@pytest.mark.parametrize("face", ["ollama", "llama-cpp", "vllm", "lm-studio", "foundry-local"])
+ONE_OF_EACH = [kind for kind in KIND_OF if kind == KIND_OF[kind]]
+
+
+@pytest.mark.parametrize("face", ONE_OF_EACH)
 async def test_two_of_one_make(providers: tuple[CompatibleProvider, ...], face: str) -> None:
     """Two servers of the same make, with other models, are two servers."""
     async with serving(simulated(["one"]), face) as first, serving(simulated(["two"]), face) as second:
         found = await discover(providers, [first.url, second.url])
     assert [[model.id for model in sighting.models] for sighting in found.served] == [["one"], ["two"]]
+
+
+@pytest.mark.parametrize("face", ONE_OF_EACH)
+async def test_two_makes_on_swapped_ports(providers: tuple[CompatibleProvider, ...], face: str) -> None:
+    """Two servers that change their ports are still what they are: nothing is known by an address."""
+    other = ONE_OF_EACH[ONE_OF_EACH.index(face) - 1]
+    async with serving(simulated(["one"]), face) as first, serving(simulated(["two"]), other) as second:
+        before = await discover(providers, [first.url, second.url])
+        ports = first.port, second.port
+    async with serving(simulated(["one"]), face, ports[1]), serving(simulated(["two"]), other, ports[0]):
+        after = await discover(providers, [first.url, second.url])
+    assert kinds_of(before) == [face, other]
+    assert kinds_of(after) == [other, face]
+
+
+def kinds_of(found: Discovery) -> list[str | None]:
+    return [sighting.identity.provider if sighting.identity else None for sighting in found.sightings]
+
+
+@pytest.mark.parametrize(
+    ("face", "version", "oldest"),
+    [("ollama-old", "0.1.48", "0.5.0"), ("openvino-old", "2024.5", "2025.2"), ("lemonade-old", "8.1.0", "9.1")],
+)
+async def test_a_version_that_is_too_old_is_told(
+    providers: tuple[CompatibleProvider, ...], face: str, version: str, oldest: str
+) -> None:
+    """It is recognised, with a note; what its version cannot do is not expected of it."""
+    (sighting,) = (await look_at(providers, face)).sightings
+    assert sighting.identity is not None
+    assert sighting.identity.notes[-1] == (
+        f"version {version} is too old: nothing is known of versions before {oldest}"
+    )
+    if face == "ollama-old":
+        able = sighting.identity.capabilities
+        assert able[Capability.TOOLS] is able[Capability.JSON_SCHEMA] is Support.IGNORED
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_older"),
+    [
+        ("0.4.9", "0.5.0", True),
+        ("0.10.0", "0.5.0", False),
+        ("v0.5", "0.5.0", True),
+        ("2025.3.0", "2025.3", False),
+        ("b6000-0000000", "0.5.0", False),
+        ("", "0.5.0", False),
+        ("0.5.0", "", False),
+        ("0.33.0-rc2", "0.33.0", False),
+    ],
+)
+def test_versions_are_compared_by_their_numbers(one: str, other: str, is_older: bool) -> None:
+    """Whatever stands before or after them; a server that tells no version is not old."""
+    assert older(one, other) is is_older
 
 
 async def test_a_server_on_the_port_of_another(providers: tuple[CompatibleProvider, ...]) -> None:
@@ -139,6 +210,37 @@ EXPECTED: dict[str, list[ServedModel]] = {
         ServedModel("nomic-embed-text", True, kind="embedding"),
         ServedModel("gpt-oss:120b-cloud", True, kind="chat"),
     ],
+    "mlx": [ServedModel(name, kind="chat") for name in MODELS],
+    "mlx-empty": [],
+    "openvino": [
+        ServedModel("phi4-mini", True),
+        ServedModel("nomic-embed-text", False),
+        ServedModel("gpt-oss:120b-cloud", False),
+    ],
+    "openvino-old": [ServedModel(name, True) for name in MODELS],
+    "lemonade": [
+        ServedModel("phi4-mini", True, 4096),
+        ServedModel("nomic-embed-text", False, kind="embedding"),
+        ServedModel("gpt-oss:120b-cloud", False),
+    ],
+    "lemonade-old": [
+        ServedModel("phi4-mini", True),
+        ServedModel("nomic-embed-text", False),
+        ServedModel("gpt-oss:120b-cloud", False),
+    ],
+    "llama-swap": [
+        ServedModel("phi4-mini", True),
+        ServedModel("nomic-embed-text", False),
+        ServedModel("gpt-oss:120b-cloud", False, remote=True),
+    ],
+    "localai": [
+        ServedModel("phi4-mini", True),
+        ServedModel("nomic-embed-text", False),
+        ServedModel("gpt-oss:120b-cloud", False),
+    ],
+    "litellm": [ServedModel(name, remote=True) for name in MODELS],
+    "litellm-old": [ServedModel(name, remote=True) for name in MODELS],
+    "docker-model-runner": [ServedModel(name) for name in MODELS],
 }
 
 
@@ -160,6 +262,33 @@ async def test_what_a_server_tells_of_the_weights(providers: tuple[CompatiblePro
     model = next(model for model in sighting.models if model.id == TELL[face])
     assert (model.size, model.quantization) == (2_500_000_000, "Q4_K_M")
     assert bool(model.digest) is (face == "ollama")
+
+
+class Counting(HttpShell):
+    """Counts what it is asked, and how many clients it has at once."""
+
+    def __init__(self) -> None:
+        super().__init__(simulated(MODELS), "mlx")
+        self.asked: list[str] = []
+        self.most = 0
+
+    def serve(self, connection: Connection, request: HttpRequest) -> None:
+        self.asked.append(request.path)
+        self.most = max(self.most, len(self._connections))
+        super().serve(connection, request)
+
+
+async def test_a_look_asks_nothing_twice_and_little_at_a_time(providers: tuple[CompatibleProvider, ...]) -> None:
+    """However many makes there are: a server with a short line of connections is not flooded by it."""
+    shell = Counting()
+    await shell.start()
+    found = await discover(providers, [shell.url])
+    await shell.stop()
+    assert kinds_of(found) == ["mlx"]
+    to_recognise = {path for make in MAKES for path in make.looks_at}
+    assert set(shell.asked) == to_recognise
+    assert len(shell.asked) == len(to_recognise) + 1, "the last one lists the models"
+    assert shell.most <= 2 * AT_ONCE  # one that is closed may not be gone yet
 
 
 async def test_nobody_there_is_found_out_at_once(providers: tuple[CompatibleProvider, ...]) -> None:

@@ -14,16 +14,6 @@ from orchestrator.ports.lifecycle import Puller
 from orchestrator.ports.provider import Capability, Support
 
 PAGE = (Path(__file__).parents[2] / "docs" / "providers.md").read_text(encoding="utf-8")
-COLUMNS = (
-    Capability.TOOLS,
-    Capability.TOOL_CHOICE,
-    Capability.JSON_SCHEMA,
-    Capability.GRAMMAR,
-    Capability.LOGPROBS,
-    Capability.EMBEDDINGS,
-    Capability.CONTEXT_TOLD,
-    Capability.SLOTS_TOLD,
-)
 
 
 def rows_of(kind: str, columns: int) -> list[list[str]]:
@@ -31,15 +21,6 @@ def rows_of(kind: str, columns: int) -> list[list[str]]:
     lines = [line for line in PAGE.splitlines() if line.startswith(f"| `{kind}`")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return [row for row in cells if len(row) == columns]
-
-
-@pytest.mark.parametrize("make", MAKES, ids=lambda make: make.kind)
-def test_the_table_of_capabilities_is_the_declared_one(make: Make) -> None:
-    """Each cell is what the row of the make declares, with a question mark for what was never shown."""
-    (row,) = rows_of(make.kind, len(COLUMNS) + 2)
-    shown = {Support.UNKNOWN: "?"}
-    assert row[1:-1] == [shown.get(make.capabilities[name], make.capabilities[name].value) for name in COLUMNS]
-    assert row[-1] in (str(make.assumed_slots), "told")
 
 
 @pytest.mark.parametrize("make", MAKES, ids=lambda make: make.kind)

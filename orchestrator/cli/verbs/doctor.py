@@ -3,29 +3,59 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.cli.inputs import compiled, manifest_arguments
 from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.core.blueprint import Blueprint
+    from orchestrator.plan.capabilities import Record
 
 EXAMPLES: Final = """
 orchestrator doctor
 orchestrator doctor kiosk.yaml
 orchestrator doctor --json
+orchestrator doctor --probe
+orchestrator doctor --probe --endpoint http://127.0.0.1:8080 --lock capabilities.lock.json
+orchestrator doctor --probe --check capabilities.lock.json
 """
+DIFFERS: Final = 3
+"""The exit code where what was found is not what the lock file says."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     manifest_arguments(parser, "say what would serve this manifest; without it: the models of the catalogue")
     parser.add_argument("--json", action="store_true", help="everything as JSON")
+    probing = parser.add_argument_group(
+        "probing", "ask the servers that answer what they really do; a few short calls each"
+    )
+    probing.add_argument("--probe", action="store_true", help="probe, and remember what is found")
+    probing.add_argument(
+        "--endpoint", action="append", default=[], metavar="URL", help="only this server; may be repeated"
+    )
+    probing.add_argument("--model", default="", metavar="ID", help="this model, by the server's own name for it")
+    probing.add_argument("--load", action="store_true", help="also a model that is not loaded yet")
+    probing.add_argument("--deep", action="store_true", help="also with long prompts: how much is read, what is cut")
+    probing.add_argument("--api-key", default="", metavar="REF", help="the servers' key, as a reference like env:NAME")
+    probing.add_argument("--lock", metavar="FILE", help="write what was found to a file that can be compared")
+    probing.add_argument(
+        "--check", metavar="FILE", help=f"compare with such a file; exit code {DIFFERS} where it differs"
+    )
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
-    """Look, and tell. It changes and starts nothing."""
+    """Look, and tell. It changes and starts nothing; ``--probe`` asks models and remembers what it found."""
+    if options.probe:
+        return _probe(options, terminal)
+    asked = [
+        name for name in ("endpoint", "model", "load", "deep", "api_key", "lock", "check") if getattr(options, name)
+    ]
+    if asked:
+        raise UsageError(f"--{asked[0].replace('_', '-')} is for a probe", cure="add --probe")
     found = _look(options, terminal)
     if options.json:
         import json
@@ -57,3 +87,60 @@ def _look(options: argparse.Namespace, terminal: Terminal) -> dict[str, Any]:
         "serving": [each.as_json() for each in diff(blueprint, state).serving] if named else [],
         "models": models_of(blueprint, state),
     }
+
+
+def _probe(options: argparse.Namespace, terminal: Terminal) -> int:
+    import anyio
+
+    from orchestrator.app.probing import Known, Wish, probe_opened, wish_of
+    from orchestrator.app.settings import Settings
+    from orchestrator.cli.reach import state_folder
+    from orchestrator.cli.view.probed import shown_probes
+
+    locked = _locked(options.check) if options.check else None
+    how = Wish(model=options.model, load=options.load, deep=options.deep)
+    wish = wish_of(options.endpoint, options.api_key, Settings.read(terminal.environment), how)
+    outcome = anyio.run(probe_opened, wish)
+    records = Known(state_folder()).add(outcome.probed)
+    if options.json:
+        import json
+
+        found = {"probed": [record.as_json() for record in records], "left_out": dict(outcome.left_out)}
+        terminal.say(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        terminal.say(shown_probes(outcome, terminal))
+    if options.lock:
+        _write_lock(options.lock, records, terminal)
+    return _checked(options.check, locked, records, terminal) if locked is not None else 0
+
+
+def _write_lock(name: str, records: list[Record], terminal: Terminal) -> None:
+    from orchestrator.plan.capabilities import lock_text
+
+    try:
+        Path(name).write_text(lock_text(records), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{name} cannot be written: {error.strerror}", cure="name another file") from error
+    terminal.tell(f"wrote {name}")
+
+
+def _locked(name: str) -> list[dict[str, Any]]:
+    from orchestrator.plan.capabilities import read_lock
+
+    try:
+        return read_lock(Path(name).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{name} cannot be read: {error.strerror}", cure="write it with --lock first") from error
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}", cure="write it anew with --lock") from error
+
+
+def _checked(name: str, locked: list[dict[str, Any]], records: list[Record], terminal: Terminal) -> int:
+    from orchestrator.plan.capabilities import differences
+
+    lines = differences(locked, records)
+    for line in lines:
+        terminal.tell(f"{terminal.paint('red', 'differs')} {line}")
+    if not lines:
+        terminal.tell(f"as in {name}")
+    return DIFFERS if lines else 0

@@ -66,12 +66,20 @@ def _servers(found: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
         models = ", ".join(_model(model) for model in server["models"][:8]) or "no model"
         more = f" and {len(server['models']) - 8} more" if len(server["models"]) > 8 else ""
         yield f"  {terminal.paint('green', server['provider'] + version)} at {server['url']}: {models}{more}"
+        yield from (f"    note: {note}" for note in server["notes"])
+        yield from (f"    probed: {name}, {_probed(found)}" for name, found in server["probed"].items())
     for url, why in found["silent"].items():
         if why != NOBODY:
             yield f"  {terminal.paint('yellow', url)}: {why}"
     if not found["servers"]:
         looked = ", ".join(found["silent"]) or "nowhere"
         yield f"  none answers (looked at {looked})"
+
+
+def _probed(found: Mapping[str, Any]) -> str:
+    """What it can do of what was asked, in short."""
+    able = [name for name, support in found["capabilities"].items() if support == "yes"]
+    return ", ".join(able) or "nothing of what was asked"
 
 
 def _model(model: Mapping[str, Any]) -> str:

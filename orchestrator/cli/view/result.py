@@ -23,6 +23,8 @@ def way(result: Result) -> str:
 
 def tell_way(result: Result, terminal: Terminal, *, whole: bool) -> None:
     """On stderr: the line, and with ``whole`` each decision with its reason."""
+    for note in result.notes:
+        terminal.tell(f"note: {terminal.foreign(note, on=terminal.stderr)}")
     terminal.tell(terminal.paint("dim", way(result), on=terminal.stderr))
     if whole:
         for decision in result.decisions:
@@ -62,6 +64,8 @@ def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "path", " -> ".join(run["path"]) + (f" · {run['served_by']}" if run["served_by"] else "")
     if run["why"]:
         yield "why", run["why"]
+    for note in run.get("notes", ()):
+        yield "note", note
     usage = run["usage"]
     spent = ", ".join(_count(usage[f"{what}_calls"], f"{what} call") for what in ("model", "tool"))
     yield "usage", f"{spent}, {usage['prompt_tokens']} + {usage['completion_tokens']} tokens"

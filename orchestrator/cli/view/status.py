@@ -10,6 +10,7 @@ from orchestrator.cli.view.moments import ago
 from orchestrator.cli.view.plan import shown_serving
 from orchestrator.cli.view.terminal import Terminal
 
+_AWAY: Final = frozenset({"unloaded", "loading", "yielding"})
 _STYLES: Final = {"running": "green", "degraded": "yellow", "failing": "red", "starting": "cyan", "stopping": "cyan"}
 
 
@@ -52,8 +53,14 @@ def _details(deployment: Mapping[str, Any], terminal: Terminal, *, whole: bool) 
 
 
 def _models(deployment: Mapping[str, Any]) -> list[str]:
+    """Which endpoints serve each, and which of them are not in memory just now."""
+    away = {each["id"]: f" ({each['state']})" for each in deployment["endpoints"] if each["state"] in _AWAY}
     rows = [
-        (f"model.{model['alias']}", ", ".join(model["endpoints"]) or f"not served: {model['missing']}")
+        (
+            f"model.{model['alias']}",
+            ", ".join(f"{name}{away.get(name, '')}" for name in model["endpoints"])
+            or f"not served: {model['missing']}",
+        )
         for model in deployment["models"]
     ]
     return columns(rows, indent="  ")

@@ -53,6 +53,18 @@ CODES: Final[tuple[Code, ...]] = (
         "No model server answers that has this model, or that can load, pull or remove it.",
         "See `orchestrator models list`, and start or install a server that can; docs/providers.md says which.",
     ),
+    Code(
+        "ORC421",
+        "tools that no server calls",
+        "The agent has tools, and the servers of its models call no functions: their make does not, or a probe showed it.",
+        "Serve its model by a server that does (`orchestrator doctor --probe` shows which), or take its tools away.",
+    ),
+    Code(
+        "ORC422",
+        "model server too old",
+        "The server tells a version that is older than those of which anything is known.",
+        "Update it; until then what it cannot do is found out by `orchestrator doctor --probe`.",
+    ),
     Code("ORC501", "run failed", "A run ended with an error.", "See `orchestrator explain run ID`."),
     Code(
         "ORC502",
@@ -119,5 +131,11 @@ CODES: Final[tuple[Code, ...]] = (
         "ORC528", "broken answer", "The answer was cut off, malformed or not of this protocol.", "See the server's log."
     ),
     Code("ORC529", "model server stalled", "No token came for too long.", "See the server's log; raise the time."),
+    Code(
+        "ORC530",
+        "model does not fit",
+        "It needs more memory than models may take on this device.",
+        "Raise resources.max_memory_usage, or name a smaller build.",
+    ),
     Code("ORC601", "wrong usage", "The command line does not fit.", "See --help."),
 )

@@ -30,6 +30,10 @@ BuiltinProvider = Literal[
     "openvino",
     "onnx",
     "lemonade",
+    "llama-swap",
+    "localai",
+    "litellm",
+    "docker-model-runner",
     "openai-compatible",
     "openai",
     "azure-openai",
@@ -95,7 +99,7 @@ class ModelEntry(Spec):
     max_concurrent: Annotated[int | None, Field(ge=1, le=4096, examples=[4])] = None
     """Calls at the same time. Without it: what the server tells, else a careful default of its make."""
     keep_alive: Duration | None = None
-    """How long the server should keep it loaded after its last use."""
+    """How long it stays loaded after its last use, if no other model needs its place."""
     options: CallOptions = CallOptions()
     """Defaults for calls."""
     zone: Literal["node", "lan", "cloud"] | None = None

@@ -96,13 +96,14 @@ class Resources(Spec):
     """Limits on what the deployment takes of its device."""
 
     max_memory_usage: Annotated[Limit | None, Field(examples=["6GB", "75%"])] = None
-    """Memory for models and orchestrator together: a size, or a share of what the device has."""
+    """Memory for models and orchestrator together: a size, or a share of what the device has.
+    Models of servers that load on request take turns within it."""
     max_concurrent_agents: Annotated[int | None, Field(ge=1, le=10_000, examples=[8])] = None
     """Requests in work at the same time; more wait in the queue, the more urgent class first."""
     model_cache_size: Size | None = None
-    """Memory for models that are loaded but idle."""
+    """Memory for models that are loaded but idle, of all that models may take."""
     auto_unload_idle_models: bool | None = None
-    """Whether idle models are unloaded."""
+    """Whether idle models are unloaded, after 5 minutes or their own `keep_alive`; it is so unless this says `false`."""
     power_management: bool | None = None
     """Whether load is shed while the device runs on its battery: of an agent's models and their fallbacks the secondary, then
     the smallest is asked first."""

@@ -8,8 +8,21 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from orchestrator.plugins.providers.makes import foundry_local, generic, llama_cpp, lm_studio, ollama, vllm
+from orchestrator.plugins.providers.makes import (
+    foundry_local,
+    generic,
+    lemonade,
+    llama_cpp,
+    lm_studio,
+    mlx,
+    ollama,
+    openvino,
+    vllm,
+)
+from orchestrator.plugins.providers.makes.gateways import GATEWAYS
 from orchestrator.plugins.providers.makes.make import Make
+from orchestrator.plugins.providers.onnx.place import VARIABLE as ONNX_VARIABLE
+from orchestrator.plugins.providers.onnx.place import address_of, folder_of
 
 MAKES: Final[tuple[Make, ...]] = (
     ollama.MAKE,
@@ -17,6 +30,10 @@ MAKES: Final[tuple[Make, ...]] = (
     vllm.MAKE,
     lm_studio.MAKE,
     foundry_local.MAKE,
+    openvino.MAKE,
+    lemonade.MAKE,
+    *GATEWAYS.values(),
+    mlx.MAKE,  # late: it names itself nowhere
     generic.MAKE,  # last: it recognises the others too
 )
 
@@ -39,12 +56,21 @@ def default_urls(environment: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def usual_places(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Every address that is looked at, each once; the folder of ONNX models is one too, where the environment names it."""
+    urls = [url for urls in default_urls(environment).values() for url in urls]
+    folder = environment.get(ONNX_VARIABLE, "").strip()
+    return tuple(dict.fromkeys([*([address_of(folder)] if folder else []), *urls]))
+
+
 def root_of(url: str, port: int | None = None) -> str:
     """The root of a server, from any usual form: ``127.0.0.1:11434``, ``:8080``, ``http://host/v1/``, ``0.0.0.0``.
 
     ``port`` is taken where a bare host names none. An address to listen at (``0.0.0.0``) becomes one to call.
     """
     text = url.strip().rstrip("/")
+    if folder_of(text) is not None:
+        return text
     bare = "://" not in text
     parts = urlsplit(f"http://{text}" if bare else text)
     host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(parts.hostname or "", _host(parts.hostname))  # noqa: S104 - recognised, not bound

@@ -22,11 +22,23 @@ class Dialect:
 
     ``tool_choice``: ``full`` (a function may be named), ``words`` (only auto, none and required; a named function is
     the only one offered, and required), ``offer`` (the field has no effect: what must not be called is not offered).
-    ``schema``: ``wrapped`` as OpenAI has it, or ``both`` (wrapper and bare schema in one object).
+    ``schema``: ``wrapped`` as OpenAI has it, or ``both`` (wrapper and bare schema in one object). ``grammar``: the field
+    that takes one.
     """
 
     tool_choice: Literal["full", "words", "offer"] = "full"
     schema: Literal["wrapped", "both"] = "wrapped"
+    grammar: Literal["grammar", "structured_outputs", "lark_grammar"] = "grammar"
+
+
+def grammar_fields(dialect: Dialect, rules: str) -> dict[str, Any]:
+    """The fields of a call that must be answered by a grammar (GBNF; rules without quantifiers are Lark's too)."""
+    if dialect.grammar == "structured_outputs":
+        return {"structured_outputs": {"grammar": rules}}
+    if dialect.grammar == "lark_grammar":
+        rules = rules.replace("root ::=", "start:")
+        return {"response_format": {"type": "lark_grammar", "lark_grammar": rules}}
+    return {"grammar": rules}
 
 
 class _Remembered:

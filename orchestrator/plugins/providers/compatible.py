@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any, Final
 
-from orchestrator.core.errors import BrokenReply, ModelError
+from orchestrator.core.errors import BrokenReply, ModelError, ModelNotFound
 from orchestrator.core.surrogates import whole_value
 from orchestrator.plugins.providers.addresses import MAKES, root_of
-from orchestrator.plugins.providers.body import BodyMaker
+from orchestrator.plugins.providers.body import BodyMaker, grammar_fields
 from orchestrator.plugins.providers.lifecycle.foundry_local import FoundryLifecycle
 from orchestrator.plugins.providers.lifecycle.llama_router import LlamaLifecycle
 from orchestrator.plugins.providers.lifecycle.lm_studio import StudioLifecycle
@@ -19,14 +19,28 @@ from orchestrator.plugins.providers.lifecycle.ollama import OllamaLifecycle
 from orchestrator.plugins.providers.line.answer import Answer, Errand, OpenAnswer
 from orchestrator.plugins.providers.line.http_line import HttpLine
 from orchestrator.plugins.providers.line.place import address
-from orchestrator.plugins.providers.makes import foundry_local, generic, llama_cpp, lm_studio, ollama, vllm
+from orchestrator.plugins.providers.makes import (
+    foundry_local,
+    generic,
+    lemonade,
+    llama_cpp,
+    lm_studio,
+    mlx,
+    ollama,
+    openvino,
+    vllm,
+)
+from orchestrator.plugins.providers.makes.gateways import GATEWAYS
 from orchestrator.plugins.providers.makes.make import Look, Looks, Make
 from orchestrator.plugins.providers.reply import ReplyInPieces, read_json, whole_reply
 from orchestrator.plugins.providers.sse import EventStream, LineTooLong
+from orchestrator.ports.probe import Heard
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Identity, Secret, ServedModel, Target
 
 LOOK_TIMEOUT: Final = 0.8
 """Seconds that a server has to say who it is."""
+AT_ONCE: Final = 4
+"""Connections that one look takes at once: Python's plain HTTP server, which MLX uses, lets five wait to be accepted."""
 
 
 class CompatibleProvider:
@@ -39,6 +53,9 @@ class CompatibleProvider:
         self.make = make
         self._line = line or HttpLine()
         self._bodies = BodyMaker(make.dialect)
+        self._listed: set[tuple[str, str]] = set()
+        """Addresses and models that may be asked for, where a make serves only what it lists."""
+        self._listing = asyncio.Lock()
 
     @property
     def kind(self) -> str:
@@ -49,24 +66,33 @@ class CompatibleProvider:
         """Who answers at ``url`` (with or without ``/v1``): ``None`` if nobody does, or another make."""
         root = root_of(url)
         try:
-            looks = await self._look(root, api_key, self.make.looks_at)
+            looks = await self.look(root, api_key, self.make.looks_at)
         except ModelError:
             return None  # nobody there, or nobody who speaks HTTP: not this make either way
-        return self.make.recognise(root, looks)
+        return self.judge(root, looks)
+
+    def judge(self, root: str, looks: Looks) -> Identity | None:
+        """Who answered so; pure."""
+        identity = self.make.recognise(root, looks)
+        return self.make.of_version(identity) if identity else None
 
     async def models(self, identity: Identity, api_key: Secret | None = None) -> tuple[ServedModel, ...]:
         """What it serves now. Raises a ``ModelError`` where no list can be had, such as ``ServerBusy`` or ``Refused``."""
 
         async def look(paths: tuple[str, ...]) -> Looks:
-            return await self._look(identity.url, api_key, paths)
+            return await self.look(identity.url, api_key, paths)
 
         return await self.make.served(look)
 
-    async def _look(self, root: str, api_key: Secret | None, paths: tuple[str, ...]) -> Looks:
+    async def look(self, root: str, api_key: Secret | None, paths: tuple[str, ...]) -> Looks:
+        """What a server says to ``GET`` of each path. Raises a ``ModelError`` where none of them is answered."""
+        turns = asyncio.Semaphore(AT_ONCE)
+
         async def one(path: str) -> Look | ModelError:
             try:
                 # A kept connection would hold one of the few threads that llama-server has for connections.
-                answer = await self._line.get(Errand(address(root, path), LOOK_TIMEOUT, api_key, once=True))
+                async with turns:
+                    answer = await self._line.get(Errand(address(root, path), LOOK_TIMEOUT, api_key, once=True))
             except ModelError as error:
                 return error
             return _look_of(answer)
@@ -80,6 +106,7 @@ class CompatibleProvider:
 
     async def chat(self, call: ChatCall) -> ChatReply:
         """One whole answer."""
+        await self._need_listed(call.target)
         answer = await self._line.post(_errand(call), self._bodies.chat(call, stream=False))
         if answer.status != 200:
             raise answer.failure()
@@ -87,6 +114,7 @@ class CompatibleProvider:
 
     async def stream(self, call: ChatCall) -> AsyncIterator[Delta]:
         """The answer in pieces, one for each time that bytes arrive; the last carries the whole reply."""
+        await self._need_listed(call.target)
         errand = _errand(call, once=not self.make.keeps_streams)
         answer = await self._line.open("POST", errand, self._bodies.chat(call, stream=True))
         try:
@@ -104,6 +132,24 @@ class CompatibleProvider:
         finally:
             answer.close()
 
+    async def _need_listed(self, target: Target) -> None:
+        """Raise ``ModelNotFound`` for a model that the server does not have and would fetch from the internet."""
+        place = (target.api_base, target.model)
+        if not self.make.only_listed or place in self._listed:
+            return
+        async with self._listing:
+            if place not in self._listed:
+                await self._list(target)
+        if place not in self._listed:
+            raise ModelNotFound(
+                f"{self.make.summary} does not list {target.model}, and would fetch it from the internet",
+                cure="download the model first, or start the server with it",
+            )
+
+    async def _list(self, target: Target) -> None:
+        identity = Identity(self.kind, root_of(target.api_base), api_base=target.api_base)
+        self._listed |= {(target.api_base, model.id) for model in await self.models(identity, target.api_key)}
+
     async def embed(self, target: Target, texts: tuple[str, ...], timeout: float) -> tuple[tuple[float, ...], ...]:
         """One vector a text, by ``POST embeddings``."""
         errand = Errand(address(target.api_base, "embeddings"), timeout, target.api_key, target.zone)
@@ -112,6 +158,26 @@ class CompatibleProvider:
         if answer.status != 200:
             raise answer.failure()
         return _vectors(answer.body, len(texts))
+
+    async def hear(self, call: ChatCall, stream: bool) -> Heard:
+        """What comes of a call, unread: for probes, which judge servers and not answers."""
+        return await self._heard(_errand(call, once=stream), self._bodies.chat(call, stream))
+
+    async def hear_embedding(self, target: Target, text: str, timeout: float) -> Heard:
+        """The same for one embedding."""
+        errand = Errand(address(target.api_base, "embeddings"), timeout, target.api_key, target.zone)
+        return await self._heard(errand, json.dumps({"model": target.model, "input": [text]}).encode())
+
+    async def _heard(self, errand: Errand, body: bytes) -> Heard:
+        try:
+            answer = await self._line.post(errand, body)
+        except ModelError as error:
+            return Heard(0, error.message)
+        return Heard(answer.status, answer.body.decode("utf-8", "replace"))
+
+    def grammar(self, rules: str) -> dict[str, Any]:
+        """The fields that ask this make for a grammar."""
+        return grammar_fields(self.make.dialect, rules)
 
     async def aclose(self) -> None:
         """Close its connections."""
@@ -228,6 +294,41 @@ def open_lm_studio(options: Options | None = None) -> CompatibleProvider:
 def open_foundry_local(options: Options | None = None) -> CompatibleProvider:
     """Foundry Local, both generations."""
     return _opened(foundry_local.MAKE, options)
+
+
+def open_mlx(options: Options | None = None) -> CompatibleProvider:
+    """MLX's mlx_lm.server."""
+    return _opened(mlx.MAKE, options)
+
+
+def open_openvino(options: Options | None = None) -> CompatibleProvider:
+    """OpenVINO Model Server."""
+    return _opened(openvino.MAKE, options)
+
+
+def open_lemonade(options: Options | None = None) -> CompatibleProvider:
+    """Lemonade."""
+    return _opened(lemonade.MAKE, options)
+
+
+def open_llama_swap(options: Options | None = None) -> CompatibleProvider:
+    """llama-swap."""
+    return _opened(GATEWAYS["llama-swap"], options)
+
+
+def open_localai(options: Options | None = None) -> CompatibleProvider:
+    """LocalAI."""
+    return _opened(GATEWAYS["localai"], options)
+
+
+def open_litellm(options: Options | None = None) -> CompatibleProvider:
+    """LiteLLM's proxy."""
+    return _opened(GATEWAYS["litellm"], options)
+
+
+def open_docker_model_runner(options: Options | None = None) -> CompatibleProvider:
+    """Docker Model Runner."""
+    return _opened(GATEWAYS["docker-model-runner"], options)
 
 
 def open_openai_compatible(options: Options | None = None) -> CompatibleProvider:

@@ -11,10 +11,12 @@ import anyio
 
 from orchestrator.core.errors import ModelError, Refused
 from orchestrator.plugins.providers.addresses import root_of
+from orchestrator.plugins.providers.compatible import CompatibleProvider
+from orchestrator.plugins.providers.onnx.place import folder_of
 from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel
 
 _CONNECT: Final = 0.3  # seconds; on a device a port is open or refused at once
-_ALL: Final = 3.0  # seconds for one address that does answer
+_ALL: Final = 4.0  # seconds for one address that does answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,9 @@ async def _why_foreign(providers: Sequence[Provider], url: str, api_key: Secret 
 
 
 async def _listens(url: str) -> bool:
+    folder = folder_of(url)
+    if folder is not None:
+        return folder.is_dir()
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
@@ -110,8 +115,10 @@ async def _listens(url: str) -> bool:
 async def _identities(
     providers: Sequence[Provider], url: str, api_key: Secret | None, faults: list[str]
 ) -> dict[str, Identity]:
-    """Who is there, as each says; why one could not say it is added to ``faults``."""
-    found: dict[str, Identity] = {}
+    """Who is there, as each says; why one could not say it is added to ``faults``. Each path is asked once, however many makes
+    judge by it: some servers take few connections at a time."""
+    judges = [provider for provider in providers if isinstance(provider, CompatibleProvider)]
+    found = await _judged(judges, url, api_key) if judges else {}
 
     async def ask(provider: Provider) -> None:
         try:
@@ -124,8 +131,20 @@ async def _identities(
 
     async with anyio.create_task_group() as tasks:
         for provider in providers:
-            tasks.start_soon(ask, provider)
+            if provider not in judges:
+                tasks.start_soon(ask, provider)
     return found
+
+
+async def _judged(judges: Sequence[CompatibleProvider], url: str, api_key: Secret | None) -> dict[str, Identity]:
+    root = root_of(url)
+    paths = dict.fromkeys(path for judge in judges for path in judge.make.looks_at)
+    try:
+        looks = await judges[0].look(root, api_key, tuple(paths))
+    except ModelError:
+        return {}
+    verdicts = {judge.kind: judge.judge(root, looks) for judge in judges}
+    return {kind: identity for kind, identity in verdicts.items() if identity is not None}
 
 
 async def _with_models(provider: Provider, identity: Identity, url: str, api_key: Secret | None) -> Sighting:

@@ -36,6 +36,7 @@ AZURE_API_VERSION: Final = "2024-10-21"
 _CAPABILITIES: Final = {
     **dict.fromkeys(Capability, Support.YES),
     Capability.GRAMMAR: Support.NO,
+    Capability.TOOL_TEXT: Support.NO,
     Capability.CONTEXT_TOLD: Support.NO,
     Capability.SLOTS_TOLD: Support.NO,
     Capability.LOAD: Support.NO,

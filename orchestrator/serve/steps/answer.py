@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from orchestrator.core.errors import NoModel, Unreachable
 from orchestrator.deploy.deployment import Agent
-from orchestrator.ports.provider import Capability, Support
+from orchestrator.ports.provider import Capability, Support, can_call
 from orchestrator.serve.run import Outcome, Run
 from orchestrator.serve.selection import Asked, Selection, select
 from orchestrator.serve.steps.converse import converse
@@ -64,7 +64,7 @@ def _able(run: Run, agent: Agent) -> Selection:
 
 
 def _does_tools(capabilities: Mapping[Capability, Support]) -> bool:
-    return capabilities.get(Capability.TOOLS) not in (Support.NO, Support.IGNORED)
+    return can_call(capabilities.get(Capability.TOOLS), capabilities.get(Capability.TOOL_TEXT))
 
 
 def _nobody(agent: Agent) -> Outcome:

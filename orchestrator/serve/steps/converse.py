@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from anyio import get_cancelled_exc_class
 
 from orchestrator.core.errors import BrokenReply, LimitReached, RunError, SchemaInvalid
 from orchestrator.core.message import FunctionSchema, Message, ToolCall
+from orchestrator.core.written_call import written_calls
 from orchestrator.deploy.deployment import Agent
 from orchestrator.deploy.make import HAND_OVER
 from orchestrator.ports.provider import Capability, ChatCall, ChatReply, Support
@@ -21,7 +23,9 @@ from orchestrator.serve.selection import Selection
 from orchestrator.serve.steps.plain import read_model_json
 from orchestrator.serve.steps.prompt import prompt_of
 from orchestrator.serve.steps.route import NOWHERE
+from orchestrator.serve.steps.served import tell_if_cut, windows_of
 from orchestrator.serve.steps.tools import answer_call, as_sent_back
+from orchestrator.serve.steps.window import Prompt, fit
 
 
 async def converse(run: Run, agent: Agent, selection: Selection) -> Outcome:
@@ -32,7 +36,17 @@ async def converse(run: Run, agent: Agent, selection: Selection) -> Outcome:
 class _Talk:
     """An agent's conversation with its model in one run."""
 
-    __slots__ = ("agent", "endpoint", "endpoints", "messages", "run", "selection", "settings", "tool_calls")
+    __slots__ = (
+        "agent",
+        "endpoint",
+        "endpoints",
+        "history",
+        "messages",
+        "run",
+        "selection",
+        "settings",
+        "tool_calls",
+    )
 
     def __init__(self, run: Run, agent: Agent, selection: Selection) -> None:
         self.run = run
@@ -44,12 +58,15 @@ class _Talk:
         options = run.request.options
         self.settings = agent.call.with_options(options) if options else agent.call
         self.messages = prompt_of(run, agent, self._schema_in_words())
+        self.history = (int(self.messages[0].role == "system"), len(self.messages) - 1)
+        """Which of the messages are older turns."""
         self.tool_calls = 0
 
     async def answer(self) -> Outcome:
         most = self.agent.spec["max_steps"]
         for step in range(1, most + 1):
             reply = await self._ask(self.agent.schemas)
+            reply = self._with_calls(reply)
             calls = reply.message.tool_calls
             if not calls:
                 return await self._finish(reply)
@@ -68,6 +85,7 @@ class _Talk:
     async def _ask(self, tools: tuple[FunctionSchema, ...]) -> ChatReply:
         run, settings = self.run, self.settings
         self._check_tokens()
+        endpoints = self._fitted(self.agent.offered if tools else 0)
         call = ChatCall(
             NOWHERE,
             self.messages,
@@ -82,9 +100,10 @@ class _Talk:
         )
         began, trace = current_time(), CallTrace(chosen=self.selection.why)
         priority = self.agent.spec["priority"] or run.request.priority
-        equals = self.selection.equals
-        ask = Ask(call, self.endpoints, run.until, priority, trace=trace, equals=equals, queue=run.queue(priority))
-        streams = run.listen is not None and self.agent.invalid is None
+        chosen, queue = self.selection.only(endpoints), run.queue(priority)
+        again = run.expects(*endpoints[: bool(tools)])  # with tools, it asks its model again after each
+        ask = Ask(call, endpoints, run.until, priority, trace=trace, equals=chosen.equals, queue=queue, next=again)
+        streams = run.listen is not None and self.agent.invalid is None and not self._writes_calls(tools, endpoints)
         try:
             reply = await (self._streamed(ask) if streams else run.loop.chat(ask))
         except (RunError, get_cancelled_exc_class()) as error:
@@ -92,7 +111,36 @@ class _Talk:
             raise
         self.endpoint = trace.endpoint
         run.note_call(self.agent.address, began, trace, reply.usage)
+        tell_if_cut(run, self.agent.address, trace.endpoint, call, reply)
         return reply
+
+    def _fitted(self, offered: int) -> tuple[str, ...]:
+        """The endpoints that can take the conversation; older turns that fit none of them are left out, for good."""
+        prompt = Prompt(self.messages, *self.history, offered, self.settings.max_tokens)
+        fitting = fit(prompt, windows_of(self.run, self.endpoints))
+        if fitting.left_out:
+            self.messages = fitting.messages
+            self.history = (self.history[0], self.history[1] - fitting.left_out)
+            turns = f"{fitting.left_out} older message{'s' if fitting.left_out > 1 else ''}"
+            note = f"{turns} of the conversation did not fit the context of {fitting.endpoints[0]} and were left out"
+            self.run.remark(self.agent.address, fitting.endpoints[0], note)
+        return fitting.endpoints
+
+    def _writes_calls(self, tools: tuple[FunctionSchema, ...], endpoints: tuple[str, ...]) -> bool:
+        """Whether what looks like text may be a call: then nothing is said before that is known."""
+        return bool(tools) and any(self._reads(name) for name in endpoints)
+
+    def _reads(self, endpoint: str) -> bool:
+        """Whether calls come as text from there, to be read by us."""
+        known = self.run.deployment.endpoints.get(endpoint)
+        return known is not None and known.capabilities.get(Capability.TOOL_TEXT) is Support.YES
+
+    def _with_calls(self, reply: ChatReply) -> ChatReply:
+        """The reply with the calls that are written in its text, where its server does not read them itself."""
+        if reply.message.tool_calls or not self.agent.schemas or not self._reads(self.endpoint):
+            return reply
+        calls = written_calls(reply.message.content, self.agent.offers)
+        return replace(reply, message=Message("assistant", "", calls), finish_reason="tool_calls") if calls else reply
 
     async def _streamed(self, ask: Ask) -> ChatReply:
         reply: ChatReply | None = None

@@ -14,6 +14,8 @@ from orchestrator.ports.strategy import ModelQuestion, RouteQuestion
 from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import NOTHING_SPENT, Outcome, Run, fault_name
+from orchestrator.serve.steps.served import tell_if_cut, windows_of
+from orchestrator.serve.steps.window import Prompt, fit
 
 NOWHERE = Target("", "", "")
 """Filled in by the loop with the endpoint that it chooses."""
@@ -34,6 +36,17 @@ async def route(run: Run, router: Router) -> Outcome:
     if decision.choice is not None:
         return Outcome(to=decision.choice)
     return _unsure(router, decision)
+
+
+def _behind(run: Run, router: Router) -> list[str]:
+    """The endpoints of those that it may choose, each once."""
+    return list(dict.fromkeys(name for way in router.spec["routes"] for name in _first_of(run, way["to"])))
+
+
+def _first_of(run: Run, name: str) -> tuple[str, ...]:
+    """The endpoint that an agent or a router asks first; none where it needs no model."""
+    target = run.deployment.agents.get(name) or run.deployment.routers.get(name)
+    return target.endpoints[:1] if target is not None else ()
 
 
 def _unsure(router: Router, decision: Decision) -> Outcome:
@@ -66,11 +79,14 @@ async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
         request_id=run.request.id,
     )
     priority = run.request.priority
-    ask = Ask(call, router.endpoints, run.deadline, priority, trace=trace, queue=run.queue(priority))
+    behind = run.expects(*_behind(run, router)) if run.deployment.pools else None
+    endpoints = fit(Prompt(call.messages, answer=call.max_tokens), windows_of(run, router.endpoints)).endpoints
+    ask = Ask(call, endpoints, run.deadline, priority, trace=trace, queue=run.queue(priority), next=behind)
     try:
         reply = await run.loop.chat(ask)
     except (RunError, get_cancelled_exc_class()) as error:
         run.note_call(router.address, began, trace, NOTHING_SPENT, fault_name(error))
         raise
     run.note_call(router.address, began, trace, reply.usage)
+    tell_if_cut(run, router.address, trace.endpoint, call, reply)
     return reply

@@ -153,6 +153,7 @@ class Wanted:
     equals: int = 1
     slots: int = 8
     capabilities: Mapping[Capability, Support] = field(default_factory=dict)
+    contexts: Mapping[str, int] = field(default_factory=dict)
     timeout: float = 120.0
     max_concurrent: int | None = None
     queue: Mapping[str, Any] = field(default_factory=dict)
@@ -209,7 +210,7 @@ class Wanted:
 
     def _endpoint(self, name: str, url: str, provider: Provider) -> EndpointSpec:
         target = cast(Any, provider).target("m", url)
-        return EndpointSpec(name, target, provider, self.slots, capabilities=self.capabilities)
+        return EndpointSpec(name, target, provider, self.slots, self.contexts.get(name), self.capabilities)
 
 
 @dataclass

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
-from orchestrator.core.errors import RunError
+from orchestrator.core.errors import ModelError, RunError
 from orchestrator.core.request import PriorityClass
 from orchestrator.deploy.endpoint import EndpointSpec, EndpointState
+from orchestrator.deploy.residence import PoolLimits, Residence
+from orchestrator.ports.lifecycle import Loaded, Loader
 from orchestrator.ports.provider import Provider, Target, Zone
 from orchestrator.serve.effect import Effect
-from orchestrator.serve.scheduler import Scheduler
+from orchestrator.serve.scheduler import NO_POOLS, Scheduler
 from orchestrator.serve.scheduler_limits import SchedulerLimits
 from orchestrator.serve.scheduler_queue import Submission
 
 NOBODY = cast(Provider, object())
+GB = 10**9
 
 
 def spec(name: str, slots: int = 1, zone: Zone = "node", context: int | None = None) -> EndpointSpec:
@@ -22,21 +26,56 @@ def spec(name: str, slots: int = 1, zone: Zone = "node", context: int | None = N
     return EndpointSpec(name, Target("none", f"http://{name}/v1", "m", zone=zone), NOBODY, slots, context)
 
 
+def resident(name: str, memory: int = 6, slots: int = 1, **more: Any) -> EndpointSpec:
+    """An endpoint whose model has to be loaded; ``memory`` in GB, in the pool ``device``."""
+    residence = Residence(f"model-{name}", "device", memory * GB, cast(Loader, object()), **more)
+    return replace(spec(name, slots), residence=residence)
+
+
+def pool(budget: int = 10, **more: Any) -> dict[str, PoolLimits]:
+    """The memory of the device; ``budget`` in GB. Nothing is unloaded for its rest, unless ``idle`` says so."""
+    return {"device": PoolLimits(budget * GB, **{"idle": None, **more})}
+
+
 class Machine:
     """Drives a scheduler. ``jitter`` of one half makes every backoff its plain self."""
 
-    def __init__(self, *specs: EndpointSpec, limits: SchedulerLimits | None = None) -> None:
+    def __init__(
+        self,
+        *specs: EndpointSpec,
+        limits: SchedulerLimits | None = None,
+        pools: Mapping[str, PoolLimits] = NO_POOLS,
+    ) -> None:
         self.now = 0.0
         self.lines: list[str] = []
         self.scheduler = Scheduler(limits or SchedulerLimits(), lambda: 0.5)
         self._calls = 0
-        self.scheduler.on_endpoints({spec.id: spec for spec in specs}, self.now)
+        self.scheduler.on_endpoints({spec.id: spec for spec in specs}, self.now, pools)
 
-    def replace(self, *specs: EndpointSpec) -> None:
+    def replace(self, *specs: EndpointSpec, pools: Mapping[str, PoolLimits] = NO_POOLS) -> None:
         self._note(
             "endpoints " + " ".join(spec.id for spec in specs),
-            self.scheduler.on_endpoints({spec.id: spec for spec in specs}, self.now),
+            self.scheduler.on_endpoints({spec.id: spec for spec in specs}, self.now, pools),
         )
+
+    def loaded(self, name: str, seconds: float = 10.0, memory: int | None = None) -> None:
+        """The load of this endpoint's model is done."""
+        outcome = Loaded(seconds, memory * GB if memory else None)
+        self._note(f"loaded {name}", self.scheduler.on_loaded(f"model-{name}", outcome, self.now))
+
+    def load_failed(self, name: str, error: ModelError) -> None:
+        what = f"load of {name} failed: {type(error).__name__}"
+        self._note(what, self.scheduler.on_loaded(f"model-{name}", error, self.now))
+
+    def unloaded(self, name: str, error: ModelError | None = None) -> None:
+        what = f"unload of {name} failed: {type(error).__name__}" if error else f"unloaded {name}"
+        self._note(what, self.scheduler.on_unloaded(f"model-{name}", error, self.now))
+
+    def foresee(self, run: str, *names: str) -> None:
+        self._note(f"{run} foresees {' '.join(names) or 'nothing'}", self.scheduler.on_foresee(run, names, self.now))
+
+    def power(self, *, saving: bool) -> None:
+        self._note("on battery" if saving else "on mains", self.scheduler.on_power(self.now, saving=saving))
 
     def submit(self, *candidates: str, priority: PriorityClass = "interactive", **more: Any) -> int:
         self._calls += 1

@@ -55,17 +55,18 @@ MAKE: Final = Make(
         tools="yes",
         tool_choice="yes",
         json_schema="yes",
-        grammar="ignored",
+        grammar="yes",  # in response_format, as lark_grammar
         logprobs="ignored",
         embeddings="yes",
         context_told="no",
         slots_told="no",
+        overflow_refused="yes",
         load="yes",
         pull="yes",  # the older service only
         remove="no",
     ),
     # It takes the json_schema object whole for the schema, where others look for a wrapper: sent so that both are right.
-    dialect=Dialect(schema="both"),
+    dialect=Dialect(schema="both", grammar="lark_grammar"),
     assumed_slots=1,  # calls within its session are serialised
     url_variable="FOUNDRY_LOCAL_ENDPOINT",
     lists_loaded_only=True,

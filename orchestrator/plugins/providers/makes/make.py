@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from orchestrator.plugins.providers.body import Dialect
 from orchestrator.plugins.providers.failures import failure_of
-from orchestrator.ports.provider import Capability, Identity, ServedModel, Support
+from orchestrator.ports.provider import TOO_OLD, Capability, Identity, ServedModel, Support
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,24 @@ LookAt = Callable[[tuple[str, ...]], Awaitable[Looks]]
 
 
 @dataclass(frozen=True, slots=True)
+class Since:
+    """What a make can do since ``version`` was otherwise ``before`` it."""
+
+    version: str
+    before: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Make:
     """One row of the table of makes.
 
     ``looks_at`` are the paths that tell this make from others; ``recognise`` judges their answers (pure, never by the
     port); ``served`` lists the models. ``assumed_slots`` is how many calls such a server answers at once where it does
     not tell. ``keeps_streams``: its connections can be used again after a streamed answer. ``wants`` says in a line what
-    the user must have done for it to serve. ``lists_loaded_only``: what lies on its disk is not listed. ``stores`` are
+    the user must have done for it to serve. ``capabilities`` are those of the newest versions, ``since`` what differs in
+    older ones; nothing is known of versions before ``oldest``. ``only_listed``: a model that it does not list must not be
+    asked for, because it would fetch it from the internet.
+    ``lists_loaded_only``: what lies on its disk is not listed. ``stores`` are
     the folders where its models usually lie (``~`` is the user's home), ``store_variable`` is what its users set to move
     them.
     """
@@ -83,10 +95,40 @@ class Make:
     lists_loaded_only: bool = False
     stores: tuple[str, ...] = ()
     store_variable: str = ""
+    since: tuple[Since, ...] = ()
+    oldest: str = ""
+    only_listed: bool = False
+
+    def of_version(self, identity: Identity) -> Identity:
+        """The same server with what its version can do, and a note where it is older than what is known of. A server that
+        tells no version counts as new."""
+        version = identity.version
+        able = dict(identity.capabilities)
+        for change in self.since:
+            if older(version, change.version):
+                able |= {Capability(name): Support(value) for name, value in change.before.items()}
+        notes = identity.notes
+        if older(version, self.oldest):
+            notes = (*notes, f"version {version} {TOO_OLD}: nothing is known of versions before {self.oldest}")
+        return replace(identity, capabilities=able, notes=notes)
+
+
+def older(version: str, other: str) -> bool:
+    """Whether one version is older than another, by the numbers in them; false where one of them has none."""
+    one, two = _numbers(version), _numbers(other)
+    return bool(one and two) and one < two
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    found = re.match(r"\D*(\d+(?:\.\d+)*)", version)
+    return tuple(int(number) for number in found[1].split(".")) if found else ()
 
 
 def declared(**support: str) -> dict[Capability, Support]:
-    """A whole row of capabilities; what is not named is ``unknown``."""
+    """A whole row of capabilities; what is not named is ``unknown``. ``tool_choice`` stands for all that it can ask for."""
+    choice = support.pop("tool_choice", "")
+    if choice:
+        support = {"tool_named": choice, "tool_required": choice, "tool_none": choice} | support
     told = {Capability(name): Support(value) for name, value in support.items()}
     return {capability: told.get(capability, Support.UNKNOWN) for capability in Capability}
 

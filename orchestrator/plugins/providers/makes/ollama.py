@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from orchestrator.plugins.providers.body import Dialect
-from orchestrator.plugins.providers.makes.make import LookAt, Looks, Make, count, declared, inner, objects, text
+from orchestrator.plugins.providers.makes.make import LookAt, Looks, Make, Since, count, declared, inner, objects, text
 from orchestrator.ports.provider import Identity, ServedModel
 
 _EMBEDDING_FAMILIES: Final = frozenset(("bert", "nomic-bert", "nomic-bert-moe", "gemma-embedding"))
@@ -77,10 +77,16 @@ MAKE: Final = Make(
         embeddings="yes",
         context_told="yes",
         slots_told="no",
+        overflow_refused="ignored",  # the oldest messages are left out
         load="yes",
         pull="yes",
         remove="yes",
     ),
+    since=(
+        Since("0.3.0", {"tools": "ignored"}),
+        Since("0.5.0", {"json_schema": "ignored"}),
+    ),
+    oldest="0.5.0",
     dialect=Dialect(tool_choice="offer"),
     assumed_slots=1,  # OLLAMA_NUM_PARALLEL
     url_variable="OLLAMA_HOST",

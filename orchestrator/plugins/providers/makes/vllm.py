@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from orchestrator.plugins.providers.makes.make import LookAt, Looks, Make, count, declared, objects, text
+from orchestrator.plugins.providers.body import Dialect
+from orchestrator.plugins.providers.makes.make import LookAt, Looks, Make, Since, count, declared, objects, text
 from orchestrator.ports.provider import Identity, ServedModel
 
 
@@ -38,16 +39,19 @@ MAKE: Final = Make(
         chat="yes",
         stream="yes",
         stream_usage="yes",
-        tool_choice="yes",
         json_schema="yes",
         grammar="yes",
         logprobs="yes",
         context_told="yes",
         slots_told="no",
+        overflow_refused="yes",
         load="no",
         pull="no",
         remove="no",
     ),
+    since=(Since("0.11.0", {"grammar": "ignored"}),),  # the field is called structured_outputs since then
+    oldest="0.8.0",
+    dialect=Dialect(grammar="structured_outputs"),
     assumed_slots=32,  # it queues without a word instead of answering 429, so we hold back ourselves
     url_variable="VLLM_URL",
     wants="vllm serve MODEL; for tools also --enable-auto-tool-choice --tool-call-parser NAME",

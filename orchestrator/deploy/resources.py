@@ -1,0 +1,45 @@
+"""What `resources` and `keep_alive` of a manifest mean for live endpoints: what a model takes of the device's memory, what
+models may take of it together, and what is done with less on battery."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from orchestrator.deploy.endpoint import EndpointSpec
+from orchestrator.deploy.residence import IDLE_SECONDS, PoolLimits, Residence
+from orchestrator.plan.binding import BoundEndpoint
+from orchestrator.plan.residence import cannot_manage
+from orchestrator.ports.lifecycle import Loader
+from orchestrator.ports.provider import Provider
+
+DEVICE: Final = "device"
+"""The memory that all models share which are served on this device."""
+
+
+def residence_of(endpoint: BoundEndpoint, provider: Provider) -> Residence | None:
+    """What its model takes of the device's memory; ``None`` where its server loads and unloads it as it likes."""
+    if cannot_manage(endpoint) or endpoint.memory is None or not isinstance(provider, Loader):
+        return None
+    return Residence(endpoint.served, DEVICE, endpoint.memory, provider, keep_alive=endpoint.keep_alive)
+
+
+def limits_of(resources: Mapping[str, Any], budget: int | None) -> dict[str, PoolLimits]:
+    """What models may take of the device's memory, ``budget`` in all; empty where nobody knows."""
+    unloads = resources.get("auto_unload_idle_models", True)
+    if budget is None:
+        return {}
+    limits = PoolLimits(
+        budget=budget,
+        cache=resources.get("model_cache_size"),
+        idle=IDLE_SECONDS if unloads else None,
+        saves=bool(resources.get("power_management")),
+    )
+    return {DEVICE: limits}
+
+
+def with_resources(spec: EndpointSpec, resources: Mapping[str, Any]) -> EndpointSpec:
+    """The endpoint as it is under these resources: half of its slots on battery, where less is to be done then."""
+    saves = resources.get("power_management") and spec.target.zone == "node"
+    return replace(spec, battery_slots=max(1, spec.slots // 2) if saves else None)

@@ -1,0 +1,36 @@
+"""Which models are loaded and unloaded from here, within the limits of `resources`, and why others are not. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from orchestrator.core.blueprint import Blueprint
+from orchestrator.plan.binding import Bound, BoundEndpoint
+
+OF_MODELS: Final = ("max_memory_usage", "model_cache_size", "auto_unload_idle_models")
+"""Keys of `resources` that say how models are loaded."""
+NO_BUDGET: Final = "nobody says how much memory models may take: write `resources.max_memory_usage`"
+
+
+def cannot_manage(endpoint: BoundEndpoint) -> str:
+    """Why its server loads and unloads the model as it likes, whatever `resources` say; empty where we can do it."""
+    if endpoint.zone != "node":
+        return f"{endpoint} is not on this device"
+    if endpoint.capabilities.get("load") != "yes":
+        return f"{endpoint} loads no model on request"
+    if endpoint.memory is None:
+        return f"nobody says how much memory {endpoint.model} takes: write `memory` of the model"
+    return ""
+
+
+def unmanaged_notes(blueprint: Blueprint, bound: Mapping[str, Bound], budget: int | None) -> Iterator[str]:
+    """What a manifest asks for of the loading of models, where it cannot be had. ``budget``: bytes that models may take."""
+    no_budget = "" if budget is not None else NO_BUDGET
+    asked = [f"resources.{key}" for key in OF_MODELS if blueprint.resources.get(key) is not None]
+    for alias, each in bound.items():
+        first = next(iter(each.endpoints), None)
+        wishes = [*asked, *(["keep_alive"] if first is not None and first.keep_alive is not None else [])]
+        why = (cannot_manage(first) or no_budget) if first is not None and wishes else ""
+        if why:
+            yield f"{', '.join(wishes)} cannot be kept for {alias}: {why}"

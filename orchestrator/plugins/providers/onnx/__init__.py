@@ -1,0 +1,1 @@
+"""ONNX Runtime GenAI: models that run in a process of ours, without a server."""

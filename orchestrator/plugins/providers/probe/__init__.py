@@ -1,0 +1,1 @@
+"""Probes: what a server really does with a model, asked and judged."""

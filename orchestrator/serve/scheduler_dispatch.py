@@ -1,0 +1,273 @@
+"""Where calls go: they start, wait, are sent on, or fail. The part of the scheduler that all its events share."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from itertools import count
+from math import inf
+
+from orchestrator.core.errors import ContextTooLong, ModelError, RunCancelled, RunError, Stalled
+from orchestrator.deploy.backoff import Jitter
+from orchestrator.deploy.endpoint import Endpoint
+from orchestrator.serve.effect import Effect, Fail, RetryAt, Start, StartKind, StateChanged
+from orchestrator.serve.fallback import after_load_failure, renewed, verdict
+from orchestrator.serve.scheduler_affinity import Affinity
+from orchestrator.serve.scheduler_choice import least_bad, left, soon_usable, usable
+from orchestrator.serve.scheduler_faults import misses_deadline, queue_full, silent_since, too_late, why_none
+from orchestrator.serve.scheduler_limits import SchedulerLimits
+from orchestrator.serve.scheduler_queue import Call, Lane
+
+
+class Dispatch:
+    """Calls and lanes, and what happens to them. ``due`` is when the scheduler wants its next tick."""
+
+    def __init__(self, limits: SchedulerLimits, jitter: Jitter) -> None:
+        self.limits = limits
+        self.due = inf
+        self._jitter = jitter
+        self._lanes: dict[str, Lane] = {}
+        self._calls: dict[int, Call] = {}
+        self._timers: list[tuple[float, int, int, Call]] = []  # (at, order, the call's ticket, call)
+        self._order = count()
+        self._effects: list[Effect] = []
+        self._closed = False
+        self._models = Affinity(limits.affinity, limits.backoff, jitter, self)
+
+    @property
+    def lanes(self) -> Mapping[str, Lane]:
+        """Every endpoint with its line, those that drain too. To be read, not changed."""
+        return self._lanes
+
+    # -- where a call goes ------------------------------------------------------------------------------------------
+
+    def _place(self, call: Call, now: float) -> None:
+        """Start it, let it wait, or fail it."""
+        lanes: tuple[Lane, ...] = ()
+        if now >= call.new.deadline:
+            self._fail(call, too_late(call))
+            return
+        if len(call.given_up) < self.limits.candidates:
+            lanes = usable(call, self._lanes) or soon_usable(call, self._lanes) or self._forced(call, now)
+        if not lanes:
+            self._fail(call, why_none(call, self._lanes, now))
+            return
+        free = [lane for lane in lanes if not lane.waiting and lane.endpoint.has_room]
+        if free:
+            self._start(call, min(free, key=Lane.load) if len(free) > 1 else free[0], now)
+        else:
+            self._wait(call, lanes, now)
+
+    def _forced(self, call: Call, now: float) -> tuple[Lane, ...]:
+        lane = least_bad(call, self._lanes)
+        if lane is None:
+            return ()
+        lane.endpoint.force()
+        self._settle(lane, now)
+        return (lane,)
+
+    def _start(self, call: Call, lane: Lane, now: float) -> None:
+        endpoint = lane.endpoint
+        endpoint.in_flight += 1
+        kind: StartKind = "first"
+        for_model = 0.0
+        if lane.resident is not None:
+            for_model = max(0.0, lane.resident.open_since - call.waits_since)
+            self._models.began(lane.resident, now)
+        if call.began_once:
+            kind = "retry" if call.lane is lane else "fallback"
+        if call.lane is not lane:
+            call.failures, call.stale_before = 0, False
+        call.phase, call.lane, call.epoch = "running", lane, endpoint.epoch
+        call.began_once, call.stopped, call.got_token = True, False, False
+        call.waits_since = inf
+        call.started = call.last_progress = now
+        self._look_at(endpoint, min(call.new.deadline, now + self.limits.endpoint.stall_after))
+        self._effects.append(Start(call.new.call, endpoint.spec, kind, endpoint.called, for_model))
+
+    def _wait(self, call: Call, lanes: tuple[Lane, ...], now: float) -> None:
+        with_room = tuple(lane for lane in lanes if lane.room_for(call))
+        if not with_room:
+            self._fail(call, queue_full(lanes))
+            return
+        if self._closed:
+            self._fail(call, RunCancelled("the runtime stops"))
+            return
+        if len(with_room) > 1:  # of equals, nothing is loaded for a call that one serves whose model is there
+            with_room = tuple(lane for lane in with_room if lane.endpoint.away is None) or with_room
+        hopeless = misses_deadline(call, now, with_room, next_in_line=False)
+        if hopeless is not None:
+            self._models.wish(with_room)
+            self._fail(call, hopeless)
+            return
+        call.phase, call.lanes = "waiting", with_room
+        call.waits_since = min(call.waits_since, now)
+        call.ticket += 1
+        for lane in with_room:
+            lane.add(call)
+            if lane.resident is not None:
+                self._models.touch(lane.resident)
+        self._set_timer(call, min(call.new.deadline, self._patience_ends(call)))
+        for lane in with_room:
+            self._dispatch(lane, now)
+
+    def _dispatch(self, lane: Lane, now: float) -> None:
+        """Start whoever's turn it is, as long as there is room."""
+        while lane.waiting and lane.endpoint.has_room:
+            call = lane.first(now)
+            self._leave_lanes(call)
+            late = too_late(call) if now >= call.new.deadline else None
+            late_soon = late or misses_deadline(call, now, (lane,), next_in_line=True)
+            if late_soon is not None:
+                self._fail(call, late_soon)
+            else:
+                self._start(call, lane, now)
+        if lane.endpoint.removed:
+            self._forget_gone()
+
+    def _leave_lanes(self, call: Call) -> None:
+        for lane in call.lanes:
+            lane.discard(call)
+            if lane.resident is not None:
+                self._models.touch(lane.resident)
+        call.lanes = ()
+        call.ticket += 1
+
+    def _fail(self, call: Call, error: RunError) -> None:
+        self._leave_lanes(call)
+        self._calls.pop(call.new.call, None)
+        self._effects.append(Fail(call.new.call, error))
+
+    # -- what the end of an attempt means ---------------------------------------------------------------------------
+
+    def _judge_success(self, call: Call, lane: Lane, now: float) -> None:
+        endpoint = lane.endpoint
+        if call.epoch == endpoint.epoch:
+            endpoint.succeeded(now - call.started, now)
+            if endpoint.state != "ready" or endpoint.capacity != endpoint.most:
+                self._settle(lane, now)
+
+    def _judge_silence(self, call: Call, lane: Lane, now: float) -> None:
+        """The deadline passed. If nothing came for very long the server is to blame, else the deadline was short."""
+        silent = now - silent_since(call, lane)
+        if call.epoch == lane.endpoint.epoch and silent >= self.limits.endpoint.stall_after:
+            self._judge_fault(call, lane, Stalled(f"no sign of life for {silent:.0f} s"), now)
+
+    def _judge_fault(self, call: Call, lane: Lane, error: ModelError, now: float) -> None:
+        if call.epoch == lane.endpoint.epoch:
+            lane.endpoint.failed(error, now, self._jitter)
+            self._settle(lane, now)
+
+    def _after_fault(self, call: Call, lane: Lane, error: ModelError, now: float) -> None:
+        what = verdict(error, call.facts(self.limits.retries))
+        call.error = error
+        if what == "again" and lane.endpoint.has_room:
+            call.stale_before = True
+            self._start(call, lane, now)
+            return
+        self._judge_fault(call, lane, error, now)
+        if what == "stop":
+            self._fail(call, error)
+        elif what in ("wait", "again"):
+            self._place(call, now)
+        elif what == "retry" or (what == "elsewhere" and not self._others(call, lane)):
+            self._back_off(call, lane, error, now)
+        else:
+            self._give_up(call, lane, now)
+
+    def _others(self, call: Call, lane: Lane) -> bool:
+        return any(other is not lane and other.endpoint.takes_calls for other in left(call, self._lanes))
+
+    def _back_off(self, call: Call, lane: Lane, error: ModelError, now: float) -> None:
+        at = now + self.limits.backoff.delay(call.failures, self._jitter)
+        if at >= call.new.deadline or self._closed:
+            self._give_up(call, lane, now)
+            return
+        call.failures += 1
+        call.phase = "backoff"
+        call.ticket += 1
+        self._set_timer(call, at)
+        self._effects.append(RetryAt(call.new.call, lane.endpoint.spec.id, at, error))
+
+    def _give_up(self, call: Call, lane: Lane, now: float) -> None:
+        """Never again on this endpoint; on to the next one."""
+        context = lane.endpoint.spec.context or 0
+        if isinstance(call.error, ContextTooLong):
+            call.needs_context = max(call.needs_context or 0, context)
+        call.given_up = (*call.given_up, lane.endpoint.spec.id)
+        self._place(call, now)
+
+    def blame(self, lane: Lane, error: ModelError, now: float) -> None:
+        """Its model could not be loaded: judge the endpoint once, and send on every call that waits in vain."""
+        lane.endpoint.failed(error, now, self._jitter)
+        self.settle(lane, now)
+        for call in lane.everyone():
+            if lane not in call.lanes:
+                continue  # sending another one on has let it start
+            call.error = renewed(error)
+            call.failures += 1
+            others = self._others(call, lane)
+            if others or after_load_failure(error, call.facts(self.limits.retries)) == "next":
+                self._leave_lanes(call)
+                self._give_up(call, lane, now)
+
+    # -- effects ---------------------------------------------------------------------------------------------------
+
+    def _set_timer(self, call: Call, at: float) -> None:
+        if len(self._timers) > 2 * len(self._calls) + 64:  # most are of calls that did not wait so long
+            self._timers = [timer for timer in self._timers if timer[2] == timer[3].ticket]
+            heapq.heapify(self._timers)
+        heapq.heappush(self._timers, (at, next(self._order), call.ticket, call))
+        self.due = min(self.due, at)
+
+    def _patience_ends(self, call: Call) -> float:
+        """When it has waited longer than its class may. A call that was let in once waits until its deadline."""
+        if call.began_once:
+            return inf
+        patience = call.new.patience
+        return call.submitted + (self.limits.classes[call.new.priority].timeout if patience is None else patience)
+
+    def _look_at(self, endpoint: Endpoint, at: float) -> None:
+        if at < endpoint.look_at:
+            endpoint.look_at = at
+            self.due = min(self.due, at)
+
+    def emit(self, effect: Effect) -> None:
+        """Ask the loop for something."""
+        self._effects.append(effect)
+
+    def settle(self, lane: Lane, now: float) -> None:
+        """Bring an endpoint's state up to date, and start who can start."""
+        self._settle(lane, now)
+        self._dispatch(lane, now)
+
+    def _settle(self, lane: Lane, now: float) -> None:
+        """Bring an endpoint's state up to date, tell of a change, and send away who waits where no call is taken."""
+        endpoint = lane.endpoint
+        if endpoint.settle():
+            self._effects.append(StateChanged(endpoint.spec.id, endpoint.state, endpoint.trouble))
+        self.due = min(self.due, endpoint.changes_at)
+        if lane.waiting and not endpoint.takes_calls:
+            for call in lane.everyone():
+                if lane in call.lanes:  # those before it may have let it start elsewhere
+                    self._leave_lanes(call)
+                    self._place(call, now)
+
+    def _forget_gone(self) -> None:
+        for name, lane in list(self._lanes.items()):
+            if lane.endpoint.removed and not lane.endpoint.in_flight:
+                del self._lanes[name]
+                self._models.leave(lane)
+                if lane.endpoint.settle():
+                    self._effects.append(StateChanged(name, lane.endpoint.state))
+
+    def _take(self, now: float) -> list[Effect]:
+        """End an event: what is to be loaded now follows from all of it."""
+        if self._models.dirty and not self._closed:
+            self._models.settle(now)
+            self.due = min(self.due, self._models.look_at)
+        return self._emitted()
+
+    def _emitted(self) -> list[Effect]:
+        effects, self._effects = self._effects, []
+        return effects

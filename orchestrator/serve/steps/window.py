@@ -1,0 +1,117 @@
+"""What of a conversation fits the context that is really served, and what shows that a server cut it. Pure.
+
+Nothing is sent that would be cut in silence: older turns are left out, with a note, and a request that does not fit even
+alone is refused before it is sent. Tokens are counted by size: three bytes of JSON to a token is more than the tokenizers
+of small models make of text in any script, four is about what they make of English, eight hardly any reaches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from orchestrator.core.errors import ContextTooLong
+from orchestrator.core.message import Message
+
+_SURELY: Final = 3  # bytes a token
+_LIKELY: Final = 4
+_FEW: Final = 5
+_HARDLY: Final = 8
+_ANSWER: Final = 256
+"""Tokens that are kept free for an answer of unknown length."""
+_DOUBT: Final = 32
+"""Tokens by which a count may be wrong for reasons of its own."""
+
+
+_UNSURE: Final = " Nothing shows that this server refuses what it cannot read, so nothing near its limit is sent."
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What one endpoint serves: ``tokens`` of a request, where that is known; ``refuses``: it answers a prompt that does not
+    fit with an error."""
+
+    endpoint: str
+    tokens: int | None = None
+    refuses: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is to be sent: ``messages``, of which those from ``first`` up to ``last`` may be left out, oldest first;
+    ``offered``: bytes of the functions beside them; ``answer``: the most tokens of the answer, where that is limited."""
+
+    messages: tuple[Message, ...]
+    first: int = 0
+    last: int = 0
+    offered: int = 0
+    answer: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """What is sent, to which endpoints; ``left_out`` is how many messages are not."""
+
+    messages: tuple[Message, ...]
+    endpoints: tuple[str, ...]
+    left_out: int = 0
+
+
+def fit(prompt: Prompt, windows: Sequence[Window]) -> Fitting:
+    """The endpoints that can take the whole of it; else the largest window with as much of it as fits. A window that is not
+    known counts as large enough. Raises ``ContextTooLong`` where it cannot be sent whole, nor without the older turns."""
+    size = prompt.offered + sum([len(message.encoded()) for message in prompt.messages])
+    whole = tuple(window.endpoint for window in windows if _holds(window, size, prompt.answer, _SURELY))
+    if whole:
+        return Fitting(prompt.messages, whole)
+    largest = max(window.tokens or 0 for window in windows)
+    widest = [window for window in windows if window.tokens == largest]
+    least, left_out = _shortened(prompt, size, widest[0])
+    messages = prompt.messages[: prompt.first] + prompt.messages[prompt.first + left_out :]
+    able = tuple(window.endpoint for window in widest if _may_be_sent(window, least, prompt.answer))
+    if able:
+        return Fitting(messages, able, left_out)
+    raise ContextTooLong(
+        f"the prompt of about {least // _LIKELY} tokens does not fit the {largest} tokens that {widest[0].endpoint} serves",
+        cure=f"Shorten it, or serve the model with a larger context.{'' if widest[0].refuses else _UNSURE}",
+    )
+
+
+def _shortened(prompt: Prompt, size: int, window: Window) -> tuple[int, int]:
+    """The size without the older turns that must go, and how many: what stays begins with a user's message."""
+    left_out = 0
+    room = prompt.last - prompt.first
+    while left_out < room and not _holds(window, size, prompt.answer, _SURELY):
+        size, left_out = _without_a_turn(prompt, size, left_out)
+    return size, left_out
+
+
+def _without_a_turn(prompt: Prompt, size: int, left_out: int) -> tuple[int, int]:
+    while True:
+        size -= len(prompt.messages[prompt.first + left_out].encoded())
+        left_out += 1
+        following = prompt.first + left_out
+        if following >= prompt.last or prompt.messages[following].role == "user":
+            return size, left_out
+
+
+def _holds(window: Window, size: int, answer: int | None, bytes_a_token: int) -> bool:
+    if window.tokens is None:
+        return True
+    room = min(_ANSWER if answer is None else answer, window.tokens // 4)
+    return size // bytes_a_token + room <= window.tokens
+
+
+def _may_be_sent(window: Window, size: int, answer: int | None) -> bool:
+    """A server that refuses what does not fit may judge what is in doubt; one that would cut it may not."""
+    return _holds(window, size, answer, _HARDLY if window.refuses else _SURELY)
+
+
+def was_cut(messages: Sequence[Message], counted: int) -> bool:
+    """Whether a server that counted so many tokens cannot have read all of these messages. A word is a token at least, but
+    for a few that are one together; a count of nothing says nothing."""
+    if counted <= 0 or counted * _FEW >= sum([len(message.encoded()) for message in messages]):
+        return False  # a token for every few bytes: all of it, without counting words
+    words = sum([len(message.content.split()) for message in messages])
+    return counted + _DOUBT < words - words // 4

@@ -1,0 +1,129 @@
+"""What `resources` and `keep_alive` of a manifest mean for endpoints, from the blueprint to what the scheduler is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.memory import ORCHESTRATOR
+from orchestrator.deploy.residence import PoolLimits
+from orchestrator.plan.diff import diff
+from tests.deploy.fakes import OLLAMA, Stage, stage, until
+from tests.plan.parts import agent, blueprint, model
+
+pytestmark = pytest.mark.anyio
+
+PHI = "ollama@127.0.0.1:11434/phi4-mini:latest"
+GB = 10**9
+
+
+def small(name: str = "kiosk", keep_alive: float | None = None, **resources: Any) -> Blueprint:
+    """One agent on one model of 2.5 GB, under these resources."""
+    made = blueprint(
+        model(keep_alive=keep_alive, whole_memory=2_500_000_000), agent("a", models=["phi-4-mini"]), name=name
+    )
+    return replace(made, resources=resources)
+
+
+def _server(s: Stage, *, loads: bool = True) -> None:
+    s.surroundings.servers[OLLAMA] = ("phi4-mini:latest",)
+    s.surroundings.loads = loads
+
+
+async def test_a_model_of_a_server_that_loads_takes_its_part_of_the_memory(tmp_path: Path) -> None:
+    """Its bytes, its own rest, and the limits of all models together."""
+    async with stage(tmp_path) as s:
+        _server(s)
+        await s.apply(small(keep_alive=60.0, max_memory_usage=8 * GB, model_cache_size=4 * GB, power_management=True))
+        spec = s.plane.endpoints[PHI]
+        assert spec.residence is not None
+        told = (spec.residence.model, spec.residence.pool, spec.residence.memory, spec.residence.keep_alive)
+        assert told == (PHI, "device", 2_500_000_000, 60.0)
+        assert s.plane.pools == {"device": PoolLimits(8 * GB - ORCHESTRATOR, 4 * GB, 300.0, saves=True)}
+        assert spec.battery_slots == 1
+
+
+async def test_idle_models_stay_where_the_manifest_says_so(tmp_path: Path) -> None:
+    """`auto_unload_idle_models: false`; without power_management nothing is done with less on battery."""
+    async with stage(tmp_path) as s:
+        _server(s)
+        await s.apply(small(max_memory_usage=8 * GB, auto_unload_idle_models=False))
+        assert s.plane.pools == {"device": PoolLimits(8 * GB - ORCHESTRATOR, None, None, saves=False)}
+        assert s.plane.endpoints[PHI].battery_slots is None
+
+
+async def test_changed_resources_alone_reach_what_serves(tmp_path: Path) -> None:
+    """No model is bound anew for it, but the deployment is switched."""
+    async with stage(tmp_path) as s:
+        _server(s)
+        await s.apply(small(max_memory_usage=8 * GB))
+        s.events.clear()
+        await s.apply(small(max_memory_usage=6 * GB, power_management=True))
+        assert s.steps() == ["deployment.kiosk", "deployment.kiosk"]
+        await until(lambda: s.plane.pools["device"].budget == 6 * GB - ORCHESTRATOR)
+        assert s.plane.endpoints[PHI].battery_slots == 1
+
+
+async def test_two_deployments_share_the_memory_and_the_stricter_limits_hold(tmp_path: Path) -> None:
+    """Budget and rest each from the stricter one; when it is gone, the other's."""
+    async with stage(tmp_path) as s:
+        _server(s)
+        await s.apply(small("one", max_memory_usage=8 * GB, auto_unload_idle_models=False))
+        await s.apply(small("two", max_memory_usage=16 * GB, model_cache_size=GB))
+        assert s.plane.pools == {"device": PoolLimits(8 * GB - ORCHESTRATOR, GB, 300.0)}
+        await s.reconciler.down("one", 1.0, s.events.append)
+        assert s.plane.pools == {"device": PoolLimits(16 * GB - ORCHESTRATOR, GB, 300.0)}
+
+
+async def test_what_is_loaded_is_told_at_each_look(tmp_path: Path) -> None:
+    """By the model on its server, as far as the server tells."""
+    async with stage(tmp_path, every=0.02) as s:
+        _server(s)
+        await s.apply(small(max_memory_usage=8 * GB))
+        assert s.plane.loaded == {PHI: False}
+        s.surroundings.loaded.add("phi4-mini:latest")
+        await until(lambda: s.plane.loaded == {PHI: True})
+
+
+@pytest.mark.parametrize(
+    ("loads", "memory", "resources", "why"),
+    [
+        (False, 1, {"max_memory_usage": GB}, "ollama at 127.0.0.1:11434 loads no model on request"),
+        (
+            True,
+            None,
+            {"max_memory_usage": GB},
+            "nobody says how much memory phi4-mini:latest takes: write `memory` of the model",
+        ),
+        (
+            True,
+            1,
+            {"auto_unload_idle_models": True},
+            "nobody says how much memory models may take: write `resources.max_memory_usage`",
+        ),
+    ],
+    ids=["no-loads", "no-size", "no-budget"],
+)
+async def test_the_plan_says_which_wishes_cannot_be_kept_and_why(
+    tmp_path: Path, loads: bool, memory: int | None, resources: dict[str, Any], why: str
+) -> None:
+    """And such a model is loaded by its server as ever."""
+    wanted = blueprint(model(whole_memory=memory, builds={}, keep_alive=9.0), agent("a", models=["phi-4-mini"]))
+    wanted = replace(wanted, resources=resources)
+    async with stage(tmp_path) as s:
+        _server(s, loads=loads)
+        plan = diff(wanted, await s.reconciler.observe(wanted))
+        await s.apply(wanted)
+        assert plan.notes == (f"resources.{next(iter(resources))}, keep_alive cannot be kept for phi-4-mini: {why}",)
+        assert s.plane.endpoints[PHI].residence is None or not s.plane.pools
+
+
+async def test_nothing_is_said_where_nothing_is_wished(tmp_path: Path) -> None:
+    """A manifest without resources has no notes of them."""
+    async with stage(tmp_path) as s:
+        _server(s, loads=False)
+        assert diff(small(), await s.reconciler.observe(small())).notes == ()

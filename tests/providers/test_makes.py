@@ -1,0 +1,74 @@
+"""What is special about single makes is met: models that would be fetched, missing lengths, missing ids and counts."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+
+import anyio
+import pytest
+
+from orchestrator.core.errors import ModelNotFound
+from orchestrator.core.message import Message
+from orchestrator.plugins.providers.compatible import open_mlx, open_openvino
+from orchestrator.ports.provider import ChatCall, Target
+from orchestrator.testing.endpoint import simulated
+from orchestrator.testing.http_shell import serving
+
+pytestmark = pytest.mark.anyio
+
+
+def call_to(provider: str, base: str, model: str) -> ChatCall:
+    return ChatCall(Target(provider, base, model), (Message("user", "one two"),), timeout=5.0)
+
+
+async def test_mlx_is_asked_only_for_models_that_it_lists() -> None:
+    """Another name would be fetched from the internet: it never reaches the server, whole or streamed."""
+    provider, endpoint = open_mlx(), simulated(["mine"], any_model=True)
+    async with serving(endpoint, "mlx") as shell:
+        base = f"{shell.url}/v1"
+        assert (await provider.chat(call_to("mlx", base, "mine"))).message.content == "one two"
+        with pytest.raises(ModelNotFound, match="does not list somebody/other"):
+            await provider.chat(call_to("mlx", base, "somebody/other"))
+        stream = provider.stream(call_to("mlx", base, "somebody/other"))
+        with pytest.raises(ModelNotFound, match="would fetch it from the internet"):
+            await anext(stream)
+        await provider.aclose()
+    assert [record.asked.model for record in endpoint.records] == ["mine"]
+
+
+async def test_mlx_may_list_a_model_later() -> None:
+    """A model that is downloaded after the first look is asked for without a new start."""
+    provider, endpoint = open_mlx(), simulated(["first"])
+    async with serving(endpoint, "mlx") as shell:
+        later = call_to("mlx", f"{shell.url}/v1", "later")
+        with pytest.raises(ModelNotFound):
+            await provider.chat(later)
+        endpoint.models = ("first", "later")
+        assert (await provider.chat(later)).message.content == "one two"
+        await provider.aclose()
+
+
+async def test_mlx_refuses_a_body_without_a_length() -> None:
+    """Its double answers 411 to a chunked body, as the server does; our calls always tell their length."""
+    request = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    async with serving(simulated(["mine"]), "mlx") as shell, await anyio.connect_tcp("127.0.0.1", shell.port) as line:
+        await line.send(request)
+        answer = await line.receive()
+        provider = open_mlx()
+        await provider.chat(call_to("mlx", f"{shell.url}/v1", "mine"))
+        await provider.aclose()
+    assert answer.startswith(b"HTTP/1.1 411 ")
+
+
+async def test_openvino_gives_no_id_and_counts_no_stream() -> None:
+    """A stream without usage is counted by us, and says so; a whole answer has the server's counts."""
+    provider, endpoint = open_openvino(), simulated(["mine"])
+    async with serving(endpoint, "openvino") as shell:
+        call = call_to("openvino", f"{shell.url}/v3", "mine")
+        whole = await provider.chat(call)
+        async with aclosing(provider.stream(call)) as deltas:  # type: ignore[type-var]
+            streamed = [delta async for delta in deltas][-1].reply
+        await provider.aclose()
+    assert streamed is not None
+    assert (whole.usage.estimated, streamed.usage.estimated) == (False, True)
+    assert streamed.message == whole.message
