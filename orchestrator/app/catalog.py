@@ -62,6 +62,13 @@ TOOLS: Final[Mapping[str, Kind]] = _rows(
 )
 STORES: Final[Mapping[str, Kind]] = _rows(("sqlite", "one SQLite file", "stores.sqlite:open_stores"))
 HOSTS: Final[Mapping[str, Kind]] = _rows(("local", "this machine", "hosts.local:LocalHost"))
+SENSORS: Final[Mapping[str, Kind]] = _rows(
+    ("system", "main memory, processors, power", "sensors.system:SystemSensor"),
+    ("nvidia", "NVIDIA's graphics processors, by NVML", "sensors.nvidia:NvidiaSensor"),
+    ("amd", "AMD's graphics processors, by sysfs", "sensors.sysfs:AmdSensor"),
+    ("npu", "neural processors, by sysfs", "sensors.sysfs:NpuSensor"),
+    ("apple", "Apple silicon", "sensors.apple:AppleSensor"),
+)
 
 FAMILIES: Final[Mapping[Family, Mapping[str, Kind]]] = {
     "provider": PROVIDERS,
@@ -70,6 +77,7 @@ FAMILIES: Final[Mapping[Family, Mapping[str, Kind]]] = {
     "tool": TOOLS,
     "store": STORES,
     "host": HOSTS,
+    "sensor": SENSORS,
 }
 
 

@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
+from orchestrator.app.device import read_device
 from orchestrator.core.blueprint import Blueprint, ModelSpec
-from orchestrator.plan.binding import bind_all
+from orchestrator.core.memory import USUAL, Budget
+from orchestrator.plan.binding import Bound, bind_all, device_budget
 from orchestrator.plan.observed import ObservedState
+from orchestrator.plan.variants import variants
 
 
 def whole_catalogue() -> Blueprint:
@@ -25,23 +28,40 @@ def whole_catalogue() -> Blueprint:
 
 
 def models_of(blueprint: Blueprint, observed: ObservedState) -> list[dict[str, Any]]:
-    """Each model: what it weighs (bytes), what serves it, or why nothing does and what to type."""
+    """Each model: what it weighs and what it needs (bytes), its builds, what serves it, or why nothing does and what to
+    type."""
     bound = bind_all(blueprint, observed)
-    return [
-        {
-            "alias": spec["alias"],
-            "memory": spec["memory"] or _weight(spec["alias"]),
-            "endpoints": [str(endpoint) for endpoint in bound[spec["alias"]].endpoints],
-            "missing": bound[spec["alias"]].missing,
-            "cure": bound[spec["alias"]].cure,
-        }
-        for spec in (cast(ModelSpec, element.spec) for element in blueprint.of_kind("model"))
-    ]
+    budget = device_budget(blueprint, observed.device)
+    specs = [cast(ModelSpec, element.spec) for element in blueprint.of_kind("model")]
+    return [_model(spec, bound[spec["alias"]], budget) for spec in specs]
 
 
-def _weight(alias: str) -> int | None:
-    """Bytes of its weights in four bits, as the catalogue says."""
-    from orchestrator.manifest.catalogue.reader import find_model
+def _model(spec: ModelSpec, bound: Bound, budget: Budget | None) -> dict[str, Any]:
+    known = variants(spec, budget)
+    plain = spec["quantization"] or spec["served_as"].get("ollama", USUAL)  # what is fetched where nobody says more
+    usual = next((variant for variant in known if variant.build == plain), None)
+    need = bound.need or (usual.need if usual else None)
+    return {
+        "alias": spec["alias"],
+        "memory": spec["memory"],
+        "needs": need.total if need else None,
+        "fits": usual.fit == "fits" if usual else None,
+        "builds": [{"build": each.build, "needs": each.need.total, "why": str(each)} for each in known],
+        "endpoints": [str(endpoint) for endpoint in bound.endpoints],
+        "missing": bound.missing,
+        "cure": bound.cure,
+    }
 
-    row = find_model(alias)
-    return int(row["sizes"]["q4_k_m"]) if row else None
+
+def builds_here(blueprint: Blueprint) -> dict[str, Any]:
+    """Which build of each model this device would take: `room` for models, and the builds by alias, best first, each with
+    its arithmetic and its reason. Looks at the device, and at no server."""
+    observed = ObservedState(device=read_device())
+    models = {model["alias"]: [each["why"] for each in model["builds"]] for model in models_of(blueprint, observed)}
+    return {"room": room(blueprint, observed), "models": models}
+
+
+def room(blueprint: Blueprint, observed: ObservedState) -> str:
+    """What models may take of this device, and where the number comes from; empty where nothing is known."""
+    budget = device_budget(blueprint, observed.device)
+    return str(budget) if budget else ""

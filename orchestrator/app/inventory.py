@@ -11,7 +11,8 @@ from orchestrator.core.errors import NoServer, UsageError
 from orchestrator.core.hosts import distance_of_url
 from orchestrator.core.names import did_you_mean, nearest
 from orchestrator.manifest.catalogue.reader import find_model, ids_of, model_rows
-from orchestrator.plan.binding import COMPATIBLE, same_model
+from orchestrator.plan.builds import same_model
+from orchestrator.plan.matching import COMPATIBLE
 from orchestrator.plan.observed import ObservedServer
 from orchestrator.plugins.providers.addresses import MAKES
 from orchestrator.ports.provider import ServedModel
@@ -59,7 +60,8 @@ def holders(servers: Iterable[ObservedServer], name: str) -> list[Choice]:
         Choice(server, model.id, model)
         for server in servers
         for model in server.models
-        if same_model(server.provider, name, model.id) or (row and _serves(row, server.provider, model.id))
+        if same_model(server.provider, name, model.id, any_build=False)
+        or (row and _serves(row, server.provider, model.id))
     ]
     return sorted(found, key=lambda choice: (choice.model.casefold() != name.casefold(), _rank(row, choice.server)))
 
@@ -169,7 +171,9 @@ def _hidden(servers: Iterable[ObservedServer], name: str, *, own: bool) -> list[
 
 
 def _serves(row: Mapping[str, Any], provider: str, model: str) -> bool:
-    return any(same_model(provider, wanted, model) for wanted in (*wanted_ids(row, provider), row["alias"]))
+    return any(
+        same_model(provider, wanted, model, any_build=False) for wanted in (*wanted_ids(row, provider), row["alias"])
+    )
 
 
 def _rank(row: Mapping[str, Any] | None, server: ObservedServer) -> tuple[bool, bool, int, str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import platform
 import sys
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.app.device import read_device
 from orchestrator.app.version import program_version
 from orchestrator.ports.host import Folders
 
@@ -23,25 +23,27 @@ def _there(folder: Path) -> Path:
 
 def memory() -> dict[str, int]:
     """Bytes of memory: all there is, and what is free."""
-    import psutil
-
-    found = psutil.virtual_memory()
-    return {"total": found.total, "free": found.available}
+    device = read_device()
+    return {"total": device.memory if device else 0, "free": device.free if device else 0}
 
 
 def machine(folders: Folders) -> dict[str, Any]:
-    """Program, interpreter, system, processors, memory in bytes, free disk, folders, optional libraries."""
+    """Program, interpreter, system, what the sensors see (sizes in bytes), free disk, folders, optional libraries."""
     import psutil
 
-    there = memory()
+    device = read_device()
+    seen = device.as_json() if device else {"memory": 0, "free": 0, "cpus": 1, "accelerators": [], "notes": []}
     return {
         "version": program_version(),
         "python": platform.python_version(),
         "interpreter": sys.executable,
         "system": f"{platform.system()} {platform.machine()}",
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        "memory": there["total"],
-        "memory_free": there["free"],
+        "cpus": seen["cpus"],
+        "memory": seen["memory"],
+        "memory_free": seen["free"],
+        "accelerators": seen["accelerators"],
+        "power": str(device.power) if device and device.power else None,
+        "unseen": seen["notes"],
         "disk_free": psutil.disk_usage(str(_there(folders.state))).free,
         "state": str(folders.state),
         "config": str(folders.config),

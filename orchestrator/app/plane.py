@@ -12,6 +12,7 @@ from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.plane import Door
 from orchestrator.deploy.residence import PoolLimits
+from orchestrator.plan.pressure import Pressure
 from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.session import Sessions
@@ -39,13 +40,18 @@ class ServingPlane:
         """Ask these endpoints again even where they rest from a fault."""
         self.loop.try_now(endpoints)
 
+    def set_pressure(self, pressure: Pressure) -> None:
+        """Know what speaks for smaller models, and whether the battery is to be spared."""
+        self.engines.pressure = pressure
+        self.loop.set_power(saving=bool(pressure.saving))
+
     def views(self) -> Mapping[str, Mapping[str, Any]]:
         """Every endpoint as it is now."""
         return {view.id: view.as_json() for view in self.loop.snapshot()}
 
     def activate(self, deployment: Deployment) -> Engine:
         """Send requests that come from now on to a new engine."""
-        engine = Engine(deployment, self.loop, self.sessions, self.emit)
+        engine = Engine(deployment, self.loop, self.sessions, self.emit, lambda: self.engines.pressure)
         self.engines.switch(deployment.name, engine)
         return engine
 

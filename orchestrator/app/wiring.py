@@ -14,6 +14,7 @@ from typing import Any, Final
 import anyio
 
 from orchestrator.app import catalog
+from orchestrator.app.device import read_device
 from orchestrator.app.launchers import make_yard
 from orchestrator.app.plane import ServingPlane
 from orchestrator.app.probing import Known
@@ -119,6 +120,7 @@ def make_workshop(plugins: Plugins, settings: Settings, state: Path, redactor: R
         reveal=redactor.reveal,
         tools=state / "tools",
         look=plugins.look,
+        sense=read_device,
         probed=Known(state.parent if state.name == IN_PROCESS else state).of,
         usual_places=tuple(dict.fromkeys(usual)) if settings.servers is None else settings.servers,
         yard=make_yard(plugins.provider, state, owner),

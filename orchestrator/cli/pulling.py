@@ -14,7 +14,7 @@ from orchestrator.cli.view.pulling import shown_pull
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import BrokenReply, DeployError
 from orchestrator.core.quantity import format_size
-from orchestrator.plan.binding import same_model
+from orchestrator.plan.builds import same_model
 
 if TYPE_CHECKING:
     from orchestrator.ports.provider import ServedModel
@@ -85,7 +85,9 @@ def _listed(choice: Choice, around: Around) -> ServedModel | None:
 
 
 def _found(choice: Choice, models: Iterable[ServedModel]) -> ServedModel | None:
-    return next((model for model in models if same_model(choice.server.provider, choice.model, model.id)), None)
+    return next(
+        (model for model in models if same_model(choice.server.provider, choice.model, model.id, any_build=False)), None
+    )
 
 
 def _ended(choice: Choice, listed: ServedModel | None) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypedDict
 
 from orchestrator.core.digest import digest_of
 
-BLUEPRINT_FORMAT: Final = 3
+BLUEPRINT_FORMAT: Final = 4
 """Raised when the shape below changes; a stored blueprint of another format is compiled again from its sources."""
 
 
@@ -46,9 +46,18 @@ class ModelSpec(TypedDict):
     tasks: list[str]
     primary: bool
     secondary: bool
+    complexity: list[str]  # simple, moderate, complex: the requests that it is meant for
+    priorities: list[str]  # interactive, default, bulk: the same
     context_length: int | None
     max_concurrent: int | None
-    memory: int | None
+    memory: int | None  # as the manifest says, else the weights of the build that is meant
+    whole_memory: int | None  # what the manifest says that it takes in all
+    builds: dict[str, int]  # quantization -> bytes of the weights
+    cache_per_token: int | None  # bytes of keys and values
+    served_as: dict[str, str]  # provider kind -> the build that its plain id serves, where the catalogue knows
+    quantization: str | None  # the build that the manifest wants
+    named: str | None  # the id that the manifest itself gives
+    window: int | None  # tokens a request that the manifest asks for
     options: dict[str, Any]  # temperature, max_tokens, …: defaults for calls
     server: ServerSpec | None  # a server that we start for it; None: one that runs already
     fallback: list[str]  # aliases, in order
@@ -183,6 +192,7 @@ class Blueprint:
     queue: Mapping[str, Any] = field(default_factory=dict)  # limits: {"interactive": {"length": 64, "timeout": 30}, …}
     timeout: float = 120.0
     max_concurrent: int | None = None
+    hardware: Mapping[str, Any] = field(default_factory=dict)  # memory, gpu_memory (bytes), power: instead of measuring
     resources: Mapping[str, Any] = field(default_factory=dict)  # as the manifest has them; a float is a share
     tool_roots: tuple[str, ...] = ()
     folder: str = ""  # the manifest's folder, absolute
@@ -212,6 +222,7 @@ class Blueprint:
             "queue": dict(self.queue),
             "timeout": self.timeout,
             "max_concurrent": self.max_concurrent,
+            "hardware": dict(self.hardware),
             "resources": dict(self.resources),
             "tool_roots": list(self.tool_roots),
             "folder": self.folder,
@@ -235,6 +246,7 @@ class Blueprint:
             queue=value["queue"],
             timeout=value["timeout"],
             max_concurrent=value["max_concurrent"],
+            hardware=value["hardware"],
             resources=value["resources"],
             tool_roots=tuple(value["tool_roots"]),
             folder=value["folder"],

@@ -55,6 +55,13 @@ def parse_share(text: str | float) -> float:
     return value
 
 
+def parse_limit(text: str | int | float) -> int | float:
+    """Bytes of a size, or a share (a ``float``) of ``"75%"`` or ``0.75``."""
+    if isinstance(text, float) or (isinstance(text, str) and text.strip().endswith("%")):
+        return float(parse_share(text))
+    return parse_size(text)
+
+
 def format_size(count: int) -> str:
     """Bytes as a short text in powers of ten: ``2.5 GB``."""
     value = float(count)

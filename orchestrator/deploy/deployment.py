@@ -18,11 +18,27 @@ from orchestrator.ports.tool import Tool, ToolFunction
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What serves a model alias: endpoint ids, best first; or why nothing does."""
+    """What serves a model alias: endpoint ids, best first, of which the first ``equals`` may share the work; or why nothing
+    does. ``memory`` is what it is reckoned to take, in bytes."""
 
     alias: str
     endpoints: tuple[str, ...] = ()
     missing: str = ""
+    memory: int | None = None
+    equals: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """A model that an agent may ask: what serves it, what it takes, and which requests it is meant for."""
+
+    alias: str
+    endpoints: tuple[str, ...]
+    memory: int | None = None
+    equals: int = 1
+    complexity: frozenset[str] = frozenset()
+    priorities: frozenset[str] = frozenset()
+    secondary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +74,8 @@ class CallSettings:
 class Agent:
     """A specialist or escalation agent, ready to answer.
 
-    ``endpoints`` are those of its models in order of preference, then of their fallbacks; ``functions`` are by the name
+    ``endpoints`` are those of its models in order of preference, then of their fallbacks, and ``choices`` these models in
+    the same order; ``functions`` are by the name
     that a model uses, ``schemas`` what a model is offered: these functions and, where the agent may, a hand-over;
     ``fixed_prompt`` is its prompt where that holds no template; ``invalid`` says what does not fit ``output_schema``, or
     gives an empty text; ``offered`` is the size of ``schemas`` as JSON, in bytes.
@@ -77,6 +94,7 @@ class Agent:
     invalid: Callable[[Any], str] | None = None
     human_say: Render | None = None
     missing: str = ""
+    choices: tuple[ModelChoice, ...] = ()
     offered: int = 0
 
     @property

@@ -44,6 +44,8 @@ class Draft:
         self.blueprint = blueprint
         self.number = number
         self._workshop = workshop
+        self.budget: int | None = None
+        """Bytes that models may take of this device."""
         self._bindings: dict[str, Binding] = dict(base.bindings) if base else {}
         self._endpoints: dict[str, EndpointSpec] = dict(base.endpoints) if base else {}
         self._tools: dict[str, Tool] = dict(base.tools) if base else {}
@@ -58,7 +60,13 @@ class Draft:
         for endpoint in bound.endpoints:
             self._endpoints[endpoint.id] = self._spec(endpoint)
         missing = "; ".join(filter(None, [bound.missing, bound.cure]))
-        self._bindings[bound.alias] = Binding(bound.alias, tuple(each.id for each in bound.endpoints), missing)
+        self._bindings[bound.alias] = Binding(
+            bound.alias,
+            tuple(each.id for each in bound.endpoints),
+            missing,
+            bound.endpoints[0].memory if bound.endpoints else None,
+            bound.equals,
+        )
         failpoint("execute.model-bound")
 
     async def open_tool(self, name: str) -> None:
@@ -103,7 +111,7 @@ class Draft:
             endpoints={name: with_resources(each, resources) for name, each in self._endpoints.items() if name in used},
             tools=self._wanted_tools(),
             applied=self.number.applied,
-            pools=limits_of(resources),
+            pools=limits_of(resources, self.budget),
         )
 
     # -- inside -----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from orchestrator.core.address import Address
 from orchestrator.core.blueprint import AgentSpec, ModelSpec, RouterSpec, ToolSpec
 from orchestrator.core.message import FunctionSchema, Message
 from orchestrator.core.template import is_plain
-from orchestrator.deploy.deployment import Agent, Binding, CallSettings, Router
+from orchestrator.deploy.deployment import Agent, Binding, CallSettings, ModelChoice, Router
 from orchestrator.deploy.knowledge import is_unnamed, search_of
 from orchestrator.deploy.reflex import FitIntents, compile_reflexes
 from orchestrator.deploy.template import compile_template
@@ -58,6 +58,7 @@ def make_agent(
         invalid=schema_check(spec["output_schema"]) if spec["output_schema"] else None,
         human_say=compile_template(spec["human"].get("say") or DEFAULT_HANDOVER) if spec["human"] else None,
         missing="" if endpoints else _why_missing(spec["models"], bindings),
+        choices=choices_of(spec["models"], bindings, models),
         offered=len(json.dumps([schema.as_json() for schema in offered], ensure_ascii=False)) if offered else 0,
     )
 
@@ -92,9 +93,35 @@ def endpoints_of(
     aliases: Sequence[str], bindings: Mapping[str, Binding], models: Mapping[str, ModelSpec]
 ) -> tuple[str, ...]:
     """Endpoint ids of these aliases in order, then of their fallbacks, each once."""
-    ordered = [*aliases, *(other for alias in aliases if alias in models for other in models[alias]["fallback"])]
+    ordered = _with_fallbacks(aliases, models)
     found = [endpoint for alias in ordered if alias in bindings for endpoint in bindings[alias].endpoints]
     return tuple(dict.fromkeys(found))
+
+
+def choices_of(
+    aliases: Sequence[str], bindings: Mapping[str, Binding], models: Mapping[str, ModelSpec]
+) -> tuple[ModelChoice, ...]:
+    """These aliases in order, then their fallbacks, with what a choice among them looks at."""
+    return tuple(
+        _choice(bindings[alias], models.get(alias)) for alias in _with_fallbacks(aliases, models) if alias in bindings
+    )
+
+
+def _choice(binding: Binding, model: ModelSpec | None) -> ModelChoice:
+    return ModelChoice(
+        alias=binding.alias,
+        endpoints=binding.endpoints,
+        memory=binding.memory,
+        equals=binding.equals,
+        complexity=frozenset(model["complexity"] if model else ()),
+        priorities=frozenset(model["priorities"] if model else ()),
+        secondary=bool(model and model["secondary"]),
+    )
+
+
+def _with_fallbacks(aliases: Sequence[str], models: Mapping[str, ModelSpec]) -> list[str]:
+    further = [other for alias in aliases if alias in models for other in models[alias]["fallback"]]
+    return list(dict.fromkeys([*aliases, *further]))
 
 
 def schema_check(schema: Mapping[str, Any]) -> Callable[[Any], str]:

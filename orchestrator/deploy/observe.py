@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import anyio
+import anyio.to_thread
 
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.digest import digest_of
 from orchestrator.core.errors import DeployError
 from orchestrator.core.hosts import distance_of_url
 from orchestrator.deploy.plane import Seen, Workshop
+from orchestrator.plan.binding import served_model
 from orchestrator.plan.observed import ObservedServer, asked_at
+from orchestrator.ports.device import Device
 from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Secret
 
@@ -38,11 +41,13 @@ class Observer:
         self._known: dict[Spot, ObservedServer] = {}
         self.servers: tuple[ObservedServer, ...] = ()
         self.silent: dict[str, str] = {}
+        self.device: Device | None = None
 
     async def look(self, blueprints: Iterable[Blueprint], started: Iterable[str] = ()) -> None:
         """Ask the usual places on this device, every address that a manifest names, and the servers that we ``started``. Cloud
         addresses are not asked; a provider of another package is asked only at the addresses that its models name, and takes
         no server from others."""
+        self.device = await anyio.to_thread.run_sync(self._workshop.sense)
         named = _named(blueprints, self._workshop)
         usual = (*started, *self._workshop.usual_places) if named.wanted else ()
         spots = [*dict.fromkeys([*named.spots, *(("", url) for url in usual)])]
@@ -151,3 +156,13 @@ def _fingerprint(folders: Iterable[Path], function: str) -> str:
 def processes_of(servers: tuple[ObservedServer, ...]) -> set[tuple[str, str, str]]:
     """What tells one process of a server from the next at the same address."""
     return {(server.api_base, server.provider, server.version) for server in servers}
+
+
+def loaded_of(servers: tuple[ObservedServer, ...]) -> dict[str, bool]:
+    """Which models are in memory, as far as their servers tell."""
+    return {
+        served_model(server.provider, server.api_base, model.id): model.loaded
+        for server in servers
+        for model in server.models
+        if model.loaded is not None
+    }

@@ -13,6 +13,8 @@ from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.reflex import FitIntents
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.deploy.servers import Yard
+from orchestrator.plan.pressure import Pressure
+from orchestrator.ports.device import Device
 from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel
 from orchestrator.ports.strategy import FitStrategy
 from orchestrator.ports.tool import OpenTool
@@ -58,6 +60,10 @@ class RequestPlane(Protocol):
         """Ask these endpoints again even where they rest from a fault: somebody may have mended them."""
         ...
 
+    def set_pressure(self, pressure: Pressure) -> None:
+        """Know what speaks for smaller models from now on."""
+        ...
+
     def views(self) -> Mapping[str, Mapping[str, Any]]:
         """Every endpoint as it is now, by id: its ``state``, ``last_error``, ``failures``, ``again_in`` and load."""
         ...
@@ -99,11 +105,16 @@ LookAround = Callable[[Sequence[str], Mapping[str, Secret], Sequence[str]], Awai
 asked, the makes of the table where there are none."""
 
 
+def no_sensors() -> Device | None:
+    """Nothing is known of the device."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """Who makes live parts. ``provider``, ``strategy`` and ``open_tool`` find one by its name in the table of kinds; ``reveal``
-    resolves a secret reference (relative to a folder) now; ``tools`` is the folder of the tools' own stores; ``yard`` is what model
-    servers are started with, where they may be."""
+    resolves a secret reference (relative to a folder) now; ``tools`` is the folder of the tools' own stores; ``sense`` reads
+    what the device has, within milliseconds; ``yard`` is what model servers are started with, where they may be."""
 
     provider: Callable[[str], Provider]
     assumed_slots: Mapping[str, int]
@@ -114,5 +125,6 @@ class Workshop:
     tools: Path
     look: LookAround
     usual_places: tuple[str, ...] = ()
+    sense: Callable[[], Device | None] = no_sensors
     probed: Callable[[Identity, Sequence[ServedModel]], Mapping[str, Mapping[str, Any]]] = lambda *_: {}
     yard: Yard | None = None

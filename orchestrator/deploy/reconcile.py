@@ -27,16 +27,17 @@ from orchestrator.deploy.execute import carry_out
 from orchestrator.deploy.inbox import Inbox
 from orchestrator.deploy.live import Drain, LiveTable
 from orchestrator.deploy.locked import locked_secrets
-from orchestrator.deploy.observe import Observer, code_of, processes_of
+from orchestrator.deploy.observe import Observer, code_of, loaded_of, processes_of
 from orchestrator.deploy.plane import RequestPlane, Workshop
 from orchestrator.deploy.rollout import Rollout
 from orchestrator.deploy.starting import Begun, Starting, server_steps
 from orchestrator.deploy.trouble import Trouble
 from orchestrator.deploy.wanted import Wanted
-from orchestrator.plan.binding import bind_all, served_model
+from orchestrator.plan.binding import bind_all, device_budget
 from orchestrator.plan.diff import diff, take_down
-from orchestrator.plan.observed import ObservedServer, ObservedState
+from orchestrator.plan.observed import ObservedState
 from orchestrator.plan.plan import Plan
+from orchestrator.plan.pressure import pressure_of
 from orchestrator.plan.servers import refuse_prospects
 from orchestrator.plan.wanted import wanted_parts
 
@@ -195,6 +196,7 @@ class Reconciler:
         before, began = processes_of(self._observer.servers), anyio.current_time()
         try:
             await self._observer.look(blueprints, self.starting.servers.addresses())
+            self.table.plane.set_pressure(pressure_of(blueprints, self._state(None)))
             self._looked_at = began
             self._tell_loaded()
             fresh = processes_of(self._observer.servers) - before
@@ -206,7 +208,7 @@ class Reconciler:
             raise known from error
 
     def _tell_loaded(self) -> None:
-        self.table.plane.set_loaded(_loaded(self._observer.servers), self._looked_at)
+        self.table.plane.set_loaded(loaded_of(self._observer.servers), self._looked_at)
 
     def _server_changed(self, _: str) -> None:
         """One is ready, lost or given up: what is bound to it is looked at again."""
@@ -233,6 +235,7 @@ class Reconciler:
             deployments=self.table.observed(),
             servers=self._observer.servers,
             silent=self._observer.silent,
+            device=self._observer.device,
             taken_ports=self._taken(blueprint) if blueprint else {},
             contents=self._contents.get(blueprint.name, {}) if blueprint else {},
             locked=locked_secrets(blueprint, self._workshop.reveal) if blueprint else {},
@@ -324,6 +327,8 @@ class Reconciler:
         number = Numbered(desired.revision.number, desired.revision.created)
         draft = Draft(blueprint, number, base, self._workshop)
         state = self._state(blueprint)
+        budget = device_budget(blueprint, state.device)
+        draft.budget = budget.total if budget else None
         parts = wanted_parts(blueprint, bind_all(blueprint, state), state.contents)
         return Rollout(self.table, draft, parts, plan.serving)
 
@@ -374,16 +379,6 @@ class Reconciler:
 
     def _step(self, name: str, revision: int, tell: Listen, state: str, step: Mapping[str, Any]) -> None:
         tell(Event("apply.step", self._rules.now(), name, revision, fields={"state": state, **step}))
-
-
-def _loaded(servers: tuple[ObservedServer, ...]) -> dict[str, bool]:
-    """Which models are in memory, as far as their servers tell."""
-    return {
-        served_model(server.provider, server.api_base, model.id): model.loaded
-        for server in servers
-        for model in server.models
-        if model.loaded is not None
-    }
 
 
 async def _contents(blueprint: Blueprint) -> Mapping[str, str]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.residence import IDLE_SECONDS, PoolLimits, Residence
 from orchestrator.plan.binding import BoundEndpoint
-from orchestrator.plan.residence import budget_of, cannot_manage
+from orchestrator.plan.residence import cannot_manage
 from orchestrator.ports.lifecycle import Loader
 from orchestrator.ports.provider import Provider
 
@@ -25,9 +25,9 @@ def residence_of(endpoint: BoundEndpoint, provider: Provider) -> Residence | Non
     return Residence(endpoint.served, DEVICE, endpoint.memory, provider, keep_alive=endpoint.keep_alive)
 
 
-def limits_of(resources: Mapping[str, Any]) -> dict[str, PoolLimits]:
-    """What models may take of the device's memory; empty where nobody says."""
-    budget, unloads = budget_of(resources), resources.get("auto_unload_idle_models", True)
+def limits_of(resources: Mapping[str, Any], budget: int | None) -> dict[str, PoolLimits]:
+    """What models may take of the device's memory, ``budget`` in all; empty where nobody knows."""
+    unloads = resources.get("auto_unload_idle_models", True)
     if budget is None:
         return {}
     limits = PoolLimits(

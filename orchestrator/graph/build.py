@@ -8,7 +8,7 @@ from typing import Final
 from orchestrator.core.diagnostic import Diagnostic, Place
 from orchestrator.graph.finding import Finding
 from orchestrator.graph.graph import AgentGraph
-from orchestrator.graph.proofs import reachability, routes, zones
+from orchestrator.graph.proofs import capacity, reachability, routes, zones
 from orchestrator.graph.transforms import agents, resources
 from orchestrator.manifest.spec.manifest import Manifest
 
@@ -26,6 +26,7 @@ TRANSFORMS: Final[tuple[Transform, ...]] = (
     agents.link_escalations,
     agents.add_nodes,
     agents.choose_entry,
+    resources.set_budgets,
 )
 PROOFS: Final[tuple[Proof, ...]] = (
     routes.no_cycles,
@@ -36,6 +37,7 @@ PROOFS: Final[tuple[Proof, ...]] = (
     zones.restricted_stays_local,
     zones.routers_keep_restricted_local,
     zones.offline_needs_no_cloud,
+    capacity.models_fit,
 )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from orchestrator.core.memory import Budget
 from orchestrator.graph.link import FLOW, Link, LinkKind
 from orchestrator.graph.vertex import Vertex, VertexKind
 
@@ -28,6 +29,8 @@ class AgentGraph:
         self.name = name
         self.type = type_
         self.entry = ""
+        self.budgets: Mapping[str, Budget] = {}
+        """What models may take, where the manifest says what the device has: by node, ``""`` for the only one."""
         self._vertices: dict[str, Vertex] = {}
         self._out: dict[str, dict[tuple[str, LinkKind], Link]] = {}
         self._into: dict[str, dict[tuple[str, LinkKind], Link]] = {}

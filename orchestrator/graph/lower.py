@@ -18,8 +18,10 @@ from orchestrator.core.blueprint import (
     ServeSpec,
     ToolSpec,
 )
+from orchestrator.core.memory import USUAL
 from orchestrator.core.request import PriorityClass
 from orchestrator.graph.graph import AgentGraph
+from orchestrator.graph.sizes import sizes
 from orchestrator.graph.transforms import parts
 from orchestrator.graph.transforms.agents import target_of
 from orchestrator.graph.vertex import Vertex
@@ -28,6 +30,7 @@ from orchestrator.manifest.located import Located
 from orchestrator.manifest.spec.agent import AgentEntry, ReflexRule, Route, When
 from orchestrator.manifest.spec.manifest import Manifest
 from orchestrator.manifest.spec.model import ModelEntry
+from orchestrator.manifest.spec.operate import Hardware, HardwareItem
 from orchestrator.manifest.spec.server import ServerOptions
 from orchestrator.manifest.spec.tool import KnowledgeEntry, ToolEntry
 from orchestrator.manifest.zone import zone_of
@@ -39,8 +42,6 @@ CASCADE: Final = ("rules", "keyword", "lexical")
 ANY_PROVIDER: Final = "*"
 CONTEXT_OPTION: Final = {"llama-cpp": "context_length", "ollama": "context_length", "vllm": "max_model_len"}
 """The server's option that a model's own `context_length` goes to; other makes have no limit that can be set."""
-USUAL: Final = "q4_k_m"
-"""The build whose size stands for a model's memory where the manifest names none."""
 
 
 def lower(graph: AgentGraph, manifest: Manifest, located: Located) -> Blueprint:
@@ -56,11 +57,17 @@ def lower(graph: AgentGraph, manifest: Manifest, located: Located) -> Blueprint:
         queue=deployment.queue.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
         timeout=deployment.timeout,
         max_concurrent=deployment.resources.max_concurrent_agents,
+        hardware=_hardware(deployment.hardware),
         resources=deployment.resources.model_dump(exclude_none=True),
         tool_roots=tuple(located.of(root) for root in deployment.security.tool_roots),
         folder=located.folder,
         labels=dict(manifest.metadata.labels),
     )
+
+
+def _hardware(item: HardwareItem | None) -> dict[str, Any]:
+    """Numbers only: a profile's name describes a device that is measured."""
+    return item.model_dump(exclude_none=True) if isinstance(item, Hardware) else {}
 
 
 def _element(graph: AgentGraph, vertex: Vertex, located: Located) -> Element:
@@ -78,7 +85,7 @@ def _element(graph: AgentGraph, vertex: Vertex, located: Located) -> Element:
 
 
 def _model(model: ModelEntry, located: Located) -> ModelSpec:
-    row = find_model(model.alias)
+    row, known = find_model(model.alias), sizes(model)
     chosen = model.model
     ids = ids_of(row) if row else {}
     if chosen:
@@ -96,9 +103,18 @@ def _model(model: ModelEntry, located: Located) -> ModelSpec:
         tasks=list(model.tasks),
         primary=model.primary,
         secondary=model.secondary,
+        complexity=list(model.complexity),
+        priorities=[PRIORITIES[name] for name in model.priorities],
         context_length=model.context_length or (row["context_length"] if row else None),
         max_concurrent=model.max_concurrent,
-        memory=model.memory or (row["sizes"].get(model.quantization or USUAL) if row else None),
+        memory=known.whole or known.weights(model.quantization.casefold() if model.quantization else USUAL),
+        whole_memory=known.whole,
+        builds=dict(known.builds),
+        cache_per_token=known.per_token,
+        served_as=dict(row.get("served_as", {})) if row else {},
+        quantization=model.quantization.casefold() if model.quantization else None,
+        named=model.model,
+        window=model.context_length,
         options=model.options.model_dump(exclude_none=True),
         server=_server(model, ids, located),
         fallback=list(model.fallback),

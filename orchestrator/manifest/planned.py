@@ -64,17 +64,15 @@ NOT_IN_THIS_VERSION: Final[Mapping[str, Mapping[str, str]]] = {
 _MESH: Final = "the mesh between nodes belongs to a later version"
 
 NOT_ACTED_ON: Final[tuple[tuple[str, str, Severity], ...]] = (
-    ("deployment.hardware", "what the device has is measured", Severity.NOTE),
+    ("deployment.hardware", "a profile's name describes: what the device has is measured", Severity.NOTE),
+    ("deployment.hardware.cpus", "processors limit nothing yet", Severity.NOTE),
     ("deployment.coordination", _MESH, Severity.WARNING),
     (
         "deployment.nodes",
         f"apply needs the mesh: {_MESH}; validate, plan, graph and explain know the nodes",
         Severity.WARNING,
     ),
-    ("deployment.resources.power_management", "the state of the battery is not looked at", Severity.WARNING),
     ("deployment.monitoring", "metrics and alerts belong to a later version", Severity.WARNING),
-    ("deployment.models[].quantization", "the server serves the build that it has", Severity.WARNING),
-    ("deployment.nodes[].models[].quantization", "the server serves the build that it has", Severity.WARNING),
     ("deployment.nodes[].models[].keep_alive", "the server decides how long a model stays loaded", Severity.WARNING),
 )
 """Paths of keys that are accepted and kept, with the reason why nothing is done with them yet. ``[]`` is every item of a list."""

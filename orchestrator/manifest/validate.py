@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from orchestrator.manifest.checks.builds import check_builds
 from orchestrator.manifest.checks.keys import check_keys
 from orchestrator.manifest.checks.not_acted_on import tell_what_is_not_acted_on
 from orchestrator.manifest.checks.plugins import check_plugins
@@ -20,6 +21,7 @@ CHECKS: Final[tuple[Callable[[Draft], None], ...]] = (
     check_tools,
     check_plugins,
     check_servers,
+    check_builds,
     check_texts,
     tell_what_is_not_acted_on,
 )

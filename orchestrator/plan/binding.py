@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from itertools import takewhile
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.digest import digest_of
-from orchestrator.plan.observed import ObservedServer, ObservedState, StartedServer, asked_at, server_name
-from orchestrator.ports.installed import is_plugin
+from orchestrator.core.memory import Budget, Memory, Need, limited
+from orchestrator.plan.builds import same_model
+from orchestrator.plan.choosing import NOWHERE, Choice, Option, Surroundings, choose, option_of
+from orchestrator.plan.matching import COMPATIBLE, DISTANCE, allowed, rank, same_place, wanted_ids
+from orchestrator.plan.observed import ObservedServer, ObservedState, StartedServer, server_name
+from orchestrator.plan.smaller import smaller
+from orchestrator.plan.unserved import cure_of, why_unserved
+from orchestrator.plan.variants import variants
+from orchestrator.ports.device import Device
 from orchestrator.ports.provider import Capability, ServedModel, Zone
 
-ANY_PROVIDER: Final = "*"
-COMPATIBLE: Final = "openai-compatible"
-"""The make of a server that speaks the protocol and does not say what it is: it may be any of them."""
-GATEWAYS: Final = frozenset((COMPATIBLE, "llama-swap", "localai", "litellm", "docker-model-runner"))
-"""Makes behind which any other may stand, so that a model may have any of its ids there."""
 CLOUD_BASES: Final[Mapping[str, str]] = {"openai": "https://api.openai.com/v1"}
 """Where a cloud provider is when the manifest gives no address. It is never asked to find out what it serves."""
 MEND: Final = "mend or install its package, and restart the runtime: `orchestrator runtime stop`"
-_DISTANCE: Final[Mapping[Zone, int]] = {"node": 0, "lan": 1, "cloud": 2}
-_BUILD: Final = re.compile(r"[-._](?:i?q[0-9][a-z0-9_]*|[bf]p?(?:16|32)|fp8|(?:int[48](?:-ov)?)|[2-8]bit)$")
-"""What a file name adds to a model's name: its quantization."""
-_VARIANT: Final = re.compile(r"-[a-z0-9]+-(?:cpu|gpu|npu)(?::\d+)?$")
-"""What Foundry Local adds to it: ``-generic-cpu:4``."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoundEndpoint:
-    """A live address that serves the model under ``model``. ``slots``, ``context`` and ``memory`` (bytes that the model takes
-    while it is loaded) are ``None`` where nobody told; ``keep_alive`` is how long the manifest lets it rest, in seconds.
+    """A live address that serves the model under ``model``. ``slots`` and ``context`` are ``None`` where nobody told;
+    ``build`` is its quantization and what that was made for, ``memory`` the bytes that it is reckoned to take
+    while it is loaded; ``keep_alive`` is how long the manifest lets it rest, in seconds.
 
     ``id`` is the same for every alias and deployment that calls the same model on the same server with the same key.
     """
@@ -46,6 +44,7 @@ class BoundEndpoint:
     context: int | None = None
     api_key: str | None = None
     capabilities: Mapping[str, str] = field(default_factory=dict)
+    build: str = ""
     memory: int | None = None
     keep_alive: float | None = None
 
@@ -61,7 +60,9 @@ class BoundEndpoint:
 @dataclass(frozen=True, slots=True)
 class Bound:
     """What serves an alias. Without ``endpoints``, ``missing`` says why and ``cure`` what to type; ``locked`` where it is
-    only its key that is missing; ``starting`` names the program where this plan starts a server for it."""
+    only its key that is missing; ``starting`` names the program where this plan starts a server for it. ``why`` says why this
+    build of the first endpoint, ``rejected`` why not another one; ``need`` is what that takes, and ``tight`` says so where it is
+    more than models should take here. The first ``equals`` endpoints may share the work."""
 
     alias: str
     endpoints: tuple[BoundEndpoint, ...] = ()
@@ -69,6 +70,11 @@ class Bound:
     cure: str = ""
     locked: bool = False
     starting: str = ""
+    why: str = ""
+    rejected: tuple[str, ...] = ()
+    need: Need | None = None
+    tight: bool = False
+    equals: int = 1
 
 
 def served_model(provider: str, api_base: str, model: str) -> str:
@@ -79,11 +85,11 @@ def served_model(provider: str, api_base: str, model: str) -> str:
 def bind_all(blueprint: Blueprint, observed: ObservedState) -> dict[str, Bound]:
     """Every model alias of the blueprint."""
     specs = [cast(ModelSpec, element.spec) for element in blueprint.of_kind("model")]
-    return {spec["alias"]: _bound(spec, blueprint.name, observed) for spec in specs}
-
-
-def _bound(spec: ModelSpec, deployment: str, observed: ObservedState) -> Bound:
-    return bind_started(spec, deployment, observed) if spec["server"] else bind(spec, observed)
+    around = Surroundings(observed.device, device_budget(blueprint, observed.device))
+    return {
+        spec["alias"]: bind_started(spec, blueprint.name, observed) if spec["server"] else bind(spec, observed, around)
+        for spec in specs
+    }
 
 
 def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState) -> Bound:
@@ -98,11 +104,13 @@ def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState) -> B
         return Bound(alias, (), f"{program} is not started yet", "`orchestrator apply` starts it", starting=program)
     if started is None:
         return Bound(alias, (), "its server is not started")
-    there = [server for server in observed.servers if _same_place(server.url, started.url)]
+    there = [server for server in observed.servers if same_place(server.url, started.url)]
     if started.state != "ready" or not there:
         return Bound(alias, (), *_not_ready(started, program or started.kind))
     served = [model for model in there[0].models if model.id in (started.serves, alias)]
-    return Bound(alias, (_endpoint(spec, there[0], served[0] if served else ServedModel(started.serves)),))
+    model = served[0] if served else ServedModel(started.serves)
+    option = option_of(spec, there[0], model, (0, True), NOWHERE)
+    return Bound(alias, (_endpoint(spec, option),), need=option.need)
 
 
 def _not_ready(started: StartedServer, program: str) -> tuple[str, str]:
@@ -112,7 +120,21 @@ def _not_ready(started: StartedServer, program: str) -> tuple[str, str]:
     return f"{program} is not ready", "`orchestrator status` says how far it is"
 
 
-def bind(spec: ModelSpec, observed: ObservedState) -> Bound:
+def device_budget(blueprint: Blueprint, device: Device | None) -> Budget | None:
+    """What models may take of this device: the manifest's `hardware` goes before what is measured. ``None`` where neither
+    tells, and no limit is written in bytes. Only what the device has in all counts, not what is free just now: a plan
+    must not change with every look."""
+    limit = blueprint.resources.get("max_memory_usage")
+    main = blueprint.hardware.get("memory") or (device.memory if device else None)
+    if main is None:
+        return limited(Memory(limit), limit) if isinstance(limit, int) else None
+    written = "memory" in blueprint.hardware or "gpu_memory" in blueprint.hardware
+    own = blueprint.hardware.get("gpu_memory", 0) if written else device.own_memory if device else 0
+    metal = not written and device is not None and any(one.kind == "metal" for one in device.accelerators)
+    return limited(Memory(main, own, metal), limit)
+
+
+def bind(spec: ModelSpec, observed: ObservedState, around: Surroundings = NOWHERE) -> Bound:
     """Endpoints for one alias: the named address only where one is named, else what answers on this device; near before
     far, then in the order in which the manifest or the catalogue names providers. Models that a local server only
     forwards to another machine count as cloud, and the cloud is used only where the manifest says so."""
@@ -124,94 +146,89 @@ def bind(spec: ModelSpec, observed: ObservedState) -> Bound:
         return Bound(spec["alias"], (), broken, MEND)
     if spec["zone"] == "cloud" and _cloud_base(spec):
         return Bound(spec["alias"], (_in_cloud(spec),))
-    found = [
-        _endpoint(spec, server, model)
-        for server in sorted(_allowed(spec, observed.servers), key=lambda server: _rank(spec, server))
-        for model in _matching(spec, server)
-    ]
-    if found:
-        return Bound(spec["alias"], tuple(found))
-    return Bound(spec["alias"], (), _missing(spec, observed), _cure(spec, observed))
+    servers = sorted(allowed(spec, observed.servers), key=lambda server: rank(spec, server))
+    choices = [choose(spec, options, around) for server in servers if (options := _options(spec, server, around))]
+    if not choices:
+        return _hopeless(spec, around) or Bound(
+            spec["alias"], (), why_unserved(spec, observed), cure_of(spec, observed)
+        )
+    return _bound(spec, choices, around)
 
 
-def same_model(provider: str, wanted: str, served: str) -> bool:
-    """Whether a server's id means the wanted one: case, Ollama's ``:latest``, the build of a variant of Foundry Local, and
-    folders, endings and quantizations of GGUF files do not matter."""
-    one, other = wanted.casefold(), served.casefold()
-    if one == other:
-        return True
-    if provider == "ollama":
-        return _tagged(one) == _tagged(other)
-    if provider == "foundry-local" and _without_variant(one) == _without_variant(other):
-        return True
-    return _file_stem(one) == _file_stem(other)
+def _bound(spec: ModelSpec, choices: list[Choice], around: Surroundings) -> Bound:
+    """Servers whose build fits come first; where all that are listed can never fit, the arithmetic says so."""
+    used = [(choice, choice.option) for choice in choices if choice.option]
+    if not used:
+        return _too_large(spec, [option for choice in choices for option in choice.options], around)
+    used.sort(key=lambda each: each[1].fit != "fits")
+    best, first = used[0]
+    return Bound(
+        spec["alias"],
+        tuple(_endpoint(spec, option) for _, option in used),
+        why=best.why,
+        rejected=tuple(reason for choice in choices for reason in choice.rejected),
+        need=first.need,
+        tight=first.fit == "tight",
+        equals=_equals([option for _, option in used], around.budget),
+    )
 
 
-def _tagged(name: str) -> str:
-    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+def _equals(options: list[Option], budget: Budget | None) -> int:
+    """How many of them serve the same build at the same distance: they may share the work. On this device only where all
+    fit in memory together, since each server loads the model for itself."""
+    first = options[0]
+    same = list(
+        takewhile(
+            lambda each: (
+                (each.build, each.server.zone, each.model.remote)
+                == (first.build, first.server.zone, first.model.remote)
+            ),
+            options,
+        )
+    )
+    if first.server.zone != "node" or len(same) == 1:
+        return len(same)
+    sizes = [option.need.total for option in same if option.need]
+    return len(same) if budget is not None and len(sizes) == len(same) and sum(sizes) <= budget.total else 1
 
 
-def _without_variant(name: str) -> str:
-    return _VARIANT.sub("", name).removesuffix("-instruct")
+def _too_large(spec: ModelSpec, options: list[Option], around: Surroundings) -> Bound:
+    """None of the builds that are served can ever fit: the arithmetic of the smallest says it."""
+    sized = [(option.need.total, option.model.id, option.need) for option in options if option.need]
+    _, name, need = min(sized, key=lambda each: each[:2])
+    budget = around.budget
+    missing = f"{spec['alias']} does not fit this device: {name} needs {need}, and models may take {budget}"
+    return Bound(spec["alias"], (), missing, smaller(spec, need, budget) if budget else "", need=need)
 
 
-def _file_stem(name: str) -> str:
-    stem = name.replace("\\", "/").rpartition("/")[2].partition(":")[0]
-    stem = stem.removesuffix(".gguf")
-    return _BUILD.sub("", stem).removesuffix("-gguf")
+def _hopeless(spec: ModelSpec, around: Surroundings) -> Bound | None:
+    """No server here lists it, and none here could load it: there is no use in fetching it."""
+    known = variants(spec, around.budget)
+    if spec["endpoint"] or not known or any(variant.fit != "never" for variant in known):
+        return None
+    least = min((variant.need for variant in known), key=lambda need: need.total)
+    missing = f"{spec['alias']} does not fit this device: it needs {least}, and models may take {around.budget}"
+    return Bound(spec["alias"], (), missing, smaller(spec, least, around.budget) if around.budget else "", need=least)
 
 
-def _wanted_ids(spec: ModelSpec, provider: str) -> list[str]:
-    ids = spec["ids"]
-    # A make for which no id is known has its models under the names that they have elsewhere, or behind a gateway.
-    named = ids[provider] if provider in ids else [name for names in ids.values() for name in names]
-    # With one id the manifest chose it; the alias itself is no other spelling of it.
-    return [*named, *ids.get(ANY_PROVIDER, []), *([spec["alias"]] if len(ids) > 1 else [])]
-
-
-def _matching(spec: ModelSpec, server: ObservedServer) -> Iterable[ServedModel]:
-    """At most one model of the server: the best id that it serves."""
+def _options(spec: ModelSpec, server: ObservedServer, around: Surroundings) -> list[Option]:
+    """Every build of the model that the server lists."""
     usable = [
         model
         for model in server.models
         if model.kind in (spec["kind"], "unknown") and (spec["zone"] == "cloud" or not model.remote)
     ]
-    for wanted in _wanted_ids(spec, server.provider):
-        matches = [model for model in usable if same_model(server.provider, wanted, model.id)]
-        if matches:
-            return sorted(matches, key=lambda model: (model.id.casefold() != wanted.casefold(), model.id))[:1]
-    return ()
+    found: dict[str, Option] = {}
+    for number, wanted in enumerate(wanted_ids(spec, server.provider)):
+        for model in usable:
+            if model.id not in found and same_model(server.provider, wanted, model.id, any_build=not spec["named"]):
+                matched = (number, model.id.casefold() == wanted.casefold())
+                found[model.id] = option_of(spec, server, model, matched, around)
+    return list(found.values())
 
 
-def _allowed(spec: ModelSpec, servers: Iterable[ObservedServer]) -> list[ObservedServer]:
-    if spec["endpoint"]:
-        return [server for server in servers if _fits(spec, server) and _same_place(server.url, spec["endpoint"])]
-    return [server for server in servers if server.zone == "node" and _fits(spec, server)]
-
-
-def _fits(spec: ModelSpec, server: ObservedServer) -> bool:
-    if is_plugin(spec["provider"]) or is_plugin(server.provider):  # another package's servers are for who names it
-        return spec["provider"] == server.provider
-    return spec["provider"] in (None, server.provider, COMPATIBLE) or server.provider in GATEWAYS
-
-
-def _same_place(one: str, other: str) -> bool:
-    return _place(one) == _place(other)
-
-
-def _place(url: str) -> tuple[str, int | None]:
-    parts = urlsplit(url)
-    host = (parts.hostname or "").replace("localhost", "127.0.0.1")
-    return host, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-
-
-def _rank(spec: ModelSpec, server: ObservedServer) -> tuple[Any, ...]:
-    providers = list(spec["ids"])
-    order = providers.index(server.provider) if server.provider in providers else len(providers)
-    return (_DISTANCE[server.zone], server.provider in GATEWAYS, order, server.url)
-
-
-def _endpoint(spec: ModelSpec, server: ObservedServer, model: ServedModel) -> BoundEndpoint:
+def _endpoint(spec: ModelSpec, option: Option) -> BoundEndpoint:
+    server, model = option.server, option.model
     zone: Zone = "cloud" if model.remote else server.zone
     probed = server.probed.get(model.id, {})
     return BoundEndpoint(
@@ -219,12 +236,13 @@ def _endpoint(spec: ModelSpec, server: ObservedServer, model: ServedModel) -> Bo
         provider=server.provider,
         api_base=server.api_base,
         model=model.id,
-        zone=max(zone, spec["zone"], key=lambda each: _DISTANCE[each]),
+        zone=max(zone, spec["zone"], key=lambda each: DISTANCE[each]),
         slots=spec["max_concurrent"] or model.slots or probed.get("slots"),
         context=_window(spec, server, model),
         api_key=spec["api_key"],
         capabilities={**server.capabilities, **probed.get("capabilities", {})},
-        memory=spec["memory"],
+        build=str(option.build),
+        memory=option.need.total if option.need else None,
         keep_alive=spec["keep_alive"],
     )
 
@@ -249,7 +267,7 @@ def _cloud_base(spec: ModelSpec) -> str:
 
 def _in_cloud(spec: ModelSpec) -> BoundEndpoint:
     provider, base = spec["provider"] or COMPATIBLE, _cloud_base(spec)
-    model = next(iter(_wanted_ids(spec, provider)), spec["alias"])
+    model = next(iter(wanted_ids(spec, provider)), spec["alias"])
     return BoundEndpoint(
         id=_endpoint_id(spec, provider, base, model),
         provider=provider,
@@ -260,86 +278,3 @@ def _in_cloud(spec: ModelSpec) -> BoundEndpoint:
         context=spec["context_length"],
         api_key=spec["api_key"],
     )
-
-
-def _missing(spec: ModelSpec, observed: ObservedState) -> str:
-    alias, endpoint = spec["alias"], spec["endpoint"]
-    if spec["zone"] == "cloud" and not endpoint:
-        return f"{alias} is in the cloud, and the manifest gives no endpoint for it"
-    if endpoint:
-        return _missing_at(spec, endpoint, observed)
-    here = _allowed(spec, observed.servers)
-    if not here:
-        if is_plugin(spec["provider"]):
-            return f"{spec['provider']} is asked only at the addresses that its models name, and {alias} names none"
-        return f"no {spec['provider'] or 'model'} server answers on this device"
-    forwarded = _forwarded(spec, observed)
-    if forwarded:
-        return f"{_called(forwarded[0])} only forwards {alias} to another machine, which this manifest does not allow"
-    return f"{_listed([_called(server) for server in here])}: {alias} is not among the models"
-
-
-def _forwarded(spec: ModelSpec, observed: ObservedState) -> list[ObservedServer]:
-    """Servers here that only pass the model's requests on."""
-    here = _allowed(spec, observed.servers)
-    return [server for server in here for model in server.models if model.remote and _is(spec, server, model)]
-
-
-def _missing_at(spec: ModelSpec, endpoint: str, observed: ObservedState) -> str:
-    mine = [server for server in observed.servers if is_plugin(spec["provider"]) == is_plugin(server.provider)]
-    there = [server for server in mine if _same_place(server.url, endpoint)]
-    why = observed.silent.get(asked_at(spec["provider"], endpoint), "")
-    if not there or (why and not there[0].models):
-        return f"{endpoint}: {why or 'no model server answers there'}"
-    if not _allowed(spec, there):
-        return f"{endpoint} is {there[0].provider}, not {spec['provider']}"
-    served = _listed([model.id for model in there[0].models][:5]) or "no model"
-    return f"{endpoint} serves {served}; not {spec['alias']}"
-
-
-def _is(spec: ModelSpec, server: ObservedServer, model: ServedModel) -> bool:
-    return any(same_model(server.provider, wanted, model.id) for wanted in _wanted_ids(spec, server.provider))
-
-
-def _called(server: ObservedServer) -> str:
-    return f"{server.provider} at {urlsplit(server.url).netloc}"
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names)
-
-
-def _pull(spec: ModelSpec, observed: ObservedState) -> str:
-    """What to type where a server answers that can pull it: the alias where the catalogue knows it, else its own id."""
-    able = [server for server in _allowed(spec, observed.servers) if server.capabilities.get(Capability.PULL) == "yes"]
-    for server in sorted(able, key=lambda server: _rank(spec, server)):
-        named = next(iter(spec["ids"].get(server.provider, [])), "")
-        if named and len(spec["ids"]) > 1:
-            return f"orchestrator models pull {spec['alias']}"
-        if named:
-            return f"orchestrator models pull {named} --provider {server.provider}"
-    return ""
-
-
-def _cure(spec: ModelSpec, observed: ObservedState) -> str:
-    if is_plugin(spec["provider"]):
-        at = f"start the server at {spec['endpoint']}, name a model that it serves, or mend the package of {spec['provider']}"
-        return at if spec["endpoint"] else f"write the endpoint of {spec['alias']}"
-    if spec["endpoint"]:
-        return f"start the server at {spec['endpoint']}, or name a model that it serves"
-    if _forwarded(spec, observed):
-        return f"write zone: cloud for {spec['alias']} if what it is asked may leave this device"
-    return _pull(spec, observed) or _serve(spec, observed)
-
-
-def _serve(spec: ModelSpec, observed: ObservedState) -> str:
-    """What makes some server here serve it, best what runs already."""
-    makes = {server.provider for server in observed.servers if not is_plugin(server.provider)}
-    ollama = next(iter(spec["ids"].get("ollama", [])), "")
-    if ollama and spec["provider"] in (None, "ollama") and (not makes or "ollama" in makes):
-        return f"ollama pull {ollama}"
-    for make in sorted(makes):
-        named = next(iter(spec["ids"].get(make, [])), "")
-        if named and spec["provider"] in (None, make):
-            return f"serve {named} with {make}"
-    return f"serve {spec['alias']} with a model server on this device (`orchestrator doctor` says which)"

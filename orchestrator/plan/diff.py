@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from orchestrator.core.address import Address
 from orchestrator.core.blueprint import Blueprint, Element
 from orchestrator.plan import operation as op
-from orchestrator.plan.binding import Bound, bind_all
+from orchestrator.plan.binding import Bound, bind_all, device_budget
+from orchestrator.plan.capacity import memory_notes
 from orchestrator.plan.observed import Facets, ObservedDeployment, ObservedState
 from orchestrator.plan.plan import Plan, numbered
 from orchestrator.plan.residence import unmanaged_notes
@@ -36,7 +37,9 @@ def diff(blueprint: Blueprint, observed: ObservedState) -> Plan:
     steps = [*servers.begun(new=change.seen is _NOTHING), *change.made(), *change.door_opened(), *change.left_out()]
     steps += change.switched(steps)
     steps += [*change.closed(), *servers.ended(GONE)]
-    notes = [*_notes(blueprint, observed, bound), *unmanaged_notes(blueprint, bound)]
+    budget = device_budget(blueprint, observed.device)
+    notes = [*_notes(blueprint, observed, bound), *memory_notes(blueprint, bound, observed)]
+    notes += unmanaged_notes(blueprint, bound, budget.total if budget else None)
     return Plan(blueprint.name, numbered(steps), who_serves(blueprint, bound), tuple(notes))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from orchestrator.ports.device import Device
 from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Identity, ServedModel, Zone
 
@@ -136,9 +137,9 @@ class ObservedState:
     why a named address did not answer (see :func:`asked_at`) and why a provider of another package cannot be used (by its
     name); ``taken_ports`` says who has a port that a deployment wants for its own door;
     ``contents`` are fingerprints of the files that parts are made of beside the manifest, by address (a tool's code);
-    ``locked`` are references of secrets that cannot be had, each with why and a cure; ``started`` are the servers that
-    we started, of every deployment, and ``prospects`` those that the planned blueprint wants, both by name. ``retries``
-    where somebody asks who may have mended a server that was given up.
+    ``locked`` are references of secrets that cannot be had, each with why and a cure; ``device`` is what this machine has,
+    ``None`` where nothing told; ``started`` are the servers that we started, of every deployment, and ``prospects`` those that
+    the planned blueprint wants, both by name. ``retries`` where somebody asks who may have mended a server that was given up.
     """
 
     runtime: str = ""
@@ -151,6 +152,7 @@ class ObservedState:
     started: Mapping[str, StartedServer] = field(default_factory=dict)
     prospects: Mapping[str, Prospect] = field(default_factory=dict)
     retries: bool = False
+    device: Device | None = None
 
     def as_json(self) -> dict[str, Any]:
         """A plain form."""
@@ -165,6 +167,7 @@ class ObservedState:
             "started": [asdict(each) for each in self.started.values()],
             "prospects": [asdict(each) for each in self.prospects.values()],
             "retries": self.retries,
+            "device": self.device.as_json() if self.device else None,
         }
 
     @classmethod
@@ -182,6 +185,7 @@ class ObservedState:
             started={each["name"]: StartedServer(**each) for each in value.get("started", ())},
             prospects={each["name"]: _prospect(each) for each in value.get("prospects", ())},
             retries=value.get("retries", False),
+            device=Device.from_json(value["device"]) if value.get("device") else None,
         )
 
 

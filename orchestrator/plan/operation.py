@@ -75,7 +75,9 @@ class BindModel(Operation):
             return f"bind to the {self.bound.starting} that is started"
         first, *others = self.bound.endpoints
         more = f", and {len(others)} more" if others else ""
-        return f"bind to {first} as {first.model}{more}"
+        why = f"; {self.bound.why}" if self.bound.why else ""
+        rejected = f" ({'; '.join(self.bound.rejected)})" if self.bound.rejected else ""
+        return f"bind to {first} as {first.model}{more}{why}{rejected}"
 
 
 @dataclass(frozen=True, slots=True)

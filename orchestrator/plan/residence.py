@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.plan.binding import Bound, BoundEndpoint
@@ -24,15 +24,9 @@ def cannot_manage(endpoint: BoundEndpoint) -> str:
     return ""
 
 
-def budget_of(resources: Mapping[str, Any]) -> int | None:
-    """Bytes that models may take of this device; ``None`` where nobody says."""
-    limit = resources.get("max_memory_usage")
-    return int(limit) if limit is not None else None
-
-
-def unmanaged_notes(blueprint: Blueprint, bound: Mapping[str, Bound]) -> Iterator[str]:
-    """What a manifest asks for of the loading of models, where it cannot be had."""
-    no_budget = "" if budget_of(blueprint.resources) is not None else NO_BUDGET
+def unmanaged_notes(blueprint: Blueprint, bound: Mapping[str, Bound], budget: int | None) -> Iterator[str]:
+    """What a manifest asks for of the loading of models, where it cannot be had. ``budget``: bytes that models may take."""
+    no_budget = "" if budget is not None else NO_BUDGET
     asked = [f"resources.{key}" for key in OF_MODELS if blueprint.resources.get(key) is not None]
     for alias, each in bound.items():
         first = next(iter(each.endpoints), None)

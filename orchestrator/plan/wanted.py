@@ -39,6 +39,7 @@ def wanted_parts(
             "timeout": blueprint.timeout,
             "limits": blueprint.max_concurrent,
             "resources": blueprint.resources,
+            "hardware": blueprint.hardware,
             "labels": blueprint.labels,
             "folder": blueprint.folder,
             "tool roots": list(blueprint.tool_roots),

@@ -30,12 +30,13 @@ class Attempt:
 class CallTrace:
     """What a call met, filled while it goes through. ``queue_ms`` is waiting for slots and between attempts, of it
     ``load_ms`` because the model was not in memory; ``model_ms`` is the time of all attempts; ``endpoint`` is the one that
-    was asked last."""
+    was asked last. ``chosen`` is put in by who asks: why these candidates in this order."""
 
     queue_ms: float = 0.0
     load_ms: float = 0.0
     model_ms: float = 0.0
     endpoint: str = ""
+    chosen: str = ""
     attempts: list[Attempt] = field(default_factory=list)
 
 

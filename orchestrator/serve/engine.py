@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import anyio
@@ -14,6 +14,7 @@ from orchestrator.core.message import Message
 from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Request, Result
 from orchestrator.deploy.deployment import Deployment
+from orchestrator.plan.pressure import NONE, Pressure
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.gate import Gate
 from orchestrator.serve.loop import Loop
@@ -25,8 +26,16 @@ from orchestrator.serve.walk import walk
 class Engine:
     """Runs requests on one revision of a deployment."""
 
-    def __init__(self, deployment: Deployment, loop: Loop, sessions: Sessions, emit: Emit) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        loop: Loop,
+        sessions: Sessions,
+        emit: Emit,
+        pressure: Callable[[], Pressure] = lambda: NONE,
+    ) -> None:
         self.deployment = deployment
+        self._pressure = pressure
         self._loop = loop
         self._sessions = sessions
         self._emit = emit
@@ -48,6 +57,7 @@ class Engine:
         is then all that was said.
         """
         run = Run(request, self.deployment, self._loop, self._emit, listen)
+        run.pressure = self._pressure()
         scope, fault = anyio.CancelScope(), ""
         result: Result | None = None
         self._in_work.add(scope)
@@ -127,6 +137,8 @@ class EngineTable:
     """Which engine answers for each deployment. A switch is one assignment: a request meets the old or the new, never none."""
 
     def __init__(self) -> None:
+        self.pressure = NONE
+        """What of the device speaks for smaller models; told by the control plane, read by each request as it begins."""
         self._engines: dict[str, Engine] = {}
 
     def switch(self, name: str, engine: Engine) -> Engine | None:

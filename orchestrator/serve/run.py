@@ -12,6 +12,7 @@ from orchestrator.core.event import DELTA, Event, EventKind
 from orchestrator.core.message import Message, Usage
 from orchestrator.core.request import Decision, PriorityClass, Request, Result, Status, StepRecord
 from orchestrator.deploy.deployment import Deployment
+from orchestrator.plan.pressure import NONE, Pressure
 from orchestrator.serve.ask import CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.loop import Loop
@@ -49,7 +50,8 @@ def fault_name(error: BaseException) -> str:
 
 class Run:
     """Mutable state of one run; owned by the task that runs it. ``deadline`` is the run's, ``until`` that of the agent at
-    work, both of ``anyio.current_time``; ``said`` is what the caller has been told already."""
+    work, both of ``anyio.current_time``; ``said`` is what the caller has been told already; ``pressure`` is what spoke
+    for smaller models when it began."""
 
     __slots__ = (
         "attempts",
@@ -65,6 +67,7 @@ class Run:
         "notes",
         "path",
         "paused",
+        "pressure",
         "queue_ms",
         "request",
         "said",
@@ -81,6 +84,7 @@ class Run:
         self.loop = loop
         self.emit = emit
         self.listen = listen
+        self.pressure: Pressure = NONE
         self.started = current_time()
         limit = deployment.blueprint.timeout
         self.deadline = self.started + (limit if request.timeout is None else min(request.timeout, limit))
@@ -121,11 +125,14 @@ class Run:
         self.steps.append(StepRecord(kind, subject, (began - self.started) * 1e3, (now - began) * 1e3, detail))
 
     def note_call(self, subject: str, began: float, trace: CallTrace, usage: Usage, fault: str = "") -> None:
-        """Record a model call with its retries and fallbacks; ``fault`` names the error that ended it."""
+        """Record a model call with its retries and fallbacks; ``fault`` names the error that ended it. ``trace.chosen`` says
+        why this model, where there was a choice."""
         self.usage = self.usage + usage
         self.queue_ms += trace.queue_ms
         self.model_ms += trace.model_ms
         detail: dict[str, Any] = {"endpoint": trace.endpoint, "queue_ms": round(trace.queue_ms, 3)}
+        if trace.chosen:
+            detail["chosen"] = trace.chosen
         if trace.load_ms:
             detail["load_ms"] = round(trace.load_ms, 3)
         if len(trace.attempts) > 1:
@@ -217,7 +224,8 @@ class Run:
         """In a sentence: how it came to the one that answered."""
         parts = [f"{d.router}: {d.why}" for d in self.decisions if d.why]
         parts += [f"{a.agent} handed over: {a.reason}" for a in self.attempts]
-        return "; ".join(parts)
+        chosen = [f"{each.subject}: {each.detail['chosen']}" for each in self.steps if "chosen" in each.detail]
+        return "; ".join([*parts, *dict.fromkeys(chosen)])
 
     def add_decision(self, decision: Decision, router: str) -> None:
         """Keep a router's decision."""

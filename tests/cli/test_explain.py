@@ -55,6 +55,31 @@ def test_the_short_form_is_written_out_with_reasons(tmp_path: Path, monkeypatch:
     assert ran.out == golden("explain/shop.yaml", ran.out)
 
 
+BUILDS = """\
+# builds, best first for this device: models may take 4.8 GB (80% of 6.0 GB memory)
+#   phi-4-mini
+#     q4_k_m: 3.5 GB = 2.5 GB weights + 537 MB cache (4096 tokens assumed) + 479 MB server; the most faithful that fits
+#     q8_0: 5.1 GB = 4.1 GB weights + 537 MB cache (4096 tokens assumed) + 479 MB server; more than models should take (4.8 GB)
+#     f16: 8.7 GB = 7.7 GB weights + 537 MB cache (4096 tokens assumed) + 479 MB server; it can never fit
+#   mine: its size is not known
+"""
+
+
+def test_builds_are_told_below_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With their arithmetic and reasons, as remarks: the text is a manifest still. In JSON they stand beside it."""
+    monkeypatch.chdir(tmp_path)
+    models = "[phi-4-mini, {alias: mine, provider: ollama, model: mine}]"
+    agent = "{name: a, instructions: x, model: [phi-4-mini, mine]}"
+    text = f"deployment: {{type: single-device, hardware: {{memory: 6GB}}, models: {models}, agents: [{agent}]}}\n"
+    (tmp_path / "shop.yaml").write_text(text)
+    ran = here("explain", "manifest", "shop.yaml", "--builds")
+    assert ran.out.endswith(BUILDS)
+    (tmp_path / "again.yaml").write_text(ran.out)
+    assert here("validate", "again.yaml").code == 0
+    told = json.loads(here("explain", "manifest", "shop.yaml", "--builds", "--format", "json").out)
+    assert told["builds"]["models"]["mine"] == [] and len(told["builds"]["models"]["phi-4-mini"]) == 3
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_inference_of_the_seeds_has_its_remark(seed: str) -> None:
     """None is lost on the way."""

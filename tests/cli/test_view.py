@@ -199,9 +199,10 @@ def test_the_doctor_suggests_a_model_that_fits_the_machine() -> None:
     """And tells what else listens where a model server is looked for."""
     machine = {"version": "1.2", "python": "3.11", "interpreter": "python", "system": "Linux", "cpus": 1}
     machine |= {"memory": 4_000_000_000, "memory_free": 1, "disk_free": 1, "state": "s", "config": "c", "libraries": {}}
+    machine |= {"accelerators": [], "power": "on battery (34%)", "unseen": ["no NVIDIA driver"], "for_models": ""}
     models = [
-        {"alias": alias, "memory": memory, "endpoints": [], "missing": "none", "cure": f"ollama pull {alias}"}
-        for alias, memory in (("phi-4-mini", 3_900_000_000), ("qwen2.5-1.5b", 1_000_000_000))
+        {"alias": alias, "needs": 1, "fits": fits, "endpoints": [], "missing": "none", "cure": f"ollama pull {alias}"}
+        for alias, fits in (("phi-4-mini", False), ("qwen2.5-1.5b", True))
     ]
     silent = {"http://127.0.0.1:8080": "it is no model server", "http://127.0.0.1:1": "nobody listens there"}
     found: dict[str, Any] = {
@@ -216,6 +217,7 @@ def test_the_doctor_suggests_a_model_that_fits_the_machine() -> None:
     assert "  http://127.0.0.1:8080: it is no model server\n" in text
     assert "A good first model for this machine is qwen2.5-1.5b: ollama pull qwen2.5-1.5b" in text
     assert "1 more are too large" in text and "1 core," in text
+    assert "none seen (no NVIDIA driver)" in text and "on battery (34%)" in text
 
 
 NASTY = "a\x1b]0;title\x07\x1b[8m\x9b2J\u202eb\r\tc\x7f\n"

@@ -21,7 +21,9 @@ from orchestrator.deploy.plane import Seen, Workshop
 from orchestrator.deploy.reconcile import Applied, Reconciler, Rules
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.deploy.wanted import Wanted
+from orchestrator.plan.pressure import NONE, Pressure
 from orchestrator.plugins.stores.memory import MemoryRevisions
+from orchestrator.ports.device import Device
 from orchestrator.ports.lifecycle import Loaded
 from orchestrator.ports.provider import Capability, Identity, Provider, Secret, ServedModel, Support
 from orchestrator.ports.strategy import Candidate, RouteQuestion, StrategyOptions
@@ -76,6 +78,7 @@ class FakePlane:
         self.tried: list[list[str]] = []
         self.seen: dict[str, dict[str, Any]] = {}
         self.others_ports: dict[int, str] = {}
+        self.pressure = NONE
 
     def set_endpoints(self, endpoints: Mapping[str, EndpointSpec], pools: Mapping[str, PoolLimits]) -> None:
         self.endpoints, self.pools = dict(endpoints), dict(pools)
@@ -85,6 +88,9 @@ class FakePlane:
 
     def try_now(self, endpoints: Iterable[str]) -> None:
         self.tried.append(sorted(endpoints))
+
+    def set_pressure(self, pressure: Pressure) -> None:
+        self.pressure = pressure
 
     def views(self) -> Mapping[str, Mapping[str, Any]]:
         return self.seen
@@ -172,6 +178,7 @@ class Surroundings:
     looks: int = 0
     asked: dict[str, list[str]] = field(default_factory=dict)
     mute: set[str] = field(default_factory=set)
+    device: Device | None = None
     loads: bool = False
     loaded: set[str] = field(default_factory=set)
 
@@ -227,6 +234,7 @@ def workshop(surroundings: Surroundings, folder: Path) -> Workshop:
         tools=folder,
         look=surroundings.look,
         usual_places=(OLLAMA,),
+        sense=lambda: surroundings.device,
     )
 
 

@@ -13,7 +13,9 @@ from orchestrator.deploy.live import CUT
 from orchestrator.deploy.status import status
 from orchestrator.plan.diff import diff
 from orchestrator.plan.observed import ObservedState
+from orchestrator.plan.pressure import NONE
 from orchestrator.plugins.stores.memory import MemoryRevisions
+from orchestrator.ports.device import Device
 from tests.deploy.fakes import OLLAMA, stage, until
 from tests.plan.parts import agent, blueprint, kiosk, model, rule, tool
 
@@ -61,6 +63,30 @@ async def test_a_deployment_knows_when_its_revision_was_applied(tmp_path: Path) 
         s.surroundings.servers[OLLAMA] = ("phi4-mini:latest",)
         await s.apply(kiosk())
         assert s.plane.serving["kiosk"].deployment.applied == applied
+
+
+async def test_a_look_tells_the_data_plane_what_the_device_can_give(tmp_path: Path) -> None:
+    """A memory that fills up changes which model is preferred, and nothing of the plan."""
+    async with stage(tmp_path) as s:
+        s.surroundings.servers[OLLAMA] = ("phi4-mini:latest",)
+        s.surroundings.device = Device(8_000_000_000, 6_000_000_000, 4)
+        await s.apply(kiosk())
+        assert s.plane.pressure == NONE
+        s.surroundings.device = replace(s.surroundings.device, free=1_000_000_000)
+        observed = await s.reconciler.observe(kiosk())
+        assert observed.device == s.surroundings.device
+        assert diff(kiosk(), observed).empty
+        assert list(s.plane.pressure.starved) == ["ollama@127.0.0.1:11434/phi4-mini:latest"]
+
+
+async def test_what_a_model_takes_is_known_to_those_who_choose(tmp_path: Path) -> None:
+    """The binding carries the bytes, the agent its choices."""
+    async with stage(tmp_path) as s:
+        s.surroundings.servers[OLLAMA] = ("phi4-mini:latest",)
+        await s.apply(kiosk())
+        deployment = s.plane.serving["kiosk"].deployment
+        (choice,) = deployment.agents["stock"].choices
+        assert choice.memory == deployment.bindings["phi-4-mini"].memory == 2_500_000_000 + 131_072 * 4096 + 457 * 2**20
 
 
 async def test_what_did_not_change_is_shared_between_revisions(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.memory import ORCHESTRATOR
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.plan.diff import diff
 from tests.deploy.fakes import OLLAMA, Stage, stage, until
@@ -22,7 +23,9 @@ GB = 10**9
 
 def small(name: str = "kiosk", keep_alive: float | None = None, **resources: Any) -> Blueprint:
     """One agent on one model of 2.5 GB, under these resources."""
-    made = blueprint(model(keep_alive=keep_alive), agent("a", models=["phi-4-mini"]), name=name)
+    made = blueprint(
+        model(keep_alive=keep_alive, whole_memory=2_500_000_000), agent("a", models=["phi-4-mini"]), name=name
+    )
     return replace(made, resources=resources)
 
 
@@ -40,7 +43,7 @@ async def test_a_model_of_a_server_that_loads_takes_its_part_of_the_memory(tmp_p
         assert spec.residence is not None
         told = (spec.residence.model, spec.residence.pool, spec.residence.memory, spec.residence.keep_alive)
         assert told == (PHI, "device", 2_500_000_000, 60.0)
-        assert s.plane.pools == {"device": PoolLimits(8 * GB, 4 * GB, 300.0, saves=True)}
+        assert s.plane.pools == {"device": PoolLimits(8 * GB - ORCHESTRATOR, 4 * GB, 300.0, saves=True)}
         assert spec.battery_slots == 1
 
 
@@ -49,7 +52,7 @@ async def test_idle_models_stay_where_the_manifest_says_so(tmp_path: Path) -> No
     async with stage(tmp_path) as s:
         _server(s)
         await s.apply(small(max_memory_usage=8 * GB, auto_unload_idle_models=False))
-        assert s.plane.pools == {"device": PoolLimits(8 * GB, None, None, saves=False)}
+        assert s.plane.pools == {"device": PoolLimits(8 * GB - ORCHESTRATOR, None, None, saves=False)}
         assert s.plane.endpoints[PHI].battery_slots is None
 
 
@@ -61,7 +64,7 @@ async def test_changed_resources_alone_reach_what_serves(tmp_path: Path) -> None
         s.events.clear()
         await s.apply(small(max_memory_usage=6 * GB, power_management=True))
         assert s.steps() == ["deployment.kiosk", "deployment.kiosk"]
-        await until(lambda: s.plane.pools["device"].budget == 6 * GB)
+        await until(lambda: s.plane.pools["device"].budget == 6 * GB - ORCHESTRATOR)
         assert s.plane.endpoints[PHI].battery_slots == 1
 
 
@@ -71,9 +74,9 @@ async def test_two_deployments_share_the_memory_and_the_stricter_limits_hold(tmp
         _server(s)
         await s.apply(small("one", max_memory_usage=8 * GB, auto_unload_idle_models=False))
         await s.apply(small("two", max_memory_usage=16 * GB, model_cache_size=GB))
-        assert s.plane.pools == {"device": PoolLimits(8 * GB, GB, 300.0)}
+        assert s.plane.pools == {"device": PoolLimits(8 * GB - ORCHESTRATOR, GB, 300.0)}
         await s.reconciler.down("one", 1.0, s.events.append)
-        assert s.plane.pools == {"device": PoolLimits(16 * GB, GB, 300.0)}
+        assert s.plane.pools == {"device": PoolLimits(16 * GB - ORCHESTRATOR, GB, 300.0)}
 
 
 async def test_what_is_loaded_is_told_at_each_look(tmp_path: Path) -> None:
@@ -109,7 +112,7 @@ async def test_the_plan_says_which_wishes_cannot_be_kept_and_why(
     tmp_path: Path, loads: bool, memory: int | None, resources: dict[str, Any], why: str
 ) -> None:
     """And such a model is loaded by its server as ever."""
-    wanted = blueprint(model(memory=memory, keep_alive=9.0), agent("a", models=["phi-4-mini"]))
+    wanted = blueprint(model(whole_memory=memory, builds={}, keep_alive=9.0), agent("a", models=["phi-4-mini"]))
     wanted = replace(wanted, resources=resources)
     async with stage(tmp_path) as s:
         _server(s, loads=loads)

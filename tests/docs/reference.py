@@ -122,11 +122,11 @@ def _title(name: str, definitions: dict[str, Any]) -> str:
 
 
 def _quantity(forms: list[dict[str, Any]]) -> str:
-    """What a text with a unit is, told by the only sample that its pattern fits."""
+    """What a text with a unit is, told by the samples that its pattern fits."""
     for form in forms:
         fits = [word for sample, word in _SAMPLES.items() if re.search(form.get("pattern", "^$"), sample)]
-        if len(fits) == 1:
-            return fits[0]
+        if len(fits) == 1 or fits == ["size", "share"]:  # a name's pattern fits more of them
+            return " or ".join(fits)
     return ""
 
 
@@ -157,6 +157,7 @@ def _kinds() -> str:
         "tool": "Tools: what agents may do ([tools.md](tools.md))",
         "store": "Stores: where the runtime keeps what it must not forget ([runtime.md](runtime.md))",
         "host": "Hosts: the machine below ([runtime.md](runtime.md))",
+        "sensor": "Sensors: what the device has ([providers.md](providers.md#memory-and-builds))",
     }
     return "\n\n".join(
         f"**{heads[family]}**\n\n{_table(('kind', 'what it is'), [(f'`{row.name}`', row.summary) for row in rows.values()])}"

@@ -12,6 +12,7 @@ from tests.graph.small import DESK, findings, manifest
 
 MODEL = {"models": [{"alias": "m"}]}
 A = {"name": "a", "model": "m"}
+PHI = {"models": [{"alias": "phi-4-mini"}], "agents": [{"name": "a", "model": "phi-4-mini"}]}
 
 
 def _router(**keys: Any) -> dict[str, Any]:
@@ -102,6 +103,87 @@ FAULTS: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         },
         [("ORC310", "agent.a must work offline, but uses the cloud: agent.a -> model.far")],
     ),
+    "a model that no server could load there": (
+        {**PHI, "hardware": {"memory": 1_200_000_000}},
+        [
+            (
+                "ORC320",
+                (
+                    "phi-4-mini can never fit: it takes 1.6 GB for its weights in q2_k, and models may take 960 MB (80% of "
+                    "1.2 GB memory)"
+                ),
+            )
+        ],
+    ),
+    "a model over the limit of the manifest": (
+        {**PHI, "hardware": {"memory": 8_000_000_000}, "resources": {"max_memory_usage": "1GB"}},
+        [
+            (
+                "ORC320",
+                (
+                    "phi-4-mini can never fit: it takes 1.6 GB for its weights in q2_k, and models may take 920 MB "
+                    "(max_memory_usage 1.0 GB, less 80.0 MB for the orchestrator)"
+                ),
+            )
+        ],
+    ),
+    "a build that cannot be there": (
+        {
+            "models": [{"alias": "phi-4-mini", "quantization": "F16"}],
+            "agents": [{"name": "a", "model": "phi-4-mini"}],
+            "hardware": {"memory": 6_000_000_000},
+        },
+        [
+            (
+                "ORC320",
+                (
+                    "phi-4-mini can never fit: it takes 7.7 GB for its weights in f16, and models may take 4.8 GB (80% of "
+                    "6.0 GB memory)"
+                ),
+            )
+        ],
+    ),
+    "a context that is too large": (
+        {
+            "models": [{"alias": "phi-4-mini", "context_length": 32_768, "max_concurrent": 2}],
+            "agents": [{"name": "a", "model": "phi-4-mini"}],
+            "hardware": {"memory": 8_000_000_000},
+        },
+        [
+            (
+                "ORC321",
+                (
+                    "phi-4-mini does not fit as it is written: it needs 11.6 GB = 2.5 GB weights + 8.6 GB cache (32768 tokens x "
+                    "2 slots) + 479 MB server, and models may take 6.4 GB (80% of 8.0 GB memory)"
+                ),
+            )
+        ],
+    ),
+    "models that take turns on one node": (
+        {
+            "type": "distributed-edge",
+            "models": [{"alias": "phi-4-mini"}, {"alias": "qwen2.5-7b"}],
+            "agents": [{"name": "a", "model": ["phi-4-mini", "qwen2.5-7b"]}],
+            "nodes": [
+                {
+                    "id": "edge-1",
+                    "agents": ["a"],
+                    "models": ["phi-4-mini", "qwen2.5-7b"],
+                    "hardware": {"memory": "8GB"},
+                },
+                {"id": "edge-2", "hardware": {"memory": "1GB"}},
+            ],
+        },
+        [
+            (
+                "ORC322",
+                (
+                    "not all models fit at once: phi-4-mini 3.5 GB + qwen2.5-7b 5.4 GB = 8.9 GB on node.edge-1, and models may "
+                    "take 6.4 GB (80% of 8.0 GB memory)"
+                ),
+            )
+        ],
+    ),
 }
 
 
@@ -110,6 +192,23 @@ def test_each_fault_is_found_and_no_other(fault: str) -> None:
     """The counter-example stands in the message."""
     deployment, expected = FAULTS[fault]
     assert [(finding.code, finding.message) for finding in findings(**deployment)] == expected
+
+
+@pytest.mark.parametrize(
+    "deployment",
+    [
+        {**PHI, "hardware": "edge-device"},
+        {**PHI, "hardware": {"cpus": 2}},
+        {**PHI, "hardware": {"memory": "4GB"}, "models": [{"alias": "phi-4-mini", "memory": "3GB"}]},
+        {**PHI, "hardware": {"memory": "1GB", "gpu_memory": "8GB"}},
+        {**PHI, "hardware": {"memory": "1GB"}, "models": [{"alias": "phi-4-mini", "zone": "lan"}]},
+        {"agents": [A], "models": [{"alias": "m", "provider": "ollama", "model": "m"}], "hardware": {"memory": "1GB"}},
+    ],
+    ids=["a profile", "no memory written", "it says what it takes", "a card has room", "elsewhere", "size unknown"],
+)
+def test_memory_is_proved_only_where_it_can_be(deployment: dict[str, Any]) -> None:
+    """What is measured is for the plan; what is unknown, or on another machine, is not judged."""
+    assert findings(**deployment) == []
 
 
 def test_a_sound_graph_has_no_finding() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.diagnostic import Severity
 from orchestrator.core.errors import ManifestError
 from orchestrator.manifest.load import load
 from orchestrator.manifest.resolve import resolve
@@ -51,6 +52,17 @@ CASES: dict[str, str] = {
 def test_bad_text_is_refused(name: str, tmp_path: Path) -> None:
     """What is told is the golden text."""
     compare(GOLDEN / f"{name}.txt", refused_text(CASES[name], tmp_path))
+
+
+def test_an_unknown_build_is_told_with_the_nearest_known_one(tmp_path: Path) -> None:
+    """A server may still call its own so: it is a warning, and the size is not reckoned."""
+    (tmp_path / "shop.yaml").write_text(
+        HEAD + "  models: [{alias: phi-4-mini, quantization: q4_km}]\n  agents: [orders]\n"
+    )
+    (told,) = [one for one in resolved("shop.yaml").diagnostics if one.code == "ORC251"]
+    assert (told.message, told.severity) == ('unknown build "q4_km"', Severity.WARNING)
+    assert told.cure.startswith('did you mean "q4_k_m"')
+    assert told.place is not None and told.place.line == 3
 
 
 def test_a_cycle_of_includes_is_shown_as_a_path(tmp_path: Path) -> None:

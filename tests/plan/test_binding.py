@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.plan.binding import GATEWAYS, bind, same_model
+from orchestrator.plan.binding import bind
+from orchestrator.plan.builds import same_model
+from orchestrator.plan.matching import GATEWAYS
 from orchestrator.plan.observed import ObservedServer
 from orchestrator.ports.provider import ServedModel
 from tests.plan.parts import model, ollama, state

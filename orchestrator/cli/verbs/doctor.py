@@ -69,7 +69,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _look(options: argparse.Namespace, terminal: Terminal) -> dict[str, Any]:
-    from orchestrator.app.checkup import models_of, whole_catalogue
+    from orchestrator.app.checkup import models_of, room, whole_catalogue
     from orchestrator.app.machine import machine
     from orchestrator.cli.reach import client, observed
     from orchestrator.plan.diff import diff
@@ -79,7 +79,7 @@ def _look(options: argparse.Namespace, terminal: Terminal) -> dict[str, Any]:
     state = observed(blueprint, terminal)
     runtime = client()
     return {
-        "machine": machine(runtime.folders),
+        "machine": machine(runtime.folders) | {"for_models": room(blueprint, state)},
         "runtime": runtime.about() if runtime.answers() else None,
         "servers": [server.as_json() for server in state.servers],
         "silent": dict(state.silent),

@@ -12,10 +12,12 @@ from orchestrator.core.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.app.client import RuntimeClient
+    from orchestrator.core.blueprint import Blueprint
 
 EXAMPLES: Final = """
 orchestrator explain manifest kiosk.yaml
 orchestrator explain manifest base.yaml site.yaml --places
+orchestrator explain manifest kiosk.yaml --builds
 orchestrator explain code ORC201
 orchestrator explain run run_9f2c
 """
@@ -30,6 +32,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     manifest_arguments(manifest)
     manifest.add_argument("--places", action="store_true", help="say for each value where it was written")
     manifest.add_argument("--full", action="store_true", help="show values that are the default too")
+    manifest.add_argument(
+        "--builds", action="store_true", help="say which build of each model fits this device, and why"
+    )
     manifest.add_argument("--format", choices=("yaml", "json"), default="yaml", help="default: yaml")
     code = objects.add_parser("code", help="what a code of a diagnostic or error means")
     code.add_argument("code", nargs="?", metavar="CODE", help="like ORC201; without it: all codes")
@@ -48,9 +53,10 @@ def _manifest(options: argparse.Namespace, terminal: Terminal) -> int:
 
     compilation = compiled(options, terminal)
     resolved = compilation.resolved
+    builds = _builds(compilation.blueprint) if options.builds else {}
     if options.format == "yaml":
         places = options.places or len(resolved.loaded.sources) > 1
-        terminal.write(explained(resolved, everything=options.full, places=places))
+        terminal.write(explained(resolved, everything=options.full, places=places, builds=builds))
         return 0
     import json
 
@@ -58,10 +64,15 @@ def _manifest(options: argparse.Namespace, terminal: Terminal) -> int:
         {"subject": one.subject, "key": one.key, "value": one.value, "why": one.why} for one in resolved.inferences
     ]
     manifest = written_out(resolved, everything=options.full)
-    terminal.say(
-        json.dumps({"manifest": manifest, "inferences": inferences}, indent=2, ensure_ascii=False, default=_plain)
-    )
+    told = {"manifest": manifest, "inferences": inferences, **({"builds": builds} if builds else {})}
+    terminal.say(json.dumps(told, indent=2, ensure_ascii=False, default=_plain))
     return 0
+
+
+def _builds(blueprint: Blueprint) -> dict[str, Any]:
+    from orchestrator.app.checkup import builds_here
+
+    return builds_here(blueprint)
 
 
 def _plain(value: object) -> object:

@@ -19,8 +19,11 @@ orchestrator run kiosk "do you have a cordless drill?"
 echo "do you have a cordless drill?" | orchestrator run kiosk
 orchestrator run kiosk "a quote for 20 boxes of screws" --json
 orchestrator run kiosk "and in blue?" --session anna --show-path
+orchestrator run kiosk "compare these two drills" --complexity complex
 """
 FAILED: Final = 5
+COMPLEXITIES: Final = ("simple", "moderate", "complex")
+PRIORITIES: Final = ("interactive", "default", "bulk")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +32,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", nargs="*", metavar="TEXT", help="the request; - or nothing reads standard input")
     parser.add_argument("--agent", default="", help="go straight to this agent, past the routers")
     parser.add_argument("--session", default="", help="continue this conversation")
+    parser.add_argument(
+        "--complexity", choices=COMPLEXITIES, default="", help="how hard it is, for models that claim it"
+    )
+    parser.add_argument("--priority", choices=PRIORITIES, default="interactive", help="its class; default: interactive")
     parser.add_argument("--timeout", metavar="TIME", help="give up after this time, like 30s")
     parser.add_argument("--json", action="store_true", help="the whole result as JSON, with decisions, steps and usage")
     parser.add_argument("--show-path", action="store_true", help="tell on stderr which way it took, and why")
@@ -66,6 +73,8 @@ def _request(options: argparse.Namespace, terminal: Terminal) -> Request:
         _text(options, terminal),
         session=options.session,
         agent=options.agent,
+        complexity=options.complexity,
+        priority=options.priority,
         timeout=patience(options.timeout),
     )
 

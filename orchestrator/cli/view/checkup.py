@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from orchestrator.app.machine import EXTRAS
@@ -12,8 +12,6 @@ from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.quantity import format_size
 
 NOBODY: Final = "nobody listens there"
-OVERHEAD: Final = 1.25
-"""A model needs more than its weights: the cache of its context and the server itself."""
 SUGGESTED: Final = ("phi-4-mini", "qwen3-4b", "llama-3.2-3b", "qwen2.5-1.5b", "qwen2.5-0.5b")
 """Good all-round models, largest first: the first that fits is suggested."""
 
@@ -37,11 +35,29 @@ def _machine(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     cores = f"{machine['cpus']} core{'s' if machine['cpus'] != 1 else ''}"
     memory = f"{format_size(machine['memory'])} memory ({format_size(machine['memory_free'])} free)"
     yield "system", f"{machine['system']}, {cores}, {memory}, {format_size(machine['disk_free'])} disk free"
+    yield "accelerators", ", ".join(map(_accelerator, machine["accelerators"])) or _none_seen(machine["unseen"])
+    if machine["power"]:
+        yield "power", machine["power"]
+    if machine["for_models"]:
+        yield "for models", machine["for_models"]
     yield "state", machine["state"]
     yield "config", machine["config"]
     runs = f"{runtime['version']} {runtime['state']}, process {runtime['pid']}, {runtime['url']}" if runtime else ""
     yield "runtime", runs or "does not run; apply starts it"
     yield "optional", ", ".join(f"{name} {'yes' if has else 'no'}" for name, has in machine["libraries"].items())
+
+
+def _accelerator(one: Mapping[str, Any]) -> str:
+    if one["memory"] is None:
+        told = "works in the main memory" if one["unified"] else "its memory is not told"
+    else:
+        free = f" ({format_size(one['free'])} free)" if one["free"] is not None else ""
+        told = f"{format_size(one['memory'])} memory{free}"
+    return f"{one['name']} ({one['kind']}), {told}"
+
+
+def _none_seen(why: Sequence[str]) -> str:
+    return f"none seen ({', '.join(why)})" if why else "none seen"
 
 
 def _servers(found: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
@@ -81,9 +97,9 @@ def _models(found: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
     rows = []
     for model in found["models"]:
         served = ", ".join(model["endpoints"])
-        if found["manifest"] is None and not served and not _fits(model, found["machine"]):
+        if found["manifest"] is None and not served and model["fits"] is False:
             continue
-        size = format_size(model["memory"]) if model["memory"] else "?"
+        size = format_size(model["needs"]) if model["needs"] else "?"
         state = terminal.paint("green", served) if served else f"not served: {_cure(model)}"
         rows.append((model["alias"], size, state))
     yield from columns(rows, indent="  ")
@@ -99,22 +115,21 @@ def _cure(model: Mapping[str, Any]) -> str:
     return str(model["cure"] or model["missing"])
 
 
-def _fits(model: Mapping[str, Any], machine: Mapping[str, Any]) -> bool:
-    return bool(model["memory"]) and model["memory"] * OVERHEAD < machine["memory"]
-
-
 def _advice(found: Mapping[str, Any]) -> Iterator[str]:
     missing = [model for model in found["models"] if not model["endpoints"]]
     if not found["servers"]:
         yield "  No model server answers. Deployments run without one: rules and tools answer what they can."
         yield "  For answers in free words, install one: Ollama (https://ollama.com/download) is the quickest;"
         yield "  llama.cpp, vLLM, LM Studio and Foundry Local are found too."
-        fitting = next((name for name in SUGGESTED if _fits(_named(found, name), found["machine"])), "")
+        fitting = next((name for name in SUGGESTED if _named(found, name)["fits"]), "")
         if fitting and not found["manifest"]:
             yield f"  A good first model for this machine is {fitting}: {_named(found, fitting)['cure']}"
     if found["manifest"]:
         for cure in dict.fromkeys(map(_cure, missing)):
             yield f"  {cure}"
+    for note in found["machine"]["unseen"]:
+        if "pip install" in note:
+            yield f"  optional: {note}"
     absent = [name for name, has in found["machine"]["libraries"].items() if not has]
     for extra in dict.fromkeys(EXTRAS[name] for name in absent):
         names = " and ".join(name for name in absent if EXTRAS[name] == extra)
@@ -122,5 +137,5 @@ def _advice(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _named(found: Mapping[str, Any], alias: str) -> Mapping[str, Any]:
-    empty = {"memory": None, "cure": ""}
+    empty = {"fits": False, "cure": ""}
     return next((model for model in found["models"] if model["alias"] == alias), empty)

@@ -26,13 +26,26 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./ @+-]*(?<! )")
 _WORDS_OF_YAML_1_1: Final = frozenset({"y", "n", "yes", "no", "on", "off"})
 
 Remarks = Mapping[Path, str]
+NO_BUILDS: Final[Mapping[str, Any]] = {}
 
 
-def explained(resolved: Resolved, *, everything: bool = False, places: bool = False) -> str:
-    """The YAML. ``everything`` shows defaults too; ``places`` says where each value was written."""
+def explained(
+    resolved: Resolved, *, everything: bool = False, places: bool = False, builds: Mapping[str, Any] = NO_BUILDS
+) -> str:
+    """The YAML. ``everything`` shows defaults too; ``places`` says where each value was written; ``builds`` are told below."""
     tree = written_out(resolved, everything=everything)
     remarks = _remarks(resolved, tree, places=places)
-    return "\n".join(_map(tree, (), remarks)) + "\n"
+    return "\n".join([*_map(tree, (), remarks), *_builds(builds)]) + "\n"
+
+
+def _builds(builds: Mapping[str, Any]) -> Iterator[str]:
+    """As remarks, so that the text stays a manifest."""
+    if not builds:
+        return
+    yield f"# builds, best first for this device: models may take {builds['room'] or 'what nobody knows'}"
+    for alias, told in builds["models"].items():
+        yield f"#   {alias}{'' if told else ': its size is not known'}"
+        yield from (f"#     {each}" for each in told)
 
 
 def written_out(resolved: Resolved, *, everything: bool = False) -> dict[str, Any]:

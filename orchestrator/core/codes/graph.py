@@ -63,5 +63,23 @@ CODES: Final[tuple[Code, ...]] = (
         "Write what it has instead, or take the option out.",
         "{alias: phi-4-mini, provider: vllm, server: {gpu_layers: 32}}",
     ),
+    Code(
+        "ORC320",
+        "a model can never fit",
+        "The manifest says what memory there is, and the weights of the model alone are larger than what models may take.",
+        "Take a smaller model, or correct hardware, resources.max_memory_usage or the model's memory.",
+    ),
+    Code(
+        "ORC321",
+        "a model does not fit as it is written",
+        "With its build, its context and its slots the model takes more than models may take of the memory that is written.",
+        "Take a smaller build (quantization), a smaller context_length, or a smaller model.",
+    ),
+    Code(
+        "ORC322",
+        "models take turns",
+        "Each model fits by itself, but not all of one device at once: one is unloaded where another is needed.",
+        "Nothing has to be done; a smaller build or context_length of one may save the waiting.",
+    ),
     Code("ORC307", "unused", "Nobody uses this model, tool or document set.", "Name it in an agent, or remove it."),
 )

@@ -227,6 +227,13 @@ CODES: Final[tuple[Code, ...]] = (
         "path: dcos",
     ),
     Code(
+        "ORC251",
+        "unknown build",
+        "The quantization is none that is known: servers are asked for it, but its size cannot be reckoned.",
+        "Write one like q4_k_m, q8_0, f16 or awq.",
+        "quantization: q4_km",
+    ),
+    Code(
         "ORC252",
         "a path that leads nowhere",
         "The path cannot be followed on this device: a link leads back to itself, or the path is none.",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from orchestrator.core.address import Address
+from orchestrator.core.memory import limited
 from orchestrator.graph.graph import AgentGraph
 from orchestrator.graph.link import Link
+from orchestrator.graph.sizes import written_memory
 from orchestrator.graph.transforms import parts
 from orchestrator.graph.vertex import Vertex
 from orchestrator.manifest.spec.manifest import Manifest
@@ -21,6 +23,15 @@ def add_models(graph: AgentGraph, manifest: Manifest) -> None:
     for model in parts.models(manifest):
         for other in model.fallback:
             graph.link(Link(Address.of("model", model.alias), Address.of("model", other), "fallback"))
+
+
+def set_budgets(graph: AgentGraph, manifest: Manifest) -> None:
+    """What models may take, on each device of which the manifest says what memory it has."""
+    limit = manifest.deployment.resources.max_memory_usage
+    written = {"": written_memory(manifest.deployment.hardware)}
+    if manifest.deployment.nodes:
+        written = {Address.of("node", node.id): written_memory(node.hardware) for node in manifest.deployment.nodes}
+    graph.budgets = {place: limited(memory, limit) for place, memory in written.items() if memory is not None}
 
 
 def add_tools(graph: AgentGraph, manifest: Manifest) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from orchestrator.core.diagnostic import Severity
 from orchestrator.manifest.faults import note, warning
@@ -10,11 +11,15 @@ from orchestrator.manifest.inference.draft import Draft
 from orchestrator.manifest.marks import Path
 from orchestrator.manifest.planned import NOT_ACTED_ON, NOT_ACTED_ON_BY_ROUTERS
 
+HARDWARE: Final = ("deployment", "hardware")
+
 
 def tell_what_is_not_acted_on(draft: Draft) -> None:
     """A warning or note for every such key that was written."""
     for pattern, why, severity in NOT_ACTED_ON:
         for path in _matching(draft, pattern):
+            if path == HARDWARE and not isinstance(draft.deployment.hardware, str):
+                continue  # its numbers are reckoned with
             make = warning if severity is Severity.WARNING else note
             message = f'"{path[-1]}" is accepted, not acted on yet'
             place = draft.loaded.marks.key(path)

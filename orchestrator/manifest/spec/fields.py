@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
 from orchestrator.core.address import NAME_PATTERN
-from orchestrator.core.quantity import parse_duration, parse_share, parse_size
+from orchestrator.core.quantity import parse_duration, parse_limit, parse_share, parse_size
 from orchestrator.ports.installed import PLUGIN, is_plugin
 
 
@@ -111,6 +111,22 @@ Size = Annotated[
     _schema({"pattern": _SIZE_PATTERN}, {"type": "integer", "minimum": 0}, ["8GB", "512MB", "8GiB", "8Gi"]),
 ]
 """Bytes, written ``8GB`` (10^9), ``8GiB`` (2^30), or a whole number."""
+
+Limit = Annotated[
+    int | float,
+    _quantity(parse_limit, "limit"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": f"{_SIZE_PATTERN}|{_SHARE_PATTERN}"},
+                {"type": "integer", "minimum": 0},
+                {"type": "number", "minimum": 0, "maximum": 1},
+            ],
+            "examples": ["6GB", "75%"],
+        }
+    ),
+]
+"""Bytes, written like a size, or a share of what there is, written ``75%`` or ``0.75``: a ``float``."""
 
 Share = Annotated[
     float,

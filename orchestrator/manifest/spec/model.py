@@ -86,12 +86,17 @@ class ModelEntry(Spec):
         list[Annotated[str, Field(min_length=1, max_length=64)]], Field(examples=[["conversation", "reasoning"]])
     ] = []
     """What it is meant for. `routing` makes it the model of routers."""
+    complexity: Annotated[list[Literal["simple", "moderate", "complex"]], Field(examples=[["simple"]])] = []
+    """The requests that it is meant for, by the complexity that they come with. Of an agent's models and their fallbacks, the
+    smallest that claims a request's complexity is asked first."""
+    priorities: Annotated[list[Literal["high", "normal", "low"]], Field(examples=[["low"]])] = []
+    """The requests that it is meant for, by their priority; chosen as by `complexity`."""
     context_length: Annotated[int | None, Field(ge=128, le=10_000_000, examples=[8192])] = None
     """Tokens that a request may take, prompt and answer together."""
     quantization: Annotated[str | None, Field(max_length=32, examples=["q4_k_m"])] = None
-    """Which build of the model, where there are several."""
+    """Which build of the model, where there are several. Without it: the most faithful one that fits the device."""
     memory: Annotated[Size | None, Field(examples=["2.5GB"])] = None
-    """Memory that it takes, where the catalogue does not know or is wrong."""
+    """Memory that it takes in all, cache and server included, where the catalogue does not know or is wrong."""
     max_concurrent: Annotated[int | None, Field(ge=1, le=4096, examples=[4])] = None
     """Calls at the same time. Without it: what the server tells, else a careful default of its make."""
     keep_alive: Duration | None = None

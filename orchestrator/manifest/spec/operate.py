@@ -7,7 +7,19 @@ from typing import Annotated, Literal
 from pydantic import Field, Tag
 
 from orchestrator.manifest.spec.agent import AgentItem, EscalateWhen, StrategyName
-from orchestrator.manifest.spec.fields import BY_SHAPE, MAP, NUMBER, TEXT, Duration, Name, NameOr, Share, Size, Spec
+from orchestrator.manifest.spec.fields import (
+    BY_SHAPE,
+    MAP,
+    NUMBER,
+    TEXT,
+    Duration,
+    Limit,
+    Name,
+    NameOr,
+    Share,
+    Size,
+    Spec,
+)
 from orchestrator.manifest.spec.model import ModelItem
 
 
@@ -15,11 +27,11 @@ class Hardware(Spec):
     """What the device has; measured where omitted."""
 
     memory: Size | None = None
-    """Main memory."""
+    """Main memory. Written, it goes before what is measured, and `validate` checks that the models fit."""
     cpus: Annotated[int | None, Field(ge=1, examples=[4])] = None
     """Processor cores."""
     gpu_memory: Size | None = None
-    """Memory of the accelerator."""
+    """Memory of graphics cards, all together. Where only `memory` is written: none."""
     power: Literal["mains", "battery"] | None = None
     """Where its power comes from."""
 
@@ -83,8 +95,9 @@ class EscalationDefaults(Spec):
 class Resources(Spec):
     """Limits on what the deployment takes of its device."""
 
-    max_memory_usage: Size | None = None
-    """Memory for models and orchestrator together. With it, models of servers that load on request take turns within it."""
+    max_memory_usage: Annotated[Limit | None, Field(examples=["6GB", "75%"])] = None
+    """Memory for models and orchestrator together: a size, or a share of what the device has.
+    Models of servers that load on request take turns within it."""
     max_concurrent_agents: Annotated[int | None, Field(ge=1, le=10_000, examples=[8])] = None
     """Requests in work at the same time; more wait in the queue, the more urgent class first."""
     model_cache_size: Size | None = None
@@ -92,7 +105,8 @@ class Resources(Spec):
     auto_unload_idle_models: bool | None = None
     """Whether idle models are unloaded, after 5 minutes or their own `keep_alive`; it is so unless this says `false`."""
     power_management: bool | None = None
-    """Whether load is shed on battery."""
+    """Whether load is shed while the device runs on its battery: of an agent's models and their fallbacks the secondary, then
+    the smallest is asked first."""
 
 
 class QueueClass(Spec):

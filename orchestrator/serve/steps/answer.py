@@ -8,6 +8,7 @@ from orchestrator.core.errors import NoModel, Unreachable
 from orchestrator.deploy.deployment import Agent
 from orchestrator.ports.provider import Capability, Support, can_call
 from orchestrator.serve.run import Outcome, Run
+from orchestrator.serve.selection import Asked, Selection, select
 from orchestrator.serve.steps.converse import converse
 from orchestrator.serve.steps.human import hand_to_person
 from orchestrator.serve.steps.reflex import act
@@ -24,21 +25,21 @@ async def answer(run: Run, agent: Agent) -> Outcome:
         return await hand_to_person(run, agent)
     if run.request.escalate and spec["escalate_to"] and "requested" in spec["escalate_when"]:
         return Outcome(to=spec["escalate_to"], why="the request asks for it")
-    endpoints = _able(run, agent)
-    for firing in agent.reflexes.fire(run.request.text, first=bool(endpoints)):
+    selection = _able(run, agent)
+    for firing in agent.reflexes.fire(run.request.text, first=bool(selection.endpoints)):
         outcome = await act(run, agent, firing)
         if outcome is not None:
             return outcome
-    return await _by_model(run, agent, endpoints) if endpoints else _nobody(agent)
+    return await _by_model(run, agent, selection) if selection.endpoints else _nobody(agent)
 
 
-async def _by_model(run: Run, agent: Agent, endpoints: tuple[str, ...]) -> Outcome:
+async def _by_model(run: Run, agent: Agent, selection: Selection) -> Outcome:
     """Ask the model. A server that has just gone is still bound until the next look: where none could be reached, the
     rules for an agent without a model answer, as they will from then on. Not after the model has spoken: it may have
     called functions."""
     spoken = run.usage.model_calls
     try:
-        return await converse(run, agent, endpoints)
+        return await converse(run, agent, selection)
     except (Unreachable, NoModel):
         if run.streamed or run.usage.model_calls > spoken:
             raise
@@ -49,12 +50,17 @@ async def _by_model(run: Run, agent: Agent, endpoints: tuple[str, ...]) -> Outco
         raise
 
 
-def _able(run: Run, agent: Agent) -> tuple[str, ...]:
-    """Its endpoints that can do what it needs; one of which nothing is known counts as able."""
+def _able(run: Run, agent: Agent) -> Selection:
+    """Its endpoints that can do what it needs, in the order for this request; one of which nothing is known counts as able."""
+    request, pressure = run.request, run.pressure
+    saving = pressure.saving.get(run.deployment.name, "")
+    priority = agent.spec["priority"] or request.priority
+    selection = select(agent.choices, Asked(request.complexity, priority, saving, pressure.starved))
     if not agent.schemas:
-        return agent.endpoints
+        return selection
     known = run.deployment.endpoints
-    return tuple(name for name in agent.endpoints if name not in known or _does_tools(known[name].capabilities))
+    able = [name for name in agent.endpoints if name not in known or _does_tools(known[name].capabilities)]
+    return selection.only(able)
 
 
 def _does_tools(capabilities: Mapping[Capability, Support]) -> bool:

@@ -19,6 +19,7 @@ from orchestrator.ports.provider import Capability, ChatCall, ChatReply, Support
 from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import NOTHING_SPENT, Outcome, Run, fault_name
+from orchestrator.serve.selection import Selection
 from orchestrator.serve.steps.plain import read_model_json
 from orchestrator.serve.steps.prompt import prompt_of
 from orchestrator.serve.steps.route import NOWHERE
@@ -27,20 +28,31 @@ from orchestrator.serve.steps.tools import answer_call, as_sent_back
 from orchestrator.serve.steps.window import Prompt, fit
 
 
-async def converse(run: Run, agent: Agent, endpoints: tuple[str, ...]) -> Outcome:
+async def converse(run: Run, agent: Agent, selection: Selection) -> Outcome:
     """Ask the agent's model until it answers without calling a function, within the agent's caps."""
-    return await _Talk(run, agent, endpoints).answer()
+    return await _Talk(run, agent, selection).answer()
 
 
 class _Talk:
     """An agent's conversation with its model in one run."""
 
-    __slots__ = ("agent", "endpoint", "endpoints", "history", "messages", "run", "settings", "tool_calls")
+    __slots__ = (
+        "agent",
+        "endpoint",
+        "endpoints",
+        "history",
+        "messages",
+        "run",
+        "selection",
+        "settings",
+        "tool_calls",
+    )
 
-    def __init__(self, run: Run, agent: Agent, endpoints: tuple[str, ...]) -> None:
+    def __init__(self, run: Run, agent: Agent, selection: Selection) -> None:
         self.run = run
         self.agent = agent
-        self.endpoints = endpoints
+        self.endpoints = selection.endpoints
+        self.selection = selection
         self.endpoint = ""
         """The one that answered last."""
         options = run.request.options
@@ -86,10 +98,11 @@ class _Talk:
             extra=settings.extra,
             request_id=run.request.id,
         )
-        began, trace = current_time(), CallTrace()
+        began, trace = current_time(), CallTrace(chosen=self.selection.why)
         priority = self.agent.spec["priority"] or run.request.priority
+        chosen, queue = self.selection.only(endpoints), run.queue(priority)
         again = run.expects(*endpoints[: bool(tools)])  # with tools, it asks its model again after each
-        ask = Ask(call, endpoints, run.until, priority, trace=trace, queue=run.queue(priority), next=again)
+        ask = Ask(call, endpoints, run.until, priority, trace=trace, equals=chosen.equals, queue=queue, next=again)
         streams = run.listen is not None and self.agent.invalid is None and not self._writes_calls(tools, endpoints)
         try:
             reply = await (self._streamed(ask) if streams else run.loop.chat(ask))

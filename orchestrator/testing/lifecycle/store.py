@@ -4,10 +4,12 @@ whoever carries it out says what time it is (seconds of any clock that only move
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from orchestrator.core.memory import BITS
 from orchestrator.core.names import did_you_mean
 
 Trouble = Literal["unknown", "disk-full", "wrong-digest", "cut", "stall", "no-memory"]
@@ -20,6 +22,9 @@ FAULTS: Final[Mapping[str, str]] = {
 """What can be armed, each once; a full disk and a full memory come of the store's own limits too."""
 PIECES: Final = 8
 """In how many pieces a model comes."""
+USUAL_SIZE: Final = 2_500_000_000
+"""Bytes of a model whose name says no build."""
+_BUILD: Final = re.compile(r"[-:](q[0-9]\w*|f16)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +32,17 @@ class StoredModel:
     """A model: its size in bytes, and what a server tells of it."""
 
     name: str
-    size: int = 2_500_000_000
+    size: int = USUAL_SIZE
     quantization: str = "Q4_K_M"
+
+    @classmethod
+    def of(cls, name: str) -> StoredModel:
+        """In the build that the name's ending says (``-q8_0``, ``-f16``), and of a size that goes with it."""
+        found = _BUILD.search(name)
+        bits = BITS.get(found[1]) if found else None
+        if found is None or bits is None:
+            return cls(name)
+        return cls(name, round(USUAL_SIZE * bits / BITS["q4_k_m"]), found[1].upper())
 
     @property
     def digest(self) -> str:
@@ -201,7 +215,7 @@ class ModelStore:
 def stored(models: Iterable[str], library: Iterable[str | StoredModel] = ()) -> ModelStore:
     """A store with these models on its disk, and those that it can fetch."""
     fetched = [each if isinstance(each, StoredModel) else StoredModel(each) for each in library]
-    return ModelStore({name: StoredModel(name) for name in models}, {model.name: model for model in fetched})
+    return ModelStore({name: StoredModel.of(name) for name in models}, {model.name: model for model in fetched})
 
 
 def _named(models: dict[str, StoredModel], name: str) -> StoredModel | None:

@@ -17,6 +17,7 @@ from orchestrator.core.request import Request, Result
 from orchestrator.deploy.deployment import Agent, Binding, Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.make import endpoints_of, make_agent, make_router
+from orchestrator.plan.pressure import NONE, Pressure
 from orchestrator.plugins.strategies.cascade import fit_cascade
 from orchestrator.plugins.strategies.intent import fit_intent
 from orchestrator.plugins.strategies.lexical import fit_lexical
@@ -106,7 +107,8 @@ def rule(say: str, **fields: Any) -> ReflexSpec:
 
 def model_spec(alias: str = "m", **fields: Any) -> ModelSpec:
     """A model's alias."""
-    return cast(ModelSpec, {"alias": alias, "options": {}, "fallback": [], **fields})
+    claims: dict[str, Any] = {"secondary": False, "complexity": [], "priorities": []}
+    return cast(ModelSpec, {"alias": alias, "options": {}, "fallback": [], **claims, **fields})
 
 
 @dataclass
@@ -148,6 +150,7 @@ class Wanted:
     tools: Sequence[FakeTool] = ()
     models: Mapping[str, ModelSpec] = field(default_factory=lambda: {"m": model_spec()})
     bound: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"m": ("m@1",)})
+    equals: int = 1
     slots: int = 8
     capabilities: Mapping[Capability, Support] = field(default_factory=dict)
     contexts: Mapping[str, int] = field(default_factory=dict)
@@ -158,7 +161,12 @@ class Wanted:
     def deployment(self, provider: Provider, urls: Mapping[str, str]) -> Deployment:
         """The live parts, on the endpoints ``urls`` (by endpoint id)."""
         bindings = {
-            alias: Binding(alias, self.bound.get(alias, ()), "" if self.bound.get(alias) else f"{alias} is not served")
+            alias: Binding(
+                alias,
+                self.bound.get(alias, ()),
+                "" if self.bound.get(alias) else f"{alias} is not served",
+                equals=self.equals,
+            )
             for alias in self.models
         }
         names = {part["name"]: cast(Any, part) for part in self.parts}
@@ -234,7 +242,10 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    wanted: Wanted, *servers: SimulatedEndpoint, sessions: Sessions | None = None
+    wanted: Wanted,
+    *servers: SimulatedEndpoint,
+    sessions: Sessions | None = None,
+    pressure: Callable[[], Pressure] = lambda: NONE,
 ) -> AsyncIterator[Served]:
     """Serve it on these model servers; the endpoints are ``m@1``, ``m@2``…"""
     servers = servers or (simulated(["m"]),)
@@ -243,7 +254,7 @@ async def serving(
     events: list[Event] = []
     loop = Loop(on_event=events.append, jitter=lambda: 0.5)
     deployment = wanted.deployment(cast(Provider, provider), urls)
-    engine = Engine(deployment, loop, sessions or Sessions(), events.append)
+    engine = Engine(deployment, loop, sessions or Sessions(), events.append, pressure)
     async with anyio.create_task_group() as tasks:
         await tasks.start(loop.run)
         loop.set_endpoints(deployment.endpoints)

@@ -1,0 +1,79 @@
+"""Models fit the memory that the manifest gives their device: where it gives none, that is for the plan to measure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, cast
+
+from orchestrator.core.diagnostic import Severity
+from orchestrator.core.memory import ASSUMED_CONTEXT, USUAL, Budget, Need, Window, need_of
+from orchestrator.core.quantity import format_size
+from orchestrator.graph.finding import Finding
+from orchestrator.graph.graph import AgentGraph
+from orchestrator.graph.sizes import sizes
+from orchestrator.graph.vertex import Vertex
+from orchestrator.manifest.spec.model import ModelEntry
+
+SMALLEST: Final = "q2_k"
+"""The smallest build that servers commonly have; smaller ones are hardly of use for small models."""
+
+TURNS: Final = "They take turns; a smaller build or context_length of one may save that."
+CURE: Final = "Take a smaller model, or correct hardware, resources.max_memory_usage or the model's memory."
+
+
+def models_fit(graph: AgentGraph) -> list[Finding]:
+    """No model is larger than its device, and all of one device fit together or take turns."""
+    return [finding for place, budget in graph.budgets.items() for finding in _at(graph, place, budget)]
+
+
+def _at(graph: AgentGraph, place: str, budget: Budget) -> Iterator[Finding]:
+    where = f" on {place}" if place else ""
+    needs: dict[str, int] = {}
+    for vertex in _models_at(graph, place):
+        need = _need(vertex)
+        finding = _impossible(vertex, budget, where) or (_too_much(vertex, need, budget, where) if need else None)
+        if finding is not None:
+            yield finding
+        elif need is not None:
+            needs[vertex.name] = need.total
+    if len(needs) > 1 and sum(needs.values()) > budget.total:
+        listed = " + ".join(f"{name} {format_size(size)}" for name, size in needs.items())
+        together = f"{listed} = {format_size(sum(needs.values()))}{where}, and models may take {budget}"
+        first = f"model.{next(iter(needs))}"
+        yield Finding("ORC322", first, f"not all models fit at once: {together}", TURNS, Severity.NOTE)
+
+
+def _models_at(graph: AgentGraph, place: str) -> list[Vertex]:
+    """Those that are served on a device: of a node, what runs on it; of the only one, all that are not elsewhere."""
+    if place:
+        there = {link.source for link in graph.into(place, "runs_on")}
+        return [vertex for vertex in graph.vertices("model") if vertex.address in there]
+    return [vertex for vertex in graph.vertices("model") if vertex.facts["zone"] == "node"]
+
+
+def _impossible(vertex: Vertex, budget: Budget, where: str) -> Finding | None:
+    """Even the bare weights of the smallest build are too large: no server can change that."""
+    model = cast(ModelEntry, vertex.part)
+    known = sizes(model)
+    build = (model.quantization or SMALLEST).casefold()
+    weights = known.whole or known.weights(build)
+    if weights is None or budget.fit(Need(weights, whole=True)) != "never":
+        return None
+    what = "" if known.whole else f" for its weights in {build}"
+    message = f"{vertex.name} can never fit{where}: it takes {format_size(weights)}{what}, and models may take {budget}"
+    return Finding("ORC320", vertex.address, message, CURE)
+
+
+def _need(vertex: Vertex) -> Need | None:
+    """What it takes as the manifest asks for it; servers may still be told otherwise."""
+    model = cast(ModelEntry, vertex.part)
+    window = Window(model.context_length or ASSUMED_CONTEXT, model.max_concurrent or 1, not model.context_length)
+    return need_of(sizes(model), (model.quantization or USUAL).casefold(), window)
+
+
+def _too_much(vertex: Vertex, need: Need, budget: Budget, where: str) -> Finding | None:
+    if budget.fit(need) == "fits":
+        return None
+    message = f"{vertex.name} does not fit{where} as it is written: it needs {need}, and models may take {budget}"
+    cure = "Take a smaller build (quantization), a smaller context_length, or a smaller model."
+    return Finding("ORC321", vertex.address, message, cure, Severity.WARNING)

@@ -1,0 +1,68 @@
+"""What fits in the device's memory, what must take turns, and what can never fit: said with the arithmetic. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+from orchestrator.core.address import Address
+from orchestrator.core.blueprint import Blueprint, ModelSpec
+from orchestrator.core.memory import Budget
+from orchestrator.core.quantity import format_size
+from orchestrator.plan.binding import Bound, device_budget
+from orchestrator.plan.observed import ObservedState
+from orchestrator.plan.smaller import smaller
+from orchestrator.ports.device import Device
+
+
+def memory_notes(blueprint: Blueprint, bound: Mapping[str, Bound], observed: ObservedState) -> Iterator[str]:
+    """What a user should know before it runs. Nothing where everything fits together, or where nothing is known."""
+    device = observed.device
+    budget = device_budget(blueprint, device)
+    if budget is None:
+        return
+    for alias, each in bound.items():
+        spec = cast(ModelSpec, blueprint.elements[Address.of("model", alias)].spec)
+        if each.tight and each.need:
+            yield f"{alias} needs {each.need}; models should take at most {budget}: {smaller(spec, each.need, budget)}"
+    residents = _residents(bound)
+    if len(residents) > 1 and sum(residents.values()) > budget.total:
+        yield _turns(residents, budget)
+    elif device is not None and not blueprint.hardware and not any(each.tight for each in bound.values()):
+        yield from _crowded(_to_load(residents, bound, observed), device)
+
+
+def _residents(bound: Mapping[str, Bound]) -> dict[str, int]:
+    """What each model takes on this device, once for each place where it is served."""
+    places = {each.endpoints[0].id: alias for alias, each in bound.items() if each.endpoints}
+    return {
+        alias: endpoint.memory
+        for alias, each in bound.items()
+        for endpoint in each.endpoints[:1]
+        if endpoint.zone == "node" and endpoint.memory is not None and places[endpoint.id] == alias
+    }
+
+
+def _turns(residents: Mapping[str, int], budget: Budget) -> str:
+    together = f"{_sum(residents)} = {format_size(sum(residents.values()))}, and models may take {budget}"
+    return f"{together}: they take turns, and a request may wait while its model is loaded"
+
+
+def _to_load(residents: Mapping[str, int], bound: Mapping[str, Bound], observed: ObservedState) -> dict[str, int]:
+    """Those that are not in memory: what is loaded is in what is not free."""
+    loaded = {(server.api_base, model.id) for server in observed.servers for model in server.models if model.loaded}
+    firsts = {alias: bound[alias].endpoints[0] for alias in residents}
+    return {
+        alias: size for alias, size in residents.items() if (firsts[alias].api_base, firsts[alias].model) not in loaded
+    }
+
+
+def _crowded(waiting: Mapping[str, int], device: Device) -> Iterator[str]:
+    """Other programs have the memory just now."""
+    free = device.free + sum(one.free or 0 for one in device.accelerators if not one.unified)
+    if sum(waiting.values()) > free:
+        yield f"{_sum(waiting)} are still to be loaded, and {format_size(free)} of memory are free now"
+
+
+def _sum(residents: Mapping[str, int]) -> str:
+    return " + ".join(f"{alias} {format_size(size)}" for alias, size in residents.items())

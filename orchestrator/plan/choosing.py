@@ -1,0 +1,148 @@
+"""Which build of a model a server should answer with, and whether it fits the device. Pure.
+
+Of the builds that a server lists, the one that the manifest names by `quantization`; else the most faithful of those that
+fit. What can never fit is not used at all; what only should not be taken comes after what fits, the smallest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from orchestrator.core.blueprint import ModelSpec
+from orchestrator.core.memory import ASSUMED_CONTEXT, Budget, Fit, Need, Window, need_of, sizes_of
+from orchestrator.core.quantity import format_size
+from orchestrator.plan.builds import Build, build_of, same_build, usual_build, worth
+from orchestrator.plan.observed import ObservedServer
+from orchestrator.ports.device import Device
+from orchestrator.ports.provider import ServedModel
+
+_FIXED: Final = frozenset(("llama-cpp", "vllm"))
+"""Makes whose server, where it lists one model, has it in memory as long as it runs: that it fits is shown."""
+
+
+_OLLAMA: Final = ((48 * 2**30, 262_144), (24 * 2**30, 32_768))
+"""Graphics memory from which Ollama takes so many tokens where nobody says (docs/context-length.mdx); else 4096."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a choice depends on beside the model: the device's budget and what is in it; ``None``: nothing is known, and
+    nothing is held against any build."""
+
+    device: Device | None = None
+    budget: Budget | None = None
+
+
+NOWHERE: Final = Surroundings()
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A build that a server lists."""
+
+    server: ObservedServer
+    model: ServedModel
+    build: Build
+    need: Need | None
+    fit: Fit
+    matched: int  # which of the wanted ids it is: 0 is the first
+    exact: bool  # it is called exactly so
+
+
+def option_of(
+    spec: ModelSpec, server: ObservedServer, model: ServedModel, matched: tuple[int, bool], around: Surroundings
+) -> Option:
+    """What a served model is as a build of the wanted one. ``matched``: which wanted id it is, and whether exactly."""
+    build = build_of(model.id, model.quantization)
+    if not build.quantization:
+        build = Build(usual_build(server.provider, spec["served_as"].get(server.provider, "")), build.made)
+    runs = server.provider in _FIXED and len(server.models) == 1 and model.loaded is True
+    usual = usual_context(server.provider, around.device)
+    need = need_of(sizes_of(spec), build.quantization, window_of(spec, model, usual, held=runs), model.size)
+    elsewhere = server.zone != "node" or model.remote
+    fit: Fit = "fits" if around.budget is None or runs or elsewhere else around.budget.fit(need)
+    return Option(server, model, build, need, fit, *matched)
+
+
+def usual_context(provider: str, device: Device | None) -> int:
+    """Tokens that a server takes where nobody says."""
+    own = device.own_memory if device and provider == "ollama" else 0
+    return next((tokens for least, tokens in _OLLAMA if own >= least), ASSUMED_CONTEXT)
+
+
+def window_of(spec: ModelSpec, model: ServedModel, usual: int = ASSUMED_CONTEXT, *, held: bool) -> Window:
+    """Tokens and slots that the server keeps a cache for. One that holds the model tells what it has set aside; of another
+    one it is what the manifest asks for, what it tells, or the ``usual`` ones, assumed."""
+    context = (model.context or spec["window"]) if held else (spec["window"] or model.context)
+    slots = model.slots or spec["max_concurrent"] or 1
+    if context is not None:
+        return Window(context, slots)
+    return Window(min(usual, spec["context_length"] or usual), slots, assumed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Of the ``options`` of a server the one to use, ``None`` where none can be; ``why`` it, and why not the others."""
+
+    options: tuple[Option, ...]
+    option: Option | None
+    why: str = ""
+    rejected: tuple[str, ...] = ()
+
+
+def choose(spec: ModelSpec, options: Sequence[Option], around: Surroundings) -> Choice:
+    """The best build of one server."""
+    possible = [option for option in options if option.fit != "never"]
+    ranked = sorted(possible, key=lambda option: rank(spec, option, around))
+    best = ranked[0] if ranked else None
+    others = [option for option in options if option is not best]
+    return Choice(
+        tuple(options), best, _why(spec, best, others), tuple(_rejection(option, spec, around) for option in others)
+    )
+
+
+def rank(spec: ModelSpec, option: Option, around: Surroundings) -> tuple[object, ...]:
+    """Smaller is better. With nothing known of the device, the id that comes first among those wanted."""
+    wanted = spec["quantization"]
+    other = bool(wanted) and not same_build(wanted or "", option.build.quantization)
+    plain = (option.matched, not option.exact, option.model.id)
+    chosen = spec["named"] is not None and option.matched == 0 and option.exact
+    if around.budget is None:
+        return (other, not chosen, *plain)
+    lack = 0 if option.fit == "fits" or option.need is None else option.need.total
+    small, bits = worth(option.build.quantization)
+    return (other, not chosen, lack, _strangeness(option.build, around.device), not small, -bits, *plain)
+
+
+def _strangeness(build: Build, device: Device | None) -> int:
+    """How little a build is made for this device: for an accelerator that is seen, for any, for one that nobody saw."""
+    kinds = {one.kind for one in device.accelerators} if device else set()
+    if not build.made:
+        return 1
+    if build.made == "cpu":
+        return 2 if kinds else 1
+    seen = kinds - {"npu"} if build.made == "gpu" else kinds & {build.made}
+    return 0 if seen else 3
+
+
+def _why(spec: ModelSpec, best: Option | None, others: Iterable[Option]) -> str:
+    if best is None or not list(others):
+        return ""
+    wanted = spec["quantization"]
+    if wanted and same_build(wanted, best.build.quantization):
+        return f"{best.build}, as the manifest says"
+    if spec["named"] is not None and best.exact and best.matched == 0:
+        return "the manifest names it"
+    return (
+        f"{best.build} is the best build that fits" if best.fit == "fits" else f"{best.build} comes closest to fitting"
+    )
+
+
+def _rejection(option: Option, spec: ModelSpec, around: Surroundings) -> str:
+    if option.fit != "fits" and option.need is not None and around.budget is not None:
+        return f"{option.model.id} needs {format_size(option.need.total)} of {format_size(around.budget.total)}"
+    if spec["quantization"] and not same_build(spec["quantization"], option.build.quantization):
+        return f"{option.model.id} is {option.build.quantization}"
+    return f"{option.model.id} is no better"

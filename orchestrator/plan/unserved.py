@@ -1,0 +1,97 @@
+"""Why no server serves a model, and what to do about it. Pure."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from orchestrator.core.blueprint import ModelSpec
+from orchestrator.plan.builds import same_model
+from orchestrator.plan.matching import allowed, rank, same_place, wanted_ids
+from orchestrator.plan.observed import ObservedServer, ObservedState, asked_at
+from orchestrator.ports.installed import is_plugin
+from orchestrator.ports.provider import Capability, ServedModel
+
+
+def why_unserved(spec: ModelSpec, observed: ObservedState) -> str:
+    """The reason, with who answers instead."""
+    alias, endpoint = spec["alias"], spec["endpoint"]
+    if spec["zone"] == "cloud" and not endpoint:
+        return f"{alias} is in the cloud, and the manifest gives no endpoint for it"
+    if endpoint:
+        return _missing_at(spec, endpoint, observed)
+    here = allowed(spec, observed.servers)
+    if not here:
+        if is_plugin(spec["provider"]):
+            return f"{spec['provider']} is asked only at the addresses that its models name, and {alias} names none"
+        return f"no {spec['provider'] or 'model'} server answers on this device"
+    forwarded = _forwarded(spec, observed)
+    if forwarded:
+        return f"{_called(forwarded[0])} only forwards {alias} to another machine, which this manifest does not allow"
+    return f"{_listed([_called(server) for server in here])}: {alias} is not among the models"
+
+
+def _forwarded(spec: ModelSpec, observed: ObservedState) -> list[ObservedServer]:
+    """Servers here that only pass the model's requests on."""
+    here = allowed(spec, observed.servers)
+    return [server for server in here for model in server.models if model.remote and _is(spec, server, model)]
+
+
+def _missing_at(spec: ModelSpec, endpoint: str, observed: ObservedState) -> str:
+    mine = [server for server in observed.servers if is_plugin(spec["provider"]) == is_plugin(server.provider)]
+    there = [server for server in mine if same_place(server.url, endpoint)]
+    why = observed.silent.get(asked_at(spec["provider"], endpoint), "")
+    if not there or (why and not there[0].models):
+        return f"{endpoint}: {why or 'no model server answers there'}"
+    if not allowed(spec, there):
+        return f"{endpoint} is {there[0].provider}, not {spec['provider']}"
+    served = _listed([model.id for model in there[0].models][:5]) or "no model"
+    return f"{endpoint} serves {served}; not {spec['alias']}"
+
+
+def _is(spec: ModelSpec, server: ObservedServer, model: ServedModel) -> bool:
+    return any(same_model(server.provider, wanted, model.id) for wanted in wanted_ids(spec, server.provider))
+
+
+def _called(server: ObservedServer) -> str:
+    return f"{server.provider} at {urlsplit(server.url).netloc}"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names)
+
+
+def _pull(spec: ModelSpec, observed: ObservedState) -> str:
+    """What to type where a server answers that can pull it: the alias where the catalogue knows it, else its own id."""
+    able = [server for server in allowed(spec, observed.servers) if server.capabilities.get(Capability.PULL) == "yes"]
+    for server in sorted(able, key=lambda server: rank(spec, server)):
+        named = next(iter(spec["ids"].get(server.provider, [])), "")
+        if named and len(spec["ids"]) > 1:
+            return f"orchestrator models pull {spec['alias']}"
+        if named:
+            return f"orchestrator models pull {named} --provider {server.provider}"
+    return ""
+
+
+def cure_of(spec: ModelSpec, observed: ObservedState) -> str:
+    """The line to type, or what to write."""
+    if is_plugin(spec["provider"]):
+        at = f"start the server at {spec['endpoint']}, name a model that it serves, or mend the package of {spec['provider']}"
+        return at if spec["endpoint"] else f"write the endpoint of {spec['alias']}"
+    if spec["endpoint"]:
+        return f"start the server at {spec['endpoint']}, or name a model that it serves"
+    if _forwarded(spec, observed):
+        return f"write zone: cloud for {spec['alias']} if what it is asked may leave this device"
+    return _pull(spec, observed) or _serve(spec, observed)
+
+
+def _serve(spec: ModelSpec, observed: ObservedState) -> str:
+    """What makes some server here serve it, best what runs already."""
+    makes = {server.provider for server in observed.servers if not is_plugin(server.provider)}
+    ollama = next(iter(spec["ids"].get("ollama", [])), "")
+    if ollama and spec["provider"] in (None, "ollama") and (not makes or "ollama" in makes):
+        return f"ollama pull {ollama}"
+    for make in sorted(makes):
+        named = next(iter(spec["ids"].get(make, [])), "")
+        if named and spec["provider"] in (None, make):
+            return f"serve {named} with {make}"
+    return f"serve {spec['alias']} with a model server on this device (`orchestrator doctor` says which)"

@@ -1,0 +1,59 @@
+"""The builds of a model that the catalogue knows, best first for a device, each with the reason. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.core.blueprint import ModelSpec
+from orchestrator.core.memory import ASSUMED_CONTEXT, Budget, Fit, Need, Window, need_of, sizes_of
+from orchestrator.core.quantity import format_size
+from orchestrator.plan.builds import same_build, worth
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A build with what it needs and whether it fits; ``why`` it is where it is. The ``chosen`` one is first."""
+
+    build: str
+    need: Need
+    fit: Fit
+    why: str
+    chosen: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.build}: {self.need}; {self.why}"
+
+
+def variants(spec: ModelSpec, budget: Budget | None) -> tuple[Variant, ...]:
+    """All of them; with no ``budget`` nothing is held against any. Empty where no size is known. None is ``chosen`` where all
+    are impossible."""
+    window = Window(spec["window"] or ASSUMED_CONTEXT, spec["max_concurrent"] or 1, assumed=not spec["window"])
+    named = [spec["quantization"]] if spec["quantization"] else []
+    builds = list(dict.fromkeys([*named, *spec["builds"]]))
+    known = [(build, need) for build in builds if (need := need_of(sizes_of(spec), build, window)) is not None]
+    fits: list[tuple[str, Need, Fit]] = [(build, need, budget.fit(need) if budget else "fits") for build, need in known]
+    ranked = sorted(fits, key=lambda each: _rank(spec, *each))
+    best = next((build for build, _, fit in ranked if fit != "never"), "")
+    return tuple(
+        Variant(build, need, fit, _why(spec, (build, fit), best, budget), build == best) for build, need, fit in ranked
+    )
+
+
+def _rank(spec: ModelSpec, build: str, need: Need, fit: Fit) -> tuple[object, ...]:
+    other = bool(spec["quantization"]) and not same_build(spec["quantization"] or "", build)
+    small, bits = worth(build)
+    return (fit == "never", other, 0 if fit == "fits" else need.total, not small, -bits)
+
+
+def _why(spec: ModelSpec, one: tuple[str, Fit], best: str, budget: Budget | None) -> str:
+    build, fit = one
+    if fit == "never":
+        return "it can never fit"
+    tight = f"more than models should take ({format_size(budget.total)})" if fit == "tight" and budget else ""
+    if build == best:
+        wanted = spec["quantization"]
+        chosen = "the manifest names it" if wanted and same_build(wanted, build) else "the most faithful that fits"
+        return f"{chosen}, {tight}" if tight and wanted else tight or chosen
+    if tight:
+        return tight
+    return "16 bits are no better than 8" if not worth(build)[0] and worth(best)[0] else "less faithful"

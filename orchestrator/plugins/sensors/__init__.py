@@ -1,0 +1,1 @@
+"""Sensors of the device: the operating system, drivers of accelerators."""

@@ -1,0 +1,184 @@
+"""Which of an agent's models a request goes to: by what they claim, by size, by what the device can give now."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.deploy.deployment import ModelChoice
+from orchestrator.plan.pressure import Pressure
+from orchestrator.serve.selection import Asked, Selection, select
+from orchestrator.testing.endpoint import simulated
+from orchestrator.testing.pace import Pace
+from tests.serve.engine.parts import Wanted, agent_spec, model_spec, serving
+
+GB = 10**9
+LARGE = ModelChoice("large", ("l@1", "l@2"), 8 * GB, 2, frozenset({"complex"}))
+MIDDLE = ModelChoice("middle", ("m@1",), 4 * GB, 1, frozenset({"moderate", "complex"}))
+SMALL = ModelChoice(
+    "small", ("s@1",), 1 * GB, 1, frozenset({"simple", "moderate"}), frozenset({"bulk"}), secondary=True
+)
+ALL = (LARGE, MIDDLE, SMALL)
+BATTERY = "the device runs on battery (20%)"
+NO_ROOM = {"l@1": "large needs 8.0 GB, and 2.0 GB can be had now"}
+
+CASES = {
+    "as they are listed": (Asked(), "l@1 l@2 m@1 s@1", ""),
+    "simple": (Asked("simple"), "s@1 l@1 l@2 m@1", "small: it is for simple requests"),
+    "moderate": (Asked("moderate"), "s@1 m@1 l@1 l@2", "small: it is for moderate requests, it is the smallest of 2"),
+    "complex": (Asked("complex"), "m@1 l@1 l@2 s@1", "middle: it is for complex requests, it is the smallest of 2"),
+    "bulk": (Asked(priority="bulk"), "s@1 l@1 l@2 m@1", "small: it is for bulk requests"),
+    "both": (
+        Asked("moderate", "bulk"),
+        "s@1 m@1 l@1 l@2",
+        "small: it is for moderate and bulk requests",
+    ),
+    "on battery": (Asked(saving=BATTERY), "s@1 m@1 l@1 l@2", f"small: {BATTERY}"),
+    "complex on battery": (
+        Asked("complex", saving=BATTERY),
+        "m@1 l@1 l@2 s@1",
+        f"middle: it is for complex requests, {BATTERY}, it is the smallest of 2",
+    ),
+    "no room for the first": (Asked(starved=NO_ROOM), "m@1 s@1 l@1 l@2", f"middle: {NO_ROOM['l@1']}"),
+    "no room for one that would not come": (
+        Asked("simple", starved=NO_ROOM),
+        "s@1 m@1 l@1 l@2",
+        "small: it is for simple requests",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_order_and_its_reason(case: str) -> None:
+    """What claims the request comes first, the smallest of those; the others stay to fall back on."""
+    asked, endpoints, why = CASES[case]
+    found = select(ALL, asked)
+    assert (" ".join(found.endpoints), found.why) == (endpoints, why)
+
+
+def test_without_a_choice_there_is_no_reason() -> None:
+    """One model, or none that is served."""
+    unserved = ModelChoice("gone", ())
+    assert select((unserved, SMALL), Asked("complex", saving=BATTERY)) == Selection(("s@1",), 1)
+    assert select((unserved,), Asked()) == Selection(())
+
+
+def test_endpoints_of_equal_rank_are_those_of_the_first_model_that_are_able() -> None:
+    """What cannot do tools is left out, and no longer counts."""
+    assert select(ALL, Asked()).equals == 2
+    assert select(ALL, Asked("simple")).equals == 1
+    assert select(ALL, Asked()).only(["l@2", "s@1"]) == Selection(("l@2", "s@1"), 1)
+    assert select(ALL, Asked()).only([]) == Selection((), 1)
+
+
+claims = st.frozensets(st.sampled_from(["simple", "moderate", "complex"]))
+sizes = st.none() | st.integers(1, 40).map(lambda count: count * GB)
+
+
+@st.composite
+def choices(draw: st.DrawFn) -> tuple[ModelChoice, ...]:
+    """Up to five models with one or two endpoints each."""
+    made = []
+    for number in range(draw(st.integers(1, 5))):
+        endpoints = tuple(f"{number}@{count}" for count in range(draw(st.integers(1, 2))))
+        made.append(ModelChoice(str(number), endpoints, draw(sizes), 1, draw(claims), secondary=draw(st.booleans())))
+    return tuple(made)
+
+
+asked = st.builds(
+    Asked,
+    st.sampled_from(["", "simple", "moderate", "complex"]),
+    st.sampled_from(["interactive", "bulk"]),
+    st.sampled_from(["", BATTERY]),
+    st.dictionaries(st.sampled_from(["0@0", "1@0", "2@0"]), st.just("no room")),
+)
+
+
+@given(choices(), asked)
+def test_a_choice_only_reorders_and_a_change_has_a_reason(models: tuple[ModelChoice, ...], wanted: Asked) -> None:
+    """No endpoint is lost or added, and where the manifest's order is left, it is said why."""
+    found = select(models, wanted)
+    listed = tuple(endpoint for model in models for endpoint in model.endpoints)
+    assert sorted(found.endpoints) == sorted(listed)
+    if found.endpoints[0] != listed[0]:
+        assert found.why
+
+
+@given(choices(), asked)
+def test_the_smallest_model_that_claims_the_request_is_first(models: tuple[ModelChoice, ...], wanted: Asked) -> None:
+    """Unless it has no room in memory now, or the secondary spares the battery."""
+    able = [
+        model for model in models if wanted.complexity in model.complexity and model.endpoints[0] not in wanted.starved
+    ]
+    if not able or wanted.saving:
+        return
+    known = [model.memory for model in able if model.memory is not None]
+    first = next(model for model in models if model.endpoints[0] == select(models, wanted).endpoints[0])
+    assert wanted.complexity in first.complexity
+    assert first.memory == (min(known) if known else None)
+
+
+MODELS = {
+    "large": model_spec("large", complexity=["complex"]),
+    "small": model_spec("small", complexity=["simple"], secondary=True),
+}
+TWO = Wanted(
+    [agent_spec("orders", models=["large", "small"])],
+    models=MODELS,
+    bound={"large": ("m@1",), "small": ("m@2",)},
+)
+
+
+@pytest.mark.anyio
+async def test_a_run_tells_why_its_model_was_chosen() -> None:
+    """In its result and in the step of the call; the other model stays as the fallback."""
+    async with serving(TWO, simulated(["m"]), simulated(["m"])) as served:
+        result = await served.run("what do you have?", complexity="simple")
+        assert result.served_by == "m@2"
+        assert result.why == "agent.orders: small: it is for simple requests"
+        assert [step.detail["chosen"] for step in result.steps] == ["small: it is for simple requests"]
+        plain = await served.run("what do you have?", id="run_2")
+        assert (plain.served_by, plain.why) == ("m@1", "")
+        assert "chosen" not in plain.steps[0].detail
+
+
+@pytest.mark.anyio
+async def test_the_chosen_model_falls_back_on_the_others() -> None:
+    """A choice is an order, not a limit."""
+    async with serving(TWO, simulated(["m"]), simulated(["m"], faults=["server-error@*"])) as served:
+        result = await served.run("what do you have?", complexity="simple")
+        assert (result.status, result.served_by) == ("completed", "m@1")
+
+
+@pytest.mark.anyio
+async def test_what_the_device_cannot_give_now_is_asked_of_another() -> None:
+    """The control plane tells it, and each run looks as it begins."""
+    told = [
+        Pressure(saving={"shop": BATTERY}),
+        Pressure(saving={"other": BATTERY}),
+        Pressure(starved={"m@1": "no room"}),
+    ]
+    async with serving(TWO, simulated(["m"]), simulated(["m"]), pressure=lambda: told.pop(0)) as served:
+        ways = [await served.run("hello", id=f"run_{number}") for number in (1, 2, 3)]
+        assert [way.served_by for way in ways] == ["m@2", "m@1", "m@2"]
+        assert [way.why for way in ways] == [f"agent.orders: small: {BATTERY}", "", "agent.orders: small: no room"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("equals", "served"), [(2, ["m@1", "m@2"]), (1, ["m@1", "m@1"])])
+async def test_servers_of_equal_rank_share_the_work(equals: int, served: list[str]) -> None:
+    """A busy one is passed over for an idle equal; where they are no equals, the second request waits for the first."""
+    one = Wanted([agent_spec("orders")], bound={"m": ("m@1", "m@2")}, slots=1, equals=equals)
+    pace = Pace(ttft=0.05)
+    async with serving(one, simulated(["m"], pace=pace), simulated(["m"], pace=pace)) as running:
+        found: list[str] = []
+
+        async def ask(number: int) -> None:
+            found.append((await running.run("hello", id=f"run_{number}")).served_by)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, 1)
+            tasks.start_soon(ask, 2)
+        assert sorted(found) == served
