@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from orchestrator.cli.verbs.init import STARTERS
+from orchestrator.manifest.parse import parse
 from tests.cli.commands import ROOT, here
 
 
@@ -31,6 +33,15 @@ def test_every_starter_is_valid(starter: str, folder: Path) -> None:
     assert manifest.read_text().startswith("# yaml-language-server: $schema=deployment.schema.json\n")
     assert json.loads((folder / "deployment.schema.json").read_text())["$schema"]
     assert here("validate", manifest.name).code == 0
+
+
+@pytest.mark.parametrize("starter", STARTERS)
+def test_every_starter_fits_the_schema_beside_it(starter: str, folder: Path) -> None:
+    """So that an editor marks nothing in a manifest that was just written, variables among it."""
+    here("init", starter)
+    (manifest,) = folder.glob("*.yaml")
+    schema = json.loads((folder / "deployment.schema.json").read_text())
+    Draft202012Validator(schema).validate(parse(manifest.name, manifest.read_text()).tree)
 
 
 def test_every_folder_of_starters_is_in_the_list() -> None:
