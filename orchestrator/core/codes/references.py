@@ -172,7 +172,7 @@ CODES: Final[tuple[Code, ...]] = (
     Code(
         "ORC242",
         "Python tool outside the allowed folders",
-        "Python tools are loaded from the manifest's folder and from security.tool_roots only.",
+        "Python tools are loaded from the manifest's folder and from security.tool_roots only; where a link leads counts.",
         "Put the module there, or add its folder to security.tool_roots.",
         "python: os:system",
     ),
