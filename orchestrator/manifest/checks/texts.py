@@ -84,18 +84,25 @@ def _fault_of_template(text: str) -> TemplateFault | None:
 
 def _patterns(agent: AgentEntry) -> Iterator[tuple[Keys, str]]:
     for number, rule in enumerate(agent.reflex):
-        if rule.when.regex is not None:
-            yield ("reflex", number, "when", "regex"), rule.when.regex
+        for key, pattern in _conditions(rule.when):
+            yield ("reflex", number, "when", key), pattern
         for name, pattern in rule.extract.items():
             yield ("reflex", number, "extract", name), pattern
     for number, route in enumerate(agent.routes):
         when: When | None = None if isinstance(route, str) else route.when
-        if when is not None and when.regex is not None:
-            yield ("routes", number, "when", "regex"), when.regex
+        for key, pattern in _conditions(when):
+            yield ("routes", number, "when", key), pattern
+
+
+def _conditions(when: When | None) -> Iterator[tuple[str, str]]:
+    for key in ("regex", "asks"):
+        pattern = getattr(when, key, None)
+        if pattern is not None:
+            yield key, pattern
 
 
 def _check_pattern(draft: Draft, pattern: str, at: tuple[str, Keys]) -> None:
-    reason = _fault_of_pattern(pattern, "extract" in at[1])
+    reason = _fault_of_pattern(pattern, "extract" in at[1] or "asks" in at[1])
     if reason is None:
         return
     if _is_invalid(pattern):
@@ -107,7 +114,7 @@ def _check_pattern(draft: Draft, pattern: str, at: tuple[str, Keys]) -> None:
 
 @lru_cache(maxsize=4096)
 def _fault_of_pattern(pattern: str, whole: bool) -> str | None:
-    """Why the runtime would not use a pattern. ``whole``: it takes a text out, and is not only looked for."""
+    """Why the runtime would not use a pattern. ``whole``: where it matches matters, and not only whether it does."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a future Python may read differently is no fault
         try:
