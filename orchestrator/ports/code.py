@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,15 +35,19 @@ def find_module(module: str, roots: Sequence[Path]) -> ModuleFile | ModuleRefuse
     parts = module.split(".")
     if not all(part.isidentifier() for part in parts):
         return ModuleRefused("malformed")
-    found = next((each for root in roots for each in _files(root, parts) if each.file.is_file()), None)
+    found = next((each for root in roots for each in _files(root, parts) if os.path.isfile(each.file)), None)  # noqa: PTH113 - false for what cannot be looked at
     if found is None:
         return ModuleRefused("missing")
     if parts[0] in NEVER_OURS:
         return ModuleRefused("reserved")
-    real = found.file.resolve()
-    if not any(real.is_relative_to(root.resolve()) for root in roots):
+    real = _real(found.file)
+    if not any(real.is_relative_to(_real(root)) for root in roots):
         return ModuleRefused("outside", real)
     return found
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # unlike Path.resolve it takes a link that leads back to itself
 
 
 def _files(root: Path, parts: Sequence[str]) -> Iterator[ModuleFile]:

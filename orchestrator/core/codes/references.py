@@ -149,6 +149,14 @@ CODES: Final[tuple[Code, ...]] = (
         "models: [{alias: phi-4-mini, server: {scenario: staging}}]",
     ),
     Code(
+        "ORC229",
+        "zone nearer than the address",
+        "What may leave the device and the local network is decided by the zone, so it may not be nearer than the address shows. A \
+name that only the local network knows is taken on trust, with a warning.",
+        "Write zone: cloud, or leave it out.",
+        "endpoint: https://api.example.com/v1\nzone: node",
+    ),
+    Code(
         "ORC230",
         "secret in clear",
         "A secret in a file ends in backups, logs and version control.",
