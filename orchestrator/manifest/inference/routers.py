@@ -17,6 +17,7 @@ def settle_routers(draft: Draft) -> None:
     if len(specialists) > 1 and not any(agent.role == "router" for agent in draft.agents.values()):
         name = next(name for name in ADDED_NAMES if name not in draft.agents)
         draft.agents = {name: AgentEntry(name=name, role="router"), **draft.agents}
+        draft.infer(f"router.{name}", "name", name, "the router that is added")
         draft.infer(f"router.{name}", "role", "router", f"{len(specialists)} agents and no router")
     for name, agent in draft.agents.items():
         if agent.role == "router":
