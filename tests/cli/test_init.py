@@ -84,6 +84,27 @@ def test_the_output_names_the_deployment(folder: Path) -> None:
     assert '"milan"' in here("validate", "site/milan.yaml").out
 
 
+@pytest.mark.parametrize("starter", STARTERS)
+def test_a_dash_prints_the_manifest_and_writes_nothing(starter: str, folder: Path) -> None:
+    """Nothing but the manifest goes to standard output, so that it can be piped on; what it needs beside it is told."""
+    ran = here("init", starter, "-o", "-")
+    assert ran.code == 0
+    assert list(folder.iterdir()) == []
+    assert "$schema" not in ran.out
+    parse("piped.yaml", ran.out)
+    needs = "it needs products.csv beside it: orchestrator init kiosk writes both\n" if starter == "kiosk" else ""
+    assert ran.err == needs
+
+
+@pytest.mark.parametrize("verb", [("schema",), ("graph", "../sound.yaml", "--format", "mermaid")])
+def test_a_dash_is_standard_output_for_other_verbs_too(verb: tuple[str, ...], folder: Path) -> None:
+    """As everywhere else."""
+    (folder.parent / "sound.yaml").write_text("deployment: {type: single-device, agents: [orders]}\n")
+    ran = here(*verb, "-o", "-")
+    assert (ran.code, list(folder.iterdir())) == (0, [])
+    assert len(ran.out) > 20
+
+
 def test_two_starters_share_one_schema(folder: Path) -> None:
     """It is kept where it is the same."""
     assert here("init", "kiosk").code == 0
