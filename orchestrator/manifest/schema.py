@@ -34,9 +34,9 @@ def deployment_schema() -> dict[str, Any]:
     return {"$schema": _DIALECT, "$id": SCHEMA_ID, **root, "$defs": {**shaped, VARIABLE: variable_definition()}}
 
 
-def schema_text() -> str:
-    """The content of ``schemas/deployment.schema.json``."""
-    return json.dumps(deployment_schema(), indent=2, ensure_ascii=False) + "\n"
+def schema_text(schema: dict[str, Any]) -> str:
+    """The content of a schema's file."""
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def _part(schema: dict[str, Any], spec: type[Spec] | None) -> dict[str, Any]:

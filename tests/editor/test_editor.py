@@ -113,6 +113,24 @@ def test_a_mistyped_key_is_marked_and_the_seed_manifests_are_not(server: Languag
         assert server.problems(uri) == []
 
 
+def test_a_part_of_a_manifest_is_completed_and_explained_too(server: LanguageServer) -> None:
+    """With the schema of parts, an overlay is not marked, and its keys are offered as in a whole manifest."""
+    modeline = MODELINE.replace("deployment.schema", "part.schema")
+    text = (
+        modeline
+        + "deployment:\n  timeout: 5s\n  hardware: null\n  models:\n    - alias: gpt\n      endpoint: ${SERVER}\n"
+    )
+    assert server.problems(server.open("overlay.yaml", text)) == []
+    assert server.problems(server.open("overlay-2.yaml", text + "      zoen: lan\n")) == [
+        "Property zoen is not allowed."
+    ]
+    uri = server.open("overlay-3.yaml", text + "      ")
+    offered = server.completions(uri, text.count("\n"), 6)
+    assert offered["zone"]["documentation"].startswith(key_texts(ModelEntry)["zone"])
+    uri = server.open("overlay-4.yaml", text)
+    assert key_texts(DeploymentSpec)["timeout"] in server.hover(uri, 2, 4)
+
+
 def test_every_part_of_the_format_has_texts_for_all_its_keys() -> None:
     """What the editor shows comes from the models."""
     for spec in specs_below(Manifest):

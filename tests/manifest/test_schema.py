@@ -24,6 +24,7 @@ from orchestrator.manifest.interpolate import interpolate
 from orchestrator.manifest.marks import Marks
 from orchestrator.manifest.parse import parse
 from orchestrator.manifest.schema import deployment_schema, schema_text
+from orchestrator.manifest.schema_part import part_schema
 from orchestrator.manifest.schema_variables import VARIABLE
 from orchestrator.manifest.spec.free import FREE_MAPS
 from orchestrator.manifest.spec.manifest import Manifest
@@ -31,6 +32,7 @@ from orchestrator.manifest.structure import check_structure
 from tests.manifest.golden import ROOT, compare
 
 FILE = ROOT / "schemas" / "deployment.schema.json"
+PART = ROOT / "schemas" / "part.schema.json"
 
 HAND_MADE: Final[tuple[str, ...]] = (
     "deployment: {type: single-device}",
@@ -171,8 +173,9 @@ def mutants() -> Iterator[tuple[str, Any]]:
 
 
 def test_the_file_is_what_the_models_say() -> None:
-    """`orchestrator schema > schemas/deployment.schema.json` writes it anew."""
-    assert FILE.read_text(encoding="utf-8") == schema_text()
+    """`orchestrator schema > schemas/deployment.schema.json` writes it anew, and with `--part` the other."""
+    assert FILE.read_text(encoding="utf-8") == schema_text(deployment_schema())
+    assert PART.read_text(encoding="utf-8") == schema_text(part_schema())
 
 
 def test_the_schema_is_a_schema() -> None:
@@ -349,7 +352,7 @@ def test_every_example_and_default_is_valid_itself() -> None:
 
 def test_nothing_of_the_library_shows() -> None:
     """No null variants, no titles of keys, no module names."""
-    text = schema_text()
+    text = schema_text(deployment_schema())
     assert '"null"' not in text and "pydantic" not in text and "discriminator" not in text and '"oneOf"' not in text
 
 
@@ -377,3 +380,52 @@ def test_check_jsonschema_is_all_that_a_ci_job_needs(path: Path) -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--schemafile", str(FILE), str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@lru_cache(maxsize=1)
+def part_validator() -> Draft202012Validator:
+    """For the schema of parts in the repository."""
+    schema = json.loads(PART.read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+def test_what_fits_a_whole_manifest_fits_a_part_of_one() -> None:
+    """So that no file is refused for being complete."""
+    assert [
+        name for name, tree in mutants() if validator().is_valid(tree) and not part_validator().is_valid(tree)
+    ] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "deployment: {timeout: 5s}",
+        "metadata: {name: milan}",
+        "deployment: {models: [phi-4-mini, {alias: gpt, endpoint: '${SERVER}'}]}",
+        "deployment: {agents: [{name: desk, model: null}], entry: null, resources: null, security: {tool_roots: null}}",
+        "deployment: {tools: [{name: shop, queries: {product: {one: true, description: null}}, smtp: {port: 25}}]}",
+        "deployment: {knowledge: [{name: faq, include: ['*.md']}], nodes: [{id: a, agents: [{name: b, timeout: 3s}]}]}",
+        "include: [models.yaml]",
+    ],
+)
+def test_a_part_says_only_what_it_has_to_say(text: str) -> None:
+    """Nothing is needed but names; ``null`` takes a key away."""
+    part_validator().validate(parse("site.yaml", text).tree)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "deployment: {timeout: soon}",
+        "deployment: {tiemout: 5s}",
+        "deployment: {models: [{endpoint: 'http://127.0.0.1:1'}]}",
+        "deployment: {agents: [{name: null}]}",
+        "deployment: {agents: [{name: a, reflex: [{call: clock.now}]}]}",
+        "deployment: {agents: [{name: a, role: router, routes: [{description: b}]}]}",
+        "deployment: {monitoring: {alerts: [{metric: queue_depth}]}}",
+    ],
+)
+def test_a_part_is_held_to_the_format(text: str) -> None:
+    """Values, keys, the names that parts are merged by, and whole items in lists that are replaced whole."""
+    assert not part_validator().is_valid(parse("site.yaml", text).tree)

@@ -96,11 +96,9 @@ def _texts(options: argparse.Namespace) -> tuple[Path, dict[str, str]]:
 
 
 def _schema() -> str:
-    import json
+    from orchestrator.manifest.schema import deployment_schema, schema_text
 
-    from orchestrator.manifest.schema import deployment_schema
-
-    return json.dumps(deployment_schema(), indent=2, ensure_ascii=False) + "\n"
+    return schema_text(deployment_schema())
 
 
 def _write(folder: Path, texts: dict[str, str]) -> None:
