@@ -241,4 +241,18 @@ name that only the local network knows is taken on trust, with a warning.",
         "Mend the link, or write another path.",
         "path: link-to-itself/stock.csv",
     ),
+    Code(
+        "ORC254",
+        "unknown name in a template",
+        "Nothing gives this name a value, so that the text is empty there, or the request fails.",
+        "Write one of the names that are known there, or extract it.",
+        "say: '{{ reslut.name }}'",
+    ),
+    Code(
+        "ORC255",
+        "function that cannot be a tool",
+        "Its parameters are told to models by their names and type hints.",
+        "Give each parameter a type hint, and let it be given by name.",
+        "def quote(sku): …",
+    ),
 )

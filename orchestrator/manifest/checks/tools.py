@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from orchestrator.manifest.checks.python_source import unfit_parameters
 from orchestrator.manifest.faults import fault, warning
 from orchestrator.manifest.inference.draft import Draft
 from orchestrator.manifest.inference.tools import BUILTINS
@@ -116,11 +117,12 @@ def _check_python(draft: Draft, tool: ToolEntry, roots: list[Path]) -> None:
         return
     file = found.file
     known = functions_of(file)
-    if known is None:
-        return
     for name, keys in ((function, ("python",)), *((name, ("functions", n)) for n, name in enumerate(tool.functions))):
-        if name not in known:
+        if known is not None and name not in known:
             draft.tell("ORC249", f'{file.name} has no function "{name}"', (at, keys), cure=draft.suggest(name, known))
+        for reason in unfit_parameters(file, name):
+            place = draft.place(at, *keys)
+            draft.add(warning("ORC255", f"the function {name} cannot be a tool: {reason}", place), at)
 
 
 def _refused(module: str, found: ModuleRefused) -> tuple[str, str | None]:
