@@ -95,8 +95,8 @@ def compiled(options: argparse.Namespace, terminal: Terminal, name: str = "") ->
 
 
 def write_out(text: str, path: str | None, terminal: Terminal) -> None:
-    """To the file that ``-o`` names, else to stdout; raises ``UsageError`` where the file cannot be written."""
-    if path is None:
+    """To the file that ``-o`` names, else (and for ``-``) to stdout; raises ``UsageError`` where the file cannot be written."""
+    if path in (None, "-"):
         terminal.write(text)
         return
     try:

@@ -116,7 +116,7 @@ class RouteSpec(TypedDict):
     to: str  # an agent's name
     when: dict[
         str, Any
-    ]  # {"regex"|"keywords"|"min_chars"|"max_chars"|"has_tools"|"complexity": …}; {} for learned only
+    ]  # {"regex"|"asks"|"keywords"|"min_chars"|"max_chars"|"has_tools"|"complexity": …}; {} for learned only
     description: str
     examples: list[str]
     keywords: list[str]

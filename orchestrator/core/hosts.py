@@ -24,12 +24,30 @@ def distance_of_url(url: str) -> Distance:
 
 def distance_of_host(host: str) -> Distance:
     """This device, the local network, or the internet; what cannot be told for sure counts as the internet."""
-    # As a resolver reads it: wide letters are plain ones, and the ideographic full stop is a dot (RFC 3490, 3.1).
-    name = unicodedata.normalize("NFKC", host).replace("\u3002", ".").rstrip(".").casefold()
+    name = _as_resolved(host)
     try:
         return _distance_of_address(name)
     except ValueError:
         return _distance_of_name(name)
+
+
+def is_named(url: str) -> bool:
+    """Whether the host of an address is a name, whose meaning the network decides, and no number."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
+    name = _as_resolved(host)
+    try:
+        ip_address(name)
+    except ValueError:
+        return bool(name) and not _NUMBER.fullmatch(name.rpartition(".")[2])
+    return False
+
+
+def _as_resolved(host: str) -> str:
+    """As a resolver reads it: wide letters are plain ones, and the ideographic full stop is a dot (RFC 3490, 3.1)."""
+    return unicodedata.normalize("NFKC", host).replace("\u3002", ".").rstrip(".").casefold()
 
 
 def _distance_of_name(name: str) -> Distance:

@@ -50,6 +50,11 @@ class SafePattern:
         """The first match in the first ``longest`` characters; case does not matter."""
         return self.pattern.search(text, 0, self.longest)
 
+    def begins(self, text: str) -> bool:
+        """Whether the text begins with a match. ``$`` is the end of the text, and not of what is looked at."""
+        found = self.pattern.match(text, 0, self.longest)
+        return found is not None and (found.end() < self.longest or len(text) <= self.longest)
+
 
 _SAMPLE: Final = frozenset(map(chr, range(128))) | frozenset("é—漢")
 

@@ -30,6 +30,8 @@ FILTERS: Final = frozenset({
 # fmt: on
 """The filters that templates may use. ``money`` is ours: cents as ``12.50``."""
 _MARKS: Final = ("{{", "{%", "{#")
+_GIVEN: Final = frozenset({"range", "dict", "loop"})
+"""Names that every template has."""
 _NAMES: Final = frozenset({"self", "super", "caller", "varargs", "kwargs"})
 
 
@@ -64,6 +66,20 @@ def read_template(source: str) -> nodes.Template:
     except RecursionError as error:
         raise TemplateFault("it is nested too deeply", "malformed") from error
     return tree
+
+
+def free_names(source: str) -> dict[str, int]:
+    """The names that a template takes from outside, each with its first line: those that it uses and nowhere sets. Raises
+    :class:`TemplateFault`."""
+    from jinja2 import nodes
+
+    names = list(read_template(source).find_all(nodes.Name))
+    own = {node.name for node in names if node.ctx != "load"} | _GIVEN
+    free: dict[str, int] = {}
+    for node in names:
+        if node.name not in own:
+            free[node.name] = min(node.lineno, free.get(node.name, node.lineno))
+    return free
 
 
 @lru_cache(maxsize=1)

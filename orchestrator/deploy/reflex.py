@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from orchestrator.core.asking import what_is_asked
 from orchestrator.core.blueprint import ReflexSpec
 from orchestrator.core.errors import DeployError
 from orchestrator.core.pattern import SafePattern, UnsafePattern, compile_safely
@@ -140,6 +141,9 @@ def conditions_of(when: Mapping[str, Any]) -> list[Condition]:
     if when.get("regex"):
         pattern = compile_safely(str(when["regex"]))
         found.append(lambda text, folded: pattern.search(text) is not None)
+    if when.get("asks"):
+        asked = compile_safely(str(when["asks"]), whole=True)
+        found.append(lambda text, folded: asked.begins(what_is_asked(text)))
     if when.get("keywords"):
         words = _any_word(when["keywords"])
         found.append(lambda text, folded: words.search(folded) is not None)

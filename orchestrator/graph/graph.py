@@ -89,7 +89,11 @@ class AgentGraph:
 
     def reachable(self, address: str, kinds: Collection[LinkKind] = FLOW) -> set[str]:
         """Every address that can be reached along links of these kinds, the start included."""
-        seen, waiting = {address}, [address]
+        return self.reachable_from([address], kinds)
+
+    def reachable_from(self, addresses: Collection[str], kinds: Collection[LinkKind] = FLOW) -> set[str]:
+        """The same from any of several."""
+        seen, waiting = set(addresses), list(addresses)
         while waiting:
             for link in self.out_of(waiting.pop()):
                 if link.kind in kinds and link.target not in seen:

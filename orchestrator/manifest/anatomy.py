@@ -54,7 +54,7 @@ def spec_at(path: Sequence[str | int]) -> type[Spec] | None:
 
 
 def _spec_in(annotation: Any) -> type[Spec] | None:
-    return next((one for one in _parts(annotation) if isinstance(one, type) and issubclass(one, Spec)), None)
+    return next(iter(specs_in(annotation)), None)
 
 
 def _is_map_of(annotation: Any) -> bool:
@@ -75,14 +75,17 @@ def _parts(annotation: Any) -> Iterator[Any]:
         yield annotation
 
 
+def specs_in(annotation: Any) -> list[type[Spec]]:
+    """The models inside an annotation."""
+    return [part for part in _parts(annotation) if isinstance(part, type) and issubclass(part, Spec)]
+
+
 def specs_below(spec: type[Spec]) -> list[type[Spec]]:
     """The model and every model inside it, each once."""
     found = [spec]
     for one in found:
         for field in one.model_fields.values():
-            for part in _parts(field.annotation):
-                if isinstance(part, type) and issubclass(part, Spec) and part not in found:
-                    found.append(part)
+            found += [part for part in specs_in(field.annotation) if part not in found]
     return found
 
 

@@ -9,7 +9,7 @@ from orchestrator.core.diagnostic import Diagnostic
 from orchestrator.manifest.faults import fault
 from orchestrator.manifest.marks import Mark, Path
 
-_NAMED_LISTS: Final = {"agents": "name", "models": "alias", "tools": "name", "nodes": "id", "knowledge": "name"}
+NAMED_LISTS: Final = {"agents": "name", "models": "alias", "tools": "name", "nodes": "id", "knowledge": "name"}
 """Lists of the deployment (and ``agents`` and ``models`` of a node) whose items have a name; other lists are replaced whole."""
 
 
@@ -75,9 +75,9 @@ class Overlay:
 
 def _item_key(path: Path) -> str | None:
     if len(path) == 2 and path[0] == "deployment":
-        return _NAMED_LISTS.get(str(path[1]))
+        return NAMED_LISTS.get(str(path[1]))
     if len(path) == 4 and path[:2] == ("deployment", "nodes") and path[3] in ("agents", "models"):
-        return _NAMED_LISTS[str(path[3])]
+        return NAMED_LISTS[str(path[3])]
     return None
 
 

@@ -54,6 +54,7 @@ def resolve(loaded: Loaded) -> Resolved:
             inferences=tuple(draft.inferences),
             diagnostics=tuple(diagnostics),
             origins=draft.origins,
+            mentions=draft.mentions,
         )
 
 

@@ -28,6 +28,7 @@ class Resolved:
 
     In ``manifest`` every item is written out (no bare names except in nodes and routes), every agent has its role, models and
     instructions, and every name that points at a part has that part. ``diagnostics`` are warnings and notes only.
+    ``origins``: where each part was written; ``mentions``: where one was named that is only there because of that.
     """
 
     loaded: Loaded
@@ -35,10 +36,14 @@ class Resolved:
     inferences: tuple[Inference, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     origins: Mapping[str, Path] = field(default_factory=dict)
+    mentions: Mapping[str, Path] = field(default_factory=dict)
 
-    def place_of(self, address: str, *keys: str | int) -> Place | None:
-        """Where a part (``agent.billing``, ``router.router``), or one of its keys, was written; ``None`` for inferred parts."""
-        path = self.origins.get(address)
-        if path is None:
-            return None
-        return self.loaded.marks.value((*path, *keys))
+    def place_of(self, address: str, *keys: str | int) -> Place:
+        """Where a part (``agent.billing``, ``router.router``), or one of its keys, was written. For one that was inferred: where
+        another names it, else the list that it was inferred from."""
+        path = self.origins.get(address) or self.mentions.get(address)
+        marks = self.loaded.marks
+        if path is not None:
+            return marks.value((*path, *keys))
+        lists = (("deployment", "agents"), ("deployment", "nodes"))
+        return marks.key(next((each for each in lists if marks.holds(each)), ("deployment",)))

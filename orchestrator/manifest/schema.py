@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from orchestrator.manifest.anatomy import specs_below, title_of
+from orchestrator.manifest.schema_variables import VARIABLE, variable_definition, with_variables
 from orchestrator.manifest.spec.fields import Spec
 from orchestrator.manifest.spec.manifest import Manifest
 
@@ -27,15 +28,19 @@ def deployment_schema() -> dict[str, Any]:
     made = Manifest.model_json_schema(mode="validation")
     definitions = made.pop("$defs")
     specs = {spec.__name__: spec for spec in specs_below(Manifest)}
-    shaped = {name: _shaped(_described(schema, specs.get(name))) for name, schema in sorted(definitions.items())}
-    root = _shaped(_described(made, Manifest))
+    shaped = {name: _part(schema, specs.get(name)) for name, schema in sorted(definitions.items())}
+    root = _part(made, Manifest)
     root["title"] = "Deployment manifest"
-    return {"$schema": _DIALECT, "$id": SCHEMA_ID, **root, "$defs": shaped}
+    return {"$schema": _DIALECT, "$id": SCHEMA_ID, **root, "$defs": {**shaped, VARIABLE: variable_definition()}}
 
 
-def schema_text() -> str:
-    """The content of ``schemas/deployment.schema.json``."""
-    return json.dumps(deployment_schema(), indent=2, ensure_ascii=False) + "\n"
+def schema_text(schema: dict[str, Any]) -> str:
+    """The content of a schema's file."""
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _part(schema: dict[str, Any], spec: type[Spec] | None) -> dict[str, Any]:
+    return with_variables(_shaped(_described(schema, spec)))
 
 
 def _described(schema: dict[str, Any], spec: type[Spec] | None) -> dict[str, Any]:

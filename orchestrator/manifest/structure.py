@@ -6,7 +6,7 @@ pydantic finds them; this file says them: what was found, what is wanted, and th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -134,7 +134,18 @@ def _unknown_key(_error: Mapping[str, Any], path: Path) -> Said:
     if spec is None:
         return "ORC130", f'unknown key "{key}"', "", None
     label = f"no key of {title_of(spec)}"
-    return "ORC130", f'unknown key "{key}"', label, suggestion(key, spec.model_fields)
+    return "ORC130", f'unknown key "{key}"', label, suggestion(key, spec.model_fields) or _known_keys(spec.model_fields)
+
+
+MOST_KEYS: Final = 12
+"""Keys that are told where none is near."""
+
+
+def _known_keys(known: Collection[str]) -> str:
+    """The keys of a part, the first of very many; those that matter most stand first in the models."""
+    told = ", ".join(list(known)[:MOST_KEYS])
+    more = f" and {len(known) - MOST_KEYS} more (orchestrator schema tells all)" if len(known) > MOST_KEYS else ""
+    return f"there are {told}{more}; keys that begin with x- are free"
 
 
 def _missing(_error: Mapping[str, Any], path: Path) -> Said:

@@ -13,6 +13,7 @@ from orchestrator.manifest.checks.references import check_references
 from orchestrator.manifest.checks.servers import check_servers
 from orchestrator.manifest.checks.texts import check_texts
 from orchestrator.manifest.checks.tools import check_tools
+from orchestrator.manifest.checks.zones import check_zones
 from orchestrator.manifest.inference.draft import Draft
 
 CHECKS: Final[tuple[Callable[[Draft], None], ...]] = (
@@ -23,6 +24,7 @@ CHECKS: Final[tuple[Callable[[Draft], None], ...]] = (
     check_servers,
     check_builds,
     check_texts,
+    check_zones,
     tell_what_is_not_acted_on,
 )
 

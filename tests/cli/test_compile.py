@@ -82,3 +82,58 @@ def test_faults_of_the_graph_come_with_the_warnings_before_them(shop: Path) -> N
         compile_files([str(shop)], environment={})
     codes = [diagnostic.code for diagnostic in caught.value.diagnostics]
     assert "ORC307" in codes and len(_codes(caught.value)) == 1
+
+
+HEAD = "deployment:\n  type: single-device\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (HEAD, [("error", "ORC305", "the deployment has no agent", "shop.yaml:1:1")]),
+        (
+            HEAD
+            + "  agents:\n    - {name: a, description: x, tools: [clock]}\n    - {name: b, description: y, tools: [clock]}\n",
+            [
+                (
+                    "note",
+                    "ORC304",
+                    "router.router has no default: when it is unsure it asks back with the choices",
+                    "shop.yaml:3:3",
+                )
+            ],
+        ),
+        (
+            HEAD + "  entry: a\n  agents:\n    - {name: a, description: x, tools: [clock]}\n"
+            "    - {name: b, description: y, tools: [clock]}\n",
+            [("error", "ORC306", "no request can reach agent.b from agent.a", "shop.yaml:6:7")],
+        ),
+        (
+            HEAD + "  entry: a\n  agents:\n    - {name: a, description: x, tools: [clock], escalate_to: b}\n"
+            "    - {name: b, description: y, tools: [clock]}\n",
+            [],
+        ),
+        (
+            HEAD + "  entry: a\n  models: [{alias: gpt, model: g, provider: openai}]\n"
+            "  agents:\n    - {name: a, description: x, tools: [clock]}\n    - {name: b, description: y, model: gpt}\n",
+            [("error", "ORC306", "no request can reach agent.b from agent.a", "shop.yaml:7:7")],
+        ),
+    ],
+    ids=[
+        "no agent",
+        "an added router",
+        "an entry that leads past an agent",
+        "an entry that escalates",
+        "an unreachable user",
+    ],
+)
+def test_what_is_told_of_the_whole_graph_has_a_place(shop: Path, text: str, told: list[tuple[str, ...]]) -> None:
+    """Also of what was never written: a router that was added is told at the agents that it was added over."""
+    shop.write_text(text)
+    try:
+        found = compile_files([str(shop)], environment={}).diagnostics
+    except ManifestError as error:
+        found = tuple(error.diagnostics)
+    shown = [(one.severity.value, one.code, one.message, str(one.place).rpartition("/")[2]) for one in found]
+    assert shown == told
+    assert all(one.cure for one in found)

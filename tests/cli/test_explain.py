@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.app.compile import compile_files, compile_loaded
-from orchestrator.cli.view.explained import _map
+from orchestrator.cli.view.explained import _leaves, _map, _remarks, written_out
 from orchestrator.core.codes.table import CODES
 from orchestrator.manifest.load import load_texts
 from orchestrator.manifest.parse import parse
@@ -111,6 +111,32 @@ def test_places_say_where_each_value_was_written(tmp_path: Path, monkeypatch: py
     assert "  timeout: 5.0  # site.yaml:2\n" in out
     assert "      instructions: hello  # base.yaml:8\n" in out
     assert "# base.yaml" not in here("explain", "manifest", "base.yaml").out
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_value_has_a_reason_or_a_place(manifest: Path) -> None:
+    """Its own, or that of the part that it stands in; nothing is there without either."""
+    resolved = compile_files([str(manifest)], environment={}).resolved
+    tree = written_out(resolved)
+    remarks = _remarks(resolved, tree, places=True)
+    bare = [path for path in _leaves(tree, ()) if not any(path[:length] in remarks for length in range(len(path) + 1))]
+    assert bare == []
+
+
+def test_names_in_the_short_form_have_their_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of an included file, and those that only another part mentions."""
+    (tmp_path / "models.yaml").write_text("deployment:\n  models:\n    - phi-4-mini\n")
+    (tmp_path / "shop.yaml").write_text(
+        "include: [models.yaml]\ndeployment:\n  type: single-device\n  agents:\n    - orders\n"
+        "    - name: desk\n      description: All else.\n      model: [qwen2.5-0.5b]\n      tools:\n        - clock\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    out = here("explain", "manifest", "shop.yaml").out
+    assert "    - alias: phi-4-mini  # models.yaml:3\n" in out
+    assert "    - name: orders  # shop.yaml:5\n" in out
+    assert "    - alias: qwen2.5-0.5b  # inferred: an agent names it and the catalogue knows it (shop.yaml:8)\n" in out
+    assert "    - name: clock  # inferred: agent.desk has it (shop.yaml:10)\n" in out
+    assert "      role: specialist  # inferred: the default\n" in out
 
 
 def test_the_json_form_lists_the_inferences() -> None:

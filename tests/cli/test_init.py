@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from orchestrator.cli.verbs.init import STARTERS
+from orchestrator.manifest.parse import parse
 from tests.cli.commands import ROOT, here
 
 
@@ -31,6 +33,15 @@ def test_every_starter_is_valid(starter: str, folder: Path) -> None:
     assert manifest.read_text().startswith("# yaml-language-server: $schema=deployment.schema.json\n")
     assert json.loads((folder / "deployment.schema.json").read_text())["$schema"]
     assert here("validate", manifest.name).code == 0
+
+
+@pytest.mark.parametrize("starter", STARTERS)
+def test_every_starter_fits_the_schema_beside_it(starter: str, folder: Path) -> None:
+    """So that an editor marks nothing in a manifest that was just written, variables among it."""
+    here("init", starter)
+    (manifest,) = folder.glob("*.yaml")
+    schema = json.loads((folder / "deployment.schema.json").read_text())
+    Draft202012Validator(schema).validate(parse(manifest.name, manifest.read_text()).tree)
 
 
 def test_every_folder_of_starters_is_in_the_list() -> None:
@@ -71,6 +82,27 @@ def test_the_output_names_the_deployment(folder: Path) -> None:
         "products.csv",
     ]
     assert '"milan"' in here("validate", "site/milan.yaml").out
+
+
+@pytest.mark.parametrize("starter", STARTERS)
+def test_a_dash_prints_the_manifest_and_writes_nothing(starter: str, folder: Path) -> None:
+    """Nothing but the manifest goes to standard output, so that it can be piped on; what it needs beside it is told."""
+    ran = here("init", starter, "-o", "-")
+    assert ran.code == 0
+    assert list(folder.iterdir()) == []
+    assert "$schema" not in ran.out
+    parse("piped.yaml", ran.out)
+    needs = "it needs products.csv beside it: orchestrator init kiosk writes both\n" if starter == "kiosk" else ""
+    assert ran.err == needs
+
+
+@pytest.mark.parametrize("verb", [("schema",), ("graph", "../sound.yaml", "--format", "mermaid")])
+def test_a_dash_is_standard_output_for_other_verbs_too(verb: tuple[str, ...], folder: Path) -> None:
+    """As everywhere else."""
+    (folder.parent / "sound.yaml").write_text("deployment: {type: single-device, agents: [orders]}\n")
+    ran = here(*verb, "-o", "-")
+    assert (ran.code, list(folder.iterdir())) == (0, [])
+    assert len(ran.out) > 20
 
 
 def test_two_starters_share_one_schema(folder: Path) -> None:

@@ -14,6 +14,7 @@ from orchestrator.core.codes.table import CODES
 from orchestrator.core.failpoint import FAILPOINTS
 from orchestrator.manifest.planned import NOT_ACTED_ON, NOT_ACTED_ON_BY_ROUTERS, NOT_IN_THIS_VERSION
 from orchestrator.manifest.schema import deployment_schema
+from orchestrator.manifest.schema_variables import VARIABLE
 from orchestrator.manifest.spec.server import ServerOptions
 from orchestrator.plan.capabilities import read_lock
 from orchestrator.plugins.launchers.flags import Advice
@@ -66,7 +67,7 @@ _ORDER: Final = (
 
 def _keys() -> str:
     schema = deployment_schema()
-    definitions = schema["$defs"]
+    definitions = {name: part for name, part in schema["$defs"].items() if name != VARIABLE}
     assert set(definitions) == set(_ORDER), "a new part of the manifest needs its place in the order"
     parts = [_part("The root", schema, definitions)]
     parts += [_part(_title(name, definitions), definitions[name], definitions) for name in _ORDER]
@@ -85,7 +86,7 @@ def _part(title: str, schema: dict[str, Any], definitions: dict[str, Any]) -> st
 def _value(key: dict[str, Any], definitions: dict[str, Any]) -> str:
     shown = _form(key, definitions)
     default = key.get("default")
-    if not default or isinstance(default, dict) or "const" in key:
+    if not default or isinstance(default, dict) or "const" in key.get("anyOf", [key])[0]:
         return shown
     return f"{shown}; {_default(default, shown)} by default"
 
@@ -108,8 +109,9 @@ def _form(key: dict[str, Any], definitions: dict[str, Any]) -> str:
     if "const" in key:
         return f"`{key['const']}`"
     if "anyOf" in key:
-        forms = dict.fromkeys(_form(form, definitions) for form in key["anyOf"])
-        return _quantity(key["anyOf"]) or " or ".join(forms)
+        own = [form for form in key["anyOf"] if form.get("$ref") != f"#/$defs/{VARIABLE}"]
+        forms = dict.fromkeys(_form(form, definitions) for form in own)
+        return _quantity(own) or " or ".join(forms)
     if key.get("type") == "array":
         return f"list of {_form(key['items'], definitions)}"
     words = {"string": "text", "integer": "number", "boolean": "true or false", "object": "map"}
@@ -142,7 +144,9 @@ def _later() -> str:
 
 def _refused() -> Iterator[tuple[str, list[str]]]:
     schema = deployment_schema()
-    titles = {"Manifest": "the root"} | {name: made["title"].lower() for name, made in schema["$defs"].items()}
+    titles = {"Manifest": "the root"} | {
+        name: made["title"].lower() for name, made in schema["$defs"].items() if name != VARIABLE
+    }
     yield from ((titles[name], list(keys)) for name, keys in NOT_IN_THIS_VERSION.items())
 
 

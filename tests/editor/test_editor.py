@@ -13,6 +13,7 @@ import pytest
 
 from orchestrator.manifest.anatomy import specs_below
 from orchestrator.manifest.schema import deployment_schema, key_texts
+from orchestrator.manifest.schema_variables import VARIABLE
 from orchestrator.manifest.spec.agent import AgentEntry, ReflexRule, When
 from orchestrator.manifest.spec.fields import Spec
 from orchestrator.manifest.spec.manifest import DeploymentSpec, Manifest
@@ -99,14 +100,39 @@ def test_a_mistyped_key_is_marked_and_the_seed_manifests_are_not(server: Languag
     """As the command line would."""
     uri = server.open("mistyped.yaml", MODELINE + "deployment:\n  type: single-device\n  agnts: [a]\n")
     assert server.problems(uri) == ["Property agnts is not allowed."]
+    uri = server.open(
+        "wrong.yaml", MODELINE + "deployment:\n  type: single\n  serve: {port: abc}\n  timeout: ${WAIT:-3s}\n"
+    )
+    assert server.problems(uri) == [
+        'Value is not accepted. Valid values: "single-device", "distributed-edge".',
+        'Incorrect type. Expected "integer".',
+    ]
     for name in ("single-device", "distributed-edge"):
         text = (ROOT / "manifests" / f"{name}.yaml").read_text()
         uri = server.open(f"copy-of-{name}.yaml", MODELINE + text)
         assert server.problems(uri) == []
 
 
+def test_a_part_of_a_manifest_is_completed_and_explained_too(server: LanguageServer) -> None:
+    """With the schema of parts, an overlay is not marked, and its keys are offered as in a whole manifest."""
+    modeline = MODELINE.replace("deployment.schema", "part.schema")
+    text = (
+        modeline
+        + "deployment:\n  timeout: 5s\n  hardware: null\n  models:\n    - alias: gpt\n      endpoint: ${SERVER}\n"
+    )
+    assert server.problems(server.open("overlay.yaml", text)) == []
+    assert server.problems(server.open("overlay-2.yaml", text + "      zoen: lan\n")) == [
+        "Property zoen is not allowed."
+    ]
+    uri = server.open("overlay-3.yaml", text + "      ")
+    offered = server.completions(uri, text.count("\n"), 6)
+    assert offered["zone"]["documentation"].startswith(key_texts(ModelEntry)["zone"])
+    uri = server.open("overlay-4.yaml", text)
+    assert key_texts(DeploymentSpec)["timeout"] in server.hover(uri, 2, 4)
+
+
 def test_every_part_of_the_format_has_texts_for_all_its_keys() -> None:
     """What the editor shows comes from the models."""
     for spec in specs_below(Manifest):
         assert set(key_texts(spec)) == set(spec.model_fields), spec.__name__
-    assert len(deployment_schema()["$defs"]) == len(specs_below(Manifest)) - 1
+    assert len(set(deployment_schema()["$defs"]) - {VARIABLE}) == len(specs_below(Manifest)) - 1

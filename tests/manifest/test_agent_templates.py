@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -154,7 +155,8 @@ def test_a_rule_fires_on_no_example_of_a_rule_that_does_something_else(name: str
 @pytest.mark.parametrize("name", WITH_RULES)
 def test_patterns_are_safe_and_cut_nothing_that_is_kept(name: str) -> None:
     for rule in template(name).reflex:
-        assert not rule.when.regex or compile_safely(rule.when.regex).longest >= 350
+        for pattern in filter(None, (rule.when.regex, rule.when.asks)):
+            assert compile_safely(pattern, whole=True).longest >= 350
         for key, source in rule.extract.items():
             assert compile_safely(source, whole=True).longest >= (LONGEST_TEXT if key in KEPT_WHOLE else 350)
 
@@ -246,6 +248,88 @@ async def told_or_refused(tools: Mapping[str, Tool], name: str, text: str) -> st
         return f"refused: {refusal.message}"
 
 
+ENGLISH = (
+    *("do not {}", "don't {}", "please do not {}", "never {}", "you must not {}", "I don't want you to {}"),
+    *(
+        "why did you {}?",
+        "did you {}?",
+        "who told you to {}?",
+        "how do I {}?",
+        "what happens if you {}",
+        "should I {}?",
+    ),
+    *("you forgot to {}", "Anna said: {}", "they asked me to {} and I did", "I wanted to {} but it is too late"),
+)
+ITALIAN = ("non {}", "per favore non {}", "perché hai voluto {}?", "come si fa a {}?", "hai dimenticato di {}", "se {}")
+REPORTS = (
+    *("you closed ticket T-1001", "why was ticket T-1001 closed?", "ticket T-1001 was closed by mistake"),
+    *("close ticket T-1001 only when the part has arrived", "close ticket T-1001? no!", "mark ticket T-1001 as urgent"),
+    *("close ticket T-1001 and T-1002", "you opened a ticket for me", "the note on ticket T-1001 is wrong"),
+    *("you sent an email to bob@example.org saying hello", "the email to bob@example.org that you wrote is wrong"),
+    *("send the report to bob@example.org: it is late", "send an email to bob@example.org and eve@example.org: hello"),
+    *("you cancelled event 7@example.org", "cancel event 7@example.org if it rains"),
+    *("you booked a meeting with Anna tomorrow at 10:00", "hai aperto un ticket: stampante rotta"),
+    *("hai fissato un appuntamento con Anna domani alle 10", "non voglio che tu fissi un appuntamento domani alle 10"),
+)
+"""Requests that hold the words of a rule that writes, and do not ask for what it does."""
+
+
+def writing(tools: Mapping[str, Tool], rule: ReflexRule) -> bool:
+    """Whether what a rule calls changes anything, by what the tool itself says."""
+    function = next((f for tool in tools.values() for f in tool.functions if f.name == rule.call), None)
+    assert function is not None, rule.call
+    return function.effect != "read"
+
+
+def negatives(rules: list[ReflexRule]) -> Iterator[str]:
+    """Every request of the rules turned into what does not ask for it, in its own language."""
+    for rule in rules:
+        for text in examples(rule):
+            italian = re.match(r"(?:apri|segnala|crea un|fissa|aggiungi dentista|segnami)", text)
+            yield from (form.format(text.removeprefix("please ")) for form in (ITALIAN if italian else ENGLISH))
+    yield from REPORTS
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", WITH_RULES)
+async def test_a_rule_that_writes_fires_on_no_negation_question_or_report(name: str, tools: Mapping[str, Tool]) -> None:
+    """It looks at what is asked, and abstains; what answers instead only reads."""
+    rules = [rule for rule in template(name).reflex if writing(tools, rule)]
+    assert all(rule.when.asks for rule in rules)
+    wrong = []
+    for text in negatives(rules):
+        firing = next(whole(name).fire(text, first=False), None)
+        if firing is not None and writing(tools, template(name).reflex[firing.reflex.number - 1]):
+            wrong.append((text, firing.reflex.call))
+    assert wrong == []
+
+
+@pytest.mark.anyio
+async def test_every_function_that_writes_is_looked_at(tools: Mapping[str, Tool]) -> None:
+    """The test above means something: templates call all of these."""
+    called = {rule.call for name in WITH_RULES for rule in template(name).reflex if writing(tools, rule)}
+    assert called == {
+        *("calendar.add", "calendar.cancel", "email.send", "tickets.close", "tickets.create", "tickets.note")
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("customer-service", "hi, can you please close ticket T-1001?"),
+        ("customer-service", "I would like to report a problem: the door does not close"),
+        ("customer-service", "potresti aprire un ticket: la porta non si chiude"),
+        ("primary-agent", "Hello! Could you email bob@example.org: do not forget the meeting"),
+        ("primary-agent", "please send bob@example.org an email"),
+        ("primary-agent", "could you book lunch with Anna tomorrow at noon, please"),
+        ("primary-agent", "per favore fissa un appuntamento con Anna domani alle 10"),
+    ],
+)
+def test_polite_requests_are_requests(name: str, text: str) -> None:
+    """Greetings, polite words and a negation inside what is to be written change nothing."""
+    assert next(whole(name).fire(text, first=False), None) is not None
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", WITH_RULES)
 async def test_every_example_is_answered_by_the_real_tools(name: str, tools: Mapping[str, Tool]) -> None:
@@ -298,6 +382,12 @@ I added the note to T-1001.
 > what is the status of T-1001?
 T-1001 (open, normal): printer broken
 - the customer called again
+> do not close ticket T-1001
+I have changed nothing. Begin with what is to be done, like: close ticket T-1001, or: open a ticket: the printer is broken.
+> why did you close ticket T-1001?
+I have changed nothing. Begin with what is to be done, like: close ticket T-1001, or: open a ticket: the printer is broken.
+> non aprire un ticket
+Non ho cambiato nulla. Scrivi all'inizio che cosa fare, per esempio: apri un ticket: stampante rotta.
 > close ticket T-1001
 T-1001 is closed: printer broken.
 > show my tickets
@@ -313,6 +403,15 @@ The mail to anna@example.org is in the outbox; a person sends it.
 > send an email to Anna
 To which address, and saying what? Write it like: send an email to anna@example.org saying the order is ready.
 > list my emails
+Wed, 04 Mar 2026 10:00:00 +0000  anna@example.org  the order is ready
+> do not send an email to bob@example.com saying hello
+I have sent nothing. To send a mail, write it like: send an email to anna@example.org saying the order is ready.
+> send the report to bob@example.org: it is late
+To which address, and saying what? Write it like: send an email to anna@example.org saying the order is ready.
+> send an email to bob@example.org subject Lunch: are you free?
+The mail to bob@example.org is in the outbox; a person sends it.
+> list my emails
+Wed, 04 Mar 2026 10:00:00 +0000  bob@example.org  Lunch
 Wed, 04 Mar 2026 10:00:00 +0000  anna@example.org  the order is ready
 > what is in the database
 The database has no tables yet.

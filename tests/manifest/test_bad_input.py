@@ -65,6 +65,43 @@ def test_an_unknown_build_is_told_with_the_nearest_known_one(tmp_path: Path) -> 
     assert told.place is not None and told.place.line == 3
 
 
+@pytest.mark.parametrize("linked", ["file", "package"])
+def test_a_python_module_that_a_link_brings_in_is_refused(
+    linked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rule is that of the load itself: where the code really lies counts, and not what the folder shows."""
+    folder, away = tmp_path / "site", tmp_path / "elsewhere"
+    folder.mkdir()
+    away.mkdir()
+    (away / ("evil.py" if linked == "file" else "__init__.py")).write_text("def f(): return 1\n")
+    (folder / ("evil.py" if linked == "file" else "evil")).symlink_to(away / "evil.py" if linked == "file" else away)
+    monkeypatch.chdir(folder)
+    text = refused_text(HEAD + "  tools:\n    - {name: shell, python: 'evil:f'}\n", folder)
+    compare(GOLDEN / f"python-{linked}-through-a-link.txt", text.replace(str(away), "/elsewhere"))
+
+
+def test_a_python_module_with_a_name_of_pythons_own_is_refused(tmp_path: Path) -> None:
+    """It would never be loaded, so the check says so."""
+    (tmp_path / "calendar.py").write_text("def f(): return 1\n")
+    compare(
+        GOLDEN / "python-with-a-reserved-name.txt",
+        refused_text(HEAD + "  tools:\n    - {name: shell, python: 'calendar:f'}\n", tmp_path),
+    )
+
+
+def test_a_link_into_an_allowed_folder_is_fine(tmp_path: Path) -> None:
+    """Its target counts."""
+    folder, shared = tmp_path / "site", tmp_path / "shared"
+    folder.mkdir()
+    shared.mkdir()
+    (shared / "tools.py").write_text("def f(): return 1\n")
+    (folder / "tools.py").symlink_to(shared / "tools.py")
+    tools = "  security: {tool_roots: [../shared]}\n  tools:\n    - {name: shell, python: 'tools:f'}\n"
+    manifest = folder / "shop.yaml"
+    manifest.write_text(HEAD + tools)
+    assert not resolved(str(manifest)).diagnostics
+
+
 def test_a_cycle_of_includes_is_shown_as_a_path(tmp_path: Path) -> None:
     """Each file on the way is named."""
     (tmp_path / "b.yaml").write_text("include: [c.yaml]\n")

@@ -69,7 +69,7 @@ def test_every_value_remembers_the_file_that_it_came_from() -> None:
     assert found.place_of("agent.desk", "instructions") == Place("base.yaml", 8, 21, 5)
     assert found.place_of("agent.desk", "tools") == Place("site.yaml", 7, 7, 5)
     assert found.place_of("agent.orders", "instructions") == Place("site.yaml", 9, 36, 7)
-    assert found.place_of("router.router") is None
+    assert found.place_of("router.router") == found.loaded.marks.key(("deployment", "agents"))
 
 
 def test_includes_lie_below_and_count_from_their_own_file(tmp_path: Path) -> None:

@@ -7,26 +7,32 @@ import itertools
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 from jsonschema import Draft202012Validator
 
 from orchestrator.manifest.anatomy import specs_below
 from orchestrator.manifest.empty import take_out_empty
 from orchestrator.manifest.faults import Refused
+from orchestrator.manifest.interpolate import interpolate
 from orchestrator.manifest.marks import Marks
 from orchestrator.manifest.parse import parse
 from orchestrator.manifest.schema import deployment_schema, schema_text
+from orchestrator.manifest.schema_part import part_schema
+from orchestrator.manifest.schema_variables import VARIABLE
 from orchestrator.manifest.spec.free import FREE_MAPS
 from orchestrator.manifest.spec.manifest import Manifest
 from orchestrator.manifest.structure import check_structure
 from tests.manifest.golden import ROOT, compare
 
 FILE = ROOT / "schemas" / "deployment.schema.json"
+PART = ROOT / "schemas" / "part.schema.json"
 
 HAND_MADE: Final[tuple[str, ...]] = (
     "deployment: {type: single-device}",
@@ -64,8 +70,8 @@ HAND_MADE: Final[tuple[str, ...]] = (
     ),
     (
         "deployment: {type: single-device, agents: [{name: a, role: router, strategy: cascade, stages: [rules, lexical],"
-        " routes: [b, {to: c, when: {regex: d, min_chars: 1, max_chars: 2, complexity: simple}, description: e, examples: [f],"
-        " keywords: [g]}], default: b, confidence: 70%}, b, c]}"
+        " routes: [b, {to: c, when: {regex: d, asks: d, min_chars: 1, max_chars: 2, complexity: simple}, description: e,"
+        " examples: [f], keywords: [g]}], default: b, confidence: 70%}, b, c]}"
     ),
     "deployment: {type: single-device, agents: [{name: a, role: escalation, human: {queue: b, say: c}}]}",
     (
@@ -118,7 +124,14 @@ def validator() -> Draft202012Validator:
 
 def fits_models(tree: Any) -> bool:
     """Whether the models accept the structure."""
-    parsed = parse("a.yaml", json.dumps(tree))
+    return text_fits_models(json.dumps(tree))
+
+
+def text_fits_models(text: str) -> bool:
+    """Whether they accept a text, with its variables put in from an empty environment."""
+    parsed = parse("a.yaml", text)
+    if interpolate(parsed, {}, {}):
+        return False
     marks = Marks(parsed.mark)
     empty, cleaned = take_out_empty(parsed.tree, marks)
     return not empty and check_structure(cleaned, marks)[0] is not None
@@ -161,8 +174,9 @@ def mutants() -> Iterator[tuple[str, Any]]:
 
 
 def test_the_file_is_what_the_models_say() -> None:
-    """`orchestrator schema > schemas/deployment.schema.json` writes it anew."""
-    assert FILE.read_text(encoding="utf-8") == schema_text()
+    """`orchestrator schema > schemas/deployment.schema.json` writes it anew, and with `--part` the other."""
+    assert FILE.read_text(encoding="utf-8") == schema_text(deployment_schema())
+    assert PART.read_text(encoding="utf-8") == schema_text(part_schema())
 
 
 def test_the_schema_is_a_schema() -> None:
@@ -187,6 +201,87 @@ def test_schema_and_models_agree_on_every_mutant() -> None:
             wrong.append(f"{name}: models {model}, schema {schema}")
     assert not wrong, "\n".join(wrong[:20])
     assert valid >= 200 and invalid >= 200, (valid, invalid)
+
+
+def with_a_variable(value: Any) -> str:
+    """The value as the default of a variable, as a plain scalar."""
+    shown = json.dumps(value) if isinstance(value, (bool, int, float)) else value
+    return f"${{NOT_SET_ANYWHERE:-{shown}}}"
+
+
+def as_text(tree: Any) -> str:
+    """The tree as YAML in which a text that is nothing but a variable is not in quotes."""
+    return yaml.safe_dump(tree, default_flow_style=False, width=10**6, sort_keys=False, allow_unicode=True)
+
+
+def variable_mutants() -> Iterator[tuple[str, str]]:
+    """Every hand-made manifest with one value made the default of a variable, in whole and in part, and made malformed; a map
+    and a list in the place of a variable's text are not among them: what is put in is never read as YAML."""
+    for text in HAND_MADE:
+        tree = parse("a.yaml", text).tree
+        for path in paths_of(tree):
+            value = tree
+            for step in path:
+                value = value[step]
+            if isinstance(value, (dict, list)):
+                yield f"{path} is a variable", as_text(changed(tree, path, "${NOT_SET_ANYWHERE:-a}"))
+            elif value is not None:
+                yield f"{path} from a variable", as_text(changed(tree, path, with_a_variable(value)))
+                yield f"{path} malformed", as_text(changed(tree, path, "${NOT SET"))
+            if isinstance(value, str) and len(value) > 1:
+                partly = value[0] + with_a_variable(value[1:])
+                yield f"{path} partly from a variable", as_text(changed(tree, path, partly))
+
+
+def test_schema_and_models_agree_on_variables() -> None:
+    """A value that comes from a variable, in whole or in part, is fine for both wherever the value itself is, and only there; a
+    malformed variable is refused by both wherever the value is held to anything."""
+    counts: Counter[tuple[bool, bool]] = Counter()
+    wrong: list[str] = []
+    for name, text in variable_mutants():
+        model, schema = text_fits_models(text), validator().is_valid(parse("a.yaml", text).tree)
+        counts[model, schema] += 1
+        if model is not schema and not (schema and name.endswith("malformed")):
+            wrong.append(f"{name}: models {model}, schema {schema}")
+    assert not wrong, "\n".join(wrong[:20])
+    assert counts[True, True] >= 200 and counts[False, False] >= 100, counts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "deployment: {type: single-device, models: [{alias: a, model: b, endpoint: '${SERVER:-http://127.0.0.1:8080}'}]}",
+        "deployment:\n  type: single-device\n  serve:\n    port: ${PORT:-7411}",
+        "metadata: {name: 'shop-${SITE:-milan}'}\ndeployment:\n  type: single-device\n  timeout: ${WAIT:-30s}",
+        (
+            "deployment:\n  type: single-device\n  models:\n    - alias: a\n      model: b\n      primary: ${FIRST:-true}\n"
+            "      provider: ${MAKE:-ollama}\n      zone: ${ZONE:-lan}\n      memory: ${MEMORY:-2GB}"
+        ),
+        "deployment: {type: '${KIND:-single-device}', entry: '${FIRST:-a}', agents: ['${FIRST:-a}'], tools: ['${T:-clock}']}",
+        "deployment: {type: single-device, agents: [{name: a, description: 'costs $$5', instructions: '$${NOT} a variable'}]}",
+    ],
+)
+def test_variables_as_people_write_them_are_fine_for_both(text: str) -> None:
+    """The forms of the documentation and of the starters."""
+    assert text_fits_models(text)
+    validator().validate(parse("a.yaml", text).tree)
+
+
+@pytest.mark.parametrize(
+    "port", ["'$${PORT:-7411}'", "'${PORT'", "'${}'", "'${1PORT}'", "'$PORT'", "'${PORT:7411}'", "'${A} ${B'", "[7411]"]
+)
+def test_what_is_no_variable_is_refused_by_both(port: str) -> None:
+    """An escaped dollar, a malformed variable, the forms of other programs."""
+    text = f"deployment:\n  type: single-device\n  serve:\n    port: {port}"
+    assert not text_fits_models(text)
+    assert not validator().is_valid(parse("a.yaml", text).tree)
+
+
+def test_what_a_variable_puts_in_is_not_known_to_a_schema() -> None:
+    """The one thing that only the program finds; it cannot be said otherwise there."""
+    for text in ("timeout: ${WAIT:-soon}", "timeout: '${NOT_SET_ANYWHERE}'", "serve: {port: '${PORT:-7411}'}"):
+        whole = f"deployment:\n  type: single-device\n  {text}"
+        assert validator().is_valid(parse("a.yaml", whole).tree) and not text_fits_models(whole)
 
 
 def test_every_key_of_the_format_is_in_a_hand_made_manifest() -> None:
@@ -226,7 +321,7 @@ def test_a_whole_number_with_a_fraction_of_zero_is_the_one_known_difference() ->
 
 def _objects(schema: Any, name: str = "root") -> Iterator[tuple[str, dict[str, Any]]]:
     yield name, schema
-    yield from schema.get("$defs", {}).items()
+    yield from ((name, part) for name, part in schema.get("$defs", {}).items() if name != VARIABLE)
 
 
 def _shows_values(schema: dict[str, Any]) -> bool:
@@ -258,7 +353,7 @@ def test_every_example_and_default_is_valid_itself() -> None:
 
 def test_nothing_of_the_library_shows() -> None:
     """No null variants, no titles of keys, no module names."""
-    text = schema_text()
+    text = schema_text(deployment_schema())
     assert '"null"' not in text and "pydantic" not in text and "discriminator" not in text and '"oneOf"' not in text
 
 
@@ -286,3 +381,52 @@ def test_check_jsonschema_is_all_that_a_ci_job_needs(path: Path) -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--schemafile", str(FILE), str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@lru_cache(maxsize=1)
+def part_validator() -> Draft202012Validator:
+    """For the schema of parts in the repository."""
+    schema = json.loads(PART.read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+def test_what_fits_a_whole_manifest_fits_a_part_of_one() -> None:
+    """So that no file is refused for being complete."""
+    assert [
+        name for name, tree in mutants() if validator().is_valid(tree) and not part_validator().is_valid(tree)
+    ] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "deployment: {timeout: 5s}",
+        "metadata: {name: milan}",
+        "deployment: {models: [phi-4-mini, {alias: gpt, endpoint: '${SERVER}'}]}",
+        "deployment: {agents: [{name: desk, model: null}], entry: null, resources: null, security: {tool_roots: null}}",
+        "deployment: {tools: [{name: shop, queries: {product: {one: true, description: null}}, smtp: {port: 25}}]}",
+        "deployment: {knowledge: [{name: faq, include: ['*.md']}], nodes: [{id: a, agents: [{name: b, timeout: 3s}]}]}",
+        "include: [models.yaml]",
+    ],
+)
+def test_a_part_says_only_what_it_has_to_say(text: str) -> None:
+    """Nothing is needed but names; ``null`` takes a key away."""
+    part_validator().validate(parse("site.yaml", text).tree)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "deployment: {timeout: soon}",
+        "deployment: {tiemout: 5s}",
+        "deployment: {models: [{endpoint: 'http://127.0.0.1:1'}]}",
+        "deployment: {agents: [{name: null}]}",
+        "deployment: {agents: [{name: a, reflex: [{call: clock.now}]}]}",
+        "deployment: {agents: [{name: a, role: router, routes: [{description: b}]}]}",
+        "deployment: {monitoring: {alerts: [{metric: queue_depth}]}}",
+    ],
+)
+def test_a_part_is_held_to_the_format(text: str) -> None:
+    """Values, keys, the names that parts are merged by, and whole items in lists that are replaced whole."""
+    assert not part_validator().is_valid(parse("site.yaml", text).tree)

@@ -111,3 +111,10 @@ def test_rules_refuse_an_unknown_condition() -> None:
     with pytest.raises(DeployError, match='condition "keyword"') as caught:
         fit_rules((BILLING, Candidate("x", when={"keyword": "a"})), OPTIONS)
     assert caught.value.cure == 'did you mean "keywords"?'
+
+
+def test_a_route_may_look_at_what_is_asked() -> None:
+    strategy = fit_rules((Candidate("closing", when={"asks": "close"}),), OPTIONS)
+    found = strategy.decide_now(RouteQuestion("please close ticket 5"))
+    assert (found.choice, found.why) == ("closing", "it asks for close")
+    assert strategy.decide_now(RouteQuestion("do not close ticket 5")).choice is None

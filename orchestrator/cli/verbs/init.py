@@ -37,7 +37,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STARTER",
         help=f"one of {', '.join(STARTERS)}",
     )
-    parser.add_argument("-o", "--output", metavar="PATH", help="the manifest's file; its stem names the deployment")
+    parser.add_argument(
+        "-o", "--output", metavar="PATH", help="the manifest's file, whose stem names the deployment; - prints it"
+    )
     parser.add_argument("--no-schema", action="store_true", help=f"do not write {SCHEMA}, which editors complete from")
     parser.add_argument("--list", action="store_true", help="list the starters")
 
@@ -49,6 +51,9 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 
         terminal.say("\n".join(columns(list(STARTERS.items()))))
         return 0
+    if options.output == "-":
+        _print(options, terminal)
+        return 0
     folder, texts = _texts(options)
     if not options.no_schema:
         texts[SCHEMA] = _schema()
@@ -58,6 +63,16 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
         terminal.say(f"wrote {folder / name}")
     terminal.say(f"\nnext: {_next(options.starter, manifest)}")
     return 0
+
+
+def _print(options: argparse.Namespace, terminal: Terminal) -> None:
+    """Only the manifest, to be looked at or piped on; what would stand beside it is told."""
+    options.output, options.no_schema = None, True
+    _, texts = _texts(options)
+    manifest, *beside = texts
+    terminal.write(texts[manifest])
+    if beside:
+        terminal.tell(f"it needs {' and '.join(beside)} beside it: orchestrator init {options.starter} writes both")
 
 
 def _next(starter: str, manifest: Path) -> str:
@@ -81,11 +96,9 @@ def _texts(options: argparse.Namespace) -> tuple[Path, dict[str, str]]:
 
 
 def _schema() -> str:
-    import json
+    from orchestrator.manifest.schema import deployment_schema, schema_text
 
-    from orchestrator.manifest.schema import deployment_schema
-
-    return json.dumps(deployment_schema(), indent=2, ensure_ascii=False) + "\n"
+    return schema_text(deployment_schema())
 
 
 def _write(folder: Path, texts: dict[str, str]) -> None:

@@ -66,7 +66,8 @@ def _remarks(resolved: Resolved, tree: dict[str, Any], *, places: bool) -> Remar
     for inference in resolved.inferences:
         path = parts.get(inference.subject)
         if path is not None:
-            remarks[*path, inference.key] = f"inferred: {inference.why}"
+            at = (*path, inference.key)
+            remarks[at] = f"inferred: {inference.why}" + (f" ({remarks[at]})" if at in remarks else "")
     if resolved.loaded.manifest.metadata.name is None:
         remarks["metadata", "name"] = "inferred: after the file"
     return remarks
@@ -83,14 +84,21 @@ def _parts(tree: dict[str, Any]) -> Iterator[tuple[str, Path]]:
 def _places(resolved: Resolved, tree: dict[str, Any]) -> Iterator[tuple[Path, Place]]:
     """Where values of the tree were written, for those that were."""
     marks = resolved.loaded.marks
-    origins = {path: resolved.origins.get(address) for address, path in _parts(tree)}
+    addresses = {path: address for address, path in _parts(tree)}
     for path in _leaves(tree, ()):
-        origin: Path | None = path
-        if path[:3] in origins:
-            part = origins[path[:3]]
-            origin = None if part is None else (*part, *path[3:])
+        address = addresses.get(path[:3])
+        origin = path if address is None else _origin(resolved, address, path[3:])
         if origin is not None and marks.holds(origin):
             yield path, marks.value(origin)
+
+
+def _origin(resolved: Resolved, address: str, keys: Path) -> Path | None:
+    """The path of a part's key in what was written. The name of a part may be all that was: there, or where another names it."""
+    is_name = len(keys) == 1 and keys[0] in ("alias", "name", "id")
+    part = resolved.origins.get(address)
+    if part is None:
+        return resolved.mentions.get(address) if is_name else None
+    return part if is_name and not resolved.loaded.marks.holds((*part, *keys)) else (*part, *keys)
 
 
 def _leaves(value: Any, path: Path) -> Iterator[Path]:

@@ -29,14 +29,14 @@ CODES: Final[tuple[Code, ...]] = (
         "ORC304",
         "a router without a default",
         "When no strategy is sure, the router asks back with the choices instead of sending the request on.",
-        "Add default: <agent> if one agent should take what fits nowhere.",
+        "Add default: <agent>, there or under deployment.routing, if one agent should take what fits nowhere.",
     ),
     Code("ORC305", "no agent", "The deployment has nobody who could answer.", "Add an agent under deployment.agents."),
     Code(
         "ORC306",
         "unreachable",
         "No way leads from the entry to this agent.",
-        "Add a route or an escalation to it, or remove it.",
+        "Add a route or an escalation to it, leave out an entry that leads past it, or remove it.",
     ),
     Code(
         "ORC308",

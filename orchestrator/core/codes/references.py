@@ -149,6 +149,14 @@ CODES: Final[tuple[Code, ...]] = (
         "models: [{alias: phi-4-mini, server: {scenario: staging}}]",
     ),
     Code(
+        "ORC229",
+        "zone nearer than the address",
+        "What may leave the device and the local network is decided by the zone, so it may not be nearer than the address shows. A \
+name that only the local network knows is taken on trust, with a warning.",
+        "Write zone: cloud, or leave it out.",
+        "endpoint: https://api.example.com/v1\nzone: node",
+    ),
+    Code(
         "ORC230",
         "secret in clear",
         "A secret in a file ends in backups, logs and version control.",
@@ -172,7 +180,7 @@ CODES: Final[tuple[Code, ...]] = (
     Code(
         "ORC242",
         "Python tool outside the allowed folders",
-        "Python tools are loaded from the manifest's folder and from security.tool_roots only.",
+        "Python tools are loaded from the manifest's folder and from security.tool_roots only; where a link leads counts.",
         "Put the module there, or add its folder to security.tool_roots.",
         "python: os:system",
     ),
@@ -239,5 +247,19 @@ CODES: Final[tuple[Code, ...]] = (
         "The path cannot be followed on this device: a link leads back to itself, or the path is none.",
         "Mend the link, or write another path.",
         "path: link-to-itself/stock.csv",
+    ),
+    Code(
+        "ORC254",
+        "unknown name in a template",
+        "Nothing gives this name a value, so that the text is empty there, or the request fails.",
+        "Write one of the names that are known there, or extract it.",
+        "say: '{{ reslut.name }}'",
+    ),
+    Code(
+        "ORC255",
+        "function that cannot be a tool",
+        "Its parameters are told to models by their names and type hints.",
+        "Give each parameter a type hint, and let it be given by name.",
+        "def quote(sku): …",
     ),
 )

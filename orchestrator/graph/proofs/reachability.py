@@ -5,7 +5,6 @@ from __future__ import annotations
 from orchestrator.core.diagnostic import Severity
 from orchestrator.graph.finding import Finding
 from orchestrator.graph.graph import AgentGraph
-from orchestrator.graph.link import FLOW
 
 
 def all_reachable(graph: AgentGraph) -> list[Finding]:
@@ -18,7 +17,7 @@ def all_reachable(graph: AgentGraph) -> list[Finding]:
             "ORC306",
             vertex.address,
             f"no request can reach {vertex.address} from {graph.entry}",
-            "Add a route or an escalation to it, or remove it.",
+            "Add a route or an escalation to it, leave out an entry that leads past it, or remove it.",
         )
         for vertex in graph.vertices("router", "specialist", "escalation")
         if vertex.address not in seen
@@ -26,10 +25,11 @@ def all_reachable(graph: AgentGraph) -> list[Finding]:
 
 
 def no_unused(graph: AgentGraph) -> list[Finding]:
-    """Every model, tool and knowledge set is used by someone who can be reached."""
+    """Every model, tool and knowledge set is used by someone; whether that one can be reached is told of it."""
     if not graph.entry:
         return []
-    used = graph.reachable(graph.entry, (*FLOW, "uses", "fallback"))
+    agents = [agent.address for agent in graph.vertices("router", "specialist", "escalation")]
+    used = graph.reachable_from(agents, ("uses", "fallback"))
     return [
         Finding(
             "ORC307",

@@ -49,7 +49,7 @@ def routers_have_a_default(graph: AgentGraph) -> list[Finding]:
             "ORC304",
             router.address,
             f"{router.address} has no default: when it is unsure it asks back with the choices",
-            "Add default: <agent> if one agent should take what fits nowhere.",
+            "Add default: <agent>, there or under deployment.routing, if one agent should take what fits nowhere.",
             Severity.NOTE,
         )
         for router in graph.vertices("router")

@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.core.pattern import UnsafePattern, compile_safely
 from orchestrator.core.template import TemplateFault, is_plain, read_template
+from orchestrator.manifest.checks.template_names import check_names
 from orchestrator.manifest.inference.draft import Draft
 from orchestrator.manifest.inference.reflexes import ESCALATE
 from orchestrator.manifest.spec.agent import AgentEntry, ReflexRule, When
@@ -22,8 +23,12 @@ def check_texts(draft: Draft) -> None:
     for agent in draft.agents.values():
         at = draft.address(agent)
         for keys, text in _templates(agent):
-            if not is_plain(text) and not _is_of_template(draft, agent, keys):
-                _check_template(draft, text, (at, keys))
+            if (
+                not is_plain(text)
+                and not _is_of_template(draft, agent, keys)
+                and _check_template(draft, text, (at, keys))
+            ):
+                check_names(draft, agent, keys, text)
         for keys, pattern in _patterns(agent):
             if not _is_of_template(draft, agent, keys):
                 _check_pattern(draft, pattern, (at, keys))
@@ -64,13 +69,15 @@ def _texts_in(value: Any, keys: Keys) -> Iterator[tuple[Keys, str]]:
             yield from _texts_in(inner, (*keys, number))
 
 
-def _check_template(draft: Draft, text: str, at: tuple[str, Keys]) -> None:
+def _check_template(draft: Draft, text: str, at: tuple[str, Keys]) -> bool:
+    """Whether it can be used."""
     found = _fault_of_template(text)
     if found is not None:
         code = "ORC244" if found.kind == "forbidden" else "ORC243"
         reason, _, more = str(found).rstrip(".").partition("; ")
         where = f" (line {found.line} of the text)" if "\n" in text else ""
         draft.tell(code, f"the template cannot be used: {reason}{where}", at, cure=more or None)
+    return found is None
 
 
 @lru_cache(maxsize=4096)
@@ -84,18 +91,25 @@ def _fault_of_template(text: str) -> TemplateFault | None:
 
 def _patterns(agent: AgentEntry) -> Iterator[tuple[Keys, str]]:
     for number, rule in enumerate(agent.reflex):
-        if rule.when.regex is not None:
-            yield ("reflex", number, "when", "regex"), rule.when.regex
+        for key, pattern in _conditions(rule.when):
+            yield ("reflex", number, "when", key), pattern
         for name, pattern in rule.extract.items():
             yield ("reflex", number, "extract", name), pattern
     for number, route in enumerate(agent.routes):
         when: When | None = None if isinstance(route, str) else route.when
-        if when is not None and when.regex is not None:
-            yield ("routes", number, "when", "regex"), when.regex
+        for key, pattern in _conditions(when):
+            yield ("routes", number, "when", key), pattern
+
+
+def _conditions(when: When | None) -> Iterator[tuple[str, str]]:
+    for key in ("regex", "asks"):
+        pattern = getattr(when, key, None)
+        if pattern is not None:
+            yield key, pattern
 
 
 def _check_pattern(draft: Draft, pattern: str, at: tuple[str, Keys]) -> None:
-    reason = _fault_of_pattern(pattern, "extract" in at[1])
+    reason = _fault_of_pattern(pattern, "extract" in at[1] or "asks" in at[1])
     if reason is None:
         return
     if _is_invalid(pattern):
@@ -107,7 +121,7 @@ def _check_pattern(draft: Draft, pattern: str, at: tuple[str, Keys]) -> None:
 
 @lru_cache(maxsize=4096)
 def _fault_of_pattern(pattern: str, whole: bool) -> str | None:
-    """Why the runtime would not use a pattern. ``whole``: it takes a text out, and is not only looked for."""
+    """Why the runtime would not use a pattern. ``whole``: where it matches matters, and not only whether it does."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a future Python may read differently is no fault
         try:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from orchestrator.manifest.checks.python_source import unfit_parameters
 from orchestrator.manifest.faults import fault, warning
 from orchestrator.manifest.inference.draft import Draft
 from orchestrator.manifest.inference.tools import BUILTINS
 from orchestrator.manifest.spec.tool import ToolEntry
+from orchestrator.ports.code import ModuleRefused, find_module
 from orchestrator.ports.installed import is_plugin
 
 _PLUGIN: Final = "plugin:NAME"
@@ -109,24 +110,31 @@ def _roots(draft: Draft) -> list[Path]:
 def _check_python(draft: Draft, tool: ToolEntry, roots: list[Path]) -> None:
     module, _, function = (tool.python or "").partition(":")
     at = f"tool.{tool.name}"
-    files = (file for root in roots for file in _files_of(root, module))
-    file = next((file for file in files if os.path.isfile(file)), None)  # noqa: PTH113 - as for the roots
-    if file is None:
-        message = f'no module "{module}" in the manifest\'s folder or security.tool_roots'
-        draft.tell("ORC242", message, (at, ("python",)))
+    found = find_module(module, roots)
+    if isinstance(found, ModuleRefused):
+        message, cure = _refused(module, found)
+        draft.tell("ORC242", message, (at, ("python",)), cure=cure)
         return
+    file = found.file
     known = functions_of(file)
-    if known is None:
-        return
     for name, keys in ((function, ("python",)), *((name, ("functions", n)) for n, name in enumerate(tool.functions))):
-        if name not in known:
+        if known is not None and name not in known:
             draft.tell("ORC249", f'{file.name} has no function "{name}"', (at, keys), cure=draft.suggest(name, known))
+        for reason in unfit_parameters(file, name):
+            place = draft.place(at, *keys)
+            draft.add(warning("ORC255", f"the function {name} cannot be a tool: {reason}", place), at)
 
 
-def _files_of(root: Path, module: str) -> Iterator[Path]:
-    path = root.joinpath(*module.split("."))
-    yield path.with_name(path.name + ".py")
-    yield path / "__init__.py"
+def _refused(module: str, found: ModuleRefused) -> tuple[str, str | None]:
+    """What is told of a module that would not be loaded, and a cure where it is not the code's own."""
+    if found.why == "outside":
+        return (
+            f'the module "{module}" is a link to {found.real}, outside every folder that code may be loaded from',
+            None,
+        )
+    if found.why == "reserved":
+        return f'the module "{module}" has a name of Python\'s own or of this program', "rename its file"
+    return f'no module "{module}" in the manifest\'s folder or security.tool_roots', None
 
 
 @lru_cache(maxsize=64)

@@ -21,7 +21,8 @@ from orchestrator.manifest.spec.tool import KnowledgeEntry, ToolEntry
 
 @dataclass(slots=True)
 class Draft:
-    """Changed by every step of :mod:`orchestrator.manifest.inference`, in order. ``origins``: address -> path in the tree."""
+    """Changed by every step of :mod:`orchestrator.manifest.inference`, in order. ``origins``: address -> path in the tree;
+    ``mentions``: the same for parts that are there because another part names them."""
 
     loaded: Loaded
     deployment: DeploymentSpec
@@ -34,12 +35,19 @@ class Draft:
     templates: dict[str, AgentEntry] = field(default_factory=dict)
     written_tasks: set[str] = field(default_factory=set)
     origins: dict[str, Path] = field(default_factory=dict)
+    mentions: dict[str, Path] = field(default_factory=dict)
     inferences: list[Inference] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
     def infer(self, subject: str, key: str, value: Any, why: str) -> None:
         """Say that a value was inferred."""
         self.inferences.append(Inference(subject, key, value, why))
+
+    def mention(self, subject: str, by: str, *keys: str | int) -> None:
+        """Remember where a part was named that was not written: in a key of another part."""
+        path = self.path(by, *keys)
+        if by in self.origins and self.loaded.marks.holds(path):
+            self.mentions.setdefault(subject, path)
 
     def path(self, subject: str, *keys: str | int) -> Path:
         """The path of a part or of one of its keys."""

@@ -19,8 +19,8 @@ _ASKING: Final = ("intent", "cascade")
 def settle_models(draft: Draft) -> None:
     """Models that agents name from the catalogue are added; the secondary becomes the primary's fallback."""
     for agent in draft.agents.values():
-        for alias in aliases(agent):
-            _add_from_catalogue(draft, alias)
+        for number, alias in enumerate(aliases(agent)):
+            _add_from_catalogue(draft, alias, agent, number)
     draft.written_tasks = {alias for alias, model in draft.models.items() if model.tasks}
     for alias, model in draft.models.items():
         draft.models[alias] = _with_tasks(draft, model)
@@ -34,9 +34,11 @@ def aliases(agent: AgentEntry) -> list[str]:
     return [agent.model] if isinstance(agent.model, str) else list(agent.model)
 
 
-def _add_from_catalogue(draft: Draft, alias: str) -> None:
+def _add_from_catalogue(draft: Draft, alias: str, agent: AgentEntry, number: int) -> None:
     if alias not in draft.models and find_model(alias) is not None:
         draft.models[alias] = ModelEntry(alias=alias)
+        keys = ("model",) if isinstance(agent.model, str) else ("model", number)
+        draft.mention(f"model.{alias}", draft.address(agent), *keys)
         draft.infer(f"model.{alias}", "alias", alias, "an agent names it and the catalogue knows it")
 
 

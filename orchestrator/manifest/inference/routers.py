@@ -1,4 +1,5 @@
-"""Several agents and nobody to choose: a router is added over them. A router without routes leads to every specialist."""
+"""Several agents and nobody to choose, nor one to begin with: a router is added over them. A router without routes leads to every
+specialist."""
 
 from __future__ import annotations
 
@@ -14,9 +15,11 @@ ADDED_NAMES: Final = ("router", "main-router", "added-router")
 def settle_routers(draft: Draft) -> None:
     """Add a router where one is needed, and give every router its routes and defaults."""
     specialists = [agent.name for agent in draft.agents.values() if agent.role == "specialist"]
-    if len(specialists) > 1 and not any(agent.role == "router" for agent in draft.agents.values()):
+    begun = draft.deployment.entry in draft.agents
+    if len(specialists) > 1 and not begun and not any(agent.role == "router" for agent in draft.agents.values()):
         name = next(name for name in ADDED_NAMES if name not in draft.agents)
         draft.agents = {name: AgentEntry(name=name, role="router"), **draft.agents}
+        draft.infer(f"router.{name}", "name", name, "the router that is added")
         draft.infer(f"router.{name}", "role", "router", f"{len(specialists)} agents and no router")
     for name, agent in draft.agents.items():
         if agent.role == "router":

@@ -49,6 +49,7 @@ def _agent(draft: Draft, agent: AgentEntry) -> AgentEntry:
         changes["routing_strategy"] = None
     if agent.role is None:
         changes["role"] = "specialist"
+        draft.infer(at, "role", "specialist", "the default")
     elif agent.role not in ROLES:
         changes |= _free_role(draft, agent, changes.get("instructions", agent.instructions))
     changed = agent.model_copy(update=changes) if changes else agent
@@ -70,5 +71,6 @@ def _free_role(draft: Draft, agent: AgentEntry, instructions: str | None) -> dic
         draft.add(fault("ORC220", message, place, cure="move the text into instructions"), at)
         return {"role": "specialist"}
     draft.add(note("ORC223", "the role is taken as instructions", place, cure="write it under instructions"), at)
+    draft.infer(at, "role", "specialist", "the text under role is none of the roles")
     draft.infer(at, "instructions", role, "the free text under role")
     return {"role": "specialist", "instructions": role}

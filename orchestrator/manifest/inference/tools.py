@@ -16,11 +16,12 @@ def settle_tools(draft: Draft) -> None:
     for name, tool in draft.tools.items():
         if tool.use is None and tool.python is None and name in BUILTINS:
             draft.tools[name] = tool.model_copy(update={"use": name})
+            draft.infer(f"tool.{name}", "use", name, "the built-in of this name")
     for name, agent in draft.agents.items():
         changed = _with_needed_tools(draft, agent)
         draft.agents[name] = changed
-        for tool_name in changed.tools:
-            _add_builtin(draft, tool_name)
+        for number, tool_name in enumerate(changed.tools):
+            _add_builtin(draft, tool_name, f"agent.{name}", number)
 
 
 def _with_needed_tools(draft: Draft, agent: AgentEntry) -> AgentEntry:
@@ -59,7 +60,10 @@ def kind_of(draft: Draft, name: str) -> str:
     return "python" if tool.python else tool.use or name
 
 
-def _add_builtin(draft: Draft, name: str) -> None:
+def _add_builtin(draft: Draft, name: str, by: str, number: int) -> None:
+    """``by``: the agent that names it, as its tool of this number."""
     if name in BUILTINS and name not in draft.tools:
         draft.tools[name] = ToolEntry.model_validate({"name": name, "use": name})
+        draft.mention(f"tool.{name}", by, "tools", number)
+        draft.infer(f"tool.{name}", "name", name, f"{by} has it")
         draft.infer(f"tool.{name}", "use", name, "the built-in of this name")

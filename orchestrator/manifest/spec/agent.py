@@ -47,6 +47,10 @@ class When(Spec):
 
     regex: Annotated[Pattern | None, Field(examples=["\\border\\b"])] = None
     """A regular expression found anywhere in the text; case does not matter."""
+    asks: Annotated[Pattern | None, Field(examples=["(?:close|resolve) ticket [0-9]+$"])] = None
+    """A regular expression that the text begins with, once greetings and polite words at both ends (`please`, `can you`,
+    `I want to`, `thanks`; English and Italian) are left out. A rule that writes or sends should have it: no negation, question or
+    report begins with what is to be done."""
     keywords: Annotated[list[Example] | None, Field(examples=[["order", "parcel"]])] = None
     """Any of these words or phrases, as whole words; case and accents do not matter."""
     intent: Annotated[str | None, Field(examples=["refunds"])] = None

@@ -104,8 +104,8 @@ class ModelEntry(Spec):
     options: CallOptions = CallOptions()
     """Defaults for calls."""
     zone: Literal["node", "lan", "cloud"] | None = None
-    """Where the data goes: this device, the local network, or the internet. Derived from the endpoint where omitted; a model
-    in `cloud` is used only when an agent names it."""
+    """Where the data goes: this device, the local network, or the internet. Derived from the endpoint where omitted, and never
+    nearer than it; a model in `cloud` is used only when an agent names it."""
     server: ServerOptions | None = None
     """A server that the orchestrator starts for it. Without it: a server that runs already is looked for."""
     fallback: Annotated[list[ModelAlias], Field(examples=[["qwen2.5-0.5b"]])] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from orchestrator.core.asking import what_is_asked
 from orchestrator.core.errors import DeployError
 from orchestrator.core.names import did_you_mean
 from orchestrator.core.pattern import UnsafePattern, compile_safely
@@ -32,6 +33,11 @@ def _regex(source: Any) -> Check:
     return check
 
 
+def _asks(source: Any) -> Check:
+    safe = compile_safely(str(source), whole=True)
+    return lambda question: f"it asks for {source}" if safe.begins(what_is_asked(question.text)) else ""
+
+
 def _keywords(phrases: Any) -> Check:
     wanted = Phrases(tuple(map(str, _several(phrases))))
 
@@ -57,6 +63,7 @@ def _complexity(wanted: Any) -> Check:
 
 _CHECKS: Final[Mapping[str, Callable[[Any], Check]]] = {
     "regex": _regex,
+    "asks": _asks,
     "keywords": _keywords,
     "min_chars": _min_chars,
     "max_chars": _max_chars,

@@ -17,10 +17,9 @@ from types import ModuleType
 from typing import Final
 
 from orchestrator.core.errors import DeployError
+from orchestrator.ports.code import NEVER_OURS, ModuleFile, ModuleRefused, find_module
 
 _LOADING: Final = threading.Lock()
-_NEVER_OURS: Final = sys.stdlib_module_names | {"orchestrator"}
-"""Never shadowed, not even while loading: another thread may import one of these at that moment."""
 
 
 @contextmanager
@@ -40,32 +39,28 @@ def loaded(module: str, roots: Sequence[Path]) -> Iterator[ModuleType]:
 
 
 def _root_of(module: str, roots: Sequence[Path]) -> Path:
-    parts = module.split(".")
-    if not all(part.isidentifier() for part in parts):
-        raise DeployError(f"{module!r} is no name of a module", cure="write module:function, such as tools:make_quote")
-    if parts[0] in _NEVER_OURS:
-        raise DeployError(f"the module {module} has a name of Python's own or of this program", cure="rename its file")
-    for root in roots:
-        for file in (root.joinpath(*parts).with_suffix(".py"), root.joinpath(*parts, "__init__.py")):
-            if file.is_file():
-                _check_inside(module, file, roots)
-                return root
+    found = find_module(module, roots)
+    if isinstance(found, ModuleFile):
+        return found.root
+    raise _refused(module, found, roots)
+
+
+def _refused(module: str, found: ModuleRefused, roots: Sequence[Path]) -> DeployError:
     searched = ", ".join(str(root) for root in roots)
-    raise DeployError(f"there is no module {module} in {searched}", cure="code is loaded from these folders only")
-
-
-def _check_inside(module: str, file: Path, roots: Sequence[Path]) -> None:
-    real = file.resolve()
-    if not any(real.is_relative_to(root.resolve()) for root in roots):
-        raise DeployError(
-            f"the module {module} is a link to {real}, outside every folder that code may be loaded from",
-            cure="copy it there, or add its folder to security.tool_roots",
-        )
+    link = f"the module {module} is a link to {found.real}, outside every folder that code may be loaded from"
+    texts = {
+        "malformed": (f"{module!r} is no name of a module", "write module:function, such as tools:make_quote"),
+        "missing": (f"there is no module {module} in {searched}", "code is loaded from these folders only"),
+        "reserved": (f"the module {module} has a name of Python's own or of this program", "rename its file"),
+        "outside": (link, "copy it there, or add its folder to security.tool_roots"),
+    }
+    message, cure = texts[found.why]
+    return DeployError(message, cure=cure)
 
 
 @contextmanager
 def _importing_from(root: Path) -> Iterator[None]:
-    own = {file.stem if file.suffix == ".py" else file.name for file in root.iterdir()} - _NEVER_OURS
+    own = {file.stem if file.suffix == ".py" else file.name for file in root.iterdir()} - NEVER_OURS
     hidden = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in own}
     for name in hidden:
         del sys.modules[name]

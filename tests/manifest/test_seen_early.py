@@ -1,0 +1,100 @@
+"""What would only be seen at run time, and can be told before: names that templates do not know, functions that are no tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.manifest.golden import resolved
+
+HEAD = "deployment:\n  type: single-device\n"
+
+
+def told(text: str, folder: Path) -> list[tuple[str, str, str, int]]:
+    """Severity, code, message and line of what is told about names and functions."""
+    (folder / "shop.yaml").write_text(text)
+    found = resolved(str(folder / "shop.yaml")).diagnostics
+    assert all(one.cure for one in found)
+    return [
+        (one.severity.value, one.code, one.message, one.place.line)
+        for one in found
+        if one.place and one.code in ("ORC254", "ORC255")
+    ]
+
+
+def rule(text: str) -> str:
+    return HEAD + f"  agents:\n    - name: a\n      tools: [clock]\n      reflex:\n        - {text}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("{say: '{{ undefined_thing.foo }}'}", "undefined_thing"),
+        ("{say: '{{ result }}'}", "result"),
+        ("{say: '{{ reslut.time }}', call: clock.now}", "reslut"),
+        ("{say: 'x', call: clock.parse, arguments: {text: '{{ moment }}'}}", "moment"),
+        ("{say: 'x', call: clock.parse, extract: {day: x}, arguments: {text: '{{ result }}'}}", "result"),
+    ],
+)
+def test_a_name_that_nothing_gives_a_value_is_told(text: str, name: str, tmp_path: Path) -> None:
+    """At its template."""
+    message = f'the template uses "{name}", and nothing gives it a value'
+    assert told(rule(text), tmp_path) == [("warning", "ORC254", message, 7)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{say: '{{ result.time }} {{ text }} {{ session }}', call: clock.now}",
+        "{say: '{% for x in result %}{{ loop.index }} {{ x }}{% endfor %}', call: clock.now}",
+        "{say: '{% set a = text %}{{ a }} {{ range(3) | join }}'}",
+        "{say: '{{ day }}', extract: {day: x}}",
+        "{say: '{{ \"{{ nothing }}\" }}'}",
+    ],
+)
+def test_names_that_are_known_are_not_told(text: str, tmp_path: Path) -> None:
+    """Those of the request, of the result, of what was extracted, and of the template itself."""
+    assert told(rule(text), tmp_path) == []
+
+
+def test_other_templates_know_other_names(tmp_path: Path) -> None:
+    """Instructions and what a person's queue says."""
+    text = HEAD + (
+        "  agents:\n    - {name: a, instructions: 'You are {{ agent }}, asked {{ text }} by {{ user }}.'}\n"
+        "    - {name: b, role: escalation, human: {say: '{{ ticket.id }} {{ queue }} {{ result }}'}}\n"
+    )
+    assert told(text, tmp_path) == [
+        ("warning", "ORC254", 'the template uses "user", and nothing gives it a value', 4),
+        ("warning", "ORC254", 'the template uses "result", and nothing gives it a value', 5),
+    ]
+
+
+SOURCE = """\
+import functools
+
+def fine(a: int, *, b: str = "x") -> str: ...
+async def bare(a): ...
+def only_by_place(a: int, /): ...
+def many(*a: int, **b: int): ...
+@functools.cache
+def decorated(a): ...
+"""
+
+
+def test_a_function_that_no_schema_can_be_made_of_is_told(tmp_path: Path) -> None:
+    """Without running its module; what a decorator may change is left to the load."""
+    (tmp_path / "tools.py").write_text(SOURCE)
+    functions = "bare, only_by_place, many, decorated"
+    text = HEAD + f"  tools:\n    - name: t\n      python: 'tools:fine'\n      functions: [{functions}]\n"
+    assert told(text, tmp_path) == [
+        ("warning", "ORC255", "the function bare cannot be a tool: the parameter a has no type hint", 6),
+        (
+            "warning",
+            "ORC255",
+            "the function only_by_place cannot be a tool: the parameter a cannot be given by name",
+            6,
+        ),
+        ("warning", "ORC255", "the function many cannot be a tool: the parameter a cannot be given by name", 6),
+        ("warning", "ORC255", "the function many cannot be a tool: the parameter b cannot be given by name", 6),
+    ]
