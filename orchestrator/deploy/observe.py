@@ -77,7 +77,7 @@ class Observer:
             models = known.models if seen.trouble and known else seen.models
             probed = self._workshop.probed(seen.identity, models)
             return ObservedServer.of(seen.identity, models, distance_of_url(spot[1]), probed)
-        return known if seen.state == "foreign" else None
+        return known if seen.state == "foreign" and not seen.stranger else None
 
 
 @dataclass(slots=True)

@@ -86,7 +86,7 @@ class RequestPlane(Protocol):
 
 
 class Seen(Protocol):
-    """What one address showed: ``served``, ``foreign`` or ``absent``."""
+    """What one address showed: ``served``, ``foreign`` or ``absent``; ``stranger`` where another program is there now."""
 
     @property
     def url(self) -> str: ...
@@ -98,6 +98,8 @@ class Seen(Protocol):
     def models(self) -> tuple[ServedModel, ...]: ...
     @property
     def trouble(self) -> str: ...
+    @property
+    def stranger(self) -> bool: ...
 
 
 LookAround = Callable[[Sequence[str], Mapping[str, Secret], Sequence[str]], Awaitable[Sequence[Seen]]]

@@ -164,6 +164,7 @@ class Sighting:
     identity: Identity | None = None
     models: tuple[ServedModel, ...] = ()
     trouble: str = ""
+    stranger: bool = False
 
 
 @dataclass
@@ -178,6 +179,7 @@ class Surroundings:
     looks: int = 0
     asked: dict[str, list[str]] = field(default_factory=dict)
     mute: set[str] = field(default_factory=set)
+    strangers: set[str] = field(default_factory=set)
     device: Device | None = None
     loads: bool = False
     loaded: set[str] = field(default_factory=set)
@@ -191,6 +193,8 @@ class Surroundings:
     def _sighting(self, url: str, make: str) -> Sighting:
         if make in self.mute:
             return Sighting(url, "foreign", trouble=f"{make} is broken")
+        if url in self.strangers:
+            return Sighting(url, "foreign", trouble="it answers like no model server that is known", stranger=True)
         if url in self.busy:
             return Sighting(url, "foreign", trouble="it accepts connections and then says nothing")
         if url not in self.servers:

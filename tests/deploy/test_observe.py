@@ -71,6 +71,23 @@ async def test_a_provider_of_another_package_takes_no_server_from_others(tmp_pat
     assert bind_all(SHOP, seen(observer))["phi-4-mini"].missing == why
 
 
+async def test_a_server_that_is_busy_is_still_there_and_one_whose_place_is_taken_is_not(tmp_path: Path) -> None:
+    """What was told before holds while nothing is told; another program at its address tells that it is gone."""
+    around = Surroundings(servers={PLACE: ("phi4-mini",)})
+    observer = Observer(replace(workshop(around, tmp_path), usual_places=(PLACE,)))
+    await observer.look([OTHER])
+    assert [server.url for server in observer.servers] == [PLACE]
+    around.busy = {PLACE}
+    await observer.look([OTHER])
+    assert [server.url for server in observer.servers] == [PLACE]
+    around.strangers = {PLACE}
+    await observer.look([OTHER])
+    assert observer.servers == ()
+    around.busy, around.strangers = set(), set()
+    await observer.look([OTHER])
+    assert [server.url for server in observer.servers] == [PLACE]
+
+
 async def test_a_provider_whose_package_is_gone_is_told_and_stops_nothing(tmp_path: Path) -> None:
     """The others are looked for, and who needs it knows why it is not there, in the cloud too."""
     around = Surroundings()

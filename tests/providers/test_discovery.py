@@ -323,6 +323,26 @@ async def test_a_server_that_speaks_otherwise_is_foreign(
     assert (sighting.state, sighting.identity) == ("foreign", None)
 
 
+@pytest.mark.parametrize(
+    ("answer", "stranger"),
+    [
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", True),
+        (b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", False),
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", False),
+        (b"", False),
+    ],
+    ids=["another-program", "another-api", "no-key", "failing", "nothing"],
+)
+async def test_a_stranger_is_told_from_a_server_that_cannot_answer_now(
+    providers: tuple[CompatibleProvider, ...], answer: bytes, stranger: bool
+) -> None:
+    """Only what answers as another program has taken the place of the server that was there."""
+    async with serving_bytes([answer] * 200) as url:
+        (sighting,) = (await discover(providers, [url])).sightings
+    assert (sighting.state, sighting.stranger) == ("foreign", stranger)
+
+
 async def test_a_server_that_loads_is_known_but_lists_nothing(providers: tuple[CompatibleProvider, ...]) -> None:
     """A llama-server that loads its model is recognised by its name, with a note."""
     endpoint = simulated(["m"])

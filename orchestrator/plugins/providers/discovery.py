@@ -16,6 +16,7 @@ from orchestrator.plugins.providers.onnx.place import folder_of
 from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel
 
 _CONNECT: Final = 0.3  # seconds; on a device a port is open or refused at once
+_NO_KEY: Final = frozenset((401, 403))
 _ALL: Final = 4.0  # seconds for one address that does answer
 
 
@@ -24,7 +25,8 @@ class Sighting:
     """What one address showed.
 
     ``state``: ``served`` (a model server, with ``identity`` and ``models``), ``foreign`` (something else listens there),
-    ``absent`` (nobody does). ``trouble`` says why a known server could not tell its models.
+    ``absent`` (nobody does). ``trouble`` says why a known server could not tell its models. ``stranger``: what is there
+    answered, and as another program does, so that a server which was there before is gone and not only busy.
     """
 
     url: str
@@ -32,6 +34,7 @@ class Sighting:
     identity: Identity | None = None
     models: tuple[ServedModel, ...] = ()
     trouble: str = ""
+    stranger: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +80,13 @@ async def _sighting(providers: Sequence[Provider], url: str, api_key: Secret | N
     if not await _listens(url):
         return Sighting(url, "absent")
     faults: list[str] = []
-    found = await _identities(providers, url, api_key, faults)
+    found, stranger = await _identities(providers, url, api_key, faults)
     for provider in providers:
         identity = found.get(provider.kind)
         if identity is not None:
             return await _with_models(provider, identity, url, api_key)
-    return Sighting(url, "foreign", trouble="; ".join(faults) or await _why_foreign(providers, url, api_key))
+    trouble = "; ".join(faults) or await _why_foreign(providers, url, api_key)
+    return Sighting(url, "foreign", trouble=trouble, stranger=stranger)
 
 
 async def _why_foreign(providers: Sequence[Provider], url: str, api_key: Secret | None) -> str:
@@ -114,11 +118,11 @@ async def _listens(url: str) -> bool:
 
 async def _identities(
     providers: Sequence[Provider], url: str, api_key: Secret | None, faults: list[str]
-) -> dict[str, Identity]:
-    """Who is there, as each says; why one could not say it is added to ``faults``. Each path is asked once, however many makes
-    judge by it: some servers take few connections at a time."""
+) -> tuple[dict[str, Identity], bool]:
+    """Who is there, as each says, and whether it answered as a stranger does; why one could not say it is added to ``faults``.
+    Each path is asked once, however many makes judge by it: some servers take few connections at a time."""
     judges = [provider for provider in providers if isinstance(provider, CompatibleProvider)]
-    found = await _judged(judges, url, api_key) if judges else {}
+    found, stranger = await _judged(judges, url, api_key) if judges else ({}, False)
 
     async def ask(provider: Provider) -> None:
         try:
@@ -133,18 +137,22 @@ async def _identities(
         for provider in providers:
             if provider not in judges:
                 tasks.start_soon(ask, provider)
-    return found
+    return found, stranger and not found
 
 
-async def _judged(judges: Sequence[CompatibleProvider], url: str, api_key: Secret | None) -> dict[str, Identity]:
+async def _judged(
+    judges: Sequence[CompatibleProvider], url: str, api_key: Secret | None
+) -> tuple[dict[str, Identity], bool]:
     root = root_of(url)
     paths = dict.fromkeys(path for judge in judges for path in judge.make.looks_at)
     try:
         looks = await judges[0].look(root, api_key, tuple(paths))
     except ModelError:
-        return {}
+        return {}, False
     verdicts = {judge.kind: judge.judge(root, looks) for judge in judges}
-    return {kind: identity for kind, identity in verdicts.items() if identity is not None}
+    found = {kind: identity for kind, identity in verdicts.items() if identity is not None}
+    statuses = {look.status for look in looks.values()}
+    return found, any(200 <= status < 500 for status in statuses) and statuses.isdisjoint(_NO_KEY)
 
 
 async def _with_models(provider: Provider, identity: Identity, url: str, api_key: Secret | None) -> Sighting:
