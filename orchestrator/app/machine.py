@@ -6,14 +6,12 @@ import importlib.util
 import platform
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from orchestrator.app.device import read_device
 from orchestrator.app.version import program_version
+from orchestrator.core.extras import EXTRAS
 from orchestrator.ports.host import Folders
-
-EXTRAS: Final = {"numpy": "fast", "keyring": "keyring", "onnxruntime_genai": "onnx"}
-"""Optional libraries and the extra that brings each."""
 
 
 def _there(folder: Path) -> Path:
@@ -47,5 +45,5 @@ def machine(folders: Folders) -> dict[str, Any]:
         "disk_free": psutil.disk_usage(str(_there(folders.state))).free,
         "state": str(folders.state),
         "config": str(folders.config),
-        "libraries": {name: importlib.util.find_spec(name) is not None for name in EXTRAS},
+        "libraries": {name: importlib.util.find_spec(extra.module) is not None for name, extra in EXTRAS.items()},
     }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.core.errors import DeployError
+from orchestrator.core.extras import install_line
 from orchestrator.ports.provider import Secret
 
 _LARGEST: Final = 64 * 1024
@@ -82,9 +83,7 @@ def _from_keyring(reference: str, name: str, _folder: Path) -> str:
         import keyring
         import keyring.errors
     except ImportError as error:
-        raise DeployError(
-            f'the secret {reference} needs the extra "keyring"', cure='pip install "orchestrator-edge[keyring]"'
-        ) from error
+        raise DeployError(f'the secret {reference} needs the extra "keyring"', cure=install_line("keyring")) from error
     try:
         value = keyring.get_password(_KEYRING, name)
     except keyring.errors.KeyringError as error:

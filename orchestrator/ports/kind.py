@@ -6,6 +6,8 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.core.extras import install_line
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -27,6 +29,4 @@ class Kind:
         except ModuleNotFoundError as error:
             if not self.extra:
                 raise
-            raise ImportError(
-                f'"{self.name}" needs the extra "{self.extra}": pip install "orchestrator-edge[{self.extra}]"'
-            ) from error
+            raise ImportError(f'"{self.name}" needs a library: {install_line(self.extra)}') from error

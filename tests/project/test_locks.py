@@ -12,6 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from orchestrator.core.extras import EXTRAS
 from tests.project.tree import ROOT
 
 LOCKS = ["constraints.txt", "constraints-dev.txt"]
@@ -82,3 +83,12 @@ def test_the_lock_covers_what_builds_the_package() -> None:
     """The group that the lock is made from says the same as the build system's own list."""
     project = _project()
     assert project["dependency-groups"]["build"] == project["build-system"]["requires"]
+
+
+def test_every_extra_has_its_line_to_install() -> None:
+    """The table that errors and `doctor` tell is that of the project file."""
+    declared = _project()["project"]["optional-dependencies"]
+    told = {name: [extra.package] for name, extra in EXTRAS.items()}
+    assert {
+        name: [Requirement(each).name for each in needs] for name, needs in declared.items() if name != "dev"
+    } == told

@@ -119,12 +119,12 @@ async def test_without_the_library_it_says_what_to_install(models: str, monkeypa
     provider = open_onnx()
     identity = await provider.identify(models)
     assert identity is not None
-    assert identity.notes == ('needs pip install "orchestrator-edge[onnx]"',)
+    assert identity.notes == ("needs python -m pip install onnxruntime-genai (the extra onnx)",)
     with pytest.raises(ServerFailed) as listed:
         await provider.models(identity)
     with pytest.raises(ServerFailed, match="need the package onnxruntime-genai") as called:
         await provider.chat(call_to(models, "one"))
-    assert listed.value.cure == called.value.cure == 'pip install "orchestrator-edge[onnx]"'
+    assert listed.value.cure == called.value.cure == "python -m pip install onnxruntime-genai (the extra onnx)"
     await provider.aclose()
 
 

@@ -159,7 +159,7 @@ def test_a_driver_without_the_library_names_the_extra(tmp_path: Path, monkeypatc
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert NvidiaSensor(tmp_path).read().notes == ("no NVIDIA driver",)
     (note,) = NvidiaSensor(_tree(tmp_path, {"proc/driver/nvidia/version": "NVRM version: …"})).read().notes
-    assert 'pip install "orchestrator-edge[nvidia]"' in note
+    assert "python -m pip install nvidia-ml-py" in note
 
 
 @pytest.mark.parametrize(

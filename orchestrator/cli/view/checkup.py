@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from orchestrator.app.machine import EXTRAS
 from orchestrator.cli.view.columns import columns
 from orchestrator.cli.view.plan import shown_serving
 from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.extras import EXTRAS, install_line
 from orchestrator.core.quantity import format_size
 
 NOBODY: Final = "nobody listens there"
@@ -130,10 +130,9 @@ def _advice(found: Mapping[str, Any]) -> Iterator[str]:
     for note in found["machine"]["unseen"]:
         if "pip install" in note:
             yield f"  optional: {note}"
-    absent = [name for name, has in found["machine"]["libraries"].items() if not has]
-    for extra in dict.fromkeys(EXTRAS[name] for name in absent):
-        names = " and ".join(name for name in absent if EXTRAS[name] == extra)
-        yield f'  optional: pip install "orchestrator-edge[{extra}]" brings {names}'
+    for name, has in found["machine"]["libraries"].items():
+        if not has and name != "nvidia":  # its sensor tells where there is a card to see
+            yield f"  optional: {install_line(name)} brings {EXTRAS[name].gives}"
 
 
 def _named(found: Mapping[str, Any], alias: str) -> Mapping[str, Any]:

@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.core.extras import install_line
 from orchestrator.ports.device import Accelerator, Reading
 
 _SIGNS_OF_A_DRIVER: Final = ("proc/driver/nvidia", "dev/nvidiactl", "dev/dxg")
 """On Linux; the last one is the driver of the Windows host below WSL 2."""
 NO_DRIVER: Final = "no NVIDIA driver"
-WITHOUT_LIBRARY: Final = 'an NVIDIA driver is there; its memory is seen with: pip install "orchestrator-edge[nvidia]"'
+WITHOUT_LIBRARY: Final = f"an NVIDIA driver is there; its memory is seen with: {install_line('nvidia')}"
 
 
 class NvidiaSensor:
@@ -53,7 +54,7 @@ def _nvml() -> Any:
 
 
 def _unlooked() -> str:
-    return 'NVIDIA graphics processors are not looked for without: pip install "orchestrator-edge[nvidia]"'
+    return f"NVIDIA graphics processors are not looked for without: {install_line('nvidia')}"
 
 
 def _card(nvml: Any, number: int) -> Accelerator:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.core.errors import BrokenReply, ContextTooLong, ModelError, ModelNotFound, ServerFailed, Stalled
+from orchestrator.core.extras import install_line
 
 WORKER: Final = Path(__file__).with_name("worker.py")
-EXTRA: Final = 'pip install "orchestrator-edge[onnx]"'
+EXTRA: Final = install_line("onnx")
 _LONGEST_LINE: Final = 16 * 2**20
 _ERRORS: Final[Mapping[str, type[ModelError]]] = {
     "ContextTooLong": ContextTooLong,

@@ -1,0 +1,34 @@
+"""The optional extras: which libraries each brings, and the line to type.
+
+The line names the libraries themselves. It works from a checkout as well as from an installed package, and never fetches
+a package of our own name that somebody else has published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """``package`` is what is installed, ``module`` what is imported then, ``gives`` what it is for."""
+
+    package: str
+    module: str
+    gives: str
+
+
+EXTRAS: Final[Mapping[str, Extra]] = {
+    "fast": Extra("numpy", "numpy", "lexical routers over many candidates"),
+    "keyring": Extra("keyring", "keyring", "secrets in the system's key ring"),
+    "onnx": Extra("onnxruntime-genai", "onnxruntime_genai", "ONNX models in a process of ours"),
+    "nvidia": Extra("nvidia-ml-py", "pynvml", "the memory of NVIDIA cards"),
+}
+"""By the name in ``pyproject.toml``."""
+
+
+def install_line(extra: str) -> str:
+    """What to type for an extra, into the Python that runs the program."""
+    return f"python -m pip install {EXTRAS[extra].package} (the extra {extra})"
