@@ -82,7 +82,7 @@ async def test_a_server_that_is_busy_is_still_there_and_one_whose_place_is_taken
     assert [server.url for server in observer.servers] == [PLACE]
     around.strangers = {PLACE}
     await observer.look([OTHER])
-    assert len(observer.servers) == 0
+    assert [server.url for server in observer.servers] == []
     around.busy, around.strangers = set(), set()
     await observer.look([OTHER])
     assert [server.url for server in observer.servers] == [PLACE]

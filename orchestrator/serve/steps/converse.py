@@ -18,12 +18,12 @@ from orchestrator.deploy.make import HAND_OVER
 from orchestrator.ports.provider import Capability, ChatCall, ChatReply, Support
 from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.run import NOTHING_SPENT, Outcome, Run, fault_name
+from orchestrator.serve.run import Outcome, Run, fault_name
 from orchestrator.serve.selection import Selection
 from orchestrator.serve.steps.plain import read_model_json
 from orchestrator.serve.steps.prompt import prompt_of
 from orchestrator.serve.steps.route import NOWHERE
-from orchestrator.serve.steps.served import tell_if_cut, windows_of
+from orchestrator.serve.steps.served import cut_off_usage, tell_if_cut, windows_of
 from orchestrator.serve.steps.tools import answer_call, as_sent_back
 from orchestrator.serve.steps.window import Prompt, fit
 
@@ -104,10 +104,12 @@ class _Talk:
         again = run.expects(*endpoints[: bool(tools)])  # with tools, it asks its model again after each
         ask = Ask(call, endpoints, run.until, priority, trace=trace, equals=chosen.equals, queue=queue, next=again)
         streams = run.listen is not None and self.agent.invalid is None and not self._writes_calls(tools, endpoints)
+        before = len(run.said)
         try:
             reply = await (self._streamed(ask) if streams else run.loop.chat(ask))
         except (RunError, get_cancelled_exc_class()) as error:
-            run.note_call(self.agent.address, began, trace, NOTHING_SPENT, fault_name(error))
+            spent = cut_off_usage(call, trace, "".join(run.said[before:]))
+            run.note_call(self.agent.address, began, trace, spent, fault_name(error))
             raise
         self.endpoint = trace.endpoint
         run.note_call(self.agent.address, began, trace, reply.usage)

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
+from orchestrator.core.message import Usage
 from orchestrator.ports.provider import Capability, ChatCall, ChatReply, Support
+from orchestrator.serve.ask import CallTrace
 from orchestrator.serve.run import Run
 from orchestrator.serve.steps.window import Window, was_cut
+
+_WORKED_ON: Final = frozenset(("cancelled", "DeadlinePassed", "Stalled"))
+_BYTES_A_TOKEN: Final = 4
+"""A usual average of English text."""
 
 
 def windows_of(run: Run, endpoints: Sequence[str]) -> list[Window]:
@@ -23,6 +30,16 @@ def tell_if_cut(run: Run, agent: str, endpoint: str, call: ChatCall, reply: Chat
         return
     note = f"{endpoint} read only {reply.usage.prompt_tokens} tokens of the prompt: the rest was cut without a word"
     run.remark(agent, endpoint, note)
+
+
+def cut_off_usage(call: ChatCall, trace: CallTrace, said: str) -> Usage:
+    """What a call that was cut off has cost, as far as can be reckoned: its server gives no counts, but it has read the prompt
+    and written what came. Nothing where no server worked on it."""
+    last = trace.attempts[-1].outcome if trace.attempts else ""
+    if last not in _WORKED_ON and not said:
+        return Usage()
+    prompt = sum(len(turn.encoded()) for turn in call.messages)
+    return Usage(-(-prompt // _BYTES_A_TOKEN), -(-len(said.encode()) // _BYTES_A_TOKEN), 1, estimated=True)
 
 
 def _refuses(run: Run, endpoint: str) -> bool:

@@ -63,6 +63,30 @@ async def test_a_listener_that_goes_away_in_the_middle_of_a_stream_stops_it() ->
     assert any(event.kind == "run.delta" for event in heard)
 
 
+async def test_a_run_that_is_cut_off_tells_what_it_has_cost() -> None:
+    """Reckoned, and marked so: its server gave no counts."""
+    server = simulated(["m"], Script(default="word " * 300), pace=Pace(tps=10))
+    async with serving(AGENT, server) as served:
+        with anyio.move_on_after(8.0):
+            await served.run("go", lambda _: None)
+        usage = served.events[-1].fields["result"].usage
+    assert (usage.model_calls, usage.estimated) == (1, True)
+    assert usage.prompt_tokens > 0 and usage.completion_tokens > 50
+
+
+async def test_a_run_that_never_got_its_turn_has_cost_nothing() -> None:
+    """Its call waited, and no server has seen it."""
+    wanted = Wanted([agent_spec("a")], slots=1)
+    async with serving(wanted, simulated(["m"], pace=Pace(ttft=10.0))) as served, anyio.create_task_group() as tasks:
+        tasks.start_soon(served.run, "first")
+        await anyio.sleep(1.0)
+        with anyio.move_on_after(3.0):
+            await served.run("second")
+        usage = served.events[-1].fields["result"].usage
+        tasks.cancel_scope.cancel()
+    assert usage.model_calls == usage.prompt_tokens == 0
+
+
 async def test_the_call_of_a_caller_that_went_away_is_in_the_runs_story() -> None:
     """With its endpoint and its time, which is the model's and not the engine's."""
     async with serving(AGENT, simulated(["m"], pace=Pace(ttft=10.0), slots=1)) as served:
