@@ -25,7 +25,7 @@ def _answer(text: str) -> bytes:
         "created": 1700000000,
         "model": "canned",
         "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
-        "usage": {"prompt_tokens": 40, "completion_tokens": 12, "total_tokens": 52},
+        "usage": {"prompt_tokens": 400, "completion_tokens": 12, "total_tokens": 412},
     }
     data = json.dumps(body).encode()
     return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(data) + data

@@ -44,8 +44,8 @@ class Instant:
     """A provider that answers at once."""
 
     kind = "instant"
-    _route = ChatReply(Message("assistant", ROUTE), "stop", Usage(40, 12, 1))
-    _answer = ChatReply(Message("assistant", ANSWER), "stop", Usage(40, 12, 1))
+    _route = ChatReply(Message("assistant", ROUTE), "stop", Usage(400, 12, 1))
+    _answer = ChatReply(Message("assistant", ANSWER), "stop", Usage(400, 12, 1))
 
     async def identify(self, url: str, api_key: Secret | None = None) -> Identity | None:  # noqa: ARG002 - the port's
         """It is always there."""

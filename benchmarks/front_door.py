@@ -58,7 +58,7 @@ class InPieces(Instant):
             await anyio.lowlevel.checkpoint()
             yield Delta("word ")
         text = "word " * self._pieces
-        yield Delta("", ChatReply(Message("assistant", text), "stop", Usage(40, self._pieces, 1)))
+        yield Delta("", ChatReply(Message("assistant", text), "stop", Usage(400, self._pieces, 1)))
 
 
 def _client(port: int, stream: bool, turns: int) -> None:

@@ -25,6 +25,8 @@ class Selection:
 
     def only(self, able: Sequence[str]) -> Selection:
         """The same with those that are ``able``."""
+        if len(able) == len(self.endpoints):
+            return self
         same = {*self.endpoints[: self.equals]} & {*able}
         left = tuple(endpoint for endpoint in self.endpoints if endpoint in able)
         return Selection(left, max(1, len(same)), self.why)

@@ -61,6 +61,8 @@ class Fitting:
 def fit(prompt: Prompt, windows: Sequence[Window]) -> Fitting:
     """The endpoints that can take the whole of it; else the largest window with as much of it as fits. A window that is not
     known counts as large enough. Raises ``ContextTooLong`` where it cannot be sent whole, nor without the older turns."""
+    if all([window.tokens is None for window in windows]):
+        return Fitting(prompt.messages, tuple([window.endpoint for window in windows]))
     size = prompt.offered + sum([len(message.encoded()) for message in prompt.messages])
     whole = tuple(window.endpoint for window in windows if _holds(window, size, prompt.answer, _SURELY))
     if whole:
@@ -111,7 +113,7 @@ def _may_be_sent(window: Window, size: int, answer: int | None) -> bool:
 def was_cut(messages: Sequence[Message], counted: int) -> bool:
     """Whether a server that counted so many tokens cannot have read all of these messages. A word is a token at least, but
     for a few that are one together; a count of nothing says nothing."""
-    if counted <= 0 or counted * _FEW >= sum([len(message.encoded()) for message in messages]):
-        return False  # a token for every few bytes: all of it, without counting words
+    if counted <= 0 or counted * _FEW >= sum([len(message.content) for message in messages]):
+        return False  # a token for every few letters: all of it, without counting words
     words = sum([len(message.content.split()) for message in messages])
     return counted + _DOUBT < words - words // 4
