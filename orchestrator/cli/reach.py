@@ -55,14 +55,14 @@ def planned(compilation: Compilation, origin: str, terminal: Terminal) -> Plan:
     from orchestrator.plan.diff import diff
     from orchestrator.plan.servers import refuse_prospects
 
-    _check_name(compilation.blueprint.name, origin)
+    check_name(compilation.blueprint.name, origin)
     state = observed(compilation.blueprint, terminal)
     refuse_prospects(state)
     return diff(compilation.blueprint, state)
 
 
-def _check_name(name: str, origin: str) -> None:
-    """As the runtime does when it applies."""
+def check_name(name: str, origin: str) -> None:
+    """As the runtime does when it applies, so that nobody agrees to a plan that cannot be."""
     from orchestrator.plan.origin import check_origin
 
     runtime = client()

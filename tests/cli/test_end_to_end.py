@@ -186,7 +186,7 @@ def test_two_manifests_cannot_have_one_name(orchestrator: Run, shop: str, tmp_pa
     """A clash is told with both files."""
     (tmp_path / "other.yaml").write_text(SHOP.replace("Hello!", "Welcome!"))
     ran = orchestrator("apply", "other.yaml", "--name", "shop", "--yes")
-    assert ran.code == 4 and ran.err.splitlines()[-2].startswith("error[ORC416]")
+    assert ran.code == 4 and ran.err.startswith("error[ORC416]"), "before any plan is shown"
     for words in (("plan", "other.yaml"), ("apply", "other.yaml", "--dry-run")):
         before = orchestrator(*words, "--name", "shop")
         assert (before.code, before.out) == (4, "") and before.err == "\n".join(ran.err.splitlines()[-2:]) + "\n"

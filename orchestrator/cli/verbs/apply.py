@@ -39,7 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Apply it."""
-    from orchestrator.cli.reach import patience
+    from orchestrator.cli.reach import check_name, patience
 
     timeout = patience(options.timeout)
     compilation = compiled(options, terminal, options.name)
@@ -51,6 +51,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 
         return serve(compilation, _wanted(compilation, options, ""), terminal)
     client = _runtime(terminal)
+    check_name(compilation.blueprint.name, origin(options))
     plan = _plan(compilation, client)
     _agree(plan, options, terminal)
     applied = _carry_out(client, plan, _wanted(compilation, options, plan.digest), timeout, terminal)
