@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
@@ -113,9 +114,21 @@ async def test_limits_are_kept(models: str, provider: OnnxProvider) -> None:
         await provider.chat(call_to(models, "one", tools=(CLOCK,)))
 
 
-async def test_without_the_library_it_says_what_to_install(models: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def without_library(models: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library is away, here and for the worker, whether or not this environment has it."""
+    away = tmp_path / "away"
+    away.mkdir()
+    missing = "raise ModuleNotFoundError(\"No module named 'onnxruntime_genai'\", name='onnxruntime_genai')\n"
+    (away / "onnxruntime_genai.py").write_text(missing)
+    monkeypatch.setenv("PYTHONPATH", str(away))
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime_genai" else find(name))
+
+
+@pytest.mark.usefixtures("without_library")
+async def test_without_the_library_it_says_what_to_install(models: str) -> None:
     """Where it is looked for, and where it is called."""
-    monkeypatch.delenv("PYTHONPATH")
     provider = open_onnx()
     identity = await provider.identify(models)
     assert identity is not None
