@@ -26,8 +26,9 @@ class Request:
 
     ``text`` is the newest user message; ``history`` what came before it, where the caller keeps the conversation
     (a ``session`` name instead lets the engine keep it). ``timeout`` is in seconds, for the whole run. ``agent`` goes
-    straight to that agent, past the routers. ``principal`` and ``data_class`` are for policies. ``options`` (temperature,
-    max_tokens, top_p, seed, stop) go before the agent's own settings.
+    straight to that agent, past the routers. What is ``restricted`` by its ``data_class`` reaches no model in the cloud.
+    ``principal`` says who asks; it is told with ``run.started``, and no rule uses it yet. ``options`` (temperature, max_tokens,
+    top_p, seed, stop) go before the agent's own settings.
     """
 
     text: str

@@ -62,7 +62,7 @@ class Engine:
         result: Result | None = None
         self._in_work.add(scope)
         try:
-            run.tell("run.started", {"text": request.text, "agent": request.agent, "session": request.session})
+            run.tell("run.started", _as_asked(request))
             with scope:
                 result = await (self._in_session(run) if request.session else self._through_gate(run))
             if result is None:
@@ -131,6 +131,11 @@ def _view(error: OrchestratorError) -> Mapping[str, Any]:
     view = error.as_json()
     retry_after = getattr(error, "retry_after", None)
     return {**view, "retry_after": retry_after} if retry_after is not None else view
+
+
+def _as_asked(request: Request) -> dict[str, str]:
+    asked = {"text": request.text, "agent": request.agent, "session": request.session}
+    return {**asked, "principal": request.principal} if request.principal else asked
 
 
 class EngineTable:

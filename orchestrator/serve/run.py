@@ -105,6 +105,13 @@ class Run:
         """What the manifest says of the queue of this class."""
         return self.deployment.blueprint.queue.get(priority)
 
+    def allowed(self, endpoints: tuple[str, ...]) -> tuple[str, ...]:
+        """Those that may see this request: what is ``restricted`` reaches no cloud, whatever the manifest lists."""
+        if self.request.data_class != "restricted":
+            return endpoints
+        known = self.deployment.endpoints
+        return tuple(name for name in endpoints if name in known and known[name].target.zone != "cloud")
+
     def expects(self, *endpoints: str) -> tuple[str, ...] | None:
         """For an ``Ask``: what it is likely to call next, for who decides what is loaded. Nothing, where no model is loaded on
         request, or where nothing is expected and nothing was."""

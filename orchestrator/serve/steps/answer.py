@@ -30,7 +30,7 @@ async def answer(run: Run, agent: Agent) -> Outcome:
         outcome = await act(run, agent, firing)
         if outcome is not None:
             return outcome
-    return await _by_model(run, agent, selection) if selection.endpoints else _nobody(agent)
+    return await _by_model(run, agent, selection) if selection.endpoints else _nobody(run, agent)
 
 
 async def _by_model(run: Run, agent: Agent, selection: Selection) -> Outcome:
@@ -56,10 +56,12 @@ def _able(run: Run, agent: Agent) -> Selection:
     saving = pressure.saving.get(run.deployment.name, "")
     priority = agent.spec["priority"] or request.priority
     selection = select(agent.choices, Asked(request.complexity, priority, saving, pressure.starved))
+    if request.data_class == "restricted":
+        selection = selection.only(run.allowed(selection.endpoints))
     if not agent.schemas:
         return selection
     known = run.deployment.endpoints
-    able = [name for name in agent.endpoints if name not in known or _does_tools(known[name].capabilities)]
+    able = [name for name in selection.endpoints if name not in known or _does_tools(known[name].capabilities)]
     return selection.only(able)
 
 
@@ -67,12 +69,17 @@ def _does_tools(capabilities: Mapping[Capability, Support]) -> bool:
     return can_call(capabilities.get(Capability.TOOLS), capabilities.get(Capability.TOOL_TEXT))
 
 
-def _nobody(agent: Agent) -> Outcome:
+def _nobody(run: Run, agent: Agent) -> Outcome:
     spec = agent.spec
     if not spec["models"] and agent.reflexes.rules:
         if spec["escalate_to"] and "low_confidence" in spec["escalate_when"]:
             return Outcome(to=spec["escalate_to"], why="no rule fits")
         return Outcome(_offer(agent), "unsure", served_by="reflex", why=f"{agent.address}: no rule fits the request")
+    if agent.endpoints and not run.allowed(agent.endpoints):
+        raise NoModel(
+            f"{agent.address} has only models in the cloud, and this request is restricted",
+            cure="Give it a model of this device or the local network.",
+        )
     if agent.endpoints:
         raise NoModel(
             f"{agent.address} has tools, and no server of its models does tool calls: {', '.join(agent.endpoints)}",

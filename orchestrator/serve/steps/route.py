@@ -28,7 +28,7 @@ async def route(run: Run, router: Router) -> Outcome:
     if router.instant is not None:
         decision = router.instant.decide_now(RouteQuestion(request.text, run.history, request.complexity))
     else:
-        ask = partial(_chat, run, router) if router.endpoints else None
+        ask = partial(_chat, run, router) if run.allowed(router.endpoints) else None
         decision = await router.strategy.decide(RouteQuestion(request.text, run.history, request.complexity, ask))
     run.add_decision(decision, router.spec["name"])
     run.note("route", router.address, began, {"strategy": decision.strategy, "choice": decision.choice})
@@ -80,7 +80,9 @@ async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
     )
     priority = run.request.priority
     behind = run.expects(*_behind(run, router)) if run.deployment.pools else None
-    endpoints = fit(Prompt(call.messages, answer=call.max_tokens), windows_of(run, router.endpoints)).endpoints
+    endpoints = fit(
+        Prompt(call.messages, answer=call.max_tokens), windows_of(run, run.allowed(router.endpoints))
+    ).endpoints
     ask = Ask(call, endpoints, run.deadline, priority, trace=trace, queue=run.queue(priority), next=behind)
     try:
         reply = await run.loop.chat(ask)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import anyio
@@ -154,6 +154,7 @@ class Wanted:
     slots: int = 8
     capabilities: Mapping[Capability, Support] = field(default_factory=dict)
     contexts: Mapping[str, int] = field(default_factory=dict)
+    cloud: Sequence[str] = ()
     timeout: float = 120.0
     max_concurrent: int | None = None
     queue: Mapping[str, Any] = field(default_factory=dict)
@@ -209,7 +210,7 @@ class Wanted:
         )
 
     def _endpoint(self, name: str, url: str, provider: Provider) -> EndpointSpec:
-        target = cast(Any, provider).target("m", url)
+        target = replace(cast(Any, provider).target("m", url), zone="cloud" if name in self.cloud else "node")
         return EndpointSpec(name, target, provider, self.slots, self.contexts.get(name), self.capabilities)
 
 
