@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from orchestrator.plan.binding import served_model
 from orchestrator.plan.observed import ObservedServer, asked_at
 from orchestrator.ports.device import Device
 from orchestrator.ports.installed import is_plugin
-from orchestrator.ports.provider import Secret
+from orchestrator.ports.provider import Secret, ServedModel
 
 _SECOND_LOOK: Final = 0.3
 """Seconds after which a server that was there a moment ago and refuses now is asked once more."""
@@ -74,7 +74,7 @@ class Observer:
         known = self._known.get(spot)
         if seen.identity is not None:
             # It cannot tell its models just now, while it loads one or is busy: what it told before holds.
-            models = known.models if seen.trouble and known else seen.models
+            models = known.models if seen.trouble and known else _as_told_before(seen.models, known)
             probed = self._workshop.probed(seen.identity, models)
             return ObservedServer.of(seen.identity, models, distance_of_url(spot[1]), probed)
         return known if seen.state == "foreign" and not seen.stranger else None
@@ -156,6 +156,18 @@ def _fingerprint(folders: Iterable[Path], function: str) -> str:
 def processes_of(servers: tuple[ObservedServer, ...]) -> set[tuple[str, str, str]]:
     """What tells one process of a server from the next at the same address."""
     return {(server.api_base, server.provider, server.version) for server in servers}
+
+
+def _as_told_before(models: tuple[ServedModel, ...], known: ObservedServer | None) -> tuple[ServedModel, ...]:
+    """Some servers tell the context and the slots of a model only while it is loaded. What they told last holds while it is
+    not: else each load and each unload would make another deployment."""
+    before = {model.id: model for model in known.models} if known else {}
+    return tuple(
+        replace(model, context=model.context or old.context, slots=model.slots or old.slots)
+        if model.loaded is False and (old := before.get(model.id)) is not None
+        else model
+        for model in models
+    )
 
 
 def loaded_of(servers: tuple[ObservedServer, ...]) -> dict[str, bool]:

@@ -328,7 +328,8 @@ class Reconciler:
         draft = Draft(blueprint, number, base, self._workshop)
         state = self._state(blueprint)
         budget = device_budget(blueprint, state.device)
-        draft.budget = budget.total if budget else None
+        # What is only measured bounds nothing: no model that works is unloaded or refused for our arithmetic.
+        draft.budget = budget.total if budget and budget.limit is not None else None
         parts = wanted_parts(blueprint, bind_all(blueprint, state), state.contents)
         return Rollout(self.table, draft, parts, plan.serving)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Final, cast
 from urllib.parse import urlsplit
@@ -131,7 +132,9 @@ def device_budget(blueprint: Blueprint, device: Device | None) -> Budget | None:
     written = "memory" in blueprint.hardware or "gpu_memory" in blueprint.hardware
     own = blueprint.hardware.get("gpu_memory", 0) if written else device.own_memory if device else 0
     metal = not written and device is not None and any(one.kind == "metal" for one in device.accelerators)
-    return limited(Memory(main, own, metal), limit)
+    budget = limited(Memory(main, own, metal), limit)
+    # What is only measured proves nothing: no sensor may see the card that the model runs on.
+    return budget if written or "memory" in blueprint.hardware else replace(budget, physical=sys.maxsize)
 
 
 def bind(spec: ModelSpec, observed: ObservedState, around: Surroundings = NOWHERE) -> Bound:

@@ -45,15 +45,19 @@ def _residents(bound: Mapping[str, Bound]) -> dict[str, int]:
 
 def _turns(residents: Mapping[str, int], budget: Budget) -> str:
     together = f"{_sum(residents)} = {format_size(sum(residents.values()))}, and models may take {budget}"
+    if budget.limit is None:
+        return f"{together}: their servers decide what stays loaded; with resources.max_memory_usage they take turns"
     return f"{together}: they take turns, and a request may wait while its model is loaded"
 
 
 def _to_load(residents: Mapping[str, int], bound: Mapping[str, Bound], observed: ObservedState) -> dict[str, int]:
-    """Those that are not in memory: what is loaded is in what is not free."""
-    loaded = {(server.api_base, model.id) for server in observed.servers for model in server.models if model.loaded}
+    """Those that are known not to be in memory: what is loaded is in what is not free."""
+    told = {(server.api_base, model.id): model.loaded for server in observed.servers for model in server.models}
     firsts = {alias: bound[alias].endpoints[0] for alias in residents}
     return {
-        alias: size for alias, size in residents.items() if (firsts[alias].api_base, firsts[alias].model) not in loaded
+        alias: size
+        for alias, size in residents.items()
+        if told.get((firsts[alias].api_base, firsts[alias].model)) is False
     }
 
 

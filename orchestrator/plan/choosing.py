@@ -18,10 +18,6 @@ from orchestrator.plan.observed import ObservedServer
 from orchestrator.ports.device import Device
 from orchestrator.ports.provider import ServedModel
 
-_FIXED: Final = frozenset(("llama-cpp", "vllm"))
-"""Makes whose server, where it lists one model, has it in memory as long as it runs: that it fits is shown."""
-
-
 _OLLAMA: Final = ((48 * 2**30, 262_144), (24 * 2**30, 32_768))
 """Graphics memory from which Ollama takes so many tokens where nobody says (docs/context-length.mdx); else 4096."""
 
@@ -58,7 +54,7 @@ def option_of(
     build = build_of(model.id, model.quantization)
     if not build.quantization:
         build = Build(usual_build(server.provider, spec["served_as"].get(server.provider, "")), build.made)
-    runs = server.provider in _FIXED and len(server.models) == 1 and model.loaded is True
+    runs = model.loaded is True
     usual = usual_context(server.provider, around.device)
     need = need_of(sizes_of(spec), build.quantization, window_of(spec, model, usual, held=runs), model.size)
     elsewhere = server.zone != "node" or model.remote

@@ -39,7 +39,7 @@ def diff(blueprint: Blueprint, observed: ObservedState) -> Plan:
     steps += [*change.closed(), *servers.ended(GONE)]
     budget = device_budget(blueprint, observed.device)
     notes = [*_notes(blueprint, observed, bound), *memory_notes(blueprint, bound, observed)]
-    notes += unmanaged_notes(blueprint, bound, budget.total if budget else None)
+    notes += unmanaged_notes(blueprint, bound, budget.limit if budget else None)
     return Plan(blueprint.name, numbered(steps), who_serves(blueprint, bound), tuple(notes))
 
 

@@ -46,12 +46,12 @@ def _starved(blueprints: list[Blueprint], observed: ObservedState) -> Iterator[t
     device = observed.device
     if device is None:
         return
-    loaded = {(server.api_base, model.id) for server in observed.servers for model in server.models if model.loaded}
+    told = {(server.api_base, model.id): model.loaded for server in observed.servers for model in server.models}
     endpoints = {each.id: each for each in _here(blueprints, observed)}
-    held = sum(each.memory or 0 for each in endpoints.values() if (each.api_base, each.model) in loaded)
+    held = sum(each.memory or 0 for each in endpoints.values() if told.get((each.api_base, each.model)))
     room = held + device.free + sum(one.free or 0 for one in device.accelerators if not one.unified)
     for each in endpoints.values():
-        if (each.api_base, each.model) not in loaded and (each.memory or 0) > room:
+        if told.get((each.api_base, each.model)) is False and (each.memory or 0) > room:
             yield each.id, f"{each.model} needs {format_size(each.memory or 0)}, and {format_size(room)} can be had now"
 
 

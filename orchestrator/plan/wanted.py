@@ -114,7 +114,8 @@ def with_fallbacks(aliases: list[str], blueprint: Blueprint) -> list[str]:
 
 
 def _servers(bound: Bound) -> list[Any]:
-    return [asdict(endpoint) for endpoint in bound.endpoints] or [bound.missing]
+    """Without what a model takes just now: that changes with each load, and is no other part."""
+    return [{**asdict(endpoint), "memory": None} for endpoint in bound.endpoints] or [bound.missing]
 
 
 def _options(alias: str, blueprint: Blueprint) -> Any:

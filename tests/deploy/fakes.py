@@ -183,6 +183,7 @@ class Surroundings:
     device: Device | None = None
     loads: bool = False
     loaded: set[str] = field(default_factory=set)
+    context: int | None = None
 
     async def look(self, places: Sequence[str], keys: Mapping[str, Secret], by: Sequence[str]) -> Sequence[Seen]:
         who = ", ".join(by)
@@ -200,7 +201,9 @@ class Surroundings:
         if url not in self.servers:
             return Sighting(url, "absent")
         loaded = {each: each in self.loaded if self.loads else None for each in self.servers[url]}
-        models = tuple(ServedModel(each, kind="chat", loaded=loaded[each]) for each in self.servers[url])
+        models = tuple(
+            ServedModel(each, kind="chat", loaded=loaded[each], context=self.context) for each in self.servers[url]
+        )
         capabilities = {Capability.LOAD: Support.YES} if self.loads else {}
         return Sighting(url, "served", Identity(make, url, "1", f"{url}/v1", capabilities), models)
 

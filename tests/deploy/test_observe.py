@@ -111,3 +111,15 @@ async def test_a_model_of_another_package_without_an_address_says_what_to_write(
     assert around.asked == {}
     assert bound.missing == "plugin:acme is asked only at the addresses that its models name, and phi-4-mini names none"
     assert bound.cure == "write the endpoint of phi-4-mini"
+
+
+async def test_what_a_model_told_while_it_was_loaded_holds_while_it_is_not(tmp_path: Path) -> None:
+    """Else each load and each unload would make another deployment."""
+    around = Surroundings(servers={PLACE: ("phi4-mini",)}, loads=True, loaded={"phi4-mini"})
+    observer = Observer(replace(workshop(around, tmp_path), usual_places=(PLACE,)))
+    around.context = 2048
+    await observer.look([OTHER])
+    around.loaded, around.context = set(), None
+    await observer.look([OTHER])
+    [model] = observer.servers[0].models
+    assert (model.loaded, model.context) == (False, 2048)

@@ -69,6 +69,7 @@ async def test_a_look_tells_the_data_plane_what_the_device_can_give(tmp_path: Pa
     """A memory that fills up changes which model is preferred, and nothing of the plan."""
     async with stage(tmp_path) as s:
         s.surroundings.servers[OLLAMA] = ("phi4-mini:latest",)
+        s.surroundings.loads = True
         s.surroundings.device = Device(8_000_000_000, 6_000_000_000, 4)
         await s.apply(kiosk())
         assert s.plane.pressure == NONE

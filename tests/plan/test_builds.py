@@ -179,8 +179,8 @@ def test_the_plan_says_which_build_and_why_not_the_others() -> None:
 
 
 TURNS = (
-    "phi-4-mini 3.5 GB + small 3.5 GB = 7.0 GB, and models may take 6.4 GB (80% of 8.0 GB memory): they take turns, and a "
-    "request may wait while its model is loaded"
+    "phi-4-mini 3.5 GB + small 3.5 GB = 7.0 GB, and models may take 6.4 GB (80% of 8.0 GB memory): their servers "
+    "decide what stays loaded; with resources.max_memory_usage they take turns"
 )
 NOTES = {
     "enough for both": (device(32 * GB), ""),
@@ -198,7 +198,9 @@ def test_a_plan_notes_what_its_models_share(case: str) -> None:
     here, note = NOTES[case]
     small = model("small", ids={"ollama": ["small"]}, builds={"q4_k_m": 2_500_000_000})
     made = blueprint(model(), small, agent("a", models=["phi-4-mini", "small"]))
-    notes = diff(made, state(ollama("phi4-mini:latest", "small:latest"), device=here)).notes
+    server = ollama("phi4-mini:latest", "small:latest")
+    away = tuple(replace(each, loaded=False) for each in server.models)
+    notes = diff(made, state(replace(server, models=away), device=here)).notes
     assert notes == ((note,) if note else ())
 
 
@@ -315,3 +317,15 @@ def test_the_named_build_is_used_wherever_it_may_be(names: list[str], memory: in
     found, alone = _chosen(names, memory * GB, wanted), _chosen([wanted], memory * GB)
     if alone.endpoints:
         assert same_build(found.endpoints[0].build, wanted)
+
+
+@pytest.mark.parametrize("loaded", [True, False, None])
+def test_what_is_only_measured_refuses_no_model_that_a_server_lists(loaded: bool | None) -> None:
+    """No sensor may see the card that it runs on; a limit that is written does refuse."""
+    server = ollama("phi4-mini:latest")
+    server = replace(server, models=tuple(replace(each, loaded=loaded) for each in server.models))
+    made = blueprint(model(), agent("a", models=["phi-4-mini"]))
+    here = device(1 * GB)
+    assert bind_all(made, state(server, device=here))["phi-4-mini"].endpoints
+    limited = replace(made, resources={"max_memory_usage": 1 * GB})
+    assert bool(bind_all(limited, state(server, device=here))["phi-4-mini"].endpoints) is (loaded is True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator.core.errors import NoModel, Unreachable
+from orchestrator.core.errors import DoesNotFit, NoModel, Unreachable
 from orchestrator.deploy.deployment import Agent
 from orchestrator.ports.provider import Capability, Support, can_call
 from orchestrator.serve.run import Outcome, Run
@@ -40,7 +40,7 @@ async def _by_model(run: Run, agent: Agent, selection: Selection) -> Outcome:
     spoken = run.usage.model_calls
     try:
         return await converse(run, agent, selection)
-    except (Unreachable, NoModel):
+    except (Unreachable, NoModel, DoesNotFit):
         if run.streamed or run.usage.model_calls > spoken:
             raise
         for firing in agent.reflexes.fire(run.request.text, first=False):

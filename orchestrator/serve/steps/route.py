@@ -13,8 +13,8 @@ from orchestrator.ports.provider import ChatCall, ChatReply, Target
 from orchestrator.ports.strategy import ModelQuestion, RouteQuestion
 from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.run import NOTHING_SPENT, Outcome, Run, fault_name
-from orchestrator.serve.steps.served import tell_if_cut, windows_of
+from orchestrator.serve.run import Outcome, Run, fault_name
+from orchestrator.serve.steps.served import cut_off_usage, tell_if_cut, windows_of
 from orchestrator.serve.steps.window import Prompt, fit
 
 NOWHERE = Target("", "", "")
@@ -87,7 +87,7 @@ async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
     try:
         reply = await run.loop.chat(ask)
     except (RunError, get_cancelled_exc_class()) as error:
-        run.note_call(router.address, began, trace, NOTHING_SPENT, fault_name(error))
+        run.note_call(router.address, began, trace, cut_off_usage(call, trace, ""), fault_name(error))
         raise
     run.note_call(router.address, began, trace, reply.usage)
     tell_if_cut(run, router.address, trace.endpoint, call, reply)
