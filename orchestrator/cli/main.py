@@ -7,11 +7,14 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 from orchestrator.cli.table import VERBS, Verb, find, groups
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import OrchestratorError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
 
 INTERRUPTED: Final = 130
 """As a shell tells SIGINT."""
@@ -91,11 +94,19 @@ def _run_verb(verb: Verb, words: list[str], terminal: Terminal) -> int:
 
     try:
         with redirect_stdout(terminal.stdout):  # argparse prints help there
-            options = parser_of(verb).parse_args(words)
+            options = _parsed(parser_of(verb), words)
     except SystemExit as ended:  # help was asked for
         return int(ended.code or 0)
     code: int = options.run_verb(options, terminal)
     return code
+
+
+def _parsed(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
+    """Options may stand between the words, as in ``run kiosk --json "hello"``; not where a verb has verbs of its own."""
+    try:
+        return parser.parse_intermixed_args(words)
+    except TypeError:
+        return parser.parse_args(words)
 
 
 def _verb(name: str) -> Verb:

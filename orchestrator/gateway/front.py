@@ -97,7 +97,12 @@ class FrontDoor:
 
     async def _complete(self, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         if not self._ready():
-            raise Turned(503, "the runtime is stopping", code="not_ready", headers=((b"retry-after", b"5"),))
+            raise Turned(
+                503,
+                "the runtime takes no requests: it starts, or it stops",
+                code="not_ready",
+                headers=((b"retry-after", b"5"),),
+            )
         asked = shapes.read_body(await read_json(headers, receive, self._largest_body))
         engine = self._engine(asked.deployment, asked.request.agent)
         if asked.stream:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
@@ -24,6 +23,8 @@ from orchestrator.ports.provider import Capability, ServedModel, Zone
 
 CLOUD_BASES: Final[Mapping[str, str]] = {"openai": "https://api.openai.com/v1"}
 """Where a cloud provider is when the manifest gives no address. It is never asked to find out what it serves."""
+_BEYOND_ALL: Final = 2**62
+"""Bytes that no model needs."""
 MEND: Final = "mend or install its package, and restart the runtime: `orchestrator runtime stop`"
 
 
@@ -134,7 +135,7 @@ def device_budget(blueprint: Blueprint, device: Device | None) -> Budget | None:
     metal = not written and device is not None and any(one.kind == "metal" for one in device.accelerators)
     budget = limited(Memory(main, own, metal), limit)
     # What is only measured proves nothing: no sensor may see the card that the model runs on.
-    return budget if written or "memory" in blueprint.hardware else replace(budget, physical=sys.maxsize)
+    return budget if written or "memory" in blueprint.hardware else replace(budget, physical=_BEYOND_ALL)
 
 
 def bind(spec: ModelSpec, observed: ObservedState, around: Surroundings = NOWHERE) -> Bound:

@@ -182,6 +182,13 @@ def test_a_removal_needs_a_yes(orchestrator: Run, shop: str, tmp_path: Path) -> 
     assert orchestrator("run", shop, "x", "--agent", "helper").code == 5
 
 
+def test_options_may_stand_between_the_words(orchestrator: Run, shop: str) -> None:
+    """As people write them."""
+    ran = orchestrator("run", shop, "--json", "--timeout", "20s", "hello", "there")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["text"] == "Hello! You wrote: hello there"
+
+
 def test_two_manifests_cannot_have_one_name(orchestrator: Run, shop: str, tmp_path: Path) -> None:
     """A clash is told with both files."""
     (tmp_path / "other.yaml").write_text(SHOP.replace("Hello!", "Welcome!"))

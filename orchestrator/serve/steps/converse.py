@@ -10,7 +10,7 @@ from typing import Any
 
 from anyio import get_cancelled_exc_class
 
-from orchestrator.core.errors import BrokenReply, LimitReached, RunError, SchemaInvalid
+from orchestrator.core.errors import BrokenReply, ContextTooLong, LimitReached, RunError, SchemaInvalid
 from orchestrator.core.message import FunctionSchema, Message, ToolCall
 from orchestrator.core.written_call import written_calls
 from orchestrator.deploy.deployment import Agent
@@ -65,8 +65,7 @@ class _Talk:
     async def answer(self) -> Outcome:
         most = self.agent.spec["max_steps"]
         for step in range(1, most + 1):
-            reply = await self._ask(self.agent.schemas)
-            reply = self._with_calls(reply)
+            reply = self._with_calls(await self._ask_in_short(self.agent.schemas))
             calls = reply.message.tool_calls
             if not calls:
                 return await self._finish(reply)
@@ -81,6 +80,15 @@ class _Talk:
         )
 
     # -- asking -----------------------------------------------------------------------------------------------------
+
+    async def _ask_in_short(self, tools: tuple[FunctionSchema, ...]) -> ChatReply:
+        """Ask, and where a server says that it is too long, again without the older half of the older turns."""
+        while True:
+            try:
+                return await self._ask(tools)
+            except ContextTooLong:
+                if not self._leave_out_half():
+                    raise
 
     async def _ask(self, tools: tuple[FunctionSchema, ...]) -> ChatReply:
         run, settings = self.run, self.settings
@@ -123,10 +131,26 @@ class _Talk:
         if fitting.left_out:
             self.messages = fitting.messages
             self.history = (self.history[0], self.history[1] - fitting.left_out)
-            turns = f"{fitting.left_out} older message{'s' if fitting.left_out > 1 else ''}"
-            note = f"{turns} of the conversation did not fit the context of {fitting.endpoints[0]} and were left out"
-            self.run.remark(self.agent.address, fitting.endpoints[0], note)
+            self._tell_left_out(fitting.left_out, fitting.endpoints[0])
         return fitting.endpoints
+
+    def _leave_out_half(self) -> bool:
+        """Older turns are left out up to a user's message; whether there were any."""
+        first, last = self.history
+        if first >= last:
+            return False
+        end = first + (last - first + 1) // 2
+        while end < last and self.messages[end].role != "user":
+            end += 1
+        self.messages = self.messages[:first] + self.messages[end:]
+        self.history = (first, last - (end - first))
+        self._tell_left_out(end - first, self.endpoints[0])
+        return True
+
+    def _tell_left_out(self, count: int, endpoint: str) -> None:
+        turns = f"{count} older message{'s' if count > 1 else ''}"
+        note = f"{turns} of the conversation did not fit the context of {endpoint} and were left out"
+        self.run.remark(self.agent.address, endpoint, note)
 
     def _writes_calls(self, tools: tuple[FunctionSchema, ...], endpoints: tuple[str, ...]) -> bool:
         """Whether what looks like text may be a call: then nothing is said before that is known."""
@@ -205,7 +229,7 @@ class _Talk:
         if fault:
             ask = f"The answer does not fit the schema: {fault}. Answer again, only with JSON that fits it."
             self.messages = (*self.messages, reply.message, Message("user", ask))
-            reply = await self._ask(())
+            reply = await self._ask_in_short(())
             text = reply.message.content
             value, fault = self._checked(text)
         if fault:

@@ -30,6 +30,20 @@ async def test_older_turns_that_do_not_fit_are_left_out_and_told() -> None:
     assert sent[1][1].startswith("turn 6") and sent[-1][1] == "and now?"
 
 
+async def test_a_server_that_says_it_is_too_long_is_asked_again_without_the_older_half() -> None:
+    """Its own count goes before our estimate, so that a conversation never gets stuck."""
+    wanted = Wanted([agent_spec("a", escalate_when=[])])
+    async with serving(wanted, simulated(["m"], context=500)) as served:
+        result = await served.run("and now?", history=LONG)
+        count = len(served.server.records)
+        sent = served.sent()
+        alone = await served.run("word " * 3000)
+    assert result.status == "completed" and count > 1
+    assert result.notes and all("did not fit the context of m@1 and were left out" in note for note in result.notes)
+    assert sent[-1][1] == "and now?" and len(sent) < len(LONG)
+    assert alone.error is not None and alone.error["kind"] == "ContextTooLong"
+
+
 async def test_an_endpoint_with_more_context_is_used_instead() -> None:
     """Although another one is preferred: nothing has to be left out."""
     wanted = Wanted([agent_spec("a")], bound={"m": ("m@1", "m@2")}, contexts={"m@1": 500, "m@2": 8000})

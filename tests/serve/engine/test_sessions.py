@@ -98,7 +98,7 @@ async def test_a_failed_or_cancelled_request_leaves_no_turn() -> None:
     server = simulated(["m"], pace=Pace(ttft=1.0))
     async with serving(AGENT, server) as served:
         await served.run("one", session="s")
-        server.arm("context-too-long")
+        server.arm("bad-request")
         assert (await served.run("failed", session="s")).error
         with anyio.move_on_after(0.5):
             await served.run("cancelled", session="s")
