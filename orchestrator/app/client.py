@@ -144,7 +144,12 @@ class RuntimeClient:
         """Answer a request. Closing the connection (an exception in ``listen``, Ctrl-C) cancels it."""
         body = {"name": name, "request": request_json(request)}
         limit = None if request.timeout is None else request.timeout + GRACE_SECONDS
-        return read_result(self._told("/run", body, listen, limit))
+        try:
+            return read_result(self._told("/run", body, listen, limit))
+        except RuntimeHangs as error:
+            state = self.state()  # raises where it hangs indeed
+            message = f"the runtime ({state}) gave no answer within {request.timeout or SILENT_SECONDS:g} s"
+            raise RuntimeUnavailable(message, cure="orchestrator status; try again when it is ready") from error
 
     def stop(self, drain: float | None = None) -> None:
         """Ask it to end; it drains first. Returns at once."""

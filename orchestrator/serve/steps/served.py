@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from orchestrator.core.message import Usage
@@ -20,8 +21,13 @@ def windows_of(run: Run, endpoints: Sequence[str]) -> list[Window]:
     """In the same order; of one that nothing is known of, nothing is said."""
     known = run.deployment.endpoints
     return [
-        Window(name, known[name].context, _refuses(run, name)) if name in known else Window(name) for name in endpoints
+        _window(name, known[name].context, _refuses(run, name)) if name in known else Window(name) for name in endpoints
     ]
+
+
+@lru_cache(maxsize=1024)
+def _window(name: str, tokens: int | None, refuses: bool) -> Window:
+    return Window(name, tokens, refuses)
 
 
 def tell_if_cut(run: Run, agent: str, endpoint: str, call: ChatCall, reply: ChatReply) -> None:
