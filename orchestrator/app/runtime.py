@@ -180,7 +180,8 @@ class Runtime:
     @asynccontextmanager
     async def _listening(self, sockets: tuple[socket, socket], controlled: Controlled) -> AsyncIterator[None]:
         folder = self._place.folders.runtime
-        front = await Listener.start(FrontDoor(controlled.engines, ready=self._takes_requests), sockets[0])
+        door = FrontDoor(controlled.engines, ready=self._takes_requests, coming=controlled.reconciler.desired.has)
+        front = await Listener.start(door, sockets[0])
         control = await Listener.start(ControlApi(controlled), sockets[1])
         write_about(folder, dict(self._about()))
         try:

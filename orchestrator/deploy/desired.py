@@ -49,6 +49,10 @@ class DesiredTable:
         """What is desired under this name."""
         return self._desired.get(name)
 
+    def has(self, name: str) -> bool:
+        """Whether something is desired under this name, readable or not."""
+        return name in self._desired or name in self.unreadable
+
     def all(self) -> list[Desired]:
         """Everything that is desired."""
         return list(self._desired.values())
@@ -79,7 +83,7 @@ class DesiredTable:
 
     async def remove(self, name: str) -> None:
         """Nothing is desired under this name any more. Raises ``NoSuchDeployment``."""
-        if name not in self._desired and name not in self.unreadable:
+        if not self.has(name):
             raise self._unknown(name)
         await anyio.to_thread.run_sync(self._store.remove, name)
         self._desired.pop(name, None)

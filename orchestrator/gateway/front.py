@@ -35,13 +35,15 @@ LONGEST_HEADER: Final = 500
 _UNPRINTABLE: Final = re.compile("[^ -~]")
 MOST_UNREAD: Final = 10_000
 """Pieces of an answer that may wait for a slow reader; then it is cut."""
+_AGAIN: Final = ((b"retry-after", b"5"),)
 SSE_HEADERS: Final = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
 
 
 class FrontDoor:
     """``POST /v1/chat/completions``, ``GET /v1/models``, ``/health`` (alive) and ``/ready`` (takes requests).
 
-    ``only`` names the one deployment of an own port. ``ready`` is asked for ``/ready``.
+    ``only`` names the one deployment of an own port. ``ready`` is asked for ``/ready``. ``coming`` says of a name that
+    nothing serves whether it is applied: its callers are told to come again, not that there is no such model.
     """
 
     def __init__(
@@ -50,11 +52,13 @@ class FrontDoor:
         *,
         only: str = "",
         ready: Callable[[], bool] = lambda: True,
+        coming: Callable[[str], bool] = lambda _name: False,
         largest_body: int = LARGEST_BODY,
     ) -> None:
         self._engines = engines
         self._only = only
         self._ready = ready
+        self._coming = coming
         self._largest_body = largest_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,7 +105,7 @@ class FrontDoor:
                 503,
                 "the runtime takes no requests: it starts, or it stops",
                 code="not_ready",
-                headers=((b"retry-after", b"5"),),
+                headers=_AGAIN,
             )
         asked = shapes.read_body(await read_json(headers, receive, self._largest_body))
         engine = self._engine(asked.deployment, asked.request.agent)
@@ -116,6 +120,9 @@ class FrontDoor:
         try:
             engine = self._engines.get(name)
         except NoSuchDeployment as error:
+            if self._coming(name):
+                text = f'"{name}" is applied and takes no requests yet. See `orchestrator status {name}`.'
+                raise Turned(503, text, code="not_ready", headers=_AGAIN) from error
             raise Turned(404, f"{error.message}. {error.cure}", code="model_not_found") from error
         known = {**engine.deployment.agents, **engine.deployment.routers} if agent else {}
         if agent not in known and agent:

@@ -273,6 +273,21 @@ async def test_websockets_are_closed_and_lifespans_passed_over() -> None:
     assert await call(app, {"type": "lifespan"}) == []
 
 
+async def test_a_deployment_that_is_applied_and_not_served_yet_is_asked_again_later() -> None:
+    """A client that tries again finds it; one that is told 404 gives up."""
+    body = {"type": "http.request", "body": json.dumps({**CHAT, "model": "clinic"}).encode()}
+    start, told = await call(FrontDoor(EngineTable(), coming={"clinic"}.__contains__), scope_of(), body)
+    assert start["status"] == 503 and (b"retry-after", b"5") in start["headers"]
+    assert json.loads(told["body"])["error"] == {
+        "message": '"clinic" is applied and takes no requests yet. See `orchestrator status clinic`.',
+        "type": "server_error",
+        "param": None,
+        "code": "not_ready",
+    }
+    start, told = await call(FrontDoor(EngineTable(), coming={"shop"}.__contains__), scope_of(), body)
+    assert start["status"] == 404
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_goodbye_that_comes_with_the_body_ends_the_run(stream: bool) -> None:
     """Nothing is sent to nobody."""
