@@ -93,7 +93,7 @@ class SimulatedLoader(SimulatedProvider):
         self._note("load", model)
         try:
             await self._loading(timeout)
-        except BaseException:
+        except BaseException:  # a cancelled load too leaves nothing behind; it is raised again
             del self._there[model]
             self._note("load failed", model)
             raise

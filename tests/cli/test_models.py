@@ -209,7 +209,7 @@ def interrupted(environment: dict[str, str], store: ModelStore, model: str) -> t
         deadline = time.monotonic() + 30
         while not store.came.get(model) and time.monotonic() < deadline:
             time.sleep(0.05)
-        time.sleep(0.3)
+        time.sleep(0.3)  # real time: the other process has to read the progress that the server has sent
         pulling.send_signal(signal.SIGINT)
         said = pulling.stderr.read()
     return pulling.returncode, said
@@ -222,7 +222,7 @@ def test_ctrl_c_leaves_a_pull_properly(shop: Shop) -> None:
     assert code == 130
     assert "what had come is kept, the same command goes on from there\ninterrupted\n" in said
     had_come = shop.store.came[PHI.name]
-    time.sleep(1.2)
+    time.sleep(1.2)  # real time: the server pulls an eighth a second, and would have gone on
     assert shop.store.came[PHI.name] == had_come < PHI.size
 
 

@@ -6,24 +6,20 @@ import hashlib
 import os
 import signal
 import stat
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from orchestrator.core.errors import DeployError, StateUnusable
-from orchestrator.ports.host import SOCKET_NAME, Folders, ProcessIdentity
-
-"""The longest name of a socket that is made in the runtime folder."""
+from orchestrator.plugins.hosts.detached import KILL, Detached, is_same, signal_group, start_detached, started
+from orchestrator.ports.host import SOCKET_NAME, Child, Folders, ProcessIdentity
 
 _APP: Final = "orchestrator"
 _HOME: Final = "ORCHESTRATOR_HOME"
 _SOCKET_PATH_BYTES: Final = 100
 """Linux allows 107 bytes, macOS 103; one limit for all."""
 _CURE: Final = f"set {_HOME} to a folder that you own"
-_SAME_START: Final = 1.0
-"""Seconds by which the start of one process may be read differently: it is computed from the time of the boot."""
 
 
 class LocalHost:
@@ -35,7 +31,7 @@ class LocalHost:
     """
 
     def __init__(self) -> None:
-        self._children: dict[int, _Detached] = {}
+        self._children: dict[int, Detached] = {}
 
     def folders(self, *, make: bool = True) -> Folders:
         """The folders, made with mode 0700 where they are wanted; raises ``StateUnusable``, also for one that is not ours."""
@@ -54,26 +50,15 @@ class LocalHost:
         It gets exactly ``environment``, the umask 077, its own session, and the folder of ``log`` to stand in. Raises
         ``DeployError`` where it cannot start.
         """
-        try:
-            handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        except OSError as error:
-            raise StateUnusable(f"the log {log} cannot be written: {error.strerror}", cure=_CURE) from error
-        try:
-            child = _start(argv, environment, log.parent, handle)
-        except OSError as error:
-            raise DeployError(
-                f"cannot start {argv[0]}: {error.strerror}", cure="is the program still there?"
-            ) from error
-        finally:
-            os.close(handle)
+        wanted = Child(argv, environment, log.parent, log, marker="")
+        child = start_detached(wanted, flags="DETACHED_PROCESS", cure=_CURE)
         self._children[child.pid] = child
         return ProcessIdentity(child.pid, _started(child.pid) or 0.0)
 
     def alive(self, process: ProcessIdentity) -> bool:
         """Whether exactly that process still runs. A zombie does not."""
         self._reap()
-        started = _started(process.pid)
-        return started is not None and abs(started - process.started) < _SAME_START
+        return is_same(_started(process.pid), process)
 
     def stop(self, process: ProcessIdentity, patience: float) -> None:
         """Ask it to end (SIGTERM), then end it and its group (SIGKILL) after ``patience`` seconds.
@@ -85,7 +70,7 @@ class LocalHost:
         try:
             os.kill(process.pid, signal.SIGTERM)
             if not _gone(process.pid, patience):
-                _kill_group(process.pid)
+                signal_group(process.pid, KILL)
                 _gone(process.pid, patience=5.0)
         except ProcessLookupError:
             pass  # it ended between the look and the signal
@@ -98,13 +83,6 @@ class LocalHost:
         for pid, child in list(self._children.items()):
             if child.poll() is not None:
                 del self._children[pid]
-
-
-class _Detached(subprocess.Popen[bytes]):
-    """A child that is meant to outlive us: letting go of it is no mistake to warn of."""
-
-    def __del__(self) -> None:
-        """Nothing: the parent class warns of a child that still runs."""
 
 
 def make_private(folder: Path) -> None:
@@ -176,34 +154,11 @@ def _short_folder(state: Path) -> Path:
     return (fixed if fixed.is_dir() else Path(tempfile.gettempdir())) / f"{_APP}-{user}-{digest}"
 
 
-def _start(argv: Sequence[str], environment: Mapping[str, str], folder: Path, output: int) -> _Detached:
-    # What a system does not know, it ignores (session, umask) or has as 0 (flags).
-    return _Detached(
-        list(argv),
-        env=dict(environment),
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        start_new_session=True,
-        umask=0o077,
-        creationflags=getattr(subprocess, "DETACHED_PROCESS", 0),
-    )
-
-
 def _started(pid: int) -> float | None:
-    """When that process started, in seconds since 1970; ``None`` where none runs."""
-    import psutil
-
     try:
-        process = psutil.Process(pid)
-        with process.oneshot():
-            started = process.create_time()
-            return None if process.status() == psutil.STATUS_ZOMBIE else started
-    except psutil.NoSuchProcess:
-        return None
-    except psutil.AccessDenied as error:
-        raise DeployError(f"process {pid} is another user's", cure="look at it as that user") from error
+        return started(pid)
+    except PermissionError as error:
+        raise DeployError(str(error), cure="look at it as that user") from error
 
 
 def _gone(pid: int, patience: float) -> bool:
@@ -216,11 +171,3 @@ def _gone(pid: int, patience: float) -> bool:
     except psutil.TimeoutExpired:
         return _started(pid) is None
     return True
-
-
-def _kill_group(pid: int) -> None:
-    """It leads a group of its own where we started it; then its children end with it."""
-    if hasattr(os, "killpg") and os.getpgid(pid) == pid:
-        os.killpg(pid, signal.SIGKILL)
-    else:
-        os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))

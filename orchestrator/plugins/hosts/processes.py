@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.core.errors import DeployError, StateUnusable
+from orchestrator.plugins.hosts.detached import KILL, Detached, is_same, signal_group, start_detached, started
 from orchestrator.ports.host import Child, ProcessIdentity
 
 if TYPE_CHECKING:
@@ -17,31 +17,18 @@ if TYPE_CHECKING:
 
 MARKER: Final = "ORCHESTRATOR_SERVER"
 """The variable of the environment that tells our processes and their descendants from all others."""
-_SAME_START: Final = 1.0
-"""Seconds by which the start of one process may be read differently: it is computed from the time of the boot."""
 
 
 class LocalProcesses:
     """``Processes`` of the machine that the program runs on."""
 
     def __init__(self) -> None:
-        self._children: dict[int, _Child] = {}
+        self._children: dict[int, Detached] = {}
 
     def start(self, wanted: Child) -> ProcessIdentity:
-        """Start one in its own session, with the umask 077. Raises ``DeployError`` where it cannot start."""
-        try:
-            output = os.open(wanted.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        except OSError as error:
-            raise StateUnusable(f"the log {wanted.log} cannot be written: {error.strerror}") from error
-        try:
-            child = _start(wanted, output)
-        except OSError as error:
-            program = wanted.argv[0]
-            raise DeployError(
-                f"cannot start {program}: {error.strerror}", cure="is the program still there?"
-            ) from error
-        finally:
-            os.close(output)
+        """Start one in its own session, with the umask 077. Raises as ``start_detached``."""
+        marked = {**wanted.environment, MARKER: wanted.marker}
+        child = start_detached(replace(wanted, environment=marked), flags="CREATE_NEW_PROCESS_GROUP")
         self._children[child.pid] = child
         return ProcessIdentity(child.pid, _started(child.pid) or 0.0)
 
@@ -50,8 +37,7 @@ class LocalProcesses:
         child = self._children.get(process.pid)
         if child is not None:
             return child.poll() is None
-        started = _started(process.pid)
-        return started is not None and abs(started - process.started) < _SAME_START
+        return is_same(_started(process.pid), process)
 
     def ended(self, process: ProcessIdentity) -> str:
         """How a child of ours ended; empty for one that an earlier process of ours started."""
@@ -70,60 +56,22 @@ class LocalProcesses:
         """Ask its whole group to end."""
         if self.alive(process):
             with suppress(ProcessLookupError):  # it ended between the look and the signal
-                _signal_group(process.pid, signal.SIGTERM)
+                signal_group(process.pid, signal.SIGTERM)
 
     def kill(self, process: ProcessIdentity, marker: str) -> None:
         """End its whole group, and whatever else has the marker."""
         if self.alive(process):
             with suppress(ProcessLookupError):
-                _signal_group(process.pid, _KILL)
+                signal_group(process.pid, KILL)
         for each in _marked(marker):
             with suppress(ProcessLookupError):
-                os.kill(each.pid, _KILL)
-
-
-_KILL: Final[signal.Signals] = getattr(signal, "SIGKILL", signal.SIGTERM)
-
-
-class _Child(subprocess.Popen[bytes]):
-    """A child that may outlive us: letting go of it is no mistake to warn of."""
-
-    def __del__(self) -> None:
-        """Nothing: the parent class warns of a child that still runs."""
-
-
-def _start(wanted: Child, output: int) -> _Child:
-    # What a system does not know, it ignores (session, umask) or has as 0 (flags).
-    return _Child(
-        list(wanted.argv),
-        env={**wanted.environment, MARKER: wanted.marker},
-        cwd=wanted.folder,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        start_new_session=True,
-        umask=0o077,
-        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-    )
-
-
-def _signal_group(pid: int, number: signal.Signals) -> None:
-    if hasattr(os, "killpg") and os.getpgid(pid) == pid:
-        os.killpg(pid, number)
-    else:
-        os.kill(pid, number)
+                os.kill(each.pid, KILL)
 
 
 def _started(pid: int) -> float | None:
-    """When that process started, in seconds since 1970; ``None`` where none runs."""
-    import psutil
-
     try:
-        process = psutil.Process(pid)
-        with process.oneshot():
-            started = process.create_time()
-            return None if process.status() == psutil.STATUS_ZOMBIE else started
-    except (psutil.NoSuchProcess, psutil.AccessDenied):  # another user's process is none of ours
+        return started(pid)
+    except PermissionError:  # another user's process is none of ours
         return None
 
 
