@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from math import inf
 from pathlib import Path
@@ -236,8 +236,8 @@ LOGS: Final = "orchestrator runtime logs"
 
 def request_json(request: Request) -> dict[str, Any]:
     """A request in plain form."""
-    fields = {name: getattr(request, name) for name in Request.__slots__}
-    return fields | {
+    plain = {each.name: getattr(request, each.name) for each in fields(Request)}
+    return plain | {
         "history": [message.as_json() for message in request.history],
         "options": dict(request.options),
     }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, Literal
+
+from orchestrator.core.record import record
 
 EventKind = Literal[
     "run.started",
@@ -32,7 +34,7 @@ EventKind = Literal[
 DELTA: Final = "run.delta"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Event:
     """Something that happened. ``at`` is seconds of the wall clock since 1970; ``run`` is the run's id, or empty."""
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+from orchestrator.core.record import record
 from orchestrator.core.surrogates import utf8
 
 Role = Literal["system", "user", "assistant", "tool"]
+_as_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ToolCall:
     """A model's wish to call a function. ``arguments`` is JSON text as the model wrote it, not yet checked."""
 
@@ -21,7 +23,7 @@ class ToolCall:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Message:
     """One turn of a conversation."""
 
@@ -34,7 +36,7 @@ class Message:
     def encoded(self) -> bytes:
         """The OpenAI-shaped JSON object as UTF-8, made on first use and kept."""
         if not self._encoded:
-            self._encoded.append(utf8(json.dumps(self.as_json(), ensure_ascii=False, separators=(",", ":"))))
+            self._encoded.append(utf8(_as_json(self.as_json())))
         return self._encoded[0]
 
     def as_json(self) -> dict[str, Any]:
@@ -75,7 +77,7 @@ class FunctionSchema:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Usage:
     """Tokens and calls spent; adds up with ``+``. ``estimated`` where a server told no counts."""
 

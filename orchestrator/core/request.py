@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from orchestrator.core.message import Message, Usage
+from orchestrator.core.record import record
 
 PriorityClass = Literal["system", "interactive", "default", "bulk"]
 DataClass = Literal["public", "internal", "restricted"]
@@ -20,7 +21,7 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{os.urandom(8).hex()}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Request:
     """One request to a deployment.
 
@@ -45,7 +46,7 @@ class Request:
     id: str = field(default_factory=lambda: new_id("run"))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Decision:
     """What a strategy chose, among what, how sure it is, and why.
 
@@ -79,7 +80,7 @@ class Decision:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StepRecord:
     """One thing that a run did: ``kind`` is route, model, tool or reflex.
 
@@ -103,7 +104,7 @@ class StepRecord:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Result:
     """What came of a request.
 

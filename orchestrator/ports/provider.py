@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Final, Literal, Protocol
 
 from orchestrator.core.message import FunctionSchema, Message, Usage
+from orchestrator.core.record import record
 
 Zone = Literal["node", "lan", "cloud"]
 TOO_OLD: Final = "is too old"
@@ -122,7 +123,7 @@ class Target:
     zone: Zone = "node"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ChatCall:
     """One call. ``timeout`` is what is left of the deadline, in seconds; ``schema`` constrains the answer's JSON."""
 
@@ -142,7 +143,7 @@ class ChatCall:
     request_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TokenProbability:
     """A chosen token with its log-probability and the best alternatives."""
 
@@ -151,7 +152,7 @@ class TokenProbability:
     top: tuple[tuple[str, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ChatReply:
     """The whole answer. ``finish_reason``: stop, length, tool_calls, content_filter, or what the server said.
 
@@ -165,7 +166,7 @@ class ChatReply:
     logprobs: tuple[TokenProbability, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Delta:
     """A piece of a streamed answer, which cuts no character. The last one of a stream carries the whole ``reply``."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from orchestrator.core.message import Message
+from orchestrator.core.record import record
 from orchestrator.core.request import Decision
 from orchestrator.ports.provider import ChatReply
 
@@ -32,7 +33,7 @@ class Candidate:
     when: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModelQuestion:
     """What an asking strategy wants of a model: a prompt and a JSON Schema that the answer must fit."""
 
@@ -47,7 +48,7 @@ AskModel = Callable[[ModelQuestion], Awaitable[ChatReply]]
 """Given by the engine: goes through the scheduler to the router's model. Raises ``ModelError`` or ``NoModel``."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RouteQuestion:
     """What a strategy decides about. ``ask`` is ``None`` where the router has no model."""
 

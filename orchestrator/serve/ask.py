@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
+from orchestrator.core.record import record
 from orchestrator.core.request import PriorityClass
 from orchestrator.deploy.endpoint import EndpointState
 from orchestrator.ports.provider import ChatCall, Target
@@ -15,7 +16,7 @@ GRACE: Final = 0.5
 """Seconds that a provider's own time-out comes after the deadline, so that it is the loop which tells that it passed."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attempt:
     """One attempt of a call. ``outcome`` is ``ok`` or the name of the fault's class; ``took_ms`` is without waiting."""
 
@@ -40,7 +41,7 @@ class CallTrace:
     attempts: list[Attempt] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ask:
     """A call that wants an answer from one of several endpoints.
 

@@ -7,13 +7,14 @@ from math import inf
 from typing import Literal
 
 from orchestrator.core.errors import ModelError, RunError
+from orchestrator.core.record import record
 from orchestrator.deploy.endpoint import EndpointSpec, EndpointState
 from orchestrator.ports.provider import Target
 
 StartKind = Literal["first", "retry", "fallback"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Start:
     """Send the call to the endpoint now, at ``target``. ``kind`` says whether it was there before, or elsewhere; ``for_model``
     is how many seconds it waited because the model was not in memory."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.core.errors import (
@@ -17,6 +16,7 @@ from orchestrator.core.errors import (
     StaleConnection,
     Unreachable,
 )
+from orchestrator.core.record import record
 
 Verdict = Literal[
     "again",  # at once, same endpoint, not counted
@@ -29,7 +29,7 @@ Verdict = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Facts:
     """What is known of the call whose attempt failed. ``failures`` are those on this endpoint, without this one."""
 

@@ -129,7 +129,7 @@ class Loop:
         try:
             while True:
                 start = caller.start or await self._turn(caller)
-                began = current_time()
+                began = caller.asked_at
                 reply = await _reply(caller, start.spec.provider, call_for(ask, start.target, began))
                 if not isinstance(reply, RunError):
                     self._finish(caller, start, began, None)
@@ -150,7 +150,7 @@ class Loop:
         try:
             while True:
                 start = caller.start or await self._turn(caller)
-                began = current_time()
+                began = caller.asked_at
                 source = start.spec.provider.stream(call_for(ask, start.target, began))
                 held = Held(self._limits.hold_back)
                 try:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.core.errors import RunCancelled, RunError
 from orchestrator.core.event import DELTA, Event, EventKind
 from orchestrator.core.message import Message, Usage
+from orchestrator.core.record import record
 from orchestrator.core.request import Decision, PriorityClass, Request, Result, Status, StepRecord
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.plan.pressure import NONE, Pressure
@@ -21,7 +21,7 @@ Emit = Callable[[Event], None]
 NOTHING_SPENT: Final = Usage()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attempt:
     """An answer that was not good enough, for whoever takes over."""
 
@@ -30,7 +30,7 @@ class Attempt:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outcome:
     """What a vertex gave: an answer, or the name of the agent that goes on (``to``)."""
 

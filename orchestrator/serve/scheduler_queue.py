@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.core.errors import ModelError
+from orchestrator.core.record import record
 from orchestrator.core.request import PriorityClass
 from orchestrator.deploy.endpoint import Endpoint
 from orchestrator.serve.fallback import Facts
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.serve.scheduler_pools import Resident
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Submission:
     """A call that wants an endpoint. ``candidates`` are endpoint ids, best first; the first ``equals`` of them are of
     equal rank, so that the least loaded is taken. ``deadline`` is on the scheduler's clock. ``length`` (how many of its

@@ -7,14 +7,15 @@ has none; the smallest, where something claims the request or the device is to b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import inf
 from typing import Final
 
+from orchestrator.core.record import record
 from orchestrator.deploy.deployment import ModelChoice
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Selection:
     """Endpoint ids, best first, of which the first ``equals`` are of equal rank; ``why`` this order, empty where there was
     nothing to choose."""
@@ -35,7 +36,7 @@ class Selection:
 NO_CHOICE: Final = Selection(())
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Asked:
     """What a choice looks at beside the models: the request's ``complexity`` and priority class; ``saving``: why the device
     is to be spared, else empty; ``starved``: endpoints without room in memory, each with the reason."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,7 +116,7 @@ def test_every_verb_has_its_section() -> None:
 def test_every_event_and_field_of_a_result_is_explained() -> None:
     """On the page of results."""
     text = page("results.md")
-    fields = {"timings_ms" if name == "timings" else name for name in Result.__slots__}
+    fields = {"timings_ms" if each.name == "timings" else each.name for each in dataclasses.fields(Result)}
     assert [name for name in (*get_args(EventKind), *fields) if f"`{name}`" not in text] == []
 
 

@@ -28,6 +28,8 @@ LONGEST_REQUEST: Final = 2_000
 _LONGEST_TURN: Final = 300
 _EARLIER_TURNS: Final = 2
 _EXAMPLES: Final = 2
+_as_json: Final = json.JSONEncoder(ensure_ascii=False).encode
+"""Made once: ``json.dumps`` makes an encoder at every call that is not plain."""
 
 _TASK: Final = """\
 You sort requests. Below is a list of assistants. The user message holds one request as JSON text.
@@ -116,7 +118,7 @@ def _line(candidate: Candidate) -> str:
     skills = [skill.description or skill.name.replace("_", " ") for skill in candidate.skills]
     about = candidate.description or "; ".join(skills) or ", ".join(candidate.keywords)
     examples = [*candidate.examples, *(example for skill in candidate.skills for example in skill.examples[:1])]
-    shown = "".join(f"\n  e.g. {json.dumps(shortened(text, 120), ensure_ascii=False)}" for text in examples[:_EXAMPLES])
+    shown = "".join(f"\n  e.g. {_as_json(shortened(text, 120))}" for text in examples[:_EXAMPLES])
     return f"- {candidate.name}: {shortened(about, 300)}{shown}"
 
 
@@ -131,4 +133,4 @@ def _request_message(question: RouteQuestion) -> Message:
     told["request"] = question.text[:LONGEST_REQUEST]
     if len(question.text) > LONGEST_REQUEST:
         told["left_out_characters"] = len(question.text) - LONGEST_REQUEST
-    return Message("user", json.dumps(told, ensure_ascii=False))
+    return Message("user", _as_json(told))

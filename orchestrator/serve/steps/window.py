@@ -8,11 +8,11 @@ of small models make of text in any script, four is about what they make of Engl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.core.errors import ContextTooLong
 from orchestrator.core.message import Message
+from orchestrator.core.record import record
 
 _SURELY: Final = 3  # bytes a token
 _LIKELY: Final = 4
@@ -27,7 +27,7 @@ _DOUBT: Final = 32
 _UNSURE: Final = " Nothing shows that this server refuses what it cannot read, so nothing near its limit is sent."
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Window:
     """What one endpoint serves: ``tokens`` of a request, where that is known; ``refuses``: it answers a prompt that does not
     fit with an error."""
@@ -37,7 +37,7 @@ class Window:
     refuses: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Prompt:
     """What is to be sent: ``messages``, of which those from ``first`` up to ``last`` may be left out, oldest first;
     ``offered``: bytes of the functions beside them; ``answer``: the most tokens of the answer, where that is limited."""
@@ -49,7 +49,7 @@ class Prompt:
     answer: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fitting:
     """What is sent, to which endpoints; ``left_out`` is how many messages are not."""
 
