@@ -7,7 +7,8 @@ import importlib
 import platform
 import time
 
-NAMES = ("startup", "compile", "scheduler", "affinity", "engine", "front_door", "routing_lexical")
+NAMES = ("installed", "startup", "compile", "scheduler", "affinity", "engine", "front_door", "routing_lexical")
+PEERS = ("peers", "proxies")
 
 
 def main() -> None:
@@ -18,11 +19,11 @@ def main() -> None:
     asked = parser.parse_args()
     print(f"Python {platform.python_version()}, {platform.machine()}, {platform.system()}")
     print("Wall times move with the machine; compare ratios within one run.\n")
-    for name in [*(asked.names or NAMES), *(["peers"] if asked.peers else [])]:
+    for name in [*(asked.names or NAMES), *(PEERS if asked.peers else [])]:
         module = importlib.import_module(f"benchmarks.{name}")
         print(f"== {name}: {(module.__doc__ or '').strip().splitlines()[0]}")
         began = time.perf_counter()
-        module.main(asked.peers) if name == "peers" else module.main()
+        module.main(asked.peers) if name in PEERS else module.main()
         print(f"   ({time.perf_counter() - began:.0f} s)\n")
 
 

@@ -74,11 +74,12 @@ def _client(port: int, stream: bool, turns: int) -> None:
         with socket.create_connection(("127.0.0.1", port)) as connection:
             for _ in range(int(line)):
                 connection.sendall(sent)
-                _read_answer(connection, stream)
+                read_answer(connection, stream)
         print(number, flush=True)
 
 
-def _read_answer(connection: socket.socket, stream: bool) -> None:
+def read_answer(connection: socket.socket, stream: bool) -> None:
+    """Read one answer to its end; fails where it is no 200."""
     got = b""
     while True:
         piece = connection.recv(1 << 20)
@@ -185,6 +186,12 @@ async def _rounds(ways: dict[str, Client]) -> dict[str, float]:
             with cpu_of_block(spent[name]):
                 await client.ask(FEW.get(name, REQUESTS))
     return {name: statistics.median(each[1:]) / FEW.get(name, REQUESTS) * 1e3 for name, each in spent.items()}
+
+
+def added() -> float:
+    """Milliseconds that the front door adds to the engine's part of a request."""
+    cost = anyio.run(measure)
+    return cost["whole"] - (cost["with engine"] - cost["bare"])
 
 
 def rows() -> list[Row]:

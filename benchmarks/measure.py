@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import psutil
+
 
 @dataclass(frozen=True, slots=True)
 class Spent:
@@ -77,3 +79,18 @@ def cpu_of_block(into: list[float]) -> Iterator[None]:
 def program() -> list[str]:
     """The command line program of this environment."""
     return [os.path.join(os.path.dirname(sys.executable), "orchestrator")]  # noqa: PTH118, PTH120 - as short as it gets
+
+
+def runtime_of(home: str) -> psutil.Process:
+    """The runtime whose state is in that folder; raises ``RuntimeError`` where none runs."""
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "orchestrator.app.runtime" in words and process.environ().get("ORCHESTRATOR_HOME") == home:
+            return process
+    raise RuntimeError("no runtime runs")
+
+
+def cpu_of(process: psutil.Process) -> float:
+    """Its CPU seconds so far, user and system."""
+    times = process.cpu_times()
+    return float(times.user + times.system)

@@ -12,9 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import psutil
-
-from benchmarks.measure import Row, at_most, median_process, program
+from benchmarks.measure import Row, at_most, cpu_of, median_process, program, runtime_of
 
 MANIFESTS = Path(__file__).parents[1] / "manifests"
 SETTLE_SECONDS = 5.0
@@ -40,10 +38,10 @@ def _runtime_rows() -> list[Row]:
         subprocess.run([*program(), "runtime", "start"], env=environment, check=True, capture_output=True)
         started = time.perf_counter() - began
         try:
-            process = _runtime(home)
-            before, busy = time.perf_counter(), _cpu(process)
+            process = runtime_of(home)
+            before, busy = time.perf_counter(), cpu_of(process)
             time.sleep(SETTLE_SECONDS)
-            share = (_cpu(process) - busy) / (time.perf_counter() - before) * 100
+            share = (cpu_of(process) - busy) / (time.perf_counter() - before) * 100
             resident = process.memory_info().rss / 1e6
         finally:
             subprocess.run([*program(), "runtime", "stop"], env=environment, check=True, capture_output=True)
@@ -52,19 +50,6 @@ def _runtime_rows() -> list[Row]:
         at_most("idle runtime, resident memory", resident, "MB", 80),
         at_most("idle runtime, share of a core", share, "%", 0.5),
     ]
-
-
-def _runtime(home: str) -> psutil.Process:
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
-        if "orchestrator.app.runtime" in words and process.environ().get("ORCHESTRATOR_HOME") == home:
-            return process
-    raise RuntimeError("no runtime runs")
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def main() -> None:
