@@ -7,7 +7,7 @@ import importlib
 import platform
 import time
 
-NAMES = ("installed", "startup", "compile", "scheduler", "affinity", "engine", "front_door", "routing_lexical")
+NAMES = ("installed", "startup", "compile", "scheduler", "affinity", "engine", "front_door", "routing_lexical", "faults")
 PEERS = ("peers", "proxies")
 
 

@@ -197,7 +197,7 @@ class HttpShell:
             connection.close()
             return
         connection.reset()
-        if fault.name == "refuse":
+        if fault.name == "refuse" and (self._pause is None or self._pause.done()):
             self._pause = asyncio.create_task(self._closed_for(seconds))
 
     async def _closed_for(self, seconds: float) -> None:

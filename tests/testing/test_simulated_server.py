@@ -168,3 +168,35 @@ def test_a_fault_of_the_store_is_listed(fault: str, capsys: pytest.CaptureFixtur
     """Beside the others."""
     assert main(["--list-faults"]) == 0
     assert f"\n{fault} " in capsys.readouterr().out
+
+
+def test_refusals_at_once_close_the_port_once() -> None:
+    """The later ones neither open it again nor break it."""
+    body = json.dumps(BODY).encode()
+    request = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    with running("--fault", "refuse:20ms@1-3") as (url, process):
+        place = urlsplit(url).hostname, urlsplit(url).port
+        sides = [socket.create_connection(place) for _ in range(3)]
+        process.send_signal(signal.SIGSTOP)
+        for side in sides:
+            side.sendall(request)  # all are there before the server reads one
+        process.send_signal(signal.SIGCONT)
+        for side in sides:
+            with pytest.raises(ConnectionResetError):
+                side.recv(1)
+            side.close()
+        assert answered_again(url)[0] == 200
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=10)
+    assert [json.loads(line)["outcome"] for line in log.splitlines()] == ["refuse"] * 3 + ["finished"]
+
+
+def answered_again(url: str) -> tuple[int, Any]:
+    """The first answer once the port is open."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return post(url, "/v1/chat/completions", BODY)
+        except ConnectionError:
+            assert time.monotonic() < deadline, "the port stays closed"
+            time.sleep(0.005)
