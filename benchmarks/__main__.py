@@ -7,7 +7,17 @@ import importlib
 import platform
 import time
 
-NAMES = ("installed", "startup", "compile", "scheduler", "affinity", "engine", "front_door", "routing_lexical", "faults")
+NAMES = (
+    "installed",
+    "startup",
+    "compile",
+    "scheduler",
+    "affinity",
+    "engine",
+    "front_door",
+    "routing_lexical",
+    "faults",
+)
 PEERS = ("peers", "proxies")
 
 

@@ -1,6 +1,6 @@
 """Validate and compile manifests of 10 to 10,000 agents: each size in a process of its own, CPU and wall time, peak memory.
 
-Target (performance.md 5): 1,000 agents in 0.8 s, 10,000 in 5 s, and linear.
+Target: 1,000 agents in 0.8 s, 10,000 in 5 s, and linear.
 """
 
 from __future__ import annotations

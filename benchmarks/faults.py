@@ -3,10 +3,11 @@
 Method: a simulated server of each make, over HTTP, strikes a fifth of the calls with one fault (fewer with those that meet all
 who are there). 200 requests, eight at a time, go through the loop with the provider of that make: *alone*, and *with a second*
 server that is well, to fall back on. A request is affected if an attempt of it failed or it ended in an error. It is recovered
-if its whole answer came all the same; else it must have been told, by an error of its own type. An answer that is wrong, or
-cut short without a word, counts as lost, and none may be. Time to recovery is from the request to its answer. Every time
-constant of the scheduler is scaled by ``SCALE``, so that what takes a minute on a device takes 1.5 s here, and so are the times
-that the server names. Faults of the answer's content (a schema that is ignored, wrong counts) are for the engine to check.
+if its whole answer came all the same; else it must have been told, by an error of the fault's own type (or by one which says
+that no server is there to ask, while it rests). An answer that is wrong, or cut short without a word, counts as lost, and none
+may be. Time to recovery is from the request to its answer. Every time constant of the scheduler is scaled by ``SCALE``, so that
+what takes a minute on a device takes 1.5 s here, and so are the times that the server names. Faults of the answer's content (a
+schema that is ignored, wrong counts) are for the engine to check.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Final
 import anyio
 
 from benchmarks.measure import Row, at_least, at_most
-from orchestrator.core.errors import RunError
+from orchestrator.core.errors import NoModel, RunError, StaleConnection
 from orchestrator.core.message import Message
 from orchestrator.deploy.backoff import Backoff
 from orchestrator.deploy.breaker import BreakerRules
@@ -42,6 +43,8 @@ AT_ONCE: Final = 8
 SHARE: Final = "20%"
 FEWER: Final = {"refuse": "3%", "loading": "3%"}
 """These meet every call that is there or comes meanwhile, not one."""
+_ALSO: Final[dict[str, tuple[type[RunError], ...]]] = {"refuse": (StaleConnection,)}
+"""A port that closes drops the connections that are kept, too."""
 DEADLINE: Final = 15.0
 TEXT: Final = "one two three four five six seven eight"
 MAKES: Final[dict[str, Callable[[], Provider]]] = {
@@ -57,8 +60,10 @@ ASKED_WRONGLY: Final = ("bad-request", "unprocessable", "context-too-long")
 class Case:
     """200 requests that one fault may meet. ``times`` are seconds of those that recovered."""
 
+    fault: FaultKind
     affected: int = 0
     lost: int = 0
+    untold: int = 0
     times: list[float] = field(default_factory=list)
 
     @property
@@ -110,7 +115,7 @@ def _written(fault: FaultKind) -> str:
 
 async def case(make: str, fault: FaultKind, *, second: bool, stream: bool, hold_back: HoldBack) -> Case:
     """One cell of the table."""
-    provider, made = MAKES[make](), Case()
+    provider, made = MAKES[make](), Case(fault)
     written = _written(fault)
     loop = Loop(limits(hold_back), jitter=random.Random(7).random)
     async with (
@@ -137,14 +142,22 @@ async def _work(loop: Loop, names: tuple[str, ...], stream: bool, left: Iterable
         ask = Ask(call, names, began + DEADLINE)
         try:
             text = await (_streamed(loop, ask) if stream else _whole(loop, ask))
-        except RunError:
+        except RunError as error:
             made.affected += 1
+            made.untold += not _tells(error, made.fault)
             continue
         if text != TEXT:
             made.lost += 1
         elif any(attempt.outcome != "ok" for attempt in ask.trace.attempts):
             made.affected += 1
             made.times.append(anyio.current_time() - began)
+
+
+def _tells(error: RunError, fault: FaultKind) -> bool:
+    """Whether the error is what this fault must be told as, or says that the server rests from it."""
+    if isinstance(error, (NoModel, *_ALSO.get(fault.name, ()))):
+        return True
+    return fault.error is None or isinstance(error, fault.error)
 
 
 async def _whole(loop: Loop, ask: Ask) -> str:
@@ -199,6 +212,7 @@ def rows(lines: list[Line]) -> list[Row]:
         Row(f"scale of time (a constant of 60 s is {60 * SCALE:g} s)", SCALE, ""),
         Row("requests", REQUESTS * len(cases), ""),
         at_most("answered wrongly, or cut short without a word", sum(case.lost for case in cases), "", 0),
+        at_most("ended in an error of another type than the fault's own", sum(case.untold for case in cases), "", 0),
         at_least(
             "with a second server: recovered, of those that another attempt can help",
             100 * sum(case.recovered for case in helped) / max(1, sum(case.affected for case in helped)), "%", 100,

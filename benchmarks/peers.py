@@ -142,7 +142,7 @@ def main(peers_python: str) -> None:
 
 
 async def our_arm(url: str, *, kept: bool) -> None:
-    """The engine as the runtime has it, on the provider for OpenAI-compatible servers; its router asks the model."""
+    """The engine without the runtime's log and record of runs, on the OpenAI-compatible provider; its router asks the model."""
     from benchmarks.two_hops import engine_of
     from orchestrator.app.version import program_version
     from orchestrator.core.message import Message

@@ -1,6 +1,6 @@
 """How fast the program starts: `--help`, `validate` of the seed manifests, and the idle runtime's memory.
 
-Targets (performance.md 5, 6): help 120 ms, validate 400 ms, idle runtime 80 MB, started in 1.5 s.
+Targets: help 120 ms, validate 400 ms, idle runtime 80 MB, started in 1.5 s.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from orchestrator.ports.provider import Provider, Target
 from orchestrator.ports.strategy import Candidate, FitStrategy, RouteQuestion, StrategyOptions
 from orchestrator.serve.engine import Engine
 from orchestrator.serve.loop import Loop
+from orchestrator.serve.run import Emit
 from orchestrator.serve.session import Sessions
 
 TEXT: Final = "do you have the cordless drill in stock?"
@@ -105,16 +106,18 @@ def deployment(strategy: str, provider: Provider, url: str, slots: int) -> Deplo
 
 
 def _nobody(event: Event) -> None:
-    """A sink that does nothing: what sinks do is measured where they are."""
+    """A sink that does nothing: what the runtime's sinks do has a row of its own (``engine.py``)."""
 
 
 @asynccontextmanager
-async def engine_of(strategy: str, provider: Provider, url: str = "", slots: int = 64) -> AsyncIterator[Engine]:
+async def engine_of(
+    strategy: str, provider: Provider, url: str = "", slots: int = 64, emit: Emit = _nobody
+) -> AsyncIterator[Engine]:
     """An engine over a loop of its own."""
     made = deployment(strategy, provider, url, slots)
-    loop = Loop(on_event=_nobody)
+    loop = Loop(on_event=emit)
     async with anyio.create_task_group() as tasks:
         await tasks.start(loop.run)
         loop.set_endpoints(made.endpoints)
-        yield Engine(made, loop, Sessions(), _nobody)
+        yield Engine(made, loop, Sessions(), emit)
         tasks.cancel_scope.cancel()

@@ -53,15 +53,18 @@ class Opened:
     async def stream(self, request: str | Request, **options: Any) -> AsyncIterator[Event]:
         """The run's events as they happen; the last is ``run.finished``, whose ``fields["result"]`` is the ``Result``.
 
-        Leaving the loop early cancels the run, and with it the model call.
+        Leaving the loop early cancels the run, and with it the model call. Where the runtime cannot be reached any more, its
+        error is raised here.
         """
         self._check_open()
-        writer, reader = anyio.create_memory_object_stream[Event](math.inf)
+        writer, reader = anyio.create_memory_object_stream[Event | Exception](math.inf)
         scope = anyio.CancelScope()
         self._tasks.start_soon(_run_into, self._runner, _request(request, options), writer, scope)
         try:
             async with reader:
                 async for event in reader:
+                    if isinstance(event, Exception):
+                        raise event
                     yield event
         finally:
             scope.cancel()
@@ -87,14 +90,19 @@ def _check_loop() -> None:
 
 
 async def _run_into(
-    runner: _Runner, request: Request, writer: MemoryObjectSendStream[Event], scope: anyio.CancelScope
+    runner: _Runner, request: Request, writer: MemoryObjectSendStream[Event | Exception], scope: anyio.CancelScope
 ) -> None:
-    def listen(event: Event) -> None:
+    """What a run raises goes to its reader: in the task group, it would end every other run of the block."""
+
+    def listen(event: Event | Exception) -> None:
         with suppress(anyio.BrokenResourceError):
             writer.send_nowait(event)
 
     with writer, scope:
-        await runner.run(request, listen)
+        try:
+            await runner.run(request, listen)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where the run is read
+            listen(error)
 
 
 def _request(request: str | Request, options: dict[str, Any]) -> Request:

@@ -42,7 +42,7 @@ class RemoteRuns:
         raise RuntimeUnavailable("the runtime ended in the middle of its answer", cure="orchestrator runtime logs")
 
     async def _lines(self, body: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
-        from aiohttp import ClientError
+        from aiohttp import ClientConnectorError, ClientError
 
         try:
             async with self.http.post("http://localhost/run", json=body) as response:
@@ -51,6 +51,9 @@ class RemoteRuns:
                 async for line in response.content:
                     if line != b"\n":  # a sign of life
                         yield json.loads(line)
+        except ClientConnectorError as error:  # it was there as the block began
+            cure = "orchestrator runtime start brings it back, with all that is applied"
+            raise RuntimeUnavailable("no runtime runs any more", cure=cure) from error
         except (ClientError, TimeoutError, ValueError) as error:
             cure = "orchestrator runtime logs"
             raise RuntimeUnavailable(f"the runtime does not answer: {error}", cure=cure) from error

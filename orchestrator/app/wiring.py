@@ -140,8 +140,8 @@ async def run_planes(
     let requests finish."""
     loop = Loop(on_event=emit)
     engines = EngineTable()
-    plane = ServingPlane(engines, loop, Sessions(stores.sessions), emit, ready)
     desired = DesiredTable(stores.revisions, stores.recompile or recompile, time.time)
+    plane = ServingPlane(engines, loop, Sessions(stores.sessions), emit, ready, desired.has)
     reconciler = Reconciler(workshop, plane, desired, emit, Rules(settings.look_every, version=program_version()))
     async with anyio.create_task_group() as tasks:
         await tasks.start(loop.run)

@@ -15,5 +15,6 @@ Made = TypeVar("Made")
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def record(cls: type[Made]) -> type[Made]:
-    """A dataclass with slots that is compared and hashed by its fields. Nobody changes one: make another."""
+    """A dataclass with slots that is compared by its fields, and hashed by them where they can be. Nobody changes one: make
+    another. Plug-ins of other packages hold to that too: what they are given, others are given beside them."""
     return dataclass(slots=True, unsafe_hash=True)(cls)

@@ -76,7 +76,8 @@ class Agent:
 
     ``endpoints`` are those of its models in order of preference, then of their fallbacks, and ``choices`` these models in
     the same order; ``functions`` are by the name
-    that a model uses, ``schemas`` what a model is offered: these functions and, where the agent may, a hand-over;
+    that a model uses, ``call`` is how its first model is asked, ``calls`` how those endpoints are whose model has other
+    options; ``schemas`` what a model is offered: these functions and, where the agent may, a hand-over;
     ``fixed_prompt`` is its prompt where that holds no template; ``invalid`` says what does not fit ``output_schema``, or
     gives an empty text; ``offered`` is the size of ``schemas`` as JSON, in bytes.
     """
@@ -90,6 +91,7 @@ class Agent:
     fixed_prompt: Message | None
     reflexes: ReflexTable
     call: CallSettings = CallSettings()
+    calls: Mapping[str, CallSettings] = field(default_factory=dict)
     tool_timeouts: Mapping[str, float] = field(default_factory=dict)
     invalid: Callable[[Any], str] | None = None
     human_say: Render | None = None

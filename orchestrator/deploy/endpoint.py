@@ -5,6 +5,7 @@ Pure state: no clock, no I/O. Times come in as arguments (seconds of one monoton
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -64,6 +65,8 @@ class EndpointSpec:
 
 
 BUSY_FOR: Final = Backoff(0.25, 5.0, 0.2)
+_LOADING: Final = re.compile(r"\bload(s|ing)\b|\bis being loaded\b", re.IGNORECASE)
+"""How servers say that the model comes; not those that are *overloaded*."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +227,7 @@ class Endpoint:
         self.last_error = error
         match error:
             case ServerBusy():
-                self._put_on_hold("loading" if "load" in error.message.lower() else "busy", error, now, jitter)
+                self._put_on_hold("loading" if _LOADING.search(error.message) else "busy", error, now, jitter)
             case RateLimited():
                 self._put_on_hold("rate_limited", error, now, jitter)
             case Refused():

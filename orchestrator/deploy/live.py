@@ -196,7 +196,7 @@ class LiveTable:
         if old.door is not None and not _among(old.door, doors):
             await old.door.aclose()
         tools = [tool for live in lives for tool in live.deployment.tools.values()]
-        await close_tools((tool for tool in old.deployment.tools.values() if not _among(tool, tools)), self._report)
+        await close_tools((tool for tool in old.deployment.tools.values() if not _among(tool, tools)), self.report)
 
     def _all_live(self) -> list[Live]:
         return [*self._live.values(), *(drain.live for drain in self._drains)]
@@ -214,7 +214,7 @@ class LiveTable:
         self._endpoints = {name: _kept(self._endpoints.get(name), spec) for name, spec in wanted.items()}
         self.plane.set_endpoints(self._endpoints, pools)
 
-    def _report(self, error: Exception) -> None:
+    def report(self, error: Exception) -> None:
         """A tool that does not close is told, and stops nothing."""
         view = error.as_json() if isinstance(error, OrchestratorError) else {"message": repr(error)}
         self._emit(

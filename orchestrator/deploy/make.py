@@ -53,7 +53,8 @@ def make_agent(
         prompt=prompt,
         fixed_prompt=Message("system", prompt({})) if static and spec["instructions"] else None,
         reflexes=compile_reflexes(spec["reflex"], fit_intents),
-        call=CallSettings.of(_options(spec, models)),
+        call=settings_of(spec, spec["models"][0] if spec["models"] else "", models),
+        calls=_calls(spec, bindings, models),
         tool_timeouts={function.name: tool["timeout"] for tool, function in functions},
         invalid=schema_check(spec["output_schema"]) if spec["output_schema"] else None,
         human_say=compile_template(spec["human"].get("say") or DEFAULT_HANDOVER) if spec["human"] else None,
@@ -153,12 +154,25 @@ def _offered(spec: AgentSpec, functions: Sequence[ToolFunction]) -> tuple[Functi
     return (*schemas, HAND_OVER) if may_hand_over else schemas
 
 
-def _options(spec: AgentSpec, models: Mapping[str, ModelSpec]) -> dict[str, Any]:
-    settings: dict[str, Any] = {}
-    for alias in reversed(spec["models"]):
-        settings.update({k: v for k, v in models[alias]["options"].items() if v is not None} if alias in models else {})
+def settings_of(spec: AgentSpec, alias: str, models: Mapping[str, ModelSpec]) -> CallSettings:
+    """How this agent asks this model: with the model's options, and the agent's own before them."""
+    options = {k: v for k, v in models[alias]["options"].items() if v is not None} if alias in models else {}
     own = {"temperature": spec["temperature"], "max_tokens": spec["max_tokens"]}
-    return settings | {key: value for key, value in own.items() if value is not None}
+    return CallSettings.of(options | {key: value for key, value in own.items() if value is not None})
+
+
+def _calls(
+    spec: AgentSpec, bindings: Mapping[str, Binding], models: Mapping[str, ModelSpec]
+) -> Mapping[str, CallSettings]:
+    """By endpoint, where its model is asked in another way than the agent's first. Of two aliases of one endpoint, the one
+    that the agent names first counts."""
+    ordered = [alias for alias in _with_fallbacks(spec["models"], models) if alias in bindings]
+    found: dict[str, CallSettings] = {}
+    for alias in ordered:
+        for endpoint in bindings[alias].endpoints:
+            found.setdefault(endpoint, settings_of(spec, alias, models))
+    first = settings_of(spec, spec["models"][0], models) if spec["models"] else None
+    return {endpoint: settings for endpoint, settings in found.items() if settings != first}
 
 
 def _why_missing(aliases: Sequence[str], bindings: Mapping[str, Binding]) -> str:

@@ -34,7 +34,17 @@ from orchestrator.core.request import Request
 from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.deploy.status import status
 from orchestrator.deploy.wanted import Wanted
-from orchestrator.gateway.guard import Receive, Scope, Send, Turned, check_source, headers_of, read_json, send_json
+from orchestrator.gateway.guard import (
+    Receive,
+    Scope,
+    Send,
+    Turned,
+    cancel_when_left,
+    check_source,
+    headers_of,
+    read_json,
+    send_json,
+)
 from orchestrator.gateway.lines import event_json, line
 from orchestrator.ports.store import Revision, RunStore
 from orchestrator.serve.engine import Engine, EngineTable
@@ -210,7 +220,7 @@ class ControlApi:
         name, forever = asked.text("name"), asked.query.get("follow") in ("1", "true")
         await asked.send({"type": "http.response.start", "status": 200, "headers": NDJSON})
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_cancel_on_leave, asked.receive, tasks.cancel_scope)
+            tasks.start_soon(cancel_when_left, asked.receive, tasks.cancel_scope)
             tasks.start_soon(_give_signs_of_life, asked.send)
             async for entry in self._it.logs.follow(name, int(asked.number("lines", 100)), forever):
                 await asked.send({"type": "http.response.body", "body": entry, "more_body": True})
@@ -321,12 +331,6 @@ def _revision(revision: Revision, current: int) -> dict[str, Any]:
     }
 
 
-async def _cancel_on_leave(receive: Receive, scope: anyio.CancelScope) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        continue
-    scope.cancel()
-
-
 async def _give_signs_of_life(send: Send) -> None:
     """An empty line from time to time, by which a client tells work that takes long from a runtime that hangs."""
     while True:
@@ -341,7 +345,7 @@ async def _tell_and_answer(asked: _Asked, work: Callable[[Telling], Awaitable[An
     await asked.send({"type": "http.response.start", "status": 200, "headers": NDJSON})
     async with anyio.create_task_group() as tasks, reader:
         if cancel_on_leave:
-            tasks.start_soon(_cancel_on_leave, asked.receive, tasks.cancel_scope)
+            tasks.start_soon(cancel_when_left, asked.receive, tasks.cancel_scope)
         tasks.start_soon(_work_into, work, writer, tasks.cancel_scope)
         tasks.start_soon(_give_signs_of_life, asked.send)
         async for entry in reader:

@@ -24,6 +24,7 @@ from orchestrator.gateway.guard import (
     Scope,
     Send,
     Turned,
+    cancel_when_left,
     check_source,
     headers_of,
     read_json,
@@ -163,17 +164,11 @@ def _cancelled_with_client(receive: Receive) -> Iterator[anyio.CancelScope]:
     cancelled here and has nothing to clean up.
     """
     with anyio.CancelScope() as scope:
-        watch = asyncio.create_task(_cancel_on_leave(receive, scope))
+        watch = asyncio.create_task(cancel_when_left(receive, scope))
         try:
             yield scope
         finally:
             watch.cancel()
-
-
-async def _cancel_on_leave(receive: Receive, scope: anyio.CancelScope) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        continue
-    scope.cancel()
 
 
 async def _stream(engine: Engine, asked: Asked, receive: Receive, send: Send) -> None:

@@ -12,6 +12,8 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
+import anyio
+
 from orchestrator.core.surrogates import is_whole, utf8
 
 Scope = MutableMapping[str, Any]
@@ -23,7 +25,7 @@ _LOOPBACK: Final = r"(?:localhost|127\.0\.0\.1|\[::1\])\.?(?::[0-9]{1,5})?"
 _HOST: Final = re.compile(_LOOPBACK.encode(), re.IGNORECASE)
 _ORIGIN: Final = re.compile(b"https?://" + _LOOPBACK.encode(), re.IGNORECASE)
 LARGEST_BODY: Final = 1_000_000
-"""Bytes of a request's body; settable by the operator."""
+"""Bytes of a request's body."""
 
 
 class Turned(Exception):
@@ -126,3 +128,10 @@ async def send_json(send: Send, status: int, value: Any, headers: tuple[tuple[by
     start = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": body})
+
+
+async def cancel_when_left(receive: Receive, scope: anyio.CancelScope) -> None:
+    """Wait until the client goes away, and cancel."""
+    while (await receive())["type"] != "http.disconnect":
+        continue
+    scope.cancel()

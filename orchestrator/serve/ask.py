@@ -9,8 +9,8 @@ from typing import Any, Final, Literal
 from orchestrator.core.record import record
 from orchestrator.core.request import PriorityClass
 from orchestrator.deploy.endpoint import EndpointState
-from orchestrator.ports.provider import ChatCall, Target
-from orchestrator.serve.effect import StartKind
+from orchestrator.ports.provider import ChatCall
+from orchestrator.serve.effect import Start, StartKind
 
 GRACE: Final = 0.5
 """Seconds that a provider's own time-out comes after the deadline, so that it is the loop which tells that it passed."""
@@ -50,6 +50,7 @@ class Ask:
     of them are of equal rank: the least loaded is used, so that a busy one does not starve an idle one (load balancing).
     ``deadline`` is absolute (``anyio.current_time``). A call that is not ``idempotent`` is repeated only where the server
     showed that it had not begun it. ``queue`` is what the manifest says of its class (``length``, ``timeout``), where it does.
+    ``calls`` are other calls for those of the candidates whose model is asked in another way.
     ``next`` are endpoints that its run is likely to call afterwards, the likeliest first; ``None``: it says nothing new of that.
     """
 
@@ -62,6 +63,7 @@ class Ask:
     equals: int = 1
     queue: Mapping[str, Any] | None = None
     next: tuple[str, ...] | None = None
+    calls: Mapping[str, ChatCall] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,11 @@ class EndpointView:
         return asdict(self)
 
 
-def call_for(ask: Ask, target: Target, now: float) -> ChatCall:
+def call_for(ask: Ask, start: Start, now: float) -> ChatCall:
     """The call as this endpoint gets it. Written out, because ``dataclasses.replace`` takes twice as long."""
-    c = ask.call
+    c = ask.call if ask.calls is None else ask.calls.get(start.spec.id, ask.call)
     return ChatCall(
-        target,
+        start.target,
         c.messages,
         c.tools,
         c.tool_choice,

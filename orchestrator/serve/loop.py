@@ -130,7 +130,7 @@ class Loop:
             while True:
                 start = caller.start or await self._turn(caller)
                 began = caller.asked_at
-                reply = await _reply(caller, start.spec.provider, call_for(ask, start.target, began))
+                reply = await _reply(caller, start.spec.provider, call_for(ask, start, began))
                 if not isinstance(reply, RunError):
                     self._finish(caller, start, began, None)
                     return reply
@@ -151,7 +151,7 @@ class Loop:
             while True:
                 start = caller.start or await self._turn(caller)
                 began = caller.asked_at
-                source = start.spec.provider.stream(call_for(ask, start.target, began))
+                source = start.spec.provider.stream(call_for(ask, start, began))
                 held = Held(self._limits.hold_back)
                 try:
                     while isinstance(delta := await self._next(caller, source), Delta):

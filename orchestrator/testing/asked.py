@@ -88,6 +88,8 @@ class Asked:
         body: dict[str, Any] = {"model": call.target.model, "messages": messages, **call.extra}
         if tools:
             body["tools"] = tools
+        if call.temperature is not None:
+            body["temperature"] = call.temperature
         return cls(
             model=call.target.model,
             messages=messages,

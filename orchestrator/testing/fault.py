@@ -60,6 +60,10 @@ _ROWS: Final = (
         503, "The engine is currently busy, please try again later", "Service Unavailable",
     ),
     FaultKind(
+        "overloaded", "has too much to do", "status", errors.ServerBusy,
+        503, "The server is overloaded, please retry later", "overloaded_error",
+    ),
+    FaultKind(
         "unavailable", "503 for no reason given", "status", errors.ServerFailed,
         503, "Service Unavailable", "proxy",
     ),

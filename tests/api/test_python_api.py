@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import trio
 
@@ -145,3 +146,14 @@ async def test_connect_without_a_runtime_says_so(home: Path) -> None:
     with pytest.raises(orchestrator.OrchestratorError, match="no runtime runs"):
         async with orchestrator.connect("retail-kiosk"):
             pytest.fail("connected to nothing")
+
+
+async def test_a_stream_that_its_runtime_leaves_raises_where_it_is_read(applied: str) -> None:
+    """It does not end as if it were whole, and the other runs of the block go on."""
+    async with orchestrator.connect(applied) as deployment:
+        await anyio.run_process([PROGRAM, "runtime", "stop"])
+        with pytest.raises(orchestrator.OrchestratorError, match="no runtime runs any more"):
+            await anext(deployment.stream(QUESTION))
+        await anyio.run_process([PROGRAM, "runtime", "start"])
+        events = [event.kind async for event in deployment.stream(QUESTION)]
+    assert events[-1] == "run.finished"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -29,7 +32,9 @@ def test_an_armed_point_lets_it_happen_when_it_is_passed_for_that_time() -> None
     assert happened == ["it"]
 
 
-def test_the_environment_arms_nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_arms_nothing_by_itself() -> None:
     """Only who puts a process together does, so that a library that is imported never ends a process."""
-    monkeypatch.setenv("ORCHESTRATOR_FAIL_AT", "a.point")
-    failpoint("a.point")
+    code = "import orchestrator.core.failpoint as it; it.declare('a.point'); it.failpoint('a.point'); print('alive')"
+    environment = {**os.environ, "ORCHESTRATOR_FAIL_AT": "a.point"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout == "alive\n"

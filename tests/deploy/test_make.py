@@ -20,13 +20,22 @@ def fit(candidates: tuple[Candidate, ...]) -> InstantStrategy:
     return fit_lexical(candidates, StrategyOptions())
 
 
-def made(spec: AgentSpec, *, allowed: tuple[str, ...] = (), models: dict[str, ModelSpec] | None = None) -> Agent:
+ONE: Final = {"m": Binding("m", ("m@1",))}
+
+
+def made(
+    spec: AgentSpec,
+    *,
+    allowed: tuple[str, ...] = (),
+    models: dict[str, ModelSpec] | None = None,
+    bindings: Mapping[str, Binding] = ONE,
+) -> Agent:
     """An agent that may use a tool with two functions, on one endpoint."""
     tool = FakeTool("shop", {"find": 1, "count": 2})
     tool_spec = {"name": "shop", "kind": "python", "options": {}, "allowed": list(allowed), "timeout": 4.0}
     return make_agent(
         spec,
-        {"m": Binding("m", ("m@1",))},
+        bindings,
         models or {"m": model_spec()},
         {"tool.shop": (cast(ToolSpec, tool_spec), cast(Tool, tool))},
         fit,
@@ -64,15 +73,18 @@ def test_a_prompt_without_a_template_is_encoded_once_for_all_runs() -> None:
     assert made(agent_spec("a", instructions="{# only a note #}Be kind.")).fixed_prompt is None
 
 
-def test_the_agents_settings_go_before_those_of_its_models_the_preferred_model_first() -> None:
+def test_each_model_has_its_own_settings_and_the_agents_go_before_them() -> None:
     models = {
         "m": model_spec(options={"temperature": 0.9, "top_k": 3, "stop": "END", "seed": None}),
         "n": model_spec("n", options={"temperature": 0.5, "seed": 4, "max_tokens": 9}),
     }
-    agent = made(agent_spec("a", models=["m", "n"], max_tokens=7), models=models)
-    assert agent.call == CallSettings(0.9, 7, 4, ("END",), {"top_k": 3})
+    bindings = {"m": Binding("m", ("m@1", "m@2")), "n": Binding("n", ("n@1", "m@2"))}
+    agent = made(agent_spec("a", models=["m", "n"], max_tokens=7), models=models, bindings=bindings)
+    assert agent.call == CallSettings(0.9, 7, None, ("END",), {"top_k": 3})
+    assert agent.calls == {"n@1": CallSettings(0.5, 7, 4)}, "of two aliases of one endpoint the preferred one counts"
+    assert made(agent_spec("a", models=["m"]), models=models, bindings=bindings).calls == {}
     changed = agent.call.with_options({"temperature": 0, "top_p": 1, "stop": ["A", "B"]})
-    assert changed == CallSettings(0, 7, 4, ("A", "B"), {"top_k": 3, "top_p": 1})
+    assert changed == CallSettings(0, 7, None, ("A", "B"), {"top_k": 3, "top_p": 1})
 
 
 def test_an_agent_without_an_endpoint_says_why() -> None:

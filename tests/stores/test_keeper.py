@@ -85,20 +85,23 @@ async def test_a_single_run_is_written_after_a_moment() -> None:
     assert store.batches == [["run_1"]]
 
 
-async def test_a_failing_store_is_reported_once_and_loses_nothing_that_fits() -> None:
+async def test_a_failing_store_is_reported_once_and_loses_nothing_that_fits_in_silence() -> None:
     store = ListStore()
     reports: list[StateUnusable] = []
     keeper = RunKeeper(store, room=3, report=reports.append)
     store.fault = StateUnusable("the disk is full")
-    for number in range(4):
+    for number in range(5):
         keeper.take(finished(number))
     await keeper.flush()
     await keeper.flush()
-    assert (reports, keeper.trouble, keeper.lost) == ([store.fault], store.fault, 1)
+    full = "3 runs wait for a store that cannot be written: the oldest are lost from now on"
+    assert [report.message for report in reports] == [full, "the disk is full"]
+    assert (keeper.trouble, keeper.lost) == (store.fault, 2)
     store.fault = None
     await keeper.flush()
-    assert store.batches == [["run_1", "run_2", "run_3"]]
+    assert store.batches == [["run_2", "run_3", "run_4"]]
     assert keeper.trouble is None
+    assert reports[2].message == "the store is written again; 2 of the oldest runs are lost"
 
 
 async def test_the_end_comes_also_while_the_store_fails() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.cli.inputs import compiled, manifest_arguments
@@ -21,8 +20,6 @@ orchestrator explain manifest kiosk.yaml --builds
 orchestrator explain code ORC201
 orchestrator explain run run_9f2c
 """
-STORED_WITHIN: Final = 10
-"""Tenths of a second in which a run that has ended is stored."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +103,7 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.reach import client
 
     runtime = client()
-    found = _find_run(runtime, options.run) if options.run else _last_run(runtime)
+    found = runtime.find_run(options.run) if options.run else _last_run(runtime)
     if options.json:
         import json
 
@@ -118,25 +115,13 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
     return 0
 
 
-def _find_run(runtime: RuntimeClient, run: str) -> dict[str, Any]:
-    """The run. The runtime stores runs in batches, so one that has just ended may take a moment to be found."""
-    for _ in range(STORED_WITHIN):
-        try:
-            return runtime.find_run(run)
-        except UsageError:
-            time.sleep(0.1)
-    return runtime.find_run(run)
-
-
 def _last_run(runtime: RuntimeClient) -> dict[str, Any]:
-    """The newest run of all deployments; the very first one may take a moment to be stored."""
-    for _ in range(STORED_WITHIN):
-        names = [deployment["name"] for deployment in runtime.status()["deployments"]]
-        runs = [run for name in names for run in runtime.recent_runs(name, 1)]
-        if runs:
-            return max(runs, key=lambda run: float(run["finished"]))
-        time.sleep(0.1)
-    raise UsageError("nothing was run yet", cure='orchestrator run NAME "your request"')
+    """The newest run of all deployments."""
+    names = [deployment["name"] for deployment in runtime.status()["deployments"]]
+    runs = [run for name in names for run in runtime.recent_runs(name, 1)]
+    if not runs:
+        raise UsageError("nothing was run yet", cure='orchestrator run NAME "your request"')
+    return max(runs, key=lambda run: float(run["finished"]))
 
 
 _OBJECTS: Final = {"manifest": _manifest, "code": _code, "run": _run}

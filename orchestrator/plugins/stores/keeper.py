@@ -22,7 +22,8 @@ class RunKeeper:
 
     It writes every ``every`` seconds or ``batch`` runs, in a worker thread; while nothing happens it sleeps. Where the
     store fails, it keeps up to ``room`` runs and tries again, and ``report`` gets the first failure of a row of them. A run
-    that cannot be written at all is reported and dropped. ``lost`` counts those, and the ones that found no room.
+    that cannot be written at all is reported and dropped. ``lost`` counts those, and the oldest that had to make room: the
+    first of them is reported, and how many it were once the store can be written again.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class RunKeeper:
         self._writing = anyio.Lock()
         self.trouble: StateUnusable | None = None
         self.lost = 0
+        self._made_room = 0
 
     def take(self, event: Event) -> None:
         """Note a finished run; everything else passes by."""
@@ -53,7 +55,7 @@ class RunKeeper:
             return
         if len(self._waiting) >= self._room:
             self._waiting.popleft()
-            self.lost += 1
+            self._lose()
         self._waiting.append((event.fields["result"], str(event.fields.get("text", ""))))
         self._some.set()
         if len(self._waiting) >= self._batch:
@@ -97,11 +99,22 @@ class RunKeeper:
                 return await self._write_singly(batch)
             self._drop(results[0], error)
         self.trouble = None
+        if self._made_room:
+            self._report(StateUnusable(f"the store is written again; {self._made_room} of the oldest runs are lost"))
+            self._made_room = 0
         written = {result.id for result in results}
         # By id and not by count: while the thread wrote, a full queue may have dropped its oldest.
         while self._waiting and self._waiting[0][0].id in written:
             self._waiting.popleft()
         return True
+
+    def _lose(self) -> None:
+        """The oldest makes room for a new one."""
+        self.lost += 1
+        self._made_room += 1
+        if self._made_room == 1:
+            told = f"{self._room} runs wait for a store that cannot be written: the oldest are lost from now on"
+            self._report(StateUnusable(told))
 
     async def _write_singly(self, batch: list[tuple[Result, str]]) -> bool:
         for one in batch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,8 +16,6 @@ _LIMITS: Final = (
     (sqlite3.SQLITE_LIMIT_EXPR_DEPTH, 200),
     (sqlite3.SQLITE_LIMIT_COMPOUND_SELECT, 50),
 )
-
-Authorizer = Callable[[int, str | None, str | None, str | None, str | None], int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from anyio import get_cancelled_exc_class
 from orchestrator.core.errors import BrokenReply, ContextTooLong, LimitReached, RunError, SchemaInvalid
 from orchestrator.core.message import FunctionSchema, Message, ToolCall
 from orchestrator.core.written_call import written_calls
-from orchestrator.deploy.deployment import Agent
+from orchestrator.deploy.deployment import Agent, CallSettings
 from orchestrator.deploy.make import HAND_OVER
 from orchestrator.ports.provider import Capability, ChatCall, ChatReply, Support
 from orchestrator.serve.ask import Ask, CallTrace
@@ -94,23 +94,23 @@ class _Talk:
         run, settings = self.run, self.settings
         self._check_tokens()
         endpoints = self._fitted(self.agent.offered if tools else 0)
-        call = ChatCall(
-            NOWHERE,
-            self.messages,
-            tools=tools,
-            schema=None if tools or not self._all_take_schemas() else self.agent.spec["output_schema"],
-            temperature=settings.temperature,
-            max_tokens=settings.max_tokens,
-            seed=settings.seed,
-            stop=settings.stop,
-            extra=settings.extra,
-            request_id=run.request.id,
-        )
+        call = self._call(settings, tools)
+        calls = {name: self._call(own, tools) for name, own in self._others().items()} if self.agent.calls else None
         began, trace = current_time(), CallTrace(chosen=self.selection.why)
         priority = self.agent.spec["priority"] or run.request.priority
         chosen, queue = self.selection.only(endpoints), run.queue(priority)
         again = run.expects(*endpoints[: bool(tools)])  # with tools, it asks its model again after each
-        ask = Ask(call, endpoints, run.until, priority, trace=trace, equals=chosen.equals, queue=queue, next=again)
+        ask = Ask(
+            call,
+            endpoints,
+            run.until,
+            priority,
+            trace=trace,
+            equals=chosen.equals,
+            queue=queue,
+            next=again,
+            calls=calls,
+        )
         streams = run.listen is not None and self.agent.invalid is None and not self._writes_calls(tools, endpoints)
         before = len(run.said)
         try:
@@ -123,6 +123,27 @@ class _Talk:
         run.note_call(self.agent.address, began, trace, reply.usage)
         tell_if_cut(run, self.agent.address, trace.endpoint, call, reply)
         return reply
+
+    def _call(self, settings: CallSettings, tools: tuple[FunctionSchema, ...]) -> ChatCall:
+        return ChatCall(
+            NOWHERE,
+            self.messages,
+            tools=tools,
+            schema=None if tools or not self._all_take_schemas() else self.agent.spec["output_schema"],
+            temperature=settings.temperature,
+            max_tokens=settings.max_tokens,
+            seed=settings.seed,
+            stop=settings.stop,
+            extra=settings.extra,
+            request_id=self.run.request.id,
+        )
+
+    def _others(self) -> Mapping[str, CallSettings]:
+        """How the endpoints are asked whose model has other options than the agent's first."""
+        options = self.run.request.options
+        if not options:
+            return self.agent.calls
+        return {name: own.with_options(options) for name, own in self.agent.calls.items()}
 
     def _fitted(self, offered: int) -> tuple[str, ...]:
         """The endpoints that can take the conversation; older turns that fit none of them are left out, for good."""

@@ -182,3 +182,25 @@ async def test_servers_of_equal_rank_share_the_work(equals: int, served: list[st
             tasks.start_soon(ask, 1)
             tasks.start_soon(ask, 2)
         assert sorted(found) == served
+
+
+@pytest.mark.anyio
+async def test_each_model_is_asked_with_its_own_options() -> None:
+    """A fallback with the fallback's, not with those of the model that failed; what the agent says goes before both."""
+    models = {
+        "large": model_spec("large", options={"stop": ["END"], "temperature": 0.9}, fallback=["small"]),
+        "small": model_spec("small", options={"top_p": 0.5, "temperature": 0.1, "max_tokens": 5}),
+    }
+    wanted = Wanted(
+        [agent_spec("orders", models=["large"], max_tokens=77)],
+        models=models,
+        bound={"large": ("m@1",), "small": ("m@2",)},
+    )
+    first, second = simulated(["m"], faults=["model-missing@2-3"]), simulated(["m"])
+    async with serving(wanted, first, second) as served:
+        assert (await served.run("hello")).served_by == "m@1"
+        assert (await served.run("hello", id="run_2")).served_by == "m@2"
+        assert (await served.run("hello", id="run_3", options={"temperature": 0.4, "stop": "."})).served_by == "m@2"
+    asked = [first.records[0].asked, *(record.asked for record in second.records)]
+    told = [(each.stop, each.max_tokens, each.body["temperature"], each.body.get("top_p")) for each in asked]
+    assert told == [(("END",), 77, 0.9, None), ((), 77, 0.1, 0.5), ((".",), 77, 0.4, 0.5)]

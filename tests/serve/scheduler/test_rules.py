@@ -207,6 +207,23 @@ def test_a_call_waits_until_its_deadline_while_the_server_loads_its_model() -> N
     assert m.lines[-1] == "    start 2 on a (first)"
 
 
+@pytest.mark.parametrize(
+    ("words", "state"),
+    [
+        ("Loading model", "loading"),
+        ("the model is being loaded", "loading"),
+        ("The server is overloaded, please retry later", "busy"),
+        ("no slots available", "busy"),
+        ("offload queue full", "busy"),
+    ],
+)
+def test_a_server_that_is_overloaded_does_not_load(words: str, state: str) -> None:
+    """Both are waited for; `status` says which it is."""
+    m = Machine(spec("a"))
+    m.finish(m.submit("a"), ServerBusy(words))
+    assert m.scheduler.lanes["a"].endpoint.state == state
+
+
 def test_a_call_that_was_let_in_once_is_not_sent_away_by_the_queue() -> None:
     """After a fault it waits again, although the queue is full and its class's longest wait is over."""
     m = Machine(spec("a"), limits=SchedulerLimits().with_queue({"interactive": {"length": 1}}))
