@@ -8,17 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 from orchestrator.core.message import Message, Role
 from orchestrator.core.options import OPTIONS
 from orchestrator.core.quantity import parse_duration
-from orchestrator.core.request import PriorityClass, Request, Result
+from orchestrator.core.request import DataClass, PriorityClass, Request, Result
 from orchestrator.gateway.guard import Turned, to_json
 
 UNDERSTOOD: Final = frozenset(
     {*OPTIONS, "model", "messages", "stream", "stream_options", "max_completion_tokens", "metadata", "user", "n"}
-    | {"session", "timeout", "priority", "complexity", "escalate"}
+    | {"session", "timeout", "priority", "complexity", "data_class", "escalate"}
 )
 """Fields that have an effect. The second line is ours: with the official clients, send it as ``extra_body``."""
 REFUSED: Final = {
@@ -95,6 +95,7 @@ def read_body(body: Mapping[str, Any]) -> Asked:
             agent=agent,
             priority=PRIORITIES[_one_of(body, "priority", PRIORITIES, "interactive")],
             timeout=_timeout(body.get("timeout")),
+            data_class=cast(Any, _one_of(body, "data_class", get_args(DataClass), "internal")),
             principal=_name(body, "user"),
             complexity=cast(Any, _one_of(body, "complexity", COMPLEXITIES, "")),
             escalate=_flag(body, "escalate"),

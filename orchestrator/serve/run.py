@@ -220,6 +220,7 @@ class Run:
             why=outcome.why or self.why(),
             finish_reason="error" if error else outcome.finish_reason,
             notes=tuple(self.notes),
+            data_class=self.request.data_class,
         )
 
     def failure(self, error: Mapping[str, Any], partial: str = "") -> Result:

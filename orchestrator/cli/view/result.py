@@ -58,6 +58,8 @@ def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if run["session"]:
         yield "session", run["session"]
     yield "request", _one_line(run["request"])
+    if run.get("data_class", "internal") != "internal":
+        yield "data class", run["data_class"]
     yield "answer", _one_line(run["text"])
     if run["error"]:
         yield "error", f"{run['error'].get('code', '')} {run['error'].get('message', '')}".strip()
