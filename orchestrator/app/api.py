@@ -19,7 +19,7 @@ from orchestrator.app.compile import compile_files
 from orchestrator.app.settings import Settings
 from orchestrator.app.unwrap import unwrapped
 from orchestrator.app.wiring import IN_PROCESS, open_in_process
-from orchestrator.core.asked import check_request
+from orchestrator.core.asked import check_fields, check_request
 from orchestrator.core.errors import UsageError
 from orchestrator.core.event import Event
 from orchestrator.core.request import Request, Result
@@ -48,6 +48,8 @@ class Opened:
         run's events as they happen, pieces of the answer (``run.delta``) among them.
         """
         self._check_open()
+        if listen is not None and not callable(listen):
+            raise UsageError(f"listen cannot be called: {listen!r}", cure="give a function that takes an Event")
         return await self._runner.run(_request(request, options), listen)
 
     async def stream(self, request: str | Request, **options: Any) -> AsyncIterator[Event]:
@@ -57,9 +59,10 @@ class Opened:
         error is raised here.
         """
         self._check_open()
+        asked = _request(request, options)
         writer, reader = anyio.create_memory_object_stream[Event | Exception](math.inf)
         scope = anyio.CancelScope()
-        self._tasks.start_soon(_run_into, self._runner, _request(request, options), writer, scope)
+        self._tasks.start_soon(_run_into, self._runner, asked, writer, scope)
         try:
             async with reader:
                 async for event in reader:
@@ -105,16 +108,21 @@ async def _run_into(
             listen(error)
 
 
-def _request(request: str | Request, options: dict[str, Any]) -> Request:
+def _request(request: Any, options: dict[str, Any]) -> Request:
     if isinstance(request, Request):
         if options:
-            raise TypeError("give the fields in the Request, or a text with options; not both")
+            raise UsageError("a whole Request has options beside it", cure=f"write Request(…, {next(iter(options))}=…)")
         return check_request(request)
     if not isinstance(request, str):
-        raise TypeError(f"a request is a text or a Request, not {type(request).__name__}")
+        cure = "give the user's words, or an orchestrator.Request"
+        raise UsageError(f"a request is a text or a Request, not {type(request).__name__}", cure=cure)
+    check_fields(options)
+    if "text" in options:
+        raise UsageError("the text of the request is given twice", cure="give it once, without a name")
     history = options.pop("history", ())
-    if isinstance(history, str) or not isinstance(history, Iterable):
-        raise UsageError(f"history is no list of messages: {history!r}")
+    if isinstance(history, (str, Mapping)) or not isinstance(history, Iterable):
+        cure = 'history=[orchestrator.Message("user", "…"), …]'
+        raise UsageError(f"history is no list of messages: {history!r}", cure=cure)
     return check_request(Request(request, history=tuple(history), **options))
 
 
@@ -130,10 +138,14 @@ async def open(
     user's state folder by default). Raises ``ManifestError`` with every fault, or ``DeployError``.
     """
     _check_loop()
-    values = os.environ if environment is None else environment
-    names = [os.fspath(manifest) for manifest in manifests]
+    values: Any = os.environ if environment is None else environment
+    if not isinstance(values, Mapping):
+        raise UsageError(f"environment is no mapping: {values!r}", cure='environment={"NAME": "value"}')
+    if not manifests:
+        raise UsageError("no manifest is named", cure='orchestrator.open("kiosk.yaml")')
+    names = [_path("a manifest", manifest) for manifest in manifests]
     compilation = await anyio.to_thread.run_sync(lambda: compile_files(names, environment=values))
-    folder = Path(state) if state is not None else _state_folder()
+    folder = Path(_path("state", state)) if state is not None else _state_folder()
     with unwrapped():
         async with (
             open_in_process(compilation.blueprint, state=folder, settings=Settings.read(values)) as served,
@@ -154,6 +166,8 @@ async def connect(name: str) -> AsyncIterator[Opened]:
     from orchestrator.app.connected import RemoteRuns, check_applied, session_to
 
     _check_loop()
+    if not isinstance(name, str):
+        raise UsageError(f"the name of a deployment is no text: {name!r}", cure='orchestrator.connect("retail-kiosk")')
     client = RuntimeClient(_host().folders(make=False))
     await anyio.to_thread.run_sync(check_applied, client, name)
     with unwrapped():
@@ -161,6 +175,13 @@ async def connect(name: str) -> AsyncIterator[Opened]:
             with Opened(name, RemoteRuns(name, http), tasks)._until_closed() as opened:
                 yield opened
             tasks.cancel_scope.cancel()
+
+
+def _path(what: str, value: Any) -> str:
+    if not isinstance(value, (str, os.PathLike)):
+        raise UsageError(f"{what} is no path: {value!r}", cure="give a text or a pathlib.Path")
+    path = os.fspath(value)
+    return path if isinstance(path, str) else os.fsdecode(path)
 
 
 def _state_folder() -> Path:

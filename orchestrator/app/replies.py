@@ -32,6 +32,7 @@ def read_result(value: Mapping[str, Any]) -> Result:
         usage=Usage(**value["usage"]),
         timings=value["timings_ms"],
         notes=tuple(value.get("notes", ())),
+        data_class=value.get("data_class", "internal"),
     )
 
 

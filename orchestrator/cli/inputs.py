@@ -13,6 +13,8 @@ from orchestrator.core.errors import UsageError
 if TYPE_CHECKING:
     from orchestrator.app.compile import Compilation
 
+DATA_CLASSES: Final = ("public", "internal", "restricted")
+"""As ``core/request.py`` has them; written again here, as help needs no more than the words."""
 MANIFEST_NAMES: Final = "one or more manifests; later ones are laid over earlier ones; - reads standard input"
 
 
@@ -22,6 +24,16 @@ def manifest_arguments(parser: argparse.ArgumentParser, files: str = MANIFEST_NA
     parser.add_argument("-f", "--file", action="append", default=[], metavar="FILE", help="the same, as an option")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a value laid over all, like metadata.name=shop"
+    )
+
+
+def data_class_argument(parser: argparse.ArgumentParser) -> None:
+    """``--data-class``."""
+    parser.add_argument(
+        "--data-class",
+        choices=DATA_CLASSES,
+        default="internal",
+        help="what the request holds; restricted reaches no model in the cloud; default: internal",
     )
 
 

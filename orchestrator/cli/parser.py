@@ -27,7 +27,17 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise ``UsageError``; the exit code and the form are the same as for every other error."""
-        raise UsageError(message, cure=_near(message) or f"see `{self.prog} --help`")
+        raise UsageError(message, cure=_near(message) or self._near_option(message) or f"see `{self.prog} --help`")
+
+    def _near_option(self, message: str) -> str:
+        """What was probably meant by an option that there is not."""
+        found = re.match(r"unrecognized arguments: (--[\w-]+)", message)
+        if found is None:
+            return ""
+        from orchestrator.core.names import did_you_mean
+
+        shown = [action for action in self._actions if action.help is not argparse.SUPPRESS]
+        return did_you_mean(found[1], [name for action in shown for name in action.option_strings])
 
 
 def _near(message: str) -> str:

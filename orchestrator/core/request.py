@@ -111,7 +111,7 @@ class Result:
     ``status``: ``completed``; ``unsure`` (an honest non-answer: it asks back or offers the choices); ``failed`` (``error``
     says why). ``path`` are the addresses that it went through; ``agent`` is the one that answered. ``timings`` are in
     milliseconds: ``total``, ``queue`` (waiting for a slot), ``model``, ``tool``, ``engine`` (the rest).
-    ``notes`` say what the answer was made without.
+    ``notes`` say what the answer was made without. ``data_class`` is what the request said of its own data.
     """
 
     id: str
@@ -132,6 +132,7 @@ class Result:
     why: str = ""
     finish_reason: str = "stop"
     notes: tuple[str, ...] = ()
+    data_class: DataClass = "internal"
 
     def as_json(self) -> dict[str, Any]:
         """A plain form, for ``--json``, the store and the control API."""
@@ -161,4 +162,5 @@ class Result:
             "error": dict(self.error) if self.error else None,
             "finish_reason": self.finish_reason,
             "notes": list(self.notes),
+            "data_class": self.data_class,
         }

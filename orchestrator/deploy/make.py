@@ -10,11 +10,12 @@ from orchestrator.core.address import Address
 from orchestrator.core.blueprint import AgentSpec, ModelSpec, RouterSpec, ToolSpec
 from orchestrator.core.message import FunctionSchema, Message
 from orchestrator.core.template import is_plain
+from orchestrator.deploy.candidates import candidates_of
 from orchestrator.deploy.deployment import Agent, Binding, CallSettings, ModelChoice, Router
 from orchestrator.deploy.knowledge import is_unnamed, search_of
 from orchestrator.deploy.reflex import FitIntents, compile_reflexes
 from orchestrator.deploy.template import compile_template
-from orchestrator.ports.strategy import Candidate, FitStrategy, InstantStrategy, Skill, Strategy, StrategyOptions
+from orchestrator.ports.strategy import FitStrategy, InstantStrategy, Strategy, StrategyOptions
 from orchestrator.ports.tool import Tool, ToolFunction
 
 HAND_OVER: Final = FunctionSchema(
@@ -80,8 +81,9 @@ def make_router(
     endpoints: tuple[str, ...],
 ) -> Router:
     """A router whose strategy has learned from the agents and routers (``targets``, by name) that it may choose."""
-    candidates = tuple(_candidate(route, targets) for route in spec["routes"])
-    strategy = fit(candidates, StrategyOptions(spec["default"], spec["confidence"], tuple(spec["stages"])))
+    strategy = fit(
+        candidates_of(spec, targets), StrategyOptions(spec["default"], spec["confidence"], tuple(spec["stages"]))
+    )
     return Router(spec, Address.of("router", spec["name"]), strategy, instant_of(strategy), endpoints)
 
 
@@ -179,34 +181,3 @@ def _why_missing(aliases: Sequence[str], bindings: Mapping[str, Binding]) -> str
     if not aliases:
         return ""
     return "; ".join(bindings[alias].missing or f"{alias} is not bound" for alias in aliases if alias in bindings)
-
-
-def _candidate(route: Mapping[str, Any], targets: Mapping[str, AgentSpec | RouterSpec]) -> Candidate:
-    agent: Any = targets[route["to"]]
-    if "routes" in agent:
-        return _behind_router(route, [_candidate(inner, targets) for inner in agent["routes"]])
-    skills = tuple(
-        Skill(skill["name"], skill.get("description", ""), tuple(skill.get("examples", ())))
-        for skill in agent["skills"]
-    )
-    return Candidate(
-        name=route["to"],
-        description=route["description"] or agent["description"],
-        skills=skills,
-        examples=(*route["examples"], *agent["examples"]),
-        keywords=(*route["keywords"], *agent["keywords"]),
-        when=route["when"],
-    )
-
-
-def _behind_router(route: Mapping[str, Any], behind: Sequence[Candidate]) -> Candidate:
-    """A router stands for everything that it leads to."""
-    described = "; ".join(candidate.description for candidate in behind if candidate.description)
-    return Candidate(
-        name=route["to"],
-        description=route["description"] or described,
-        skills=tuple(skill for candidate in behind for skill in candidate.skills),
-        examples=(*route["examples"], *(example for candidate in behind for example in candidate.examples)),
-        keywords=(*route["keywords"], *(word for candidate in behind for word in candidate.keywords)),
-        when=route["when"],
-    )

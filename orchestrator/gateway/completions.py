@@ -6,19 +6,19 @@ Shapes after the public API reference of OpenAI's chat completions (``chat.compl
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 from orchestrator.core.message import Message, Role
+from orchestrator.core.options import OPTIONS
 from orchestrator.core.quantity import parse_duration
-from orchestrator.core.request import PriorityClass, Request, Result
+from orchestrator.core.request import DataClass, PriorityClass, Request, Result
 from orchestrator.gateway.guard import Turned, to_json
 
-OPTIONS: Final = ("temperature", "max_tokens", "top_p", "seed", "stop")
 UNDERSTOOD: Final = frozenset(
     {*OPTIONS, "model", "messages", "stream", "stream_options", "max_completion_tokens", "metadata", "user", "n"}
-    | {"session", "timeout", "priority", "complexity", "escalate"}
+    | {"session", "timeout", "priority", "complexity", "data_class", "escalate"}
 )
 """Fields that have an effect. The second line is ours: with the official clients, send it as ``extra_body``."""
 REFUSED: Final = {
@@ -95,6 +95,7 @@ def read_body(body: Mapping[str, Any]) -> Asked:
             agent=agent,
             priority=PRIORITIES[_one_of(body, "priority", PRIORITIES, "interactive")],
             timeout=_timeout(body.get("timeout")),
+            data_class=cast(Any, _one_of(body, "data_class", get_args(DataClass), "internal")),
             principal=_name(body, "user"),
             complexity=cast(Any, _one_of(body, "complexity", COMPLEXITIES, "")),
             escalate=_flag(body, "escalate"),
@@ -202,33 +203,12 @@ def _options(body: Mapping[str, Any]) -> dict[str, Any]:
     if body.get("max_completion_tokens") is not None:
         options["max_tokens"] = body["max_completion_tokens"]
     for name, value in options.items():
-        why = _CHECKS[name](value)
+        why = OPTIONS[name](value)
         if why:
             raise _bad(f"{name!r} must be {why}", "invalid_type")
     if isinstance(options.get("stop"), str):
         options["stop"] = [options["stop"]]
     return options
-
-
-def _is_number(value: Any, least: float, most: float) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
-
-
-def _is_whole(value: Any, least: int, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(each, str) for each in value))
-
-
-_CHECKS: Final[Mapping[str, Callable[[Any], str]]] = {
-    "temperature": lambda value: "" if _is_number(value, 0, 2) else "a number from 0 to 2",
-    "top_p": lambda value: "" if _is_number(value, 0, 1) else "a number from 0 to 1",
-    "max_tokens": lambda value: "" if _is_whole(value, 1, 10**9) else "a whole number of at least 1",
-    "seed": lambda value: "" if _is_whole(value, -(2**63), 2**63 - 1) else "a whole number",
-    "stop": lambda value: "" if _are_texts(value) else "a text or a list of texts",
-}
 
 
 def completion(asked: Asked, result: Result, created: int) -> dict[str, Any]:

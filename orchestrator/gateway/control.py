@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qs, unquote
 
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
-from orchestrator.core.asked import check_request
+from orchestrator.core.asked import check_fields, check_request
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import (
     DeployError,
@@ -298,10 +298,7 @@ def read_request(value: Any) -> Request:
     """A request from its plain form; raises ``UsageError`` that names what does not fit."""
     if not isinstance(value, Mapping) or not isinstance(value.get("text"), str):
         raise UsageError("'request' needs a 'text'")
-    known = {each.name for each in fields(Request)}
-    unknown = sorted(set(value) - known)
-    if unknown:
-        raise UsageError(f"a request has no {unknown[0]!r}", cure=f"there are: {', '.join(sorted(known))}")
+    check_fields(value)
     try:
         history = tuple(Message.from_json(message) for message in value.get("history") or ())
         request = Request(**{**value, "history": history})

@@ -72,6 +72,10 @@ class SessionStore(Protocol):
         """Its turns so far; empty for a new one."""
         ...
 
-    def append(self, deployment: str, session: str, messages: Sequence[Message]) -> None:
-        """Add turns."""
+    def is_restricted(self, deployment: str, session: str) -> bool:
+        """Whether turns were ever added to it as restricted, the ones that are forgotten among them."""
+        ...
+
+    def append(self, deployment: str, session: str, messages: Sequence[Message], *, restricted: bool = False) -> None:
+        """Add turns; ``restricted`` marks the session for good."""
         ...

@@ -23,7 +23,8 @@ class Skill:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An agent that a router may choose. ``when`` are the written conditions of its route (see ``RouteSpec``)."""
+    """An agent that a router may choose. ``when`` are the written conditions of its route (see ``RouteSpec``); ``answers`` are
+    requests in words that a rule of it answers: what to go by where they come, not what to learn its matters from."""
 
     name: str
     description: str = ""
@@ -31,6 +32,7 @@ class Candidate:
     examples: tuple[str, ...] = ()
     keywords: tuple[str, ...] = ()
     when: Mapping[str, Any] = field(default_factory=dict)
+    answers: tuple[str, ...] = ()
 
 
 @record

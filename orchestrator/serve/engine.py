@@ -107,9 +107,14 @@ class Engine:
         async with self._sessions.turn(name, request.session, run.deadline, most) as turns:
             if turns:  # the caller's own history would say the same again; what it tells the model stays
                 run.history = (*(each for each in request.history if each.role == "system"), *turns)
+            if request.data_class != "restricted" and self._sessions.is_restricted(name, request.session):
+                run.restrict(
+                    f'the session "{request.session}" holds restricted requests, and so this one counts as one'
+                )
             result = await self._through_gate(run)
             said = (Message("user", request.text), Message("assistant", result.text))
-            await self._sessions.add(name, request.session, said)
+            restricted = run.request.data_class == "restricted"
+            await self._sessions.add(name, request.session, said, restricted=restricted)
             return result
 
     async def _through_gate(self, run: Run) -> Result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from orchestrator.core.errors import RunCancelled, RunError
@@ -111,6 +112,11 @@ class Run:
             return endpoints
         known = self.deployment.endpoints
         return tuple(name for name in endpoints if name in known and known[name].target.zone != "cloud")
+
+    def restrict(self, note: str) -> None:
+        """What it sends is restricted although the request did not say so; ``note`` tells why."""
+        self.request = replace(self.request, data_class="restricted")
+        self.notes.append(note)
 
     def expects(self, *endpoints: str) -> tuple[str, ...] | None:
         """For an ``Ask``: what it is likely to call next, for who decides what is loaded. Nothing, where no model is loaded on
@@ -220,6 +226,7 @@ class Run:
             why=outcome.why or self.why(),
             finish_reason="error" if error else outcome.finish_reason,
             notes=tuple(self.notes),
+            data_class=self.request.data_class,
         )
 
     def failure(self, error: Mapping[str, Any], partial: str = "") -> Result:

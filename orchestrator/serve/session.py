@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 import anyio
@@ -32,6 +33,7 @@ class Sessions:
         self._store = store
         self._most = most
         self._turns: OrderedDict[Key, tuple[Message, ...]] = OrderedDict()
+        self._restricted: set[Key] = set()  # of those in memory
         self._locks: dict[Key, anyio.Lock] = {}  # of sessions that a request holds or waits for
         self._disk = anyio.Lock()  # one statement at a time: stores are used from one thread at once
 
@@ -63,13 +65,23 @@ class Sessions:
                 self._locks.pop(key, None)
                 self._forget_old()
 
-    async def add(self, deployment: str, session: str, messages: tuple[Message, ...]) -> None:
-        """Add turns; they are stored when this returns. Call it while holding the session's turn."""
+    def is_restricted(self, deployment: str, session: str) -> bool:
+        """Whether a restricted request was ever part of it. Call it while holding the session's turn."""
+        return (deployment, session) in self._restricted
+
+    async def add(
+        self, deployment: str, session: str, messages: tuple[Message, ...], *, restricted: bool = False
+    ) -> None:
+        """Add turns; they are stored when this returns. Call it while holding the session's turn. ``restricted`` marks the
+        session for good: what was said in it goes with every later request."""
         key = (deployment, session)
+        if restricted:
+            self._restricted.add(key)
         with anyio.CancelScope(shield=True):  # what is in memory must be what is in the store
             if self._store is not None:
                 async with self._disk:
-                    await anyio.to_thread.run_sync(self._store.append, deployment, session, messages)
+                    append = partial(self._store.append, restricted=restricted)
+                    await anyio.to_thread.run_sync(append, deployment, session, messages)
             self._turns[key] = (*self._turns[key], *messages)[-MOST_TURNS:]
 
     async def _acquire(self, lock: anyio.Lock, session: str, deadline: float) -> None:
@@ -87,6 +99,8 @@ class Sessions:
             if self._store is not None:
                 async with self._disk:
                     stored = await anyio.to_thread.run_sync(self._store.load, *key)
+                    if await anyio.to_thread.run_sync(self._store.is_restricted, *key):
+                        self._restricted.add(key)
             self._turns[key] = stored[-MOST_TURNS:]
         self._turns.move_to_end(key)
         return self._turns[key]
@@ -96,3 +110,4 @@ class Sessions:
         surplus = len(self._turns) - self._most
         for key in [key for key in self._turns if key not in self._locks][: max(0, surplus)]:
             del self._turns[key]
+            self._restricted.discard(key)

@@ -30,13 +30,20 @@ class MemorySessions:
 
     def __init__(self) -> None:
         self.turns: dict[tuple[str, str], list[Message]] = {}
+        self.restricted: set[tuple[str, str]] = set()
 
     def load(self, deployment: str, session: str) -> tuple[Message, ...]:
         """Its turns so far."""
         return tuple(self.turns.get((deployment, session), ()))
 
-    def append(self, deployment: str, session: str, messages: Sequence[Message]) -> None:
+    def is_restricted(self, deployment: str, session: str) -> bool:
+        """Whether turns were ever added to it as restricted."""
+        return (deployment, session) in self.restricted
+
+    def append(self, deployment: str, session: str, messages: Sequence[Message], *, restricted: bool = False) -> None:
         """Add turns."""
+        if restricted:
+            self.restricted.add((deployment, session))
         self.turns.setdefault((deployment, session), []).extend(messages)
 
 

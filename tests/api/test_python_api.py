@@ -49,8 +49,6 @@ async def test_open_serves_a_manifest_in_this_process(home: Path) -> None:
 async def test_what_is_no_request_is_told(home: Path) -> None:
     """Before anything runs."""
     async with orchestrator.open(KIOSK) as deployment:
-        with pytest.raises(TypeError, match="a request is a text or a Request, not int"):
-            await deployment.run(7)  # type: ignore[arg-type]
         for request in ("half \ud83d", orchestrator.Request("hi", session="\udce9")):
             with pytest.raises(orchestrator.OrchestratorError, match="holds half a character"):
                 await deployment.run(request)
@@ -66,6 +64,14 @@ async def test_what_is_no_request_is_told(home: Path) -> None:
         ({"timeout": -1}, "timeout is seconds, more than 0, not -1"),
         ({"timeout": 0}, "timeout is seconds, more than 0, not 0"),
         ({"history": [{"role": "user"}]}, "a turn of the history is no Message"),
+        ({"history": [orchestrator.Message("usr", "x")]}, "has the role 'usr'"),  # type: ignore[arg-type]
+        ({"history": [orchestrator.Message("user", 3)]}, "is no text: 3"),  # type: ignore[arg-type]
+        ({"history": {"user": "x"}}, "history is no list of messages"),
+        ({"history": 5}, "history is no list of messages"),
+        ({"options": {"temperature": "hot"}}, "the option temperature cannot be 'hot'"),
+        ({"options": {"max_tokens": 0}}, "the option max_tokens cannot be 0"),
+        ({"text": "again"}, "given twice"),
+        ({"listen": 3}, "listen cannot be called"),
         ({"history": "hello"}, "history is no list of messages"),
         ({"options": 3}, "options is no mapping"),
         ({"session": None}, "session is no text"),
@@ -76,10 +82,81 @@ async def test_what_is_no_request_is_told(home: Path) -> None:
 async def test_an_option_that_does_not_fit_is_told(home: Path, options: dict[str, Any], message: str) -> None:
     """With its name, and what it may be; nothing runs."""
     async with orchestrator.open(KIOSK) as deployment:
-        with pytest.raises(UsageError, match=message):
+        with pytest.raises(UsageError, match=message) as caught:
             await deployment.run(QUESTION, **options)
+        assert caught.value.cure
         with pytest.raises(UsageError, match="no text"):
             await deployment.run("  ")
+
+
+@pytest.mark.parametrize(
+    ("options", "message", "cure"),
+    [
+        ({"temprature": 1}, 'a request has no "temprature"', "options={'temperature': …}"),
+        ({"stop": "END"}, 'a request has no "stop"', "options={'stop': …}"),
+        ({"sesion": "a"}, 'a request has no "sesion"', 'did you mean "session"?'),
+        ({"dataclass": "public"}, 'a request has no "dataclass"', 'did you mean "data_class"?'),
+        ({"wibble": 1}, 'a request has no "wibble"', "there are: text, history, session,"),
+        ({"options": {"temprature": 1}}, 'options has no "temprature"', 'did you mean "temperature"?'),
+        ({"options": {"wibble": 1}}, 'options has no "wibble"', "there are: temperature, max_tokens,"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+async def test_a_misspelt_option_is_told_with_the_near_name(
+    home: Path, options: dict[str, Any], message: str, cure: str
+) -> None:
+    """Of `run` and of `stream`; as a typed error, not Python's."""
+    async with orchestrator.open(KIOSK) as deployment:
+        with pytest.raises(UsageError, match=message) as caught:
+            await deployment.run(QUESTION, **options)
+        assert cure in caught.value.cure
+        with pytest.raises(UsageError, match=message):
+            await anext(deployment.stream(QUESTION, **options))
+
+
+async def test_what_is_no_text_is_told(home: Path) -> None:
+    """Nor may options stand beside a whole request."""
+    request: Any
+    async with orchestrator.open(KIOSK) as deployment:
+        for request in (7, None, b"bytes", ["a", "list"]):
+            with pytest.raises(UsageError, match="a request is a text or a Request, not") as caught:
+                await deployment.run(request)
+            assert "give the user's words" in caught.value.cure
+        with pytest.raises(UsageError, match="has options beside it") as caught:
+            await deployment.run(orchestrator.Request("hi"), session="a")
+        assert "Request(…, session=…)" in caught.value.cure
+
+
+@pytest.mark.parametrize(
+    ("manifests", "options", "message"),
+    [
+        ((), {}, "no manifest is named"),
+        ((7,), {}, "a manifest is no path: 7"),
+        ((KIOSK,), {"state": 7}, "state is no path: 7"),
+        ((KIOSK,), {"environment": ["A=b"]}, "environment is no mapping"),
+    ],
+)
+async def test_what_cannot_be_opened_so_is_told(
+    home: Path, manifests: tuple[Any, ...], options: dict[str, Any], message: str
+) -> None:
+    """With what to write."""
+    with pytest.raises(UsageError, match=message) as caught:
+        async with orchestrator.open(*manifests, **options):
+            pytest.fail("it was opened")
+    assert caught.value.cure
+
+
+async def test_a_name_that_is_no_text_is_told(home: Path) -> None:
+    """And a misspelt keyword of a call stays Python's own error."""
+    name: Any = 7
+    with pytest.raises(UsageError, match="the name of a deployment is no text: 7"):
+        async with orchestrator.connect(name):
+            pytest.fail("connected to nothing")
+    wrong: Any = {"foo": 1}
+    with pytest.raises(TypeError, match="foo"):
+        orchestrator.open(KIOSK, **wrong)
+    with pytest.raises(TypeError, match="foo"):
+        orchestrator.connect("name", **wrong)
 
 
 async def test_a_deployment_whose_block_has_ended_says_so(home: Path) -> None:

@@ -101,3 +101,32 @@ def test_no_color_may_stand_before_or_after_the_verb() -> None:
     for words in (("--no-color", "explain", "code", "ORC301"), ("explain", "code", "ORC301", "--no-color")):
         assert execute(words, Terminal(streams, {}, plain="--no-color" in words)) == 0
     assert "\x1b[" not in streams[1].getvalue()
+
+
+def test_down_says_why_it_has_no_yes() -> None:
+    """Who knows the word from ``apply`` is told that nothing is asked; help does not show it."""
+    ran = here("down", "kiosk", "--yes")
+    assert (ran.code, ran.out) == (64, "")
+    assert (
+        ran.err == "error[ORC601]: down has no --yes\n  cure: leave it out: down asks nothing, and keeps the history\n"
+    )
+    assert "--yes" not in here("down", "--help").out
+    (line,) = [line for line in here("completion", "bash").out.splitlines() if line.strip().startswith('"down")')]
+    assert "--drain" in line and "--yes" not in line
+
+
+@pytest.mark.parametrize(
+    ("words", "cure"),
+    [
+        (("run", "kiosk", "hello", "--data-clas", "restricted"), 'did you mean "--data-class"?'),
+        (("apply", "kiosk.yaml", "--yess"), 'did you mean "--yes"?'),
+        (("down", "kiosk", "--yse"), "see `orchestrator down --help`"),
+        (("run", "kiosk", "hello", "--wibble"), "see `orchestrator run --help`"),
+    ],
+)
+def test_an_unknown_option_is_told_with_the_near_one(words: tuple[str, ...], cure: str) -> None:
+    """One that help does not show is none to mean."""
+    ran = here(*words)
+    assert ran.code == 64
+    assert ran.err.startswith("error[ORC601]: unrecognized arguments: --")
+    assert ran.err.endswith(f"  cure: {cure}\n")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any, Final, cast
 
 import pytest
 
@@ -119,3 +120,26 @@ def test_a_router_stands_for_everything_behind_it() -> None:
     assert seen["inner"].examples == ("buy", "broken") and seen["inner"].keywords == ("price",)
     assert [skill.name for skill in seen["inner"].skills] == ["sell"]
     assert cast(Any, router.instant) is router.strategy and router.endpoints == ("m@1",)
+
+
+def test_what_rules_answer_is_told_once_and_never_against_what_an_agent_states() -> None:
+    """Agents with the same tool have the same rules: the first route gets what both would answer alike."""
+    seen: dict[str, Candidate] = {}
+
+    def remember(candidates: tuple[Candidate, ...], options: StrategyOptions) -> Strategy:
+        seen.update({each.name: each for each in candidates})
+        return fit_lexical(candidates, options)
+
+    def rule(call: str, *examples: str) -> dict[str, Any]:
+        return {"call": call, "when": {"regex": "x", "examples": list(examples)}}
+
+    listing = rule("tickets.list", "List tickets!", "what time is it")
+    targets: dict[str, Any] = {
+        "desk": agent_spec("desk", reflex=[listing, rule("mail.list", "show all"), {"call": None, "when": {}}]),
+        "repair": agent_spec("repair", reflex=[listing, rule("tickets.show", "list tickets", "show it")]),
+        "hours": agent_spec("hours", examples=["What time is it?"], reflex=[rule("clock.now", "show all")]),
+        "inner": router_spec("inner", {"repair": "r", "hours": "h"}),
+    }
+    make_router(router_spec("front", {"desk": "d", "inner": "i"}), targets, remember, ())
+    assert seen["desk"].answers == ("List tickets!", "show all")
+    assert seen["inner"].answers == ("list tickets", "show it", "show all")

@@ -121,6 +121,8 @@ async def test_a_request_may_name_its_agent(open_door: OpenDoor) -> None:
         ({"extra_body": {"session": "s" * 201}}, "'session' must be a text of at most 200"),
         ({"extra_body": {"priority": "system"}}, "'priority' must be one of interactive, "),
         ({"extra_body": {"complexity": "hard"}}, "'complexity' must be one of simple"),
+        ({"extra_body": {"data_class": "secret"}}, "'data_class' must be one of public, internal, restricted"),
+        ({"metadata": {"data_class": "secret"}}, "'data_class' must be one of public, internal, restricted"),
         ({"extra_body": {"escalate": "yes"}}, "'escalate' must be true or false"),
         ({"extra_body": {"stream": "yes"}}, "'stream' must be true or false"),
     ],

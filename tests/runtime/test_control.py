@@ -96,7 +96,7 @@ def test_nothing_happens_on_get(client: RuntimeClient, path: str) -> None:
         ("/down", b'{"name": 7}', "'name' is missing"),
         ("/down", b'{"name": "shop", "drain": "x"}', "'drain' must be a number"),
         ("/run", b'{"name": "shop"}', "'request' needs a 'text'"),
-        ("/run", b'{"name": "shop", "request": {"text": "x", "colour": 1}}', "a request has no 'colour'"),
+        ("/run", b'{"name": "shop", "request": {"text": "x", "colour": 1}}', 'a request has no "colour"'),
         ("/run", b'{"name": "shop", "request": {"text": "x", "history": [1]}}', "history is malformed"),
         ("/apply", b"{}", "the runtime does not understand this blueprint"),
         ("/nothing", b"{}", "there is nothing at /nothing"),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 
@@ -14,6 +17,7 @@ import pytest
 from orchestrator.core.errors import UsageError
 from orchestrator.core.message import Message, ToolCall
 from orchestrator.core.request import Decision, Result, StepRecord
+from orchestrator.plugins.stores.schema import STEPS
 from orchestrator.plugins.stores.sqlite import StateStores, StoreLimits, open_stores
 
 
@@ -141,6 +145,37 @@ def test_a_long_session_forgets_its_oldest_turns_and_begins_with_a_question(stor
     tools = [Message("assistant", f"step {number}") for number in range(7)]
     stores.sessions.append("clinic", "anna", [Message("user", "much"), *tools])
     assert next(iter(stores.sessions.load("clinic", "anna"))).role == "user"
+
+
+def test_a_session_that_was_restricted_once_stays_so(stores: StateStores) -> None:
+    stores.sessions.append("clinic", "anna", turn(1))
+    assert not stores.sessions.is_restricted("clinic", "anna")
+    stores.sessions.append("clinic", "anna", turn(2), restricted=True)
+    for number in range(3, 9):
+        stores.sessions.append("clinic", "anna", turn(number))
+    assert stores.sessions.is_restricted("clinic", "anna")
+    assert not stores.sessions.is_restricted("shop", "anna") and not stores.sessions.is_restricted("clinic", "bert")
+
+
+def test_sessions_of_the_version_before_are_kept_and_are_not_restricted(tmp_path: Path) -> None:
+    """As its file is: the first step of the tables, and what was said."""
+    path = tmp_path / "state.db"
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in STEPS[0]:
+            connection.execute(statement)
+        connection.execute("INSERT INTO session (id, deployment, name, used) VALUES (1, 'clinic', 'anna', 1.0)")
+        said = json.dumps({"role": "user", "content": "good day"}).encode()
+        connection.execute("INSERT INTO turn (session, role, message) VALUES (1, 'user', ?)", (said,))
+        connection.execute("PRAGMA user_version = 1")
+        connection.commit()
+    stores = open_stores(path)
+    assert stores.sessions.load("clinic", "anna") == (Message("user", "good day"),)
+    assert not stores.sessions.is_restricted("clinic", "anna")
+    stores.sessions.append("clinic", "anna", turn(1), restricted=True)
+    stores.close()
+    again = open_stores(path)
+    assert again.sessions.is_restricted("clinic", "anna")
+    again.close()
 
 
 def test_the_sessions_used_longest_ago_are_forgotten(stores: StateStores) -> None:

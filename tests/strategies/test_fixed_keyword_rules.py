@@ -118,3 +118,19 @@ def test_a_route_may_look_at_what_is_asked() -> None:
     found = strategy.decide_now(RouteQuestion("please close ticket 5"))
     assert (found.choice, found.why) == ("closing", "it asks for close")
     assert strategy.decide_now(RouteQuestion("do not close ticket 5")).choice is None
+
+
+def test_a_keyword_counts_nothing_against_the_very_words_of_an_example() -> None:
+    """Nor against those that a rule answers; a number stands for any, unless it is somebody's own."""
+    candidates = (
+        Candidate("desk", keywords=("ticket",), examples=("close ticket 5",)),
+        Candidate(
+            "repair", keywords=("laptop",), examples=("close the ticket about the laptop",), answers=("ticket 7",)
+        ),
+    )
+    strategy = fit_keyword(candidates, OPTIONS)
+    why = "these are the words of an example of repair"
+    assert ask(strategy, "Close the ticket about the laptop!") == ("repair", why)
+    assert ask(strategy, "ticket 12") == ("repair", why)
+    assert ask(strategy, "close ticket 6")[0] == "desk"
+    assert ask(strategy, "the ticket about the door") == ("desk", '"ticket" of desk')

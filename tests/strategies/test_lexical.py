@@ -180,3 +180,22 @@ def test_confidence_is_sound_on_requests_that_it_never_saw() -> None:
 def test_a_skill_needs_no_examples() -> None:
     strategy = learned(Candidate("a", skills=(Skill("lost_card"),)), BILLING)
     assert strategy.decide_now(RouteQuestion("i have a lost card")).choice == "a"
+
+
+def test_numbers_of_an_example_stand_for_any_unless_they_tell_agents_apart() -> None:
+    """An order number is no other request; "line 1" and "line 2" are, where each is an agent's."""
+    first = Candidate("first", examples=("call line 1", "where is order A-17"), answers=("show T-1001",))
+    second = Candidate("second", examples=("call line 2", "hello there"))
+    strategy = fit_lexical((first, second), StrategyOptions())
+    choices = {
+        text: strategy.decide_now(RouteQuestion(text))
+        for text in ("Where is order A-99?", "show t-5", "call line 1", "call line 2")
+    }
+    assert {text: decision.choice for text, decision in choices.items()} == {
+        "Where is order A-99?": "first",
+        "show t-5": "first",
+        "call line 1": "first",
+        "call line 2": "second",
+    }
+    assert all("these are the words of an example" in decision.why for decision in choices.values())
+    assert "these are the words" not in strategy.decide_now(RouteQuestion("call line 3")).why

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.cli.inputs import in_utf8, typed
+from orchestrator.cli.inputs import data_class_argument, in_utf8, typed
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import RunError
 
@@ -18,6 +18,7 @@ EXAMPLES: Final = """
 orchestrator chat kiosk
 orchestrator chat kiosk --session anna
 orchestrator chat kiosk --agent quotes
+orchestrator chat kiosk --data-class restricted
 """
 HELP: Final = """\
 /why    who answered last, and why
@@ -31,6 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="the deployment")
     parser.add_argument("--session", default="", help="continue this conversation; without it a new one begins")
     parser.add_argument("--agent", default="", help="talk to this agent, past the routers")
+    data_class_argument(parser)
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
@@ -81,6 +83,7 @@ class _Talk:
         self._runtime = runtime
         self._name = options.name
         self._agent = options.agent
+        self._data_class = options.data_class
         self._session = options.session or _new_session()
         self._terminal = terminal
         self._last: Result | None = None
@@ -110,7 +113,7 @@ class _Talk:
         from orchestrator.core.request import Request
 
         self._streamed = False
-        request = Request(text, session=self._session, agent=self._agent)
+        request = Request(text, session=self._session, agent=self._agent, data_class=self._data_class)
         try:
             result = self._runtime.run(self._name, request, self._take)
         except KeyboardInterrupt:

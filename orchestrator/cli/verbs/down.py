@@ -20,6 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="deployments")
     parser.add_argument("--all", action="store_true", help="every deployment")
     parser.add_argument("--drain", metavar="TIME", default="30s", help="how long requests may finish (default: 30s)")
+    parser.add_argument("--yes", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
@@ -27,6 +28,8 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.reach import client, seconds
     from orchestrator.cli.view.progress import progress
 
+    if options.yes:  # who knows it from apply is told why there is none
+        raise UsageError("down has no --yes", cure="leave it out: down asks nothing, and keeps the history")
     drain = seconds(options.drain)
     if bool(options.names) == options.all:
         raise UsageError("name deployments, or --all", cure="see `orchestrator status`")

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.cli.inputs import in_utf8, typed
+from orchestrator.cli.inputs import data_class_argument, in_utf8, typed
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import UsageError
 
@@ -20,6 +20,7 @@ echo "do you have a cordless drill?" | orchestrator run kiosk
 orchestrator run kiosk "a quote for 20 boxes of screws" --json
 orchestrator run kiosk "and in blue?" --session anna --show-path
 orchestrator run kiosk "compare these two drills" --complexity complex
+orchestrator run kiosk "a return for customer 4711" --data-class restricted
 """
 FAILED: Final = 5
 COMPLEXITIES: Final = ("simple", "moderate", "complex")
@@ -36,6 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--complexity", choices=COMPLEXITIES, default="", help="how hard it is, for models that claim it"
     )
     parser.add_argument("--priority", choices=PRIORITIES, default="interactive", help="its class; default: interactive")
+    data_class_argument(parser)
     parser.add_argument("--timeout", metavar="TIME", help="give up after this time, like 30s")
     parser.add_argument("--json", action="store_true", help="the whole result as JSON, with decisions, steps and usage")
     parser.add_argument("--show-path", action="store_true", help="tell on stderr which way it took, and why")
@@ -75,6 +77,7 @@ def _request(options: argparse.Namespace, terminal: Terminal) -> Request:
         agent=options.agent,
         complexity=options.complexity,
         priority=options.priority,
+        data_class=options.data_class,
         timeout=patience(options.timeout),
     )
 

@@ -58,9 +58,13 @@ def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if run["session"]:
         yield "session", run["session"]
     yield "request", _one_line(run["request"])
+    if run.get("data_class", "internal") != "internal":
+        yield "data class", run["data_class"]
     yield "answer", _one_line(run["text"])
     if run["error"]:
         yield "error", f"{run['error'].get('code', '')} {run['error'].get('message', '')}".strip()
+        if run["error"].get("cure"):
+            yield "cure", _one_line(run["error"]["cure"])
     yield "path", " -> ".join(run["path"]) + (f" · {run['served_by']}" if run["served_by"] else "")
     if run["why"]:
         yield "why", run["why"]

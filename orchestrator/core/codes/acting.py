@@ -91,7 +91,13 @@ CODES: Final[tuple[Code, ...]] = (
         "The agent reached its limit of steps, tool calls or tokens.",
         "Raise the limit, or mend the agent.",
     ),
-    Code("ORC507", "tool failed", "A tool refused its arguments or failed.", "See the tool's message."),
+    Code(
+        "ORC507",
+        "tool failed",
+        "A tool refused its arguments or failed.",
+        "The line under the error says what was expected, or where it failed. Where it happens again, let the agent hand over: "
+        "escalate_to, with tool_failed in escalate_when.",
+    ),
     Code(
         "ORC508",
         "answer does not fit its schema",

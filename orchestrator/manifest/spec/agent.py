@@ -58,7 +58,7 @@ class When(Spec):
     examples: Annotated[
         list[Example] | None, Field(examples=[["I want my money back", "can I return this", "refund please"]])
     ] = None
-    """Requests that mean the `intent`."""
+    """Requests that mean the `intent`, or that a reflex rule with other conditions is for: in these words they reach its agent."""
     min_chars: Annotated[int | None, Field(ge=0, examples=[1])] = None
     """The text is at least this long."""
     max_chars: Annotated[int | None, Field(ge=0, examples=[200])] = None

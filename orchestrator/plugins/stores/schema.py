@@ -30,6 +30,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
             role TEXT NOT NULL, message BLOB NOT NULL)""",
         "CREATE INDEX turn_of_session ON turn (session, seq)",
     ),
+    ("ALTER TABLE session ADD COLUMN restricted INTEGER NOT NULL DEFAULT 0",),
 )
 """A released step is never changed: a later version adds one. ``PRAGMA user_version`` counts those that were taken."""
 

@@ -32,10 +32,17 @@ class SqliteSessions:
         )
         return tuple(_message(row[0]) for row in rows)
 
-    def append(self, deployment: str, session: str, messages: Sequence[Message]) -> None:
-        """Add turns, and forget what is beyond the limits."""
+    def is_restricted(self, deployment: str, session: str) -> bool:
+        """Whether turns were ever added to it as restricted."""
+        sql = "SELECT restricted FROM session WHERE deployment = ? AND name = ?"
+        return any(bool(row[0]) for row in self._file.rows(sql, (deployment, session)))
+
+    def append(self, deployment: str, session: str, messages: Sequence[Message], *, restricted: bool = False) -> None:
+        """Add turns, and forget what is beyond the limits; ``restricted`` marks the session for good."""
         with self._file.transaction() as connection:
             number = self._touch(connection, deployment, session)
+            if restricted:
+                connection.execute("UPDATE session SET restricted = 1 WHERE id = ?", (number,))
             connection.executemany(
                 "INSERT INTO turn (session, role, message) VALUES (?, ?, ?)",
                 [(number, message.role, message.encoded()) for message in messages],

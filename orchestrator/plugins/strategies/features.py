@@ -9,20 +9,18 @@ shorter its vector and the lower every score. Numbers all read as ``0``, so that
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from orchestrator.plugins.strategies.text import words_of
+from orchestrator.plugins.strategies.text import numbers_alike, words_of
 
 GROUP_SIZES: Final = (3, 4, 5)
 _HALF: Final = math.sqrt(0.5)
 _REMEMBERED_WORDS: Final = 5_000
 _LONGEST_WORD: Final = 50
-_NUMBER: Final = re.compile(r"\d+")
 
 SparseVector = dict[int, float]
 _Terms = dict[str, tuple[int, float]]  # term -> its number and weight
@@ -101,7 +99,7 @@ class Vocabulary:
 
 
 def _words(text: str) -> list[str]:
-    return [_NUMBER.sub("0", word[:_LONGEST_WORD]) for word in words_of(text)]
+    return [numbers_alike(word[:_LONGEST_WORD]) for word in words_of(text)]
 
 
 def _weighed(documents: Iterable[list[str]], first: int, count: int) -> _Terms:

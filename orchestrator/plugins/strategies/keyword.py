@@ -6,6 +6,7 @@ from typing import Final
 
 from orchestrator.core.request import Decision
 from orchestrator.plugins.strategies.instant import Instant
+from orchestrator.plugins.strategies.rows import ExactRequests, shared_requests
 from orchestrator.plugins.strategies.text import LONGEST_TEXT, words_of
 from orchestrator.ports.strategy import Candidate, RouteQuestion, StrategyOptions
 
@@ -32,15 +33,21 @@ class Phrases:
 
 
 class Keyword(Instant):
-    """Each keyword found counts as many points as it has words; equal points abstain."""
+    """Each keyword found counts as many points as it has words; equal points abstain. A request in the very words of an
+    example is that example's, whatever keywords of others are in it."""
 
-    def __init__(self, claims: dict[str, frozenset[str]]) -> None:
+    def __init__(self, claims: dict[str, frozenset[str]], exact: ExactRequests) -> None:
         self._claims = claims
+        self._exact = exact
         self._phrases = Phrases(tuple(claims))
         self.notes = () if claims else ("no candidate has keywords",)
 
     def judge(self, question: RouteQuestion) -> Decision:
-        found = self._phrases.found_in(words_of(question.text))
+        words = words_of(question.text)
+        found = self._phrases.found_in(words)
+        example = self._exact.owner(" ".join(words)) if found else None
+        if example is not None:
+            return Decision(NAME, example, why=f"these are the words of an example of {example}")
         scores: dict[str, float] = {}
         for phrase in found:
             for name in self._claims[phrase]:
@@ -65,7 +72,8 @@ def fit_keyword(candidates: tuple[Candidate, ...], options: StrategyOptions) -> 
             folded = " ".join(words_of(keyword))
             if folded:
                 claims.setdefault(folded, set()).add(candidate.name)
-    return Keyword({phrase: frozenset(claims[phrase]) for phrase in sorted(claims)})
+    exact = ExactRequests(shared_requests(candidates) if claims else {})
+    return Keyword({phrase: frozenset(claims[phrase]) for phrase in sorted(claims)}, exact)
 
 
 def _quoted(phrases: list[str]) -> str:

@@ -24,7 +24,7 @@ from orchestrator.plugins.strategies.features import Reading, SparseVector, Voca
 from orchestrator.plugins.strategies.instant import Instant
 from orchestrator.plugins.strategies.learned import Learned, learn_by_means, learn_by_ridge
 from orchestrator.plugins.strategies.ridge import NUMPY_LIMIT, PLAIN_LIMIT, solvable
-from orchestrator.plugins.strategies.rows import Row, rows_of, shared_requests, tells_nothing
+from orchestrator.plugins.strategies.rows import ExactRequests, Row, rows_of, shared_requests, tells_nothing
 from orchestrator.plugins.strategies.text import LONGEST_TEXT, shortened, words_of
 from orchestrator.ports.strategy import Candidate, RouteQuestion, StrategyOptions
 
@@ -39,14 +39,14 @@ _NEAR_TIE: Final = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """All that was learned from the candidates. ``exact`` maps the folded words of a request to its only claimant."""
+    """All that was learned from the candidates. ``exact`` knows whose very words a request may be."""
 
     names: tuple[str, ...]
     vocabulary: Vocabulary
     learned: Learned
     calibration: Calibration
     rows: tuple[tuple[tuple[Row, SparseVector], ...], ...]  # of each candidate
-    exact: dict[str, str]
+    exact: ExactRequests
 
 
 class Lexical(Instant):
@@ -71,8 +71,8 @@ class Lexical(Instant):
         words = " ".join(words_of(question.text))
         if not words:
             return Decision(NAME, None, why="the request has no words")
-        if words in lesson.exact:
-            choice = lesson.exact[words]
+        choice = lesson.exact.owner(words)
+        if choice is not None:
             return Decision(NAME, choice, {choice: 1.0}, 1.0, f"these are the words of an example of {choice}")
         reading = lesson.vocabulary.read(question.text)
         ranked = sorted(
@@ -135,10 +135,11 @@ def fit_lexical(candidates: tuple[Candidate, ...], options: StrategyOptions) -> 
         tuple((row, vector) for row, vector in zip(rows, vectors, strict=True) if row.candidate == name)
         for name in names
     )
-    claims = shared_requests(rows)
-    exact = {words: next(iter(claimants)) for words, claimants in claims.items() if len(claimants) == 1}
+    claims = shared_requests(candidates)
     notes = (*_notes_on_rows(rows, claims, solved), *_notes_on_calibration(calibration))
-    return Lexical(Lesson(names, vocabulary, learned, calibration, kept, exact), options.confidence, notes)
+    return Lexical(
+        Lesson(names, vocabulary, learned, calibration, kept, ExactRequests(claims)), options.confidence, notes
+    )
 
 
 def _learn(rows: Sequence[Row], vectors: Sequence[SparseVector], names: Sequence[str], solved: bool) -> Learned:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator.plugins.strategies.text import words_of
+from orchestrator.plugins.strategies.text import numbers_alike, words_of
 from orchestrator.ports.strategy import Candidate
 
 
@@ -39,16 +39,45 @@ def rows_of(candidates: Iterable[Candidate]) -> list[Row]:
 
 def tells_nothing(candidates: Iterable[Candidate]) -> bool:
     """Whether there is nothing but names to learn from."""
-    return not any(c.description or c.skills or c.examples or c.keywords for c in candidates)
+    return not any(c.description or c.skills or c.examples or c.keywords or c.answers for c in candidates)
 
 
-def shared_requests(rows: Iterable[Row]) -> dict[str, set[str]]:
-    """Example requests in folded words, with the candidates that claim them."""
+def shared_requests(candidates: Iterable[Candidate]) -> dict[str, set[str]]:
+    """Requests that candidates say they answer, as examples or by their rules: in folded words, with who claims them.
+
+    What rules answer is no row to learn from: such requests vary one pattern, and agents that share a tool share them too.
+    """
     found: dict[str, set[str]] = {}
-    for row in rows:
-        if row.request:
-            found.setdefault(" ".join(words_of(row.text)), set()).add(row.candidate)
+    for candidate in candidates:
+        of_skills = (example for skill in candidate.skills for example in skill.examples)
+        for request in (*candidate.examples, *of_skills, *candidate.answers):
+            words = " ".join(words_of(request))
+            if words:
+                found.setdefault(words, set()).add(candidate.name)
     return found
+
+
+class ExactRequests:
+    """The requests that stand word for word among the examples of one candidate alone. A number stands for any: who answers
+    "show T-1001" answers "show T-1002", unless that is somebody else's example."""
+
+    def __init__(self, claims: Mapping[str, set[str]]) -> None:
+        any_number: dict[str, set[str]] = {}
+        for words, claimants in claims.items():
+            any_number.setdefault(numbers_alike(words), set()).update(claimants)
+        self._owners = _single(any_number) | _single(claims)
+        self._claimed = frozenset(claims)
+
+    def owner(self, words: str) -> str | None:
+        """Whose example these folded words are; ``None`` where nobody's, or of several."""
+        found = self._owners.get(words)
+        if found is not None or words in self._claimed:
+            return found
+        return self._owners.get(numbers_alike(words))
+
+
+def _single(claims: Mapping[str, set[str]]) -> dict[str, str]:
+    return {words: next(iter(claimants)) for words, claimants in claims.items() if len(claimants) == 1}
 
 
 def _rows_of(candidate: Candidate) -> Iterator[Row]:

@@ -10,6 +10,7 @@ LONGEST_TEXT: Final = 4_000
 """Characters of a request that word-based strategies read; a router needs no more, and its time stays bounded."""
 
 _WORD = re.compile(r"[^\W_]+")
+_NUMBER = re.compile(r"\d+")
 
 
 def fold(text: str) -> str:
@@ -23,6 +24,11 @@ def fold(text: str) -> str:
 def words_of(text: str) -> list[str]:
     """The folded words of the first :data:`LONGEST_TEXT` characters, in order: runs of letters and digits."""
     return _WORD.findall(fold(text[:LONGEST_TEXT]))
+
+
+def numbers_alike(words: str) -> str:
+    """The same with each number as ``0``."""
+    return _NUMBER.sub("0", words)
 
 
 def shortened(text: str, length: int = 60) -> str:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.core.errors import DeployError, ToolFailed
-from orchestrator.plugins.tools.clock import open_zone, time_of
+from orchestrator.plugins.tools.clock import HOW_TO_WRITE, open_zone, time_of
 from orchestrator.plugins.tools.icsfile import IcsFile, Occurrence, events_of, moment_of, uid_of
 from orchestrator.plugins.tools.opened import LINE, TEXT, OpenedTool, arguments_schema, checked_options, described
 from orchestrator.plugins.tools.when import Zone
@@ -144,7 +144,10 @@ class _Dates:
                 return
             taken = [event for event in self._file.among(calendar, start, end) if event.busy]
             if taken and not arguments.get("overlap", False):
-                raise ToolFailed(f"that time is taken: {_line(taken[0])}")
+                raise ToolFailed(
+                    f"that time is taken: {_line(taken[0])}",
+                    cure="name another time; the free times of the day can be asked for",
+                )
             calendar.add_component(self._event(uid, start, end, arguments))
 
         self._file.change(work)
@@ -157,7 +160,10 @@ class _Dates:
             same = [event for event in events_of(calendar) if uid_of(event) == uid]
             same.sort(key=lambda event: "RECURRENCE-ID" in event)  # the series itself first
             if not same:
-                raise ToolFailed(f'there is no event "{uid}"; the id stands in the list of events')
+                raise ToolFailed(
+                    f'there is no event "{uid}"; the id stands in the list of events',
+                    cure="list the events, and give the id that stands there",
+                )
             if start:
                 same[0].add("EXDATE", self._series_time(start))
             else:
@@ -187,7 +193,9 @@ class _Dates:
         try:
             return datetime.fromisoformat(text).astimezone(UTC)
         except ValueError as error:
-            raise ToolFailed(f'"{text}" is no time of a series') from error
+            raise ToolFailed(
+                f'"{text}" is no time of a series', cure="give the id as the list of events shows it: EVENT#START"
+            ) from error
 
     def _span(self, arguments: Mapping[str, Any], usual: timedelta) -> tuple[datetime, datetime]:
         start = self._moment(arguments["start"]) if "start" in arguments else self._zone.at(self._now())
@@ -205,16 +213,21 @@ class _Dates:
     def _duration(self, arguments: Mapping[str, Any]) -> tuple[datetime, datetime]:
         found = time_of(arguments["start"], self._zone.at(self._now()), self._zone)
         if not isinstance(found, datetime):
-            raise ToolFailed(f'"{arguments["start"]}" has no time of day; write it like "tomorrow at 17:00"')
+            raise ToolFailed(
+                f'"{arguments["start"]}" has no time of day; write it like "tomorrow at 17:00"', cure=HOW_TO_WRITE
+            )
         if "end" in arguments:
             return self._ordered(found, self._moment(arguments["end"]))
         return found, found + timedelta(minutes=arguments.get("minutes", 30))
 
     def _ordered(self, start: datetime, end: datetime) -> tuple[datetime, datetime]:
         if end <= start:
-            raise ToolFailed(f"the end {_shown(end)} is not after the start {_shown(start)}")
+            raise ToolFailed(
+                f"the end {_shown(end)} is not after the start {_shown(start)}",
+                cure="give an end after the start, or minutes in place of an end",
+            )
         if end - start > _LONGEST_SPAN:
-            raise ToolFailed("that span is longer than a year")
+            raise ToolFailed("that span is longer than a year", cure="ask for a shorter span")
         return start, end
 
     def _moment(self, text: str) -> datetime:

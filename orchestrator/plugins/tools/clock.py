@@ -15,6 +15,8 @@ from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome, Tool
 
 OPTIONS: Final[Mapping[str, Any]] = {"timezone": {"type": "string", "minLength": 1}}
 
+HOW_TO_WRITE: Final = 'write it like "tomorrow at 17:00", "in 2 hours", "2026-03-05 14:00" or "venerdì alle 9:30"'
+
 _MOMENT: Final = described(LINE, 'a time such as "2026-03-05 14:00" or "tomorrow at 17:00"')
 _AMOUNT: Final = {"type": "integer", "minimum": -100_000, "maximum": 100_000}
 _UNITS: Final = ("years", "months", "weeks", "days", "hours", "minutes")
@@ -68,7 +70,7 @@ def time_of(text: str, now: datetime, zone: Zone) -> datetime | date:
     try:
         return read_time(text, now, zone)
     except (ValueError, OverflowError) as error:
-        raise ToolFailed(str(error)) from error
+        raise ToolFailed(str(error), cure=HOW_TO_WRITE) from error
 
 
 def _function(
@@ -101,7 +103,7 @@ class _Clock:
         try:
             return _told(shifted(start, {unit: arguments.get(unit, 0) for unit in _UNITS}, self._zone))
         except (ValueError, OverflowError) as error:
-            raise ToolFailed("that time is too far away") from error
+            raise ToolFailed("that time is too far away", cure="give a smaller amount; years are 1 to 9999") from error
 
     def between(self, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
         seconds = (self._moment(arguments["end"]) - self._moment(arguments["start"])).total_seconds()

@@ -18,6 +18,8 @@ from orchestrator.plugins.tools.sqlite import connect
 _LOOK_EVERY: Final = 1.0
 """Seconds between two looks at the files."""
 _LARGEST: Final = 50_000_000
+_PATH: Final = "is the path of the tool in the manifest right?"
+_LOADED_AGAIN: Final = "mend that line; the file is loaded again within a second"
 _WHOLE: Final = re.compile(r"-?(0|[1-9]\d{0,17})", re.ASCII)
 _DECIMAL: Final = re.compile(r"-?(0|[1-9]\d{0,14})\.\d{1,15}", re.ASCII)
 _SOURCES: Final = """CREATE TABLE IF NOT EXISTS _csv (
@@ -73,9 +75,9 @@ class CsvTables:
             files = sorted(self._path.glob("*.csv")) if self._path.is_dir() else [self._path]
             found = {file.stem: _stamp(file, self._path) for file in files}
         except OSError as error:
-            raise ToolFailed(f"{self._path.name} cannot be read: {error.strerror}") from error
+            raise ToolFailed(f"{self._path.name} cannot be read: {error.strerror}", cure=_PATH) from error
         if not found:
-            raise ToolFailed(f"the folder {self._path.name} holds no .csv file")
+            raise ToolFailed(f"the folder {self._path.name} holds no .csv file", cure=_PATH)
         return found
 
 
@@ -89,17 +91,25 @@ def _store(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
         connection.execute("COMMIT")
     except sqlite3.Error as error:
-        raise ToolFailed(f"the tables cannot be loaded: {error}") from error
+        raise ToolFailed(
+            f"the tables cannot be loaded: {error}",
+            cure="is the disk full or read-only? a damaged store can be moved away; it is made again from the files",
+        ) from error
     finally:
         connection.close()  # rolls back what was not committed
 
 
 def _stamp(file: Path, root: Path) -> str:
     if root.is_dir() and not file.resolve().is_relative_to(root.resolve()):
-        raise ToolFailed(f"{file.name} is a link that leaves its folder")
+        raise ToolFailed(
+            f"{file.name} is a link that leaves its folder", cure="copy the file there, in place of the link"
+        )
     found = file.stat()
     if found.st_size > _LARGEST:
-        raise ToolFailed(f"{file.name} is larger than {_LARGEST // 1_000_000} MB")
+        raise ToolFailed(
+            f"{file.name} is larger than {_LARGEST // 1_000_000} MB",
+            cure="take rows or columns out of it, or make it an SQLite file",
+        )
     return f"{found.st_size}:{found.st_mtime_ns}"
 
 
@@ -107,7 +117,9 @@ def _read(file: Path) -> tuple[list[str], list[list[str]]]:
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ToolFailed(f"{file.name} is not UTF-8 (byte {error.start})") from error
+        raise ToolFailed(
+            f"{file.name} is not UTF-8 (byte {error.start})", cure=f"convert it: iconv -f latin1 -t utf-8 {file.name}"
+        ) from error
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)  # a comma where none is there: max keeps the first
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -119,23 +131,26 @@ def _read(file: Path) -> tuple[list[str], list[list[str]]]:
             if not row:
                 continue
             if len(row) != len(header):
-                raise ToolFailed(f"{file.name} line {reader.line_num}: {len(row)} fields, the header has {len(header)}")
+                raise ToolFailed(
+                    f"{file.name} line {reader.line_num}: {len(row)} fields, the header has {len(header)}",
+                    cure=_LOADED_AGAIN,
+                )
             rows.append(row)
     except csv.Error as error:
-        raise ToolFailed(f"{file.name} line {reader.line_num}: {error}") from error
+        raise ToolFailed(f"{file.name} line {reader.line_num}: {error}", cure=_LOADED_AGAIN) from error
     return header, rows
 
 
 def _check_header(file: str, header: Sequence[str]) -> None:
     folded = [name.casefold() for name in header]
     if not header or not all(header) or len(set(folded)) < len(folded):
-        raise ToolFailed(f"{file} line 1: each column needs a name of its own")
+        raise ToolFailed(f"{file} line 1: each column needs a name of its own", cure=_LOADED_AGAIN)
 
 
 def _fill(connection: sqlite3.Connection, name: str, content: tuple[list[str], list[list[str]]]) -> None:
     header, rows = content
     if name.startswith(("sqlite_", "_csv")):
-        raise ToolFailed(f"{name}.csv: the name is taken by the store")
+        raise ToolFailed(f"{name}.csv: the name is taken by the store", cure="give the file another name")
     makers: list[type[Any]] = [_maker(column) for column in zip(*rows, strict=True)] if rows else [str for _ in header]
     columns = ", ".join(f"{_quoted(column)} {_AFFINITY[maker]}" for column, maker in zip(header, makers, strict=True))
     connection.execute(f"DROP TABLE IF EXISTS {_quoted(name)}")

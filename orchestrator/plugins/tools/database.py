@@ -8,8 +8,8 @@ that a fault in it stops the deployment and not a customer.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,14 +79,17 @@ def _tables_function(name: str, files: Files) -> ToolFunction:
 
 
 def _query_function(name: str, query: Query, files: Files) -> ToolFunction:
+    tool, _, key = name.partition(".")
+    place = f"mend its sql in the manifest: queries.{key} of the tool {tool}"
     defaults = {key: schema["default"] for key, schema in query.parameters.items() if "default" in schema}
 
     async def run(arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
         values = {**defaults, **arguments}
-        if query.writes:
-            return await _write(files, query, values)
-        outcome = await _rows(files, query.sql, values)
-        return _first(outcome.value) if query.one else outcome
+        with _mended_by(place):
+            if query.writes:
+                return await _write(files, query, values)
+            outcome = await _rows(files, query.sql, values)
+            return _first(outcome.value) if query.one else outcome
 
     return ToolFunction(
         name,
@@ -100,7 +103,8 @@ def _query_function(name: str, query: Query, files: Files) -> ToolFunction:
 
 def _free_function(name: str, files: Files) -> ToolFunction:
     async def run(arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
-        return await _rows(files, arguments["sql"], arguments.get("parameters", {}))
+        with _mended_by(f"mend the statement: {name}.tables gives the tables and columns"):
+            return await _rows(files, arguments["sql"], arguments.get("parameters", {}))
 
     scalar = {"type": ["string", "integer", "number", "boolean", "null"]}
     schema = arguments_schema(
@@ -111,6 +115,16 @@ def _free_function(name: str, files: Files) -> ToolFunction:
         optional=("parameters",),
     )
     return ToolFunction(f"{name}.query", "Run one SELECT; see the tables first.", schema, "read", run, True)
+
+
+@contextmanager
+def _mended_by(cure: str) -> Iterator[None]:
+    """What a statement is refused for is mended there; faults of files and disks have a cure of their own."""
+    try:
+        yield
+    except ToolFailed as error:
+        error.cure = error.cure or cure
+        raise
 
 
 def _described(connection: sqlite3.Connection) -> list[dict[str, str]]:
@@ -139,7 +153,7 @@ async def _rows(files: Files, sql: str, values: Mapping[str, Any]) -> ToolOutcom
 
 async def _write(files: Files, query: Query, values: Mapping[str, Any]) -> ToolOutcome:
     if files.writer is None:
-        raise ToolFailed("this database may only be read")
+        raise ToolFailed("this database may only be read", cure="set writable: true on the tool")
 
     def work(connection: sqlite3.Connection) -> tuple[list[dict[str, Any]], int]:
         cursor = connection.execute(query.sql, values)

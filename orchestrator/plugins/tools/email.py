@@ -108,14 +108,22 @@ class _Server:
             refused = self._send(message, password, line)
         except smtplib.SMTPAuthenticationError:
             # Not chained: the exchange may hold what was sent to log in.
-            raise ToolFailed("the mail server refuses the user or password") from None
+            raise ToolFailed(
+                "the mail server refuses the user or password",
+                cure="mend smtp.user and smtp.password of the tool in the manifest",
+            ) from None
         except (OSError, ValueError, smtplib.SMTPException) as error:
             reason = "it is too slow" if line.is_cut else _reason(error)
-            raise ToolFailed(f"the mail server did not take the message: {reason}") from error
+            raise ToolFailed(
+                f"the mail server did not take the message: {reason}",
+                cure="is smtp.host right, with its port and starttls, and does it answer from here?",
+            ) from error
         finally:
             clock.cancel()
         if refused:
-            raise ToolFailed(f"the mail server did not take the message for {', '.join(refused)}")
+            raise ToolFailed(
+                f"the mail server did not take the message for {', '.join(refused)}", cure="mend that address"
+            )
 
     def _send(self, message: EmailMessage, password: str, line: _Line) -> Mapping[str, Any]:
         options = self._options
@@ -133,7 +141,7 @@ class _Server:
         try:
             return self._reveal(self._options["password"]) if "password" in self._options else ""
         except DeployError as error:
-            raise ToolFailed(f"the mail server's password: {error.message}") from error
+            raise ToolFailed(f"the mail server's password: {error.message}", cure=error.cure) from error
 
 
 class _Line:
@@ -202,7 +210,7 @@ class _Mail:
             try:
                 self._server.deliver(message, line)
             except ToolFailed as error:
-                raise ToolFailed(f"{error.message}; it is kept in the outbox") from error
+                raise ToolFailed(f"{error.message}; it is kept in the outbox", cure=error.cure) from error
             waiting.replace(sent)
         return ToolOutcome({"message": number, "sent": True}, f"sent to {arguments['to']}")
 
@@ -219,7 +227,10 @@ class _Mail:
             message.set_content(arguments["body"])
             message.as_bytes()
         except (ValueError, UnicodeError, IndexError) as error:
-            raise ToolFailed("the message holds characters that no e-mail may hold") from error
+            raise ToolFailed(
+                "the message holds characters that no e-mail may hold",
+                cure="take control characters and broken ones out of its subject and text",
+            ) from error
         return message
 
 
@@ -235,7 +246,9 @@ def _write(path: Path, content: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             fresh.unlink(missing_ok=True)
-        raise ToolFailed(f"the message cannot be stored: {error.strerror}") from error
+        raise ToolFailed(
+            f"the message cannot be stored: {error.strerror}", cure="is the disk full or read-only?"
+        ) from error
 
 
 def _listed(box: Path, limit: int) -> list[dict[str, Any]]:

@@ -23,6 +23,8 @@ _MOST_REPEATS: Final = 100_000
 """Occurrences that are counted through for one series: ten a day for 27 years."""
 _LARGEST: Final = 20_000_000
 _LOCK_SECONDS: Final = 5.0
+_MEND: Final = "mend it with a calendar program, or move it away: a new one is made"
+_REACH: Final = "is the disk full or read-only, and is the path of the tool in the manifest right?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class IcsFile:
                 if occurrence.start < end and (occurrence.end > start or occurrence.start == occurrence.end >= start)
             ]
         except (ValueError, TypeError, OverflowError) as error:  # what the libraries raise for broken properties
-            raise ToolFailed(f"an event of the calendar cannot be read: {error}") from error
+            raise ToolFailed(f"an event of the calendar cannot be read: {error}", cure=_MEND) from error
         return sorted(found, key=lambda occurrence: (occurrence.start, occurrence.title))
 
     def change(self, work: Callable[[Calendar], T]) -> T:
@@ -90,9 +92,9 @@ class IcsFile:
         try:
             calendar = _empty() if stamp is None else Calendar.from_ical(self._path.read_bytes())
         except (ValueError, OSError, KeyError, IndexError) as error:
-            raise ToolFailed(f"the calendar {self._path.name} cannot be read: {error}") from error
+            raise ToolFailed(f"the calendar {self._path.name} cannot be read: {error}", cure=_MEND) from error
         if not isinstance(calendar, Calendar):
-            raise ToolFailed(f"the calendar {self._path.name} is no iCalendar file")
+            raise ToolFailed(f"the calendar {self._path.name} is no iCalendar file", cure=_MEND)
         self._cached = (stamp, calendar)
         return calendar
 
@@ -102,9 +104,12 @@ class IcsFile:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise ToolFailed(f"the calendar {self._path.name} cannot be read: {error.strerror}") from error
+            raise ToolFailed(f"the calendar {self._path.name} cannot be read: {error.strerror}", cure=_REACH) from error
         if found.st_size > _LARGEST:
-            raise ToolFailed(f"the calendar {self._path.name} is larger than {_LARGEST // 1_000_000} MB")
+            raise ToolFailed(
+                f"the calendar {self._path.name} is larger than {_LARGEST // 1_000_000} MB",
+                cure="take old events out of it with a calendar program",
+            )
         return found.st_mtime_ns, found.st_size
 
     def _write(self, content: bytes) -> None:
@@ -116,7 +121,9 @@ class IcsFile:
                 os.fsync(file.fileno())
             fresh.replace(self._path)
         except OSError as error:
-            raise ToolFailed(f"the calendar {self._path.name} cannot be written: {error.strerror}") from error
+            raise ToolFailed(
+                f"the calendar {self._path.name} cannot be written: {error.strerror}", cure=_REACH
+            ) from error
 
 
 def events_of(calendar: Calendar) -> list[Event]:
@@ -175,7 +182,10 @@ def _repeats(event: Event, begin: datetime, end: datetime, zone: Zone) -> Iterat
         if start >= end:
             return
         if number >= _MOST_REPEATS:
-            raise ToolFailed(f'the event "{event.get("SUMMARY", "")}" repeats too often')
+            raise ToolFailed(
+                f'the event "{event.get("SUMMARY", "")}" repeats too often',
+                cure="end its series (UNTIL or COUNT), or begin it later",
+            )
         yield start
 
 
@@ -216,12 +226,14 @@ def _locked(path: Path) -> Iterator[None]:
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise ToolFailed(f"the calendar's folder cannot be written: {error.strerror}") from error
+        raise ToolFailed(f"the calendar's folder cannot be written: {error.strerror}", cure=_REACH) from error
     try:
         deadline = clock.monotonic() + _LOCK_SECONDS
         while not _try_lock(handle):
             if clock.monotonic() > deadline:
-                raise ToolFailed("another program keeps the calendar locked")
+                raise ToolFailed(
+                    "another program keeps the calendar locked", cure="try again once that program is done with it"
+                )
             clock.sleep(0.01)
         yield
     finally:

@@ -102,14 +102,19 @@ class _Folder:
                 file.relative_to(self._root).as_posix(): _stamp(file) for file in files if self._is_document(file, root)
             }
         except (OSError, ValueError, NotImplementedError) as error:
-            raise ToolFailed(f"the documents cannot be read: {error}") from error
+            raise ToolFailed(
+                f"the documents cannot be read: {error}",
+                cure="are the path of the tool and its include right, and may the runtime read there?",
+            ) from error
 
     def read(self, name: str) -> str:
         """The text of one document."""
         try:
             return (self._root / name).read_bytes().decode("utf-8-sig", errors="replace")
         except OSError as error:
-            raise ToolFailed(f"{name} cannot be read: {error.strerror}") from error
+            raise ToolFailed(
+                f"{name} cannot be read: {error.strerror}", cure="let the runtime read it, or leave it out with include"
+            ) from error
 
     def _is_document(self, file: Path, root: Path) -> bool:
         hidden = any(part.startswith(".") for part in file.relative_to(self._root).parts)
@@ -119,7 +124,10 @@ class _Folder:
 def _stamp(file: Path) -> str:
     found = file.stat()
     if found.st_size > _LARGEST:
-        raise ToolFailed(f"{file.name} is larger than {_LARGEST // 1_000_000} MB")
+        raise ToolFailed(
+            f"{file.name} is larger than {_LARGEST // 1_000_000} MB",
+            cure="cut it into several, or leave it out with include",
+        )
     return f"{found.st_size}:{found.st_mtime_ns}"
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import enum
 import inspect
 import json
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -109,11 +110,17 @@ class _Run:
             raise self._failed(error) from error
 
     def _failed(self, error: BaseException) -> ToolFailed:
-        """A ``ValueError`` is meant for the caller: its text is told. What others say may be internals."""
+        """A ``ValueError`` is meant for the caller: its text is told. What others say may be internals, and only their place
+        is told."""
+        place = place_in(self._function, error)
         if isinstance(error, ToolFailed):
+            error.cure = error.cure or f"it was raised in {place}"
             return error
-        told = str(error) if isinstance(error, ValueError) else ""
-        return ToolFailed(told or f"{self._name} failed ({type(error).__name__})")
+        if isinstance(error, ValueError) and str(error):
+            return ToolFailed(
+                str(error), cure=f"{self._name} refuses it in {place}: ask for something else, or mend it there"
+            )
+        return ToolFailed(f"{self._name} failed ({type(error).__name__})", cure=f"mend it in {place}")
 
     def _outcome(self, value: Any) -> ToolOutcome:
         if isinstance(value, ToolOutcome):
@@ -124,9 +131,27 @@ class _Run:
         try:
             text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
         except (TypeError, ValueError, RecursionError) as error:
-            raise ToolFailed(f"{self._name} gave something that is no JSON value") from error
+            cure = f"give texts, numbers, lists, maps or dataclasses: {place_in(self._function)}"
+            raise ToolFailed(f"{self._name} gave something that is no JSON value", cure=cure) from error
         # Read back only where something had to be turned into plain values, or a key into a text.
         return ToolOutcome(value if isinstance(value, (int, float, type(None))) else json.loads(text), text)
+
+
+def place_in(function: Callable[..., Any], error: BaseException | None = None) -> str:
+    """The last line in the operator's own code that ``error`` went through, else where the function begins."""
+    first = function.__code__
+    file, line, name = Path(first.co_filename), first.co_firstlineno, first.co_name
+    folder = file.parent
+    for frame, number in traceback.walk_tb(error.__traceback__ if error is not None else None):
+        code = frame.f_code
+        if _is_own(Path(code.co_filename), folder):
+            file, line, name = Path(code.co_filename), number, code.co_name
+    return f"{file.relative_to(folder)}, line {line} ({name})"
+
+
+def _is_own(file: Path, folder: Path) -> bool:
+    """Beside the function or below it; not a package that is installed there, as in a virtual environment."""
+    return file.is_relative_to(folder) and "site-packages" not in file.relative_to(folder).parts
 
 
 def _plain(value: Any) -> Any:

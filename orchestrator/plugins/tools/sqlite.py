@@ -21,6 +21,17 @@ _LONGEST: Final = 5.0
 """Seconds after which a statement is ended."""
 _STEPS: Final = 2000
 """Instructions of SQLite's machine between two looks at the clock: about 0.1 ms."""
+_OF_THE_DISK: Final = "is the disk full or read-only, and may the runtime write there?"
+_OF_THE_FILE: Final = "the file is damaged or no SQLite file: put a copy back, or move it away"
+_CURES: Final = {
+    sqlite3.SQLITE_FULL: _OF_THE_DISK,
+    sqlite3.SQLITE_IOERR: _OF_THE_DISK,
+    sqlite3.SQLITE_READONLY: _OF_THE_DISK,
+    sqlite3.SQLITE_CANTOPEN: _OF_THE_DISK,
+    sqlite3.SQLITE_CORRUPT: _OF_THE_FILE,
+    sqlite3.SQLITE_NOTADB: _OF_THE_FILE,
+}
+"""Of faults that are not a statement's own."""
 _PAUSE: Final = 0.01
 """Seconds between two attempts where another process keeps the file locked."""
 
@@ -76,7 +87,9 @@ class SqliteFile:
                 return self._patiently(work, use)
             except _Late as error:
                 if self._closed:
-                    raise ToolFailed(f"{self._place} was closed") from error
+                    raise ToolFailed(
+                        f"{self._place} was closed", cure="ask again: the deployment was changed meanwhile"
+                    ) from error
                 raise ToolFailed(f"{self._place} needed more than {use.seconds:g} s; ask for less") from error
 
     def _patiently(self, work: Callable[[sqlite3.Connection], T], use: _Use) -> T:
@@ -87,7 +100,8 @@ class SqliteFile:
                 return self._once(work, use)
             except _Busy as error:
                 if self._closed or use.is_over() or time.perf_counter() > until:
-                    raise ToolFailed(f"{self._place}: {error}") from error
+                    cure = "another program keeps the file locked; ask again once it is done with it"
+                    raise ToolFailed(f"{self._place}: {error}", cure=cure) from error
             time.sleep(_PAUSE)
 
     def _once(self, work: Callable[[sqlite3.Connection], T], use: _Use) -> T:
@@ -99,7 +113,9 @@ class SqliteFile:
         except (sqlite3.Error, sqlite3.Warning) as error:
             raise self._translated(error) from error
         except (OverflowError, UnicodeError) as error:
-            raise ToolFailed(f"{self._place}: a value cannot be stored: {error}") from error
+            raise ToolFailed(
+                f"{self._place}: a value cannot be stored: {error}", cure="give a smaller number, or text that is UTF-8"
+            ) from error
         finally:
             self._running = _Use(float("inf"))
 
@@ -114,7 +130,7 @@ class SqliteFile:
             return _Busy(str(error))
         if code == sqlite3.SQLITE_AUTH:
             return ToolFailed(f"{self._place} may only be read")
-        return ToolFailed(f"{self._place}: {error}")
+        return ToolFailed(f"{self._place}: {error}", cure=_CURES.get(code, ""))
 
 
 class _Use:

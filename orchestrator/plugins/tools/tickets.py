@@ -153,7 +153,10 @@ def _number(text: str) -> int:
 def _found(connection: sqlite3.Connection, number: int) -> dict[str, Any]:
     row = connection.execute(f"SELECT {_SHOWN} FROM ticket WHERE number = ?", (number,)).fetchone()  # noqa: S608
     if row is None:
-        raise ToolFailed(f"there is no ticket {_PREFIX}{number}")
+        raise ToolFailed(
+            f"there is no ticket {_PREFIX}{number}",
+            cure="list the tickets: their numbers stand there; closed ones too, with the status all",
+        )
     return _shown(row)
 
 

@@ -25,7 +25,8 @@ def plain_outcome(function: str, outcome: ToolOutcome) -> ToolOutcome:
     try:
         return ToolOutcome(_plain(outcome.value), whole(outcome.text))
     except (TypeError, ValueError, RecursionError) as error:
-        raise ToolFailed(f"{function} gave something that is no JSON value: {error}") from error
+        cure = "Let it give texts, numbers, lists and maps only."
+        raise ToolFailed(f"{function} gave something that is no JSON value: {error}", cure=cure) from error
 
 
 def read_model_json(text: str) -> Any:

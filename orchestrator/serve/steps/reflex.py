@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.core.errors import RunError, ToolFailed
+from orchestrator.core.errors import RunError, ToolFailed, WrongArguments
 from orchestrator.deploy.deployment import Agent
-from orchestrator.deploy.reflex import ESCALATE, Firing, fill_value
+from orchestrator.deploy.reflex import ESCALATE, Firing, Reflex, fill_value
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Outcome, Run
 from orchestrator.serve.steps.tools import call_function
@@ -24,7 +24,7 @@ async def act(run: Run, agent: Agent, firing: Firing) -> Outcome | None:
             raise RunError(f"{agent.address} has nobody to hand over to", cure="Give it escalate_to.")
         return Outcome(to=agent.spec["escalate_to"], why=f"rule {rule.number} asks for a hand-over")
     if rule.call:
-        values["result"] = await _result(run, agent, rule.call, fill_value(rule.arguments, values))
+        values["result"] = await _result(run, agent, rule, fill_value(rule.arguments, values))
     text = rule.say(values)
     run.note("reflex", agent.address, began, {"rule": rule.number, "values": dict(firing.values)})
     if not text:
@@ -34,8 +34,14 @@ async def act(run: Run, agent: Agent, firing: Firing) -> Outcome | None:
     return Outcome(text, "unsure" if unsure else "completed", served_by="reflex", value=result)
 
 
-async def _result(run: Run, agent: Agent, call: str, arguments: Mapping[str, Any]) -> Any:
-    function = agent.functions.get(call.replace(".", "_"))
+async def _result(run: Run, agent: Agent, rule: Reflex, arguments: Mapping[str, Any]) -> Any:
+    function = agent.functions.get(rule.call.replace(".", "_"))
     if function is None:
-        raise ToolFailed(f"{agent.address} has no function {call}")
-    return (await call_function(run, agent, function, arguments)).value
+        known = ", ".join(each.name for each in agent.functions.values()) or "none"
+        cure = f"Mend call of its rule {rule.number}; its functions are: {known}."
+        raise ToolFailed(f"{agent.address} has no function {rule.call}", cure=cure)
+    try:
+        return (await call_function(run, agent, function, arguments)).value
+    except WrongArguments as error:
+        error.cure = f"Mend arguments of rule {rule.number} of {agent.address}, or ask in other words: {error.cure}."
+        raise

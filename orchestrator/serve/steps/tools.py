@@ -23,6 +23,10 @@ LONGEST_OUTPUT: Final = 16_000
 LONGEST_REPEATED: Final = 400
 """Characters of broken arguments that the model is shown again."""
 USUAL_TIMEOUT: Final = 10.0
+_ITS_OWN: Final = (
+    "Mend what the tool tells, or let the agent hand over: escalate_to, with tool_failed in escalate_when."
+)
+"""Where the tool itself says no more."""
 ONE_CALL: Final = Usage(tool_calls=1)
 
 
@@ -31,7 +35,7 @@ async def call_function(run: Run, agent: Agent, function: ToolFunction, argument
     it takes longer than the agent has."""
     checked = check_arguments(arguments, function.parameters)
     if checked.fault:
-        raise WrongArguments(f"{function.name}: {checked.fault}")
+        raise WrongArguments(f"{function.name}: {checked.fault}", cure=f"{function.name} takes {taken_by(function)}")
     began = current_time()
     own_time, time_left = agent.tool_timeouts.get(function.name, USUAL_TIMEOUT), run.until - began
     outcome = "cancelled"
@@ -43,16 +47,34 @@ async def call_function(run: Run, agent: Agent, function: ToolFunction, argument
         outcome = "timeout"
         if time_left <= own_time:
             raise DeadlinePassed(f"the time was over while {function.name} worked") from error
-        raise ToolFailed(f"{function.name} did not finish in {own_time:g} s") from error
+        cure = f"Raise timeout of the tool {function.name.partition('.')[0]}, or ask for less."
+        raise ToolFailed(f"{function.name} did not finish in {own_time:g} s", cure=cure) from error
     except RunError as error:
         outcome = type(error).__name__
+        if isinstance(error, ToolFailed):
+            error.cure = error.cure or _ITS_OWN
         raise
     except Exception as error:
         outcome = type(error).__name__
-        raise ToolFailed(f"{function.name} failed: {type(error).__name__}: {error}") from error
+        raise ToolFailed(f"{function.name} failed: {type(error).__name__}: {error}", cure=_ITS_OWN) from error
     finally:
         _note(run, function, began, outcome)
     return result
+
+
+def taken_by(function: ToolFunction) -> str:
+    """Its arguments, each with what it is, for a person."""
+    properties: Mapping[str, Mapping[str, Any]] = function.parameters.get("properties", {})
+    required = function.parameters.get("required", ())
+    told = [f"{name} ({_what(schema, name in required)})" for name, schema in properties.items()]
+    return ", ".join(told) or "no arguments"
+
+
+def _what(schema: Mapping[str, Any], required: bool) -> str:
+    choices = schema.get("enum")
+    kind = " or ".join(map(str, choices)) if choices else schema.get("description") or schema.get("type", "anything")
+    words = kind if isinstance(kind, str) else " or ".join(map(str, kind))
+    return words if required else f"{words}; may be left out"
 
 
 def _context(run: Run, agent: Agent) -> ToolContext:

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.script import Script
-from tests.serve.engine.parts import Wanted, agent_spec, router_spec, serving
+from tests.serve.engine.parts import Wanted, agent_spec, router_spec, rule, serving
 
 pytestmark = pytest.mark.anyio
 CANARY = "patient 4711"
@@ -52,4 +52,32 @@ async def test_a_router_does_not_ask_the_cloud_about_a_restricted_request() -> N
     wanted = Wanted([router, agent_spec("a", models=[])], bound={"m": ("m@1",)}, cloud=("m@1",))
     async with serving(wanted, cloud) as served:
         await served.run(CANARY, data_class="restricted")
+    assert cloud.records == []
+
+
+async def test_what_was_said_restricted_does_not_reach_the_cloud_with_a_later_request_of_its_session() -> None:
+    """Its session counts as restricted from then on, and says so; another one is as open as before."""
+    here, cloud = simulated(["m"]), simulated(["m"])
+    async with serving(both("m@2", "m@1"), here, cloud) as served:
+        await served.run("before", session="anna")
+        await served.run(CANARY, session="anna", data_class="restricted")
+        after = await served.run("after", session="anna")
+        await served.run("other", session="bert")
+    assert after.served_by.startswith("m@1") and after.data_class == "restricted"
+    assert after.notes == ('the session "anna" holds restricted requests, and so this one counts as one',)
+    assert [record.asked.messages[-1]["content"] for record in cloud.records] == ["before", "other"]
+    assert not any(CANARY in str(record.asked.messages) for record in cloud.records)
+    assert CANARY in str(here.records[-1].asked.messages)
+
+
+async def test_a_session_that_has_only_the_cloud_is_refused_once_it_is_restricted() -> None:
+    """By a rule or a person it is still answered."""
+    cloud = simulated(["m"])
+    wanted = Wanted(
+        [agent_spec("a", reflex=[rule("noted", when={"regex": "note"})])], bound={"m": ("m@1",)}, cloud=("m@1",)
+    )
+    async with serving(wanted, cloud) as served:
+        assert (await served.run(f"note {CANARY}", session="anna", data_class="restricted")).text == "noted"
+        after = await served.run("after", session="anna")
+    assert after.error is not None and after.error["kind"] == "NoModel" and len(after.notes) == 1
     assert cloud.records == []

@@ -10,14 +10,14 @@ import pytest
 
 from orchestrator.core.errors import DeadlinePassed, NoSuchDeployment, QueueFull
 from orchestrator.core.event import Event
-from orchestrator.core.request import PriorityClass
+from orchestrator.core.request import PriorityClass, Result
 from orchestrator.serve.engine import EngineTable
 from orchestrator.serve.gate import Gate
 from orchestrator.serve.scheduler_limits import PRIORITIES, SchedulerLimits
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.pace import Pace
 from orchestrator.testing.script import Script
-from tests.serve.engine.parts import FakeTool, Served, Wanted, agent_spec, rule, serving
+from tests.serve.engine.parts import FakeTool, Served, Wanted, agent_spec, router_spec, rule, serving
 
 CLASSES: Final[tuple[tuple[str, PriorityClass], ...]] = (
     ("b1", "bulk"),
@@ -72,6 +72,36 @@ async def test_a_run_that_is_cut_off_tells_what_it_has_cost() -> None:
         usage = served.events[-1].fields["result"].usage
     assert (usage.model_calls, usage.estimated) == (1, True)
     assert usage.prompt_tokens > 0 and usage.completion_tokens > 50
+
+
+async def ended_in_the_router(timeout: float | None, patience: float, pace: Pace) -> Result:
+    """A run whose router asks a model first, with this timeout, by a caller that waits no longer than ``patience``."""
+    router = router_spec("front", {"a": "never"}, strategy="intent", models=["m"], default="a", on_unsure="default")
+    wanted = Wanted([router, agent_spec("a", models=[], reflex=[rule("by rule")])])
+    async with serving(wanted, simulated(["m"], pace=pace)) as served:
+        with anyio.move_on_after(patience):
+            await served.run("go", timeout=timeout)
+        result = served.events[-1].fields["result"]
+    assert isinstance(result, Result)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("timeout", "patience", "fault"),
+    [(3.0, 60.0, "DeadlinePassed"), (None, 3.0, "RunCancelled")],
+    ids=["deadline", "caller gone"],
+)
+async def test_a_routers_call_that_is_cut_off_costs_what_an_agents_does(
+    timeout: float | None, patience: float, fault: str
+) -> None:
+    """Its server had read the question and worked on it; the count is reckoned, and marked so."""
+    gone = await ended_in_the_router(timeout, patience, Pace(ttft=10.0))
+    assert gone.error is not None and gone.error["kind"] == fault
+    (step,) = [step for step in gone.steps if step.kind == "model"]
+    assert (step.subject, step.detail["endpoint"], step.detail["fault"]) == ("router.front", "m@1", fault)
+    assert (gone.usage.model_calls, gone.usage.estimated, gone.usage.completion_tokens) == (1, True, 0)
+    assert gone.usage.prompt_tokens == step.detail["prompt_tokens"] > 20
+    assert (gone.timings["model"], gone.timings["total"]) == (3000, 3000)
 
 
 async def test_a_run_that_never_got_its_turn_has_cost_nothing() -> None:

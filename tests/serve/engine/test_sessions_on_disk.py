@@ -28,7 +28,10 @@ class ListStore:
         self.loads += 1
         return tuple(self.said.get((deployment, session), ()))
 
-    def append(self, deployment: str, session: str, messages: Sequence[Message]) -> None:
+    def is_restricted(self, deployment: str, session: str) -> bool:
+        return False
+
+    def append(self, deployment: str, session: str, messages: Sequence[Message], *, restricted: bool = False) -> None:
         self.said.setdefault((deployment, session), []).extend(messages)
 
 
@@ -36,6 +39,17 @@ class ListStore:
 def anyio_backend() -> str:
     """The store works in threads, which virtual time knows nothing of."""
     return "asyncio"
+
+
+async def test_a_session_stays_restricted_after_a_restart(tmp_path: Path) -> None:
+    """And once it is no longer in memory."""
+    for text, said in [("one", "restricted"), ("two", "internal")]:
+        stores = open_stores(tmp_path / "state.db")
+        async with serving(Wanted([agent_spec("a")]), sessions=Sessions(stores.sessions, most=0)) as served:
+            result = await served.run(text, session="s", data_class=said)
+            assert (await served.run("three", session="s")).data_class == result.data_class == "restricted"
+            assert (await served.run("else", session="t")).data_class == "internal"
+        stores.close()
 
 
 async def test_a_session_goes_on_after_a_restart(tmp_path: Path) -> None:
