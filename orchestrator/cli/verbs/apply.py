@@ -51,7 +51,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 
         return serve(compilation, _wanted(compilation, options, ""), terminal)
     client = _runtime(terminal)
-    check_name(compilation.blueprint.name, origin(options))
+    check_name(client, compilation.blueprint.name, origin(options))
     plan = _plan(compilation, client)
     _agree(plan, options, terminal)
     applied = _carry_out(client, plan, _wanted(compilation, options, plan.digest), timeout, terminal)
