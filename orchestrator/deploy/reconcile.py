@@ -18,7 +18,7 @@ import anyio
 import anyio.to_thread
 
 from orchestrator.core.blueprint import Blueprint
-from orchestrator.core.errors import DeployError, OrchestratorError, PlanError
+from orchestrator.core.errors import DeployError, OrchestratorError, PlanOutdated
 from orchestrator.core.event import Event
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.deploy.desired import Desired, DesiredTable
@@ -46,6 +46,7 @@ declare("apply.received", "apply.observed", "apply.planned", "apply.recorded", "
 Listen = Callable[[Event], None]
 MOST_ROUNDS: Final = 3
 """Plans that one apply may need; more means that something changes as fast as it is mended."""
+OUTDATED: Final = "another command, or a model server, changed what is there since the plan was made"
 NOT_SETTLED: Final = "this is a fault of the program: please report the plan"
 
 
@@ -101,7 +102,7 @@ class Reconciler:
         return await self._inbox.ask(partial(self._observe, blueprint))
 
     async def apply(self, wanted: Wanted, listen: Listen) -> Applied:
-        """Make it what is desired, and run it. ``listen`` hears each step. Raises ``PlanError`` where the plan that was
+        """Make it what is desired, and run it. ``listen`` hears each step. Raises ``PlanOutdated`` where the plan that was
         agreed to is no longer the plan, and ``DeployError`` where a step fails: then what served before serves on, and
         it is tried again."""
         return await self._see_through(await self._inbox.ask(partial(self._begin, wanted, listen)), listen)
@@ -260,9 +261,7 @@ class Reconciler:
         plan = diff(blueprint, observed)
         failpoint("apply.observed")
         if wanted.expected and wanted.expected != plan.digest:
-            raise PlanError(
-                "what is there has changed since the plan was shown", cure="look at the new plan and apply it"
-            )
+            raise PlanOutdated(OUTDATED, cure="apply again: a new plan is made")
         desired = await self.desired.record(wanted)
         failpoint("apply.recorded")
         self._contents[blueprint.name] = observed.contents

@@ -10,8 +10,8 @@ CODES: Final[tuple[Code, ...]] = (
     Code(
         "ORC401",
         "plan refused",
-        "The plan removes something, or cannot be made from what was observed.",
-        "Read the plan; repeat with --yes if the removal is meant.",
+        "The plan removes something, cannot be made from what was observed, or another apply changed things meanwhile.",
+        "Read the plan; repeat with --yes if the removal is meant; where another apply was faster, apply again.",
     ),
     Code(
         "ORC410", "deployment failed", "A step of the plan could not be carried out.", "Mend its cause and apply again."
