@@ -21,12 +21,16 @@ APPLY: Final = "orchestrator apply FILE starts one"
 ENDED: Final = "the runtime (process {pid}) ended without being stopped"
 
 
-def client() -> RuntimeClient:
-    """A client of this user's runtime, whether it runs or not. Makes no folder: to look changes nothing."""
+def client(terminal: Terminal | None = None) -> RuntimeClient:
+    """A client of this user's runtime, whether it runs or not. Makes no folder: to look changes nothing. Where the runtime
+    lets wait, a person at the ``terminal`` is told."""
     from orchestrator.app.client import RuntimeClient
     from orchestrator.plugins.hosts.local import LocalHost
 
-    return RuntimeClient(LocalHost().folders(make=False))
+    folders = LocalHost().folders(make=False)
+    if terminal is None or not terminal.stderr.isatty():
+        return RuntimeClient(folders)
+    return RuntimeClient(folders, tell=terminal.tell)
 
 
 def state_folder() -> Path:
@@ -38,7 +42,7 @@ def state_folder() -> Path:
 
 def observed(blueprint: Blueprint, terminal: Terminal) -> ObservedState:
     """What is there: as the runtime sees it, else as this process does. Starts nothing."""
-    runtime = client()
+    runtime = client(terminal)
     return runtime.observe(blueprint) if runtime.answers() else _observed_here(blueprint, runtime, terminal)
 
 
@@ -58,7 +62,7 @@ def planned(compilation: Compilation, origin: str, terminal: Terminal) -> Plan:
     from orchestrator.plan.origin import check_origin
     from orchestrator.plan.servers import refuse_prospects
 
-    runtime, blueprint = client(), compilation.blueprint
+    runtime, blueprint = client(terminal), compilation.blueprint
     if runtime.answers():
         check_name(runtime, blueprint.name, origin)
         state = runtime.observe(blueprint)

@@ -50,7 +50,7 @@ LARGEST_BODY: Final = 1_000_000
 NDJSON: Final = [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")]
 RESTORE_SECONDS: Final = 10.0
 """How long a request waits for what was applied to come back after a start."""
-SIGN_OF_LIFE: Final = 5.0
+SIGN_OF_LIFE: Final = 1.0
 """Seconds between two empty lines of an answer that takes long."""
 _MOST_UNREAD: Final = 100_000
 """Lines that may wait for a slow reader; then it is cut."""

@@ -114,13 +114,13 @@ def _runtime(terminal: Terminal) -> RuntimeClient:
     from orchestrator.cli.reach import client
     from orchestrator.plugins.hosts.local import LocalHost
 
-    found = client()
+    found = client(terminal)
     if found.answers():
         return found
     began = time.monotonic()
-    started = ensure_runtime(LocalHost(), terminal.environment)
+    ensure_runtime(LocalHost(), terminal.environment)
     terminal.tell(f"started the background runtime in {time.monotonic() - began:.1f} s")
-    return started
+    return found
 
 
 def _plan(compilation: Compilation, observed: ObservedState) -> Plan:

@@ -44,7 +44,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 def _status(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.reach import client
 
-    runtime = client()
+    runtime = client(terminal)
     about = runtime.about() if runtime.answers() else None
     if options.json:
         import json
