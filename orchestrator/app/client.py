@@ -163,7 +163,7 @@ class RuntimeClient:
                 raise
             state = self.state()  # raises where it hangs indeed
             message = f"the runtime ({state}) gave no answer within {request.timeout or SILENT_SECONDS:g} s"
-            raise RuntimeUnavailable(message, cure="orchestrator status; try again when it is ready") from error
+            raise RuntimeUnavailable(message, cure=CURES[state]) from error
 
     def stop(self, drain: float | None = None) -> None:
         """Ask it to end; it drains first. Returns at once."""
@@ -278,6 +278,13 @@ class RuntimeClient:
 
 LOGS: Final = "orchestrator runtime logs"
 HANGS: Final = "the runtime is there and does not answer: it hangs, or the machine has no time for it"
+CURES: Final = {
+    "starting": "orchestrator status says what it waits for; try again when it is ready",
+    "ready": "orchestrator status; try again with a longer --timeout",
+    "stopping": "it takes nothing new: orchestrator runtime start once it has ended, then try again",
+    "": "orchestrator runtime start, then try again",
+}
+"""For a request without an answer, by the state of the runtime."""
 SLOW: Final = "the runtime gave no answer in its time"
 WAITS: Final = "the runtime does not answer: waiting a few seconds more"
 BUSY: Final = "the runtime is busy: waiting for its answer"

@@ -20,13 +20,13 @@ from orchestrator.serve.session import Sessions
 
 @dataclass(frozen=True, slots=True)
 class ServingPlane:
-    """A ``RequestPlane`` over one loop. ``ready`` is asked by the doors of deployments whether requests are taken."""
+    """A ``RequestPlane`` over one loop. ``state`` tells the doors of deployments whether requests are taken."""
 
     engines: EngineTable
     loop: Loop
     sessions: Sessions
     emit: Callable[[Event], None]
-    ready: Callable[[], bool]
+    state: Callable[[], str]
 
     def set_endpoints(self, endpoints: Mapping[str, EndpointSpec], pools: Mapping[str, PoolLimits]) -> None:
         """Know exactly these endpoints, and these limits of memories."""
@@ -66,7 +66,7 @@ class ServingPlane:
         from orchestrator.gateway.listen import Listener
 
         sock = bind_port(serve.host, serve.port or 0)
-        return await Listener.start(FrontDoor(self.engines, only=name, ready=self.ready), sock)
+        return await Listener.start(FrontDoor(self.engines, only=name, state=self.state), sock)
 
     def taken(self, serve: ServeSpec) -> str:
         """Who has this port."""

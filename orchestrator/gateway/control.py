@@ -23,6 +23,7 @@ from orchestrator.core.errors import (
     NoSuchDeployment,
     OrchestratorError,
     PlanError,
+    RuntimeUnavailable,
     RuntimeVersionClash,
     StateUnusable,
     UsageError,
@@ -36,6 +37,7 @@ from orchestrator.deploy.status import status
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.gateway.guard import Receive, Scope, Send, Turned, check_source, headers_of, read_json, send_json
 from orchestrator.gateway.lines import event_json, line
+from orchestrator.gateway.not_ready import STARTING, STOPPING, STOPPING_CURE
 from orchestrator.ports.store import Revision, RunStore
 from orchestrator.serve.engine import Engine, EngineTable
 
@@ -59,6 +61,7 @@ _STATUS: Final[Mapping[type[OrchestratorError], int]] = {
     NoSuchDeployment: 404,
     UsageError: 400,
     PlanError: 409,
+    RuntimeUnavailable: 503,
     RuntimeVersionClash: 409,
     StateUnusable: 507,
 }
@@ -160,10 +163,15 @@ class ControlApi:
             if known:
                 raise Turned(405, f"use {known[0]}", code="method_not_allowed")
             raise Turned(404, f"there is nothing at {scope['path']}", code="not_found")
+        if method == "POST" and first != "stop" and self._state() == "stopping":
+            raise RuntimeUnavailable(STOPPING, cure=STOPPING_CURE)
         largest = LARGEST_APPLY if first in ("apply", "observe") else LARGEST_BODY
         body = await read_json(headers, receive, largest) if method == "POST" else {}
         query = {name: values[-1] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
         return call, _Asked(query, body, unquote(rest), receive, send)
+
+    def _state(self) -> str:
+        return str(self._it.about()["state"])
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
@@ -275,7 +283,9 @@ class ControlApi:
             with anyio.move_on_after(RESTORE_SECONDS):
                 await self._it.reconciler.restored.wait()
         if name not in self._it.engines.names() and self._it.reconciler.desired.get(name) is not None:
-            raise DeployError(f'"{name}" does not serve yet', cure="orchestrator status says what it waits for")
+            why = f": {STARTING}" if self._state() == "starting" else ""
+            cure = f"orchestrator status {name} says what it waits for"
+            raise DeployError(f'"{name}" does not serve yet{why}', cure=cure)
         return self._it.engines.get(name)
 
     async def _stop(self, asked: _Asked) -> None:

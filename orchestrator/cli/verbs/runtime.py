@@ -55,8 +55,10 @@ def _status(options: argparse.Namespace, terminal: Terminal) -> int:
     else:
         from orchestrator.cli.view.columns import columns
         from orchestrator.cli.view.moments import ago
+        from orchestrator.cli.view.status import runtime_state
 
-        rows = [("version", about["version"]), ("state", about["state"]), ("process", str(about["pid"]))]
+        state = runtime_state(about)
+        rows = [("version", about["version"]), ("state", state), ("process", str(about["pid"]))]
         rows += [("started", ago(about["started"])), ("address", about["url"]), ("folder", about["folder"])]
         terminal.say("\n".join(columns(rows)))
     return 0

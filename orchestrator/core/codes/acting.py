@@ -25,8 +25,8 @@ CODES: Final[tuple[Code, ...]] = (
     Code(
         "ORC412",
         "state folder unusable",
-        "The folder for state cannot be written, is on a read-only disk, or belongs to another user.",
-        "Set ORCHESTRATOR_HOME to a folder that you own.",
+        "The folder for state cannot be written, is on a read-only disk, belongs to another user, or its database is damaged.",
+        "Set ORCHESTRATOR_HOME to a folder that you own; a damaged database is in docs/runtime.md.",
     ),
     Code("ORC413", "no such deployment", "No applied deployment has this name.", "See `orchestrator status`."),
     Code(
