@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from http.client import HTTPConnection, HTTPException, HTTPResponse
-from math import inf
-from pathlib import Path
+from dataclasses import fields
+from http.client import HTTPException, HTTPResponse
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from orchestrator.app.lock import read_about
+from orchestrator.app.patience import Hangs, Lives, Patience, SocketConnection
 from orchestrator.app.replies import read_error, read_event, read_result
 from orchestrator.app.version import program_version
 from orchestrator.core.blueprint import Blueprint
@@ -29,17 +27,28 @@ from orchestrator.ports.host import SOCKET_NAME, Folders
 
 ANSWER_SECONDS: Final = 30.0
 """How long a plain answer may take."""
-SILENT_SECONDS: Final = 20.0
+OBSERVE_SECONDS: Final = 120.0
+"""How long it may take to observe: it may be busy with another apply, and shows life meanwhile."""
+SILENT_SECONDS: Final = 10.0
 """How long an answer of many lines may stand still: the runtime sends a sign of life more often."""
 GLANCE_SECONDS: Final = 2.0
 """How long it may take to say that it is there."""
 GRACE_SECONDS: Final = 2.0
 """How much longer than its own time-out the answer to a request may take."""
+_FIRST_SECONDS: Final = 1.0
+"""How long a sign of life may take until who waits is told."""
+_BUSY: Final = 3
+"""Signs of life without an answer after which who waits is told."""
 Listen = Callable[[Event], None]
+Tell = Callable[[str], None]
 
 
 def _silently(event: Event) -> None:
     del event
+
+
+def _untold(line: str) -> None:
+    del line
 
 
 class RuntimeHangs(RuntimeUnavailable):
@@ -49,13 +58,15 @@ class RuntimeHangs(RuntimeUnavailable):
 class RuntimeClient:
     """One runtime, by its folders. Every method opens a connection of its own, so that threads may share a client.
 
-    Raises ``RuntimeUnavailable`` where no runtime answers, and what the runtime itself raised.
+    Raises ``RuntimeUnavailable`` where no runtime answers, and what the runtime itself raised. ``tell`` hears a line where
+    an answer lets wait.
     """
 
-    def __init__(self, folders: Folders, version: str = "") -> None:
+    def __init__(self, folders: Folders, version: str = "", tell: Tell = _untold) -> None:
         self.folders = folders
         self.socket = folders.runtime / SOCKET_NAME
         self._version = version or program_version()
+        self._tell = tell
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
@@ -84,7 +95,8 @@ class RuntimeClient:
 
     def observe(self, blueprint: Blueprint) -> ObservedState:
         """What it sees for a blueprint that may not be applied yet: plan from that."""
-        with self._call("POST", "/observe", {"blueprint": blueprint.as_json()}) as response:
+        patience = Patience(OBSERVE_SECONDS, lives=self._asked())
+        with self._call("POST", "/observe", {"blueprint": blueprint.as_json()}, patience) as response:
             return ObservedState.from_json(_value(response))
 
     def status(self) -> dict[str, Any]:
@@ -147,9 +159,11 @@ class RuntimeClient:
         try:
             return read_result(self._told("/run", body, listen, limit))
         except RuntimeHangs as error:
+            if isinstance(error.__cause__, Hangs):
+                raise
             state = self.state()  # raises where it hangs indeed
             message = f"the runtime ({state}) gave no answer within {request.timeout or SILENT_SECONDS:g} s"
-            raise RuntimeUnavailable(message, cure="orchestrator status; try again when it is ready") from error
+            raise RuntimeUnavailable(message, cure=CURES[state]) from error
 
     def stop(self, drain: float | None = None) -> None:
         """Ask it to end; it drains first. Returns at once."""
@@ -163,7 +177,8 @@ class RuntimeClient:
         return self._told(path, body, listen, limit)
 
     def _told(self, path: str, body: Mapping[str, Any], listen: Listen, limit: float | None) -> dict[str, Any]:
-        with self._call("POST", path, body, Patience(limit=limit)) as response:
+        patience = Patience(SILENT_SECONDS, limit, self._asked())
+        with self._call("POST", path, body, patience) as response:
             for entry in _lines(response):
                 if entry["kind"] == "end":
                     value: dict[str, Any] = entry["value"]
@@ -175,7 +190,7 @@ class RuntimeClient:
 
     def _get(self, path: str, timeout: float | None = None, **query: str) -> dict[str, Any]:
         limit = ANSWER_SECONDS if timeout is None else timeout
-        patience = Patience(limit, limit)
+        patience = Patience(limit, limit, self._asked() if timeout is None else None)
         with self._call("GET", f"{path}?{urlencode(query)}" if query else path, patience=patience) as response:
             return _value(response)
 
@@ -184,22 +199,52 @@ class RuntimeClient:
         self, method: str, path: str, body: Mapping[str, Any] | None = None, patience: Patience | None = None
     ) -> Iterator[HTTPResponse]:
         self._check_owner()
-        connection = _SocketConnection(self.socket, patience or Patience())
+        patience = patience or Patience(SILENT_SECONDS, lives=self._asked())
+        connection = SocketConnection(self.socket, patience)
         headers = {"Content-Type": "application/json"} if body is not None else {}
         content = json.dumps(body).encode() if body is not None else None
         try:
             connection.request(method, path, content, headers)
             response = connection.getresponse()
+            connection.answering()
             if response.status >= 400:
                 raise read_error(json.loads(response.read()).get("error", {}))
             yield response
         except TimeoutError as error:
-            message = "the runtime is there and does not answer: it hangs, or the machine has no time for it"
-            raise RuntimeHangs(message, cure="orchestrator runtime stop ends it, start brings it back") from error
+            if patience.lives is not None and not isinstance(error, Hangs):
+                raise RuntimeHangs(SLOW, cure="orchestrator status; try again") from error
+            raise RuntimeHangs(HANGS, cure="orchestrator runtime stop ends it, start brings it back") from error
         except (OSError, HTTPException, ValueError) as error:
             raise self._unavailable(error) from error
         finally:
             connection.close()
+
+    def _asked(self) -> Lives:
+        """Asks for one call whether the runtime lives; who waits is told where it does not say so, or is busy."""
+        signs = 0
+
+        def lives(within: float) -> bool:
+            nonlocal signs
+            first = min(_FIRST_SECONDS, within)
+            if not self._shows_life(first):
+                self._tell(WAITS)
+                return within > first and self._shows_life(within - first)
+            signs += 1
+            if signs == _BUSY:
+                self._tell(BUSY)
+            return True
+
+        return lives
+
+    def _shows_life(self, within: float) -> bool:
+        """Whether it says within some seconds that it is there. One that has ended does not hang: its answer ends by itself."""
+        try:
+            self.about(timeout=within)
+        except RuntimeHangs:
+            return False
+        except RuntimeUnavailable:
+            return True
+        return True
 
     def _unavailable(self, error: Exception) -> RuntimeUnavailable:
         if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
@@ -232,6 +277,17 @@ class RuntimeClient:
 
 
 LOGS: Final = "orchestrator runtime logs"
+HANGS: Final = "the runtime is there and does not answer: it hangs, or the machine has no time for it"
+CURES: Final = {
+    "starting": "orchestrator status says what it waits for; try again when it is ready",
+    "ready": "orchestrator status; try again with a longer --timeout",
+    "stopping": "it takes nothing new: orchestrator runtime start once it has ended, then try again",
+    "": "orchestrator runtime start, then try again",
+}
+"""For a request without an answer, by the state of the runtime."""
+SLOW: Final = "the runtime gave no answer in its time"
+WAITS: Final = "the runtime does not answer: waiting a few seconds more"
+BUSY: Final = "the runtime is busy: waiting for its answer"
 
 
 def request_json(request: Request) -> dict[str, Any]:
@@ -246,45 +302,6 @@ def request_json(request: Request) -> dict[str, Any]:
 def last_known(folders: Folders) -> dict[str, Any] | None:
     """What the last runtime said of itself, whether it still runs or not."""
     return read_about(folders.runtime)
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """Seconds that an answer may stand still, and that the whole of it may take (``None``: as long as it moves)."""
-
-    silence: float = SILENT_SECONDS
-    limit: float | None = None
-
-
-class _SocketConnection(HTTPConnection):
-    """HTTP over a socket file. The host is a name that every listener accepts; it is looked up nowhere."""
-
-    def __init__(self, path: Path, patience: Patience) -> None:
-        super().__init__("localhost")
-        self._path = path
-        self._patience = patience
-
-    def connect(self) -> None:
-        self.sock = _TimedSocket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.begin(self._patience)
-        self.sock.connect(str(self._path))
-
-
-class _TimedSocket(socket.socket):
-    """A socket whose limit counts for the whole answer, not for each read: an answer in many lines must end in time too."""
-
-    _silence = SILENT_SECONDS
-    _ends = inf
-
-    def begin(self, patience: Patience) -> None:
-        """The time counts from now."""
-        self._silence = patience.silence
-        self._ends = inf if patience.limit is None else time.monotonic() + patience.limit
-        self.settimeout(min(self._silence, patience.limit or inf))
-
-    def recv_into(self, *arguments: Any, **options: Any) -> int:
-        self.settimeout(max(0.001, min(self._silence, self._ends - time.monotonic())))
-        return super().recv_into(*arguments, **options)
 
 
 def _value(response: HTTPResponse) -> dict[str, Any]:

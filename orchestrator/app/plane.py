@@ -20,14 +20,14 @@ from orchestrator.serve.session import Sessions
 
 @dataclass(frozen=True, slots=True)
 class ServingPlane:
-    """A ``RequestPlane`` over one loop. ``ready`` is asked by the doors of deployments whether requests are taken,
-    ``coming`` whether a deployment is applied and not served yet."""
+    """A ``RequestPlane`` over one loop. ``state`` tells the doors of deployments whether requests are taken, ``coming`` whether
+    a deployment is applied and not served yet."""
 
     engines: EngineTable
     loop: Loop
     sessions: Sessions
     emit: Callable[[Event], None]
-    ready: Callable[[], bool]
+    state: Callable[[], str]
     coming: Callable[[str], bool]
 
     def set_endpoints(self, endpoints: Mapping[str, EndpointSpec], pools: Mapping[str, PoolLimits]) -> None:
@@ -68,7 +68,7 @@ class ServingPlane:
         from orchestrator.gateway.listen import Listener
 
         sock = bind_port(serve.host, serve.port or 0)
-        return await Listener.start(FrontDoor(self.engines, only=name, ready=self.ready, coming=self.coming), sock)
+        return await Listener.start(FrontDoor(self.engines, only=name, state=self.state, coming=self.coming), sock)
 
     def taken(self, serve: ServeSpec) -> str:
         """Who has this port."""

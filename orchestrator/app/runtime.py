@@ -71,6 +71,7 @@ class Runtime:
         self._hurry = anyio.Event()
         self._patience = place.settings.drain
         self._started = time.time()
+        self._since = self._started
         self._process_started = process_started()
         self._port = 0
         self._restored = False
@@ -121,9 +122,7 @@ class Runtime:
         workshop = make_workshop(plugins, self._place.settings, state, self._redactor, owner=RUNTIME)
         workshop = replace(workshop, reveal=self._reveal)
         kept = Stores(stores.revisions, stores.sessions)
-        planes = await stack.enter_async_context(
-            run_planes(workshop, kept, self._place.settings, emit, self._takes_requests)
-        )
+        planes = await stack.enter_async_context(run_planes(workshop, kept, self._place.settings, emit, self._state))
         self._planes = planes
         await stack.enter_async_context(
             self._listening(
@@ -180,7 +179,7 @@ class Runtime:
     @asynccontextmanager
     async def _listening(self, sockets: tuple[socket, socket], controlled: Controlled) -> AsyncIterator[None]:
         folder = self._place.folders.runtime
-        door = FrontDoor(controlled.engines, ready=self._takes_requests, coming=controlled.reconciler.desired.has)
+        door = FrontDoor(controlled.engines, state=self._state, coming=controlled.reconciler.desired.has)
         front = await Listener.start(door, sockets[0])
         control = await Listener.start(ControlApi(controlled), sockets[1])
         write_about(folder, dict(self._about()))
@@ -209,6 +208,7 @@ class Runtime:
     async def _announce(self, planes: Planes) -> None:
         await planes.reconciler.restored.wait()
         self._restored = True
+        self._since = time.time()
         names = planes.engines.names()
         self._log.info("ready", port=self._port, deployments=names, took_s=round(time.time() - self._started, 3))
         notify("READY=1")
@@ -242,6 +242,8 @@ class Runtime:
         """End it, letting requests finish; the second time, soon."""
         if self._stopping.is_set():
             self._hurry.set()
+        else:
+            self._since = time.time()
         if patience is not None:
             self._patience = patience
         self._stopping.set()
@@ -250,8 +252,8 @@ class Runtime:
         engines = self._planes.engines if self._planes else EngineTable()
         return [name for name in engines.names() if endpoint in engines.get(name).deployment.endpoints]
 
-    def _takes_requests(self) -> bool:
-        return self._restored and not self._stopping.is_set()
+    def _state(self) -> str:
+        return "stopping" if self._stopping.is_set() else "ready" if self._restored else "starting"
 
     def _about(self) -> Mapping[str, Any]:
         return {
@@ -261,7 +263,8 @@ class Runtime:
             "process_started": self._process_started,
             "port": self._port,
             "url": f"http://{HOST}:{self._port}/v1",
-            "state": "stopping" if self._stopping.is_set() else "ready" if self._restored else "starting",
+            "state": self._state(),
+            "since": self._since,
             "user": os.getuid() if hasattr(os, "getuid") else None,
             "folder": str(self._place.folders.state),
         }

@@ -134,14 +134,14 @@ def _fit_intents(candidates: tuple[Candidate, ...]) -> InstantStrategy:
 
 @asynccontextmanager
 async def run_planes(
-    workshop: Workshop, stores: Stores, settings: Settings, emit: Emit, ready: Callable[[], bool] = lambda: True
+    workshop: Workshop, stores: Stores, settings: Settings, emit: Emit, state: Callable[[], str] = lambda: "ready"
 ) -> AsyncIterator[Planes]:
     """Both planes, restored from the store in the background, until the block ends. Close the reconciler before that, to
     let requests finish."""
     loop = Loop(on_event=emit)
     engines = EngineTable()
     desired = DesiredTable(stores.revisions, stores.recompile or recompile, time.time)
-    plane = ServingPlane(engines, loop, Sessions(stores.sessions), emit, ready, desired.has)
+    plane = ServingPlane(engines, loop, Sessions(stores.sessions), emit, state, desired.has)
     reconciler = Reconciler(workshop, plane, desired, emit, Rules(settings.look_every, version=program_version()))
     async with anyio.create_task_group() as tasks:
         await tasks.start(loop.run)

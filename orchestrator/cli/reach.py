@@ -21,12 +21,16 @@ APPLY: Final = "orchestrator apply FILE starts one"
 ENDED: Final = "the runtime (process {pid}) ended without being stopped"
 
 
-def client() -> RuntimeClient:
-    """A client of this user's runtime, whether it runs or not. Makes no folder: to look changes nothing."""
+def client(terminal: Terminal | None = None) -> RuntimeClient:
+    """A client of this user's runtime, whether it runs or not. Makes no folder: to look changes nothing. Where the runtime
+    lets wait, a person at the ``terminal`` is told."""
     from orchestrator.app.client import RuntimeClient
     from orchestrator.plugins.hosts.local import LocalHost
 
-    return RuntimeClient(LocalHost().folders(make=False))
+    folders = LocalHost().folders(make=False)
+    if terminal is None or not terminal.stderr.isatty():
+        return RuntimeClient(folders)
+    return RuntimeClient(folders, tell=terminal.tell)
 
 
 def state_folder() -> Path:
@@ -38,36 +42,47 @@ def state_folder() -> Path:
 
 def observed(blueprint: Blueprint, terminal: Terminal) -> ObservedState:
     """What is there: as the runtime sees it, else as this process does. Starts nothing."""
-    runtime = client()
-    if runtime.answers():
-        return runtime.observe(blueprint)
+    runtime = client(terminal)
+    return runtime.observe(blueprint) if runtime.answers() else _observed_here(blueprint, runtime, terminal)
+
+
+def _observed_here(blueprint: Blueprint, runtime: RuntimeClient, terminal: Terminal) -> ObservedState:
     from orchestrator.app.settings import Settings
     from orchestrator.app.wiring import IN_PROCESS, observe_in_process
 
-    state: ObservedState = observe_in_process(
-        blueprint, Settings.read(terminal.environment), runtime.folders.state / IN_PROCESS
-    )
+    settings, folder = Settings.read(terminal.environment), runtime.folders.state / IN_PROCESS
+    state: ObservedState = observe_in_process(blueprint, settings, folder)
     return state
 
 
 def planned(compilation: Compilation, origin: str, terminal: Terminal) -> Plan:
-    """What apply would do. Raises ``NameClash`` where apply would."""
+    """What apply would do; while no runtime runs, once one has brought back what is applied. Raises ``NameClash`` where apply
+    would."""
     from orchestrator.plan.diff import diff
+    from orchestrator.plan.origin import check_origin
     from orchestrator.plan.servers import refuse_prospects
 
-    check_name(compilation.blueprint.name, origin)
-    state = observed(compilation.blueprint, terminal)
+    runtime, blueprint = client(terminal), compilation.blueprint
+    if runtime.answers():
+        check_name(runtime, blueprint.name, origin)
+        state = runtime.observe(blueprint)
+    else:
+        from orchestrator.app.returning import returning
+
+        back = returning(runtime.folders, blueprint.name)
+        if back is not None:
+            check_origin(blueprint.name, back.revision.origin, origin)
+            return back.planned(blueprint, lambda each: _observed_here(each, runtime, terminal))
+        state = _observed_here(blueprint, runtime, terminal)
     refuse_prospects(state)
-    return diff(compilation.blueprint, state)
+    return diff(blueprint, state)
 
 
-def check_name(name: str, origin: str) -> None:
+def check_name(runtime: RuntimeClient, name: str, origin: str) -> None:
     """As the runtime does when it applies, so that nobody agrees to a plan that cannot be."""
     from orchestrator.plan.origin import check_origin
 
-    runtime = client()
-    deployments = runtime.status()["deployments"] if runtime.answers() else []
-    applied = next((each["origin"] for each in deployments if each["name"] == name), "")
+    applied = next((each["origin"] for each in runtime.status()["deployments"] if each["name"] == name), "")
     check_origin(name, applied, origin)
 
 

@@ -5,6 +5,7 @@
     OrchestratorError                      exit  1
     ├── ManifestError     (diagnostics)          2
     ├── PlanError                                3
+    │   └── PlanOutdated      what it was made from has changed
     ├── DeployError                              4
     │   ├── RuntimeUnavailable
     │   ├── StateUnusable
@@ -84,6 +85,10 @@ class PlanError(OrchestratorError):
 
     code = "ORC401"
     exit_code = 3
+
+
+class PlanOutdated(PlanError):
+    """What is there is no longer what the plan was made from: nothing was done."""
 
 
 class DeployError(OrchestratorError):

@@ -18,7 +18,7 @@ import anyio
 import anyio.to_thread
 
 from orchestrator.core.blueprint import Blueprint
-from orchestrator.core.errors import DeployError, OrchestratorError, PlanError
+from orchestrator.core.errors import DeployError, OrchestratorError, PlanOutdated
 from orchestrator.core.event import Event
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.deploy.desired import Desired, DesiredTable
@@ -32,7 +32,8 @@ from orchestrator.deploy.plane import RequestPlane, Workshop
 from orchestrator.deploy.rollout import Rollout
 from orchestrator.deploy.starting import Begun, Starting, server_steps
 from orchestrator.deploy.trouble import Trouble
-from orchestrator.deploy.wanted import Wanted
+from orchestrator.deploy.waits import Doings
+from orchestrator.deploy.wanted import Wanted, refuse_mesh
 from orchestrator.plan.binding import bind_all, device_budget
 from orchestrator.plan.diff import diff, take_down
 from orchestrator.plan.observed import ObservedState
@@ -46,6 +47,7 @@ declare("apply.received", "apply.observed", "apply.planned", "apply.recorded", "
 Listen = Callable[[Event], None]
 MOST_ROUNDS: Final = 3
 """Plans that one apply may need; more means that something changes as fast as it is mended."""
+OUTDATED: Final = "another command, or a model server, changed what is there since the plan was made"
 NOT_SETTLED: Final = "this is a fault of the program: please report the plan"
 
 
@@ -80,10 +82,12 @@ class Reconciler:
         self.desired = desired
         self.table = LiveTable(plane, emit, rules.now)
         self.trouble: dict[str, Trouble] = {}
+        self.doings = Doings(rules.now)
+        self.began = rules.now()
         self.restored = anyio.Event()
         self._workshop = workshop
         self._emit = emit
-        self._rules = rules
+        self.rules = rules
         self._inbox = Inbox()
         self._observer = Observer(workshop)
         self.starting = Starting(workshop.yard, emit, self._server_changed)
@@ -94,6 +98,11 @@ class Reconciler:
         self._ended = anyio.Event()
         self._looked_at = -inf
 
+    @property
+    def ending(self) -> bool:
+        """Whether it is on its way out."""
+        return self._ended.is_set()
+
     # -- for other tasks --------------------------------------------------------------------------------------------
 
     async def observe(self, blueprint: Blueprint | None = None) -> ObservedState:
@@ -101,7 +110,7 @@ class Reconciler:
         return await self._inbox.ask(partial(self._observe, blueprint))
 
     async def apply(self, wanted: Wanted, listen: Listen) -> Applied:
-        """Make it what is desired, and run it. ``listen`` hears each step. Raises ``PlanError`` where the plan that was
+        """Make it what is desired, and run it. ``listen`` hears each step. Raises ``PlanOutdated`` where the plan that was
         agreed to is no longer the plan, and ``DeployError`` where a step fails: then what served before serves on, and
         it is tried again."""
         return await self._see_through(await self._inbox.ask(partial(self._begin, wanted, listen)), listen)
@@ -164,12 +173,12 @@ class Reconciler:
                 self._inbox.close()
 
     async def _serve_errands(self) -> None:
-        due = anyio.current_time() + self._rules.every
+        due = anyio.current_time() + self.rules.every
         while not self._ended.is_set():
             await self._inbox.do_next(max(0.0, due - anyio.current_time()))
             if anyio.current_time() >= due and not self._ended.is_set():
                 await self._look_after_all()
-                due = anyio.current_time() + self._rules.every
+                due = anyio.current_time() + self.rules.every
 
     async def _look_after_all(self) -> None:
         """One turn of the loop over every deployment. A fault of one is kept with it, and tried again after a pause."""
@@ -204,7 +213,7 @@ class Reconciler:
                 self.table.plane.try_now(self.table.endpoints_at([api_base for api_base, *_ in fresh]))
         except Exception as error:
             known = DeployError(f"looking for model servers failed: {type(error).__name__}: {error}")
-            self._emit(Event("apply.step", self._rules.now(), fields={"state": "failed", "error": known.as_json()}))
+            self._emit(Event("apply.step", self.rules.now(), fields={"state": "failed", "error": known.as_json()}))
             raise known from error
 
     def _tell_loaded(self) -> None:
@@ -231,7 +240,7 @@ class Reconciler:
 
     def _state(self, blueprint: Blueprint | None) -> ObservedState:
         return ObservedState(
-            runtime=self._rules.version,
+            runtime=self.rules.version,
             deployments=self.table.observed(),
             servers=self._observer.servers,
             silent=self._observer.silent,
@@ -260,9 +269,7 @@ class Reconciler:
         plan = diff(blueprint, observed)
         failpoint("apply.observed")
         if wanted.expected and wanted.expected != plan.digest:
-            raise PlanError(
-                "what is there has changed since the plan was shown", cure="look at the new plan and apply it"
-            )
+            raise PlanOutdated(OUTDATED, cure="apply again: a new plan is made")
         desired = await self.desired.record(wanted)
         failpoint("apply.recorded")
         self._contents[blueprint.name] = observed.contents
@@ -355,14 +362,15 @@ class Reconciler:
     def _note(self, name: str, error: Exception) -> OrchestratorError:
         known = error if isinstance(error, OrchestratorError) else DeployError(f"{type(error).__name__}: {error}")
         before = self.trouble.get(name)
-        pause = min(self._rules.longest_pause, before.pause * 2 if before else self._rules.every)
-        self.trouble[name] = Trouble(known, pause, anyio.current_time() + pause)
+        pause = min(self.rules.longest_pause, before.pause * 2 if before else self.rules.every)
+        since = before.since if before else self.rules.now()
+        self.trouble[name] = Trouble(known, pause, anyio.current_time() + pause, since, self.doings.failed(name))
         return known
 
     def _finished(self, desired: Desired, plan: Plan, took: float) -> None:
         fields = {"steps": len(plan.steps), "took_ms": round(took * 1e3, 3)}
         revision = desired.revision
-        self._emit(Event("apply.finished", self._rules.now(), revision.deployment, revision.number, fields=fields))
+        self._emit(Event("apply.finished", self.rules.now(), revision.deployment, revision.number, fields=fields))
 
     def _heard_by(self, listen: Listen) -> Listen:
         def tell(event: Event) -> None:
@@ -379,17 +387,9 @@ class Reconciler:
         return partial(self._step, desired.revision.deployment, desired.revision.number, numbered)
 
     def _step(self, name: str, revision: int, tell: Listen, state: str, step: Mapping[str, Any]) -> None:
-        tell(Event("apply.step", self._rules.now(), name, revision, fields={"state": state, **step}))
+        self.doings.heard(name, state, step)
+        tell(Event("apply.step", self.rules.now(), name, revision, fields={"state": state, **step}))
 
 
 async def _contents(blueprint: Blueprint) -> Mapping[str, str]:
     return await anyio.to_thread.run_sync(code_of, blueprint)
-
-
-def refuse_mesh(blueprint: Blueprint) -> None:
-    """Only what one device can carry is applied."""
-    if blueprint.type != "single-device":
-        raise DeployError(
-            f"{blueprint.name} spans several nodes, and the mesh that joins them is not in this version",
-            cure="write `type: single-device` with the agents of one node, and apply that on each node",
-        )

@@ -103,7 +103,7 @@ class Servers:
         self._records = ServerRecords(yard.records) if yard else None
         self._emit = emit
         self._on_change = on_change
-        self._supervisor = Supervisor(rules, jitter)
+        self.supervisor = Supervisor(rules, jitter)
         self._wants: dict[str, ServerWant] = {}
         self._running: dict[str, ServerRecord] = {}
         self._ports: dict[str, int] = {}
@@ -121,35 +121,35 @@ class Servers:
         """It shall run like this."""
         failpoint("server.wanted")
         self._wants[want.name] = want
-        self._do(self._supervisor.on_want(want.name, want.digest, want.start_timeout, anyio.current_time()))
+        self._do(self.supervisor.on_want(want.name, want.digest, want.start_timeout, anyio.current_time()))
 
     def doubt(self, name: str) -> None:
         """Calls to it make no progress: it must prove itself by a token again."""
-        self._do(self._supervisor.on_doubt(name, anyio.current_time()))
+        self._do(self.supervisor.on_doubt(name, anyio.current_time()))
 
     def keep(self, names: set[str]) -> None:
         """Only these shall run; the others are ended."""
-        for name in [name for name, ward in self._supervisor.wards.items() if ward.wanted and name not in names]:
-            self._do(self._supervisor.on_unwant(name, anyio.current_time()))
+        for name in [name for name, ward in self.supervisor.wards.items() if ward.wanted and name not in names]:
+            self._do(self.supervisor.on_unwant(name, anyio.current_time()))
 
     async def settled(self, name: str) -> StartedServer | None:
         """Wait until it is ready or given up; ``None`` where nobody wants it any more."""
-        while (ward := self._supervisor.wards.get(name)) is not None and ward.state not in ("ready", "failed"):
+        while (ward := self.supervisor.wards.get(name)) is not None and ward.state not in ("ready", "failed"):
             await self._changed.wait()
         return self.observed().get(name)
 
     async def ended(self, names: set[str]) -> None:
         """Wait until nothing is left of these."""
-        while any(name in self._supervisor.wards for name in names):
+        while any(name in self.supervisor.wards for name in names):
             await self._changed.wait()
 
     def observed(self) -> dict[str, StartedServer]:
         """Every server as the planner sees it, by name."""
-        return {name: self._seen(name) for name in self._supervisor.wards}
+        return {name: self._seen(name) for name in self.supervisor.wards}
 
     def addresses(self) -> list[str]:
         """Where those listen that are ready."""
-        wards = self._supervisor.wards
+        wards = self.supervisor.wards
         return [each.url for name, each in self._running.items() if name in wards and wards[name].state == "ready"]
 
     async def restore(self) -> None:
@@ -170,13 +170,13 @@ class Servers:
             self._wants[name] = record.want
             self._ports[name] = port_of(record.url)
             want = record.want
-            self._do(self._supervisor.on_adopted(name, want.digest, want.start_timeout, anyio.current_time()))
+            self._do(self.supervisor.on_adopted(name, want.digest, want.start_timeout, anyio.current_time()))
 
     async def close(self) -> None:
         """End all of them, and wait for it."""
         self.keep(set())
         with anyio.move_on_after(END_SECONDS):
-            await self.ended(set(self._supervisor.wards))
+            await self.ended(set(self.supervisor.wards))
         self._closed = True
         self._wake.set()
         if self._records is not None:
@@ -201,7 +201,7 @@ class Servers:
             while not self._closed:
                 await self._pause()
                 self._look_for_exits()
-                self._carry_out(self._supervisor.on_tick(anyio.current_time()))
+                self._carry_out(self.supervisor.on_tick(anyio.current_time()))
                 if self._running and anyio.current_time() - trimmed > TRIM_EVERY:
                     trimmed = anyio.current_time()
                     await anyio.to_thread.run_sync(self._trim)
@@ -209,7 +209,7 @@ class Servers:
 
     async def _pause(self) -> None:
         now = anyio.current_time()
-        due = min(self._supervisor.due, now + POLL if self._running else self._supervisor.due)
+        due = min(self.supervisor.due, now + POLL if self._running else self.supervisor.due)
         with anyio.move_on_after(max(0.0, due - now)):
             await self._wake.wait()
         self._wake = anyio.Event()
@@ -241,10 +241,10 @@ class Servers:
         try:
             record = await anyio.to_thread.run_sync(self._started, want)
         except Exception as error:  # noqa: BLE001 - whatever it is, a full disk too: it is told as the reason, and tried again
-            self._do(self._supervisor.on_not_spawned(want.name, _why(error), anyio.current_time()))
+            self._do(self.supervisor.on_not_spawned(want.name, _why(error), anyio.current_time()))
             return
         self._running[want.name] = record
-        self._do(self._supervisor.on_spawned(want.name, anyio.current_time()))
+        self._do(self.supervisor.on_spawned(want.name, anyio.current_time()))
 
     def _started(self, want: ServerWant) -> ServerRecord:
         """Written down before it is started: whoever comes after a power cut looks for the marker."""
@@ -279,7 +279,7 @@ class Servers:
             answer = await first_token(provider, record.url, record.serves, record.want.order.kind)
         except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; it is told as the reason
             answer = Answer(False, f"{type(error).__name__}: {error}")
-        self._do(self._supervisor.on_asked(ask, answer, anyio.current_time()))
+        self._do(self.supervisor.on_asked(ask, answer, anyio.current_time()))
 
     def _terminate(self, effect: Terminate) -> None:
         failpoint("server.asked-to-end")
@@ -306,7 +306,7 @@ class Servers:
         self._running.pop(name, None)
         self._buried.discard(name)
         ServerRecords(self._yard.records).remove(name)
-        self._do(self._supervisor.on_exit(name, f"{how}: {said}" if said else how, anyio.current_time()))
+        self._do(self.supervisor.on_exit(name, f"{how}: {said}" if said else how, anyio.current_time()))
 
     def _became(self, effect: Became) -> None:
         if effect.state == "ready":
@@ -361,7 +361,7 @@ class Servers:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _seen(self, name: str) -> StartedServer:
-        ward, want, record = self._supervisor.wards[name], self._wants[name], self._running.get(name)
+        ward, want, record = self.supervisor.wards[name], self._wants[name], self._running.get(name)
         return StartedServer(
             name=name,
             kind=want.kind,

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import anyio
+
 from orchestrator.deploy.desired import Desired
 from orchestrator.deploy.live import Live
 from orchestrator.deploy.reconcile import Reconciler
+from orchestrator.deploy.trouble import Wait
+from orchestrator.deploy.waits import Moment, waits_for
 from orchestrator.plan.plan import AgentServing
 from orchestrator.plan.serving import without_model
 
+ITS_TURN: Final = "its turn: the runtime looks at model servers, and brings one deployment back after the other"
 Views = Mapping[str, Mapping[str, Any]]
 _DOWN: Final = frozenset({"gone", "open", "stalled", "misconfigured"})
 
@@ -30,9 +35,12 @@ def _one(reconciler: Reconciler, name: str, desired: Desired | None) -> dict[str
     views = reconciler.table.plane.views()
     agents = [_agent(live, each, views) for each in live.agents] if live else []
     error = trouble.error.as_json() if trouble else _unread(reconciler, name)
+    state = _state(agents if live else None, desired, error)
+    if reconciler.ending and not error:
+        state = "stopping"
     return {
         "name": name,
-        "state": _state(agents if live else None, desired, error),
+        "state": state,
         "revision": desired.revision.number if desired else None,
         "serving": observed.revision if observed else None,
         "since": desired.revision.created if desired else None,
@@ -46,7 +54,20 @@ def _one(reconciler: Reconciler, name: str, desired: Desired | None) -> dict[str
         "endpoints": [dict(views[each]) for each in live.deployment.endpoints if each in views] if live else [],
         "port": live.deployment.blueprint.serve.port if live else None,
         "error": error,
+        "waits": [each.as_json() for each in _waits(reconciler, name, desired, waiting=state == "starting")],
     }
+
+
+def _waits(reconciler: Reconciler, name: str, desired: Desired | None, *, waiting: bool) -> list[Wait]:
+    """What it waits for; where that is nothing of its own, its turn."""
+    if reconciler.ending:
+        return []
+    moment = Moment(anyio.current_time(), reconciler.rules.now())
+    wards = reconciler.starting.servers.supervisor.wards
+    found = list(waits_for(name, reconciler.doings.step(name), reconciler.trouble.get(name), wards, moment))
+    if found or not waiting or desired is None:
+        return found
+    return [Wait(f"deployment.{name}", ITS_TURN, max(desired.revision.created, reconciler.began))]
 
 
 def _agent(live: Live, agent: AgentServing, views: Views) -> AgentServing:

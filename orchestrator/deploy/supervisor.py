@@ -106,11 +106,14 @@ Effect = Spawn | Ask | Terminate | Kill | Became | Gone
 
 @dataclass(slots=True)
 class Ward:
-    """One server. ``lives`` while it has a process; ``again`` is when the next thing is due for it."""
+    """One server. ``lives`` while it has a process; ``again`` is when the next thing is due for it; ``since`` when it was wanted,
+    or last ready; ``failure`` is what ended its last try."""
 
     name: str
     digest: str
     start_timeout: float
+    since: float
+    failure: str = ""
     state: WardState = "waiting"
     why: str = ""
     lives: bool = False
@@ -152,7 +155,7 @@ class Supervisor:
         """It shall run like this. One that runs so already is left alone; one that was given up is tried afresh."""
         ward = self._wards.get(name)
         if ward is None:
-            ward = self._wards[name] = Ward(name, digest, start_timeout)
+            ward = self._wards[name] = Ward(name, digest, start_timeout, now)
             self._spawn(ward, now)
             return self._take()
         same = ward.digest == digest and ward.wanted and ward.state != "stopping"
@@ -178,7 +181,7 @@ class Supervisor:
 
     def on_adopted(self, name: str, digest: str, start_timeout: float, now: float) -> list[Effect]:
         """A process of an earlier life of ours runs for it."""
-        ward = self._wards[name] = Ward(name, digest, start_timeout)
+        ward = self._wards[name] = Ward(name, digest, start_timeout, now)
         self._begin(ward, "taken over from an earlier runtime", now)
         return self._take()
 
@@ -217,6 +220,7 @@ class Supervisor:
         if answer.token:
             ward.ready_since = now
             ward.unready = 0
+            ward.failure = ""
             self._become(ward, "ready")
             ward.again = inf
         elif answer.hopeless:
@@ -230,7 +234,7 @@ class Supervisor:
         """It makes no progress, they say: it must show a token again within its time, or it is ended and started anew."""
         ward = self._wards.get(name)
         if ward is not None and ward.state == "ready":
-            ward.began = now
+            ward.began = ward.since = now
             ward.glances = 0
             self._become(ward, "starting", "it made no progress, and is asked for a token")
             ward.again = now
@@ -282,6 +286,7 @@ class Supervisor:
         """Its options changed, or it was on its way out: end what runs, then start with a clean slate."""
         ward.exits.clear()
         ward.unready = 0
+        ward.since, ward.failure = now, ""
         if ward.lives:
             self._stop(ward, "it is started again with other options", now)
         elif ward.spawning:
@@ -311,6 +316,7 @@ class Supervisor:
     def _lost(self, ward: Ward, why: str, now: float) -> None:
         stopped = ward.state == "stopping"
         was_ready = ward.state == "ready"
+        ward.since = now if was_ready else ward.since
         ward.asking = ward.hung = False
         if not ward.wanted:
             self._forget(ward)
@@ -330,6 +336,7 @@ class Supervisor:
 
     def _decide(self, ward: Ward, why: str, now: float) -> None:
         rules, count = self.rules, len(ward.exits)
+        ward.failure = why
         if count >= rules.most_exits or ward.unready >= rules.most_unready:
             times = max(count, ward.unready)
             rest = f"it rests for {rules.rests / 60:g} min"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.errors import DeployError
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +19,12 @@ class Wanted:
     origin: str = ""
     cause: str = "apply"
     expected: str = ""
+
+
+def refuse_mesh(blueprint: Blueprint) -> None:
+    """Only what one device can carry is applied."""
+    if blueprint.type != "single-device":
+        raise DeployError(
+            f"{blueprint.name} spans several nodes, and the mesh that joins them is not in this version",
+            cure="write `type: single-device` with the agents of one node, and apply that on each node",
+        )

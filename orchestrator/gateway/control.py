@@ -23,6 +23,7 @@ from orchestrator.core.errors import (
     NoSuchDeployment,
     OrchestratorError,
     PlanError,
+    RuntimeUnavailable,
     RuntimeVersionClash,
     StateUnusable,
     UsageError,
@@ -46,6 +47,7 @@ from orchestrator.gateway.guard import (
     send_json,
 )
 from orchestrator.gateway.lines import event_json, line
+from orchestrator.gateway.not_ready import STARTING, STOPPING, STOPPING_CURE
 from orchestrator.ports.store import Revision, RunStore
 from orchestrator.serve.engine import Engine, EngineTable
 
@@ -60,7 +62,7 @@ LARGEST_BODY: Final = 1_000_000
 NDJSON: Final = [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")]
 RESTORE_SECONDS: Final = 10.0
 """How long a request waits for what was applied to come back after a start."""
-SIGN_OF_LIFE: Final = 5.0
+SIGN_OF_LIFE: Final = 1.0
 """Seconds between two empty lines of an answer that takes long."""
 _MOST_UNREAD: Final = 100_000
 """Lines that may wait for a slow reader; then it is cut."""
@@ -69,6 +71,7 @@ _STATUS: Final[Mapping[type[OrchestratorError], int]] = {
     NoSuchDeployment: 404,
     UsageError: 400,
     PlanError: 409,
+    RuntimeUnavailable: 503,
     RuntimeVersionClash: 409,
     StateUnusable: 507,
 }
@@ -170,10 +173,15 @@ class ControlApi:
             if known:
                 raise Turned(405, f"use {known[0]}", code="method_not_allowed")
             raise Turned(404, f"there is nothing at {scope['path']}", code="not_found")
+        if method == "POST" and first != "stop" and self._state() == "stopping":
+            raise RuntimeUnavailable(STOPPING, cure=STOPPING_CURE)
         largest = LARGEST_APPLY if first in ("apply", "observe") else LARGEST_BODY
         body = await read_json(headers, receive, largest) if method == "POST" else {}
         query = {name: values[-1] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
         return call, _Asked(query, body, unquote(rest), receive, send)
+
+    def _state(self) -> str:
+        return str(self._it.about()["state"])
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
@@ -285,7 +293,9 @@ class ControlApi:
             with anyio.move_on_after(RESTORE_SECONDS):
                 await self._it.reconciler.restored.wait()
         if name not in self._it.engines.names() and self._it.reconciler.desired.get(name) is not None:
-            raise DeployError(f'"{name}" does not serve yet', cure="orchestrator status says what it waits for")
+            why = f": {STARTING}" if self._state() == "starting" else ""
+            cure = f"orchestrator status {name} says what it waits for"
+            raise DeployError(f'"{name}" does not serve yet{why}', cure=cure)
         return self._it.engines.get(name)
 
     async def _stop(self, asked: _Asked) -> None:

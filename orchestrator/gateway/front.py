@@ -30,6 +30,7 @@ from orchestrator.gateway.guard import (
     read_json,
     send_json,
 )
+from orchestrator.gateway.not_ready import NOT_READY
 from orchestrator.serve.engine import Engine, EngineTable
 
 LONGEST_HEADER: Final = 500
@@ -43,7 +44,8 @@ SSE_HEADERS: Final = [(b"content-type", b"text/event-stream; charset=utf-8"), (b
 class FrontDoor:
     """``POST /v1/chat/completions``, ``GET /v1/models``, ``/health`` (alive) and ``/ready`` (takes requests).
 
-    ``only`` names the one deployment of an own port. ``ready`` is asked for ``/ready``. ``coming`` says of a name that
+    ``only`` names the one deployment of an own port. ``state`` tells ``ready``, or why no requests are taken (``starting``,
+    ``stopping``). ``coming`` says of a name that
     nothing serves whether it is applied: its callers are told to come again, not that there is no such model.
     """
 
@@ -52,13 +54,13 @@ class FrontDoor:
         engines: EngineTable,
         *,
         only: str = "",
-        ready: Callable[[], bool] = lambda: True,
+        state: Callable[[], str] = lambda: "ready",
         coming: Callable[[str], bool] = lambda _name: False,
         largest_body: int = LARGEST_BODY,
     ) -> None:
         self._engines = engines
         self._only = only
-        self._ready = ready
+        self._state = state
         self._coming = coming
         self._largest_body = largest_body
 
@@ -91,8 +93,8 @@ class FrontDoor:
             await send_json(send, 200, {"status": "ok"})
         elif path == "/ready":
             _allow(method, "GET")
-            ready = self._ready()
-            await send_json(send, 200 if ready else 503, {"status": "ready" if ready else "not ready"})
+            state = self._state()
+            await send_json(send, 200 if state == "ready" else 503, {"status": state})
         else:
             raise Turned(404, f"there is nothing at {path}", code="not_found")
 
@@ -101,13 +103,9 @@ class FrontDoor:
         return [self._engines.get(name).deployment for name in names]
 
     async def _complete(self, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
-        if not self._ready():
-            raise Turned(
-                503,
-                "the runtime takes no requests: it starts, or it stops",
-                code="not_ready",
-                headers=_AGAIN,
-            )
+        state = self._state()
+        if state != "ready":
+            raise Turned(503, NOT_READY[state], code="not_ready", headers=_AGAIN)
         asked = shapes.read_body(await read_json(headers, receive, self._largest_body))
         engine = self._engine(asked.deployment, asked.request.agent)
         if asked.stream:

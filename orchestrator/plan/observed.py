@@ -189,6 +189,23 @@ class ObservedState:
         )
 
 
+def changed_between(before: ObservedState, now: ObservedState) -> str:
+    """What happened between two looks, in words."""
+    names = {*before.deployments, *now.deployments}
+    changed = {name for name in names if _of(before, name) != _of(now, name)}
+    changed |= {name.partition("/")[0] for name in before.started.keys() ^ now.started.keys()}
+    if changed:
+        return f"another apply changed {', '.join(sorted(changed))} meanwhile"
+    if before.servers != now.servers or before.started != now.started:
+        return "a model server changed meanwhile"
+    return "what is there changed meanwhile"
+
+
+def _of(state: ObservedState, name: str) -> tuple[int, str]:
+    found = state.deployments.get(name)
+    return (found.revision, found.digest) if found else (0, "")
+
+
 def asked_at(provider: str | None, url: str) -> str:
     """The key of ``ObservedState.silent`` for an address: a provider of another package looks for itself, beside the makes of
     the table."""

@@ -59,12 +59,14 @@ class AgentServing:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that must be done for one deployment. ``empty`` where it runs as wanted."""
+    """Everything that must be done for one deployment. ``empty`` where it runs as wanted, or will: ``returning`` is the revision
+    that comes back with the runtime, where none runs."""
 
     deployment: str
     steps: tuple[Step, ...] = ()
     serving: tuple[AgentServing, ...] = ()
     notes: tuple[str, ...] = ()
+    returning: int | None = None
 
     @property
     def empty(self) -> bool:
@@ -83,7 +85,8 @@ class Plan:
 
     def __str__(self) -> str:
         if self.empty:
-            return "\n".join([f"{self.deployment} runs as wanted: nothing to do", *_noted(self.notes)])
+            runs = "runs as wanted" if self.returning is None else "is applied as wanted"
+            return "\n".join([f"{self.deployment} {runs}: nothing to do", *_noted(self.notes)])
         return "\n".join([f"plan for {self.deployment}: {self.summary}", *_table(self.steps), *_noted(self.notes)])
 
     @property
@@ -101,6 +104,7 @@ class Plan:
             "steps": [step.as_json() for step in self.steps],
             "serving": [serving.as_json() for serving in self.serving],
             "notes": list(self.notes),
+            "returning": self.returning,
         }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.app.client import Patience, _SocketConnection
+from orchestrator.app.patience import Patience, SocketConnection
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n"
 
@@ -44,7 +44,7 @@ def dripping(tmp_path: Path) -> Iterator[Path]:
 
 def test_an_answer_that_moves_may_take_long_and_one_that_stands_still_may_not(dripping: Path) -> None:
     """A sign of life a while is enough, as long as no limit was given."""
-    connection = _SocketConnection(dripping, Patience(silence=0.4))
+    connection = SocketConnection(dripping, Patience(silence=0.4))
     connection.request("GET", "/")
     response = connection.getresponse()
     lines = iter(response.readline, b"")
@@ -57,7 +57,7 @@ def test_an_answer_that_moves_may_take_long_and_one_that_stands_still_may_not(dr
 
 def test_an_answer_that_drips_ends_in_time(dripping: Path) -> None:
     """Each read is quick; the whole is not waited for longer than asked."""
-    connection = _SocketConnection(dripping, Patience(limit=0.4))
+    connection = SocketConnection(dripping, Patience(10.0, limit=0.4))
     began = time.monotonic()
     connection.request("GET", "/")
     response = connection.getresponse()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from orchestrator.cli.view.checkup import shown_checkup
@@ -128,6 +130,44 @@ def test_the_status_says_what_is_wrong_and_what_would_help() -> None:
     assert text + "\n" == golden("status/failing.txt", text + "\n")
     painted = shown_status(status, _terminal(terminal=True), whole=True)
     assert "\x1b[1;31mfailing\x1b[0m" in painted
+
+
+def test_the_status_says_what_a_deployment_waits_for_and_since_when() -> None:
+    """What failed and stands above is not told twice; when it is tried again is."""
+    now = time.time()
+    server = {"alias": "m", "kind": "llama-cpp", "state": "waiting", "why": "exit code 1", "url": "", "pid": None}
+    waits = [
+        {
+            "address": "server.m",
+            "what": "to be started again",
+            "since": now - 600,
+            "error": "exit code 1",
+            "again": now + 9.5,
+        },
+        {"address": "agent.a", "what": "start", "since": now - 3.1, "error": "", "again": None},
+        {"address": "tool.t", "what": "open", "since": now - 7.1, "error": "it is broken", "again": now - 1},
+    ]
+    starting = {
+        **DEPLOYMENT,
+        "state": "starting",
+        "error": None,
+        "servers": [{**server, "log": "/log"}],
+        "waits": waits,
+    }
+    text = shown_status({"runtime": RUNTIME, "deployments": [starting]}, _terminal(), whole=False)
+    assert text.splitlines()[-3:] == [
+        "  waits for server.m since 10 min: to be started again; tried again in 9 s",
+        "  waits for agent.a since 3 s: start",
+        "  waits for tool.t since 7 s: open; the last try failed: it is broken; tried again now",
+    ]
+
+
+@pytest.mark.parametrize(("state", "why"), [("starting", "what was applied comes back"), ("stopping", "nothing new")])
+def test_the_status_tells_a_runtime_that_starts_from_one_that_stops(state: str, why: str) -> None:
+    """With since when."""
+    runtime = {**RUNTIME, "state": state, "since": time.time() - 5.1}
+    head = shown_status({"runtime": runtime, "deployments": []}, _terminal(), whole=False).splitlines()[0]
+    assert head.startswith(f"runtime 1.2 {state} (it began that 5 s ago: ") and why in head
 
 
 def test_the_status_of_an_idle_runtime_says_what_to_type() -> None:

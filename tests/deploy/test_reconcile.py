@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from orchestrator.core.errors import DeployError, NameClash, NoSuchDeployment, PlanError, PortTaken
+from orchestrator.core.errors import DeployError, NameClash, NoSuchDeployment, PlanOutdated, PortTaken
 from orchestrator.deploy.live import CUT
 from orchestrator.deploy.status import status
 from orchestrator.plan.diff import diff
@@ -249,7 +249,7 @@ async def test_a_plan_that_is_no_longer_the_plan_is_not_carried_out(tmp_path: Pa
     async with stage(tmp_path) as s:
         shown = diff(kiosk(), await s.reconciler.observe(kiosk()))
         s.surroundings.servers[OLLAMA] = ("phi4-mini:latest",)
-        with pytest.raises(PlanError, match="changed since the plan was shown"):
+        with pytest.raises(PlanOutdated, match="changed what is there since the plan was made"):
             await s.apply(kiosk(), expected=shown.digest)
         assert s.plane.serving == {} and s.store.desired() == []
 

@@ -56,3 +56,6 @@ async def test_an_unexpected_fault_is_told_to_who_asked_and_to_the_log(caplog: p
 
 class _Parts:
     reconciler = Broken()
+
+    def about(self) -> dict[str, str]:
+        return {"state": "ready"}

@@ -66,17 +66,17 @@ async def ask(door: Door, method: str, path: str, **options: Any) -> Answer:
 
 async def test_health_ready_and_models_are_for_get_and_head(open_door: OpenDoor) -> None:
     """A ``HEAD`` has the headers and no body."""
-    ready = [True]
-    async with open_door(AGENT, ready=lambda: ready[0]) as door:
+    state = ["ready"]
+    async with open_door(AGENT, state=lambda: state[0]) as door:
         for path, told in [("/health", b'{"status":"ok"}'), ("/ready", b'{"status":"ready"}')]:
             assert (await ask(door, "GET", path))[::2] == (200, told)
             status, headers, body = await ask(door, "HEAD", path)
             assert (status, headers["content-length"], body) == (200, str(len(told)), b"")
-        ready[0] = False
-        assert (await ask(door, "GET", "/ready"))[0] == 503
-        assert (await ask(door, "GET", "/health"))[0] == 200
-        status, headers, body = await ask(door, "POST", "/v1/chat/completions", body=json.dumps(CHAT).encode())
-        assert (status, headers["retry-after"]) == (503, "5")
+        for state[0], why in (("starting", b"the runtime is starting: "), ("stopping", b"the runtime is stopping: ")):
+            assert (await ask(door, "GET", "/ready"))[::2] == (503, f'{{"status":"{state[0]}"}}'.encode())
+            assert (await ask(door, "GET", "/health"))[0] == 200
+            status, headers, body = await ask(door, "POST", "/v1/chat/completions", body=json.dumps(CHAT).encode())
+            assert (status, headers["retry-after"]) == (503, "5") and why in body
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import PlanError
 from orchestrator.plan.diff import diff, take_down
 from orchestrator.plan.observed import ObservedServer, ObservedState, Prospect, StartedServer
+from orchestrator.plan.returning import WITH_RUNTIME, returned, starting
 from orchestrator.plan.servers import refuse_prospects
 from orchestrator.ports.provider import ServedModel
 from tests.plan.parts import after, agent, blueprint, model, ollama, rule, state
@@ -147,3 +148,18 @@ def test_what_is_observed_survives_the_way_to_a_client() -> None:
     """As JSON and back."""
     observed = replace(seen(started(), why="x", cure="y", refused=True), retries=True)
     assert ObservedState.from_json(observed.as_json()) == observed
+
+
+def test_without_a_runtime_a_server_that_is_applied_comes_back_and_is_not_begun_by_the_plan() -> None:
+    """A plan then shows only what the manifest changes of it, and what cannot be started is gone on without as before."""
+    around = starting(seen())
+    back = replace(around, deployments={"desk": returned(desk(), 3, around)})
+    assert diff(desk(), back).empty
+    assert around.started["desk/tiny"].why == WITH_RUNTIME
+    other = replace(back, prospects={"desk/tiny": prospect(digest="two")})
+    assert lines(desk(options={"threads": 2}), other)[0] == (
+        "~ server.tiny: restart llama-server with other options (changed: options of its server)"
+    )
+    missing = starting(seen(why="there is no file /m/tiny.gguf"))
+    assert missing.started == {}
+    assert diff(desk(), replace(missing, deployments={"desk": returned(desk(), 3, missing)})).empty

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from orchestrator.app import client as client_module
+from orchestrator.app import patience
 from orchestrator.app.client import RuntimeClient, RuntimeHangs
 from orchestrator.app.compile import compile_files
 from orchestrator.app.lock import ABOUT_NAME, RuntimeLock
@@ -88,7 +89,8 @@ def frozen(home: Home, monkeypatch: pytest.MonkeyPatch) -> RuntimeClient:
     """A runtime that is there and does nothing: its process is stopped."""
     monkeypatch.setattr(client_module, "GLANCE_SECONDS", 0.2)
     monkeypatch.setattr(client_module, "GRACE_SECONDS", 0.2)
-    monkeypatch.setattr(client_module, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(patience, "QUIET_SECONDS", 0.2)
+    monkeypatch.setattr(patience, "HANGS_SECONDS", 0.2)
     client = ensure_runtime(LocalHost())
     os.kill(client.about()["pid"], signal.SIGSTOP)
     return client

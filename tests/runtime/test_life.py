@@ -100,6 +100,12 @@ def test_a_stop_lets_requests_finish_and_takes_no_new_ones(home: Home, slow_mode
     home.processes[-1].send_signal(signal.SIGTERM)
     eventually(lambda: client.state() == "stopping")
     assert _ask(front, "/ready") == 503 and _ask(front, "/health") == 200
+    for act in (lambda: client.run("shop", Request("hi")), lambda: client.apply(Wanted(_slow_shop(slow_model)))):
+        with pytest.raises(RuntimeUnavailable, match=r"the runtime is stopping: .* it takes nothing new") as caught:
+            act()
+        assert caught.value.cure.startswith("orchestrator runtime start, once it has ended")
+    eventually(lambda: [each["state"] for each in client.status()["deployments"]] == ["stopping"])
+    assert client.about()["since"] > client.about()["started"]
     asking.join()
     assert asking.result is not None and asking.result.status == "completed"
     assert home.processes[-1].wait(5) == 0

@@ -68,6 +68,11 @@ async def test_others_are_applied_and_served_while_a_model_loads(opened: tuple[P
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(apply, "slow")
         await until(lambda: bool(place.starts("slow.starts")))
+        (waiting,) = [each for each in status(made.planes.reconciler) if each["name"] == "slow"]
+        assert (waiting["state"], waiting["error"]) == ("starting", None)
+        assert [(each["address"], each["what"][:15]) for each in waiting["waits"]] == [
+            ("server.tiny", "its first token")
+        ]
         await apply("quick")
         assert (await made.planes.engines.get("quick").run(Request("hello"))).text == "well"
     assert order == ["quick", "slow"]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from orchestrator.app.client import RuntimeClient
     from orchestrator.app.compile import Compilation
     from orchestrator.deploy.wanted import Wanted
+    from orchestrator.plan.observed import ObservedState
     from orchestrator.plan.plan import Plan
 
 EXAMPLES: Final = """
@@ -21,6 +22,9 @@ orchestrator apply base.yaml site.yaml --name shop-milan
 orchestrator apply kiosk.yaml --dry-run
 orchestrator apply kiosk.yaml --foreground
 """
+MOST_PLANS: Final = 5
+"""Plans that one apply makes, where others change what is there between a plan and its carrying out."""
+AGAIN_WITH_YES: Final = "look at the new plan and apply again, with --yes if what it removes is meant"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,12 +55,41 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 
         return serve(compilation, _wanted(compilation, options, ""), terminal)
     client = _runtime(terminal)
-    check_name(compilation.blueprint.name, origin(options))
-    plan = _plan(compilation, client)
-    _agree(plan, options, terminal)
-    applied = _carry_out(client, plan, _wanted(compilation, options, plan.digest), timeout, terminal)
+    check_name(client, compilation.blueprint.name, origin(options))
+    plan, applied = _applied(compilation, client, options, timeout, terminal)
     _report(compilation, plan, applied, client, terminal)
     return 0
+
+
+def _applied(
+    compilation: Compilation,
+    client: RuntimeClient,
+    options: argparse.Namespace,
+    timeout: float | None,
+    terminal: Terminal,
+) -> tuple[Plan, dict[str, Any]]:
+    """Plan, agree and carry out; planned again where another command was faster, as if this one had come after it."""
+    from orchestrator.core.errors import PlanError, PlanOutdated
+    from orchestrator.plan.observed import changed_between
+
+    observed, changed = client.observe(compilation.blueprint), ""
+    for _ in range(MOST_PLANS):
+        plan = _plan(compilation, observed)
+        try:
+            _agree(plan, options, terminal)
+        except PlanError as error:
+            if not changed:
+                raise
+            raise PlanError(f"{changed}; now {error.message}", cure=AGAIN_WITH_YES) from error
+        try:
+            return plan, _carry_out(client, plan, _wanted(compilation, options, plan.digest), timeout, terminal)
+        except PlanOutdated:
+            before, observed = observed, client.observe(compilation.blueprint)
+            changed = changed_between(before, observed)
+            terminal.tell(f"{changed}: planned again")
+    raise PlanError(
+        f"{changed}, and so it was {MOST_PLANS} times in a row", cure="apply again when the others are done"
+    )
 
 
 def _dry_run(compilation: Compilation, options: argparse.Namespace, terminal: Terminal) -> int:
@@ -70,7 +103,7 @@ def _dry_run(compilation: Compilation, options: argparse.Namespace, terminal: Te
 
 def _refuse_mesh(compilation: Compilation) -> None:
     """Before a runtime is started for it."""
-    from orchestrator.deploy.reconcile import refuse_mesh
+    from orchestrator.deploy.wanted import refuse_mesh
 
     refuse_mesh(compilation.blueprint)
 
@@ -81,20 +114,19 @@ def _runtime(terminal: Terminal) -> RuntimeClient:
     from orchestrator.cli.reach import client
     from orchestrator.plugins.hosts.local import LocalHost
 
-    found = client()
+    found = client(terminal)
     if found.answers():
         return found
     began = time.monotonic()
-    started = ensure_runtime(LocalHost(), terminal.environment)
+    ensure_runtime(LocalHost(), terminal.environment)
     terminal.tell(f"started the background runtime in {time.monotonic() - began:.1f} s")
-    return started
+    return found
 
 
-def _plan(compilation: Compilation, client: RuntimeClient) -> Plan:
+def _plan(compilation: Compilation, observed: ObservedState) -> Plan:
     from orchestrator.plan.diff import diff
     from orchestrator.plan.servers import refuse_prospects
 
-    observed = client.observe(compilation.blueprint)
     refuse_prospects(observed)
     return diff(compilation.blueprint, observed)
 

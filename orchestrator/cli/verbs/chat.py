@@ -40,7 +40,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.reach import client
     from orchestrator.core.errors import NoSuchDeployment
 
-    runtime = client()
+    runtime = client(terminal)
     known = [deployment["name"] for deployment in runtime.status()["deployments"]]
     if options.name not in known:
         from orchestrator.core.names import did_you_mean

@@ -77,7 +77,7 @@ def _look(options: argparse.Namespace, terminal: Terminal) -> dict[str, Any]:
     named = bool(options.files or options.file)
     blueprint: Blueprint = compiled(options, terminal).blueprint if named else whole_catalogue()
     state = observed(blueprint, terminal)
-    runtime = client()
+    runtime = client(terminal)
     return {
         "machine": machine(runtime.folders) | {"for_models": room(blueprint, state)},
         "runtime": runtime.about() if runtime.answers() else None,

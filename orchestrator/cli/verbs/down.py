@@ -33,7 +33,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     drain = seconds(options.drain)
     if bool(options.names) == options.all:
         raise UsageError("name deployments, or --all", cure="see `orchestrator status`")
-    runtime = client()
+    runtime = client(terminal)
     deployments = {each["name"]: each for each in runtime.status()["deployments"]}
     for name in deployments if options.all else options.names:
         _check_known(name, list(deployments))

@@ -102,7 +102,7 @@ def _code(options: argparse.Namespace, terminal: Terminal) -> int:
 def _run(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.reach import client
 
-    runtime = client()
+    runtime = client(terminal)
     found = runtime.find_run(options.run) if options.run else _last_run(runtime)
     if options.json:
         import json

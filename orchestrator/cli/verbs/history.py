@@ -23,7 +23,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """List them, newest first."""
     from orchestrator.cli.reach import client
 
-    revisions = client().history(options.name)
+    revisions = client(terminal).history(options.name)
     if options.json:
         import json
 

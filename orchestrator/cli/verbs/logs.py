@@ -30,7 +30,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.reach import client
     from orchestrator.cli.view.log import log_line
 
-    for entry in client().logs(options.name, options.lines, follow=options.follow):
+    for entry in client(terminal).logs(options.name, options.lines, follow=options.follow):
         terminal.write((json.dumps(entry, ensure_ascii=False) if options.json else log_line(entry)) + "\n")
         if options.follow:
             terminal.stdout.flush()

@@ -25,6 +25,6 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.view.progress import progress
 
     with progress(terminal, 0) as listen:
-        applied = client().rollback(options.name, options.to, listen)
+        applied = client(terminal).rollback(options.name, options.to, listen)
     terminal.say(f"{options.name} runs, revision {applied['revision']}")
     return 0

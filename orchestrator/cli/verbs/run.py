@@ -49,7 +49,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 
     request = _request(options, terminal)
     answer = _Answer(terminal, silent=options.json)
-    result = client().run(options.name, request, answer.take)
+    result = client(terminal).run(options.name, request, answer.take)
     if options.json:
         terminal.say(json.dumps(result.as_json(), indent=2, ensure_ascii=False, default=str))
     else:

@@ -22,7 +22,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=type(parser))
     status = actions.add_parser("status", help="whether it runs, its version, process, address and folders")
     status.add_argument("--json", action="store_true", help="as JSON")
-    actions.add_parser("start", help="start it in the background; what is applied comes back")
+    start = actions.add_parser("start", help="start it in the background; what is applied comes back")
+    start.add_argument(
+        "--set-aside", action="store_true", help="first rename a damaged state database that no start recovers"
+    )
     stop = actions.add_parser("stop", help="stop it; what is applied comes back at the next start")
     stop.add_argument("--drain", metavar="TIME", default="30s", help="how long requests may finish (default: 30s)")
     logs = actions.add_parser("logs", help="its own log")
@@ -41,7 +44,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 def _status(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.reach import client
 
-    runtime = client()
+    runtime = client(terminal)
     about = runtime.about() if runtime.answers() else None
     if options.json:
         import json
@@ -52,20 +55,38 @@ def _status(options: argparse.Namespace, terminal: Terminal) -> int:
     else:
         from orchestrator.cli.view.columns import columns
         from orchestrator.cli.view.moments import ago
+        from orchestrator.cli.view.status import runtime_state
 
-        rows = [("version", about["version"]), ("state", about["state"]), ("process", str(about["pid"]))]
+        state = runtime_state(about)
+        rows = [("version", about["version"]), ("state", state), ("process", str(about["pid"]))]
         rows += [("started", ago(about["started"])), ("address", about["url"]), ("folder", about["folder"])]
         terminal.say("\n".join(columns(rows)))
     return 0
 
 
-def _start(_: argparse.Namespace, terminal: Terminal) -> int:
+def _start(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.app.start import ensure_runtime
     from orchestrator.plugins.hosts.local import LocalHost
 
+    if options.set_aside:
+        _set_aside(terminal)
     about = ensure_runtime(LocalHost(), terminal.environment).about()
     terminal.say(f"the runtime runs: process {about['pid']}, {about['url']}")
     return 0
+
+
+def _set_aside(terminal: Terminal) -> None:
+    from orchestrator.app.set_aside import set_aside
+    from orchestrator.plugins.hosts.local import LocalHost
+
+    moved = set_aside(LocalHost().folders())
+    if not moved:
+        terminal.tell("nothing had to be set aside: the state database is sound, or the start recovers it")
+        return
+    terminal.tell("the damaged state database is kept; what was applied, its runs and its sessions are only in it:")
+    for path in moved:
+        terminal.tell(f"  {path}")
+    terminal.tell("nothing is applied now: orchestrator apply FILE, for each of your manifests")
 
 
 def _stop(options: argparse.Namespace, terminal: Terminal) -> int:

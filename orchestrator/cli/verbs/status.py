@@ -34,7 +34,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Show it."""
     from orchestrator.cli.reach import client
 
-    runtime = client()
+    runtime = client(terminal)
     if not options.watch:
         terminal.say(_text(runtime, options, terminal))
         return 0

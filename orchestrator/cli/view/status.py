@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from orchestrator.cli.view.columns import columns
-from orchestrator.cli.view.moments import ago
+from orchestrator.cli.view.moments import ago, ahead
 from orchestrator.cli.view.plan import shown_serving
 from orchestrator.cli.view.terminal import Terminal
 
 _AWAY: Final = frozenset({"unloaded", "loading", "yielding"})
+_NOT_READY: Final = {
+    "starting": "what was applied comes back, one deployment after the other",
+    "stopping": "requests in work finish, nothing new is taken",
+}
 _STYLES: Final = {"running": "green", "degraded": "yellow", "failing": "red", "starting": "cyan", "stopping": "cyan"}
 
 
@@ -19,7 +23,7 @@ def shown_status(status: Mapping[str, Any], terminal: Terminal, *, whole: bool) 
     runtime = status["runtime"]
     if runtime is None:
         return "no runtime runs: nothing is applied, or it was stopped (orchestrator runtime start)"
-    head = f"runtime {runtime['version']} {runtime['state']}, process {runtime['pid']}, {runtime['url']}"
+    head = f"runtime {runtime['version']} {runtime_state(runtime)}, process {runtime['pid']}, {runtime['url']}"
     deployments = status["deployments"]
     if not deployments:
         return f"{head}\n\nno deployment is applied: orchestrator apply FILE"
@@ -30,6 +34,13 @@ def shown_status(status: Mapping[str, Any], terminal: Terminal, *, whole: bool) 
         lines.append(line.replace(state, terminal.paint(_STYLES.get(state, "bold"), state), 1))
         lines += _details(deployment, terminal, whole=whole)
     return "\n".join(lines)
+
+
+def runtime_state(runtime: Mapping[str, Any]) -> str:
+    """The state of the runtime; one that takes no requests says since when, and why."""
+    state = str(runtime["state"])
+    why = _NOT_READY.get(state)
+    return f"{state} (it began that {ago(runtime['since'])}: {why})" if why else state
 
 
 def _row(deployment: Mapping[str, Any]) -> tuple[str, ...]:
@@ -46,11 +57,23 @@ def _details(deployment: Mapping[str, Any], terminal: Terminal, *, whole: bool) 
         lines.append(f"  {terminal.paint('red', 'error[' + error['code'] + ']')}: {error['message']}")
         lines += [f"    cure: {error['cure']}"] if error["cure"] else []
     lines += _servers(deployment)
+    lines += [_wait(each, deployment) for each in deployment.get("waits", ())]
     if whole:
         lines += _models(deployment)
         lines += [f"  manifest {deployment['origin']}"] if deployment["origin"] else []
         lines += [f"  port {deployment['port']}"] if deployment["port"] else []
     return lines
+
+
+def _wait(wait: Mapping[str, Any], deployment: Mapping[str, Any]) -> str:
+    """What it waits for, since when, and when what failed is tried again; an error that stands above is not told twice."""
+    told = [server["why"] for server in deployment.get("servers", ())]
+    told += [deployment["error"]["message"]] if deployment["error"] else []
+    failed = f"; the last try failed: {wait['error']}" if wait["error"] and wait["error"] not in told else ""
+    again = f"; tried again {ahead(wait['again'])}" if wait["again"] is not None else ""
+    return (
+        f"  waits for {wait['address']} since {ago(wait['since']).removesuffix(' ago')}: {wait['what']}{failed}{again}"
+    )
 
 
 def _servers(deployment: Mapping[str, Any]) -> list[str]:

@@ -10,8 +10,8 @@ CODES: Final[tuple[Code, ...]] = (
     Code(
         "ORC401",
         "plan refused",
-        "The plan removes something, or cannot be made from what was observed.",
-        "Read the plan; repeat with --yes if the removal is meant.",
+        "The plan removes something, cannot be made from what was observed, or another apply changed things meanwhile.",
+        "Read the plan; repeat with --yes if the removal is meant; where another apply was faster, apply again.",
     ),
     Code(
         "ORC410", "deployment failed", "A step of the plan could not be carried out.", "Mend its cause and apply again."
@@ -25,8 +25,8 @@ CODES: Final[tuple[Code, ...]] = (
     Code(
         "ORC412",
         "state folder unusable",
-        "The folder for state cannot be written, is on a read-only disk, or belongs to another user.",
-        "Set ORCHESTRATOR_HOME to a folder that you own.",
+        "The folder for state cannot be written, is on a read-only disk, belongs to another user, or its database is damaged.",
+        "Set ORCHESTRATOR_HOME to a folder that you own; a damaged database is in docs/runtime.md.",
     ),
     Code("ORC413", "no such deployment", "No applied deployment has this name.", "See `orchestrator status`."),
     Code(

@@ -7,13 +7,15 @@ import json
 import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.core.errors import DeployError
 from orchestrator.core.failpoint import declare, failpoint
+from orchestrator.plugins.stores.schema import refuse_newer
 from orchestrator.plugins.stores.spare import Spare
-from orchestrator.plugins.stores.statefile import Damaged, StateFile, translated
+from orchestrator.plugins.stores.statefile import Damaged, Lost, StateFile, translated
 from orchestrator.ports.store import Revision
 
 declare("store.before-add", "store.in-transaction", "store.after-commit")
@@ -26,6 +28,7 @@ _FORGET: Final = """DELETE FROM revision WHERE deployment = :deployment AND numb
     AND number NOT IN (SELECT number FROM desired WHERE deployment = :deployment)"""
 KEPT: Final = 100
 """Revisions that are kept of each deployment, the newest ones."""
+LOST_COMMIT: Final = "it holds other revisions than were committed"
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -79,11 +82,10 @@ class SqliteRevisions:
         # Inside a transaction, so that no other process is between preparing and committing.
         with self._file.transaction() as connection:
             desired = self._read(connection.execute(_DESIRED).fetchall())
-            kept = self._spare.read()
-            if desired == kept:
+            if desired == self._spare.read():
                 return
-            if kept is not None and desired != self._spare.read_prepared():
-                raise Damaged(self._file.path, "it holds other revisions than were committed")
+            if not self._spare.agrees(desired):
+                raise Damaged(self._file.path, LOST_COMMIT)
             self._spare.prepare(desired)
             self._spare.accept()
 
@@ -101,14 +103,43 @@ class SqliteRevisions:
             self._spare.accept()
 
     def _read(self, rows: Sequence[tuple[Any, ...]]) -> list[Revision]:
-        revisions = []
-        for *row, checksum in rows:
-            deployment, number, digest, blueprint, sources, created, origin, cause = row
-            if _checksum(row) != checksum:
-                raise Damaged(self._file.path, f"revision {number} of {deployment} does not match its checksum")
-            plain = (json.loads(blueprint), json.loads(sources))
-            revisions.append(Revision(deployment, number, digest, *plain, created, origin, cause))
-        return revisions
+        return _revisions(self._file.path, rows)
+
+
+def desired_at(path: Path) -> list[Revision]:
+    """What a runtime that starts on the database at ``path`` brings back: as ``settle`` and the recovery decide, but nothing
+    is made, moved or written. Raises ``StateUnusable``; ``Damaged`` where no start recovers."""
+    spare = Spare(path)
+    if not path.exists():
+        return spare.read() or []
+    try:
+        desired = _looked_at(path)
+        if not spare.agrees(desired):
+            raise Damaged(path, LOST_COMMIT)
+    except Damaged as damage:
+        kept = spare.read()
+        if kept is None:
+            raise Lost(path, damage.reason, spare.state()) from damage
+        return kept
+    return desired
+
+
+def _looked_at(path: Path) -> list[Revision]:
+    with translated(path), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        refuse_newer(path, version)
+        return _revisions(path, connection.execute(_DESIRED).fetchall()) if version else []
+
+
+def _revisions(path: Path, rows: Sequence[tuple[Any, ...]]) -> list[Revision]:
+    revisions = []
+    for *row, checksum in rows:
+        deployment, number, digest, blueprint, sources, created, origin, cause = row
+        if _checksum(row) != checksum:
+            raise Damaged(path, f"revision {number} of {deployment} does not match its checksum")
+        plain = (json.loads(blueprint), json.loads(sources))
+        revisions.append(Revision(deployment, number, digest, *plain, created, origin, cause))
+    return revisions
 
 
 def _insert(connection: sqlite3.Connection, revision: Revision) -> None:

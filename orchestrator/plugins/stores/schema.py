@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from orchestrator.core.errors import StateUnusable
@@ -35,14 +36,19 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
 """A released step is never changed: a later version adds one. ``PRAGMA user_version`` counts those that were taken."""
 
 
+def refuse_newer(path: Path, version: int) -> None:
+    """Raise ``StateUnusable`` where the file has steps that this version does not know."""
+    if version > len(STEPS):
+        raise StateUnusable(
+            f"the state database {path} was written by a newer version of the program",
+            cure="use that version, or set ORCHESTRATOR_HOME to another folder",
+        )
+
+
 def migrate(file: StateFile) -> None:
     """Bring the file to this version; a file of a newer program is refused untouched."""
     version = int(file.rows("PRAGMA user_version")[0][0])
-    if version > len(STEPS):
-        raise StateUnusable(
-            f"the state database {file.path} was written by a newer version of the program",
-            cure="use that version, or set ORCHESTRATOR_HOME to another folder",
-        )
+    refuse_newer(file.path, version)
     if version == len(STEPS):
         return
     with file.transaction() as connection:

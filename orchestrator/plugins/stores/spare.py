@@ -42,6 +42,15 @@ class Spare:
             return
         _sync_folder(self.path.parent)
 
+    def agrees(self, desired: Sequence[Revision]) -> bool:
+        """Whether a database that holds this lost no commit, as far as this one can tell."""
+        kept = self.read()
+        return kept is None or kept == desired or self.read_prepared() == desired
+
+    def state(self) -> str:
+        """Why it cannot be read, in words."""
+        return f"its copy {self.path} is {'damaged too' if self.path.exists() else 'missing'}"
+
     def read(self) -> list[Revision] | None:
         """What must run; ``None`` where there is no spare, or a damaged one."""
         return _read(self.path)

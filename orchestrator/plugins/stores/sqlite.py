@@ -3,7 +3,7 @@
 A device without a keyboard must come back by itself, and must never serve something else than what was applied. So a
 damaged database is put aside (never deleted), what must run comes back from the spare beside it, and the opener says so
 in :attr:`StateStores.notes`. Where the spare is missing or damaged too, nothing is touched and every start says the
-same: :class:`Damaged`.
+same, :class:`Lost`, until a person has it put aside: :func:`set_aside`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from orchestrator.core.redaction import Redact
 from orchestrator.plugins.stores.revisions import SqliteRevisions
@@ -20,7 +21,7 @@ from orchestrator.plugins.stores.runs import SqliteRuns
 from orchestrator.plugins.stores.schema import migrate
 from orchestrator.plugins.stores.sessions import SqliteSessions
 from orchestrator.plugins.stores.spare import Spare
-from orchestrator.plugins.stores.statefile import Damaged, StateFile, translated
+from orchestrator.plugins.stores.statefile import Damaged, Lost, StateFile, translated
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def _recover(path: Path, damage: Damaged, now: float) -> tuple[SqliteRevisions, 
     spare = Spare(path)
     kept = spare.read()
     if kept is None:
-        raise damage
+        raise Lost(path, damage.reason, spare.state()) from damage
     with translated(path):
         aside = _put_aside(path, now)
     file = StateFile(path)
@@ -119,11 +120,29 @@ def _recover(path: Path, damage: Damaged, now: float) -> tuple[SqliteRevisions, 
     )
 
 
-def _put_aside(path: Path, now: float) -> Path:
-    """Rename it with its log files, which a later database of the old name must not find."""
+def set_aside(path: Path, now: Callable[[], float] = time.time) -> tuple[Path, ...]:
+    """Rename a database that no start can recover, with its damaged spare, so that the next start begins empty. Gives the new
+    names: none where there is nothing that a start does not recover itself. For who holds the lock of the runtime."""
+    try:
+        _open_revisions(path).close()
+    except Damaged:
+        if Spare(path).read() is None:
+            with translated(path):
+                aside = _put_aside(path, now(), (*_LOGS, *_SPARES, ""))
+            return tuple(sorted(aside.parent.glob(f"{aside.name}*")))
+    return ()
+
+
+_LOGS: Final = ("-wal", "-shm")
+_SPARES: Final = (".desired.json", ".desired.json.new")
+
+
+def _put_aside(path: Path, now: float, endings: tuple[str, ...] = (*_LOGS, "")) -> Path:
+    """Rename it with its log files, which a later database of the old name must not find. The database is the last: where this
+    is cut off, it is done again."""
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     aside = path.with_name(f"{path.name}.corrupt-{stamp}")
-    for ending in ("-wal", "-shm", ""):
+    for ending in endings:
         part = path.with_name(path.name + ending)
         if part.exists():
             part.rename(aside.with_name(aside.name + ending))

@@ -19,15 +19,26 @@ _BUSY_SECONDS: Final = 5.0
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
+RECOVERS: Final = "orchestrator runtime stop, then start: a start recovers what must run, and keeps the damaged file"
+SET_ASIDE: Final = (
+    "orchestrator runtime start --set-aside renames what is damaged (nothing is deleted), says where it is, and begins "
+    "empty; then apply your manifests again"
+)
+
+
 class Damaged(StateUnusable):
     """The file is no sound database, or not the one that was written. Opening it to write recovers from that."""
 
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(
-            f"the state database {path} is damaged: {reason}",
-            cure="restart the runtime, which recovers what must run; else move the file away and apply again",
-        )
+    def __init__(self, path: Path, reason: str, cure: str = RECOVERS) -> None:
+        super().__init__(f"the state database {path} is damaged: {reason}", cure=cure)
         self.reason = reason
+
+
+class Lost(Damaged):
+    """It is damaged, and nothing beside it tells what must run: no start can recover that, and none tries."""
+
+    def __init__(self, path: Path, reason: str, spare: str) -> None:
+        super().__init__(path, f"{reason}; {spare}", cure=SET_ASIDE)
 
 
 class StateFile:
