@@ -68,12 +68,18 @@ async def _nothing_more() -> None:
     """Nobody else holds anything for a revision."""
 
 
+def _nothing() -> int:
+    """Nobody else takes memory."""
+    return 0
+
+
 class LiveTable:
     """The owner of everything that is live; only the reconciler changes it, and gives it the ``tasks`` for its drains and
-    what else is to be ended ``after`` a drain."""
+    what else is to be ended ``after`` a drain, and ``held``: bytes that servers take which were started."""
 
     tasks: TaskGroup
     after: Callable[[], Awaitable[None]] = staticmethod(_nothing_more)
+    held: Callable[[], int] = staticmethod(_nothing)
 
     def __init__(self, plane: RequestPlane, emit: Callable[[Event], None], now: Callable[[], float]) -> None:
         self.plane = plane
@@ -212,7 +218,8 @@ class LiveTable:
             for name, limits in deployment.pools.items():
                 pools[name] = pools[name].and_also(limits) if name in pools else limits
         self._endpoints = {name: _kept(self._endpoints.get(name), spec) for name, spec in wanted.items()}
-        self.plane.set_endpoints(self._endpoints, pools)
+        held = self.held()
+        self.plane.set_endpoints(self._endpoints, {name: limits.less(held) for name, limits in pools.items()})
 
     def _report(self, error: Exception) -> None:
         """A tool that does not close is told, and stops nothing."""

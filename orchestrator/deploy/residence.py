@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from orchestrator.ports.lifecycle import Loader
@@ -42,6 +42,10 @@ class PoolLimits:
     cache: int | None = None
     idle: float | None = IDLE_SECONDS
     saves: bool = False
+
+    def less(self, held: int) -> PoolLimits:
+        """What is left for them beside servers that hold these bytes."""
+        return replace(self, budget=max(0, self.budget - held))
 
     def and_also(self, other: PoolLimits) -> PoolLimits:
         """Where two deployments share the memory, the stricter limit holds for both."""

@@ -9,6 +9,7 @@ from orchestrator.cli.view.columns import columns
 from orchestrator.cli.view.moments import ago
 from orchestrator.cli.view.plan import shown_serving
 from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.quantity import format_size
 
 _AWAY: Final = frozenset({"unloaded", "loading", "yielding"})
 _STYLES: Final = {"running": "green", "degraded": "yellow", "failing": "red", "starting": "cyan", "stopping": "cyan"}
@@ -59,7 +60,8 @@ def _servers(deployment: Mapping[str, Any]) -> list[str]:
     for server in deployment.get("servers", ()):
         where = f"{server['url']}, process {server['pid']}" if server["pid"] else f"see {server['log']}"
         why = f": {server['why']}" if server["why"] else ""
-        rows.append((f"server.{server['alias']}", f"{server['kind']}, {server['state']}{why}", where))
+        memory = f", {format_size(server['memory'])} memory" if server.get("memory") else ""
+        rows.append((f"server.{server['alias']}", f"{server['kind']}, {server['state']}{memory}{why}", where))
     return columns(rows, indent="  ")
 
 
