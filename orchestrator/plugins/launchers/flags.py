@@ -153,11 +153,6 @@ def true_false(name: str, given: Any) -> Words:
     return (name, "true" if given else "false")
 
 
-def on_only(name: str, given: Any) -> Words:
-    """``--name``, or nothing."""
-    return (name,) if given else ()
-
-
 def in_json(**fields: Any) -> Write:
     """``--name {"key": value, …}``; the given value stands where a field is ``GIVEN``."""
 
