@@ -32,7 +32,8 @@ MEND: Final = "mend or install its package, and restart the runtime: `orchestrat
 class BoundEndpoint:
     """A live address that serves the model under ``model``. ``slots`` and ``context`` are ``None`` where nobody told;
     ``build`` is its quantization and what that was made for, ``memory`` the bytes that it is reckoned to take
-    while it is loaded; ``keep_alive`` is how long the manifest lets it rest, in seconds.
+    while it is loaded; ``keep_alive`` is how long the manifest lets it rest, in seconds, and ``pinned`` that it is never
+    unloaded.
 
     ``id`` is the same for every alias and deployment that calls the same model on the same server with the same key.
     """
@@ -49,6 +50,7 @@ class BoundEndpoint:
     build: str = ""
     memory: int | None = None
     keep_alive: float | None = None
+    pinned: bool = False
 
     def __str__(self) -> str:
         return f"{self.provider} at {urlsplit(self.api_base).netloc}"
@@ -263,6 +265,7 @@ def _endpoint(spec: ModelSpec, option: Option) -> BoundEndpoint:
         build=str(option.build),
         memory=option.need.total if option.need else None,
         keep_alive=spec["keep_alive"],
+        pinned=spec["pinned"],
     )
 
 

@@ -92,6 +92,11 @@ class Scheduler(Dispatch):
             self.settle(lane, now)
         return self._take(now)
 
+    def on_measured(self, free: int | None, now: float) -> list[Effect]:
+        """So much of the device's memory is free, in bytes: nothing is loaded ahead that does not fit there."""
+        self._models.measure(free, now)
+        return self._take(now)
+
     def on_submit(self, new: Submission, now: float) -> list[Effect]:
         """A call wants an endpoint. Numbers of calls go up; the number is its place in line."""
         call = Call(new, now)

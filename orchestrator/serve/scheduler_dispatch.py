@@ -211,6 +211,14 @@ class Dispatch:
                 self._leave_lanes(call)
                 self._give_up(call, lane, now)
 
+    def send_on(self, lane: Lane, error: ModelError, now: float) -> None:
+        """Every call that waits here and can go elsewhere does; nothing failed."""
+        for call in lane.everyone():
+            if lane in call.lanes and self._others(call, lane):
+                call.error = renewed(error)
+                self._leave_lanes(call)
+                self._give_up(call, lane, now)
+
     # -- effects ---------------------------------------------------------------------------------------------------
 
     def _set_timer(self, call: Call, at: float) -> None:
