@@ -146,6 +146,12 @@ def device_budget(blueprint: Blueprint, device: Device | None) -> Budget | None:
     return budget if written or "memory" in blueprint.hardware else replace(budget, physical=_BEYOND_ALL)
 
 
+def measured_budget(device: Device) -> Budget:
+    """What models may take of a device where no manifest says anything of it."""
+    metal = any(one.kind == "metal" for one in device.accelerators)
+    return replace(limited(Memory(device.memory, device.own_memory, metal), None), physical=_BEYOND_ALL)
+
+
 def budget_beside_servers(blueprint: Blueprint, observed: ObservedState) -> Budget | None:
     """What is left for models that take turns: servers that we start for this deployment hold theirs for as long as they
     run. Those of others count for what is loaded, not here: they come and go, and this plan must stay the same."""
