@@ -85,10 +85,7 @@ def _endpoints(provider: Instant) -> dict[str, EndpointSpec]:
     plain = EndpointSpec("a", TARGET, provider, slots=8)
     if not isinstance(provider, Loading):
         return {"a": plain}
-    return {
-        name: replace(plain, id=name, residence=Residence(name, "device", 1, provider, loaded=name == "a"))
-        for name in "abc"
-    }
+    return {name: replace(plain, id=name, residence=Residence(name, "device", 1, provider)) for name in "abc"}
 
 
 def _ask() -> Ask:
@@ -146,6 +143,7 @@ async def _once(way: Way, provider: Instant, into: list[float]) -> None:
     plain = SchedulerLimits()
     loop = Loop(plain.with_queue({"interactive": {"length": CALLS}}))
     loop.set_endpoints(_endpoints(provider), {"device": PoolLimits(2)} if isinstance(provider, Loading) else {})
+    loop.set_loaded({"a": True}, anyio.current_time())
     async with anyio.create_task_group() as group:
         await group.start(loop.run)
         gc.collect()

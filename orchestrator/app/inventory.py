@@ -11,7 +11,7 @@ from orchestrator.core.errors import NoServer, UsageError
 from orchestrator.core.hosts import distance_of_url
 from orchestrator.core.names import did_you_mean, nearest
 from orchestrator.manifest.catalogue.reader import find_model, ids_of, model_rows
-from orchestrator.plan.builds import same_model
+from orchestrator.plan.builds import build_of, same_model
 from orchestrator.plan.matching import COMPATIBLE
 from orchestrator.plan.observed import ObservedServer
 from orchestrator.plugins.providers.addresses import MAKES
@@ -123,8 +123,8 @@ def size_of(name: str, provider: str, model: str) -> int | None:
     row = find_model(name)
     if row is None:
         return None
-    tag = model.rpartition(":")[2].casefold()
-    build = tag if tag in row["sizes"] else row.get("served_as", {}).get(provider)
+    build = build_of(model).quantization
+    build = build if build in row["sizes"] else row.get("served_as", {}).get(provider)
     size: int | None = row["sizes"].get(build) if build else None
     return size
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orchestrator.core.blueprint import Blueprint
-    from orchestrator.deploy.servers import Yard
+    from orchestrator.deploy.yard import Yard
     from orchestrator.ports.provider import Provider
 
 _PASSED: Final = frozenset(
@@ -91,7 +91,7 @@ def passed_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def make_yard(provider: Callable[[str], Provider], state: Path, owner: str = "") -> Yard:
     """What servers are started with. ``owner`` names who starts them: the runtime has one place, every other process a
     place of its own, so that nobody takes over what is another's."""
-    from orchestrator.deploy.servers import Yard
+    from orchestrator.deploy.yard import Yard
     from orchestrator.plugins.hosts.processes import LocalProcesses
 
     launchers = Launchers(state / "programs.json", os.environ)

@@ -19,12 +19,6 @@ def _there(folder: Path) -> Path:
     return next(each for each in (folder, *folder.parents) if each.exists())
 
 
-def memory() -> dict[str, int]:
-    """Bytes of memory: all there is, and what is free."""
-    device = read_device()
-    return {"total": device.memory if device else 0, "free": device.free if device else 0}
-
-
 def machine(folders: Folders) -> dict[str, Any]:
     """Program, interpreter, system, what the sensors see (sizes in bytes), free disk, folders, optional libraries."""
     import psutil

@@ -43,8 +43,9 @@ class ServingPlane:
         self.loop.try_now(endpoints)
 
     def set_pressure(self, pressure: Pressure) -> None:
-        """Know what speaks for smaller models, and whether the battery is to be spared."""
+        """Know what speaks for smaller models, whether the battery is to be spared, and how much memory is free."""
         self.engines.pressure = pressure
+        self.loop.set_free(pressure.free)
         self.loop.set_power(saving=bool(pressure.saving))
 
     def views(self) -> Mapping[str, Mapping[str, Any]]:

@@ -46,7 +46,6 @@ from orchestrator.serve.engine import EngineTable
 HOST: Final = "127.0.0.1"
 HURRY: Final = 2.0
 """Seconds that requests in work have after a second SIGTERM."""
-READY_LINE: Final = "orchestrator runtime ready"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from orchestrator.core.errors import OrchestratorError, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.app.launchers import Launchers
+    from orchestrator.core.blueprint import Blueprint
+    from orchestrator.deploy.server_records import ServerWant
     from orchestrator.ports.lifecycle import Launch, LaunchOrder
 
 PORT: Final = 8000
@@ -93,9 +95,28 @@ def _of_manifest(options: argparse.Namespace, terminal: Terminal) -> Iterator[tu
         raise UsageError(
             "no model of this manifest has a server that is started", cure="give a model `server:`, or name an alias"
         )
-    for want in wants:
+    for want in _with_builds(compilation.blueprint, wants, terminal):
         order = replace(want.order, port=options.port or want.order.port or PORT)
         yield want.kind, replace(order, scenario=options.scenario) if options.scenario else order
+
+
+def _with_builds(blueprint: Blueprint, wants: list[ServerWant], terminal: Terminal) -> list[ServerWant]:
+    """Of a folder of builds the one that would be started on this device; whether its program is installed does not matter."""
+    from orchestrator.app.device import read_device
+    from orchestrator.app.launchers import Launchers
+    from orchestrator.deploy.prospects import look_at
+    from orchestrator.plan.started import Neighbours, fitted
+
+    launchers = Launchers(None, terminal.environment)
+
+    def launch(kind: str, order: LaunchOrder) -> Launch:
+        launcher = launchers.get(kind)
+        return launcher.command(launchers.find(kind) or launcher.usual, order)
+
+    looked = {want.name: look_at(want, launch, launchers.program(want.kind)) for want in wants}
+    startables = {name: [each.startable for each in found] for name, found in looked.items()}
+    chosen = fitted(blueprint, startables, Neighbours({}, (), read_device()))
+    return [each.want for name, found in looked.items() for each in found if each.want.digest == chosen[name].digest]
 
 
 def _of_alias(options: argparse.Namespace) -> Iterator[tuple[str, LaunchOrder]]:

@@ -7,17 +7,67 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.app.builds import builds_for, ids_of_build
+from orchestrator.app.device import read_device
 from orchestrator.app.inventory import Choice, called, size_of
 from orchestrator.app.model_servers import Around, goes_on, look, store_of
 from orchestrator.app.model_servers import pull as pull_by
 from orchestrator.cli.view.pulling import shown_pull
 from orchestrator.cli.view.terminal import Terminal
-from orchestrator.core.errors import BrokenReply, DeployError
+from orchestrator.core.errors import BadRequest, BrokenReply, DeployError, ModelNotFound, UsageError
 from orchestrator.core.quantity import format_size
-from orchestrator.plan.builds import same_model
+from orchestrator.manifest.catalogue.reader import find_model
+from orchestrator.plan.builds import is_build, same_model
 
 if TYPE_CHECKING:
     from orchestrator.ports.provider import ServedModel
+
+
+def pull_best(choice: Choice, around: Around, options: argparse.Namespace, terminal: Terminal) -> dict[str, Any]:
+    """Pull the build that is named, or else the best that fits this device. Where the server knows it by none of the usual
+    names, a build that was named is an error; else the usual one is pulled, and that is said. Raises as ``pull``, and
+    ``UsageError`` for a build that nobody can name there."""
+    wanted = _wanted(choice, options, terminal)
+    for name in wanted:
+        try:
+            return pull(replace(choice, model=name), around, options, terminal)
+        except (ModelNotFound, BadRequest):
+            if options.quantization and name == wanted[-1]:
+                raise
+            terminal.tell(f"{called(choice.server)} has no {name}")
+    return pull(choice, around, options, terminal)
+
+
+def _wanted(choice: Choice, options: argparse.Namespace, terminal: Terminal) -> list[str]:
+    """Names to try before the usual one. A name with a tag says itself what is meant."""
+    row = find_model(options.name)
+    named = options.quantization.casefold()
+    if named and (row is None or not is_build(named)):
+        what = f"no build is called {named}" if row else f"the catalogue does not know {options.name}"
+        raise UsageError(
+            f"--quantization: {what}", cure="name a build like q4_k_m, q8_0 or f16 of an alias of the catalogue"
+        )
+    if row is None or (not named and ":" in options.name):
+        return []
+    if named:
+        ids = ids_of_build(row, choice.server.provider, named)
+        if not ids:
+            cure = f"name it as the server does: orchestrator models pull ID --provider {choice.server.provider}"
+            raise UsageError(
+                f"nobody knows what {called(choice.server)} calls the {named} of {row['alias']}", cure=cure
+            )
+        return ids
+    builds = builds_for(row, read_device())
+    best = builds.best
+    if best is None:
+        return []
+    ids = ids_of_build(row, choice.server.provider, best.build)
+    about = (
+        f"{best.build} is {best.why}" if best.fit == "fits" else f"{best.build} comes closest to fitting: {best.why}"
+    )
+    other = "" if ids else f"; {called(choice.server)} chooses its build by itself"
+    terminal.tell(f"{about}: {best.need}{other}")
+    return ids
 
 
 def pull(choice: Choice, around: Around, options: argparse.Namespace, terminal: Terminal) -> dict[str, Any]:
@@ -59,7 +109,7 @@ def _check_disk(choice: Choice, size: int | None, options: argparse.Namespace, t
     elif options.force:
         terminal.tell(f"{needs}: pulled all the same")
     else:
-        cure = "free some space; --force pulls it all the same, as where a part of it is there already"
+        cure = "free some space, or name a smaller build (--quantization); --force pulls it all the same, as where a part is there"
         raise DeployError(f"the disk is too full: {needs}", cure=cure)
 
 

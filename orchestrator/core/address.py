@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 AddressKind = Literal["agent", "router", "model", "server", "tool", "knowledge", "node", "deployment", "endpoint"]
 
@@ -34,9 +34,6 @@ class Address(str):
     def name(self) -> str:
         """The part after the first dot."""
         return self.partition(".")[2]
-
-
-ADDRESS_KINDS: Final[tuple[str, ...]] = get_args(AddressKind)
 
 
 def is_name(text: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypedDict
 
 from orchestrator.core.digest import digest_of
 
-BLUEPRINT_FORMAT: Final = 4
+BLUEPRINT_FORMAT: Final = 5
 """Raised when the shape below changes; a stored blueprint of another format is compiled again from its sources."""
 
 
@@ -62,6 +62,7 @@ class ModelSpec(TypedDict):
     server: ServerSpec | None  # a server that we start for it; None: one that runs already
     fallback: list[str]  # aliases, in order
     keep_alive: float | None  # seconds that it may rest before it is unloaded
+    pinned: bool  # it is never unloaded
 
 
 class ReflexSpec(TypedDict):

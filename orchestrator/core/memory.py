@@ -82,7 +82,8 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a model takes on a server; it prints its own arithmetic. ``whole``: as the manifest says, not reckoned."""
+    """What a model takes on a server; it prints its own arithmetic. ``whole``: as the manifest says, not reckoned. ``share``:
+    in words, the part of the device that its server sets aside, whatever the model."""
 
     weights: int
     cache: int = 0
@@ -90,6 +91,7 @@ class Need:
     window: Window = Window()
     whole: bool = False
     cache_unknown: bool = False
+    share: str = ""
 
     @property
     def total(self) -> int:
@@ -99,6 +101,8 @@ class Need:
     def __str__(self) -> str:
         if self.whole:
             return f"{format_size(self.total)} as the manifest says"
+        if self.share:
+            return f"{format_size(self.total)} = {self.share}"
         slots = f" x {self.window.slots} slots" if self.window.slots > 1 else ""
         tokens = f"{self.window.context} tokens{' assumed' if self.window.assumed else ''}{slots}"
         cache = "cache unknown" if self.cache_unknown else f"{format_size(self.cache)} cache ({tokens})"
@@ -136,6 +140,17 @@ class Budget:
     def total(self) -> int:
         """All of it; servers share a large model out between both memories."""
         return self.main + self.own if self.limit is None else min(self.limit, self.main + self.own)
+
+    def less(self, held: Mapping[str, int]) -> Budget:
+        """What is left beside servers that hold these bytes, by their names."""
+        taken = sum(held.values())
+        if not taken:
+            return self
+        main, over = max(0, self.main - taken), max(0, taken - self.main)
+        limit = None if self.limit is None else max(0, self.limit - taken)
+        told = ", ".join(f"{format_size(size)} for the server of {name}" for name, size in held.items() if size)
+        physical = max(0, self.physical - taken)
+        return Budget(main, max(0, self.own - over), physical, limit, f"{self.why}, less {told}")
 
     def fit(self, need: Need | None) -> Fit:
         """``tight``: more than models should take, but no proof that it does not run; ``never``: more than the manifest's

@@ -78,6 +78,7 @@ class EndpointRules:
     count: tuple[type[ModelError], ...] = (Unreachable, ServerFailed, BrokenReply, Stalled)
     stall_after: float = 60.0
     stall_factor: float = 4.0  # times the 95th percentile of what is usual there
+    load_after: float = 600.0  # the same, while its server may be loading the model for a call
     busy_for: Backoff = BUSY_FOR  # where the server names no time
     refused_for: float = 15.0  # short: nothing tells that a key or a list of models was mended
 
@@ -125,6 +126,8 @@ class Endpoint:
         self.last_progress = -inf
         self.look_at = inf
         """When somebody should look whether its calls still move and have time."""
+        self.cold = False
+        """Whether its model was not in memory when somebody looked: its server loads it for the next call."""
         self.away: EndpointState | None = None
         """Why no call can start although it is well: its model is not there. ``None`` where it is."""
         self.most = spec.slots
@@ -214,8 +217,10 @@ class Endpoint:
 
     def succeeded(self, took: float, now: float) -> None:
         """A call ended well after ``took`` seconds."""
-        self.calls.add(took)
+        if not self.cold:  # else it was loaded meanwhile, which the next call need not wait for
+            self.calls.add(took)
         self.last_progress = now
+        self.cold = False
         self.breaker.succeeded(now)
         self.health.heard(now)
         self._holds = 0
@@ -302,9 +307,20 @@ class Endpoint:
         then its deadline is what ends it.
         """
         usual = (self.first_tokens if streaming else self.calls).quantile(0.95)
-        if usual is None:
-            return self._rules.stall_after if streaming else inf
-        return max(self._rules.stall_after, self._rules.stall_factor * usual)
+        if usual is None and not streaming:
+            return inf
+        return max(self.silence, self._rules.stall_factor * (usual or 0.0))
+
+    @property
+    def silence(self) -> float:
+        """Seconds without a sign of life that mean nothing. A load shows none, and takes minutes on a slow disk."""
+        return self._rules.load_after if self.cold else self._rules.stall_after
+
+    def seen(self, *, loaded: bool, now: float) -> None:
+        """Somebody looked whether its model is in memory. That it came is progress."""
+        if self.cold and loaded:
+            self.last_progress = now
+        self.cold = not loaded
 
     # -- inside -----------------------------------------------------------------------------------------------------
 

@@ -68,12 +68,18 @@ async def _nothing_more() -> None:
     """Nobody else holds anything for a revision."""
 
 
+def _nothing() -> int:
+    """Nobody else takes memory."""
+    return 0
+
+
 class LiveTable:
     """The owner of everything that is live; only the reconciler changes it, and gives it the ``tasks`` for its drains and
-    what else is to be ended ``after`` a drain."""
+    what else is to be ended ``after`` a drain, and ``held``: bytes that servers take which were started."""
 
     tasks: TaskGroup
     after: Callable[[], Awaitable[None]] = staticmethod(_nothing_more)
+    held: Callable[[], int] = staticmethod(_nothing)
 
     def __init__(self, plane: RequestPlane, emit: Callable[[Event], None], now: Callable[[], float]) -> None:
         self.plane = plane
@@ -208,11 +214,12 @@ class LiveTable:
         pools: dict[str, PoolLimits] = {}
         for deployment in [*deployments, *([coming] if coming else [])]:
             for name, spec in deployment.endpoints.items():
-                wanted[name] = _fewer_slots(wanted.get(name), spec)
+                wanted[name] = _shared(wanted.get(name), spec)
             for name, limits in deployment.pools.items():
                 pools[name] = pools[name].and_also(limits) if name in pools else limits
         self._endpoints = {name: _kept(self._endpoints.get(name), spec) for name, spec in wanted.items()}
-        self.plane.set_endpoints(self._endpoints, pools)
+        held = self.held()
+        self.plane.set_endpoints(self._endpoints, {name: limits.less(held) for name, limits in pools.items()})
 
     def report(self, error: Exception) -> None:
         """A tool that does not close is told, and stops nothing."""
@@ -238,11 +245,19 @@ def _among(one: object, others: Iterable[object]) -> bool:
     return any(one is other for other in others)
 
 
-def _fewer_slots(one: EndpointSpec | None, other: EndpointSpec) -> EndpointSpec:
-    """Two manifests may allow one endpoint different numbers of calls: the smaller holds for both."""
-    if one is None or (_same_target(one.target, other.target) and one.slots >= other.slots):
+def _shared(one: EndpointSpec | None, other: EndpointSpec) -> EndpointSpec:
+    """Two manifests may say different things of one endpoint: of calls at once the smaller number holds for both, and nobody's
+    model is unloaded early."""
+    if one is None:
         return other
-    return replace(other, slots=min(one.slots, other.slots))
+    on_battery = [each for each in (one.battery_slots, other.battery_slots) if each is not None]
+    both = one.residence.and_also(other.residence) if one.residence and other.residence else None
+    return replace(
+        other,
+        slots=min(one.slots, other.slots),
+        battery_slots=min(on_battery, default=None),
+        residence=both or one.residence or other.residence,
+    )
 
 
 def _kept(old: EndpointSpec | None, new: EndpointSpec) -> EndpointSpec:

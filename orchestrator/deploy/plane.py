@@ -12,7 +12,7 @@ from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.reflex import FitIntents
 from orchestrator.deploy.residence import PoolLimits
-from orchestrator.deploy.servers import Yard
+from orchestrator.deploy.yard import Yard
 from orchestrator.plan.pressure import Pressure
 from orchestrator.ports.device import Device
 from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel

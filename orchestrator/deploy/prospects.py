@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from orchestrator.core.blueprint import Blueprint, ServerSpec
 from orchestrator.core.errors import OrchestratorError, PlanError
 from orchestrator.deploy.server_records import ServerWant, file_name
+from orchestrator.plan.builds import build_of
 from orchestrator.plan.observed import Prospect, server_name
+from orchestrator.plan.started import Startable
 from orchestrator.ports.lifecycle import Launch, LaunchOrder
 
 LaunchOf = Callable[[str, LaunchOrder], Launch]
 """The command for a kind and an order. Raises ``DeployError`` where its program is not installed, with the line that
 installs it, and ``PlanError`` for an option that cannot be had."""
+_WEIGHTS: Final = ("*.gguf", "*.safetensors", "*.bin", "*.npz", "*.onnx", "*.data")
+"""Files that are loaded, in a folder of a model."""
+_PART: Final = re.compile(r"-(\d{5})-of-\d{5}$")
+"""What llama.cpp adds to the name of a file that is one of several."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A want with one build of its model, and what starting that would be."""
+
+    want: ServerWant
+    startable: Startable
 
 
 def wants_of(blueprint: Blueprint, folders: Path) -> list[ServerWant]:
@@ -41,20 +56,63 @@ def _want(deployment: str, spec: Any, folders: Path) -> ServerWant:
     return ServerWant(name, server["kind"], order, server["start_timeout"])
 
 
-def prospect_of(want: ServerWant, launch: LaunchOf, program: str) -> Prospect:
-    """What starting it would be. Looks at the disk and may ask a program for its options: not for the event loop."""
+def look_at(want: ServerWant, launch: LaunchOf, program: str) -> list[Looked]:
+    """What starting it would be, with each build that there is. Looks at the disk and may ask a program for its options: not
+    for the event loop."""
+    place = Path(want.order.model)
+    if want.kind != "llama-cpp" or not want.order.is_local or not place.is_dir():
+        return [_looked(want, launch, program)]
+    files = builds_in(place)
+    if not files:
+        why, cure = f"there is no GGUF file in {place}", "put a build of the model there, or mend `path`"
+        return [Looked(want, Startable(_cannot(Prospect(want.name, want.kind, program, want.digest), why, cure)))]
+    return [_looked(replace(want, order=replace(want.order, model=str(file))), launch, program) for file in files]
+
+
+def builds_in(folder: Path) -> list[Path]:
+    """The GGUF files of a folder that a server can be started with: of a model in several files the first; none of what
+    only goes with a model (``mmproj``)."""
+    files = [file for file in sorted(folder.glob("*.gguf")) if not file.name.casefold().startswith("mmproj")]
+    return [file for file in files if (part := _PART.search(file.stem)) is None or int(part[1]) == 1]
+
+
+def _looked(want: ServerWant, launch: LaunchOf, program: str) -> Looked:
     told = Prospect(want.name, want.kind, program, want.digest)
     order = want.order
     if order.is_local and not Path(order.model).exists():
-        return _cannot(told, f"there is no file {order.model}", "put the model there, or mend `path`")
+        why = f"there is no file {order.model}"
+        return Looked(want, Startable(_cannot(told, why, "put the model there, or mend `path`")))
     try:
         made = launch(want.kind, order)
     except OrchestratorError as error:
-        return _cannot(told, error.message, error.cure, refused=isinstance(error, PlanError))
+        refused = isinstance(error, PlanError)
+        return Looked(want, Startable(_cannot(told, error.message, error.cure, refused=refused)))
     except Exception as error:  # noqa: BLE001 - a fault of one launcher must not keep the others' servers down
-        return _cannot(told, f"{program} cannot be looked at: {type(error).__name__}: {error}", "")
-    return Prospect(**{**asdict(told), "command": made.argv, "notes": made.notes})
+        why = f"{program} cannot be looked at: {type(error).__name__}: {error}"
+        return Looked(want, Startable(_cannot(told, why, "")))
+    prospect = Prospect(**{**asdict(told), "command": made.argv, "notes": made.notes})
+    build = build_of(_PART.sub("", order.model.removesuffix(".gguf"))).quantization
+    return Looked(want, Startable(prospect, build, _weights(order), made.aside))
 
 
 def _cannot(told: Prospect, why: str, cure: str, *, refused: bool = False) -> Prospect:
     return Prospect(**{**asdict(told), "why": why, "cure": cure, "refused": refused})
+
+
+def _weights(order: LaunchOrder) -> int | None:
+    """Bytes of the files that it loads, those of its draft model too; ``None`` where it fetches the model."""
+    if not order.is_local:
+        return None
+    draft = str(order.options.get("speculative_model") or "")
+    return _size(Path(order.model)) + (_size(Path(draft)) if Path(draft).is_absolute() else 0)
+
+
+def _size(place: Path) -> int:
+    if place.is_dir():
+        return _sum(file for pattern in _WEIGHTS for file in place.rglob(pattern))
+    part = _PART.search(place.stem)
+    return _sum(place.parent.glob(f"{_PART.sub('', place.stem)}-*-of-*{place.suffix}")) if part else _sum([place])
+
+
+def _sum(files: Iterable[Path]) -> int:
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -90,8 +90,8 @@ class Reconciler:
         self.rules = rules
         self._inbox = Inbox()
         self._observer = Observer(workshop)
-        self.starting = Starting(workshop.yard, emit, self._server_changed)
-        self.table.after = self._end_servers
+        self.starting = Starting(workshop.yard, emit, self._server_changed, lambda: self._observer.device)
+        self.table.after, self.table.held = self._end_servers, self.starting.held
         self._applying: list[str] = []
         self._contents: dict[str, Mapping[str, str]] = {}
         """As they were at the last apply: code that is being edited is not picked up before the next one."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from typing import Final, TypeVar
 
 from orchestrator.ports.lifecycle import Loader
@@ -17,9 +18,9 @@ class Residence:
     """A model that shares a memory with others, so that it may have to be loaded before it can answer.
 
     ``model`` is the same for all endpoints that call one loaded model; ``pool`` names the memory; ``memory`` is what it takes,
-    in bytes. ``keep_alive`` is how long it may rest before it is unloaded, in seconds (``None``: as the pool says, ``inf``:
-    as long as nobody needs its place); ``pinned`` is never unloaded. ``loaded``: whether it was when it was looked at;
-    ``load_seconds``: what loading it took before, where that is known.
+    in bytes. ``rest`` is how long it may rest before it is unloaded, in seconds (``inf``: as long as nobody needs its place),
+    ``keep_alive`` what its manifest says of that; ``pinned`` is never unloaded. ``whoever``: it is unloaded after its rest also
+    where somebody else loaded it, because the manifest says so.
     """
 
     model: str
@@ -28,27 +29,39 @@ class Residence:
     loader: Loader
     pinned: bool = False
     keep_alive: float | None = None
-    loaded: bool = False
-    load_seconds: float | None = None
+    rest: float = inf
+    whoever: bool = False
+
+    def and_also(self, other: Residence) -> Residence:
+        """Where two deployments use one model, nobody's is unloaded early: the longest rest holds, pinned for one is pinned,
+        and what others loaded is left alone unless both say so. Of two sizes the larger is reckoned with."""
+        return replace(
+            self,
+            memory=max(self.memory, other.memory),
+            pinned=self.pinned or other.pinned,
+            rest=max(self.rest, other.rest),
+            whoever=self.whoever and other.whoever,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
     """What models may take of a memory. ``budget``: all of them together, in bytes; ``cache``: those that are loaded and
-    rest (``None``: no limit of its own); ``idle``: seconds of rest after which one is unloaded (``None``: never);
-    ``saves``: whether less is allowed while the device runs on its battery."""
+    rest (``None``: no limit of its own); ``saves``: whether less is allowed while the device runs on its battery."""
 
     budget: int
     cache: int | None = None
-    idle: float | None = IDLE_SECONDS
     saves: bool = False
+
+    def less(self, held: int) -> PoolLimits:
+        """What is left for them beside servers that hold these bytes."""
+        return replace(self, budget=max(0, self.budget - held))
 
     def and_also(self, other: PoolLimits) -> PoolLimits:
         """Where two deployments share the memory, the stricter limit holds for both."""
         return PoolLimits(
             budget=min(self.budget, other.budget),
             cache=_least(self.cache, other.cache),
-            idle=_least(self.idle, other.idle),
             saves=self.saves or other.saves,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import inf
 from typing import Any, Final
 
 from orchestrator.deploy.endpoint import EndpointSpec
@@ -22,24 +23,35 @@ def residence_of(endpoint: BoundEndpoint, provider: Provider) -> Residence | Non
     """What its model takes of the device's memory; ``None`` where its server loads and unloads it as it likes."""
     if cannot_manage(endpoint) or endpoint.memory is None or not isinstance(provider, Loader):
         return None
-    return Residence(endpoint.served, DEVICE, endpoint.memory, provider, keep_alive=endpoint.keep_alive)
+    return Residence(
+        endpoint.served, DEVICE, endpoint.memory, provider, pinned=endpoint.pinned, keep_alive=endpoint.keep_alive
+    )
 
 
 def limits_of(resources: Mapping[str, Any], budget: int | None) -> dict[str, PoolLimits]:
     """What models may take of the device's memory, ``budget`` in all; empty where nobody knows."""
-    unloads = resources.get("auto_unload_idle_models", True)
     if budget is None:
         return {}
     limits = PoolLimits(
         budget=budget,
         cache=resources.get("model_cache_size"),
-        idle=IDLE_SECONDS if unloads else None,
         saves=bool(resources.get("power_management")),
     )
     return {DEVICE: limits}
 
 
 def with_resources(spec: EndpointSpec, resources: Mapping[str, Any]) -> EndpointSpec:
-    """The endpoint as it is under these resources: half of its slots on battery, where less is to be done then."""
+    """The endpoint as it is under these resources: half of its slots on battery, where less is to be done then, and how long
+    its model may rest."""
     saves = resources.get("power_management") and spec.target.zone == "node"
-    return replace(spec, battery_slots=max(1, spec.slots // 2) if saves else None)
+    residence = _resting(spec.residence, resources.get("auto_unload_idle_models")) if spec.residence else None
+    return replace(spec, battery_slots=max(1, spec.slots // 2) if saves else None, residence=residence)
+
+
+def _resting(residence: Residence, unloads: bool | None) -> Residence:
+    """Its own `keep_alive` goes before what holds for all. What somebody else loaded is unloaded only where either is written:
+    that models are unloaded where nothing is said is our choice, and for what is ours."""
+    keep_alive = residence.keep_alive
+    usual = inf if unloads is False else IDLE_SECONDS
+    rest = usual if keep_alive is None else keep_alive
+    return replace(residence, rest=rest, whoever=unloads is True or keep_alive is not None)

@@ -27,12 +27,13 @@ _UNFIT: Final = re.compile(r"[^A-Za-z0-9._-]")
 @dataclass(frozen=True, slots=True)
 class ServerWant:
     """A server that shall run: its ``name`` (deployment/alias), the provider ``kind``, and the order for its launcher,
-    whose port is 0 where any free one will do."""
+    whose port is 0 where any free one will do. ``memory``: the bytes that it is reckoned to take, 0 where unknown."""
 
     name: str
     kind: str
     order: LaunchOrder
     start_timeout: float = 300.0
+    memory: int = 0
 
     @property
     def digest(self) -> str:
@@ -43,12 +44,14 @@ class ServerWant:
     def as_json(self) -> dict[str, Any]:
         """A plain form."""
         order = asdict(self.order) | {"options": dict(self.order.options)}
-        return {"name": self.name, "kind": self.kind, "order": order, "start_timeout": self.start_timeout}
+        told = {"name": self.name, "kind": self.kind, "start_timeout": self.start_timeout, "memory": self.memory}
+        return told | {"order": order}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ServerWant:
         """From the plain form."""
-        return cls(value["name"], value["kind"], LaunchOrder(**value["order"]), value["start_timeout"])
+        order = LaunchOrder(**value["order"])
+        return cls(value["name"], value["kind"], order, value["start_timeout"], value.get("memory", 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import random
 import secrets
-import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -27,11 +26,9 @@ from orchestrator.deploy.server_records import (
     ServerRecord,
     ServerRecords,
     ServerWant,
-    end_recorded,
     file_name,
     known,
     last_lines,
-    places_of_processes,
     size_of,
     trim,
 )
@@ -48,10 +45,9 @@ from orchestrator.deploy.supervisor import (
     SupervisorRules,
     Terminate,
 )
+from orchestrator.deploy.yard import Yard, end_strays, still_there
 from orchestrator.plan.observed import StartedServer
-from orchestrator.ports.host import Child, Processes, ProcessIdentity
-from orchestrator.ports.lifecycle import Launch, LaunchOrder
-from orchestrator.ports.provider import Provider
+from orchestrator.ports.host import Child, ProcessIdentity
 
 declare(
     "server.wanted",
@@ -67,22 +63,6 @@ POLL: Final = 0.2
 """Seconds between two looks whether processes still run."""
 TRIM_EVERY: Final = 30.0
 RULES: Final = SupervisorRules()
-
-
-@dataclass(frozen=True, slots=True)
-class Yard:
-    """What servers are started with: who builds their commands (it may take seconds, and raises ``PlanError`` and
-    ``DeployError``), processes, providers to ask them for a token, folders for their records, for
-    models that they fetch and for their logs, the environment that they get, and what the ``program`` of a kind is called."""
-
-    launch: Callable[[str, LaunchOrder], Launch]
-    processes: Processes
-    provider: Callable[[str], Provider]
-    records: Path
-    models: Path
-    logs: Path
-    environment: Mapping[str, str]
-    program: Callable[[str], str] = str
 
 
 class Servers:
@@ -156,9 +136,9 @@ class Servers:
         """Take over what an earlier runtime started and left running; end what is half gone."""
         if self._yard_or_none is None or self._records is None:
             return
-        await anyio.to_thread.run_sync(self._end_strays)
+        await anyio.to_thread.run_sync(end_strays, self._yard)
         for record in await anyio.to_thread.run_sync(self._records.all):
-            process = await anyio.to_thread.run_sync(self._still_there, record)
+            process = await anyio.to_thread.run_sync(still_there, self._yard, record)
             if process is None:
                 self._records.remove(record.want.name)
                 continue
@@ -342,24 +322,6 @@ class Servers:
         if self._tasks is not None:  # effects wait until the owner runs
             self._tasks.start_soon(partial(work, *arguments))
 
-    def _still_there(self, record: ServerRecord) -> ProcessIdentity | None:
-        """The process of a record, if exactly that one lives; else nothing of it may stay."""
-        processes = self._yard.processes
-        found = record.process or processes.find(record.marker)
-        if found is not None and processes.alive(found):
-            return found
-        processes.kill(found or ProcessIdentity(0, 0.0), record.marker)
-        return None
-
-    def _end_strays(self) -> None:
-        """Servers of processes that were no runtime and were killed: nobody else ends them."""
-        processes = self._yard.processes
-        for folder, owner in places_of_processes(self._yard.records.parent):
-            if processes.alive(owner):
-                continue
-            end_recorded(folder, processes)
-            shutil.rmtree(folder, ignore_errors=True)
-
     def _seen(self, name: str) -> StartedServer:
         ward, want, record = self.supervisor.wards[name], self._wants[name], self._running.get(name)
         return StartedServer(
@@ -372,6 +334,7 @@ class Servers:
             serves=record.serves if record else "",
             pid=record.process.pid if record and record.process else 0,
             log=str(self._log(name)),
+            memory=want.memory,
         )
 
     def _log(self, name: str) -> Path:

@@ -7,7 +7,7 @@ minutes to load and others are served meanwhile.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Final
 
@@ -17,13 +17,16 @@ import anyio.to_thread
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.event import Event
 from orchestrator.deploy.desired import Desired
-from orchestrator.deploy.prospects import prospect_of, wants_of
+from orchestrator.deploy.prospects import Looked, look_at, wants_of
 from orchestrator.deploy.server_records import ServerWant
-from orchestrator.deploy.servers import Servers, Yard
+from orchestrator.deploy.servers import Servers
 from orchestrator.deploy.supervisor import END_SECONDS
+from orchestrator.deploy.yard import Yard
 from orchestrator.plan import operation as op
 from orchestrator.plan.observed import Prospect, server_name
 from orchestrator.plan.plan import Plan, Step
+from orchestrator.plan.started import Neighbours, fitted
+from orchestrator.ports.device import Device
 
 Tell = Callable[[str, Mapping[str, Any]], None]
 NOT_WANTED: Final = "it is not wanted any more"
@@ -42,27 +45,46 @@ class Begun:
 
 
 class Starting:
-    """Owned by the reconciler. ``on_change`` hears that a server became ready or was given up."""
+    """Owned by the reconciler. ``on_change`` hears that a server became ready or was given up; ``device`` is what was last
+    seen of this machine."""
 
-    def __init__(self, yard: Yard | None, emit: Callable[[Event], None], on_change: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        yard: Yard | None,
+        emit: Callable[[Event], None],
+        on_change: Callable[[str], None],
+        device: Callable[[], Device | None],
+    ) -> None:
         self.servers = Servers(yard, emit, on_change)
         self._yard = yard
-        self._prospects: dict[str, Prospect] = {}
+        self._device = device
+        self._looked: dict[str, list[Looked]] = {}
+        self._blueprints: list[Blueprint] = []
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
     async def look(self, blueprints: Iterable[Blueprint]) -> None:
         """What starting each wanted server would be now: a program may have come or gone since."""
         yard = self._yard
+        self._blueprints = list(blueprints)
         if yard is None:
             return
-        for want in [want for blueprint in blueprints for want in self._wants(blueprint)]:
+        for want in [want for blueprint in self._blueprints for want in self._wants(blueprint)]:
             program = yard.program(want.kind)
-            self._prospects[want.name] = await anyio.to_thread.run_sync(prospect_of, want, yard.launch, program)
+            self._looked[want.name] = await anyio.to_thread.run_sync(look_at, want, yard.launch, program)
 
     def prospects(self, blueprint: Blueprint) -> dict[str, Prospect]:
-        """What was found for a blueprint, by the server's name."""
-        return {name: self._prospects[name] for name in server_names(blueprint) if name in self._prospects}
+        """What was found for a blueprint, by the server's name: with the build that fits beside all servers that run, or why
+        none does."""
+        names = [name for name in server_names(blueprint) if name in self._looked]
+        startables = {name: [each.startable for each in self._looked[name]] for name in names}
+        others = {other.name: other for other in self._blueprints if other.name != blueprint.name}
+        around = Neighbours(self.servers.observed(), tuple(others.values()), self._device())
+        return fitted(blueprint, startables, around) if names else {}
+
+    def held(self) -> int:
+        """Bytes that all servers take which were started."""
+        return sum(each.memory for each in self.servers.observed().values())
 
     # -- starting ---------------------------------------------------------------------------------------------------
 
@@ -123,9 +145,9 @@ class Starting:
     # -- ending -----------------------------------------------------------------------------------------------------
 
     async def end_others(self, blueprints: Iterable[Blueprint], unreadable: Iterable[str]) -> None:
-        """End those that none of these blueprints wants, and wait until nothing is left of them. Deployments that cannot
-        be read keep theirs until they are applied again."""
-        wanted = {name for blueprint in blueprints for name in server_names(blueprint)}
+        """End those that none of these blueprints wants or may have, and wait until nothing is left of them. Deployments that
+        cannot be read keep theirs until they are applied again."""
+        wanted = {name for blueprint in blueprints for name in self._allowed(blueprint)}
         unread = set(unreadable)
         wanted |= {name for name in self.servers.observed() if name.partition("/")[0] in unread}
         self.servers.keep(wanted)
@@ -138,11 +160,18 @@ class Starting:
         return wants_of(blueprint, self._yard.models) if self._yard else []
 
     def _startable(self, blueprint: Blueprint) -> list[ServerWant]:
+        able = [prospect for prospect in self.prospects(blueprint).values() if not prospect.why]
         return [
-            want
-            for want in self._wants(blueprint)
-            if want.name in self._prospects and not self._prospects[want.name].why
+            replace(each.want, memory=prospect.memory)
+            for prospect in able
+            for each in self._looked[prospect.name]
+            if each.want.digest == prospect.digest
         ]
+
+    def _allowed(self, blueprint: Blueprint) -> list[str]:
+        """Those that it wants, less those for which its limit has no room any more."""
+        prospects = self.prospects(blueprint)
+        return [name for name in server_names(blueprint) if name not in prospects or not prospects[name].unfit]
 
 
 def server_names(blueprint: Blueprint) -> list[str]:

@@ -117,6 +117,7 @@ def _servers(reconciler: Reconciler, name: str) -> list[dict[str, Any]]:
             "why": each.why,
             "url": each.url,
             "pid": each.pid or None,
+            "memory": each.memory or None,
             "log": each.log,
         }
         for each in started

@@ -119,6 +119,7 @@ def _model(model: ModelEntry, located: Located) -> ModelSpec:
         server=_server(model, ids, located),
         fallback=list(model.fallback),
         keep_alive=model.keep_alive,
+        pinned=model.pinned,
     )
 
 

@@ -74,6 +74,7 @@ NOT_ACTED_ON: Final[tuple[tuple[str, str, Severity], ...]] = (
     ),
     ("deployment.monitoring", "metrics and alerts belong to a later version", Severity.WARNING),
     ("deployment.nodes[].models[].keep_alive", "the server decides how long a model stays loaded", Severity.WARNING),
+    ("deployment.nodes[].models[].pinned", "the server decides how long a model stays loaded", Severity.WARNING),
 )
 """Paths of keys that are accepted and kept, with the reason why nothing is done with them yet. ``[]`` is every item of a list."""
 

@@ -32,7 +32,8 @@ MEND: Final = "mend or install its package, and restart the runtime: `orchestrat
 class BoundEndpoint:
     """A live address that serves the model under ``model``. ``slots`` and ``context`` are ``None`` where nobody told;
     ``build`` is its quantization and what that was made for, ``memory`` the bytes that it is reckoned to take
-    while it is loaded; ``keep_alive`` is how long the manifest lets it rest, in seconds.
+    while it is loaded; ``keep_alive`` is how long the manifest lets it rest, in seconds, and ``pinned`` that it is never
+    unloaded.
 
     ``id`` is the same for every alias and deployment that calls the same model on the same server with the same key.
     """
@@ -49,6 +50,7 @@ class BoundEndpoint:
     build: str = ""
     memory: int | None = None
     keep_alive: float | None = None
+    pinned: bool = False
 
     def __str__(self) -> str:
         return f"{self.provider} at {urlsplit(self.api_base).netloc}"
@@ -87,15 +89,18 @@ def served_model(provider: str, api_base: str, model: str) -> str:
 def bind_all(blueprint: Blueprint, observed: ObservedState) -> dict[str, Bound]:
     """Every model alias of the blueprint."""
     specs = [cast(ModelSpec, element.spec) for element in blueprint.of_kind("model")]
-    around = Surroundings(observed.device, device_budget(blueprint, observed.device))
+    around = Surroundings(observed.device, budget_beside_servers(blueprint, observed))
     return {
-        spec["alias"]: bind_started(spec, blueprint.name, observed) if spec["server"] else bind(spec, observed, around)
+        spec["alias"]: (
+            bind_started(spec, blueprint.name, observed, around) if spec["server"] else bind(spec, observed, around)
+        )
         for spec in specs
     }
 
 
-def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState) -> Bound:
-    """The endpoint of a server that we start for this alias of this deployment, and no other."""
+def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState, around: Surroundings) -> Bound:
+    """The endpoint of a server that we start for this alias of this deployment, and no other. One that loads models on
+    request is asked for the build that fits, as one that is found."""
     alias, name = spec["alias"], server_name(deployment, spec["alias"])
     prospect, started = observed.prospects.get(name), observed.started.get(name)
     if prospect is not None and prospect.why:
@@ -109,10 +114,13 @@ def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState) -> B
     there = [server for server in observed.servers if same_place(server.url, started.url)]
     if started.state != "ready" or not there:
         return Bound(alias, (), *_not_ready(started, program or started.kind))
+    if there[0].capabilities.get(Capability.LOAD) == "yes" and (options := _options(spec, there[0], around)):
+        return _bound(spec, [choose(spec, options, around)], around)
     served = [model for model in there[0].models if model.id in (started.serves, alias)]
     model = served[0] if served else ServedModel(started.serves)
     option = option_of(spec, there[0], model, (0, True), NOWHERE)
-    return Bound(alias, (_endpoint(spec, option),), need=option.need)
+    why = f"{prospect.build} is the best build that fits" if prospect and prospect.build else ""
+    return Bound(alias, (_endpoint(spec, option),), why=why, need=option.need)
 
 
 def _not_ready(started: StartedServer, program: str) -> tuple[str, str]:
@@ -136,6 +144,21 @@ def device_budget(blueprint: Blueprint, device: Device | None) -> Budget | None:
     budget = limited(Memory(main, own, metal), limit)
     # What is only measured proves nothing: no sensor may see the card that the model runs on.
     return budget if written or "memory" in blueprint.hardware else replace(budget, physical=_BEYOND_ALL)
+
+
+def measured_budget(device: Device) -> Budget:
+    """What models may take of a device where no manifest says anything of it."""
+    metal = any(one.kind == "metal" for one in device.accelerators)
+    return replace(limited(Memory(device.memory, device.own_memory, metal), None), physical=_BEYOND_ALL)
+
+
+def budget_beside_servers(blueprint: Blueprint, observed: ObservedState) -> Budget | None:
+    """What is left for models that take turns: servers that we start for this deployment hold theirs for as long as they
+    run. Those of others count for what is loaded, not here: they come and go, and this plan must stay the same."""
+    budget = device_budget(blueprint, observed.device)
+    mine = {name: each for name, each in observed.prospects.items() if name.partition("/")[0] == blueprint.name}
+    held = {name.partition("/")[2]: each.memory for name, each in mine.items() if not each.why}
+    return budget.less(held) if budget else None
 
 
 def bind(spec: ModelSpec, observed: ObservedState, around: Surroundings = NOWHERE) -> Bound:
@@ -248,6 +271,7 @@ def _endpoint(spec: ModelSpec, option: Option) -> BoundEndpoint:
         build=str(option.build),
         memory=option.need.total if option.need else None,
         keep_alive=spec["keep_alive"],
+        pinned=spec["pinned"],
     )
 
 

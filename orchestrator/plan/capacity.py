@@ -9,7 +9,7 @@ from orchestrator.core.address import Address
 from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.memory import Budget
 from orchestrator.core.quantity import format_size
-from orchestrator.plan.binding import Bound, device_budget
+from orchestrator.plan.binding import Bound, budget_beside_servers
 from orchestrator.plan.observed import ObservedState
 from orchestrator.plan.smaller import smaller
 from orchestrator.ports.device import Device
@@ -18,14 +18,15 @@ from orchestrator.ports.device import Device
 def memory_notes(blueprint: Blueprint, bound: Mapping[str, Bound], observed: ObservedState) -> Iterator[str]:
     """What a user should know before it runs. Nothing where everything fits together, or where nothing is known."""
     device = observed.device
-    budget = device_budget(blueprint, device)
+    budget = budget_beside_servers(blueprint, observed)
     if budget is None:
         return
     for alias, each in bound.items():
         spec = cast(ModelSpec, blueprint.elements[Address.of("model", alias)].spec)
         if each.tight and each.need:
             yield f"{alias} needs {each.need}; models should take at most {budget}: {smaller(spec, each.need, budget)}"
-    residents = _residents(bound)
+    held = {each.name.partition("/")[2] for each in observed.prospects.values() if each.memory}
+    residents = _residents({alias: each for alias, each in bound.items() if alias not in held})
     if len(residents) > 1 and sum(residents.values()) > budget.total:
         yield _turns(residents, budget)
     elif device is not None and not blueprint.hardware and not any(each.tight for each in bound.values()):

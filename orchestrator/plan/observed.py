@@ -97,7 +97,8 @@ class ObservedDeployment:
 class StartedServer:
     """A model server that we started: its ``name`` (deployment/alias), the ``digest`` of what was asked for, its ``state``
     (``waiting``, ``starting``, ``ready``, ``stopping``, ``failed``) and ``why``, its root ``url``, and the name under which
-    it ``serves`` the model. ``pid`` is 0 and ``url`` empty while it has no process."""
+    it ``serves`` the model. ``pid`` is 0 and ``url`` empty while it has no process. ``memory`` is what it is reckoned to take,
+    in bytes, 0 where nobody knows."""
 
     name: str
     kind: str
@@ -108,12 +109,15 @@ class StartedServer:
     serves: str = ""
     pid: int = 0
     log: str = ""
+    memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
     """What starting a server would be: the ``command`` (with port 0 where any will do), ``notes`` on its options; or
-    ``why`` it cannot be, and a ``cure``. ``refused`` where what the manifest asks for cannot be had at all."""
+    ``why`` it cannot be, and a ``cure``. ``refused`` where what the manifest asks for cannot be had at all; ``unfit`` where
+    the memory that may be taken is too small for it. ``memory`` is what it takes, in bytes (0: unknown), ``need`` that
+    with its arithmetic, ``build`` which of several builds was chosen; ``tight`` warns where it is more than should be taken."""
 
     name: str
     kind: str
@@ -124,6 +128,11 @@ class Prospect:
     why: str = ""
     cure: str = ""
     refused: bool = False
+    unfit: bool = False
+    memory: int = 0
+    need: str = ""
+    build: str = ""
+    tight: str = ""
 
 
 def server_name(deployment: str, alias: str) -> str:

@@ -15,10 +15,12 @@ from orchestrator.ports.device import Device, Power
 @dataclass(frozen=True, slots=True)
 class Pressure:
     """``saving``: deployments that should spare the device now, and why. ``starved``: endpoints whose model is not in memory
-    and has no room there now, and why. Both are reasons to prefer another model, never to refuse a request."""
+    and has no room there now, and why. Both are reasons to prefer another model, never to refuse a request. ``free``: bytes
+    of memory that are free now, ``None`` where nobody knows: nothing is loaded ahead beyond that."""
 
     saving: Mapping[str, str] = field(default_factory=dict)
     starved: Mapping[str, str] = field(default_factory=dict)
+    free: int | None = None
 
 
 NONE = Pressure()
@@ -28,7 +30,11 @@ def pressure_of(blueprints: Iterable[Blueprint], observed: ObservedState) -> Pre
     """As things stand at this look."""
     all_ = list(blueprints)
     saving = {blueprint.name: why for blueprint in all_ if (why := _on_battery(blueprint, observed.device))}
-    return Pressure(saving, dict(_starved(all_, observed)))
+    return Pressure(saving, dict(_starved(all_, observed)), _free(observed.device) if observed.device else None)
+
+
+def _free(device: Device) -> int:
+    return device.free + sum(one.free or 0 for one in device.accelerators if not one.unified)
 
 
 def _on_battery(blueprint: Blueprint, device: Device | None) -> str:
@@ -49,7 +55,7 @@ def _starved(blueprints: list[Blueprint], observed: ObservedState) -> Iterator[t
     told = {(server.api_base, model.id): model.loaded for server in observed.servers for model in server.models}
     endpoints = {each.id: each for each in _here(blueprints, observed)}
     held = sum(each.memory or 0 for each in endpoints.values() if told.get((each.api_base, each.model)))
-    room = held + device.free + sum(one.free or 0 for one in device.accelerators if not one.unified)
+    room = held + _free(device)
     for each in endpoints.values():
         if told.get((each.api_base, each.model)) is False and (each.memory or 0) > room:
             yield each.id, f"{each.model} needs {format_size(each.memory or 0)}, and {format_size(room)} can be had now"

@@ -33,7 +33,15 @@ def unmanaged_notes(blueprint: Blueprint, bound: Mapping[str, Bound], budget: in
     asked = [f"resources.{key}" for key in OF_MODELS if blueprint.resources.get(key) is not None]
     for alias, each in bound.items():
         first = next(iter(each.endpoints), None)
-        wishes = [*asked, *(["keep_alive"] if first is not None and first.keep_alive is not None else [])]
+        wishes = [*asked, *_wishes(first)] if first is not None else []
         why = (cannot_manage(first) or no_budget) if first is not None and wishes else ""
         if why:
             yield f"{', '.join(wishes)} cannot be kept for {alias}: {why}"
+
+
+def _wishes(endpoint: BoundEndpoint) -> Iterator[str]:
+    """What its manifest says of the loading of this model."""
+    if endpoint.keep_alive is not None:
+        yield "keep_alive"
+    if endpoint.pinned:
+        yield "pinned"

@@ -39,11 +39,19 @@ class Servers:
                 yield op.StartServer(alias, prospect.program), "it was given up, and may be mended", False
 
     def ended(self, cause: str) -> Iterator[Entry]:
-        """What the blueprint has no use for."""
+        """What the blueprint has no use or no room for. While a revision drains, that one still uses it, and its end is what
+        ends the server."""
+        seen = self._observed.deployments.get(self._deployment)
+        if seen is not None and seen.draining:
+            return
         wanted = {server_name(self._deployment, alias) for alias in self._aliases}
+        unfit = {name for name, each in self._observed.prospects.items() if each.unfit}
         for stop in stops(self._observed, self._deployment):
-            if server_name(self._deployment, stop.name) not in wanted:
+            name = server_name(self._deployment, stop.name)
+            if name not in wanted:
                 yield stop, cause, True
+            elif name in unfit:
+                yield stop, "it does not fit any more", True
 
 
 def stops(observed: ObservedState, deployment: str) -> list[op.StopServer]:
@@ -53,11 +61,18 @@ def stops(observed: ObservedState, deployment: str) -> list[op.StopServer]:
 
 
 def server_notes(observed: ObservedState) -> Iterator[str]:
-    """What became of the options of each server that would be started."""
+    """What became of the options of each server that would be started, and what it takes of the memory; where that is more
+    than it should, also of one that runs."""
     for name, prospect in observed.prospects.items():
-        started = observed.started.get(name)
-        if not prospect.why and (started is None or started.digest != prospect.digest):
-            yield from (f"{name.partition('/')[2]}: {note}" for note in prospect.notes)
+        alias, started = name.partition("/")[2], observed.started.get(name)
+        if prospect.why:
+            continue
+        if started is None or started.digest != prospect.digest:
+            yield from (f"{alias}: {note}" for note in prospect.notes)
+            if prospect.need and not prospect.tight:
+                yield f"{alias}: its server takes {prospect.need}"
+        if prospect.tight:
+            yield f"{alias}: {prospect.tight}"
 
 
 def refuse_prospects(observed: ObservedState) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from orchestrator.ports.provider import Target
 
@@ -131,9 +131,27 @@ class LaunchOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class SetAside:
+    """What memory a server sets aside by its command: a cache of ``context`` tokens for each of its ``slots``. Without a
+    ``context``: the ``whole`` one that the model can have, else what is usual. ``share``: instead of all this a part of the
+    device's memory, 0..1, whatever the model. ``on_request``: nothing before a request needs the model, which is unloaded
+    when it rests."""
+
+    context: int | None = None
+    slots: int = 1
+    whole: bool = False
+    share: float | None = None
+    on_request: bool = False
+
+
+ONE_USUAL: Final = SetAside()
+
+
+@dataclass(frozen=True, slots=True)
 class Launch:
     """How a server is started: its command, what is added to the environment, its root URL, the name under which it
-    ``serves`` the model, ``notes`` that say what became of each option, and ``folders`` that must be there first."""
+    ``serves`` the model, ``notes`` that say what became of each option, ``folders`` that must be there first, and what it
+    sets ``aside``."""
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
@@ -141,6 +159,7 @@ class Launch:
     serves: str
     notes: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    aside: SetAside = ONE_USUAL
 
 
 class Launcher(Protocol):

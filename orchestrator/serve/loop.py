@@ -115,6 +115,10 @@ class Loop:
         """Which models are loaded, as somebody saw it who began to look at ``since`` (``anyio.current_time``)."""
         self._carry_out(self._scheduler.on_seen(loaded, since, current_time()))
 
+    def set_free(self, free: int | None) -> None:
+        """So many bytes of the device's memory are free; ``None``: nobody knows."""
+        self._carry_out(self._scheduler.on_measured(free, current_time()))
+
     def set_power(self, *, saving: bool) -> None:
         """The device runs on its battery, or on mains again."""
         self._carry_out(self._scheduler.on_power(current_time(), saving=saving))

@@ -76,6 +76,10 @@ class Scheduler(Dispatch):
 
     def on_seen(self, loaded: Mapping[str, bool], since: float, now: float) -> list[Effect]:
         """Somebody looked, from ``since`` on, which models are loaded: what servers and users did by themselves."""
+        for name, lane in self._lanes.items():
+            there = loaded.get(name.partition("#")[0])  # without its key: what is loaded is there for all
+            if there is not None and lane.resident is None:
+                lane.endpoint.seen(loaded=there, now=now)
         self._models.seen(loaded, since, now)
         return self._take(now)
 
@@ -92,6 +96,11 @@ class Scheduler(Dispatch):
             self.settle(lane, now)
         return self._take(now)
 
+    def on_measured(self, free: int | None, now: float) -> list[Effect]:
+        """So much of the device's memory is free, in bytes: nothing is loaded ahead that does not fit there."""
+        self._models.measure(free, now)
+        return self._take(now)
+
     def on_submit(self, new: Submission, now: float) -> list[Effect]:
         """A call wants an endpoint. Numbers of calls go up; the number is its place in line."""
         call = Call(new, now)
@@ -105,7 +114,9 @@ class Scheduler(Dispatch):
         endpoint = call.running_on().endpoint
         if not call.got_token:
             call.got_token = True
-            endpoint.first_tokens.add(now - call.started)
+            if not endpoint.cold:  # a load says nothing about the time that a first token takes
+                endpoint.first_tokens.add(now - call.started)
+            endpoint.cold = False
         endpoint.last_progress = now
         call.last_progress = inf
 

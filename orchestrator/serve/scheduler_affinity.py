@@ -14,7 +14,7 @@ from orchestrator.ports.lifecycle import Loaded
 from orchestrator.serve.effect import Effect, Load, Unload
 from orchestrator.serve.scheduler_pools import Pool, Pools, Resident
 from orchestrator.serve.scheduler_queue import Lane
-from orchestrator.serve.scheduler_residency import AffinityRules, Moves, decide
+from orchestrator.serve.scheduler_residency import AffinityRules, Device, Moves, decide
 
 
 class Desk(Protocol):
@@ -28,6 +28,10 @@ class Desk(Protocol):
         """The model could not be loaded: judge the endpoint, and send on whoever waits there in vain."""
         ...
 
+    def send_on(self, lane: Lane, error: ModelError, now: float) -> None:
+        """It is better not to wait there: whoever can go elsewhere does. Says nothing about the endpoint."""
+        ...
+
     def emit(self, effect: Effect) -> None:
         """Ask the loop for this."""
         ...
@@ -39,6 +43,8 @@ class Affinity:
     def __init__(self, rules: AffinityRules, backoff: Backoff, jitter: Jitter, desk: Desk) -> None:
         self.look_at = inf
         self.saving = False
+        self._measured = inf
+        self._measured_at = -inf
         self._rules = rules
         self._backoff = backoff
         self._jitter = jitter
@@ -91,8 +97,8 @@ class Affinity:
         """A call on it ended. Nothing is decided for it where nobody else wants a place, and its rest is looked at in time."""
         resident.rested = now
         pool = self._pools.pool_of(resident)
-        rest = min(resident.keep(pool.limits), self._rules.saving_idle if self.saving and pool.limits.saves else inf)
-        if pool.unmet or resident.closed or pool.limits.cache is not None or pool.look_at > now + rest:
+        rest = min(resident.residence.rest, self._rules.saving_idle if self.saving and pool.limits.saves else inf)
+        if pool.unmet or pool.over or resident.closed or pool.limits.cache is not None or pool.look_at > now + rest:
             self.touch(resident)
 
     def wish(self, lanes: Iterable[Lane]) -> None:
@@ -112,6 +118,11 @@ class Affinity:
     def save(self, *, saving: bool) -> None:
         """Whether the device runs on its battery."""
         self.saving = saving
+        self.dirty.update(self._pools.all)
+
+    def measure(self, free: int | None, now: float) -> None:
+        """So many bytes of the device's memory were free at the last look; ``None``: nobody knows."""
+        self._measured, self._measured_at = inf if free is None else free, now
         self.dirty.update(self._pools.all)
 
     def tick(self, now: float) -> None:
@@ -170,7 +181,7 @@ class Affinity:
 
     def _failed(self, resident: Resident, error: ModelError, now: float) -> None:
         """After a while it may be tried again."""
-        resident.state, resident.wished = "out", False
+        resident.state, resident.wished, resident.insists = "out", False, False
         resident.ready_at = now + self._backoff.delay(resident.failures, self._jitter)
         resident.failures += 1
         self._spread(resident, now)
@@ -184,10 +195,15 @@ class Affinity:
         """Decide anew wherever something changed, and carry it over."""
         while self.dirty:
             _, pool = self.dirty.popitem()
-            standings = [resident.standing(pool.limits) for resident in pool.residents.values()]
-            saving = self.saving and pool.limits.saves
-            moves = decide(standings, pool.limits, self._rules, now, saving=saving)
-            pool.look_at, pool.unmet, pool.contended = moves.look_at, moves.unmet, moves.contended
+            standings = [resident.standing() for resident in pool.residents.values()]
+            device = Device(self.saving and pool.limits.saves, self._free(pool))
+            moves = decide(standings, pool.limits, self._rules, now, device)
+            pool.look_at, pool.unmet, pool.contended, pool.over = (
+                moves.look_at,
+                moves.unmet,
+                moves.contended,
+                moves.over,
+            )
             self._carry_over(pool, moves, now)
         self.look_at = min((pool.look_at for pool in self._pools.all.values()), default=inf)
 
@@ -197,7 +213,7 @@ class Affinity:
         for resident in list(pool.residents.values()):
             self._close(resident, moves.close.get(resident.residence.model, ""), now)
         for model, reason in moves.load.items():
-            self._fetch(pool.residents[model], reason, pool.limits, now)
+            self._fetch(pool.residents[model], reason, now)
         for model, reason in moves.hopeless.items():
             self._refuse(pool.residents[model], reason, now)
 
@@ -215,17 +231,31 @@ class Affinity:
         self._desk.emit(Unload(resident.residence.model, resident.spec, resident.why or reason))
         resident.why = ""
 
-    def _fetch(self, resident: Resident, reason: str, limits: PoolLimits, now: float) -> None:
+    def _fetch(self, resident: Resident, reason: str, now: float) -> None:
         resident.state, resident.load_began = "loading", now
         self._spread(resident, now)
-        keep = inf if resident.residence.pinned else resident.keep(limits) + self._rules.server_later
+        keep = inf if resident.residence.pinned else resident.residence.rest + self._rules.server_later
         self._desk.emit(Load(resident.residence.model, resident.spec, reason, keep))
 
     def _refuse(self, resident: Resident, reason: str, now: float) -> None:
+        """Who has another endpoint goes there. For who has none the server is asked: our books may be wrong, and only what the
+        server says is a reason to fail."""
         resident.wished = False
         for lane in list(resident.lanes):
             if lane.waiting:
-                self._desk.blame(lane, DoesNotFit(f"{resident.residence.model} is not loaded: {reason}"), now)
+                self._desk.send_on(lane, DoesNotFit(f"{resident.residence.model} is not loaded: {reason}"), now)
+        if resident.waiting:
+            resident.insists = True
+            self.touch(resident)
+
+    def _free(self, pool: Pool) -> float:
+        """Bytes that were measured to be free, less what was loaded from here since; ``inf`` where nobody measured."""
+        since = [
+            each.memory
+            for each in pool.residents.values()
+            if each.state == "loading" or (each.state == "in" and each.changed >= self._measured_at)
+        ]
+        return self._measured - sum(since)
 
     def _spread(self, resident: Resident, now: float) -> None:
         """Let its endpoints take calls, or take none."""

@@ -150,7 +150,7 @@ class Dispatch:
     def _judge_silence(self, call: Call, lane: Lane, now: float) -> None:
         """The deadline passed. If nothing came for very long the server is to blame, else the deadline was short."""
         silent = now - silent_since(call, lane)
-        if call.epoch == lane.endpoint.epoch and silent >= self.limits.endpoint.stall_after:
+        if call.epoch == lane.endpoint.epoch and silent >= lane.endpoint.silence:
             self._judge_fault(call, lane, Stalled(f"no sign of life for {silent:.0f} s"), now)
 
     def _judge_fault(self, call: Call, lane: Lane, error: ModelError, now: float) -> None:
@@ -161,14 +161,17 @@ class Dispatch:
     def _after_fault(self, call: Call, lane: Lane, error: ModelError, now: float) -> None:
         what = verdict(error, call.facts(self.limits.retries))
         call.error = error
-        if what == "again" and lane.endpoint.has_room:
+        if what == "again":  # free, and not counted; where it has no room meanwhile, the call waits for its turn
             call.stale_before = True
-            self._start(call, lane, now)
+            if lane.endpoint.has_room:
+                self._start(call, lane, now)
+            else:
+                self._place(call, now)
             return
         self._judge_fault(call, lane, error, now)
         if what == "stop":
             self._fail(call, error)
-        elif what in ("wait", "again"):
+        elif what == "wait":
             self._place(call, now)
         elif what == "retry" or (what == "elsewhere" and not self._others(call, lane)):
             self._back_off(call, lane, error, now)
@@ -208,6 +211,14 @@ class Dispatch:
             call.failures += 1
             others = self._others(call, lane)
             if others or after_load_failure(error, call.facts(self.limits.retries)) == "next":
+                self._leave_lanes(call)
+                self._give_up(call, lane, now)
+
+    def send_on(self, lane: Lane, error: ModelError, now: float) -> None:
+        """Every call that waits here and can go elsewhere does; nothing failed."""
+        for call in lane.everyone():
+            if lane in call.lanes and self._others(call, lane):
+                call.error = renewed(error)
                 self._leave_lanes(call)
                 self._give_up(call, lane, now)
 

@@ -30,9 +30,9 @@ class Resident:
         """An endpoint of it, for its loads and unloads."""
         self.lanes: list[Lane] = []
         self.memory = residence.memory
-        self.cost = residence.load_seconds
+        self.cost: float | None = None
         """Seconds that loading takes, as measured."""
-        self.state: Presence = "in" if residence.loaded else "out"
+        self.state: Presence = "out"
         self.ours = False
         """Whether it was loaded from here."""
         self.closed = False
@@ -48,6 +48,8 @@ class Resident:
         self.failures = 0
         self.ready_at = -inf
         self.wished = False
+        self.insists = False
+        """By our books it can never fit, but a call has nowhere else to go: its server is asked."""
         self.foreseen = 0.0
 
     @property
@@ -75,7 +77,7 @@ class Resident:
 
     def came(self, now: float) -> None:
         """It is in memory."""
-        self.state, self.closed, self.wished = "in", False, False
+        self.state, self.closed, self.wished, self.insists = "in", False, False, False
         self.failures, self.ready_at = 0, -inf
         self.open_since = self.rested = now
         self.served = self.stint = 0
@@ -90,13 +92,12 @@ class Resident:
         for lane in self.lanes if loaded.model else ():
             lane.endpoint.called = replace(lane.endpoint.spec.target, model=loaded.model)
 
-    def keep(self, limits: PoolLimits) -> float:
-        """Seconds that it may rest."""
-        if self.residence.keep_alive is not None:
-            return self.residence.keep_alive
-        return inf if limits.idle is None else limits.idle
+    @property
+    def leaves(self) -> bool:
+        """Whether its rest may end it: what somebody else loaded stays, unless the manifest says so."""
+        return self.ours or self.residence.whoever
 
-    def standing(self, limits: PoolLimits) -> Standing:
+    def standing(self) -> Standing:
         """How things stand, for a decision."""
         waits = [lane.waits() for lane in self.lanes]
         return Standing(
@@ -113,22 +114,26 @@ class Resident:
             served=self.served,
             stint=self.stint,
             rested=self.rested,
-            keep=self.keep(limits),
+            keep=self.residence.rest if self.leaves else inf,
             ready_at=self.ready_at,
             wished=self.wished,
             closed=self.closed,
             unused=self.ours and not self.lanes,
+            insists=self.insists,
+            ours=self.leaves,
         )
 
 
 @dataclass(slots=True, eq=False)
 class Pool:
-    """A memory with its models. ``unmet``: a model is wanted that is not there; ``contended``: a call waits for one."""
+    """A memory with its models. ``unmet``: a model is wanted that is not there; ``contended``: a call waits for one.
+    ``over``: more is loaded than may be."""
 
     limits: PoolLimits
     residents: dict[str, Resident] = field(default_factory=dict)
     unmet: bool = False
     contended: bool = False
+    over: bool = False
     look_at: float = inf
 
 

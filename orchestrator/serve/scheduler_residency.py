@@ -48,7 +48,8 @@ class Standing:
     known. ``served``: calls that began while another model waited; ``stint``: calls that are left of its stint. ``rested``:
     since when nothing ran. ``keep``: seconds that it may rest. ``ready_at``: not loaded or unloaded before (it failed).
     ``wished``: somebody went away because loading takes too long. ``closed``: it lets no call begin, to leave. ``unused``:
-    no endpoint calls it any more.
+    no endpoint calls it any more. ``insists``: it is larger than it may be, and its server is asked all the same. ``ours``: it
+    was loaded from here, or the manifest says that this does not matter.
     """
 
     id: str
@@ -69,6 +70,8 @@ class Standing:
     wished: bool = False
     closed: bool = False
     unused: bool = False
+    insists: bool = False
+    ours: bool = True
 
     @property
     def rests(self) -> bool:
@@ -84,8 +87,9 @@ class Standing:
 @dataclass(slots=True)
 class Moves:
     """What to do, each with its reason. ``close``: let no call begin on these, so that they can leave; all others are open.
-    ``hopeless``: they cannot be loaded at all. ``unmet``: a model is wanted that is not there; ``contended``: a call waits for
-    one. ``look_at``: when to decide again, if nothing happens before."""
+    ``hopeless``: they need more than they may take, with the arithmetic. ``unmet``: a model is wanted that is not there;
+    ``contended``: a call waits for one. ``over``: more is loaded than may be. ``look_at``: when to decide again, if nothing
+    happens before."""
 
     load: dict[str, str] = field(default_factory=dict)
     unload: dict[str, str] = field(default_factory=dict)
@@ -93,25 +97,40 @@ class Moves:
     hopeless: dict[str, str] = field(default_factory=dict)
     unmet: bool = False
     contended: bool = False
+    over: bool = False
     look_at: float = inf
 
 
-def decide(models: Sequence[Standing], limits: PoolLimits, rules: AffinityRules, now: float, *, saving: bool) -> Moves:
-    """What to load, to close and to unload now. ``saving``: the device runs on its battery, and the limits say to care."""
-    return _Decision(models, limits, rules, now, saving).made()
+@dataclass(frozen=True, slots=True)
+class Device:
+    """How the device is now. ``saving``: it runs on its battery, and the limits say to care. ``free``: bytes of memory that
+    were measured to be free; nothing is loaded ahead beyond that."""
+
+    saving: bool = False
+    free: float = inf
+
+
+PLAIN: Final = Device()
+
+
+def decide(
+    models: Sequence[Standing], limits: PoolLimits, rules: AffinityRules, now: float, device: Device = PLAIN
+) -> Moves:
+    """What to load, to close and to unload now."""
+    return _Decision(models, limits, rules, now, device).made()
 
 
 class _Decision:
     """One decision in the making."""
 
     def __init__(
-        self, models: Sequence[Standing], limits: PoolLimits, rules: AffinityRules, now: float, saving: bool
+        self, models: Sequence[Standing], limits: PoolLimits, rules: AffinityRules, now: float, device: Device
     ) -> None:
         self.models = models
         self.limits = limits
         self.rules = rules
         self.now = now
-        self.saving = saving
+        self.device = device
         self.moves = Moves()
         self.free = limits.budget - sum(model.memory for model in models if model.state != "out")
         self.leaving = sum(model.memory for model in models if model.state == "unloading")
@@ -120,7 +139,8 @@ class _Decision:
 
     def made(self) -> Moves:
         wanted = self._wanted()
-        if self.free + self.leaving < 0:
+        self.moves.over = self.free + self.leaving < 0
+        if self.moves.over:
             self._shrink()
         if wanted:
             self._make_way(wanted[0])
@@ -141,7 +161,7 @@ class _Decision:
         for model in self.models:
             if model.state != "out" or not (model.waiting or model.wished):
                 continue
-            if model.memory > self.limits.budget - self.pinned:
+            if self._oversized(model) and not model.insists:
                 self.moves.hopeless[model.id] = self._too_large(model)
             elif model.ready_at > self.now:
                 self._look(model.ready_at)
@@ -151,15 +171,22 @@ class _Decision:
         self.moves.contended = any(model.waiting for model in found)
         return sorted(found, key=lambda model: (model.due, model.id))
 
+    def _oversized(self, model: Standing) -> bool:
+        """Larger than what may be taken beside the pinned ones."""
+        return model.memory > self.limits.budget - (self.pinned if not model.pinned else 0)
+
     def _too_large(self, model: Standing) -> str:
         kept = f", of which {format_size(self.pinned)} are kept for pinned models" if self.pinned else ""
         return f"it needs {format_size(model.memory)}, and models may take {format_size(self.limits.budget)} here{kept}"
 
     def _make_way(self, coming: Standing) -> None:
-        """Load it where it fits; else see who leaves for it."""
-        lacking = coming.memory - self.free
+        """Load it where it fits; else see who leaves for it. For one that is too large all leave that may, and then its server
+        decides."""
+        there = sum(model.memory for model in self.models if model.state != "out" and not model.pinned)
+        lacking = min(coming.memory - self.free, there)
         if lacking <= 0:
-            self._load(coming, _why(coming))
+            asked = f", and its server is asked although {self._too_large(coming)}" if self._oversized(coming) else ""
+            self._load(coming, f"{_why(coming)}{asked}")
             return
         lacking -= self.leaving
         if lacking <= 0:
@@ -177,13 +204,16 @@ class _Decision:
             self._load(model, _why(model))
 
     def _prewarm(self) -> None:
-        """What is pinned or expected next, where it fits beside what is there. Not on battery: it may be for nothing."""
-        if self.saving:
+        """What is pinned or expected next, where it fits beside what is there, by our books and as it was measured. Not on
+        battery: it may be for nothing."""
+        if self.device.saving:
             return
         able = [
             model
             for model in self.models
-            if model.state == "out" and (model.foreseen or model.pinned) and model.memory <= self.free
+            if model.state == "out"
+            and (model.foreseen or model.pinned)
+            and model.memory <= min(self.free, self.device.free)
         ]
         for model in able:
             if model.ready_at > self.now:
@@ -248,12 +278,13 @@ class _Decision:
                 chosen.remove(model)
         return chosen
 
-    def _worth(self, model: Standing) -> tuple[bool, bool, float, float]:
+    def _worth(self, model: Standing) -> tuple[bool, bool, bool, float, float]:
         """What is lost with it: the cost of its reload by the chance that it is needed again. One that is about to leave
-        goes first, then those that rest; of equals the one that has rested longest."""
+        goes first, then those that rest, and of them those that were loaded from here; of equals the one that has rested
+        longest."""
         expected = sum(each.waiting + each.foreseen for each in self.models)
         chance = (model.waiting + model.foreseen) / expected if expected else 0.0
-        return (not model.closed, not model.rests, model.reload * chance, model.rested)
+        return (not model.closed, not model.rests, not model.ours, model.reload * chance, model.rested)
 
     def _send_away(self, model: Standing, reason: str) -> None:
         """At once where nothing runs on it; else it takes no more calls, and goes when those that run have ended."""
@@ -263,8 +294,9 @@ class _Decision:
             self.moves.unload[model.id] = reason
 
     def _shrink(self) -> None:
-        """More is loaded than may be: the limit was lowered, or a model takes more than it was said to."""
-        able = [model for model in self.models if self._movable(model)]
+        """More is loaded than may be: the limit was lowered, or a model takes more than it was said to. One that is too large
+        by itself works until nobody needs it: it would only come back."""
+        able = [model for model in self.models if self._movable(model) and (model.rests or not self._oversized(model))]
         lacking = -(self.free + self.leaving)
         chosen = self._cheapest(able, lacking) or able
         for model in chosen:
@@ -281,9 +313,9 @@ class _Decision:
         return sorted(idle, key=self._worth)
 
     def _unload_idle(self) -> None:
-        longest = self.rules.saving_idle if self.saving else inf
+        longest = self.rules.saving_idle if self.device.saving else inf
         for model in self._resting():
-            keep = min(model.keep, longest)
+            keep = min(model.keep, longest if model.ours else inf)
             if model.unused:
                 self._send_away(model, "nothing uses it any more")
             elif model.rested + keep <= self.now:

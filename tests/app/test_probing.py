@@ -9,12 +9,12 @@ import pytest
 from orchestrator.app.probing import FILE, Known, Wish, choose, probe
 from orchestrator.plan.binding import bind
 from orchestrator.plan.observed import ObservedServer
-from orchestrator.plugins.providers.compatible import open_all
 from orchestrator.ports.probe import Finding, Probed
 from orchestrator.ports.provider import Capability, Identity, ServedModel, Support
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.http_shell import serving
 from tests.plan.parts import model, state
+from tests.providers.opened import open_all
 
 LOADED, IDLE = ServedModel("a", True, kind="chat"), ServedModel("b", False, kind="chat")
 EMBEDDING, CLOUD = ServedModel("embed", True, kind="embedding"), ServedModel("c:cloud", True, remote=True)

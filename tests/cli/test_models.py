@@ -14,9 +14,13 @@ from typing import NamedTuple
 
 import pytest
 
+from orchestrator.app.builds import builds_for
+from orchestrator.app.device import read_device
 from orchestrator.app.model_servers import Servers
 from orchestrator.cli.view.models import listed
+from orchestrator.manifest.catalogue.reader import find_model
 from orchestrator.plan.observed import ObservedServer
+from orchestrator.plan.variants import Variant
 from orchestrator.ports.provider import ServedModel
 from orchestrator.testing.lifecycle.store import ModelStore, StoredModel, stored
 from tests.cli.commands import ROOT, Ran, command, golden, here
@@ -24,6 +28,8 @@ from tests.cli.serving import served
 
 PHI = StoredModel("phi4-mini:3.8b", 2_491_874_624)
 QWEN = StoredModel("qwen2.5:0.5b", 397_807_936)
+PLAIN = ("--quantization", "q4_k_m")
+"""The build of Ollama's usual tag, whatever this machine could have."""
 
 
 class Shop(NamedTuple):
@@ -89,9 +95,11 @@ def test_all_that_is_known_of_a_model_is_shown(shop: Shop) -> None:
     """The catalogue's row, ids by provider, the arithmetic of its memory, and who serves or could pull it."""
     ran = shop.run("show", "phi4-mini")
     assert ran.code == 0
-    shown = re.sub(r"this machine has .*", "this machine has …", ran.out)
+    shown = re.sub(r"\nbuilds\n(  .*\n)+", "\nbuilds\n  …\n", ran.out)  # they depend on this machine
     assert shown == golden("models/show.txt", shown)
     found = json.loads(shop.run("show", "llama-3.2-1b", "--json").out)
+    assert sum(each["chosen"] for each in found["builds"]["best_first"]) == 1
+    assert f"{found['builds']['best_first'][0]['build']} " in shop.run("show", "llama-3.2-1b").out
     assert found["served"][0]["id"] == "llama3.2:1b"
     assert found["memory"]["cache"]["4096"] == 2 * 16 * 8 * 64 * 2 * 4096
 
@@ -109,7 +117,7 @@ def test_a_model_that_only_a_server_knows_is_shown_too(shop: Shop) -> None:
 
 def test_a_pull_ends_with_what_the_server_lists_then(shop: Shop) -> None:
     """Lines on stderr for each stage; on stdout the model as the server has it now."""
-    ran = shop.run("pull", "phi-4-mini")
+    ran = shop.run("pull", "phi-4-mini", *PLAIN)
     assert ran.code == 0
     assert ran.out == f"ollama at 127.0.0.1:PORT has phi4-mini:3.8b, 2.5 GB, Q4_K_M, sha256:{PHI.digest[:12]}\n"
     assert ran.err.splitlines() == [
@@ -119,6 +127,52 @@ def test_a_pull_ends_with_what_the_server_lists_then(shop: Shop) -> None:
         "verifying what came 2.5 GB of 2.5 GB (100%)",
         "putting it in its place 2.5 GB of 2.5 GB (100%)",
     ]
+
+
+def best_of(alias: str) -> Variant:
+    """The build that this machine would get."""
+    row = find_model(alias)
+    best = builds_for(row, read_device()).best if row else None
+    assert best is not None
+    return best
+
+
+def test_a_pull_of_an_alias_brings_the_build_that_fits_best_and_says_why(shop: Shop) -> None:
+    """By the tag that Ollama's library has for it; the usual tag serves another build."""
+    best = best_of("qwen2.5-0.5b")
+    assert best.build == "q8_0", "half a billion weights in 8 bits fit every machine that runs these tests"
+    shop.store.library["qwen2.5:0.5b-instruct-q8_0"] = StoredModel("qwen2.5:0.5b-instruct-q8_0", 530_000_000, "Q8_0")
+    ran = shop.run("pull", "qwen2.5-0.5b")
+    assert (ran.code, ran.out.startswith("ollama at 127.0.0.1:PORT has qwen2.5:0.5b-instruct-q8_0, 530 MB, Q8_0")) == (
+        0,
+        True,
+    )
+    assert ran.err.splitlines()[0] == f"q8_0 is the most faithful that fits: {best.need}"
+    assert "ollama at 127.0.0.1:PORT has no qwen2.5:0.5b-q8_0" in ran.err
+
+
+def test_where_the_server_has_not_that_build_the_usual_one_is_pulled(shop: Shop) -> None:
+    """And it is said; a build that was named is not replaced by another one."""
+    ran = shop.run("pull", "qwen2.5-0.5b")
+    assert (ran.code, "has qwen2.5:0.5b, 398 MB" in ran.out) == (0, True)
+    assert "ollama at 127.0.0.1:PORT has no qwen2.5:0.5b-instruct-q8_0" in ran.err
+    named = shop.run("pull", "qwen2.5-0.5b", "--quantization", "Q8_0")
+    assert (named.code, "error[ORC" in named.err, named.out) == (5, True, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("phi-4-mini", "--quantization", "q99"), "no build is called q99"),
+        (("mine:7b", "--provider", "ollama", "--quantization", "q8_0"), "the catalogue does not know mine:7b"),
+        (("bge-m3", "--quantization", "q8_0", "--provider", "ollama"), ""),
+    ],
+)
+def test_a_build_that_nobody_knows_is_wrong_usage(shop: Shop, words: tuple[str, ...], said: str) -> None:
+    """Before anything is asked for; one that the library only lacks is the server's word."""
+    ran = shop.run("pull", *words)
+    assert (ran.code == 64, bool(said)) in ((True, True), (False, False))
+    assert said in ran.err
 
 
 def test_a_pull_as_json(shop: Shop) -> None:
@@ -145,7 +199,7 @@ def test_a_server_s_own_id_needs_its_server_named(shop: Shop) -> None:
 def test_a_pull_that_goes_on_says_so(shop: Shop) -> None:
     """What an earlier one had brought is there already."""
     shop.store.came[PHI.name] = 1_500_000_000
-    assert "1.5 GB of it are there already: it goes on from there" in shop.run("pull", "phi-4-mini").err
+    assert "1.5 GB of it are there already: it goes on from there" in shop.run("pull", "phi-4-mini", *PLAIN).err
 
 
 def test_what_is_there_already_needs_no_room(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +224,7 @@ def test_a_model_that_the_server_calls_otherwise_is_the_one_that_is_new(home: Pa
 def test_a_pull_on_a_terminal_draws_a_bar(shop: Shop) -> None:
     """With figures; the lines are not written there."""
     shop.store.pull_rate = 5e9
-    ran = shop.run("pull", "phi-4-mini", terminal=True)
+    ran = shop.run("pull", "phi-4-mini", *PLAIN, terminal=True)
     assert ran.code == 0
     assert "━" in ran.err and "of 2.5 GB (" in ran.err
 
@@ -179,7 +233,7 @@ def test_the_disk_is_looked_at_first(shop: Shop, tmp_path: Path, monkeypatch: py
     """Where size and folder are known: refused with the arithmetic, unless it is forced."""
     shop.environment["OLLAMA_MODELS"] = str(tmp_path)
     monkeypatch.setattr("shutil.disk_usage", lambda _: _Usage(10**12, 10**12, 10**9))
-    ran = shop.run("pull", "phi-4-mini")
+    ran = shop.run("pull", "phi-4-mini", *PLAIN)
     assert ran.code == 4
     assert f"the disk is too full: phi4-mini:3.8b has 2.5 GB, and {tmp_path} has 1.0 GB free" in ran.err
     assert PHI.name not in shop.store.installed
@@ -195,7 +249,7 @@ class _Usage(NamedTuple):
 def test_a_disk_that_fills_in_the_middle_is_told_in_the_server_s_words(shop: Shop) -> None:
     """With a cure; nothing is installed."""
     shop.store.disk = 6_000_000_000
-    ran = shop.run("pull", "phi-4-mini")
+    ran = shop.run("pull", "phi-4-mini", *PLAIN)
     assert ran.code == 5
     assert "no space left on device" in ran.err and "cure: free disk space" in ran.err
     assert PHI.name not in shop.store.installed

@@ -47,6 +47,19 @@ def test_the_servers_of_a_manifest_are_shown(tmp_path: Path) -> None:
     assert "--max-model-len 2048" in other.out and "ollama" not in other.out
 
 
+def test_of_a_folder_of_builds_the_one_that_would_be_started_is_shown(tmp_path: Path) -> None:
+    """The most faithful that fits this device; both are a few bytes here."""
+    folder = tmp_path / "builds"
+    folder.mkdir()
+    for name in ("m-Q4_K_M.gguf", "m-Q8_0.gguf"):
+        (folder / name).write_bytes(b"GGUF")
+    file = tmp_path / "shop.yaml"
+    model = "{alias: phi-4-mini, provider: llama-cpp, context_length: 512, server: {path: builds}}"
+    file.write_text(f"deployment: {{type: single-device, models: [{model}], agents: [customer-service]}}")
+    ran = here("models", "command", str(file), environment=NOTHING)
+    assert (ran.code, f"--model {folder / 'm-Q8_0.gguf'} " in ran.out) == (0, True)
+
+
 def test_an_alias_is_shown_for_every_launcher_or_for_one() -> None:
     """Where nobody says which: all of the table, and what each needs to be installed."""
     ran = here("models", "command", "phi-4-mini", "--scenario", "production_high", environment=NOTHING)

@@ -72,7 +72,7 @@ async def test_a_look_tells_the_data_plane_what_the_device_can_give(tmp_path: Pa
         s.surroundings.loads = True
         s.surroundings.device = Device(8_000_000_000, 6_000_000_000, 4)
         await s.apply(kiosk())
-        assert s.plane.pressure == NONE
+        assert s.plane.pressure == replace(NONE, free=6_000_000_000)
         s.surroundings.device = replace(s.surroundings.device, free=1_000_000_000)
         observed = await s.reconciler.observe(kiosk())
         assert observed.device == s.surroundings.device

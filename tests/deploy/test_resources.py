@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,9 @@ async def test_a_model_of_a_server_that_loads_takes_its_part_of_the_memory(tmp_p
         await s.apply(small(keep_alive=60.0, max_memory_usage=8 * GB, model_cache_size=4 * GB, power_management=True))
         spec = s.plane.endpoints[PHI]
         assert spec.residence is not None
-        told = (spec.residence.model, spec.residence.pool, spec.residence.memory, spec.residence.keep_alive)
+        told = (spec.residence.model, spec.residence.pool, spec.residence.memory, spec.residence.rest)
         assert told == (PHI, "device", 2_500_000_000, 60.0)
-        assert s.plane.pools == {"device": PoolLimits(8 * GB - ORCHESTRATOR, 4 * GB, 300.0, saves=True)}
+        assert s.plane.pools == {"device": PoolLimits(8 * GB - ORCHESTRATOR, 4 * GB, saves=True)}
         assert spec.battery_slots == 1
 
 
@@ -52,8 +53,64 @@ async def test_idle_models_stay_where_the_manifest_says_so(tmp_path: Path) -> No
     async with stage(tmp_path) as s:
         _server(s)
         await s.apply(small(max_memory_usage=8 * GB, auto_unload_idle_models=False))
-        assert s.plane.pools == {"device": PoolLimits(8 * GB - ORCHESTRATOR, None, None, saves=False)}
+        assert s.plane.pools == {"device": PoolLimits(8 * GB - ORCHESTRATOR)}
         assert s.plane.endpoints[PHI].battery_slots is None
+        assert resting(s) == (inf, False)
+
+
+def resting(s: Stage) -> tuple[float, bool]:
+    """How long the model may rest, and whether that ends it also where somebody else loaded it."""
+    residence = s.plane.endpoints[PHI].residence
+    assert residence is not None
+    return residence.rest, residence.whoever
+
+
+@pytest.mark.parametrize(
+    ("keep_alive", "unloads", "rest", "whoever"),
+    [
+        (None, None, 300.0, False),
+        (None, True, 300.0, True),
+        (60.0, None, 60.0, True),
+        (60.0, False, 60.0, True),
+    ],
+)
+async def test_what_somebody_else_loaded_is_unloaded_only_where_the_manifest_says_so(
+    tmp_path: Path, keep_alive: float | None, unloads: bool | None, rest: float, whoever: bool
+) -> None:
+    """By `keep_alive` of the model or `auto_unload_idle_models`; that it is so where nothing is said holds for ours."""
+    written: dict[str, Any] = {} if unloads is None else {"auto_unload_idle_models": unloads}
+    async with stage(tmp_path) as s:
+        _server(s)
+        await s.apply(small(keep_alive=keep_alive, max_memory_usage=8 * GB, **written))
+        assert resting(s) == (rest, whoever)
+
+
+async def test_of_two_deployments_the_longest_rest_holds(tmp_path: Path) -> None:
+    """Nobody's model is unloaded early, in whichever order they come; when one is gone, the other's holds again."""
+    async with stage(tmp_path) as s:
+        _server(s)
+        await s.apply(small("one", keep_alive=3600.0, max_memory_usage=8 * GB))
+        await s.apply(small("two", keep_alive=10.0, max_memory_usage=8 * GB))
+        assert resting(s) == (3600.0, True)
+        await s.apply(small("three", max_memory_usage=8 * GB, auto_unload_idle_models=False))
+        assert resting(s) == (inf, False)
+        for name in ("three", "one"):
+            await s.reconciler.down(name, 1.0, s.events.append)
+        assert resting(s) == (10.0, True)
+
+
+async def test_a_pinned_model_is_pinned_for_all_that_use_it(tmp_path: Path) -> None:
+    """Another deployment that says nothing of it does not undo that."""
+    async with stage(tmp_path) as s:
+        _server(s)
+        pinned = replace(
+            blueprint(model(pinned=True, whole_memory=2_500_000_000), agent("a", models=["phi-4-mini"]), name="one"),
+            resources={"max_memory_usage": 8 * GB},
+        )
+        await s.apply(pinned)
+        await s.apply(small("two", max_memory_usage=8 * GB))
+        residence = s.plane.endpoints[PHI].residence
+        assert residence is not None and residence.pinned
 
 
 async def test_changed_resources_alone_reach_what_serves(tmp_path: Path) -> None:
@@ -69,14 +126,14 @@ async def test_changed_resources_alone_reach_what_serves(tmp_path: Path) -> None
 
 
 async def test_two_deployments_share_the_memory_and_the_stricter_limits_hold(tmp_path: Path) -> None:
-    """Budget and rest each from the stricter one; when it is gone, the other's."""
+    """Budget and cache each from the stricter one; when it is gone, the other's."""
     async with stage(tmp_path) as s:
         _server(s)
         await s.apply(small("one", max_memory_usage=8 * GB, auto_unload_idle_models=False))
         await s.apply(small("two", max_memory_usage=16 * GB, model_cache_size=GB))
-        assert s.plane.pools == {"device": PoolLimits(8 * GB - ORCHESTRATOR, GB, 300.0)}
+        assert s.plane.pools == {"device": PoolLimits(8 * GB - ORCHESTRATOR, GB)}
         await s.reconciler.down("one", 1.0, s.events.append)
-        assert s.plane.pools == {"device": PoolLimits(16 * GB - ORCHESTRATOR, GB, 300.0)}
+        assert s.plane.pools == {"device": PoolLimits(16 * GB - ORCHESTRATOR, GB)}
 
 
 async def test_what_is_loaded_is_told_at_each_look(tmp_path: Path) -> None:

@@ -237,3 +237,16 @@ def test_a_finding_gets_the_place_of_its_part() -> None:
     assert [(finding.place, finding.subject, finding.severity) for finding in found] == [
         (place, "agent.a", Severity.WARNING)
     ]
+
+
+def test_servers_that_are_started_are_not_said_to_take_turns() -> None:
+    """The cure tells what becomes of the last of them instead."""
+    server = {"provider": "llama-cpp", "server": {"path": "m.gguf"}}
+    models = [{"alias": "phi-4-mini", **server}, {"alias": "qwen2.5-7b", **server}]
+    agents = [{"name": "a", "model": ["phi-4-mini", "qwen2.5-7b"]}]
+    (found,) = [
+        each
+        for each in findings(type="single-device", models=models, agents=agents, hardware={"memory": "8GB"})
+        if each.code == "ORC322"
+    ]
+    assert found.cure.startswith("Started servers take no turns: one without room is not started.")

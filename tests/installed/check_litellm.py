@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator.core.message import Message
-from orchestrator.plugins.providers.compatible import open_all, open_litellm
+from orchestrator.plugins.providers.compatible import open_litellm
 from orchestrator.plugins.providers.discovery import discover
 from orchestrator.ports.provider import ChatCall, Secret, ServedModel, Target
 from tests.installed.program import environment, running
+from tests.providers.opened import open_all
 from tests.real.llama import LlamaServers
 from tests.real.tiny_model import CHATTY
 

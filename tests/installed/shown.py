@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.app.probing import Wish, probe
 from orchestrator.plan.capabilities import Record, differences, lock_text, read_lock
-from orchestrator.plugins.providers.compatible import open_all
+from tests.providers.opened import open_all
 
 FOLDER = Path(__file__).parents[1] / "shown"
 

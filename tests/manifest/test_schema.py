@@ -43,7 +43,7 @@ HAND_MADE: Final[tuple[str, ...]] = (
     (
         "deployment: {type: single-device, models: [{alias: a, provider: ollama, model: 'b:1', endpoint: 'http://127.0.0.1:1',"
         " api_key: 'env:KEY', context_length: 4096, quantization: q4, memory: 2.5GB, max_concurrent: 2, keep_alive: 5m,"
-        " priorities: [low], complexity: [simple],"
+        " pinned: true, priorities: [low], complexity: [simple],"
         " options: {temperature: 0.2, max_tokens: 5, top_p: 1, seed: 3, stop: [x]}, zone: lan, fallback: [b]}]}"
     ),
     (

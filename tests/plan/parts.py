@@ -41,6 +41,7 @@ def model(alias: str = "phi-4-mini", **changes: Any) -> ModelSpec:
         server=None,
         fallback=[],
         keep_alive=None,
+        pinned=False,
     )
     return ModelSpec(**{**spec, **changes})  # type: ignore[typeddict-item]
 

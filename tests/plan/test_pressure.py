@@ -10,7 +10,7 @@ import pytest
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.plan.binding import bind_all
 from orchestrator.plan.observed import ObservedState
-from orchestrator.plan.pressure import NONE, pressure_of
+from orchestrator.plan.pressure import pressure_of
 from orchestrator.ports.device import Accelerator, Device, Power
 from orchestrator.ports.provider import ServedModel
 from tests.plan.parts import agent, blueprint, model, ollama, state
@@ -70,7 +70,7 @@ def test_a_model_that_has_no_room_now_is_told_with_the_reason() -> None:
 )
 def test_a_model_that_is_loaded_or_can_be_is_not_starved(device: Device | None, loaded: tuple[str, ...]) -> None:
     """Else the first that is loaded would keep all others out."""
-    assert pressure_of([desk()], seen(device, *loaded)) == NONE
+    assert pressure_of([desk()], seen(device, *loaded)).starved == {}
 
 
 def test_two_servers_share_the_work_of_a_model_only_where_both_fit() -> None:

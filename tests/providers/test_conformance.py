@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.plugins.providers.compatible import CompatibleProvider, open_all
+from orchestrator.plugins.providers.compatible import CompatibleProvider
 from orchestrator.plugins.providers.line.far import FarLine
 from orchestrator.plugins.providers.line.http_line import HttpLine
 from orchestrator.plugins.providers.makes import generic
@@ -18,6 +18,7 @@ from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
 from orchestrator.testing.http_shell import serving
 from orchestrator.testing.script import Rule, Script
 from orchestrator.testing.simulated_provider import SimulatedProvider
+from tests.providers.opened import open_all
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from orchestrator.plugins.providers.addresses import DEFAULT_URLS, MAKES, default_urls, root_of
-from orchestrator.plugins.providers.compatible import AT_ONCE, LOOK_TIMEOUT, CompatibleProvider, open_all
+from orchestrator.plugins.providers.compatible import AT_ONCE, LOOK_TIMEOUT, CompatibleProvider
 from orchestrator.plugins.providers.discovery import Discovery, discover
 from orchestrator.plugins.providers.makes.make import older
 from orchestrator.ports.provider import Capability, Secret, ServedModel, Support
@@ -19,6 +19,7 @@ from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.faces import FACES
 from orchestrator.testing.http_protocol import Connection, HttpRequest
 from orchestrator.testing.http_shell import HttpShell, serving, serving_bytes
+from tests.providers.opened import open_all
 
 pytestmark = pytest.mark.anyio
 

@@ -6,18 +6,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.errors import BadRequest, ModelError, ModelNotFound, ServerBusy, ServerFailed, Stalled
-from orchestrator.plugins.providers.compatible import CompatibleProvider, open_all
+from orchestrator.plugins.providers.compatible import CompatibleProvider
 from orchestrator.plugins.providers.lifecycle import asking
 from orchestrator.plugins.providers.lifecycle.foundry_local import Printed
 from orchestrator.plugins.providers.lifecycle.llama_router import Files
 from orchestrator.plugins.providers.lifecycle.ollama import Layers
 from orchestrator.plugins.providers.makes.make import Make
-from orchestrator.ports.lifecycle import Loader, LoadOptions, Puller, PullProgress, Remover
+from orchestrator.ports.lifecycle import Loaded, Loader, LoadOptions, Puller, PullProgress, Remover
 from orchestrator.ports.provider import Capability, Secret, Support, Target
 from orchestrator.testing.endpoint import SimulatedEndpoint
 from orchestrator.testing.http_shell import serving
@@ -28,6 +29,7 @@ from orchestrator.testing.lifecycle_conformance import (
     PullerConformance,
     RemoverConformance,
 )
+from tests.providers.opened import open_all
 
 pytestmark = pytest.mark.anyio
 
@@ -206,6 +208,25 @@ async def test_ollama_loads_a_model_that_only_embeds() -> None:
         loaded = await subject.loader.load(subject.of("nomic-embed-text"), LoadOptions(), 5.0)
         assert loaded.model == "nomic-embed-text"
         assert await subject.is_loaded("nomic-embed-text")
+
+
+async def test_ollama_knows_better_than_its_list_whether_it_loaded_a_model() -> None:
+    """Another load took its place before we looked: it was loaded, and a call that comes loads it again."""
+    async with simulated_subject("ollama") as subject:
+        assert subject.store is not None
+        subject.store.most_loaded = 1
+        answered: list[Loaded] = []
+
+        async def load(name: str, after: float) -> None:
+            await anyio.sleep(after)
+            answered.append(await subject.loader.load(subject.of(name), LoadOptions(), 5.0))
+
+        subject.store.load_time = 0.3
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(load, "phi4-mini", 0.0)
+            tasks.start_soon(load, "nomic-embed-text", 0.1)
+        assert [loaded.seconds > 0 for loaded in answered] == [True, True]
+        assert [loaded.memory is None for loaded in answered] == [True, False]
 
 
 async def test_foundry_local_takes_a_variant_for_its_alias() -> None:

@@ -15,13 +15,13 @@ import pytest
 from orchestrator.core.errors import BadRequest, ContextTooLong, ModelNotFound, ServerFailed, Stalled
 from orchestrator.core.message import Message
 from orchestrator.plugins.providers.addresses import root_of, usual_places
-from orchestrator.plugins.providers.compatible import open_all
 from orchestrator.plugins.providers.discovery import discover
 from orchestrator.plugins.providers.onnx.place import address_of, folder_of
 from orchestrator.plugins.providers.onnx.process import Worker
 from orchestrator.plugins.providers.onnx.provider import OnnxProvider, open_onnx
 from orchestrator.ports.provider import ChatCall, ServedModel, Target
 from orchestrator.testing.conformance import CLOCK, ProviderConformance, Subject
+from tests.providers.opened import open_all
 
 pytestmark = pytest.mark.anyio
 FAKE = Path(__file__).parent / "fake_onnx"

@@ -9,9 +9,9 @@ import pytest
 
 from orchestrator.app.probing import Wish, probe
 from orchestrator.plan.capabilities import Record, differences, lock_text, read_lock
-from orchestrator.plugins.providers.compatible import open_all
 from orchestrator.ports.probe import Probed
 from orchestrator.ports.provider import Capability
+from tests.providers.opened import open_all
 from tests.real.llama import LlamaServer, LlamaServers
 from tests.real.tiny_model import CALLS_TOOLS, TinyModel
 

@@ -12,11 +12,12 @@ import pytest
 
 from orchestrator.core.errors import BrokenReply, ContextTooLong, Refused
 from orchestrator.core.message import Message
-from orchestrator.plugins.providers.compatible import CompatibleProvider, open_all, open_llama_cpp
+from orchestrator.plugins.providers.compatible import CompatibleProvider, open_llama_cpp
 from orchestrator.plugins.providers.discovery import discover
 from orchestrator.plugins.providers.openai_sdk import open_openai
 from orchestrator.ports.provider import ChatCall, ChatReply, Secret, Target
 from orchestrator.testing.conformance import CLOCK, ROUTE, WEATHER, ProviderConformance, Subject
+from tests.providers.opened import open_all
 from tests.real.llama import LlamaServer, LlamaServers
 from tests.real.tiny_model import CALLS_TOOLS, TinyModel
 

@@ -20,8 +20,9 @@ from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.event import Event
 from orchestrator.deploy.backoff import Backoff
 from orchestrator.deploy.server_records import ServerWant
-from orchestrator.deploy.servers import Servers, Yard
+from orchestrator.deploy.servers import Servers
 from orchestrator.deploy.supervisor import SupervisorRules
+from orchestrator.deploy.yard import Yard
 from orchestrator.plugins.hosts.processes import MARKER, LocalProcesses
 from orchestrator.ports.lifecycle import LaunchOrder
 from tests.launchers.programs import put

@@ -17,6 +17,7 @@ EXAMPLES: Final = """
 orchestrator models list
 orchestrator models show phi-4-mini
 orchestrator models pull phi-4-mini
+orchestrator models pull phi-4-mini --quantization q4_k_m
 orchestrator models pull qwen2.5:0.5b-instruct-q8_0 --provider ollama
 orchestrator models load phi-4-mini --context 8192 --keep-alive never
 orchestrator models unload phi-4-mini
@@ -31,12 +32,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Its actions."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=type(parser))
     _places(actions.add_parser("list", help="what the servers have: loaded or not, size, context, and its aliases"))
-    show = actions.add_parser("show", help="all that is known of one model: ids, memory, who serves it")
+    show = actions.add_parser("show", help="all that is known of one model: ids, builds and which fits, who serves it")
     show.add_argument("name", metavar="MODEL", help=NAME)
     _places(show)
     pull = actions.add_parser("pull", help="let a server fetch a model; pulling again goes on with what had come")
     pull.add_argument("name", metavar="MODEL", help=f"{NAME}, with --provider or --endpoint")
     _places(pull)
+    pull.add_argument(
+        "--quantization", default="", metavar="BUILD", help="which build, like q4_k_m; without it the best that fits"
+    )
     pull.add_argument("--force", action="store_true", help="pull it even where the disk seems too full")
     load = actions.add_parser("load", help="bring a model into memory and wait until it can answer")
     load.add_argument("name", metavar="MODEL", help=NAME)
@@ -80,8 +84,8 @@ def _list(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _show(options: argparse.Namespace, terminal: Terminal) -> int:
+    from orchestrator.app.device import read_device
     from orchestrator.app.inventory import holders, unknown
-    from orchestrator.app.machine import memory
     from orchestrator.cli.view.model import described, shown_model
     from orchestrator.manifest.catalogue.reader import find_model
 
@@ -89,19 +93,19 @@ def _show(options: argparse.Namespace, terminal: Terminal) -> int:
     holding = holders(servers.found, options.name)
     if find_model(options.name) is None and not holding:
         raise unknown(servers.found, options.name)
-    found = described(options.name, holding, servers.found) | {"machine": memory()}
+    found = described(options.name, holding, servers.found, read_device())
     return _tell(found, shown_model(found, terminal), options, terminal)
 
 
 def _pull(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.app.inventory import source
-    from orchestrator.cli.pulling import pull
+    from orchestrator.cli.pulling import pull_best
 
     around = _around(options, terminal)
     servers = _look(options, around)
     choice = source(servers.found, options.name, own=bool(options.provider or options.endpoint))
     _tell_choice(choice, terminal)
-    found = pull(choice, around, options, terminal)
+    found = pull_best(choice, around, options, terminal)
     return _tell(found, found["told"], options, terminal)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from orchestrator.app.builds import builds_for
 from orchestrator.app.inventory import cache_of, called, wanted_ids
 from orchestrator.cli.view.columns import columns
 from orchestrator.cli.view.terminal import Terminal
@@ -15,25 +16,50 @@ from orchestrator.manifest.catalogue.reader import find_model
 if TYPE_CHECKING:
     from orchestrator.app.inventory import Choice
     from orchestrator.plan.observed import ObservedServer
+    from orchestrator.ports.device import Device
 
 USUAL: Final = 4096
 """Tokens of a usual request with its answer, for which the memory is told."""
 
 
-def described(name: str, holding: Sequence[Choice], servers: Sequence[ObservedServer]) -> dict[str, Any]:
-    """The catalogue's row, what serves it here, who could pull it, and what it needs of memory in bytes."""
+def described(
+    name: str, holding: Sequence[Choice], servers: Sequence[ObservedServer], device: Device | None
+) -> dict[str, Any]:
+    """The catalogue's row, its builds, best first for this ``device``, what serves it here, who could pull it, and what it
+    needs of memory in bytes."""
     row = find_model(name)
     pulls = [server for server in servers if server.capabilities.get("pull") == "yes"]
     return {
         "name": row["alias"] if row else name,
         "catalogue": row,
         "memory": _memory(row) if row else None,
+        "builds": _builds(row, device) if row else None,
         "served": [
             {"server": called(choice.server), "url": choice.server.url, **asdict(choice.served)}
             for choice in holding
             if choice.served is not None
         ],
         "pulled_by": [called(server) for server in pulls if row and wanted_ids(row, server.provider)],
+    }
+
+
+def _builds(row: Mapping[str, Any], device: Device | None) -> dict[str, Any]:
+    found = builds_for(row, device)
+    return {
+        "models_may_take": found.budget.total if found.budget else None,
+        "why": found.budget.why if found.budget else "",
+        "free": device.free if device else None,
+        "best_first": [
+            {
+                "build": each.build,
+                "weights": each.need.weights,
+                "needs": each.need.total,
+                "fit": each.fit,
+                "chosen": each.chosen,
+                "why": each.why,
+            }
+            for each in found.variants
+        ],
     }
 
 
@@ -49,7 +75,8 @@ def shown_model(found: Mapping[str, Any], terminal: Terminal) -> str:
     sections = [
         ("the model", list(_about(row)) if row else ["  the catalogue does not know it; what a server tells is below"]),
         ("what to ask for", columns(list(row["ids"].items()), indent="  ") if row else []),
-        ("memory", list(_needs(row, found)) if row else []),
+        ("builds", list(_fitting(row, found["builds"])) if row else []),
+        ("cache", list(_needs(row, found)) if row else []),
         ("served here", list(_served(found))),
     ]
     blocks = ["\n".join([terminal.paint("bold", title), *lines]) for title, lines in sections if lines]
@@ -69,23 +96,33 @@ def _about(row: Mapping[str, Any]) -> Iterator[str]:
     yield from columns([(name, value) for name, value in rows if value], indent="  ")
 
 
-def _needs(row: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
-    """Weights and cache, what both are together for the usual build, and whether this machine has that."""
-    memory, machine = found["memory"], found["machine"]
-    guessed = set(row.get("estimated", ()))
+def _fitting(row: Mapping[str, Any], builds: Mapping[str, Any]) -> Iterator[str]:
+    """Each build with its size, what it needs, and which one this device would get and why."""
+    computed = set(row.get("estimated", ()))
+    tokens = min(USUAL, row["context_length"])
     rows = [
-        (f"weights {name}", format_size(size), "computed" if name in guessed else "")
-        for name, size in row["sizes"].items()
+        (
+            "*" if each["chosen"] else "",
+            each["build"],
+            f"{format_size(each['weights'])} weights{' (computed)' if each['build'] in computed else ''}",
+            f"{format_size(each['needs'])} with its server and {tokens} tokens",
+            each["why"],
+        )
+        for each in builds["best_first"]
     ]
-    for tokens, size in memory["cache"].items():
-        shown = format_size(size) if size is not None else row.get("kv_note", "not known")
-        rows.append((f"cache of {tokens} tokens", shown, ""))
     yield from columns(rows, indent="  ")
-    first = next(iter(memory["cache"].items()))
-    if first[1] is not None:
-        whole = row["sizes"]["q4_k_m"] + first[1]
-        has = f"this machine has {format_size(machine['total'])}, {format_size(machine['free'])} of it free"
-        yield f"  q4_k_m with {first[0]} tokens: {format_size(whole)}, and what the server itself needs; {has}"
+    if builds["models_may_take"] is not None:
+        may, free = format_size(builds["models_may_take"]), format_size(builds["free"])
+        yield f"  * is what this device would get: models may take {may} ({builds['why']}); {free} of memory are free now"
+
+
+def _needs(row: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
+    """The cache, in 16 bits, for a usual request and for the longest."""
+    rows = [
+        (f"{tokens} tokens", format_size(size) if size is not None else row.get("kv_note", "not known"))
+        for tokens, size in found["memory"]["cache"].items()
+    ]
+    yield from columns(rows, indent="  ")
 
 
 def _served(found: Mapping[str, Any]) -> Iterator[str]:

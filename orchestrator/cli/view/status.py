@@ -9,6 +9,7 @@ from orchestrator.cli.view.columns import columns
 from orchestrator.cli.view.moments import ago, ahead
 from orchestrator.cli.view.plan import shown_serving
 from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.quantity import format_size
 
 _AWAY: Final = frozenset({"unloaded", "loading", "yielding"})
 _NOT_READY: Final = {
@@ -82,7 +83,8 @@ def _servers(deployment: Mapping[str, Any]) -> list[str]:
     for server in deployment.get("servers", ()):
         where = f"{server['url']}, process {server['pid']}" if server["pid"] else f"see {server['log']}"
         why = f": {server['why']}" if server["why"] else ""
-        rows.append((f"server.{server['alias']}", f"{server['kind']}, {server['state']}{why}", where))
+        memory = f", {format_size(server['memory'])} memory" if server.get("memory") else ""
+        rows.append((f"server.{server['alias']}", f"{server['kind']}, {server['state']}{memory}{why}", where))
     return columns(rows, indent="  ")
 
 

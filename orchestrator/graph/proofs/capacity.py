@@ -18,6 +18,9 @@ SMALLEST: Final = "q2_k"
 """The smallest build that servers commonly have; smaller ones are hardly of use for small models."""
 
 TURNS: Final = "They take turns; a smaller build or context_length of one may save that."
+HELD: Final = (
+    "Started servers take no turns: one without room is not started. Take a smaller build or context_length of one."
+)
 CURE: Final = "Take a smaller model, or correct hardware, resources.max_memory_usage or the model's memory."
 
 
@@ -40,7 +43,9 @@ def _at(graph: AgentGraph, place: str, budget: Budget) -> Iterator[Finding]:
         listed = " + ".join(f"{name} {format_size(size)}" for name, size in needs.items())
         together = f"{listed} = {format_size(sum(needs.values()))}{where}, and models may take {budget}"
         first = f"model.{next(iter(needs))}"
-        yield Finding("ORC322", first, f"not all models fit at once: {together}", TURNS, Severity.NOTE)
+        started = any(cast(ModelEntry, vertex.part).server for vertex in _models_at(graph, place))
+        message = f"not all models fit at once: {together}"
+        yield Finding("ORC322", first, message, HELD if started else TURNS, Severity.NOTE)
 
 
 def _models_at(graph: AgentGraph, place: str) -> list[Vertex]:

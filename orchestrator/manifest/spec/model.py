@@ -101,6 +101,8 @@ class ModelEntry(Spec):
     """Calls at the same time. Without it: what the server tells, else a careful default of its make."""
     keep_alive: Duration | None = None
     """How long it stays loaded after its last use, if no other model needs its place."""
+    pinned: bool = False
+    """Loaded as soon as there is room, and never unloaded from here: not when it rests, nor for another model."""
     options: CallOptions = CallOptions()
     """Defaults for calls."""
     zone: Literal["node", "lan", "cloud"] | None = None

@@ -19,8 +19,9 @@ class ServerOptions(Spec):
     program has; one that it cannot have is refused with what to write instead."""
 
     path: Annotated[str | None, Field(min_length=1, max_length=1024, examples=["models/phi-4-mini-q4.gguf"])] = None
-    """The model's file (GGUF) or folder. Relative paths count from the manifest's folder. Without it: `model`, which the
-    server fetches."""
+    """The model's file (GGUF) or folder. For llama.cpp a folder holds builds of one model, of which the most faithful that fits
+    is served, or the one that `quantization` of the model names. Relative paths count from the manifest's folder. Without it:
+    `model`, which the server fetches."""
     scenario: Annotated[
         Literal["development", "staging", "production_low", "production_high", "enterprise"] | None,
         Field(examples=["production_low"]),

@@ -88,6 +88,12 @@ class Options:
             if isinstance(advice, Advice) and option not in order.options
         ]
 
+    def given(self, order: LaunchOrder) -> dict[str, Any]:
+        """The values of the scenario, and before them those of the manifest."""
+        scenario = self.scenarios[order.scenario] if order.scenario else {}
+        known = {option: value for option, value in scenario.items() if not isinstance(value, Advice)}
+        return known | dict(order.options)
+
     def refusals(self, options: Iterable[str]) -> dict[str, str]:
         """Options that no version of the program has, each with what to write instead."""
         known = {*self.elsewhere, *(flag.option for flag in self.flags)}
@@ -145,11 +151,6 @@ def on_off(name: str, given: Any) -> Words:
 def true_false(name: str, given: Any) -> Words:
     """``--name true``."""
     return (name, "true" if given else "false")
-
-
-def on_only(name: str, given: Any) -> Words:
-    """``--name``, or nothing."""
-    return (name,) if given else ()
 
 
 def in_json(**fields: Any) -> Write:

@@ -78,6 +78,7 @@ RECIPE: Final = Recipe(
     install={"*": "install OpenVINO Model Server (its releases on GitHub hold ovms) and put it on the PATH"},
     options=Options(PROGRAM, _FLAGS, _REFUSED, _SCENARIOS),
     head=_head,
+    paged=True,
 )
 
 

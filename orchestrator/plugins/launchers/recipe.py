@@ -10,7 +10,7 @@ from typing import Final
 from orchestrator.core.errors import PlanError
 from orchestrator.plugins.launchers.flags import Command, Options, has
 from orchestrator.plugins.launchers.installed import Entry, Installed
-from orchestrator.ports.lifecycle import Binary, Launch, LaunchOrder
+from orchestrator.ports.lifecycle import Binary, Launch, LaunchOrder, SetAside
 
 ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, not bound
 
@@ -18,13 +18,19 @@ ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, not b
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """A make of server: the ways in which it may be ``installed``, newest first, how to install it, what it does with
-    options, and ``head``, which begins the command and gives the name that the model is served under."""
+    options, and ``head``, which begins the command and gives the name that the model is served under; and what it sets
+    aside in memory: the ``whole`` context of the model where nobody says, a ``share`` of the device where nobody says another
+    one, a cache that all requests share as they come (``paged``), or nothing before a request comes (``on_request``)."""
 
     kind: str
     entries: tuple[Entry, ...]
     install: Mapping[str, str]
     options: Options
     head: Callable[[Command, Binary, LaunchOrder], str]
+    whole: bool = False
+    share: float | None = None
+    paged: bool = False
+    on_request: bool = False
 
 
 class MadeLauncher:
@@ -81,7 +87,15 @@ class MadeLauncher:
         host = "127.0.0.1" if order.host in ANYWHERE else order.host
         url = f"http://{f'[{host}]' if ':' in host else host}:{order.port}"
         argv, notes, folders = (*binary.argv, *command.words), tuple(command.notes), tuple(command.folders)
-        return Launch(argv, command.environment, url, serves, notes, folders)
+        return Launch(argv, command.environment, url, serves, notes, folders, self._aside(order))
+
+    def _aside(self, order: LaunchOrder) -> SetAside:
+        recipe = self._recipe
+        given = recipe.options.given(order)
+        context = given.get("context_length") or given.get("max_model_len")
+        slots = 1 if recipe.paged or (recipe.whole and context is None) else given.get("max_num_seqs") or 1
+        share = given.get("gpu_memory_utilization", recipe.share)
+        return SetAside(context, slots, recipe.whole, share, recipe.on_request)
 
 
 def refuse_hidden_options(order: LaunchOrder) -> None:

@@ -166,6 +166,8 @@ RECIPE: Final = Recipe(
     install={"linux": "pip install vllm", "*": "vLLM runs on Linux: pip install vllm there, or use llama-cpp here"},
     options=Options(PROGRAM, _FLAGS, _REFUSED, _SCENARIOS),
     head=_head,
+    share=0.9,  # its own default of --gpu-memory-utilization
+    paged=True,
 )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from orchestrator.core.errors import BrokenReply, ModelError, ModelNotFound
 from orchestrator.core.surrogates import whole_value
-from orchestrator.plugins.providers.addresses import MAKES, root_of
+from orchestrator.plugins.providers.addresses import root_of
 from orchestrator.plugins.providers.body import BodyMaker, grammar_fields
 from orchestrator.plugins.providers.lifecycle.foundry_local import FoundryLifecycle
 from orchestrator.plugins.providers.lifecycle.llama_router import LlamaLifecycle
@@ -334,11 +334,6 @@ def open_docker_model_runner(options: Options | None = None) -> CompatibleProvid
 def open_openai_compatible(options: Options | None = None) -> CompatibleProvider:
     """Any other server of the OpenAI protocol."""
     return _opened(generic.MAKE, options)
-
-
-def open_all() -> tuple[CompatibleProvider, ...]:
-    """One provider for each make, in the order in which they are asked who answers."""
-    return tuple(provider_of(make) for make in MAKES)
 
 
 def _opened(make: Make, options: Options | None) -> CompatibleProvider:

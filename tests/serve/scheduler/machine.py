@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, cast
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
 
 from orchestrator.core.errors import ModelError, RunError
 from orchestrator.core.request import PriorityClass
@@ -26,15 +26,41 @@ def spec(name: str, slots: int = 1, zone: Zone = "node", context: int | None = N
     return EndpointSpec(name, Target("none", f"http://{name}/v1", "m", zone=zone), NOBODY, slots, context)
 
 
-def resident(name: str, memory: int = 6, slots: int = 1, **more: Any) -> EndpointSpec:
-    """An endpoint whose model has to be loaded; ``memory`` in GB, in the pool ``device``."""
-    residence = Residence(f"model-{name}", "device", memory * GB, cast(Loader, object()), **more)
+@dataclass(frozen=True, slots=True)
+class Known(Residence):
+    """A model with a past: ``loaded`` from here, or by somebody else; what loading it took before."""
+
+    loaded: Literal["", "ours", "theirs"] = ""
+    load_seconds: float | None = None
+
+
+def resident(
+    name: str, memory: int = 6, slots: int = 1, *, loaded: bool | Literal["theirs"] = False, **more: Any
+) -> EndpointSpec:
+    """An endpoint whose model has to be loaded; ``memory`` in GB, in the pool ``device``. It rests for ever, unless ``rest``
+    says so."""
+    by: Literal["", "ours", "theirs"] = "theirs" if loaded == "theirs" else "ours" if loaded else ""
+    residence = Known(f"model-{name}", "device", memory * GB, cast(Loader, object()), loaded=by, **more)
     return replace(spec(name, slots), residence=residence)
 
 
+def with_past(scheduler: Scheduler, specs: Iterable[EndpointSpec], now: float) -> list[Effect]:
+    """Let the scheduler's books be as the past of these models has left them."""
+    for each in specs:
+        known, found = each.residence, scheduler.lanes[each.id].resident
+        if found is None or not isinstance(known, Known):
+            continue
+        found.cost = known.load_seconds
+        if known.loaded:
+            found.came(now)
+            found.ours = known.loaded == "ours"
+            scheduler.lanes[each.id].endpoint.away = found.away
+    return scheduler.on_power(now, saving=False)
+
+
 def pool(budget: int = 10, **more: Any) -> dict[str, PoolLimits]:
-    """The memory of the device; ``budget`` in GB. Nothing is unloaded for its rest, unless ``idle`` says so."""
-    return {"device": PoolLimits(budget * GB, **{"idle": None, **more})}
+    """The memory of the device; ``budget`` in GB."""
+    return {"device": PoolLimits(budget * GB, **more)}
 
 
 class Machine:
@@ -51,6 +77,7 @@ class Machine:
         self.scheduler = Scheduler(limits or SchedulerLimits(), lambda: 0.5)
         self._calls = 0
         self.scheduler.on_endpoints({spec.id: spec for spec in specs}, self.now, pools)
+        with_past(self.scheduler, specs, self.now)
 
     def replace(self, *specs: EndpointSpec, pools: Mapping[str, PoolLimits] = NO_POOLS) -> None:
         self._note(
@@ -73,6 +100,10 @@ class Machine:
 
     def foresee(self, run: str, *names: str) -> None:
         self._note(f"{run} foresees {' '.join(names) or 'nothing'}", self.scheduler.on_foresee(run, names, self.now))
+
+    def measured(self, free: float) -> None:
+        """So many GB of the device's memory are free."""
+        self._note(f"{free:g} GB are free", self.scheduler.on_measured(round(free * GB), self.now))
 
     def power(self, *, saving: bool) -> None:
         self._note("on battery" if saving else "on mains", self.scheduler.on_power(self.now, saving=saving))

@@ -42,7 +42,7 @@ async def serving(provider: SimulatedLoader, events: list[Event], limits: PoolLi
     loop = Loop(jitter=lambda: 0.5, on_event=events.append)
     specs = {
         name: EndpointSpec(
-            name, provider.target(name), provider, 2, residence=Residence(name, "device", size, provider)
+            name, provider.target(name), provider, 2, residence=Residence(name, "device", size, provider, rest=300.0)
         )
         for name, size in provider.sizes.items()
     }

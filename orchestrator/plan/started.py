@@ -1,0 +1,207 @@
+"""Whether the servers that we start fit into memory, and with which build of its model each is started. Pure.
+
+They do not take turns as models of one server do: each holds its memory for as long as it runs. So they are counted
+together, those of other deployments too, and one that would not fit into the limit that is written is not started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, cast
+
+from orchestrator.core.blueprint import Blueprint, ModelSpec
+from orchestrator.core.memory import Budget, Need, Window, need_of, sizes_of
+from orchestrator.core.quantity import format_size
+from orchestrator.plan.binding import device_budget
+from orchestrator.plan.builds import same_build, usual_build, worth
+from orchestrator.plan.choosing import usual_context
+from orchestrator.plan.observed import Prospect, StartedServer, server_name
+from orchestrator.plan.smaller import smaller
+from orchestrator.ports.device import Device
+from orchestrator.ports.lifecycle import ONE_USUAL, SetAside
+
+_LEAST_SHARE: Final = 0.05
+"""Of the device, below which it is no advice to let vLLM take less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Startable:
+    """A build that a server can be started with: what starting it would be, the quantization that its name tells, bytes of
+    its files (``None``: nobody knows), and what memory its server sets aside."""
+
+    prospect: Prospect
+    build: str = ""
+    weights: int | None = None
+    aside: SetAside = ONE_USUAL
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Servers that run, of every deployment, and the manifests of the other deployments, whose limits hold too."""
+
+    started: Mapping[str, StartedServer]
+    blueprints: Sequence[Blueprint] = ()
+    device: Device | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sized:
+    spec: ModelSpec
+    startable: Startable
+    need: Need | None
+
+    @property
+    def total(self) -> int:
+        return self.need.total if self.need else 0
+
+    @property
+    def held(self) -> int:
+        """For as long as it runs; a model that is loaded on request takes turns instead."""
+        return 0 if self.startable.aside.on_request else self.total
+
+
+def fitted(
+    blueprint: Blueprint, startables: Mapping[str, Sequence[Startable]], around: Neighbours
+) -> dict[str, Prospect]:
+    """For every server that the blueprint wants the build to start, by name; ``unfit`` ones with the arithmetic. Those
+    that run go first and keep their build, the others come in the manifest's order."""
+    return _Fitting(blueprint, startables, around).made()
+
+
+class _Fitting:
+    """One decision in the making. Each server is first reckoned with the smallest of its builds, so that as many as can be
+    are started; then each gets the most faithful one that leaves the others theirs."""
+
+    def __init__(self, blueprint: Blueprint, startables: Mapping[str, Sequence[Startable]], around: Neighbours) -> None:
+        self.name = blueprint.name
+        self.around = around
+        self.own = device_budget(blueprint, around.device)
+        self.strictest = _strictest(self.own, blueprint, around)
+        self.others = {
+            name: each.memory
+            for name, each in around.started.items()
+            if each.memory and name.partition("/")[0] != blueprint.name
+        }
+        specs = [cast(ModelSpec, each.spec) for each in blueprint.of_kind("model") if each.spec["server"]]
+        self.wanted = {spec["alias"]: sized for spec in specs if (sized := self._sized(spec, startables))}
+        self.held: dict[str, int] = {}
+        self.chosen: dict[str, int] = {}
+        self.found: dict[str, Prospect] = {}
+
+    def made(self) -> dict[str, Prospect]:
+        """By the server's name."""
+        self._admit()
+        for alias in self.held:
+            self._choose(alias)
+        names = [server_name(self.name, alias) for alias in self.wanted]
+        return {name: self.found[name] for name in names}
+
+    def _admit(self) -> None:
+        """Who has room with its smallest build; the others are told why not."""
+        for alias, builds in sorted(self.wanted.items(), key=lambda one: not self._runs(one[1])):
+            least = min(builds, key=lambda each: each.total)
+            room = self._room(builds)
+            if least.startable.prospect.why:
+                self._tell(alias, least.startable.prospect)
+            elif room is not None and room.fit(least.need) == "never":
+                self._tell(alias, _unfit(least, room))
+            else:
+                self.held[alias] = least.held
+
+    def _choose(self, alias: str) -> None:
+        builds = self.wanted[alias]
+        room = self._room(builds, {other: size for other, size in self.held.items() if other != alias})
+        fits = {each.startable.prospect.digest: room.fit(each.need) if room else "fits" for each in builds}
+        ranked = sorted(builds, key=lambda each: self._rank(each, fits[each.startable.prospect.digest]))
+        best = ranked[0]
+        self.held[alias] = best.held
+        prospect = best.startable.prospect
+        chosen = replace(prospect, memory=best.held, need=str(best.need or ""))
+        if len(builds) > 1:
+            chosen = replace(chosen, build=best.startable.build)
+        beside = self._room(builds, self.chosen)
+        if beside is not None and beside.fit(best.need) == "tight":
+            chosen = replace(chosen, tight=_tight(best, beside))
+        self.chosen[alias] = best.held
+        self._tell(alias, chosen)
+
+    def _tell(self, alias: str, prospect: Prospect) -> None:
+        self.found[server_name(self.name, alias)] = prospect
+
+    def _room(self, builds: Sequence[_Sized], held: Mapping[str, int] | None = None) -> Budget | None:
+        """What is left for it. One that runs is held to its own manifest only: another deployment does not end it."""
+        held = self.held if held is None else held
+        if self._runs(builds):
+            return self.own.less(held) if self.own else None
+        return self.strictest.less({**self.others, **held}) if self.strictest else None
+
+    def _runs(self, builds: Sequence[_Sized]) -> bool:
+        return any(self._is_running(each) for each in builds)
+
+    def _is_running(self, one: _Sized) -> bool:
+        prospect = one.startable.prospect
+        started = self.around.started.get(prospect.name)
+        return started is not None and started.digest == prospect.digest
+
+    def _rank(self, one: _Sized, fit: str) -> tuple[object, ...]:
+        """Smaller is better. The manifest's word first, then what runs: it is not restarted for a better build."""
+        wanted, build = one.spec["quantization"], one.startable.build
+        other = bool(wanted) and not same_build(wanted or "", build)
+        small, bits = worth(build)
+        lack = 0 if fit == "fits" else one.total
+        return (fit == "never", other, not self._is_running(one), lack, not small, -bits, one.startable.prospect.digest)
+
+    def _sized(self, spec: ModelSpec, startables: Mapping[str, Sequence[Startable]]) -> list[_Sized]:
+        there = startables.get(server_name(self.name, spec["alias"]), ())
+        return [_Sized(spec, each, _need(spec, each, self.own, self.around.device)) for each in there]
+
+
+def _strictest(own: Budget | None, blueprint: Blueprint, around: Neighbours) -> Budget | None:
+    """The limits of all deployments hold for the memory that they share."""
+    budgets = [own] if own is not None else []
+    for other in around.blueprints:
+        budget = device_budget(other, around.device) if other.name != blueprint.name else None
+        if budget is not None and budget.limit is not None:
+            budgets.append(replace(budget, why=f"{budget.why}, as {other.name} says"))
+    return min(budgets, key=lambda each: each.total, default=None)
+
+
+def _need(spec: ModelSpec, one: Startable, budget: Budget | None, device: Device | None) -> Need | None:
+    aside, sizes = one.aside, sizes_of(spec)
+    if aside.share is not None and sizes.whole is None:
+        return _share(aside.share, budget, device)
+    usual = usual_context(one.prospect.kind, device)
+    context = aside.context or (spec["context_length"] if aside.whole else spec["window"])
+    window = Window(context or usual, aside.slots, assumed=context is None)
+    build = one.build or usual_build(one.prospect.kind, spec["served_as"].get(one.prospect.kind, ""))
+    return need_of(sizes, build, window, one.weights)
+
+
+def _share(share: float, budget: Budget | None, device: Device | None) -> Need | None:
+    """vLLM takes its part of the card's memory at once, or of the main one where there is no card."""
+    own = device.own_memory if device else 0
+    whole = own or (device.memory if device else budget.main if budget else 0)
+    what = "graphics memory" if own else "memory"
+    told = f"{share:.0%} of {format_size(whole)} {what} (gpu_memory_utilization)"
+    return Need(round(whole * share), share=told) if whole else None
+
+
+def _unfit(one: _Sized, room: Budget) -> Prospect:
+    need = one.need or Need(0)
+    why = f"{one.spec['alias']} does not fit this device: its server needs {need}, and models may take {room}"
+    return replace(one.startable.prospect, why=why, cure=_cure(one, room), unfit=True, need=str(need))
+
+
+def _tight(one: _Sized, room: Budget) -> str:
+    return f"its server needs {one.need}; models should take at most {room}: {_cure(one, room)}"
+
+
+def _cure(one: _Sized, room: Budget) -> str:
+    need = one.need or Need(0)
+    share = one.startable.aside.share
+    if need.share and share is not None:
+        able = int(share * room.total / need.total * 100) / 100
+        if able >= _LEAST_SHARE:
+            return f"write server.gpu_memory_utilization: {able:g}"
+    return smaller(one.spec, need, room)

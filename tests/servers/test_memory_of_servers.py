@@ -1,0 +1,161 @@
+"""Real processes within a limit: the second is not started, what goes makes room, and the best build of a folder is taken."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from orchestrator.app.wiring import InProcess, open_in_process
+from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.request import Request
+from orchestrator.deploy.prospects import builds_in, look_at
+from orchestrator.deploy.status import status
+from orchestrator.deploy.wanted import Wanted
+from orchestrator.plan.plan import Plan
+from orchestrator.ports.lifecycle import Launch, LaunchOrder, SetAside
+from tests.plan.parts import agent, blueprint, model, rule
+from tests.servers.test_applying import SETTINGS, desk
+from tests.servers.yard import Place, until
+
+pytestmark = pytest.mark.anyio
+
+ONE = 700_000_000
+"""Room for one server of the fake program (479 MB) beside the orchestrator, and not for two."""
+SMALL: dict[str, Any] = {"context_length": 1024}
+
+
+@pytest.fixture
+async def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Place, InProcess]]:
+    """Both planes in this process, with the fake program on the path; nothing of it outlives the test."""
+    place = Place(tmp_path)
+    monkeypatch.setenv("PATH", f"{place.program().parent}:{os.environ['PATH']}")
+    spare = blueprint(agent("a", reflex=[rule("spare")]), name="spare")
+    async with open_in_process(spare, state=tmp_path / "own", settings=SETTINGS) as made:
+        yield place, made
+    assert place.processes() == []
+
+
+def within(limit: int, wanted: Blueprint) -> Blueprint:
+    return replace(wanted, resources={"max_memory_usage": limit})
+
+
+async def apply(made: InProcess, wanted: Blueprint) -> Plan:
+    return (await made.planes.reconciler.apply(Wanted(wanted), lambda _: None)).plan
+
+
+def pair(place: Place, limit: int) -> Blueprint:
+    """One deployment with two models, each with a server of its own."""
+    specs = []
+    for alias in ("one", "two"):
+        (element,) = desk(place, alias, **SMALL).of_kind("model")
+        specs.append(model(alias, provider="llama-cpp", ids={"*": [alias]}, server=element.spec["server"]))
+    clerks = [agent(f"clerk-{each['alias']}", models=[each["alias"]], reflex=[rule("alone")]) for each in specs]
+    return within(limit, blueprint(*specs, *clerks, name="pair"))
+
+
+async def answer(made: InProcess, name: str) -> str:
+    return (await made.planes.engines.get(name).run(Request("hello"))).text
+
+
+async def test_of_two_servers_of_one_deployment_the_second_has_no_room(opened: tuple[Place, InProcess]) -> None:
+    """One process runs, status says what it takes, and the plan what the other would; a second apply changes nothing."""
+    place, made = opened
+    place.model("one.gguf")
+    place.model("two.gguf")
+    plan = await apply(made, pair(place, ONE))
+    assert "two does not fit this device: its server needs 613 MB" in str(plan)
+    assert (place.starts("one.starts") != [], place.starts("two.starts")) == (True, [])
+    (found,) = [each for each in status(made.planes.reconciler) if each["name"] == "pair"]
+    assert [(each["alias"], each["state"], each["memory"]) for each in found["servers"]] == [
+        ("one", "ready", 2 + 1024 * 131_072 + 457 * 2**20)
+    ]
+    assert [each["alias"] for each in found["models"] if each["missing"]] == ["two"]
+    assert (await apply(made, pair(place, ONE))).empty
+
+
+async def test_what_is_taken_down_makes_room_for_another_deployment(opened: tuple[Place, InProcess]) -> None:
+    """It is not started while the first runs, though only the first one's manifest has the limit; then it is, by itself."""
+    place, made = opened
+    place.model("first.gguf")
+    place.model("second.gguf")
+    await apply(made, within(ONE, desk(place, "first", **SMALL)))
+    plan = await apply(made, within(ONE, desk(place, "second", **SMALL)))
+    assert "less 613 MB for the server of first/tiny" in str(plan)
+    assert await answer(made, "second") == "alone"
+    await made.planes.reconciler.down("first", 1.0, lambda _: None)
+    with anyio.fail_after(10):
+        while await answer(made, "second") != "well":  # noqa: ASYNC110 - it knows no event
+            await anyio.sleep(0.05)
+    assert len(place.starts("second.starts")) == 1
+
+
+async def test_a_limit_that_is_lowered_ends_the_server(opened: tuple[Place, InProcess]) -> None:
+    """Its deployment goes on with what can do without a model."""
+    place, made = opened
+    place.model("desk.gguf")
+    await apply(made, within(ONE, desk(place, "desk", **SMALL)))
+    assert await answer(made, "desk") == "well"
+    plan = await apply(made, within(ONE // 2, desk(place, "desk", **SMALL)))
+    assert "- server.tiny" in str(plan) and "stop (it does not fit any more)" in str(plan)
+    assert await answer(made, "desk") == "alone"
+    await until(lambda: place.processes() == [])
+
+
+async def test_a_server_goes_with_its_drain_while_a_request_is_in_work(opened: tuple[Place, InProcess]) -> None:
+    """The apply that takes it away ends well, however long the request takes."""
+    place, made = opened
+    place.model("desk.gguf", stuck=0.5)
+    await apply(made, desk(place, "desk", **SMALL))
+    await anyio.sleep(0.6)
+    without = blueprint(agent("clerk", reflex=[rule("alone")]), name="desk")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(answer, made, "desk")
+        live = made.planes.reconciler.table.get("desk")
+        await until(lambda: live is not None and live.serving.in_flight == 1)
+        assert not (await apply(made, without)).empty
+        assert len(place.processes()) == 1
+        tasks.cancel_scope.cancel()
+    await until(lambda: place.processes() == [])
+
+
+def test_a_folder_has_the_builds_that_a_server_can_be_started_with(tmp_path: Path) -> None:
+    """Of a model in parts the first, with the bytes of all; nothing that only goes with a model."""
+    sizes = {"m-Q4_K_M.gguf": 40, "m-Q8_0-00001-of-00002.gguf": 50, "m-Q8_0-00002-of-00002.gguf": 30}
+    for name, size in {**sizes, "mmproj-m.gguf": 9, "README.md": 1}.items():
+        (tmp_path / name).write_bytes(b"x" * size)
+    assert [file.name for file in builds_in(tmp_path)] == ["m-Q4_K_M.gguf", "m-Q8_0-00001-of-00002.gguf"]
+
+    def launch(_: str, order: LaunchOrder) -> Launch:
+        return Launch(("x", order.model), {}, "http://127.0.0.1:1", "m", aside=SetAside(1024))
+
+    want = replace(Place(tmp_path).want(), order=LaunchOrder(str(tmp_path), "m"))
+    found = [each.startable for each in look_at(want, launch, "llama-server")]
+    assert [(each.build, each.weights, each.aside.context) for each in found] == [
+        ("q4_k_m", 40, 1024),
+        ("q8_0", 80, 1024),
+    ]
+    (tmp_path / "empty").mkdir()
+    (none,) = look_at(replace(want, order=LaunchOrder(str(tmp_path / "empty"), "m")), launch, "llama-server")
+    assert none.startable.prospect.why == f"there is no GGUF file in {tmp_path / 'empty'}"
+
+
+async def test_the_best_build_of_a_folder_is_started(opened: tuple[Place, InProcess]) -> None:
+    """And the plan says which."""
+    place, made = opened
+    folder = place.root / "builds"
+    folder.mkdir()
+    for name in ("tiny-Q4_K_M.gguf", "tiny-Q8_0.gguf"):
+        place.model(f"builds/{name}")
+    (element,) = desk(place, "desk", **SMALL).of_kind("model")
+    tiny = model(
+        "tiny", provider="llama-cpp", ids={"*": ["tiny"]}, server=element.spec["server"] | {"model": str(folder)}
+    )
+    await apply(made, blueprint(tiny, agent("clerk", models=["tiny"], reflex=[rule("alone")]), name="desk"))
+    assert (place.starts("builds/tiny-Q4_K_M.starts"), len(place.starts("builds/tiny-Q8_0.starts"))) == ([], 1)
+    assert await answer(made, "desk") == "well"
