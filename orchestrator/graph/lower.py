@@ -22,10 +22,10 @@ from orchestrator.core.memory import USUAL
 from orchestrator.core.request import PriorityClass
 from orchestrator.graph.graph import AgentGraph
 from orchestrator.graph.sizes import sizes
-from orchestrator.graph.transforms import parts
 from orchestrator.graph.transforms.agents import target_of
 from orchestrator.graph.vertex import Vertex
 from orchestrator.manifest.catalogue.reader import find_model, ids_of
+from orchestrator.manifest.inference.models import aliases
 from orchestrator.manifest.located import Located
 from orchestrator.manifest.spec.agent import AgentEntry, ReflexRule, Route, When
 from orchestrator.manifest.spec.manifest import Manifest
@@ -159,7 +159,7 @@ def _agent(agent: AgentEntry) -> AgentSpec:
         name=agent.name,
         role="escalation" if agent.role == "escalation" else "specialist",
         description=agent.description,
-        models=parts.aliases(agent),
+        models=aliases(agent),
         instructions=agent.instructions or "",
         tools=list(agent.tools),
         knowledge=list(agent.knowledge),
@@ -207,7 +207,7 @@ def _when(when: When) -> dict[str, Any]:
 
 
 def _router(router: AgentEntry) -> RouterSpec:
-    models = parts.aliases(router)
+    models = aliases(router)
     stages: list[str] = list(router.stages) or [*CASCADE, *(["intent"] if models else [])]
     return RouterSpec(
         name=router.name,

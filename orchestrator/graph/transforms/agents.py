@@ -7,6 +7,7 @@ from orchestrator.graph.graph import AgentGraph
 from orchestrator.graph.link import Link
 from orchestrator.graph.transforms import parts
 from orchestrator.graph.vertex import Vertex, VertexKind
+from orchestrator.manifest.inference.models import aliases
 from orchestrator.manifest.spec.agent import AgentEntry, Route
 from orchestrator.manifest.spec.manifest import Manifest
 
@@ -31,7 +32,7 @@ def link_uses(graph: AgentGraph, manifest: Manifest) -> None:
     """From every agent and router to its models, tools and knowledge."""
     for agent in [*parts.agents(manifest), *parts.routers(manifest)]:
         source = address_of(graph, agent.name)
-        for alias in parts.aliases(agent):
+        for alias in aliases(agent):
             graph.link(Link(source, Address.of("model", alias), "uses"))
         for tool in agent.tools:
             graph.link(Link(source, Address.of("tool", tool), "uses"))

@@ -28,10 +28,3 @@ def routers(manifest: Manifest) -> Iterator[AgentEntry]:
 def tools(manifest: Manifest) -> Iterator[ToolEntry]:
     """Its tools."""
     return (item for item in manifest.deployment.tools if isinstance(item, ToolEntry))
-
-
-def aliases(agent: AgentEntry) -> list[str]:
-    """An agent's models, in order of preference."""
-    if agent.model is None:
-        return []
-    return [agent.model] if isinstance(agent.model, str) else list(agent.model)
