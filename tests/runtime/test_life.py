@@ -333,7 +333,8 @@ def test_a_second_signal_leaves_no_server_either(home: Home, tmp_path: Path) -> 
     home.start(PATH=path).apply(Wanted(with_server(tmp_path, 1)))
     runtime = home.processes[-1]
     runtime.send_signal(signal.SIGTERM)
-    eventually(lambda: '"event": "stopping"' in home.said())
+    log = home.folders.state / "logs" / "runtime.log"
+    eventually(lambda: '"event": "stopping"' in log.read_text())
     runtime.send_signal(signal.SIGTERM)
     assert runtime.wait(9) == 0
     assert home.servers() == []
