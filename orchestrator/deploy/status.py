@@ -8,6 +8,7 @@ from typing import Any, Final
 from orchestrator.deploy.desired import Desired
 from orchestrator.deploy.live import Live
 from orchestrator.deploy.reconcile import Reconciler
+from orchestrator.plan.generations import server_of
 from orchestrator.plan.plan import AgentServing
 from orchestrator.plan.serving import without_model
 
@@ -87,10 +88,12 @@ def _unread(reconciler: Reconciler, name: str) -> dict[str, Any] | None:
 
 def _servers(reconciler: Reconciler, name: str) -> list[dict[str, Any]]:
     """Model servers that were started for it."""
-    started = reconciler.starting.servers.observed().values()
+    started = reconciler.starting.observed().values()
     return [
         {
-            "alias": each.name.partition("/")[2],
+            "alias": server_of(each.name).partition("/")[2],
+            "process": each.name.partition("/")[2],
+            "use": each.use,
             "kind": each.kind,
             "state": each.state,
             "why": each.why,

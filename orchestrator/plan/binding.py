@@ -13,6 +13,7 @@ from orchestrator.core.digest import digest_of
 from orchestrator.core.memory import Budget, Memory, Need, limited
 from orchestrator.plan.builds import same_model
 from orchestrator.plan.choosing import NOWHERE, Choice, Option, Surroundings, choose, option_of
+from orchestrator.plan.generations import berth_of, processes_of, serving
 from orchestrator.plan.matching import COMPATIBLE, DISTANCE, allowed, rank, same_place, wanted_ids
 from orchestrator.plan.observed import ObservedServer, ObservedState, StartedServer, server_name
 from orchestrator.plan.smaller import smaller
@@ -99,18 +100,23 @@ def bind_all(blueprint: Blueprint, observed: ObservedState) -> dict[str, Bound]:
 
 
 def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState, around: Surroundings) -> Bound:
-    """The endpoint of a server that we start for this alias of this deployment, and no other. One that loads models on
-    request is asked for the build that fits, as one that is found."""
+    """The endpoint of a server that we start for this alias of this deployment, and no other: of the process that runs as it
+    is wanted, or of the one that serves until that is ready. One that loads models on request is asked for the build that
+    fits, as one that is found."""
     alias, name = spec["alias"], server_name(deployment, spec["alias"])
-    prospect, started = observed.prospects.get(name), observed.started.get(name)
+    prospect = observed.prospects.get(name)
     if prospect is not None and prospect.why:
         return Bound(alias, (), prospect.why, prospect.cure)
     program = prospect.program if prospect else ""
-    again = started is not None and started.state == "failed" and observed.retries
-    if prospect is not None and (started is None or started.digest != prospect.digest or again):
+    berth = berth_of(name, prospect, observed.started) if prospect else None
+    again = berth is not None and berth.now is not None and berth.now.state == "failed" and observed.retries
+    if berth is not None and (berth.how != "there" or again):
         return Bound(alias, (), f"{program} is not started yet", "`orchestrator apply` starts it", starting=program)
+    started = berth.now if berth else next(iter(processes_of(name, observed.started)), None)
     if started is None:
         return Bound(alias, (), "its server is not started")
+    if started.state != "ready":
+        started = serving(name, observed.started) or started
     there = [server for server in observed.servers if same_place(server.url, started.url)]
     if started.state != "ready" or not there:
         return Bound(alias, (), *_not_ready(started, program or started.kind))

@@ -16,6 +16,7 @@ from orchestrator.core.quantity import format_size
 from orchestrator.plan.binding import device_budget
 from orchestrator.plan.builds import same_build, usual_build, worth
 from orchestrator.plan.choosing import usual_context
+from orchestrator.plan.generations import berth_of, processes_of, serving
 from orchestrator.plan.observed import Prospect, StartedServer, server_name
 from orchestrator.plan.smaller import smaller
 from orchestrator.ports.device import Device
@@ -94,6 +95,7 @@ class _Fitting:
         self._admit()
         for alias in self.held:
             self._choose(alias)
+        self._see_apart()
         names = [server_name(self.name, alias) for alias in self.wanted]
         return {name: self.found[name] for name in names}
 
@@ -126,6 +128,29 @@ class _Fitting:
         self.chosen[alias] = best.held
         self._tell(alias, chosen)
 
+    def _see_apart(self) -> None:
+        """Which of those that change may be started while the old one serves: where both fit beside all others."""
+        kept: dict[str, int] = {}
+        for alias in self.chosen:
+            name, started = server_name(self.name, alias), self.around.started
+            prospect, old = self.found[name], serving(name, started)
+            if old is None or berth_of(name, prospect, started).how == "there":
+                continue
+            one = next(each for each in self.wanted[alias] if each.startable.prospect.digest == prospect.digest)
+            used = [each for each in processes_of(name, started) if each.use]
+            # One that loads its model on request holds nothing that we know of: as much as the new one will.
+            beside = {f"{_alias(each)} as it runs": each.memory or one.total for each in used}
+            why = _same_port(one.spec, used) or self._why_not_two(alias, one, {**kept, **beside})
+            self.found[name] = replace(prospect, apart=why)
+            kept |= {} if why else beside
+
+    def _why_not_two(self, alias: str, one: _Sized, beside: Mapping[str, int]) -> str:
+        if one.need is None or self.strictest is None:
+            return "nobody knows whether two of them fit into memory"
+        chosen = {other: size for other, size in self.chosen.items() if other != alias}
+        room = self.strictest.less({**self.others, **chosen, **beside})
+        return "" if room.fit(one.need) == "fits" else f"two do not fit ({one.need}; models may take {room})"
+
     def _tell(self, alias: str, prospect: Prospect) -> None:
         self.found[server_name(self.name, alias)] = prospect
 
@@ -141,8 +166,8 @@ class _Fitting:
 
     def _is_running(self, one: _Sized) -> bool:
         prospect = one.startable.prospect
-        started = self.around.started.get(prospect.name)
-        return started is not None and started.digest == prospect.digest
+        mine = processes_of(prospect.name, self.around.started)
+        return any(each.digest == prospect.digest for each in mine)
 
     def _rank(self, one: _Sized, fit: str) -> tuple[object, ...]:
         """Smaller is better. The manifest's word first, then what runs: it is not restarted for a better build."""
@@ -155,6 +180,17 @@ class _Fitting:
     def _sized(self, spec: ModelSpec, startables: Mapping[str, Sequence[Startable]]) -> list[_Sized]:
         there = startables.get(server_name(self.name, spec["alias"]), ())
         return [_Sized(spec, each, _need(spec, each, self.own, self.around.device)) for each in there]
+
+
+def _same_port(spec: ModelSpec, used: Sequence[StartedServer]) -> str:
+    port = spec["server"]["port"] if spec["server"] else None
+    if port and any(each.url.endswith(f":{port}") for each in used):
+        return f"both would need port {port} (without `port` each gets a free one)"
+    return ""
+
+
+def _alias(process: StartedServer) -> str:
+    return process.name.partition("/")[2]
 
 
 def _strictest(own: Budget | None, blueprint: Blueprint, around: Neighbours) -> Budget | None:

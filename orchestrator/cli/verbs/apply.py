@@ -70,7 +70,7 @@ def _dry_run(compilation: Compilation, options: argparse.Namespace, terminal: Te
 
 def _refuse_mesh(compilation: Compilation) -> None:
     """Before a runtime is started for it."""
-    from orchestrator.deploy.reconcile import refuse_mesh
+    from orchestrator.deploy.refusals import refuse_mesh
 
     refuse_mesh(compilation.blueprint)
 
