@@ -123,6 +123,12 @@ class LiveTable:
         mine = [drain.live for drain in self._drains if drain.live.deployment.name == name]
         return "draining" if any(_calls(each, url) for each in mine) else ""
 
+    def load_at(self, urls: Collection[str]) -> tuple[int, int]:
+        """Calls that servers at these root URLs work on or that wait for them, and the slots that they have."""
+        views = self.plane.views()
+        there = [views[name] for name, spec in self._endpoints.items() if name in views and _is_at(spec, urls)]
+        return sum(each["in_flight"] + each["waiting"] for each in there), sum(each["slots"] for each in there)
+
     def stalled(self) -> list[str]:
         """Addresses of servers to which calls make no progress."""
         views = self.plane.views()
@@ -246,8 +252,12 @@ async def close_tools(tools: Iterable[Tool], report: Callable[[Exception], None]
 
 
 def _calls(live: Live, url: str) -> bool:
-    bases = [spec.target.api_base for spec in live.deployment.endpoints.values()]
-    return bool(url) and any(base == url or base.startswith(f"{url}/") for base in bases)
+    return any(_is_at(spec, [url]) for spec in live.deployment.endpoints.values())
+
+
+def _is_at(spec: EndpointSpec, urls: Collection[str]) -> bool:
+    base = spec.target.api_base
+    return any(url and (base == url or base.startswith(f"{url}/")) for url in urls)
 
 
 def _among(one: object, others: Iterable[object]) -> bool:

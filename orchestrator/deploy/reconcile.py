@@ -193,6 +193,7 @@ class Reconciler:
 
     async def _look_after_all(self) -> None:
         """One turn of the loop over every deployment. A fault of one is kept with it, and tried again after a pause."""
+        self.starting.feel([each.blueprint for each in self.desired.all()], self.table.load_at, anyio.current_time())
         if self.desired.all():
             with suppress(OrchestratorError):  # what was seen last holds until the next look
                 await self._look([each.blueprint for each in self.desired.all()])

@@ -6,7 +6,8 @@ minutes to load and others are served meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Final
@@ -17,6 +18,7 @@ import anyio.to_thread
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import DeployError
 from orchestrator.core.event import Event
+from orchestrator.deploy.demand import Demand, Load
 from orchestrator.deploy.desired import Desired
 from orchestrator.deploy.prospects import Looked, look_at, wants_of
 from orchestrator.deploy.server_records import ServerWant
@@ -26,12 +28,14 @@ from orchestrator.deploy.telling import Tell
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.deploy.yard import Yard
 from orchestrator.plan import operation as op
-from orchestrator.plan.generations import Berth, berth_of, comes_beside, processes_of, server_of
+from orchestrator.plan.generations import Berth, berth_of, comes_beside, instances_of, one_more, processes_of, server_of
 from orchestrator.plan.observed import Prospect, ServerUse, StartedServer, server_name
 from orchestrator.plan.plan import Plan, Step
 from orchestrator.plan.started import Neighbours, fitted
 from orchestrator.ports.device import Device
 
+LoadAt = Callable[[Collection[str]], tuple[int, int]]
+"""Calls that servers at these root URLs work on or that wait for them, and the slots that they have."""
 NOT_WANTED: Final = "it is not wanted any more"
 ADOPTED_WITHIN: Final = 2.0
 """Seconds that servers which were taken over have to show that they answer, before anything is planned without them."""
@@ -94,6 +98,7 @@ class Starting:
         """Of model files, by server and path, as they were at the last apply: one that is being written is not picked up before
         the next one."""
         self._blueprints: list[Blueprint] = []
+        self.demand = Demand()
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
@@ -127,7 +132,8 @@ class Starting:
         looked = self._looked.get(blueprint.digest, {})
         startables = {name: [each.startable for each in found] for name, found in looked.items()}
         others = {other.name: other for other in self._blueprints if other.name != blueprint.name}
-        around = Neighbours(self.observed(), tuple(others.values()), self._device())
+        wished = {name: self.demand.wished(name) for name in startables}
+        around = Neighbours(self.observed(), tuple(others.values()), self._device(), wished)
         return fitted(blueprint, startables, around) if startables else {}
 
     def held(self) -> int:
@@ -147,6 +153,18 @@ class Starting:
             self.servers.wants(), key=lambda each: each.name in ready
         ):  # what is ready has the last word
             self._freeze(want)
+        for (server, _), count in Counter((server_of(each.name), each.digest) for each in self.servers.wants()).items():
+            self.demand.begin(server, max(count, self.demand.wished(server)))
+
+    def feel(self, blueprints: Iterable[Blueprint], load_at: LoadAt, now: float) -> None:
+        """See how busy those are of which more may run."""
+        observed = self.observed()
+        most = {name: number for blueprint in blueprints for name, number in _most_of(blueprint).items()}
+        self.demand.keep(set(most))
+        for server, number in most.items():
+            live = [each for each in processes_of(server, observed) if each.use == "live"]
+            if live:
+                self.demand.on_seen(server, Load(*load_at([each.url for each in live]), len(live)), number, now)
 
     def rotate(self, wanted: Wanted, plan: Plan, began: float, tell: Tell) -> Rotation | None:
         """Have every server started that comes beside one that serves, and tell the steps; ``None`` where none does."""
@@ -188,7 +206,9 @@ class Starting:
         wants = [want for want, _ in self._startable(blueprint)]
         for step in server_steps(plan):
             tell("started", step.as_json())
-        for want in wants:
+            if isinstance(step.operation, op.AddServer):
+                tell("done", step.as_json() | {"took_ms": 0.0})  # nobody waits for it: the others serve
+        for want in [*wants, *self._more(blueprint)]:
             self._freeze(want)
             self.servers.want(want)
         observed = self.servers.observed()
@@ -200,7 +220,7 @@ class Starting:
         names = {server_name(plan.deployment, step.operation.name) for step in steps}
         for step in steps:
             tell("started", step.as_json())
-        for want, _ in self._startable(blueprint):
+        for want in [*(want for want, _ in self._startable(blueprint)), *self._more(blueprint)]:
             if server_of(want.name) in names:
                 self._freeze(want)
                 self.servers.want(want)
@@ -269,6 +289,17 @@ class Starting:
             if each.want.digest == prospect.digest
         ]
 
+    def _more(self, blueprint: Blueprint) -> list[ServerWant]:
+        """One more process of each server that shall have more."""
+        looked, observed = self._looked.get(blueprint.digest, {}), self.observed()
+        return [
+            replace(each.want, name=name, memory=prospect.memory)
+            for prospect in self.prospects(blueprint).values()
+            if not prospect.why and (name := one_more(prospect.name, prospect, observed))
+            for each in looked[prospect.name]
+            if each.want.digest == prospect.digest
+        ]
+
     def _freeze(self, want: ServerWant) -> None:
         self._stamps.setdefault(server_of(want.name), {})[want.order.model] = want.stamp
 
@@ -280,7 +311,7 @@ class Starting:
         for server in server_names(blueprint):
             prospect, mine = prospects.get(server), processes_of(server, started)
             if prospect is None or not prospect.unfit:
-                same = [each for each in mine if prospect and not prospect.why and each.digest == prospect.digest]
+                same = instances_of(server, prospect, started) if prospect and not prospect.why else []
                 kept += [each.name for each in same or mine]
         return kept
 
@@ -289,6 +320,13 @@ def server_names(blueprint: Blueprint) -> list[str]:
     """Names of the servers that a blueprint wants."""
     models = [each.spec for each in blueprint.of_kind("model") if each.spec["server"]]
     return [server_name(blueprint.name, spec["alias"]) for spec in models]
+
+
+def _most_of(blueprint: Blueprint) -> dict[str, int]:
+    """How many processes may run of servers of which that is more than one."""
+    specs = [each.spec for each in blueprint.of_kind("model") if each.spec["server"]]
+    most = {server_name(blueprint.name, spec["alias"]): spec["server"].get("max_instances", 1) for spec in specs}
+    return {name: number for name, number in most.items() if number > 1}
 
 
 def server_steps(plan: Plan) -> list[Step]:

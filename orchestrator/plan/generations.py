@@ -6,7 +6,7 @@ DEPLOYMENT/ALIAS#2. Numbers are used again, so that there are no more logs than 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Final, Literal
@@ -74,8 +74,26 @@ def berth_of(server: str, prospect: Prospect, started: Mapping[str, StartedServe
         now = old or mine[0]
         return Berth(now.name, "instead", now)
     taken = {each.name for each in mine if each.use or each.state == "stopping"}
-    names = (process_name(server, number) for number in count(1))
-    return Berth(next(name for name in names if name not in taken), "beside", old)
+    return Berth(_free_name(server, taken), "beside", old)
+
+
+def instances_of(server: str, prospect: Prospect, started: Mapping[str, StartedServer]) -> list[StartedServer]:
+    """Processes that run as it is wanted, no more than shall run: those that are ready first."""
+    same = [each for each in processes_of(server, started) if each.digest == prospect.digest]
+    alive = [each for each in same if each.state != "stopping"]
+    return sorted(alive, key=lambda each: each.state != "ready")[: prospect.instances]
+
+
+def one_more(server: str, prospect: Prospect, started: Mapping[str, StartedServer]) -> str:
+    """The name for one more process of a server that is ready and shall have more; empty where there is no need."""
+    there = instances_of(server, prospect, started)
+    if not there or there[0].state != "ready" or len(there) >= prospect.instances:
+        return ""
+    return _free_name(server, {each.name for each in processes_of(server, started)})
+
+
+def _free_name(server: str, taken: Collection[str]) -> str:
+    return next(name for number in count(1) if (name := process_name(server, number)) not in taken)
 
 
 def comes_beside(server: str, berth: Berth, started: Mapping[str, StartedServer]) -> bool:

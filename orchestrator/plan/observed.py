@@ -123,7 +123,8 @@ class Prospect:
     ``why`` it cannot be, and a ``cure``. ``refused`` where what the manifest asks for cannot be had at all; ``unfit`` where
     the memory that may be taken is too small for it. ``memory`` is what it takes, in bytes (0: unknown), ``need`` that
     with its arithmetic, ``build`` which of several builds was chosen; ``tight`` warns where it is more than should be
-    taken. ``apart`` says why it cannot be started while the one that serves now still runs."""
+    taken. ``apart`` says why it cannot be started while the one that serves now still runs. ``instances``: processes that
+    shall run, by the demand and the memory; ``alone`` says why not more where the demand asks for them."""
 
     name: str
     kind: str
@@ -140,6 +141,8 @@ class Prospect:
     build: str = ""
     tight: str = ""
     apart: str = ""
+    instances: int = 1
+    alone: str = ""
 
 
 def server_name(deployment: str, alias: str) -> str:

@@ -63,6 +63,14 @@ class RotateServer(StartServer):
 
 
 @dataclass(frozen=True, slots=True)
+class AddServer(StartServer):
+    """Start one more process of a model server, which shares the work."""
+
+    def does(self) -> str:
+        return f"start one more {self.program}"
+
+
+@dataclass(frozen=True, slots=True)
 class StopServer(Operation):
     """End a model server that we started, once nothing uses it any more."""
 

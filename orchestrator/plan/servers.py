@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import PlanError
 from orchestrator.plan import operation as op
-from orchestrator.plan.generations import berth_of, server_of, what_changed
+from orchestrator.plan.generations import berth_of, one_more, server_of, what_changed
 from orchestrator.plan.observed import ObservedState, server_name
 
 Entry = tuple[op.Operation, str, bool]
@@ -39,6 +39,8 @@ class Servers:
                 yield op.RestartServer(alias, prospect.program, prospect.apart), changed, False
             elif berth.now is not None and berth.now.state == "failed" and self._observed.retries:
                 yield start, "it was given up, and may be mended", False
+            elif one_more(name, prospect, self._observed.started):
+                yield op.AddServer(alias, prospect.program), "its slots are busy", False
 
     def ended(self, cause: str) -> Iterator[Entry]:
         """What the blueprint has no use or no room for. While a revision drains, that one still uses it, and its end is what
@@ -74,8 +76,7 @@ def server_notes(observed: ObservedState) -> Iterator[str]:
             yield from (f"{alias}: {note}" for note in prospect.notes)
             if prospect.need and not prospect.tight:
                 yield f"{alias}: its server takes {prospect.need}"
-        if prospect.tight:
-            yield f"{alias}: {prospect.tight}"
+        yield from (f"{alias}: {told}" for told in (prospect.tight, prospect.alone) if told)
 
 
 def refuse_prospects(observed: ObservedState) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from orchestrator.plan.binding import bind_all
 from orchestrator.plan.diff import diff, take_down
-from orchestrator.plan.generations import berth_of, comes_beside, what_changed
+from orchestrator.plan.generations import berth_of, comes_beside, one_more, what_changed
 from orchestrator.plan.observed import ObservedServer, ServerUse, StartedServer
 from orchestrator.plan.started import Neighbours, fitted
 from orchestrator.ports.lifecycle import SetAside
@@ -164,3 +166,85 @@ def test_one_that_loads_on_request_counts_as_much_as_the_new_one_will() -> None:
     running = Neighbours(changing(memory=0))
     assert fitted(sized(spec("a"), limit=8 * GB), asked, running)["desk/a"].apart == ""
     assert "two do not fit" in fitted(sized(spec("a"), limit=7 * GB), asked, running)["desk/a"].apart
+
+
+def two() -> dict[str, StartedServer]:
+    return there(process(1, "one", "live"), process(2, "one"))
+
+
+def answering(number: int) -> ObservedServer:
+    """What is seen of a process that is ready."""
+    base = f"http://127.0.0.1:4000{number}"
+    return ObservedServer("llama-cpp", base, f"{base}/v1", (ServedModel("tiny", kind="chat", slots=1, context=2048),))
+
+
+@pytest.mark.parametrize(
+    ("processes", "instances", "expected"),
+    [
+        ([process(1, "one", "live")], 1, ""),
+        ([process(1, "one", "live")], 2, "desk/tiny#2"),
+        ([process(2, "one", "live")], 2, "desk/tiny"),
+        ([process(1, "one", "live", "starting")], 2, ""),
+        ([process(1, "one", "live"), process(2, "one", condition="failed")], 2, ""),
+        ([process(1, "one", "live"), process(2, "old", "draining")], 2, "desk/tiny#3"),
+        ([process(1, "old", "live")], 2, ""),
+    ],
+)
+def test_when_one_more_is_started(processes: list[StartedServer], instances: int, expected: str) -> None:
+    """Where one is ready and more shall run; one that was given up rests first."""
+    assert one_more("desk/tiny", prospect(instances=instances), there(*processes)) == expected
+
+
+def test_two_that_are_ready_share_the_work_and_one_too_many_is_left() -> None:
+    """The plan starts it, binds both, and takes the second away again."""
+    one = state(answering(1), started=there(process(1, "one", "live")), prospects={"desk/tiny": prospect()})
+    busy = replace(after(desk(), one), prospects={"desk/tiny": prospect(instances=2)})
+    assert lines(desk(), busy) == ["+ server.tiny: start one more llama-server (its slots are busy)"]
+    both = replace(after(desk(), one), started=two(), servers=(answering(1), answering(2)), prospects=busy.prospects)
+    assert lines(desk(), both)[0].startswith("~ model.tiny: bind to llama-cpp at 127.0.0.1:40001 as tiny, and 1 more")
+    bound = bind_all(desk(), both)["tiny"]
+    assert (len(bound.endpoints), bound.equals) == (2, 2)
+    calm = replace(after(desk(), both), prospects={"desk/tiny": prospect()})
+    assert [endpoint.api_base for endpoint in bind_all(desk(), calm)["tiny"].endpoints] == ["http://127.0.0.1:40001/v1"]
+    assert lines(desk(), calm)[0].startswith("~ model.tiny: bind to llama-cpp at 127.0.0.1:40001")
+
+
+def growing(alias: str = "a", most: int = 3, port: int | None = None) -> Any:
+    made = spec(alias)
+    made["server"] |= {"max_instances": most, "port": port}
+    return made
+
+
+def test_as_many_as_are_wished_and_fit() -> None:
+    """Beside all firsts, of this deployment and of others; what has no room is told."""
+    wanted = {"desk/a": [startable("desk/a")]}
+
+    def instances(limit: int, one: Any, wished: int, others: dict[str, StartedServer] | None = None) -> tuple[int, str]:
+        around = Neighbours(others or {}, (), None, {"desk/a": wished})
+        found = fitted(sized(one, limit=limit * GB), wanted, around)["desk/a"]
+        return found.instances, found.alone
+
+    assert instances(30, growing(), 1) == (1, "")
+    assert instances(30, growing(), 2) == (2, "")
+    assert instances(30, growing(), 9) == (3, "")
+    assert instances(30, spec("a"), 9) == (1, "")
+    assert instances(30, growing(port=8080), 9) == (1, "")
+    count, why = instances(8, growing(), 3)
+    assert count == 2 and why.startswith(
+        f"its slots are busy, and one more of it does not fit: it needs {NEED}; models may"
+    )
+    assert instances(8, growing(), 2, changing(name="shop/x"))[0] == 1
+    assert instances(8, growing(), 2, changing(use="draining"))[0] == 1
+
+
+def test_what_is_not_known_to_fit_has_no_second() -> None:
+    """Neither by the device nor by the manifest."""
+    found = fitted(sized(growing()), {"desk/a": [startable("desk/a")]}, Neighbours({}, (), None, {"desk/a": 2}))
+    assert found["desk/a"].alone == "its slots are busy, and nobody knows whether one more of it fits into memory"
+    second = startable("desk/b")
+    pair = fitted(
+        sized(growing("a"), spec("b"), limit=8 * GB),
+        {"desk/a": [startable("desk/a")], "desk/b": [second]},
+        Neighbours({}, (), None, {"desk/a": 2}),
+    )
+    assert [each.instances for each in pair.values()] == [1, 1] and not pair["desk/b"].why
