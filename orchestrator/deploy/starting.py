@@ -23,7 +23,7 @@ from orchestrator.deploy.desired import Desired
 from orchestrator.deploy.prospects import Looked, look_at, wants_of
 from orchestrator.deploy.server_records import ServerWant
 from orchestrator.deploy.servers import Servers
-from orchestrator.deploy.supervisor import END_SECONDS
+from orchestrator.deploy.supervisor import END_SECONDS, RESTS
 from orchestrator.deploy.telling import Tell
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.deploy.yard import Yard
@@ -188,7 +188,7 @@ class Starting:
 
     async def taken_over(self, rotation: Rotation, tell: Tell) -> None:
         """Wait until its processes are ready. Raises ``DeployError`` where one cannot be had."""
-        failed = await self.see_through(rotation.plan, rotation.waits, tell)
+        failed = await self.see_through(rotation.plan, rotation.waits, tell, ends=True)
         for process, why in failed.items():
             alias = server_of(process).partition("/")[2]
             raise DeployError(
@@ -227,8 +227,9 @@ class Starting:
         for step in steps:
             tell("done", step.as_json() | {"took_ms": 0.0})
 
-    async def see_through(self, plan: Plan, names: Iterable[str], tell: Tell) -> dict[str, str]:
-        """Wait until each is ready or given up, and tell the step that started it; gives those that cannot be had, and why."""
+    async def see_through(self, plan: Plan, names: Iterable[str], tell: Tell, *, ends: bool = False) -> dict[str, str]:
+        """Wait until each is ready or given up, and tell the step that started it; gives those that cannot be had, and why.
+        ``ends``: those are not tried again."""
         steps = {server_name(plan.deployment, step.operation.name): step for step in server_steps(plan)}
         began = perf_counter()
         failed: dict[str, str] = {}
@@ -237,7 +238,8 @@ class Starting:
             server, name = await self.servers.settled(process), server_of(process)
             step = steps[name].as_json() if name in steps else _begun_before(name)
             if server is None or server.state != "ready":
-                failed[process] = server.why if server else NOT_WANTED
+                why = server.why if server else NOT_WANTED
+                failed[process] = why.partition(RESTS)[0] if ends else why
                 tell("failed", step | {"error": {"message": failed[process]}})
             elif name in steps:
                 tell("done", step | {"took_ms": round((perf_counter() - began) * 1e3, 3)})

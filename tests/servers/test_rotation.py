@@ -132,6 +132,7 @@ async def test_one_that_does_not_come_up_changes_nothing(opened: tuple[Place, In
     wanted = replace(desk(place, "bad"), name="desk")
     with pytest.raises(DeployError, match=r"the server of tiny does not come up .* cannot allocate 9 GB") as raised:
         await made.planes.reconciler.apply(Wanted(wanted), hear)
+    assert "it rests" not in raised.value.message
     assert raised.value.cure == "desk goes on as it was; mend it and apply again"
     assert told == ["started server.tiny", "failed server.tiny"]
     assert await answer(made) == "well"
