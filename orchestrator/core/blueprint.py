@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, NotRequired, TypedDict
 
 from orchestrator.core.digest import digest_of
 
@@ -29,6 +29,7 @@ class ServerSpec(TypedDict):
     start_timeout: float
     remote_code: bool
     options: dict[str, Any]  # what the manifest gives, by the manifest's names
+    max_instances: NotRequired[int]  # processes of it that may run at once, where that is more than one
 
 
 class ModelSpec(TypedDict):

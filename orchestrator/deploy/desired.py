@@ -57,12 +57,17 @@ class DesiredTable:
         """Everything that is desired."""
         return list(self._desired.values())
 
+    def check(self, wanted: Wanted) -> None:
+        """Raise ``DeployError`` where it would take the place of what another manifest is applied as."""
+        before = self._desired.get(wanted.blueprint.name)
+        if before is not None and wanted.cause == "apply":
+            check_origin(wanted.blueprint.name, before.revision.origin, wanted.origin)
+
     async def record(self, wanted: Wanted) -> Desired:
         """Make it the desired one, with the next number; the same content keeps its number."""
         name, digest = wanted.blueprint.name, wanted.blueprint.digest
+        self.check(wanted)
         before = self._desired.get(name)
-        if before is not None and wanted.cause == "apply":
-            check_origin(name, before.revision.origin, wanted.origin)
         if before is not None and before.revision.digest == digest:
             return before
         last = await anyio.to_thread.run_sync(self._store.last_number, name)

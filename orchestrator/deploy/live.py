@@ -9,7 +9,6 @@ from typing import Any, Final
 import anyio
 from anyio.abc import TaskGroup
 
-from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.event import Event, EventKind
 from orchestrator.core.failpoint import declare, failpoint
@@ -17,7 +16,7 @@ from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.plane import Door, RequestPlane, Serving
 from orchestrator.deploy.residence import PoolLimits
-from orchestrator.plan.observed import Facets, ObservedDeployment
+from orchestrator.plan.observed import Facets, ObservedDeployment, ServerUse
 from orchestrator.plan.plan import AgentServing
 from orchestrator.ports.provider import Target
 from orchestrator.ports.tool import Tool
@@ -115,9 +114,20 @@ class LiveTable:
             draining=tuple(each.revision for each in draining),
         )
 
-    def blueprints(self) -> list[Blueprint]:
-        """Of everything that serves or finishes what it has begun."""
-        return [live.deployment.blueprint for live in self._all_live()]
+    def use_of(self, name: str, url: str) -> ServerUse:
+        """Which revisions of a deployment call the server at this root URL: the one that gets new requests, or only one that
+        finishes what it has begun."""
+        live = self._live.get(name)
+        if live is not None and _calls(live, url):
+            return "live"
+        mine = [drain.live for drain in self._drains if drain.live.deployment.name == name]
+        return "draining" if any(_calls(each, url) for each in mine) else ""
+
+    def load_at(self, urls: Collection[str]) -> tuple[int, int]:
+        """Calls that servers at these root URLs work on or that wait for them, and the slots that they have."""
+        views = self.plane.views()
+        there = [views[name] for name, spec in self._endpoints.items() if name in views and _is_at(spec, urls)]
+        return sum(each["in_flight"] + each["waiting"] for each in there), sum(each["slots"] for each in there)
 
     def stalled(self) -> list[str]:
         """Addresses of servers to which calls make no progress."""
@@ -239,6 +249,15 @@ async def close_tools(tools: Iterable[Tool], report: Callable[[Exception], None]
             await tool.aclose()
         except Exception as error:  # noqa: BLE001 - a plug-in's close may raise anything; it is told
             report(error)
+
+
+def _calls(live: Live, url: str) -> bool:
+    return any(_is_at(spec, [url]) for spec in live.deployment.endpoints.values())
+
+
+def _is_at(spec: EndpointSpec, urls: Collection[str]) -> bool:
+    base = spec.target.api_base
+    return any(url and (base == url or base.startswith(f"{url}/")) for url in urls)
 
 
 def _among(one: object, others: Iterable[object]) -> bool:

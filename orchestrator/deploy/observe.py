@@ -134,6 +134,11 @@ def _silence(by: str, seen: Seen) -> str:
     return why if why.startswith(by) else f"{by} does not know it: {why}"
 
 
+async def contents_of(blueprint: Blueprint) -> Mapping[str, str]:
+    """Fingerprints of what parts are made of beside the manifest, by address."""
+    return await anyio.to_thread.run_sync(code_of, blueprint)
+
+
 def code_of(blueprint: Blueprint) -> dict[str, str]:
     """Fingerprints of the Python files that each ``python`` tool may have been made from, by the tool's address."""
     folders = [Path(blueprint.folder), *map(Path, blueprint.tool_roots)]

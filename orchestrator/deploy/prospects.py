@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
 from orchestrator.core.blueprint import Blueprint, ServerSpec
+from orchestrator.core.digest import digest_of
 from orchestrator.core.errors import OrchestratorError, PlanError
 from orchestrator.deploy.server_records import ServerWant, file_name
 from orchestrator.plan.builds import build_of
@@ -23,6 +25,9 @@ _WEIGHTS: Final = ("*.gguf", "*.safetensors", "*.bin", "*.npz", "*.onnx", "*.dat
 """Files that are loaded, in a folder of a model."""
 _PART: Final = re.compile(r"-(\d{5})-of-\d{5}$")
 """What llama.cpp adds to the name of a file that is one of several."""
+
+
+_NONE: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +61,18 @@ def _want(deployment: str, spec: Any, folders: Path) -> ServerWant:
     return ServerWant(name, server["kind"], order, server["start_timeout"])
 
 
-def look_at(want: ServerWant, launch: LaunchOf, program: str) -> list[Looked]:
-    """What starting it would be, with each build that there is. Looks at the disk and may ask a program for its options: not
-    for the event loop."""
+def look_at(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[str, str] = _NONE) -> list[Looked]:
+    """What starting it would be, with each build that there is. ``stamps`` hold for these models, by their paths, whatever
+    became of their files since. Looks at the disk and may ask a program for its options: not for the event loop."""
     place = Path(want.order.model)
     if want.kind != "llama-cpp" or not want.order.is_local or not place.is_dir():
-        return [_looked(want, launch, program)]
+        return [_looked(want, launch, program, stamps)]
     files = builds_in(place)
     if not files:
         why, cure = f"there is no GGUF file in {place}", "put a build of the model there, or mend `path`"
         return [Looked(want, Startable(_cannot(Prospect(want.name, want.kind, program, want.digest), why, cure)))]
-    return [_looked(replace(want, order=replace(want.order, model=str(file))), launch, program) for file in files]
+    wants = [replace(want, order=replace(want.order, model=str(file))) for file in files]
+    return [_looked(each, launch, program, stamps) for each in wants]
 
 
 def builds_in(folder: Path) -> list[Path]:
@@ -76,7 +82,9 @@ def builds_in(folder: Path) -> list[Path]:
     return [file for file in files if (part := _PART.search(file.stem)) is None or int(part[1]) == 1]
 
 
-def _looked(want: ServerWant, launch: LaunchOf, program: str) -> Looked:
+def _looked(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[str, str]) -> Looked:
+    frozen = stamps.get(want.order.model)
+    want = replace(want, stamp=stamp_of(want.order) if frozen is None else frozen)
     told = Prospect(want.name, want.kind, program, want.digest)
     order = want.order
     if order.is_local and not Path(order.model).exists():
@@ -107,12 +115,26 @@ def _weights(order: LaunchOrder) -> int | None:
     return _size(Path(order.model)) + (_size(Path(draft)) if Path(draft).is_absolute() else 0)
 
 
+def stamp_of(order: LaunchOrder) -> str:
+    """Of the files that it loads, by their sizes and times: reading gigabytes would tell no more. Empty where it fetches them,
+    or they are not there."""
+    if not order.is_local:
+        return ""
+    stamps = []
+    for file in sorted(_files(Path(order.model))):
+        with suppress(FileNotFoundError):  # it is just put in place of another one
+            found = file.stat()
+            stamps.append([str(file), found.st_size, found.st_mtime_ns])
+    return digest_of(stamps)[:16] if stamps else ""
+
+
 def _size(place: Path) -> int:
+    return sum(file.stat().st_size for file in _files(place) if file.is_file())
+
+
+def _files(place: Path) -> list[Path]:
+    """The files that a model is loaded from."""
     if place.is_dir():
-        return _sum(file for pattern in _WEIGHTS for file in place.rglob(pattern))
+        return [file for pattern in _WEIGHTS for file in place.rglob(pattern)]
     part = _PART.search(place.stem)
-    return _sum(place.parent.glob(f"{_PART.sub('', place.stem)}-*-of-*{place.suffix}")) if part else _sum([place])
-
-
-def _sum(files: Iterable[Path]) -> int:
-    return sum(file.stat().st_size for file in files if file.is_file())
+    return list(place.parent.glob(f"{_PART.sub('', place.stem)}-*-of-*{place.suffix}")) if part else [place]

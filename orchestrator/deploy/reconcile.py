@@ -6,19 +6,18 @@ same comparison of what is desired with what is observed.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
-from typing import Any, Final
+from typing import Final
 
 import anyio
 import anyio.to_thread
 
 from orchestrator.core.blueprint import Blueprint
-from orchestrator.core.errors import DeployError, OrchestratorError, PlanOutdated
+from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.core.event import Event
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.deploy.desired import Desired, DesiredTable
@@ -27,11 +26,13 @@ from orchestrator.deploy.execute import carry_out
 from orchestrator.deploy.inbox import Inbox
 from orchestrator.deploy.live import Drain, LiveTable
 from orchestrator.deploy.locked import locked_secrets
-from orchestrator.deploy.observe import Observer, code_of, loaded_of, processes_of
+from orchestrator.deploy.observe import Observer, contents_of, loaded_of, processes_of
 from orchestrator.deploy.plane import RequestPlane, Workshop
+from orchestrator.deploy.refusals import refuse_other, refuse_overtaken
 from orchestrator.deploy.rollout import Rollout
-from orchestrator.deploy.starting import Begun, Starting, server_steps
-from orchestrator.deploy.trouble import Trouble
+from orchestrator.deploy.starting import Begun, Rotation, Starting, server_steps
+from orchestrator.deploy.telling import Listen, Tell, Telling
+from orchestrator.deploy.trouble import Rules, Trouble, after
 from orchestrator.deploy.waits import Doings
 from orchestrator.deploy.wanted import Wanted, refuse_mesh
 from orchestrator.plan.binding import bind_all, device_budget
@@ -43,23 +44,11 @@ from orchestrator.plan.servers import refuse_prospects
 from orchestrator.plan.wanted import wanted_parts
 
 declare("apply.received", "apply.observed", "apply.planned", "apply.recorded", "apply.settled", "down.recorded")
+declare("server.rotating", "server.rotated")
 
-Listen = Callable[[Event], None]
 MOST_ROUNDS: Final = 3
 """Plans that one apply may need; more means that something changes as fast as it is mended."""
-OUTDATED: Final = "another command, or a model server, changed what is there since the plan was made"
 NOT_SETTLED: Final = "this is a fault of the program: please report the plan"
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """Seconds between two looks, the longest pause between two tries of what fails, the version that observes, and what
-    tells the time (seconds since 1970)."""
-
-    every: float = 10.0
-    longest_pause: float = 300.0
-    version: str = ""
-    now: Callable[[], float] = time.time
 
 
 _RULES = Rules()
@@ -90,7 +79,10 @@ class Reconciler:
         self.rules = rules
         self._inbox = Inbox()
         self._observer = Observer(workshop)
-        self.starting = Starting(workshop.yard, emit, self._server_changed, lambda: self._observer.device)
+        self._telling = Telling(emit, rules.now, self.doings.heard)
+        self.starting = Starting(
+            workshop.yard, emit, self._server_changed, lambda: self._observer.device, self.table.use_of
+        )
         self.table.after, self.table.held = self._end_servers, self.starting.held
         self._applying: list[str] = []
         self._contents: dict[str, Mapping[str, str]] = {}
@@ -118,15 +110,17 @@ class Reconciler:
     async def rollback(self, name: str, number: int | None, listen: Listen) -> Applied:
         """Apply what an earlier revision was, as a new revision."""
 
-        async def work() -> Begun:
+        async def work() -> Begun | Rotation:
             return await self._begin(await self.desired.earlier(name, number), listen)
 
         return await self._see_through(await self._inbox.ask(work), listen)
 
-    async def _see_through(self, begun: Begun, listen: Listen) -> Applied:
+    async def _see_through(self, begun: Begun | Rotation, listen: Listen) -> Applied:
         """Wait for servers outside the inbox: a model may take minutes to load, and others are served meanwhile."""
+        while isinstance(begun, Rotation):
+            begun = await self._rotated(begun, listen)
         if begun.waits:
-            tell = self._teller(begun.desired, self._heard_by(listen))
+            tell = self._teller(begun.desired, self._telling.heard_by(listen), begun.rotated)
             try:
                 await self.starting.see_through(begun.plan, begun.waits, tell)
             except BaseException:  # who applies went away: the next look settles it
@@ -134,8 +128,21 @@ class Reconciler:
                 raise
             await self._inbox.ask(partial(self._finish, begun, listen))
         live = self.table.get(begun.desired.revision.deployment)
-        plan = replace(begun.plan, serving=live.agents) if live else begun.plan
+        plan = replace(begun.agreed, serving=live.agents) if live else begun.agreed
         return Applied(begun.desired.revision.number, plan)
+
+    async def _rotated(self, rotation: Rotation, listen: Listen) -> Begun | Rotation:
+        """Nothing is recorded before all that shall take over is ready; where that fails, or who applies went away, nothing
+        has changed."""
+        try:
+            await self.starting.taken_over(rotation, self._rotation_teller(rotation.name, listen))
+            failpoint("server.rotated")
+            return await self._inbox.ask(partial(self._begin, rotation.wanted, listen, rotation))
+        except BaseException:
+            self.starting.leave(rotation)
+            if not self._ended.is_set():
+                self.table.tasks.start_soon(self._end_servers)
+            raise
 
     async def down(self, name: str, patience: float, listen: Listen) -> int:
         """Take a deployment down for good; gives how many requests did not finish within ``patience`` seconds."""
@@ -182,6 +189,7 @@ class Reconciler:
 
     async def _look_after_all(self) -> None:
         """One turn of the loop over every deployment. A fault of one is kept with it, and tried again after a pause."""
+        self.starting.feel([each.blueprint for each in self.desired.all()], self.table.load_at, anyio.current_time())
         if self.desired.all():
             with suppress(OrchestratorError):  # what was seen last holds until the next look
                 await self._look([each.blueprint for each in self.desired.all()])
@@ -192,25 +200,26 @@ class Reconciler:
             if trouble is None or trouble.again <= anyio.current_time():
                 with suppress(OrchestratorError):  # it is in ``trouble``, and its step was told
                     await self._settle(each, self._emit)
+        self.starting.keep_only([each.blueprint for each in self.desired.all()], self.desired.unreadable)
 
     async def _observe(self, blueprint: Blueprint | None) -> ObservedState:
-        others = [each.blueprint for each in self.desired.all()]
-        await self._look([*others, *([blueprint] if blueprint else [])])
+        await self._look([each.blueprint for each in self.desired.all()], blueprint)
         state = self._state(blueprint)
-        return replace(state, contents=await _contents(blueprint), retries=True) if blueprint else state
+        return replace(state, contents=await contents_of(blueprint), retries=True) if blueprint else state
 
-    async def _look(self, blueprints: list[Blueprint]) -> None:
+    async def _look(self, blueprints: list[Blueprint], fresh: Blueprint | None = None) -> None:
         self.starting.doubt(self.table.stalled())
-        await self.starting.look(blueprints)
+        await self.starting.look(blueprints, fresh)
+        blueprints = [*blueprints, fresh] if fresh else blueprints
         before, began = processes_of(self._observer.servers), anyio.current_time()
         try:
             await self._observer.look(blueprints, self.starting.servers.addresses())
             self.table.plane.set_pressure(pressure_of(blueprints, self._state(None)))
             self._looked_at = began
             self._tell_loaded()
-            fresh = processes_of(self._observer.servers) - before
-            if fresh:  # a server that was away, or is another one now, is not judged by what was before
-                self.table.plane.try_now(self.table.endpoints_at([api_base for api_base, *_ in fresh]))
+            came = processes_of(self._observer.servers) - before
+            if came:  # a server that was away, or is another one now, is not judged by what was before
+                self.table.plane.try_now(self.table.endpoints_at([api_base for api_base, *_ in came]))
         except Exception as error:
             known = DeployError(f"looking for model servers failed: {type(error).__name__}: {error}")
             self._emit(Event("apply.step", self.rules.now(), fields={"state": "failed", "error": known.as_json()}))
@@ -235,8 +244,7 @@ class Reconciler:
 
     async def _end_servers(self) -> None:
         """End those that nothing wants which is desired, serves or drains."""
-        blueprints = [*(each.blueprint for each in self.desired.all()), *self.table.blueprints()]
-        await self.starting.end_others(blueprints, self.desired.unreadable)
+        await self.starting.end_others([each.blueprint for each in self.desired.all()], self.desired.unreadable)
 
     def _state(self, blueprint: Blueprint | None) -> ObservedState:
         return ObservedState(
@@ -248,7 +256,7 @@ class Reconciler:
             taken_ports=self._taken(blueprint) if blueprint else {},
             contents=self._contents.get(blueprint.name, {}) if blueprint else {},
             locked=locked_secrets(blueprint, self._workshop.reveal) if blueprint else {},
-            started=self.starting.servers.observed(),
+            started=self.starting.observed(),
             prospects=self.starting.prospects(blueprint) if blueprint else {},
         )
 
@@ -259,26 +267,36 @@ class Reconciler:
         taken = self.table.plane.taken(serve)
         return {serve.port: taken} if taken else {}
 
-    async def _begin(self, wanted: Wanted, listen: Listen) -> Begun:
+    async def _begin(self, wanted: Wanted, listen: Listen, before: Rotation | None = None) -> Begun | Rotation:
+        """``before``: servers were rotated for it, and what was agreed to is done so far."""
         failpoint("apply.received")
-        began = anyio.current_time()
         blueprint = wanted.blueprint
         refuse_mesh(blueprint)
         observed = await self._observe(blueprint)
         refuse_prospects(observed)
         plan = diff(blueprint, observed)
         failpoint("apply.observed")
-        if wanted.expected and wanted.expected != plan.digest:
-            raise PlanOutdated(OUTDATED, cure="apply again: a new plan is made")
+        agreed, began = (before.plan, before.began) if before else (plan, anyio.current_time())
+        if before:
+            refuse_overtaken(before, self.desired.get(before.name), self.starting.rotations.get(before.name))
+        else:
+            refuse_other(wanted, plan)
+        self.desired.check(wanted)
+        rotation = self.starting.rotate(wanted, agreed, began, self._rotation_teller(blueprint.name, listen))
+        if rotation:
+            failpoint("server.rotating")
+            return rotation
         desired = await self.desired.record(wanted)
         failpoint("apply.recorded")
+        self.starting.rotations.pop(blueprint.name, None)
         self._contents[blueprint.name] = observed.contents
-        waits = self.starting.begin(blueprint, plan, self._teller(desired, self._heard_by(listen)))
-        begun = Begun(desired, plan, began, waits)
-        if begun.waits:
+        begun = Begun(desired, agreed, plan, began)
+        tell = self._teller(desired, self._telling.heard_by(listen), begun.rotated)
+        waits = self.starting.begin(blueprint, plan, tell)
+        if waits:
             self._applying.append(blueprint.name)
-            return begun
-        await self._carry_out(begun, self._heard_by(listen))
+            return replace(begun, waits=waits)
+        await self._carry_out(begun, listen)
         return begun
 
     async def _finish(self, begun: Begun, listen: Listen) -> None:
@@ -288,16 +306,16 @@ class Reconciler:
         if desired is None:
             raise DeployError(f"{begun.desired.revision.deployment} was taken down before it was ready")
         await self._look([each.blueprint for each in self.desired.all()])
-        heard, done = self._heard_by(listen), len(server_steps(begun.plan))
-        await self._carry_out(begun, heard, done)
+        await self._carry_out(begun, listen)
 
-    async def _carry_out(self, begun: Begun, tell: Listen, done: int = 0) -> None:
+    async def _carry_out(self, begun: Begun, listen: Listen) -> None:
         name = begun.desired.revision.deployment
         desired = self.desired.get(name) or begun.desired
-        await self._settle(desired, tell, done)
+        await self._settle(desired, self._telling.heard_by(listen), len(server_steps(begun.agreed)))
         self._try_again(name)
         failpoint("apply.settled")
-        self._finished(desired, begun.plan, anyio.current_time() - begun.began)
+        took, revision = anyio.current_time() - begun.began, desired.revision
+        self._telling.finished(revision.deployment, revision.number, len(begun.agreed.steps), took)
 
     def _try_again(self, name: str) -> None:
         """Who applies has perhaps just mended a server: its endpoints need not rest any longer."""
@@ -311,7 +329,7 @@ class Reconciler:
         name = desired.revision.deployment
         try:
             if name not in self._contents:
-                self._contents[name] = await _contents(desired.blueprint)
+                self._contents[name] = await contents_of(desired.blueprint)
             teller = self._teller(desired, tell, done)
             missing = diff(desired.blueprint, self._state(desired.blueprint))
             self.starting.begin_missing(desired.blueprint, missing, teller)
@@ -343,6 +361,7 @@ class Reconciler:
     async def _down(self, name: str, patience: float, listen: Listen) -> Drain | None:
         live, desired = self.table.get(name), self.desired.get(name)
         await self.desired.remove(name)
+        self.starting.rotations.pop(name, None)
         self.trouble.pop(name, None)
         self._contents.pop(name, None)
         failpoint("down.recorded")
@@ -353,43 +372,21 @@ class Reconciler:
         number = Numbered(live.deployment.revision, live.deployment.applied)
         draft = Draft(blueprint, number, live.deployment, self._workshop)
         rollout = Rollout(self.table, draft, live.parts, patience=patience)
-        step = partial(self._step, name, revision.number if revision else 0, self._heard_by(listen))
+        step = self._telling.steps(name, revision.number if revision else 0, self._telling.heard_by(listen))
         await carry_out(take_down(self._state(None), name), rollout, step)
         return rollout.draining
 
     # -- telling ----------------------------------------------------------------------------------------------------
 
     def _note(self, name: str, error: Exception) -> OrchestratorError:
-        known = error if isinstance(error, OrchestratorError) else DeployError(f"{type(error).__name__}: {error}")
-        before = self.trouble.get(name)
-        pause = min(self.rules.longest_pause, before.pause * 2 if before else self.rules.every)
-        since = before.since if before else self.rules.now()
-        self.trouble[name] = Trouble(known, pause, anyio.current_time() + pause, since, self.doings.failed(name))
-        return known
+        step = self.doings.failed(name)
+        self.trouble[name] = after(self.trouble.get(name), error, step, self.rules, anyio.current_time())
+        return self.trouble[name].error
 
-    def _finished(self, desired: Desired, plan: Plan, took: float) -> None:
-        fields = {"steps": len(plan.steps), "took_ms": round(took * 1e3, 3)}
-        revision = desired.revision
-        self._emit(Event("apply.finished", self.rules.now(), revision.deployment, revision.number, fields=fields))
+    def _teller(self, desired: Desired, tell: Listen, done: int = 0) -> Tell:
+        return self._telling.steps(desired.revision.deployment, desired.revision.number, tell, done)
 
-    def _heard_by(self, listen: Listen) -> Listen:
-        def tell(event: Event) -> None:
-            self._emit(event)
-            listen(event)
-
-        return tell
-
-    def _teller(self, desired: Desired, tell: Listen, done: int = 0) -> Callable[[str, Mapping[str, Any]], None]:
-        def numbered(event: Event) -> None:
-            number = event.fields.get("number", 0)
-            tell(replace(event, fields={**event.fields, "number": number + done}) if done else event)
-
-        return partial(self._step, desired.revision.deployment, desired.revision.number, numbered)
-
-    def _step(self, name: str, revision: int, tell: Listen, state: str, step: Mapping[str, Any]) -> None:
-        self.doings.heard(name, state, step)
-        tell(Event("apply.step", self.rules.now(), name, revision, fields={"state": state, **step}))
-
-
-async def _contents(blueprint: Blueprint) -> Mapping[str, str]:
-    return await anyio.to_thread.run_sync(code_of, blueprint)
+    def _rotation_teller(self, name: str, listen: Listen) -> Tell:
+        """Until it is recorded, steps are of the revision that serves."""
+        live = self.table.get(name)
+        return self._telling.steps(name, live.deployment.revision if live else 0, self._telling.heard_by(listen))

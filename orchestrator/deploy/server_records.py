@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.core.digest import digest_of
+from orchestrator.plan.generations import want_digest
 from orchestrator.ports.host import Processes, ProcessIdentity
 from orchestrator.ports.lifecycle import LaunchOrder
 
@@ -21,37 +22,40 @@ LOG_KEPT: Final = 1_000_000
 _LAST: Final = 4_000
 """Bytes of a log that its last lines are looked for in."""
 _OWN: Final = "process-"
-_UNFIT: Final = re.compile(r"[^A-Za-z0-9._-]")
+_UNFIT: Final = re.compile(r"[^A-Za-z0-9._#-]")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerWant:
-    """A server that shall run: its ``name`` (deployment/alias), the provider ``kind``, and the order for its launcher,
-    whose port is 0 where any free one will do. ``memory``: the bytes that it is reckoned to take, 0 where unknown."""
+    """A server that shall run: its ``name`` (deployment/alias, see ``generations``), the provider ``kind``, and the order for
+    its launcher, whose port is 0 where any free one will do. ``memory``: the bytes that it is reckoned to take, 0 where
+    unknown. ``stamp``: of the files that it loads as they were when it was wanted, empty where it fetches its model."""
 
     name: str
     kind: str
     order: LaunchOrder
     start_timeout: float = 300.0
     memory: int = 0
+    stamp: str = ""
 
     @property
     def digest(self) -> str:
         """Of everything that needs another process when it changes."""
         order = asdict(self.order) | {"options": dict(self.order.options), "folder": ""}
-        return digest_of([self.kind, order])
+        return want_digest(digest_of([self.kind, order]), self.stamp)
 
     def as_json(self) -> dict[str, Any]:
         """A plain form."""
         order = asdict(self.order) | {"options": dict(self.order.options)}
         told = {"name": self.name, "kind": self.kind, "start_timeout": self.start_timeout, "memory": self.memory}
-        return told | {"order": order}
+        return told | {"stamp": self.stamp, "order": order}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ServerWant:
         """From the plain form."""
         order = LaunchOrder(**value["order"])
-        return cls(value["name"], value["kind"], order, value["start_timeout"], value.get("memory", 0))
+        known = {"memory": value.get("memory", 0), "stamp": value.get("stamp", "")}
+        return cls(value["name"], value["kind"], order, value["start_timeout"], **known)
 
 
 @dataclass(frozen=True, slots=True)

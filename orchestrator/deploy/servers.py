@@ -127,6 +127,10 @@ class Servers:
         """Every server as the planner sees it, by name."""
         return {name: self._seen(name) for name in self.supervisor.wards}
 
+    def wants(self) -> list[ServerWant]:
+        """What each process that is there was wanted as."""
+        return list(self._wants.values())
+
     def addresses(self) -> list[str]:
         """Where those listen that are ready."""
         wards = self.supervisor.wards

@@ -6,7 +6,8 @@ minutes to load and others are served meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Final
@@ -15,20 +16,26 @@ import anyio
 import anyio.to_thread
 
 from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.errors import DeployError
 from orchestrator.core.event import Event
+from orchestrator.deploy.demand import Demand, Load
 from orchestrator.deploy.desired import Desired
 from orchestrator.deploy.prospects import Looked, look_at, wants_of
 from orchestrator.deploy.server_records import ServerWant
 from orchestrator.deploy.servers import Servers
-from orchestrator.deploy.supervisor import END_SECONDS
+from orchestrator.deploy.supervisor import END_SECONDS, RESTS
+from orchestrator.deploy.telling import Tell
+from orchestrator.deploy.wanted import Wanted
 from orchestrator.deploy.yard import Yard
 from orchestrator.plan import operation as op
-from orchestrator.plan.observed import Prospect, server_name
+from orchestrator.plan.generations import Berth, berth_of, comes_beside, instances_of, one_more, processes_of, server_of
+from orchestrator.plan.observed import Prospect, ServerUse, StartedServer, server_name
 from orchestrator.plan.plan import Plan, Step
 from orchestrator.plan.started import Neighbours, fitted
 from orchestrator.ports.device import Device
 
-Tell = Callable[[str, Mapping[str, Any]], None]
+LoadAt = Callable[[Collection[str]], tuple[int, int]]
+"""Calls that servers at these root URLs work on or that wait for them, and the slots that they have."""
 NOT_WANTED: Final = "it is not wanted any more"
 ADOPTED_WITHIN: Final = 2.0
 """Seconds that servers which were taken over have to show that they answer, before anything is planned without them."""
@@ -36,17 +43,40 @@ ADOPTED_WITHIN: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """An apply that is recorded. ``waits`` are servers that it waits for; without any, it is carried out already."""
+    """An apply that is recorded. ``waits`` are servers that it waits for; without any, it is carried out already. ``agreed`` is
+    the plan as it was before servers were rotated for it, ``plan`` what was left then."""
 
     desired: Desired
+    agreed: Plan
     plan: Plan
     began: float
     waits: frozenset[str] = frozenset()
 
+    @property
+    def rotated(self) -> int:
+        """Steps that were carried out before it was recorded."""
+        return len(server_steps(self.agreed)) - len(server_steps(self.plan))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rotation:
+    """An apply of which nothing is recorded yet: processes that it ``waits`` for are to take over from others, which serve
+    until then. Where one of them cannot be had, nothing has changed."""
+
+    wanted: Wanted
+    plan: Plan
+    began: float
+    waits: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        """Its deployment."""
+        return self.wanted.blueprint.name
+
 
 class Starting:
     """Owned by the reconciler. ``on_change`` hears that a server became ready or was given up; ``device`` is what was last
-    seen of this machine."""
+    seen of this machine, ``use_of`` which revisions of a deployment call the server at a root URL."""
 
     def __init__(
         self,
@@ -54,33 +84,57 @@ class Starting:
         emit: Callable[[Event], None],
         on_change: Callable[[str], None],
         device: Callable[[], Device | None],
+        use_of: Callable[[str, str], ServerUse],
     ) -> None:
         self.servers = Servers(yard, emit, on_change)
+        self.rotations: dict[str, Rotation] = {}
+        """By deployment: the latest apply wins."""
         self._yard = yard
         self._device = device
-        self._looked: dict[str, list[Looked]] = {}
+        self._use_of = use_of
+        self._looked: dict[str, dict[str, list[Looked]]] = {}
+        """By the digest of the blueprint, and by the server's name."""
+        self._stamps: dict[str, dict[str, str]] = {}
+        """Of model files, by server and path, as they were at the last apply: one that is being written is not picked up before
+        the next one."""
         self._blueprints: list[Blueprint] = []
+        self.demand = Demand()
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
-    async def look(self, blueprints: Iterable[Blueprint]) -> None:
-        """What starting each wanted server would be now: a program may have come or gone since."""
+    def observed(self) -> dict[str, StartedServer]:
+        """Every process of a server, by its name, with who uses it."""
+        return {
+            name: replace(each, use=self._use_of(name.partition("/")[0], each.url))
+            for name, each in self.servers.observed().items()
+        }
+
+    async def look(self, blueprints: Iterable[Blueprint], fresh: Blueprint | None = None) -> None:
+        """What starting each wanted server would be now: a program may have come or gone since. Only for a ``fresh`` blueprint,
+        which comes on top, are model files looked at anew."""
+        self._blueprints = [*blueprints, *([fresh] if fresh else [])]
+        looked: dict[str, dict[str, list[Looked]]] = {}
+        for blueprint in self._blueprints:
+            wants = self._wants(blueprint)
+            stamps = {want.name: {} if blueprint is fresh else self._stamps.get(want.name, {}) for want in wants}
+            looked[blueprint.digest] = {want.name: await self._look_at(want, stamps[want.name]) for want in wants}
+        self._looked = looked
+
+    async def _look_at(self, want: ServerWant, stamps: Mapping[str, str]) -> list[Looked]:
         yard = self._yard
-        self._blueprints = list(blueprints)
         if yard is None:
-            return
-        for want in [want for blueprint in self._blueprints for want in self._wants(blueprint)]:
-            program = yard.program(want.kind)
-            self._looked[want.name] = await anyio.to_thread.run_sync(look_at, want, yard.launch, program)
+            return []
+        return await anyio.to_thread.run_sync(look_at, want, yard.launch, yard.program(want.kind), stamps)
 
     def prospects(self, blueprint: Blueprint) -> dict[str, Prospect]:
         """What was found for a blueprint, by the server's name: with the build that fits beside all servers that run, or why
         none does."""
-        names = [name for name in server_names(blueprint) if name in self._looked]
-        startables = {name: [each.startable for each in self._looked[name]] for name in names}
+        looked = self._looked.get(blueprint.digest, {})
+        startables = {name: [each.startable for each in found] for name, found in looked.items()}
         others = {other.name: other for other in self._blueprints if other.name != blueprint.name}
-        around = Neighbours(self.servers.observed(), tuple(others.values()), self._device())
-        return fitted(blueprint, startables, around) if names else {}
+        wished = {name: self.demand.wished(name) for name in startables}
+        around = Neighbours(self.observed(), tuple(others.values()), self._device(), wished)
+        return fitted(blueprint, startables, around) if startables else {}
 
     def held(self) -> int:
         """Bytes that all servers take which were started."""
@@ -94,13 +148,68 @@ class Starting:
         with anyio.move_on_after(ADOPTED_WITHIN):
             for name in list(self.servers.observed()):
                 await self.servers.settled(name)
+        ready = {name for name, each in self.servers.observed().items() if each.state == "ready"}
+        for want in sorted(
+            self.servers.wants(), key=lambda each: each.name in ready
+        ):  # what is ready has the last word
+            self._freeze(want)
+        for (server, _), count in Counter((server_of(each.name), each.digest) for each in self.servers.wants()).items():
+            self.demand.begin(server, max(count, self.demand.wished(server)))
+
+    def feel(self, blueprints: Iterable[Blueprint], load_at: LoadAt, now: float) -> None:
+        """See how busy those are of which more may run."""
+        observed = self.observed()
+        most = {name: number for blueprint in blueprints for name, number in _most_of(blueprint).items()}
+        self.demand.keep(set(most))
+        for server, number in most.items():
+            live = [each for each in processes_of(server, observed) if each.use == "live"]
+            if live:
+                self.demand.on_seen(server, Load(*load_at([each.url for each in live]), len(live)), number, now)
+
+    def rotate(self, wanted: Wanted, plan: Plan, began: float, tell: Tell) -> Rotation | None:
+        """Have every server started that comes beside one that serves, and tell the steps; ``None`` where none does."""
+        observed = self.observed()
+        coming = [
+            want
+            for want, berth in self._startable(wanted.blueprint)
+            if comes_beside(server_of(want.name), berth, observed)
+        ]
+        if not coming:
+            return None
+        servers = {server_of(want.name) for want in coming}
+        for step in server_steps(plan):
+            if server_name(plan.deployment, step.operation.name) in servers:
+                tell("started", step.as_json())
+        rotation = Rotation(wanted, plan, began, frozenset(want.name for want in coming))
+        self.rotations[rotation.name] = rotation
+        for want in coming:
+            self.servers.want(want)
+        return rotation
+
+    async def taken_over(self, rotation: Rotation, tell: Tell) -> None:
+        """Wait until its processes are ready. Raises ``DeployError`` where one cannot be had."""
+        failed = await self.see_through(rotation.plan, rotation.waits, tell, ends=True)
+        for process, why in failed.items():
+            alias = server_of(process).partition("/")[2]
+            raise DeployError(
+                f"the server of {alias} does not come up as it is wanted now: {why}",
+                cure=f"{rotation.name} goes on as it was; mend it and apply again",
+            )
+
+    def leave(self, rotation: Rotation) -> None:
+        """It comes to nothing, where no later one took its place."""
+        if self.rotations.get(rotation.name) is rotation:
+            del self.rotations[rotation.name]
 
     def begin(self, blueprint: Blueprint, plan: Plan, tell: Tell) -> frozenset[str]:
-        """Have every server of a blueprint started that can be, and tell the steps; gives those that are not ready."""
-        wants = self._startable(blueprint)
+        """Have every server of a blueprint started that can be, and tell the steps; gives the processes that are not ready."""
+        wants = [want for want, _ in self._startable(blueprint)]
         for step in server_steps(plan):
             tell("started", step.as_json())
-        for want in wants:
+            if isinstance(step.operation, op.AddServer):
+                tell("done", step.as_json() | {"took_ms": 0.0})  # nobody waits for it: the others serve
+        for want in [*wants, *self._more(blueprint)]:
+            self._freeze(want)
             self.servers.want(want)
         observed = self.servers.observed()
         return frozenset(want.name for want in wants if observed[want.name].state != "ready")
@@ -111,29 +220,34 @@ class Starting:
         names = {server_name(plan.deployment, step.operation.name) for step in steps}
         for step in steps:
             tell("started", step.as_json())
-        for want in self._startable(blueprint):
-            if want.name in names:
+        for want in [*(want for want, _ in self._startable(blueprint)), *self._more(blueprint)]:
+            if server_of(want.name) in names:
+                self._freeze(want)
                 self.servers.want(want)
         for step in steps:
             tell("done", step.as_json() | {"took_ms": 0.0})
 
-    async def see_through(self, plan: Plan, names: Iterable[str], tell: Tell) -> None:
-        """Wait until each is ready or given up, and tell the step that started it. That one cannot be had ends nothing:
-        what can answer without it does."""
+    async def see_through(self, plan: Plan, names: Iterable[str], tell: Tell, *, ends: bool = False) -> dict[str, str]:
+        """Wait until each is ready or given up, and tell the step that started it; gives those that cannot be had, and why.
+        ``ends``: those are not tried again."""
         steps = {server_name(plan.deployment, step.operation.name): step for step in server_steps(plan)}
         began = perf_counter()
+        failed: dict[str, str] = {}
 
-        async def wait(name: str) -> None:
-            server = await self.servers.settled(name)
+        async def wait(process: str) -> None:
+            server, name = await self.servers.settled(process), server_of(process)
             step = steps[name].as_json() if name in steps else _begun_before(name)
             if server is None or server.state != "ready":
-                tell("failed", step | {"error": {"message": server.why if server else NOT_WANTED}})
+                why = server.why if server else NOT_WANTED
+                failed[process] = why.partition(RESTS)[0] if ends else why
+                tell("failed", step | {"error": {"message": failed[process]}})
             elif name in steps:
                 tell("done", step | {"took_ms": round((perf_counter() - began) * 1e3, 3)})
 
         async with anyio.create_task_group() as tasks:
             for name in names:
                 tasks.start_soon(wait, name)
+        return failed
 
     def doubt(self, bases: Iterable[str]) -> None:
         """At these addresses calls make no progress: servers of ours there must prove themselves again."""
@@ -144,40 +258,77 @@ class Starting:
 
     # -- ending -----------------------------------------------------------------------------------------------------
 
-    async def end_others(self, blueprints: Iterable[Blueprint], unreadable: Iterable[str]) -> None:
-        """End those that none of these blueprints wants or may have, and wait until nothing is left of them. Deployments that
-        cannot be read keep theirs until they are applied again."""
-        wanted = {name for blueprint in blueprints for name in self._allowed(blueprint)}
-        unread = set(unreadable)
-        wanted |= {name for name in self.servers.observed() if name.partition("/")[0] in unread}
-        self.servers.keep(wanted)
+    def keep_only(self, desired: Iterable[Blueprint], unreadable: Iterable[str]) -> set[str]:
+        """End those that no revision calls, no apply waits for, and none of the desired blueprints wants or may have. Deployments
+        that cannot be read keep theirs until they are applied again. Gives the names of what is ended."""
+        started, unread = self.observed(), set(unreadable)
+        kept = {name for name, each in started.items() if each.use or name.partition("/")[0] in unread}
+        kept |= {name for rotation in self.rotations.values() for name in rotation.waits}
+        kept |= {name for blueprint in desired for name in self._kept(blueprint, started)}
+        self.servers.keep(kept)
+        return set(started) - kept
+
+    async def end_others(self, desired: Iterable[Blueprint], unreadable: Iterable[str]) -> None:
+        """The same, and wait until nothing is left of them."""
+        others = self.keep_only(desired, unreadable)
         with anyio.move_on_after(END_SECONDS):
-            await self.servers.ended(set(self.servers.observed()) - wanted)
+            await self.servers.ended(others)
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _wants(self, blueprint: Blueprint) -> list[ServerWant]:
         return wants_of(blueprint, self._yard.models) if self._yard else []
 
-    def _startable(self, blueprint: Blueprint) -> list[ServerWant]:
+    def _startable(self, blueprint: Blueprint) -> list[tuple[ServerWant, Berth]]:
+        """Servers that can be started, each under the name of the process that it is to be."""
+        looked, observed = self._looked.get(blueprint.digest, {}), self.observed()
         able = [prospect for prospect in self.prospects(blueprint).values() if not prospect.why]
         return [
-            replace(each.want, memory=prospect.memory)
+            (replace(each.want, name=berth.process, memory=prospect.memory), berth)
             for prospect in able
-            for each in self._looked[prospect.name]
+            for berth in [berth_of(prospect.name, prospect, observed)]
+            for each in looked[prospect.name]
             if each.want.digest == prospect.digest
         ]
 
-    def _allowed(self, blueprint: Blueprint) -> list[str]:
-        """Those that it wants, less those for which its limit has no room any more."""
+    def _more(self, blueprint: Blueprint) -> list[ServerWant]:
+        """One more process of each server that shall have more."""
+        looked, observed = self._looked.get(blueprint.digest, {}), self.observed()
+        return [
+            replace(each.want, name=name, memory=prospect.memory)
+            for prospect in self.prospects(blueprint).values()
+            if not prospect.why and (name := one_more(prospect.name, prospect, observed))
+            for each in looked[prospect.name]
+            if each.want.digest == prospect.digest
+        ]
+
+    def _freeze(self, want: ServerWant) -> None:
+        self._stamps.setdefault(server_of(want.name), {})[want.order.model] = want.stamp
+
+    def _kept(self, blueprint: Blueprint, started: Mapping[str, StartedServer]) -> list[str]:
+        """The processes that run as it wants them; where none does, all that may still become that; none where its limit has no
+        room any more."""
+        kept: list[str] = []
         prospects = self.prospects(blueprint)
-        return [name for name in server_names(blueprint) if name not in prospects or not prospects[name].unfit]
+        for server in server_names(blueprint):
+            prospect, mine = prospects.get(server), processes_of(server, started)
+            if prospect is None or not prospect.unfit:
+                same = instances_of(server, prospect, started) if prospect and not prospect.why else []
+                kept += [each.name for each in same or mine]
+        return kept
 
 
 def server_names(blueprint: Blueprint) -> list[str]:
     """Names of the servers that a blueprint wants."""
     models = [each.spec for each in blueprint.of_kind("model") if each.spec["server"]]
     return [server_name(blueprint.name, spec["alias"]) for spec in models]
+
+
+def _most_of(blueprint: Blueprint) -> dict[str, int]:
+    """How many processes may run of servers of which that is more than one."""
+    specs = [each.spec for each in blueprint.of_kind("model") if each.spec["server"]]
+    most = {server_name(blueprint.name, spec["alias"]): spec["server"].get("max_instances", 1) for spec in specs}
+    return {name: number for name, number in most.items() if number > 1}
 
 
 def server_steps(plan: Plan) -> list[Step]:

@@ -12,6 +12,7 @@ from orchestrator.deploy.live import Live
 from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.deploy.trouble import Wait
 from orchestrator.deploy.waits import Moment, waits_for
+from orchestrator.plan.generations import server_of
 from orchestrator.plan.plan import AgentServing
 from orchestrator.plan.serving import without_model
 
@@ -108,10 +109,12 @@ def _unread(reconciler: Reconciler, name: str) -> dict[str, Any] | None:
 
 def _servers(reconciler: Reconciler, name: str) -> list[dict[str, Any]]:
     """Model servers that were started for it."""
-    started = reconciler.starting.servers.observed().values()
+    started = reconciler.starting.observed().values()
     return [
         {
-            "alias": each.name.partition("/")[2],
+            "alias": server_of(each.name).partition("/")[2],
+            "process": each.name.partition("/")[2],
+            "use": each.use,
             "kind": each.kind,
             "state": each.state,
             "why": each.why,

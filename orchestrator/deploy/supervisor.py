@@ -22,6 +22,8 @@ from orchestrator.deploy.backoff import Backoff, Jitter
 
 WardState = Literal["waiting", "starting", "ready", "stopping", "failed"]
 AGAIN: Final = Backoff(1.0, 60.0)
+RESTS: Final = "; it rests for "
+"""Ends why one was given up; what follows is not true of one that nobody wants any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,8 +341,7 @@ class Supervisor:
         ward.failure = why
         if count >= rules.most_exits or ward.unready >= rules.most_unready:
             times = max(count, ward.unready)
-            rest = f"it rests for {rules.rests / 60:g} min"
-            self._become(ward, "failed", f"given up after {times} tries: {why}; {rest}")
+            self._become(ward, "failed", f"given up after {times} tries: {why}{RESTS}{rules.rests / 60:g} min")
             ward.again = now + rules.rests
             return
         self._become(ward, "waiting", why)

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.errors import DeployError, OrchestratorError
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Seconds between two looks, the longest pause between two tries of what fails, the version that observes, and what
+    tells the time (seconds since 1970)."""
+
+    every: float = 10.0
+    longest_pause: float = 300.0
+    version: str = ""
+    now: Callable[[], float] = time.time
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +47,10 @@ class Trouble:
     again: float
     since: float
     step: Wait | None = None
+
+
+def after(before: Trouble | None, error: Exception, step: Wait | None, rules: Rules, now: float) -> Trouble:
+    """The trouble that ``error`` is, at loop time ``now``: each failure in a row is tried again after a longer pause."""
+    known = error if isinstance(error, OrchestratorError) else DeployError(f"{type(error).__name__}: {error}")
+    pause = min(rules.longest_pause, before.pause * 2 if before else rules.every)
+    return Trouble(known, pause, now + pause, before.since if before else rules.now(), step)

@@ -128,7 +128,7 @@ def _server(model: ModelEntry, ids: Mapping[str, list[str]], located: Located) -
     if server is None or kind is None:
         return None
     named = next(iter(ids.get(kind) or ids.get(ANY_PROVIDER) or [model.alias]))
-    return ServerSpec(
+    spec = ServerSpec(
         kind=kind,
         model=located.of(server.path) if server.path else named,
         scenario=server.scenario,
@@ -138,6 +138,9 @@ def _server(model: ModelEntry, ids: Mapping[str, list[str]], located: Located) -
         remote_code=server.remote_code,
         options=_server_options(model, server, kind, located),
     )
+    if server.max_instances > 1:
+        spec["max_instances"] = server.max_instances
+    return spec
 
 
 def _server_options(model: ModelEntry, server: ServerOptions, kind: str, located: Located) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from orchestrator.core.digest import digest_of
 from orchestrator.core.memory import Budget, Memory, Need, limited
 from orchestrator.plan.builds import same_model
 from orchestrator.plan.choosing import NOWHERE, Choice, Option, Surroundings, choose, option_of
+from orchestrator.plan.generations import berth_of, instances_of, processes_of, serving
 from orchestrator.plan.matching import COMPATIBLE, DISTANCE, allowed, rank, same_place, wanted_ids
 from orchestrator.plan.observed import ObservedServer, ObservedState, StartedServer, server_name
 from orchestrator.plan.smaller import smaller
@@ -99,28 +100,46 @@ def bind_all(blueprint: Blueprint, observed: ObservedState) -> dict[str, Bound]:
 
 
 def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState, around: Surroundings) -> Bound:
-    """The endpoint of a server that we start for this alias of this deployment, and no other. One that loads models on
-    request is asked for the build that fits, as one that is found."""
+    """The endpoint of a server that we start for this alias of this deployment, and no other: of the process that runs as it
+    is wanted, or of the one that serves until that is ready. One that loads models on request is asked for the build that
+    fits, as one that is found."""
     alias, name = spec["alias"], server_name(deployment, spec["alias"])
-    prospect, started = observed.prospects.get(name), observed.started.get(name)
+    prospect = observed.prospects.get(name)
     if prospect is not None and prospect.why:
         return Bound(alias, (), prospect.why, prospect.cure)
     program = prospect.program if prospect else ""
-    again = started is not None and started.state == "failed" and observed.retries
-    if prospect is not None and (started is None or started.digest != prospect.digest or again):
+    berth = berth_of(name, prospect, observed.started) if prospect else None
+    again = berth is not None and berth.now is not None and berth.now.state == "failed" and observed.retries
+    if berth is not None and (berth.how != "there" or again):
         return Bound(alias, (), f"{program} is not started yet", "`orchestrator apply` starts it", starting=program)
+    started = berth.now if berth else next(iter(processes_of(name, observed.started)), None)
     if started is None:
         return Bound(alias, (), "its server is not started")
-    there = [server for server in observed.servers if same_place(server.url, started.url)]
-    if started.state != "ready" or not there:
+    if started.state != "ready":
+        started = serving(name, observed.started) or started
+    wanted = (
+        instances_of(name, prospect, observed.started) if prospect and started.digest == prospect.digest else [started]
+    )
+    ready = [each for each in wanted if each.state == "ready"]
+    there = [(each, server) for each in ready for server in observed.servers if same_place(server.url, each.url)]
+    if not there:
         return Bound(alias, (), *_not_ready(started, program or started.kind))
-    if there[0].capabilities.get(Capability.LOAD) == "yes" and (options := _options(spec, there[0], around)):
-        return _bound(spec, [choose(spec, options, around)], around)
-    served = [model for model in there[0].models if model.id in (started.serves, alias)]
-    model = served[0] if served else ServedModel(started.serves)
-    option = option_of(spec, there[0], model, (0, True), NOWHERE)
+    choices = [choose(spec, options, around) for _, server in there if (options := _on_request(spec, server, around))]
+    if choices:
+        return _bound(spec, choices, around)
+    served = [option_of(spec, server, _model_of(each, server, alias), (0, True), NOWHERE) for each, server in there]
     why = f"{prospect.build} is the best build that fits" if prospect and prospect.build else ""
-    return Bound(alias, (_endpoint(spec, option),), why=why, need=option.need)
+    endpoints = tuple(_endpoint(spec, option) for option in served)
+    return Bound(alias, endpoints, why=why, need=served[0].need, equals=len(endpoints))
+
+
+def _on_request(spec: ModelSpec, server: ObservedServer, around: Surroundings) -> list[Option]:
+    return _options(spec, server, around) if server.capabilities.get(Capability.LOAD) == "yes" else []
+
+
+def _model_of(started: StartedServer, server: ObservedServer, alias: str) -> ServedModel:
+    served = [model for model in server.models if model.id in (started.serves, alias)]
+    return served[0] if served else ServedModel(started.serves)
 
 
 def _not_ready(started: StartedServer, program: str) -> tuple[str, str]:
@@ -157,7 +176,7 @@ def budget_beside_servers(blueprint: Blueprint, observed: ObservedState) -> Budg
     run. Those of others count for what is loaded, not here: they come and go, and this plan must stay the same."""
     budget = device_budget(blueprint, observed.device)
     mine = {name: each for name, each in observed.prospects.items() if name.partition("/")[0] == blueprint.name}
-    held = {name.partition("/")[2]: each.memory for name, each in mine.items() if not each.why}
+    held = {name.partition("/")[2]: each.memory * each.instances for name, each in mine.items() if not each.why}
     return budget.less(held) if budget else None
 
 

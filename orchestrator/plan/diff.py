@@ -35,7 +35,8 @@ def diff(blueprint: Blueprint, observed: ObservedState) -> Plan:
     change = _Change(blueprint, seen, wanted_parts(blueprint, bound, observed.contents), bound)
     servers = Servers(blueprint, observed)
     steps = [*servers.begun(new=change.seen is _NOTHING), *change.made(), *change.door_opened(), *change.left_out()]
-    steps += change.switched(steps)
+    # One more process changes nothing that serves before it is ready: then it is bound, by a plan of its own.
+    steps += change.switched([step for step in steps if not isinstance(step[0], op.AddServer)])
     steps += [*change.closed(), *servers.ended(GONE)]
     budget = device_budget(blueprint, observed.device)
     notes = [*_notes(blueprint, observed, bound), *memory_notes(blueprint, bound, observed)]

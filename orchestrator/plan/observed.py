@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator.ports.device import Device
 from orchestrator.ports.installed import is_plugin
@@ -93,12 +93,16 @@ class ObservedDeployment:
         return cls(**{**value, "draining": tuple(value["draining"])})
 
 
+ServerUse = Literal["", "live", "draining"]
+
+
 @dataclass(frozen=True, slots=True)
 class StartedServer:
-    """A model server that we started: its ``name`` (deployment/alias), the ``digest`` of what was asked for, its ``state``
-    (``waiting``, ``starting``, ``ready``, ``stopping``, ``failed``) and ``why``, its root ``url``, and the name under which
-    it ``serves`` the model. ``pid`` is 0 and ``url`` empty while it has no process. ``memory`` is what it is reckoned to take,
-    in bytes, 0 where nobody knows."""
+    """A process of a model server that we started: its ``name`` (deployment/alias, see ``generations``), the ``digest`` of what
+    was asked for, its ``state`` (``waiting``, ``starting``, ``ready``, ``stopping``, ``failed``) and ``why``, its root ``url``, and
+    the name under which it ``serves`` the model. ``pid`` is 0 and ``url`` empty while it has no process. ``memory`` is what it is
+    reckoned to take, in bytes, 0 where nobody knows. ``use``: the revision that gets new requests is bound to it (``live``), or
+    only one that finishes what it has begun (``draining``), or neither."""
 
     name: str
     kind: str
@@ -110,6 +114,7 @@ class StartedServer:
     pid: int = 0
     log: str = ""
     memory: int = 0
+    use: ServerUse = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,9 @@ class Prospect:
     """What starting a server would be: the ``command`` (with port 0 where any will do), ``notes`` on its options; or
     ``why`` it cannot be, and a ``cure``. ``refused`` where what the manifest asks for cannot be had at all; ``unfit`` where
     the memory that may be taken is too small for it. ``memory`` is what it takes, in bytes (0: unknown), ``need`` that
-    with its arithmetic, ``build`` which of several builds was chosen; ``tight`` warns where it is more than should be taken."""
+    with its arithmetic, ``build`` which of several builds was chosen; ``tight`` warns where it is more than should be
+    taken. ``apart`` says why it cannot be started while the one that serves now still runs. ``instances``: processes that
+    shall run, by the demand and the memory; ``alone`` says why not more where the demand asks for them."""
 
     name: str
     kind: str
@@ -133,6 +140,9 @@ class Prospect:
     need: str = ""
     build: str = ""
     tight: str = ""
+    apart: str = ""
+    instances: int = 1
+    alone: str = ""
 
 
 def server_name(deployment: str, alias: str) -> str:

@@ -43,12 +43,31 @@ class StartServer(Operation):
 
 @dataclass(frozen=True, slots=True)
 class RestartServer(StartServer):
-    """End a model server that we started, and start it with other options."""
+    """End a model server that we started, and start it anew; ``apart`` says why not while the old one serves."""
+
+    mark: ClassVar[Mark] = "~"
+    apart: str = ""
+
+    def does(self) -> str:
+        return f"restart {self.program}" + (f", ended first: {self.apart}" if self.apart else "")
+
+
+@dataclass(frozen=True, slots=True)
+class RotateServer(StartServer):
+    """Start a model server anew beside its old process, which is ended when all that it had begun is done."""
 
     mark: ClassVar[Mark] = "~"
 
     def does(self) -> str:
-        return f"restart {self.program} with other options"
+        return f"start {self.program} anew beside the one that serves, which ends when its requests are done"
+
+
+@dataclass(frozen=True, slots=True)
+class AddServer(StartServer):
+    """Start one more process of a model server, which shares the work."""
+
+    def does(self) -> str:
+        return f"start one more {self.program}"
 
 
 @dataclass(frozen=True, slots=True)

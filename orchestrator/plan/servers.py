@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import PlanError
 from orchestrator.plan import operation as op
+from orchestrator.plan.generations import berth_of, one_more, server_of, what_changed
 from orchestrator.plan.observed import ObservedState, server_name
 
 Entry = tuple[op.Operation, str, bool]
@@ -24,19 +25,22 @@ class Servers:
         """What must be started before anything is bound to it."""
         for alias in self._aliases:
             name = server_name(self._deployment, alias)
-            prospect, started = self._observed.prospects.get(name), self._observed.started.get(name)
+            prospect = self._observed.prospects.get(name)
             if prospect is None or prospect.why:
                 continue  # it cannot be started: the step of its model says why
-            if started is None:
-                yield (
-                    op.StartServer(alias, prospect.program),
-                    "the manifest adds it" if new else "it does not run",
-                    False,
-                )
-            elif started.digest != prospect.digest:
-                yield op.RestartServer(alias, prospect.program), "changed: options of its server", False
-            elif started.state == "failed" and self._observed.retries:
-                yield op.StartServer(alias, prospect.program), "it was given up, and may be mended", False
+            berth = berth_of(name, prospect, self._observed.started)
+            changed = f"changed: {what_changed(berth.now.digest, prospect.digest)}" if berth.now else ""
+            start = op.StartServer(alias, prospect.program)
+            if berth.how == "first":
+                yield start, "the manifest adds it" if new else "it does not run", False
+            elif berth.how == "beside":
+                yield op.RotateServer(alias, prospect.program), changed, False
+            elif berth.how == "instead":
+                yield op.RestartServer(alias, prospect.program, prospect.apart), changed, False
+            elif berth.now is not None and berth.now.state == "failed" and self._observed.retries:
+                yield start, "it was given up, and may be mended", False
+            elif one_more(name, prospect, self._observed.started):
+                yield op.AddServer(alias, prospect.program), "its slots are busy", False
 
     def ended(self, cause: str) -> Iterator[Entry]:
         """What the blueprint has no use or no room for. While a revision drains, that one still uses it, and its end is what
@@ -57,22 +61,22 @@ class Servers:
 def stops(observed: ObservedState, deployment: str) -> list[op.StopServer]:
     """A step for each server of a deployment that runs and is not on its way out."""
     mine = [each for each in observed.started.values() if each.name.partition("/")[0] == deployment]
-    return [op.StopServer(each.name.partition("/")[2]) for each in mine if each.state != "stopping"]
+    running = dict.fromkeys(server_of(each.name) for each in mine if each.state != "stopping")
+    return [op.StopServer(name.partition("/")[2]) for name in running]
 
 
 def server_notes(observed: ObservedState) -> Iterator[str]:
     """What became of the options of each server that would be started, and what it takes of the memory; where that is more
     than it should, also of one that runs."""
     for name, prospect in observed.prospects.items():
-        alias, started = name.partition("/")[2], observed.started.get(name)
+        alias = name.partition("/")[2]
         if prospect.why:
             continue
-        if started is None or started.digest != prospect.digest:
+        if berth_of(name, prospect, observed.started).how != "there":
             yield from (f"{alias}: {note}" for note in prospect.notes)
             if prospect.need and not prospect.tight:
                 yield f"{alias}: its server takes {prospect.need}"
-        if prospect.tight:
-            yield f"{alias}: {prospect.tight}"
+        yield from (f"{alias}: {told}" for told in (prospect.tight, prospect.alone) if told)
 
 
 def refuse_prospects(observed: ObservedState) -> None:

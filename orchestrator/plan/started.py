@@ -7,7 +7,7 @@ together, those of other deployments too, and one that would not fit into the li
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
 from orchestrator.core.blueprint import Blueprint, ModelSpec
@@ -16,6 +16,7 @@ from orchestrator.core.quantity import format_size
 from orchestrator.plan.binding import device_budget
 from orchestrator.plan.builds import same_build, usual_build, worth
 from orchestrator.plan.choosing import usual_context
+from orchestrator.plan.generations import berth_of, processes_of, serving
 from orchestrator.plan.observed import Prospect, StartedServer, server_name
 from orchestrator.plan.smaller import smaller
 from orchestrator.ports.device import Device
@@ -38,11 +39,13 @@ class Startable:
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """Servers that run, of every deployment, and the manifests of the other deployments, whose limits hold too."""
+    """Servers that run, of every deployment, and the manifests of the other deployments, whose limits hold too. ``wished``: how
+    many processes the demand asks for, by the server's name."""
 
     started: Mapping[str, StartedServer]
     blueprints: Sequence[Blueprint] = ()
     device: Device | None = None
+    wished: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,8 @@ class _Fitting:
         self._admit()
         for alias in self.held:
             self._choose(alias)
+        self._see_apart()
+        self._see_more()
         names = [server_name(self.name, alias) for alias in self.wanted]
         return {name: self.found[name] for name in names}
 
@@ -126,6 +131,58 @@ class _Fitting:
         self.chosen[alias] = best.held
         self._tell(alias, chosen)
 
+    def _see_apart(self) -> None:
+        """Which of those that change may be started while the old one serves: where both fit beside all others."""
+        kept: dict[str, int] = {}
+        for alias in self.chosen:
+            name, started = server_name(self.name, alias), self.around.started
+            prospect, old = self.found[name], serving(name, started)
+            if old is None or berth_of(name, prospect, started).how == "there":
+                continue
+            one = self._as_chosen(alias)
+            used = [each for each in processes_of(name, started) if each.use]
+            # One that loads its model on request holds nothing that we know of: as much as the new one will.
+            beside = {_as_it_runs(each): each.memory or one.total for each in used}
+            why = _same_port(one.spec, used) or self._why_not_two(alias, one, {**kept, **beside})
+            self.found[name] = replace(prospect, apart=why)
+            kept |= {} if why else beside
+
+    def _why_not_two(self, alias: str, one: _Sized, beside: Mapping[str, int]) -> str:
+        if one.need is None or self.strictest is None:
+            return "nobody knows whether two of them fit into memory"
+        chosen = {other: size for other, size in self.chosen.items() if other != alias}
+        room = self.strictest.less({**self.others, **chosen, **beside})
+        return "" if room.fit(one.need) == "fits" else f"two do not fit ({one.need}; models may take {room})"
+
+    def _see_more(self) -> None:
+        """How many processes of each may run, where the demand asks for more than one: they come after all firsts."""
+        more: dict[str, int] = {}
+        for alias in self.chosen:
+            name, one = server_name(self.name, alias), self._as_chosen(alias)
+            wished = min(self.around.wished.get(name, 1), _most(one.spec))
+            processes = processes_of(name, self.around.started)
+            digest = self.found[name].digest
+            old = {_as_it_runs(each): each.memory for each in processes if each.use and each.digest != digest}
+            held = {**self.others, **self.chosen, **more, **old}
+            instances, why = 1, ""
+            while instances < wished and not why:
+                why = self._why_no_more(one, {**held, f"more of {alias}": (instances - 1) * one.total})
+                instances += 0 if why else 1
+            more[f"more of {alias}"] = (instances - 1) * one.total
+            self.found[name] = replace(self.found[name], instances=instances, alone=why)
+
+    def _why_no_more(self, one: _Sized, held: Mapping[str, int]) -> str:
+        if one.need is None or self.strictest is None:
+            return "its slots are busy, and nobody knows whether one more of it fits into memory"
+        room = self.strictest.less(held)
+        if room.fit(one.need) == "fits":
+            return ""
+        return f"its slots are busy, and one more of it does not fit: it needs {one.need}; models may take {room}"
+
+    def _as_chosen(self, alias: str) -> _Sized:
+        digest = self.found[server_name(self.name, alias)].digest
+        return next(each for each in self.wanted[alias] if each.startable.prospect.digest == digest)
+
     def _tell(self, alias: str, prospect: Prospect) -> None:
         self.found[server_name(self.name, alias)] = prospect
 
@@ -141,8 +198,8 @@ class _Fitting:
 
     def _is_running(self, one: _Sized) -> bool:
         prospect = one.startable.prospect
-        started = self.around.started.get(prospect.name)
-        return started is not None and started.digest == prospect.digest
+        mine = processes_of(prospect.name, self.around.started)
+        return any(each.digest == prospect.digest for each in mine)
 
     def _rank(self, one: _Sized, fit: str) -> tuple[object, ...]:
         """Smaller is better. The manifest's word first, then what runs: it is not restarted for a better build."""
@@ -155,6 +212,23 @@ class _Fitting:
     def _sized(self, spec: ModelSpec, startables: Mapping[str, Sequence[Startable]]) -> list[_Sized]:
         there = startables.get(server_name(self.name, spec["alias"]), ())
         return [_Sized(spec, each, _need(spec, each, self.own, self.around.device)) for each in there]
+
+
+def _same_port(spec: ModelSpec, used: Sequence[StartedServer]) -> str:
+    port = spec["server"]["port"] if spec["server"] else None
+    if port and any(each.url.endswith(f":{port}") for each in used):
+        return f"both would need port {port} (without `port` each gets a free one)"
+    return ""
+
+
+def _most(spec: ModelSpec) -> int:
+    """Processes that may run at once. Two cannot listen at a port that is written."""
+    server = spec["server"]
+    return server.get("max_instances", 1) if server and not server["port"] else 1
+
+
+def _as_it_runs(process: StartedServer) -> str:
+    return f"{process.name.partition('/')[2]} as it runs"
 
 
 def _strictest(own: Budget | None, blueprint: Blueprint, around: Neighbours) -> Budget | None:

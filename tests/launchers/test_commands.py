@@ -98,7 +98,15 @@ def test_every_option_of_the_seed_is_mapped_or_refused_with_what_to_write(progra
 @pytest.mark.parametrize("kind", LAUNCHERS)
 def test_every_option_of_the_manifest_is_known_to_every_launcher(kind: str) -> None:
     """What it does not take it refuses by name, with something else to do than to read a list."""
-    options = set(ServerOptions.model_fields) - {"path", "scenario", "host", "port", "start_timeout", "remote_code"}
+    options = set(ServerOptions.model_fields) - {
+        "path",
+        "scenario",
+        "host",
+        "port",
+        "start_timeout",
+        "max_instances",
+        "remote_code",
+    }
     refused = launcher(kind).refused(options)
     assert len(refused) < len(options)
     assert [option for option, instead in refused.items() if instead.startswith("it takes")] == []

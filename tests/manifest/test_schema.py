@@ -48,7 +48,7 @@ HAND_MADE: Final[tuple[str, ...]] = (
     ),
     (
         "deployment: {type: single-device, models: [{alias: a, provider: vllm, server: {path: b, scenario: staging, host: '::1',"
-        " port: 8080, start_timeout: 2m, remote_code: true, gpu_memory_utilization: 80%, max_model_len: 4096,"
+        " port: 8080, start_timeout: 2m, max_instances: 2, remote_code: true, gpu_memory_utilization: 80%, max_model_len: 4096,"
         " tensor_parallel_size: 2, pipeline_parallel_size: 1, quantization: awq, enable_prefix_caching: true, max_num_seqs: 8,"
         " max_num_batched_tokens: 2048, enable_chunked_prefill: false, speculative_model: c, guided_decoding_backend: d,"
         " tool_call_parser: e}}]}"

@@ -80,7 +80,7 @@ def test_other_options_restart_it() -> None:
     observed = after(desk(), seen(started()))
     observed = replace(observed, prospects={"desk/tiny": prospect(digest="two")})
     assert lines(desk(options={"threads": 2}), observed) == [
-        "~ server.tiny: restart llama-server with other options (changed: options of its server)",
+        "~ server.tiny: restart llama-server (changed: options of its server)",
         "~ model.tiny: bind to the llama-server that is started (changed: options of its server, server)",
         "~ agent.clerk: replace (changed: servers)",
         "~ deployment.desk: send new requests to the new version (parts of it change)",

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 
 import orchestrator.app.runtime
@@ -140,7 +141,7 @@ def _tell_of_servers(client: RuntimeClient, folder: Path) -> None:
 
 @pytest.mark.parametrize("point", sorted(filter(_of_servers, FAILPOINTS)))
 def test_killed_there_no_server_is_lost_and_none_is_left(home: Home, tmp_path: Path, point: str) -> None:
-    """The next apply has exactly one process with the options that it wants, and a stop leaves none."""
+    """The next apply leaves exactly one process, with the options that it wants, and a stop leaves none."""
     place = Place(tmp_path)
     program = place.program()
     place.model(children=1)
@@ -152,9 +153,39 @@ def test_killed_there_no_server_is_lost_and_none_is_left(home: Home, tmp_path: P
     client.apply(Wanted(wanted))
     assert diff(wanted, client.observe(wanted)).empty
     assert client.run("desk", Request("hello")).text == "well"
-    assert sorted("--threads" in " ".join(each.cmdline()) for each in home.servers()) == [False, True]
+    eventually(lambda: sorted("--threads 2" in _command(each) for each in home.servers()) == [False, True])
+    assert client.run("desk", Request("hello")).text == "well"
     assert home.stop() == 0
     assert home.servers() == []
+
+
+@pytest.mark.parametrize("point", ["rotating", "rotated"])
+def test_killed_while_one_comes_beside_another_the_next_start_has_only_the_old_one(
+    home: Home, tmp_path: Path, point: str
+) -> None:
+    """Nothing was recorded: what was applied serves on, by the same process, and the other one is ended without an apply."""
+    place = Place(tmp_path)
+    path = f"{place.program().parent}:{os.environ['PATH']}"
+    place.model()
+    client = home.start(ORCHESTRATOR_FAIL_AT=f"server.{point}", PATH=path)
+    client.apply(Wanted(with_server(tmp_path, 1)))
+    (before,) = home.servers()
+    with pytest.raises(RuntimeUnavailable):
+        client.apply(Wanted(with_server(tmp_path, 2)))
+    assert home.processes[-1].wait(5) == -signal.SIGKILL
+    client = home.start(PATH=path)
+    assert client.run("desk", Request("hello")).text == "well"
+    eventually(lambda: [each.pid for each in home.servers()] == [before.pid])
+    assert client.run("desk", Request("hello")).text == "well"
+    assert home.stop() == 0
+    assert home.servers() == []
+
+
+def _command(process: psutil.Process) -> str:
+    """Empty where it is just gone."""
+    with suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
 
 
 @pytest.mark.parametrize("point", ["wanted", "recorded", "spawned", "noted", "ready"])

@@ -2,9 +2,10 @@
 
 The file that `--model` names is JSON, read at each start: `exit` (seconds until it exits with code 3; 0: before it listens),
 `hang` (it listens and never answers), `deaf` (it ignores SIGTERM), `children` (how many processes it begins, which outlive
-it), `loading` (seconds in which it says that it loads), `stuck` (seconds after which it answers no request), `missing` (it
-does not know its model). Each start appends a line to the file beside it that ends in `.starts`. `--help` lists the options
-of the file `options` in its own folder.
+it), `loading` (seconds in which it says that it loads), `stuck` (seconds after which it answers no request), `takes` (seconds
+of each request), `waits` (a file that each request but the first waits for), `missing` (it does not know its model). Each
+start appends a line to the file beside it that ends in `.starts`. `--help` lists the options of the file `options` in its
+own folder.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Handler(BaseHTTPRequestHandler):
 
     plan: ClassVar[dict[str, Any]] = {}
     alias = ""
+    asked: ClassVar[bool] = False
 
     def do_GET(self) -> None:
         if self.loads():
@@ -54,6 +56,10 @@ class Handler(BaseHTTPRequestHandler):
         elif self.plan.get("missing"):
             self.say(404, {"error": {"code": 404, "message": "model not found", "type": "not_found_error"}})
         else:
+            time.sleep(float(self.plan.get("takes", 0)))
+            first, Handler.asked = not Handler.asked, True
+            while not first and "waits" in self.plan and not Path(self.plan["waits"]).exists():
+                time.sleep(0.01)
             usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
             self.say(
                 200,

@@ -84,7 +84,8 @@ def _servers(deployment: Mapping[str, Any]) -> list[str]:
         where = f"{server['url']}, process {server['pid']}" if server["pid"] else f"see {server['log']}"
         why = f": {server['why']}" if server["why"] else ""
         memory = f", {format_size(server['memory'])} memory" if server.get("memory") else ""
-        rows.append((f"server.{server['alias']}", f"{server['kind']}, {server['state']}{memory}{why}", where))
+        leaves = ", ends when its requests are done" if server.get("use") == "draining" else ""
+        rows.append((f"server.{server['process']}", f"{server['kind']}, {server['state']}{memory}{leaves}{why}", where))
     return columns(rows, indent="  ")
 
 

@@ -33,6 +33,8 @@ class ServerOptions(Spec):
     """The port that it listens on. Without it: a free one."""
     start_timeout: Annotated[Duration, Field(gt=0)] = 300.0
     """How long it may take until it answers with a first token."""
+    max_instances: Annotated[int, Field(ge=1, le=16, examples=[2])] = 1
+    """How many processes of it may run at once while its slots are busy and memory allows. With `port` it is always one."""
     remote_code: bool = False
     """Lets code of the model's repository run on this device."""
     gpu_memory_utilization: Annotated[Share | None, Field(examples=[0.8])] = None
@@ -81,4 +83,6 @@ class ServerOptions(Spec):
         return {name: value for name, value in told.items() if name not in _NOT_FOR_THE_PROGRAM}
 
 
-_NOT_FOR_THE_PROGRAM: Final = frozenset({"path", "scenario", "host", "port", "start_timeout", "remote_code"})
+_NOT_FOR_THE_PROGRAM: Final = frozenset(
+    {"path", "scenario", "host", "port", "start_timeout", "max_instances", "remote_code"}
+)
