@@ -158,7 +158,7 @@ def test_without_a_runtime_a_server_that_is_applied_comes_back_and_is_not_begun_
     assert around.started["desk/tiny"].why == WITH_RUNTIME
     other = replace(back, prospects={"desk/tiny": prospect(digest="two")})
     assert lines(desk(options={"threads": 2}), other)[0] == (
-        "~ server.tiny: restart llama-server with other options (changed: options of its server)"
+        "~ server.tiny: restart llama-server (changed: options of its server)"
     )
     missing = starting(seen(why="there is no file /m/tiny.gguf"))
     assert missing.started == {}
