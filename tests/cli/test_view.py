@@ -135,7 +135,15 @@ def test_the_status_says_what_is_wrong_and_what_would_help() -> None:
 def test_the_status_says_what_a_deployment_waits_for_and_since_when() -> None:
     """What failed and stands above is not told twice; when it is tried again is."""
     now = time.time()
-    server = {"alias": "m", "kind": "llama-cpp", "state": "waiting", "why": "exit code 1", "url": "", "pid": None}
+    server = {
+        "alias": "m",
+        "process": "m",
+        "kind": "llama-cpp",
+        "state": "waiting",
+        "why": "exit code 1",
+        "url": "",
+        "pid": None,
+    }
     waits = [
         {
             "address": "server.m",
