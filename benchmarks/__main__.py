@@ -24,9 +24,12 @@ PEERS = ("peers", "proxies")
 def main() -> None:
     """Run them one after the other."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--peers", metavar="PYTHON", help="also measure the peers that this interpreter has")
     asked = parser.parse_args()
+    unknown = [name for name in asked.names if name not in NAMES]
+    if unknown:
+        parser.error(f"there is no {', '.join(unknown)}: {', '.join(NAMES)}; {' and '.join(PEERS)} come with --peers")
     print(f"Python {platform.python_version()}, {platform.machine()}, {platform.system()}")
     print("Wall times move with the machine; compare ratios within one run.\n")
     for name in [*(asked.names or NAMES), *(PEERS if asked.peers else [])]:

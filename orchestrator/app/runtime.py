@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from socket import socket
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import anyio
 
@@ -320,5 +321,13 @@ def run_until_stopped(runtime: Runtime) -> None:
         raise _first(known) from group
 
 
+def leave(code: int) -> NoReturn:
+    """End the process now. A tool's own code that never returns holds a thread, and Python would wait for it for ever."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -47,13 +47,16 @@ class SafePattern:
     longest: int
 
     def search(self, text: str) -> re.Match[str] | None:
-        """The first match in the first ``longest`` characters; case does not matter."""
-        return self.pattern.search(text, 0, self.longest)
+        """The first match in the first ``longest`` characters; case does not matter. One that reaches the end of what is
+        looked at is none where the text goes on: what it would have taken there is not known."""
+        return self._within(self.pattern.search(text, 0, self.longest), text)
 
     def begins(self, text: str) -> bool:
-        """Whether the text begins with a match. ``$`` is the end of the text, and not of what is looked at."""
-        found = self.pattern.match(text, 0, self.longest)
-        return found is not None and (found.end() < self.longest or len(text) <= self.longest)
+        """Whether the text begins with a match, of which the same holds."""
+        return self._within(self.pattern.match(text, 0, self.longest), text) is not None
+
+    def _within(self, found: re.Match[str] | None, text: str) -> re.Match[str] | None:
+        return found if found is None or found.end() < self.longest or len(text) <= self.longest else None
 
 
 _SAMPLE: Final = frozenset(map(chr, range(128))) | frozenset("é—漢")

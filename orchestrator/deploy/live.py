@@ -104,14 +104,14 @@ class LiveTable:
 
     def _observed(self, live: Live) -> ObservedDeployment:
         deployment = live.deployment
-        draining = [each.live.deployment for each in self._drains if each.live.deployment.name == deployment.name]
+        draining = [each.live for each in self._drains if each.live.deployment.name == deployment.name]
         return ObservedDeployment(
             name=deployment.name,
             revision=deployment.revision,
             digest=deployment.blueprint.digest,
             parts=live.parts,
-            in_flight=live.serving.in_flight,
-            draining=tuple(each.revision for each in draining),
+            in_flight=live.serving.in_flight + sum(each.serving.in_flight for each in draining),
+            draining=tuple(each.deployment.revision for each in draining),
         )
 
     def use_of(self, name: str, url: str) -> ServerUse:

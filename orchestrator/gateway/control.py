@@ -205,12 +205,17 @@ class ControlApi:
     async def _history(self, asked: _Asked) -> None:
         desired = self._it.reconciler.desired
         name = asked.text("name")
-        revisions = await desired.history(name)
-        if not revisions:
-            raise NoSuchDeployment(f'no deployment was ever called "{name}"', cure="orchestrator status")
+        revisions = await self._check_known(name)
         current = desired.get(name)
         number = current.revision.number if current else 0
         await send_json(asked.send, 200, {"revisions": [_revision(each, number) for each in revisions]})
+
+    async def _check_known(self, name: str) -> list[Revision]:
+        """Its revisions; raises where there never was one."""
+        revisions = await self._it.reconciler.desired.history(name)
+        if not revisions and not self._it.reconciler.desired.has(name):
+            raise NoSuchDeployment(f'no deployment was ever called "{name}"', cure="orchestrator status")
+        return revisions
 
     async def _runs(self, asked: _Asked) -> None:
         await self._it.flush()
@@ -226,6 +231,7 @@ class ControlApi:
 
     async def _logs(self, asked: _Asked) -> None:
         name, forever = asked.text("name"), asked.query.get("follow") in ("1", "true")
+        await self._check_known(name)
         await asked.send({"type": "http.response.start", "status": 200, "headers": NDJSON})
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(cancel_when_left, asked.receive, tasks.cancel_scope)

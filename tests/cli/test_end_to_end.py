@@ -229,6 +229,14 @@ def test_the_log_tells_what_happened(orchestrator: Run, shop: str) -> None:
     assert (last["kind"], last["run"]) == ("run.finished", result["id"])
 
 
+def test_the_log_of_nothing_is_an_error(orchestrator: Run, shop: str) -> None:
+    """Also with -f, which would wait for ever."""
+    for words in (["nosuch"], ["nosuch", "-f"]):
+        ran = orchestrator("logs", *words)
+        assert (ran.code, ran.out) == (4, "")
+        assert 'error[ORC413]: no deployment was ever called "nosuch"' in ran.err
+
+
 def test_the_log_can_be_followed(orchestrator: Run, shop: str, base: Path) -> None:
     """Events appear as they happen, until Ctrl-C."""
     environment = {**os.environ, **_environment(base)}

@@ -76,3 +76,15 @@ def test_a_pattern_that_is_none_is_refused_with_the_reason() -> None:
 def test_the_whole_match_keeps_what_a_search_does_not_need() -> None:
     found = compile_safely(r"order .*", whole=True).search("my order of nails")
     assert found is not None and found[0] == "order of nails"
+
+
+def test_a_match_that_may_go_on_beyond_what_is_looked_at_is_none() -> None:
+    """Half a value would be worse than none."""
+    pattern = compile_safely(r"to .+ for .+ amount (\d+)", whole=True)
+    within = "transfer to Anna for the table amount 125000"
+    found = pattern.search(within)
+    assert found is not None and found[1] == "125000"
+    for longer in range(1, 60):
+        found = pattern.search("x" * longer + within)
+        assert found is None or found[1] == "125000"
+    assert pattern.search("x" * LONGEST + within) is None

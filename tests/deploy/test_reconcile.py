@@ -111,6 +111,7 @@ async def test_a_tool_closes_only_when_the_last_request_that_may_use_it_has_fini
         await s.apply(kiosk(instructions="Be brief."))
         await s.apply(blueprint(agent("hours"), name="kiosk"))
         await until(lambda: s.reconciler.table.observed()["kiosk"].draining == (1,))
+        assert s.reconciler.table.observed()["kiosk"].in_flight == 1
         assert s.surroundings.open_tools == ["tickets"]
         first.finish()
         await until(lambda: not s.surroundings.open_tools)
@@ -241,7 +242,9 @@ async def test_a_name_cannot_be_taken_over_by_another_file(tmp_path: Path) -> No
         await s.apply(kiosk(), origin="/a/kiosk.yaml")
         with pytest.raises(NameClash, match=r"already applied from /a/kiosk.yaml, and this is /b/kiosk.yaml"):
             await s.apply(kiosk(instructions="x"), origin="/b/kiosk.yaml")
-        await s.apply(kiosk(instructions="x"), origin="-")
+        with pytest.raises(NameClash, match=r"from /a/kiosk.yaml, and this is standard input"):
+            await s.apply(kiosk(instructions="x"), origin="-")
+        await s.apply(kiosk(instructions="x"), origin="")
 
 
 async def test_a_plan_that_is_no_longer_the_plan_is_not_carried_out(tmp_path: Path) -> None:
