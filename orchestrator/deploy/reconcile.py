@@ -138,7 +138,7 @@ class Reconciler:
             await self.starting.taken_over(rotation, self._rotation_teller(rotation.name, listen))
             failpoint("server.rotated")
             return await self._inbox.ask(partial(self._begin, rotation.wanted, listen, rotation))
-        except BaseException:
+        except BaseException:  # a cancelled caller too: what was begun for it must not stay; it is raised again
             self.starting.leave(rotation)
             if not self._ended.is_set():
                 self.table.tasks.start_soon(self._end_servers)

@@ -218,7 +218,7 @@ async def test_ollama_knows_better_than_its_list_whether_it_loaded_a_model() -> 
         answered: list[Loaded] = []
 
         async def load(name: str, after: float) -> None:
-            await anyio.sleep(after)
+            await anyio.sleep(after)  # real time: the double's load takes some, and the second must come within it
             answered.append(await subject.loader.load(subject.of(name), LoadOptions(), 5.0))
 
         subject.store.load_time = 0.3

@@ -29,6 +29,7 @@ from tests.plan.parts import agent, blueprint, rule
 from tests.runtime.living import Home
 
 STOP = "  cure: orchestrator runtime stop ends it, start brings it back\n"
+# Real time: the tool runs in the runtime's process, and must last longer than the patience that is tried here.
 SLEEPY = "import time\n\n\ndef nap() -> str:\n    '''Sleeps.'''\n    time.sleep(1.5)\n    return 'awake'\n"
 NAPPING = """\
 metadata: {name: shop}
@@ -150,7 +151,7 @@ class _Answers(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path != "/version":
-            time.sleep(1.2)
+            time.sleep(1.2)  # real time: the client in the other process must see silence, and then an answer
         body = json.dumps({"state": "ready", "deployments": []}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))

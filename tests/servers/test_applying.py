@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
-
 import anyio
 import pytest
 
-from orchestrator.app.settings import Settings
-from orchestrator.app.wiring import InProcess, open_in_process
-from orchestrator.core.blueprint import Blueprint
+from orchestrator.app.wiring import InProcess
 from orchestrator.core.errors import DeployError, PlanError
 from orchestrator.core.event import Event
 from orchestrator.core.request import Request
 from orchestrator.deploy.status import status
 from orchestrator.deploy.wanted import Wanted
-from tests.plan.parts import agent, blueprint, model, rule
+from tests.servers.conftest import desk
 from tests.servers.yard import Place, until
 
 pytestmark = pytest.mark.anyio
-
-SETTINGS = Settings.read({"ORCHESTRATOR_SERVERS": "", "ORCHESTRATOR_LOOK_EVERY": "0.2s"})
-
-
-def desk(place: Place, name: str, **options: Any) -> Blueprint:
-    """A deployment whose model has a server of the fake program."""
-    spec: dict[str, Any] = {
-        "kind": "llama-cpp",
-        "model": str(place.root / f"{name}.gguf"),
-        "scenario": None,
-        "host": "127.0.0.1",
-    }
-    spec |= {"port": None, "start_timeout": 20.0, "remote_code": False, "options": options}
-    tiny = model("tiny", provider="llama-cpp", ids={"*": ["tiny"]}, server=spec)
-    return blueprint(tiny, agent("clerk", models=["tiny"], reflex=[rule("alone")]), name=name)
-
-
-@pytest.fixture
-async def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Place, InProcess]]:
-    """Both planes in this process, with the fake program on the path; nothing of it outlives the test."""
-    place = Place(tmp_path)
-    monkeypatch.setenv("PATH", f"{place.program().parent}:{os.environ['PATH']}")
-    spare = blueprint(agent("a", reflex=[rule("spare")]), name="spare")
-    async with open_in_process(spare, state=tmp_path / "own", settings=SETTINGS) as made:
-        yield place, made
-    assert place.processes() == []
 
 
 async def test_others_are_applied_and_served_while_a_model_loads(opened: tuple[Place, InProcess]) -> None:

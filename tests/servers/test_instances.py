@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +10,14 @@ from typing import Any
 import anyio
 import pytest
 
-from orchestrator.app.wiring import InProcess, Plugins, open_in_process
+from orchestrator.app.wiring import InProcess, Plugins
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.request import Request
 from orchestrator.deploy.demand import Demand, DemandRules
 from orchestrator.deploy.starting import Starting
 from orchestrator.deploy.wanted import Wanted
 from tests.plan.parts import agent, blueprint, model, rule
-from tests.servers.test_applying import SETTINGS, desk
+from tests.servers.conftest import desk
 from tests.servers.test_rotation import apply, processes
 from tests.servers.yard import Place, until
 
@@ -31,15 +29,10 @@ TOGETHER = 6
 
 
 @pytest.fixture
-async def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Place, InProcess]]:
-    """Both planes in this process, with the fake program on the path and quick rules; nothing outlives the test."""
-    place = Place(tmp_path)
-    monkeypatch.setenv("PATH", f"{place.program().parent}:{os.environ['PATH']}")
-    spare = blueprint(agent("a", reflex=[rule("spare")]), name="spare")
-    async with open_in_process(spare, state=tmp_path / "own", settings=SETTINGS) as made:
-        made.planes.reconciler.starting.demand = Demand(QUICK)
-        yield place, made
-    assert place.processes() == []
+def opened(opened: tuple[Place, InProcess]) -> tuple[Place, InProcess]:
+    """The same, with quick rules of demand."""
+    opened[1].planes.reconciler.starting.demand = Demand(QUICK)
+    return opened
 
 
 def growing(place: Place, most: int, **options: Any) -> Blueprint:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from orchestrator.app.wiring import InProcess, open_in_process
+from orchestrator.app.wiring import InProcess
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.request import Request
 from orchestrator.deploy.prospects import builds_in, look_at
@@ -20,7 +18,7 @@ from orchestrator.deploy.wanted import Wanted
 from orchestrator.plan.plan import Plan
 from orchestrator.ports.lifecycle import Launch, LaunchOrder, SetAside
 from tests.plan.parts import agent, blueprint, model, rule
-from tests.servers.test_applying import SETTINGS, desk
+from tests.servers.conftest import desk
 from tests.servers.yard import Place, until
 
 pytestmark = pytest.mark.anyio
@@ -28,17 +26,6 @@ pytestmark = pytest.mark.anyio
 ONE = 700_000_000
 """Room for one server of the fake program (479 MB) beside the orchestrator, and not for two."""
 SMALL: dict[str, Any] = {"context_length": 1024}
-
-
-@pytest.fixture
-async def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Place, InProcess]]:
-    """Both planes in this process, with the fake program on the path; nothing of it outlives the test."""
-    place = Place(tmp_path)
-    monkeypatch.setenv("PATH", f"{place.program().parent}:{os.environ['PATH']}")
-    spare = blueprint(agent("a", reflex=[rule("spare")]), name="spare")
-    async with open_in_process(spare, state=tmp_path / "own", settings=SETTINGS) as made:
-        yield place, made
-    assert place.processes() == []
 
 
 def within(limit: int, wanted: Blueprint) -> Blueprint:

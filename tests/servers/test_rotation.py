@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
 
-from orchestrator.app.wiring import InProcess, open_in_process
+from orchestrator.app.wiring import InProcess
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import DeployError
 from orchestrator.core.event import Event
@@ -21,24 +19,13 @@ from orchestrator.plan.diff import diff
 from orchestrator.plan.plan import Plan
 from tests.plan.parts import agent, blueprint, rule
 from tests.runtime.living import free_port
-from tests.servers.test_applying import SETTINGS, desk
+from tests.servers.conftest import desk
 from tests.servers.yard import Place, until
 
 pytestmark = pytest.mark.anyio
 
 TOGETHER = 12
 """Requests that are in work at once."""
-
-
-@pytest.fixture
-async def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Place, InProcess]]:
-    """Both planes in this process, with the fake program on the path; nothing of it outlives the test."""
-    place = Place(tmp_path)
-    monkeypatch.setenv("PATH", f"{place.program().parent}:{os.environ['PATH']}")
-    spare = blueprint(agent("a", reflex=[rule("spare")]), name="spare")
-    async with open_in_process(spare, state=tmp_path / "own", settings=SETTINGS) as made:
-        yield place, made
-    assert place.processes() == []
 
 
 async def apply(made: InProcess, wanted: Blueprint) -> Plan:
