@@ -20,7 +20,7 @@ from orchestrator.plan.binding import served_model
 from orchestrator.plan.observed import ObservedServer, asked_at
 from orchestrator.ports.device import Device
 from orchestrator.ports.installed import is_plugin
-from orchestrator.ports.provider import Secret, ServedModel
+from orchestrator.ports.provider import Identity, Secret, ServedModel
 
 _SECOND_LOOK: Final = 0.3
 """Seconds after which a server that was there a moment ago and refuses now is asked once more."""
@@ -75,8 +75,9 @@ class Observer:
         if seen.identity is not None:
             # It cannot tell its models just now, while it loads one or is busy: what it told before holds.
             models = known.models if seen.trouble and known else _as_told_before(seen.models, known)
-            probed = self._workshop.probed(seen.identity, models)
-            return ObservedServer.of(seen.identity, models, distance_of_url(spot[1]), probed)
+            identity = _as_named_before(seen.identity, known)
+            probed = self._workshop.probed(identity, models)
+            return ObservedServer.of(identity, models, distance_of_url(spot[1]), probed)
         return known if seen.state == "foreign" and not seen.stranger else None
 
 
@@ -161,6 +162,13 @@ def _fingerprint(folders: Iterable[Path], function: str) -> str:
 def processes_of(servers: tuple[ObservedServer, ...]) -> set[tuple[str, str, str]]:
     """What tells one process of a server from the next at the same address."""
     return {(server.api_base, server.provider, server.version) for server in servers}
+
+
+def _as_named_before(identity: Identity, known: ObservedServer | None) -> Identity:
+    """A server that is busy, or about to end, may tell its make and not its version: it is the one that was there."""
+    if known is None or identity.version or known.provider != identity.provider:
+        return identity
+    return replace(identity, version=known.version)
 
 
 def _as_told_before(models: tuple[ServedModel, ...], known: ObservedServer | None) -> tuple[ServedModel, ...]:

@@ -185,6 +185,7 @@ class Surroundings:
     loads: bool = False
     loaded: set[str] = field(default_factory=set)
     context: int | None = None
+    version: str = "1"
 
     async def look(self, places: Sequence[str], keys: Mapping[str, Secret], by: Sequence[str]) -> Sequence[Seen]:
         who = ", ".join(by)
@@ -206,7 +207,7 @@ class Surroundings:
             ServedModel(each, kind="chat", loaded=loaded[each], context=self.context) for each in self.servers[url]
         )
         capabilities = {Capability.LOAD: Support.YES} if self.loads else {}
-        return Sighting(url, "served", Identity(make, url, "1", f"{url}/v1", capabilities), models)
+        return Sighting(url, "served", Identity(make, url, self.version, f"{url}/v1", capabilities), models)
 
     def open_tool(self, name: str, options: Mapping[str, Any], place: ToolPlace) -> FakeTool:
         if name in self.broken_tools:

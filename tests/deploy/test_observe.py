@@ -113,6 +113,16 @@ async def test_a_model_of_another_package_without_an_address_says_what_to_write(
     assert bound.cure == "write the endpoint of phi-4-mini"
 
 
+async def test_a_server_that_does_not_tell_its_version_just_now_is_the_one_that_was_there(tmp_path: Path) -> None:
+    """It is busy or about to end; what was found out about its version holds."""
+    around = Surroundings(servers={PLACE: ("phi4-mini",)})
+    observer = Observer(replace(workshop(around, tmp_path), usual_places=(PLACE,)))
+    for told, known in (("1", "1"), ("", "1"), ("2", "2")):
+        around.version = told
+        await observer.look([OTHER])
+        assert [server.version for server in observer.servers] == [known]
+
+
 async def test_what_a_model_told_while_it_was_loaded_holds_while_it_is_not(tmp_path: Path) -> None:
     """Else each load and each unload would make another deployment."""
     around = Surroundings(servers={PLACE: ("phi4-mini",)}, loads=True, loaded={"phi4-mini"})

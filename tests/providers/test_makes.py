@@ -7,9 +7,11 @@ from contextlib import aclosing
 import anyio
 import pytest
 
-from orchestrator.core.errors import ModelNotFound
+from orchestrator.core.errors import ModelError, ModelNotFound
 from orchestrator.core.message import Message
 from orchestrator.plugins.providers.compatible import open_mlx, open_openvino
+from orchestrator.plugins.providers.makes import llama_cpp, ollama
+from orchestrator.plugins.providers.makes.make import Look, Looks, Make
 from orchestrator.ports.provider import ChatCall, Target
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.http_shell import serving
@@ -72,3 +74,36 @@ async def test_openvino_gives_no_id_and_counts_no_stream() -> None:
     assert streamed is not None
     assert (whole.usage.estimated, streamed.usage.estimated) == (False, True)
     assert streamed.message == whole.message
+
+
+LISTS = {
+    "/v1/models": {"data": [{"id": "tiny", "owned_by": "llamacpp"}]},
+    "/api/tags": {"models": [{"name": "tiny"}]},
+}
+
+
+@pytest.mark.parametrize(
+    ("make", "listing", "detail", "last", "trouble"),
+    [
+        (llama_cpp.MAKE, "/v1/models", "/props", None, "did not answer GET /props"),
+        (llama_cpp.MAKE, "/v1/models", "/props", 503, "HTTP 503"),
+        (ollama.MAKE, "/api/tags", "/api/ps", None, "did not answer GET /api/ps"),
+        (ollama.MAKE, "/api/tags", "/api/ps", 500, "HTTP 500"),
+    ],
+)
+async def test_half_of_what_a_server_tells_does_not_pass_for_all_of_it(
+    make: Make, listing: str, detail: str, last: int | None, trouble: str
+) -> None:
+    """One that starts or ends between two answers would seem to have other slots, and be bound anew for it. One that does not
+    know the path at all, as a gateway before it may not, tells what it tells."""
+
+    async def look(paths: tuple[str, ...]) -> Looks:
+        assert set(paths) == {listing, detail}
+        found = Looks({listing: Look(200, {}, "", LISTS[listing])})
+        return Looks(found | {detail: Look(status, {}, "")}) if status else found
+
+    status = last
+    with pytest.raises(ModelError, match=trouble):
+        await make.served(look)
+    status = 404
+    assert [model.id for model in await make.served(look)] == ["tiny"]

@@ -50,6 +50,7 @@ def _troubles(looks: Looks) -> tuple[str, ...]:
 async def _served(look: LookAt) -> tuple[ServedModel, ...]:
     looks = await look(("/v1/models", "/props"))
     looks.need("/v1/models")
+    looks.need_each("/props")
     entries = objects(looks["/v1/models"].document.get("data"))
     if looks["/props"].document.get("role") == "router":
         return await _routed(entries, look)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from orchestrator.core.errors import ModelError, Unreachable
 from orchestrator.plugins.providers.body import Dialect
 from orchestrator.plugins.providers.failures import failure_of
 from orchestrator.ports.provider import TOO_OLD, Capability, Identity, ServedModel, Support
@@ -36,6 +37,8 @@ class Look:
 PLAIN: Final = Dialect()
 """The protocol as OpenAI has it."""
 
+_SERVER_ERROR: Final = 500
+
 NOTHING: Final = Look(0, {}, "")
 """Stands for a path that did not answer at all."""
 
@@ -49,8 +52,20 @@ class Looks(dict[str, Look]):
     def need(self, *paths: str) -> None:
         """Raise what the first of ``paths`` said, where none of them answered with a document."""
         if not any(self[path].status == 200 for path in paths):
-            said = next((self[path] for path in paths if path in self), NOTHING)
-            raise failure_of(said.status, said.headers, said.text.encode(), time.time())
+            raise _failure(next((self[path] for path in paths if path in self), NOTHING))
+
+    def need_each(self, *paths: str) -> None:
+        """Raise where one of ``paths`` was not answered, or the server was not ready to: half of what it tells would pass for
+        all of it, and a server that starts or ends just now would seem to be another one."""
+        for path in paths:
+            if self[path] is NOTHING:
+                raise Unreachable(f"it did not answer GET {path}, though it answered others")
+            if self[path].status >= _SERVER_ERROR:
+                raise _failure(self[path])
+
+
+def _failure(look: Look) -> ModelError:
+    return failure_of(look.status, look.headers, look.text.encode(), time.time())
 
 
 LookAt = Callable[[tuple[str, ...]], Awaitable[Looks]]

@@ -22,6 +22,7 @@ def _recognise(url: str, looks: Looks) -> Identity | None:
 async def _served(look: LookAt) -> tuple[ServedModel, ...]:
     looks = await look(("/api/tags", "/api/ps"))
     looks.need("/api/tags")
+    looks.need_each("/api/ps")
     running = {_name(entry): entry for entry in objects(looks["/api/ps"].document.get("models"))}
     known = objects(looks["/api/tags"].document.get("models"))
     return tuple(_model(entry, running.get(_name(entry))) for entry in known if _name(entry))
