@@ -7,14 +7,11 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import Final, TextIO
 
 from orchestrator.cli.table import VERBS, Verb, find, groups
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import OrchestratorError, UsageError
-
-if TYPE_CHECKING:
-    import argparse
 
 INTERRUPTED: Final = 130
 """As a shell tells SIGINT."""
@@ -90,23 +87,15 @@ def _dispatch(words: list[str], terminal: Terminal) -> int:
 def _run_verb(verb: Verb, words: list[str], terminal: Terminal) -> int:
     from contextlib import redirect_stdout
 
-    from orchestrator.cli.parser import parser_of
+    from orchestrator.cli.parser import parsed, parser_of
 
     try:
         with redirect_stdout(terminal.stdout):  # argparse prints help there
-            options = _parsed(parser_of(verb), words)
+            options = parsed(parser_of(verb), words)
     except SystemExit as ended:  # help was asked for
         return int(ended.code or 0)
     code: int = options.run_verb(options, terminal)
     return code
-
-
-def _parsed(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
-    """Options may stand between the words, as in ``run kiosk --json "hello"``; not where a verb has verbs of its own."""
-    try:
-        return parser.parse_intermixed_args(words)
-    except TypeError:
-        return parser.parse_args(words)
 
 
 def _verb(name: str) -> Verb:

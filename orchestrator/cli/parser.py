@@ -6,7 +6,7 @@ import argparse
 import importlib
 import re
 import sys
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from orchestrator.cli.table import Verb
 from orchestrator.core.errors import UsageError
@@ -27,6 +27,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise ``UsageError``; the exit code and the form are the same as for every other error."""
+        message = message.replace(PLAIN, "").replace(repr(PLAIN).strip("'"), "")
         raise UsageError(message, cure=_near(message) or self._near_option(message) or f"see `{self.prog} --help`")
 
     def _near_option(self, message: str) -> str:
@@ -69,3 +70,33 @@ def parser_of(verb: Verb) -> Parser:
 
 def _examples(lines: str) -> str:
     return "examples:\n" + "\n".join(f"  {line}" for line in lines.strip().splitlines())
+
+
+PLAIN: Final = "\0"
+"""Stands before a word that is no option whatever it begins with: argparse forgets ``--`` on its second pass over the words. No
+argument of a program can hold this character."""
+
+
+def parsed(parser: Parser, words: list[str]) -> argparse.Namespace:
+    """Options may stand between the words, as in ``run kiosk --json "hello"``; not where a verb has verbs of its own. After
+    ``--`` no word is an option."""
+    options = _marked(words)
+    try:
+        found = parser.parse_intermixed_args(options)
+    except TypeError:
+        found = parser.parse_args(options)
+    for name, value in vars(found).items():
+        if isinstance(value, str | list):
+            setattr(found, name, _unmarked(value))
+    return found
+
+
+def _marked(words: list[str]) -> list[str]:
+    end = words.index("--") if "--" in words else len(words)
+    return words[:end] + [PLAIN + word if word.startswith("-") else word for word in words[end + 1 :]]
+
+
+def _unmarked(value: str | list[Any]) -> str | list[Any]:
+    if isinstance(value, str):
+        return value.removeprefix(PLAIN)
+    return [_unmarked(each) if isinstance(each, str) else each for each in value]

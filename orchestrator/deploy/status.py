@@ -14,7 +14,7 @@ from orchestrator.deploy.trouble import Wait
 from orchestrator.deploy.waits import Moment, waits_for
 from orchestrator.plan.generations import server_of
 from orchestrator.plan.plan import AgentServing
-from orchestrator.plan.serving import without_model
+from orchestrator.plan.serving import asks_models, chosen_without_model, without_model
 
 ITS_TURN: Final = "its turn: the runtime looks at model servers, and brings one deployment back after the other"
 Views = Mapping[str, Mapping[str, Any]]
@@ -36,7 +36,9 @@ def _one(reconciler: Reconciler, name: str, desired: Desired | None) -> dict[str
     views = reconciler.table.plane.views()
     agents = [_agent(live, each, views) for each in live.agents] if live else []
     error = trouble.error.as_json() if trouble else _unread(reconciler, name)
-    state = _state(agents if live else None, desired, error)
+    models = _models(live) if live else []
+    lacks = any(each.gain for each in agents) or any(each["missing"] for each in models)
+    state = _state(desired, error, serves=live is not None, lacks=lacks)
     if reconciler.ending and not error:
         state = "stopping"
     return {
@@ -50,7 +52,7 @@ def _one(reconciler: Reconciler, name: str, desired: Desired | None) -> dict[str
         "in_flight": observed.in_flight if observed else 0,
         "draining": list(observed.draining) if observed else [],
         "agents": [each.as_json() for each in agents],
-        "models": _models(live) if live else [],
+        "models": models,
         "servers": _servers(reconciler, name),
         "endpoints": [dict(views[each]) for each in live.deployment.endpoints if each in views] if live else [],
         "port": live.deployment.blueprint.serve.port if live else None,
@@ -73,14 +75,18 @@ def _waits(reconciler: Reconciler, name: str, desired: Desired | None, *, waitin
 
 def _agent(live: Live, agent: AgentServing, views: Views) -> AgentServing:
     """Who answers for it just now: not a model whose servers are all known to be down."""
-    made = live.deployment.agents.get(agent.agent.partition(".")[2])
-    known = [views[each] for each in made.endpoints if each in views] if made else []
-    if made is None or not known or len(known) < len(made.endpoints) or not all(map(_down, known)):
+    kind, _, name = agent.agent.partition(".")
+    made = live.deployment.agents.get(name) if kind == "agent" else None
+    router = live.deployment.routers.get(name) if kind == "router" else None
+    endpoints = made.endpoints if made else router.endpoints if router and asks_models(router.spec) else ()
+    known = [views[each] for each in endpoints if each in views]
+    if not known or len(known) < len(endpoints) or not all(map(_down, known)):
         return agent
     first = known[0]
     gain = f"its model does not answer ({first['id']} is {first['state']}: {first['last_error']})"
     cure = "check its key" if first["state"] == "misconfigured" else "see that its server runs"
-    return AgentServing(agent.agent, without_model(made.spec), gain, f"{cure}; it is used again within seconds")
+    without = without_model(made.spec) if made else chosen_without_model(router.spec) if router else ""
+    return AgentServing(agent.agent, without, gain, f"{cure}; it is used again within seconds")
 
 
 def _down(view: Mapping[str, Any]) -> bool:
@@ -88,15 +94,16 @@ def _down(view: Mapping[str, Any]) -> bool:
     return view["state"] in _DOWN or (view["state"] == "unknown" and view["failures"] > 0)
 
 
-def _state(agents: list[AgentServing] | None, desired: Desired | None, error: dict[str, Any] | None) -> str:
-    """``running``, ``degraded`` (an agent lacks its model), ``failing`` (not as desired), ``starting`` or ``stopping``."""
+def _state(desired: Desired | None, error: dict[str, Any] | None, *, serves: bool, lacks: bool) -> str:
+    """``running``, ``degraded`` (a model that it names does not serve), ``failing`` (not as desired), ``starting`` or
+    ``stopping``."""
     if desired is None:
         return "failing" if error else "stopping"
     if error:
         return "failing"
-    if agents is None:
+    if not serves:
         return "starting"
-    return "degraded" if any(agent.gain for agent in agents) else "running"
+    return "degraded" if lacks else "running"
 
 
 def _unread(reconciler: Reconciler, name: str) -> dict[str, Any] | None:

@@ -40,7 +40,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class AgentServing:
-    """What answers for an agent (``by``), and what it would gain from what is missing (``gain``, ``cure``)."""
+    """What answers for an agent, or how a router chooses (``by``), and what it would gain from what is missing (``gain``,
+    ``cure``). ``agent`` is its address."""
 
     agent: str
     by: str
@@ -50,7 +51,7 @@ class AgentServing:
     def __str__(self) -> str:
         gain = f"; {self.gain}" if self.gain else ""
         cure = f": {self.cure}" if self.cure else ""
-        return f"{self.agent} is served by {self.by}{gain}{cure}"
+        return f"{self.agent}: {self.by}{gain}{cure}"
 
     def as_json(self) -> dict[str, Any]:
         """A plain form."""

@@ -1,4 +1,5 @@
-"""Who answers for each agent with what is there now, and what each would gain from what is missing. Pure."""
+"""Who answers for each agent, and how each router chooses, with what is there now; and what each would gain from what is
+missing. Pure."""
 
 from __future__ import annotations
 
@@ -6,18 +7,60 @@ from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 from orchestrator.core.address import Address
-from orchestrator.core.blueprint import AgentSpec, Blueprint
+from orchestrator.core.blueprint import AgentSpec, Blueprint, RouterSpec
 from orchestrator.core.quantity import format_size
 from orchestrator.plan.binding import Bound, BoundEndpoint
 from orchestrator.plan.plan import AgentServing
 from orchestrator.plan.wanted import with_fallbacks
+from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Capability, can_call
 
 
 def who_serves(blueprint: Blueprint, bound: Mapping[str, Bound]) -> tuple[AgentServing, ...]:
-    """One line for each agent, in the manifest's order."""
-    specs = [cast(AgentSpec, element.spec) for element in blueprint.of_kind("agent")]
-    return tuple(_serving(spec, blueprint, bound) for spec in specs)
+    """One line for each router, which come first, and for each agent, in the manifest's order."""
+    routers = [cast(RouterSpec, element.spec) for element in blueprint.of_kind("router")]
+    agents = [cast(AgentSpec, element.spec) for element in blueprint.of_kind("agent")]
+    choosing = [_choosing(spec, blueprint, bound) for spec in routers]
+    return (*choosing, *(_serving(spec, blueprint, bound) for spec in agents))
+
+
+def _choosing(spec: RouterSpec, blueprint: Blueprint, bound: Mapping[str, Bound]) -> AgentServing:
+    """A router that asks no model is never less than it is wanted."""
+    address = Address.of("router", spec["name"])
+    aliases = (
+        [alias for alias in with_fallbacks(spec["models"], blueprint) if alias in bound] if asks_models(spec) else []
+    )
+    served = next((bound[alias] for alias in aliases if bound[alias].endpoints or bound[alias].starting), None)
+    if served:
+        return AgentServing(address, f"chooses by {', then '.join([*_listed(spec), _at(served)])}")
+    without = chosen_without_model(spec)
+    if not aliases:
+        return AgentServing(address, without)
+    first = bound[aliases[0]]
+    more = "a model would also be asked what these leave open" if _listed(spec) else "a model would choose"
+    gain = f"with {_sized(aliases[0], blueprint)} {more}"
+    return AgentServing(address, without, f"{first.missing}; {gain}" if first.locked else gain, first.cure)
+
+
+def asks_models(spec: RouterSpec) -> bool:
+    """Whether a router may ask a model: one that is written for it and that its strategy never asks counts for nothing."""
+    strategy = spec["strategy"]
+    return INTENT in (spec["stages"] if strategy == "cascade" else [strategy]) or is_plugin(strategy)
+
+
+def chosen_without_model(spec: RouterSpec) -> str:
+    """How a router chooses while none of its models answers."""
+    told, otherwise = _listed(spec), spec["default"] or spec["escalate_to"]
+    if told:
+        return f"chooses by {told[0]}"
+    return f"leaves all to {otherwise}" if otherwise else "asks back who is meant"
+
+
+def _listed(spec: RouterSpec) -> list[str]:
+    """What it chooses by without a model, as one text in a list; an empty list where that is nothing."""
+    stages = spec["stages"] if spec["strategy"] == "cascade" else [spec["strategy"]]
+    told = ", ".join(stage for stage in stages if stage != INTENT)
+    return [told] if told else []
 
 
 def _serving(spec: AgentSpec, blueprint: Blueprint, bound: Mapping[str, Bound]) -> AgentServing:
@@ -37,6 +80,8 @@ def _serving(spec: AgentSpec, blueprint: Blueprint, bound: Mapping[str, Bound]) 
     return AgentServing(address, without, f"{first.missing}; {gain}" if first.locked else gain, first.cure)
 
 
+INTENT: Final = "intent"
+"""The strategy that asks a model."""
 NO_CALLS: Final = "ORC421"
 NO_CALLS_CURE: Final = "serve its model by a server that calls functions, give it another model, or take its tools away"
 
@@ -63,8 +108,12 @@ def _no_calls(served: Sequence[Bound]) -> str:
 def _by_model(spec: AgentSpec, serving: Bound) -> str:
     first = any(rule["first"] for rule in spec["reflex"])
     before = "reflex rules first, then " if first else ""
+    return f"{before}{_at(serving)}"
+
+
+def _at(serving: Bound) -> str:
     server = str(serving.endpoints[0]) if serving.endpoints else f"{serving.starting}, once it is started"
-    return f"{before}{serving.alias} ({server})"
+    return f"{serving.alias} ({server})"
 
 
 def without_model(spec: AgentSpec) -> str:

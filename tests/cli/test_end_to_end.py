@@ -79,7 +79,9 @@ def test_apply_starts_what_is_needed_and_says_what_to_type_next(orchestrator: Ru
     ran = orchestrator("apply", "shop.yaml", "--name", "first")
     assert ran.code == 0, ran.err
     assert "plan for first: " in ran.err and "deployment.first: take requests" in ran.err and "\x1b[" not in ran.err
-    assert ran.out.startswith("first runs, revision 1\n  agent.greeter  its 1 reflex rule\n")
+    assert ran.out.startswith(
+        "first runs, revision 1\n  router.router  chooses by rules, keyword, lexical\n  agent.greeter  its 1 reflex rule\n"
+    )
     assert "http://127.0.0.1:" in ran.out and "orchestrator run first 'hello there'" in ran.out
     assert orchestrator("down", "first").out == "first is down; its history stays\n"
 

@@ -83,6 +83,8 @@ def test_an_unknown_verb_gets_the_nearest_one() -> None:
         (("plan", "a.yaml", "--set", "port"), '--set "port" is no KEY=VALUE'),
         (("explain",), "the following arguments are required: OBJECT"),
         (("run",), "the following arguments are required: NAME"),
+        (("run", "kiosk", "--jsn", "--", "-5 bags"), "unrecognized arguments: --jsn -5 bags"),
+        (("models", "--", "-x"), "argument ACTION: invalid choice: '-x'"),
         (("down",), "name deployments, or --all"),
         (("apply", "a.yaml", "--timeout", "soon"), "'soon' is no duration"),
         (("plan", "manifests/single-device.yaml", "--name", "no name"), '"no name" is no deployment name'),
@@ -93,6 +95,22 @@ def test_wrong_usage_is_told_with_a_cure(words: tuple[str, ...], said: str) -> N
     ran = here(*words)
     assert (ran.code, ran.out) == (64, "")
     assert ran.err.startswith(f"error[ORC601]: {said}") and "\n  cure: " in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("validate", "--", "-x.yaml"), ["-x.yaml"]),
+        (("validate", "a.yaml", "--strict", "--", "-x.yaml"), ["a.yaml", "-x.yaml"]),
+        (("validate", "--", "--"), ["--"]),
+    ],
+)
+def test_after_two_hyphens_no_word_is_an_option(words: tuple[str, ...], named: list[str]) -> None:
+    """A file's name may begin with a hyphen: it is looked for under its own name."""
+    ran = here(*words)
+    assert ran.code == 2
+    for name in named:
+        assert f"there is no file {name}\n  --> {name}:1:1" in ran.out + ran.err
 
 
 def test_no_color_may_stand_before_or_after_the_verb() -> None:

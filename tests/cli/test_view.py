@@ -163,6 +163,7 @@ def test_the_status_says_what_a_deployment_waits_for_and_since_when() -> None:
         "waits": waits,
     }
     text = shown_status({"runtime": RUNTIME, "deployments": [starting]}, _terminal(), whole=False)
+    assert "  model.m  not served: no server\n" in text and "model.n" not in text
     assert text.splitlines()[-3:] == [
         "  waits for server.m since 10 min: to be started again; tried again in 9 s",
         "  waits for agent.a since 3 s: start",

@@ -413,18 +413,3 @@ async def test_an_apply_has_resting_endpoints_asked_again(tmp_path: Path) -> Non
         s.surroundings.servers[OLLAMA] = models
         await s.reconciler.observe()
         assert s.plane.tried == [["ollama@127.0.0.1:11434/phi4-mini:latest"]] * 2
-
-
-async def test_status_does_not_name_a_model_whose_servers_are_all_down(tmp_path: Path) -> None:
-    """It is degraded, with the state and the last error of the endpoint."""
-    async with stage(tmp_path) as s:
-        s.surroundings.servers[OLLAMA] = ("phi4-mini:latest",)
-        await s.apply(kiosk())
-        name = "ollama@127.0.0.1:11434/phi4-mini:latest"
-        s.plane.seen[name] = {"id": name, "state": "ready", "failures": 0, "last_error": ""}
-        assert status(s.reconciler)[0]["state"] == "running"
-        s.plane.seen[name] |= {"state": "misconfigured", "failures": 0, "last_error": "HTTP 401"}
-        [shown] = status(s.reconciler)
-        assert shown["state"] == "degraded" and shown["endpoints"] == [s.plane.seen[name]]
-        assert [each["by"] for each in shown["agents"]] == ["its 1 reflex rule", "nothing"]
-        assert f"({name} is misconfigured: HTTP 401)" in shown["agents"][1]["gain"]

@@ -19,7 +19,7 @@ def told(text: str, folder: Path) -> list[tuple[str, str, str, int]]:
     return [
         (one.severity.value, one.code, one.message, one.place.line)
         for one in found
-        if one.place and one.code in ("ORC254", "ORC255")
+        if one.place and one.code in ("ORC254", "ORC255", "ORC256")
     ]
 
 
@@ -98,3 +98,19 @@ def test_a_function_that_no_schema_can_be_made_of_is_told(tmp_path: Path) -> Non
         ("warning", "ORC255", "the function many cannot be a tool: the parameter a cannot be given by name", 6),
         ("warning", "ORC255", "the function many cannot be a tool: the parameter b cannot be given by name", 6),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "longest"),
+    [
+        (r"{when: {regex: '[a-z ]+ in [a-z ]+ for [a-z ]+'}, say: x}", 66),
+        (r"{extract: {what: '(have|sell) ([a-z0-9 ]+?)(?:e?s)?(?: in stock| cost)?\s*\??$'}, say: '{{ what }}'}", 107),
+        (r"{when: {regex: '\b(open|hours)\b'}, say: x}", None),
+        (r"{extract: {what: 'have ([a-z ]+)'}, say: '{{ what }}'}", None),
+    ],
+    ids=["regex", "extract", "plain", "one repeat"],
+)
+def test_a_pattern_that_looks_at_the_beginning_only_is_told(text: str, longest: int | None, tmp_path: Path) -> None:
+    """With how far it looks; one that looks further than a usual request is long is not."""
+    message = f"the pattern looks at the first {longest} characters of a text only"
+    assert told(rule(text), tmp_path) == ([("note", "ORC256", message, 7)] if longest else [])

@@ -138,11 +138,11 @@ def test_a_manifest_of_several_nodes_is_planned_with_a_note() -> None:
 @pytest.mark.parametrize(
     ("servers", "line"),
     [
-        ((PHI,), "agent.stock is served by phi-4-mini (ollama at 127.0.0.1:11434)"),
+        ((PHI,), "agent.stock: phi-4-mini (ollama at 127.0.0.1:11434)"),
         (
             (),
             (
-                "agent.stock is served by its 1 reflex rule; with phi-4-mini (2.5 GB) it would also answer in free "
+                "agent.stock: its 1 reflex rule; with phi-4-mini (2.5 GB) it would also answer in free "
                 "words: ollama pull phi4-mini:latest"
             ),
         ),
@@ -150,12 +150,12 @@ def test_a_manifest_of_several_nodes_is_planned_with_a_note() -> None:
 )
 def test_the_plan_says_who_serves_each_agent_and_what_it_would_gain(servers: tuple[object, ...], line: str) -> None:
     """With the line to type where a model is missing."""
-    assert str(diff(kiosk(), state(*servers)).serving[0]) == line  # type: ignore[arg-type]
+    assert str(diff(kiosk(), state(*servers)).serving[1]) == line  # type: ignore[arg-type]
 
 
 def test_an_agent_that_nothing_serves_is_named() -> None:
     """No rules and no model: nothing answers, and the plan says so."""
-    assert str(diff(kiosk(), state()).serving[1]).startswith("agent.hours is served by nothing; with phi-4-mini")
+    assert str(diff(kiosk(), state()).serving[2]).startswith("agent.hours: nothing; with phi-4-mini")
 
 
 def test_an_observed_state_survives_its_json_form() -> None:
@@ -209,11 +209,11 @@ def test_an_agent_whose_servers_call_no_functions_is_told_with_a_code() -> None:
     """Its rules answer, and the plan says what it takes; calls that come as text are enough."""
     shop = blueprint(model(), tool("tickets"), agent("desk", models=["phi-4-mini"], tools=["tickets"]))
     assert serving(shop, {"tools": "no"}) == (
-        "agent.desk is served by nothing; [ORC421] it has tools, and ollama at 127.0.0.1:11434 calls no functions: "
+        "agent.desk: nothing; [ORC421] it has tools, and ollama at 127.0.0.1:11434 calls no functions: "
         "serve its model by a server that calls functions, give it another model, or take its tools away"
     )
     for told in ({"tools": "ignored", "tool_text": "yes"}, {"tools": "yes"}, {}):
-        assert serving(shop, told) == "agent.desk is served by phi-4-mini (ollama at 127.0.0.1:11434)"
+        assert serving(shop, told) == "agent.desk: phi-4-mini (ollama at 127.0.0.1:11434)"
 
 
 def serving(wanted: Blueprint, capabilities: dict[str, str]) -> str:

@@ -82,7 +82,11 @@ def test_the_slower_of_two_different_applies_comes_after_the_faster_one(home: Ho
     ran = _apply(manifest, Busy(_other(client, manifest, ONE)))
     assert ran.code == 0 and AGAIN in ran.err
     [shop] = client.status()["deployments"]
-    assert shop["revision"] == 2 and {each["agent"] for each in shop["agents"]} == {"agent.a", "agent.b"}
+    assert shop["revision"] == 2 and [each["agent"] for each in shop["agents"]] == [
+        "router.router",
+        "agent.a",
+        "agent.b",
+    ]
 
 
 def test_what_a_new_plan_removes_needs_a_yes_of_its_own(home: Home, manifest: Path) -> None:

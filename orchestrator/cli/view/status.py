@@ -20,7 +20,7 @@ _STYLES: Final = {"running": "green", "degraded": "yellow", "failing": "red", "s
 
 
 def shown_status(status: Mapping[str, Any], terminal: Terminal, *, whole: bool) -> str:
-    """``whole`` also tells models and where the manifest is."""
+    """``whole`` also tells what serves each model and where the manifest is; models that nothing serves are always told."""
     runtime = status["runtime"]
     if runtime is None:
         return "no runtime runs: nothing is applied, or it was stopped (orchestrator runtime start)"
@@ -52,7 +52,7 @@ def _row(deployment: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _details(deployment: Mapping[str, Any], terminal: Terminal, *, whole: bool) -> list[str]:
-    lines = shown_serving(deployment["agents"], terminal)
+    lines = shown_serving(deployment["agents"], terminal) + _models(deployment, whole=whole)
     error = deployment["error"]
     if error:
         lines.append(f"  {terminal.paint('red', 'error[' + error['code'] + ']')}: {error['message']}")
@@ -60,7 +60,6 @@ def _details(deployment: Mapping[str, Any], terminal: Terminal, *, whole: bool) 
     lines += _servers(deployment)
     lines += [_wait(each, deployment) for each in deployment.get("waits", ())]
     if whole:
-        lines += _models(deployment)
         lines += [f"  manifest {deployment['origin']}"] if deployment["origin"] else []
         lines += [f"  port {deployment['port']}"] if deployment["port"] else []
     return lines
@@ -89,7 +88,7 @@ def _servers(deployment: Mapping[str, Any]) -> list[str]:
     return columns(rows, indent="  ")
 
 
-def _models(deployment: Mapping[str, Any]) -> list[str]:
+def _models(deployment: Mapping[str, Any], *, whole: bool) -> list[str]:
     """Which endpoints serve each, and which of them are not in memory just now."""
     away = {each["id"]: f" ({each['state']})" for each in deployment["endpoints"] if each["state"] in _AWAY}
     rows = [
@@ -99,5 +98,6 @@ def _models(deployment: Mapping[str, Any]) -> list[str]:
             or f"not served: {model['missing']}",
         )
         for model in deployment["models"]
+        if whole or model["missing"]
     ]
     return columns(rows, indent="  ")

@@ -262,4 +262,12 @@ name that only the local network knows is taken on trust, with a warning.",
         "Give each parameter a type hint, and let it be given by name.",
         "def quote(sku): …",
     ),
+    Code(
+        "ORC256",
+        "pattern that looks at the beginning only",
+        "With several repeats a pattern may take long, so it looks at no more of a text than it can in a tenth of a second. "
+        "What it would find further on is not found.",
+        "Repeat less, or separate the repeats by a character that they cannot match, where longer texts matter.",
+        "regex: '[a-z ]+ in [a-z ]+ for [a-z ]+'",
+    ),
 )

@@ -6,16 +6,21 @@ import re
 import warnings
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.core.pattern import UnsafePattern, compile_safely
 from orchestrator.core.template import TemplateFault, is_plain, read_template
 from orchestrator.manifest.checks.template_names import check_names
+from orchestrator.manifest.faults import note
 from orchestrator.manifest.inference.draft import Draft
 from orchestrator.manifest.inference.reflexes import ESCALATE
 from orchestrator.manifest.spec.agent import AgentEntry, ReflexRule, When
 
 Keys = tuple[str | int, ...]
+
+SHORT_SIGHT: Final = 500
+"""Characters: a pattern that looks at fewer is told of, since a request may well be longer."""
+_SHORT_SIGHTED: Final = ("on a longer one it could take long", "Write it with fewer repeats, if longer texts matter.")
 
 
 def check_texts(draft: Draft) -> None:
@@ -109,10 +114,12 @@ def _conditions(when: When | None) -> Iterator[tuple[str, str]]:
 
 
 def _check_pattern(draft: Draft, pattern: str, at: tuple[str, Keys]) -> None:
-    reason = _fault_of_pattern(pattern, "extract" in at[1] or "asks" in at[1])
+    reason, longest = _read_pattern(pattern, "extract" in at[1] or "asks" in at[1])
     if reason is None:
-        return
-    if _is_invalid(pattern):
+        if longest < SHORT_SIGHT:
+            message = f"the pattern looks at the first {longest} characters of a text only"
+            draft.add(note("ORC256", message, draft.place(at[0], *at[1]), *_SHORT_SIGHTED), at[0])
+    elif _is_invalid(pattern):
         draft.tell("ORC245", f"the pattern does not compile: {reason}", at)
     else:
         why, _, cure = reason.partition("; ")
@@ -120,15 +127,15 @@ def _check_pattern(draft: Draft, pattern: str, at: tuple[str, Keys]) -> None:
 
 
 @lru_cache(maxsize=4096)
-def _fault_of_pattern(pattern: str, whole: bool) -> str | None:
-    """Why the runtime would not use a pattern. ``whole``: where it matches matters, and not only whether it does."""
+def _read_pattern(pattern: str, whole: bool) -> tuple[str | None, int]:
+    """Why the runtime would not use a pattern, and how many characters it would look at. ``whole``: where it matches matters,
+    and not only whether it does."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a future Python may read differently is no fault
         try:
-            compile_safely(pattern, whole=whole)
+            return None, compile_safely(pattern, whole=whole).longest
         except UnsafePattern as error:
-            return str(error).removeprefix(f"{pattern!r} ").removeprefix("is no valid pattern: ")
-    return None
+            return str(error).removeprefix(f"{pattern!r} ").removeprefix("is no valid pattern: "), 0
 
 
 def _is_invalid(pattern: str) -> bool:

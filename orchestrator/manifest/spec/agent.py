@@ -47,7 +47,8 @@ class When(Spec):
 
     regex: Annotated[Pattern | None, Field(examples=["\\border\\b"])] = None
     """A regular expression found anywhere in the text; case does not matter. One with several repeats that compete (`.+ to .+`)
-    looks only at the first part of a long text, and what would go on beyond that is no match."""
+    looks only at the first part of a long text, and what would go on beyond that is no match; `validate` says how far, where
+    that is less than 500 characters."""
     asks: Annotated[Pattern | None, Field(examples=["(?:close|resolve) ticket [0-9]+$"])] = None
     """A regular expression that the text begins with, once greetings and polite words at both ends (`please`, `can you`,
     `I want to`, `thanks`; English and Italian) are left out. A rule that writes or sends should have it: no negation, question or

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Final
 
 from anyio import get_cancelled_exc_class
 
@@ -19,6 +20,8 @@ from orchestrator.serve.steps.window import Prompt, fit
 
 NOWHERE = Target("", "", "")
 """Filled in by the loop with the endpoint that it chooses."""
+MOST_CHOICES: Final = 12
+"""Choices that a question back names; how many more there are it says."""
 
 
 async def route(run: Run, router: Router) -> Outcome:
@@ -59,10 +62,12 @@ def _unsure(router: Router, decision: Decision) -> Outcome:
 
 
 def _choices(router: Router) -> str:
+    routes = router.spec["routes"]
     lines = [
         f"- {route['to']}" + (f": {route['description']}" if route["description"] else "")
-        for route in router.spec["routes"][:12]
+        for route in routes[:MOST_CHOICES]
     ]
+    lines += [f"- and {len(routes) - MOST_CHOICES} more"] if len(routes) > MOST_CHOICES else []
     return "I am not sure what you need. I can help with:\n" + "\n".join(lines) + "\nWhich one is it?"
 
 

@@ -1,0 +1,52 @@
+"""How each router chooses is told as who answers for each agent is: with what is there, and what more there could be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator.plan.diff import diff
+from tests.plan.parts import agent, blueprint, model, ollama, router, state
+
+PHI = ollama("phi4-mini:latest")
+AT = "phi-4-mini (ollama at 127.0.0.1:11434)"
+PULL = "ollama pull phi4-mini:latest"
+CASCADE = {"strategy": "cascade", "stages": ["rules", "lexical", "intent"], "models": ["phi-4-mini"]}
+INTENT = {"strategy": "intent", "models": ["phi-4-mini"]}
+
+
+@pytest.mark.parametrize(
+    ("how", "servers", "line"),
+    [
+        ({"strategy": "lexical"}, (), "chooses by lexical"),
+        ({"strategy": "lexical", "models": ["phi-4-mini"]}, (), "chooses by lexical"),
+        ({"strategy": "plugin:ours"}, (), "chooses by plugin:ours"),
+        ({"strategy": "plugin:ours", "models": ["phi-4-mini"]}, (PHI,), f"chooses by plugin:ours, then {AT}"),
+        (CASCADE, (PHI,), f"chooses by rules, lexical, then {AT}"),
+        (
+            CASCADE,
+            (),
+            f"chooses by rules, lexical; with phi-4-mini (2.5 GB) a model would also be asked what these leave open: {PULL}",
+        ),
+        ({**CASCADE, "stages": ["rules", "lexical"]}, (), "chooses by rules, lexical"),
+        (INTENT, (PHI,), f"chooses by {AT}"),
+        (INTENT, (), f"asks back who is meant; with phi-4-mini (2.5 GB) a model would choose: {PULL}"),
+        (
+            {**INTENT, "default": "hours"},
+            (),
+            f"leaves all to hours; with phi-4-mini (2.5 GB) a model would choose: {PULL}",
+        ),
+        (
+            {**INTENT, "escalate_to": "hours"},
+            (),
+            f"leaves all to hours; with phi-4-mini (2.5 GB) a model would choose: {PULL}",
+        ),
+    ],
+)
+def test_the_plan_says_how_a_router_chooses_and_what_it_would_gain(
+    how: dict[str, Any], servers: tuple[Any, ...], line: str
+) -> None:
+    """A model that its strategy never asks is nothing that it lacks."""
+    shop = blueprint(model(), agent("stock"), agent("hours"), router("desk", "stock", "hours", **how))
+    assert str(diff(shop, state(*servers)).serving[0]) == f"router.desk: {line}"
