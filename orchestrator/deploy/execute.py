@@ -19,7 +19,8 @@ declare("execute.step-begun", "execute.step-done")
 
 Tell = Callable[[str, Mapping[str, Any]], None]
 """Takes the state of a step (``started``, ``done``, ``failed``) and its plain form."""
-Handler = Callable[[Rollout, Any], Awaitable[None]]
+Handler = Callable[[Rollout, Any], Awaitable[str | None]]
+"""Gives what goes on after the step, where it only begins something."""
 
 
 async def carry_out(plan: Plan, rollout: Rollout, tell: Tell) -> None:
@@ -30,13 +31,14 @@ async def carry_out(plan: Plan, rollout: Rollout, tell: Tell) -> None:
         began = perf_counter()
         failpoint("execute.step-begun")
         try:
-            await _HANDLERS[type(step.operation)](rollout, step.operation)
+            goes_on = await _HANDLERS[type(step.operation)](rollout, step.operation)
         except BaseException as error:
             tell("failed", _failure(step, error))
             await rollout.give_up()
             raise
         failpoint("execute.step-done")
-        tell("done", step.as_json() | {"took_ms": round((perf_counter() - began) * 1e3, 3)})
+        told = {"took_ms": round((perf_counter() - began) * 1e3, 3)}
+        tell("done", step.as_json() | told | ({"goes_on": goes_on} if goes_on else {}))
 
 
 def _failure(step: Step, error: BaseException) -> dict[str, Any]:
@@ -73,8 +75,9 @@ async def _activate(rollout: Rollout, _: op.ActivateRevision) -> None:
     rollout.activate()
 
 
-async def _drain(rollout: Rollout, _: op.DrainRevision) -> None:
-    rollout.drain()
+async def _drain(rollout: Rollout, _: op.DrainRevision) -> str | None:
+    left = rollout.drain()
+    return f"{left} request{'s' if left != 1 else ''} in work" if left else None
 
 
 async def _take_down(rollout: Rollout, _: op.TakeDown) -> None:

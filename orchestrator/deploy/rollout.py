@@ -53,10 +53,12 @@ class Rollout:
         self.draft.opened = {}
         self._door = None
 
-    def drain(self) -> None:
-        """Let what served before finish."""
-        if self._old is not None:
-            self.draining = self._table.drain(self._old, self._patience)
+    def drain(self) -> int:
+        """Let what served before finish; gives how many requests that are."""
+        if self._old is None:
+            return 0
+        self.draining = self._table.drain(self._old, self._patience)
+        return self._old.serving.in_flight
 
     def remove(self) -> None:
         """Refuse new requests."""

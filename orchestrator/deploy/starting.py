@@ -37,6 +37,8 @@ from orchestrator.ports.device import Device
 LoadAt = Callable[[Collection[str]], tuple[int, int]]
 """Calls that servers at these root URLs work on or that wait for them, and the slots that they have."""
 NOT_WANTED: Final = "it is not wanted any more"
+BEGUN: Final = {"took_ms": 0.0, "goes_on": "it starts, and loads its model"}
+"""How a step ends that starts a server for which nobody waits."""
 ADOPTED_WITHIN: Final = 2.0
 """Seconds that servers which were taken over have to show that they answer, before anything is planned without them."""
 
@@ -207,7 +209,7 @@ class Starting:
         for step in server_steps(plan):
             tell("started", step.as_json())
             if isinstance(step.operation, op.AddServer):
-                tell("done", step.as_json() | {"took_ms": 0.0})  # nobody waits for it: the others serve
+                tell("done", step.as_json() | BEGUN)  # nobody waits for it: the others serve
         for want in [*wants, *self._more(blueprint)]:
             self._freeze(want)
             self.servers.want(want)
@@ -225,7 +227,7 @@ class Starting:
                 self._freeze(want)
                 self.servers.want(want)
         for step in steps:
-            tell("done", step.as_json() | {"took_ms": 0.0})
+            tell("done", step.as_json() | BEGUN)
 
     async def see_through(self, plan: Plan, names: Iterable[str], tell: Tell, *, ends: bool = False) -> dict[str, str]:
         """Wait until each is ready or given up, and tell the step that started it; gives those that cannot be had, and why.

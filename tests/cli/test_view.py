@@ -58,8 +58,10 @@ def test_a_plan_is_shown_with_its_causes_and_who_answers() -> None:
 
 
 def test_a_step_is_a_line() -> None:
-    """Done with its time, failed with its reason."""
+    """Done with its time, begun with what goes on, failed with its reason."""
     assert step_line({**STEP, "state": "done"}, 12) == "[ 2/12] + agent.a: start (12 ms)"
+    begun = {**STEP, "state": "done", "goes_on": "3 requests in work"}
+    assert step_line(begun, 12) == "[ 2/12] + agent.a: start (goes on: 3 requests in work)"
     failed = {**STEP, "state": "failed", "error": {"message": "no room"}}
     assert step_line(failed, 12) == "[ 2/12] + agent.a: start: failed: no room"
 

@@ -109,6 +109,7 @@ async def test_a_tool_closes_only_when_the_last_request_that_may_use_it_has_fini
         first = s.plane.serving["kiosk"]
         first.begin()
         await s.apply(kiosk(instructions="Be brief."))
+        assert [each.fields["goes_on"] for each in s.events if "goes_on" in each.fields] == ["1 request in work"]
         await s.apply(blueprint(agent("hours"), name="kiosk"))
         await until(lambda: s.reconciler.table.observed()["kiosk"].draining == (1,))
         assert s.reconciler.table.observed()["kiosk"].in_flight == 1

@@ -13,7 +13,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.view.moments import milliseconds
+from orchestrator.cli.view.progress import step_end
 from orchestrator.cli.view.terminal import harmless
 from orchestrator.core.event import Event
 
@@ -67,7 +67,8 @@ class _Picture:
             return (self._spinner, *words, Text("…", "dim"))
         if step["state"] == "failed":
             return (Text("✗", "bold red"), *words, _text(step.get("error", {}).get("message", ""), "red"))
-        return (Text("✓", "green"), *words, Text(milliseconds(step.get("took_ms", 0.0)), "dim"))
+        sign = Text("↷", "cyan") if step.get("goes_on") else Text("✓", "green")
+        return (sign, *words, Text(step_end(step), "dim"))
 
 
 def _text(value: object, style: str = "") -> Text:

@@ -47,7 +47,12 @@ def step_line(step: Mapping[str, Any], steps: int) -> str:
     what = f"{step.get('mark', '')} {step.get('address', '')}: {step.get('does', step.get('action', ''))}".strip(" :")
     if step.get("state") == "failed":
         return f"{head}{what}: failed: {step.get('error', {}).get('message', '')}"
-    return f"{head}{what} ({milliseconds(step.get('took_ms', 0.0))})"
+    return f"{head}{what} ({step_end(step)})"
+
+
+def step_end(step: Mapping[str, Any]) -> str:
+    """How long a step took that is done, or what goes on after one that only began something."""
+    return f"goes on: {step['goes_on']}" if step.get("goes_on") else milliseconds(step.get("took_ms", 0.0))
 
 
 def ended(began: float, steps: int) -> str:
