@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -15,13 +14,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from socket import socket
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import anyio
 
 from orchestrator.app import catalog
 from orchestrator.app.failing import arm_kill
 from orchestrator.app.journal import Journal
+from orchestrator.app.leave import leave_if_held
 from orchestrator.app.lock import RuntimeLock, remove_about, write_about
 from orchestrator.app.logs import Log, close_log, keep_cut, open_log
 from orchestrator.app.notify import notify
@@ -30,6 +30,7 @@ from orchestrator.app.redact import Redactor
 from orchestrator.app.settings import Settings
 from orchestrator.app.sinks import hear, keep_running
 from orchestrator.app.start import RUNTIME, start_log
+from orchestrator.app.unwrap import unwrapped
 from orchestrator.app.version import program_version
 from orchestrator.app.wiring import Planes, Plugins, Stores, make_workshop, run_planes
 from orchestrator.core.errors import DeployError, OrchestratorError
@@ -304,30 +305,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _first(group: BaseExceptionGroup[OrchestratorError]) -> OrchestratorError:
-    """What a fault in one of several tasks comes wrapped in is of no interest to a user."""
-    inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
-
-
 def run_until_stopped(runtime: Runtime) -> None:
     """Run a runtime on a new event loop. Raises the ``OrchestratorError`` that ended it."""
-    try:
+    with unwrapped(OrchestratorError):
         anyio.run(runtime.run, backend="asyncio")
-    except BaseExceptionGroup as group:
-        known = group.split(OrchestratorError)[0]
-        if known is None:
-            raise
-        raise _first(known) from group
-
-
-def leave(code: int) -> NoReturn:
-    """End the process now. A tool's own code that never returns holds a thread, and Python would wait for it for ever."""
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(code)
 
 
 if __name__ == "__main__":
-    leave(main())
+    ended = main()
+    leave_if_held(ended)
+    sys.exit(ended)

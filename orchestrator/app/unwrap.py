@@ -7,20 +7,22 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def unwrapped() -> Iterator[None]:
-    """Raise the only error of a group in place of the group; a group of several stays."""
+def unwrapped(known: type[BaseException] = BaseException) -> Iterator[None]:
+    """Raise the only error of a group in place of the group; a group of several stays. Where some kind of error is ``known``
+    to the caller, the first of that kind stands for the group, and a group without any stays."""
     try:
         yield
     except BaseExceptionGroup as group:
-        only = _only(group)
-        if only is None:
+        errors = list(_leaves(group))
+        told = [error for error in errors if isinstance(error, known)]
+        if not told or (known is BaseException and len(errors) > 1):
             raise
-        raise only from only.__cause__
+        raise told[0] from told[0].__cause__
 
 
-def _only(error: BaseException) -> BaseException | None:
-    while isinstance(error, BaseExceptionGroup):
-        if len(error.exceptions) != 1:
-            return None
-        error = error.exceptions[0]
-    return error
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    else:
+        yield error

@@ -40,7 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _forget(terminal.stdout)
         terminal.tell(f"error: cannot write the output: {error.strerror}")
         return UNEXPECTED
+    _leave(code)
     return code
+
+
+def _leave(code: int) -> None:
+    """Only what ran the whole program here can have left a thread that holds the process."""
+    if "orchestrator.app.runtime" in sys.modules:
+        from orchestrator.app.leave import leave_if_held
+
+        leave_if_held(code)
 
 
 def execute(argv: Sequence[str], terminal: Terminal) -> int:
