@@ -57,6 +57,17 @@ async def test_an_answer_that_stays_invalid_is_a_typed_error(bad: str) -> None:
     assert "after one repair" in result.error["message"]
 
 
+@pytest.mark.parametrize("text", ["", "  \n"])
+async def test_an_answer_of_nothing_is_told(text: str) -> None:
+    """It is the model's answer all the same."""
+    async with serving(Wanted([agent_spec("a")]), simulated(["m"], Script(sequence=[text, "hello"]))) as served:
+        result = await served.run("say hello")
+        other = await served.run("say hello")
+    assert (result.status, result.text) == ("completed", text)
+    assert result.notes == ("m@1 answered with an empty text (it ended with stop)",)
+    assert (other.text, other.notes) == ("hello", ())
+
+
 async def test_a_structured_answer_is_not_streamed_before_it_is_checked() -> None:
     """A listener gets it whole."""
     pieces: list[str] = []
