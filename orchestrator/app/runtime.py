@@ -33,7 +33,7 @@ from orchestrator.app.start import RUNTIME, start_log
 from orchestrator.app.unwrap import unwrapped
 from orchestrator.app.version import program_version
 from orchestrator.app.wiring import Planes, Plugins, Stores, make_workshop, run_planes
-from orchestrator.core.errors import DeployError, OrchestratorError
+from orchestrator.core.errors import DeployError, OrchestratorError, StateUnusable
 from orchestrator.core.event import Event
 from orchestrator.deploy.live import CUT_SECONDS
 from orchestrator.deploy.supervisor import END_SECONDS
@@ -280,11 +280,18 @@ def process_started() -> float:
 
 def load_environment(config: Path) -> None:
     """``NAME=value`` lines of the file ``environment`` in the config folder: where secrets of the runtime may stand, so
-    that it has them after a reboot too. What the environment has already wins."""
+    that it has them after a reboot too. What the environment has already wins. Raises ``StateUnusable``."""
     path = config / "environment"
     if not path.exists():
         return
-    for text in path.read_text(encoding="utf-8").splitlines():
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise StateUnusable(
+            f"cannot read {path}: {why}", cure="make it a text file of yours, with mode 0600"
+        ) from error
+    for text in lines:
         name, sign, value = text.strip().partition("=")
         if sign and name and not name.startswith("#"):
             os.environ.setdefault(name.strip(), value.strip().strip("\"'"))

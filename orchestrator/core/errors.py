@@ -44,7 +44,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from orchestrator.core.diagnostic import Diagnostic, render
+from orchestrator.core.diagnostic import Diagnostic, Severity, render
 
 
 class OrchestratorError(Exception):
@@ -70,7 +70,7 @@ class ManifestError(OrchestratorError):
     exit_code = 2
 
     def __init__(self, diagnostics: Sequence[Diagnostic], sources: dict[str, list[str]] | None = None) -> None:
-        count = len(diagnostics)
+        count = sum(one.severity is not Severity.NOTE for one in diagnostics)
         super().__init__(f"the manifest has {count} fault{'s' if count != 1 else ''}")
         self.diagnostics = tuple(diagnostics)
         self.sources = sources or {}

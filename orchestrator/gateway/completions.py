@@ -42,7 +42,7 @@ STATUS: Final[Mapping[str, int]] = {
     "QueueFull": 429,
     "RateLimited": 429,
     "ContextTooLong": 400,
-    "BadRequest": 400,
+    "BadRequest": 502,
     "DeadlinePassed": 504,
     "Stalled": 504,
     "WouldMissDeadline": 503,

@@ -266,6 +266,13 @@ def test_a_state_that_cannot_be_opened_is_said_by_the_command(home: Home) -> Non
         ensure_runtime(LocalHost())
 
 
+def test_secrets_that_cannot_be_read_are_said_by_the_command(home: Home) -> None:
+    """The file, what is wrong with it, and what to do."""
+    (home.folders.config / "environment").write_bytes(b"KEY=\xff\n")
+    with pytest.raises(RuntimeUnavailable, match=r"did not start: cannot read /.*/environment: it is not UTF-8"):
+        ensure_runtime(LocalHost())
+
+
 def test_a_crash_at_start_shows_its_last_line(home: Home) -> None:
     """Whatever it was."""
     environment = {**os.environ, "PYTHONPATH": str(home.path)}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -194,6 +196,37 @@ async def test_a_cancelled_call_of_a_blocked_function_returns_at_once(place: Too
         assert await anyio.to_thread.run_sync(module["started"].wait, 10)
         group.cancel_scope.cancel()
     module["end"].set()
+
+
+async def test_calls_that_never_return_are_told_by_the_one_that_finds_no_thread(place: ToolPlace) -> None:
+    """Instead of a wait for a thread that nobody gives back; when one returns, the next call runs."""
+    source = """
+    import threading
+    started, end = threading.Semaphore(0), threading.Event()
+    def stuck(wait: bool) -> str:
+        started.release()
+        if wait:
+            end.wait(30)
+        return "here"
+    """
+    stuck: Any = function(open_source(place, source, "stuck"), "stuck").run
+    module = stuck.__self__._function.__globals__
+    async with anyio.create_task_group() as group:
+        for _ in range(8):
+            group.start_soon(stuck, {"wait": True}, ToolContext())
+        for _ in range(8):
+            assert await anyio.to_thread.run_sync(partial(module["started"].acquire, timeout=10))
+        group.cancel_scope.cancel()
+    with pytest.raises(ToolFailed, match="all 8 threads of its tool are held by calls that have not returned"):
+        await stuck({"wait": False}, ToolContext())
+    module["end"].set()
+    given: list[Any] = []
+    with anyio.fail_after(10):
+        while not given:
+            with suppress(ToolFailed):  # the threads return in their own time
+                given.append((await stuck({"wait": False}, ToolContext())).value)
+            await anyio.sleep(0.01)
+    assert given == ["here"]
 
 
 async def test_an_async_function_is_cancelled(place: ToolPlace) -> None:

@@ -8,6 +8,7 @@ import inspect
 import json
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -67,17 +68,35 @@ def _tool_function(tool: str, function: Callable[..., Any], threads: _Threads) -
     return ToolFunction(name, summary_of(function), signature.schema, "write", call)
 
 
+@dataclass(slots=True)
+class _Call:
+    """One call in a thread: whether it has begun there, and whether it has returned."""
+
+    begun: bool = False
+    over: bool = False
+
+
 class _Threads:
-    """The limit of worker threads, made in the event loop at first use."""
+    """The limit of worker threads, made in the event loop at first use, and the calls that nobody waits for any more."""
 
     def __init__(self) -> None:
         self._limiter: anyio.CapacityLimiter | None = None
+        self._left: list[_Call] = []
 
     @property
     def limiter(self) -> anyio.CapacityLimiter:
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(_THREADS)
         return self._limiter
+
+    def leave(self, call: _Call) -> None:
+        """Nobody waits for it; its thread is taken until it returns."""
+        self._left = [each for each in [*self._left, call] if each.begun and not each.over]
+
+    @property
+    def taken(self) -> bool:
+        """Whether every thread is held by a call that nobody waits for."""
+        return sum(not each.over for each in self._left) >= _THREADS
 
 
 class _Run:
@@ -98,16 +117,28 @@ class _Run:
 
     async def threaded(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         """A plain function runs in a thread. One that is cancelled is left to end there; nobody waits for it."""
-        work = self._in_thread
-        return await anyio.to_thread.run_sync(
-            work, arguments, context, abandon_on_cancel=True, limiter=self._threads.limiter
-        )
+        if self._threads.taken:
+            raise ToolFailed(
+                f"{self._name} cannot run: all {_THREADS} threads of its tool are held by calls that have not returned",
+                cure="mend the function that does not return, and start the runtime again",
+            )
+        call = _Call()
+        try:
+            return await anyio.to_thread.run_sync(
+                self._in_thread, call, arguments, context, abandon_on_cancel=True, limiter=self._threads.limiter
+            )
+        except anyio.get_cancelled_exc_class():
+            self._threads.leave(call)
+            raise
 
-    def _in_thread(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+    def _in_thread(self, call: _Call, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+        call.begun = True
         try:
             return self._outcome(self._function(**self._signature.bind(arguments, context)))
         except (Exception, SystemExit) as error:
             raise self._failed(error) from error
+        finally:
+            call.over = True
 
     def _failed(self, error: BaseException) -> ToolFailed:
         """A ``ValueError`` is meant for the caller: its text is told. What others say may be internals, and only their place

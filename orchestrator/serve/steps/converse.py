@@ -247,7 +247,9 @@ class _Talk:
             said = "".join(self.run.said) or text
             if not said.strip():
                 ended = f" (it ended with {reply.finish_reason})" if reply.finish_reason else ""
-                self.run.remark(self.agent.address, self.endpoint, f"{self.endpoint} answered with an empty text{ended}")
+                self.run.remark(
+                    self.agent.address, self.endpoint, f"{self.endpoint} answered with an empty text{ended}"
+                )
             return Outcome(said, served_by=self.endpoint, finish_reason=reply.finish_reason)
         value, fault = self._checked(text)
         if fault:
