@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import anyio
 from anyio import get_cancelled_exc_class
@@ -21,6 +21,8 @@ from orchestrator.serve.loop import Loop
 from orchestrator.serve.run import Emit, Run
 from orchestrator.serve.session import Sessions
 from orchestrator.serve.walk import walk
+
+NOBODY: Final = "nobody waits for the answer any more: the caller went away, or read it too slowly"
 
 
 class Engine:
@@ -70,7 +72,7 @@ class Engine:
         except OrchestratorError as error:
             result = run.failure(_view(error), getattr(error, "partial", ""))
         except get_cancelled_exc_class():
-            _finish(run, run.failure(RunCancelled("the caller went away").as_json()))
+            _finish(run, run.failure(RunCancelled(NOBODY).as_json()))
             raise
         except Exception as error:  # noqa: BLE001 - a fault of a plug-in or of ours: told, with where it was
             result = run.failure(RunError(f"unexpected: {type(error).__name__}: {error}").as_json())

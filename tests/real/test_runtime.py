@@ -167,4 +167,4 @@ def test_a_client_that_hangs_up_at_the_front_door_frees_the_slot(
     slot_is_freed(endless)
     eventually(lambda: user.log()[-1]["kind"] == "run.finished")
     assert user.log()[-1]["error"]["kind"] == "RunCancelled"
-    assert "ORC505 the caller went away" in user.types("explain", "run").out
+    assert "ORC505 nobody waits for the answer any more: the caller went away" in user.types("explain", "run").out
