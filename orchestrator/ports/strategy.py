@@ -76,6 +76,15 @@ class InstantStrategy(Protocol):
         ...
 
 
+class LeavesOut(Protocol):
+    """A strategy that can be tried on its own examples."""
+
+    def judge_unseen(self, question: RouteQuestion, of: str, *, whole: bool) -> Decision | None:
+        """The decision on an example of the candidate ``of`` as if it had not been there; with ``whole`` as if nothing of ``of``
+        had been, so that ``of`` cannot be chosen. ``None`` where that is not known."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class StrategyOptions:
     """What a router's manifest says: the least accepted confidence (``None``: fitted), the default, the stages of a cascade."""

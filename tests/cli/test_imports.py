@@ -22,6 +22,7 @@ RUNS: dict[str, tuple[list[str], set[str]]] = {
     "graph": (["graph", SEED, "--format", "svg"], SERVING | DRAWING | LOOKING | {"jsonschema"}),
     "explain manifest": (["explain", "manifest", SEED], SERVING | DRAWING | LOOKING | {"jsonschema"}),
     "explain code": (["explain", "code", "ORC301"], HEAVY),
+    "routes test": (["routes", "test", SEED], (SERVING - {"anyio", "structlog"}) | DRAWING | LOOKING),
     "schema": (["schema"], SERVING | DRAWING | LOOKING | {"jsonschema", "networkx", "yaml"}),
     "init": (["init", "--list"], HEAVY),
     "completion": (["completion", "bash"], HEAVY - {"yaml", "httptools"}),

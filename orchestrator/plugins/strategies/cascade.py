@@ -48,6 +48,9 @@ class InstantCascade(Instant):
                 break
         return _summary(said)
 
+    def judge_unseen(self, question: RouteQuestion, of: str, *, whole: bool) -> Decision | None:
+        return _unseen(self._stages, question, of, whole)
+
 
 class Cascade:
     """A cascade in which a stage may ask a model."""
@@ -61,16 +64,39 @@ class Cascade:
         began = perf_counter()
         said: list[Decision] = []
         for number, stage in enumerate(self._stages, 1):
-            asked_later = question.ask is not None and any(isinstance(one, Intent) for one in self._stages[number:])
             if isinstance(stage, Intent):
                 said.append(await stage.decide(question))
             elif isinstance(stage, Lexical):
-                said.append(stage.judge_for(question, STRICT if asked_later else USUAL))
+                said.append(stage.judge_for(question, _wanted(self._stages[number:], question)))
             else:
                 said.append(stage.judge(question))
             if said[-1].choice is not None:
                 break
         return replace(_summary(said), cost_ms=(perf_counter() - began) * 1000)
+
+    def judge_unseen(self, question: RouteQuestion, of: str, *, whole: bool) -> Decision | None:
+        """As ``Instant.judge_unseen``; a stage that would ask a model leaves it open."""
+        return _unseen(self._stages, question, of, whole)
+
+
+def _wanted(later: Sequence[Stage], question: RouteQuestion) -> float:
+    """How much of what is accepted must be right: more where a later stage can ask a model."""
+    return STRICT if question.ask is not None and any(isinstance(one, Intent) for one in later) else USUAL
+
+
+def _unseen(stages: Sequence[Stage], question: RouteQuestion, of: str, whole: bool) -> Decision | None:
+    said: list[Decision] = []
+    for number, stage in enumerate(stages, 1):
+        if isinstance(stage, Lexical):
+            decision = stage.judge_unseen_for(question.text, of, whole=whole, wanted=_wanted(stages[number:], question))
+        else:
+            decision = stage.judge_unseen(question, of, whole=whole)
+        if decision is None:
+            return None
+        said.append(decision)
+        if decision.choice is not None:
+            break
+    return _summary(said)
 
 
 def fit_cascade(candidates: tuple[Candidate, ...], options: StrategyOptions) -> InstantCascade | Cascade:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -38,7 +38,7 @@ class Vocabulary:
     """The terms of a set of texts with their weights; reads further texts in the same terms."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        split = [_words(text) for text in texts]
+        split = [plain_words(text) for text in texts]
         self._unknown = math.log(1 + len(split)) + 1
         self._words = _weighed((_pairs(words) for words in split), 0, len(split))
         self._groups = _weighed((_groups(words) for words in split), len(self._words), len(split))
@@ -55,7 +55,7 @@ class Vocabulary:
 
     def read(self, text: str) -> Reading:
         """Its vector in known terms, and how much of it is known."""
-        words = _words(text)
+        words = plain_words(text)
         pairs = _pairs(words)
         numbers = [self._words[term][0] for term in pairs if term in self._words]
         vector = self._block(numbers, len(pairs) - len(numbers))
@@ -66,7 +66,7 @@ class Vocabulary:
             groups.extend(known)
             unknown += missing
         vector.update(self._block(groups, unknown))
-        return Reading(vector, self._known_share(words))
+        return Reading(vector, self.known_share(words, self._words.__contains__))
 
     def _block(self, numbers: list[int], unknown: int) -> SparseVector:
         idf = self._idf
@@ -89,16 +89,19 @@ class Vocabulary:
             found = self._memo[word] = (known, len(terms) - len(known))
         return found
 
-    def _known_share(self, words: list[str]) -> float:
+    def known_share(self, words: list[str], seen: Callable[[str], bool]) -> float:
+        """The share (0..1, weighted by rarity) of different ``words`` that are ``seen``."""
         known = total = 0.0
         for word in dict.fromkeys(words):
             entry = self._words.get(word)
-            total += entry[1] if entry else self._unknown
-            known += entry[1] if entry else 0.0
+            weight = entry[1] if entry else self._unknown
+            total += weight
+            known += weight if entry and seen(word) else 0.0
         return known / total if total else 0.0
 
 
-def _words(text: str) -> list[str]:
+def plain_words(text: str) -> list[str]:
+    """The words that features are made of: folded, cut, each number as ``0``."""
     return [numbers_alike(word[:_LONGEST_WORD]) for word in words_of(text)]
 
 

@@ -20,6 +20,13 @@ class Instant(ABC):
     def judge(self, question: RouteQuestion) -> Decision:
         """The decision, without its time."""
 
+    def judge_unseen(self, question: RouteQuestion, of: str, *, whole: bool) -> Decision | None:
+        """The decision on an example of the candidate ``of`` as if it had not been there; with ``whole`` as if nothing of ``of``
+        had been there, so that ``of`` cannot be chosen. ``None`` where that is not known. What learns from examples overrides it.
+        """
+        decision = self.judge(question)
+        return without(decision, of) if whole else decision
+
     def decide_now(self, question: RouteQuestion) -> Decision:
         """Choose one candidate or abstain."""
         began = perf_counter()
@@ -29,3 +36,11 @@ class Instant(ABC):
     async def decide(self, question: RouteQuestion) -> Decision:
         """The same, for callers that wait."""
         return self.decide_now(question)
+
+
+def without(decision: Decision, of: str) -> Decision:
+    """The same where it chose another than ``of``, else an abstention."""
+    if decision.choice != of:
+        return decision
+    scores = {name: score for name, score in decision.scores.items() if name != of}
+    return replace(decision, choice=None, scores=scores, why=f"nobody but {of}, which is left out")

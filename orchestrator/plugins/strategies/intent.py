@@ -65,6 +65,10 @@ class Intent:
             return _decision(None, f"{type(error).__name__}: {error.message}", began)
         return self._read(reply, names, began)
 
+    def judge_unseen(self, question: RouteQuestion, of: str, *, whole: bool) -> Decision:  # noqa: ARG002 - of its kind
+        """It learns from no example, and asks nobody here."""
+        return Decision(NAME, None, why="no model is asked here")
+
     def _read(self, reply: ChatReply, names: Sequence[str], began: float) -> Decision:
         choice, fault = read_choice(reply.message.content, [*names, nobody_among(names)])
         model = reply.model or "the model"

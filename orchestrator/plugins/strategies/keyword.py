@@ -48,9 +48,15 @@ class Keyword(Instant):
         example = self._exact.owner(" ".join(words)) if found else None
         if example is not None:
             return Decision(NAME, example, why=f"these are the words of an example of {example}")
+        return self._most(question, found)
+
+    def judge_unseen(self, question: RouteQuestion, of: str, *, whole: bool) -> Decision:
+        return self._most(question, self._phrases.found_in(words_of(question.text)), of if whole else "")
+
+    def _most(self, question: RouteQuestion, found: list[str], left_out: str = "") -> Decision:
         scores: dict[str, float] = {}
         for phrase in found:
-            for name in self._claims[phrase]:
+            for name in self._claims[phrase] - {left_out}:
                 scores[name] = scores.get(name, 0.0) + phrase.count(" ") + 1
         ranked = sorted(scores, key=lambda name: (-scores[name], name))
         scores = {name: scores[name] for name in ranked}

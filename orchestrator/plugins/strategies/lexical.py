@@ -8,7 +8,7 @@ two candidates claim the same words. A request in the very words of an example i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.core.request import Decision
@@ -26,6 +26,7 @@ from orchestrator.plugins.strategies.learned import Learned, learn_by_means, lea
 from orchestrator.plugins.strategies.ridge import NUMPY_LIMIT, PLAIN_LIMIT, solvable
 from orchestrator.plugins.strategies.rows import ExactRequests, Row, rows_of, shared_requests, tells_nothing
 from orchestrator.plugins.strategies.text import LONGEST_TEXT, shortened, words_of
+from orchestrator.plugins.strategies.unseen import Unseen
 from orchestrator.ports.strategy import Candidate, RouteQuestion, StrategyOptions
 
 NAME: Final = "lexical"
@@ -47,6 +48,7 @@ class Lesson:
     calibration: Calibration
     rows: tuple[tuple[tuple[Row, SparseVector], ...], ...]  # of each candidate
     exact: ExactRequests
+    unseen: Unseen
 
 
 class Lexical(Instant):
@@ -80,28 +82,50 @@ class Lexical(Instant):
         )
         return self._weigh(ranked, reading, wanted, len(question.text))
 
+    def judge_unseen(self, question: RouteQuestion, of: str, *, whole: bool) -> Decision | None:
+        return self.judge_unseen_for(question.text, of, whole=whole, wanted=USUAL)
+
+    def judge_unseen_for(self, text: str, of: str, *, whole: bool, wanted: float) -> Decision | None:
+        """The same at ``wanted`` accuracy. ``None`` for a text that was not tried, as where there are very many."""
+        lesson = self._lesson
+        found = lesson.unseen.scores(text, of, whole=whole)
+        if found is None:
+            return None
+        ranked = sorted(
+            ((score, name) for score, name in zip(found, lesson.names, strict=True) if not (whole and name == of)),
+            key=lambda pair: (-pair[0], pair[1]),
+        )
+        if not ranked:
+            return Decision(NAME, None, why="there is no other candidate")
+        known = lesson.unseen.known(text, of, lesson.vocabulary, whole=whole)
+        reading = replace(lesson.vocabulary.read(text), known=known)
+        return self._weigh(ranked, reading, wanted, len(text), hidden=text)
+
     def ranking(self, text: str) -> list[str]:
         """The candidates' names, best first, whatever the confidence: a shortlist for a strategy that asks a model."""
         lesson = self._lesson
         scores = lesson.learned.scores(lesson.vocabulary.read(text).vector)
         return [name for _, name in sorted(zip(scores, lesson.names, strict=True), key=lambda p: (-p[0], p[1]))]
 
-    def _weigh(self, ranked: list[tuple[float, str]], reading: Reading, wanted: float, length: int) -> Decision:
+    def _weigh(
+        self, ranked: list[tuple[float, str]], reading: Reading, wanted: float, length: int, *, hidden: str = ""
+    ) -> Decision:
         score, name = ranked[0]
         top, margin = top_and_margin([value for value, _ in ranked[:2]])
         probability = self.calibration.probability(top, margin)
         needed = self._confidence if self._confidence is not None else self.calibration.thresholds[wanted]
         scores = {shown: round(value, 4) for value, shown in ranked[:_SHOWN_SCORES]}
         doubt = _doubt(ranked, reading, probability, needed)
-        evidence = self._evidence(name, reading, length) if score > 0 else ""
+        evidence = self._evidence(name, reading, length, hidden) if score > 0 else ""
         if doubt:
             return Decision(NAME, None, scores, probability, "; ".join(filter(None, (doubt, evidence))))
         why = f"{name}, {_percent(probability)} sure (needs {needed:.0%}); {evidence}"
         return Decision(NAME, name, scores, probability, why)
 
-    def _evidence(self, name: str, reading: Reading, length: int) -> str:
+    def _evidence(self, name: str, reading: Reading, length: int, hidden: str) -> str:
         lesson = self._lesson
-        row = _nearest(lesson.rows[lesson.names.index(name)], reading.vector, lesson.vocabulary.word_terms)
+        rows = [pair for pair in lesson.rows[lesson.names.index(name)] if not hidden or pair[0].text != hidden]
+        row = _nearest(rows, reading.vector, lesson.vocabulary.word_terms)
         nearest = (
             f'nearest {row.source} of {name}: "{shortened(row.text)}"' if row else f"like {name} in parts of words"
         )
@@ -137,9 +161,9 @@ def fit_lexical(candidates: tuple[Candidate, ...], options: StrategyOptions) -> 
     )
     claims = shared_requests(candidates)
     notes = (*_notes_on_rows(rows, claims, solved), *_notes_on_calibration(calibration))
-    return Lexical(
-        Lesson(names, vocabulary, learned, calibration, kept, ExactRequests(claims)), options.confidence, notes
-    )
+    unseen = Unseen(rows, learned.tried, learned.left_out, learned.group_left_out)
+    lesson = Lesson(names, vocabulary, learned, calibration, kept, ExactRequests(claims), unseen)
+    return Lexical(lesson, options.confidence, notes)
 
 
 def _learn(rows: Sequence[Row], vectors: Sequence[SparseVector], names: Sequence[str], solved: bool) -> Learned:

@@ -1,0 +1,181 @@
+"""Try the routers of a manifest: on their own examples, each left out, and on labelled cases. Without a runtime or a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from orchestrator.app import catalog
+from orchestrator.app.routing.cases import Case
+from orchestrator.app.routing.figures import Figures, Tried
+from orchestrator.core.blueprint import Blueprint, RouterSpec
+from orchestrator.core.errors import NoModel, UsageError
+from orchestrator.core.names import did_you_mean
+from orchestrator.core.request import Decision
+from orchestrator.deploy.candidates import candidates_of
+from orchestrator.plugins.strategies.overlaps import Overlap, overlaps_of
+from orchestrator.ports.provider import ChatReply
+from orchestrator.ports.strategy import (
+    Candidate,
+    LeavesOut,
+    ModelQuestion,
+    RouteQuestion,
+    Strategy,
+    StrategyOptions,
+)
+
+NOT_ASKED: Final = "no model is asked here"
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A router that has learned."""
+
+    spec: RouterSpec
+    candidates: tuple[Candidate, ...]
+    strategy: Strategy
+
+    def question(self, text: str, complexity: str = "") -> RouteQuestion:
+        """A request to it. Where it has a model its other stages are as strict as they are with one, and it is not asked."""
+        return RouteQuestion(text, complexity=complexity, ask=_not_asked if self.spec["models"] else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What came of one router: ``own`` is ``None`` where its strategy cannot leave its examples out, ``untried`` counts
+    examples that were not tried as there are very many."""
+
+    router: str
+    strategy: str
+    candidates: int
+    notes: tuple[str, ...]
+    own: Figures | None
+    untried: int
+    cases: Figures | None
+    overlaps: tuple[Overlap, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain form."""
+        return {
+            "router": self.router,
+            "strategy": self.strategy,
+            "candidates": self.candidates,
+            "notes": list(self.notes),
+            "examples": self.own.as_json() if self.own else None,
+            "untried": self.untried,
+            "cases": self.cases.as_json() if self.cases else None,
+            "overlaps": [
+                {
+                    "likeness": round(each.likeness, 3),
+                    "texts": [
+                        {"agent": row.candidate, "source": row.source, "text": row.text}
+                        for row in (each.one, each.other)
+                    ],
+                }
+                for each in self.overlaps
+            ],
+        }
+
+
+async def examine(blueprint: Blueprint, cases: Sequence[Case], router: str = "") -> list[Examined]:
+    """Every router, or the one that is named. Cases are tried at that one, else at the router that requests enter at.
+
+    Raises ``UsageError`` where there is no such router, or a case wants an agent that there is not.
+    """
+    fitted = {spec["name"]: _fit(spec, blueprint) for spec in _routers(blueprint)}
+    asked = router or _entry(blueprint, fitted)
+    if asked not in fitted:
+        raise UsageError(
+            f'no router is called "{asked}"', cure=did_you_mean(asked, fitted) or f"there are: {', '.join(fitted)}"
+        )
+    _check_wanted(cases, fitted)
+    found = []
+    for name, one in fitted.items():
+        if router in ("", name):
+            tried = tuple([await _try(case, asked, fitted) for case in cases]) if name == asked else ()
+            found.append(_examined(one, Figures(tried) if tried else None))
+    return found
+
+
+def _routers(blueprint: Blueprint) -> list[RouterSpec]:
+    routers = [cast(RouterSpec, element.spec) for element in blueprint.of_kind("router")]
+    if not routers:
+        raise UsageError(f'"{blueprint.name}" has no router', cure="give it several agents, or an agent of role router")
+    return routers
+
+
+def _fit(spec: RouterSpec, blueprint: Blueprint) -> Fitted:
+    elements = [*blueprint.of_kind("agent"), *blueprint.of_kind("router")]
+    candidates = candidates_of(spec, {each.spec["name"]: cast(Any, each.spec) for each in elements})
+    options = StrategyOptions(spec["default"], spec["confidence"], tuple(spec["stages"]))
+    return Fitted(spec, candidates, catalog.load("strategy", spec["strategy"])(candidates, options))
+
+
+def _entry(blueprint: Blueprint, fitted: dict[str, Fitted]) -> str:
+    name = blueprint.entry.partition(".")[2]
+    return name if name in fitted else next(iter(fitted))
+
+
+def _check_wanted(cases: Sequence[Case], fitted: dict[str, Fitted]) -> None:
+    names = {candidate.name for one in fitted.values() for candidate in one.candidates}
+    for case in cases:
+        for name in case.wanted:
+            if name not in names:
+                cure = did_you_mean(name, names) or f"there are: {', '.join(sorted(names))}"
+                raise UsageError(f'{case.id}: no router sends requests to "{name}"', cure=cure)
+
+
+async def _try(case: Case, router: str, fitted: dict[str, Fitted]) -> Tried:
+    """Ask from router to router, as a run does; who scored best is followed where nobody is chosen."""
+    decision = await fitted[router].strategy.decide(fitted[router].question(case.text, case.complexity))
+    first, last, left = _first(decision), decision, len(fitted)
+    while first in fitted and first not in case.wanted and left:
+        left -= 1
+        inner = await fitted[first].strategy.decide(fitted[first].question(case.text, case.complexity))
+        first = _first(inner)
+        last = inner if last.choice is not None else last  # who was not chosen is not asked
+    return Tried(case.id, case.text, case.wanted, last, first)
+
+
+def _examined(one: Fitted, cases: Figures | None) -> Examined:
+    own, untried = None, 0
+    if hasattr(one.strategy, "judge_unseen"):
+        judge = cast(LeavesOut, one.strategy).judge_unseen
+        tried = []
+        for name, text in _examples(one.candidates):
+            inside = judge(one.question(text), name, whole=False)
+            outside = judge(one.question(text), name, whole=True)
+            if inside is None or outside is None:
+                untried += 1
+            else:
+                tried.append(Tried(f"{name}, left out", text, (name,), inside, _first(inside)))
+                tried.append(Tried(f"all of {name} left out", text, (), outside, _first(outside)))
+        own = Figures(tuple(tried))
+    return Examined(
+        one.spec["name"],
+        ", ".join(one.spec["stages"]) or one.spec["strategy"],
+        len(one.candidates),
+        tuple(getattr(one.strategy, "notes", ())),
+        own,
+        untried,
+        cases,
+        tuple(overlaps_of(one.candidates)),
+    )
+
+
+def _examples(candidates: Sequence[Candidate]) -> Iterator[tuple[str, str]]:
+    for candidate in candidates:
+        of_skills = [example for skill in candidate.skills for example in skill.examples]
+        for text in dict.fromkeys([*candidate.examples, *of_skills]):
+            yield candidate.name, text
+
+
+def _first(decision: Decision) -> str | None:
+    """Who was chosen, else who scored best."""
+    return decision.choice or next(iter(decision.scores), None)
+
+
+async def _not_asked(question: ModelQuestion) -> ChatReply:
+    del question
+    raise NoModel(NOT_ASKED)

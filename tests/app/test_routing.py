@@ -1,0 +1,191 @@
+"""Trying the routers of a manifest: the cases that are read, the figures that come of it, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.app.compile import compile_files
+from orchestrator.app.routing.cases import Case, read_cases
+from orchestrator.app.routing.examine import Examined, examine
+from orchestrator.app.routing.figures import Figures, Share, Tried, below
+from orchestrator.core.errors import UsageError
+from orchestrator.core.request import Decision
+
+pytestmark = pytest.mark.anyio
+NESTED = """\
+metadata: {name: nested}
+deployment:
+  type: single-device
+  agents:
+    - name: front
+      role: router
+      stages: [rules, lexical]
+      routes: [{to: money, when: {keywords: [cash]}}, hours]
+    - name: money
+      role: router
+      stages: [rules, lexical]
+      routes: [{to: refunds, when: {keywords: [refund]}}, {to: bills, when: {keywords: [bill]}}]
+    - name: hours
+      examples: [when do you open, are you open on sunday, until when can i come today]
+      reflex: [{say: Nine to six.}]
+    - name: refunds
+      examples: [i want my money back, is a refund possible, pay back the price]
+      reflex: [{say: 'Within 30 days.'}]
+    - name: bills
+      examples: [send me the bill, i need an invoice, where is my receipt]
+      reflex: [{say: By mail.}]
+"""
+
+
+async def examined(folder: Path, *cases: Case, router: str = "", manifest: str = NESTED) -> dict[str, Examined]:
+    """By router."""
+    file = folder / "nested.yaml"
+    file.write_text(manifest)
+    found = await examine(compile_files([str(file)], environment={}).blueprint, cases, router)
+    return {one.router: one for one in found}
+
+
+def written(folder: Path, name: str, text: str) -> str:
+    """The path of a file of cases."""
+    (folder / name).write_text(text)
+    return str(folder / name)
+
+
+# ---- cases ----------------------------------------------------------------------------------------------------------
+
+
+def test_cases_are_a_list_in_yaml_or_json_or_one_a_line(tmp_path: Path) -> None:
+    yaml = written(
+        tmp_path, "a.yaml", "- {text: hello, agent: a}\n- {id: x, text: bye, agent: null, complexity: simple}\n"
+    )
+    json = written(tmp_path, "b.json", '{"cases": [{"text": "hello", "agent": ["a", "b"]}]}')
+    lines = written(
+        tmp_path, "c.jsonl", '{"text": "hello", "agent": "a", "expect": {}}\n\n{"text": "bye", "agent": []}\n'
+    )
+    assert read_cases(yaml) == (Case(f"{yaml}, case 1", "hello", ("a",)), Case("x", "bye", (), "simple"))
+    assert read_cases(json) == (Case(f"{json}, case 1", "hello", ("a", "b")),)
+    assert read_cases(lines) == (Case(f"{lines}:1", "hello", ("a",)), Case(f"{lines}:3", "bye", ()))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("a.yaml", "hello", "is no list of cases"),
+        ("a.yaml", "[]", "holds no case"),
+        ("a.yaml", "- {text: a}\n- [", "a.yaml:2"),
+        ("a.yaml", "- hello", "case 1: a case is a map"),
+        ("a.yaml", "- {text: ' ', agent: a}", "case 1: `text` is missing"),
+        ("a.yaml", "- {text: hello}", "case 1: `agent` is missing"),
+        ("a.yaml", "- {text: hello, agent: 3}", "case 1: `agent` is missing, or is no name"),
+        ("a.yaml", "- {text: hello, agent: a, complexity: simpel}", "complexity 'simpel' is none"),
+        ("a.jsonl", '{"text": "x", "agent": null}\n{', "a.jsonl:2: not JSON"),
+    ],
+)
+def test_what_is_no_case_is_refused_with_its_place(name: str, text: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as raised:
+        read_cases(written(tmp_path, name, text))
+    assert told in raised.value.message
+    assert raised.value.cure
+
+
+def test_a_file_that_is_not_there_or_is_no_text_is_told(tmp_path: Path) -> None:
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe")
+    for name in ("none.yaml", "binary.yaml"):
+        with pytest.raises(UsageError, match="cannot be read"):
+            read_cases(str(tmp_path / name))
+
+
+# ---- figures --------------------------------------------------------------------------------------------------------
+
+
+def test_the_interval_is_that_of_wilson() -> None:
+    """Against the values of Newcombe (1998), table I."""
+    low, high = Share(81, 263).interval
+    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
+    low, high = Share(0, 20).interval
+    assert (round(low, 4), round(high, 4)) == (0.0, 0.1611)
+    assert Share(0, 0).interval == (0.0, 1.0) and Share(0, 0).value is None
+
+
+def tried(wanted: tuple[str, ...], choice: str | None, first: str | None) -> Tried:
+    """One request."""
+    return Tried("id", "text", wanted, Decision("lexical", choice), first)
+
+
+def test_each_share_counts_its_own_requests() -> None:
+    figures = Figures(
+        (
+            tried(("a",), "a", "a"),
+            tried(("a", "b"), "b", "b"),
+            tried(("a",), "b", "b"),
+            tried(("a",), None, "a"),
+            tried((), None, "a"),
+            tried((), "a", "a"),
+        )
+    )
+    assert figures.first_right == Share(3, 4)
+    assert figures.decided == Share(3, 4)
+    assert figures.decided_right == Share(2, 3)
+    assert figures.refused == Share(1, 2)
+    assert figures.confusion == {
+        "a": {"a": 1, "b": 1, "(nobody)": 1},
+        "b": {"b": 1},
+        "(nobody)": {"(nobody)": 1, "a": 1},
+    }
+    assert [one.verdict for one in figures.failures] == ["wrong", "wrong", "unsure"]
+    assert below(figures, 0.7) == ["right of what was decided: 66.7%, 70.0% is asked for"]
+    assert below(figures, 0.6) == []
+    assert below(Figures(()), 0.1) == ["there is no request to try"]
+
+
+# ---- routers --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_case_is_followed_from_router_to_router(tmp_path: Path) -> None:
+    cases = (
+        Case("1", "cash please, a refund", ("refunds",)),
+        Case("2", "cash for the bill", ("money",)),
+        Case("3", "the weather of tomorrow", ()),
+        Case("4", "are you open on monday", ("hours",)),
+        Case("5", "cash on the moon", ("refunds",)),
+    )
+    found = await examined(tmp_path, *cases)
+    assert list(found) == ["front", "money"]
+    assert found["money"].cases is None
+    told = found["front"].cases
+    assert told is not None
+    assert [(one.decision.choice, one.first) for one in told.tried[:2]] == [("refunds", "refunds"), ("money", "money")]
+    assert told.tried[2].verdict == "right"
+    assert told.tried[3].first == "hours"
+    assert told.tried[4].verdict == "unsure"
+
+
+async def test_own_examples_are_tried_once_left_out_and_once_with_their_whole_agent_left_out(tmp_path: Path) -> None:
+    found = await examined(tmp_path, router="money")
+    assert list(found) == ["money"]
+    own = found["money"].own
+    assert own is not None
+    assert (own.first_right.of, own.refused.of) == (6, 6)
+    refund = next(one for one in own.tried if one.text == "is a refund possible")
+    assert (refund.decision.choice, refund.verdict) == ("refunds", "right")
+
+
+async def test_what_there_is_not_is_refused_with_what_is_near(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as raised:
+        await examined(tmp_path, router="frond")
+    assert "front" in raised.value.cure
+    with pytest.raises(UsageError) as raised:
+        await examined(tmp_path, Case("7", "hello", ("refund",)))
+    assert '7: no router sends requests to "refund"' in raised.value.message and "refunds" in raised.value.cure
+    alone = "metadata: {name: one}\ndeployment:\n  type: single-device\n  agents: [{name: a, reflex: [{say: hello}]}]\n"
+    with pytest.raises(UsageError, match="has no router"):
+        await examined(tmp_path, manifest=alone)
+
+
+async def test_a_strategy_that_learns_nothing_from_examples_is_tried_all_the_same(tmp_path: Path) -> None:
+    manifest = NESTED.replace("      stages: [rules, lexical]\n", "      strategy: rules\n")
+    found = await examined(tmp_path, manifest=manifest)
+    own = found["money"].own
+    assert own is not None and (own.decided.right, own.decided.of) == (2, 6)
