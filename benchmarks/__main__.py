@@ -15,7 +15,7 @@ NAMES = (
     "affinity",
     "engine",
     "front_door",
-    "routing_lexical",
+    "routing",
     "faults",
 )
 PEERS = ("peers", "proxies")

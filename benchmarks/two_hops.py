@@ -78,6 +78,7 @@ def _router(strategy: str) -> RouterSpec:
         "name": "front",
         "strategy": strategy,
         "stages": [],
+        "encoder": "",
         "routes": routes,
         "default": "sales",
         "on_unsure": "default",

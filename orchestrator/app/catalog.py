@@ -47,6 +47,7 @@ STRATEGIES: Final[Mapping[str, Kind]] = _rows(
     ("rules", "the first written condition that holds", "strategies.rules:fit_rules"),
     ("keyword", "words that belong to one agent", "strategies.keyword:fit_keyword"),
     ("lexical", "learned from descriptions and examples, without a model", "strategies.lexical:fit_lexical"),
+    ("semantic", "as lexical, and knows other words for the same", "strategies.semantic:fit_semantic"),
     ("intent", "asks a model to choose", "strategies.intent:fit_intent"),
     ("cascade", "several, cheapest first", "strategies.cascade:fit_cascade"),
     ("fixed", "always the same agent", "strategies.fixed:fit_fixed"),

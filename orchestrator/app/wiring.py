@@ -15,6 +15,7 @@ import anyio
 
 from orchestrator.app import catalog
 from orchestrator.app.device import read_device
+from orchestrator.app.encoders import Encoders
 from orchestrator.app.launchers import make_yard
 from orchestrator.app.plane import ServingPlane
 from orchestrator.app.probing import Known
@@ -124,6 +125,7 @@ def make_workshop(plugins: Plugins, settings: Settings, state: Path, redactor: R
         sense=read_device,
         probed=Known(state.parent if state.name == IN_PROCESS else state).of,
         usual_places=tuple(dict.fromkeys(usual)) if settings.servers is None else settings.servers,
+        encoder=Encoders(state.parent if state.name == IN_PROCESS else state),
         yard=make_yard(plugins.provider, state, owner),
     )
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, NotRequired, TypedDict
 
 from orchestrator.core.digest import digest_of
 
-BLUEPRINT_FORMAT: Final = 5
+BLUEPRINT_FORMAT: Final = 6
 """Raised when the shape below changes; a stored blueprint of another format is compiled again from its sources."""
 
 
@@ -128,8 +128,9 @@ class RouterSpec(TypedDict):
     """A router and its ways out."""
 
     name: str
-    strategy: str  # rules, keyword, lexical, intent, cascade, fixed
+    strategy: str  # rules, keyword, lexical, semantic, intent, cascade, fixed
     stages: list[str]  # of a cascade, cheapest first
+    encoder: str  # "minilm", or an absolute folder; empty where no stage needs one
     routes: list[RouteSpec]
     default: str | None
     on_unsure: Literal["default", "ask", "escalate"]

@@ -91,7 +91,8 @@ class Draft:
         spec = cast(RouterSpec, self.blueprint.elements[Address.of("router", name)].spec)
         endpoints = endpoints_of(spec["models"], self._bindings, self._models())
         fit = self._workshop.strategy(spec["strategy"])
-        self._routers[name] = await _in_thread(lambda: make_router(spec, self._targets(), fit, endpoints))
+        open_encoder = self._workshop.encoder
+        self._routers[name] = await _in_thread(lambda: make_router(spec, self._targets(), fit, endpoints, open_encoder))
         failpoint("execute.router-fitted")
 
     # -- the whole --------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 from orchestrator.core.address import Address
 from orchestrator.core.blueprint import AgentSpec, ModelSpec, RouterSpec, ToolSpec
+from orchestrator.core.errors import DeployError
 from orchestrator.core.message import FunctionSchema, Message
 from orchestrator.core.template import is_plain
 from orchestrator.deploy.candidates import candidates_of
@@ -15,6 +16,7 @@ from orchestrator.deploy.deployment import Agent, Binding, CallSettings, ModelCh
 from orchestrator.deploy.knowledge import is_unnamed, search_of
 from orchestrator.deploy.reflex import FitIntents, compile_reflexes
 from orchestrator.deploy.template import compile_template
+from orchestrator.ports.encoder import Encoder, OpenEncoder
 from orchestrator.ports.strategy import FitStrategy, InstantStrategy, Strategy, StrategyOptions
 from orchestrator.ports.tool import Tool, ToolFunction
 
@@ -74,17 +76,27 @@ def _functions(spec: AgentSpec, tools: Mapping[str, tuple[ToolSpec, Tool]]) -> l
     return [*found, search_of(sets)] if sets else found
 
 
+def no_encoder(name: str) -> Encoder:
+    """Where none can be opened. Raises ``DeployError``."""
+    raise DeployError(f"the encoder {name} cannot be opened here")
+
+
 def make_router(
     spec: RouterSpec,
     targets: Mapping[str, AgentSpec | RouterSpec],
     fit: FitStrategy,
     endpoints: tuple[str, ...],
+    open_encoder: OpenEncoder = no_encoder,
 ) -> Router:
     """A router whose strategy has learned from the agents and routers (``targets``, by name) that it may choose."""
-    strategy = fit(
-        candidates_of(spec, targets), StrategyOptions(spec["default"], spec["confidence"], tuple(spec["stages"]))
-    )
+    strategy = fit(candidates_of(spec, targets), options_of(spec, open_encoder))
     return Router(spec, Address.of("router", spec["name"]), strategy, instant_of(strategy), endpoints)
+
+
+def options_of(spec: RouterSpec, open_encoder: OpenEncoder) -> StrategyOptions:
+    """What its strategy is fitted with. Raises ``DeployError`` where its encoder cannot be opened."""
+    encoder = open_encoder(spec["encoder"]) if spec["encoder"] else None
+    return StrategyOptions(spec["default"], spec["confidence"], tuple(spec["stages"]), encoder)
 
 
 def instant_of(strategy: Strategy) -> InstantStrategy | None:

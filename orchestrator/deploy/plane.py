@@ -10,11 +10,13 @@ from typing import Any, Protocol
 from orchestrator.core.blueprint import ServeSpec
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
+from orchestrator.deploy.make import no_encoder
 from orchestrator.deploy.reflex import FitIntents
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.deploy.yard import Yard
 from orchestrator.plan.pressure import Pressure
 from orchestrator.ports.device import Device
+from orchestrator.ports.encoder import OpenEncoder
 from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel
 from orchestrator.ports.strategy import FitStrategy
 from orchestrator.ports.tool import OpenTool
@@ -116,7 +118,8 @@ def no_sensors() -> Device | None:
 class Workshop:
     """Who makes live parts. ``provider``, ``strategy`` and ``open_tool`` find one by its name in the table of kinds; ``reveal``
     resolves a secret reference (relative to a folder) now; ``tools`` is the folder of the tools' own stores; ``sense`` reads
-    what the device has, within milliseconds; ``yard`` is what model servers are started with, where they may be."""
+    what the device has, within milliseconds; ``yard`` is what model servers are started with, where they may be;
+    ``encoder`` opens what a router's texts become vectors with."""
 
     provider: Callable[[str], Provider]
     assumed_slots: Mapping[str, int]
@@ -130,3 +133,4 @@ class Workshop:
     sense: Callable[[], Device | None] = no_sensors
     probed: Callable[[Identity, Sequence[ServedModel]], Mapping[str, Mapping[str, Any]]] = lambda *_: {}
     yard: Yard | None = None
+    encoder: OpenEncoder = no_encoder

@@ -38,7 +38,10 @@ from orchestrator.ports.installed import is_plugin
 
 PRIORITIES: Final[Mapping[str, PriorityClass]] = {"high": "interactive", "normal": "default", "low": "bulk"}
 CASCADE: Final = ("rules", "keyword", "lexical")
-"""The stages of a cascade that names none; ``intent`` is added where the router has a model."""
+"""The stages of a cascade that names none; ``semantic`` is added where it has an encoder, ``intent`` where it has a model."""
+SEMANTIC: Final = "semantic"
+ENCODER: Final = "minilm"
+"""The encoder of a router that names none, and has a stage that needs one."""
 ANY_PROVIDER: Final = "*"
 CONTEXT_OPTION: Final = {"llama-cpp": "context_length", "ollama": "context_length", "vllm": "max_model_len"}
 """The server's option that a model's own `context_length` goes to; other makes have no limit that can be set."""
@@ -80,7 +83,7 @@ def _element(graph: AgentGraph, vertex: Vertex, located: Located) -> Element:
     if isinstance(vertex.part, KnowledgeEntry):
         return Element(vertex.address, "knowledge", dict(_knowledge(vertex.part, located)), needs)
     if vertex.kind == "router":
-        return Element(vertex.address, "router", dict(_router(vertex.part)), needs)
+        return Element(vertex.address, "router", dict(_router(vertex.part, located)), needs)
     return Element(vertex.address, "agent", dict(_agent(vertex.part)), needs)
 
 
@@ -209,13 +212,17 @@ def _when(when: When) -> dict[str, Any]:
     return when.model_dump(exclude_none=True)
 
 
-def _router(router: AgentEntry) -> RouterSpec:
+def _router(router: AgentEntry, located: Located) -> RouterSpec:
     models = aliases(router)
-    stages: list[str] = list(router.stages) or [*CASCADE, *(["intent"] if models else [])]
+    strategy = router.strategy or "cascade"
+    learned = [SEMANTIC] if router.encoder else []
+    stages: list[str] = list(router.stages) or [*CASCADE, *learned, *(["intent"] if models else [])]
+    used = strategy == SEMANTIC or (strategy == "cascade" and SEMANTIC in stages)
     return RouterSpec(
         name=router.name,
-        strategy=router.strategy or "cascade",
+        strategy=strategy,
         stages=stages,
+        encoder=_encoder(router.encoder or ENCODER, located) if used else "",
         routes=[_route(route) for route in router.routes],
         default=router.default,
         on_unsure="default" if router.default else "escalate" if router.escalate_to else "ask",
@@ -223,6 +230,10 @@ def _router(router: AgentEntry) -> RouterSpec:
         models=models,
         escalate_to=router.escalate_to,
     )
+
+
+def _encoder(written: str, located: Located) -> str:
+    return located.of(written) if "/" in written else written
 
 
 def _route(route: Route | str) -> RouteSpec:

@@ -30,10 +30,17 @@ def locate(manifest: Manifest, folder: Path) -> Located:
         *(tool.path for tool in deployment.tools if not isinstance(tool, str) and tool.path is not None),
         *(each.path for each in deployment.knowledge),
         *deployment.security.tool_roots,
+        *_encoders(deployment),
         *(path for model in _models(deployment) for path in _of_server(model)),
     ]
     # Path.resolve raises on a link that leads back to itself, in some versions of Python; the check of tools tells of it.
     return Located(str(folder), {path: os.path.realpath(folder / path) for path in written})
+
+
+def _encoders(deployment: DeploymentSpec) -> Iterator[str]:
+    """Those of routers that are folders and no names."""
+    encoders = [agent.encoder for agent in deployment.agents if not isinstance(agent, str)]
+    yield from (encoder for encoder in encoders if encoder is not None and "/" in encoder)
 
 
 def _models(deployment: DeploymentSpec) -> Iterator[ModelEntry]:

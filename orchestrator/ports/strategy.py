@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from orchestrator.core.message import Message
 from orchestrator.core.record import record
 from orchestrator.core.request import Decision
+from orchestrator.ports.encoder import Encoder
 from orchestrator.ports.provider import ChatReply
 
 
@@ -87,11 +88,13 @@ class LeavesOut(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StrategyOptions:
-    """What a router's manifest says: the least accepted confidence (``None``: fitted), the default, the stages of a cascade."""
+    """What a router's manifest says: the least accepted confidence (``None``: fitted), the default, the stages of a cascade;
+    and its encoder, open, where it has one."""
 
     default: str | None = None
     confidence: float | None = None
     stages: tuple[str, ...] = ()
+    encoder: Encoder | None = None
 
 
 FitStrategy = Callable[[tuple[Candidate, ...], StrategyOptions], Strategy]

@@ -12,6 +12,7 @@ from orchestrator.app.routing.examine import Examined, examine
 from orchestrator.app.routing.figures import Figures, Share, Tried, below
 from orchestrator.core.errors import UsageError
 from orchestrator.core.request import Decision
+from orchestrator.deploy.make import no_encoder
 
 pytestmark = pytest.mark.anyio
 NESTED = """\
@@ -43,7 +44,7 @@ async def examined(folder: Path, *cases: Case, router: str = "", manifest: str =
     """By router."""
     file = folder / "nested.yaml"
     file.write_text(manifest)
-    found = await examine(compile_files([str(file)], environment={}).blueprint, cases, router)
+    found = await examine(compile_files([str(file)], environment={}).blueprint, cases, no_encoder, router)
     return {one.router: one for one in found}
 
 

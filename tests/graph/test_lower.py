@@ -89,6 +89,20 @@ def test_a_cascade_asks_a_model_only_where_the_router_has_one() -> None:
     assert asking["stages"] == ["rules", "keyword", "lexical", "intent"]
 
 
+def test_an_encoder_adds_its_stage_and_a_folder_counts_from_the_manifest() -> None:
+    """One that no stage asks is not opened."""
+    front = {"name": "front", "role": "router", "routes": ["b", "c"], "encoder": "./mine", "model": "m"}
+    inner = {"name": "b", "role": "router", "routes": ["a"], "strategy": "semantic"}
+    words = {"name": "c", "role": "router", "routes": ["a"], "stages": ["rules", "lexical"]}
+    written = manifest(agents=[front, inner, words, {"name": "a"}], models=[{"alias": "m"}])
+    blueprint = compile_manifest(
+        written, "shop", Located("/srv", {"./mine": "/srv/mine"}), lambda address: None
+    ).blueprint
+    specs = {name: _spec(blueprint, f"router.{name}") for name in ("front", "b", "c")}
+    assert specs["front"]["stages"] == ["rules", "keyword", "lexical", "semantic", "intent"]
+    assert [specs[name]["encoder"] for name in ("front", "b", "c")] == ["/srv/mine", "minilm", ""]
+
+
 def test_an_unsure_router_does_the_safest_thing_that_it_can() -> None:
     """Its default, else whom it escalates to, else it asks back."""
     target = {"name": "a"}

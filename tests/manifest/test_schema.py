@@ -69,7 +69,8 @@ HAND_MADE: Final[tuple[str, ...]] = (
         " limits: {steps: 1, tool_calls: 0, tokens: 1}, memory: {turns: 0}, output_schema: {type: object, x-y: {z: null}}}]}"
     ),
     (
-        "deployment: {type: single-device, agents: [{name: a, role: router, strategy: cascade, stages: [rules, lexical],"
+        "deployment: {type: single-device, agents: [{name: a, role: router, strategy: cascade,"
+        " stages: [rules, semantic], encoder: ./mine,"
         " routes: [b, {to: c, when: {regex: d, asks: d, min_chars: 1, max_chars: 2, complexity: simple}, description: e,"
         " examples: [f], keywords: [g]}], default: b, confidence: 70%}, b, c]}"
     ),

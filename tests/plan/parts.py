@@ -90,6 +90,7 @@ def router(name: str, *agents: str, **changes: Any) -> RouterSpec:
         "name": name,
         "strategy": "lexical",
         "stages": [],
+        "encoder": "",
         "routes": routes,
         "default": None,
         "on_unsure": "ask",

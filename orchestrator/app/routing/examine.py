@@ -14,7 +14,9 @@ from orchestrator.core.errors import NoModel, UsageError
 from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Decision
 from orchestrator.deploy.candidates import candidates_of
+from orchestrator.deploy.make import options_of
 from orchestrator.plugins.strategies.overlaps import Overlap, overlaps_of
+from orchestrator.ports.encoder import OpenEncoder
 from orchestrator.ports.provider import ChatReply
 from orchestrator.ports.strategy import (
     Candidate,
@@ -22,7 +24,6 @@ from orchestrator.ports.strategy import (
     ModelQuestion,
     RouteQuestion,
     Strategy,
-    StrategyOptions,
 )
 
 NOT_ASKED: Final = "no model is asked here"
@@ -78,12 +79,15 @@ class Examined:
         }
 
 
-async def examine(blueprint: Blueprint, cases: Sequence[Case], router: str = "") -> list[Examined]:
+async def examine(
+    blueprint: Blueprint, cases: Sequence[Case], encoder: OpenEncoder, router: str = ""
+) -> list[Examined]:
     """Every router, or the one that is named. Cases are tried at that one, else at the router that requests enter at.
+    ``encoder`` opens those that routers name.
 
     Raises ``UsageError`` where there is no such router, or a case wants an agent that there is not.
     """
-    fitted = {spec["name"]: _fit(spec, blueprint) for spec in _routers(blueprint)}
+    fitted = {spec["name"]: _fit(spec, blueprint, encoder) for spec in _routers(blueprint)}
     asked = router or _entry(blueprint, fitted)
     if asked not in fitted:
         raise UsageError(
@@ -105,11 +109,10 @@ def _routers(blueprint: Blueprint) -> list[RouterSpec]:
     return routers
 
 
-def _fit(spec: RouterSpec, blueprint: Blueprint) -> Fitted:
+def _fit(spec: RouterSpec, blueprint: Blueprint, encoder: OpenEncoder) -> Fitted:
     elements = [*blueprint.of_kind("agent"), *blueprint.of_kind("router")]
     candidates = candidates_of(spec, {each.spec["name"]: cast(Any, each.spec) for each in elements})
-    options = StrategyOptions(spec["default"], spec["confidence"], tuple(spec["stages"]))
-    return Fitted(spec, candidates, catalog.load("strategy", spec["strategy"])(candidates, options))
+    return Fitted(spec, candidates, catalog.load("strategy", spec["strategy"])(candidates, options_of(spec, encoder)))
 
 
 def _entry(blueprint: Blueprint, fitted: dict[str, Fitted]) -> str:

@@ -45,14 +45,17 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Measure and print; 1 where ``--fail-under`` is missed."""
     import anyio
 
+    from orchestrator.app.encoders import Encoders
     from orchestrator.app.routing.cases import read_cases
     from orchestrator.app.routing.examine import examine
     from orchestrator.cli.view.routes import as_json, shown
+    from orchestrator.plugins.hosts.local import LocalHost
 
     least = _share(options.fail_under)
     cases = read_cases(options.cases) if options.cases else ()
     blueprint = compiled(options, terminal).blueprint
-    found = anyio.run(partial(examine, blueprint, cases, options.router))
+    encoders = Encoders(LocalHost().folders(make=False).state)
+    found = anyio.run(partial(examine, blueprint, cases, encoders, options.router))
     terminal.say(as_json(found) if options.json else shown(found, terminal))
     if least is None:
         return 0

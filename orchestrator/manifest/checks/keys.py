@@ -10,12 +10,12 @@ from orchestrator.manifest.inference.draft import Draft
 from orchestrator.manifest.inference.models import aliases
 from orchestrator.manifest.spec.agent import AgentEntry
 
-_OF_ROUTERS: Final = ("strategy", "routing_strategy", "stages", "routes", "default", "confidence")
+_OF_ROUTERS: Final = ("strategy", "routing_strategy", "stages", "encoder", "routes", "default", "confidence")
 _OF_ANSWERERS: Final = (
     *("reflex", "tools", "knowledge", "output_schema", "skills", "examples", "keywords", "specialized_for", "template"),
     *("offline_mode", "privacy_mode", "compliance"),
 )
-_STAGES: Final = ("rules", "keyword", "lexical", "intent")
+_STAGES: Final = ("rules", "keyword", "lexical", "semantic", "intent")
 
 
 def check_keys(draft: Draft) -> None:
@@ -76,8 +76,16 @@ def _check_router(draft: Draft, router: AgentEntry) -> None:
         if stage not in _STAGES:
             cure = f"one of {', '.join(_STAGES)}"
             draft.tell("ORC133", f'"{stage}" cannot be a stage of a cascade', (at, ("stages", number)), cure=cure)
+    if router.encoder is not None and not _has_encoder(router):
+        draft.tell("ORC221", '"encoder" means something for the stage semantic only', (at, ("encoder",)))
     if router.stages and router.strategy != "cascade":
         draft.tell("ORC221", '"stages" means something for the strategy cascade only', (at, ("stages",)))
+
+
+def _has_encoder(router: AgentEntry) -> bool:
+    """A cascade without stages of its own has the stage where it has an encoder."""
+    cascade = router.strategy in (None, "cascade")
+    return router.strategy == "semantic" or (cascade and (not router.stages or "semantic" in router.stages))
 
 
 def _check_kinds_of_models(draft: Draft, agent: AgentEntry) -> None:

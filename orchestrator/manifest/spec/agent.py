@@ -29,7 +29,7 @@ Pattern = Annotated[str, Field(min_length=1, max_length=2_000)]
 EscalateWhen = Literal["error", "timeout", "requested", "schema_invalid", "tool_failed", "overloaded", "low_confidence"]
 ModelChoice = Annotated[AliasOr | Annotated[list[ModelAlias], Tag(LIST)], BY_SHAPE]
 TextOrTexts = Annotated[Annotated[Example, Tag(TEXT)] | Annotated[list[Example], Tag(LIST)], BY_SHAPE]
-BuiltinStrategy = Literal["rules", "keyword", "lexical", "intent", "cascade", "fixed"]
+BuiltinStrategy = Literal["rules", "keyword", "lexical", "semantic", "intent", "cascade", "fixed"]
 StrategyName = Annotated[Annotated[BuiltinStrategy, Tag(BUILT_IN)] | PluginOr, BY_OWNER]
 
 
@@ -218,6 +218,9 @@ class AgentEntry(Spec):
     """Another spelling of `strategy: cascade`."""
     stages: Annotated[list[BuiltinStrategy], Field(examples=[["rules", "lexical"]])] = []
     """For a cascade: its stages, cheapest first."""
+    encoder: Annotated[Text | None, Field(min_length=1, examples=["minilm", "./encoders/multilingual"])] = None
+    """For `role: router`: what turns texts into vectors for the stage `semantic`, which a cascade without `stages` then has:
+    `minilm` (all-MiniLM-L6-v2, English; the extra `encoder`), or a folder, with a `/` in it."""
     routes: Annotated[list[RouteItem], Field(examples=[["orders", "tickets"]])] = []
     """For `role: router`: where it may send a request. Without it: every specialist."""
     default: Annotated[Name | None, Field(examples=["orders"])] = None

@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-OUTSIDE_SHARE: Final = 0.2
-"""Weight of requests that nobody should get among the imitated traffic: twice the share that is usual."""
 USUAL: Final = 0.95
 """Wanted accuracy of what is kept, where nothing decides after it."""
 STRICT: Final = 0.98
@@ -21,23 +19,37 @@ STRICT: Final = 0.98
 ENOUGH_TRIALS: Final = 15
 """Examples below which the confidence is mostly the assumed one."""
 
-# Mean and spread of the curve and of the thresholds over 20 random manifests of 8 agents drawn from CLINC150
-# (benchmarks/routing_lexical.py); the spread is widened threefold.
-_PRIOR: Final = (-3.5, 11.0, 6.0)
-_PRECISION: Final = (0.4, 0.04, 0.04)
-_PRIOR_THRESHOLD: Final = {USUAL: 0.75, STRICT: 0.92}
-
 Curve = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
+class Prior:
+    """What is assumed before there are examples: the curve, how firmly (one over the variance of each of its numbers), the
+    thresholds, and ``outside``, the weight of requests that nobody should get among the imitated traffic."""
+
+    curve: Curve
+    precision: Curve
+    thresholds: dict[float, float]
+    outside: float
+
+
+# Mean and spread of the curve and of the thresholds over 20 random manifests of 8 agents drawn from CLINC150
+# (benchmarks/routing); the spread is widened threefold. Words alone are taken for surer than they are, so that they get twice
+# the usual share of requests that nobody should get; for meaning half as much more is enough.
+WORDS: Final = Prior((-3.5, 11.0, 6.0), (0.4, 0.04, 0.04), {USUAL: 0.75, STRICT: 0.92}, 0.2)
+MEANING: Final = Prior((-4.0, 12.0, 8.0), (0.2, 0.02, 0.02), {USUAL: 0.75, STRICT: 0.92}, 0.15)
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
-    """One imitated request: top score, its distance to the second, whether the top was right, and its weight."""
+    """One imitated request: top score, its distance to the second, whether the top was right, its weight, and whether it is one
+    for nobody."""
 
     top: float
     margin: float
     right: bool
     weight: float
+    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,36 +78,39 @@ def top_and_margin(scores: Sequence[float]) -> tuple[float, float]:
 
 
 def trials_of(
-    left_out: Sequence[Sequence[float]], group_left_out: Sequence[Sequence[float]], classes: Sequence[int]
+    left_out: Sequence[Sequence[float]],
+    group_left_out: Sequence[Sequence[float]],
+    classes: Sequence[int],
+    prior: Prior = WORDS,
 ) -> list[Trial]:
     """Imitated traffic: the first as requests for their class, the second as requests for nobody."""
     inside = [
-        Trial(*top_and_margin(scores), max(scores) > 0 and scores[own] == max(scores), 1 - OUTSIDE_SHARE)
+        Trial(*top_and_margin(scores), max(scores) > 0 and scores[own] == max(scores), 1 - prior.outside)
         for scores, own in zip(left_out, classes, strict=True)
     ]
-    outside = [Trial(*top_and_margin(scores), False, OUTSIDE_SHARE) for scores in group_left_out]
+    outside = [Trial(*top_and_margin(scores), False, prior.outside, True) for scores in group_left_out]
     return inside + outside
 
 
-def calibrate(trials: Sequence[Trial]) -> Calibration:
+def calibrate(trials: Sequence[Trial], prior: Prior = WORDS) -> Calibration:
     """Fit the curve and the thresholds. Without trials it is the prior's."""
-    curve = _fit_curve(trials)
-    inside = [trial for trial in trials if trial.weight == 1 - OUTSIDE_SHARE]
+    curve = _fit_curve(trials, prior)
+    inside = [trial for trial in trials if not trial.outside]
     return Calibration(
         curve=curve,
-        thresholds={wanted: _threshold(curve, trials, wanted) for wanted in (USUAL, STRICT)},
+        thresholds={wanted: _threshold(curve, trials, wanted, prior) for wanted in (USUAL, STRICT)},
         trials=len(inside),
         accuracy=sum(trial.right for trial in inside) / len(inside) if inside else None,
     )
 
 
-def _threshold(curve: Curve, trials: Sequence[Trial], wanted: float) -> float:
+def _threshold(curve: Curve, trials: Sequence[Trial], wanted: float, prior: Prior) -> float:
     """The lowest probability such that those above it have a mean of at least ``wanted``.
 
     The mean of the fitted probabilities, not the share of right ones: one odd example among few would move that by a lot.
     """
     ranked = sorted(((_logistic(_linear(curve, t.top, t.margin)), t.weight) for t in trials), reverse=True)
-    found = 1.0 if ranked else _PRIOR_THRESHOLD[wanted]
+    found = 1.0 if ranked else prior.thresholds[wanted]
     expected = total = 0.0
     for probability, weight in ranked:
         expected += weight * probability
@@ -106,15 +121,15 @@ def _threshold(curve: Curve, trials: Sequence[Trial], wanted: float) -> float:
     return found
 
 
-def _fit_curve(trials: Sequence[Trial]) -> Curve:
+def _fit_curve(trials: Sequence[Trial], prior: Prior) -> Curve:
     """The most probable curve, by Newton's method with halved steps."""
-    curve: Curve = _PRIOR
-    loss = _loss(curve, trials)
+    curve = prior.curve
+    loss = _loss(curve, trials, prior)
     for _ in range(50):
-        step = _newton_step(curve, trials)
+        step = _newton_step(curve, trials, prior)
         while True:
             tried = (curve[0] - step[0], curve[1] - step[1], curve[2] - step[2])
-            better = _loss(tried, trials)
+            better = _loss(tried, trials, prior)
             if better <= loss or max(map(abs, step)) < 1e-9:
                 break
             step = (step[0] / 2, step[1] / 2, step[2] / 2)
@@ -124,15 +139,15 @@ def _fit_curve(trials: Sequence[Trial]) -> Curve:
     return curve
 
 
-def _loss(curve: Curve, trials: Sequence[Trial]) -> float:
+def _loss(curve: Curve, trials: Sequence[Trial], prior: Prior) -> float:
     fit = sum(trial.weight * _log_loss(_linear(curve, trial.top, trial.margin), trial.right) for trial in trials)
-    away = sum(p * (c - mean) ** 2 for p, c, mean in zip(_PRECISION, curve, _PRIOR, strict=True))
+    away = sum(p * (c - mean) ** 2 for p, c, mean in zip(prior.precision, curve, prior.curve, strict=True))
     return fit + away / 2
 
 
-def _newton_step(curve: Curve, trials: Sequence[Trial]) -> Curve:
-    slope = [p * (c - mean) for p, c, mean in zip(_PRECISION, curve, _PRIOR, strict=True)]
-    bend = [[_PRECISION[i] if i == j else 0.0 for j in range(3)] for i in range(3)]
+def _newton_step(curve: Curve, trials: Sequence[Trial], prior: Prior) -> Curve:
+    slope = [p * (c - mean) for p, c, mean in zip(prior.precision, curve, prior.curve, strict=True)]
+    bend = [[prior.precision[i] if i == j else 0.0 for j in range(3)] for i in range(3)]
     for trial in trials:
         features = (1.0, trial.top, trial.margin)
         probability = _logistic(_linear(curve, trial.top, trial.margin))

@@ -17,6 +17,7 @@ from orchestrator.plugins.strategies.intent import Intent, fit_intent
 from orchestrator.plugins.strategies.keyword import fit_keyword
 from orchestrator.plugins.strategies.lexical import Lexical, fit_lexical
 from orchestrator.plugins.strategies.rules import fit_rules
+from orchestrator.plugins.strategies.semantic import Semantic, fit_semantic
 from orchestrator.ports.strategy import Candidate, RouteQuestion, StrategyOptions
 
 NAME: Final = "cascade"
@@ -28,6 +29,7 @@ _FIT: Final[dict[str, Callable[[tuple[Candidate, ...], StrategyOptions], Stage]]
     "rules": fit_rules,
     "keyword": fit_keyword,
     "lexical": fit_lexical,
+    "semantic": fit_semantic,
     "intent": fit_intent,
     "fixed": fit_fixed,
 }
@@ -42,8 +44,8 @@ class InstantCascade(Instant):
 
     def judge(self, question: RouteQuestion) -> Decision:
         said: list[Decision] = []
-        for stage in self._stages:
-            said.append(stage.judge(question))
+        for number, stage in enumerate(self._stages, 1):
+            said.append(_judged(stage, self._stages[number:], question))
             if said[-1].choice is not None:
                 break
         return _summary(said)
@@ -66,10 +68,8 @@ class Cascade:
         for number, stage in enumerate(self._stages, 1):
             if isinstance(stage, Intent):
                 said.append(await stage.decide(question))
-            elif isinstance(stage, Lexical):
-                said.append(stage.judge_for(question, _wanted(self._stages[number:], question)))
             else:
-                said.append(stage.judge(question))
+                said.append(_judged(stage, self._stages[number:], question))
             if said[-1].choice is not None:
                 break
         return replace(_summary(said), cost_ms=(perf_counter() - began) * 1000)
@@ -79,9 +79,14 @@ class Cascade:
         return _unseen(self._stages, question, of, whole)
 
 
+def _judged(stage: Instant, later: Sequence[Stage], question: RouteQuestion) -> Decision:
+    return stage.judge_for(question, _wanted(later, question)) if isinstance(stage, Lexical) else stage.judge(question)
+
+
 def _wanted(later: Sequence[Stage], question: RouteQuestion) -> float:
-    """How much of what is accepted must be right: more where a later stage can ask a model."""
-    return STRICT if question.ask is not None and any(isinstance(one, Intent) for one in later) else USUAL
+    """How much of what words alone accept must be right: more where a later stage knows better."""
+    better = any(isinstance(one, Semantic) or (isinstance(one, Intent) and question.ask is not None) for one in later)
+    return STRICT if better else USUAL
 
 
 def _unseen(stages: Sequence[Stage], question: RouteQuestion, of: str, whole: bool) -> Decision | None:

@@ -79,6 +79,7 @@ def router_spec(name: str, routes: Mapping[str, str], **fields: Any) -> RouterSp
         "name": name,
         "strategy": "rules",
         "stages": [],
+        "encoder": "",
         "routes": ways,
         "default": None,
         "on_unsure": "ask",
