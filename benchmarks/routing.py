@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmarks.measure import Row, at_least, at_most
@@ -100,8 +101,14 @@ def _stages(candidates: tuple[Candidate, ...], encoder: Encoder | None) -> dict[
     if encoder is not None:
         cascade = fit_cascade(candidates, options)
         assert isinstance(cascade, InstantCascade)
-        found |= {"semantic": fit_semantic(candidates, options), "cascade": cascade}
+        found |= {"semantic": _semantic(candidates, encoder), "cascade": cascade}
     return found
+
+
+def _semantic(candidates: tuple[Candidate, ...], encoder: Encoder) -> Semantic:
+    fitted = fit_semantic(candidates, StrategyOptions(encoder=encoder))
+    assert isinstance(fitted, Semantic)
+    return fitted
 
 
 def _manifests(tasks: Sequence[Task], encoder: Encoder | None) -> Iterator[Row]:
@@ -164,8 +171,7 @@ def _public(folder: Path | None, encoder: Encoder | None) -> Iterator[Row]:
         tasks = [few_shot(folder, name, seed) for seed in seeds]
         yield Row(f"  {name}: lexical", 100 * _accuracy(tasks, lambda one: fit_lexical(one, StrategyOptions())), "%")
         if encoder is not None:
-            options = StrategyOptions(encoder=encoder)
-            ours = 100 * _accuracy(tasks, lambda one, options=options: fit_semantic(one, options))  # type: ignore[misc]
+            ours = 100 * _accuracy(tasks, partial(_semantic, encoder=encoder))
             theirs = 100 * statistics.fmean(_nearest_five(task, encoder) for task in tasks)
             yield at_least(f"5 {name}: encoder (seeds {', '.join(map(str, seeds))})", ours, "%", FEW_SHOT_TARGETS[name])
             yield Row(f"  {name}: the default of semantic-router, same vectors", theirs, "%")
@@ -191,8 +197,7 @@ def _italian(folder: Path, encoder: Encoder | None) -> Iterator[Row]:
     words = 100 * _accuracy(tasks, lambda one: fit_lexical(one, StrategyOptions()))
     yield at_least("8 xSID-it: lexical", words, "%", 88)
     if encoder is not None:
-        options = StrategyOptions(encoder=encoder)
-        both = 100 * _accuracy(tasks, lambda one: fit_semantic(one, options))
+        both = 100 * _accuracy(tasks, partial(_semantic, encoder=encoder))
         yield at_least("8 xSID-it: English encoder, against lexical", both - words, "points", -1)
 
 
@@ -224,9 +229,7 @@ def _times(encoder: Remembering | None) -> Iterator[Row]:
     yield at_most("7 lexical, 10 agents x 10 examples: p50", middle / 1000, "ms", 0.25)
     yield Row("  lexical: p99", late / 1000, "ms")
     if encoder is not None:
-        semantic = fit_semantic(ten, StrategyOptions(encoder=encoder.inner))
-        assert isinstance(semantic, Semantic)
-        middle, late = _microseconds(semantic, texts)
+        middle, late = _microseconds(_semantic(ten, encoder.inner), texts)
         yield at_most("7 encoder: p50", middle / 1000, "ms", 2)
         yield Row("  encoder: p99", late / 1000, "ms")
 

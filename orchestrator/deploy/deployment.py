@@ -107,13 +107,15 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """A router with its fitted strategy; ``instant`` is the same strategy where it never waits."""
+    """A router with its fitted strategy; ``instant`` is the same strategy where it never waits; ``embedders`` are the endpoints of
+    its encoder, where that is a model server's."""
 
     spec: RouterSpec
     address: str
     strategy: Strategy
     instant: InstantStrategy | None
     endpoints: tuple[str, ...]
+    embedders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -13,11 +13,13 @@ from orchestrator.core.address import Address
 from orchestrator.core.blueprint import AgentSpec, Blueprint, ModelSpec, RouterSpec, ToolSpec
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.deploy.deployment import Agent, Binding, Deployment, Router
+from orchestrator.deploy.distant import ServerEncoder
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.make import endpoints_of, make_agent, make_router
 from orchestrator.deploy.plane import Workshop
 from orchestrator.deploy.resources import limits_of, residence_of, with_resources
 from orchestrator.plan.binding import Bound, BoundEndpoint
+from orchestrator.ports.encoder import DistantEncoder, Encoder
 from orchestrator.ports.provider import Capability, Support, Target
 from orchestrator.ports.tool import Tool, ToolPlace
 
@@ -91,8 +93,9 @@ class Draft:
         spec = cast(RouterSpec, self.blueprint.elements[Address.of("router", name)].spec)
         endpoints = endpoints_of(spec["models"], self._bindings, self._models())
         fit = self._workshop.strategy(spec["strategy"])
-        open_encoder = self._workshop.encoder
-        self._routers[name] = await _in_thread(lambda: make_router(spec, self._targets(), fit, endpoints, open_encoder))
+        bound = self._bindings.get(spec["encoder"])  # no fallback of it: another model has other vectors
+        made = await _in_thread(lambda: make_router(spec, self._targets(), fit, endpoints, self._encoder))
+        self._routers[name] = replace(made, embedders=bound.endpoints if bound else ())
         failpoint("execute.router-fitted")
 
     # -- the whole --------------------------------------------------------------------------------------------------
@@ -119,6 +122,13 @@ class Draft:
 
     def _wanted_tools(self) -> dict[str, Tool]:
         return {address: tool for address, tool in self._tools.items() if address in self.blueprint.elements}
+
+    def _encoder(self, name: str) -> Encoder | DistantEncoder:
+        """A model of this manifest, else one in this process."""
+        if Address.of("model", name) not in self.blueprint.elements:
+            return self._workshop.encoder(name)
+        bound = self._bindings[name]
+        return ServerEncoder(name, [self._endpoints[each] for each in bound.endpoints], bound.missing)
 
     def _models(self) -> dict[str, ModelSpec]:
         return {each.spec["alias"]: cast(ModelSpec, each.spec) for each in self.blueprint.of_kind("model")}

@@ -16,7 +16,7 @@ from orchestrator.deploy.deployment import Agent, Binding, CallSettings, ModelCh
 from orchestrator.deploy.knowledge import is_unnamed, search_of
 from orchestrator.deploy.reflex import FitIntents, compile_reflexes
 from orchestrator.deploy.template import compile_template
-from orchestrator.ports.encoder import Encoder, OpenEncoder
+from orchestrator.ports.encoder import DistantEncoder, Encoder, OpenEncoder
 from orchestrator.ports.strategy import FitStrategy, InstantStrategy, Strategy, StrategyOptions
 from orchestrator.ports.tool import Tool, ToolFunction
 
@@ -76,7 +76,7 @@ def _functions(spec: AgentSpec, tools: Mapping[str, tuple[ToolSpec, Tool]]) -> l
     return [*found, search_of(sets)] if sets else found
 
 
-def no_encoder(name: str) -> Encoder:
+def no_encoder(name: str) -> Encoder | DistantEncoder:
     """Where none can be opened. Raises ``DeployError``."""
     raise DeployError(f"the encoder {name} cannot be opened here")
 

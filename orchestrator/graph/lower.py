@@ -34,14 +34,13 @@ from orchestrator.manifest.spec.operate import Hardware, HardwareItem
 from orchestrator.manifest.spec.server import ServerOptions
 from orchestrator.manifest.spec.tool import KnowledgeEntry, ToolEntry
 from orchestrator.manifest.zone import zone_of
+from orchestrator.ports.encoder import MINILM
 from orchestrator.ports.installed import is_plugin
 
 PRIORITIES: Final[Mapping[str, PriorityClass]] = {"high": "interactive", "normal": "default", "low": "bulk"}
 CASCADE: Final = ("rules", "keyword", "lexical")
 """The stages of a cascade that names none; ``semantic`` is added where it has an encoder, ``intent`` where it has a model."""
 SEMANTIC: Final = "semantic"
-ENCODER: Final = "minilm"
-"""The encoder of a router that names none, and has a stage that needs one."""
 ANY_PROVIDER: Final = "*"
 CONTEXT_OPTION: Final = {"llama-cpp": "context_length", "ollama": "context_length", "vllm": "max_model_len"}
 """The server's option that a model's own `context_length` goes to; other makes have no limit that can be set."""
@@ -222,7 +221,7 @@ def _router(router: AgentEntry, located: Located) -> RouterSpec:
         name=router.name,
         strategy=strategy,
         stages=stages,
-        encoder=_encoder(router.encoder or ENCODER, located) if used else "",
+        encoder=_encoder(router.encoder or MINILM, located) if used else "",
         routes=[_route(route) for route in router.routes],
         default=router.default,
         on_unsure="default" if router.default else "escalate" if router.escalate_to else "ask",

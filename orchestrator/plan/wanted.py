@@ -89,6 +89,8 @@ def _facets(element: Element, around: _Around) -> Facets:
             sides |= _surroundings(element.spec, around)
         case "router":
             sides["servers"] = around.servers(element.spec["models"])
+            if element.spec["encoder"]:  # what it learned is of these vectors
+                sides["servers of its encoder"] = around.servers([element.spec["encoder"]])
             sides["agents"] = [_as_candidate(route["to"], around.blueprint) for route in element.spec["routes"]]
     sides["needs"] = list(element.needs)
     return _digests(sides)

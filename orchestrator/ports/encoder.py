@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol, runtime_checkable
+
+MINILM: Final = "minilm"
+"""all-MiniLM-L6-v2 (Apache-2.0), English; 384 numbers a text: the encoder in this process that is known by name."""
 
 
 class Encoder(Protocol):
@@ -23,5 +26,19 @@ class Encoder(Protocol):
         ...
 
 
-OpenEncoder = Callable[[str], Encoder]
+@runtime_checkable
+class DistantEncoder(Protocol):
+    """An encoder behind a model server. While a router learns it is asked from a thread; for a request the engine asks it."""
+
+    @property
+    def name(self) -> str:
+        """As the manifest names it."""
+        ...
+
+    def encode_all(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """One vector a text. Waits, so that it is for threads only. Raises ``ModelError`` or ``NoModel``."""
+        ...
+
+
+OpenEncoder = Callable[[str], Encoder | DistantEncoder]
 """Opens the encoder that a manifest names. Raises ``DeployError`` with what is missing."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from orchestrator.core.message import Message
 from orchestrator.core.record import record
 from orchestrator.core.request import Decision
-from orchestrator.ports.encoder import Encoder
+from orchestrator.ports.encoder import DistantEncoder, Encoder
 from orchestrator.ports.provider import ChatReply
 
 
@@ -51,14 +51,20 @@ AskModel = Callable[[ModelQuestion], Awaitable[ChatReply]]
 """Given by the engine: goes through the scheduler to the router's model. Raises ``ModelError`` or ``NoModel``."""
 
 
+Embed = Callable[[str], Awaitable[Sequence[float]]]
+"""Given by the engine: the vector of a text by the router's encoder on a server. Raises ``ModelError`` or ``NoModel``."""
+
+
 @record
 class RouteQuestion:
-    """What a strategy decides about. ``ask`` is ``None`` where the router has no model."""
+    """What a strategy decides about. ``ask`` is ``None`` where the router has no model, ``embed`` where it has no encoder on a
+    server; each also where this request may not go there."""
 
     text: str
     history: tuple[Message, ...] = ()
     complexity: str = ""
     ask: AskModel | None = None
+    embed: Embed | None = None
 
 
 class Strategy(Protocol):
@@ -94,7 +100,7 @@ class StrategyOptions:
     default: str | None = None
     confidence: float | None = None
     stages: tuple[str, ...] = ()
-    encoder: Encoder | None = None
+    encoder: Encoder | DistantEncoder | None = None
 
 
 FitStrategy = Callable[[tuple[Candidate, ...], StrategyOptions], Strategy]

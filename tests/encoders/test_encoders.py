@@ -11,8 +11,9 @@ from tokenizers import BertWordPieceTokenizer
 
 from orchestrator.core.errors import DeployError
 from orchestrator.plugins.encoders import local
-from orchestrator.plugins.encoders.local import MINILM, LocalEncoder, open_local
+from orchestrator.plugins.encoders.local import LocalEncoder, open_local
 from orchestrator.plugins.encoders.wordpiece import WordPiece
+from orchestrator.ports.encoder import MINILM
 from tests.encoders import tiny
 from tests.strategies.desks import HOSTILE
 

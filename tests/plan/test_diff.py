@@ -50,6 +50,16 @@ plan for kiosk: 0 to add, 3 to change, 0 to remove
     )
 
 
+def test_a_router_learns_again_once_the_server_of_its_encoder_is_there() -> None:
+    """What it learned is of that model's vectors, or of nothing."""
+    vectors = model("nomic-embed-text", kind="embedding", ids={"ollama": ["nomic-embed-text"]})
+    front = router("desk", "stock", strategy="semantic", encoder="nomic-embed-text")
+    shop = blueprint(vectors, agent("stock", reflex=[rule()]), front)
+    away = after(shop, state())
+    plan = diff(shop, replace(state(ollama("nomic-embed-text")), deployments=away.deployments))
+    assert "~ router.desk: fit again (semantic) (changed: servers of its encoder)" in [str(step) for step in plan.steps]
+
+
 def test_new_examples_of_an_agent_fit_its_router_again() -> None:
     """A router learns from the agents that it may choose."""
     plan = diff(kiosk(examples=["Is the blue one in stock?"]), after(kiosk(), state(PHI)))

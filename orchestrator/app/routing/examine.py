@@ -9,11 +9,13 @@ from typing import Any, Final, cast
 from orchestrator.app import catalog
 from orchestrator.app.routing.cases import Case
 from orchestrator.app.routing.figures import Figures, Tried
+from orchestrator.core.address import Address
 from orchestrator.core.blueprint import Blueprint, RouterSpec
 from orchestrator.core.errors import NoModel, UsageError
 from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Decision
 from orchestrator.deploy.candidates import candidates_of
+from orchestrator.deploy.distant import ServerEncoder
 from orchestrator.deploy.make import options_of
 from orchestrator.plugins.strategies.overlaps import Overlap, overlaps_of
 from orchestrator.ports.encoder import OpenEncoder
@@ -27,6 +29,7 @@ from orchestrator.ports.strategy import (
 )
 
 NOT_ASKED: Final = "no model is asked here"
+NO_SERVER: Final = "no server is asked here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,14 @@ def _routers(blueprint: Blueprint) -> list[RouterSpec]:
 def _fit(spec: RouterSpec, blueprint: Blueprint, encoder: OpenEncoder) -> Fitted:
     elements = [*blueprint.of_kind("agent"), *blueprint.of_kind("router")]
     candidates = candidates_of(spec, {each.spec["name"]: cast(Any, each.spec) for each in elements})
-    return Fitted(spec, candidates, catalog.load("strategy", spec["strategy"])(candidates, options_of(spec, encoder)))
+    alias = Address.of("model", spec["encoder"])
+    options = options_of(spec, _absent if alias in blueprint.elements else encoder)
+    return Fitted(spec, candidates, catalog.load("strategy", spec["strategy"])(candidates, options))
+
+
+def _absent(name: str) -> ServerEncoder:
+    """No server is asked here: the stage says so and leaves all open."""
+    return ServerEncoder(name, (), NO_SERVER)
 
 
 def _entry(blueprint: Blueprint, fitted: dict[str, Fitted]) -> str:

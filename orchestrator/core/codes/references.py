@@ -52,8 +52,8 @@ CODES: Final[tuple[Code, ...]] = (
     Code(
         "ORC207",
         "model that cannot answer",
-        "Embedding models turn texts into vectors; they write no answers.",
-        "Name a chat model.",
+        "Embedding models turn texts into vectors; they write no answers. Chat models write answers, and make no vectors.",
+        "Name a chat model for answers, an embedding model for an encoder.",
         "model: bge-m3",
     ),
     Code(

@@ -32,12 +32,18 @@ def link_uses(graph: AgentGraph, manifest: Manifest) -> None:
     """From every agent and router to its models, tools and knowledge."""
     for agent in [*parts.agents(manifest), *parts.routers(manifest)]:
         source = address_of(graph, agent.name)
-        for alias in aliases(agent):
+        for alias in [*aliases(agent), *_encoder(graph, agent)]:
             graph.link(Link(source, Address.of("model", alias), "uses"))
         for tool in agent.tools:
             graph.link(Link(source, Address.of("tool", tool), "uses"))
         for knowledge in agent.knowledge:
             graph.link(Link(source, Address.of("knowledge", knowledge), "uses"))
+
+
+def _encoder(graph: AgentGraph, router: AgentEntry) -> list[str]:
+    """Its encoder, where that is a model of the manifest."""
+    alias = router.encoder or ""
+    return [alias] if alias and Address.of("model", alias) in graph else []
 
 
 def link_routes(graph: AgentGraph, manifest: Manifest) -> None:

@@ -12,6 +12,7 @@ from orchestrator.manifest.inference.models import aliases
 from orchestrator.manifest.inference.tools import BUILTINS
 from orchestrator.manifest.nearby import likely
 from orchestrator.manifest.spec.agent import AgentEntry
+from orchestrator.ports.encoder import MINILM
 
 Keys = Sequence[str | int]
 
@@ -51,7 +52,22 @@ def _check_agent(draft: Draft, agent: AgentEntry) -> None:
         if name not in draft.knowledge:
             cure = draft.suggest(name, draft.knowledge)
             draft.tell("ORC204", f'unknown document set "{name}"', (at, ("knowledge", number)), cure=cure)
+    _check_encoder(draft, agent, at)
     _check_targets(draft, agent, at)
+
+
+def _check_encoder(draft: Draft, agent: AgentEntry, at: str) -> None:
+    """A folder, an encoder of this process, or a model of the manifest that makes vectors."""
+    name = agent.encoder
+    if name is None or "/" in name or (name == MINILM and name not in draft.models):
+        return
+    if name not in draft.models:
+        _unknown_model(draft, name, (at, ("encoder",)))
+        return
+    row = find_model(name)
+    if row is not None and row["kind"] != "embedding":
+        cure = f"name an embedding model, a folder with a / in it, or {MINILM}"
+        draft.tell("ORC207", f"{name} writes answers and makes no vectors", (at, ("encoder",)), cure=cure)
 
 
 def _check_targets(draft: Draft, agent: AgentEntry, at: str) -> None:

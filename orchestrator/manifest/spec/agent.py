@@ -220,7 +220,8 @@ class AgentEntry(Spec):
     """For a cascade: its stages, cheapest first."""
     encoder: Annotated[Text | None, Field(min_length=1, examples=["minilm", "./encoders/multilingual"])] = None
     """For `role: router`: what turns texts into vectors for the stage `semantic`, which a cascade without `stages` then has:
-    `minilm` (all-MiniLM-L6-v2, English; the extra `encoder`), or a folder, with a `/` in it."""
+    `minilm` (all-MiniLM-L6-v2, English; the extra `encoder`), a folder, with a `/` in it, or the alias of an embedding model, whose
+    server is asked."""
     routes: Annotated[list[RouteItem], Field(examples=[["orders", "tickets"]])] = []
     """For `role: router`: where it may send a request. Without it: every specialist."""
     default: Annotated[Name | None, Field(examples=["orders"])] = None

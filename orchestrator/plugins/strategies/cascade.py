@@ -17,13 +17,13 @@ from orchestrator.plugins.strategies.intent import Intent, fit_intent
 from orchestrator.plugins.strategies.keyword import fit_keyword
 from orchestrator.plugins.strategies.lexical import Lexical, fit_lexical
 from orchestrator.plugins.strategies.rules import fit_rules
-from orchestrator.plugins.strategies.semantic import Semantic, fit_semantic
+from orchestrator.plugins.strategies.semantic import DistantSemantic, Semantic, fit_semantic
 from orchestrator.ports.strategy import Candidate, RouteQuestion, StrategyOptions
 
 NAME: Final = "cascade"
 USUAL_STAGES: Final = ("rules", "keyword", "lexical", "intent")
 
-Stage = Instant | Intent
+Stage = Instant | Intent | DistantSemantic
 
 _FIT: Final[dict[str, Callable[[tuple[Candidate, ...], StrategyOptions], Stage]]] = {
     "rules": fit_rules,
@@ -66,7 +66,7 @@ class Cascade:
         began = perf_counter()
         said: list[Decision] = []
         for number, stage in enumerate(self._stages, 1):
-            if isinstance(stage, Intent):
+            if isinstance(stage, Intent | DistantSemantic):
                 said.append(await stage.decide(question))
             else:
                 said.append(_judged(stage, self._stages[number:], question))
@@ -85,8 +85,13 @@ def _judged(stage: Instant, later: Sequence[Stage], question: RouteQuestion) -> 
 
 def _wanted(later: Sequence[Stage], question: RouteQuestion) -> float:
     """How much of what words alone accept must be right: more where a later stage knows better."""
-    better = any(isinstance(one, Semantic) or (isinstance(one, Intent) and question.ask is not None) for one in later)
-    return STRICT if better else USUAL
+    return STRICT if any(_knows_better(one, question) for one in later) else USUAL
+
+
+def _knows_better(stage: Stage, question: RouteQuestion) -> bool:
+    if isinstance(stage, Intent):
+        return question.ask is not None
+    return isinstance(stage, Semantic) or (isinstance(stage, DistantSemantic) and question.embed is not None)
 
 
 def _unseen(stages: Sequence[Stage], question: RouteQuestion, of: str, whole: bool) -> Decision | None:

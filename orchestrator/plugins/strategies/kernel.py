@@ -63,7 +63,7 @@ class KernelRidge:
         self.left_out: Matrix = self._mixed(both - weights / np.diag(inverse)[:, None]).tolist()
         self.group_left_out: Matrix = self._without_groups(inverse, weights).tolist()
 
-    def scores(self, vector: Sequence[float], features: SparseVector) -> tuple[Array, Array]:
+    def scores(self, vector: Sequence[float] | Array, features: SparseVector) -> tuple[Array, Array]:
         """One score a candidate, and how like each text it is."""
         import numpy as np
 
@@ -75,6 +75,11 @@ class KernelRidge:
             values = np.concatenate([values * value for (_, values), value in found])
             kernel += (1 - self.share) * np.bincount(rows, values, minlength=len(kernel))
         return self._mixed((kernel.astype(np.float32) @ self._weights)[None, :])[0], kernel
+
+    @property
+    def size(self) -> int:
+        """How many numbers a vector has."""
+        return int(self._texts.vectors.shape[1])
 
     def accuracy(self) -> float:
         """How many left-out texts score best for their own candidate, 0..1."""

@@ -7,10 +7,11 @@ an example is decided by that example. Where the encoder does not know the langu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.core.errors import DeployError
+from orchestrator.core.errors import BrokenReply, DeployError, ModelError, NoModel
 from orchestrator.core.request import Decision
 from orchestrator.plugins.strategies.calibration import (
     ENOUGH_TRIALS,
@@ -28,7 +29,7 @@ from orchestrator.plugins.strategies.kernel import FOREIGN_SHARE, MEANING_SHARE,
 from orchestrator.plugins.strategies.rows import ExactRequests, Row, rows_of, shared_requests, tells_nothing
 from orchestrator.plugins.strategies.text import LONGEST_TEXT, shortened, words_of
 from orchestrator.plugins.strategies.unseen import Unseen
-from orchestrator.ports.encoder import Encoder
+from orchestrator.ports.encoder import DistantEncoder, Encoder
 from orchestrator.ports.strategy import Candidate, RouteQuestion, StrategyOptions
 
 if TYPE_CHECKING:
@@ -57,12 +58,11 @@ class Lesson:
     unseen: Unseen
 
 
-class Semantic(Instant):
-    """The fitted strategy."""
+class Weighing:
+    """Judges what is known of a request, whoever made its vector."""
 
-    def __init__(self, lesson: Lesson, encoder: Encoder, confidence: float | None, notes: tuple[str, ...]) -> None:
+    def __init__(self, lesson: Lesson, confidence: float | None, notes: tuple[str, ...]) -> None:
         self._lesson = lesson
-        self._encoder = encoder
         self._confidence = confidence
         self.notes = notes
 
@@ -71,16 +71,18 @@ class Semantic(Instant):
         """What its confidence was fitted on, and the thresholds that came of it."""
         return self._lesson.calibration
 
-    def judge(self, question: RouteQuestion) -> Decision:
-        lesson = self._lesson
-        words = " ".join(words_of(question.text))
+    def _plainly(self, text: str) -> Decision | None:
+        """Where no vector is needed."""
+        words = " ".join(words_of(text))
         if not words:
             return Decision(NAME, None, why="the request has no words")
-        choice = lesson.exact.owner(words)
-        if choice is not None:
-            return Decision(NAME, choice, {choice: 1.0}, 1.0, f"these are the words of an example of {choice}")
-        text = question.text[:LONGEST_TEXT]
-        scores, likeness = lesson.ridge.scores(self._encoder.encode(text), lesson.vocabulary.read(text).vector)
+        choice = self._lesson.exact.owner(words)
+        if choice is None:
+            return None
+        return Decision(NAME, choice, {choice: 1.0}, 1.0, f"these are the words of an example of {choice}")
+
+    def _judged(self, text: str, vector: Sequence[float] | Array) -> Decision:
+        scores, likeness = self._lesson.ridge.scores(vector, self._lesson.vocabulary.read(text).vector)
         return self._weigh(self._ranked(scores.tolist()), likeness)
 
     def judge_unseen(self, question: RouteQuestion, of: str, *, whole: bool) -> Decision | None:
@@ -89,12 +91,6 @@ class Semantic(Instant):
             return None
         ranked = self._ranked(scores, of if whole else "")
         return self._weigh(ranked) if ranked else Decision(NAME, None, why="there is no other candidate")
-
-    def ranking(self, text: str) -> list[str]:
-        """The candidates' names, best first, whatever the confidence."""
-        vector = self._encoder.encode(text[:LONGEST_TEXT])
-        scores, _ = self._lesson.ridge.scores(vector, self._lesson.vocabulary.read(text).vector)
-        return [name for _, name in self._ranked(scores.tolist())]
 
     def _ranked(self, scores: Sequence[float], left_out: str = "") -> list[tuple[float, str]]:
         pairs = zip(scores, self._lesson.names, strict=True)
@@ -123,6 +119,42 @@ class Semantic(Instant):
         return f'; nearest {rows[row].source} of {name}: "{shortened(rows[row].text)}"'
 
 
+class Semantic(Weighing, Instant):
+    """The fitted strategy with an encoder in this process: it never waits."""
+
+    def __init__(self, lesson: Lesson, encoder: Encoder, confidence: float | None, notes: tuple[str, ...]) -> None:
+        super().__init__(lesson, confidence, notes)
+        self._encoder = encoder
+
+    def judge(self, question: RouteQuestion) -> Decision:
+        text = question.text[:LONGEST_TEXT]
+        return self._plainly(text) or self._judged(text, self._encoder.encode(text))
+
+
+class DistantSemantic(Weighing):
+    """The fitted strategy with an encoder behind a server. Where that gives no vector, or one of another model, it abstains."""
+
+    async def decide(self, question: RouteQuestion) -> Decision:
+        """Choose one candidate or abstain."""
+        began = perf_counter()
+        text = question.text[:LONGEST_TEXT]
+        decision = self._plainly(text) or await self._asked(question, text)
+        return replace(decision, cost_ms=(perf_counter() - began) * 1000)
+
+    async def _asked(self, question: RouteQuestion, text: str) -> Decision:
+        if question.embed is None:
+            return Decision(NAME, None, why="the router has no encoder to ask")
+        try:
+            vector = await question.embed(text)
+        except (ModelError, NoModel) as error:
+            return Decision(NAME, None, why=f"{type(error).__name__}: {error.message}")
+        size = self._lesson.ridge.size
+        if len(vector) != size:
+            why = f"the encoder gives {len(vector)} numbers and gave {size} when it was learned from: another model?"
+            return Decision(NAME, None, why=f"{why} Apply again")
+        return self._judged(text, unit(vector))
+
+
 class NothingLearned(Instant):
     """Stands in where there is nothing to learn from: always abstains."""
 
@@ -133,18 +165,52 @@ class NothingLearned(Instant):
         return Decision(NAME, None, why=self.notes[0])
 
 
-def fit_semantic(candidates: tuple[Candidate, ...], options: StrategyOptions) -> Semantic | NothingLearned:
-    """Learn from the candidates. Raises ``DeployError`` where the router has no encoder."""
+def fit_semantic(
+    candidates: tuple[Candidate, ...], options: StrategyOptions
+) -> Semantic | DistantSemantic | NothingLearned:
+    """Learn from the candidates. Raises ``DeployError`` where the router has no encoder; one whose server gives no vectors leaves
+    all open until the router learns again, as it does once its server is there."""
     if options.encoder is None:
         raise DeployError("the strategy semantic needs an encoder", cure="name one on the router: `encoder: minilm`")
     if tells_nothing(candidates):
         return NothingLearned("nothing to learn from: no candidate has examples, keywords or a description")
     rows, left = _fewer(rows_of(candidates))
-    names = tuple(sorted({candidate.name for candidate in candidates}))
+    try:
+        vectors = _vectors(options.encoder, [row.text for row in rows])
+    except (ModelError, NoModel) as error:
+        return NothingLearned(f"nothing learned: the encoder {options.encoder.name}: {error.message}")
+    lesson = _lesson(rows, vectors, options.encoder, ExactRequests(shared_requests(candidates)))
+    notes = tuple(_notes(lesson, left, options.encoder.name))
+    if isinstance(options.encoder, DistantEncoder):
+        return DistantSemantic(lesson, options.confidence, notes)
+    return Semantic(lesson, options.encoder, options.confidence, notes)
+
+
+def _vectors(encoder: Encoder | DistantEncoder, texts: Sequence[str]) -> Array:
+    import numpy as np
+
+    if isinstance(encoder, DistantEncoder):
+        found = encoder.encode_all(texts)
+        if len({len(vector) for vector in found}) != 1 or not len(found[0]):
+            raise BrokenReply("the vectors are not all of one length")
+        return np.array([unit(vector) for vector in found], np.float32)
+    return np.array([encoder.encode(text) for text in texts], np.float32)
+
+
+def unit(vector: Sequence[float]) -> Array:
+    """The same of length 1; zeros stay zeros."""
+    import numpy as np
+
+    found = np.asarray(vector, np.float32)
+    length = float(np.linalg.norm(found))
+    return found / np.float32(length) if length else found
+
+
+def _lesson(rows: list[Row], vectors: Array, encoder: Encoder | DistantEncoder, exact: ExactRequests) -> Lesson:
+    names = tuple(sorted({row.candidate for row in rows}))
     vocabulary = Vocabulary([row.text for row in rows])
-    texts = _texts(rows, names, vocabulary, options.encoder)
-    foreign = options.encoder.known_share([row.text for row in rows if row.request]) < KNOWS_THE_LANGUAGE
-    ridge = KernelRidge(texts, FOREIGN_SHARE if foreign else MEANING_SHARE)
+    texts = _texts(rows, names, vocabulary, vectors)
+    ridge, foreign = _learned(texts, rows, encoder)
     prior = WORDS if foreign else MEANING
     asked = [at for at, row in enumerate(rows) if row.request]
     trials = trials_of(
@@ -153,11 +219,20 @@ def fit_semantic(candidates: tuple[Candidate, ...], options: StrategyOptions) ->
         [texts.classes[at] for at in asked],
         prior,
     )
-    calibration = calibrate(trials, prior)
-    exact = ExactRequests(shared_requests(candidates))
     unseen = Unseen(rows, range(len(rows)), ridge.left_out, ridge.group_left_out)
-    lesson = Lesson(names, tuple(rows), vocabulary, ridge, calibration, exact, unseen)
-    return Semantic(lesson, options.encoder, options.confidence, tuple(_notes(lesson, left, options.encoder)))
+    return Lesson(names, tuple(rows), vocabulary, ridge, calibrate(trials, prior), exact, unseen)
+
+
+def _learned(texts: Texts, rows: Sequence[Row], encoder: Encoder | DistantEncoder) -> tuple[KernelRidge, bool]:
+    """The regression, and whether the encoder does not know the language. Of one behind a server it is not known which words it
+    knows whole: there left-out examples say whether words are worth more."""
+    if not isinstance(encoder, DistantEncoder):
+        known = encoder.known_share([row.text for row in rows if row.request])
+        foreign = known < KNOWS_THE_LANGUAGE
+        return KernelRidge(texts, FOREIGN_SHARE if foreign else MEANING_SHARE), foreign
+    meaning, words = KernelRidge(texts, MEANING_SHARE), KernelRidge(texts, FOREIGN_SHARE)
+    foreign = words.accuracy() > meaning.accuracy()
+    return (words, True) if foreign else (meaning, False)
 
 
 def _fewer(rows: list[Row]) -> tuple[list[Row], int]:
@@ -168,14 +243,12 @@ def _fewer(rows: list[Row]) -> tuple[list[Row], int]:
     return kept, len(rows) - MOST_ROWS
 
 
-def _texts(rows: Sequence[Row], names: Sequence[str], vocabulary: Vocabulary, encoder: Encoder) -> Texts:
-    import numpy as np
-
+def _texts(rows: Sequence[Row], names: Sequence[str], vocabulary: Vocabulary, vectors: Array) -> Texts:
     skills = sorted({(row.candidate, row.skill) for row in rows})
     number = {name: at for at, name in enumerate(names)}
     places = {key: at for at, key in enumerate(skills)}
     return Texts(
-        vectors=np.array([encoder.encode(row.text) for row in rows], np.float32),
+        vectors=vectors,
         features=[vocabulary.read(row.text).vector for row in rows],
         classes=[number[row.candidate] for row in rows],
         skills=[places[row.candidate, row.skill] for row in rows],
@@ -184,12 +257,12 @@ def _texts(rows: Sequence[Row], names: Sequence[str], vocabulary: Vocabulary, en
     )
 
 
-def _notes(lesson: Lesson, left: int, encoder: Encoder) -> list[str]:
+def _notes(lesson: Lesson, left: int, encoder: str) -> list[str]:
     notes = []
     if left:
         notes.append(f"{left} of {left + len(lesson.rows)} texts are not learned from: {MOST_ROWS} are the most")
     if lesson.ridge.share < MEANING_SHARE:
-        notes.append(f"{encoder.name} knows few words of the examples: another language? Words count for more here")
+        notes.append(f"{encoder} knows few words of the examples: another language? Words count for more here")
     if lesson.calibration.trials < ENOUGH_TRIALS:
         few = f"only {lesson.calibration.trials} examples to fit the confidence on"
         notes.append(f"{few}: mostly assumed, give at least {ENOUGH_TRIALS}")

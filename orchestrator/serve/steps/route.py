@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -10,6 +11,7 @@ from anyio import get_cancelled_exc_class
 from orchestrator.core.errors import RunError
 from orchestrator.core.request import Decision
 from orchestrator.deploy.deployment import Router
+from orchestrator.deploy.distant import ASKING_SECONDS, embed
 from orchestrator.ports.provider import ChatCall, ChatReply, Target
 from orchestrator.ports.strategy import ModelQuestion, RouteQuestion
 from orchestrator.serve.ask import Ask, CallTrace
@@ -32,7 +34,9 @@ async def route(run: Run, router: Router) -> Outcome:
         decision = router.instant.decide_now(RouteQuestion(request.text, run.history, request.complexity))
     else:
         ask = partial(_chat, run, router) if run.allowed(router.endpoints) else None
-        decision = await router.strategy.decide(RouteQuestion(request.text, run.history, request.complexity, ask))
+        vectors = partial(_embed, run, router) if run.allowed(router.embedders) else None
+        question = RouteQuestion(request.text, run.history, request.complexity, ask, vectors)
+        decision = await router.strategy.decide(question)
     run.add_decision(decision, router.spec["name"])
     run.note("route", router.address, began, {"strategy": decision.strategy, "choice": decision.choice})
     run.tell("run.routed", {"router": router.spec["name"], "choice": decision.choice, "why": decision.why})
@@ -69,6 +73,13 @@ def _choices(router: Router) -> str:
     ]
     lines += [f"- and {len(routes) - MOST_CHOICES} more"] if len(routes) > MOST_CHOICES else []
     return "I am not sure what you need. I can help with:\n" + "\n".join(lines) + "\nWhich one is it?"
+
+
+async def _embed(run: Run, router: Router, text: str) -> Sequence[float]:
+    """The vector of a text, of a server that may see it."""
+    endpoints = [run.deployment.endpoints[name] for name in run.allowed(router.embedders)]
+    (vector,) = await embed(endpoints, (text,), max(0.0, min(ASKING_SECONDS, run.deadline - current_time())))
+    return vector
 
 
 async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:

@@ -1,0 +1,61 @@
+"""An encoder behind a model server's ``/v1/embeddings``: asked while a router learns, and by the engine for each request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, cast
+
+import anyio.from_thread
+
+from orchestrator.core.errors import ModelError, NoModel, StaleConnection
+from orchestrator.deploy.endpoint import EndpointSpec
+from orchestrator.ports.provider import Embedder
+
+BATCH: Final = 64
+"""Texts of one call."""
+LEARNING_SECONDS: Final = 60.0
+"""The longest that a call may take while a router learns: the server may have to load the model for it."""
+ASKING_SECONDS: Final = 5.0
+"""The longest that a request waits for its vector."""
+
+
+class ServerEncoder:
+    """Fits the port ``DistantEncoder``. ``missing`` says why there is no endpoint."""
+
+    def __init__(self, name: str, endpoints: Sequence[EndpointSpec], missing: str = "") -> None:
+        self.name = name
+        self._endpoints = tuple(endpoints)
+        self._missing = missing
+
+    def encode_all(self, texts: Sequence[str]) -> list[Sequence[float]]:
+        """Every vector, from a thread that the event loop has started. Raises ``ModelError`` or ``NoModel``."""
+        found: list[Sequence[float]] = []
+        for start in range(0, len(texts), BATCH):
+            batch = tuple(texts[start : start + BATCH])
+            found += anyio.from_thread.run(embed, self._endpoints, batch, LEARNING_SECONDS, self._missing)
+        return found
+
+
+async def embed(
+    endpoints: Sequence[EndpointSpec], texts: tuple[str, ...], timeout: float, missing: str = ""
+) -> tuple[tuple[float, ...], ...]:
+    """The vectors of the first endpoint that gives them. Raises the last ``ModelError``, or ``NoModel`` where there is none."""
+    last: ModelError | NoModel = NoModel(missing or "no server makes the vectors")
+    for endpoint in endpoints:
+        if not hasattr(endpoint.provider, "embed"):
+            last = NoModel(f"{endpoint.target.provider} makes no vectors")
+            continue
+        try:
+            return await _embed(endpoint, texts, timeout)
+        except ModelError as error:
+            last = error
+    raise last
+
+
+async def _embed(endpoint: EndpointSpec, texts: tuple[str, ...], timeout: float) -> tuple[tuple[float, ...], ...]:
+    """Once more where a kept connection had been closed: that says nothing of the server."""
+    embedder = cast(Embedder, endpoint.provider)
+    try:
+        return await embedder.embed(endpoint.target, texts, timeout)
+    except StaleConnection:
+        return await embedder.embed(endpoint.target, texts, timeout)

@@ -1,0 +1,100 @@
+"""A router whose encoder is a model of a server: asked over HTTP by ``/v1/embeddings``, while it learns and for each request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import orchestrator
+from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
+from orchestrator.testing.http_shell import serving
+
+pytestmark = pytest.mark.anyio
+MANIFEST = """\
+metadata: {{name: shop}}
+deployment:
+  type: single-device
+  models: [{{alias: nomic-embed-text, provider: openai-compatible, endpoint: "{url}", model: nomic-embed-text{zone}}}]
+  agents:
+    - {{name: front, role: router, encoder: nomic-embed-text, routes: [hours, returns], stages: [semantic]}}
+    - name: hours
+      examples: [when do you open, are you open on sunday, until when can i come today, do you close early]
+      reflex: [{{say: Nine to six.}}]
+    - name: returns
+      examples: [i want to return this drill, can i get my money back, is a refund possible, take it back]
+      reflex: [{{say: 'Within 30 days.'}}]
+"""
+
+
+class Wider(SimulatedEndpoint):
+    """A server whose model gives vectors of another length."""
+
+    def embedding(self, text: str, size: int = 8) -> tuple[float, ...]:
+        return super().embedding(text, size=12)
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of this machine is looked at."""
+    monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path))
+    monkeypatch.setenv("ORCHESTRATOR_SERVERS", "")
+
+
+def manifest(folder: Path, url: str, zone: str = "") -> Path:
+    path = folder / "shop.yaml"
+    path.write_text(MANIFEST.format(url=url, zone=zone))
+    return path
+
+
+async def test_the_server_makes_the_vectors_of_examples_and_of_requests(tmp_path: Path) -> None:
+    """Its simulated vectors mean nothing, but the kernel's words do: the nearest example is told."""
+    async with (
+        serving(simulated(["nomic-embed-text"])) as shell,
+        orchestrator.open(manifest(tmp_path, shell.url)) as shop,
+    ):
+        exact = await shop.run("When do you OPEN?")
+        asked = await shop.run("can i get a refund")
+        assert (exact.agent, exact.decisions[0].confidence) == ("hours", 1.0)
+        assert "returns" in asked.decisions[0].why and "nearest example of returns" in asked.decisions[0].why
+        await shell.stop()
+        gone = await shop.run("can i get a refund please")
+        assert gone.status == "unsure"
+        assert "Unreachable" in gone.decisions[0].why
+
+
+async def test_vectors_of_another_length_are_noticed_and_nothing_is_decided_by_them(tmp_path: Path) -> None:
+    async with (
+        serving(simulated(["nomic-embed-text"])) as shell,
+        orchestrator.open(manifest(tmp_path, shell.url)) as shop,
+    ):
+        shell.endpoint.__class__ = Wider
+        asked = await shop.run("can i get a refund")
+    assert asked.status == "unsure"
+    assert "gives 12 numbers and gave 8 when it was learned from" in asked.decisions[0].why
+
+
+async def test_a_server_that_is_away_leaves_the_stage_open_and_says_so(tmp_path: Path) -> None:
+    async with orchestrator.open(manifest(tmp_path, "http://127.0.0.1:9/v1")) as shop:
+        asked = await shop.run("can i get a refund")
+    assert asked.status == "unsure"
+    assert "nothing learned: the encoder nomic-embed-text: " in asked.decisions[0].why
+
+
+async def test_a_restricted_request_reaches_no_encoder_in_the_cloud(tmp_path: Path) -> None:
+    async with serving(simulated(["nomic-embed-text"])) as shell:
+        seen: list[str] = []
+        inner = shell.endpoint.embedding
+
+        def noted(text: str, size: int = 8) -> tuple[float, ...]:
+            seen.append(text)
+            return inner(text, size)
+
+        shell.endpoint.embedding = noted  # type: ignore[method-assign]
+        async with orchestrator.open(manifest(tmp_path, shell.url, ", zone: cloud")) as shop:
+            canary = orchestrator.Request("the canary wants a refund", data_class="restricted")
+            kept = await shop.run(canary)
+            assert kept.status == "unsure" and "no encoder to ask" in kept.decisions[0].why
+            await shop.run("the sparrow wants a refund")
+    assert "the sparrow wants a refund" in seen
+    assert not any("canary" in text for text in seen)
