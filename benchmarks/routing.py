@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks.measure import Row, at_least, at_most
+from benchmarks.measure import Row, at_least, at_most, median_process
 from benchmarks.routing_measures import Outcome, best_of_five_nearest, judged, mean, share
 from benchmarks.routing_sets import FEW, FEW_SHOT_SETS, Task, few_shot, manifests, reworded
 from orchestrator.core.errors import DeployError
@@ -76,6 +76,8 @@ def main(words: Sequence[str] = ()) -> None:
             _print(f"Italian: xSID, {FEW} examples an intent, seeds {FEW_SHOT_SEEDS}", _italian(asked.data, encoder))
         _print("requests that are worded unlike the examples", _reworded(asked.data, encoder))
         _print("CPU time of a decision, one core", _times(encoder))
+        if encoder is not None:
+            _print("a process from its start to its first vector", _cold(asked.encoder, Path(folder)))
 
 
 def _encoder(name: str, folder: Path) -> Remembering | None:
@@ -232,6 +234,17 @@ def _times(encoder: Remembering | None) -> Iterator[Row]:
         middle, late = _microseconds(_semantic(ten, encoder.inner), texts)
         yield at_most("7 encoder: p50", middle / 1000, "ms", 2)
         yield Row("  encoder: p99", late / 1000, "ms")
+
+
+def _cold(name: str, folder: Path) -> Iterator[Row]:
+    """The encoder's file is written already, as at every start but the first."""
+    first = "import sys, pathlib; from orchestrator.plugins.encoders.local import open_local; "
+    first += "open_local(sys.argv[1], pathlib.Path(sys.argv[2])).encode('where is my order')"
+    spent = median_process([sys.executable, "-c", first, name, str(folder)])
+    bare = median_process([sys.executable, "-c", "pass"])
+    yield at_most("7 encoder: cold start, CPU, Python's own left out", spent.cpu - bare.cpu, "s", 0.25)
+    yield Row("  encoder: cold start, wall", spent.wall, "s")
+    yield at_most("7 encoder: peak memory of the process", spent.peak_mb, "MB", 110)
 
 
 def _microseconds(stage: Instant, texts: Sequence[str]) -> tuple[float, float]:
