@@ -51,6 +51,10 @@ STRATEGIES: Final[Mapping[str, Kind]] = _rows(
     ("intent", "asks a model to choose", "strategies.intent:fit_intent"),
     ("cascade", "several, cheapest first", "strategies.cascade:fit_cascade"),
     ("fixed", "always the same agent", "strategies.fixed:fit_fixed"),
+    ("round-robin", "each agent in turn", "strategies.turns:fit_round_robin"),
+    ("sticky", "the same agent for a session", "strategies.turns:fit_sticky"),
+    ("least-loaded", "the least busy agent", "strategies.turns:fit_least_loaded"),
+    ("priority", "the first agent that has a free slot", "strategies.turns:fit_priority"),
 )
 TOOLS: Final[Mapping[str, Kind]] = _rows(
     ("database", "queries over SQLite and CSV files", "tools.database:open_database"),

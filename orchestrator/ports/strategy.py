@@ -55,16 +55,23 @@ Embed = Callable[[str], Awaitable[Sequence[float]]]
 """Given by the engine: the vector of a text by the router's encoder on a server. Raises ``ModelError`` or ``NoModel``."""
 
 
+Load = Callable[[str], float]
+"""Given by the engine: how much of what serves a candidate is taken. 0 where nothing is or it needs no model, 1 where every slot
+is, more where calls wait, and infinite where nothing that serves it answers."""
+
+
 @record
 class RouteQuestion:
     """What a strategy decides about. ``ask`` is ``None`` where the router has no model, ``embed`` where it has no encoder on a
-    server; each also where this request may not go there."""
+    server; each also where this request may not go there. ``load`` is ``None`` where nobody knows."""
 
     text: str
     history: tuple[Message, ...] = ()
     complexity: str = ""
     ask: AskModel | None = None
     embed: Embed | None = None
+    session: str = ""
+    load: Load | None = None
 
 
 class Strategy(Protocol):

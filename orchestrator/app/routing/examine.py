@@ -30,6 +30,8 @@ from orchestrator.ports.strategy import (
 
 NOT_ASKED: Final = "no model is asked here"
 NO_SERVER: Final = "no server is asked here"
+MOST_OVERLAPS: Final = 500
+"""Pairs that are listed, the most alike; how many there are is told too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Examined:
             "examples": self.own.as_json() if self.own else None,
             "untried": self.untried,
             "cases": self.cases.as_json() if self.cases else None,
+            "overlaps_found": len(self.overlaps),
             "overlaps": [
                 {
                     "likeness": round(each.likeness, 3),
@@ -77,7 +80,7 @@ class Examined:
                         for row in (each.one, each.other)
                     ],
                 }
-                for each in self.overlaps
+                for each in self.overlaps[:MOST_OVERLAPS]
             ],
         }
 

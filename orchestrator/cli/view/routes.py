@@ -40,7 +40,8 @@ def _lines(one: Examined, terminal: Terminal) -> Iterator[str]:
     if one.own is None:
         yield "  its own examples: this strategy cannot leave them out"
     elif not one.own.tried:
-        yield "  its own examples: there are none"
+        left = f"none of {one.untried} can be left out: it does not choose by them" if one.untried else "there are none"
+        yield f"  its own examples: {left}"
     else:
         left = f"; {one.untried} more were not tried" if one.untried else ""
         yield from _measured(f"its own examples, each left out{left}", one.own, terminal)
@@ -103,4 +104,4 @@ def _overlaps(one: Examined, terminal: Terminal) -> Iterator[str]:
         ]
         yield terminal.foreign(f"    {each.likeness:.0%} alike: {' and '.join(sides)}")
     if len(one.overlaps) > _SHOWN_OVERLAPS:
-        yield f"    and {len(one.overlaps) - _SHOWN_OVERLAPS} more (--json shows all)"
+        yield f"    and {len(one.overlaps) - _SHOWN_OVERLAPS} more (--json lists 500)"

@@ -15,7 +15,10 @@ _OF_ANSWERERS: Final = (
     *("reflex", "tools", "knowledge", "output_schema", "skills", "examples", "keywords", "specialized_for", "template"),
     *("offline_mode", "privacy_mode", "compliance"),
 )
-_STAGES: Final = ("rules", "keyword", "lexical", "semantic", "intent")
+_STAGES: Final = (
+    *("rules", "keyword", "lexical", "semantic", "intent"),
+    *("round-robin", "sticky", "least-loaded", "priority"),
+)
 
 
 def check_keys(draft: Draft) -> None:

@@ -29,7 +29,19 @@ Pattern = Annotated[str, Field(min_length=1, max_length=2_000)]
 EscalateWhen = Literal["error", "timeout", "requested", "schema_invalid", "tool_failed", "overloaded", "low_confidence"]
 ModelChoice = Annotated[AliasOr | Annotated[list[ModelAlias], Tag(LIST)], BY_SHAPE]
 TextOrTexts = Annotated[Annotated[Example, Tag(TEXT)] | Annotated[list[Example], Tag(LIST)], BY_SHAPE]
-BuiltinStrategy = Literal["rules", "keyword", "lexical", "semantic", "intent", "cascade", "fixed"]
+BuiltinStrategy = Literal[
+    "rules",
+    "keyword",
+    "lexical",
+    "semantic",
+    "intent",
+    "cascade",
+    "fixed",
+    "round-robin",
+    "sticky",
+    "least-loaded",
+    "priority",
+]
 StrategyName = Annotated[Annotated[BuiltinStrategy, Tag(BUILT_IN)] | PluginOr, BY_OWNER]
 
 

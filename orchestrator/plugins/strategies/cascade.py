@@ -18,6 +18,7 @@ from orchestrator.plugins.strategies.keyword import fit_keyword
 from orchestrator.plugins.strategies.lexical import Lexical, fit_lexical
 from orchestrator.plugins.strategies.rules import fit_rules
 from orchestrator.plugins.strategies.semantic import DistantSemantic, Semantic, fit_semantic
+from orchestrator.plugins.strategies.turns import fit_least_loaded, fit_priority, fit_round_robin, fit_sticky
 from orchestrator.ports.strategy import Candidate, RouteQuestion, StrategyOptions
 
 NAME: Final = "cascade"
@@ -32,6 +33,10 @@ _FIT: Final[dict[str, Callable[[tuple[Candidate, ...], StrategyOptions], Stage]]
     "semantic": fit_semantic,
     "intent": fit_intent,
     "fixed": fit_fixed,
+    "round-robin": fit_round_robin,
+    "sticky": fit_sticky,
+    "least-loaded": fit_least_loaded,
+    "priority": fit_priority,
 }
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from math import inf
 from typing import Final
 
 from anyio import get_cancelled_exc_class
 
 from orchestrator.core.errors import RunError
 from orchestrator.core.request import Decision
-from orchestrator.deploy.deployment import Router
+from orchestrator.deploy.deployment import Agent, Router
 from orchestrator.deploy.distant import ASKING_SECONDS, embed
 from orchestrator.ports.provider import ChatCall, ChatReply, Target
-from orchestrator.ports.strategy import ModelQuestion, RouteQuestion
+from orchestrator.ports.strategy import AskModel, Embed, ModelQuestion, RouteQuestion
 from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Outcome, Run, fault_name
@@ -29,20 +30,35 @@ MOST_CHOICES: Final = 12
 async def route(run: Run, router: Router) -> Outcome:
     """Where the request goes next, or an honest question back."""
     began = current_time()
-    request = run.request
     if router.instant is not None:
-        decision = router.instant.decide_now(RouteQuestion(request.text, run.history, request.complexity))
+        decision = router.instant.decide_now(_question(run))
     else:
         ask = partial(_chat, run, router) if run.allowed(router.endpoints) else None
         vectors = partial(_embed, run, router) if run.allowed(router.embedders) else None
-        question = RouteQuestion(request.text, run.history, request.complexity, ask, vectors)
-        decision = await router.strategy.decide(question)
+        decision = await router.strategy.decide(_question(run, ask, vectors))
     run.add_decision(decision, router.spec["name"])
     run.note("route", router.address, began, {"strategy": decision.strategy, "choice": decision.choice})
     run.tell("run.routed", {"router": router.spec["name"], "choice": decision.choice, "why": decision.why})
     if decision.choice is not None:
         return Outcome(to=decision.choice)
     return _unsure(router, decision)
+
+
+def _question(run: Run, ask: AskModel | None = None, vectors: Embed | None = None) -> RouteQuestion:
+    request = run.request
+    return RouteQuestion(
+        request.text, run.history, request.complexity, ask, vectors, request.session, partial(_load, run)
+    )
+
+
+def _load(run: Run, name: str) -> float:
+    """How much of the endpoint is taken that an agent or a router asks first; infinite where none of its endpoints answers."""
+    target = run.deployment.agents.get(name) or run.deployment.routers.get(name)
+    if target is None or not target.endpoints:
+        return inf if isinstance(target, Agent) and target.missing and not target.reflexes.rules else 0.0
+    known = {view.id: view for view in run.loop.snapshot()}
+    up = [known[each] for each in target.endpoints if each in known and known[each].breaker != "open"]
+    return (up[0].in_flight + up[0].waiting) / max(1, up[0].slots) if up else inf
 
 
 def _behind(run: Run, router: Router) -> list[str]:

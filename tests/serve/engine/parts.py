@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import anyio
 
@@ -22,8 +22,9 @@ from orchestrator.plugins.strategies.cascade import fit_cascade
 from orchestrator.plugins.strategies.intent import fit_intent
 from orchestrator.plugins.strategies.lexical import fit_lexical
 from orchestrator.plugins.strategies.rules import fit_rules
+from orchestrator.plugins.strategies.turns import fit_least_loaded, fit_priority, fit_sticky
 from orchestrator.ports.provider import Capability, Provider, Support
-from orchestrator.ports.strategy import StrategyOptions
+from orchestrator.ports.strategy import FitStrategy, StrategyOptions
 from orchestrator.ports.tool import Tool, ToolContext, ToolFunction, ToolOutcome
 from orchestrator.serve.engine import Engine
 from orchestrator.serve.loop import Loop
@@ -31,7 +32,15 @@ from orchestrator.serve.session import Sessions
 from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
 from orchestrator.testing.simulated_provider import URL, SimulatedProvider
 
-FIT = {"cascade": fit_cascade, "intent": fit_intent, "lexical": fit_lexical, "rules": fit_rules}
+FIT: Final[Mapping[str, FitStrategy]] = {
+    "cascade": fit_cascade,
+    "intent": fit_intent,
+    "lexical": fit_lexical,
+    "rules": fit_rules,
+    "least-loaded": fit_least_loaded,
+    "priority": fit_priority,
+    "sticky": fit_sticky,
+}
 ANY = {"type": "object", "properties": {}}
 Behaviour = Callable[[Mapping[str, Any], ToolContext], Any]
 
