@@ -155,6 +155,17 @@ def test_very_many_texts_are_thinned_out_evenly_and_that_is_told(
     assert "20 are the most" in strategy.notes[0]
 
 
+def test_a_long_request_is_read_at_its_beginning_and_that_is_told(encoder: LocalEncoder) -> None:
+    text = "where is my parcel order " * 1_000
+    assert fitted(encoder).decide_now(RouteQuestion(text)).why.endswith("read the first 4,000 of 25,000 characters")
+
+
+def test_it_tells_from_which_confidence_it_decides(encoder: LocalEncoder) -> None:
+    assert fitted(encoder, confidence=0.4).thresholds == ("semantic decides from 40% on, as written",)
+    cascade = fit_cascade(DESKS, StrategyOptions(encoder=encoder, stages=("rules", "lexical", "semantic")))
+    assert [told.split(" ")[0] for told in cascade.thresholds] == ["lexical", "semantic"]
+
+
 def test_without_an_encoder_or_without_anything_to_learn_from_it_says_so(encoder: LocalEncoder) -> None:
     with pytest.raises(DeployError) as raised:
         fit_semantic(DESKS, StrategyOptions())

@@ -55,6 +55,7 @@ class Examined:
     router: str
     strategy: str
     candidates: int
+    thresholds: tuple[str, ...]
     notes: tuple[str, ...]
     own: Figures | None
     untried: int
@@ -67,6 +68,7 @@ class Examined:
             "router": self.router,
             "strategy": self.strategy,
             "candidates": self.candidates,
+            "thresholds": list(self.thresholds),
             "notes": list(self.notes),
             "examples": self.own.as_json() if self.own else None,
             "untried": self.untried,
@@ -172,6 +174,7 @@ def _examined(one: Fitted, cases: Figures | None) -> Examined:
         one.spec["name"],
         ", ".join(one.spec["stages"]) or one.spec["strategy"],
         len(one.candidates),
+        tuple(getattr(one.strategy, "thresholds", ())),
         tuple(getattr(one.strategy, "notes", ())),
         own,
         untried,

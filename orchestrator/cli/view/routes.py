@@ -36,6 +36,7 @@ def shown(found: Sequence[Examined], terminal: Terminal) -> str:
 
 def _lines(one: Examined, terminal: Terminal) -> Iterator[str]:
     yield terminal.paint("bold", f"router {one.router}") + f": {one.strategy}; {one.candidates} ways out"
+    yield from (f"  {each}" for each in one.thresholds)
     yield from (f"  note: {note}" for note in one.notes)
     if one.own is None:
         yield "  its own examples: this strategy cannot leave them out"

@@ -61,6 +61,14 @@ class Calibration:
     trials: int
     accuracy: float | None
 
+    def told(self, name: str, written: float | None, wanted: Sequence[float]) -> str:
+        """From which confidence a strategy decides, for people: as ``written`` in the manifest, else as fitted for what is
+        ``wanted``."""
+        if written is not None:
+            return f"{name} decides from {written:.0%} on, as written"
+        fitted = [f"{self.thresholds[share]:.0%} on so that {share:.0%} is right" for share in wanted]
+        return f"{name} decides from {', or from '.join(fitted)}"
+
     def probability(self, top: float, margin: float) -> float:
         """That the top-scored candidate is right, 0..1."""
         return _logistic(_linear(self.curve, top, margin))

@@ -46,6 +46,7 @@ class InstantCascade(Instant):
     def __init__(self, stages: Sequence[Instant]) -> None:
         self._stages = tuple(stages)
         self.notes = _notes_of(stages)
+        self.thresholds = _thresholds_of(stages)
 
     def judge(self, question: RouteQuestion) -> Decision:
         said: list[Decision] = []
@@ -65,6 +66,7 @@ class Cascade:
     def __init__(self, stages: Sequence[Stage]) -> None:
         self._stages = tuple(stages)
         self.notes = _notes_of(stages)
+        self.thresholds = _thresholds_of(stages)
 
     async def decide(self, question: RouteQuestion) -> Decision:
         """Choose one candidate or abstain."""
@@ -136,6 +138,10 @@ def _summary(said: Sequence[Decision]) -> Decision:
         shown = next((decision for decision in reversed(said) if decision.scores), shown)
     why = " | ".join(f"{decision.strategy}: {decision.why}" for decision in said)
     return Decision(NAME, said[-1].choice, shown.scores, shown.confidence, why)
+
+
+def _thresholds_of(stages: Sequence[Stage]) -> tuple[str, ...]:
+    return tuple(each for stage in stages if not isinstance(stage, Intent) for each in stage.thresholds)
 
 
 def _notes_of(stages: Sequence[Stage]) -> tuple[str, ...]:

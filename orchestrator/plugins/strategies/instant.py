@@ -16,6 +16,9 @@ class Instant(ABC):
     notes: tuple[str, ...] = ()
     """What its makers should know: what it could not learn, and where it is weaker than it could be."""
 
+    thresholds: tuple[str, ...] = ()
+    """From which confidence it decides, for people."""
+
     @abstractmethod
     def judge(self, question: RouteQuestion) -> Decision:
         """The decision, without its time."""

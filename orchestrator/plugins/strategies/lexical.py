@@ -14,6 +14,7 @@ from typing import Final
 from orchestrator.core.request import Decision
 from orchestrator.plugins.strategies.calibration import (
     ENOUGH_TRIALS,
+    STRICT,
     USUAL,
     Calibration,
     calibrate,
@@ -58,6 +59,7 @@ class Lexical(Instant):
         self._lesson = lesson
         self._confidence = confidence
         self.notes = notes
+        self.thresholds = (lesson.calibration.told(NAME, confidence, (USUAL, STRICT)),)
 
     @property
     def calibration(self) -> Calibration:

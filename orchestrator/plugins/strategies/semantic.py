@@ -65,6 +65,7 @@ class Weighing:
         self._lesson = lesson
         self._confidence = confidence
         self.notes = notes
+        self.thresholds: tuple[str, ...] = (lesson.calibration.told(NAME, confidence, (USUAL,)),)
 
     @property
     def calibration(self) -> Calibration:
@@ -81,9 +82,12 @@ class Weighing:
             return None
         return Decision(NAME, choice, {choice: 1.0}, 1.0, f"these are the words of an example of {choice}")
 
-    def _judged(self, text: str, vector: Sequence[float] | Array) -> Decision:
+    def _judged(self, text: str, vector: Sequence[float] | Array, length: int) -> Decision:
         scores, likeness = self._lesson.ridge.scores(vector, self._lesson.vocabulary.read(text).vector)
-        return self._weigh(self._ranked(scores.tolist()), likeness)
+        decision = self._weigh(self._ranked(scores.tolist()), likeness)
+        if length <= LONGEST_TEXT:
+            return decision
+        return replace(decision, why=f"{decision.why}; read the first {LONGEST_TEXT:,} of {length:,} characters")
 
     def judge_unseen(self, question: RouteQuestion, of: str, *, whole: bool) -> Decision | None:
         scores = self._lesson.unseen.scores(question.text, of, whole=whole)
@@ -128,7 +132,7 @@ class Semantic(Weighing, Instant):
 
     def judge(self, question: RouteQuestion) -> Decision:
         text = question.text[:LONGEST_TEXT]
-        return self._plainly(text) or self._judged(text, self._encoder.encode(text))
+        return self._plainly(text) or self._judged(text, self._encoder.encode(text), len(question.text))
 
 
 class DistantSemantic(Weighing):
@@ -152,7 +156,7 @@ class DistantSemantic(Weighing):
         if len(vector) != size:
             why = f"the encoder gives {len(vector)} numbers and gave {size} when it was learned from: another model?"
             return Decision(NAME, None, why=f"{why} Apply again")
-        return self._judged(text, unit(vector))
+        return self._judged(text, unit(vector), len(question.text))
 
 
 class NothingLearned(Instant):
