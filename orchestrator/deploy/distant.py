@@ -11,6 +11,7 @@ from orchestrator.core.errors import ModelError, NoModel, StaleConnection
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.ports.provider import Embedder
 
+NOBODY: Final = "no server makes the vectors"
 BATCH: Final = 64
 """Texts of one call."""
 LEARNING_SECONDS: Final = 60.0
@@ -29,18 +30,20 @@ class ServerEncoder:
 
     def encode_all(self, texts: Sequence[str]) -> list[Sequence[float]]:
         """Every vector, from a thread that the event loop has started. Raises ``ModelError`` or ``NoModel``."""
+        if not self._endpoints:
+            raise NoModel(self._missing or NOBODY)
         found: list[Sequence[float]] = []
         for start in range(0, len(texts), BATCH):
             batch = tuple(texts[start : start + BATCH])
-            found += anyio.from_thread.run(embed, self._endpoints, batch, LEARNING_SECONDS, self._missing)
+            found += anyio.from_thread.run(embed, self._endpoints, batch, LEARNING_SECONDS)
         return found
 
 
 async def embed(
-    endpoints: Sequence[EndpointSpec], texts: tuple[str, ...], timeout: float, missing: str = ""
+    endpoints: Sequence[EndpointSpec], texts: tuple[str, ...], timeout: float
 ) -> tuple[tuple[float, ...], ...]:
     """The vectors of the first endpoint that gives them. Raises the last ``ModelError``, or ``NoModel`` where there is none."""
-    last: ModelError | NoModel = NoModel(missing or "no server makes the vectors")
+    last: ModelError | NoModel = NoModel(NOBODY)
     for endpoint in endpoints:
         if not hasattr(endpoint.provider, "embed"):
             last = NoModel(f"{endpoint.target.provider} makes no vectors")

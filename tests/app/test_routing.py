@@ -190,3 +190,14 @@ async def test_a_strategy_that_learns_nothing_from_examples_is_tried_all_the_sam
     found = await examined(tmp_path, manifest=manifest)
     own = found["money"].own
     assert own is not None and (own.decided.right, own.decided.of) == (2, 6)
+
+
+async def test_a_stage_whose_encoder_is_on_a_server_is_left_out_and_that_is_told(tmp_path: Path) -> None:
+    """No server is asked, so that the figures are the same everywhere."""
+    manifest = NESTED.replace("type: single-device", "type: single-device\n  models: [nomic-embed-text]", 1)
+    manifest = manifest.replace("stages: [rules, lexical]", "encoder: nomic-embed-text", 1)
+    found = await examined(tmp_path, manifest=manifest)
+    assert found["front"].strategy == "rules, keyword, lexical, semantic"
+    assert "nothing learned: the encoder nomic-embed-text: no server is asked here" in found["front"].notes
+    own = found["front"].own
+    assert own is not None and own.first_right.of == 9
