@@ -14,13 +14,16 @@ from orchestrator.plugins.strategies import semantic
 from orchestrator.plugins.strategies.calibration import STRICT
 from orchestrator.plugins.strategies.cascade import Cascade, InstantCascade, fit_cascade
 from orchestrator.plugins.strategies.features import Vocabulary
+from orchestrator.plugins.strategies.intent import MOST_ASKED
 from orchestrator.plugins.strategies.kernel import FOREIGN_SHARE, MEANING_SHARE, KernelRidge, Texts
 from orchestrator.plugins.strategies.lexical import fit_lexical
 from orchestrator.plugins.strategies.semantic import NothingLearned, Semantic, fit_semantic
 from orchestrator.ports.strategy import Candidate, RouteQuestion, Skill, StrategyOptions
 from tests.encoders import tiny
 from tests.strategies.desks import DESKS, HOSTILE, ORDERS
+from tests.strategies.test_intent import Model, reply_of
 
+PAIRS = [(one, other) for one in "alpha beta gamma delta".split() for other in "zeta eta theta iota".split()]
 WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()
 
 
@@ -153,6 +156,19 @@ def test_very_many_texts_are_thinned_out_evenly_and_that_is_told(
     assert len(strategy._lesson.rows) == 20
     assert {row.candidate for row in strategy._lesson.rows} == {candidate.name for candidate in many}
     assert "20 are the most" in strategy.notes[0]
+
+
+@pytest.mark.anyio
+async def test_of_many_agents_a_model_is_shown_those_that_the_encoder_puts_first(encoder: LocalEncoder) -> None:
+    many = tuple(Candidate(f"desk-{n}", examples=(f"{word} {other}",)) for n, (word, other) in enumerate(PAIRS))
+    stages = ("semantic", "intent")
+    cascade = fit_cascade(many, StrategyOptions(encoder=encoder, stages=stages, confidence=1.0))
+    assert isinstance(cascade, Cascade)
+    model = Model(reply_of("none"))
+    await cascade.decide(RouteQuestion("alpha or beta or zeta", ask=model))
+    offered = model.asked[0].schema["properties"]["agent"]["enum"]
+    assert offered[:-1] == fitted(encoder, *many).ranking("alpha or beta or zeta")[:MOST_ASKED]
+    assert offered[-1] == "none"
 
 
 def test_a_long_request_is_read_at_its_beginning_and_that_is_told(encoder: LocalEncoder) -> None:

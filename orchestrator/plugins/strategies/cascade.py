@@ -119,6 +119,11 @@ def _unseen(stages: Sequence[Stage], question: RouteQuestion, of: str, whole: bo
 def fit_cascade(candidates: tuple[Candidate, ...], options: StrategyOptions) -> InstantCascade | Cascade:
     """Fit the stages, in the order that they are written. Raises ``DeployError`` for a stage that is none."""
     stages = [_fit_stage(name, candidates, options) for name in options.stages or USUAL_STAGES]
+    semantic = next((stage for stage in stages if isinstance(stage, Semantic)), None)
+    if semantic is not None:
+        for stage in stages:
+            if isinstance(stage, Intent):
+                stage.rank_by(semantic.ranking)
     instant = [stage for stage in stages if isinstance(stage, Instant)]
     return InstantCascade(instant) if len(instant) == len(stages) else Cascade(stages)
 

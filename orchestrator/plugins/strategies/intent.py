@@ -8,7 +8,7 @@ counts only if it is the whole answer.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Final
 
@@ -48,8 +48,17 @@ class Intent:
         self._candidates = {candidate.name: candidate for candidate in sorted(candidates, key=lambda one: one.name)}
         self._confidence = options.confidence
         self._shortlist = fit_lexical(candidates, options) if len(self._candidates) > MOST_ASKED else None
+        self._rank: Callable[[str], Sequence[str]] | None = None
+        if isinstance(self._shortlist, Lexical):
+            self._rank = self._shortlist.ranking
         self._full = self._prompt(tuple(self._candidates)) if self._shortlist is None else None
         self.notes = self._notes()
+
+    def rank_by(self, rank: Callable[[str], Sequence[str]]) -> None:
+        """Where there are many candidates, take those that ``rank`` puts first: it knows better than words alone."""
+        if self._shortlist is not None:
+            self._rank = rank
+            self.notes = ()
 
     async def decide(self, question: RouteQuestion) -> Decision:
         """Choose one candidate or abstain."""
@@ -84,8 +93,8 @@ class Intent:
         return _decision(choice, f"{model} chose {choice}{told} of {len(names)}", began, confidence)
 
     def _asked(self, text: str) -> tuple[str, ...]:
-        if isinstance(self._shortlist, Lexical):
-            return tuple(self._shortlist.ranking(text)[:MOST_ASKED])
+        if self._rank is not None:
+            return tuple(self._rank(text)[:MOST_ASKED])
         return tuple(self._candidates)[:MOST_ASKED]
 
     def _prompt(self, names: Sequence[str]) -> tuple[Message, Mapping[str, Any]]:

@@ -134,6 +134,13 @@ class Semantic(Weighing, Instant):
         text = question.text[:LONGEST_TEXT]
         return self._plainly(text) or self._judged(text, self._encoder.encode(text), len(question.text))
 
+    def ranking(self, text: str) -> list[str]:
+        """The candidates' names, best first, whatever the confidence: a shortlist for a strategy that asks a model."""
+        text = text[:LONGEST_TEXT]
+        features = self._lesson.vocabulary.read(text).vector
+        scores, _ = self._lesson.ridge.scores(self._encoder.encode(text), features)
+        return [name for _, name in self._ranked(scores.tolist())]
+
 
 class DistantSemantic(Weighing):
     """The fitted strategy with an encoder behind a server. Where that gives no vector, or one of another model, it abstains."""
