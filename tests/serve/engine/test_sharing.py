@@ -61,13 +61,13 @@ async def test_the_first_agent_is_filled_before_the_second() -> None:
 
 
 async def test_a_server_that_rests_from_faults_is_passed_over() -> None:
-    """Once its breaker is open, and not before: the first requests learn that it fails."""
+    """The first requests learn that it fails; from time to time one tries it again, and most are answered by the second."""
     gone = server(faults=["server-error@*"])
     async with serving(twins("priority"), gone, server()) as served:
-        results = [await served.run("hello") for _ in range(8)]
-    assert results[0].agent == "a" and results[0].error is not None
-    assert [result.agent for result in results[-2:]] == ["b", "b"]
-    assert results[-1].error is None
+        results = [await served.run("hello") for _ in range(12)]
+    assert results[0].agent == "a"
+    assert all((result.agent == "a") == (result.error is not None) for result in results)
+    assert Counter(result.agent for result in results)["b"] >= 6
 
 
 async def test_agents_without_a_model_are_always_free() -> None:
