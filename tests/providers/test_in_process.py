@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import struct
 import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -16,6 +17,7 @@ from orchestrator.core.errors import BadRequest, ContextTooLong, ModelNotFound, 
 from orchestrator.core.message import Message
 from orchestrator.plugins.providers.addresses import root_of, usual_places
 from orchestrator.plugins.providers.discovery import discover
+from orchestrator.plugins.providers.in_process.gguf import context_of
 from orchestrator.plugins.providers.in_process.library import LIBRARIES, ONNX, OPENVINO, Library
 from orchestrator.plugins.providers.in_process.place import address_of, folder_of
 from orchestrator.plugins.providers.in_process.process import Worker
@@ -164,16 +166,55 @@ async def test_without_the_library_it_says_what_to_install(library: Library, wit
     await opened.aclose()
 
 
+def text(value: str) -> bytes:
+    return struct.pack("<Q", len(value)) + value.encode()
+
+
+def head(key: str, kind: int, value: int, *, before: tuple[bytes, ...] = (), version: int = 3) -> bytes:
+    """The head of a GGUF file that ends with this key."""
+    begin = struct.pack("<4sIQQ", b"GGUF", version, 0, 1 + len(before)) + b"".join(before)
+    return begin + text(key) + struct.pack("<I", kind) + struct.pack({4: "<I", 10: "<Q"}[kind], value)
+
+
+NAME = text("general.name") + struct.pack("<I", 8) + text("tiny")
+TAGS = text("general.tags") + struct.pack("<IIQ", 9, 8, 2) + text("a") + text("b")
+SCALES = text("general.scales") + struct.pack("<IIQ", 9, 6, 3) + bytes(12)
+WORDS = text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, 1) + text("a")
+
+
+@pytest.mark.parametrize(
+    ("content", "context"),
+    [
+        (head("qwen3.context_length", 4, 40960), 40960),
+        (head("llama.context_length", 10, 8192, before=(NAME, TAGS, SCALES), version=2), 8192),
+        (head("general.alignment", 4, 32), None),
+        (head("qwen3.context_length", 4, 40960, version=1), None),
+        (head("qwen3.context_length", 4, 40960, before=(WORDS,)), None),
+        (head("qwen3.context_length", 4, 40960)[:-2], None),
+        (struct.pack("<4sIQQQ", b"GGUF", 3, 0, 1, 2**60), None),
+        (b"GGUF", None),
+        (b"<html>", None),
+        (b"", None),
+    ],
+    ids=["first", "later", "untold", "old form", "behind the words", "cut", "absurd", "only magic", "a page", "empty"],
+)
+def test_the_head_of_a_gguf_file_tells_the_context(content: bytes, context: int | None, tmp_path: Path) -> None:
+    """Whatever else the file is, it is only one that tells nothing."""
+    file = tmp_path / "any.gguf"
+    file.write_bytes(content)
+    assert context_of(file) == context
+
+
 async def test_a_gguf_file_is_a_model_of_openvino(tmp_path: Path) -> None:
-    """By its name without the ending; its context is not told, and a prepared folder of the same name goes first."""
-    for name in ("small.gguf", "both.gguf"):
-        (tmp_path / name).write_bytes(b"GGUF")
+    """By its name without the ending, with the context that its head tells; a prepared folder of the same name goes first."""
+    (tmp_path / "small.gguf").write_bytes(head("qwen3.context_length", 4, 4096))
+    (tmp_path / "both.gguf").write_bytes(b"GGUF")
     (tmp_path / "both").mkdir()
     (tmp_path / "both" / "openvino_model.xml").write_text("<net/>")
     opened = InProcessProvider(OPENVINO, Worker(OPENVINO))
     identity = await opened.identify(address_of(OPENVINO, str(tmp_path)))
     assert identity is not None
-    assert {model.id: model.context for model in await opened.models(identity)} == {"both": None, "small": None}
+    assert {model.id: model.context for model in await opened.models(identity)} == {"both": None, "small": 4096}
     assert OPENVINO.found(tmp_path)["both"].is_dir()
     assert await InProcessProvider(ONNX).identify(identity.url) is None
     await opened.aclose()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.plugins.providers.in_process import gguf
 from orchestrator.ports.provider import Capability, Support
 
 _YES: Final = (
@@ -34,18 +35,16 @@ class Library:
     instead: str
     found: Callable[[Path], dict[str, Path]]
     context: Callable[[Path], int | None]
-    context_told: Support
 
     @property
     def capabilities(self) -> Mapping[Capability, Support]:
-        """What a model of it can do; the context is refused by us where it is known."""
-        told = {Capability.CONTEXT_TOLD: self.context_told, Capability.OVERFLOW_REFUSED: self.context_told}
+        """What a model of it can do; what exceeds the context is refused by us."""
         return {
             **dict.fromkeys(Capability, Support.UNKNOWN),
             **dict.fromkeys(_YES, Support.YES),
+            **dict.fromkeys((Capability.CONTEXT_TOLD, Capability.OVERFLOW_REFUSED), Support.YES),
             **dict.fromkeys((Capability.TOOLS, Capability.EMBEDDINGS), Support.NO),
             **dict.fromkeys((Capability.GRAMMAR, Capability.LOGPROBS), Support.IGNORED),
-            **told,
         }
 
 
@@ -64,7 +63,7 @@ def _openvino_models(folder: Path) -> dict[str, Path]:
 
 
 def _openvino_context(model: Path) -> int | None:
-    return _number(model / "config.json", "max_position_embeddings")
+    return gguf.context_of(model) if model.is_file() else _number(model / "config.json", "max_position_embeddings")
 
 
 def _number(file: Path, *keys: str) -> int | None:
@@ -88,7 +87,6 @@ ONNX: Final = Library(
     instead="serve the model by Foundry Local or Lemonade",
     found=_onnx_models,
     context=_onnx_context,
-    context_told=Support.YES,
 )
 OPENVINO: Final = Library(
     kind="openvino-genai",
@@ -100,6 +98,5 @@ OPENVINO: Final = Library(
     instead="serve the model by OpenVINO Model Server",
     found=_openvino_models,
     context=_openvino_context,
-    context_told=Support.UNKNOWN,  # told of prepared folders, not of GGUF files
 )
 LIBRARIES: Final = (ONNX, OPENVINO)

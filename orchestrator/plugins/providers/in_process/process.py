@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -61,16 +62,20 @@ class Worker:
     async def aclose(self) -> None:
         """End the process."""
         process, self._process = self._process, None
-        if process is not None and process.returncode is None:
-            process.kill()
         if process is not None:
-            await process.wait()
+            await _end(process)
 
     async def _running(self) -> asyncio.subprocess.Process:
         if self._process is None or self._process.returncode is not None:
             pipe = asyncio.subprocess.PIPE
             self._process = await asyncio.create_subprocess_exec(
-                self._python, str(WORKER), self._library.module, stdin=pipe, stdout=pipe, limit=_LONGEST_LINE
+                self._python,
+                str(WORKER),
+                self._library.module,
+                stdin=pipe,
+                stdout=pipe,
+                limit=_LONGEST_LINE,
+                start_new_session=True,
             )
         return self._process
 
@@ -117,8 +122,17 @@ class Worker:
                 while "end" not in await self._part(process, number, asyncio.get_running_loop().time() + 1.0):
                     pass
         except (TimeoutError, ModelError):
+            await _end(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End it with all that it has started: a child that holds its output would keep us waiting."""
+    with suppress(ProcessLookupError):  # it is gone already
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
             process.kill()
-            await process.wait()
+    await process.wait()
 
 
 def _parsed(line: bytes) -> dict[str, Any]:

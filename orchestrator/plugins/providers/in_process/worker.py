@@ -20,6 +20,9 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+_LONGEST = 4096
+"""Tokens of an answer where neither the caller nor the model's files set a limit: some models never end by themselves."""
+
 
 class _Refusal(Exception):
     """What cannot be done, with the class of the error that the caller raises for it."""
@@ -163,7 +166,7 @@ class _OpenVino:
         temperature = request.get("temperature")
         made.do_sample = bool(temperature) or temperature is None
         given = {"temperature": temperature or None, "top_p": request.get("top_p"), "rng_seed": request.get("seed")}
-        given["max_new_tokens"] = limit
+        given["max_new_tokens"] = limit or _LONGEST
         for name, value in given.items():
             if value is not None:
                 setattr(made, name, value)
@@ -171,6 +174,13 @@ class _OpenVino:
             schema = self._library.StructuredOutputConfig(json_schema=json.dumps(request["schema"]))
             made.structured_output_config = schema
         return made
+
+
+def _library(module: str) -> Any:
+    """Import it. OpenVINO would tell its makers each time that it is used, by a process of its own: it does without where the
+    package for that is not there."""
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment] # how Python is told that there is none
+    return importlib.import_module(module)
 
 
 _MODELS: dict[str, Any] = {"onnxruntime_genai": _Onnx, "openvino_genai": _OpenVino}
@@ -186,7 +196,7 @@ def main(module: str) -> None:
         try:
             if model is None or path != request["model"]:
                 model = None  # the room of one before the next is loaded
-                path, model = request["model"], _MODELS[module](importlib.import_module(module), request["model"])
+                path, model = request["model"], _MODELS[module](_library(module), request["model"])
             text = _Text(request.get("stop") or (), _teller(number), lambda: number not in work.cancelled)  # noqa: B023 - used at once
             end = model.answer(request, text)
             if number not in work.cancelled:
