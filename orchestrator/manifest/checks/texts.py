@@ -114,7 +114,7 @@ def _conditions(when: When | None) -> Iterator[tuple[str, str]]:
 
 
 def _check_pattern(draft: Draft, pattern: str, at: tuple[str, Keys]) -> None:
-    reason, longest = _read_pattern(pattern, "extract" in at[1] or "asks" in at[1])
+    reason, longest = _read_pattern(pattern, "extract" in at[1], "asks" in at[1])
     if reason is None:
         if longest < SHORT_SIGHT:
             message = f"the pattern looks at the first {longest} characters of a text only"
@@ -127,13 +127,14 @@ def _check_pattern(draft: Draft, pattern: str, at: tuple[str, Keys]) -> None:
 
 
 @lru_cache(maxsize=4096)
-def _read_pattern(pattern: str, whole: bool) -> tuple[str | None, int]:
-    """Why the runtime would not use a pattern, and how many characters it would look at. ``whole``: where it matches matters,
-    and not only whether it does."""
+def _read_pattern(pattern: str, taken: bool, at_once: bool) -> tuple[str | None, int]:
+    """Why the runtime would not use a pattern, and how many characters it would look at. ``taken``: what it matches matters, and
+    not only whether it does; ``at_once``: a text must begin with it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a future Python may read differently is no fault
         try:
-            return None, compile_safely(pattern, whole=whole).longest
+            found = compile_safely(pattern, whole=taken or at_once)
+            return None, found.reach if at_once else found.longest
         except UnsafePattern as error:
             return str(error).removeprefix(f"{pattern!r} ").removeprefix("is no valid pattern: "), 0
 

@@ -34,6 +34,8 @@ async def route(run: Run, router: Router) -> Outcome:
         ask = partial(_chat, run, router) if run.allowed(router.endpoints) else None
         decision = await router.strategy.decide(RouteQuestion(request.text, run.history, request.complexity, ask))
     run.add_decision(decision, router.spec["name"])
+    for remark in decision.notes:
+        run.remark(router.address, "", f"{router.spec['name']}: {remark}")
     run.note("route", router.address, began, {"strategy": decision.strategy, "choice": decision.choice})
     run.tell("run.routed", {"router": router.spec["name"], "choice": decision.choice, "why": decision.why})
     if decision.choice is not None:
