@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.errors import ManifestError
 from tests.manifest.golden import resolved
 
 HEAD = "deployment:\n  type: single-device\n"
@@ -130,4 +131,20 @@ def test_a_keyword_that_changes_nothing_is_told(tmp_path: Path) -> None:
         ("warning", "ORC257", 'the keyword "c++ " is found wherever "C++" is', 7),
         ("warning", "ORC257", 'the keyword "Cafe" is found wherever "café" is', 9),
         ("warning", "ORC257", "no text holds the keyword '\u0301': it is nothing but spaces or accents", 10),
+    ]
+
+
+def test_a_condition_of_reflex_rules_on_a_route_is_told(tmp_path: Path) -> None:
+    """It would be refused only where the router is made."""
+    text = HEAD + (
+        "  agents:\n    - name: front\n      role: router\n      routes:\n"
+        "        - to: a\n          when:\n            intent: x\n            examples: [a, b, c]\n"
+        "    - {name: a, reflex: [{when: {intent: y, examples: [d]}, say: x}]}\n"
+    )
+    end = "is one of reflex rules, and no router looks at it"
+    with pytest.raises(ManifestError) as caught:
+        told(text, tmp_path)
+    assert [(one.code, one.message, one.place.line) for one in caught.value.diagnostics if one.place] == [
+        ("ORC258", f"the condition intent {end}", 9),
+        ("ORC258", f"the condition examples {end}", 10),
     ]

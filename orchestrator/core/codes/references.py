@@ -278,4 +278,11 @@ name that only the local network knows is taken on trust, with a warning.",
         "Take it out, or write another word.",
         "keywords: [e-mail, E mail]",
     ),
+    Code(
+        "ORC258",
+        "condition of rules on a route",
+        "A router knows what requests mean from the examples of its ways, not from an intent of a condition.",
+        "Write the requests under the route's own `examples`, or use regex, asks or keywords.",
+        "when: {intent: refunds, examples: [money back]}",
+    ),
 )

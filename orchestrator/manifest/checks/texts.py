@@ -41,6 +41,9 @@ def check_texts(draft: Draft) -> None:
             _check_schema(draft, agent.output_schema, at)
         for number, rule in enumerate(agent.reflex):
             _check_rule(draft, agent, number, rule)
+        for number, route in enumerate(agent.routes):
+            if not isinstance(route, str):
+                _check_route(draft, (at, ("routes", number, "when")), route.when)
 
 
 def _is_of_template(draft: Draft, agent: AgentEntry, keys: Keys) -> bool:
@@ -167,6 +170,13 @@ def _check_rule(draft: Draft, agent: AgentEntry, number: int, rule: ReflexRule) 
         draft.tell("ORC208", message, (at, ("reflex", number, "when", "intent")))
     if rule.call is not None:
         _check_call(draft, agent, rule.call, (at, ("reflex", number, "call")))
+
+
+def _check_route(draft: Draft, at: tuple[str, Keys], when: When) -> None:
+    for key in ("intent", "examples"):
+        if getattr(when, key) is not None:
+            message = f"the condition {key} is one of reflex rules, and no router looks at it"
+            draft.tell("ORC258", message, (at[0], (*at[1], key)))
 
 
 def _check_call(draft: Draft, agent: AgentEntry, call: str, at: tuple[str, Keys]) -> None:
