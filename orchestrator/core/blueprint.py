@@ -69,9 +69,7 @@ class ModelSpec(TypedDict):
 class ReflexSpec(TypedDict):
     """One reflex rule: when it fires, what it takes from the text, what it calls, what it says."""
 
-    when: dict[
-        str, Any
-    ]  # one of {"regex": str} {"keywords": [str]} {"intent": str, "examples": [str]}; {} always fires
+    when: dict[str, Any]  # as a route's, and {"intent": str, "examples": [str]}; {} always fires
     extract: dict[str, str]  # name -> regex (the named or first group, else the whole match)
     call: str | None  # "tickets.create"
     arguments: dict[str, Any]  # values; strings are Jinja2 templates over the extracted names, `text` and `session`
@@ -116,9 +114,7 @@ class RouteSpec(TypedDict):
     """One way out of a router."""
 
     to: str  # an agent's name
-    when: dict[
-        str, Any
-    ]  # {"regex"|"asks"|"keywords"|"min_chars"|"max_chars"|"has_tools"|"complexity": …}; {} for learned only
+    when: dict[str, Any]  # {"regex"|"asks"|"keywords"|"min_chars"|"max_chars"|"complexity": …}; {} for learned only
     description: str
     examples: list[str]
     keywords: list[str]

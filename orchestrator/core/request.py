@@ -51,7 +51,8 @@ class Decision:
     """What a strategy chose, among what, how sure it is, and why.
 
     ``choice`` is a candidate's name, or ``None`` when it abstained. ``scores`` are of the strategy's own scale;
-    ``confidence`` is in 0..1 (``None`` where the strategy has no notion of it). ``cost_ms`` is the time it took.
+    ``confidence`` is in 0..1 (``None`` where the strategy has no notion of it). ``cost_ms`` is the time it took. ``notes`` say
+    what it was decided without: they go into the result's.
     """
 
     strategy: str
@@ -61,6 +62,7 @@ class Decision:
     why: str = ""
     cost_ms: float = 0.0
     router: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def abstained(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Final
 
 from orchestrator.manifest.checks.builds import check_builds
 from orchestrator.manifest.checks.keys import check_keys
+from orchestrator.manifest.checks.keywords import check_keywords
 from orchestrator.manifest.checks.not_acted_on import tell_what_is_not_acted_on
 from orchestrator.manifest.checks.plugins import check_plugins
 from orchestrator.manifest.checks.references import check_references
@@ -24,6 +25,7 @@ CHECKS: Final[tuple[Callable[[Draft], None], ...]] = (
     check_servers,
     check_builds,
     check_texts,
+    check_keywords,
     check_zones,
     tell_what_is_not_acted_on,
 )

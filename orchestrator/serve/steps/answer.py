@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from orchestrator.core.conditions import Matter
 from orchestrator.core.errors import DoesNotFit, NoModel, Unreachable
 from orchestrator.deploy.deployment import Agent
 from orchestrator.ports.provider import Capability, Support, can_call
@@ -26,11 +27,23 @@ async def answer(run: Run, agent: Agent) -> Outcome:
     if run.request.escalate and spec["escalate_to"] and "requested" in spec["escalate_when"]:
         return Outcome(to=spec["escalate_to"], why="the request asks for it")
     selection = _able(run, agent)
-    for firing in agent.reflexes.fire(run.request.text, first=bool(selection.endpoints)):
-        outcome = await act(run, agent, firing)
+    matter = Matter(run.request.text, run.request.complexity)
+    outcome = await _by_rules(run, agent, matter, first=bool(selection.endpoints))
+    if outcome is not None:
+        return outcome
+    return await _by_model(run, agent, selection) if selection.endpoints else _nobody(run, agent, matter)
+
+
+async def _by_rules(run: Run, agent: Agent, matter: Matter, *, first: bool, tried: bool = False) -> Outcome | None:
+    """What the first rule says that has something to say; ``tried``: without those that come before a model."""
+    outcome = None
+    for firing in agent.reflexes.fire(matter, first=first):
+        outcome = None if tried and firing.reflex.first else await act(run, agent, firing)
         if outcome is not None:
-            return outcome
-    return await _by_model(run, agent, selection) if selection.endpoints else _nobody(run, agent)
+            break
+    if matter.unread:
+        run.remark(agent.address, "", f"{agent.address}: rules that did not fire look at {matter.unread}")
+    return outcome
 
 
 async def _by_model(run: Run, agent: Agent, selection: Selection) -> Outcome:
@@ -43,11 +56,11 @@ async def _by_model(run: Run, agent: Agent, selection: Selection) -> Outcome:
     except (Unreachable, NoModel, DoesNotFit):
         if run.streamed or run.usage.model_calls > spoken:
             raise
-        for firing in agent.reflexes.fire(run.request.text, first=False):
-            outcome = None if firing.reflex.first else await act(run, agent, firing)
-            if outcome is not None:
-                return outcome
-        raise
+        matter = Matter(run.request.text, run.request.complexity)
+        outcome = await _by_rules(run, agent, matter, first=False, tried=True)
+        if outcome is None:
+            raise
+        return outcome
 
 
 def _able(run: Run, agent: Agent) -> Selection:
@@ -69,12 +82,13 @@ def _does_tools(capabilities: Mapping[Capability, Support]) -> bool:
     return can_call(capabilities.get(Capability.TOOLS), capabilities.get(Capability.TOOL_TEXT))
 
 
-def _nobody(run: Run, agent: Agent) -> Outcome:
+def _nobody(run: Run, agent: Agent, matter: Matter) -> Outcome:
     spec = agent.spec
     if not spec["models"] and agent.reflexes.rules:
+        fits = matter.unread or "the request"
         if spec["escalate_to"] and "low_confidence" in spec["escalate_when"]:
-            return Outcome(to=spec["escalate_to"], why="no rule fits")
-        return Outcome(_offer(agent), "unsure", served_by="reflex", why=f"{agent.address}: no rule fits the request")
+            return Outcome(to=spec["escalate_to"], why=f"no rule fits {fits}" if matter.unread else "no rule fits")
+        return Outcome(_offer(agent), "unsure", served_by="reflex", why=f"{agent.address}: no rule fits {fits}")
     if agent.endpoints and not run.allowed(agent.endpoints):
         raise NoModel(
             f"{agent.address} has only models in the cloud, and this request is restricted",

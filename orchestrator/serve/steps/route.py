@@ -28,6 +28,8 @@ async def route(run: Run, router: Router) -> Outcome:
     began = current_time()
     decision = _answered(run, router) or await _decided(run, router)
     run.add_decision(decision, router.spec["name"])
+    for remark in decision.notes:
+        run.remark(router.address, "", f"{router.spec['name']}: {remark}")
     run.note("route", router.address, began, {"strategy": decision.strategy, "choice": decision.choice})
     run.tell("run.routed", {"router": router.spec["name"], "choice": decision.choice, "why": decision.why})
     if decision.choice is not None:
