@@ -14,7 +14,8 @@ Effect = Literal["read", "write", "external"]
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """Who calls, in which run: for stores that keep who did what, and for idempotency (``call_id`` is stable over retries)."""
+    """Who calls, in which run: for stores that keep who did what, and for idempotency. ``call_id`` is the same where one call of
+    one run is tried again, and for nothing else: ``run`` is the request's id, which a caller may give to several requests."""
 
     run: str = ""
     session: str = ""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import anyio
 
-from orchestrator.core.errors import DeployError
+from orchestrator.core.errors import DeployError, ToolFailed
 from orchestrator.core.schema_check import check_arguments
 from orchestrator.ports.tool import ToolFunction
 
@@ -52,6 +52,14 @@ def checked_options(tool: str, options: Mapping[str, Any], schema: Mapping[str, 
         raise DeployError(f"the options of the tool {tool}: {checked.fault}", cure="see docs/tools.md")
     read: dict[str, Any] = checked.value
     return read
+
+
+def other_call(kept: str) -> ToolFailed:
+    """For a call whose ``call_id`` was used before with other arguments: to answer it with what is kept would be a lie."""
+    return ToolFailed(
+        f"this call was made before with other arguments, for {kept}; nothing was done",
+        cure="a repeat must be the same call: give another one a call_id of its own",
+    )
 
 
 def described(schema: Mapping[str, Any], description: str) -> dict[str, Any]:

@@ -184,7 +184,7 @@ async def test_a_person_gets_a_ticket_with_the_conversation_and_the_reason() -> 
         bound={},
     )
     async with serving(wanted) as served:
-        result = await served.run("my drill\nburns", history=history(2), session="s1")
+        result = await served.run("my drill\nburns", history=history(2), session="s1", id="run_1")
     assert result.text == "I have passed this on to a colleague (T-1001). They will get back to you."
     assert (result.served_by, result.agent, result.value["number"]) == ("person", "desk", "T-1001")
     assert not calendar.calls
