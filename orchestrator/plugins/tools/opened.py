@@ -9,6 +9,7 @@ import anyio
 
 from orchestrator.core.errors import DeployError, ToolFailed
 from orchestrator.core.schema_check import check_arguments
+from orchestrator.ports.code import Stamp
 from orchestrator.ports.tool import ToolFunction
 
 TEXT: Final[Mapping[str, Any]] = {"type": "string", "minLength": 1, "maxLength": 20_000}
@@ -17,12 +18,22 @@ LINE: Final[Mapping[str, Any]] = {"type": "string", "minLength": 1, "maxLength":
 """A text of one line, such as a subject."""
 
 
-class OpenedTool:
-    """A ``Tool`` of plain functions; ``close`` releases what they hold."""
+_NO_CODE: Final[Mapping[str, Stamp]] = {}
 
-    def __init__(self, functions: tuple[ToolFunction, ...], close: Callable[[], None] = lambda: None) -> None:
+
+class OpenedTool:
+    """A ``Tool`` of plain functions; ``close`` releases what they hold, ``code`` are the operator's files that they are made
+    of."""
+
+    def __init__(
+        self,
+        functions: tuple[ToolFunction, ...],
+        close: Callable[[], None] = lambda: None,
+        code: Mapping[str, Stamp] = _NO_CODE,
+    ) -> None:
         self._functions = functions
         self._close = close
+        self.code = code
 
     @property
     def functions(self) -> tuple[ToolFunction, ...]:

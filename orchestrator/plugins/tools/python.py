@@ -39,9 +39,9 @@ def open_python(name: str, options: Mapping[str, Any], place: ToolPlace) -> Open
     names = dict.fromkeys([first, *read.get("functions", [])])
     roots = tuple(dict.fromkeys(Path(root).absolute() for root in (place.folder, *place.roots)))
     threads = _Threads()
-    with loaded(module_name, roots) as module:
-        functions = tuple(_tool_function(name, _found(module, function), threads) for function in names)
-    return OpenedTool(functions)
+    with loaded(module_name, roots) as load:
+        functions = tuple(_tool_function(name, _found(load.module, function), threads) for function in names)
+    return OpenedTool(functions, code=load.files)
 
 
 def _found(module: ModuleType, name: str) -> Callable[..., Any]:
