@@ -58,7 +58,7 @@ def open_calendar(
 
 
 def _functions(name: str, dates: _Dates) -> tuple[ToolFunction, ...]:
-    workers = Workers()
+    workers = Workers(name)
     event = {
         "title": described(LINE, "what it is"),
         "start": _WHEN,

@@ -71,7 +71,7 @@ def open_email(
     server = _Server(smtp, place.reveal) if smtp else None
     for box in ("outbox", "sent"):
         (place.state / box).mkdir(mode=0o700, exist_ok=True)
-    mail = _Mail(place.state, sender or "orchestrator@localhost", server, now)
+    mail = _Mail(Workers(name), place.state, sender or "orchestrator@localhost", server, now)
     send = ToolFunction(
         f"{name}.send",
         "Send an e-mail." if server else "Write an e-mail into the local outbox; a person sends it.",
@@ -189,12 +189,14 @@ class _Mail:
     a repeat sends it again with the same ``Message-ID``, by which the receiver's side may know it.
     """
 
-    def __init__(self, folder: Path, sender: str, server: _Server | None, now: Callable[[], float]) -> None:
+    def __init__(
+        self, workers: Workers, folder: Path, sender: str, server: _Server | None, now: Callable[[], float]
+    ) -> None:
         self._folder = folder
         self._sender = sender
         self._server = server
         self._now = now
-        self._workers = Workers()
+        self._workers = workers
 
     async def send(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         line = _Line()
