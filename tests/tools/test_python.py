@@ -283,7 +283,7 @@ async def test_a_call_whose_time_is_over_before_there_is_a_thread_says_who_holds
             group.start_soon(partial(stuck, wait=True))
         await stuck.begun(5)
         said = (
-            r"shop had no thread .* within 0.05\d* s: all its 8 threads are held, 3 of them by calls whose time is over"
+            r"shop had no thread .* within [0-9.]+ s: all its 8 threads are held, 3 of them by calls whose time is over"
         )
         with pytest.raises(ToolFailed, match=said) as failed, anyio.fail_after(0.05):
             await stuck()

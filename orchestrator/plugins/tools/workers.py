@@ -82,16 +82,14 @@ class Workers:
             self._hold(self._waiting.popleft())
 
     def _none_free(self, waited: float) -> ToolFailed:
-        longest = _now() - min(place.since for place in self._held)
+        longest = round(_now() - min(place.since for place in self._held), 2)
         left = sum(place.left for place in self._held)
         who = "its only thread is" if self._most == 1 else f"all its {self._most} threads are"
         over = f", {left} of them by calls whose time is over" if left else ""
         cure = f"Ask for less at once, or raise timeout of the tool {self._tool}."
         cure += _NEVER if left else ""
-        return ToolFailed(
-            f"{self._tool} had no thread for the call within {waited:.2g} s: {who} held{over}, the longest for {longest:.2g} s",
-            cure=cure,
-        )
+        held = f"{who} held{over}, the longest for {longest:g} s"
+        return ToolFailed(f"{self._tool} had no thread for the call within {round(waited, 2):g} s: {held}", cure=cure)
 
 
 def _now() -> float:
