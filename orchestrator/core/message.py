@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -59,6 +59,23 @@ class Message:
             for call in value.get("tool_calls") or ()
         )
         return cls(value["role"], value.get("content") or "", calls, str(value.get("tool_call_id") or ""))
+
+
+KEEP_TURNS: Final = 400
+"""Messages of a session that are kept, in memory and where a store says no other number."""
+
+
+def forgotten(roles: Sequence[str], most: int) -> int:
+    """How many of a session's messages, the oldest first, are forgotten: so many that at most ``most`` stay and the first of
+    them is a user's, because an answer or a tool's result without its question misleads a model. None where no user's would
+    be left."""
+    first = max(0, len(roles) - most)
+    return next((at for at in range(first, len(roles)) if roles[at] == "user"), 0) if first else 0
+
+
+def newest(messages: tuple[Message, ...], most: int) -> tuple[Message, ...]:
+    """What is left of a session's messages."""
+    return messages if len(messages) <= most else messages[forgotten([each.role for each in messages], most) :]
 
 
 @dataclass(frozen=True, slots=True)

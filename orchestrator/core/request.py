@@ -29,7 +29,8 @@ class Request:
     (a ``session`` name instead lets the engine keep it). ``timeout`` is in seconds, for the whole run. ``agent`` goes
     straight to that agent, past the routers. What is ``restricted`` by its ``data_class`` reaches no model in the cloud.
     ``principal`` says who asks; it is told with ``run.started``, and no rule uses it yet. ``options`` (temperature, max_tokens,
-    top_p, seed, stop) go before the agent's own settings.
+    top_p, seed, stop) go before the agent's own settings. ``id`` names the run in its result, its events and the history, where
+    a later run of the same id takes its place; it makes no request a repeat of another: each is answered, and does what it does.
     """
 
     text: str

@@ -20,13 +20,14 @@ from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.core.event import Event
 from orchestrator.core.failpoint import declare, failpoint
+from orchestrator.deploy.code import contents_of
 from orchestrator.deploy.desired import Desired, DesiredTable
 from orchestrator.deploy.draft import Draft, Numbered
 from orchestrator.deploy.execute import carry_out
 from orchestrator.deploy.inbox import Inbox
 from orchestrator.deploy.live import Drain, LiveTable
 from orchestrator.deploy.locked import locked_secrets
-from orchestrator.deploy.observe import Observer, contents_of, loaded_of, processes_of
+from orchestrator.deploy.observe import Observer, loaded_of, processes_of
 from orchestrator.deploy.plane import RequestPlane, Workshop
 from orchestrator.deploy.refusals import refuse_other, refuse_overtaken
 from orchestrator.deploy.rollout import Rollout
@@ -205,7 +206,12 @@ class Reconciler:
     async def _observe(self, blueprint: Blueprint | None) -> ObservedState:
         await self._look([each.blueprint for each in self.desired.all()], blueprint)
         state = self._state(blueprint)
-        return replace(state, contents=await contents_of(blueprint), retries=True) if blueprint else state
+        return replace(state, contents=await self._contents_of(blueprint), retries=True) if blueprint else state
+
+    async def _contents_of(self, blueprint: Blueprint) -> Mapping[str, str]:
+        live = self.table.get(blueprint.name)
+        tools = live.deployment.tools if live else {}
+        return await contents_of(blueprint, tools, self._contents.get(blueprint.name, {}))
 
     async def _look(self, blueprints: list[Blueprint], fresh: Blueprint | None = None) -> None:
         self.starting.doubt(self.table.stalled())
@@ -329,7 +335,7 @@ class Reconciler:
         name = desired.revision.deployment
         try:
             if name not in self._contents:
-                self._contents[name] = await contents_of(desired.blueprint)
+                self._contents[name] = await self._contents_of(desired.blueprint)
             teller = self._teller(desired, tell, done)
             missing = diff(desired.blueprint, self._state(desired.blueprint))
             self.starting.begin_missing(desired.blueprint, missing, teller)

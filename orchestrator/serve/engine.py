@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import anyio
 from anyio import get_cancelled_exc_class
 
-from orchestrator.core.errors import NoSuchDeployment, OrchestratorError, RunCancelled, RunError
+from orchestrator.core.errors import NoSuchDeployment, OrchestratorError, RunCancelled, RunError, StateUnusable
 from orchestrator.core.message import Message
 from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Request, Result
@@ -22,6 +23,7 @@ from orchestrator.serve.run import Emit, Run
 from orchestrator.serve.session import Sessions
 from orchestrator.serve.walk import walk
 
+NOT_STORED: Final = "this turn could not be stored, and is remembered only while the session stays in memory"
 NOBODY: Final = "nobody waits for the answer any more: the caller went away, or read it too slowly"
 
 
@@ -116,7 +118,13 @@ class Engine:
             result = await self._through_gate(run)
             said = (Message("user", request.text), Message("assistant", result.text))
             restricted = run.request.data_class == "restricted"
-            await self._sessions.add(name, request.session, said, restricted=restricted)
+            try:
+                await self._sessions.add(name, request.session, said, restricted=restricted)
+            except (
+                StateUnusable
+            ) as error:  # the answer is good, and what its tools did is done: nobody should ask again
+                run.remark(result.agent, "", f"{NOT_STORED}: {error.message}")
+                return replace(result, notes=tuple(run.notes))
             return result
 
     async def _through_gate(self, run: Run) -> Result:

@@ -11,7 +11,7 @@ from orchestrator.core.errors import RunCancelled, RunError
 from orchestrator.core.event import DELTA, Event, EventKind
 from orchestrator.core.message import Message, Usage
 from orchestrator.core.record import record
-from orchestrator.core.request import Decision, PriorityClass, Request, Result, Status, StepRecord
+from orchestrator.core.request import Decision, PriorityClass, Request, Result, Status, StepRecord, new_id
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.plan.pressure import NONE, Pressure
 from orchestrator.serve.ask import CallTrace
@@ -51,8 +51,8 @@ def fault_name(error: BaseException) -> str:
 
 class Run:
     """Mutable state of one run; owned by the task that runs it. ``deadline`` is the run's, ``until`` that of the agent at
-    work, both of ``anyio.current_time``; ``said`` is what the caller has been told already; ``pressure`` is what spoke
-    for smaller models when it began."""
+    work, both of ``anyio.current_time``; ``nonce`` is of this run alone, whatever id its request has; ``said`` is what the
+    caller has been told already; ``pressure`` is what spoke for smaller models when it began."""
 
     __slots__ = (
         "attempts",
@@ -65,6 +65,7 @@ class Run:
         "listen",
         "loop",
         "model_ms",
+        "nonce",
         "notes",
         "path",
         "paused",
@@ -89,6 +90,7 @@ class Run:
         self.emit = emit
         self.listen = listen
         self.pressure: Pressure = NONE
+        self.nonce = new_id("once")
         self.started = current_time()
         limit = deployment.blueprint.timeout
         self.deadline = self.started + (limit if request.timeout is None else min(request.timeout, limit))

@@ -92,6 +92,20 @@ async def test_a_repeated_call_adds_one_event(tool: Tool) -> None:
     assert len(await call(tool, "list")) == 1
 
 
+@pytest.mark.parametrize(
+    "other",
+    [{"title": "y"}, {"start": "tomorrow at 12:00"}, {"minutes": 60}, {"location": "here"}, {"notes": "bring it"}],
+    ids=lambda each: next(iter(each)),
+)
+async def test_a_call_that_differs_is_no_repeat(tool: Tool, other: dict[str, Any]) -> None:
+    """It would be said to be done, and is not."""
+    wanted = {"title": "x", "start": "tomorrow at 10:00"}
+    await call(tool, "add", call_id="c1", **wanted)
+    with pytest.raises(ToolFailed, match=r"made before with other arguments"):
+        await call(tool, "add", call_id="c1", **{**wanted, **other})
+    assert len(await call(tool, "list")) == 1
+
+
 async def test_free_times_are_what_events_leave(tool: Tool) -> None:
     for start, minutes in (("09:00", 30), ("11:00", 60), ("11:30", 60), ("17:50", 10)):
         await call(tool, "add", title="x", start=f"2026-03-09 {start}", minutes=minutes, overlap=True)

@@ -45,6 +45,34 @@ async def test_a_repeated_call_opens_no_second_ticket_and_adds_no_second_note(pl
         assert len(await call(tool, "list")) == 1
 
 
+@pytest.mark.parametrize(
+    "other",
+    [{"subject": "y"}, {"body": "other"}, {"priority": "high"}, {"contact": "me"}],
+    ids=lambda each: next(iter(each)),
+)
+async def test_a_call_that_differs_is_no_repeat_and_never_gets_the_ticket_of_another(
+    place: ToolPlace, other: dict[str, str]
+) -> None:
+    async with closing(open_tickets("tickets", {}, place)) as tool:
+        await call(tool, "create", call_id="c1", subject="x")
+        with pytest.raises(ToolFailed, match=r"made before with other arguments.*T-1001") as refused:
+            await call(tool, "create", call_id="c1", **{"subject": "x", **other})
+        assert "call_id" in refused.value.cure
+        assert len(await call(tool, "list")) == 1
+
+
+async def test_a_note_that_differs_is_no_repeat(place: ToolPlace) -> None:
+    """Neither another text nor another ticket: it would be said to be done, and is not."""
+    async with closing(open_tickets("tickets", {}, place)) as tool:
+        await call(tool, "create", subject="x")
+        await call(tool, "create", subject="y")
+        await call(tool, "note", call_id="c2", number="T-1001", text="once")
+        for number, text in (("T-1001", "other"), ("T-1002", "once")):
+            with pytest.raises(ToolFailed, match=r"made before with other arguments"):
+                await call(tool, "note", call_id="c2", number=number, text=text)
+        assert [note["text"] for note in (await call(tool, "show", number="T-1001"))["notes"]] == ["once"]
+
+
 async def test_tickets_opened_at_once_get_different_numbers(place: ToolPlace) -> None:
     numbers: list[str] = []
     async with closing(open_tickets("tickets", {}, place)) as tool:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from orchestrator.core.message import KEEP_TURNS
 from orchestrator.core.redaction import Redact
 from orchestrator.plugins.stores.revisions import SqliteRevisions
 from orchestrator.plugins.stores.runs import SqliteRuns
@@ -30,7 +31,7 @@ class StoreLimits:
 
     keep_runs: int = 1000
     keep_sessions: int = 1000
-    keep_turns: int = 400
+    keep_turns: int = KEEP_TURNS
 
 
 @dataclass(frozen=True, slots=True)

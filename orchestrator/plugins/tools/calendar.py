@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 from orchestrator.core.errors import DeployError, ToolFailed
 from orchestrator.plugins.tools.clock import HOW_TO_WRITE, open_zone, time_of
 from orchestrator.plugins.tools.icsfile import IcsFile, Occurrence, events_of, moment_of, uid_of
-from orchestrator.plugins.tools.opened import LINE, TEXT, OpenedTool, arguments_schema, checked_options, described
+from orchestrator.plugins.tools.opened import (
+    LINE,
+    TEXT,
+    OpenedTool,
+    arguments_schema,
+    checked_options,
+    described,
+    other_call,
+)
 from orchestrator.plugins.tools.when import Zone
 from orchestrator.plugins.tools.workers import Workers
 from orchestrator.ports.tool import RunFunction, ToolContext, ToolFunction, ToolOutcome, ToolPlace
@@ -50,7 +58,7 @@ def open_calendar(
 
 
 def _functions(name: str, dates: _Dates) -> tuple[ToolFunction, ...]:
-    workers = Workers()
+    workers = Workers(name)
     event = {
         "title": described(LINE, "what it is"),
         "start": _WHEN,
@@ -140,7 +148,11 @@ class _Dates:
         uid = f"{hashlib.sha256((context.call_id or os.urandom(16).hex()).encode()).hexdigest()[:24]}@orchestrator"
 
         def work(calendar: Calendar) -> None:
-            if any(uid_of(event) == uid for event in events_of(calendar)):
+            wanted = self._event(uid, start, end, arguments)
+            known = next((event for event in events_of(calendar) if uid_of(event) == uid), None)
+            if known is not None:
+                if _said(known) != _said(wanted):
+                    raise other_call(f"the event {uid}")
                 return
             taken = [event for event in self._file.among(calendar, start, end) if event.busy]
             if taken and not arguments.get("overlap", False):
@@ -148,7 +160,7 @@ class _Dates:
                     f"that time is taken: {_line(taken[0])}",
                     cure="name another time; the free times of the day can be asked for",
                 )
-            calendar.add_component(self._event(uid, start, end, arguments))
+            calendar.add_component(wanted)
 
         self._file.change(work)
         return _listed([event for event in self._file.between(start, end) if event.id == uid])
@@ -237,6 +249,12 @@ class _Dates:
         """A day as an end is meant with that day."""
         found = time_of(text, self._zone.at(self._now()), self._zone)
         return moment_of(found if isinstance(found, datetime) else found + timedelta(days=1), self._zone)
+
+
+def _said(event: Event) -> tuple[Any, ...]:
+    """What and when."""
+    texts = (str(event.get(name, "")) for name in ("SUMMARY", "LOCATION", "DESCRIPTION"))
+    return (event.decoded("DTSTART", None), event.decoded("DTEND", None), *texts)
 
 
 def _gaps(events: Sequence[Occurrence], start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:

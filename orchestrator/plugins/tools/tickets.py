@@ -9,7 +9,15 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from orchestrator.core.errors import ToolFailed
-from orchestrator.plugins.tools.opened import LINE, TEXT, OpenedTool, arguments_schema, checked_options, described
+from orchestrator.plugins.tools.opened import (
+    LINE,
+    TEXT,
+    OpenedTool,
+    arguments_schema,
+    checked_options,
+    described,
+    other_call,
+)
 from orchestrator.plugins.tools.sqlite import SqliteFile, as_lines, as_table, open_own
 from orchestrator.ports.tool import Effect, RunFunction, ToolContext, ToolFunction, ToolOutcome, ToolPlace
 
@@ -28,6 +36,8 @@ _SCHEMA: Final = (
 )
 _SHOWN: Final = "number, subject, body, priority, contact, status, created"
 _NUMBER: Final = described({"type": "string", "pattern": r"^ *[Tt]-?[0-9]{1,9} *$|^[0-9]{1,9}$"}, "such as T-1001")
+_USUAL: Final = {"subject": "", "body": "", "priority": "normal", "contact": ""}
+"""What a new ticket holds where its call does not say so."""
 _TICKET: Final = {
     "subject": described(LINE, "the matter in a few words"),
     "body": described({**TEXT, "minLength": 0}, "what happened, with order numbers and names"),
@@ -70,7 +80,8 @@ def _functions(name: str, tickets: _Tickets) -> tuple[ToolFunction, ...]:
 
 
 class _Tickets:
-    """The functions. A call that is repeated with the same ``call_id`` changes nothing and gives the same answer."""
+    """The functions. A call that is repeated with the same ``call_id`` changes nothing and gives the same answer; one of other
+    arguments is refused."""
 
     def __init__(self, store: SqliteFile, now: Callable[[], float]) -> None:
         self._store = store
@@ -78,25 +89,21 @@ class _Tickets:
 
     async def create(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         call = context.call_id or None
+        wanted = {name: arguments.get(name, usual) for name, usual in _USUAL.items()}
 
         def work(connection: sqlite3.Connection) -> dict[str, Any]:
             known = connection.execute("SELECT number FROM ticket WHERE call = ?", (call,)).fetchone()
             if known is None:
-                row = (
-                    arguments["subject"],
-                    arguments.get("body", ""),
-                    arguments.get("priority", "normal"),
-                    arguments.get("contact", ""),
-                    self._time(),
-                    context.run,
-                    call,
-                )
+                row = (*wanted.values(), self._time(), context.run, call)
                 known = connection.execute(
                     "INSERT INTO ticket SELECT coalesce(max(number), ?) + 1, ?, ?, ?, ?, 'open', ?, ?, ? FROM ticket "
                     "RETURNING number",
                     (_FIRST - 1, *row),
                 ).fetchall()[0]
-            return _found(connection, known["number"])
+            found = _found(connection, known["number"])
+            if any(found[name] != value for name, value in wanted.items()):
+                raise other_call(found["number"])
+            return found
 
         return _outcome(await self._store.write(work))
 
@@ -121,13 +128,17 @@ class _Tickets:
         return ToolOutcome(tickets, as_table(tickets))
 
     async def note(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
-        number = _number(arguments["number"])
+        number, call = _number(arguments["number"]), context.call_id or None
 
         def work(connection: sqlite3.Connection) -> dict[str, Any]:
             ticket = _found(connection, number)
+            wanted = {"ticket": number, "text": arguments["text"]}
+            known = connection.execute("SELECT ticket, text FROM note WHERE call = ?", (call,)).fetchone() or wanted
+            if known != wanted:
+                raise other_call(f"a note of {_PREFIX}{known['ticket']}")
             connection.execute(
                 "INSERT OR IGNORE INTO note (ticket, text, created, call) VALUES (?, ?, ?, ?)",
-                (number, arguments["text"], self._time(), context.call_id or None),
+                (*wanted.values(), self._time(), call),
             )
             return ticket
 

@@ -78,8 +78,9 @@ def _what(schema: Mapping[str, Any], required: bool) -> str:
 
 
 def _context(run: Run, agent: Agent) -> ToolContext:
-    """The call's id is its number in the run: models give the same id to several calls."""
-    call_id = f"{run.request.id}:{run.usage.tool_calls + 1}"
+    """The call's id is its number in this very run: models give the same id to several calls, and callers to several
+    requests, of which none is a repeat of another."""
+    call_id = f"{run.nonce}:{run.usage.tool_calls + 1}"
     return ToolContext(run.request.id, run.request.session, agent.spec["name"], call_id, run.request.text)
 
 

@@ -230,7 +230,7 @@ class Served:
 
     async def run(self, text: str, listen: Callable[[Event], None] | None = None, **fields: Any) -> Result:
         """Answer a request."""
-        return await self.engine.run(Request(text, **{"id": "run_1", **fields}), listen)
+        return await self.engine.run(Request(text, **fields), listen)
 
     def kinds(self) -> list[str]:
         """The kinds of the events so far."""
