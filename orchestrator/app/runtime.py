@@ -19,6 +19,7 @@ from typing import Any, Final
 import anyio
 
 from orchestrator.app import catalog
+from orchestrator.app.environment import load_environment
 from orchestrator.app.failing import arm_kill
 from orchestrator.app.journal import Journal
 from orchestrator.app.leave import left_for_sure
@@ -33,7 +34,7 @@ from orchestrator.app.start import RUNTIME, start_log
 from orchestrator.app.unwrap import unwrapped
 from orchestrator.app.version import program_version
 from orchestrator.app.wiring import Planes, Plugins, Stores, make_workshop, run_planes
-from orchestrator.core.errors import DeployError, OrchestratorError, StateUnusable
+from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.core.event import Event
 from orchestrator.deploy.live import CUT_SECONDS
 from orchestrator.deploy.supervisor import END_SECONDS
@@ -85,7 +86,7 @@ class Runtime:
         lock = RuntimeLock(folders.runtime)
         lock.take()
         try:
-            load_environment(folders.config)
+            load_environment(folders.config, os.environ)
             self._log = open_log(
                 folders.state / "logs",
                 self._place.settings.log_level,
@@ -140,7 +141,7 @@ class Runtime:
         config = self._place.folders.config
         name = reference.removeprefix("env:")
         if reference != name and name not in os.environ:
-            load_environment(config)
+            load_environment(config, os.environ)
             if name not in os.environ:
                 raise DeployError(
                     f"the secret {reference} is not set in the runtime",
@@ -276,25 +277,6 @@ def process_started() -> float:
     import psutil
 
     return psutil.Process().create_time()
-
-
-def load_environment(config: Path) -> None:
-    """``NAME=value`` lines of the file ``environment`` in the config folder: where secrets of the runtime may stand, so
-    that it has them after a reboot too. What the environment has already wins. Raises ``StateUnusable``."""
-    path = config / "environment"
-    if not path.exists():
-        return
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise StateUnusable(
-            f"cannot read {path}: {why}", cure="make it a text file of yours, with mode 0600"
-        ) from error
-    for text in lines:
-        name, sign, value = text.strip().partition("=")
-        if sign and name and not name.startswith("#"):
-            os.environ.setdefault(name.strip(), value.strip().strip("\"'"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

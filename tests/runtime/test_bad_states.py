@@ -268,9 +268,11 @@ def test_a_state_that_cannot_be_opened_is_said_by_the_command(home: Home) -> Non
 
 def test_secrets_that_cannot_be_read_are_said_by_the_command(home: Home) -> None:
     """The file, what is wrong with it, and what to do."""
-    (home.folders.config / "environment").write_bytes(b"KEY=\xff\n")
-    with pytest.raises(RuntimeUnavailable, match=r"did not start: cannot read /.*/environment: it is not UTF-8"):
+    home.keep_secrets("KEY=1\nhunter2\n")
+    told = r"did not start: line 2 of /.*/environment is not NAME=value"
+    with pytest.raises(RuntimeUnavailable, match=told) as raised:
         ensure_runtime(LocalHost())
+    assert "begin it with a #" in raised.value.cure and "hunter2" not in home.said()
 
 
 def test_a_crash_at_start_shows_its_last_line(home: Home) -> None:
@@ -284,7 +286,7 @@ def test_a_crash_at_start_shows_its_last_line(home: Home) -> None:
 def test_secrets_of_the_shell_do_not_go_with_the_runtime(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """They would be gone after a reboot; the file ``environment`` of the config folder is the place for them."""
     monkeypatch.setenv("MY_SECRET_KEY", "in the shell")
-    (home.folders.config / "environment").write_text("# kept\nFROM_FILE=here\n")
+    home.keep_secrets("# kept\nFROM_FILE=here\n")
     client = ensure_runtime(LocalHost())
     given = psutil.Process(client.about()["pid"]).environ()
     assert "MY_SECRET_KEY" not in given and given["ORCHESTRATOR_HOME"] == str(home.path)
