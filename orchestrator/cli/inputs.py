@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.choices import DATA_CLASSES
 from orchestrator.core.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.app.compile import Compilation
 
-DATA_CLASSES: Final = ("public", "internal", "restricted")
-"""As ``core/request.py`` has them; written again here, as help needs no more than the words."""
 MANIFEST_NAMES: Final = "one or more manifests; later ones are laid over earlier ones; - reads standard input"
 
 

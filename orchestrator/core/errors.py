@@ -293,7 +293,11 @@ class DoesNotFit(ModelError):
 
 
 class UsageError(OrchestratorError):
-    """The command line does not fit."""
+    """What was asked does not fit: a word of the command line, or the ``field`` of a request."""
 
     code = "ORC601"
     exit_code = 64
+
+    def __init__(self, message: str, *, cure: str = "", field: str = "") -> None:
+        super().__init__(message, cure=cure)
+        self.field = field

@@ -319,8 +319,9 @@ def read_request(value: Any) -> Request:
     try:
         history = tuple(Message.from_json(message) for message in value.get("history") or ())
         request = Request(**{**value, "history": history})
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"the request's history is malformed: {error}") from error
+    except (TypeError, ValueError) as error:
+        cure = "give each turn its role and its content"
+        raise UsageError(f"the request's history is malformed: {error}", cure=cure, field="history") from error
     return check_request(request)
 
 
