@@ -31,6 +31,7 @@ from orchestrator.app.redact import Redactor
 from orchestrator.app.settings import Settings
 from orchestrator.app.sinks import hear, keep_running
 from orchestrator.app.start import RUNTIME, start_log
+from orchestrator.app.told import TOLD, tell
 from orchestrator.app.unwrap import unwrapped
 from orchestrator.app.version import program_version
 from orchestrator.app.wiring import Planes, Plugins, Stores, make_workshop, run_planes
@@ -280,17 +281,22 @@ def process_started() -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it; gives the exit code."""
+    """Run it; gives the exit code. A command that waits for it reads why it ended in the file that ``--told`` names."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    told = Path(words[words.index(TOLD) + 1]) if TOLD in words else None
     os.umask(0o077)
     try:
         host: Host = catalog.load("host", "local")()
         place = Place(host, host.folders(), Settings.read(os.environ), foreground="--foreground" in words)
         run_until_stopped(Runtime(place))
     except OrchestratorError as error:
+        tell(told, error)
         cure = f"\n   = {error.cure}" if error.cure else ""
         sys.stderr.write(f"error[{error.code}]: {error.message}{cure}\n")
         return error.exit_code
+    except Exception as error:
+        tell(told, error)
+        raise
     return 0
 
 

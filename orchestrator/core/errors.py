@@ -8,6 +8,7 @@
     │   └── PlanOutdated      what it was made from has changed
     ├── DeployError                              4
     │   ├── RuntimeUnavailable
+    │   ├── AnotherRuns       another runtime of this user holds the lock
     │   ├── StateUnusable
     │   ├── NoSuchDeployment
     │   └── NoServer          no model server that can do it answers
@@ -102,6 +103,10 @@ class RuntimeUnavailable(DeployError):
     """The background runtime does not answer or could not start."""
 
     code = "ORC411"
+
+
+class AnotherRuns(DeployError):
+    """Another runtime of this user has the lock: there is one a user."""
 
 
 class StateUnusable(DeployError):

@@ -279,8 +279,31 @@ def test_a_crash_at_start_shows_its_last_line(home: Home) -> None:
     """Whatever it was."""
     environment = {**os.environ, "PYTHONPATH": str(home.path)}
     (home.path / "uvicorn.py").write_text("raise RuntimeError('a broken library')")
-    with pytest.raises(RuntimeUnavailable, match="did not start: RuntimeError: a broken library"):
+    with pytest.raises(
+        RuntimeUnavailable, match="did not start and gave no reason; its log ends with: RuntimeError: a broken library"
+    ):
         ensure_runtime(LocalHost(), environment)
+
+
+def test_a_runtime_that_ends_without_a_word_is_said_with_its_log(home: Home) -> None:
+    """What a library prints there, or an older start said, is shown as that, and never taken for the reason."""
+    start_log(home.folders).parent.mkdir(parents=True, exist_ok=True)
+    start_log(home.folders).write_text("error[ORC410]: another runtime of this user runs already\n")
+    environment = {**os.environ, "PYTHONPATH": str(home.path)}
+    (home.path / "psutil.py").write_text("import os\nos._exit(3)\n")
+    with pytest.raises(RuntimeUnavailable, match=r"gave no reason; its log ends with: error.*runs already") as raised:
+        ensure_runtime(LocalHost(), environment)
+    assert raised.value.cure == f"see {start_log(home.folders)}"
+
+
+def test_nothing_stays_of_what_a_start_told(home: Home) -> None:
+    """Whether it served or not."""
+    with pytest.raises(RuntimeUnavailable):
+        ensure_runtime(LocalHost(), {**os.environ, "ORCHESTRATOR_PORT": "seven"})
+    assert list(home.folders.runtime.glob("start-*")) == []
+    ensure_runtime(LocalHost())
+    assert list(home.folders.runtime.glob("start-*")) == []
+    stop_runtime(LocalHost())
 
 
 def test_secrets_of_the_shell_do_not_go_with_the_runtime(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
