@@ -23,12 +23,8 @@ START_SECONDS: Final = 15.0
 _GLANCE: Final = 0.02
 _TRY_AGAIN: Final = 0.5
 """Seconds until a start is tried again where another command was faster and does not answer yet."""
-_KEPT: Final = frozenset(
+KEPT: Final = frozenset(
     {
-        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "SYSTEMROOT"),
-        *("LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP"),
-        *("VIRTUAL_ENV", "PYTHONPATH", "PYTHONWARNINGS"),
-        *("SSL_CERT_FILE", "SSL_CERT_DIR", "DBUS_SESSION_BUS_ADDRESS"),
         *(
             "OLLAMA_HOST",
             "LLAMA_SERVER_URL",
@@ -40,9 +36,15 @@ _KEPT: Final = frozenset(
         ),
         *("LEMONADE_URL", "LLAMA_SWAP_URL", "LOCALAI_URL", "LITELLM_URL", "MODEL_RUNNER_URL"),
         *("ONNX_MODELS", "OPENVINO_MODELS", "OPENVINO_DEVICE"),
+        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "SYSTEMROOT"),
+        *("LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP"),
+        *("VIRTUAL_ENV", "PYTHONPATH", "PYTHONWARNINGS"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "DBUS_SESSION_BUS_ADDRESS"),
         *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "OLLAMA_MODELS", "HF_HOME", "HF_HUB_OFFLINE"),
     }
 )
+"""Variables that a background runtime gets of a shell. The first are those of model servers, written again here, as a command
+that starts a runtime would need half of the program to ask their makes; a test compares."""
 _KEPT_BEGINNINGS: Final = ("ORCHESTRATOR_", "XDG_", "LC_", "COVERAGE_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_", "HSA_")
 
 
@@ -179,7 +181,7 @@ def running_process(host: Host, folders: Folders) -> ProcessIdentity | None:
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """What a background process may have of this shell's environment."""
-    return {name: value for name, value in environment.items() if name in _KEPT or name.startswith(_KEPT_BEGINNINGS)}
+    return {name: value for name, value in environment.items() if name in KEPT or name.startswith(_KEPT_BEGINNINGS)}
 
 
 def start_log(folders: Folders) -> Path:
