@@ -52,6 +52,13 @@ def origin(options: argparse.Namespace) -> str:
     return first if first == "-" else str(Path(first).absolute())
 
 
+def how_many(text: str) -> int:
+    """A number of lines, for the parser; raises ``ArgumentTypeError`` for what is none."""
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines, which is 0 or more")
+    return int(text)
+
+
 def typed(read: Callable[[], str]) -> str:
     """What standard input holds; raises ``UsageError`` where that is no UTF-8."""
     try:
