@@ -89,6 +89,8 @@ class Reconciler:
         """As they were at the last apply: code that is being edited is not picked up before the next one."""
         self._ended = anyio.Event()
         self._looked_at = -inf
+        self.turns = 0
+        """How many turns of the loop have ended."""
 
     @property
     def ending(self) -> bool:
@@ -201,6 +203,7 @@ class Reconciler:
                 with suppress(OrchestratorError):  # it is in ``trouble``, and its step was told
                     await self._settle(each, self._emit)
         self.starting.keep_only([each.blueprint for each in self.desired.all()], self.desired.unreadable)
+        self.turns += 1
 
     async def _observe(self, blueprint: Blueprint | None) -> ObservedState:
         await self._look([each.blueprint for each in self.desired.all()], blueprint)

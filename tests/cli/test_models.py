@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +24,7 @@ from orchestrator.ports.provider import ServedModel
 from orchestrator.testing.lifecycle.store import ModelStore, StoredModel, stored
 from tests.cli.commands import ROOT, Ran, command, golden, here
 from tests.cli.serving import served
+from tests.runtime.living import eventually
 
 PHI = StoredModel("phi4-mini:3.8b", 2_491_874_624)
 QWEN = StoredModel("qwen2.5:0.5b", 397_807_936)
@@ -255,29 +255,26 @@ def test_a_disk_that_fills_in_the_middle_is_told_in_the_server_s_words(shop: Sho
     assert PHI.name not in shop.store.installed
 
 
-def interrupted(environment: dict[str, str], store: ModelStore, model: str) -> tuple[int, str]:
-    """A pull as a process of its own that is interrupted once something has come: its exit code, and what it said."""
+def interrupted(environment: dict[str, str]) -> tuple[int, str]:
+    """A pull as a process of its own that is interrupted once it has told of its first bytes: its exit code, and what it
+    said."""
     argv, environment = command("models", "pull", "phi-4-mini"), {**os.environ, **environment}
     with subprocess.Popen(argv, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as pulling:
         assert pulling.stderr is not None
-        deadline = time.monotonic() + 30
-        while not store.came.get(model) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(0.3)  # real time: the other process has to read the progress that the server has sent
+        said = next((line for line in pulling.stderr if line.startswith("downloading")), "it told of none\n")
         pulling.send_signal(signal.SIGINT)
-        said = pulling.stderr.read()
+        said += pulling.stderr.read()
     return pulling.returncode, said
 
 
 def test_ctrl_c_leaves_a_pull_properly(shop: Shop) -> None:
     """It says how far it came and how to go on; the server stops; the exit code is that of an interrupt."""
     shop.store.pull_rate = PHI.size / 8
-    code, said = interrupted(shop.environment, shop.store, PHI.name)
+    code, said = interrupted(shop.environment)
     assert code == 130
     assert "what had come is kept, the same command goes on from there\ninterrupted\n" in said
-    had_come = shop.store.came[PHI.name]
-    time.sleep(1.2)  # real time: the server pulls an eighth a second, and would have gone on
-    assert shop.store.came[PHI.name] == had_come < PHI.size
+    eventually(lambda: shop.store.left == [PHI.name])
+    assert 0 < shop.store.came[PHI.name] < PHI.size
 
 
 def test_ctrl_c_says_where_a_pull_goes_on(home: Path) -> None:
@@ -286,7 +283,7 @@ def test_ctrl_c_says_where_a_pull_goes_on(home: Path) -> None:
     store = stored(["mine"], [StoredModel(name)])
     store.pull_rate = StoredModel(name).size / 8
     with served(store, "lm-studio") as url:
-        code, said = interrupted({"ORCHESTRATOR_SERVERS": url}, store, name)
+        code, said = interrupted({"ORCHESTRATOR_SERVERS": url})
     assert code == 130
     assert "goes on with it by itself\ninterrupted\n" in said
 
