@@ -301,8 +301,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_until_stopped(runtime: Runtime) -> None:
-    """Run a runtime on a new event loop. Raises the ``OrchestratorError`` that ended it."""
-    with unwrapped(OrchestratorError):
+    """Run a runtime on a new event loop. Raises the ``OrchestratorError`` that ended it, else the fault that did."""
+    with unwrapped(), unwrapped(OrchestratorError):
         anyio.run(runtime.run, backend="asyncio")
 
 

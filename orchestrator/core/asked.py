@@ -88,13 +88,9 @@ def _check_texts(given: Any, names: Mapping[str, str]) -> None:
             raise UsageError(f"{name} is too long: {len(value)} characters", cure=cure, field=name)
     for field in ("text", *_NAMES):
         if not is_whole(getattr(given, field)):
-            name, cure = (
-                names.get(field, field),
-                "decode it with errors='replace', or from the encoding that it really has",
-            )
-            raise UsageError(
-                f"the {name} of the request holds half a character (a lone surrogate)", cure=cure, field=name
-            )
+            told = f"the {names.get(field, field)} of the request holds half a character (a lone surrogate)"
+            cure = "decode it with errors='replace', or from the encoding that it really has"
+            raise UsageError(told, cure=cure, field=names.get(field, field))
 
 
 def _check_timeout(name: str, value: Any) -> None:

@@ -285,6 +285,16 @@ def test_a_crash_at_start_shows_its_last_line(home: Home) -> None:
         ensure_runtime(LocalHost(), environment)
 
 
+def test_a_fault_that_nobody_foresaw_is_told_too(home: Home) -> None:
+    """By its kind and its words, whatever a library printed after it."""
+    environment = {**os.environ, "PYTHONPATH": str(home.path)}
+    (home.path / "sqlite3.py").write_text(
+        "import atexit\natexit.register(print, 'bye')\nraise RuntimeError('no sqlite')"
+    )
+    with pytest.raises(RuntimeUnavailable, match="did not start: RuntimeError: no sqlite"):
+        ensure_runtime(LocalHost(), environment)
+
+
 def test_a_runtime_that_ends_without_a_word_is_said_with_its_log(home: Home) -> None:
     """What a library prints there, or an older start said, is shown as that, and never taken for the reason."""
     start_log(home.folders).parent.mkdir(parents=True, exist_ok=True)
