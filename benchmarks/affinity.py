@@ -18,8 +18,8 @@ import anyio
 from trio.testing import MockClock
 
 from benchmarks.measure import Row, at_most, show
+from orchestrator.core.choices import PriorityClass
 from orchestrator.core.message import Message
-from orchestrator.core.request import PriorityClass
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.residence import PoolLimits, Residence
 from orchestrator.ports.lifecycle import LoadOptions

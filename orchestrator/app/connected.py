@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.app.client import SILENT_SECONDS, RuntimeClient, request_json
 from orchestrator.app.replies import read_error, read_event, read_result
-from orchestrator.core.errors import NoSuchDeployment, RuntimeUnavailable
+from orchestrator.core.errors import RuntimeUnavailable
 from orchestrator.core.event import Event
-from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Request, Result
+from orchestrator.core.unknown import no_deployment
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -75,5 +75,4 @@ def check_applied(client: RuntimeClient, name: str) -> None:
     """Raise ``RuntimeUnavailable`` where no runtime runs, ``NoSuchDeployment`` where it does not serve ``name``."""
     names = [str(each["name"]) for each in client.status()["deployments"]]
     if name not in names:
-        cure = did_you_mean(name, names) or f"Applied deployments: {', '.join(names) or 'none'}."
-        raise NoSuchDeployment(f'no deployment is called "{name}"', cure=cure)
+        raise no_deployment(name, names)

@@ -19,6 +19,7 @@ from typing import Any, Final
 import anyio
 
 from orchestrator.app import catalog
+from orchestrator.app.environment import load_environment
 from orchestrator.app.failing import arm_kill
 from orchestrator.app.journal import Journal
 from orchestrator.app.leave import left_for_sure
@@ -30,10 +31,11 @@ from orchestrator.app.redact import Redactor
 from orchestrator.app.settings import Settings
 from orchestrator.app.sinks import hear, keep_running
 from orchestrator.app.start import RUNTIME, start_log
+from orchestrator.app.told import TOLD, tell
 from orchestrator.app.unwrap import unwrapped
 from orchestrator.app.version import program_version
 from orchestrator.app.wiring import Planes, Plugins, Stores, make_workshop, run_planes
-from orchestrator.core.errors import DeployError, OrchestratorError, StateUnusable
+from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.core.event import Event
 from orchestrator.deploy.live import CUT_SECONDS
 from orchestrator.deploy.supervisor import END_SECONDS
@@ -85,7 +87,7 @@ class Runtime:
         lock = RuntimeLock(folders.runtime)
         lock.take()
         try:
-            load_environment(folders.config)
+            load_environment(folders.config, os.environ)
             self._log = open_log(
                 folders.state / "logs",
                 self._place.settings.log_level,
@@ -140,7 +142,7 @@ class Runtime:
         config = self._place.folders.config
         name = reference.removeprefix("env:")
         if reference != name and name not in os.environ:
-            load_environment(config)
+            load_environment(config, os.environ)
             if name not in os.environ:
                 raise DeployError(
                     f"the secret {reference} is not set in the runtime",
@@ -278,43 +280,29 @@ def process_started() -> float:
     return psutil.Process().create_time()
 
 
-def load_environment(config: Path) -> None:
-    """``NAME=value`` lines of the file ``environment`` in the config folder: where secrets of the runtime may stand, so
-    that it has them after a reboot too. What the environment has already wins. Raises ``StateUnusable``."""
-    path = config / "environment"
-    if not path.exists():
-        return
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise StateUnusable(
-            f"cannot read {path}: {why}", cure="make it a text file of yours, with mode 0600"
-        ) from error
-    for text in lines:
-        name, sign, value = text.strip().partition("=")
-        if sign and name and not name.startswith("#"):
-            os.environ.setdefault(name.strip(), value.strip().strip("\"'"))
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it; gives the exit code."""
+    """Run it; gives the exit code. A command that waits for it reads why it ended in the file that ``--told`` names."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    told = Path(words[words.index(TOLD) + 1]) if TOLD in words else None
     os.umask(0o077)
     try:
         host: Host = catalog.load("host", "local")()
         place = Place(host, host.folders(), Settings.read(os.environ), foreground="--foreground" in words)
         run_until_stopped(Runtime(place))
     except OrchestratorError as error:
+        tell(told, error)
         cure = f"\n   = {error.cure}" if error.cure else ""
         sys.stderr.write(f"error[{error.code}]: {error.message}{cure}\n")
         return error.exit_code
+    except Exception as error:
+        tell(told, error)
+        raise
     return 0
 
 
 def run_until_stopped(runtime: Runtime) -> None:
-    """Run a runtime on a new event loop. Raises the ``OrchestratorError`` that ended it."""
-    with unwrapped(OrchestratorError):
+    """Run a runtime on a new event loop. Raises the ``OrchestratorError`` that ended it, else the fault that did."""
+    with unwrapped(), unwrapped(OrchestratorError):
         anyio.run(runtime.run, backend="asyncio")
 
 

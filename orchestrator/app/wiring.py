@@ -26,9 +26,9 @@ from orchestrator.core.event import Event
 from orchestrator.core.request import Request, Result
 from orchestrator.deploy.desired import DesiredTable, Recompile
 from orchestrator.deploy.plane import Seen, Workshop
-from orchestrator.deploy.reconcile import Applied, Reconciler
+from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.deploy.trouble import Rules
-from orchestrator.deploy.wanted import Wanted
+from orchestrator.deploy.wanted import Applied, Wanted
 from orchestrator.manifest.zone import CLOUD
 from orchestrator.plugins.stores.memory import MemoryRevisions
 from orchestrator.ports.provider import Provider, Secret

@@ -8,6 +8,7 @@
     │   └── PlanOutdated      what it was made from has changed
     ├── DeployError                              4
     │   ├── RuntimeUnavailable
+    │   ├── AnotherRuns       another runtime of this user holds the lock
     │   ├── StateUnusable
     │   ├── NoSuchDeployment
     │   └── NoServer          no model server that can do it answers
@@ -102,6 +103,10 @@ class RuntimeUnavailable(DeployError):
     """The background runtime does not answer or could not start."""
 
     code = "ORC411"
+
+
+class AnotherRuns(DeployError):
+    """Another runtime of this user has the lock: there is one a user."""
 
 
 class StateUnusable(DeployError):
@@ -293,7 +298,11 @@ class DoesNotFit(ModelError):
 
 
 class UsageError(OrchestratorError):
-    """The command line does not fit."""
+    """What was asked does not fit: a word of the command line, or the ``field`` of a request."""
 
     code = "ORC601"
     exit_code = 64
+
+    def __init__(self, message: str, *, cure: str = "", field: str = "") -> None:
+        super().__init__(message, cure=cure)
+        self.field = field

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any, Literal
 
+from orchestrator.core.choices import Complexity, DataClass, PriorityClass
 from orchestrator.core.message import Message, Usage
 from orchestrator.core.record import record
 
-PriorityClass = Literal["system", "interactive", "default", "bulk"]
-DataClass = Literal["public", "internal", "restricted"]
-Complexity = Literal["", "simple", "moderate", "complex"]
 Status = Literal["completed", "unsure", "failed"]
 
 

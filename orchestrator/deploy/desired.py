@@ -9,7 +9,7 @@ import anyio.to_thread
 
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import DeployError, NoSuchDeployment
-from orchestrator.core.names import did_you_mean
+from orchestrator.core.unknown import no_deployment
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.plan.origin import check_origin
 from orchestrator.ports.store import Revision, RevisionStore
@@ -118,9 +118,7 @@ class DesiredTable:
             return self._recompile(revision)
 
     def _unknown(self, name: str) -> NoSuchDeployment:
-        names = [*self._desired, *self.unreadable]
-        cure = did_you_mean(name, names) or f"applied deployments: {', '.join(names) or 'none'}"
-        return NoSuchDeployment(f'no deployment is called "{name}"', cure=cure)
+        return no_deployment(name, [*self._desired, *self.unreadable])
 
 
 def _counted(numbers: list[int]) -> str:

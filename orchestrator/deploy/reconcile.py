@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import Final
@@ -35,7 +35,7 @@ from orchestrator.deploy.starting import Begun, Rotation, Starting, server_steps
 from orchestrator.deploy.telling import Listen, Tell, Telling
 from orchestrator.deploy.trouble import Rules, Trouble, after
 from orchestrator.deploy.waits import Doings
-from orchestrator.deploy.wanted import Wanted, refuse_mesh
+from orchestrator.deploy.wanted import Applied, Wanted, refuse_mesh
 from orchestrator.plan.binding import bind_all, device_budget
 from orchestrator.plan.diff import diff, take_down
 from orchestrator.plan.observed import ObservedState
@@ -53,14 +53,6 @@ NOT_SETTLED: Final = "this is a fault of the program: please report the plan"
 
 
 _RULES = Rules()
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What came of an apply: the revision that runs, and what was done for it."""
-
-    revision: int
-    plan: Plan
 
 
 class Reconciler:
@@ -90,6 +82,8 @@ class Reconciler:
         """As they were at the last apply: code that is being edited is not picked up before the next one."""
         self._ended = anyio.Event()
         self._looked_at = -inf
+        self.turns = 0
+        """How many turns of the loop have ended."""
 
     @property
     def ending(self) -> bool:
@@ -202,6 +196,7 @@ class Reconciler:
                 with suppress(OrchestratorError):  # it is in ``trouble``, and its step was told
                     await self._settle(each, self._emit)
         self.starting.keep_only([each.blueprint for each in self.desired.all()], self.desired.unreadable)
+        self.turns += 1
 
     async def _observe(self, blueprint: Blueprint | None) -> ObservedState:
         await self._look([each.blueprint for each in self.desired.all()], blueprint)

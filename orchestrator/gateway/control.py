@@ -128,6 +128,13 @@ class _Asked:
         except (TypeError, ValueError) as error:
             raise UsageError(f"{name!r} must be a number") from error
 
+    def count(self, name: str, default: int) -> int:
+        """How many, of the body or the query."""
+        value = self.number(name, default)
+        if not 0 <= value < 1e9:
+            raise UsageError(f"{name!r} must be 0 or more")
+        return int(value)
+
 
 class ControlApi:
     """The ASGI app."""
@@ -225,18 +232,17 @@ class ControlApi:
                 raise UsageError(f'no run begins with "{asked.rest}"', cure="orchestrator logs NAME lists runs")
             await send_json(asked.send, 200, {"run": found})
             return
-        count = int(asked.number("count", 20))
-        recent = await anyio.to_thread.run_sync(self._it.runs.recent, asked.text("name"), count)
+        recent = await anyio.to_thread.run_sync(self._it.runs.recent, asked.text("name"), asked.count("count", 20))
         await send_json(asked.send, 200, {"runs": list(recent)})
 
     async def _logs(self, asked: _Asked) -> None:
-        name, forever = asked.text("name"), asked.query.get("follow") in ("1", "true")
+        name, count, forever = asked.text("name"), asked.count("lines", 100), asked.query.get("follow") in ("1", "true")
         await self._check_known(name)
         await asked.send({"type": "http.response.start", "status": 200, "headers": NDJSON})
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(cancel_when_left, asked.receive, tasks.cancel_scope)
             tasks.start_soon(_give_signs_of_life, asked.send)
-            async for entry in self._it.logs.follow(name, int(asked.number("lines", 100)), forever):
+            async for entry in self._it.logs.follow(name, count, forever):
                 await asked.send({"type": "http.response.body", "body": entry, "more_body": True})
             tasks.cancel_scope.cancel()
         await asked.send({"type": "http.response.body", "body": b""})
@@ -319,8 +325,9 @@ def read_request(value: Any) -> Request:
     try:
         history = tuple(Message.from_json(message) for message in value.get("history") or ())
         request = Request(**{**value, "history": history})
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"the request's history is malformed: {error}") from error
+    except (TypeError, ValueError) as error:
+        cure = "give each turn its role and its content"
+        raise UsageError(f"the request's history is malformed: {error}", cure=cure, field="history") from error
     return check_request(request)
 
 

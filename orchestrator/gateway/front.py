@@ -17,7 +17,7 @@ from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Result
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.gateway import completions as shapes
-from orchestrator.gateway.completions import Asked
+from orchestrator.gateway.body import Asked, read_body
 from orchestrator.gateway.guard import (
     LARGEST_BODY,
     Receive,
@@ -106,7 +106,7 @@ class FrontDoor:
         state = self._state()
         if state != "ready":
             raise Turned(503, NOT_READY[state], code="not_ready", headers=_AGAIN)
-        asked = shapes.read_body(await read_json(headers, receive, self._largest_body))
+        asked = read_body(await read_json(headers, receive, self._largest_body))
         engine = self._engine(asked.deployment, asked.request.agent)
         if asked.stream:
             await _stream(engine, asked, receive, send)
@@ -115,18 +115,18 @@ class FrontDoor:
 
     def _engine(self, name: str, agent: str = "") -> Engine:
         if self._only and name != self._only:
-            raise Turned(404, f'this port serves "{self._only}" only', code="model_not_found")
+            raise Turned(404, f'this port serves "{self._only}" only', code="model_not_found", param="model")
         try:
             engine = self._engines.get(name)
         except NoSuchDeployment as error:
             if self._coming(name):
                 text = f'"{name}" is applied and takes no requests yet. See `orchestrator status {name}`.'
                 raise Turned(503, text, code="not_ready", headers=_AGAIN) from error
-            raise Turned(404, f"{error.message}. {error.cure}", code="model_not_found") from error
+            raise Turned(404, f"{error.message}; {error.cure}", code="model_not_found", param="model") from error
         known = {**engine.deployment.agents, **engine.deployment.routers} if agent else {}
         if agent not in known and agent:
             cure = did_you_mean(agent, known) or f"There are: {', '.join(known)}."
-            raise Turned(404, f'"{name}" has no agent "{agent}". {cure}', code="model_not_found")
+            raise Turned(404, f'"{name}" has no agent "{agent}". {cure}', code="model_not_found", param="model")
         return engine
 
 

@@ -18,8 +18,8 @@ from orchestrator.core.blueprint import (
     ServeSpec,
     ToolSpec,
 )
+from orchestrator.core.choices import PriorityClass
 from orchestrator.core.memory import USUAL
-from orchestrator.core.request import PriorityClass
 from orchestrator.graph.graph import AgentGraph
 from orchestrator.graph.sizes import sizes
 from orchestrator.graph.transforms.agents import target_of

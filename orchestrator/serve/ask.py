@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
+from orchestrator.core.choices import PriorityClass
 from orchestrator.core.record import record
-from orchestrator.core.request import PriorityClass
 from orchestrator.deploy.endpoint import EndpointState
 from orchestrator.ports.provider import ChatCall
 from orchestrator.serve.effect import Start, StartKind

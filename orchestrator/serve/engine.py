@@ -10,10 +10,10 @@ from typing import Any, Final
 import anyio
 from anyio import get_cancelled_exc_class
 
-from orchestrator.core.errors import NoSuchDeployment, OrchestratorError, RunCancelled, RunError, StateUnusable
+from orchestrator.core.errors import OrchestratorError, RunCancelled, RunError, StateUnusable
 from orchestrator.core.message import Message
-from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Request, Result
+from orchestrator.core.unknown import no_deployment
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.plan.pressure import NONE, Pressure
 from orchestrator.serve.clock import current_time
@@ -175,9 +175,7 @@ class EngineTable:
         """The engine of a deployment; raises ``NoSuchDeployment``."""
         engine = self._engines.get(name)
         if engine is None:
-            known = ", ".join(self._engines) or "none"
-            cure = did_you_mean(name, self._engines) or f"Applied deployments: {known}."
-            raise NoSuchDeployment(f'no deployment is called "{name}"', cure=cure)
+            raise no_deployment(name, self._engines)
         return engine
 
     def names(self) -> list[str]:

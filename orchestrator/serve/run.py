@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from orchestrator.core.choices import PriorityClass
 from orchestrator.core.errors import RunCancelled, RunError
 from orchestrator.core.event import DELTA, Event, EventKind
 from orchestrator.core.message import Message, Usage
 from orchestrator.core.record import record
-from orchestrator.core.request import Decision, PriorityClass, Request, Result, Status, StepRecord, new_id
+from orchestrator.core.request import Decision, Request, Result, Status, StepRecord, new_id
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.plan.pressure import NONE, Pressure
 from orchestrator.serve.ask import CallTrace

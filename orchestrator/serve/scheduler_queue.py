@@ -6,9 +6,9 @@ import heapq
 from math import inf
 from typing import TYPE_CHECKING, Literal
 
+from orchestrator.core.choices import PriorityClass
 from orchestrator.core.errors import ModelError
 from orchestrator.core.record import record
-from orchestrator.core.request import PriorityClass
 from orchestrator.deploy.endpoint import Endpoint
 from orchestrator.serve.fallback import Facts
 from orchestrator.serve.scheduler_limits import PRIORITIES, RANKS, ClassLimits, SchedulerLimits

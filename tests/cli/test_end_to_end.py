@@ -144,6 +144,8 @@ def test_a_deployment_that_is_not_there_is_told_with_the_nearest_name(orchestrat
         ran = orchestrator(*words)
         assert ran.code == 4 and 'no deployment is called "shp"' in ran.err, words
         assert '  cure: did you mean "shop"?\n' in ran.err, words
+        ran = orchestrator(words[0], "wholly-other", *words[2:])
+        assert "  cure: applied deployments: " in ran.err and shop in ran.err.rpartition("cure: ")[2], words
 
 
 def test_the_status_shows_what_runs(orchestrator: Run, shop: str) -> None:

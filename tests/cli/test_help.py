@@ -87,6 +87,8 @@ def test_an_unknown_verb_gets_the_nearest_one() -> None:
         (("models", "--", "-x"), "argument ACTION: invalid choice: '-x'"),
         (("down",), "name deployments, or --all"),
         (("apply", "a.yaml", "--timeout", "soon"), "'soon' is no duration"),
+        (("logs", "kiosk", "-n", "-5"), "argument -n/--lines: '-5' is no number of lines, which is 0 or more"),
+        (("runtime", "logs", "--lines=-1"), "argument -n/--lines: '-1' is no number of lines, which is 0 or more"),
         (("plan", "manifests/single-device.yaml", "--name", "no name"), '"no name" is no deployment name'),
     ],
 )

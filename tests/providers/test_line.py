@@ -272,11 +272,12 @@ async def test_a_provider_can_be_closed_twice_and_used_again() -> None:
     """Closing is no end: the next call opens new connections."""
     provider = open_ollama()
     async with serving(simulated(["m"]), "ollama") as shell:
-        await provider.chat(call_to(shell.url))
+        before = await provider.chat(call_to(shell.url))
         await provider.aclose()
         await provider.aclose()
-        await provider.chat(call_to(shell.url))
+        after = await provider.chat(call_to(shell.url))
         await provider.aclose()
+    assert (before.message.content, after.message.content) == ("one two three", "one two three")
 
 
 def test_a_factory_refuses_options_that_it_does_not_have() -> None:

@@ -19,10 +19,12 @@ from orchestrator.app.owners import Owners
 from orchestrator.app.redact import Redactor
 from orchestrator.app.rotating import RotatingFile, cut
 from orchestrator.app.settings import Settings
-from orchestrator.app.start import clean_environment
+from orchestrator.app.start import KEPT, clean_environment
 from orchestrator.app.unit import install, uninstall, unit_path, unit_text
 from orchestrator.core.errors import DeployError, UsageError
 from orchestrator.core.event import Event
+from orchestrator.plugins.providers.addresses import MAKES
+from orchestrator.plugins.providers.in_process.library import LIBRARIES
 from orchestrator.ports.host import Folders
 from orchestrator.ports.installed import Family
 
@@ -52,6 +54,12 @@ def test_a_setting_that_does_not_fit_is_named(name: str, value: str) -> None:
     with pytest.raises(UsageError, match=name) as raised:
         Settings.read({name: value})
     assert raised.value.cure
+
+
+def test_a_background_runtime_gets_the_variable_of_every_model_server() -> None:
+    """A server that is looked for in a shell would else be unknown to the runtime that this shell starts."""
+    variables = {make.url_variable for make in MAKES if make.url_variable} | {each.variable for each in LIBRARIES}
+    assert len(variables) > 10 and variables <= KEPT
 
 
 @pytest.mark.parametrize("family", catalog.FAMILIES)

@@ -38,15 +38,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Talk until the end of the input."""
     from orchestrator.cli.reach import client
-    from orchestrator.core.errors import NoSuchDeployment
 
     runtime = client(terminal)
     known = [deployment["name"] for deployment in runtime.status()["deployments"]]
     if options.name not in known:
-        from orchestrator.core.names import did_you_mean
+        from orchestrator.core.unknown import no_deployment
 
-        cure = did_you_mean(options.name, known) or "see `orchestrator status`"
-        raise NoSuchDeployment(f'no deployment is called "{options.name}"', cure=cure)
+        raise no_deployment(options.name, known)
     talk = _Talk(runtime, options, terminal)
     if terminal.interactive:
         terminal.say(f"{options.name}: write a request; /help shows more, Ctrl-D ends")

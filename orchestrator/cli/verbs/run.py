@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from orchestrator.cli.inputs import data_class_argument, in_utf8, typed
 from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.choices import CALLERS, COMPLEXITIES
 from orchestrator.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ orchestrator run kiosk "compare these two drills" --complexity complex
 orchestrator run kiosk "a return for customer 4711" --data-class restricted
 """
 FAILED: Final = 5
-COMPLEXITIES: Final = ("simple", "moderate", "complex")
-PRIORITIES: Final = ("interactive", "default", "bulk")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--complexity", choices=COMPLEXITIES, default="", help="how hard it is, for models that claim it"
     )
-    parser.add_argument("--priority", choices=PRIORITIES, default="interactive", help="its class; default: interactive")
+    parser.add_argument("--priority", choices=CALLERS, default="interactive", help="its class; default: interactive")
     data_class_argument(parser)
     parser.add_argument("--timeout", metavar="TIME", help="give up after this time, like 30s")
     parser.add_argument("--json", action="store_true", help="the whole result as JSON, with decisions, steps and usage")

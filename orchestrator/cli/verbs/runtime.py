@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from orchestrator.cli.inputs import how_many
 from orchestrator.cli.view.terminal import Terminal
 
 EXAMPLES: Final = """
@@ -30,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     stop.add_argument("--drain", metavar="TIME", default="30s", help="how long requests may finish (default: 30s)")
     logs = actions.add_parser("logs", help="its own log")
     logs.add_argument("-f", "--follow", action="store_true", help="go on with what comes, until Ctrl-C")
-    logs.add_argument("-n", "--lines", type=int, default=100, metavar="N", help="how many lines (default: 100)")
+    logs.add_argument("-n", "--lines", type=how_many, default=100, metavar="N", help="how many lines (default: 100)")
     install = actions.add_parser("install", help="write a systemd user unit that starts it at each login")
     install.add_argument("--print", action="store_true", help="only print the unit")
     actions.add_parser("uninstall", help="stop and remove the systemd user unit")

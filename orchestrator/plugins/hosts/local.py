@@ -8,6 +8,7 @@ import signal
 import stat
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -68,12 +69,11 @@ class LocalHost:
         if not self.alive(process):
             return
         try:
-            os.kill(process.pid, signal.SIGTERM)
-            if not _gone(process.pid, patience):
-                signal_group(process.pid, KILL)
-                _gone(process.pid, patience=5.0)
-        except ProcessLookupError:
-            pass  # it ended between the look and the signal
+            with suppress(ProcessLookupError):  # it ended between the look and the signal
+                os.kill(process.pid, signal.SIGTERM)
+                if not _gone(process.pid, patience):
+                    signal_group(process.pid, KILL)
+                    _gone(process.pid, patience=5.0)
         except PermissionError as error:
             raise DeployError(f"process {process.pid} is another user's", cure="stop it as that user") from error
         self._reap()

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
+from orchestrator.core.choices import PriorityClass
 from orchestrator.core.errors import ModelError, RunError
-from orchestrator.core.request import PriorityClass
 from orchestrator.deploy.endpoint import EndpointSpec, EndpointState
 from orchestrator.deploy.residence import PoolLimits, Residence
 from orchestrator.ports.lifecycle import Loaded, Loader

@@ -10,6 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from orchestrator.core.choices import PriorityClass
 from orchestrator.core.errors import (
     BadRequest,
     BrokenReply,
@@ -25,7 +26,6 @@ from orchestrator.core.errors import (
     Stalled,
     Unreachable,
 )
-from orchestrator.core.request import PriorityClass
 from orchestrator.deploy.breaker import BreakerRules
 from orchestrator.deploy.endpoint import EndpointRules, EndpointSpec, EndpointState
 from orchestrator.ports.provider import Zone
