@@ -159,7 +159,7 @@ class Loop:
                 held = Held(self._limits.hold_back)
                 try:
                     while isinstance(delta := await self._next(caller, source), Delta):
-                        ready = held.add(delta, self._moved(caller))
+                        ready = held.add(delta, self._moved(caller, delta))
                         if delta.reply is not None:
                             self._finish(caller, start, began, None)
                         elif ready:
@@ -243,10 +243,10 @@ class Loop:
                     return fault
         return _cut_short(caller)
 
-    def _moved(self, caller: _Caller) -> float:
+    def _moved(self, caller: _Caller, delta: Delta) -> float:
         """A piece has come; gives the time."""
         now = current_time()
-        self._scheduler.on_progress(caller.number, now)
+        self._scheduler.on_progress(caller.number, now, reading=delta.sign == "reading")
         return now
 
     def _finish(self, caller: _Caller, start: Start, began: float, error: RunError | None) -> None:

@@ -108,11 +108,12 @@ class Scheduler(Dispatch):
         self._place(call, now)
         return self._take(now)
 
-    def on_progress(self, number: int, now: float) -> None:
-        """A piece of a stream has come. Until ``on_wait`` its consumer has the turn, so that silence means nothing."""
+    def on_progress(self, number: int, now: float, *, reading: bool = False) -> None:
+        """A piece of a stream has come, or word that the server is ``reading`` the prompt. Until ``on_wait`` its consumer has
+        the turn, so that silence means nothing."""
         call = self._calls[number]
         endpoint = call.running_on().endpoint
-        if not call.got_token:
+        if not (call.got_token or reading):
             call.got_token = True
             if not endpoint.cold:  # a load says nothing about the time that a first token takes
                 endpoint.first_tokens.add(now - call.started)

@@ -29,7 +29,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.event import Event
 from orchestrator.core.message import Message
-from orchestrator.ports.provider import ChatCall, Delta, Secret, Target
+from orchestrator.ports.provider import ChatCall, Delta, Secret, Sign, Target
 from orchestrator.serve.loop import Ask, CallTrace, Loop
 from orchestrator.serve.scheduler_limits import EARLY_BREAKS, SchedulerLimits
 from tests.serve.scheduler.fakes import Say, ScriptedProvider, endpoint
@@ -315,6 +315,29 @@ async def test_a_stream_that_waits_behind_a_slow_one_is_no_stall() -> None:
         await anyio.wait_all_tasks_blocked()
         group.start_soon(one)
     assert answers == ["late", "abcdef"]
+
+
+@pytest.mark.parametrize("sign", ["reading", "writing"])
+async def test_a_stream_that_shows_no_text_for_long_but_works_is_no_stall(sign: Sign) -> None:
+    """The server reads a long prompt, or its model thinks for four minutes: it says so, and nobody is shown that."""
+    slow, other = ScriptedProvider([Say("yes", signs=(sign,) * 8)]), ScriptedProvider()
+    seen: list[str] = []
+    async with serving({"a": slow, "b": other}) as loop:
+        start = anyio.current_time()
+        await _listen(loop, ask("a", "b", within=1000.0), seen)
+        assert anyio.current_time() - start == pytest.approx(240.0)
+        assert loop.snapshot()[0].state == "ready"
+    assert seen == ["y", "e", "s", ""]
+    assert not other.calls
+
+
+async def test_a_stream_that_thinks_and_then_hangs_is_stopped_a_minute_after_its_last_sign() -> None:
+    """It was alive; now it is not."""
+    hung, good = ScriptedProvider([Say("", hang=True, signs=("writing",) * 3)]), ScriptedProvider()
+    async with serving({"a": hung, "b": good}) as loop:
+        start = anyio.current_time()
+        assert await _text(loop, ask("a", "b", within=1000.0)) == "yes"
+        assert anyio.current_time() - start == pytest.approx(150.0)
 
 
 async def test_a_stream_that_hangs_after_its_first_text_fails_with_what_it_said() -> None:
