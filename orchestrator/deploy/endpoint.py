@@ -6,10 +6,9 @@ Pure state: no clock, no I/O. Times come in as arguments (seconds of one monoton
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import ceil, inf
+from math import inf
 from typing import Final, Literal
 
 from orchestrator.core.errors import (
@@ -27,6 +26,7 @@ from orchestrator.core.errors import (
 from orchestrator.deploy.backoff import Backoff, Jitter
 from orchestrator.deploy.breaker import Breaker, BreakerRules
 from orchestrator.deploy.health import Health, HealthRules
+from orchestrator.deploy.pace import USUAL, Speed
 from orchestrator.deploy.residence import Residence
 from orchestrator.ports.provider import Capability, Provider, Support, Target
 
@@ -96,26 +96,6 @@ class Hold:
         return self.state in ("busy", "loading")
 
 
-class Pace:
-    """How long the last calls took, in seconds. Says nothing until it has seen some."""
-
-    __slots__ = ("_last",)
-    LEAST: Final = 8
-
-    def __init__(self) -> None:
-        self._last: deque[float] = deque(maxlen=64)
-
-    def add(self, seconds: float) -> None:
-        """Note one."""
-        self._last.append(seconds)
-
-    def quantile(self, share: float) -> float | None:
-        """The smallest that at least this share do not exceed; ``None`` while too few are known."""
-        if len(self._last) < self.LEAST:
-            return None
-        return sorted(self._last)[max(0, ceil(share * len(self._last)) - 1)]
-
-
 class Endpoint:
     """The mutable state of one endpoint; owned by the scheduler."""
 
@@ -134,8 +114,7 @@ class Endpoint:
         """Calls that it takes at once when all is well."""
         self.called = spec.target
         """The target of its calls: some servers give a model another name when they load it."""
-        self.calls = Pace()
-        self.first_tokens = Pace()
+        self.speed = Speed()
         self._rules = rules
         self._start_over(now)
         self.state: EndpointState = "unknown"
@@ -215,10 +194,16 @@ class Endpoint:
             self.epoch += 1
             self._start_over(now)
 
-    def succeeded(self, took: float, now: float) -> None:
-        """A call ended well after ``took`` seconds."""
+    def first_token(self, took: float, prompt: int) -> None:
+        """The first token of a call came after ``took`` seconds, for a prompt of so many bytes."""
+        if not self.cold:  # a load says nothing about the time that a first token takes
+            self.speed.first_token(took, prompt)
+        self.cold = False
+
+    def succeeded(self, took: float, now: float, wrote: int = 0) -> None:
+        """A call ended well after ``took`` seconds, and wrote so many tokens."""
         if not self.cold:  # else it was loaded meanwhile, which the next call need not wait for
-            self.calls.add(took)
+            self.speed.ended(took, wrote)
         self.last_progress = now
         self.cold = False
         self.breaker.succeeded(now)
@@ -300,21 +285,26 @@ class Endpoint:
             self.capacity = self.most
         return self.state != before
 
-    def stall_limit(self, *, streaming: bool) -> float:
-        """Seconds without progress after which a call counts as stalled.
+    def stall_limit(self, prompt: int) -> float:
+        """Seconds without progress after which a streamed call counts as stalled, while a prompt of so many bytes is read."""
+        usual = self.speed.first_tokens.quantile(USUAL) or 0.0
+        return max(self.silence(prompt), self._rules.stall_factor * usual)
 
-        A whole reply shows no progress, so it has a limit only once it is known how long replies take there; until
-        then its deadline is what ends it.
-        """
-        usual = (self.first_tokens if streaming else self.calls).quantile(0.95)
-        if usual is None and not streaming:
+    def whole_limit(self, prompt: int, most: int | None) -> float:
+        """The same for a whole reply of ``most`` tokens. It shows no progress, so it has a limit only once it is known how long
+        replies of that length take there; until then its deadline is what ends it."""
+        usual = self.speed.calls.quantile(USUAL)
+        if usual is None:
             return inf
-        return max(self.silence, self._rules.stall_factor * (usual or 0.0))
+        return max(self.silence(prompt) + self.speed.writing(most), self._rules.stall_factor * usual)
 
-    @property
-    def silence(self) -> float:
-        """Seconds without a sign of life that mean nothing. A load shows none, and takes minutes on a slow disk."""
-        return self._rules.load_after if self.cold else self._rules.stall_after
+    def silence(self, prompt: int) -> float:
+        """Seconds without a sign of life that mean nothing. A load shows none, and takes minutes on a slow disk; neither does
+        a long prompt that is read, on most servers."""
+        rules = self._rules
+        if self.cold:
+            return rules.load_after
+        return min(rules.stall_after + self.speed.reading(prompt), max(rules.stall_after, rules.load_after))
 
     def seen(self, *, loaded: bool, now: float) -> None:
         """Somebody looked whether its model is in memory. That it came is progress."""

@@ -24,7 +24,7 @@ from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Provider
-from orchestrator.serve.ask import Ask, Attempt, CallTrace, EndpointView, call_for
+from orchestrator.serve.ask import Ask, Attempt, CallTrace, EndpointView, call_for, size_of
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.effect import Cancel, Effect, Fail, Load, Probe, RetryAt, Start, StateChanged, Unload
 from orchestrator.serve.errands import Errands
@@ -136,7 +136,7 @@ class Loop:
                 began = caller.asked_at
                 reply = await _reply(caller, start.spec.provider, call_for(ask, start, began))
                 if not isinstance(reply, RunError):
-                    self._finish(caller, start, began, None)
+                    self._finish(caller, start, began, None, reply)
                     return reply
                 self._finish(caller, start, began, reply)
         except BaseException:
@@ -161,7 +161,7 @@ class Loop:
                     while isinstance(delta := await self._next(caller, source), Delta):
                         ready = held.add(delta, self._moved(caller, delta))
                         if delta.reply is not None:
-                            self._finish(caller, start, began, None)
+                            self._finish(caller, start, began, None, delta.reply)
                         elif ready:
                             self._scheduler.on_commit(caller.number)
                         for piece in ready:
@@ -211,6 +211,8 @@ class Loop:
             streaming=streaming,
             length=queue.get("length"),
             patience=queue.get("timeout"),
+            prompt=size_of(ask.call),
+            most=ask.call.max_tokens,
         )
         self._carry_out(self._scheduler.on_submit(new, now))
         if ask.next is not None:  # after the call itself: what it needs now comes first
@@ -249,7 +251,9 @@ class Loop:
         self._scheduler.on_progress(caller.number, now, reading=delta.sign == "reading")
         return now
 
-    def _finish(self, caller: _Caller, start: Start, began: float, error: RunError | None) -> None:
+    def _finish(
+        self, caller: _Caller, start: Start, began: float, error: RunError | None, reply: ChatReply | None = None
+    ) -> None:
         """Report the end of an attempt, and learn what comes next for the call."""
         now = current_time()
         outcome, message = ("ok", "") if error is None else (type(error).__name__, error.message)
@@ -258,7 +262,8 @@ class Loop:
         caller.asked_at = now
         if error is None:
             self._forget(caller)
-        self._carry_out(self._scheduler.on_finish(caller.number, now, error))
+        wrote = reply.usage.completion_tokens if reply is not None else 0
+        self._carry_out(self._scheduler.on_finish(caller.number, now, error, wrote))
 
     def _abandon(self, caller: _Caller) -> None:
         """The caller's task is cancelled or has failed: nobody waits for this call any more."""

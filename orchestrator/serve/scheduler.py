@@ -19,7 +19,14 @@ from orchestrator.deploy.residence import PoolLimits
 from orchestrator.ports.lifecycle import Loaded
 from orchestrator.serve.effect import Cancel, Effect, Probe
 from orchestrator.serve.scheduler_dispatch import Dispatch
-from orchestrator.serve.scheduler_faults import no_progress, out_of_time, stalls_at, too_late, waited_too_long
+from orchestrator.serve.scheduler_faults import (
+    longest_prompt,
+    no_progress,
+    out_of_time,
+    stalls_at,
+    too_late,
+    waited_too_long,
+)
 from orchestrator.serve.scheduler_queue import Call, Lane, Submission
 
 NO_POOLS: Final[Mapping[str, PoolLimits]] = MappingProxyType({})
@@ -115,9 +122,7 @@ class Scheduler(Dispatch):
         endpoint = call.running_on().endpoint
         if not (call.got_token or reading):
             call.got_token = True
-            if not endpoint.cold:  # a load says nothing about the time that a first token takes
-                endpoint.first_tokens.add(now - call.started)
-            endpoint.cold = False
+            endpoint.first_token(now - call.started, call.new.prompt)
         endpoint.last_progress = now
         call.last_progress = inf
 
@@ -129,8 +134,9 @@ class Scheduler(Dispatch):
         """A part of the answer has reached the caller: from now on the call can only end, not move."""
         self._calls[number].committed = True
 
-    def on_finish(self, number: int, now: float, error: RunError | None = None) -> list[Effect]:
-        """An attempt ended: well, or with a fault of the server, or because the deadline passed."""
+    def on_finish(self, number: int, now: float, error: RunError | None = None, wrote: int = 0) -> list[Effect]:
+        """An attempt ended: well, having written so many tokens, or with a fault of the server, or because the deadline
+        passed."""
         call = self._calls[number]
         lane = call.running_on()
         lane.endpoint.in_flight -= 1
@@ -138,7 +144,7 @@ class Scheduler(Dispatch):
             self._models.ended(lane.resident, now)
         if error is None:
             del self._calls[number]
-            self._judge_success(call, lane, now)
+            self._judge_success(call, lane, now, wrote)
         elif isinstance(error, ModelError):
             self._after_fault(call, lane, error, now)
         else:
@@ -221,13 +227,15 @@ class Scheduler(Dispatch):
         """Stop the calls on an endpoint that have no time left, or make no progress."""
         endpoint = lane.endpoint
         endpoint.look_at = inf
-        for call in self._calls.values():
-            if call.lane is not lane or call.phase != "running" or call.stopped:
+        running = [call for call in self._calls.values() if call.lane is lane and call.phase == "running"]
+        longest = longest_prompt(running)
+        for call in running:
+            if call.stopped:
                 continue
-            fault = out_of_time(call, now) or no_progress(call, now, lane)
+            fault = out_of_time(call, now) or no_progress(call, now, lane, longest)
             if fault is None:
                 again = now + self.limits.endpoint.stall_after
-                self._look_at(endpoint, min(call.new.deadline, stalls_at(call, lane), again))
+                self._look_at(endpoint, min(call.new.deadline, stalls_at(call, lane, longest), again))
                 continue
             call.stopped = True
             if isinstance(fault, Stalled) and call.epoch == endpoint.epoch:

@@ -14,7 +14,14 @@ from orchestrator.serve.effect import Effect, Fail, RetryAt, Start, StartKind, S
 from orchestrator.serve.fallback import after_load_failure, renewed, verdict
 from orchestrator.serve.scheduler_affinity import Affinity
 from orchestrator.serve.scheduler_choice import least_bad, left, soon_usable, usable
-from orchestrator.serve.scheduler_faults import misses_deadline, queue_full, silent_since, too_late, why_none
+from orchestrator.serve.scheduler_faults import (
+    blamed_after,
+    misses_deadline,
+    queue_full,
+    silent_since,
+    too_late,
+    why_none,
+)
 from orchestrator.serve.scheduler_limits import SchedulerLimits
 from orchestrator.serve.scheduler_queue import Call, Lane
 
@@ -140,17 +147,17 @@ class Dispatch:
 
     # -- what the end of an attempt means ---------------------------------------------------------------------------
 
-    def _judge_success(self, call: Call, lane: Lane, now: float) -> None:
+    def _judge_success(self, call: Call, lane: Lane, now: float, wrote: int) -> None:
         endpoint = lane.endpoint
         if call.epoch == endpoint.epoch:
-            endpoint.succeeded(now - call.started, now)
+            endpoint.succeeded(now - call.started, now, wrote)
             if endpoint.state != "ready" or endpoint.capacity != endpoint.most:
                 self._settle(lane, now)
 
     def _judge_silence(self, call: Call, lane: Lane, now: float) -> None:
         """The deadline passed. If nothing came for very long the server is to blame, else the deadline was short."""
         silent = now - silent_since(call, lane)
-        if call.epoch == lane.endpoint.epoch and silent >= lane.endpoint.silence:
+        if call.epoch == lane.endpoint.epoch and silent >= blamed_after(call, lane):
             self._judge_fault(call, lane, Stalled(f"no sign of life for {silent:.0f} s"), now)
 
     def _judge_fault(self, call: Call, lane: Lane, error: ModelError, now: float) -> None:

@@ -114,9 +114,9 @@ class Machine:
         self._note(f"submit {new.call}", self.scheduler.on_submit(new, self.now))
         return new.call
 
-    def finish(self, call: int, error: RunError | None = None) -> None:
+    def finish(self, call: int, error: RunError | None = None, wrote: int = 0) -> None:
         what = f": {type(error).__name__}" if error else ""
-        self._note(f"finish {call}{what}", self.scheduler.on_finish(call, self.now, error))
+        self._note(f"finish {call}{what}", self.scheduler.on_finish(call, self.now, error, wrote))
 
     def finish_for_good(self, call: int, error: RunError) -> None:
         """It fails, and its caller does not wait for a retry."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import anyio
@@ -329,6 +329,23 @@ async def test_a_stream_that_shows_no_text_for_long_but_works_is_no_stall(sign: 
         assert loop.snapshot()[0].state == "ready"
     assert seen == ["y", "e", "s", ""]
     assert not other.calls
+
+
+async def test_what_calls_of_a_length_need_is_learned_from_those_before() -> None:
+    """A long prompt and a long answer keep their server after others have shown how slow it is; one that has shown nothing is
+    left after a minute."""
+    slow = ScriptedProvider([Say("x" * 400, after=20.0), Say("x" * 4000, after=190.0)])
+    hung, good = ScriptedProvider([Say("", hang=True)]), ScriptedProvider()
+    short, long = (replace(CALL, messages=(Message("user", "word " * words),)) for words in (800, 8000))
+    async with serving({"a": slow, "b": hung, "c": good}) as loop:
+        assert len(await _text(loop, replace(ask("a", within=1000.0), call=short))) == 400
+        assert len(await _text(loop, replace(ask("a", "c", within=1000.0), call=long))) == 4000
+        one = replace(ask("b", "c", within=1000.0), call=long)
+        began = anyio.current_time()
+        assert await _text(loop, one) == "yes"
+        assert anyio.current_time() - began == pytest.approx(60.0)
+        assert loop._scheduler.lanes["a"].endpoint.speed.writing(1000) == pytest.approx(1000 * 20 / 400), "the slower one"
+    assert len(slow.calls) == 2
 
 
 async def test_a_stream_that_thinks_and_then_hangs_is_stopped_a_minute_after_its_last_sign() -> None:

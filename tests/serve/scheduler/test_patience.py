@@ -1,0 +1,145 @@
+"""How long a server may be silent before it counts as hung: as long as calls of that length were seen to need there."""
+
+from __future__ import annotations
+
+from math import inf
+
+import pytest
+
+from orchestrator.core.errors import DeadlinePassed
+from orchestrator.deploy.endpoint import Endpoint, EndpointRules
+from tests.serve.scheduler.machine import Machine, spec
+
+
+def stops(machine: Machine) -> list[str]:
+    """When which call was cancelled."""
+    return [line for line in machine.lines if "cancel" in line]
+
+
+def read_once(machine: Machine, prompt: int, seconds: float) -> None:
+    """A streamed call whose first token came after so long."""
+    call = machine.submit("a", streaming=True, prompt=prompt, within=2000.0)
+    machine.until(machine.now + seconds)
+    machine.token(call)
+    machine.finish(call)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "limit"),
+    [
+        (1000, 65),  # 5 ms a byte
+        (40_000, 260),
+        (400_000, 600),  # not for ever
+    ],
+)
+def test_a_long_prompt_is_given_the_time_that_its_server_was_seen_to_need(prompt: int, limit: int) -> None:
+    """One answer is enough to know that a server is slow, so that it is not cancelled each time and never learned from."""
+    m = Machine(spec("a"))
+    read_once(m, 4000, 20.0)
+    began = m.now
+    m.submit("a", streaming=True, prompt=prompt, within=2000.0)
+    m.until(began + limit - 1)
+    assert not stops(m)
+    m.until(began + limit)
+    assert stops(m) == [f"    cancel 2: Stalled: a made no progress for {limit} s"]
+
+
+@pytest.mark.parametrize("known", [(), ((50, 20.0),)], ids=["nothing", "a short prompt"])
+def test_where_nothing_is_known_of_long_prompts_the_usual_time_holds(known: tuple[tuple[int, float], ...]) -> None:
+    """What a short prompt takes is hardly its reading."""
+    m = Machine(spec("a"))
+    for prompt, seconds in known:
+        read_once(m, prompt, seconds)
+    began = m.now
+    m.submit("a", streaming=True, prompt=40_000, within=2000.0)
+    m.until(began + 61)
+    assert len(stops(m)) == 1
+
+
+def test_a_prompt_that_the_server_remembered_does_not_make_it_look_fast() -> None:
+    """Of twenty prompts one was new; the next new one is given its time."""
+    m = Machine(spec("a"))
+    read_once(m, 4000, 20.0)
+    for _ in range(18):
+        read_once(m, 4000, 0.1)
+    began = m.now
+    m.submit("a", streaming=True, prompt=40_000, within=2000.0)
+    m.until(began + 259)
+    assert not stops(m)
+
+
+def test_who_writes_may_be_silent_while_a_neighbours_long_prompt_is_read() -> None:
+    """Most servers read one prompt at a time, and write nothing for others meanwhile."""
+    m = Machine(spec("a", slots=2))
+    read_once(m, 4000, 20.0)
+    began = m.now
+    writer = m.submit("a", streaming=True, prompt=10, within=2000.0)
+    m.token(writer)
+    reader = m.submit("a", streaming=True, prompt=40_000, within=2000.0)
+    m.until(began + 200)
+    assert not stops(m)
+    m.token(reader)
+    m.token(writer)
+    m.until(m.now + 60)
+    assert len(stops(m)) == 2, "from then on both have the usual minute"
+
+
+def test_a_long_prompt_extends_nothing_once_its_first_token_has_come() -> None:
+    """It is read."""
+    m = Machine(spec("a"))
+    read_once(m, 4000, 20.0)
+    call = m.submit("a", streaming=True, prompt=40_000, within=2000.0)
+    m.until(m.now + 100)
+    m.token(call)
+    m.until(m.now + 60)
+    assert stops(m) == [f"    cancel {call}: Stalled: a made no progress for 60 s"]
+
+
+def answered(machine: Machine, tokens: int, seconds: float, times: int = 8) -> None:
+    """Whole replies of so many tokens, which came after so long."""
+    for _ in range(times):
+        call = machine.submit("a", most=tokens, within=2000.0)
+        machine.until(machine.now + seconds)
+        machine.finish(call, wrote=tokens)
+
+
+@pytest.mark.parametrize(
+    ("most", "limit"),
+    [(40, 64), (200, 80), (None, 162.4)],  # 100 ms a token; without a limit an answer is taken to have 1,024
+)
+def test_a_whole_reply_has_the_time_that_its_length_needs(most: int | None, limit: float) -> None:
+    """Eight quick answers must not make a long one look like a hang."""
+    m = Machine(spec("a"))
+    answered(m, 40, 4.0)
+    began = m.now
+    m.submit("a", most=most, within=2000.0)
+    m.until(began + limit - 0.5)
+    assert not stops(m)
+    m.until(began + limit + 0.5)
+    assert len(stops(m)) == 1
+
+
+def test_nothing_is_known_of_long_replies_where_all_were_short() -> None:
+    """A router's labels of two tokens: another label has its minute, an agent's answer its deadline."""
+    m = Machine(spec("a", slots=2))
+    answered(m, 2, 0.5)
+    label, answer = m.submit("a", most=8, within=2000.0), m.submit("a", within=500.0)
+    m.until(m.now + 499)
+    assert stops(m) == [f"    cancel {label}: Stalled: a made no progress for 60 s"]
+    m.until(m.now + 1)
+    assert stops(m)[1:] == [f"    cancel {answer}: DeadlinePassed: the deadline passed before the model had answered"]
+
+
+def test_a_deadline_that_is_too_short_for_a_long_reply_is_not_held_against_the_server() -> None:
+    """100 s are too little for 1,024 tokens at 100 ms each: a slow server is not a sick one."""
+    m = Machine(spec("a"))
+    answered(m, 40, 4.0)
+    call = m.submit("a", within=100.0)
+    m.until(m.now + 100.0)
+    m.finish(call, DeadlinePassed("the deadline passed before the model had answered"))
+    assert m.scheduler.lanes["a"].endpoint.breaker.failures == 0
+
+
+def test_without_a_past_a_whole_reply_has_no_limit() -> None:
+    """Its deadline is what ends it."""
+    assert Endpoint(spec("a"), EndpointRules(), 0.0).whole_limit(10, 5) == inf
