@@ -16,6 +16,7 @@ import anyio
 from orchestrator.app import catalog
 from orchestrator.app.device import read_device
 from orchestrator.app.launchers import make_yard
+from orchestrator.app.limits import limits_of
 from orchestrator.app.plane import ServingPlane
 from orchestrator.app.probing import Known
 from orchestrator.app.redact import Redactor
@@ -139,7 +140,7 @@ async def run_planes(
 ) -> AsyncIterator[Planes]:
     """Both planes, restored from the store in the background, until the block ends. Close the reconciler before that, to
     let requests finish."""
-    loop = Loop(on_event=emit)
+    loop = Loop(limits_of(settings), on_event=emit)
     engines = EngineTable()
     desired = DesiredTable(stores.revisions, stores.recompile or recompile, time.time)
     plane = ServingPlane(engines, loop, Sessions(stores.sessions), emit, state, desired.has)

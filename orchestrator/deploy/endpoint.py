@@ -106,6 +106,8 @@ class Endpoint:
         self.last_progress = -inf
         self.look_at = inf
         """When somebody should look whether its calls still move and have time."""
+        self.loaded: bool | None = None
+        """Whether its model was in memory when somebody looked; ``None`` where its server does not tell."""
         self.cold = False
         """Whether its model was not in memory when somebody looked: its server loads it for the next call."""
         self.away: EndpointState | None = None
@@ -116,6 +118,7 @@ class Endpoint:
         """The target of its calls: some servers give a model another name when they load it."""
         self.speed = Speed()
         self._rules = rules
+        self._saving = False
         self._start_over(now)
         self.state: EndpointState = "unknown"
         self.epoch = 0
@@ -171,6 +174,16 @@ class Endpoint:
         return self.health.probe_due
 
     @property
+    def check_due(self) -> float:
+        """When it should be asked for a token: only while it is idle and well, and only where that surely loads no model and
+        keeps none from being unloaded, as it would where its server does both by itself. Not on battery."""
+        able = self.spec.capabilities.get(Capability.LOAD) is Support.NO and self.spec.residence is None
+        if not (able and self.loaded) or self._saving or self.spec.target.zone == "cloud":
+            return inf
+        ill = self.hold is not None or self.breaker.state != "closed" or self.health.down
+        return inf if ill or self.in_flight or self.removed else self.health.check_due
+
+    @property
     def trouble(self) -> str:
         """The last fault, where the state has to do with one."""
         fine = self.state in ("ready", "live", "unknown", "draining", self.away)
@@ -178,6 +191,7 @@ class Endpoint:
 
     def save(self, *, saving: bool) -> None:
         """Take fewer calls at once, or as many as ever; ``settle`` it then."""
+        self._saving = saving
         fewer = self.spec.battery_slots
         self.most = min(self.spec.slots, fewer) if saving and fewer is not None else self.spec.slots
 
@@ -230,10 +244,13 @@ class Endpoint:
                 self._count(error, now, jitter)
 
     def stalled(self, error: ModelError, now: float, jitter: Jitter) -> None:
-        """Its calls made no progress: trip at once, because the next call would hang as long."""
+        """Its calls made no progress, or checks found that it makes none: trip at once, because the next call would hang as
+        long."""
         self.last_error = error
+        if not isinstance(error, self._rules.count):
+            return
         self._ready = False
-        self.breaker.trip(now, jitter, stalled=True)
+        self.breaker.trip(now, jitter, stalled=isinstance(error, Stalled))
         self.epoch += 1
 
     def probed(self, ok: bool, now: float, jitter: Jitter) -> None:
@@ -242,6 +259,18 @@ class Endpoint:
         self.health.probed(ok, now, jitter)
         if self.health.up and self.breaker.state == "open" and isinstance(self.last_error, Unreachable):
             self.breaker.try_again()
+
+    def checked(self, error: ModelError | None, began: float, now: float, jitter: Jitter) -> None:
+        """A deep check that ``began`` then ended. One that failed while calls ran says nothing: they do."""
+        if error is None:
+            self.health.heard(now)
+        ran = self.in_flight > 0 or self.last_progress >= began
+        lives = error is None or ran or isinstance(error, (BadRequest, ServerBusy, RateLimited))
+        if isinstance(error, (Refused, ModelNotFound)):
+            self.health.checked(True, now, jitter)
+            self.failed(error, now, jitter)
+        elif self.health.checked(lives, now, jitter) and error is not None:
+            self.stalled(error, now, jitter)
 
     def advance(self, now: float) -> None:
         """Let pass what was only for a time."""
@@ -311,6 +340,7 @@ class Endpoint:
         if self.cold and loaded:
             self.last_progress = now
         self.cold = not loaded
+        self.loaded = loaded
 
     # -- inside -----------------------------------------------------------------------------------------------------
 

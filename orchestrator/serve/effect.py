@@ -75,6 +75,18 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """Ask the endpoint for one token, and report what came of it. ``epoch`` is that of the endpoint."""
+
+    spec: EndpointSpec
+    epoch: int
+    timeout: float
+
+    def __str__(self) -> str:
+        return f"check {self.spec.id}"
+
+
+@dataclass(frozen=True, slots=True)
 class StateChanged:
     """Tell that an endpoint's state changed. ``reason`` is the fault that caused it, or empty."""
 
@@ -112,4 +124,4 @@ class Unload:
         return f"unload {self.model}: {self.reason}"
 
 
-Effect = Start | Fail | Cancel | RetryAt | Probe | StateChanged | Load | Unload
+Effect = Start | Fail | Cancel | RetryAt | Probe | Check | StateChanged | Load | Unload

@@ -26,7 +26,7 @@ from orchestrator.deploy.residence import PoolLimits
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Provider
 from orchestrator.serve.ask import Ask, Attempt, CallTrace, EndpointView, call_for, size_of
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.effect import Cancel, Effect, Fail, Load, Probe, RetryAt, Start, StateChanged, Unload
+from orchestrator.serve.effect import Cancel, Check, Effect, Fail, Load, Probe, RetryAt, Start, StateChanged, Unload
 from orchestrator.serve.errands import Errands
 from orchestrator.serve.hold_back import Held
 from orchestrator.serve.scheduler import NO_POOLS, Scheduler
@@ -295,7 +295,7 @@ class Loop:
                     self._stop(effect)
                 case RetryAt():
                     self._tell_retry(effect)
-                case Probe() | Load() | Unload():
+                case Probe() | Check() | Load() | Unload():
                     self._errands.waiting.append(effect)
                 case StateChanged():
                     self._tell_state(effect)

@@ -17,7 +17,7 @@ from orchestrator.core.errors import ModelError, RunCancelled, RunError, Stalled
 from orchestrator.deploy.endpoint import Endpoint, EndpointSpec
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.ports.lifecycle import Loaded
-from orchestrator.serve.effect import Cancel, Effect, Probe
+from orchestrator.serve.effect import Cancel, Check, Effect, Probe
 from orchestrator.serve.scheduler_dispatch import Dispatch
 from orchestrator.serve.scheduler_faults import (
     longest_prompt,
@@ -87,6 +87,7 @@ class Scheduler(Dispatch):
             there = loaded.get(name.partition("#")[0])  # without its key: what is loaded is there for all
             if there is not None and lane.resident is None:
                 lane.endpoint.seen(loaded=there, now=now)
+                self.due = min(self.due, lane.endpoint.check_due)
         self._models.seen(loaded, since, now)
         return self._take(now)
 
@@ -101,6 +102,7 @@ class Scheduler(Dispatch):
         for lane in list(self._lanes.values()):
             lane.endpoint.save(saving=saving)
             self.settle(lane, now)
+            self.due = min(self.due, lane.endpoint.check_due)
         return self._take(now)
 
     def on_measured(self, free: int | None, now: float) -> list[Effect]:
@@ -176,6 +178,15 @@ class Scheduler(Dispatch):
             self.due = min(self.due, lane.endpoint.probe_due)
         return self._take(now)
 
+    def on_check(self, name: str, epoch: int, error: ModelError | None, began: float, now: float) -> list[Effect]:
+        """A ``Check`` that ``began`` then ended: with a token, or with a fault."""
+        lane = self._lanes.get(name)
+        if lane is not None and lane.endpoint.epoch == epoch and lane.endpoint.health.checking:
+            lane.endpoint.checked(error, began, now, self._jitter)
+            self.settle(lane, now)
+            self.due = min(self.due, lane.endpoint.check_due)
+        return self._take(now)
+
     def on_tick(self, now: float) -> list[Effect]:
         """Time has passed."""
         self._closed = False
@@ -189,6 +200,10 @@ class Scheduler(Dispatch):
             if lane.endpoint.probe_due <= now:
                 lane.endpoint.health.probing = True
                 self._effects.append(Probe(lane.endpoint.spec))
+            if lane.endpoint.check_due <= now:
+                lane.endpoint.health.checking = True
+                timeout = self.limits.endpoint.health.check_timeout
+                self._effects.append(Check(lane.endpoint.spec, lane.endpoint.epoch, timeout))
         if self._models.any:
             self._models.tick(now)
         self.due = self._next_due()

@@ -125,7 +125,8 @@ class Lane:
     @property
     def due(self) -> float:
         """When something may change at its endpoint by time alone."""
-        return min(self.endpoint.changes_at, self.endpoint.look_at, self.endpoint.probe_due)
+        endpoint = self.endpoint
+        return min(endpoint.changes_at, endpoint.look_at, endpoint.probe_due, endpoint.check_due)
 
     def load(self) -> float:
         """How much of its endpoint is taken."""

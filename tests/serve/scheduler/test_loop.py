@@ -344,7 +344,9 @@ async def test_what_calls_of_a_length_need_is_learned_from_those_before() -> Non
         began = anyio.current_time()
         assert await _text(loop, one) == "yes"
         assert anyio.current_time() - began == pytest.approx(60.0)
-        assert loop._scheduler.lanes["a"].endpoint.speed.writing(1000) == pytest.approx(1000 * 20 / 400), "the slower one"
+        assert loop._scheduler.lanes["a"].endpoint.speed.writing(1000) == pytest.approx(1000 * 20 / 400), (
+            "the slower one"
+        )
     assert len(slow.calls) == 2
 
 
