@@ -156,9 +156,9 @@ class Endpoint:
 
     @property
     def may_be_forced(self) -> bool:
-        """Whether it may be used although it looks ill, when there is nobody else. Never a cloud endpoint."""
+        """Whether it may be used although it looks ill, when there is nobody else."""
         ill = self.breaker.state == "open" or self.health.down
-        return ill and not self.removed and self.hold is None and self.spec.target.zone != "cloud"
+        return ill and not self.removed and self.hold is None
 
     @property
     def changes_at(self) -> float:

@@ -399,15 +399,21 @@ def test_a_failed_trial_opens_the_breaker_for_twice_as_long() -> None:
     assert m.scheduler.lanes["a"].endpoint.breaker.opens_at == 45
 
 
-def test_when_all_are_ill_the_least_bad_is_used_but_never_a_cloud_one() -> None:
-    """Panic: a local endpoint with an open breaker is tried early; a cloud endpoint is left alone."""
+def _ill(m: Machine, name: str, failures: int = 5) -> None:
+    for _ in range(failures):
+        m.finish_for_good(m.submit(name), BrokenReply(f"{name} is bad"))
+    assert m.state(name) == "open"
+
+
+def test_when_all_are_ill_the_least_bad_is_used() -> None:
+    """Panic: an endpoint with an open breaker is tried early, those nearby first; the cloud is last, and used too where it
+    is all that a call has: it is not probed, so that only a call shows that it is back."""
     m = Machine(spec("a"), spec("c", zone="cloud"))
-    for name in ("a", "c"):
-        for _ in range(5):
-            m.finish_for_good(m.submit(name), BrokenReply(f"{name} is bad"))
-    assert (m.state("a"), m.state("c")) == ("open", "open")
+    _ill(m, "a")
+    _ill(m, "c")
     m.lines.clear()
     m.submit("c", "a")
+    m.finish(11)
     m.submit("c")
     _is(
         m,
@@ -415,10 +421,45 @@ def test_when_all_are_ill_the_least_bad_is_used_but_never_a_cloud_one() -> None:
         0 submit 11
             a is half_open: a is bad
             start 11 on a (first)
+        0 finish 11
         0 submit 12
-            fail 12: BrokenReply: c is bad
+            c is half_open: c is bad
+            start 12 on c (first)
         """,
     )
+
+
+def test_of_those_nearby_the_one_with_the_fewest_failures_is_tried_then_the_soonest_to_open() -> None:
+    """Later failures open it for longer."""
+    m = Machine(spec("a"), spec("b"), spec("d"))
+    _ill(m, "a")
+    m.until(15)
+    m.finish_for_good(m.submit("a"), BrokenReply("a is bad"))  # open for 30 s now, after six failures
+    _ill(m, "b")
+    m.until(16)
+    _ill(m, "d")
+    for call, name in ((m.submit("a", "d", "b"), "b"), (m.submit("a", "d"), "d"), (m.submit("a"), "a")):
+        assert m.scheduler._calls[call].running_on().endpoint.spec.id == name
+
+
+def test_in_panic_one_call_at_a_time_tries_and_the_others_wait_for_what_it_finds() -> None:
+    """A server that is ill is not flooded."""
+    m = Machine(spec("a", slots=4))
+    _ill(m, "a")
+    m.lines.clear()
+    first, second = m.submit("a"), m.submit("a")
+    assert [line for line in m.lines if "start" in line] == [f"    start {first} on a (first)"]
+    m.finish(first)
+    assert m.lines[-1] == f"    start {second} on a (first)"
+
+
+def test_an_endpoint_that_asked_for_rest_is_not_used_in_panic() -> None:
+    """Too many requests, or a key that it refuses: another call would only be refused."""
+    m = Machine(spec("a"), spec("b"))
+    m.finish(m.submit("a"), Refused("HTTP 401"))
+    m.finish(m.submit("b", within=10.0), RateLimited("HTTP 429", retry_after=60.0))
+    m.submit("a", "b", within=10.0)
+    assert m.lines[-1] == "    fail 3: Refused: HTTP 401; a is not asked again for 15 s"
 
 
 def test_who_waits_for_an_endpoint_that_falls_ill_goes_elsewhere() -> None:
