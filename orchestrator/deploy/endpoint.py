@@ -80,6 +80,7 @@ class EndpointRules:
     stall_factor: float = 4.0  # times the 95th percentile of what is usual there
     load_after: float = 600.0  # the same, while its server may be loading the model for a call
     busy_for: Backoff = BUSY_FOR  # where the server names no time
+    hold_at_most: float = 300.0  # whatever time it names: headers are wrong, and asking once more costs nothing
     refused_for: float = 15.0  # short: nothing tells that a key or a list of models was mended
 
 
@@ -153,6 +154,10 @@ class Endpoint:
         if self.removed or self.breaker.state == "open" or self.health.down:
             return False
         return self.hold is None or self.hold.worth_waiting
+
+    def serves_before(self, deadline: float) -> bool:
+        """Whether a call that must have begun by then may start here, now or after waiting for a place."""
+        return self.takes_calls and (self.hold is None or self.hold.until < deadline)
 
     @property
     def may_be_forced(self) -> bool:
@@ -349,7 +354,7 @@ class Endpoint:
         if not wait:
             wait = self._rules.busy_for.delay(self._holds, jitter)
         self._holds += 1
-        self._rest(state, now + wait)
+        self._rest(state, now + min(wait, self._rules.hold_at_most))
 
     def _rest(self, state: EndpointState, until: float) -> None:
         self.hold = Hold(state, until)

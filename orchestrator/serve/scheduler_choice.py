@@ -28,8 +28,8 @@ def _fits(call: Call, lane: Lane) -> bool:
 
 
 def usable(call: Call, lanes: Lanes) -> tuple[Lane, ...]:
-    """Where it may start or wait: those of the best rank that take calls. Empty where none does."""
-    taking = [lane for lane in left(call, lanes) if lane.endpoint.takes_calls]
+    """Where it may start or wait: those of the best rank that take calls, or will in time. Empty where none does."""
+    taking = [lane for lane in left(call, lanes) if lane.endpoint.serves_before(call.new.deadline)]
     equals = call.new.candidates[: call.new.equals]
     if len(equals) > 1:
         same = tuple(lane for lane in taking if lane.endpoint.spec.id in equals)

@@ -186,7 +186,8 @@ class Dispatch:
             self._give_up(call, lane, now)
 
     def _others(self, call: Call, lane: Lane) -> bool:
-        return any(other is not lane and other.endpoint.takes_calls for other in left(call, self._lanes))
+        deadline = call.new.deadline
+        return any(other is not lane and other.endpoint.serves_before(deadline) for other in left(call, self._lanes))
 
     def _back_off(self, call: Call, lane: Lane, error: ModelError, now: float) -> None:
         at = now + self.limits.backoff.delay(call.failures, self._jitter)
@@ -260,14 +261,15 @@ class Dispatch:
         self._dispatch(lane, now)
 
     def _settle(self, lane: Lane, now: float) -> None:
-        """Bring an endpoint's state up to date, tell of a change, and send away who waits where no call is taken."""
+        """Bring an endpoint's state up to date, tell of a change, and send away who waits there in vain."""
         endpoint = lane.endpoint
         if endpoint.settle():
             self._effects.append(StateChanged(endpoint.spec.id, endpoint.state, endpoint.trouble))
         self.due = min(self.due, endpoint.changes_at)
-        if lane.waiting and not endpoint.takes_calls:
+        if lane.waiting and (endpoint.hold is not None or not endpoint.takes_calls):
             for call in lane.everyone():
-                if lane in call.lanes:  # those before it may have let it start elsewhere
+                in_vain = not endpoint.serves_before(call.new.deadline)
+                if in_vain and lane in call.lanes:  # those before it may have let it start elsewhere
                     self._leave_lanes(call)
                     self._place(call, now)
 

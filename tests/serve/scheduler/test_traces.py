@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from textwrap import dedent
 
+import pytest
+
 from orchestrator.core.errors import (
     BadRequest,
     BrokenReply,
     ContextTooLong,
     DeadlinePassed,
+    ModelError,
     ModelNotFound,
     RateLimited,
     Refused,
@@ -259,6 +262,38 @@ def test_a_rate_limit_beyond_the_deadline_is_told_at_once() -> None:
     m.submit("a", within=4.0)
     m.finish(1, RateLimited("slow down", retry_after=5.0))
     assert m.lines[-1] == "    fail 1: RateLimited: slow down"
+
+
+@pytest.mark.parametrize("error", [ServerBusy("Loading model"), ServerBusy("queue full"), RateLimited("slow down")])
+def test_who_cannot_wait_so_long_for_a_server_goes_elsewhere_at_once(error: ModelError) -> None:
+    """It will be free after the deadline: waiting would be in vain, for who asked and for who waits in its line. Who has
+    nowhere else to go is told now; who has the time waits."""
+    error.retry_after = 60.0
+    m = Machine(spec("a"), spec("b", slots=9))
+    asked, alone, other = m.submit("a", "b", within=30.0), m.submit("a", within=30.0), m.submit("a", "b", within=30.0)
+    patient = m.submit("a", within=90.0)
+    m.finish(asked, error)
+    starts = [line.strip() for line in m.lines if "start" in line]
+    assert starts == [f"start {asked} on a (first)", f"start {other} on b (first)", f"start {asked} on b (fallback)"]
+    assert [line.split(":")[0].strip() for line in m.lines if "fail" in line] == [f"fail {alone}"]
+    m.until(60)
+    assert m.lines[-1] == f"    start {patient} on a (first)"
+    assert m.scheduler.lanes["a"].endpoint.breaker.failures == 0
+
+
+@pytest.mark.parametrize("error", [ServerBusy("queue full"), RateLimited("slow down")])
+def test_no_header_takes_a_server_out_for_longer_than_five_minutes(error: ModelError) -> None:
+    """A date by a wrong clock, or a window of a day: one call then asks again, and what it asks holds anew."""
+    error.retry_after = 1e9
+    m = Machine(spec("a", slots=4))
+    m.finish(m.submit("a"), error)
+    m.until(299)
+    m.submit("a", within=5000.0)
+    m.submit("a", within=5000.0)
+    m.until(301)
+    assert [line for line in m.lines if "start" in line][1:] == ["    start 2 on a (first)"]
+    m.finish(2, type(error)("again", retry_after=1e9))
+    assert m.scheduler.lanes["a"].endpoint.changes_at == 301.0 + 300.0
 
 
 def test_a_refused_key_is_never_tried_again_with_the_same_call() -> None:
