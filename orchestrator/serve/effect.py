@@ -87,6 +87,16 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Relist:
+    """Have somebody look what the endpoint's server lists now: it says that it has not the model that it listed."""
+
+    endpoint: str
+
+    def __str__(self) -> str:
+        return f"relist {self.endpoint}"
+
+
+@dataclass(frozen=True, slots=True)
 class StateChanged:
     """Tell that an endpoint's state changed. ``reason`` is the fault that caused it, or empty."""
 
@@ -124,4 +134,4 @@ class Unload:
         return f"unload {self.model}: {self.reason}"
 
 
-Effect = Start | Fail | Cancel | RetryAt | Probe | Check | StateChanged | Load | Unload
+Effect = Start | Fail | Cancel | RetryAt | Probe | Check | Relist | StateChanged | Load | Unload

@@ -26,7 +26,19 @@ from orchestrator.deploy.residence import PoolLimits
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Provider
 from orchestrator.serve.ask import Ask, Attempt, CallTrace, EndpointView, call_for, size_of
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.effect import Cancel, Check, Effect, Fail, Load, Probe, RetryAt, Start, StateChanged, Unload
+from orchestrator.serve.effect import (
+    Cancel,
+    Check,
+    Effect,
+    Fail,
+    Load,
+    Probe,
+    Relist,
+    RetryAt,
+    Start,
+    StateChanged,
+    Unload,
+)
 from orchestrator.serve.errands import Errands
 from orchestrator.serve.hold_back import Held
 from orchestrator.serve.scheduler import NO_POOLS, Scheduler
@@ -62,7 +74,7 @@ class Loop:
     """Sends calls to endpoints as the scheduler decides. ``run`` must be running for anything that takes time.
 
     ``on_event`` gets ``endpoint.state``, ``model.*``, ``run.retry`` and ``run.fallback`` events; it must return at once and
-    not raise.
+    not raise; ``on_missing`` the id of an endpoint whose server says that it has not the model that it listed.
     """
 
     def __init__(
@@ -70,12 +82,14 @@ class Loop:
         limits: SchedulerLimits | None = None,
         jitter: Jitter = random.random,
         on_event: Callable[[Event], None] | None = None,
+        on_missing: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._limits = limits or SchedulerLimits()
         self._scheduler = Scheduler(self._limits, jitter)
         self._callers: dict[int, _Caller] = {}
         self._numbers = count(1)
         self._on_event = on_event
+        self._on_missing = on_missing
         self._alarm: anyio.Event | None = None
         self._sleeps_until = -inf  # it does not sleep
         self._errands = Errands(self._scheduler, self._tell, self._carry_out)
@@ -299,6 +313,8 @@ class Loop:
                     self._errands.waiting.append(effect)
                 case StateChanged():
                     self._tell_state(effect)
+                case Relist():
+                    self._on_missing(effect.endpoint)
         if (self._errands.waiting or self._scheduler.due < self._sleeps_until) and self._alarm is not None:
             self._sleeps_until = -inf  # it is awake already
             self._alarm.set()

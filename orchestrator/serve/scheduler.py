@@ -183,6 +183,7 @@ class Scheduler(Dispatch):
         lane = self._lanes.get(name)
         if lane is not None and lane.endpoint.epoch == epoch and lane.endpoint.health.checking:
             lane.endpoint.checked(error, began, now, self._jitter)
+            self._tell_missing(lane, error)
             self.settle(lane, now)
             self.due = min(self.due, lane.endpoint.check_due)
         return self._take(now)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from itertools import count
 from math import inf
 
-from orchestrator.core.errors import ContextTooLong, ModelError, RunCancelled, RunError, Stalled
+from orchestrator.core.errors import ContextTooLong, ModelError, ModelNotFound, RunCancelled, RunError, Stalled
 from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.endpoint import Endpoint
-from orchestrator.serve.effect import Effect, Fail, RetryAt, Start, StartKind, StateChanged
+from orchestrator.serve.effect import Effect, Fail, Relist, RetryAt, Start, StartKind, StateChanged
 from orchestrator.serve.fallback import after_load_failure, renewed, verdict
 from orchestrator.serve.scheduler_affinity import Affinity
 from orchestrator.serve.scheduler_choice import least_bad, left, soon_usable, usable
@@ -163,7 +163,13 @@ class Dispatch:
     def _judge_fault(self, call: Call, lane: Lane, error: ModelError, now: float) -> None:
         if call.epoch == lane.endpoint.epoch:
             lane.endpoint.failed(error, now, self._jitter)
+            self._tell_missing(lane, error)
             self._settle(lane, now)
+
+    def _tell_missing(self, lane: Lane, error: ModelError | None) -> None:
+        """What a server lists was wrong, where it has not the model; the cloud lists nothing that anybody looks at."""
+        if isinstance(error, ModelNotFound) and lane.endpoint.spec.target.zone != "cloud":
+            self._effects.append(Relist(lane.endpoint.spec.id))
 
     def _after_fault(self, call: Call, lane: Lane, error: ModelError, now: float) -> None:
         what = verdict(error, call.facts(self.limits.retries))
@@ -211,6 +217,7 @@ class Dispatch:
     def blame(self, lane: Lane, error: ModelError, now: float) -> None:
         """Its model could not be loaded: judge the endpoint once, and send on every call that waits in vain."""
         lane.endpoint.failed(error, now, self._jitter)
+        self._tell_missing(lane, error)
         self.settle(lane, now)
         for call in lane.everyone():
             if lane not in call.lanes:

@@ -185,12 +185,15 @@ def test_a_call_tries_three_endpoints_at_most() -> None:
         0 submit 1
             start 1 on a (first)
         0 finish 1: ModelNotFound
+            relist a
             a is gone: no such model
             start 1 on b (fallback)
         0 finish 1: ModelNotFound
+            relist b
             b is gone: no such model
             start 1 on c (fallback)
         0 finish 1: ModelNotFound
+            relist c
             c is gone: no such model
             fail 1: ModelNotFound: no such model; c is not asked again for 15 s
         """,
@@ -321,6 +324,33 @@ def test_a_refused_key_is_never_tried_again_with_the_same_call() -> None:
         """,
         probes=False,
     )
+
+
+def test_a_model_that_is_not_there_has_its_servers_list_looked_at_and_the_call_goes_on() -> None:
+    """404: once, for the calls that come while the endpoint rests are not sent; nobody looks at a list of the cloud."""
+    m = Machine(spec("a"), spec("b"), spec("c", zone="cloud"))
+    m.finish(m.submit("a", "b"), ModelNotFound("HTTP 404"))
+    m.submit("a")
+    m.finish(m.submit("c"), ModelNotFound("HTTP 404"))
+    _is(
+        m,
+        """
+        0 submit 1
+            start 1 on a (first)
+        0 finish 1: ModelNotFound
+            relist a
+            a is gone: HTTP 404
+            start 1 on b (fallback)
+        0 submit 2
+            fail 2: ModelNotFound: HTTP 404; a is not asked again for 15 s
+        0 submit 3
+            start 3 on c (first)
+        0 finish 3: ModelNotFound
+            c is gone: HTTP 404
+            fail 3: ModelNotFound: HTTP 404; c is not asked again for 15 s
+        """,
+    )
+    assert m.scheduler.lanes["a"].endpoint.breaker.failures == 0
 
 
 def test_what_may_be_mended_is_tried_at_once() -> None:
