@@ -330,7 +330,8 @@ class Endpoint:
         usual = self.speed.calls.quantile(USUAL)
         if usual is None:
             return inf
-        return max(self.silence(prompt) + self.speed.writing(most), self._rules.stall_factor * usual)
+        need = min(self.silence(prompt) + self.speed.writing(most), self._longest)
+        return max(need, self._rules.stall_factor * usual)
 
     def silence(self, prompt: int) -> float:
         """Seconds without a sign of life that mean nothing. A load shows none, and takes minutes on a slow disk; neither does
@@ -338,7 +339,12 @@ class Endpoint:
         rules = self._rules
         if self.cold:
             return rules.load_after
-        return min(rules.stall_after + self.speed.reading(prompt), max(rules.stall_after, rules.load_after))
+        return min(rules.stall_after + self.speed.reading(prompt), self._longest)
+
+    @property
+    def _longest(self) -> float:
+        """Seconds of silence that no need excuses."""
+        return max(self._rules.stall_after, self._rules.load_after)
 
     def seen(self, *, loaded: bool, now: float) -> None:
         """Somebody looked whether its model is in memory. That it came is progress."""

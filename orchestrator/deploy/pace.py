@@ -41,7 +41,7 @@ class Pace:
 class Speed:
     """What the calls of one endpoint took, and what one of a known length will take."""
 
-    __slots__ = ("_reading", "_writing", "calls", "first_tokens")
+    __slots__ = ("_reading", "_writing", "_writing_little", "calls", "first_tokens")
 
     def __init__(self) -> None:
         self.calls = Pace()
@@ -49,6 +49,7 @@ class Speed:
         # From the first one on: the slow server that must not be taken for a dead one shows itself with its first answer.
         self._reading = Pace(least=1)  # a byte of the prompt
         self._writing = Pace(least=1)  # a token of the answer
+        self._writing_little = Pace(least=1)  # the same of short ones, where most of the time goes elsewhere
 
     def first_token(self, seconds: float, prompt: int) -> None:
         """The first token came after so long, for a prompt of so many bytes."""
@@ -59,8 +60,8 @@ class Speed:
     def ended(self, seconds: float, wrote: int) -> None:
         """A call ended well after so long, and wrote so many tokens."""
         self.calls.add(seconds)
-        if wrote >= LONG_ANSWER:
-            self._writing.add(seconds / wrote)
+        if wrote > 0:
+            (self._writing if wrote >= LONG_ANSWER else self._writing_little).add(seconds / wrote)
 
     def reading(self, prompt: int) -> float:
         """Seconds that a prompt of so many bytes is read, as far as is known. Prompts that the server remembered were read
@@ -69,8 +70,6 @@ class Speed:
 
     def writing(self, most: int | None) -> float:
         """Seconds that an answer of at most so many tokens takes as a whole (``None``: nobody says); ``inf`` where nothing is
-        known of so long ones."""
-        each = self._writing.quantile(USUAL)
-        if each is None:
-            return 0.0 if most is not None and most <= LONG_ANSWER else inf
-        return each * (ANSWER if most is None else most)
+        known. Where all were short it is rather too much: a server that writes is not to be taken for one that hangs."""
+        each = self._writing.quantile(USUAL) or self._writing_little.quantile(USUAL)
+        return inf if each is None else each * (ANSWER if most is None else most)
