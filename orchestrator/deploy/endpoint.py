@@ -180,13 +180,17 @@ class Endpoint:
 
     @property
     def check_due(self) -> float:
-        """When it should be asked for a token: only while it is idle and well, and only where that surely loads no model and
-        keeps none from being unloaded, as it would where its server does both by itself. Not on battery."""
+        """When it should be asked for a token: only while it is idle, and only where that surely loads no model and keeps none
+        from being unloaded, as it would where its server does both by itself. Not on battery. One that is half open is asked
+        at once: better a token tries it than a call that may hang."""
         able = self.spec.capabilities.get(Capability.LOAD) is Support.NO and self.spec.residence is None
         if not (able and self.loaded) or self._saving or self.spec.target.zone == "cloud":
             return inf
-        ill = self.hold is not None or self.breaker.state != "closed" or self.health.down
-        return inf if ill or self.in_flight or self.removed else self.health.check_due
+        ill = self.hold is not None or self.breaker.state == "open" or self.health.down
+        if ill or self.in_flight or self.removed:
+            return inf
+        due = self.health.check_due
+        return min(due, self.breaker.opens_at) if due < inf and self.breaker.state == "half_open" else due
 
     @property
     def trouble(self) -> str:
@@ -269,12 +273,15 @@ class Endpoint:
         """A deep check that ``began`` then ended. One that failed while calls ran says nothing: they do."""
         if error is None:
             self.health.heard(now)
+            self.breaker.succeeded(now)
+            self._on_trial = False
+        tried = self.breaker.state == "half_open"
         ran = self.in_flight > 0 or self.last_progress >= began
         lives = error is None or ran or isinstance(error, (BadRequest, ServerBusy, RateLimited))
         if isinstance(error, (Refused, ModelNotFound)):
             self.health.checked(True, now, jitter)
             self.failed(error, now, jitter)
-        elif self.health.checked(lives, now, jitter) and error is not None:
+        elif (self.health.checked(lives, now, jitter) or (tried and not lives)) and error is not None:
             self.stalled(error, now, jitter)
 
     def advance(self, now: float) -> None:

@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 from orchestrator.core.errors import BadRequest, ModelError, OrchestratorError, ServerFailed, Stalled
 from orchestrator.core.event import EventKind
 from orchestrator.core.message import Message
+from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.ports.lifecycle import Loaded, LoadOptions
 from orchestrator.ports.provider import ChatCall
 from orchestrator.serve.clock import current_time
@@ -20,6 +21,8 @@ from orchestrator.serve.scheduler import Scheduler
 
 GRACE: Final = 1.0
 """Seconds that a provider has beyond its time-out, to end by itself."""
+SLOW: Final = 0.5
+"""Seconds after which a provider did not hear that nobody is there, but nothing at all."""
 _QUESTION: Final = Message("user", "hello")
 Outcome = TypeVar("Outcome")
 Tell = Callable[[EventKind, Mapping[str, object]], None]
@@ -53,7 +56,7 @@ class Errands:
         spec, ok = effect.spec, False
         with anyio.move_on_after(self._scheduler.limits.endpoint.health.timeout):
             try:
-                ok = await spec.provider.identify(spec.target.api_base, spec.target.api_key) is not None
+                ok = await _answers(spec)
             except OrchestratorError:
                 ok = False
             except Exception as error:  # noqa: BLE001 - see above
@@ -104,6 +107,17 @@ class Errands:
         if residence is None:
             return ServerFailed(f"{effect.model} is not unloaded from here any more")
         return await _bounded(residence.loader.unload(effect.spec.target, timeout), "unload", timeout)
+
+
+async def _answers(spec: EndpointSpec) -> bool:
+    """Whether the right make of server answers. Providers wait less for one than a probe does: a server that is slow because
+    its device is at work is asked again."""
+    while True:
+        began = current_time()
+        if await spec.provider.identify(spec.target.api_base, spec.target.api_key) is not None:
+            return True
+        if current_time() - began < SLOW:
+            return False
 
 
 async def _bounded(work: Awaitable[Outcome], what: str, timeout: float) -> Outcome | ModelError:

@@ -29,6 +29,8 @@ from orchestrator.serve.scheduler_faults import (
 )
 from orchestrator.serve.scheduler_queue import Call, Lane, Submission
 
+LATE: Final = 5.0
+"""Seconds that a tick comes late only where nobody could listen to servers either."""
 NO_POOLS: Final[Mapping[str, PoolLimits]] = MappingProxyType({})
 
 
@@ -191,6 +193,8 @@ class Scheduler(Dispatch):
     def on_tick(self, now: float) -> list[Effect]:
         """Time has passed."""
         self._closed = False
+        if now - self.due > LATE:
+            self._begin_to_listen(now)
         for lane in list(self._lanes.values()):
             self._tick_lane(lane, now)
         while self._timers and self._timers[0][0] <= now:
@@ -230,6 +234,14 @@ class Scheduler(Dispatch):
             self._set_timer(call, call.new.deadline)
         else:
             self._fail(call, waited_too_long(call, now))
+
+    def _begin_to_listen(self, now: float) -> None:
+        """Nobody listened for a while: the process was stopped, or something held its event loop up. What servers said
+        meanwhile is still unread, so that silence counts from now on only."""
+        for call in self._calls.values():
+            if call.phase == "running":
+                call.started, call.last_progress = now, max(call.last_progress, now)
+                call.running_on().endpoint.last_progress = now
 
     def _tick_lane(self, lane: Lane, now: float) -> None:
         endpoint = lane.endpoint

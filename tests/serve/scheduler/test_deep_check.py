@@ -173,13 +173,35 @@ def test_what_a_check_is_refused_is_known_before_a_call_comes(error: ModelError,
     assert m.state("a") == state
 
 
-def test_an_endpoint_that_is_ill_already_is_not_checked() -> None:
-    """Probes and trials are for that."""
+def test_an_endpoint_that_rests_is_not_checked() -> None:
+    """It said itself when it will be free."""
     m = machine()
-    for _ in range(5):
-        m.finish_for_good(m.submit("a"), Unreachable("refused"))
-    m.until(600)
+    m.finish(m.submit("a", within=30.0), RateLimited("HTTP 429", retry_after=250.0))
+    m.until(249)
     assert checks(m) == []
+    m.until(1000)
+    assert checks(m) == [300]
+
+
+def test_a_check_tries_a_server_that_is_half_open_before_a_call_does() -> None:
+    """One that still hangs is out for twice as long each time; two tokens bring it back."""
+    m = machine(single(), spec("b"))
+    m.submit("a", "b", streaming=True)
+    m.until(60)
+    m.finish(1, Stalled("a made no progress for 60 s"))
+    m.finish(1)
+    for moment in (75, 105):
+        m.until(moment - 1)
+        assert m.state("a") == "stalled"
+        m.until(moment)
+        m.checked("a", Stalled("no answer"))
+    for state in ("half_open", "live"):
+        m.until(165)
+        m.checked("a")
+        assert m.state("a") == state
+    assert checks(m) == [75, 105, 165, 165]
+    m.until(164 + 300)
+    assert checks(m)[4:] == []
 
 
 def test_a_late_answer_says_nothing_of_what_is_there_now() -> None:

@@ -29,7 +29,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.event import Event
 from orchestrator.core.message import Message
-from orchestrator.ports.provider import ChatCall, Delta, Secret, Sign, Target
+from orchestrator.ports.provider import ChatCall, Delta, Identity, Secret, Sign, Target
 from orchestrator.serve.loop import Ask, CallTrace, Loop
 from orchestrator.serve.scheduler_limits import EARLY_BREAKS, SchedulerLimits
 from tests.serve.scheduler.fakes import Say, ScriptedProvider, endpoint
@@ -534,6 +534,29 @@ async def test_a_probe_that_hangs_counts_as_unanswered() -> None:
         await anyio.sleep(30)
         assert loop.snapshot()[0].state == "gone"
     assert provider.probes == 3
+
+
+@pytest.mark.parametrize(
+    ("took", "answers", "asked", "state"),
+    [(0.8, [False, True], 2, "live"), (0.8, [False] * 9, 9, "gone"), (0.1, [False] * 9, 3, "gone")],
+    ids=["slow, then there", "slow", "nobody there"],
+)
+async def test_a_server_that_is_slow_to_answer_a_probe_has_two_seconds(
+    took: float, answers: list[bool], asked: int, state: str
+) -> None:
+    """Its device may be at work for somebody else: three probes ask as often as fits. One that refuses is asked once each."""
+
+    class Slow(ScriptedProvider):
+        async def identify(self, url: str, api_key: Secret | None = None) -> Identity | None:
+            self.probes += 1
+            await anyio.sleep(took)
+            return Identity(self.kind, url) if answers[self.probes - 1] else None
+
+    provider, events = Slow(), list[Event]()
+    async with serving({"a": provider}, events=events):
+        await anyio.sleep(8 if state == "live" else 29)
+    assert provider.probes == asked
+    assert [event.fields["state"] for event in events if event.kind == "endpoint.state"] == [state]
 
 
 async def test_a_fault_of_a_plug_in_in_a_probe_does_not_end_the_loop() -> None:

@@ -177,3 +177,49 @@ def test_a_deadline_that_is_too_short_for_a_long_reply_is_not_held_against_the_s
 def test_without_a_past_a_whole_reply_has_no_limit() -> None:
     """Its deadline is what ends it."""
     assert Endpoint(spec("a"), EndpointRules(), 0.0).whole_limit(10, 5) == inf
+
+
+def awake_late(machine: Machine, seconds: float) -> None:
+    """The process was stopped, or something held its event loop up: the tick that is due comes so much later."""
+    machine.now = machine.scheduler.due + seconds
+    machine.scheduler.on_tick(machine.now)
+
+
+@pytest.mark.parametrize("got_token", [False, True])
+def test_silence_while_nobody_listened_is_no_stall(got_token: bool) -> None:
+    """What the server said meanwhile lies unread: it has the rest of its minute from then on."""
+    m = Machine(spec("a"))
+    call = m.submit("a", streaming=True, within=5000.0)
+    m.until(10)
+    if got_token:
+        m.token(call)
+    awake_late(m, 300.0)
+    awoke = m.now
+    m.until(awoke + 59)
+    assert not stops(m)
+    m.until(awoke + 61)
+    assert len(stops(m)) == 1, "a server that hangs is left all the same"
+
+
+def test_a_deadline_that_passed_while_nobody_listened_has_passed() -> None:
+    """Whoever waits cannot be given the time back; but nothing is held against the server."""
+    m = Machine(spec("a"))
+    call = m.submit("a", streaming=True, within=100.0)
+    m.until(10)
+    m.now = m.scheduler.due + 300.0
+    effects = m.scheduler.on_tick(m.now)
+    assert [str(effect) for effect in effects if "cancel" in str(effect)] == [
+        f"cancel {call}: DeadlinePassed: the deadline passed before the model had answered"
+    ]
+    m.finish(call, DeadlinePassed("the deadline passed before the model had answered"))
+    assert m.scheduler.lanes["a"].endpoint.breaker.failures == 0
+
+
+def test_a_pause_is_not_learned_as_the_time_that_a_server_needs() -> None:
+    """A first token after a pause of five minutes says little about the server."""
+    m = Machine(spec("a"))
+    call = m.submit("a", streaming=True, prompt=1000, within=5000.0)
+    m.until(10)
+    awake_late(m, 300.0)
+    m.token(call)
+    assert m.scheduler.lanes["a"].endpoint.speed.reading(1000) <= 60.0
