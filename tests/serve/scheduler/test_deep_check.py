@@ -19,7 +19,6 @@ from orchestrator.core.errors import (
     ServerBusy,
     ServerFailed,
     Stalled,
-    Unreachable,
 )
 from orchestrator.core.event import Event
 from orchestrator.deploy.endpoint import EndpointRules, EndpointSpec
