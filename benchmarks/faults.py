@@ -22,7 +22,7 @@ from typing import Final
 
 import anyio
 
-from benchmarks.measure import Row, at_least, at_most
+from benchmarks.measure import Row, at_least, at_most, show
 from orchestrator.core.errors import NoModel, RunError, StaleConnection
 from orchestrator.core.message import Message
 from orchestrator.deploy.backoff import Backoff
@@ -232,7 +232,8 @@ def _can_help(name: str) -> bool:
 def main() -> None:
     """Print the table and the rows."""
     lines = anyio.run(table)
-    print(*written(lines), "", *rows(lines), sep="\n")
+    print(*written(lines), "", sep="\n")
+    show(rows(lines))
 
 
 if __name__ == "__main__":

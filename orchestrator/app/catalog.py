@@ -26,7 +26,12 @@ PROVIDERS: Final[Mapping[str, Kind]] = _rows(
     ("foundry-local", "Foundry Local", "providers.compatible:open_foundry_local"),
     ("mlx", "MLX's mlx_lm.server", "providers.compatible:open_mlx"),
     ("openvino", "OpenVINO Model Server", "providers.compatible:open_openvino"),
-    ("onnx", "models that ONNX Runtime GenAI runs in a process of ours", "providers.onnx.provider:open_onnx"),
+    ("onnx", "models that ONNX Runtime GenAI runs in a process of ours", "providers.in_process.provider:open_onnx"),
+    (
+        "openvino-genai",
+        "models that OpenVINO GenAI runs in a process of ours",
+        "providers.in_process.provider:open_openvino_genai",
+    ),
     ("lemonade", "Lemonade", "providers.compatible:open_lemonade"),
     ("llama-swap", "llama-swap, which starts servers as they are asked for", "providers.compatible:open_llama_swap"),
     ("localai", "LocalAI", "providers.compatible:open_localai"),

@@ -152,12 +152,13 @@ class RuntimeClient:
         left: int = self._act("/down", {"name": name, "drain": drain}, listen, None)["left"]
         return left
 
-    def run(self, name: str, request: Request, listen: Listen = _silently) -> Result:
-        """Answer a request. Closing the connection (an exception in ``listen``, Ctrl-C) cancels it."""
-        body = {"name": name, "request": request_json(request)}
+    def run(self, name: str, request: Request, listen: Listen | None = None) -> Result:
+        """Answer a request. ``listen`` hears it piece by piece; an answer of which a piece is out cannot be begun anew, so it is
+        whole where nobody listens. Closing the connection (an exception in ``listen``, Ctrl-C) cancels it."""
+        body = {"name": name, "request": request_json(request), "pieces": listen is not None}
         limit = None if request.timeout is None else request.timeout + GRACE_SECONDS
         try:
-            return read_result(self._told("/run", body, listen, limit))
+            return read_result(self._told("/run", body, listen or _silently, limit))
         except RuntimeHangs as error:
             if isinstance(error.__cause__, Hangs):
                 raise

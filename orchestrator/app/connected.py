@@ -30,8 +30,9 @@ class RemoteRuns:
     http: ClientSession
 
     async def run(self, request: Request, listen: Callable[[Event], None] | None = None) -> Result:
-        """Answer a request; raises ``RuntimeUnavailable`` where the runtime ends in the middle."""
-        body = {"name": self.name, "request": request_json(request)}
+        """Answer a request, whole where nobody listens to its pieces; raises ``RuntimeUnavailable`` where the runtime ends in the
+        middle."""
+        body = {"name": self.name, "request": request_json(request), "pieces": listen is not None}
         async for entry in self._lines(body):
             if entry["kind"] == "end":
                 return read_result(entry["value"])

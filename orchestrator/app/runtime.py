@@ -21,7 +21,7 @@ import anyio
 from orchestrator.app import catalog
 from orchestrator.app.failing import arm_kill
 from orchestrator.app.journal import Journal
-from orchestrator.app.leave import leave_if_held
+from orchestrator.app.leave import left_for_sure
 from orchestrator.app.lock import RuntimeLock, remove_about, write_about
 from orchestrator.app.logs import Log, close_log, keep_cut, open_log
 from orchestrator.app.notify import notify
@@ -319,6 +319,5 @@ def run_until_stopped(runtime: Runtime) -> None:
 
 
 if __name__ == "__main__":
-    ended = main()
-    leave_if_held(ended)
-    sys.exit(ended)
+    with left_for_sure():
+        sys.exit(main())

@@ -30,6 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if arguments is None else arguments)
     gc.set_threshold(*COLLECT_RARELY)
     terminal = Terminal((sys.stdin, sys.stdout, sys.stderr), os.environ, plain="--no-color" in argv)
+    code = _ended(argv, terminal)
+    _leave(code)
+    return code
+
+
+def _ended(argv: list[str], terminal: Terminal) -> int:
     try:
         code = execute(argv, terminal)
         terminal.stdout.flush()
@@ -40,7 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _forget(terminal.stdout)
         terminal.tell(f"error: cannot write the output: {error.strerror}")
         return UNEXPECTED
-    _leave(code)
     return code
 
 

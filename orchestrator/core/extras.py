@@ -24,6 +24,7 @@ EXTRAS: Final[Mapping[str, Extra]] = {
     "fast": Extra("numpy", "numpy", "lexical routers over many candidates"),
     "keyring": Extra("keyring", "keyring", "secrets in the system's key ring"),
     "onnx": Extra("onnxruntime-genai", "onnxruntime_genai", "ONNX models in a process of ours"),
+    "openvino": Extra("openvino-genai", "openvino_genai", "OpenVINO models in a process of ours"),
     "nvidia": Extra("nvidia-ml-py", "pynvml", "the memory of NVIDIA cards"),
 }
 """By the name in ``pyproject.toml``."""

@@ -287,7 +287,8 @@ class ControlApi:
                 failpoint("run.began")
                 tell(event)
 
-            result = await engine.run(request, listen)
+            # Who hears no pieces has seen none when an attempt fails: another one may answer.
+            result = await engine.run(request, listen if asked.body.get("pieces", True) else None)
             failpoint("run.answered")
             return result.as_json()
 

@@ -130,7 +130,7 @@ class Engine:
 
 
 def _finish(run: Run, result: Result, fault: str = "") -> None:
-    fields = {"result": result, "text": run.request.text}
+    fields = {"result": result, "text": run.typed}
     run.tell("run.finished", {**fields, "fault": fault} if fault else fields)
 
 

@@ -75,12 +75,15 @@ class Run:
         "started",
         "steps",
         "tool_ms",
+        "typed",
         "until",
         "usage",
     )
 
     def __init__(self, request: Request, deployment: Deployment, loop: Loop, emit: Emit, listen: Emit | None) -> None:
         self.request = request
+        self.typed = request.text
+        """As it came, also where an earlier request is answered."""
         self.deployment = deployment
         self.loop = loop
         self.emit = emit
@@ -117,6 +120,11 @@ class Run:
         """What it sends is restricted although the request did not say so; ``note`` tells why."""
         self.request = replace(self.request, data_class="restricted")
         self.notes.append(note)
+
+    def goes_back_to(self, wanted: str) -> None:
+        """The request only chose who answers an earlier one, which the last two turns are about."""
+        self.request = replace(self.request, text=wanted)
+        self.history = self.history[:-2]
 
     def expects(self, *endpoints: str) -> tuple[str, ...] | None:
         """For an ``Ask``: what it is likely to call next, for who decides what is loaded. Nothing, where no model is loaded on

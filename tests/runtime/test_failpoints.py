@@ -71,7 +71,7 @@ class Story:
     def _tell(self) -> None:
         self._apply(_shop("one"))
         self._apply(blueprint(agent("a", reflex=[rule()]), name="spare"))
-        self.client.run("shop", Request("do you have it in stock?"))
+        self.client.run("shop", Request("do you have it in stock?"), lambda _: None)
         eventually(lambda: bool(self.client.recent_runs("shop")))
         self._apply(_shop("two", self.port))
         self._apply_broken()

@@ -48,8 +48,8 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.reach import client
 
     request = _request(options, terminal)
-    answer = _Answer(terminal, silent=options.json)
-    result = client(terminal).run(options.name, request, answer.take)
+    answer = _Answer(terminal)
+    result = client(terminal).run(options.name, request, None if options.json else answer.take)
     if options.json:
         terminal.say(json.dumps(result.as_json(), indent=2, ensure_ascii=False, default=str))
     else:
@@ -98,16 +98,15 @@ def _text(options: argparse.Namespace, terminal: Terminal) -> str:
 class _Answer:
     """The answer as it comes, piece by piece; what did not come in pieces is written at the end."""
 
-    def __init__(self, terminal: Terminal, *, silent: bool) -> None:
+    def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
-        self._silent = silent
         self._written = ""
 
     def take(self, event: Event) -> None:
         """Write a piece."""
         from orchestrator.core.event import DELTA
 
-        if event.kind == DELTA and not self._silent:
+        if event.kind == DELTA:
             piece = str(event.fields["text"])
             self._written += piece
             self._terminal.write(piece)

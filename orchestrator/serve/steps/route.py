@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Final
 
 from anyio import get_cancelled_exc_class
 
+from orchestrator.core.asking import what_is_asked
 from orchestrator.core.errors import RunError
 from orchestrator.core.request import Decision
 from orchestrator.deploy.deployment import Router
@@ -15,30 +15,41 @@ from orchestrator.ports.strategy import ModelQuestion, RouteQuestion
 from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Outcome, Run, fault_name
+from orchestrator.serve.steps.ask_back import asked_before, question_of, read_answer
 from orchestrator.serve.steps.served import cut_off_usage, tell_if_cut, windows_of
 from orchestrator.serve.steps.window import Prompt, fit
 
 NOWHERE = Target("", "", "")
 """Filled in by the loop with the endpoint that it chooses."""
-MOST_CHOICES: Final = 12
-"""Choices that a question back names; how many more there are it says."""
 
 
 async def route(run: Run, router: Router) -> Outcome:
     """Where the request goes next, or an honest question back."""
     began = current_time()
-    request = run.request
-    if router.instant is not None:
-        decision = router.instant.decide_now(RouteQuestion(request.text, run.history, request.complexity))
-    else:
-        ask = partial(_chat, run, router) if run.allowed(router.endpoints) else None
-        decision = await router.strategy.decide(RouteQuestion(request.text, run.history, request.complexity, ask))
+    decision = _answered(run, router) or await _decided(run, router)
     run.add_decision(decision, router.spec["name"])
     run.note("route", router.address, began, {"strategy": decision.strategy, "choice": decision.choice})
     run.tell("run.routed", {"router": router.spec["name"], "choice": decision.choice, "why": decision.why})
     if decision.choice is not None:
         return Outcome(to=decision.choice)
     return _unsure(router, decision)
+
+
+def _answered(run: Run, router: Router) -> Decision | None:
+    """Where this router asked back in the last turn, what the answer to that chooses; then the agent gets what was asked first."""
+    wanted = asked_before(router.spec, run.history)
+    decision = read_answer(router.spec, run.request.text) if wanted is not None else None
+    if decision is not None and wanted is not None and what_is_asked(wanted):
+        run.goes_back_to(wanted)
+    return decision
+
+
+async def _decided(run: Run, router: Router) -> Decision:
+    request = run.request
+    if router.instant is not None:
+        return router.instant.decide_now(RouteQuestion(request.text, run.history, request.complexity))
+    ask = partial(_chat, run, router) if run.allowed(router.endpoints) else None
+    return await router.strategy.decide(RouteQuestion(request.text, run.history, request.complexity, ask))
 
 
 def _behind(run: Run, router: Router) -> list[str]:
@@ -58,17 +69,7 @@ def _unsure(router: Router, decision: Decision) -> Outcome:
         return Outcome(to=spec["default"])
     if spec["on_unsure"] == "escalate" and spec["escalate_to"]:
         return Outcome(to=spec["escalate_to"])
-    return Outcome(text=_choices(router), status="unsure", why=f"{spec['name']}: {decision.why}")
-
-
-def _choices(router: Router) -> str:
-    routes = router.spec["routes"]
-    lines = [
-        f"- {route['to']}" + (f": {route['description']}" if route["description"] else "")
-        for route in routes[:MOST_CHOICES]
-    ]
-    lines += [f"- and {len(routes) - MOST_CHOICES} more"] if len(routes) > MOST_CHOICES else []
-    return "I am not sure what you need. I can help with:\n" + "\n".join(lines) + "\nWhich one is it?"
+    return Outcome(text=question_of(router.spec), status="unsure", why=f"{spec['name']}: {decision.why}")
 
 
 async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -13,10 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.core.errors import BrokenReply, ContextTooLong, ModelError, ModelNotFound, ServerFailed, Stalled
-from orchestrator.core.extras import install_line
+from orchestrator.core.extras import EXTRAS, install_line
+from orchestrator.plugins.providers.in_process.library import Library
 
 WORKER: Final = Path(__file__).with_name("worker.py")
-EXTRA: Final = install_line("onnx")
 _LONGEST_LINE: Final = 16 * 2**20
 _ERRORS: Final[Mapping[str, type[ModelError]]] = {
     "ContextTooLong": ContextTooLong,
@@ -26,9 +27,10 @@ _ERRORS: Final[Mapping[str, type[ModelError]]] = {
 
 
 class Worker:
-    """Runs models in a process of its own. ``python`` is the interpreter that has the library."""
+    """Runs models of a library in a process of its own. ``python`` is the interpreter that has the library."""
 
-    def __init__(self, python: str = sys.executable) -> None:
+    def __init__(self, library: Library, python: str = sys.executable) -> None:
+        self._library = library
         self._python = python
         self._process: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
@@ -60,16 +62,20 @@ class Worker:
     async def aclose(self) -> None:
         """End the process."""
         process, self._process = self._process, None
-        if process is not None and process.returncode is None:
-            process.kill()
         if process is not None:
-            await process.wait()
+            await _end(process)
 
     async def _running(self) -> asyncio.subprocess.Process:
         if self._process is None or self._process.returncode is not None:
             pipe = asyncio.subprocess.PIPE
             self._process = await asyncio.create_subprocess_exec(
-                self._python, str(WORKER), stdin=pipe, stdout=pipe, limit=_LONGEST_LINE
+                self._python,
+                str(WORKER),
+                self._library.module,
+                stdin=pipe,
+                stdout=pipe,
+                limit=_LONGEST_LINE,
+                start_new_session=True,
             )
         return self._process
 
@@ -87,14 +93,26 @@ class Worker:
                 async with asyncio.timeout_at(deadline):
                     line = await process.stdout.readline()
             except TimeoutError as error:
-                raise Stalled("the ONNX process did not answer in time") from error
+                raise Stalled(f"the process of {self._library.title} did not answer in time") from error
             if not line:
+                ending = _ending(await process.wait())
                 raise ServerFailed(
-                    f"the ONNX process {_ending(await process.wait())}", cure="see its output; it is started again"
+                    f"the process of {self._library.title} {ending}", cure="see its output; it is started again"
                 )
             part = _parsed(line)
             if part.get("id") == number:
-                return _checked(part)
+                return self._checked(part)
+
+    def _checked(self, part: dict[str, Any]) -> dict[str, Any]:
+        error = part.get("error")
+        if error is None:
+            return part
+        if error["kind"] == "Missing":
+            package, extra = EXTRAS[self._library.extra].package, install_line(self._library.extra)
+            raise ServerFailed(
+                f"models of {self._library.title} need the package {package}: {error['message']}", cure=extra
+            )
+        raise _ERRORS.get(error["kind"], BrokenReply)(str(error["message"]))
 
     async def _cancel(self, process: asyncio.subprocess.Process, number: int) -> None:
         """Tell it to stop; one that does not stop within a second is ended, because the next request waits for it."""
@@ -104,8 +122,17 @@ class Worker:
                 while "end" not in await self._part(process, number, asyncio.get_running_loop().time() + 1.0):
                     pass
         except (TimeoutError, ModelError):
+            await _end(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End it with all that it has started: a child that holds its output would keep us waiting."""
+    with suppress(ProcessLookupError):  # it is gone already
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
             process.kill()
-            await process.wait()
+    await process.wait()
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
@@ -114,15 +141,6 @@ def _parsed(line: bytes) -> dict[str, Any]:
     except ValueError:
         return {}  # a library that prints
     return part if isinstance(part, dict) else {}
-
-
-def _checked(part: dict[str, Any]) -> dict[str, Any]:
-    error = part.get("error")
-    if error is None:
-        return part
-    if error["kind"] == "Missing":
-        raise ServerFailed(f"ONNX models need the package onnxruntime-genai: {error['message']}", cure=EXTRA)
-    raise _ERRORS.get(error["kind"], BrokenReply)(str(error["message"]))
 
 
 def _ending(code: int) -> str:
