@@ -9,8 +9,8 @@ from typing import Final
 from orchestrator.app.settings import Settings
 from orchestrator.core.errors import BrokenReply, ModelError, ServerFailed, Stalled, Unreachable
 from orchestrator.deploy.backoff import Backoff
-from orchestrator.deploy.endpoint import EndpointRules
 from orchestrator.deploy.health import CHECK_EVERY
+from orchestrator.deploy.rules import EndpointRules
 from orchestrator.serve.scheduler_limits import SchedulerLimits
 
 _COUNTED: Final[Mapping[str, type[ModelError]]] = {

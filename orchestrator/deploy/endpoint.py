@@ -13,21 +13,20 @@ from typing import Final, Literal
 
 from orchestrator.core.errors import (
     BadRequest,
-    BrokenReply,
     ModelError,
     ModelNotFound,
     RateLimited,
     Refused,
     ServerBusy,
-    ServerFailed,
     Stalled,
     Unreachable,
 )
-from orchestrator.deploy.backoff import Backoff, Jitter
-from orchestrator.deploy.breaker import Breaker, BreakerRules
-from orchestrator.deploy.health import Health, HealthRules
+from orchestrator.deploy.backoff import Jitter
+from orchestrator.deploy.breaker import Breaker
+from orchestrator.deploy.health import Health
 from orchestrator.deploy.pace import USUAL, Speed
 from orchestrator.deploy.residence import Residence
+from orchestrator.deploy.rules import EndpointRules
 from orchestrator.ports.provider import Capability, Provider, Support, Target
 
 EndpointState = Literal[
@@ -64,24 +63,8 @@ class EndpointSpec:
     battery_slots: int | None = None
 
 
-BUSY_FOR: Final = Backoff(0.25, 5.0, 0.2)
 _LOADING: Final = re.compile(r"\bload(s|ing)\b|\bis being loaded\b", re.IGNORECASE)
 """How servers say that the model comes; not those that are *overloaded*."""
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointRules:
-    """How one endpoint is judged. ``count`` are the faults that its breaker counts; times are seconds."""
-
-    breaker: BreakerRules = field(default_factory=BreakerRules)
-    health: HealthRules = field(default_factory=HealthRules)
-    count: tuple[type[ModelError], ...] = (Unreachable, ServerFailed, BrokenReply, Stalled)
-    stall_after: float = 60.0
-    stall_factor: float = 4.0  # times the 95th percentile of what is usual there
-    load_after: float = 600.0  # the same, while its server may be loading the model for a call
-    busy_for: Backoff = BUSY_FOR  # where the server names no time
-    hold_at_most: float = 300.0  # whatever time it names: headers are wrong, and asking once more costs nothing
-    refused_for: float = 15.0  # short: nothing tells that a key or a list of models was mended
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,10 +235,11 @@ class Endpoint:
             case _ if isinstance(error, self._rules.count):
                 self._count(error, now, jitter)
 
-    def stalled(self, error: ModelError, now: float, jitter: Jitter) -> None:
-        """Its calls made no progress, or checks found that it makes none: trip at once, because the next call would hang as
-        long."""
+    def stalled(self, error: ModelError, now: float, jitter: Jitter, prompt: int = 0) -> None:
+        """Its calls made no progress, one of them at a prompt of so many bytes, or checks found that it makes none: trip at
+        once, because the next call would hang as long."""
         self.last_error = error
+        self.speed.waited_in_vain(prompt)
         if not isinstance(error, self._rules.count):
             return
         self._ready = False
@@ -346,7 +330,7 @@ class Endpoint:
         rules = self._rules
         if self.cold:
             return rules.load_after
-        return min(rules.stall_after + self.speed.reading(prompt), self._longest)
+        return min(rules.stall_after * self.speed.doubt(prompt) + self.speed.reading(prompt), self._longest)
 
     @property
     def _longest(self) -> float:

@@ -41,11 +41,12 @@ class Pace:
 class Speed:
     """What the calls of one endpoint took, and what one of a known length will take."""
 
-    __slots__ = ("_reading", "_writing", "_writing_little", "calls", "first_tokens")
+    __slots__ = ("_in_vain", "_reading", "_writing", "_writing_little", "calls", "first_tokens")
 
     def __init__(self) -> None:
         self.calls = Pace()
         self.first_tokens = Pace()
+        self._in_vain = 0
         # From the first one on: the slow server that must not be taken for a dead one shows itself with its first answer.
         self._reading = Pace(least=1)  # a byte of the prompt
         self._writing = Pace(least=1)  # a token of the answer
@@ -56,6 +57,15 @@ class Speed:
         self.first_tokens.add(seconds)
         if prompt >= LONG_PROMPT:
             self._reading.add(seconds / prompt)
+
+    def waited_in_vain(self, prompt: int) -> None:
+        """No first token came in all the time that this prompt was given."""
+        self._in_vain += prompt >= LONG_PROMPT
+
+    def doubt(self, prompt: int) -> int:
+        """How many times as long as usual a prompt is waited for while nothing is known of how fast they are read. Each wait in
+        vain doubles it: a server that is too slow for the usual time would never answer, so that nothing was ever known."""
+        return 2**self._in_vain if prompt >= LONG_PROMPT and self._reading.quantile(USUAL) is None else 1
 
     def ended(self, seconds: float, wrote: int) -> None:
         """A call ended well after so long, and wrote so many tokens."""

@@ -267,7 +267,7 @@ class Scheduler(Dispatch):
                 continue
             call.stopped = True
             if isinstance(fault, Stalled) and call.epoch == endpoint.epoch:
-                endpoint.stalled(fault, now, self._jitter)
+                endpoint.stalled(fault, now, self._jitter, longest)
             self._effects.append(Cancel(call.new.call, fault))
         self._settle(lane, now)
 

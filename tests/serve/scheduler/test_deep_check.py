@@ -21,8 +21,9 @@ from orchestrator.core.errors import (
     Stalled,
 )
 from orchestrator.core.event import Event
-from orchestrator.deploy.endpoint import EndpointRules, EndpointSpec
+from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.health import HealthRules
+from orchestrator.deploy.rules import EndpointRules
 from orchestrator.ports.provider import Capability, Support, Zone
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.scheduler_limits import SchedulerLimits

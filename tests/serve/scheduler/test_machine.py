@@ -28,7 +28,8 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.request import PriorityClass
 from orchestrator.deploy.breaker import BreakerRules
-from orchestrator.deploy.endpoint import EndpointRules, EndpointSpec, EndpointState
+from orchestrator.deploy.endpoint import EndpointSpec, EndpointState
+from orchestrator.deploy.rules import EndpointRules
 from orchestrator.ports.provider import Capability, Support, Zone
 from orchestrator.serve.effect import Cancel, Check, Effect, Fail, Probe, RetryAt, Start, StateChanged
 from orchestrator.serve.scheduler import Scheduler

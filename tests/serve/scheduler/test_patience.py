@@ -6,8 +6,9 @@ from math import inf
 
 import pytest
 
-from orchestrator.core.errors import DeadlinePassed
-from orchestrator.deploy.endpoint import Endpoint, EndpointRules
+from orchestrator.core.errors import DeadlinePassed, Stalled
+from orchestrator.deploy.endpoint import Endpoint
+from orchestrator.deploy.rules import EndpointRules
 from tests.serve.scheduler.machine import Machine, spec
 
 
@@ -54,6 +55,28 @@ def test_where_nothing_is_known_of_long_prompts_the_usual_time_holds(known: tupl
     m.submit("a", streaming=True, prompt=40_000, within=2000.0)
     m.until(began + 61)
     assert len(stops(m)) == 1
+
+
+def test_a_server_that_is_too_slow_for_the_usual_time_is_found_out() -> None:
+    """It needs 200 s for each prompt, and never answered yet: each one that was given up in vain doubles the next one's time,
+    until one is answered and its need is known. Short prompts have their minute all the while."""
+    m = Machine(spec("a"))
+    given: list[float] = []
+    for _ in range(3):
+        m.until(m.now + 200)  # its breaker lets one try it
+        began = m.now
+        call = m.submit("a", streaming=True, prompt=40_000, within=2000.0)
+        while m.scheduler._calls[call].phase == "running" and len(stops(m)) == len(given) and m.now < began + 200:
+            m.until(m.now + 1)
+        given.append(m.now - began)
+        if len(stops(m)) == len(given):
+            m.finish(call, Stalled("a made no progress"))
+        else:
+            m.token(call)
+            m.finish(call)
+    assert given == [60, 120, 200]
+    endpoint = m.scheduler.lanes["a"].endpoint
+    assert (endpoint.stall_limit(40_000), endpoint.stall_limit(10)) == (260.0, 60.05)
 
 
 def test_a_prompt_that_the_server_remembered_does_not_make_it_look_fast() -> None:

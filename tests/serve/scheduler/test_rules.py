@@ -26,8 +26,8 @@ from orchestrator.core.errors import (
 from orchestrator.core.message import Message, Usage
 from orchestrator.deploy.backoff import Backoff
 from orchestrator.deploy.breaker import Breaker, BreakerRules
-from orchestrator.deploy.endpoint import EndpointRules
 from orchestrator.deploy.pace import Pace
+from orchestrator.deploy.rules import EndpointRules
 from orchestrator.ports.provider import ChatReply, Delta
 from orchestrator.serve.fallback import Facts, Verdict, verdict
 from orchestrator.serve.hold_back import Held
