@@ -27,8 +27,9 @@ from orchestrator.core.errors import NoModel, RunError, StaleConnection
 from orchestrator.core.message import Message
 from orchestrator.deploy.backoff import Backoff
 from orchestrator.deploy.breaker import BreakerRules
-from orchestrator.deploy.endpoint import EndpointRules, EndpointSpec
+from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.health import HealthRules
+from orchestrator.deploy.rules import EndpointRules
 from orchestrator.plugins.providers import compatible
 from orchestrator.ports.provider import ChatCall, Provider, Target
 from orchestrator.serve.loop import Ask, Loop

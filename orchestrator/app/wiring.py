@@ -15,7 +15,9 @@ import anyio
 
 from orchestrator.app import catalog
 from orchestrator.app.device import read_device
+from orchestrator.app.early_look import EarlyLook
 from orchestrator.app.launchers import make_yard
+from orchestrator.app.limits import limits_of
 from orchestrator.app.plane import ServingPlane
 from orchestrator.app.probing import Known
 from orchestrator.app.redact import Redactor
@@ -139,7 +141,8 @@ async def run_planes(
 ) -> AsyncIterator[Planes]:
     """Both planes, restored from the store in the background, until the block ends. Close the reconciler before that, to
     let requests finish."""
-    loop = Loop(on_event=emit)
+    early = EarlyLook()
+    loop = Loop(limits_of(settings), on_event=emit, on_missing=early.ask)
     engines = EngineTable()
     desired = DesiredTable(stores.revisions, stores.recompile or recompile, time.time)
     plane = ServingPlane(engines, loop, Sessions(stores.sessions), emit, state, desired.has)
@@ -147,6 +150,7 @@ async def run_planes(
     async with anyio.create_task_group() as tasks:
         await tasks.start(loop.run)
         tasks.start_soon(reconciler.run)
+        tasks.start_soon(early.run, reconciler.look)
         try:
             yield Planes(reconciler, engines, loop)
         finally:

@@ -96,6 +96,10 @@ class Reconciler:
         """What is there now, as the planner of this blueprint needs it."""
         return await self._inbox.ask(partial(self._observe, blueprint))
 
+    async def look(self) -> None:
+        """Look around now, not at the next round. Raises ``DeployError`` on the way out."""
+        await self._inbox.ask(self._look_after_all)
+
     async def apply(self, wanted: Wanted, listen: Listen) -> Applied:
         """Make it what is desired, and run it. ``listen`` hears each step. Raises ``PlanOutdated`` where the plan that was
         agreed to is no longer the plan, and ``DeployError`` where a step fails: then what served before serves on, and

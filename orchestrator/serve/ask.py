@@ -86,6 +86,11 @@ class EndpointView:
         return asdict(self)
 
 
+def size_of(call: ChatCall) -> int:
+    """Bytes of a prompt, without its tools. A message keeps its encoded form, which is sent anyway."""
+    return sum([len(message.encoded()) for message in call.messages])
+
+
 def call_for(ask: Ask, start: Start, now: float) -> ChatCall:
     """The call as this endpoint gets it. Written out, because ``dataclasses.replace`` takes twice as long."""
     c = ask.call if ask.calls is None else ask.calls.get(start.spec.id, ask.call)

@@ -8,7 +8,7 @@ from typing import Any, Final, get_args
 
 from orchestrator.core.choices import PriorityClass
 from orchestrator.deploy.backoff import Backoff
-from orchestrator.deploy.endpoint import EndpointRules
+from orchestrator.deploy.rules import EndpointRules
 from orchestrator.serve.scheduler_residency import AffinityRules
 
 PRIORITIES: Final[tuple[PriorityClass, ...]] = get_args(PriorityClass)

@@ -14,6 +14,7 @@ import pytest
 
 from orchestrator.app import catalog
 from orchestrator.app.journal import Journal
+from orchestrator.app.limits import limits_of
 from orchestrator.app.logs import keep_cut
 from orchestrator.app.owners import Owners
 from orchestrator.app.redact import Redactor
@@ -21,12 +22,22 @@ from orchestrator.app.rotating import RotatingFile, cut
 from orchestrator.app.settings import Settings
 from orchestrator.app.start import KEPT, clean_environment
 from orchestrator.app.unit import install, uninstall, unit_path, unit_text
-from orchestrator.core.errors import DeployError, UsageError
+from orchestrator.core.errors import (
+    BrokenReply,
+    DeployError,
+    ModelError,
+    ServerFailed,
+    Stalled,
+    Unreachable,
+    UsageError,
+)
 from orchestrator.core.event import Event
+from orchestrator.deploy.backoff import Backoff
 from orchestrator.plugins.providers.addresses import MAKES
 from orchestrator.plugins.providers.in_process.library import LIBRARIES
 from orchestrator.ports.host import Folders
 from orchestrator.ports.installed import Family
+from orchestrator.serve.scheduler_limits import SchedulerLimits
 
 
 def test_settings_come_from_the_environment() -> None:
@@ -40,6 +51,38 @@ def test_settings_come_from_the_environment() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "check", "counted", "stall_after"),
+    [
+        ({}, Backoff(300.0, 300.0, 0.25), (Unreachable, ServerFailed, BrokenReply, Stalled), 60.0),
+        ({"ORCHESTRATOR_DEEP_CHECK": "off"}, None, (Unreachable, ServerFailed, BrokenReply, Stalled), 60.0),
+        (
+            {"ORCHESTRATOR_DEEP_CHECK": "1h", "ORCHESTRATOR_BREAKER_COUNTS": "5xx, Transport"},
+            Backoff(3600.0, 3600.0, 0.25),
+            (ServerFailed, Unreachable),
+            60.0,
+        ),
+        (
+            {"ORCHESTRATOR_BREAKER_COUNTS": "", "ORCHESTRATOR_STALL_AFTER": "5m"},
+            Backoff(300.0, 300.0, 0.25),
+            (),
+            300.0,
+        ),
+    ],
+)
+def test_how_servers_are_judged_can_be_set(
+    given: dict[str, str], check: Backoff | None, counted: tuple[type[ModelError], ...], stall_after: float
+) -> None:
+    """Opinions differ on what opens a breaker, and a token costs something."""
+    rules = limits_of(Settings.read(given)).endpoint
+    assert (rules.health.check, rules.count, rules.stall_after) == (check, counted, stall_after)
+
+
+def test_without_settings_the_scheduler_goes_by_its_own_numbers() -> None:
+    """They stand in one place only."""
+    assert limits_of(Settings()) == SchedulerLimits()
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("ORCHESTRATOR_PORT", "0"),
@@ -47,6 +90,9 @@ def test_settings_come_from_the_environment() -> None:
         ("ORCHESTRATOR_LOG_LEVEL", "loud"),
         ("ORCHESTRATOR_DRAIN", "soon"),
         ("ORCHESTRATOR_LOOK_EVERY", "0"),
+        ("ORCHESTRATOR_STALL_AFTER", "off"),
+        ("ORCHESTRATOR_DEEP_CHECK", "never"),
+        ("ORCHESTRATOR_BREAKER_COUNTS", "transport,4xx"),
     ],
 )
 def test_a_setting_that_does_not_fit_is_named(name: str, value: str) -> None:
