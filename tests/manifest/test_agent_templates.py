@@ -477,10 +477,18 @@ I opened ticket T-1003 (high priority): server down.
 T-1003  open  server down
 > any tickets about the printer?
 There is no open ticket with "printer".
+> show tickets and appointments
+refused: "show tickets and appointments" asks for two things; ask for one at a time
+> show tickets 1001 and 1002
+refused: "show tickets 1001 and 1002" holds "1001", which I do not understand there
 > open an urgent ticket
 What is it about? Write it like: open a ticket: the printer is broken.
 """,
     "customer-service": """\
+> how do I clear a paper jam?
+Open the back door and pull the paper. (manual.md)
+> are you open on the moon?
+I found nothing about that in the documents.
 > quali ticket sono chiusi?
 T-1001  closed  broken printer
 > quanti ticket sono aperti?
@@ -511,7 +519,13 @@ async def test_what_is_asked_is_answered_or_refused_and_nothing_else_is_told(
 @pytest.mark.parametrize("name", ["primary-agent", "scheduling", "reception", "specialist"])
 @pytest.mark.parametrize(
     "text",
-    ["what time is it in Tokyo?", "what is the time of my flight?", "cancel order 48210", "cancel ticket T-1001"],
+    [
+        "what time is it in Tokyo?",
+        "what is the time of my flight?",
+        "cancel order 48210",
+        "cancel ticket T-1001",
+        "what tables do you sell?",
+    ],
 )
 def test_what_no_tool_knows_fires_no_rule_that_answers(name: str, text: str) -> None:
     firing = next(whole(name).fire(text, first=False), None)

@@ -39,7 +39,7 @@ _OF_CALENDARS: Final = frozenset({
 _OF_TIME: Final = frozenset({
     "rest", "end", "beginning", "half", "middle", "mid", "early", "late", "later", "earlier", "soon", "recent", "recently",
     "fortnight",
-    "quarter", "last", "past", "previous", "previously", "first", "second", "third", "fourth", "earliest", "latest",
+    "quarter", "last", "past", "old", "older", "previous", "previously", "first", "second", "third", "fourth", "earliest", "latest",
     "final",
     "ago", "until", "till", "since", "before", "after", "between", "during", "every", "each", "daily", "weekly", "monthly",
     "night",
@@ -62,6 +62,10 @@ _FAR_WORDS: Final = frozenset({
     "quando", "cerca", "trova",
 })
 # fmt: on
+_TWO_THINGS: Final = re.compile(
+    r"\b(?:tickets?|appointments?|meetings?|events?|calendar|e-?mails?|mails?) (?:and|e) (?:my |the )?"
+    r"(?:tickets?|e-?mails?|mails?|outbox|appointments|calendar)\b"
+)
 _SINGLE: Final = re.compile(r"\bnext (?!\w+s\b)\w|\bprossim[oa]\b")
 _REPEATS: Final = re.compile(r"\b(?:every|each|daily|weekly|monthly|yearly|ogni|settimanale|mensile)\b|\b\w+days\b")
 _DURATION: Final = re.compile(
@@ -134,7 +138,9 @@ def refuse(left: list[str], text: str) -> None:
         if word in _TURNED or (word == "o" and re.search(r"\w o \w", text)):
             raise ValueError(f'holds "{word}", which I cannot answer by rule; ask for one thing at a time')
         if word in _OF_TIME or word[0].isdigit():
-            raise ValueError(f'holds "{word}", a time that I do not understand')
+            raise ValueError(f'holds "{word}", which I do not understand there')
+    if _TWO_THINGS.search(folded(text)):
+        raise ValueError("asks for two things; ask for one at a time")
 
 
 def holds(words: tuple[str, ...], text: str) -> bool:
