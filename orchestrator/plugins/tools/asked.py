@@ -26,7 +26,7 @@ _OF_CALENDARS: Final = frozenset({
     "free", "available", "availability", "busy", "time", "slot", "slots", "still", "up", "out", "go", "going", "happening",
     "planned", "scheduled", "booked", "coming", "upcoming", "got", "has", "had", "say", "know", "let", "like", "get",
     "anything", "something", "everything", "all", "whole", "else", "other", "others", "am", "s", "m", "re", "ve", "t", "d",
-    "also", "then", "next", "would", "into", "so", "today", "now", "us", "open", "due", "start", "starts", "take", "takes",
+    "over", "also", "then", "next", "would", "into", "so", "today", "now", "us", "open", "due", "start", "starts", "take", "takes",
     "place",
     "calendario", "appuntamento", "appuntamenti", "riunione", "riunioni", "impegno", "impegni", "evento", "eventi",
     "mostra", "mostrami", "elenca", "dimmi", "fammi", "avevo", "avevamo", "quante", "quanti", "disdici",
@@ -55,6 +55,7 @@ _OF_TIME: Final = frozenset({
 _TURNED: Final = frozenset({
     "or", "not", "except", "without", "but", "don", "doesn", "isn", "aren", "no", "nobody", "oppure", "senza", "tranne",
     "eccetto",
+    "longest", "shortest", "longer", "shorter", "empty", "full", "busiest", "busier", "important",
     "non", "either", "neither", "excluding", "besides",
 })
 _FAR_WORDS: Final = frozenset({
@@ -66,13 +67,18 @@ _TWO_THINGS: Final = re.compile(
     r"\b(?:tickets?|appointments?|meetings?|events?|calendar|e-?mails?|mails?) (?:and|e) (?:my |the )?"
     r"(?:tickets?|e-?mails?|mails?|outbox|appointments|calendar)\b"
 )
+_QUARTER: Final = re.compile("q[1-4]")
 _SINGLE: Final = re.compile(r"\bnext (?!\w+s\b)\w|\bprossim[oa]\b")
-_REPEATS: Final = re.compile(r"\b(?:every|each|daily|weekly|monthly|yearly|ogni|settimanale|mensile)\b|\b\w+days\b")
+_REPEATS: Final = re.compile(
+    r"\b(?:every|each|daily|weekly|monthly|yearly|ogni|settimanale|mensile)\b"
+    r"|\b(?:mon|tues|wednes|thurs|fri|satur|sun|week)days\b"
+)
 _DURATION: Final = re.compile(
     rf"(?<!\w)(?:(?:for|lasting|per|della durata di) )(?P<count>\d{{1,4}}|{any_of(COUNTS)}) ?"
     r"(?P<unit>hours?|hrs?|h|minutes?|mins?|ore|ora|minut[oi])"
     r"(?P<half> and a half| e mezz[ao])?(?!\w)|(?P<half_hour>(?:for |per )(?:half an hour|mezz'ora))(?!\w)"
 )
+_LENGTH: Final = re.compile(r"\b(?:\d+|two|half) ?-?(?:hours?|hrs?|h|minutes?|mins?|ore|minuti)\b|\bhalf an hour\b")
 _VERB: Final = re.compile(
     r"\s*(?:book|schedule|add|plan|put|create|set up|arrange|fissa(?:mi)?|prenota(?:mi)?|aggiungi|segna(?:mi)?|metti|crea)\b"
     r"(?: me\b)?(?: (?:an?|the|my|our|new|un|una|uno|il|la|lo)\b| (?:un|l)')*",
@@ -137,7 +143,7 @@ def refuse(left: list[str], text: str) -> None:
     for word in left:
         if word in _TURNED or (word == "o" and re.search(r"\w o \w", text)):
             raise ValueError(f'holds "{word}", which I cannot answer by rule; ask for one thing at a time')
-        if word in _OF_TIME or word[0].isdigit():
+        if word in _OF_TIME or word[0].isdigit() or _QUARTER.fullmatch(word):
             raise ValueError(f'holds "{word}", which I do not understand there')
     if _TWO_THINGS.search(folded(text)):
         raise ValueError("asks for two things; ask for one at a time")
@@ -160,7 +166,9 @@ def read_booking(text: str, now: datetime, zone: Zone) -> Booking:
         raise ValueError("asks for a series; I can add one event at a time")
     rest, minutes = _duration(_VERB.sub("", asked, count=1))
     sentence = read_sentence(rest, now, zone)
-    title = " ".join(_WHERE_IT_GOES.sub(" ", sentence.rest).split()).strip(" ,.:;!?-")
+    title = " ".join(_WHERE_IT_GOES.sub(" ", sentence.rest).split()).strip(' ,.:;!?-"\u201c\u201d')
+    if _LENGTH.search(folded(title)):
+        raise ValueError('names how long it lasts; write it like "for 2 hours"')
     begins = _begin(sentence, now, zone)
     if isinstance(begins, str):
         return Booking(missing=begins)

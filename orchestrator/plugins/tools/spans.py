@@ -203,8 +203,9 @@ class _Reader:
 
     def _month(self, match: re.Match[str]) -> _Time | None:
         name, lead = match["month"], (match["lead"] or "").split()
-        if name in ("may", "march") and not lead and not match["year"]:
-            return None  # these are other words too
+        other_word = name == "march" or (len(name) <= 4 and name not in ("june", "july"))
+        if other_word and not lead and not match["year"]:
+            return None
         month = index_of(MONTHS, name)
         year = int(match["year"]) if match["year"] else self._today.year + (month + 1 < self._today.month)
         if not match["year"] and lead and lead[-1] in ("last", "past", "scorso"):
@@ -358,7 +359,7 @@ _DATED: Final = rule(
 _ON_WEEKDAY: Final = rule(rf"(?:{_WAY} )?{_WEEKDAY}{_BEHIND}")
 _MONTH: Final = rule(
     r"(?P<lead>(?:(?:in|of|for|during|this|next|last|past|a|ad|di|del|nel|mese) )*)"
-    rf"(?P<month>{any_of(name for names in MONTHS for name in names if len(name) > 4 or name in ('may', 'june', 'july'))})"
+    rf"(?P<month>{any_of(MONTHS)})"
     r"(?: (?:of )?(?P<year>\d{4})| scorso| prossimo)?"
 )
 _NAMED: Final = rule(rf"(?P<day>{any_of(_NAMED_DAYS)})")
