@@ -480,7 +480,7 @@ There is no open ticket with "printer".
 > show tickets and appointments
 refused: "show tickets and appointments" asks for two things; ask for one at a time
 > show tickets 1001 and 1002
-refused: "show tickets 1001 and 1002" holds "1001", which I do not understand there
+One ticket at a time, please, like: show ticket T-1001.
 > open an urgent ticket
 What is it about? Write it like: open a ticket: the printer is broken.
 """,

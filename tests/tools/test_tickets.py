@@ -99,6 +99,8 @@ async def test_a_question_in_words_chooses_by_status_priority_and_words(place: T
 
         assert await asked("hi, show my tickets please") == (2, ["T-1003", "T-1002"])
         assert await asked("show closed tickets") == (1, ["T-1001"])
+        assert await asked("which tickets did you close?") == (1, ["T-1001"])
+        assert await asked("show all closed tickets") == (1, ["T-1001"])
         assert await asked("how many urgent tickets are open?") == (1, ["T-1003"])
         assert await asked("quali ticket sono chiusi?") == (1, ["T-1001"])
         assert await asked("all tickets about the printers") == (1, ["T-1001"])

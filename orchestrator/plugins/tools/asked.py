@@ -26,7 +26,8 @@ _OF_CALENDARS: Final = frozenset({
     "free", "available", "availability", "busy", "time", "slot", "slots", "still", "up", "out", "go", "going", "happening",
     "planned", "scheduled", "booked", "coming", "upcoming", "got", "has", "had", "say", "know", "let", "like", "get",
     "anything", "something", "everything", "all", "whole", "else", "other", "others", "am", "s", "m", "re", "ve", "t", "d",
-    "over", "also", "then", "next", "would", "into", "so", "today", "now", "us", "open", "due", "start", "starts", "take", "takes",
+    "over", "by", "also",
+    "then", "next", "would", "into", "so", "today", "now", "us", "open", "due", "start", "starts", "take", "takes",
     "place",
     "calendario", "appuntamento", "appuntamenti", "riunione", "riunioni", "impegno", "impegni", "evento", "eventi",
     "mostra", "mostrami", "elenca", "dimmi", "fammi", "avevo", "avevamo", "quante", "quanti", "disdici",
@@ -55,7 +56,7 @@ _OF_TIME: Final = frozenset({
 _TURNED: Final = frozenset({
     "or", "not", "except", "without", "but", "don", "doesn", "isn", "aren", "no", "nobody", "oppure", "senza", "tranne",
     "eccetto",
-    "longest", "shortest", "longer", "shorter", "empty", "full", "busiest", "busier", "important",
+    "sorted", "longest", "shortest", "longer", "shorter", "empty", "full", "busiest", "busier", "important",
     "non", "either", "neither", "excluding", "besides",
 })
 _FAR_WORDS: Final = frozenset({

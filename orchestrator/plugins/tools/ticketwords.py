@@ -18,7 +18,7 @@ from orchestrator.plugins.tools.when import COUNTS, any_of
 _STATUS: Final = {
     **dict.fromkeys(("open", "opened", "pending", "unresolved", "unsolved", "active"), "open"),
     **dict.fromkeys(("aperto", "aperti", "aperta", "aperte"), "open"),
-    **dict.fromkeys(("closed", "resolved", "solved", "settled", "finished"), "closed"),
+    **dict.fromkeys(("closed", "close", "resolved", "solved", "settled", "finished"), "closed"),
     **dict.fromkeys(("chiuso", "chiusi", "chiusa", "chiuse", "risolti"), "closed"),
     **dict.fromkeys(("all", "every", "tutti", "tutte"), "all"),
 }
@@ -31,7 +31,7 @@ _OF_TICKETS: Final = frozenset({
     "ticket", "tickets", "support", "show", "list", "see", "give", "find", "search", "count", "number", "status",
     "priority", "am",
     "has", "had", "currently", "existing", "right", "now", "still", "left", "waiting", "got", "us", "mine", "were", "been",
-    "being", "close", "by", "assigned", "created", "s", "t",
+    "being", "by", "assigned", "created", "s", "t",
     "mostra", "mostrami", "elenca", "dimmi", "miei", "mie", "segnalazione", "segnalazioni", "priorita", "ha", "abbiamo",
     "i", "gli", "l",
     "stato", "quanti", "quante", "ancora",
@@ -68,6 +68,8 @@ def read_ticket_question(text: str) -> TicketQuestion:
         plain = f"{plain[: newest.start()]}{newest['status'] or ''}{plain[newest.end() :]}"
     said = plain.split()
     statuses = {_STATUS[word] for word in said if word in _STATUS}
+    if len(statuses) > 1:
+        statuses.discard("all")  # "all closed tickets" are the closed ones
     priorities = {_PRIORITY[word] for word in said if word in _PRIORITY}
     left = [word for word in said if word not in _STATUS and word not in _PRIORITY]
     refuse(left, text)
