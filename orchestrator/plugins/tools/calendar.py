@@ -88,22 +88,7 @@ def _functions(name: str, dates: _Dates) -> tuple[ToolFunction, ...]:
             arguments_schema({**_SPAN, "minutes": _MINUTES}, optional=("end", "minutes")),
             _threaded(dates.free, workers),
         ),
-        _reads(
-            f"{name}.ask",
-            "A question in the asker's own words: the events that it means, or the free times.",
-            arguments_schema(
-                {"question": _WORDS, "about": {"type": "string", "enum": ["events", "free"]}}, optional=("about",)
-            ),
-            _threaded(dates.ask, workers),
-        ),
-        ToolFunction(
-            f"{name}.book",
-            "Add the event that a request in words asks for, such as: book lunch with Anna tomorrow at 12:30 for an hour.",
-            arguments_schema({"request": _WORDS}),
-            "write",
-            _threaded(dates.book, workers),
-            idempotent=True,
-        ),
+        *_in_words(name, dates, workers),
         ToolFunction(
             f"{name}.add",
             "Add an event; refused where the time is taken.",
@@ -118,6 +103,27 @@ def _functions(name: str, dates: _Dates) -> tuple[ToolFunction, ...]:
             arguments_schema({"id": LINE}),
             "write",
             _threaded(dates.cancel, workers),
+            idempotent=True,
+        ),
+    )
+
+
+def _in_words(name: str, dates: _Dates, workers: Workers) -> tuple[ToolFunction, ...]:
+    return (
+        _reads(
+            f"{name}.ask",
+            "A question in the asker's own words: the events that it means, or the free times.",
+            arguments_schema(
+                {"question": _WORDS, "about": {"type": "string", "enum": ["events", "free"]}}, optional=("about",)
+            ),
+            _threaded(dates.ask, workers),
+        ),
+        ToolFunction(
+            f"{name}.book",
+            "Add the event that a request in words asks for, such as: book lunch with Anna tomorrow at 12:30 for an hour.",
+            arguments_schema({"request": _WORDS}),
+            "write",
+            _threaded(dates.book, workers),
             idempotent=True,
         ),
     )
