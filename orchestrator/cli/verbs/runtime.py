@@ -53,6 +53,7 @@ def _status(options: argparse.Namespace, terminal: Terminal) -> int:
     elif about is None:
         terminal.say("no runtime runs")
     else:
+        from orchestrator.app.interpreter import told
         from orchestrator.cli.view.columns import columns
         from orchestrator.cli.view.moments import ago
         from orchestrator.cli.view.status import runtime_state
@@ -60,6 +61,9 @@ def _status(options: argparse.Namespace, terminal: Terminal) -> int:
         state = runtime_state(about)
         rows = [("version", about["version"]), ("state", state), ("process", str(about["pid"]))]
         rows += [("started", ago(about["started"])), ("address", about["url"]), ("folder", about["folder"])]
+        rows += (
+            [("python", told(about["interpreter"]))] if "interpreter" in about else []
+        )  # an older runtime tells none
         terminal.say("\n".join(columns(rows)))
     return 0
 
