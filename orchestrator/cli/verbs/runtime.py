@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from orchestrator.cli.view.terminal import Terminal
+
+if TYPE_CHECKING:
+    from orchestrator.ports.host import Host
 
 EXAMPLES: Final = """
 orchestrator runtime status
@@ -122,19 +125,41 @@ def _logs(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _install(options: argparse.Namespace, terminal: Terminal) -> int:
-    from orchestrator.app.unit import install, unit_text
+    from orchestrator.app.unit import install, unit_environment, unit_text
     from orchestrator.plugins.hosts.local import LocalHost
 
-    home = terminal.environment.get("ORCHESTRATOR_HOME", "")
-    text = unit_text(LocalHost().folders(make=False), str(Path(home).absolute()) if home else "")
+    host = LocalHost()
+    text = unit_text(host.folders(make=not options.print), unit_environment(terminal.environment))
     if options.print:
         terminal.stdout.write(text)
         return 0
-    path = _unit(terminal)
-    left = install(path, text)
+    path, stopped = _unit(terminal), []
+    left = install(path, text, lambda: stopped.append(_hand_over(host, terminal)))
     terminal.say(f"wrote {path}")
-    _tell_left(left, terminal)
+    if not left:
+        terminal.say("the unit is started: it serves what is applied, now and after each login")
+    elif any(stopped):
+        _give_back(host, terminal)
+    _tell_left([*left, "to start it at boot, before a login: loginctl enable-linger"], terminal)
     return 0
+
+
+def _hand_over(host: Host, terminal: Terminal) -> bool:
+    """End the runtime that runs, for the unit's; tells whether one ran."""
+    from orchestrator.app.start import running_process, stop_runtime
+
+    process = running_process(host, host.folders())
+    if process is not None:
+        terminal.tell(f"the runtime that runs (process {process.pid}) hands over: requests in work finish first")
+    return stop_runtime(host)
+
+
+def _give_back(host: Host, terminal: Terminal) -> None:
+    """Where the unit did not start: what was served is served again."""
+    from orchestrator.app.start import ensure_runtime
+
+    about = ensure_runtime(host, terminal.environment).about()
+    terminal.tell(f"the unit did not start: a runtime in the background serves again (process {about['pid']})")
 
 
 def _uninstall(_: argparse.Namespace, terminal: Terminal) -> int:

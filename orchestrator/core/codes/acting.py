@@ -32,7 +32,8 @@ CODES: Final[tuple[Code, ...]] = (
     Code(
         "ORC414",
         "runtime is not of this command",
-        "The running runtime is of another version of the program, or runs in another Python than the command that applies Python tools.",
+        "The running runtime is of another version of the program, or runs in another Python than the command that applies "
+        "Python tools.",
         "Restart it: `orchestrator runtime stop`, then apply again.",
     ),
     Code(
