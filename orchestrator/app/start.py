@@ -12,6 +12,7 @@ from typing import Final
 
 from orchestrator.app.client import RuntimeClient, RuntimeHangs, last_known
 from orchestrator.app.lock import ANOTHER
+from orchestrator.app.printed import begin
 from orchestrator.app.rotating import cut
 from orchestrator.core.errors import RuntimeUnavailable
 from orchestrator.deploy.supervisor import END_SECONDS
@@ -82,6 +83,7 @@ def _begun(host: Host, folders: Folders, environment: Mapping[str, str]) -> _Sta
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(OSError):  # the start says it
         cut(log)
+        begin(log)
     return _Start(host, clean_environment(environment), log)
 
 

@@ -107,18 +107,18 @@ def _stop(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _logs(options: argparse.Namespace, terminal: Terminal) -> int:
+    from orchestrator.app.printed import in_order
     from orchestrator.app.start import start_log
-    from orchestrator.cli.view.tail import follow, last_lines
+    from orchestrator.cli.view.tail import follow
     from orchestrator.plugins.hosts.local import LocalHost
 
-    beginning = start_log(LocalHost().folders(make=False))
-    files = [beginning, beginning.with_name("runtime.log")]
-    for file in files:
-        for line in last_lines(file, options.lines):
-            terminal.say(line)
+    printed = start_log(LocalHost().folders(make=False))
+    log = printed.with_name("runtime.log")
+    for line in in_order(printed, log, options.lines):
+        terminal.say(line)
     terminal.stdout.flush()
     if options.follow:
-        for line in follow(files[1]):
+        for line in follow(log):
             terminal.say(line)
             terminal.stdout.flush()
     return 0
