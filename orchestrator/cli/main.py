@@ -9,12 +9,11 @@ import sys
 from collections.abc import Sequence
 from typing import Final, TextIO
 
+from orchestrator.cli.entry import INTERRUPTED
 from orchestrator.cli.table import VERBS, Verb, find, groups
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import OrchestratorError, UsageError
 
-INTERRUPTED: Final = 130
-"""As a shell tells SIGINT."""
 PIPE_CLOSED: Final = 141
 """As a shell tells SIGPIPE."""
 UNEXPECTED: Final = 1
