@@ -59,8 +59,9 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _tell(result: Result, options: argparse.Namespace, terminal: Terminal) -> None:
-    from orchestrator.cli.view.result import tell_failure, tell_way
+    from orchestrator.cli.view.result import tell_failure, tell_notes, tell_way
 
+    tell_notes(result, terminal)
     if result.status == "failed":
         tell_failure(result, terminal)
     if options.show_path or terminal.stderr.isatty():
