@@ -123,6 +123,7 @@ def _state_and_config() -> tuple[Path, Path]:
     home = os.environ.get(_HOME, "")
     if home:
         root = Path(home).expanduser().absolute()
+        _check_root(root)
         return root / "state", root / "config"
     import platformdirs
 
@@ -134,7 +135,25 @@ def _state_and_config() -> tuple[Path, Path]:
         raise StateUnusable("this user has no home folder", cure=_CURE) from error
     if not state.is_absolute() or not config.is_absolute():  # what older versions of platformdirs give instead
         raise StateUnusable("this user has no home folder", cure=_CURE)
+    _check_home(state, config)
     return (state / "state", config / "config") if state == config else (state, config)
+
+
+def _check_root(root: Path) -> None:
+    """Whoever owns a folder can put others in place of those in it. The system's own administrator could anyway."""
+    try:
+        owner = root.stat().st_uid
+    except OSError:
+        return  # it is made, or making it says why not
+    if hasattr(os, "geteuid") and owner not in (os.geteuid(), 0):
+        raise StateUnusable(f"{_HOME}: the folder {root} belongs to another user (uid {owner})", cure=_CURE)
+
+
+def _check_home(*folders: Path) -> None:
+    """A home that is not there is not made: what is kept in it would be found by nobody."""
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - pathlib raises where there is none
+    if not home.is_dir() and any(folder.is_relative_to(home) for folder in folders):
+        raise StateUnusable(f"the home folder of this user, {home}, does not exist", cure=_CURE)
 
 
 def _runtime_folder(state: Path) -> Path:
