@@ -30,7 +30,9 @@ PRIORITIES: Final = ("interactive", "default", "bulk")
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     parser.add_argument("name", metavar="NAME", help="the deployment")
-    parser.add_argument("text", nargs="*", metavar="TEXT", help="the request; - or nothing reads standard input")
+    parser.add_argument(
+        "text", nargs="*", default=[], metavar="TEXT", help="the request; - or nothing reads standard input"
+    )
     parser.add_argument("--agent", default="", help="go straight to this agent, past the routers")
     parser.add_argument("--session", default="", help="continue this conversation")
     parser.add_argument(
