@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from typing import Final
 from urllib.parse import urlsplit
 
-from orchestrator.plan.observed import ObservedState
+from orchestrator.core.hosts import distance_of_url
+from orchestrator.plan.observed import NOBODY, ObservedState
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +44,30 @@ _FILE: Final = Line("llama-server -m {id} --jinja --port {port}", LINES["llama-c
 
 
 def line_of(make: str, name: str, alias: str, observed: ObservedState) -> str:
-    """The line for the model ``name`` of this make; on a port that is free and looked at. Where none is, the model ``alias`` also
-    needs an endpoint in the manifest. ``make`` is one of the table."""
+    """The line for the model ``name`` of this make, one of the table; on a port that is looked at and free. Where none is, the
+    model ``alias`` also needs an endpoint in the manifest."""
     line = LINES[make]
     if make == "llama-cpp" and (name.endswith(".gguf") or "/" not in name):
         line = _FILE
     if not line.ports:
         return line.text.format(id=shlex.quote(name))
-    taken = set(_taken(observed))
-    free = next((port for port in line.ports if port not in taken), None)
-    port = free or next(port for port in count(max(line.ports) + 1) if port not in taken)
+    looked = {port for url, why in observed.silent.items() if why == NOBODY and (port := _port_here(url))}
+    found = next((port for port in line.ports if port in looked), None)
+    port = found or _free(line.ports, observed)
     typed = line.text.format(id=shlex.quote(name), port=port)
-    return typed if free else f"{typed} (with endpoint: http://127.0.0.1:{port} for {alias} in the manifest)"
+    return typed if found else f"{typed} (with endpoint: http://127.0.0.1:{port} for {alias} in the manifest)"
 
 
-def _taken(observed: ObservedState) -> Iterable[int | None]:
-    """Ports of this device at which something answers."""
-    return (urlsplit(server.url).port for server in observed.servers if server.zone == "node")
+def _free(usual: Sequence[int], observed: ObservedState) -> int:
+    """The first port at which nothing was seen, of the usual ones and of those above them."""
+    silent = [url for url, why in observed.silent.items() if why != NOBODY]
+    taken = {_port_here(url) for url in [*silent, *(server.url for server in observed.servers)]}
+    return next(port for port in chain(usual, count(max(usual) + 1)) if port not in taken)
+
+
+def _port_here(url: str) -> int | None:
+    """The port of an address of this device; ``None`` also where it cannot be read."""
+    try:
+        return urlsplit(url).port if distance_of_url(url) == "node" else None
+    except ValueError:
+        return None

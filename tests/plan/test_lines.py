@@ -29,6 +29,24 @@ def _server(make: str, port: int) -> ObservedServer:
     return ObservedServer(make, url, f"{url}/v1", (ServedModel("something-else"),))
 
 
+def _silent(servers: list[ObservedServer]) -> dict[str, str]:
+    """The usual places at which none of these is, and one at which something else listens."""
+    usual = {f"http://127.0.0.1:{port}": "nobody listens there" for port in (8000, 8080, 9931, 11434)}
+    other = {"http://127.0.0.1:8001": "no known model server"}
+    return {url: why for url, why in (usual | other).items() if url not in {server.url for server in servers}}
+
+
+def test_a_port_that_is_not_looked_at_needs_an_endpoint() -> None:
+    """As where the operator says where to look, or where the only usual one has another guest."""
+    only = state(silent={"http://127.0.0.1:18080": "nobody listens there"})
+    line = "(with endpoint: http://127.0.0.1:8080 for granite-3.3-2b in the manifest)"
+    assert bind(model(provider="llama-cpp", **GRANITE), only).cure == f"{HF} 8080 {line}"
+    strange = state(silent={"http://127.0.0.1:99999": "nobody listens there"})
+    assert bind(model(provider="llama-cpp", **GRANITE), strange).cure == f"{HF} 8080 {line}"
+    guest = state(silent={"http://127.0.0.1:8000": "no known model server"})
+    assert "--port 8001 (with endpoint: http://127.0.0.1:8001" in bind(model(provider="vllm", **GRANITE), guest).cure
+
+
 @pytest.mark.parametrize(
     ("provider", "servers", "cure"),
     [
@@ -47,8 +65,8 @@ def _server(make: str, port: int) -> ObservedServer:
             None,
             [_server("vllm", 8000)],
             (
-                "vllm serve ibm-granite/granite-3.3-2b-instruct --port 8001 "
-                "(with endpoint: http://127.0.0.1:8001 for granite-3.3-2b in the manifest)"
+                "vllm serve ibm-granite/granite-3.3-2b-instruct --port 8002 "
+                "(with endpoint: http://127.0.0.1:8002 for granite-3.3-2b in the manifest)"
             ),
         ),
         (None, [_server("lm-studio", 1234)], "ollama pull granite3.3:2b"),
@@ -56,7 +74,7 @@ def _server(make: str, port: int) -> ObservedServer:
 )
 def test_the_cure_is_a_line_to_type(provider: str | None, servers: list[ObservedServer], cure: str) -> None:
     """For a make that runs, where an id of it is known; on a port that nobody has."""
-    assert bind(model(provider=provider, **GRANITE), state(*servers)).cure == cure
+    assert bind(model(provider=provider, **GRANITE), state(*servers, silent=_silent(servers))).cure == cure
 
 
 @pytest.mark.parametrize(
@@ -71,7 +89,7 @@ def test_the_cure_is_a_line_to_type(provider: str | None, servers: list[Observed
 )
 def test_each_make_has_its_line(make: str, name: str, line: str | None) -> None:
     """With the name quoted where a shell would take it apart."""
-    found = line_of(make, name, "m", state())
+    found = line_of(make, name, "m", state(silent=_silent([])))
     assert found == (line or f"mlx_lm.server --model {name} --port 8080")
 
 

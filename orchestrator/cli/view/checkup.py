@@ -11,8 +11,8 @@ from orchestrator.cli.view.plan import shown_serving
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.extras import EXTRAS, install_line
 from orchestrator.core.quantity import format_size
+from orchestrator.plan.observed import NOBODY
 
-NOBODY: Final = "nobody listens there"
 SUGGESTED: Final = ("phi-4-mini", "qwen3-4b", "llama-3.2-3b", "qwen2.5-1.5b", "qwen2.5-0.5b")
 """Good all-round models, largest first: the first that fits is suggested."""
 
