@@ -167,23 +167,21 @@ def test_a_home_of_another_user_is_refused_before_anything_is_made_in_it(home: P
     assert list(home.iterdir()) == []
 
 
-@pytest.mark.parametrize("make", [True, False])
-def test_a_home_folder_that_does_not_exist_is_not_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: bool
-) -> None:
-    """Root could make it, and nobody would find what is in it; folders that are named elsewhere need no home."""
-    monkeypatch.delenv("ORCHESTRATOR_HOME", raising=False)
-    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+def test_a_home_folder_that_does_not_exist_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root could make it, and nobody would find what is in it. One may look, and folders that are named elsewhere need no home."""
+    for name in ("ORCHESTRATOR_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "c"))
     monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
+    assert LocalHost().folders(make=False).state.is_relative_to(tmp_path / "nowhere")
     with pytest.raises(StateUnusable, match="nowhere, does not exist") as caught:
-        LocalHost().folders(make=make)
+        LocalHost().folders()
     assert "ORCHESTRATOR_HOME" in caught.value.cure and not (tmp_path / "nowhere").exists()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "s"))
-    assert LocalHost().folders(make=make).state == tmp_path / "s" / "orchestrator"
+    assert LocalHost().folders().state == tmp_path / "s" / "orchestrator"
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("os.getuid", lambda: 4_000_000_000)  # a user of no name, as in some containers
-    assert LocalHost().folders(make=make).state == tmp_path / "s" / "orchestrator"
+    assert LocalHost().folders().state == tmp_path / "s" / "orchestrator"
 
 
 # ---- processes -------------------------------------------------------------------------------------------------------

@@ -37,6 +37,8 @@ class LocalHost:
         """The folders, made with mode 0700 where they are wanted; raises ``StateUnusable``, also for one that is not ours."""
         state, config = _state_and_config()
         folders = Folders(state, config, _runtime_folder(state))
+        if make and not os.environ.get(_HOME):
+            _check_home(state, config)
         for folder in (folders.state, folders.config, folders.runtime):
             if make:
                 make_private(folder)
@@ -135,7 +137,6 @@ def _state_and_config() -> tuple[Path, Path]:
         raise StateUnusable("this user has no home folder", cure=_CURE) from error
     if not state.is_absolute() or not config.is_absolute():  # what older versions of platformdirs give instead
         raise StateUnusable("this user has no home folder", cure=_CURE)
-    _check_home(state, config)
     return (state / "state", config / "config") if state == config else (state, config)
 
 
