@@ -12,6 +12,11 @@ from orchestrator.core.quantity import parse_duration
 DEFAULT_PORT: Final = 7411
 LEVELS: Final = ("debug", "info", "warning", "error")
 
+NAMES: Final = frozenset(
+    f"ORCHESTRATOR_{name}" for name in ("HOME", "PORT", "LOG_LEVEL", "LOOK_EVERY", "DRAIN", "SERVERS")
+)
+"""What an operator sets for a runtime; a variable of a like name may be anything, also a secret."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

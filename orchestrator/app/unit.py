@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from orchestrator.app.settings import NAMES
 from orchestrator.app.start import clean_environment
 from orchestrator.core.errors import DeployError, UsageError
 from orchestrator.ports.host import Folders
@@ -55,30 +56,31 @@ _NOT_OF_A_UNIT: Final = frozenset(
     {
         *("USER", "LOGNAME", "SHELL", "SYSTEMROOT", "DBUS_SESSION_BUS_ADDRESS"),
         *("TMPDIR", "TEMP", "TMP"),
-        *("ORCHESTRATOR_FAIL_AT", "ORCHESTRATOR_SERVER", "ORCHESTRATOR_DEBUG", "ORCHESTRATOR_GOLDEN"),
     }
 )
-"""What the user's service manager sets itself, a folder that the unit may not write or that ends with the login, and what is for
-tests, or for our own children."""
+"""What the user's service manager sets itself, and a folder that the unit may not write or that ends with the login."""
 
 
 def unit_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """What the unit's runtime must have of this shell's environment to be the one that a command of this shell would start: the
     same folders, port, places of model servers and programs. ``XDG_RUNTIME_DIR`` and what else tells of a login session is
     the service manager's own. Raises ``UsageError`` for a value that no unit can hold."""
-    kept = {
-        name: value
-        for name, value in clean_environment(environment).items()
-        if name not in _NOT_OF_A_UNIT
-        and not name.startswith("COVERAGE_")
-        and (not name.startswith("XDG_") or name.endswith(("_HOME", "_DIRS")))
-    }
+    kept = {name: value for name, value in clean_environment(environment).items() if _is_of_a_unit(name)}
     for name, value in kept.items():
         if not value.isprintable():
             raise UsageError(f"{name} is {value!r}, which a systemd unit cannot hold", cure=f"unset {name}, or mend it")
     if kept.get("ORCHESTRATOR_HOME"):
         kept["ORCHESTRATOR_HOME"] = str(Path(kept["ORCHESTRATOR_HOME"]).expanduser().absolute())
     return dict(sorted(kept.items()))
+
+
+def _is_of_a_unit(name: str) -> bool:
+    """A unit is a file: of our own variables it holds the settings, and none that might be a secret."""
+    if name.startswith("ORCHESTRATOR_"):
+        return name in NAMES
+    if name.startswith("XDG_"):
+        return name.endswith(("_HOME", "_DIRS"))
+    return name not in _NOT_OF_A_UNIT and not name.startswith("COVERAGE_")
 
 
 def unit_text(folders: Folders, environment: Mapping[str, str], python: str = sys.executable) -> str:

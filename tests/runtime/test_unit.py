@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.app.settings import NAMES
 from orchestrator.app.unit import install, uninstall, unit_environment, unit_path, unit_text
 from orchestrator.core.errors import DeployError, UsageError
 from orchestrator.ports.host import Folders
-from tests.cli.commands import Ran, command
+from tests.cli.commands import ROOT, Ran, command
 from tests.runtime.living import Home, eventually, free_port
 
 SHOP = "metadata: {name: shop}\ndeployment: {type: single-device, agents: [{name: a, reflex: [{say: hello}]}]}\n"
@@ -62,6 +63,7 @@ def test_the_unit_has_the_settings_of_the_shell_and_nothing_of_its_login() -> No
         "ORCHESTRATOR_PORT": "8000",
         "ORCHESTRATOR_SERVERS": "",
         "ORCHESTRATOR_FAIL_AT": "run.began",
+        "ORCHESTRATOR_API_KEY": "secret",
         "OLLAMA_HOST": "http://gpu:11434",
         "OPENAI_API_KEY": "secret",
         "PATH": "/usr/bin",
@@ -73,6 +75,12 @@ def test_the_unit_has_the_settings_of_the_shell_and_nothing_of_its_login() -> No
     assert relative == {"ORCHESTRATOR_HOME": str(Path("here").absolute())}
     with pytest.raises(UsageError, match=r"ORCHESTRATOR_SERVERS is .* which a systemd unit cannot hold"):
         unit_environment({"ORCHESTRATOR_SERVERS": "http://a\nExecStartPre=/bin/x"})
+
+
+def test_the_settings_of_a_unit_are_those_of_the_page() -> None:
+    """But for the one that is for tests."""
+    table = (ROOT / "docs" / "settings.md").read_text().partition("## The runtime")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == {*NAMES, "ORCHESTRATOR_FAIL_AT"}
 
 
 def test_installing_writes_the_unit_and_says_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

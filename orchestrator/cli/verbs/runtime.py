@@ -64,9 +64,8 @@ def _status(options: argparse.Namespace, terminal: Terminal) -> int:
         state = runtime_state(about)
         rows = [("version", about["version"]), ("state", state), ("process", str(about["pid"]))]
         rows += [("started", ago(about["started"])), ("address", about["url"]), ("folder", about["folder"])]
-        rows += (
-            [("python", told(about["interpreter"]))] if "interpreter" in about else []
-        )  # an older runtime tells none
+        if "interpreter" in about:  # an older runtime tells none
+            rows.append(("python", told(about["interpreter"])))
         terminal.say("\n".join(columns(rows)))
     return 0
 
