@@ -21,6 +21,7 @@ import anyio
 from orchestrator.app import catalog
 from orchestrator.app.environment import load_environment
 from orchestrator.app.failing import arm_kill
+from orchestrator.app.interpreter import interpreter
 from orchestrator.app.journal import Journal
 from orchestrator.app.leave import left_for_sure
 from orchestrator.app.lock import RuntimeLock, remove_about, write_about
@@ -270,7 +271,15 @@ class Runtime:
             "since": self._since,
             "user": os.getuid() if hasattr(os, "getuid") else None,
             "folder": str(self._place.folders.state),
+            "interpreter": interpreter(),
+            "started_by": self._started_by(),
         }
+
+    def _started_by(self) -> str:
+        """``systemd`` (or whoever else wants to be notified), ``foreground``, or a ``command`` of the user."""
+        if os.environ.get("NOTIFY_SOCKET"):
+            return "systemd"
+        return "foreground" if self._place.foreground else "command"
 
 
 def process_started() -> float:

@@ -15,6 +15,15 @@ FAULTS: Final = ("transport", "5xx", "broken", "stalled")
 """What the breaker of a server may count: no connection, an error of the server, an answer that breaks off or is none, and
 no sign of life."""
 
+NAMES: Final = frozenset(
+    f"ORCHESTRATOR_{name}"
+    for name in (
+        *("HOME", "PORT", "LOG_LEVEL", "LOOK_EVERY", "DRAIN", "SERVERS"),
+        *("STALL_AFTER", "DEEP_CHECK", "BREAKER_COUNTS"),
+    )
+)
+"""What an operator sets for a runtime; a variable of a like name may be anything, also a secret."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

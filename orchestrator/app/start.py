@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.app.client import RuntimeClient, RuntimeHangs, last_known
-from orchestrator.app.rotating import RotatingFile, cut
+from orchestrator.app.printed import begin, last_words
+from orchestrator.app.rotating import cut
 from orchestrator.app.told import TOLD, Told
 from orchestrator.core.errors import AnotherRuns, OrchestratorError, RuntimeUnavailable
 from orchestrator.deploy.supervisor import END_SECONDS
@@ -101,6 +102,7 @@ class _Start:
         self._log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(OSError):  # the start says it
             cut(self._log)
+            begin(self._log)
         self._told = Told(self._folders.runtime)
         self._stack.callback(self._told.remove)
         self._spawn()
@@ -125,11 +127,9 @@ class _Start:
 
     def _failed(self, error: OrchestratorError | None) -> RuntimeUnavailable:
         see = f"see {self._log}"
-        if (
-            error is None
-        ):  # a crash of Python or of a library: for a person the end of its log is the best that there is
-            last = RotatingFile(self._log, kept=0).last(1)
-            ends = f"its log ends with: {last[0].decode(errors='replace').strip()}" if last else "it said nothing"
+        if error is None:  # a crash of Python or of a library: for a person its last words are the best that there is
+            last = last_words(self._log)
+            ends = f"its last words: {last}" if last else "it said nothing"
             return RuntimeUnavailable(f"the runtime did not start and gave no reason; {ends}", cure=see)
         return RuntimeUnavailable(f"the runtime did not start: {error.message}", cure=error.cure or see)
 

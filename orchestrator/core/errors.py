@@ -122,7 +122,7 @@ class NoSuchDeployment(DeployError):
 
 
 class RuntimeVersionClash(DeployError):
-    """The running runtime belongs to another version of the program."""
+    """The running runtime belongs to another version of the program, or to another Python."""
 
     code = "ORC414"
 

@@ -15,7 +15,7 @@ from orchestrator.core.errors import DeployError
 from orchestrator.core.hosts import distance_of_url
 from orchestrator.deploy.plane import Seen, Workshop
 from orchestrator.plan.binding import served_model
-from orchestrator.plan.observed import ObservedServer, asked_at
+from orchestrator.plan.observed import NOBODY, ObservedServer, asked_at
 from orchestrator.ports.device import Device
 from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Identity, Secret, ServedModel
@@ -125,7 +125,7 @@ def _silence(by: str, seen: Seen) -> str:
     if seen.state == "served":
         return seen.trouble
     if seen.state == "absent":
-        return seen.trouble or "nobody listens there"
+        return seen.trouble or NOBODY
     why = seen.trouble or "it is no model server that is known"
     return why if why.startswith(by) else f"{by} does not know it: {why}"
 

@@ -280,7 +280,7 @@ def test_a_crash_at_start_shows_its_last_line(home: Home) -> None:
     environment = {**os.environ, "PYTHONPATH": str(home.path)}
     (home.path / "uvicorn.py").write_text("raise RuntimeError('a broken library')")
     with pytest.raises(
-        RuntimeUnavailable, match="did not start and gave no reason; its log ends with: RuntimeError: a broken library"
+        RuntimeUnavailable, match="did not start and gave no reason; its last words: RuntimeError: a broken library"
     ):
         ensure_runtime(LocalHost(), environment)
 
@@ -295,14 +295,21 @@ def test_a_fault_that_nobody_foresaw_is_told_too(home: Home) -> None:
         ensure_runtime(LocalHost(), environment)
 
 
-def test_a_runtime_that_ends_without_a_word_is_said_with_its_log(home: Home) -> None:
-    """What a library prints there, or an older start said, is shown as that, and never taken for the reason."""
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import os\nos._exit(3)\n", "it said nothing"),
+        ("import os\nprint('a library is broken', flush=True)\nos._exit(3)\n", "its last words: a library is broken"),
+    ],
+)
+def test_a_runtime_that_ends_without_a_reason_is_said_with_its_last_words(home: Home, code: str, said: str) -> None:
+    """Those of an older start are not taken for its own."""
     start_log(home.folders).parent.mkdir(parents=True, exist_ok=True)
     start_log(home.folders).write_text("error[ORC410]: another runtime of this user runs already\n")
-    environment = {**os.environ, "PYTHONPATH": str(home.path)}
-    (home.path / "psutil.py").write_text("import os\nos._exit(3)\n")
-    with pytest.raises(RuntimeUnavailable, match=r"gave no reason; its log ends with: error.*runs already") as raised:
-        ensure_runtime(LocalHost(), environment)
+    (home.path / "psutil.py").write_text(code)
+    with pytest.raises(RuntimeUnavailable) as raised:
+        ensure_runtime(LocalHost(), {**os.environ, "PYTHONPATH": str(home.path)})
+    assert raised.value.message == f"the runtime did not start and gave no reason; {said}"
     assert raised.value.cure == f"see {start_log(home.folders)}"
 
 

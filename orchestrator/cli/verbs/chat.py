@@ -132,22 +132,24 @@ class _Talk:
             self._terminal.stdout.flush()
 
     def _finish(self, result: Result) -> None:
-        from orchestrator.cli.view.result import tell_failure, way
+        from orchestrator.cli.view.result import tell_failure, tell_notes, way
 
         terminal = self._terminal
         terminal.say("" if self._streamed else terminal.foreign(result.text))
+        tell_notes(result, terminal)
         if result.status == "failed":
             tell_failure(result, terminal)
         if terminal.interactive:
             terminal.say(terminal.paint("dim", way(result)))
 
     def _why(self) -> None:
-        from orchestrator.cli.view.result import tell_way
+        from orchestrator.cli.view.result import tell_notes, tell_way
 
         if self._last is None:
             self._terminal.say("nothing was asked yet")
             return
         self._terminal.say(self._last.why or "there was nothing to choose")
+        tell_notes(self._last, self._terminal)
         tell_way(self._last, self._terminal, whole=True)
 
 

@@ -29,7 +29,9 @@ FAILED: Final = 5
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     parser.add_argument("name", metavar="NAME", help="the deployment")
-    parser.add_argument("text", nargs="*", metavar="TEXT", help="the request; - or nothing reads standard input")
+    parser.add_argument(
+        "text", nargs="*", default=[], metavar="TEXT", help="the request; - or nothing reads standard input"
+    )
     parser.add_argument("--agent", default="", help="go straight to this agent, past the routers")
     parser.add_argument("--session", default="", help="continue this conversation")
     parser.add_argument(
@@ -58,8 +60,9 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _tell(result: Result, options: argparse.Namespace, terminal: Terminal) -> None:
-    from orchestrator.cli.view.result import tell_failure, tell_way
+    from orchestrator.cli.view.result import tell_failure, tell_notes, tell_way
 
+    tell_notes(result, terminal)
     if result.status == "failed":
         tell_failure(result, terminal)
     if options.show_path or terminal.stderr.isatty():

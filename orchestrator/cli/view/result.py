@@ -21,10 +21,15 @@ def way(result: Result) -> str:
     return f"[{' · '.join(parts)}]"
 
 
+def tell_notes(result: Result, terminal: Terminal) -> None:
+    """On stderr, whatever else is asked for: what the answer does not say of itself, such as why it is empty."""
+    for note in result.notes:
+        told = terminal.foreign(note, on=terminal.stderr)
+        terminal.tell(terminal.paint("dim", f"note: {told}", on=terminal.stderr))
+
+
 def tell_way(result: Result, terminal: Terminal, *, whole: bool) -> None:
     """On stderr: the line, and with ``whole`` each decision with its reason."""
-    for note in result.notes:
-        terminal.tell(f"note: {terminal.foreign(note, on=terminal.stderr)}")
     terminal.tell(terminal.paint("dim", way(result), on=terminal.stderr))
     if whole:
         for decision in result.decisions:

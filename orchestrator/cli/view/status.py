@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from orchestrator.app.interpreter import other_interpreter
 from orchestrator.cli.view.columns import columns
 from orchestrator.cli.view.moments import ago, ahead
 from orchestrator.cli.view.plan import shown_serving
@@ -25,6 +26,8 @@ def shown_status(status: Mapping[str, Any], terminal: Terminal, *, whole: bool) 
     if runtime is None:
         return "no runtime runs: nothing is applied, or it was stopped (orchestrator runtime start)"
     head = f"runtime {runtime['version']} {runtime_state(runtime)}, process {runtime['pid']}, {runtime['url']}"
+    other = other_interpreter(runtime)
+    head += f"\n  it runs in another Python than this command: {other}" if other else ""
     deployments = status["deployments"]
     if not deployments:
         return f"{head}\n\nno deployment is applied: orchestrator apply FILE"

@@ -31,8 +31,9 @@ CODES: Final[tuple[Code, ...]] = (
     Code("ORC413", "no such deployment", "No applied deployment has this name.", "See `orchestrator status`."),
     Code(
         "ORC414",
-        "runtime older than the command",
-        "The running runtime was started by another version of the program.",
+        "runtime is not of this command",
+        "The running runtime is of another version of the program, or runs in another Python than the command that applies "
+        "Python tools.",
         "Restart it: `orchestrator runtime stop`, then apply again.",
     ),
     Code(

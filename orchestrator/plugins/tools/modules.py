@@ -8,6 +8,7 @@ import *inside* a function of such a module does not find its neighbours later; 
 from __future__ import annotations
 
 import importlib
+import shlex
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,7 +45,7 @@ def loaded(module: str, roots: Sequence[Path]) -> Iterator[Load]:
         except (Exception, SystemExit) as error:
             raise DeployError(
                 f"the module {module} cannot be loaded: {type(error).__name__}: {error}",
-                cure=f"mend it; try: python -c 'import {module}' in {root}",
+                cure=f"mend it; try: {shlex.quote(sys.executable)} -c 'import {module}' in {root}",
             ) from error
 
 
