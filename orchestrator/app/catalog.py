@@ -74,6 +74,10 @@ SENSORS: Final[Mapping[str, Kind]] = _rows(
     ("npu", "neural processors, by sysfs", "sensors.sysfs:NpuSensor"),
     ("apple", "Apple silicon", "sensors.apple:AppleSensor"),
 )
+NOTIFIERS: Final[Mapping[str, Kind]] = _rows(
+    ("webhook", "a signed POST to an address", "notifiers.webhook:open_webhook"),
+    ("email", "a mail by a mail server", "notifiers.email:open_email"),
+)
 
 FAMILIES: Final[Mapping[Family, Mapping[str, Kind]]] = {
     "provider": PROVIDERS,
@@ -83,6 +87,7 @@ FAMILIES: Final[Mapping[Family, Mapping[str, Kind]]] = {
     "store": STORES,
     "host": HOSTS,
     "sensor": SENSORS,
+    "notifier": NOTIFIERS,
 }
 
 

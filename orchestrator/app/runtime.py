@@ -36,7 +36,7 @@ from orchestrator.app.told import TOLD, tell
 from orchestrator.app.unwrap import unwrapped
 from orchestrator.app.version import program_version
 from orchestrator.app.wiring import Planes, Plugins, Stores, make_workshop, run_planes
-from orchestrator.core.errors import DeployError, OrchestratorError
+from orchestrator.core.errors import DeployError, OrchestratorError, StateUnusable
 from orchestrator.core.event import Event
 from orchestrator.deploy.live import CUT_SECONDS
 from orchestrator.deploy.supervisor import END_SECONDS
@@ -125,17 +125,13 @@ class Runtime:
 
         workshop = make_workshop(plugins, self._place.settings, state, self._redactor, owner=RUNTIME)
         workshop = replace(workshop, reveal=self._reveal)
-        kept = Stores(stores.revisions, stores.sessions)
+        kept = Stores(stores.revisions, stores.sessions, stores.people, report=self._report)
         planes = await stack.enter_async_context(run_planes(workshop, kept, self._place.settings, emit, self._state))
         self._planes = planes
-        await stack.enter_async_context(
-            self._listening(
-                sockets,
-                Controlled(
-                    planes.reconciler, planes.engines, stores.runs, journal, self._about, self.stop, keeper.flush
-                ),
-            )
-        )
+        if planes.desk is None:
+            raise StateUnusable("the store keeps nothing that waits for people")
+        parts = (planes.reconciler, planes.engines, stores.runs, journal, self._about, self.stop, keeper.flush)
+        await stack.enter_async_context(self._listening(sockets, Controlled(*parts, planes.desk)))
         await self._serve(planes)
 
     def _reveal(self, reference: str, folder: Path) -> Secret:
@@ -184,6 +180,7 @@ class Runtime:
     async def _listening(self, sockets: tuple[socket, socket], controlled: Controlled) -> AsyncIterator[None]:
         folder = self._place.folders.runtime
         door = FrontDoor(controlled.engines, state=self._state, coming=controlled.reconciler.desired.has)
+        door.desk = controlled.desk
         front = await Listener.start(door, sockets[0])
         control = await Listener.start(ControlApi(controlled), sockets[1])
         write_about(folder, dict(self._about()))

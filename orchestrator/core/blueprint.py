@@ -142,6 +142,7 @@ class ToolSpec(TypedDict):
     options: dict[str, Any]
     allowed: list[str]  # names of functions that may be called; empty: all
     timeout: float
+    approval: NotRequired[Literal["always", "writes"]]  # a person must allow each call, or each that changes something
 
 
 class KnowledgeSpec(TypedDict):
@@ -193,6 +194,7 @@ class Blueprint:
     hardware: Mapping[str, Any] = field(default_factory=dict)  # memory, gpu_memory (bytes), power: instead of measuring
     resources: Mapping[str, Any] = field(default_factory=dict)  # as the manifest has them; a float is a share
     tool_roots: tuple[str, ...] = ()
+    people: Mapping[str, Any] = field(default_factory=dict)  # as the manifest has it
     folder: str = ""  # the manifest's folder, absolute
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -225,6 +227,7 @@ class Blueprint:
             "tool_roots": list(self.tool_roots),
             "folder": self.folder,
             "labels": dict(self.labels),
+            **({"people": dict(self.people)} if self.people else {}),
         }
 
     @classmethod
@@ -249,4 +252,5 @@ class Blueprint:
             tool_roots=tuple(value["tool_roots"]),
             folder=value["folder"],
             labels=value["labels"],
+            people=value.get("people", {}),
         )

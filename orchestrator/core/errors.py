@@ -11,10 +11,16 @@
     │   ├── AnotherRuns       another runtime of this user holds the lock
     │   ├── StateUnusable
     │   ├── NoSuchDeployment
-    │   └── NoServer          no model server that can do it answers
+    │   ├── NoServer          no model server that can do it answers
+    │   ├── NoSuchApproval
+    │   └── ApprovalClosed    it is decided, expired, used, or not what was seen
     ├── RunError                                 5
     │   ├── NoModel
     │   ├── QueueFull
+    │   │   └── DeskFull          too much waits for people already
+    │   ├── ApprovalDenied    a person said no
+    │   ├── ApprovalExpired   no person came in time
+    │   ├── HeldRunLost       a run that waited for a person cannot go on
     │   ├── DeadlinePassed
     │   ├── RunCancelled
     │   ├── LimitReached
@@ -145,6 +151,18 @@ class NoServer(DeployError):
     code = "ORC417"
 
 
+class NoSuchApproval(DeployError):
+    """Nothing of this id waits or waited for a person."""
+
+    code = "ORC440"
+
+
+class ApprovalClosed(DeployError):
+    """It cannot be decided (any more): somebody was faster, its time is over, or it is not what was seen."""
+
+    code = "ORC441"
+
+
 class RunError(OrchestratorError):
     """A run ended without an answer."""
 
@@ -166,6 +184,30 @@ class QueueFull(RunError):
     def __init__(self, message: str, *, cure: str = "", retry_after: float = 1.0) -> None:
         super().__init__(message, cure=cure)
         self.retry_after = retry_after
+
+
+class DeskFull(QueueFull):
+    """As many things wait for people as may."""
+
+    code = "ORC542"
+
+
+class ApprovalDenied(RunError):
+    """A person refused it."""
+
+    code = "ORC540"
+
+
+class ApprovalExpired(RunError):
+    """No person decided in time."""
+
+    code = "ORC541"
+
+
+class HeldRunLost(RunError):
+    """A run that waited for a person cannot go on: its call was cut off, or its deployment is no longer what it was."""
+
+    code = "ORC543"
 
 
 class DeadlinePassed(RunError):

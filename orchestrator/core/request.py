@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, fields
 from typing import Any, Literal
 
 from orchestrator.core.choices import Complexity, DataClass, PriorityClass
 from orchestrator.core.message import Message, Usage
 from orchestrator.core.record import record
 
-Status = Literal["completed", "unsure", "failed"]
+Status = Literal["completed", "unsure", "failed", "waiting"]
 
 
 def new_id(prefix: str) -> str:
@@ -43,6 +43,16 @@ class Request:
     escalate: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     id: str = field(default_factory=lambda: new_id("run"))
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain form, for the control API and for a run that waits."""
+        plain = {each.name: getattr(self, each.name) for each in fields(self)}
+        return plain | {"history": [message.as_json() for message in self.history], "options": dict(self.options)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Request:
+        """From the plain form; raises ``KeyError`` or ``TypeError`` where it is none."""
+        return cls(**{**value, "history": tuple(map(Message.from_json, value["history"]))})
 
 
 @record
@@ -83,7 +93,7 @@ class Decision:
 
 @record
 class StepRecord:
-    """One thing that a run did: ``kind`` is route, model, tool or reflex.
+    """One thing that a run did: ``kind`` is route, model, tool, reflex, escalate or person.
 
     ``at_ms`` counts from the start of the run; ``subject`` is an address or an endpoint id; ``detail`` is plain values.
     """
@@ -110,8 +120,9 @@ class Result:
     """What came of a request.
 
     ``status``: ``completed``; ``unsure`` (an honest non-answer: it asks back or offers the choices); ``failed`` (``error``
-    says why). ``path`` are the addresses that it went through; ``agent`` is the one that answered. ``timings`` are in
-    milliseconds: ``total``, ``queue`` (waiting for a slot), ``model``, ``tool``, ``engine`` (the rest).
+    says why); ``waiting`` (for a person, who finds it under ``approval``; the run goes on by itself then). ``path`` are the
+    addresses that it went through; ``agent`` is the one that answered. ``timings`` are in milliseconds: ``total``,
+    ``queue`` (waiting for a slot), ``model``, ``tool``, ``engine`` (the rest).
     ``notes`` say what the answer was made without. ``data_class`` is what the request said of its own data.
     """
 
@@ -134,6 +145,7 @@ class Result:
     finish_reason: str = "stop"
     notes: tuple[str, ...] = ()
     data_class: DataClass = "internal"
+    approval: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """A plain form, for ``--json``, the store and the control API."""
@@ -164,4 +176,22 @@ class Result:
             "finish_reason": self.finish_reason,
             "notes": list(self.notes),
             "data_class": self.data_class,
+            "approval": self.approval,
         }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Result:
+        """From the plain form; raises ``KeyError`` or ``TypeError`` where it is none."""
+        same = {name: value[name] for name in ("id", "deployment", "revision", "status", "text", "agent", "session")}
+        same |= {name: value[name] for name in ("served_by", "value", "error", "why", "finish_reason")}
+        return cls(
+            **same,
+            path=tuple(value["path"]),
+            decisions=tuple(Decision(**decision) for decision in value["decisions"]),
+            steps=tuple(StepRecord(**step) for step in value["steps"]),
+            usage=Usage(**value["usage"]),
+            timings=value["timings_ms"],
+            notes=tuple(value.get("notes", ())),
+            data_class=value.get("data_class", "internal"),
+            approval=value.get("approval", ""),
+        )

@@ -36,6 +36,7 @@ class DesiredTable:
         self._desired: dict[str, Desired] = {}
         self.unreadable: dict[str, Exception] = {}
         """Deployments whose stored form cannot be read, and why."""
+        self._is_read = False
 
     async def restore(self) -> None:
         """Read what the store holds."""
@@ -44,6 +45,7 @@ class DesiredTable:
                 self._desired[revision.deployment] = Desired(revision, self._blueprint(revision))
             except Exception as error:  # noqa: BLE001 - one deployment that cannot be read must not keep the others down
                 self.unreadable[revision.deployment] = error
+        self._is_read = True
 
     def get(self, name: str) -> Desired | None:
         """What is desired under this name."""
@@ -52,6 +54,10 @@ class DesiredTable:
     def has(self, name: str) -> bool:
         """Whether something is desired under this name, readable or not."""
         return name in self._desired or name in self.unreadable
+
+    def may_have(self, name: str) -> bool:
+        """The same; and of every name while the store has not been read yet."""
+        return not self._is_read or self.has(name)
 
     def all(self) -> list[Desired]:
         """Everything that is desired."""

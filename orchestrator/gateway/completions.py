@@ -15,6 +15,7 @@ from orchestrator.gateway.guard import Turned, to_json
 
 STATUS: Final[Mapping[str, int]] = {
     "QueueFull": 429,
+    "DeskFull": 429,
     "RateLimited": 429,
     "ContextTooLong": 400,
     "BadRequest": 502,
@@ -70,7 +71,16 @@ def about(result: Result) -> dict[str, Any]:
         "path": list(result.path),
         "why": result.why,
         "timings_ms": {name: round(value, 3) for name, value in result.timings.items()},
+        **({"approval": result.approval} if result.approval else {}),
     }
+
+
+def run_told(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored run that waits or waited for a person: its answer, or why there is none."""
+    told = {
+        name: found[name] for name in ("id", "deployment", "status", "text", "agent", "served_by", "approval", "error")
+    }
+    return {"object": "run", **told}
 
 
 class Pieces:

@@ -98,6 +98,20 @@ class Sessions:
             self._unsaved[key] = unsaved
             raise
 
+    def unsaved(self, deployment: str, session: str) -> tuple[Message, ...]:
+        """Turns that the store did not take: they go with the next."""
+        return self._unsaved.get((deployment, session), ())
+
+    def added(self, deployment: str, session: str, messages: tuple[Message, ...], *, restricted: bool = False) -> None:
+        """Turns that somebody has stored already, after those that were unsaved, in a transaction of theirs. Call it while
+        holding the session's turn."""
+        key = (deployment, session)
+        if restricted:
+            self._restricted.add(key)
+            self._unmarked.discard(key)
+        self._unsaved.pop(key, None)
+        self._turns[key] = newest((*self._turns[key], *messages), self._keep)
+
     async def _acquire(self, lock: anyio.Lock, session: str, deadline: float) -> None:
         try:
             with anyio.fail_at(deadline):

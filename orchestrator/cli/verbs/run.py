@@ -20,6 +20,7 @@ orchestrator run kiosk "do you have a cordless drill?"
 echo "do you have a cordless drill?" | orchestrator run kiosk
 orchestrator run kiosk "a quote for 20 boxes of screws" --json
 orchestrator run kiosk "and in blue?" --session anna --show-path
+orchestrator run help-desk "I want my money back" --wait
 orchestrator run kiosk "compare these two drills" --complexity complex
 orchestrator run kiosk "a return for customer 4711" --data-class restricted
 """
@@ -40,17 +41,27 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--priority", choices=CALLERS, default="interactive", help="its class; default: interactive")
     data_class_argument(parser)
     parser.add_argument("--timeout", metavar="TIME", help="give up after this time, like 30s")
+    parser.add_argument(
+        "--wait", action="store_true", help="where it waits for a person: wait too, and print how it ended"
+    )
     parser.add_argument("--json", action="store_true", help="the whole result as JSON, with decisions, steps and usage")
     parser.add_argument("--show-path", action="store_true", help="tell on stderr which way it took, and why")
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Send it."""
-    from orchestrator.cli.reach import client
+    from orchestrator.cli.reach import client, patience
+    from orchestrator.cli.view.result import tell_waiting
+    from orchestrator.core.request import Result
 
     request = _request(options, terminal)
     answer = _Answer(terminal)
-    result = client(terminal).run(options.name, request, None if options.json else answer.take)
+    runtime = client(terminal)
+    result = runtime.run(options.name, request, None if options.json else answer.take)
+    if options.wait and result.status == "waiting":
+        tell_waiting(result, terminal)
+        result = Result.from_json(runtime.wait(result.id, patience(options.timeout)))
+        answer = _Answer(terminal)
     if options.json:
         terminal.say(json.dumps(result.as_json(), indent=2, ensure_ascii=False, default=str))
     else:
@@ -60,11 +71,13 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _tell(result: Result, options: argparse.Namespace, terminal: Terminal) -> None:
-    from orchestrator.cli.view.result import tell_failure, tell_notes, tell_way
+    from orchestrator.cli.view.result import tell_failure, tell_notes, tell_waiting, tell_way
 
     tell_notes(result, terminal)
     if result.status == "failed":
         tell_failure(result, terminal)
+    if result.status == "waiting":
+        tell_waiting(result, terminal)
     if options.show_path or terminal.stderr.isatty():
         tell_way(result, terminal, whole=options.show_path)
 

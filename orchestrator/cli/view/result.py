@@ -46,6 +46,11 @@ def tell_failure(result: Result, terminal: Terminal) -> None:
         terminal.tell(f"  cure: {error['cure']}")
 
 
+def tell_waiting(result: Result, terminal: Terminal) -> None:
+    """On stderr: that a person must decide, and how."""
+    terminal.tell(f"it waits for a person: orchestrator approvals show {result.approval}")
+
+
 def story(run: Mapping[str, Any], terminal: Terminal) -> str:
     """A stored run from its request to its answer, each step with its time."""
     timings = run["timings_ms"]
@@ -70,6 +75,8 @@ def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "error", f"{run['error'].get('code', '')} {run['error'].get('message', '')}".strip()
         if run["error"].get("cure"):
             yield "cure", _one_line(run["error"]["cure"])
+    if run["status"] == "waiting":
+        yield "waits for", f"a person: orchestrator approvals show {run['approval']}"
     yield "path", " -> ".join(run["path"]) + (f" · {run['served_by']}" if run["served_by"] else "")
     if run["why"]:
         yield "why", run["why"]

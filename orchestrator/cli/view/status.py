@@ -62,10 +62,20 @@ def _details(deployment: Mapping[str, Any], terminal: Terminal, *, whole: bool) 
         lines += [f"    cure: {error['cure']}"] if error["cure"] else []
     lines += _servers(deployment)
     lines += [_wait(each, deployment) for each in deployment.get("waits", ())]
+    lines += _people(deployment.get("people"))
     if whole:
         lines += [f"  manifest {deployment['origin']}"] if deployment["origin"] else []
         lines += [f"  port {deployment['port']}"] if deployment["port"] else []
     return lines
+
+
+def _people(people: Mapping[str, Any] | None) -> list[str]:
+    """What waits for people, and whether they could be told."""
+    if not people:
+        return []
+    number = people["pending"]
+    told = f"; people could not be told of {people['untold']}: {people['error']}" if people["untold"] else ""
+    return [f"  {number} thing{'s' if number != 1 else ''} for a person: orchestrator approvals list{told}"]
 
 
 def _wait(wait: Mapping[str, Any], deployment: Mapping[str, Any]) -> str:

@@ -285,4 +285,11 @@ name that only the local network knows is taken on trust, with a warning.",
         "Write the requests under the route's own `examples`, or use regex, asks or keywords.",
         "when: {intent: refunds, examples: [money back]}",
     ),
+    Code(
+        "ORC260",
+        "people cannot be told like this",
+        "A notice would go over the internet in clear, with its password in clear, or has no sender.",
+        "Use https, leave starttls as it is, and name a sender.",
+        "notify: {webhook: {url: http://chat.example.org/hook}}",
+    ),
 )

@@ -31,7 +31,7 @@ def check_texts(draft: Draft) -> None:
             if (
                 not is_plain(text)
                 and not _is_of_template(draft, agent, keys)
-                and _check_template(draft, text, (at, keys))
+                and check_template(draft, text, (at, keys))
             ):
                 check_names(draft, agent, keys, text)
         for keys, pattern in _patterns(agent):
@@ -77,8 +77,8 @@ def _texts_in(value: Any, keys: Keys) -> Iterator[tuple[Keys, str]]:
             yield from _texts_in(inner, (*keys, number))
 
 
-def _check_template(draft: Draft, text: str, at: tuple[str, Keys]) -> bool:
-    """Whether it can be used."""
+def check_template(draft: Draft, text: str, at: tuple[str, Keys]) -> bool:
+    """Whether a template can be used; where not, it is told."""
     found = _fault_of_template(text)
     if found is not None:
         code = "ORC244" if found.kind == "forbidden" else "ORC243"

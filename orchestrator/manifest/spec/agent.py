@@ -126,12 +126,15 @@ RouteItem = Annotated[Annotated[Route, Tag(MAP)] | NameOr, BY_SHAPE]
 
 
 class Human(Spec):
-    """An escalation to a person: a ticket is opened, and the answer says so."""
+    """An escalation to a person: the question waits for an answer (`orchestrator approvals`), a ticket names it, and the user is
+    told so."""
 
     queue: Annotated[Name, Field(examples=["front-desk"])] = "front-desk"
     """Whose queue."""
     say: Annotated[Text, Field(examples=["A colleague will answer; your number is {{ ticket.id }}."])] = ""
-    """What the user is told; a Jinja2 template over `ticket`. A default exists."""
+    """What the user is told; a Jinja2 template over `ticket`, `approval`, `queue` and `text`. A default exists."""
+    expires: Annotated[Duration | None, Field(examples=["4h"])] = None
+    """How long the question waits; as `deployment.people` says where this does not."""
 
 
 class Memory(Spec):

@@ -40,14 +40,26 @@ class SqliteSessions:
     def append(self, deployment: str, session: str, messages: Sequence[Message], *, restricted: bool = False) -> None:
         """Add turns, and forget what is beyond the limits; ``restricted`` marks the session for good."""
         with self._file.transaction() as connection:
-            number = self._touch(connection, deployment, session)
-            if restricted:
-                connection.execute("UPDATE session SET restricted = 1 WHERE id = ?", (number,))
-            connection.executemany(
-                "INSERT INTO turn (session, role, message) VALUES (?, ?, ?)",
-                [(number, message.role, message.encoded()) for message in messages],
-            )
-            self._trim(connection, number)
+            self.append_in(connection, deployment, session, messages, restricted=restricted)
+
+    def append_in(
+        self,
+        connection: sqlite3.Connection,
+        deployment: str,
+        session: str,
+        messages: Sequence[Message],
+        *,
+        restricted: bool,
+    ) -> None:
+        """The same within a transaction of somebody else."""
+        number = self._touch(connection, deployment, session)
+        if restricted:
+            connection.execute("UPDATE session SET restricted = 1 WHERE id = ?", (number,))
+        connection.executemany(
+            "INSERT INTO turn (session, role, message) VALUES (?, ?, ?)",
+            [(number, message.role, message.encoded()) for message in messages],
+        )
+        self._trim(connection, number)
 
     def close(self) -> None:
         """Close its connection."""

@@ -119,6 +119,7 @@ class FakeTool:
     behaviours: Mapping[str, Any]
     parameters: Mapping[str, Any] = field(default_factory=lambda: ANY)
     calls: list[tuple[str, dict[str, Any], ToolContext]] = field(default_factory=list)
+    approval: str = "never"
 
     @property
     def functions(self) -> tuple[ToolFunction, ...]:
@@ -158,6 +159,7 @@ class Wanted:
     timeout: float = 120.0
     max_concurrent: int | None = None
     queue: Mapping[str, Any] = field(default_factory=dict)
+    people: Mapping[str, Any] = field(default_factory=dict)
 
     def deployment(self, provider: Provider, urls: Mapping[str, str]) -> Deployment:
         """The live parts, on the endpoints ``urls`` (by endpoint id)."""
@@ -181,6 +183,7 @@ class Wanted:
             timeout=self.timeout,
             max_concurrent=self.max_concurrent,
             queue=self.queue,
+            people=self.people,
         )
         return Deployment(
             blueprint=blueprint,
@@ -200,7 +203,17 @@ class Wanted:
     def _agent(self, spec: AgentSpec, bindings: Mapping[str, Binding]) -> Agent:
         tools = {
             f"tool.{tool.name}": (
-                cast(ToolSpec, {"name": tool.name, "kind": "python", "options": {}, "allowed": [], "timeout": 10.0}),
+                cast(
+                    ToolSpec,
+                    {
+                        "name": tool.name,
+                        "kind": "python",
+                        "options": {},
+                        "allowed": [],
+                        "timeout": 10.0,
+                        "approval": tool.approval,
+                    },
+                ),
                 cast(Tool, tool),
             )
             for tool in self.tools
