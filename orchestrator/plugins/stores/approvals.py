@@ -23,7 +23,9 @@ from orchestrator.plugins.stores.statefile import StateFile
 from orchestrator.ports.people import Asking
 
 declare("people.before-ask", "people.in-ask", "people.asked", "people.in-verdict", "people.decided")
-declare("people.in-begin", "people.begun", "people.recorded", "people.in-settle", "people.settled")
+declare(
+    "people.in-begin", "people.begun", "people.before-record", "people.recorded", "people.in-settle", "people.settled"
+)
 
 _SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM approval"  # noqa: S608 - constants
 _LAST: Final = chr(0x10FFFF)
@@ -100,6 +102,7 @@ class SqliteApprovals(SqliteNotices):
 
     def record(self, approval: str, outcome: Mapping[str, Any]) -> None:
         """What its call gave, so that the run can go on from there."""
+        failpoint("people.before-record")
         with self._file.transaction() as connection:
             text = json.dumps(outcome, ensure_ascii=False)
             connection.execute("UPDATE approval SET outcome = ? WHERE id = ? AND begun IS NOT NULL", (text, approval))

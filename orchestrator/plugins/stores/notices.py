@@ -6,9 +6,12 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.plugins.stores.approval_rows import COLUMNS, read
 from orchestrator.plugins.stores.statefile import StateFile
 from orchestrator.ports.people import Notice
+
+declare("people.before-told", "people.told")
 
 _OPEN: Final = "FROM notice n JOIN approval a ON a.id = n.approval WHERE a.state = 'pending'"
 _APPROVAL: Final = ", ".join(f"a.{name}" for name in COLUMNS)
@@ -36,12 +39,13 @@ class SqliteNotices:
 
     def told(self, notice: Notice) -> None:
         """It arrived: the row goes, and with it those of approvals that are decided."""
+        failpoint("people.before-told")
         with self._file.transaction() as connection:
             key = (notice.approval.id, notice.channel)
             connection.execute("DELETE FROM notice WHERE approval = ? AND channel = ?", key)
-            connection.execute(
-                "DELETE FROM notice WHERE approval IN (SELECT id FROM approval WHERE state != 'pending')"
-            )
+            decided = "SELECT id FROM approval WHERE state != 'pending'"
+            connection.execute(f"DELETE FROM notice WHERE approval IN ({decided})")  # noqa: S608 - constants
+        failpoint("people.told")
 
     def put_off(self, notice: Notice, error: str, again: float) -> None:
         """It did not arrive."""
