@@ -42,11 +42,20 @@ class RemoteRuns:
                 listen(read_event(entry))
         raise RuntimeUnavailable("the runtime ended in the middle of its answer", cure="orchestrator runtime logs")
 
-    async def _lines(self, body: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    async def wait(self, run: str) -> Result:
+        """How a run ended that waited for a person, once it did."""
+        async for entry in self._lines({"run": run}, "wait"):
+            if entry["kind"] == "end":
+                return read_result(entry["value"])
+            if entry["kind"] == "error":
+                raise read_error(entry["error"])
+        raise RuntimeUnavailable("the runtime ended in the middle of its answer", cure="orchestrator runtime logs")
+
+    async def _lines(self, body: Mapping[str, Any], path: str = "run") -> AsyncIterator[dict[str, Any]]:
         from aiohttp import ClientConnectorError, ClientError
 
         try:
-            async with self.http.post("http://localhost/run", json=body) as response:
+            async with self.http.post(f"http://localhost/{path}", json=body) as response:
                 if response.status >= 400:
                     raise read_error((await response.json()).get("error", {}))
                 async for line in response.content:

@@ -26,6 +26,7 @@ from orchestrator.app.sinks import keep_running
 from orchestrator.app.telling import Telling
 from orchestrator.app.version import program_version
 from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.errors import UsageError
 from orchestrator.core.event import Event
 from orchestrator.core.request import Request, Result
 from orchestrator.deploy.desired import DesiredTable, Recompile
@@ -192,6 +193,11 @@ class InProcess:
     async def run(self, request: Request, listen: Emit | None = None) -> Result:
         """Answer a request; a failure is in ``Result.error``."""
         return await self.engine.run(request, listen)
+
+    async def wait(self, run: str) -> Result:
+        """Nothing waits for people here: raises ``UsageError``."""
+        cure = "apply it (orchestrator apply), and connect to it"
+        raise UsageError(f"{run} waits for nobody: a deployment of one process has no people to ask", cure=cure)
 
 
 @asynccontextmanager

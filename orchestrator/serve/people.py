@@ -187,7 +187,7 @@ class PeopleDesk:
         self._rest[approval.id] = current_time() + _DELIVERY.delay(tries - 1, random)
 
     async def _go_on(self, approval: Approval) -> None:
-        if approval.state == "expired":
+        if approval.state == "expired" and approval.id not in self._tries:
             self._emit_decided(approval)
         result = end_of(approval) or await self._resumed(approval)
         if result is None:

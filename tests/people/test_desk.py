@@ -546,3 +546,26 @@ async def test_a_verdict_of_an_unknown_id_changes_nothing(tmp_path: Path) -> Non
     async with desked(tmp_path, person()) as it:
         with pytest.raises(Exception, match="nothing waits for a person under"):
             await it.desk.decide("apv_x", Verdict("answer", "ana", "x"))
+
+
+# ---- a stop in the middle -------------------------------------------------------------------------------------------
+
+
+async def test_a_stop_while_a_run_goes_on_leaves_it_for_the_next_start(tmp_path: Path) -> None:
+    """After the approved call, while the model speaks: the call is not made again."""
+    tool = shop()
+    async with desked(tmp_path, by_model(tool), simulated(["m"], paying(5)), works=False) as it:
+        result = await it.served.run("pay it")
+        await it.decide(result, "approve")
+    stuck = simulated(["m"], paying(5))
+    stuck.arm("hang-before")
+    async with desked(tmp_path, by_model(tool), stuck) as it:
+        while not tool.calls or (await it.desk.find(result.approval)).outcome is None:  # noqa: ASYNC110
+            await anyio.sleep(0.01)
+        it.served.engine.cancel("the runtime stops")
+        await it.served.engine.drained()
+        waits = await it.desk.result_of("run_1")
+        assert waits is not None and waits["status"] == "waiting"
+    async with desked(tmp_path, by_model(tool), simulated(["m"], paying(5))) as it:
+        assert (await it.end_of("run_1"))["text"] == 'it said: "paid"'
+    assert len(tool.calls) == 1

@@ -293,3 +293,17 @@ def _ask(url: str, body: Any = None) -> tuple[int, Any]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, json.load(error)
+
+
+def test_an_approval_that_comes_into_the_manifest_holds_at_once(home: Home, tmp_path: Path) -> None:
+    """Although nothing of the agent changed; and it goes again."""
+    client = home.start()
+    guarded = shop(tmp_path)
+    element = guarded.elements["tool.bank"]
+    free = {name: value for name, value in element.spec.items() if name != "approval"}
+    unguarded = replace(guarded, elements={**guarded.elements, "tool.bank": replace(element, spec=free)})
+    for wanted, status in ((unguarded, "completed"), (guarded, "waiting"), (unguarded, "completed")):
+        client.apply(Wanted(wanted))
+        assert client.run("shop", Request("pay 5", agent="payer")).status == status
+    assert paid(tmp_path) == ["5", "5"]
+    assert home.stop() == 0

@@ -132,13 +132,15 @@ class _Talk:
             self._terminal.stdout.flush()
 
     def _finish(self, result: Result) -> None:
-        from orchestrator.cli.view.result import tell_failure, tell_notes, way
+        from orchestrator.cli.view.result import tell_failure, tell_notes, tell_waiting, way
 
         terminal = self._terminal
         terminal.say("" if self._streamed else terminal.foreign(result.text))
         tell_notes(result, terminal)
         if result.status == "failed":
             tell_failure(result, terminal)
+        if result.status == "waiting":
+            tell_waiting(result, terminal)
         if terminal.interactive:
             terminal.say(terminal.paint("dim", way(result)))
 
