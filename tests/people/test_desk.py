@@ -246,6 +246,8 @@ async def test_a_models_call_waits_with_its_conversation_and_goes_on(tmp_path: P
     assert (found["text"], kinds(found)) == ('it said: "paid"', ["model", "person", "tool", "model"])
     assert [role for role, _ in sent] == ["system", "user", "assistant", "tool"]
     assert found["usage"]["model_calls"] == 2
+    times = found["timings_ms"]
+    assert sum(times[name] for name in ("queue", "model", "tool", "engine")) == pytest.approx(times["total"], abs=0.01)
 
 
 async def test_a_model_is_told_of_a_refusal(tmp_path: Path) -> None:
