@@ -20,7 +20,7 @@ from orchestrator.core.request import Request
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.script import Rule, Script
 from tests.people.parts import dead, desked
-from tests.serve.engine.parts import FakeTool, Wanted, agent_spec, rule, serving
+from tests.serve.engine.parts import FakeTool, Wanted, agent_spec, router_spec, rule, serving
 
 pytestmark = pytest.mark.anyio
 PERSON = {"queue": "desk", "say": "wait: {{ ticket }}"}
@@ -105,6 +105,26 @@ async def test_the_answer_is_a_turn_of_the_session(tmp_path: Path) -> None:
         await it.served.run("when?", session="s", agent="a", id="run_2")
         sent = it.served.sent()
     assert sent[1:] == [("user", "help me"), ("assistant", f"wait: {result.approval}\n\nat three"), ("user", "when?")]
+
+
+async def test_a_person_sees_the_request_that_an_answer_to_the_router_meant(tmp_path: Path) -> None:
+    """And history and session have what was typed."""
+    front = router_spec("front", {"desk": "zzz", "b": "yyy"})
+    parts: list[Any] = [
+        front,
+        agent_spec("desk", models=[], human=PERSON),
+        agent_spec("b", models=[], reflex=[rule("hello")]),
+    ]
+    async with desked(tmp_path, Wanted(parts, bound={})) as it:
+        choices = await it.served.run("help me", session="s")
+        result = await it.served.run("desk", session="s", id="run_2")
+        assert (choices.status, result.status) == ("unsure", "waiting")
+        assert (await it.desk.find(result.approval)).text == "help me"
+        await it.after(result, "answer", "at three")
+        run = it.stores.runs.find("run_2")
+        turns = [each.content for each in it.stores.sessions.load("shop", "s")]
+    assert run is not None and run["request"] == "desk"
+    assert turns == ["help me", choices.text, "desk", result.text, "at three"]
 
 
 async def test_an_answer_waits_for_the_request_that_holds_its_session(tmp_path: Path) -> None:
