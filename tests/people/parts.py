@@ -21,7 +21,8 @@ from orchestrator.serve.engine import EngineTable
 from orchestrator.serve.people import DeskWays, PeopleDesk
 from orchestrator.serve.session import Sessions
 from orchestrator.testing.endpoint import SimulatedEndpoint
-from tests.serve.engine.parts import Served, Wanted, serving
+from orchestrator.testing.script import Rule, Script
+from tests.serve.engine.parts import FakeTool, Served, Wanted, agent_spec, rule, serving
 
 
 @dataclass
@@ -137,3 +138,39 @@ async def desked(
 def dead(_: Notice) -> None:
     """A channel that takes nothing."""
     raise DeployError("the webhook answered 500")
+
+
+PERSON = {"queue": "desk", "say": "wait: {{ ticket }}"}
+AMOUNT = {"type": "object", "properties": {"amount": {"type": "integer"}}, "required": ["amount"]}
+
+
+def person(**people: Any) -> Wanted:
+    """An agent that is a person, without tickets."""
+    return Wanted([agent_spec("desk", models=[], human=PERSON)], bound={}, people=people)
+
+
+def shop(gives: Any = "paid", approval: str = "always") -> FakeTool:
+    """A tool whose calls a person must allow."""
+    return FakeTool("shop", {"pay": gives, "look": "5 left"}, AMOUNT, approval=approval)
+
+
+def by_rule(tool: FakeTool, **fields: Any) -> Wanted:
+    """An agent that pays by a rule."""
+    pay = rule("done: {{ result }}", call="shop.pay", arguments={"amount": "{{ n }}"}, extract={"n": "([0-9]+)"})
+    return Wanted([agent_spec("a", models=[], tools=["shop"], reflex=[pay], **fields)], [tool], bound={})
+
+
+def by_model(tool: FakeTool, **fields: Any) -> Wanted:
+    """An agent whose model pays."""
+    return Wanted([agent_spec("a", tools=["shop"], **fields)], [tool])
+
+
+def paying(*amounts: int, say: str = "it said: {result}") -> Script:
+    """A model that wants these payments at once, and then says what came of it."""
+    calls = tuple(("shop_pay", {"amount": amount}) for amount in amounts)
+    return Script([Rule("pay", say=say, calls=calls)])
+
+
+def kinds(found: Mapping[str, Any]) -> list[str]:
+    """The kinds of a stored run's steps."""
+    return [step["kind"] for step in found["steps"]]

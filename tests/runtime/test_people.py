@@ -19,12 +19,16 @@ import pytest
 
 import orchestrator.plugins.stores.sqlite  # noqa: F401 - declares its failpoints
 from orchestrator.app.client import RuntimeClient
+from orchestrator.app.compile import compile_files
 from orchestrator.core.approval import Act, Verdict
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import ApprovalClosed, NoSuchApproval, RuntimeUnavailable
 from orchestrator.core.failpoint import FAILPOINTS
 from orchestrator.core.request import Request, Result
 from orchestrator.deploy.wanted import Wanted
+from orchestrator.testing.endpoint import simulated
+from orchestrator.testing.script import Rule, Script
+from tests.cli.serving import answering
 from tests.plan.parts import agent, blueprint, rule
 from tests.runtime.living import Home, eventually
 
@@ -307,3 +311,38 @@ def test_an_approval_that_comes_into_the_manifest_holds_at_once(home: Home, tmp_
         assert client.run("shop", Request("pay 5", agent="payer")).status == status
     assert paid(tmp_path) == ["5", "5"]
     assert home.stop() == 0
+
+
+BUYER = """\
+deployment:
+  type: single-device
+  models: [{{alias: m, provider: openai-compatible, model: m, endpoint: '{url}'}}]
+  tools: [{{name: bank, python: 'pay:pay', approval: always}}]
+  agents: [{{name: buyer, instructions: You pay., model: m, tools: [bank], max_tokens: 50}}]
+"""
+
+
+def test_a_models_call_is_allowed_after_a_kill_and_the_model_goes_on(home: Home, tmp_path: Path) -> None:
+    """Over HTTP: the conversation that its server gets then is the one that it left, with what the call gave."""
+    (tmp_path / "pay.py").write_text(PAY)
+    script = Script([Rule("pay", say="it said: {result}", calls=(("bank_pay", {"amount": 8}),))])
+    endpoint = simulated(["m"], script)
+    with answering(endpoint, "openai") as url:
+        (tmp_path / "buyer.yaml").write_text(BUYER.format(url=url))
+        wanted = compile_files([str(tmp_path / "buyer.yaml")], environment={}).blueprint
+        client = home.start()
+        client.apply(Wanted(wanted))
+        waiting = client.run("buyer", Request("pay it", session="s"))
+        assert (waiting.status, paid(tmp_path)) == ("waiting", [])
+        asked = client.approval(waiting.approval)
+        assert (asked["function"], asked["arguments"]) == ("bank.pay", {"amount": 8})
+        home.kill()
+        client = home.start()
+        decide(client, waiting.approval, "approve")
+        ended = client.wait(waiting.id, 30)
+        assert (ended["status"], paid(tmp_path)) == ("completed", ["8"]), ended["error"]
+        assert ended["text"] == "it said: paid 8"
+        roles = [message["role"] for message in endpoint.records[-1].asked.messages]
+        assert roles == ["system", "user", "assistant", "tool"]
+        assert [step["kind"] for step in ended["steps"]] == ["model", "person", "tool", "model"]
+        assert home.stop() == 0
