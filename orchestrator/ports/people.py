@@ -41,6 +41,10 @@ class Desk(Protocol):
         """The wall clock that approvals live by, in seconds since 1970."""
         ...
 
+    async def check_room(self, deployment: str, most: int) -> None:
+        """Raise ``DeskFull`` where ``most`` wait already: before something is done that only makes sense with what waits."""
+        ...
+
     async def ask(self, asking: Asking) -> None:
         """Let it wait. Raises ``DeskFull``."""
         ...
@@ -56,6 +60,10 @@ class Desk(Protocol):
 
 class ApprovalStore(Protocol):
     """Changes: each is one transaction, durable when the call returns."""
+
+    def check_room(self, deployment: str, most: int) -> None:
+        """Raise ``DeskFull`` where ``most`` wait already."""
+        ...
 
     def ask(self, asking: Asking) -> None:
         """Keep it. Raises ``DeskFull``."""

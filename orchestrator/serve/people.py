@@ -22,7 +22,7 @@ from anyio.abc import TaskGroup
 
 from orchestrator.core.approval import Approval, Verdict
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.event import Event
+from orchestrator.core.event import Event, EventKind
 from orchestrator.core.message import Message
 from orchestrator.core.request import Result
 from orchestrator.deploy.backoff import Backoff
@@ -72,6 +72,7 @@ class PeopleDesk:
         self._news = anyio.Event()
         self._in_work: set[str] = set()
         self._tries: dict[str, int] = {}
+        self._sent: set[tuple[str, str]] = set()  # notices that arrived, which the store could not note yet
         self._rest: dict[str, float] = {}  # of the loop's clock: not before then
         self.changed = anyio.Event()
         """Set, and replaced, whenever a run that waited has its end."""
@@ -81,6 +82,10 @@ class PeopleDesk:
     def now(self) -> float:
         """The wall clock."""
         return self._ways.now()
+
+    async def check_room(self, deployment: str, most: int) -> None:
+        """Raise ``DeskFull`` where ``most`` wait already."""
+        await self._on_disk(self._store.check_room, deployment, most)
 
     async def ask(self, asking: Asking) -> None:
         """Keep it; what was said in the session is with it. Call it while holding the session's turn."""
@@ -161,6 +166,7 @@ class PeopleDesk:
             for approval in await self._on_disk(self._store.undelivered):
                 if approval.id not in self._in_work and self._rest.get(approval.id, 0.0) <= current_time():
                     self._in_work.add(approval.id)
+                    self._rest.pop(approval.id, None)
                     tasks.start_soon(self._deliver, approval)
         except OrchestratorError as error:
             self._ways.report(f"what waits for people cannot be read: {error.message}")
@@ -192,8 +198,10 @@ class PeopleDesk:
         result = end_of(approval) or await self._resumed(approval)
         if result is None:
             self._put_off(approval)
-        elif result.status != "waiting":  # else a new approval has settled this one
+            return
+        if result.status != "waiting":  # else a new approval has settled this one
             await self._settle(approval, result)
+        self._tries.pop(approval.id, None)
 
     async def _resumed(self, approval: Approval) -> Result | None:
         """What came of it; nothing where it must be tried again later."""
@@ -216,7 +224,6 @@ class PeopleDesk:
                 kept = await self._on_disk(self._store.settle, approval.id, result, typed, said)
                 if kept and approval.session:
                     self._sessions.added(approval.deployment, approval.session, said)
-        self._tries.pop(approval.id, None)
         if kept:
             fields = {"result": result, "text": typed}
             now = self._ways.now()
@@ -235,44 +242,66 @@ class PeopleDesk:
 
     def _emit_decided(self, approval: Approval) -> None:
         fields = {"approval": approval.id, "waits": approval.kind, "state": approval.state, "by": approval.by}
-        self._ways.emit(
-            Event("approval.decided", self._ways.now(), approval.deployment, approval.revision, approval.run, fields)
-        )
+        self._emit("approval.decided", approval, fields)
 
     # -- telling people ---------------------------------------------------------------------------------------------
 
     async def _tell_people(self) -> None:
-        """One channel after the other; what does not arrive rests longer each time, and holds up nothing else."""
         while True:
             self._news = anyio.Event()
-            try:
-                for notice in await self._on_disk(self._store.due):
-                    await self._tell(notice)
-                due = await self._on_disk(self._store.next_due)
-            except OrchestratorError as error:
-                self._ways.report(f"notices cannot be read or written: {error.message}")
-                due = self._ways.now() + AGAIN
-            rest = LONGEST_REST if due is None else due - self._ways.now()
-            with anyio.move_on_after(max(0.01, min(rest, LONGEST_REST))):
+            rest = await self._tell_due()
+            with anyio.move_on_after(rest):
                 await self._news.wait()
 
-    async def _tell(self, notice: Notice) -> None:
-        approval, error = notice.approval, ""
+    async def _tell_due(self) -> float:
+        """Tell what is due, all at once, so that a channel which does not answer holds up no other; gives the seconds until the
+        next is due."""
+        failed: list[str] = []
+        due: float | None = None
+        try:
+            notices = await self._on_disk(self._store.due)
+            async with anyio.create_task_group() as tasks:
+                for notice in notices:
+                    tasks.start_soon(self._tell, notice, failed)
+            due = await self._on_disk(self._store.next_due)
+        except OrchestratorError as error:
+            failed.append(error.message)
+        if failed:
+            self._ways.report(f"notices to people cannot be kept: {failed[0]}")
+            return AGAIN
+        return LONGEST_REST if due is None else max(0.01, min(due - self._ways.now(), LONGEST_REST))
+
+    async def _tell(self, notice: Notice, failed: list[str]) -> None:
+        """Tell it, and note what came of it; where that cannot be noted, it is not sent again for that."""
+        key = (notice.approval.id, notice.channel)
+        error = "" if key in self._sent else await self._send(notice)
+        try:
+            if error:
+                again = self._ways.now() + _NOTICE.delay(notice.tries, random)
+                await self._on_disk(self._store.put_off, notice, error, again)
+            else:
+                self._sent.add(key)
+                await self._on_disk(self._store.told, notice)
+                self._sent.discard(key)
+        except OrchestratorError as fault:
+            failed.append(fault.message)
+            return
+        fields = {"approval": notice.approval.id, "channel": notice.channel, **({"error": error} if error else {})}
+        self._emit("approval.notified", notice.approval, fields)
+
+    async def _send(self, notice: Notice) -> str:
+        """Why it did not arrive; empty where it did."""
         try:
             await self._ways.tell(notice)
         except OrchestratorError as fault:
-            error = fault.message
+            return fault.message
         except Exception as fault:  # noqa: BLE001 - a library's fault is told like any other
-            error = f"{type(fault).__name__}: {fault}"
-        if error:
-            again = self._ways.now() + _NOTICE.delay(notice.tries, random)
-            await self._on_disk(self._store.put_off, notice, error, again)
-        else:
-            await self._on_disk(self._store.told, notice)
-        fields = {"approval": approval.id, "channel": notice.channel, **({"error": error} if error else {})}
-        self._ways.emit(
-            Event("approval.notified", self._ways.now(), approval.deployment, approval.revision, approval.run, fields)
-        )
+            return f"{type(fault).__name__}: {fault}"
+        return ""
+
+    def _emit(self, kind: EventKind, approval: Approval, fields: Mapping[str, Any]) -> None:
+        now, revision = self._ways.now(), approval.revision
+        self._ways.emit(Event(kind, now, approval.deployment, revision, approval.run, fields))
 
     async def _on_disk(self, work: Callable[..., Answer], *arguments: Any) -> Answer:
         async with self._disk:

@@ -74,6 +74,7 @@ class Desked:
     stores: StateStores
     clock: Clock
     told: list[Notice]
+    engines: EngineTable
     trouble: list[str] = field(default_factory=list)
 
     async def decide(self, result: Result, act: str, text: str = "", by: str = "ana") -> Approval:
@@ -109,14 +110,17 @@ async def desked(
     *servers: SimulatedEndpoint,
     tell: Callable[[Notice], None] | None = None,
     works: bool = True,
+    stuck: anyio.Event | None = None,
 ) -> AsyncIterator[Desked]:
-    """Serve it with a desk; ``works``: the desk lets runs go on."""
+    """Serve it with a desk; ``works``: the desk lets runs go on; ``stuck``: until then, its webhook does not answer."""
     clock, told, trouble = Clock(), [], []  # type: ignore[var-annotated]
     stores = open_stores(folder / "state.db", now=clock)
     sessions, engines = Sessions(stores.sessions), EngineTable()
 
     async def notify(notice: Notice) -> None:
         told.append(notice)
+        if stuck is not None and notice.channel == "webhook":
+            await stuck.wait()
         if tell is not None:
             tell(notice)
 
@@ -129,7 +133,7 @@ async def desked(
             async with anyio.create_task_group() as tasks:
                 if works:
                     tasks.start_soon(desk.run)
-                yield Desked(served, desk, stores, clock, told, trouble)
+                yield Desked(served, desk, stores, clock, told, engines, trouble)
                 tasks.cancel_scope.cancel()
     finally:
         stores.close()

@@ -145,6 +145,7 @@ async def test_a_model_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> No
             await anyio.sleep(0.01)
         waits = await it.desk.result_of("run_1")
         assert waits is not None and (waits["status"], tool.calls) == ("waiting", [])
+        assert it.events("run.finished") == []
     async with desked(tmp_path, by_model(tool), simulated(["m"], paying(5))) as it:
         assert (await it.end_of("run_1"))["text"] == 'it said: "paid"'
 
@@ -220,3 +221,21 @@ async def test_a_stop_while_a_run_goes_on_leaves_it_for_the_next_start(tmp_path:
     async with desked(tmp_path, by_model(tool), simulated(["m"], paying(5))) as it:
         assert (await it.end_of("run_1"))["text"] == 'it said: "paid"'
     assert len(tool.calls) == 1
+
+
+async def test_what_was_put_off_and_then_done_keeps_the_desk_no_longer_awake(tmp_path: Path) -> None:
+    """It sleeps until something changes."""
+    tool = shop()
+    async with desked(tmp_path, by_rule(tool), works=False) as it:
+        result = await it.served.run("pay 5")
+        await it.decide(result, "approve")
+        async with anyio.create_task_group() as tasks:
+            it.engines.remove("shop")
+            tasks.start_soon(it.desk.run)
+            while result.approval not in it.desk._rest:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+            it.engines.switch("shop", it.served.engine)
+            it.desk.wake()
+            assert (await it.end_of("run_1"))["text"] == "done: paid"
+            tasks.cancel_scope.cancel()
+        assert (it.desk._rest, it.desk._tries, it.desk._in_work) == ({}, {}, set())

@@ -11,7 +11,8 @@ import anyio.lowlevel
 import pytest
 
 from orchestrator.core.approval import Verdict
-from orchestrator.core.errors import ApprovalClosed
+from orchestrator.core.errors import ApprovalClosed, StateUnusable
+from orchestrator.core.failpoint import arm, disarm
 from orchestrator.core.message import Message
 from tests.people.parts import PERSON, by_rule, dead, desked, person, shop
 from tests.serve.engine.parts import FakeTool, Wanted, agent_spec, router_spec, rule, serving
@@ -136,6 +137,17 @@ async def test_a_full_queue_fails_the_run_or_escalates(tmp_path: Path) -> None:
         assert (await it.served.run("three", id="run_3")).text == "call us"
 
 
+async def test_a_full_queue_opens_no_ticket(tmp_path: Path) -> None:
+    """For nobody would look into it with the question."""
+    tickets = FakeTool("tickets", {"create": {"number": "T-1"}})
+    tickets.parameters = {"type": "object", "properties": {"subject": {}, "body": {}}}
+    desk = agent_spec("desk", models=[], tools=["tickets"], human=PERSON)
+    async with desked(tmp_path, Wanted([desk], [tickets], bound={}, people={"most_waiting": 1})) as it:
+        results = [await it.served.run("one", id=f"run_{number}") for number in range(3)]
+    assert [result.status for result in results] == ["waiting", "failed", "failed"]
+    assert len(tickets.calls) == 1
+
+
 async def test_without_a_desk_the_ticket_is_all(tmp_path: Path) -> None:
     """As in a deployment of one process; without tickets the run says what to do."""
     async with serving(person()) as served:
@@ -185,3 +197,41 @@ async def test_a_verdict_of_an_unknown_id_changes_nothing(tmp_path: Path) -> Non
     async with desked(tmp_path, person()) as it:
         with pytest.raises(Exception, match="nothing waits for a person under"):
             await it.desk.decide("apv_x", Verdict("answer", "ana", "x"))
+
+
+async def test_a_channel_that_does_not_answer_holds_up_no_other(tmp_path: Path) -> None:
+    """Nor the people who decide."""
+    stuck = anyio.Event()
+    wanted = person(notify={"webhook": {}, "email": {}})
+    async with desked(tmp_path, wanted, stuck=stuck) as it:
+        result = await it.served.run("help me")
+        while not it.events("approval.notified"):  # noqa: ASYNC110
+            await anyio.sleep(0.01)
+        assert [event.fields["channel"] for event in it.events("approval.notified")] == ["email"]
+        assert (await it.after(result, "answer", "yes"))["text"] == "yes"
+        stuck.set()
+
+
+async def test_a_notice_that_cannot_be_noted_is_not_sent_again_for_that(tmp_path: Path) -> None:
+    """A full disk is no reason to write to people every few seconds."""
+    full = [True]
+
+    def fail() -> None:
+        if full:
+            raise StateUnusable("the disk is full")
+
+    arm("people.before-told", 1, fail)
+    try:
+        async with desked(tmp_path, person(notify={"webhook": {}})) as it:
+            await it.served.run("help me")
+            while len(it.trouble) < 2:
+                it.desk.wake()
+                await anyio.sleep(0.01)
+            full.clear()
+            it.desk.wake()
+            while not it.events("approval.notified"):  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+    finally:
+        disarm()
+    assert len(it.told) == 1
+    assert it.trouble[0] == "notices to people cannot be kept: the disk is full"

@@ -28,6 +28,7 @@ declare(
 )
 
 _SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM approval"  # noqa: S608 - constants
+_WAITING: Final = "SELECT count(*) FROM approval WHERE deployment = ? AND state = 'pending'"
 _LAST: Final = chr(0x10FFFF)
 
 
@@ -57,12 +58,16 @@ class SqliteApprovals(SqliteNotices):
 
     # -- changing ---------------------------------------------------------------------------------------------------
 
+    def check_room(self, deployment: str, most: int) -> None:
+        """Raise ``DeskFull`` where ``most`` wait already."""
+        _check(self._file.rows(_WAITING, (deployment,))[0][0], deployment, most)
+
     def ask(self, asking: Asking) -> None:
         """Keep an approval with the run that waits, its turn of the session and its notices. Raises ``DeskFull``."""
         failpoint("people.before-ask")
         approval = asking.approval
         with self._file.transaction() as connection:
-            _check_room(connection, approval.deployment, asking.most)
+            _check(connection.execute(_WAITING, (approval.deployment,)).fetchone()[0], approval.deployment, asking.most)
             insert(connection, approval)
             put_notices(connection, approval.id, asking.channels, self._now())
             self._keep_run(connection, asking.result, str(approval.held.get("typed", approval.text)))
@@ -179,9 +184,7 @@ class SqliteApprovals(SqliteNotices):
             self._sessions.append_in(connection, approval.deployment, approval.session, said, restricted=restricted)
 
 
-def _check_room(connection: sqlite3.Connection, deployment: str, most: int) -> None:
-    sql = "SELECT count(*) FROM approval WHERE deployment = ? AND state = 'pending'"
-    waiting = connection.execute(sql, (deployment,)).fetchone()[0]
+def _check(waiting: int, deployment: str, most: int) -> None:
     if waiting >= most:
         raise DeskFull(
             f"{waiting} things of {deployment} wait for a person already",

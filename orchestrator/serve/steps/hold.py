@@ -71,13 +71,18 @@ async def hold(run: Run, agent: Agent, desk: Desk, wish: Wish, outcome: Outcome)
         said[bool(run.going_on) :],
         restricted=run.request.data_class == "restricted",
         channels=tuple(people.get("notify", {})),
-        most=int(people.get("most_waiting", MOST_WAITING)),
+        most=most_waiting(run),
     )
     await desk.ask(asking)
     run.held = result
     fields = {"approval": approval.id, "waits": approval.kind, "agent": approval.agent, "queue": approval.queue}
     run.tell("approval.asked", fields | {"function": wish.call.function if wish.call else ""})
     return outcome
+
+
+def most_waiting(run: Run) -> int:
+    """How many things of its deployment may wait."""
+    return int(run.deployment.blueprint.people.get("most_waiting", MOST_WAITING))
 
 
 def _approval(run: Run, wish: Wish, result: Result, now: float) -> Approval:

@@ -9,7 +9,7 @@ from orchestrator.core.request import new_id
 from orchestrator.deploy.deployment import Agent
 from orchestrator.ports.tool import ToolFunction, ToolOutcome
 from orchestrator.serve.run import Outcome, Run
-from orchestrator.serve.steps.hold import LEFT_OUT, Wish, hold, newest_turns
+from orchestrator.serve.steps.hold import LEFT_OUT, Wish, hold, most_waiting, newest_turns
 from orchestrator.serve.steps.shorten import shortened
 from orchestrator.serve.steps.tools import carry_out
 
@@ -35,7 +35,10 @@ async def hand_to_person(run: Run, agent: Agent) -> Outcome:
     queue, create = str(human.get("queue", "")), _create_of(agent)
     if say is None or (create is None and run.desk is None):
         raise ToolFailed(f"{agent.address} has no tickets tool", cure='Add "tickets" to its tools.')
-    approval = new_id("apv") if run.desk is not None else ""
+    approval = ""
+    if run.desk is not None:
+        approval = new_id("apv")
+        await run.desk.check_room(run.deployment.name, most_waiting(run))  # else a ticket would be opened for nothing
     opened = await _open_ticket(run, agent, create, queue) if create is not None else ToolOutcome(None)
     ticket = _ticket(opened.value, approval)
     text = say({"ticket": ticket, "text": run.request.text, "queue": queue, "approval": approval})
