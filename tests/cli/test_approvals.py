@@ -13,7 +13,7 @@ import pytest
 from orchestrator.cli.main import execute
 from orchestrator.cli.view.approvals import shown, shown_list
 from orchestrator.cli.view.terminal import Terminal
-from tests.cli.commands import Ran, Screen, apart
+from tests.cli.commands import Ran, Screen, apart, here
 
 HELP_DESK = """\
 deployment:
@@ -117,6 +117,20 @@ def test_run_waits_where_it_is_told_to(orchestrator: Run) -> None:
     (found,) = json.loads(orchestrator("approvals", "list", "--json").out)
     assert "waits for" in orchestrator("explain", "run", found["run"]).out
     assert "1 thing for a person: orchestrator approvals list" in orchestrator("status", "help").out
+
+
+def test_a_person_at_a_terminal_sees_the_arguments_and_is_asked(orchestrator: Run) -> None:
+    """Anything but a yes is a no, and decides nothing."""
+    result = waiting(orchestrator, "it burns")
+    approval = result["approval"]
+    no = here("approvals", "approve", approval, stdin="\n", terminal=True)
+    assert (no.code, '"subject": "it burns"' in no.err) == (64, True)
+    assert "allow tickets.create with these arguments? [y/N]" in no.err
+    yes = here("approvals", "approve", approval, stdin="y\n", terminal=True, environment={"USER": "lea"})
+    assert (yes.code, f"{approval} is approved" in yes.out) == (0, True)
+    ended(orchestrator, result)
+    told = orchestrator("approvals", "show", approval).out
+    assert "by lea" in told and "called" in told
 
 
 def test_what_is_not_there_is_told(orchestrator: Run) -> None:
