@@ -221,14 +221,21 @@ class PeopleDesk:
         typed, kept = str(approval.held.get("typed", approval.text)), False
         async with self._holding(approval):
             with anyio.CancelScope(shield=True):  # what is in memory must be what is in the store
-                kept = await self._on_disk(self._store.settle, approval.id, result, typed, said)
-                if kept and approval.session:
-                    self._sessions.added(approval.deployment, approval.session, said)
+                kept = await self._keep_end(approval, result, typed, said)
         if kept:
             fields = {"result": result, "text": typed}
             now = self._ways.now()
             self._ways.emit(Event("run.finished", now, result.deployment, result.revision, result.id, fields))
             self._tell_change()
+
+    async def _keep_end(self, approval: Approval, result: Result, typed: str, said: tuple[Message, ...]) -> bool:
+        """Whether it was not kept before. Turns of the session that no disk took until now go with it."""
+        place = (approval.deployment, approval.session)
+        unsaved = self._sessions.unsaved(*place) if approval.session else ()
+        kept = await self._on_disk(self._store.settle, approval.id, result, typed, (*unsaved, *said))
+        if kept and approval.session:
+            self._sessions.added(*place, said, restricted=approval.data_class == "restricted")
+        return kept
 
     def _holding(self, approval: Approval) -> AbstractAsyncContextManager[object]:
         """The turn of its session, where it has one."""

@@ -131,7 +131,7 @@ async def test_a_run_that_another_version_kept_ends_and_says_so(tmp_path: Path) 
             connection.execute("UPDATE approval SET held = '{}' WHERE id = ?", (first.approval,))
     async with desked(tmp_path, person()) as it:
         assert (await it.end_of("run_2"))["text"] == "yes"
-        assert (await it.end_of("run_1"))["text"] == "yes"  # an answer needs nothing of what was kept
+        assert (await it.end_of(first.id))["text"] == "yes"  # an answer needs nothing of what was kept
 
 
 async def test_a_model_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
@@ -143,11 +143,11 @@ async def test_a_model_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> No
     async with desked(tmp_path, replace(by_model(tool), bound={})) as it:
         while result.approval not in it.desk._rest:  # noqa: ASYNC110
             await anyio.sleep(0.01)
-        waits = await it.desk.result_of("run_1")
+        waits = await it.desk.result_of(result.id)
         assert waits is not None and (waits["status"], tool.calls) == ("waiting", [])
         assert it.events("run.finished") == []
     async with desked(tmp_path, by_model(tool), simulated(["m"], paying(5))) as it:
-        assert (await it.end_of("run_1"))["text"] == 'it said: "paid"'
+        assert (await it.end_of(result.id))["text"] == 'it said: "paid"'
 
 
 async def test_a_model_that_never_comes_ends_the_run(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ async def test_a_model_that_never_comes_ends_the_run(tmp_path: Path) -> None:
         it.clock.now += 601
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(it.desk.run)
-            found = await it.end_of("run_1")
+            found = await it.end_of(result.id)
             tasks.cancel_scope.cancel()
     assert (found["error"]["kind"], tool.calls) == ("NoModel", [])
 
@@ -198,7 +198,7 @@ async def test_two_who_decide_at_once_have_one_outcome(tmp_path: Path) -> None:
         async with anyio.create_task_group() as tasks:
             for act in ("approve", "deny", "approve"):
                 tasks.start_soon(decide, act)
-        found = await it.end_of("run_1")
+        found = await it.end_of(result.id)
     assert len(lost) == 2
     assert len(tool.calls) == (found["status"] == "completed")
 
@@ -216,10 +216,10 @@ async def test_a_stop_while_a_run_goes_on_leaves_it_for_the_next_start(tmp_path:
             await anyio.sleep(0.01)
         it.served.engine.cancel("the runtime stops")
         await it.served.engine.drained()
-        waits = await it.desk.result_of("run_1")
+        waits = await it.desk.result_of(result.id)
         assert waits is not None and waits["status"] == "waiting"
     async with desked(tmp_path, by_model(tool), simulated(["m"], paying(5))) as it:
-        assert (await it.end_of("run_1"))["text"] == 'it said: "paid"'
+        assert (await it.end_of(result.id))["text"] == 'it said: "paid"'
     assert len(tool.calls) == 1
 
 
@@ -236,6 +236,6 @@ async def test_what_was_put_off_and_then_done_keeps_the_desk_no_longer_awake(tmp
                 await anyio.sleep(0.01)
             it.engines.switch("shop", it.served.engine)
             it.desk.wake()
-            assert (await it.end_of("run_1"))["text"] == "done: paid"
+            assert (await it.end_of(result.id))["text"] == "done: paid"
             tasks.cancel_scope.cancel()
         assert (it.desk._rest, it.desk._tries, it.desk._in_work) == ({}, {}, set())
