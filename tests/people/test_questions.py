@@ -102,6 +102,24 @@ async def test_an_answer_waits_for_the_request_that_holds_its_session(tmp_path: 
     assert turns == ["help me", result.text, "look", "seen", "at three"]
 
 
+async def test_turns_that_no_disk_took_are_stored_with_what_waits(tmp_path: Path) -> None:
+    """In their order, and once."""
+    wanted = Wanted(
+        [agent_spec("desk", models=[], human=PERSON), agent_spec("a", models=[], reflex=[rule("hi")])], bound={}
+    )
+    async with desked(tmp_path, wanted) as it:
+        with it.stores.people._file.transaction() as connection:
+            connection.execute("CREATE TRIGGER full BEFORE INSERT ON turn BEGIN SELECT RAISE(ABORT, 'full'); END")
+        lost = await it.served.run("hello", session="s", agent="a")
+        assert (lost.text, len(lost.notes)) == ("hi", 1)
+        with it.stores.people._file.transaction() as connection:
+            connection.execute("DROP TRIGGER full")
+        result = await it.served.run("help me", session="s", agent="desk")
+        await it.after(result, "answer", "at three")
+        turns = [each.content for each in it.stores.sessions.load("shop", "s")]
+    assert turns == ["hello", "hi", "help me", result.text, "at three"]
+
+
 async def test_a_restricted_question_makes_its_session_restricted(tmp_path: Path) -> None:
     """Before it is answered."""
     async with desked(tmp_path, person()) as it:
