@@ -91,6 +91,7 @@ class Engine:
         try:
             with scope:
                 result = await (self._in_session(run) if run.request.session else self._through_gate(run))
+            result = result or run.held  # what waits is kept already
             if result is None:
                 raise RunCancelled(self._cancelled, cure="Ask again.")
         except OrchestratorError as error:

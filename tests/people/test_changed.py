@@ -183,6 +183,19 @@ async def test_a_caller_that_goes_away_leaves_what_waits(tmp_path: Path) -> None
         assert {event.fields["result"].status for event in it.events("run.finished")} == {"waiting"}
 
 
+async def test_a_stop_just_after_it_was_kept_leaves_what_waits(tmp_path: Path) -> None:
+    """Its caller is told that it waits, and not that it was cancelled."""
+    async with desked(tmp_path, person()) as it:
+
+        def listen(event: Event) -> None:
+            if event.kind == "approval.asked":
+                it.served.engine.cancel("the runtime stops")
+
+        result = await it.served.run("help me", listen, session="s")
+        waits = await it.desk.result_of(result.id)
+    assert waits is not None and (result.status, waits["status"]) == ("waiting", "waiting")
+
+
 async def test_two_who_decide_at_once_have_one_outcome(tmp_path: Path) -> None:
     """The call is made once, or not at all."""
     tool, lost = shop(), []
