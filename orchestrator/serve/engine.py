@@ -69,7 +69,7 @@ class Engine:
         try:
             result, fault = await self._conduct(run)
         except get_cancelled_exc_class():
-            _finish(run, run.held or run.failure(RunCancelled(NOBODY).as_json()))
+            _finish(run, run.failure(RunCancelled(NOBODY).as_json()))
             raise
         if not run.streamed and not result.error:
             run.say(result.text)
@@ -91,7 +91,6 @@ class Engine:
         try:
             with scope:
                 result = await (self._in_session(run) if run.request.session else self._through_gate(run))
-            result = result or run.held  # what waits is kept already
             if result is None:
                 raise RunCancelled(self._cancelled, cure="Ask again.")
         except OrchestratorError as error:

@@ -79,8 +79,7 @@ class Run:
     """Mutable state of one run; owned by the task that runs it. ``deadline`` is the run's, ``until`` that of the agent at
     work, both of ``anyio.current_time``; ``nonce`` is of this run alone, whatever id its request has; ``said`` is what the
     caller has been told already; ``pressure`` is what spoke for smaller models when it began. ``desk`` is where it can ask people;
-    ``going_on`` is there where it waited for them before, ``grant`` is the same until the call that waited is made; ``held`` is its
-    result once it waits."""
+    ``going_on`` is there where it waited for them before, ``grant`` is the same until the call that waited is made."""
 
     __slots__ = (
         "attempts",
@@ -93,7 +92,6 @@ class Run:
         "foresees",
         "going_on",
         "grant",
-        "held",
         "history",
         "listen",
         "loop",
@@ -127,7 +125,6 @@ class Run:
         self.desk: Desk | None = None
         self.going_on: GoingOn | None = None
         self.grant: GoingOn | None = None
-        self.held: Result | None = None
         self.came = self.started = current_time()
         limit = deployment.blueprint.timeout
         self.deadline = self.started + (limit if request.timeout is None else min(request.timeout, limit))

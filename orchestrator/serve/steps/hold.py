@@ -73,8 +73,7 @@ async def hold(run: Run, agent: Agent, desk: Desk, wish: Wish, outcome: Outcome)
         channels=tuple(people.get("notify", {})),
         most=most_waiting(run),
     )
-    await desk.ask(asking)
-    run.held = result
+    await desk.ask(asking)  # from here on nothing waits: a caller that goes away leaves a run that waits
     fields = {"approval": approval.id, "waits": approval.kind, "agent": approval.agent, "queue": approval.queue}
     run.tell("approval.asked", fields | {"function": wish.call.function if wish.call else ""})
     return outcome
