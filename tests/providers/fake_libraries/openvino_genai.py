@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -12,7 +13,7 @@ from typing import Any
 from fake_words import ROUTE, act, words_of  # type: ignore[import-not-found] # it stands beside us, on the worker's path
 
 with suppress(ImportError):  # as the real one does: without it, nothing is told
-    import openvino_telemetry  # type: ignore[import-not-found] # noqa: F401 # it stands beside us
+    importlib.import_module("openvino_telemetry")
 
 
 class StreamingStatus(enum.Enum):
