@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import platform
+import sys
 import time
+
+from benchmarks.measure import MISSED
 
 NAMES = (
     "installed",
@@ -21,8 +24,8 @@ NAMES = (
 PEERS = ("peers", "proxies")
 
 
-def main() -> None:
-    """Run them one after the other."""
+def main() -> int:
+    """Run them one after the other; gives 1 where a target was missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--peers", metavar="PYTHON", help="also measure the peers that this interpreter has")
@@ -38,7 +41,10 @@ def main() -> None:
         began = time.perf_counter()
         module.main(asked.peers) if name in PEERS else module.main()
         print(f"   ({time.perf_counter() - began:.0f} s)\n")
+    for what in MISSED:
+        print(f"MISSED: {what}")
+    return int(bool(MISSED))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

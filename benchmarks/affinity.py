@@ -17,9 +17,9 @@ from typing import Final, Literal
 import anyio
 from trio.testing import MockClock
 
-from benchmarks.measure import Row, at_most
+from benchmarks.measure import Row, at_most, show
+from orchestrator.core.choices import PriorityClass
 from orchestrator.core.message import Message
-from orchestrator.core.request import PriorityClass
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.residence import PoolLimits, Residence
 from orchestrator.ports.lifecycle import LoadOptions
@@ -198,8 +198,7 @@ def rows() -> list[Row]:
 
 def main() -> None:
     """Print the rows."""
-    for row in rows():
-        print(row)
+    show(rows())
 
 
 if __name__ == "__main__":

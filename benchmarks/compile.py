@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.manifests import manifest_text
-from benchmarks.measure import Row, at_most, program, run_process
+from benchmarks.measure import Row, at_most, program, run_process, show
 
 SIZES = ((10, 0.0), (1_000, 0.8), (10_000, 5.0))
 ROUNDS = 3
@@ -38,8 +38,7 @@ def rows() -> list[Row]:
 
 def main() -> None:
     """Print the rows."""
-    for row in rows():
-        print(row)
+    show(rows())
 
 
 if __name__ == "__main__":

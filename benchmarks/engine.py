@@ -31,7 +31,7 @@ from typing import Any, Final
 import anyio
 
 from benchmarks.canned import ANSWER, ROUTE, canned_server
-from benchmarks.measure import Row, at_least, at_most, cpu_of_block
+from benchmarks.measure import Row, at_least, at_most, cpu_of_block, show
 from benchmarks.two_hops import TEXT, engine_of
 from orchestrator.core.event import Event
 from orchestrator.core.message import Message, Usage
@@ -243,8 +243,7 @@ def rows() -> list[Row]:
 
 def main() -> None:
     """Print the rows."""
-    for row in rows():
-        print(row)
+    show(rows())
 
 
 if __name__ == "__main__":

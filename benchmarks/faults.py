@@ -22,13 +22,14 @@ from typing import Final
 
 import anyio
 
-from benchmarks.measure import Row, at_least, at_most
+from benchmarks.measure import Row, at_least, at_most, show
 from orchestrator.core.errors import NoModel, RunError, StaleConnection
 from orchestrator.core.message import Message
 from orchestrator.deploy.backoff import Backoff
 from orchestrator.deploy.breaker import BreakerRules
-from orchestrator.deploy.endpoint import EndpointRules, EndpointSpec
+from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.health import HealthRules
+from orchestrator.deploy.rules import EndpointRules
 from orchestrator.plugins.providers import compatible
 from orchestrator.ports.provider import ChatCall, Provider, Target
 from orchestrator.serve.loop import Ask, Loop
@@ -232,7 +233,8 @@ def _can_help(name: str) -> bool:
 def main() -> None:
     """Print the table and the rows."""
     lines = anyio.run(table)
-    print(*written(lines), "", *rows(lines), sep="\n")
+    print(*written(lines), "", sep="\n")
+    show(rows(lines))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ import anyio.lowlevel
 
 from benchmarks.canned import ANSWER
 from benchmarks.engine import Instant, Way, through
-from benchmarks.measure import Row, at_most, cpu_of_block
+from benchmarks.measure import Row, at_most, cpu_of_block, show
 from benchmarks.two_hops import TEXT, engine_of
 from orchestrator.core.message import Message, Usage
 from orchestrator.gateway.bind import bind_port
@@ -214,8 +214,7 @@ def rows() -> list[Row]:
 
 def main() -> None:
     """Print the rows."""
-    for row in rows():
-        print(row)
+    show(rows())
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Final
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from benchmarks.measure import Row, at_most
+from benchmarks.measure import Row, at_most, show
 
 ROOT: Final = "orchestrator-edge"
 SHOWN: Final = 6
@@ -59,7 +59,7 @@ def rows() -> list[Row]:
 
 def main() -> None:
     """Print the rows."""
-    print(*rows(), sep="\n")
+    show(rows())
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import psutil
 
@@ -48,6 +49,18 @@ def at_most(what: str, value: float, unit: str, limit: float) -> Row:
 def at_least(what: str, value: float, unit: str, limit: float) -> Row:
     """A figure that must not be below its limit."""
     return Row(what, value, unit, f">= {limit:g} {unit}", value >= limit)
+
+
+MISSED: Final[list[str]] = []
+"""What was shown and missed its target."""
+
+
+def show(rows: Iterable[Row]) -> None:
+    """Print them, and remember those that missed their target: the program then ends with 1."""
+    for row in rows:
+        print(row)
+        if row.good is False:
+            MISSED.append(row.what)
 
 
 def run_process(argv: Sequence[str], environment: dict[str, str] | None = None) -> Spent:

@@ -21,7 +21,7 @@ from typing import Final
 import anyio
 
 from benchmarks.canned import canned_server
-from benchmarks.measure import Row, at_least, at_most
+from benchmarks.measure import Row, at_least, at_most, show
 from benchmarks.peer_arms.arm import HISTORIES, QUESTION, Ask, work
 
 ARMS: Final = Path(__file__).parent / "peer_arms"
@@ -135,7 +135,8 @@ def main(peers_python: str) -> None:
     for name, arm in arms.items():
         told = ", ".join(f"{package} {version}" for package, version in arm.versions.items())
         print(f"     {name}: {told}")
-    print(*table(arms), *rows(arms), sep="\n")
+    print(*table(arms), sep="\n")
+    show(rows(arms))
 
 
 # -- our own arm ----------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from typing import Final
 import psutil
 
 from benchmarks.front_door import added, read_answer
-from benchmarks.measure import Row, at_least, cpu_of, program, runtime_of
+from benchmarks.measure import Row, at_least, cpu_of, program, runtime_of, show
 
 ROUNDS: Final = 7
 REQUESTS: Final = 150
@@ -186,7 +186,7 @@ def rows(peers_python: str) -> list[Row]:
 
 def main(peers_python: str) -> None:
     """Print the rows. ``peers_python`` has the peers (see ``scripts/peers.sh``)."""
-    print(*rows(peers_python), sep="\n")
+    show(rows(peers_python))
 
 
 if __name__ == "__main__":

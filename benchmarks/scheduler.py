@@ -17,7 +17,7 @@ from typing import Final
 import anyio
 import anyio.lowlevel
 
-from benchmarks.measure import Row, at_most, cpu_of_block
+from benchmarks.measure import Row, at_most, cpu_of_block, show
 from orchestrator.core.message import Message, Usage
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.residence import PoolLimits, Residence
@@ -175,8 +175,7 @@ def rows() -> list[Row]:
 
 def main() -> None:
     """Print them."""
-    for row in rows():
-        print(row)
+    show(rows())
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.measure import Row, at_most, cpu_of, median_process, program, runtime_of
+from benchmarks.measure import Row, at_most, cpu_of, median_process, program, runtime_of, show
 
 MANIFESTS = Path(__file__).parents[1] / "manifests"
 SETTLE_SECONDS = 5.0
@@ -54,8 +54,7 @@ def _runtime_rows() -> list[Row]:
 
 def main() -> None:
     """Print the rows."""
-    for row in rows():
-        print(row)
+    show(rows())
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
-"""Score a deployment on labelled requests: right, honestly unsure, or confidently wrong; every failure is printed.
+"""Score a deployment on labelled requests; every one that is not right is printed.
 
-``python examples/evaluation.py examples/retail-kiosk/kiosk.yaml`` runs an example in process, with no model server.
+``python examples/evaluation.py examples/retail-kiosk/kiosk.yaml`` runs a copy of an example in process, with no model
+server and with stores of its own, and beside it a stub that only ever sends its visitors away.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +21,9 @@ import anyio
 import orchestrator
 from orchestrator import Result
 
-Verdict = Literal["right", "unsure", "wrong"]
+Verdict = Literal["right", "asked", "escalated", "deflected", "wrong"]
+HONEST: tuple[Verdict, ...] = ("right", "asked", "escalated")
+"""What helps the asker: an answer, a question or choices, a person who was told of it. Being sent away does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +57,23 @@ class Score:
         """The share of cases with one of these verdicts."""
         return sum(one.verdict in verdicts for one in self.scored) / len(self.scored)
 
+    @property
+    def summary(self) -> str:
+        """All shares, in one line."""
+        return (
+            f"{self.name}: {len(self.scored)} requests, right {self.share('right'):.1%}, "
+            f"asks back {self.share('asked'):.1%}, passed to a person {self.share('escalated'):.1%}, "
+            f"sent away {self.share('deflected'):.1%}, confidently wrong {self.share('wrong'):.1%}"
+        )
+
     def __str__(self) -> str:
+        """With every request that is not right."""
         lines = [
-            (
-                f"{self.name}: {len(self.scored)} requests, right {self.share('right'):.1%}, "
-                f"right or honestly unsure {self.share('right', 'unsure'):.1%}, confidently wrong {self.share('wrong'):.1%}"
-            )
-        ]
-        lines += [
-            f"  {one.verdict:6} {one.case.id}: {one.case.text!r} -> {one.result.agent or 'nobody'}: {one.fault}"
+            f"  {one.verdict:9} {one.case.id}: {one.case.text!r} -> {one.result.agent or 'nobody'}: {one.fault}"
             for one in self.scored
             if one.verdict != "right"
         ]
-        return "\n".join(lines)
+        return "\n".join([self.summary, *lines])
 
 
 def read_cases(file: Path) -> list[Case]:
@@ -80,15 +90,13 @@ def _case(row: dict[str, Any]) -> Case:
 def judge(case: Case, result: Result) -> Scored:
     """Right: the right agent says what it must, or an out-of-scope request gets an honest non-answer.
 
-    Unsure: it asked back, offered choices or passed the request on to a person instead. Wrong: anything else.
+    Otherwise it asked back or offered choices, it passed the request on to a person (who has a ticket), it sent a
+    request away that it is there for, or it is wrong: anything else.
     """
-    unsure = result.status == "unsure" or result.served_by == "person"
+    person = result.served_by == "person"
     if not case.agents:
-        return (
-            Scored(case, result, "right")
-            if unsure
-            else Scored(case, result, "wrong", f"out of scope, said {result.text!r}")
-        )
+        honest = person or result.status == "unsure"
+        return Scored(case, result, *(("right", "") if honest else ("wrong", f"out of scope, said {result.text!r}")))
     missing = [text for text in case.contains if text.casefold() not in result.text.casefold()]
     if (
         result.agent in case.agents
@@ -98,7 +106,21 @@ def judge(case: Case, result: Result) -> Scored:
     ):
         return Scored(case, result, "right")
     fault = f"lacks {missing}" if result.agent in case.agents else f"not of {' or '.join(case.agents)}"
-    return Scored(case, result, "unsure" if unsure else "wrong", f"{fault}, said {result.text!r}")
+    return Scored(case, result, _unlike(result, person), f"{fault}, said {result.text!r}")
+
+
+def _unlike(result: Result, person: bool) -> Verdict:
+    """What came in place of the right answer."""
+    if person:
+        return "escalated"
+    if result.status != "unsure":
+        return "wrong"
+    return "asked" if "?" in result.text else "deflected"
+
+
+async def send_away(_text: str) -> Result:
+    """The stub: what a deployment scores that answers nothing."""
+    return Result("stub", "stub", 1, "unsure", "Please ask at the desk.", agent="stub", served_by="reflex")
 
 
 async def evaluate(name: str, cases: Iterable[Case], ask: Callable[[str], Awaitable[Result]]) -> Score:
@@ -107,16 +129,25 @@ async def evaluate(name: str, cases: Iterable[Case], ask: Callable[[str], Awaita
 
 
 async def evaluate_example(manifest: Path) -> list[Score]:
-    """Both files of labelled requests beside a manifest, in process."""
-    folder = manifest.parent
-    async with orchestrator.open(manifest) as deployment:
-        return [
-            await evaluate(f"{folder.name} {file}", read_cases(folder / f"{file}.jsonl"), deployment.run)
-            for file in ("requests", "paraphrases")
-        ]
+    """Both files of labelled requests beside a manifest, in process; then the paraphrases once more, asked of the stub.
+
+    Nothing outside is looked at or written to: it is a copy of the example's folder, its stores are thrown away, and no
+    model server is looked for.
+    """
+    with tempfile.TemporaryDirectory() as kept:
+        folder = Path(kept) / manifest.parent.name
+        shutil.copytree(manifest.parent, folder, ignore=shutil.ignore_patterns(".state", "__pycache__"))
+        environment = {**os.environ, "ORCHESTRATOR_SERVERS": "", "ORCHESTRATOR_HOME": kept}
+        files = {name: read_cases(folder / f"{name}.jsonl") for name in ("requests", "paraphrases")}
+        async with orchestrator.open(
+            folder / manifest.name, environment=environment, state=Path(kept) / "state"
+        ) as deployment:
+            scores = [await evaluate(f"{folder.name} {name}", cases, deployment.run) for name, cases in files.items()]
+    return [*scores, await evaluate("a stub that sends everybody away", files["paraphrases"], send_away)]
 
 
 if __name__ == "__main__":
+    os.environ.pop("DESK_STATE", None)  # the calls that it books are no real ones
     for example in sys.argv[1:]:
-        for score in anyio.run(evaluate_example, Path(example)):
-            print(score)
+        *own, stub = anyio.run(evaluate_example, Path(example))
+        print(*own, stub.summary, sep="\n")

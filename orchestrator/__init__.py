@@ -12,10 +12,12 @@ Nothing is imported before it is used.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any, Final
+TYPE_CHECKING = False
+"""As type checkers know it: the module `typing` takes longer to import than all the rest of this one."""
 
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from orchestrator.app.api import Opened as Opened
     from orchestrator.app.api import connect as connect
     from orchestrator.app.api import open as open  # noqa: A004 - as `gzip.open`
@@ -47,6 +49,8 @@ def __getattr__(name: str) -> Any:
     where = _WHERE.get(name)
     if where is None:
         raise AttributeError(f"module 'orchestrator' has no attribute {name!r}")
+    import importlib
+
     return getattr(importlib.import_module(where), name)
 
 

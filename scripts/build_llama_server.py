@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -136,8 +137,15 @@ def _download(work: Path, log: Path) -> Path:
 
 
 def _compiler() -> str:
-    for name in (os.environ.get("CXX"), "c++", "g++", "clang++"):
-        if name and shutil.which(name):
+    """The C++ compiler. Where ``CXX`` or ``CC`` names one, CMake takes that and no other."""
+    for variable in ("CXX", "CC"):
+        named = os.environ.get(variable, "").strip()
+        if named and not shutil.which(shlex.split(named)[0]):
+            raise BuildError(
+                f"{NO_COMPILER}\n({variable} is {named}, which is no program here: or mend it, or unset it.)"
+            )
+    for name in (os.environ.get("CXX", "").strip(), "c++", "g++", "clang++"):
+        if name and shutil.which(shlex.split(name)[0]):
             return name
     raise BuildError(NO_COMPILER)
 

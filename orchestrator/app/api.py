@@ -30,6 +30,7 @@ Listen = Callable[[Event], None]
 
 class _Runner(Protocol):
     async def run(self, request: Request, listen: Listen | None = None) -> Result: ...
+    async def wait(self, run: str) -> Result: ...
 
 
 class Opened:
@@ -51,6 +52,12 @@ class Opened:
         if listen is not None and not callable(listen):
             raise UsageError(f"listen cannot be called: {listen!r}", cure="give a function that takes an Event")
         return await self._runner.run(_request(request, options), listen)
+
+    async def wait(self, run: str | Result) -> Result:
+        """How a run ended that waits for a person (its status is ``waiting``), once it did: hours later, or days. Cancelling this
+        ends the waiting only."""
+        self._check_open()
+        return await self._runner.wait(run.id if isinstance(run, Result) else run)
 
     async def stream(self, request: str | Request, **options: Any) -> AsyncIterator[Event]:
         """The run's events as they happen; the last is ``run.finished``, whose ``fields["result"]`` is the ``Result``.

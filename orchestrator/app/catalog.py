@@ -26,7 +26,12 @@ PROVIDERS: Final[Mapping[str, Kind]] = _rows(
     ("foundry-local", "Foundry Local", "providers.compatible:open_foundry_local"),
     ("mlx", "MLX's mlx_lm.server", "providers.compatible:open_mlx"),
     ("openvino", "OpenVINO Model Server", "providers.compatible:open_openvino"),
-    ("onnx", "models that ONNX Runtime GenAI runs in a process of ours", "providers.onnx.provider:open_onnx"),
+    ("onnx", "models that ONNX Runtime GenAI runs in a process of ours", "providers.in_process.provider:open_onnx"),
+    (
+        "openvino-genai",
+        "models that OpenVINO GenAI runs in a process of ours",
+        "providers.in_process.provider:open_openvino_genai",
+    ),
     ("lemonade", "Lemonade", "providers.compatible:open_lemonade"),
     ("llama-swap", "llama-swap, which starts servers as they are asked for", "providers.compatible:open_llama_swap"),
     ("localai", "LocalAI", "providers.compatible:open_localai"),
@@ -74,6 +79,10 @@ SENSORS: Final[Mapping[str, Kind]] = _rows(
     ("npu", "neural processors, by sysfs", "sensors.sysfs:NpuSensor"),
     ("apple", "Apple silicon", "sensors.apple:AppleSensor"),
 )
+NOTIFIERS: Final[Mapping[str, Kind]] = _rows(
+    ("webhook", "a signed POST to an address", "notifiers.webhook:open_webhook"),
+    ("email", "a mail by a mail server", "notifiers.email:open_email"),
+)
 
 FAMILIES: Final[Mapping[Family, Mapping[str, Kind]]] = {
     "provider": PROVIDERS,
@@ -83,6 +92,7 @@ FAMILIES: Final[Mapping[Family, Mapping[str, Kind]]] = {
     "store": STORES,
     "host": HOSTS,
     "sensor": SENSORS,
+    "notifier": NOTIFIERS,
 }
 
 

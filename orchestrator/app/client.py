@@ -8,7 +8,6 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 from http.client import HTTPException, HTTPResponse
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -17,6 +16,7 @@ from orchestrator.app.lock import read_about
 from orchestrator.app.patience import Hangs, Lives, Patience, SocketConnection
 from orchestrator.app.replies import read_error, read_event, read_result
 from orchestrator.app.version import program_version
+from orchestrator.core.approval import Verdict
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import DeployError, RuntimeUnavailable, RuntimeVersionClash
 from orchestrator.core.event import Event
@@ -124,6 +124,16 @@ class RuntimeClient:
         with self._call("GET", f"/logs?{query}") as response:
             yield from _lines(response)
 
+    def approvals(self, name: str = "", *, closed: bool = False) -> list[dict[str, Any]]:
+        """What waits for people, of one deployment or of all, newest first; with ``closed`` also what did."""
+        found: list[dict[str, Any]] = self._get("/approvals", name=name, all=str(int(closed)))["approvals"]
+        return found
+
+    def approval(self, approval: str) -> dict[str, Any]:
+        """One of them, by its id or a unique beginning of it."""
+        found: dict[str, Any] = self._get(f"/approvals/{quote(approval, safe='')}")["approval"]
+        return found
+
     # -- acting -----------------------------------------------------------------------------------------------------
 
     def apply(self, wanted: Wanted, listen: Listen = _silently, timeout: float | None = None) -> dict[str, Any]:
@@ -152,18 +162,37 @@ class RuntimeClient:
         left: int = self._act("/down", {"name": name, "drain": drain}, listen, None)["left"]
         return left
 
-    def run(self, name: str, request: Request, listen: Listen = _silently) -> Result:
-        """Answer a request. Closing the connection (an exception in ``listen``, Ctrl-C) cancels it."""
-        body = {"name": name, "request": request_json(request)}
+    def run(self, name: str, request: Request, listen: Listen | None = None) -> Result:
+        """Answer a request. ``listen`` hears it piece by piece; an answer of which a piece is out cannot be begun anew, so it is
+        whole where nobody listens. Closing the connection (an exception in ``listen``, Ctrl-C) cancels it."""
+        body = {"name": name, "request": request_json(request), "pieces": listen is not None}
         limit = None if request.timeout is None else request.timeout + GRACE_SECONDS
         try:
-            return read_result(self._told("/run", body, listen, limit))
+            return read_result(self._told("/run", body, listen or _silently, limit))
         except RuntimeHangs as error:
             if isinstance(error.__cause__, Hangs):
                 raise
             state = self.state()  # raises where it hangs indeed
             message = f"the runtime ({state}) gave no answer within {request.timeout or SILENT_SECONDS:g} s"
             raise RuntimeUnavailable(message, cure=CURES[state]) from error
+
+    def decide(self, approval: str, verdict: Verdict) -> dict[str, Any]:
+        """Note a verdict on what waits for a person. Raises ``NoSuchApproval`` and ``ApprovalClosed``."""
+        body = {"by": verdict.by, "text": verdict.text, "digest": verdict.digest}
+        with self._call("POST", f"/approvals/{quote(approval, safe='')}/{verdict.act}", body) as response:
+            found: dict[str, Any] = _value(response)["approval"]
+            return found
+
+    def wait(self, run: str, timeout: float | None = None) -> dict[str, Any]:
+        """The stored form of a run once it waits for no person any more. Raises ``RuntimeUnavailable`` where ``timeout`` seconds
+        are over before: the run waits on."""
+        try:
+            return self._told("/wait", {"run": run}, _silently, timeout)
+        except RuntimeHangs as error:
+            if isinstance(error.__cause__, Hangs) or timeout is None:
+                raise
+            why = f"{run} still waits for a person after {timeout:g} s; it waits on"
+            raise RuntimeUnavailable(why, cure=f"orchestrator explain run {run}") from error
 
     def stop(self, drain: float | None = None) -> None:
         """Ask it to end; it drains first. Returns at once."""
@@ -292,11 +321,7 @@ BUSY: Final = "the runtime is busy: waiting for its answer"
 
 def request_json(request: Request) -> dict[str, Any]:
     """A request in plain form."""
-    plain = {each.name: getattr(request, each.name) for each in fields(Request)}
-    return plain | {
-        "history": [message.as_json() for message in request.history],
-        "options": dict(request.options),
-    }
+    return request.as_json()
 
 
 def last_known(folders: Folders) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt  # noqa: F401 - pydantic imports it in compiled code, which does not survive a Ctrl-C in the middle of it
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TextIO

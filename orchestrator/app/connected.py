@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.app.client import SILENT_SECONDS, RuntimeClient, request_json
 from orchestrator.app.replies import read_error, read_event, read_result
-from orchestrator.core.errors import NoSuchDeployment, RuntimeUnavailable
+from orchestrator.core.errors import RuntimeUnavailable
 from orchestrator.core.event import Event
-from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Request, Result
+from orchestrator.core.unknown import no_deployment
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -30,8 +30,9 @@ class RemoteRuns:
     http: ClientSession
 
     async def run(self, request: Request, listen: Callable[[Event], None] | None = None) -> Result:
-        """Answer a request; raises ``RuntimeUnavailable`` where the runtime ends in the middle."""
-        body = {"name": self.name, "request": request_json(request)}
+        """Answer a request, whole where nobody listens to its pieces; raises ``RuntimeUnavailable`` where the runtime ends in the
+        middle."""
+        body = {"name": self.name, "request": request_json(request), "pieces": listen is not None}
         async for entry in self._lines(body):
             if entry["kind"] == "end":
                 return read_result(entry["value"])
@@ -41,11 +42,20 @@ class RemoteRuns:
                 listen(read_event(entry))
         raise RuntimeUnavailable("the runtime ended in the middle of its answer", cure="orchestrator runtime logs")
 
-    async def _lines(self, body: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    async def wait(self, run: str) -> Result:
+        """How a run ended that waited for a person, once it did."""
+        async for entry in self._lines({"run": run}, "wait"):
+            if entry["kind"] == "end":
+                return read_result(entry["value"])
+            if entry["kind"] == "error":
+                raise read_error(entry["error"])
+        raise RuntimeUnavailable("the runtime ended in the middle of its answer", cure="orchestrator runtime logs")
+
+    async def _lines(self, body: Mapping[str, Any], path: str = "run") -> AsyncIterator[dict[str, Any]]:
         from aiohttp import ClientConnectorError, ClientError
 
         try:
-            async with self.http.post("http://localhost/run", json=body) as response:
+            async with self.http.post(f"http://localhost/{path}", json=body) as response:
                 if response.status >= 400:
                     raise read_error((await response.json()).get("error", {}))
                 async for line in response.content:
@@ -74,5 +84,4 @@ def check_applied(client: RuntimeClient, name: str) -> None:
     """Raise ``RuntimeUnavailable`` where no runtime runs, ``NoSuchDeployment`` where it does not serve ``name``."""
     names = [str(each["name"]) for each in client.status()["deployments"]]
     if name not in names:
-        cure = did_you_mean(name, names) or f"Applied deployments: {', '.join(names) or 'none'}."
-        raise NoSuchDeployment(f'no deployment is called "{name}"', cure=cure)
+        raise no_deployment(name, names)

@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 from typing import IO, Any, Final
 
-from orchestrator.core.errors import DeployError, StateUnusable
+from orchestrator.core.errors import AnotherRuns, StateUnusable
 
 LOCK_NAME: Final = "runtime.lock"
 ABOUT_NAME: Final = "runtime.json"
-ANOTHER: Final = "another runtime of this user runs already"
 
 
 class RuntimeLock:
@@ -23,7 +22,7 @@ class RuntimeLock:
         self._file: IO[str] | None = None
 
     def take(self) -> None:
-        """Take it, or raise ``DeployError`` where another runtime has it."""
+        """Take it, or raise ``AnotherRuns`` where another runtime has it."""
         try:
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
@@ -33,7 +32,9 @@ class RuntimeLock:
             _lock(file)
         except OSError as error:
             file.close()
-            raise DeployError(ANOTHER, cure="orchestrator runtime status") from error
+            raise AnotherRuns(
+                "another runtime of this user runs already", cure="orchestrator runtime status"
+            ) from error
         self._file = file
 
     def free(self) -> None:

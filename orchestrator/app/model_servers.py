@@ -17,7 +17,7 @@ from orchestrator.app.settings import Settings
 from orchestrator.app.wiring import Plugins
 from orchestrator.core.errors import NoServer
 from orchestrator.core.hosts import distance_of_url
-from orchestrator.plan.observed import ObservedServer
+from orchestrator.plan.observed import NOBODY, ObservedServer
 from orchestrator.plugins.secrets import reveal
 from orchestrator.ports.lifecycle import Loaded, Loader, LoadOptions, Puller, PullProgress, Remover
 from orchestrator.ports.provider import Provider, Secret, Target
@@ -82,7 +82,7 @@ def look(around: Around) -> Servers:
             if each.identity is not None
         }
         silent = {
-            each.url: each.trouble or ("nobody listens there" if each.state == "absent" else "no known model server")
+            each.url: each.trouble or (NOBODY if each.state == "absent" else "no known model server")
             for each in seen
             if each.identity is None or each.trouble
         }

@@ -15,6 +15,7 @@ from orchestrator.deploy.residence import PoolLimits
 from orchestrator.plan.pressure import Pressure
 from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.loop import Loop
+from orchestrator.serve.people import PeopleDesk
 from orchestrator.serve.session import Sessions
 
 
@@ -29,6 +30,7 @@ class ServingPlane:
     emit: Callable[[Event], None]
     state: Callable[[], str]
     coming: Callable[[str], bool]
+    desk: PeopleDesk | None = None
 
     def set_endpoints(self, endpoints: Mapping[str, EndpointSpec], pools: Mapping[str, PoolLimits]) -> None:
         """Know exactly these endpoints, and these limits of memories."""
@@ -55,7 +57,10 @@ class ServingPlane:
     def activate(self, deployment: Deployment) -> Engine:
         """Send requests that come from now on to a new engine."""
         engine = Engine(deployment, self.loop, self.sessions, self.emit, lambda: self.engines.pressure)
+        engine.desk = self.desk
         self.engines.switch(deployment.name, engine)
+        if self.desk is not None:
+            self.desk.wake()
         return engine
 
     def remove(self, name: str) -> None:
@@ -69,7 +74,9 @@ class ServingPlane:
         from orchestrator.gateway.listen import Listener
 
         sock = bind_port(serve.host, serve.port or 0)
-        return await Listener.start(FrontDoor(self.engines, only=name, state=self.state, coming=self.coming), sock)
+        door = FrontDoor(self.engines, only=name, state=self.state, coming=self.coming)
+        door.desk = self.desk
+        return await Listener.start(door, sock)
 
     def taken(self, serve: ServeSpec) -> str:
         """Who has this port."""

@@ -8,8 +8,7 @@ from typing import Any
 from orchestrator.core import errors
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.event import Event
-from orchestrator.core.message import Usage
-from orchestrator.core.request import Decision, Result, StepRecord
+from orchestrator.core.request import Result
 
 
 def read_event(value: Mapping[str, Any]) -> Event:
@@ -22,18 +21,7 @@ def read_event(value: Mapping[str, Any]) -> Event:
 
 def read_result(value: Mapping[str, Any]) -> Result:
     """A result."""
-    same = {name: value[name] for name in ("id", "deployment", "revision", "status", "text", "agent", "session")}
-    same |= {name: value[name] for name in ("served_by", "value", "error", "why", "finish_reason")}
-    return Result(
-        **same,
-        path=tuple(value["path"]),
-        decisions=tuple(Decision(**decision) for decision in value["decisions"]),
-        steps=tuple(StepRecord(**step) for step in value["steps"]),
-        usage=Usage(**value["usage"]),
-        timings=value["timings_ms"],
-        notes=tuple(value.get("notes", ())),
-        data_class=value.get("data_class", "internal"),
-    )
+    return Result.from_json(value)
 
 
 def read_error(value: Mapping[str, Any]) -> OrchestratorError:

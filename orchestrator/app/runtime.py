@@ -19,9 +19,11 @@ from typing import Any, Final
 import anyio
 
 from orchestrator.app import catalog
+from orchestrator.app.environment import load_environment
 from orchestrator.app.failing import arm_kill
+from orchestrator.app.interpreter import interpreter
 from orchestrator.app.journal import Journal
-from orchestrator.app.leave import leave_if_held
+from orchestrator.app.leave import left_for_sure
 from orchestrator.app.lock import RuntimeLock, remove_about, write_about
 from orchestrator.app.logs import Log, close_log, keep_cut, open_log
 from orchestrator.app.notify import notify
@@ -30,6 +32,7 @@ from orchestrator.app.redact import Redactor
 from orchestrator.app.settings import Settings
 from orchestrator.app.sinks import hear, keep_running
 from orchestrator.app.start import RUNTIME, start_log
+from orchestrator.app.told import TOLD, tell
 from orchestrator.app.unwrap import unwrapped
 from orchestrator.app.version import program_version
 from orchestrator.app.wiring import Planes, Plugins, Stores, make_workshop, run_planes
@@ -85,7 +88,7 @@ class Runtime:
         lock = RuntimeLock(folders.runtime)
         lock.take()
         try:
-            load_environment(folders.config)
+            load_environment(folders.config, os.environ)
             self._log = open_log(
                 folders.state / "logs",
                 self._place.settings.log_level,
@@ -122,17 +125,13 @@ class Runtime:
 
         workshop = make_workshop(plugins, self._place.settings, state, self._redactor, owner=RUNTIME)
         workshop = replace(workshop, reveal=self._reveal)
-        kept = Stores(stores.revisions, stores.sessions)
+        kept = Stores(stores.revisions, stores.sessions, stores.people, report=self._report)
         planes = await stack.enter_async_context(run_planes(workshop, kept, self._place.settings, emit, self._state))
         self._planes = planes
-        await stack.enter_async_context(
-            self._listening(
-                sockets,
-                Controlled(
-                    planes.reconciler, planes.engines, stores.runs, journal, self._about, self.stop, keeper.flush
-                ),
-            )
-        )
+        if planes.desk is None:
+            raise StateUnusable("the store keeps nothing that waits for people")
+        parts = (planes.reconciler, planes.engines, stores.runs, journal, self._about, self.stop, keeper.flush)
+        await stack.enter_async_context(self._listening(sockets, Controlled(*parts, planes.desk)))
         await self._serve(planes)
 
     def _reveal(self, reference: str, folder: Path) -> Secret:
@@ -140,7 +139,7 @@ class Runtime:
         config = self._place.folders.config
         name = reference.removeprefix("env:")
         if reference != name and name not in os.environ:
-            load_environment(config)
+            load_environment(config, os.environ)
             if name not in os.environ:
                 raise DeployError(
                     f"the secret {reference} is not set in the runtime",
@@ -181,6 +180,7 @@ class Runtime:
     async def _listening(self, sockets: tuple[socket, socket], controlled: Controlled) -> AsyncIterator[None]:
         folder = self._place.folders.runtime
         door = FrontDoor(controlled.engines, state=self._state, coming=controlled.reconciler.desired.has)
+        door.desk = controlled.desk
         front = await Listener.start(door, sockets[0])
         control = await Listener.start(ControlApi(controlled), sockets[1])
         write_about(folder, dict(self._about()))
@@ -268,7 +268,15 @@ class Runtime:
             "since": self._since,
             "user": os.getuid() if hasattr(os, "getuid") else None,
             "folder": str(self._place.folders.state),
+            "interpreter": interpreter(),
+            "started_by": self._started_by(),
         }
+
+    def _started_by(self) -> str:
+        """``systemd`` (or whoever else wants to be notified), ``foreground``, or a ``command`` of the user."""
+        if os.environ.get("NOTIFY_SOCKET"):
+            return "systemd"
+        return "foreground" if self._place.foreground else "command"
 
 
 def process_started() -> float:
@@ -278,47 +286,32 @@ def process_started() -> float:
     return psutil.Process().create_time()
 
 
-def load_environment(config: Path) -> None:
-    """``NAME=value`` lines of the file ``environment`` in the config folder: where secrets of the runtime may stand, so
-    that it has them after a reboot too. What the environment has already wins. Raises ``StateUnusable``."""
-    path = config / "environment"
-    if not path.exists():
-        return
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise StateUnusable(
-            f"cannot read {path}: {why}", cure="make it a text file of yours, with mode 0600"
-        ) from error
-    for text in lines:
-        name, sign, value = text.strip().partition("=")
-        if sign and name and not name.startswith("#"):
-            os.environ.setdefault(name.strip(), value.strip().strip("\"'"))
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it; gives the exit code."""
+    """Run it; gives the exit code. A command that waits for it reads why it ended in the file that ``--told`` names."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    told = Path(words[words.index(TOLD) + 1]) if TOLD in words else None
     os.umask(0o077)
     try:
         host: Host = catalog.load("host", "local")()
         place = Place(host, host.folders(), Settings.read(os.environ), foreground="--foreground" in words)
         run_until_stopped(Runtime(place))
     except OrchestratorError as error:
+        tell(told, error)
         cure = f"\n   = {error.cure}" if error.cure else ""
         sys.stderr.write(f"error[{error.code}]: {error.message}{cure}\n")
         return error.exit_code
+    except Exception as error:
+        tell(told, error)
+        raise
     return 0
 
 
 def run_until_stopped(runtime: Runtime) -> None:
-    """Run a runtime on a new event loop. Raises the ``OrchestratorError`` that ended it."""
-    with unwrapped(OrchestratorError):
+    """Run a runtime on a new event loop. Raises the ``OrchestratorError`` that ended it, else the fault that did."""
+    with unwrapped(), unwrapped(OrchestratorError):
         anyio.run(runtime.run, backend="asyncio")
 
 
 if __name__ == "__main__":
-    ended = main()
-    leave_if_held(ended)
-    sys.exit(ended)
+    with left_for_sure():
+        sys.exit(main())

@@ -11,6 +11,18 @@ from orchestrator.core.quantity import parse_duration
 
 DEFAULT_PORT: Final = 7411
 LEVELS: Final = ("debug", "info", "warning", "error")
+FAULTS: Final = ("transport", "5xx", "broken", "stalled")
+"""What the breaker of a server may count: no connection, an error of the server, an answer that breaks off or is none, and
+no sign of life."""
+
+NAMES: Final = frozenset(
+    f"ORCHESTRATOR_{name}"
+    for name in (
+        *("HOME", "PORT", "LOG_LEVEL", "LOOK_EVERY", "DRAIN", "SERVERS"),
+        *("STALL_AFTER", "DEEP_CHECK", "BREAKER_COUNTS"),
+    )
+)
+"""What an operator sets for a runtime; a variable of a like name may be anything, also a secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +32,10 @@ class Settings:
     ``ORCHESTRATOR_PORT`` (``port``; asked for, it must be free), ``ORCHESTRATOR_LOG_LEVEL``, ``ORCHESTRATOR_LOOK_EVERY``
     (how often model servers are looked for), ``ORCHESTRATOR_DRAIN`` (how long a stop waits for requests),
     ``ORCHESTRATOR_SERVERS`` (where model servers are looked for in place of the usual places, separated by commas;
-    empty: nowhere but where a manifest says), ``ORCHESTRATOR_FAIL_AT`` (for tests: where the runtime kills itself).
-    Durations are seconds here.
+    empty: nowhere but where a manifest says), ``ORCHESTRATOR_STALL_AFTER`` (how long a call may show no sign of life),
+    ``ORCHESTRATOR_DEEP_CHECK`` (after what rest a server is asked for a token; ``off``: ``None`` here),
+    ``ORCHESTRATOR_BREAKER_COUNTS`` (which faults open the breaker of a server), ``ORCHESTRATOR_FAIL_AT`` (for tests: where
+    the runtime kills itself). Durations are seconds here.
     """
 
     port: int = DEFAULT_PORT
@@ -30,6 +44,9 @@ class Settings:
     look_every: float = 10.0
     drain: float = 30.0
     servers: tuple[str, ...] | None = None
+    stall_after: float = 60.0
+    deep_check: float | None = 300.0
+    breaker_counts: tuple[str, ...] = FAULTS
     fail_at: str = ""
 
     @classmethod
@@ -43,6 +60,9 @@ class Settings:
             look_every=_seconds(environment, "ORCHESTRATOR_LOOK_EVERY", 10.0),
             drain=_seconds(environment, "ORCHESTRATOR_DRAIN", 30.0),
             servers=None if servers is None else tuple(filter(None, map(str.strip, servers.split(",")))),
+            stall_after=_seconds(environment, "ORCHESTRATOR_STALL_AFTER", 60.0),
+            deep_check=_seconds_or_off(environment, "ORCHESTRATOR_DEEP_CHECK", 300.0),
+            breaker_counts=_faults(environment.get("ORCHESTRATOR_BREAKER_COUNTS")),
             fail_at=environment.get("ORCHESTRATOR_FAIL_AT", ""),
         )
 
@@ -60,6 +80,25 @@ def _level(text: str) -> str:
     if level in LEVELS:
         return level
     raise UsageError(f"ORCHESTRATOR_LOG_LEVEL is {text!r}", cure=f"write one of {', '.join(LEVELS)}")
+
+
+def _faults(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return FAULTS
+    named = tuple(filter(None, map(str.strip, text.lower().split(","))))
+    strange = [name for name in named if name not in FAULTS]
+    if strange:
+        raise UsageError(
+            f"ORCHESTRATOR_BREAKER_COUNTS: {strange[0]!r} is no fault that can be counted",
+            cure=f"write some of {', '.join(FAULTS)}, separated by commas; an empty text for none",
+        )
+    return named
+
+
+def _seconds_or_off(environment: Mapping[str, str], name: str, default: float) -> float | None:
+    if environment.get(name, "").strip().lower() == "off":
+        return None
+    return _seconds(environment, name, default)
 
 
 def _seconds(environment: Mapping[str, str], name: str, default: float) -> float:

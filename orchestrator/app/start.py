@@ -6,14 +6,15 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
 from orchestrator.app.client import RuntimeClient, RuntimeHangs, last_known
-from orchestrator.app.lock import ANOTHER
+from orchestrator.app.printed import begin, last_words
 from orchestrator.app.rotating import cut
-from orchestrator.core.errors import RuntimeUnavailable
+from orchestrator.app.told import TOLD, Told
+from orchestrator.core.errors import AnotherRuns, OrchestratorError, RuntimeUnavailable
 from orchestrator.deploy.supervisor import END_SECONDS
 from orchestrator.ports.host import Folders, Host, ProcessIdentity
 
@@ -23,12 +24,8 @@ START_SECONDS: Final = 15.0
 _GLANCE: Final = 0.02
 _TRY_AGAIN: Final = 0.5
 """Seconds until a start is tried again where another command was faster and does not answer yet."""
-_KEPT: Final = frozenset(
+KEPT: Final = frozenset(
     {
-        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "SYSTEMROOT"),
-        *("LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP"),
-        *("VIRTUAL_ENV", "PYTHONPATH", "PYTHONWARNINGS"),
-        *("SSL_CERT_FILE", "SSL_CERT_DIR", "DBUS_SESSION_BUS_ADDRESS"),
         *(
             "OLLAMA_HOST",
             "LLAMA_SERVER_URL",
@@ -38,10 +35,17 @@ _KEPT: Final = frozenset(
             "MLX_URL",
             "OVMS_URL",
         ),
-        *("LEMONADE_URL", "LLAMA_SWAP_URL", "LOCALAI_URL", "LITELLM_URL", "MODEL_RUNNER_URL", "ONNX_MODELS"),
+        *("LEMONADE_URL", "LLAMA_SWAP_URL", "LOCALAI_URL", "LITELLM_URL", "MODEL_RUNNER_URL"),
+        *("ONNX_MODELS", "OPENVINO_MODELS", "OPENVINO_DEVICE"),
+        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "SYSTEMROOT"),
+        *("LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP"),
+        *("VIRTUAL_ENV", "PYTHONPATH", "PYTHONWARNINGS"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "DBUS_SESSION_BUS_ADDRESS"),
         *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "OLLAMA_MODELS", "HF_HOME", "HF_HUB_OFFLINE"),
     }
 )
+"""Variables that a background runtime gets of a shell. The first are those of model servers, written again here, as a command
+that starts a runtime would need half of the program to ask their makes; a test compares."""
 _KEPT_BEGINNINGS: Final = ("ORCHESTRATOR_", "XDG_", "LC_", "COVERAGE_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_", "HSA_")
 
 
@@ -52,12 +56,16 @@ def ensure_runtime(
 
     The runtime gets a clean environment: secrets of this shell do not go with it, as they would be gone after a reboot
     (``env:`` references are looked up in the file ``environment`` of the config folder). Raises ``RuntimeUnavailable``
-    with the reason from its log, or because one is there that says nothing.
+    with the reason that it told, or because one is there that says nothing.
     """
     folders = host.folders()
-    client = RuntimeClient(folders)
+    with ExitStack() as stack:
+        start = _Start(host, folders, os.environ if environment is None else environment, stack)
+        return _answering(RuntimeClient(folders), start, deadline)
+
+
+def _answering(client: RuntimeClient, start: _Start, deadline: float) -> RuntimeClient:
     end = time.monotonic() + deadline
-    start: _Start | None = None
     silent: RuntimeUnavailable | None = None
     while time.monotonic() < end:
         try:
@@ -66,52 +74,64 @@ def ensure_runtime(
             silent = None
         except RuntimeHangs as error:  # it may also be one that another command has just started
             silent = error
-        if start is not None:
+        if start.begun:
             start.look()
         elif silent is None:
-            start = _begun(host, folders, os.environ if environment is None else environment)
+            start.begin()
         time.sleep(_GLANCE)
     raise silent or RuntimeUnavailable(
         f"the runtime did not answer within {deadline:g} s", cure="orchestrator runtime logs"
     )
 
 
-def _begun(host: Host, folders: Folders, environment: Mapping[str, str]) -> _Start:
-    log = start_log(folders)
-    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(OSError):  # the start says it
-        cut(log)
-    return _Start(host, clean_environment(environment), log)
-
-
 class _Start:
-    """A runtime that is being started. Where another command was faster its process ends at once: then we wait for the
-    other one, and try again from time to time, because that one may fail to start."""
+    """A start of a runtime. Where another command was faster its process ends at once: then we wait for the other one, and
+    try again from time to time, because that one may fail to start."""
 
-    def __init__(self, host: Host, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, host: Host, folders: Folders, environment: Mapping[str, str], stack: ExitStack) -> None:
         self._host = host
+        self._folders = folders
         self._environment = environment
-        self._log = log
+        self._stack = stack
+        self._log = start_log(folders)
         self._again = float("inf")
-        self._begin()
+        self.begun = False
 
-    def _begin(self) -> None:
-        self._before = self._log.stat().st_size if self._log.exists() else 0
-        argv = [sys.executable, "-P", "-m", "orchestrator.app.runtime"]
-        self.process = self._host.spawn_detached(argv, self._environment, self._log)
+    def begin(self) -> None:
+        """Begin it. Raises ``DeployError`` where no process can be started."""
+        self._log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(OSError):  # the start says it
+            cut(self._log)
+            begin(self._log)
+        self._told = Told(self._folders.runtime)
+        self._stack.callback(self._told.remove)
+        self._spawn()
+        self.begun = True
+
+    def _spawn(self) -> None:
+        argv = [sys.executable, "-P", "-m", "orchestrator.app.runtime", TOLD, str(self._told.path)]
+        self._process = self._host.spawn_detached(argv, clean_environment(self._environment), self._log)
 
     def look(self) -> None:
         """Raise ``RuntimeUnavailable`` with the reason where it has ended for one of its own."""
-        if self._host.alive(self.process):
+        if self._host.alive(self._process):
             return
         if self._again < time.monotonic():
             self._again = float("inf")
-            self._begin()
+            self._spawn()
         elif self._again == float("inf"):
-            reason, cure = _reason(self._log, self._before)
-            if reason != ANOTHER:
-                raise RuntimeUnavailable(f"the runtime did not start: {reason}", cure=cure or f"see {self._log}")
+            error = self._told.read()
+            if not isinstance(error, AnotherRuns):
+                raise self._failed(error)
             self._again = time.monotonic() + _TRY_AGAIN
+
+    def _failed(self, error: OrchestratorError | None) -> RuntimeUnavailable:
+        see = f"see {self._log}"
+        if error is None:  # a crash of Python or of a library: for a person its last words are the best that there is
+            last = last_words(self._log)
+            ends = f"its last words: {last}" if last else "it said nothing"
+            return RuntimeUnavailable(f"the runtime did not start and gave no reason; {ends}", cure=see)
+        return RuntimeUnavailable(f"the runtime did not start: {error.message}", cure=error.cure or see)
 
 
 def stop_runtime(host: Host, patience: float = 30.0) -> bool:
@@ -161,18 +181,9 @@ def running_process(host: Host, folders: Folders) -> ProcessIdentity | None:
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """What a background process may have of this shell's environment."""
-    return {name: value for name, value in environment.items() if name in _KEPT or name.startswith(_KEPT_BEGINNINGS)}
+    return {name: value for name, value in environment.items() if name in KEPT or name.startswith(_KEPT_BEGINNINGS)}
 
 
 def start_log(folders: Folders) -> Path:
     """Where a runtime's output goes: what it says before it can log, what kills it, and what its tools print."""
     return folders.state / "logs" / "runtime-start.log"
-
-
-def _reason(log: Path, before: int) -> tuple[str, str]:
-    with log.open("rb") as file:
-        file.seek(before)
-        lines = [text.strip() for text in file.read().decode(errors="replace").splitlines() if text.strip()]
-    cure = next((text.removeprefix("= ") for text in lines if text.startswith("= ")), "")
-    said = next((text for text in lines if text.startswith("error[")), lines[-1] if lines else "it said nothing")
-    return said.partition("]: ")[2] or said, cure

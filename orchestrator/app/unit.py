@@ -5,10 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from orchestrator.core.errors import DeployError
+from orchestrator.app.settings import NAMES
+from orchestrator.app.start import clean_environment
+from orchestrator.core.errors import DeployError, UsageError
 from orchestrator.ports.host import Folders
 
 UNIT: Final = "orchestrator.service"
@@ -22,8 +25,8 @@ After=network.target
 Type=notify
 NotifyAccess=main
 ExecStart={python} -P -m orchestrator.app.runtime --foreground
-EnvironmentFile=-{environment}
-{home}Restart=on-failure
+EnvironmentFile=-{environment_file}
+{environment}Restart=on-failure
 RestartSec=2
 TimeoutStopSec=60
 KillMode=mixed
@@ -49,8 +52,39 @@ WantedBy=default.target
 """
 
 
-def unit_text(folders: Folders, home: str = "", python: str = sys.executable) -> str:
-    """The unit's text. ``home`` is ``ORCHESTRATOR_HOME`` where the user has set it.
+_NOT_OF_A_UNIT: Final = frozenset(
+    {
+        *("USER", "LOGNAME", "SHELL", "SYSTEMROOT", "DBUS_SESSION_BUS_ADDRESS"),
+        *("TMPDIR", "TEMP", "TMP"),
+    }
+)
+"""What the user's service manager sets itself, and a folder that the unit may not write or that ends with the login."""
+
+
+def unit_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """What the unit's runtime must have of this shell's environment to be the one that a command of this shell would start: the
+    same folders, port, places of model servers and programs. ``XDG_RUNTIME_DIR`` and what else tells of a login session is
+    the service manager's own. Raises ``UsageError`` for a value that no unit can hold."""
+    kept = {name: value for name, value in clean_environment(environment).items() if _is_of_a_unit(name)}
+    for name, value in kept.items():
+        if not value.isprintable():
+            raise UsageError(f"{name} is {value!r}, which a systemd unit cannot hold", cure=f"unset {name}, or mend it")
+    if kept.get("ORCHESTRATOR_HOME"):
+        kept["ORCHESTRATOR_HOME"] = str(Path(kept["ORCHESTRATOR_HOME"]).expanduser().absolute())
+    return dict(sorted(kept.items()))
+
+
+def _is_of_a_unit(name: str) -> bool:
+    """A unit is a file: of our own variables it holds the settings, and none that might be a secret."""
+    if name.startswith("ORCHESTRATOR_"):
+        return name in NAMES
+    if name.startswith("XDG_"):
+        return name.endswith(("_HOME", "_DIRS"))
+    return name not in _NOT_OF_A_UNIT and not name.startswith("COVERAGE_")
+
+
+def unit_text(folders: Folders, environment: Mapping[str, str], python: str = sys.executable) -> str:
+    """The unit's text. ``environment`` is the whole one of its runtime, but for what the service manager adds.
 
     Options that drop capabilities are left out: a user's own process has none, and a user's service manager cannot drop
     them and would refuse to start the unit. The system is read-only to it but for its own folders; files that tools
@@ -62,8 +96,8 @@ def unit_text(folders: Folders, home: str = "", python: str = sys.executable) ->
     writable = dict.fromkeys([folders.state, folders.config, folders.runtime])
     return _TEXT.format(
         python=_quoted(python),
-        environment=_escaped(str(folders.config / "environment")),
-        home=f"Environment={_quoted(f'ORCHESTRATOR_HOME={home}')}\n" if home else "",
+        environment_file=_escaped(str(folders.config / "environment")),
+        environment="".join(f"Environment={_quoted(f'{name}={value}')}\n" for name, value in environment.items()),
         writable=" ".join(_quoted(str(path)) for path in writable),
         private_tmp="no" if folders.runtime.is_relative_to("/tmp") else "yes",  # noqa: S108 - compared, not used
     )
@@ -74,12 +108,19 @@ def unit_path(config_home: Path) -> Path:
     return config_home / "systemd" / "user" / UNIT
 
 
-def install(path: Path, text: str) -> list[str]:
-    """Write the unit, and start it now and at each login. Gives what is left to do by hand."""
+def install(path: Path, text: str, hand_over: Callable[[], None]) -> list[str]:
+    """Write the unit, and start it now and at each login. Gives what is left to do by hand, nothing where it runs.
+
+    ``hand_over`` ends the runtime that runs: only one can, and a unit that runs already would keep its old text. It is called
+    right before the unit is started, and not where it cannot be.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-    left = _systemctl("daemon-reload") or _systemctl("enable", "--now", UNIT)
-    return [*left, "to start it at boot, before a login: loginctl enable-linger"]
+    left = _systemctl("daemon-reload")
+    if left:
+        return [*left, "orchestrator runtime stop", _by_hand(*_ENABLE)]
+    hand_over()
+    return _systemctl(*_ENABLE)
 
 
 def uninstall(path: Path) -> list[str]:
@@ -91,10 +132,17 @@ def uninstall(path: Path) -> list[str]:
     return left or _systemctl("daemon-reload")
 
 
+_ENABLE: Final = ("enable", "--now", UNIT)
+
+
+def _by_hand(*words: str) -> str:
+    return f"systemctl --user {' '.join(words)}"
+
+
 def _systemctl(*words: str) -> list[str]:
     """Run it; gives the line to type by hand where it cannot be run."""
     program = shutil.which("systemctl")
-    by_hand = f"systemctl --user {' '.join(words)}"
+    by_hand = _by_hand(*words)
     if program is None:
         return [by_hand]
     done = subprocess.run([program, "--user", *words], capture_output=True, text=True, check=False)  # noqa: S603 - fixed words

@@ -17,7 +17,7 @@ def unwrapped(known: type[BaseException] = BaseException) -> Iterator[None]:
         told = [error for error in errors if isinstance(error, known)]
         if not told or (known is BaseException and len(errors) > 1):
             raise
-        raise told[0] from told[0].__cause__
+        raise told[0] from (told[0].__cause__ if len(errors) == 1 else group)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -15,28 +15,35 @@ import anyio
 
 from orchestrator.app import catalog
 from orchestrator.app.device import read_device
+from orchestrator.app.early_look import EarlyLook
 from orchestrator.app.encoders import Encoders
 from orchestrator.app.launchers import make_yard
+from orchestrator.app.limits import limits_of
 from orchestrator.app.plane import ServingPlane
 from orchestrator.app.probing import Known
 from orchestrator.app.redact import Redactor
 from orchestrator.app.settings import Settings
+from orchestrator.app.sinks import keep_running
+from orchestrator.app.telling import Telling
 from orchestrator.app.version import program_version
 from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.errors import UsageError
 from orchestrator.core.event import Event
 from orchestrator.core.request import Request, Result
 from orchestrator.deploy.desired import DesiredTable, Recompile
 from orchestrator.deploy.plane import Seen, Workshop
-from orchestrator.deploy.reconcile import Applied, Reconciler
+from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.deploy.trouble import Rules
-from orchestrator.deploy.wanted import Wanted
+from orchestrator.deploy.wanted import Applied, Wanted
 from orchestrator.manifest.zone import CLOUD
 from orchestrator.plugins.stores.memory import MemoryRevisions
+from orchestrator.ports.people import PeopleStore
 from orchestrator.ports.provider import Provider, Secret
 from orchestrator.ports.store import Revision, RevisionStore, SessionStore
 from orchestrator.ports.strategy import Candidate, InstantStrategy, StrategyOptions
 from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.loop import Loop
+from orchestrator.serve.people import DeskWays, PeopleDesk
 from orchestrator.serve.session import Sessions
 
 Emit = Callable[[Event], None]
@@ -48,11 +55,14 @@ CLOSING_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """What is kept: revisions, and sessions where a store has them. ``recompile`` reads blueprints of older formats."""
+    """What is kept: revisions, and where a store has them sessions and what waits for ``people``. ``recompile`` reads blueprints of
+    older formats; ``report`` hears what cannot be kept."""
 
     revisions: RevisionStore
     sessions: SessionStore | None = None
+    people: PeopleStore | None = None
     recompile: Recompile | None = None
+    report: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,7 @@ class Planes:
     reconciler: Reconciler
     engines: EngineTable
     loop: Loop
+    desk: PeopleDesk | None = None
 
 
 def _nobody_hears(kind: str, why: str) -> None:
@@ -141,16 +152,22 @@ async def run_planes(
 ) -> AsyncIterator[Planes]:
     """Both planes, restored from the store in the background, until the block ends. Close the reconciler before that, to
     let requests finish."""
-    loop = Loop(on_event=emit)
-    engines = EngineTable()
+    early = EarlyLook()
+    loop = Loop(limits_of(settings), on_event=emit, on_missing=early.ask)
+    engines, sessions = EngineTable(), Sessions(stores.sessions)
     desired = DesiredTable(stores.revisions, stores.recompile or recompile, time.time)
-    plane = ServingPlane(engines, loop, Sessions(stores.sessions), emit, state, desired.has)
+    ways = DeskWays(emit, stores.report, Telling(workshop.reveal, engines).tell, desired.may_have)
+    desk = PeopleDesk(stores.people, sessions, engines, ways) if stores.people is not None else None
+    plane = ServingPlane(engines, loop, sessions, emit, state, desired.has, desk)
     reconciler = Reconciler(workshop, plane, desired, emit, Rules(settings.look_every, version=program_version()))
     async with anyio.create_task_group() as tasks:
         await tasks.start(loop.run)
         tasks.start_soon(reconciler.run)
+        tasks.start_soon(early.run, reconciler.look)
+        if desk is not None:
+            tasks.start_soon(keep_running, desk.run, stores.report)
         try:
-            yield Planes(reconciler, engines, loop)
+            yield Planes(reconciler, engines, loop, desk)
         finally:
             tasks.cancel_scope.cancel()
 
@@ -178,6 +195,11 @@ class InProcess:
     async def run(self, request: Request, listen: Emit | None = None) -> Result:
         """Answer a request; a failure is in ``Result.error``."""
         return await self.engine.run(request, listen)
+
+    async def wait(self, run: str) -> Result:
+        """Nothing waits for people here: raises ``UsageError``."""
+        cure = "apply it (orchestrator apply), and connect to it"
+        raise UsageError(f"{run} waits for nobody: a deployment of one process has no people to ask", cure=cure)
 
 
 @asynccontextmanager

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.choices import DATA_CLASSES
 from orchestrator.core.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.app.compile import Compilation
 
-DATA_CLASSES: Final = ("public", "internal", "restricted")
-"""As ``core/request.py`` has them; written again here, as help needs no more than the words."""
 MANIFEST_NAMES: Final = "one or more manifests; later ones are laid over earlier ones; - reads standard input"
 
 
@@ -51,6 +50,13 @@ def origin(options: argparse.Namespace) -> str:
     """Where the manifest comes from: the absolute path of its first file, or ``-``."""
     first = named_files(options)[0]
     return first if first == "-" else str(Path(first).absolute())
+
+
+def how_many(text: str) -> int:
+    """A number of lines, for the parser; raises ``ArgumentTypeError`` for what is none."""
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines, which is 0 or more")
+    return int(text)
 
 
 def typed(read: Callable[[], str]) -> str:

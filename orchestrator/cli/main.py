@@ -9,17 +9,18 @@ import sys
 from collections.abc import Sequence
 from typing import Final, TextIO
 
+from orchestrator.cli.entry import INTERRUPTED
 from orchestrator.cli.table import VERBS, Verb, find, groups
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import OrchestratorError, UsageError
 
-INTERRUPTED: Final = 130
-"""As a shell tells SIGINT."""
 PIPE_CLOSED: Final = 141
 """As a shell tells SIGPIPE."""
 UNEXPECTED: Final = 1
 FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """Why what is written to an open stream cannot be kept."""
+ALIKE: Final = 0.7
+"""How alike a verb is to one that was meant and begins with another letter: they are short, and "bogus" is not "logs"."""
 COLLECT_RARELY: Final = (50_000, 20, 100)
 """Importing makes hundreds of thousands of objects that all stay: looking through them again and again costs a tenth of the
 time of a short command."""
@@ -30,6 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if arguments is None else arguments)
     gc.set_threshold(*COLLECT_RARELY)
     terminal = Terminal((sys.stdin, sys.stdout, sys.stderr), os.environ, plain="--no-color" in argv)
+    code = _ended(argv, terminal)
+    _leave(code)
+    return code
+
+
+def _ended(argv: list[str], terminal: Terminal) -> int:
     try:
         code = execute(argv, terminal)
         terminal.stdout.flush()
@@ -40,7 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _forget(terminal.stdout)
         terminal.tell(f"error: cannot write the output: {error.strerror}")
         return UNEXPECTED
-    _leave(code)
     return code
 
 
@@ -115,7 +121,8 @@ def _verb(name: str) -> Verb:
 
     what = "option" if name.startswith("-") else "verb"
     known = [verb.name for verb in VERBS] if what == "verb" else ["--help", "--version", "--no-color"]
-    raise UsageError(f'there is no {what} "{name}"', cure=did_you_mean(name, known) or "see `orchestrator --help`")
+    near = did_you_mean(name, known, ALIKE) or did_you_mean(name, [each for each in known if each[0] == name[:1]])
+    raise UsageError(f'there is no {what} "{name}"', cure=near or "see `orchestrator --help`")
 
 
 def usage() -> str:

@@ -64,7 +64,7 @@ def planned(compilation: Compilation, origin: str, terminal: Terminal) -> Plan:
 
     runtime, blueprint = client(terminal), compilation.blueprint
     if runtime.answers():
-        check_name(runtime, blueprint.name, origin)
+        check_applies(runtime, blueprint, origin)
         state = runtime.observe(blueprint)
     else:
         from orchestrator.app.returning import returning
@@ -78,10 +78,14 @@ def planned(compilation: Compilation, origin: str, terminal: Terminal) -> Plan:
     return diff(blueprint, state)
 
 
-def check_name(runtime: RuntimeClient, name: str, origin: str) -> None:
-    """As the runtime does when it applies, so that nobody agrees to a plan that cannot be."""
+def check_applies(runtime: RuntimeClient, blueprint: Blueprint, origin: str) -> None:
+    """Before anything is done, so that nobody agrees to a plan that cannot be: the name is not another manifest's, and Python
+    tools run where this command does. Raises ``NameClash``, ``RuntimeVersionClash``."""
+    from orchestrator.app.interpreter import check_interpreter
     from orchestrator.plan.origin import check_origin
 
+    name = blueprint.name
+    check_interpreter(blueprint, runtime.about())
     applied = next((each["origin"] for each in runtime.status()["deployments"] if each["name"] == name), "")
     check_origin(name, applied, origin)
 

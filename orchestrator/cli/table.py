@@ -34,6 +34,7 @@ VERBS: Final = (
     Verb("apply", "make a deployment run as its manifest says", RUN),
     Verb("run", "send one request and print the answer", RUN),
     Verb("chat", "hold a conversation in the terminal", RUN),
+    Verb("approvals", "list, show, approve, deny and answer what waits for a person", RUN),
     Verb("down", "end a deployment; requests in flight finish", RUN),
     Verb("status", "show what runs and what serves it", LOOK),
     Verb("logs", "show requests and events as they happened", LOOK),

@@ -43,6 +43,8 @@ _BEFORE: Final = re.compile(
 )
 _AFTER: Final = re.compile(rf"(?<!\w)(?:{_any_of(*_THANKS)})\Z", re.IGNORECASE)
 _MOST_WORDS: Final = 8
+_LONGEST_THANKS: Final = 100
+"""Characters at the end of a request in which a polite word is looked for."""
 
 
 def what_is_asked(text: str) -> str:
@@ -58,7 +60,7 @@ def what_is_asked(text: str) -> str:
     idle = " \t\r\n,.!;?" if addressed else " \t\r\n,.!;"
     asked = text[start:].lstrip(" \t\r\n,.!;:-").rstrip(idle)
     for _ in range(_MOST_WORDS):
-        thanks = _AFTER.search(asked)
+        thanks = _AFTER.search(asked, max(0, len(asked) - _LONGEST_THANKS))
         if thanks is None:
             break
         asked = asked[: thanks.start()].rstrip(idle)

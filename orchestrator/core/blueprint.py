@@ -69,9 +69,7 @@ class ModelSpec(TypedDict):
 class ReflexSpec(TypedDict):
     """One reflex rule: when it fires, what it takes from the text, what it calls, what it says."""
 
-    when: dict[
-        str, Any
-    ]  # one of {"regex": str} {"keywords": [str]} {"intent": str, "examples": [str]}; {} always fires
+    when: dict[str, Any]  # as a route's, and {"intent": str, "examples": [str]}; {} always fires
     extract: dict[str, str]  # name -> regex (the named or first group, else the whole match)
     call: str | None  # "tickets.create"
     arguments: dict[str, Any]  # values; strings are Jinja2 templates over the extracted names, `text` and `session`
@@ -116,9 +114,7 @@ class RouteSpec(TypedDict):
     """One way out of a router."""
 
     to: str  # an agent's name
-    when: dict[
-        str, Any
-    ]  # {"regex"|"asks"|"keywords"|"min_chars"|"max_chars"|"has_tools"|"complexity": …}; {} for learned only
+    when: dict[str, Any]  # {"regex"|"asks"|"keywords"|"min_chars"|"max_chars"|"complexity": …}; {} for learned only
     description: str
     examples: list[str]
     keywords: list[str]
@@ -147,6 +143,7 @@ class ToolSpec(TypedDict):
     options: dict[str, Any]
     allowed: list[str]  # names of functions that may be called; empty: all
     timeout: float
+    approval: NotRequired[Literal["always", "writes"]]  # a person must allow each call, or each that changes something
 
 
 class KnowledgeSpec(TypedDict):
@@ -198,6 +195,7 @@ class Blueprint:
     hardware: Mapping[str, Any] = field(default_factory=dict)  # memory, gpu_memory (bytes), power: instead of measuring
     resources: Mapping[str, Any] = field(default_factory=dict)  # as the manifest has them; a float is a share
     tool_roots: tuple[str, ...] = ()
+    people: Mapping[str, Any] = field(default_factory=dict)  # as the manifest has it
     folder: str = ""  # the manifest's folder, absolute
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -230,6 +228,7 @@ class Blueprint:
             "tool_roots": list(self.tool_roots),
             "folder": self.folder,
             "labels": dict(self.labels),
+            **({"people": dict(self.people)} if self.people else {}),
         }
 
     @classmethod
@@ -254,4 +253,5 @@ class Blueprint:
             tool_roots=tuple(value["tool_roots"]),
             folder=value["folder"],
             labels=value["labels"],
+            people=value.get("people", {}),
         )

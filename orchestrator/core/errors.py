@@ -8,12 +8,19 @@
     │   └── PlanOutdated      what it was made from has changed
     ├── DeployError                              4
     │   ├── RuntimeUnavailable
+    │   ├── AnotherRuns       another runtime of this user holds the lock
     │   ├── StateUnusable
     │   ├── NoSuchDeployment
-    │   └── NoServer          no model server that can do it answers
+    │   ├── NoServer          no model server that can do it answers
+    │   ├── NoSuchApproval
+    │   └── ApprovalClosed    it is decided, expired, used, or not what was seen
     ├── RunError                                 5
     │   ├── NoModel
     │   ├── QueueFull
+    │   │   └── DeskFull          too much waits for people already
+    │   ├── ApprovalDenied    a person said no
+    │   ├── ApprovalExpired   no person came in time
+    │   ├── HeldRunLost       a run that waited for a person cannot go on
     │   ├── DeadlinePassed
     │   ├── RunCancelled
     │   ├── LimitReached
@@ -104,6 +111,10 @@ class RuntimeUnavailable(DeployError):
     code = "ORC411"
 
 
+class AnotherRuns(DeployError):
+    """Another runtime of this user has the lock: there is one a user."""
+
+
 class StateUnusable(DeployError):
     """The state folder cannot be used."""
 
@@ -117,7 +128,7 @@ class NoSuchDeployment(DeployError):
 
 
 class RuntimeVersionClash(DeployError):
-    """The running runtime belongs to another version of the program."""
+    """The running runtime belongs to another version of the program, or to another Python."""
 
     code = "ORC414"
 
@@ -138,6 +149,18 @@ class NoServer(DeployError):
     """No model server answers that can do what is asked with this model."""
 
     code = "ORC417"
+
+
+class NoSuchApproval(DeployError):
+    """Nothing of this id waits or waited for a person."""
+
+    code = "ORC440"
+
+
+class ApprovalClosed(DeployError):
+    """It cannot be decided (any more): somebody was faster, its time is over, or it is not what was seen."""
+
+    code = "ORC441"
 
 
 class RunError(OrchestratorError):
@@ -161,6 +184,30 @@ class QueueFull(RunError):
     def __init__(self, message: str, *, cure: str = "", retry_after: float = 1.0) -> None:
         super().__init__(message, cure=cure)
         self.retry_after = retry_after
+
+
+class DeskFull(QueueFull):
+    """As many things wait for people as may."""
+
+    code = "ORC542"
+
+
+class ApprovalDenied(RunError):
+    """A person refused it."""
+
+    code = "ORC540"
+
+
+class ApprovalExpired(RunError):
+    """No person decided in time."""
+
+    code = "ORC541"
+
+
+class HeldRunLost(RunError):
+    """A run that waited for a person cannot go on: its call was cut off, or its deployment is no longer what it was."""
+
+    code = "ORC543"
 
 
 class DeadlinePassed(RunError):
@@ -293,7 +340,11 @@ class DoesNotFit(ModelError):
 
 
 class UsageError(OrchestratorError):
-    """The command line does not fit."""
+    """What was asked does not fit: a word of the command line, or the ``field`` of a request."""
 
     code = "ORC601"
     exit_code = 64
+
+    def __init__(self, message: str, *, cure: str = "", field: str = "") -> None:
+        super().__init__(message, cure=cure)
+        self.field = field

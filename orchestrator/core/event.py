@@ -19,6 +19,9 @@ EventKind = Literal[
     "run.delta",  # a piece of the answer's text, for the caller only
     "run.note",  # something about the answer that its reader should know
     "run.finished",  # `result` holds the Result
+    "approval.asked",  # a run waits for a person
+    "approval.decided",  # a person decided, or nobody in time: `state`, `by`
+    "approval.notified",  # people were told by a channel, or `error` says why not
     "endpoint.state",  # an endpoint's health changed
     "model.loading",  # a model is brought into memory, with the reason
     "model.loaded",  # it is there: `took_s`, and `memory` in bytes where the server tells it

@@ -25,6 +25,7 @@ EXTRAS: Final[Mapping[str, Extra]] = {
     "keyring": Extra("keyring", "keyring", "secrets in the system's key ring"),
     "onnx": Extra("onnxruntime-genai", "onnxruntime_genai", "ONNX models in a process of ours"),
     "encoder": Extra("onnxruntime", "onnxruntime", "routers that know other words for the same, by an encoder"),
+    "openvino": Extra("openvino-genai", "openvino_genai", "OpenVINO models in a process of ours"),
     "nvidia": Extra("nvidia-ml-py", "pynvml", "the memory of NVIDIA cards"),
 }
 """By the name in ``pyproject.toml``."""

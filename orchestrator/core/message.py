@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -52,13 +52,45 @@ class Message:
         return out
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Message:
-        """From the OpenAI shape; raises ``KeyError`` or ``TypeError`` where it is not of that shape."""
-        calls = tuple(
-            ToolCall(str(call["id"]), str(call["function"]["name"]), str(call["function"]["arguments"]))
-            for call in value.get("tool_calls") or ()
-        )
-        return cls(value["role"], value.get("content") or "", calls, str(value.get("tool_call_id") or ""))
+    def from_json(cls, value: object) -> Message:
+        """From the OpenAI shape; raises ``ValueError`` that says what of it is not of that shape. Whether its role and its
+        content are what they may be is looked at where a request is checked."""
+        if not isinstance(value, Mapping) or "role" not in value:
+            raise ValueError("is no object with a role and a content")
+        content, calls = value.get("content"), value.get("tool_calls") or ()
+        if not isinstance(calls, (list, tuple)):
+            raise ValueError("has tool_calls that are no list")
+        answers = value.get("tool_call_id") or ""
+        if not isinstance(answers, str):
+            raise ValueError("has a tool_call_id that is no text")
+        return cls(value["role"], "" if content is None else content, tuple(map(_call, calls)), answers)
+
+
+def _call(value: object) -> ToolCall:
+    function = value.get("function") if isinstance(value, Mapping) else None
+    if not isinstance(value, Mapping) or not isinstance(function, Mapping):
+        raise ValueError("has a tool call without a function")
+    number, name, arguments = value.get("id"), function.get("name"), function.get("arguments")
+    if not (isinstance(number, str) and isinstance(name, str) and isinstance(arguments, str)):
+        raise ValueError("has a tool call whose id, name and arguments are not all texts")
+    return ToolCall(number, name, arguments)
+
+
+KEEP_TURNS: Final = 400
+"""Messages of a session that are kept, in memory and where a store says no other number."""
+
+
+def forgotten(roles: Sequence[str], most: int) -> int:
+    """How many of a session's messages, the oldest first, are forgotten: so many that at most ``most`` stay and the first of
+    them is a user's, because an answer or a tool's result without its question misleads a model. None where no user's would
+    be left."""
+    first = max(0, len(roles) - most)
+    return next((at for at in range(first, len(roles)) if roles[at] == "user"), 0) if first else 0
+
+
+def newest(messages: tuple[Message, ...], most: int) -> tuple[Message, ...]:
+    """What is left of a session's messages."""
+    return messages if len(messages) <= most else messages[forgotten([each.role for each in messages], most) :]
 
 
 @dataclass(frozen=True, slots=True)

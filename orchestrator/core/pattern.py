@@ -6,33 +6,27 @@ Those (a wide repeat of something that can match the same text in several ways) 
 they look at is cut so that this stays within a budget. ``where\s+is`` holds none: ``i`` ends what ``\s+`` can take.
 The bound is that of a backtracking matcher, after "Static Detection of DoS Vulnerabilities in Programs that use Regular
 Expressions" (Wüstholz and others, 2017), on characters of a sample instead of an automaton: coarser, but short.
+
+Of a longer text the beginning is searched. What is found there holds of the whole text too, unless the pattern looks beyond
+its match (``$``, ``\b``, a lookahead) and could have seen the cut: then it is tried once more where it was found, and from one
+place the budget goes further (``ways * n ** k`` steps).
 """
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-_BUDGET: Final = 20_000_000
+from orchestrator.core.pattern_text import TOKEN, bounds_of, is_repeat, without_idle_ends
+from orchestrator.core.words import LONGEST_TEXT
+
+BUDGET: Final = 20_000_000
 """Steps of matching in the worst case: about a tenth of a second."""
-LONGEST: Final = 20_000
+_FARTHEST: Final = 1_000_000
 _SHORTEST: Final = 20
 _WIDE: Final = 10
-_ENDLESS: Final = 1_000_000
-_SIGNS: Final = {"*": (0, _ENDLESS), "+": (1, _ENDLESS), "?": (0, 1)}
-_TOKEN: Final = re.compile(
-    r"""(?P<idle>\(\?(?:\#[^)]*|[aiLmsux]+)\))
-      | (?P<again>\\[1-9]\d?|\(\?P=\w+\))
-      | (?P<escape>\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|N\{[^}]*\}|0[0-7]{0,2}|.)|\[\^?\]?(?:\\.|[^\]\\])*\])
-      | (?P<open>\((?:\?(?:P<\w+>|[aiLmsux-]*:|(?P<around><?[=!])|>))?)
-      | (?P<close>\))
-      | (?P<choice>\|)
-      | (?P<repeat>[*+?]|\{(?P<least>\d*)(?P<comma>,)?(?P<most>\d*)\})[?+]?
-      | (?P<char>.)""",
-    re.VERBOSE | re.DOTALL | re.IGNORECASE,
-)
 
 
 class UnsafePattern(ValueError):
@@ -41,28 +35,46 @@ class UnsafePattern(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SafePattern:
-    """A compiled pattern, and the most characters of a text that it may look at."""
+    """A compiled pattern, case-insensitive, and how far it may look.
+
+    ``longest``: the most characters of a text in which a match may begin; ``reach``: the most that it may look at from one
+    place; ``beyond``: how many behind its match it may look at, ``None`` where that is not bounded.
+    """
 
     pattern: re.Pattern[str]
     longest: int
+    reach: int
+    beyond: int | None
 
-    def search(self, text: str) -> re.Match[str] | None:
-        """The first match in the first ``longest`` characters; case does not matter. One that reaches the end of what is
-        looked at is none where the text goes on: what it would have taken there is not known."""
-        return self._within(self.pattern.search(text, 0, self.longest), text)
+    def found_in(self, text: str) -> re.Match[str] | None:
+        """A match that begins in the first ``longest`` characters, for who asks whether there is one: it may be shorter than it
+        could be."""
+        return self._known(self.pattern.search(text, 0, self.longest), text, self.longest, self.beyond)
+
+    def taken_from(self, text: str) -> re.Match[str] | None:
+        """The same for who wants what it took. One that may go on beyond what is looked at is none: half a value would be worse."""
+        beyond = None if self.beyond is None else max(self.beyond, 1)
+        return self._known(self.pattern.search(text, 0, self.longest), text, self.longest, beyond)
 
     def begins(self, text: str) -> bool:
-        """Whether the text begins with a match, of which the same holds."""
-        return self._within(self.pattern.match(text, 0, self.longest), text) is not None
+        """Whether the text begins with a match in its first ``reach`` characters."""
+        return self._known(self.pattern.match(text, 0, self.reach), text, self.reach, self.beyond) is not None
 
-    def _within(self, found: re.Match[str] | None, text: str) -> re.Match[str] | None:
-        return found if found is None or found.end() < self.longest or len(text) <= self.longest else None
+    def _known(self, found: re.Match[str] | None, text: str, seen: int, beyond: int | None) -> re.Match[str] | None:
+        """The match, where it is one in the whole text and not only in what was ``seen`` of it."""
+        if found is None or len(text) <= seen or (beyond is not None and found.end() + beyond <= seen):
+            return found
+        if seen == self.reach:
+            return None
+        return self._known(self.pattern.match(text, found.start(), self.reach), text, self.reach, beyond)
 
 
 _SAMPLE: Final = frozenset(map(chr, range(128))) | frozenset("é—漢")
 
 Chars = frozenset[str]
 _NONE: Final[Chars] = frozenset()
+_AT_THE_END: Final = 2
+"""Characters that ``$`` looks at: a line break, and whether that is the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +83,8 @@ class _Piece:
 
     ``chars`` it can take (of a sample), and may begin with (``first``); ``wide``: its wide repeats that compete;
     ``ways``: in how many ways the rest of it can match the same text; ``length`` in characters, ``None`` where it
-    varies; ``optional``: it may take nothing; ``simple``: a repeat of something that matches in one way.
+    varies; ``optional``: it may take nothing; ``simple``: a repeat of something that matches in one way; ``beyond``: how
+    many characters it looks at that it does not take, ``None`` where that is not bounded.
     """
 
     chars: Chars
@@ -81,6 +94,7 @@ class _Piece:
     length: int | None = 1
     optional: bool = False
     simple: bool = False
+    beyond: int | None = 0
 
 
 class _Group:
@@ -99,35 +113,38 @@ class _Group:
         self.end_choice()
         piece = _choice(self.choices) if len(self.choices) > 1 else self.choices[0]
         if self.around:  # it takes nothing, and what it saw is not looked at in another way
-            return _Piece(_NONE, _NONE, piece.wide, piece.ways, length=0, optional=True)
+            beyond = None if piece.length is None or piece.beyond is None else piece.length + piece.beyond
+            return _Piece(_NONE, _NONE, piece.wide, piece.ways, length=0, optional=True, beyond=beyond)
         return piece
 
 
 def compile_safely(source: str, *, whole: bool = False) -> SafePattern:
     """Compile it, case-insensitive. Raises :class:`UnsafePattern`.
 
-    ``whole`` keeps ``.*`` at its ends, for those who want the text that it matched and not only whether it did.
+    ``whole`` keeps what stands at its ends and changes nothing about whether a search finds something: for those who want the
+    text that it matched, or where.
     """
     try:
         re.compile(source)
-        needed = source if whole else _without_idle_ends(source)
+        needed = source if whole else without_idle_ends(source)
         pattern = re.compile(needed, re.IGNORECASE)
     except (re.error, OverflowError, RecursionError) as error:
         raise UnsafePattern(f"{source!r} is no valid pattern: {error}") from error
     if pattern.flags & re.VERBOSE:
         raise UnsafePattern(f"{source!r} is written in the verbose form (?x), which is not read here")
     piece = _read(needed)
-    longest = int((_BUDGET / piece.ways) ** (1 / (piece.wide + 1)))
+    longest = int((BUDGET / piece.ways) ** (1 / (piece.wide + 1)))
     if longest < _SHORTEST:
         raise UnsafePattern(f"{source!r} can match the same text in too many ways; write it with fewer repeats")
-    return SafePattern(pattern, min(LONGEST, longest))
+    reach = min(_FARTHEST, int((BUDGET / piece.ways) ** (1 / piece.wide))) if piece.wide else _FARTHEST
+    return SafePattern(pattern, min(LONGEST_TEXT, longest), reach, piece.beyond)
 
 
 def _read(source: str) -> _Piece:
     """The whole pattern as one piece; raises where a wide repeat is not safe."""
     sample = _SAMPLE | frozenset(source)
     groups = [_Group()]
-    for token in _TOKEN.finditer(source):
+    for token in TOKEN.finditer(source):
         pieces = groups[-1].pieces
         if token["open"]:
             groups.append(_Group(around=bool(token["around"])))
@@ -136,7 +153,7 @@ def _read(source: str) -> _Piece:
             groups[-1].pieces.append(piece)
         elif token["choice"]:
             groups[-1].end_choice()
-        elif token["repeat"] and pieces and not _is_literal_brace(token):
+        elif pieces and is_repeat(token):
             pieces.append(_repeated(pieces.pop(), token, source))
         elif token["again"]:
             pieces.append(_Piece(sample, sample, wide=1, length=None, optional=True))
@@ -147,7 +164,7 @@ def _read(source: str) -> _Piece:
 
 def _single(text: str, sample: Chars) -> _Piece:
     if text in ("^", "$") or re.fullmatch(r"\\[AbBZ]", text):
-        return _Piece(_NONE, _NONE, length=0, optional=True)
+        return _Piece(_NONE, _NONE, length=0, optional=True, beyond=0 if text in ("^", r"\A") else _AT_THE_END)
     if len(text) == 1 and text.isascii() and text != ".":
         chars = sample & {text, text.lower(), text.upper()}
         return _Piece(chars, chars)
@@ -182,6 +199,7 @@ def _sequence(pieces: list[_Piece]) -> _Piece:
         ways=ways * math.prod(piece.ways for piece in competing),
         length=None if None in lengths else sum(length or 0 for length in lengths),
         optional=all(piece.optional for piece in pieces),
+        beyond=_farthest(pieces),
     )
 
 
@@ -217,11 +235,17 @@ def _choice(choices: list[_Piece]) -> _Piece:
         ways=max(alike, 1) * max(choice.ways for choice in choices),
         length=lengths.pop() if len(lengths) == 1 else None,
         optional=any(choice.optional for choice in choices),
+        beyond=_farthest(choices),
     )
 
 
+def _farthest(pieces: list[_Piece]) -> int | None:
+    beyond = [piece.beyond for piece in pieces]
+    return None if None in beyond else max((each or 0 for each in beyond), default=0)
+
+
 def _repeated(piece: _Piece, token: re.Match[str], source: str) -> _Piece:
-    least, most = _bounds(token)
+    least, most = bounds_of(token)
     one_way = piece.ways == 1 and not piece.wide
     if most >= _WIDE and not one_way:
         raise UnsafePattern(
@@ -232,27 +256,7 @@ def _repeated(piece: _Piece, token: re.Match[str], source: str) -> _Piece:
     length = None if varies or piece.length is None else piece.length * most
     optional = piece.optional or least == 0
     if most >= _WIDE:
-        return _Piece(piece.chars, piece.first, int(varies), 1, length, optional, simple=varies)
+        return replace(piece, wide=int(varies), ways=1, length=length, optional=optional, simple=varies)
     ways = (most - least + 1) * piece.ways ** max(most, 1)
-    return _Piece(
-        piece.chars, piece.first, piece.wide * max(most, 1), ways, length, optional, simple=one_way and varies
-    )
-
-
-def _bounds(token: re.Match[str]) -> tuple[int, int]:
-    sign = token["repeat"]
-    if sign in _SIGNS:
-        return _SIGNS[sign]
-    least = int(token["least"] or 0)
-    if token["most"]:
-        return least, int(token["most"])
-    return least, _ENDLESS if token["comma"] else least
-
-
-def _is_literal_brace(token: re.Match[str]) -> bool:
-    return token["repeat"].startswith("{") and not (token["least"] or token["most"])
-
-
-def _without_idle_ends(source: str) -> str:
-    """``.*`` at either end changes nothing about whether a search finds something, but costs time."""
-    return re.sub(r"(?<!\\)\.\*\??$", "", re.sub(r"^\.\*\??(?![+*?{])", "", source))
+    wide, simple = piece.wide * max(most, 1), one_way and varies
+    return replace(piece, wide=wide, ways=ways, length=length, optional=optional, simple=simple)

@@ -12,50 +12,46 @@ _SIZE: Final = re.compile(_NUMBER + r"\s*([kmgt]?)(i?)b?", re.ASCII | re.IGNOREC
 _SHARE: Final = re.compile(_NUMBER + r"\s*%", re.ASCII)
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_MOST: Final = 1e300
+"""Beyond it a whole number may be no float."""
+_DURATIONS: Final = "30s, 250ms, 2m or 1h30m"
+_SIZES: Final = "8GB, 512MB, 8GiB or 8Gi"
 
 
-def parse_duration(text: str | float) -> float:
+def parse_duration(text: object) -> float:
     """Seconds of ``"1h30m"``, ``"250ms"`` or a plain number of seconds; raises ``ValueError`` with what is accepted."""
-    if isinstance(text, bool):
-        raise ValueError(_not_a("duration", text, "30s, 250ms, 2m or 1h30m"))
-    if isinstance(text, (int, float)):
-        return _positive(float(text), "duration", "30s, 250ms, 2m or 1h30m")
-    compact = text.strip().lower()
+    if isinstance(text, (int, float)) and not isinstance(text, bool):
+        return float(_positive(text, "duration", _DURATIONS))
+    compact = text.strip().lower() if isinstance(text, str) else ""
     parts = _DURATION_PART.findall(compact)
     if not parts or _DURATION_PART.sub("", compact).strip():
-        raise ValueError(_not_a("duration", text, "30s, 250ms, 2m or 1h30m"))
+        raise ValueError(_not_a("duration", text, _DURATIONS))
     return math.fsum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
-def parse_size(text: str | int) -> int:
-    """Bytes of ``"8GB"`` (10^9), ``"8GiB"`` or ``"8Gi"`` (2^30), ``"8 gb"``, or a plain whole number of bytes."""
-    if isinstance(text, (bool, float)):
-        raise ValueError(_not_a("size", text, "8GB, 512MB, 8GiB or 8Gi"))
-    if isinstance(text, int):
-        return int(_positive(text, "size", "8GB, 512MB, 8GiB or 8Gi"))
-    match = _SIZE.fullmatch(text.strip())
+def parse_size(text: object) -> int:
+    """Bytes of ``"8GB"`` (10^9), ``"8GiB"`` or ``"8Gi"`` (2^30), ``"8 gb"``, or a plain whole number of bytes; raises
+    ``ValueError`` with what is accepted."""
+    if isinstance(text, int) and not isinstance(text, bool):
+        return int(_positive(text, "size", _SIZES))
+    match = _SIZE.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None or (match[3] and not match[2]):
-        raise ValueError(_not_a("size", text, "8GB, 512MB, 8GiB or 8Gi"))
+        raise ValueError(_not_a("size", text, _SIZES))
     unit = 1024 if match[3] else 1000
     factor: int = unit ** _POWERS[match[2].lower()]
     return round(float(match[1]) * factor)
 
 
-def parse_share(text: str | float) -> float:
-    """A share in 0..1 of ``"80%"`` or ``0.8``."""
-    if isinstance(text, str):
-        match = _SHARE.fullmatch(text.strip())
-        if match is None:
-            raise ValueError(_not_a("share", text, "80% or 0.8"))
-        value = float(match[1]) / 100
-    else:
-        value = float(text)
-    if isinstance(text, bool) or not 0.0 <= value <= 1.0:
+def parse_share(text: object) -> float:
+    """A share in 0..1 of ``"80%"`` or ``0.8``; raises ``ValueError`` with what is accepted."""
+    match = _SHARE.fullmatch(text.strip()) if isinstance(text, str) else None
+    value = float(match[1]) / 100 if match else text
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
         raise ValueError(_not_a("share", text, "80% or 0.8"))
-    return value
+    return float(value)
 
 
-def parse_limit(text: str | int | float) -> int | float:
+def parse_limit(text: object) -> int | float:
     """Bytes of a size, or a share (a ``float``) of ``"75%"`` or ``0.75``."""
     if isinstance(text, float) or (isinstance(text, str) and text.strip().endswith("%")):
         return float(parse_share(text))
@@ -86,7 +82,7 @@ def format_duration(seconds: float) -> str:
 
 
 def _positive(value: float, what: str, accepted: str) -> float:
-    if not math.isfinite(value) or value < 0:
+    if not 0 <= value <= _MOST:
         raise ValueError(_not_a(what, value, accepted))
     return value
 

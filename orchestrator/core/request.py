@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, fields
 from typing import Any, Literal
 
+from orchestrator.core.choices import Complexity, DataClass, PriorityClass
 from orchestrator.core.message import Message, Usage
 from orchestrator.core.record import record
 
-PriorityClass = Literal["system", "interactive", "default", "bulk"]
-DataClass = Literal["public", "internal", "restricted"]
-Complexity = Literal["", "simple", "moderate", "complex"]
-Status = Literal["completed", "unsure", "failed"]
+Status = Literal["completed", "unsure", "failed", "waiting"]
 
 
 def new_id(prefix: str) -> str:
@@ -29,7 +27,8 @@ class Request:
     (a ``session`` name instead lets the engine keep it). ``timeout`` is in seconds, for the whole run. ``agent`` goes
     straight to that agent, past the routers. What is ``restricted`` by its ``data_class`` reaches no model in the cloud.
     ``principal`` says who asks; it is told with ``run.started``, and no rule uses it yet. ``options`` (temperature, max_tokens,
-    top_p, seed, stop) go before the agent's own settings.
+    top_p, seed, stop) go before the agent's own settings. ``id`` names the run in its result, its events and the history, where
+    a later run of the same id takes its place; it makes no request a repeat of another: each is answered, and does what it does.
     """
 
     text: str
@@ -45,13 +44,24 @@ class Request:
     options: Mapping[str, Any] = field(default_factory=dict)
     id: str = field(default_factory=lambda: new_id("run"))
 
+    def as_json(self) -> dict[str, Any]:
+        """A plain form, for the control API and for a run that waits."""
+        plain = {each.name: getattr(self, each.name) for each in fields(self)}
+        return plain | {"history": [message.as_json() for message in self.history], "options": dict(self.options)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Request:
+        """From the plain form; raises ``KeyError`` or ``TypeError`` where it is none."""
+        return cls(**{**value, "history": tuple(map(Message.from_json, value["history"]))})
+
 
 @record
 class Decision:
     """What a strategy chose, among what, how sure it is, and why.
 
     ``choice`` is a candidate's name, or ``None`` when it abstained. ``scores`` are of the strategy's own scale;
-    ``confidence`` is in 0..1 (``None`` where the strategy has no notion of it). ``cost_ms`` is the time it took.
+    ``confidence`` is in 0..1 (``None`` where the strategy has no notion of it). ``cost_ms`` is the time it took. ``notes`` say
+    what it was decided without: they go into the result's.
     """
 
     strategy: str
@@ -61,6 +71,7 @@ class Decision:
     why: str = ""
     cost_ms: float = 0.0
     router: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def abstained(self) -> bool:
@@ -82,7 +93,7 @@ class Decision:
 
 @record
 class StepRecord:
-    """One thing that a run did: ``kind`` is route, model, tool or reflex.
+    """One thing that a run did: ``kind`` is route, model, tool, reflex, escalate or person.
 
     ``at_ms`` counts from the start of the run; ``subject`` is an address or an endpoint id; ``detail`` is plain values.
     """
@@ -109,8 +120,9 @@ class Result:
     """What came of a request.
 
     ``status``: ``completed``; ``unsure`` (an honest non-answer: it asks back or offers the choices); ``failed`` (``error``
-    says why). ``path`` are the addresses that it went through; ``agent`` is the one that answered. ``timings`` are in
-    milliseconds: ``total``, ``queue`` (waiting for a slot), ``model``, ``tool``, ``engine`` (the rest).
+    says why); ``waiting`` (for a person, who finds it under ``approval``; the run goes on by itself then). ``path`` are the
+    addresses that it went through; ``agent`` is the one that answered. ``timings`` are in milliseconds: ``total``,
+    ``queue`` (waiting for a slot), ``model``, ``tool``, ``engine`` (the rest).
     ``notes`` say what the answer was made without. ``data_class`` is what the request said of its own data.
     """
 
@@ -133,6 +145,7 @@ class Result:
     finish_reason: str = "stop"
     notes: tuple[str, ...] = ()
     data_class: DataClass = "internal"
+    approval: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """A plain form, for ``--json``, the store and the control API."""
@@ -163,4 +176,22 @@ class Result:
             "finish_reason": self.finish_reason,
             "notes": list(self.notes),
             "data_class": self.data_class,
+            "approval": self.approval,
         }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Result:
+        """From the plain form; raises ``KeyError`` or ``TypeError`` where it is none."""
+        same = {name: value[name] for name in ("id", "deployment", "revision", "status", "text", "agent", "session")}
+        same |= {name: value[name] for name in ("served_by", "value", "error", "why", "finish_reason")}
+        return cls(
+            **same,
+            path=tuple(value["path"]),
+            decisions=tuple(Decision(**decision) for decision in value["decisions"]),
+            steps=tuple(StepRecord(**step) for step in value["steps"]),
+            usage=Usage(**value["usage"]),
+            timings=value["timings_ms"],
+            notes=tuple(value.get("notes", ())),
+            data_class=value.get("data_class", "internal"),
+            approval=value.get("approval", ""),
+        )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, Final
 
 from orchestrator.core.blueprint import AgentSpec, RouterSpec
-from orchestrator.deploy.reflex import fold
+from orchestrator.core.words import fold
 from orchestrator.ports.strategy import Candidate, Skill
 
 _WORD: Final = re.compile(r"[^\W_]+")

@@ -79,7 +79,8 @@ class Agent:
     that a model uses, ``call`` is how its first model is asked, ``calls`` how those endpoints are whose model has other
     options; ``schemas`` what a model is offered: these functions and, where the agent may, a hand-over;
     ``fixed_prompt`` is its prompt where that holds no template; ``invalid`` says what does not fit ``output_schema``, or
-    gives an empty text; ``offered`` is the size of ``schemas`` as JSON, in bytes.
+    gives an empty text; ``offered`` is the size of ``schemas`` as JSON, in bytes; ``guarded`` are the names of functions that
+    a person must allow each time.
     """
 
     spec: AgentSpec
@@ -98,6 +99,7 @@ class Agent:
     missing: str = ""
     choices: tuple[ModelChoice, ...] = ()
     offered: int = 0
+    guarded: frozenset[str] = frozenset()
 
     @property
     def offers(self) -> frozenset[str]:

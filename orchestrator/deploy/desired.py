@@ -9,7 +9,7 @@ import anyio.to_thread
 
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import DeployError, NoSuchDeployment
-from orchestrator.core.names import did_you_mean
+from orchestrator.core.unknown import no_deployment
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.plan.origin import check_origin
 from orchestrator.ports.store import Revision, RevisionStore
@@ -36,6 +36,7 @@ class DesiredTable:
         self._desired: dict[str, Desired] = {}
         self.unreadable: dict[str, Exception] = {}
         """Deployments whose stored form cannot be read, and why."""
+        self._is_read = False
 
     async def restore(self) -> None:
         """Read what the store holds."""
@@ -44,6 +45,7 @@ class DesiredTable:
                 self._desired[revision.deployment] = Desired(revision, self._blueprint(revision))
             except Exception as error:  # noqa: BLE001 - one deployment that cannot be read must not keep the others down
                 self.unreadable[revision.deployment] = error
+        self._is_read = True
 
     def get(self, name: str) -> Desired | None:
         """What is desired under this name."""
@@ -52,6 +54,10 @@ class DesiredTable:
     def has(self, name: str) -> bool:
         """Whether something is desired under this name, readable or not."""
         return name in self._desired or name in self.unreadable
+
+    def may_have(self, name: str) -> bool:
+        """The same; and of every name while the store has not been read yet."""
+        return not self._is_read or self.has(name)
 
     def all(self) -> list[Desired]:
         """Everything that is desired."""
@@ -118,9 +124,7 @@ class DesiredTable:
             return self._recompile(revision)
 
     def _unknown(self, name: str) -> NoSuchDeployment:
-        names = [*self._desired, *self.unreadable]
-        cure = did_you_mean(name, names) or f"applied deployments: {', '.join(names) or 'none'}"
-        return NoSuchDeployment(f'no deployment is called "{name}"', cure=cure)
+        return no_deployment(name, [*self._desired, *self.unreadable])
 
 
 def _counted(numbers: list[int]) -> str:

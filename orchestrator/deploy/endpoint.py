@@ -6,28 +6,27 @@ Pure state: no clock, no I/O. Times come in as arguments (seconds of one monoton
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import ceil, inf
+from math import inf
 from typing import Final, Literal
 
 from orchestrator.core.errors import (
     BadRequest,
-    BrokenReply,
     ModelError,
     ModelNotFound,
     RateLimited,
     Refused,
     ServerBusy,
-    ServerFailed,
     Stalled,
     Unreachable,
 )
-from orchestrator.deploy.backoff import Backoff, Jitter
-from orchestrator.deploy.breaker import Breaker, BreakerRules
-from orchestrator.deploy.health import Health, HealthRules
+from orchestrator.deploy.backoff import Jitter
+from orchestrator.deploy.breaker import Breaker
+from orchestrator.deploy.health import Health
+from orchestrator.deploy.pace import USUAL, Speed
 from orchestrator.deploy.residence import Residence
+from orchestrator.deploy.rules import EndpointRules
 from orchestrator.ports.provider import Capability, Provider, Support, Target
 
 EndpointState = Literal[
@@ -64,23 +63,8 @@ class EndpointSpec:
     battery_slots: int | None = None
 
 
-BUSY_FOR: Final = Backoff(0.25, 5.0, 0.2)
 _LOADING: Final = re.compile(r"\bload(s|ing)\b|\bis being loaded\b", re.IGNORECASE)
 """How servers say that the model comes; not those that are *overloaded*."""
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointRules:
-    """How one endpoint is judged. ``count`` are the faults that its breaker counts; times are seconds."""
-
-    breaker: BreakerRules = field(default_factory=BreakerRules)
-    health: HealthRules = field(default_factory=HealthRules)
-    count: tuple[type[ModelError], ...] = (Unreachable, ServerFailed, BrokenReply, Stalled)
-    stall_after: float = 60.0
-    stall_factor: float = 4.0  # times the 95th percentile of what is usual there
-    load_after: float = 600.0  # the same, while its server may be loading the model for a call
-    busy_for: Backoff = BUSY_FOR  # where the server names no time
-    refused_for: float = 15.0  # short: nothing tells that a key or a list of models was mended
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,26 +80,6 @@ class Hold:
         return self.state in ("busy", "loading")
 
 
-class Pace:
-    """How long the last calls took, in seconds. Says nothing until it has seen some."""
-
-    __slots__ = ("_last",)
-    LEAST: Final = 8
-
-    def __init__(self) -> None:
-        self._last: deque[float] = deque(maxlen=64)
-
-    def add(self, seconds: float) -> None:
-        """Note one."""
-        self._last.append(seconds)
-
-    def quantile(self, share: float) -> float | None:
-        """The smallest that at least this share do not exceed; ``None`` while too few are known."""
-        if len(self._last) < self.LEAST:
-            return None
-        return sorted(self._last)[max(0, ceil(share * len(self._last)) - 1)]
-
-
 class Endpoint:
     """The mutable state of one endpoint; owned by the scheduler."""
 
@@ -126,6 +90,8 @@ class Endpoint:
         self.last_progress = -inf
         self.look_at = inf
         """When somebody should look whether its calls still move and have time."""
+        self.loaded: bool | None = None
+        """Whether its model was in memory when somebody looked; ``None`` where its server does not tell."""
         self.cold = False
         """Whether its model was not in memory when somebody looked: its server loads it for the next call."""
         self.away: EndpointState | None = None
@@ -134,9 +100,9 @@ class Endpoint:
         """Calls that it takes at once when all is well."""
         self.called = spec.target
         """The target of its calls: some servers give a model another name when they load it."""
-        self.calls = Pace()
-        self.first_tokens = Pace()
+        self.speed = Speed()
         self._rules = rules
+        self._saving = False
         self._start_over(now)
         self.state: EndpointState = "unknown"
         self.epoch = 0
@@ -172,11 +138,15 @@ class Endpoint:
             return False
         return self.hold is None or self.hold.worth_waiting
 
+    def serves_before(self, deadline: float) -> bool:
+        """Whether a call that must have begun by then may start here, now or after waiting for a place."""
+        return self.takes_calls and (self.hold is None or self.hold.until < deadline)
+
     @property
     def may_be_forced(self) -> bool:
-        """Whether it may be used although it looks ill, when there is nobody else. Never a cloud endpoint."""
+        """Whether it may be used although it looks ill, when there is nobody else."""
         ill = self.breaker.state == "open" or self.health.down
-        return ill and not self.removed and self.hold is None and self.spec.target.zone != "cloud"
+        return ill and not self.removed and self.hold is None
 
     @property
     def changes_at(self) -> float:
@@ -192,6 +162,20 @@ class Endpoint:
         return self.health.probe_due
 
     @property
+    def check_due(self) -> float:
+        """When it should be asked for a token: only while it is idle, and only where that surely loads no model and keeps none
+        from being unloaded, as it would where its server does both by itself. Not on battery. One that is half open is asked
+        at once: better a token tries it than a call that may hang."""
+        able = self.spec.capabilities.get(Capability.LOAD) is Support.NO and self.spec.residence is None
+        if not (able and self.loaded) or self._saving or self.spec.target.zone == "cloud":
+            return inf
+        ill = self.hold is not None or self.breaker.state == "open" or self.health.down
+        if ill or self.in_flight or self.removed:
+            return inf
+        due = self.health.check_due
+        return min(due, self.breaker.opens_at) if due < inf and self.breaker.state == "half_open" else due
+
+    @property
     def trouble(self) -> str:
         """The last fault, where the state has to do with one."""
         fine = self.state in ("ready", "live", "unknown", "draining", self.away)
@@ -199,6 +183,7 @@ class Endpoint:
 
     def save(self, *, saving: bool) -> None:
         """Take fewer calls at once, or as many as ever; ``settle`` it then."""
+        self._saving = saving
         fewer = self.spec.battery_slots
         self.most = min(self.spec.slots, fewer) if saving and fewer is not None else self.spec.slots
 
@@ -215,10 +200,16 @@ class Endpoint:
             self.epoch += 1
             self._start_over(now)
 
-    def succeeded(self, took: float, now: float) -> None:
-        """A call ended well after ``took`` seconds."""
+    def first_token(self, took: float, prompt: int) -> None:
+        """The first token of a call came after ``took`` seconds, for a prompt of so many bytes."""
+        if not self.cold:  # a load says nothing about the time that a first token takes
+            self.speed.first_token(took, prompt)
+        self.cold = False
+
+    def succeeded(self, took: float, now: float, wrote: int = 0) -> None:
+        """A call ended well after ``took`` seconds, and wrote so many tokens."""
         if not self.cold:  # else it was loaded meanwhile, which the next call need not wait for
-            self.calls.add(took)
+            self.speed.ended(took, wrote)
         self.last_progress = now
         self.cold = False
         self.breaker.succeeded(now)
@@ -244,11 +235,15 @@ class Endpoint:
             case _ if isinstance(error, self._rules.count):
                 self._count(error, now, jitter)
 
-    def stalled(self, error: ModelError, now: float, jitter: Jitter) -> None:
-        """Its calls made no progress: trip at once, because the next call would hang as long."""
+    def stalled(self, error: ModelError, now: float, jitter: Jitter, prompt: int = 0) -> None:
+        """Its calls made no progress, one of them at a prompt of so many bytes, or checks found that it makes none: trip at
+        once, because the next call would hang as long."""
         self.last_error = error
+        self.speed.waited_in_vain(prompt)
+        if not isinstance(error, self._rules.count):
+            return
         self._ready = False
-        self.breaker.trip(now, jitter, stalled=True)
+        self.breaker.trip(now, jitter, stalled=isinstance(error, Stalled))
         self.epoch += 1
 
     def probed(self, ok: bool, now: float, jitter: Jitter) -> None:
@@ -257,6 +252,21 @@ class Endpoint:
         self.health.probed(ok, now, jitter)
         if self.health.up and self.breaker.state == "open" and isinstance(self.last_error, Unreachable):
             self.breaker.try_again()
+
+    def checked(self, error: ModelError | None, began: float, now: float, jitter: Jitter) -> None:
+        """A deep check that ``began`` then ended. One that failed while calls ran says nothing: they do."""
+        if error is None:
+            self.health.heard(now)
+            self.breaker.succeeded(now)
+            self._on_trial = False
+        tried = self.breaker.state == "half_open"
+        ran = self.in_flight > 0 or self.last_progress >= began
+        lives = error is None or ran or isinstance(error, (BadRequest, ServerBusy, RateLimited))
+        if isinstance(error, (Refused, ModelNotFound)):
+            self.health.checked(True, now, jitter)
+            self.failed(error, now, jitter)
+        elif (self.health.checked(lives, now, jitter) or (tried and not lives)) and error is not None:
+            self.stalled(error, now, jitter)
 
     def advance(self, now: float) -> None:
         """Let pass what was only for a time."""
@@ -300,27 +310,39 @@ class Endpoint:
             self.capacity = self.most
         return self.state != before
 
-    def stall_limit(self, *, streaming: bool) -> float:
-        """Seconds without progress after which a call counts as stalled.
+    def stall_limit(self, prompt: int) -> float:
+        """Seconds without progress after which a streamed call counts as stalled, while a prompt of so many bytes is read."""
+        usual = self.speed.first_tokens.quantile(USUAL) or 0.0
+        return max(self.silence(prompt), self._rules.stall_factor * usual)
 
-        A whole reply shows no progress, so it has a limit only once it is known how long replies take there; until
-        then its deadline is what ends it.
-        """
-        usual = (self.first_tokens if streaming else self.calls).quantile(0.95)
-        if usual is None and not streaming:
+    def whole_limit(self, prompt: int, most: int | None) -> float:
+        """The same for a whole reply of ``most`` tokens. It shows no progress, so it has a limit only once it is known how long
+        replies of that length take there; until then its deadline is what ends it."""
+        usual = self.speed.calls.quantile(USUAL)
+        if usual is None:
             return inf
-        return max(self.silence, self._rules.stall_factor * (usual or 0.0))
+        need = min(self.silence(prompt) + self.speed.writing(most), self._longest)
+        return max(need, self._rules.stall_factor * usual)
+
+    def silence(self, prompt: int) -> float:
+        """Seconds without a sign of life that mean nothing. A load shows none, and takes minutes on a slow disk; neither does
+        a long prompt that is read, on most servers."""
+        rules = self._rules
+        if self.cold:
+            return rules.load_after
+        return min(rules.stall_after * self.speed.doubt(prompt) + self.speed.reading(prompt), self._longest)
 
     @property
-    def silence(self) -> float:
-        """Seconds without a sign of life that mean nothing. A load shows none, and takes minutes on a slow disk."""
-        return self._rules.load_after if self.cold else self._rules.stall_after
+    def _longest(self) -> float:
+        """Seconds of silence that no need excuses."""
+        return max(self._rules.stall_after, self._rules.load_after)
 
     def seen(self, *, loaded: bool, now: float) -> None:
         """Somebody looked whether its model is in memory. That it came is progress."""
         if self.cold and loaded:
             self.last_progress = now
         self.cold = not loaded
+        self.loaded = loaded
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -329,7 +351,7 @@ class Endpoint:
         if not wait:
             wait = self._rules.busy_for.delay(self._holds, jitter)
         self._holds += 1
-        self._rest(state, now + wait)
+        self._rest(state, now + min(wait, self._rules.hold_at_most))
 
     def _rest(self, state: EndpointState, until: float) -> None:
         self.hold = Hold(state, until)

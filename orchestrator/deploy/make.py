@@ -64,7 +64,14 @@ def make_agent(
         missing="" if endpoints else _why_missing(spec["models"], bindings),
         choices=choices_of(spec["models"], bindings, models),
         offered=len(json.dumps([schema.as_json() for schema in offered], ensure_ascii=False)) if offered else 0,
+        guarded=frozenset(function.name for tool, function in functions if _is_guarded(tool, function)),
     )
+
+
+def _is_guarded(tool: ToolSpec, function: ToolFunction) -> bool:
+    """Whether a person must allow each of its calls."""
+    approval = tool.get("approval", "never")
+    return approval == "always" or (approval == "writes" and function.effect != "read")
 
 
 def _functions(spec: AgentSpec, tools: Mapping[str, tuple[ToolSpec, Tool]]) -> list[tuple[ToolSpec, ToolFunction]]:

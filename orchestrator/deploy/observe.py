@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -12,21 +11,17 @@ import anyio
 import anyio.to_thread
 
 from orchestrator.core.blueprint import Blueprint
-from orchestrator.core.digest import digest_of
 from orchestrator.core.errors import DeployError
 from orchestrator.core.hosts import distance_of_url
 from orchestrator.deploy.plane import Seen, Workshop
 from orchestrator.plan.binding import served_model
-from orchestrator.plan.observed import ObservedServer, asked_at
+from orchestrator.plan.observed import NOBODY, ObservedServer, asked_at
 from orchestrator.ports.device import Device
 from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Identity, Secret, ServedModel
 
 _SECOND_LOOK: Final = 0.3
 """Seconds after which a server that was there a moment ago and refuses now is asked once more."""
-
-MOST_FILES: Final = 1_000
-"""Files of code that are looked at for one tool."""
 
 
 Spot = tuple[str, str]
@@ -130,33 +125,9 @@ def _silence(by: str, seen: Seen) -> str:
     if seen.state == "served":
         return seen.trouble
     if seen.state == "absent":
-        return seen.trouble or "nobody listens there"
+        return seen.trouble or NOBODY
     why = seen.trouble or "it is no model server that is known"
     return why if why.startswith(by) else f"{by} does not know it: {why}"
-
-
-async def contents_of(blueprint: Blueprint) -> Mapping[str, str]:
-    """Fingerprints of what parts are made of beside the manifest, by address."""
-    return await anyio.to_thread.run_sync(code_of, blueprint)
-
-
-def code_of(blueprint: Blueprint) -> dict[str, str]:
-    """Fingerprints of the Python files that each ``python`` tool may have been made from, by the tool's address."""
-    folders = [Path(blueprint.folder), *map(Path, blueprint.tool_roots)]
-    tools = [element for element in blueprint.of_kind("tool") if element.spec["kind"] == "python"]
-    return {element.address: _fingerprint(folders, str(element.spec["options"].get("python", ""))) for element in tools}
-
-
-def _fingerprint(folders: Iterable[Path], function: str) -> str:
-    """Of a module's neighbours, which it may import, and of the package that it is in."""
-    package = function.partition(":")[0].partition(".")[0]
-    files = [file for folder in folders for file in sorted([*folder.glob("*.py"), *folder.glob(f"{package}/**/*.py")])]
-    stamps = []
-    for file in files[:MOST_FILES]:
-        with suppress(FileNotFoundError):  # an editor puts files in place of others
-            found = file.stat()
-            stamps.append([str(file), found.st_mtime_ns, found.st_size])
-    return digest_of(stamps)
 
 
 def processes_of(servers: tuple[ObservedServer, ...]) -> set[tuple[str, str, str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import Final
@@ -20,13 +20,14 @@ from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.core.event import Event
 from orchestrator.core.failpoint import declare, failpoint
+from orchestrator.deploy.code import contents_of
 from orchestrator.deploy.desired import Desired, DesiredTable
 from orchestrator.deploy.draft import Draft, Numbered
 from orchestrator.deploy.execute import carry_out
 from orchestrator.deploy.inbox import Inbox
 from orchestrator.deploy.live import Drain, LiveTable
 from orchestrator.deploy.locked import locked_secrets
-from orchestrator.deploy.observe import Observer, contents_of, loaded_of, processes_of
+from orchestrator.deploy.observe import Observer, loaded_of, processes_of
 from orchestrator.deploy.plane import RequestPlane, Workshop
 from orchestrator.deploy.refusals import refuse_other, refuse_overtaken
 from orchestrator.deploy.rollout import Rollout
@@ -34,7 +35,7 @@ from orchestrator.deploy.starting import Begun, Rotation, Starting, server_steps
 from orchestrator.deploy.telling import Listen, Tell, Telling
 from orchestrator.deploy.trouble import Rules, Trouble, after
 from orchestrator.deploy.waits import Doings
-from orchestrator.deploy.wanted import Wanted, refuse_mesh
+from orchestrator.deploy.wanted import Applied, Wanted, refuse_mesh
 from orchestrator.plan.binding import bind_all, device_budget
 from orchestrator.plan.diff import diff, take_down
 from orchestrator.plan.observed import ObservedState
@@ -52,14 +53,6 @@ NOT_SETTLED: Final = "this is a fault of the program: please report the plan"
 
 
 _RULES = Rules()
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What came of an apply: the revision that runs, and what was done for it."""
-
-    revision: int
-    plan: Plan
 
 
 class Reconciler:
@@ -89,6 +82,8 @@ class Reconciler:
         """As they were at the last apply: code that is being edited is not picked up before the next one."""
         self._ended = anyio.Event()
         self._looked_at = -inf
+        self.turns = 0
+        """How many turns of the loop have ended."""
 
     @property
     def ending(self) -> bool:
@@ -100,6 +95,10 @@ class Reconciler:
     async def observe(self, blueprint: Blueprint | None = None) -> ObservedState:
         """What is there now, as the planner of this blueprint needs it."""
         return await self._inbox.ask(partial(self._observe, blueprint))
+
+    async def look(self) -> None:
+        """Look around now, not at the next round. Raises ``DeployError`` on the way out."""
+        await self._inbox.ask(self._look_after_all)
 
     async def apply(self, wanted: Wanted, listen: Listen) -> Applied:
         """Make it what is desired, and run it. ``listen`` hears each step. Raises ``PlanOutdated`` where the plan that was
@@ -201,11 +200,17 @@ class Reconciler:
                 with suppress(OrchestratorError):  # it is in ``trouble``, and its step was told
                     await self._settle(each, self._emit)
         self.starting.keep_only([each.blueprint for each in self.desired.all()], self.desired.unreadable)
+        self.turns += 1
 
     async def _observe(self, blueprint: Blueprint | None) -> ObservedState:
         await self._look([each.blueprint for each in self.desired.all()], blueprint)
         state = self._state(blueprint)
-        return replace(state, contents=await contents_of(blueprint), retries=True) if blueprint else state
+        return replace(state, contents=await self._contents_of(blueprint), retries=True) if blueprint else state
+
+    async def _contents_of(self, blueprint: Blueprint) -> Mapping[str, str]:
+        live = self.table.get(blueprint.name)
+        tools = live.deployment.tools if live else {}
+        return await contents_of(blueprint, tools, self._contents.get(blueprint.name, {}))
 
     async def _look(self, blueprints: list[Blueprint], fresh: Blueprint | None = None) -> None:
         self.starting.doubt(self.table.stalled())
@@ -329,7 +334,7 @@ class Reconciler:
         name = desired.revision.deployment
         try:
             if name not in self._contents:
-                self._contents[name] = await contents_of(desired.blueprint)
+                self._contents[name] = await self._contents_of(desired.blueprint)
             teller = self._teller(desired, tell, done)
             missing = diff(desired.blueprint, self._state(desired.blueprint))
             self.starting.begin_missing(desired.blueprint, missing, teller)

@@ -1,31 +1,28 @@
 """Reflex rules, compiled: which rule fires on a text, and what it takes from it. No model, no wait.
 
-No rule can hold a request up: patterns look at no more of a text than they can afford (``core/pattern.py``), texts that
-are longer than ``LONGEST_TEXT`` are no reflex, and templates have a budget (``deploy/template.py``).
+No rule can hold a request up: conditions look at no more of a text than they can afford (``core/conditions.py``), and
+templates have a budget (``deploy/template.py``).
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from orchestrator.core.asking import what_is_asked
 from orchestrator.core.blueprint import ReflexSpec
+from orchestrator.core.conditions import Condition, Matter, compile_when, why_all_hold
 from orchestrator.core.errors import DeployError
 from orchestrator.core.pattern import SafePattern, UnsafePattern, compile_safely
 from orchestrator.deploy.template import Render, compile_template
 from orchestrator.ports.strategy import Candidate, InstantStrategy, RouteQuestion
 
-LONGEST_TEXT: Final = 4_000
-"""Characters of a request that patterns look at; longer requests are no reflex."""
 ESCALATE: Final = "agent.escalate"
 """The ``call`` by which a rule hands over to the agent's ``escalate_to``."""
 
-Condition = Callable[[str, str], bool]
-"""Takes the text and its folded form."""
+_OF_INTENTS: Final = ("intent", "examples")
+"""Keys of a ``when`` that are no conditions on the text alone."""
+
 FitIntents = Callable[[tuple[Candidate, ...]], InstantStrategy]
 
 
@@ -59,23 +56,21 @@ class ReflexTable:
     rules: tuple[Reflex, ...]
     intents: InstantStrategy | None = None
 
-    def fire(self, text: str, *, first: bool) -> Iterator[Firing]:
-        """The rules that fire, in order: with ``first`` only those tried before a model, else all."""
-        if not self.rules or len(text) > LONGEST_TEXT:
-            return
-        folded = fold(text)
+    def fire(self, matter: Matter, *, first: bool) -> Iterator[Firing]:
+        """The rules that fire, in order: with ``first`` only those tried before a model, else all. ``matter`` notes where a rule
+        that did not fire had looked at a part of the text only."""
         meant: str | None = None
         asked = False
         for rule in self.rules:
             if first and not rule.first:
                 continue
             if rule.intent and not asked:
-                asked, meant = True, self._intent(text)
+                asked, meant = True, self._intent(matter.text)
             if rule.intent and meant != rule.intent:
                 continue
-            if not all(condition(text, folded) for condition in rule.conditions):
+            if why_all_hold(rule.conditions, matter) is None:
                 continue
-            values = _extract(rule, text)
+            values = _extract(rule, matter)
             if values is not None:
                 yield Firing(rule, values)
 
@@ -98,7 +93,7 @@ def _compile(number: int, spec: ReflexSpec) -> Reflex:
     try:
         return Reflex(
             number=number,
-            conditions=tuple(conditions_of(spec["when"])),
+            conditions=compile_when({key: value for key, value in spec["when"].items() if key not in _OF_INTENTS}),
             intent=str(spec["when"].get("intent") or ""),
             extract=tuple((name, compile_safely(source, whole=True)) for name, source in spec["extract"].items()),
             call=spec["call"] or "",
@@ -135,44 +130,14 @@ def fill_value(value: Any, values: Mapping[str, Any]) -> Any:
     return value
 
 
-def conditions_of(when: Mapping[str, Any]) -> list[Condition]:
-    """The written conditions of a rule, except its intent."""
-    found: list[Condition] = []
-    if when.get("regex"):
-        pattern = compile_safely(str(when["regex"]))
-        found.append(lambda text, folded: pattern.search(text) is not None)
-    if when.get("asks"):
-        asked = compile_safely(str(when["asks"]), whole=True)
-        found.append(lambda text, folded: asked.begins(what_is_asked(text)))
-    if when.get("keywords"):
-        words = _any_word(when["keywords"])
-        found.append(lambda text, folded: words.search(folded) is not None)
-    if when.get("min_chars") is not None:
-        least = int(when["min_chars"])
-        found.append(lambda text, folded: len(text) >= least)
-    if when.get("max_chars") is not None:
-        most = int(when["max_chars"])
-        found.append(lambda text, folded: len(text) <= most)
-    return found
-
-
-def _any_word(words: Sequence[str]) -> re.Pattern[str]:
-    folded = sorted((re.escape(fold(word)) for word in words), key=len, reverse=True)
-    return re.compile(r"(?<!\w)(?:" + "|".join(folded) + r")(?!\w)")
-
-
-def _extract(rule: Reflex, text: str) -> dict[str, str] | None:
+def _extract(rule: Reflex, matter: Matter) -> dict[str, str] | None:
     values: dict[str, str] = {}
     for name, pattern in rule.extract:
-        match = pattern.search(text)
+        match = pattern.taken_from(matter.text)
         if match is None:
+            if pattern.longest < len(matter.text):
+                matter.saw_only(pattern.longest)
             return None
         value = match[1] if match.re.groups and match[1] is not None else match[0]
         values[name] = value.strip()
     return values
-
-
-def fold(text: str) -> str:
-    """Lower case without accents, spaces made single."""
-    flat = unicodedata.normalize("NFKD", text.casefold())
-    return " ".join("".join(char for char in flat if not unicodedata.combining(char)).split())

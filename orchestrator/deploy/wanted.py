@@ -1,4 +1,4 @@
-"""What a user applies."""
+"""What a user applies, and what came of it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import DeployError
+from orchestrator.plan.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,14 @@ class Wanted:
     origin: str = ""
     cause: str = "apply"
     expected: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What came of an apply: the revision that runs, and what was done for it."""
+
+    revision: int
+    plan: Plan
 
 
 def refuse_mesh(blueprint: Blueprint) -> None:

@@ -6,20 +6,19 @@ then one last line ``{"kind": "end", "value": …}`` or ``{"kind": "error", "err
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qs, unquote
 
 import anyio
-from anyio.streams.memory import MemoryObjectSendStream
 
 from orchestrator.core.asked import check_fields, check_request
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import (
+    ApprovalClosed,
     DeployError,
+    NoSuchApproval,
     NoSuchDeployment,
     OrchestratorError,
     PlanError,
@@ -35,6 +34,8 @@ from orchestrator.core.request import Request
 from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.deploy.status import status
 from orchestrator.deploy.wanted import Wanted
+from orchestrator.gateway.answering import NDJSON, Asked, Telling, give_signs_of_life, tell_and_answer
+from orchestrator.gateway.approvals import Approvals
 from orchestrator.gateway.guard import (
     Receive,
     Scope,
@@ -46,29 +47,25 @@ from orchestrator.gateway.guard import (
     read_json,
     send_json,
 )
-from orchestrator.gateway.lines import event_json, line
 from orchestrator.gateway.not_ready import STARTING, STOPPING, STOPPING_CURE
 from orchestrator.ports.store import Revision, RunStore
 from orchestrator.serve.engine import Engine, EngineTable
+from orchestrator.serve.people import PeopleDesk
 
 declare("apply.answered", "run.received", "run.began", "run.answered")
 
-_LOG: Final = logging.getLogger(__name__)
 API_VERSION: Final = 1
 """Raised when a request or an answer below changes so that an older client would misread it."""
 LARGEST_APPLY: Final = 64_000_000
 """Bytes of a blueprint with its sources."""
 LARGEST_BODY: Final = 1_000_000
-NDJSON: Final = [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")]
 RESTORE_SECONDS: Final = 10.0
 """How long a request waits for what was applied to come back after a start."""
-SIGN_OF_LIFE: Final = 1.0
-"""Seconds between two empty lines of an answer that takes long."""
-_MOST_UNREAD: Final = 100_000
-"""Lines that may wait for a slow reader; then it is cut."""
 
 _STATUS: Final[Mapping[type[OrchestratorError], int]] = {
     NoSuchDeployment: 404,
+    NoSuchApproval: 404,
+    ApprovalClosed: 409,
     UsageError: 400,
     PlanError: 409,
     RuntimeUnavailable: 503,
@@ -97,36 +94,10 @@ class Controlled:
     about: Callable[[], Mapping[str, Any]]
     stop: Callable[[float | None], None]
     flush: Callable[[], Awaitable[None]]
+    desk: PeopleDesk
 
 
-Call = Callable[["_Asked"], Awaitable[None]]
-Telling = Callable[[Event], None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """One request: its query, its JSON body (empty for ``GET``), the rest of its path, and where the answer goes."""
-
-    query: Mapping[str, str]
-    body: Mapping[str, Any]
-    rest: str
-    receive: Receive
-    send: Send
-
-    def text(self, name: str) -> str:
-        """A text of the body or the query. Raises ``UsageError`` where it is missing."""
-        value = self.body.get(name, self.query.get(name))
-        if not isinstance(value, str) or not value:
-            raise UsageError(f"{name!r} is missing")
-        return value
-
-    def number(self, name: str, default: float) -> float:
-        """A number of the body or the query."""
-        value = self.body.get(name, self.query.get(name, default))
-        try:
-            return float(value)
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"{name!r} must be a number") from error
+Call = Callable[[Asked], Awaitable[None]]
 
 
 class ControlApi:
@@ -134,6 +105,7 @@ class ControlApi:
 
     def __init__(self, controlled: Controlled) -> None:
         self._it = controlled
+        approvals = Approvals(controlled)
         self._routes: dict[tuple[str, str], Call] = {
             ("GET", "/version"): self._version,
             ("GET", "/observed"): self._observed,
@@ -146,6 +118,9 @@ class ControlApi:
             ("POST", "/run"): self._run,
             ("GET", "/runs"): self._runs,
             ("GET", "/logs"): self._logs,
+            ("GET", "/approvals"): approvals.look,
+            ("POST", "/approvals"): approvals.decide,
+            ("POST", "/wait"): approvals.wait,
             ("POST", "/stop"): self._stop,
         }
 
@@ -162,7 +137,7 @@ class ControlApi:
             code = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
             await send_json(send, code, {"error": error.as_json()})
 
-    async def _asked(self, scope: Scope, receive: Receive, send: Send) -> tuple[Call, _Asked]:
+    async def _asked(self, scope: Scope, receive: Receive, send: Send) -> tuple[Call, Asked]:
         headers = headers_of(scope)
         check_source(headers)
         method = scope["method"]
@@ -178,31 +153,32 @@ class ControlApi:
         largest = LARGEST_APPLY if first in ("apply", "observe") else LARGEST_BODY
         body = await read_json(headers, receive, largest) if method == "POST" else {}
         query = {name: values[-1] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
-        return call, _Asked(query, body, unquote(rest), receive, send)
+        return call, Asked(query, body, unquote(rest), receive, send)
 
     def _state(self) -> str:
         return str(self._it.about()["state"])
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
-    async def _version(self, asked: _Asked) -> None:
+    async def _version(self, asked: Asked) -> None:
         await send_json(asked.send, 200, {**self._it.about(), "api": API_VERSION})
 
-    async def _observed(self, asked: _Asked) -> None:
+    async def _observed(self, asked: Asked) -> None:
         name = asked.query.get("deployment", "")
         desired = self._it.reconciler.desired.get(name)
         observed = await self._it.reconciler.observe(desired.blueprint if desired else None)
         await send_json(asked.send, 200, observed.as_json())
 
-    async def _observe(self, asked: _Asked) -> None:
+    async def _observe(self, asked: Asked) -> None:
         observed = await self._it.reconciler.observe(_blueprint(asked.body))
         await send_json(asked.send, 200, observed.as_json())
 
-    async def _status(self, asked: _Asked) -> None:
-        about = dict(self._it.about())
-        await send_json(asked.send, 200, {"runtime": about, "deployments": status(self._it.reconciler)})
+    async def _status(self, asked: Asked) -> None:
+        people = await self._it.desk.trouble()
+        found = [{**each, "people": people.get(each["name"])} for each in status(self._it.reconciler)]
+        await send_json(asked.send, 200, {"runtime": dict(self._it.about()), "deployments": found})
 
-    async def _history(self, asked: _Asked) -> None:
+    async def _history(self, asked: Asked) -> None:
         desired = self._it.reconciler.desired
         name = asked.text("name")
         revisions = await self._check_known(name)
@@ -217,7 +193,7 @@ class ControlApi:
             raise NoSuchDeployment(f'no deployment was ever called "{name}"', cure="orchestrator status")
         return revisions
 
-    async def _runs(self, asked: _Asked) -> None:
+    async def _runs(self, asked: Asked) -> None:
         await self._it.flush()
         if asked.rest:
             found = await anyio.to_thread.run_sync(self._it.runs.find, asked.rest)
@@ -225,25 +201,24 @@ class ControlApi:
                 raise UsageError(f'no run begins with "{asked.rest}"', cure="orchestrator logs NAME lists runs")
             await send_json(asked.send, 200, {"run": found})
             return
-        count = int(asked.number("count", 20))
-        recent = await anyio.to_thread.run_sync(self._it.runs.recent, asked.text("name"), count)
+        recent = await anyio.to_thread.run_sync(self._it.runs.recent, asked.text("name"), asked.count("count", 20))
         await send_json(asked.send, 200, {"runs": list(recent)})
 
-    async def _logs(self, asked: _Asked) -> None:
-        name, forever = asked.text("name"), asked.query.get("follow") in ("1", "true")
+    async def _logs(self, asked: Asked) -> None:
+        name, count, forever = asked.text("name"), asked.count("lines", 100), asked.query.get("follow") in ("1", "true")
         await self._check_known(name)
         await asked.send({"type": "http.response.start", "status": 200, "headers": NDJSON})
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(cancel_when_left, asked.receive, tasks.cancel_scope)
-            tasks.start_soon(_give_signs_of_life, asked.send)
-            async for entry in self._it.logs.follow(name, int(asked.number("lines", 100)), forever):
+            tasks.start_soon(give_signs_of_life, asked.send)
+            async for entry in self._it.logs.follow(name, count, forever):
                 await asked.send({"type": "http.response.body", "body": entry, "more_body": True})
             tasks.cancel_scope.cancel()
         await asked.send({"type": "http.response.body", "body": b""})
 
     # -- acting -----------------------------------------------------------------------------------------------------
 
-    async def _apply(self, asked: _Asked) -> None:
+    async def _apply(self, asked: Asked) -> None:
         body = asked.body
         blueprint = _blueprint(body)
         wanted = Wanted(
@@ -258,26 +233,26 @@ class ControlApi:
             failpoint("apply.answered")
             return {"name": blueprint.name, "revision": applied.revision, "plan": applied.plan.as_json()}
 
-        await _tell_and_answer(asked, work, cancel_on_leave=False)
+        await tell_and_answer(asked, work, cancel_on_leave=False)
 
-    async def _rollback(self, asked: _Asked) -> None:
+    async def _rollback(self, asked: Asked) -> None:
         name, to = asked.text("name"), asked.body.get("to")
 
         async def work(tell: Telling) -> Any:
             applied = await self._it.reconciler.rollback(name, int(to) if to is not None else None, tell)
             return {"name": name, "revision": applied.revision, "plan": applied.plan.as_json()}
 
-        await _tell_and_answer(asked, work, cancel_on_leave=False)
+        await tell_and_answer(asked, work, cancel_on_leave=False)
 
-    async def _down(self, asked: _Asked) -> None:
+    async def _down(self, asked: Asked) -> None:
         name, patience = asked.text("name"), asked.number("drain", 30.0)
 
         async def work(tell: Telling) -> Any:
             return {"name": name, "left": await self._it.reconciler.down(name, patience, tell)}
 
-        await _tell_and_answer(asked, work, cancel_on_leave=False)
+        await tell_and_answer(asked, work, cancel_on_leave=False)
 
-    async def _run(self, asked: _Asked) -> None:
+    async def _run(self, asked: Asked) -> None:
         failpoint("run.received")
         engine = await self._engine(asked.text("name"))
         request = read_request(asked.body.get("request"))
@@ -287,11 +262,12 @@ class ControlApi:
                 failpoint("run.began")
                 tell(event)
 
-            result = await engine.run(request, listen)
+            # Who hears no pieces has seen none when an attempt fails: another one may answer.
+            result = await engine.run(request, listen if asked.body.get("pieces", True) else None)
             failpoint("run.answered")
             return result.as_json()
 
-        await _tell_and_answer(asked, work, cancel_on_leave=True)
+        await tell_and_answer(asked, work, cancel_on_leave=True)
 
     async def _engine(self, name: str) -> Engine:
         """The engine of a deployment; just after a start, what was applied may still be coming back."""
@@ -304,7 +280,7 @@ class ControlApi:
             raise DeployError(f'"{name}" does not serve yet{why}', cure=cure)
         return self._it.engines.get(name)
 
-    async def _stop(self, asked: _Asked) -> None:
+    async def _stop(self, asked: Asked) -> None:
         patience = asked.body.get("drain")
         self._it.stop(float(patience) if patience is not None else None)
         await send_json(asked.send, 202, {"stopping": True})
@@ -318,8 +294,9 @@ def read_request(value: Any) -> Request:
     try:
         history = tuple(Message.from_json(message) for message in value.get("history") or ())
         request = Request(**{**value, "history": history})
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"the request's history is malformed: {error}") from error
+    except (TypeError, ValueError) as error:
+        cure = "give each turn its role and its content"
+        raise UsageError(f"the request's history is malformed: {error}", cure=cure, field="history") from error
     return check_request(request)
 
 
@@ -342,50 +319,3 @@ def _revision(revision: Revision, current: int) -> dict[str, Any]:
         "cause": revision.cause,
         "current": revision.number == current,
     }
-
-
-async def _give_signs_of_life(send: Send) -> None:
-    """An empty line from time to time, by which a client tells work that takes long from a runtime that hangs."""
-    while True:
-        await anyio.sleep(SIGN_OF_LIFE)
-        await send({"type": "http.response.body", "body": b"\n", "more_body": True})
-
-
-async def _tell_and_answer(asked: _Asked, work: Callable[[Telling], Awaitable[Any]], *, cancel_on_leave: bool) -> None:
-    """Send what ``work`` tells as it happens, and last what came of it. With ``cancel_on_leave`` a client that goes away
-    ends the work; without, it goes on and only the telling stops."""
-    writer, reader = anyio.create_memory_object_stream[bytes](_MOST_UNREAD)
-    await asked.send({"type": "http.response.start", "status": 200, "headers": NDJSON})
-    async with anyio.create_task_group() as tasks, reader:
-        if cancel_on_leave:
-            tasks.start_soon(cancel_when_left, asked.receive, tasks.cancel_scope)
-        tasks.start_soon(_work_into, work, writer, tasks.cancel_scope)
-        tasks.start_soon(_give_signs_of_life, asked.send)
-        async for entry in reader:
-            await asked.send({"type": "http.response.body", "body": entry, "more_body": True})
-        tasks.cancel_scope.cancel()
-    await asked.send({"type": "http.response.body", "body": b""})
-
-
-async def _work_into(
-    work: Callable[[Telling], Awaitable[Any]], writer: MemoryObjectSendStream[bytes], scope: anyio.CancelScope
-) -> None:
-    def tell(event: Event) -> None:
-        try:
-            writer.send_nowait(line(event_json(event)))
-        except anyio.WouldBlock:
-            scope.cancel()  # a reader that takes nothing must not fill the memory
-        except anyio.BrokenResourceError:
-            return  # nobody hears it any more: the client went away while the work ended
-
-    with writer:
-        try:
-            answer = line({"kind": "end", "value": await work(tell)})
-        except OrchestratorError as error:
-            answer = line({"kind": "error", "error": error.as_json()})
-        except Exception as error:  # noqa: BLE001 - whose fault it may be: who asked is told, and the log where it was
-            _LOG.exception("unexpected")
-            told = DeployError(f"unexpected: {type(error).__name__}: {error}", cure="orchestrator runtime logs")
-            answer = line({"kind": "error", "error": told.as_json()})
-        with suppress(anyio.BrokenResourceError):  # the client went away
-            await writer.send(answer)

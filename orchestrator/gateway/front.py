@@ -17,7 +17,7 @@ from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Result
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.gateway import completions as shapes
-from orchestrator.gateway.completions import Asked
+from orchestrator.gateway.body import Asked, read_body
 from orchestrator.gateway.guard import (
     LARGEST_BODY,
     Receive,
@@ -32,6 +32,7 @@ from orchestrator.gateway.guard import (
 )
 from orchestrator.gateway.not_ready import NOT_READY
 from orchestrator.serve.engine import Engine, EngineTable
+from orchestrator.serve.people import PeopleDesk
 
 LONGEST_HEADER: Final = 500
 _UNPRINTABLE: Final = re.compile("[^ -~]")
@@ -42,7 +43,8 @@ SSE_HEADERS: Final = [(b"content-type", b"text/event-stream; charset=utf-8"), (b
 
 
 class FrontDoor:
-    """``POST /v1/chat/completions``, ``GET /v1/models``, ``/health`` (alive) and ``/ready`` (takes requests).
+    """``POST /v1/chat/completions``, ``GET /v1/models``, ``/v1/runs/ID`` (a run that waits for a person), ``/health`` (alive) and
+    ``/ready`` (takes requests).
 
     ``only`` names the one deployment of an own port. ``state`` tells ``ready``, or why no requests are taken (``starting``,
     ``stopping``). ``coming`` says of a name that
@@ -63,6 +65,8 @@ class FrontDoor:
         self._state = state
         self._coming = coming
         self._largest_body = largest_body
+        self.desk: PeopleDesk | None = None
+        """Knows the runs that wait for people; set before it listens."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -88,6 +92,9 @@ class FrontDoor:
         elif path.startswith("/v1/models/"):
             _allow(method, "GET")
             await send_json(send, 200, _model(self._engine(path.removeprefix("/v1/models/")).deployment))
+        elif path.startswith("/v1/runs/"):
+            _allow(method, "GET")
+            await self._run(path.removeprefix("/v1/runs/"), send)
         elif path == "/health":
             _allow(method, "GET")
             await send_json(send, 200, {"status": "ok"})
@@ -106,27 +113,35 @@ class FrontDoor:
         state = self._state()
         if state != "ready":
             raise Turned(503, NOT_READY[state], code="not_ready", headers=_AGAIN)
-        asked = shapes.read_body(await read_json(headers, receive, self._largest_body))
+        asked = read_body(await read_json(headers, receive, self._largest_body))
         engine = self._engine(asked.deployment, asked.request.agent)
         if asked.stream:
             await _stream(engine, asked, receive, send)
         else:
             await _whole(engine, asked, receive, send)
 
+    async def _run(self, run: str, send: Send) -> None:
+        """How a run that waits or waited for a person stands. Its id is what a caller was given, and nobody can guess."""
+        found = await self.desk.result_of(run) if self.desk is not None else None
+        if found is None or self._only not in ("", found["deployment"]):
+            raise Turned(404, f'no run "{run}" waits or waited for a person', code="run_not_found")
+        waits = found["status"] == "waiting"
+        await send_json(send, 202 if waits else 200, shapes.run_told(found), _AGAIN if waits else ())
+
     def _engine(self, name: str, agent: str = "") -> Engine:
         if self._only and name != self._only:
-            raise Turned(404, f'this port serves "{self._only}" only', code="model_not_found")
+            raise Turned(404, f'this port serves "{self._only}" only', code="model_not_found", param="model")
         try:
             engine = self._engines.get(name)
         except NoSuchDeployment as error:
             if self._coming(name):
                 text = f'"{name}" is applied and takes no requests yet. See `orchestrator status {name}`.'
                 raise Turned(503, text, code="not_ready", headers=_AGAIN) from error
-            raise Turned(404, f"{error.message}. {error.cure}", code="model_not_found") from error
+            raise Turned(404, f"{error.message}; {error.cure}", code="model_not_found", param="model") from error
         known = {**engine.deployment.agents, **engine.deployment.routers} if agent else {}
         if agent not in known and agent:
             cure = did_you_mean(agent, known) or f"There are: {', '.join(known)}."
-            raise Turned(404, f'"{name}" has no agent "{agent}". {cure}', code="model_not_found")
+            raise Turned(404, f'"{name}" has no agent "{agent}". {cure}', code="model_not_found", param="model")
         return engine
 
 

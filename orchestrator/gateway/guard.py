@@ -29,19 +29,22 @@ LARGEST_BODY: Final = 1_000_000
 
 
 class Turned(Exception):
-    """A request that is turned away: ``status`` and an OpenAI-shaped error."""
+    """A request that is turned away: ``status`` and an OpenAI-shaped error. ``param`` names the field that is wrong."""
 
-    def __init__(self, status: int, message: str, *, code: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    def __init__(
+        self, status: int, message: str, *, code: str, headers: tuple[tuple[bytes, bytes], ...] = (), param: str = ""
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.param = param
         self.headers = headers
 
     def body(self) -> dict[str, Any]:
         """The body that official clients understand."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
         kind = "rate_limit_error" if self.status == 429 else kind
-        return {"error": {"message": str(self), "type": kind, "param": None, "code": self.code}}
+        return {"error": {"message": str(self), "type": kind, "param": self.param or None, "code": self.code}}
 
 
 def headers_of(scope: Scope) -> dict[bytes, bytes]:

@@ -18,8 +18,8 @@ from orchestrator.core.blueprint import (
     ServeSpec,
     ToolSpec,
 )
+from orchestrator.core.choices import PriorityClass
 from orchestrator.core.memory import USUAL
-from orchestrator.core.request import PriorityClass
 from orchestrator.graph.graph import AgentGraph
 from orchestrator.graph.sizes import sizes
 from orchestrator.graph.transforms.agents import target_of
@@ -61,6 +61,7 @@ def lower(graph: AgentGraph, manifest: Manifest, located: Located) -> Blueprint:
         max_concurrent=deployment.resources.max_concurrent_agents,
         hardware=_hardware(deployment.hardware),
         resources=deployment.resources.model_dump(exclude_none=True),
+        people=deployment.people.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
         tool_roots=tuple(located.of(root) for root in deployment.security.tool_roots),
         folder=located.folder,
         labels=dict(manifest.metadata.labels),
@@ -180,7 +181,7 @@ def _agent(agent: AgentEntry) -> AgentSpec:
         escalate_to=agent.escalate_to,
         escalate_when=list(agent.escalate_when),
         reflex=[_reflex(rule) for rule in agent.reflex],
-        human=agent.human.model_dump() if agent.human else None,
+        human=agent.human.model_dump(exclude_none=True) if agent.human else None,
         history_turns=agent.memory.turns,
         max_steps=agent.limits.steps,
         max_tool_calls=agent.limits.tool_calls,
@@ -249,7 +250,9 @@ def _route(route: Route | str) -> RouteSpec:
 
 def _tool(tool: ToolEntry, located: Located) -> ToolSpec:
     kind = "python" if tool.python else tool.use or tool.name
-    options = tool.model_dump(exclude_none=True, exclude_defaults=True, exclude={"name", "use", "functions", "timeout"})
+    options = tool.model_dump(
+        exclude_none=True, exclude_defaults=True, exclude={"name", "use", "functions", "timeout", "approval"}
+    )
     if is_plugin(kind):
         options = dict(tool.plugin_options)
     elif tool.path is not None:
@@ -257,7 +260,10 @@ def _tool(tool: ToolEntry, located: Located) -> ToolSpec:
     if tool.python:
         options["functions"] = list(tool.functions)
     allowed = [] if tool.python else list(tool.functions)
-    return ToolSpec(name=tool.name, kind=kind, options=options, allowed=allowed, timeout=tool.timeout)
+    spec = ToolSpec(name=tool.name, kind=kind, options=options, allowed=allowed, timeout=tool.timeout)
+    if tool.approval != "never":
+        spec["approval"] = tool.approval
+    return spec
 
 
 def _knowledge(knowledge: KnowledgeEntry, located: Located) -> KnowledgeSpec:

@@ -40,7 +40,6 @@ NOT_IN_THIS_VERSION: Final[Mapping[str, Mapping[str, str]]] = {
         "sql": "SQL tools outside `use: database`",
         "command": "command tools",
         "roles": "roles of callers",
-        "approval": "approvals by a person",
         "idempotent": "repeats of tool calls",
         "cache": "caches of tool results",
         "args": "hand-written argument schemas",

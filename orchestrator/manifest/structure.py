@@ -19,7 +19,7 @@ from orchestrator.manifest.faults import MOST_FAULTS, fault, printable
 from orchestrator.manifest.marks import Marks, Path
 from orchestrator.manifest.nearby import LONGEST, suggestion
 from orchestrator.manifest.planned import NOT_IN_THIS_VERSION
-from orchestrator.manifest.spec.fields import BUILT_IN, LIST, MAP, NUMBER, PLUGIN_KIND, TEXT
+from orchestrator.manifest.spec.fields import BUILT_IN, LIST, MAP, NUMBER, PLUGIN_KIND, TEXT, Spec
 from orchestrator.manifest.spec.manifest import Manifest
 from orchestrator.ports.installed import Family, near_installed
 
@@ -177,6 +177,8 @@ def _not_wanted(path: Path, wanted: str, found: Any) -> Said:
         cure = f'put it in quotes: "{str(found).lower() if isinstance(found, bool) else found}"'
     elif wanted == "a list" and isinstance(found, (str, dict)):
         cure = "write it as a list: [ … ], or one item a line after -"
+    elif wanted == "a map":
+        cure = _as_map(path, found)
     elif wanted == "true or false":
         cure = "write true or false, without quotes"
     elif wanted == "a whole number" and isinstance(found, float):
@@ -184,6 +186,27 @@ def _not_wanted(path: Path, wanted: str, found: Any) -> Said:
     elif isinstance(found, str) and "number" in wanted:
         cure = "write the number without quotes" if re.fullmatch(r"[-+]?[0-9.]+", found) else "write a number"
     return "ORC132", f"{_named(path)} must be {wanted}, found {describe(found)}", "", cure
+
+
+def _as_map(path: Path, found: Any) -> str | None:
+    """For a number the first key of the part that takes it; else all its keys."""
+    spec = spec_at(path)
+    if spec is None or not spec.model_fields:
+        return None
+    if isinstance(found, (int, float)) and not isinstance(found, bool):
+        key = next((key for key in spec.model_fields if _takes(spec, key, found)), "")
+        if key:
+            return f"write {{{key}: {found}}}, if that is meant; {_known_keys(spec.model_fields)}"
+    return f"write a map; {_known_keys(spec.model_fields)}"
+
+
+def _takes(spec: type[Spec], key: str, value: Any) -> bool:
+    """Whether a part of this key alone is one."""
+    try:
+        spec.model_validate({key: value})
+    except ValidationError:
+        return False
+    return True
 
 
 def describe(value: Any) -> str:

@@ -7,7 +7,9 @@ from typing import Final
 
 from orchestrator.manifest.checks.builds import check_builds
 from orchestrator.manifest.checks.keys import check_keys
+from orchestrator.manifest.checks.keywords import check_keywords
 from orchestrator.manifest.checks.not_acted_on import tell_what_is_not_acted_on
+from orchestrator.manifest.checks.people import check_people
 from orchestrator.manifest.checks.plugins import check_plugins
 from orchestrator.manifest.checks.references import check_references
 from orchestrator.manifest.checks.servers import check_servers
@@ -24,6 +26,8 @@ CHECKS: Final[tuple[Callable[[Draft], None], ...]] = (
     check_servers,
     check_builds,
     check_texts,
+    check_keywords,
+    check_people,
     check_zones,
     tell_what_is_not_acted_on,
 )

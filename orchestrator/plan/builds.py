@@ -29,7 +29,14 @@ _SPELLINGS: Final = {"fp16": "f16", "bfp16": "bf16", "fp32": "f32", "bf32": "f32
 _TINY_LOSS: Final = 8.5
 """From this many bits on, more of them are commonly taken to gain nothing, and they take memory and time: Llama 3.1 8B makes
 51 tokens a second in Q8_0 and 29 in F16 on one card (llama.cpp, tools/quantize/README.md). 16 bits come after 8."""
-_USUAL_OF: Final = {"vllm": "bf16", "foundry-local": "int4", "mlx": "4bit", "openvino": "int4", "onnx": "int4"}
+_USUAL_OF: Final = {
+    "vllm": "bf16",
+    "foundry-local": "int4",
+    "mlx": "4bit",
+    "openvino": "int4",
+    "openvino-genai": "int4",
+    "onnx": "int4",
+}
 """What a name without a quantization usually is, by the make of its server."""
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from orchestrator.ports.device import Device
 from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Identity, ServedModel, Zone
 
+NOBODY: Final = "nobody listens there"
+"""Why there is no server at an address that was looked at, where it is free."""
 Facets = Mapping[str, str]
 """A part seen from several sides: what it is made of (``instructions``, ``tools``, …) and the digest of each."""
 

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from orchestrator.core.blueprint import ModelSpec
 from orchestrator.plan.builds import same_model
-from orchestrator.plan.matching import allowed, rank, same_place, wanted_ids
+from orchestrator.plan.lines import LINES, line_of
+from orchestrator.plan.matching import COMPATIBLE, allowed, rank, same_place, wanted_ids
 from orchestrator.plan.observed import ObservedServer, ObservedState, asked_at
 from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Capability, ServedModel
@@ -85,13 +86,11 @@ def cure_of(spec: ModelSpec, observed: ObservedState) -> str:
 
 
 def _serve(spec: ModelSpec, observed: ObservedState) -> str:
-    """What makes some server here serve it, best what runs already."""
-    makes = {server.provider for server in observed.servers if not is_plugin(server.provider)}
-    ollama = next(iter(spec["ids"].get("ollama", [])), "")
-    if ollama and spec["provider"] in (None, "ollama") and (not makes or "ollama" in makes):
-        return f"ollama pull {ollama}"
-    for make in sorted(makes):
-        named = next(iter(spec["ids"].get(make, [])), "")
-        if named and spec["provider"] in (None, make):
-            return f"serve {named} with {make}"
+    """The line to type so that some server here serves it: best of a make that runs already, else of the first in the table."""
+    running = {server.provider for server in allowed(spec, observed.servers)}
+    makes = sorted(LINES, key=lambda make: make not in running)
+    for make in makes if spec["provider"] in (None, COMPATIBLE) else [spec["provider"]]:
+        name = next(iter(spec["ids"].get(make, [])), "")
+        if name and make in LINES:
+            return line_of(make, name, spec["alias"], observed)
     return f"serve {spec['alias']} with a model server on this device (`orchestrator doctor` says which)"

@@ -47,35 +47,37 @@ def _from_environment(reference: str, name: str, _folder: Path) -> str:
 
 
 def _from_file(reference: str, name: str, folder: Path) -> str:
-    path = folder / Path(name).expanduser()
+    return read_private(f"the secret {reference}", folder / Path(name).expanduser()).rstrip("\r\n")
+
+
+def read_private(what: str, path: Path) -> str:
+    """The text of a file that nobody else may read or change; ``what`` names it in errors. Raises ``DeployError``."""
     try:
         # Without O_NONBLOCK a named pipe would hang us before we could refuse it.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(handle, "rb") as file:
-            _check_file(reference, path, os.fstat(file.fileno()))
+            _check_file(what, path, os.fstat(file.fileno()))
             content = file.read(_LARGEST + 1)
         if len(content) > _LARGEST:
-            raise DeployError(f"the secret {reference} is larger than {_LARGEST} bytes", cure="is it the right file?")
-        return content.decode().rstrip("\r\n")
+            raise DeployError(f"{what} is larger than {_LARGEST} bytes", cure="is it the right file?")
+        return content.decode()
     except OSError as error:
-        raise DeployError(f"the secret {reference} cannot be read: {error.strerror}", cure=f"see {path}") from error
+        raise DeployError(f"{what} cannot be read: {error.strerror}", cure=f"see {path}") from error
     except UnicodeDecodeError:
         # Not chained: that exception carries the content.
-        raise DeployError(f"the secret {reference} is not UTF-8 text", cure=f"see {path}") from None
+        raise DeployError(f"{what} is not UTF-8 text", cure=f"see {path}") from None
 
 
-def _check_file(reference: str, path: Path, found: os.stat_result) -> None:
+def _check_file(what: str, path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise DeployError(f"the secret {reference} is not a file", cure=f"see {path}")
+        raise DeployError(f"{what} is not a file", cure=f"see {path}")
     if not hasattr(os, "geteuid") or str(path.resolve()).startswith(_SYSTEM_FOLDERS):
         return
     if found.st_uid not in (os.geteuid(), 0):
-        raise DeployError(f"the secret {reference} belongs to another user", cure=f"make {path} your own")
+        raise DeployError(f"{what} belongs to another user", cure=f"make {path} your own")
     mode = stat.S_IMODE(found.st_mode)
     if mode & 0o077:
-        raise DeployError(
-            f"others may read or change the secret {reference} (mode {mode:04o})", cure=f"chmod 600 {path}"
-        )
+        raise DeployError(f"others may read or change {what} (mode {mode:04o})", cure=f"chmod 600 {path}")
 
 
 def _from_keyring(reference: str, name: str, _folder: Path) -> str:

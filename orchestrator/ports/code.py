@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 NEVER_OURS: Final = sys.stdlib_module_names | {"orchestrator"}
 """Never shadowed, not even while loading: another thread may import one of these at that moment."""
+
+
+Stamp = tuple[int, int]
+"""When a file was changed (nanoseconds since 1970), and its bytes; ``(0, 0)`` where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +57,16 @@ def _real(path: Path) -> Path:
 def _files(root: Path, parts: Sequence[str]) -> Iterator[ModuleFile]:
     yield ModuleFile(root, root.joinpath(*parts).with_suffix(".py"))
     yield ModuleFile(root, root.joinpath(*parts, "__init__.py"))
+
+
+def stamps_of(files: Iterable[str]) -> Mapping[str, Stamp]:
+    """What tells a file from what it was before, by its path."""
+    return {file: _stamp(file) for file in files}
+
+
+def _stamp(file: str) -> Stamp:
+    try:
+        found = os.stat(file)  # noqa: PTH116 - a Path for each of many files takes longer than the look
+    except OSError:  # gone, or no longer to be reached: in any case not what was loaded
+        return (0, 0)
+    return (found.st_mtime_ns, found.st_size)

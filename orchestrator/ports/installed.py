@@ -9,7 +9,7 @@ from typing import Final, Literal
 from orchestrator.core.names import nearest
 from orchestrator.ports.kind import Kind
 
-Family = Literal["provider", "launcher", "strategy", "tool", "store", "host", "sensor"]
+Family = Literal["provider", "launcher", "strategy", "tool", "store", "host", "sensor", "notifier"]
 GROUP: Final = "orchestrator.plugins"
 """The entry-point group of other packages. An entry is called ``<family>.<name>`` and points at what a row of the table does."""
 PLUGIN: Final = "plugin:"

@@ -166,12 +166,21 @@ class ChatReply:
     logprobs: tuple[TokenProbability, ...] = ()
 
 
+Sign = Literal["", "reading", "writing"]
+
+
 @record
 class Delta:
-    """A piece of a streamed answer, which cuts no character. The last one of a stream carries the whole ``reply``."""
+    """A piece of a streamed answer, which cuts no character. The last one of a stream carries the whole ``reply``.
+
+    One without text or reply is a sign of life: the server is ``reading`` the prompt, or it is ``writing`` what nobody is
+    shown (its thoughts, the arguments of a call). Only what shows that the model works is one, not a line that keeps a
+    connection open.
+    """
 
     text: str = ""
     reply: ChatReply | None = None
+    sign: Sign = ""
 
 
 class Provider(Protocol):

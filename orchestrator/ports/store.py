@@ -66,7 +66,12 @@ class RunStore(Protocol):
 
 
 class SessionStore(Protocol):
-    """Conversations."""
+    """Conversations. Of each it keeps ``keep_turns`` messages, those that ``core/message.py`` calls the :func:`newest`."""
+
+    @property
+    def keep_turns(self) -> int:
+        """The same for every session."""
+        ...
 
     def load(self, deployment: str, session: str) -> tuple[Message, ...]:
         """Its turns so far; empty for a new one."""
@@ -77,5 +82,6 @@ class SessionStore(Protocol):
         ...
 
     def append(self, deployment: str, session: str, messages: Sequence[Message], *, restricted: bool = False) -> None:
-        """Add turns; ``restricted`` marks the session for good."""
+        """Add turns; ``restricted`` marks the session for good. Both are stored when it returns, or neither: then it raises
+        ``StateUnusable``."""
         ...

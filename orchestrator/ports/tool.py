@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from orchestrator.core.message import FunctionSchema
+from orchestrator.ports.code import Stamp
 
 Effect = Literal["read", "write", "external"]
 
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """Who calls, in which run: for stores that keep who did what, and for idempotency (``call_id`` is stable over retries)."""
+    """Who calls, in which run: for stores that keep who did what, and for idempotency. ``call_id`` is the same where one call of
+    one run is tried again, and for nothing else: ``run`` is the request's id, which a caller may give to several requests."""
 
     run: str = ""
     session: str = ""
@@ -66,6 +68,16 @@ class Tool(Protocol):
 
     async def aclose(self) -> None:
         """Release what it holds."""
+        ...
+
+
+@runtime_checkable
+class MadeOfCode(Protocol):
+    """A live tool that was made from files of the operator: they are looked at by each apply."""
+
+    @property
+    def code(self) -> Mapping[str, Stamp]:
+        """The files that were read, by their absolute paths, as they were then."""
         ...
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
+from orchestrator.core.choices import PriorityClass
 from orchestrator.core.record import record
-from orchestrator.core.request import PriorityClass
 from orchestrator.deploy.endpoint import EndpointState
 from orchestrator.ports.provider import ChatCall
 from orchestrator.serve.effect import Start, StartKind
@@ -84,6 +84,11 @@ class EndpointView:
     def as_json(self) -> dict[str, Any]:
         """A plain form."""
         return asdict(self)
+
+
+def size_of(call: ChatCall) -> int:
+    """Bytes of a prompt, without its tools. A message keeps its encoded form, which is sent anyway."""
+    return sum([len(message.encoded()) for message in call.messages])
 
 
 def call_for(ask: Ask, start: Start, now: float) -> ChatCall:

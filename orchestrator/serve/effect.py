@@ -75,6 +75,28 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """Ask the endpoint for one token, and report what came of it. ``epoch`` is that of the endpoint."""
+
+    spec: EndpointSpec
+    epoch: int
+    timeout: float
+
+    def __str__(self) -> str:
+        return f"check {self.spec.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Relist:
+    """Have somebody look what the endpoint's server lists now: it says that it has not the model that it listed."""
+
+    endpoint: str
+
+    def __str__(self) -> str:
+        return f"relist {self.endpoint}"
+
+
+@dataclass(frozen=True, slots=True)
 class StateChanged:
     """Tell that an endpoint's state changed. ``reason`` is the fault that caused it, or empty."""
 
@@ -112,4 +134,4 @@ class Unload:
         return f"unload {self.model}: {self.reason}"
 
 
-Effect = Start | Fail | Cancel | RetryAt | Probe | StateChanged | Load | Unload
+Effect = Start | Fail | Cancel | RetryAt | Probe | Check | Relist | StateChanged | Load | Unload

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import anyio
 from anyio import get_cancelled_exc_class
 
-from orchestrator.core.errors import NoSuchDeployment, OrchestratorError, RunCancelled, RunError
+from orchestrator.core.errors import OrchestratorError, RunCancelled, RunError, StateUnusable
 from orchestrator.core.message import Message
-from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Request, Result
+from orchestrator.core.unknown import no_deployment
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.plan.pressure import NONE, Pressure
+from orchestrator.ports.people import Desk
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.gate import Gate
+from orchestrator.serve.held import resumed
 from orchestrator.serve.loop import Loop
-from orchestrator.serve.run import Emit, Run
+from orchestrator.serve.run import Emit, GoingOn, Run
 from orchestrator.serve.session import Sessions
 from orchestrator.serve.walk import walk
 
+NOT_STORED: Final = "this turn could not be stored, and is remembered only while the session stays in memory"
 NOBODY: Final = "nobody waits for the answer any more: the caller went away, or read it too slowly"
 
 
@@ -37,6 +41,8 @@ class Engine:
         pressure: Callable[[], Pressure] = lambda: NONE,
     ) -> None:
         self.deployment = deployment
+        self.desk: Desk | None = None
+        """Where its runs can ask people; set before the first of them."""
         self._pressure = pressure
         self._loop = loop
         self._sessions = sessions
@@ -59,31 +65,43 @@ class Engine:
         is then all that was said.
         """
         run = Run(request, self.deployment, self._loop, self._emit, listen)
-        run.pressure = self._pressure()
-        scope, fault = anyio.CancelScope(), ""
-        result: Result | None = None
-        self._in_work.add(scope)
+        run.tell("run.started", _as_asked(request))
         try:
-            run.tell("run.started", _as_asked(request))
-            with scope:
-                result = await (self._in_session(run) if request.session else self._through_gate(run))
-            if result is None:
-                raise RunCancelled(self._cancelled, cure="Ask again.")
-        except OrchestratorError as error:
-            result = run.failure(_view(error), getattr(error, "partial", ""))
+            result, fault = await self._conduct(run)
         except get_cancelled_exc_class():
             _finish(run, run.failure(RunCancelled(NOBODY).as_json()))
             raise
-        except Exception as error:  # noqa: BLE001 - a fault of a plug-in or of ours: told, with where it was
-            result = run.failure(RunError(f"unexpected: {type(error).__name__}: {error}").as_json())
-            fault = traceback.format_exc()
-        finally:
-            self._leave(scope)
-            run.expects_nothing()
         if not run.streamed and not result.error:
             run.say(result.text)
         _finish(run, result, fault)
         return result
+
+    async def resume(self, going_on: GoingOn) -> Result:
+        """Let a run go on that waited for a person. Its end is not told: who lets it go on keeps it first."""
+        run = resumed(going_on, self.deployment, self._loop, self._emit)
+        return (await self._conduct(run))[0]
+
+    async def _conduct(self, run: Run) -> tuple[Result, str]:
+        """What comes of a run, and where an unexpected fault was."""
+        run.pressure = self._pressure()
+        run.desk = self.desk
+        scope = anyio.CancelScope()
+        result: Result | None = None
+        self._in_work.add(scope)
+        try:
+            with scope:
+                result = await (self._in_session(run) if run.request.session else self._through_gate(run))
+            if result is None:
+                raise RunCancelled(self._cancelled, cure="Ask again.")
+        except OrchestratorError as error:
+            return run.failure(_view(error), getattr(error, "partial", "")), ""
+        except Exception as error:  # noqa: BLE001 - a fault of a plug-in or of ours: told, with where it was
+            told = RunError(f"unexpected: {type(error).__name__}: {error}").as_json()
+            return run.failure(told), traceback.format_exc()
+        finally:
+            self._leave(scope)
+            run.expects_nothing()
+        return result, ""
 
     def cancel(self, why: str) -> None:
         """End every run that is in work; its caller gets a ``RunCancelled`` that says ``why``."""
@@ -114,23 +132,31 @@ class Engine:
                     f'the session "{request.session}" holds restricted requests, and so this one counts as one'
                 )
             result = await self._through_gate(run)
+            if result.status == "waiting" or run.going_on is not None:
+                return result  # what is said then is kept together with what waits, or with its end
             said = (Message("user", request.text), Message("assistant", result.text))
             restricted = run.request.data_class == "restricted"
-            await self._sessions.add(name, request.session, said, restricted=restricted)
+            try:
+                await self._sessions.add(name, request.session, said, restricted=restricted)
+            except (
+                StateUnusable
+            ) as error:  # the answer is good, and what its tools did is done: nobody should ask again
+                run.remark(result.agent, "", f"{NOT_STORED}: {error.message}")
+                return replace(result, notes=tuple(run.notes))
             return result
 
     async def _through_gate(self, run: Run) -> Result:
         if not self._gate.enter_now():
             await self._gate.enter(run.deadline, run.request.priority)
         try:
-            run.queue_ms += (current_time() - run.started) * 1e3
+            run.queue_ms += (current_time() - run.came) * 1e3
             return await walk(run)
         finally:
             self._gate.leave()
 
 
 def _finish(run: Run, result: Result, fault: str = "") -> None:
-    fields = {"result": result, "text": run.request.text}
+    fields = {"result": result, "text": run.typed}
     run.tell("run.finished", {**fields, "fault": fault} if fault else fields)
 
 
@@ -167,9 +193,7 @@ class EngineTable:
         """The engine of a deployment; raises ``NoSuchDeployment``."""
         engine = self._engines.get(name)
         if engine is None:
-            known = ", ".join(self._engines) or "none"
-            cure = did_you_mean(name, self._engines) or f"Applied deployments: {known}."
-            raise NoSuchDeployment(f'no deployment is called "{name}"', cure=cure)
+            raise no_deployment(name, self._engines)
         return engine
 
     def names(self) -> list[str]:

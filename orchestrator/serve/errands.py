@@ -1,4 +1,4 @@
-"""What the scheduler asks for that takes time and that no caller carries out: probes, loads and unloads."""
+"""What the scheduler asks for that takes time and that no caller carries out: probes, checks, loads and unloads."""
 
 from __future__ import annotations
 
@@ -11,13 +11,19 @@ from anyio.abc import TaskGroup
 
 from orchestrator.core.errors import BadRequest, ModelError, OrchestratorError, ServerFailed, Stalled
 from orchestrator.core.event import EventKind
+from orchestrator.core.message import Message
+from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.ports.lifecycle import Loaded, LoadOptions
+from orchestrator.ports.provider import ChatCall
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.effect import Effect, Load, Probe, Unload
+from orchestrator.serve.effect import Check, Effect, Load, Probe, Unload
 from orchestrator.serve.scheduler import Scheduler
 
 GRACE: Final = 1.0
 """Seconds that a provider has beyond its time-out, to end by itself."""
+SLOW: Final = 0.5
+"""Seconds after which a provider did not hear that nobody is there, but nothing at all."""
+_QUESTION: Final = Message("user", "hello")
 Outcome = TypeVar("Outcome")
 Tell = Callable[[EventKind, Mapping[str, object]], None]
 
@@ -27,7 +33,7 @@ class Errands:
     that asks for to ``carry_out``. Whatever a plug-in raises ends the errand, never the loop that all requests need."""
 
     def __init__(self, scheduler: Scheduler, tell: Tell, carry_out: Callable[[list[Effect]], None]) -> None:
-        self.waiting: list[Probe | Load | Unload] = []
+        self.waiting: list[Probe | Check | Load | Unload] = []
         self._scheduler = scheduler
         self._tell = tell
         self._carry_out = carry_out
@@ -39,6 +45,8 @@ class Errands:
             match errand:
                 case Probe():
                     group.start_soon(self._probe, errand)
+                case Check():
+                    group.start_soon(self._check, errand)
                 case Load():
                     group.start_soon(self._load, errand)
                 case Unload():
@@ -48,7 +56,7 @@ class Errands:
         spec, ok = effect.spec, False
         with anyio.move_on_after(self._scheduler.limits.endpoint.health.timeout):
             try:
-                ok = await spec.provider.identify(spec.target.api_base, spec.target.api_key) is not None
+                ok = await _answers(spec)
             except OrchestratorError:
                 ok = False
             except Exception as error:  # noqa: BLE001 - see above
@@ -56,6 +64,13 @@ class Errands:
                 fields = {"endpoint": spec.id, "state": "probe failed", "reason": f"{type(error).__name__}: {error}"}
                 self._tell("endpoint.state", fields)
         self._carry_out(self._scheduler.on_probe(spec.id, ok, current_time()))
+
+    async def _check(self, effect: Check) -> None:
+        spec, began = effect.spec, current_time()
+        call = ChatCall(spec.target, (_QUESTION,), max_tokens=1, timeout=effect.timeout)
+        outcome = await _bounded(spec.provider.chat(call), "check", effect.timeout)
+        fault = outcome if isinstance(outcome, ModelError) else None
+        self._carry_out(self._scheduler.on_check(spec.id, effect.epoch, fault, began, current_time()))
 
     async def _load(self, effect: Load) -> None:
         fields = {"endpoint": effect.spec.id, "model": effect.model}
@@ -92,6 +107,17 @@ class Errands:
         if residence is None:
             return ServerFailed(f"{effect.model} is not unloaded from here any more")
         return await _bounded(residence.loader.unload(effect.spec.target, timeout), "unload", timeout)
+
+
+async def _answers(spec: EndpointSpec) -> bool:
+    """Whether the right make of server answers. Providers wait less for one than a probe does: a server that is slow because
+    its device is at work is asked again."""
+    while True:
+        began = current_time()
+        if await spec.provider.identify(spec.target.api_base, spec.target.api_key) is not None:
+            return True
+        if current_time() - began < SLOW:
+            return False
 
 
 async def _bounded(work: Awaitable[Outcome], what: str, timeout: float) -> Outcome | ModelError:

@@ -7,8 +7,8 @@ from typing import Final
 
 import anyio
 
+from orchestrator.core.choices import PriorityClass
 from orchestrator.core.errors import DeadlinePassed
-from orchestrator.core.request import PriorityClass
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.scheduler_limits import ClassLimits, SchedulerLimits
 from orchestrator.serve.waiting_line import Turn, WaitingLine, waited_too_long

@@ -8,7 +8,7 @@ from orchestrator.serve.scheduler_limits import HoldBack
 
 
 class Held:
-    """What came of one attempt's stream. Pieces without text bind nobody and are dropped before the commit."""
+    """What came of one attempt's stream. Pieces without text are only signs of life: nobody is given them."""
 
     __slots__ = ("_first_at", "_pieces", "_rule", "_size", "_text", "committed")
 
@@ -22,12 +22,12 @@ class Held:
 
     def add(self, delta: Delta, now: float) -> list[Delta]:
         """Take a piece that came at ``now``; gives those that may be passed on."""
+        if not delta.text and delta.reply is None:
+            return []
         if delta.text:
             self._text.append(delta.text)
         if self.committed:
             return [delta]
-        if not delta.text and delta.reply is None:
-            return []
         self._pieces.append(delta)
         self._size += len(delta.text.encode())
         if self._first_at is None:

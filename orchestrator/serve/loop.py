@@ -24,9 +24,21 @@ from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Provider
-from orchestrator.serve.ask import Ask, Attempt, CallTrace, EndpointView, call_for
+from orchestrator.serve.ask import Ask, Attempt, CallTrace, EndpointView, call_for, size_of
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.effect import Cancel, Effect, Fail, Load, Probe, RetryAt, Start, StateChanged, Unload
+from orchestrator.serve.effect import (
+    Cancel,
+    Check,
+    Effect,
+    Fail,
+    Load,
+    Probe,
+    Relist,
+    RetryAt,
+    Start,
+    StateChanged,
+    Unload,
+)
 from orchestrator.serve.errands import Errands
 from orchestrator.serve.hold_back import Held
 from orchestrator.serve.scheduler import NO_POOLS, Scheduler
@@ -62,7 +74,7 @@ class Loop:
     """Sends calls to endpoints as the scheduler decides. ``run`` must be running for anything that takes time.
 
     ``on_event`` gets ``endpoint.state``, ``model.*``, ``run.retry`` and ``run.fallback`` events; it must return at once and
-    not raise.
+    not raise; ``on_missing`` the id of an endpoint whose server says that it has not the model that it listed.
     """
 
     def __init__(
@@ -70,12 +82,14 @@ class Loop:
         limits: SchedulerLimits | None = None,
         jitter: Jitter = random.random,
         on_event: Callable[[Event], None] | None = None,
+        on_missing: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._limits = limits or SchedulerLimits()
         self._scheduler = Scheduler(self._limits, jitter)
         self._callers: dict[int, _Caller] = {}
         self._numbers = count(1)
         self._on_event = on_event
+        self._on_missing = on_missing
         self._alarm: anyio.Event | None = None
         self._sleeps_until = -inf  # it does not sleep
         self._errands = Errands(self._scheduler, self._tell, self._carry_out)
@@ -136,7 +150,7 @@ class Loop:
                 began = caller.asked_at
                 reply = await _reply(caller, start.spec.provider, call_for(ask, start, began))
                 if not isinstance(reply, RunError):
-                    self._finish(caller, start, began, None)
+                    self._finish(caller, start, began, None, reply)
                     return reply
                 self._finish(caller, start, began, reply)
         except BaseException:
@@ -159,9 +173,9 @@ class Loop:
                 held = Held(self._limits.hold_back)
                 try:
                     while isinstance(delta := await self._next(caller, source), Delta):
-                        ready = held.add(delta, self._moved(caller))
+                        ready = held.add(delta, self._moved(caller, delta))
                         if delta.reply is not None:
-                            self._finish(caller, start, began, None)
+                            self._finish(caller, start, began, None, delta.reply)
                         elif ready:
                             self._scheduler.on_commit(caller.number)
                         for piece in ready:
@@ -211,6 +225,8 @@ class Loop:
             streaming=streaming,
             length=queue.get("length"),
             patience=queue.get("timeout"),
+            prompt=size_of(ask.call),
+            most=ask.call.max_tokens,
         )
         self._carry_out(self._scheduler.on_submit(new, now))
         if ask.next is not None:  # after the call itself: what it needs now comes first
@@ -243,13 +259,15 @@ class Loop:
                     return fault
         return _cut_short(caller)
 
-    def _moved(self, caller: _Caller) -> float:
+    def _moved(self, caller: _Caller, delta: Delta) -> float:
         """A piece has come; gives the time."""
         now = current_time()
-        self._scheduler.on_progress(caller.number, now)
+        self._scheduler.on_progress(caller.number, now, reading=delta.sign == "reading")
         return now
 
-    def _finish(self, caller: _Caller, start: Start, began: float, error: RunError | None) -> None:
+    def _finish(
+        self, caller: _Caller, start: Start, began: float, error: RunError | None, reply: ChatReply | None = None
+    ) -> None:
         """Report the end of an attempt, and learn what comes next for the call."""
         now = current_time()
         outcome, message = ("ok", "") if error is None else (type(error).__name__, error.message)
@@ -258,7 +276,8 @@ class Loop:
         caller.asked_at = now
         if error is None:
             self._forget(caller)
-        self._carry_out(self._scheduler.on_finish(caller.number, now, error))
+        wrote = reply.usage.completion_tokens if reply is not None else 0
+        self._carry_out(self._scheduler.on_finish(caller.number, now, error, wrote))
 
     def _abandon(self, caller: _Caller) -> None:
         """The caller's task is cancelled or has failed: nobody waits for this call any more."""
@@ -290,10 +309,12 @@ class Loop:
                     self._stop(effect)
                 case RetryAt():
                     self._tell_retry(effect)
-                case Probe() | Load() | Unload():
+                case Probe() | Check() | Load() | Unload():
                     self._errands.waiting.append(effect)
                 case StateChanged():
                     self._tell_state(effect)
+                case Relist():
+                    self._on_missing(effect.endpoint)
         if (self._errands.waiting or self._scheduler.due < self._sleeps_until) and self._alarm is not None:
             self._sleeps_until = -inf  # it is awake already
             self._alarm.set()

@@ -7,13 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from orchestrator.core.approval import Approval
+from orchestrator.core.choices import PriorityClass
 from orchestrator.core.errors import RunCancelled, RunError
 from orchestrator.core.event import DELTA, Event, EventKind
 from orchestrator.core.message import Message, Usage
 from orchestrator.core.record import record
-from orchestrator.core.request import Decision, PriorityClass, Request, Result, Status, StepRecord
+from orchestrator.core.request import Decision, Request, Result, Status, StepRecord, new_id
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.plan.pressure import NONE, Pressure
+from orchestrator.ports.people import Desk
+from orchestrator.ports.tool import ToolFunction
 from orchestrator.serve.ask import CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.loop import Loop
@@ -42,6 +46,28 @@ class Outcome:
     finish_reason: str = "stop"
     why: str = ""
     to: str = ""
+    approval: str = ""
+
+
+class Held(Exception):
+    """A call that a person must allow first. Whoever is at work adds to ``at`` where it goes on then; ``source`` says who wrote
+    the arguments. No fault: nobody escalates it."""
+
+    def __init__(self, function: ToolFunction, arguments: Mapping[str, Any]) -> None:
+        super().__init__(function.name)
+        self.function = function
+        self.arguments = arguments
+        self.source = ""
+        self.at: dict[str, Any] = {}
+
+
+@record
+class GoingOn:
+    """What a run that waited goes on with: what a person decided, and the place ``at`` which its ``agent`` waited."""
+
+    approval: Approval
+    agent: str
+    at: Mapping[str, Any]
 
 
 def fault_name(error: BaseException) -> str:
@@ -51,20 +77,26 @@ def fault_name(error: BaseException) -> str:
 
 class Run:
     """Mutable state of one run; owned by the task that runs it. ``deadline`` is the run's, ``until`` that of the agent at
-    work, both of ``anyio.current_time``; ``said`` is what the caller has been told already; ``pressure`` is what spoke
-    for smaller models when it began."""
+    work, both of ``anyio.current_time``; ``nonce`` is of this run alone, whatever id its request has; ``said`` is what the
+    caller has been told already; ``pressure`` is what spoke for smaller models when it began. ``desk`` is where it can ask people;
+    ``going_on`` is there where it waited for them before, ``grant`` is the same until the call that waited is made."""
 
     __slots__ = (
         "attempts",
+        "came",
         "deadline",
         "decisions",
         "deployment",
+        "desk",
         "emit",
         "foresees",
+        "going_on",
+        "grant",
         "history",
         "listen",
         "loop",
         "model_ms",
+        "nonce",
         "notes",
         "path",
         "paused",
@@ -75,18 +107,25 @@ class Run:
         "started",
         "steps",
         "tool_ms",
+        "typed",
         "until",
         "usage",
     )
 
     def __init__(self, request: Request, deployment: Deployment, loop: Loop, emit: Emit, listen: Emit | None) -> None:
         self.request = request
+        self.typed = request.text
+        """As it came, also where an earlier request is answered."""
         self.deployment = deployment
         self.loop = loop
         self.emit = emit
         self.listen = listen
         self.pressure: Pressure = NONE
-        self.started = current_time()
+        self.nonce = new_id("once")
+        self.desk: Desk | None = None
+        self.going_on: GoingOn | None = None
+        self.grant: GoingOn | None = None
+        self.came = self.started = current_time()
         limit = deployment.blueprint.timeout
         self.deadline = self.started + (limit if request.timeout is None else min(request.timeout, limit))
         self.until = self.deadline
@@ -117,6 +156,11 @@ class Run:
         """What it sends is restricted although the request did not say so; ``note`` tells why."""
         self.request = replace(self.request, data_class="restricted")
         self.notes.append(note)
+
+    def goes_back_to(self, wanted: str) -> None:
+        """The request only chose who answers an earlier one, which the last two turns are about."""
+        self.request = replace(self.request, text=wanted)
+        self.history = self.history[:-2]
 
     def expects(self, *endpoints: str) -> tuple[str, ...] | None:
         """For an ``Ask``: what it is likely to call next, for who decides what is loaded. Nothing, where no model is loaded on
@@ -227,6 +271,7 @@ class Run:
             finish_reason="error" if error else outcome.finish_reason,
             notes=tuple(self.notes),
             data_class=self.request.data_class,
+            approval=outcome.approval or (self.going_on.approval.id if self.going_on else ""),
         )
 
     def failure(self, error: Mapping[str, Any], partial: str = "") -> Result:

@@ -17,11 +17,20 @@ from orchestrator.core.errors import ModelError, RunCancelled, RunError, Stalled
 from orchestrator.deploy.endpoint import Endpoint, EndpointSpec
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.ports.lifecycle import Loaded
-from orchestrator.serve.effect import Cancel, Effect, Probe
+from orchestrator.serve.effect import Cancel, Check, Effect, Probe
 from orchestrator.serve.scheduler_dispatch import Dispatch
-from orchestrator.serve.scheduler_faults import no_progress, out_of_time, stalls_at, too_late, waited_too_long
+from orchestrator.serve.scheduler_faults import (
+    longest_prompt,
+    no_progress,
+    out_of_time,
+    stalls_at,
+    too_late,
+    waited_too_long,
+)
 from orchestrator.serve.scheduler_queue import Call, Lane, Submission
 
+LATE: Final = 5.0
+"""Seconds that a tick comes late only where nobody could listen to servers either."""
 NO_POOLS: Final[Mapping[str, PoolLimits]] = MappingProxyType({})
 
 
@@ -80,6 +89,7 @@ class Scheduler(Dispatch):
             there = loaded.get(name.partition("#")[0])  # without its key: what is loaded is there for all
             if there is not None and lane.resident is None:
                 lane.endpoint.seen(loaded=there, now=now)
+                self.due = min(self.due, lane.endpoint.check_due)
         self._models.seen(loaded, since, now)
         return self._take(now)
 
@@ -94,6 +104,7 @@ class Scheduler(Dispatch):
         for lane in list(self._lanes.values()):
             lane.endpoint.save(saving=saving)
             self.settle(lane, now)
+            self.due = min(self.due, lane.endpoint.check_due)
         return self._take(now)
 
     def on_measured(self, free: int | None, now: float) -> list[Effect]:
@@ -108,15 +119,14 @@ class Scheduler(Dispatch):
         self._place(call, now)
         return self._take(now)
 
-    def on_progress(self, number: int, now: float) -> None:
-        """A piece of a stream has come. Until ``on_wait`` its consumer has the turn, so that silence means nothing."""
+    def on_progress(self, number: int, now: float, *, reading: bool = False) -> None:
+        """A piece of a stream has come, or word that the server is ``reading`` the prompt. Until ``on_wait`` its consumer has
+        the turn, so that silence means nothing."""
         call = self._calls[number]
         endpoint = call.running_on().endpoint
-        if not call.got_token:
+        if not (call.got_token or reading):
             call.got_token = True
-            if not endpoint.cold:  # a load says nothing about the time that a first token takes
-                endpoint.first_tokens.add(now - call.started)
-            endpoint.cold = False
+            endpoint.first_token(now - call.started, call.new.prompt)
         endpoint.last_progress = now
         call.last_progress = inf
 
@@ -128,8 +138,9 @@ class Scheduler(Dispatch):
         """A part of the answer has reached the caller: from now on the call can only end, not move."""
         self._calls[number].committed = True
 
-    def on_finish(self, number: int, now: float, error: RunError | None = None) -> list[Effect]:
-        """An attempt ended: well, or with a fault of the server, or because the deadline passed."""
+    def on_finish(self, number: int, now: float, error: RunError | None = None, wrote: int = 0) -> list[Effect]:
+        """An attempt ended: well, having written so many tokens, or with a fault of the server, or because the deadline
+        passed."""
         call = self._calls[number]
         lane = call.running_on()
         lane.endpoint.in_flight -= 1
@@ -137,7 +148,7 @@ class Scheduler(Dispatch):
             self._models.ended(lane.resident, now)
         if error is None:
             del self._calls[number]
-            self._judge_success(call, lane, now)
+            self._judge_success(call, lane, now, wrote)
         elif isinstance(error, ModelError):
             self._after_fault(call, lane, error, now)
         else:
@@ -169,9 +180,21 @@ class Scheduler(Dispatch):
             self.due = min(self.due, lane.endpoint.probe_due)
         return self._take(now)
 
+    def on_check(self, name: str, epoch: int, error: ModelError | None, began: float, now: float) -> list[Effect]:
+        """A ``Check`` that ``began`` then ended: with a token, or with a fault."""
+        lane = self._lanes.get(name)
+        if lane is not None and lane.endpoint.epoch == epoch and lane.endpoint.health.checking:
+            lane.endpoint.checked(error, began, now, self._jitter)
+            self._tell_missing(lane, error)
+            self.settle(lane, now)
+            self.due = min(self.due, lane.endpoint.check_due)
+        return self._take(now)
+
     def on_tick(self, now: float) -> list[Effect]:
         """Time has passed."""
         self._closed = False
+        if now - self.due > LATE:
+            self._begin_to_listen(now)
         for lane in list(self._lanes.values()):
             self._tick_lane(lane, now)
         while self._timers and self._timers[0][0] <= now:
@@ -182,6 +205,10 @@ class Scheduler(Dispatch):
             if lane.endpoint.probe_due <= now:
                 lane.endpoint.health.probing = True
                 self._effects.append(Probe(lane.endpoint.spec))
+            if lane.endpoint.check_due <= now:
+                lane.endpoint.health.checking = True
+                timeout = self.limits.endpoint.health.check_timeout
+                self._effects.append(Check(lane.endpoint.spec, lane.endpoint.epoch, timeout))
         if self._models.any:
             self._models.tick(now)
         self.due = self._next_due()
@@ -208,6 +235,14 @@ class Scheduler(Dispatch):
         else:
             self._fail(call, waited_too_long(call, now))
 
+    def _begin_to_listen(self, now: float) -> None:
+        """Nobody listened for a while: the process was stopped, or something held its event loop up. What servers said
+        meanwhile is still unread, so that silence counts from now on only."""
+        for call in self._calls.values():
+            if call.phase == "running":
+                call.started, call.last_progress = now, max(call.last_progress, now)
+                call.running_on().endpoint.last_progress = now
+
     def _tick_lane(self, lane: Lane, now: float) -> None:
         endpoint = lane.endpoint
         if endpoint.changes_at <= now:
@@ -220,17 +255,19 @@ class Scheduler(Dispatch):
         """Stop the calls on an endpoint that have no time left, or make no progress."""
         endpoint = lane.endpoint
         endpoint.look_at = inf
-        for call in self._calls.values():
-            if call.lane is not lane or call.phase != "running" or call.stopped:
+        running = [call for call in self._calls.values() if call.lane is lane and call.phase == "running"]
+        longest = longest_prompt(running)
+        for call in running:
+            if call.stopped:
                 continue
-            fault = out_of_time(call, now) or no_progress(call, now, lane)
+            fault = out_of_time(call, now) or no_progress(call, now, lane, longest)
             if fault is None:
                 again = now + self.limits.endpoint.stall_after
-                self._look_at(endpoint, min(call.new.deadline, stalls_at(call, lane), again))
+                self._look_at(endpoint, min(call.new.deadline, stalls_at(call, lane, longest), again))
                 continue
             call.stopped = True
             if isinstance(fault, Stalled) and call.epoch == endpoint.epoch:
-                endpoint.stalled(fault, now, self._jitter)
+                endpoint.stalled(fault, now, self._jitter, longest)
             self._effects.append(Cancel(call.new.call, fault))
         self._settle(lane, now)
 

@@ -28,8 +28,8 @@ def _fits(call: Call, lane: Lane) -> bool:
 
 
 def usable(call: Call, lanes: Lanes) -> tuple[Lane, ...]:
-    """Where it may start or wait: those of the best rank that take calls. Empty where none does."""
-    taking = [lane for lane in left(call, lanes) if lane.endpoint.takes_calls]
+    """Where it may start or wait: those of the best rank that take calls, or will in time. Empty where none does."""
+    taking = [lane for lane in left(call, lanes) if lane.endpoint.serves_before(call.new.deadline)]
     equals = call.new.candidates[: call.new.equals]
     if len(equals) > 1:
         same = tuple(lane for lane in taking if lane.endpoint.spec.id in equals)
@@ -49,6 +49,13 @@ def soon_usable(call: Call, lanes: Lanes) -> tuple[Lane, ...]:
 
 
 def least_bad(call: Call, lanes: Lanes) -> Lane | None:
-    """The one to use although all look ill: the fewest failures in a row, then the soonest to open."""
+    """The one to use although all look ill: those nearby first, then the fewest failures in a row, then the soonest to open.
+    One in the cloud is a candidate only where policy lets the call go there, and nothing else would notice that it is back:
+    it is not probed."""
     ill = [lane for lane in left(call, lanes) if lane.endpoint.may_be_forced]
-    return min(ill, key=lambda lane: (lane.endpoint.breaker.failures, lane.endpoint.breaker.opens_at), default=None)
+    return min(ill, key=_illness, default=None)
+
+
+def _illness(lane: Lane) -> tuple[bool, int, float]:
+    breaker = lane.endpoint.breaker
+    return lane.endpoint.spec.target.zone == "cloud", breaker.failures, breaker.opens_at

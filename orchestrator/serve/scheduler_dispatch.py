@@ -7,14 +7,21 @@ from collections.abc import Mapping
 from itertools import count
 from math import inf
 
-from orchestrator.core.errors import ContextTooLong, ModelError, RunCancelled, RunError, Stalled
+from orchestrator.core.errors import ContextTooLong, ModelError, ModelNotFound, RunCancelled, RunError, Stalled
 from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.endpoint import Endpoint
-from orchestrator.serve.effect import Effect, Fail, RetryAt, Start, StartKind, StateChanged
+from orchestrator.serve.effect import Effect, Fail, Relist, RetryAt, Start, StartKind, StateChanged
 from orchestrator.serve.fallback import after_load_failure, renewed, verdict
 from orchestrator.serve.scheduler_affinity import Affinity
 from orchestrator.serve.scheduler_choice import least_bad, left, soon_usable, usable
-from orchestrator.serve.scheduler_faults import misses_deadline, queue_full, silent_since, too_late, why_none
+from orchestrator.serve.scheduler_faults import (
+    blamed_after,
+    misses_deadline,
+    queue_full,
+    silent_since,
+    too_late,
+    why_none,
+)
 from orchestrator.serve.scheduler_limits import SchedulerLimits
 from orchestrator.serve.scheduler_queue import Call, Lane
 
@@ -140,23 +147,29 @@ class Dispatch:
 
     # -- what the end of an attempt means ---------------------------------------------------------------------------
 
-    def _judge_success(self, call: Call, lane: Lane, now: float) -> None:
+    def _judge_success(self, call: Call, lane: Lane, now: float, wrote: int) -> None:
         endpoint = lane.endpoint
         if call.epoch == endpoint.epoch:
-            endpoint.succeeded(now - call.started, now)
+            endpoint.succeeded(now - call.started, now, wrote)
             if endpoint.state != "ready" or endpoint.capacity != endpoint.most:
                 self._settle(lane, now)
 
     def _judge_silence(self, call: Call, lane: Lane, now: float) -> None:
         """The deadline passed. If nothing came for very long the server is to blame, else the deadline was short."""
         silent = now - silent_since(call, lane)
-        if call.epoch == lane.endpoint.epoch and silent >= lane.endpoint.silence:
+        if call.epoch == lane.endpoint.epoch and silent >= blamed_after(call, lane):
             self._judge_fault(call, lane, Stalled(f"no sign of life for {silent:.0f} s"), now)
 
     def _judge_fault(self, call: Call, lane: Lane, error: ModelError, now: float) -> None:
         if call.epoch == lane.endpoint.epoch:
             lane.endpoint.failed(error, now, self._jitter)
+            self._tell_missing(lane, error)
             self._settle(lane, now)
+
+    def _tell_missing(self, lane: Lane, error: ModelError | None) -> None:
+        """What a server lists was wrong, where it has not the model; the cloud lists nothing that anybody looks at."""
+        if isinstance(error, ModelNotFound) and lane.endpoint.spec.target.zone != "cloud":
+            self._effects.append(Relist(lane.endpoint.spec.id))
 
     def _after_fault(self, call: Call, lane: Lane, error: ModelError, now: float) -> None:
         what = verdict(error, call.facts(self.limits.retries))
@@ -179,7 +192,8 @@ class Dispatch:
             self._give_up(call, lane, now)
 
     def _others(self, call: Call, lane: Lane) -> bool:
-        return any(other is not lane and other.endpoint.takes_calls for other in left(call, self._lanes))
+        deadline = call.new.deadline
+        return any(other is not lane and other.endpoint.serves_before(deadline) for other in left(call, self._lanes))
 
     def _back_off(self, call: Call, lane: Lane, error: ModelError, now: float) -> None:
         at = now + self.limits.backoff.delay(call.failures, self._jitter)
@@ -203,6 +217,7 @@ class Dispatch:
     def blame(self, lane: Lane, error: ModelError, now: float) -> None:
         """Its model could not be loaded: judge the endpoint once, and send on every call that waits in vain."""
         lane.endpoint.failed(error, now, self._jitter)
+        self._tell_missing(lane, error)
         self.settle(lane, now)
         for call in lane.everyone():
             if lane not in call.lanes:
@@ -253,14 +268,15 @@ class Dispatch:
         self._dispatch(lane, now)
 
     def _settle(self, lane: Lane, now: float) -> None:
-        """Bring an endpoint's state up to date, tell of a change, and send away who waits where no call is taken."""
+        """Bring an endpoint's state up to date, tell of a change, and send away who waits there in vain."""
         endpoint = lane.endpoint
         if endpoint.settle():
             self._effects.append(StateChanged(endpoint.spec.id, endpoint.state, endpoint.trouble))
         self.due = min(self.due, endpoint.changes_at)
-        if lane.waiting and not endpoint.takes_calls:
+        if lane.waiting and (endpoint.hold is not None or not endpoint.takes_calls):
             for call in lane.everyone():
-                if lane in call.lanes:  # those before it may have let it start elsewhere
+                in_vain = not endpoint.serves_before(call.new.deadline)
+                if in_vain and lane in call.lanes:  # those before it may have let it start elsewhere
                     self._leave_lanes(call)
                     self._place(call, now)
 

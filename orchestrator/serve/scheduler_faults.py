@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import ceil
+from collections.abc import Iterable
+from math import ceil, inf
 
 from orchestrator.core.errors import (
     DeadlinePassed,
@@ -48,7 +49,7 @@ def _resting(error: ModelError, endpoint: Endpoint, now: float) -> ModelError:
 
 def queue_full(lanes: tuple[Lane, ...]) -> QueueFull:
     """As many wait as may."""
-    pause = lanes[0].endpoint.calls.quantile(0.5) or 1.0
+    pause = lanes[0].endpoint.speed.calls.quantile(0.5) or 1.0
     return QueueFull(f"the queue of {_names(lanes)} is full", cure="Try again later.", retry_after=pause)
 
 
@@ -81,7 +82,7 @@ def misses_deadline(call: Call, now: float, lanes: tuple[Lane, ...], *, next_in_
     need, of_load = float("inf"), 0.0
     for lane in lanes:
         load = lane.resident.least_wait(now) if lane.resident is not None else 0.0
-        quick = lane.endpoint.calls.quantile(0.25)
+        quick = lane.endpoint.speed.calls.quantile(0.25)
         if quick is None and not load:
             return None
         turns = 0 if next_in_line else lane.ahead_of(call) // lane.endpoint.most
@@ -95,17 +96,34 @@ def misses_deadline(call: Call, now: float, lanes: tuple[Lane, ...], *, next_in_
     )
 
 
-def no_progress(call: Call, now: float, lane: Lane) -> Stalled | None:
+def longest_prompt(running: Iterable[Call]) -> int:
+    """Bytes of the longest prompt that may be read just now. While a server reads one, many write nothing for others."""
+    return max((call.new.prompt for call in running if not call.got_token), default=0)
+
+
+def no_progress(call: Call, now: float, lane: Lane, longest: int) -> Stalled | None:
     """The fault of a running call that makes no progress. Before its first token, a token of any other call shows that
     the server works: it may be at another prompt."""
-    if now < stalls_at(call, lane):
+    if now < stalls_at(call, lane, longest):
         return None
     return Stalled(f"{lane.endpoint.spec.id} made no progress for {now - silent_since(call, lane):.0f} s")
 
 
-def stalls_at(call: Call, lane: Lane) -> float:
-    """When a running call counts as stalled, if nothing more is heard of it."""
-    return silent_since(call, lane) + lane.endpoint.stall_limit(streaming=call.new.streaming)
+def stalls_at(call: Call, lane: Lane, longest: int) -> float:
+    """When a running call counts as stalled, if nothing more is heard of it while prompts of ``longest`` bytes are read."""
+    return silent_since(call, lane) + _limit(call, lane, longest)
+
+
+def _limit(call: Call, lane: Lane, longest: int) -> float:
+    endpoint = lane.endpoint
+    return endpoint.stall_limit(longest) if call.new.streaming else endpoint.whole_limit(longest, call.new.most)
+
+
+def blamed_after(call: Call, lane: Lane) -> float:
+    """Seconds of silence for which the server is to blame, when a deadline ends them: what a call of this length needs there
+    at most, or what means nothing where that is not known."""
+    limit = _limit(call, lane, call.new.prompt)
+    return limit if limit < inf else lane.endpoint.silence(call.new.prompt)
 
 
 def silent_since(call: Call, lane: Lane) -> float:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, get_args
 
-from orchestrator.core.request import PriorityClass
+from orchestrator.core.choices import PriorityClass
 from orchestrator.deploy.backoff import Backoff
-from orchestrator.deploy.endpoint import EndpointRules
+from orchestrator.deploy.rules import EndpointRules
 from orchestrator.serve.scheduler_residency import AffinityRules
 
 PRIORITIES: Final[tuple[PriorityClass, ...]] = get_args(PriorityClass)

@@ -6,9 +6,9 @@ import heapq
 from math import inf
 from typing import TYPE_CHECKING, Literal
 
+from orchestrator.core.choices import PriorityClass
 from orchestrator.core.errors import ModelError
 from orchestrator.core.record import record
-from orchestrator.core.request import PriorityClass
 from orchestrator.deploy.endpoint import Endpoint
 from orchestrator.serve.fallback import Facts
 from orchestrator.serve.scheduler_limits import PRIORITIES, RANKS, ClassLimits, SchedulerLimits
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Submission:
     """A call that wants an endpoint. ``candidates`` are endpoint ids, best first; the first ``equals`` of them are of
     equal rank, so that the least loaded is taken. ``deadline`` is on the scheduler's clock. ``length`` (how many of its
-    class may wait) and ``patience`` (how long it does, in seconds) go before the class's own limits."""
+    class may wait) and ``patience`` (how long it does, in seconds) go before the class's own limits. ``prompt`` is how many bytes
+    are to be read, ``most`` how many tokens may be written (``None``: nobody says)."""
 
     call: int
     candidates: tuple[str, ...]
@@ -32,6 +33,8 @@ class Submission:
     streaming: bool = False
     length: int | None = None
     patience: float | None = None
+    prompt: int = 0
+    most: int | None = None
 
 
 class Call:
@@ -122,7 +125,8 @@ class Lane:
     @property
     def due(self) -> float:
         """When something may change at its endpoint by time alone."""
-        return min(self.endpoint.changes_at, self.endpoint.look_at, self.endpoint.probe_due)
+        endpoint = self.endpoint
+        return min(endpoint.changes_at, endpoint.look_at, endpoint.probe_due, endpoint.check_due)
 
     def load(self) -> float:
         """How much of its endpoint is taken."""

@@ -11,15 +11,12 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from orchestrator.core.errors import DeadlinePassed, QueueFull
-from orchestrator.core.message import Message
+from orchestrator.core.errors import DeadlinePassed, QueueFull, StateUnusable
+from orchestrator.core.message import KEEP_TURNS, Message, newest
 from orchestrator.ports.store import SessionStore
 
 MOST_SESSIONS: Final = 512
 """Sessions whose turns stay in memory; older ones are read again from the store."""
-MOST_TURNS: Final = 1_000
-"""Messages of a session that stay in memory: no agent sees more."""
-
 MOST_WAITING: Final = 64
 """Requests that may wait for one session, where the caller knows no other number."""
 
@@ -27,13 +24,17 @@ Key = tuple[str, str]
 
 
 class Sessions:
-    """The owner of all conversations of a process. Without a store they last as long as the process."""
+    """The owner of all conversations of a process. Without a store they last as long as the process. Of each there are as many
+    messages in memory as in the store, so that a session is the same wherever it is read."""
 
     def __init__(self, store: SessionStore | None = None, most: int = MOST_SESSIONS) -> None:
         self._store = store
         self._most = most
+        self._keep = KEEP_TURNS if store is None else store.keep_turns
         self._turns: OrderedDict[Key, tuple[Message, ...]] = OrderedDict()
-        self._restricted: set[Key] = set()  # of those in memory
+        self._restricted: set[Key] = set()  # of those in memory, and all of which the store does not know it
+        self._unmarked: set[Key] = set()  # of these, those of which the store does not know it
+        self._unsaved: dict[Key, tuple[Message, ...]] = {}  # of those in memory: turns that the store did not take
         self._locks: dict[Key, anyio.Lock] = {}  # of sessions that a request holds or waits for
         self._disk = anyio.Lock()  # one statement at a time: stores are used from one thread at once
 
@@ -73,16 +74,43 @@ class Sessions:
         self, deployment: str, session: str, messages: tuple[Message, ...], *, restricted: bool = False
     ) -> None:
         """Add turns; they are stored when this returns. Call it while holding the session's turn. ``restricted`` marks the
-        session for good: what was said in it goes with every later request."""
+        session for good: what was said in it goes with every later request.
+
+        Raises ``StateUnusable`` where the store does not take them. They are in memory then, and are stored with the next
+        turns; and the session stays restricted for as long as the process runs, also when they have left memory."""
+        key = (deployment, session)
+        if restricted and key not in self._restricted:
+            self._restricted.add(key)
+            self._unmarked.add(key)
+        with anyio.CancelScope(shield=True):  # what is in memory must be what is in the store
+            self._turns[key] = newest((*self._turns[key], *messages), self._keep)
+            if self._store is not None:
+                await self._save(self._store, key, messages)
+            self._unmarked.discard(key)
+
+    async def _save(self, store: SessionStore, key: Key, messages: tuple[Message, ...]) -> None:
+        unsaved = newest((*self._unsaved.pop(key, ()), *messages), self._keep)
+        append = partial(store.append, restricted=key in self._restricted)
+        try:
+            async with self._disk:
+                await anyio.to_thread.run_sync(append, *key, unsaved)
+        except StateUnusable:
+            self._unsaved[key] = unsaved
+            raise
+
+    def unsaved(self, deployment: str, session: str) -> tuple[Message, ...]:
+        """Turns that the store did not take: they go with the next."""
+        return self._unsaved.get((deployment, session), ())
+
+    def added(self, deployment: str, session: str, messages: tuple[Message, ...], *, restricted: bool = False) -> None:
+        """Turns that somebody has stored already, after those that were unsaved, in a transaction of theirs. Call it while
+        holding the session's turn."""
         key = (deployment, session)
         if restricted:
             self._restricted.add(key)
-        with anyio.CancelScope(shield=True):  # what is in memory must be what is in the store
-            if self._store is not None:
-                async with self._disk:
-                    append = partial(self._store.append, restricted=restricted)
-                    await anyio.to_thread.run_sync(append, deployment, session, messages)
-            self._turns[key] = (*self._turns[key], *messages)[-MOST_TURNS:]
+            self._unmarked.discard(key)
+        self._unsaved.pop(key, None)
+        self._turns[key] = newest((*self._turns[key], *messages), self._keep)
 
     async def _acquire(self, lock: anyio.Lock, session: str, deadline: float) -> None:
         try:
@@ -101,7 +129,7 @@ class Sessions:
                     stored = await anyio.to_thread.run_sync(self._store.load, *key)
                     if await anyio.to_thread.run_sync(self._store.is_restricted, *key):
                         self._restricted.add(key)
-            self._turns[key] = stored[-MOST_TURNS:]
+            self._turns[key] = newest(stored, self._keep)
         self._turns.move_to_end(key)
         return self._turns[key]
 
@@ -110,4 +138,6 @@ class Sessions:
         surplus = len(self._turns) - self._most
         for key in [key for key in self._turns if key not in self._locks][: max(0, surplus)]:
             del self._turns[key]
-            self._restricted.discard(key)
+            self._unsaved.pop(key, None)
+            if key not in self._unmarked:
+                self._restricted.discard(key)

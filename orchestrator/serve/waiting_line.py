@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from orchestrator.core.choices import PriorityClass
 from orchestrator.core.errors import QueueFull
-from orchestrator.core.request import PriorityClass
 from orchestrator.serve.scheduler_limits import PRIORITIES, RANKS, ClassLimits
 
 

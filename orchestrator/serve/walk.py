@@ -7,10 +7,12 @@ from typing import Final
 from orchestrator.core.errors import LimitReached, RunError
 from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Result
+from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.run import Attempt, Outcome, Run
+from orchestrator.serve.run import Attempt, Held, Outcome, Run
 from orchestrator.serve.steps.answer import answer
 from orchestrator.serve.steps.escalate import escalation_of, partial_text
+from orchestrator.serve.steps.hold import hold_call
 from orchestrator.serve.steps.route import route
 
 MOST_HOPS: Final = 8
@@ -19,7 +21,7 @@ MOST_HOPS: Final = 8
 
 async def walk(run: Run) -> Result:
     """Go from the entry to an answer. Raises the ``RunError`` that nobody took over."""
-    name = run.request.agent or run.deployment.entry
+    name = run.grant.agent if run.grant else run.request.agent or run.deployment.entry
     for _ in range(MOST_HOPS):
         router = run.deployment.routers.get(name)
         if router is not None:
@@ -39,12 +41,13 @@ async def _visit(run: Run, name: str) -> Outcome:
         known = [*run.deployment.agents, *run.deployment.routers]
         cure = did_you_mean(name, known) or f"There are: {', '.join(known)}."
         raise RunError(f'no agent is called "{name}"', cure=cure)
-    run.path.append(agent.address)
+    if run.grant is None:
+        run.path.append(agent.address)
     began = current_time()
     timeout = agent.spec["timeout"]
     run.until = min(run.deadline, began + timeout) if timeout else run.deadline
     try:
-        outcome = await answer(run, agent)
+        outcome = await _answered(run, agent)
     except RunError as error:
         to = escalation_of(run, agent, error)
         if not to:
@@ -55,3 +58,11 @@ async def _visit(run: Run, name: str) -> Outcome:
         run.note("escalate", f"agent.{outcome.to}", began, {"from": agent.address, "reason": outcome.why})
         run.tell("run.escalated", {"from": name, "to": outcome.to, "reason": outcome.why})
     return outcome
+
+
+async def _answered(run: Run, agent: Agent) -> Outcome:
+    """Its answer, or that a person must allow a call first."""
+    try:
+        return await answer(run, agent)
+    except Held as held:
+        return await hold_call(run, agent, held)

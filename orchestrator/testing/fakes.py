@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.core.event import Event, EventKind
-from orchestrator.core.message import Message
+from orchestrator.core.message import KEEP_TURNS, Message, newest
 from orchestrator.core.request import Result
 
 
@@ -28,6 +28,8 @@ class ListSink:
 class MemorySessions:
     """A ``SessionStore`` that forgets when it is dropped."""
 
+    keep_turns = KEEP_TURNS
+
     def __init__(self) -> None:
         self.turns: dict[tuple[str, str], list[Message]] = {}
         self.restricted: set[tuple[str, str]] = set()
@@ -44,7 +46,8 @@ class MemorySessions:
         """Add turns."""
         if restricted:
             self.restricted.add((deployment, session))
-        self.turns.setdefault((deployment, session), []).extend(messages)
+        kept = newest((*self.load(deployment, session), *messages), self.keep_turns)
+        self.turns[deployment, session] = list(kept)
 
 
 class MemoryRuns:

@@ -63,9 +63,12 @@ async def test_what_is_no_request_is_told(home: Path) -> None:
         ({"timeout": "30s"}, "timeout is seconds, more than 0, not '30s'"),
         ({"timeout": -1}, "timeout is seconds, more than 0, not -1"),
         ({"timeout": 0}, "timeout is seconds, more than 0, not 0"),
-        ({"history": [{"role": "user"}]}, "a turn of the history is no Message"),
+        ({"history": [{"role": "user"}]}, r"history\[0\] is no Message"),
         ({"history": [orchestrator.Message("usr", "x")]}, "has the role 'usr'"),  # type: ignore[arg-type]
         ({"history": [orchestrator.Message("user", 3)]}, "is no text: 3"),  # type: ignore[arg-type]
+        ({"history": [orchestrator.Message("tool", "x")]}, r"history\[0\] has the role 'tool' and answers no call"),
+        ({"session": "s" * 201}, "session is too long: 201 characters"),
+        ({"priority": []}, r"priority cannot be \[\]"),
         ({"history": {"user": "x"}}, "history is no list of messages"),
         ({"history": 5}, "history is no list of messages"),
         ({"options": {"temperature": "hot"}}, "the option temperature cannot be 'hot'"),
@@ -234,3 +237,23 @@ async def test_a_stream_that_its_runtime_leaves_raises_where_it_is_read(applied:
         await anyio.run_process([PROGRAM, "runtime", "start"])
         events = [event.kind async for event in deployment.stream(QUESTION)]
     assert events[-1] == "run.finished"
+
+
+async def test_a_run_that_waits_for_a_person_is_waited_for(home: Path) -> None:
+    """Over the runtime; a deployment of one process has nobody to ask."""
+    desk = KIOSK.parents[1] / "customer-service" / "help-desk.yaml"
+    await anyio.run_process([PROGRAM, "apply", str(desk)])
+    async with orchestrator.connect("help-desk") as deployment:
+        waiting = await deployment.run("I want to speak to a human")
+        assert (waiting.status, waiting.approval[:4]) == ("waiting", "apv_")
+        async with anyio.create_task_group() as tasks:
+            answer = [str(PROGRAM), "approvals", "answer", waiting.approval, "at three"]
+            tasks.start_soon(anyio.run_process, answer)
+            ended = await deployment.wait(waiting)
+        assert (ended.id, ended.status, ended.text) == (waiting.id, "completed", "at three")
+        with pytest.raises(orchestrator.OrchestratorError, match="no run is called"):
+            await deployment.wait("run_nobody")
+    await anyio.run_process([PROGRAM, "runtime", "stop"])
+    async with orchestrator.open(KIOSK) as alone:
+        with pytest.raises(UsageError, match="has no people to ask"):
+            await alone.wait("run_1")

@@ -47,7 +47,7 @@ def here(*argv: str, stdin: str = "", terminal: bool = False, environment: Mappi
 
 def command(*argv: str) -> list[str]:
     """The program as a process: the module, so that it is this checkout's."""
-    return [sys.executable, "-m", "orchestrator.cli.main", *argv]
+    return [sys.executable, "-m", "orchestrator.cli.entry", *argv]
 
 
 def apart(*argv: str, stdin: str = "", folder: Path = ROOT, environment: Mapping[str, str] | None = None) -> Ran:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from orchestrator.cli import main
+from orchestrator.cli import entry, main
 from orchestrator.cli.options import commands
 from orchestrator.core import errors
 from tests.cli.commands import ROOT
@@ -41,7 +41,7 @@ def test_the_exit_codes_are_those_of_the_program() -> None:
     told = {int(code) for code in re.findall(r"^\| (\d+) \|", PAGE.read_text(), re.MULTILINE)}
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
     known = {int(getattr(kind, "exit_code", 0)) for kind in kinds}
-    assert told == known | {0, main.UNEXPECTED, main.INTERRUPTED, main.PIPE_CLOSED}
+    assert told == known | {0, main.UNEXPECTED, entry.INTERRUPTED, main.PIPE_CLOSED}
 
 
 def test_the_variables_of_the_environment_are_read_somewhere() -> None:

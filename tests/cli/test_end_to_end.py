@@ -144,6 +144,8 @@ def test_a_deployment_that_is_not_there_is_told_with_the_nearest_name(orchestrat
         ran = orchestrator(*words)
         assert ran.code == 4 and 'no deployment is called "shp"' in ran.err, words
         assert '  cure: did you mean "shop"?\n' in ran.err, words
+        ran = orchestrator(words[0], "wholly-other", *words[2:])
+        assert "  cure: applied deployments: " in ran.err and shop in ran.err.rpartition("cure: ")[2], words
 
 
 def test_the_status_shows_what_runs(orchestrator: Run, shop: str) -> None:
@@ -342,3 +344,17 @@ def test_the_build_that_fits_and_the_model_that_claims_a_request_are_used(
     assert easy["served_by"].endswith("/qwen2.5:0.5b")
     assert "qwen2.5-0.5b: it is for simple requests" in orchestrator("explain", "run", easy["id"]).out
     assert orchestrator("down", "sizes").code == 0
+
+
+def test_what_an_answer_does_not_say_of_itself_is_told_beside_it(orchestrator: Run, shop: str) -> None:
+    """Its notes, on stderr, without an option: in run, in a chat, and with --json only as JSON."""
+    orchestrator("run", shop, "hello", "--session", "anna", "--data-class", "restricted")
+    note = 'note: the session "anna" holds restricted requests, and so this one counts as one\n'
+    ran = orchestrator("run", shop, "hello", "--session", "anna")
+    assert (ran.code, ran.out, ran.err) == (0, "Hello! You wrote: hello\n", note)
+    shown = orchestrator("run", shop, "hello", "--session", "anna", "--show-path")
+    assert shown.err.startswith(note) and shown.err.count("note: ") == 1
+    talked = orchestrator("chat", shop, "--session", "anna", stdin="hello\n/why\n")
+    assert talked.err.startswith(note) and "Hello! You wrote: hello" in talked.out
+    plain = orchestrator("run", shop, "hello", "--session", "anna", "--json")
+    assert plain.err == "" and json.loads(plain.out)["notes"] == [note.removeprefix("note: ").strip()]

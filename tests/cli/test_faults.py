@@ -74,6 +74,44 @@ def test_an_interrupted_process_ends_with_130() -> None:
     assert (process.returncode, out, err) == (130, b"", b"interrupted\n")
 
 
+_AT_IMPORT = """
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "{}":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+from orchestrator.cli.entry import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        *(f"orchestrator.{name}" for name in ("cli.main", "cli.table", "core.errors", "cli.parser")),
+        "datetime",
+        "pydantic",
+    ],
+)
+def test_an_interrupt_while_the_program_is_imported_is_one_too(module: str) -> None:
+    """From the first import on, and where compiled code would import: no traceback, no death by the signal."""
+    argv = [sys.executable, "-c", _AT_IMPORT.replace("{}", module), "validate", "manifests/single-device.yaml"]
+    ended = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "interrupted\n")
+
+
+def test_nothing_is_imported_before_an_interrupt_is_answered() -> None:
+    """Neither by the package nor by its entry: only what Python itself has."""
+    said = "import sys; before = set(sys.modules); import orchestrator.cli.entry; print(*(set(sys.modules) - before))"
+    ended = subprocess.run(
+        [sys.executable, "-c", said], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert set(ended.stdout.split()) <= {"__future__", "orchestrator", "orchestrator.cli", "orchestrator.cli.entry"}
+
+
 def _wait_until_reading(pid: int) -> None:
     """Until the process sleeps in the read of its standard input."""
     end = time.monotonic() + 20

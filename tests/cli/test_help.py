@@ -73,6 +73,13 @@ def test_an_unknown_verb_gets_the_nearest_one() -> None:
     assert ran.err == 'error[ORC601]: there is no verb "aply"\n  cure: did you mean "apply"?\n'
 
 
+@pytest.mark.parametrize(("verb", "near"), [("lgos", "logs"), ("rnu", "run"), ("statsu", "status"), ("bogus", "")])
+def test_a_verb_is_guessed_where_it_is_near(verb: str, near: str) -> None:
+    """They are short: what begins otherwise and shares a few letters is another word."""
+    ran = here(verb)
+    assert ran.err.endswith(f'cure: did you mean "{near}"?\n' if near else "cure: see `orchestrator --help`\n")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -82,11 +89,13 @@ def test_an_unknown_verb_gets_the_nearest_one() -> None:
         (("validate", "-", "-"), "standard input is named twice"),
         (("plan", "a.yaml", "--set", "port"), '--set "port" is no KEY=VALUE'),
         (("explain",), "the following arguments are required: OBJECT"),
-        (("run",), "the following arguments are required: NAME"),
+        (("run",), "the following arguments are required: NAME\n"),
         (("run", "kiosk", "--jsn", "--", "-5 bags"), "unrecognized arguments: --jsn -5 bags"),
         (("models", "--", "-x"), "argument ACTION: invalid choice: '-x'"),
         (("down",), "name deployments, or --all"),
         (("apply", "a.yaml", "--timeout", "soon"), "'soon' is no duration"),
+        (("logs", "kiosk", "-n", "-5"), "argument -n/--lines: '-5' is no number of lines, which is 0 or more"),
+        (("runtime", "logs", "--lines=-1"), "argument -n/--lines: '-1' is no number of lines, which is 0 or more"),
         (("plan", "manifests/single-device.yaml", "--name", "no name"), '"no name" is no deployment name'),
     ],
 )

@@ -27,6 +27,7 @@ RUNS: dict[str, tuple[list[str], set[str]]] = {
     "init": (["init", "--list"], HEAVY),
     "completion": (["completion", "bash"], HEAVY - {"yaml", "httptools"}),
     "run": (["run", "shop", "hello"], HEAVY),
+    "approvals": (["approvals", "list"], HEAVY),
     "chat": (["chat", "shop"], HEAVY),
     "status": (["status"], HEAVY),
     "logs": (["logs", "shop"], HEAVY),

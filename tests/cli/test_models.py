@@ -3,57 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import subprocess
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from orchestrator.app.builds import builds_for
-from orchestrator.app.device import read_device
 from orchestrator.app.model_servers import Servers
 from orchestrator.cli.view.models import listed
-from orchestrator.manifest.catalogue.reader import find_model
 from orchestrator.plan.observed import ObservedServer
-from orchestrator.plan.variants import Variant
 from orchestrator.ports.provider import ServedModel
-from orchestrator.testing.lifecycle.store import ModelStore, StoredModel, stored
-from tests.cli.commands import ROOT, Ran, command, golden, here
+from orchestrator.testing.lifecycle.store import StoredModel, stored
+from tests.cli.commands import golden, here
 from tests.cli.serving import served
-
-PHI = StoredModel("phi4-mini:3.8b", 2_491_874_624)
-QWEN = StoredModel("qwen2.5:0.5b", 397_807_936)
-PLAIN = ("--quantization", "q4_k_m")
-"""The build of Ollama's usual tag, whatever this machine could have."""
-
-
-class Shop(NamedTuple):
-    """An Ollama, and how commands find it."""
-
-    store: ModelStore
-    url: str
-    environment: dict[str, str]
-
-    def run(self, *words: str, terminal: bool = False, stdin: str = "") -> Ran:
-        """``orchestrator models WORDS``; its port is shown as PORT."""
-        ran = here("models", *words, environment=self.environment, terminal=terminal, stdin=stdin)
-        port = self.url.rpartition(":")[2]
-        return Ran(ran.code, ran.out.replace(port, "PORT"), ran.err.replace(port, "PORT"))
-
-
-@pytest.fixture
-def shop(home: Path) -> Iterator[Shop]:
-    """Two models are installed, one is loaded; two can be pulled."""
-    store = stored(["llama3.2:1b", "nomic-embed-text"], [PHI, QWEN])
-    store.loaded["llama3.2:1b"] = 4096
-    with served(store) as url:
-        yield Shop(store, url, {"ORCHESTRATOR_SERVERS": url, "HOME": str(home)})
-
+from tests.cli.shop import Shop
 
 # ---- looking ---------------------------------------------------------------------------------------------------------
 
@@ -110,185 +72,6 @@ def test_a_model_that_only_a_server_knows_is_shown_too(shop: Shop) -> None:
     out = shop.run("show", "mine:7b").out
     assert "the catalogue does not know it" in out
     assert "mine:7b (not loaded, 5.0 GB, Q8_0, sha256:" in out
-
-
-# ---- pulling ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_pull_ends_with_what_the_server_lists_then(shop: Shop) -> None:
-    """Lines on stderr for each stage; on stdout the model as the server has it now."""
-    ran = shop.run("pull", "phi-4-mini", *PLAIN)
-    assert ran.code == 0
-    assert ran.out == f"ollama at 127.0.0.1:PORT has phi4-mini:3.8b, 2.5 GB, Q4_K_M, sha256:{PHI.digest[:12]}\n"
-    assert ran.err.splitlines() == [
-        "free disk space is not checked: the folder where the server keeps its models is not known",
-        "asking for it pulling manifest",
-        "downloading 0 B of 2.5 GB (0%)",
-        "verifying what came 2.5 GB of 2.5 GB (100%)",
-        "putting it in its place 2.5 GB of 2.5 GB (100%)",
-    ]
-
-
-def best_of(alias: str) -> Variant:
-    """The build that this machine would get."""
-    row = find_model(alias)
-    best = builds_for(row, read_device()).best if row else None
-    assert best is not None
-    return best
-
-
-def test_a_pull_of_an_alias_brings_the_build_that_fits_best_and_says_why(shop: Shop) -> None:
-    """By the tag that Ollama's library has for it; the usual tag serves another build."""
-    best = best_of("qwen2.5-0.5b")
-    assert best.build == "q8_0", "half a billion weights in 8 bits fit every machine that runs these tests"
-    shop.store.library["qwen2.5:0.5b-instruct-q8_0"] = StoredModel("qwen2.5:0.5b-instruct-q8_0", 530_000_000, "Q8_0")
-    ran = shop.run("pull", "qwen2.5-0.5b")
-    assert (ran.code, ran.out.startswith("ollama at 127.0.0.1:PORT has qwen2.5:0.5b-instruct-q8_0, 530 MB, Q8_0")) == (
-        0,
-        True,
-    )
-    assert ran.err.splitlines()[0] == f"q8_0 is the most faithful that fits: {best.need}"
-    assert "ollama at 127.0.0.1:PORT has no qwen2.5:0.5b-q8_0" in ran.err
-
-
-def test_where_the_server_has_not_that_build_the_usual_one_is_pulled(shop: Shop) -> None:
-    """And it is said; a build that was named is not replaced by another one."""
-    ran = shop.run("pull", "qwen2.5-0.5b")
-    assert (ran.code, "has qwen2.5:0.5b, 398 MB" in ran.out) == (0, True)
-    assert "ollama at 127.0.0.1:PORT has no qwen2.5:0.5b-instruct-q8_0" in ran.err
-    named = shop.run("pull", "qwen2.5-0.5b", "--quantization", "Q8_0")
-    assert (named.code, "error[ORC" in named.err, named.out) == (5, True, "")
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("phi-4-mini", "--quantization", "q99"), "no build is called q99"),
-        (("mine:7b", "--provider", "ollama", "--quantization", "q8_0"), "the catalogue does not know mine:7b"),
-        (("bge-m3", "--quantization", "q8_0", "--provider", "ollama"), ""),
-    ],
-)
-def test_a_build_that_nobody_knows_is_wrong_usage(shop: Shop, words: tuple[str, ...], said: str) -> None:
-    """Before anything is asked for; one that the library only lacks is the server's word."""
-    ran = shop.run("pull", *words)
-    assert (ran.code == 64, bool(said)) in ((True, True), (False, False))
-    assert said in ran.err
-
-
-def test_a_pull_as_json(shop: Shop) -> None:
-    """Digest and size as the server lists them."""
-    found = json.loads(shop.run("pull", "qwen2.5:0.5b", "--json").out)
-    assert (found["model"], found["size"], found["digest"], found["listed"]) == (
-        QWEN.name,
-        QWEN.size,
-        QWEN.digest,
-        True,
-    )
-
-
-def test_a_server_s_own_id_needs_its_server_named(shop: Shop) -> None:
-    """What the catalogue does not know is no alias; with --provider it is the id of that server."""
-    shop.store.library["mine:7b"] = StoredModel("mine:7b", 1000)
-    wrong = shop.run("pull", "mine:7b")
-    assert (wrong.code, "needs --provider or --endpoint" in wrong.err) == (64, True)
-    ran = shop.run("pull", "mine:7b", "--provider", "ollama")
-    assert (ran.code, "its size is not known" in ran.err) == (0, True)
-    assert "mine:7b" in shop.store.installed
-
-
-def test_a_pull_that_goes_on_says_so(shop: Shop) -> None:
-    """What an earlier one had brought is there already."""
-    shop.store.came[PHI.name] = 1_500_000_000
-    assert "1.5 GB of it are there already: it goes on from there" in shop.run("pull", "phi-4-mini", *PLAIN).err
-
-
-def test_what_is_there_already_needs_no_room(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pull of it fetches what has changed; the disk is no reason to refuse."""
-    shop.environment["OLLAMA_MODELS"] = str(tmp_path)
-    monkeypatch.setattr("shutil.disk_usage", lambda _: _Usage(10**12, 10**12, 0))
-    ran = shop.run("pull", "llama-3.2-1b")
-    assert (ran.code, ran.out.startswith("ollama at 127.0.0.1:PORT has llama3.2:1b, ")) == (0, True)
-    assert "has llama3.2:1b already: what has changed since is fetched" in ran.err
-
-
-def test_a_model_that_the_server_calls_otherwise_is_the_one_that_is_new(home: Path) -> None:
-    """LM Studio names what it downloaded after its files."""
-    name = "unsloth/Phi-4-mini-instruct-GGUF:Q4_K_M"
-    store = stored(["mine"], [StoredModel(name, 5_000_000)])
-    store.renamed[name] = "another-name"
-    with served(store, "lm-studio") as url:
-        ran = here("models", "pull", "phi-4-mini", environment={"ORCHESTRATOR_SERVERS": url})
-    assert (ran.code, "has another-name, 5.0 MB" in ran.out) == (0, True)
-
-
-def test_a_pull_on_a_terminal_draws_a_bar(shop: Shop) -> None:
-    """With figures; the lines are not written there."""
-    shop.store.pull_rate = 5e9
-    ran = shop.run("pull", "phi-4-mini", *PLAIN, terminal=True)
-    assert ran.code == 0
-    assert "━" in ran.err and "of 2.5 GB (" in ran.err
-
-
-def test_the_disk_is_looked_at_first(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where size and folder are known: refused with the arithmetic, unless it is forced."""
-    shop.environment["OLLAMA_MODELS"] = str(tmp_path)
-    monkeypatch.setattr("shutil.disk_usage", lambda _: _Usage(10**12, 10**12, 10**9))
-    ran = shop.run("pull", "phi-4-mini", *PLAIN)
-    assert ran.code == 4
-    assert f"the disk is too full: phi4-mini:3.8b has 2.5 GB, and {tmp_path} has 1.0 GB free" in ran.err
-    assert PHI.name not in shop.store.installed
-    assert shop.run("pull", "phi-4-mini", "--force").code == 0
-
-
-class _Usage(NamedTuple):
-    total: int
-    used: int
-    free: int
-
-
-def test_a_disk_that_fills_in_the_middle_is_told_in_the_server_s_words(shop: Shop) -> None:
-    """With a cure; nothing is installed."""
-    shop.store.disk = 6_000_000_000
-    ran = shop.run("pull", "phi-4-mini", *PLAIN)
-    assert ran.code == 5
-    assert "no space left on device" in ran.err and "cure: free disk space" in ran.err
-    assert PHI.name not in shop.store.installed
-
-
-def interrupted(environment: dict[str, str], store: ModelStore, model: str) -> tuple[int, str]:
-    """A pull as a process of its own that is interrupted once something has come: its exit code, and what it said."""
-    argv, environment = command("models", "pull", "phi-4-mini"), {**os.environ, **environment}
-    with subprocess.Popen(argv, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as pulling:
-        assert pulling.stderr is not None
-        deadline = time.monotonic() + 30
-        while not store.came.get(model) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(0.3)  # real time: the other process has to read the progress that the server has sent
-        pulling.send_signal(signal.SIGINT)
-        said = pulling.stderr.read()
-    return pulling.returncode, said
-
-
-def test_ctrl_c_leaves_a_pull_properly(shop: Shop) -> None:
-    """It says how far it came and how to go on; the server stops; the exit code is that of an interrupt."""
-    shop.store.pull_rate = PHI.size / 8
-    code, said = interrupted(shop.environment, shop.store, PHI.name)
-    assert code == 130
-    assert "what had come is kept, the same command goes on from there\ninterrupted\n" in said
-    had_come = shop.store.came[PHI.name]
-    time.sleep(1.2)  # real time: the server pulls an eighth a second, and would have gone on
-    assert shop.store.came[PHI.name] == had_come < PHI.size
-
-
-def test_ctrl_c_says_where_a_pull_goes_on(home: Path) -> None:
-    """LM Studio has no way to cancel its download."""
-    name = "unsloth/Phi-4-mini-instruct-GGUF:Q4_K_M"
-    store = stored(["mine"], [StoredModel(name)])
-    store.pull_rate = StoredModel(name).size / 8
-    with served(store, "lm-studio") as url:
-        code, said = interrupted({"ORCHESTRATOR_SERVERS": url}, store, name)
-    assert code == 130
-    assert "goes on with it by itself\ninterrupted\n" in said
 
 
 # ---- memory and disk -------------------------------------------------------------------------------------------------

@@ -18,10 +18,10 @@ from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.desired import DesiredTable
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.plane import Seen, Workshop
-from orchestrator.deploy.reconcile import Applied, Reconciler
+from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.deploy.trouble import Rules
-from orchestrator.deploy.wanted import Wanted
+from orchestrator.deploy.wanted import Applied, Wanted
 from orchestrator.plan.pressure import NONE, Pressure
 from orchestrator.plugins.stores.memory import MemoryRevisions
 from orchestrator.ports.device import Device

@@ -359,9 +359,9 @@ async def test_an_apply_that_is_carried_out_is_told(tmp_path: Path) -> None:
 
 async def test_changed_code_of_a_tool_is_loaded_by_the_next_apply_and_not_before(tmp_path: Path) -> None:
     """The manifest is the same, and still the plan names what changed; a file that is being edited disturbs nobody."""
-    code = tmp_path / "code.py"
+    code = tmp_path / "mine.py"
     code.write_text("one")
-    python = tool("mine", python="code:f") | {"kind": "python"}
+    python = tool("mine", python="mine:f") | {"kind": "python"}
     wanted = replace(blueprint(model(), python, agent("a", tools=["mine"])), folder=str(tmp_path))
     async with stage(tmp_path, every=0.01) as s:
         await s.apply(wanted)

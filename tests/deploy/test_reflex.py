@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.blueprint import ReflexSpec
+from orchestrator.core.conditions import Matter
 from orchestrator.core.errors import DeployError
-from orchestrator.deploy.reflex import LONGEST_TEXT, Firing, ReflexTable, compile_reflexes, fill_value, fold
+from orchestrator.core.words import LONGEST_TEXT, fold
+from orchestrator.deploy.reflex import Firing, ReflexTable, compile_reflexes, fill_value
 from orchestrator.plugins.strategies.lexical import fit_lexical
 from orchestrator.ports.strategy import Candidate, InstantStrategy, StrategyOptions
 
@@ -30,7 +32,7 @@ def table(*rules: dict[str, Any]) -> ReflexTable:
 
 def fired(rules: ReflexTable, text: str, *, first: bool = True) -> Firing | None:
     """The first rule that fires."""
-    return next(rules.fire(text, first=first), None)
+    return next(rules.fire(Matter(text), first=first), None)
 
 
 def number(rules: ReflexTable, text: str, *, first: bool = True) -> int:
@@ -41,7 +43,7 @@ def number(rules: ReflexTable, text: str, *, first: bool = True) -> int:
 
 def test_rules_are_tried_in_order_and_all_that_fire_are_given() -> None:
     rules = table({"when": {"regex": "a"}}, {"when": {"regex": "b"}}, {})
-    assert [each.reflex.number for each in rules.fire("b", first=True)] == [2, 3]
+    assert [each.reflex.number for each in rules.fire(Matter("b"), first=True)] == [2, 3]
 
 
 def test_rules_that_are_for_when_no_model_serves_wait_for_that() -> None:
@@ -126,7 +128,7 @@ EVERY_KIND = table(
 
 @given(st.text())
 def test_any_text_fires_a_rule_or_none(text: str) -> None:
-    for found in EVERY_KIND.fire(text, first=True):
+    for found in EVERY_KIND.fire(Matter(text), first=True):
         assert all(value == value.strip() for value in found.values.values())
 
 
@@ -149,10 +151,45 @@ def test_folding_twice_changes_nothing(text: str) -> None:
 )
 def test_hostile_texts_take_no_time(text: str) -> None:
     began = time.process_time()
-    list(EVERY_KIND.fire(text, first=False))
+    list(EVERY_KIND.fire(Matter(text), first=False))
     assert time.process_time() - began < 0.5
 
 
-def test_a_text_that_is_too_long_is_no_reflex() -> None:
-    rules = table({})
-    assert (number(rules, "x" * LONGEST_TEXT), number(rules, "x" * (LONGEST_TEXT + 1))) == (1, 0)
+def test_a_rule_without_conditions_fires_whatever_the_length() -> None:
+    assert number(table({}), "x" * (LONGEST_TEXT + 1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "seen"),
+    [
+        ({"when": {"keywords": ["lawyer"]}}, LONGEST_TEXT),
+        ({"when": {"regex": "lawyer"}}, LONGEST_TEXT),
+        ({"when": {"regex": "law.+yer", "keywords": ["lawyer"]}}, 4_472),
+        ({"extract": {"who": "(lawyer)"}}, LONGEST_TEXT),
+        ({"when": {"keywords": ["lawyer"], "max_chars": 5}}, None),
+        ({"when": {"regex": "fine", "min_chars": 1}}, None),
+        ({"when": {"complexity": "simple"}}, None),
+    ],
+)
+def test_a_rule_that_did_not_see_all_of_a_text_says_how_much(rule: dict[str, Any], seen: int | None) -> None:
+    """Unless it fires, or does not for what it saw."""
+    matter = Matter("fine " + "x" * LONGEST_TEXT + " lawyer")
+    fires = [firing.reflex.number for firing in table(rule).fire(matter, first=True)]
+    assert (fires, matter.seen) == ([1] if "min_chars" in rule.get("when", {}) else [], seen)
+    assert matter.unread == ("" if seen is None else f"the first {seen:,} of 20,012 characters")
+
+
+def test_a_rule_takes_a_value_whole_that_goes_on_behind_where_it_must_begin() -> None:
+    found = fired(table({"extract": {"note": r"note (.*)"}}), "note " + "word " * 2_000 + "end")
+    assert found is not None and found.values["note"].endswith("word end")
+
+
+def test_what_a_request_says_of_itself_is_a_condition_of_a_rule_too() -> None:
+    rules = table({"when": {"complexity": "complex"}})
+    assert [len(list(rules.fire(Matter("x", said), first=True))) for said in ("complex", "simple", "")] == [1, 0, 0]
+
+
+def test_a_condition_that_is_none_is_refused_with_its_rule() -> None:
+    with pytest.raises(DeployError, match='reflex rule 1: there is no condition "keyword"') as caught:
+        table({"when": {"keyword": ["a"]}})
+    assert caught.value.cure == 'did you mean "keywords"?'

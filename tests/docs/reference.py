@@ -59,7 +59,20 @@ _ORDER: Final = (
         "When",
         "ReflexRule",
     ),
-    *("Human", "Memory", "Limits", "ToolEntry", "NamedQuery", "Smtp", "KnowledgeEntry", "RoutingDefaults"),
+    *(
+        "Human",
+        "Memory",
+        "Limits",
+        "ToolEntry",
+        "NamedQuery",
+        "Smtp",
+        "KnowledgeEntry",
+        "People",
+        "Notify",
+        "Webhook",
+        "NoticeMail",
+        "RoutingDefaults",
+    ),
     *("EscalationDefaults", "Resources", "Queue", "QueueClass", "Security", "Serve", "Hardware", "NodeEntry"),
     *("Coordination", "Monitoring", "Alert"),
 )
@@ -161,6 +174,7 @@ def _kinds() -> str:
         "tool": "Tools: what agents may do ([tools.md](tools.md))",
         "store": "Stores: where the runtime keeps what it must not forget ([runtime.md](runtime.md))",
         "host": "Hosts: the machine below ([runtime.md](runtime.md))",
+        "notifier": "Notifiers: how people are told that something waits for them ([people.md](people.md))",
         "sensor": "Sensors: what the device has ([providers.md](providers.md#memory-and-builds))",
     }
     return "\n\n".join(

@@ -23,6 +23,7 @@ MOST_SECONDS: Final = 60
 _PASSING: Final = (
     (r"\d+(\.\d+)? (ms|s|min|h)\b", "TIME"),
     (r"run_[0-9a-f]+", "RUN"),
+    (r"apv_[0-9a-f]+", "APPROVAL"),
     (r"process \d+", "process N"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
     (r"Q-[0-9A-F]{6}", "QUOTE"),

@@ -74,14 +74,14 @@ def _text(node: ast.expr) -> Iterator[str]:
 
 def test_every_variable_of_the_environment_is_a_setting_on_the_page() -> None:
     """Those that are read, and those that the runtime gets from a shell."""
-    read = {name for path in CODE for name in _variables(path)} | start._KEPT
+    read = {name for path in CODE for name in _variables(path)} | start.KEPT
     assert len(read) > 25
     assert sorted(name for name in read if f"`{name}`" not in page("settings.md")) == []
 
 
 def test_every_setting_of_the_page_is_read_by_the_code() -> None:
     """No setting is made up."""
-    read = {name for path in CODE for name in _variables(path)} | start._KEPT | OF_LIBRARIES | OF_COMMANDS
+    read = {name for path in CODE for name in _variables(path)} | start.KEPT | OF_LIBRARIES | OF_COMMANDS
     told = set(re.findall(r"`([A-Z][A-Z_]+[A-Z])`", page("settings.md")))
     assert sorted(told - read) == []
 

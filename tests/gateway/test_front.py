@@ -337,4 +337,5 @@ async def test_an_empty_request_is_400(open_door: OpenDoor, content: object) -> 
     async with open_door(AGENT, simulated()) as door:
         status, _, answer = await talk(door, request("POST", "/v1/chat/completions", json.dumps(body).encode()))
         assert runs(door) == []
-    assert status == 400 and "the last message is empty" in json.loads(answer)["error"]["message"]
+    told = json.loads(answer)["error"]
+    assert (status, told["param"]) == (400, "messages") and "the request has no text" in told["message"]

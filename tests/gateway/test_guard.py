@@ -13,6 +13,15 @@ from orchestrator.gateway.guard import Turned, check_source, headers_of, read_js
 pytestmark = pytest.mark.anyio
 
 
+def answer_to(**headers: str) -> tuple[int, str]:
+    """What a request with these headers is turned away with; 200 where it is let in."""
+    try:
+        check_source({name.encode(): value.encode() for name, value in headers.items()})
+    except Turned as turned:
+        return turned.status, turned.code
+    return 200, ""
+
+
 @pytest.mark.parametrize(
     "host",
     [
@@ -27,7 +36,7 @@ pytestmark = pytest.mark.anyio
     ],
 )
 def test_this_device_may_be_asked_for(host: str) -> None:
-    check_source({b"host": host.encode()})
+    assert answer_to(host=host) == (200, "")
 
 
 @pytest.mark.parametrize(
@@ -78,15 +87,12 @@ def test_this_device_may_be_asked_for(host: str) -> None:
     ],
 )
 def test_any_other_host_is_turned_away(host: str) -> None:
-    with pytest.raises(Turned) as raised:
-        check_source({b"host": host.encode()})
-    assert raised.value.status == 403
+    assert answer_to(host=host) == (403, "host_not_allowed")
 
 
 def test_a_request_without_a_host_or_with_two_is_turned_away() -> None:
-    with pytest.raises(Turned):
-        check_source({})
-    with pytest.raises(Turned):
+    assert answer_to() == (403, "host_not_allowed")
+    with pytest.raises(Turned, match="more than one Host header"):
         headers_of({"headers": [(b"host", b"evil.test"), (b"host", b"localhost")]})
     assert headers_of({"headers": [(b"accept", b"a"), (b"accept", b"b")]}) == {b"accept": b"b"}
 
@@ -95,7 +101,7 @@ def test_a_request_without_a_host_or_with_two_is_turned_away() -> None:
     "origin", ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:8080", "HTTP://LOCALHOST"]
 )
 def test_pages_of_this_device_may_call(origin: str) -> None:
-    check_source({b"host": b"localhost", b"origin": origin.encode()})
+    assert answer_to(host="localhost", origin=origin) == (200, "")
 
 
 @pytest.mark.parametrize(
@@ -121,9 +127,7 @@ def test_pages_of_this_device_may_call(origin: str) -> None:
     ],
 )
 def test_pages_of_other_origins_may_not(origin: str) -> None:
-    with pytest.raises(Turned) as raised:
-        check_source({b"host": b"localhost", b"origin": origin.encode()})
-    assert (raised.value.status, raised.value.code) == (403, "origin_not_allowed")
+    assert answer_to(host="localhost", origin=origin) == (403, "origin_not_allowed")
 
 
 async def read(body: bytes | list[bytes], largest: int = 1000, **headers: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.pace import Pace
 from orchestrator.testing.script import Rule, Script
 from tests.gateway.conftest import OpenDoor
+from tests.gateway.test_body import CALL, turns
 from tests.serve.engine.parts import FakeTool, Wanted, agent_spec, router_spec
 
 pytestmark = pytest.mark.anyio
@@ -96,45 +97,6 @@ async def test_a_request_may_name_its_agent(open_door: OpenDoor) -> None:
     async with open_door(wanted) as door:
         answer = await door.client.chat.completions.create(model="shop/b", messages=HELLO)
     assert answer.model_extra["orchestrator"]["path"] == ["agent.b"]  # type: ignore[index]
-
-
-@pytest.mark.parametrize(
-    ("fields", "told"),
-    [
-        ({"messages": []}, "'messages' must be a list that is not empty"),
-        ({"messages": [{"role": "robot", "content": "x"}]}, r"messages\[0\] has no known role"),
-        ({"messages": [{"role": "assistant", "content": "x"}]}, "the last message must be the user's"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "no text"),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "'tools' cannot be used here"),
-        ({"response_format": {"type": "json_object"}}, "give the agent an output_schema"),
-        ({"n": 2}, "'n' must be 1"),
-        ({"logprobs": True}, "'logprobs' cannot be used here"),
-        ({"temperature": "hot"}, "'temperature' must be a number from 0 to 2"),
-        ({"temperature": 3}, "'temperature' must be a number from 0 to 2"),
-        ({"max_tokens": 0}, "'max_tokens' must be a whole number of at least 1"),
-        ({"max_tokens": True}, "'max_tokens' must be a whole number"),
-        ({"max_completion_tokens": 1.5}, "'max_tokens' must be a whole number"),
-        ({"stop": [1]}, "'stop' must be a text or a list of texts"),
-        ({"extra_body": {"timeout": "soon"}}, "'timeout': 'soon' is no duration"),
-        ({"extra_body": {"timeout": [1]}}, "'timeout'"),
-        ({"extra_body": {"session": 7}}, "'session' must be a text"),
-        ({"extra_body": {"session": "s" * 201}}, "'session' must be a text of at most 200"),
-        ({"extra_body": {"priority": "system"}}, "'priority' must be one of interactive, "),
-        ({"extra_body": {"complexity": "hard"}}, "'complexity' must be one of simple"),
-        ({"extra_body": {"data_class": "secret"}}, "'data_class' must be one of public, internal, restricted"),
-        ({"metadata": {"data_class": "secret"}}, "'data_class' must be one of public, internal, restricted"),
-        ({"extra_body": {"escalate": "yes"}}, "'escalate' must be true or false"),
-        ({"extra_body": {"stream": "yes"}}, "'stream' must be true or false"),
-    ],
-)
-async def test_a_request_that_is_not_right_is_400_and_names_the_field(
-    open_door: OpenDoor, fields: dict[str, Any], told: str
-) -> None:
-    """Nothing reaches a model."""
-    async with open_door(AGENT) as door:
-        with pytest.raises(openai.BadRequestError, match=told):
-            await door.client.chat.completions.create(**{"model": "shop", "messages": HELLO, **fields})
-        assert not door.server.records
 
 
 async def test_fields_that_have_no_effect_are_named(open_door: OpenDoor) -> None:
@@ -288,12 +250,12 @@ async def test_any_text_comes_back_as_it_was(open_door: OpenDoor) -> None:
 
 async def test_a_history_of_400_messages(open_door: OpenDoor) -> None:
     """As many of them as the agent sees reach the model."""
-    turns: list[Any] = [{"role": "system", "content": "Be brief."}]
+    before: list[Any] = [{"role": "system", "content": "Be brief."}]
     for number in range(200):
-        turns.append({"role": "user", "content": [{"type": "text", "text": f"question {number}"}]})
-        turns.append({"role": "assistant", "content": f"answer {number}"})
+        before.append({"role": "user", "content": [{"type": "text", "text": f"question {number}"}]})
+        before.append({"role": "assistant", "content": f"answer {number}"})
     async with open_door(Wanted([agent_spec("a", history_turns=1000)]), simulated(["m"], context=10**6)) as door:
-        answer = await door.client.chat.completions.create(model="shop", messages=[*turns, *HELLO])
+        answer = await door.client.chat.completions.create(model="shop", messages=turns(*before))
         seen = door.server.records[0].asked.messages
     assert answer.choices[0].message.content == "hello there" and len(seen) == 402
     assert seen[0]["content"] == "You are a.\n\nBe brief." and seen[-2]["content"] == "answer 199"
@@ -301,17 +263,16 @@ async def test_a_history_of_400_messages(open_door: OpenDoor) -> None:
 
 async def test_tool_calls_in_a_history_are_kept(open_door: OpenDoor) -> None:
     """As the client saw them elsewhere."""
-    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    turns: list[Any] = [
+    before: list[Any] = [
         {"role": "user", "content": "q"},
-        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
         {"role": "tool", "tool_call_id": "c1", "content": "r"},
         {"role": "assistant", "content": "a"},
     ]
     async with open_door(AGENT) as door:
-        await door.client.chat.completions.create(model="shop", messages=[*turns, *HELLO])
+        await door.client.chat.completions.create(model="shop", messages=turns(*before))
         seen = door.server.records[0].asked.messages
-    assert seen[2]["tool_calls"] == [call] and seen[3]["tool_call_id"] == "c1"
+    assert seen[2]["tool_calls"] == [CALL] and seen[3]["tool_call_id"] == "c1"
 
 
 async def test_fifty_clients_at_once(open_door: OpenDoor) -> None:

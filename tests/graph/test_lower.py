@@ -152,3 +152,23 @@ def test_a_python_tool_keeps_its_functions_and_a_built_in_its_allowed_ones() -> 
     python, built_in = _spec(blueprint, "tool.quote"), _spec(blueprint, "tool.stock")
     assert (python["kind"], python["options"]["functions"], python["allowed"]) == ("python", ["send"], [])
     assert (built_in["kind"], built_in["options"], built_in["allowed"]) == ("database", {}, ["find"])
+
+
+def test_what_needs_people_is_in_the_blueprint_and_where_nothing_does_nothing_is() -> None:
+    """So that a stored revision of an older version keeps its digests."""
+    plain = compiled(**DESK).blueprint
+    assert "people" not in plain.as_json()
+    assert "approval" not in _spec(plain, "tool.database")
+    assert _spec(plain, "agent.person")["human"] == {"queue": "front-desk", "say": ""}
+    person = {"name": "p", "role": "escalation", "human": {"expires": "2h"}}
+    agents = [{"name": "a", "tools": ["mail"], "escalate_to": "p", "examples": ["send it"]}, person]
+    tools = [{"name": "mail", "use": "email", "approval": "writes"}]
+    hook = {"url": "env:HOOK", "secret": "env:KEY"}
+    people = {"expires": "4h", "most_waiting": 7, "notify": {"webhook": hook}}
+    asked = compiled(agents=agents, tools=tools, people=people).blueprint
+    assert asked.people == {"expires": 14_400.0, "most_waiting": 7, "notify": {"webhook": hook}}
+    assert _spec(asked, "tool.mail")["approval"] == "writes"
+    assert _spec(asked, "tool.mail")["options"] == {}
+    assert _spec(asked, "agent.p")["human"]["expires"] == 7_200.0
+    again = Blueprint.from_json(json.loads(json.dumps(asked.as_json())))
+    assert (again.people, again.digest) == (asked.people, asked.digest)

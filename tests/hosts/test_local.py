@@ -153,6 +153,37 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
         make_private(folder)
 
 
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can act as another user")
+def test_a_home_of_another_user_is_refused_before_anything_is_made_in_it(home: Path) -> None:
+    """Its owner could put other folders in place of ours. One of root is no danger."""
+    home.mkdir()
+    os.chown(home, 65534, 65534)
+    for make in (True, False):
+        with pytest.raises(
+            StateUnusable, match=r"ORCHESTRATOR_HOME: .* belongs to another user \(uid 65534\)"
+        ) as caught:
+            LocalHost().folders(make=make)
+        assert caught.value.cure == "set ORCHESTRATOR_HOME to a folder that you own"
+    assert list(home.iterdir()) == []
+
+
+def test_a_home_folder_that_does_not_exist_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root could make it, and nobody would find what is in it. One may look, and folders that are named elsewhere need no home."""
+    for name in ("ORCHESTRATOR_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "c"))
+    monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
+    assert LocalHost().folders(make=False).state.is_relative_to(tmp_path / "nowhere")
+    with pytest.raises(StateUnusable, match="nowhere, does not exist") as caught:
+        LocalHost().folders()
+    assert "ORCHESTRATOR_HOME" in caught.value.cure and not (tmp_path / "nowhere").exists()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "s"))
+    assert LocalHost().folders().state == tmp_path / "s" / "orchestrator"
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000_000)  # a user of no name, as in some containers
+    assert LocalHost().folders().state == tmp_path / "s" / "orchestrator"
+
+
 # ---- processes -------------------------------------------------------------------------------------------------------
 
 

@@ -13,9 +13,10 @@ import pytest
 
 from orchestrator.core.errors import ContextTooLong, ServerFailed
 from orchestrator.core.message import Message
-from orchestrator.plugins.providers.onnx.place import address_of
-from orchestrator.plugins.providers.onnx.process import Worker
-from orchestrator.plugins.providers.onnx.provider import OnnxProvider
+from orchestrator.plugins.providers.in_process.library import ONNX
+from orchestrator.plugins.providers.in_process.place import address_of
+from orchestrator.plugins.providers.in_process.process import Worker
+from orchestrator.plugins.providers.in_process.provider import InProcessProvider
 from orchestrator.ports.provider import ChatCall, Target
 from orchestrator.testing.conformance import ROUTE, ProviderConformance, Subject
 from tests.installed.build_onnx import FIXTURE
@@ -23,7 +24,7 @@ from tests.installed.program import environment
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(1800)]
 VERSION = "0.18.0"
-PLACE = address_of(str(FIXTURE))
+PLACE = address_of(ONNX, str(FIXTURE))
 CALL = ChatCall(Target("onnx", PLACE, "tiny"), (Message("user", "hello"),), timeout=60.0)
 
 
@@ -34,7 +35,7 @@ def python() -> str:
 
 @pytest.fixture
 async def worker(python: str) -> AsyncIterator[Worker]:
-    made = Worker(python)
+    made = Worker(ONNX, python)
     yield made
     await made.aclose()
 
@@ -45,12 +46,12 @@ class TestOnnx(ProviderConformance):
     @pytest.fixture
     async def subject(self, worker: Worker) -> Subject:
         dead = Target("onnx", "http://127.0.0.1:9", "tiny")
-        return Subject(OnnxProvider(worker), PLACE, CALL.target, echoes=False, tools=False, dead=dead)
+        return Subject(InProcessProvider(ONNX, worker), PLACE, CALL.target, echoes=False, tools=False, dead=dead)
 
 
 async def test_every_answer_to_a_schema_fits_it(worker: Worker) -> None:
     """Twenty answers of random weights, each by another seed."""
-    provider = OnnxProvider(worker)
+    provider = InProcessProvider(ONNX, worker)
     routes = set()
     for seed in range(20):
         reply = await provider.chat(replace(CALL, schema=ROUTE, seed=seed, temperature=1.0, max_tokens=400))
@@ -64,12 +65,12 @@ async def test_every_answer_to_a_schema_fits_it(worker: Worker) -> None:
 async def test_a_prompt_that_does_not_fit_is_told(worker: Worker) -> None:
     """Before it is run."""
     with pytest.raises(ContextTooLong, match="exceed the context of 4096"):
-        await OnnxProvider(worker).chat(replace(CALL, messages=(Message("user", "word " * 9000),)))
+        await InProcessProvider(ONNX, worker).chat(replace(CALL, messages=(Message("user", "word " * 9000),)))
 
 
 async def test_a_process_that_is_killed_takes_one_answer(worker: Worker) -> None:
     """While it writes; the next one is written by a new process."""
-    provider = OnnxProvider(worker)
+    provider = InProcessProvider(ONNX, worker)
     assert (await provider.chat(replace(CALL, max_tokens=4))).usage.completion_tokens
     process = worker._process
     assert process is not None
@@ -88,5 +89,5 @@ async def test_a_process_that_is_killed_takes_one_answer(worker: Worker) -> None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(kill)
         error = await ask_until_it_fails()
-    assert error.message == "the ONNX process was ended by SIGKILL"
+    assert error.message == "the process of ONNX Runtime GenAI was ended by SIGKILL"
     assert (await provider.chat(replace(CALL, max_tokens=4))).usage.completion_tokens

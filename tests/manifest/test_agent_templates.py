@@ -15,10 +15,12 @@ import pytest
 import yaml
 
 from orchestrator.core.blueprint import ReflexSpec
+from orchestrator.core.conditions import Matter
 from orchestrator.core.errors import ToolFailed
 from orchestrator.core.pattern import compile_safely
 from orchestrator.core.schema_check import check_arguments
-from orchestrator.deploy.reflex import LONGEST_TEXT, ReflexTable, compile_reflexes, fill_value
+from orchestrator.core.words import LONGEST_TEXT
+from orchestrator.deploy.reflex import ReflexTable, compile_reflexes, fill_value
 from orchestrator.manifest.catalogue.reader import NEUTRAL, find_template, template_names
 from orchestrator.manifest.spec.agent import AgentEntry, ReflexRule
 from orchestrator.manifest.spec.tool import BuiltinTool
@@ -75,7 +77,7 @@ def whole(name: str) -> ReflexTable:
 
 
 def fires(name: str, number: int, text: str) -> bool:
-    return next(alone(name)[number].fire(text, first=False), None) is not None
+    return next(alone(name)[number].fire(Matter(text), first=False), None) is not None
 
 
 def examples(rule: ReflexRule) -> list[str]:
@@ -130,7 +132,7 @@ def test_a_rule_fires_on_its_own_examples_and_no_other_comes_first(name: str) ->
     faults = []
     for number, rule in enumerate(rules, 1):
         for text in examples(rule):
-            firing = next(table.fire(text, first=False), None)
+            firing = next(table.fire(Matter(text), first=False), None)
             if firing is None or firing.reflex.number != number:
                 faults.append((text, rule.call, firing and firing.reflex.call))
     assert faults == []
@@ -158,7 +160,9 @@ def test_patterns_are_safe_and_cut_nothing_that_is_kept(name: str) -> None:
         for pattern in filter(None, (rule.when.regex, rule.when.asks)):
             assert compile_safely(pattern, whole=True).longest >= 350
         for key, source in rule.extract.items():
-            assert compile_safely(source, whole=True).longest >= (LONGEST_TEXT if key in KEPT_WHOLE else 350)
+            taken = compile_safely(source, whole=True)
+            assert taken.longest >= 350
+            assert taken.reach > LONGEST_TEXT or key not in KEPT_WHOLE
 
 
 @pytest.mark.parametrize("name", template_names())
@@ -229,7 +233,7 @@ async def tools(tmp_path: Path) -> AsyncIterator[Mapping[str, Tool]]:
 
 async def answer(tools: Mapping[str, Tool], name: str, text: str) -> str:
     """What an agent of this template says without a model: the reflex step of the engine, without the engine."""
-    firing = next(whole(name).fire(text, first=False), None)
+    firing = next(whole(name).fire(Matter(text), first=False), None)
     assert firing is not None, text
     tool, _, _ = firing.reflex.call.partition(".")
     function = next(one for one in tools[tool].functions if one.name == firing.reflex.call)
@@ -298,7 +302,7 @@ async def test_a_rule_that_writes_fires_on_no_negation_question_or_report(name: 
     assert all(rule.when.asks for rule in rules)
     wrong = []
     for text in negatives(rules):
-        firing = next(whole(name).fire(text, first=False), None)
+        firing = next(whole(name).fire(Matter(text), first=False), None)
         if firing is not None and writing(tools, template(name).reflex[firing.reflex.number - 1]):
             wrong.append((text, firing.reflex.call))
     assert wrong == []
@@ -309,7 +313,7 @@ async def test_every_function_that_writes_is_looked_at(tools: Mapping[str, Tool]
     """The test above means something: templates call all of these."""
     called = {rule.call for name in WITH_RULES for rule in template(name).reflex if writing(tools, rule)}
     assert called == {
-        *("calendar.add", "calendar.cancel", "email.send", "tickets.close", "tickets.create", "tickets.note")
+        *("calendar.book", "calendar.cancel", "email.send", "tickets.close", "tickets.create", "tickets.note")
     }
 
 
@@ -327,7 +331,7 @@ async def test_every_function_that_writes_is_looked_at(tools: Mapping[str, Tool]
 )
 def test_polite_requests_are_requests(name: str, text: str) -> None:
     """Greetings, polite words and a negation inside what is to be written change nothing."""
-    assert next(whole(name).fire(text, first=False), None) is not None
+    assert next(whole(name).fire(Matter(text), first=False), None) is not None
 
 
 @pytest.mark.anyio
@@ -347,9 +351,9 @@ async def test_every_example_is_answered_by_the_real_tools(name: str, tools: Map
 DAY = {
     "scheduling": """\
 > what is on my calendar tomorrow
-Nothing is on the calendar then.
+Nothing is on the calendar (2026-03-05).
 > book a meeting with Anna tomorrow at 10:00
-I added "meeting with Anna" on 2026-03-05 10:00.
+I added "meeting with Anna" on 2026-03-05 10:00 - 10:30.
 > book a meeting with Bob
 For which day and time? Write it like: book a meeting with Anna tomorrow at 10:00.
 > what is on my calendar tomorrow
@@ -360,7 +364,7 @@ For which day and time? Write it like: book a meeting with Anna tomorrow at 10:0
 > cosa ho in agenda domani
 2026-03-05 10:00  meeting with Anna
 > fissa un appuntamento con Mario venerdì alle 15:30
-Ho aggiunto "appuntamento con Mario", 2026-03-06 15:30.
+Ho aggiunto "appuntamento con Mario", 2026-03-06 15:30 - 16:00.
 > when is my meeting with Anna
 2026-03-05 10:00  meeting with Anna
 > what time is it
@@ -383,11 +387,11 @@ I added the note to T-1001.
 T-1001 (open, normal): printer broken
 - the customer called again
 > do not close ticket T-1001
-I have changed nothing. Begin with what is to be done, like: close ticket T-1001, or: open a ticket: the printer is broken.
+This request changes nothing. Begin with what is to be done, like: close ticket T-1001, or: open a ticket: the printer is broken.
 > why did you close ticket T-1001?
-I have changed nothing. Begin with what is to be done, like: close ticket T-1001, or: open a ticket: the printer is broken.
+This request changes nothing. Begin with what is to be done, like: close ticket T-1001, or: open a ticket: the printer is broken.
 > non aprire un ticket
-Non ho cambiato nulla. Scrivi all'inizio che cosa fare, per esempio: apri un ticket: stampante rotta.
+Questa richiesta non cambia nulla. Scrivi all'inizio che cosa fare, per esempio: apri un ticket: stampante rotta.
 > close ticket T-1001
 T-1001 is closed: printer broken.
 > show my tickets
@@ -405,7 +409,7 @@ To which address, and saying what? Write it like: send an email to anna@example.
 > list my emails
 Wed, 04 Mar 2026 10:00:00 +0000  anna@example.org  the order is ready
 > do not send an email to bob@example.com saying hello
-I have sent nothing. To send a mail, write it like: send an email to anna@example.org saying the order is ready.
+This request sends no mail. To send one, write it like: send an email to anna@example.org saying the order is ready.
 > send the report to bob@example.org: it is late
 To which address, and saying what? Write it like: send an email to anna@example.org saying the order is ready.
 > send an email to bob@example.org subject Lunch: are you free?
@@ -426,3 +430,107 @@ async def test_a_day_without_a_model(name: str, tools: Mapping[str, Tool]) -> No
     for text in [line.removeprefix("> ") for line in DAY[name].splitlines() if line.startswith("> ")]:
         told += f"> {text}\n{await answer(tools, name, text)}\n"
     assert told == DAY[name]
+
+
+ASKED = {
+    "primary-agent": """\
+> what is on my calendar next week?
+2026-03-09 10:00  Meeting with Bob
+> cosa ho in agenda la settimana prossima?
+2026-03-09 10:00  Meeting with Bob
+> what was on my calendar yesterday?
+Nothing is on the calendar (2026-03-03).
+> any meetings with Bob tomorrow?
+Nothing with "bob" is on the calendar (2026-03-05).
+> do I have meetings after 15:00 tomorrow?
+Nothing is on the calendar (2026-03-05 15:00 - 24:00).
+> what do I have this weekend?
+Nothing is on the calendar (2026-03-07 - 2026-03-08).
+> do I have appointments on monday or tuesday?
+refused: "do I have appointments on monday or tuesday?" names two times; ask for one, or for a span like monday to friday
+> am I free tomorrow at 9:15?
+There is no free time then (2026-03-05 09:15 - 09:45).
+> when is my dentist appointment?
+2026-03-05 09:00  Dentist
+> add a meeting with Eva on 2026-12-24 at 15:00 for 2 hours
+I added "meeting with Eva" on 2026-12-24 15:00 - 17:00.
+> book a call on Monday 14 December at 3pm with Bob
+I added "call with Bob" on 2026-12-14 15:00 - 15:30.
+> book a standup every monday at 10:00
+refused: "book a standup every monday at 10:00" asks for a series; I can add one event at a time
+> cancel the visit of the museum
+I found no such event with "visit museum" (2026-03-04 10:00 - 2027-03-04 10:00). Write a word of its title, \
+like: cancel the meeting with Anna.
+> why did you send an email to bob@example.com?
+This request sends no mail. To send one, write it like: send an email to anna@example.org saying the order is ready.
+> which mails did I get today?
+I only know the outbox, the mails that were written here, and cannot choose among them. To see it, write: show the outbox.
+> what day is it tomorrow?
+That is Thursday, 2026-03-05.
+""",
+    "technical-support": """\
+> show closed tickets
+T-1001  closed  broken printer
+> show high priority tickets
+There is no open high-priority ticket.
+> how many tickets are open?
+1 open ticket.
+> open an urgent ticket: server down
+I opened ticket T-1003 (high priority): server down.
+> show high priority tickets
+T-1003  open  server down
+> any tickets about the printer?
+There is no open ticket with "printer".
+> show tickets and appointments
+refused: "show tickets and appointments" asks for two things; ask for one at a time
+> show tickets 1001 and 1002
+One ticket at a time, please, like: show ticket T-1001.
+> open an urgent ticket
+What is it about? Write it like: open a ticket: the printer is broken.
+""",
+    "customer-service": """\
+> how do I clear a paper jam?
+Open the back door and pull the paper. (manual.md)
+> are you open on the moon?
+I found nothing about that in the documents.
+> quali ticket sono chiusi?
+T-1001  closed  broken printer
+> quanti ticket sono aperti?
+Ticket: 1.
+> apri un ticket urgente: server fermo
+Ho aperto il ticket T-1003 (priorità alta): server fermo.
+""",
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", ASKED)
+async def test_what_is_asked_is_answered_or_refused_and_nothing_else_is_told(
+    name: str, tools: Mapping[str, Tool]
+) -> None:
+    """The questions of a user who looked for wrong answers."""
+    for request in ("Dentist tomorrow at 9:00", "Meeting with Bob on 2026-03-09 at 10:00"):
+        await answer(tools, "scheduling", f"add {request}")
+    for subject in ("broken printer", "slow laptop"):
+        await answer(tools, "specialist", f"open a ticket: {subject}")
+    await answer(tools, "specialist", "close ticket T-1001")
+    told = ""
+    for text in [line.removeprefix("> ") for line in ASKED[name].splitlines() if line.startswith("> ")]:
+        told += f"> {text}\n{(await told_or_refused(tools, name, text)).strip()}\n"
+    assert told == ASKED[name]
+
+
+@pytest.mark.parametrize("name", ["primary-agent", "scheduling", "reception", "specialist"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "what time is it in Tokyo?",
+        "what is the time of my flight?",
+        "cancel order 48210",
+        "cancel ticket T-1001",
+        "what tables do you sell?",
+    ],
+)
+def test_what_no_tool_knows_fires_no_rule_that_answers(name: str, text: str) -> None:
+    firing = next(whole(name).fire(Matter(text), first=False), None)
+    assert firing is None or firing.reflex.unsure

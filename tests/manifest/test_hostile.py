@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.core.codes.table import CODES
 from orchestrator.core.errors import ManifestError
 from orchestrator.manifest.load import load, load_texts
 from orchestrator.manifest.resolve import resolve
-from tests.manifest.golden import ROOT
+from tests.manifest.golden import ROOT, said
 
 BIG = 15_900_000
 HEAD = "deployment:\n  type: single-device\n"
@@ -131,7 +132,7 @@ def _seconds_to_refuse(text: str) -> float:
 @given(st.text(max_size=400))
 def test_no_text_makes_another_exception(text: str) -> None:
     """Whatever it is."""
-    _swallow(text)
+    assert _is_judged(text)
 
 
 WORDS = st.sampled_from(
@@ -144,7 +145,7 @@ WORDS = st.sampled_from(
 @given(st.lists(st.tuples(st.sampled_from(["\n", "\n  ", "\n    ", "\n      ", " ", ""]), WORDS), max_size=60))
 def test_no_mixture_of_words_makes_another_exception(parts: list[tuple[str, str]]) -> None:
     """Made of what manifests are made of."""
-    _swallow("".join(gap + word for gap, word in parts))
+    assert _is_judged("".join(gap + word for gap, word in parts))
 
 
 @given(st.sampled_from(sorted((ROOT / "manifests").glob("*.yaml"))), st.data())
@@ -154,7 +155,7 @@ def test_no_damage_to_a_good_manifest_makes_another_exception(path: Path, data: 
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, min(len(text), start + 40)))
     middle = data.draw(st.one_of(st.just(""), st.just(text[start:end] * 2), WORDS, st.text(max_size=5)))
-    _swallow(text[:start] + middle + text[end:])
+    assert _is_judged(text[:start] + middle + text[end:])
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
@@ -169,15 +170,17 @@ def test_no_tree_makes_another_exception(value: object) -> None:
     """Any shape under any key."""
     import json
 
-    _swallow("deployment:\n  type: single-device\n  agents:\n    - " + json.dumps(value) + "\n")
-    _swallow(json.dumps({"deployment": value}))
+    assert _is_judged("deployment:\n  type: single-device\n  agents:\n    - " + json.dumps(value) + "\n")
+    assert _is_judged(json.dumps({"deployment": value}))
 
 
-def _swallow(text: str) -> None:
+def _is_judged(text: str) -> bool:
+    """Whether it is a manifest with parts, or refused with faults that each have a code and can be shown."""
     try:
-        resolve(load_texts({"shop.yaml": text}, Path("/nowhere"), {}))
-    except ManifestError:
-        return
+        found = resolve(load_texts({"shop.yaml": text}, Path("/nowhere"), {}))
+    except ManifestError as error:
+        return bool(error.diagnostics) and all(one.code in CODES for one in error.diagnostics) and bool(said(error))
+    return bool(found.origins or found.mentions)
 
 
 def test_bytes_that_are_no_text_make_no_other_exception(tmp_path: Path) -> None:

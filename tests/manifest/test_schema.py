@@ -74,7 +74,12 @@ HAND_MADE: Final[tuple[str, ...]] = (
         " routes: [b, {to: c, when: {regex: d, asks: d, min_chars: 1, max_chars: 2, complexity: simple}, description: e,"
         " examples: [f], keywords: [g]}], default: b, confidence: 70%}, b, c]}"
     ),
-    "deployment: {type: single-device, agents: [{name: a, role: escalation, human: {queue: b, say: c}}]}",
+    "deployment: {type: single-device, agents: [{name: a, role: escalation, human: {queue: b, say: c, expires: 4h}}]}",
+    (
+        "deployment: {type: single-device, tools: [{name: a, python: 'b:c', approval: always}], people: {queue: d, expires: 1h,"
+        " most_waiting: 5, say: e, notify: {webhook: {url: 'https://a.b/c', secret: 'env:F'},"
+        " email: {to: [g@h.i], sender: j@k.l, smtp: {host: m}}}}}"
+    ),
     (
         "deployment: {type: single-device, agents: [{name: a, reflex: [{when: {keywords: [b]}, extract: {c: d}, call: e.f,"
         " arguments: {g: [1, {h: null}]}, say: i, without_model: true, unsure: true},"

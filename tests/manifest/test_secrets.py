@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.manifest.spec.agent import AgentEntry
 from tests.manifest.golden import refusal, resolved, said
 
 HEAD = "deployment:\n  type: single-device\n  agents: [orders]\n"
@@ -24,6 +25,7 @@ SECRETS = [
     )
     + ".sig",
 ]
+SECRET_CODES = {"ORC230", "ORC231"}
 HOLDERS = [
     "# {}",
     "x-note: {}",
@@ -115,7 +117,9 @@ def test_whatever_stands_under_api_key_is_not_shown(
 def test_everyday_texts_are_no_secrets(line: str, tmp_path: Path) -> None:
     """Words, references and version names pass."""
     (tmp_path / "shop.yaml").write_text(HEAD + line + "\n")
-    resolved(str(tmp_path / "shop.yaml"))
+    found = resolved(str(tmp_path / "shop.yaml"))
+    assert [each.name for each in found.manifest.deployment.agents if isinstance(each, AgentEntry)] == ["orders"]
+    assert not SECRET_CODES & {one.code for one in found.diagnostics}
 
 
 def test_a_secret_in_a_prompt_file_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +163,7 @@ def test_everyday_variables_are_no_secrets(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text(
         "deployment:\n  type: single-device\n  agents: [{name: a, instructions: 'See ${SITE} with the token ${WORD}.'}]\n"
     )
-    resolved(
-        str(tmp_path / "shop.yaml"), environment={"SITE": "http://shop.example:80/a@b", "WORD": "of-the-household"}
-    )
+    environment = {"SITE": "http://shop.example:80/a@b", "WORD": "of-the-household"}
+    (agent,) = resolved(str(tmp_path / "shop.yaml"), environment=environment).manifest.deployment.agents
+    assert isinstance(agent, AgentEntry)
+    assert agent.instructions == "See http://shop.example:80/a@b with the token of-the-household."

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.errors import ManifestError
 from tests.manifest.golden import resolved
 
 HEAD = "deployment:\n  type: single-device\n"
@@ -19,7 +20,7 @@ def told(text: str, folder: Path) -> list[tuple[str, str, str, int]]:
     return [
         (one.severity.value, one.code, one.message, one.place.line)
         for one in found
-        if one.place and one.code in ("ORC254", "ORC255", "ORC256")
+        if one.place and one.code in ("ORC254", "ORC255", "ORC256", "ORC257")
     ]
 
 
@@ -103,14 +104,47 @@ def test_a_function_that_no_schema_can_be_made_of_is_told(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "longest"),
     [
-        (r"{when: {regex: '[a-z ]+ in [a-z ]+ for [a-z ]+'}, say: x}", 66),
+        (r"{when: {regex: '[a-z ]+ in [a-z ]+ for [a-z ]+'}, say: x}", 271),
         (r"{extract: {what: '(have|sell) ([a-z0-9 ]+?)(?:e?s)?(?: in stock| cost)?\s*\??$'}, say: '{{ what }}'}", 107),
         (r"{when: {regex: '\b(open|hours)\b'}, say: x}", None),
         (r"{extract: {what: 'have ([a-z ]+)'}, say: '{{ what }}'}", None),
+        (r"{when: {regex: 'order [a-z ]+ for [a-z ]+'}, say: x}", None),
+        (r"{when: {asks: 'order .+ to .+$'}, say: x}", None),
     ],
-    ids=["regex", "extract", "plain", "one repeat"],
+    ids=["regex", "extract", "plain", "one repeat", "repeat at the end", "asks"],
 )
 def test_a_pattern_that_looks_at_the_beginning_only_is_told(text: str, longest: int | None, tmp_path: Path) -> None:
     """With how far it looks; one that looks further than a usual request is long is not."""
     message = f"the pattern looks at the first {longest} characters of a text only"
     assert told(rule(text), tmp_path) == ([("note", "ORC256", message, 7)] if longest else [])
+
+
+def test_a_keyword_that_changes_nothing_is_told(tmp_path: Path) -> None:
+    """In a list of an agent, of a route and of a condition: what is found with another, and what nothing is left of."""
+    text = HEAD + (
+        "  agents:\n    - name: front\n      role: router\n      routes:\n"
+        "        - {to: a, keywords: [e-mail, post, E mail], when: {keywords: [C++, c, 'c++ ']}}\n"
+        "    - name: a\n      keywords: [café, Cafe]\n      reflex: [{when: {keywords: ['\u0301', ok]}, say: x}]\n"
+    )
+    assert told(text, tmp_path) == [
+        ("warning", "ORC257", 'the keyword "E mail" is found wherever "e-mail" is', 7),
+        ("warning", "ORC257", 'the keyword "c++ " is found wherever "C++" is', 7),
+        ("warning", "ORC257", 'the keyword "Cafe" is found wherever "café" is', 9),
+        ("warning", "ORC257", "no text holds the keyword '\u0301': it is nothing but spaces or accents", 10),
+    ]
+
+
+def test_a_condition_of_reflex_rules_on_a_route_is_told(tmp_path: Path) -> None:
+    """It would be refused only where the router is made."""
+    text = HEAD + (
+        "  agents:\n    - name: front\n      role: router\n      routes:\n"
+        "        - to: a\n          when:\n            intent: x\n            examples: [a, b, c]\n"
+        "    - {name: a, reflex: [{when: {intent: y, examples: [d]}, say: x}]}\n"
+    )
+    end = "is one of reflex rules, and no router looks at it"
+    with pytest.raises(ManifestError) as caught:
+        told(text, tmp_path)
+    assert [(one.code, one.message, one.place.line) for one in caught.value.diagnostics if one.place] == [
+        ("ORC258", f"the condition intent {end}", 9),
+        ("ORC258", f"the condition examples {end}", 10),
+    ]

@@ -63,6 +63,16 @@ def test_without_a_compiler_the_line_to_install_one_is_printed(tmp_path: Path) -
     assert "sudo apt-get install g++" in ended.stderr
 
 
+@pytest.mark.parametrize("variable", ["CXX", "CC"])
+def test_a_compiler_that_is_named_and_not_there_is_told_in_the_same_words(tmp_path: Path, variable: str) -> None:
+    """CMake would take it although another one is there, and say so at length."""
+    environment = {**os.environ, "ORCHESTRATOR_TEST_CACHE": str(tmp_path / "cache"), variable: "/nonexistent -m64"}
+    script = ROOT / "scripts" / "build_llama_server.py"
+    ended = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "sudo apt-get install g++" in ended.stderr and f"({variable} is /nonexistent -m64, " in ended.stderr
+
+
 @pytest.fixture
 def bare_checkout(tmp_path: Path) -> Path:
     """A checkout's script on a machine that has the usual small tools in `bin`, and no Python."""

@@ -60,6 +60,23 @@ def test_every_field_has_its_place() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("kind", "stream", "size", "asked"),
+    [
+        ("llama-cpp", True, 5000, True),
+        ("llama-cpp", True, 50, None),
+        ("llama-cpp", False, 5000, None),
+        ("vllm", True, 5000, None),
+    ],
+)
+def test_who_tells_how_far_a_long_prompt_is_read_is_asked_to(
+    kind: str, stream: bool, size: int, asked: bool | None
+) -> None:
+    """Only llama.cpp knows the field, and only a stream can tell."""
+    sent = body(DIALECT[kind], stream, messages=(Message("user", "x" * size),))
+    assert sent.get("return_progress") is asked
+
+
 def test_a_conversation_with_calls_is_sent_as_it_was() -> None:
     """Calls and their results keep their ids."""
     call = ToolCall("call_1", "weather", '{"place":"Oslo"}')

@@ -18,7 +18,7 @@ from orchestrator.plugins.providers.compatible import (
 )
 from orchestrator.plugins.providers.line import connection, near
 from orchestrator.plugins.providers.openai_sdk import open_openai
-from orchestrator.ports.provider import ChatCall, Secret, Target
+from orchestrator.ports.provider import ChatCall, Delta, Secret, Target
 from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
 from orchestrator.testing.http_shell import HttpShell, serving, serving_bytes
 from orchestrator.testing.pace import Pace
@@ -100,6 +100,60 @@ async def test_a_call_right_after_a_stream_is_not_lost(face: str) -> None:
                 assert [delta async for delta in deltas]
             await provider.chat(call_to(shell.url))
     await provider.aclose()
+
+
+def _event(delta: str, more: str = "") -> bytes:
+    return f'data: {{"choices":[{{"delta":{delta},"finish_reason":null}}]{more}}}\n\n'.encode()
+
+
+END = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+
+
+@pytest.mark.parametrize(
+    ("event", "sign"),
+    [
+        (_event('{"reasoning_content":"Let me see"}'), "writing"),
+        (_event('{"reasoning":"Let me see","content":""}'), "writing"),
+        (_event('{"tool_calls":[{"index":0,"id":"a","function":{"name":"clock","arguments":"{"}}]}'), "writing"),
+        (_event('{"role":"assistant","content":null}', ',"prompt_progress":{"total":9,"processed":3}'), "reading"),
+        (b": keepalive 2048/9000\n\n", "reading"),
+        (_event('{"role":"assistant","content":""}'), None),
+        (b": ping\n\n", None),
+        (b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":0}}\n\n', None),
+    ],
+)
+async def test_what_shows_that_a_model_works_is_told_apart_from_what_keeps_a_connection_open(
+    event: bytes, sign: str | None, provider: CompatibleProvider
+) -> None:
+    """Thoughts, calls and a count of the prompt that is read are signs; an empty piece or a ping is none."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + event + END
+    async with serving_bytes([answer]) as url, aclosing(provider.stream(call_to(url))) as deltas:  # type: ignore[type-var]
+        seen = [delta async for delta in deltas]
+    assert [delta.sign for delta in seen[:-1]] == ([sign] if sign else [])
+
+
+async def test_a_comment_that_repeats_itself_is_no_sign_of_life(provider: CompatibleProvider) -> None:
+    """A count that does not go on says nothing."""
+    read_to = asyncio.Event()
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: keepalive 1/9\n\n")
+        await read_to.wait()
+        writer.write(b": keepalive 1/9\n\n")
+        await writer.drain()
+        writer.write(_event('{"content":"hi"}') + END)
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    seen: list[Delta] = []
+    async with aclosing(provider.stream(call_to(url))) as deltas:  # type: ignore[type-var]
+        async for delta in deltas:
+            seen.append(delta)
+            read_to.set()
+    server.close()
+    assert [(delta.text, delta.sign) for delta in seen] == [("", "reading"), ("hi", ""), ("", "")]
 
 
 async def test_an_idle_connection_is_given_up_before_a_server_would_close_it(
@@ -272,11 +326,12 @@ async def test_a_provider_can_be_closed_twice_and_used_again() -> None:
     """Closing is no end: the next call opens new connections."""
     provider = open_ollama()
     async with serving(simulated(["m"]), "ollama") as shell:
-        await provider.chat(call_to(shell.url))
+        before = await provider.chat(call_to(shell.url))
         await provider.aclose()
         await provider.aclose()
-        await provider.chat(call_to(shell.url))
+        after = await provider.chat(call_to(shell.url))
         await provider.aclose()
+    assert (before.message.content, after.message.content) == ("one two three", "one two three")
 
 
 def test_a_factory_refuses_options_that_it_does_not_have() -> None:

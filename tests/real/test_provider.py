@@ -115,6 +115,18 @@ def names_and_arguments(reply: ChatReply) -> list[tuple[str, str]]:
     return [(call.name, call.arguments) for call in reply.message.tool_calls]
 
 
+async def test_it_tells_how_far_it_has_read_a_long_prompt(
+    tiny_server: LlamaServer, provider: CompatibleProvider
+) -> None:
+    """The signs that keep a slow prompt from being taken for a hang come before the first text."""
+    call = call_to(tiny_server, "word " * 900, max_tokens=4)
+    async with aclosing(provider.stream(call)) as deltas:  # type: ignore[type-var]
+        seen = [delta async for delta in deltas]
+    signs = [delta.sign for delta in seen]
+    assert "reading" in signs
+    assert signs.index("reading") < next(number for number, delta in enumerate(seen) if delta.text or delta.reply)
+
+
 async def test_log_probabilities_are_given(tiny_server: LlamaServer, provider: CompatibleProvider) -> None:
     """One for each token, with as many alternatives as were asked for."""
     reply = await provider.chat(call_to(tiny_server, top_logprobs=3, max_tokens=5, seed=3))

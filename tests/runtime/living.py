@@ -60,6 +60,12 @@ class Home:
         """What runtimes of this home printed."""
         return (self.folders.state / "logs" / "runtime-start.log").read_text()
 
+    def keep_secrets(self, text: str) -> None:
+        """Write the file ``environment`` of its config folder, with the mode that it must have before anything is in it."""
+        path = self.folders.config / "environment"
+        path.touch(mode=0o600)
+        path.write_text(text)
+
     def kill(self) -> None:
         """End the newest runtime as a power cut does."""
         self.processes[-1].send_signal(signal.SIGKILL)

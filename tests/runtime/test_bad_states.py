@@ -268,23 +268,65 @@ def test_a_state_that_cannot_be_opened_is_said_by_the_command(home: Home) -> Non
 
 def test_secrets_that_cannot_be_read_are_said_by_the_command(home: Home) -> None:
     """The file, what is wrong with it, and what to do."""
-    (home.folders.config / "environment").write_bytes(b"KEY=\xff\n")
-    with pytest.raises(RuntimeUnavailable, match=r"did not start: cannot read /.*/environment: it is not UTF-8"):
+    home.keep_secrets("KEY=1\nhunter2\n")
+    told = r"did not start: line 2 of /.*/environment is not NAME=value"
+    with pytest.raises(RuntimeUnavailable, match=told) as raised:
         ensure_runtime(LocalHost())
+    assert "begin it with a #" in raised.value.cure and "hunter2" not in home.said()
 
 
 def test_a_crash_at_start_shows_its_last_line(home: Home) -> None:
     """Whatever it was."""
     environment = {**os.environ, "PYTHONPATH": str(home.path)}
     (home.path / "uvicorn.py").write_text("raise RuntimeError('a broken library')")
-    with pytest.raises(RuntimeUnavailable, match="did not start: RuntimeError: a broken library"):
+    with pytest.raises(
+        RuntimeUnavailable, match="did not start and gave no reason; its last words: RuntimeError: a broken library"
+    ):
         ensure_runtime(LocalHost(), environment)
+
+
+def test_a_fault_that_nobody_foresaw_is_told_too(home: Home) -> None:
+    """By its kind and its words, whatever a library printed after it."""
+    environment = {**os.environ, "PYTHONPATH": str(home.path)}
+    (home.path / "sqlite3.py").write_text(
+        "import atexit\natexit.register(print, 'bye')\nraise RuntimeError('no sqlite')"
+    )
+    with pytest.raises(RuntimeUnavailable, match="did not start: RuntimeError: no sqlite"):
+        ensure_runtime(LocalHost(), environment)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import os\nos._exit(3)\n", "it said nothing"),
+        ("import os\nprint('a library is broken', flush=True)\nos._exit(3)\n", "its last words: a library is broken"),
+    ],
+)
+def test_a_runtime_that_ends_without_a_reason_is_said_with_its_last_words(home: Home, code: str, said: str) -> None:
+    """Those of an older start are not taken for its own."""
+    start_log(home.folders).parent.mkdir(parents=True, exist_ok=True)
+    start_log(home.folders).write_text("error[ORC410]: another runtime of this user runs already\n")
+    (home.path / "psutil.py").write_text(code)
+    with pytest.raises(RuntimeUnavailable) as raised:
+        ensure_runtime(LocalHost(), {**os.environ, "PYTHONPATH": str(home.path)})
+    assert raised.value.message == f"the runtime did not start and gave no reason; {said}"
+    assert raised.value.cure == f"see {start_log(home.folders)}"
+
+
+def test_nothing_stays_of_what_a_start_told(home: Home) -> None:
+    """Whether it served or not."""
+    with pytest.raises(RuntimeUnavailable):
+        ensure_runtime(LocalHost(), {**os.environ, "ORCHESTRATOR_PORT": "seven"})
+    assert list(home.folders.runtime.glob("start-*")) == []
+    ensure_runtime(LocalHost())
+    assert list(home.folders.runtime.glob("start-*")) == []
+    stop_runtime(LocalHost())
 
 
 def test_secrets_of_the_shell_do_not_go_with_the_runtime(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """They would be gone after a reboot; the file ``environment`` of the config folder is the place for them."""
     monkeypatch.setenv("MY_SECRET_KEY", "in the shell")
-    (home.folders.config / "environment").write_text("# kept\nFROM_FILE=here\n")
+    home.keep_secrets("# kept\nFROM_FILE=here\n")
     client = ensure_runtime(LocalHost())
     given = psutil.Process(client.about()["pid"]).environ()
     assert "MY_SECRET_KEY" not in given and given["ORCHESTRATOR_HOME"] == str(home.path)

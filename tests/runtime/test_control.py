@@ -97,7 +97,8 @@ def test_nothing_happens_on_get(client: RuntimeClient, path: str) -> None:
         ("/down", b'{"name": "shop", "drain": "x"}', "'drain' must be a number"),
         ("/run", b'{"name": "shop"}', "'request' needs a 'text'"),
         ("/run", b'{"name": "shop", "request": {"text": "x", "colour": 1}}', 'a request has no "colour"'),
-        ("/run", b'{"name": "shop", "request": {"text": "x", "history": [1]}}', "history is malformed"),
+        ("/run", b'{"name": "shop", "request": {"text": "x", "history": [1]}}', "history is malformed: is no object"),
+        ("/run", b'{"name": "shop", "request": {"text": "x", "history": 7}}', "history is malformed"),
         ("/apply", b"{}", "the runtime does not understand this blueprint"),
         ("/nothing", b"{}", "there is nothing at /nothing"),
     ],
@@ -108,6 +109,14 @@ def test_a_malformed_request_is_told_what_is_wrong(client: RuntimeClient, path: 
     assert 400 <= status < 500
     assert message in json.loads(text)["error"]["message"]
     assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("count", ["-5", "nan", "inf", "1e400", "many"])
+@pytest.mark.parametrize("path", ["/logs?name=shop&lines=", "/runs?name=shop&count="])
+def test_a_count_that_is_none_is_refused(client: RuntimeClient, path: str, count: str) -> None:
+    """Less than nothing would be all but the first of them."""
+    status, text = _ask(client, "GET", path + count)
+    assert status == 400 and "must be " in json.loads(text)["error"]["message"]
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(client: RuntimeClient) -> None:

@@ -374,8 +374,7 @@ def test_a_secret_that_is_not_set_is_named_and_can_be_added_while_the_runtime_ru
         refused = client.run("shop", Request("hi")).error
         assert refused is not None and "the secret env:SHOP_KEY is not set in the runtime" in refused["cure"]
         assert str(home.folders.config / "environment") in refused["cure"]
-        home.folders.config.mkdir(parents=True, exist_ok=True)
-        (home.folders.config / "environment").write_text("SHOP_KEY=right-key\n")
+        home.keep_secrets("SHOP_KEY=right-key\n")
         eventually(lambda: client.status()["deployments"][0]["state"] == "running")
         assert client.run("shop", Request("hi")).status == "completed"
         process.kill()

@@ -1,11 +1,8 @@
-"""Small parts of the runtime: settings, the table of kinds, the unit, logs that rotate, secrets that stay out of them."""
+"""Small parts of the runtime: settings, the table of kinds, logs that rotate, secrets that stay out of them."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import anyio
@@ -14,17 +11,28 @@ import pytest
 
 from orchestrator.app import catalog
 from orchestrator.app.journal import Journal
+from orchestrator.app.limits import limits_of
 from orchestrator.app.logs import keep_cut
 from orchestrator.app.owners import Owners
 from orchestrator.app.redact import Redactor
 from orchestrator.app.rotating import RotatingFile, cut
 from orchestrator.app.settings import Settings
-from orchestrator.app.start import clean_environment
-from orchestrator.app.unit import install, uninstall, unit_path, unit_text
-from orchestrator.core.errors import DeployError, UsageError
+from orchestrator.app.start import KEPT, clean_environment
+from orchestrator.core.errors import (
+    BrokenReply,
+    DeployError,
+    ModelError,
+    ServerFailed,
+    Stalled,
+    Unreachable,
+    UsageError,
+)
 from orchestrator.core.event import Event
-from orchestrator.ports.host import Folders
+from orchestrator.deploy.backoff import Backoff
+from orchestrator.plugins.providers.addresses import MAKES
+from orchestrator.plugins.providers.in_process.library import LIBRARIES
 from orchestrator.ports.installed import Family
+from orchestrator.serve.scheduler_limits import SchedulerLimits
 
 
 def test_settings_come_from_the_environment() -> None:
@@ -38,6 +46,38 @@ def test_settings_come_from_the_environment() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "check", "counted", "stall_after"),
+    [
+        ({}, Backoff(300.0, 300.0, 0.25), (Unreachable, ServerFailed, BrokenReply, Stalled), 60.0),
+        ({"ORCHESTRATOR_DEEP_CHECK": "off"}, None, (Unreachable, ServerFailed, BrokenReply, Stalled), 60.0),
+        (
+            {"ORCHESTRATOR_DEEP_CHECK": "1h", "ORCHESTRATOR_BREAKER_COUNTS": "5xx, Transport"},
+            Backoff(3600.0, 3600.0, 0.25),
+            (ServerFailed, Unreachable),
+            60.0,
+        ),
+        (
+            {"ORCHESTRATOR_BREAKER_COUNTS": "", "ORCHESTRATOR_STALL_AFTER": "5m"},
+            Backoff(300.0, 300.0, 0.25),
+            (),
+            300.0,
+        ),
+    ],
+)
+def test_how_servers_are_judged_can_be_set(
+    given: dict[str, str], check: Backoff | None, counted: tuple[type[ModelError], ...], stall_after: float
+) -> None:
+    """Opinions differ on what opens a breaker, and a token costs something."""
+    rules = limits_of(Settings.read(given)).endpoint
+    assert (rules.health.check, rules.count, rules.stall_after) == (check, counted, stall_after)
+
+
+def test_without_settings_the_scheduler_goes_by_its_own_numbers() -> None:
+    """They stand in one place only."""
+    assert limits_of(Settings()) == SchedulerLimits()
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("ORCHESTRATOR_PORT", "0"),
@@ -45,6 +85,9 @@ def test_settings_come_from_the_environment() -> None:
         ("ORCHESTRATOR_LOG_LEVEL", "loud"),
         ("ORCHESTRATOR_DRAIN", "soon"),
         ("ORCHESTRATOR_LOOK_EVERY", "0"),
+        ("ORCHESTRATOR_STALL_AFTER", "off"),
+        ("ORCHESTRATOR_DEEP_CHECK", "never"),
+        ("ORCHESTRATOR_BREAKER_COUNTS", "transport,4xx"),
     ],
 )
 def test_a_setting_that_does_not_fit_is_named(name: str, value: str) -> None:
@@ -52,6 +95,12 @@ def test_a_setting_that_does_not_fit_is_named(name: str, value: str) -> None:
     with pytest.raises(UsageError, match=name) as raised:
         Settings.read({name: value})
     assert raised.value.cure
+
+
+def test_a_background_runtime_gets_the_variable_of_every_model_server() -> None:
+    """A server that is looked for in a shell would else be unknown to the runtime that this shell starts."""
+    variables = {make.url_variable for make in MAKES if make.url_variable} | {each.variable for each in LIBRARIES}
+    assert len(variables) > 10 and variables <= KEPT
 
 
 @pytest.mark.parametrize("family", catalog.FAMILIES)
@@ -79,45 +128,6 @@ def test_a_clean_environment_has_no_secrets() -> None:
         "http_proxy": "p",
     }
     assert set(clean_environment(given)) == {"PATH", "HOME", "ORCHESTRATOR_HOME", "LC_ALL"}
-
-
-def _folders(path: Path) -> Folders:
-    return Folders(path / "state", path / "config", path / "state" / "run")
-
-
-def test_the_unit_is_what_systemd_accepts(tmp_path: Path) -> None:
-    """Checked by systemd itself, where it is there."""
-    path = tmp_path / "orchestrator.service"
-    folders = _folders(tmp_path)
-    path.write_text(unit_text(folders, home=str(tmp_path / "with space")))
-    verify = shutil.which("systemd-analyze")
-    if verify is None:
-        pytest.skip("systemd is not on this machine")
-    # Where nobody is logged in, a user's manager has no folder of its own to look into.
-    own = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
-    done = subprocess.run([verify, "--user", "verify", str(path)], env=own, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_the_unit_starts_this_interpreter_and_may_write_only_its_own_folders(tmp_path: Path) -> None:
-    """A percent sign of a path is no specifier."""
-    folders = _folders(tmp_path / "50%")
-    text = unit_text(folders, python="/opt/my python/bin/python")
-    assert 'ExecStart="/opt/my python/bin/python" -P -m orchestrator.app.runtime --foreground' in text
-    assert f"ReadWritePaths={tmp_path}/50%%/state {tmp_path}/50%%/config {tmp_path}/50%%/state/run" in text
-    assert "ProtectSystem=strict" in text and "NoNewPrivileges=yes" in text
-
-
-def test_installing_writes_the_unit_and_says_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a machine without systemctl the lines to type are given."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-    path = unit_path(tmp_path)
-    left = install(path, "text")
-    assert path.read_text() == "text" and path.parts[-3:] == ("systemd", "user", "orchestrator.service")
-    assert left[0] == "systemctl --user daemon-reload" and "enable-linger" in left[-1]
-    assert uninstall(path) == ["systemctl --user disable --now orchestrator.service"]
-    with pytest.raises(DeployError, match="no unit is installed"):
-        uninstall(path)
 
 
 def test_a_log_is_put_aside_when_it_grows_too_large(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from orchestrator.core.request import Request
 from orchestrator.deploy.status import status
 from orchestrator.deploy.wanted import Wanted
 from tests.servers.conftest import desk
-from tests.servers.yard import Place, until
+from tests.servers.yard import Place, looked, until
 
 pytestmark = pytest.mark.anyio
 
@@ -77,7 +77,7 @@ async def test_a_plan_of_an_apply_twice_is_empty_and_the_process_the_same(opened
     place.model("desk.gguf")
     first = await made.planes.reconciler.apply(Wanted(desk(place, "desk")), lambda _: None)
     assert [each.by for each in first.plan.serving] != ["tiny (llama-server, once it is started)"]
-    await anyio.sleep(0.5)  # two looks of the loop, which looks every 0.2 s here
+    await looked(made)
     again = await made.planes.reconciler.apply(Wanted(desk(place, "desk")), lambda _: None)
     assert again.plan.empty and len(place.starts("desk.starts")) == 1
 

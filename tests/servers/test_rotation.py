@@ -20,7 +20,7 @@ from orchestrator.plan.plan import Plan
 from tests.plan.parts import agent, blueprint, rule
 from tests.runtime.living import free_port
 from tests.servers.conftest import desk
-from tests.servers.yard import Place, until
+from tests.servers.yard import Place, looked, until
 
 pytestmark = pytest.mark.anyio
 
@@ -136,18 +136,18 @@ async def test_a_new_model_file_is_an_update_when_it_is_applied_again(opened: tu
     wanted = with_threads(place, 1)
     await apply(made, wanted)
     place.model("desk.gguf", loading=0.1)
-    await anyio.sleep(0.6)
+    await looked(made)
     assert len(place.starts("desk.starts")) == 1
     shown = [str(step) for step in diff(wanted, await made.planes.reconciler.observe(wanted)).steps]
     assert shown[0].endswith("(changed: the file of its model)") and "beside the one that serves" in shown[0]
-    await anyio.sleep(0.3)
+    await looked(made)
     assert len(place.starts("desk.starts")) == 1
     await apply(made, wanted)
     assert await answer(made) == "well"
     await until(lambda: len(place.processes()) == 1)
     assert len(place.starts("desk.starts")) == 2
     assert (await apply(made, wanted)).empty
-    await anyio.sleep(0.5)
+    await looked(made)
     assert len(place.starts("desk.starts")) == 2
 
 

@@ -15,7 +15,7 @@ import anyio
 import psutil
 
 from orchestrator.app.launchers import Launchers
-from orchestrator.app.wiring import Plugins
+from orchestrator.app.wiring import InProcess, Plugins
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.event import Event
 from orchestrator.deploy.backoff import Backoff
@@ -126,6 +126,12 @@ async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     with anyio.fail_after(seconds):
         while not condition():  # noqa: ASYNC110 - the condition is another process's
             await anyio.sleep(0.01)
+
+
+async def looked(made: InProcess) -> None:
+    """Wait for two turns of the loop: one may be in the middle, the other is whole."""
+    begun = made.planes.reconciler.turns
+    await until(lambda: made.planes.reconciler.turns >= begun + 2)
 
 
 def with_port(want: ServerWant, port: int) -> ServerWant:

@@ -13,9 +13,11 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orchestrator.core.errors import UsageError
-from orchestrator.core.message import Message, ToolCall
+from orchestrator.core.message import Message, Role, ToolCall, newest
 from orchestrator.core.request import Decision, Result, StepRecord
 from orchestrator.plugins.stores.schema import STEPS
 from orchestrator.plugins.stores.sqlite import StateStores, StoreLimits, open_stores
@@ -145,6 +147,24 @@ def test_a_long_session_forgets_its_oldest_turns_and_begins_with_a_question(stor
     tools = [Message("assistant", f"step {number}") for number in range(7)]
     stores.sessions.append("clinic", "anna", [Message("user", "much"), *tools])
     assert next(iter(stores.sessions.load("clinic", "anna"))).role == "user"
+
+
+def test_a_session_keeps_the_same_as_memory_does(stores: StateStores) -> None:
+    """Whatever roles come in whatever portions: what is stored is what the one rule leaves of it, time after time."""
+    names = count()
+    role = st.sampled_from(["user", "assistant", "tool"])
+
+    @given(st.lists(st.lists(role, min_size=1, max_size=5), max_size=8))
+    @settings(max_examples=40)
+    def check(appended: list[list[Role]]) -> None:
+        name, kept = f"anna {next(names)}", tuple[Message, ...]()
+        for number, roles in enumerate(appended):
+            messages = [Message(role, f"{number}.{at}") for at, role in enumerate(roles)]
+            stores.sessions.append("clinic", name, messages)
+            kept = newest((*kept, *messages), 6)
+            assert stores.sessions.load("clinic", name) == kept
+
+    check()
 
 
 def test_a_session_that_was_restricted_once_stays_so(stores: StateStores) -> None:

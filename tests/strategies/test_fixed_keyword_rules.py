@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 
+from orchestrator.core.blueprint import ReflexSpec
+from orchestrator.core.conditions import Matter
 from orchestrator.core.errors import DeployError
+from orchestrator.deploy.reflex import compile_reflexes
+from orchestrator.plugins.strategies.cascade import InstantCascade, fit_cascade
 from orchestrator.plugins.strategies.fixed import fit_fixed
 from orchestrator.plugins.strategies.keyword import fit_keyword
 from orchestrator.plugins.strategies.rules import fit_rules
@@ -58,9 +64,46 @@ def test_keyword_folds_case_and_accents() -> None:
 
 
 def test_keyword_says_when_it_did_not_read_all() -> None:
-    choice, why = ask(fit_keyword(DESKS, OPTIONS), "x " * 3_000 + "invoice")
-    assert choice is None
-    assert why == "none of the keywords is in the request (first 4,000 of 6,007 characters)"
+    decision = fit_keyword(DESKS, OPTIONS).decide_now(RouteQuestion("x " * 10_000 + "invoice"))
+    unread = "keywords are looked for in the first 20,000 of 20,007 characters"
+    assert (decision.choice, decision.why) == (None, f"none of the keywords is in the request; {unread}")
+    assert decision.notes == (unread,)
+    assert fit_keyword(DESKS, OPTIONS).decide_now(RouteQuestion("x " * 9_000 + "invoice")).choice == "billing"
+
+
+def test_rules_say_when_they_did_not_read_all() -> None:
+    strategy = fit_rules(
+        (Candidate("person", when={"keywords": ["lawyer"]}), Candidate("long", when={"min_chars": 9})), OPTIONS
+    )
+    decision = strategy.decide_now(RouteQuestion("x " * 10_000 + "lawyer"))
+    unread = "conditions that did not hold look at the first 20,000 of 20,006 characters"
+    assert (decision.choice, decision.why) == ("long", f"it has at least 9 characters; {unread}")
+    assert decision.notes == (unread,)
+    assert strategy.decide_now(RouteQuestion("lawyer " + "x " * 10_000)).notes == ()
+
+
+def test_a_cascade_tells_the_notes_of_its_stages() -> None:
+    strategy = fit_cascade(DESKS, StrategyOptions(stages=("rules", "keyword")))
+    assert isinstance(strategy, InstantCascade)
+    notes = strategy.decide_now(RouteQuestion("x " * 10_000 + "invoice")).notes
+    assert [note.split(" look")[0] for note in notes] == ["conditions that did not hold", "keywords are"]
+
+
+@pytest.mark.parametrize(
+    "text", ["do you sell vitamin c?", "a net for fish", "I need C++ and .NET", "an asp.net page", "C++17"]
+)
+def test_a_rule_and_a_route_with_the_same_keywords_agree(text: str) -> None:
+    when = {"keywords": ["C++", ".NET"]}
+    routed = fit_rules((Candidate("code", when=when),), OPTIONS).decide_now(RouteQuestion(text)).choice
+    keyword = (
+        fit_keyword((Candidate("code", keywords=("C++", ".NET")),), OPTIONS).decide_now(RouteQuestion(text)).choice
+    )
+    usual: dict[str, Any] = {"extract": {}, "call": None, "arguments": {}, "say": "x", "first": True, "unsure": False}
+    rules = compile_reflexes([cast(ReflexSpec, {**usual, "when": when})], lambda candidates: pytest.fail("intents"))
+    fires = any(rules.fire(Matter(text), first=True))
+    assert (routed, keyword, fires) == (
+        ("code", "code", True) if "c++" in text.lower() or ".net" in text else (None, None, False)
+    )
 
 
 def test_keyword_scores_every_candidate_that_has_a_match() -> None:

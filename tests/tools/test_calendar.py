@@ -92,6 +92,20 @@ async def test_a_repeated_call_adds_one_event(tool: Tool) -> None:
     assert len(await call(tool, "list")) == 1
 
 
+@pytest.mark.parametrize(
+    "other",
+    [{"title": "y"}, {"start": "tomorrow at 12:00"}, {"minutes": 60}, {"location": "here"}, {"notes": "bring it"}],
+    ids=lambda each: next(iter(each)),
+)
+async def test_a_call_that_differs_is_no_repeat(tool: Tool, other: dict[str, Any]) -> None:
+    """It would be said to be done, and is not."""
+    wanted = {"title": "x", "start": "tomorrow at 10:00"}
+    await call(tool, "add", call_id="c1", **wanted)
+    with pytest.raises(ToolFailed, match=r"made before with other arguments"):
+        await call(tool, "add", call_id="c1", **{**wanted, **other})
+    assert len(await call(tool, "list")) == 1
+
+
 async def test_free_times_are_what_events_leave(tool: Tool) -> None:
     for start, minutes in (("09:00", 30), ("11:00", 60), ("11:30", 60), ("17:50", 10)):
         await call(tool, "add", title="x", start=f"2026-03-09 {start}", minutes=minutes, overlap=True)
@@ -305,3 +319,62 @@ async def test_no_text_can_add_lines_to_the_file(place: ToolPlace, title: str, n
     assert set(event) <= {"UID", "DTSTAMP", "DTSTART", "DTEND", "SUMMARY", "DESCRIPTION"}
     assert event.subcomponents == []
     (place.state / "calendar.ics").unlink()
+
+
+async def test_a_question_in_words_is_answered_with_what_was_understood(tool: Tool) -> None:
+    for title, start in (
+        ("Dentist", "2026-03-06 09:00"),
+        ("Lunch with Eva", "2026-03-06 12:30"),
+        ("Dinner", "2026-03-12 20:00"),
+    ):
+        await call(tool, "add", title=title, start=start)
+
+    async def asked(question: str) -> tuple[str, str, list[str]]:
+        found = await call(tool, "ask", question=question)
+        return found["span"], found["words"], [event["title"] for event in found["events"]]
+
+    assert await asked("what is on my calendar next week?") == ("2026-03-09 - 2026-03-15", "", ["Dinner"])
+    assert await asked("any meetings with Bob tomorrow?") == ("2026-03-06", "bob", [])
+    assert await asked("cancel the lunches with EVA") == ("2026-03-05 14:30 - 2027-03-05 14:30", "lunches eva", [])
+    assert await asked("when is my dentist appointment?") == (
+        "2026-03-05 14:30 - 2027-03-05 14:30",
+        "dentist",
+        ["Dentist"],
+    )
+    assert (await asked("what is my next appointment?"))[2] == ["Dentist"]
+    assert (await asked("what are my next appointments?"))[2] == ["Dentist", "Lunch with Eva", "Dinner"]
+    assert (await asked("show my calendar"))[:2] == ("2026-03-05 14:30 - 2026-03-12 14:30", "")
+    with pytest.raises(ToolFailed, match="names two times") as caught:
+        await asked("do I have appointments on monday or tuesday?")
+    assert "next week" in caught.value.cure
+
+
+async def test_free_times_are_asked_for_in_words(tool: Tool) -> None:
+    await call(tool, "add", title="Dentist", start="2026-03-06 09:00", minutes=60)
+
+    async def free(question: str) -> list[str]:
+        found = await call(tool, "ask", question=question, about="free")
+        return [f"{slot['start'][5:16]} {slot['end'][11:16]}" for slot in found["free"]]
+
+    assert await free("when am I free") == ["03-05T14:30 18:00"], "what is past is not free"
+    assert await free("am I free tomorrow morning?") == ["03-06T10:00 12:00"]
+    assert await free("am I free tomorrow at 9:30?") == []
+    assert await free("am I free tomorrow evening?") == ["03-06T18:00 00:00"]
+    assert await free("do I have time for 9 hours tomorrow?") == []
+    assert len(await free("am I free next week?")) == 7
+    with pytest.raises(ToolFailed, match="too many to tell"):
+        await free("am I free this year?")
+
+
+async def test_an_event_is_booked_in_words_once(tool: Tool) -> None:
+    request = "book lunch with Anna tomorrow at 12:30 for an hour"
+    first = await call(tool, "book", call_id="run_1:c1", request=request)
+    assert [(event["title"], event["start"], event["end"]) for event in first["events"]] == [
+        ("lunch with Anna", "2026-03-06T12:30+01:00", "2026-03-06T13:30+01:00")
+    ]
+    assert await call(tool, "book", call_id="run_1:c1", request=request) == first
+    lacking = await call(tool, "book", request="book lunch with Anna tomorrow")
+    assert lacking == {"unsure": True, "missing": "time", "events": []}
+    assert len(await call(tool, "list")) == 1
+    with pytest.raises(ToolFailed, match="that time is taken"):
+        await call(tool, "book", request="book a call tomorrow at 13:00")

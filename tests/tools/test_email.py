@@ -60,6 +60,25 @@ async def test_a_repeated_call_writes_one_message(place: ToolPlace) -> None:
 
 
 @pytest.mark.parametrize(
+    "other",
+    [{"to": "b@example.org"}, {"subject": "y"}, {"body": "other"}, {"cc": ["c@example.org"]}],
+    ids=lambda each: next(iter(each)),
+)
+@pytest.mark.parametrize("box", ["outbox", "sent"])
+async def test_a_call_that_differs_is_no_repeat_and_is_not_said_to_be_done(
+    place: ToolPlace, other: dict[str, Any], box: str
+) -> None:
+    """Whether the first still waits or was sent; the repeat itself still is one message."""
+    tool = open_email("email", {}, place)
+    number = (await call(tool, "send", call_id="c1", **LETTER))["message"]
+    (place.state / "outbox" / f"{number}.eml").rename(place.state / box / f"{number}.eml")
+    with pytest.raises(ToolFailed, match=r"made before with other arguments") as refused:
+        await call(tool, "send", call_id="c1", **{**LETTER, **other})
+    assert "call_id" in refused.value.cure
+    assert (await call(tool, "send", call_id="c1", **LETTER))["message"] == number
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         {"to": "marta@example.org\nBcc: all@example.org"},

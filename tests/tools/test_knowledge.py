@@ -157,10 +157,13 @@ def test_no_passage_is_empty_or_much_too_long_and_no_word_is_lost(text: str) -> 
 # ---- any question ----------------------------------------------------------------------------------------------------
 
 
+PASSAGE = 'and or not near "quoted" col:x'
+
+
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> sqlite3.Connection:
     store = open_own(tmp_path_factory.mktemp("index") / "k.db", knowledge._SCHEMA, "k")
-    store.connection.execute("INSERT INTO passage VALUES ('h', 'and or not near \"quoted\" col:x', 's', 'f')")
+    store.connection.execute("INSERT INTO passage VALUES ('h', ?, 's', 'f')", (PASSAGE,))
     return store.connection
 
 
@@ -172,11 +175,27 @@ def test_every_text_is_a_question_that_the_index_answers(index: sqlite3.Connecti
 
 
 @pytest.mark.parametrize(
-    "query", ["AND", "NEAR(a b)", 'text:"x', "quoted*", "or OR or", "x" * 5000, "\x00a", "a\ud800b"]
+    ("query", "words", "finds"),
+    [
+        ("AND", ["and"], True),
+        ("NEAR(a b)", ["near", "b"], True),
+        ('text:"x', ["text", "x"], True),
+        ("quoted*", ["quoted"], True),
+        ("or OR or", ["or"], True),
+        ("quoted NOT near", ["quoted", "not", "near"], True),
+        ("quoted AND zebra", ["quoted", "zebra"], True),
+        ("quot*", ["quot"], False),
+        ("x" * 5000, ["x" * 5000], False),
+        ("\x00a", ["a"], False),
+        ("a\ud800b", ["b"], False),
+    ],
 )
-def test_words_of_the_query_language_are_only_words(index: sqlite3.Connection, query: str) -> None:
-    words = words_of(query)
-    _found(index, words, 3)
+def test_words_of_the_query_language_are_only_words(
+    index: sqlite3.Connection, query: str, words: list[str], finds: bool
+) -> None:
+    """As words they find the passage that has one of them; as the language they would exclude it, or be an error."""
+    assert words_of(query) == words
+    assert [passage["text"] for passage in _found(index, words, 3)] == [PASSAGE] * finds
 
 
 async def test_a_large_folder_is_indexed_over_several_calls_that_are_cut_off(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -198,35 +198,135 @@ async def test_a_cancelled_call_of_a_blocked_function_returns_at_once(place: Too
     module["end"].set()
 
 
-async def test_calls_that_never_return_are_told_by_the_one_that_finds_no_thread(place: ToolPlace) -> None:
-    """Instead of a wait for a thread that nobody gives back; when one returns, the next call runs."""
-    source = """
-    import threading
-    started, end = threading.Semaphore(0), threading.Event()
-    def stuck(wait: bool) -> str:
-        started.release()
-        if wait:
-            end.wait(30)
-        return "here"
-    """
-    stuck: Any = function(open_source(place, source, "stuck"), "stuck").run
-    module = stuck.__self__._function.__globals__
+STUCK = """
+import threading
+started, end = threading.Semaphore(0), threading.Event()
+inside, most = [], []
+def stuck(wait: bool) -> str:
+    inside.append(1)
+    most.append(len(inside))
+    started.release()
+    if wait:
+        end.wait(30)
+    inside.pop()
+    return "here"
+"""
+
+
+class Stuck:
+    """A tool with one function, of which calls hang until the test says so."""
+
+    def __init__(self, place: ToolPlace) -> None:
+        run: Any = function(open_source(place, STUCK, "stuck"), "stuck").run
+        self._run = run
+        self.module = run.__self__._function.__globals__
+
+    async def __call__(self, *, wait: bool = False) -> str:
+        return str((await self._run({"wait": wait}, ToolContext())).value)
+
+    async def begun(self, count: int) -> None:
+        """So many more calls are in a thread."""
+        for _ in range(count):
+            assert await anyio.to_thread.run_sync(partial(self.module["started"].acquire, timeout=10))
+
+    async def leave(self, count: int) -> None:
+        """So many calls hang, and their callers have gone."""
+        async with anyio.create_task_group() as group:
+            for _ in range(count):
+                group.start_soon(partial(self, wait=True))
+            await self.begun(count)
+            group.cancel_scope.cancel()
+
+
+@pytest.fixture
+def stuck(place: ToolPlace) -> Iterator[Stuck]:
+    made = Stuck(place)
+    yield made
+    made.module["end"].set()
+
+
+async def test_a_thread_that_nobody_waits_for_counts_until_it_returns(stuck: Stuck) -> None:
+    """Seven that were left and eight more are still eight threads."""
+    await stuck.leave(7)
     async with anyio.create_task_group() as group:
         for _ in range(8):
-            group.start_soon(stuck, {"wait": True}, ToolContext())
-        for _ in range(8):
-            assert await anyio.to_thread.run_sync(partial(module["started"].acquire, timeout=10))
-        group.cancel_scope.cancel()
-    with pytest.raises(ToolFailed, match="all 8 threads of its tool are held by calls that have not returned"):
-        await stuck({"wait": False}, ToolContext())
-    module["end"].set()
-    given: list[Any] = []
-    with anyio.fail_after(10):
-        while not given:
-            with suppress(ToolFailed):  # the threads return in their own time
-                given.append((await stuck({"wait": False}, ToolContext())).value)
-            await anyio.sleep(0.01)
+            group.start_soon(partial(stuck, wait=True))
+        await stuck.begun(1)
+        await anyio.wait_all_tasks_blocked()
+        assert max(stuck.module["most"]) == 8
+        stuck.module["end"].set()
+    assert max(stuck.module["most"]) == 8
+
+
+async def test_a_call_that_finds_no_thread_waits_for_one(stuck: Stuck) -> None:
+    """Also where all are held by calls whose time is over: they are slow perhaps, and nothing needs to be started again."""
+    await stuck.leave(8)
+    async with anyio.create_task_group() as group:
+        given: list[str] = []
+
+        async def ask() -> None:
+            with anyio.fail_after(10):
+                given.append(await stuck())
+
+        group.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        assert given == []
+        stuck.module["end"].set()
     assert given == ["here"]
+
+
+async def test_a_call_whose_time_is_over_before_there_is_a_thread_says_who_holds_them(stuck: Stuck) -> None:
+    """And is none of those that hold one; later calls run."""
+    await stuck.leave(3)
+    async with anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(partial(stuck, wait=True))
+        await stuck.begun(5)
+        said = (
+            r"shop had no thread .* within [0-9.]+ s: all its 8 threads are held, 3 of them by calls whose time is over"
+        )
+        with pytest.raises(ToolFailed, match=said) as failed, anyio.fail_after(0.05):
+            await stuck()
+        assert "timeout of the tool shop" in failed.value.cure and "never returns" in failed.value.cure
+        stuck.module["end"].set()
+    assert [await stuck() for _ in range(20)] == ["here"] * 20
+
+
+async def test_calls_that_are_only_many_are_told_so_and_not_to_start_anything_again(stuck: Stuck) -> None:
+    async with anyio.create_task_group() as group:
+        for _ in range(8):
+            group.start_soon(partial(stuck, wait=True))
+        await stuck.begun(8)
+        with (
+            pytest.raises(ToolFailed, match="all its 8 threads are held, the longest") as failed,
+            anyio.fail_after(0.05),
+        ):
+            await stuck()
+        assert failed.value.cure == "Ask for less at once, or raise timeout of the tool shop."
+        stuck.module["end"].set()
+
+
+async def test_a_caller_that_goes_away_is_cancelled_while_it_waits_and_takes_no_place(stuck: Stuck) -> None:
+    """It is not told about threads: its time was not over."""
+    await stuck.leave(8)
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as group:
+            group.start_soon(stuck)
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
+    assert scope.cancelled_caught
+    stuck.module["end"].set()
+    assert [await stuck() for _ in range(20)] == ["here"] * 20
+
+
+async def test_a_call_that_is_cancelled_before_its_thread_begins_gives_its_place_back(stuck: Stuck) -> None:
+    """However often."""
+    for _ in range(20):
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await stuck(wait=True)
+        assert scope.cancelled_caught
+    assert await stuck() == "here"
 
 
 async def test_an_async_function_is_cancelled(place: ToolPlace) -> None:

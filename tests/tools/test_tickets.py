@@ -45,6 +45,34 @@ async def test_a_repeated_call_opens_no_second_ticket_and_adds_no_second_note(pl
         assert len(await call(tool, "list")) == 1
 
 
+@pytest.mark.parametrize(
+    "other",
+    [{"subject": "y"}, {"body": "other"}, {"priority": "high"}, {"contact": "me"}],
+    ids=lambda each: next(iter(each)),
+)
+async def test_a_call_that_differs_is_no_repeat_and_never_gets_the_ticket_of_another(
+    place: ToolPlace, other: dict[str, str]
+) -> None:
+    async with closing(open_tickets("tickets", {}, place)) as tool:
+        await call(tool, "create", call_id="c1", subject="x")
+        with pytest.raises(ToolFailed, match=r"made before with other arguments.*T-1001") as refused:
+            await call(tool, "create", call_id="c1", **{"subject": "x", **other})
+        assert "call_id" in refused.value.cure
+        assert len(await call(tool, "list")) == 1
+
+
+async def test_a_note_that_differs_is_no_repeat(place: ToolPlace) -> None:
+    """Neither another text nor another ticket: it would be said to be done, and is not."""
+    async with closing(open_tickets("tickets", {}, place)) as tool:
+        await call(tool, "create", subject="x")
+        await call(tool, "create", subject="y")
+        await call(tool, "note", call_id="c2", number="T-1001", text="once")
+        for number, text in (("T-1001", "other"), ("T-1002", "once")):
+            with pytest.raises(ToolFailed, match=r"made before with other arguments"):
+                await call(tool, "note", call_id="c2", number=number, text=text)
+        assert [note["text"] for note in (await call(tool, "show", number="T-1001"))["notes"]] == ["once"]
+
+
 async def test_tickets_opened_at_once_get_different_numbers(place: ToolPlace) -> None:
     numbers: list[str] = []
     async with closing(open_tickets("tickets", {}, place)) as tool:
@@ -85,3 +113,32 @@ async def test_unknown_options_are_refused_and_effects_are_told(place: ToolPlace
         assert function(tool, "create").effect == "write"
         assert function(tool, "create").idempotent
         assert function(tool, "show").schema.name == "desk_show"
+
+
+async def test_a_question_in_words_chooses_by_status_priority_and_words(place: ToolPlace) -> None:
+    async with closing(open_tickets("tickets", {}, place)) as tool:
+        for subject, priority in (("broken printer", "normal"), ("slow laptop", "normal"), ("server down", "high")):
+            await call(tool, "create", subject=subject, priority=priority)
+        await call(tool, "close", number=1001)
+
+        async def asked(question: str) -> tuple[int, list[str]]:
+            found = await call(tool, "ask", question=question)
+            return found["count"], [ticket["number"] for ticket in found["tickets"]]
+
+        assert await asked("hi, show my tickets please") == (2, ["T-1003", "T-1002"])
+        assert await asked("show closed tickets") == (1, ["T-1001"])
+        assert await asked("which tickets did you close?") == (1, ["T-1001"])
+        assert await asked("show all closed tickets") == (1, ["T-1001"])
+        assert await asked("how many urgent tickets are open?") == (1, ["T-1003"])
+        assert await asked("quali ticket sono chiusi?") == (1, ["T-1001"])
+        assert await asked("all tickets about the printers") == (1, ["T-1001"])
+        assert await asked("any tickets about the printer?") == (0, [])
+        assert await asked("show the last two tickets") == (2, ["T-1003", "T-1002"])
+        assert await asked("what is the latest ticket?") == (2, ["T-1003"])
+        for question in ("tickets from last week", "which tickets were opened today?", "tickets that are not closed"):
+            with pytest.raises(ToolFailed) as caught:
+                await asked(question)
+            assert caught.value.cure
+        with pytest.raises(ToolFailed, match="two priorities"):
+            await asked("show high and low priority tickets")
+        assert [ticket["number"] for ticket in await call(tool, "list", priority="high")] == ["T-1003"]

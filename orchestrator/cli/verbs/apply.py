@@ -43,7 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Apply it."""
-    from orchestrator.cli.reach import check_name, patience
+    from orchestrator.cli.reach import check_applies, patience
 
     timeout = patience(options.timeout)
     compilation = compiled(options, terminal, options.name)
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 
         return serve(compilation, _wanted(compilation, options, ""), terminal)
     client = _runtime(terminal)
-    check_name(client, compilation.blueprint.name, origin(options))
+    check_applies(client, compilation.blueprint, origin(options))
     plan, applied = _applied(compilation, client, options, timeout, terminal)
     _report(compilation, plan, applied, client, terminal)
     return 0

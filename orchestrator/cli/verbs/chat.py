@@ -38,15 +38,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Talk until the end of the input."""
     from orchestrator.cli.reach import client
-    from orchestrator.core.errors import NoSuchDeployment
 
     runtime = client(terminal)
     known = [deployment["name"] for deployment in runtime.status()["deployments"]]
     if options.name not in known:
-        from orchestrator.core.names import did_you_mean
+        from orchestrator.core.unknown import no_deployment
 
-        cure = did_you_mean(options.name, known) or "see `orchestrator status`"
-        raise NoSuchDeployment(f'no deployment is called "{options.name}"', cure=cure)
+        raise no_deployment(options.name, known)
     talk = _Talk(runtime, options, terminal)
     if terminal.interactive:
         terminal.say(f"{options.name}: write a request; /help shows more, Ctrl-D ends")
@@ -134,22 +132,26 @@ class _Talk:
             self._terminal.stdout.flush()
 
     def _finish(self, result: Result) -> None:
-        from orchestrator.cli.view.result import tell_failure, way
+        from orchestrator.cli.view.result import tell_failure, tell_notes, tell_waiting, way
 
         terminal = self._terminal
         terminal.say("" if self._streamed else terminal.foreign(result.text))
+        tell_notes(result, terminal)
         if result.status == "failed":
             tell_failure(result, terminal)
+        if result.status == "waiting":
+            tell_waiting(result, terminal)
         if terminal.interactive:
             terminal.say(terminal.paint("dim", way(result)))
 
     def _why(self) -> None:
-        from orchestrator.cli.view.result import tell_way
+        from orchestrator.cli.view.result import tell_notes, tell_way
 
         if self._last is None:
             self._terminal.say("nothing was asked yet")
             return
         self._terminal.say(self._last.why or "there was nothing to choose")
+        tell_notes(self._last, self._terminal)
         tell_way(self._last, self._terminal, whole=True)
 
 

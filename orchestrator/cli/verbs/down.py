@@ -47,8 +47,6 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 def _check_known(name: str, known: list[str]) -> None:
     if name in known:
         return
-    from orchestrator.core.errors import NoSuchDeployment
-    from orchestrator.core.names import did_you_mean
+    from orchestrator.core.unknown import no_deployment
 
-    cure = did_you_mean(name, known) or "see `orchestrator status`"
-    raise NoSuchDeployment(f'no deployment is called "{name}"', cure=cure)
+    raise no_deployment(name, known)

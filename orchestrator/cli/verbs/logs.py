@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Final
 
+from orchestrator.cli.inputs import how_many
 from orchestrator.cli.view.terminal import Terminal
 
 EXAMPLES: Final = """
@@ -20,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="the deployment")
     parser.add_argument("-f", "--follow", action="store_true", help="go on with what comes, until Ctrl-C")
     parser.add_argument(
-        "-n", "--lines", type=int, default=100, metavar="N", help="how many to begin with (default: 100)"
+        "-n", "--lines", type=how_many, default=100, metavar="N", help="how many to begin with (default: 100)"
     )
     parser.add_argument("--json", action="store_true", help="each line as JSON")
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from orchestrator.cli.inputs import how_many
 from orchestrator.cli.view.terminal import Terminal
+
+if TYPE_CHECKING:
+    from orchestrator.ports.host import Host
 
 EXAMPLES: Final = """
 orchestrator runtime status
@@ -30,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     stop.add_argument("--drain", metavar="TIME", default="30s", help="how long requests may finish (default: 30s)")
     logs = actions.add_parser("logs", help="its own log")
     logs.add_argument("-f", "--follow", action="store_true", help="go on with what comes, until Ctrl-C")
-    logs.add_argument("-n", "--lines", type=int, default=100, metavar="N", help="how many lines (default: 100)")
+    logs.add_argument("-n", "--lines", type=how_many, default=100, metavar="N", help="how many lines (default: 100)")
     install = actions.add_parser("install", help="write a systemd user unit that starts it at each login")
     install.add_argument("--print", action="store_true", help="only print the unit")
     actions.add_parser("uninstall", help="stop and remove the systemd user unit")
@@ -53,6 +57,7 @@ def _status(options: argparse.Namespace, terminal: Terminal) -> int:
     elif about is None:
         terminal.say("no runtime runs")
     else:
+        from orchestrator.app.interpreter import told
         from orchestrator.cli.view.columns import columns
         from orchestrator.cli.view.moments import ago
         from orchestrator.cli.view.status import runtime_state
@@ -60,6 +65,8 @@ def _status(options: argparse.Namespace, terminal: Terminal) -> int:
         state = runtime_state(about)
         rows = [("version", about["version"]), ("state", state), ("process", str(about["pid"]))]
         rows += [("started", ago(about["started"])), ("address", about["url"]), ("folder", about["folder"])]
+        if "interpreter" in about:  # an older runtime tells none
+            rows.append(("python", told(about["interpreter"])))
         terminal.say("\n".join(columns(rows)))
     return 0
 
@@ -100,37 +107,59 @@ def _stop(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _logs(options: argparse.Namespace, terminal: Terminal) -> int:
+    from orchestrator.app.printed import in_order
     from orchestrator.app.start import start_log
-    from orchestrator.cli.view.tail import follow, last_lines
+    from orchestrator.cli.view.tail import follow
     from orchestrator.plugins.hosts.local import LocalHost
 
-    beginning = start_log(LocalHost().folders(make=False))
-    files = [beginning, beginning.with_name("runtime.log")]
-    for file in files:
-        for line in last_lines(file, options.lines):
-            terminal.say(line)
+    printed = start_log(LocalHost().folders(make=False))
+    log = printed.with_name("runtime.log")
+    for line in in_order(printed, log, options.lines):
+        terminal.say(line)
     terminal.stdout.flush()
     if options.follow:
-        for line in follow(files[1]):
+        for line in follow(log):
             terminal.say(line)
             terminal.stdout.flush()
     return 0
 
 
 def _install(options: argparse.Namespace, terminal: Terminal) -> int:
-    from orchestrator.app.unit import install, unit_text
+    from orchestrator.app.unit import install, unit_environment, unit_text
     from orchestrator.plugins.hosts.local import LocalHost
 
-    home = terminal.environment.get("ORCHESTRATOR_HOME", "")
-    text = unit_text(LocalHost().folders(make=False), str(Path(home).absolute()) if home else "")
+    host = LocalHost()
+    text = unit_text(host.folders(make=not options.print), unit_environment(terminal.environment))
     if options.print:
         terminal.stdout.write(text)
         return 0
-    path = _unit(terminal)
-    left = install(path, text)
+    path, stopped = _unit(terminal), []
+    left = install(path, text, lambda: stopped.append(_hand_over(host, terminal)))
     terminal.say(f"wrote {path}")
-    _tell_left(left, terminal)
+    if not left:
+        terminal.say("the unit is started: it serves what is applied, now and after each login")
+    elif any(stopped):
+        _give_back(host, terminal)
+    _tell_left([*left, "to start it at boot, before a login: loginctl enable-linger"], terminal)
     return 0
+
+
+def _hand_over(host: Host, terminal: Terminal) -> bool:
+    """End the runtime that runs, for the unit's; tells whether one ran."""
+    from orchestrator.app.start import running_process, stop_runtime
+
+    process = running_process(host, host.folders())
+    if process is not None:
+        terminal.tell(f"the runtime that runs (process {process.pid}) hands over: requests in work finish first")
+    return stop_runtime(host)
+
+
+def _give_back(host: Host, terminal: Terminal) -> None:
+    """Where the unit did not start: what was served is served again."""
+    from orchestrator.app.start import ensure_runtime
+
+    about = ensure_runtime(host, terminal.environment).about()
+    terminal.tell(f"the unit did not start: a runtime in the background serves again (process {about['pid']})")
 
 
 def _uninstall(_: argparse.Namespace, terminal: Terminal) -> int:

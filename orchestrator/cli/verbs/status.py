@@ -76,9 +76,6 @@ def _of(runtime: RuntimeClient, found: dict[str, Any], name: str) -> dict[str, A
             return one
     if found["runtime"] is None:
         raise RuntimeUnavailable("no runtime runs", cure=APPLY) from FileNotFoundError(runtime.socket)
-    from orchestrator.core.errors import NoSuchDeployment
-    from orchestrator.core.names import did_you_mean
+    from orchestrator.core.unknown import no_deployment
 
-    known = [deployment["name"] for deployment in found["deployments"]]
-    cure = did_you_mean(name, known) or "see `orchestrator status`"
-    raise NoSuchDeployment(f'no deployment is called "{name}"', cure=cure)
+    raise no_deployment(name, [deployment["name"] for deployment in found["deployments"]])

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from orchestrator.app.interpreter import other_interpreter, told
 from orchestrator.cli.view.columns import columns
 from orchestrator.cli.view.plan import shown_serving
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.extras import EXTRAS, install_line
 from orchestrator.core.quantity import format_size
+from orchestrator.plan.observed import NOBODY
 
-NOBODY: Final = "nobody listens there"
 SUGGESTED: Final = ("phi-4-mini", "qwen3-4b", "llama-3.2-3b", "qwen2.5-1.5b", "qwen2.5-0.5b")
 """Good all-round models, largest first: the first that fits is suggested."""
 
@@ -42,9 +43,14 @@ def _machine(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "for models", machine["for_models"]
     yield "state", machine["state"]
     yield "config", machine["config"]
-    runs = f"{runtime['version']} {runtime['state']}, process {runtime['pid']}, {runtime['url']}" if runtime else ""
-    yield "runtime", runs or "does not run; apply starts it"
+    yield "runtime", _runtime(runtime) if runtime else "does not run; apply starts it"
     yield "optional", ", ".join(f"{name} {'yes' if has else 'no'}" for name, has in machine["libraries"].items())
+
+
+def _runtime(runtime: Mapping[str, Any]) -> str:
+    python = f", Python {told(runtime['interpreter'])}" if "interpreter" in runtime else ""
+    other = ", another one than this command's" if other_interpreter(runtime) else ""
+    return f"{runtime['version']} {runtime['state']}, process {runtime['pid']}, {runtime['url']}{python}{other}"
 
 
 def _accelerator(one: Mapping[str, Any]) -> str:

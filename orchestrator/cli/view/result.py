@@ -21,10 +21,15 @@ def way(result: Result) -> str:
     return f"[{' · '.join(parts)}]"
 
 
+def tell_notes(result: Result, terminal: Terminal) -> None:
+    """On stderr, whatever else is asked for: what the answer does not say of itself, such as why it is empty."""
+    for note in result.notes:
+        told = terminal.foreign(note, on=terminal.stderr)
+        terminal.tell(terminal.paint("dim", f"note: {told}", on=terminal.stderr))
+
+
 def tell_way(result: Result, terminal: Terminal, *, whole: bool) -> None:
     """On stderr: the line, and with ``whole`` each decision with its reason."""
-    for note in result.notes:
-        terminal.tell(f"note: {terminal.foreign(note, on=terminal.stderr)}")
     terminal.tell(terminal.paint("dim", way(result), on=terminal.stderr))
     if whole:
         for decision in result.decisions:
@@ -39,6 +44,11 @@ def tell_failure(result: Result, terminal: Terminal) -> None:
     terminal.tell(f"{head}: {error.get('message', 'the run failed')}")
     if error.get("cure"):
         terminal.tell(f"  cure: {error['cure']}")
+
+
+def tell_waiting(result: Result, terminal: Terminal) -> None:
+    """On stderr: that a person must decide, and how."""
+    terminal.tell(f"it waits for a person: orchestrator approvals show {result.approval}")
 
 
 def story(run: Mapping[str, Any], terminal: Terminal) -> str:
@@ -65,6 +75,8 @@ def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "error", f"{run['error'].get('code', '')} {run['error'].get('message', '')}".strip()
         if run["error"].get("cure"):
             yield "cure", _one_line(run["error"]["cure"])
+    if run["status"] == "waiting":
+        yield "waits for", f"a person: orchestrator approvals show {run['approval']}"
     yield "path", " -> ".join(run["path"]) + (f" · {run['served_by']}" if run["served_by"] else "")
     if run["why"]:
         yield "why", run["why"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from orchestrator.app.interpreter import other_interpreter
 from orchestrator.cli.view.columns import columns
 from orchestrator.cli.view.moments import ago, ahead
 from orchestrator.cli.view.plan import shown_serving
@@ -25,6 +26,8 @@ def shown_status(status: Mapping[str, Any], terminal: Terminal, *, whole: bool) 
     if runtime is None:
         return "no runtime runs: nothing is applied, or it was stopped (orchestrator runtime start)"
     head = f"runtime {runtime['version']} {runtime_state(runtime)}, process {runtime['pid']}, {runtime['url']}"
+    other = other_interpreter(runtime)
+    head += f"\n  it runs in another Python than this command: {other}" if other else ""
     deployments = status["deployments"]
     if not deployments:
         return f"{head}\n\nno deployment is applied: orchestrator apply FILE"
@@ -59,10 +62,20 @@ def _details(deployment: Mapping[str, Any], terminal: Terminal, *, whole: bool) 
         lines += [f"    cure: {error['cure']}"] if error["cure"] else []
     lines += _servers(deployment)
     lines += [_wait(each, deployment) for each in deployment.get("waits", ())]
+    lines += _people(deployment.get("people"))
     if whole:
         lines += [f"  manifest {deployment['origin']}"] if deployment["origin"] else []
         lines += [f"  port {deployment['port']}"] if deployment["port"] else []
     return lines
+
+
+def _people(people: Mapping[str, Any] | None) -> list[str]:
+    """What waits for people, and whether they could be told."""
+    if not people:
+        return []
+    number = people["pending"]
+    told = f"; people could not be told of {people['untold']}: {people['error']}" if people["untold"] else ""
+    return [f"  {number} thing{'s' if number != 1 else ''} for a person: orchestrator approvals list{told}"]
 
 
 def _wait(wait: Mapping[str, Any], deployment: Mapping[str, Any]) -> str:

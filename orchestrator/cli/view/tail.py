@@ -1,23 +1,14 @@
-"""The end of a log file, and what is added to it."""
+"""What is added to a log file."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 EVERY: Final = 0.25
 """Seconds between two looks at a file that is followed."""
-
-
-def last_lines(file: Path, count: int) -> list[str]:
-    """The last lines of a file; none where it does not exist."""
-    if not file.exists():
-        return []
-    with file.open(encoding="utf-8", errors="replace") as lines:
-        return [line.rstrip("\n") for line in deque(lines, max(0, count))]
 
 
 def follow(file: Path) -> Iterator[str]:

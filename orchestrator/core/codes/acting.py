@@ -31,8 +31,9 @@ CODES: Final[tuple[Code, ...]] = (
     Code("ORC413", "no such deployment", "No applied deployment has this name.", "See `orchestrator status`."),
     Code(
         "ORC414",
-        "runtime older than the command",
-        "The running runtime was started by another version of the program.",
+        "runtime is not of this command",
+        "The running runtime is of another version of the program, or runs in another Python than the command that applies "
+        "Python tools.",
         "Restart it: `orchestrator runtime stop`, then apply again.",
     ),
     Code(
@@ -64,6 +65,18 @@ CODES: Final[tuple[Code, ...]] = (
         "model server too old",
         "The server tells a version that is older than those of which anything is known.",
         "Update it; until then what it cannot do is found out by `orchestrator doctor --probe`.",
+    ),
+    Code(
+        "ORC440",
+        "no such approval",
+        "Nothing of this id waits or waited for a person; what is done is forgotten after the newest thousand.",
+        "See `orchestrator approvals list --all`.",
+    ),
+    Code(
+        "ORC441",
+        "approval closed",
+        "It is decided already, its time is over, or the call is not the one that was seen.",
+        "See `orchestrator approvals show ID`: it says who decided what, and when.",
     ),
     Code("ORC501", "run failed", "A run ended with an error.", "See `orchestrator explain run ID`."),
     Code(
@@ -142,6 +155,31 @@ CODES: Final[tuple[Code, ...]] = (
         "model does not fit",
         "It needs more memory than models may take on this device.",
         "Raise resources.max_memory_usage, or name a smaller build.",
+    ),
+    Code(
+        "ORC540",
+        "a person refused",
+        "A person denied the call that the run waited for, or would not answer the question.",
+        "The message holds the reason that was given. Ask for something else, or talk to that person.",
+    ),
+    Code(
+        "ORC541",
+        "no person came in time",
+        "The run waited for a person until its approval expired; nothing was done.",
+        "Ask again. Where it happens often: raise `expires` under `deployment.people`, or notify people by a webhook or e-mail.",
+    ),
+    Code(
+        "ORC542",
+        "too much waits for people",
+        "As many questions and calls of this deployment wait for people as `deployment.people` allows.",
+        "Decide what waits (`orchestrator approvals list`), or raise `most_waiting`.",
+    ),
+    Code(
+        "ORC543",
+        "a run that waited cannot go on",
+        "The runtime ended while the approved call was being made, so that nobody knows whether it was; or the deployment "
+        "was taken down or changed so that the agent or the function is gone. An approved call is never made twice.",
+        "See by hand whether the call was made; then ask again, which asks for a new approval.",
     ),
     Code("ORC601", "wrong usage", "The command line does not fit.", "See --help."),
 )

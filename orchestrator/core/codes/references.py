@@ -266,8 +266,30 @@ name that only the local network knows is taken on trust, with a warning.",
         "ORC256",
         "pattern that looks at the beginning only",
         "With several repeats a pattern may take long, so it looks at no more of a text than it can in a tenth of a second. "
-        "What it would find further on is not found.",
+        "What begins further on is not found.",
         "Repeat less, or separate the repeats by a character that they cannot match, where longer texts matter.",
         "regex: '[a-z ]+ in [a-z ]+ for [a-z ]+'",
+    ),
+    Code(
+        "ORC257",
+        "keyword that changes nothing",
+        "Case, accents and a hyphen between words do not matter, so that it is found where another of the same list is; or "
+        "nothing is left of it to look for.",
+        "Take it out, or write another word.",
+        "keywords: [e-mail, E mail]",
+    ),
+    Code(
+        "ORC258",
+        "condition of rules on a route",
+        "A router knows what requests mean from the examples of its ways, not from an intent of a condition.",
+        "Write the requests under the route's own `examples`, or use regex, asks or keywords.",
+        "when: {intent: refunds, examples: [money back]}",
+    ),
+    Code(
+        "ORC260",
+        "people cannot be told like this",
+        "A notice would go over the internet in clear, with its password in clear, or has no sender.",
+        "Use https, leave starttls as it is, and name a sender.",
+        "notify: {webhook: {url: http://chat.example.org/hook}}",
     ),
 )

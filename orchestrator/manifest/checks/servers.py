@@ -13,6 +13,7 @@ _OWN_SERVICE: Final = {
     "lm-studio": "LM Studio is an application of its own: start it there",
     "lemonade": "Lemonade is a service of its own: start it there",
     "onnx": "ONNX Runtime has no server",
+    "openvino-genai": "OpenVINO GenAI has no server: provider openvino is the one that has",
 }
 
 

@@ -16,11 +16,15 @@ Keys = tuple[str | int, ...]
 
 def check_names(draft: Draft, agent: AgentEntry, keys: Keys, text: str) -> None:
     """A warning for each name of a template that stands at ``keys`` of an agent and is known there to nobody."""
-    known = _known(agent, keys)
+    check_names_of(draft, text, (draft.address(agent), keys), _known(agent, keys))
+
+
+def check_names_of(draft: Draft, text: str, place: tuple[str, Keys], known: Collection[str]) -> None:
+    """The same for a template anywhere, by its part and keys."""
+    at, keys = place
     for name, line in _free(text):
         if name in known:
             continue
-        at = draft.address(agent)
         where = f" (line {line} of the text)" if "\n" in text else ""
         cure = draft.suggest(name, known) or f"known here: {', '.join(known)}"
         message = f'the template uses "{name}"{where}, and nothing gives it a value'
@@ -32,7 +36,7 @@ def _known(agent: AgentEntry, keys: Keys) -> Collection[str]:
     if keys[0] == "instructions":
         return ("agent", "text", "session")
     if keys[0] == "human":
-        return ("ticket", "text", "queue")
+        return ("ticket", "text", "queue", "approval")
     rule = agent.reflex[int(keys[1])]
     given = [*rule.extract, "text", "session"]
     called = rule.call is not None and rule.call != ESCALATE

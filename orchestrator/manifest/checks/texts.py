@@ -31,7 +31,7 @@ def check_texts(draft: Draft) -> None:
             if (
                 not is_plain(text)
                 and not _is_of_template(draft, agent, keys)
-                and _check_template(draft, text, (at, keys))
+                and check_template(draft, text, (at, keys))
             ):
                 check_names(draft, agent, keys, text)
         for keys, pattern in _patterns(agent):
@@ -41,6 +41,9 @@ def check_texts(draft: Draft) -> None:
             _check_schema(draft, agent.output_schema, at)
         for number, rule in enumerate(agent.reflex):
             _check_rule(draft, agent, number, rule)
+        for number, route in enumerate(agent.routes):
+            if not isinstance(route, str):
+                _check_route(draft, (at, ("routes", number, "when")), route.when)
 
 
 def _is_of_template(draft: Draft, agent: AgentEntry, keys: Keys) -> bool:
@@ -74,8 +77,8 @@ def _texts_in(value: Any, keys: Keys) -> Iterator[tuple[Keys, str]]:
             yield from _texts_in(inner, (*keys, number))
 
 
-def _check_template(draft: Draft, text: str, at: tuple[str, Keys]) -> bool:
-    """Whether it can be used."""
+def check_template(draft: Draft, text: str, at: tuple[str, Keys]) -> bool:
+    """Whether a template can be used; where not, it is told."""
     found = _fault_of_template(text)
     if found is not None:
         code = "ORC244" if found.kind == "forbidden" else "ORC243"
@@ -114,7 +117,7 @@ def _conditions(when: When | None) -> Iterator[tuple[str, str]]:
 
 
 def _check_pattern(draft: Draft, pattern: str, at: tuple[str, Keys]) -> None:
-    reason, longest = _read_pattern(pattern, "extract" in at[1] or "asks" in at[1])
+    reason, longest = _read_pattern(pattern, "extract" in at[1], "asks" in at[1])
     if reason is None:
         if longest < SHORT_SIGHT:
             message = f"the pattern looks at the first {longest} characters of a text only"
@@ -127,13 +130,14 @@ def _check_pattern(draft: Draft, pattern: str, at: tuple[str, Keys]) -> None:
 
 
 @lru_cache(maxsize=4096)
-def _read_pattern(pattern: str, whole: bool) -> tuple[str | None, int]:
-    """Why the runtime would not use a pattern, and how many characters it would look at. ``whole``: where it matches matters,
-    and not only whether it does."""
+def _read_pattern(pattern: str, taken: bool, at_once: bool) -> tuple[str | None, int]:
+    """Why the runtime would not use a pattern, and how many characters it would look at. ``taken``: what it matches matters, and
+    not only whether it does; ``at_once``: a text must begin with it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a future Python may read differently is no fault
         try:
-            return None, compile_safely(pattern, whole=whole).longest
+            found = compile_safely(pattern, whole=taken or at_once)
+            return None, found.reach if at_once else found.longest
         except UnsafePattern as error:
             return str(error).removeprefix(f"{pattern!r} ").removeprefix("is no valid pattern: "), 0
 
@@ -166,6 +170,13 @@ def _check_rule(draft: Draft, agent: AgentEntry, number: int, rule: ReflexRule) 
         draft.tell("ORC208", message, (at, ("reflex", number, "when", "intent")))
     if rule.call is not None:
         _check_call(draft, agent, rule.call, (at, ("reflex", number, "call")))
+
+
+def _check_route(draft: Draft, at: tuple[str, Keys], when: When) -> None:
+    for key in ("intent", "examples"):
+        if getattr(when, key) is not None:
+            message = f"the condition {key} is one of reflex rules, and no router looks at it"
+            draft.tell("ORC258", message, (at[0], (*at[1], key)))
 
 
 def _check_call(draft: Draft, agent: AgentEntry, call: str, at: tuple[str, Keys]) -> None:

@@ -58,15 +58,17 @@ class When(Spec):
     """A condition on the request's text. All keys that are given must hold; without any it always holds."""
 
     regex: Annotated[Pattern | None, Field(examples=["\\border\\b"])] = None
-    """A regular expression found anywhere in the text; case does not matter. One with several repeats that compete (`.+ to .+`)
-    looks only at the first part of a long text, and what would go on beyond that is no match; `validate` says how far, where
-    that is less than 500 characters."""
+    """A regular expression found anywhere in the text; case does not matter. In a long text its match must begin within the
+    first 20,000 characters, or within fewer where repeats compete (`.+ to .+`): `validate` says how many, where that is less than
+    500. A run whose text was longer than what was looked at says so in its `notes`."""
     asks: Annotated[Pattern | None, Field(examples=["(?:close|resolve) ticket [0-9]+$"])] = None
     """A regular expression that the text begins with, once greetings and polite words at both ends (`please`, `can you`,
     `I want to`, `thanks`; English and Italian) are left out. A rule that writes or sends should have it: no negation, question or
     report begins with what is to be done."""
     keywords: Annotated[list[Example] | None, Field(examples=[["order", "parcel"]])] = None
-    """Any of these words or phrases, as whole words; case and accents do not matter."""
+    """Any of these words or phrases, within the first 20,000 characters; case, accents and a hyphen between words do not matter.
+    No letter or digit may stand beside the letters of one (in scripts that put spaces between words); its punctuation must be in
+    the text: `C++` is not found in "vitamin c"."""
     intent: Annotated[str | None, Field(examples=["refunds"])] = None
     """A skill of this agent, recognised from its `examples` (for reflex rules)."""
     examples: Annotated[
@@ -78,7 +80,7 @@ class When(Spec):
     max_chars: Annotated[int | None, Field(ge=0, examples=[200])] = None
     """The text is at most this long."""
     complexity: Literal["simple", "moderate", "complex"] | None = None
-    """What the request says of itself."""
+    """What the request says of itself; one that says nothing has none."""
 
 
 class ReflexRule(Spec):
@@ -136,12 +138,15 @@ RouteItem = Annotated[Annotated[Route, Tag(MAP)] | NameOr, BY_SHAPE]
 
 
 class Human(Spec):
-    """An escalation to a person: a ticket is opened, and the answer says so."""
+    """An escalation to a person: the question waits for an answer (`orchestrator approvals`), a ticket names it, and the user is
+    told so."""
 
     queue: Annotated[Name, Field(examples=["front-desk"])] = "front-desk"
     """Whose queue."""
     say: Annotated[Text, Field(examples=["A colleague will answer; your number is {{ ticket.id }}."])] = ""
-    """What the user is told; a Jinja2 template over `ticket`. A default exists."""
+    """What the user is told; a Jinja2 template over `ticket`, `approval`, `queue` and `text`. A default exists."""
+    expires: Annotated[Duration | None, Field(examples=["4h"])] = None
+    """How long the question waits; as `deployment.people` says where this does not."""
 
 
 class Memory(Spec):

@@ -21,6 +21,7 @@ from orchestrator.manifest.spec.operate import (
     Security,
     Serve,
 )
+from orchestrator.manifest.spec.people import People
 from orchestrator.manifest.spec.tool import KnowledgeEntry, ToolItem
 
 
@@ -66,6 +67,8 @@ class DeploymentSpec(Spec):
     """How requests wait."""
     monitoring: Monitoring = Monitoring()
     """What is measured."""
+    people: People = People()
+    """What waits for people."""
     security: Security = Security()
     """What may be loaded and called."""
     serve: Serve = Serve()

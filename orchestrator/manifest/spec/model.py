@@ -30,6 +30,7 @@ BuiltinProvider = Literal[
     "mlx",
     "openvino",
     "onnx",
+    "openvino-genai",
     "lemonade",
     "llama-swap",
     "localai",

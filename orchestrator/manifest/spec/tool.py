@@ -68,6 +68,9 @@ class ToolEntry(Spec):
     """For `python`: more functions of the same module. For any other: the only ones that may be called."""
     timeout: Duration = 10.0
     """The longest time for a call."""
+    approval: Literal["never", "always", "writes"] = "never"
+    """Whether a person must allow calls first, each once and with exactly its arguments: `always`, or `writes` for functions
+    that change something or reach outside."""
     path: Annotated[str | None, Field(max_length=1024, examples=["data/products.csv"])] = None
     """For `database`: an SQLite file, or a CSV file or folder. For `calendar`: an .ics file. For `knowledge`: a folder. Counts
     from the manifest's folder."""

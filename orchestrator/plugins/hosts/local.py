@@ -8,6 +8,7 @@ import signal
 import stat
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +38,8 @@ class LocalHost:
         """The folders, made with mode 0700 where they are wanted; raises ``StateUnusable``, also for one that is not ours."""
         state, config = _state_and_config()
         folders = Folders(state, config, _runtime_folder(state))
+        if make and not os.environ.get(_HOME):
+            _check_home(state, config)
         for folder in (folders.state, folders.config, folders.runtime):
             if make:
                 make_private(folder)
@@ -68,12 +71,11 @@ class LocalHost:
         if not self.alive(process):
             return
         try:
-            os.kill(process.pid, signal.SIGTERM)
-            if not _gone(process.pid, patience):
-                signal_group(process.pid, KILL)
-                _gone(process.pid, patience=5.0)
-        except ProcessLookupError:
-            pass  # it ended between the look and the signal
+            with suppress(ProcessLookupError):  # it ended between the look and the signal
+                os.kill(process.pid, signal.SIGTERM)
+                if not _gone(process.pid, patience):
+                    signal_group(process.pid, KILL)
+                    _gone(process.pid, patience=5.0)
         except PermissionError as error:
             raise DeployError(f"process {process.pid} is another user's", cure="stop it as that user") from error
         self._reap()
@@ -123,6 +125,7 @@ def _state_and_config() -> tuple[Path, Path]:
     home = os.environ.get(_HOME, "")
     if home:
         root = Path(home).expanduser().absolute()
+        _check_root(root)
         return root / "state", root / "config"
     import platformdirs
 
@@ -135,6 +138,23 @@ def _state_and_config() -> tuple[Path, Path]:
     if not state.is_absolute() or not config.is_absolute():  # what older versions of platformdirs give instead
         raise StateUnusable("this user has no home folder", cure=_CURE)
     return (state / "state", config / "config") if state == config else (state, config)
+
+
+def _check_root(root: Path) -> None:
+    """Whoever owns a folder can put others in place of those in it. The system's own administrator could anyway."""
+    try:
+        owner = root.stat().st_uid
+    except OSError:
+        return  # it is made, or making it says why not
+    if hasattr(os, "geteuid") and owner not in (os.geteuid(), 0):
+        raise StateUnusable(f"{_HOME}: the folder {root} belongs to another user (uid {owner})", cure=_CURE)
+
+
+def _check_home(*folders: Path) -> None:
+    """A home that is not there is not made: what is kept in it would be found by nobody."""
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - pathlib raises where there is none
+    if not home.is_dir() and any(folder.is_relative_to(home) for folder in folders):
+        raise StateUnusable(f"the home folder of this user, {home}, does not exist", cure=_CURE)
 
 
 def _runtime_folder(state: Path) -> Path:

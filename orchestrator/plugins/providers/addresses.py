@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from orchestrator.plugins.providers.in_process.library import LIBRARIES
+from orchestrator.plugins.providers.in_process.place import address_of, folder_of
 from orchestrator.plugins.providers.makes import (
     foundry_local,
     generic,
@@ -21,8 +23,6 @@ from orchestrator.plugins.providers.makes import (
 )
 from orchestrator.plugins.providers.makes.gateways import GATEWAYS
 from orchestrator.plugins.providers.makes.make import Make
-from orchestrator.plugins.providers.onnx.place import VARIABLE as ONNX_VARIABLE
-from orchestrator.plugins.providers.onnx.place import address_of, folder_of
 
 MAKES: Final[tuple[Make, ...]] = (
     ollama.MAKE,
@@ -57,10 +57,12 @@ def default_urls(environment: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
 
 
 def usual_places(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Every address that is looked at, each once; the folder of ONNX models is one too, where the environment names it."""
+    """Every address that is looked at, each once; folders of models that run in a process of ours come first, where the
+    environment names them."""
     urls = [url for urls in default_urls(environment).values() for url in urls]
-    folder = environment.get(ONNX_VARIABLE, "").strip()
-    return tuple(dict.fromkeys([*([address_of(folder)] if folder else []), *urls]))
+    named = [(library, environment.get(library.variable, "").strip()) for library in LIBRARIES]
+    folders = [address_of(library, folder) for library, folder in named if folder]
+    return tuple(dict.fromkeys([*folders, *urls]))
 
 
 def root_of(url: str, port: int | None = None) -> str:

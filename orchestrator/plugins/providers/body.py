@@ -14,6 +14,8 @@ from orchestrator.ports.provider import ChatCall
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _WORDS: Final = frozenset(("", "auto", "none", "required"))
 _REMEMBERED: Final = 256
+_LONG: Final = 4096
+"""Bytes of a prompt from which on its server is asked to tell how far it has read: what is shorter is read soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +25,13 @@ class Dialect:
     ``tool_choice``: ``full`` (a function may be named), ``words`` (only auto, none and required; a named function is
     the only one offered, and required), ``offer`` (the field has no effect: what must not be called is not offered).
     ``schema``: ``wrapped`` as OpenAI has it, or ``both`` (wrapper and bare schema in one object). ``grammar``: the field
-    that takes one.
+    that takes one. ``progress``: whether it tells in a stream how far it has read the prompt, where it is asked to.
     """
 
     tool_choice: Literal["full", "words", "offer"] = "full"
     schema: Literal["wrapped", "both"] = "wrapped"
     grammar: Literal["grammar", "structured_outputs", "lark_grammar"] = "grammar"
+    progress: bool = False
 
 
 def grammar_fields(dialect: Dialect, rules: str) -> dict[str, Any]:
@@ -80,6 +83,8 @@ class BodyMaker:
         if call.schema is not None:
             parts += (b',"response_format":', self._response_format(call.schema, call.schema_name))
         fields = _plain_fields(call, stream)
+        if stream and self._dialect.progress and sum(map(len, parts)) >= _LONG:
+            fields.setdefault("return_progress", True)
         parts += (b",", _ENCODER.encode(fields).encode()[1:]) if fields else (b"}",)
         return b"".join(parts)
 

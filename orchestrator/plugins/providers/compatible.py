@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any, Final
@@ -35,12 +36,15 @@ from orchestrator.plugins.providers.makes.make import Look, Looks, Make
 from orchestrator.plugins.providers.reply import ReplyInPieces, read_json, whole_reply
 from orchestrator.plugins.providers.sse import EventStream, LineTooLong
 from orchestrator.ports.probe import Heard
-from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Identity, Secret, ServedModel, Target
+from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Identity, Secret, ServedModel, Sign, Target
 
 LOOK_TIMEOUT: Final = 0.8
 """Seconds that a server has to say who it is."""
 AT_ONCE: Final = 4
 """Connections that one look takes at once: Python's plain HTTP server, which MLX uses, lets five wait to be accepted."""
+
+
+_COUNTS: Final = re.compile(rb": *keepalive \d")
 
 
 class CompatibleProvider:
@@ -195,15 +199,25 @@ async def _deltas(answer: OpenAnswer, call: ChatCall) -> AsyncGenerator[Delta, N
     events = EventStream()
     while not pieces.done:
         arrived = await _arrived(answer, pieces)
+        told = events.comment
         try:
             text = pieces.take(events.feed(arrived) if arrived else events.end())
         except LineTooLong as error:
             raise BrokenReply(f"the stream holds {error}", partial=pieces.text) from error
+        sign = pieces.sign() or _reading(told, events.comment)
         if text:
             yield Delta(text)
+        elif sign:
+            yield Delta(sign=sign)
         if not arrived:
             break
     yield pieces.last()
+
+
+def _reading(before: bytes, comment: bytes) -> Sign:
+    """MLX counts in comments how far it has read the prompt. A comment that only repeats itself keeps the connection open, and
+    says nothing about the model."""
+    return "reading" if comment is not before and comment != before and _COUNTS.match(comment) else ""
 
 
 async def _arrived(answer: OpenAnswer, pieces: ReplyInPieces) -> bytes:

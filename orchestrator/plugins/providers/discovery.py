@@ -12,7 +12,7 @@ import anyio
 from orchestrator.core.errors import ModelError, Refused
 from orchestrator.plugins.providers.addresses import root_of
 from orchestrator.plugins.providers.compatible import CompatibleProvider
-from orchestrator.plugins.providers.onnx.place import folder_of
+from orchestrator.plugins.providers.in_process.place import folder_of
 from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel
 
 _CONNECT: Final = 0.3  # seconds; on a device a port is open or refused at once

@@ -102,8 +102,11 @@ class OpenAIProvider:
             async with asyncio.timeout_at(until):
                 stream = await client.chat.completions.create(**_parameters(call, stream=True))
             while (text := await _next_text(stream, pieces, until)) is not None:
+                sign = pieces.sign()
                 if text:
                     yield Delta(text)
+                elif sign:
+                    yield Delta(sign=sign)
         except ModelError:
             raise
         except Exception as error:

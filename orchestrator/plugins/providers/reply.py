@@ -10,10 +10,12 @@ from orchestrator.core.errors import BrokenReply
 from orchestrator.core.message import Message, ToolCall, Usage
 from orchestrator.core.surrogates import Joined, whole
 from orchestrator.plugins.providers.failures import failure_in_reply
-from orchestrator.ports.provider import ChatCall, ChatReply, Delta, TokenProbability
+from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Sign, TokenProbability
 
 # strict=False: models put raw control characters into strings, also under a grammar.
 _DECODER: Final = json.JSONDecoder(strict=False)
+_SHOWN: Final = frozenset(("role", "content", "refusal"))
+"""What a piece holds beside signs that the model writes."""
 _CHARACTERS_A_TOKEN: Final = 4  # a usual average of English text; only used where a server tells no counts
 
 
@@ -138,7 +140,7 @@ class _OpenCall:
 class ReplyInPieces:
     """Puts the chunks of a stream together. ``text`` is what has come so far; ``done`` turns true with ``[DONE]``."""
 
-    __slots__ = ("_call", "_calls", "_finish", "_joined", "_logprobs", "_model", "_parts", "_usage", "done")
+    __slots__ = ("_call", "_calls", "_finish", "_joined", "_logprobs", "_model", "_parts", "_sign", "_usage", "done")
 
     def __init__(self, call: ChatCall) -> None:
         self._call = call
@@ -149,6 +151,7 @@ class ReplyInPieces:
         self._finish = ""
         self._model = ""
         self._usage: Any = None
+        self._sign: Sign = ""
         self.done = False
 
     @property
@@ -160,6 +163,11 @@ class ReplyInPieces:
     def finished(self) -> bool:
         """Whether the model has said that it is done, so that a lost end of the stream loses nothing of the answer."""
         return self.done or bool(self._finish)
+
+    def sign(self) -> Sign:
+        """What the chunks since the last question show of the model at work beside text."""
+        sign, self._sign = self._sign, ""
+        return sign
 
     def take(self, payloads: Sequence[bytes]) -> str:
         """Add the payloads of some events; returns the text that they brought.
@@ -195,15 +203,21 @@ class ReplyInPieces:
             self._logprobs.extend(probabilities_of(choice["logprobs"]))
         if not self._model:
             self._model = _words(chunk.get("model"))
+        if chunk.get("prompt_progress"):  # llama.cpp's, which it was asked for
+            self._sign = "reading"
         return self._add_delta(choice.get("delta") or {})
 
     def _add_delta(self, delta: Mapping[str, Any]) -> str:
+        if any(delta[name] for name in delta.keys() - _SHOWN):  # thoughts have as many names as there are makes
+            self._sign = "writing"
         for position, entry in enumerate(delta.get("tool_calls") or ()):
             self._add_call(entry, position)
         content = delta.get("content")
         if not content:
             return ""
         text = self._joined.add(text_of(content))
+        if not text:  # half a character
+            self._sign = "writing"
         self._parts.append(text)
         return text
 

@@ -22,7 +22,7 @@ class LineTooLong(ValueError):
 class EventStream:
     """Feed it pieces as they arrive; it hands back the payloads (``data`` of whole events) that they complete."""
 
-    __slots__ = ("_after_cr", "_data", "_limit", "_line", "_line_size", "_started")
+    __slots__ = ("_after_cr", "_data", "_limit", "_line", "_line_size", "_started", "comment")
 
     def __init__(self, limit: int = MAX_LINE) -> None:
         self._limit = limit
@@ -31,6 +31,8 @@ class EventStream:
         self._data: list[bytes] = []  # data lines of the event that is not finished
         self._after_cr = False
         self._started = False
+        self.comment = b""
+        """The last line that is no event, but a remark to whoever reads the stream."""
 
     def feed(self, piece: bytes) -> list[bytes]:
         """The payloads that this piece completes. Raises ``LineTooLong``."""
@@ -79,6 +81,8 @@ class EventStream:
                 self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
             elif not line:
                 self._dispatch(out)
+            elif line.startswith(b":"):
+                self.comment = line
             elif line.startswith(b"{"):
                 self._dispatch(out)
                 out.append(line)

@@ -50,8 +50,9 @@ class RunKeeper:
         self._made_room = 0
 
     def take(self, event: Event) -> None:
-        """Note a finished run; everything else passes by."""
-        if event.kind != "run.finished":
+        """Note a finished run; everything else passes by. One that waits for a person was stored with its approval, and must
+        not be written over its own end later."""
+        if event.kind != "run.finished" or event.fields["result"].status == "waiting":
             return
         if len(self._waiting) >= self._room:
             self._waiting.popleft()

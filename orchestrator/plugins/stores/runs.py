@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -18,6 +19,7 @@ declare("store.before-keep", "store.after-keep")
 
 _COLUMNS: Final = "finished, text, result"
 _LAST: Final = chr(0x10FFFF)
+Row = tuple[str, str, float, str, str]
 
 
 class SqliteRuns:
@@ -34,22 +36,13 @@ class SqliteRuns:
     def keep(self, results: Sequence[Result], texts: Sequence[str]) -> None:
         """Store a batch in one transaction; a run that is stored again replaces itself."""
         failpoint("store.before-keep")
-        finished = self._now()
-        rows = [
-            (result.id, result.deployment, finished, whole(self._redact(text)), _as_text(result, self._redact))
-            for result, text in zip(results, texts, strict=True)
-        ]
         with self._file.transaction() as connection:
-            connection.executemany(
-                "INSERT OR REPLACE INTO run (id, deployment, finished, text, result) VALUES (?, ?, ?, ?, ?)", rows
-            )
-            for deployment in {result.deployment for result in results}:
-                connection.execute(
-                    "DELETE FROM run WHERE deployment = ?1 AND seq <= "
-                    "(SELECT seq FROM run WHERE deployment = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
-                    (deployment, self._keep_runs),
-                )
+            put_runs(connection, self._kept(results, texts), self._keep_runs)
         failpoint("store.after-keep")
+
+    def _kept(self, results: Sequence[Result], texts: Sequence[str]) -> list[Row]:
+        finished = self._now()
+        return [run_row(each, text, finished, self._redact) for each, text in zip(results, texts, strict=True)]
 
     def find(self, run: str) -> Mapping[str, Any] | None:
         """One run, by its id or a unique beginning of it. Raises ``UsageError`` where several begin so."""
@@ -70,6 +63,24 @@ class SqliteRuns:
     def close(self) -> None:
         """Close its connection."""
         self._file.close()
+
+
+def run_row(result: Result, text: str, finished: float, redact: Redact) -> Row:
+    """A run as it is stored."""
+    return result.id, result.deployment, finished, whole(redact(text)), _as_text(result, redact)
+
+
+def put_runs(connection: sqlite3.Connection, rows: Sequence[Row], keep_runs: int) -> None:
+    """Store runs within a transaction, and forget what is beyond the newest ``keep_runs`` of each deployment."""
+    connection.executemany(
+        "INSERT OR REPLACE INTO run (id, deployment, finished, text, result) VALUES (?, ?, ?, ?, ?)", rows
+    )
+    for deployment in {row[1] for row in rows}:
+        connection.execute(
+            "DELETE FROM run WHERE deployment = ?1 AND seq <= "
+            "(SELECT seq FROM run WHERE deployment = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+            (deployment, keep_runs),
+        )
 
 
 def _as_text(result: Result, redact: Redact) -> str:

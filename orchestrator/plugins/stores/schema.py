@@ -32,6 +32,18 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE INDEX turn_of_session ON turn (session, seq)",
     ),
     ("ALTER TABLE session ADD COLUMN restricted INTEGER NOT NULL DEFAULT 0",),
+    (
+        """CREATE TABLE approval (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, deployment TEXT NOT NULL, state TEXT NOT NULL,
+            expires REAL NOT NULL, asked TEXT NOT NULL, held TEXT NOT NULL, decided REAL, by TEXT NOT NULL DEFAULT '',
+            answer TEXT NOT NULL DEFAULT '', begun REAL, outcome TEXT, delivered REAL)""",
+        "CREATE INDEX approval_of_deployment ON approval (deployment, seq)",
+        "CREATE INDEX approval_open ON approval (expires) WHERE delivered IS NULL",
+        """CREATE TABLE notice (
+            approval TEXT NOT NULL REFERENCES approval (id) ON DELETE CASCADE, channel TEXT NOT NULL,
+            tries INTEGER NOT NULL DEFAULT 0, again REAL NOT NULL, error TEXT NOT NULL DEFAULT '',
+            PRIMARY KEY (approval, channel))""",
+    ),
 )
 """A released step is never changed: a later version adds one. ``PRAGMA user_version`` counts those that were taken."""
 

@@ -7,19 +7,19 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 
-from orchestrator.core.message import Message
+from orchestrator.core.message import Message, forgotten
 from orchestrator.plugins.stores.statefile import StateFile
 
 
 class SqliteSessions:
-    """A ``SessionStore``. Of each session it keeps about the newest ``keep_turns`` messages, beginning with a user's;
+    """A ``SessionStore``. Of each session it keeps the ``newest`` messages, at most ``keep_turns``;
     of each deployment the ``keep_sessions`` that were used last."""
 
     def __init__(
         self, file: StateFile, keep_turns: int, keep_sessions: int, now: Callable[[], float] = time.time
     ) -> None:
         self._file = file
-        self._keep_turns = keep_turns
+        self.keep_turns = keep_turns
         self._keep_sessions = keep_sessions
         self._now = now
 
@@ -40,14 +40,26 @@ class SqliteSessions:
     def append(self, deployment: str, session: str, messages: Sequence[Message], *, restricted: bool = False) -> None:
         """Add turns, and forget what is beyond the limits; ``restricted`` marks the session for good."""
         with self._file.transaction() as connection:
-            number = self._touch(connection, deployment, session)
-            if restricted:
-                connection.execute("UPDATE session SET restricted = 1 WHERE id = ?", (number,))
-            connection.executemany(
-                "INSERT INTO turn (session, role, message) VALUES (?, ?, ?)",
-                [(number, message.role, message.encoded()) for message in messages],
-            )
-            self._trim(connection, number)
+            self.append_in(connection, deployment, session, messages, restricted=restricted)
+
+    def append_in(
+        self,
+        connection: sqlite3.Connection,
+        deployment: str,
+        session: str,
+        messages: Sequence[Message],
+        *,
+        restricted: bool,
+    ) -> None:
+        """The same within a transaction of somebody else."""
+        number = self._touch(connection, deployment, session)
+        if restricted:
+            connection.execute("UPDATE session SET restricted = 1 WHERE id = ?", (number,))
+        connection.executemany(
+            "INSERT INTO turn (session, role, message) VALUES (?, ?, ?)",
+            [(number, message.role, message.encoded()) for message in messages],
+        )
+        self._trim(connection, number)
 
     def close(self) -> None:
         """Close its connection."""
@@ -69,17 +81,12 @@ class SqliteSessions:
         return number
 
     def _trim(self, connection: sqlite3.Connection, session: int) -> None:
-        """Cut before a user's message only: an answer or a tool's result without its question misleads a model."""
-        oldest = connection.execute(
-            "SELECT seq FROM turn WHERE session = ? ORDER BY seq DESC LIMIT 1 OFFSET ?", (session, self._keep_turns)
-        ).fetchone()
-        if oldest is None:
-            return
-        cut = connection.execute(
-            "SELECT min(seq) FROM turn WHERE session = ? AND seq > ? AND role = 'user'", (session, oldest[0])
-        ).fetchone()[0]
-        if cut is not None:
-            connection.execute("DELETE FROM turn WHERE session = ? AND seq < ?", (session, cut))
+        rows = connection.execute(
+            "SELECT seq, role FROM turn WHERE session = ? ORDER BY seq DESC LIMIT ?", (session, self.keep_turns + 1)
+        ).fetchall()[::-1]
+        surplus = forgotten([role for _, role in rows], self.keep_turns)
+        if surplus:
+            connection.execute("DELETE FROM turn WHERE session = ? AND seq < ?", (session, rows[surplus][0]))
 
 
 def _message(encoded: bytes) -> Message:

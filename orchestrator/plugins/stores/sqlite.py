@@ -1,4 +1,4 @@
-"""Opens the three stores over one SQLite file, and recovers where that file is damaged.
+"""Opens the stores over one SQLite file, and recovers where that file is damaged.
 
 A device without a keyboard must come back by itself, and must never serve something else than what was applied. So a
 damaged database is put aside (never deleted), what must run comes back from the spare beside it, and the opener says so
@@ -15,7 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from orchestrator.core.message import KEEP_TURNS
 from orchestrator.core.redaction import Redact
+from orchestrator.plugins.stores.approvals import Keep, SqliteApprovals
 from orchestrator.plugins.stores.revisions import SqliteRevisions
 from orchestrator.plugins.stores.runs import SqliteRuns
 from orchestrator.plugins.stores.schema import migrate
@@ -26,11 +28,12 @@ from orchestrator.plugins.stores.statefile import Damaged, Lost, StateFile, tran
 
 @dataclass(frozen=True, slots=True)
 class StoreLimits:
-    """How much is kept: runs and sessions of a deployment, messages of a session."""
+    """How much is kept: runs, sessions and approvals of a deployment, messages of a session."""
 
     keep_runs: int = 1000
     keep_sessions: int = 1000
-    keep_turns: int = 400
+    keep_turns: int = KEEP_TURNS
+    keep_approvals: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +43,12 @@ class StateStores:
     revisions: SqliteRevisions
     runs: SqliteRuns
     sessions: SqliteSessions
+    people: SqliteApprovals
     notes: tuple[str, ...] = ()
 
     def close(self) -> None:
-        """Close all three."""
-        for store in (self.sessions, self.runs, self.revisions):
+        """Close all of them."""
+        for store in (self.people, self.sessions, self.runs, self.revisions):
             store.close()
 
 
@@ -77,10 +81,11 @@ def open_stores(
         runs = SqliteRuns(StateFile(path), limits.keep_runs, now, redact)
         # A turn is written on the way of a request, where a flush of the disk would be felt; the last one may be lost.
         sessions = SqliteSessions(StateFile(path, "NORMAL"), limits.keep_turns, limits.keep_sessions, now)
+        people = SqliteApprovals(StateFile(path), sessions, Keep(limits.keep_runs, limits.keep_approvals), now, redact)
     except BaseException:
         revisions.close()
         raise
-    return StateStores(revisions, runs, sessions, notes)
+    return StateStores(revisions, runs, sessions, people, notes)
 
 
 def _open_revisions(path: Path) -> SqliteRevisions:
@@ -116,7 +121,7 @@ def _recover(path: Path, damage: Damaged, now: float) -> tuple[SqliteRevisions, 
     names = ", ".join(revision.deployment for revision in kept) or "none"
     return revisions, (
         f"the state database was damaged ({damage.reason}) and is kept as {aside}; deployments restored: {names}; "
-        "their older revisions, runs and sessions are only in the damaged file"
+        "their older revisions, runs, sessions and approvals are only in the damaged file"
     )
 
 

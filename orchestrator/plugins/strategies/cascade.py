@@ -142,7 +142,8 @@ def _summary(said: Sequence[Decision]) -> Decision:
     if shown.choice is None:
         shown = next((decision for decision in reversed(said) if decision.scores), shown)
     why = " | ".join(f"{decision.strategy}: {decision.why}" for decision in said)
-    return Decision(NAME, said[-1].choice, shown.scores, shown.confidence, why)
+    notes = tuple(note for decision in said for note in decision.notes)
+    return Decision(NAME, said[-1].choice, shown.scores, shown.confidence, why, notes=notes)
 
 
 def _thresholds_of(stages: Sequence[Stage]) -> tuple[str, ...]:

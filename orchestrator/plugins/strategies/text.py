@@ -1,24 +1,20 @@
-"""Text made comparable: case and accents folded, cut into words."""
+"""Texts cut into the words that strategies learn from."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import Final
 
+from orchestrator.core.conditions import shortened
+from orchestrator.core.words import fold
+
+__all__ = ["LONGEST_TEXT", "fold", "numbers_alike", "shortened", "words_of"]
+
 LONGEST_TEXT: Final = 4_000
-"""Characters of a request that word-based strategies read; a router needs no more, and its time stays bounded."""
+"""Characters of a request that what was learned is asked about; a router needs no more, and its time stays bounded."""
 
 _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"\d+")
-
-
-def fold(text: str) -> str:
-    """Lower case without accents (NFKD, combining marks dropped)."""
-    if text.isascii():
-        return text.lower()
-    flat = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(char for char in flat if not unicodedata.combining(char))
 
 
 def words_of(text: str) -> list[str]:
@@ -29,9 +25,3 @@ def words_of(text: str) -> list[str]:
 def numbers_alike(words: str) -> str:
     """The same with each number as ``0``."""
     return _NUMBER.sub("0", words)
-
-
-def shortened(text: str, length: int = 60) -> str:
-    """On one line, cut at ``length`` characters, for explanations."""
-    line = " ".join(text.split())
-    return line if len(line) <= length else f"{line[: length - 1]}…"

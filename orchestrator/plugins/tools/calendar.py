@@ -5,14 +5,26 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.core.errors import DeployError, ToolFailed
+from orchestrator.plugins.tools.asked import Question, holds, read_booking, read_question, told_span
 from orchestrator.plugins.tools.clock import HOW_TO_WRITE, open_zone, time_of
+from orchestrator.plugins.tools.hours import CLOSES, OPENS, day_of, open_days, opening
 from orchestrator.plugins.tools.icsfile import IcsFile, Occurrence, events_of, moment_of, uid_of
-from orchestrator.plugins.tools.opened import LINE, TEXT, OpenedTool, arguments_schema, checked_options, described
+from orchestrator.plugins.tools.opened import (
+    LINE,
+    TEXT,
+    OpenedTool,
+    arguments_schema,
+    checked_options,
+    described,
+    other_call,
+)
+from orchestrator.plugins.tools.sqlite import as_table
 from orchestrator.plugins.tools.when import Zone
 from orchestrator.plugins.tools.workers import Workers
 from orchestrator.ports.tool import RunFunction, ToolContext, ToolFunction, ToolOutcome, ToolPlace
@@ -25,10 +37,13 @@ OPTIONS: Final[Mapping[str, Any]] = {
     "timezone": {"type": "string", "minLength": 1},
 }
 
-_OPENS, _CLOSES = 9, 18
-"""Hours of the day in which free time is looked for, where only a day is given."""
 _LONGEST_SPAN: Final = timedelta(days=366)
+_LONGEST_FREE: Final = timedelta(days=31)
+HOW_TO_ASK: Final = (
+    'ask like "what is on my calendar next week", "am I free on friday" or "book lunch tomorrow at 12:30"'
+)
 _WHEN: Final = described(LINE, 'such as "2026-03-05 14:00" or "tomorrow at 17:00"')
+_WORDS: Final = described({"type": "string", "minLength": 1, "maxLength": 4000}, "the asker's own words")
 _MINUTES: Final = {"type": "integer", "minimum": 1, "maximum": 10_080}
 _SPAN: Final = {"start": _WHEN, "end": _WHEN}
 
@@ -50,7 +65,7 @@ def open_calendar(
 
 
 def _functions(name: str, dates: _Dates) -> tuple[ToolFunction, ...]:
-    workers = Workers()
+    workers = Workers(name)
     event = {
         "title": described(LINE, "what it is"),
         "start": _WHEN,
@@ -75,10 +90,11 @@ def _functions(name: str, dates: _Dates) -> tuple[ToolFunction, ...]:
         ),
         _reads(
             f"{name}.free",
-            f"Free times of at least some minutes, on a day ({_OPENS}:00 to {_CLOSES}:00) or in a span.",
+            f"Free times of at least some minutes, on a day ({OPENS}:00 to {CLOSES}:00) or in a span.",
             arguments_schema({**_SPAN, "minutes": _MINUTES}, optional=("end", "minutes")),
             _threaded(dates.free, workers),
         ),
+        *_in_words(name, dates, workers),
         ToolFunction(
             f"{name}.add",
             "Add an event; refused where the time is taken.",
@@ -93,6 +109,27 @@ def _functions(name: str, dates: _Dates) -> tuple[ToolFunction, ...]:
             arguments_schema({"id": LINE}),
             "write",
             _threaded(dates.cancel, workers),
+            idempotent=True,
+        ),
+    )
+
+
+def _in_words(name: str, dates: _Dates, workers: Workers) -> tuple[ToolFunction, ...]:
+    return (
+        _reads(
+            f"{name}.ask",
+            "A question in the asker's own words: the events that it means, or the free times.",
+            arguments_schema(
+                {"question": _WORDS, "about": {"type": "string", "enum": ["events", "free"]}}, optional=("about",)
+            ),
+            _threaded(dates.ask, workers),
+        ),
+        ToolFunction(
+            f"{name}.book",
+            "Add the event that a request in words asks for, such as: book lunch with Anna tomorrow at 12:30 for an hour.",
+            arguments_schema({"request": _WORDS}),
+            "write",
+            _threaded(dates.book, workers),
             idempotent=True,
         ),
     )
@@ -135,12 +172,62 @@ class _Dates:
         rows = [{"start": _shown(begin), "end": _shown(until)} for begin, until in gaps]
         return ToolOutcome(rows, "\n".join(_line_of(*gap) for gap in gaps) or "no free time")
 
+    def ask(self, arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
+        """Gives the span and the words that it understood, so that an answer can say what it is the answer to."""
+        now = self._zone.at(self._now())
+        with _understood(arguments["question"]):
+            asked = read_question(arguments["question"], now, self._zone)
+        if arguments.get("about") == "free":
+            return self._free_times(asked, now)
+        found = [
+            event
+            for event in self._file.between(asked.start, asked.end)
+            if holds(asked.words, f"{event.title}\n{event.location}\n{event.notes}")
+        ]
+        listed = _listed(found[:1] if asked.single else found)
+        told = {"span": told_span(asked.start, asked.end), "words": " ".join(asked.words)}
+        return ToolOutcome({**told, "events": listed.value}, f"{told['span']} {told['words']}\n{listed.text}")
+
+    def _free_times(self, asked: Question, now: datetime) -> ToolOutcome:
+        """In the hours that are named, else in the open hours of each day; what is past is not free."""
+        first, after = (asked.start, asked.end) if asked.named else day_of(now)
+        if after - first > _LONGEST_FREE:
+            raise ToolFailed(
+                f"free times of more than {_LONGEST_FREE.days} days are too many to tell", cure="ask for a shorter span"
+            )
+        spans = [(opening(first, after), after)] if asked.hours else open_days(first, after, self._zone)
+        least = timedelta(minutes=asked.minutes or 30)
+        rows = [
+            {"start": _shown(begin), "end": _shown(until)}
+            for start, end in spans
+            if end > max(start, now)
+            for begin, until in _gaps(self._file.between(max(start, now), end), max(start, now), end)
+            if until - begin >= least
+        ]
+        span = told_span(first, after)
+        return ToolOutcome({"span": span, "free": rows}, f"{span}\n{as_table(rows) if rows else 'no free time'}")
+
+    def book(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+        """Gives a true ``unsure`` and what is ``missing`` where the request lacks something; then nothing is added."""
+        with _understood(arguments["request"]):
+            asked = read_booking(arguments["request"], self._zone.at(self._now()), self._zone)
+        if asked.start is None or asked.end is None:
+            lacks = {"unsure": True, "missing": asked.missing, "events": []}
+            return ToolOutcome(lacks, f"nothing added: the request lacks the {asked.missing}")
+        event = {"title": asked.title[:200], "start": asked.start.isoformat(), "end": asked.end.isoformat()}
+        added = self.add(event, context)
+        return ToolOutcome({"unsure": False, "missing": "", "events": added.value}, added.text)
+
     def add(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         start, end = self._duration(arguments)
         uid = f"{hashlib.sha256((context.call_id or os.urandom(16).hex()).encode()).hexdigest()[:24]}@orchestrator"
 
         def work(calendar: Calendar) -> None:
-            if any(uid_of(event) == uid for event in events_of(calendar)):
+            wanted = self._event(uid, start, end, arguments)
+            known = next((event for event in events_of(calendar) if uid_of(event) == uid), None)
+            if known is not None:
+                if _said(known) != _said(wanted):
+                    raise other_call(f"the event {uid}")
                 return
             taken = [event for event in self._file.among(calendar, start, end) if event.busy]
             if taken and not arguments.get("overlap", False):
@@ -148,7 +235,7 @@ class _Dates:
                     f"that time is taken: {_line(taken[0])}",
                     cure="name another time; the free times of the day can be asked for",
                 )
-            calendar.add_component(self._event(uid, start, end, arguments))
+            calendar.add_component(wanted)
 
         self._file.change(work)
         return _listed([event for event in self._file.between(start, end) if event.id == uid])
@@ -206,8 +293,8 @@ class _Dates:
         day = time_of(arguments["start"], self._zone.at(self._now()), self._zone)
         start = moment_of(day, self._zone)
         if not isinstance(day, datetime) and "end" not in arguments:
-            return start.replace(hour=_OPENS), start.replace(hour=_CLOSES)
-        end = self._end(arguments["end"]) if "end" in arguments else start.replace(hour=_CLOSES, minute=0)
+            return start.replace(hour=OPENS), start.replace(hour=CLOSES)
+        end = self._end(arguments["end"]) if "end" in arguments else start.replace(hour=CLOSES, minute=0)
         return self._ordered(start, end)
 
     def _duration(self, arguments: Mapping[str, Any]) -> tuple[datetime, datetime]:
@@ -237,6 +324,21 @@ class _Dates:
         """A day as an end is meant with that day."""
         found = time_of(text, self._zone.at(self._now()), self._zone)
         return moment_of(found if isinstance(found, datetime) else found + timedelta(days=1), self._zone)
+
+
+def _said(event: Event) -> tuple[Any, ...]:
+    """What and when."""
+    texts = (str(event.get(name, "")) for name in ("SUMMARY", "LOCATION", "DESCRIPTION"))
+    return (event.decoded("DTSTART", None), event.decoded("DTEND", None), *texts)
+
+
+@contextmanager
+def _understood(text: str) -> Iterator[None]:
+    """What a reader refuses, as the tool says it."""
+    try:
+        yield
+    except (ValueError, OverflowError) as error:
+        raise ToolFailed(f'"{text[:200]}" {error}', cure=HOW_TO_ASK) from error
 
 
 def _gaps(events: Sequence[Occurrence], start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:

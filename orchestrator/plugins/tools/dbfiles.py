@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class Files:
     reader: SqliteFile
     writer: SqliteFile | None
     tables: CsvTables | None
-    loading: Workers = field(default_factory=lambda: Workers(1))
+    loading: Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def open_files(name: str, options: Mapping[str, Any], place: ToolPlace, undo: Ex
     if writer is not None:
         writer.connection.execute("PRAGMA synchronous=FULL")
         guard_writes(writer.connection)
-    return Files(path, reader, writer, tables)
+    return Files(path, reader, writer, tables, Workers(name, 1))
 
 
 def _open_one(path: Path, mode: str, name: str, undo: ExitStack) -> SqliteFile:

@@ -19,7 +19,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.core.errors import DeployError, ToolFailed
-from orchestrator.plugins.tools.opened import LINE, TEXT, OpenedTool, arguments_schema, checked_options, described
+from orchestrator.plugins.tools.opened import (
+    LINE,
+    TEXT,
+    OpenedTool,
+    arguments_schema,
+    checked_options,
+    described,
+    other_call,
+)
 from orchestrator.plugins.tools.sqlite import as_table
 from orchestrator.plugins.tools.workers import Workers
 from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome, ToolPlace
@@ -63,7 +71,7 @@ def open_email(
     server = _Server(smtp, place.reveal) if smtp else None
     for box in ("outbox", "sent"):
         (place.state / box).mkdir(mode=0o700, exist_ok=True)
-    mail = _Mail(place.state, sender or "orchestrator@localhost", server, now)
+    mail = _Mail(Workers(name), place.state, sender or "orchestrator@localhost", server, now)
     send = ToolFunction(
         f"{name}.send",
         "Send an e-mail." if server else "Write an e-mail into the local outbox; a person sends it.",
@@ -175,18 +183,20 @@ class _Client(smtplib.SMTP):
 
 
 class _Mail:
-    """The functions. A repeated call with the same ``call_id`` is the same message.
+    """The functions. A repeated call with the same ``call_id`` is the same message; one of other arguments is refused.
 
     It is delivered at least once: where the program ends, or the line is cut, between the server's yes and our note of it,
     a repeat sends it again with the same ``Message-ID``, by which the receiver's side may know it.
     """
 
-    def __init__(self, folder: Path, sender: str, server: _Server | None, now: Callable[[], float]) -> None:
+    def __init__(
+        self, workers: Workers, folder: Path, sender: str, server: _Server | None, now: Callable[[], float]
+    ) -> None:
         self._folder = folder
         self._sender = sender
         self._server = server
         self._now = now
-        self._workers = Workers()
+        self._workers = workers
 
     async def send(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         line = _Line()
@@ -201,9 +211,12 @@ class _Mail:
         key = context.call_id or os.urandom(16).hex()
         number = hashlib.sha256(key.encode()).hexdigest()[:24]
         waiting, sent = (self._folder / box / f"{number}.eml" for box in ("outbox", "sent"))
-        if not sent.exists():
-            message = self._message(arguments, number)
-            if not waiting.exists():
+        message = self._message(arguments, number)
+        kept = next((file for file in (sent, waiting) if file.exists()), None)
+        if kept is not None and _said(_read(kept)) != _said(_parsed(message.as_bytes())):
+            raise other_call(f"the message {number}")
+        if kept != sent:
+            if kept is None:
                 _write(waiting, message.as_bytes())
             if self._server is None:
                 return ToolOutcome({"message": number, "sent": False}, "the message is in the outbox")
@@ -251,9 +264,27 @@ def _write(path: Path, content: bytes) -> None:
         ) from error
 
 
+def _read(file: Path) -> EmailMessage:
+    try:
+        return _parsed(file.read_bytes())
+    except OSError as error:
+        raise ToolFailed(
+            f"the message {file.stem} cannot be read: {error.strerror}", cure="may the runtime read its folder?"
+        ) from error
+
+
+def _parsed(content: bytes) -> EmailMessage:
+    return message_from_bytes(content, policy=policy.default)
+
+
+def _said(message: EmailMessage) -> tuple[str, ...]:
+    """To whom and what: all but when, and by which sender."""
+    return (*(str(message[name]) for name in ("To", "Cc", "Subject")), str(message.get_content()))
+
+
 def _listed(box: Path, limit: int) -> list[dict[str, Any]]:
     files = sorted(box.glob("*.eml"), key=lambda file: file.stat().st_mtime_ns, reverse=True)[:limit]
-    messages = [(file.stem, message_from_bytes(file.read_bytes(), policy=policy.default)) for file in files]
+    messages = [(file.stem, _parsed(file.read_bytes())) for file in files]
     return [
         {
             "message": stem,

@@ -56,7 +56,7 @@ def open_knowledge(name: str, options: Mapping[str, Any], place: ToolPlace) -> O
     if not folder.is_dir():
         raise DeployError(f"the tool {name}: there is no folder {folder}", cure="mend its path")
     store = open_own(place.state / "knowledge.db", _SCHEMA, name)
-    knowledge = _Knowledge(store, _Folder(folder, tuple(read.get("include", _INCLUDE))))
+    knowledge = _Knowledge(name, store, _Folder(folder, tuple(read.get("include", _INCLUDE))))
     search = ToolFunction(
         f"{name}.search",
         "Find passages in the documents that answer a question.",
@@ -134,10 +134,10 @@ def _stamp(file: Path) -> str:
 class _Knowledge:
     """The functions."""
 
-    def __init__(self, store: SqliteFile, folder: _Folder) -> None:
+    def __init__(self, name: str, store: SqliteFile, folder: _Folder) -> None:
         self._store = store
         self._folder = folder
-        self._workers = Workers()
+        self._workers = Workers(name)
         self._refreshing = anyio.Lock()
 
     async def search(self, arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:

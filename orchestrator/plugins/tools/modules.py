@@ -8,33 +8,44 @@ import *inside* a function of such a module does not find its neighbours later; 
 from __future__ import annotations
 
 import importlib
+import shlex
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Final
 
 from orchestrator.core.errors import DeployError
-from orchestrator.ports.code import NEVER_OURS, ModuleFile, ModuleRefused, find_module
+from orchestrator.ports.code import NEVER_OURS, ModuleFile, ModuleRefused, Stamp, find_module, stamps_of
 
 _LOADING: Final = threading.Lock()
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A module, and the files of the folder that were read for it, its own among them."""
+
+    module: ModuleType
+    files: Mapping[str, Stamp]
+
+
 @contextmanager
-def loaded(module: str, roots: Sequence[Path]) -> Iterator[ModuleType]:
+def loaded(module: str, roots: Sequence[Path]) -> Iterator[Load]:
     """The module from the first root that has it, importable by name while the block runs. Raises ``DeployError``."""
     root = _root_of(module, roots)
-    with _LOADING, _importing_from(root):
+    with _LOADING, _importing_from(root) as own:
         try:
-            yield importlib.import_module(module)
+            found = importlib.import_module(module)
+            yield Load(found, stamps_of(_files_of(own)))
         except DeployError:
             raise
         except (Exception, SystemExit) as error:
             raise DeployError(
                 f"the module {module} cannot be loaded: {type(error).__name__}: {error}",
-                cure=f"mend it; try: python -c 'import {module}' in {root}",
+                cure=f"mend it; try: {shlex.quote(sys.executable)} -c 'import {module}' in {root}",
             ) from error
 
 
@@ -58,9 +69,16 @@ def _refused(module: str, found: ModuleRefused, roots: Sequence[Path]) -> Deploy
     return DeployError(message, cure=cure)
 
 
+def _files_of(own: frozenset[str]) -> set[str]:
+    """Of the modules that are imported now. One without a file is a folder of modules."""
+    modules = [module for name, module in sys.modules.items() if name.partition(".")[0] in own]
+    return {str(file) for module in modules if (file := getattr(module, "__file__", None))}
+
+
 @contextmanager
-def _importing_from(root: Path) -> Iterator[None]:
-    own = {file.stem if file.suffix == ".py" else file.name for file in root.iterdir()} - NEVER_OURS
+def _importing_from(root: Path) -> Iterator[frozenset[str]]:
+    """Gives the names that the folder's modules and packages begin with."""
+    own = frozenset(file.stem if file.suffix == ".py" else file.name for file in root.iterdir()) - NEVER_OURS
     hidden = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in own}
     for name in hidden:
         del sys.modules[name]
@@ -68,7 +86,7 @@ def _importing_from(root: Path) -> Iterator[None]:
     sys.path.insert(0, str(root))
     importlib.invalidate_caches()
     try:
-        yield
+        yield own
     finally:
         sys.dont_write_bytecode = writes_bytecode
         sys.path.remove(str(root))

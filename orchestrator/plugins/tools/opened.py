@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import anyio
 
-from orchestrator.core.errors import DeployError
+from orchestrator.core.errors import DeployError, ToolFailed
 from orchestrator.core.schema_check import check_arguments
+from orchestrator.ports.code import Stamp
 from orchestrator.ports.tool import ToolFunction
 
 TEXT: Final[Mapping[str, Any]] = {"type": "string", "minLength": 1, "maxLength": 20_000}
@@ -17,12 +18,22 @@ LINE: Final[Mapping[str, Any]] = {"type": "string", "minLength": 1, "maxLength":
 """A text of one line, such as a subject."""
 
 
-class OpenedTool:
-    """A ``Tool`` of plain functions; ``close`` releases what they hold."""
+_NO_CODE: Final[Mapping[str, Stamp]] = {}
 
-    def __init__(self, functions: tuple[ToolFunction, ...], close: Callable[[], None] = lambda: None) -> None:
+
+class OpenedTool:
+    """A ``Tool`` of plain functions; ``close`` releases what they hold, ``code`` are the operator's files that they are made
+    of."""
+
+    def __init__(
+        self,
+        functions: tuple[ToolFunction, ...],
+        close: Callable[[], None] = lambda: None,
+        code: Mapping[str, Stamp] = _NO_CODE,
+    ) -> None:
         self._functions = functions
         self._close = close
+        self.code = code
 
     @property
     def functions(self) -> tuple[ToolFunction, ...]:
@@ -52,6 +63,14 @@ def checked_options(tool: str, options: Mapping[str, Any], schema: Mapping[str, 
         raise DeployError(f"the options of the tool {tool}: {checked.fault}", cure="see docs/tools.md")
     read: dict[str, Any] = checked.value
     return read
+
+
+def other_call(kept: str) -> ToolFailed:
+    """For a call whose ``call_id`` was used before with other arguments: to answer it with what is kept would be a lie."""
+    return ToolFailed(
+        f"this call was made before with other arguments, for {kept}; nothing was done",
+        cure="a repeat must be the same call: give another one a call_id of its own",
+    )
 
 
 def described(schema: Mapping[str, Any], description: str) -> dict[str, Any]:

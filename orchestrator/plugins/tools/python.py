@@ -8,17 +8,15 @@ import inspect
 import json
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
-
-import anyio
 
 from orchestrator.core.errors import DeployError, ToolFailed
 from orchestrator.plugins.tools.hints import HintFault, Signature, signature_of, summary_of
 from orchestrator.plugins.tools.modules import loaded
 from orchestrator.plugins.tools.opened import OpenedTool, checked_options
+from orchestrator.plugins.tools.workers import Workers
 from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome, ToolPlace
 
 OPTIONS: Final[Mapping[str, Any]] = {
@@ -27,7 +25,7 @@ OPTIONS: Final[Mapping[str, Any]] = {
 }
 
 _THREADS: Final = 8
-"""Calls of one tool at a time; a function that never ends holds only threads of its own tool."""
+"""Threads of one tool; a function that never ends holds only threads of its own tool."""
 
 
 def open_python(name: str, options: Mapping[str, Any], place: ToolPlace) -> OpenedTool:
@@ -38,10 +36,10 @@ def open_python(name: str, options: Mapping[str, Any], place: ToolPlace) -> Open
     module_name, _, first = read["python"].partition(":")
     names = dict.fromkeys([first, *read.get("functions", [])])
     roots = tuple(dict.fromkeys(Path(root).absolute() for root in (place.folder, *place.roots)))
-    threads = _Threads()
-    with loaded(module_name, roots) as module:
-        functions = tuple(_tool_function(name, _found(module, function), threads) for function in names)
-    return OpenedTool(functions)
+    workers = Workers(name, _THREADS)
+    with loaded(module_name, roots) as load:
+        functions = tuple(_tool_function(name, _found(load.module, function), workers) for function in names)
+    return OpenedTool(functions, code=load.files)
 
 
 def _found(module: ModuleType, name: str) -> Callable[..., Any]:
@@ -54,7 +52,7 @@ def _found(module: ModuleType, name: str) -> Callable[..., Any]:
     return function
 
 
-def _tool_function(tool: str, function: Callable[..., Any], threads: _Threads) -> ToolFunction:
+def _tool_function(tool: str, function: Callable[..., Any], workers: Workers) -> ToolFunction:
     try:
         signature = signature_of(function)
     except HintFault as error:
@@ -62,51 +60,20 @@ def _tool_function(tool: str, function: Callable[..., Any], threads: _Threads) -
             f"the function {function.__name__} cannot be a tool: {error}", cure="give each parameter a type hint"
         ) from error
     name = f"{tool}.{function.__name__}"
-    run = _Run(name, function, signature, threads)
+    run = _Run(name, function, signature, workers)
     call = run.awaited if inspect.iscoroutinefunction(function) else run.threaded
     # What it does is not known, so the careful answer is given: it writes, and may not be repeated.
     return ToolFunction(name, summary_of(function), signature.schema, "write", call)
 
 
-@dataclass(slots=True)
-class _Call:
-    """One call in a thread: whether it has begun there, and whether it has returned."""
-
-    begun: bool = False
-    over: bool = False
-
-
-class _Threads:
-    """The limit of worker threads, made in the event loop at first use, and the calls that nobody waits for any more."""
-
-    def __init__(self) -> None:
-        self._limiter: anyio.CapacityLimiter | None = None
-        self._left: list[_Call] = []
-
-    @property
-    def limiter(self) -> anyio.CapacityLimiter:
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(_THREADS)
-        return self._limiter
-
-    def leave(self, call: _Call) -> None:
-        """Nobody waits for it; its thread is taken until it returns."""
-        self._left = [each for each in [*self._left, call] if each.begun and not each.over]
-
-    @property
-    def taken(self) -> bool:
-        """Whether every thread is held by a call that nobody waits for."""
-        return sum(not each.over for each in self._left) >= _THREADS
-
-
 class _Run:
     """One function, called in the event loop or in a thread."""
 
-    def __init__(self, name: str, function: Callable[..., Any], signature: Signature, threads: _Threads) -> None:
+    def __init__(self, name: str, function: Callable[..., Any], signature: Signature, workers: Workers) -> None:
         self._name = name
         self._function = function
         self._signature = signature
-        self._threads = threads
+        self._workers = workers
 
     async def awaited(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         """An async function runs where we do."""
@@ -117,28 +84,13 @@ class _Run:
 
     async def threaded(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         """A plain function runs in a thread. One that is cancelled is left to end there; nobody waits for it."""
-        if self._threads.taken:
-            raise ToolFailed(
-                f"{self._name} cannot run: all {_THREADS} threads of its tool are held by calls that have not returned",
-                cure="mend the function that does not return, and start the runtime again",
-            )
-        call = _Call()
-        try:
-            return await anyio.to_thread.run_sync(
-                self._in_thread, call, arguments, context, abandon_on_cancel=True, limiter=self._threads.limiter
-            )
-        except anyio.get_cancelled_exc_class():
-            self._threads.leave(call)
-            raise
+        return await self._workers.run(lambda: self._in_thread(arguments, context))
 
-    def _in_thread(self, call: _Call, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
-        call.begun = True
+    def _in_thread(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         try:
             return self._outcome(self._function(**self._signature.bind(arguments, context)))
         except (Exception, SystemExit) as error:
             raise self._failed(error) from error
-        finally:
-            call.over = True
 
     def _failed(self, error: BaseException) -> ToolFailed:
         """A ``ValueError`` is meant for the caller: its text is told. What others say may be internals, and only their place

@@ -46,7 +46,7 @@ class SqliteFile:
         self.connection = connection
         self._place = place
         self._lock = threading.Lock()
-        self._workers = Workers(1)
+        self._workers = Workers(place, 1)
         self._running = _Use(float("inf"))
         self._closed = False
         connection.set_progress_handler(self._is_over, _STEPS)

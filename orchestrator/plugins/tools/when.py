@@ -19,18 +19,18 @@ _DAYS: Final = {
     "today": 0, "oggi": 0, "tonight": 0, "stasera": 0, "tomorrow": 1, "domani": 1,
     "day after tomorrow": 2, "dopodomani": 2, "yesterday": -1, "ieri": -1,
 }  # fmt: skip
-_WEEKDAYS: Final = (
+WEEKDAYS: Final = (
     ("monday", "mon", "lunedi"), ("tuesday", "tue", "martedi"), ("wednesday", "wed", "mercoledi"),
     ("thursday", "thu", "giovedi"), ("friday", "fri", "venerdi"), ("saturday", "sat", "sabato"),
     ("sunday", "sun", "domenica"),
 )  # fmt: skip
-_MONTHS: Final = (
+MONTHS: Final = (
     ("january", "jan", "gennaio"), ("february", "feb", "febbraio"), ("march", "mar", "marzo"),
     ("april", "apr", "aprile"), ("may", "maggio"), ("june", "jun", "giugno"), ("july", "jul", "luglio"),
     ("august", "aug", "agosto"), ("september", "sep", "sept", "settembre"), ("october", "oct", "ottobre"),
     ("november", "nov", "novembre"), ("december", "dec", "dicembre"),
 )  # fmt: skip
-_UNITS: Final = {
+UNITS: Final = {
     "minutes": ("minute", "minutes", "min", "mins", "minuto", "minuti"),
     "hours": ("hour", "hours", "ora", "ore"),
     "days": ("day", "days", "giorno", "giorni"),
@@ -38,7 +38,7 @@ _UNITS: Final = {
     "months": ("month", "months", "mese", "mesi"),
     "years": ("year", "years", "anno", "anni"),
 }
-_COUNTS: Final = {
+COUNTS: Final = {
     "a": 1, "an": 1, "un": 1, "uno": 1, "una": 1, "un'": 1, "one": 1, "two": 2, "due": 2, "three": 3, "tre": 3,
     "four": 4, "quattro": 4, "five": 5, "cinque": 5, "six": 6, "sei": 6, "ten": 10, "dieci": 10,
 }  # fmt: skip
@@ -147,8 +147,8 @@ class _Reading:
         match = self._take(_IN) or self._take(_AGO)
         if match is None:
             return None
-        unit = next(unit for unit, names in _UNITS.items() if match["unit"] in names)
-        count = int(match["count"]) if match["count"].isdigit() else _COUNTS[match["count"]]
+        unit = next(unit for unit, names in UNITS.items() if match["unit"] in names)
+        count = int(match["count"]) if match["count"].isdigit() else COUNTS[match["count"]]
         if count > 10_000:
             raise ValueError(f'"{self._text}" is too far away')
         sign = -1 if match.re is _AGO else 1
@@ -161,13 +161,22 @@ class _Reading:
             if match[1] in ("tonight", "stasera"):
                 self._rest += " in the evening "
             return today + timedelta(days=_DAYS[match[1]])
-        if match := self._take(_WEEKDAY):
-            ahead = (_index(_WEEKDAYS, match[1]) - today.weekday() - 1) % 7 + 1
-            return today + timedelta(days=ahead)
+        weekday = self._take(_WEEKDAY)
+        day = self._dated()
+        if weekday is None:
+            return day
+        number = index_of(WEEKDAYS, weekday[1])
+        if day is not None and day.weekday() != number:
+            raise ValueError(f'"{self._text}": {day.isoformat()} is no {weekday[1]}')
+        return day or today + timedelta(days=(number - today.weekday() - 1) % 7 + 1)
+
+    def _dated(self) -> date | None:
+        if match := self._take(_ISO_DAY):
+            return self._date(int(match[1]), int(match[2]), int(match[3]))
         if match := self._take(_NUMERIC_DATE):
             return self._date(int(match[3]), int(match[2]), int(match[1]))
         if match := self._take(_WRITTEN_DATE):
-            day, month = int(match[1] or match[4]), _index(_MONTHS, match[2] or match[3]) + 1
+            day, month = int(match[1] or match[4]), index_of(MONTHS, match[2] or match[3]) + 1
             return self._date(int(match[5]) if match[5] else self._year_of(month, day), month, day)
         return None
 
@@ -192,17 +201,26 @@ class _Reading:
                 raise ValueError(f'"{self._text}" lacks the hour; write it like "tomorrow at 17:00"')
             return None
         written = [group for group in match.groups() if group]
-        hour, minute = int(written[0]), int(written[1]) if len(written) > 1 else 0
-        if hour > 23 or minute > 59 or (half == 0 and hour > 12):
-            raise ValueError(f'"{self._text}" names an hour that does not exist')
-        if half is None and written in (["1"], ["2"], ["3"], ["4"], ["5"], ["6"]):
-            raise ValueError(f"{hour} in the morning or in the afternoon? write {hour:02d}:00 or {hour + 12}:00")
-        return time(hour if half is None or hour > 12 else hour % 12 + half, minute)
+        minute = written[1] if len(written) > 1 else None
+        try:
+            return clock_of(int(written[0]), minute, half)
+        except LookupError as error:
+            raise ValueError(f'"{self._text}" names an hour that does not exist') from error
 
     def _half(self) -> int | None:
         if self._take(_AM):
             return 0
         return 12 if self._take(_PM) else None
+
+
+def clock_of(hour: int, minute: str | None, half: int | None) -> time:
+    """A time of day; ``half`` is 0 for the morning, 12 for the afternoon. Raises ``LookupError`` where there is none such,
+    and ``ValueError`` with a question where it may be of either half."""
+    if hour > 23 or int(minute or 0) > 59 or (half == 0 and hour > 12):
+        raise LookupError("names an hour that does not exist")
+    if half is None and minute is None and 1 <= hour <= 6:
+        raise ValueError(f"{hour} in the morning or in the afternoon? write {hour:02d}:00 or {hour + 12}:00")
+    return time(hour if half is None or hour > 12 else hour % 12 + half, int(minute or 0))
 
 
 def _plain(text: str) -> str:
@@ -211,32 +229,34 @@ def _plain(text: str) -> str:
     return " ".join("".join(letter for letter in folded if not unicodedata.combining(letter)).split())
 
 
-def _index(names: tuple[tuple[str, ...], ...], name: str) -> int:
+def index_of(names: tuple[tuple[str, ...], ...], name: str) -> int:
     return next(index for index, same in enumerate(names) if name in same)
 
 
-def _any(words: Iterable[str | tuple[str, ...]]) -> str:
+def any_of(words: Iterable[str | tuple[str, ...]]) -> str:
     flat = [word for group in words for word in ((group,) if isinstance(group, str) else group)]
     return "|".join(re.escape(word) for word in sorted(flat, key=len, reverse=True))
 
 
-def _rule(pattern: str) -> re.Pattern[str]:
+def rule(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w.:/-]){pattern}(?![\w:/]|\.\d)", re.ASCII)
 
 
 _ISO: Final = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:|$)", re.ASCII)
-_AMOUNT: Final = rf"(?P<count>\d{{1,6}}|{_any(_COUNTS)}) ?(?P<unit>{_any(_UNITS.values())})"
-_IN: Final = _rule(rf"(?:in|within|fra|tra) {_AMOUNT}")
-_AGO: Final = _rule(rf"{_AMOUNT} (?:ago|fa)")
-_NAMED_DAY: Final = _rule(rf"({_any(_DAYS)})")
-_WEEKDAY: Final = _rule(rf"({_any(_WEEKDAYS)})")
-_NUMERIC_DATE: Final = _rule(r"(\d{1,2})[./](\d{1,2})[./](\d{4})")
-_WRITTEN_DATE: Final = _rule(
-    rf"(?:(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?({_any(_MONTHS)})|({_any(_MONTHS)}) (\d{{1,2}})(?:st|nd|rd|th)?)"
+_AMOUNT: Final = rf"(?P<count>\d{{1,6}}|{any_of(COUNTS)}) ?(?P<unit>{any_of(UNITS.values())})"
+_IN: Final = rule(rf"(?:in|within|fra|tra) {_AMOUNT}")
+_AGO: Final = rule(rf"{_AMOUNT} (?:ago|fa)")
+_NAMED_DAY: Final = rule(rf"({any_of(_DAYS)})")
+_WEEKDAY: Final = rule(rf"({any_of(WEEKDAYS)})")
+_NUMERIC_DATE: Final = rule(r"(\d{1,2})[./](\d{1,2})[./](\d{4})")
+WRITTEN_DATE: Final = (
+    rf"(?:(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?({any_of(MONTHS)})|({any_of(MONTHS)}) (\d{{1,2}})(?:st|nd|rd|th)?)"
     r"(?:,? (\d{4}))?"
 )
-_NOON: Final = _rule(r"(noon|midday|midnight|mezzogiorno|mezzanotte)")
-_AM: Final = re.compile(rf"(?<=[\d ])(?:{_any(_MORNING)})(?=[ ,])", re.ASCII)
-_PM: Final = re.compile(rf"(?<=[\d ])(?:{_any(_AFTERNOON)})(?=[ ,])", re.ASCII)
-_HOUR: Final = _rule(r"(\d{1,2})(?:[:.](\d{2}))?")
-_CLOCK: Final = _rule(r"(?:(?:at|alle|all'|ore) ?(?:ore )?(\d{1,2})(?:[:.](\d{2}))?|(\d{1,2})[:.](\d{2}))")
+_WRITTEN_DATE: Final = rule(WRITTEN_DATE)
+_ISO_DAY: Final = rule(r"(\d{4})-(\d{2})-(\d{2})")
+_NOON: Final = rule(r"(noon|midday|midnight|mezzogiorno|mezzanotte)")
+_AM: Final = re.compile(rf"(?<=[\d ])(?:{any_of(_MORNING)})(?=[ ,])", re.ASCII)
+_PM: Final = re.compile(rf"(?<=[\d ])(?:{any_of(_AFTERNOON)})(?=[ ,])", re.ASCII)
+_HOUR: Final = rule(r"(\d{1,2})(?:[:.](\d{2}))?")
+_CLOCK: Final = rule(r"(?:(?:at|alle|all'|ore) ?(?:ore )?(\d{1,2})(?:[:.](\d{2}))?|(\d{1,2})[:.](\d{2}))")

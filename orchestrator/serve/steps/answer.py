@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from orchestrator.core.errors import DoesNotFit, NoModel, Unreachable
+from orchestrator.core.conditions import Matter
+from orchestrator.core.errors import DoesNotFit, HeldRunLost, NoModel, Unreachable
 from orchestrator.deploy.deployment import Agent
+from orchestrator.deploy.reflex import Reflex
 from orchestrator.ports.provider import Capability, Support, can_call
-from orchestrator.serve.run import Outcome, Run
+from orchestrator.serve.run import GoingOn, Outcome, Run
 from orchestrator.serve.selection import Asked, Selection, select
-from orchestrator.serve.steps.converse import converse
+from orchestrator.serve.steps.converse import converse, converse_on
 from orchestrator.serve.steps.human import hand_to_person
 from orchestrator.serve.steps.reflex import act
 
@@ -23,14 +25,54 @@ async def answer(run: Run, agent: Agent) -> Outcome:
     spec = agent.spec
     if spec["human"] is not None:
         return await hand_to_person(run, agent)
+    if run.grant is not None:
+        return await _go_on(run, agent, run.grant)
     if run.request.escalate and spec["escalate_to"] and "requested" in spec["escalate_when"]:
         return Outcome(to=spec["escalate_to"], why="the request asks for it")
+    return await _by_rules_and_model(run, agent)
+
+
+async def _by_rules_and_model(run: Run, agent: Agent, after: int = 0) -> Outcome:
+    """Rules of a number above ``after``, then the model."""
     selection = _able(run, agent)
-    for firing in agent.reflexes.fire(run.request.text, first=bool(selection.endpoints)):
-        outcome = await act(run, agent, firing)
+    matter = Matter(run.request.text, run.request.complexity)
+    outcome = await _by_rules(
+        run, agent, matter, first=bool(selection.endpoints), passed=lambda rule: rule.number <= after
+    )
+    if outcome is not None:
+        return outcome
+    return await _by_model(run, agent, selection) if selection.endpoints else _nobody(run, agent, matter)
+
+
+async def _by_rules(
+    run: Run, agent: Agent, matter: Matter, *, first: bool, passed: Callable[[Reflex], bool]
+) -> Outcome | None:
+    """What the first rule says that has something to say; those that are ``passed`` were tried already."""
+    outcome = None
+    for firing in agent.reflexes.fire(matter, first=first):
+        outcome = None if passed(firing.reflex) else await act(run, agent, firing)
         if outcome is not None:
-            return outcome
-    return await _by_model(run, agent, selection) if selection.endpoints else _nobody(run, agent)
+            break
+    if matter.unread:
+        run.remark(agent.address, "", f"{agent.address}: rules that did not fire look at {matter.unread}")
+    return outcome
+
+
+async def _go_on(run: Run, agent: Agent, grant: GoingOn) -> Outcome:
+    """From where the agent waited for a person."""
+    selection = _able(run, agent)
+    matter = Matter(run.request.text, run.request.complexity)
+    if "rule" not in grant.at:
+        if not selection.endpoints:
+            return _nobody(run, agent, matter)
+        return await converse_on(run, agent, selection, grant.at)
+    number = grant.at["rule"]
+    fired = agent.reflexes.fire(matter, first=False)
+    firing = next((each for each in fired if each.reflex.number == number), None)
+    outcome = await act(run, agent, firing) if firing is not None else None
+    if run.grant is not None:
+        raise HeldRunLost(f"rule {number} of {agent.address} is not what it was", cure="Ask again.")
+    return outcome or await _by_rules_and_model(run, agent, after=number)
 
 
 async def _by_model(run: Run, agent: Agent, selection: Selection) -> Outcome:
@@ -43,11 +85,11 @@ async def _by_model(run: Run, agent: Agent, selection: Selection) -> Outcome:
     except (Unreachable, NoModel, DoesNotFit):
         if run.streamed or run.usage.model_calls > spoken:
             raise
-        for firing in agent.reflexes.fire(run.request.text, first=False):
-            outcome = None if firing.reflex.first else await act(run, agent, firing)
-            if outcome is not None:
-                return outcome
-        raise
+        matter = Matter(run.request.text, run.request.complexity)
+        outcome = await _by_rules(run, agent, matter, first=False, passed=lambda rule: rule.first)
+        if outcome is None:
+            raise
+        return outcome
 
 
 def _able(run: Run, agent: Agent) -> Selection:
@@ -69,12 +111,13 @@ def _does_tools(capabilities: Mapping[Capability, Support]) -> bool:
     return can_call(capabilities.get(Capability.TOOLS), capabilities.get(Capability.TOOL_TEXT))
 
 
-def _nobody(run: Run, agent: Agent) -> Outcome:
+def _nobody(run: Run, agent: Agent, matter: Matter) -> Outcome:
     spec = agent.spec
     if not spec["models"] and agent.reflexes.rules:
+        fits = matter.unread or "the request"
         if spec["escalate_to"] and "low_confidence" in spec["escalate_when"]:
-            return Outcome(to=spec["escalate_to"], why="no rule fits")
-        return Outcome(_offer(agent), "unsure", served_by="reflex", why=f"{agent.address}: no rule fits the request")
+            return Outcome(to=spec["escalate_to"], why=f"no rule fits {fits}" if matter.unread else "no rule fits")
+        return Outcome(_offer(agent), "unsure", served_by="reflex", why=f"{agent.address}: no rule fits {fits}")
     if agent.endpoints and not run.allowed(agent.endpoints):
         raise NoModel(
             f"{agent.address} has only models in the cloud, and this request is restricted",

@@ -18,7 +18,7 @@ from orchestrator.deploy.make import HAND_OVER
 from orchestrator.ports.provider import Capability, ChatCall, ChatReply, Support
 from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.run import Outcome, Run, fault_name
+from orchestrator.serve.run import Held, Outcome, Run, fault_name
 from orchestrator.serve.selection import Selection
 from orchestrator.serve.steps.plain import read_model_json
 from orchestrator.serve.steps.prompt import prompt_of
@@ -33,6 +33,11 @@ async def converse(run: Run, agent: Agent, selection: Selection) -> Outcome:
     return await _Talk(run, agent, selection).answer()
 
 
+async def converse_on(run: Run, agent: Agent, selection: Selection, at: Mapping[str, Any]) -> Outcome:
+    """Go on where a call waited for a person: with this call, those after it, and the model's next turn."""
+    return await _Talk(run, agent, selection).go_on(at)
+
+
 class _Talk:
     """An agent's conversation with its model in one run."""
 
@@ -45,6 +50,7 @@ class _Talk:
         "run",
         "selection",
         "settings",
+        "step",
         "tool_calls",
     )
 
@@ -61,10 +67,13 @@ class _Talk:
         self.history = (int(self.messages[0].role == "system"), len(self.messages) - 1)
         """Which of the messages are older turns."""
         self.tool_calls = 0
+        self.step = 0
 
-    async def answer(self) -> Outcome:
+    async def answer(self, done: int = 0) -> Outcome:
+        """``done`` is how many model calls it has made before it waited for a person."""
         most = self.agent.spec["max_steps"]
-        for step in range(1, most + 1):
+        for step in range(done + 1, most + 1):
+            self.step = step
             reply = self._with_calls(await self._ask_in_short(self.agent.schemas))
             calls = reply.message.tool_calls
             if not calls:
@@ -74,10 +83,17 @@ class _Talk:
                 self.run.pause()
                 return wish
             if step < most:
-                await self._carry_out(reply.message, calls)
+                await self._carry_out(reply.message)
         raise LimitReached(
             f"{self.agent.address} did not answer within {most} steps", cure="Raise limits.steps, or mend the agent."
         )
+
+    async def go_on(self, at: Mapping[str, Any]) -> Outcome:
+        self.messages = tuple(map(Message.from_json, at["messages"]))
+        self.history = (at["history"][0], at["history"][1])
+        self.tool_calls, self.step, self.endpoint = at["tool_calls"], at["step"], at["endpoint"]
+        await self._answer_calls(Message.from_json(at["wish"]), list(map(Message.from_json, at["answers"])))
+        return await self.answer(self.step)
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
@@ -230,16 +246,38 @@ class _Talk:
         offered = self.agent.schemas and self.agent.schemas[-1] is HAND_OVER
         return Outcome(to=to, why=_reason(wish)) if wish is not None and to and offered else None
 
-    async def _carry_out(self, wish: Message, calls: Sequence[ToolCall]) -> None:
-        self.tool_calls += len(calls)
+    async def _carry_out(self, wish: Message) -> None:
+        self.tool_calls += len(wish.tool_calls)
         most = self.agent.spec["max_tool_calls"]
         if self.tool_calls > most:
             raise LimitReached(
                 f"{self.agent.address} made more than {most} tool calls", cure="Raise limits.tool_calls."
             )
         self.run.pause()
-        answers = [await answer_call(self.run, self.agent, call) for call in calls]
+        await self._answer_calls(wish, [])
+
+    async def _answer_calls(self, wish: Message, answers: list[Message]) -> None:
+        """Carry out the calls of a wish that are not answered yet."""
+        for call in wish.tool_calls[len(answers) :]:
+            try:
+                answers.append(await answer_call(self.run, self.agent, call))
+            except Held as held:
+                held.source = f"the model {self.endpoint} of {self.agent.address}"
+                held.at = self._place(wish, answers)
+                raise
         self.messages = (*self.messages, as_sent_back(wish), *answers)
+
+    def _place(self, wish: Message, answers: Sequence[Message]) -> dict[str, Any]:
+        """Where it waits for a person, in plain values."""
+        return {
+            "messages": [message.as_json() for message in self.messages],
+            "history": list(self.history),
+            "wish": wish.as_json(),
+            "answers": [message.as_json() for message in answers],
+            "tool_calls": self.tool_calls,
+            "step": self.step,
+            "endpoint": self.endpoint,
+        }
 
     async def _finish(self, reply: ChatReply) -> Outcome:
         text = reply.message.content

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from orchestrator.core.errors import (
+    ApprovalDenied,
     DeadlinePassed,
+    HeldRunLost,
     ModelError,
     QueueFull,
     RateLimited,
@@ -35,10 +37,11 @@ _SIGNALS: Final[tuple[tuple[tuple[type[RunError], ...], frozenset[str]], ...]] =
 def escalation_of(run: Run, agent: Agent, error: RunError) -> str:
     """The agent that takes over after ``error``, or an empty text.
 
-    Never after a piece of the answer has reached the caller, and never when the run's own time is over.
+    Never after a piece of the answer has reached the caller, never when the run's own time is over, and never past a person
+    who said no.
     """
     spec = agent.spec
-    if not spec["escalate_to"] or run.streamed or isinstance(error, RunCancelled):
+    if not spec["escalate_to"] or run.streamed or isinstance(error, (RunCancelled, ApprovalDenied, HeldRunLost)):
         return ""
     if current_time() >= run.deadline:
         return ""

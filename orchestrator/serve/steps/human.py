@@ -1,17 +1,24 @@
-"""An escalation to a person: a ticket is opened with the conversation and the reason, and the user is told."""
+"""An escalation to a person: the question waits in a queue and a ticket names it; the user is told."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from orchestrator.core.errors import ToolFailed
+from orchestrator.core.request import new_id
 from orchestrator.deploy.deployment import Agent
-from orchestrator.ports.tool import ToolFunction
+from orchestrator.ports.tool import ToolFunction, ToolOutcome
 from orchestrator.serve.run import Outcome, Run
-from orchestrator.serve.steps.tools import call_function
+from orchestrator.serve.steps.hold import LEFT_OUT, Wish, hold, most_waiting, newest_turns
+from orchestrator.serve.steps.shorten import shortened
+from orchestrator.serve.steps.tools import carry_out
 
 LONGEST_SUBJECT = 120
 LONGEST_BODY = 8_000
+LONGEST_REASONS = 3_000
+"""Characters of the body for why the agents before handed over, all together."""
+LONGEST_LINE = 300
+"""Characters of a line of its head."""
 
 
 class Ticket(dict[str, Any]):
@@ -22,17 +29,34 @@ class Ticket(dict[str, Any]):
 
 
 async def hand_to_person(run: Run, agent: Agent) -> Outcome:
-    """Open a ticket in the person's queue; the answer names it. Raises ``ToolFailed`` where no ticket can be opened."""
-    create = _create_of(agent)
-    if create is None or agent.human_say is None:
+    """Let the question wait for a person's answer, which the run ends with. Where the agent can open tickets, one is opened
+    too; where there is no queue (a deployment of one process), it is all. Raises ``ToolFailed`` where there is neither."""
+    human, say = agent.spec["human"] or {}, agent.human_say
+    queue, create = str(human.get("queue", "")), _create_of(agent)
+    if say is None or (create is None and run.desk is None):
         raise ToolFailed(f"{agent.address} has no tickets tool", cure='Add "tickets" to its tools.')
-    queue = str((agent.spec["human"] or {}).get("queue", ""))
+    approval = ""
+    if run.desk is not None:
+        approval = new_id("apv")
+        await run.desk.check_room(run.deployment.name, most_waiting(run))  # else a ticket would be opened for nothing
+    opened = await _open_ticket(run, agent, create, queue) if create is not None else ToolOutcome(None)
+    ticket = _ticket(opened.value, approval)
+    text = say({"ticket": ticket, "text": run.request.text, "queue": queue, "approval": approval})
+    if run.desk is None:
+        return Outcome(text, served_by="person", value=opened.value)
+    outcome = Outcome(text, "waiting", served_by="person", value=opened.value, approval=approval)
+    return await hold(run, agent, run.desk, Wish(queue, human.get("expires")), outcome)
+
+
+async def _open_ticket(run: Run, agent: Agent, create: ToolFunction, queue: str) -> ToolOutcome:
+    """By the engine itself, so that no approval is needed for it."""
     subject = " ".join(run.request.text.split())[:LONGEST_SUBJECT].strip() or "request"
-    outcome = await call_function(run, agent, create, {"subject": subject, "body": _body(run, queue)})
-    found = outcome.value if isinstance(outcome.value, dict) else {"number": outcome.value}
-    ticket = Ticket({**found, "id": found.get("number", found.get("id", ""))})
-    text = agent.human_say({"ticket": ticket, "text": run.request.text, "queue": queue})
-    return Outcome(text, served_by="person", value=outcome.value)
+    return await carry_out(run, agent, create, {"subject": subject, "body": _body(run, queue)})
+
+
+def _ticket(value: Any, approval: str) -> Ticket:
+    found = value if isinstance(value, dict) else {"number": value} if value is not None else {}
+    return Ticket({**found, "id": found.get("number", found.get("id", approval))})
 
 
 def _create_of(agent: Agent) -> ToolFunction | None:
@@ -43,19 +67,25 @@ def _create_of(agent: Agent) -> ToolFunction | None:
 
 
 def _body(run: Run, queue: str) -> str:
-    head = [f"queue: {queue}", f"run: {run.request.id}", f"session: {run.request.session}", ""]
-    tail = [f"user: {run.request.text}"]
-    tail += [
+    """Room is for the reasons first, then for the request, then for as many of the newest turns as it leaves. What is missing is
+    marked where it would stand, and told with the result."""
+    head = [f"queue: {queue}", f"run: {run.request.id}", f"session: {run.request.session}"]
+    head = [*(shortened(line, LONGEST_LINE)[0] for line in head), ""]
+    reasons = [
         f"{each.agent} handed over: {each.reason}" + (f" (had said: {each.text})" if each.text else "")
         for each in run.attempts
     ]
-    room = LONGEST_BODY - sum(len(line) + 1 for line in (*head, *tail))
-    earlier: list[str] = []
-    for message in reversed(run.history[-20:]):
-        line = f"{message.role}: {message.content}"
-        room -= len(line) + 1
-        if room < 0:
-            earlier.append("(earlier turns left out)")
-            break
-        earlier.append(line)
-    return "\n".join([*head, *reversed(earlier), *tail])[:LONGEST_BODY]
+    reasons = [shortened(each, LONGEST_REASONS // len(reasons))[0] for each in reasons]
+    room = LONGEST_BODY - sum(len(line) + 1 for line in (*head, *reasons, LEFT_OUT))
+    request, missing = shortened(f"user: {run.request.text}", room)
+    turns = newest_turns(run.history, room - len(request) - 1)
+    earlier = len(run.history) - len(turns)
+    if missing:
+        _tell(run, f"{missing} characters of the middle of the request")
+    if earlier:
+        _tell(run, f"the {earlier} earliest turns")
+    return "\n".join([*head, *([LEFT_OUT] if earlier else []), *turns, request, *reasons])
+
+
+def _tell(run: Run, missing: str) -> None:
+    run.remark(run.path[-1], "", f"the ticket lacks {missing}, for which it has no room")

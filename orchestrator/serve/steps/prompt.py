@@ -26,9 +26,26 @@ def _seen(history: Sequence[Message], turns: int) -> Sequence[Message]:
     """The newest turns, from a user's message on: an answer or a tool's result without its question misleads a model."""
     if not turns:
         return ()
-    said = [message for message in history if message.role != "system"][-turns:]
+    said = _alternating([message for message in history if message.role != "system"])[-turns:]
     begin = next((at for at, message in enumerate(said) if message.role == "user"), len(said))
     return said[begin:]
+
+
+def _alternating(said: Sequence[Message]) -> list[Message]:
+    """A person's answer may come after the one that promised it. Many chat templates refuse two answers in a row: they are
+    one then."""
+    found: list[Message] = []
+    for message in said:
+        last = found[-1] if found else None
+        if (
+            last is not None
+            and message.role == last.role == "assistant"
+            and not (last.tool_calls or message.tool_calls)
+        ):
+            found[-1] = Message("assistant", f"{last.content}\n\n{message.content}")
+        else:
+            found.append(message)
+    return found
 
 
 def _system(run: Run, agent: Agent, told: Sequence[str]) -> tuple[Message, ...]:

@@ -9,7 +9,7 @@ from orchestrator.core.errors import RunError, ToolFailed, WrongArguments
 from orchestrator.deploy.deployment import Agent
 from orchestrator.deploy.reflex import ESCALATE, Firing, Reflex, fill_value
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.run import Outcome, Run
+from orchestrator.serve.run import Held, Outcome, Run
 from orchestrator.serve.steps.tools import call_function
 
 
@@ -24,7 +24,11 @@ async def act(run: Run, agent: Agent, firing: Firing) -> Outcome | None:
             raise RunError(f"{agent.address} has nobody to hand over to", cure="Give it escalate_to.")
         return Outcome(to=agent.spec["escalate_to"], why=f"rule {rule.number} asks for a hand-over")
     if rule.call:
-        values["result"] = await _result(run, agent, rule, fill_value(rule.arguments, values))
+        try:
+            values["result"] = await _result(run, agent, rule, fill_value(rule.arguments, values))
+        except Held as held:
+            held.source, held.at = f"rule {rule.number} of {agent.address}", {"rule": rule.number}
+            raise
     text = rule.say(values)
     run.note("reflex", agent.address, began, {"rule": rule.number, "values": dict(firing.values)})
     if not text:

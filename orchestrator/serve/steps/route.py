@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from math import inf
-from typing import Final
 
 from anyio import get_cancelled_exc_class
 
+from orchestrator.core.asking import what_is_asked
 from orchestrator.core.errors import RunError
 from orchestrator.core.request import Decision
 from orchestrator.deploy.deployment import Agent, Router
@@ -18,25 +18,21 @@ from orchestrator.ports.strategy import AskModel, Embed, ModelQuestion, RouteQue
 from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Outcome, Run, fault_name
+from orchestrator.serve.steps.ask_back import asked_before, question_of, read_answer
 from orchestrator.serve.steps.served import cut_off_usage, tell_if_cut, windows_of
 from orchestrator.serve.steps.window import Prompt, fit
 
 NOWHERE = Target("", "", "")
 """Filled in by the loop with the endpoint that it chooses."""
-MOST_CHOICES: Final = 12
-"""Choices that a question back names; how many more there are it says."""
 
 
 async def route(run: Run, router: Router) -> Outcome:
     """Where the request goes next, or an honest question back."""
     began = current_time()
-    if router.instant is not None:
-        decision = router.instant.decide_now(_question(run))
-    else:
-        ask = partial(_chat, run, router) if run.allowed(router.endpoints) else None
-        vectors = partial(_embed, run, router) if run.allowed(router.embedders) else None
-        decision = await router.strategy.decide(_question(run, ask, vectors))
+    decision = _answered(run, router) or await _decided(run, router)
     run.add_decision(decision, router.spec["name"])
+    for remark in decision.notes:
+        run.remark(router.address, "", f"{router.spec['name']}: {remark}")
     run.note("route", router.address, began, {"strategy": decision.strategy, "choice": decision.choice})
     run.tell("run.routed", {"router": router.spec["name"], "choice": decision.choice, "why": decision.why})
     if decision.choice is not None:
@@ -61,6 +57,23 @@ def _load(run: Run, name: str) -> float:
     return (up[0].in_flight + up[0].waiting) / max(1, up[0].slots) if up else inf
 
 
+def _answered(run: Run, router: Router) -> Decision | None:
+    """Where this router asked back in the last turn, what the answer to that chooses; then the agent gets what was asked first."""
+    wanted = asked_before(router.spec, run.history)
+    decision = read_answer(router.spec, run.request.text) if wanted is not None else None
+    if decision is not None and wanted is not None and what_is_asked(wanted):
+        run.goes_back_to(wanted)
+    return decision
+
+
+async def _decided(run: Run, router: Router) -> Decision:
+    if router.instant is not None:
+        return router.instant.decide_now(_question(run))
+    ask = partial(_chat, run, router) if run.allowed(router.endpoints) else None
+    vectors = partial(_embed, run, router) if run.allowed(router.embedders) else None
+    return await router.strategy.decide(_question(run, ask, vectors))
+
+
 def _behind(run: Run, router: Router) -> list[str]:
     """The endpoints of those that it may choose, each once."""
     return list(dict.fromkeys(name for way in router.spec["routes"] for name in _first_of(run, way["to"])))
@@ -78,17 +91,7 @@ def _unsure(router: Router, decision: Decision) -> Outcome:
         return Outcome(to=spec["default"])
     if spec["on_unsure"] == "escalate" and spec["escalate_to"]:
         return Outcome(to=spec["escalate_to"])
-    return Outcome(text=_choices(router), status="unsure", why=f"{spec['name']}: {decision.why}")
-
-
-def _choices(router: Router) -> str:
-    routes = router.spec["routes"]
-    lines = [
-        f"- {route['to']}" + (f": {route['description']}" if route["description"] else "")
-        for route in routes[:MOST_CHOICES]
-    ]
-    lines += [f"- and {len(routes) - MOST_CHOICES} more"] if len(routes) > MOST_CHOICES else []
-    return "I am not sure what you need. I can help with:\n" + "\n".join(lines) + "\nWhich one is it?"
+    return Outcome(text=question_of(router.spec), status="unsure", why=f"{spec['name']}: {decision.why}")
 
 
 async def _embed(run: Run, router: Router, text: str) -> Sequence[float]:

@@ -8,14 +8,22 @@ from typing import Any, Final
 
 import anyio
 
-from orchestrator.core.errors import DeadlinePassed, RunError, ToolFailed, WrongArguments
+from orchestrator.core.approval import Approval, digest_of_call
+from orchestrator.core.errors import (
+    ApprovalDenied,
+    DeadlinePassed,
+    HeldRunLost,
+    RunError,
+    ToolFailed,
+    WrongArguments,
+)
 from orchestrator.core.message import Message, ToolCall, Usage
 from orchestrator.core.schema_check import check_arguments
 from orchestrator.core.surrogates import whole_value
 from orchestrator.deploy.deployment import Agent
 from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.run import Run
+from orchestrator.serve.run import Held, Run
 from orchestrator.serve.steps.plain import plain_outcome, read_model_json
 
 LONGEST_OUTPUT: Final = 16_000
@@ -32,16 +40,65 @@ ONE_CALL: Final = Usage(tool_calls=1)
 
 async def call_function(run: Run, agent: Agent, function: ToolFunction, arguments: Mapping[str, Any]) -> ToolOutcome:
     """Call it. Raises ``WrongArguments``, ``ToolFailed`` where it fails or takes too long for it, ``DeadlinePassed`` where
-    it takes longer than the agent has."""
+    it takes longer than the agent has; ``Held`` where a person must allow it first."""
     checked = check_arguments(arguments, function.parameters)
     if checked.fault:
         raise WrongArguments(f"{function.name}: {checked.fault}", cure=f"{function.name} takes {taken_by(function)}")
+    if run.grant is not None:  # also where the manifest would let it pass by now: a person may have refused it
+        return await _by_grant(run, agent, function, checked.value)
+    if function.name in agent.guarded:
+        raise Held(function, checked.value)
+    return await carry_out(run, agent, function, checked.value)
+
+
+async def _by_grant(run: Run, agent: Agent, function: ToolFunction, arguments: Mapping[str, Any]) -> ToolOutcome:
+    """The call that a person decided on: this one, with these arguments, once. What it gave is kept before anything is made
+    of it. Raises ``ApprovalDenied``, and ``HeldRunLost`` where it is not the call that was approved."""
+    grant, desk, run.grant = run.grant, run.desk, None
+    approval = grant.approval if grant else None
+    if approval is None or approval.call is None or desk is None:
+        raise Held(function, arguments)
+    if digest_of_call(run.deployment.name, agent.spec["name"], function.name, arguments) != approval.call.digest:
+        raise HeldRunLost(
+            f"{function.name} would be called with other arguments than those that were approved ({approval.id})",
+            cure="The manifest has changed meanwhile: ask again.",
+        )
+    if approval.state != "approved":
+        raise denied(approval)
+    if approval.outcome is not None:
+        return _recorded(approval.outcome)
+    await desk.begin(approval.id)
+    try:
+        outcome = await carry_out(run, agent, function, arguments)
+    except RunError as error:
+        await desk.record(approval.id, {"error": error.as_json()})
+        raise
+    await desk.record(approval.id, {"value": outcome.value, "text": outcome.text})
+    return outcome
+
+
+def _recorded(outcome: Mapping[str, Any]) -> ToolOutcome:
+    """What a call gave before the runtime ended."""
+    if "error" in outcome:
+        raise ToolFailed(str(outcome["error"]["message"]), cure=str(outcome["error"]["cure"]))
+    return ToolOutcome(outcome["value"], str(outcome["text"]))
+
+
+def denied(approval: Approval) -> ApprovalDenied:
+    """That a person said no, in words."""
+    what = approval.call.function if approval.call else "the question"
+    reason = f": {approval.answer}" if approval.answer else ""
+    return ApprovalDenied(f"{approval.by or 'a person'} refused {what}{reason}", cure="Ask for something else.")
+
+
+async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: Mapping[str, Any]) -> ToolOutcome:
+    """Call it with arguments that are checked, past every approval."""
     began = current_time()
     own_time, time_left = agent.tool_timeouts.get(function.name, USUAL_TIMEOUT), run.until - began
     outcome = "cancelled"
     try:
         with anyio.fail_after(max(0.0, min(own_time, time_left))):
-            result = plain_outcome(function.name, await function.run(checked.value, _context(run, agent)))
+            result = plain_outcome(function.name, await function.run(arguments, _context(run, agent)))
         outcome = "ok"
     except TimeoutError as error:
         outcome = "timeout"
@@ -78,8 +135,9 @@ def _what(schema: Mapping[str, Any], required: bool) -> str:
 
 
 def _context(run: Run, agent: Agent) -> ToolContext:
-    """The call's id is its number in the run: models give the same id to several calls."""
-    call_id = f"{run.request.id}:{run.usage.tool_calls + 1}"
+    """The call's id is its number in this very run: models give the same id to several calls, and callers to several
+    requests, of which none is a repeat of another."""
+    call_id = f"{run.nonce}:{run.usage.tool_calls + 1}"
     return ToolContext(run.request.id, run.request.session, agent.spec["name"], call_id, run.request.text)
 
 
@@ -106,6 +164,8 @@ async def answer_call(run: Run, agent: Agent, call: ToolCall) -> Message:
         return _message(call, as_text(await call_function(run, agent, function, arguments)))
     except WrongArguments as error:
         return _refused(run, call, error.message)
+    except ApprovalDenied as error:
+        return _refused(run, call, f"{error.message}. Do not call it again; say that it was refused")
     except ToolFailed as error:
         if agent.spec["escalate_to"] and "tool_failed" in agent.spec["escalate_when"]:
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import parse_qs, urlsplit
@@ -40,7 +40,7 @@ class Pieces:
     """An answer that comes piece by piece: seconds to wait, and the bytes. A ``StoreFault`` in it cuts the connection."""
 
     content_type: str
-    pieces: Iterator[tuple[float, bytes]]
+    pieces: Generator[tuple[float, bytes], None, None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -75,7 +75,7 @@ def _old_download(store: ModelStore, asked: Asked) -> Act:
     return Pieces("text/plain", _old_lines(store, str((asked.body.get("model") or {}).get("Name", ""))))
 
 
-def _old_lines(store: ModelStore, name: str) -> Iterator[tuple[float, bytes]]:
+def _old_lines(store: ModelStore, name: str) -> Generator[tuple[float, bytes], None, None]:
     try:
         size, before = store.wanted(name).size, 0
         for come in store.pulling(name):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Final
 
 from orchestrator.testing.lifecycle.acts import CONTEXT, Act, Asked, Pieces, Reply, Route, pace
@@ -34,7 +34,7 @@ def _pull(store: ModelStore, asked: Asked) -> Act:
     return Pieces("application/x-ndjson", _lines(store, str(asked.body.get("model", ""))))
 
 
-def _lines(store: ModelStore, name: str) -> Iterator[tuple[float, bytes]]:
+def _lines(store: ModelStore, name: str) -> Generator[tuple[float, bytes], None, None]:
     """Two layers: the weights, and a small one after them that is known only then."""
     yield 0.0, _line({"status": "pulling manifest"})
     try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 
 from orchestrator.testing import openai_wire as wire
 from orchestrator.testing.http_protocol import Connection, HttpRequest, chunk, head
@@ -70,10 +71,11 @@ class StoreShell:
         headers = {"Transfer-Encoding": "chunked", **self._headers}
         connection.write(head(200, act.content_type, headers))
         try:
-            for wait, piece in act.pieces:
-                await asyncio.sleep(wait)
-                if piece:
-                    connection.write(chunk(piece))
+            with closing(act.pieces):  # a client that goes away leaves a pull at once, not when it is collected
+                for wait, piece in act.pieces:
+                    await asyncio.sleep(wait)
+                    if piece:
+                        connection.write(chunk(piece))
         except StoreFault:
             connection.close()
             return
@@ -99,13 +101,14 @@ class StoreShell:
         if task is not None:
             task.cancel()
 
-    async def _download(self, name: str, pulling: Iterator[int]) -> None:
+    async def _download(self, name: str, pulling: Generator[int, None, None]) -> None:
         before, ending = self.store.came.get(name, 0), "download_failed"
         try:
-            for come in pulling:
-                await asyncio.sleep(pace(self.store, come - before))
-                before = come
-                self._tell(event_of(self.store, name, "download_progress"))
+            with closing(pulling):
+                for come in pulling:
+                    await asyncio.sleep(pace(self.store, come - before))
+                    before = come
+                    self._tell(event_of(self.store, name, "download_progress"))
             self.store.install(name)
             ending = "download_finished"
         except StoreFault as fault:

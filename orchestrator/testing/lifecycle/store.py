@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -79,6 +79,7 @@ class ModelStore:
         self.loading: dict[str, tuple[float, int]] = {}  # name -> when it is loaded, context
         self.failed: dict[str, Trouble] = {}  # names whose last load or pull failed
         self.came: dict[str, int] = {}  # name -> bytes of a pull that is not whole
+        self.left: list[str] = []  # names of pulls that were left before the end
         self.busy: set[str] = set()
         self.leaving: set[str] = set()
         self.renamed: dict[str, str] = {}  # what the server calls a model that was pulled under another name
@@ -164,7 +165,7 @@ class ModelStore:
             raise StoreFault("unknown", name)
         return model
 
-    def pulling(self, name: str) -> Iterator[int]:
+    def pulling(self, name: str) -> Generator[int, None, None]:
         """Fetch a model piece by piece: the bytes that have come so far. It goes on where an earlier one was left; who
         stops taking leaves it as it is. Raises ``StoreFault``."""
         model = self.wanted(name)
@@ -175,7 +176,11 @@ class ModelStore:
             come = min(model.size, come + max(1, model.size // PIECES))
             self._check_disk(model, come)
             self.came[model.name] = come
-            yield come
+            try:
+                yield come
+            except GeneratorExit:
+                self.left.append(model.name)
+                raise
             if breaks and come - begun >= model.size // 4:
                 raise self._failure("cut" if breaks == "cut" else "stall", model)
 

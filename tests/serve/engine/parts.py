@@ -129,6 +129,7 @@ class FakeTool:
     behaviours: Mapping[str, Any]
     parameters: Mapping[str, Any] = field(default_factory=lambda: ANY)
     calls: list[tuple[str, dict[str, Any], ToolContext]] = field(default_factory=list)
+    approval: str = "never"
 
     @property
     def functions(self) -> tuple[ToolFunction, ...]:
@@ -168,6 +169,7 @@ class Wanted:
     timeout: float = 120.0
     max_concurrent: int | None = None
     queue: Mapping[str, Any] = field(default_factory=dict)
+    people: Mapping[str, Any] = field(default_factory=dict)
 
     def deployment(self, provider: Provider, urls: Mapping[str, str]) -> Deployment:
         """The live parts, on the endpoints ``urls`` (by endpoint id)."""
@@ -191,6 +193,7 @@ class Wanted:
             timeout=self.timeout,
             max_concurrent=self.max_concurrent,
             queue=self.queue,
+            people=self.people,
         )
         return Deployment(
             blueprint=blueprint,
@@ -210,7 +213,17 @@ class Wanted:
     def _agent(self, spec: AgentSpec, bindings: Mapping[str, Binding]) -> Agent:
         tools = {
             f"tool.{tool.name}": (
-                cast(ToolSpec, {"name": tool.name, "kind": "python", "options": {}, "allowed": [], "timeout": 10.0}),
+                cast(
+                    ToolSpec,
+                    {
+                        "name": tool.name,
+                        "kind": "python",
+                        "options": {},
+                        "allowed": [],
+                        "timeout": 10.0,
+                        "approval": tool.approval,
+                    },
+                ),
                 cast(Tool, tool),
             )
             for tool in self.tools
@@ -240,7 +253,7 @@ class Served:
 
     async def run(self, text: str, listen: Callable[[Event], None] | None = None, **fields: Any) -> Result:
         """Answer a request."""
-        return await self.engine.run(Request(text, **{"id": "run_1", **fields}), listen)
+        return await self.engine.run(Request(text, **fields), listen)
 
     def kinds(self) -> list[str]:
         """The kinds of the events so far."""

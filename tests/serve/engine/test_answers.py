@@ -208,7 +208,7 @@ async def test_calls_of_one_run_have_ids_of_their_own() -> None:
         await served.run("go")
         wishes = served.server.records[1].asked.messages[2]["tool_calls"]
         answers = [each["tool_call_id"] for each in served.server.records[1].asked.messages[3:]]
-    assert [call[2].call_id for call in tool.calls] == ["run_1:1", "run_1:2"]
+    assert len({call[2].call_id for call in tool.calls}) == 2
     assert [wish["id"] for wish in wishes] == answers, "the model's own ids stay its own"
 
 

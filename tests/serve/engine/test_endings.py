@@ -8,9 +8,10 @@ from typing import Final
 import anyio
 import pytest
 
+from orchestrator.core.choices import PriorityClass
 from orchestrator.core.errors import DeadlinePassed, NoSuchDeployment, QueueFull
 from orchestrator.core.event import Event
-from orchestrator.core.request import PriorityClass, Result
+from orchestrator.core.request import Result
 from orchestrator.serve.engine import EngineTable
 from orchestrator.serve.gate import Gate
 from orchestrator.serve.scheduler_limits import PRIORITIES, SchedulerLimits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -184,7 +185,7 @@ async def test_a_person_gets_a_ticket_with_the_conversation_and_the_reason() -> 
         bound={},
     )
     async with serving(wanted) as served:
-        result = await served.run("my drill\nburns", history=history(2), session="s1")
+        result = await served.run("my drill\nburns", history=history(2), session="s1", id="run_1")
     assert result.text == "I have passed this on to a colleague (T-1001). They will get back to you."
     assert (result.served_by, result.agent, result.value["number"]) == ("person", "desk", "T-1001")
     assert not calendar.calls
@@ -225,3 +226,61 @@ async def test_a_long_conversation_does_not_break_the_ticket() -> None:
         await served.run("short", history=turns)
     assert "(earlier turns left out)" in tickets.calls[1][1]["body"]
     assert "assistant: turn 19" in tickets.calls[1][1]["body"]
+
+
+def desk(limit: int = 8_000) -> tuple[FakeTool, Wanted]:
+    """An agent without a model that hands over to a person, and the person's tickets."""
+    tickets = FakeTool("tickets", {"create": {"number": "T-1"}})
+    limited = {"type": "string", "maxLength": limit}
+    tickets.parameters = {"type": "object", "properties": {"subject": limited, "body": limited}}
+    person = agent_spec("desk", models=[], tools=["tickets"], human={"queue": "q"})
+    return tickets, Wanted([agent_spec("a", escalate_to="desk"), person], [tickets], bound={})
+
+
+@pytest.mark.parametrize("length", [7_700, 9_000, 300_000])
+async def test_a_long_request_keeps_its_beginning_its_end_and_the_reason_in_the_ticket(length: int) -> None:
+    """How much of the middle is missing stands there, and in the notes of the result."""
+    tickets, wanted = desk()
+    text = f"I BOUGHT A DRILL {'x' * length} MY ORDER NUMBER IS 4711"
+    async with serving(wanted) as served:
+        result = await served.run(text, history=history(2))
+    body = tickets.calls[0][1]["body"]
+    assert len(body) <= 8_000 and "user: I BOUGHT A DRILL x" in body and "x MY ORDER NUMBER IS 4711\n" in body
+    assert body.endswith("agent.a handed over: NoModel: no model serves agent.a")
+    left_out = int(body.partition("characters left out)")[0].rpartition("(")[2]) if len(text) > 7_800 else 0
+    assert body.count("x" * 1_000) and body.count("x") - "agent.a handed".count("x") == length - left_out
+    told = f"the ticket lacks {left_out} characters of the middle of the request, for which it has no room"
+    assert (told in result.notes) is (length > 7_800)
+
+
+async def test_a_long_reason_leaves_room_for_the_request() -> None:
+    """Its beginning and its end stand in the ticket."""
+    tickets, wanted = desk()
+    small = agent_spec("a", escalate_to="desk", escalate_when=["requested"], tools=["shop"])
+    wanted = replace(wanted, parts=[small, wanted.parts[1]], tools=[tickets, FakeTool("shop", {"find": 1})])
+    wish = (("escalate", {"reason": f"FIRST {'y' * 20_000} LAST"}),)
+    async with serving(
+        replace(wanted, bound={"m": ("m@1",)}), simulated(["m"], Script([Rule("", calls=wish)]))
+    ) as served:
+        result = await served.run("where is my order 4711?")
+    body = tickets.calls[0][1]["body"]
+    assert "user: where is my order 4711?\n" in body and body.endswith("yyy LAST")
+    assert "agent.a handed over: the model asked for a hand-over: FIRST yyy" in body
+    assert len(body) <= 8_000 and "characters left out)" in body
+    assert result.notes == ()
+
+
+async def test_a_ticket_has_all_turns_that_it_has_room_for() -> None:
+    """And says, with the result, where there are more."""
+    tickets, wanted = desk()
+    async with serving(wanted) as served:
+        result = await served.run("short", history=history(60))
+        assert "user: turn 0\n" in tickets.calls[0][1]["body"] and result.notes == ()
+        turns = tuple(type(turn)(turn.role, turn.content * 10) for turn in history(200))
+        result = await served.run("short", history=turns)
+    body = tickets.calls[1][1]["body"]
+    assert len(body) <= 8_000 and body.count("(earlier turns left out)\n") == 1
+    missing = 200 - body.count("user: turn") - body.count("assistant: turn")
+    assert 0 < missing < 200 and result.notes == (
+        f"the ticket lacks the {missing} earliest turns, for which it has no room",
+    )

@@ -39,14 +39,14 @@ async def test_a_result_tells_decisions_steps_timings_usage_and_why() -> None:
     """Router, specialist, tool, answer: the whole result, on virtual time."""
     server = simulated(["m"], seller(), pace=Pace(ttft=1.0, tps=10))
     async with serving(shop(), server) as served:
-        result = await served.run("do you have a drill?")
+        result = await served.run("do you have a drill?", id="run_1")
     assert shown(result) == (GOLDEN / "result.json").read_text(encoding="utf-8").rstrip("\n")
 
 
 async def test_events_come_in_the_order_of_what_happens() -> None:
     """The sinks hear each step when it ends; the last event holds the result."""
     async with serving(shop(), simulated(["m"], seller())) as served:
-        result = await served.run("do you have a drill?")
+        result = await served.run("do you have a drill?", id="run_1")
         told = [event for event in served.events if event.kind != "endpoint.state"]
     expected = ["run.started", "run.routed", "run.model", "run.tool", "run.model", "run.finished"]
     assert [event.kind for event in told] == expected
@@ -253,7 +253,7 @@ async def test_a_reflex_answers_without_a_model() -> None:
         "reflex",
         {"state": "sent", "number": "1234"},
     )
-    assert tool.calls[0][2].call_id == "run_1:1" and tool.calls[0][2].session == "s"
+    assert tool.calls[0][2].run == result.id and tool.calls[0][2].session == "s"
     assert other.served_by == "m@1"
 
 

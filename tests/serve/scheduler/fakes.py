@@ -11,18 +11,20 @@ import anyio.lowlevel
 from orchestrator.core.errors import ModelError
 from orchestrator.core.message import Message, Usage
 from orchestrator.deploy.endpoint import EndpointSpec
-from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Identity, Secret, ServedModel, Target, Zone
+from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Identity, Secret, ServedModel, Sign, Target, Zone
 
 
 @dataclass(frozen=True)
 class Say:
-    """Answer ``text`` after ``after`` seconds; streamed in characters, ``gap`` seconds apart; ``then`` breaks it off."""
+    """Answer ``text`` after ``after`` seconds; streamed in characters, ``gap`` seconds apart; ``then`` breaks it off.
+    ``signs`` of life come before the text, each after 30 s more."""
 
     text: str = "yes"
     after: float = 0.0
     gap: float = 0.0
     then: Exception | None = None
     hang: bool = False
+    signs: tuple[Sign, ...] = ()
 
 
 @dataclass
@@ -66,6 +68,9 @@ class ScriptedProvider:
                 await anyio.lowlevel.checkpoint()
                 raise _fresh(step)
             await anyio.sleep(step.after)
+            for sign in step.signs:
+                await anyio.sleep(30.0)
+                yield Delta(sign=sign)
             for character in step.text:
                 yield Delta(character)
                 await anyio.sleep(step.gap)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
+from orchestrator.core.choices import PriorityClass
 from orchestrator.core.errors import ModelError, RunError
-from orchestrator.core.request import PriorityClass
 from orchestrator.deploy.endpoint import EndpointSpec, EndpointState
 from orchestrator.deploy.residence import PoolLimits, Residence
 from orchestrator.ports.lifecycle import Loaded, Loader
@@ -114,9 +114,9 @@ class Machine:
         self._note(f"submit {new.call}", self.scheduler.on_submit(new, self.now))
         return new.call
 
-    def finish(self, call: int, error: RunError | None = None) -> None:
+    def finish(self, call: int, error: RunError | None = None, wrote: int = 0) -> None:
         what = f": {type(error).__name__}" if error else ""
-        self._note(f"finish {call}{what}", self.scheduler.on_finish(call, self.now, error))
+        self._note(f"finish {call}{what}", self.scheduler.on_finish(call, self.now, error, wrote))
 
     def finish_for_good(self, call: int, error: RunError) -> None:
         """It fails, and its caller does not wait for a retry."""
@@ -137,6 +137,17 @@ class Machine:
 
     def probed(self, name: str, ok: bool) -> None:
         self._note(f"probe of {name} {'answered' if ok else 'failed'}", self.scheduler.on_probe(name, ok, self.now))
+
+    def seen(self, name: str, *, loaded: bool) -> None:
+        """Somebody looked whether its model is in memory."""
+        self._note(f"{name} is seen", self.scheduler.on_seen({name: loaded}, self.now, self.now))
+
+    def checked(self, name: str, error: ModelError | None = None, took: float = 0.0) -> None:
+        """The deep check ended, after so many seconds."""
+        began, self.now = self.now, self.now + took
+        what = f"check of {name}: {type(error).__name__ if error else 'a token'}"
+        epoch = self.scheduler.lanes[name].endpoint.epoch
+        self._note(what, self.scheduler.on_check(name, epoch, error, began, self.now))
 
     def until(self, moment: float) -> None:
         """Let time pass as the loop does: a tick whenever one is due."""

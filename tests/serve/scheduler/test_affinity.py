@@ -424,6 +424,7 @@ def test_a_load_that_fails_sends_its_calls_to_the_next_candidate() -> None:
         0 submit 2
         0 load of a failed: ModelNotFound
             a is unloaded
+            relist a
             a is gone: no such model
             start 1 on b (first)
             fail 2: ModelNotFound: no such model; a is not asked again for 15 s

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import anyio
@@ -29,7 +29,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.event import Event
 from orchestrator.core.message import Message
-from orchestrator.ports.provider import ChatCall, Delta, Secret, Target
+from orchestrator.ports.provider import ChatCall, Delta, Identity, Secret, Sign, Target
 from orchestrator.serve.loop import Ask, CallTrace, Loop
 from orchestrator.serve.scheduler_limits import EARLY_BREAKS, SchedulerLimits
 from tests.serve.scheduler.fakes import Say, ScriptedProvider, endpoint
@@ -317,6 +317,48 @@ async def test_a_stream_that_waits_behind_a_slow_one_is_no_stall() -> None:
     assert answers == ["late", "abcdef"]
 
 
+@pytest.mark.parametrize("sign", ["reading", "writing"])
+async def test_a_stream_that_shows_no_text_for_long_but_works_is_no_stall(sign: Sign) -> None:
+    """The server reads a long prompt, or its model thinks for four minutes: it says so, and nobody is shown that."""
+    slow, other = ScriptedProvider([Say("yes", signs=(sign,) * 8)]), ScriptedProvider()
+    seen: list[str] = []
+    async with serving({"a": slow, "b": other}) as loop:
+        start = anyio.current_time()
+        await _listen(loop, ask("a", "b", within=1000.0), seen)
+        assert anyio.current_time() - start == pytest.approx(240.0)
+        assert loop.snapshot()[0].state == "ready"
+    assert seen == ["y", "e", "s", ""]
+    assert not other.calls
+
+
+async def test_what_calls_of_a_length_need_is_learned_from_those_before() -> None:
+    """A long prompt and a long answer keep their server after others have shown how slow it is; one that has shown nothing is
+    left after a minute."""
+    slow = ScriptedProvider([Say("x" * 400, after=20.0), Say("x" * 4000, after=190.0)])
+    hung, good = ScriptedProvider([Say("", hang=True)]), ScriptedProvider()
+    short, long = (replace(CALL, messages=(Message("user", "word " * words),)) for words in (800, 8000))
+    async with serving({"a": slow, "b": hung, "c": good}) as loop:
+        assert len(await _text(loop, replace(ask("a", within=1000.0), call=short))) == 400
+        assert len(await _text(loop, replace(ask("a", "c", within=1000.0), call=long))) == 4000
+        one = replace(ask("b", "c", within=1000.0), call=long)
+        began = anyio.current_time()
+        assert await _text(loop, one) == "yes"
+        assert anyio.current_time() - began == pytest.approx(60.0)
+        assert loop._scheduler.lanes["a"].endpoint.speed.writing(1000) == pytest.approx(1000 * 20 / 400), (
+            "the slower one"
+        )
+    assert len(slow.calls) == 2
+
+
+async def test_a_stream_that_thinks_and_then_hangs_is_stopped_a_minute_after_its_last_sign() -> None:
+    """It was alive; now it is not."""
+    hung, good = ScriptedProvider([Say("", hang=True, signs=("writing",) * 3)]), ScriptedProvider()
+    async with serving({"a": hung, "b": good}) as loop:
+        start = anyio.current_time()
+        assert await _text(loop, ask("a", "b", within=1000.0)) == "yes"
+        assert anyio.current_time() - start == pytest.approx(150.0)
+
+
 async def test_a_stream_that_hangs_after_its_first_text_fails_with_what_it_said() -> None:
     """It is committed: no other endpoint is asked."""
     hung, good = ScriptedProvider([Say("Hel", hang=True)]), ScriptedProvider()
@@ -492,6 +534,29 @@ async def test_a_probe_that_hangs_counts_as_unanswered() -> None:
         await anyio.sleep(30)
         assert loop.snapshot()[0].state == "gone"
     assert provider.probes == 3
+
+
+@pytest.mark.parametrize(
+    ("took", "answers", "asked", "state"),
+    [(0.8, [False, True], 2, "live"), (0.8, [False] * 9, 9, "gone"), (0.1, [False] * 9, 3, "gone")],
+    ids=["slow, then there", "slow", "nobody there"],
+)
+async def test_a_server_that_is_slow_to_answer_a_probe_has_two_seconds(
+    took: float, answers: list[bool], asked: int, state: str
+) -> None:
+    """Its device may be at work for somebody else: three probes ask as often as fits. One that refuses is asked once each."""
+
+    class Slow(ScriptedProvider):
+        async def identify(self, url: str, api_key: Secret | None = None) -> Identity | None:
+            self.probes += 1
+            await anyio.sleep(took)
+            return Identity(self.kind, url) if answers[self.probes - 1] else None
+
+    provider, events = Slow(), list[Event]()
+    async with serving({"a": provider}, events=events):
+        await anyio.sleep(8 if state == "live" else 29)
+    assert provider.probes == asked
+    assert [event.fields["state"] for event in events if event.kind == "endpoint.state"] == [state]
 
 
 async def test_a_fault_of_a_plug_in_in_a_probe_does_not_end_the_loop() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from typing import cast, get_args
 
@@ -10,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from orchestrator.core.choices import PriorityClass
 from orchestrator.core.errors import (
     BadRequest,
     BrokenReply,
@@ -25,11 +27,11 @@ from orchestrator.core.errors import (
     Stalled,
     Unreachable,
 )
-from orchestrator.core.request import PriorityClass
 from orchestrator.deploy.breaker import BreakerRules
-from orchestrator.deploy.endpoint import EndpointRules, EndpointSpec, EndpointState
-from orchestrator.ports.provider import Zone
-from orchestrator.serve.effect import Cancel, Effect, Fail, Probe, RetryAt, Start, StateChanged
+from orchestrator.deploy.endpoint import EndpointSpec, EndpointState
+from orchestrator.deploy.rules import EndpointRules
+from orchestrator.ports.provider import Capability, Support, Zone
+from orchestrator.serve.effect import Cancel, Check, Effect, Fail, Probe, RetryAt, Start, StateChanged
 from orchestrator.serve.scheduler import Scheduler
 from orchestrator.serve.scheduler_limits import PRIORITIES, ClassLimits, SchedulerLimits
 from orchestrator.serve.scheduler_queue import Submission
@@ -59,11 +61,15 @@ STATES = set(get_args(EndpointState))
 
 names = st.sampled_from(NAMES)
 specs = st.builds(
-    spec,
-    names,
-    st.integers(1, 3),
-    st.sampled_from(cast("tuple[Zone, ...]", get_args(Zone))),
-    st.sampled_from([None, 2048, 8192]),
+    lambda one, support: replace(one, capabilities={Capability.LOAD: support}),
+    st.builds(
+        spec,
+        names,
+        st.integers(1, 3),
+        st.sampled_from(cast("tuple[Zone, ...]", get_args(Zone))),
+        st.sampled_from([None, 2048, 8192]),
+    ),
+    st.sampled_from([Support.NO, Support.YES]),
 )
 
 
@@ -86,6 +92,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.committed: set[int] = set()
         self.asked_to_stop: dict[int, ModelError | DeadlinePassed] = {}
         self.probing: list[str] = []
+        self.checking: list[tuple[Check, float]] = []
+        self.loaded: dict[str, bool] = {}
         self.specs: dict[str, EndpointSpec] = {}
         self.tried: dict[int, set[str]] = {}
         self.states: dict[str, EndpointState] = {}
@@ -162,7 +170,18 @@ class SchedulerMachine(RuleBasedStateMachine):
     def probed(self, ok: bool) -> None:
         self._obey(self.scheduler.on_probe(self.probing.pop(), ok, self.now))
 
-    @rule(seconds=st.sampled_from([0.0, 0.3, 1.0, 7.0, 40.0, 130.0]))
+    @precondition(lambda self: self.checking)
+    @rule(error=st.sampled_from([None, *ERRORS]))
+    def checked(self, error: type[ModelError] | None) -> None:
+        check, began = self.checking.pop()
+        self._obey(self.scheduler.on_check(check.spec.id, check.epoch, error("x") if error else None, began, self.now))
+
+    @rule(name=names, loaded=st.booleans())
+    def seen(self, name: str, loaded: bool) -> None:
+        self.loaded[name] = loaded
+        self._obey(self.scheduler.on_seen({name: loaded}, self.now, self.now))
+
+    @rule(seconds=st.sampled_from([0.0, 0.3, 1.0, 7.0, 40.0, 130.0, 400.0]))
     def pass_time(self, seconds: float) -> None:
         until = self.now + seconds
         ticks = 0
@@ -247,6 +266,13 @@ class SchedulerMachine(RuleBasedStateMachine):
                     assert lane.endpoint.in_flight == 0, "only idle endpoints are probed"
                     assert probed.target.zone != "cloud"
                     self.probing.append(probed.id)
+                case Check(spec=checked):
+                    lane = self.scheduler.lanes[checked.id]
+                    assert lane.endpoint.in_flight == 0, "only idle endpoints are checked"
+                    assert checked.target.zone != "cloud"
+                    assert self.loaded[checked.id], "nothing is loaded for a check"
+                    assert checked.capabilities[Capability.LOAD] is Support.NO
+                    self.checking.append((effect, self.now))
                 case RetryAt(call=call, at=at):
                     assert call in self.waiting
                     assert self.now < at < self.known[call].deadline

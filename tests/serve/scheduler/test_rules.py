@@ -26,7 +26,8 @@ from orchestrator.core.errors import (
 from orchestrator.core.message import Message, Usage
 from orchestrator.deploy.backoff import Backoff
 from orchestrator.deploy.breaker import Breaker, BreakerRules
-from orchestrator.deploy.endpoint import Pace
+from orchestrator.deploy.pace import Pace
+from orchestrator.deploy.rules import EndpointRules
 from orchestrator.ports.provider import ChatReply, Delta
 from orchestrator.serve.fallback import Facts, Verdict, verdict
 from orchestrator.serve.hold_back import Held
@@ -122,6 +123,30 @@ def _state(breaker: Breaker) -> str:
 def test_each_fault_has_its_verdict(error: ModelError, facts: Facts, expected: Verdict) -> None:
     """The table of retries and fallbacks."""
     assert verdict(error, facts) == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "failures", "state"),
+    [((Unreachable, ServerFailed, Stalled), 5, "open"), ((Unreachable, Stalled), 0, "unknown"), ((), 0, "unknown")],
+)
+def test_which_faults_open_a_breaker_can_be_set(count: tuple[type[ModelError], ...], failures: int, state: str) -> None:
+    """Five errors of the server in a row."""
+    m = Machine(spec("a"), limits=SchedulerLimits(endpoint=EndpointRules(count=count)))
+    for _ in range(5):
+        m.finish_for_good(m.submit("a"), ServerFailed("HTTP 500"))
+    endpoint = m.scheduler.lanes["a"].endpoint
+    assert (endpoint.breaker.failures, endpoint.state) == (failures, state)
+
+
+def test_a_stall_that_does_not_count_sends_its_call_on_and_leaves_the_server_in_use() -> None:
+    """The operator says that silence is no fault there."""
+    limits = SchedulerLimits(endpoint=EndpointRules(count=(Unreachable,)))
+    m = Machine(spec("a"), spec("b"), limits=limits)
+    call = m.submit("a", "b", streaming=True)
+    m.until(60)
+    m.finish(call, Stalled("a made no progress for 60 s"))
+    assert m.lines[-1] == "    start 1 on b (fallback)"
+    assert m.scheduler.lanes["a"].endpoint.takes_calls
 
 
 def test_urgent_calls_go_first_and_waiting_makes_a_call_more_urgent() -> None:

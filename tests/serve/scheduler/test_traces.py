@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from textwrap import dedent
 
+import pytest
+
 from orchestrator.core.errors import (
     BadRequest,
     BrokenReply,
     ContextTooLong,
     DeadlinePassed,
+    ModelError,
     ModelNotFound,
     RateLimited,
     Refused,
@@ -182,12 +185,15 @@ def test_a_call_tries_three_endpoints_at_most() -> None:
         0 submit 1
             start 1 on a (first)
         0 finish 1: ModelNotFound
+            relist a
             a is gone: no such model
             start 1 on b (fallback)
         0 finish 1: ModelNotFound
+            relist b
             b is gone: no such model
             start 1 on c (fallback)
         0 finish 1: ModelNotFound
+            relist c
             c is gone: no such model
             fail 1: ModelNotFound: no such model; c is not asked again for 15 s
         """,
@@ -261,6 +267,38 @@ def test_a_rate_limit_beyond_the_deadline_is_told_at_once() -> None:
     assert m.lines[-1] == "    fail 1: RateLimited: slow down"
 
 
+@pytest.mark.parametrize("error", [ServerBusy("Loading model"), ServerBusy("queue full"), RateLimited("slow down")])
+def test_who_cannot_wait_so_long_for_a_server_goes_elsewhere_at_once(error: ModelError) -> None:
+    """It will be free after the deadline: waiting would be in vain, for who asked and for who waits in its line. Who has
+    nowhere else to go is told now; who has the time waits."""
+    error.retry_after = 60.0
+    m = Machine(spec("a"), spec("b", slots=9))
+    asked, alone, other = m.submit("a", "b", within=30.0), m.submit("a", within=30.0), m.submit("a", "b", within=30.0)
+    patient = m.submit("a", within=90.0)
+    m.finish(asked, error)
+    starts = [line.strip() for line in m.lines if "start" in line]
+    assert starts == [f"start {asked} on a (first)", f"start {other} on b (first)", f"start {asked} on b (fallback)"]
+    assert [line.split(":")[0].strip() for line in m.lines if "fail" in line] == [f"fail {alone}"]
+    m.until(60)
+    assert m.lines[-1] == f"    start {patient} on a (first)"
+    assert m.scheduler.lanes["a"].endpoint.breaker.failures == 0
+
+
+@pytest.mark.parametrize("error", [ServerBusy("queue full"), RateLimited("slow down")])
+def test_no_header_takes_a_server_out_for_longer_than_five_minutes(error: ModelError) -> None:
+    """A date by a wrong clock, or a window of a day: one call then asks again, and what it asks holds anew."""
+    error.retry_after = 1e9
+    m = Machine(spec("a", slots=4))
+    m.finish(m.submit("a"), error)
+    m.until(299)
+    m.submit("a", within=5000.0)
+    m.submit("a", within=5000.0)
+    m.until(301)
+    assert [line for line in m.lines if "start" in line][1:] == ["    start 2 on a (first)"]
+    m.finish(2, type(error)("again", retry_after=1e9))
+    assert m.scheduler.lanes["a"].endpoint.changes_at == 301.0 + 300.0
+
+
 def test_a_refused_key_is_never_tried_again_with_the_same_call() -> None:
     """401: misconfigured; the caller is told, and later calls too for 15 s, with how long that still is."""
     m = Machine(spec("a"))
@@ -286,6 +324,33 @@ def test_a_refused_key_is_never_tried_again_with_the_same_call() -> None:
         """,
         probes=False,
     )
+
+
+def test_a_model_that_is_not_there_has_its_servers_list_looked_at_and_the_call_goes_on() -> None:
+    """404: once, for the calls that come while the endpoint rests are not sent; nobody looks at a list of the cloud."""
+    m = Machine(spec("a"), spec("b"), spec("c", zone="cloud"))
+    m.finish(m.submit("a", "b"), ModelNotFound("HTTP 404"))
+    m.submit("a")
+    m.finish(m.submit("c"), ModelNotFound("HTTP 404"))
+    _is(
+        m,
+        """
+        0 submit 1
+            start 1 on a (first)
+        0 finish 1: ModelNotFound
+            relist a
+            a is gone: HTTP 404
+            start 1 on b (fallback)
+        0 submit 2
+            fail 2: ModelNotFound: HTTP 404; a is not asked again for 15 s
+        0 submit 3
+            start 3 on c (first)
+        0 finish 3: ModelNotFound
+            c is gone: HTTP 404
+            fail 3: ModelNotFound: HTTP 404; c is not asked again for 15 s
+        """,
+    )
+    assert m.scheduler.lanes["a"].endpoint.breaker.failures == 0
 
 
 def test_what_may_be_mended_is_tried_at_once() -> None:
@@ -399,15 +464,21 @@ def test_a_failed_trial_opens_the_breaker_for_twice_as_long() -> None:
     assert m.scheduler.lanes["a"].endpoint.breaker.opens_at == 45
 
 
-def test_when_all_are_ill_the_least_bad_is_used_but_never_a_cloud_one() -> None:
-    """Panic: a local endpoint with an open breaker is tried early; a cloud endpoint is left alone."""
+def _ill(m: Machine, name: str, failures: int = 5) -> None:
+    for _ in range(failures):
+        m.finish_for_good(m.submit(name), BrokenReply(f"{name} is bad"))
+    assert m.state(name) == "open"
+
+
+def test_when_all_are_ill_the_least_bad_is_used() -> None:
+    """Panic: an endpoint with an open breaker is tried early, those nearby first; the cloud is last, and used too where it
+    is all that a call has: it is not probed, so that only a call shows that it is back."""
     m = Machine(spec("a"), spec("c", zone="cloud"))
-    for name in ("a", "c"):
-        for _ in range(5):
-            m.finish_for_good(m.submit(name), BrokenReply(f"{name} is bad"))
-    assert (m.state("a"), m.state("c")) == ("open", "open")
+    _ill(m, "a")
+    _ill(m, "c")
     m.lines.clear()
     m.submit("c", "a")
+    m.finish(11)
     m.submit("c")
     _is(
         m,
@@ -415,10 +486,45 @@ def test_when_all_are_ill_the_least_bad_is_used_but_never_a_cloud_one() -> None:
         0 submit 11
             a is half_open: a is bad
             start 11 on a (first)
+        0 finish 11
         0 submit 12
-            fail 12: BrokenReply: c is bad
+            c is half_open: c is bad
+            start 12 on c (first)
         """,
     )
+
+
+def test_of_those_nearby_the_one_with_the_fewest_failures_is_tried_then_the_soonest_to_open() -> None:
+    """Later failures open it for longer."""
+    m = Machine(spec("a"), spec("b"), spec("d"))
+    _ill(m, "a")
+    m.until(15)
+    m.finish_for_good(m.submit("a"), BrokenReply("a is bad"))  # open for 30 s now, after six failures
+    _ill(m, "b")
+    m.until(16)
+    _ill(m, "d")
+    for call, name in ((m.submit("a", "d", "b"), "b"), (m.submit("a", "d"), "d"), (m.submit("a"), "a")):
+        assert m.scheduler._calls[call].running_on().endpoint.spec.id == name
+
+
+def test_in_panic_one_call_at_a_time_tries_and_the_others_wait_for_what_it_finds() -> None:
+    """A server that is ill is not flooded."""
+    m = Machine(spec("a", slots=4))
+    _ill(m, "a")
+    m.lines.clear()
+    first, second = m.submit("a"), m.submit("a")
+    assert [line for line in m.lines if "start" in line] == [f"    start {first} on a (first)"]
+    m.finish(first)
+    assert m.lines[-1] == f"    start {second} on a (first)"
+
+
+def test_an_endpoint_that_asked_for_rest_is_not_used_in_panic() -> None:
+    """Too many requests, or a key that it refuses: another call would only be refused."""
+    m = Machine(spec("a"), spec("b"))
+    m.finish(m.submit("a"), Refused("HTTP 401"))
+    m.finish(m.submit("b", within=10.0), RateLimited("HTTP 429", retry_after=60.0))
+    m.submit("a", "b", within=10.0)
+    assert m.lines[-1] == "    fail 3: Refused: HTTP 401; a is not asked again for 15 s"
 
 
 def test_who_waits_for_an_endpoint_that_falls_ill_goes_elsewhere() -> None:

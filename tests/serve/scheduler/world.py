@@ -10,8 +10,8 @@ from itertools import count
 from math import inf
 from typing import Literal
 
+from orchestrator.core.choices import PriorityClass
 from orchestrator.core.errors import ModelError, ServerBusy, ServerFailed
-from orchestrator.core.request import PriorityClass
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.ports.lifecycle import Loaded

@@ -11,7 +11,7 @@ from weakref import WeakSet
 import aiohttp
 from yarl import URL
 
-from orchestrator.core.errors import BadRequest, BrokenReply, Stalled
+from orchestrator.core.errors import BadRequest, BrokenReply, StaleConnection, Stalled
 from orchestrator.plugins.providers.addresses import is_loopback
 from orchestrator.plugins.providers.line.answer import Answer, Errand
 from orchestrator.plugins.providers.line.breaks import before_headers, while_reading
@@ -110,6 +110,8 @@ class FarLine:
 
     def __init__(self) -> None:
         self._sessions: dict[_Sort, aiohttp.ClientSession] = {}
+        self._stale_until: dict[tuple[str, int], float] = {}
+        """Servers that gave up a kept connection, and until when others that were kept may be given up too."""
 
     async def whole(self, method: str, errand: Errand, body: bytes | None) -> Answer:
         """Send, and wait for the whole answer."""
@@ -126,7 +128,7 @@ class FarLine:
         place = errand.place
         cloud = errand.zone == "cloud"
         try:
-            response = await self._session("cloud" if cloud else "once" if errand.once else "near").request(
+            response = await self._session(self._sort(errand)).request(
                 method,
                 URL(str(place), encoded=True),
                 data=_sent(body),
@@ -136,10 +138,24 @@ class FarLine:
                 proxy=proxy_for(place) if cloud else None,
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise before_headers(error, place.origin, _reused.get()) from error
+            meaning = before_headers(error, place.origin, _reused.get())
+            if isinstance(meaning, StaleConnection):
+                longest = _CLOUD_KEEP_ALIVE if cloud else KEEP_ALIVE
+                self._stale_until[place.door] = asyncio.get_running_loop().time() + longest
+            raise meaning from error
         except ValueError as error:
             raise BadRequest(f"cannot be sent to {place}: {error}") from error
         return FarAnswer(response)
+
+    def _sort(self, errand: Errand) -> _Sort:
+        """How its connection is kept. Where one was just given up, a fresh one is used until all that were kept with it are
+        gone."""
+        door = errand.place.door
+        if door in self._stale_until and self._stale_until[door] <= asyncio.get_running_loop().time():
+            del self._stale_until[door]
+        if errand.once or door in self._stale_until:
+            return "once"
+        return "cloud" if errand.zone == "cloud" else "near"
 
     def _session(self, sort: _Sort) -> aiohttp.ClientSession:
         session = self._sessions.get(sort)

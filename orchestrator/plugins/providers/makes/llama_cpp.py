@@ -122,7 +122,9 @@ MAKE: Final = Make(
         pull="yes",
         remove="yes",
     ),
-    dialect=Dialect(tool_choice="words"),  # a function named in tool_choice is ignored with a line in its log
+    dialect=Dialect(
+        tool_choice="words", progress=True
+    ),  # a function named in tool_choice is ignored with a line in its log
     keeps_streams=False,  # it closes the connection after a stream, without saying so in a header
     url_variable="LLAMA_SERVER_URL",
     wants="llama-server -m MODEL.gguf --jinja",

@@ -1,0 +1,75 @@
+"""What waits for people, as a list and one by one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from orchestrator.cli.view.columns import columns
+from orchestrator.cli.view.moments import ago, ahead, clock
+from orchestrator.cli.view.terminal import Terminal
+
+NOTHING: Final = "nothing waits for a person"
+LONGEST: Final = 60
+"""Characters of a request in the list."""
+
+
+def shown_list(approvals: Sequence[Mapping[str, Any]], terminal: Terminal) -> str:
+    """A line for each."""
+    if not approvals:
+        return NOTHING
+    head = ("APPROVAL", "DEPLOYMENT", "WAITS FOR", "STATE", "SINCE", "EXPIRES", "REQUEST")
+    first, *rest = columns([head, *map(_row, approvals)])
+    return "\n".join([terminal.paint("bold", first), *map(terminal.foreign, rest)])
+
+
+def _row(approval: Mapping[str, Any]) -> tuple[str, ...]:
+    waits = (
+        f"leave to call {approval['function']}" if approval["kind"] == "call" else f"an answer ({approval['queue']})"
+    )
+    expires = ahead(approval["expires"]) if approval["state"] == "pending" else "-"
+    since, request = ago(approval["created"]), " ".join(approval["request"].split())
+    short = request if len(request) <= LONGEST else request[: LONGEST - 1] + "…"
+    return approval["id"], approval["deployment"], waits, approval["state"], since, expires, short
+
+
+def shown(approval: Mapping[str, Any], terminal: Terminal) -> str:
+    """All that a person needs to decide."""
+    head = f"{approval['id']}: {_what(approval)}, {approval['state']}"
+    lines = columns(list(_facts(approval)), indent="  ")
+    if approval["conversation"]:
+        lines += ["", "  conversation", *(f"    {line}" for line in approval["conversation"].splitlines())]
+    if approval["kind"] == "call":
+        text = json.dumps(approval["arguments"], indent=2, ensure_ascii=False, sort_keys=True)
+        lines += ["", "  arguments", *(f"    {line}" for line in text.splitlines())]
+    return "\n".join([terminal.paint("bold", head), *map(terminal.foreign, lines)])
+
+
+def _what(approval: Mapping[str, Any]) -> str:
+    return f"leave to call {approval['function']}" if approval["kind"] == "call" else "a question"
+
+
+def _facts(approval: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "deployment", f"{approval['deployment']}, revision {approval['revision']}, agent {approval['agent']}"
+    yield "queue", approval["queue"]
+    yield "run", approval["run"] + (f", session {approval['session']}" if approval["session"] else "")
+    yield "since", clock(approval["created"])
+    if approval["state"] == "pending":
+        yield "expires", f"{clock(approval['expires'])}, {ahead(approval['expires'])}"
+    yield "data class", approval["data_class"]
+    yield "request", " ".join(approval["request"].split())
+    if approval["why"]:
+        yield "why", approval["why"]
+    if approval["kind"] == "call":
+        yield "written by", approval["source"]
+        yield "effect", approval["effect"]
+        yield "digest", approval["digest"]
+    if approval["decided"]:
+        yield "decided", clock(approval["decided"]) + (f" by {approval['by']}" if approval["by"] else "")
+    if approval["answer"]:
+        yield "said", " ".join(approval["answer"].split())
+    if approval["begun"]:
+        yield "called", clock(approval["begun"])
+    if approval["delivered"]:
+        yield "run ended", clock(approval["delivered"])

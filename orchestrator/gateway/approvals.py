@@ -1,0 +1,90 @@
+"""What waits for people, in the control API: list, show, approve, deny, answer, and wait for the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+import anyio.to_thread
+
+from orchestrator.core.approval import STATE_OF, Act, Verdict
+from orchestrator.core.errors import NoSuchApproval, UsageError
+from orchestrator.core.names import did_you_mean
+from orchestrator.core.surrogates import is_whole
+from orchestrator.gateway.answering import Asked, Telling, tell_and_answer
+from orchestrator.gateway.guard import send_json
+from orchestrator.ports.store import RunStore
+from orchestrator.serve.people import PeopleDesk
+
+LONGEST: Final = 100_000
+"""Characters of an answer or a reason."""
+LONGEST_NAME: Final = 200
+USUAL_COUNT: Final = 100
+
+
+class Peopled(Protocol):
+    """What the routes need. ``flush`` has every run that has ended in ``runs``."""
+
+    @property
+    def desk(self) -> PeopleDesk: ...
+    @property
+    def runs(self) -> RunStore: ...
+    @property
+    def flush(self) -> Callable[[], Awaitable[None]]: ...
+
+
+class Approvals:
+    """The routes."""
+
+    def __init__(self, it: Peopled) -> None:
+        self._it = it
+
+    async def look(self, asked: Asked) -> None:
+        """One of them, or the newest: those that wait, with ``all`` the others too."""
+        if asked.rest:
+            found = await self._it.desk.find(asked.rest)
+            await send_json(asked.send, 200, {"approval": found.as_json()})
+            return
+        count, closed = int(asked.number("count", USUAL_COUNT)), asked.query.get("all") in ("1", "true")
+        newest = await self._it.desk.newest(asked.query.get("name", ""), max(1, count), closed=closed)
+        await send_json(asked.send, 200, {"approvals": [each.as_json() for each in newest]})
+
+    async def decide(self, asked: Asked) -> None:
+        """``ID/approve``, ``ID/deny``, ``ID/answer``."""
+        approval, _, act = asked.rest.partition("/")
+        decided = await self._it.desk.decide(approval, _verdict(asked, act))
+        await send_json(asked.send, 200, {"approval": decided.as_json()})
+
+    async def wait(self, asked: Asked) -> None:
+        """The stored form of a run, once it waits for nobody any more."""
+        run = asked.text("run")
+
+        async def work(_: Telling) -> Any:
+            while True:
+                changed = self._it.desk.changed
+                await self._it.flush()
+                found = await anyio.to_thread.run_sync(self._it.runs.find, run)
+                if found is None:
+                    raise NoSuchApproval(f'no run is called "{run}"', cure="orchestrator logs NAME lists runs")
+                if found["status"] != "waiting":
+                    return dict(found)
+                await changed.wait()
+
+        await tell_and_answer(asked, work, cancel_on_leave=True)
+
+
+def _verdict(asked: Asked, act: str) -> Verdict:
+    known: dict[str, Act] = {each: each for each in STATE_OF}
+    if act not in known:
+        raise UsageError(f'an approval cannot be "{act}"', cure=did_you_mean(act, known) or "approve, deny or answer")
+    by, text = _text(asked, "by", LONGEST_NAME), _text(asked, "text", LONGEST)
+    if act == "answer" and not text.strip():
+        raise UsageError("the answer is empty", cure="say what the one who asked shall read")
+    return Verdict(known[act], by, text, _text(asked, "digest", LONGEST_NAME))
+
+
+def _text(asked: Asked, name: str, longest: int) -> str:
+    value = asked.body.get(name, "")
+    if not isinstance(value, str) or not is_whole(value) or len(value) > longest:
+        raise UsageError(f"{name!r} must be a text of at most {longest} characters")
+    return value

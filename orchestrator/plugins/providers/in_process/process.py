@@ -1,0 +1,147 @@
+"""The worker process as its caller has it: started when it is needed, one request at a time, started again after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from orchestrator.core.errors import BrokenReply, ContextTooLong, ModelError, ModelNotFound, ServerFailed, Stalled
+from orchestrator.core.extras import EXTRAS, install_line
+from orchestrator.plugins.providers.in_process.library import Library
+
+WORKER: Final = Path(__file__).with_name("worker.py")
+_LONGEST_LINE: Final = 16 * 2**20
+_ERRORS: Final[Mapping[str, type[ModelError]]] = {
+    "ContextTooLong": ContextTooLong,
+    "ModelNotFound": ModelNotFound,
+    "ServerFailed": ServerFailed,
+}
+
+
+class Worker:
+    """Runs models of a library in a process of its own. ``python`` is the interpreter that has the library."""
+
+    def __init__(self, library: Library, python: str = sys.executable) -> None:
+        self._library = library
+        self._python = python
+        self._process: asyncio.subprocess.Process | None = None
+        self._turn = asyncio.Lock()
+        self._numbers = itertools.count(1)
+
+    async def ask(self, request: Mapping[str, Any], timeout: float) -> AsyncIterator[dict[str, Any]]:
+        """The parts of an answer as they come; the last one has ``end``. Leaving early cancels it.
+
+        Raises ``ServerFailed`` where the process ends or the library fails, ``Stalled`` after ``timeout`` seconds.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout
+        async with self._turn:
+            process = await self._running()
+            number = next(self._numbers)
+            over = False
+            try:
+                await self._send(process, {"id": number, **request})
+                while not over:
+                    part = await self._part(process, number, deadline)
+                    over = "end" in part
+                    yield part
+            except ServerFailed:
+                over = True
+                raise
+            finally:
+                if not over:
+                    await self._cancel(process, number)
+
+    async def aclose(self) -> None:
+        """End the process."""
+        process, self._process = self._process, None
+        if process is not None:
+            await _end(process)
+
+    async def _running(self) -> asyncio.subprocess.Process:
+        if self._process is None or self._process.returncode is not None:
+            pipe = asyncio.subprocess.PIPE
+            self._process = await asyncio.create_subprocess_exec(
+                self._python,
+                str(WORKER),
+                self._library.module,
+                stdin=pipe,
+                stdout=pipe,
+                limit=_LONGEST_LINE,
+                start_new_session=True,
+            )
+        return self._process
+
+    async def _send(self, process: asyncio.subprocess.Process, message: Mapping[str, Any]) -> None:
+        assert process.stdin is not None  # noqa: S101 - asked for
+        with suppress(ConnectionError):  # its end shows when it is read from
+            process.stdin.write(json.dumps(message).encode() + b"\n")
+            await process.stdin.drain()
+
+    async def _part(self, process: asyncio.subprocess.Process, number: int, deadline: float) -> dict[str, Any]:
+        """The next part of this answer; what is left of a cancelled one is passed over."""
+        assert process.stdout is not None  # noqa: S101
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    line = await process.stdout.readline()
+            except TimeoutError as error:
+                raise Stalled(f"the process of {self._library.title} did not answer in time") from error
+            if not line:
+                ending = _ending(await process.wait())
+                raise ServerFailed(
+                    f"the process of {self._library.title} {ending}", cure="see its output; it is started again"
+                )
+            part = _parsed(line)
+            if part.get("id") == number:
+                return self._checked(part)
+
+    def _checked(self, part: dict[str, Any]) -> dict[str, Any]:
+        error = part.get("error")
+        if error is None:
+            return part
+        if error["kind"] == "Missing":
+            package, extra = EXTRAS[self._library.extra].package, install_line(self._library.extra)
+            raise ServerFailed(
+                f"models of {self._library.title} need the package {package}: {error['message']}", cure=extra
+            )
+        raise _ERRORS.get(error["kind"], BrokenReply)(str(error["message"]))
+
+    async def _cancel(self, process: asyncio.subprocess.Process, number: int) -> None:
+        """Tell it to stop; one that does not stop within a second is ended, because the next request waits for it."""
+        await self._send(process, {"cancel": number})
+        try:
+            async with asyncio.timeout(1.0):
+                while "end" not in await self._part(process, number, asyncio.get_running_loop().time() + 1.0):
+                    pass
+        except (TimeoutError, ModelError):
+            await _end(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End it with all that it has started: a child that holds its output would keep us waiting."""
+    with suppress(ProcessLookupError):  # it is gone already
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    await process.wait()
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        part = json.loads(line)
+    except ValueError:
+        return {}  # a library that prints
+    return part if isinstance(part, dict) else {}
+
+
+def _ending(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"

@@ -1,0 +1,67 @@
+"""A run that waits for a person: what of it is kept, and how it goes on from that, in this process or a later one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.core.approval import Approval
+from orchestrator.core.errors import HeldRunLost
+from orchestrator.core.request import Request, Result
+from orchestrator.deploy.deployment import Deployment
+from orchestrator.serve.clock import current_time
+from orchestrator.serve.loop import Loop
+from orchestrator.serve.run import Attempt, Emit, GoingOn, Run
+
+
+def kept(run: Run, result: Result, at: Mapping[str, Any]) -> dict[str, Any]:
+    """All that the run needs to go on, as plain values."""
+    return {
+        "request": run.request.as_json(),
+        "typed": run.typed,
+        "nonce": run.nonce,
+        "result": result.as_json(),
+        "attempts": [{"agent": each.agent, "reason": each.reason, "text": each.text} for each in run.attempts],
+        "at": dict(at),
+    }
+
+
+def going_on(approval: Approval) -> GoingOn:
+    """What a run goes on with."""
+    return GoingOn(approval, approval.agent, approval.held["at"])
+
+
+def waited(approval: Approval) -> Result:
+    """The run as it was when it began to wait. Raises ``HeldRunLost`` where another version of the program kept it."""
+    try:
+        return Result.from_json(approval.held["result"])
+    except (KeyError, TypeError) as error:
+        raise HeldRunLost(
+            f"{approval.id} was kept by another version of the program: {error!r}", cure="Ask again."
+        ) from error
+
+
+def resumed(going: GoingOn, deployment: Deployment, loop: Loop, emit: Emit) -> Run:
+    """The run, as if it had waited no time: its own time begins anew, what it spent stays."""
+    approval = going.approval
+    result = waited(approval)
+    run = Run(Request.from_json(approval.held["request"]), deployment, loop, emit, None)
+    run.typed, run.nonce = str(approval.held["typed"]), str(approval.held["nonce"])
+    run.started -= result.timings.get("total", 0.0) / 1e3
+    run.path = list(result.path)
+    run.decisions = result.decisions
+    run.steps = list(result.steps)
+    run.attempts = tuple(Attempt(**each) for each in approval.held["attempts"])
+    run.usage = result.usage
+    run.queue_ms, run.model_ms, run.tool_ms = (result.timings.get(name, 0.0) for name in ("queue", "model", "tool"))
+    run.notes = list(result.notes)
+    run.going_on = run.grant = going
+    run.note("person", f"agent.{approval.agent}", current_time(), person_detail(approval))
+    return run
+
+
+def person_detail(approval: Approval) -> dict[str, Any]:
+    """What a person decided, for the run's story."""
+    decided = approval.decided if approval.decided is not None else approval.created
+    detail = {"approval": approval.id, "state": approval.state, "waited_s": round(decided - approval.created, 3)}
+    return detail | ({"by": approval.by} if approval.by else {})

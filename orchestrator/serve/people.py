@@ -1,0 +1,315 @@
+"""The desk: the one owner of what waits for people. It keeps what runs ask, takes verdicts, lets runs go on, and tells people.
+
+Everything is in the store before it is acted on, so that a desk which opens after a power cut finds what the last one left:
+verdicts whose runs do not know them, calls that had begun, notices that never arrived.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from math import inf
+from random import random
+from typing import Any, Final, TypeVar
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+
+from orchestrator.core.approval import Approval, Verdict
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.event import Event, EventKind
+from orchestrator.core.message import Message
+from orchestrator.core.request import Result
+from orchestrator.deploy.backoff import Backoff
+from orchestrator.ports.people import Asking, Notice, PeopleStore
+from orchestrator.serve.clock import current_time
+from orchestrator.serve.engine import EngineTable
+from orchestrator.serve.held import going_on
+from orchestrator.serve.session import Sessions
+from orchestrator.serve.verdict import LATER, end_of, lost
+
+PATIENCE: Final = 600.0
+"""Seconds after a verdict in which a run waits for a model or its deployment to be there, before it fails."""
+AGAIN: Final = 5.0
+"""Seconds before what failed for the moment is tried again."""
+LONGEST_REST: Final = 60.0
+"""The longest time without a look: the device may have slept, and its clock may have been set."""
+_DELIVERY: Final = Backoff(AGAIN, LONGEST_REST)
+_NOTICE: Final = Backoff(10.0, 3_600.0)
+Answer = TypeVar("Answer")
+Emit = Callable[[Event], None]
+Report = Callable[[str], None]
+Tell = Callable[[Notice], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class DeskWays:
+    """How the desk reaches others: ``emit`` hears events, ``report`` hears of trouble, ``tell`` tells people, ``applied`` says
+    whether a deployment is or may be wanted, ``now`` is the wall clock in seconds since 1970."""
+
+    emit: Emit
+    report: Report
+    tell: Tell
+    applied: Callable[[str], bool]
+    now: Callable[[], float] = time.time
+
+
+class PeopleDesk:
+    """Fits the port ``Desk`` for runs; :meth:`decide` and the looks are for people; :meth:`run` is its life."""
+
+    def __init__(self, store: PeopleStore, sessions: Sessions, engines: EngineTable, ways: DeskWays) -> None:
+        self._store = store
+        self._sessions = sessions
+        self._engines = engines
+        self._ways = ways
+        self._disk = anyio.Lock()
+        self._woken = anyio.Event()
+        self._news = anyio.Event()
+        self._in_work: set[str] = set()
+        self._tries: dict[str, int] = {}
+        self._sent: set[tuple[str, str]] = set()  # notices that arrived, which the store could not note yet
+        self._rest: dict[str, float] = {}  # of the loop's clock: not before then
+        self.changed = anyio.Event()
+        """Set, and replaced, whenever a run that waited has its end."""
+
+    # -- for runs ---------------------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """The wall clock."""
+        return self._ways.now()
+
+    async def check_room(self, deployment: str, most: int) -> None:
+        """Raise ``DeskFull`` where ``most`` wait already."""
+        await self._on_disk(self._store.check_room, deployment, most)
+
+    async def ask(self, asking: Asking) -> None:
+        """Keep it; what was said in the session is with it. Call it while holding the session's turn."""
+        with anyio.CancelScope(shield=True):  # what is in memory must be what is in the store
+            approval = asking.approval
+            place = (approval.deployment, approval.session)
+            if not approval.session:
+                await self._on_disk(self._store.ask, asking)
+            else:
+                restricted = asking.restricted or self._sessions.is_restricted(*place)
+                said = (*self._sessions.unsaved(*place), *asking.said)
+                await self._on_disk(self._store.ask, replace(asking, said=said, restricted=restricted))
+                self._sessions.added(*place, asking.said, restricted=restricted)
+        if approval.settles:
+            self._tell_change()
+        self.wake()
+
+    async def begin(self, approval: str) -> None:
+        """Its call is made now, or ``ApprovalClosed`` is raised."""
+        await self._on_disk(self._store.begin, approval)
+
+    async def record(self, approval: str, outcome: Mapping[str, Any]) -> None:
+        """What its call gave: kept even where the run is being cancelled, as the call was made."""
+        with anyio.CancelScope(shield=True):
+            await self._on_disk(self._store.record, approval, outcome)
+
+    # -- for people -------------------------------------------------------------------------------------------------
+
+    async def decide(self, approval: str, verdict: Verdict) -> Approval:
+        """Note a verdict; the run goes on by itself. Raises ``NoSuchApproval``, ``ApprovalClosed``, ``UsageError``."""
+        found = await self.find(approval)
+        try:
+            decided = await self._on_disk(self._store.decide, found.id, verdict)
+        finally:
+            self.wake()
+        self._emit_decided(decided)
+        return decided
+
+    async def find(self, approval: str) -> Approval:
+        """By its id or a unique beginning."""
+        return await self._on_disk(self._store.find, approval)
+
+    async def newest(self, deployment: str, count: int, *, closed: bool) -> Sequence[Approval]:
+        """The newest first."""
+        return await self._on_disk(partial(self._store.newest, closed=closed), deployment, count)
+
+    async def result_of(self, run: str) -> Mapping[str, Any] | None:
+        """The stored form of a run that waits or waited, by its whole id."""
+        return await self._on_disk(self._store.result_of, run)
+
+    async def trouble(self) -> Mapping[str, Mapping[str, Any]]:
+        """For each deployment with something that waits: ``pending``, ``untold``, ``error``."""
+        return await self._on_disk(self._store.trouble)
+
+    # -- its life ---------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Something has changed: look at once, also at what rests."""
+        self._rest.clear()
+        self._woken.set()
+        self._news.set()
+
+    async def run(self) -> None:
+        """Let runs go on, let approvals expire and tell people, until cancelled."""
+        self._in_work.clear()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._tell_people)
+            while True:
+                self._woken = anyio.Event()
+                rest = await self._look(tasks)
+                with anyio.move_on_after(rest):
+                    await self._woken.wait()
+
+    async def _look(self, tasks: TaskGroup) -> float:
+        """Start what can go on; gives the seconds until the next look."""
+        try:
+            expires = await self._on_disk(self._store.expire)
+            for approval in await self._on_disk(self._store.undelivered):
+                if approval.id not in self._in_work and self._rest.get(approval.id, 0.0) <= current_time():
+                    self._in_work.add(approval.id)
+                    self._rest.pop(approval.id, None)
+                    tasks.start_soon(self._deliver, approval)
+        except OrchestratorError as error:
+            self._ways.report(f"what waits for people cannot be read: {error.message}")
+            return AGAIN
+        due = [at - current_time() for at in self._rest.values()]
+        due += [expires - self._ways.now()] if expires is not None else []
+        return max(0.01, min([*due, LONGEST_REST]))
+
+    async def _deliver(self, approval: Approval) -> None:
+        try:
+            await self._go_on(approval)
+        except OrchestratorError as error:
+            self._ways.report(f"{approval.id} cannot be delivered now: {error.message}")
+            self._put_off(approval)
+        except Exception as error:  # noqa: BLE001 - one run that cannot go on must not keep back the others
+            self._ways.report(f"{approval.id} cannot be delivered: {type(error).__name__}: {error}")
+            self._put_off(approval)
+        finally:
+            self._in_work.discard(approval.id)
+            self._woken.set()
+
+    def _put_off(self, approval: Approval) -> None:
+        tries = self._tries[approval.id] = self._tries.get(approval.id, 0) + 1
+        self._rest[approval.id] = current_time() + _DELIVERY.delay(tries - 1, random)
+
+    async def _go_on(self, approval: Approval) -> None:
+        if approval.state == "expired" and approval.id not in self._tries:
+            self._emit_decided(approval)
+        result = end_of(approval) or await self._resumed(approval)
+        if result is None:
+            self._put_off(approval)
+            return
+        if result.status != "waiting":  # else a new approval has settled this one
+            await self._settle(approval, result)
+        self._tries.pop(approval.id, None)
+
+    async def _resumed(self, approval: Approval) -> Result | None:
+        """What came of it; nothing where it must be tried again later."""
+        late = self._ways.now() > (approval.decided or approval.created) + PATIENCE
+        if approval.deployment not in self._engines.names():
+            if self._ways.applied(approval.deployment) and not late:
+                return None
+            return lost(approval, f"{approval.deployment} is not applied any more")
+        result = await self._engines.get(approval.deployment).resume(going_on(approval))
+        kind = str((result.error or {}).get("kind", ""))
+        cut_off = kind == "RunCancelled"  # by a stop, or by the end of its revision: it goes on with the next
+        return None if cut_off or (kind in LATER and not late) else result
+
+    async def _settle(self, approval: Approval, result: Result) -> None:
+        """Keep its end, say it in its session once no request holds that, and tell it."""
+        said = (Message("assistant", result.text),) if result.status != "failed" and result.text else ()
+        typed, kept = str(approval.held.get("typed", approval.text)), False
+        async with self._holding(approval):
+            with anyio.CancelScope(shield=True):  # what is in memory must be what is in the store
+                kept = await self._keep_end(approval, result, typed, said)
+        if kept:
+            fields = {"result": result, "text": typed}
+            now = self._ways.now()
+            self._ways.emit(Event("run.finished", now, result.deployment, result.revision, result.id, fields))
+            self._tell_change()
+
+    async def _keep_end(self, approval: Approval, result: Result, typed: str, said: tuple[Message, ...]) -> bool:
+        """Whether it was not kept before. Turns of the session that no disk took until now go with it."""
+        place = (approval.deployment, approval.session)
+        unsaved = self._sessions.unsaved(*place) if approval.session else ()
+        kept = await self._on_disk(self._store.settle, approval.id, result, typed, (*unsaved, *said))
+        if kept and approval.session:
+            self._sessions.added(*place, said, restricted=approval.data_class == "restricted")
+        return kept
+
+    def _holding(self, approval: Approval) -> AbstractAsyncContextManager[object]:
+        """The turn of its session, where it has one."""
+        if not approval.session:
+            return nullcontext()
+        return self._sessions.turn(approval.deployment, approval.session, inf, most=sys.maxsize)
+
+    def _tell_change(self) -> None:
+        self.changed.set()
+        self.changed = anyio.Event()
+
+    def _emit_decided(self, approval: Approval) -> None:
+        fields = {"approval": approval.id, "waits": approval.kind, "state": approval.state, "by": approval.by}
+        self._emit("approval.decided", approval, fields)
+
+    # -- telling people ---------------------------------------------------------------------------------------------
+
+    async def _tell_people(self) -> None:
+        while True:
+            self._news = anyio.Event()
+            rest = await self._tell_due()
+            with anyio.move_on_after(rest):
+                await self._news.wait()
+
+    async def _tell_due(self) -> float:
+        """Tell what is due, all at once, so that a channel which does not answer holds up no other; gives the seconds until the
+        next is due."""
+        failed: list[str] = []
+        due: float | None = None
+        try:
+            notices = await self._on_disk(self._store.due)
+            async with anyio.create_task_group() as tasks:
+                for notice in notices:
+                    tasks.start_soon(self._tell, notice, failed)
+            due = await self._on_disk(self._store.next_due)
+        except OrchestratorError as error:
+            failed.append(error.message)
+        if failed:
+            self._ways.report(f"notices to people cannot be kept: {failed[0]}")
+            return AGAIN
+        return LONGEST_REST if due is None else max(0.01, min(due - self._ways.now(), LONGEST_REST))
+
+    async def _tell(self, notice: Notice, failed: list[str]) -> None:
+        """Tell it, and note what came of it; where that cannot be noted, it is not sent again for that."""
+        key = (notice.approval.id, notice.channel)
+        error = "" if key in self._sent else await self._send(notice)
+        try:
+            if error:
+                again = self._ways.now() + _NOTICE.delay(notice.tries, random)
+                await self._on_disk(self._store.put_off, notice, error, again)
+            else:
+                self._sent.add(key)
+                await self._on_disk(self._store.told, notice)
+                self._sent.discard(key)
+        except OrchestratorError as fault:
+            failed.append(fault.message)
+            return
+        fields = {"approval": notice.approval.id, "channel": notice.channel, **({"error": error} if error else {})}
+        self._emit("approval.notified", notice.approval, fields)
+
+    async def _send(self, notice: Notice) -> str:
+        """Why it did not arrive; empty where it did."""
+        try:
+            await self._ways.tell(notice)
+        except OrchestratorError as fault:
+            return fault.message
+        except Exception as fault:  # noqa: BLE001 - a library's fault is told like any other
+            return f"{type(fault).__name__}: {fault}"
+        return ""
+
+    def _emit(self, kind: EventKind, approval: Approval, fields: Mapping[str, Any]) -> None:
+        now, revision = self._ways.now(), approval.revision
+        self._ways.emit(Event(kind, now, approval.deployment, revision, approval.run, fields))
+
+    async def _on_disk(self, work: Callable[..., Answer], *arguments: Any) -> Answer:
+        async with self._disk:
+            return await anyio.to_thread.run_sync(work, *arguments)

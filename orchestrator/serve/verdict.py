@@ -1,0 +1,57 @@
+"""The end of a run that waited, where a verdict alone decides it: an answer, a refusal of a question, a time that is over, a
+call that was cut off."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from orchestrator.core.approval import Approval
+from orchestrator.core.errors import ApprovalExpired, HeldRunLost, RunError
+from orchestrator.core.request import Result, StepRecord
+from orchestrator.serve.held import person_detail, waited
+from orchestrator.serve.steps.tools import denied
+
+LATER: Final = frozenset({"NoModel", "Unreachable", "StaleConnection", "ServerBusy", "DoesNotFit", "QueueFull"})
+"""Kinds of fault that may be over soon: after a start, model servers come later than the runtime."""
+
+
+def end_of(approval: Approval) -> Result | None:
+    """The end; nothing where the run itself must go on first."""
+    if approval.state == "expired":
+        what = approval.call.function if approval.call else "the question"
+        return _failed(
+            approval,
+            ApprovalExpired(f"nobody decided on {what} in time ({approval.id}); it was not done", cure="Ask again."),
+        )
+    if approval.kind == "question":
+        return _failed(approval, denied(approval)) if approval.state == "denied" else _answered(approval)
+    if approval.begun is not None and approval.outcome is None:
+        function = approval.call.function if approval.call else ""
+        return lost(approval, f"the runtime ended while {function} was being called: it may have been done, or not")
+    return None
+
+
+def lost(approval: Approval, why: str) -> Result:
+    """It cannot go on."""
+    cure = "See by hand whether it was done, then ask again."
+    return _failed(approval, HeldRunLost(f"{why} ({approval.id})", cure=cure))
+
+
+def _answered(approval: Approval) -> Result:
+    return replace(_told(approval), status="completed", text=approval.answer, finish_reason="stop")
+
+
+def _failed(approval: Approval, error: RunError) -> Result:
+    return replace(_told(approval), status="failed", text="", error=error.as_json(), finish_reason="error")
+
+
+def _told(approval: Approval) -> Result:
+    """The run as it waited, with what the person did as its last step."""
+    try:
+        result = waited(approval)
+    except HeldRunLost:
+        result = Result(approval.run, approval.deployment, approval.revision, "waiting", "", agent=approval.agent)
+    at = result.timings.get("total", 0.0)
+    step = StepRecord("person", f"agent.{approval.agent}", at, 0.0, person_detail(approval))
+    return replace(result, steps=(*result.steps, step), served_by="person", approval=approval.id)
