@@ -47,9 +47,9 @@ def named_files(options: argparse.Namespace) -> list[str]:
 
 
 def origin(options: argparse.Namespace) -> str:
-    """Where the manifest comes from: the absolute path of its first file, or ``-``."""
+    """Where the manifest comes from: the real path of its first file, however it was named, or ``-``."""
     first = named_files(options)[0]
-    return first if first == "-" else str(Path(first).absolute())
+    return first if first == "-" else str(Path(first).resolve())
 
 
 def how_many(text: str) -> int:

@@ -17,6 +17,8 @@ from orchestrator.serve.steps.route import route
 
 MOST_HOPS: Final = 8
 """Vertices that one run may visit."""
+TELLING_SECONDS: Final = 1.0
+"""What there is at least to tell a person, when the time of the request is over. Callers wait a little longer than that."""
 
 
 async def walk(run: Run) -> Result:
@@ -52,6 +54,7 @@ async def _visit(run: Run, name: str) -> Outcome:
         to = escalation_of(run, agent, error)
         if not to:
             raise
+        run.deadline = max(run.deadline, current_time() + TELLING_SECONDS)
         outcome = Outcome(to=to, text=partial_text(error), why=f"{type(error).__name__}: {error.message}")
     if outcome.to:
         run.attempts = (*run.attempts, Attempt(agent.address, outcome.why, outcome.text))

@@ -27,6 +27,30 @@ _LAST: Final = ("last", "ultimo", "ultima")
 _AROUND: Final = frozenset(("the", "one", "number", "option", "il", "la", "lo", "l", "numero", "i", "mean", "meant"))
 """Words that may stand beside the one that counts the choices."""
 
+_NOT: Final = frozenset(
+    (
+        *(
+            "not",
+            "no",
+            "don",
+            "dont",
+            "doesn",
+            "isn",
+            "never",
+            "none",
+            "neither",
+            "nor",
+            "but",
+            "except",
+            "without",
+            "instead",
+        ),
+        *("what", "who", "which", "why", "how"),
+        *("non", "ma", "tranne", "senza", "nessuno", "chi", "cosa", "quale", "perché", "come"),
+    )
+)
+"""With one of these an answer may mean another choice than it names, or ask something itself."""
+
 
 def question_of(router: RouterSpec) -> str:
     """The question that offers a router's choices."""
@@ -49,6 +73,8 @@ def asked_before(router: RouterSpec, history: Sequence[Message]) -> str | None:
 def read_answer(router: RouterSpec, text: str) -> Decision | None:
     """Which of the choices an answer names, by its name or by its place; ``None`` where it names none, or several."""
     words = [word.casefold() for word in _WORD.findall(what_is_asked(text).replace("_", " "))]
+    if not _NOT.isdisjoint(words):
+        return None
     names = [route["to"] for route in router["routes"]]
     named = _longest([name for name in names if _holds(words, [word.casefold() for word in re.split(r"\W|_", name)])])
     if len(named) == 1:

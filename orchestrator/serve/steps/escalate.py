@@ -37,15 +37,20 @@ _SIGNALS: Final[tuple[tuple[tuple[type[RunError], ...], frozenset[str]], ...]] =
 def escalation_of(run: Run, agent: Agent, error: RunError) -> str:
     """The agent that takes over after ``error``, or an empty text.
 
-    Never after a piece of the answer has reached the caller, never when the run's own time is over, and never past a person
-    who said no.
+    Never after a piece of the answer has reached the caller, and never past a person who said no. When the run's own time is
+    over nobody could answer any more; a person still can be told.
     """
     spec = agent.spec
     if not spec["escalate_to"] or run.streamed or isinstance(error, (RunCancelled, ApprovalDenied, HeldRunLost)):
         return ""
-    if current_time() >= run.deadline:
+    if current_time() >= run.deadline and not _is_person(run, spec["escalate_to"]):
         return ""
     return spec["escalate_to"] if signals(error).intersection(spec["escalate_when"]) else ""
+
+
+def _is_person(run: Run, name: str) -> bool:
+    target = run.deployment.agents.get(name)
+    return target is not None and target.spec["human"] is not None
 
 
 def signals(error: RunError) -> frozenset[str]:

@@ -68,6 +68,18 @@ async def test_nothing_escalates_when_the_runs_own_time_is_over() -> None:
     assert result.error is not None and result.error["kind"] == "DeadlinePassed"
 
 
+async def test_a_person_is_still_told_when_the_runs_own_time_is_over() -> None:
+    """It takes no time to open a ticket; the answer says so, a moment late."""
+    tickets = FakeTool("tickets", {"create": {"number": "T-1"}})
+    tickets.parameters = {"type": "object", "properties": {"subject": {}, "body": {}}}
+    person = agent_spec("desk", models=[], tools=["tickets"], human={"queue": "support", "say": "Ticket {{ ticket }}."})
+    small = agent_spec("small", escalate_to="desk", escalate_when=["timeout"])
+    async with serving(Wanted([small, person], [tickets]), simulated(["m"], pace=Pace(ttft=1000.0))) as served:
+        result = await served.run("hello", timeout=5.0)
+    assert (result.status, result.text, result.agent) == ("completed", "Ticket T-1.", "desk"), result.error
+    assert result.path == ("agent.small", "agent.desk")
+
+
 async def test_a_request_may_ask_for_the_escalation() -> None:
     """The first agent is not asked at all."""
     async with serving(two(["requested"]), simulated(["m"]), large()) as served:
