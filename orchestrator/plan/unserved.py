@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from orchestrator.core.blueprint import ModelSpec
 from orchestrator.plan.builds import same_model
-from orchestrator.plan.lines import LINES, line_of
-from orchestrator.plan.matching import COMPATIBLE, allowed, rank, same_place, wanted_ids
+from orchestrator.plan.lines import LINES, NAMES, line_of, name_for, nameless
+from orchestrator.plan.matching import ANY_PROVIDER, COMPATIBLE, allowed, rank, same_place, wanted_ids
 from orchestrator.plan.observed import ObservedServer, ObservedState, asked_at
 from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Capability, ServedModel
@@ -66,11 +66,18 @@ def _pull(spec: ModelSpec, observed: ObservedState) -> str:
     able = [server for server in allowed(spec, observed.servers) if server.capabilities.get(Capability.PULL) == "yes"]
     for server in sorted(able, key=lambda server: rank(spec, server)):
         named = next(iter(spec["ids"].get(server.provider, [])), "")
-        if named and len(spec["ids"]) > 1:
-            return f"orchestrator models pull {spec['alias']}"
+        if len(spec["ids"]) > 1 and name_for(server.provider, spec["ids"]):
+            return f"orchestrator models pull {spec['alias']}{_only(spec, server, observed)}"
         if named:
             return f"orchestrator models pull {named} --provider {server.provider}"
     return ""
+
+
+def _only(spec: ModelSpec, server: ObservedServer, observed: ObservedState) -> str:
+    """Names the make that the manifest names, where a server of another one could be asked instead."""
+    others = [other for other in observed.servers if other.capabilities.get(Capability.PULL) == "yes"]
+    other = spec["provider"] == server.provider and any(each.provider != server.provider for each in others)
+    return f" --provider {server.provider}" if other else ""
 
 
 def cure_of(spec: ModelSpec, observed: ObservedState) -> str:
@@ -86,11 +93,30 @@ def cure_of(spec: ModelSpec, observed: ObservedState) -> str:
 
 
 def _serve(spec: ModelSpec, observed: ObservedState) -> str:
-    """The line to type so that some server here serves it: best of a make that runs already, else of the first in the table."""
+    """What makes some server here serve it. For a make of which no id is known, also what does without that make."""
+    alias, provider, ids = spec["alias"], spec["provider"], spec["ids"]
+    if provider in (None, COMPATIBLE):
+        return _typed(spec, observed) or _load(alias, next(iter(ids.get(ANY_PROVIDER, [])), ""))
+    name = name_for(provider, ids)
+    if name:
+        served = f"serve {name} with {NAMES.get(provider, provider)}"
+        return line_of(provider, name, alias, observed) if provider in LINES else served
+    other = _typed({**spec, "provider": None}, observed)
+    return nameless(provider, alias) + (f"; or without `provider: {provider}`: {other}" if other else "")
+
+
+def _typed(spec: ModelSpec, observed: ObservedState) -> str:
+    """The line to type, best for a make that runs already, else for the first in the table; empty where no id is known."""
     running = {server.provider for server in allowed(spec, observed.servers)}
-    makes = sorted(LINES, key=lambda make: make not in running)
-    for make in makes if spec["provider"] in (None, COMPATIBLE) else [spec["provider"]]:
-        name = next(iter(spec["ids"].get(make, [])), "")
-        if name and make in LINES:
+    for make in sorted(LINES, key=lambda make: make not in running):
+        name = name_for(make, spec["ids"])
+        if name:
             return line_of(make, name, spec["alias"], observed)
-    return f"serve {spec['alias']} with a model server on this device (`orchestrator doctor` says which)"
+    return ""
+
+
+def _load(alias: str, name: str) -> str:
+    """For a model of any server, of which no make's own name is known."""
+    if name != alias:
+        return f"load {name or alias} into a model server on this device"
+    return f"load {alias} into a model server on this device, and write the name that it lists as `model:` of {alias}"

@@ -269,6 +269,9 @@ def test_the_doctor_suggests_a_model_that_fits_the_machine() -> None:
     assert "A good first model for this machine is qwen2.5-1.5b: ollama pull qwen2.5-1.5b" in text
     assert "1 more are too large" in text and "1 core," in text
     assert "none seen (no NVIDIA driver)" in text and "on battery (34%)" in text
+    pinned = [{**models[1], "cure": "lms get somebody/model"}]
+    text = shown_checkup({**found, "manifest": "m", "models": pinned}, _terminal())
+    assert "not served: lms get somebody/model\n" in text and text.endswith("\n  lms get somebody/model")
 
 
 NASTY = "a\x1b]0;title\x07\x1b[8m\x9b2J\u202eb\r\tc\x7f\n"

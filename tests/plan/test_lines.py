@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from orchestrator.plan.binding import bind
-from orchestrator.plan.lines import LINES, line_of
+from orchestrator.plan.lines import LINES, NAMES, line_of
 from orchestrator.plan.observed import ObservedServer
 from orchestrator.plugins.providers.addresses import MAKES
-from orchestrator.ports.provider import ServedModel
+from orchestrator.ports.provider import Capability, ServedModel
 from tests.plan.parts import model, ollama, state
 
 GRANITE: dict[str, Any] = {
@@ -22,6 +23,10 @@ GRANITE: dict[str, Any] = {
     },
 }
 HF = "llama-server -hf ibm-granite/granite-3.3-2b-instruct-GGUF:Q4_K_M --jinja --port"
+
+LMS = "lms get ibm-granite/granite-3.3-2b-instruct-GGUF@q4_k_m"
+SWITCH = " (its server is switched on by: lms server start)"
+OR_OLLAMA = "; or without `provider: {}`: ollama pull granite3.3:2b"
 
 
 def _server(make: str, port: int) -> ObservedServer:
@@ -69,7 +74,8 @@ def test_a_port_that_is_not_looked_at_needs_an_endpoint() -> None:
                 "(with endpoint: http://127.0.0.1:8002 for granite-3.3-2b in the manifest)"
             ),
         ),
-        (None, [_server("lm-studio", 1234)], "ollama pull granite3.3:2b"),
+        (None, [_server("lm-studio", 1234)], LMS),
+        ("lm-studio", [], LMS + SWITCH),
     ],
 )
 def test_the_cure_is_a_line_to_type(provider: str | None, servers: list[ObservedServer], cure: str) -> None:
@@ -78,11 +84,58 @@ def test_the_cure_is_a_line_to_type(provider: str | None, servers: list[Observed
 
 
 @pytest.mark.parametrize(
+    ("provider", "load"),
+    [
+        ("openvino", "OpenVINO Model Server: load it there"),
+        ("lemonade", "Lemonade: load it there"),
+        ("foundry-local", "Foundry Local: load it there"),
+        ("mlx", "MLX: load it there"),
+        ("onnx", "ONNX Runtime GenAI: put a build of it into the folder in ONNX_MODELS"),
+        ("litellm", "LiteLLM's proxy: add it to its configuration"),
+    ],
+)
+def test_a_make_that_is_named_and_whose_name_nobody_knows(provider: str, load: str) -> None:
+    """What to do there, and what goes without it; where there is neither, no other make is told of."""
+    cure = (
+        f"no name of granite-3.3-2b is known for {load}, and write the name that it lists as `model:` of granite-3.3-2b"
+    )
+    assert bind(model(provider=provider, **GRANITE), state()).cure == cure + OR_OLLAMA.format(provider)
+    mine = model(alias="mine", ids={"*": ["mine"]}, provider=provider)
+    assert bind(mine, state()).cure == cure.replace("granite-3.3-2b", "mine")
+
+
+@pytest.mark.parametrize(
+    ("ids", "provider", "cure"),
+    [
+        (
+            {"*": ["mine"]},
+            None,
+            "load mine into a model server on this device, and write the name that it lists as `model:` of mine",
+        ),
+        ({"*": ["gpt"]}, None, "load gpt into a model server on this device"),
+        ({"litellm": ["gpt"]}, "litellm", "serve gpt with LiteLLM's proxy"),
+    ],
+)
+def test_a_model_that_is_not_of_the_catalogue(ids: dict[str, list[str]], provider: str | None, cure: str) -> None:
+    """Nobody is sent to ask elsewhere."""
+    assert bind(model(alias="mine", ids=ids, provider=provider), state()).cure == cure
+
+
+def test_what_is_pulled_goes_to_the_make_that_the_manifest_names() -> None:
+    """LM Studio takes the names of llama.cpp."""
+    studio = replace(_server("lm-studio", 1234), capabilities={Capability.PULL: "yes"})
+    other = replace(ollama("qwen3:4b"), capabilities={Capability.PULL: "yes"})
+    spec = model(provider="lm-studio", **GRANITE)
+    assert bind(spec, state(studio)).cure == "orchestrator models pull granite-3.3-2b"
+    assert bind(spec, state(other, studio)).cure == "orchestrator models pull granite-3.3-2b --provider lm-studio"
+
+
+@pytest.mark.parametrize(
     ("make", "name", "line"),
     [
         ("llama-cpp", "/models/my model.gguf", "llama-server -m '/models/my model.gguf' --jinja --port 8080"),
         ("mlx", "mlx-community/Phi-4-mini-instruct-4bit", None),
-        ("lm-studio", "lmstudio-community/Qwen2.5-0.5B", "lms get lmstudio-community/Qwen2.5-0.5B"),
+        ("lm-studio", "lmstudio-community/Qwen2.5-0.5B", f"lms get lmstudio-community/Qwen2.5-0.5B{SWITCH}"),
         ("foundry-local", "phi-4-mini", "foundry model run phi-4-mini"),
         ("docker-model-runner", "ai/phi4", "docker model pull ai/phi4"),
     ],
@@ -102,3 +155,4 @@ def test_the_table_says_what_the_makes_say() -> None:
             assert set(line.ports) <= usual, kind
     without = makes.keys() - LINES.keys()
     assert without == {"openai-compatible", "llama-swap", "litellm"}, "what is configured in files has no line"
+    assert NAMES.keys() == (makes.keys() | LINES.keys()) - {"openai-compatible"}

@@ -115,9 +115,7 @@ def _models(found: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
 
 
 def _cure(model: Mapping[str, Any]) -> str:
-    """What to type; where the cure is to ask the doctor, what the doctor knows."""
-    if "orchestrator doctor" in model["cure"]:
-        return "Ollama has no such model; load it into llama.cpp, vLLM or LM Studio"
+    """What to type, or what is missing."""
     return str(model["cure"] or model["missing"])
 
 
