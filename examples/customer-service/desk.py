@@ -1,4 +1,4 @@
-"""Call-backs of the help desk: the time is taken from the customer's words, checked against the desk's hours, and booked."""
+"""Call-backs of the help desk: every word of the request is read, the time is checked against the desk's hours, and booked."""
 
 from __future__ import annotations
 
@@ -7,61 +7,65 @@ import datetime as dt
 import os
 import re
 import sqlite3
+import time
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from orchestrator.core.asking import what_is_asked
+from orchestrator.plugins.tools.when import Zone, read_time
+
 HERE = Path(__file__).parent
-DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-CLOCK = re.compile(
-    r"\b([01]?\d|2[0-3])[:.]([0-5]\d)\b|\b(1[0-2]|0?[1-9])\s*(am|pm)\b|\bat (1[0-2]|[1-9])\b(?!\s*[:.\d])",
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+NO_DATE = r"(?!\d{4}[ -]\d{1,2}[ -]\d|\d{1,2}[ -]\d{1,2}[ -]\d{2,4}\b|20\d{6}\b)"
+PHONE = re.compile(rf",?\s*\b(?:on|my (?:phone )?number is)\s+({NO_DATE}\+?\d[\d ()-]{{5,}}\d)(?![\d:])", re.IGNORECASE)
+ASKS = re.compile(
+    r"(?:(?:(?:can|could|would|will) (?:somebody|someone|anybody|anyone) (?:please )?)?(?:call|phone|ring) me(?: back)?"
+    r"|give me a (?:call|ring)(?: back)?"
+    r"|(?:book|request|schedule|arrange|make|set up)(?: me)? (?:an? |the )?(?:appointment for a )?(?:call[- ]?back|call)"
+    r"|(?:i want|i need|i would like|i'd like) a (?:call[- ]?back|call))\b",
     re.IGNORECASE,
 )
-PHONE = re.compile(r"\b(?:\+?\d[\d ()-]{5,}\d)\b")
-ORDER = re.compile(r"\border\s+#?\d+\b", re.IGNORECASE)
+"""How a request for a call begins, as the manifest's rule has it."""
+ORDER = re.compile(r"\babout (?:my |the )?order\s+#?\d+\b", re.IGNORECASE)
 
 
 def book_callback(text: str) -> dict[str, Any]:
-    """Book a call-back at the time that the customer asks for.
+    """Book a call-back at the time that the customer asks for; nothing is booked where a word of it is not understood.
 
     text: the customer's words, with a time and, if they gave one, a phone number.
     """
-    when = _time(ORDER.sub(" ", text))
     hours = {"first": _desk()["callback_first"], "last": _desk()["callback_last"], "days": _desk()["callback_days"]}
-    if when is None:
-        return {"booked": False, "unsure": True, "reason": "no time", **hours}
-    day = _day(text)
-    outside = not hours["first"] <= when <= hours["last"]
-    if outside or day.weekday() > 4:
-        return {"booked": False, "unsure": False, "reason": "closed", "time": when, "day": day.isoformat(), **hours}
-    phone = PHONE.search(CLOCK.sub(" ", ORDER.sub(" ", text)))
-    number = _store(day, when, phone[0].strip() if phone else "", text)
-    return {"booked": True, "unsure": False, "number": number, "time": when, "day": day.isoformat(), **hours}
+    asked = what_is_asked(text.rstrip(" ?!."))
+    phone = PHONE.search(asked)
+    said = ORDER.sub(" ", PHONE.sub(" ", ASKS.sub("", asked, count=1))).strip(" ,.?!")
+    moment, reason = _moment(said)
+    if moment is None:
+        return {"booked": False, "unsure": True, "reason": reason, **hours}
+    when, day = f"{moment:%H:%M}", moment.date()
+    found = {"time": when, "day": day.isoformat(), "weekday": DAYS[day.weekday()], **hours}
+    if not hours["first"] <= when <= hours["last"] or day.weekday() > 4:
+        return {"booked": False, "unsure": True, "reason": "closed", **found}
+    number = _store(day, when, phone[1].strip() if phone else "", text)
+    return {"booked": True, "unsure": False, "number": number, **found}
 
 
-def _time(text: str) -> str | None:
-    match = CLOCK.search(text)
-    if match is None:
-        return None
-    if match[1]:
-        return f"{int(match[1]):02d}:{match[2]}"
-    if match[3]:
-        hour = int(match[3]) % 12 + (12 if match[4].lower() == "pm" else 0)
-        return f"{hour:02d}:00"
-    hour = int(match[5])
-    return f"{hour + 12 if hour < 8 else hour:02d}:00"
-
-
-def _day(text: str) -> dt.date:
-    today = dt.datetime.now().astimezone().date()
-    words = text.casefold()
-    for number, name in enumerate(DAYS):
-        if re.search(rf"\b{name}\b", words):
-            return today + dt.timedelta(days=(number - today.weekday() - 1) % 7 + 1)
-    day = today + dt.timedelta(days=1 if "tomorrow" in words else 0)
-    while day.weekday() > 4:
-        day += dt.timedelta(days=1)
-    return day
+def _moment(said: str) -> tuple[dt.datetime | None, str]:
+    """When that is, else why it is none. A time of day alone is that of the next working day that has it to come."""
+    if not said:
+        return None, "no time"
+    zone = Zone()
+    now = zone.at(time.time())
+    try:
+        found = read_time(said, now, zone)
+        if not isinstance(found, dt.datetime):
+            return None, "past" if found < now.date() else "no time"
+        if re.fullmatch(r"(?:at )?[\d:.]+ ?(?:[ap]\.?m\.?)?", said, re.IGNORECASE):
+            while found.weekday() > 4:
+                found += dt.timedelta(days=1)
+    except (ValueError, OverflowError):
+        return None, "not understood"
+    return (found, "") if found > now else (None, "past")
 
 
 def _store(day: dt.date, when: str, phone: str, text: str) -> str:
