@@ -20,7 +20,7 @@ def left_for_sure() -> Iterator[None]:
     except SystemExit as ended:
         leave_if_held(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
         raise
-    except BaseException:
+    except BaseException:  # whatever it is: it is shown, and raised again where nothing holds the process
         if held():
             traceback.print_exc()
         leave_if_held(1)

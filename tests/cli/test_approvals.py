@@ -60,7 +60,7 @@ def ended(run: Run, result: Mapping[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(run("explain", "run", result["id"], "--json").out)
         if found["status"] != "waiting":
             return found
-        time.sleep(0.05)
+        time.sleep(0.05)  # another process answers; it gives no sign that could be waited for
     raise AssertionError("it still waits")
 
 

@@ -90,7 +90,7 @@ async def test_a_process_that_is_killed_takes_one_answer(provider: InProcessProv
     assert process is not None
 
     async def kill() -> None:
-        await anyio.sleep(0.2)
+        await anyio.sleep(0.2)  # into the middle of an answer: the process is real
         os.kill(process.pid, signal.SIGKILL)
 
     async def ask_until_it_fails() -> ServerFailed:

@@ -141,8 +141,8 @@ async def test_a_model_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> No
         result = await it.served.run("pay it")
         await it.decide(result, "approve")
     async with desked(tmp_path, replace(by_model(tool), bound={})) as it:
-        while result.approval not in it.desk._rest:  # noqa: ASYNC110
-            await anyio.sleep(0.01)
+        while result.approval not in it.desk._rest:  # noqa: ASYNC110 - it gives no sign of it
+            await anyio.sleep(0.01)  # the disk is real, and so is its time
         waits = await it.desk.result_of(result.id)
         assert waits is not None and (waits["status"], tool.calls) == ("waiting", [])
         assert it.events("run.finished") == []
@@ -225,8 +225,8 @@ async def test_a_stop_while_a_run_goes_on_leaves_it_for_the_next_start(tmp_path:
     stuck = simulated(["m"], paying(5))
     stuck.arm("hang-before")
     async with desked(tmp_path, by_model(tool), stuck) as it:
-        while not tool.calls or (await it.desk.find(result.approval)).outcome is None:  # noqa: ASYNC110
-            await anyio.sleep(0.01)
+        while not tool.calls or (await it.desk.find(result.approval)).outcome is None:  # noqa: ASYNC110 - it gives no sign of it
+            await anyio.sleep(0.01)  # the disk is real, and so is its time
         it.served.engine.cancel("the runtime stops")
         await it.served.engine.drained()
         waits = await it.desk.result_of(result.id)
@@ -245,8 +245,8 @@ async def test_what_was_put_off_and_then_done_keeps_the_desk_no_longer_awake(tmp
         async with anyio.create_task_group() as tasks:
             it.engines.remove("shop")
             tasks.start_soon(it.desk.run)
-            while result.approval not in it.desk._rest:  # noqa: ASYNC110
-                await anyio.sleep(0.01)
+            while result.approval not in it.desk._rest:  # noqa: ASYNC110 - it gives no sign of it
+                await anyio.sleep(0.01)  # the disk is real, and so is its time
             it.engines.switch("shop", it.served.engine)
             it.desk.wake()
             assert (await it.end_of(result.id))["text"] == "done: paid"

@@ -8,7 +8,6 @@ import json
 import socketserver
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from orchestrator.core.errors import DeployError
 from orchestrator.plugins.notifiers.email import open_email
 from orchestrator.plugins.notifiers.webhook import SIGNATURE, open_webhook
 from orchestrator.ports.people import Notice, notice_words
+from tests.people.hook import Hook, hooked
 from tests.people.parts import approval, call
 
 pytestmark = pytest.mark.anyio
@@ -34,44 +34,10 @@ def reveal(reference: str) -> str:
     return {"env:SECRET": SECRET, "env:URL": "http://127.0.0.1:1/token-in-path"}[reference]
 
 
-class Hook(ThreadingHTTPServer):
-    """Answers each POST as it is told."""
-
-    status = 204
-    location = ""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Taking)
-        self.got: list[tuple[dict[str, str], bytes]] = []
-
-
-class _Taking(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        hook = self.server
-        assert isinstance(hook, Hook)
-        body = self.rfile.read(int(self.headers["content-length"]))
-        hook.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
-        self.send_response(hook.status)
-        if hook.location:
-            self.send_header("location", hook.location)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        del format, args
-
-
 @pytest.fixture
 def hook() -> Iterator[Hook]:
-    with Hook() as made:
-        thread = threading.Thread(target=made.serve_forever)
-        thread.start()
+    with hooked() as made:
         yield made
-        made.shutdown()
-        thread.join()
-
-
-def url(hook: Hook) -> str:
-    return f"http://127.0.0.1:{hook.server_address[1]}/hook"
 
 
 def test_a_notice_holds_no_word_of_the_request() -> None:
@@ -84,7 +50,7 @@ def test_a_notice_holds_no_word_of_the_request() -> None:
 
 async def test_a_webhook_gets_a_signed_body(hook: Hook) -> None:
     """By which its server knows us; the id tells a second one from a new one."""
-    await open_webhook({"url": url(hook), "secret": "env:SECRET"}, reveal).tell(PRIVATE)
+    await open_webhook({"url": hook.url, "secret": "env:SECRET"}, reveal).tell(PRIVATE)
     ((headers, body),) = hook.got
     assert json.loads(body) == notice_words(PRIVATE.approval)
     assert headers[SIGNATURE] == "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
@@ -94,9 +60,9 @@ async def test_a_webhook_gets_a_signed_body(hook: Hook) -> None:
 
 async def test_a_redirect_is_not_followed(hook: Hook) -> None:
     """A notice goes where the manifest says, and nowhere else."""
-    hook.status, hook.location = 307, url(hook)
+    hook.status, hook.location = 307, hook.url
     with pytest.raises(DeployError, match="the webhook answered 307"):
-        await open_webhook({"url": url(hook)}, reveal).tell(PRIVATE)
+        await open_webhook({"url": hook.url}, reveal).tell(PRIVATE)
     assert len(hook.got) == 1
 
 

@@ -189,8 +189,8 @@ async def test_people_are_told_by_each_channel_once(tmp_path: Path) -> None:
     """An event says so."""
     async with desked(tmp_path, person(notify={"webhook": {}, "email": {}})) as it:
         await it.served.run("help me")
-        while len(it.events("approval.notified")) < 2:  # noqa: ASYNC110
-            await anyio.sleep(0.01)
+        while len(it.events("approval.notified")) < 2:  # noqa: ASYNC110 - it gives no sign of it
+            await anyio.sleep(0.01)  # the disk is real, and so is its time
     assert sorted(notice.channel for notice in it.told) == ["email", "webhook"]
 
 
@@ -198,13 +198,13 @@ async def test_a_dead_webhook_stops_nothing_and_is_tried_again(tmp_path: Path) -
     """With a rest; the deployment's trouble tells why; the verdict ends it."""
     async with desked(tmp_path, person(notify={"webhook": {}}), tell=dead) as it:
         result = await it.served.run("help me")
-        while not it.events("approval.notified"):  # noqa: ASYNC110
-            await anyio.sleep(0.01)
+        while not it.events("approval.notified"):  # noqa: ASYNC110 - it gives no sign of it
+            await anyio.sleep(0.01)  # the disk is real, and so is its time
         assert await it.desk.trouble() == {"shop": {"pending": 1, "untold": 1, "error": "the webhook answered 500"}}
         it.clock.now += 20
         it.desk.wake()
-        while len(it.events("approval.notified")) < 2:  # noqa: ASYNC110
-            await anyio.sleep(0.01)
+        while len(it.events("approval.notified")) < 2:  # noqa: ASYNC110 - it gives no sign of it
+            await anyio.sleep(0.01)  # the disk is real, and so is its time
         assert [notice.tries for notice in it.told] == [0, 1]
         assert (await it.after(result, "answer", "yes"))["text"] == "yes"
         assert await it.desk.trouble() == {}
@@ -223,8 +223,8 @@ async def test_a_channel_that_does_not_answer_holds_up_no_other(tmp_path: Path) 
     wanted = person(notify={"webhook": {}, "email": {}})
     async with desked(tmp_path, wanted, stuck=stuck) as it:
         result = await it.served.run("help me")
-        while not it.events("approval.notified"):  # noqa: ASYNC110
-            await anyio.sleep(0.01)
+        while not it.events("approval.notified"):  # noqa: ASYNC110 - it gives no sign of it
+            await anyio.sleep(0.01)  # the disk is real, and so is its time
         assert [event.fields["channel"] for event in it.events("approval.notified")] == ["email"]
         assert (await it.after(result, "answer", "yes"))["text"] == "yes"
         stuck.set()
@@ -244,11 +244,11 @@ async def test_a_notice_that_cannot_be_noted_is_not_sent_again_for_that(tmp_path
             await it.served.run("help me")
             while len(it.trouble) < 2:
                 it.desk.wake()
-                await anyio.sleep(0.01)
+                await anyio.sleep(0.01)  # the disk is real, and so is its time
             full.clear()
             it.desk.wake()
-            while not it.events("approval.notified"):  # noqa: ASYNC110
-                await anyio.sleep(0.01)
+            while not it.events("approval.notified"):  # noqa: ASYNC110 - it gives no sign of it
+                await anyio.sleep(0.01)  # the disk is real, and so is its time
     finally:
         disarm()
     assert len(it.told) == 1

@@ -11,7 +11,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from orchestrator.deploy.wanted import Wanted
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.script import Rule, Script
 from tests.cli.serving import answering
+from tests.people.hook import Hook, hooked
 from tests.plan.parts import agent, blueprint, rule
 from tests.runtime.living import Home, eventually
 
@@ -46,44 +46,11 @@ def pay(amount: int) -> str:
 CANARY = "my-secret-illness"
 
 
-class Hook(ThreadingHTTPServer):
-    """A webhook that remembers what it got."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Taking)
-        self.got: list[dict[str, Any]] = []
-        self.bodies: list[bytes] = []
-        self.status = 204
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return f"http://127.0.0.1:{self.server_address[1]}/hook"
-
-
-class _Taking(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        hook = self.server
-        assert isinstance(hook, Hook)
-        body = self.rfile.read(int(self.headers["content-length"]))
-        hook.bodies.append(body)
-        hook.got.append(json.loads(body))
-        self.send_response(hook.status)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        del format, args
-
-
 @pytest.fixture
 def hook() -> Iterator[Hook]:
     """A webhook of this test."""
-    with Hook() as made:
-        thread = threading.Thread(target=made.serve_forever)
-        thread.start()
+    with hooked() as made:
         yield made
-        made.shutdown()
-        thread.join()
 
 
 def shop(folder: Path, **people: Any) -> Blueprint:
@@ -159,7 +126,7 @@ def test_killed_there_nothing_that_waits_is_lost(home: Home, tmp_path: Path, hoo
     assert _turns(home, "person")[-1] == "done"
     assert len(_turns(home, "person")) == 3
     assert len(_turns(home, "payer")) == (2 if cut_off else 3)
-    eventually(lambda: {each["id"] for each in client.approvals(closed=True)} >= {got["approval"] for got in hook.got})
+    eventually(lambda: {each["id"] for each in client.approvals(closed=True)} >= {got["approval"] for got in hook.told})
     assert all(each["delivered"] for each in client.approvals(closed=True))
     assert home.stop() == 0
     assert home.left_over() == []
@@ -244,10 +211,10 @@ def test_a_dead_webhook_stops_nothing_and_status_tells(home: Home, tmp_path: Pat
     eventually(lambda: client.status()["deployments"][0]["people"]["untold"] == 1)
     people = client.status()["deployments"][0]["people"]
     assert people == {"pending": 1, "untold": 1, "error": "the webhook answered 500"}
-    (got,) = hook.got
+    (got,) = hook.told
     assert (got["approval"], got["function"], got["deployment"]) == (waiting.approval, "bank.pay", "shop")
-    assert CANARY.encode() not in b"".join(hook.bodies)
-    assert b'"5"' not in b"".join(hook.bodies)
+    assert CANARY.encode() not in b"".join(body for _, body in hook.got)
+    assert b'"5"' not in b"".join(body for _, body in hook.got)
     decide(client, waiting.approval, "approve")
     assert client.wait(waiting.id, 20)["text"] == "paid 5"
     assert client.status()["deployments"][0]["people"] is None

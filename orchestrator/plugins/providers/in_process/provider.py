@@ -39,7 +39,7 @@ class InProcessProvider:
         notes = () if there else (f"needs {install_line(self._library.extra)}",)
         return Identity(self.kind, url, "", url, self._library.capabilities, notes)
 
-    async def models(self, identity: Identity, api_key: Secret | None = None) -> tuple[ServedModel, ...]:  # noqa: ARG002
+    async def models(self, identity: Identity, api_key: Secret | None = None) -> tuple[ServedModel, ...]:  # noqa: ARG002 - the port's shape
         """Each that the folder holds. One call runs at a time, whichever model it is for."""
         folder, library = folder_of(identity.url, self._library), self._library
         if identity.notes:
