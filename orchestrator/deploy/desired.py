@@ -69,13 +69,16 @@ class DesiredTable:
         if before is not None and wanted.cause == "apply":
             check_origin(wanted.blueprint.name, before.revision.origin, wanted.origin)
 
-    async def record(self, wanted: Wanted) -> Desired:
-        """Make it the desired one, with the next number; the same content keeps its number."""
+    async def record(self, wanted: Wanted, other_code: bool = False) -> Desired:
+        """Make it the desired one, with the next number; the same content keeps its number. ``other_code``: files of its
+        ``python`` tools have changed since the last apply, so that the same manifest is another revision."""
         name, digest = wanted.blueprint.name, wanted.blueprint.digest
         self.check(wanted)
-        before = self._desired.get(name)
+        before, cause = self._desired.get(name), wanted.cause
         if before is not None and before.revision.digest == digest:
-            return before
+            if not other_code:
+                return before
+            cause = f"{cause}, other tool code"
         last = await anyio.to_thread.run_sync(self._store.last_number, name)
         revision = Revision(
             deployment=name,
@@ -85,7 +88,7 @@ class DesiredTable:
             sources=dict(wanted.sources),
             created=self._now(),
             origin=wanted.origin,
-            cause=wanted.cause,
+            cause=cause,
         )
         await anyio.to_thread.run_sync(self._store.add, revision)
         self.unreadable.pop(name, None)

@@ -291,7 +291,8 @@ class Reconciler:
         if rotation:
             failpoint("server.rotating")
             return rotation
-        desired = await self.desired.record(wanted)
+        before_it = self._contents.get(blueprint.name, observed.contents)
+        desired = await self.desired.record(wanted, other_code=before_it != observed.contents)
         failpoint("apply.recorded")
         self.starting.rotations.pop(blueprint.name, None)
         self._contents[blueprint.name] = observed.contents

@@ -77,6 +77,19 @@ def test_each_file_that_the_import_read_counts_and_no_other(home: Home, folder: 
     assert steps(client, shop) == []
 
 
+def test_an_apply_of_other_code_is_a_revision_of_its_own(home: Home, folder: Path) -> None:
+    """The history knows it, also when the manifest is the same; an apply of nothing new is none."""
+    client, shop = home.start(), wanted(folder)
+    for _ in range(2):
+        client.apply(Wanted(shop))
+    write(folder / "near.py", "NEAR = 'second'\n")
+    for _ in range(2):
+        client.apply(Wanted(shop))
+    kept = [(each["number"], each["cause"]) for each in client.history("shop")]
+    assert kept == [(2, "apply, other tool code"), (1, "apply")]
+    assert client.run("shop", Request("hi")).revision == 2
+
+
 def test_a_thousand_other_files_hide_no_change(home: Home, folder: Path) -> None:
     """However they are called."""
     for number in range(1_005):
