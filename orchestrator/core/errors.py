@@ -54,6 +54,14 @@ from typing import Any, ClassVar
 from orchestrator.core.diagnostic import Diagnostic, Severity, render
 
 
+def in_one_line(message: str, cure: str) -> str:
+    """What went wrong and its cure as one sentence: a cure that is a sentence of its own loses its capital and its end."""
+    if not cure:
+        return message
+    begins_plainly = cure[1:2].islower() or cure[1:2] == " "
+    return f"{message}; {cure[0].lower() + cure[1:] if begins_plainly else cure}".removesuffix(".")
+
+
 class OrchestratorError(Exception):
     """Root of every error that a user may see: a stable ``code``, a message and a ``cure``."""
 
@@ -64,6 +72,11 @@ class OrchestratorError(Exception):
         super().__init__(message)
         self.message = message
         self.cure = cure
+
+    @property
+    def line(self) -> str:
+        """Message and cure as one sentence, for where there is no room for two."""
+        return in_one_line(self.message, self.cure)
 
     def as_json(self) -> dict[str, Any]:
         """A plain form: code, kind, message, cure."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from orchestrator.core.errors import BadRequest, ModelError, ModelNotFound, Refused
 from orchestrator.core.message import Message
@@ -26,9 +26,5 @@ async def first_token(provider: Provider, url: str, model: str, kind: str) -> An
         else:
             await provider.chat(ChatCall(target, (Message("user", "hello"),), max_tokens=1, timeout=LONGEST))
     except ModelError as error:
-        return Answer(False, _said(error), isinstance(error, _HOPELESS))
+        return Answer(False, error.line, isinstance(error, _HOPELESS))
     return Answer(True)
-
-
-def _said(error: Any) -> str:
-    return f"{error.message}; {error.cure}" if error.cure else str(error.message)

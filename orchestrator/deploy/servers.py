@@ -352,7 +352,7 @@ class Servers:
 
 def _why(error: Exception) -> str:
     if isinstance(error, OrchestratorError):
-        return f"{error.message}; {error.cure}" if error.cure else error.message
+        return error.line
     return str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
 
 

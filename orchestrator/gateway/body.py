@@ -105,8 +105,7 @@ def read_body(body: Mapping[str, Any]) -> Asked:
 
 
 def _turned(error: UsageError) -> Turned:
-    message = f"{error.message}; {error.cure}" if error.cure else error.message
-    return Turned(400, message, code="invalid_value", param=error.field)
+    return Turned(400, error.line, code="invalid_value", param=error.field)
 
 
 def _read(body: Mapping[str, Any]) -> Asked:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
+from orchestrator.core.errors import in_one_line
 from orchestrator.core.request import Result
 from orchestrator.gateway.body import Asked
 from orchestrator.gateway.guard import Turned, to_json
@@ -131,14 +132,13 @@ def failure(result: Result) -> Turned:
     """The HTTP answer to a failed run."""
     error = result.error or {}
     status = STATUS.get(str(error.get("kind")), 500)
-    message = str(error.get("message", "the run failed"))
-    cure = f" {error['cure']}" if error.get("cure") else ""
+    message = in_one_line(str(error.get("message", "the run failed")), str(error.get("cure") or ""))
     again = error.get("kind") in WORTH_RETRYING and not result.usage.tool_calls
     headers = [(b"x-should-retry", b"true" if again else b"false"), (b"x-orchestrator-run", result.id.encode())]
     retry_after = error.get("retry_after")
     if retry_after and status in (429, 503):
         headers.append((b"retry-after", str(max(1, math.ceil(retry_after))).encode()))
-    return Turned(status, f"{message}{cure} (run {result.id})", code=str(error.get("code")), headers=tuple(headers))
+    return Turned(status, f"{message} (run {result.id})", code=str(error.get("code")), headers=tuple(headers))
 
 
 def _finish(result: Result) -> str:

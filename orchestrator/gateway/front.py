@@ -137,7 +137,7 @@ class FrontDoor:
             if self._coming(name):
                 text = f'"{name}" is applied and takes no requests yet. See `orchestrator status {name}`.'
                 raise Turned(503, text, code="not_ready", headers=_AGAIN) from error
-            raise Turned(404, f"{error.message}; {error.cure}", code="model_not_found", param="model") from error
+            raise Turned(404, error.line, code="model_not_found", param="model") from error
         known = {**engine.deployment.agents, **engine.deployment.routers} if agent else {}
         if agent not in known and agent:
             cure = did_you_mean(agent, known) or f"There are: {', '.join(known)}."

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return serve(parser.parse_args(argv))
     except PortTaken as error:
-        sys.stderr.write(f"simulate-endpoint: {error.message}; {error.cure}\n")
+        sys.stderr.write(f"simulate-endpoint: {error.line}\n")
         return error.exit_code
 
 

@@ -358,7 +358,8 @@ async def test_an_apply_that_is_carried_out_is_told(tmp_path: Path) -> None:
 
 
 async def test_changed_code_of_a_tool_is_loaded_by_the_next_apply_and_not_before(tmp_path: Path) -> None:
-    """The manifest is the same, and still the plan names what changed; a file that is being edited disturbs nobody."""
+    """The manifest is the same; still the plan names what changed, and it is another revision. A file that is being edited
+    disturbs nobody."""
     code = tmp_path / "mine.py"
     code.write_text("one")
     python = tool("mine", python="mine:f") | {"kind": "python"}
@@ -373,7 +374,7 @@ async def test_changed_code_of_a_tool_is_loaded_by_the_next_apply_and_not_before
         await until(lambda: s.surroundings.looks > looks + 2)
         assert len(s.surroundings.opened) == 1
         applied = await s.apply(wanted, expected=shown.digest)
-        assert applied.revision == 1 and len(s.surroundings.opened) == 2
+        assert applied.revision == 2 and len(s.surroundings.opened) == 2
         await until(lambda: len(s.surroundings.open_tools) == 1)
         assert diff(wanted, await s.reconciler.observe(wanted)).empty
 

@@ -157,7 +157,7 @@ async def test_no_model_is_503_with_the_cure_and_no_retry(open_door: OpenDoor) -
     """One request, one run: a repeat would not help."""
     async with open_door(Wanted([agent_spec("a")], bound={})) as door:
         with pytest.raises(
-            openai.InternalServerError, match=r"no model serves agent.a m is not served \(run run_"
+            openai.InternalServerError, match=r"no model serves agent.a; m is not served \(run run_"
         ) as raised:
             await door.client.chat.completions.create(model="shop", messages=HELLO)
         assert (raised.value.status_code, raised.value.code) == (503, "ORC502")
