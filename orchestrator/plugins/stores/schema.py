@@ -44,6 +44,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
             tries INTEGER NOT NULL DEFAULT 0, again REAL NOT NULL, error TEXT NOT NULL DEFAULT '',
             PRIMARY KEY (approval, channel))""",
     ),
+    ("CREATE TABLE served (deployment TEXT PRIMARY KEY, number INTEGER NOT NULL)",),
 )
 """A released step is never changed: a later version adds one. ``PRAGMA user_version`` counts those that were taken."""
 
