@@ -22,7 +22,8 @@ LIMIT = re.compile(
 JOINED = re.compile(r"\s+(?:and|plus|as well as|along with|together with)\s+|\s*[&+;]\s*", re.IGNORECASE)
 EXCLUDES = re.compile(
     r"\b(?:(?:but )?not|but no|no|except(?: for)?|excluding|other than|apart from|(?:anything|all|any) but|without"
-    r"|(?:do not|don'?t)(?: really)? (?:like|want))\b(?! (?:in stock|available|there|here|on the shelf))",
+    r"|(?:do not|don['\u2019]?t)(?: really)? (?:like|want)|(?:is|are|was|were)n['\u2019]?t)\b"
+    r"(?! (?:in stock|available|there|here|on the shelf))",
     re.IGNORECASE,
 )
 OTHER_BRAND = re.compile(r"\b(?:another|other|different) (?:brands?|makes?)\b[^.?!]*?\bthan\b", re.IGNORECASE)

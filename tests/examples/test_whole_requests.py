@@ -54,7 +54,7 @@ async def test_money_is_never_a_count(kiosk: Opened, money: str) -> None:
         assert result.status == "unsure" or "29 x Ferrum spirit level" in result.text, (text, result.text)
 
 
-@pytest.mark.parametrize("without", ["but not Torvak", "except Torvak", "other than Torvak", "without Torvak"])
+@pytest.mark.parametrize("without", ["but not Torvak", "except Torvak", "other than Torvak", "that isn't Torvak"])
 async def test_what_is_excluded_is_not_offered(kiosk: Opened, without: str) -> None:
     result = await kiosk.run(f"Do you have a cordless drill {without}?")
     assert result.status == "completed", result.text

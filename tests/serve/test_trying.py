@@ -15,7 +15,7 @@ from orchestrator.app.wiring import InProcess, open_in_process
 from orchestrator.ports.tool import ToolContext
 from orchestrator.serve.trying import Trial, find_request
 from orchestrator.testing.endpoint import SimulatedEndpoint
-from tests.cli.serving import answering
+from orchestrator.testing.http_shell import HttpShell
 
 pytestmark = pytest.mark.anyio
 
@@ -157,7 +157,11 @@ deployment:
   agents: [{name: writer, model: m, examples: [write a letter]}]
 """
     endpoint = SimulatedEndpoint()
-    with answering(endpoint, "openai") as url:
-        found = await trial(text.replace("URL", url), tmp_path, url)
+    shell = HttpShell(endpoint)
+    await shell.start()
+    try:
+        found = await trial(text.replace("URL", shell.url), tmp_path, shell.url)
+    finally:
+        await shell.stop()
     assert found == Trial("write a letter")
     assert endpoint.records == []
