@@ -22,18 +22,21 @@ import orchestrator
 from orchestrator import Result
 
 Verdict = Literal["right", "asked", "escalated", "deflected", "wrong"]
+FILES = ("requests", "paraphrases", "hard")
 HONEST: tuple[Verdict, ...] = ("right", "asked", "escalated")
 """What helps the asker: an answer, a question or choices, a person who was told of it. Being sent away does not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A labelled request: who should answer (nobody, for what is out of scope) and what the answer must hold."""
+    """A labelled request: who should answer (nobody, for what is out of scope), what the answer must hold, and what it must
+    not."""
 
     id: str
     text: str
     agents: tuple[str, ...]
     contains: tuple[str, ...]
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,8 @@ def read_cases(file: Path) -> list[Case]:
 def _case(row: dict[str, Any]) -> Case:
     wanted = row["agent"]
     agents = tuple(wanted) if isinstance(wanted, list) else (wanted,) if wanted else ()
-    return Case(row["id"], row["text"], agents, tuple(row["expect"]["contains"]))
+    expect = row["expect"]
+    return Case(row["id"], row["text"], agents, tuple(expect["contains"]), tuple(expect.get("lacks", ())))
 
 
 def judge(case: Case, result: Result) -> Scored:
@@ -97,15 +101,20 @@ def judge(case: Case, result: Result) -> Scored:
     if not case.agents:
         honest = person or result.status == "unsure"
         return Scored(case, result, *(("right", "") if honest else ("wrong", f"out of scope, said {result.text!r}")))
-    missing = [text for text in case.contains if text.casefold() not in result.text.casefold()]
+    said = result.text.casefold()
+    missing = [text for text in case.contains if text.casefold() not in said]
+    unwanted = [text for text in case.lacks if text.casefold() in said]
     if (
         result.agent in case.agents
         and not missing
+        and not unwanted
         and result.status != "failed"
         and (case.contains or not result.error)
     ):
         return Scored(case, result, "right")
-    fault = f"lacks {missing}" if result.agent in case.agents else f"not of {' or '.join(case.agents)}"
+    fault = (
+        f"lacks {missing}, holds {unwanted}" if result.agent in case.agents else f"not of {' or '.join(case.agents)}"
+    )
     return Scored(case, result, _unlike(result, person), f"{fault}, said {result.text!r}")
 
 
@@ -129,7 +138,7 @@ async def evaluate(name: str, cases: Iterable[Case], ask: Callable[[str], Awaita
 
 
 async def evaluate_example(manifest: Path) -> list[Score]:
-    """Both files of labelled requests beside a manifest, in process; then the paraphrases once more, asked of the stub.
+    """The files of labelled requests beside a manifest, in process; then the paraphrases once more, asked of the stub.
 
     Nothing outside is looked at or written to: it is a copy of the example's folder, its stores are thrown away, and no
     model server is looked for.
@@ -138,7 +147,7 @@ async def evaluate_example(manifest: Path) -> list[Score]:
         folder = Path(kept) / manifest.parent.name
         shutil.copytree(manifest.parent, folder, ignore=shutil.ignore_patterns(".state", "__pycache__"))
         environment = {**os.environ, "ORCHESTRATOR_SERVERS": "", "ORCHESTRATOR_HOME": kept}
-        files = {name: read_cases(folder / f"{name}.jsonl") for name in ("requests", "paraphrases")}
+        files = {name: read_cases(folder / f"{name}.jsonl") for name in FILES}
         async with orchestrator.open(
             folder / manifest.name, environment=environment, state=Path(kept) / "state"
         ) as deployment:

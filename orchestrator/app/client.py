@@ -137,8 +137,8 @@ class RuntimeClient:
     # -- acting -----------------------------------------------------------------------------------------------------
 
     def apply(self, wanted: Wanted, listen: Listen = _silently, timeout: float | None = None) -> dict[str, Any]:
-        """Apply a blueprint; gives ``name``, ``revision`` and ``plan``. ``timeout`` ends the waiting only: the runtime
-        goes on."""
+        """Apply a blueprint; gives ``name``, ``revision``, ``plan``, and in ``try`` a request to try (``serve/trying.py``).
+        ``timeout`` ends the waiting only: the runtime goes on."""
         body = {
             "blueprint": wanted.blueprint.as_json(),
             "sources": dict(wanted.sources),

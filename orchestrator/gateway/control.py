@@ -53,6 +53,7 @@ from orchestrator.gateway.not_ready import STARTING, STOPPING, STOPPING_CURE
 from orchestrator.ports.store import Revision, RunStore
 from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.people import PeopleDesk
+from orchestrator.serve.trying import find_request
 
 declare("apply.answered", "run.received", "run.began", "run.answered")
 
@@ -234,7 +235,9 @@ class ControlApi:
             with self._telling_what_serves(blueprint.name):
                 applied = await self._it.reconciler.apply(wanted, tell)
             failpoint("apply.answered")
-            return {"name": blueprint.name, "revision": applied.revision, "plan": applied.plan.as_json()}
+            told = {"name": blueprint.name, "revision": applied.revision, "plan": applied.plan.as_json()}
+            live = self._it.reconciler.table.get(blueprint.name)  # None: taken down again meanwhile
+            return told if live is None else {**told, "try": (await find_request(live.deployment)).as_json()}
 
         await tell_and_answer(asked, work, cancel_on_leave=False)
 

@@ -72,6 +72,16 @@ class Tool(Protocol):
 
 
 @runtime_checkable
+class Fillable(Protocol):
+    """A live tool that looks up what its operator puts there."""
+
+    @property
+    def filled_by(self) -> str:
+        """What to do so that it finds more, as a command to a person; empty where that says nothing."""
+        ...
+
+
+@runtime_checkable
 class MadeOfCode(Protocol):
     """A live tool that was made from files of the operator: they are looked at by each apply."""
 

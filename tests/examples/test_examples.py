@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -39,12 +40,21 @@ async def test_requests_in_the_manifests_own_wording_are_answered_right(scores: 
 async def test_paraphrases_are_answered_asked_back_about_or_passed_on(scores: list[Score]) -> None:
     """At least 90 % are right, are asked back about or reach a person; at most 5 % are confidently wrong; and at least a
     quarter is right, which a deployment that answers nothing cannot reach."""
-    own, stub = scores[1], scores[2]
+    own, stub = scores[1], scores[-1]
     assert own.share(*HONEST) >= 0.90, str(own)
     assert own.share("wrong") <= 0.05, str(own)
     assert own.share("right") >= 0.25, str(own)
     assert stub.share("right") < 0.25, "what is out of scope alone would pass"
     assert stub.share(*HONEST) < 0.25, "sending everybody away is no help"
+
+
+async def test_what_asks_for_several_things_or_excludes_some_is_never_answered_in_part_as_if_it_were_all(
+    scores: list[Score],
+) -> None:
+    """Several items, money, exclusions, several orders: at least three quarters are right, and none confidently wrong."""
+    assert scores[2].share("right") >= 0.75, str(scores[2])
+    assert scores[2].share("wrong") == 0, str(scores[2])
+    assert scores[2].share(*HONEST) == 1, str(scores[2])
 
 
 def result(text: str, status: str = "unsure", served_by: str = "reflex", agent: str = "desk") -> Result:
@@ -62,6 +72,7 @@ def test_each_verdict_is_told_apart() -> None:
         "wrong": result("A claw hammer.", "completed", agent="inventory"),
     }
     assert {name: judge(case, given).verdict for name, given in verdicts.items()} == {name: name for name in verdicts}
+    assert judge(replace(case, lacks=("in stock",)), verdicts["right"]).verdict == "wrong"
     assert judge(Case("2", "a joke, please", (), ()), verdicts["deflected"]).verdict == "right"
     assert judge(Case("2", "a joke, please", (), ()), verdicts["wrong"]).verdict == "wrong"
 

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 import orchestrator
-from examples.evaluation import read_cases
+from examples.evaluation import FILES, read_cases
 from orchestrator.app import catalog
 from orchestrator.core.request import Result
 from orchestrator.ports.tool import Tool, ToolContext, ToolFunction, ToolOutcome
@@ -85,7 +85,7 @@ async def test_every_labelled_request_runs_with_a_model_bound(
         llama_server(model, alias="phi-4-mini", context=8192),
         llama_server(TinyModel(seed=4), alias="qwen2.5-0.5b"),
     ]
-    files = [manifest.with_name(f"{name}.jsonl") for name in ("requests", "paraphrases")]
+    files = [manifest.with_name(f"{name}.jsonl") for name in FILES]
     cases = [case for file in files for case in read_cases(file)]
     environment = {**QUIET, "ORCHESTRATOR_SERVERS": ",".join(server.url for server in servers)}
     async with orchestrator.open(manifest, environment=environment, state=tmp_path) as deployment:

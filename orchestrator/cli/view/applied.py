@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.cli.view.plan import shown_serving
@@ -24,8 +24,7 @@ def shown_applied(
     lines += [
         "",
         f"  address  {_address(blueprint, runtime_url)}  (OpenAI protocol, model {name})",
-        f"  try      orchestrator run {name} {shlex.quote(_example(blueprint))}",
-        f"           orchestrator chat {name}",
+        *_to_try(name, applied.get("try"), serving),
         f"  stop     orchestrator down {name}",
     ]
     return "\n".join(lines)
@@ -36,9 +35,23 @@ def _address(blueprint: Blueprint, runtime_url: str) -> str:
     return f"http://{serve.host}:{serve.port}/v1" if serve.port else runtime_url
 
 
-def _example(blueprint: Blueprint) -> str:
-    """The first request that an agent of the manifest says it answers."""
-    for element in blueprint.of_kind("agent"):
-        for example in [*element.spec["examples"], *(e for s in element.spec["skills"] for e in s["examples"])]:
-            return str(example)
-    return "hello"
+def _to_try(name: str, trial: Mapping[str, Any] | None, serving: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A request that is answered; where there is none, what would make one answered. Only how to chat where the deployment
+    was taken down meanwhile."""
+    chat = f"orchestrator chat {name}"
+    if trial is None:
+        return [f"  try      {chat}"]
+    if trial["text"]:
+        return [f"  try      {_run(name, trial['text'])}", f"           {chat}"]
+    agents = [each for each in serving if each["agent"].startswith("agent.") and each["gain"] and each["cure"]]
+    gains = [f"{each['agent']}: {each['gain']}: {each['cure']}" for each in agents]
+    first = next(iter([*trial["cures"], *gains]), "give an agent a model, or reflex rules")
+    then = "ask about them, like" if trial["cures"] else "type"
+    return [
+        f"  try      nothing yet, for what is there answers none of its examples; first {first}",
+        f"           then {then}: {_run(name, trial['example'])}",
+    ]
+
+
+def _run(name: str, text: str) -> str:
+    return f"orchestrator run {name} {shlex.quote(text)}"

@@ -74,7 +74,8 @@ def open_knowledge(name: str, options: Mapping[str, Any], place: ToolPlace) -> O
     documents = ToolFunction(
         f"{name}.documents", "The names of the documents.", arguments_schema({}), "read", knowledge.documents, True
     )
-    return OpenedTool((search, documents), store.close)
+    filled_by = f"put documents (Markdown or text) into {folder}"
+    return OpenedTool((search, documents), store.close, filled_by=filled_by)
 
 
 class _Folder:

@@ -23,17 +23,19 @@ _NO_CODE: Final[Mapping[str, Stamp]] = {}
 
 class OpenedTool:
     """A ``Tool`` of plain functions; ``close`` releases what they hold, ``code`` are the operator's files that they are made
-    of."""
+    of, ``filled_by`` says what to put there for them to find."""
 
     def __init__(
         self,
         functions: tuple[ToolFunction, ...],
         close: Callable[[], None] = lambda: None,
         code: Mapping[str, Stamp] = _NO_CODE,
+        filled_by: str = "",
     ) -> None:
         self._functions = functions
         self._close = close
         self.code = code
+        self.filled_by = filled_by
 
     @property
     def functions(self) -> tuple[ToolFunction, ...]:

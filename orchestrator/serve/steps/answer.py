@@ -103,11 +103,12 @@ def _able(run: Run, agent: Agent) -> Selection:
     if not agent.schemas:
         return selection
     known = run.deployment.endpoints
-    able = [name for name in selection.endpoints if name not in known or _does_tools(known[name].capabilities)]
+    able = [name for name in selection.endpoints if name not in known or does_tools(known[name].capabilities)]
     return selection.only(able)
 
 
-def _does_tools(capabilities: Mapping[Capability, Support]) -> bool:
+def does_tools(capabilities: Mapping[Capability, Support]) -> bool:
+    """Whether a server calls functions, as far as is known of it."""
     return can_call(capabilities.get(Capability.TOOLS), capabilities.get(Capability.TOOL_TEXT))
 
 

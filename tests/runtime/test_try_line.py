@@ -1,0 +1,97 @@
+"""The line that ``apply`` prints to be tried is answered by what serves now; where nothing answers, it says what to do."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.verbs.init import MESH, STARTERS
+from orchestrator.manifest.catalogue.reader import template_names
+from tests.cli.commands import Ran, here
+from tests.runtime.living import Home, eventually
+
+NEED_A_MODEL = {"coding-template", "specialist-template", "ollama", "openai-compatible"}
+NEED_DOCUMENTS = {"documentation-template", "faq-template"}
+NAMES = [*(f"{name}-template" for name in template_names()), *(name for name in STARTERS if name != MESH)]
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Path]:
+    """The home of one runtime without any model server."""
+    path = Path(tempfile.mkdtemp(prefix="orc-"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ORCHESTRATOR_HOME", str(path))
+        patch.setenv("ORCHESTRATOR_SERVERS", "")
+        home = Home(path)
+        try:
+            home.start()
+            yield path
+        finally:
+            home.close()
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def same_home(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_HOME", str(served))
+    monkeypatch.setenv("ORCHESTRATOR_SERVERS", "")
+
+
+def manifest(name: str, folder: Path) -> Path:
+    """The starter of this name as ``init`` writes it, else one agent of the template."""
+    path = folder / f"{name}.yaml"
+    if name in STARTERS:
+        assert here("init", name, "--no-schema", "-o", str(path)).code == 0
+    else:
+        template = name.removesuffix("-template")
+        path.write_text(f"deployment: {{type: single-device, models: [phi-4-mini], agents: [{template}]}}\n")
+    return path
+
+
+def applied(path: Path) -> str:
+    ran = here("apply", str(path), "--yes")
+    assert ran.code == 0, ran.err
+    return ran.out
+
+
+def typed(line: str) -> Ran:
+    """What comes of a printed line."""
+    program, *words = shlex.split(line)
+    assert program == "orchestrator"
+    return here(*words, "--json")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_printed_line_is_answered_or_says_what_is_missing(name: str, tmp_path: Path) -> None:
+    said = applied(manifest(name, tmp_path))
+    line = re.search(r"^  try      (orchestrator run .*)$", said, re.MULTILINE)
+    if name in NEED_A_MODEL | NEED_DOCUMENTS:
+        assert line is None, said
+        wanted = "put documents (Markdown or text) into " if name in NEED_DOCUMENTS else "it would answer: "
+        assert re.search(rf"^  try      nothing yet, .*{re.escape(wanted)}", said, re.MULTILINE), said
+        return
+    assert line is not None, said
+    ran = typed(line[1])
+    assert ran.code == 0, ran.err
+    assert '"status": "completed"' in ran.out
+    assert not re.search("nothing|not found|no such", ran.out.partition('"text": ')[2].splitlines()[0], re.IGNORECASE)
+
+
+def test_documents_that_are_put_where_it_says_are_found_by_the_next_line(tmp_path: Path) -> None:
+    path = tmp_path / "questions.yaml"
+    path.write_text("deployment: {type: single-device, agents: [faq]}\n")
+    folder = re.search(r"into (\S+)$", applied(path), re.MULTILINE)
+    assert folder is not None
+    (Path(folder[1]) / "hours.md").write_text("# Opening hours\n\nThe opening hours are 9 to 18.\n")
+    eventually(lambda: "  try      orchestrator run" in applied(path))  # the folder is looked at once a second
+    line = re.search(r"^  try      (orchestrator run .*)$", applied(path), re.MULTILINE)
+    assert line is not None
+    ran = typed(line[1])
+    assert ran.code == 0
+    assert "9 to 18" in ran.out
