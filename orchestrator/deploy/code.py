@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -14,14 +15,54 @@ from orchestrator.ports.code import ModuleFile, find_module, stamps_of
 from orchestrator.ports.tool import MadeOfCode, Tool
 
 
-async def contents_of(blueprint: Blueprint, live: Mapping[str, Tool], known: Mapping[str, str]) -> Mapping[str, str]:
-    """Fingerprints of what parts are made of beside the manifest, by address. ``live`` are the tools that serve now, ``known``
-    is what this gave when they were opened: it is given again for those whose files are as they were then."""
-    return await anyio.to_thread.run_sync(code_of, blueprint, live, known)
+class Contents:
+    """Fingerprints of what parts are made of beside the manifest, as they were at the last apply: code that is being edited is
+    not picked up before the next one. ``live`` gives the tools of a deployment that serve now."""
+
+    def __init__(self, live: Callable[[str], Mapping[str, Tool]]) -> None:
+        self._live = live
+        self._known: dict[str, Mapping[str, str]] = {}
+
+    def of(self, name: str) -> Mapping[str, str]:
+        """Those of a deployment, by the part's address."""
+        return self._known.get(name, {})
+
+    async def look(self, blueprint: Blueprint) -> Mapping[str, str]:
+        """What they are now."""
+        name = blueprint.name
+        return await anyio.to_thread.run_sync(code_of, blueprint, self._live(name), self.of(name))
+
+    def differ(self, name: str, contents: Mapping[str, str]) -> bool:
+        """Whether these are others than those of the last apply."""
+        return name in self._known and self._known[name] != contents
+
+    def take(self, name: str, contents: Mapping[str, str]) -> None:
+        """They count from now on."""
+        self._known[name] = contents
+
+    def forget(self, name: str) -> None:
+        """It is taken down."""
+        self._known.pop(name, None)
+
+    async def settle(self, blueprint: Blueprint) -> None:
+        """After a start they count as they are."""
+        if blueprint.name not in self._known:
+            self._known[blueprint.name] = await self.look(blueprint)
+
+    @asynccontextmanager
+    async def instead(self, blueprint: Blueprint) -> AsyncIterator[None]:
+        """While the block runs, those of another revision count."""
+        name, before = blueprint.name, self._known.pop(blueprint.name, {})
+        try:
+            await self.settle(blueprint)
+            yield
+        finally:
+            self._known[name] = before
 
 
 def code_of(blueprint: Blueprint, live: Mapping[str, Tool], known: Mapping[str, str]) -> dict[str, str]:
-    """Fingerprints of the code of each ``python`` tool, by the tool's address."""
+    """Fingerprints of the code of each ``python`` tool, by the tool's address. ``live`` are the tools that serve now, ``known``
+    is what this gave when they were opened: it is given again for those whose files are as they were then."""
     roots = [Path(root).absolute() for root in (blueprint.folder, *blueprint.tool_roots)]
     tools = [element for element in blueprint.of_kind("tool") if element.spec["kind"] == "python"]
     modules = {each.address: str(each.spec["options"].get("python", "")).partition(":")[0] for each in tools}

@@ -36,10 +36,12 @@ class DesiredTable:
         self._desired: dict[str, Desired] = {}
         self.unreadable: dict[str, Exception] = {}
         """Deployments whose stored form cannot be read, and why."""
+        self._served: dict[str, Revision] = {}
         self._is_read = False
 
     async def restore(self) -> None:
         """Read what the store holds."""
+        self._served = {each.deployment: each for each in await anyio.to_thread.run_sync(self._store.served)}
         for revision in await anyio.to_thread.run_sync(self._store.desired):
             try:
                 self._desired[revision.deployment] = Desired(revision, self._blueprint(revision))
@@ -60,8 +62,29 @@ class DesiredTable:
         return not self._is_read or self.has(name)
 
     def all(self) -> list[Desired]:
-        """Everything that is desired."""
-        return list(self._desired.values())
+        """Everything that is desired; what has served already comes first, so that nothing new takes what it needs."""
+        return sorted(self._desired.values(), key=lambda each: not self._has_served(each.revision))
+
+    def _has_served(self, revision: Revision) -> bool:
+        served = self._served.get(revision.deployment)
+        return served is not None and served.number == revision.number
+
+    async def serves(self, revision: Revision) -> None:
+        """It serves now: should a later one not come to serve, the next start falls back to it."""
+        if not self._has_served(revision):
+            await anyio.to_thread.run_sync(self._store.mark_served, revision.deployment, revision.number)
+            self._served[revision.deployment] = revision
+
+    def serving(self, name: str) -> int | None:
+        """The number of the revision that served last: of one that is the same again, the newer number."""
+        return self._served[name].number if name in self._served else None
+
+    def fallback(self, name: str) -> Desired | None:
+        """The revision that served last, where another one is desired since."""
+        revision = self._served.get(name)
+        if revision is None or name not in self._desired or self._has_served(self._desired[name].revision):
+            return None
+        return Desired(revision, self._blueprint(revision))
 
     def check(self, wanted: Wanted) -> None:
         """Raise ``DeployError`` where it would take the place of what another manifest is applied as."""
@@ -101,6 +124,7 @@ class DesiredTable:
             raise self._unknown(name)
         await anyio.to_thread.run_sync(self._store.remove, name)
         self._desired.pop(name, None)
+        self._served.pop(name, None)
         self.unreadable.pop(name, None)
 
     async def history(self, name: str) -> list[Revision]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import anyio
 from anyio.abc import TaskGroup
 
+from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.event import Event, EventKind
 from orchestrator.core.failpoint import declare, failpoint
@@ -113,6 +114,19 @@ class LiveTable:
             in_flight=live.serving.in_flight + sum(each.serving.in_flight for each in draining),
             draining=tuple(each.deployment.revision for each in draining),
         )
+
+    def tools_of(self, name: str) -> Mapping[str, Tool]:
+        """The tools of a deployment that serve now."""
+        live = self._live.get(name)
+        return live.deployment.tools if live else {}
+
+    def taken_ports(self, blueprint: Blueprint) -> dict[int, str]:
+        """Who has the port that it wants, where that is not the deployment itself."""
+        serve, live = blueprint.serve, self._live.get(blueprint.name)
+        if serve.port is None or (live is not None and live.deployment.blueprint.serve == serve):
+            return {}
+        taken = self.plane.taken(serve)
+        return {serve.port: taken} if taken else {}
 
     def use_of(self, name: str, url: str) -> ServerUse:
         """Which revisions of a deployment call the server at this root URL: the one that gets new requests, or only one that

@@ -6,7 +6,6 @@ same comparison of what is desired with what is observed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -20,7 +19,7 @@ from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.core.event import Event
 from orchestrator.core.failpoint import declare, failpoint
-from orchestrator.deploy.code import contents_of
+from orchestrator.deploy.code import Contents
 from orchestrator.deploy.desired import Desired, DesiredTable
 from orchestrator.deploy.draft import Draft, Numbered
 from orchestrator.deploy.execute import carry_out
@@ -78,8 +77,7 @@ class Reconciler:
         )
         self.table.after, self.table.held = self._end_servers, self.starting.held
         self._applying: list[str] = []
-        self._contents: dict[str, Mapping[str, str]] = {}
-        """As they were at the last apply: code that is being edited is not picked up before the next one."""
+        self._contents = Contents(self.table.tools_of)
         self._ended = anyio.Event()
         self._looked_at = -inf
         self.turns = 0
@@ -149,7 +147,14 @@ class Reconciler:
         if drain is not None:
             await drain.done.wait()
         await self._end_servers()
+        self._hurry()
         return drain.left if drain else 0
+
+    def _hurry(self) -> None:
+        """A port or a server is free now, for which another deployment may have waited."""
+        if not self._ended.is_set():
+            self.trouble |= {name: replace(each, again=0.0) for name, each in self.trouble.items()}
+            self.table.tasks.start_soon(self._look_again)
 
     async def close(self, patience: float) -> None:
         """Refuse new requests, let those in work finish for ``patience`` seconds, and end :meth:`run`."""
@@ -205,12 +210,7 @@ class Reconciler:
     async def _observe(self, blueprint: Blueprint | None) -> ObservedState:
         await self._look([each.blueprint for each in self.desired.all()], blueprint)
         state = self._state(blueprint)
-        return replace(state, contents=await self._contents_of(blueprint), retries=True) if blueprint else state
-
-    async def _contents_of(self, blueprint: Blueprint) -> Mapping[str, str]:
-        live = self.table.get(blueprint.name)
-        tools = live.deployment.tools if live else {}
-        return await contents_of(blueprint, tools, self._contents.get(blueprint.name, {}))
+        return replace(state, contents=await self._contents.look(blueprint), retries=True) if blueprint else state
 
     async def _look(self, blueprints: list[Blueprint], fresh: Blueprint | None = None) -> None:
         self.starting.doubt(self.table.stalled())
@@ -258,19 +258,12 @@ class Reconciler:
             servers=self._observer.servers,
             silent=self._observer.silent,
             device=self._observer.device,
-            taken_ports=self._taken(blueprint) if blueprint else {},
-            contents=self._contents.get(blueprint.name, {}) if blueprint else {},
+            taken_ports=self.table.taken_ports(blueprint) if blueprint else {},
+            contents=self._contents.of(blueprint.name) if blueprint else {},
             locked=locked_secrets(blueprint, self._workshop.reveal) if blueprint else {},
             started=self.starting.observed(),
             prospects=self.starting.prospects(blueprint) if blueprint else {},
         )
-
-    def _taken(self, blueprint: Blueprint) -> dict[int, str]:
-        serve, live = blueprint.serve, self.table.get(blueprint.name)
-        if serve.port is None or (live is not None and live.deployment.blueprint.serve == serve):
-            return {}
-        taken = self.table.plane.taken(serve)
-        return {serve.port: taken} if taken else {}
 
     async def _begin(self, wanted: Wanted, listen: Listen, before: Rotation | None = None) -> Begun | Rotation:
         """``before``: servers were rotated for it, and what was agreed to is done so far."""
@@ -291,11 +284,11 @@ class Reconciler:
         if rotation:
             failpoint("server.rotating")
             return rotation
-        before_it = self._contents.get(blueprint.name, observed.contents)
-        desired = await self.desired.record(wanted, other_code=before_it != observed.contents)
+        other_code = self._contents.differ(blueprint.name, observed.contents)
+        desired = await self.desired.record(wanted, other_code=other_code)
         failpoint("apply.recorded")
         self.starting.rotations.pop(blueprint.name, None)
-        self._contents[blueprint.name] = observed.contents
+        self._contents.take(blueprint.name, observed.contents)
         begun = Begun(desired, agreed, plan, began)
         tell = self._teller(desired, self._telling.heard_by(listen), begun.rotated)
         waits = self.starting.begin(blueprint, plan, tell)
@@ -330,26 +323,35 @@ class Reconciler:
             self.table.plane.try_now(live.deployment.endpoints)
 
     async def _settle(self, desired: Desired, tell: Listen, done: int = 0) -> None:
-        """Plan and carry out until nothing is left. Servers are those of the last look; one that must be started is not
-        waited for. ``done`` steps are told already."""
+        """Have it as desired. Where that fails and nothing serves, as after a start, what served last does so again, and the
+        desired one is tried beside it. ``done`` steps are told already."""
         name = desired.revision.deployment
         try:
-            if name not in self._contents:
-                self._contents[name] = await self._contents_of(desired.blueprint)
-            teller = self._teller(desired, tell, done)
-            missing = diff(desired.blueprint, self._state(desired.blueprint))
-            self.starting.begin_missing(desired.blueprint, missing, teller)
-            for _ in range(MOST_ROUNDS):
-                plan = diff(desired.blueprint, self._state(desired.blueprint))
-                failpoint("apply.planned")
-                if plan.empty:
-                    self.trouble.pop(name, None)
-                    return
-                await carry_out(plan, self._rollout(desired, plan), teller)
-                self._tell_loaded()  # of endpoints that were not known at the look
-            raise DeployError(f"{name} does not settle after {MOST_ROUNDS} plans", cure=NOT_SETTLED)
+            await self._contents.settle(desired.blueprint)
+            await self._make(desired, self._teller(desired, tell, done))
+            await self.desired.serves(desired.revision)
+            self.trouble.pop(name, None)
         except Exception as error:
+            fallback = self.desired.fallback(name) if self.table.get(name) is None else None
+            if fallback is not None:
+                with suppress(OrchestratorError):  # it was told as a step; the trouble of the desired one stands
+                    async with self._contents.instead(fallback.blueprint):
+                        await self._make(fallback, self._teller(fallback, tell))
             raise self._note(name, error) from error
+
+    async def _make(self, desired: Desired, teller: Tell) -> None:
+        """Plan and carry out until nothing is left. Servers are those of the last look; one that must be started is not waited
+        for."""
+        missing = diff(desired.blueprint, self._state(desired.blueprint))
+        self.starting.begin_missing(desired.blueprint, missing, teller)
+        for _ in range(MOST_ROUNDS):
+            plan = diff(desired.blueprint, self._state(desired.blueprint))
+            failpoint("apply.planned")
+            if plan.empty:
+                return
+            await carry_out(plan, self._rollout(desired, plan), teller)
+            self._tell_loaded()  # of endpoints that were not known at the look
+        raise DeployError(f"{desired.revision.deployment} does not settle after {MOST_ROUNDS} plans", cure=NOT_SETTLED)
 
     def _rollout(self, desired: Desired, plan: Plan) -> Rollout:
         name, blueprint = desired.revision.deployment, desired.blueprint
@@ -369,7 +371,7 @@ class Reconciler:
         await self.desired.remove(name)
         self.starting.rotations.pop(name, None)
         self.trouble.pop(name, None)
-        self._contents.pop(name, None)
+        self._contents.forget(name)
         failpoint("down.recorded")
         if live is None:
             return None

@@ -6,7 +6,8 @@ then one last line ``{"kind": "end", "value": …}`` or ``{"kind": "error", "err
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qs, unquote
@@ -34,6 +35,7 @@ from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.core.message import Message
 from orchestrator.core.request import Request
 from orchestrator.deploy.reconcile import Reconciler
+from orchestrator.deploy.refusals import with_what_serves
 from orchestrator.deploy.status import status
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.gateway.answering import NDJSON, Asked, Telling, give_signs_of_life, tell_and_answer
@@ -193,9 +195,10 @@ class ControlApi:
         desired = self._it.reconciler.desired
         name = asked.text("name")
         revisions = await self._check_known(name)
-        current = desired.get(name)
-        number = current.revision.number if current else 0
-        await send_json(asked.send, 200, {"revisions": [_revision(each, number) for each in revisions]})
+        wanted, live = desired.get(name), self._it.reconciler.table.get(name)
+        serving = (desired.serving(name) if live else None) or 0
+        number = wanted.revision.number if wanted else 0
+        await send_json(asked.send, 200, {"revisions": [_revision(each, serving, number) for each in revisions]})
 
     async def _check_known(self, name: str) -> list[Revision]:
         """Its revisions; raises where there never was one."""
@@ -240,7 +243,8 @@ class ControlApi:
         )
 
         async def work(tell: Telling) -> Any:
-            applied = await self._it.reconciler.apply(wanted, tell)
+            with self._telling_what_serves(blueprint.name):
+                applied = await self._it.reconciler.apply(wanted, tell)
             failpoint("apply.answered")
             return {"name": blueprint.name, "revision": applied.revision, "plan": applied.plan.as_json()}
 
@@ -250,10 +254,21 @@ class ControlApi:
         name, to = asked.text("name"), asked.body.get("to")
 
         async def work(tell: Telling) -> Any:
-            applied = await self._it.reconciler.rollback(name, int(to) if to is not None else None, tell)
+            with self._telling_what_serves(name):
+                applied = await self._it.reconciler.rollback(name, int(to) if to is not None else None, tell)
             return {"name": name, "revision": applied.revision, "plan": applied.plan.as_json()}
 
         await tell_and_answer(asked, work, cancel_on_leave=False)
+
+    @contextmanager
+    def _telling_what_serves(self, name: str) -> Iterator[None]:
+        """A fault says what serves on, where that is not what is wanted."""
+        try:
+            yield
+        except DeployError as error:
+            wanted, live = self._it.reconciler.desired.get(name), self._it.reconciler.table.get(name)
+            serving = self._it.reconciler.desired.serving(name) if live else None
+            raise with_what_serves(error, name, wanted.revision.number if wanted else None, serving) from error
 
     async def _down(self, asked: Asked) -> None:
         name, patience = asked.text("name"), asked.number("drain", 30.0)
@@ -321,12 +336,13 @@ def _blueprint(body: Mapping[str, Any]) -> Blueprint:
         ) from error
 
 
-def _revision(revision: Revision, current: int) -> dict[str, Any]:
+def _revision(revision: Revision, serving: int, wanted: int) -> dict[str, Any]:
     return {
         "number": revision.number,
         "digest": revision.digest,
         "created": revision.created,
         "origin": revision.origin,
         "cause": revision.cause,
-        "current": revision.number == current,
+        "current": revision.number == serving,
+        "wanted": revision.number == wanted,
     }

@@ -36,6 +36,14 @@ class RevisionStore(Protocol):
         """The desired revision of every deployment that is not taken down."""
         ...
 
+    def mark_served(self, deployment: str, number: int) -> None:
+        """This revision serves: should a later one not come to serve, this is what the next start falls back to."""
+        ...
+
+    def served(self) -> Sequence[Revision]:
+        """Of every deployment that is not taken down, the revision that served last, where that is kept."""
+        ...
+
     def last_number(self, deployment: str) -> int:
         """The highest number of its revisions, 0 where it has none."""
         ...

@@ -107,6 +107,8 @@ class FakePlane:
     async def open_door(self, name: str, serve: ServeSpec) -> FakeDoor:
         if serve.port in self.others_ports:
             raise PortTaken(f"port {serve.port} is taken by {self.others_ports[serve.port]}")
+        if serve.port in [each.serve.port for each in self.doors]:
+            raise PortTaken(f"port {serve.port} is taken by this runtime")
         door = FakeDoor(serve, self)
         self.doors.append(door)
         return door
@@ -268,9 +270,12 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(folder: Path, store: MemoryRevisions | None = None, every: float = 3600.0) -> AsyncIterator[Stage]:
-    """A running reconciler over fakes; the clock of its looks is slow unless a test says else."""
+async def stage(
+    folder: Path, store: MemoryRevisions | None = None, every: float = 3600.0, broken: Iterable[str] = ()
+) -> AsyncIterator[Stage]:
+    """A running reconciler over fakes; the clock of its looks is slow unless a test says else. ``broken`` tools do not open."""
     surroundings, plane, events, told = Surroundings(), FakePlane(), list[Event](), list[Event]()
+    surroundings.broken_tools.update(broken)
     store = store or MemoryRevisions()
 
     def never(revision: object) -> Blueprint:

@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from orchestrator.core.blueprint import ServeSpec
 from orchestrator.core.errors import DeployError, NameClash, NoSuchDeployment, PlanOutdated, PortTaken
 from orchestrator.deploy.live import CUT
 from orchestrator.deploy.status import status
@@ -149,6 +150,55 @@ async def test_a_failure_in_the_middle_leaves_the_old_revision_serving(tmp_path:
         assert s.plane.serving["kiosk"].deployment.revision == 2
         assert (await s.reconciler.observe(wanted)).deployments["kiosk"].revision == 2
         assert diff(wanted, await s.reconciler.observe(wanted)).empty
+
+
+async def test_after_a_start_what_served_last_serves_where_the_desired_one_does_not(tmp_path: Path) -> None:
+    """As before the start; the desired one is still tried, and takes over once its cause is mended. A second start too."""
+    store = MemoryRevisions()
+    async with stage(tmp_path, store) as s:
+        await s.apply(blueprint(tool("tickets"), agent("a", tools=["tickets"])))
+        s.surroundings.broken_tools.add("mail")
+        with pytest.raises(DeployError, match="mail does not open"):
+            await s.apply(blueprint(tool("mail"), agent("a", tools=["mail"])))
+    for _ in range(2):
+        async with stage(tmp_path, store, broken=["mail"]) as s:
+            [told] = status(s.reconciler)
+            assert (told["state"], told["revision"], told["serving"]) == ("failing", 2, 1)
+            assert told["error"]["message"] == "mail does not open"
+            assert s.surroundings.open_tools == ["tickets"]
+    async with stage(tmp_path, store, every=0.01, broken=["mail"]) as s:
+        assert s.plane.serving["kiosk"].deployment.revision == 1
+        s.surroundings.broken_tools.clear()
+        await until(lambda: s.plane.serving["kiosk"].deployment.revision == 2)
+        assert store.served()[0].number == 2
+
+
+async def test_a_rollback_to_what_still_serves_serves(tmp_path: Path) -> None:
+    """Nothing is to be done, and nothing says that an older revision serves."""
+    async with stage(tmp_path) as s:
+        await s.apply(blueprint(tool("tickets"), agent("a", tools=["tickets"])))
+        s.surroundings.broken_tools.add("mail")
+        with pytest.raises(DeployError, match="mail does not open"):
+            await s.apply(blueprint(tool("mail"), agent("a", tools=["mail"])))
+        applied = await s.reconciler.rollback("kiosk", None, lambda _: None)
+        [told] = status(s.reconciler)
+        assert (told["state"], told["revision"], told["serving"]) == ("running", 3, 3)
+        assert applied.plan.empty and s.store.served()[0].number == 3
+
+
+async def test_after_a_start_what_has_served_comes_first(tmp_path: Path) -> None:
+    """A deployment that never came to serve, as its port was taken, does not take that port now."""
+    store = MemoryRevisions()
+    kept, other = (replace(blueprint(agent("a"), name=name), serve=ServeSpec("127.0.0.1", 7001)) for name in ("z", "a"))
+    async with stage(tmp_path, store) as s:
+        await s.apply(kept)
+        with pytest.raises(PortTaken):
+            await s.apply(other)
+    async with stage(tmp_path, store, every=0.01) as s:
+        assert list(s.plane.serving) == ["z"]
+        assert {each["name"]: each["state"] for each in status(s.reconciler)} == {"z": "running", "a": "failing"}
+        await s.reconciler.down("z", 1.0, lambda _: None)
+        await until(lambda: list(s.plane.serving) == ["a"])
 
 
 async def test_a_failed_revision_is_tried_again_without_a_new_apply(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from orchestrator.cli.view.terminal import Terminal
 
@@ -32,10 +33,16 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.view.columns import columns
     from orchestrator.cli.view.moments import clock
 
-    rows = [("REVISION", "WHEN", "CAUSE", "FROM")]
-    for each in revisions:
-        number = f"{each['number']}{' (runs)' if each['current'] else ''}"
-        rows.append((number, clock(each["created"]), each["cause"], each["origin"]))
-    first, *rest = columns(rows)
+    rows = [
+        (f"{each['number']}{_state(each)}", clock(each["created"]), each["cause"], each["origin"]) for each in revisions
+    ]
+    first, *rest = columns([("REVISION", "WHEN", "CAUSE", "FROM"), *rows])
     terminal.say("\n".join([terminal.paint("bold", first), *rest]))
     return 0
+
+
+def _state(revision: Mapping[str, Any]) -> str:
+    """Whether it serves; the one that is wanted and does not yet is told too."""
+    if revision["current"]:
+        return " (runs)"
+    return " (wanted, does not serve)" if revision.get("wanted") else ""

@@ -13,6 +13,7 @@ class MemoryRevisions:
     def __init__(self) -> None:
         self._kept: dict[str, list[Revision]] = {}
         self._desired: dict[str, Revision] = {}
+        self._served: dict[str, int] = {}
 
     def add(self, revision: Revision) -> None:
         """Store it and make it the desired one."""
@@ -22,6 +23,14 @@ class MemoryRevisions:
     def desired(self) -> Sequence[Revision]:
         """What is desired."""
         return list(self._desired.values())
+
+    def mark_served(self, deployment: str, number: int) -> None:
+        """This revision serves."""
+        self._served[deployment] = number
+
+    def served(self) -> Sequence[Revision]:
+        """Of every deployment that is not taken down, the revision that served last."""
+        return [each for name in self._desired for each in self._kept[name] if each.number == self._served.get(name)]
 
     def last_number(self, deployment: str) -> int:
         """The highest number of its revisions, 0 where it has none."""

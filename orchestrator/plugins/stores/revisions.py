@@ -22,10 +22,13 @@ declare("store.before-add", "store.in-transaction", "store.after-commit")
 
 _COLUMNS: Final = "deployment, number, digest, blueprint, sources, created, origin, cause, checksum"
 _DESIRED: Final = f"SELECT {_COLUMNS} FROM revision JOIN desired USING (deployment, number) ORDER BY deployment"  # noqa: S608
+_SERVED: Final = f"""SELECT {_COLUMNS} FROM revision JOIN served USING (deployment, number)
+    WHERE deployment IN (SELECT deployment FROM desired) ORDER BY deployment"""  # noqa: S608
 _HISTORY: Final = f"SELECT {_COLUMNS} FROM revision WHERE deployment = ? ORDER BY number DESC"  # noqa: S608
 _LAST: Final = "SELECT coalesce(max(number), 0) FROM revision WHERE deployment = ?"
 _FORGET: Final = """DELETE FROM revision WHERE deployment = :deployment AND number <= :oldest
-    AND number NOT IN (SELECT number FROM desired WHERE deployment = :deployment)"""
+    AND number NOT IN (SELECT number FROM desired WHERE deployment = :deployment)
+    AND number NOT IN (SELECT number FROM served WHERE deployment = :deployment)"""
 KEPT: Final = 100
 """Revisions that are kept of each deployment, the newest ones."""
 LOST_COMMIT: Final = "it holds other revisions than were committed"
@@ -51,6 +54,15 @@ class SqliteRevisions:
         """The desired revision of every deployment that is not taken down."""
         return self._read(self._file.rows(_DESIRED))
 
+    def mark_served(self, deployment: str, number: int) -> None:
+        """This revision serves."""
+        with self._file.transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO served VALUES (?, ?)", (deployment, number))
+
+    def served(self) -> Sequence[Revision]:
+        """Of every deployment that is not taken down, the revision that served last; a damaged one is left out."""
+        return self._sound(_SERVED, ())
+
     def last_number(self, deployment: str) -> int:
         """The highest number that a revision of it ever had and that is kept; 0 for none. Looks into no revision."""
         number: int = self._file.rows(_LAST, (deployment,))[0][0]
@@ -58,8 +70,11 @@ class SqliteRevisions:
 
     def history(self, deployment: str) -> Sequence[Revision]:
         """The kept revisions of one deployment, newest first. A damaged one is left out, with a warning in the log."""
+        return self._sound(_HISTORY, (deployment,))
+
+    def _sound(self, sql: str, values: tuple[str, ...]) -> list[Revision]:
         sound: list[Revision] = []
-        for row in self._file.rows(_HISTORY, (deployment,)):
+        for row in self._file.rows(sql, values):
             try:
                 sound += self._read([row])
             except Damaged as error:

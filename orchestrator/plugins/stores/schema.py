@@ -44,6 +44,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
             tries INTEGER NOT NULL DEFAULT 0, again REAL NOT NULL, error TEXT NOT NULL DEFAULT '',
             PRIMARY KEY (approval, channel))""",
     ),
+    ("CREATE TABLE served (deployment TEXT PRIMARY KEY, number INTEGER NOT NULL)",),
     (
         """CREATE TABLE delivery (
             seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, deployment TEXT NOT NULL, state TEXT NOT NULL,
