@@ -25,6 +25,7 @@ from orchestrator.core.errors import (
     HeldRunLost,
     OrchestratorError,
     RunError,
+    in_one_line,
 )
 from orchestrator.core.event import Event, EventKind
 from orchestrator.core.failpoint import declare, failpoint
@@ -242,7 +243,7 @@ class Forwarder:
     async def _put_off(self, delivery: Delivery, error: Any) -> None:
         pause = self._rest(delivery, error.get("retry_after"))
         self._work.lanes[place_of(delivery)].open = False
-        message = str(error.get("message", ""))
+        message = in_one_line(str(error.get("message", "")), str(error.get("cure") or ""))
         await self._on_disk(self._store.put_off, delivery.id, message, self._ways.now() + pause)
         self._emit("delivery.tried", delivery, {"error": message})
 

@@ -18,7 +18,7 @@ from tests.cli.serving import Switch, switched
 SHOP = """\
 deployment:
   type: single-device
-  models: [{{alias: far, provider: openai, model: m, endpoint: '{url}/v1', api_key: env:FAR_KEY}}]
+  models: [{{alias: far, provider: openai, model: m, endpoint: '{url}/v1', api_key: 'file:key', zone: cloud}}]
   agents:
     - {{name: expert, instructions: You explain., model: far, store_and_forward: {{say: 'later: {{{{ delivery }}}}'}}}}
 """
@@ -38,7 +38,8 @@ def orchestrator(tmp_path: Path, cloud: Switch) -> Iterator[Run]:
     """Runs a verb as a user with a runtime that serves the shop."""
     (tmp_path / "shop.yaml").write_text(SHOP.format(url=cloud.url))
     environment = {"ORCHESTRATOR_HOME": str(tmp_path / "home"), "ORCHESTRATOR_SERVERS": "", "USER": "maria"}
-    environment["FAR_KEY"] = "k"
+    (tmp_path / "key").touch(mode=0o600)
+    (tmp_path / "key").write_text("k")
 
     def run(*words: str) -> Ran:
         return apart(*words, folder=tmp_path, environment=environment)

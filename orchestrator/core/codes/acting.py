@@ -209,7 +209,7 @@ CODES: Final[tuple[Code, ...]] = (
     Code(
         "ORC546",
         "taken back",
-        "Somebody cancelled the request while it waited for its target (`orchestrator outbox cancel`).",
+        "Somebody cancelled the request while it waited for its target (`orchestrator outbox cancel ID`).",
         "Ask again if it is still wanted.",
     ),
     Code("ORC601", "wrong usage", "The command line does not fit.", "See --help."),

@@ -52,9 +52,7 @@ async def defer(run: Run, agent: Agent, error: RunError) -> Outcome:
     text = compile_template(wish.get("say") or SAY)(
         {"delivery": id_, "text": run.request.text, "agent": agent.spec["name"]}
     )
-    outcome = Outcome(
-        text, "waiting", served_by="outbox", why=f"{agent.address} is away: {error.message}", approval=id_
-    )
+    outcome = Outcome(text, "waiting", served_by="outbox", why=f"{agent.address} is away: {error.line}", approval=id_)
     result = run.result(agent.spec["name"], outcome)
     now = outbox.now()
     delivery = Delivery(
@@ -66,7 +64,7 @@ async def defer(run: Run, agent: Agent, error: RunError) -> Outcome:
         text=run.request.text,
         created=now,
         expires=now + wish.get("expires", EXPIRES),
-        away=error.message,
+        away=error.line,
         session=result.session,
         data_class=result.data_class,
         again=now,
@@ -77,7 +75,7 @@ async def defer(run: Run, agent: Agent, error: RunError) -> Outcome:
     restricted = run.request.data_class == "restricted"
     most = int(wish.get("most_waiting", MOST_WAITING))
     await outbox.defer(Deferring(delivery, result, said[bool(run.going_on) :], restricted, most))
-    run.tell("delivery.deferred", {"delivery": id_, "agent": delivery.agent, "away": error.message})
+    run.tell("delivery.deferred", {"delivery": id_, "agent": delivery.agent, "away": error.line})
     return outcome
 
 
