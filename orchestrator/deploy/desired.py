@@ -75,10 +75,6 @@ class DesiredTable:
             await anyio.to_thread.run_sync(self._store.mark_served, revision.deployment, revision.number)
             self._served[revision.deployment] = revision
 
-    def serving(self, name: str) -> int | None:
-        """The number of the revision that served last: of one that is the same again, the newer number."""
-        return self._served[name].number if name in self._served else None
-
     def fallback(self, name: str) -> Desired | None:
         """The revision that served last, where another one is desired since."""
         revision = self._served.get(name)

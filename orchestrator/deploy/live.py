@@ -115,6 +115,11 @@ class LiveTable:
             draining=tuple(each.deployment.revision for each in draining),
         )
 
+    def revision_of(self, name: str) -> int | None:
+        """The number of the revision that serves now."""
+        live = self._live.get(name)
+        return live.deployment.revision if live else None
+
     def tools_of(self, name: str) -> Mapping[str, Tool]:
         """The tools of a deployment that serve now."""
         live = self._live.get(name)

@@ -35,7 +35,7 @@ from orchestrator.deploy.telling import Listen, Tell, Telling
 from orchestrator.deploy.trouble import Rules, Trouble, after
 from orchestrator.deploy.waits import Doings
 from orchestrator.deploy.wanted import Applied, Wanted, refuse_mesh
-from orchestrator.plan.binding import bind_all, device_budget
+from orchestrator.plan.binding import bind_all, held_budget
 from orchestrator.plan.diff import diff, take_down
 from orchestrator.plan.observed import ObservedState
 from orchestrator.plan.plan import Plan
@@ -348,6 +348,8 @@ class Reconciler:
             plan = diff(desired.blueprint, self._state(desired.blueprint))
             failpoint("apply.planned")
             if plan.empty:
+                if self.table.revision_of(desired.revision.deployment) not in (None, desired.revision.number):
+                    self._rollout(desired, plan).renumber()
                 return
             await carry_out(plan, self._rollout(desired, plan), teller)
             self._tell_loaded()  # of endpoints that were not known at the look
@@ -360,9 +362,7 @@ class Reconciler:
         number = Numbered(desired.revision.number, desired.revision.created)
         draft = Draft(blueprint, number, base, self._workshop)
         state = self._state(blueprint)
-        budget = device_budget(blueprint, state.device)
-        # What is only measured bounds nothing: no model that works is unloaded or refused for our arithmetic.
-        draft.budget = budget.total if budget and budget.limit is not None else None
+        draft.budget = held_budget(blueprint, state.device)
         parts = wanted_parts(blueprint, bind_all(blueprint, state), state.contents)
         return Rollout(self.table, draft, parts, plan.serving)
 

@@ -60,6 +60,11 @@ class Rollout:
         self.draining = self._table.drain(self._old, self._patience)
         return self._old.serving.in_flight
 
+    def renumber(self) -> None:
+        """What serves is what is wanted, under a newer number: a later revision never came to serve."""
+        self.activate()
+        self.drain()
+
     def remove(self) -> None:
         """Refuse new requests."""
         self._table.remove(self.draft.blueprint.name)

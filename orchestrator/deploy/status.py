@@ -45,7 +45,7 @@ def _one(reconciler: Reconciler, name: str, desired: Desired | None) -> dict[str
         "name": name,
         "state": state,
         "revision": desired.revision.number if desired else None,
-        "serving": (reconciler.desired.serving(name) or observed.revision) if observed else None,
+        "serving": observed.revision if observed else None,
         "since": desired.revision.created if desired else None,
         "origin": desired.revision.origin if desired else "",
         "cause": desired.revision.cause if desired else "",

@@ -195,8 +195,7 @@ class ControlApi:
         desired = self._it.reconciler.desired
         name = asked.text("name")
         revisions = await self._check_known(name)
-        wanted, live = desired.get(name), self._it.reconciler.table.get(name)
-        serving = (desired.serving(name) if live else None) or 0
+        wanted, serving = desired.get(name), self._it.reconciler.table.revision_of(name) or 0
         number = wanted.revision.number if wanted else 0
         await send_json(asked.send, 200, {"revisions": [_revision(each, serving, number) for each in revisions]})
 
@@ -266,8 +265,7 @@ class ControlApi:
         try:
             yield
         except DeployError as error:
-            wanted, live = self._it.reconciler.desired.get(name), self._it.reconciler.table.get(name)
-            serving = self._it.reconciler.desired.serving(name) if live else None
+            wanted, serving = self._it.reconciler.desired.get(name), self._it.reconciler.table.revision_of(name)
             raise with_what_serves(error, name, wanted.revision.number if wanted else None, serving) from error
 
     async def _down(self, asked: Asked) -> None:

@@ -149,6 +149,13 @@ def _not_ready(started: StartedServer, program: str) -> tuple[str, str]:
     return f"{program} is not ready", "`orchestrator status` says how far it is"
 
 
+def held_budget(blueprint: Blueprint, device: Device | None) -> int | None:
+    """Bytes that models are held to. What is only measured bounds nothing: no model that works is unloaded or refused for our
+    arithmetic."""
+    budget = device_budget(blueprint, device)
+    return budget.total if budget and budget.limit is not None else None
+
+
 def device_budget(blueprint: Blueprint, device: Device | None) -> Budget | None:
     """What models may take of this device: the manifest's `hardware` goes before what is measured. ``None`` where neither
     tells, and no limit is written in bytes. Only what the device has in all counts, not what is free just now: a plan
