@@ -134,6 +134,16 @@ class RuntimeClient:
         found: dict[str, Any] = self._get(f"/approvals/{quote(approval, safe='')}")["approval"]
         return found
 
+    def deliveries(self, name: str = "", *, closed: bool = False) -> list[dict[str, Any]]:
+        """What waits for a target that is away, of one deployment or of all, newest first; with ``closed`` also what did."""
+        found: list[dict[str, Any]] = self._get("/outbox", name=name, all=str(int(closed)))["deliveries"]
+        return found
+
+    def delivery(self, delivery: str) -> dict[str, Any]:
+        """One of them with its ``audit``, by its id or a unique beginning of it."""
+        found: dict[str, Any] = self._get(f"/outbox/{quote(delivery, safe='')}")["delivery"]
+        return found
+
     # -- acting -----------------------------------------------------------------------------------------------------
 
     def apply(self, wanted: Wanted, listen: Listen = _silently, timeout: float | None = None) -> dict[str, Any]:
@@ -183,15 +193,27 @@ class RuntimeClient:
             found: dict[str, Any] = _value(response)["approval"]
             return found
 
+    def cancel_delivery(self, delivery: str, by: str = "") -> dict[str, Any]:
+        """Take back what waits for its target. Raises ``NoSuchDelivery`` and ``DeliveryClosed``."""
+        with self._call("POST", f"/outbox/{quote(delivery, safe='')}/cancel", {"by": by}) as response:
+            found: dict[str, Any] = _value(response)["delivery"]
+            return found
+
+    def retry_deliveries(self, delivery: str = "", name: str = "") -> int:
+        """Try at once what waits for its target: one, all of a deployment, or all; gives how many."""
+        path = f"/outbox/{quote(delivery, safe='')}/retry" if delivery else "/outbox/retry"
+        with self._call("POST", path, {"name": name}) as response:
+            return int(_value(response)["count"])
+
     def wait(self, run: str, timeout: float | None = None) -> dict[str, Any]:
-        """The stored form of a run once it waits for no person any more. Raises ``RuntimeUnavailable`` where ``timeout`` seconds
+        """The stored form of a run once it waits for nothing any more. Raises ``RuntimeUnavailable`` where ``timeout`` seconds
         are over before: the run waits on."""
         try:
             return self._told("/wait", {"run": run}, _silently, timeout)
         except RuntimeHangs as error:
             if isinstance(error.__cause__, Hangs) or timeout is None:
                 raise
-            why = f"{run} still waits for a person after {timeout:g} s; it waits on"
+            why = f"{run} still waits after {timeout:g} s; it waits on"
             raise RuntimeUnavailable(why, cure=f"orchestrator explain run {run}") from error
 
     def stop(self, drain: float | None = None) -> None:

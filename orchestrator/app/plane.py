@@ -14,6 +14,7 @@ from orchestrator.deploy.plane import Door
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.plan.pressure import Pressure
 from orchestrator.serve.engine import Engine, EngineTable
+from orchestrator.serve.forward import Forwarder
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.people import PeopleDesk
 from orchestrator.serve.session import Sessions
@@ -31,6 +32,7 @@ class ServingPlane:
     state: Callable[[], str]
     coming: Callable[[str], bool]
     desk: PeopleDesk | None = None
+    forwarder: Forwarder | None = None
 
     def set_endpoints(self, endpoints: Mapping[str, EndpointSpec], pools: Mapping[str, PoolLimits]) -> None:
         """Know exactly these endpoints, and these limits of memories."""
@@ -57,10 +59,11 @@ class ServingPlane:
     def activate(self, deployment: Deployment) -> Engine:
         """Send requests that come from now on to a new engine."""
         engine = Engine(deployment, self.loop, self.sessions, self.emit, lambda: self.engines.pressure)
-        engine.desk = self.desk
+        engine.desk, engine.outbox = self.desk, self.forwarder
         self.engines.switch(deployment.name, engine)
-        if self.desk is not None:
-            self.desk.wake()
+        for each in (self.desk, self.forwarder):
+            if each is not None:
+                each.wake()
         return engine
 
     def remove(self, name: str) -> None:

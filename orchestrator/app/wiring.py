@@ -37,11 +37,14 @@ from orchestrator.deploy.trouble import Rules
 from orchestrator.deploy.wanted import Applied, Wanted
 from orchestrator.manifest.zone import CLOUD
 from orchestrator.plugins.stores.memory import MemoryRevisions
+from orchestrator.ports.outbox import OutboxStore
 from orchestrator.ports.people import PeopleStore
 from orchestrator.ports.provider import Provider, Secret
 from orchestrator.ports.store import Revision, RevisionStore, SessionStore
 from orchestrator.ports.strategy import Candidate, InstantStrategy, StrategyOptions
+from orchestrator.serve.ends import Ends
 from orchestrator.serve.engine import Engine, EngineTable
+from orchestrator.serve.forward import Forwarder, ForwarderWays
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.people import DeskWays, PeopleDesk
 from orchestrator.serve.session import Sessions
@@ -61,6 +64,7 @@ class Stores:
     revisions: RevisionStore
     sessions: SessionStore | None = None
     people: PeopleStore | None = None
+    outbox: OutboxStore | None = None
     recompile: Recompile | None = None
     report: Callable[[str], None] = lambda _: None
 
@@ -73,6 +77,7 @@ class Planes:
     engines: EngineTable
     loop: Loop
     desk: PeopleDesk | None = None
+    forwarder: Forwarder | None = None
 
 
 def _nobody_hears(kind: str, why: str) -> None:
@@ -157,19 +162,28 @@ async def run_planes(
     engines, sessions = EngineTable(), Sessions(stores.sessions)
     desired = DesiredTable(stores.revisions, stores.recompile or recompile, time.time)
     ways = DeskWays(emit, stores.report, Telling(workshop.reveal, engines).tell, desired.may_have)
-    desk = PeopleDesk(stores.people, sessions, engines, ways) if stores.people is not None else None
-    plane = ServingPlane(engines, loop, sessions, emit, state, desired.has, desk)
+    ends = Ends(sessions, emit, time.time)
+    desk = PeopleDesk(stores.people, ends, engines, ways) if stores.people is not None else None
+    forwarder = _forwarder(stores, ends, engines, emit)
+    plane = ServingPlane(engines, loop, sessions, emit, state, desired.has, desk, forwarder)
     reconciler = Reconciler(workshop, plane, desired, emit, Rules(settings.look_every, version=program_version()))
     async with anyio.create_task_group() as tasks:
         await tasks.start(loop.run)
         tasks.start_soon(reconciler.run)
         tasks.start_soon(early.run, reconciler.look)
-        if desk is not None:
-            tasks.start_soon(keep_running, desk.run, stores.report)
+        for each in (desk, forwarder):
+            if each is not None:
+                tasks.start_soon(keep_running, each.run, stores.report)
         try:
-            yield Planes(reconciler, engines, loop, desk)
+            yield Planes(reconciler, engines, loop, desk, forwarder)
         finally:
             tasks.cancel_scope.cancel()
+
+
+def _forwarder(stores: Stores, ends: Ends, engines: EngineTable, emit: Emit) -> Forwarder | None:
+    if stores.outbox is None:
+        return None
+    return Forwarder(stores.outbox, ends, engines, ForwarderWays(emit, stores.report))
 
 
 def recompile(revision: Revision) -> Blueprint:

@@ -35,6 +35,7 @@ VERBS: Final = (
     Verb("run", "send one request and print the answer", RUN),
     Verb("chat", "hold a conversation in the terminal", RUN),
     Verb("approvals", "list, show, approve, deny and answer what waits for a person", RUN),
+    Verb("outbox", "list, show, cancel and retry what waits for a model that is away", RUN),
     Verb("down", "end a deployment; requests in flight finish", RUN),
     Verb("status", "show what runs and what serves it", LOOK),
     Verb("logs", "show requests and events as they happened", LOOK),

@@ -103,6 +103,7 @@ class AgentSpec(TypedDict):
     escalate_when: list[str]  # error, timeout, requested, schema_invalid, tool_failed, overloaded, low_confidence
     reflex: list[ReflexSpec]
     human: dict[str, Any] | None  # an escalation to a person
+    store_and_forward: NotRequired[dict[str, Any]]  # {"expires", "most_waiting", "say"}: only where requests may wait
     history_turns: int  # how many earlier turns it sees
     max_steps: int
     max_tool_calls: int

@@ -13,14 +13,19 @@
     │   ├── NoSuchDeployment
     │   ├── NoServer          no model server that can do it answers
     │   ├── NoSuchApproval
-    │   └── ApprovalClosed    it is decided, expired, used, or not what was seen
+    │   ├── ApprovalClosed    it is decided, expired, used, or not what was seen
+    │   ├── NoSuchDelivery
+    │   └── DeliveryClosed    it does not wait any more
     ├── RunError                                 5
     │   ├── NoModel
     │   ├── QueueFull
-    │   │   └── DeskFull          too much waits for people already
+    │   │   ├── DeskFull          too much waits for people already
+    │   │   └── OutboxFull        too much waits for targets that are away
     │   ├── ApprovalDenied    a person said no
     │   ├── ApprovalExpired   no person came in time
     │   ├── HeldRunLost       a run that waited for a person cannot go on
+    │   ├── DeliveryExpired   the target did not come back in time
+    │   ├── DeliveryCancelled somebody took the request back
     │   ├── DeadlinePassed
     │   ├── RunCancelled
     │   ├── LimitReached
@@ -170,6 +175,18 @@ class NoSuchApproval(DeployError):
     code = "ORC440"
 
 
+class NoSuchDelivery(DeployError):
+    """Nothing of this id waits or waited for a target."""
+
+    code = "ORC442"
+
+
+class DeliveryClosed(DeployError):
+    """It does not wait any more: it was delivered, has expired, or somebody took it back."""
+
+    code = "ORC443"
+
+
 class ApprovalClosed(DeployError):
     """It cannot be decided (any more): somebody was faster, its time is over, or it is not what was seen."""
 
@@ -221,6 +238,24 @@ class HeldRunLost(RunError):
     """A run that waited for a person cannot go on: its call was cut off, or its deployment is no longer what it was."""
 
     code = "ORC543"
+
+
+class DeliveryExpired(RunError):
+    """The target did not come back before the time of what waited for it was over."""
+
+    code = "ORC544"
+
+
+class OutboxFull(QueueFull):
+    """As much waits for targets as may."""
+
+    code = "ORC545"
+
+
+class DeliveryCancelled(RunError):
+    """Somebody took back what waited for its target."""
+
+    code = "ORC546"
 
 
 class DeadlinePassed(RunError):

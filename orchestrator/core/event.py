@@ -22,6 +22,9 @@ EventKind = Literal[
     "approval.asked",  # a run waits for a person
     "approval.decided",  # a person decided, or nobody in time: `state`, `by`
     "approval.notified",  # people were told by a channel, or `error` says why not
+    "delivery.deferred",  # a run waits for its target: `delivery`, `agent`, `away`
+    "delivery.tried",  # the target is still away: `error`
+    "delivery.ended",  # it was answered, failed, has expired or was taken back: `status`
     "endpoint.state",  # an endpoint's health changed
     "model.loading",  # a model is brought into memory, with the reason
     "model.loaded",  # it is there: `took_s`, and `memory` in bytes where the server tells it

@@ -61,7 +61,7 @@ class Approvals:
 
         async def work(_: Telling) -> Any:
             while True:
-                changed = self._it.desk.changed
+                changed = self._it.desk.ends.changed
                 await self._it.flush()
                 found = await anyio.to_thread.run_sync(self._it.runs.find, run)
                 if found is None:

@@ -18,8 +18,10 @@ from orchestrator.core.asked import check_fields, check_request
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import (
     ApprovalClosed,
+    DeliveryClosed,
     DeployError,
     NoSuchApproval,
+    NoSuchDelivery,
     NoSuchDeployment,
     OrchestratorError,
     PlanError,
@@ -50,8 +52,10 @@ from orchestrator.gateway.guard import (
     send_json,
 )
 from orchestrator.gateway.not_ready import STARTING, STOPPING, STOPPING_CURE
+from orchestrator.gateway.outbox import OutboxRoutes
 from orchestrator.ports.store import Revision, RunStore
 from orchestrator.serve.engine import Engine, EngineTable
+from orchestrator.serve.forward import Forwarder
 from orchestrator.serve.people import PeopleDesk
 from orchestrator.serve.trying import find_request
 
@@ -69,6 +73,8 @@ _STATUS: Final[Mapping[type[OrchestratorError], int]] = {
     NoSuchDeployment: 404,
     NoSuchApproval: 404,
     ApprovalClosed: 409,
+    NoSuchDelivery: 404,
+    DeliveryClosed: 409,
     UsageError: 400,
     PlanError: 409,
     RuntimeUnavailable: 503,
@@ -98,6 +104,7 @@ class Controlled:
     stop: Callable[[float | None], None]
     flush: Callable[[], Awaitable[None]]
     desk: PeopleDesk
+    forwarder: Forwarder
 
 
 Call = Callable[[Asked], Awaitable[None]]
@@ -108,7 +115,7 @@ class ControlApi:
 
     def __init__(self, controlled: Controlled) -> None:
         self._it = controlled
-        approvals = Approvals(controlled)
+        approvals, outbox = Approvals(controlled), OutboxRoutes(controlled)
         self._routes: dict[tuple[str, str], Call] = {
             ("GET", "/version"): self._version,
             ("GET", "/observed"): self._observed,
@@ -124,6 +131,8 @@ class ControlApi:
             ("GET", "/approvals"): approvals.look,
             ("POST", "/approvals"): approvals.decide,
             ("POST", "/wait"): approvals.wait,
+            ("GET", "/outbox"): outbox.look,
+            ("POST", "/outbox"): outbox.act,
             ("POST", "/stop"): self._stop,
         }
 
@@ -177,8 +186,10 @@ class ControlApi:
         await send_json(asked.send, 200, observed.as_json())
 
     async def _status(self, asked: Asked) -> None:
-        people = await self._it.desk.trouble()
-        found = [{**each, "people": people.get(each["name"])} for each in status(self._it.reconciler)]
+        people, outbox = await self._it.desk.trouble(), await self._it.forwarder.trouble()
+        waits = {name: {"people": people.get(name), "outbox": outbox.get(name)} for name in {*people, *outbox}}
+        nothing = {"people": None, "outbox": None}
+        found = [{**each, **waits.get(each["name"], nothing)} for each in status(self._it.reconciler)]
         await send_json(asked.send, 200, {"runtime": dict(self._it.about()), "deployments": found})
 
     async def _history(self, asked: Asked) -> None:

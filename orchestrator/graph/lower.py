@@ -160,6 +160,16 @@ def _server_options(model: ModelEntry, server: ServerOptions, kind: str, located
 
 
 def _agent(agent: AgentEntry) -> AgentSpec:
+    kept = agent.store_and_forward
+    spec = _plain_agent(agent)
+    if kept is True:
+        spec["store_and_forward"] = {}
+    elif kept:
+        spec["store_and_forward"] = kept.model_dump(exclude_defaults=True)
+    return spec
+
+
+def _plain_agent(agent: AgentEntry) -> AgentSpec:
     restricted = agent.privacy_mode or bool(agent.compliance)
     return AgentSpec(
         name=agent.name,

@@ -46,7 +46,7 @@ NOT_IN_THIS_VERSION: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "NodeEntry": {"pin": "placement on the mesh"},
     "Coordination": {"nats": "the mesh"},
-    "EscalationDefaults": {"store_and_forward": "keeping requests for later", "budget": "budgets"},
+    "EscalationDefaults": {"budget": "budgets"},
     "Security": {
         "keys": "API keys",
         "api_keys": "API keys",

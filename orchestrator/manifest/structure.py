@@ -19,7 +19,7 @@ from orchestrator.manifest.faults import MOST_FAULTS, fault, printable
 from orchestrator.manifest.marks import Marks, Path
 from orchestrator.manifest.nearby import LONGEST, suggestion
 from orchestrator.manifest.planned import NOT_IN_THIS_VERSION
-from orchestrator.manifest.spec.fields import BUILT_IN, LIST, MAP, NUMBER, PLUGIN_KIND, TEXT, Spec
+from orchestrator.manifest.spec.fields import BUILT_IN, FLAG, LIST, MAP, NUMBER, PLUGIN_KIND, TEXT, Spec
 from orchestrator.manifest.spec.manifest import Manifest
 from orchestrator.ports.installed import Family, near_installed
 
@@ -29,7 +29,7 @@ SECRET_KEYS: Final = frozenset(("api_key", "password"))
 Said = tuple[str, str, str, str | None]
 """Code, message, label and cure (``None``: the code's own)."""
 
-_TAGS: Final = frozenset((MAP, TEXT, NUMBER, LIST, BUILT_IN, PLUGIN_KIND))
+_TAGS: Final = frozenset((MAP, TEXT, NUMBER, FLAG, LIST, BUILT_IN, PLUGIN_KIND))
 _WANTED: Final = {
     "string_type": "a text",
     "int_type": "a whole number",
@@ -41,7 +41,7 @@ _WANTED: Final = {
     "model_type": "a map",
     "model_attributes_type": "a map",
 }
-_SHAPES: Final = {MAP: "a map", TEXT: "a text", NUMBER: "a number", LIST: "a list"}
+_SHAPES: Final = {MAP: "a map", TEXT: "a text", NUMBER: "a number", LIST: "a list", FLAG: "true or false"}
 _FORMS: Final = (
     ("plugin:", "plugin:NAME, with the name that the package gives its kind"),
     ("env:", "a reference to a secret: env:NAME, file:PATH or keyring:NAME"),

@@ -141,6 +141,7 @@ class ChatCall:
     extra: Mapping[str, Any] = field(default_factory=dict)
     timeout: float = 60.0
     request_id: str = ""
+    key: str = ""  # the same where a call is repeated after a crash: a target that knows such keys answers it once
 
 
 @record

@@ -16,6 +16,7 @@ from orchestrator.core.request import Request, Result
 from orchestrator.core.unknown import no_deployment
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.plan.pressure import NONE, Pressure
+from orchestrator.ports.outbox import Outbox
 from orchestrator.ports.people import Desk
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.gate import Gate
@@ -43,6 +44,8 @@ class Engine:
         self.deployment = deployment
         self.desk: Desk | None = None
         """Where its runs can ask people; set before the first of them."""
+        self.outbox: Outbox | None = None
+        """Where its runs leave what waits for a target that is away; set before the first of them."""
         self._pressure = pressure
         self._loop = loop
         self._sessions = sessions
@@ -77,14 +80,14 @@ class Engine:
         return result
 
     async def resume(self, going_on: GoingOn) -> Result:
-        """Let a run go on that waited for a person. Its end is not told: who lets it go on keeps it first."""
+        """Let a run go on that waited for a person or its target. Its end is not told: who lets it go on keeps it first."""
         run = resumed(going_on, self.deployment, self._loop, self._emit)
         return (await self._conduct(run))[0]
 
     async def _conduct(self, run: Run) -> tuple[Result, str]:
         """What comes of a run, and where an unexpected fault was."""
         run.pressure = self._pressure()
-        run.desk = self.desk
+        run.desk, run.outbox = self.desk, self.outbox
         scope = anyio.CancelScope()
         result: Result | None = None
         self._in_work.add(scope)

@@ -1,11 +1,14 @@
-"""A run that waits for a person: what of it is kept, and how it goes on from that, in this process or a later one."""
+"""A run that waits for a person or its target: what of it is kept, and how it goes on from that, in this process or a later
+one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.core.approval import Approval
+from orchestrator.core.delivery import Delivery
 from orchestrator.core.errors import HeldRunLost
 from orchestrator.core.request import Request, Result
 from orchestrator.deploy.deployment import Deployment
@@ -26,12 +29,12 @@ def kept(run: Run, result: Result, at: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def going_on(approval: Approval) -> GoingOn:
+def going_on(approval: Approval | Delivery) -> GoingOn:
     """What a run goes on with."""
     return GoingOn(approval, approval.agent, approval.held["at"])
 
 
-def waited(approval: Approval) -> Result:
+def waited(approval: Approval | Delivery) -> Result:
     """The run as it was when it began to wait. Raises ``HeldRunLost`` where another version of the program kept it."""
     try:
         return Result.from_json(approval.held["result"])
@@ -43,21 +46,32 @@ def waited(approval: Approval) -> Result:
 
 def resumed(going: GoingOn, deployment: Deployment, loop: Loop, emit: Emit) -> Run:
     """The run, as if it had waited no time: its own time begins anew, what it spent stays."""
-    approval = going.approval
-    result = waited(approval)
-    run = Run(Request.from_json(approval.held["request"]), deployment, loop, emit, None)
-    run.typed, run.nonce = str(approval.held["typed"]), str(approval.held["nonce"])
+    held = going.waited.held
+    result = waited(going.waited)
+    request = Request.from_json(held["request"])
+    if isinstance(going.waited, Delivery):  # nobody waits for it on a line
+        request = replace(request, timeout=None)
+    run = Run(request, deployment, loop, emit, None)
+    run.typed, run.nonce = str(held["typed"]), str(held["nonce"])
     run.started -= result.timings.get("total", 0.0) / 1e3
     run.path = list(result.path)
     run.decisions = result.decisions
     run.steps = list(result.steps)
-    run.attempts = tuple(Attempt(**each) for each in approval.held["attempts"])
+    run.attempts = tuple(Attempt(**each) for each in held["attempts"])
     run.usage = result.usage
     run.queue_ms, run.model_ms, run.tool_ms = (result.timings.get(name, 0.0) for name in ("queue", "model", "tool"))
     run.notes = list(result.notes)
     run.going_on = run.grant = going
-    run.note("person", f"agent.{approval.agent}", current_time(), person_detail(approval))
+    kind, detail = _waited_for(going.waited)
+    run.note(kind, f"agent.{going.waited.agent}", current_time(), detail)
     return run
+
+
+def _waited_for(waited: Approval | Delivery) -> tuple[str, dict[str, Any]]:
+    """What it waited for, as a step of the run's story."""
+    if isinstance(waited, Approval):
+        return "person", person_detail(waited)
+    return "forward", {"delivery": waited.id, "tries": waited.tries, "away": waited.away}
 
 
 def person_detail(approval: Approval) -> dict[str, Any]:

@@ -6,13 +6,10 @@ verdicts whose runs do not know them, calls that had begun, notices that never a
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from math import inf
 from random import random
 from typing import Any, Final, TypeVar
 
@@ -28,9 +25,9 @@ from orchestrator.core.request import Result
 from orchestrator.deploy.backoff import Backoff
 from orchestrator.ports.people import Asking, Notice, PeopleStore
 from orchestrator.serve.clock import current_time
+from orchestrator.serve.ends import Ends
 from orchestrator.serve.engine import EngineTable
 from orchestrator.serve.held import going_on
-from orchestrator.serve.session import Sessions
 from orchestrator.serve.verdict import LATER, end_of, lost
 
 PATIENCE: Final = 600.0
@@ -62,9 +59,9 @@ class DeskWays:
 class PeopleDesk:
     """Fits the port ``Desk`` for runs; :meth:`decide` and the looks are for people; :meth:`run` is its life."""
 
-    def __init__(self, store: PeopleStore, sessions: Sessions, engines: EngineTable, ways: DeskWays) -> None:
+    def __init__(self, store: PeopleStore, ends: Ends, engines: EngineTable, ways: DeskWays) -> None:
         self._store = store
-        self._sessions = sessions
+        self.ends = ends
         self._engines = engines
         self._ways = ways
         self._disk = anyio.Lock()
@@ -74,8 +71,6 @@ class PeopleDesk:
         self._tries: dict[str, int] = {}
         self._sent: set[tuple[str, str]] = set()  # notices that arrived, which the store could not note yet
         self._rest: dict[str, float] = {}  # of the loop's clock: not before then
-        self.changed = anyio.Event()
-        """Set, and replaced, whenever a run that waited has its end."""
 
     # -- for runs ---------------------------------------------------------------------------------------------------
 
@@ -89,18 +84,14 @@ class PeopleDesk:
 
     async def ask(self, asking: Asking) -> None:
         """Keep it; what was said in the session is with it. Call it while holding the session's turn."""
-        with anyio.CancelScope(shield=True):  # what is in memory must be what is in the store
-            approval = asking.approval
-            place = (approval.deployment, approval.session)
-            if not approval.session:
-                await self._on_disk(self._store.ask, asking)
-            else:
-                restricted = asking.restricted or self._sessions.is_restricted(*place)
-                said = (*self._sessions.unsaved(*place), *asking.said)
-                await self._on_disk(self._store.ask, replace(asking, said=said, restricted=restricted))
-                self._sessions.added(*place, asking.said, restricted=restricted)
+        approval = asking.approval
+
+        async def store(said: tuple[Message, ...], restricted: bool) -> None:
+            await self._on_disk(self._store.ask, replace(asking, said=said, restricted=restricted))
+
+        await self.ends.keep_start(approval, asking.said, store)
         if approval.settles:
-            self._tell_change()
+            self.ends.tell_change()
         self.wake()
 
     async def begin(self, approval: str) -> None:
@@ -216,36 +207,10 @@ class PeopleDesk:
         return None if cut_off or (kind in LATER and not late) else result
 
     async def _settle(self, approval: Approval, result: Result) -> None:
-        """Keep its end, say it in its session once no request holds that, and tell it."""
-        said = (Message("assistant", result.text),) if result.status != "failed" and result.text else ()
-        typed, kept = str(approval.held.get("typed", approval.text)), False
-        async with self._holding(approval):
-            with anyio.CancelScope(shield=True):  # what is in memory must be what is in the store
-                kept = await self._keep_end(approval, result, typed, said)
-        if kept:
-            fields = {"result": result, "text": typed}
-            now = self._ways.now()
-            self._ways.emit(Event("run.finished", now, result.deployment, result.revision, result.id, fields))
-            self._tell_change()
+        async def store(waiting: str, ended: Result, typed: str, said: Sequence[Message]) -> bool:
+            return await self._on_disk(self._store.settle, waiting, ended, typed, said)
 
-    async def _keep_end(self, approval: Approval, result: Result, typed: str, said: tuple[Message, ...]) -> bool:
-        """Whether it was not kept before. Turns of the session that no disk took until now go with it."""
-        place = (approval.deployment, approval.session)
-        unsaved = self._sessions.unsaved(*place) if approval.session else ()
-        kept = await self._on_disk(self._store.settle, approval.id, result, typed, (*unsaved, *said))
-        if kept and approval.session:
-            self._sessions.added(*place, said, restricted=approval.data_class == "restricted")
-        return kept
-
-    def _holding(self, approval: Approval) -> AbstractAsyncContextManager[object]:
-        """The turn of its session, where it has one."""
-        if not approval.session:
-            return nullcontext()
-        return self._sessions.turn(approval.deployment, approval.session, inf, most=sys.maxsize)
-
-    def _tell_change(self) -> None:
-        self.changed.set()
-        self.changed = anyio.Event()
+        await self.ends.settle(approval, result, store)
 
     def _emit_decided(self, approval: Approval) -> None:
         fields = {"approval": approval.id, "waits": approval.kind, "state": approval.state, "by": approval.by}

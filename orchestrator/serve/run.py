@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from orchestrator.core.approval import Approval
 from orchestrator.core.choices import PriorityClass
+from orchestrator.core.delivery import Delivery
 from orchestrator.core.errors import RunCancelled, RunError
 from orchestrator.core.event import DELTA, Event, EventKind
 from orchestrator.core.message import Message, Usage
@@ -16,6 +17,7 @@ from orchestrator.core.record import record
 from orchestrator.core.request import Decision, Request, Result, Status, StepRecord, new_id
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.plan.pressure import NONE, Pressure
+from orchestrator.ports.outbox import Outbox
 from orchestrator.ports.people import Desk
 from orchestrator.ports.tool import ToolFunction
 from orchestrator.serve.ask import CallTrace
@@ -63,9 +65,10 @@ class Held(Exception):
 
 @record
 class GoingOn:
-    """What a run that waited goes on with: what a person decided, and the place ``at`` which its ``agent`` waited."""
+    """What a run that waited goes on with: what it waited for (what a person decided, or its target), and the place ``at`` which
+    its ``agent`` waited."""
 
-    approval: Approval
+    waited: Approval | Delivery
     agent: str
     at: Mapping[str, Any]
 
@@ -78,8 +81,9 @@ def fault_name(error: BaseException) -> str:
 class Run:
     """Mutable state of one run; owned by the task that runs it. ``deadline`` is the run's, ``until`` that of the agent at
     work, both of ``anyio.current_time``; ``nonce`` is of this run alone, whatever id its request has; ``said`` is what the
-    caller has been told already; ``pressure`` is what spoke for smaller models when it began. ``desk`` is where it can ask people;
-    ``going_on`` is there where it waited for them before, ``grant`` is the same until the call that waited is made."""
+    caller has been told already; ``pressure`` is what spoke for smaller models when it began. ``desk`` is where it can ask people,
+    ``outbox`` where it can leave what waits for a target that is away;
+    ``going_on`` is there where it waited before, ``grant`` is the same until the call that waited is made."""
 
     __slots__ = (
         "attempts",
@@ -93,11 +97,13 @@ class Run:
         "going_on",
         "grant",
         "history",
+        "keys",
         "listen",
         "loop",
         "model_ms",
         "nonce",
         "notes",
+        "outbox",
         "path",
         "paused",
         "pressure",
@@ -123,6 +129,7 @@ class Run:
         self.pressure: Pressure = NONE
         self.nonce = new_id("once")
         self.desk: Desk | None = None
+        self.outbox: Outbox | None = None
         self.going_on: GoingOn | None = None
         self.grant: GoingOn | None = None
         self.came = self.started = current_time()
@@ -140,6 +147,7 @@ class Run:
         self.notes: list[str] = []
         self.paused = False
         self.foresees = False
+        self.keys = 0
 
     def queue(self, priority: PriorityClass) -> Mapping[str, Any] | None:
         """What the manifest says of the queue of this class."""
@@ -161,6 +169,18 @@ class Run:
         """The request only chose who answers an earlier one, which the last two turns are about."""
         self.request = replace(self.request, text=wanted)
         self.history = self.history[:-2]
+
+    @property
+    def forwarded(self) -> bool:
+        """Whether its caller has been told to wait, and its target is tried again."""
+        return self.going_on is not None and isinstance(self.going_on.waited, Delivery)
+
+    def next_key(self) -> str:
+        """For a ``ChatCall`` of a request that is forwarded: the same, if the runtime ends in the midst and it is tried again."""
+        if not self.forwarded:
+            return ""
+        self.keys += 1
+        return f"{self.nonce}-{self.keys}"
 
     def expects(self, *endpoints: str) -> tuple[str, ...] | None:
         """For an ``Ask``: what it is likely to call next, for who decides what is loaded. Nothing, where no model is loaded on
@@ -271,7 +291,7 @@ class Run:
             finish_reason="error" if error else outcome.finish_reason,
             notes=tuple(self.notes),
             data_class=self.request.data_class,
-            approval=outcome.approval or (self.going_on.approval.id if self.going_on else ""),
+            approval=outcome.approval or (self.going_on.waited.id if self.going_on else ""),
         )
 
     def failure(self, error: Mapping[str, Any], partial: str = "") -> Result:

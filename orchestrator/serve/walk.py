@@ -11,6 +11,7 @@ from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Attempt, Held, Outcome, Run
 from orchestrator.serve.steps.answer import answer
+from orchestrator.serve.steps.defer import defer, may_wait
 from orchestrator.serve.steps.escalate import escalation_of, partial_text
 from orchestrator.serve.steps.hold import hold_call
 from orchestrator.serve.steps.route import route
@@ -53,6 +54,8 @@ async def _visit(run: Run, name: str) -> Outcome:
     except RunError as error:
         to = escalation_of(run, agent, error)
         if not to:
+            if may_wait(run, agent, error):
+                return await defer(run, agent, error)
             raise
         run.deadline = max(run.deadline, current_time() + TELLING_SECONDS)
         outcome = Outcome(to=to, text=partial_text(error), why=f"{type(error).__name__}: {error.message}")

@@ -11,7 +11,8 @@ from orchestrator.ports.provider import ChatCall
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request. ``messages`` and ``tools`` are in the OpenAI shape; ``body`` is the whole of it."""
+    """One request. ``messages`` and ``tools`` are in the OpenAI shape; ``body`` is the whole of it; ``key`` is its header
+    ``Idempotency-Key``."""
 
     model: str
     messages: Sequence[Mapping[str, Any]]
@@ -25,6 +26,7 @@ class Asked:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     body: Mapping[str, Any] = field(default_factory=dict)
+    key: str = ""
 
     @property
     def last(self) -> Mapping[str, Any]:
@@ -103,6 +105,7 @@ class Asked:
             seed=call.seed,
             stop=call.stop,
             body=body,
+            key=call.key,
         )
 
 

@@ -35,6 +35,8 @@ class Record:
     asked: Asked
     outcome: str = ""
     tokens: int = 0
+    repeats: int = 0
+    """The request of the same ``Idempotency-Key`` that it had finished before: its answer is given again, nothing is done twice."""
 
     def as_json(self) -> dict[str, Any]:
         """A plain form, a line of the log."""
@@ -46,6 +48,8 @@ class Record:
             "text": self.asked.text,
             "outcome": self.outcome,
             "tokens": self.tokens,
+            "key": self.asked.key,
+            "repeats": self.repeats,
         }
 
 
@@ -143,7 +147,7 @@ class SimulatedEndpoint:
     def begin(self, asked: Asked, now: float) -> Turn:
         """A request arrives at ``now`` (seconds of any clock that only moves on)."""
         asked = without(asked, self.ignores)
-        record = Record(len(self.records) + 1, now, asked)
+        record = Record(len(self.records) + 1, now, asked, repeats=self._finished(asked.key))
         self.records.append(record)
         chance = random.Random(f"{self.seed} {record.number}")  # noqa: S311 - repeatable on purpose
         fault = self._fault_for(record.number, chance)
@@ -151,6 +155,11 @@ class SimulatedEndpoint:
         said = Said() if refusal else self._said(asked, fault)
         turn = self._timed(record, said, chance, fault)
         return replace(turn, refusal=refusal, wait=turn.wait + _delay(fault), hides=self.hides)
+
+    def _finished(self, key: str) -> int:
+        """The number of a finished request of this key, 0 where there is none."""
+        same = (each for each in self.records if key and each.asked.key == key and each.outcome == "finished")
+        return next((each.number for each in same), 0)
 
     def end(self, turn: Turn, outcome: str, tokens: int) -> None:
         """Note how a request ended."""

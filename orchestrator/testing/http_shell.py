@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.testing import openai_wire as wire
@@ -154,7 +155,7 @@ class HttpShell:
 
     def _chat(self, connection: Connection, request: HttpRequest) -> None:
         try:
-            asked = Asked.from_body(parsed(request.body))
+            asked = replace(Asked.from_body(parsed(request.body)), key=request.headers.get("idempotency-key", ""))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             self._refuse_request(connection, error)
             connection.finished()

@@ -113,7 +113,7 @@ def test_a_question_is_answered_by_words_or_from_standard_input(orchestrator: Ru
 def test_run_waits_where_it_is_told_to(orchestrator: Run) -> None:
     """As long as it may; the run waits on."""
     ran = orchestrator("run", "help", "it burns", "--wait", "--timeout", "1s")
-    assert (ran.code, "still waits for a person after 1 s; it waits on" in ran.err) == (4, True)
+    assert (ran.code, "still waits after 1 s; it waits on" in ran.err) == (4, True)
     (found,) = json.loads(orchestrator("approvals", "list", "--json").out)
     assert "waits for" in orchestrator("explain", "run", found["run"]).out
     assert "1 thing for a person: orchestrator approvals list" in orchestrator("status", "help").out

@@ -28,6 +28,7 @@ RUNS: dict[str, tuple[list[str], set[str]]] = {
     "completion": (["completion", "bash"], HEAVY - {"yaml", "httptools"}),
     "run": (["run", "shop", "hello"], HEAVY),
     "approvals": (["approvals", "list"], HEAVY),
+    "outbox": (["outbox", "list"], HEAVY),
     "chat": (["chat", "shop"], HEAVY),
     "status": (["status"], HEAVY),
     "logs": (["logs", "shop"], HEAVY),

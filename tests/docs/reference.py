@@ -73,6 +73,7 @@ _ORDER: Final = (
         "NoticeMail",
         "RoutingDefaults",
     ),
+    "StoreAndForward",
     *("EscalationDefaults", "Resources", "Queue", "QueueClass", "Security", "Serve", "Hardware", "NodeEntry"),
     *("Coordination", "Monitoring", "Alert"),
 )

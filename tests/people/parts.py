@@ -17,6 +17,7 @@ from orchestrator.core.message import Message
 from orchestrator.core.request import Result
 from orchestrator.plugins.stores.sqlite import StateStores, open_stores
 from orchestrator.ports.people import Asking, Notice
+from orchestrator.serve.ends import Ends
 from orchestrator.serve.engine import EngineTable
 from orchestrator.serve.people import DeskWays, PeopleDesk
 from orchestrator.serve.session import Sessions
@@ -87,7 +88,7 @@ class Desked:
         """The stored form of a run that does not wait any more, or waits for another approval than ``approval``."""
         with anyio.fail_after(20):
             while True:
-                changed = self.desk.changed
+                changed = self.desk.ends.changed
                 found = await self.desk.result_of(run)
                 if found is not None and (found["status"] != "waiting" or approval not in ("", found["approval"])):
                     return found
@@ -127,7 +128,7 @@ async def desked(
     try:
         async with serving(wanted, *servers, sessions=sessions) as served:
             ways = DeskWays(served.events.append, trouble.append, notify, lambda _: True, clock)
-            desk = PeopleDesk(stores.people, sessions, engines, ways)
+            desk = PeopleDesk(stores.people, Ends(sessions, served.events.append, clock), engines, ways)
             served.engine.desk = desk
             engines.switch("shop", served.engine)
             async with anyio.create_task_group() as tasks:

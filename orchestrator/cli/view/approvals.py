@@ -9,6 +9,7 @@ from typing import Any, Final
 from orchestrator.cli.view.columns import columns
 from orchestrator.cli.view.moments import ago, ahead, clock
 from orchestrator.cli.view.terminal import Terminal
+from orchestrator.cli.view.texts import in_one_line, shortened
 
 NOTHING: Final = "nothing waits for a person"
 LONGEST: Final = 60
@@ -29,8 +30,7 @@ def _row(approval: Mapping[str, Any]) -> tuple[str, ...]:
         f"leave to call {approval['function']}" if approval["kind"] == "call" else f"an answer ({approval['queue']})"
     )
     expires = ahead(approval["expires"]) if approval["state"] == "pending" else "-"
-    since, request = ago(approval["created"]), " ".join(approval["request"].split())
-    short = request if len(request) <= LONGEST else request[: LONGEST - 1] + "…"
+    since, short = ago(approval["created"]), shortened(in_one_line(approval["request"]), LONGEST)
     return approval["id"], approval["deployment"], waits, approval["state"], since, expires, short
 
 
@@ -58,7 +58,7 @@ def _facts(approval: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if approval["state"] == "pending":
         yield "expires", f"{clock(approval['expires'])}, {ahead(approval['expires'])}"
     yield "data class", approval["data_class"]
-    yield "request", " ".join(approval["request"].split())
+    yield "request", in_one_line(approval["request"])
     if approval["why"]:
         yield "why", approval["why"]
     if approval["kind"] == "call":
@@ -68,7 +68,7 @@ def _facts(approval: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if approval["decided"]:
         yield "decided", clock(approval["decided"]) + (f" by {approval['by']}" if approval["by"] else "")
     if approval["answer"]:
-        yield "said", " ".join(approval["answer"].split())
+        yield "said", in_one_line(approval["answer"])
     if approval["begun"]:
         yield "called", clock(approval["begun"])
     if approval["delivered"]:

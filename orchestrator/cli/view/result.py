@@ -8,6 +8,7 @@ from typing import Any
 from orchestrator.cli.view.columns import columns
 from orchestrator.cli.view.moments import clock, milliseconds
 from orchestrator.cli.view.terminal import Terminal
+from orchestrator.cli.view.texts import in_one_line
 from orchestrator.core.request import Result
 
 
@@ -47,8 +48,14 @@ def tell_failure(result: Result, terminal: Terminal) -> None:
 
 
 def tell_waiting(result: Result, terminal: Terminal) -> None:
-    """On stderr: that a person must decide, and how."""
-    terminal.tell(f"it waits for a person: orchestrator approvals show {result.approval}")
+    """On stderr: for whom it waits, and the line that shows more."""
+    terminal.tell(f"it waits for {_waits_for(result.approval)}")
+
+
+def _waits_for(waiting: str) -> str:
+    if waiting.startswith("dlv_"):
+        return f"its model, which is away: orchestrator outbox show {waiting}"
+    return f"a person: orchestrator approvals show {waiting}"
 
 
 def story(run: Mapping[str, Any], terminal: Terminal) -> str:
@@ -67,16 +74,16 @@ def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "deployment", f"{run['deployment']}, revision {run['revision']}, {clock(run['finished'])}"
     if run["session"]:
         yield "session", run["session"]
-    yield "request", _one_line(run["request"])
+    yield "request", in_one_line(run["request"])
     if run.get("data_class", "internal") != "internal":
         yield "data class", run["data_class"]
-    yield "answer", _one_line(run["text"])
+    yield "answer", in_one_line(run["text"])
     if run["error"]:
         yield "error", f"{run['error'].get('code', '')} {run['error'].get('message', '')}".strip()
         if run["error"].get("cure"):
-            yield "cure", _one_line(run["error"]["cure"])
+            yield "cure", in_one_line(run["error"]["cure"])
     if run["status"] == "waiting":
-        yield "waits for", f"a person: orchestrator approvals show {run['approval']}"
+        yield "waits for", _waits_for(run["approval"])
     yield "path", " -> ".join(run["path"]) + (f" · {run['served_by']}" if run["served_by"] else "")
     if run["why"]:
         yield "why", run["why"]
@@ -91,10 +98,6 @@ def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _count(number: int, word: str) -> str:
     return f"{number} {word}{'s' * (number != 1)}"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _decision(decision: Mapping[str, Any]) -> str:
@@ -119,5 +122,5 @@ def _waterfall(steps: list[dict[str, Any]], total: float, width: int = 24) -> li
 
 
 def _plain(value: Any) -> str:
-    text = _one_line(value if isinstance(value, str) else repr(value))
+    text = in_one_line(value if isinstance(value, str) else repr(value))
     return text if len(text) <= 80 else text[:79] + "…"

@@ -62,7 +62,7 @@ def _details(deployment: Mapping[str, Any], terminal: Terminal, *, whole: bool) 
         lines += [f"    cure: {error['cure']}"] if error["cure"] else []
     lines += _servers(deployment)
     lines += [_wait(each, deployment) for each in deployment.get("waits", ())]
-    lines += _people(deployment.get("people"))
+    lines += _people(deployment.get("people")) + _outbox(deployment.get("outbox"))
     if whole:
         lines += [f"  manifest {deployment['origin']}"] if deployment["origin"] else []
         lines += [f"  port {deployment['port']}"] if deployment["port"] else []
@@ -76,6 +76,15 @@ def _people(people: Mapping[str, Any] | None) -> list[str]:
     number = people["pending"]
     told = f"; people could not be told of {people['untold']}: {people['error']}" if people["untold"] else ""
     return [f"  {number} thing{'s' if number != 1 else ''} for a person: orchestrator approvals list{told}"]
+
+
+def _outbox(outbox: Mapping[str, Any] | None) -> list[str]:
+    """What waits for targets that are away, and why the last try failed."""
+    if not outbox:
+        return []
+    number, why = outbox["waiting"], f"; the last try failed: {outbox['error']}" if outbox["error"] else ""
+    verb = "requests wait for their" if number != 1 else "request waits for its"
+    return [f"  {number} {verb} model, tried again {ahead(outbox['again'])}: orchestrator outbox list{why}"]
 
 
 def _wait(wait: Mapping[str, Any], deployment: Mapping[str, Any]) -> str:

@@ -78,6 +78,18 @@ CODES: Final[tuple[Code, ...]] = (
         "It is decided already, its time is over, or the call is not the one that was seen.",
         "See `orchestrator approvals show ID`: it says who decided what, and when.",
     ),
+    Code(
+        "ORC442",
+        "no such delivery",
+        "Nothing of this id waits or waited for its target.",
+        "`orchestrator outbox list --all` shows what there is.",
+    ),
+    Code(
+        "ORC443",
+        "it does not wait any more",
+        "The request was delivered, has expired, or somebody cancelled it.",
+        "`orchestrator outbox show ID` says what became of it.",
+    ),
     Code("ORC501", "run failed", "A run ended with an error.", "See `orchestrator explain run ID`."),
     Code(
         "ORC502",
@@ -180,6 +192,25 @@ CODES: Final[tuple[Code, ...]] = (
         "The runtime ended while the approved call was being made, so that nobody knows whether it was; or the deployment "
         "was taken down or changed so that the agent or the function is gone. An approved call is never made twice.",
         "See by hand whether the call was made; then ask again, which asks for a new approval.",
+    ),
+    Code(
+        "ORC544",
+        "the target did not come back",
+        "The request waited for a model that could not be reached until its time (`store_and_forward.expires`) was over. "
+        "Nobody has answered it.",
+        "Ask again once `orchestrator status` says that something serves the agent; give it more time, or an `escalate_to`.",
+    ),
+    Code(
+        "ORC545",
+        "too much waits for targets",
+        "As many requests of this deployment wait for a target as `store_and_forward.most_waiting` of the agent allows.",
+        "See what they wait for (`orchestrator outbox list`), cancel what nobody needs, or raise `most_waiting`.",
+    ),
+    Code(
+        "ORC546",
+        "taken back",
+        "Somebody cancelled the request while it waited for its target (`orchestrator outbox cancel ID`).",
+        "Ask again if it is still wanted.",
     ),
     Code("ORC601", "wrong usage", "The command line does not fit.", "See --help."),
 )

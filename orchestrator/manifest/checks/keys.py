@@ -13,7 +13,7 @@ from orchestrator.manifest.spec.agent import AgentEntry
 _OF_ROUTERS: Final = ("strategy", "routing_strategy", "stages", "encoder", "routes", "default", "confidence")
 _OF_ANSWERERS: Final = (
     *("reflex", "tools", "knowledge", "output_schema", "skills", "examples", "keywords", "specialized_for", "template"),
-    *("offline_mode", "privacy_mode", "compliance"),
+    *("offline_mode", "privacy_mode", "compliance", "store_and_forward"),
 )
 _STAGES: Final = (
     *("rules", "keyword", "lexical", "semantic", "intent"),
@@ -56,7 +56,7 @@ def _check_role(draft: Draft, agent: AgentEntry) -> None:
     if agent.role != "escalation":
         _refuse_keys(draft, at, ("human",), "means something for escalations only")
     elif agent.human is not None:
-        _refuse_keys(draft, at, ("model",), "means nothing where a person answers")
+        _refuse_keys(draft, at, ("model", "store_and_forward"), "means nothing where a person answers")
 
 
 def _refuse_keys(draft: Draft, at: str, keys: tuple[str, ...], why: str) -> None:

@@ -37,6 +37,8 @@ def _known(agent: AgentEntry, keys: Keys) -> Collection[str]:
         return ("agent", "text", "session")
     if keys[0] == "human":
         return ("ticket", "text", "queue", "approval")
+    if keys[0] == "store_and_forward":
+        return ("delivery", "agent", "text")
     rule = agent.reflex[int(keys[1])]
     given = [*rule.extract, "text", "session"]
     called = rule.call is not None and rule.call != ESCALATE

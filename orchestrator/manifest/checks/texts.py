@@ -14,7 +14,7 @@ from orchestrator.manifest.checks.template_names import check_names
 from orchestrator.manifest.faults import note
 from orchestrator.manifest.inference.draft import Draft
 from orchestrator.manifest.inference.reflexes import ESCALATE
-from orchestrator.manifest.spec.agent import AgentEntry, ReflexRule, When
+from orchestrator.manifest.spec.agent import AgentEntry, ReflexRule, StoreAndForward, When
 
 Keys = tuple[str | int, ...]
 
@@ -61,6 +61,8 @@ def _templates(agent: AgentEntry) -> Iterator[tuple[Keys, str]]:
         yield ("instructions",), agent.instructions
     if agent.human is not None and agent.human.say:
         yield ("human", "say"), agent.human.say
+    if isinstance(agent.store_and_forward, StoreAndForward) and agent.store_and_forward.say:
+        yield ("store_and_forward", "say"), agent.store_and_forward.say
     for number, rule in enumerate(agent.reflex):
         yield ("reflex", number, "say"), rule.say
         yield from _texts_in(rule.arguments, ("reflex", number, "arguments"))

@@ -16,6 +16,8 @@ def settle_escalation(draft: Draft) -> None:
         elif agent.role == "escalation" and _is_nobody(agent):
             draft.agents[name] = agent.model_copy(update={"human": Human()})
             draft.infer(f"agent.{name}", "human", {}, "an escalation without a model and instructions is a person")
+        elif agent.role == "escalation":
+            draft.agents[name] = _kept(draft, agent)
 
 
 def _with_default(draft: Draft, agent: AgentEntry) -> AgentEntry:
@@ -28,6 +30,14 @@ def _with_default(draft: Draft, agent: AgentEntry) -> AgentEntry:
     for key, value in changes.items():
         draft.infer(f"agent.{agent.name}", key, value, "from deployment.escalation")
     return agent.model_copy(update=changes) if changes else agent
+
+
+def _kept(draft: Draft, agent: AgentEntry) -> AgentEntry:
+    kept = draft.deployment.escalation.store_and_forward
+    if kept is None or agent.human is not None or agent.store_and_forward is not None:
+        return agent
+    draft.infer(f"agent.{agent.name}", "store_and_forward", kept, "from deployment.escalation")
+    return agent.model_copy(update={"store_and_forward": kept})
 
 
 def _is_nobody(agent: AgentEntry) -> bool:

@@ -10,6 +10,7 @@ from orchestrator.manifest.spec.fields import (
     BUILT_IN,
     BY_OWNER,
     BY_SHAPE,
+    FLAG,
     LIST,
     MAP,
     TEXT,
@@ -149,6 +150,20 @@ class Human(Spec):
     """How long the question waits; as `deployment.people` says where this does not."""
 
 
+class StoreAndForward(Spec):
+    """How requests wait for an agent whose models cannot be reached: each is kept on the disk and answered once they can."""
+
+    expires: Annotated[Duration, Field(examples=["72h"])] = 86_400.0
+    """How long a request waits; then its run fails with ORC544."""
+    most_waiting: Annotated[int, Field(ge=1, le=100_000, examples=[200])] = 1_000
+    """How many requests of the deployment may wait at once; more are refused with ORC545."""
+    say: Annotated[Text, Field(examples=["I will answer this later; the number is {{ delivery }}."])] = ""
+    """What the user is told at once; a Jinja2 template over `delivery`, `agent` and `text`. A default exists."""
+
+
+Kept = Annotated[Annotated[StoreAndForward, Tag(MAP)] | Annotated[bool, Tag(FLAG)], BY_SHAPE]
+
+
 class Memory(Spec):
     """What an agent sees of the conversation."""
 
@@ -227,6 +242,8 @@ class AgentEntry(Spec):
     """When it does."""
     human: Human | None = None
     """For `role: escalation`: a person instead of a model."""
+    store_and_forward: Annotated[Kept | None, Field(examples=[True, {"expires": "72h"}])] = None
+    """Whether a request waits where none of its models can be reached and nobody takes over; `true` for the usual limits."""
     priority: Literal["high", "normal", "low"] | None = None
     """How its calls queue: interactive, default or bulk."""
     strategy: StrategyName | None = None

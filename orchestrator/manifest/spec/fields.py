@@ -34,7 +34,9 @@ def shape_of(value: Any) -> str | None:
         return MAP
     if isinstance(value, str):
         return TEXT
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if isinstance(value, bool):
+        return FLAG
+    if isinstance(value, (int, float)):
         return NUMBER
     return LIST if isinstance(value, list) else None
 
@@ -43,6 +45,7 @@ MAP: Final = "(map)"
 TEXT: Final = "(text)"
 NUMBER: Final = "(number)"
 LIST: Final = "(list)"
+FLAG: Final = "(flag)"
 BY_SHAPE: Final = Discriminator(shape_of)
 """Chooses the branch of a union by the value's shape, so that one fault gives one error and not one for each branch."""
 

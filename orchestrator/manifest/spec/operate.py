@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Tag
 
-from orchestrator.manifest.spec.agent import AgentItem, EscalateWhen, StrategyName
+from orchestrator.manifest.spec.agent import AgentItem, EscalateWhen, Kept, StrategyName
 from orchestrator.manifest.spec.fields import (
     BY_SHAPE,
     MAP,
@@ -90,6 +90,8 @@ class EscalationDefaults(Spec):
     """The agent that takes over."""
     when: Annotated[list[EscalateWhen] | None, Field(examples=[["error", "requested"]])] = None
     """When it does."""
+    store_and_forward: Annotated[Kept | None, Field(examples=[True, {"expires": "72h"}])] = None
+    """Whether requests wait for escalation agents whose models cannot be reached; an agent may say otherwise."""
 
 
 class Resources(Spec):

@@ -177,9 +177,13 @@ def _parameters(call: ChatCall, stream: bool) -> dict[str, Any]:
         "stream": stream or None,
         "stream_options": {"include_usage": True} if stream else None,
         "extra_body": dict(call.extra) or None,
-        "extra_headers": {"X-Request-Id": call.request_id} if call.request_id else None,
+        "extra_headers": {name: value for name, value in _headers(call) if value} or None,
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _headers(call: ChatCall) -> tuple[tuple[str, str], ...]:
+    return ("X-Request-Id", call.request_id), ("Idempotency-Key", call.key)
 
 
 def _tool_choice(choice: str) -> Any:

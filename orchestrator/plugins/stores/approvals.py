@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from orchestrator.core.approval import ACTS_OF, STATE_OF, Approval, Verdict
 from orchestrator.core.errors import ApprovalClosed, DeskFull, NoSuchApproval, UsageError
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.core.message import Message
-from orchestrator.core.redaction import Redact
 from orchestrator.core.request import Result
 from orchestrator.plugins.stores.approval_rows import COLUMNS, insert, read
 from orchestrator.plugins.stores.notices import SqliteNotices, put_notices
-from orchestrator.plugins.stores.runs import put_runs, run_row
-from orchestrator.plugins.stores.sessions import SqliteSessions
 from orchestrator.plugins.stores.statefile import StateFile
+from orchestrator.plugins.stores.waiting import Stories, close_waiting, forget_old
 from orchestrator.ports.people import Asking
 
 declare("people.before-ask", "people.in-ask", "people.asked", "people.in-verdict", "people.decided")
@@ -32,29 +28,12 @@ _WAITING: Final = "SELECT count(*) FROM approval WHERE deployment = ? AND state 
 _LAST: Final = chr(0x10FFFF)
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """How many are kept of each deployment: runs, and approvals that are done."""
-
-    runs: int = 1_000
-    approvals: int = 1_000
-
-
 class SqliteApprovals(SqliteNotices):
-    """A ``PeopleStore``. Runs and sessions change in its transactions too; ``redact`` takes known secrets out of runs."""
+    """A ``PeopleStore``. Runs and sessions change in its transactions too, through ``stories``."""
 
-    def __init__(
-        self,
-        file: StateFile,
-        sessions: SqliteSessions,
-        keep: Keep,
-        now: Callable[[], float] = time.time,
-        redact: Redact = str,
-    ) -> None:
-        super().__init__(file, now)
-        self._sessions = sessions
-        self._keep = keep
-        self._redact = redact
+    def __init__(self, file: StateFile, stories: Stories) -> None:
+        super().__init__(file, stories.now)
+        self._stories = stories
 
     # -- changing ---------------------------------------------------------------------------------------------------
 
@@ -70,10 +49,11 @@ class SqliteApprovals(SqliteNotices):
             _check(connection.execute(_WAITING, (approval.deployment,)).fetchone()[0], approval.deployment, asking.most)
             insert(connection, approval)
             put_notices(connection, approval.id, asking.channels, self._now())
-            self._keep_run(connection, asking.result, str(approval.held.get("typed", approval.text)))
-            self._say(connection, approval, asking.said, restricted=asking.restricted)
+            self._stories.keep_run(connection, asking.result, str(approval.held.get("typed", approval.text)))
+            place = (approval.deployment, approval.session)
+            self._stories.say(connection, place, asking.said, restricted=asking.restricted)
             if approval.settles:
-                _deliver(connection, approval.settles, self._now())
+                close_waiting(connection, approval.settles, self._now())
             failpoint("people.in-ask")
         failpoint("people.asked")
 
@@ -117,11 +97,12 @@ class SqliteApprovals(SqliteNotices):
         """Keep the end of its run. What the run needed to go on is forgotten."""
         with self._file.transaction() as connection:
             found = _one(connection, approval)
-            if not _deliver(connection, found.id, self._now()):
+            if not close_waiting(connection, found.id, self._now()):
                 return False
-            self._keep_run(connection, result, text)
-            self._say(connection, found, said, restricted=found.data_class == "restricted")
-            _forget_old(connection, found.deployment, self._keep.approvals)
+            self._stories.keep_run(connection, result, text)
+            place, restricted = (found.deployment, found.session), found.data_class == "restricted"
+            self._stories.say(connection, place, said, restricted=restricted)
+            forget_old(connection, "approval", found.deployment, self._stories.keep.approvals)
             failpoint("people.in-settle")
         failpoint("people.settled")
         return True
@@ -172,17 +153,6 @@ class SqliteApprovals(SqliteNotices):
         found: dict[str, Any] = json.loads(rows[0][0]) if rows else {}
         return found if found.get("approval") else None
 
-    # -- inside -----------------------------------------------------------------------------------------------------
-
-    def _keep_run(self, connection: sqlite3.Connection, result: Result, text: str) -> None:
-        put_runs(connection, [run_row(result, text, self._now(), self._redact)], self._keep.runs)
-
-    def _say(
-        self, connection: sqlite3.Connection, approval: Approval, said: Sequence[Message], *, restricted: bool
-    ) -> None:
-        if approval.session and said:
-            self._sessions.append_in(connection, approval.deployment, approval.session, said, restricted=restricted)
-
 
 def _check(waiting: int, deployment: str, most: int) -> None:
     if waiting >= most:
@@ -218,16 +188,3 @@ def _one(connection: sqlite3.Connection, approval: str) -> Approval:
 
 def _unknown(approval: str) -> NoSuchApproval:
     return NoSuchApproval(f'nothing waits for a person under "{approval}"', cure="orchestrator approvals list --all")
-
-
-def _deliver(connection: sqlite3.Connection, approval: str, now: float) -> bool:
-    sql = "UPDATE approval SET delivered = ?, held = '{}' WHERE id = ? AND delivered IS NULL"
-    return connection.execute(sql, (now, approval)).rowcount > 0
-
-
-def _forget_old(connection: sqlite3.Connection, deployment: str, keep: int) -> None:
-    connection.execute(
-        "DELETE FROM approval WHERE deployment = ?1 AND delivered IS NOT NULL AND seq <= (SELECT seq FROM approval "
-        "WHERE deployment = ?1 AND delivered IS NOT NULL ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
-        (deployment, keep),
-    )

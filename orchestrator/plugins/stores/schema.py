@@ -45,6 +45,18 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
             PRIMARY KEY (approval, channel))""",
     ),
     ("CREATE TABLE served (deployment TEXT PRIMARY KEY, number INTEGER NOT NULL)",),
+    (
+        """CREATE TABLE delivery (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, deployment TEXT NOT NULL, state TEXT NOT NULL,
+            expires REAL NOT NULL, told TEXT NOT NULL, held TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0,
+            again REAL NOT NULL, error TEXT NOT NULL DEFAULT '', sent REAL, delivered REAL, by TEXT NOT NULL DEFAULT '')""",
+        "CREATE INDEX delivery_of_deployment ON delivery (deployment, seq)",
+        "CREATE INDEX delivery_open ON delivery (seq) WHERE delivered IS NULL",
+        """CREATE TABLE audit (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, subject TEXT NOT NULL, what TEXT NOT NULL,
+            detail TEXT NOT NULL DEFAULT '')""",
+        "CREATE INDEX audit_of_subject ON audit (subject, seq)",
+    ),
 )
 """A released step is never changed: a later version adds one. ``PRAGMA user_version`` counts those that were taken."""
 

@@ -17,18 +17,20 @@ from typing import Final
 
 from orchestrator.core.message import KEEP_TURNS
 from orchestrator.core.redaction import Redact
-from orchestrator.plugins.stores.approvals import Keep, SqliteApprovals
+from orchestrator.plugins.stores.approvals import SqliteApprovals
+from orchestrator.plugins.stores.outbox import SqliteOutbox
 from orchestrator.plugins.stores.revisions import SqliteRevisions
 from orchestrator.plugins.stores.runs import SqliteRuns
 from orchestrator.plugins.stores.schema import migrate
 from orchestrator.plugins.stores.sessions import SqliteSessions
 from orchestrator.plugins.stores.spare import Spare
 from orchestrator.plugins.stores.statefile import Damaged, Lost, StateFile, translated
+from orchestrator.plugins.stores.waiting import Keep, Stories
 
 
 @dataclass(frozen=True, slots=True)
 class StoreLimits:
-    """How much is kept: runs, sessions and approvals of a deployment, messages of a session."""
+    """How much is kept: runs, sessions, approvals and deliveries of a deployment, messages of a session."""
 
     keep_runs: int = 1000
     keep_sessions: int = 1000
@@ -44,11 +46,12 @@ class StateStores:
     runs: SqliteRuns
     sessions: SqliteSessions
     people: SqliteApprovals
+    outbox: SqliteOutbox
     notes: tuple[str, ...] = ()
 
     def close(self) -> None:
         """Close all of them."""
-        for store in (self.people, self.sessions, self.runs, self.revisions):
+        for store in (self.outbox, self.people, self.sessions, self.runs, self.revisions):
             store.close()
 
 
@@ -81,11 +84,12 @@ def open_stores(
         runs = SqliteRuns(StateFile(path), limits.keep_runs, now, redact)
         # A turn is written on the way of a request, where a flush of the disk would be felt; the last one may be lost.
         sessions = SqliteSessions(StateFile(path, "NORMAL"), limits.keep_turns, limits.keep_sessions, now)
-        people = SqliteApprovals(StateFile(path), sessions, Keep(limits.keep_runs, limits.keep_approvals), now, redact)
+        stories = Stories(sessions, Keep(limits.keep_runs, limits.keep_approvals), now, redact)
+        people, outbox = SqliteApprovals(StateFile(path), stories), SqliteOutbox(StateFile(path), stories)
     except BaseException:
         revisions.close()
         raise
-    return StateStores(revisions, runs, sessions, people, notes)
+    return StateStores(revisions, runs, sessions, people, outbox, notes)
 
 
 def _open_revisions(path: Path) -> SqliteRevisions:

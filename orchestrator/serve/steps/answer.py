@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from orchestrator.core.conditions import Matter
 from orchestrator.core.errors import DoesNotFit, HeldRunLost, NoModel, Unreachable
+from orchestrator.core.message import Message
 from orchestrator.deploy.deployment import Agent
 from orchestrator.deploy.reflex import Reflex
 from orchestrator.ports.provider import Capability, Support, can_call
@@ -59,7 +60,10 @@ async def _by_rules(
 
 
 async def _go_on(run: Run, agent: Agent, grant: GoingOn) -> Outcome:
-    """From where the agent waited for a person."""
+    """From where the agent waited for a person, or anew where it waited for its target."""
+    if "again" in grant.at:
+        run.grant, run.history = None, tuple(map(Message.from_json, grant.at["again"]))
+        return await _by_rules_and_model(run, agent)
     selection = _able(run, agent)
     matter = Matter(run.request.text, run.request.complexity)
     if "rule" not in grant.at:

@@ -152,6 +152,7 @@ class _Talk:
             stop=settings.stop,
             extra=settings.extra,
             request_id=self.run.request.id,
+            key=self.run.next_key(),
         )
 
     def _others(self) -> Mapping[str, CallSettings]:

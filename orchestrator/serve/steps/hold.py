@@ -103,7 +103,7 @@ def _approval(run: Run, wish: Wish, result: Result, now: float) -> Approval:
         data_class=result.data_class,
         call=wish.call,
         held=kept(run, result, wish.at),
-        settles=run.going_on.approval.id if run.going_on else "",
+        settles=run.going_on.waited.id if run.going_on else "",
     )
 
 

@@ -55,7 +55,7 @@ async def _by_grant(run: Run, agent: Agent, function: ToolFunction, arguments: M
     """The call that a person decided on: this one, with these arguments, once. What it gave is kept before anything is made
     of it. Raises ``ApprovalDenied``, and ``HeldRunLost`` where it is not the call that was approved."""
     grant, desk, run.grant = run.grant, run.desk, None
-    approval = grant.approval if grant else None
+    approval = grant.waited if grant and isinstance(grant.waited, Approval) else None
     if approval is None or approval.call is None or desk is None:
         raise Held(function, arguments)
     if digest_of_call(run.deployment.name, agent.spec["name"], function.name, arguments) != approval.call.digest:

@@ -1,0 +1,83 @@
+"""``orchestrator outbox``: requests that wait for a model that is away: list, show, cancel, retry."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any, Final
+
+from orchestrator.cli.inputs import in_utf8
+from orchestrator.cli.view.terminal import Terminal
+
+EXAMPLES: Final = """
+orchestrator outbox list
+orchestrator outbox list help-desk --all --json
+orchestrator outbox show dlv_9f2c
+orchestrator outbox cancel dlv_9f2c
+orchestrator outbox retry dlv_9f2c
+orchestrator outbox retry
+"""
+ID: Final = "its id, or the beginning of it"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Its actions."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=type(parser))
+    list_ = actions.add_parser("list", help="what waits, the newest first")
+    list_.add_argument("name", nargs="?", default="", metavar="NAME", help="only of this deployment")
+    list_.add_argument("--all", action="store_true", help="also what was answered, has expired or was taken back")
+    list_.add_argument("--json", action="store_true", help="as JSON")
+    show = actions.add_parser("show", help="one of them: the request, why it waits, and all that was done with it")
+    show.add_argument("id", metavar="ID", help=ID)
+    show.add_argument("--json", action="store_true", help="as JSON")
+    cancel = actions.add_parser("cancel", help="take it back; its run fails, and says so")
+    cancel.add_argument("id", metavar="ID", help=ID)
+    cancel.add_argument("--by", default="", metavar="NAME", help="who does; without it, the name of the user")
+    cancel.add_argument("--json", action="store_true", help="as JSON")
+    retry = actions.add_parser("retry", help="try at once, not only after the next pause")
+    retry.add_argument("id", nargs="?", default="", metavar="ID", help=f"{ID}; without it, all that waits")
+
+
+def run(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Do it."""
+    return _ACTIONS[options.action](options, terminal)
+
+
+def _list(options: argparse.Namespace, terminal: Terminal) -> int:
+    from orchestrator.cli.reach import client
+    from orchestrator.cli.view.outbox import shown_list
+
+    found = client(terminal).deliveries(options.name, closed=options.all)
+    return _tell(found, shown_list(found, terminal), options, terminal)
+
+
+def _show(options: argparse.Namespace, terminal: Terminal) -> int:
+    from orchestrator.cli.reach import client
+    from orchestrator.cli.view.outbox import shown
+
+    found = client(terminal).delivery(options.id)
+    return _tell(found, shown(found, terminal), options, terminal)
+
+
+def _cancel(options: argparse.Namespace, terminal: Terminal) -> int:
+    from orchestrator.cli.reach import client
+
+    by = in_utf8(options.by) or terminal.environment.get("USER", "")
+    found = client(terminal).cancel_delivery(options.id, by)
+    return _tell(found, f"{found['id']} is {found['state']}; run {found['run']} has failed", options, terminal)
+
+
+def _retry(options: argparse.Namespace, terminal: Terminal) -> int:
+    from orchestrator.cli.reach import client
+
+    count = client(terminal).retry_deliveries(options.id)
+    terminal.say(f"{count} {'is' if count == 1 else 'are'} tried now" if count else "nothing waits for its target")
+    return 0
+
+
+def _tell(found: Any, text: str, options: argparse.Namespace, terminal: Terminal) -> int:
+    terminal.say(json.dumps(found, indent=2, ensure_ascii=False) if options.json else text)
+    return 0
+
+
+_ACTIONS: Final = {"list": _list, "show": _show, "cancel": _cancel, "retry": _retry}

@@ -1,0 +1,69 @@
+"""What is written together with a run that begins or ends to wait: the run of the history, its turn of the session, the row
+of what it waited for."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from orchestrator.core.message import Message
+from orchestrator.core.redaction import Redact
+from orchestrator.core.request import Result
+from orchestrator.plugins.stores.runs import put_runs, run_row
+from orchestrator.plugins.stores.sessions import SqliteSessions
+
+_CLOSE: Final = (
+    "UPDATE approval SET delivered = ?, held = '{}' WHERE id = ? AND delivered IS NULL",
+    "UPDATE delivery SET delivered = ?, held = '{}', state = 'delivered', sent = NULL WHERE id = ? AND delivered IS NULL",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How many are kept of each deployment: runs, approvals and deliveries that are done."""
+
+    runs: int = 1_000
+    approvals: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stories:
+    """Writes runs and turns within the transactions of others; ``redact`` takes known secrets out of runs."""
+
+    sessions: SqliteSessions
+    keep: Keep
+    now: Callable[[], float]
+    redact: Redact
+
+    def keep_run(self, connection: sqlite3.Connection, result: Result, text: str) -> None:
+        """Keep a run in the history."""
+        put_runs(connection, [run_row(result, text, self.now(), self.redact)], self.keep.runs)
+
+    def say(
+        self,
+        connection: sqlite3.Connection,
+        place: tuple[str, str],
+        said: Sequence[Message],
+        *,
+        restricted: bool,
+    ) -> None:
+        """Add turns to a session: ``place`` is its deployment and its name, which may be empty."""
+        if place[1] and said:
+            self.sessions.append_in(connection, *place, said, restricted=restricted)
+
+
+def close_waiting(connection: sqlite3.Connection, waiting: str, now: float) -> bool:
+    """Its run has its end, or waits for something else now: what it needed to go on is forgotten. ``False`` where that was so."""
+    return any(connection.execute(sql, (now, waiting)).rowcount > 0 for sql in _CLOSE)
+
+
+def forget_old(connection: sqlite3.Connection, table: str, deployment: str, keep: int) -> bool:
+    """Forget what is done beyond the newest ``keep`` of a deployment; whether there was some."""
+    gone = connection.execute(
+        f"DELETE FROM {table} WHERE deployment = ?1 AND delivered IS NOT NULL AND seq <= (SELECT seq FROM {table} "  # noqa: S608
+        "WHERE deployment = ?1 AND delivered IS NOT NULL ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+        (deployment, keep),
+    )
+    return gone.rowcount > 0

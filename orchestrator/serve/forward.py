@@ -1,0 +1,283 @@
+"""The forwarder: the one owner of what waits for targets that are away. It keeps what runs leave, tries it again, and ends it.
+
+A lane is what waits for one agent of one deployment. While its target is away only the oldest of a lane is tried, at growing
+intervals; once one is answered, the others follow, a few at once, in the order in which they came.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from random import random
+from typing import Any, Final, TypeVar
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+
+from orchestrator.core.delivery import Delivery
+from orchestrator.core.errors import (
+    DeliveryCancelled,
+    DeliveryClosed,
+    DeliveryExpired,
+    HeldRunLost,
+    OrchestratorError,
+    RunError,
+    in_one_line,
+)
+from orchestrator.core.event import Event, EventKind
+from orchestrator.core.failpoint import declare, failpoint
+from orchestrator.core.message import Message
+from orchestrator.core.request import Result
+from orchestrator.deploy.backoff import Backoff
+from orchestrator.ports.outbox import AuditEntry, Deferring, OutboxStore
+from orchestrator.serve.clock import current_time
+from orchestrator.serve.ends import Ends
+from orchestrator.serve.engine import EngineTable
+from orchestrator.serve.held import going_on, waited
+
+declare("outbox.answered")
+
+MOST_AT_ONCE: Final = 4
+"""Requests of one lane that are under way at once, once its target is back."""
+AGAIN: Final = 5.0
+"""Seconds before what failed for the moment is tried again, the first time."""
+LONGEST_REST: Final = 60.0
+"""The longest pause between two tries, and between two looks: the device may have slept."""
+_TRIES: Final = Backoff(AGAIN, LONGEST_REST)
+LATER: Final = frozenset(
+    {
+        *("Unreachable", "StaleConnection", "Stalled", "ServerBusy", "RateLimited", "NoModel"),
+        *("QueueFull", "DoesNotFit", "DeadlinePassed", "WouldMissDeadline", "RunCancelled"),
+    }
+)
+"""Kinds of fault after which it is tried again: the target is away or has no time, or the runtime or the revision ended."""
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class ForwarderWays:
+    """How the forwarder reaches others: ``emit`` hears events, ``report`` hears of trouble, ``now`` is the wall clock in seconds
+    since 1970."""
+
+    emit: Callable[[Event], None]
+    report: Callable[[str], None]
+    now: Callable[[], float] = time.time
+
+
+@dataclass(slots=True)
+class Lane:
+    """What is known of a target: ``tries`` that failed in a row, whether it answered the last one, and the time of the loop's
+    clock before which it is left alone."""
+
+    tries: int = 0
+    open: bool = False
+    until: float = 0.0
+
+
+Place = tuple[str, str]
+
+
+def place_of(delivery: Delivery) -> Place:
+    """Its lane: deployment and agent."""
+    return delivery.deployment, delivery.agent
+
+
+def due(waiting: Sequence[Delivery], lanes: dict[Place, Lane], in_work: set[str], now: float) -> list[Delivery]:
+    """Which of them are tried now, the oldest first. Pure. ``waiting`` are in the order in which they came."""
+    busy = Counter(place_of(each) for each in waiting if each.id in in_work)
+    chosen = []
+    for each in waiting:
+        lane = lanes.get(place_of(each)) or Lane()
+        most = MOST_AT_ONCE if lane.open else 1
+        if each.id not in in_work and lane.until <= now and busy[place_of(each)] < most:
+            busy[place_of(each)] += 1
+            chosen.append(each)
+    return chosen
+
+
+@dataclass(slots=True)
+class _Work:
+    lanes: dict[Place, Lane] = field(default_factory=dict)
+    ids: set[str] = field(default_factory=set)
+
+
+class Forwarder:
+    """Fits the port ``Outbox`` for runs; the looks, :meth:`cancel` and :meth:`retry` are for people; :meth:`run` is its life."""
+
+    def __init__(self, store: OutboxStore, ends: Ends, engines: EngineTable, ways: ForwarderWays) -> None:
+        self._store = store
+        self._ends = ends
+        self._engines = engines
+        self._ways = ways
+        self._disk = anyio.Lock()
+        self._woken = anyio.Event()
+        self._work = _Work()
+
+    # -- for runs ---------------------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """The wall clock."""
+        return self._ways.now()
+
+    async def defer(self, deferring: Deferring) -> None:
+        """Keep it; what was said in the session is with it. Call it while holding the session's turn."""
+
+        async def store(said: tuple[Message, ...], restricted: bool) -> None:
+            await self._on_disk(self._store.defer, replace(deferring, said=said, restricted=restricted))
+
+        await self._ends.keep_start(deferring.delivery, deferring.said, store)
+        if deferring.delivery.settles:
+            self._ends.tell_change()
+        lane = self._work.lanes.setdefault(place_of(deferring.delivery), Lane())
+        if lane.until <= current_time():  # its target was away a moment ago
+            lane.open = False
+            self._rest(deferring.delivery, None)
+            self._woken.set()
+
+    # -- for people -------------------------------------------------------------------------------------------------
+
+    async def find(self, delivery: str) -> tuple[Delivery, Sequence[AuditEntry]]:
+        """By its id or a unique beginning, with all that was done with it."""
+        found = await self._on_disk(self._store.find, delivery)
+        return found, await self._on_disk(self._store.audit, found.id)
+
+    async def newest(self, deployment: str, count: int, *, closed: bool) -> Sequence[Delivery]:
+        """The newest first."""
+        return await self._on_disk(lambda: self._store.newest(deployment, count, closed=closed))
+
+    async def trouble(self) -> Any:
+        """For each deployment with something that waits: ``waiting``, ``again``, ``error``."""
+        return await self._on_disk(self._store.trouble)
+
+    async def cancel(self, delivery: str, by: str) -> Delivery:
+        """Take it back: its run fails, and says so. Raises ``NoSuchDelivery`` and ``DeliveryClosed``."""
+        found = await self._on_disk(self._store.find, delivery)
+        who = f" by {by}" if by else ""
+        error = DeliveryCancelled(f"the request was taken back{who} while it waited ({found.id})", cure="Ask again.")
+        if not await self._end(found, _failed(found, error), by):
+            found = await self._on_disk(self._store.find, found.id)
+            raise DeliveryClosed(f"{found.id} is {found.state} already", cure=f"orchestrator outbox show {found.id}")
+        return await self._on_disk(self._store.find, found.id)
+
+    async def retry(self, deployment: str, delivery: str) -> int:
+        """Try at once what waits: one (by its whole id), all of a deployment, or all; gives how many."""
+        count = await self._on_disk(self._store.hurry, deployment, delivery)
+        self.wake()
+        return count
+
+    # -- its life ---------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Something has changed: look at once, also at targets that were away."""
+        for lane in self._work.lanes.values():
+            lane.until = 0.0
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Try what waits, and let expire what is due, until cancelled."""
+        self._work = _Work()
+        async with anyio.create_task_group() as tasks:
+            while True:
+                self._woken = anyio.Event()
+                rest = await self._look(tasks)
+                with anyio.move_on_after(rest):
+                    await self._woken.wait()
+
+    async def _look(self, tasks: TaskGroup) -> float:
+        """Begin what is due; gives the seconds until the next look."""
+        try:
+            found = await self._on_disk(self._store.waiting)
+        except OrchestratorError as error:
+            self._ways.report(f"what waits for targets cannot be read: {error.message}")
+            return AGAIN
+        now, work, served = self._ways.now(), self._work, self._engines.names()
+        over = [each for each in found if each.expires <= now and each.id not in work.ids]
+        there = [each for each in found if each.expires > now and each.deployment in served]
+        for each in [*over, *due(there, work.lanes, work.ids, current_time())]:
+            work.ids.add(each.id)
+            tasks.start_soon(self._take, each, each.expires <= now)
+        ends = [each.expires - now for each in found if each.id not in work.ids]
+        rests = [lane.until - current_time() for lane in work.lanes.values() if lane.until > current_time()]
+        return max(0.01, min([LONGEST_REST, *ends, *rests]))
+
+    async def _take(self, delivery: Delivery, over: bool) -> None:
+        try:
+            await (self._expire(delivery) if over else self._try(delivery))
+        except OrchestratorError as error:
+            self._ways.report(f"{delivery.id} cannot be forwarded now: {error.message}")
+            self._rest(delivery, None)
+        except Exception as error:  # noqa: BLE001 - one that cannot go on must not keep back the others
+            self._ways.report(f"{delivery.id} cannot be forwarded: {type(error).__name__}: {error}")
+            self._rest(delivery, None)
+        finally:
+            self._work.ids.discard(delivery.id)
+            self._woken.set()
+
+    async def _expire(self, delivery: Delivery) -> None:
+        why = f"{delivery.agent} could not be reached in time ({delivery.id})"
+        last = f": {delivery.error or delivery.away}" if delivery.error or delivery.away else ""
+        full = await self._on_disk(self._store.find, delivery.id)
+        await self._end(full, _failed(full, DeliveryExpired(why + last, cure="Ask again.")))
+
+    async def _try(self, delivery: Delivery) -> None:
+        full = await self._on_disk(self._store.find, delivery.id)
+        if full.delivered is not None or not await self._on_disk(self._store.begin, full.id):
+            return
+        try:
+            result = await self._engines.get(full.deployment).resume(going_on(replace(full, tries=full.tries + 1)))
+        except HeldRunLost as lost:
+            result = _failed(full, lost)
+        failpoint("outbox.answered")
+        fault = result.error or {}
+        if fault.get("kind") in LATER:
+            await self._put_off(full, fault)
+            return
+        lane = self._work.lanes.setdefault(place_of(full), Lane())
+        lane.tries, lane.open, lane.until = 0, True, 0.0
+        if result.status != "waiting":  # else what it waits for now has settled this
+            await self._end(full, result)
+
+    async def _put_off(self, delivery: Delivery, error: Any) -> None:
+        pause = self._rest(delivery, error.get("retry_after"))
+        self._work.lanes[place_of(delivery)].open = False
+        message = in_one_line(str(error.get("message", "")), str(error.get("cure") or ""))
+        await self._on_disk(self._store.put_off, delivery.id, message, self._ways.now() + pause)
+        self._emit("delivery.tried", delivery, {"error": message})
+
+    def _rest(self, delivery: Delivery, pause: float | None) -> float:
+        """Leave its target alone for a while, at least ``pause`` seconds where it said so."""
+        lane = self._work.lanes.setdefault(place_of(delivery), Lane())
+        lane.tries += 1
+        rest = max(_TRIES.delay(lane.tries - 1, random), pause or 0.0)
+        lane.until = current_time() + rest
+        return rest
+
+    async def _end(self, delivery: Delivery, result: Result, by: str = "") -> bool:
+        async def store(waiting: str, ended: Result, typed: str, said: Sequence[Message]) -> bool:
+            return await self._on_disk(self._store.settle, waiting, ended, typed, said, by)
+
+        kept = await self._ends.settle(delivery, result, store)
+        if kept:
+            self._emit("delivery.ended", delivery, {"status": result.status})
+        return kept
+
+    def _emit(self, kind: EventKind, delivery: Delivery, fields: dict[str, Any]) -> None:
+        fields = {"delivery": delivery.id, "agent": delivery.agent, **fields}
+        now = self._ways.now()
+        self._ways.emit(Event(kind, now, delivery.deployment, delivery.revision, delivery.run, fields))
+
+    async def _on_disk(self, work: Callable[..., Answer], *arguments: Any) -> Answer:
+        async with self._disk:
+            return await anyio.to_thread.run_sync(work, *arguments)
+
+
+def _failed(delivery: Delivery, error: RunError) -> Result:
+    """The run as it waited, with why it has no answer."""
+    try:
+        result = waited(delivery)
+    except HeldRunLost:
+        result = Result(delivery.run, delivery.deployment, delivery.revision, "waiting", "", agent=delivery.agent)
+    return replace(result, status="failed", text="", error=error.as_json(), finish_reason="error", approval=delivery.id)

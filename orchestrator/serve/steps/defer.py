@@ -1,0 +1,84 @@
+"""A request whose agent cannot be reached is kept, and answered once it can: the store of store and forward."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from orchestrator.core.delivery import Delivery
+from orchestrator.core.errors import NoModel, RateLimited, RunError, ServerBusy, Stalled, Unreachable
+from orchestrator.core.message import Message
+from orchestrator.core.request import new_id
+from orchestrator.deploy.deployment import Agent
+from orchestrator.deploy.template import compile_template
+from orchestrator.ports.outbox import Deferring
+from orchestrator.serve.held import kept
+from orchestrator.serve.run import Outcome, Run
+
+EXPIRES: Final = 86_400.0
+"""Seconds that a request waits for its target where the manifest says nothing."""
+MOST_WAITING: Final = 1_000
+"""Requests of a deployment that may wait for targets where the manifest says nothing."""
+SAY: Final = (
+    "This cannot be answered right now. Your request is kept ({{ delivery }}) and answered as soon as possible."
+)
+AWAY: Final = (Unreachable, Stalled, ServerBusy, RateLimited, NoModel)
+"""Faults that say that the target is away, or has no time: what they end may succeed later, as it is."""
+
+
+def may_wait(run: Run, agent: Agent, error: RunError) -> bool:
+    """Whether the request may be kept until the agent can be reached. Not where a piece of the answer is out, nor where the
+    request has waited for this already, nor where it may reach none of the agent's models at all."""
+    if run.outbox is None or agent.spec.get("store_and_forward") is None:
+        return False
+    return isinstance(error, AWAY) and not run.streamed and not run.forwarded and _has_target(run, agent)
+
+
+def _has_target(run: Run, agent: Agent) -> bool:
+    """A restricted request waits for no model in the cloud: it would wait in vain."""
+    if run.request.data_class != "restricted":
+        return bool(agent.spec["models"])
+    if agent.endpoints:
+        return bool(run.allowed(agent.endpoints))
+    models = {each.spec["alias"]: each.spec["zone"] for each in run.deployment.blueprint.of_kind("model")}
+    return any(models.get(alias) != "cloud" for alias in agent.spec["models"])
+
+
+async def defer(run: Run, agent: Agent, error: RunError) -> Outcome:
+    """Keep the run with the request, in one transaction; gives what the caller is told. Raises ``OutboxFull``."""
+    outbox, wish = run.outbox, agent.spec.get("store_and_forward") or {}
+    if outbox is None:
+        raise error
+    id_ = new_id("dlv")
+    text = compile_template(wish.get("say") or SAY)(
+        {"delivery": id_, "text": run.request.text, "agent": agent.spec["name"]}
+    )
+    outcome = Outcome(text, "waiting", served_by="outbox", why=f"{agent.address} is away: {error.line}", approval=id_)
+    result = run.result(agent.spec["name"], outcome)
+    now = outbox.now()
+    delivery = Delivery(
+        id=id_,
+        deployment=result.deployment,
+        revision=result.revision,
+        run=result.id,
+        agent=agent.spec["name"],
+        text=run.request.text,
+        created=now,
+        expires=now + wish.get("expires", EXPIRES),
+        away=error.line,
+        session=result.session,
+        data_class=result.data_class,
+        again=now,
+        held=kept(run, result, _place(run)),
+        settles=run.going_on.waited.id if run.going_on else "",
+    )
+    said = (Message("user", run.typed), Message("assistant", result.text))
+    restricted = run.request.data_class == "restricted"
+    most = int(wish.get("most_waiting", MOST_WAITING))
+    await outbox.defer(Deferring(delivery, result, said[bool(run.going_on) :], restricted, most))
+    run.tell("delivery.deferred", {"delivery": id_, "agent": delivery.agent, "away": error.line})
+    return outcome
+
+
+def _place(run: Run) -> dict[str, Any]:
+    """It begins anew with its agent, with the conversation as it was: not as it is by then."""
+    return {"again": [each.as_json() for each in run.history]}
