@@ -11,6 +11,7 @@ import anyio
 from anyio import get_cancelled_exc_class
 
 from orchestrator.core.errors import OrchestratorError, RunCancelled, RunError, StateUnusable
+from orchestrator.core.fitted import Fitted, Scale
 from orchestrator.core.message import Message
 from orchestrator.core.request import Request, Result
 from orchestrator.core.unknown import no_deployment
@@ -43,6 +44,8 @@ class Engine:
         self.deployment = deployment
         self.desk: Desk | None = None
         """Where its runs can ask people; set before the first of them."""
+        self.fitted: Mapping[Scale, Fitted] = {}
+        """What labelled answers say of the scores of its agents; replaced as a whole."""
         self._pressure = pressure
         self._loop = loop
         self._sessions = sessions
@@ -84,6 +87,7 @@ class Engine:
     async def _conduct(self, run: Run) -> tuple[Result, str]:
         """What comes of a run, and where an unexpected fault was."""
         run.pressure = self._pressure()
+        run.fitted = self.fitted
         run.desk = self.desk
         scope = anyio.CancelScope()
         result: Result | None = None

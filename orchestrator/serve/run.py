@@ -11,6 +11,7 @@ from orchestrator.core.approval import Approval
 from orchestrator.core.choices import PriorityClass
 from orchestrator.core.errors import RunCancelled, RunError
 from orchestrator.core.event import DELTA, Event, EventKind
+from orchestrator.core.fitted import Fitted, Scale
 from orchestrator.core.message import Message, Usage
 from orchestrator.core.record import record
 from orchestrator.core.request import Decision, Request, Result, Status, StepRecord, new_id
@@ -89,6 +90,7 @@ class Run:
         "deployment",
         "desk",
         "emit",
+        "fitted",
         "foresees",
         "going_on",
         "grant",
@@ -121,6 +123,7 @@ class Run:
         self.emit = emit
         self.listen = listen
         self.pressure: Pressure = NONE
+        self.fitted: Mapping[Scale, Fitted] = {}
         self.nonce = new_id("once")
         self.desk: Desk | None = None
         self.going_on: GoingOn | None = None
@@ -281,7 +284,8 @@ class Run:
 
     def why(self) -> str:
         """In a sentence: how it came to the one that answered."""
-        parts = [f"{d.router}: {d.why}" for d in self.decisions if d.why]
+        told = {each.reason for each in self.attempts}
+        parts = [f"{d.router}: {d.why}" for d in self.decisions if d.why and d.why not in told]
         parts += [f"{a.agent} handed over: {a.reason}" for a in self.attempts]
         chosen = [f"{each.subject}: {each.detail['chosen']}" for each in self.steps if "chosen" in each.detail]
         return "; ".join([*parts, *dict.fromkeys(chosen)])

@@ -9,15 +9,15 @@ from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.run import Run
 
 
-def prompt_of(run: Run, agent: Agent, demand: str = "") -> tuple[Message, ...]:
-    """The messages of an agent's first call. ``demand`` is what its answer must look like.
+def prompt_of(run: Run, agent: Agent, *demands: str) -> tuple[Message, ...]:
+    """The messages of an agent's first call. ``demands`` say what its answer must look like.
 
     All that is said to the model as the system goes into one message, and the conversation begins with a user's: the
     chat templates of many small models refuse everything else.
     """
     history = _seen(run.history, agent.spec["history_turns"])
     told = [message.content for message in run.history if message.role == "system" and message.content]
-    told += [text for text in (_handed_over(run), demand) if text]
+    told += [text for text in (_handed_over(run), *demands) if text]
     head = _system(run, agent, told)
     return (*head, *history, Message("user", run.request.text))
 

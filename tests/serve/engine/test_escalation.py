@@ -174,13 +174,14 @@ async def test_nothing_takes_over_once_the_answer_has_begun_to_stream() -> None:
     assert result.text == said and said.startswith("word0 word1")
 
 
-async def test_agents_that_escalate_to_each_other_end_at_the_cap_of_hops() -> None:
-    """At most eight vertices."""
-    wanted = Wanted([agent_spec("a", escalate_to="b"), agent_spec("b", escalate_to="a")], bound={})
-    async with serving(wanted) as served:
-        result = await served.run("hello")
-    assert result.error is not None and result.error["kind"] == "LimitReached"
-    assert len(result.path) == 8
+async def test_agents_that_escalate_to_each_other_end() -> None:
+    """After three hand-overs with the last fault; where the manifest allows more, at the cap of eight vertices."""
+    parts = [agent_spec("a", escalate_to="b"), agent_spec("b", escalate_to="a")]
+    for most, kind, length in ((3, "NoModel", 4), (20, "LimitReached", 8)):
+        async with serving(Wanted(parts, bound={}, most_escalations=most)) as served:
+            result = await served.run("hello")
+        assert result.error is not None and result.error["kind"] == kind
+        assert len(result.path) == length
 
 
 async def test_a_person_gets_a_ticket_with_the_conversation_and_the_reason() -> None:
