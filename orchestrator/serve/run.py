@@ -29,11 +29,18 @@ NOTHING_SPENT: Final = Usage()
 
 @record
 class Attempt:
-    """An answer that was not good enough, for whoever takes over."""
+    """An answer that was not good enough, for whoever takes over: what was said, and which functions were called."""
 
     agent: str
     reason: str
     text: str = ""
+    calls: tuple[str, ...] = ()
+
+    def done(self, said: str) -> str:
+        """What it did, in words; ``said`` is its text as there is room for it."""
+        parts = [f'It had said: "{said}".'] if said else []
+        parts += [f"It has called already: {', '.join(self.calls)}."] if self.calls else []
+        return " ".join(parts)
 
 
 @record
@@ -206,6 +213,16 @@ class Run:
             detail["fault"] = fault
         self.note("model", subject, began, detail)
         self.tell("run.model", {"agent": subject, **detail})
+
+    def called(self) -> tuple[str, ...]:
+        """The functions that were called since the last hand-over, each with what came of it."""
+        found: list[str] = []
+        for step in reversed(self.steps):
+            if step.kind == "escalate":
+                break
+            if step.kind == "tool" and step.detail["outcome"] != "refused":
+                found.append(f"{step.subject} ({step.detail['outcome']})")
+        return tuple(found[::-1])
 
     def remark(self, agent: str, endpoint: str, note: str) -> None:
         """Tell, once, what the answer is made without."""

@@ -57,7 +57,7 @@ async def _visit(run: Run, name: str) -> Outcome:
         run.deadline = max(run.deadline, current_time() + TELLING_SECONDS)
         outcome = Outcome(to=to, text=partial_text(error), why=f"{type(error).__name__}: {error.message}")
     if outcome.to:
-        run.attempts = (*run.attempts, Attempt(agent.address, outcome.why, outcome.text))
+        run.attempts = (*run.attempts, Attempt(agent.address, outcome.why, outcome.text, run.called()))
         run.note("escalate", f"agent.{outcome.to}", began, {"from": agent.address, "reason": outcome.why})
         run.tell("run.escalated", {"from": name, "to": outcome.to, "reason": outcome.why})
     return outcome

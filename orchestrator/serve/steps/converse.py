@@ -24,6 +24,7 @@ from orchestrator.serve.selection import Selection
 from orchestrator.serve.steps.doubt import alternatives_of, demand_of, gate_of, weighed
 from orchestrator.serve.steps.plain import parse_answer
 from orchestrator.serve.steps.prompt import prompt_of
+from orchestrator.serve.steps.repair import Repairs
 from orchestrator.serve.steps.route import NOWHERE
 from orchestrator.serve.steps.served import cut_off_usage, tell_if_cut, windows_of
 from orchestrator.serve.steps.tools import answer_call, as_sent_back
@@ -50,6 +51,7 @@ class _Talk:
         "gate",
         "history",
         "messages",
+        "repairs",
         "run",
         "selection",
         "settings",
@@ -71,6 +73,7 @@ class _Talk:
         self.messages = prompt_of(run, agent, self._schema_in_words(), demand_of(self.gate, agent))
         self.history = (int(self.messages[0].role == "system"), len(self.messages) - 1)
         """Which of the messages are older turns."""
+        self.repairs = Repairs(agent)
         self.tool_calls = 0
         self.step = 0
 
@@ -262,6 +265,7 @@ class _Talk:
             )
         self.run.pause()
         await self._answer_calls(wish, [])
+        self.repairs.note(wish)
 
     async def _answer_calls(self, wish: Message, answers: list[Message]) -> None:
         """Carry out the calls of a wish that are not answered yet."""

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from orchestrator.core.message import Message
 from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.run import Run
+from orchestrator.serve.steps.shorten import shortened
+
+LONGEST_ATTEMPT: Final = 4_000
+"""Characters of a failed attempt that the next model is shown."""
 
 
 def prompt_of(run: Run, agent: Agent, *demands: str) -> tuple[Message, ...]:
@@ -62,5 +67,5 @@ def _handed_over(run: Run) -> str:
     if not run.attempts:
         return ""
     attempt = run.attempts[-1]
-    said = f' It had said: "{attempt.text}"' if attempt.text else ""
-    return f"{attempt.agent} could not finish this request ({attempt.reason}).{said}"
+    done = attempt.done(shortened(attempt.text, LONGEST_ATTEMPT)[0])
+    return f"{attempt.agent} could not finish this request ({attempt.reason}).{' ' if done else ''}{done}"
