@@ -15,6 +15,7 @@ from orchestrator.deploy.residence import PoolLimits
 from orchestrator.plan.pressure import Pressure
 from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.loop import Loop
+from orchestrator.serve.outcomes import Outcomes
 from orchestrator.serve.people import PeopleDesk
 from orchestrator.serve.session import Sessions
 
@@ -31,6 +32,7 @@ class ServingPlane:
     state: Callable[[], str]
     coming: Callable[[str], bool]
     desk: PeopleDesk | None = None
+    outcomes: Outcomes | None = None
 
     def set_endpoints(self, endpoints: Mapping[str, EndpointSpec], pools: Mapping[str, PoolLimits]) -> None:
         """Know exactly these endpoints, and these limits of memories."""
@@ -58,6 +60,8 @@ class ServingPlane:
         """Send requests that come from now on to a new engine."""
         engine = Engine(deployment, self.loop, self.sessions, self.emit, lambda: self.engines.pressure)
         engine.desk = self.desk
+        if self.outcomes is not None:
+            self.outcomes.prepare(engine)
         self.engines.switch(deployment.name, engine)
         if self.desk is not None:
             self.desk.wake()

@@ -125,13 +125,13 @@ class Runtime:
 
         workshop = make_workshop(plugins, self._place.settings, state, self._redactor, owner=RUNTIME)
         workshop = replace(workshop, reveal=self._reveal)
-        kept = Stores(stores.revisions, stores.sessions, stores.people, report=self._report)
+        kept = Stores(stores.revisions, stores.sessions, stores.people, stores.outcomes, report=self._report)
         planes = await stack.enter_async_context(run_planes(workshop, kept, self._place.settings, emit, self._state))
         self._planes = planes
-        if planes.desk is None:
-            raise StateUnusable("the store keeps nothing that waits for people")
+        if planes.desk is None or planes.outcomes is None:
+            raise StateUnusable("the store keeps nothing that waits for people, or no labels")
         parts = (planes.reconciler, planes.engines, stores.runs, journal, self._about, self.stop, keeper.flush)
-        await stack.enter_async_context(self._listening(sockets, Controlled(*parts, planes.desk)))
+        await stack.enter_async_context(self._listening(sockets, Controlled(*parts, planes.desk, planes.outcomes)))
         await self._serve(planes)
 
     def _reveal(self, reference: str, folder: Path) -> Secret:

@@ -39,10 +39,11 @@ from orchestrator.manifest.zone import CLOUD
 from orchestrator.plugins.stores.memory import MemoryRevisions
 from orchestrator.ports.people import PeopleStore
 from orchestrator.ports.provider import Provider, Secret
-from orchestrator.ports.store import Revision, RevisionStore, SessionStore
+from orchestrator.ports.store import OutcomeStore, Revision, RevisionStore, SessionStore
 from orchestrator.ports.strategy import Candidate, InstantStrategy, StrategyOptions
 from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.loop import Loop
+from orchestrator.serve.outcomes import Outcomes
 from orchestrator.serve.people import DeskWays, PeopleDesk
 from orchestrator.serve.session import Sessions
 
@@ -56,11 +57,12 @@ CLOSING_SECONDS: Final = 5.0
 @dataclass(frozen=True, slots=True)
 class Stores:
     """What is kept: revisions, and where a store has them sessions and what waits for ``people``. ``recompile`` reads blueprints of
-    older formats; ``report`` hears what cannot be kept."""
+    older formats; ``outcomes`` are labels of answers; ``report`` hears what cannot be kept."""
 
     revisions: RevisionStore
     sessions: SessionStore | None = None
     people: PeopleStore | None = None
+    outcomes: OutcomeStore | None = None
     recompile: Recompile | None = None
     report: Callable[[str], None] = lambda _: None
 
@@ -73,6 +75,7 @@ class Planes:
     engines: EngineTable
     loop: Loop
     desk: PeopleDesk | None = None
+    outcomes: Outcomes | None = None
 
 
 def _nobody_hears(kind: str, why: str) -> None:
@@ -158,7 +161,8 @@ async def run_planes(
     desired = DesiredTable(stores.revisions, stores.recompile or recompile, time.time)
     ways = DeskWays(emit, stores.report, Telling(workshop.reveal, engines).tell, desired.may_have)
     desk = PeopleDesk(stores.people, sessions, engines, ways) if stores.people is not None else None
-    plane = ServingPlane(engines, loop, sessions, emit, state, desired.has, desk)
+    outcomes = Outcomes(stores.outcomes, engines) if stores.outcomes is not None else None
+    plane = ServingPlane(engines, loop, sessions, emit, state, desired.has, desk, outcomes)
     reconciler = Reconciler(workshop, plane, desired, emit, Rules(settings.look_every, version=program_version()))
     async with anyio.create_task_group() as tasks:
         await tasks.start(loop.run)
@@ -167,7 +171,7 @@ async def run_planes(
         if desk is not None:
             tasks.start_soon(keep_running, desk.run, stores.report)
         try:
-            yield Planes(reconciler, engines, loop, desk)
+            yield Planes(reconciler, engines, loop, desk, outcomes)
         finally:
             tasks.cancel_scope.cancel()
 

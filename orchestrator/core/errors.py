@@ -151,6 +151,12 @@ class NoServer(DeployError):
     code = "ORC417"
 
 
+class NothingToLabel(DeployError):
+    """The run, or the agent's part in it, has no score that a label could be put to."""
+
+    code = "ORC432"
+
+
 class NoSuchApproval(DeployError):
     """Nothing of this id waits or waited for a person."""
 

@@ -26,12 +26,14 @@ Labelled = tuple[float, bool]
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What a score is of: the ``agent``, its ``model`` with the make of the server (``ollama/phi4-mini:3.8b``), and the ``signal``
-    with what changes its numbers (``agreement:3``)."""
+    """What a score is of: the ``agent``, its ``model`` with the make of the server (``ollama/phi4-mini:3.8b``), the ``signal``
+    with what changes its numbers (``agreement:3``), and the ``version`` of the agent: a digest of all that its answers come
+    from."""
 
     agent: str
     model: str
     signal: str
+    version: str = ""
 
     def __str__(self) -> str:
         return f"{self.agent}, {self.model}, {self.signal}"

@@ -20,6 +20,7 @@ from orchestrator.core.errors import (
     DeployError,
     NoSuchApproval,
     NoSuchDeployment,
+    NothingToLabel,
     OrchestratorError,
     PlanError,
     RuntimeUnavailable,
@@ -48,8 +49,10 @@ from orchestrator.gateway.guard import (
     send_json,
 )
 from orchestrator.gateway.not_ready import STARTING, STOPPING, STOPPING_CURE
+from orchestrator.gateway.outcomes import OutcomeRoutes
 from orchestrator.ports.store import Revision, RunStore
 from orchestrator.serve.engine import Engine, EngineTable
+from orchestrator.serve.outcomes import Outcomes
 from orchestrator.serve.people import PeopleDesk
 
 declare("apply.answered", "run.received", "run.began", "run.answered")
@@ -65,6 +68,7 @@ RESTORE_SECONDS: Final = 10.0
 _STATUS: Final[Mapping[type[OrchestratorError], int]] = {
     NoSuchDeployment: 404,
     NoSuchApproval: 404,
+    NothingToLabel: 409,
     ApprovalClosed: 409,
     UsageError: 400,
     PlanError: 409,
@@ -95,6 +99,7 @@ class Controlled:
     stop: Callable[[float | None], None]
     flush: Callable[[], Awaitable[None]]
     desk: PeopleDesk
+    outcomes: Outcomes
 
 
 Call = Callable[[Asked], Awaitable[None]]
@@ -105,7 +110,7 @@ class ControlApi:
 
     def __init__(self, controlled: Controlled) -> None:
         self._it = controlled
-        approvals = Approvals(controlled)
+        approvals, outcomes = Approvals(controlled), OutcomeRoutes(controlled)
         self._routes: dict[tuple[str, str], Call] = {
             ("GET", "/version"): self._version,
             ("GET", "/observed"): self._observed,
@@ -121,6 +126,8 @@ class ControlApi:
             ("GET", "/approvals"): approvals.look,
             ("POST", "/approvals"): approvals.decide,
             ("POST", "/wait"): approvals.wait,
+            ("POST", "/label"): outcomes.label,
+            ("POST", "/calibrate"): outcomes.calibrate,
             ("POST", "/stop"): self._stop,
         }
 

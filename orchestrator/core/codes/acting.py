@@ -81,6 +81,13 @@ CODES: Final[tuple[Code, ...]] = (
         "Add `escalate_to`, or give `output_schema` a property that says it.",
     ),
     Code(
+        "ORC432",
+        "nothing to label",
+        "A label is put to the scores of an agent's answer, and this agent gave none in the run: it looked for no sign of a wrong"
+        " answer, or it was another agent.",
+        "Name the agent that is meant, or give it a sign in `escalate_when`; `orchestrator explain run ID` shows the scores.",
+    ),
+    Code(
         "ORC440",
         "no such approval",
         "Nothing of this id waits or waited for a person; what is done is forgotten after the newest thousand.",

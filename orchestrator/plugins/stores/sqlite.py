@@ -18,6 +18,7 @@ from typing import Final
 from orchestrator.core.message import KEEP_TURNS
 from orchestrator.core.redaction import Redact
 from orchestrator.plugins.stores.approvals import Keep, SqliteApprovals
+from orchestrator.plugins.stores.outcomes import SqliteOutcomes
 from orchestrator.plugins.stores.revisions import SqliteRevisions
 from orchestrator.plugins.stores.runs import SqliteRuns
 from orchestrator.plugins.stores.schema import migrate
@@ -44,11 +45,12 @@ class StateStores:
     runs: SqliteRuns
     sessions: SqliteSessions
     people: SqliteApprovals
+    outcomes: SqliteOutcomes
     notes: tuple[str, ...] = ()
 
     def close(self) -> None:
         """Close all of them."""
-        for store in (self.people, self.sessions, self.runs, self.revisions):
+        for store in (self.outcomes, self.people, self.sessions, self.runs, self.revisions):
             store.close()
 
 
@@ -82,10 +84,11 @@ def open_stores(
         # A turn is written on the way of a request, where a flush of the disk would be felt; the last one may be lost.
         sessions = SqliteSessions(StateFile(path, "NORMAL"), limits.keep_turns, limits.keep_sessions, now)
         people = SqliteApprovals(StateFile(path), sessions, Keep(limits.keep_runs, limits.keep_approvals), now, redact)
+        outcomes = SqliteOutcomes(StateFile(path), now)
     except BaseException:
         revisions.close()
         raise
-    return StateStores(revisions, runs, sessions, people, notes)
+    return StateStores(revisions, runs, sessions, people, outcomes, notes)
 
 
 def _open_revisions(path: Path) -> SqliteRevisions:

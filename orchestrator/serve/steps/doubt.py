@@ -97,7 +97,7 @@ async def _look(case: Case, sign: str, signs: Signs) -> Look:
     else:
         detail |= {"score": _rounded(sight.score), "confidence": _rounded(look.confidence)}
         detail |= {"threshold": look.threshold, "fitted": look.fitted}
-        detail |= {"model": look.scale.model, "scale": look.scale.signal}
+        detail |= {"model": look.scale.model, "scale": look.scale.signal, "version": look.scale.version}
     if case.calls > calls:
         detail |= {"calls": case.calls - calls, "tokens": case.tokens - tokens}
     if look.verdict == "handed over":
@@ -107,7 +107,7 @@ async def _look(case: Case, sign: str, signs: Signs) -> Look:
 
 
 def _judged(case: Case, sign: str, signs: Signs, sight: Sight) -> Look:
-    scale = Scale(case.agent.spec["name"], case.served_by(case.endpoint), sight.scale)
+    scale = Scale(case.agent.spec["name"], case.served_by(case.endpoint), sight.scale, case.agent.version)
     written, usual = signs.get("threshold"), THRESHOLDS[sign]
     if sight.score is None:
         return Look(sign, scale, sight, None, usual if written is None else written, fitted=False, verdict="blind")

@@ -283,13 +283,13 @@ async def test_the_next_agent_has_the_conversation() -> None:
 async def test_what_was_fitted_goes_before_what_is_usual() -> None:
     """The curve makes a probability of the score, the threshold is the fitted one; a written one still goes before it."""
     curve = Isotonic((Block(0.0, 2, 10), Block(0.5, 9, 10)))
-    fitted = {
-        Scale("small", "simulated/m", "low_confidence:margin:0.1"): Fitted(curve, 0.85, 0.9, 200, 110, 90, 85, 0.02)
-    }
+    fitted = Fitted(curve, 0.85, 0.9, 200, 110, 90, 85, 0.02)
     for gate, agent in (({}, "large"), ({"threshold": 0.1}, "small")):
         server = simulated(["m"], Spoken(("nine", 0.7)))  # a margin of 0.4: kept by the usual threshold
         async with serving(doubting({"low_confidence": gate}), server, large()) as served:
-            served.engine.fitted = fitted
+            version = served.engine.deployment.agents["small"].version
+            scale = Scale("small", "simulated/m", "low_confidence:margin:0.1", version)
+            served.engine.fitted = {scale: fitted}
             result = await served.run("hello")
         decision = next(each for each in result.decisions if each.strategy == "doubt")
         assert (result.agent, decision.confidence) == (agent, 0.2)
