@@ -21,6 +21,7 @@ from orchestrator.ports.people import Desk
 from orchestrator.ports.tool import ToolFunction
 from orchestrator.serve.ask import CallTrace
 from orchestrator.serve.clock import current_time
+from orchestrator.serve.latch import Standing
 from orchestrator.serve.loop import Loop
 
 Emit = Callable[[Event], None]
@@ -113,6 +114,7 @@ class Run:
         "queue_ms",
         "request",
         "said",
+        "standing",
         "started",
         "steps",
         "tool_ms",
@@ -131,6 +133,7 @@ class Run:
         self.listen = listen
         self.pressure: Pressure = NONE
         self.fitted: Mapping[Scale, Fitted] = {}
+        self.standing = Standing()
         self.nonce = new_id("once")
         self.desk: Desk | None = None
         self.going_on: GoingOn | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from orchestrator.core.errors import LimitReached, RunError
+from orchestrator.core.errors import LimitReached, RunError, SchemaInvalid
 from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Result
 from orchestrator.deploy.deployment import Agent
@@ -43,9 +43,10 @@ async def _visit(run: Run, name: str) -> Outcome:
         known = [*run.deployment.agents, *run.deployment.routers]
         cure = did_you_mean(name, known) or f"There are: {', '.join(known)}."
         raise RunError(f'no agent is called "{name}"', cure=cure)
-    if run.grant is None:
-        run.path.append(agent.address)
     began = current_time()
+    if run.grant is None:
+        _begin(run, name)
+        run.path.append(agent.address)
     timeout = agent.spec["timeout"]
     run.until = min(run.deadline, began + timeout) if timeout else run.deadline
     try:
@@ -54,6 +55,8 @@ async def _visit(run: Run, name: str) -> Outcome:
         to = escalation_of(run, agent, error)
         if not to:
             raise
+        if isinstance(error, SchemaInvalid):
+            run.standing.note(name, kept=False)
         run.deadline = max(run.deadline, current_time() + TELLING_SECONDS)
         outcome = Outcome(to=to, text=partial_text(error), why=f"{type(error).__name__}: {error.message}")
     if outcome.to:
@@ -61,6 +64,13 @@ async def _visit(run: Run, name: str) -> Outcome:
         run.note("escalate", f"agent.{outcome.to}", began, {"from": agent.address, "reason": outcome.why})
         run.tell("run.escalated", {"from": name, "to": outcome.to, "reason": outcome.why})
     return outcome
+
+
+def _begin(run: Run, name: str) -> None:
+    """The first agent of a request says which task of the conversation it belongs to; not where a router only fell back on it."""
+    if not any(address.startswith("agent.") for address in run.path):
+        chosen = run.decisions[-1].choice == name if run.decisions else True
+        run.standing.begin(name, current_time(), chosen=chosen)
 
 
 async def _answered(run: Run, agent: Agent) -> Outcome:

@@ -12,6 +12,7 @@ from orchestrator.ports.provider import Capability, Support, can_call
 from orchestrator.serve.run import GoingOn, Outcome, Run
 from orchestrator.serve.selection import Asked, Selection, select
 from orchestrator.serve.steps.converse import converse, converse_on
+from orchestrator.serve.steps.doubt import stays_above
 from orchestrator.serve.steps.human import hand_to_person
 from orchestrator.serve.steps.reflex import act
 
@@ -41,6 +42,9 @@ async def _by_rules_and_model(run: Run, agent: Agent, after: int = 0) -> Outcome
     )
     if outcome is not None:
         return outcome
+    passed_over = stays_above(run, agent)
+    if passed_over is not None:
+        return passed_over
     return await _by_model(run, agent, selection) if selection.endpoints else _nobody(run, agent, matter)
 
 

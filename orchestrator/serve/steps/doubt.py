@@ -18,6 +18,7 @@ from orchestrator.serve.clock import current_time
 from orchestrator.serve.doubt.abstention import told_how
 from orchestrator.serve.doubt.case import Case, Sight, Signs
 from orchestrator.serve.doubt.signs import SIGNS, THRESHOLDS, TOP
+from orchestrator.serve.latch import VERDICTS
 from orchestrator.serve.run import Outcome, Run
 from orchestrator.serve.steps.escalate import may_go_up
 from orchestrator.serve.steps.shorten import shortened
@@ -69,6 +70,16 @@ def demand_of(gate: Gate, agent: Agent) -> str:
 def alternatives_of(gate: Gate) -> int:
     """How many alternatives a call asks for with each token."""
     return TOP if "low_confidence" in gate else 0
+
+
+def stays_above(run: Run, agent: Agent) -> Outcome | None:
+    """Where the last answers of this agent in the conversation were not kept: the one that took over, without asking it."""
+    if not (run.standing.is_latched(agent.spec["name"]) and may_go_up(run, agent)):
+        return None
+    to = agent.spec["escalate_to"] or ""
+    why = f"its last {VERDICTS} answers in this conversation were not kept: it stays with {to} until its task ends"
+    run.add_decision(Decision(STRATEGY, to, why=why), agent.spec["name"])
+    return Outcome(to=to, why=why)
 
 
 async def weighed(case: Case, gate: Gate) -> Outcome:
@@ -133,6 +144,8 @@ def _decided(case: Case, looks: Sequence[Look], began: float) -> Outcome:
     took = (current_time() - began) * 1e3
     confidence = seen[-1].confidence if seen else None
     run.add_decision(Decision(STRATEGY, choice, scores, confidence, why, took), agent.spec["name"])
+    if any(look.verdict != "blind" for look in looks):
+        run.standing.note(agent.spec["name"], kept=not up)
     if not up:
         return outcome
     return Outcome(to=agent.spec["escalate_to"] or "", text=outcome.text, why=why, served_by=outcome.served_by)
