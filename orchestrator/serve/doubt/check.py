@@ -33,7 +33,8 @@ _SCHEMA: Final = {
 _LONGEST: Final = 4_000
 _LONGEST_TURN: Final = 600
 _EARLIER: Final = 4
-_MOST_TOKENS: Final = 16
+_MOST_TOKENS: Final = 64
+"""For two words: some models write much white space before them."""
 _as_json: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 

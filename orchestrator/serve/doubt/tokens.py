@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from orchestrator.ports.provider import TokenProbability
@@ -75,19 +75,26 @@ def _spans(written: str) -> Iterator[tuple[int, int]]:
 def chance_of(tokens: Sequence[TokenProbability], yes: str, no: str) -> float | None:
     """Of an answer that is one of two words, how probable the first was against the second; ``None`` where it is not told."""
     for token in value_tokens(tokens):
-        word = _plain(token.token)
-        if not word or not (yes.startswith(word) or no.startswith(word)):
+        if not any(_begins(token.token, word) for word in (yes, no)):
             return None
-        told = token.top or ((token.token, token.logprob),)
-        ways = {wanted: _together(told, wanted) for wanted in (yes, no)}
-        return ways[yes] / total if (total := sum(ways.values())) else None
+        told = dict(token.top) | {token.token: token.logprob}
+        for_yes, for_no = (_together(told, token, word) for word in (yes, no))
+        return for_yes / (for_yes + for_no) if for_yes + for_no else None
     return None
 
 
-def _together(told: Sequence[tuple[str, float]], wanted: str) -> float:
-    return sum(
-        math.exp(min(0.0, logprob)) for word, logprob in told if _plain(word) and wanted.startswith(_plain(word))
-    )
+def _together(told: Mapping[str, float], token: TokenProbability, word: str) -> float:
+    """The probability of a word, by all tokens that begin it; where none is told, at most that of the least that is."""
+    found = [math.exp(min(0.0, logprob)) for other, logprob in told.items() if _begins(other, word)]
+    if found:
+        return sum(found)
+    others = [math.exp(min(0.0, logprob)) for other, logprob in token.top if other != token.token]
+    return min(others, default=1.0 - math.exp(min(0.0, token.logprob)))
+
+
+def _begins(token: str, word: str) -> bool:
+    plain = _plain(token)
+    return bool(plain) and word.startswith(plain)
 
 
 def _plain(token: str) -> str:
