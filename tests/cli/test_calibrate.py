@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,8 +18,8 @@ metadata: {name: shop}
 deployment:
   type: single-device
   models:
-    - {alias: small, provider: llama-cpp, model: small, endpoint: "URL"}
-    - {alias: large, provider: llama-cpp, model: large, endpoint: "URL"}
+    - {alias: small, provider: llama-cpp, model: small, endpoint: "SMALL"}
+    - {alias: large, provider: llama-cpp, model: large, endpoint: "LARGE"}
   entry: clerk
   agents:
     - name: clerk
@@ -36,25 +35,19 @@ ANSWERS = {f"price {number}": f"{number} euro" for number in range(QUESTIONS)}
 Run = Callable[..., Ran]
 
 
-class Models(StatedModel):
-    """The small model is right in 70 of 100, the large one always; both are as sure as they may be."""
-
-    def answer(self, asked: Any, chance: Any) -> Any:
-        self.accuracy = 1.0 if asked.model == "large" else 0.7
-        return StatedModel.answer(self, asked, chance)
-
-
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Run]:
     """Runs a verb as a user with a runtime that serves the shop."""
-    endpoint = SimulatedEndpoint(("small", "large"), Models(answers=ANSWERS))
+    small = SimulatedEndpoint(("small",), StatedModel(answers=ANSWERS, accuracy=0.7))
+    large = SimulatedEndpoint(("large",), StatedModel(answers=ANSWERS, accuracy=1.0))
     environment = {"ORCHESTRATOR_HOME": str(tmp_path / "home"), "ORCHESTRATOR_SERVERS": "", "USER": "maria"}
 
     def run(*words: str, stdin: str = "") -> Ran:
         return apart(*words, stdin=stdin, folder=tmp_path, environment=environment)
 
-    with answering(endpoint, "llama-cpp") as url:
-        (tmp_path / "shop.yaml").write_text(SHOP.replace("URL", url).replace("INSTRUCTIONS", "You are short."))
+    with answering(small, "llama-cpp") as one, answering(large, "llama-cpp") as other:
+        text = SHOP.replace("SMALL", one).replace("LARGE", other).replace("INSTRUCTIONS", "You are short.")
+        (tmp_path / "shop.yaml").write_text(text)
         applied = run("apply", "shop.yaml")
         assert applied.code == 0, applied.err
         yield run
@@ -91,6 +84,7 @@ def test_labels_make_a_calibration_that_the_gate_goes_by(shop: Run, tmp_path: Pa
     result = json.loads(shop("run", "shop", "price 7", "--json").out)
     (decision,) = [each for each in result["decisions"] if each["strategy"] == "doubt"]
     assert "not fitted" not in decision["why"]
+    assert (decision["choice"], result["agent"]) in (("clerk", "clerk"), ("lead", "lead")) and result["error"] is None
 
     text = (tmp_path / "shop.yaml").read_text().replace("You are short.", "You are long.")
     (tmp_path / "shop.yaml").write_text(text)
