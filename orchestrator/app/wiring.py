@@ -200,6 +200,12 @@ class InProcess:
         """Answer a request; a failure is in ``Result.error``."""
         return await self.engine.run(request, listen)
 
+    async def label(self, run: str, *, right: bool, agent: str, by: str) -> None:
+        """Nothing is kept here: raises ``UsageError``."""
+        del right, agent, by
+        cure = "apply it (orchestrator apply), and connect to it"
+        raise UsageError(f"{run} cannot be labelled: a deployment of one process keeps no runs", cure=cure)
+
     async def wait(self, run: str) -> Result:
         """Nothing waits for people here: raises ``UsageError``."""
         cure = "apply it (orchestrator apply), and connect to it"

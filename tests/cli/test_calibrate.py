@@ -63,7 +63,7 @@ def test_labels_make_a_calibration_that_the_gate_goes_by(shop: Run, tmp_path: Pa
     ran = shop("label", result["id"], "wrong", "--agent", "clerk")
     assert ran.code == 0 and f"{result['id']}: the answer of clerk was wrong (low_confidence:margin:0.1" in ran.out
     few = shop("calibrate", "shop").out
-    assert "clerk, llama-cpp/small, low_confidence:margin:0.1: 1 labelled answers" in few
+    assert "clerk, llama-cpp/small, low_confidence:margin:0.1: 1 labelled answer\n" in few
     assert "199 more are needed to fit: until then the score is taken for the probability itself" in few
 
     cases = [json.dumps({"text": text, "answer": answer}) for text, answer in ANSWERS.items()]

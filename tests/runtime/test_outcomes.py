@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import anyio
 import pytest
 
-import orchestrator.plugins.stores.outcomes  # noqa: F401 - declares its failpoints
+import orchestrator
+import orchestrator.plugins.stores.outcomes
 from orchestrator.app.compile import compile_loaded
-from orchestrator.core.errors import RuntimeUnavailable
+from orchestrator.core.errors import NothingToLabel, RuntimeUnavailable, UsageError
 from orchestrator.core.failpoint import FAILPOINTS
 from orchestrator.core.request import Request
 from orchestrator.deploy.wanted import Wanted
@@ -51,4 +53,29 @@ def test_killed_while_an_answer_is_labelled(home: Home, point: str) -> None:
         client.label(other, right=False)
         (scale,) = client.calibrate("shop", 0.95, 0.0)["scales"]
         assert (scale["labelled"], scale["right"], scale["fitted"]) == (2, 1, None)
+        assert home.stop() == 0
+
+
+def test_python_code_labels_answers_too(home: Home, tmp_path: Path) -> None:
+    """Of a deployment of the runtime; one of this process keeps no runs, and says so."""
+
+    async def label(manifest: Path) -> None:
+        async with orchestrator.connect("shop") as shop:
+            result = await shop.run("how much")
+            await shop.label(result, right=True, by="ana")
+            with pytest.raises(NothingToLabel, match="has no score"):
+                await shop.label(result.id, right=True, agent="lead")
+        async with orchestrator.open(manifest, environment={"ORCHESTRATOR_SERVERS": ""}, state=tmp_path) as shop:
+            with pytest.raises(UsageError, match="keeps no runs"):
+                await shop.label("run_1", right=True)
+
+    with answering(simulated(["m"], Script(default="nine euro")), "llama-cpp") as url:
+        client = home.start()
+        manifest = tmp_path / "shop.yaml"
+        manifest.write_text(SHOP.replace("URL", url))
+        found = compile_loaded(load_texts({"shop.yaml": manifest.read_text()}, Path("/nowhere"), {}))
+        client.apply(Wanted(found.blueprint))
+        anyio.run(label, manifest)
+        (scale,) = client.calibrate("shop", 0.95, 0.0)["scales"]
+        assert (scale["labelled"], scale["right"]) == (1, 1)
         assert home.stop() == 0

@@ -34,7 +34,7 @@ def shown(found: Mapping[str, Any], terminal: Terminal) -> str:
 
 def _lines(scale: Mapping[str, Any], target: float, terminal: Terminal) -> Iterator[str]:
     named = f"{scale['agent']}, {scale['model']}, {scale['signal']}"
-    yield terminal.paint("bold", terminal.foreign(named)) + f": {scale['labelled']} labelled answers"
+    yield terminal.paint("bold", terminal.foreign(named)) + f": {_count(scale['labelled'])}"
     if not scale["serves"]:
         yield "  of an earlier version of the agent: the one that serves does not go by it"
     fitted = scale["fitted"]
@@ -54,6 +54,10 @@ def _lines(scale: Mapping[str, Any], target: float, terminal: Terminal) -> Itera
     levels = [("score from", "right", "interval", "labelled")]
     levels += [(f"{low:.3f}", *_share(int(right), int(of))) for low, right, of in fitted["curve"]]
     yield from columns(levels, indent="    ")
+
+
+def _count(labelled: int) -> str:
+    return f"{labelled} labelled answer{'s' if labelled != 1 else ''}"
 
 
 def _threshold(fitted: Mapping[str, Any], target: float) -> str:

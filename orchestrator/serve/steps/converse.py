@@ -313,6 +313,8 @@ class _Talk:
         return await self._weighed(reply, outcome)
 
     async def _weighed(self, reply: ChatReply, outcome: Outcome) -> Outcome:
+        if not self.gate:
+            return outcome
         call = self._call(self._others().get(self.endpoint, self.settings), ())
         return await weighed(Case(self.run, self.agent, self.messages, call, reply, self.endpoint, outcome), self.gate)
 
