@@ -88,7 +88,8 @@ class Run:
     """Mutable state of one run; owned by the task that runs it. ``deadline`` is the run's, ``until`` that of the agent at
     work, both of ``anyio.current_time``; ``nonce`` is of this run alone, whatever id its request has; ``said`` is what the
     caller has been told already; ``pressure`` is what spoke for smaller models when it began. ``desk`` is where it can ask people;
-    ``going_on`` is there where it waited for them before, ``grant`` is the same until the call that waited is made."""
+    ``going_on`` is there where it waited for them before, ``grant`` is the same until the call that waited is made. ``fitted`` is
+    what its agents go by when they doubt an answer, ``standing`` that of its conversation, where it has one."""
 
     __slots__ = (
         "attempts",
@@ -133,7 +134,7 @@ class Run:
         self.listen = listen
         self.pressure: Pressure = NONE
         self.fitted: Mapping[Scale, Fitted] = {}
-        self.standing = Standing()
+        self.standing: Standing | None = None
         self.nonce = new_id("once")
         self.desk: Desk | None = None
         self.going_on: GoingOn | None = None

@@ -9,6 +9,7 @@ from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Result
 from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.clock import current_time
+from orchestrator.serve.latch import Standing
 from orchestrator.serve.run import Attempt, Held, Outcome, Run
 from orchestrator.serve.steps.answer import answer
 from orchestrator.serve.steps.escalate import escalation_of, partial_text
@@ -45,7 +46,8 @@ async def _visit(run: Run, name: str) -> Outcome:
         raise RunError(f'no agent is called "{name}"', cure=cure)
     began = current_time()
     if run.grant is None:
-        _begin(run, name)
+        if run.standing is not None:
+            _begin(run, run.standing, name)
         run.path.append(agent.address)
     timeout = agent.spec["timeout"]
     run.until = min(run.deadline, began + timeout) if timeout else run.deadline
@@ -55,7 +57,7 @@ async def _visit(run: Run, name: str) -> Outcome:
         to = escalation_of(run, agent, error)
         if not to:
             raise
-        if isinstance(error, SchemaInvalid):
+        if isinstance(error, SchemaInvalid) and run.standing is not None:
             run.standing.note(name, kept=False)
         run.deadline = max(run.deadline, current_time() + TELLING_SECONDS)
         outcome = Outcome(to=to, text=partial_text(error), why=f"{type(error).__name__}: {error.message}")
@@ -66,11 +68,11 @@ async def _visit(run: Run, name: str) -> Outcome:
     return outcome
 
 
-def _begin(run: Run, name: str) -> None:
+def _begin(run: Run, standing: Standing, name: str) -> None:
     """The first agent of a request says which task of the conversation it belongs to; not where a router only fell back on it."""
     if not any(address.startswith("agent.") for address in run.path):
         chosen = run.decisions[-1].choice == name if run.decisions else True
-        run.standing.begin(name, current_time(), chosen=chosen)
+        standing.begin(name, current_time(), chosen=chosen)
 
 
 async def _answered(run: Run, agent: Agent) -> Outcome:

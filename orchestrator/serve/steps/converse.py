@@ -21,10 +21,10 @@ from orchestrator.serve.clock import current_time
 from orchestrator.serve.doubt.case import Case
 from orchestrator.serve.run import Held, Outcome, Run, fault_name
 from orchestrator.serve.selection import Selection
-from orchestrator.serve.steps.doubt import alternatives_of, demand_of, gate_of, weighed
+from orchestrator.serve.steps.doubt import NO_SIGNS, alternatives_of, demand_of, gate_of, weighed
 from orchestrator.serve.steps.plain import parse_answer
 from orchestrator.serve.steps.prompt import prompt_of
-from orchestrator.serve.steps.repair import Repairs
+from orchestrator.serve.steps.repair import after_wish
 from orchestrator.serve.steps.route import NOWHERE
 from orchestrator.serve.steps.served import cut_off_usage, tell_if_cut, windows_of
 from orchestrator.serve.steps.tools import answer_call, as_sent_back
@@ -51,12 +51,12 @@ class _Talk:
         "gate",
         "history",
         "messages",
-        "repairs",
         "run",
         "selection",
         "settings",
         "step",
         "tool_calls",
+        "unfit",
     )
 
     def __init__(self, run: Run, agent: Agent, selection: Selection) -> None:
@@ -68,12 +68,14 @@ class _Talk:
         """The one that answered last."""
         options = run.request.options
         self.settings = agent.call.with_options(options) if options else agent.call
-        self.gate = gate_of(run, agent, self.endpoints)
+        self.gate = gate_of(run, agent, self.endpoints) if agent.spec.get("gate") else NO_SIGNS
         """Signs of a wrong answer that are looked at."""
-        self.messages = prompt_of(run, agent, self._schema_in_words(), demand_of(self.gate, agent))
+        demands = (self._schema_in_words(), demand_of(self.gate, agent)) if self.gate else (self._schema_in_words(),)
+        self.messages = prompt_of(run, agent, *demands)
         self.history = (int(self.messages[0].role == "system"), len(self.messages) - 1)
         """Which of the messages are older turns."""
-        self.repairs = Repairs(agent)
+        self.unfit = 0
+        """Wishes in a row that did not fit."""
         self.tool_calls = 0
         self.step = 0
 
@@ -158,7 +160,7 @@ class _Talk:
             temperature=settings.temperature,
             max_tokens=settings.max_tokens,
             seed=settings.seed,
-            top_logprobs=alternatives_of(self.gate),
+            top_logprobs=alternatives_of(self.gate) if self.gate else 0,
             stop=settings.stop,
             extra=settings.extra,
             request_id=self.run.request.id,
@@ -265,7 +267,7 @@ class _Talk:
             )
         self.run.pause()
         await self._answer_calls(wish, [])
-        self.repairs.note(wish)
+        self.unfit = after_wish(self.agent, wish, self.unfit)
 
     async def _answer_calls(self, wish: Message, answers: list[Message]) -> None:
         """Carry out the calls of a wish that are not answered yet."""

@@ -28,6 +28,7 @@ STRATEGY: Final = "doubt"
 LONGEST_ATTEMPT: Final = 2_000
 """Characters of an answer that went up, kept with the run so that it can be labelled."""
 Gate = Mapping[str, Signs]
+NO_SIGNS: Final[Gate] = {}
 Verdict = Literal["kept", "handed over", "sure", "blind"]
 
 
@@ -47,7 +48,7 @@ class Look:
 def gate_of(run: Run, agent: Agent, endpoints: Sequence[str]) -> Gate:
     """The signs that are looked at. Where no server of the agent tells log-probabilities, its model is asked to say itself that it
     does not know."""
-    gate: Gate = agent.spec.get("gate", {})
+    gate: Gate = agent.spec.get("gate") or NO_SIGNS
     if "low_confidence" not in gate or not _all_silent(run, endpoints):
         return gate
     note = f"{', '.join(endpoints)} tells no log-probabilities: low_confidence was not looked at"
@@ -74,7 +75,7 @@ def alternatives_of(gate: Gate) -> int:
 
 def stays_above(run: Run, agent: Agent) -> Outcome | None:
     """Where the last answers of this agent in the conversation were not kept: the one that took over, without asking it."""
-    if not (run.standing.is_latched(agent.spec["name"]) and may_go_up(run, agent)):
+    if run.standing is None or not (run.standing.is_latched(agent.spec["name"]) and may_go_up(run, agent)):
         return None
     to = agent.spec["escalate_to"] or ""
     why = f"its last {VERDICTS} answers in this conversation were not kept: it stays with {to} until its task ends"
@@ -144,7 +145,7 @@ def _decided(case: Case, looks: Sequence[Look], began: float) -> Outcome:
     took = (current_time() - began) * 1e3
     confidence = seen[-1].confidence if seen else None
     run.add_decision(Decision(STRATEGY, choice, scores, confidence, why, took), agent.spec["name"])
-    if any(look.verdict != "blind" for look in looks):
+    if run.standing is not None and any(look.verdict != "blind" for look in looks):
         run.standing.note(agent.spec["name"], kept=not up)
     if not up:
         return outcome

@@ -9,23 +9,17 @@ from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.steps.tools import arguments_of
 
 
-class Repairs:
-    """Counts the wishes in a row that do not fit, for one agent in one run."""
-
-    __slots__ = ("_agent", "_in_a_row")
-
-    def __init__(self, agent: Agent) -> None:
-        self._agent = agent
-        self._in_a_row = 0
-
-    def note(self, wish: Message) -> None:
-        """A wish whose calls are all answered. Raises ``SchemaInvalid`` where it is the second in a row that does not fit, and the
-        agent hands over for that; without that, its cap of steps bounds how often it tries."""
-        fault = fault_of(self._agent, wish)
-        self._in_a_row = self._in_a_row + 1 if fault else 0
-        spec = self._agent.spec
-        if self._in_a_row > 1 and spec["escalate_to"] and "schema_invalid" in spec["escalate_when"]:
-            raise SchemaInvalid(f"{self._agent.address}: its calls do not fit after one repair: {fault}")
+def after_wish(agent: Agent, wish: Message, before: int) -> int:
+    """How many wishes in a row do not fit, with this one, whose calls are all answered; ``before`` did not. Raises
+    ``SchemaInvalid`` where it is the second, and the agent hands over for that; without that, its cap of steps bounds how often it
+    tries."""
+    spec = agent.spec
+    if not spec["escalate_to"] or "schema_invalid" not in spec["escalate_when"]:
+        return 0
+    fault = fault_of(agent, wish)
+    if fault and before:
+        raise SchemaInvalid(f"{agent.address}: its calls do not fit after one repair: {fault}")
+    return before + 1 if fault else 0
 
 
 def fault_of(agent: Agent, wish: Message) -> str:
