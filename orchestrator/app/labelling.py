@@ -71,7 +71,7 @@ def note_labels(
             try:
                 runtime.label(run, right=right, agent=agent, by="cases")
             except NothingToLabel:
-                tally.missed("its agent looked for no sign of a wrong answer")
+                tally.missed("its answer had no score")
             else:
                 tally.noted += 1
                 tally.right += right
@@ -84,7 +84,7 @@ def _asked(case: Asked, name: str, runtime: Labels, tally: Tally) -> list[tuple[
     result = runtime.run(name, Request(case.text, agent=case.agent))
     answers = answers_of(result)
     if not answers:
-        tally.missed(f"the run {result.status}" if result.status != "completed" else "no answer of it had a score")
+        tally.missed(f"the run {result.status}" if result.status != "completed" else "its answer had no score")
     right = {canonical(answer) for answer in case.answers}
     return [(result.id, canonical(text) in right, agent) for agent, text in answers.items()]
 

@@ -38,6 +38,7 @@ def wanted_parts(
             "queue": blueprint.queue,
             "timeout": blueprint.timeout,
             "limits": blueprint.max_concurrent,
+            "escalations": blueprint.most_escalations,
             "resources": blueprint.resources,
             "hardware": blueprint.hardware,
             "labels": blueprint.labels,

@@ -239,3 +239,11 @@ def test_a_server_that_is_too_old_is_told_with_a_code() -> None:
     old = replace(ollama("phi4-mini:latest"), notes=(note,))
     assert diff(shop, state(old)).notes == (f"[ORC422] ollama at http://127.0.0.1:11434: {note}",)
     assert diff(shop, state(replace(old, models=()))).notes == ()
+
+
+def test_how_often_a_run_may_go_up_is_part_of_the_deployment() -> None:
+    """A change of it alone is a change."""
+    before = blueprint(agent("stock", reflex=[rule()]))
+    wanted = replace(before, most_escalations=1)
+    assert diff(before, after(before, state())).empty
+    assert {step.operation.address for step in diff(wanted, after(before, state())).steps} == {"deployment.kiosk"}

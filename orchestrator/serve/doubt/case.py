@@ -8,7 +8,7 @@ from typing import Any
 
 from anyio import get_cancelled_exc_class
 
-from orchestrator.core.errors import RunError
+from orchestrator.core.errors import LimitReached, RunError
 from orchestrator.core.message import Message
 from orchestrator.core.record import record
 from orchestrator.deploy.deployment import Agent
@@ -59,6 +59,9 @@ class Case:
     async def ask(self, call: ChatCall, endpoints: tuple[str, ...]) -> tuple[ChatReply, str]:
         """One more call, within the agent's time, and the endpoint that answered. Raises ``RunError``."""
         run, agent = self.run, self.agent
+        limit = agent.spec["max_total_tokens"]
+        if limit is not None and run.usage.total_tokens >= limit:
+            raise LimitReached(f"{agent.address} spent {run.usage.total_tokens} of {limit} tokens")
         began, trace = current_time(), CallTrace()
         priority = agent.spec["priority"] or run.request.priority
         ask = Ask(call, endpoints, run.until, priority, trace=trace, queue=run.queue(priority))

@@ -15,6 +15,7 @@ from orchestrator.core.request import Result
 from orchestrator.ports.provider import Capability, Support
 from orchestrator.testing.asked import Asked
 from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
+from orchestrator.testing.pace import Pace
 from orchestrator.testing.script import Rule, Said, Script
 from tests.serve.engine.parts import FakeTool, Served, Wanted, agent_spec, model_spec, serving
 
@@ -294,3 +295,23 @@ async def test_what_was_fitted_goes_before_what_is_usual() -> None:
         decision = next(each for each in result.decisions if each.strategy == "doubt")
         assert (result.agent, decision.confidence) == (agent, 0.2)
         assert "not fitted" not in decision.why
+
+
+async def test_looking_spends_no_more_than_the_agent_may() -> None:
+    """Its cap of tokens holds for the further calls too; the answer that is there stays."""
+    wanted = doubting({"self_check": {}}, max_total_tokens=1)
+    async with serving(wanted, simulated(["m"], Spoken(("nine", None))), large()) as served:
+        result = await served.run("how much")
+        assert asks(served) == 1
+    assert (result.text, looks(result)) == ("nine", [("self_check", "blind")])
+    assert "LimitReached" in result.notes[0]
+
+
+async def test_looking_takes_no_longer_than_the_agent_has() -> None:
+    """The judge hangs: the answer is given when the agent's time is over."""
+    big = simulated(["m"], pace=Pace(ttft=1000.0))
+    wanted = doubting({"judge": {"model": "big"}}, timeout=5.0)
+    async with serving(wanted, simulated(["m"], Spoken(("nine", None))), big) as served:
+        result = await served.run("how much")
+    assert (result.text, result.status) == ("nine", "completed")
+    assert result.timings["total"] == pytest.approx(5000, abs=10)
