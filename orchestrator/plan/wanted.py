@@ -39,6 +39,7 @@ def wanted_parts(
             "timeout": blueprint.timeout,
             "limits": blueprint.max_concurrent,
             "escalations": blueprint.most_escalations,
+            "people": blueprint.people,
             "resources": blueprint.resources,
             "hardware": blueprint.hardware,
             "labels": blueprint.labels,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -241,9 +242,10 @@ def test_a_server_that_is_too_old_is_told_with_a_code() -> None:
     assert diff(shop, state(replace(old, models=()))).notes == ()
 
 
-def test_how_often_a_run_may_go_up_is_part_of_the_deployment() -> None:
-    """A change of it alone is a change."""
+@pytest.mark.parametrize("changed", [{"most_escalations": 1}, {"people": {"queue": "lead"}}])
+def test_what_only_the_deployment_as_such_holds_is_part_of_the_plan(changed: dict[str, Any]) -> None:
+    """How often a run may go up, who is asked: a change of it alone is a change."""
     before = blueprint(agent("stock", reflex=[rule()]))
-    wanted = replace(before, most_escalations=1)
+    wanted = replace(before, **changed)
     assert diff(before, after(before, state())).empty
     assert {step.operation.address for step in diff(wanted, after(before, state())).steps} == {"deployment.kiosk"}
