@@ -12,7 +12,7 @@ from orchestrator.serve.clock import current_time
 from orchestrator.serve.latch import Standing
 from orchestrator.serve.run import Attempt, Held, Outcome, Run
 from orchestrator.serve.steps.answer import answer
-from orchestrator.serve.steps.escalate import escalation_of, partial_text
+from orchestrator.serve.steps.escalate import escalation_of, may_go_up, partial_text
 from orchestrator.serve.steps.hold import hold_call
 from orchestrator.serve.steps.route import route
 
@@ -62,6 +62,11 @@ async def _visit(run: Run, name: str) -> Outcome:
         run.deadline = max(run.deadline, current_time() + TELLING_SECONDS)
         outcome = Outcome(to=to, text=partial_text(error), why=f"{type(error).__name__}: {error.message}")
     if outcome.to:
+        if not may_go_up(run, agent):
+            raise LimitReached(
+                f"the request was handed over {len(run.attempts)} times already: {' -> '.join(run.path)}",
+                cure="Raise deployment.escalation.most, or let one of them answer.",
+            )
         run.attempts = (*run.attempts, Attempt(agent.address, outcome.why, outcome.text, run.called()))
         run.note("escalate", f"agent.{outcome.to}", began, {"from": agent.address, "reason": outcome.why})
         run.tell("run.escalated", {"from": name, "to": outcome.to, "reason": outcome.why})

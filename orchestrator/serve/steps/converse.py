@@ -22,6 +22,7 @@ from orchestrator.serve.doubt.case import Case
 from orchestrator.serve.run import Held, Outcome, Run, fault_name
 from orchestrator.serve.selection import Selection
 from orchestrator.serve.steps.doubt import NO_SIGNS, alternatives_of, demand_of, gate_of, weighed
+from orchestrator.serve.steps.escalate import may_go_up
 from orchestrator.serve.steps.plain import parse_answer
 from orchestrator.serve.steps.prompt import prompt_of
 from orchestrator.serve.steps.repair import after_wish
@@ -160,7 +161,7 @@ class _Talk:
             temperature=settings.temperature,
             max_tokens=settings.max_tokens,
             seed=settings.seed,
-            top_logprobs=alternatives_of(self.gate) if self.gate else 0,
+            top_logprobs=alternatives_of(self.gate, self.run, self.endpoints) if self.gate else 0,
             stop=settings.stop,
             extra=settings.extra,
             request_id=self.run.request.id,
@@ -256,7 +257,9 @@ class _Talk:
         to = self.agent.spec["escalate_to"]
         wish = next((call for call in calls if call.name == HAND_OVER.name), None)
         offered = self.agent.schemas and self.agent.schemas[-1] is HAND_OVER
-        return Outcome(to=to, why=_reason(wish)) if wish is not None and to and offered else None
+        if wish is None or not to or not offered or not may_go_up(self.run, self.agent):
+            return None
+        return Outcome(to=to, why=_reason(wish))
 
     async def _carry_out(self, wish: Message) -> None:
         self.tool_calls += len(wish.tool_calls)

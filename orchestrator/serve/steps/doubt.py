@@ -68,9 +68,13 @@ def demand_of(gate: Gate, agent: Agent) -> str:
     return told_how(agent.spec["output_schema"], gate["abstains"]) if "abstains" in gate else ""
 
 
-def alternatives_of(gate: Gate) -> int:
-    """How many alternatives a call asks for with each token."""
-    return TOP if "low_confidence" in gate else 0
+def alternatives_of(gate: Gate, run: Run, endpoints: Sequence[str]) -> int:
+    """How many alternatives a call asks for with each token: none where it may go to a server that refuses to be asked."""
+    known = run.deployment.endpoints
+    refused = any(
+        known[name].capabilities.get(Capability.LOGPROBS) is Support.NO for name in endpoints if name in known
+    )
+    return TOP if "low_confidence" in gate and not refused else 0
 
 
 def stays_above(run: Run, agent: Agent) -> Outcome | None:

@@ -371,3 +371,22 @@ async def test_the_next_agent_is_told_what_was_done_already() -> None:
         await served.run("order it")
         system = served.servers[1].records[0].asked.messages[0]["content"]
     assert "It has called already: shop.order (ok)." in system
+
+
+async def test_the_last_one_answers_whatever_asks_for_more() -> None:
+    """Neither the caller nor the model passes a request on more often than the manifest lets it; a rule that does fails."""
+    tool = FakeTool("shop", {"find": "x"})
+    wish = Script([Rule("", say="{result}", calls=(("escalate", {"reason": "x"}),))])
+    small = agent_spec("small", escalate_to="large", tools=["shop"])
+    large_one = agent_spec("large", escalate_to="small", tools=["shop"])
+    async with serving(Wanted([small, large_one], [tool], most_escalations=1), simulated(["m"], wish)) as served:
+        result = await served.run("hello")
+        asked = await served.run("hello", escalate=True)
+    assert result.path == asked.path == ("agent.small", "agent.large")
+    assert result.text.startswith("error: there is no function 'escalate'") and result.status == "completed"
+    up = rule("", call="agent.escalate")
+    parts = [agent_spec(name, escalate_to=to, models=[], reflex=[up]) for name, to in (("a", "b"), ("b", "a"))]
+    async with serving(Wanted(parts, bound={}, most_escalations=1)) as served:
+        result = await served.run("hello")
+    assert result.error is not None and result.error["kind"] == "LimitReached"
+    assert "handed over 1 times already: agent.a -> agent.b" in result.error["message"]
