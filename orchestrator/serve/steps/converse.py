@@ -313,7 +313,8 @@ class _Talk:
             text = reply.message.content
             value, fault = self._checked(text)
         if fault:
-            raise SchemaInvalid(f"{self.agent.address}: the answer does not fit its schema after one repair: {fault}")
+            message = f"{self.agent.address}: the answer does not fit its schema after one repair: {fault}"
+            raise SchemaInvalid(message, attempt=text)
         outcome = Outcome(text, served_by=self.endpoint, value=value, finish_reason=reply.finish_reason)
         return await self._weighed(reply, outcome)
 

@@ -65,4 +65,6 @@ def signals(error: RunError) -> frozenset[str]:
 
 def partial_text(error: RunError) -> str:
     """What had been said before the fault."""
+    if isinstance(error, SchemaInvalid):
+        return error.attempt
     return error.partial if isinstance(error, ModelError) else ""

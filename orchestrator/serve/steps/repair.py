@@ -6,7 +6,7 @@ from orchestrator.core.errors import SchemaInvalid
 from orchestrator.core.message import Message
 from orchestrator.core.schema_check import check_arguments
 from orchestrator.deploy.deployment import Agent
-from orchestrator.serve.steps.tools import arguments_of
+from orchestrator.serve.steps.tools import LONGEST_REPEATED, arguments_of
 
 
 def after_wish(agent: Agent, wish: Message, before: int) -> int:
@@ -18,7 +18,8 @@ def after_wish(agent: Agent, wish: Message, before: int) -> int:
         return 0
     fault = fault_of(agent, wish)
     if fault and before:
-        raise SchemaInvalid(f"{agent.address}: its calls do not fit after one repair: {fault}")
+        tried = "; ".join(f"{call.name}({call.arguments[:LONGEST_REPEATED]})" for call in wish.tool_calls)
+        raise SchemaInvalid(f"{agent.address}: its calls do not fit after one repair: {fault}", attempt=tried)
     return before + 1 if fault else 0
 
 

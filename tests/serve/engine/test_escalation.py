@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from dataclasses import replace
@@ -117,7 +118,8 @@ async def test_an_answer_that_stays_invalid_escalates() -> None:
     async with serving(two(["schema_invalid"], output_schema=ANSWER), simulated(["m"], script), large()) as served:
         result = await served.run("hello")
         assert len(served.server.records) == 2
-    assert result.text == "the large one"
+        system = served.servers[1].records[0].asked.messages[0]["content"]
+    assert result.text == "the large one" and 'It had said: "no json".' in system
 
 
 async def test_a_tool_that_fails_escalates_where_the_manifest_says_so_and_is_told_to_the_model_otherwise() -> None:
@@ -334,6 +336,7 @@ async def test_a_call_that_stays_invalid_escalates_after_one_repair(
         assert len(served.server.records) == 2 and not tool.calls
     assert words.partition(";")[0] in told[0]["content"]
     assert result.agent == "large" and words.partition(";")[0] in result.why and words.partition(";")[0] in system
+    assert f'It had said: "{name}({json.dumps(arguments)})".' in system
 
 
 async def test_a_call_that_is_mended_goes_on() -> None:
