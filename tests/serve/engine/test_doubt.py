@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -295,6 +296,22 @@ async def test_what_was_fitted_goes_before_what_is_usual() -> None:
         decision = next(each for each in result.decisions if each.strategy == "doubt")
         assert (result.agent, decision.confidence) == (agent, 0.2)
         assert "not fitted" not in decision.why
+
+
+@pytest.mark.parametrize(
+    "other", [{"model": "ollama/m"}, {"signal": "low_confidence:probability:0.1"}, {"version": "0"}]
+)
+async def test_what_was_fitted_on_another_scale_is_not_gone_by(other: dict[str, str]) -> None:
+    """Of another make of server, of other numbers, of the agent as it was before: the score counts as it is."""
+    fitted = Fitted(Isotonic((Block(0.0, 1, 10),)), 0.85, 0.9, 200, 110, 90, 85, 0.02)
+    server = simulated(["m"], Spoken(("nine", 0.7)))
+    async with serving(doubting({"low_confidence": {}}), server, large()) as served:
+        version = served.engine.deployment.agents["small"].version
+        scale = Scale("small", "simulated/m", "low_confidence:margin:0.1", version)
+        served.engine.fitted = {replace(scale, **other): fitted}
+        result = await served.run("hello")
+    decision = next(each for each in result.decisions if each.strategy == "doubt")
+    assert result.agent == "small" and decision.confidence == pytest.approx(0.4)
 
 
 async def test_looking_spends_no_more_than_the_agent_may() -> None:
