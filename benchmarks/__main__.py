@@ -20,6 +20,7 @@ NAMES = (
     "front_door",
     "routing",
     "faults",
+    "doubt",
 )
 PEERS = ("peers", "proxies")
 

@@ -205,6 +205,16 @@ class RuntimeClient:
         with self._call("POST", path, {"name": name}) as response:
             return int(_value(response)["count"])
 
+    def label(self, run: str, *, right: bool, agent: str = "", by: str = "") -> dict[str, Any]:
+        """Note that an answer was right or wrong. Raises ``NothingToLabel``."""
+        with self._call("POST", "/label", {"run": run, "right": right, "agent": agent, "by": by}) as response:
+            found: dict[str, Any] = _value(response)["label"]
+            return found
+
+    def calibrate(self, name: str, target: float, wrong: float) -> dict[str, Any]:
+        """Fit on what is labelled; gives ``scales``."""
+        return self._told("/calibrate", {"name": name, "target": target, "wrong": wrong}, _silently, None)
+
     def wait(self, run: str, timeout: float | None = None) -> dict[str, Any]:
         """The stored form of a run once it waits for nothing any more. Raises ``RuntimeUnavailable`` where ``timeout`` seconds
         are over before: the run waits on."""

@@ -16,6 +16,7 @@ from orchestrator.plan.pressure import Pressure
 from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.forward import Forwarder
 from orchestrator.serve.loop import Loop
+from orchestrator.serve.outcomes import Outcomes
 from orchestrator.serve.people import PeopleDesk
 from orchestrator.serve.session import Sessions
 
@@ -33,6 +34,7 @@ class ServingPlane:
     coming: Callable[[str], bool]
     desk: PeopleDesk | None = None
     forwarder: Forwarder | None = None
+    outcomes: Outcomes | None = None
 
     def set_endpoints(self, endpoints: Mapping[str, EndpointSpec], pools: Mapping[str, PoolLimits]) -> None:
         """Know exactly these endpoints, and these limits of memories."""
@@ -60,6 +62,8 @@ class ServingPlane:
         """Send requests that come from now on to a new engine."""
         engine = Engine(deployment, self.loop, self.sessions, self.emit, lambda: self.engines.pressure)
         engine.desk, engine.outbox = self.desk, self.forwarder
+        if self.outcomes is not None:
+            self.outcomes.prepare(engine)
         self.engines.switch(deployment.name, engine)
         for each in (self.desk, self.forwarder):
             if each is not None:

@@ -125,13 +125,16 @@ class Runtime:
 
         workshop = make_workshop(plugins, self._place.settings, state, self._redactor, owner=RUNTIME)
         workshop = replace(workshop, reveal=self._reveal)
-        kept = Stores(stores.revisions, stores.sessions, stores.people, outbox=stores.outbox, report=self._report)
+        kept = Stores(
+            stores.revisions, stores.sessions, stores.people, stores.outbox, stores.outcomes, report=self._report
+        )
         planes = await stack.enter_async_context(run_planes(workshop, kept, self._place.settings, emit, self._state))
         self._planes = planes
-        if planes.desk is None or planes.forwarder is None:
-            raise StateUnusable("the store keeps nothing that waits")
+        if planes.desk is None or planes.forwarder is None or planes.outcomes is None:
+            raise StateUnusable("the store keeps nothing that waits, or no labels")
         parts = (planes.reconciler, planes.engines, stores.runs, journal, self._about, self.stop, keeper.flush)
-        await stack.enter_async_context(self._listening(sockets, Controlled(*parts, planes.desk, planes.forwarder)))
+        owners_of_waiting = (planes.desk, planes.forwarder, planes.outcomes)
+        await stack.enter_async_context(self._listening(sockets, Controlled(*parts, *owners_of_waiting)))
         await self._serve(planes)
 
     def _reveal(self, reference: str, folder: Path) -> Secret:

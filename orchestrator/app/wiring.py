@@ -40,12 +40,13 @@ from orchestrator.plugins.stores.memory import MemoryRevisions
 from orchestrator.ports.outbox import OutboxStore
 from orchestrator.ports.people import PeopleStore
 from orchestrator.ports.provider import Provider, Secret
-from orchestrator.ports.store import Revision, RevisionStore, SessionStore
+from orchestrator.ports.store import OutcomeStore, Revision, RevisionStore, SessionStore
 from orchestrator.ports.strategy import Candidate, InstantStrategy, StrategyOptions
 from orchestrator.serve.ends import Ends
 from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.forward import Forwarder, ForwarderWays
 from orchestrator.serve.loop import Loop
+from orchestrator.serve.outcomes import Outcomes
 from orchestrator.serve.people import DeskWays, PeopleDesk
 from orchestrator.serve.session import Sessions
 
@@ -59,12 +60,13 @@ CLOSING_SECONDS: Final = 5.0
 @dataclass(frozen=True, slots=True)
 class Stores:
     """What is kept: revisions, and where a store has them sessions and what waits for ``people``. ``recompile`` reads blueprints of
-    older formats; ``report`` hears what cannot be kept."""
+    older formats; ``outcomes`` are labels of answers; ``report`` hears what cannot be kept."""
 
     revisions: RevisionStore
     sessions: SessionStore | None = None
     people: PeopleStore | None = None
     outbox: OutboxStore | None = None
+    outcomes: OutcomeStore | None = None
     recompile: Recompile | None = None
     report: Callable[[str], None] = lambda _: None
 
@@ -78,6 +80,7 @@ class Planes:
     loop: Loop
     desk: PeopleDesk | None = None
     forwarder: Forwarder | None = None
+    outcomes: Outcomes | None = None
 
 
 def _nobody_hears(kind: str, why: str) -> None:
@@ -165,7 +168,8 @@ async def run_planes(
     ends = Ends(sessions, emit, time.time)
     desk = PeopleDesk(stores.people, ends, engines, ways) if stores.people is not None else None
     forwarder = _forwarder(stores, ends, engines, emit)
-    plane = ServingPlane(engines, loop, sessions, emit, state, desired.has, desk, forwarder)
+    outcomes = Outcomes(stores.outcomes, engines) if stores.outcomes is not None else None
+    plane = ServingPlane(engines, loop, sessions, emit, state, desired.has, desk, forwarder, outcomes)
     reconciler = Reconciler(workshop, plane, desired, emit, Rules(settings.look_every, version=program_version()))
     async with anyio.create_task_group() as tasks:
         await tasks.start(loop.run)
@@ -175,7 +179,7 @@ async def run_planes(
             if each is not None:
                 tasks.start_soon(keep_running, each.run, stores.report)
         try:
-            yield Planes(reconciler, engines, loop, desk, forwarder)
+            yield Planes(reconciler, engines, loop, desk, forwarder, outcomes)
         finally:
             tasks.cancel_scope.cancel()
 
@@ -209,6 +213,12 @@ class InProcess:
     async def run(self, request: Request, listen: Emit | None = None) -> Result:
         """Answer a request; a failure is in ``Result.error``."""
         return await self.engine.run(request, listen)
+
+    async def label(self, run: str, *, right: bool, agent: str, by: str) -> None:
+        """Nothing is kept here: raises ``UsageError``."""
+        del right, agent, by
+        cure = "apply it (orchestrator apply), and connect to it"
+        raise UsageError(f"{run} cannot be labelled: a deployment of one process keeps no runs", cure=cure)
 
     async def wait(self, run: str) -> Result:
         """Nothing waits for people here: raises ``UsageError``."""

@@ -16,6 +16,8 @@ from orchestrator.core.digest import digest_of
 
 BLUEPRINT_FORMAT: Final = 6
 """Raised when the shape below changes; a stored blueprint of another format is compiled again from its sources."""
+MOST_ESCALATIONS: Final = 3
+"""How often one run may be handed over where the manifest says nothing."""
 
 
 class ServerSpec(TypedDict):
@@ -100,7 +102,7 @@ class AgentSpec(TypedDict):
     data_class: Literal["public", "internal", "restricted"]
     output_schema: dict[str, Any] | None
     escalate_to: str | None
-    escalate_when: list[str]  # error, timeout, requested, schema_invalid, tool_failed, overloaded, low_confidence
+    escalate_when: list[str]  # words: error, timeout, …, and the signs of ``gate``
     reflex: list[ReflexSpec]
     human: dict[str, Any] | None  # an escalation to a person
     store_and_forward: NotRequired[dict[str, Any]]  # {"expires", "most_waiting", "say"}: only where requests may wait
@@ -109,6 +111,7 @@ class AgentSpec(TypedDict):
     max_tool_calls: int
     max_total_tokens: int | None  # prompt and answers together, in one run
     priority: Literal["system", "interactive", "default", "bulk"] | None
+    gate: NotRequired[dict[str, dict[str, Any]]]  # signs of a wrong answer, the cheapest first, with what is written
 
 
 class RouteSpec(TypedDict):
@@ -197,6 +200,7 @@ class Blueprint:
     resources: Mapping[str, Any] = field(default_factory=dict)  # as the manifest has them; a float is a share
     tool_roots: tuple[str, ...] = ()
     people: Mapping[str, Any] = field(default_factory=dict)  # as the manifest has it
+    most_escalations: int = MOST_ESCALATIONS  # how often one run may be handed over
     folder: str = ""  # the manifest's folder, absolute
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -230,6 +234,7 @@ class Blueprint:
             "folder": self.folder,
             "labels": dict(self.labels),
             **({"people": dict(self.people)} if self.people else {}),
+            **({} if self.most_escalations == MOST_ESCALATIONS else {"most_escalations": self.most_escalations}),
         }
 
     @classmethod
@@ -255,4 +260,5 @@ class Blueprint:
             folder=value["folder"],
             labels=value["labels"],
             people=value.get("people", {}),
+            most_escalations=value.get("most_escalations", MOST_ESCALATIONS),
         )

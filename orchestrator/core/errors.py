@@ -12,6 +12,7 @@
     │   ├── StateUnusable
     │   ├── NoSuchDeployment
     │   ├── NoServer          no model server that can do it answers
+    │   ├── NothingToLabel    no score that a label could be put to
     │   ├── NoSuchApproval
     │   ├── ApprovalClosed    it is decided, expired, used, or not what was seen
     │   ├── NoSuchDelivery
@@ -169,6 +170,12 @@ class NoServer(DeployError):
     code = "ORC417"
 
 
+class NothingToLabel(DeployError):
+    """The run, or the agent's part in it, has no score that a label could be put to."""
+
+    code = "ORC432"
+
+
 class NoSuchApproval(DeployError):
     """Nothing of this id waits or waited for a person."""
 
@@ -287,9 +294,13 @@ class WrongArguments(ToolFailed):
 
 
 class SchemaInvalid(RunError):
-    """The model's answer stayed invalid after one repair."""
+    """The model's answer stayed invalid after one repair. ``attempt`` is the answer, for whoever takes over."""
 
     code = "ORC508"
+
+    def __init__(self, message: str, *, cure: str = "", attempt: str = "") -> None:
+        super().__init__(message, cure=cure)
+        self.attempt = attempt
 
 
 class WouldMissDeadline(RunError):

@@ -80,7 +80,7 @@ class Agent:
     options; ``schemas`` what a model is offered: these functions and, where the agent may, a hand-over;
     ``fixed_prompt`` is its prompt where that holds no template; ``invalid`` says what does not fit ``output_schema``, or
     gives an empty text; ``offered`` is the size of ``schemas`` as JSON, in bytes; ``guarded`` are the names of functions that
-    a person must allow each time.
+    a person must allow each time; ``version`` is a digest of what its answers come from, to know labelled ones by.
     """
 
     spec: AgentSpec
@@ -100,6 +100,7 @@ class Agent:
     choices: tuple[ModelChoice, ...] = ()
     offered: int = 0
     guarded: frozenset[str] = frozenset()
+    version: str = ""
 
     @property
     def offers(self) -> frozenset[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 from orchestrator.core.address import Address
 from orchestrator.core.blueprint import AgentSpec, ModelSpec, RouterSpec, ToolSpec
+from orchestrator.core.digest import digest_of
 from orchestrator.core.errors import DeployError
 from orchestrator.core.message import FunctionSchema, Message
 from orchestrator.core.template import is_plain
@@ -32,6 +33,11 @@ HAND_OVER: Final = FunctionSchema(
 )
 """Offered to a model beside its functions where its agent escalates on request."""
 DEFAULT_HANDOVER: Final = "I have passed this on to a colleague ({{ ticket }}). They will get back to you."
+
+
+_Answering = Literal[
+    "models", "instructions", "tools", "knowledge", "output_schema", "max_tokens", "temperature", "history_turns"
+]
 
 
 def make_agent(
@@ -65,7 +71,20 @@ def make_agent(
         choices=choices_of(spec["models"], bindings, models),
         offered=len(json.dumps([schema.as_json() for schema in offered], ensure_ascii=False)) if offered else 0,
         guarded=frozenset(function.name for tool, function in functions if _is_guarded(tool, function)),
+        version=digest_of({key: spec[key] for key in _ANSWERS_COME_FROM}),
     )
+
+
+_ANSWERS_COME_FROM: Final[tuple[_Answering, ...]] = (
+    "models",
+    "instructions",
+    "tools",
+    "knowledge",
+    "output_schema",
+    "max_tokens",
+    "temperature",
+    "history_turns",
+)
 
 
 def _is_guarded(tool: ToolSpec, function: ToolFunction) -> bool:

@@ -23,6 +23,7 @@ from orchestrator.core.errors import (
     NoSuchApproval,
     NoSuchDelivery,
     NoSuchDeployment,
+    NothingToLabel,
     OrchestratorError,
     PlanError,
     RuntimeUnavailable,
@@ -53,9 +54,11 @@ from orchestrator.gateway.guard import (
 )
 from orchestrator.gateway.not_ready import STARTING, STOPPING, STOPPING_CURE
 from orchestrator.gateway.outbox import OutboxRoutes
+from orchestrator.gateway.outcomes import OutcomeRoutes
 from orchestrator.ports.store import Revision, RunStore
 from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.forward import Forwarder
+from orchestrator.serve.outcomes import Outcomes
 from orchestrator.serve.people import PeopleDesk
 from orchestrator.serve.trying import find_request
 
@@ -72,6 +75,7 @@ RESTORE_SECONDS: Final = 10.0
 _STATUS: Final[Mapping[type[OrchestratorError], int]] = {
     NoSuchDeployment: 404,
     NoSuchApproval: 404,
+    NothingToLabel: 409,
     ApprovalClosed: 409,
     NoSuchDelivery: 404,
     DeliveryClosed: 409,
@@ -105,6 +109,7 @@ class Controlled:
     flush: Callable[[], Awaitable[None]]
     desk: PeopleDesk
     forwarder: Forwarder
+    outcomes: Outcomes
 
 
 Call = Callable[[Asked], Awaitable[None]]
@@ -116,6 +121,7 @@ class ControlApi:
     def __init__(self, controlled: Controlled) -> None:
         self._it = controlled
         approvals, outbox = Approvals(controlled), OutboxRoutes(controlled)
+        outcomes = OutcomeRoutes(controlled)
         self._routes: dict[tuple[str, str], Call] = {
             ("GET", "/version"): self._version,
             ("GET", "/observed"): self._observed,
@@ -133,6 +139,8 @@ class ControlApi:
             ("POST", "/wait"): approvals.wait,
             ("GET", "/outbox"): outbox.look,
             ("POST", "/outbox"): outbox.act,
+            ("POST", "/label"): outcomes.label,
+            ("POST", "/calibrate"): outcomes.calibrate,
             ("POST", "/stop"): self._stop,
         }
 

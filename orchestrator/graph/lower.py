@@ -28,6 +28,7 @@ from orchestrator.manifest.catalogue.reader import find_model, ids_of
 from orchestrator.manifest.inference.models import aliases
 from orchestrator.manifest.located import Located
 from orchestrator.manifest.spec.agent import AgentEntry, ReflexRule, Route, When
+from orchestrator.manifest.spec.doubt import gate_of, words_of
 from orchestrator.manifest.spec.manifest import Manifest
 from orchestrator.manifest.spec.model import ModelEntry
 from orchestrator.manifest.spec.operate import Hardware, HardwareItem
@@ -63,6 +64,7 @@ def lower(graph: AgentGraph, manifest: Manifest, located: Located) -> Blueprint:
         resources=deployment.resources.model_dump(exclude_none=True),
         people=deployment.people.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
         tool_roots=tuple(located.of(root) for root in deployment.security.tool_roots),
+        most_escalations=deployment.escalation.most,
         folder=located.folder,
         labels=dict(manifest.metadata.labels),
     )
@@ -171,7 +173,7 @@ def _agent(agent: AgentEntry) -> AgentSpec:
 
 def _plain_agent(agent: AgentEntry) -> AgentSpec:
     restricted = agent.privacy_mode or bool(agent.compliance)
-    return AgentSpec(
+    spec = AgentSpec(
         name=agent.name,
         role="escalation" if agent.role == "escalation" else "specialist",
         description=agent.description,
@@ -189,7 +191,7 @@ def _plain_agent(agent: AgentEntry) -> AgentSpec:
         data_class="restricted" if restricted else "internal",
         output_schema=dict(agent.output_schema) if agent.output_schema else None,
         escalate_to=agent.escalate_to,
-        escalate_when=list(agent.escalate_when),
+        escalate_when=words_of(agent.escalate_when),
         reflex=[_reflex(rule) for rule in agent.reflex],
         human=agent.human.model_dump(exclude_none=True) if agent.human else None,
         history_turns=agent.memory.turns,
@@ -198,6 +200,10 @@ def _plain_agent(agent: AgentEntry) -> AgentSpec:
         max_total_tokens=agent.limits.tokens,
         priority=PRIORITIES[agent.priority] if agent.priority else None,
     )
+    gate = gate_of(agent.escalate_when)
+    if gate and agent.escalate_to:
+        spec["gate"] = gate
+    return spec
 
 
 def _specialities(agent: AgentEntry) -> list[str]:

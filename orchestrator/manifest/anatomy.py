@@ -27,6 +27,11 @@ _TITLES: Final = {
     "RoutingDefaults": "routing",
     "EscalationDefaults": "escalation",
     "QueueClass": "a queue",
+    "Signs": "signs",
+    "Abstains": "an abstention",
+    "LowConfidence": "low confidence",
+    "SelfCheck": "a self-check",
+    "Judge": "a judge",
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from orchestrator.manifest.checks.builds import check_builds
+from orchestrator.manifest.checks.doubt import check_doubt
 from orchestrator.manifest.checks.keys import check_keys
 from orchestrator.manifest.checks.keywords import check_keywords
 from orchestrator.manifest.checks.not_acted_on import tell_what_is_not_acted_on
@@ -28,6 +29,7 @@ CHECKS: Final[tuple[Callable[[Draft], None], ...]] = (
     check_texts,
     check_keywords,
     check_people,
+    check_doubt,
     check_zones,
     tell_what_is_not_acted_on,
 )

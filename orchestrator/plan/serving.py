@@ -13,7 +13,7 @@ from orchestrator.plan.binding import Bound, BoundEndpoint
 from orchestrator.plan.plan import AgentServing
 from orchestrator.plan.wanted import with_fallbacks
 from orchestrator.ports.installed import is_plugin
-from orchestrator.ports.provider import Capability, can_call
+from orchestrator.ports.provider import Capability, Support, can_call
 
 
 def who_serves(blueprint: Blueprint, bound: Mapping[str, Bound]) -> tuple[AgentServing, ...]:
@@ -69,7 +69,8 @@ def _serving(spec: AgentSpec, blueprint: Blueprint, bound: Mapping[str, Bound]) 
     served = [bound[alias] for alias in aliases if bound[alias].endpoints or bound[alias].starting]
     able = served if not _calls(spec) else [each for each in served if _may_call(each)]
     if able:
-        return AgentServing(address, _by_model(spec, able[0]))
+        silent = _no_log_probabilities(spec, able[0])
+        return AgentServing(address, _by_model(spec, able[0]), silent, SILENT_CURE if silent else "")
     without = without_model(spec)
     if served:
         return AgentServing(address, without, _no_calls(served), NO_CALLS_CURE)
@@ -84,6 +85,20 @@ INTENT: Final = "intent"
 """The strategy that asks a model."""
 NO_CALLS: Final = "ORC421"
 NO_CALLS_CURE: Final = "serve its model by a server that calls functions, give it another model, or take its tools away"
+
+
+SILENT: Final = "ORC430"
+SILENT_CURE: Final = (
+    "serve its model by a server that tells them, or let it be judged in another way: agreement, self_check"
+)
+
+
+def _no_log_probabilities(spec: AgentSpec, serving: Bound) -> str:
+    """Where its manifest goes by how sure the model is of its words, and the server does not tell."""
+    told = [endpoint.capabilities.get(Capability.LOGPROBS) for endpoint in serving.endpoints[:1]]
+    if "low_confidence" not in spec.get("gate", {}) or not {Support.NO, Support.IGNORED}.intersection(told):
+        return ""
+    return f"[{SILENT}] low_confidence cannot be seen: {serving.endpoints[0]} tells no log-probabilities"
 
 
 def _calls(spec: AgentSpec) -> bool:

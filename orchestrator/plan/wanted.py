@@ -38,6 +38,8 @@ def wanted_parts(
             "queue": blueprint.queue,
             "timeout": blueprint.timeout,
             "limits": blueprint.max_concurrent,
+            "escalations": blueprint.most_escalations,
+            "people": blueprint.people,
             "resources": blueprint.resources,
             "hardware": blueprint.hardware,
             "labels": blueprint.labels,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from orchestrator.core.fitted import Fitted, Scale
 from orchestrator.core.message import Message
 from orchestrator.core.request import Result
 
@@ -92,4 +93,38 @@ class SessionStore(Protocol):
     def append(self, deployment: str, session: str, messages: Sequence[Message], *, restricted: bool = False) -> None:
         """Add turns; ``restricted`` marks the session for good. Both are stored when it returns, or neither: then it raises
         ``StateUnusable``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """That an agent's answer was ``right`` or not, with a score that it had: what a calibration learns from. No word of the answer
+    is in it. ``by`` says who labelled it."""
+
+    deployment: str
+    revision: int
+    run: str
+    scale: Scale
+    score: float
+    right: bool
+    by: str = ""
+
+
+class OutcomeStore(Protocol):
+    """Labelled answers, and what was fitted on them. Every write is durable when the call returns."""
+
+    def label(self, outcomes: Sequence[Outcome]) -> None:
+        """Store labels; a later one of the same run, agent and signal takes the place of an earlier one."""
+        ...
+
+    def outcomes(self, deployment: str) -> Sequence[Outcome]:
+        """All of a deployment, in the order of their runs' labels."""
+        ...
+
+    def keep_fitted(self, deployment: str, revision: int, fitted: Mapping[Scale, Fitted]) -> None:
+        """Store what was fitted while a revision served, in place of what was fitted on the same scales."""
+        ...
+
+    def fitted(self) -> Mapping[str, Mapping[Scale, Fitted]]:
+        """By deployment, all that was fitted and can be read."""
         ...

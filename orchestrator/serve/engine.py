@@ -11,6 +11,7 @@ import anyio
 from anyio import get_cancelled_exc_class
 
 from orchestrator.core.errors import OrchestratorError, RunCancelled, RunError, StateUnusable
+from orchestrator.core.fitted import Fitted, Scale
 from orchestrator.core.message import Message
 from orchestrator.core.request import Request, Result
 from orchestrator.core.unknown import no_deployment
@@ -46,6 +47,8 @@ class Engine:
         """Where its runs can ask people; set before the first of them."""
         self.outbox: Outbox | None = None
         """Where its runs leave what waits for a target that is away; set before the first of them."""
+        self.fitted: Mapping[Scale, Fitted] = {}
+        """What labelled answers say of the scores of its agents; replaced as a whole."""
         self._pressure = pressure
         self._loop = loop
         self._sessions = sessions
@@ -87,6 +90,7 @@ class Engine:
     async def _conduct(self, run: Run) -> tuple[Result, str]:
         """What comes of a run, and where an unexpected fault was."""
         run.pressure = self._pressure()
+        run.fitted = self.fitted
         run.desk, run.outbox = self.desk, self.outbox
         scope = anyio.CancelScope()
         result: Result | None = None
@@ -134,7 +138,9 @@ class Engine:
                 run.restrict(
                     f'the session "{request.session}" holds restricted requests, and so this one counts as one'
                 )
+            run.standing = standing = self._sessions.latches.of(name, request.session)
             result = await self._through_gate(run)
+            standing.hold(request.id, waits=result.status == "waiting")
             if result.status == "waiting" or run.going_on is not None:
                 return result  # what is said then is kept together with what waits, or with its end
             said = (Message("user", request.text), Message("assistant", result.text))

@@ -24,7 +24,10 @@ def kept(run: Run, result: Result, at: Mapping[str, Any]) -> dict[str, Any]:
         "typed": run.typed,
         "nonce": run.nonce,
         "result": result.as_json(),
-        "attempts": [{"agent": each.agent, "reason": each.reason, "text": each.text} for each in run.attempts],
+        "attempts": [
+            {"agent": each.agent, "reason": each.reason, "text": each.text, "calls": list(each.calls)}
+            for each in run.attempts
+        ],
         "at": dict(at),
     }
 
@@ -57,7 +60,7 @@ def resumed(going: GoingOn, deployment: Deployment, loop: Loop, emit: Emit) -> R
     run.path = list(result.path)
     run.decisions = result.decisions
     run.steps = list(result.steps)
-    run.attempts = tuple(Attempt(**each) for each in held["attempts"])
+    run.attempts = tuple(Attempt(**{**each, "calls": tuple(each.get("calls", ()))}) for each in held["attempts"])
     run.usage = result.usage
     run.queue_ms, run.model_ms, run.tool_ms = (result.timings.get(name, 0.0) for name in ("queue", "model", "tool"))
     run.notes = list(result.notes)

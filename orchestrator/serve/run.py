@@ -12,6 +12,7 @@ from orchestrator.core.choices import PriorityClass
 from orchestrator.core.delivery import Delivery
 from orchestrator.core.errors import RunCancelled, RunError
 from orchestrator.core.event import DELTA, Event, EventKind
+from orchestrator.core.fitted import Fitted, Scale
 from orchestrator.core.message import Message, Usage
 from orchestrator.core.record import record
 from orchestrator.core.request import Decision, Request, Result, Status, StepRecord, new_id
@@ -22,6 +23,7 @@ from orchestrator.ports.people import Desk
 from orchestrator.ports.tool import ToolFunction
 from orchestrator.serve.ask import CallTrace
 from orchestrator.serve.clock import current_time
+from orchestrator.serve.latch import Standing
 from orchestrator.serve.loop import Loop
 
 Emit = Callable[[Event], None]
@@ -30,11 +32,18 @@ NOTHING_SPENT: Final = Usage()
 
 @record
 class Attempt:
-    """An answer that was not good enough, for whoever takes over."""
+    """An answer that was not good enough, for whoever takes over: what was said, and which functions were called."""
 
     agent: str
     reason: str
     text: str = ""
+    calls: tuple[str, ...] = ()
+
+    def done(self, said: str) -> str:
+        """What it did, in words; ``said`` is its text as there is room for it."""
+        parts = [f'It had said: "{said}".'] if said else []
+        parts += [f"It has called already: {', '.join(self.calls)}."] if self.calls else []
+        return " ".join(parts)
 
 
 @record
@@ -83,7 +92,8 @@ class Run:
     work, both of ``anyio.current_time``; ``nonce`` is of this run alone, whatever id its request has; ``said`` is what the
     caller has been told already; ``pressure`` is what spoke for smaller models when it began. ``desk`` is where it can ask people,
     ``outbox`` where it can leave what waits for a target that is away;
-    ``going_on`` is there where it waited before, ``grant`` is the same until the call that waited is made."""
+    ``going_on`` is there where it waited before, ``grant`` is the same until the call that waited is made. ``fitted`` is
+    what its agents go by when they doubt an answer, ``standing`` that of its conversation, where it has one."""
 
     __slots__ = (
         "attempts",
@@ -93,6 +103,7 @@ class Run:
         "deployment",
         "desk",
         "emit",
+        "fitted",
         "foresees",
         "going_on",
         "grant",
@@ -110,6 +121,7 @@ class Run:
         "queue_ms",
         "request",
         "said",
+        "standing",
         "started",
         "steps",
         "tool_ms",
@@ -127,6 +139,8 @@ class Run:
         self.emit = emit
         self.listen = listen
         self.pressure: Pressure = NONE
+        self.fitted: Mapping[Scale, Fitted] = {}
+        self.standing: Standing | None = None
         self.nonce = new_id("once")
         self.desk: Desk | None = None
         self.outbox: Outbox | None = None
@@ -224,6 +238,16 @@ class Run:
         self.note("model", subject, began, detail)
         self.tell("run.model", {"agent": subject, **detail})
 
+    def called(self) -> tuple[str, ...]:
+        """The functions that were called since the last hand-over, each with what came of it."""
+        found: list[str] = []
+        for step in reversed(self.steps):
+            if step.kind == "escalate":
+                break
+            if step.kind == "tool" and step.detail["outcome"] != "refused":
+                found.append(f"{step.subject} ({step.detail['outcome']})")
+        return tuple(found[::-1])
+
     def remark(self, agent: str, endpoint: str, note: str) -> None:
         """Tell, once, what the answer is made without."""
         if note not in self.notes:
@@ -301,7 +325,8 @@ class Run:
 
     def why(self) -> str:
         """In a sentence: how it came to the one that answered."""
-        parts = [f"{d.router}: {d.why}" for d in self.decisions if d.why]
+        told = {each.reason for each in self.attempts}
+        parts = [f"{d.router}: {d.why}" for d in self.decisions if d.why and d.why not in told]
         parts += [f"{a.agent} handed over: {a.reason}" for a in self.attempts]
         chosen = [f"{each.subject}: {each.detail['chosen']}" for each in self.steps if "chosen" in each.detail]
         return "; ".join([*parts, *dict.fromkeys(chosen)])

@@ -14,6 +14,7 @@ import anyio.to_thread
 from orchestrator.core.errors import DeadlinePassed, QueueFull, StateUnusable
 from orchestrator.core.message import KEEP_TURNS, Message, newest
 from orchestrator.ports.store import SessionStore
+from orchestrator.serve.latch import Latches
 
 MOST_SESSIONS: Final = 512
 """Sessions whose turns stay in memory; older ones are read again from the store."""
@@ -28,6 +29,7 @@ class Sessions:
     messages in memory as in the store, so that a session is the same wherever it is read."""
 
     def __init__(self, store: SessionStore | None = None, most: int = MOST_SESSIONS) -> None:
+        self.latches = Latches()
         self._store = store
         self._most = most
         self._keep = KEEP_TURNS if store is None else store.keep_turns

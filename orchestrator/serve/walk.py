@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from orchestrator.core.errors import LimitReached, RunError
+from orchestrator.core.errors import LimitReached, RunError, SchemaInvalid
 from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Result
 from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.clock import current_time
+from orchestrator.serve.latch import Standing
 from orchestrator.serve.run import Attempt, Held, Outcome, Run
 from orchestrator.serve.steps.answer import answer
 from orchestrator.serve.steps.defer import defer, may_wait
-from orchestrator.serve.steps.escalate import escalation_of, partial_text
+from orchestrator.serve.steps.escalate import escalation_of, may_go_up, partial_text
 from orchestrator.serve.steps.hold import hold_call
 from orchestrator.serve.steps.route import route
 
@@ -44,9 +45,11 @@ async def _visit(run: Run, name: str) -> Outcome:
         known = [*run.deployment.agents, *run.deployment.routers]
         cure = did_you_mean(name, known) or f"There are: {', '.join(known)}."
         raise RunError(f'no agent is called "{name}"', cure=cure)
-    if run.grant is None:
-        run.path.append(agent.address)
     began = current_time()
+    if run.grant is None:
+        if run.standing is not None:
+            _begin(run, run.standing, name)
+        run.path.append(agent.address)
     timeout = agent.spec["timeout"]
     run.until = min(run.deadline, began + timeout) if timeout else run.deadline
     try:
@@ -57,13 +60,27 @@ async def _visit(run: Run, name: str) -> Outcome:
             if may_wait(run, agent, error):
                 return await defer(run, agent, error)
             raise
+        if isinstance(error, SchemaInvalid) and run.standing is not None:
+            run.standing.note(name, kept=False)
         run.deadline = max(run.deadline, current_time() + TELLING_SECONDS)
         outcome = Outcome(to=to, text=partial_text(error), why=f"{type(error).__name__}: {error.message}")
     if outcome.to:
-        run.attempts = (*run.attempts, Attempt(agent.address, outcome.why, outcome.text))
+        if not may_go_up(run, agent):
+            raise LimitReached(
+                f"the request was handed over {len(run.attempts)} times already: {' -> '.join(run.path)}",
+                cure="Raise deployment.escalation.most, or let one of them answer.",
+            )
+        run.attempts = (*run.attempts, Attempt(agent.address, outcome.why, outcome.text, run.called()))
         run.note("escalate", f"agent.{outcome.to}", began, {"from": agent.address, "reason": outcome.why})
         run.tell("run.escalated", {"from": name, "to": outcome.to, "reason": outcome.why})
     return outcome
+
+
+def _begin(run: Run, standing: Standing, name: str) -> None:
+    """The first agent of a request says which task of the conversation it belongs to; not where a router only fell back on it."""
+    if not any(address.startswith("agent.") for address in run.path):
+        chosen = run.decisions[-1].choice == name if run.decisions else True
+        standing.begin(name, current_time(), chosen=chosen)
 
 
 async def _answered(run: Run, agent: Agent) -> Outcome:

@@ -72,6 +72,7 @@ class Turn:
     fault: Fault | None = None
     refusal: FaultKind | None = None
     hides: frozenset[str] = frozenset()
+    chance: float | None = None
 
     @property
     def asked(self) -> Asked:
@@ -86,6 +87,15 @@ class Turn:
     def struck_by(self, name: str) -> bool:
         """Whether this fault strikes it."""
         return self.fault is not None and self.fault.name == name
+
+    def alternatives(self, piece: str) -> tuple[tuple[str, float], ...]:
+        """Log-probabilities of a token, which comes first, and of what could stand in its place."""
+        if self.chance is None:
+            return ((piece, -0.1),)
+        other = piece.replace("yes", "no") if "yes" in piece else piece.replace("no", "yes")
+        other = f"{piece}?" if other == piece else other
+        rest = 1.0 - self.chance
+        return ((piece, math.log(max(self.chance, 1e-9))), (other, math.log(max(rest, 1e-9))))
 
     @property
     def breaks_after(self) -> int | None:
@@ -229,7 +239,7 @@ class SimulatedEndpoint:
         made = len(pieces) + sum(_tokens(len(call.arguments)) for call in said.calls)
         usage = _usage(prompt, made, fault)
         wait = self.pace.first(prompt, chance)
-        return Turn(record, wait, self.pace.gap(chance), pieces, said.calls, finish, usage, fault)
+        return Turn(record, wait, self.pace.gap(chance), pieces, said.calls, finish, usage, fault, chance=said.chance)
 
 
 def simulated(

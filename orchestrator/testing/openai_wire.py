@@ -28,7 +28,7 @@ def whole(turn: Turn) -> bytes:
         message["tool_calls"] = [_call(call) for call in turn.calls]
     choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": turn.finish}
     if turn.asked.top_logprobs:
-        choice["logprobs"] = _logprobs(turn.pieces)
+        choice["logprobs"] = _logprobs(turn, turn.pieces)
     return encoded({**_head(turn, "chat.completion"), "choices": [choice], **_usage(turn)})
 
 
@@ -39,7 +39,7 @@ def first_chunk(turn: Turn) -> bytes:
 
 def text_chunk(turn: Turn, piece: str) -> bytes:
     """One token."""
-    return _event(turn, {"content": piece}, logprobs=_logprobs((piece,)) if turn.asked.top_logprobs else None)
+    return _event(turn, {"content": piece}, logprobs=_logprobs(turn, (piece,)) if turn.asked.top_logprobs else None)
 
 
 def call_chunks(turn: Turn) -> Iterator[bytes]:
@@ -112,12 +112,13 @@ def _call(call: ToolCall) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
-def _logprobs(pieces: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "content": [
-            {"token": piece, "logprob": -0.1, "top_logprobs": [{"token": piece, "logprob": -0.1}]} for piece in pieces
-        ]
-    }
+def _logprobs(turn: Turn, pieces: tuple[str, ...]) -> dict[str, Any]:
+    return {"content": [_told(turn.alternatives(piece)[: turn.asked.top_logprobs]) for piece in pieces]}
+
+
+def _told(ways: tuple[tuple[str, float], ...]) -> dict[str, Any]:
+    top = [{"token": token, "logprob": logprob} for token, logprob in ways]
+    return {**top[0], "top_logprobs": top}
 
 
 def _usage(turn: Turn) -> dict[str, Any]:

@@ -34,10 +34,12 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An answer: text, or calls, or both."""
+    """An answer: text, or calls, or both. ``chance`` is how probable each of its tokens is told to be; where it is given, the
+    rest of the probability is told as one alternative."""
 
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
+    chance: float | None = None
 
 
 @dataclass(slots=True)

@@ -235,6 +235,7 @@ def _reply(turn: Turn, call: ChatCall) -> ChatReply:
     message = Message("assistant", turn.text, turn.calls)
     usage = turn.usage or Usage(turn.record.asked.prompt_characters // 4, len(turn.pieces), 1, estimated=True)
     probabilities = tuple(
-        TokenProbability(piece, -0.1, ((piece, -0.1),)) for piece in (turn.pieces if call.top_logprobs else ())
+        TokenProbability(piece, turn.alternatives(piece)[0][1], turn.alternatives(piece)[: turn.asked.top_logprobs])
+        for piece in (turn.pieces if turn.asked.top_logprobs else ())
     )
     return ChatReply(message, turn.finish, usage, call.target.model, probabilities)

@@ -29,6 +29,8 @@ RUNS: dict[str, tuple[list[str], set[str]]] = {
     "run": (["run", "shop", "hello"], HEAVY),
     "approvals": (["approvals", "list"], HEAVY),
     "outbox": (["outbox", "list"], HEAVY),
+    "label": (["label", "run_1", "right"], HEAVY),
+    "calibrate": (["calibrate", "shop"], HEAVY),
     "chat": (["chat", "shop"], HEAVY),
     "status": (["status"], HEAVY),
     "logs": (["logs", "shop"], HEAVY),

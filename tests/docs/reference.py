@@ -60,6 +60,12 @@ _ORDER: Final = (
         "ReflexRule",
     ),
     *(
+        "Signs",
+        "Abstains",
+        "LowConfidence",
+        "Agreement",
+        "SelfCheck",
+        "Judge",
         "Human",
         "Memory",
         "Limits",

@@ -107,7 +107,13 @@ HAND_MADE: Final[tuple[str, ...]] = (
         " labels: {g: h}, hub: true}], coordination: {load_balancing: true, failover: automatic, lease: 6s, drain: 30s}}"
     ),
     "deployment: {type: single-device, routing: {strategy: rules, confidence: 0.5, default: a}, agents: [a]}",
-    "deployment: {type: single-device, routing: {routing_strategy: intent-based}, escalation: {to: a, when: [timeout]}}",
+    "deployment: {type: single-device, routing: {routing_strategy: intent-based}, escalation: {to: a, when: [timeout], most: 2}}",
+    (
+        "deployment: {type: single-device, agents: [{name: a, escalate_to: b, escalate_when: [error, abstains, self_check,"
+        " {abstains: {word: X, field: y}, low_confidence: {threshold: 30%, sure: 98%, measure: margin, quantile: 0.1}},"
+        " {agreement: {samples: 3, threshold: 60%, sure: 1, temperature: 0.7, longest: 80}},"
+        " {self_check: {threshold: 50%, sure: 99%, prompt: p}, judge: {model: m, threshold: 50%, prompt: q}}]}]}"
+    ),
     (
         "deployment: {type: single-device, resources: {max_memory_usage: 4GB, max_concurrent_agents: 3, model_cache_size: 2GiB,"
         " auto_unload_idle_models: true, power_management: true}}"
@@ -236,7 +242,7 @@ def variable_mutants() -> Iterator[tuple[str, str]]:
             if path[-1] == "store_and_forward" and isinstance(value, dict):
                 pass  # it may be true or false too: whether a variable gives that, no schema can know
             elif isinstance(value, (dict, list)):
-                yield f"{path} is a variable", as_text(changed(tree, path, "${NOT_SET_ANYWHERE:-a}"))
+                yield f"{path} is a variable", as_text(changed(tree, path, "${NOT_SET_ANYWHERE:-error}"))
             elif value is not None:
                 yield f"{path} from a variable", as_text(changed(tree, path, with_a_variable(value)))
                 yield f"{path} malformed", as_text(changed(tree, path, "${NOT SET"))

@@ -161,3 +161,23 @@ async def test_a_call_that_fails_after_its_approval_is_told_as_ever(tmp_path: Pa
         found = await it.after(result, "approve")
         approval = await it.desk.find(result.approval)
     assert (found["error"]["message"], approval.begun is not None) == ("the bank is closed", True)
+
+
+async def test_a_call_that_waits_is_gone_on_with_by_its_agent_whatever_its_conversation_decides(tmp_path: Path) -> None:
+    """Never in the middle of a call: two answers of the agent were not kept while it waited, so that new requests stay above."""
+    tool = shop()
+    gate: dict[str, Any] = {"escalate_to": "b", "escalate_when": ["abstains"], "gate": {"abstains": {}}}
+    wanted = by_model(tool, **gate)
+    wanted.parts = [*wanted.parts, agent_spec("b", models=[], reflex=[rule("the other one")])]
+    script = Script([Rule("pay", say="it is {result}", calls=(("shop_pay", {"amount": 1}),)), Rule("", say="UNKNOWN")])
+    async with desked(tmp_path, wanted, simulated(["m"], script)) as it:
+        waits = await it.served.run("pay", session="s", id="run_1")
+        assert waits.status == "waiting"
+        for number in (2, 3):
+            await it.served.run("hard", session="s", id=f"run_{number}")
+        found = await it.after(waits, "approve")
+        asked = len(it.served.server.records)
+        later = await it.served.run("hard", session="s", id="run_4")
+        assert len(it.served.server.records) == asked
+    assert (found["agent"], found["text"], len(tool.calls)) == ("a", 'it is "paid"', 1)
+    assert (later.agent, later.text) == ("b", "the other one")

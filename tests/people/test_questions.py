@@ -14,6 +14,8 @@ from orchestrator.core.approval import Verdict
 from orchestrator.core.errors import ApprovalClosed, StateUnusable
 from orchestrator.core.failpoint import arm, disarm
 from orchestrator.core.message import Message
+from orchestrator.testing.endpoint import simulated
+from orchestrator.testing.script import Rule, Script
 from tests.people.parts import PERSON, by_rule, dead, desked, person, shop
 from tests.serve.engine.parts import FakeTool, Wanted, agent_spec, router_spec, rule, serving
 
@@ -253,3 +255,19 @@ async def test_a_notice_that_cannot_be_noted_is_not_sent_again_for_that(tmp_path
         disarm()
     assert len(it.told) == 1
     assert it.trouble[0] == "notices to people cannot be kept: the disk is full"
+
+
+async def test_a_person_sees_what_the_model_had_said_and_why_it_goes_up(tmp_path: Path) -> None:
+    """The conversation, the failed attempt with what it called, and the reason."""
+    small = agent_spec("a", escalate_to="desk", escalate_when=["self_check"], gate={"self_check": {}}, tools=["stock"])
+    wanted = Wanted([small, agent_spec("desk", models=[], human=PERSON)], [FakeTool("stock", {"look": "none"})])
+    script = Script([Rule('"answer"', value={"right": "no"}), Rule("", say="ten", calls=(("stock_look", {}),))])
+    async with desked(tmp_path, wanted, simulated(["m"], script)) as it:
+        result = await it.served.run("how many", history=(Message("user", "hi"), Message("assistant", "hello")))
+        asked = await it.desk.find(result.approval)
+    assert (asked.text, asked.talk) == ("how many", "user: hi\nassistant: hello")
+    assert (
+        "agent.a handed over: self_check: m@1 says no to whether it is right (0.10): 10% sure, 50% is needed"
+        in asked.why
+    )
+    assert asked.why.endswith('agent.a: It had said: "ten". It has called already: stock.look (ok).')

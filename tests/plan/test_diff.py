@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -239,3 +240,12 @@ def test_a_server_that_is_too_old_is_told_with_a_code() -> None:
     old = replace(ollama("phi4-mini:latest"), notes=(note,))
     assert diff(shop, state(old)).notes == (f"[ORC422] ollama at http://127.0.0.1:11434: {note}",)
     assert diff(shop, state(replace(old, models=()))).notes == ()
+
+
+@pytest.mark.parametrize("changed", [{"most_escalations": 1}, {"people": {"queue": "lead"}}])
+def test_what_only_the_deployment_as_such_holds_is_part_of_the_plan(changed: dict[str, Any]) -> None:
+    """How often a run may go up, who is asked: a change of it alone is a change."""
+    before = blueprint(agent("stock", reflex=[rule()]))
+    wanted = replace(before, **changed)
+    assert diff(before, after(before, state())).empty
+    assert {step.operation.address for step in diff(wanted, after(before, state())).steps} == {"deployment.kiosk"}

@@ -50,3 +50,21 @@ def test_the_plan_says_how_a_router_chooses_and_what_it_would_gain(
     """A model that its strategy never asks is nothing that it lacks."""
     shop = blueprint(model(), agent("stock"), agent("hours"), router("desk", "stock", "hours", **how))
     assert str(diff(shop, state(*servers)).serving[0]) == f"router.desk: {line}"
+
+
+@pytest.mark.parametrize(
+    ("told", "gate", "silent"),
+    [("ignored", True, True), ("no", True, True), ("unknown", True, False), ("yes", True, False), ("no", False, False)],
+)
+def test_a_server_that_tells_no_log_probabilities_is_told_where_they_are_gone_by(
+    told: str, gate: bool, silent: bool
+) -> None:
+    """Only what is known: one of which nothing is shown may tell them."""
+    signs: dict[str, Any] = {"gate": {"low_confidence": {}}} if gate else {}
+    shop = blueprint(model(), agent("stock", models=["phi-4-mini"], **signs))
+    server = ollama("phi4-mini:latest", capabilities={"logprobs": told})
+    (line,) = diff(shop, state(server)).serving
+    assert line.gain == (
+        "[ORC430] low_confidence cannot be seen: ollama at 127.0.0.1:11434 tells no log-probabilities" if silent else ""
+    )
+    assert bool(line.cure) is silent

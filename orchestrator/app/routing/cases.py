@@ -27,23 +27,29 @@ class Case:
 
 def read_cases(path: str) -> tuple[Case, ...]:
     """The cases of a file, in order. Raises ``UsageError`` with the place of what is not one."""
+    return tuple(_case(entry, place) for place, entry in entries_of(path, FORM))
+
+
+def entries_of(path: str, form: str) -> list[tuple[str, Any]]:
+    """The entries of a file of cases, each with its place; at least one. ``form`` says for the cure what one looks like. Raises
+    ``UsageError``."""
     try:
         written = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UsageError(f"the cases of {path} cannot be read: {reason}", cure="name a file of cases") from error
-    found = tuple(_case(entry, place) for place, entry in _entries(path, written))
+    found = list(_entries(path, written, form))
     if not found:
-        raise UsageError(f"{path} holds no case", cure=FORM)
+        raise UsageError(f"{path} holds no case", cure=form)
     return found
 
 
-def _entries(path: str, written: str) -> Iterator[tuple[str, Any]]:
+def _entries(path: str, written: str, form: str) -> Iterator[tuple[str, Any]]:
     if Path(path).suffix == ".jsonl":
         for number, line in enumerate(written.splitlines(), 1):
             if line.strip():
                 place = f"{path}:{number}"
-                yield place, _parsed(line, place)
+                yield place, _parsed(line, place, form)
         return
     import yaml
 
@@ -52,20 +58,20 @@ def _entries(path: str, written: str) -> Iterator[tuple[str, Any]]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else path
-        raise UsageError(f"{place}: {getattr(error, 'problem', None) or 'not YAML'}", cure=FORM) from error
+        raise UsageError(f"{place}: {getattr(error, 'problem', None) or 'not YAML'}", cure=form) from error
     if isinstance(listed, Mapping) and set(listed) == {"cases"}:
         listed = listed["cases"]
     if not isinstance(listed, list):
-        raise UsageError(f"{path} is no list of cases", cure=FORM)
+        raise UsageError(f"{path} is no list of cases", cure=form)
     for number, entry in enumerate(listed, 1):
         yield f"{path}, case {number}", entry
 
 
-def _parsed(line: str, place: str) -> Any:
+def _parsed(line: str, place: str, form: str) -> Any:
     try:
         return json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{place}: not JSON: {error}", cure=FORM) from error
+        raise UsageError(f"{place}: not JSON: {error}", cure=form) from error
 
 
 def _case(entry: Any, place: str) -> Case:

@@ -67,6 +67,27 @@ CODES: Final[tuple[Code, ...]] = (
         "Update it; until then what it cannot do is found out by `orchestrator doctor --probe`.",
     ),
     Code(
+        "ORC430",
+        "no log-probabilities",
+        "`low_confidence` goes by how sure the model is of its words, and its server does not tell that.",
+        "Serve its model by a server that tells log-probabilities (`orchestrator doctor --probe` shows which), or use other signs:"
+        " `abstains`, `agreement`, `self_check`, `judge`.",
+    ),
+    Code(
+        "ORC431",
+        "sign without effect",
+        "A sign of a wrong answer in `escalate_when` can never show: nobody is there to hand over to, or the answer has no room"
+        " to say it.",
+        "Add `escalate_to`, or give `output_schema` a property that says it.",
+    ),
+    Code(
+        "ORC432",
+        "nothing to label",
+        "A label is put to the scores of an agent's answer, and this agent gave none in the run: it looked for no sign of a wrong"
+        " answer, or it was another agent.",
+        "Name the agent that is meant, or give it a sign in `escalate_when`; `orchestrator explain run ID` shows the scores.",
+    ),
+    Code(
         "ORC440",
         "no such approval",
         "Nothing of this id waits or waited for a person; what is done is forgotten after the newest thousand.",

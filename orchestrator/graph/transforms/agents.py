@@ -9,6 +9,7 @@ from orchestrator.graph.transforms import parts
 from orchestrator.graph.vertex import Vertex, VertexKind
 from orchestrator.manifest.inference.models import aliases
 from orchestrator.manifest.spec.agent import AgentEntry, Route
+from orchestrator.manifest.spec.doubt import gate_of, words_of
 from orchestrator.manifest.spec.manifest import Manifest
 
 
@@ -32,12 +33,18 @@ def link_uses(graph: AgentGraph, manifest: Manifest) -> None:
     """From every agent and router to its models, tools and knowledge."""
     for agent in [*parts.agents(manifest), *parts.routers(manifest)]:
         source = address_of(graph, agent.name)
-        for alias in [*aliases(agent), *_encoder(graph, agent)]:
+        for alias in [*aliases(agent), *_encoder(graph, agent), *_judges(agent)]:
             graph.link(Link(source, Address.of("model", alias), "uses"))
         for tool in agent.tools:
             graph.link(Link(source, Address.of("tool", tool), "uses"))
         for knowledge in agent.knowledge:
             graph.link(Link(source, Address.of("knowledge", knowledge), "uses"))
+
+
+def _judges(agent: AgentEntry) -> list[str]:
+    """The models that judge its answers: what it sees and says reaches them."""
+    gate = gate_of(agent.escalate_when) if agent.escalate_to else {}
+    return [str(signs["model"]) for name, signs in gate.items() if name == "judge"]
 
 
 def _encoder(graph: AgentGraph, router: AgentEntry) -> list[str]:
@@ -61,7 +68,7 @@ def link_escalations(graph: AgentGraph, manifest: Manifest) -> None:
     for agent in [*parts.agents(manifest), *parts.routers(manifest)]:
         if agent.escalate_to:
             source, target = address_of(graph, agent.name), address_of(graph, agent.escalate_to)
-            graph.link(Link(source, target, "escalate", ", ".join(agent.escalate_when)))
+            graph.link(Link(source, target, "escalate", ", ".join(words_of(agent.escalate_when))))
 
 
 def choose_entry(graph: AgentGraph, manifest: Manifest) -> None:

@@ -53,6 +53,10 @@ def _check_agent(draft: Draft, agent: AgentEntry) -> None:
             cure = draft.suggest(name, draft.knowledge)
             draft.tell("ORC204", f'unknown document set "{name}"', (at, ("knowledge", number)), cure=cure)
     _check_encoder(draft, agent, at)
+    for number, item in enumerate(agent.escalate_when):
+        judge = None if isinstance(item, str) else item.judge
+        if judge is not None and judge.model not in draft.models:
+            _unknown_model(draft, judge.model, (at, ("escalate_when", number, "judge", "model")))
     _check_targets(draft, agent, at)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.manifest.inference.draft import Draft
 from orchestrator.manifest.spec.agent import AgentEntry, Human
+from orchestrator.manifest.spec.doubt import words_of
 
 
 def settle_escalation(draft: Draft) -> None:
@@ -28,7 +29,8 @@ def _with_default(draft: Draft, agent: AgentEntry) -> AgentEntry:
     if escalation.when is not None and "escalate_when" not in agent.model_fields_set:
         changes["escalate_when"] = list(escalation.when)
     for key, value in changes.items():
-        draft.infer(f"agent.{agent.name}", key, value, "from deployment.escalation")
+        told = words_of(value) if key == "escalate_when" else value
+        draft.infer(f"agent.{agent.name}", key, told, "from deployment.escalation")
     return agent.model_copy(update=changes) if changes else agent
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag
 
+from orchestrator.manifest.spec.doubt import EscalateWhen
 from orchestrator.manifest.spec.fields import (
     BUILT_IN,
     BY_OWNER,
@@ -27,7 +28,6 @@ from orchestrator.manifest.spec.fields import (
 Text = Annotated[str, Field(max_length=100_000)]
 Example = Annotated[str, Field(min_length=1, max_length=2_000)]
 Pattern = Annotated[str, Field(min_length=1, max_length=2_000)]
-EscalateWhen = Literal["error", "timeout", "requested", "schema_invalid", "tool_failed", "overloaded", "low_confidence"]
 ModelChoice = Annotated[AliasOr | Annotated[list[ModelAlias], Tag(LIST)], BY_SHAPE]
 TextOrTexts = Annotated[Annotated[Example, Tag(TEXT)] | Annotated[list[Example], Tag(LIST)], BY_SHAPE]
 BuiltinStrategy = Literal[
@@ -238,8 +238,10 @@ class AgentEntry(Spec):
     """A JSON Schema that its answer must fit: checked, one repair, then an error or escalation."""
     escalate_to: Annotated[Name | None, Field(examples=["front-desk"])] = None
     """The agent that takes over."""
-    escalate_when: list[EscalateWhen] = ["error", "timeout", "requested"]
-    """When it does."""
+    escalate_when: Annotated[
+        EscalateWhen, Field(examples=[["error", "low_confidence"], ["error", {"agreement": {"samples": 3}}]])
+    ] = ["error", "timeout", "requested"]
+    """When it does: for faults, by their word, and for signs of a wrong answer, by their word or with parameters."""
     human: Human | None = None
     """For `role: escalation`: a person instead of a model."""
     store_and_forward: Annotated[Kept | None, Field(examples=[True, {"expires": "72h"}])] = None

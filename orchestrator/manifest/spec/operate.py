@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Tag
 
-from orchestrator.manifest.spec.agent import AgentItem, EscalateWhen, Kept, StrategyName
+from orchestrator.manifest.spec.agent import AgentItem, Kept, StrategyName
+from orchestrator.manifest.spec.doubt import EscalateWhen
 from orchestrator.manifest.spec.fields import (
     BY_SHAPE,
     MAP,
@@ -88,8 +89,10 @@ class EscalationDefaults(Spec):
 
     to: Annotated[Name | None, Field(examples=["front-desk"])] = None
     """The agent that takes over."""
-    when: Annotated[list[EscalateWhen] | None, Field(examples=[["error", "requested"]])] = None
-    """When it does."""
+    when: Annotated[EscalateWhen | None, Field(examples=[["error", "requested"]])] = None
+    """When it does, for faults and for signs of a wrong answer."""
+    most: Annotated[int, Field(ge=1, le=8, examples=[3])] = 3
+    """How often one run may be handed over; what the last one says then counts, whatever its signs."""
     store_and_forward: Annotated[Kept | None, Field(examples=[True, {"expires": "72h"}])] = None
     """Whether requests wait for escalation agents whose models cannot be reached; an agent may say otherwise."""
 

@@ -57,6 +57,18 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
             detail TEXT NOT NULL DEFAULT '')""",
         "CREATE INDEX audit_of_subject ON audit (subject, seq)",
     ),
+    (
+        """CREATE TABLE outcome (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, agent TEXT NOT NULL, signal TEXT NOT NULL,
+            deployment TEXT NOT NULL, revision INTEGER NOT NULL, version TEXT NOT NULL, model TEXT NOT NULL,
+            score REAL NOT NULL, correct INTEGER NOT NULL, labelled REAL NOT NULL, by TEXT NOT NULL,
+            UNIQUE (run, agent, signal))""",
+        "CREATE INDEX outcome_of_deployment ON outcome (deployment, seq)",
+        """CREATE TABLE calibration (
+            deployment TEXT NOT NULL, agent TEXT NOT NULL, model TEXT NOT NULL, signal TEXT NOT NULL,
+            version TEXT NOT NULL, revision INTEGER NOT NULL, fitted TEXT NOT NULL, made REAL NOT NULL,
+            PRIMARY KEY (deployment, agent, model, signal, version))""",
+    ),
 )
 """A released step is never changed: a later version adds one. ``PRAGMA user_version`` counts those that were taken."""
 

@@ -19,6 +19,7 @@ from orchestrator.core.message import KEEP_TURNS
 from orchestrator.core.redaction import Redact
 from orchestrator.plugins.stores.approvals import SqliteApprovals
 from orchestrator.plugins.stores.outbox import SqliteOutbox
+from orchestrator.plugins.stores.outcomes import SqliteOutcomes
 from orchestrator.plugins.stores.revisions import SqliteRevisions
 from orchestrator.plugins.stores.runs import SqliteRuns
 from orchestrator.plugins.stores.schema import migrate
@@ -47,11 +48,12 @@ class StateStores:
     sessions: SqliteSessions
     people: SqliteApprovals
     outbox: SqliteOutbox
+    outcomes: SqliteOutcomes
     notes: tuple[str, ...] = ()
 
     def close(self) -> None:
         """Close all of them."""
-        for store in (self.outbox, self.people, self.sessions, self.runs, self.revisions):
+        for store in (self.outcomes, self.outbox, self.people, self.sessions, self.runs, self.revisions):
             store.close()
 
 
@@ -86,10 +88,11 @@ def open_stores(
         sessions = SqliteSessions(StateFile(path, "NORMAL"), limits.keep_turns, limits.keep_sessions, now)
         stories = Stories(sessions, Keep(limits.keep_runs, limits.keep_approvals), now, redact)
         people, outbox = SqliteApprovals(StateFile(path), stories), SqliteOutbox(StateFile(path), stories)
+        outcomes = SqliteOutcomes(StateFile(path), now)
     except BaseException:
         revisions.close()
         raise
-    return StateStores(revisions, runs, sessions, people, outbox, notes)
+    return StateStores(revisions, runs, sessions, people, outbox, outcomes, notes)
 
 
 def _open_revisions(path: Path) -> SqliteRevisions:

@@ -13,6 +13,8 @@ from orchestrator.ports.provider import Capability, Support, can_call
 from orchestrator.serve.run import GoingOn, Outcome, Run
 from orchestrator.serve.selection import Asked, Selection, select
 from orchestrator.serve.steps.converse import converse, converse_on
+from orchestrator.serve.steps.doubt import stays_above
+from orchestrator.serve.steps.escalate import may_go_up
 from orchestrator.serve.steps.human import hand_to_person
 from orchestrator.serve.steps.reflex import act
 
@@ -28,8 +30,8 @@ async def answer(run: Run, agent: Agent) -> Outcome:
         return await hand_to_person(run, agent)
     if run.grant is not None:
         return await _go_on(run, agent, run.grant)
-    if run.request.escalate and spec["escalate_to"] and "requested" in spec["escalate_when"]:
-        return Outcome(to=spec["escalate_to"], why="the request asks for it")
+    if run.request.escalate and may_go_up(run, agent) and "requested" in spec["escalate_when"]:
+        return Outcome(to=spec["escalate_to"] or "", why="the request asks for it")
     return await _by_rules_and_model(run, agent)
 
 
@@ -42,6 +44,9 @@ async def _by_rules_and_model(run: Run, agent: Agent, after: int = 0) -> Outcome
     )
     if outcome is not None:
         return outcome
+    passed_over = stays_above(run, agent)
+    if passed_over is not None:
+        return passed_over
     return await _by_model(run, agent, selection) if selection.endpoints else _nobody(run, agent, matter)
 
 
@@ -120,8 +125,10 @@ def _nobody(run: Run, agent: Agent, matter: Matter) -> Outcome:
     spec = agent.spec
     if not spec["models"] and agent.reflexes.rules:
         fits = matter.unread or "the request"
-        if spec["escalate_to"] and "low_confidence" in spec["escalate_when"]:
-            return Outcome(to=spec["escalate_to"], why=f"no rule fits {fits}" if matter.unread else "no rule fits")
+        if may_go_up(run, agent) and "low_confidence" in spec["escalate_when"]:
+            return Outcome(
+                to=spec["escalate_to"] or "", why=f"no rule fits {fits}" if matter.unread else "no rule fits"
+            )
         return Outcome(_offer(agent), "unsure", served_by="reflex", why=f"{agent.address}: no rule fits {fits}")
     if agent.endpoints and not run.allowed(agent.endpoints):
         raise NoModel(

@@ -18,10 +18,14 @@ from orchestrator.deploy.make import HAND_OVER
 from orchestrator.ports.provider import Capability, ChatCall, ChatReply, Support
 from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
+from orchestrator.serve.doubt.case import Case
 from orchestrator.serve.run import Held, Outcome, Run, fault_name
 from orchestrator.serve.selection import Selection
-from orchestrator.serve.steps.plain import read_model_json
+from orchestrator.serve.steps.doubt import NO_SIGNS, alternatives_of, demand_of, gate_of, weighed
+from orchestrator.serve.steps.escalate import may_go_up
+from orchestrator.serve.steps.plain import parse_answer
 from orchestrator.serve.steps.prompt import prompt_of
+from orchestrator.serve.steps.repair import after_wish
 from orchestrator.serve.steps.route import NOWHERE
 from orchestrator.serve.steps.served import cut_off_usage, tell_if_cut, windows_of
 from orchestrator.serve.steps.tools import answer_call, as_sent_back
@@ -45,6 +49,7 @@ class _Talk:
         "agent",
         "endpoint",
         "endpoints",
+        "gate",
         "history",
         "messages",
         "run",
@@ -52,6 +57,7 @@ class _Talk:
         "settings",
         "step",
         "tool_calls",
+        "unfit",
     )
 
     def __init__(self, run: Run, agent: Agent, selection: Selection) -> None:
@@ -63,9 +69,14 @@ class _Talk:
         """The one that answered last."""
         options = run.request.options
         self.settings = agent.call.with_options(options) if options else agent.call
-        self.messages = prompt_of(run, agent, self._schema_in_words())
+        self.gate = gate_of(run, agent, self.endpoints) if agent.spec.get("gate") else NO_SIGNS
+        """Signs of a wrong answer that are looked at."""
+        demands = (self._schema_in_words(), demand_of(self.gate, agent)) if self.gate else (self._schema_in_words(),)
+        self.messages = prompt_of(run, agent, *demands)
         self.history = (int(self.messages[0].role == "system"), len(self.messages) - 1)
         """Which of the messages are older turns."""
+        self.unfit = 0
+        """Wishes in a row that did not fit."""
         self.tool_calls = 0
         self.step = 0
 
@@ -127,7 +138,8 @@ class _Talk:
             next=again,
             calls=calls,
         )
-        streams = run.listen is not None and self.agent.invalid is None and not self._writes_calls(tools, endpoints)
+        whole = self.agent.invalid is not None or bool(self.gate)  # it may still be taken back
+        streams = run.listen is not None and not whole and not self._writes_calls(tools, endpoints)
         before = len(run.said)
         try:
             reply = await (self._streamed(ask) if streams else run.loop.chat(ask))
@@ -149,6 +161,7 @@ class _Talk:
             temperature=settings.temperature,
             max_tokens=settings.max_tokens,
             seed=settings.seed,
+            top_logprobs=alternatives_of(self.gate, self.run, self.endpoints) if self.gate else 0,
             stop=settings.stop,
             extra=settings.extra,
             request_id=self.run.request.id,
@@ -245,7 +258,9 @@ class _Talk:
         to = self.agent.spec["escalate_to"]
         wish = next((call for call in calls if call.name == HAND_OVER.name), None)
         offered = self.agent.schemas and self.agent.schemas[-1] is HAND_OVER
-        return Outcome(to=to, why=_reason(wish)) if wish is not None and to and offered else None
+        if wish is None or not to or not offered or not may_go_up(self.run, self.agent):
+            return None
+        return Outcome(to=to, why=_reason(wish))
 
     async def _carry_out(self, wish: Message) -> None:
         self.tool_calls += len(wish.tool_calls)
@@ -256,6 +271,7 @@ class _Talk:
             )
         self.run.pause()
         await self._answer_calls(wish, [])
+        self.unfit = after_wish(self.agent, wish, self.unfit)
 
     async def _answer_calls(self, wish: Message, answers: list[Message]) -> None:
         """Carry out the calls of a wish that are not answered yet."""
@@ -289,7 +305,7 @@ class _Talk:
                 self.run.remark(
                     self.agent.address, self.endpoint, f"{self.endpoint} answered with an empty text{ended}"
                 )
-            return Outcome(said, served_by=self.endpoint, finish_reason=reply.finish_reason)
+            return await self._weighed(reply, Outcome(said, served_by=self.endpoint, finish_reason=reply.finish_reason))
         value, fault = self._checked(text)
         if fault:
             ask = f"The answer does not fit the schema: {fault}. Answer again, only with JSON that fits it."
@@ -298,8 +314,16 @@ class _Talk:
             text = reply.message.content
             value, fault = self._checked(text)
         if fault:
-            raise SchemaInvalid(f"{self.agent.address}: the answer does not fit its schema after one repair: {fault}")
-        return Outcome(text, served_by=self.endpoint, value=value, finish_reason=reply.finish_reason)
+            message = f"{self.agent.address}: the answer does not fit its schema after one repair: {fault}"
+            raise SchemaInvalid(message, attempt=text)
+        outcome = Outcome(text, served_by=self.endpoint, value=value, finish_reason=reply.finish_reason)
+        return await self._weighed(reply, outcome)
+
+    async def _weighed(self, reply: ChatReply, outcome: Outcome) -> Outcome:
+        if not self.gate:
+            return outcome
+        call = self._call(self._others().get(self.endpoint, self.settings), ())
+        return await weighed(Case(self.run, self.agent, self.messages, call, reply, self.endpoint, outcome), self.gate)
 
     def _checked(self, text: str) -> tuple[Any, str]:
         """The value of an answer that must fit the agent's schema, and what is wrong with it (empty: it fits)."""
@@ -308,15 +332,6 @@ class _Talk:
         except ValueError as error:
             return None, f"it is no JSON: {error}"
         return value, self.agent.invalid(value) if self.agent.invalid else ""
-
-
-def parse_answer(text: str) -> Any:
-    """The JSON of an answer. Small models put it into a fence of backticks, and servers let raw control characters in texts
-    through; both can only mean one thing. Raises ``ValueError``."""
-    text = text.strip()
-    if text.startswith("```") and text.endswith("```"):
-        text = text.removeprefix("```json").strip("`")
-    return read_model_json(text)
 
 
 def _reason(call: ToolCall) -> str:

@@ -41,11 +41,16 @@ def escalation_of(run: Run, agent: Agent, error: RunError) -> str:
     over nobody could answer any more; a person still can be told.
     """
     spec = agent.spec
-    if not spec["escalate_to"] or run.streamed or isinstance(error, (RunCancelled, ApprovalDenied, HeldRunLost)):
+    if not may_go_up(run, agent) or run.streamed or isinstance(error, (RunCancelled, ApprovalDenied, HeldRunLost)):
         return ""
-    if current_time() >= run.deadline and not _is_person(run, spec["escalate_to"]):
+    if current_time() >= run.deadline and not _is_person(run, spec["escalate_to"] or ""):
         return ""
-    return spec["escalate_to"] if signals(error).intersection(spec["escalate_when"]) else ""
+    return (spec["escalate_to"] or "") if signals(error).intersection(spec["escalate_when"]) else ""
+
+
+def may_go_up(run: Run, agent: Agent) -> bool:
+    """Whether there is somebody to hand over to, and the run was not handed over as often as it may be."""
+    return bool(agent.spec["escalate_to"]) and len(run.attempts) < run.deployment.blueprint.most_escalations
 
 
 def _is_person(run: Run, name: str) -> bool:
@@ -60,4 +65,6 @@ def signals(error: RunError) -> frozenset[str]:
 
 def partial_text(error: RunError) -> str:
     """What had been said before the fault."""
+    if isinstance(error, SchemaInvalid):
+        return error.attempt
     return error.partial if isinstance(error, ModelError) else ""

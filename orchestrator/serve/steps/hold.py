@@ -15,6 +15,7 @@ from orchestrator.deploy.template import compile_template
 from orchestrator.ports.people import Asking, Desk
 from orchestrator.serve.held import kept
 from orchestrator.serve.run import Held, Outcome, Run
+from orchestrator.serve.steps.shorten import shortened
 
 EXPIRES: Final = 86_400.0
 """Seconds that something waits where the manifest says nothing."""
@@ -23,6 +24,7 @@ MOST_WAITING: Final = 1_000
 QUEUE: Final = "front-desk"
 SAY: Final = "A colleague must allow this first ({{ approval }}). It goes on by itself then."
 LONGEST_TALK: Final = 8_000
+LONGEST_ATTEMPT: Final = 2_000
 LEFT_OUT: Final = "(earlier turns left out)"
 
 
@@ -98,13 +100,23 @@ def _approval(run: Run, wish: Wish, result: Result, now: float) -> Approval:
         created=now,
         expires=now + expires,
         session=result.session,
-        why=result.why,
+        why=_why(run, result.why),
         talk=talk_of(run, LONGEST_TALK),
         data_class=result.data_class,
         call=wish.call,
         held=kept(run, result, wish.at),
         settles=run.going_on.waited.id if run.going_on else "",
     )
+
+
+def _why(run: Run, why: str) -> str:
+    """How it came to a person, with what those before had said and done: it counts in what the person decides."""
+    done = [
+        f"{each.agent}: {told}"
+        for each in run.attempts
+        if (told := each.done(shortened(each.text, LONGEST_ATTEMPT)[0]))
+    ]
+    return "; ".join([why, *done])
 
 
 def talk_of(run: Run, room: int) -> str:

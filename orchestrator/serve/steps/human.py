@@ -72,7 +72,7 @@ def _body(run: Run, queue: str) -> str:
     head = [f"queue: {queue}", f"run: {run.request.id}", f"session: {run.request.session}"]
     head = [*(shortened(line, LONGEST_LINE)[0] for line in head), ""]
     reasons = [
-        f"{each.agent} handed over: {each.reason}" + (f" (had said: {each.text})" if each.text else "")
+        f"{each.agent} handed over: {each.reason}" + (f" ({done})" if (done := each.done(each.text)) else "")
         for each in run.attempts
     ]
     reasons = [shortened(each, LONGEST_REASONS // len(reasons))[0] for each in reasons]

@@ -39,6 +39,15 @@ def read_model_json(text: str) -> Any:
     return whole_value(value) if "\\u" in text else value
 
 
+def parse_answer(text: str) -> Any:
+    """The JSON of an answer. Small models put it into a fence of backticks, and servers let raw control characters in texts
+    through; both can only mean one thing. Raises ``ValueError``."""
+    text = text.strip()
+    if text.startswith("```") and text.endswith("```"):
+        text = text.removeprefix("```json").strip("`")
+    return read_model_json(text)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, str):
         return whole(value)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from orchestrator.core.message import Message
 from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.run import Run
+from orchestrator.serve.steps.shorten import shortened
+
+LONGEST_ATTEMPT: Final = 4_000
+"""Characters of a failed attempt that the next model is shown."""
 
 
-def prompt_of(run: Run, agent: Agent, demand: str = "") -> tuple[Message, ...]:
-    """The messages of an agent's first call. ``demand`` is what its answer must look like.
+def prompt_of(run: Run, agent: Agent, *demands: str) -> tuple[Message, ...]:
+    """The messages of an agent's first call. ``demands`` say what its answer must look like.
 
     All that is said to the model as the system goes into one message, and the conversation begins with a user's: the
     chat templates of many small models refuse everything else.
     """
     history = _seen(run.history, agent.spec["history_turns"])
     told = [message.content for message in run.history if message.role == "system" and message.content]
-    told += [text for text in (_handed_over(run), demand) if text]
+    told += [text for text in (_handed_over(run), *demands) if text]
     head = _system(run, agent, told)
     return (*head, *history, Message("user", run.request.text))
 
@@ -62,5 +67,5 @@ def _handed_over(run: Run) -> str:
     if not run.attempts:
         return ""
     attempt = run.attempts[-1]
-    said = f' It had said: "{attempt.text}"' if attempt.text else ""
-    return f"{attempt.agent} could not finish this request ({attempt.reason}).{said}"
+    done = attempt.done(shortened(attempt.text, LONGEST_ATTEMPT)[0])
+    return f"{attempt.agent} could not finish this request ({attempt.reason}).{' ' if done else ''}{done}"

@@ -157,7 +157,7 @@ async def answer_call(run: Run, agent: Agent, call: ToolCall) -> Message:
     if function is None:
         known = ", ".join(agent.functions) or "none"
         return _refused(run, call, f"there is no function {call.name!r}; the functions are: {known}")
-    arguments = _arguments(call)
+    arguments = arguments_of(call)
     if isinstance(arguments, str):
         return _refused(run, call, f"{arguments}; they were: {call.arguments[:LONGEST_REPEATED]}")
     try:
@@ -191,7 +191,7 @@ def as_sent_back(wish: Message) -> Message:
 
 def _strict(call: ToolCall) -> str:
     """The arguments as they are where any server reads them, else as we understood them."""
-    understood = _arguments(call)
+    understood = arguments_of(call)
     if isinstance(understood, str):
         return "{}"
     return call.arguments if _reads_anywhere(call.arguments) else json.dumps(understood)
@@ -205,8 +205,8 @@ def _reads_anywhere(text: str) -> bool:
     return "\\u" not in text or bool(whole_value(value) == value)
 
 
-def _arguments(call: ToolCall) -> dict[str, Any] | str:
-    """The arguments, or what is wrong with them."""
+def arguments_of(call: ToolCall) -> dict[str, Any] | str:
+    """The arguments, or in words what is wrong with them."""
     try:
         arguments = read_model_json(call.arguments or "{}")
     except ValueError as error:

@@ -10,7 +10,15 @@ from typing import Any, Final, cast
 
 import anyio
 
-from orchestrator.core.blueprint import AgentSpec, Blueprint, ModelSpec, ReflexSpec, RouterSpec, ToolSpec
+from orchestrator.core.blueprint import (
+    MOST_ESCALATIONS,
+    AgentSpec,
+    Blueprint,
+    ModelSpec,
+    ReflexSpec,
+    RouterSpec,
+    ToolSpec,
+)
 from orchestrator.core.event import Event
 from orchestrator.core.message import Message
 from orchestrator.core.request import Request, Result
@@ -74,7 +82,7 @@ def agent_spec(name: str, **fields: Any) -> AgentSpec:
         "max_total_tokens": None,
         "priority": None,
     }
-    assert fields.keys() <= spec.keys(), fields
+    assert fields.keys() <= {*spec.keys(), "gate"}, fields
     return cast(AgentSpec, {**spec, **fields})
 
 
@@ -170,6 +178,7 @@ class Wanted:
     max_concurrent: int | None = None
     queue: Mapping[str, Any] = field(default_factory=dict)
     people: Mapping[str, Any] = field(default_factory=dict)
+    most_escalations: int = MOST_ESCALATIONS
 
     def deployment(self, provider: Provider, urls: Mapping[str, str]) -> Deployment:
         """The live parts, on the endpoints ``urls`` (by endpoint id)."""
@@ -194,6 +203,7 @@ class Wanted:
             max_concurrent=self.max_concurrent,
             queue=self.queue,
             people=self.people,
+            most_escalations=self.most_escalations,
         )
         return Deployment(
             blueprint=blueprint,

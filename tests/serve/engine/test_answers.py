@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.ports.provider import Capability, Support
 from orchestrator.ports.tool import ToolOutcome
-from orchestrator.serve.steps.converse import parse_answer
+from orchestrator.serve.steps.plain import parse_answer
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.script import Rule, Script
 from tests.serve.engine.parts import FakeTool, Wanted, agent_spec, serving

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import random
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -9,9 +12,10 @@ import pytest
 
 from orchestrator.core.errors import ToolFailed
 from orchestrator.core.event import Event
+from orchestrator.testing.asked import Asked
 from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
 from orchestrator.testing.pace import Pace
-from orchestrator.testing.script import Rule, Script
+from orchestrator.testing.script import Rule, Said, Script
 from tests.serve.engine.parts import FakeTool, Wanted, agent_spec, history, model_spec, rule, serving
 
 pytestmark = pytest.mark.anyio
@@ -114,7 +118,8 @@ async def test_an_answer_that_stays_invalid_escalates() -> None:
     async with serving(two(["schema_invalid"], output_schema=ANSWER), simulated(["m"], script), large()) as served:
         result = await served.run("hello")
         assert len(served.server.records) == 2
-    assert result.text == "the large one"
+        system = served.servers[1].records[0].asked.messages[0]["content"]
+    assert result.text == "the large one" and 'It had said: "no json".' in system
 
 
 async def test_a_tool_that_fails_escalates_where_the_manifest_says_so_and_is_told_to_the_model_otherwise() -> None:
@@ -174,13 +179,14 @@ async def test_nothing_takes_over_once_the_answer_has_begun_to_stream() -> None:
     assert result.text == said and said.startswith("word0 word1")
 
 
-async def test_agents_that_escalate_to_each_other_end_at_the_cap_of_hops() -> None:
-    """At most eight vertices."""
-    wanted = Wanted([agent_spec("a", escalate_to="b"), agent_spec("b", escalate_to="a")], bound={})
-    async with serving(wanted) as served:
-        result = await served.run("hello")
-    assert result.error is not None and result.error["kind"] == "LimitReached"
-    assert len(result.path) == 8
+async def test_agents_that_escalate_to_each_other_end() -> None:
+    """After three hand-overs with the last fault; where the manifest allows more, at the cap of eight vertices."""
+    parts = [agent_spec("a", escalate_to="b"), agent_spec("b", escalate_to="a")]
+    for most, kind, length in ((3, "NoModel", 4), (20, "LimitReached", 8)):
+        async with serving(Wanted(parts, bound={}, most_escalations=most)) as served:
+            result = await served.run("hello")
+        assert result.error is not None and result.error["kind"] == kind
+        assert len(result.path) == length
 
 
 async def test_a_person_gets_a_ticket_with_the_conversation_and_the_reason() -> None:
@@ -296,3 +302,94 @@ async def test_a_ticket_has_all_turns_that_it_has_room_for() -> None:
     assert 0 < missing < 200 and result.notes == (
         f"the ticket lacks the {missing} earliest turns, for which it has no room",
     )
+
+
+# -- arguments that do not fit --------------------------------------------------------------------------------------
+
+MATCH = re.compile("").match("") or pytest.fail("no match")
+PRICE = {"type": "object", "properties": {"sku": {"type": "string"}}, "required": ["sku"]}
+
+
+def stubborn(name: str, arguments: dict[str, Any]) -> Script:
+    """It makes the same call whatever it is told."""
+    return Script([Rule("", say="it is {result}", calls=((name, arguments),), always=True)])
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("shop_price", {}, 'shop.price: "sku" is missing'),
+        ("shop_cost", {"sku": "A"}, "there is no function 'shop_cost'; the functions are: shop_price"),
+    ],
+)
+async def test_a_call_that_stays_invalid_escalates_after_one_repair(
+    name: str, arguments: dict[str, Any], words: str
+) -> None:
+    """The model is told the validator's words once; then the next agent is, with them as the reason."""
+    tool = FakeTool("shop", {"price": 9}, parameters=PRICE)
+    async with serving(
+        two(["schema_invalid"], (tool,)), simulated(["m"], stubborn(name, arguments)), large()
+    ) as served:
+        result = await served.run("how much")
+        told = [each for each in served.server.records[1].asked.messages if each["role"] == "tool"]
+        system = served.servers[1].records[0].asked.messages[0]["content"]
+        assert len(served.server.records) == 2 and not tool.calls
+    assert words.partition(";")[0] in told[0]["content"]
+    assert result.agent == "large" and words.partition(";")[0] in result.why and words.partition(";")[0] in system
+    assert f'It had said: "{name}({json.dumps(arguments)})".' in system
+
+
+async def test_a_call_that_is_mended_goes_on() -> None:
+    """Each fault has its own repair: what comes right between two faults is no second one."""
+    tool = FakeTool("shop", {"price": 9}, parameters=PRICE)
+    bad: tuple[str, dict[str, Any]] = ("shop_price", {})
+    good: tuple[str, dict[str, Any]] = ("shop_price", {"sku": "A"})
+    calls = iter([bad, good, bad, good])
+
+    class Learning(Script):
+        def answer(self, asked: Asked, chance: random.Random) -> Said:
+            call = next(calls, None)
+            return self._by_rule(Rule("", say="nine", calls=(call,) if call else (), always=True), MATCH, asked, chance)
+
+    async with serving(two(["schema_invalid"], (tool,)), simulated(["m"], Learning()), large()) as served:
+        result = await served.run("how much")
+    assert (result.agent, result.text, len(tool.calls)) == ("small", "nine", 2)
+
+
+async def test_without_the_word_a_model_may_go_on_trying() -> None:
+    """Up to its cap of steps, as ever."""
+    tool = FakeTool("shop", {"price": 9}, parameters=PRICE)
+    async with serving(two(["tool_failed"], (tool,)), simulated(["m"], stubborn("shop_price", {})), large()) as served:
+        result = await served.run("how much")
+        assert len(served.server.records) == 8
+    assert result.error is not None and result.error["kind"] == "LimitReached"
+
+
+async def test_the_next_agent_is_told_what_was_done_already() -> None:
+    """A call that wrote something is not made a second time for not knowing of it."""
+    tool = FakeTool("shop", {"order": {"number": "O-7"}})
+    script = Script([Rule("", say="UNKNOWN", calls=(("shop_order", {"sku": "A"}),))])
+    wanted = two(["abstains"], (tool,), gate={"abstains": {}})
+    async with serving(wanted, simulated(["m"], script), large()) as served:
+        await served.run("order it")
+        system = served.servers[1].records[0].asked.messages[0]["content"]
+    assert "It has called already: shop.order (ok)." in system
+
+
+async def test_the_last_one_answers_whatever_asks_for_more() -> None:
+    """Neither the caller nor the model passes a request on more often than the manifest lets it; a rule that does fails."""
+    tool = FakeTool("shop", {"find": "x"})
+    wish = Script([Rule("", say="{result}", calls=(("escalate", {"reason": "x"}),))])
+    small = agent_spec("small", escalate_to="large", tools=["shop"])
+    large_one = agent_spec("large", escalate_to="small", tools=["shop"])
+    async with serving(Wanted([small, large_one], [tool], most_escalations=1), simulated(["m"], wish)) as served:
+        result = await served.run("hello")
+        asked = await served.run("hello", escalate=True)
+    assert result.path == asked.path == ("agent.small", "agent.large")
+    assert result.text.startswith("error: there is no function 'escalate'") and result.status == "completed"
+    up = rule("", call="agent.escalate")
+    parts = [agent_spec(name, escalate_to=to, models=[], reflex=[up]) for name, to in (("a", "b"), ("b", "a"))]
+    async with serving(Wanted(parts, bound={}, most_escalations=1)) as served:
+        result = await served.run("hello")
+    assert result.error is not None and result.error["kind"] == "LimitReached"
+    assert "handed over 1 times already: agent.a -> agent.b" in result.error["message"]

@@ -1,0 +1,71 @@
+"""Labels of answers and calibration, in the control API."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+import anyio.to_thread
+
+from orchestrator.core.errors import UsageError
+from orchestrator.core.fitted import TARGET
+from orchestrator.core.surrogates import is_whole
+from orchestrator.gateway.answering import Asked, Telling, tell_and_answer
+from orchestrator.gateway.guard import send_json
+from orchestrator.ports.store import RunStore
+from orchestrator.serve.outcomes import Label, Outcomes
+
+LONGEST_NAME: Final = 200
+
+
+class Labelled(Protocol):
+    """What the routes need. ``flush`` has every run that has ended in ``runs``."""
+
+    @property
+    def outcomes(self) -> Outcomes: ...
+    @property
+    def runs(self) -> RunStore: ...
+    @property
+    def flush(self) -> Callable[[], Awaitable[None]]: ...
+
+
+class OutcomeRoutes:
+    """The routes."""
+
+    def __init__(self, it: Labelled) -> None:
+        self._it = it
+
+    async def label(self, asked: Asked) -> None:
+        """``run``, ``right``, and where they are told ``agent`` and ``by``; the answer is what was noted."""
+        right = asked.body.get("right")
+        if not isinstance(right, bool):
+            raise UsageError("'right' must be true or false")
+        label = Label(right, _name(asked, "agent"), _name(asked, "by"))
+        await self._it.flush()
+        found = await anyio.to_thread.run_sync(self._it.runs.find, asked.text("run"))
+        if found is None:
+            raise UsageError(f'no run begins with "{asked.text("run")}"', cure="orchestrator logs NAME lists runs")
+        noted = await self._it.outcomes.label(found, label)
+        told = [{"signal": each.scale.signal, "score": each.score} for each in noted]
+        agent, model = noted[0].scale.agent, noted[0].scale.model
+        body = {"run": noted[0].run, "agent": agent, "model": model, "right": right, "scores": told}
+        await send_json(asked.send, 200, {"label": body})
+
+    async def calibrate(self, asked: Asked) -> None:
+        """``name``, and where they are told ``target`` and ``wrong``; the answer is what was fitted."""
+        name, target, wrong = asked.text("name"), asked.number("target", TARGET), asked.number("wrong", 0.0)
+        if not (0 < target <= 1 and 0 <= wrong < 1e9):
+            raise UsageError("'target' must be a share, and 'wrong' a number that is not negative")
+
+        async def work(_: Telling) -> Any:
+            found = await self._it.outcomes.calibrate(name, target, wrong)
+            return {"name": name, "target": target, "scales": [each.as_json() for each in found]}
+
+        await tell_and_answer(asked, work, cancel_on_leave=False)
+
+
+def _name(asked: Asked, name: str) -> str:
+    value = asked.body.get(name, "")
+    if not isinstance(value, str) or not is_whole(value) or len(value) > LONGEST_NAME:
+        raise UsageError(f"{name!r} must be a text of at most {LONGEST_NAME} characters")
+    return value

@@ -1,0 +1,102 @@
+"""What counts of the tokens of an answer, and what is read from their probabilities."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.ports.provider import TokenProbability
+from orchestrator.serve.doubt.tokens import canonical, chance_of, sureness, value_tokens
+
+
+def token(text: str, chance: float = 0.9, **others: float) -> TokenProbability:
+    """A token of this probability, with alternatives."""
+    top = [(text, math.log(chance)), *((word, math.log(each)) for word, each in others.items())]
+    return TokenProbability(text, math.log(chance), tuple(top))
+
+
+def tokens(*texts: str) -> list[TokenProbability]:
+    """All as sure as one another."""
+    return [token(text) for text in texts]
+
+
+def counted(*texts: str) -> list[str]:
+    """Which of them count."""
+    return [each.token for each in value_tokens(tokens(*texts))]
+
+
+def test_of_json_only_values_count() -> None:
+    """Texts without their quotes, numbers and words; no brace, key or colon."""
+    told = ('{"', "town", '": "', "Ro", "me", '", "', "n", '": ', "-1", "2.5", ', "x": [', "true", ", null]", "}")
+    assert counted(*told) == ["Ro", "me", "-1", "2.5", "true", ", null]"]
+    assert counted("```json\n", '{"a": "', 'b\\"c', '"}', "\n```") == ['b\\"c']
+
+
+def test_of_other_text_words_count() -> None:
+    """Also of what only looks like JSON."""
+    assert counted("It", " costs", " ", "9", " €", ".", "\n") == ["It", " costs", "9"]
+    assert counted("{", "no", ' "json') == ["no", ' "json']
+
+
+@given(st.dictionaries(st.text("abc", min_size=1), st.text("xyz 0", max_size=6), min_size=1), st.integers(1, 5))
+def test_every_character_of_a_value_counts_and_none_of_a_key(value: dict[str, str], size: int) -> None:
+    """However the text is cut into tokens."""
+    text = json.dumps(value)
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    found = "".join(counted(*pieces))
+    assert all(each in found for each in value.values())
+    if size == 1:
+        assert found == "".join(value.values())
+
+
+def test_the_quantile_is_counted_from_the_least_sure() -> None:
+    """The least of ten is the quantile 0 to just below 20 %; the probability is without its rival."""
+    several = [token(f"w{number}", number / 10, rival=0.05) for number in range(1, 10)]
+    assert sureness(several, "probability", 0.0) == pytest.approx(0.1)
+    assert sureness(several, "probability", 0.5) == pytest.approx(0.5)
+    assert sureness(several, "probability", 1.0) == pytest.approx(0.9)
+    assert sureness(several, "margin", 0.0) == pytest.approx(0.05)
+
+
+def test_a_word_that_was_not_the_best_has_no_margin() -> None:
+    """It was drawn, or a grammar held the model to it."""
+    assert sureness([token("nine", 0.1, ten=0.6)], "margin", 0.1) == 0
+    assert sureness([TokenProbability("nine", math.log(0.25))], "margin", 0.1) == pytest.approx(0.25)
+    assert sureness([], "margin", 0.1) is None
+    assert sureness([TokenProbability("a", math.nan)], "margin", 0.1) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "chance"),
+    [
+        ([token('{"right": "'), token("yes", 0.6, no=0.2), token('"}')], 0.75),
+        ([token("No", 0.8, Yes=0.2)], 0.2),
+        ([token("y", 0.5, n=0.25, Y=0.25), token("es")], 0.75),
+        ([token("maybe", 0.9, yes=0.1)], None),
+        ([TokenProbability("yes", math.log(0.9))], 0.9),
+        ([token("yes", 0.001, perhaps=0.3, ja=0.099)], 0.01),
+        ([], None),
+    ],
+)
+def test_yes_is_weighed_against_no(told: list[TokenProbability], chance: float | None) -> None:
+    """By all tokens that begin the word; of one that is not told, the most that it can have."""
+    assert chance_of(told, "yes", "no") == (None if chance is None else pytest.approx(chance))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Nine euro.", "nine  EURO", True),
+        ("nine", "ten", False),
+        ('{"a": 1, "b": [2]}', '```json\n{"b": [2], "a": 1}\n```', True),
+        ('{"a": 1}', '{"a": "1"}', False),
+        ('"Rome"', "rome", True),
+    ],
+)
+def test_what_says_the_same_is_the_same(one: str, other: str, same: bool) -> None:
+    """In the same words, or as the same JSON."""
+    assert (canonical(one) == canonical(other)) is same
