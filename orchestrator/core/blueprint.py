@@ -108,6 +108,7 @@ class AgentSpec(TypedDict):
     max_tool_calls: int
     max_total_tokens: int | None  # prompt and answers together, in one run
     priority: Literal["system", "interactive", "default", "bulk"] | None
+    complexity: NotRequired[list[str]]  # simple, moderate, complex: the requests that it is meant for
 
 
 class RouteSpec(TypedDict):
@@ -118,6 +119,7 @@ class RouteSpec(TypedDict):
     description: str
     examples: list[str]
     keywords: list[str]
+    complexity: NotRequired[list[str]]  # where it says something else than the agent
 
 
 class RouterSpec(TypedDict):

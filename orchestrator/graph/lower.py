@@ -161,7 +161,7 @@ def _server_options(model: ModelEntry, server: ServerOptions, kind: str, located
 
 def _agent(agent: AgentEntry) -> AgentSpec:
     restricted = agent.privacy_mode or bool(agent.compliance)
-    return AgentSpec(
+    spec = AgentSpec(
         name=agent.name,
         role="escalation" if agent.role == "escalation" else "specialist",
         description=agent.description,
@@ -188,6 +188,9 @@ def _agent(agent: AgentEntry) -> AgentSpec:
         max_total_tokens=agent.limits.tokens,
         priority=PRIORITIES[agent.priority] if agent.priority else None,
     )
+    if agent.complexity:
+        spec["complexity"] = list(agent.complexity)
+    return spec
 
 
 def _specialities(agent: AgentEntry) -> list[str]:
@@ -239,13 +242,16 @@ def _encoder(written: str, located: Located) -> str:
 def _route(route: Route | str) -> RouteSpec:
     if isinstance(route, str):
         return RouteSpec(to=target_of(route), when={}, description="", examples=[], keywords=[])
-    return RouteSpec(
+    spec = RouteSpec(
         to=route.to,
         when=_when(route.when),
         description=route.description,
         examples=list(route.examples),
         keywords=list(route.keywords),
     )
+    if route.complexity:
+        spec["complexity"] = list(route.complexity)
+    return spec
 
 
 def _tool(tool: ToolEntry, located: Located) -> ToolSpec:

@@ -25,7 +25,8 @@ class Skill:
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An agent that a router may choose. ``when`` are the written conditions of its route (see ``RouteSpec``); ``answers`` are
-    requests in words that a rule of it answers: what to go by where they come, not what to learn its matters from."""
+    requests in words that a rule of it answers: what to go by where they come, not what to learn its matters from.
+    ``complexity`` is of the requests that it is meant for."""
 
     name: str
     description: str = ""
@@ -34,6 +35,7 @@ class Candidate:
     keywords: tuple[str, ...] = ()
     when: Mapping[str, Any] = field(default_factory=dict)
     answers: tuple[str, ...] = ()
+    complexity: tuple[str, ...] = ()
 
 
 @record

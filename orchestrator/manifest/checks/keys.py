@@ -13,10 +13,10 @@ from orchestrator.manifest.spec.agent import AgentEntry
 _OF_ROUTERS: Final = ("strategy", "routing_strategy", "stages", "encoder", "routes", "default", "confidence")
 _OF_ANSWERERS: Final = (
     *("reflex", "tools", "knowledge", "output_schema", "skills", "examples", "keywords", "specialized_for", "template"),
-    *("offline_mode", "privacy_mode", "compliance"),
+    *("complexity", "offline_mode", "privacy_mode", "compliance"),
 )
 _STAGES: Final = (
-    *("rules", "keyword", "lexical", "semantic", "intent"),
+    *("rules", "keyword", "lexical", "semantic", "intent", "complexity"),
     *("round-robin", "sticky", "least-loaded", "priority"),
 )
 
@@ -81,8 +81,18 @@ def _check_router(draft: Draft, router: AgentEntry) -> None:
             draft.tell("ORC133", f'"{stage}" cannot be a stage of a cascade', (at, ("stages", number)), cure=cure)
     if router.encoder is not None and not _has_encoder(router):
         draft.tell("ORC221", '"encoder" means something for the stage semantic only', (at, ("encoder",)))
+    if "complexity" in (router.strategy, *router.stages) and not _is_claimed(draft, router):
+        keys = ("strategy",) if router.strategy == "complexity" else ("stages", router.stages.index("complexity"))
+        message = "the strategy complexity needs an agent that claims one"
+        draft.tell("ORC131", message, (at, keys), cure="add complexity: [simple] (moderate, complex) to the agents")
     if router.stages and router.strategy != "cascade":
         draft.tell("ORC221", '"stages" means something for the strategy cascade only', (at, ("stages",)))
+
+
+def _is_claimed(draft: Draft, router: AgentEntry) -> bool:
+    """Whether a route of it, or any agent, says for how hard requests it is meant."""
+    on_routes = (route.complexity for route in router.routes if not isinstance(route, str))
+    return any(on_routes) or any(agent.complexity for agent in draft.agents.values())
 
 
 def _has_encoder(router: AgentEntry) -> bool:

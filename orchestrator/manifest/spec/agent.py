@@ -26,6 +26,7 @@ from orchestrator.manifest.spec.fields import (
 Text = Annotated[str, Field(max_length=100_000)]
 Example = Annotated[str, Field(min_length=1, max_length=2_000)]
 Pattern = Annotated[str, Field(min_length=1, max_length=2_000)]
+Complexities = list[Literal["simple", "moderate", "complex"]]
 EscalateWhen = Literal["error", "timeout", "requested", "schema_invalid", "tool_failed", "overloaded", "low_confidence"]
 ModelChoice = Annotated[AliasOr | Annotated[list[ModelAlias], Tag(LIST)], BY_SHAPE]
 TextOrTexts = Annotated[Annotated[Example, Tag(TEXT)] | Annotated[list[Example], Tag(LIST)], BY_SHAPE]
@@ -35,6 +36,7 @@ BuiltinStrategy = Literal[
     "lexical",
     "semantic",
     "intent",
+    "complexity",
     "cascade",
     "fixed",
     "round-robin",
@@ -132,6 +134,8 @@ class Route(Spec):
     """Requests that belong here, beside the agent's own examples."""
     keywords: Annotated[list[Example], Field(examples=[["order", "parcel"]])] = []
     """Words that belong here."""
+    complexity: Annotated[Complexities, Field(examples=[["simple"]])] = []
+    """For the strategy `complexity`: which requests belong here, where not those that the agent claims."""
 
 
 RouteItem = Annotated[Annotated[Route, Tag(MAP)] | NameOr, BY_SHAPE]
@@ -192,6 +196,8 @@ class AgentEntry(Spec):
     """Requests that it answers; routers learn from them."""
     keywords: Annotated[list[Example], Field(examples=[["order", "parcel"]])] = []
     """Words that belong to it."""
+    complexity: Annotated[Complexities, Field(examples=[["complex"]])] = []
+    """The requests that it is meant for, for routers with the strategy or the stage `complexity`."""
     skills: list[Skill] = []
     """What it can do, one by one, each with examples."""
     tools: Annotated[list[Name], Field(examples=[["database", "calendar"]])] = []

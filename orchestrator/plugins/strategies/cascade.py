@@ -11,6 +11,7 @@ from orchestrator.core.errors import DeployError
 from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Decision
 from orchestrator.plugins.strategies.calibration import STRICT, USUAL
+from orchestrator.plugins.strategies.complexity import fit_complexity
 from orchestrator.plugins.strategies.fixed import fit_fixed
 from orchestrator.plugins.strategies.instant import Instant
 from orchestrator.plugins.strategies.intent import Intent, fit_intent
@@ -32,6 +33,7 @@ _FIT: Final[dict[str, Callable[[tuple[Candidate, ...], StrategyOptions], Stage]]
     "lexical": fit_lexical,
     "semantic": fit_semantic,
     "intent": fit_intent,
+    "complexity": fit_complexity,
     "fixed": fit_fixed,
     "round-robin": fit_round_robin,
     "sticky": fit_sticky,
