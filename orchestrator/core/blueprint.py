@@ -135,6 +135,7 @@ class RouterSpec(TypedDict):
     confidence: float | None  # the least confidence that is accepted; None: the strategy's own fitted threshold
     models: list[str]
     escalate_to: str | None
+    several: NotRequired[bool]  # whether a request may go to several of its routes
 
 
 class ToolSpec(TypedDict):

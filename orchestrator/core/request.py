@@ -116,6 +116,31 @@ class StepRecord:
 
 
 @record
+class PartResult:
+    """What came of one part of a request that went to several agents.
+
+    ``agent`` is the one that answered, ``to`` the one that it was for, ``asked`` what that was asked. ``run`` names the run of its
+    own as which a part goes on that waits for a person (``approval``); empty for all others. The rest is as in ``Result``.
+    """
+
+    agent: str
+    to: str
+    asked: str
+    status: Status
+    text: str
+    served_by: str = ""
+    value: Any = None
+    error: Mapping[str, Any] | None = None
+    run: str = ""
+    approval: str = ""
+    finish_reason: str = "stop"
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain form."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+@record
 class Result:
     """What came of a request.
 
@@ -123,7 +148,8 @@ class Result:
     says why); ``waiting`` (for a person, who finds it under ``approval``; the run goes on by itself then). ``path`` are the
     addresses that it went through; ``agent`` is the one that answered. ``timings`` are in milliseconds: ``total``,
     ``queue`` (waiting for a slot), ``model``, ``tool``, ``engine`` (the rest).
-    ``notes`` say what the answer was made without. ``data_class`` is what the request said of its own data.
+    ``notes`` say what the answer was made without. ``data_class`` is what the request said of its own data. ``parts`` are there
+    where several agents answered; ``text`` is all of them then, and ``agent`` names each.
     """
 
     id: str
@@ -146,10 +172,12 @@ class Result:
     notes: tuple[str, ...] = ()
     data_class: DataClass = "internal"
     approval: str = ""
+    parts: tuple[PartResult, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """A plain form, for ``--json``, the store and the control API."""
         usage = self.usage
+        parts = {"parts": [part.as_json() for part in self.parts]} if self.parts else {}
         return {
             "id": self.id,
             "deployment": self.deployment,
@@ -177,6 +205,7 @@ class Result:
             "notes": list(self.notes),
             "data_class": self.data_class,
             "approval": self.approval,
+            **parts,
         }
 
     @classmethod
@@ -194,4 +223,5 @@ class Result:
             notes=tuple(value.get("notes", ())),
             data_class=value.get("data_class", "internal"),
             approval=value.get("approval", ""),
+            parts=tuple(PartResult(**part) for part in value.get("parts", ())),
         )

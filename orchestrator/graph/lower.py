@@ -221,7 +221,7 @@ def _router(router: AgentEntry, located: Located) -> RouterSpec:
     learned = [SEMANTIC] if router.encoder else []
     stages: list[str] = list(router.stages) or [*CASCADE, *learned, *(["intent"] if models else [])]
     used = strategy == SEMANTIC or (strategy == "cascade" and SEMANTIC in stages)
-    return RouterSpec(
+    spec = RouterSpec(
         name=router.name,
         strategy=strategy,
         stages=stages,
@@ -233,6 +233,9 @@ def _router(router: AgentEntry, located: Located) -> RouterSpec:
         models=models,
         escalate_to=router.escalate_to,
     )
+    if router.several:
+        spec["several"] = True
+    return spec
 
 
 def _encoder(written: str, located: Located) -> str:

@@ -13,7 +13,7 @@ from orchestrator.core.errors import RunCancelled, RunError
 from orchestrator.core.event import DELTA, Event, EventKind
 from orchestrator.core.message import Message, Usage
 from orchestrator.core.record import record
-from orchestrator.core.request import Decision, Request, Result, Status, StepRecord, new_id
+from orchestrator.core.request import Decision, PartResult, Request, Result, Status, StepRecord, new_id
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.plan.pressure import NONE, Pressure
 from orchestrator.ports.people import Desk
@@ -21,6 +21,7 @@ from orchestrator.ports.tool import ToolFunction
 from orchestrator.serve.ask import CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.loop import Loop
+from orchestrator.serve.steps.parted import Parted
 
 Emit = Callable[[Event], None]
 NOTHING_SPENT: Final = Usage()
@@ -37,7 +38,7 @@ class Attempt:
 
 @record
 class Outcome:
-    """What a vertex gave: an answer, or the name of the agent that goes on (``to``)."""
+    """What a vertex gave: an answer, or the name of the agent that goes on (``to``), or those of several (``parted``)."""
 
     text: str = ""
     status: Status = "completed"
@@ -47,6 +48,7 @@ class Outcome:
     why: str = ""
     to: str = ""
     approval: str = ""
+    parted: Parted | None = None
 
 
 class Held(Exception):
@@ -79,7 +81,8 @@ class Run:
     """Mutable state of one run; owned by the task that runs it. ``deadline`` is the run's, ``until`` that of the agent at
     work, both of ``anyio.current_time``; ``nonce`` is of this run alone, whatever id its request has; ``said`` is what the
     caller has been told already; ``pressure`` is what spoke for smaller models when it began. ``desk`` is where it can ask people;
-    ``going_on`` is there where it waited for them before, ``grant`` is the same until the call that waited is made."""
+    ``going_on`` is there where it waited for them before, ``grant`` is the same until the call that waited is made.
+    ``is_part``: it answers a part of another run's request; ``parts`` are what came of such runs."""
 
     __slots__ = (
         "attempts",
@@ -93,11 +96,13 @@ class Run:
         "going_on",
         "grant",
         "history",
+        "is_part",
         "listen",
         "loop",
         "model_ms",
         "nonce",
         "notes",
+        "parts",
         "path",
         "paused",
         "pressure",
@@ -140,6 +145,8 @@ class Run:
         self.notes: list[str] = []
         self.paused = False
         self.foresees = False
+        self.is_part = False
+        self.parts: tuple[PartResult, ...] = ()
 
     def queue(self, priority: PriorityClass) -> Mapping[str, Any] | None:
         """What the manifest says of the queue of this class."""
@@ -156,6 +163,10 @@ class Run:
         """What it sends is restricted although the request did not say so; ``note`` tells why."""
         self.request = replace(self.request, data_class="restricted")
         self.notes.append(note)
+
+    def goes_alone(self) -> None:
+        """A part that waits for a person is a run of its own from here on: what it is part of ends without it."""
+        self.request = replace(self.request, id=new_id("run"))
 
     def goes_back_to(self, wanted: str) -> None:
         """The request only chose who answers an earlier one, which the last two turns are about."""
@@ -272,6 +283,7 @@ class Run:
             notes=tuple(self.notes),
             data_class=self.request.data_class,
             approval=outcome.approval or (self.going_on.approval.id if self.going_on else ""),
+            parts=self.parts,
         )
 
     def failure(self, error: Mapping[str, Any], partial: str = "") -> Result:

@@ -10,6 +10,7 @@ from orchestrator.core.request import Result
 from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Attempt, Held, Outcome, Run
+from orchestrator.serve.several import answer_parts
 from orchestrator.serve.steps.answer import answer
 from orchestrator.serve.steps.escalate import escalation_of, partial_text
 from orchestrator.serve.steps.hold import hold_call
@@ -29,6 +30,8 @@ async def walk(run: Run) -> Result:
         if router is not None:
             run.path.append(router.address)
             outcome = await route(run, router)
+            if outcome.parted is not None:
+                return await answer_parts(run, outcome.parted, walk)
         else:
             outcome = await _visit(run, name)
         if not outcome.to:

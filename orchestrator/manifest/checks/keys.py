@@ -10,7 +10,7 @@ from orchestrator.manifest.inference.draft import Draft
 from orchestrator.manifest.inference.models import aliases
 from orchestrator.manifest.spec.agent import AgentEntry
 
-_OF_ROUTERS: Final = ("strategy", "routing_strategy", "stages", "encoder", "routes", "default", "confidence")
+_OF_ROUTERS: Final = ("strategy", "routing_strategy", "stages", "encoder", "routes", "default", "several", "confidence")
 _OF_ANSWERERS: Final = (
     *("reflex", "tools", "knowledge", "output_schema", "skills", "examples", "keywords", "specialized_for", "template"),
     *("complexity", "offline_mode", "privacy_mode", "compliance"),
@@ -19,6 +19,8 @@ _STAGES: Final = (
     *("rules", "keyword", "lexical", "semantic", "intent", "complexity"),
     *("round-robin", "sticky", "least-loaded", "priority"),
 )
+
+_BLIND: Final = ("complexity", "fixed", "round-robin", "sticky", "least-loaded", "priority")
 
 
 def check_keys(draft: Draft) -> None:
@@ -85,8 +87,18 @@ def _check_router(draft: Draft, router: AgentEntry) -> None:
         keys = ("strategy",) if router.strategy == "complexity" else ("stages", router.stages.index("complexity"))
         message = "the strategy complexity needs an agent that claims one"
         draft.tell("ORC131", message, (at, keys), cure="add complexity: [simple] (moderate, complex) to the agents")
+    _check_several(draft, router)
     if router.stages and router.strategy != "cascade":
         draft.tell("ORC221", '"stages" means something for the strategy cascade only', (at, ("stages",)))
+
+
+def _check_several(draft: Draft, router: AgentEntry) -> None:
+    """What does not look at what is asked gives each clause to somebody, whatever it is."""
+    at = draft.address(router)
+    used = [stage for stage in (router.strategy or "cascade", *router.stages) if stage in _BLIND]
+    if router.several and used:
+        message = f'"several" means nothing for {used[0]}, which does not go by what a request is about'
+        draft.tell("ORC221", message, (at, ("several",)), cure="remove the key, or choose another strategy")
 
 
 def _is_claimed(draft: Draft, router: AgentEntry) -> bool:

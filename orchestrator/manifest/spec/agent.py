@@ -249,6 +249,9 @@ class AgentEntry(Spec):
     """For `role: router`: where it may send a request. Without it: every specialist."""
     default: Annotated[Name | None, Field(examples=["orders"])] = None
     """For `role: router`: the agent that takes what no strategy is sure of. Without it the router asks back with the choices."""
+    several: bool = False
+    """For `role: router`: a request that is several ("a callback, and when do you open") goes to several agents, three at most, and
+    their answers are one reply."""
     confidence: Annotated[Share | None, Field(examples=["70%"])] = None
     """For `role: router`: the least confidence that is accepted. Without it: fitted from the examples."""
 

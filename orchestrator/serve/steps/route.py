@@ -19,6 +19,7 @@ from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Outcome, Run, fault_name
 from orchestrator.serve.steps.ask_back import asked_before, question_of, read_answer
+from orchestrator.serve.steps.parted import Parted, parted
 from orchestrator.serve.steps.served import cut_off_usage, tell_if_cut, windows_of
 from orchestrator.serve.steps.window import Prompt, fit
 
@@ -29,22 +30,41 @@ NOWHERE = Target("", "", "")
 async def route(run: Run, router: Router) -> Outcome:
     """Where the request goes next, or an honest question back."""
     began = current_time()
-    decision = _answered(run, router) or await _decided(run, router)
-    run.add_decision(decision, router.spec["name"])
-    for remark in decision.notes:
-        run.remark(router.address, "", f"{router.spec['name']}: {remark}")
-    run.note("route", router.address, began, {"strategy": decision.strategy, "choice": decision.choice})
-    run.tell("run.routed", {"router": router.spec["name"], "choice": decision.choice, "why": decision.why})
+    decision, found = _answered(run, router), None
+    if decision is None:
+        decision = await _decided(run, router, run.request.text)
+        found = await _parted(run, router, decision)
+    detail = {"strategy": decision.strategy, "choice": decision.choice}
+    run.note(
+        "route", router.address, began, {**detail, "parts": [part.to for part in found.parts]} if found else detail
+    )
+    for each in (decision, *(found.decisions if found else ())):
+        _keep(run, router, each)
+    if found is not None:
+        return Outcome(parted=found)
     if decision.choice is not None:
         return Outcome(to=decision.choice)
     return _unsure(router, decision)
 
 
-def _question(run: Run, ask: AskModel | None = None, vectors: Embed | None = None) -> RouteQuestion:
+def _keep(run: Run, router: Router, decision: Decision) -> None:
+    name = router.spec["name"]
+    run.add_decision(decision, name)
+    for remark in decision.notes:
+        run.remark(router.address, "", f"{name}: {remark}")
+    run.tell("run.routed", {"router": name, "choice": decision.choice, "why": decision.why})
+
+
+async def _parted(run: Run, router: Router, whole: Decision) -> Parted | None:
+    """The parts of the request, where the router may send it to several and it is several. Parts are not parted again."""
+    if not router.spec.get("several") or run.is_part:
+        return None
+    return await parted(run.request.text, whole, partial(_decided, run, router))
+
+
+def _question(run: Run, text: str, ask: AskModel | None = None, vectors: Embed | None = None) -> RouteQuestion:
     request = run.request
-    return RouteQuestion(
-        request.text, run.history, request.complexity, ask, vectors, request.session, partial(_load, run)
-    )
+    return RouteQuestion(text, run.history, request.complexity, ask, vectors, request.session, partial(_load, run))
 
 
 def _load(run: Run, name: str) -> float:
@@ -66,12 +86,12 @@ def _answered(run: Run, router: Router) -> Decision | None:
     return decision
 
 
-async def _decided(run: Run, router: Router) -> Decision:
+async def _decided(run: Run, router: Router, text: str) -> Decision:
     if router.instant is not None:
-        return router.instant.decide_now(_question(run))
+        return router.instant.decide_now(_question(run, text))
     ask = partial(_chat, run, router) if run.allowed(router.endpoints) else None
     vectors = partial(_embed, run, router) if run.allowed(router.embedders) else None
-    return await router.strategy.decide(_question(run, ask, vectors))
+    return await router.strategy.decide(_question(run, text, ask, vectors))
 
 
 def _behind(run: Run, router: Router) -> list[str]:
