@@ -135,6 +135,7 @@ class RouterSpec(TypedDict):
     confidence: float | None  # the least confidence that is accepted; None: the strategy's own fitted threshold
     models: list[str]
     escalate_to: str | None
+    model_confidence: NotRequired[dict[str, float]]  # provider kind -> the least probability of a model's choice there
     several: NotRequired[bool]  # whether a request may go to several of its routes
 
 

@@ -61,7 +61,8 @@ class Decision:
 
     ``choice`` is a candidate's name, or ``None`` when it abstained. ``scores`` are of the strategy's own scale;
     ``confidence`` is in 0..1 (``None`` where the strategy has no notion of it). ``cost_ms`` is the time it took. ``notes`` say
-    what it was decided without: they go into the result's.
+    what it was decided without: they go into the result's. ``kind`` is the kind of model server that ``confidence`` is of: what one
+    kind says is on no scale of another's. ``shortlist`` are those that a strategy which abstained cannot rule out, the best first.
     """
 
     strategy: str
@@ -72,6 +73,8 @@ class Decision:
     cost_ms: float = 0.0
     router: str = ""
     notes: tuple[str, ...] = ()
+    kind: str = ""
+    shortlist: tuple[str, ...] = ()
 
     @property
     def abstained(self) -> bool:
@@ -88,6 +91,7 @@ class Decision:
             "scores": dict(self.scores),
             "why": self.why,
             "cost_ms": round(self.cost_ms, 3),
+            **({"kind": self.kind} if self.kind else {}),
         }
 
 

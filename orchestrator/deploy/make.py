@@ -103,7 +103,9 @@ def make_router(
 def options_of(spec: RouterSpec, open_encoder: OpenEncoder) -> StrategyOptions:
     """What its strategy is fitted with. Raises ``DeployError`` where its encoder cannot be opened."""
     encoder = open_encoder(spec["encoder"]) if spec["encoder"] else None
-    return StrategyOptions(spec["default"], spec["confidence"], tuple(spec["stages"]), encoder)
+    return StrategyOptions(
+        spec["default"], spec["confidence"], tuple(spec["stages"]), spec.get("model_confidence", {}), encoder
+    )
 
 
 def instant_of(strategy: Strategy) -> InstantStrategy | None:

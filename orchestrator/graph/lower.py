@@ -235,6 +235,8 @@ def _router(router: AgentEntry, located: Located) -> RouterSpec:
     )
     if router.several:
         spec["several"] = True
+    if router.model_confidence:
+        spec["model_confidence"] = dict(router.model_confidence)
     return spec
 
 

@@ -164,6 +164,7 @@ class ChatReply:
     usage: Usage
     model: str = ""
     logprobs: tuple[TokenProbability, ...] = ()
+    kind: str = ""  # of the server, where the engine tells it to a strategy
 
 
 Sign = Literal["", "reading", "writing"]

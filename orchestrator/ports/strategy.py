@@ -65,7 +65,8 @@ is, more where calls wait, and infinite where nothing that serves it answers."""
 @record
 class RouteQuestion:
     """What a strategy decides about. ``ask`` is ``None`` where the router has no model, ``embed`` where it has no encoder on a
-    server; each also where this request may not go there. ``load`` is ``None`` where nobody knows."""
+    server; each also where this request may not go there. ``load`` is ``None`` where nobody knows. ``shortlist`` are those that a
+    stage before this one could not rule out; empty where none says."""
 
     text: str
     history: tuple[Message, ...] = ()
@@ -74,6 +75,7 @@ class RouteQuestion:
     embed: Embed | None = None
     session: str = ""
     load: Load | None = None
+    shortlist: tuple[str, ...] = ()
 
 
 class Strategy(Protocol):
@@ -103,12 +105,13 @@ class LeavesOut(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StrategyOptions:
-    """What a router's manifest says: the least accepted confidence (``None``: fitted), the default, the stages of a cascade;
-    and its encoder, open, where it has one."""
+    """What a router's manifest says: the least accepted confidence (``None``: fitted), the default, the stages of a cascade, the
+    least confidence of a model by the kind of its server; and its encoder, open, where it has one."""
 
     default: str | None = None
     confidence: float | None = None
     stages: tuple[str, ...] = ()
+    model_confidence: Mapping[str, float] = field(default_factory=dict)
     encoder: Encoder | DistantEncoder | None = None
 
 

@@ -302,5 +302,5 @@ class Run:
         """Keep a router's decision."""
         if not decision.router:
             d = decision
-            decision = Decision(d.strategy, d.choice, d.scores, d.confidence, d.why, d.cost_ms, router)
+            decision = Decision(d.strategy, d.choice, d.scores, d.confidence, d.why, d.cost_ms, router, kind=d.kind)
         self.decisions = (*self.decisions, decision)

@@ -10,7 +10,17 @@ from orchestrator.manifest.inference.draft import Draft
 from orchestrator.manifest.inference.models import aliases
 from orchestrator.manifest.spec.agent import AgentEntry
 
-_OF_ROUTERS: Final = ("strategy", "routing_strategy", "stages", "encoder", "routes", "default", "several", "confidence")
+_OF_ROUTERS: Final = (
+    "strategy",
+    "routing_strategy",
+    "stages",
+    "encoder",
+    "routes",
+    "default",
+    "several",
+    "confidence",
+    "model_confidence",
+)
 _OF_ANSWERERS: Final = (
     *("reflex", "tools", "knowledge", "output_schema", "skills", "examples", "keywords", "specialized_for", "template"),
     *("complexity", "offline_mode", "privacy_mode", "compliance"),

@@ -22,6 +22,7 @@ from orchestrator.manifest.spec.fields import (
     Share,
     Spec,
 )
+from orchestrator.manifest.spec.model import BuiltinProvider
 
 Text = Annotated[str, Field(max_length=100_000)]
 Example = Annotated[str, Field(min_length=1, max_length=2_000)]
@@ -253,7 +254,10 @@ class AgentEntry(Spec):
     """For `role: router`: a request that is several ("a callback, and when do you open") goes to several agents, three at most, and
     their answers are one reply."""
     confidence: Annotated[Share | None, Field(examples=["70%"])] = None
-    """For `role: router`: the least confidence that is accepted. Without it: fitted from the examples."""
+    """For `role: router`: the least confidence that is accepted of what learns from examples. Without it: fitted from them."""
+    model_confidence: Annotated[dict[BuiltinProvider, Share], Field(examples=[{"llama-cpp": "70%"}])] = {}
+    """For `role: router`: the least probability of a model's choice that is accepted, by the kind of its server, as one kind may
+    call 70% what another calls 20%. Of a kind that is not named every choice is."""
 
 
 AgentItem = Annotated[Annotated[AgentEntry, Tag(MAP)] | NameOr, BY_SHAPE]

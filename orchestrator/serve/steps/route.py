@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from math import inf
 
@@ -146,4 +147,5 @@ async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
         raise
     run.note_call(router.address, began, trace, reply.usage)
     tell_if_cut(run, router.address, trace.endpoint, call, reply)
-    return reply
+    server = run.deployment.endpoints.get(trace.endpoint)
+    return replace(reply, kind=server.target.provider) if server is not None else reply
