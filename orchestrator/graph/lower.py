@@ -236,7 +236,7 @@ def _router(router: AgentEntry, located: Located) -> RouterSpec:
     if router.several:
         spec["several"] = True
     if router.model_confidence:
-        spec["model_confidence"] = dict(router.model_confidence)
+        spec["model_confidence"] = {str(kind): least for kind, least in router.model_confidence.items()}
     return spec
 
 

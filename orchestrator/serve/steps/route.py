@@ -10,6 +10,7 @@ from math import inf
 from anyio import get_cancelled_exc_class
 
 from orchestrator.core.asking import what_is_asked
+from orchestrator.core.conditions import shortened
 from orchestrator.core.errors import RunError
 from orchestrator.core.request import Decision
 from orchestrator.deploy.deployment import Agent, Router
@@ -20,6 +21,7 @@ from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Outcome, Run, fault_name
 from orchestrator.serve.steps.ask_back import asked_before, question_of, read_answer
+from orchestrator.serve.steps.follow_up import continued
 from orchestrator.serve.steps.parted import Parted, parted
 from orchestrator.serve.steps.served import cut_off_usage, tell_if_cut, windows_of
 from orchestrator.serve.steps.window import Prompt, fit
@@ -35,6 +37,8 @@ async def route(run: Run, router: Router) -> Outcome:
     if decision is None:
         decision = await _decided(run, router, run.request.text)
         found = await _parted(run, router, decision)
+    if decision.choice is None and found is None:
+        decision = await _continued(run, router) or decision
     detail = {"strategy": decision.strategy, "choice": decision.choice}
     run.note(
         "route", router.address, began, {**detail, "parts": [part.to for part in found.parts]} if found else detail
@@ -61,6 +65,15 @@ async def _parted(run: Run, router: Router, whole: Decision) -> Parted | None:
     if not router.spec.get("several") or run.is_part:
         return None
     return await parted(run.request.text, whole, partial(_decided, run, router))
+
+
+async def _continued(run: Run, router: Router) -> Decision | None:
+    """Who has the request that this one only goes on with, decided as it was; ``None`` where it is none, or nobody has it."""
+    earlier = continued(run.request.text, run.history)
+    again = await _decided(run, router, earlier) if earlier else None
+    if again is None or again.choice is None:
+        return None
+    return replace(again, why=f'it goes on with "{shortened(earlier)}": {again.why}')
 
 
 def _question(run: Run, text: str, ask: AskModel | None = None, vectors: Embed | None = None) -> RouteQuestion:
