@@ -120,6 +120,7 @@ class RouteSpec(TypedDict):
     examples: list[str]
     keywords: list[str]
     complexity: NotRequired[list[str]]  # where it says something else than the agent
+    strict: NotRequired[bool]  # nobody comes this way for whom `when` does not hold
 
 
 class RouterSpec(TypedDict):

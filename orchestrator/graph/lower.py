@@ -254,6 +254,8 @@ def _route(route: Route | str) -> RouteSpec:
         examples=list(route.examples),
         keywords=list(route.keywords),
     )
+    if route.strict:
+        spec["strict"] = True
     if route.complexity:
         spec["complexity"] = list(route.complexity)
     return spec

@@ -98,6 +98,7 @@ def _check_router(draft: Draft, router: AgentEntry) -> None:
         message = "the strategy complexity needs an agent that claims one"
         draft.tell("ORC131", message, (at, keys), cure="add complexity: [simple] (moderate, complex) to the agents")
     _check_several(draft, router)
+    _check_strict(draft, router)
     if router.stages and router.strategy != "cascade":
         draft.tell("ORC221", '"stages" means something for the strategy cascade only', (at, ("stages",)))
 
@@ -109,6 +110,14 @@ def _check_several(draft: Draft, router: AgentEntry) -> None:
     if router.several and used:
         message = f'"several" means nothing for {used[0]}, which does not go by what a request is about'
         draft.tell("ORC221", message, (at, ("several",)), cure="remove the key, or choose another strategy")
+
+
+def _check_strict(draft: Draft, router: AgentEntry) -> None:
+    for number, route in enumerate(router.routes):
+        if not isinstance(route, str) and route.strict and not route.when.model_dump(exclude_none=True):
+            place = (draft.address(router), ("routes", number, "strict"))
+            message = '"strict" means something only beside a condition'
+            draft.tell("ORC221", message, place, cure="give the route a when, or remove the key")
 
 
 def _is_claimed(draft: Draft, router: AgentEntry) -> bool:

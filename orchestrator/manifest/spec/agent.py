@@ -129,6 +129,8 @@ class Route(Spec):
     """The agent that answers."""
     when: When = When()
     """A condition for the `rules` strategy."""
+    strict: bool = False
+    """Only requests for which `when` holds go here, whatever another stage, a model or the request itself says."""
     description: Annotated[Text, Field(examples=["Questions about an order that was placed."])] = ""
     """When to choose it, in a sentence; else the agent's own description."""
     examples: Annotated[list[Example], Field(examples=[["Where is my order A-1001?"]])] = []

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from math import inf
+from typing import Final
 
 from anyio import get_cancelled_exc_class
 
 from orchestrator.core.asking import what_is_asked
-from orchestrator.core.conditions import shortened
-from orchestrator.core.errors import RunError
+from orchestrator.core.conditions import Matter, shortened, why_all_hold
+from orchestrator.core.errors import DeadlinePassed, RunError, Stalled, WouldMissDeadline
 from orchestrator.core.request import Decision
 from orchestrator.deploy.deployment import Agent, Router
 from orchestrator.deploy.distant import ASKING_SECONDS, embed
@@ -26,6 +27,8 @@ from orchestrator.serve.steps.parted import Parted, parted
 from orchestrator.serve.steps.served import cut_off_usage, tell_if_cut, windows_of
 from orchestrator.serve.steps.window import Prompt, fit
 
+MOST_OF_THE_TIME: Final = 0.5
+"""The share of what is left of a request's time that its router's model may take: somebody must still answer."""
 NOWHERE = Target("", "", "")
 """Filled in by the loop with the endpoint that it chooses."""
 
@@ -34,7 +37,9 @@ async def route(run: Run, router: Router) -> Outcome:
     """Where the request goes next, or an honest question back."""
     began = current_time()
     decision, found = _answered(run, router), None
-    if decision is None:
+    if decision is not None:
+        decision = _guarded(run, router, decision)
+    else:
         decision = await _decided(run, router, run.request.text)
         found = await _parted(run, router, decision)
     if decision.choice is None and found is None:
@@ -101,6 +106,19 @@ def _answered(run: Run, router: Router) -> Decision | None:
 
 
 async def _decided(run: Run, router: Router, text: str) -> Decision:
+    return _guarded(run, router, await _asked(run, router, text))
+
+
+def _guarded(run: Run, router: Router, decision: Decision) -> Decision:
+    """The same, or an abstention where it chose a strict route whose condition does not hold for the whole request."""
+    guard = router.guards.get(decision.choice or "")
+    if guard is None or why_all_hold(guard, Matter(run.request.text, run.request.complexity)) is not None:
+        return decision
+    why = f"{decision.why}; but the condition of the route to {decision.choice} does not hold, and it is strict"
+    return replace(decision, choice=None, why=why)
+
+
+async def _asked(run: Run, router: Router, text: str) -> Decision:
     if router.instant is not None:
         return router.instant.decide_now(_question(run, text))
     ask = partial(_chat, run, router) if run.allowed(router.endpoints) else None
@@ -152,9 +170,13 @@ async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
     endpoints = fit(
         Prompt(call.messages, answer=call.max_tokens), windows_of(run, run.allowed(router.endpoints))
     ).endpoints
-    ask = Ask(call, endpoints, run.deadline, priority, trace=trace, queue=run.queue(priority), next=behind)
+    until = began + max(0.0, run.deadline - began) * MOST_OF_THE_TIME
+    ask = Ask(call, endpoints, until, priority, trace=trace, queue=run.queue(priority), next=behind)
     try:
         reply = await run.loop.chat(ask)
+    except (DeadlinePassed, WouldMissDeadline) as error:
+        run.note_call(router.address, began, trace, cut_off_usage(call, trace, ""), fault_name(error))
+        raise Stalled("the router's model did not answer within half of the time of the request") from error
     except (RunError, get_cancelled_exc_class()) as error:
         run.note_call(router.address, began, trace, cut_off_usage(call, trace, ""), fault_name(error))
         raise
