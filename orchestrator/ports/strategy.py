@@ -10,7 +10,7 @@ from orchestrator.core.message import Message
 from orchestrator.core.record import record
 from orchestrator.core.request import Decision
 from orchestrator.ports.encoder import DistantEncoder, Encoder
-from orchestrator.ports.provider import ChatReply
+from orchestrator.ports.provider import ChatReply, Choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,15 @@ class Candidate:
 
 @record
 class ModelQuestion:
-    """What an asking strategy wants of a model: a prompt and a JSON Schema that the answer must fit."""
+    """What an asking strategy wants of a model: a prompt and a JSON Schema that the answer must fit, and where it is a choice among
+    names the same for servers that choose without writing."""
 
     messages: tuple[Message, ...]
     schema: Mapping[str, Any]
     schema_name: str = "route"
     max_tokens: int = 64
     top_logprobs: int = 0
+    choice: Choice | None = None
 
 
 AskModel = Callable[[ModelQuestion], Awaitable[ChatReply]]

@@ -109,4 +109,5 @@ def call_for(ask: Ask, start: Start, now: float) -> ChatCall:
         c.extra,
         ask.deadline - now + GRACE,
         c.request_id,
+        c.choice,
     )

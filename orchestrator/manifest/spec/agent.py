@@ -27,6 +27,7 @@ from orchestrator.manifest.spec.model import BuiltinProvider
 Text = Annotated[str, Field(max_length=100_000)]
 Example = Annotated[str, Field(min_length=1, max_length=2_000)]
 Pattern = Annotated[str, Field(min_length=1, max_length=2_000)]
+ConfidenceOf = Literal[BuiltinProvider, "vllm/systemone", "openai-compatible/systemone"]
 Complexities = list[Literal["simple", "moderate", "complex"]]
 EscalateWhen = Literal["error", "timeout", "requested", "schema_invalid", "tool_failed", "overloaded", "low_confidence"]
 ModelChoice = Annotated[AliasOr | Annotated[list[ModelAlias], Tag(LIST)], BY_SHAPE]
@@ -257,7 +258,7 @@ class AgentEntry(Spec):
     their answers are one reply."""
     confidence: Annotated[Share | None, Field(examples=["70%"])] = None
     """For `role: router`: the least confidence that is accepted of what learns from examples. Without it: fitted from them."""
-    model_confidence: Annotated[dict[BuiltinProvider, Share], Field(examples=[{"llama-cpp": "70%"}])] = {}
+    model_confidence: Annotated[dict[ConfidenceOf, Share], Field(examples=[{"llama-cpp": "70%"}])] = {}
     """For `role: router`: the least probability of a model's choice that is accepted, by the kind of its server, as one kind may
     call 70% what another calls 20%. Of a kind that is not named every choice is."""
 

@@ -164,6 +164,7 @@ async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
         max_tokens=question.max_tokens,
         top_logprobs=question.top_logprobs,
         request_id=run.request.id,
+        choice=question.choice,
     )
     priority = run.request.priority
     behind = run.expects(*_behind(run, router)) if run.deployment.pools else None
@@ -183,4 +184,5 @@ async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
     run.note_call(router.address, began, trace, reply.usage)
     tell_if_cut(run, router.address, trace.endpoint, call, reply)
     server = run.deployment.endpoints.get(trace.endpoint)
-    return replace(reply, kind=server.target.provider) if server is not None else reply
+    kind = "/".join(filter(None, (server.target.provider if server is not None else "", reply.kind)))
+    return replace(reply, kind=kind)
