@@ -132,8 +132,10 @@ def test_a_route_says_it_before_its_agent_and_a_router_for_those_behind() -> Non
     assert [(each.name, each.complexity) for each in found] == [("inner", ("complex",)), ("small", ("moderate",))]
 
 
-@pytest.mark.parametrize("text", ["x" * 100_000, "1. " * 30_000, "first " * 15_000, "? " * 50_000])
+@pytest.mark.parametrize(
+    "text", ["x" * 100_000, "\n" * 50_000, "1. \n" * 9_000, "1. " * 30_000, "first " * 15_000, "? " * 50_000]
+)
 def test_a_long_text_costs_little(text: str) -> None:
     began = perf_counter()
     look_at(text)
-    assert perf_counter() - began < 0.25
+    assert perf_counter() - began < 0.1

@@ -47,8 +47,14 @@ def tell_failure(result: Result, terminal: Terminal) -> None:
 
 
 def tell_waiting(result: Result, terminal: Terminal) -> None:
-    """On stderr: that a person must decide, and how."""
-    terminal.tell(f"it waits for a person: orchestrator approvals show {result.approval}")
+    """On stderr: that a person must decide, and how; of parts too, which go on as runs of their own."""
+    if result.status == "waiting":
+        terminal.tell(f"it waits for a person: orchestrator approvals show {result.approval}")
+    for part in result.parts:
+        if part.status == "waiting":
+            terminal.tell(
+                f"{part.agent} waits for a person, as {part.run}: orchestrator approvals show {part.approval}"
+            )
 
 
 def story(run: Mapping[str, Any], terminal: Terminal) -> str:

@@ -144,7 +144,7 @@ SIGNS: Final = (
     ),
 )
 _STEPS: Final = re.compile(
-    r"\b(?:first|prima)\b.{1,200}?\b(?:then|finally|poi|infine)\b|^\s*\d{1,2}[.)]\s.*^\s*\d{1,2}[.)]\s",
+    r"\b(?:first|prima)\b.{1,200}?\b(?:then|finally|poi|infine)\b|^[ \t]{0,8}\d{1,2}[.)]\s.*^[ \t]{0,8}\d{1,2}[.)]\s",
     re.IGNORECASE | re.DOTALL | re.MULTILINE,
 )
 _LOOKED_AT_FOR_STEPS: Final = 4_000

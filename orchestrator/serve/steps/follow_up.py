@@ -11,6 +11,8 @@ from orchestrator.core.words import fold
 
 MOST_WORDS: Final = 8
 """Words of a request that goes on; a longer one says by itself what it is about."""
+_LONGEST: Final = 200
+"""Characters of the same."""
 _MOST_BACK: Final = 4
 """Earlier requests that are looked at for the one that said what all this is about."""
 _WORD: Final = re.compile(r"\w+")
@@ -34,7 +36,7 @@ _ALONE: Final = frozenset(
 
 def goes_on(text: str) -> bool:
     """Whether a request has no matter of its own: short, and it begins with a word that goes on, or is a bare question."""
-    words = _WORD.findall(fold(text))
+    words = _WORD.findall(fold(text)) if len(text) <= _LONGEST else []
     said = " ".join(words)
     if not words or len(words) > MOST_WORDS:
         return False
