@@ -113,6 +113,12 @@ def test_it_is_a_stage_after_what_is_written() -> None:
     assert cascade.decide_now(RouteQuestion("how much is it")).choice == "small"
 
 
+def test_it_is_not_judged_by_examples() -> None:
+    """Who has an example is not who is meant for so hard a request."""
+    cascade = fit_cascade(THREE, StrategyOptions(stages=("rules", "complexity")))
+    assert cascade.judge_unseen(RouteQuestion("hi"), "big", whole=False) is None
+
+
 def test_without_claims_it_says_so_and_abstains() -> None:
     strategy = fit_complexity((Candidate("a"), Candidate("b")), OPTIONS)
     assert strategy.notes == ("no agent claims a complexity",)

@@ -213,6 +213,10 @@ class ByComplexity(Instant):
                 return Decision(NAME, claimants[0], why=f"{why}{own}; {claimants[0]} claims {level}")
         return Decision(NAME, None, why=f"{why}; nobody claims that or more")
 
+    def judge_unseen(self, question: RouteQuestion, of: str, *, whole: bool) -> None:  # noqa: ARG002 - of its kind
+        """What it chooses says nothing of an example."""
+        return
+
 
 def _asked(question: RouteQuestion) -> tuple[str, str]:
     if question.complexity in COMPLEXITIES:
