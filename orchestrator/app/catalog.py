@@ -54,6 +54,7 @@ STRATEGIES: Final[Mapping[str, Kind]] = _rows(
     ("lexical", "learned from descriptions and examples, without a model", "strategies.lexical:fit_lexical"),
     ("semantic", "as lexical, and knows other words for the same", "strategies.semantic:fit_semantic"),
     ("intent", "asks a model to choose", "strategies.intent:fit_intent"),
+    ("complexity", "by how hard the request looks", "strategies.complexity:fit_complexity"),
     ("cascade", "several, cheapest first", "strategies.cascade:fit_cascade"),
     ("fixed", "always the same agent", "strategies.fixed:fit_fixed"),
     ("round-robin", "each agent in turn", "strategies.turns:fit_round_robin"),

@@ -112,6 +112,7 @@ class AgentSpec(TypedDict):
     max_total_tokens: int | None  # prompt and answers together, in one run
     priority: Literal["system", "interactive", "default", "bulk"] | None
     gate: NotRequired[dict[str, dict[str, Any]]]  # signs of a wrong answer, the cheapest first, with what is written
+    complexity: NotRequired[list[str]]  # simple, moderate, complex: the requests that it is meant for
 
 
 class RouteSpec(TypedDict):
@@ -122,6 +123,8 @@ class RouteSpec(TypedDict):
     description: str
     examples: list[str]
     keywords: list[str]
+    complexity: NotRequired[list[str]]  # where it says something else than the agent
+    strict: NotRequired[bool]  # nobody comes this way for whom `when` does not hold
 
 
 class RouterSpec(TypedDict):
@@ -137,6 +140,8 @@ class RouterSpec(TypedDict):
     confidence: float | None  # the least confidence that is accepted; None: the strategy's own fitted threshold
     models: list[str]
     escalate_to: str | None
+    model_confidence: NotRequired[dict[str, float]]  # provider kind -> the least probability of a model's choice there
+    several: NotRequired[bool]  # whether a request may go to several of its routes
 
 
 class ToolSpec(TypedDict):

@@ -61,7 +61,8 @@ class Decision:
 
     ``choice`` is a candidate's name, or ``None`` when it abstained. ``scores`` are of the strategy's own scale;
     ``confidence`` is in 0..1 (``None`` where the strategy has no notion of it). ``cost_ms`` is the time it took. ``notes`` say
-    what it was decided without: they go into the result's.
+    what it was decided without: they go into the result's. ``kind`` is the kind of model server that ``confidence`` is of: what one
+    kind says is on no scale of another's. ``shortlist`` are those that a strategy which abstained cannot rule out, the best first.
     """
 
     strategy: str
@@ -72,6 +73,8 @@ class Decision:
     cost_ms: float = 0.0
     router: str = ""
     notes: tuple[str, ...] = ()
+    kind: str = ""
+    shortlist: tuple[str, ...] = ()
 
     @property
     def abstained(self) -> bool:
@@ -88,6 +91,7 @@ class Decision:
             "scores": dict(self.scores),
             "why": self.why,
             "cost_ms": round(self.cost_ms, 3),
+            **({"kind": self.kind} if self.kind else {}),
         }
 
 
@@ -116,6 +120,31 @@ class StepRecord:
 
 
 @record
+class PartResult:
+    """What came of one part of a request that went to several agents.
+
+    ``agent`` is the one that answered, ``to`` the one that it was for, ``asked`` what that was asked. ``run`` names the run of its
+    own as which a part goes on that waits for a person (``approval``); empty for all others. The rest is as in ``Result``.
+    """
+
+    agent: str
+    to: str
+    asked: str
+    status: Status
+    text: str
+    served_by: str = ""
+    value: Any = None
+    error: Mapping[str, Any] | None = None
+    run: str = ""
+    approval: str = ""
+    finish_reason: str = "stop"
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain form."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+@record
 class Result:
     """What came of a request.
 
@@ -123,7 +152,8 @@ class Result:
     says why); ``waiting`` (for a person, who finds it under ``approval``; the run goes on by itself then). ``path`` are the
     addresses that it went through; ``agent`` is the one that answered. ``timings`` are in milliseconds: ``total``,
     ``queue`` (waiting for a slot), ``model``, ``tool``, ``engine`` (the rest).
-    ``notes`` say what the answer was made without. ``data_class`` is what the request said of its own data.
+    ``notes`` say what the answer was made without. ``data_class`` is what the request said of its own data. ``parts`` are there
+    where several agents answered; ``text`` is all of them then, and ``agent`` names each.
     """
 
     id: str
@@ -146,10 +176,12 @@ class Result:
     notes: tuple[str, ...] = ()
     data_class: DataClass = "internal"
     approval: str = ""
+    parts: tuple[PartResult, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """A plain form, for ``--json``, the store and the control API."""
         usage = self.usage
+        parts = {"parts": [part.as_json() for part in self.parts]} if self.parts else {}
         return {
             "id": self.id,
             "deployment": self.deployment,
@@ -177,6 +209,7 @@ class Result:
             "notes": list(self.notes),
             "data_class": self.data_class,
             "approval": self.approval,
+            **parts,
         }
 
     @classmethod
@@ -194,4 +227,5 @@ class Result:
             notes=tuple(value.get("notes", ())),
             data_class=value.get("data_class", "internal"),
             approval=value.get("approval", ""),
+            parts=tuple(PartResult(**part) for part in value.get("parts", ())),
         )

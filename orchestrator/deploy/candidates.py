@@ -85,6 +85,7 @@ def _candidate(route: Mapping[str, Any], targets: Targets, answers: Mapping[str,
         keywords=(*route["keywords"], *agent["keywords"]),
         when=route["when"],
         answers=answers.get(route["to"], ()),
+        complexity=tuple(route.get("complexity") or agent.get("complexity", ())),
     )
 
 
@@ -99,4 +100,5 @@ def _behind_router(route: Mapping[str, Any], behind: Sequence[Candidate]) -> Can
         keywords=(*route["keywords"], *(word for candidate in behind for word in candidate.keywords)),
         when=route["when"],
         answers=tuple(text for candidate in behind for text in candidate.answers),
+        complexity=tuple(route.get("complexity") or (level for candidate in behind for level in candidate.complexity)),
     )

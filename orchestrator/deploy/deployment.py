@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.core.blueprint import AgentSpec, Blueprint, RouterSpec
+from orchestrator.core.conditions import Condition
 from orchestrator.core.message import FunctionSchema, Message
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.reflex import ReflexTable
@@ -111,7 +112,7 @@ class Agent:
 @dataclass(frozen=True, slots=True)
 class Router:
     """A router with its fitted strategy; ``instant`` is the same strategy where it never waits; ``embedders`` are the endpoints of
-    its encoder, where that is a model server's."""
+    its encoder, where that is a model server's; ``guards`` are conditions without which nobody comes to an agent, by its name."""
 
     spec: RouterSpec
     address: str
@@ -119,6 +120,7 @@ class Router:
     instant: InstantStrategy | None
     endpoints: tuple[str, ...]
     embedders: tuple[str, ...] = ()
+    guards: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Final, cast
 
 import anyio.from_thread
 
-from orchestrator.core.errors import ModelError, NoModel, StaleConnection
+from orchestrator.core.errors import BrokenReply, ModelError, NoModel, StaleConnection
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.ports.provider import Embedder
 
@@ -49,7 +50,7 @@ async def embed(
             last = NoModel(f"{endpoint.target.provider} makes no vectors")
             continue
         try:
-            return await _embed(endpoint, texts, timeout)
+            return _finite(await _embed(endpoint, texts, timeout))
         except ModelError as error:
             last = error
     raise last
@@ -62,3 +63,10 @@ async def _embed(endpoint: EndpointSpec, texts: tuple[str, ...], timeout: float)
         return await embedder.embed(endpoint.target, texts, timeout)
     except StaleConnection:
         return await embedder.embed(endpoint.target, texts, timeout)
+
+
+def _finite(vectors: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+    """The same. Raises ``BrokenReply`` for what is no number: every comparison with that would be wrong, and none would fail."""
+    if not all(isfinite(sum(vector)) for vector in vectors):
+        raise BrokenReply("its vectors hold what is no finite number")
+    return vectors

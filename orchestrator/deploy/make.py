@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, cast
 
 from orchestrator.core.address import Address
 from orchestrator.core.blueprint import AgentSpec, ModelSpec, RouterSpec, ToolSpec
+from orchestrator.core.conditions import compile_when
 from orchestrator.core.digest import digest_of
 from orchestrator.core.errors import DeployError
 from orchestrator.core.message import FunctionSchema, Message
@@ -116,13 +117,16 @@ def make_router(
 ) -> Router:
     """A router whose strategy has learned from the agents and routers (``targets``, by name) that it may choose."""
     strategy = fit(candidates_of(spec, targets), options_of(spec, open_encoder))
-    return Router(spec, Address.of("router", spec["name"]), strategy, instant_of(strategy), endpoints)
+    guards = {way["to"]: compile_when(way["when"]) for way in spec["routes"] if way.get("strict")}
+    return Router(spec, Address.of("router", spec["name"]), strategy, instant_of(strategy), endpoints, guards=guards)
 
 
 def options_of(spec: RouterSpec, open_encoder: OpenEncoder) -> StrategyOptions:
     """What its strategy is fitted with. Raises ``DeployError`` where its encoder cannot be opened."""
     encoder = open_encoder(spec["encoder"]) if spec["encoder"] else None
-    return StrategyOptions(spec["default"], spec["confidence"], tuple(spec["stages"]), encoder)
+    return StrategyOptions(
+        spec["default"], spec["confidence"], tuple(spec["stages"]), spec.get("model_confidence", {}), encoder
+    )
 
 
 def instant_of(strategy: Strategy) -> InstantStrategy | None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from orchestrator.core.errors import in_one_line
-from orchestrator.core.request import Result
+from orchestrator.core.request import PartResult, Result
 from orchestrator.gateway.body import Asked
 from orchestrator.gateway.guard import Turned, to_json
 
@@ -73,7 +73,14 @@ def about(result: Result) -> dict[str, Any]:
         "why": result.why,
         "timings_ms": {name: round(value, 3) for name, value in result.timings.items()},
         **({"approval": result.approval} if result.approval else {}),
+        **({"parts": [_part(part) for part in result.parts]} if result.parts else {}),
     }
+
+
+def _part(part: PartResult) -> dict[str, Any]:
+    """Who answered a part, how it ended, and where it goes on if it waits for a person."""
+    told = {name: getattr(part, name) for name in ("agent", "to", "asked", "status", "served_by")}
+    return told | ({"run": part.run, "approval": part.approval} if part.run else {})
 
 
 def run_told(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -203,6 +203,8 @@ def _plain_agent(agent: AgentEntry) -> AgentSpec:
     gate = gate_of(agent.escalate_when)
     if gate and agent.escalate_to:
         spec["gate"] = gate
+    if agent.complexity:
+        spec["complexity"] = list(agent.complexity)
     return spec
 
 
@@ -234,7 +236,7 @@ def _router(router: AgentEntry, located: Located) -> RouterSpec:
     learned = [SEMANTIC] if router.encoder else []
     stages: list[str] = list(router.stages) or [*CASCADE, *learned, *(["intent"] if models else [])]
     used = strategy == SEMANTIC or (strategy == "cascade" and SEMANTIC in stages)
-    return RouterSpec(
+    spec = RouterSpec(
         name=router.name,
         strategy=strategy,
         stages=stages,
@@ -246,6 +248,11 @@ def _router(router: AgentEntry, located: Located) -> RouterSpec:
         models=models,
         escalate_to=router.escalate_to,
     )
+    if router.several:
+        spec["several"] = True
+    if router.model_confidence:
+        spec["model_confidence"] = {str(kind): least for kind, least in router.model_confidence.items()}
+    return spec
 
 
 def _encoder(written: str, located: Located) -> str:
@@ -255,13 +262,18 @@ def _encoder(written: str, located: Located) -> str:
 def _route(route: Route | str) -> RouteSpec:
     if isinstance(route, str):
         return RouteSpec(to=target_of(route), when={}, description="", examples=[], keywords=[])
-    return RouteSpec(
+    spec = RouteSpec(
         to=route.to,
         when=_when(route.when),
         description=route.description,
         examples=list(route.examples),
         keywords=list(route.keywords),
     )
+    if route.strict:
+        spec["strict"] = True
+    if route.complexity:
+        spec["complexity"] = list(route.complexity)
+    return spec
 
 
 def _tool(tool: ToolEntry, located: Located) -> ToolSpec:

@@ -21,7 +21,6 @@ _AGENT: Final = {
     "alternatives": "placement on the mesh",
     "mcp": "MCP servers",
     "http": "tools over HTTP",
-    "several": "answers of several agents to one request",
 }
 _DEPLOYMENT: Final = {
     "guards": "checks of what goes in and out",

@@ -124,8 +124,20 @@ class Target:
 
 
 @record
+class Choice:
+    """The same question for a server that can choose without writing: what to choose about the ``state`` (a JSON value), the names
+    with what each means, and the ``key`` of the JSON object that a written answer would hold the name under."""
+
+    instructions: str
+    state: Any
+    criteria: Mapping[str, str]
+    key: str
+
+
+@record
 class ChatCall:
-    """One call. ``timeout`` is what is left of the deadline, in seconds; ``schema`` constrains the answer's JSON."""
+    """One call. ``timeout`` is what is left of the deadline, in seconds; ``schema`` constrains the answer's JSON; ``choice`` is
+    there where the answer is one of several names, and may be taken instead of the messages."""
 
     target: Target
     messages: tuple[Message, ...]
@@ -142,6 +154,7 @@ class ChatCall:
     timeout: float = 60.0
     request_id: str = ""
     key: str = ""  # the same where a call is repeated after a crash: a target that knows such keys answers it once
+    choice: Choice | None = None
 
 
 @record
@@ -165,6 +178,7 @@ class ChatReply:
     usage: Usage
     model: str = ""
     logprobs: tuple[TokenProbability, ...] = ()
+    kind: str = ""  # how a choice was made, where not by writing it; for a strategy also the kind of the server
 
 
 Sign = Literal["", "reading", "writing"]

@@ -10,7 +10,7 @@ from orchestrator.core.message import Message
 from orchestrator.core.record import record
 from orchestrator.core.request import Decision
 from orchestrator.ports.encoder import DistantEncoder, Encoder
-from orchestrator.ports.provider import ChatReply
+from orchestrator.ports.provider import ChatReply, Choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,8 @@ class Skill:
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An agent that a router may choose. ``when`` are the written conditions of its route (see ``RouteSpec``); ``answers`` are
-    requests in words that a rule of it answers: what to go by where they come, not what to learn its matters from."""
+    requests in words that a rule of it answers: what to go by where they come, not what to learn its matters from.
+    ``complexity`` is of the requests that it is meant for."""
 
     name: str
     description: str = ""
@@ -34,17 +35,20 @@ class Candidate:
     keywords: tuple[str, ...] = ()
     when: Mapping[str, Any] = field(default_factory=dict)
     answers: tuple[str, ...] = ()
+    complexity: tuple[str, ...] = ()
 
 
 @record
 class ModelQuestion:
-    """What an asking strategy wants of a model: a prompt and a JSON Schema that the answer must fit."""
+    """What an asking strategy wants of a model: a prompt and a JSON Schema that the answer must fit, and where it is a choice among
+    names the same for servers that choose without writing."""
 
     messages: tuple[Message, ...]
     schema: Mapping[str, Any]
     schema_name: str = "route"
     max_tokens: int = 64
     top_logprobs: int = 0
+    choice: Choice | None = None
 
 
 AskModel = Callable[[ModelQuestion], Awaitable[ChatReply]]
@@ -63,7 +67,8 @@ is, more where calls wait, and infinite where nothing that serves it answers."""
 @record
 class RouteQuestion:
     """What a strategy decides about. ``ask`` is ``None`` where the router has no model, ``embed`` where it has no encoder on a
-    server; each also where this request may not go there. ``load`` is ``None`` where nobody knows."""
+    server; each also where this request may not go there. ``load`` is ``None`` where nobody knows. ``shortlist`` are those that a
+    stage before this one could not rule out; empty where none says."""
 
     text: str
     history: tuple[Message, ...] = ()
@@ -72,6 +77,7 @@ class RouteQuestion:
     embed: Embed | None = None
     session: str = ""
     load: Load | None = None
+    shortlist: tuple[str, ...] = ()
 
 
 class Strategy(Protocol):
@@ -101,12 +107,13 @@ class LeavesOut(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StrategyOptions:
-    """What a router's manifest says: the least accepted confidence (``None``: fitted), the default, the stages of a cascade;
-    and its encoder, open, where it has one."""
+    """What a router's manifest says: the least accepted confidence (``None``: fitted), the default, the stages of a cascade, the
+    least confidence of a model by the kind of its server; and its encoder, open, where it has one."""
 
     default: str | None = None
     confidence: float | None = None
     stages: tuple[str, ...] = ()
+    model_confidence: Mapping[str, float] = field(default_factory=dict)
     encoder: Encoder | DistantEncoder | None = None
 
 

@@ -110,4 +110,5 @@ def call_for(ask: Ask, start: Start, now: float) -> ChatCall:
         ask.deadline - now + GRACE,
         c.request_id,
         c.key,
+        c.choice,
     )

@@ -15,7 +15,7 @@ from orchestrator.core.event import DELTA, Event, EventKind
 from orchestrator.core.fitted import Fitted, Scale
 from orchestrator.core.message import Message, Usage
 from orchestrator.core.record import record
-from orchestrator.core.request import Decision, Request, Result, Status, StepRecord, new_id
+from orchestrator.core.request import Decision, PartResult, Request, Result, Status, StepRecord, new_id
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.plan.pressure import NONE, Pressure
 from orchestrator.ports.outbox import Outbox
@@ -25,6 +25,7 @@ from orchestrator.serve.ask import CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.latch import Standing
 from orchestrator.serve.loop import Loop
+from orchestrator.serve.steps.parted import Parted
 
 Emit = Callable[[Event], None]
 NOTHING_SPENT: Final = Usage()
@@ -48,7 +49,7 @@ class Attempt:
 
 @record
 class Outcome:
-    """What a vertex gave: an answer, or the name of the agent that goes on (``to``)."""
+    """What a vertex gave: an answer, or the name of the agent that goes on (``to``), or those of several (``parted``)."""
 
     text: str = ""
     status: Status = "completed"
@@ -58,6 +59,7 @@ class Outcome:
     why: str = ""
     to: str = ""
     approval: str = ""
+    parted: Parted | None = None
 
 
 class Held(Exception):
@@ -93,7 +95,8 @@ class Run:
     caller has been told already; ``pressure`` is what spoke for smaller models when it began. ``desk`` is where it can ask people,
     ``outbox`` where it can leave what waits for a target that is away;
     ``going_on`` is there where it waited before, ``grant`` is the same until the call that waited is made. ``fitted`` is
-    what its agents go by when they doubt an answer, ``standing`` that of its conversation, where it has one."""
+    what its agents go by when they doubt an answer, ``standing`` that of its conversation, where it has one.
+    ``is_part``: it answers a part of another run's request; ``parts`` are what came of such runs."""
 
     __slots__ = (
         "attempts",
@@ -108,6 +111,7 @@ class Run:
         "going_on",
         "grant",
         "history",
+        "is_part",
         "keys",
         "listen",
         "loop",
@@ -115,6 +119,7 @@ class Run:
         "nonce",
         "notes",
         "outbox",
+        "parts",
         "path",
         "paused",
         "pressure",
@@ -162,6 +167,8 @@ class Run:
         self.paused = False
         self.foresees = False
         self.keys = 0
+        self.is_part = False
+        self.parts: tuple[PartResult, ...] = ()
 
     def queue(self, priority: PriorityClass) -> Mapping[str, Any] | None:
         """What the manifest says of the queue of this class."""
@@ -178,6 +185,10 @@ class Run:
         """What it sends is restricted although the request did not say so; ``note`` tells why."""
         self.request = replace(self.request, data_class="restricted")
         self.notes.append(note)
+
+    def goes_alone(self) -> None:
+        """A part that waits for a person is a run of its own from here on: what it is part of ends without it."""
+        self.request = replace(self.request, id=new_id("run"))
 
     def goes_back_to(self, wanted: str) -> None:
         """The request only chose who answers an earlier one, which the last two turns are about."""
@@ -316,6 +327,7 @@ class Run:
             notes=tuple(self.notes),
             data_class=self.request.data_class,
             approval=outcome.approval or (self.going_on.waited.id if self.going_on else ""),
+            parts=self.parts,
         )
 
     def failure(self, error: Mapping[str, Any], partial: str = "") -> Result:
@@ -335,5 +347,5 @@ class Run:
         """Keep a router's decision."""
         if not decision.router:
             d = decision
-            decision = Decision(d.strategy, d.choice, d.scores, d.confidence, d.why, d.cost_ms, router)
+            decision = Decision(d.strategy, d.choice, d.scores, d.confidence, d.why, d.cost_ms, router, kind=d.kind)
         self.decisions = (*self.decisions, decision)

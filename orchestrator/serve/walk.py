@@ -11,6 +11,7 @@ from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.latch import Standing
 from orchestrator.serve.run import Attempt, Held, Outcome, Run
+from orchestrator.serve.several import answer_parts
 from orchestrator.serve.steps.answer import answer
 from orchestrator.serve.steps.defer import defer, may_wait
 from orchestrator.serve.steps.escalate import escalation_of, may_go_up, partial_text
@@ -31,6 +32,8 @@ async def walk(run: Run) -> Result:
         if router is not None:
             run.path.append(router.address)
             outcome = await route(run, router)
+            if outcome.parted is not None:
+                return await answer_parts(run, outcome.parted, walk)
         else:
             outcome = await _visit(run, name)
         if not outcome.to:

@@ -74,6 +74,23 @@ async def test_vectors_of_another_length_are_noticed_and_nothing_is_decided_by_t
     assert "gives 12 numbers and gave 8 when it was learned from" in asked.decisions[0].why
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+async def test_vectors_that_hold_no_numbers_decide_nothing(tmp_path: Path, number: float) -> None:
+    """Neither while it learns nor for a request: NaN compares as false with every threshold."""
+    async with serving(simulated(["nomic-embed-text"])) as shell:
+        inner = shell.endpoint.embedding
+        shell.endpoint.embedding = lambda text, size=8: (number, *inner(text, size)[1:])  # type: ignore[method-assign]
+        async with orchestrator.open(manifest(tmp_path, shell.url)) as shop:
+            unlearned = await shop.run("can i get a refund")
+        shell.endpoint.embedding = inner  # type: ignore[method-assign]
+        async with orchestrator.open(manifest(tmp_path, shell.url)) as shop:
+            shell.endpoint.embedding = lambda text, size=8: (number, *inner(text, size)[1:])  # type: ignore[method-assign]
+            asked = await shop.run("can i get a refund")
+    assert [unlearned.status, asked.status] == ["unsure", "unsure"]
+    assert "nothing learned: the encoder nomic-embed-text: its vectors hold what is no finite number" in unlearned.why
+    assert "BrokenReply: its vectors hold what is no finite number" in asked.why
+
+
 async def test_a_server_that_is_away_leaves_the_stage_open_and_says_so(tmp_path: Path) -> None:
     async with orchestrator.open(manifest(tmp_path, "http://127.0.0.1:9/v1")) as shop:
         asked = await shop.run("can i get a refund")

@@ -14,6 +14,7 @@ import pytest
 from orchestrator.plugins.providers.compatible import open_openai_compatible
 from orchestrator.ports.provider import Target
 from orchestrator.testing.conformance import ProviderConformance, Subject
+from tests.installed.choosing import compare_choice
 from tests.installed.program import environment, running
 from tests.installed.shown import compare_with_lock
 from tests.real.tiny_folder import make_cached
@@ -45,6 +46,11 @@ class TestTransformers(ProviderConformance):
         target = Target("openai-compatible", f"{transformers}/v1", NAME)
         yield Subject(provider, transformers, target, echoes=False, tools=False, schema=False)
         await provider.aclose()
+
+
+async def test_it_chooses_an_agent_in_one_step_where_the_model_can(transformers: str) -> None:
+    """By ``/v1/systemone``, whose labels must be single tokens of the model; else in words."""
+    await compare_choice(open_openai_compatible(), Target("openai-compatible", f"{transformers}/v1", NAME))
 
 
 async def test_a_probe_finds_what_the_lock_file_says(transformers: str) -> None:

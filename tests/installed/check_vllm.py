@@ -15,6 +15,7 @@ import pytest
 from orchestrator.plugins.providers.compatible import open_vllm
 from orchestrator.ports.provider import Target
 from orchestrator.testing.conformance import ProviderConformance, Subject
+from tests.installed.choosing import compare_choice
 from tests.installed.program import environment, running
 from tests.installed.shown import compare_with_lock
 from tests.real.tiny_folder import make_folder
@@ -61,6 +62,11 @@ class TestVllm(ProviderConformance):
         url = servers["caller"]
         yield Subject(provider, url, Target("vllm", f"{url}/v1", "caller"), echoes=False, tools=False)
         await provider.aclose()
+
+
+async def test_it_chooses_an_agent_in_one_step_where_the_model_can(servers: dict[str, str]) -> None:
+    """By ``/v1/systemone``, whose labels must be single tokens of the model; else in words."""
+    await compare_choice(open_vllm(), Target("vllm", f"{servers['caller']}/v1", "caller"))
 
 
 async def test_a_probe_finds_what_the_lock_file_says(servers: dict[str, str]) -> None:

@@ -72,7 +72,8 @@ HAND_MADE: Final[tuple[str, ...]] = (
         "deployment: {type: single-device, agents: [{name: a, role: router, strategy: cascade,"
         " stages: [rules, semantic], encoder: ./mine,"
         " routes: [b, {to: c, when: {regex: d, asks: d, min_chars: 1, max_chars: 2, complexity: simple}, description: e,"
-        " examples: [f], keywords: [g]}], default: b, confidence: 70%}, b, c]}"
+        " strict: true, examples: [f], keywords: [g]}], default: b, confidence: 70%, several: true,"
+        " model_confidence: {vllm: 70%}}, b, c]}"
     ),
     "deployment: {type: single-device, agents: [{name: a, role: escalation, human: {queue: b, say: c, expires: 4h}}]}",
     (

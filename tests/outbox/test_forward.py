@@ -18,7 +18,7 @@ from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
 from orchestrator.testing.script import Rule, Script
 from tests.outbox.parts import delivery, far, kept
 from tests.people.parts import person
-from tests.serve.engine.parts import FakeTool, Wanted, agent_spec, rule, serving
+from tests.serve.engine.parts import FakeTool, Wanted, agent_spec, router_spec, rule, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -216,6 +216,21 @@ async def test_a_person_may_be_asked_after_the_wait(tmp_path: Path) -> None:
     assert (ended["text"], [name for name, *_ in tool.calls]) == ('it said: "paid"', ["shop.pay"])
     assert [step["kind"] for step in ended["steps"]][-4:] == ["model", "person", "tool", "model"]
     assert turns[0] == "pay it" and turns[-1] == 'it said: "paid"' and len(turns) == 4
+
+
+async def test_a_part_of_a_request_waits_as_a_run_of_its_own(tmp_path: Path) -> None:
+    """The other part is answered at once."""
+    front = router_spec("front", {"far": "explain", "near": "hours"}) | {"several": True}
+    near = agent_spec("near", models=[], reflex=[rule("nine to six")])
+    wanted = Wanted([front, *far().parts, near])
+    async with kept(tmp_path, wanted, away(9)) as it:
+        result = await it.served.run("explain the drill, and what are your hours?", session="s")
+        parts = {part.agent: part for part in result.parts}
+        assert (parts["near"].text, parts["far"].status) == ("nine to six", "waiting"), result.text
+        found = await it.end_of(parts["far"].run)
+        turns = [each.content for each in it.stores.sessions.load("shop", "s")]
+    assert (found["status"], found["agent"]) == ("completed", "far") and found["id"] != result.id
+    assert turns[1:] == [result.text, found["text"]]
 
 
 @given(

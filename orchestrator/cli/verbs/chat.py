@@ -139,8 +139,7 @@ class _Talk:
         tell_notes(result, terminal)
         if result.status == "failed":
             tell_failure(result, terminal)
-        if result.status == "waiting":
-            tell_waiting(result, terminal)
+        tell_waiting(result, terminal)
         if terminal.interactive:
             terminal.say(terminal.paint("dim", way(result)))
 

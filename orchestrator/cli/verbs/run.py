@@ -76,8 +76,7 @@ def _tell(result: Result, options: argparse.Namespace, terminal: Terminal) -> No
     tell_notes(result, terminal)
     if result.status == "failed":
         tell_failure(result, terminal)
-    if result.status == "waiting":
-        tell_waiting(result, terminal)
+    tell_waiting(result, terminal)
     if options.show_path or terminal.stderr.isatty():
         tell_way(result, terminal, whole=options.show_path)
 

@@ -48,8 +48,12 @@ def tell_failure(result: Result, terminal: Terminal) -> None:
 
 
 def tell_waiting(result: Result, terminal: Terminal) -> None:
-    """On stderr: for whom it waits, and the line that shows more."""
-    terminal.tell(f"it waits for {_waits_for(result.approval)}")
+    """On stderr: for whom it waits, and the line that shows more; of parts too, which go on as runs of their own."""
+    if result.status == "waiting":
+        terminal.tell(f"it waits for {_waits_for(result.approval)}")
+    for part in result.parts:
+        if part.status == "waiting":
+            terminal.tell(f"{part.agent} waits, as {part.run}, for {_waits_for(part.approval)}")
 
 
 def _waits_for(waiting: str) -> str:

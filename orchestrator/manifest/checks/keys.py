@@ -10,15 +10,27 @@ from orchestrator.manifest.inference.draft import Draft
 from orchestrator.manifest.inference.models import aliases
 from orchestrator.manifest.spec.agent import AgentEntry
 
-_OF_ROUTERS: Final = ("strategy", "routing_strategy", "stages", "encoder", "routes", "default", "confidence")
+_OF_ROUTERS: Final = (
+    "strategy",
+    "routing_strategy",
+    "stages",
+    "encoder",
+    "routes",
+    "default",
+    "several",
+    "confidence",
+    "model_confidence",
+)
 _OF_ANSWERERS: Final = (
     *("reflex", "tools", "knowledge", "output_schema", "skills", "examples", "keywords", "specialized_for", "template"),
-    *("offline_mode", "privacy_mode", "compliance", "store_and_forward"),
+    *("complexity", "offline_mode", "privacy_mode", "compliance", "store_and_forward"),
 )
 _STAGES: Final = (
-    *("rules", "keyword", "lexical", "semantic", "intent"),
+    *("rules", "keyword", "lexical", "semantic", "intent", "complexity"),
     *("round-robin", "sticky", "least-loaded", "priority"),
 )
+
+_BLIND: Final = ("complexity", "fixed", "round-robin", "sticky", "least-loaded", "priority")
 
 
 def check_keys(draft: Draft) -> None:
@@ -81,8 +93,37 @@ def _check_router(draft: Draft, router: AgentEntry) -> None:
             draft.tell("ORC133", f'"{stage}" cannot be a stage of a cascade', (at, ("stages", number)), cure=cure)
     if router.encoder is not None and not _has_encoder(router):
         draft.tell("ORC221", '"encoder" means something for the stage semantic only', (at, ("encoder",)))
+    if "complexity" in (router.strategy, *router.stages) and not _is_claimed(draft, router):
+        keys = ("strategy",) if router.strategy == "complexity" else ("stages", router.stages.index("complexity"))
+        message = "the strategy complexity needs an agent that claims one"
+        draft.tell("ORC131", message, (at, keys), cure="add complexity: [simple] (moderate, complex) to the agents")
+    _check_several(draft, router)
+    _check_strict(draft, router)
     if router.stages and router.strategy != "cascade":
         draft.tell("ORC221", '"stages" means something for the strategy cascade only', (at, ("stages",)))
+
+
+def _check_several(draft: Draft, router: AgentEntry) -> None:
+    """What does not look at what is asked gives each clause to somebody, whatever it is."""
+    at = draft.address(router)
+    used = [stage for stage in (router.strategy or "cascade", *router.stages) if stage in _BLIND]
+    if router.several and used:
+        message = f'"several" means nothing for {used[0]}, which does not go by what a request is about'
+        draft.tell("ORC221", message, (at, ("several",)), cure="remove the key, or choose another strategy")
+
+
+def _check_strict(draft: Draft, router: AgentEntry) -> None:
+    for number, route in enumerate(router.routes):
+        if not isinstance(route, str) and route.strict and not route.when.model_dump(exclude_none=True):
+            place = (draft.address(router), ("routes", number, "strict"))
+            message = '"strict" means something only beside a condition'
+            draft.tell("ORC221", message, place, cure="give the route a when, or remove the key")
+
+
+def _is_claimed(draft: Draft, router: AgentEntry) -> bool:
+    """Whether a route of it, or any agent, says for how hard requests it is meant."""
+    on_routes = (route.complexity for route in router.routes if not isinstance(route, str))
+    return any(on_routes) or any(agent.complexity for agent in draft.agents.values())
 
 
 def _has_encoder(router: AgentEntry) -> bool:

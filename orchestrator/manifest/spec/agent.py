@@ -24,10 +24,13 @@ from orchestrator.manifest.spec.fields import (
     Share,
     Spec,
 )
+from orchestrator.manifest.spec.model import BuiltinProvider
 
 Text = Annotated[str, Field(max_length=100_000)]
 Example = Annotated[str, Field(min_length=1, max_length=2_000)]
 Pattern = Annotated[str, Field(min_length=1, max_length=2_000)]
+ConfidenceOf = Literal[BuiltinProvider, "vllm/systemone", "openai-compatible/systemone"]
+Complexities = list[Literal["simple", "moderate", "complex"]]
 ModelChoice = Annotated[AliasOr | Annotated[list[ModelAlias], Tag(LIST)], BY_SHAPE]
 TextOrTexts = Annotated[Annotated[Example, Tag(TEXT)] | Annotated[list[Example], Tag(LIST)], BY_SHAPE]
 BuiltinStrategy = Literal[
@@ -36,6 +39,7 @@ BuiltinStrategy = Literal[
     "lexical",
     "semantic",
     "intent",
+    "complexity",
     "cascade",
     "fixed",
     "round-robin",
@@ -127,12 +131,16 @@ class Route(Spec):
     """The agent that answers."""
     when: When = When()
     """A condition for the `rules` strategy."""
+    strict: bool = False
+    """Only requests for which `when` holds go here, whatever another stage, a model or the request itself says."""
     description: Annotated[Text, Field(examples=["Questions about an order that was placed."])] = ""
     """When to choose it, in a sentence; else the agent's own description."""
     examples: Annotated[list[Example], Field(examples=[["Where is my order A-1001?"]])] = []
     """Requests that belong here, beside the agent's own examples."""
     keywords: Annotated[list[Example], Field(examples=[["order", "parcel"]])] = []
     """Words that belong here."""
+    complexity: Annotated[Complexities, Field(examples=[["simple"]])] = []
+    """For the strategy `complexity`: which requests belong here, where not those that the agent claims."""
 
 
 RouteItem = Annotated[Annotated[Route, Tag(MAP)] | NameOr, BY_SHAPE]
@@ -207,6 +215,8 @@ class AgentEntry(Spec):
     """Requests that it answers; routers learn from them."""
     keywords: Annotated[list[Example], Field(examples=[["order", "parcel"]])] = []
     """Words that belong to it."""
+    complexity: Annotated[Complexities, Field(examples=[["complex"]])] = []
+    """The requests that it is meant for, for routers with the strategy or the stage `complexity`."""
     skills: list[Skill] = []
     """What it can do, one by one, each with examples."""
     tools: Annotated[list[Name], Field(examples=[["database", "calendar"]])] = []
@@ -262,8 +272,14 @@ class AgentEntry(Spec):
     """For `role: router`: where it may send a request. Without it: every specialist."""
     default: Annotated[Name | None, Field(examples=["orders"])] = None
     """For `role: router`: the agent that takes what no strategy is sure of. Without it the router asks back with the choices."""
+    several: bool = False
+    """For `role: router`: a request that is several ("a callback, and when do you open") goes to several agents, three at most, and
+    their answers are one reply."""
     confidence: Annotated[Share | None, Field(examples=["70%"])] = None
-    """For `role: router`: the least confidence that is accepted. Without it: fitted from the examples."""
+    """For `role: router`: the least confidence that is accepted of what learns from examples. Without it: fitted from them."""
+    model_confidence: Annotated[dict[ConfidenceOf, Share], Field(examples=[{"llama-cpp": "70%"}])] = {}
+    """For `role: router`: the least probability of a model's choice that is accepted, by the kind of its server, as one kind may
+    call 70% what another calls 20%. Of a kind that is not named every choice is."""
 
 
 AgentItem = Annotated[Annotated[AgentEntry, Tag(MAP)] | NameOr, BY_SHAPE]

@@ -13,6 +13,7 @@ FREE_MAPS: Final[dict[str, str]] = {
     "arguments": OPAQUE,
     "extract": NAMED,
     "labels": NAMED,
+    "model_confidence": NAMED,
     "output_schema": OPAQUE,
     "parameters": NAMED,
     "plugin_options": OPAQUE,

@@ -13,6 +13,7 @@ from orchestrator.core.errors import BrokenReply, ModelError, ModelNotFound
 from orchestrator.core.surrogates import whole_value
 from orchestrator.plugins.providers.addresses import root_of
 from orchestrator.plugins.providers.body import BodyMaker, grammar_fields
+from orchestrator.plugins.providers.decisions import Decisions
 from orchestrator.plugins.providers.lifecycle.foundry_local import FoundryLifecycle
 from orchestrator.plugins.providers.lifecycle.llama_router import LlamaLifecycle
 from orchestrator.plugins.providers.lifecycle.lm_studio import StudioLifecycle
@@ -56,6 +57,7 @@ class CompatibleProvider:
     def __init__(self, make: Make, line: HttpLine | None = None) -> None:
         self.make = make
         self._line = line or HttpLine()
+        self._decisions = Decisions(self._line)
         self._bodies = BodyMaker(make.dialect)
         self._listed: set[tuple[str, str]] = set()
         """Addresses and models that may be asked for, where a make serves only what it lists."""
@@ -111,6 +113,10 @@ class CompatibleProvider:
     async def chat(self, call: ChatCall) -> ChatReply:
         """One whole answer."""
         await self._need_listed(call.target)
+        if call.choice is not None and self.make.chooses:
+            decided = await self._decisions.ask(call)
+            if decided is not None:
+                return decided
         answer = await self._line.post(_errand(call), self._bodies.chat(call, stream=False))
         if answer.status != 200:
             raise answer.failure()

@@ -11,8 +11,10 @@ from orchestrator.core.errors import DeployError
 from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Decision
 from orchestrator.plugins.strategies.calibration import STRICT, USUAL
+from orchestrator.plugins.strategies.complexity import fit_complexity
 from orchestrator.plugins.strategies.fixed import fit_fixed
 from orchestrator.plugins.strategies.instant import Instant
+from orchestrator.plugins.strategies.intent import NAME as INTENT
 from orchestrator.plugins.strategies.intent import Intent, fit_intent
 from orchestrator.plugins.strategies.keyword import fit_keyword
 from orchestrator.plugins.strategies.lexical import Lexical, fit_lexical
@@ -32,6 +34,7 @@ _FIT: Final[dict[str, Callable[[tuple[Candidate, ...], StrategyOptions], Stage]]
     "lexical": fit_lexical,
     "semantic": fit_semantic,
     "intent": fit_intent,
+    "complexity": fit_complexity,
     "fixed": fit_fixed,
     "round-robin": fit_round_robin,
     "sticky": fit_sticky,
@@ -73,7 +76,9 @@ class Cascade:
         began = perf_counter()
         said: list[Decision] = []
         for number, stage in enumerate(self._stages, 1):
-            if isinstance(stage, Intent | DistantSemantic):
+            if isinstance(stage, Intent):
+                said.append(await stage.decide(replace(question, shortlist=_shortlist(said))))
+            elif isinstance(stage, DistantSemantic):
                 said.append(await stage.decide(question))
             else:
                 said.append(_judged(stage, self._stages[number:], question))
@@ -84,6 +89,11 @@ class Cascade:
     def judge_unseen(self, question: RouteQuestion, of: str, *, whole: bool) -> Decision | None:
         """As ``Instant.judge_unseen``; a stage that would ask a model leaves it open."""
         return _unseen(self._stages, question, of, whole)
+
+
+def _shortlist(said: Sequence[Decision]) -> tuple[str, ...]:
+    """Of the last stage that has one: the later knows better."""
+    return next((decision.shortlist for decision in reversed(said) if decision.shortlist), ())
 
 
 def _judged(stage: Instant, later: Sequence[Stage], question: RouteQuestion) -> Decision:
@@ -118,12 +128,11 @@ def _unseen(stages: Sequence[Stage], question: RouteQuestion, of: str, whole: bo
 
 def fit_cascade(candidates: tuple[Candidate, ...], options: StrategyOptions) -> InstantCascade | Cascade:
     """Fit the stages, in the order that they are written. Raises ``DeployError`` for a stage that is none."""
-    stages = [_fit_stage(name, candidates, options) for name in options.stages or USUAL_STAGES]
-    semantic = next((stage for stage in stages if isinstance(stage, Semantic)), None)
-    if semantic is not None:
-        for stage in stages:
-            if isinstance(stage, Intent):
-                stage.rank_by(semantic.ranking)
+    stages: list[Stage] = []
+    for name in options.stages or USUAL_STAGES:
+        learned = next((stage for stage in stages if isinstance(stage, Lexical)), None)
+        asks = name == INTENT and learned is not None  # what knows the words already is not learned twice
+        stages.append(Intent(candidates, options, learned) if asks else _fit_stage(name, candidates, options))
     instant = [stage for stage in stages if isinstance(stage, Instant)]
     return InstantCascade(instant) if len(instant) == len(stages) else Cascade(stages)
 
@@ -143,7 +152,7 @@ def _summary(said: Sequence[Decision]) -> Decision:
         shown = next((decision for decision in reversed(said) if decision.scores), shown)
     why = " | ".join(f"{decision.strategy}: {decision.why}" for decision in said)
     notes = tuple(note for decision in said for note in decision.notes)
-    return Decision(NAME, said[-1].choice, shown.scores, shown.confidence, why, notes=notes)
+    return Decision(NAME, said[-1].choice, shown.scores, shown.confidence, why, notes=notes, kind=shown.kind)
 
 
 def _thresholds_of(stages: Sequence[Stage]) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ class Keyword(Instant):
         found = self._phrases.found_in(Wording(question.text))
         example = self._exact.owner(" ".join(words_of(question.text))) if found else None
         if example is not None:
-            return Decision(NAME, example, why=f"these are the words of an example of {example}")
+            return Decision(NAME, example, confidence=1.0, why=f"these are the words of an example of {example}")
         choice, scores, why = self._most(found)
         unread = _unread(question.text) if self._claims else ""
         if not unread:

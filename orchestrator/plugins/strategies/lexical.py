@@ -24,8 +24,9 @@ from orchestrator.plugins.strategies.calibration import (
 from orchestrator.plugins.strategies.features import Reading, SparseVector, Vocabulary
 from orchestrator.plugins.strategies.instant import Instant
 from orchestrator.plugins.strategies.learned import Learned, learn_by_means, learn_by_ridge
-from orchestrator.plugins.strategies.ridge import NUMPY_LIMIT, PLAIN_LIMIT, solvable
+from orchestrator.plugins.strategies.ridge import NUMPY_LIMIT, PLAIN_LIMIT, Matrix, solvable
 from orchestrator.plugins.strategies.rows import ExactRequests, Row, rows_of, shared_requests, tells_nothing
+from orchestrator.plugins.strategies.shortlist import MOST, least_score, likely
 from orchestrator.plugins.strategies.text import LONGEST_TEXT, shortened, words_of
 from orchestrator.plugins.strategies.unseen import Unseen
 from orchestrator.ports.strategy import Candidate, RouteQuestion, StrategyOptions
@@ -50,6 +51,7 @@ class Lesson:
     rows: tuple[tuple[tuple[Row, SparseVector], ...], ...]  # of each candidate
     exact: ExactRequests
     unseen: Unseen
+    least: float | None  # see ``shortlist.least_score``
 
 
 class Lexical(Instant):
@@ -79,10 +81,7 @@ class Lexical(Instant):
         if choice is not None:
             return Decision(NAME, choice, {choice: 1.0}, 1.0, f"these are the words of an example of {choice}")
         reading = lesson.vocabulary.read(question.text)
-        ranked = sorted(
-            zip(lesson.learned.scores(reading.vector), lesson.names, strict=True), key=lambda pair: (-pair[0], pair[1])
-        )
-        return self._weigh(ranked, reading, wanted, len(question.text))
+        return self._weigh(self._ranked(reading), reading, wanted, len(question.text))
 
     def judge_unseen(self, question: RouteQuestion, of: str, *, whole: bool) -> Decision | None:
         return self.judge_unseen_for(question.text, of, whole=whole, wanted=USUAL)
@@ -103,11 +102,20 @@ class Lexical(Instant):
         reading = replace(lesson.vocabulary.read(text), known=known)
         return self._weigh(ranked, reading, wanted, len(text), hidden=text)
 
-    def ranking(self, text: str) -> list[str]:
-        """The candidates' names, best first, whatever the confidence: a shortlist for a strategy that asks a model."""
+    def shortlist(self, text: str) -> tuple[str, ...]:
+        """Whom a strategy should ask a model about, of very many, whatever the confidence here: those that cannot be ruled out, or
+        where the words say nothing the nearest of all."""
+        reading = self._lesson.vocabulary.read(text)
+        ranked = self._ranked(reading)
+        return self._likely(ranked, reading) or tuple(name for _, name in ranked[:MOST])
+
+    def _ranked(self, reading: Reading) -> list[tuple[float, str]]:
         lesson = self._lesson
-        scores = lesson.learned.scores(lesson.vocabulary.read(text).vector)
-        return [name for _, name in sorted(zip(scores, lesson.names, strict=True), key=lambda p: (-p[0], p[1]))]
+        pairs = zip(lesson.learned.scores(reading.vector), lesson.names, strict=True)
+        return sorted(pairs, key=lambda pair: (-pair[0], pair[1]))
+
+    def _likely(self, ranked: list[tuple[float, str]], reading: Reading) -> tuple[str, ...]:
+        return likely(ranked, self._lesson.least) if reading.known >= LEAST_KNOWN else ()
 
     def _weigh(
         self, ranked: list[tuple[float, str]], reading: Reading, wanted: float, length: int, *, hidden: str = ""
@@ -120,7 +128,8 @@ class Lexical(Instant):
         doubt = _doubt(ranked, reading, probability, needed)
         evidence = self._evidence(name, reading, length, hidden) if score > 0 else ""
         if doubt:
-            return Decision(NAME, None, scores, probability, "; ".join(filter(None, (doubt, evidence))))
+            why = "; ".join(filter(None, (doubt, evidence)))
+            return Decision(NAME, None, scores, probability, why, shortlist=self._likely(ranked, reading))
         why = f"{name}, {_percent(probability)} sure (needs {needed:.0%}); {evidence}"
         return Decision(NAME, name, scores, probability, why)
 
@@ -156,7 +165,8 @@ def fit_lexical(candidates: tuple[Candidate, ...], options: StrategyOptions) -> 
     classes = [names.index(row.candidate) for row in rows]
     solved = solvable(len(rows)) and len(vocabulary) * len(names) <= MOST_WEIGHTS
     learned = _learn(rows, vectors, names, solved)
-    calibration = _calibrate(learned, rows, classes)
+    left_out, own = _requests(learned, rows, classes)
+    calibration = _calibrate(learned, rows, left_out, own)
     kept = tuple(
         tuple((row, vector) for row, vector in zip(rows, vectors, strict=True) if row.candidate == name)
         for name in names
@@ -164,7 +174,9 @@ def fit_lexical(candidates: tuple[Candidate, ...], options: StrategyOptions) -> 
     claims = shared_requests(candidates)
     notes = (*_notes_on_rows(rows, claims, solved), *_notes_on_calibration(calibration))
     unseen = Unseen(rows, learned.tried, learned.left_out, learned.group_left_out)
-    lesson = Lesson(names, vocabulary, learned, calibration, kept, ExactRequests(claims), unseen)
+    lesson = Lesson(
+        names, vocabulary, learned, calibration, kept, ExactRequests(claims), unseen, least_score(left_out, own)
+    )
     return Lexical(lesson, options.confidence, notes)
 
 
@@ -177,15 +189,15 @@ def _learn(rows: Sequence[Row], vectors: Sequence[SparseVector], names: Sequence
     return learn_by_means(vectors, columns, tuple(number[candidate] for candidate, _ in skills), len(names))
 
 
-def _calibrate(learned: Learned, rows: Sequence[Row], classes: Sequence[int]) -> Calibration:
+def _requests(learned: Learned, rows: Sequence[Row], classes: Sequence[int]) -> tuple[Matrix, list[int]]:
+    """The scores of examples as if each had not been there, and whose they are."""
     kept = [at for at, index in enumerate(learned.tried) if rows[index].request]
-    return calibrate(
-        trials_of(
-            [learned.left_out[at] for at in kept],
-            [learned.group_left_out[at] for at in kept],
-            [classes[learned.tried[at]] for at in kept],
-        )
-    )
+    return [learned.left_out[at] for at in kept], [classes[learned.tried[at]] for at in kept]
+
+
+def _calibrate(learned: Learned, rows: Sequence[Row], left_out: Matrix, own: Sequence[int]) -> Calibration:
+    outside = [learned.group_left_out[at] for at, index in enumerate(learned.tried) if rows[index].request]
+    return calibrate(trials_of(left_out, outside, own))
 
 
 def _nearest(rows: Sequence[tuple[Row, SparseVector]], vector: SparseVector, word_terms: int) -> Row | None:

@@ -27,6 +27,7 @@ from orchestrator.plugins.strategies.features import Vocabulary
 from orchestrator.plugins.strategies.instant import Instant
 from orchestrator.plugins.strategies.kernel import FOREIGN_SHARE, MEANING_SHARE, MOST_ROWS, KernelRidge, Texts
 from orchestrator.plugins.strategies.rows import ExactRequests, Row, rows_of, shared_requests, tells_nothing
+from orchestrator.plugins.strategies.shortlist import least_score, likely
 from orchestrator.plugins.strategies.text import LONGEST_TEXT, shortened, words_of
 from orchestrator.plugins.strategies.unseen import Unseen
 from orchestrator.ports.encoder import DistantEncoder, Encoder
@@ -56,6 +57,7 @@ class Lesson:
     calibration: Calibration
     exact: ExactRequests
     unseen: Unseen
+    least: float | None  # see ``shortlist.least_score``
 
 
 class Weighing:
@@ -107,11 +109,13 @@ class Weighing:
         scores = {shown: round(value, 4) for value, shown in ranked[:_SHOWN_SCORES]}
         nearest = self._nearest(name, likeness)
         sure = f"{min(probability, 0.99):.0%}"
+        found = likely(ranked, self._lesson.least)
         if len(ranked) > 1 and score - ranked[1][0] < _NEAR_TIE:
-            return Decision(NAME, None, scores, probability, f"{name} and {ranked[1][1]} are equally near{nearest}")
+            why = f"{name} and {ranked[1][1]} are equally near{nearest}"
+            return Decision(NAME, None, scores, probability, why, shortlist=found)
         if probability < needed or score <= 0:
             why = f"not sure enough: {name} {sure} (needs {needed:.0%}){nearest}"
-            return Decision(NAME, None, scores, probability, why)
+            return Decision(NAME, None, scores, probability, why, shortlist=found)
         return Decision(NAME, name, scores, probability, f"{name}, {sure} sure (needs {needed:.0%}){nearest}")
 
     def _nearest(self, name: str, likeness: Array | None) -> str:
@@ -133,13 +137,6 @@ class Semantic(Weighing, Instant):
     def judge(self, question: RouteQuestion) -> Decision:
         text = question.text[:LONGEST_TEXT]
         return self._plainly(text) or self._judged(text, self._encoder.encode(text), len(question.text))
-
-    def ranking(self, text: str) -> list[str]:
-        """The candidates' names, best first, whatever the confidence: a shortlist for a strategy that asks a model."""
-        text = text[:LONGEST_TEXT]
-        features = self._lesson.vocabulary.read(text).vector
-        scores, _ = self._lesson.ridge.scores(self._encoder.encode(text), features)
-        return [name for _, name in self._ranked(scores.tolist())]
 
 
 class DistantSemantic(Weighing):
@@ -224,14 +221,11 @@ def _lesson(rows: list[Row], vectors: Array, encoder: Encoder | DistantEncoder, 
     ridge, foreign = _learned(texts, rows, encoder)
     prior = WORDS if foreign else MEANING
     asked = [at for at, row in enumerate(rows) if row.request]
-    trials = trials_of(
-        [ridge.left_out[at] for at in asked],
-        [ridge.group_left_out[at] for at in asked],
-        [texts.classes[at] for at in asked],
-        prior,
-    )
+    left_out, own = [ridge.left_out[at] for at in asked], [texts.classes[at] for at in asked]
+    trials = trials_of(left_out, [ridge.group_left_out[at] for at in asked], own, prior)
     unseen = Unseen(rows, range(len(rows)), ridge.left_out, ridge.group_left_out)
-    return Lesson(names, tuple(rows), vocabulary, ridge, calibrate(trials, prior), exact, unseen)
+    calibration, least = calibrate(trials, prior), least_score(left_out, own)
+    return Lesson(names, tuple(rows), vocabulary, ridge, calibration, exact, unseen, least)
 
 
 def _learned(texts: Texts, rows: Sequence[Row], encoder: Encoder | DistantEncoder) -> tuple[KernelRidge, bool]:

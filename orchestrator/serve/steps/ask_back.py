@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from orchestrator.core.asking import what_is_asked
-from orchestrator.core.blueprint import RouterSpec
+from orchestrator.core.blueprint import RouterSpec, RouteSpec
 from orchestrator.core.message import Message
 from orchestrator.core.request import Decision
 
@@ -54,13 +54,18 @@ _NOT: Final = frozenset(
 
 def question_of(router: RouterSpec) -> str:
     """The question that offers a router's choices."""
-    routes = router["routes"]
+    routes = _offered(router)
     lines = [
         f"- {route['to']}" + (f": {route['description']}" if route["description"] else "")
         for route in routes[:MOST_CHOICES]
     ]
     lines += [f"- and {len(routes) - MOST_CHOICES} more"] if len(routes) > MOST_CHOICES else []
     return _BEGIN + "\n".join(lines) + _END
+
+
+def _offered(router: RouterSpec) -> list[RouteSpec]:
+    """A strict route is nobody's to choose."""
+    return [route for route in router["routes"] if not route.get("strict")]
 
 
 def asked_before(router: RouterSpec, history: Sequence[Message]) -> str | None:
@@ -75,7 +80,7 @@ def read_answer(router: RouterSpec, text: str) -> Decision | None:
     words = [word.casefold() for word in _WORD.findall(what_is_asked(text).replace("_", " "))]
     if not _NOT.isdisjoint(words):
         return None
-    names = [route["to"] for route in router["routes"]]
+    names = [route["to"] for route in _offered(router)]
     named = _longest([name for name in names if _holds(words, [word.casefold() for word in re.split(r"\W|_", name)])])
     if len(named) == 1:
         return Decision("answer", named[0], confidence=1.0, why=f'the answer to its question names "{named[0]}"')

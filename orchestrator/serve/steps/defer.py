@@ -53,6 +53,8 @@ async def defer(run: Run, agent: Agent, error: RunError) -> Outcome:
         {"delivery": id_, "text": run.request.text, "agent": agent.spec["name"]}
     )
     outcome = Outcome(text, "waiting", served_by="outbox", why=f"{agent.address} is away: {error.line}", approval=id_)
+    if run.is_part:
+        run.goes_alone()
     result = run.result(agent.spec["name"], outcome)
     now = outbox.now()
     delivery = Delivery(
@@ -74,7 +76,8 @@ async def defer(run: Run, agent: Agent, error: RunError) -> Outcome:
     said = (Message("user", run.typed), Message("assistant", result.text))
     restricted = run.request.data_class == "restricted"
     most = int(wish.get("most_waiting", MOST_WAITING))
-    await outbox.defer(Deferring(delivery, result, said[bool(run.going_on) :], restricted, most))
+    new = () if run.is_part else said[bool(run.going_on) :]  # what a part says is said with the other parts
+    await outbox.defer(Deferring(delivery, result, new, restricted, most))
     run.tell("delivery.deferred", {"delivery": id_, "agent": delivery.agent, "away": error.line})
     return outcome
 

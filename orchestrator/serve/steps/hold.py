@@ -63,6 +63,8 @@ async def hold(run: Run, agent: Agent, desk: Desk, wish: Wish, outcome: Outcome)
         run.pause()
         run.say(outcome.text)
         outcome = Outcome("".join(run.said), "waiting", served_by="person", approval=outcome.approval)
+    if run.is_part:
+        run.goes_alone()
     result = run.result(agent.spec["name"], outcome)
     approval = _approval(run, wish, result, desk.now())
     people = run.deployment.blueprint.people
@@ -70,7 +72,7 @@ async def hold(run: Run, agent: Agent, desk: Desk, wish: Wish, outcome: Outcome)
     asking = Asking(
         approval,
         result,
-        said[bool(run.going_on) :],
+        () if run.is_part else said[bool(run.going_on) :],  # what a part says is said with the other parts
         restricted=run.request.data_class == "restricted",
         channels=tuple(people.get("notify", {})),
         most=most_waiting(run),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from math import inf
+from typing import Final
 
 from anyio import get_cancelled_exc_class
 
 from orchestrator.core.asking import what_is_asked
-from orchestrator.core.errors import RunError
+from orchestrator.core.conditions import Matter, shortened, why_all_hold
+from orchestrator.core.errors import DeadlinePassed, RunError, Stalled, WouldMissDeadline
 from orchestrator.core.request import Decision
 from orchestrator.deploy.deployment import Agent, Router
 from orchestrator.deploy.distant import ASKING_SECONDS, embed
@@ -19,9 +22,13 @@ from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Outcome, Run, fault_name
 from orchestrator.serve.steps.ask_back import asked_before, question_of, read_answer
+from orchestrator.serve.steps.follow_up import continued
+from orchestrator.serve.steps.parted import Parted, parted
 from orchestrator.serve.steps.served import cut_off_usage, tell_if_cut, windows_of
 from orchestrator.serve.steps.window import Prompt, fit
 
+MOST_OF_THE_TIME: Final = 0.5
+"""The share of what is left of a request's time that its router's model may take: somebody must still answer."""
 NOWHERE = Target("", "", "")
 """Filled in by the loop with the endpoint that it chooses."""
 
@@ -29,22 +36,54 @@ NOWHERE = Target("", "", "")
 async def route(run: Run, router: Router) -> Outcome:
     """Where the request goes next, or an honest question back."""
     began = current_time()
-    decision = _answered(run, router) or await _decided(run, router)
-    run.add_decision(decision, router.spec["name"])
-    for remark in decision.notes:
-        run.remark(router.address, "", f"{router.spec['name']}: {remark}")
-    run.note("route", router.address, began, {"strategy": decision.strategy, "choice": decision.choice})
-    run.tell("run.routed", {"router": router.spec["name"], "choice": decision.choice, "why": decision.why})
+    decision, found = _answered(run, router), None
+    if decision is not None:
+        decision = _guarded(run, router, decision)
+    else:
+        decision = await _decided(run, router, run.request.text)
+        found = await _parted(run, router, decision)
+    if decision.choice is None and found is None:
+        decision = await _continued(run, router) or decision
+    detail = {"strategy": decision.strategy, "choice": decision.choice}
+    run.note(
+        "route", router.address, began, {**detail, "parts": [part.to for part in found.parts]} if found else detail
+    )
+    for each in (decision, *(found.decisions if found else ())):
+        _keep(run, router, each)
+    if found is not None:
+        return Outcome(parted=found)
     if decision.choice is not None:
         return Outcome(to=decision.choice)
     return _unsure(router, decision)
 
 
-def _question(run: Run, ask: AskModel | None = None, vectors: Embed | None = None) -> RouteQuestion:
+def _keep(run: Run, router: Router, decision: Decision) -> None:
+    name = router.spec["name"]
+    run.add_decision(decision, name)
+    for remark in decision.notes:
+        run.remark(router.address, "", f"{name}: {remark}")
+    run.tell("run.routed", {"router": name, "choice": decision.choice, "why": decision.why})
+
+
+async def _parted(run: Run, router: Router, whole: Decision) -> Parted | None:
+    """The parts of the request, where the router may send it to several and it is several. Parts are not parted again."""
+    if not router.spec.get("several") or run.is_part:
+        return None
+    return await parted(run.request.text, whole, partial(_decided, run, router))
+
+
+async def _continued(run: Run, router: Router) -> Decision | None:
+    """Who has the request that this one only goes on with, decided as it was; ``None`` where it is none, or nobody has it."""
+    earlier = continued(run.request.text, run.history)
+    again = await _decided(run, router, earlier) if earlier else None
+    if again is None or again.choice is None:
+        return None
+    return replace(again, why=f'it goes on with "{shortened(earlier)}": {again.why}')
+
+
+def _question(run: Run, text: str, ask: AskModel | None = None, vectors: Embed | None = None) -> RouteQuestion:
     request = run.request
-    return RouteQuestion(
-        request.text, run.history, request.complexity, ask, vectors, request.session, partial(_load, run)
-    )
+    return RouteQuestion(text, run.history, request.complexity, ask, vectors, request.session, partial(_load, run))
 
 
 def _load(run: Run, name: str) -> float:
@@ -66,12 +105,25 @@ def _answered(run: Run, router: Router) -> Decision | None:
     return decision
 
 
-async def _decided(run: Run, router: Router) -> Decision:
+async def _decided(run: Run, router: Router, text: str) -> Decision:
+    return _guarded(run, router, await _asked(run, router, text))
+
+
+def _guarded(run: Run, router: Router, decision: Decision) -> Decision:
+    """The same, or an abstention where it chose a strict route whose condition does not hold for the whole request."""
+    guard = router.guards.get(decision.choice or "")
+    if guard is None or why_all_hold(guard, Matter(run.request.text, run.request.complexity)) is not None:
+        return decision
+    why = f"{decision.why}; but the condition of the route to {decision.choice} does not hold, and it is strict"
+    return replace(decision, choice=None, why=why)
+
+
+async def _asked(run: Run, router: Router, text: str) -> Decision:
     if router.instant is not None:
-        return router.instant.decide_now(_question(run))
+        return router.instant.decide_now(_question(run, text))
     ask = partial(_chat, run, router) if run.allowed(router.endpoints) else None
     vectors = partial(_embed, run, router) if run.allowed(router.embedders) else None
-    return await router.strategy.decide(_question(run, ask, vectors))
+    return await router.strategy.decide(_question(run, text, ask, vectors))
 
 
 def _behind(run: Run, router: Router) -> list[str]:
@@ -112,18 +164,25 @@ async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
         max_tokens=question.max_tokens,
         top_logprobs=question.top_logprobs,
         request_id=run.request.id,
+        choice=question.choice,
     )
     priority = run.request.priority
     behind = run.expects(*_behind(run, router)) if run.deployment.pools else None
     endpoints = fit(
         Prompt(call.messages, answer=call.max_tokens), windows_of(run, run.allowed(router.endpoints))
     ).endpoints
-    ask = Ask(call, endpoints, run.deadline, priority, trace=trace, queue=run.queue(priority), next=behind)
+    until = began + max(0.0, run.deadline - began) * MOST_OF_THE_TIME
+    ask = Ask(call, endpoints, until, priority, trace=trace, queue=run.queue(priority), next=behind)
     try:
         reply = await run.loop.chat(ask)
+    except (DeadlinePassed, WouldMissDeadline) as error:
+        run.note_call(router.address, began, trace, cut_off_usage(call, trace, ""), fault_name(error))
+        raise Stalled("the router's model did not answer within half of the time of the request") from error
     except (RunError, get_cancelled_exc_class()) as error:
         run.note_call(router.address, began, trace, cut_off_usage(call, trace, ""), fault_name(error))
         raise
     run.note_call(router.address, began, trace, reply.usage)
     tell_if_cut(run, router.address, trace.endpoint, call, reply)
-    return reply
+    server = run.deployment.endpoints.get(trace.endpoint)
+    kind = "/".join(filter(None, (server.target.provider if server is not None else "", reply.kind)))
+    return replace(reply, kind=kind)

@@ -88,16 +88,17 @@ async def ended_in_the_router(timeout: float | None, patience: float, pace: Pace
 
 
 @pytest.mark.parametrize(
-    ("timeout", "patience", "fault"),
-    [(3.0, 60.0, "DeadlinePassed"), (None, 3.0, "RunCancelled")],
-    ids=["deadline", "caller gone"],
+    ("timeout", "patience", "fault", "text"),
+    [(6.0, 60.0, "DeadlinePassed", "by rule"), (None, 3.0, "RunCancelled", "")],
+    ids=["half of the time", "caller gone"],
 )
 async def test_a_routers_call_that_is_cut_off_costs_what_an_agents_does(
-    timeout: float | None, patience: float, fault: str
+    timeout: float | None, patience: float, fault: str, text: str
 ) -> None:
-    """Its server had read the question and worked on it; the count is reckoned, and marked so."""
+    """Its server had read the question and worked on it; the count is reckoned, and marked so. What is left of the time is the
+    default's."""
     gone = await ended_in_the_router(timeout, patience, Pace(ttft=10.0))
-    assert gone.error is not None and gone.error["kind"] == fault
+    assert (gone.text, gone.error["kind"] if gone.error else "DeadlinePassed") == (text, fault)
     (step,) = [step for step in gone.steps if step.kind == "model"]
     assert (step.subject, step.detail["endpoint"], step.detail["fault"]) == ("router.front", "m@1", fault)
     assert (gone.usage.model_calls, gone.usage.estimated, gone.usage.completion_tokens) == (1, True, 0)

@@ -59,6 +59,7 @@ MAKE: Final = Make(
     recognise=_recognise,
     served=_served,
     capabilities=declared(chat="yes", stream="yes"),
+    chooses=True,  # the server of transformers does, and names no make
     keeps_streams=False,  # it may be a llama-server behind something; a new connection costs less than a lost call
     wants="GET /v1/models and POST /v1/chat/completions",
 )

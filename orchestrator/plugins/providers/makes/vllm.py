@@ -52,6 +52,7 @@ MAKE: Final = Make(
     since=(Since("0.11.0", {"grammar": "ignored"}),),  # the field is called structured_outputs since then
     oldest="0.8.0",
     dialect=Dialect(grammar="structured_outputs"),
+    chooses=True,
     assumed_slots=32,  # it queues without a word instead of answering 429, so we hold back ourselves
     url_variable="VLLM_URL",
     wants="vllm serve MODEL; for tools also --enable-auto-tool-choice --tool-call-parser NAME",
