@@ -28,8 +28,8 @@ _IN_ADDRESS: Final = re.compile(r"(?<=://)[^\s/:@]*:(?P<password>[^\s/]+)(?=@)")
 """A password in an address, in a text that is not read as YAML yet; see :func:`_is_password`."""
 _BETWEEN_VALUES: Final = re.compile(r"[\"'][,:\]}]")
 """A quote that ends a value of a list or a map: what follows is another value, not the rest of a password."""
-_DEFAULT: Final = re.compile(r"\$\{\w*:-([^}]*)\}")
-_STAND_IN: Final = re.compile(r"\$?\{+[A-Za-z_][\w.]*\}+|<[\w .-]*>|\$[A-Z_][A-Z0-9_]*")
+_DEFAULT: Final = re.compile(r"\$\{\w*:-([^}$]*)\}")
+_STAND_IN: Final = re.compile(r"(?:\$|(?<!\{))\{+[A-Za-z_][\w.]*\}+|<[\w .-]*>|\$[A-Z_][A-Z0-9_]*")
 """What stands for a password that is put in later: ``${NAME}``, ``{name}``, ``{{name}}``, ``<name>``, ``$NAME``."""
 _PASSWORD: Final = re.compile(r"(?<=://)[^\s/?#:]*:[^\s/?#]+(?=@)")
 """The same in a finished value: there quotes, braces and dollars are part of the password."""
