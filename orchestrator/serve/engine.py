@@ -87,9 +87,10 @@ class Engine:
         """What comes of a run, and where an unexpected fault was."""
         run.pressure = self._pressure()
         run.desk = self.desk
-        scope, before = anyio.CancelScope(), cancels()
+        scope = anyio.CancelScope()
         result: Result | None = None
         self._in_work.add(scope)
+        before = cancels()
         try:
             with scope:
                 result = await (self._in_session(run) if run.request.session else self._through_gate(run))
