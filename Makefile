@@ -14,6 +14,7 @@ help:
 	@echo 'make check         format, lint, types and imports only'
 	@echo 'make bench         measure; make bench-peers also measures the peers that it installs'
 	@echo 'make dev           .venv with everything for development; make runtime: only what a user needs'
+	@echo 'make editor        the YAML language server that the tests of editors use; needs Node.js'
 	@echo 'make llama-server  build the real model server that the tests use'
 	@echo 'make lock          pin the dependencies again; LOCK_FLAGS=--upgrade takes newer versions'
 	@echo 'make clean         remove what make made here'

@@ -6,10 +6,10 @@ server and with stores of its own, and beside it a stub that only ever sends its
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -157,6 +157,10 @@ async def evaluate_example(manifest: Path) -> list[Score]:
 
 if __name__ == "__main__":
     os.environ.pop("DESK_STATE", None)  # the calls that it books are no real ones
-    for example in sys.argv[1:]:
-        *own, stub = anyio.run(evaluate_example, Path(example))
+    parser = argparse.ArgumentParser(description="Score the manifests of examples on their labelled requests.")
+    parser.add_argument("manifest", type=Path, nargs="+", help="such as examples/retail-kiosk/kiosk.yaml")
+    for example in parser.parse_args().manifest:
+        if missing := [each for each in (example, example.parent / "requests.jsonl") if not each.is_file()]:
+            parser.error(f"there is no file {missing[0]}")
+        *own, stub = anyio.run(evaluate_example, example)
         print(*own, stub.summary, sep="\n")

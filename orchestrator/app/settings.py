@@ -59,7 +59,7 @@ class Settings:
             log_level=_level(environment.get("ORCHESTRATOR_LOG_LEVEL", "")),
             look_every=_seconds(environment, "ORCHESTRATOR_LOOK_EVERY", 10.0),
             drain=_seconds(environment, "ORCHESTRATOR_DRAIN", 30.0),
-            servers=None if servers is None else tuple(filter(None, map(str.strip, servers.split(",")))),
+            servers=None if servers is None else _servers(servers),
             stall_after=_seconds(environment, "ORCHESTRATOR_STALL_AFTER", 60.0),
             deep_check=_seconds_or_off(environment, "ORCHESTRATOR_DEEP_CHECK", 300.0),
             breaker_counts=_faults(environment.get("ORCHESTRATOR_BREAKER_COUNTS")),
@@ -80,6 +80,33 @@ def _level(text: str) -> str:
     if level in LEVELS:
         return level
     raise UsageError(f"ORCHESTRATOR_LOG_LEVEL is {text!r}", cure=f"write one of {', '.join(LEVELS)}")
+
+
+def _servers(text: str) -> tuple[str, ...]:
+    named = tuple(filter(None, map(str.strip, text.split(","))))
+    for address in named:
+        if not _is_address(address):
+            raise UsageError(
+                f"ORCHESTRATOR_SERVERS: {address!r} is no address of a model server",
+                cure="write addresses like http://127.0.0.1:8080, separated by commas; an empty text for none",
+            )
+    return named
+
+
+def _is_address(text: str) -> bool:
+    """In any form that is understood, such as ``host:8080`` or the folder of models that run in a process of ours."""
+    from urllib.parse import urlsplit
+
+    from orchestrator.plugins.providers.addresses import root_of
+    from orchestrator.plugins.providers.in_process.place import folder_of
+
+    try:
+        if folder_of(text) is not None:
+            return True
+        parts = urlsplit(root_of(text))
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return False
 
 
 def _faults(text: str | None) -> tuple[str, ...]:

@@ -89,11 +89,13 @@ def unit_text(folders: Folders, environment: Mapping[str, str], python: str = sy
     Options that drop capabilities are left out: a user's own process has none, and a user's service manager cannot drop
     them and would refuse to start the unit. The system is read-only to it but for its own folders; files that tools
     write elsewhere need a ``ReadWritePaths`` of their own (``systemctl --user edit orchestrator``). A runtime folder
-    below ``/tmp`` rules out a private one. Model servers that the runtime starts are in the unit too: its memory has no
+    below ``/tmp`` rules out a private one, and needs all of ``/tmp``: after a reboot it is gone, systemd starts no unit whose
+    paths are missing, and the runtime makes it anew. Model servers that the runtime starts are in the unit too: its memory has no
     limit, only the runtime is asked to end (it ends them after the requests in flight), and after a crash systemd ends
     them before the runtime is started again.
     """
-    writable = dict.fromkeys([folders.state, folders.config, folders.runtime])
+    lasting = folders.runtime.is_relative_to(folders.state)
+    writable = [folders.state, folders.config, *([] if lasting else [folders.runtime.parent])]
     return _TEXT.format(
         python=_quoted(python),
         environment_file=_escaped(str(folders.config / "environment")),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final, TextIO
 
 from orchestrator.cli.entry import INTERRUPTED
+from orchestrator.cli.streams import standard_streams
 from orchestrator.cli.table import VERBS, Verb, find, groups
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import OrchestratorError, UsageError
@@ -17,8 +18,8 @@ from orchestrator.core.errors import OrchestratorError, UsageError
 PIPE_CLOSED: Final = 141
 """As a shell tells SIGPIPE."""
 UNEXPECTED: Final = 1
-FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-"""Why what is written to an open stream cannot be kept."""
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+"""Why what is written to a stream cannot be kept: the last where it was closed from the beginning."""
 ALIKE: Final = 0.7
 """How alike a verb is to one that was meant and begins with another letter: they are short, and "bogus" is not "logs"."""
 COLLECT_RARELY: Final = (50_000, 20, 100)
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code (0 fine, 1 unexpected, 2 manifest, 3 plan, 4 deploy, 5 run, 64 wrong usage)."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
     gc.set_threshold(*COLLECT_RARELY)
-    terminal = Terminal((sys.stdin, sys.stdout, sys.stderr), os.environ, plain="--no-color" in argv)
+    terminal = Terminal(standard_streams(), os.environ, plain="--no-color" in argv)
     code = _ended(argv, terminal)
     _leave(code)
     return code
@@ -45,9 +46,13 @@ def _ended(argv: list[str], terminal: Terminal) -> int:
         return PIPE_CLOSED
     except OSError as error:
         _forget(terminal.stdout)
-        terminal.tell(f"error: cannot write the output: {error.strerror}")
+        terminal.tell(f"error: cannot write the output: {_why(error)}")
         return UNEXPECTED
     return code
+
+
+def _why(error: OSError) -> str:
+    return "standard output is closed" if error.errno == errno.EBADF else str(error.strerror)
 
 
 def _leave(code: int) -> None:
@@ -66,10 +71,7 @@ def execute(argv: Sequence[str], terminal: Terminal) -> int:
     try:
         return _dispatch(words, terminal)
     except OrchestratorError as error:
-        from orchestrator.cli.view.faults import tell_fault
-
-        tell_fault(error, terminal)
-        return error.exit_code
+        return _told(error, terminal)
     except KeyboardInterrupt:
         terminal.tell("interrupted")
         return INTERRUPTED
@@ -78,10 +80,30 @@ def execute(argv: Sequence[str], terminal: Terminal) -> int:
     except Exception as error:  # the last door: no user sees a traceback
         if isinstance(error, OSError) and error.filename is None and error.errno in FULL:
             raise
+        if isinstance(error, FileNotFoundError) and _folder_is_gone():
+            return _told(
+                UsageError("the working folder is gone", cure="cd to a folder that exists, and try again"), terminal
+            )
         from orchestrator.cli.crash import tell_crash
 
         tell_crash(error, verb, terminal)
         return UNEXPECTED
+
+
+def _told(error: OrchestratorError, terminal: Terminal) -> int:
+    from orchestrator.cli.view.faults import tell_fault
+
+    tell_fault(error, terminal)
+    return error.exit_code
+
+
+def _folder_is_gone() -> bool:
+    """Whether the folder that the program was started in was removed; what looks for a file from there does not find itself."""
+    try:
+        os.getcwd()  # noqa: PTH109 - only whether there is one
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _dispatch(words: list[str], terminal: Terminal) -> int:

@@ -81,6 +81,8 @@ def _check_texts(given: Any, names: Mapping[str, str]) -> None:
         raise UsageError("the request has no text", cure="give the user's words", field=names.get("text", "text"))
     for field in _NAMES:
         value, name = getattr(given, field), names.get(field, field)
+        if value is None:
+            raise UsageError(f"{name} may not be None", cure="leave it out where there is none", field=name)
         if not isinstance(value, str):
             raise UsageError(f"{name} is no text: {value!r}", cure="give a text, or leave it out", field=name)
         if len(value) > LONGEST_NAME:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from orchestrator.core.pattern_text import TOKEN, bounds_of, is_repeat, without_idle_ends
@@ -125,9 +126,10 @@ def compile_safely(source: str, *, whole: bool = False) -> SafePattern:
     text that it matched, or where.
     """
     try:
-        re.compile(source)
+        pattern = re.compile(source, re.IGNORECASE)
         needed = source if whole else without_idle_ends(source)
-        pattern = re.compile(needed, re.IGNORECASE)
+        if needed != source:
+            pattern = re.compile(needed, re.IGNORECASE)
     except (re.error, OverflowError, RecursionError) as error:
         raise UnsafePattern(f"{source!r} is no valid pattern: {error}") from error
     if pattern.flags & re.VERBOSE:
@@ -146,7 +148,9 @@ def _read(source: str) -> _Piece:
     groups = [_Group()]
     for token in TOKEN.finditer(source):
         pieces = groups[-1].pieces
-        if token["open"]:
+        if token.lastgroup == "char":
+            pieces.append(_single(token[0], sample))
+        elif token["open"]:
             groups.append(_Group(around=bool(token["around"])))
         elif token["close"] and len(groups) > 1:
             piece = groups.pop().whole()
@@ -163,16 +167,22 @@ def _read(source: str) -> _Piece:
 
 
 def _single(text: str, sample: Chars) -> _Piece:
+    if len(text) == 1 and text.isascii() and text not in ".^$":
+        return _letter(text)
     if text in ("^", "$") or re.fullmatch(r"\\[AbBZ]", text):
         return _Piece(_NONE, _NONE, length=0, optional=True, beyond=0 if text in ("^", r"\A") else _AT_THE_END)
-    if len(text) == 1 and text.isascii() and text != ".":
-        chars = sample & {text, text.lower(), text.upper()}
-        return _Piece(chars, chars)
     try:
         pattern = re.compile(text, re.IGNORECASE | re.DOTALL)
     except re.error:
         return _Piece(sample, sample, length=None, optional=True)  # half of something rare: it may take anything
     chars = frozenset(char for char in sample if pattern.fullmatch(char))
+    return _Piece(chars, chars)
+
+
+@lru_cache(maxsize=128)
+def _letter(char: str) -> _Piece:
+    """A character of ASCII that stands for itself; patterns are mostly made of them."""
+    chars = frozenset((char, char.lower(), char.upper()))
     return _Piece(chars, chars)
 
 
@@ -185,7 +195,7 @@ def _sequence(pieces: list[_Piece]) -> _Piece:
     ways = math.prod(piece.ways for piece in pieces if piece.length is not None)
     competing: list[_Piece] = []
     for piece in pieces:
-        if not piece.optional and not piece.chars & _NONE.union(*(each.chars for each in competing)):
+        if competing and not piece.optional and not piece.chars & _NONE.union(*(each.chars for each in competing)):
             wide, ways = wide + _left_wide(competing), ways * _left_ways(competing)
             competing = []
         if piece.length is None or piece.wide:

@@ -2,13 +2,16 @@
 
 Templates are written by the operator; what users, models and tools say is only ever a value in them, never a source.
 What is refused is refused when the source is read, so that a manifest's check and the runtime agree; what can only be
-seen while a template is filled in (a name made of text, work without end) is the runtime's to stop.
+seen while a template is filled in (a name made of what is not written there, work without end) is the runtime's to stop.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
+
+from orchestrator.core.template_folding import LARGEST_COUNT, is_too_long, text_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment, nodes
@@ -29,6 +32,27 @@ FILTERS: Final = frozenset({
 })
 # fmt: on
 """The filters that templates may use. ``money`` is ours: cents as ``12.50``."""
+# fmt: off
+METHODS: Final[Mapping[type, frozenset[str]]] = {
+    str: frozenset({
+        "capitalize", "casefold", "count", "endswith", "find", "isalnum", "isalpha", "isdecimal", "isdigit",
+        "islower", "isspace", "istitle", "isupper", "lower", "lstrip", "partition", "removeprefix", "removesuffix",
+        "rpartition", "rsplit", "rstrip", "split", "splitlines", "startswith", "strip", "swapcase", "title", "upper",
+    }),
+    dict: frozenset({"get", "items", "keys", "values"}),
+    list: frozenset({"count", "index"}),
+    tuple: frozenset({"count", "index"}),
+}
+# fmt: on
+"""Methods of plain values that templates may call. None of them makes more than it was given."""
+# fmt: off
+LOOP: Final = frozenset({
+    "changed", "cycle", "depth", "depth0", "first", "index", "index0", "last", "length", "nextitem", "previtem",
+    "revindex", "revindex0",
+})
+# fmt: on
+"""What templates may ask of a ``loop``."""
+_CALLED: Final = frozenset({"cycle", "changed"}).union(*METHODS.values())
 _MARKS: Final = ("{{", "{%", "{#")
 _GIVEN: Final = frozenset({"range", "dict", "loop"})
 """Names that every template has."""
@@ -136,22 +160,49 @@ def _why_forbidden(node: nodes.Node) -> str:
             reason = "macros and blocks are not allowed in a template"
         case nodes.For(recursive=True):
             reason = "a loop may not call itself"
-        case nodes.Getattr(attr=name) | nodes.Getitem(arg=nodes.Const(value=str() as name)) | nodes.Name(name=name):
-            if name.startswith("_") or (name in _NAMES and isinstance(node, nodes.Name)):
-                reason = f"{name!r}: a template may not reach into Python"
         case nodes.Filter(name=name) if name not in FILTERS:
             reason = f"there is no filter {name!r}; filters are: {', '.join(sorted(FILTERS))}"
         case nodes.Filter() if name := _reached_by(node):
             reason = f"{name!r}: a template may not reach into Python"
         case nodes.Pow():
             reason = "** is not allowed in a template"
+    return reason or _why_beyond(node)
+
+
+def _why_beyond(node: nodes.Node) -> str:
+    """Why a name leaves the sandbox, or an operation has no bound; what is put together from written pieces counts as written."""
+    from jinja2 import nodes
+
+    reason = ""
+    match node:
+        case nodes.Getattr() | nodes.Getitem() | nodes.Name():
+            name = _name_in(node)
+            if name.startswith("_") or (name in _NAMES and isinstance(node, nodes.Name)):
+                reason = f"{name!r}: a template may not reach into Python"
+        case nodes.Call(node=nodes.Getattr() | nodes.Getitem() as called) if (name := _name_in(called)) not in _CALLED:
+            if name and not name.startswith("_"):  # else a number, or not written there; or told where it is a name
+                reason = f"a value has no function {name!r}; functions are: {', '.join(sorted(_CALLED))}"
+        case nodes.Mod(left=left) if text_of(left) is not None or isinstance(left, nodes.Concat):
+            reason = "formatting with % is not allowed; write the values between texts, with ~"
+        case nodes.Mul() | nodes.Call() if is_too_long(node):
+            reason = f"more than {LARGEST_COUNT} characters or entries are made at once"
     return reason
+
+
+def _name_in(node: nodes.Node) -> str:
+    """The name that it takes; none where it is a number, or not written there."""
+    from jinja2 import nodes
+
+    match node:
+        case nodes.Getattr(attr=name) | nodes.Name(name=name):
+            return str(name)
+        case nodes.Getitem(arg=arg):
+            return text_of(arg) or ""
+    return ""
 
 
 def _reached_by(node: nodes.Filter) -> str:
     """A name with an underscore in front among the written arguments of a filter, which may name attributes."""
-    from jinja2 import nodes
-
     written = [*node.args, *(keyword.value for keyword in node.kwargs)]
-    texts = [each.value for each in written if isinstance(each, nodes.Const) and isinstance(each.value, str)]
+    texts = [text for each in written if (text := text_of(each)) is not None]
     return next((part for text in texts for part in text.split(".") if part.startswith("__")), "")

@@ -17,31 +17,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from orchestrator.core.errors import LimitReached
-from orchestrator.core.template import FILTERS
+from orchestrator.core.template import FILTERS, LOOP, METHODS
+from orchestrator.core.template_folding import LARGEST_COUNT
 from orchestrator.deploy.template_budget import check_held, check_size, made, tick
 
-LARGEST_COUNT: Final = 10_000
-"""The longest ``range``, and the longest list that ``*`` and ``+`` make."""
 _LARGEST_NUMBER: Final = 10**30
-# fmt: off
-_METHODS: Final[Mapping[type, frozenset[str]]] = {
-    str: frozenset({
-        "capitalize", "casefold", "count", "endswith", "find", "isalnum", "isalpha", "isdecimal", "isdigit",
-        "islower", "isspace", "istitle", "isupper", "lower", "lstrip", "partition", "removeprefix", "removesuffix",
-        "rpartition", "rsplit", "rstrip", "split", "splitlines", "startswith", "strip", "swapcase", "title", "upper",
-    }),
-    dict: frozenset({"get", "items", "keys", "values"}),
-    list: frozenset({"count", "index"}),
-    tuple: frozenset({"count", "index"}),
-}
-# fmt: on
-"""Methods of plain values that templates may call. None of them makes more than it was given."""
-# fmt: off
-_LOOP: Final = frozenset({
-    "changed", "cycle", "depth", "depth0", "first", "index", "index0", "last", "length", "nextitem", "previtem",
-    "revindex", "revindex0",
-})
-# fmt: on
 _COUNTED: Final = "_counted"
 _JOINED: Final = "_joined"
 _HELD: Final = "_held"
@@ -61,10 +41,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """Only what is listed, of plain values; loops and missing values have their own."""
         if isinstance(obj, LoopContext):
-            return attr in _LOOP
+            return attr in LOOP
         if isinstance(obj, Undefined):
             return super().is_safe_attribute(obj, attr, value)
-        return any(attr in names and isinstance(obj, kind) for kind, names in _METHODS.items())
+        return any(attr in names and isinstance(obj, kind) for kind, names in METHODS.items())
 
     def wrap_str_format(self, value: Any) -> None:
         """``format`` is a method like others: not listed."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import anyio
 
@@ -31,6 +32,7 @@ from orchestrator.gateway.guard import (
     send_json,
 )
 from orchestrator.gateway.not_ready import NOT_READY
+from orchestrator.serve.cancels import cancels
 from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.people import PeopleDesk
 
@@ -38,6 +40,8 @@ LONGEST_HEADER: Final = 500
 _UNPRINTABLE: Final = re.compile("[^ -~]")
 MOST_UNREAD: Final = 10_000
 """Pieces of an answer that may wait for a slow reader; then it is cut."""
+_LOG: Final = logging.getLogger(__name__)
+_NOT_AGAIN: Final = ((b"x-should-retry", b"false"),)
 _AGAIN: Final = ((b"retry-after", b"5"),)
 SSE_HEADERS: Final = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
 
@@ -74,12 +78,25 @@ class FrontDoor:
             await send({"type": "websocket.close"})
         if scope["type"] != "http":
             return
+        before, begun = cancels(), False
+
+        async def sending(message: MutableMapping[str, Any]) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
         try:
             headers = headers_of(scope)
             check_source(headers)
-            await self._serve(scope, headers, receive, send)
+            await self._serve(scope, headers, receive, sending)
         except Turned as turned:
             await send_json(send, turned.status, turned.body(), turned.headers)
+        except (Exception, asyncio.CancelledError) as error:
+            if begun or (isinstance(error, asyncio.CancelledError) and cancels() > before):
+                raise
+            _LOG.exception("unexpected")
+            fault = Turned(500, f"unexpected: {type(error).__name__}; the runtime's log says where", code="unexpected")
+            await send_json(send, fault.status, fault.body(), _NOT_AGAIN)
 
     async def _serve(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]

@@ -85,7 +85,9 @@ def _parsed(body: bytes) -> Any:
     except RecursionError as error:
         raise Turned(400, "the body is JSON that is nested too deep", code="invalid_json") from error
     except ValueError as error:
-        raise Turned(400, f"the body is no JSON: {error}", code="invalid_json") from error
+        # Python's limit on digits has no class of its own, and a text that speaks of its interpreter.
+        what = "holds a number of too many digits" if type(error) is ValueError else f"is no JSON: {error}"
+        raise Turned(400, f"the body {what}", code="invalid_json") from error
     if split:
         raise Turned(
             400, "the body holds half a character: an escape like \\ud83d needs its other half", code="invalid_json"
@@ -93,8 +95,12 @@ def _parsed(body: bytes) -> Any:
     return value
 
 
+class _NoJson(ValueError):
+    """A word that Python reads and JSON does not have."""
+
+
 def _refused(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON")
+    raise _NoJson(f"{word} is no JSON")
 
 
 _DECODER: Final = json.JSONDecoder(parse_constant=_refused)

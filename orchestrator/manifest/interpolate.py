@@ -7,7 +7,7 @@ scalar, so that ``port: ${PORT:-7411}`` is a number; everything else stays text.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from orchestrator.core.diagnostic import Diagnostic
@@ -22,6 +22,8 @@ Taken = tuple[str, int, int]
 _DOLLAR: Final = re.compile(
     r"\$(?:(?P<dollar>\$)|(?P<brace>\{)(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\})?)", re.ASCII
 )
+_UNCLOSED: Final = re.compile(r"\$(?:(?P<dollar>\$)|(?P<brace>\{)(?P<name>(?!))?)")
+"""The same behind the last closing brace, where no variable can end."""
 
 
 def interpolate(parsed: Parsed, environment: Mapping[str, str], used: dict[str, str]) -> list[Diagnostic]:
@@ -57,7 +59,7 @@ class _Filler:
         pieces: list[str] = []
         taken: list[Taken] = []
         done = size = 0
-        for match in _DOLLAR.finditer(text):
+        for match in _dollars(text):
             put_in = self._one(match, written)
             pieces += text[done : match.start()], put_in
             start = size + match.start() - done
@@ -100,6 +102,13 @@ class _Filler:
         if value is None:
             self.faults.append(_unset(name, written))
         return value or ""
+
+
+def _dollars(text: str) -> Iterator[re.Match[str]]:
+    """Every dollar that means something. One that is never closed is not followed to the end: many would take for ever."""
+    last = text.rfind("}") + 1
+    yield from _DOLLAR.finditer(text, 0, last)
+    yield from _UNCLOSED.finditer(text, last)
 
 
 def _secret(name: str, what: str, written: Written) -> Diagnostic:

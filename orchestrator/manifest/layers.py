@@ -15,6 +15,7 @@ from orchestrator.manifest.interpolate import interpolate
 from orchestrator.manifest.overlay import Layer, Overlay
 from orchestrator.manifest.parse import parse
 from orchestrator.manifest.scalar import NumberRefused, resolve_scalar
+from orchestrator.manifest.secrets import InClear
 from orchestrator.manifest.source import STDIN_NAME, Source
 
 SETTINGS_NAME: Final = "<settings>"
@@ -37,6 +38,7 @@ class Layers:
     roots: list[Source] = field(default_factory=list)
     overlay: Overlay = field(default_factory=Overlay)
     result: Layer | None = None
+    in_clear: list[InClear] = field(default_factory=list)
     broken: bool = False
     nulls: bool = False
 
@@ -81,6 +83,7 @@ class Layers:
             self._break(error.diagnostic)
             return None
         self.faults += parsed.diagnostics
+        self.in_clear += parsed.in_clear
         self.nulls = self.nulls or parsed.nulls
         self.faults += interpolate(parsed, self.environment, self.variables)
         if not isinstance(parsed.tree, dict):

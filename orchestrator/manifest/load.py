@@ -20,7 +20,7 @@ from orchestrator.manifest.overlay import Layer
 from orchestrator.manifest.pause import collector_paused
 from orchestrator.manifest.prompts import PREFIX, ReadPrompt, read_below, read_prompts
 from orchestrator.manifest.resolve import check_references
-from orchestrator.manifest.secrets import Secrets, ShownLines, scan
+from orchestrator.manifest.secrets import Secrets, ShownLines, all_secrets
 from orchestrator.manifest.source import STDIN_NAME, Source, read_source
 from orchestrator.manifest.spec.manifest import Manifest
 from orchestrator.manifest.structure import SECRET_KEYS, Misfit, check_structure, without
@@ -108,9 +108,11 @@ class _Loading:
         name = self._name(tree)
         if manifest is not None:
             self.layers.faults += read_prompts(manifest, marks, self.read_prompt, self.layers.sources)
-        told = {one.place for one in self.layers.faults}
-        self.layers.faults += [one for one in scan(self.layers.sources, self.secrets) if one.place not in told]
+        self.layers.faults += self._secrets_in(self.layers.sources)
         return None if manifest is None else self._loaded(manifest, marks, name or "unnamed")
+
+    def _secrets_in(self, texts: Mapping[str, str]) -> list[Diagnostic]:
+        return all_secrets(texts, self.layers.in_clear, self.layers.faults, self.secrets)
 
     def _loaded(self, manifest: Manifest, marks: Marks, name: str) -> Loaded:
         return Loaded(
@@ -158,7 +160,7 @@ class _Loading:
         faults = in_order([*self.layers.faults, *self.notes])
         shown = ShownLines(self.layers.sources, [one.place for one in faults if one.place])
         if self.layers.broken:
-            faults = in_order([*faults, *scan(shown.texts, self.secrets)])
+            faults = in_order([*faults, *self._secrets_in(shown.texts)])
         placed = [one for one in faults if one.place]
         if len(placed) > MOST_FAULTS:
             more = fault("ORC100", f"{len(placed) - MOST_FAULTS:,} more faults are not shown", None)

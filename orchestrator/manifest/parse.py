@@ -16,6 +16,8 @@ from orchestrator.core.diagnostic import Diagnostic, Place
 from orchestrator.manifest.faults import MOST_FAULTS, Refused, refused
 from orchestrator.manifest.marks import Mark, Span
 from orchestrator.manifest.scalar import NumberRefused, resolve_scalar
+from orchestrator.manifest.secret_keys import NAMES, stands_in_clear
+from orchestrator.manifest.secrets import InClear
 from orchestrator.manifest.spec.free import FREE_MAPS, NAMED, OPAQUE
 from orchestrator.manifest.yaml_fault import explain_yaml_error
 
@@ -43,13 +45,14 @@ class Written:
 
 @dataclass(slots=True)
 class Parsed:
-    """The tree of one file. ``dollars`` are its texts with a ``$``, ``diagnostics`` what did not stop the reading; ``nulls`` says
-    whether any value is empty."""
+    """The tree of one file. ``dollars`` are its texts with a ``$``, ``diagnostics`` what did not stop the reading, ``in_clear`` the
+    secrets under their keys (``x-…`` too); ``nulls`` says whether any value is empty."""
 
     tree: Any
     mark: Mark
     dollars: list[Written] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    in_clear: list[InClear] = field(default_factory=list)
     nulls: bool = False
 
 
@@ -115,6 +118,7 @@ class _Reader:
         self.values = 0
         self.nulls = False
         self.dollars: list[Written] = []
+        self.in_clear: list[InClear] = []
         self.diagnostics: list[Diagnostic] = []
         self.handlers: Mapping[type, Callable[[Any], None]] = {
             yaml.ScalarEvent: self.scalar,
@@ -130,6 +134,7 @@ class _Reader:
         """The result, once all events are read; an empty text gives ``None``."""
         result = self.result or Parsed(None, Mark(self.file, (1, 1, 1), None))
         result.dollars, result.diagnostics, result.nulls = self.dollars, self.diagnostics, self.nulls
+        result.in_clear = self.in_clear
         return result
 
     def scalar(self, event: Any) -> None:
@@ -150,6 +155,8 @@ class _Reader:
         if frame is not None and "$" in text and frame.step is not _IGNORED:
             step = len(frame.container) if frame.key is None else frame.key
             self.dollars.append(Written(frame.container, step, mark, plain))
+        if frame is not None and frame.key in NAMES and frame.mode is not NAMED and stands_in_clear(value):
+            self.in_clear.append((mark.value_place(), frame.key, text))
         self._add(value, mark)
 
     def open(self, event: Any) -> None:

@@ -29,7 +29,7 @@ def variable_definition() -> dict[str, Any]:
         "title": "Variable",
         "$comment": "${NAME} or ${NAME:-default}: put in from the environment when the manifest is loaded.",
         "type": "string",
-        "pattern": f"^{_ANY}{_ONE}{_ANY}$",
+        "pattern": f"^({_OTHER})*{_ONE}{_ANY}$",  # one way to read each text: else a malformed one takes for ever
     }
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from orchestrator.core.diagnostic import Diagnostic, Place
+from orchestrator.manifest import secret_keys
 from orchestrator.manifest.faults import fault, printable
 from orchestrator.manifest.source import lines_of
 
@@ -28,14 +30,14 @@ _IN_ADDRESS: Final = re.compile(r"(?<=://)[^\s/:@]*:(?P<password>[^\s/]+)(?=@)")
 """A password in an address, in a text that is not read as YAML yet; see :func:`_is_password`."""
 _BETWEEN_VALUES: Final = re.compile(r"[\"'][,:\]}]")
 """A quote that ends a value of a list or a map: what follows is another value, not the rest of a password."""
-_DEFAULT: Final = re.compile(r"\$\{\w*:-([^}]*)\}")
-_STAND_IN: Final = re.compile(r"\$?\{+[A-Za-z_][\w.]*\}+|<[\w .-]*>|\$[A-Z_][A-Z0-9_]*")
+_DEFAULT: Final = re.compile(r"\$\{\w*:-([^}$]*)\}")
+_STAND_IN: Final = re.compile(r"(?:\$|(?<!\{))\{+[A-Za-z_][\w.]*\}+|<[\w .-]*>|\$[A-Z_][A-Z0-9_]*")
 """What stands for a password that is put in later: ``${NAME}``, ``{name}``, ``{{name}}``, ``<name>``, ``$NAME``."""
 _PASSWORD: Final = re.compile(r"(?<=://)[^\s/?#:]*:[^\s/?#]+(?=@)")
 """The same in a finished value: there quotes, braces and dollars are part of the password."""
 _HINTS: Final = ("sk-", "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "hf_", "AIza", "xox",
                  "eyJ", "PRIVATE KEY", "://")  # fmt: skip
-_FIELD_HINTS: Final = ("key", "secret", "token", "passw", "credential", "auth")
+_FIELD_HINTS: Final = ("key", "secret", "token", "passw", "credential", "auth", *secret_keys.HINTS)
 """What a line must hold to be looked at more closely: finding a plain text is far cheaper than trying a pattern."""
 _KEYISH: Final = re.compile(
     r"(?:api[_-]?key|secret|token|passw(?:or)?d|credential|auth)s?(?![A-Za-z])[A-Za-z0-9_-]{0,40}[\"']?[ \t]{0,8}[:=][ \t]{0,8}"
@@ -72,6 +74,10 @@ class ShownLines:
 def _only(text: str, ends: Mapping[int, int]) -> str:
     lines = lines_of(text, max(ends))
     return "\n".join(line[: ends.get(number, 0)] for number, line in enumerate(lines, 1))
+
+
+InClear = tuple[Place, str, str]
+"""What stands under a key of ``secret_keys.NAMES``: where, the key, and the value."""
 
 
 @dataclass(slots=True)
@@ -159,19 +165,19 @@ def _is_suspect(line: str, known: list[str], fields: list[str]) -> bool:
 
 
 def _in_line(line: str) -> Iterator[tuple[str, int, str]]:
-    taken: list[tuple[int, int]] = []
+    taken = _Spans()
     for what, pattern in _KNOWN:
         for match in pattern.finditer(line):
-            taken.append(match.span())
+            taken.add(*match.span())
             yield what, match.start(), match[0]
     for match in _IN_ADDRESS.finditer(line):
         if _is_password(match):
-            taken.append(match.span())
+            taken.add(*match.span())
             yield "a password in an address", match.start(), match[0]
-    for match in _KEYISH.finditer(line):
-        start, end = match.span("value")
-        if not _overlaps(taken, start, end) and _is_random(match["value"]):
-            yield "a secret", start, match["value"]
+    for what, pattern, is_one in _AFTER:
+        for match in pattern.finditer(line):
+            if is_one(match["value"]) and taken.add(*match.span("value")):
+                yield what, match.start("value"), match["value"]
 
 
 def _is_password(match: re.Match[str]) -> bool:
@@ -180,13 +186,66 @@ def _is_password(match: re.Match[str]) -> bool:
     return not _BETWEEN_VALUES.search(match[0]) and bool(_STAND_IN.sub("", written))
 
 
-def _overlaps(taken: Iterable[tuple[int, int]], start: int, end: int) -> bool:
-    return any(start < last and first < end for first, last in taken)
-
-
 def _is_random(value: str) -> bool:
     if not (any(char.isdigit() for char in value) and any(char.isalpha() for char in value)):
         return False
     counts = Counter(value)
     bits = -sum(n / len(value) * math.log2(n / len(value)) for n in counts.values())
     return bits >= _RANDOM_BITS
+
+
+_AFTER: Final = (
+    ("a password", secret_keys.AFTER_A_NAME, secret_keys.looks_chosen),
+    ("a bearer token", secret_keys.BEARER, secret_keys.looks_chosen),
+    ("a secret", _KEYISH, _is_random),
+)
+"""What a word before it tells: what it is, the pattern, and whether the value is one."""
+
+
+def all_secrets(
+    sources: Mapping[str, str], in_clear: Sequence[InClear], told: Sequence[Diagnostic], secrets: Secrets
+) -> list[Diagnostic]:
+    """Everything in the texts that is or looks like a secret, remembered in ``secrets``: what stands under a key that only a
+    secret has (``in_clear``), and what :func:`scan` finds elsewhere. Nothing of a place where something is told."""
+    places = {one.place for one in told}
+    taken = _Taken(
+        [place for place, _, _ in in_clear] + [one.place for one in told if one.place and one.code == "ORC230"]
+    )
+    faults: list[Diagnostic] = []
+    for place, key, value in in_clear:
+        secrets.found(place, value)
+        faults.append(fault("ORC231", f'what stands under "{key}" is kept and shown', place))
+    faults += [one for one in scan(sources, secrets) if one.place and one.place not in taken]
+    return [one for one in faults if one.place not in places]
+
+
+class _Taken:
+    """Places to be looked up."""
+
+    def __init__(self, places: Iterable[Place]) -> None:
+        self._lines: dict[tuple[str, int], _Spans] = {}
+        for place in places:
+            self._lines.setdefault((place.file, place.line), _Spans()).add(place.column, place.column + place.length)
+
+    def __contains__(self, place: Place) -> bool:
+        spans = self._lines.get((place.file, place.line))
+        return spans is not None and spans.meet(place.column, place.column + place.length)
+
+
+class _Spans:
+    """Spans of one line, none of which meets another, in order: a line may have thousands."""
+
+    def __init__(self) -> None:
+        self._spans: list[tuple[int, int]] = []
+
+    def add(self, start: int, end: int) -> bool:
+        """Whether it met none, and so is one of them."""
+        new = not self.meet(start, end)
+        if new:
+            insort(self._spans, (start, end))
+        return new
+
+    def meet(self, start: int, end: int) -> bool:
+        """Whether one of them and this one overlap."""
+        before = bisect_left(self._spans, (end, 0)) - 1
+        return before >= 0 and self._spans[before][1] > start

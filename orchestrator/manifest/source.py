@@ -19,7 +19,12 @@ STDIN_NAME: Final = "<stdin>"
 """How standard input is called in places."""
 
 _BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
-_WIDE_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
+_WIDE_MARKS: Final = {
+    b"\xff\xfe\0\0": "UTF-32",  # first, since the mark of UTF-16 begins it
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +84,9 @@ def decode(content: bytes, name: str) -> str:
     """UTF-8 without a byte-order mark. Raises ``Refused`` with the line and column of the first wrong byte."""
     if len(content) > LARGEST_FILE:
         raise refused("ORC104", f"{name} is larger than {LARGEST_FILE // 1_000_000} MB", Place(name, 1, 1))
-    if content.startswith(_WIDE_MARKS):
-        raise refused("ORC105", f"{name} is UTF-16", Place(name, 1, 1))
+    wide = next((encoding for mark, encoding in _WIDE_MARKS.items() if content.startswith(mark)), "")
+    if wide:
+        raise refused("ORC105", f"{name} is {wide}", Place(name, 1, 1))
     if content.startswith(b"\xef\xbb\xbf"):
         raise Refused(fault("ORC106", "a byte-order mark", Place(name, 1, 1), cure="save it as UTF-8 without one"))
     try:

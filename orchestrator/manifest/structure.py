@@ -23,7 +23,7 @@ from orchestrator.manifest.spec.fields import BUILT_IN, FLAG, LIST, MAP, NUMBER,
 from orchestrator.manifest.spec.manifest import Manifest
 from orchestrator.ports.installed import Family, near_installed
 
-SECRET_KEYS: Final = frozenset(("api_key", "password"))
+SECRET_KEYS: Final = frozenset(("api_key", "password", "secret"))
 """Keys that take only a reference to a secret; what stands there is never shown."""
 
 Said = tuple[str, str, str, str | None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from asyncio import CancelledError
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -19,6 +20,7 @@ from orchestrator.deploy.deployment import Deployment
 from orchestrator.plan.pressure import NONE, Pressure
 from orchestrator.ports.outbox import Outbox
 from orchestrator.ports.people import Desk
+from orchestrator.serve.cancels import cancels
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.gate import Gate
 from orchestrator.serve.held import resumed
@@ -95,6 +97,7 @@ class Engine:
         scope = anyio.CancelScope()
         result: Result | None = None
         self._in_work.add(scope)
+        before = cancels()
         try:
             with scope:
                 result = await (self._in_session(run) if run.request.session else self._through_gate(run))
@@ -102,7 +105,9 @@ class Engine:
                 raise RunCancelled(self._cancelled, cure="Ask again.")
         except OrchestratorError as error:
             return run.failure(_view(error), getattr(error, "partial", "")), ""
-        except Exception as error:  # noqa: BLE001 - a fault of a plug-in or of ours: told, with where it was
+        except (Exception, CancelledError) as error:  # of a plug-in or of ours: told, with where it was
+            if isinstance(error, CancelledError) and cancels() > before:
+                raise
             told = RunError(f"unexpected: {type(error).__name__}: {error}").as_json()
             return run.failure(told), traceback.format_exc()
         finally:

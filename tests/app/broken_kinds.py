@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -130,6 +131,14 @@ async def _raises(arguments: Mapping[str, Any], context: ToolContext) -> ToolOut
     raise TimeoutError("the sensor did not answer")
 
 
+async def _cancels(arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+    raise asyncio.CancelledError("by itself")
+
+
+async def _interrupts(arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+    raise KeyboardInterrupt
+
+
 async def _text(arguments: Mapping[str, Any], context: ToolContext) -> Any:
     return "sunny"
 
@@ -143,7 +152,7 @@ def open_broken(name: str, options: Mapping[str, Any], place: ToolPlace) -> Tool
         return Tool("now")
     called = "now" if kind == "name" else f"{name}.now"
     effect: Any = "reads" if kind == "effect" else "read"
-    run = _text if kind == "text" else _raises
+    run = {"text": _text, "cancels": _cancels, "interrupts": _interrupts}.get(kind, _raises)
     return Tool(ToolFunction(called, "Looks.", {"type": "object"}, effect, run))
 
 

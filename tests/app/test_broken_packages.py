@@ -183,6 +183,8 @@ def test_a_tool_that_cannot_be_used_is_told_when_it_is_opened(
     [
         ("", "sky.now of plugin:broken failed to work: TimeoutError: the sensor did not answer (broken_kinds.py, line"),
         ("text", "sky.now of plugin:broken gave str where its port wants ToolOutcome"),
+        ("cancels", "sky.now of plugin:broken failed to work: CancelledError: by itself (broken_kinds.py, line"),
+        ("interrupts", "sky.now of plugin:broken failed to work: KeyboardInterrupt:  (broken_kinds.py, line"),
     ],
 )
 async def test_a_function_of_a_tool_fails_like_one_of_ours(

@@ -243,3 +243,72 @@ def test_without_a_runtime_the_status_says_so() -> None:
     assert here("runtime", "status").out == "no runtime runs\n"
     assert here("runtime", "stop").out == "no runtime runs\n"
     assert here("status", "--json").out == '{\n  "runtime": null,\n  "deployments": []\n}\n'
+
+
+@pytest.mark.parametrize(
+    ("words", "closed", "code", "told"),
+    [
+        (
+            ("run", "kiosk"),
+            "<&-",
+            64,
+            "error[ORC601]: standard input is closed\n  cure: give what is to be read, like `< FILE`\n",
+        ),
+        (
+            ("validate", "-"),
+            "<&-",
+            64,
+            "error[ORC601]: standard input is closed\n  cure: give what is to be read, like `< FILE`\n",
+        ),
+        (("schema",), ">&-", 1, "error: cannot write the output: standard output is closed\n"),
+        (("--version",), ">&-", 1, "error: cannot write the output: standard output is closed\n"),
+        (
+            ("validate", "manifests/single-device.yaml"),
+            ">&-",
+            1,
+            "error: cannot write the output: standard output is closed\n",
+        ),
+        (("validate", "manifests/single-device.yaml"), "2>&-", 0, ""),
+        (("validate", "manifests/single-device.yaml"), "<&- 2>&-", 0, ""),
+    ],
+)
+def test_a_stream_that_is_closed_is_told_by_whoever_needs_it(
+    words: tuple[str, ...], closed: str, code: int, told: str, home: Path
+) -> None:
+    """And no file that is opened later takes its place."""
+    ran = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *command(*words)],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (ran.returncode, ran.stderr.decode()) == (code, told)
+    assert not list(home.rglob("crash-*"))
+
+
+@pytest.mark.parametrize("words", [("validate", "k.yaml"), ("validate", "-"), ("doctor",)])
+def test_a_working_folder_that_is_gone_is_told(words: tuple[str, ...], home: Path, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = 'cd "$0" && rmdir "$0" && exec "$@" < /dev/null'
+    ran = subprocess.run(
+        ["/bin/sh", "-c", script, str(gone), *command(*words)], capture_output=True, text=True, check=False, timeout=60
+    )
+    told = "error[ORC601]: the working folder is gone\n  cure: cd to a folder that exists, and try again\n"
+    assert (ran.returncode, ran.stderr) == (64, told)
+    assert not list(home.rglob("crash-*"))
+
+
+def test_a_manifest_with_a_whole_path_is_read_from_a_folder_that_is_gone(tmp_path: Path) -> None:
+    """Nothing of it counts from there."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    words = command("validate", str(ROOT / "manifests/single-device.yaml"))
+    ran = subprocess.run(
+        ["/bin/sh", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', str(gone), *words],
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert ran.returncode == 0

@@ -22,6 +22,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return empty
 
 
+def test_a_name_that_a_shell_would_split_is_quoted_in_what_to_type(folder: Path) -> None:
+    ran = here("init", "minimal", "-o", "we ird.yaml")
+    assert (ran.code, (folder / "we ird.yaml").is_file()) == (0, True)
+    assert "next: orchestrator validate 'we ird.yaml'\n      orchestrator apply 'we ird.yaml'\n" in ran.out
+
+
 @pytest.mark.parametrize("starter", STARTERS)
 def test_every_starter_is_valid(starter: str, folder: Path) -> None:
     """Without an error; what it needs is beside it, and editors find the schema."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from orchestrator.core.pattern import BUDGET, SafePattern, UnsafePattern, compile_safely
 from orchestrator.core.pattern_text import without_idle_ends
 from orchestrator.core.words import LONGEST_TEXT
-from tests.core.yardstick import seconds_a_step, seconds_of
+from tests.core.yardstick import lines_run_by, seconds_a_step, seconds_of
 
 ENDLESS = [
     "(a+)+$",
@@ -201,3 +201,12 @@ def accepted(source: str) -> SafePattern | None:
         return compile_safely(source, whole=True)
     except UnsafePattern:
         return None
+
+
+def test_a_pattern_of_many_words_is_judged_in_about_the_time_that_compiling_it_takes() -> None:
+    """Twice for Python's compiler is the most; a manifest may have hundreds of them."""
+    words = "|".join(f"word{number}" for number in range(250))
+    compile_safely("a")
+    compiling = lines_run_by(lambda: re.compile(f"({words})", re.IGNORECASE))
+    re.purge()
+    assert lines_run_by(lambda: compile_safely(f"({words})")) < 2.5 * compiling

@@ -192,6 +192,49 @@ def test_an_attack_is_refused_where_it_is_a_template(attack: str) -> None:
         compile_template(attack)(values_for())
 
 
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("{{ '{0.__class__}'.format(text) }}", "no function 'format'"),
+        ("{{ text.format_map(result) }}", "no function 'format_map'"),
+        ("{{ text.center(1000000000) }}", "no function 'center'"),
+        ("{{ text['cen' ~ 'ter'](3) }}", "no function 'center'"),
+        ("{{ rows.append(1) }}", "no function 'append'"),
+        ("{{ text['__cl' ~ 'ass__'] }}", "'__class__'"),
+        ("{{ text['__cl' + 'ass__'] }}", "'__class__'"),
+        ("{{ text[['__class', '']|join('_') ~ '_'] }}", "'__class__'"),
+        ("{{ text['__SSALC__'|reverse|lower] }}", "'__class__'"),
+        ("{{ [text]|map(attribute='__cl' ~ 'ass__')|list }}", "'__class__'"),
+        ("{{ '%1000000000d' % 1 }}", "formatting with %"),
+        ("{{ ('%' ~ 1000000000 ~ 'd') % 1 }}", "formatting with %"),
+        ("{{ 'a' * 100000000 }}", "more than 10000"),
+        ("{{ 100000000 * 'a' }}", "more than 10000"),
+        ("{{ range(1000000000)|list }}", "more than 10000"),
+        ("{{ range(5, 1000000000, 2)|list }}", "more than 10000"),
+    ],
+)
+def test_what_can_be_told_from_the_source_alone_is_refused_before_a_request_comes(source: str, told: str) -> None:
+    """``validate`` says it with its place."""
+    with pytest.raises(TemplateFault, match=told) as caught:
+        read_template(f"\n{source}")
+    assert (caught.value.kind, caught.value.line) == ("forbidden", 2)
+
+
+@pytest.mark.parametrize(
+    ("source", "filled"),
+    [
+        ("{{ text.upper() }} {{ text['lower']() }} {{ text[0] }}", "HELLO hello h"),
+        ("{% for row in rows %}{{ loop.cycle('a', 'b') }}{% endfor %}", "ab"),
+        ("{% for n in range(0, 1000000000, 500000000) %}{{ n }} {% endfor %}", "0 500000000"),
+        ("{{ range(3, 0, -1)|join }} {{ range(3, 0)|join }}", "321"),
+        ("{{ '-' * 10 }} {{ 7 % 4 }} {{ rows|length % 2 }}", "---------- 3 0"),
+        ("{{ result['a' ~ ''] }} {{ result.get('a') }} {{ {'format': 1}.format }}", "1 1 1"),
+    ],
+)
+def test_an_honest_template_is_not_taken_for_an_attack(source: str, filled: str) -> None:
+    assert compile_template(source)(values_for()) == filled
+
+
 @pytest.mark.parametrize("source", GREEDY, ids=lambda source: source[:60])
 def test_a_greedy_template_ends_within_a_second(source: str) -> None:
     values = values_for()

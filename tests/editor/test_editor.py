@@ -1,6 +1,6 @@
 """What a person sees who types a manifest in an editor: the YAML language server completes and explains every key.
 
-Needs Node.js and ``npm ci --prefix tests/editor`` (``make dev`` does it).
+Needs Node.js and ``npm ci --prefix tests/editor`` (``make editor`` does it).
 """
 
 from __future__ import annotations

@@ -125,3 +125,14 @@ def test_the_documented_command_asks_no_server_and_leaves_nothing_behind(tmp_pat
     assert [path for path in sorted(example.rglob("*")) if "__pycache__" not in path.parts] == [
         path for path in before if "__pycache__" not in path.parts
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"), [(["--help"], 0, "usage: "), (["nowhere.yaml"], 2, "there is no file")]
+)
+def test_the_script_explains_itself(words: list[str], code: int, told: str) -> None:
+    """And names a wrong path without a traceback."""
+    command = [sys.executable, "examples/evaluation.py", *words]
+    done = subprocess.run(command, cwd=ROOT.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == code and told in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr

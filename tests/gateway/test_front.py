@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import MutableMapping
@@ -339,3 +340,20 @@ async def test_an_empty_request_is_400(open_door: OpenDoor, content: object) -> 
         assert runs(door) == []
     told = json.loads(answer)["error"]
     assert (status, told["param"]) == (400, "messages") and "the request has no text" in told["message"]
+
+
+@pytest.mark.parametrize("fault", [ZeroDivisionError("inside"), asyncio.CancelledError()])
+async def test_a_fault_of_ours_is_told_in_the_shape_of_errors(
+    open_door: OpenDoor, caplog: pytest.LogCaptureFixture, fault: BaseException
+) -> None:
+    """What was wrong inside is for the log; a client that repeats by itself is told not to."""
+
+    def coming(name: str) -> bool:
+        raise fault
+
+    async with open_door(AGENT, coming=coming) as door:
+        status, headers, body = await ask(door, "GET", "/v1/models/nobody")
+    error = json.loads(body)["error"]
+    assert (status, error["type"], error["code"]) == (500, "server_error", "unexpected")
+    assert headers["x-should-retry"] == "false" and "inside" not in error["message"]
+    assert type(fault).__name__ in error["message"] and "in coming" in caplog.text

@@ -221,3 +221,10 @@ async def test_json_that_is_nested_too_deep_is_told_so() -> None:
     with pytest.raises(Turned, match="nested too deep") as raised:
         await read(b"[" * 100_000, 1_000_000)
     assert (raised.value.status, raised.value.code) == (400, "invalid_json")
+
+
+async def test_a_number_of_too_many_digits_is_told_in_words_of_ours() -> None:
+    """Python's own speak of its settings."""
+    with pytest.raises(Turned) as raised:
+        await read(b'{"a": ' + b"9" * 5_000 + b"}", 10_000)
+    assert str(raised.value) == "the body holds a number of too many digits"

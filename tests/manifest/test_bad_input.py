@@ -130,9 +130,13 @@ def test_an_unreadable_file_says_why(tmp_path: Path) -> None:
 
 
 def test_bytes_that_are_no_text_have_a_place(tmp_path: Path) -> None:
-    """The first wrong byte, and UTF-16 by its name."""
+    """The first wrong byte, and wide encodings by their names."""
     (tmp_path / "latin.yaml").write_bytes(HEAD.encode() + b"# caff\xe8\n")
     (tmp_path / "wide.yaml").write_bytes(HEAD.encode("utf-16"))
+    for order in ("le", "be"):
+        content = b"\xff\xfe\0\0" if order == "le" else b"\0\0\xfe\xff"
+        (tmp_path / f"wider-{order}.yaml").write_bytes(content + HEAD.encode(f"utf-32-{order}"))
+        assert f"wider-{order}.yaml is UTF-32" in said(refusal([f"wider-{order}.yaml"]))
     compare(GOLDEN / "not-utf-8.txt", said(refusal(["latin.yaml", "wide.yaml"])))
 
 

@@ -29,6 +29,12 @@ def test_no_code_stands_twice() -> None:
     assert len(CODES) == sum(len(family) for family in FAMILIES)
 
 
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family[0].code)
+def test_codes_stand_in_their_order(family: tuple[Code, ...]) -> None:
+    """As `explain code` lists them."""
+    assert [code.code for code in family] == sorted(code.code for code in family)
+
+
 @pytest.mark.parametrize("code", OURS, ids=lambda code: code.code)
 def test_each_code_says_what_why_and_what_to_do(code: Code) -> None:
     """A short title without a full stop; a reason and a cure that are sentences."""

@@ -87,6 +87,10 @@ HOSTILE: dict[str, Callable[[], str]] = {
     "unknown keys": lambda: HEAD + "".join(f"  k{n}: 1\n" for n in range(10_000)),
     "variables": lambda: HEAD + "  entry: '" + "${A}" * 20_000 + "'\n",
     "half a variable": lambda: HEAD + "  entry: '" + "${A" * 20_000 + "'\n",
+    "defaults without an end": lambda: HEAD + "  entry: '" + "${A:-" * 19_000 + "'\n",
+    "defaults without an end in a password": lambda: HEAD + "  entry: 'http://u:" + "${A:-" * 18_000 + "@h'\n",
+    "braces in a password": lambda: HEAD + "  entry: 'http://u:" + "{" * 90_000 + "a@h'\n",
+    "commas before a fault": lambda: HEAD + "  entry: " + "{," * 400_000 + "\n",
     "one name many times": lambda: HEAD + "  agents: [" + "a, " * 2_000 + "a]\n",
     "names that look alike": lambda: (
         HEAD + "  agents: [" + ", ".join(f"agent-{n}" for n in range(1_000)) + "]\n  entry: agent-x\n"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
@@ -25,7 +27,7 @@ from orchestrator.manifest.marks import Marks
 from orchestrator.manifest.parse import parse
 from orchestrator.manifest.schema import deployment_schema, schema_text
 from orchestrator.manifest.schema_part import part_schema
-from orchestrator.manifest.schema_variables import VARIABLE
+from orchestrator.manifest.schema_variables import VARIABLE, variable_definition
 from orchestrator.manifest.spec.free import FREE_MAPS
 from orchestrator.manifest.spec.manifest import Manifest
 from orchestrator.manifest.structure import check_structure
@@ -449,3 +451,13 @@ def test_a_part_says_only_what_it_has_to_say(text: str) -> None:
 def test_a_part_is_held_to_the_format(text: str) -> None:
     """Values, keys, the names that parts are merged by, and whole items in lists that are replaced whole."""
     assert not part_validator().is_valid(parse("site.yaml", text).tree)
+
+
+def test_a_text_with_malformed_variables_does_not_keep_a_checker_busy() -> None:
+    """One that is found wrong only at its end: the pattern has one way to read it. It takes milliseconds."""
+    pattern = re.compile(variable_definition()["pattern"])
+    began = time.process_time()
+    assert pattern.search("${A}" * 10_000 + "${A:-" * 2_000) is None
+    assert pattern.search("$" * 40_000 + "{A:-x}") is None
+    assert pattern.search("$$" * 20_000 + "${A:-x}")
+    assert time.process_time() - began < 0.1

@@ -82,6 +82,55 @@ def test_a_password_in_an_address_is_refused_whatever_it_is_made_of(
     assert "hunter2" not in said(error) + str(error.sources)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x-a: {password: hunter2}",
+        "x-a: {api_key: 'hunter2'}",
+        'x-a: {apiKey: "hunter2"}',
+        "x-a: [{b: {PASSWD: hunter2}}]",
+        "x-password: {passphrase: hunter2 staple}",
+        "metadata: {labels: {password: hunter2}}",
+        "# password: hunter2hunter2",
+        "# pwd=hunter2!",
+        "x-note: 'api-key = \"hunter2\"'",
+        'x-a: "Authorization: Bearer hunter2ijklmnop1234567890"',
+        "# bearer hunter2ijklmnop1234567890",
+        "  tools: [{name: t, use: clock}]\n  # the password: hunter2",
+    ],
+)
+def test_what_stands_after_the_word_password_is_refused_and_not_shown(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, also where it would be found in two ways."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop.yaml").write_text(HEAD + line + "\n")
+    error = refusal(["shop.yaml"])
+    assert [one.code for one in error.diagnostics] == ["ORC231"]
+    assert "hunter2" not in said(error) + str(error.sources)
+    assert error.diagnostics[0].place is not None and error.diagnostics[0].place.line > 3
+
+
+def test_a_password_in_instructions_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for them may be told it."""
+    monkeypatch.chdir(tmp_path)
+    text = "deployment: {type: single-device, agents: [{name: a, instructions: 'the password: hunter2hunter2'}]}\n"
+    (tmp_path / "shop.yaml").write_text(text)
+    error = refusal(["shop.yaml"])
+    assert [(one.code, str(one.place)) for one in error.diagnostics] == [("ORC231", "shop.yaml:1:83")]
+    assert "hunter2" not in said(error) + str(error.sources)
+
+
+def test_the_secret_of_a_notifier_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like an api_key."""
+    monkeypatch.chdir(tmp_path)
+    notify = "{webhook: {url: 'https://chat.example/x', secret: staple}}"
+    (tmp_path / "shop.yaml").write_text(HEAD + f"  people: {{notify: {notify}}}\n")
+    error = refusal(["shop.yaml"])
+    assert "ORC230" in [one.code for one in error.diagnostics]
+    assert "staple" not in said(error) + str(error.sources)
+
+
 @pytest.mark.parametrize("value", ["hunter2", "12345678", "{a: [hunter3]}", "correct horse battery staple"])
 def test_whatever_stands_under_api_key_is_not_shown(
     value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -112,6 +161,13 @@ def test_whatever_stands_under_api_key_is_not_shown(
         "x-note: http://{user}:{password}@host or http://$USER:$PASSWORD@host or http://<user>:<your password>@host",
         "# http://user:${DOOR_PASSWORD}@host",
         "x-note: 'http://user:{{password}}@host'",
+        "x-a: {password: 'env:SHOP_PASSWORD_1', api_key: 'file:/run/key1', passwd: '{{ word1 }}'}",
+        "x-a: {password: '${PASSWORD_1:-}', api_key: <your key 1>, passphrase: '********', PASSWORD: null, passwd: true}",
+        "x-a: {properties: {password: {type: string}}}",
+        "# password: see the vault, page 12",
+        "# the password: required; password: min. 12 characters; pwd=/srv/app2; pwd=$PWD2",
+        "# password: https://vault.example/1, api_key: env:SHOP_KEY_2, apikey=<key-1>, password: {{ word1 }}",
+        "x-note: a bearer of 12 letters, Bearer authentication-header, Bearer ${TOKEN_1234567890123}",
     ],
 )
 def test_everyday_texts_are_no_secrets(line: str, tmp_path: Path) -> None:

@@ -46,6 +46,22 @@ def test_settings_come_from_the_environment() -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["127.0.0.1:8080", ":8080", "https://gpu.example/v1/", "http://[::1]:1", "http://a,,b:80"]
+)
+def test_addresses_of_servers_have_every_usual_form(text: str) -> None:
+    assert Settings.read({"ORCHESTRATOR_SERVERS": text}).servers == tuple(filter(None, text.split(",")))
+
+
+@pytest.mark.parametrize(
+    "text", ["ftp://x", "http://a, file:///etc", "http://a:99999", "http://a:b", "http://[::1", "unix:///x"]
+)
+def test_what_is_no_address_of_a_server_is_refused_with_its_name(text: str) -> None:
+    """When the settings are read, not when nothing is found there."""
+    with pytest.raises(UsageError, match=r"ORCHESTRATOR_SERVERS: .* is no address of a model server"):
+        Settings.read({"ORCHESTRATOR_SERVERS": text})
+
+
+@pytest.mark.parametrize(
     ("given", "check", "counted", "stall_after"),
     [
         ({}, Backoff(300.0, 300.0, 0.25), (Unreachable, ServerFailed, BrokenReply, Stalled), 60.0),

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import stat
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from orchestrator.app.settings import NAMES
 from orchestrator.app.unit import install, uninstall, unit_environment, unit_path, unit_text
 from orchestrator.core.errors import DeployError, UsageError
+from orchestrator.plugins.hosts.local import LocalHost
 from orchestrator.ports.host import Folders
 from tests.cli.commands import ROOT, Ran, command
 from tests.runtime.living import Home, eventually, free_port
@@ -49,8 +51,21 @@ def test_the_unit_starts_this_interpreter_and_may_write_only_its_own_folders(tmp
     folders = _folders(tmp_path / "50%")
     text = unit_text(folders, {}, python="/opt/my python/bin/python")
     assert 'ExecStart="/opt/my python/bin/python" -P -m orchestrator.app.runtime --foreground' in text
-    assert f"ReadWritePaths={tmp_path}/50%%/state {tmp_path}/50%%/config {tmp_path}/50%%/state/run" in text
+    assert f"ReadWritePaths={tmp_path}/50%%/state {tmp_path}/50%%/config\n" in text
     assert "ProtectSystem=strict" in text and "NoNewPrivileges=yes" in text
+
+
+def test_the_unit_names_no_folder_that_a_reboot_takes_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd starts no unit whose paths are missing. The runtime makes the short folder for its socket anew, private."""
+    home = tmp_path / ("long" * 30)
+    monkeypatch.setenv("ORCHESTRATOR_HOME", str(home))
+    folders = LocalHost().folders()
+    folders.runtime.rmdir()
+    text = unit_text(folders, {})
+    assert f"ReadWritePaths={home}/state {home}/config /tmp\n" in text and "PrivateTmp=no\n" in text
+    again = LocalHost().folders().runtime
+    assert again == folders.runtime and stat.S_IMODE(again.stat().st_mode) == 0o700
+    again.rmdir()
 
 
 def test_the_unit_has_the_settings_of_the_shell_and_nothing_of_its_login() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 from collections.abc import Iterator
@@ -170,6 +171,10 @@ async def test_what_it_gives_becomes_plain_json(place: ToolPlace, body: str, val
         ("raise ValueError('no such sku')", "no such sku"),
         ("raise KeyError('/secret/path')", "shop.f failed (KeyError)"),
         ("raise SystemExit(3)", "shop.f failed (SystemExit)"),
+        ("raise KeyboardInterrupt", "shop.f failed (KeyboardInterrupt)"),
+        ("raise GeneratorExit", "shop.f failed (GeneratorExit)"),
+        ("import asyncio; raise asyncio.CancelledError", "shop.f failed (CancelledError)"),
+        ("raise type('Own', (BaseException,), {})", "shop.f failed (Own)"),
         ("from orchestrator.core.errors import ToolFailed; raise ToolFailed('told')", "told"),
     ],
 )
@@ -178,6 +183,55 @@ async def test_what_goes_wrong_is_told_without_internals(place: ToolPlace, sort:
     with pytest.raises(ToolFailed) as caught:
         await call(open_source(place, f"{sort} f():\n    {body}\n", "f"), "f")
     assert caught.value.message == said
+
+
+async def test_a_function_that_cancels_itself_has_failed_and_cancels_nobody_else(place: ToolPlace) -> None:
+    source = """
+    import asyncio
+    async def f():
+        asyncio.current_task().cancel()
+        await asyncio.sleep(0)
+    """
+    tool = open_source(place, source, "f")
+    for _ in range(2):
+        with pytest.raises(ToolFailed) as caught:
+            await call(tool, "f")
+        assert caught.value.message == "shop.f failed (CancelledError)"
+        await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("after", ["raise", "raise ValueError('late')", "return 1"])
+@pytest.mark.parametrize("natively", [False, True])
+async def test_an_async_function_whose_run_is_cancelled_is_cancelled(
+    place: ToolPlace, after: str, natively: bool
+) -> None:
+    """Whatever it makes of that: the run is not told a failure of the tool."""
+    source = f"""
+    import asyncio
+    told = []
+    async def f():
+        told.append("begun")
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            told.append("cancelled")
+            {after}
+    """
+    tool = open_source(place, source, "f")
+    run: Any = function(tool, "f").run
+    told = run.__self__._function.__globals__["told"]
+    if natively:
+        task = asyncio.create_task(run({}, ToolContext()))
+        await anyio.wait_all_tasks_blocked()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    else:  # a failure would leave the group
+        async with anyio.create_task_group() as group:
+            group.start_soon(run, {}, ToolContext())
+            await anyio.wait_all_tasks_blocked()
+            group.cancel_scope.cancel()
+    assert told == ["begun", "cancelled"]
 
 
 async def test_a_cancelled_call_of_a_blocked_function_returns_at_once(place: ToolPlace) -> None:
@@ -412,6 +466,7 @@ async def test_what_is_no_module_and_function_is_refused(place: ToolPlace, text:
         ("def f(: pass", "SyntaxError"),
         ("import not_installed_anywhere", "ModuleNotFoundError"),
         ("raise SystemExit(1)", "SystemExit"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
         ("def g(): pass", "has no function f"),
         ("f = 5", "has no function f"),
         ("def f(a): pass", "the parameter a has no type hint"),

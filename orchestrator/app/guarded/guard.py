@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from asyncio import CancelledError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.serve.cancels import cancels
 
 _PROGRAM: Final = Path(__file__).parents[2]
 
@@ -26,12 +28,16 @@ class Guard:
 
     @contextmanager
     def doing(self, what: str) -> Iterator[None]:
-        """While it does ``what``. A package that ends the program (``SystemExit``) has failed too."""
+        """While it does ``what``. A package that ends the program (``SystemExit``), or cancels what nobody cancelled, has failed
+        too."""
+        before = cancels()
         try:
             yield
-        except self.error:
+        except (self.error, GeneratorExit):  # a stream that is left
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if isinstance(error, CancelledError) and cancels() > before:
+                raise
             cure = error.cure if isinstance(error, OrchestratorError) else ""
             raise self._made()(f"{self.name} failed to {what}: {said(error)}", cure=cure) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Final
 
@@ -78,7 +79,7 @@ def _print(options: argparse.Namespace, terminal: Terminal) -> None:
 def _next(starter: str, manifest: Path) -> str:
     """What to type; a mesh can be looked at only."""
     verbs = ("validate", "plan", "graph") if starter == MESH else ("validate", "apply")
-    return "\n      ".join(f"orchestrator {verb} {manifest}" for verb in verbs)
+    return "\n      ".join(f"orchestrator {verb} {shlex.quote(str(manifest))}" for verb in verbs)
 
 
 def _texts(options: argparse.Namespace) -> tuple[Path, dict[str, str]]:

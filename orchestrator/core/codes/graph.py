@@ -38,6 +38,7 @@ CODES: Final[tuple[Code, ...]] = (
         "No way leads from the entry to this agent.",
         "Add a route or an escalation to it, leave out an entry that leads past it, or remove it.",
     ),
+    Code("ORC307", "unused", "Nobody uses this model, tool or document set.", "Name it in an agent, or remove it."),
     Code(
         "ORC308",
         "restricted data can reach the cloud",
@@ -81,5 +82,4 @@ CODES: Final[tuple[Code, ...]] = (
         "Each model fits by itself, but not all of one device at once: one is unloaded where another is needed.",
         "Nothing has to be done; a smaller build or context_length of one may save the waiting.",
     ),
-    Code("ORC307", "unused", "Nobody uses this model, tool or document set.", "Name it in an agent, or remove it."),
 )

@@ -194,7 +194,8 @@ name that only the local network knows is taken on trust, with a warning.",
     Code(
         "ORC244",
         "template leaves the sandbox",
-        "Templates may not reach into Python: no names that begin with an underscore, no imports.",
+        "Templates may not reach into Python: no names that begin with an underscore (also put together from pieces), no "
+        "imports, no functions of values but harmless ones; nor make what has no bound.",
         "Use plain values and filters.",
         "say: '{{ x.__class__ }}'",
     ),

@@ -146,7 +146,9 @@ def _read_pattern(pattern: str, taken: bool, at_once: bool) -> tuple[str | None,
 
 def _is_invalid(pattern: str) -> bool:
     try:
-        re.compile(pattern)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            re.compile(pattern)
     except (re.error, OverflowError, RecursionError):
         return True
     return False

@@ -42,7 +42,7 @@ def loaded(module: str, roots: Sequence[Path]) -> Iterator[Load]:
             yield Load(found, stamps_of(_files_of(own)))
         except DeployError:
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # code of the operator's: whatever it raises, it cannot be loaded
             raise DeployError(
                 f"the module {module} cannot be loaded: {type(error).__name__}: {error}",
                 cure=f"mend it; try: {shlex.quote(sys.executable)} -c 'import {module}' in {root}",

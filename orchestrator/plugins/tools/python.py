@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+import anyio
+
 from orchestrator.core.errors import DeployError, ToolFailed
 from orchestrator.plugins.tools.hints import HintFault, Signature, signature_of, summary_of
 from orchestrator.plugins.tools.modules import loaded
@@ -76,11 +78,22 @@ class _Run:
         self._workers = workers
 
     async def awaited(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
-        """An async function runs where we do."""
-        try:
-            return self._outcome(await self._function(**self._signature.bind(arguments, context)))
-        except (Exception, SystemExit) as error:
-            raise self._failed(error) from error
+        """An async function runs where we do, in a task of its own: one that cancels itself does not cancel the run. Where we are
+        cancelled, the group ends it and goes on with that."""
+        ended: list[ToolOutcome | BaseException] = []
+
+        async def work() -> None:
+            try:
+                ended.append(self._outcome(await self._function(**self._signature.bind(arguments, context))))
+            except BaseException as error:  # noqa: BLE001 - nothing that it raises may end what has no part in it
+                ended.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(work)
+        [end] = ended
+        if isinstance(end, BaseException):
+            raise self._failed(end) from end
+        return end
 
     async def threaded(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         """A plain function runs in a thread. One that is cancelled is left to end there; nobody waits for it."""
@@ -89,7 +102,7 @@ class _Run:
     def _in_thread(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         try:
             return self._outcome(self._function(**self._signature.bind(arguments, context)))
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             raise self._failed(error) from error
 
     def _failed(self, error: BaseException) -> ToolFailed:

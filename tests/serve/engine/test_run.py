@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -229,6 +230,22 @@ async def test_a_fault_of_a_plugin_is_a_failed_run_with_its_place_for_the_sinks_
         finished = served.events[-1]
     assert result.error is not None and result.error["message"] == "unexpected: ZeroDivisionError: inside"
     assert "Traceback" not in json.dumps(result.as_json()) and "test_run.py" in finished.fields["fault"]
+
+
+async def test_a_plugin_that_cancels_what_nobody_cancelled_is_a_failed_run() -> None:
+    """It is told, and its end is kept like any other's."""
+
+    class Broken:
+        async def decide(self, question: object) -> object:
+            raise asyncio.CancelledError("by itself")
+
+    async with serving(shop()) as served:
+        router = served.engine.deployment.routers["front"]
+        object.__setattr__(router, "instant", None)
+        object.__setattr__(router, "strategy", Broken())
+        result = await served.run("x")
+        assert served.kinds()[-1] == "run.finished" and served.engine.in_flight == 0
+    assert result.error is not None and result.error["message"] == "unexpected: CancelledError: by itself"
 
 
 async def test_a_reflex_answers_without_a_model() -> None:
