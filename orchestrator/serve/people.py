@@ -234,7 +234,7 @@ class PeopleDesk:
         unsaved = self._sessions.unsaved(*place) if approval.session else ()
         kept = await self._on_disk(self._store.settle, approval.id, result, typed, (*unsaved, *said))
         if kept and approval.session:
-            self._sessions.added(*place, said, restricted=approval.data_class == "restricted")
+            self._sessions.added(*place, said, restricted="restricted" in (approval.data_class, result.data_class))
         return kept
 
     def _holding(self, approval: Approval) -> AbstractAsyncContextManager[object]:

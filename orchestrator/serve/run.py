@@ -14,16 +14,21 @@ from orchestrator.core.event import DELTA, Event, EventKind
 from orchestrator.core.message import Message, Usage
 from orchestrator.core.record import record
 from orchestrator.core.request import Decision, Request, Result, Status, StepRecord, new_id
-from orchestrator.deploy.deployment import Deployment
+from orchestrator.deploy.deployment import Agent, Deployment
 from orchestrator.plan.pressure import NONE, Pressure
 from orchestrator.ports.people import Desk
 from orchestrator.ports.tool import ToolFunction
 from orchestrator.serve.ask import CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.loop import Loop
+from orchestrator.serve.privacy import Privacy, holds_talk, is_private
 
 Emit = Callable[[Event], None]
 NOTHING_SPENT: Final = Usage()
+BROUGHT: Final = (
+    "the history came with the request, and may hold what a restricted agent said: so the request counts as restricted "
+    "(a session tells what was said where; data_class public says that all of it may leave this device)"
+)
 
 
 @record
@@ -101,6 +106,7 @@ class Run:
         "path",
         "paused",
         "pressure",
+        "privacy",
         "queue_ms",
         "request",
         "said",
@@ -121,6 +127,7 @@ class Run:
         self.emit = emit
         self.listen = listen
         self.pressure: Pressure = NONE
+        self.privacy: Privacy | None = None
         self.nonce = new_id("once")
         self.desk: Desk | None = None
         self.going_on: GoingOn | None = None
@@ -147,15 +154,35 @@ class Run:
 
     def allowed(self, endpoints: tuple[str, ...]) -> tuple[str, ...]:
         """Those that may see this request: what is ``restricted`` reaches no cloud, whatever the manifest lists."""
-        if self.request.data_class != "restricted":
-            return endpoints
+        return self.near(endpoints) if self.restricted else endpoints
+
+    def near(self, endpoints: tuple[str, ...]) -> tuple[str, ...]:
+        """Those that are known not to be in the cloud."""
         known = self.deployment.endpoints
         return tuple(name for name in endpoints if name in known and known[name].target.zone != "cloud")
 
-    def restrict(self, note: str) -> None:
-        """What it sends is restricted although the request did not say so; ``note`` tells why."""
+    @property
+    def restricted(self) -> bool:
+        """Whether what it has seen may reach no cloud."""
+        return self.request.data_class == "restricted"
+
+    def restrict(self, note: str = "") -> None:
+        """What it sends is restricted from now on although the request did not say so; ``note`` tells why, where that is not
+        plain from its path."""
         self.request = replace(self.request, data_class="restricted")
-        self.notes.append(note)
+        if note:
+            self.remark("", "", note)
+
+    def comes_to(self, agent: Agent) -> None:
+        """It is about to be shown to this agent: what a restricted one sees is restricted."""
+        if is_private(agent) and not self.restricted:
+            self.restrict()
+
+    def brings_history(self) -> None:
+        """The caller tells what was said before, of which nobody here knows where: it may have been to a restricted agent."""
+        unknown = self.privacy is not None and not self.privacy.off and holds_talk(self.history)
+        if unknown and self.request.data_class == "internal":
+            self.restrict(BROUGHT)
 
     def goes_back_to(self, wanted: str) -> None:
         """The request only chose who answers an earlier one, which the last two turns are about."""

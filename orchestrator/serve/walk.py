@@ -45,6 +45,7 @@ async def _visit(run: Run, name: str) -> Outcome:
         raise RunError(f'no agent is called "{name}"', cure=cure)
     if run.grant is None:
         run.path.append(agent.address)
+    run.comes_to(agent)
     began = current_time()
     timeout = agent.spec["timeout"]
     run.until = min(run.deadline, began + timeout) if timeout else run.deadline

@@ -213,7 +213,7 @@ class AgentEntry(Spec):
     offline_mode: bool = False
     """It may use nothing outside this device and its local network."""
     privacy_mode: bool = False
-    """What it sees is restricted: it may reach no cloud zone."""
+    """What it sees is restricted: it may reach no cloud zone, by its session and by shared tools neither."""
     compliance: Annotated[list[Literal["HIPAA", "GDPR", "PCI-DSS", "SOX"]], Field(examples=[["HIPAA"]])] = []
     """Rules it is under; each makes what it sees restricted."""
     output_schema: Annotated[

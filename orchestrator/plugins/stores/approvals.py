@@ -120,7 +120,7 @@ class SqliteApprovals(SqliteNotices):
             if not _deliver(connection, found.id, self._now()):
                 return False
             self._keep_run(connection, result, text)
-            self._say(connection, found, said, restricted=found.data_class == "restricted")
+            self._say(connection, found, said, restricted="restricted" in (found.data_class, result.data_class))
             _forget_old(connection, found.deployment, self._keep.approvals)
             failpoint("people.in-settle")
         failpoint("people.settled")

@@ -13,6 +13,7 @@ from orchestrator.serve.run import GoingOn, Outcome, Run
 from orchestrator.serve.selection import Asked, Selection, select
 from orchestrator.serve.steps.converse import converse, converse_on
 from orchestrator.serve.steps.human import hand_to_person
+from orchestrator.serve.steps.near import near_enough
 from orchestrator.serve.steps.reflex import act
 
 
@@ -98,7 +99,7 @@ def _able(run: Run, agent: Agent) -> Selection:
     saving = pressure.saving.get(run.deployment.name, "")
     priority = agent.spec["priority"] or request.priority
     selection = select(agent.choices, Asked(request.complexity, priority, saving, pressure.starved))
-    if request.data_class == "restricted":
+    if run.restricted:
         selection = selection.only(run.allowed(selection.endpoints))
     if not agent.schemas:
         return selection
@@ -118,11 +119,7 @@ def _nobody(run: Run, agent: Agent, matter: Matter) -> Outcome:
         if spec["escalate_to"] and "low_confidence" in spec["escalate_when"]:
             return Outcome(to=spec["escalate_to"], why=f"no rule fits {fits}" if matter.unread else "no rule fits")
         return Outcome(_offer(agent), "unsure", served_by="reflex", why=f"{agent.address}: no rule fits {fits}")
-    if agent.endpoints and not run.allowed(agent.endpoints):
-        raise NoModel(
-            f"{agent.address} has only models in the cloud, and this request is restricted",
-            cure="Give it a model of this device or the local network.",
-        )
+    near_enough(run, agent, agent.endpoints)
     if agent.endpoints:
         raise NoModel(
             f"{agent.address} has tools, and no server of its models does tool calls: {', '.join(agent.endpoints)}",

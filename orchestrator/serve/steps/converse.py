@@ -20,6 +20,7 @@ from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Held, Outcome, Run, fault_name
 from orchestrator.serve.selection import Selection
+from orchestrator.serve.steps.near import near_enough
 from orchestrator.serve.steps.plain import read_model_json
 from orchestrator.serve.steps.prompt import prompt_of
 from orchestrator.serve.steps.route import NOWHERE
@@ -109,6 +110,7 @@ class _Talk:
     async def _ask(self, tools: tuple[FunctionSchema, ...]) -> ChatReply:
         run, settings = self.run, self.settings
         self._check_tokens()
+        self.endpoints = near_enough(run, self.agent, self.endpoints)
         endpoints = self._fitted(self.agent.offered if tools else 0)
         call = self._call(settings, tools)
         calls = {name: self._call(own, tools) for name, own in self._others().items()} if self.agent.calls else None

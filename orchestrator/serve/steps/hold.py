@@ -69,7 +69,7 @@ async def hold(run: Run, agent: Agent, desk: Desk, wish: Wish, outcome: Outcome)
         approval,
         result,
         said[bool(run.going_on) :],
-        restricted=run.request.data_class == "restricted",
+        restricted=run.restricted,
         channels=tuple(people.get("notify", {})),
         most=most_waiting(run),
     )

@@ -19,6 +19,7 @@ from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Outcome, Run, fault_name
 from orchestrator.serve.steps.ask_back import asked_before, question_of, read_answer
+from orchestrator.serve.steps.near import seen_by
 from orchestrator.serve.steps.served import cut_off_usage, tell_if_cut, windows_of
 from orchestrator.serve.steps.window import Prompt, fit
 
@@ -69,8 +70,8 @@ def _answered(run: Run, router: Router) -> Decision | None:
 async def _decided(run: Run, router: Router) -> Decision:
     if router.instant is not None:
         return router.instant.decide_now(_question(run))
-    ask = partial(_chat, run, router) if run.allowed(router.endpoints) else None
-    vectors = partial(_embed, run, router) if run.allowed(router.embedders) else None
+    ask = partial(_chat, run, router) if seen_by(run, router, router.endpoints) else None
+    vectors = partial(_embed, run, router) if seen_by(run, router, router.embedders) else None
     return await router.strategy.decide(_question(run, ask, vectors))
 
 
@@ -96,7 +97,7 @@ def _unsure(router: Router, decision: Decision) -> Outcome:
 
 async def _embed(run: Run, router: Router, text: str) -> Sequence[float]:
     """The vector of a text, of a server that may see it."""
-    endpoints = [run.deployment.endpoints[name] for name in run.allowed(router.embedders)]
+    endpoints = [run.deployment.endpoints[name] for name in seen_by(run, router, router.embedders)]
     (vector,) = await embed(endpoints, (text,), max(0.0, min(ASKING_SECONDS, run.deadline - current_time())))
     return vector
 
@@ -116,7 +117,7 @@ async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
     priority = run.request.priority
     behind = run.expects(*_behind(run, router)) if run.deployment.pools else None
     endpoints = fit(
-        Prompt(call.messages, answer=call.max_tokens), windows_of(run, run.allowed(router.endpoints))
+        Prompt(call.messages, answer=call.max_tokens), windows_of(run, seen_by(run, router, router.endpoints))
     ).endpoints
     ask = Ask(call, endpoints, run.deadline, priority, trace=trace, queue=run.queue(priority), next=behind)
     try:

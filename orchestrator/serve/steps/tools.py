@@ -93,6 +93,7 @@ def denied(approval: Approval) -> ApprovalDenied:
 
 async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: Mapping[str, Any]) -> ToolOutcome:
     """Call it with arguments that are checked, past every approval."""
+    _keep_apart(run, function)
     began = current_time()
     own_time, time_left = agent.tool_timeouts.get(function.name, USUAL_TIMEOUT), run.until - began
     outcome = "cancelled"
@@ -117,6 +118,17 @@ async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: M
     finally:
         _note(run, function, began, outcome)
     return result
+
+
+def _keep_apart(run: Run, function: ToolFunction) -> None:
+    """What a restricted run tells a tool, another run may read there: that one is restricted then."""
+    privacy = run.privacy
+    if privacy is None or privacy.off:
+        return
+    if run.restricted:
+        privacy.wrote(function)
+    elif privacy.may_give(function):
+        run.restrict(f"{function.name} may give what a restricted run wrote, and so the rest of this run is restricted")
 
 
 def taken_by(function: ToolFunction) -> str:
