@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.core.blueprint import ServeSpec
@@ -14,6 +14,7 @@ from orchestrator.deploy.plane import Door
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.plan.pressure import Pressure
 from orchestrator.serve.engine import Engine, EngineTable
+from orchestrator.serve.ledger import Ledger
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.people import PeopleDesk
 from orchestrator.serve.session import Sessions
@@ -31,6 +32,7 @@ class ServingPlane:
     state: Callable[[], str]
     coming: Callable[[str], bool]
     desk: PeopleDesk | None = None
+    ledger: Ledger = field(default_factory=Ledger)
 
     def set_endpoints(self, endpoints: Mapping[str, EndpointSpec], pools: Mapping[str, PoolLimits]) -> None:
         """Know exactly these endpoints, and these limits of memories."""
@@ -58,6 +60,7 @@ class ServingPlane:
         """Send requests that come from now on to a new engine."""
         engine = Engine(deployment, self.loop, self.sessions, self.emit, lambda: self.engines.pressure)
         engine.desk = self.desk
+        engine.ledger = self.ledger
         self.engines.switch(deployment.name, engine)
         if self.desk is not None:
             self.desk.wake()

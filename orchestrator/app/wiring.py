@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -39,9 +39,11 @@ from orchestrator.manifest.zone import CLOUD
 from orchestrator.plugins.stores.memory import MemoryRevisions
 from orchestrator.ports.people import PeopleStore
 from orchestrator.ports.provider import Provider, Secret
+from orchestrator.ports.spending import SpendStore
 from orchestrator.ports.store import Revision, RevisionStore, SessionStore
 from orchestrator.ports.strategy import Candidate, InstantStrategy, StrategyOptions
 from orchestrator.serve.engine import Engine, EngineTable
+from orchestrator.serve.ledger import Ledger
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.people import DeskWays, PeopleDesk
 from orchestrator.serve.session import Sessions
@@ -55,12 +57,14 @@ CLOSING_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """What is kept: revisions, and where a store has them sessions and what waits for ``people``. ``recompile`` reads blueprints of
-    older formats; ``report`` hears what cannot be kept."""
+    """What is kept: revisions, and where a store has them sessions, what waits for ``people`` and what is spent.
+
+    ``recompile`` reads blueprints of older formats; ``report`` hears what cannot be kept."""
 
     revisions: RevisionStore
     sessions: SessionStore | None = None
     people: PeopleStore | None = None
+    spending: SpendStore | None = None
     recompile: Recompile | None = None
     report: Callable[[str], None] = lambda _: None
 
@@ -73,6 +77,7 @@ class Planes:
     engines: EngineTable
     loop: Loop
     desk: PeopleDesk | None = None
+    ledger: Ledger = field(default_factory=Ledger)
 
 
 def _nobody_hears(kind: str, why: str) -> None:
@@ -158,7 +163,8 @@ async def run_planes(
     desired = DesiredTable(stores.revisions, stores.recompile or recompile, time.time)
     ways = DeskWays(emit, stores.report, Telling(workshop.reveal, engines).tell, desired.may_have)
     desk = PeopleDesk(stores.people, sessions, engines, ways) if stores.people is not None else None
-    plane = ServingPlane(engines, loop, sessions, emit, state, desired.has, desk)
+    ledger = Ledger(stores.spending)
+    plane = ServingPlane(engines, loop, sessions, emit, state, desired.has, desk, ledger)
     reconciler = Reconciler(workshop, plane, desired, emit, Rules(settings.look_every, version=program_version()))
     async with anyio.create_task_group() as tasks:
         await tasks.start(loop.run)
@@ -167,7 +173,7 @@ async def run_planes(
         if desk is not None:
             tasks.start_soon(keep_running, desk.run, stores.report)
         try:
-            yield Planes(reconciler, engines, loop, desk)
+            yield Planes(reconciler, engines, loop, desk, ledger)
         finally:
             tasks.cancel_scope.cancel()
 

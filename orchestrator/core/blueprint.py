@@ -64,6 +64,7 @@ class ModelSpec(TypedDict):
     fallback: list[str]  # aliases, in order
     keep_alive: float | None  # seconds that it may rest before it is unloaded
     pinned: bool  # it is never unloaded
+    price: NotRequired[dict[str, float]]  # input, output: money for a million tokens
 
 
 class ReflexSpec(TypedDict):
@@ -108,6 +109,7 @@ class AgentSpec(TypedDict):
     max_tool_calls: int
     max_total_tokens: int | None  # prompt and answers together, in one run
     priority: Literal["system", "interactive", "default", "bulk"] | None
+    budget: NotRequired[dict[str, Any]]  # per_run, per_day: what it may spend in the cloud
 
 
 class RouteSpec(TypedDict):
@@ -196,6 +198,7 @@ class Blueprint:
     resources: Mapping[str, Any] = field(default_factory=dict)  # as the manifest has them; a float is a share
     tool_roots: tuple[str, ...] = ()
     people: Mapping[str, Any] = field(default_factory=dict)  # as the manifest has it
+    policy: Mapping[str, Any] = field(default_factory=dict)  # redaction, budget, approval, as the manifest has them
     folder: str = ""  # the manifest's folder, absolute
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -229,6 +232,7 @@ class Blueprint:
             "folder": self.folder,
             "labels": dict(self.labels),
             **({"people": dict(self.people)} if self.people else {}),
+            **({"policy": dict(self.policy)} if self.policy else {}),
         }
 
     @classmethod
@@ -254,4 +258,5 @@ class Blueprint:
             folder=value["folder"],
             labels=value["labels"],
             people=value.get("people", {}),
+            policy=value.get("policy", {}),
         )

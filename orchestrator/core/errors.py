@@ -40,7 +40,9 @@
     │       ├── ServerFailed      5xx
     │       ├── BrokenReply       cut off, malformed, not this protocol
     │       ├── Stalled           no byte in time
-    │       └── DoesNotFit        its model needs more memory than models may take
+    │       ├── DoesNotFit        its model needs more memory than models may take
+    │       └── Withheld          our own policy kept it here: nothing was sent
+    │           └── BudgetExceeded
     └── UsageError                               64
 
 Plug-ins translate the exceptions of their libraries into these at their own door (``raise … from error``).
@@ -337,6 +339,19 @@ class DoesNotFit(ModelError):
     """The model needs more memory than models may take on this device."""
 
     code = "ORC530"
+
+
+class Withheld(ModelError):
+    """The policy of the manifest keeps it on this device: nothing was sent, and nobody is to blame. Never tried again."""
+
+    code = "ORC550"
+
+
+class BudgetExceeded(Withheld):
+    """It would cost more than may be spent. ``again`` is when there is a new budget, in seconds since 1970, where that will be."""
+
+    code = "ORC551"
+    again: float | None = None
 
 
 class UsageError(OrchestratorError):

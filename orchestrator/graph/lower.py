@@ -31,6 +31,7 @@ from orchestrator.manifest.spec.agent import AgentEntry, ReflexRule, Route, When
 from orchestrator.manifest.spec.manifest import Manifest
 from orchestrator.manifest.spec.model import ModelEntry
 from orchestrator.manifest.spec.operate import Hardware, HardwareItem
+from orchestrator.manifest.spec.policy import Budget
 from orchestrator.manifest.spec.server import ServerOptions
 from orchestrator.manifest.spec.tool import KnowledgeEntry, ToolEntry
 from orchestrator.manifest.zone import zone_of
@@ -62,10 +63,24 @@ def lower(graph: AgentGraph, manifest: Manifest, located: Located) -> Blueprint:
         hardware=_hardware(deployment.hardware),
         resources=deployment.resources.model_dump(exclude_none=True),
         people=deployment.people.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
+        policy=_policy(manifest),
         tool_roots=tuple(located.of(root) for root in deployment.security.tool_roots),
         folder=located.folder,
         labels=dict(manifest.metadata.labels),
     )
+
+
+def _policy(manifest: Manifest) -> dict[str, Any]:
+    """What may leave, and what it may cost: only what is written."""
+    deployment = manifest.deployment
+    redaction = deployment.security.redaction.model_dump(mode="json", exclude_defaults=True)
+    budget = deployment.escalation.budget
+    written = {"redaction": redaction, "budget": _budget(budget)}
+    return {name: value for name, value in written.items() if value}
+
+
+def _budget(budget: Budget | None) -> dict[str, Any]:
+    return budget.model_dump(mode="json", exclude_none=True, exclude_defaults=True) if budget is not None else {}
 
 
 def _hardware(item: HardwareItem | None) -> dict[str, Any]:
@@ -88,6 +103,13 @@ def _element(graph: AgentGraph, vertex: Vertex, located: Located) -> Element:
 
 
 def _model(model: ModelEntry, located: Located) -> ModelSpec:
+    spec = _priceless(model, located)
+    if model.price is not None:
+        spec["price"] = model.price.model_dump()
+    return spec
+
+
+def _priceless(model: ModelEntry, located: Located) -> ModelSpec:
     row, known = find_model(model.alias), sizes(model)
     chosen = model.model
     ids = ids_of(row) if row else {}
@@ -160,6 +182,13 @@ def _server_options(model: ModelEntry, server: ServerOptions, kind: str, located
 
 
 def _agent(agent: AgentEntry) -> AgentSpec:
+    spec = _unlimited(agent)
+    if budget := _budget(agent.budget):
+        spec["budget"] = budget
+    return spec
+
+
+def _unlimited(agent: AgentEntry) -> AgentSpec:
     restricted = agent.privacy_mode or bool(agent.compliance)
     return AgentSpec(
         name=agent.name,

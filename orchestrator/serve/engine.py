@@ -20,7 +20,9 @@ from orchestrator.ports.people import Desk
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.gate import Gate
 from orchestrator.serve.held import resumed
+from orchestrator.serve.ledger import Ledger
 from orchestrator.serve.loop import Loop
+from orchestrator.serve.outbound import Passage, Rules
 from orchestrator.serve.privacy import Privacy
 from orchestrator.serve.run import Emit, GoingOn, Run
 from orchestrator.serve.session import Sessions
@@ -46,6 +48,9 @@ class Engine:
         """Where its runs can ask people; set before the first of them."""
         self._pressure = pressure
         self.privacy = Privacy(deployment)
+        self.rules = Rules.of(deployment)
+        self.ledger = Ledger()
+        """What is spent in the cloud; the one of all engines is put in its place before the first run."""
         self._loop = loop
         self._sessions = sessions
         self._emit = emit
@@ -88,6 +93,9 @@ class Engine:
         run.pressure = self._pressure()
         run.desk = self.desk
         run.privacy = self.privacy
+        run.passage = Passage(self.rules, self.ledger)
+        if run.going_on is not None:
+            run.passage.purse.goes_on(run.going_on.approval.held.get("spent", {}))
         scope = anyio.CancelScope()
         result: Result | None = None
         self._in_work.add(scope)

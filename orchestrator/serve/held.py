@@ -23,6 +23,7 @@ def kept(run: Run, result: Result, at: Mapping[str, Any]) -> dict[str, Any]:
         "result": result.as_json(),
         "attempts": [{"agent": each.agent, "reason": each.reason, "text": each.text} for each in run.attempts],
         "at": dict(at),
+        "spent": run.passage.purse.as_json() if run.passage else {},
     }
 
 

@@ -21,6 +21,7 @@ from orchestrator.ports.tool import ToolFunction
 from orchestrator.serve.ask import CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.loop import Loop
+from orchestrator.serve.outbound import Passage
 from orchestrator.serve.privacy import Privacy, holds_talk, is_private
 
 Emit = Callable[[Event], None]
@@ -103,6 +104,7 @@ class Run:
         "model_ms",
         "nonce",
         "notes",
+        "passage",
         "path",
         "paused",
         "pressure",
@@ -128,6 +130,7 @@ class Run:
         self.listen = listen
         self.pressure: Pressure = NONE
         self.privacy: Privacy | None = None
+        self.passage: Passage | None = None
         self.nonce = new_id("once")
         self.desk: Desk | None = None
         self.going_on: GoingOn | None = None
@@ -217,6 +220,8 @@ class Run:
         detail: dict[str, Any] = {"endpoint": trace.endpoint, "queue_ms": round(trace.queue_ms, 3)}
         if trace.chosen:
             detail["chosen"] = trace.chosen
+        if trace.spent:
+            detail["spent"] = trace.spent
         if trace.load_ms:
             detail["load_ms"] = round(trace.load_ms, 3)
         if len(trace.attempts) > 1:
@@ -308,7 +313,10 @@ class Run:
 
     def why(self) -> str:
         """In a sentence: how it came to the one that answered."""
-        parts = [f"{d.router}: {d.why}" for d in self.decisions if d.why]
+        ruled = [
+            d for d in self.decisions if d.strategy != "policy" or d.abstained
+        ]  # leave to go out explains no answer
+        parts = [f"{d.router}: {d.why}" for d in ruled if d.why]
         parts += [f"{a.agent} handed over: {a.reason}" for a in self.attempts]
         chosen = [f"{each.subject}: {each.detail['chosen']}" for each in self.steps if "chosen" in each.detail]
         return "; ".join([*parts, *dict.fromkeys(chosen)])

@@ -14,6 +14,7 @@ from orchestrator.serve.steps.answer import answer
 from orchestrator.serve.steps.escalate import escalation_of, partial_text
 from orchestrator.serve.steps.hold import hold_call
 from orchestrator.serve.steps.route import route
+from orchestrator.serve.steps.withheld import instead_of
 
 MOST_HOPS: Final = 8
 """Vertices that one run may visit."""
@@ -52,7 +53,7 @@ async def _visit(run: Run, name: str) -> Outcome:
     try:
         outcome = await _answered(run, agent)
     except RunError as error:
-        to = escalation_of(run, agent, error)
+        to = escalation_of(run, agent, error) or instead_of(run, agent, error)
         if not to:
             raise
         run.deadline = max(run.deadline, current_time() + TELLING_SECONDS)

@@ -73,7 +73,8 @@ _ORDER: Final = (
         "NoticeMail",
         "RoutingDefaults",
     ),
-    *("EscalationDefaults", "Resources", "Queue", "QueueClass", "Security", "Serve", "Hardware", "NodeEntry"),
+    *("EscalationDefaults", "Budget", "Amounts", "Price", "Resources", "Queue", "QueueClass"),
+    *("Security", "Redaction", "Serve", "Hardware", "NodeEntry"),
     *("Coordination", "Monitoring", "Alert"),
 )
 

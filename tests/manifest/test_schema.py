@@ -74,6 +74,11 @@ HAND_MADE: Final[tuple[str, ...]] = (
         " routes: [b, {to: c, when: {regex: d, asks: d, min_chars: 1, max_chars: 2, complexity: simple}, description: e,"
         " examples: [f], keywords: [g]}], default: b, confidence: 70%}, b, c]}"
     ),
+    (
+        "deployment: {type: single-device, models: [{alias: b, zone: cloud, price: {input: 1, output: 2.5}}], agents: [{name: a,"
+        " budget: {per_run: {tokens: 1}}}], escalation: {budget: {per_run: {calls: 2}, per_day: {money: 1.5}}}, security:"
+        " {redaction: {cloud: true, kinds: [email], fields: [c], patterns: {d: e}, refuse: [email]}}}"
+    ),
     "deployment: {type: single-device, agents: [{name: a, role: escalation, human: {queue: b, say: c, expires: 4h}}]}",
     (
         "deployment: {type: single-device, tools: [{name: a, python: 'b:c', approval: always}], people: {queue: d, expires: 1h,"

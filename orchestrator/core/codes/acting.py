@@ -181,5 +181,19 @@ CODES: Final[tuple[Code, ...]] = (
         "was taken down or changed so that the agent or the function is gone. An approved call is never made twice.",
         "See by hand whether the call was made; then ask again, which asks for a new approval.",
     ),
+    Code(
+        "ORC550",
+        "kept on this device",
+        "The policy of the manifest does not let it leave: it holds something that `security.redaction` refuses, or that could "
+        "not be looked at whole; or what was spent cannot be written down. Nothing was sent.",
+        "The message says which rule. Give the agent a model of this device, or somebody to escalate to.",
+    ),
+    Code(
+        "ORC551",
+        "budget exceeded",
+        "The call would cost more than `escalation.budget`, or the agent's own `budget`, leaves for this run or this day. "
+        "Nothing was sent; it is no rate limit, and asking again at once gives the same.",
+        "Raise the budget, wait for the next day (UTC), or give the agent somebody to escalate to.",
+    ),
     Code("ORC601", "wrong usage", "The command line does not fit.", "See --help."),
 )

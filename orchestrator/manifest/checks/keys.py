@@ -13,7 +13,7 @@ from orchestrator.manifest.spec.agent import AgentEntry
 _OF_ROUTERS: Final = ("strategy", "routing_strategy", "stages", "encoder", "routes", "default", "confidence")
 _OF_ANSWERERS: Final = (
     *("reflex", "tools", "knowledge", "output_schema", "skills", "examples", "keywords", "specialized_for", "template"),
-    *("offline_mode", "privacy_mode", "compliance"),
+    *("offline_mode", "privacy_mode", "compliance", "budget"),
 )
 _STAGES: Final = (
     *("rules", "keyword", "lexical", "semantic", "intent"),

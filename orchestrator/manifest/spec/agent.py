@@ -22,6 +22,7 @@ from orchestrator.manifest.spec.fields import (
     Share,
     Spec,
 )
+from orchestrator.manifest.spec.policy import Budget
 
 Text = Annotated[str, Field(max_length=100_000)]
 Example = Annotated[str, Field(min_length=1, max_length=2_000)]
@@ -208,6 +209,8 @@ class AgentEntry(Spec):
     """Its whole work in one run."""
     limits: Limits = Limits()
     """Caps on its work in one run."""
+    budget: Budget | None = None
+    """What it may spend in the cloud, within what the deployment's budget leaves."""
     memory: Memory = Memory()
     """What it sees of the conversation."""
     offline_mode: bool = False

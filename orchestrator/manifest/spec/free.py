@@ -15,6 +15,7 @@ FREE_MAPS: Final[dict[str, str]] = {
     "labels": NAMED,
     "output_schema": OPAQUE,
     "parameters": NAMED,
+    "patterns": NAMED,
     "plugin_options": OPAQUE,
     "queries": NAMED,
 }

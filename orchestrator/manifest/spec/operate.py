@@ -21,6 +21,7 @@ from orchestrator.manifest.spec.fields import (
     Spec,
 )
 from orchestrator.manifest.spec.model import ModelItem
+from orchestrator.manifest.spec.policy import Budget, Redaction
 
 
 class Hardware(Spec):
@@ -90,6 +91,9 @@ class EscalationDefaults(Spec):
     """The agent that takes over."""
     when: Annotated[list[EscalateWhen] | None, Field(examples=[["error", "requested"]])] = None
     """When it does."""
+    budget: Budget | None = None
+    """What all agents together may spend in the cloud. A call that would break it is not made (ORC551), and whoever stands behind
+    the agent takes over."""
 
 
 class Resources(Spec):
@@ -152,10 +156,12 @@ class Monitoring(Spec):
 
 
 class Security(Spec):
-    """What may be loaded and called."""
+    """What may be loaded and called, and what may leave."""
 
     tool_roots: Annotated[list[str], Field(examples=[["tools"]])] = []
     """More folders that `python:` tools may be loaded from, beside the manifest's own."""
+    redaction: Redaction = Redaction()
+    """What is replaced before anything goes to the cloud."""
 
 
 class Serve(Spec):

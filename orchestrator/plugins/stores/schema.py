@@ -44,6 +44,16 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
             tries INTEGER NOT NULL DEFAULT 0, again REAL NOT NULL, error TEXT NOT NULL DEFAULT '',
             PRIMARY KEY (approval, channel))""",
     ),
+    (
+        """CREATE TABLE spent (
+            deployment TEXT NOT NULL, agent TEXT NOT NULL, day TEXT NOT NULL,
+            tokens INTEGER NOT NULL, micros INTEGER NOT NULL, calls INTEGER NOT NULL,
+            PRIMARY KEY (deployment, agent, day))""",
+        """CREATE TABLE reservation (
+            id TEXT PRIMARY KEY, deployment TEXT NOT NULL, agent TEXT NOT NULL, day TEXT NOT NULL,
+            tokens INTEGER NOT NULL, micros INTEGER NOT NULL, calls INTEGER NOT NULL)""",
+        "CREATE INDEX reservation_of_day ON reservation (deployment, day)",
+    ),
 )
 """A released step is never changed: a later version adds one. ``PRAGMA user_version`` counts those that were taken."""
 

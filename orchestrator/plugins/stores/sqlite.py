@@ -23,6 +23,7 @@ from orchestrator.plugins.stores.runs import SqliteRuns
 from orchestrator.plugins.stores.schema import migrate
 from orchestrator.plugins.stores.sessions import SqliteSessions
 from orchestrator.plugins.stores.spare import Spare
+from orchestrator.plugins.stores.spending import SqliteSpending
 from orchestrator.plugins.stores.statefile import Damaged, Lost, StateFile, translated
 
 
@@ -44,11 +45,12 @@ class StateStores:
     runs: SqliteRuns
     sessions: SqliteSessions
     people: SqliteApprovals
+    spending: SqliteSpending
     notes: tuple[str, ...] = ()
 
     def close(self) -> None:
         """Close all of them."""
-        for store in (self.people, self.sessions, self.runs, self.revisions):
+        for store in (self.spending, self.people, self.sessions, self.runs, self.revisions):
             store.close()
 
 
@@ -82,10 +84,11 @@ def open_stores(
         # A turn is written on the way of a request, where a flush of the disk would be felt; the last one may be lost.
         sessions = SqliteSessions(StateFile(path, "NORMAL"), limits.keep_turns, limits.keep_sessions, now)
         people = SqliteApprovals(StateFile(path), sessions, Keep(limits.keep_runs, limits.keep_approvals), now, redact)
+        spending = SqliteSpending(StateFile(path))
     except BaseException:
         revisions.close()
         raise
-    return StateStores(revisions, runs, sessions, people, notes)
+    return StateStores(revisions, runs, sessions, people, spending, notes)
 
 
 def _open_revisions(path: Path) -> SqliteRevisions:

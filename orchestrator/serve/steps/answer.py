@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from orchestrator.core.conditions import Matter
-from orchestrator.core.errors import DoesNotFit, HeldRunLost, NoModel, Unreachable
+from orchestrator.core.errors import DoesNotFit, HeldRunLost, NoModel, Unreachable, Withheld
 from orchestrator.deploy.deployment import Agent
 from orchestrator.deploy.reflex import Reflex
 from orchestrator.ports.provider import Capability, Support, can_call
@@ -83,7 +83,7 @@ async def _by_model(run: Run, agent: Agent, selection: Selection) -> Outcome:
     spoken = run.usage.model_calls
     try:
         return await converse(run, agent, selection)
-    except (Unreachable, NoModel, DoesNotFit):
+    except (Unreachable, NoModel, DoesNotFit, Withheld):
         if run.streamed or run.usage.model_calls > spoken:
             raise
         matter = Matter(run.request.text, run.request.complexity)

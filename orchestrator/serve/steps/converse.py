@@ -21,6 +21,7 @@ from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Held, Outcome, Run, fault_name
 from orchestrator.serve.selection import Selection
 from orchestrator.serve.steps.near import near_enough
+from orchestrator.serve.steps.outward import Sender, customs_of, let_out, tell_out
 from orchestrator.serve.steps.plain import read_model_json
 from orchestrator.serve.steps.prompt import prompt_of
 from orchestrator.serve.steps.route import NOWHERE
@@ -113,6 +114,8 @@ class _Talk:
         self.endpoints = near_enough(run, self.agent, self.endpoints)
         endpoints = self._fitted(self.agent.offered if tools else 0)
         call = self._call(settings, tools)
+        sender = Sender.of(self.agent)
+        endpoints, customs = await let_out(run, sender, endpoints, call), customs_of(run, sender)
         calls = {name: self._call(own, tools) for name, own in self._others().items()} if self.agent.calls else None
         began, trace = current_time(), CallTrace(chosen=self.selection.why)
         priority = self.agent.spec["priority"] or run.request.priority
@@ -128,6 +131,7 @@ class _Talk:
             queue=queue,
             next=again,
             calls=calls,
+            customs=customs,
         )
         streams = run.listen is not None and self.agent.invalid is None and not self._writes_calls(tools, endpoints)
         before = len(run.said)
@@ -135,9 +139,11 @@ class _Talk:
             reply = await (self._streamed(ask) if streams else run.loop.chat(ask))
         except (RunError, get_cancelled_exc_class()) as error:
             spent = cut_off_usage(call, trace, "".join(run.said[before:]))
+            tell_out(run, sender, customs, trace)
             run.note_call(self.agent.address, began, trace, spent, fault_name(error))
             raise
         self.endpoint = trace.endpoint
+        tell_out(run, sender, customs, trace)
         run.note_call(self.agent.address, began, trace, reply.usage)
         tell_if_cut(run, self.agent.address, trace.endpoint, call, reply)
         return reply

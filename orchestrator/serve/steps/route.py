@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from math import inf
 
@@ -10,6 +11,7 @@ from anyio import get_cancelled_exc_class
 
 from orchestrator.core.asking import what_is_asked
 from orchestrator.core.errors import RunError
+from orchestrator.core.message import Message
 from orchestrator.core.request import Decision
 from orchestrator.deploy.deployment import Agent, Router
 from orchestrator.deploy.distant import ASKING_SECONDS, embed
@@ -20,6 +22,7 @@ from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Outcome, Run, fault_name
 from orchestrator.serve.steps.ask_back import asked_before, question_of, read_answer
 from orchestrator.serve.steps.near import seen_by
+from orchestrator.serve.steps.outward import Sender, customs_of, let_out, tell_out
 from orchestrator.serve.steps.served import cut_off_usage, tell_if_cut, windows_of
 from orchestrator.serve.steps.window import Prompt, fit
 
@@ -96,9 +99,16 @@ def _unsure(router: Router, decision: Decision) -> Outcome:
 
 
 async def _embed(run: Run, router: Router, text: str) -> Sequence[float]:
-    """The vector of a text, of a server that may see it."""
-    endpoints = [run.deployment.endpoints[name] for name in seen_by(run, router, router.embedders)]
-    (vector,) = await embed(endpoints, (text,), max(0.0, min(ASKING_SECONDS, run.deadline - current_time())))
+    """The vector of a text, of a server that may see it: of one in the cloud, of what the text is with placeholders."""
+    sender = Sender.of(router)
+    call = ChatCall(NOWHERE, (Message("user", text),), max_tokens=1, request_id=run.request.id)
+    names = await let_out(run, sender, seen_by(run, router, router.embedders), call)
+    timeout = max(0.0, min(ASKING_SECONDS, run.deadline - current_time()))
+    customs = customs_of(run, sender)
+    endpoints = [run.deployment.endpoints[name] for name in names]
+    if customs is not None:
+        endpoints = [replace(each, provider=customs.way(each)) for each in endpoints]
+    (vector,) = await embed(endpoints, (text,), timeout)
     return vector
 
 
@@ -119,12 +129,25 @@ async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
     endpoints = fit(
         Prompt(call.messages, answer=call.max_tokens), windows_of(run, seen_by(run, router, router.endpoints))
     ).endpoints
-    ask = Ask(call, endpoints, run.deadline, priority, trace=trace, queue=run.queue(priority), next=behind)
+    sender = Sender.of(router)
+    endpoints, customs = await let_out(run, sender, endpoints, call), customs_of(run, sender)
+    ask = Ask(
+        call,
+        endpoints,
+        run.deadline,
+        priority,
+        trace=trace,
+        queue=run.queue(priority),
+        next=behind,
+        customs=customs,
+    )
     try:
         reply = await run.loop.chat(ask)
     except (RunError, get_cancelled_exc_class()) as error:
+        tell_out(run, sender, customs, trace)
         run.note_call(router.address, began, trace, cut_off_usage(call, trace, ""), fault_name(error))
         raise
+    tell_out(run, sender, customs, trace)
     run.note_call(router.address, began, trace, reply.usage)
     tell_if_cut(run, router.address, trace.endpoint, call, reply)
     return reply
