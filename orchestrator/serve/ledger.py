@@ -92,6 +92,25 @@ class Ledger:
         day, spent = self._days.get(deployment, ("", {}))
         return spent if day == self._today() else {}
 
+    async def view(self, account: Account) -> dict[str, Any] | None:
+        """What is spent today, for `status`; ``None`` where nothing is limited and nothing was spent."""
+        daily = {name: dict(each.get("per_day", {})) for name, each in account.agents.items() if each.get("per_day")}
+        whole = dict(account.whole.get("per_day", {}))
+        if whole or daily:
+            await self.open(account.deployment)
+        spent = self.today(account.deployment)
+        if not (spent or whole or daily):
+            return None
+        return {
+            "day": self._today(),
+            "spent": sum(spent.values(), NOTHING).as_json(),
+            "limits": whole,
+            "agents": {
+                name: {"spent": spent.get(name, NOTHING).as_json(), "limits": daily.get(name, {})}
+                for name in sorted({*spent, *daily})
+            },
+        }
+
     def exceeded(self, account: Account, purse: Purse, agent: str, wanted: Spend) -> BudgetExceeded | None:
         """Why so much may not be spent now; ``None`` where it may. The day must be open."""
         today = self.today(account.deployment)
@@ -114,7 +133,13 @@ class Ledger:
         return None
 
     async def reserve(self, account: Account, purse: Purse, agent: str, wanted: Spend) -> Reservation:
-        """Set it aside, durably, before anything is sent. Raises ``BudgetExceeded``, and ``Withheld`` where it cannot be kept."""
+        """Set it aside, durably, before anything is sent. Raises ``BudgetExceeded``, and ``Withheld`` where it cannot be kept.
+
+        Where nothing is limited it is only counted: a disk that takes nothing stops nobody there."""
+        if not account.limited(agent):
+            made = Reservation("", account.deployment, agent, self._today(), wanted)
+            self._count(made, purse, wanted)
+            return made
         await self.open(account.deployment)
         error = self.exceeded(account, purse, agent, wanted)
         if error is not None:
@@ -134,7 +159,7 @@ class Ledger:
     async def settle(self, made: Reservation, purse: Purse, spent: Spend) -> None:
         """It has cost so much. Where that cannot be kept, what was set aside stays spent: on disk, and so here too."""
         with anyio.CancelScope(shield=True):
-            if self._store is not None:
+            if self._store is not None and made.id:
                 try:
                     async with self._disk:
                         await _kept(self._store.settle, made, spent)
@@ -144,6 +169,8 @@ class Ledger:
 
     def _count(self, made: Reservation, purse: Purse, amount: Spend) -> None:
         purse.add(made.agent, amount)
+        if not made.id and made.day == self._today() and self._days.get(made.deployment, ("",))[0] != made.day:
+            self._days[made.deployment] = (made.day, {})
         day, today = self._days.get(made.deployment, ("", {}))
         if day == made.day:
             today[made.agent] = today.get(made.agent, NOTHING) + amount

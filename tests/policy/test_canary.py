@@ -14,19 +14,14 @@ from orchestrator import ManifestError, Message, Result
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.script import Rule, Script
 from tests.policy.cloud import Servers, servers
+from tests.policy.shop import alone
 from tests.policy.ways import CANARY, WAYS, Way, manifest
 
+__all__ = ["alone"]
 pytestmark = pytest.mark.anyio
 
 READS = Script([Rule("list tickets", say="I read: {result}", calls=(("tickets_list", {}),))])
 """The model in the cloud reads what there is, and gets it back."""
-
-
-@pytest.fixture(autouse=True)
-def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of this machine is looked at."""
-    monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path))
-    monkeypatch.setenv("ORCHESTRATOR_SERVERS", "")
 
 
 def _fields(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import orchestrator
 from orchestrator import Event, Message
-from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.script import Rule, Script
-from tests.policy.cloud import Keeping, servers
+from tests.policy.cloud import Keeping
+from tests.policy.shop import alone, shop
+
+__all__ = ["alone"]
 
 pytestmark = pytest.mark.anyio
 
@@ -26,63 +23,6 @@ MAIL, PHONE, CARD, IBAN = (
     "IT60X0542811101000000123456",
 )
 VALUES = (MAIL, PHONE, CARD, IBAN)
-
-
-@pytest.fixture(autouse=True)
-def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of this machine is looked at."""
-    monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path))
-    monkeypatch.setenv("ORCHESTRATOR_SERVERS", "")
-
-
-@dataclass
-class Shop:
-    """A deployment whose agent ``desk`` is served by the cloud, and what the cloud got."""
-
-    opened: orchestrator.Opened
-    far: Keeping
-    near: Keeping
-
-    async def run(self, text: str, **fields: Any) -> orchestrator.Result:
-        return await self.opened.run(text, **fields)
-
-
-@asynccontextmanager
-async def shop(
-    folder: Path,
-    *agents: Mapping[str, Any],
-    redaction: Mapping[str, Any] | None = None,
-    script: Script | None = None,
-    near_faults: tuple[str, ...] = (),
-    **deployment: Any,
-) -> AsyncIterator[Shop]:
-    """``agents``: those of the manifest; ``desk`` alone where there are none."""
-    near, far = simulated(["m"], faults=near_faults), simulated(["m", "embed"], script)
-    async with servers(near, far) as there:
-        cloud = {"provider": "openai-compatible", "endpoint": f"{there.far.url}/v1", "zone": "cloud"}
-        written = {
-            "metadata": {"name": "shop"},
-            "deployment": {
-                "type": "single-device",
-                "models": [
-                    {
-                        "alias": "near",
-                        "provider": "openai-compatible",
-                        "model": "m",
-                        "endpoint": f"{there.near.url}/v1",
-                    },
-                    {"alias": "far", "model": "m", **cloud},
-                    {"alias": "vectors", "model": "embed", **cloud},
-                ],
-                "agents": list(agents) or [{"name": "desk", "model": "far", "instructions": "Answer."}],
-                **({"security": {"redaction": redaction}} if redaction is not None else {}),
-                **deployment,
-            },
-        }
-        path = folder / "shop.yaml"
-        path.write_text(json.dumps(written))
-        async with orchestrator.open(path) as opened:
-            yield Shop(opened, there.far, there.near)
 
 
 def leaked(far: Keeping, *values: str) -> list[str]:
@@ -104,7 +44,7 @@ async def test_values_leave_as_placeholders_and_come_back_in_the_answer(tmp_path
 
 
 async def test_the_control_without_redaction_the_values_arrive(tmp_path: Path) -> None:
-    async with shop(tmp_path, redaction={"cloud": False}) as it:
+    async with shop(tmp_path, security={"redaction": {"cloud": False}}) as it:
         await it.run(" ".join(VALUES))
     assert leaked(it.far, *VALUES) == list(VALUES)
 
@@ -166,7 +106,7 @@ async def test_the_attempt_that_failed_and_why_leave_with_placeholders(tmp_path:
         {"name": "desk", "model": "near", "instructions": "Answer.", "escalate_to": "senior"},
         {"name": "senior", "role": "escalation", "model": "far", "instructions": "Help."},
     )
-    async with shop(tmp_path, *agents, near_faults=("drop-mid:9",)) as it:
+    async with shop(tmp_path, *agents, faults={"near": ("drop-mid:9",)}) as it:
         result = await it.run(f"{MAIL} asks for help with the account {IBAN} and its many entries of this year")
     assert result.served_by.startswith("openai-compatible") and result.path == ("agent.desk", "agent.senior")
     assert leaked(it.far, *VALUES) == []
@@ -194,7 +134,7 @@ async def test_an_encoder_in_the_cloud_gets_placeholders_while_it_learns_and_for
 
 async def test_fields_and_patterns_of_the_operator(tmp_path: Path) -> None:
     redaction = {"fields": ["patient"], "patterns": {"case": r"CASE-\d{4,8}"}}
-    async with shop(tmp_path, redaction=redaction) as it:
+    async with shop(tmp_path, security={"redaction": redaction}) as it:
         result = await it.run('patient: Mario Rossi, of CASE-20261126; {"patient": "Mario Rossi"}')
     assert leaked(it.far, "Mario", "20261126") == []
     assert it.far.got("patient: [PATIENT_1], of [CASE_1]")
@@ -213,7 +153,7 @@ async def test_what_must_be_refused_keeps_the_request_here(tmp_path: Path) -> No
         },
         {"name": "clerk", "role": "escalation", "reflex": [{"say": "A clerk calls you."}]},
     )
-    async with shop(tmp_path, redaction={"refuse": ["card"]}) as it:
+    async with shop(tmp_path, security={"redaction": {"refuse": ["card"]}}) as it:
         failed = await it.run(f"pay with {CARD}")
     assert it.far.asked == []
     assert failed.error is not None and (failed.error["code"], failed.error["kind"]) == ("ORC550", "Withheld")
@@ -228,7 +168,7 @@ async def test_what_must_be_refused_keeps_the_request_here(tmp_path: Path) -> No
             "redaction: it stays on this device: it holds something of the kind card, which must not leave"
         )
     )
-    async with shop(tmp_path, *agents, redaction={"refuse": ["card"]}) as it:
+    async with shop(tmp_path, *agents, security={"redaction": {"refuse": ["card"]}}) as it:
         passed = await it.run(f"pay with {CARD}")
     assert it.far.asked == [] and passed.text == "A clerk calls you."
 

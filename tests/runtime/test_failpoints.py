@@ -100,8 +100,8 @@ def _of_servers(point: str) -> bool:
 
 
 def _of_people(point: str) -> bool:
-    """These have a story of their own, in ``test_people.py``."""
-    return point.startswith("people.")
+    """These have a story of their own, in ``test_people.py``; those of what is spent in ``tests/policy/test_killed.py``."""
+    return point.startswith(("people.", "spending."))
 
 
 @pytest.mark.parametrize("point", sorted(p for p in FAILPOINTS if not _of_servers(p) and not _of_people(p)))

@@ -63,6 +63,7 @@ def _details(deployment: Mapping[str, Any], terminal: Terminal, *, whole: bool) 
     lines += _servers(deployment)
     lines += [_wait(each, deployment) for each in deployment.get("waits", ())]
     lines += _people(deployment.get("people"))
+    lines += _spending(deployment.get("spending"))
     if whole:
         lines += [f"  manifest {deployment['origin']}"] if deployment["origin"] else []
         lines += [f"  port {deployment['port']}"] if deployment["port"] else []
@@ -76,6 +77,27 @@ def _people(people: Mapping[str, Any] | None) -> list[str]:
     number = people["pending"]
     told = f"; people could not be told of {people['untold']}: {people['error']}" if people["untold"] else ""
     return [f"  {number} thing{'s' if number != 1 else ''} for a person: orchestrator approvals list{told}"]
+
+
+def _spending(spending: Mapping[str, Any] | None) -> list[str]:
+    """What went to the cloud today, of what may."""
+    if not spending:
+        return []
+    if "error" in spending:
+        return [f"  in the cloud today: not known: {spending['error']}"]
+    rows = [f"  in the cloud today: {_amounts(spending['spent'], spending['limits'])}"]
+    limited = {name: each for name, each in spending["agents"].items() if each["limits"]}
+    return rows + [f"    agent.{name}: {_amounts(each['spent'], each['limits'])}" for name, each in limited.items()]
+
+
+def _amounts(spent: Mapping[str, Any], limits: Mapping[str, Any]) -> str:
+    """``2 of 50 calls, 1200 tokens, 0.0021 of 2.5 of money``; money where there is any."""
+    told = []
+    for name in ("calls", "tokens", "money"):
+        if spent[name] or name in limits or name != "money":
+            most = f" of {limits[name]:g}" if name in limits else ""
+            told.append(f"{spent[name]:.6g}{most} {'of money' if name == 'money' else name}")
+    return ", ".join(told)
 
 
 def _wait(wait: Mapping[str, Any], deployment: Mapping[str, Any]) -> str:
