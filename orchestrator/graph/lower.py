@@ -75,7 +75,8 @@ def _policy(manifest: Manifest) -> dict[str, Any]:
     deployment = manifest.deployment
     redaction = deployment.security.redaction.model_dump(mode="json", exclude_defaults=True)
     budget = deployment.escalation.budget
-    written = {"redaction": redaction, "budget": _budget(budget)}
+    approval = deployment.escalation.approval
+    written = {"redaction": redaction, "budget": _budget(budget), "approval": approval if approval != "never" else ""}
     return {name: value for name, value in written.items() if value}
 
 

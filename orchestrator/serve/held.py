@@ -23,6 +23,7 @@ def kept(run: Run, result: Result, at: Mapping[str, Any]) -> dict[str, Any]:
         "result": result.as_json(),
         "attempts": [{"agent": each.agent, "reason": each.reason, "text": each.text} for each in run.attempts],
         "at": dict(at),
+        "consents": sorted(run.consents),
         "spent": run.passage.purse.as_json() if run.passage else {},
     }
 
@@ -56,6 +57,7 @@ def resumed(going: GoingOn, deployment: Deployment, loop: Loop, emit: Emit) -> R
     run.usage = result.usage
     run.queue_ms, run.model_ms, run.tool_ms = (result.timings.get(name, 0.0) for name in ("queue", "model", "tool"))
     run.notes = list(result.notes)
+    run.consents = set(approval.held.get("consents", ()))
     run.going_on = run.grant = going
     run.note("person", f"agent.{approval.agent}", current_time(), person_detail(approval))
     return run

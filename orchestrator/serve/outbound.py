@@ -47,6 +47,8 @@ class Rules:
     prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     far: frozenset[str] = frozenset()
     """Its endpoints in the cloud."""
+    asks: bool = False
+    """Whether a person must allow it."""
 
     @classmethod
     def of(cls, deployment: Deployment) -> Rules:
@@ -64,6 +66,7 @@ class Rules:
             Account(blueprint.name, blueprint.policy.get("budget", {}), agents),
             prices,
             frozenset(name for name, each in deployment.endpoints.items() if each.target.zone == "cloud"),
+            asks=blueprint.policy.get("approval") == "always",
         )
 
 

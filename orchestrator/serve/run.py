@@ -17,7 +17,6 @@ from orchestrator.core.request import Decision, Request, Result, Status, StepRec
 from orchestrator.deploy.deployment import Agent, Deployment
 from orchestrator.plan.pressure import NONE, Pressure
 from orchestrator.ports.people import Desk
-from orchestrator.ports.tool import ToolFunction
 from orchestrator.serve.ask import CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.loop import Loop
@@ -56,12 +55,13 @@ class Outcome:
 
 
 class Held(Exception):
-    """A call that a person must allow first. Whoever is at work adds to ``at`` where it goes on then; ``source`` says who wrote
-    the arguments. No fault: nobody escalates it."""
+    """A call that a person must allow first, by its ``name`` and ``effect``. Whoever is at work adds to ``at`` where it goes on
+    then; ``source`` says who wrote the arguments. No fault: nobody escalates it."""
 
-    def __init__(self, function: ToolFunction, arguments: Mapping[str, Any]) -> None:
-        super().__init__(function.name)
-        self.function = function
+    def __init__(self, name: str, effect: str, arguments: Mapping[str, Any]) -> None:
+        super().__init__(name)
+        self.name = name
+        self.effect = effect
         self.arguments = arguments
         self.source = ""
         self.at: dict[str, Any] = {}
@@ -85,11 +85,13 @@ class Run:
     """Mutable state of one run; owned by the task that runs it. ``deadline`` is the run's, ``until`` that of the agent at
     work, both of ``anyio.current_time``; ``nonce`` is of this run alone, whatever id its request has; ``said`` is what the
     caller has been told already; ``pressure`` is what spoke for smaller models when it began. ``desk`` is where it can ask people;
-    ``going_on`` is there where it waited for them before, ``grant`` is the same until the call that waited is made."""
+    ``going_on`` is there where it waited for them before, ``grant`` is the same until the call that waited is made, and ``leave``
+    until what waited is sent to the cloud. ``consents`` are the agents that a person has let send there."""
 
     __slots__ = (
         "attempts",
         "came",
+        "consents",
         "deadline",
         "decisions",
         "deployment",
@@ -99,6 +101,7 @@ class Run:
         "going_on",
         "grant",
         "history",
+        "leave",
         "listen",
         "loop",
         "model_ms",
@@ -135,6 +138,8 @@ class Run:
         self.desk: Desk | None = None
         self.going_on: GoingOn | None = None
         self.grant: GoingOn | None = None
+        self.leave: GoingOn | None = None
+        self.consents: set[str] = set()
         self.came = self.started = current_time()
         limit = deployment.blueprint.timeout
         self.deadline = self.started + (limit if request.timeout is None else min(request.timeout, limit))

@@ -94,6 +94,9 @@ class EscalationDefaults(Spec):
     budget: Budget | None = None
     """What all agents together may spend in the cloud. A call that would break it is not made (ORC551), and whoever stands behind
     the agent takes over."""
+    approval: Literal["never", "always"] = "never"
+    """Whether a person must allow, in each run, that an agent sends something to the cloud. An agent that has a model nearby too
+    asks that one instead."""
 
 
 class Resources(Spec):

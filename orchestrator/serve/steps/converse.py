@@ -94,6 +94,9 @@ class _Talk:
         self.messages = tuple(map(Message.from_json, at["messages"]))
         self.history = (at["history"][0], at["history"][1])
         self.tool_calls, self.step, self.endpoint = at["tool_calls"], at["step"], at["endpoint"]
+        if "wish" not in at:  # it waited for leave to ask a model in the cloud
+            self.run.leave, self.run.grant = self.run.grant, None
+            return await self.answer(self.step - 1)
         await self._answer_calls(Message.from_json(at["wish"]), list(map(Message.from_json, at["answers"])))
         return await self.answer(self.step)
 
@@ -115,7 +118,7 @@ class _Talk:
         endpoints = self._fitted(self.agent.offered if tools else 0)
         call = self._call(settings, tools)
         sender = Sender.of(self.agent)
-        endpoints, customs = await let_out(run, sender, endpoints, call), customs_of(run, sender)
+        endpoints, customs = await self._let_out(sender, endpoints, call), customs_of(run, sender)
         calls = {name: self._call(own, tools) for name, own in self._others().items()} if self.agent.calls else None
         began, trace = current_time(), CallTrace(chosen=self.selection.why)
         priority = self.agent.spec["priority"] or run.request.priority
@@ -147,6 +150,14 @@ class _Talk:
         run.note_call(self.agent.address, began, trace, reply.usage)
         tell_if_cut(run, self.agent.address, trace.endpoint, call, reply)
         return reply
+
+    async def _let_out(self, sender: Sender, endpoints: tuple[str, ...], call: ChatCall) -> tuple[str, ...]:
+        try:
+            return await let_out(self.run, sender, endpoints, call)
+        except Held as held:
+            held.source = f"what {self.agent.address} would send to the cloud"
+            held.at = self._standing()
+            raise
 
     def _call(self, settings: CallSettings, tools: tuple[FunctionSchema, ...]) -> ChatCall:
         return ChatCall(
@@ -277,11 +288,12 @@ class _Talk:
 
     def _place(self, wish: Message, answers: Sequence[Message]) -> dict[str, Any]:
         """Where it waits for a person, in plain values."""
+        return self._standing() | {"wish": wish.as_json(), "answers": [message.as_json() for message in answers]}
+
+    def _standing(self) -> dict[str, Any]:
         return {
             "messages": [message.as_json() for message in self.messages],
             "history": list(self.history),
-            "wish": wish.as_json(),
-            "answers": [message.as_json() for message in answers],
             "tool_calls": self.tool_calls,
             "step": self.step,
             "endpoint": self.endpoint,

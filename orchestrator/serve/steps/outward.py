@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from orchestrator.core.errors import ModelError, NoModel, Withheld
+from orchestrator.core.approval import digest_of_call
+from orchestrator.core.errors import HeldRunLost, ModelError, NoModel, Withheld
 from orchestrator.core.record import record
 from orchestrator.core.request import Decision
 from orchestrator.deploy.deployment import Agent, Router
 from orchestrator.ports.provider import ChatCall
 from orchestrator.serve.ask import CallTrace
 from orchestrator.serve.outbound import NO_PRICE, WRITE_PRICE, Customs, Passage
-from orchestrator.serve.policy import Facts, Ruling, rule
-from orchestrator.serve.run import Run
+from orchestrator.serve.policy import Consent, Facts, Ruling, rule
+from orchestrator.serve.run import Held, Run
+from orchestrator.serve.steps.tools import denied
 
+NOBODY: Final = (
+    "Apply the deployment, whose runtime keeps what waits for people; or write escalation: {approval: never}."
+)
+
+SEND: Final = "cloud.send"
+"""What a person allows, where that is needed."""
 POLICY: Final = "policy"
 """The strategy of the decisions that are rulings."""
 
@@ -25,12 +33,14 @@ class Sender:
     name: str
     address: str
     offline: bool = False
+    chooses: bool = False
+    """It is a router, which waits for nobody."""
 
     @classmethod
     def of(cls, part: Agent | Router) -> Sender:
         """An agent, or a router, which works offline where its agents do: that is proved over the graph."""
         offline = part.spec["offline"] if isinstance(part, Agent) else False
-        return cls(part.spec["name"], part.address, offline)
+        return cls(part.spec["name"], part.address, offline, isinstance(part, Router))
 
 
 def customs_of(run: Run, sender: Sender) -> Customs | None:
@@ -45,17 +55,42 @@ async def let_out(run: Run, sender: Sender, endpoints: tuple[str, ...], call: Ch
     passage = run.passage
     if len(near) == len(endpoints) or passage is None:
         return endpoints
+    _take_leave(run, sender, passage, call)
     refusals: dict[str, ModelError | NoModel] = {}
+    asked_for: list[str] = []
     for name in endpoints:
         if name not in near:
             ruling, error = await _ruling(run, sender, passage, name, call)
             _keep(run, sender, ruling)
             if error is not None:
                 refusals[name] = error
+            asked_for += [name] if ruling.refused == "approval" else []
     allowed = tuple(name for name in endpoints if name not in refusals)
+    if not allowed and asked_for and not sender.chooses and run.desk is not None:
+        raise Held(SEND, "external", _shown(passage, sender, asked_for[0], call))
     if not allowed:
         raise next(iter(refusals.values()))
     return allowed
+
+
+def _take_leave(run: Run, sender: Sender, passage: Passage, call: ChatCall) -> None:
+    """A person has decided on what this agent would send. Raises ``ApprovalDenied``, and ``HeldRunLost`` where it is not that."""
+    leave, run.leave = run.leave, None
+    asked = leave.approval.call if leave is not None else None
+    if leave is None or asked is None:
+        return
+    if leave.approval.state != "approved":
+        raise denied(leave.approval)
+    shown = _shown(passage, sender, str(asked.arguments.get("endpoint", "")), call)
+    if digest_of_call(run.deployment.name, sender.name, SEND, shown) != asked.digest:
+        raise HeldRunLost(f"{sender.address} would send something else than was approved", cure="Ask again.")
+    run.consents.add(sender.name)
+
+
+def _shown(passage: Passage, sender: Sender, endpoint: str, call: ChatCall) -> dict[str, Any]:
+    """What a person allows: where it goes, and each message as it is sent."""
+    sent = passage.fit_to_send(call, sender.name).messages
+    return {"endpoint": endpoint, "messages": [message.as_json() for message in sent]}
 
 
 async def _ruling(
@@ -76,9 +111,16 @@ async def _ruling(
             over_budget=poor.message if poor else "",
             redacts=passage.names is not None,
             unredactable=unfit.message if unfit else "",
+            consent=_consent(run, sender, passage),
         )
     )
     return ruling, _error(ruling, sender, poor, unfit)
+
+
+def _consent(run: Run, sender: Sender, passage: Passage) -> Consent:
+    if not passage.rules.asks:
+        return "not needed"
+    return "given" if sender.name in run.consents else "missing"
 
 
 def _error(
@@ -93,6 +135,11 @@ def _error(
             return poor
         case "redaction" if unfit is not None:
             return Withheld(f"{sender.address}: {unfit.message}", cure=unfit.cure)
+        case "approval":
+            return Withheld(
+                f"{sender.address} needs a person's leave to ask {ruling.endpoint}, and nobody can be asked here",
+                cure=NOBODY,
+            )
     cure = "Give it a model of this device or the local network."
     return NoModel(f"{sender.address} may not ask {ruling.endpoint}, which is in the cloud: {ruling.why}", cure=cure)
 

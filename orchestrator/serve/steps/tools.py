@@ -47,7 +47,7 @@ async def call_function(run: Run, agent: Agent, function: ToolFunction, argument
     if run.grant is not None:  # also where the manifest would let it pass by now: a person may have refused it
         return await _by_grant(run, agent, function, checked.value)
     if function.name in agent.guarded:
-        raise Held(function, checked.value)
+        raise Held(function.name, function.effect, checked.value)
     return await carry_out(run, agent, function, checked.value)
 
 
@@ -57,7 +57,7 @@ async def _by_grant(run: Run, agent: Agent, function: ToolFunction, arguments: M
     grant, desk, run.grant = run.grant, run.desk, None
     approval = grant.approval if grant else None
     if approval is None or approval.call is None or desk is None:
-        raise Held(function, arguments)
+        raise Held(function.name, function.effect, arguments)
     if digest_of_call(run.deployment.name, agent.spec["name"], function.name, arguments) != approval.call.digest:
         raise HeldRunLost(
             f"{function.name} would be called with other arguments than those that were approved ({approval.id})",
