@@ -89,6 +89,7 @@ class Passage:
             call,
             messages=tuple(map(self.hidden, call.messages)),
             max_tokens=call.max_tokens or (USUAL_ANSWER if limited else None),
+            stop=tuple(map(self.hidden_text, call.stop)),
             request_id=call.request_id if _OWN_ID.fullmatch(call.request_id) else "",
         )
 
@@ -193,6 +194,7 @@ class Crossing:
                         yield Delta(text, self._restored(delta.reply, call))
                     else:
                         yield Delta(text, None, delta.sign or ("" if text else "writing"))
+            await bill.settle(None)  # it ended without a reply
         except BaseException as error:
             if isinstance(error, ModelError):
                 error.partial = self._put_back(error.partial, call)

@@ -272,8 +272,8 @@ class Run:
         return Event(kind, time.time(), deployment.name, deployment.revision, self.request.id, fields)
 
     def tell(self, kind: EventKind, fields: Mapping[str, Any]) -> None:
-        """Tell the sinks, and whoever listens to this run."""
-        event = self.event(kind, fields)
+        """Tell the sinks, and whoever listens to this run; of what is restricted it is said, for who writes it down."""
+        event = self.event(kind, {**fields, "data_class": "restricted"} if self.restricted else fields)
         self.emit(event)
         if self.listen is not None:
             self.listen(event)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from orchestrator.core.errors import Withheld
 from orchestrator.core.message import Message
 from orchestrator.deploy.endpoint import EndpointSpec
+from orchestrator.gateway.lines import event_in_short, line
 from orchestrator.ports.provider import ChatCall, Target
 from orchestrator.serve.ask import Ask
 from orchestrator.serve.engine import Engine, EngineTable
@@ -129,3 +131,40 @@ async def test_a_call_without_customs_reaches_no_cloud() -> None:
         with pytest.raises(Withheld):
             await served.loop.chat(Ask(call, ("m@1",), deadline=1e9))
     assert served.server.records == []
+
+
+@pytest.mark.parametrize("data_class", ["restricted", "internal"])
+async def test_the_event_log_of_a_restricted_run_quotes_nothing(data_class: str) -> None:
+    """The reason of an escalation and an error may quote; of another run they stand there."""
+
+    def fails(arguments: Any, context: Any) -> Any:
+        raise RuntimeError(f"no file for {context.text}")
+
+    parts: list[Any] = [
+        router_spec("front", {"a": "canary.*", "b": "never"}),
+        agent_spec(
+            "a",
+            models=[],
+            data_class=data_class,
+            tools=["files"],
+            reflex=[rule("ok", call="files.find")],
+            escalate_to="b",
+            escalate_when=["tool_failed"],
+        ),
+        agent_spec("b", role="escalation", models=[], tools=["files"], reflex=[rule("ok", call="files.find")]),
+    ]
+    async with serving(Wanted(parts, [FakeTool("files", {"find": fails})])) as served:
+        result = await served.run(CANARY)
+    assert result.status == "failed"
+    lines = [line(event_in_short(event)).decode() for event in served.events]
+    quoting = [json.loads(each)["kind"] for each in lines if CANARY in each]
+    assert quoting == ([] if data_class == "restricted" else ["run.escalated", "run.finished"])
+    assert len(lines) >= 5
+
+
+async def test_texts_at_which_an_answer_ends_leave_with_placeholders() -> None:
+    """They are of the caller too."""
+    async with serving(Wanted([agent_spec("a")], **ONE)) as served:
+        await served.run("mail a@x.org", options={"stop": ["b@x.org"]})
+    (record,) = served.server.records
+    assert record.asked.messages[-1]["content"] == "mail [EMAIL_1]" and record.asked.stop == ("[EMAIL_2]",)

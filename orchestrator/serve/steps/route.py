@@ -37,6 +37,9 @@ async def route(run: Run, router: Router) -> Outcome:
     run.add_decision(decision, router.spec["name"])
     for remark in decision.notes:
         run.remark(router.address, "", f"{router.spec['name']}: {remark}")
+    chosen = run.deployment.agents.get(decision.choice or "")
+    if chosen is not None:
+        run.comes_to(chosen)  # before anything is told of why
     run.note("route", router.address, began, {"strategy": decision.strategy, "choice": decision.choice})
     run.tell("run.routed", {"router": router.spec["name"], "choice": decision.choice, "why": decision.why})
     if decision.choice is not None:
