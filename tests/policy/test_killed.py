@@ -6,9 +6,10 @@ import json
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,26 +41,43 @@ def cloud() -> SimulatedEndpoint:
     return simulated(["m"])
 
 
+NONE: Mapping[str, Any] = {}
+
+
+def compiled(folder: Path, address: str, budget: Mapping[str, Any], **more: Mapping[str, Any]) -> Wanted:
+    """One agent in the cloud. ``more``: ``own`` is its own budget, ``redaction`` the deployment's."""
+    model = {
+        "alias": "far",
+        "provider": "openai-compatible",
+        "model": "m",
+        "endpoint": f"{address}/v1",
+        "zone": "cloud",
+    }
+    deployment = {
+        "type": "single-device",
+        "models": [model],
+        "agents": [
+            {
+                "name": "desk",
+                "model": "far",
+                "instructions": "Answer.",
+                "max_tokens": 50,
+                "budget": more.get("own", NONE),
+            }
+        ],
+        "escalation": {"budget": budget},
+        "security": {"redaction": more.get("redaction", NONE)},
+    }
+    path = folder / "shop.yaml"
+    path.write_text(json.dumps({"metadata": {"name": "shop"}, "deployment": deployment}))
+    return Wanted(compile_files([str(path)], environment={}).blueprint)
+
+
 @pytest.fixture
 def wanted(cloud: SimulatedEndpoint, tmp_path: Path) -> Iterator[Wanted]:
-    """One agent in the cloud, which may be called once a day."""
+    """It may be called once a day."""
     with answering(cloud, "openai") as address:
-        model = {
-            "alias": "far",
-            "provider": "openai-compatible",
-            "model": "m",
-            "endpoint": f"{address}/v1",
-            "zone": "cloud",
-        }
-        deployment = {
-            "type": "single-device",
-            "models": [model],
-            "agents": [{"name": "desk", "model": "far", "instructions": "Answer.", "max_tokens": 50}],
-            "escalation": {"budget": {"per_day": {"calls": 1, "tokens": 500}}},
-        }
-        path = tmp_path / "shop.yaml"
-        path.write_text(json.dumps({"metadata": {"name": "shop"}, "deployment": deployment}))
-        yield Wanted(compile_files([str(path)], environment={}).blueprint)
+        yield compiled(tmp_path, address, {"per_day": {"calls": 1, "tokens": 500}})
 
 
 @pytest.mark.parametrize(
@@ -105,4 +123,24 @@ def test_status_says_what_went_to_the_cloud_today(home: Home, wanted: Wanted) ->
     assert "desk, by policy, chose openai-compatible@" in story
     assert "zone: the manifest names a model in the cloud; privacy: not restricted; budget: 1 call, " in story
     assert "spent 1 call, " in story
+    assert home.stop() == 0
+
+
+def test_a_policy_that_changes_takes_effect_with_the_next_apply(
+    home: Home, cloud: SimulatedEndpoint, tmp_path: Path
+) -> None:
+    """Nothing else of the manifest does. What was spent before counts."""
+    with answering(cloud, "openai") as address:
+        client = home.start()
+        client.apply(compiled(tmp_path, address, {"per_day": {"calls": 5}}, redaction={"cloud": False}))
+        client.run("shop", Request("I am a@x.org"))
+        client.apply(compiled(tmp_path, address, {"per_day": {"calls": 2}}))
+        told = client.run("shop", Request("I am a@x.org"))
+        refused = client.run("shop", Request("hello"))
+        client.apply(compiled(tmp_path, address, {}, own={"per_day": {"calls": 2}}))
+        own = client.run("shop", Request("hello"))
+    assert own.error is not None and "the budget of desk today is used up: 2 of 2 calls" in own.error["message"]
+    assert [each.asked.messages[-1]["content"] for each in cloud.records] == ["I am a@x.org", "I am [EMAIL_1]"]
+    assert told.text == "I am a@x.org"
+    assert refused.error is not None and "2 of 2 calls" in refused.error["message"]
     assert home.stop() == 0
