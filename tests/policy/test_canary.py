@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import orchestrator
-from orchestrator import ManifestError, Message, Result
+from orchestrator import Event, ManifestError, Message, Result
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.script import Rule, Script
 from tests.policy.cloud import Servers, servers
@@ -20,6 +20,7 @@ from tests.policy.ways import CANARY, WAYS, Way, manifest
 __all__ = ["alone"]
 pytestmark = pytest.mark.anyio
 
+Listen = Callable[[Event], None]
 READS = Script([Rule("list tickets", say="I read: {result}", calls=(("tickets_list", {}),))])
 """The model in the cloud reads what there is, and gets it back."""
 
@@ -29,7 +30,7 @@ def _fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {**fields, "history": turns}
 
 
-async def went(way: Way, folder: Path, *, private: bool) -> tuple[Servers, list[Result]]:
+async def went(way: Way, folder: Path, *, private: bool, listen: Listen | None = None) -> tuple[Servers, list[Result]]:
     """Ask what the way asks; gives the servers with all that they were sent. Raises ``ManifestError``."""
     near = simulated(["m"], faults=way.near_fails)
     far = simulated(["m", "embed"], READS)
@@ -39,7 +40,7 @@ async def went(way: Way, folder: Path, *, private: bool) -> tuple[Servers, list[
         path.write_text(json.dumps(manifest(way, there.near.url, there.far.url, private=private)))
         async with orchestrator.open(path) as clinic:
             for text, fields in way.asks:
-                results.append(await clinic.run(text, **_fields(fields)))
+                results.append(await clinic.run(text, listen=listen, **_fields(fields)))
     return there, results
 
 
@@ -54,6 +55,17 @@ async def test_nothing_that_a_restricted_agent_sees_reaches_the_cloud(way: Way, 
     there, results = await went(way, tmp_path, private=True)
     assert there.far.got(CANARY) == []
     assert len(results) == len(way.asks)
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if not way.refused], ids=lambda way: way.name)
+async def test_nor_where_the_answer_is_streamed(way: Way, tmp_path: Path) -> None:
+    """Both arms: a stream goes another way through the loop."""
+    heard: list[Event] = []
+    there, _ = await went(way, tmp_path, private=True, listen=heard.append)
+    assert there.far.got(CANARY) == [] and heard
+    (tmp_path / "control").mkdir()
+    there, _ = await went(way, tmp_path / "control", private=False, listen=heard.append)
+    assert there.far.got(CANARY)
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)

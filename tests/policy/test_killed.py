@@ -6,6 +6,8 @@ import json
 import shutil
 import signal
 import tempfile
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.app.client import RuntimeClient
 from orchestrator.app.compile import compile_files
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.request import Request
@@ -80,6 +83,18 @@ def wanted(cloud: SimulatedEndpoint, tmp_path: Path) -> Iterator[Wanted]:
         yield compiled(tmp_path, address, {"per_day": {"calls": 1, "tokens": 500}})
 
 
+def posted(client: RuntimeClient, text: str) -> tuple[int, str | None, str]:
+    """What the front door answers: the status, whether to repeat it, the body."""
+    body = json.dumps({"model": "shop", "messages": [{"role": "user", "content": text}]}).encode()
+    address = f"{client.status()['runtime']['url']}/chat/completions"
+    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, None, str(answer.read(), "utf-8")
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers["x-should-retry"], str(error.read(), "utf-8")
+
+
 @pytest.mark.parametrize(
     ("point", "kept"),
     [
@@ -123,6 +138,9 @@ def test_status_says_what_went_to_the_cloud_today(home: Home, wanted: Wanted) ->
     assert "desk, by policy, chose openai-compatible@" in story
     assert "zone: the manifest names a model in the cloud; privacy: not restricted; budget: 1 call, " in story
     assert "spent 1 call, " in story
+    status, retry, body = posted(client, "hello")
+    assert (status, retry) == (402, "false")
+    assert json.loads(body)["error"]["code"] == "ORC551"
     assert home.stop() == 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +22,11 @@ MAIL = "anna@example.org"
 class Asking(Wanted):
     """A deployment in which a person must allow what leaves."""
 
+    policy: Mapping[str, Any] = {"approval": "always"}
+
     def deployment(self, provider: Any, urls: Any) -> Any:
         made = super().deployment(provider, urls)
-        return replace(made, blueprint=replace(made.blueprint, policy={"approval": "always"}))
+        return replace(made, blueprint=replace(made.blueprint, policy=self.policy))
 
 
 def wanted(*parts: Any, **fields: Any) -> Wanted:
@@ -102,3 +104,23 @@ async def test_where_nobody_can_be_asked_nothing_is_sent() -> None:
     assert served.server.records == []
     assert result.error is not None and result.error["code"] == "ORC550"
     assert result.error["message"] == "agent.a needs a person's leave to ask m@1, and nobody can be asked here"
+
+
+class Counting(Asking):
+    """A deployment that may call the cloud once in a run."""
+
+    policy: Mapping[str, Any] = {"budget": {"per_run": {"calls": 1}}}
+
+
+async def test_what_a_run_had_spent_before_it_waited_counts_after_it(tmp_path: Path) -> None:
+    """Its tool needs leave; its model may not be asked again once that is given."""
+    tool = FakeTool("shop", {"pay": "paid"}, approval="always")
+    script = Script([Rule("pay", say="{result}", calls=(("shop_pay", {}),))])
+    counted = Counting([agent_spec("a", tools=["shop"])], [tool], cloud=["m@1"])
+    async with shop(tmp_path, counted, script) as there:
+        waiting = await there.served.run("pay it")
+        assert waiting.status == "waiting" and len(there.served.server.records) == 1
+        ended = await there.after(waiting, "approve")
+        assert [name for name, _, _ in tool.calls] == ["shop.pay"]
+        assert ended["error"]["code"] == "ORC551" and "this run is used up: 1 of 1 calls" in ended["error"]["message"]
+        assert len(there.served.server.records) == 1
