@@ -7,7 +7,9 @@ All three are looked at here; what is restricted then reaches no endpoint in the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import posixpath
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from orchestrator.core.message import Message
 from orchestrator.deploy.deployment import Agent, Deployment, Router
@@ -19,13 +21,15 @@ READS = "read"
 class Privacy:
     """Of one revision: what restricted runs may have left where others read it. ``off`` where no agent is restricted."""
 
-    __slots__ = ("off", "routers", "tools")
+    __slots__ = ("_stores", "off", "routers", "tools")
 
     def __init__(self, deployment: Deployment) -> None:
+        blueprint = deployment.blueprint
         private = [agent for agent in deployment.agents.values() if is_private(agent)]
         self.off = not private
-        self.tools = {tool_of(function) for agent in _followed(deployment, private) for function in written_by(agent)}
-        """Names of tools that hold what restricted runs wrote, as far as is known."""
+        self._stores = {each.spec["name"]: _store_of(each.spec, blueprint.folder) for each in blueprint.of_kind("tool")}
+        self.tools = {self._store(each) for agent in _followed(deployment, private) for each in written_by(agent)}
+        """What holds what restricted runs wrote, as far as is known: the stores behind tools."""
         self.routers = frozenset(name for name in deployment.routers if _leads_to_private(deployment, name))
         """Names of routers that read what is meant for a restricted agent."""
 
@@ -37,11 +41,16 @@ class Privacy:
     def wrote(self, function: ToolFunction) -> None:
         """A restricted run called it."""
         if function.effect != READS:
-            self.tools.add(tool_of(function))
+            self.tools.add(self._store(function))
 
     def may_give(self, function: ToolFunction) -> bool:
         """Whether what it gives may be what a restricted run wrote."""
-        return tool_of(function) in self.tools
+        return self._store(function) in self.tools
+
+    def _store(self, function: ToolFunction) -> str:
+        """What is behind the tool that it belongs to."""
+        tool = function.name.partition(".")[0]
+        return self._stores.get(tool, tool)
 
 
 def is_private(agent: Agent) -> bool:
@@ -54,9 +63,13 @@ def written_by(agent: Agent) -> Iterator[ToolFunction]:
     return (function for function in agent.functions.values() if function.effect != READS)
 
 
-def tool_of(function: ToolFunction) -> str:
-    """The tool that it belongs to."""
-    return function.name.partition(".")[0]
+def _store_of(spec: Mapping[str, Any], folder: str) -> str:
+    """Two tools over one file, or of one module, are two doors to one room."""
+    options = spec["options"]
+    if "python" in options:
+        return f"python {options['python'].partition(':')[0]}"
+    path = options.get("path")
+    return f"file {posixpath.normpath(posixpath.join(folder, path))}" if path else str(spec["name"])
 
 
 def holds_talk(history: tuple[Message, ...]) -> bool:

@@ -21,7 +21,12 @@ __all__ = ["alone"]
 pytestmark = pytest.mark.anyio
 
 Listen = Callable[[Event], None]
-READS = Script([Rule("list tickets", say="I read: {result}", calls=(("tickets_list", {}),))])
+READS = Script(
+    [
+        Rule("list tickets", say="I read: {result}", calls=(("tickets_list", {}),)),
+        Rule("what is planned", say="I read: {result}", calls=(("others_list", {}),)),
+    ]
+)
 """The model in the cloud reads what there is, and gets it back."""
 
 

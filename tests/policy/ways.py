@@ -46,6 +46,12 @@ _TICKET: Final = {
     "arguments": {"subject": "{{ text }}", "body": "{{ text }}"},
     "say": "noted",
 }
+_DATE: Final = {
+    "when": {"regex": "my file"},
+    "call": "dates.add",
+    "arguments": {"title": "{{ text }}", "start": "tomorrow at 10:00"},
+    "say": "noted",
+}
 _READER: Final = {"name": "reader", "model": "far", "instructions": "Read.", "tools": ["tickets"]}
 _CLERK: Final = {"name": "clerk", "role": "escalation", "human": {"queue": "desk"}, "tools": ["tickets"]}
 _FAILING: Final = {"name": "helper", "model": "near", "instructions": "Help.", "escalate_to": "senior"}
@@ -158,6 +164,16 @@ WAYS: Final[tuple[Way, ...]] = (
         [(ASKED, {"agent": "doctor"}), ("list tickets", {"agent": "reader"})],
         [_READER],
         doctor={"tools": ["tickets"], "reflex": [_TICKET]},
+    ),
+    Way(
+        "what its rule wrote into a file that another tool reads",
+        [(ASKED, {"agent": "doctor"}), ("what is planned", {"agent": "reader"})],
+        [{**_READER, "tools": ["others"]}],
+        doctor={"tools": ["dates"], "reflex": [_DATE]},
+        tools=[
+            {"name": "dates", "use": "calendar", "path": "./c.ics"},
+            {"name": "others", "use": "calendar", "path": "./d/../c.ics"},
+        ],
     ),
     Way(
         "the ticket of a person that it passed a question on to",
