@@ -124,7 +124,7 @@ def _recover(path: Path, damage: Damaged, now: float) -> tuple[SqliteRevisions, 
     names = ", ".join(revision.deployment for revision in kept) or "none"
     return revisions, (
         f"the state database was damaged ({damage.reason}) and is kept as {aside}; deployments restored: {names}; "
-        "their older revisions, runs, sessions and approvals are only in the damaged file"
+        "their older revisions, runs, sessions, approvals and what they spent today are only in the damaged file"
     )
 
 
