@@ -353,6 +353,10 @@ class BudgetExceeded(Withheld):
     code = "ORC551"
     again: float | None = None
 
+    def as_json(self) -> dict[str, Any]:
+        """With ``again``, where there will be a new budget."""
+        return super().as_json() | ({"again": self.again} if self.again is not None else {})
+
 
 class UsageError(OrchestratorError):
     """What was asked does not fit: a word of the command line, or the ``field`` of a request."""

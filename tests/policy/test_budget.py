@@ -206,7 +206,7 @@ async def test_a_new_day_is_a_new_budget_and_the_refusal_says_when(tmp_path: Pat
     late = await ledger.reserve(account(calls=1), Purse(), "a", Spend(5, 0, 1))
     with pytest.raises(BudgetExceeded) as refused:
         await ledger.reserve(account(calls=1), Purse(), "a", Spend(5, 0, 1))
-    assert refused.value.again == NOON + 12 * 3600
+    assert refused.value.again == NOON + 12 * 3600 == refused.value.as_json()["again"]
     clock.now = refused.value.again
     made = await ledger.reserve(account(calls=1), Purse(), "a", Spend(5, 0, 1))
     await ledger.settle(late, Purse(), Spend(3, 0, 1))  # of yesterday: it counts there
@@ -239,6 +239,33 @@ async def test_a_disk_that_takes_nothing_lets_nothing_out(tmp_path: Path) -> Non
     assert purse.total == NOTHING and sum(ledger.today("shop").values(), NOTHING) == NOTHING
     stores.spending._file._connection.execute("PRAGMA query_only=OFF")
     await ledger.reserve(account(calls=1), purse, "a", Spend(5, 0, 1))
+    stores.close()
+
+
+async def test_where_nothing_is_limited_no_disk_is_needed_and_it_is_counted(tmp_path: Path) -> None:
+    """`status` shows it while the process runs."""
+    stores, free = open_stores(tmp_path / "state.db"), Account("shop", {}, {})
+    ledger = Ledger(stores.spending, Clock())
+    assert await ledger.view(free) is None
+    stores.spending._file._connection.execute("PRAGMA query_only=ON")
+    made = await ledger.reserve(free, Purse(), "a", Spend(9, 9, 1))
+    await ledger.settle(made, Purse(), Spend(4, 2, 1))
+    view = await ledger.view(free)
+    assert view is not None and view["spent"] == {"tokens": 4, "money": 0.000002, "calls": 1}
+    assert view["limits"] == {} and view["day"] == "2025-11-26"
+    stores.close()
+
+
+async def test_the_view_of_a_day_has_the_limits_of_the_whole_and_of_each_agent(tmp_path: Path) -> None:
+    stores = open_stores(tmp_path / "state.db")
+    both = Account(
+        "shop", {"per_day": {"calls": 9}}, {"a": {"per_day": {"tokens": 50}}, "b": {"per_run": {"calls": 1}}}
+    )
+    ledger = Ledger(stores.spending, Clock())
+    await ledger.reserve(both, Purse(), "a", Spend(20, 0, 1))
+    view = await ledger.view(both)
+    assert view is not None and view["limits"] == {"calls": 9}
+    assert view["agents"] == {"a": {"spent": {"tokens": 20, "money": 0.0, "calls": 1}, "limits": {"tokens": 50}}}
     stores.close()
 
 

@@ -124,3 +124,23 @@ async def test_what_a_run_had_spent_before_it_waited_counts_after_it(tmp_path: P
         assert [name for name, _, _ in tool.calls] == ["shop.pay"]
         assert ended["error"]["code"] == "ORC551" and "this run is used up: 1 of 1 calls" in ended["error"]["message"]
         assert len(there.served.server.records) == 1
+
+
+class Paying(Asking):
+    """A deployment that limits money and knows no price: its server turned out to be in the cloud."""
+
+    policy: Mapping[str, Any] = {"budget": {"per_day": {"money": 100}}}
+
+
+async def test_no_price_is_not_a_price_of_nothing() -> None:
+    """The manifest could not know; nothing is sent, and the cure says what to write."""
+    async with serving(Paying([agent_spec("a")], cloud=["m@1"])) as served:
+        result = await served.run("hello")
+    assert served.server.records == [] and result.error is not None
+    assert result.error["message"] == (
+        "agent.a: m@1 has no price, and the budget limits money: no price is not a price of 0"
+    )
+    assert result.error["cure"].startswith("Write price: {input: …, output: …} for the model that m@1 serves")
+    assert result.notes == (
+        "agent.a did not ask m@1: budget: m@1 has no price, and the budget limits money: no price is not a price of 0",
+    )

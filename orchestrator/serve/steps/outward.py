@@ -169,6 +169,9 @@ async def _too_poor(passage: Passage, agent: str, endpoint: str, call: ChatCall)
 def _keep(run: Run, sender: Sender, ruling: Ruling) -> None:
     """Once for each endpoint that an agent may ask; every refusal."""
     choice = None if ruling.refused else ruling.endpoint
+    if choice is None:
+        gate, reason = ruling.reasons[-1]
+        run.remark(sender.address, ruling.endpoint, f"{sender.address} did not ask {ruling.endpoint}: {gate}: {reason}")
     known = {(each.router, each.choice) for each in run.decisions if each.strategy == POLICY}
     if choice is None or (sender.name, choice) not in known:
         run.add_decision(
