@@ -14,7 +14,7 @@ from orchestrator.core.record import record
 
 MILLION: Final = 1_000_000
 BYTES_A_TOKEN: Final = 3
-"""Fewer than is usual, so that a reservation is hardly ever too small."""
+"""Fewer than is usual, so that a reservation is hardly ever too small; a server that counts more is reckoned by its own."""
 USUAL_ANSWER: Final = 4_096
 """Tokens that an answer may have where nothing limits it; a call that is paid from a budget is sent with this limit then."""
 

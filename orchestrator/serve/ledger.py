@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ import anyio.to_thread
 
 from orchestrator.core.errors import BudgetExceeded, StateUnusable, Withheld
 from orchestrator.core.request import new_id
-from orchestrator.core.spending import NOTHING, Limits, Spend, over
+from orchestrator.core.spending import BYTES_A_TOKEN, NOTHING, Limits, Spend, over
 from orchestrator.ports.spending import Reservation, SpendStore
 
 UNLIMITED: Final[Mapping[str, Limits]] = {}
@@ -72,6 +73,16 @@ class Ledger:
         self._now = now
         self._days: dict[str, tuple[str, dict[str, Spend]]] = {}  # deployment -> its day, and what each agent spent
         self._disk = anyio.Lock()
+        self._a_byte: dict[str, float] = {}  # endpoint -> the most tokens that a byte of a prompt was
+
+    def tokens_of(self, endpoint: str, size: int) -> int:
+        """The most tokens that so many bytes are likely to be there."""
+        return math.ceil(size * max(1 / BYTES_A_TOKEN, self._a_byte.get(endpoint, 0.0)))
+
+    def learn(self, endpoint: str, size: int, tokens: int) -> None:
+        """A server has counted the tokens of a prompt: vocabularies differ."""
+        if size:
+            self._a_byte[endpoint] = max(self._a_byte.get(endpoint, 0.0), tokens / size)
 
     async def open(self, deployment: str) -> None:
         """Know what the deployment has spent today. Raises ``Withheld`` where that cannot be read."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from orchestrator.core.errors import (
     BadRequest,
@@ -24,10 +24,12 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.message import Message, ToolCall, Usage
 from orchestrator.core.personal import CannotRedact, Finder, Pseudonyms, finder_of, may_begin
-from orchestrator.core.spending import BYTES_A_TOKEN, NOTHING, USUAL_ANSWER, Spend, price_of
+from orchestrator.core.record import record
+from orchestrator.core.spending import NOTHING, USUAL_ANSWER, Spend, price_of
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Embedder, Provider, Target
+from orchestrator.ports.spending import Reservation
 from orchestrator.serve.ledger import Account, Ledger, Purse
 
 _OWN_ID: Final = re.compile(r"run_[0-9a-f]{16}")
@@ -129,14 +131,18 @@ class Passage:
 
     def estimate(self, call: ChatCall, endpoint: str) -> Spend:
         """The most that it may cost, where its answer is as long as it may be."""
-        sent = sum(len(message.encoded()) for message in call.messages)
-        sent += sum(len(str(tool.as_json())) for tool in call.tools) + len(str(call.schema or ""))
-        prompt, answer = -(-sent // BYTES_A_TOKEN), call.max_tokens or USUAL_ANSWER
+        prompt, answer = self.ledger.tokens_of(endpoint, size_of(call)), call.max_tokens or USUAL_ANSWER
         return Spend(prompt + answer, price_of(self.rules.prices.get(endpoint, {}), prompt, answer), 1)
 
     def unpriced(self, agent: str, endpoint: str) -> bool:
         """Whether money is limited, and nobody knows what it would cost."""
         return endpoint not in self.rules.prices and self.rules.account.limited(agent, "money")
+
+
+def size_of(call: ChatCall) -> int:
+    """Bytes of all that its server reads."""
+    sent = sum(len(message.encoded()) for message in call.messages)
+    return sent + sum(len(str(tool.as_json())) for tool in call.tools) + len(str(call.schema or ""))
 
 
 class Customs:
@@ -169,7 +175,7 @@ class Crossing:
     async def chat(self, call: ChatCall) -> ChatReply:
         """One whole answer. Raises ``Withheld`` where nothing may be sent."""
         sent = self._fit(call)
-        bill = await self._pay(self._passage.estimate(sent, self._endpoint.id))
+        bill = await self._pay(self._passage.estimate(sent, self._endpoint.id), size_of(sent))
         try:
             reply = await self._endpoint.provider.chat(sent)
         except BaseException as error:
@@ -181,7 +187,7 @@ class Crossing:
     async def stream(self, call: ChatCall) -> AsyncGenerator[Delta, None]:
         """The answer in pieces, of which none ends within a placeholder."""
         sent = self._fit(call)
-        bill = await self._pay(self._passage.estimate(sent, self._endpoint.id))
+        bill = await self._pay(self._passage.estimate(sent, self._endpoint.id), size_of(sent))
         waiting = ""
         try:
             async with aclosing(cast(AsyncGenerator[Delta, None], self._endpoint.provider.stream(sent))) as deltas:
@@ -208,7 +214,7 @@ class Crossing:
         embedder = cast(Embedder, self._endpoint.provider)
         self._check_open()
         hidden = tuple(map(self._passage.hidden_text, texts))
-        prompt = -(-sum(len(text.encode()) for text in hidden) // BYTES_A_TOKEN)
+        prompt = self._passage.ledger.tokens_of(self._endpoint.id, sum(len(text.encode()) for text in hidden))
         cost = price_of(self._passage.rules.prices.get(self._endpoint.id, {}), prompt, 0)
         bill = await self._pay(Spend(prompt, cost, 1))
         try:
@@ -230,12 +236,12 @@ class Crossing:
         if self._customs.closed:
             raise Withheld(f"{self._endpoint.id} is in the cloud, and this run is restricted")
 
-    async def _pay(self, amount: Spend) -> Bill:
+    async def _pay(self, amount: Spend, size: int = 0) -> Bill:
         passage, name = self._passage, self._endpoint.id
         if passage.unpriced(self._customs.agent, name):
             raise Withheld(NO_PRICE.format(name), cure=WRITE_PRICE.format(name))
         made = await passage.ledger.reserve(passage.rules.account, passage.purse, self._customs.agent, amount)
-        return Bill(self._customs, made, passage.rules.prices.get(name, {}))
+        return Bill(self._customs, made, Terms(name, size, passage.rules.prices.get(name, {})))
 
     def _put_back(self, text: str, call: ChatCall) -> str:
         names = self._passage.names
@@ -253,20 +259,30 @@ class Crossing:
         return replace(reply, message=Message(message.role, content, calls, message.tool_call_id))
 
 
+@record
+class Terms:
+    """Of one call: its endpoint, the bytes of its prompt, the price of a million tokens."""
+
+    endpoint: str
+    size: int
+    price: Mapping[str, float]
+
+
 class Bill:
     """What was set aside for one call, until it is settled; once."""
 
-    def __init__(self, customs: Customs, made: Any, price: Mapping[str, float]) -> None:
+    def __init__(self, customs: Customs, made: Reservation, terms: Terms) -> None:
         self._customs = customs
         self._made = made
-        self._price = price
+        self._terms = terms
         self._open = True
 
     async def settle(self, usage: Usage | None) -> None:
         """By what the server told; where it told nothing, all that was set aside."""
         amount: Spend = self._made.amount
         if usage is not None and not usage.estimated:
-            cost = price_of(self._price, usage.prompt_tokens, usage.completion_tokens)
+            cost = price_of(self._terms.price, usage.prompt_tokens, usage.completion_tokens)
+            self._customs.passage.ledger.learn(self._terms.endpoint, self._terms.size, usage.prompt_tokens)
             amount = Spend(usage.prompt_tokens + usage.completion_tokens, cost, 1)
         await self._close(amount)
 
