@@ -9,22 +9,35 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from orchestrator.core.pattern import SafePattern, compile_safely
 
 KINDS: Final = ("email", "card", "iban", "phone")
+LONGEST_REMEMBERED: Final = 4_000
 LONGEST_MATCH: Final = 1_000
 """Characters of what a pattern of the operator finds, at most, in a text that is too long to be looked at at once."""
 
 Span = tuple[int, int, str]
 
 _EMAIL: Final = re.compile(r"(?<![\w.+%-])[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}")
-_DIGITS: Final = re.compile(r"(?<![\w])\d(?:[ -]?\d){12,18}(?![\w])")
-_IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,30}(?![A-Za-z0-9])")
-_PHONE: Final = re.compile(r"(?<!\w)(?<!\d[.,/:-])(?:\+|\(\+?)?\d(?:[ ()./-]{0,2}\d){5,16}(?!\w)")
+_GROUPS: Final = re.compile(r"(?<!\w)\d{2,19}(?:[ -]\d{2,7})*(?!\w)")
+_IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?=[ -]?[A-Za-z0-9])")
+_IBAN_LENGTHS: Final = {
+    country: int(length)
+    for length, countries in {
+        "15": "NO", "16": "BE", "18": "DK FI FK FO GL NL SD", "19": "MK SI", "20": "AT BA EE KZ LT LU MN XK", "21": "CH HR LI LV",
+        "22": "BG BH CR DE GB GE IE ME RS VA", "23": "AE GI IL IQ OM SO TL", "24": "AD CZ ES MD PK RO SA SE SK TN VG",
+        "25": "LY PT ST", "26": "IS TR", "27": "BI DJ FR GR IT MC MR SM", "28": "AL AZ BY CY DO GT HN HU LB NI PL SV",
+        "29": "BR EG PS QA UA", "30": "JO KW MU YE", "31": "MT SC", "32": "LC", "33": "RU",
+    }.items()
+    for country in countries.split()
+}  # fmt: skip
+"""Characters of an account number by its country, after the registry of ISO 13616."""
+_PHONE: Final = re.compile(r"(?<!\w)(?<!\d[.,/:-])(?:\+|\(\+?)?\d(?:[ ()./-]{0,2}\d){5,60}(?!\w)")
 _DATE: Final = re.compile(r"(?<!\d)(?:\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2\d{4})(?!\d)")
 _ESCAPED: Final = re.compile(r"\\u00(2[013-9a-fA-F]|[3-4][0-9a-fA-F]|5[0-9abdABDe-fE-F]|[67][0-9a-eA-E])")
 """A plain letter, digit or sign that JSON may write so, but for the quote and the backslash."""
@@ -47,8 +60,12 @@ class Finder:
     patterns: tuple[tuple[str, SafePattern], ...] = ()
     refuse: frozenset[str] = frozenset()
 
-    def spans(self, text: str) -> list[Span]:
+    def spans(self, text: str) -> Sequence[Span]:
         """Where they are, in order, none over another: two that overlap count as one. Raises ``CannotRedact``."""
+        return _remembered(self, text) if len(text) <= LONGEST_REMEMBERED else self.find(text)
+
+    def find(self, text: str) -> Sequence[Span]:
+        """The same, looked for anew."""
         found = [*self._known(text), *self._own(text)]
         found.sort(key=lambda span: (span[0], -span[1]))
         kept: list[Span] = []
@@ -72,6 +89,12 @@ class Finder:
             yield from ((start, end, field) for start, end in _values(field, text))
 
 
+@lru_cache(maxsize=2048)
+def _remembered(finder: Finder, text: str) -> Sequence[Span]:
+    """The turns of a conversation come again with each request."""
+    return finder.find(text)
+
+
 def finder_of(written: Mapping[str, Any]) -> Finder | None:
     """What the manifest's ``redaction`` looks for before anything goes to the cloud; ``None`` where that is turned off."""
     if not written.get("cloud", True):
@@ -89,18 +112,35 @@ def _emails(text: str) -> Iterator[Span]:
 
 
 def _cards(text: str) -> Iterator[Span]:
-    for found in _DIGITS.finditer(_without_dates(text)):
-        if _luhn(re.sub(r"\D", "", found[0])):
-            yield found.start(), found.end(), "card"
+    """Groups of digits that follow one another: any of them may be where the number begins."""
+    for found in _GROUPS.finditer(_without_dates(text)):
+        groups = [(found.start() + group.start(), group[0]) for group in re.finditer(r"\d+", found[0])]
+        for first in range(len(groups)):
+            digits = ""
+            for start, group in groups[first:]:
+                digits += group
+                if len(digits) > 19:
+                    break
+                if len(digits) >= 13 and _luhn(digits):
+                    yield groups[first][0], start + len(group), "card"
 
 
 def _ibans(text: str) -> Iterator[Span]:
-    """The longest beginning that is one: words may follow after a space."""
+    """Each beginning for itself, as words may stand before and behind."""
     for found in _IBAN.finditer(text):
-        ends = [at for at in range(len(found[0]), 14, -1) if at == len(found[0]) or not found[0][at].isalnum()]
-        end = next((at for at in ends if _mod_97(re.sub(r"[ -]", "", found[0][:at]))), None)
-        if end is not None:
-            yield found.start(), found.start() + end, "iban"
+        length = _IBAN_LENGTHS.get(found[0][:2].upper(), 0)
+        end, read = found.start(), ""
+        while len(read) < length and end < len(text):
+            if text[end] in " -" and text[end - 1] not in " -":
+                end += 1
+            elif text[end].isascii() and text[end].isalnum():
+                read += text[end]
+                end += 1
+            else:
+                break
+        whole = length and len(read) == length and not (end < len(text) and text[end].isalnum())
+        if whole and _mod_97(read):
+            yield found.start(), end, "iban"
 
 
 def _phones(text: str) -> Iterator[Span]:
@@ -133,18 +173,19 @@ def _luhn(digits: str) -> bool:
 
 
 def _mod_97(iban: str) -> bool:
-    if not 15 <= len(iban) <= 34 or not iban.isascii():
-        return False
     moved = (iban[4:] + iban[:4]).upper()
     return int("".join(str(int(letter, 36)) for letter in moved)) % 97 == 1
 
 
 def _values(field: str, text: str) -> Iterator[tuple[int, int]]:
     """Of ``"field": "value"``, ``field: value`` and ``field = value``: the value, up to the end of the line or the next comma."""
-    pattern = rf"(?i)(?<![\w])[\"']?{re.escape(field)}[\"']?\s{{0,8}}[:=]\s{{0,8}}"
-    for found in re.finditer(pattern, text):
-        value = _VALUE.match(text, found.end())
+    name = re.compile(rf"(?i)(?<![\w])[\"']?{re.escape(field)}[\"']?\s{{0,8}}[:=]\s{{0,8}}")
+    at = 0
+    while (found := name.search(text, at)) is not None:
+        at = found.end()
+        value = _VALUE.match(text, at)
         if value is not None:
+            at = value.end()
             start, end = value.span("text") if value["text"] is not None else value.span()
             if end > start:
                 yield start, end

@@ -30,7 +30,8 @@ class Privacy:
         self._stores = {each.spec["name"]: _store_of(each.spec, blueprint.folder) for each in blueprint.of_kind("tool")}
         self.tools = {self._store(each) for agent in _followed(deployment, private) for each in written_by(agent)}
         """What holds what restricted runs wrote, as far as is known: the stores behind tools."""
-        self.routers = frozenset(name for name in deployment.routers if _leads_to_private(deployment, name))
+        routers = () if self.off else deployment.routers
+        self.routers = frozenset(name for name in routers if _leads_to_private(deployment, name))
         """Names of routers that read what is meant for a restricted agent."""
 
     def follows(self, before: Privacy) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -49,6 +50,48 @@ def test_each_kind_is_found_wherever_it_stands(kind: str, value: str) -> None:
 @pytest.mark.parametrize("text", NOT_FOUND)
 def test_times_prices_and_numbers_of_things_stay(text: str) -> None:
     assert Pseudonyms(Finder()).hide(text) == text
+
+
+def test_numbers_before_and_behind_hide_nothing() -> None:
+    """A number may begin at any group of digits, also where telephones are not looked for."""
+    names = Pseudonyms(Finder(kinds=("card", "iban")))
+    assert names.hide("12 4111 1111 1111 1111 99") == "12 [CARD_1] 99"
+    assert names.hide("ab12 IT60X0542811101000000123456 und ab34") == "ab12 [IBAN_1] und ab34"
+    assert names.hide("IT60 GB82 WEST 1234 5698 7654 32 7") == "IT60 [IBAN_2] 7"
+    every = Pseudonyms(Finder())
+    long = "12 34 56 78 90 12 34 56 78 347 123 4567"
+    assert every.hide(f"call {long} now") == "call [PHONE_1] now"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "1 ",
+        "a@",
+        "a.",
+        "IT60",
+        "ab12 ",
+        "+ ( ",
+        "[",
+        "1",
+        "1-",
+        "11 ",
+        "patient: ",
+        'patient: "',
+        "patient:      ",
+        "\\",
+    ],
+)
+def test_no_text_keeps_it_busy(piece: str) -> None:
+    """Four times as long takes about four times as long, not sixteen times; at most some microseconds a character."""
+    finder = Finder(fields=("patient",))
+    took = []
+    for size in (20_000, 80_000):
+        text = (piece * size)[:size]
+        began = time.process_time()
+        Pseudonyms(finder).hide(text)
+        took.append(time.process_time() - began)
+    assert took[1] < 10 * max(took[0], 0.01), took
 
 
 def test_one_value_has_one_placeholder_and_two_have_two() -> None:
