@@ -96,7 +96,8 @@ def _amounts(spent: Mapping[str, Any], limits: Mapping[str, Any]) -> str:
     for name in ("calls", "tokens", "money"):
         if spent[name] or name in limits or name != "money":
             most = f" of {limits[name]:g}" if name in limits else ""
-            told.append(f"{spent[name]:.6g}{most} {'of money' if name == 'money' else name}")
+            number = f"{spent[name]:.6f}".rstrip("0").rstrip(".") if name == "money" else str(spent[name])
+            told.append(f"{number}{most} {'of money' if name == 'money' else name}")
     return ", ".join(told)
 
 

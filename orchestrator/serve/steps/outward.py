@@ -174,9 +174,8 @@ def _keep(run: Run, sender: Sender, ruling: Ruling) -> None:
         run.remark(sender.address, ruling.endpoint, f"{sender.address} did not ask {ruling.endpoint}: {gate}: {reason}")
     known = {(each.router, each.choice) for each in run.decisions if each.strategy == POLICY}
     if choice is None or (sender.name, choice) not in known:
-        run.add_decision(
-            Decision(POLICY, choice, why=f"{ruling.endpoint}: {ruling.why}", router=sender.name), sender.name
-        )
+        why = ruling.why if choice else f"{ruling.endpoint}: {ruling.why}"
+        run.add_decision(Decision(POLICY, choice, why=why, router=sender.name), sender.name)
 
 
 def tell_out(run: Run, sender: Sender, customs: Customs | None, trace: CallTrace) -> None:
