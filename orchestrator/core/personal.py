@@ -26,6 +26,8 @@ Span = tuple[int, int, str]
 _EMAIL: Final = re.compile(r"(?<![\w.+%-])[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}")
 _GROUPS: Final = re.compile(r"(?<!\w)\d{2,19}(?:[ -]\d{2,7})*(?!\w)")
 _IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?=[ -]?[A-Za-z0-9])")
+MOST_GROUPS: Final = 10
+"""Of two digits or more, in a card number of at most 19."""
 _IBAN_LENGTHS: Final = {
     country: int(length)
     for length, countries in {
@@ -117,7 +119,7 @@ def _cards(text: str) -> Iterator[Span]:
         groups = [(found.start() + group.start(), group[0]) for group in re.finditer(r"\d+", found[0])]
         for first in range(len(groups)):
             digits = ""
-            for start, group in groups[first:]:
+            for start, group in groups[first : first + MOST_GROUPS]:
                 digits += group
                 if len(digits) > 19:
                     break
