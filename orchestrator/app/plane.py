@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.core.blueprint import ServeSpec
@@ -15,6 +15,7 @@ from orchestrator.deploy.residence import PoolLimits
 from orchestrator.plan.pressure import Pressure
 from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.forward import Forwarder
+from orchestrator.serve.ledger import Ledger
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.outcomes import Outcomes
 from orchestrator.serve.people import PeopleDesk
@@ -35,6 +36,7 @@ class ServingPlane:
     desk: PeopleDesk | None = None
     forwarder: Forwarder | None = None
     outcomes: Outcomes | None = None
+    ledger: Ledger = field(default_factory=Ledger)
 
     def set_endpoints(self, endpoints: Mapping[str, EndpointSpec], pools: Mapping[str, PoolLimits]) -> None:
         """Know exactly these endpoints, and these limits of memories."""
@@ -64,6 +66,7 @@ class ServingPlane:
         engine.desk, engine.outbox = self.desk, self.forwarder
         if self.outcomes is not None:
             self.outcomes.prepare(engine)
+        engine.ledger = self.ledger
         self.engines.switch(deployment.name, engine)
         for each in (self.desk, self.forwarder):
             if each is not None:

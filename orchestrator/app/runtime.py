@@ -126,7 +126,13 @@ class Runtime:
         workshop = make_workshop(plugins, self._place.settings, state, self._redactor, owner=RUNTIME)
         workshop = replace(workshop, reveal=self._reveal)
         kept = Stores(
-            stores.revisions, stores.sessions, stores.people, stores.outbox, stores.outcomes, report=self._report
+            stores.revisions,
+            stores.sessions,
+            stores.people,
+            stores.outbox,
+            stores.outcomes,
+            stores.spending,
+            report=self._report,
         )
         planes = await stack.enter_async_context(run_planes(workshop, kept, self._place.settings, emit, self._state))
         self._planes = planes

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -40,11 +40,13 @@ from orchestrator.plugins.stores.memory import MemoryRevisions
 from orchestrator.ports.outbox import OutboxStore
 from orchestrator.ports.people import PeopleStore
 from orchestrator.ports.provider import Provider, Secret
+from orchestrator.ports.spending import SpendStore
 from orchestrator.ports.store import OutcomeStore, Revision, RevisionStore, SessionStore
 from orchestrator.ports.strategy import Candidate, InstantStrategy, StrategyOptions
 from orchestrator.serve.ends import Ends
 from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.forward import Forwarder, ForwarderWays
+from orchestrator.serve.ledger import Ledger
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.outcomes import Outcomes
 from orchestrator.serve.people import DeskWays, PeopleDesk
@@ -59,14 +61,15 @@ CLOSING_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """What is kept: revisions, and where a store has them sessions and what waits for ``people``. ``recompile`` reads blueprints of
-    older formats; ``outcomes`` are labels of answers; ``report`` hears what cannot be kept."""
+    """What is kept: revisions, and where a store has them sessions, what waits for ``people`` and for targets, and what is spent.
+    ``outcomes`` are labels of answers; ``recompile`` reads blueprints of older formats; ``report`` hears what cannot be kept."""
 
     revisions: RevisionStore
     sessions: SessionStore | None = None
     people: PeopleStore | None = None
     outbox: OutboxStore | None = None
     outcomes: OutcomeStore | None = None
+    spending: SpendStore | None = None
     recompile: Recompile | None = None
     report: Callable[[str], None] = lambda _: None
 
@@ -81,6 +84,7 @@ class Planes:
     desk: PeopleDesk | None = None
     forwarder: Forwarder | None = None
     outcomes: Outcomes | None = None
+    ledger: Ledger = field(default_factory=Ledger)
 
 
 def _nobody_hears(kind: str, why: str) -> None:
@@ -169,7 +173,8 @@ async def run_planes(
     desk = PeopleDesk(stores.people, ends, engines, ways) if stores.people is not None else None
     forwarder = _forwarder(stores, ends, engines, emit)
     outcomes = Outcomes(stores.outcomes, engines) if stores.outcomes is not None else None
-    plane = ServingPlane(engines, loop, sessions, emit, state, desired.has, desk, forwarder, outcomes)
+    ledger = Ledger(stores.spending)
+    plane = ServingPlane(engines, loop, sessions, emit, state, desired.has, desk, forwarder, outcomes, ledger)
     reconciler = Reconciler(workshop, plane, desired, emit, Rules(settings.look_every, version=program_version()))
     async with anyio.create_task_group() as tasks:
         await tasks.start(loop.run)
@@ -179,7 +184,7 @@ async def run_planes(
             if each is not None:
                 tasks.start_soon(keep_running, each.run, stores.report)
         try:
-            yield Planes(reconciler, engines, loop, desk, forwarder, outcomes)
+            yield Planes(reconciler, engines, loop, desk, forwarder, outcomes, ledger)
         finally:
             tasks.cancel_scope.cancel()
 

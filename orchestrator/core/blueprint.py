@@ -66,6 +66,7 @@ class ModelSpec(TypedDict):
     fallback: list[str]  # aliases, in order
     keep_alive: float | None  # seconds that it may rest before it is unloaded
     pinned: bool  # it is never unloaded
+    price: NotRequired[dict[str, float]]  # input, output: money for a million tokens
 
 
 class ReflexSpec(TypedDict):
@@ -113,6 +114,7 @@ class AgentSpec(TypedDict):
     priority: Literal["system", "interactive", "default", "bulk"] | None
     gate: NotRequired[dict[str, dict[str, Any]]]  # signs of a wrong answer, the cheapest first, with what is written
     complexity: NotRequired[list[str]]  # simple, moderate, complex: the requests that it is meant for
+    budget: NotRequired[dict[str, Any]]  # per_run, per_day: what it may spend in the cloud
 
 
 class RouteSpec(TypedDict):
@@ -206,6 +208,7 @@ class Blueprint:
     tool_roots: tuple[str, ...] = ()
     people: Mapping[str, Any] = field(default_factory=dict)  # as the manifest has it
     most_escalations: int = MOST_ESCALATIONS  # how often one run may be handed over
+    policy: Mapping[str, Any] = field(default_factory=dict)  # redaction, budget, approval, as the manifest has them
     folder: str = ""  # the manifest's folder, absolute
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -240,6 +243,7 @@ class Blueprint:
             "labels": dict(self.labels),
             **({"people": dict(self.people)} if self.people else {}),
             **({} if self.most_escalations == MOST_ESCALATIONS else {"most_escalations": self.most_escalations}),
+            **({"policy": dict(self.policy)} if self.policy else {}),
         }
 
     @classmethod
@@ -266,4 +270,5 @@ class Blueprint:
             labels=value["labels"],
             people=value.get("people", {}),
             most_escalations=value.get("most_escalations", MOST_ESCALATIONS),
+            policy=value.get("policy", {}),
         )

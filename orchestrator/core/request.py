@@ -152,8 +152,9 @@ class Result:
     says why); ``waiting`` (for a person, who finds it under ``approval``; the run goes on by itself then). ``path`` are the
     addresses that it went through; ``agent`` is the one that answered. ``timings`` are in milliseconds: ``total``,
     ``queue`` (waiting for a slot), ``model``, ``tool``, ``engine`` (the rest).
-    ``notes`` say what the answer was made without. ``data_class`` is what the request said of its own data. ``parts`` are there
-    where several agents answered; ``text`` is all of them then, and ``agent`` names each.
+    ``notes`` say what the answer was made without. ``data_class`` is what the request said of its own data, or ``restricted``
+    where the run met such data. ``parts`` are there where several agents answered; ``text`` is all of them then, and ``agent``
+    names each.
     """
 
     id: str

@@ -9,6 +9,7 @@ from typing import Final, cast
 import anyio.from_thread
 
 from orchestrator.core.errors import BrokenReply, ModelError, NoModel, StaleConnection
+from orchestrator.core.personal import CannotRedact, Finder, Pseudonyms
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.ports.provider import Embedder
 
@@ -22,12 +23,17 @@ ASKING_SECONDS: Final = 5.0
 
 
 class ServerEncoder:
-    """Fits the port ``DistantEncoder``. ``missing`` says why there is no endpoint."""
+    """Fits the port ``DistantEncoder``. ``missing`` says why there is no endpoint; ``finder`` says what is not sent
+    to one in the cloud, in examples as in requests."""
 
-    def __init__(self, name: str, endpoints: Sequence[EndpointSpec], missing: str = "") -> None:
+    def __init__(
+        self, name: str, endpoints: Sequence[EndpointSpec], missing: str = "", finder: Finder | None = None
+    ) -> None:
         self.name = name
         self._endpoints = tuple(endpoints)
         self._missing = missing
+        far = any(each.target.zone == "cloud" for each in endpoints)
+        self._finder = finder if far else None
 
     def encode_all(self, texts: Sequence[str]) -> list[Sequence[float]]:
         """Every vector, from a thread that the event loop has started. Raises ``ModelError`` or ``NoModel``."""
@@ -35,9 +41,18 @@ class ServerEncoder:
             raise NoModel(self._missing or NOBODY)
         found: list[Sequence[float]] = []
         for start in range(0, len(texts), BATCH):
-            batch = tuple(texts[start : start + BATCH])
+            batch = tuple(map(self._hidden, texts[start : start + BATCH]))
             found += anyio.from_thread.run(embed, self._endpoints, batch, LEARNING_SECONDS)
         return found
+
+    def _hidden(self, text: str) -> str:
+        """Each with placeholders of its own."""
+        if self._finder is None:
+            return text
+        try:
+            return Pseudonyms(self._finder).hide(text)
+        except CannotRedact as error:
+            raise NoModel(f"an example may not be sent to {self.name}: {error}") from error
 
 
 async def embed(

@@ -12,6 +12,7 @@ import anyio.to_thread
 from orchestrator.core.address import Address
 from orchestrator.core.blueprint import AgentSpec, Blueprint, ModelSpec, RouterSpec, ToolSpec
 from orchestrator.core.failpoint import declare, failpoint
+from orchestrator.core.personal import finder_of
 from orchestrator.deploy.deployment import Agent, Binding, Deployment, Router
 from orchestrator.deploy.distant import ServerEncoder
 from orchestrator.deploy.endpoint import EndpointSpec
@@ -128,7 +129,8 @@ class Draft:
         if Address.of("model", name) not in self.blueprint.elements:
             return self._workshop.encoder(name)
         bound = self._bindings[name]
-        return ServerEncoder(name, [self._endpoints[each] for each in bound.endpoints], bound.missing)
+        endpoints = [self._endpoints[each] for each in bound.endpoints]
+        return ServerEncoder(name, endpoints, bound.missing, finder_of(self.blueprint.policy.get("redaction", {})))
 
     def _models(self) -> dict[str, ModelSpec]:
         return {each.spec["alias"]: cast(ModelSpec, each.spec) for each in self.blueprint.of_kind("model")}

@@ -20,6 +20,7 @@ from orchestrator.core.errors import (
     ServerBusy,
     Stalled,
     Unreachable,
+    Withheld,
 )
 from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.breaker import Breaker
@@ -219,7 +220,9 @@ class Endpoint:
         self._ready = True
 
     def failed(self, error: ModelError, now: float, jitter: Jitter) -> None:
-        """A call failed: judge what that says about the server."""
+        """A call failed: judge what that says about the server. Nothing, where it was not sent."""
+        if isinstance(error, Withheld):
+            return
         self.last_error = error
         match error:
             case ServerBusy():

@@ -35,6 +35,8 @@ STATUS: Final[Mapping[str, int]] = {
     "SchemaInvalid": 502,
     "ToolFailed": 502,
     "WrongArguments": 502,
+    "Withheld": 403,
+    "BudgetExceeded": 402,
 }
 """HTTP status of each kind of failed run; every other kind is 500."""
 WORTH_RETRYING: Final = frozenset({"QueueFull", "RateLimited", "WouldMissDeadline", "ServerBusy"})

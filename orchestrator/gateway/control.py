@@ -30,6 +30,7 @@ from orchestrator.core.errors import (
     RuntimeVersionClash,
     StateUnusable,
     UsageError,
+    Withheld,
 )
 from orchestrator.core.event import Event
 from orchestrator.core.failpoint import declare, failpoint
@@ -195,10 +196,26 @@ class ControlApi:
 
     async def _status(self, asked: Asked) -> None:
         people, outbox = await self._it.desk.trouble(), await self._it.forwarder.trouble()
-        waits = {name: {"people": people.get(name), "outbox": outbox.get(name)} for name in {*people, *outbox}}
-        nothing = {"people": None, "outbox": None}
-        found = [{**each, **waits.get(each["name"], nothing)} for each in status(self._it.reconciler)]
+        found = [
+            {
+                **each,
+                "people": people.get(each["name"]),
+                "outbox": outbox.get(each["name"]),
+                "spending": await self._spending(each["name"]),
+            }
+            for each in status(self._it.reconciler)
+        ]
         await send_json(asked.send, 200, {"runtime": dict(self._it.about()), "deployments": found})
+
+    async def _spending(self, name: str) -> Mapping[str, Any] | None:
+        """What a deployment that serves has spent in the cloud today."""
+        if name not in self._it.engines.names():
+            return None
+        engine = self._it.engines.get(name)
+        try:
+            return await engine.ledger.view(engine.rules.account)
+        except Withheld as error:
+            return {"error": error.message}
 
     async def _history(self, asked: Asked) -> None:
         desired = self._it.reconciler.desired

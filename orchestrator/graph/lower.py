@@ -32,6 +32,7 @@ from orchestrator.manifest.spec.doubt import gate_of, words_of
 from orchestrator.manifest.spec.manifest import Manifest
 from orchestrator.manifest.spec.model import ModelEntry
 from orchestrator.manifest.spec.operate import Hardware, HardwareItem
+from orchestrator.manifest.spec.policy import Budget
 from orchestrator.manifest.spec.server import ServerOptions
 from orchestrator.manifest.spec.tool import KnowledgeEntry, ToolEntry
 from orchestrator.manifest.zone import zone_of
@@ -63,11 +64,26 @@ def lower(graph: AgentGraph, manifest: Manifest, located: Located) -> Blueprint:
         hardware=_hardware(deployment.hardware),
         resources=deployment.resources.model_dump(exclude_none=True),
         people=deployment.people.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
+        policy=_policy(manifest),
         tool_roots=tuple(located.of(root) for root in deployment.security.tool_roots),
         most_escalations=deployment.escalation.most,
         folder=located.folder,
         labels=dict(manifest.metadata.labels),
     )
+
+
+def _policy(manifest: Manifest) -> dict[str, Any]:
+    """What may leave, and what it may cost: only what is written."""
+    deployment = manifest.deployment
+    redaction = deployment.security.redaction.model_dump(mode="json", exclude_defaults=True)
+    budget = deployment.escalation.budget
+    approval = deployment.escalation.approval
+    written = {"redaction": redaction, "budget": _budget(budget), "approval": approval if approval != "never" else ""}
+    return {name: value for name, value in written.items() if value}
+
+
+def _budget(budget: Budget | None) -> dict[str, Any]:
+    return budget.model_dump(mode="json", exclude_none=True, exclude_defaults=True) if budget is not None else {}
 
 
 def _hardware(item: HardwareItem | None) -> dict[str, Any]:
@@ -90,6 +106,13 @@ def _element(graph: AgentGraph, vertex: Vertex, located: Located) -> Element:
 
 
 def _model(model: ModelEntry, located: Located) -> ModelSpec:
+    spec = _priceless(model, located)
+    if model.price is not None:
+        spec["price"] = model.price.model_dump()
+    return spec
+
+
+def _priceless(model: ModelEntry, located: Located) -> ModelSpec:
     row, known = find_model(model.alias), sizes(model)
     chosen = model.model
     ids = ids_of(row) if row else {}
@@ -168,6 +191,8 @@ def _agent(agent: AgentEntry) -> AgentSpec:
         spec["store_and_forward"] = {}
     elif kept:
         spec["store_and_forward"] = kept.model_dump(exclude_defaults=True)
+    if budget := _budget(agent.budget):
+        spec["budget"] = budget
     return spec
 
 

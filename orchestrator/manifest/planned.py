@@ -31,7 +31,6 @@ NOT_IN_THIS_VERSION: Final[Mapping[str, Mapping[str, str]]] = {
     "Manifest": {"guards": _DEPLOYMENT["guards"], "tests": _DEPLOYMENT["tests"]},
     "DeploymentSpec": _DEPLOYMENT,
     "AgentEntry": _AGENT,
-    "ModelEntry": {"price": "budgets"},
     "ToolEntry": {
         "http": "tools over HTTP",
         "openapi": "tools from an OpenAPI file",
@@ -45,14 +44,12 @@ NOT_IN_THIS_VERSION: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "NodeEntry": {"pin": "placement on the mesh"},
     "Coordination": {"nats": "the mesh"},
-    "EscalationDefaults": {"budget": "budgets"},
     "Security": {
         "keys": "API keys",
         "api_keys": "API keys",
         "roles": "roles of callers",
         "rate_limits": "rate limits",
         "zones": "data zones",
-        "redaction": "redaction",
         "audit": "the audit log",
     },
     "Serve": {"tls": "TLS"},

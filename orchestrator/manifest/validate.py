@@ -12,6 +12,7 @@ from orchestrator.manifest.checks.keywords import check_keywords
 from orchestrator.manifest.checks.not_acted_on import tell_what_is_not_acted_on
 from orchestrator.manifest.checks.people import check_people
 from orchestrator.manifest.checks.plugins import check_plugins
+from orchestrator.manifest.checks.policy import check_policy
 from orchestrator.manifest.checks.references import check_references
 from orchestrator.manifest.checks.servers import check_servers
 from orchestrator.manifest.checks.texts import check_texts
@@ -31,6 +32,7 @@ CHECKS: Final[tuple[Callable[[Draft], None], ...]] = (
     check_people,
     check_doubt,
     check_zones,
+    check_policy,
     tell_what_is_not_acted_on,
 )
 

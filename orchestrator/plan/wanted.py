@@ -39,10 +39,11 @@ def wanted_parts(
             "timeout": blueprint.timeout,
             "limits": blueprint.max_concurrent,
             "escalations": blueprint.most_escalations,
-            "people": blueprint.people,
             "resources": blueprint.resources,
             "hardware": blueprint.hardware,
             "labels": blueprint.labels,
+            "people": blueprint.people,
+            "policy": blueprint.policy,
             "folder": blueprint.folder,
             "tool roots": list(blueprint.tool_roots),
         }
@@ -93,6 +94,7 @@ def _facets(element: Element, around: _Around) -> Facets:
             sides["servers"] = around.servers(element.spec["models"])
             if element.spec["encoder"]:  # what it learned is of these vectors
                 sides["servers of its encoder"] = around.servers([element.spec["encoder"]])
+                sides["redaction"] = around.blueprint.policy.get("redaction", {})
             sides["agents"] = [_as_candidate(route["to"], around.blueprint) for route in element.spec["routes"]]
     sides["needs"] = list(element.needs)
     return _digests(sides)

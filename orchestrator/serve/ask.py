@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from orchestrator.core.choices import PriorityClass
 from orchestrator.core.record import record
 from orchestrator.deploy.endpoint import EndpointState
-from orchestrator.ports.provider import ChatCall
+from orchestrator.ports.provider import ChatCall, Provider
 from orchestrator.serve.effect import Start, StartKind
+from orchestrator.serve.outbound import Closed, Customs
 
 GRACE: Final = 0.5
 """Seconds that a provider's own time-out comes after the deadline, so that it is the loop which tells that it passed."""
@@ -31,13 +32,15 @@ class Attempt:
 class CallTrace:
     """What a call met, filled while it goes through. ``queue_ms`` is waiting for slots and between attempts, of it
     ``load_ms`` because the model was not in memory; ``model_ms`` is the time of all attempts; ``endpoint`` is the one that
-    was asked last. ``chosen`` is put in by who asks: why these candidates in this order."""
+    was asked last. ``chosen`` is put in by who asks: why these candidates in this order; and ``spent``, what was paid in
+    the cloud."""
 
     queue_ms: float = 0.0
     load_ms: float = 0.0
     model_ms: float = 0.0
     endpoint: str = ""
     chosen: str = ""
+    spent: str = ""
     attempts: list[Attempt] = field(default_factory=list)
 
 
@@ -50,6 +53,7 @@ class Ask:
     of them are of equal rank: the least loaded is used, so that a busy one does not starve an idle one (load balancing).
     ``deadline`` is absolute (``anyio.current_time``). A call that is not ``idempotent`` is repeated only where the server
     showed that it had not begun it. ``queue`` is what the manifest says of its class (``length``, ``timeout``), where it does.
+    ``customs`` is the way to the cloud: without it, no such endpoint is asked.
     ``calls`` are other calls for those of the candidates whose model is asked in another way.
     ``next`` are endpoints that its run is likely to call afterwards, the likeliest first; ``None``: it says nothing new of that.
     """
@@ -64,6 +68,7 @@ class Ask:
     queue: Mapping[str, Any] | None = None
     next: tuple[str, ...] | None = None
     calls: Mapping[str, ChatCall] | None = None
+    customs: Customs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,13 @@ class EndpointView:
 def size_of(call: ChatCall) -> int:
     """Bytes of a prompt, without its tools. A message keeps its encoded form, which is sent anyway."""
     return sum([len(message.encoded()) for message in call.messages])
+
+
+def provider_for(ask: Ask, start: Start) -> Provider:
+    """Who carries the call there; to the cloud only by the customs."""
+    if ask.customs is not None:
+        return ask.customs.way(start.spec)
+    return start.spec.provider if start.target.zone != "cloud" else cast(Provider, Closed())
 
 
 def call_for(ask: Ask, start: Start, now: float) -> ChatCall:

@@ -86,7 +86,7 @@ class Ends:
         unsaved = self._sessions.unsaved(*place) if waits.session else ()
         kept = await store(waits.id, result, typed, (*unsaved, *said))
         if kept and waits.session:
-            self._sessions.added(*place, said, restricted=waits.data_class == "restricted")
+            self._sessions.added(*place, said, restricted="restricted" in (waits.data_class, result.data_class))
         return kept
 
     def _holding(self, waits: Waiting) -> AbstractAsyncContextManager[object]:

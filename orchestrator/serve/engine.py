@@ -24,7 +24,10 @@ from orchestrator.serve.cancels import cancels
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.gate import Gate
 from orchestrator.serve.held import resumed
+from orchestrator.serve.ledger import Ledger
 from orchestrator.serve.loop import Loop
+from orchestrator.serve.outbound import Passage, Rules
+from orchestrator.serve.privacy import Privacy
 from orchestrator.serve.run import Emit, GoingOn, Run
 from orchestrator.serve.session import Sessions
 from orchestrator.serve.walk import walk
@@ -52,6 +55,10 @@ class Engine:
         self.fitted: Mapping[Scale, Fitted] = {}
         """What labelled answers say of the scores of its agents; replaced as a whole."""
         self._pressure = pressure
+        self.privacy = Privacy(deployment)
+        self.rules = Rules.of(deployment)
+        self.ledger = Ledger()
+        """What is spent in the cloud; the one of all engines is put in its place before the first run."""
         self._loop = loop
         self._sessions = sessions
         self._emit = emit
@@ -94,13 +101,17 @@ class Engine:
         run.pressure = self._pressure()
         run.fitted = self.fitted
         run.desk, run.outbox = self.desk, self.outbox
+        run.privacy = self.privacy
+        run.passage = Passage(self.rules, self.ledger)
+        if run.going_on is not None:
+            run.passage.purse.goes_on(run.going_on.waited.held.get("spent", {}))
         scope = anyio.CancelScope()
         result: Result | None = None
         self._in_work.add(scope)
         before = cancels()
         try:
             with scope:
-                result = await (self._in_session(run) if run.request.session else self._through_gate(run))
+                result = await (self._in_session(run) if run.request.session else self._alone(run))
             if result is None:
                 raise RunCancelled(self._cancelled, cure="Ask again.")
         except OrchestratorError as error:
@@ -139,7 +150,9 @@ class Engine:
         async with self._sessions.turn(name, request.session, run.deadline, most) as turns:
             if turns:  # the caller's own history would say the same again; what it tells the model stays
                 run.history = (*(each for each in request.history if each.role == "system"), *turns)
-            if request.data_class != "restricted" and self._sessions.is_restricted(name, request.session):
+            else:
+                run.brings_history()
+            if not run.restricted and self._sessions.is_restricted(name, request.session):
                 run.restrict(
                     f'the session "{request.session}" holds restricted requests, and so this one counts as one'
                 )
@@ -149,15 +162,20 @@ class Engine:
             if result.status == "waiting" or run.going_on is not None:
                 return result  # what is said then is kept together with what waits, or with its end
             said = (Message("user", request.text), Message("assistant", result.text))
-            restricted = run.request.data_class == "restricted"
             try:
-                await self._sessions.add(name, request.session, said, restricted=restricted)
+                await self._sessions.add(name, request.session, said, restricted=run.restricted)
             except (
                 StateUnusable
             ) as error:  # the answer is good, and what its tools did is done: nobody should ask again
                 run.remark(result.agent, "", f"{NOT_STORED}: {error.message}")
                 return replace(result, notes=tuple(run.notes))
             return result
+
+    async def _alone(self, run: Run) -> Result:
+        """A request without a session; one that goes on is known already."""
+        if run.going_on is None:
+            run.brings_history()
+        return await self._through_gate(run)
 
     async def _through_gate(self, run: Run) -> Result:
         if not self._gate.enter_now():
@@ -196,6 +214,8 @@ class EngineTable:
     def switch(self, name: str, engine: Engine) -> Engine | None:
         """Let ``engine`` answer from now on; gives the one that did."""
         old = self._engines.get(name)
+        if old is not None:
+            engine.privacy.follows(old.privacy)
         self._engines[name] = engine
         return old
 

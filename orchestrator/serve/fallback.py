@@ -15,6 +15,7 @@ from orchestrator.core.errors import (
     ServerBusy,
     StaleConnection,
     Unreachable,
+    Withheld,
 )
 from orchestrator.core.record import record
 
@@ -56,7 +57,7 @@ def verdict(error: ModelError, facts: Facts) -> Verdict:
             return "stop"
         case ServerBusy() | RateLimited():
             return "wait"
-        case Refused() | ModelNotFound():
+        case Refused() | ModelNotFound() | Withheld():
             return "next"
     return _after_failure(error, facts)
 

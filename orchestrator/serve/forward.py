@@ -50,7 +50,7 @@ _TRIES: Final = Backoff(AGAIN, LONGEST_REST)
 LATER: Final = frozenset(
     {
         *("Unreachable", "StaleConnection", "Stalled", "ServerBusy", "RateLimited", "NoModel"),
-        *("QueueFull", "DoesNotFit", "DeadlinePassed", "WouldMissDeadline", "RunCancelled"),
+        *("QueueFull", "DoesNotFit", "DeadlinePassed", "WouldMissDeadline", "RunCancelled", "BudgetExceeded"),
     }
 )
 """Kinds of fault after which it is tried again: the target is away or has no time, or the runtime or the revision ended."""
@@ -241,7 +241,8 @@ class Forwarder:
             await self._end(full, result)
 
     async def _put_off(self, delivery: Delivery, error: Any) -> None:
-        pause = self._rest(delivery, error.get("retry_after"))
+        again = error.get("again")  # a budget tells when there will be a new one
+        pause = self._rest(delivery, again - self._ways.now() if again else error.get("retry_after"))
         self._work.lanes[place_of(delivery)].open = False
         message = in_one_line(str(error.get("message", "")), str(error.get("cure") or ""))
         await self._on_disk(self._store.put_off, delivery.id, message, self._ways.now() + pause)

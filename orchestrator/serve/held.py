@@ -29,6 +29,8 @@ def kept(run: Run, result: Result, at: Mapping[str, Any]) -> dict[str, Any]:
             for each in run.attempts
         ],
         "at": dict(at),
+        "consents": sorted(run.consents),
+        "spent": run.passage.purse.as_json() if run.passage else {},
     }
 
 
@@ -64,6 +66,7 @@ def resumed(going: GoingOn, deployment: Deployment, loop: Loop, emit: Emit) -> R
     run.usage = result.usage
     run.queue_ms, run.model_ms, run.tool_ms = (result.timings.get(name, 0.0) for name in ("queue", "model", "tool"))
     run.notes = list(result.notes)
+    run.consents = set(held.get("consents", ()))
     run.going_on = run.grant = going
     kind, detail = _waited_for(going.waited)
     run.note(kind, f"agent.{going.waited.agent}", current_time(), detail)

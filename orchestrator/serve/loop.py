@@ -24,7 +24,7 @@ from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Provider
-from orchestrator.serve.ask import Ask, Attempt, CallTrace, EndpointView, call_for, size_of
+from orchestrator.serve.ask import Ask, Attempt, CallTrace, EndpointView, call_for, provider_for, size_of
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.effect import (
     Cancel,
@@ -148,7 +148,7 @@ class Loop:
             while True:
                 start = caller.start or await self._turn(caller)
                 began = caller.asked_at
-                reply = await _reply(caller, start.spec.provider, call_for(ask, start, began))
+                reply = await _reply(caller, provider_for(ask, start), call_for(ask, start, began))
                 if not isinstance(reply, RunError):
                     self._finish(caller, start, began, None, reply)
                     return reply
@@ -169,7 +169,7 @@ class Loop:
             while True:
                 start = caller.start or await self._turn(caller)
                 began = caller.asked_at
-                source = start.spec.provider.stream(call_for(ask, start, began))
+                source = provider_for(ask, start).stream(call_for(ask, start, began))
                 held = Held(self._limits.hold_back)
                 try:
                     while isinstance(delta := await self._next(caller, source), Delta):

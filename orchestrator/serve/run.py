@@ -16,19 +16,24 @@ from orchestrator.core.fitted import Fitted, Scale
 from orchestrator.core.message import Message, Usage
 from orchestrator.core.record import record
 from orchestrator.core.request import Decision, PartResult, Request, Result, Status, StepRecord, new_id
-from orchestrator.deploy.deployment import Deployment
+from orchestrator.deploy.deployment import Agent, Deployment
 from orchestrator.plan.pressure import NONE, Pressure
 from orchestrator.ports.outbox import Outbox
 from orchestrator.ports.people import Desk
-from orchestrator.ports.tool import ToolFunction
 from orchestrator.serve.ask import CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.latch import Standing
 from orchestrator.serve.loop import Loop
+from orchestrator.serve.outbound import Passage
+from orchestrator.serve.privacy import Privacy, holds_talk, is_private
 from orchestrator.serve.steps.parted import Parted
 
 Emit = Callable[[Event], None]
 NOTHING_SPENT: Final = Usage()
+BROUGHT: Final = (
+    "the history came with the request, and may hold what a restricted agent said: so the request counts as restricted "
+    "(a session tells what was said where; data_class public says that all of it may leave this device)"
+)
 
 
 @record
@@ -63,12 +68,13 @@ class Outcome:
 
 
 class Held(Exception):
-    """A call that a person must allow first. Whoever is at work adds to ``at`` where it goes on then; ``source`` says who wrote
-    the arguments. No fault: nobody escalates it."""
+    """A call that a person must allow first, by its ``name`` and ``effect``. Whoever is at work adds to ``at`` where it goes on
+    then; ``source`` says who wrote the arguments. No fault: nobody escalates it."""
 
-    def __init__(self, function: ToolFunction, arguments: Mapping[str, Any]) -> None:
-        super().__init__(function.name)
-        self.function = function
+    def __init__(self, name: str, effect: str, arguments: Mapping[str, Any]) -> None:
+        super().__init__(name)
+        self.name = name
+        self.effect = effect
         self.arguments = arguments
         self.source = ""
         self.at: dict[str, Any] = {}
@@ -93,14 +99,16 @@ class Run:
     """Mutable state of one run; owned by the task that runs it. ``deadline`` is the run's, ``until`` that of the agent at
     work, both of ``anyio.current_time``; ``nonce`` is of this run alone, whatever id its request has; ``said`` is what the
     caller has been told already; ``pressure`` is what spoke for smaller models when it began. ``desk`` is where it can ask people,
-    ``outbox`` where it can leave what waits for a target that is away;
-    ``going_on`` is there where it waited before, ``grant`` is the same until the call that waited is made. ``fitted`` is
-    what its agents go by when they doubt an answer, ``standing`` that of its conversation, where it has one.
-    ``is_part``: it answers a part of another run's request; ``parts`` are what came of such runs."""
+    ``outbox`` where it can leave what waits for a target that is away; ``going_on`` is there where it waited before, ``grant`` is
+    the same until the call that waited is made, and ``leave`` until what waited is sent to the cloud. ``consents`` are the agents
+    that a person has let send there. ``fitted`` is what its agents go by when they doubt an answer, ``standing`` that of its
+    conversation, where it has one. ``is_part``: it answers a part of another run's request; ``parts`` are what came of such
+    runs."""
 
     __slots__ = (
         "attempts",
         "came",
+        "consents",
         "deadline",
         "decisions",
         "deployment",
@@ -113,6 +121,7 @@ class Run:
         "history",
         "is_part",
         "keys",
+        "leave",
         "listen",
         "loop",
         "model_ms",
@@ -120,9 +129,11 @@ class Run:
         "notes",
         "outbox",
         "parts",
+        "passage",
         "path",
         "paused",
         "pressure",
+        "privacy",
         "queue_ms",
         "request",
         "said",
@@ -146,11 +157,15 @@ class Run:
         self.pressure: Pressure = NONE
         self.fitted: Mapping[Scale, Fitted] = {}
         self.standing: Standing | None = None
+        self.privacy: Privacy | None = None
+        self.passage: Passage | None = None
         self.nonce = new_id("once")
         self.desk: Desk | None = None
         self.outbox: Outbox | None = None
         self.going_on: GoingOn | None = None
         self.grant: GoingOn | None = None
+        self.leave: GoingOn | None = None
+        self.consents: set[str] = set()
         self.came = self.started = current_time()
         limit = deployment.blueprint.timeout
         self.deadline = self.started + (limit if request.timeout is None else min(request.timeout, limit))
@@ -176,15 +191,35 @@ class Run:
 
     def allowed(self, endpoints: tuple[str, ...]) -> tuple[str, ...]:
         """Those that may see this request: what is ``restricted`` reaches no cloud, whatever the manifest lists."""
-        if self.request.data_class != "restricted":
-            return endpoints
+        return self.near(endpoints) if self.restricted else endpoints
+
+    def near(self, endpoints: tuple[str, ...]) -> tuple[str, ...]:
+        """Those that are known not to be in the cloud."""
         known = self.deployment.endpoints
         return tuple(name for name in endpoints if name in known and known[name].target.zone != "cloud")
 
-    def restrict(self, note: str) -> None:
-        """What it sends is restricted although the request did not say so; ``note`` tells why."""
+    @property
+    def restricted(self) -> bool:
+        """Whether what it has seen may reach no cloud."""
+        return self.request.data_class == "restricted"
+
+    def restrict(self, note: str = "") -> None:
+        """What it sends is restricted from now on although the request did not say so; ``note`` tells why, where that is not
+        plain from its path."""
         self.request = replace(self.request, data_class="restricted")
-        self.notes.append(note)
+        if note:
+            self.remark("", "", note)
+
+    def comes_to(self, agent: Agent) -> None:
+        """It is about to be shown to this agent: what a restricted one sees is restricted."""
+        if is_private(agent) and not self.restricted:
+            self.restrict()
+
+    def brings_history(self) -> None:
+        """The caller tells what was said before, of which nobody here knows where: it may have been to a restricted agent."""
+        unknown = self.privacy is not None and not self.privacy.off and holds_talk(self.history)
+        if unknown and self.request.data_class == "internal":
+            self.restrict(BROUGHT)
 
     def goes_alone(self) -> None:
         """A part that waits for a person is a run of its own from here on: what it is part of ends without it."""
@@ -235,6 +270,8 @@ class Run:
         detail: dict[str, Any] = {"endpoint": trace.endpoint, "queue_ms": round(trace.queue_ms, 3)}
         if trace.chosen:
             detail["chosen"] = trace.chosen
+        if trace.spent:
+            detail["spent"] = trace.spent
         if trace.load_ms:
             detail["load_ms"] = round(trace.load_ms, 3)
         if len(trace.attempts) > 1:
@@ -290,8 +327,8 @@ class Run:
         return Event(kind, time.time(), deployment.name, deployment.revision, self.request.id, fields)
 
     def tell(self, kind: EventKind, fields: Mapping[str, Any]) -> None:
-        """Tell the sinks, and whoever listens to this run."""
-        event = self.event(kind, fields)
+        """Tell the sinks, and whoever listens to this run; of what is restricted it is said, for who writes it down."""
+        event = self.event(kind, {**fields, "data_class": "restricted"} if self.restricted else fields)
         self.emit(event)
         if self.listen is not None:
             self.listen(event)
@@ -338,7 +375,10 @@ class Run:
     def why(self) -> str:
         """In a sentence: how it came to the one that answered."""
         told = {each.reason for each in self.attempts}
-        parts = [f"{d.router}: {d.why}" for d in self.decisions if d.why and d.why not in told]
+        ruled = [
+            d for d in self.decisions if d.strategy != "policy" or d.abstained
+        ]  # leave to go out explains no answer
+        parts = [f"{d.router}: {d.why}" for d in ruled if d.why and d.why not in told]
         parts += [f"{a.agent} handed over: {a.reason}" for a in self.attempts]
         chosen = [f"{each.subject}: {each.detail['chosen']}" for each in self.steps if "chosen" in each.detail]
         return "; ".join([*parts, *dict.fromkeys(chosen)])

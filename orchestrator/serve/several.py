@@ -129,6 +129,7 @@ def _child(run: Run, part: Part, reply: Reply, number: int) -> Run:
     child = Run(request, run.deployment, run.loop, run.emit, listen if run.listen is not None else None)
     child.is_part = True
     child.pressure, child.desk, child.outbox, child.fitted = run.pressure, run.desk, run.outbox, run.fitted
+    child.privacy, child.passage, child.consents = run.privacy, run.passage, run.consents
     child.came, child.started = run.came, run.started
     child.deadline = child.until = run.deadline
     child.history = run.history
@@ -169,6 +170,8 @@ def _failed(child: Run, part: Part, add: Callable[[str, str], None], error: RunE
 def _gather(run: Run, children: Iterable[Run]) -> None:
     """What all parts met, spent and decided is the run's."""
     path, decisions = len(run.path), len(run.decisions)
+    if not run.restricted and any(child.restricted for child in children):
+        run.restrict()  # what a restricted agent saw is in the whole answer
     for child in children:
         run.path += child.path[path:]
         run.decisions = (*run.decisions, *child.decisions[decisions:])

@@ -17,6 +17,7 @@ from orchestrator.serve.steps.defer import defer, may_wait
 from orchestrator.serve.steps.escalate import escalation_of, may_go_up, partial_text
 from orchestrator.serve.steps.hold import hold_call
 from orchestrator.serve.steps.route import route
+from orchestrator.serve.steps.withheld import instead_of
 
 MOST_HOPS: Final = 8
 """Vertices that one run may visit."""
@@ -48,6 +49,7 @@ async def _visit(run: Run, name: str) -> Outcome:
         known = [*run.deployment.agents, *run.deployment.routers]
         cure = did_you_mean(name, known) or f"There are: {', '.join(known)}."
         raise RunError(f'no agent is called "{name}"', cure=cure)
+    run.comes_to(agent)
     began = current_time()
     if run.grant is None:
         if run.standing is not None:
@@ -58,7 +60,7 @@ async def _visit(run: Run, name: str) -> Outcome:
     try:
         outcome = await _answered(run, agent)
     except RunError as error:
-        to = escalation_of(run, agent, error)
+        to = escalation_of(run, agent, error) or instead_of(run, agent, error)
         if not to:
             if may_wait(run, agent, error):
                 return await defer(run, agent, error)

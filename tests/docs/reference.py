@@ -80,7 +80,8 @@ _ORDER: Final = (
         "RoutingDefaults",
     ),
     "StoreAndForward",
-    *("EscalationDefaults", "Resources", "Queue", "QueueClass", "Security", "Serve", "Hardware", "NodeEntry"),
+    *("EscalationDefaults", "Budget", "Amounts", "Price", "Resources", "Queue", "QueueClass"),
+    *("Security", "Redaction", "Serve", "Hardware", "NodeEntry"),
     *("Coordination", "Monitoring", "Alert"),
 )
 

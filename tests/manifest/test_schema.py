@@ -77,6 +77,11 @@ HAND_MADE: Final[tuple[str, ...]] = (
         " strict: true, examples: [f], keywords: [g]}], default: b, confidence: 70%, several: true,"
         " model_confidence: {vllm: 70%}}, b, c]}"
     ),
+    (
+        "deployment: {type: single-device, models: [{alias: b, zone: cloud, price: {input: 1, output: 2.5}}], agents: [{name: a,"
+        " budget: {per_run: {tokens: 1}}}], escalation: {approval: always, budget: {per_run: {calls: 2}, per_day: {money: 1.5}}},"
+        " security: {redaction: {cloud: true, kinds: [email], fields: [c], patterns: {d: e}, refuse: [email]}}}"
+    ),
     "deployment: {type: single-device, agents: [{name: a, role: escalation, human: {queue: b, say: c, expires: 4h}}]}",
     (
         "deployment: {type: single-device, escalation: {store_and_forward: true}, agents: [{name: a, model: m, "

@@ -100,8 +100,8 @@ def _of_servers(point: str) -> bool:
 
 
 def _of_people(point: str) -> bool:
-    """These have a story of their own, in ``test_people.py``."""
-    return point.startswith("people.")
+    """These have a story of their own, in ``test_people.py``; those of what is spent in ``tests/policy/test_killed.py``."""
+    return point.startswith(("people.", "spending."))
 
 
 def _of_outcomes(point: str) -> bool:

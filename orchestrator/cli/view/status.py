@@ -63,6 +63,7 @@ def _details(deployment: Mapping[str, Any], terminal: Terminal, *, whole: bool) 
     lines += _servers(deployment)
     lines += [_wait(each, deployment) for each in deployment.get("waits", ())]
     lines += _people(deployment.get("people")) + _outbox(deployment.get("outbox"))
+    lines += _spending(deployment.get("spending"))
     if whole:
         lines += [f"  manifest {deployment['origin']}"] if deployment["origin"] else []
         lines += [f"  port {deployment['port']}"] if deployment["port"] else []
@@ -85,6 +86,28 @@ def _outbox(outbox: Mapping[str, Any] | None) -> list[str]:
     number, why = outbox["waiting"], f"; the last try failed: {outbox['error']}" if outbox["error"] else ""
     verb = "requests wait for their" if number != 1 else "request waits for its"
     return [f"  {number} {verb} model, tried again {ahead(outbox['again'])}: orchestrator outbox list{why}"]
+
+
+def _spending(spending: Mapping[str, Any] | None) -> list[str]:
+    """What went to the cloud today, of what may."""
+    if not spending:
+        return []
+    if "error" in spending:
+        return [f"  in the cloud today: not known: {spending['error']}"]
+    rows = [f"  in the cloud today: {_amounts(spending['spent'], spending['limits'])}"]
+    limited = {name: each for name, each in spending["agents"].items() if each["limits"]}
+    return rows + [f"    agent.{name}: {_amounts(each['spent'], each['limits'])}" for name, each in limited.items()]
+
+
+def _amounts(spent: Mapping[str, Any], limits: Mapping[str, Any]) -> str:
+    """``2 of 50 calls, 1200 tokens, 0.0021 of 2.5 of money``; money where there is any."""
+    told = []
+    for name in ("calls", "tokens", "money"):
+        if spent[name] or name in limits or name != "money":
+            most = f" of {limits[name]:g}" if name in limits else ""
+            number = f"{spent[name]:.6f}".rstrip("0").rstrip(".") if name == "money" else str(spent[name])
+            told.append(f"{number}{most} {'of money' if name == 'money' else name}")
+    return ", ".join(told)
 
 
 def _wait(wait: Mapping[str, Any], deployment: Mapping[str, Any]) -> str:

@@ -233,5 +233,19 @@ CODES: Final[tuple[Code, ...]] = (
         "Somebody cancelled the request while it waited for its target (`orchestrator outbox cancel ID`).",
         "Ask again if it is still wanted.",
     ),
+    Code(
+        "ORC550",
+        "kept on this device",
+        "The policy of the manifest does not let it leave: it holds something that `security.redaction` refuses, or that could "
+        "not be looked at whole; or what was spent cannot be written down. Nothing was sent.",
+        "The message says which rule. Give the agent a model of this device, or somebody to escalate to.",
+    ),
+    Code(
+        "ORC551",
+        "budget exceeded",
+        "The call would cost more than `escalation.budget`, or the agent's own `budget`, leaves for this run or this day. "
+        "Nothing was sent; it is no rate limit, and asking again at once gives the same.",
+        "Raise the budget, wait for the next day (UTC), or give the agent somebody to escalate to.",
+    ),
     Code("ORC601", "wrong usage", "The command line does not fit.", "See --help."),
 )

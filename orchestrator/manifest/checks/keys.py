@@ -23,7 +23,7 @@ _OF_ROUTERS: Final = (
 )
 _OF_ANSWERERS: Final = (
     *("reflex", "tools", "knowledge", "output_schema", "skills", "examples", "keywords", "specialized_for", "template"),
-    *("complexity", "offline_mode", "privacy_mode", "compliance", "store_and_forward"),
+    *("complexity", "offline_mode", "privacy_mode", "compliance", "store_and_forward", "budget"),
 )
 _STAGES: Final = (
     *("rules", "keyword", "lexical", "semantic", "intent", "complexity"),

@@ -25,6 +25,7 @@ from orchestrator.manifest.spec.fields import (
     Spec,
 )
 from orchestrator.manifest.spec.model import BuiltinProvider
+from orchestrator.manifest.spec.policy import Budget
 
 Text = Annotated[str, Field(max_length=100_000)]
 Example = Annotated[str, Field(min_length=1, max_length=2_000)]
@@ -233,12 +234,14 @@ class AgentEntry(Spec):
     """Its whole work in one run."""
     limits: Limits = Limits()
     """Caps on its work in one run."""
+    budget: Budget | None = None
+    """What it may spend in the cloud, within what the deployment's budget leaves."""
     memory: Memory = Memory()
     """What it sees of the conversation."""
     offline_mode: bool = False
     """It may use nothing outside this device and its local network."""
     privacy_mode: bool = False
-    """What it sees is restricted: it may reach no cloud zone."""
+    """What it sees is restricted: it may reach no cloud zone, by its session and by shared tools neither."""
     compliance: Annotated[list[Literal["HIPAA", "GDPR", "PCI-DSS", "SOX"]], Field(examples=[["HIPAA"]])] = []
     """Rules it is under; each makes what it sees restricted."""
     output_schema: Annotated[

@@ -16,6 +16,7 @@ FREE_MAPS: Final[dict[str, str]] = {
     "model_confidence": NAMED,
     "output_schema": OPAQUE,
     "parameters": NAMED,
+    "patterns": NAMED,
     "plugin_options": OPAQUE,
     "queries": NAMED,
 }

@@ -19,6 +19,7 @@ from orchestrator.manifest.spec.fields import (
     Size,
     Spec,
 )
+from orchestrator.manifest.spec.policy import Price
 from orchestrator.manifest.spec.server import ServerOptions
 
 BuiltinProvider = Literal[
@@ -109,6 +110,8 @@ class ModelEntry(Spec):
     zone: Literal["node", "lan", "cloud"] | None = None
     """Where the data goes: this device, the local network, or the internet. Derived from the endpoint where omitted, and never
     nearer than it; a model in `cloud` is used only when an agent names it."""
+    price: Price | None = None
+    """What it costs, where it is in the cloud: budgets count by it."""
     server: ServerOptions | None = None
     """A server that the orchestrator starts for it. Without it: a server that runs already is looked for."""
     fallback: Annotated[list[ModelAlias], Field(examples=[["qwen2.5-0.5b"]])] = []

@@ -22,6 +22,7 @@ from orchestrator.manifest.spec.fields import (
     Spec,
 )
 from orchestrator.manifest.spec.model import ModelItem
+from orchestrator.manifest.spec.policy import Budget, Redaction
 
 
 class Hardware(Spec):
@@ -95,6 +96,12 @@ class EscalationDefaults(Spec):
     """How often one run may be handed over; what the last one says then counts, whatever its signs."""
     store_and_forward: Annotated[Kept | None, Field(examples=[True, {"expires": "72h"}])] = None
     """Whether requests wait for escalation agents whose models cannot be reached; an agent may say otherwise."""
+    budget: Budget | None = None
+    """What all agents together may spend in the cloud. A call that would break it is not made (ORC551), and whoever stands behind
+    the agent takes over."""
+    approval: Literal["never", "always"] = "never"
+    """Whether a person must allow, in each run, that an agent sends something to the cloud. An agent that has a model nearby too
+    asks that one instead."""
 
 
 class Resources(Spec):
@@ -157,10 +164,12 @@ class Monitoring(Spec):
 
 
 class Security(Spec):
-    """What may be loaded and called."""
+    """What may be loaded and called, and what may leave."""
 
     tool_roots: Annotated[list[str], Field(examples=[["tools"]])] = []
     """More folders that `python:` tools may be loaded from, beside the manifest's own."""
+    redaction: Redaction = Redaction()
+    """What is replaced before anything goes to the cloud."""
 
 
 class Serve(Spec):

@@ -100,8 +100,8 @@ class SqliteApprovals(SqliteNotices):
             if not close_waiting(connection, found.id, self._now()):
                 return False
             self._stories.keep_run(connection, result, text)
-            place, restricted = (found.deployment, found.session), found.data_class == "restricted"
-            self._stories.say(connection, place, said, restricted=restricted)
+            restricted = "restricted" in (found.data_class, result.data_class)
+            self._stories.say(connection, (found.deployment, found.session), said, restricted=restricted)
             forget_old(connection, "approval", found.deployment, self._stories.keep.approvals)
             failpoint("people.in-settle")
         failpoint("people.settled")

@@ -91,8 +91,8 @@ class SqliteOutbox:
             connection.execute("UPDATE delivery SET state = ?, by = ? WHERE id = ?", (state, by, found.id))
             _note(connection, now, found.id, state, str((result.error or {}).get("message", "")) or result.served_by)
             self._stories.keep_run(connection, result, text)
-            place = (found.deployment, found.session)
-            self._stories.say(connection, place, said, restricted=found.data_class == "restricted")
+            restricted = "restricted" in (found.data_class, result.data_class)
+            self._stories.say(connection, (found.deployment, found.session), said, restricted=restricted)
             if forget_old(connection, "delivery", found.deployment, self._stories.keep.approvals):
                 connection.execute("DELETE FROM audit WHERE subject NOT IN (SELECT id FROM delivery)")
             failpoint("outbox.in-settle")

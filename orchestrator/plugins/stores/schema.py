@@ -69,6 +69,16 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
             version TEXT NOT NULL, revision INTEGER NOT NULL, fitted TEXT NOT NULL, made REAL NOT NULL,
             PRIMARY KEY (deployment, agent, model, signal, version))""",
     ),
+    (
+        """CREATE TABLE spent (
+            deployment TEXT NOT NULL, agent TEXT NOT NULL, day TEXT NOT NULL,
+            tokens INTEGER NOT NULL, micros INTEGER NOT NULL, calls INTEGER NOT NULL,
+            PRIMARY KEY (deployment, agent, day))""",
+        """CREATE TABLE reservation (
+            id TEXT PRIMARY KEY, deployment TEXT NOT NULL, agent TEXT NOT NULL, day TEXT NOT NULL,
+            tokens INTEGER NOT NULL, micros INTEGER NOT NULL, calls INTEGER NOT NULL)""",
+        "CREATE INDEX reservation_of_day ON reservation (deployment, day)",
+    ),
 )
 """A released step is never changed: a later version adds one. ``PRAGMA user_version`` counts those that were taken."""
 

@@ -25,6 +25,7 @@ from orchestrator.plugins.stores.runs import SqliteRuns
 from orchestrator.plugins.stores.schema import migrate
 from orchestrator.plugins.stores.sessions import SqliteSessions
 from orchestrator.plugins.stores.spare import Spare
+from orchestrator.plugins.stores.spending import SqliteSpending
 from orchestrator.plugins.stores.statefile import Damaged, Lost, StateFile, translated
 from orchestrator.plugins.stores.waiting import Keep, Stories
 
@@ -49,11 +50,12 @@ class StateStores:
     people: SqliteApprovals
     outbox: SqliteOutbox
     outcomes: SqliteOutcomes
+    spending: SqliteSpending
     notes: tuple[str, ...] = ()
 
     def close(self) -> None:
         """Close all of them."""
-        for store in (self.outcomes, self.outbox, self.people, self.sessions, self.runs, self.revisions):
+        for store in (self.spending, self.outcomes, self.outbox, self.people, self.sessions, self.runs, self.revisions):
             store.close()
 
 
@@ -89,10 +91,11 @@ def open_stores(
         stories = Stories(sessions, Keep(limits.keep_runs, limits.keep_approvals), now, redact)
         people, outbox = SqliteApprovals(StateFile(path), stories), SqliteOutbox(StateFile(path), stories)
         outcomes = SqliteOutcomes(StateFile(path), now)
+        spending = SqliteSpending(StateFile(path))
     except BaseException:
         revisions.close()
         raise
-    return StateStores(revisions, runs, sessions, people, outbox, outcomes, notes)
+    return StateStores(revisions, runs, sessions, people, outbox, outcomes, spending, notes)
 
 
 def _open_revisions(path: Path) -> SqliteRevisions:
@@ -128,7 +131,7 @@ def _recover(path: Path, damage: Damaged, now: float) -> tuple[SqliteRevisions, 
     names = ", ".join(revision.deployment for revision in kept) or "none"
     return revisions, (
         f"the state database was damaged ({damage.reason}) and is kept as {aside}; deployments restored: {names}; "
-        "their older revisions, runs, sessions and approvals are only in the damaged file"
+        "their older revisions, runs, sessions, approvals and what they spent today are only in the damaged file"
     )
 
 

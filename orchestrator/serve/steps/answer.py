@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from orchestrator.core.conditions import Matter
-from orchestrator.core.errors import DoesNotFit, HeldRunLost, NoModel, Unreachable
+from orchestrator.core.errors import DoesNotFit, HeldRunLost, NoModel, Unreachable, Withheld
 from orchestrator.core.message import Message
 from orchestrator.deploy.deployment import Agent
 from orchestrator.deploy.reflex import Reflex
@@ -16,6 +16,7 @@ from orchestrator.serve.steps.converse import converse, converse_on
 from orchestrator.serve.steps.doubt import stays_above
 from orchestrator.serve.steps.escalate import may_go_up
 from orchestrator.serve.steps.human import hand_to_person
+from orchestrator.serve.steps.near import near_enough
 from orchestrator.serve.steps.reflex import act
 
 
@@ -91,7 +92,7 @@ async def _by_model(run: Run, agent: Agent, selection: Selection) -> Outcome:
     spoken = run.usage.model_calls
     try:
         return await converse(run, agent, selection)
-    except (Unreachable, NoModel, DoesNotFit):
+    except (Unreachable, NoModel, DoesNotFit, Withheld):
         if run.streamed or run.usage.model_calls > spoken:
             raise
         matter = Matter(run.request.text, run.request.complexity)
@@ -107,7 +108,7 @@ def _able(run: Run, agent: Agent) -> Selection:
     saving = pressure.saving.get(run.deployment.name, "")
     priority = agent.spec["priority"] or request.priority
     selection = select(agent.choices, Asked(request.complexity, priority, saving, pressure.starved))
-    if request.data_class == "restricted":
+    if run.restricted:
         selection = selection.only(run.allowed(selection.endpoints))
     if not agent.schemas:
         return selection
@@ -130,11 +131,7 @@ def _nobody(run: Run, agent: Agent, matter: Matter) -> Outcome:
                 to=spec["escalate_to"] or "", why=f"no rule fits {fits}" if matter.unread else "no rule fits"
             )
         return Outcome(_offer(agent), "unsure", served_by="reflex", why=f"{agent.address}: no rule fits {fits}")
-    if agent.endpoints and not run.allowed(agent.endpoints):
-        raise NoModel(
-            f"{agent.address} has only models in the cloud, and this request is restricted",
-            cure="Give it a model of this device or the local network.",
-        )
+    near_enough(run, agent, agent.endpoints)
     if agent.endpoints:
         raise NoModel(
             f"{agent.address} has tools, and no server of its models does tool calls: {', '.join(agent.endpoints)}",

@@ -23,6 +23,8 @@ from orchestrator.serve.run import Held, Outcome, Run, fault_name
 from orchestrator.serve.selection import Selection
 from orchestrator.serve.steps.doubt import NO_SIGNS, alternatives_of, demand_of, gate_of, weighed
 from orchestrator.serve.steps.escalate import may_go_up
+from orchestrator.serve.steps.near import near_enough
+from orchestrator.serve.steps.outward import Sender, customs_of, let_out, tell_out
 from orchestrator.serve.steps.plain import parse_answer
 from orchestrator.serve.steps.prompt import prompt_of
 from orchestrator.serve.steps.repair import after_wish
@@ -103,6 +105,9 @@ class _Talk:
         self.messages = tuple(map(Message.from_json, at["messages"]))
         self.history = (at["history"][0], at["history"][1])
         self.tool_calls, self.step, self.endpoint = at["tool_calls"], at["step"], at["endpoint"]
+        if "wish" not in at:  # it waited for leave to ask a model in the cloud
+            self.run.leave, self.run.grant = self.run.grant, None
+            return await self.answer(self.step - 1)
         await self._answer_calls(Message.from_json(at["wish"]), list(map(Message.from_json, at["answers"])))
         return await self.answer(self.step)
 
@@ -120,8 +125,11 @@ class _Talk:
     async def _ask(self, tools: tuple[FunctionSchema, ...]) -> ChatReply:
         run, settings = self.run, self.settings
         self._check_tokens()
+        self.endpoints = near_enough(run, self.agent, self.endpoints)
         endpoints = self._fitted(self.agent.offered if tools else 0)
         call = self._call(settings, tools)
+        sender = Sender.of(self.agent)
+        endpoints, customs = await self._let_out(sender, endpoints, call), customs_of(run, sender)
         calls = {name: self._call(own, tools) for name, own in self._others().items()} if self.agent.calls else None
         began, trace = current_time(), CallTrace(chosen=self.selection.why)
         priority = self.agent.spec["priority"] or run.request.priority
@@ -137,6 +145,7 @@ class _Talk:
             queue=queue,
             next=again,
             calls=calls,
+            customs=customs,
         )
         whole = self.agent.invalid is not None or bool(self.gate)  # it may still be taken back
         streams = run.listen is not None and not whole and not self._writes_calls(tools, endpoints)
@@ -145,12 +154,22 @@ class _Talk:
             reply = await (self._streamed(ask) if streams else run.loop.chat(ask))
         except (RunError, get_cancelled_exc_class()) as error:
             spent = cut_off_usage(call, trace, "".join(run.said[before:]))
+            tell_out(run, sender, customs, trace)
             run.note_call(self.agent.address, began, trace, spent, fault_name(error))
             raise
         self.endpoint = trace.endpoint
+        tell_out(run, sender, customs, trace)
         run.note_call(self.agent.address, began, trace, reply.usage)
         tell_if_cut(run, self.agent.address, trace.endpoint, call, reply)
         return reply
+
+    async def _let_out(self, sender: Sender, endpoints: tuple[str, ...], call: ChatCall) -> tuple[str, ...]:
+        try:
+            return await let_out(self.run, sender, endpoints, call)
+        except Held as held:
+            held.source = f"what {self.agent.address} would send to the cloud"
+            held.at = self._standing()
+            raise
 
     def _call(self, settings: CallSettings, tools: tuple[FunctionSchema, ...]) -> ChatCall:
         return ChatCall(
@@ -286,11 +305,12 @@ class _Talk:
 
     def _place(self, wish: Message, answers: Sequence[Message]) -> dict[str, Any]:
         """Where it waits for a person, in plain values."""
+        return self._standing() | {"wish": wish.as_json(), "answers": [message.as_json() for message in answers]}
+
+    def _standing(self) -> dict[str, Any]:
         return {
             "messages": [message.as_json() for message in self.messages],
             "history": list(self.history),
-            "wish": wish.as_json(),
-            "answers": [message.as_json() for message in answers],
             "tool_calls": self.tool_calls,
             "step": self.step,
             "endpoint": self.endpoint,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from orchestrator.core.delivery import Delivery
-from orchestrator.core.errors import NoModel, RateLimited, RunError, ServerBusy, Stalled, Unreachable
+from orchestrator.core.errors import BudgetExceeded, NoModel, RateLimited, RunError, ServerBusy, Stalled, Unreachable
 from orchestrator.core.message import Message
 from orchestrator.core.request import new_id
 from orchestrator.deploy.deployment import Agent
@@ -21,8 +21,8 @@ MOST_WAITING: Final = 1_000
 SAY: Final = (
     "This cannot be answered right now. Your request is kept ({{ delivery }}) and answered as soon as possible."
 )
-AWAY: Final = (Unreachable, Stalled, ServerBusy, RateLimited, NoModel)
-"""Faults that say that the target is away, or has no time: what they end may succeed later, as it is."""
+AWAY: Final = (Unreachable, Stalled, ServerBusy, RateLimited, NoModel, BudgetExceeded)
+"""Faults that say that the target is away, has no time, or may not be paid today: what they end may succeed later, as it is."""
 
 
 def may_wait(run: Run, agent: Agent, error: RunError) -> bool:
@@ -30,12 +30,14 @@ def may_wait(run: Run, agent: Agent, error: RunError) -> bool:
     request has waited for this already, nor where it may reach none of the agent's models at all."""
     if run.outbox is None or agent.spec.get("store_and_forward") is None:
         return False
+    if isinstance(error, BudgetExceeded) and error.again is None:  # of this run: tomorrow it would be the same
+        return False
     return isinstance(error, AWAY) and not run.streamed and not run.forwarded and _has_target(run, agent)
 
 
 def _has_target(run: Run, agent: Agent) -> bool:
     """A restricted request waits for no model in the cloud: it would wait in vain."""
-    if run.request.data_class != "restricted":
+    if not run.restricted:
         return bool(agent.spec["models"])
     if agent.endpoints:
         return bool(run.allowed(agent.endpoints))
@@ -74,10 +76,9 @@ async def defer(run: Run, agent: Agent, error: RunError) -> Outcome:
         settles=run.going_on.waited.id if run.going_on else "",
     )
     said = (Message("user", run.typed), Message("assistant", result.text))
-    restricted = run.request.data_class == "restricted"
     most = int(wish.get("most_waiting", MOST_WAITING))
     new = () if run.is_part else said[bool(run.going_on) :]  # what a part says is said with the other parts
-    await outbox.defer(Deferring(delivery, result, new, restricted, most))
+    await outbox.defer(Deferring(delivery, result, new, run.restricted, most))
     run.tell("delivery.deferred", {"delivery": id_, "agent": delivery.agent, "away": error.line})
     return outcome
 

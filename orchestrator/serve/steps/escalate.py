@@ -22,6 +22,7 @@ from orchestrator.core.errors import (
 from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Run
+from orchestrator.serve.steps.withheld import kept_here
 
 _SIGNALS: Final[tuple[tuple[tuple[type[RunError], ...], frozenset[str]], ...]] = (
     ((DeadlinePassed,), frozenset({"timeout"})),
@@ -45,7 +46,7 @@ def escalation_of(run: Run, agent: Agent, error: RunError) -> str:
         return ""
     if current_time() >= run.deadline and not _is_person(run, spec["escalate_to"] or ""):
         return ""
-    return (spec["escalate_to"] or "") if signals(error).intersection(spec["escalate_when"]) else ""
+    return (spec["escalate_to"] or "") if kept_here(error) or signals(error).intersection(spec["escalate_when"]) else ""
 
 
 def may_go_up(run: Run, agent: Agent) -> bool:

@@ -31,17 +31,17 @@ LEFT_OUT: Final = "(earlier turns left out)"
 async def hold_call(run: Run, agent: Agent, held: Held) -> Outcome:
     """Let a call wait until a person allows it. Raises ``ToolFailed`` where nobody can be asked."""
     people = run.deployment.blueprint.people
-    function, arguments = held.function, dict(held.arguments)
+    function, arguments = held.name, dict(held.arguments)
     if run.desk is None:
         raise ToolFailed(
-            f"{function.name} needs a person's approval, and nobody can be asked here",
+            f"{function} needs a person's approval, and nobody can be asked here",
             cure="Apply the deployment (orchestrator apply): the runtime keeps what waits for people.",
         )
     approval = new_id("apv")
-    values = {"approval": approval, "function": function.name, "text": run.request.text}
+    values = {"approval": approval, "function": function, "text": run.request.text}
     text = compile_template(people.get("say") or SAY)(values)
-    digest = digest_of_call(run.deployment.name, agent.spec["name"], function.name, arguments)
-    call = Call(function.name, arguments, function.effect, held.source, digest)
+    digest = digest_of_call(run.deployment.name, agent.spec["name"], function, arguments)
+    call = Call(function, arguments, held.effect, held.source, digest)
     outcome = Outcome(text, "waiting", served_by="person", approval=approval)
     return await hold(run, agent, run.desk, Wish(str(people.get("queue", QUEUE)), call=call, at=held.at), outcome)
 
@@ -73,7 +73,7 @@ async def hold(run: Run, agent: Agent, desk: Desk, wish: Wish, outcome: Outcome)
         approval,
         result,
         () if run.is_part else said[bool(run.going_on) :],  # what a part says is said with the other parts
-        restricted=run.request.data_class == "restricted",
+        restricted=run.restricted,
         channels=tuple(people.get("notify", {})),
         most=most_waiting(run),
     )

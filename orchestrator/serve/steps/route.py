@@ -13,6 +13,7 @@ from anyio import get_cancelled_exc_class
 from orchestrator.core.asking import what_is_asked
 from orchestrator.core.conditions import Matter, shortened, why_all_hold
 from orchestrator.core.errors import DeadlinePassed, RunError, Stalled, WouldMissDeadline
+from orchestrator.core.message import Message
 from orchestrator.core.request import Decision
 from orchestrator.deploy.deployment import Agent, Router
 from orchestrator.deploy.distant import ASKING_SECONDS, embed
@@ -23,6 +24,8 @@ from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Outcome, Run, fault_name
 from orchestrator.serve.steps.ask_back import asked_before, question_of, read_answer
 from orchestrator.serve.steps.follow_up import continued
+from orchestrator.serve.steps.near import seen_by
+from orchestrator.serve.steps.outward import Sender, customs_of, let_out, tell_out
 from orchestrator.serve.steps.parted import Parted, parted
 from orchestrator.serve.steps.served import cut_off_usage, tell_if_cut, windows_of
 from orchestrator.serve.steps.window import Prompt, fit
@@ -121,8 +124,8 @@ def _guarded(run: Run, router: Router, decision: Decision) -> Decision:
 async def _asked(run: Run, router: Router, text: str) -> Decision:
     if router.instant is not None:
         return router.instant.decide_now(_question(run, text))
-    ask = partial(_chat, run, router) if run.allowed(router.endpoints) else None
-    vectors = partial(_embed, run, router) if run.allowed(router.embedders) else None
+    ask = partial(_chat, run, router) if seen_by(run, router, router.endpoints) else None
+    vectors = partial(_embed, run, router) if seen_by(run, router, router.embedders) else None
     return await router.strategy.decide(_question(run, text, ask, vectors))
 
 
@@ -147,9 +150,16 @@ def _unsure(router: Router, decision: Decision) -> Outcome:
 
 
 async def _embed(run: Run, router: Router, text: str) -> Sequence[float]:
-    """The vector of a text, of a server that may see it."""
-    endpoints = [run.deployment.endpoints[name] for name in run.allowed(router.embedders)]
-    (vector,) = await embed(endpoints, (text,), max(0.0, min(ASKING_SECONDS, run.deadline - current_time())))
+    """The vector of a text, of a server that may see it: of one in the cloud, of what the text is with placeholders."""
+    sender = Sender.of(router)
+    call = ChatCall(NOWHERE, (Message("user", text),), max_tokens=1, request_id=run.request.id)
+    names = await let_out(run, sender, seen_by(run, router, router.embedders), call)
+    timeout = max(0.0, min(ASKING_SECONDS, run.deadline - current_time()))
+    customs = customs_of(run, sender)
+    endpoints = [run.deployment.endpoints[name] for name in names]
+    if customs is not None:
+        endpoints = [replace(each, provider=customs.way(each)) for each in endpoints]
+    (vector,) = await embed(endpoints, (text,), timeout)
     return vector
 
 
@@ -169,18 +179,31 @@ async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
     priority = run.request.priority
     behind = run.expects(*_behind(run, router)) if run.deployment.pools else None
     endpoints = fit(
-        Prompt(call.messages, answer=call.max_tokens), windows_of(run, run.allowed(router.endpoints))
+        Prompt(call.messages, answer=call.max_tokens), windows_of(run, seen_by(run, router, router.endpoints))
     ).endpoints
     until = began + max(0.0, run.deadline - began) * MOST_OF_THE_TIME
-    ask = Ask(call, endpoints, until, priority, trace=trace, queue=run.queue(priority), next=behind)
+    sender = Sender.of(router)
+    endpoints, customs = await let_out(run, sender, endpoints, call), customs_of(run, sender)
+    ask = Ask(
+        call,
+        endpoints,
+        until,
+        priority,
+        trace=trace,
+        queue=run.queue(priority),
+        next=behind,
+        customs=customs,
+    )
     try:
         reply = await run.loop.chat(ask)
     except (DeadlinePassed, WouldMissDeadline) as error:
         run.note_call(router.address, began, trace, cut_off_usage(call, trace, ""), fault_name(error))
         raise Stalled("the router's model did not answer within half of the time of the request") from error
     except (RunError, get_cancelled_exc_class()) as error:
+        tell_out(run, sender, customs, trace)
         run.note_call(router.address, began, trace, cut_off_usage(call, trace, ""), fault_name(error))
         raise
+    tell_out(run, sender, customs, trace)
     run.note_call(router.address, began, trace, reply.usage)
     tell_if_cut(run, router.address, trace.endpoint, call, reply)
     server = run.deployment.endpoints.get(trace.endpoint)

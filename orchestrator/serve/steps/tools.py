@@ -47,7 +47,7 @@ async def call_function(run: Run, agent: Agent, function: ToolFunction, argument
     if run.grant is not None:  # also where the manifest would let it pass by now: a person may have refused it
         return await _by_grant(run, agent, function, checked.value)
     if function.name in agent.guarded:
-        raise Held(function, checked.value)
+        raise Held(function.name, function.effect, checked.value)
     return await carry_out(run, agent, function, checked.value)
 
 
@@ -57,7 +57,7 @@ async def _by_grant(run: Run, agent: Agent, function: ToolFunction, arguments: M
     grant, desk, run.grant = run.grant, run.desk, None
     approval = grant.waited if grant and isinstance(grant.waited, Approval) else None
     if approval is None or approval.call is None or desk is None:
-        raise Held(function, arguments)
+        raise Held(function.name, function.effect, arguments)
     if digest_of_call(run.deployment.name, agent.spec["name"], function.name, arguments) != approval.call.digest:
         raise HeldRunLost(
             f"{function.name} would be called with other arguments than those that were approved ({approval.id})",
@@ -93,6 +93,7 @@ def denied(approval: Approval) -> ApprovalDenied:
 
 async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: Mapping[str, Any]) -> ToolOutcome:
     """Call it with arguments that are checked, past every approval."""
+    _keep_apart(run, function)
     began = current_time()
     own_time, time_left = agent.tool_timeouts.get(function.name, USUAL_TIMEOUT), run.until - began
     outcome = "cancelled"
@@ -117,6 +118,17 @@ async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: M
     finally:
         _note(run, function, began, outcome)
     return result
+
+
+def _keep_apart(run: Run, function: ToolFunction) -> None:
+    """What a restricted run tells a tool, another run may read there: that one is restricted then."""
+    privacy = run.privacy
+    if privacy is None or privacy.off:
+        return
+    if run.restricted:
+        privacy.wrote(function)
+    elif privacy.may_give(function):
+        run.restrict(f"{function.name} may give what a restricted run wrote, and so the rest of this run is restricted")
 
 
 def taken_by(function: ToolFunction) -> str:

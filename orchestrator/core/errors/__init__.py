@@ -1,0 +1,173 @@
+"""What goes wrong while acting, as one small tree.
+
+::
+
+    OrchestratorError                      exit  1
+    ├── ManifestError     (diagnostics)          2
+    ├── PlanError                                3
+    │   └── PlanOutdated      what it was made from has changed
+    ├── DeployError                              4
+    │   ├── RuntimeUnavailable
+    │   ├── AnotherRuns       another runtime of this user holds the lock
+    │   ├── StateUnusable
+    │   ├── NoSuchDeployment
+    │   ├── NoServer          no model server that can do it answers
+    │   ├── NothingToLabel    no score that a label could be put to
+    │   ├── NoSuchApproval
+    │   ├── ApprovalClosed    it is decided, expired, used, or not what was seen
+    │   ├── NoSuchDelivery
+    │   └── DeliveryClosed    it does not wait any more
+    ├── RunError                                 5
+    │   ├── NoModel
+    │   ├── QueueFull
+    │   │   ├── DeskFull          too much waits for people already
+    │   │   └── OutboxFull        too much waits for targets that are away
+    │   ├── ApprovalDenied    a person said no
+    │   ├── ApprovalExpired   no person came in time
+    │   ├── HeldRunLost       a run that waited for a person cannot go on
+    │   ├── DeliveryExpired   the target did not come back in time
+    │   ├── DeliveryCancelled somebody took the request back
+    │   ├── DeadlinePassed
+    │   ├── RunCancelled
+    │   ├── LimitReached
+    │   ├── ToolFailed
+    │   │   └── WrongArguments    nothing was done
+    │   ├── SchemaInvalid
+    │   ├── WouldMissDeadline
+    │   └── ModelError
+    │       ├── Unreachable       connect refused, or reset before headers
+    │       │   └── StaleConnection    closed before the first byte on a reused socket
+    │       ├── ServerBusy        503 "Loading model", queue full: wait, does not count as a failure
+    │       ├── RateLimited       429
+    │       ├── Refused           401, 403
+    │       ├── BadRequest        400, 422
+    │       │   └── ContextTooLong
+    │       ├── ModelNotFound     404 for the model
+    │       ├── ServerFailed      5xx
+    │       ├── BrokenReply       cut off, malformed, not this protocol
+    │       ├── Stalled           no byte in time
+    │       ├── DoesNotFit        its model needs more memory than models may take
+    │       └── Withheld          our own policy kept it here: nothing was sent
+    │           └── BudgetExceeded
+    └── UsageError                               64
+
+Plug-ins translate the exceptions of their libraries into these at their own door (``raise … from error``).
+"""
+
+from __future__ import annotations
+
+from orchestrator.core.errors.base import (
+    ManifestError,
+    OrchestratorError,
+    UsageError,
+    in_one_line,
+)
+from orchestrator.core.errors.deploy import (
+    AnotherRuns,
+    ApprovalClosed,
+    DeliveryClosed,
+    DeployError,
+    NameClash,
+    NoServer,
+    NoSuchApproval,
+    NoSuchDelivery,
+    NoSuchDeployment,
+    NothingToLabel,
+    PlanError,
+    PlanOutdated,
+    PortTaken,
+    RuntimeUnavailable,
+    RuntimeVersionClash,
+    StateUnusable,
+)
+from orchestrator.core.errors.model import (
+    BadRequest,
+    BrokenReply,
+    BudgetExceeded,
+    ContextTooLong,
+    DoesNotFit,
+    ModelError,
+    ModelNotFound,
+    RateLimited,
+    Refused,
+    ServerBusy,
+    ServerFailed,
+    StaleConnection,
+    Stalled,
+    Unreachable,
+    Withheld,
+)
+from orchestrator.core.errors.run import (
+    ApprovalDenied,
+    ApprovalExpired,
+    DeadlinePassed,
+    DeliveryCancelled,
+    DeliveryExpired,
+    DeskFull,
+    HeldRunLost,
+    LimitReached,
+    NoModel,
+    OutboxFull,
+    QueueFull,
+    RunCancelled,
+    RunError,
+    SchemaInvalid,
+    ToolFailed,
+    WouldMissDeadline,
+    WrongArguments,
+)
+
+__all__ = [
+    "AnotherRuns",
+    "ApprovalClosed",
+    "ApprovalDenied",
+    "ApprovalExpired",
+    "BadRequest",
+    "BrokenReply",
+    "BudgetExceeded",
+    "ContextTooLong",
+    "DeadlinePassed",
+    "DeliveryCancelled",
+    "DeliveryClosed",
+    "DeliveryExpired",
+    "DeployError",
+    "DeskFull",
+    "DoesNotFit",
+    "HeldRunLost",
+    "LimitReached",
+    "ManifestError",
+    "ModelError",
+    "ModelNotFound",
+    "NameClash",
+    "NoModel",
+    "NoServer",
+    "NoSuchApproval",
+    "NoSuchDelivery",
+    "NoSuchDeployment",
+    "NothingToLabel",
+    "OrchestratorError",
+    "OutboxFull",
+    "PlanError",
+    "PlanOutdated",
+    "PortTaken",
+    "QueueFull",
+    "RateLimited",
+    "Refused",
+    "RunCancelled",
+    "RunError",
+    "RuntimeUnavailable",
+    "RuntimeVersionClash",
+    "SchemaInvalid",
+    "ServerBusy",
+    "ServerFailed",
+    "StaleConnection",
+    "Stalled",
+    "StateUnusable",
+    "ToolFailed",
+    "Unreachable",
+    "UsageError",
+    "Withheld",
+    "WouldMissDeadline",
+    "WrongArguments",
+    "in_one_line",
+]

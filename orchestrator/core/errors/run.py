@@ -1,0 +1,114 @@
+"""Why a run ended without an answer."""
+
+from __future__ import annotations
+
+from orchestrator.core.errors.base import OrchestratorError
+
+
+class RunError(OrchestratorError):
+    """A run ended without an answer."""
+
+    code = "ORC501"
+    exit_code = 5
+
+
+class NoModel(RunError):
+    """No model serves this agent."""
+
+    code = "ORC502"
+
+
+class QueueFull(RunError):
+    """The bounded queue has no room. ``retry_after`` is in seconds."""
+
+    code = "ORC503"
+
+    def __init__(self, message: str, *, cure: str = "", retry_after: float = 1.0) -> None:
+        super().__init__(message, cure=cure)
+        self.retry_after = retry_after
+
+
+class DeskFull(QueueFull):
+    """As many things wait for people as may."""
+
+    code = "ORC542"
+
+
+class ApprovalDenied(RunError):
+    """A person refused it."""
+
+    code = "ORC540"
+
+
+class ApprovalExpired(RunError):
+    """No person decided in time."""
+
+    code = "ORC541"
+
+
+class HeldRunLost(RunError):
+    """A run that waited for a person cannot go on: its call was cut off, or its deployment is no longer what it was."""
+
+    code = "ORC543"
+
+
+class DeliveryExpired(RunError):
+    """The target did not come back before the time of what waited for it was over."""
+
+    code = "ORC544"
+
+
+class OutboxFull(QueueFull):
+    """As much waits for targets as may."""
+
+    code = "ORC545"
+
+
+class DeliveryCancelled(RunError):
+    """Somebody took back what waited for its target."""
+
+    code = "ORC546"
+
+
+class DeadlinePassed(RunError):
+    """The request did not finish within its time."""
+
+    code = "ORC504"
+
+
+class RunCancelled(RunError):
+    """The client went away, or the run was cancelled."""
+
+    code = "ORC505"
+
+
+class LimitReached(RunError):
+    """An agent reached its limit of steps, tool calls or tokens."""
+
+    code = "ORC506"
+
+
+class ToolFailed(RunError):
+    """A tool refused its arguments or failed."""
+
+    code = "ORC507"
+
+
+class WrongArguments(ToolFailed):
+    """What was asked of a function does not fit it; nothing was done."""
+
+
+class SchemaInvalid(RunError):
+    """The model's answer stayed invalid after one repair. ``attempt`` is the answer, for whoever takes over."""
+
+    code = "ORC508"
+
+    def __init__(self, message: str, *, cure: str = "", attempt: str = "") -> None:
+        super().__init__(message, cure=cure)
+        self.attempt = attempt
+
+
+class WouldMissDeadline(RunError):
+    """Waiting work makes it impossible to finish in time."""
+
+    code = "ORC509"

@@ -1,0 +1,311 @@
+"""The way out of the device: every call to an endpoint in the cloud goes through a :class:`Crossing`.
+
+What would name a person is replaced by placeholders, what it may cost is set aside, and only then is anything sent; in the answer
+the values are put back. Whatever goes wrong before that keeps it here: a ``Withheld``, and nothing was sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Final, cast
+
+from orchestrator.core.errors import (
+    BadRequest,
+    ModelError,
+    ModelNotFound,
+    RateLimited,
+    Refused,
+    ServerBusy,
+    Unreachable,
+    Withheld,
+)
+from orchestrator.core.message import Message, ToolCall, Usage
+from orchestrator.core.personal import CannotRedact, Finder, Pseudonyms, finder_of, may_begin
+from orchestrator.core.record import record
+from orchestrator.core.spending import NOTHING, USUAL_ANSWER, Spend, price_of
+from orchestrator.deploy.deployment import Deployment
+from orchestrator.deploy.endpoint import EndpointSpec
+from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Embedder, Provider, Target
+from orchestrator.ports.spending import Reservation
+from orchestrator.serve.ledger import Account, Ledger, Purse
+
+_OWN_ID: Final = re.compile(r"run_[0-9a-f]{16}")
+_NOTHING_DONE: Final = (Unreachable, RateLimited, Refused, BadRequest, ModelNotFound, ServerBusy)
+"""Faults after which nothing is owed: the server did no work."""
+_CURE: Final = "Take it out of the request, or let an agent on this device answer."
+NO_PRICE: Final = "{0} has no price, and the budget limits money: no price is not a price of 0"
+WRITE_PRICE: Final = "Write price: {{input: …, output: …}} for the model that {0} serves (money for a million tokens)."
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a deployment says of the way out. ``prices`` are by endpoint, for a million tokens."""
+
+    finder: Finder | None
+    account: Account
+    prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    far: frozenset[str] = frozenset()
+    """Its endpoints in the cloud."""
+    asks: bool = False
+    """Whether a person must allow it."""
+
+    @classmethod
+    def of(cls, deployment: Deployment) -> Rules:
+        """Of a revision."""
+        blueprint = deployment.blueprint
+        prices: dict[str, Mapping[str, float]] = {}
+        for element in blueprint.of_kind("model"):
+            bound, price = deployment.bindings.get(element.spec["alias"]), element.spec.get("price")
+            prices |= dict.fromkeys(bound.endpoints if bound and price else (), price or {})
+        agents = {
+            each.spec["name"]: each.spec["budget"] for each in blueprint.elements.values() if each.spec.get("budget")
+        }
+        return cls(
+            finder_of(blueprint.policy.get("redaction", {})),
+            Account(blueprint.name, blueprint.policy.get("budget", {}), agents),
+            prices,
+            frozenset(name for name, each in deployment.endpoints.items() if each.target.zone == "cloud"),
+            asks=blueprint.policy.get("approval") == "always",
+        )
+
+
+class Passage:
+    """One run's way out: its placeholders and its purse. ``spent`` is told what each call has cost."""
+
+    __slots__ = ("_messages", "ledger", "names", "purse", "rules")
+
+    def __init__(self, rules: Rules, ledger: Ledger) -> None:
+        self.rules = rules
+        self.ledger = ledger
+        self.purse = Purse()
+        self.names = Pseudonyms(rules.finder) if rules.finder is not None else None
+        self._messages: dict[tuple[str, str, tuple[ToolCall, ...]], Message] = {}  # as they are sent
+
+    def fit_to_send(self, call: ChatCall, agent: str) -> ChatCall:
+        """The call without what must not leave. Raises ``Withheld``."""
+        limited = self.rules.account.limited(agent)
+        return replace(
+            call,
+            messages=tuple(map(self.hidden, call.messages)),
+            max_tokens=call.max_tokens or (USUAL_ANSWER if limited else None),
+            stop=tuple(map(self.hidden_text, call.stop)),
+            request_id=call.request_id if _OWN_ID.fullmatch(call.request_id) else "",
+        )
+
+    def hidden(self, message: Message) -> Message:
+        """A message as it is sent. Raises ``Withheld``."""
+        if self.names is None:
+            return message
+        key = (message.role, message.content, message.tool_calls)
+        found = self._messages.get(key)
+        if found is None or found.tool_call_id != message.tool_call_id:
+            names = self.names
+            calls = tuple(
+                ToolCall(each.id, each.name, self.kept(names.hide_json, each.arguments)) for each in message.tool_calls
+            )
+            content = self.hidden_text(message.content)
+            found = Message(message.role, content, calls, message.tool_call_id)
+            self._messages[key] = found
+        return found
+
+    def hidden_text(self, text: str) -> str:
+        """A text as it is sent. Raises ``Withheld``."""
+        if self.names is None:
+            return text
+        is_json = text.lstrip()[:1] in ("{", "[")
+        return self.kept(self.names.hide_json if is_json else self.names.hide, text)
+
+    def kept(self, hide: Callable[[str], str], text: str) -> str:
+        """Closed where anything fails: what could not be looked at is not sent."""
+        try:
+            return hide(text)
+        except CannotRedact as error:
+            raise Withheld(f"it stays on this device: {error}", cure=_CURE) from error
+        except Exception as error:
+            raise Withheld(
+                f"redaction failed: {type(error).__name__}", cure="Report this; nothing was sent."
+            ) from error
+
+    def estimate(self, call: ChatCall, endpoint: str) -> Spend:
+        """The most that it may cost, where its answer is as long as it may be."""
+        prompt, answer = self.ledger.tokens_of(endpoint, size_of(call)), call.max_tokens or USUAL_ANSWER
+        return Spend(prompt + answer, price_of(self.rules.prices.get(endpoint, {}), prompt, answer), 1)
+
+    def unpriced(self, agent: str, endpoint: str) -> bool:
+        """Whether money is limited, and nobody knows what it would cost."""
+        return endpoint not in self.rules.prices and self.rules.account.limited(agent, "money")
+
+
+def size_of(call: ChatCall) -> int:
+    """Bytes of all that its server reads."""
+    sent = sum(len(message.encoded()) for message in call.messages)
+    return sent + sum(len(str(tool.as_json())) for tool in call.tools) + len(str(call.schema or ""))
+
+
+class Customs:
+    """What a call carries with it: by whose passage its agent's calls go out. ``spent`` adds up what they have cost."""
+
+    __slots__ = ("agent", "closed", "passage", "spent")
+
+    def __init__(self, passage: Passage, agent: str, *, closed: bool = False) -> None:
+        self.passage = passage
+        self.agent = agent
+        self.closed = closed
+        """What it would carry is restricted."""
+        self.spent = NOTHING
+
+    def way(self, endpoint: EndpointSpec) -> Provider:
+        """The provider itself where the endpoint is near, else the way through."""
+        far = endpoint.target.zone == "cloud" or endpoint.id in self.passage.rules.far
+        return cast(Provider, Crossing(self, endpoint)) if far else endpoint.provider
+
+
+class Crossing:
+    """Calls to one endpoint in the cloud. It has of a ``Provider`` what carries requests."""
+
+    def __init__(self, customs: Customs, endpoint: EndpointSpec) -> None:
+        self._customs = customs
+        self._passage = customs.passage
+        self._endpoint = endpoint
+        self.kind = endpoint.provider.kind
+
+    async def chat(self, call: ChatCall) -> ChatReply:
+        """One whole answer. Raises ``Withheld`` where nothing may be sent."""
+        sent = self._fit(call)
+        bill = await self._pay(self._passage.estimate(sent, self._endpoint.id), size_of(sent))
+        try:
+            reply = await self._endpoint.provider.chat(sent)
+        except BaseException as error:
+            await bill.cut_off(error)
+            raise
+        await bill.settle(reply.usage)
+        return self._restored(reply, call)
+
+    async def stream(self, call: ChatCall) -> AsyncGenerator[Delta, None]:
+        """The answer in pieces, of which none ends within a placeholder."""
+        sent = self._fit(call)
+        bill = await self._pay(self._passage.estimate(sent, self._endpoint.id), size_of(sent))
+        waiting = ""
+        try:
+            async with aclosing(cast(AsyncGenerator[Delta, None], self._endpoint.provider.stream(sent))) as deltas:
+                async for delta in deltas:
+                    text = waiting + delta.text
+                    cut = len(text) if delta.reply is not None else may_begin(text)
+                    text, waiting = self._put_back(text[:cut], call), text[cut:]
+                    if delta.reply is not None:
+                        await bill.settle(delta.reply.usage)
+                        yield Delta(text, self._restored(delta.reply, call))
+                    else:
+                        yield Delta(text, None, delta.sign or ("" if text else "writing"))
+            await bill.settle(None)  # it ended without a reply
+        except BaseException as error:
+            if isinstance(error, ModelError):
+                error.partial = self._put_back(error.partial, call)
+            await bill.cut_off(error)
+            raise
+
+    async def embed(self, target: Target, texts: tuple[str, ...], timeout: float) -> tuple[tuple[float, ...], ...]:
+        """One vector a text."""
+        if not hasattr(self._endpoint.provider, "embed"):
+            raise BadRequest(f"{target.provider} makes no vectors")
+        embedder = cast(Embedder, self._endpoint.provider)
+        self._check_open()
+        hidden = tuple(map(self._passage.hidden_text, texts))
+        prompt = self._passage.ledger.tokens_of(self._endpoint.id, sum(len(text.encode()) for text in hidden))
+        cost = price_of(self._passage.rules.prices.get(self._endpoint.id, {}), prompt, 0)
+        bill = await self._pay(Spend(prompt, cost, 1))
+        try:
+            vectors = await embedder.embed(target, hidden, timeout)
+        except BaseException as error:
+            await bill.cut_off(error)
+            raise
+        await bill.settle(None)
+        return vectors
+
+    async def aclose(self) -> None:
+        """The provider belongs to others."""
+
+    def _fit(self, call: ChatCall) -> ChatCall:
+        self._check_open()
+        return self._passage.fit_to_send(call, self._customs.agent)
+
+    def _check_open(self) -> None:
+        if self._customs.closed:
+            raise Withheld(f"{self._endpoint.id} is in the cloud, and this run is restricted")
+
+    async def _pay(self, amount: Spend, size: int = 0) -> Bill:
+        passage, name = self._passage, self._endpoint.id
+        if passage.unpriced(self._customs.agent, name):
+            raise Withheld(NO_PRICE.format(name), cure=WRITE_PRICE.format(name))
+        made = await passage.ledger.reserve(passage.rules.account, passage.purse, self._customs.agent, amount)
+        return Bill(self._customs, made, Terms(name, size, passage.rules.prices.get(name, {})))
+
+    def _put_back(self, text: str, call: ChatCall) -> str:
+        names = self._passage.names
+        return names.restore(text, in_json=call.schema is not None) if names is not None else text
+
+    def _restored(self, reply: ChatReply, call: ChatCall) -> ChatReply:
+        names = self._passage.names
+        if names is None:
+            return reply
+        message = reply.message
+        calls = tuple(
+            ToolCall(each.id, each.name, names.restore(each.arguments, in_json=True)) for each in message.tool_calls
+        )
+        content = self._put_back(message.content, call)
+        return replace(reply, message=Message(message.role, content, calls, message.tool_call_id))
+
+
+@record
+class Terms:
+    """Of one call: its endpoint, the bytes of its prompt, the price of a million tokens."""
+
+    endpoint: str
+    size: int
+    price: Mapping[str, float]
+
+
+class Bill:
+    """What was set aside for one call, until it is settled; once."""
+
+    def __init__(self, customs: Customs, made: Reservation, terms: Terms) -> None:
+        self._customs = customs
+        self._made = made
+        self._terms = terms
+        self._open = True
+
+    async def settle(self, usage: Usage | None) -> None:
+        """By what the server told; where it told nothing, all that was set aside."""
+        amount: Spend = self._made.amount
+        if usage is not None and not usage.estimated:
+            cost = price_of(self._terms.price, usage.prompt_tokens, usage.completion_tokens)
+            self._customs.passage.ledger.learn(self._terms.endpoint, self._terms.size, usage.prompt_tokens)
+            amount = Spend(usage.prompt_tokens + usage.completion_tokens, cost, 1)
+        await self._close(amount)
+
+    async def cut_off(self, error: BaseException) -> None:
+        """It gave no answer. Unless the fault shows that nothing was done, all that was set aside counts as spent."""
+        await self._close(NOTHING if isinstance(error, _NOTHING_DONE) else self._made.amount)
+
+    async def _close(self, amount: Spend) -> None:
+        if self._open:
+            self._open = False
+            self._customs.spent = self._customs.spent + amount
+            await self._customs.passage.ledger.settle(self._made, self._customs.passage.purse, amount)
+
+
+class Closed:
+    """Stands where nobody says what may be sent: nothing is."""
+
+    kind = "closed"
+
+    async def chat(self, call: ChatCall) -> ChatReply:
+        """Raises ``Withheld``."""
+        raise Withheld(f"{call.target.model} is in the cloud, and the call says not what may be sent there")
+
+    async def stream(self, call: ChatCall) -> AsyncIterator[Delta]:
+        """Raises ``Withheld``."""
+        yield Delta(reply=await self.chat(call))

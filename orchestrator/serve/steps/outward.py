@@ -1,0 +1,192 @@
+"""Before an agent's or a router's call: which of its endpoints the policy lets it ask, and the ruling on each in the cloud."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from orchestrator.core.approval import Approval, digest_of_call
+from orchestrator.core.errors import HeldRunLost, ModelError, NoModel, Withheld
+from orchestrator.core.record import record
+from orchestrator.core.request import Decision
+from orchestrator.deploy.deployment import Agent, Router
+from orchestrator.ports.provider import ChatCall
+from orchestrator.serve.ask import CallTrace
+from orchestrator.serve.outbound import NO_PRICE, WRITE_PRICE, Customs, Passage
+from orchestrator.serve.policy import Consent, Facts, Ruling, rule
+from orchestrator.serve.run import Held, Run
+from orchestrator.serve.steps.tools import denied
+
+NOBODY: Final = (
+    "Apply the deployment, whose runtime keeps what waits for people; or write escalation: {approval: never}."
+)
+
+SEND: Final = "cloud.send"
+"""What a person allows, where that is needed."""
+POLICY: Final = "policy"
+"""The strategy of the decisions that are rulings."""
+
+
+@record
+class Sender:
+    """Who would send: its name, and whether it may use nothing beyond the local network."""
+
+    name: str
+    address: str
+    offline: bool = False
+    chooses: bool = False
+    """It is a router, which waits for nobody."""
+
+    @classmethod
+    def of(cls, part: Agent | Router) -> Sender:
+        """An agent, or a router, which works offline where its agents do: that is proved over the graph."""
+        offline = part.spec["offline"] if isinstance(part, Agent) else False
+        return cls(part.spec["name"], part.address, offline, isinstance(part, Router))
+
+
+def customs_of(run: Run, sender: Sender) -> Customs | None:
+    """What its calls to the cloud go out with."""
+    return Customs(run.passage, sender.name, closed=run.restricted) if run.passage is not None else None
+
+
+async def let_out(run: Run, sender: Sender, endpoints: tuple[str, ...], call: ChatCall) -> tuple[str, ...]:
+    """Those that may be asked, in the same order; each in the cloud is ruled on, and the ruling is kept with the run's decisions.
+    Raises why not, where that leaves none: ``BudgetExceeded``, ``Withheld`` or ``NoModel``."""
+    near = run.near(endpoints)
+    passage = run.passage
+    if len(near) == len(endpoints) or passage is None:
+        return endpoints
+    _take_leave(run, sender, passage, call)
+    refusals: dict[str, ModelError | NoModel] = {}
+    asked_for: list[str] = []
+    for name in endpoints:
+        if name not in near:
+            ruling, error = await _ruling(run, sender, passage, name, call)
+            _keep(run, sender, ruling)
+            if error is not None:
+                refusals[name] = error
+            asked_for += [name] if ruling.refused == "approval" else []
+    allowed = tuple(name for name in endpoints if name not in refusals)
+    if not allowed and asked_for and not sender.chooses and run.desk is not None:
+        raise Held(SEND, "external", _shown(passage, sender, asked_for[0], call))
+    if not allowed:
+        raise next(iter(refusals.values()))
+    return allowed
+
+
+def _take_leave(run: Run, sender: Sender, passage: Passage, call: ChatCall) -> None:
+    """A person has decided on what this agent would send. Raises ``ApprovalDenied``, and ``HeldRunLost`` where it is not that."""
+    leave, run.leave = run.leave, None
+    approval = leave.waited if leave is not None and isinstance(leave.waited, Approval) else None
+    asked = approval.call if approval is not None else None
+    if approval is None or asked is None:
+        return
+    if approval.state != "approved":
+        raise denied(approval)
+    shown = _shown(passage, sender, str(asked.arguments.get("endpoint", "")), call)
+    if digest_of_call(run.deployment.name, sender.name, SEND, shown) != asked.digest:
+        raise HeldRunLost(f"{sender.address} would send something else than was approved", cure="Ask again.")
+    run.consents.add(sender.name)
+
+
+def _shown(passage: Passage, sender: Sender, endpoint: str, call: ChatCall) -> dict[str, Any]:
+    """What a person allows: where it goes, and each message as it is sent."""
+    sent = passage.fit_to_send(call, sender.name).messages
+    return {"endpoint": endpoint, "messages": [message.as_json() for message in sent]}
+
+
+async def _ruling(
+    run: Run, sender: Sender, passage: Passage, endpoint: str, call: ChatCall
+) -> tuple[Ruling, ModelError | NoModel | None]:
+    known = run.deployment.endpoints.get(endpoint)
+    zone = known.target.zone if known is not None else "cloud"
+    unfit, fit = _fit(passage, call, sender.name)
+    budget = passage.estimate(fit, endpoint)
+    poor = await _too_poor(passage, sender.name, endpoint, fit) if not run.restricted and not sender.offline else None
+    ruling = rule(
+        Facts(
+            endpoint,
+            zone,
+            offline=sender.offline,
+            restricted=run.restricted,
+            budget=f"{budget} at most" if passage.rules.account.limited(sender.name) else "",
+            over_budget=poor.message if poor else "",
+            redacts=passage.names is not None,
+            unredactable=unfit.message if unfit else "",
+            consent=_consent(run, sender, passage),
+        )
+    )
+    return ruling, _error(ruling, sender, poor, unfit)
+
+
+def _consent(run: Run, sender: Sender, passage: Passage) -> Consent:
+    if not passage.rules.asks:
+        return "not needed"
+    return "given" if sender.name in run.consents else "missing"
+
+
+def _error(
+    ruling: Ruling, sender: Sender, poor: Withheld | None, unfit: Withheld | None
+) -> ModelError | NoModel | None:
+    """What a refusal is raised as."""
+    match ruling.refused:
+        case "":
+            return None
+        case "budget" if poor is not None:
+            poor.message = f"{sender.address}: {poor.message}"
+            return poor
+        case "redaction" if unfit is not None:
+            return Withheld(f"{sender.address}: {unfit.message}", cure=unfit.cure)
+        case "approval":
+            return Withheld(
+                f"{sender.address} needs a person's leave to ask {ruling.endpoint}, and nobody can be asked here",
+                cure=NOBODY,
+            )
+    cure = "Give it a model of this device or the local network."
+    return NoModel(f"{sender.address} may not ask {ruling.endpoint}, which is in the cloud: {ruling.why}", cure=cure)
+
+
+def _fit(passage: Passage, call: ChatCall, agent: str) -> tuple[Withheld | None, ChatCall]:
+    """The call as it would be sent; or why it may not be, with the call as it is."""
+    try:
+        return None, passage.fit_to_send(call, agent)
+    except Withheld as error:
+        return error, call
+
+
+async def _too_poor(passage: Passage, agent: str, endpoint: str, call: ChatCall) -> Withheld | None:
+    """Why it may not be paid. What is set aside for it is known only when it is made: another call may be first."""
+    if passage.unpriced(agent, endpoint):
+        return Withheld(NO_PRICE.format(endpoint), cure=WRITE_PRICE.format(endpoint))
+    account = passage.rules.account
+    if not account.limited(agent):
+        return None
+    try:
+        await passage.ledger.open(account.deployment)
+    except Withheld as error:
+        return error
+    return passage.ledger.exceeded(account, passage.purse, agent, passage.estimate(call, endpoint))
+
+
+def _keep(run: Run, sender: Sender, ruling: Ruling) -> None:
+    """Once for each endpoint that an agent may ask; every refusal."""
+    choice = None if ruling.refused else ruling.endpoint
+    if choice is None:
+        gate, reason = ruling.reasons[-1]
+        run.remark(sender.address, ruling.endpoint, f"{sender.address} did not ask {ruling.endpoint}: {gate}: {reason}")
+    known = {(each.router, each.choice) for each in run.decisions if each.strategy == POLICY}
+    if choice is None or (sender.name, choice) not in known:
+        why = ruling.why if choice else f"{ruling.endpoint}: {ruling.why}"
+        run.add_decision(Decision(POLICY, choice, why=why, router=sender.name), sender.name)
+
+
+def tell_out(run: Run, sender: Sender, customs: Customs | None, trace: CallTrace) -> None:
+    """Tell what a call has cost in the cloud, and what the model there did not see: placeholders may show in its words."""
+    if customs is None or not customs.spent.calls:
+        return
+    trace.spent = str(customs.spent)
+    counts = customs.passage.names.counts if customs.passage.names is not None else {}
+    if counts:
+        told = ", ".join(f"{count} of {kind}" for kind, count in counts.items())
+        run.remark(
+            sender.address, "", f"{sender.address} sent placeholders to the cloud in the place of values: {told}"
+        )

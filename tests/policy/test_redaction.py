@@ -1,0 +1,187 @@
+"""What would name a person reaches no body that goes to the cloud, and stands in the answer again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator import Event, Message
+from orchestrator.testing.script import Rule, Script
+from tests.policy.cloud import Keeping
+from tests.policy.shop import alone, shop
+
+__all__ = ["alone"]
+
+pytestmark = pytest.mark.anyio
+
+MAIL, PHONE, CARD, IBAN = (
+    "anna.rossi@example.org",
+    "+39 347 123 4567",
+    "4111 1111 1111 1111",
+    "IT60X0542811101000000123456",
+)
+VALUES = (MAIL, PHONE, CARD, IBAN)
+
+
+def leaked(far: Keeping, *values: str) -> list[str]:
+    """The values that the cloud got."""
+    return [value for value in values if far.got(value)]
+
+
+async def test_values_leave_as_placeholders_and_come_back_in_the_answer(tmp_path: Path) -> None:
+    """The model echoes what it was sent."""
+    text = f"write to {MAIL} or call {PHONE}, card {CARD}, account {IBAN}, once more {MAIL}"
+    async with shop(tmp_path) as it:
+        result = await it.run(text)
+    assert leaked(it.far, *VALUES) == []
+    assert it.far.got("write to [EMAIL_1] or call [PHONE_1], card [CARD_1], account [IBAN_1], once more [EMAIL_1]")
+    assert result.text == text
+    assert result.notes == (
+        "agent.desk sent placeholders to the cloud in the place of values: 1 of email, 1 of phone, 1 of card, 1 of iban",
+    )
+
+
+async def test_the_control_without_redaction_the_values_arrive(tmp_path: Path) -> None:
+    async with shop(tmp_path, security={"redaction": {"cloud": False}}) as it:
+        await it.run(" ".join(VALUES))
+    assert leaked(it.far, *VALUES) == list(VALUES)
+
+
+async def test_a_model_nearby_gets_what_was_said(tmp_path: Path) -> None:
+    async with shop(tmp_path, {"name": "desk", "model": "near", "instructions": "Answer."}) as it:
+        await it.run(f"write to {MAIL}")
+    assert it.near.got(MAIL)
+
+
+async def test_pieces_of_a_stream_never_show_half_a_placeholder(tmp_path: Path) -> None:
+    """Every piece that the caller gets is of the answer as it reads in the end."""
+    said: list[str] = []
+
+    def listen(event: Event) -> None:
+        if event.kind == "run.delta":
+            said.append(str(event.fields["text"]))
+
+    async with shop(tmp_path) as it:
+        text = f"dear {MAIL}, we called {PHONE} [sic] twice; " * 40
+        result = await it.run(text, listen=listen)
+    assert leaked(it.far, *VALUES) == []
+    assert result.text == "".join(said) == text
+    assert len(said) > 1 and not any("[EMAIL" in piece or "[PHONE" in piece for piece in said)
+
+
+async def test_history_of_a_caller_and_of_a_session_leaves_with_placeholders(tmp_path: Path) -> None:
+    history = (
+        Message("system", f"my mail is {MAIL}"),
+        Message("user", f"I am {PHONE}"),
+        Message("assistant", f"yes, {IBAN}"),
+    )
+    async with shop(tmp_path) as it:
+        await it.run("hello", history=history)
+        await it.run(f"I pay with {CARD}", session="s")
+        again = await it.run("with what?", session="s")
+    assert leaked(it.far, *VALUES) == []
+    assert it.far.got("[CARD_1]") and again.status == "completed"
+
+
+async def test_what_a_tool_gave_leaves_with_placeholders_and_its_arguments_come_back_whole(tmp_path: Path) -> None:
+    """The model wants a ticket with the placeholder in it, and reads all tickets after it."""
+    wants: tuple[tuple[str, dict[str, str]], ...] = (
+        ("tickets_create", {"subject": "for [EMAIL_1]", "body": "call [PHONE_1]"}),
+        ("tickets_list", {}),
+    )
+    script = Script([Rule("open a ticket", say="it says: {result}", calls=wants)])
+    desk = {"name": "desk", "model": "far", "instructions": "Answer.", "tools": ["tickets"]}
+    async with shop(tmp_path, desk, script=script) as it:
+        result = await it.run(f"open a ticket for {MAIL}, {PHONE}")
+    assert leaked(it.far, *VALUES) == []
+    assert MAIL in result.text and "[EMAIL_1]" not in result.text
+    assert it.far.got("for [EMAIL_1]")
+
+
+async def test_the_attempt_that_failed_and_why_leave_with_placeholders(tmp_path: Path) -> None:
+    """The near model breaks off in the middle of an answer that names a person; the cloud is told of that."""
+    agents = (
+        {"name": "desk", "model": "near", "instructions": "Answer.", "escalate_to": "senior"},
+        {"name": "senior", "role": "escalation", "model": "far", "instructions": "Help."},
+    )
+    async with shop(tmp_path, *agents, faults={"near": ("drop-mid:9",)}) as it:
+        result = await it.run(f"{MAIL} asks for help with the account {IBAN} and its many entries of this year")
+    assert result.served_by.startswith("openai-compatible") and result.path == ("agent.desk", "agent.senior")
+    assert leaked(it.far, *VALUES) == []
+    assert it.far.got("agent.desk could not finish this request")
+
+
+async def test_an_encoder_in_the_cloud_gets_placeholders_while_it_learns_and_for_each_request(tmp_path: Path) -> None:
+    front = {
+        "name": "front",
+        "role": "router",
+        "encoder": "vectors",
+        "stages": ["semantic"],
+        "routes": ["hours", "returns"],
+    }
+    agents = (
+        front,
+        {"name": "hours", "examples": ["when do you open", f"mail the hours to {MAIL}"], "reflex": [{"say": "Nine."}]},
+        {"name": "returns", "examples": ["i want to return this", "money back please"], "reflex": [{"say": "Sure."}]},
+    )
+    async with shop(tmp_path, *agents) as it:
+        await it.run(f"call me at {PHONE} when you open")
+    assert leaked(it.far, *VALUES) == []
+    assert it.far.got("mail the hours to [EMAIL_1]") and it.far.got("call me at [PHONE_1] when you open")
+
+
+async def test_fields_and_patterns_of_the_operator(tmp_path: Path) -> None:
+    redaction = {"fields": ["patient"], "patterns": {"case": r"CASE-\d{4,8}"}}
+    async with shop(tmp_path, security={"redaction": redaction}) as it:
+        result = await it.run('patient: Mario Rossi, of CASE-20261126; {"patient": "Mario Rossi"}')
+    assert leaked(it.far, "Mario", "20261126") == []
+    assert it.far.got("patient: [PATIENT_1], of [CASE_1]")
+    assert result.text == 'patient: Mario Rossi, of CASE-20261126; {"patient": "Mario Rossi"}'
+
+
+async def test_what_must_be_refused_keeps_the_request_here(tmp_path: Path) -> None:
+    """Nothing is sent, the reason says which rule and not which value, and a person behind the agent takes over."""
+    agents = (
+        {
+            "name": "desk",
+            "model": "far",
+            "instructions": "Answer.",
+            "escalate_to": "clerk",
+            "escalate_when": ["timeout"],
+        },
+        {"name": "clerk", "role": "escalation", "reflex": [{"say": "A clerk calls you."}]},
+    )
+    async with shop(tmp_path, security={"redaction": {"refuse": ["card"]}}) as it:
+        failed = await it.run(f"pay with {CARD}")
+    assert it.far.asked == []
+    assert failed.error is not None and (failed.error["code"], failed.error["kind"]) == ("ORC550", "Withheld")
+    assert failed.error["message"] == (
+        "agent.desk: it stays on this device: it holds something of the kind card, which must not leave"
+    )
+    assert (
+        failed.decisions[-1]
+        .as_json()["why"]
+        .endswith(
+            "zone: the manifest names a model in the cloud; privacy: not restricted; budget: none is set; "
+            "redaction: it stays on this device: it holds something of the kind card, which must not leave"
+        )
+    )
+    async with shop(tmp_path, *agents, security={"redaction": {"refuse": ["card"]}}) as it:
+        passed = await it.run(f"pay with {CARD}")
+    assert it.far.asked == [] and passed.text == "A clerk calls you."
+
+
+async def test_a_redactor_that_fails_sends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong in it, the request stays."""
+    from orchestrator.core import personal
+
+    def broken(text: str) -> Any:
+        raise RuntimeError(f"cannot read {text}")
+
+    monkeypatch.setitem(personal._FINDERS, "email", broken)
+    async with shop(tmp_path) as it:
+        result = await it.run(f"write to {MAIL}")
+    assert it.far.asked == []
+    assert result.error is not None and result.error["message"] == "agent.desk: redaction failed: RuntimeError"

@@ -1,0 +1,170 @@
+"""What is restricted stays near also where no manifest could say so: past the proofs, over a new revision, after a wait."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.core.errors import Withheld
+from orchestrator.core.message import Message
+from orchestrator.deploy.endpoint import EndpointSpec
+from orchestrator.gateway.lines import event_in_short, line
+from orchestrator.ports.provider import ChatCall, Target
+from orchestrator.serve.ask import Ask
+from orchestrator.serve.engine import Engine, EngineTable
+from orchestrator.serve.ledger import Account, Ledger
+from orchestrator.serve.outbound import Customs, Passage, Rules
+from orchestrator.testing.endpoint import simulated
+from tests.people.parts import by_rule, desked
+from tests.people.parts import shop as paying_tool
+from tests.serve.engine.parts import FakeTool, Wanted, agent_spec, router_spec, rule, serving
+
+pytestmark = pytest.mark.anyio
+CANARY = "canary-7f3a"
+ONE: dict[str, Any] = {"cloud": ["m@1"]}
+
+
+async def test_a_restricted_agent_that_a_server_brings_to_the_cloud_is_not_asked() -> None:
+    """No proof has seen it: the endpoint turned out to be there."""
+    async with serving(Wanted([agent_spec("a", data_class="restricted")], **ONE)) as served:
+        result = await served.run(CANARY)
+    assert served.server.records == []
+    assert result.error is not None and result.error["code"] == "ORC502" and result.data_class == "restricted"
+
+
+async def test_an_agent_that_works_offline_asks_no_cloud() -> None:
+    async with serving(Wanted([agent_spec("a", offline=True)], **ONE)) as served:
+        result = await served.run(CANARY)
+    assert served.server.records == []
+    assert result.error is not None and "zone: the agent works offline" in result.error["message"]
+
+
+async def test_a_router_that_leads_to_a_restricted_agent_asks_no_model_in_the_cloud() -> None:
+    """The request is not restricted yet when the router reads it."""
+    ways = {"a": "never", "b": "never"}
+    front = router_spec("front", ways, strategy="intent", models=["m"], default="a", on_unsure="default")
+    parts: list[Any] = [front, agent_spec("a", data_class="restricted", reflex=[rule("kept")]), agent_spec("b")]
+    async with serving(Wanted(parts, **ONE)) as served:
+        result = await served.run(CANARY)
+    assert served.server.records == [] and result.text == "kept"
+
+
+async def test_only_what_reaches_a_restricted_agent_is_restricted() -> None:
+    """Another agent of the same deployment uses the cloud as before, in a session of its own too."""
+    parts: list[Any] = [
+        router_spec("front", {"a": "^secret", "b": "^open"}),
+        agent_spec("a", data_class="restricted", reflex=[rule("kept")]),
+        agent_spec("b"),
+    ]
+    async with serving(Wanted(parts, **ONE)) as served:
+        results = [await served.run(text, session=text) for text in ("open one", "secret", "open two")]
+        public = await served.run("open three", history=(Message("assistant", "said before"),), data_class="public")
+    assert [each.data_class for each in results] == ["internal", "restricted", "internal"]
+    assert [each.status for each in (*results, public)] == ["completed"] * 4
+    assert len(served.server.records) == 3
+
+
+async def test_a_new_revision_knows_what_restricted_runs_wrote() -> None:
+    """Its agents are restricted no more, and what they wrote is there still."""
+    tool = FakeTool("notes", {"add": "done", "all": CANARY})
+    writes = agent_spec("a", data_class="restricted", tools=["notes"], reflex=[rule("ok", call="notes.add")])
+    async with serving(Wanted([writes], [tool], **ONE)) as served:
+        await served.run("keep it")
+        old, later = served.engine, Wanted([agent_spec("a", tools=["notes"])], [tool], **ONE)
+        provider = next(iter(old.deployment.endpoints.values())).provider
+        urls = {"m@1": next(iter(old.deployment.endpoints.values())).target.api_base}
+        fresh = Engine(later.deployment(provider, urls), served.loop, old._sessions, served.events.append)
+        table = EngineTable()
+        table.switch("shop", old)
+        before = fresh.privacy.off
+        table.switch("shop", fresh)
+        assert (before, fresh.privacy.off, fresh.privacy.tools) == (True, False, {"notes"})
+
+
+async def test_a_run_that_waited_for_a_person_marks_its_session(tmp_path: Path) -> None:
+    """The restricted agent's call is allowed later: what it said then stays near too, after a restart."""
+    wanted = by_rule(paying_tool("paid"), data_class="restricted")
+    async with desked(tmp_path, wanted) as there:
+        waiting = await there.served.run("pay 5", session="s")
+        assert (await there.after(waiting, "approve"))["data_class"] == "restricted"
+        assert there.stores.sessions.is_restricted("shop", "s")
+
+
+class Trap:
+    """A provider in the cloud that nothing may reach."""
+
+    kind = "trap"
+
+    def __init__(self) -> None:
+        self.asked: list[ChatCall] = []
+
+    async def chat(self, call: ChatCall) -> Any:
+        self.asked.append(call)
+
+    async def embed(self, target: Target, texts: tuple[str, ...], timeout: float) -> Any:
+        self.asked.append(ChatCall(target, tuple(Message("user", text) for text in texts)))
+
+
+async def test_the_crossing_itself_lets_nothing_restricted_through() -> None:
+    """Whoever forgot to look before."""
+    trap: Any = Trap()
+    far = EndpointSpec("far", Target("trap", "", "m", zone="cloud"), trap)
+    passage = Passage(Rules(None, Account("shop", {}, {})), Ledger())
+    way: Any = Customs(passage, "a", closed=True).way(far)
+    call = ChatCall(far.target, (Message("user", CANARY),))
+    with pytest.raises(Withheld):
+        await way.chat(call)
+    with pytest.raises(Withheld):
+        await way.embed(far.target, (CANARY,), 1.0)
+    with pytest.raises(Withheld):
+        await anext(way.stream(call))
+    assert trap.asked == []
+
+
+async def test_a_call_without_customs_reaches_no_cloud() -> None:
+    """A new place that asks models cannot forget what may be sent: it gets nothing out."""
+    async with serving(Wanted([agent_spec("a")], **ONE), simulated(["m"])) as served:
+        call = ChatCall(Target("", "", ""), (Message("user", CANARY),))
+        with pytest.raises(Withheld):
+            await served.loop.chat(Ask(call, ("m@1",), deadline=1e9))
+    assert served.server.records == []
+
+
+@pytest.mark.parametrize("data_class", ["restricted", "internal"])
+async def test_the_event_log_of_a_restricted_run_quotes_nothing(data_class: str) -> None:
+    """The reason of an escalation and an error may quote; of another run they stand there."""
+
+    def fails(arguments: Any, context: Any) -> Any:
+        raise RuntimeError(f"no file for {context.text}")
+
+    parts: list[Any] = [
+        router_spec("front", {"a": "canary.*", "b": "never"}),
+        agent_spec(
+            "a",
+            models=[],
+            data_class=data_class,
+            tools=["files"],
+            reflex=[rule("ok", call="files.find")],
+            escalate_to="b",
+            escalate_when=["tool_failed"],
+        ),
+        agent_spec("b", role="escalation", models=[], tools=["files"], reflex=[rule("ok", call="files.find")]),
+    ]
+    async with serving(Wanted(parts, [FakeTool("files", {"find": fails})])) as served:
+        result = await served.run(CANARY)
+    assert result.status == "failed"
+    lines = [line(event_in_short(event)).decode() for event in served.events]
+    quoting = [json.loads(each)["kind"] for each in lines if CANARY in each]
+    assert quoting == ([] if data_class == "restricted" else ["run.escalated", "run.finished"])
+    assert len(lines) >= 5
+
+
+async def test_texts_at_which_an_answer_ends_leave_with_placeholders() -> None:
+    """They are of the caller too."""
+    async with serving(Wanted([agent_spec("a")], **ONE)) as served:
+        await served.run("mail a@x.org", options={"stop": ["b@x.org"]})
+    (record,) = served.server.records
+    assert record.asked.messages[-1]["content"] == "mail [EMAIL_1]" and record.asked.stop == ("[EMAIL_2]",)
