@@ -14,7 +14,7 @@ from orchestrator.serve.run import Attempt, Held, Outcome, Run
 from orchestrator.serve.several import answer_parts
 from orchestrator.serve.steps.answer import answer
 from orchestrator.serve.steps.defer import defer, may_wait
-from orchestrator.serve.steps.escalate import escalation_of, may_go_up, partial_text
+from orchestrator.serve.steps.escalate import escalation_of, handed_over_enough, partial_text
 from orchestrator.serve.steps.hold import hold_call
 from orchestrator.serve.steps.route import route
 from orchestrator.serve.steps.withheld import instead_of
@@ -70,7 +70,7 @@ async def _visit(run: Run, name: str) -> Outcome:
         run.deadline = max(run.deadline, current_time() + TELLING_SECONDS)
         outcome = Outcome(to=to, text=partial_text(error), why=f"{type(error).__name__}: {error.message}")
     if outcome.to:
-        if not may_go_up(run, agent):
+        if handed_over_enough(run):
             raise LimitReached(
                 f"the request was handed over {len(run.attempts)} times already: {' -> '.join(run.path)}",
                 cure="Raise deployment.escalation.most, or let one of them answer.",

@@ -51,7 +51,12 @@ def escalation_of(run: Run, agent: Agent, error: RunError) -> str:
 
 def may_go_up(run: Run, agent: Agent) -> bool:
     """Whether there is somebody to hand over to, and the run was not handed over as often as it may be."""
-    return bool(agent.spec["escalate_to"]) and len(run.attempts) < run.deployment.blueprint.most_escalations
+    return bool(agent.spec["escalate_to"]) and not handed_over_enough(run)
+
+
+def handed_over_enough(run: Run) -> bool:
+    """Whether the run was handed over as often as it may be."""
+    return len(run.attempts) >= run.deployment.blueprint.most_escalations
 
 
 def _is_person(run: Run, name: str) -> bool:
