@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.core.errors.base import OrchestratorError
+from orchestrator.core.root_error import OrchestratorError
 
 
 class PlanError(OrchestratorError):

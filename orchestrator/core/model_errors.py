@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.core.errors.run import RunError
+from orchestrator.core.run_errors import RunError
 
 
 class ModelError(RunError):

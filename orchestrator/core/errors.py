@@ -56,13 +56,7 @@ Plug-ins translate the exceptions of their libraries into these at their own doo
 
 from __future__ import annotations
 
-from orchestrator.core.errors.base import (
-    ManifestError,
-    OrchestratorError,
-    UsageError,
-    in_one_line,
-)
-from orchestrator.core.errors.deploy import (
+from orchestrator.core.deploy_errors import (
     AnotherRuns,
     ApprovalClosed,
     DeliveryClosed,
@@ -80,7 +74,7 @@ from orchestrator.core.errors.deploy import (
     RuntimeVersionClash,
     StateUnusable,
 )
-from orchestrator.core.errors.model import (
+from orchestrator.core.model_errors import (
     BadRequest,
     BrokenReply,
     BudgetExceeded,
@@ -97,7 +91,13 @@ from orchestrator.core.errors.model import (
     Unreachable,
     Withheld,
 )
-from orchestrator.core.errors.run import (
+from orchestrator.core.root_error import (
+    ManifestError,
+    OrchestratorError,
+    UsageError,
+    in_one_line,
+)
+from orchestrator.core.run_errors import (
     ApprovalDenied,
     ApprovalExpired,
     DeadlinePassed,
