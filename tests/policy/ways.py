@@ -56,6 +56,9 @@ _READER: Final = {"name": "reader", "model": "far", "instructions": "Read.", "to
 _CLERK: Final = {"name": "clerk", "role": "escalation", "human": {"queue": "desk"}, "tools": ["tickets"]}
 _FAILING: Final = {"name": "helper", "model": "near", "instructions": "Help.", "escalate_to": "senior"}
 
+_NURSE: Final = {"name": "nurse", "role": "escalation", "model": "near", "instructions": "Help."}
+PARTS: Final = [{"to": "doctor", "when": {"regex": "my file"}}, {"to": "open", "when": {"regex": "^go on"}}]
+
 WAYS: Final[tuple[Way, ...]] = (
     Way("a later request of its session to another agent", _in_session(ASKED, OPEN)),
     Way(
@@ -180,6 +183,32 @@ WAYS: Final[tuple[Way, ...]] = (
         [(ASKED, {"agent": "doctor", "escalate": True}), ("list tickets", {"agent": "reader"})],
         [_READER, _CLERK],
         doctor={"escalate_to": "clerk"},
+    ),
+    Way(
+        "a judge of its answer",
+        _DIRECT,
+        [_NURSE],
+        doctor={"escalate_to": "nurse", "escalate_when": [{"judge": {"model": "far"}}]},
+        refused="ORC308",
+    ),
+    Way(
+        "a judge of another agent's answer, later in the session",
+        [(ASKED, {"session": "s"}), (OPEN, {"session": "s", "agent": "judged"})],
+        [
+            _NURSE,
+            {
+                **_FAILING,
+                "name": "judged",
+                "escalate_to": "nurse",
+                "escalate_when": [{"judge": {"model": "far"}}],
+            },
+        ],
+        doctor={"reflex": [{"say": f"you are {CANARY}"}]},
+    ),
+    Way(
+        "a part of a request, later in the session",
+        [(f"{ASKED}, and go on please", {"session": "s"}), (OPEN, {"session": "s", "agent": "open"})],
+        front={"several": True, "stages": ["rules"], "routes": PARTS},
     ),
     Way(
         "what another agent wrote into a tool, in a session that it was part of",
