@@ -85,7 +85,7 @@ def _candidate(route: Mapping[str, Any], targets: Targets, answers: Mapping[str,
         keywords=(*route["keywords"], *agent["keywords"]),
         when=route["when"],
         answers=answers.get(route["to"], ()),
-        complexity=tuple(route.get("complexity") or agent.get("complexity", ())),
+        complexity=tuple(route.get("complexity") or agent.get("complexity") or ()),
     )
 
 

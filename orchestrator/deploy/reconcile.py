@@ -329,8 +329,8 @@ class Reconciler:
         try:
             await self._contents.settle(desired.blueprint)
             await self._make(desired, self._teller(desired, tell, done))
-            await self.desired.serves(desired.revision)
             self.trouble.pop(name, None)
+            await self.desired.serves(desired.revision)
         except Exception as error:
             fallback = self.desired.fallback(name) if self.table.get(name) is None else None
             if fallback is not None:

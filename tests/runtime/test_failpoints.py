@@ -100,8 +100,9 @@ def _of_servers(point: str) -> bool:
 
 
 def _of_people(point: str) -> bool:
-    """These have a story of their own, in ``test_people.py``; those of what is spent in ``tests/policy/test_killed.py``."""
-    return point.startswith(("people.", "spending."))
+    """These have a story of their own, in ``test_people.py`` and ``test_outbox.py``; those of what is spent in
+    ``tests/policy/test_killed.py``."""
+    return point.startswith(("people.", "outbox.", "spending."))
 
 
 def _of_outcomes(point: str) -> bool:
