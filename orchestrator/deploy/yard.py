@@ -34,7 +34,7 @@ def still_there(yard: Yard, record: ServerRecord) -> ProcessIdentity | None:
     found = record.process or yard.processes.find(record.marker)
     if found is not None and yard.processes.alive(found):
         return found
-    yard.processes.kill(found or ProcessIdentity(0, 0.0), record.marker)
+    yard.processes.kill(found or ProcessIdentity(0, 0.0), record.marker, record.members)
     return None
 
 
