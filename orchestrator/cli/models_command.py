@@ -63,8 +63,8 @@ def run_command(options: argparse.Namespace, terminal: Terminal) -> int:
     """Print them; starts nothing. A server that cannot be had is an error once all are shown."""
     from orchestrator.app.launchers import Launchers
 
-    launchers = Launchers(None, terminal.environment)
-    told = [_told(launchers, kind, order) for kind, order in _orders(options, terminal)]
+    launchers = Launchers(None, terminal.environment, terminal.tell)
+    told = [_told(launchers, kind, order) for kind, order in _orders(options, terminal, launchers)]
     if options.json:
         import json
 
@@ -77,14 +77,16 @@ def run_command(options: argparse.Namespace, terminal: Terminal) -> int:
     return 0
 
 
-def _orders(options: argparse.Namespace, terminal: Terminal) -> Iterator[tuple[str, LaunchOrder]]:
+def _orders(options: argparse.Namespace, terminal: Terminal, launchers: Launchers) -> Iterator[tuple[str, LaunchOrder]]:
     if options.target == "-" or Path(options.target).suffix in (".yaml", ".yml"):
-        yield from _of_manifest(options, terminal)
+        yield from _of_manifest(options, terminal, launchers)
     else:
         yield from _of_alias(options)
 
 
-def _of_manifest(options: argparse.Namespace, terminal: Terminal) -> Iterator[tuple[str, LaunchOrder]]:
+def _of_manifest(
+    options: argparse.Namespace, terminal: Terminal, launchers: Launchers
+) -> Iterator[tuple[str, LaunchOrder]]:
     from orchestrator.app.compile import compile_files
     from orchestrator.deploy.prospects import wants_of
 
@@ -95,19 +97,16 @@ def _of_manifest(options: argparse.Namespace, terminal: Terminal) -> Iterator[tu
         raise UsageError(
             "no model of this manifest has a server that is started", cure="give a model `server:`, or name an alias"
         )
-    for want in _with_builds(compilation.blueprint, wants, terminal):
+    for want in _with_builds(compilation.blueprint, wants, launchers):
         order = replace(want.order, port=options.port or want.order.port or PORT)
         yield want.kind, replace(order, scenario=options.scenario) if options.scenario else order
 
 
-def _with_builds(blueprint: Blueprint, wants: list[ServerWant], terminal: Terminal) -> list[ServerWant]:
+def _with_builds(blueprint: Blueprint, wants: list[ServerWant], launchers: Launchers) -> list[ServerWant]:
     """Of a folder of builds the one that would be started on this device; whether its program is installed does not matter."""
     from orchestrator.app.device import read_device
-    from orchestrator.app.launchers import Launchers
     from orchestrator.deploy.prospects import look_at
     from orchestrator.plan.started import Neighbours, fitted
-
-    launchers = Launchers(None, terminal.environment)
 
     def launch(kind: str, order: LaunchOrder) -> Launch:
         launcher = launchers.get(kind)

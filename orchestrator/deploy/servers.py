@@ -158,6 +158,8 @@ class Servers:
 
     async def close(self) -> None:
         """End all of them, and wait for it."""
+        if self._yard_or_none is not None:
+            self._yard_or_none.leave()
         self.keep(set())
         with anyio.move_on_after(END_SECONDS):
             await self.ended(set(self.supervisor.wards))
@@ -205,7 +207,7 @@ class Servers:
             if record.process is None or name in self._buried or self._yard.processes.alive(record.process):
                 continue
             self._buried.add(name)
-            self._start_soon(self._bury, name, record)
+            self.start_soon(self._bury, name, record)
 
     def _do(self, effects: list[Effect]) -> None:
         if self._tasks is None:
@@ -221,7 +223,7 @@ class Servers:
     # -- effects ----------------------------------------------------------------------------------------------------
 
     def _spawn(self, effect: Spawn) -> None:
-        self._start_soon(self._start, self._wants[effect.name])
+        self.start_soon(self._start, self._wants[effect.name])
 
     async def _start(self, want: ServerWant) -> None:
         try:
@@ -257,7 +259,7 @@ class Servers:
         return record
 
     def _ask(self, effect: Ask) -> None:
-        self._start_soon(self._asked, effect, self._running[effect.name])
+        self.start_soon(self._asked, effect, self._running[effect.name])
 
     async def _asked(self, ask: Ask, record: ServerRecord) -> None:
         try:
@@ -286,7 +288,7 @@ class Servers:
             self._yard.processes.terminate(process)
 
     def _kill(self, effect: Kill) -> None:
-        self._start_soon(self._killed, self._running[effect.name])
+        self.start_soon(self._killed, self._running[effect.name])
 
     async def _killed(self, record: ServerRecord) -> None:
         process = record.process or ProcessIdentity(0, 0.0)
@@ -335,7 +337,8 @@ class Servers:
             raise DeployError("servers cannot be started here")
         return self._yard_or_none
 
-    def _start_soon(self, work: Callable[..., Any], *arguments: Any) -> None:
+    def start_soon(self, work: Callable[..., Any], *arguments: Any) -> None:
+        """Do something beside, until :meth:`close`."""
         if self._tasks is not None:  # effects wait until the owner runs
             self._tasks.start_soon(partial(work, *arguments))
 

@@ -68,6 +68,9 @@ class Place:
         state = self.root / "state"
         return Yard(
             launch=launchers.launch,
+            glance=launchers.glance,
+            meet=launchers.meet,
+            leave=launchers.leave,
             processes=LocalProcesses(),
             provider=plugins.provider,
             records=self.records or state / "servers",
