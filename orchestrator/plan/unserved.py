@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from orchestrator.core.blueprint import ModelSpec
 from orchestrator.plan.builds import same_model
+from orchestrator.plan.choosing import Option
 from orchestrator.plan.lines import LINES, NAMES, line_of, name_for, nameless
 from orchestrator.plan.matching import ANY_PROVIDER, COMPATIBLE, allowed, rank, same_place, wanted_ids
 from orchestrator.plan.observed import ObservedServer, ObservedState, asked_at
@@ -29,6 +31,28 @@ def why_unserved(spec: ModelSpec, observed: ObservedState) -> str:
     if forwarded:
         return f"{_called(forwarded[0])} only forwards {alias} to another machine, which this manifest does not allow"
     return f"{_listed([_called(server) for server in here])}: {alias} is not among the models"
+
+
+def other_builds(spec: ModelSpec, options: Sequence[Option]) -> tuple[str, str]:
+    """Why none of these builds is used, where the manifest names another one; and what to do."""
+    alias, wanted = spec["alias"], spec["quantization"]
+    by_server: dict[str, list[str]] = {}
+    for option in options:
+        by_server.setdefault(_called(option.server), []).append(option.build.quantization)
+    there = "; ".join(f"{server} has it as {_listed(sorted(set(builds)))}" for server, builds in by_server.items())
+    able = [option.server for option in options if option.server.capabilities.get(Capability.PULL) == "yes"]
+    known = able and len(spec["ids"]) > 1
+    pull = f"orchestrator models pull {alias} --quantization {wanted}{_at(spec, able[0])}" if known else ""
+    first = pull or f"have its server serve the {wanted} build"
+    return (
+        f"{alias} is wanted as {wanted}, and {there}",
+        f"{first}; or write quantization: {options[0].build.quantization}",
+    )
+
+
+def _at(spec: ModelSpec, server: ObservedServer) -> str:
+    """Names the server, where the manifest does."""
+    return f" --endpoint {server.url}" if spec["endpoint"] else ""
 
 
 def _forwarded(spec: ModelSpec, observed: ObservedState) -> list[ObservedServer]:

@@ -101,7 +101,9 @@ def test_a_program_that_does_not_answer_has_its_time_and_is_not_asked_again_for_
     assert binary.trouble == "it did not answer --all within 0.3 s"
     assert Installed(cache).find(entries, [tmp_path / "bin"], patience=0.3) == binary
     (number,) = asked.read_text().split()
-    assert [each for each in psutil.process_iter() if _lives_in(each, int(number))] == []
+    killed = [each for each in psutil.process_iter() if _lives_in(each, int(number))]
+    psutil.wait_procs(killed, 0.5)  # the signal was sent, and may not have arrived
+    assert [each for each in killed if _lives_in(each, int(number))] == []
     known = json.loads(cache.read_text())
     cache.write_text(json.dumps({key: each | {"silent": 1.0} for key, each in known.items()}))
     Installed(cache).find(entries, [tmp_path / "bin"], patience=0.3)
