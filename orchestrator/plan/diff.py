@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 from orchestrator.core.address import Address
-from orchestrator.core.blueprint import Blueprint, Element
+from orchestrator.core.blueprint import Blueprint, Element, ModelSpec
 from orchestrator.plan import operation as op
 from orchestrator.plan.binding import Bound, bind_all, device_budget
 from orchestrator.plan.capacity import memory_notes
@@ -16,6 +16,7 @@ from orchestrator.plan.plan import Plan, numbered
 from orchestrator.plan.residence import unmanaged_notes
 from orchestrator.plan.servers import Servers, server_notes, stops
 from orchestrator.plan.serving import who_serves
+from orchestrator.plan.unserved import foreign_at
 from orchestrator.plan.wanted import DOOR, has_own_door, wanted_parts
 from orchestrator.ports.provider import TOO_OLD
 
@@ -67,6 +68,10 @@ def _notes(blueprint: Blueprint, observed: ObservedState, bound: Mapping[str, Bo
         too_old = next((note for note in server.notes if TOO_OLD in note), "")
         if too_old and f"{server.provider}@{urlsplit(server.api_base).netloc}" in used:
             yield f"[ORC422] {server.provider} at {server.url}: {too_old}"
+    for element in blueprint.of_kind("model"):
+        foreign = foreign_at(cast(ModelSpec, element.spec), observed)
+        if foreign:
+            yield f"[ORC423] {element.spec['endpoint']} of {element.spec['alias']} is no model server: {foreign}"
     yield from server_notes(observed)
     port = blueprint.serve.port
     if port is not None and port in observed.taken_ports:

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from orchestrator.core.blueprint import ModelSpec
 from orchestrator.plan.builds import same_model
 from orchestrator.plan.choosing import Option
-from orchestrator.plan.lines import LINES, NAMES, line_of, name_for, nameless
+from orchestrator.plan.lines import LINES, NAMES, START, line_of, name_for, nameless
 from orchestrator.plan.matching import ANY_PROVIDER, COMPATIBLE, allowed, rank, same_place, wanted_ids
-from orchestrator.plan.observed import ObservedServer, ObservedState, asked_at
+from orchestrator.plan.observed import NOBODY, ObservedServer, ObservedState, asked_at
 from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Capability, ServedModel
 
@@ -20,7 +20,7 @@ def why_unserved(spec: ModelSpec, observed: ObservedState) -> str:
     alias, endpoint = spec["alias"], spec["endpoint"]
     if spec["zone"] == "cloud" and not endpoint:
         return f"{alias} is in the cloud, and the manifest gives no endpoint for it"
-    if endpoint:
+    if endpoint and not (_there(spec, observed) and _forwarded(spec, observed)):
         return _missing_at(spec, endpoint, observed)
     here = allowed(spec, observed.servers)
     if not here:
@@ -61,9 +61,23 @@ def _forwarded(spec: ModelSpec, observed: ObservedState) -> list[ObservedServer]
     return [server for server in here for model in server.models if model.remote and _is(spec, server, model)]
 
 
-def _missing_at(spec: ModelSpec, endpoint: str, observed: ObservedState) -> str:
+def _there(spec: ModelSpec, observed: ObservedState) -> list[ObservedServer]:
+    """What answers at its endpoint."""
     mine = [server for server in observed.servers if is_plugin(spec["provider"]) == is_plugin(server.provider)]
-    there = [server for server in mine if same_place(server.url, endpoint)]
+    return [server for server in mine if same_place(server.url, spec["endpoint"] or "")]
+
+
+def foreign_at(spec: ModelSpec, observed: ObservedState) -> str:
+    """What answers at its endpoint and is no model server that is known; empty where nobody does, or one is there."""
+    endpoint = spec["endpoint"] or ""
+    if not endpoint or spec["zone"] == "cloud" or _there(spec, observed):
+        return ""
+    why = observed.silent.get(asked_at(spec["provider"], endpoint), "")
+    return "" if why in ("", NOBODY) else why
+
+
+def _missing_at(spec: ModelSpec, endpoint: str, observed: ObservedState) -> str:
+    there = _there(spec, observed)
     why = observed.silent.get(asked_at(spec["provider"], endpoint), "")
     if not there or (why and not there[0].models):
         return f"{endpoint}: {why or 'no model server answers there'}"
@@ -93,7 +107,8 @@ def _pull(spec: ModelSpec, observed: ObservedState) -> str:
         if len(spec["ids"]) > 1 and name_for(server.provider, spec["ids"]):
             return f"orchestrator models pull {spec['alias']}{_only(spec, server, observed)}"
         if named:
-            return f"orchestrator models pull {named} --provider {server.provider}"
+            at = f"--endpoint {server.url}" if spec["endpoint"] else f"--provider {server.provider}"
+            return f"orchestrator models pull {named} {at}"
     return ""
 
 
@@ -101,6 +116,8 @@ def _only(spec: ModelSpec, server: ObservedServer, observed: ObservedState) -> s
     """Names the make that the manifest names, where a server of another one could be asked instead."""
     others = [other for other in observed.servers if other.capabilities.get(Capability.PULL) == "yes"]
     other = spec["provider"] == server.provider and any(each.provider != server.provider for each in others)
+    if spec["endpoint"]:
+        return f" --endpoint {server.url}"
     return f" --provider {server.provider}" if other else ""
 
 
@@ -109,11 +126,33 @@ def cure_of(spec: ModelSpec, observed: ObservedState) -> str:
     if is_plugin(spec["provider"]):
         at = f"start the server at {spec['endpoint']}, name a model that it serves, or mend the package of {spec['provider']}"
         return at if spec["endpoint"] else f"write the endpoint of {spec['alias']}"
-    if spec["endpoint"]:
-        return f"start the server at {spec['endpoint']}, or name a model that it serves"
+    if spec["endpoint"] and not _there(spec, observed):
+        return _start_at(spec, spec["endpoint"], observed)
     if _forwarded(spec, observed):
         return f"write zone: cloud for {spec['alias']} if what it is asked may leave this device"
+    if spec["endpoint"]:
+        return _pull(spec, observed) or _other_at(spec, observed)
     return _pull(spec, observed) or _serve(spec, observed)
+
+
+def _start_at(spec: ModelSpec, endpoint: str, observed: ObservedState) -> str:
+    """Where no model server is at its endpoint."""
+    if foreign_at(spec, observed):
+        return f"write the address of a model server as endpoint of {spec['alias']}, or start one there in its place"
+    start = START.get(spec["provider"] or "", "")
+    how = f" ({start})" if start else ""
+    return f"start the server at {endpoint}{how}, or name a model that it serves"
+
+
+def _other_at(spec: ModelSpec, observed: ObservedState) -> str:
+    """Where a server is at its endpoint that lacks the model, and pulls none."""
+    there = _there(spec, observed)[0]
+    if not allowed(spec, [there]):
+        return f"write provider: {there.provider}, or name the address of a {spec['provider']} server"
+    if there.provider == "foundry-local":
+        name = name_for("foundry-local", spec["ids"]) or spec["alias"]
+        return f"foundry model download {name}, then orchestrator models load {name} --endpoint {there.url}"
+    return f"have {_called(there)} serve it, or write the name of one that it serves as `model:` of {spec['alias']}"
 
 
 def _serve(spec: ModelSpec, observed: ObservedState) -> str:
