@@ -23,11 +23,15 @@ if TYPE_CHECKING:
     from orchestrator.ports.provider import ServedModel
 
 
-def pull_best(choice: Choice, around: Around, options: argparse.Namespace, terminal: Terminal) -> dict[str, Any]:
-    """Pull the build that is named, or else the best that fits this device. Where the server knows it by none of the usual
-    names, a build that was named is an error; else the usual one is pulled, and that is said. Raises as ``pull``, and
-    ``UsageError`` for a build that nobody can name there."""
-    wanted = _wanted(choice, options, terminal)
+def pull_best(
+    choice: Choice, around: Around, options: argparse.Namespace, terminal: Terminal, build: str = ""
+) -> dict[str, Any]:
+    """Pull the build that is named, or else the ``build`` that was chosen, or else the best that fits this device. Where the
+    server knows it by none of the usual names, a build that was named is an error; else the usual one is pulled, and that is
+    said. Raises as ``pull``, and ``UsageError`` for a build that nobody can name there."""
+    row = find_model(options.name)
+    chosen = build and row and not options.quantization
+    wanted = ids_of_build(row, choice.server.provider, build) if chosen and row else _wanted(choice, options, terminal)
     for name in wanted:
         try:
             return pull(replace(choice, model=name), around, options, terminal)

@@ -11,6 +11,7 @@ from orchestrator.core.blueprint import Blueprint, Element, ModelSpec
 from orchestrator.plan import operation as op
 from orchestrator.plan.binding import Bound, bind_all, device_budget
 from orchestrator.plan.capacity import memory_notes
+from orchestrator.plan.fetches import fetches
 from orchestrator.plan.observed import Facets, ObservedDeployment, ObservedState
 from orchestrator.plan.plan import Plan, numbered
 from orchestrator.plan.residence import unmanaged_notes
@@ -33,7 +34,10 @@ def diff(blueprint: Blueprint, observed: ObservedState) -> Plan:
     """The plan for one deployment: parts in the order in which they are needed, then the switch, then what is taken away."""
     bound = bind_all(blueprint, observed)
     seen = observed.deployments.get(blueprint.name, _NOTHING)
-    change = _Change(blueprint, seen, wanted_parts(blueprint, bound, observed.contents), bound)
+    fetched = (
+        {alias: each.does() for alias, each in fetches(blueprint, observed, bound).items()} if observed.pulls else {}
+    )
+    change = _Change(blueprint, seen, wanted_parts(blueprint, bound, observed.contents), bound, fetched)
     servers = Servers(blueprint, observed)
     steps = [*servers.begun(new=change.seen is _NOTHING), *change.made(), *change.door_opened(), *change.left_out()]
     # One more process changes nothing that serves before it is ready: then it is bound, by a plan of its own.
@@ -82,18 +86,30 @@ class _Change:
     """One blueprint against one observed deployment."""
 
     def __init__(
-        self, blueprint: Blueprint, seen: ObservedDeployment, wanted: Mapping[str, Facets], bound: Mapping[str, Bound]
+        self,
+        blueprint: Blueprint,
+        seen: ObservedDeployment,
+        wanted: Mapping[str, Facets],
+        bound: Mapping[str, Bound],
+        fetched: Mapping[str, str],
     ) -> None:
         self.blueprint = blueprint
         self.seen = seen
         self.wanted = wanted
         self.bound = bound
+        self.fetched: dict[str, str] = {Address.of("model", alias): does for alias, does in fetched.items()}
 
     def made(self) -> Iterator[Entry]:
         """Parts that are new or other than before."""
         for kind in _ORDER:
             for element in self.blueprint.elements.values():
-                if element.kind == kind and self._differs(element.address):
+                if element.kind != kind:
+                    continue
+                if element.address in self.fetched:
+                    alias = element.spec["alias"]
+                    fetch = op.FetchModel(alias, self.bound[alias], self.fetched[element.address])
+                    yield fetch, self.bound[alias].missing, False
+                elif self._differs(element.address):
                     yield self._make(element), self._cause(element), False
 
     def door_opened(self) -> Iterator[Entry]:

@@ -10,7 +10,8 @@ from orchestrator.plan.binding import Bound, BoundEndpoint
 
 OF_MODELS: Final = ("max_memory_usage", "model_cache_size", "auto_unload_idle_models")
 """Keys of `resources` that say how models are loaded."""
-_FORGETFUL: Final = frozenset(("foundry-local",))
+FORGETFUL: Final = frozenset(("foundry-local",))
+"""Makes that list only what is loaded."""
 NO_BUDGET: Final = "nobody says how much memory models may take: write `resources.max_memory_usage`"
 
 
@@ -20,7 +21,7 @@ def cannot_manage(endpoint: BoundEndpoint) -> str:
         return f"{endpoint} is not on this device"
     if endpoint.capabilities.get("load") != "yes":
         return f"{endpoint} loads no model on request"
-    if endpoint.provider in _FORGETFUL:
+    if endpoint.provider in FORGETFUL:
         return f"{endpoint} lists only what is loaded: a model that is unloaded could not be found again"
     if endpoint.memory is None:
         return f"nobody says how much memory {endpoint.model} takes: write `memory` of the model"
