@@ -12,6 +12,7 @@ from orchestrator.app.device import read_device
 from orchestrator.app.inventory import Choice, called, size_of
 from orchestrator.app.model_servers import Around, goes_on, look, store_of
 from orchestrator.app.model_servers import pull as pull_by
+from orchestrator.cli.view.model import short_digest
 from orchestrator.cli.view.pulling import shown_pull
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import BadRequest, BrokenReply, DeployError, ModelNotFound, UsageError
@@ -149,5 +150,5 @@ def _ended(choice: Choice, listed: ServedModel | None) -> str:
         return f"{called(choice.server)} has pulled {choice.model}; it lists a model once it is loaded"
     size = f", {format_size(listed.size)}" if listed.size else ""
     build = f", {listed.quantization}" if listed.quantization else ""
-    digest = f", sha256:{listed.digest.removeprefix('sha256:')[:12]}" if listed.digest else ""
+    digest = f", {short_digest(listed.digest)}" if listed.digest else ""
     return f"{called(choice.server)} has {listed.id}{size}{build}{digest}"
