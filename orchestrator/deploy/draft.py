@@ -106,6 +106,7 @@ class Draft:
         bindings = {name: each for name, each in self._bindings.items() if Address.of("model", name) in elements}
         used = {endpoint for binding in bindings.values() for endpoint in binding.endpoints}
         resources = self.blueprint.resources
+        residences = [each.residence for name, each in self._endpoints.items() if name in used and each.residence]
         return Deployment(
             blueprint=self.blueprint,
             revision=self.number.revision,
@@ -115,7 +116,7 @@ class Draft:
             endpoints={name: with_resources(each, resources) for name, each in self._endpoints.items() if name in used},
             tools=self._wanted_tools(),
             applied=self.number.applied,
-            pools=limits_of(resources, self.budget),
+            pools=limits_of(resources, self.budget, residences),
         )
 
     # -- inside -----------------------------------------------------------------------------------------------------

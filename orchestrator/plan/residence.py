@@ -12,7 +12,9 @@ OF_MODELS: Final = ("max_memory_usage", "model_cache_size", "auto_unload_idle_mo
 """Keys of `resources` that say how models are loaded."""
 FORGETFUL: Final = frozenset(("foundry-local",))
 """Makes that list only what is loaded."""
-NO_BUDGET: Final = "nobody says how much memory models may take: write `resources.max_memory_usage`"
+NO_BUDGET: Final = (
+    "nobody tells how much memory this device has: write `resources.max_memory_usage` in bytes, or `hardware.memory`"
+)
 
 
 def cannot_manage(endpoint: BoundEndpoint) -> str:
@@ -30,7 +32,7 @@ def cannot_manage(endpoint: BoundEndpoint) -> str:
 
 def unmanaged_notes(blueprint: Blueprint, bound: Mapping[str, Bound], budget: int | None) -> Iterator[str]:
     """What a manifest asks for of the loading of models, where it cannot be had. ``budget``: bytes that models may take."""
-    no_budget = "" if budget is not None else NO_BUDGET
+    no_budget = NO_BUDGET if budget is None and blueprint.resources.get("max_memory_usage") is not None else ""
     asked = [f"resources.{key}" for key in OF_MODELS if blueprint.resources.get(key) is not None]
     for alias, each in bound.items():
         first = next(iter(each.endpoints), None)
