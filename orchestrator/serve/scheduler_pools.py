@@ -109,7 +109,7 @@ class Resident:
             oldest=min((oldest for oldest, _ in waits), default=inf),
             due=min((due for _, due in waits), default=inf),
             foreseen=self.foreseen,
-            pinned=self.residence.pinned,
+            pinned=self.residence.pinned and bool(self.lanes),
             cost=self.cost,
             served=self.served,
             stint=self.stint,

@@ -639,6 +639,13 @@ def test_what_was_loaded_from_here_leaves_with_the_last_deployment() -> None:
     assert _moves(m) == ["unload model-ours: nothing uses it any more"]
 
 
+def test_a_pinned_model_leaves_too_when_no_deployment_uses_it() -> None:
+    """Pinned is the word of a deployment, and that is gone."""
+    m = Machine(resident("a", loaded=True, pinned=True), pools=pool())
+    m.replace()
+    assert _moves(m) == ["unload model-a: nothing uses it any more"]
+
+
 def test_a_limit_that_comes_back_finds_what_was_about_to_leave() -> None:
     """The next deployment of the same model loads it again once it has left."""
     m = Machine(resident("a", loaded=True), pools=pool())
