@@ -41,12 +41,12 @@ class Around:
     @property
     def places(self) -> list[str]:
         """The addresses, each once."""
-        from orchestrator.plugins.providers.addresses import default_urls, root_of
+        from orchestrator.plugins.providers.addresses import root_of, usual_places
 
         if self.endpoint:
             return [root_of(self.endpoint)]
         named = Settings.read(self.environment).servers
-        usual = [url for urls in default_urls(self.environment).values() for url in urls]
+        usual = usual_places(self.environment)
         return list(dict.fromkeys([*(usual if named is None else named), *self.more]))
 
     @property

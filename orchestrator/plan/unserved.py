@@ -163,7 +163,11 @@ def _serve(spec: ModelSpec, observed: ObservedState) -> str:
     name = name_for(provider, ids)
     if name:
         served = f"serve {name} with {NAMES.get(provider, provider)}"
-        return line_of(provider, name, alias, observed) if provider in LINES else served
+        line = line_of(provider, name, alias, observed) if provider in LINES else served
+        away = provider == "ollama" and all(server.provider != provider for server in observed.servers)
+        return (
+            f"{line} (Ollama is started by: {START[provider]}; it is at https://ollama.com/download)" if away else line
+        )
     other = _typed({**spec, "provider": None}, observed)
     return nameless(provider, alias) + (f"; or without `provider: {provider}`: {other}" if other else "")
 

@@ -99,3 +99,15 @@ def ran(*words: str, shop: Shop) -> Ran:
     found = apart(*words, environment={"ORCHESTRATOR_SERVERS": shop.url})
     port = shop.url.rpartition(":")[2]
     return Ran(found.code, found.out.replace(port, "PORT"), found.err.replace(port, "PORT"))
+
+
+def test_a_server_without_its_file_is_told_with_the_file(home: Path, tmp_path: Path) -> None:
+    """The deployment does without the model, and nobody has to look for the reason."""
+    shop = Shop(stored([]), "http://127.0.0.1:9", {})
+    file = tmp_path / "desk.yaml"
+    file.write_text(DESK.format(more="provider: llama-cpp, server: {path: gone.gguf}"))
+    applied = ran("apply", str(file), shop=shop)
+    assert applied.code == 0
+    assert (
+        f"the server of qwen2.5-0.5b is not started: there is no file {tmp_path / 'gone.gguf'} (put the" in applied.err
+    )

@@ -83,6 +83,7 @@ def _applied(
         plan = _plan(compilation, observed)
         try:
             _agree(plan, options, terminal)
+            _tell_unstarted(plan, compilation, terminal)
         except PlanError as error:
             if not changed:
                 raise
@@ -171,6 +172,18 @@ def _agree(plan: Plan, options: argparse.Namespace, terminal: Terminal) -> None:
     if terminal.interactive and _says_yes(f"this removes {gone}. Go on? [y/N] ", terminal):
         return
     raise PlanError(f"the plan removes {gone}", cure="repeat with --yes if that is meant")
+
+
+def _tell_unstarted(plan: Plan, compilation: Compilation, terminal: Terminal) -> None:
+    """A server that the manifest wants started and that cannot be: its step says only that the model is done without."""
+    from orchestrator.plan.operation import ServeWithoutModel
+
+    ours = {each.spec["alias"] for each in compilation.blueprint.of_kind("model") if each.spec["server"]}
+    for step in plan.steps:
+        if isinstance(step.operation, ServeWithoutModel) and step.operation.name in ours:
+            bound = step.operation.bound
+            cure = f" ({bound.cure})" if bound.cure else ""
+            terminal.tell(f"the server of {bound.alias} is not started: {bound.missing}{cure}")
 
 
 def _says_yes(question: str, terminal: Terminal) -> bool:
