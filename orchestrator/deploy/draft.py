@@ -60,7 +60,7 @@ class Draft:
     def bind(self, bound: Bound) -> None:
         """Use these endpoints for a model, or know why there are none."""
         for endpoint in bound.endpoints:
-            self._endpoints[endpoint.id] = self._spec(endpoint)
+            self._endpoints[endpoint.id] = self._spec(endpoint, started=self._starts(bound.alias))
         missing = "; ".join(filter(None, [bound.missing, bound.cure]))
         self._bindings[bound.alias] = Binding(
             bound.alias,
@@ -154,7 +154,12 @@ class Draft:
         self._tools[address] = self.opened[address] = tool
         failpoint("execute.tool-opened")
 
-    def _spec(self, endpoint: BoundEndpoint) -> EndpointSpec:
+    def _starts(self, alias: str) -> bool:
+        """Whether the model's server is one that we start."""
+        element = self.blueprint.elements.get(Address.of("model", alias))
+        return element is not None and bool(element.spec["server"])
+
+    def _spec(self, endpoint: BoundEndpoint, *, started: bool) -> EndpointSpec:
         key = endpoint.api_key
         secret = self._workshop.reveal(key, Path(self.blueprint.folder)) if key else None
         provider = self._workshop.provider(endpoint.provider)
@@ -166,6 +171,7 @@ class Draft:
             context=endpoint.context,
             capabilities={Capability(name): Support(told) for name, told in endpoint.capabilities.items()},
             residence=residence_of(endpoint, provider),
+            started=started,
         )
 
     def _place(self, address: str) -> ToolPlace:

@@ -103,7 +103,7 @@ def ran(*words: str, shop: Shop) -> Ran:
 
 def test_a_server_without_its_file_is_told_with_the_file(home: Path, tmp_path: Path) -> None:
     """The deployment does without the model, and nobody has to look for the reason."""
-    shop = Shop(stored([]), "http://127.0.0.1:9", {})
+    shop = Shop(stored([]), "http://127.0.0.1:65535", {})
     file = tmp_path / "desk.yaml"
     file.write_text(DESK.format(more="provider: llama-cpp, server: {path: gone.gguf}"))
     applied = ran("apply", str(file), shop=shop)
