@@ -38,7 +38,7 @@ def _show(environment: dict[str, str]) -> int:
     commands = [
         ["validate", manifest],
         ["plan", manifest],
-        ["apply", manifest],
+        ["apply", manifest, "--no-pull"],  # whoever looks at a demo has not asked for gigabytes
         *(["run", name, question, "--show-path"] for question in QUESTIONS),
         ["status"],
         ["down", name],

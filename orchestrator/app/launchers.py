@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.app import catalog
 from orchestrator.core.diagnostic import Diagnostic, Place
 from orchestrator.core.errors import DeployError
-from orchestrator.ports.lifecycle import Binary, Launch, Launcher, LaunchOrder
+from orchestrator.ports.lifecycle import Binary, Hurried, Launch, Launcher, LaunchOrder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from orchestrator.core.blueprint import Blueprint
     from orchestrator.deploy.yard import Yard
@@ -42,13 +44,22 @@ _PASSED_BEGINNINGS: Final = (
 )
 
 
-class Launchers:
-    """Live launchers, one of each make. ``cache`` remembers what programs said of themselves."""
+_TELL_AFTER: Final = 1.0
+"""Seconds until who waits for a program to say what it can do is told so."""
 
-    def __init__(self, cache: Path | None, environment: Mapping[str, str]) -> None:
+
+class Launchers:
+    """Live launchers, one of each make. ``cache`` remembers what programs said of themselves; ``tell`` hears that one is waited
+    for."""
+
+    def __init__(
+        self, cache: Path | None, environment: Mapping[str, str], tell: Callable[[str], None] | None = None
+    ) -> None:
         self._cache = cache
         self._environment = environment
+        self._tell = tell
         self._open: dict[str, Launcher] = {}
+        self._met: dict[str, Binary | None] = {}
 
     def get(self, kind: str) -> Launcher:
         """The launcher of this name in the table."""
@@ -64,12 +75,50 @@ class Launchers:
         """The installed program; beside the folders of ``PATH``, that of this Python is looked into."""
         from orchestrator.plugins.launchers.installed import folders
 
-        return self.get(kind).find(folders(self._environment, Path(sys.executable).parent))
+        with self._told(kind):
+            return self.get(kind).find(folders(self._environment, Path(sys.executable).parent))
+
+    def meet(self, kind: str) -> bool:
+        """Find the program, and ask it if that has not been done; tells whether it is another one than was known. May take
+        seconds."""
+        before, now = self._met.get(kind), self.find(kind)
+        news = kind not in self._met or before != now
+        self._met[kind] = now
+        return news
+
+    def leave(self) -> None:
+        """End what is asked just now: nobody waits for the answers any more."""
+        for launcher in list(self._open.values()):
+            if isinstance(launcher, Hurried):
+                launcher.leave()
+
+    @contextmanager
+    def _told(self, kind: str) -> Iterator[None]:
+        """Say it where it takes long."""
+        if self._tell is None:
+            yield
+            return
+        timer = threading.Timer(_TELL_AFTER, self._tell, [f"{self.program(kind)} is asked for its options …"])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def launch(self, kind: str, order: LaunchOrder) -> Launch:
         """The command. Raises ``DeployError`` where the program is not installed, and ``PlanError`` for an option that
         cannot be had."""
-        launcher, binary = self.get(kind), self.find(kind)
+        return self._launch(kind, order, self.find(kind))
+
+    def glance(self, kind: str, order: LaunchOrder) -> Launch:
+        """The same by what is known, at once. Raises ``DeployError`` also while the program has not been met."""
+        if kind not in self._met:
+            raise DeployError(f"{self.program(kind)} is being asked for its options", cure="that is over in seconds")
+        return self._launch(kind, order, self._met[kind])
+
+    def _launch(self, kind: str, order: LaunchOrder, binary: Binary | None) -> Launch:
+        launcher = self.get(kind)
         if binary is None:
             raise DeployError(f"{launcher.program} is not installed", cure=install_line(launcher))
         return launcher.command(binary, order)
@@ -97,6 +146,9 @@ def make_yard(provider: Callable[[str], Provider], state: Path, owner: str = "")
     launchers = Launchers(state / "programs.json", os.environ)
     return Yard(
         launch=launchers.launch,
+        glance=launchers.glance,
+        meet=launchers.meet,
+        leave=launchers.leave,
         processes=LocalProcesses(),
         provider=lambda kind: provider(kind if kind in catalog.PROVIDERS else "openai-compatible"),
         records=state / "servers" / owner if owner else _own_place(state / "servers"),

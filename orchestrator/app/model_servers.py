@@ -28,29 +28,31 @@ _Given = TypeVar("_Given")
 @dataclass(frozen=True, slots=True)
 class Around:
     """Where servers are looked for: the usual places of this device with some ``more``, or one ``endpoint``, with its key
-    (``env:NAME``). ``plugin`` is a provider of another package that is asked first."""
+    (``env:NAME``; a file counts from ``folder``, else from where the command is given). ``plugin`` is a provider of another
+    package that is asked first."""
 
     environment: Mapping[str, str]
     endpoint: str = ""
     api_key: str = ""
     more: tuple[str, ...] = ()
     plugin: str = ""
+    folder: str = ""
 
     @property
     def places(self) -> list[str]:
         """The addresses, each once."""
-        from orchestrator.plugins.providers.addresses import default_urls, root_of
+        from orchestrator.plugins.providers.addresses import root_of, usual_places
 
         if self.endpoint:
             return [root_of(self.endpoint)]
         named = Settings.read(self.environment).servers
-        usual = [url for urls in default_urls(self.environment).values() for url in urls]
+        usual = usual_places(self.environment)
         return list(dict.fromkeys([*(usual if named is None else named), *self.more]))
 
     @property
     def secret(self) -> Secret | None:
         """The key itself; raises ``DeployError``."""
-        return reveal(self.api_key, Path.cwd()) if self.api_key else None
+        return reveal(self.api_key, Path(self.folder) if self.folder else Path.cwd()) if self.api_key else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -15,12 +16,15 @@ from orchestrator.app.printed import begin, last_words
 from orchestrator.app.rotating import cut
 from orchestrator.app.told import TOLD, Told
 from orchestrator.core.errors import AnotherRuns, OrchestratorError, RuntimeUnavailable
+from orchestrator.core.quantity import format_size
 from orchestrator.deploy.supervisor import END_SECONDS
 from orchestrator.ports.host import Folders, Host, ProcessIdentity
 
 RUNTIME: Final = "runtime"
 """The folder of its servers' records, below that of all others."""
 START_SECONDS: Final = 15.0
+LEAST_FREE: Final = 1_000_000
+"""Bytes without which a runtime cannot even write down why it does not start."""
 _GLANCE: Final = 0.02
 _TRY_AGAIN: Final = 0.5
 """Seconds until a start is tried again where another command was faster and does not answer yet."""
@@ -128,10 +132,18 @@ class _Start:
     def _failed(self, error: OrchestratorError | None) -> RuntimeUnavailable:
         see = f"see {self._log}"
         if error is None:  # a crash of Python or of a library: for a person its last words are the best that there is
+            full = why_full(self._folders.state, shutil.disk_usage(self._folders.state).free)
+            if full:  # then it had nowhere to say so
+                return RuntimeUnavailable(f"the runtime did not start: {full}", cure="free some space there")
             last = last_words(self._log)
             ends = f"its last words: {last}" if last else "it said nothing"
             return RuntimeUnavailable(f"the runtime did not start and gave no reason; {ends}", cure=see)
         return RuntimeUnavailable(f"the runtime did not start: {error.message}", cure=error.cure or see)
+
+
+def why_full(folder: Path, free: int) -> str:
+    """Why nothing can be written there with so many bytes ``free``; empty where it can."""
+    return f"the disk that holds {folder} is full ({format_size(free)} free)" if free < LEAST_FREE else ""
 
 
 def stop_runtime(host: Host, patience: float = 30.0) -> bool:

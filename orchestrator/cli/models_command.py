@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from orchestrator.cli.view.terminal import Terminal
-from orchestrator.core.errors import OrchestratorError, UsageError
+from orchestrator.core.errors import OrchestratorError, PlanError, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.app.launchers import Launchers
@@ -63,8 +63,8 @@ def run_command(options: argparse.Namespace, terminal: Terminal) -> int:
     """Print them; starts nothing. A server that cannot be had is an error once all are shown."""
     from orchestrator.app.launchers import Launchers
 
-    launchers = Launchers(None, terminal.environment)
-    told = [_told(launchers, kind, order) for kind, order in _orders(options, terminal)]
+    launchers = Launchers(None, terminal.environment, terminal.tell)
+    told = [_told(launchers, kind, order) for kind, order in _orders(options, terminal, launchers)]
     if options.json:
         import json
 
@@ -77,14 +77,16 @@ def run_command(options: argparse.Namespace, terminal: Terminal) -> int:
     return 0
 
 
-def _orders(options: argparse.Namespace, terminal: Terminal) -> Iterator[tuple[str, LaunchOrder]]:
+def _orders(options: argparse.Namespace, terminal: Terminal, launchers: Launchers) -> Iterator[tuple[str, LaunchOrder]]:
     if options.target == "-" or Path(options.target).suffix in (".yaml", ".yml"):
-        yield from _of_manifest(options, terminal)
+        yield from _of_manifest(options, terminal, launchers)
     else:
         yield from _of_alias(options)
 
 
-def _of_manifest(options: argparse.Namespace, terminal: Terminal) -> Iterator[tuple[str, LaunchOrder]]:
+def _of_manifest(
+    options: argparse.Namespace, terminal: Terminal, launchers: Launchers
+) -> Iterator[tuple[str, LaunchOrder]]:
     from orchestrator.app.compile import compile_files
     from orchestrator.deploy.prospects import wants_of
 
@@ -95,19 +97,16 @@ def _of_manifest(options: argparse.Namespace, terminal: Terminal) -> Iterator[tu
         raise UsageError(
             "no model of this manifest has a server that is started", cure="give a model `server:`, or name an alias"
         )
-    for want in _with_builds(compilation.blueprint, wants, terminal):
+    for want in _with_builds(compilation.blueprint, wants, launchers):
         order = replace(want.order, port=options.port or want.order.port or PORT)
         yield want.kind, replace(order, scenario=options.scenario) if options.scenario else order
 
 
-def _with_builds(blueprint: Blueprint, wants: list[ServerWant], terminal: Terminal) -> list[ServerWant]:
+def _with_builds(blueprint: Blueprint, wants: list[ServerWant], launchers: Launchers) -> list[ServerWant]:
     """Of a folder of builds the one that would be started on this device; whether its program is installed does not matter."""
     from orchestrator.app.device import read_device
-    from orchestrator.app.launchers import Launchers
     from orchestrator.deploy.prospects import look_at
     from orchestrator.plan.started import Neighbours, fitted
-
-    launchers = Launchers(None, terminal.environment)
 
     def launch(kind: str, order: LaunchOrder) -> Launch:
         launcher = launchers.get(kind)
@@ -122,7 +121,7 @@ def _with_builds(blueprint: Blueprint, wants: list[ServerWant], terminal: Termin
 def _of_alias(options: argparse.Namespace) -> Iterator[tuple[str, LaunchOrder]]:
     from orchestrator.app.catalog import LAUNCHERS
     from orchestrator.core.names import did_you_mean
-    from orchestrator.manifest.catalogue.reader import find_model
+    from orchestrator.manifest.catalogue.reader import find_model, near_models
     from orchestrator.ports.lifecycle import LaunchOrder
 
     if options.provider is not None and options.provider not in LAUNCHERS:
@@ -130,6 +129,12 @@ def _of_alias(options: argparse.Namespace) -> Iterator[tuple[str, LaunchOrder]]:
         raise UsageError(f"no server of {options.provider} can be started", cure=cure)
     row = find_model(options.target)
     ids = row["ids"] if row else {}
+    if row is None and not options.path and not set("/:") & set(options.target):
+        cure = did_you_mean(options.target, near_models(options.target)) or "name an alias of the catalogue"
+        raise UsageError(
+            f'the catalogue has no model "{options.target}"',
+            cure=f"{cure}; or give its file or folder (--path), or the id of a repository like org/name",
+        )
     for kind in [options.provider] if options.provider else LAUNCHERS:
         named = str(Path(options.path).absolute()) if options.path else ids.get(kind, options.target)
         order = LaunchOrder(
@@ -140,12 +145,17 @@ def _of_alias(options: argparse.Namespace) -> Iterator[tuple[str, LaunchOrder]]:
 
 def _told(launchers: Launchers, kind: str, order: LaunchOrder) -> Told:
     from orchestrator.app.launchers import install_line
+    from orchestrator.manifest.checks.servers import FETCH
 
     launcher, binary = launchers.get(kind), launchers.find(kind)
     missing = (
         "" if binary else f"{launcher.program} is not installed ({install_line(launcher)}); this is for a new version"
     )
     binary = binary or launcher.usual
+    if kind in FETCH and order.model == order.alias and not set("/:") & set(order.model):
+        message = f"nobody knows what {order.alias} is called where {launcher.program} fetches models"
+        cure = f"name the id itself (orchestrator models command org/name --provider {kind}), or --path with its folder"
+        return Told(order.alias, kind, None, binary.version, missing, PlanError(message, cure=cure))
     try:
         return Told(order.alias, kind, launcher.command(binary, order), binary.version, missing)
     except OrchestratorError as error:

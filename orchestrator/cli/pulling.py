@@ -12,6 +12,7 @@ from orchestrator.app.device import read_device
 from orchestrator.app.inventory import Choice, called, size_of
 from orchestrator.app.model_servers import Around, goes_on, look, store_of
 from orchestrator.app.model_servers import pull as pull_by
+from orchestrator.cli.view.model import short_digest
 from orchestrator.cli.view.pulling import shown_pull
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import BadRequest, BrokenReply, DeployError, ModelNotFound, UsageError
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
     from orchestrator.ports.provider import ServedModel
 
 
-def pull_best(choice: Choice, around: Around, options: argparse.Namespace, terminal: Terminal) -> dict[str, Any]:
-    """Pull the build that is named, or else the best that fits this device. Where the server knows it by none of the usual
-    names, a build that was named is an error; else the usual one is pulled, and that is said. Raises as ``pull``, and
-    ``UsageError`` for a build that nobody can name there."""
-    wanted = _wanted(choice, options, terminal)
+def pull_best(
+    choice: Choice, around: Around, options: argparse.Namespace, terminal: Terminal, build: str = ""
+) -> dict[str, Any]:
+    """Pull the build that is named, or else the ``build`` that was chosen, or else the best that fits this device. Where the
+    server knows it by none of the usual names, a build that was named is an error; else the usual one is pulled, and that is
+    said. Raises as ``pull``, and ``UsageError`` for a build that nobody can name there."""
+    row = find_model(options.name)
+    chosen = build and row and not options.quantization
+    wanted = ids_of_build(row, choice.server.provider, build) if chosen and row else _wanted(choice, options, terminal)
     for name in wanted:
         try:
             return pull(replace(choice, model=name), around, options, terminal)
@@ -145,5 +150,5 @@ def _ended(choice: Choice, listed: ServedModel | None) -> str:
         return f"{called(choice.server)} has pulled {choice.model}; it lists a model once it is loaded"
     size = f", {format_size(listed.size)}" if listed.size else ""
     build = f", {listed.quantization}" if listed.quantization else ""
-    digest = f", sha256:{listed.digest.removeprefix('sha256:')[:12]}" if listed.digest else ""
+    digest = f", {short_digest(listed.digest)}" if listed.digest else ""
     return f"{called(choice.server)} has {listed.id}{size}{build}{digest}"

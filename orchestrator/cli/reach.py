@@ -55,9 +55,11 @@ def _observed_here(blueprint: Blueprint, runtime: RuntimeClient, terminal: Termi
     return state
 
 
-def planned(compilation: Compilation, origin: str, terminal: Terminal) -> Plan:
-    """What apply would do; while no runtime runs, once one has brought back what is applied. Raises ``NameClash`` where apply
-    would."""
+def planned(compilation: Compilation, origin: str, terminal: Terminal, *, pulls: bool = True) -> Plan:
+    """What apply would do (``pulls``: without ``--no-pull``); while no runtime runs, once one has brought back what is applied.
+    Raises ``NameClash`` where apply would."""
+    from dataclasses import replace
+
     from orchestrator.plan.diff import diff
     from orchestrator.plan.origin import check_origin
     from orchestrator.plan.servers import refuse_prospects
@@ -65,15 +67,15 @@ def planned(compilation: Compilation, origin: str, terminal: Terminal) -> Plan:
     runtime, blueprint = client(terminal), compilation.blueprint
     if runtime.answers():
         check_applies(runtime, blueprint, origin)
-        state = runtime.observe(blueprint)
+        state = replace(runtime.observe(blueprint), pulls=pulls)
     else:
         from orchestrator.app.returning import returning
 
         back = returning(runtime.folders, blueprint.name)
         if back is not None:
             check_origin(blueprint.name, back.revision.origin, origin)
-            return back.planned(blueprint, lambda each: _observed_here(each, runtime, terminal))
-        state = _observed_here(blueprint, runtime, terminal)
+            return back.planned(blueprint, lambda each: replace(_observed_here(each, runtime, terminal), pulls=pulls))
+        state = replace(_observed_here(blueprint, runtime, terminal), pulls=pulls)
     refuse_prospects(state)
     return diff(blueprint, state)
 

@@ -61,7 +61,7 @@ class Draft:
     def bind(self, bound: Bound) -> None:
         """Use these endpoints for a model, or know why there are none."""
         for endpoint in bound.endpoints:
-            self._endpoints[endpoint.id] = self._spec(endpoint)
+            self._endpoints[endpoint.id] = self._spec(endpoint, started=self._starts(bound.alias))
         missing = "; ".join(filter(None, [bound.missing, bound.cure]))
         self._bindings[bound.alias] = Binding(
             bound.alias,
@@ -107,6 +107,7 @@ class Draft:
         bindings = {name: each for name, each in self._bindings.items() if Address.of("model", name) in elements}
         used = {endpoint for binding in bindings.values() for endpoint in binding.endpoints}
         resources = self.blueprint.resources
+        residences = [each.residence for name, each in self._endpoints.items() if name in used and each.residence]
         return Deployment(
             blueprint=self.blueprint,
             revision=self.number.revision,
@@ -116,7 +117,7 @@ class Draft:
             endpoints={name: with_resources(each, resources) for name, each in self._endpoints.items() if name in used},
             tools=self._wanted_tools(),
             applied=self.number.applied,
-            pools=limits_of(resources, self.budget),
+            pools=limits_of(resources, self.budget, residences),
         )
 
     # -- inside -----------------------------------------------------------------------------------------------------
@@ -155,7 +156,12 @@ class Draft:
         self._tools[address] = self.opened[address] = tool
         failpoint("execute.tool-opened")
 
-    def _spec(self, endpoint: BoundEndpoint) -> EndpointSpec:
+    def _starts(self, alias: str) -> bool:
+        """Whether the model's server is one that we start."""
+        element = self.blueprint.elements.get(Address.of("model", alias))
+        return element is not None and bool(element.spec["server"])
+
+    def _spec(self, endpoint: BoundEndpoint, *, started: bool) -> EndpointSpec:
         key = endpoint.api_key
         secret = self._workshop.reveal(key, Path(self.blueprint.folder)) if key else None
         provider = self._workshop.provider(endpoint.provider)
@@ -167,6 +173,7 @@ class Draft:
             context=endpoint.context,
             capabilities={Capability(name): Support(told) for name, told in endpoint.capabilities.items()},
             residence=residence_of(endpoint, provider),
+            started=started,
         )
 
     def _place(self, address: str) -> ToolPlace:

@@ -52,7 +52,7 @@ EndpointState = Literal[
 class EndpointSpec:
     """A live address that serves one model. ``slots`` is how many calls it takes at once, ``battery_slots`` how many while
     the device runs on its battery (``None``: as many); ``context`` is in tokens. ``residence`` is there where its model may
-    have to be loaded first, and the scheduler decides when."""
+    have to be loaded first, and the scheduler decides when. ``started``: its server is one that we start, and start again."""
 
     id: str
     target: Target
@@ -62,6 +62,7 @@ class EndpointSpec:
     capabilities: Mapping[Capability, Support] = field(default_factory=dict)
     residence: Residence | None = None
     battery_slots: int | None = None
+    started: bool = False
 
 
 _LOADING: Final = re.compile(r"\bload(s|ing)\b|\bis being loaded\b", re.IGNORECASE)

@@ -94,6 +94,7 @@ _HANDLERS: Final[Mapping[type[op.Operation], Handler]] = {
     op.BindModel: _bind,
     op.RebindModel: _bind,
     op.ServeWithoutModel: _bind,
+    op.FetchModel: _bind,
     op.ForgetModel: _follows,
     op.OpenTool: _open_tool,
     op.ReplaceTool: _open_tool,

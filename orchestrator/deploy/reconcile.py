@@ -92,6 +92,7 @@ class Reconciler:
 
     async def observe(self, blueprint: Blueprint | None = None) -> ObservedState:
         """What is there now, as the planner of this blueprint needs it."""
+        await self.starting.meet(*([blueprint] if blueprint else []))
         return await self._inbox.ask(partial(self._observe, blueprint))
 
     async def look(self) -> None:
@@ -102,15 +103,12 @@ class Reconciler:
         """Make it what is desired, and run it. ``listen`` hears each step. Raises ``PlanOutdated`` where the plan that was
         agreed to is no longer the plan, and ``DeployError`` where a step fails: then what served before serves on, and
         it is tried again."""
+        await self.starting.meet(wanted.blueprint)
         return await self._see_through(await self._inbox.ask(partial(self._begin, wanted, listen)), listen)
 
     async def rollback(self, name: str, number: int | None, listen: Listen) -> Applied:
         """Apply what an earlier revision was, as a new revision."""
-
-        async def work() -> Begun | Rotation:
-            return await self._begin(await self.desired.earlier(name, number), listen)
-
-        return await self._see_through(await self._inbox.ask(work), listen)
+        return await self.apply(await self._inbox.ask(partial(self.desired.earlier, name, number)), listen)
 
     async def _see_through(self, begun: Begun | Rotation, listen: Listen) -> Applied:
         """Wait for servers outside the inbox: a model may take minutes to load, and others are served meanwhile."""
@@ -175,7 +173,7 @@ class Reconciler:
             drains.start_soon(self.starting.servers.run)
             try:
                 await self.desired.restore()
-                await self.starting.restore()
+                await self.starting.restore([each.blueprint for each in self.desired.all()])
                 await self._look_after_all()
                 drains.start_soon(self._end_servers)
                 self.restored.set()

@@ -11,6 +11,8 @@ from orchestrator.ports.lifecycle import Loader
 Limit = TypeVar("Limit", int, float)
 IDLE_SECONDS: Final = 300.0
 """How long a model rests before it is unloaded, where nobody says otherwise; Ollama and LocalAI have the same."""
+UNBOUNDED: Final = 2**62
+"""The budget of a memory of which nobody says how much models may take: models rest and leave, and make room for nobody."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,13 @@ models may take of it together, and what is done with less on battery."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import inf
 from typing import Any, Final
 
 from orchestrator.deploy.endpoint import EndpointSpec
-from orchestrator.deploy.residence import IDLE_SECONDS, PoolLimits, Residence
+from orchestrator.deploy.residence import IDLE_SECONDS, UNBOUNDED, PoolLimits, Residence
 from orchestrator.plan.binding import BoundEndpoint
 from orchestrator.plan.residence import cannot_manage
 from orchestrator.ports.lifecycle import Loader
@@ -28,12 +28,17 @@ def residence_of(endpoint: BoundEndpoint, provider: Provider) -> Residence | Non
     )
 
 
-def limits_of(resources: Mapping[str, Any], budget: int | None) -> dict[str, PoolLimits]:
-    """What models may take of the device's memory, ``budget`` in all; empty where nobody knows."""
-    if budget is None:
+def limits_of(
+    resources: Mapping[str, Any], budget: int | None, residences: Iterable[Residence] = ()
+) -> dict[str, PoolLimits]:
+    """What models may take of the device's memory, ``budget`` in all (``None``: nobody says, so that they only rest and leave);
+    empty where the manifest has idle ones stay and asks for nothing else: then servers load and unload as they like."""
+    asked = resources.get("model_cache_size") is not None
+    asked = asked or any(each.pinned or each.keep_alive is not None for each in residences)
+    if budget is None and resources.get("auto_unload_idle_models") is False and not asked:
         return {}
     limits = PoolLimits(
-        budget=budget,
+        budget=UNBOUNDED if budget is None else budget,
         cache=resources.get("model_cache_size"),
         saves=bool(resources.get("power_management")),
     )

@@ -61,7 +61,7 @@ class ServerWant:
 @dataclass(frozen=True, slots=True)
 class ServerRecord:
     """One process of a server: what was wanted, where it listens, and by what it is known again. ``process`` is ``None``
-    from just before its start until it is known."""
+    from just before its start until it is known; ``members`` are the processes that it was last seen to have begun."""
 
     want: ServerWant
     argv: tuple[str, ...]
@@ -69,6 +69,7 @@ class ServerRecord:
     serves: str
     marker: str
     process: ProcessIdentity | None = None
+    members: tuple[ProcessIdentity, ...] = ()
 
 
 class ServerRecords:
@@ -88,6 +89,7 @@ class ServerRecords:
             "serves": record.serves,
             "marker": record.marker,
             "process": process,
+            "members": [asdict(each) for each in record.members],
         }
         file = self._file(record.want.name)
         new = file.with_suffix(".new")
@@ -136,7 +138,7 @@ def end_recorded(folder: Path, processes: Processes) -> int:
     records = ServerRecords(folder)
     found = records.all()
     for record in found:
-        processes.kill(record.process or ProcessIdentity(0, 0.0), record.marker)
+        processes.kill(record.process or ProcessIdentity(0, 0.0), record.marker, record.members)
         records.remove(record.want.name)
     return len(found)
 
@@ -144,7 +146,8 @@ def end_recorded(folder: Path, processes: Processes) -> int:
 def _record(value: Mapping[str, Any]) -> ServerRecord:
     process = ProcessIdentity(**value["process"]) if value["process"] else None
     want = ServerWant.from_json(value["want"])
-    return ServerRecord(want, tuple(value["argv"]), value["url"], value["serves"], value["marker"], process)
+    members = tuple(ProcessIdentity(**each) for each in value.get("members", ()))
+    return ServerRecord(want, tuple(value["argv"]), value["url"], value["serves"], value["marker"], process, members)
 
 
 def known(record: ServerRecord, process: ProcessIdentity) -> ServerRecord:

@@ -158,6 +158,8 @@ class Servers:
 
     async def close(self) -> None:
         """End all of them, and wait for it."""
+        if self._yard_or_none is not None:
+            self._yard_or_none.leave()
         self.keep(set())
         with anyio.move_on_after(END_SECONDS):
             await self.ended(set(self.supervisor.wards))
@@ -171,7 +173,7 @@ class Servers:
         """End at once what :meth:`close` had no time for."""
         for name, record in list(self._running.items()):
             if record.process is not None:
-                await self._killed(record.process, record.marker)
+                await self._killed(record)
                 ServerRecords(self._yard.records).remove(name)
 
     # -- the owner --------------------------------------------------------------------------------------------------
@@ -189,6 +191,8 @@ class Servers:
                 if self._running and anyio.current_time() - trimmed > TRIM_EVERY:
                     trimmed = anyio.current_time()
                     await anyio.to_thread.run_sync(self._trim)
+                    for name in list(self._running):
+                        await self._count_members(name)
             self._tasks.cancel_scope.cancel()
 
     async def _pause(self) -> None:
@@ -203,7 +207,7 @@ class Servers:
             if record.process is None or name in self._buried or self._yard.processes.alive(record.process):
                 continue
             self._buried.add(name)
-            self._start_soon(self._bury, name, record)
+            self.start_soon(self._bury, name, record)
 
     def _do(self, effects: list[Effect]) -> None:
         if self._tasks is None:
@@ -219,7 +223,7 @@ class Servers:
     # -- effects ----------------------------------------------------------------------------------------------------
 
     def _spawn(self, effect: Spawn) -> None:
-        self._start_soon(self._start, self._wants[effect.name])
+        self.start_soon(self._start, self._wants[effect.name])
 
     async def _start(self, want: ServerWant) -> None:
         try:
@@ -255,7 +259,7 @@ class Servers:
         return record
 
     def _ask(self, effect: Ask) -> None:
-        self._start_soon(self._asked, effect, self._running[effect.name])
+        self.start_soon(self._asked, effect, self._running[effect.name])
 
     async def _asked(self, ask: Ask, record: ServerRecord) -> None:
         try:
@@ -263,7 +267,19 @@ class Servers:
             answer = await first_token(provider, record.url, record.serves, record.want.order.kind)
         except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; it is told as the reason
             answer = Answer(False, f"{type(error).__name__}: {error}")
+        await self._count_members(ask.name)
         self._do(self.supervisor.on_asked(ask, answer, anyio.current_time()))
+
+    async def _count_members(self, name: str) -> None:
+        """Write down what its process has begun: nobody can tell so any more once that is gone."""
+        record = self._running.get(name)
+        if record is None or record.process is None:
+            return
+        members = await anyio.to_thread.run_sync(self._yard.processes.members, record.process)
+        if members and members != record.members and self._running.get(name) is record:
+            self._running[name] = record = replace(record, members=members)
+            with suppress(OSError):  # a full disk: this life knows it, and the next look writes it once more
+                await anyio.to_thread.run_sync(ServerRecords(self._yard.records).write, record)
 
     def _terminate(self, effect: Terminate) -> None:
         failpoint("server.asked-to-end")
@@ -272,19 +288,18 @@ class Servers:
             self._yard.processes.terminate(process)
 
     def _kill(self, effect: Kill) -> None:
-        record = self._running[effect.name]
-        if record.process is not None:
-            self._start_soon(self._killed, record.process, record.marker)
+        self.start_soon(self._killed, self._running[effect.name])
 
-    async def _killed(self, process: ProcessIdentity, marker: str) -> None:
-        await anyio.to_thread.run_sync(self._yard.processes.kill, process, marker)
+    async def _killed(self, record: ServerRecord) -> None:
+        process = record.process or ProcessIdentity(0, 0.0)
+        await anyio.to_thread.run_sync(self._yard.processes.kill, process, record.marker, record.members)
 
     async def _bury(self, name: str, record: ServerRecord) -> None:
         """Its first process ended: nothing that it began may stay."""
         process = record.process
         if process is None:
             return
-        await self._killed(process, record.marker)
+        await self._killed(self._running.get(name, record))
         said = await anyio.to_thread.run_sync(last_lines, self._log(name), self._log_begins.get(name, 0))
         how = self._yard.processes.ended(process) or "it ended"
         self._running.pop(name, None)
@@ -322,7 +337,8 @@ class Servers:
             raise DeployError("servers cannot be started here")
         return self._yard_or_none
 
-    def _start_soon(self, work: Callable[..., Any], *arguments: Any) -> None:
+    def start_soon(self, work: Callable[..., Any], *arguments: Any) -> None:
+        """Do something beside, until :meth:`close`."""
         if self._tasks is not None:  # effects wait until the owner runs
             self._tasks.start_soon(partial(work, *arguments))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Final
@@ -16,7 +17,7 @@ import anyio
 import anyio.to_thread
 
 from orchestrator.core.blueprint import Blueprint
-from orchestrator.core.errors import DeployError
+from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.core.event import Event
 from orchestrator.deploy.demand import Demand, Load
 from orchestrator.deploy.desired import Desired
@@ -100,6 +101,8 @@ class Starting:
         """Of model files, by server and path, as they were at the last apply: one that is being written is not picked up before
         the next one."""
         self._blueprints: list[Blueprint] = []
+        self._on_change = on_change
+        self._meeting = False
         self.demand = Demand()
 
     # -- looking ----------------------------------------------------------------------------------------------------
@@ -121,12 +124,41 @@ class Starting:
             stamps = {want.name: {} if blueprint is fresh else self._stamps.get(want.name, {}) for want in wants}
             looked[blueprint.digest] = {want.name: await self._look_at(want, stamps[want.name]) for want in wants}
         self._looked = looked
+        if not self._meeting:
+            self.servers.start_soon(self._meet_again)
+
+    async def meet(self, *blueprints: Blueprint) -> bool:
+        """Have the programs of their servers say what they can do, and wait for it; tells whether any said something new. Not for
+        the owner: a program may take long."""
+        kinds = {want.kind for blueprint in blueprints for want in self._wants(blueprint)}
+        news: set[str] = set()
+
+        async def ask(meet: Callable[[str], bool], kind: str) -> None:
+            with suppress(OrchestratorError):  # no such launcher: looking at the server tells it
+                if await anyio.to_thread.run_sync(meet, kind, abandon_on_cancel=True):
+                    news.add(kind)
+
+        async with anyio.create_task_group() as tasks:
+            if self._yard is not None:
+                for kind in kinds:
+                    tasks.start_soon(ask, self._yard.meet, kind)
+        return bool(news)
+
+    async def _meet_again(self) -> None:
+        """A program may have come, gone or become another one; where that is so, it is looked at once more."""
+        self._meeting = True
+        try:
+            news = await self.meet(*self._blueprints)
+        finally:
+            self._meeting = False
+        if news:
+            self._on_change("")
 
     async def _look_at(self, want: ServerWant, stamps: Mapping[str, str]) -> list[Looked]:
         yard = self._yard
         if yard is None:
             return []
-        return await anyio.to_thread.run_sync(look_at, want, yard.launch, yard.program(want.kind), stamps)
+        return await anyio.to_thread.run_sync(look_at, want, yard.glance, yard.program(want.kind), stamps)
 
     def prospects(self, blueprint: Blueprint) -> dict[str, Prospect]:
         """What was found for a blueprint, by the server's name: with the build that fits beside all servers that run, or why
@@ -144,10 +176,11 @@ class Starting:
 
     # -- starting ---------------------------------------------------------------------------------------------------
 
-    async def restore(self) -> None:
-        """Take over what an earlier life of this process left running."""
+    async def restore(self, blueprints: Iterable[Blueprint] = ()) -> None:
+        """Take over what an earlier life of this process left running, for what is desired."""
         await self.servers.restore()
         with anyio.move_on_after(ADOPTED_WITHIN):
+            await self.meet(*blueprints)
             for name in list(self.servers.observed()):
                 await self.servers.settled(name)
         ready = {name for name, each in self.servers.observed().items() if each.state == "ready"}

@@ -15,11 +15,16 @@ from orchestrator.ports.provider import Provider
 
 @dataclass(frozen=True, slots=True)
 class Yard:
-    """What servers are started with: who builds their commands (it may take seconds, and raises ``PlanError`` and
-    ``DeployError``), processes, providers to ask them for a token, folders for their records, for
-    models that they fetch and for their logs, the environment that they get, and what the ``program`` of a kind is called."""
+    """What servers are started with: who builds their commands (``launch`` may take seconds, as it asks the program; ``glance``
+    takes what is known, and both raise ``PlanError`` and ``DeployError``), who has a program say what it can do (``meet``: it may
+    take seconds, and tells whether that is news; ``leave`` breaks it off), processes, providers to ask them for a token, folders
+    for their records, for models that they fetch and for their logs, the environment that they get, and what the ``program``
+    of a kind is called."""
 
     launch: Callable[[str, LaunchOrder], Launch]
+    glance: Callable[[str, LaunchOrder], Launch]
+    meet: Callable[[str], bool]
+    leave: Callable[[], None]
     processes: Processes
     provider: Callable[[str], Provider]
     records: Path
@@ -34,7 +39,7 @@ def still_there(yard: Yard, record: ServerRecord) -> ProcessIdentity | None:
     found = record.process or yard.processes.find(record.marker)
     if found is not None and yard.processes.alive(found):
         return found
-    yard.processes.kill(found or ProcessIdentity(0, 0.0), record.marker)
+    yard.processes.kill(found or ProcessIdentity(0, 0.0), record.marker, record.members)
     return None
 
 

@@ -21,6 +21,7 @@ from orchestrator.manifest.nearby import LONGEST, suggestion
 from orchestrator.manifest.planned import NOT_IN_THIS_VERSION
 from orchestrator.manifest.spec.fields import BUILT_IN, FLAG, LIST, MAP, NUMBER, PLUGIN_KIND, TEXT, Spec
 from orchestrator.manifest.spec.manifest import Manifest
+from orchestrator.manifest.spec.server import GONE, ServerOptions
 from orchestrator.ports.installed import Family, near_installed
 
 SECRET_KEYS: Final = frozenset(("api_key", "password", "secret"))
@@ -133,6 +134,8 @@ def _unknown_key(_error: Mapping[str, Any], path: Path) -> Said:
         return "ORC138", f'"{key}" is not in this version: {planned[key]}', "", None
     if spec is None:
         return "ORC130", f'unknown key "{key}"', "", None
+    if spec is ServerOptions and key in GONE:
+        return "ORC311", f"no server takes {key} any more", "", GONE[key]
     label = f"no key of {title_of(spec)}"
     return "ORC130", f'unknown key "{key}"', label, suggestion(key, spec.model_fields) or _known_keys(spec.model_fields)
 

@@ -12,12 +12,12 @@ from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.digest import digest_of
 from orchestrator.core.memory import Budget, Memory, Need, limited
 from orchestrator.plan.builds import same_model
-from orchestrator.plan.choosing import NOWHERE, Choice, Option, Surroundings, choose, option_of
+from orchestrator.plan.choosing import NOWHERE, Choice, Option, Surroundings, choose, is_other_build, option_of
 from orchestrator.plan.generations import berth_of, instances_of, processes_of, serving
 from orchestrator.plan.matching import COMPATIBLE, DISTANCE, allowed, rank, same_place, wanted_ids
 from orchestrator.plan.observed import ObservedServer, ObservedState, StartedServer, server_name
 from orchestrator.plan.smaller import smaller
-from orchestrator.plan.unserved import cure_of, why_unserved
+from orchestrator.plan.unserved import cure_of, other_builds, why_unserved
 from orchestrator.plan.variants import variants
 from orchestrator.ports.device import Device
 from orchestrator.ports.provider import Capability, ServedModel, Zone
@@ -129,6 +129,7 @@ def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState, arou
         return _bound(spec, choices, around)
     served = [option_of(spec, server, _model_of(each, server, alias), (0, True), NOWHERE) for each, server in there]
     why = f"{prospect.build} is the best build that fits" if prospect and prospect.build else ""
+    why = f"{prospect.build}, as the manifest says" if prospect and prospect.build and spec["quantization"] else why
     endpoints = tuple(_endpoint(spec, option) for option in served)
     return Bound(alias, endpoints, why=why, need=served[0].need, equals=len(endpoints))
 
@@ -209,10 +210,13 @@ def bind(spec: ModelSpec, observed: ObservedState, around: Surroundings = NOWHER
 
 
 def _bound(spec: ModelSpec, choices: list[Choice], around: Surroundings) -> Bound:
-    """Servers whose build fits come first; where all that are listed can never fit, the arithmetic says so."""
+    """Servers whose build fits come first; where all that are listed can never fit, the arithmetic says so; where none is the
+    build that the manifest names, it is told which there are."""
     used = [(choice, choice.option) for choice in choices if choice.option]
     if not used:
-        return _too_large(spec, [option for choice in choices for option in choice.options], around)
+        options = [option for choice in choices for option in choice.options]
+        named = [option for option in options if not is_other_build(spec, option)]
+        return _too_large(spec, named, around) if named else Bound(spec["alias"], (), *other_builds(spec, options))
     used.sort(key=lambda each: each[1].fit != "fits")
     best, first = used[0]
     return Bound(

@@ -1,7 +1,8 @@
 """Which build of a model a server should answer with, and whether it fits the device. Pure.
 
-Of the builds that a server lists, the one that the manifest names by `quantization`; else the most faithful of those that
-fit. What can never fit is not used at all; what only should not be taken comes after what fits, the smallest first.
+Of the builds that a server lists, the one that the manifest names by `quantization`, and no other one; else the most
+faithful of those that fit. What can never fit is not used at all; what only should not be taken comes after what fits, the
+smallest first.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ NOWHERE: Final = Surroundings()
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A build that a server lists."""
+    """A build that a server lists. ``told``: its server or its name tells the quantization, which else is the usual one."""
 
     server: ObservedServer
     model: ServedModel
@@ -45,6 +46,7 @@ class Option:
     fit: Fit
     matched: int  # which of the wanted ids it is: 0 is the first
     exact: bool  # it is called exactly so
+    told: bool = True
 
 
 def option_of(
@@ -52,14 +54,21 @@ def option_of(
 ) -> Option:
     """What a served model is as a build of the wanted one. ``matched``: which wanted id it is, and whether exactly."""
     build = build_of(model.id, model.quantization)
-    if not build.quantization:
+    told = bool(build.quantization)
+    if not told:
         build = Build(usual_build(server.provider, spec["served_as"].get(server.provider, "")), build.made)
     runs = model.loaded is True
     usual = usual_context(server.provider, around.device)
     need = need_of(sizes_of(spec), build.quantization, window_of(spec, model, usual, held=runs), model.size)
     elsewhere = server.zone != "node" or model.remote
     fit: Fit = "fits" if around.budget is None or runs or elsewhere else around.budget.fit(need)
-    return Option(server, model, build, need, fit, *matched)
+    return Option(server, model, build, need, fit, *matched, told=told)
+
+
+def is_other_build(spec: ModelSpec, option: Option) -> bool:
+    """Whether it is known to be another quantization than the manifest names."""
+    wanted = spec["quantization"]
+    return bool(wanted) and option.told and not same_build(wanted or "", option.build.quantization)
 
 
 def usual_context(provider: str, device: Device | None) -> int:
@@ -90,7 +99,7 @@ class Choice:
 
 def choose(spec: ModelSpec, options: Sequence[Option], around: Surroundings) -> Choice:
     """The best build of one server."""
-    possible = [option for option in options if option.fit != "never"]
+    possible = [option for option in options if option.fit != "never" and not is_other_build(spec, option)]
     ranked = sorted(possible, key=lambda option: rank(spec, option, around))
     best = ranked[0] if ranked else None
     others = [option for option in options if option is not best]
@@ -124,9 +133,11 @@ def _strangeness(build: Build, device: Device | None) -> int:
 
 
 def _why(spec: ModelSpec, best: Option | None, others: Iterable[Option]) -> str:
+    wanted = spec["quantization"]
+    if best is not None and wanted and not best.told:
+        return f"its server does not tell its build; the manifest says {wanted}"
     if best is None or not list(others):
         return ""
-    wanted = spec["quantization"]
     if wanted and same_build(wanted, best.build.quantization):
         return f"{best.build}, as the manifest says"
     if spec["named"] is not None and best.exact and best.matched == 0:

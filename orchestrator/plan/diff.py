@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 from orchestrator.core.address import Address
-from orchestrator.core.blueprint import Blueprint, Element
+from orchestrator.core.blueprint import Blueprint, Element, ModelSpec
 from orchestrator.plan import operation as op
 from orchestrator.plan.binding import Bound, bind_all, device_budget
 from orchestrator.plan.capacity import memory_notes
+from orchestrator.plan.fetches import fetches
 from orchestrator.plan.observed import Facets, ObservedDeployment, ObservedState
 from orchestrator.plan.plan import Plan, numbered
 from orchestrator.plan.residence import unmanaged_notes
 from orchestrator.plan.servers import Servers, server_notes, stops
-from orchestrator.plan.serving import who_serves
+from orchestrator.plan.serving import unsure_notes, who_serves
+from orchestrator.plan.unserved import foreign_at
 from orchestrator.plan.wanted import DOOR, has_own_door, wanted_parts
 from orchestrator.ports.provider import TOO_OLD
 
@@ -32,7 +34,10 @@ def diff(blueprint: Blueprint, observed: ObservedState) -> Plan:
     """The plan for one deployment: parts in the order in which they are needed, then the switch, then what is taken away."""
     bound = bind_all(blueprint, observed)
     seen = observed.deployments.get(blueprint.name, _NOTHING)
-    change = _Change(blueprint, seen, wanted_parts(blueprint, bound, observed.contents), bound)
+    fetched = (
+        {alias: each.does() for alias, each in fetches(blueprint, observed, bound).items()} if observed.pulls else {}
+    )
+    change = _Change(blueprint, seen, wanted_parts(blueprint, bound, observed.contents), bound, fetched)
     servers = Servers(blueprint, observed)
     steps = [*servers.begun(new=change.seen is _NOTHING), *change.made(), *change.door_opened(), *change.left_out()]
     # One more process changes nothing that serves before it is ready: then it is bound, by a plan of its own.
@@ -67,7 +72,12 @@ def _notes(blueprint: Blueprint, observed: ObservedState, bound: Mapping[str, Bo
         too_old = next((note for note in server.notes if TOO_OLD in note), "")
         if too_old and f"{server.provider}@{urlsplit(server.api_base).netloc}" in used:
             yield f"[ORC422] {server.provider} at {server.url}: {too_old}"
+    for element in blueprint.of_kind("model"):
+        foreign = foreign_at(cast(ModelSpec, element.spec), observed)
+        if foreign:
+            yield f"[ORC423] {element.spec['endpoint']} of {element.spec['alias']} is no model server: {foreign}"
     yield from server_notes(observed)
+    yield from unsure_notes(blueprint, bound, observed)
     port = blueprint.serve.port
     if port is not None and port in observed.taken_ports:
         yield f"port {port} is taken: {observed.taken_ports[port]}"
@@ -77,18 +87,30 @@ class _Change:
     """One blueprint against one observed deployment."""
 
     def __init__(
-        self, blueprint: Blueprint, seen: ObservedDeployment, wanted: Mapping[str, Facets], bound: Mapping[str, Bound]
+        self,
+        blueprint: Blueprint,
+        seen: ObservedDeployment,
+        wanted: Mapping[str, Facets],
+        bound: Mapping[str, Bound],
+        fetched: Mapping[str, str],
     ) -> None:
         self.blueprint = blueprint
         self.seen = seen
         self.wanted = wanted
         self.bound = bound
+        self.fetched: dict[str, str] = {Address.of("model", alias): does for alias, does in fetched.items()}
 
     def made(self) -> Iterator[Entry]:
         """Parts that are new or other than before."""
         for kind in _ORDER:
             for element in self.blueprint.elements.values():
-                if element.kind == kind and self._differs(element.address):
+                if element.kind != kind:
+                    continue
+                if element.address in self.fetched:
+                    alias = element.spec["alias"]
+                    fetch = op.FetchModel(alias, self.bound[alias], self.fetched[element.address])
+                    yield fetch, self.bound[alias].missing, False
+                elif self._differs(element.address):
                     yield self._make(element), self._cause(element), False
 
     def door_opened(self) -> Iterator[Entry]:

@@ -40,6 +40,13 @@ LINES: Final[Mapping[str, Line]] = {
     "openvino-genai": Line("put {id} into the folder in OPENVINO_MODELS"),
 }
 """By make, those first that are quickest to have."""
+START: Final[Mapping[str, str]] = {
+    "ollama": "ollama serve",
+    "lm-studio": "lms server start",
+    "foundry-local": "foundry service start",
+    "lemonade": "lemonade-server serve",
+}
+"""What starts a server that has many models, by make."""
 NAMES: Final[Mapping[str, str]] = {
     "ollama": "Ollama",
     "llama-cpp": "llama.cpp",

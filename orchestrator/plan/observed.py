@@ -160,7 +160,8 @@ class ObservedState:
     ``contents`` are fingerprints of the files that parts are made of beside the manifest, by address (a tool's code);
     ``locked`` are references of secrets that cannot be had, each with why and a cure; ``device`` is what this machine has,
     ``None`` where nothing told; ``started`` are the servers that we started, of every deployment, and ``prospects`` those that
-    the planned blueprint wants, both by name. ``retries`` where somebody asks who may have mended a server that was given up.
+    the planned blueprint wants, both by name. ``retries`` where somebody asks who may have mended a server that was given up;
+    ``pulls`` where who asks has models pulled that are missing, before the rest is carried out (not told between processes).
     """
 
     runtime: str = ""
@@ -173,6 +174,7 @@ class ObservedState:
     started: Mapping[str, StartedServer] = field(default_factory=dict)
     prospects: Mapping[str, Prospect] = field(default_factory=dict)
     retries: bool = False
+    pulls: bool = False
     device: Device | None = None
 
     def as_json(self) -> dict[str, Any]:

@@ -119,6 +119,17 @@ class ServeWithoutModel(Operation):
 
 
 @dataclass(frozen=True, slots=True)
+class FetchModel(ServeWithoutModel):
+    """Have a server of this device bring a model that is missing; whoever applies sees to it first, and plans again."""
+
+    mark: ClassVar[Mark] = "+"
+    fetched: str
+
+    def does(self) -> str:
+        return self.fetched
+
+
+@dataclass(frozen=True, slots=True)
 class ForgetModel(Operation):
     """Stop using a model."""
 

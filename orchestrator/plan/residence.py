@@ -10,8 +10,11 @@ from orchestrator.plan.binding import Bound, BoundEndpoint
 
 OF_MODELS: Final = ("max_memory_usage", "model_cache_size", "auto_unload_idle_models")
 """Keys of `resources` that say how models are loaded."""
-_FORGETFUL: Final = frozenset(("foundry-local",))
-NO_BUDGET: Final = "nobody says how much memory models may take: write `resources.max_memory_usage`"
+FORGETFUL: Final = frozenset(("foundry-local",))
+"""Makes that list only what is loaded."""
+NO_BUDGET: Final = (
+    "nobody tells how much memory this device has: write `resources.max_memory_usage` in bytes, or `hardware.memory`"
+)
 
 
 def cannot_manage(endpoint: BoundEndpoint) -> str:
@@ -20,7 +23,7 @@ def cannot_manage(endpoint: BoundEndpoint) -> str:
         return f"{endpoint} is not on this device"
     if endpoint.capabilities.get("load") != "yes":
         return f"{endpoint} loads no model on request"
-    if endpoint.provider in _FORGETFUL:
+    if endpoint.provider in FORGETFUL:
         return f"{endpoint} lists only what is loaded: a model that is unloaded could not be found again"
     if endpoint.memory is None:
         return f"nobody says how much memory {endpoint.model} takes: write `memory` of the model"
@@ -29,7 +32,7 @@ def cannot_manage(endpoint: BoundEndpoint) -> str:
 
 def unmanaged_notes(blueprint: Blueprint, bound: Mapping[str, Bound], budget: int | None) -> Iterator[str]:
     """What a manifest asks for of the loading of models, where it cannot be had. ``budget``: bytes that models may take."""
-    no_budget = "" if budget is not None else NO_BUDGET
+    no_budget = NO_BUDGET if budget is None and blueprint.resources.get("max_memory_usage") is not None else ""
     asked = [f"resources.{key}" for key in OF_MODELS if blueprint.resources.get(key) is not None]
     for alias, each in bound.items():
         first = next(iter(each.endpoints), None)

@@ -3,13 +3,14 @@ missing. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, cast
 
 from orchestrator.core.address import Address
 from orchestrator.core.blueprint import AgentSpec, Blueprint, RouterSpec
 from orchestrator.core.quantity import format_size
 from orchestrator.plan.binding import Bound, BoundEndpoint
+from orchestrator.plan.observed import ObservedState
 from orchestrator.plan.plan import AgentServing
 from orchestrator.plan.wanted import with_fallbacks
 from orchestrator.ports.installed import is_plugin
@@ -103,6 +104,30 @@ def _no_log_probabilities(spec: AgentSpec, serving: Bound) -> str:
 
 def _calls(spec: AgentSpec) -> bool:
     return bool(spec["tools"] or spec["knowledge"])
+
+
+_BY_FLAGS: Final[Mapping[str, str]] = {"vllm": "--enable-auto-tool-choice --tool-call-parser NAME"}
+"""Makes that call functions only where they were started so, and do not tell whether they were."""
+
+
+def unsure_notes(blueprint: Blueprint, bound: Mapping[str, Bound], observed: ObservedState) -> Iterator[str]:
+    """Where an agent has tools and nobody knows whether its server calls functions: until somebody asks it, each run finds out
+    anew."""
+    probed = {(server.api_base, model) for server in observed.servers for model in server.probed}
+    ours = {element.spec["alias"] for element in blueprint.of_kind("model") if element.spec["server"]}
+    unsure: dict[str, list[str]] = {}
+    for element in blueprint.of_kind("agent"):
+        spec = cast(AgentSpec, element.spec)
+        for alias in spec["models"] if _calls(spec) else ():
+            for each in bound[alias].endpoints if alias in bound and alias not in ours else ():
+                if each.provider in _BY_FLAGS and (each.api_base, each.model) not in probed:
+                    unsure.setdefault(f"{each}\0{_BY_FLAGS[each.provider]}", []).append(spec["name"])
+    for key, agents in unsure.items():
+        server, _, flags = key.partition("\0")
+        yield (
+            f"not known whether {server} calls functions, which {', '.join(dict.fromkeys(agents))} needs for its tools: it does "
+            f"where it was started with {flags}; `orchestrator doctor --probe` finds out"
+        )
 
 
 def _may_call(serving: Bound) -> bool:

@@ -55,6 +55,12 @@ class _Sized:
     need: Need | None
 
     @property
+    def is_other(self) -> bool:
+        """Whether its file tells another build than the manifest names."""
+        wanted, build = self.spec["quantization"], self.startable.build
+        return bool(wanted and build) and not same_build(wanted or "", build)
+
+    @property
     def total(self) -> int:
         return self.need.total if self.need else 0
 
@@ -109,6 +115,8 @@ class _Fitting:
             room = self._room(builds)
             if least.startable.prospect.why:
                 self._tell(alias, least.startable.prospect)
+            elif least.is_other:
+                self._tell(alias, _other(builds))
             elif room is not None and room.fit(least.need) == "never":
                 self._tell(alias, _unfit(least, room))
             else:
@@ -123,7 +131,7 @@ class _Fitting:
         self.held[alias] = best.held
         prospect = best.startable.prospect
         chosen = replace(prospect, memory=best.held, need=str(best.need or ""))
-        if len(builds) > 1:
+        if len(builds) > 1 or best.spec["quantization"]:
             chosen = replace(chosen, build=best.startable.build)
         beside = self._room(builds, self.chosen)
         if beside is not None and beside.fit(best.need) == "tight":
@@ -202,16 +210,15 @@ class _Fitting:
         return any(each.digest == prospect.digest for each in mine)
 
     def _rank(self, one: _Sized, fit: str) -> tuple[object, ...]:
-        """Smaller is better. The manifest's word first, then what runs: it is not restarted for a better build."""
-        wanted, build = one.spec["quantization"], one.startable.build
-        other = bool(wanted) and not same_build(wanted or "", build)
-        small, bits = worth(build)
+        """Smaller is better. What runs comes first: it is not restarted for a better build."""
+        small, bits = worth(one.startable.build)
         lack = 0 if fit == "fits" else one.total
-        return (fit == "never", other, not self._is_running(one), lack, not small, -bits, one.startable.prospect.digest)
+        return (fit == "never", not self._is_running(one), lack, not small, -bits, one.startable.prospect.digest)
 
     def _sized(self, spec: ModelSpec, startables: Mapping[str, Sequence[Startable]]) -> list[_Sized]:
         there = startables.get(server_name(self.name, spec["alias"]), ())
-        return [_Sized(spec, each, _need(spec, each, self.own, self.around.device)) for each in there]
+        sized = [_Sized(spec, each, _need(spec, each, self.own, self.around.device)) for each in there]
+        return [each for each in sized if not each.is_other] or sized
 
 
 def _same_port(spec: ModelSpec, used: Sequence[StartedServer]) -> str:
@@ -259,6 +266,14 @@ def _share(share: float, budget: Budget | None, device: Device | None) -> Need |
     what = "graphics memory" if own else "memory"
     told = f"{share:.0%} of {format_size(whole)} {what} (gpu_memory_utilization)"
     return Need(round(whole * share), share=told) if whole else None
+
+
+def _other(builds: Sequence[_Sized]) -> Prospect:
+    """Of those that are there none is the build that the manifest names."""
+    spec, there = builds[0].spec, sorted({each.startable.build for each in builds})
+    why = f"{spec['alias']} is wanted as {spec['quantization']}, and the files of its server are {', '.join(there)}"
+    cure = f"put the file of that build there, or write quantization: {there[0]}"
+    return replace(builds[0].startable.prospect, why=why, cure=cure)
 
 
 def _unfit(one: _Sized, room: Budget) -> Prospect:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from orchestrator.core.blueprint import ModelSpec
 from orchestrator.plan.builds import same_model
-from orchestrator.plan.lines import LINES, NAMES, line_of, name_for, nameless
+from orchestrator.plan.choosing import Option
+from orchestrator.plan.lines import LINES, NAMES, START, line_of, name_for, nameless
 from orchestrator.plan.matching import ANY_PROVIDER, COMPATIBLE, allowed, rank, same_place, wanted_ids
-from orchestrator.plan.observed import ObservedServer, ObservedState, asked_at
+from orchestrator.plan.observed import NOBODY, ObservedServer, ObservedState, asked_at
 from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Capability, ServedModel
 
@@ -18,7 +20,7 @@ def why_unserved(spec: ModelSpec, observed: ObservedState) -> str:
     alias, endpoint = spec["alias"], spec["endpoint"]
     if spec["zone"] == "cloud" and not endpoint:
         return f"{alias} is in the cloud, and the manifest gives no endpoint for it"
-    if endpoint:
+    if endpoint and not (_there(spec, observed) and _forwarded(spec, observed)):
         return _missing_at(spec, endpoint, observed)
     here = allowed(spec, observed.servers)
     if not here:
@@ -31,15 +33,51 @@ def why_unserved(spec: ModelSpec, observed: ObservedState) -> str:
     return f"{_listed([_called(server) for server in here])}: {alias} is not among the models"
 
 
+def other_builds(spec: ModelSpec, options: Sequence[Option]) -> tuple[str, str]:
+    """Why none of these builds is used, where the manifest names another one; and what to do."""
+    alias, wanted = spec["alias"], spec["quantization"]
+    by_server: dict[str, list[str]] = {}
+    for option in options:
+        by_server.setdefault(_called(option.server), []).append(option.build.quantization)
+    there = "; ".join(f"{server} has it as {_listed(sorted(set(builds)))}" for server, builds in by_server.items())
+    able = [option.server for option in options if option.server.capabilities.get(Capability.PULL) == "yes"]
+    known = able and len(spec["ids"]) > 1
+    pull = f"orchestrator models pull {alias} --quantization {wanted}{_at(spec, able[0])}" if known else ""
+    first = pull or f"have its server serve the {wanted} build"
+    return (
+        f"{alias} is wanted as {wanted}, and {there}",
+        f"{first}; or write quantization: {options[0].build.quantization}",
+    )
+
+
+def _at(spec: ModelSpec, server: ObservedServer) -> str:
+    """Names the server, where the manifest does."""
+    return f" --endpoint {server.url}" if spec["endpoint"] else ""
+
+
 def _forwarded(spec: ModelSpec, observed: ObservedState) -> list[ObservedServer]:
     """Servers here that only pass the model's requests on."""
     here = allowed(spec, observed.servers)
     return [server for server in here for model in server.models if model.remote and _is(spec, server, model)]
 
 
-def _missing_at(spec: ModelSpec, endpoint: str, observed: ObservedState) -> str:
+def _there(spec: ModelSpec, observed: ObservedState) -> list[ObservedServer]:
+    """What answers at its endpoint."""
     mine = [server for server in observed.servers if is_plugin(spec["provider"]) == is_plugin(server.provider)]
-    there = [server for server in mine if same_place(server.url, endpoint)]
+    return [server for server in mine if same_place(server.url, spec["endpoint"] or "")]
+
+
+def foreign_at(spec: ModelSpec, observed: ObservedState) -> str:
+    """What answers at its endpoint and is no model server that is known; empty where nobody does, or one is there."""
+    endpoint = spec["endpoint"] or ""
+    if not endpoint or spec["zone"] == "cloud" or _there(spec, observed):
+        return ""
+    why = observed.silent.get(asked_at(spec["provider"], endpoint), "")
+    return "" if why in ("", NOBODY) else why
+
+
+def _missing_at(spec: ModelSpec, endpoint: str, observed: ObservedState) -> str:
+    there = _there(spec, observed)
     why = observed.silent.get(asked_at(spec["provider"], endpoint), "")
     if not there or (why and not there[0].models):
         return f"{endpoint}: {why or 'no model server answers there'}"
@@ -69,7 +107,8 @@ def _pull(spec: ModelSpec, observed: ObservedState) -> str:
         if len(spec["ids"]) > 1 and name_for(server.provider, spec["ids"]):
             return f"orchestrator models pull {spec['alias']}{_only(spec, server, observed)}"
         if named:
-            return f"orchestrator models pull {named} --provider {server.provider}"
+            at = f"--endpoint {server.url}" if spec["endpoint"] else f"--provider {server.provider}"
+            return f"orchestrator models pull {named} {at}"
     return ""
 
 
@@ -77,6 +116,8 @@ def _only(spec: ModelSpec, server: ObservedServer, observed: ObservedState) -> s
     """Names the make that the manifest names, where a server of another one could be asked instead."""
     others = [other for other in observed.servers if other.capabilities.get(Capability.PULL) == "yes"]
     other = spec["provider"] == server.provider and any(each.provider != server.provider for each in others)
+    if spec["endpoint"]:
+        return f" --endpoint {server.url}"
     return f" --provider {server.provider}" if other else ""
 
 
@@ -85,11 +126,33 @@ def cure_of(spec: ModelSpec, observed: ObservedState) -> str:
     if is_plugin(spec["provider"]):
         at = f"start the server at {spec['endpoint']}, name a model that it serves, or mend the package of {spec['provider']}"
         return at if spec["endpoint"] else f"write the endpoint of {spec['alias']}"
-    if spec["endpoint"]:
-        return f"start the server at {spec['endpoint']}, or name a model that it serves"
+    if spec["endpoint"] and not _there(spec, observed):
+        return _start_at(spec, spec["endpoint"], observed)
     if _forwarded(spec, observed):
         return f"write zone: cloud for {spec['alias']} if what it is asked may leave this device"
+    if spec["endpoint"]:
+        return _pull(spec, observed) or _other_at(spec, observed)
     return _pull(spec, observed) or _serve(spec, observed)
+
+
+def _start_at(spec: ModelSpec, endpoint: str, observed: ObservedState) -> str:
+    """Where no model server is at its endpoint."""
+    if foreign_at(spec, observed):
+        return f"write the address of a model server as endpoint of {spec['alias']}, or start one there in its place"
+    start = START.get(spec["provider"] or "", "")
+    how = f" ({start})" if start else ""
+    return f"start the server at {endpoint}{how}, or name a model that it serves"
+
+
+def _other_at(spec: ModelSpec, observed: ObservedState) -> str:
+    """Where a server is at its endpoint that lacks the model, and pulls none."""
+    there = _there(spec, observed)[0]
+    if not allowed(spec, [there]):
+        return f"write provider: {there.provider}, or name the address of a {spec['provider']} server"
+    if there.provider == "foundry-local":
+        name = name_for("foundry-local", spec["ids"]) or spec["alias"]
+        return f"foundry model download {name}, then orchestrator models load {name} --endpoint {there.url}"
+    return f"have {_called(there)} serve it, or write the name of one that it serves as `model:` of {spec['alias']}"
 
 
 def _serve(spec: ModelSpec, observed: ObservedState) -> str:
@@ -100,7 +163,11 @@ def _serve(spec: ModelSpec, observed: ObservedState) -> str:
     name = name_for(provider, ids)
     if name:
         served = f"serve {name} with {NAMES.get(provider, provider)}"
-        return line_of(provider, name, alias, observed) if provider in LINES else served
+        line = line_of(provider, name, alias, observed) if provider in LINES else served
+        away = provider == "ollama" and all(server.provider != provider for server in observed.servers)
+        return (
+            f"{line} (Ollama is started by: {START[provider]}; it is at https://ollama.com/download)" if away else line
+        )
     other = _typed({**spec, "provider": None}, observed)
     return nameless(provider, alias) + (f"; or without `provider: {provider}`: {other}" if other else "")
 

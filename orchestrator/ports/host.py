@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -61,7 +61,7 @@ class Child:
 
 
 class Processes(Protocol):
-    """Processes that we start and that may outlive us: each leads a group of its own, and is found again by its marker."""
+    """Processes that we start and that may outlive us: each leads a session of its own, and is found again by its marker."""
 
     def start(self, wanted: Child) -> ProcessIdentity:
         """Start one. Raises ``DeployError`` where it cannot start."""
@@ -83,6 +83,11 @@ class Processes(Protocol):
         """Ask its whole group to end (SIGTERM)."""
         ...
 
-    def kill(self, process: ProcessIdentity, marker: str) -> None:
-        """End its whole group, and whatever else has the marker (SIGKILL). Fine where nothing is left."""
+    def members(self, process: ProcessIdentity) -> tuple[ProcessIdentity, ...]:
+        """What it has begun, itself not among it; empty once it is gone. Not for the event loop."""
+        ...
+
+    def kill(self, process: ProcessIdentity, marker: str, members: Iterable[ProcessIdentity] = ()) -> None:
+        """End its whole group, the ``members`` that it was seen to have with what is left of their session, and whatever else has
+        the marker (SIGKILL). Fine where nothing is left, and where a number is another process's by now."""
         ...

@@ -99,11 +99,13 @@ class Remover(Protocol):
 @dataclass(frozen=True, slots=True)
 class Binary:
     """An installed program that serves models: ``argv`` to call it, its version, and the options that it says it has
-    (``--port``, or names of environment variables). Without any option it could not be asked: every option is believed."""
+    (``--port``, or names of environment variables). Without any option it could not be asked: every option is believed, and
+    ``trouble`` says why, where that is known."""
 
     argv: tuple[str, ...]
     version: str = ""
     options: frozenset[str] = frozenset()
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,10 +192,19 @@ class Launcher(Protocol):
         ...
 
     def find(self, path: Sequence[Path]) -> Binary | None:
-        """The installed program, looked for in these folders; ``None`` where there is none. May take seconds, and must not
-        run on the event loop: the program is asked for its options."""
+        """The installed program, looked for in these folders; ``None`` where there is none. The program is asked for its
+        options, which may take seconds and must have an end: it runs in a thread of its own, and nothing else waits."""
         ...
 
     def command(self, binary: Binary, order: LaunchOrder) -> Launch:
         """The command for an order. Raises ``PlanError`` for an option that cannot be had, with its modern name or a cure."""
+        ...
+
+
+@runtime_checkable
+class Hurried(Protocol):
+    """A launcher whose asking of programs can be broken off."""
+
+    def leave(self) -> None:
+        """End what it asks just now, and ask nothing more. May be called from another thread."""
         ...

@@ -277,6 +277,7 @@ class Run:
         if len(trace.attempts) > 1:
             detail["attempts"] = [
                 {"endpoint": a.endpoint, "outcome": a.outcome, "kind": a.kind, "took_ms": round(a.took_ms, 3)}
+                | ({"message": a.message} if a.message else {})
                 for a in trace.attempts
             ]
         detail["prompt_tokens"] = usage.prompt_tokens

@@ -44,7 +44,7 @@ class Scheduler(Dispatch):
     ) -> list[Effect]:
         """These are the endpoints from now on, and the memories that their models share. Calls on removed ones finish; calls
         that wait for them go elsewhere."""
-        others = self._models.limit(pools)
+        others = self._models.limit(pools, {spec.residence.model for spec in specs.values() if spec.residence})
         for name, spec in specs.items():
             lane = self._lanes.get(name)
             if lane is None:

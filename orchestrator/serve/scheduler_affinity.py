@@ -3,7 +3,7 @@ over to the endpoints. A part of the scheduler; only the scheduler calls it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from math import inf
 from typing import Protocol
 
@@ -60,9 +60,10 @@ class Affinity:
 
     # -- events -----------------------------------------------------------------------------------------------------
 
-    def limit(self, limits: Mapping[str, PoolLimits]) -> bool:
-        """These are the memories that models share; tells whether others are than before."""
-        changed = self._pools.limit(limits)
+    def limit(self, limits: Mapping[str, PoolLimits], used: Container[str] = ()) -> bool:
+        """These are the memories that models share, and the models that some endpoint uses; tells whether others are than
+        before."""
+        changed = self._pools.limit(limits, used)
         self.dirty = dict(self._pools.all)
         return changed
 

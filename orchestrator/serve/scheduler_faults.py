@@ -14,6 +14,7 @@ from orchestrator.core.errors import (
     Refused,
     RunError,
     Stalled,
+    Unreachable,
     WouldMissDeadline,
 )
 from orchestrator.deploy.endpoint import Endpoint
@@ -39,6 +40,9 @@ def why_none(call: Call, lanes: Lanes, now: float) -> RunError:
 
 def _resting(error: ModelError, endpoint: Endpoint, now: float) -> ModelError:
     """With how long the endpoint rests, where this fault is the reason."""
+    if endpoint.spec.started and isinstance(error, Unreachable):
+        cure = "`orchestrator status` says how far it is"
+        return renewed(error, message=f"{error.message}; its server is started again", cure=cure)
     until = endpoint.refused_until
     if until is None or not isinstance(error, (Refused, ModelNotFound)):
         return error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final
@@ -109,7 +109,7 @@ class Resident:
             oldest=min((oldest for oldest, _ in waits), default=inf),
             due=min((due for _, due in waits), default=inf),
             foreseen=self.foreseen,
-            pinned=self.residence.pinned,
+            pinned=self.residence.pinned and bool(self.lanes),
             cost=self.cost,
             served=self.served,
             stint=self.stint,
@@ -127,7 +127,7 @@ class Resident:
 @dataclass(slots=True, eq=False)
 class Pool:
     """A memory with its models. ``unmet``: a model is wanted that is not there; ``contended``: a call waits for one.
-    ``over``: more is loaded than may be."""
+    ``over``: more is loaded than may be. ``ending``: no deployment has it any more, and what was loaded from here leaves."""
 
     limits: PoolLimits
     residents: dict[str, Resident] = field(default_factory=dict)
@@ -135,6 +135,7 @@ class Pool:
     contended: bool = False
     over: bool = False
     look_at: float = inf
+    ending: bool = False
 
 
 class Pools:
@@ -152,21 +153,37 @@ class Pools:
         """The memory that it is in."""
         return self.all[resident.residence.pool]
 
-    def limit(self, limits: Mapping[str, PoolLimits]) -> bool:
+    def limit(self, limits: Mapping[str, PoolLimits], used: Container[str] = ()) -> bool:
         """These are the memories, and what may be taken of them; tells whether others are than before. Nobody loads the models
-        of one that is gone any more."""
-        gone, new = [name for name in self.all if name not in limits], [name for name in limits if name not in self.all]
-        for resident in [one for name in gone for one in self.all.pop(name).residents.values()]:
-            for lane in resident.lanes:
-                lane.resident, lane.endpoint.away = None, None
+        of one that is gone any more: those that are still ``used`` are their servers' from now on, and of the others what was
+        loaded from here is unloaded."""
+        live = {name for name, pool in self.all.items() if not pool.ending}
+        for name in [name for name in self.all if name not in limits]:
+            self._end(name, used)
         for name, each in limits.items():
-            self.all.setdefault(name, Pool(each)).limits = each
-        return bool(gone or new)
+            pool = self.all.setdefault(name, Pool(each))
+            pool.limits, pool.ending = each, False
+        return live != set(limits)
+
+    def _end(self, name: str, used: Container[str]) -> None:
+        pool = self.all[name]
+        pool.ending = True
+        for model, resident in list(pool.residents.items()):
+            if model in used or not resident.ours or resident.state == "out":
+                for lane in resident.lanes:
+                    lane.resident, lane.endpoint.away = None, None
+                del pool.residents[model]
+        self._drop_ended(name)
+
+    def _drop_ended(self, name: str) -> None:
+        if self.all[name].ending and not self.all[name].residents:
+            del self.all[name]
 
     def join(self, lane: Lane, now: float) -> None:
         """The endpoint is there, or was described anew."""
         spec = lane.endpoint.spec
-        residence = spec.residence if spec.residence is not None and spec.residence.pool in self.all else None
+        pool = self.all.get(spec.residence.pool) if spec.residence is not None else None
+        residence = spec.residence if pool is not None and not pool.ending else None
         known = lane.resident
         if known is not None and (residence is None or _key(known.residence) != _key(residence)):
             self.leave(lane)
@@ -192,6 +209,7 @@ class Pools:
         """Drop it where no endpoint has it and nothing is left to be done."""
         if not resident.lanes and (resident.state == "out" or (resident.state == "in" and not resident.ours)):
             self.pool_of(resident).residents.pop(resident.residence.model, None)
+            self._drop_ended(resident.residence.pool)
 
     def expect(self, run: str, residents: Iterable[Resident]) -> set[str]:
         """What a run is likely to need next, instead of what it said before; gives the pools that this touches."""

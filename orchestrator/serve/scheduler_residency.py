@@ -17,7 +17,7 @@ from math import inf
 from typing import Final, Literal
 
 from orchestrator.core.quantity import format_size
-from orchestrator.deploy.residence import PoolLimits
+from orchestrator.deploy.residence import UNBOUNDED, PoolLimits
 
 Presence = Literal["out", "loading", "in", "unloading"]
 BYTES_A_SECOND: Final = 1e9
@@ -212,7 +212,7 @@ class _Decision:
             model
             for model in self.models
             if model.state == "out"
-            and (model.foreseen or model.pinned)
+            and ((model.foreseen and self.limits.budget < UNBOUNDED) or model.pinned)
             and model.memory <= min(self.free, self.device.free)
         ]
         for model in able:

@@ -55,7 +55,7 @@ async def test_every_place_is_probed_or_says_why_not() -> None:
         await provider.aclose()
     assert [(each.identity.provider, each.model.id) for each in outcome.probed] == [("vllm", "m")]
     assert outcome.left_out == {
-        other.url: "it answers like no model server that is known",
+        other.url: 'it answers like no model server that is known (GET / gives a web page called "A wiki")',
         "http://127.0.0.1:9": "nobody listens there",
     }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import apart, command
+from tests.cli.commands import apart, command, here
 
 
 @pytest.fixture
@@ -126,3 +126,11 @@ def test_the_doctor_remembers_what_was_probed(server: str, monkeypatch: pytest.M
     apart("doctor", "--probe")
     told = apart("doctor").out
     assert "    probed: teller, stream_usage, tools, tool_required, json_schema, grammar, logprobs" in told, told
+
+
+def test_a_lock_of_nothing_is_not_written(tmp_path: Path) -> None:
+    """A check against it would accept nothing, and a job would seem to have passed."""
+    lock = tmp_path / "capabilities.lock.json"
+    ran = here("doctor", "--probe", "--endpoint", "http://127.0.0.1:9", "--lock", str(lock))
+    assert ran.code == 4 and f"nothing was probed, so that {lock} is not written" in ran.err
+    assert not lock.exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.app.model_servers import Servers
+from orchestrator.app.model_servers import Around, Servers
 from orchestrator.cli.view.models import listed
 from orchestrator.plan.observed import ObservedServer
 from orchestrator.ports.provider import ServedModel
@@ -231,3 +231,16 @@ def test_a_model_s_name_does_nothing_to_a_terminal(shop: Shop) -> None:
     """Control characters of a server are shown, not obeyed."""
     shop.store.installed["evil\x1b[2J"] = StoredModel("evil\x1b[2J")
     assert "evil␛[2J" in shop.run("list", terminal=True).out
+
+
+def test_a_context_beyond_the_model_is_wrong_usage(shop: Shop) -> None:
+    """The server would cut it, or answer nonsense."""
+    ran = shop.run("load", "llama-3.2-1b", "--context", "9999999")
+    assert ran.code == 64 and "--context 9999999 is more than llama-3.2-1b can take" in ran.err
+
+
+def test_models_in_a_folder_of_ours_are_looked_at_too(tmp_path: Path) -> None:
+    """Those that run in a process of ours have no server, and are models all the same."""
+    first, *others = Around({"ONNX_MODELS": str(tmp_path)}).places
+    assert first.endswith(str(tmp_path)) and "http://127.0.0.1:11434" in others
+    assert Around({"ONNX_MODELS": str(tmp_path), "ORCHESTRATOR_SERVERS": ""}).places == []

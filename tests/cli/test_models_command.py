@@ -107,6 +107,16 @@ def test_what_cannot_be_had_is_an_error_with_its_cure(tmp_path: Path) -> None:
     assert mistyped.code == 64 and 'did you mean "vllm"?' in mistyped.err
 
 
+def test_a_name_that_nobody_knows_is_no_command() -> None:
+    """An alias that the catalogue lacks, with near names; and one that has no id for the program: never an id that is none."""
+    unknown = here("models", "command", "phi-9", "--provider", "vllm", environment=NOTHING)
+    assert unknown.code == 64 and 'the catalogue has no model "phi-9"' in unknown.err and "did you mean" in unknown.err
+    nameless = here("models", "command", "phi-4-mini", "--provider", "openvino", environment=NOTHING)
+    assert nameless.code == 3 and "nobody knows what phi-4-mini is called where ovms fetches models" in nameless.err
+    named = here("models", "command", "OpenVINO/phi-4-mini-int4-ov", "--provider", "openvino", environment=NOTHING)
+    assert named.code == 0 and "--source_model OpenVINO/phi-4-mini-int4-ov" in named.out
+
+
 def test_the_form_for_programs() -> None:
     """Command, environment and notes as JSON."""
     ran = here("models", "command", "phi-4-mini", "--provider", "ollama", "--json", environment=NOTHING)

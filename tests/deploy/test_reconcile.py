@@ -209,7 +209,7 @@ async def test_a_failed_revision_is_tried_again_without_a_new_apply(tmp_path: Pa
             await s.apply(kiosk())
         s.surroundings.broken_tools.clear()
         await until(lambda: "kiosk" in s.plane.serving)
-        assert status(s.reconciler)[0]["error"] is None
+        await until(lambda: status(s.reconciler)[0]["error"] is None)  # told once it is written down that it serves
 
 
 async def test_a_model_server_that_comes_later_is_bound_and_one_that_goes_is_unbound(tmp_path: Path) -> None:

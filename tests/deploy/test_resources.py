@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.memory import ORCHESTRATOR
-from orchestrator.deploy.residence import PoolLimits
+from orchestrator.deploy.residence import UNBOUNDED, PoolLimits
 from orchestrator.plan.diff import diff
 from tests.deploy.fakes import OLLAMA, Stage, stage, until
 from tests.plan.parts import agent, blueprint, model
@@ -159,8 +159,8 @@ async def test_what_is_loaded_is_told_at_each_look(tmp_path: Path) -> None:
         (
             True,
             1,
-            {"auto_unload_idle_models": True},
-            "nobody says how much memory models may take: write `resources.max_memory_usage`",
+            {"max_memory_usage": 0.8},
+            "nobody tells how much memory this device has: write `resources.max_memory_usage` in bytes, or `hardware.memory`",
         ),
     ],
     ids=["no-loads", "no-size", "no-budget"],
@@ -168,7 +168,7 @@ async def test_what_is_loaded_is_told_at_each_look(tmp_path: Path) -> None:
 async def test_the_plan_says_which_wishes_cannot_be_kept_and_why(
     tmp_path: Path, loads: bool, memory: int | None, resources: dict[str, Any], why: str
 ) -> None:
-    """And such a model is loaded by its server as ever."""
+    """And such a model is loaded by its server as ever, or at least makes room for none."""
     wanted = blueprint(model(whole_memory=memory, builds={}, keep_alive=9.0), agent("a", models=["phi-4-mini"]))
     wanted = replace(wanted, resources=resources)
     async with stage(tmp_path) as s:
@@ -176,7 +176,33 @@ async def test_the_plan_says_which_wishes_cannot_be_kept_and_why(
         plan = diff(wanted, await s.reconciler.observe(wanted))
         await s.apply(wanted)
         assert plan.notes == (f"resources.{next(iter(resources))}, keep_alive cannot be kept for phi-4-mini: {why}",)
-        assert s.plane.endpoints[PHI].residence is None or not s.plane.pools
+        assert s.plane.endpoints[PHI].residence is None or s.plane.pools == {"device": PoolLimits(UNBOUNDED)}
+
+
+@pytest.mark.parametrize("resources", [{}, {"auto_unload_idle_models": True}, {"model_cache_size": GB}])
+async def test_idle_models_are_unloaded_where_nobody_says_how_much_they_may_take(
+    tmp_path: Path, resources: dict[str, Any]
+) -> None:
+    """After the usual rest, what was loaded from here; nothing is refused and nothing makes room, as there is no limit."""
+    wanted = blueprint(model(whole_memory=GB), agent("a", models=["phi-4-mini"]))
+    wanted = replace(wanted, resources=resources)
+    async with stage(tmp_path) as s:
+        _server(s)
+        assert diff(wanted, await s.reconciler.observe(wanted)).notes == ()
+        await s.apply(wanted)
+        residence = s.plane.endpoints[PHI].residence
+        assert residence is not None and residence.rest == 300.0
+        assert s.plane.pools == {"device": PoolLimits(UNBOUNDED, resources.get("model_cache_size"))}
+
+
+async def test_where_idle_models_stay_their_servers_see_to_them(tmp_path: Path) -> None:
+    """Nothing is asked of us: neither a limit, nor a rest, nor one that is pinned."""
+    wanted = blueprint(model(whole_memory=GB), agent("a", models=["phi-4-mini"]))
+    wanted = replace(wanted, resources={"auto_unload_idle_models": False})
+    async with stage(tmp_path) as s:
+        _server(s)
+        await s.apply(wanted)
+        assert s.plane.pools == {}
 
 
 async def test_nothing_is_said_where_nothing_is_wished(tmp_path: Path) -> None:

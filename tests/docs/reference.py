@@ -241,7 +241,32 @@ def _found(pattern: str) -> Found:
 def _shown() -> str:
     doubles = {entry["provider"]: entry["version"] for entry in _found("doubles.lock.json")}
     rows = [(f"`{make.kind}`", _real_versions(make.kind), doubles[make.kind] or "it tells none") for make in MAKES]
-    return _table(("kind", "probed for real", "double, by the version that it tells"), rows)
+    return _table(("kind", "probed for real", "double, by the version that it tells"), [*rows, *_WITHOUT_A_MAKE])
+
+
+_WITHOUT_A_MAKE: Final = [
+    (
+        "`onnx`",
+        "not probed; the conformance suite runs on ONNX Runtime GenAI 0.18.0 (`make test-servers`, a random model)",
+        "no server, so none; a worker process of ours that crashes, hangs and lies in tests",
+    ),
+    (
+        "`openvino-genai`",
+        "not probed; the conformance suite runs on OpenVINO GenAI 2026.4.1 (`make test-servers`, a random model)",
+        "no server, so none; the same worker",
+    ),
+    (
+        "`openai`",
+        "no: api.openai.com was never called; its official library runs the conformance suite on the real llama-server",
+        "the protocol by the same library, with every fault",
+    ),
+    (
+        "`azure-openai`",
+        "no: no Azure resource was ever called",
+        "one call to its path with its key header and `api_version`",
+    ),
+]
+"""Kinds that no make describes: what was run for them, by hand, as no lock file holds it."""
 
 
 def _real_versions(kind: str) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import threading
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from orchestrator.app.catalog import load
 from orchestrator.app.launchers import Launchers, passed_environment
 from orchestrator.core.errors import DeployError
 from orchestrator.plugins.launchers.installed import Entry, Installed, options_in
-from orchestrator.ports.lifecycle import LaunchOrder
+from orchestrator.ports.lifecycle import Binary, LaunchOrder
 from tests.launchers.programs import put
 
 HELP = """\
@@ -83,6 +87,49 @@ def test_a_disk_that_takes_no_memory_keeps_nothing_from_starting(tmp_path: Path)
     (tmp_path / "file").write_text("")
     binary = Installed(tmp_path / "file" / "programs.json").find([Entry("server")], [tmp_path])
     assert binary is not None and binary.options == {"--port"}
+
+
+def test_a_program_that_does_not_answer_has_its_time_and_is_not_asked_again_for_a_while(tmp_path: Path) -> None:
+    """With all that its script began: once by this process and the next, whatever number of ways there are to ask it."""
+    asked = tmp_path / "asked"
+    put(tmp_path / "bin", "server", f"echo $$ >> {asked}; sleep 1000")
+    cache, entries = tmp_path / "programs.json", [Entry("server", help=("--all",)), Entry("server", ("serve",))]
+    began = time.monotonic()
+    binary = Installed(cache).find(entries, [tmp_path / "bin"], patience=0.3)
+    assert time.monotonic() - began < 5
+    assert binary is not None and (binary.options, binary.version) == (frozenset(), "")
+    assert binary.trouble == "it did not answer --all within 0.3 s"
+    assert Installed(cache).find(entries, [tmp_path / "bin"], patience=0.3) == binary
+    (number,) = asked.read_text().split()
+    killed = [each for each in psutil.process_iter() if _lives_in(each, int(number))]
+    psutil.wait_procs(killed, 0.5)  # the signal was sent, and may not have arrived
+    assert [each for each in killed if _lives_in(each, int(number))] == []
+    known = json.loads(cache.read_text())
+    cache.write_text(json.dumps({key: each | {"silent": 1.0} for key, each in known.items()}))
+    Installed(cache).find(entries, [tmp_path / "bin"], patience=0.3)
+    assert len(asked.read_text().split()) == 2
+
+
+def _lives_in(process: psutil.Process, session: int) -> bool:
+    try:
+        return os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE
+    except (OSError, psutil.Error):
+        return False
+
+
+def test_who_leaves_does_not_wait_for_a_program(tmp_path: Path) -> None:
+    """It is ended at once, and nothing is remembered of it."""
+    put(tmp_path, "server", f"touch {tmp_path / 'asked'}; sleep 1000")
+    installed = Installed(tmp_path / "programs.json")
+    found: list[Binary | None] = []
+    asking = threading.Thread(target=lambda: found.append(installed.find([Entry("server")], [tmp_path], 100)))
+    asking.start()
+    while not (tmp_path / "asked").exists():
+        asking.join(0.01)
+    installed.leave()
+    asking.join(10)
+    assert not asking.is_alive() and found[0] is not None
+    assert not (tmp_path / "programs.json").exists()
 
 
 def test_the_first_way_that_works_is_taken(tmp_path: Path) -> None:

@@ -205,6 +205,41 @@ def test_where_a_server_can_pull_the_cure_is_to_let_it(spec: Any, cure: str | No
             None,
         ),
         (
+            model(endpoint="http://127.0.0.1:11434"),
+            (replace(ollama("qwen3:4b"), capabilities={"pull": "yes"}),),
+            {},
+            "http://127.0.0.1:11434 serves qwen3:4b; not phi-4-mini",
+            "orchestrator models pull phi-4-mini --endpoint http://127.0.0.1:11434",
+        ),
+        (
+            model(endpoint="http://127.0.0.1:9"),
+            (),
+            {"http://127.0.0.1:9": "it answers like no model server that is known (GET / gives a web page)"},
+            "http://127.0.0.1:9: it answers like no model server that is known (GET / gives a web page)",
+            "write the address of a model server as endpoint of phi-4-mini, or start one there in its place",
+        ),
+        (
+            model(provider="ollama", endpoint="http://127.0.0.1:9"),
+            (),
+            {"http://127.0.0.1:9": "nobody listens there"},
+            "http://127.0.0.1:9: nobody listens there",
+            "start the server at http://127.0.0.1:9 (ollama serve), or name a model that it serves",
+        ),
+        (
+            model(endpoint="http://127.0.0.1:4000"),
+            (
+                ObservedServer(
+                    "litellm",
+                    "http://127.0.0.1:4000",
+                    "http://127.0.0.1:4000/v1",
+                    (ServedModel("phi-4-mini", remote=True),),
+                ),
+            ),
+            {},
+            "litellm at 127.0.0.1:4000 only forwards phi-4-mini to another machine, which this manifest does not allow",
+            "write zone: cloud for phi-4-mini if what it is asked may leave this device",
+        ),
+        (
             model(provider="vllm", endpoint="http://127.0.0.1:11434"),
             (ollama("phi4-mini"),),
             {},

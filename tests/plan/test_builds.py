@@ -101,11 +101,14 @@ def test_without_knowing_the_device_the_plain_name_is_used() -> None:
 
 @pytest.mark.parametrize("wanted", ["fp16", "f16", "F16"])
 def test_the_build_that_the_manifest_names_goes_before_what_fits_well(wanted: str) -> None:
-    """It is tight here, and not impossible; where no server has it, another one is used, and the plan says what it is."""
+    """It is tight here, and not impossible; where no server has it, no other one is used in its place, and the plan says so."""
     spec = model(quantization=wanted.casefold())
     assert bound(spec, device(9 * GB), ollama(*PHI)).endpoints[0].model == "phi4-mini:fp16"
     other = bound(spec, device(9 * GB), ollama("phi4-mini:q8_0"))
-    assert (other.endpoints[0].model, other.endpoints[0].build) == ("phi4-mini:q8_0", "q8_0")
+    assert other.endpoints == ()
+    named = wanted.casefold()
+    assert other.missing == f"phi-4-mini is wanted as {named}, and ollama at 127.0.0.1:11434 has it as q8_0"
+    assert other.cure.endswith("; or write quantization: q8_0")
 
 
 def test_what_can_never_fit_is_not_used_and_the_arithmetic_says_why() -> None:

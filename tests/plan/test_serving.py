@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from orchestrator.plan.diff import diff
+from orchestrator.plan.observed import ObservedServer
+from orchestrator.ports.provider import ServedModel
 from tests.plan.parts import agent, blueprint, model, ollama, router, state
 
 PHI = ollama("phi4-mini:latest")
@@ -68,3 +71,18 @@ def test_a_server_that_tells_no_log_probabilities_is_told_where_they_are_gone_by
         "[ORC430] low_confidence cannot be seen: ollama at 127.0.0.1:11434 tells no log-probabilities" if silent else ""
     )
     assert bool(line.cure) is silent
+
+
+def test_where_nobody_knows_whether_functions_are_called_a_note_says_who_finds_out() -> None:
+    """vLLM does where it was started so, and does not tell; once it was probed, the probe is believed."""
+    url = "http://127.0.0.1:8000"
+    vllm = ObservedServer("vllm", url, f"{url}/v1", (ServedModel("phi-4-mini"),), capabilities={"tools": "yes"})
+    shop = blueprint(
+        model(), agent("clerk", models=["phi-4-mini"], tools=["clock"]), agent("desk", models=["phi-4-mini"])
+    )
+    (note,) = diff(shop, state(vllm)).notes
+    assert note.startswith(
+        "not known whether vllm at 127.0.0.1:8000 calls functions, which clerk needs for its tools: "
+    )
+    probed = replace(vllm, probed={"phi-4-mini": {"capabilities": {"tools": "yes"}}})
+    assert diff(shop, state(probed)).notes == ()

@@ -153,6 +153,16 @@ def test_the_build_that_the_manifest_names_is_taken_where_it_can_be() -> None:
     assert fitted(wanted, {"desk/a": all_builds("desk/a")}, Neighbours({}))["desk/a"].build == "q4_k_m"
 
 
+def test_a_build_that_the_manifest_names_and_nobody_has_is_no_other_one() -> None:
+    """Neither of a folder nor the one file that there is; a file that tells no build is taken at the manifest's word."""
+    wanted = desk(spec("a", quantization="q2_k"), limit=30 * GB)
+    prospect = fitted(wanted, {"desk/a": all_builds("desk/a")}, Neighbours({}))["desk/a"]
+    assert prospect.why.startswith("a is wanted as q2_k, and the files of its server are ")
+    assert "write quantization: " in prospect.cure and not prospect.unfit
+    untold = [replace(each, build="") for each in all_builds("desk/a")[:1]]
+    assert fitted(wanted, {"desk/a": untold}, Neighbours({}))["desk/a"].why == ""
+
+
 def test_a_server_that_runs_keeps_its_build() -> None:
     """It is not ended because another one is better now; it is where the limit has no room for it any more."""
     there = {"desk/a": all_builds("desk/a")}

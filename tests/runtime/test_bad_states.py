@@ -23,7 +23,7 @@ from orchestrator.app.client import RuntimeClient, RuntimeHangs
 from orchestrator.app.compile import compile_files
 from orchestrator.app.lock import ABOUT_NAME, RuntimeLock
 from orchestrator.app.sources import pack_sources
-from orchestrator.app.start import ensure_runtime, running_process, start_log, stop_runtime
+from orchestrator.app.start import LEAST_FREE, ensure_runtime, running_process, start_log, stop_runtime, why_full
 from orchestrator.core.errors import (
     DeployError,
     RuntimeUnavailable,
@@ -395,3 +395,9 @@ def test_the_own_port_of_a_deployment_is_taken_at_apply(home: Home) -> None:
         assert client.run("shop", Request("hi")).revision == 1
     client.apply(Wanted(wanted))
     assert client.run("shop", Request("hi")).revision == 2
+
+
+def test_a_full_disk_is_the_reason_of_a_runtime_that_could_write_none() -> None:
+    """It has nowhere to say so: whoever starts it looks."""
+    assert why_full(Path("/var/state"), 4096) == "the disk that holds /var/state is full (4.1 kB free)"
+    assert why_full(Path("/var/state"), LEAST_FREE) == ""

@@ -2,10 +2,11 @@
 
 The file that `--model` names is JSON, read at each start: `exit` (seconds until it exits with code 3; 0: before it listens),
 `hang` (it listens and never answers), `deaf` (it ignores SIGTERM), `children` (how many processes it begins, which outlive
-it), `loading` (seconds in which it says that it loads), `stuck` (seconds after which it answers no request), `takes` (seconds
-of each request), `waits` (a file that each request but the first waits for), `missing` (it does not know its model). Each
-start appends a line to the file beside it that ends in `.starts`. `--help` lists the options of the file `options` in its
-own folder.
+it), `bare` (how many it begins without an environment, like those that overwrite theirs; their numbers are in a file beside
+it that ends in `.bare`), `loading` (seconds in which it says that it loads), `stuck` (seconds after which it answers no
+request), `takes` (seconds of each request), `waits` (a file that each request but the first waits for), `missing` (it does
+not know its model). Each start appends a line to the file beside it that ends in `.starts`. `--help` lists the options of
+the file `options` in its own folder.
 """
 
 from __future__ import annotations
@@ -99,6 +100,10 @@ def main() -> None:
         starts.write(f"{os.getpid()} {option('--port')} {' '.join(sys.argv[1:])}\n")
     for _ in range(Handler.plan.get("children", 0)):
         subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(3600)"])
+    for _ in range(Handler.plan.get("bare", 0)):
+        bare = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(3600)"], env={})
+        with model.with_suffix(".bare").open("a") as numbers:
+            numbers.write(f"{bare.pid}\n")
     if Handler.plan.get("deaf"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if "exit" in Handler.plan:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+from pathlib import Path
+
 import anyio
 import pytest
 
-from orchestrator.app.wiring import InProcess
-from orchestrator.core.errors import DeployError, PlanError
+from orchestrator.app.wiring import InProcess, open_in_process
+from orchestrator.core.errors import DeployError, OrchestratorError, PlanError
 from orchestrator.core.event import Event
 from orchestrator.core.request import Request
 from orchestrator.deploy.status import status
 from orchestrator.deploy.wanted import Wanted
-from tests.servers.conftest import desk
+from tests.launchers.programs import put
+from tests.servers.conftest import SETTINGS, desk
 from tests.servers.yard import Place, looked, until
 
 pytestmark = pytest.mark.anyio
@@ -103,3 +108,36 @@ async def test_a_model_file_that_comes_later_is_served_without_another_apply(ope
     with anyio.fail_after(10):
         while (await made.planes.engines.get("desk").run(Request("hello"))).text != "well":  # noqa: ASYNC110 - it knows no event
             await anyio.sleep(0.05)
+
+
+async def test_a_program_that_says_nothing_of_itself_holds_up_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the apply of another deployment nor the end; and the loop goes on looking."""
+    place = Place(tmp_path)
+    monkeypatch.setenv("PATH", f"{place.program().parent}:{os.environ['PATH']}")
+    place.model("hung.gguf")
+    place.model("quick.gguf")
+    put(place.root / "bin", "mlx_lm.server", f"touch {place.root / 'asked'}; exec sleep 1000")
+    failed: list[OrchestratorError] = []
+    hung = desk(place, "hung")
+    (model,) = hung.of_kind("model")
+    spec = {**model.spec, "provider": "mlx", "server": {**model.spec["server"], "kind": "mlx"}}
+    hung = replace(hung, elements={**hung.elements, model.address: replace(model, spec=spec)})
+
+    async def apply(made: InProcess) -> None:
+        try:
+            await made.planes.reconciler.apply(Wanted(hung), lambda _: None)
+        except OrchestratorError as error:
+            failed.append(error)
+
+    with anyio.fail_after(8):  # less than the program has
+        opening = open_in_process(desk(place, "quick"), state=tmp_path / "own", settings=SETTINGS)
+        async with anyio.create_task_group() as tasks, opening as made:
+            tasks.start_soon(apply, made)
+            await until((place.root / "asked").exists)
+            place.model("other.gguf")
+            await made.planes.reconciler.apply(Wanted(desk(place, "other")), lambda _: None)
+            await looked(made)
+    assert [each.message for each in failed] == ["the runtime is shutting down"]
+    assert place.processes() == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +23,7 @@ from orchestrator.deploy.server_records import (
     place_of_process,
     trim,
 )
+from orchestrator.plugins.hosts.processes import LocalProcesses
 from orchestrator.ports.host import ProcessIdentity
 from tests.launchers.programs import put
 from tests.runtime.living import free_port
@@ -225,6 +228,61 @@ async def test_a_server_that_died_while_nobody_watched_leaves_nothing(place: Pla
         assert servers.observed() == {}
         assert place.processes() == []
     assert not (place.root / "state" / "servers").exists()
+
+
+async def test_what_overwrote_its_environment_ends_with_its_leader(place: Place) -> None:
+    """Nothing but its session tells whose it is, as with vLLM's engine: it must not keep the memory of a card."""
+    place.model(bare=2)
+    async with place.life() as servers:
+        servers.want(place.want())
+        first = await servers.settled("kiosk/tiny")
+        assert first is not None and len(place.bare()) == 2
+        os.kill(first.pid, signal.SIGKILL)
+        await until(lambda: len(place.starts()) == 2)
+        await servers.settled("kiosk/tiny")
+        assert len(place.bare()) == 2  # those of the second start
+        assert len(place.processes()) == 3
+
+
+async def test_what_overwrote_its_environment_is_ended_by_the_next_life(place: Place) -> None:
+    """The runtime was killed, and the leader too: they were written down as soon as the server was asked."""
+    place.model(bare=2)
+    async with place.life(close=False) as servers:
+        servers.want(place.want())
+        before = await servers.settled("kiosk/tiny")
+    assert before is not None and len(place.bare()) == 2
+    os.kill(before.pid, signal.SIGKILL)
+    await until(lambda: not psutil.pid_exists(before.pid) or psutil.Process(before.pid).status() == "zombie")
+    async with place.life() as servers:
+        assert servers.observed() == {}
+        assert place.processes() == []
+
+
+def test_a_number_that_is_a_strangers_by_now_is_left_alone() -> None:
+    """A record of long ago: its leader's number leads a session of somebody else, or led one of which something is left."""
+    sleeper = [sys.executable, "-S", "-c", "import time; time.sleep(3600)"]
+    stranger = subprocess.Popen(sleeper, start_new_session=True)
+    gone = subprocess.Popen(["/bin/sh", "-c", "sleep 3600 &"], start_new_session=True)
+    gone.wait()
+    try:
+        long_ago = ProcessIdentity(stranger.pid, 5.0)
+        processes = LocalProcesses()
+        assert processes.members(long_ago) == ()
+        processes.kill(long_ago, "nobody", members=[ProcessIdentity(stranger.pid, 5.0)])
+        processes.kill(ProcessIdentity(gone.pid, 5.0), "nobody", members=[ProcessIdentity(2**22 + 1, 5.0)])
+        processes.kill(ProcessIdentity(0, 0.0), "nobody")
+        assert stranger.poll() is None
+        assert [pid for pid in psutil.pids() if _session(pid) == gone.pid]
+    finally:
+        os.killpg(stranger.pid, signal.SIGKILL)
+        os.killpg(gone.pid, signal.SIGKILL)
+        stranger.wait()
+
+
+def _session(pid: int) -> int:
+    with suppress(OSError):
+        return os.getsid(pid)
+    return 0
 
 
 async def test_servers_of_a_process_that_was_killed_are_ended_by_the_next_runtime(place: Place) -> None:

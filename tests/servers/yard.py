@@ -68,6 +68,9 @@ class Place:
         state = self.root / "state"
         return Yard(
             launch=launchers.launch,
+            glance=launchers.glance,
+            meet=launchers.meet,
+            leave=launchers.leave,
             processes=LocalProcesses(),
             provider=plugins.provider,
             records=self.records or state / "servers",
@@ -98,13 +101,26 @@ class Place:
         self.told.append(f"{event.deployment}/{event.fields['server']} {event.fields['state']}{why}")
 
     def processes(self) -> list[psutil.Process]:
-        """All that carry a marker of records or logs of this place."""
-        return [each for each in marked() if str(self.root) in _working_folder(each)]
+        """All that carry a marker of records or logs of this place, and all that were begun without an environment."""
+        return [*(each for each in marked() if str(self.root) in _working_folder(each)), *self.bare()]
+
+    def bare(self) -> list[psutil.Process]:
+        """Those that live of what fake servers began without an environment."""
+        numbers = [int(line) for file in self.root.glob("*.bare") for line in file.read_text().split()]
+        found = [psutil.Process(number) for number in numbers if psutil.pid_exists(number)]
+        return [each for each in found if str(self.root) in _working_folder(each) and not _is_zombie(each)]
 
 
 def marked() -> list[psutil.Process]:
     """Every process that a server's marker is in."""
     return [each for each in psutil.process_iter() if _marker(each)]
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return True
 
 
 def _marker(process: psutil.Process) -> str:

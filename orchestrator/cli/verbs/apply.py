@@ -32,6 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     manifest_arguments(parser)
     parser.add_argument("--name", default="", help="apply it under another deployment name")
     parser.add_argument("--dry-run", action="store_true", help="only show the plan")
+    parser.add_argument("--no-pull", action="store_true", help="do without models that no server has, pull none")
     parser.add_argument("--yes", action="store_true", help="agree to what the plan removes")
     parser.add_argument(
         "--timeout", metavar="TIME", help="how long to wait until it is ready, like 30s; the runtime goes on after that"
@@ -53,6 +54,11 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     if options.foreground:
         from orchestrator.cli.foreground import serve
 
+        if _may_fetch(compilation, options):
+            from orchestrator.cli.fetching import fetch_missing
+            from orchestrator.cli.reach import observed
+
+            fetch_missing(compilation.blueprint, observed(compilation.blueprint, terminal), terminal)
         return serve(compilation, _wanted(compilation, options, ""), terminal)
     client = _runtime(terminal)
     check_applies(client, compilation.blueprint, origin(options))
@@ -72,11 +78,12 @@ def _applied(
     from orchestrator.core.errors import PlanError, PlanOutdated
     from orchestrator.plan.observed import changed_between
 
-    observed, changed = client.observe(compilation.blueprint), ""
+    observed, changed = _fetched(compilation, client, options, terminal), ""
     for _ in range(MOST_PLANS):
         plan = _plan(compilation, observed)
         try:
             _agree(plan, options, terminal)
+            _tell_unstarted(plan, compilation, terminal)
         except PlanError as error:
             if not changed:
                 raise
@@ -92,11 +99,28 @@ def _applied(
     )
 
 
+def _may_fetch(compilation: Compilation, options: argparse.Namespace) -> bool:
+    return not options.no_pull and any(True for _ in compilation.blueprint.of_kind("model"))
+
+
+def _fetched(
+    compilation: Compilation, client: RuntimeClient, options: argparse.Namespace, terminal: Terminal
+) -> ObservedState:
+    """What is there, once what was missing is brought."""
+    observed = client.observe(compilation.blueprint)
+    if _may_fetch(compilation, options):
+        from orchestrator.cli.fetching import fetch_missing
+
+        if fetch_missing(compilation.blueprint, observed, terminal):
+            return client.observe(compilation.blueprint)
+    return observed
+
+
 def _dry_run(compilation: Compilation, options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.reach import planned
     from orchestrator.cli.view.plan import shown_plan
 
-    plan = planned(compilation, origin(options), terminal)
+    plan = planned(compilation, origin(options), terminal, pulls=not options.no_pull)
     terminal.say(shown_plan(plan, terminal))
     return 0
 
@@ -148,6 +172,18 @@ def _agree(plan: Plan, options: argparse.Namespace, terminal: Terminal) -> None:
     if terminal.interactive and _says_yes(f"this removes {gone}. Go on? [y/N] ", terminal):
         return
     raise PlanError(f"the plan removes {gone}", cure="repeat with --yes if that is meant")
+
+
+def _tell_unstarted(plan: Plan, compilation: Compilation, terminal: Terminal) -> None:
+    """A server that the manifest wants started and that cannot be: its step says only that the model is done without."""
+    from orchestrator.plan.operation import ServeWithoutModel
+
+    ours = {each.spec["alias"] for each in compilation.blueprint.of_kind("model") if each.spec["server"]}
+    for step in plan.steps:
+        if isinstance(step.operation, ServeWithoutModel) and step.operation.name in ours:
+            bound = step.operation.bound
+            cure = f" ({bound.cure})" if bound.cure else ""
+            terminal.tell(f"the server of {bound.alias} is not started: {bound.missing}{cure}")
 
 
 def _says_yes(question: str, terminal: Terminal) -> bool:

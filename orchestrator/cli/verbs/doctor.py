@@ -109,6 +109,13 @@ def _probe(options: argparse.Namespace, terminal: Terminal) -> int:
         terminal.say(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         terminal.say(shown_probes(outcome, terminal))
+    if options.lock and not records and Path(options.lock).absolute().parent.is_dir():
+        from orchestrator.core.errors import NoServer
+
+        message = f"nothing was probed, so that {options.lock} is not written"
+        raise NoServer(
+            message, cure="start a model server and load a model, or name one with --endpoint, --model, --load"
+        )
     if options.lock:
         _write_lock(options.lock, records, terminal)
     return _checked(options.check, locked, records, terminal) if locked is not None else 0

@@ -118,6 +118,7 @@ def _load(options: argparse.Namespace, terminal: Terminal) -> int:
 
     if options.context is not None and options.context <= 0:
         raise UsageError(f"--context {options.context} is no number of tokens", cure="write a number above zero")
+    _check_context(options)
     wanted = LoadOptions(options.context, _keep_alive(options.keep_alive))
     timeout = patience(options.timeout) or 0.0
     around = _around(options, terminal)
@@ -132,6 +133,19 @@ def _load(options: argparse.Namespace, terminal: Terminal) -> int:
         "context": loaded.context,
     }
     return _tell(found, shown_loaded(found), options, terminal)
+
+
+def _check_context(options: argparse.Namespace) -> None:
+    """More than the model was made for makes nonsense, or is cut without a word."""
+    from orchestrator.manifest.catalogue.reader import find_model
+
+    row = find_model(options.name)
+    if row is not None and options.context is not None and options.context > row["context_length"]:
+        most = row["context_length"]
+        raise UsageError(
+            f"--context {options.context} is more than {row['alias']} can take ({most} tokens)",
+            cure=f"write {most} or less; the server's own id of a model is not checked",
+        )
 
 
 def _unload(options: argparse.Namespace, terminal: Terminal) -> int:

@@ -134,10 +134,15 @@ def _served(found: Mapping[str, Any]) -> Iterator[str]:
             f"{each['context']} tokens" if each["context"] else "",
             f"{each['slots']} at once" if each["slots"] else "",
             "on another machine" if each["remote"] else "",
-            f"sha256:{each['digest'].removeprefix('sha256:')[:12]}" if each["digest"] else "",
+            short_digest(each["digest"]) if each["digest"] else "",
         ]
         yield f"  {each['server']}: {each['id']} ({', '.join(filter(None, facts)) or 'nothing more is told'})"
     if not found["served"]:
         yield "  by no server"
         if found["pulled_by"]:
             yield f"  orchestrator models pull {found['name']}  ({', '.join(found['pulled_by'])} can)"
+
+
+def short_digest(digest: str) -> str:
+    """Enough of it to be compared by eye; one that is ours (``gguf-…``) as it is."""
+    return digest if "-" in digest else f"sha256:{digest.removeprefix('sha256:')[:12]}"

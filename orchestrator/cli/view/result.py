@@ -126,5 +126,14 @@ def _waterfall(steps: list[dict[str, Any]], total: float, width: int = 24) -> li
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, list) and value and all(isinstance(each, dict) and "outcome" in each for each in value):
+        return "; ".join(map(_attempt, value))
     text = in_one_line(value if isinstance(value, str) else repr(value))
     return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _attempt(one: Mapping[str, Any]) -> str:
+    """One try of a call, whole: why another one followed is what is looked for here."""
+    took = f" after {milliseconds(one['took_ms'])}" if one.get("took_ms") else ""
+    message = f": {in_one_line(one['message'])}" if one.get("message") else ""
+    return f"{one.get('endpoint', '')} {one['outcome']}{took}{message}"

@@ -67,6 +67,12 @@ CODES: Final[tuple[Code, ...]] = (
         "Update it; until then what it cannot do is found out by `orchestrator doctor --probe`.",
     ),
     Code(
+        "ORC423",
+        "no model server at its endpoint",
+        "At the endpoint that the manifest names for a model something answers, and it is no model server that is known.",
+        "Mend the address, or stop what is there and start the model server; `orchestrator doctor` says what answers where.",
+    ),
+    Code(
         "ORC430",
         "no log-probabilities",
         "`low_confidence` goes by how sure the model is of its words, and its server does not tell that.",

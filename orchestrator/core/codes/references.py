@@ -287,6 +287,13 @@ name that only the local network knows is taken on trust, with a warning.",
         "when: {intent: refunds, examples: [money back]}",
     ),
     Code(
+        "ORC259",
+        "one port for two",
+        "Only one process can listen at a port.",
+        "Give each a port of its own, or none: then a free one is taken.",
+        "models: [{alias: a, provider: ollama, server: {port: 9000}}, {alias: b, provider: ollama, server: {port: 9000}}]",
+    ),
+    Code(
         "ORC260",
         "people cannot be told like this",
         "A notice would go over the internet in clear, with its password in clear, or has no sender.",

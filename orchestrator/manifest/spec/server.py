@@ -86,3 +86,9 @@ class ServerOptions(Spec):
 _NOT_FOR_THE_PROGRAM: Final = frozenset(
     {"path", "scenario", "host", "port", "start_timeout", "max_instances", "remote_code"}
 )
+GONE: Final = {
+    "disable_log_requests": "leave it out: vLLM logs no requests unless it is asked to (its option is --enable-log-requests now)",
+    "served_model_name": "leave it out: the server is told the alias of the model, under which it is asked for",
+    "swap_space": "leave it out: vLLM has no swap space any more; what it sets aside is worked out again",
+}
+"""Options of older vLLM that no server of today takes, each with what to do."""

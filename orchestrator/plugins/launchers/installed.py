@@ -1,12 +1,15 @@
 """Which programs are installed, and which options they say they have. The answer of ``--help`` is kept by path and time of
-change, as some take many seconds to give it."""
+change, as some take many seconds to give it; one that gives none in its time is not asked again for a while."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import signal
 import subprocess
+import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,8 +18,10 @@ from typing import Any, Final
 
 from orchestrator.ports.lifecycle import Binary
 
-HELP_SECONDS: Final = 120.0
-"""vLLM imports all of PyTorch before it prints its help."""
+ASK_SECONDS: Final = 10.0
+"""What a program has to say what it can do, all ways of asking it together; a make may have more."""
+SILENT_SECONDS: Final = 600.0
+"""How long one that said nothing in its time is not asked again, while its file stays the same."""
 _OPTION: Final = re.compile(r"(?<![\w-])--?[A-Za-z][A-Za-z0-9]*(?:[-_.][A-Za-z0-9]+)*")
 _VARIABLE: Final = re.compile(r"^\s+([A-Z][A-Z0-9]*_[A-Z0-9_]+)\b", re.MULTILINE)
 _VERSION: Final = re.compile(r"\b\d+(?:\.\d+)+[\w.+-]*|\bb\d{3,}\b")
@@ -38,14 +43,29 @@ class Entry:
 
 
 class Installed:
-    """Remembers what programs said, in memory and in a file."""
+    """Remembers what programs said, in memory and in a file. Threads may share it: one asks, the others wait for what it learns."""
 
     def __init__(self, cache: Path | None) -> None:
         self._cache = cache
         self._known: dict[str, Any] = _read(cache) if cache else {}
+        self._turn = threading.Lock()
+        self._asked_now: subprocess.Popen[bytes] | None = None
+        self._left = False
 
-    def find(self, entries: Iterable[Entry], path: Sequence[Path]) -> Binary | None:
-        """The first entry that is installed and says what it can do; else the first that is installed."""
+    def find(self, entries: Iterable[Entry], path: Sequence[Path], patience: float = ASK_SECONDS) -> Binary | None:
+        """The first entry that is installed and says what it can do; else the first that is installed. ``patience``: seconds for
+        all of them together."""
+        with self._turn:
+            return self._find(entries, path, _Patience(patience, time.monotonic() + patience))
+
+    def leave(self) -> None:
+        """End what is asked just now, and ask nothing more."""
+        self._left = True
+        asked = self._asked_now
+        if asked is not None:
+            _end(asked)
+
+    def _find(self, entries: Iterable[Entry], path: Sequence[Path], patience: _Patience) -> Binary | None:
         silent: Binary | None = None
         for entry in entries:
             file = which(entry.beside or entry.program, path)
@@ -53,25 +73,67 @@ class Installed:
                 file = which(entry.program, [file.parent])
             if file is None:
                 continue
-            binary = self._asked(file, entry)
+            binary = self._asked(file, entry, patience)
             if binary.options:
                 return binary
             silent = silent or binary
         return silent
 
-    def _asked(self, file: Path, entry: Entry) -> Binary:
+    def _asked(self, file: Path, entry: Entry, patience: _Patience) -> Binary:
         found = file.stat()
         key = " ".join([str(file), *entry.words])
         stamp = [found.st_mtime_ns, found.st_size]
         known = self._known.get(key)
-        if not isinstance(known, dict) or known.get("stamp") != stamp:
-            argv = (str(file), *entry.words)
-            said = _said([*argv, *entry.help])
-            version = _version(_said([str(file), *entry.words[:-1], *entry.version])) if said else ""
-            known = {"stamp": stamp, "version": version, "options": sorted(options_in(said))}
-            self._known[key] = known
-            self._write()
-        return Binary((str(file), *entry.words), known["version"], frozenset(known["options"]))
+        if not isinstance(known, dict) or known.get("stamp") != stamp or _silent_long_ago(known):
+            known = {"stamp": stamp} | self._learned(file, entry, patience)
+            if not self._left:  # what was broken off tells nothing
+                self._known[key] = known
+                self._write()
+        trouble = str(known.get("trouble", ""))
+        return Binary((str(file), *entry.words), known["version"], frozenset(known["options"]), trouble)
+
+    def _learned(self, file: Path, entry: Entry, patience: _Patience) -> dict[str, Any]:
+        try:
+            said = self._said([str(file), *entry.words, *entry.help], patience.end)
+        except TimeoutError:
+            trouble = f"it did not answer {' '.join(entry.help)} within {patience.seconds:g} s"
+            return {"version": "", "options": [], "trouble": trouble, "silent": time.time()}
+        version = ""
+        if said:
+            with suppress(TimeoutError):
+                version = _version(self._said([str(file), *entry.words[:-1], *entry.version], patience.end))
+        return {"version": version, "options": sorted(options_in(said))}
+
+    def _said(self, argv: Sequence[str], end: float) -> str:
+        """What a program prints; empty where it fails. It may not look for anything on the network. Raises ``TimeoutError``."""
+        left = end - time.monotonic()
+        if left <= 0 or self._left:
+            raise TimeoutError
+        environment = {
+            **os.environ,
+            "HF_HUB_OFFLINE": "1",
+            "COLUMNS": "200",
+            "NO_COLOR": "1",
+            "VLLM_NO_USAGE_STATS": "1",
+        }
+        pipe = subprocess.PIPE
+        try:
+            asked = subprocess.Popen(  # noqa: S603 - a program that the user installed, and words of ours
+                list(argv), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
+            )
+        except OSError:
+            return ""
+        with asked:
+            self._asked_now = asked
+            try:
+                out, err = asked.communicate(timeout=left)
+            except subprocess.TimeoutExpired as error:
+                _end(asked)
+                raise TimeoutError from error
+            finally:
+                self._asked_now = None
+        said = (out + b"\n" + err).decode(errors="replace")
+        return said if asked.returncode == 0 else ""
 
     def _write(self) -> None:
         if self._cache is None:
@@ -81,6 +143,28 @@ class Installed:
             new = self._cache.with_suffix(f".{os.getpid()}")
             new.write_text(json.dumps(self._known), encoding="utf-8")
             new.replace(self._cache)
+
+
+@dataclass(frozen=True, slots=True)
+class _Patience:
+    """Seconds that a program has, and when they are over on the monotonic clock."""
+
+    seconds: float
+    end: float
+
+
+def _silent_long_ago(known: Mapping[str, Any]) -> bool:
+    since = known.get("silent")
+    return isinstance(since, float) and not 0 <= time.time() - since < SILENT_SECONDS
+
+
+def _end(asked: subprocess.Popen[bytes]) -> None:
+    """End it with all that it began: a script leaves the program that it calls."""
+    with suppress(ProcessLookupError, PermissionError):  # it has just ended
+        if hasattr(os, "killpg"):
+            os.killpg(asked.pid, signal.SIGKILL)
+        else:
+            asked.kill()
 
 
 def _make_private(folder: Path) -> None:
@@ -115,24 +199,6 @@ def _blocks(text: str) -> list[str]:
             blocks.append([])
         blocks[-1].append(line)
     return ["\n".join(lines) for lines in blocks]
-
-
-def _said(argv: Sequence[str]) -> str:
-    """What a program prints; empty where it fails or takes too long. It may not look for anything on the network."""
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "200", "NO_COLOR": "1", "VLLM_NO_USAGE_STATS": "1"}
-    try:
-        done = subprocess.run(  # noqa: S603 - a program that the user installed, and words of ours
-            list(argv),
-            capture_output=True,
-            timeout=HELP_SECONDS,
-            stdin=subprocess.DEVNULL,
-            env=environment,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    said = (done.stdout + b"\n" + done.stderr).decode(errors="replace")
-    return said if done.returncode == 0 else ""
 
 
 def _version(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 from orchestrator.core.errors import PlanError
 from orchestrator.plugins.launchers.flags import Command, Options, has
-from orchestrator.plugins.launchers.installed import Entry, Installed
+from orchestrator.plugins.launchers.installed import ASK_SECONDS, Entry, Installed
 from orchestrator.ports.lifecycle import Binary, Launch, LaunchOrder, SetAside
 
 ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, not bound
@@ -20,7 +20,8 @@ class Recipe:
     """A make of server: the ways in which it may be ``installed``, newest first, how to install it, what it does with
     options, and ``head``, which begins the command and gives the name that the model is served under; and what it sets
     aside in memory: the ``whole`` context of the model where nobody says, a ``share`` of the device where nobody says another
-    one, a cache that all requests share as they come (``paged``), or nothing before a request comes (``on_request``)."""
+    one, a cache that all requests share as they come (``paged``), or nothing before a request comes (``on_request``). ``patience``
+    is what its program has to say what it can do, in seconds."""
 
     kind: str
     entries: tuple[Entry, ...]
@@ -31,6 +32,7 @@ class Recipe:
     share: float | None = None
     paged: bool = False
     on_request: bool = False
+    patience: float = ASK_SECONDS
 
 
 class MadeLauncher:
@@ -72,7 +74,11 @@ class MadeLauncher:
 
     def find(self, path: Sequence[Path]) -> Binary | None:
         """The installed program, asked for its options; the answer is kept while the file stays the same."""
-        return self._installed.find(self._recipe.entries, path)
+        return self._installed.find(self._recipe.entries, path, self._recipe.patience)
+
+    def leave(self) -> None:
+        """End what it asks just now, and ask nothing more."""
+        self._installed.leave()
 
     def command(self, binary: Binary, order: LaunchOrder) -> Launch:
         """The command for an order. Raises ``PlanError`` for an option that cannot be had."""
@@ -83,7 +89,10 @@ class MadeLauncher:
         if order.host in ANYWHERE:
             command.notes.append(f"host: {order.host} lets every machine of the network call it (manifest)")
         if not binary.options and binary != self.usual:
-            command.notes.append(f"{self.program} could not be asked for its options: they are those of a new version")
+            why = f" ({binary.trouble})" if binary.trouble else ""
+            command.notes.append(
+                f"{self.program} could not be asked for its options{why}: they are those of a new version"
+            )
         host = "127.0.0.1" if order.host in ANYWHERE else order.host
         url = f"http://{f'[{host}]' if ':' in host else host}:{order.port}"
         argv, notes, folders = (*binary.argv, *command.words), tuple(command.notes), tuple(command.folders)

@@ -168,6 +168,7 @@ RECIPE: Final = Recipe(
     head=_head,
     share=0.9,  # its own default of --gpu-memory-utilization
     paged=True,
+    patience=60.0,  # it imports all of PyTorch before it prints its help
 )
 
 

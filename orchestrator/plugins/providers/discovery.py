@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -17,6 +18,8 @@ from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel
 
 _CONNECT: Final = 0.3  # seconds; on a device a port is open or refused at once
 _NO_KEY: Final = frozenset((401, 403))
+_TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_TITLE_LENGTH: Final = 60
 _ALL: Final = 4.0  # seconds for one address that does answer
 
 
@@ -98,7 +101,23 @@ async def _why_foreign(providers: Sequence[Provider], url: str, api_key: Secret 
             return f"it answers {error.status}: its key is wrong or missing"
         except ModelError:
             break
-    return "it answers like no model server that is known"
+    return f"it answers like no model server that is known{await _what_is_there(providers, url, api_key)}"
+
+
+async def _what_is_there(providers: Sequence[Provider], url: str, api_key: Secret | None) -> str:
+    """What its first page is, so that a person knows whom the address belongs to."""
+    asker = next((provider for provider in providers if isinstance(provider, CompatibleProvider)), None)
+    if asker is None:
+        return ""
+    try:
+        look = (await asker.look(root_of(url), api_key, ("/",)))["/"]
+    except ModelError:
+        return ""  # it answers other paths only: nothing more is known of it
+    title = _TITLE.search(look.text)
+    kind = next((value for name, value in look.headers.items() if name.casefold() == "content-type"), "")
+    what = "a web page" if "html" in kind or look.text.lstrip()[:1] == "<" else kind.partition(";")[0]
+    called = f' called "{" ".join(title[1].split())[:_TITLE_LENGTH]}"' if title else ""
+    return f" (GET / gives {what}{called})" if what else ""
 
 
 async def _listens(url: str) -> bool:

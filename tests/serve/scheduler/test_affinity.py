@@ -6,6 +6,7 @@ from dataclasses import replace
 from textwrap import dedent
 
 from orchestrator.core.errors import ModelNotFound, ServerBusy, ServerFailed, Unreachable
+from orchestrator.deploy.residence import UNBOUNDED, PoolLimits
 from orchestrator.ports.lifecycle import Loaded
 from orchestrator.serve.effect import Start
 from orchestrator.serve.scheduler_limits import SchedulerLimits
@@ -618,3 +619,56 @@ def test_a_pool_without_limits_is_not_managed() -> None:
     m = Machine(resident("a"), limits=SchedulerLimits())
     m.submit("a")
     assert m.lines[-1] == "    start 1 on a (first)"
+
+
+def test_what_was_loaded_from_here_leaves_with_the_last_deployment() -> None:
+    """Also where with it nobody says any more what models may take; what somebody else loaded stays, and so does what another
+    deployment uses, whose server sees to it from then on."""
+    ours, theirs, used = (
+        resident("ours", 2, loaded=True),
+        resident("theirs", 2, loaded="theirs"),
+        resident("used", 2, loaded=True),
+    )
+    m = Machine(ours, theirs, used, pools=pool())
+    m.submit("used")
+    m.replace(used)
+    assert _moves(m) == ["unload model-ours: nothing uses it any more"]
+    m.unloaded("ours")
+    m.finish(1)
+    m.until(1000)
+    assert _moves(m) == ["unload model-ours: nothing uses it any more"]
+
+
+def test_a_pinned_model_leaves_too_when_no_deployment_uses_it() -> None:
+    """Pinned is the word of a deployment, and that is gone."""
+    m = Machine(resident("a", loaded=True, pinned=True), pools=pool())
+    m.replace()
+    assert _moves(m) == ["unload model-a: nothing uses it any more"]
+
+
+def test_a_limit_that_comes_back_finds_what_was_about_to_leave() -> None:
+    """The next deployment of the same model loads it again once it has left."""
+    m = Machine(resident("a", loaded=True), pools=pool())
+    m.replace()
+    m.replace(resident("a"), pools=pool())
+    m.submit("a")
+    m.unloaded("a")
+    assert _moves(m) == ["unload model-a: nothing uses it any more", "load model-a: 1 call waits for it"]
+
+
+def test_without_a_limit_models_rest_and_leave_and_nothing_is_loaded_ahead() -> None:
+    """Nobody makes room for another one."""
+    m = Machine(resident("a", rest=300.0), resident("b", rest=300.0), pools={"device": PoolLimits(UNBOUNDED)})
+    m.submit("a")
+    m.loaded("a")
+    m.finish(1)
+    m.submit("b")
+    m.loaded("b")
+    m.finish(2)
+    m.until(301)
+    assert _moves(m) == [
+        "load model-a: 1 call waits for it",
+        "load model-b: 1 call waits for it",
+        "unload model-a: nothing was asked of it for 300 s",
+        "unload model-b: nothing was asked of it for 300 s",
+    ]

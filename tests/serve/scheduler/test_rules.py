@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -390,3 +391,17 @@ def test_a_blueprint_sets_lengths_and_time_outs_of_its_queues() -> None:
     limits = SchedulerLimits().with_queue({"bulk": {"length": 5, "timeout": None}, "default": None})
     assert (limits.classes["bulk"].length, limits.classes["bulk"].timeout) == (5, 300.0)
     assert limits.classes["default"] == SchedulerLimits().classes["default"]
+
+
+def test_of_a_server_that_we_start_it_is_told_that_it_is_started_again() -> None:
+    """Whoever calls it while it is away is not asked whether it runs: that is not theirs to see to."""
+    m = Machine(replace(spec("a"), started=True))
+    m.submit("a")
+    for at in range(120):
+        m.until(at)
+        started = [line for line in m.lines if line.strip().startswith("start 1 ")]
+        ended = [line for line in m.lines if "finish 1" in line]
+        if len(started) > len(ended):
+            m.finish(1, Unreachable("nobody listens", cure="is the server running?"))
+    failed = [line.strip() for line in m.lines if "fail 1" in line]
+    assert failed == ["fail 1: Unreachable: nobody listens; its server is started again"]

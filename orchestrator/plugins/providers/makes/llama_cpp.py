@@ -7,9 +7,11 @@ it loads, or wants a key) by the name that it gives in the header ``Server``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 from orchestrator.plugins.providers.body import Dialect
+from orchestrator.plugins.providers.makes.build import digest_of_gguf, digest_of_told
 from orchestrator.plugins.providers.makes.make import (
     Look,
     LookAt,
@@ -55,7 +57,14 @@ async def _served(look: LookAt) -> tuple[ServedModel, ...]:
     if looks["/props"].document.get("role") == "router":
         return await _routed(entries, look)
     abilities = _abilities(looks["/v1/models"])
-    return tuple(_single(entry, looks["/props"], abilities) for entry in entries if text(entry.get("id")))
+    named = [entry for entry in entries if text(entry.get("id"))]
+    props = looks["/props"]
+    file = await digest_of_gguf(text(props.document.get("model_path")))
+    template = text(props.document.get("chat_template"))
+    return tuple(
+        replace(_single(entry, props, abilities), digest=file or digest_of_told(inner(entry, "meta"), template))
+        for entry in named
+    )
 
 
 def _abilities(listed: Look) -> set[str]:
@@ -85,7 +94,19 @@ async def _routed(entries: list[dict[str, Any]], look: LookAt) -> tuple[ServedMo
     """Loaded models tell their slots; the others are loaded by their first request, so they are not asked."""
     paths = {entry["id"]: f"/props?model={entry['id']}&autoload=false" for entry in entries if _is_loaded(entry)}
     looks = await look(tuple(paths.values())) if paths else Looks()
-    return tuple(_routed_model(entry, looks[paths.get(entry["id"], "")]) for entry in entries if text(entry.get("id")))
+    return tuple(
+        [
+            replace(_routed_model(entry, looks[paths.get(entry["id"], "")]), digest=await digest_of_gguf(_file(entry)))
+            for entry in entries
+            if text(entry.get("id"))
+        ]
+    )
+
+
+def _file(entry: Mapping[str, Any]) -> str:
+    """The file that a router starts its model with: told also of what is not loaded, so that the digest stays the same."""
+    words = [word for word in inner(entry, "status").get("args") or () if isinstance(word, str)]
+    return words[words.index("--model") + 1] if "--model" in words[:-1] else ""
 
 
 def _is_loaded(entry: Mapping[str, Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from orchestrator.core.digest import digest_of
 from orchestrator.plugins.providers.body import Dialect
 from orchestrator.plugins.providers.makes.make import LookAt, Looks, Make, Since, count, declared, objects, text
 from orchestrator.ports.provider import Identity, ServedModel
@@ -20,7 +21,13 @@ async def _served(look: LookAt) -> tuple[ServedModel, ...]:
     looks = await look(("/v1/models",))
     looks.need("/v1/models")
     cards = {card["id"]: card for card in objects(looks["/v1/models"].document.get("data")) if text(card.get("id"))}
-    return tuple(ServedModel(name, True, _context(card, cards)) for name, card in cards.items())
+    return tuple(ServedModel(name, True, _context(card, cards), digest=_digest(card)) for name, card in cards.items())
+
+
+def _digest(card: dict[str, Any]) -> str:
+    """What it was started with, by the last part of its name: a folder may be another one on another machine."""
+    root = text(card.get("root")).rstrip("/").rpartition("/")[2]
+    return f"root-{digest_of(root)[:16]}" if root else ""
 
 
 def _context(card: dict[str, Any], cards: dict[str, dict[str, Any]]) -> int | None:

@@ -1,0 +1,71 @@
+"""Before an apply: the models that no server serves are brought by a server of this device that can, with progress; what cannot be
+had is told, and the deployment does without it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Final
+
+from orchestrator.core.errors import OrchestratorError
+
+if TYPE_CHECKING:
+    from orchestrator.app.inventory import Choice
+    from orchestrator.app.model_servers import Around
+    from orchestrator.cli.view.terminal import Terminal
+    from orchestrator.core.blueprint import Blueprint
+    from orchestrator.plan.fetches import Fetch
+    from orchestrator.plan.observed import ObservedState
+
+LOAD_SECONDS: Final = 600.0
+
+
+def fetch_missing(blueprint: Blueprint, observed: ObservedState, terminal: Terminal) -> bool:
+    """Bring them one after the other; tells whether there was anything to bring. Ctrl-C leaves a pull properly, and the apply."""
+    from orchestrator.plan.binding import bind_all
+    from orchestrator.plan.fetches import fetches
+
+    wanted = fetches(blueprint, observed, bind_all(blueprint, observed))
+    for fetch in wanted.values():
+        terminal.tell(f"first: {fetch.does()} (model.{fetch.alias}; --no-pull leaves it)")
+        try:
+            _bring(fetch, blueprint, terminal)
+        except OrchestratorError as error:
+            terminal.tell(f"{fetch.alias} is not there: {error.line}")
+    return bool(wanted)
+
+
+def _bring(fetch: Fetch, blueprint: Blueprint, terminal: Terminal) -> None:
+    from orchestrator.app.inventory import Choice
+    from orchestrator.app.model_servers import Around
+    from orchestrator.plan.residence import FORGETFUL
+
+    key = fetch.api_key or ""
+    around = Around(terminal.environment, fetch.server.url, key, folder=blueprint.folder)
+    choice = Choice(fetch.server, fetch.name)
+    if fetch.pulls:
+        _pull(fetch, choice, around, terminal)
+    if fetch.server.provider in FORGETFUL:
+        _load(choice, around, terminal)
+
+
+def _pull(fetch: Fetch, choice: Choice, around: Around, terminal: Terminal) -> None:
+    from orchestrator.cli.pulling import pull, pull_best
+    from orchestrator.manifest.catalogue.reader import find_model
+
+    row = find_model(fetch.alias)
+    options = argparse.Namespace(name=fetch.alias if row else fetch.name, quantization="", force=False)
+    if row is None or not fetch.build:
+        found = pull(choice, around, options, terminal)
+    else:
+        options.quantization = fetch.build if fetch.exact else ""
+        found = pull_best(choice, around, options, terminal, fetch.build)
+    terminal.tell(found["told"])
+
+
+def _load(choice: Choice, around: Around, terminal: Terminal) -> None:
+    from orchestrator.app.inventory import called
+    from orchestrator.app.model_servers import load
+    from orchestrator.ports.lifecycle import LoadOptions
+
+    loaded = load(choice, LoadOptions(), LOAD_SECONDS, around.secret)
+    terminal.tell(f"{called(choice.server)} has loaded {loaded.model or choice.model} in {loaded.seconds:.1f} s")

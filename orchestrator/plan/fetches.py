@@ -1,0 +1,76 @@
+"""Which models that no server serves could be brought by a server of this device: pulled, or loaded where they are hidden. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+from urllib.parse import urlsplit
+
+from orchestrator.core.blueprint import Blueprint, ModelSpec
+from orchestrator.core.memory import sizes_of
+from orchestrator.core.quantity import format_size
+from orchestrator.plan.binding import Bound, budget_beside_servers
+from orchestrator.plan.lines import name_for
+from orchestrator.plan.matching import allowed, rank
+from orchestrator.plan.observed import ObservedServer, ObservedState
+from orchestrator.plan.residence import FORGETFUL
+from orchestrator.plan.variants import variants
+from orchestrator.ports.installed import is_plugin
+from orchestrator.ports.provider import Capability
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """What ``server`` brings for a model: under ``name`` in a ``build`` of ``size`` bytes (``None``: nobody knows), both empty
+    where the server chooses. ``exact``: the manifest chose the name, or the build. ``pulls`` where it fetches the model;
+    else it may have it, lists only what is loaded, and is told to load it."""
+
+    alias: str
+    server: ObservedServer
+    name: str
+    build: str = ""
+    size: int | None = None
+    exact: bool = False
+    pulls: bool = True
+    api_key: str | None = None
+
+    def does(self) -> str:
+        """In a few words."""
+        where = f"{self.server.provider} at {urlsplit(self.server.url).netloc}"
+        if not self.pulls:
+            return f"have {where} load {self.name}, where it has it"
+        about = ", ".join([each for each in (self.build, format_size(self.size) if self.size else "") if each])
+        return f"pull {self.name} by {where}{f' ({about})' if about else ''}, and bind to it"
+
+
+def fetches(blueprint: Blueprint, observed: ObservedState, bound: Mapping[str, Bound]) -> dict[str, Fetch]:
+    """By alias: models of the blueprint that nothing serves as it is bound, where that helps. None that could not fit, none
+    whose key is missing, none of a server that we start, and none that only another machine would bring."""
+    found = {}
+    for element in blueprint.of_kind("model"):
+        spec = cast(ModelSpec, element.spec)
+        one = bound[spec["alias"]]
+        if not (one.endpoints or one.starting or one.locked or spec["server"] or is_plugin(spec["provider"])):
+            fetch = _fetch(spec, blueprint, observed)
+            if fetch is not None:
+                found[spec["alias"]] = fetch
+    return found
+
+
+def _fetch(spec: ModelSpec, blueprint: Blueprint, observed: ObservedState) -> Fetch | None:
+    known = variants(spec, budget_beside_servers(blueprint, observed))
+    if spec["zone"] != "node" or (known and all(each.fit == "never" for each in known)):
+        return None
+    here = [server for server in allowed(spec, observed.servers) if server.zone == "node"]
+    for server in sorted(here, key=lambda server: (server.provider not in FORGETFUL, rank(spec, server))):
+        name = name_for(server.provider, spec["ids"])
+        if name and server.capabilities.get(Capability.PULL) == "yes":
+            build = next((each.build for each in known if each.chosen), "") if spec["named"] is None else ""
+            build = spec["quantization"] or build
+            size = sizes_of(spec).weights(build) if build else None
+            exact = bool(spec["named"] or spec["quantization"])
+            return Fetch(spec["alias"], server, name, build, size, exact, api_key=spec["api_key"])
+        if name and server.provider in FORGETFUL and server.capabilities.get(Capability.LOAD) == "yes":
+            return Fetch(spec["alias"], server, name, pulls=False, api_key=spec["api_key"])
+    return None

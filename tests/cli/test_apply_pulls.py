@@ -1,0 +1,113 @@
+"""``orchestrator apply`` has models pulled that no server has, and says so before, while and after."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.testing.lifecycle.store import stored
+from tests.cli.commands import Ran, apart
+from tests.cli.serving import served
+from tests.cli.shop import Shop
+
+DESK = """
+metadata: {{name: desk}}
+deployment:
+  type: single-device
+  models:
+    - {{alias: qwen2.5-0.5b, {more}}}
+  agents:
+    - name: clerk
+      instructions: Answer in one sentence.
+      reflex: [{{when: {{keywords: [hello]}}, say: hi, without_model: true}}]
+"""
+
+
+def manifest(folder: Path, more: str) -> str:
+    """With one model that is written so."""
+    file = folder / "desk.yaml"
+    file.write_text(DESK.format(more=more))
+    return str(file)
+
+
+@pytest.fixture(autouse=True)
+def stopped(home: Path) -> Iterator[None]:
+    """No runtime stays."""
+    del home
+    yield
+    apart("runtime", "stop")
+
+
+def test_apply_pulls_what_is_missing_and_binds_to_it(shop: Shop, tmp_path: Path) -> None:
+    """The plan has it as a step with what comes; the second plan has nothing to do."""
+    path = manifest(tmp_path, f'provider: ollama, quantization: q4_k_m, endpoint: "{shop.url}"')
+    plan = ran("plan", path, shop=shop)
+    assert (
+        "+ model.qwen2.5-0.5b  pull qwen2.5:0.5b by ollama at 127.0.0.1:PORT (q4_k_m, 398 MB), and bind to it"
+        in plan.out
+    )
+    applied = ran("apply", path, shop=shop)
+    assert applied.code == 0, applied.err
+    said = applied.err.splitlines()
+    first = "first: pull qwen2.5:0.5b by ollama at 127.0.0.1:PORT (q4_k_m, 398 MB), and bind to it"
+    assert f"{first} (model.qwen2.5-0.5b; --no-pull leaves it)" in said
+    assert "downloading 0 B of 398 MB (0%)" in said
+    assert "bind to ollama at 127.0.0.1:PORT as qwen2.5:0.5b" in applied.err
+    assert "qwen2.5:0.5b" in shop.store.installed
+    assert "nothing to do" in ran("plan", path, shop=shop).out
+
+
+def test_apply_without_pulling_says_how_it_is_pulled(shop: Shop, tmp_path: Path) -> None:
+    """It goes on without the model, and names the command."""
+    path = manifest(tmp_path, f'provider: ollama, endpoint: "{shop.url}"')
+    plan = ran("apply", path, "--dry-run", "--no-pull", shop=shop)
+    assert "go on without it" in plan.out and "+ model" not in plan.out
+    applied = ran("apply", path, "--no-pull", shop=shop)
+    assert applied.code == 0
+    assert "orchestrator models pull qwen2.5-0.5b --endpoint http://127.0.0.1:PORT" in applied.out
+    assert "qwen2.5:0.5b" not in shop.store.installed
+
+
+def test_a_pull_that_fails_leaves_the_deployment_applied(shop: Shop, tmp_path: Path) -> None:
+    """With the reason; what answers without the model does."""
+    del shop.store.library["qwen2.5:0.5b"]
+    path = manifest(tmp_path, f'provider: ollama, quantization: q4_k_m, endpoint: "{shop.url}"')
+    applied = ran("apply", path, shop=shop)
+    assert applied.code == 0
+    assert "qwen2.5-0.5b is not there: " in applied.err
+    assert "desk runs, revision 1" in applied.out
+    assert ran("run", "desk", "hello", shop=shop).out == "hi\n"
+
+
+def test_apply_loads_what_its_server_has_and_does_not_list(home: Path, tmp_path: Path) -> None:
+    """Foundry Local lists what is loaded: what is only in its store would be missing for ever."""
+    with served(stored(["qwen2.5-0.5b-generic-cpu:4"]), "foundry-local") as url:
+        shop = Shop(stored([]), url, {"ORCHESTRATOR_SERVERS": url, "HOME": str(home)})
+        applied = ran("apply", manifest(tmp_path, f'endpoint: "{url}"'), shop=shop)
+        assert applied.code == 0
+        assert "first: have foundry-local at 127.0.0.1:PORT load qwen2.5-0.5b, where it has it" in applied.err
+        status = json.loads(ran("status", "--json", shop=shop).out)
+        (model,) = status["deployments"][0]["models"]
+        assert model["endpoints"], applied.err
+
+
+def ran(*words: str, shop: Shop) -> Ran:
+    """The command; the server's port is shown as PORT."""
+    found = apart(*words, environment={"ORCHESTRATOR_SERVERS": shop.url})
+    port = shop.url.rpartition(":")[2]
+    return Ran(found.code, found.out.replace(port, "PORT"), found.err.replace(port, "PORT"))
+
+
+def test_a_server_without_its_file_is_told_with_the_file(home: Path, tmp_path: Path) -> None:
+    """The deployment does without the model, and nobody has to look for the reason."""
+    shop = Shop(stored([]), "http://127.0.0.1:65535", {})
+    file = tmp_path / "desk.yaml"
+    file.write_text(DESK.format(more="provider: llama-cpp, server: {path: gone.gguf}"))
+    applied = ran("apply", str(file), shop=shop)
+    assert applied.code == 0
+    assert (
+        f"the server of qwen2.5-0.5b is not started: there is no file {tmp_path / 'gone.gguf'} (put the" in applied.err
+    )
