@@ -50,6 +50,7 @@ from orchestrator.gateway.guard import (
 )
 from orchestrator.gateway.not_ready import STARTING, STOPPING, STOPPING_CURE
 from orchestrator.gateway.outcomes import OutcomeRoutes
+from orchestrator.gateway.reporting import ReportRoute
 from orchestrator.ports.store import Revision, RunStore
 from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.outcomes import Outcomes
@@ -123,6 +124,7 @@ class ControlApi:
             ("POST", "/run"): self._run,
             ("GET", "/runs"): self._runs,
             ("GET", "/logs"): self._logs,
+            ("GET", "/report"): ReportRoute(controlled).look,
             ("GET", "/approvals"): approvals.look,
             ("POST", "/approvals"): approvals.decide,
             ("POST", "/wait"): approvals.wait,
