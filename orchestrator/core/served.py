@@ -64,8 +64,9 @@ class ServedRun:
 
 
 def served_run(stored: Mapping[str, Any]) -> ServedRun:
-    """Of a run as the store gives it."""
-    calls = tuple(_call(step) for step in stored["steps"] if step["kind"] == "model")
+    """Of a run as the store gives it. A call that found nobody to ask is none."""
+    models = (step for step in stored["steps"] if step["kind"] == "model")
+    calls = tuple(_call(step) for step in models if step["detail"].get("endpoint"))
     return ServedRun(
         id=str(stored["id"]),
         finished=float(stored.get("finished", 0.0)),
@@ -81,7 +82,7 @@ def _call(step: Mapping[str, Any]) -> ServedCall:
     detail = step["detail"]
     return ServedCall(
         subject=str(step["subject"]),
-        endpoint=str(detail.get("endpoint", "")),
+        endpoint=str(detail["endpoint"]),
         zone=str(detail.get("zone", "")),
         prompt_tokens=int(detail.get("prompt_tokens", 0)),
         completion_tokens=int(detail.get("completion_tokens", 0)),

@@ -17,6 +17,7 @@ from orchestrator.core.errors import UsageError
 from orchestrator.core.message import Usage
 from orchestrator.core.request import Result, StepRecord
 from orchestrator.core.served import ServedCall, ServedRun, served_run
+from orchestrator.gateway.reporting import models_of
 
 SMALL = "ollama@127.0.0.1:11434/phi4-mini:3.8b"
 LARGE = "ollama@127.0.0.1:11434/phi4:14b"
@@ -75,9 +76,10 @@ def test_the_estimate_names_what_it_does_not_know(given_runs: tuple[ServedRun, .
     found = estimate(figures, Assumed(watts=watts))
     assert found.baseline is None and found.electricity is None and found.cheaper is None
     in_cloud = [call for call in figures.calls if call.zone == "cloud"]
-    assert (found.spent is None) == bool(in_cloud)
+    unplaced = any(not call.zone for call in figures.calls)
+    assert (found.spent is None) == (bool(in_cloud) or unplaced)
     worked = any(call.ms for call in figures.calls if call.zone in ("node", "lan"))
-    assert (found.energy_wh is None) == (worked and watts is None)
+    assert (found.energy_wh is None) == (unplaced or (worked and watts is None))
     assert any("--cloud-price" in each for each in found.missing)
     told = json.loads(json.dumps(figures.as_json(Assumed(watts=watts)), allow_nan=False))
     assert told["runs"] == len(given_runs) and set(told["tiers"]) == set(TIERS)
@@ -175,6 +177,7 @@ def test_a_stored_run_is_read_without_its_words() -> None:
         StepRecord("route", "router.front", 0.0, 1.0, {}),
         StepRecord("model", "agent.desk", 1.0, 100.0, detail),
         StepRecord("model", "agent.desk", 1.0, 5.0, {"endpoint": SMALL, "queue_ms": 9.0, "fault": "Stalled"}),
+        StepRecord("model", "agent.desk", 1.0, 5.0, {"endpoint": "", "queue_ms": 9.0, "fault": "NoModel"}),
     )
     result = Result("run_1", "shop", 1, "completed", "secret", steps=steps, usage=Usage(7, 3, 1), served_by=SMALL)
     found = served_run({**result.as_json(), "request": "secret", "finished": 12.0})
@@ -195,3 +198,16 @@ def test_a_price_that_is_none_is_refused(written: str) -> None:
 def test_amounts_are_read() -> None:
     assert read_pair("--cloud-price", "1.25/10") == (1.25, 10.0) and read_pair("--cloud-price", None) is None
     assert math.isclose(read_amount("--watts", "45"), 45.0)
+
+
+def test_models_and_prices_come_from_the_blueprint() -> None:
+    """A model of the manifest as it is stored; a price where the manifest has one."""
+    spec = {"alias": "mine", "ids": {"ollama": ["Mine:7b"], "*": ["mine"]}, "named": None, "zone": "cloud"}
+    elements = [
+        {"kind": "agent", "spec": {"name": "desk"}},
+        {"kind": "model", "spec": spec},
+        {"kind": "model", "spec": {**spec, "alias": "paid", "named": "big", "price": {"input": 0.25, "output": 2}}},
+    ]
+    free, paid = map(NamedModel.from_json, models_of(elements))
+    assert free == NamedModel("mine", frozenset({"mine:7b", "mine"}), "cloud", None)
+    assert paid == NamedModel("paid", frozenset({"mine:7b", "mine", "big"}), "cloud", (0.25, 2.0))

@@ -166,8 +166,12 @@ def estimate(figures: Figures, assumed: Assumed) -> Estimate:
         baseline = len(figures.runs) * (tokens[0] * price[0] + tokens[1] * price[1]) / _MILLION
     spent = _spent(figures, assumed, missing)
     near_wh = _near_wh(figures, assumed, missing)
-    if any(not call.zone for call in figures.calls):
-        missing.append("calls of which the zone was not recorded are in no estimate")
+    unplaced = sum(not call.zone for call in figures.calls)
+    if unplaced:
+        missing.append(
+            f"where {unplaced} calls were made is not recorded, so what was spent here is not known: --since, --last"
+        )
+        spent = near_wh = None
     electricity = None if near_wh is None or assumed.kwh_price is None else near_wh / 1e3 * assumed.kwh_price
     if assumed.kwh_price is None:
         missing.append("electricity is in no money: --kwh-price")
