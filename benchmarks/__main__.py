@@ -21,6 +21,7 @@ NAMES = (
     "routing",
     "faults",
     "doubt",
+    "local_share",
 )
 PEERS = ("peers", "proxies")
 

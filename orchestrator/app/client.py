@@ -118,6 +118,11 @@ class RuntimeClient:
         runs: list[dict[str, Any]] = self._get("/runs", name=name, count=str(count))["runs"]
         return runs
 
+    def report(self, name: str, last: int | None, since: float) -> dict[str, Any]:
+        """``runs``, the newest first, without their words, and the ``models`` of the manifest. ``since`` is seconds since 1970."""
+        query = {"name": name, "since": str(since)} | ({} if last is None else {"last": str(last)})
+        return self._get("/report", None, **query)
+
     def logs(self, name: str, lines: int = 100, *, follow: bool = False) -> Iterator[dict[str, Any]]:
         """Events of a deployment; with ``follow`` those that come, until the caller leaves."""
         query = urlencode({"name": name, "lines": lines, "follow": int(follow)})

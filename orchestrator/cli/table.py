@@ -41,6 +41,7 @@ VERBS: Final = (
     Verb("down", "end a deployment; requests in flight finish", RUN),
     Verb("status", "show what runs and what serves it", LOOK),
     Verb("logs", "show requests and events as they happened", LOOK),
+    Verb("report", "say how much was handled locally, by whom, and what that saved", LOOK),
     Verb("history", "list the revisions of a deployment", LOOK),
     Verb("rollback", "go back to an earlier revision", LOOK),
     Verb("doctor", "say what is on this machine, what would serve what, and what to install", MACHINE),

@@ -56,6 +56,7 @@ from orchestrator.gateway.guard import (
 from orchestrator.gateway.not_ready import STARTING, STOPPING, STOPPING_CURE
 from orchestrator.gateway.outbox import OutboxRoutes
 from orchestrator.gateway.outcomes import OutcomeRoutes
+from orchestrator.gateway.reporting import ReportRoute
 from orchestrator.ports.store import Revision, RunStore
 from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.forward import Forwarder
@@ -135,6 +136,7 @@ class ControlApi:
             ("POST", "/run"): self._run,
             ("GET", "/runs"): self._runs,
             ("GET", "/logs"): self._logs,
+            ("GET", "/report"): ReportRoute(controlled).look,
             ("GET", "/approvals"): approvals.look,
             ("POST", "/approvals"): approvals.decide,
             ("POST", "/wait"): approvals.wait,

@@ -268,6 +268,9 @@ class Run:
         self.queue_ms += trace.queue_ms
         self.model_ms += trace.model_ms
         detail: dict[str, Any] = {"endpoint": trace.endpoint, "queue_ms": round(trace.queue_ms, 3)}
+        known = self.deployment.endpoints.get(trace.endpoint)
+        if known is not None:
+            detail["zone"] = known.target.zone
         if trace.chosen:
             detail["chosen"] = trace.chosen
         if trace.spent:

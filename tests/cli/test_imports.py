@@ -34,6 +34,7 @@ RUNS: dict[str, tuple[list[str], set[str]]] = {
     "chat": (["chat", "shop"], HEAVY),
     "status": (["status"], HEAVY),
     "logs": (["logs", "shop"], HEAVY),
+    "report": (["report", "shop"], HEAVY),
     "history": (["history", "shop"], HEAVY),
     "rollback": (["rollback", "shop"], HEAVY),
     "down": (["down", "shop"], HEAVY),

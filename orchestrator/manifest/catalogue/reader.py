@@ -6,10 +6,12 @@ import json
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.core.names import nearest
-from orchestrator.manifest.spec.agent import AgentEntry
+
+if TYPE_CHECKING:
+    from orchestrator.manifest.spec.agent import AgentEntry
 
 NEUTRAL: Final = "specialist"
 """The template of an agent whose name has none."""
@@ -79,6 +81,8 @@ def _template_files() -> Mapping[str, str]:
 @lru_cache(maxsize=64)
 def _read_template(name: str, file: str) -> AgentEntry:
     import yaml
+
+    from orchestrator.manifest.spec.agent import AgentEntry
 
     text = files(_FOLDER).joinpath(_TEMPLATES, file).read_text(encoding="utf-8")
     content = yaml.load(text, Loader=yaml.CSafeLoader)
