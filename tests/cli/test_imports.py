@@ -16,6 +16,7 @@ COMPILING = {"pydantic", "networkx", "yaml", "jinja2", "jsonschema"}
 LOOKING = {"psutil", "sqlite3"}
 HEAVY = SERVING | DRAWING | COMPILING | LOOKING
 SEED = "manifests/single-device.yaml"
+KIOSK = "examples/retail-kiosk/"
 
 RUNS: dict[str, tuple[list[str], set[str]]] = {
     "validate": (["validate", SEED], SERVING | DRAWING | LOOKING | {"jsonschema"}),
@@ -23,6 +24,10 @@ RUNS: dict[str, tuple[list[str], set[str]]] = {
     "explain manifest": (["explain", "manifest", SEED], SERVING | DRAWING | LOOKING | {"jsonschema"}),
     "explain code": (["explain", "code", "ORC301"], HEAVY),
     "routes test": (["routes", "test", SEED], (SERVING - {"anyio", "structlog"}) | DRAWING | LOOKING),
+    "tune": (
+        ["tune", f"{KIOSK}kiosk.yaml", "--cases", f"{KIOSK}requests.jsonl"],
+        (SERVING - {"anyio", "structlog"}) | DRAWING | LOOKING,
+    ),
     "schema": (["schema"], SERVING | DRAWING | LOOKING | {"jsonschema", "networkx", "yaml"}),
     "init": (["init", "--list"], HEAVY),
     "completion": (["completion", "bash"], HEAVY - {"yaml", "httptools"}),

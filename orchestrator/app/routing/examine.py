@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -95,13 +95,13 @@ async def examine(
 
     Raises ``UsageError`` where there is no such router, or a case wants an agent that there is not.
     """
-    fitted = {spec["name"]: _fit(spec, blueprint, encoder) for spec in _routers(blueprint)}
-    asked = router or _entry(blueprint, fitted)
+    fitted = {spec["name"]: fit_router(spec, blueprint, encoder) for spec in routers_of(blueprint)}
+    asked = router or entry_of(blueprint, fitted)
     if asked not in fitted:
         raise UsageError(
             f'no router is called "{asked}"', cure=did_you_mean(asked, fitted) or f"there are: {', '.join(fitted)}"
         )
-    _check_wanted(cases, fitted)
+    check_wanted(cases, fitted)
     found = []
     for name, one in fitted.items():
         if router in ("", name):
@@ -110,19 +110,25 @@ async def examine(
     return found
 
 
-def _routers(blueprint: Blueprint) -> list[RouterSpec]:
+def routers_of(blueprint: Blueprint) -> list[RouterSpec]:
+    """Those of a deployment; raises ``UsageError`` where there is none."""
     routers = [cast(RouterSpec, element.spec) for element in blueprint.of_kind("router")]
     if not routers:
         raise UsageError(f'"{blueprint.name}" has no router', cure="give it several agents, or an agent of role router")
     return routers
 
 
-def _fit(spec: RouterSpec, blueprint: Blueprint, encoder: OpenEncoder) -> Fitted:
+def fit_router(spec: RouterSpec, blueprint: Blueprint, encoder: OpenEncoder) -> Fitted:
+    """Let it learn, as ``apply`` does."""
     elements = [*blueprint.of_kind("agent"), *blueprint.of_kind("router")]
     candidates = candidates_of(spec, {each.spec["name"]: cast(Any, each.spec) for each in elements})
-    alias = Address.of("model", spec["encoder"])
-    options = options_of(spec, _absent if alias in blueprint.elements else encoder)
+    options = options_of(spec, opener_of(spec, blueprint, encoder))
     return Fitted(spec, candidates, catalog.load("strategy", spec["strategy"])(candidates, options))
+
+
+def opener_of(spec: RouterSpec, blueprint: Blueprint, encoder: OpenEncoder) -> OpenEncoder:
+    """What opens the router's encoder where no server is asked."""
+    return _absent if Address.of("model", spec["encoder"]) in blueprint.elements else encoder
 
 
 def _absent(name: str) -> ServerEncoder:
@@ -130,12 +136,14 @@ def _absent(name: str) -> ServerEncoder:
     return ServerEncoder(name, (), NO_SERVER)
 
 
-def _entry(blueprint: Blueprint, fitted: dict[str, Fitted]) -> str:
+def entry_of(blueprint: Blueprint, fitted: Collection[str]) -> str:
+    """The router that requests enter at, of those ``fitted``."""
     name = blueprint.entry.partition(".")[2]
     return name if name in fitted else next(iter(fitted))
 
 
-def _check_wanted(cases: Sequence[Case], fitted: dict[str, Fitted]) -> None:
+def check_wanted(cases: Sequence[Case], fitted: Mapping[str, Fitted]) -> None:
+    """Raises ``UsageError`` for a case that wants somebody to whom no router leads."""
     names = {candidate.name for one in fitted.values() for candidate in one.candidates}
     for case in cases:
         for name in case.wanted:
@@ -147,11 +155,11 @@ def _check_wanted(cases: Sequence[Case], fitted: dict[str, Fitted]) -> None:
 async def _try(case: Case, router: str, fitted: dict[str, Fitted]) -> Tried:
     """Ask from router to router, as a run does; who scored best is followed where nobody is chosen."""
     decision = await fitted[router].strategy.decide(fitted[router].question(case.text, case.complexity))
-    first, last, left = _first(decision), decision, len(fitted)
+    first, last, left = first_of(decision), decision, len(fitted)
     while first in fitted and first not in case.wanted and left:
         left -= 1
         inner = await fitted[first].strategy.decide(fitted[first].question(case.text, case.complexity))
-        first = _first(inner)
+        first = first_of(inner)
         last = inner if last.choice is not None else last  # who was not chosen is not asked
     return Tried(case.id, case.text, case.wanted, last, first)
 
@@ -167,8 +175,8 @@ def _examined(one: Fitted, cases: Figures | None) -> Examined:
             if inside is None or outside is None:
                 untried += 1
             else:
-                tried.append(Tried(f"{name}, left out", text, (name,), inside, _first(inside)))
-                tried.append(Tried(f"all of {name} left out", text, (), outside, _first(outside)))
+                tried.append(Tried(f"{name}, left out", text, (name,), inside, first_of(inside)))
+                tried.append(Tried(f"all of {name} left out", text, (), outside, first_of(outside)))
         own = Figures(tuple(tried))
     return Examined(
         one.spec["name"],
@@ -190,7 +198,7 @@ def _examples(candidates: Sequence[Candidate]) -> Iterator[tuple[str, str]]:
             yield candidate.name, text
 
 
-def _first(decision: Decision) -> str | None:
+def first_of(decision: Decision) -> str | None:
     """Who was chosen, else who scored best."""
     return decision.choice or next(iter(decision.scores), None)
 

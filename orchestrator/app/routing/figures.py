@@ -14,7 +14,8 @@ from typing import Any, Final
 from orchestrator.core.request import Decision
 
 INTERVAL: Final = "Wilson, 95 %"
-_Z: Final = 1.959964
+DEVIATIONS: Final = 1.959964
+"""Standard deviations to each side that hold 95 % of a normal distribution."""
 NOBODY: Final = "(nobody)"
 
 
@@ -49,6 +50,16 @@ class Tried:
         }
 
 
+def wilson(right: int, of: int, z: float) -> tuple[float, float]:
+    """Between which values the true share lies, ``z`` standard deviations to each side."""
+    if not of:
+        return 0.0, 1.0
+    share, spread = right / of, z * z / of
+    middle = (share + spread / 2) / (1 + spread)
+    half = z * math.sqrt(share * (1 - share) / of + spread / (4 * of)) / (1 + spread)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """So many ``of`` so many."""
@@ -64,12 +75,7 @@ class Share:
     @property
     def interval(self) -> tuple[float, float]:
         """Between which values the true share lies in 95 of 100 such samples."""
-        if not self.of:
-            return 0.0, 1.0
-        share, spread = self.right / self.of, _Z * _Z / self.of
-        middle = (share + spread / 2) / (1 + spread)
-        half = _Z * math.sqrt(share * (1 - share) / self.of + spread / (4 * self.of)) / (1 + spread)
-        return max(0.0, middle - half), min(1.0, middle + half)
+        return wilson(self.right, self.of, DEVIATIONS)
 
     def as_json(self) -> dict[str, Any]:
         """A plain form."""
@@ -96,6 +102,11 @@ class Figures:
     def decided_right(self) -> Share:
         """Of those that somebody answers and that were decided: how many rightly."""
         return _share(one.verdict == "right" for one in self.tried if one.wanted and one.decision.choice is not None)
+
+    @property
+    def kept_right(self) -> Share:
+        """Of all that were decided, those that nobody answers too: how many rightly."""
+        return _share(one.verdict == "right" for one in self.tried if one.decision.choice is not None)
 
     @property
     def refused(self) -> Share:

@@ -64,15 +64,15 @@ def _document(graph: AgentGraph, size: Point, style: str, body: list[str]) -> st
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
         f'height="{height:.0f}" role="img" aria-labelledby="orc-title orc-about">'
     )
-    about = _escaped(f"{graph.type} with {counted(graph)}; requests enter at {graph.entry or 'nowhere'}.")
-    head = [f'<title id="orc-title">{_escaped(graph.name)}</title>', f'<desc id="orc-about">{about}</desc>']
+    about = escaped(f"{graph.type} with {counted(graph)}; requests enter at {graph.entry or 'nowhere'}.")
+    head = [f'<title id="orc-title">{escaped(graph.name)}</title>', f'<desc id="orc-about">{about}</desc>']
     return "\n".join([opening, *head, f"<style>\n{style}\n</style>", *body, "</svg>"]) + "\n"
 
 
 def _title(graph: AgentGraph) -> list[str]:
     return [
-        f'<text class="title" x="{MARGIN:.0f}" y="34">{_escaped(graph.name)}</text>',
-        f'<text class="sub" x="{MARGIN:.0f}" y="53">{_escaped(f"{graph.type} · {counted(graph)}")}</text>',
+        f'<text class="title" x="{MARGIN:.0f}" y="34">{escaped(graph.name)}</text>',
+        f'<text class="sub" x="{MARGIN:.0f}" y="53">{escaped(f"{graph.type} · {counted(graph)}")}</text>',
     ]
 
 
@@ -111,14 +111,14 @@ def _two_lines(box: Box) -> Iterator[str]:
 
 
 def _words(class_: str, x: float, y: float, text: str, more: str = "") -> str:
-    return f'<text class="{class_}" x="{x:.1f}" y="{y:.1f}"{" " if more else ""}{more}>{_escaped(text)}</text>'
+    return f'<text class="{class_}" x="{x:.1f}" y="{y:.1f}"{" " if more else ""}{more}>{escaped(text)}</text>'
 
 
 def _curve(curve: Curve, numbers: dict[str, int]) -> str:
     link = curve.link
     ends = f"t{numbers[link.source]} t{numbers[link.target]}"
     label = f": {link.label}" if link.label else ""
-    tip = _escaped(f"{link.source} {LINK_WORDS[link.kind]} {link.target}{label}")
+    tip = escaped(f"{link.source} {LINK_WORDS[link.kind]} {link.target}{label}")
     return (
         f'<g class="tie {ends}"><title>{tip}</title><path class="link {link.kind}" d="{_path(curve.points)}"/>'
         f"{_head(curve.points, link.kind)}</g>"
@@ -200,8 +200,9 @@ def _highlights(count: int) -> str:
 
 def _tip(vertex: Vertex) -> str:
     about = f"\n{vertex.about}" if vertex.about else ""
-    return _escaped(f"{vertex.address} ({vertex.kind}){about}")
+    return escaped(f"{vertex.address} ({vertex.kind}){about}")
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """As it may stand in XML."""
     return html.escape(_FORBIDDEN.sub("\ufffd", text))

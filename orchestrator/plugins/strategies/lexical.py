@@ -68,6 +68,10 @@ class Lexical(Instant):
         """What its confidence was fitted on, and the thresholds that came of it."""
         return self._lesson.calibration
 
+    def at(self, confidence: float | None) -> Lexical:
+        """The same that was learned, deciding from another confidence on (``None``: as fitted)."""
+        return Lexical(self._lesson, confidence, self.notes)
+
     def judge(self, question: RouteQuestion) -> Decision:
         return self.judge_for(question, USUAL)
 

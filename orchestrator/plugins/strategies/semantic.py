@@ -134,6 +134,10 @@ class Semantic(Weighing, Instant):
         super().__init__(lesson, confidence, notes)
         self._encoder = encoder
 
+    def at(self, confidence: float | None) -> Semantic:
+        """The same that was learned, deciding from another confidence on (``None``: as fitted)."""
+        return Semantic(self._lesson, self._encoder, confidence, self.notes)
+
     def judge(self, question: RouteQuestion) -> Decision:
         text = question.text[:LONGEST_TEXT]
         return self._plainly(text) or self._judged(text, self._encoder.encode(text), len(question.text))

@@ -1,0 +1,85 @@
+"""Ask routers and their stages about labelled requests: what they say, how often they want a model, how long they compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from orchestrator.app import catalog
+from orchestrator.app.routing.cases import Case
+from orchestrator.app.routing.examine import NOT_ASKED, Fitted, first_of
+from orchestrator.app.routing.figures import Figures, Tried
+from orchestrator.app.routing.search import ASKS, LEARNED, Outcome, Stage
+from orchestrator.app.routing.verdict import Measured
+from orchestrator.core.errors import NoModel
+from orchestrator.ports.provider import ChatReply
+from orchestrator.ports.strategy import ModelQuestion, RouteQuestion, Strategy, StrategyOptions
+
+Clock = Callable[[], float]
+"""Seconds of computing so far, of this thread."""
+_TIMES: Final = 3
+"""A round is timed so often, and the quickest counts: others use the machine too."""
+
+
+async def stages_of(
+    one: Fitted, names: Sequence[str], options: StrategyOptions, cases: Sequence[Case], clock: Clock
+) -> dict[str, Stage]:
+    """Each stage by itself, at every confidence."""
+    return {name: await _stage(one, name, options, cases, clock) for name in names}
+
+
+async def _stage(one: Fitted, name: str, options: StrategyOptions, cases: Sequence[Case], clock: Clock) -> Stage:
+    strategy = catalog.load("strategy", name)(one.candidates, replace(options, confidence=None))
+    thresholds = _thresholds(strategy)
+    strategy = strategy.at(0.0) if hasattr(strategy, "at") else strategy
+    outcomes = []
+    for case in cases:
+        decision = await strategy.decide(one.question(case.text, case.complexity))
+        outcomes.append(Outcome(decision.choice, decision.confidence if name in LEARNED else None))
+    seconds = await _seconds(strategy, [one.question(case.text, case.complexity) for case in cases], clock)
+    asks = name == ASKS and bool(one.spec["models"])
+    return Stage(tuple(outcomes), seconds, *thresholds, asks=asks)
+
+
+def _thresholds(strategy: Any) -> tuple[float, float]:
+    """The fitted ones: where nobody decides after it, and where somebody does who knows better."""
+    calibration = getattr(strategy, "calibration", None)
+    if calibration is None:
+        return 0.0, 0.0
+    usual, strict = sorted(calibration.thresholds)
+    return calibration.thresholds[usual], calibration.thresholds[strict]
+
+
+async def measure(one: Fitted, cases: Sequence[Case], clock: Clock) -> Measured:
+    """What the router decides. It is not told of the half that it was proposed from."""
+    calls = 0
+
+    async def count(question: ModelQuestion) -> ChatReply:
+        nonlocal calls
+        calls += 1
+        del question
+        raise NoModel(NOT_ASKED)
+
+    questions = [_counted(one.question(case.text, case.complexity), count) for case in cases]
+    tried = []
+    for case, question in zip(cases, questions, strict=True):
+        decision = await one.strategy.decide(question)
+        tried.append(Tried(case.id, case.text, case.wanted, decision, first_of(decision)))
+    asked = calls
+    return Measured(Figures(tuple(tried)), asked, await _seconds(one.strategy, questions, clock))
+
+
+def _counted(question: RouteQuestion, count: Callable[[ModelQuestion], Any]) -> RouteQuestion:
+    return question if question.ask is None else replace(question, ask=count)
+
+
+async def _seconds(strategy: Strategy, questions: Sequence[RouteQuestion], clock: Clock) -> float:
+    """Computing time for one request."""
+    took = []
+    for _ in range(_TIMES):
+        began = clock()
+        for question in questions:
+            await strategy.decide(question)
+        took.append(clock() - began)
+    return min(took) / len(questions)

@@ -1,0 +1,186 @@
+"""Tuning: the search sees what the routers really do, figures are of requests that nothing was proposed from, patches are right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.app.compile import compile_files
+from orchestrator.app.routing.cases import Case
+from orchestrator.app.routing.examine import fit_router, routers_of
+from orchestrator.app.routing.patch import patch_of
+from orchestrator.app.routing.search import Setting, decided, settings
+from orchestrator.app.routing.trying import stages_of
+from orchestrator.app.routing.tune import Bench, Tuned, Wish, now_of, spec_with, tune
+from orchestrator.core.errors import UsageError
+from orchestrator.deploy.make import no_encoder, options_of
+from tests.app.test_routing import NESTED
+from tests.app.tuned_shop import CASES, SHOP
+
+
+def clock() -> float:
+    """Computing takes no time here: what is cheaper is tried apart."""
+    return 0.0
+
+
+async def tuned(folder: Path, manifest: str, cases: list[Case], wish: Wish) -> tuple[dict[str, Tuned], list[str]]:
+    """By router, and what was left out."""
+    file = folder / "shop.yaml"
+    file.write_text(manifest)
+    found, left = await tune(
+        Bench(compile_files([str(file)], environment={}).blueprint, no_encoder, clock), cases, wish
+    )
+    return {one.router: one for one in found}, left
+
+
+@pytest.mark.anyio
+async def test_the_search_sees_what_every_cascade_really_decides(tmp_path: Path) -> None:
+    """Every order at some thresholds, against routers that learned anew."""
+    file = tmp_path / "shop.yaml"
+    file.write_text(SHOP)
+    blueprint = compile_files([str(file)], environment={}).blueprint
+    (spec,) = routers_of(blueprint)
+    one = fit_router(spec, blueprint, no_encoder)
+    cases = CASES[::4]
+    pool = ["rules", "keyword", "lexical"]
+    stages = await stages_of(one, pool, options_of(spec, no_encoder), cases, clock)
+    tried = [
+        each for each in settings(now_of(spec), stages, may_move=True) if each.confidence in (None, 0.3, 0.8, 0.999)
+    ]
+    assert len({each.stages for each in tried}) == 5 - 1
+    for setting in tried:
+        real = fit_router(spec_with(spec, setting), blueprint, no_encoder)
+        for at, case in enumerate(cases):
+            decision = await real.strategy.decide(real.question(case.text))
+            assert decided(setting, stages, at)[0] == decision.choice, (setting, case.text)
+
+
+@pytest.mark.anyio
+async def test_it_finds_the_threshold_that_a_router_is_too_careful_without(tmp_path: Path) -> None:
+    found, left = await tuned(tmp_path, SHOP, CASES, Wish(0.9))
+    front = found["front"]
+    assert left == [] and front.verdict.better and front.proposed is not None and front.proposed_measured is not None
+    now, then = front.now_measured.figures, front.proposed_measured.figures
+    assert then.decided.right > now.decided.right
+    assert (then.kept_right.value or 0) >= 0.9
+    assert front.from_ + front.now_measured.of == len(CASES)
+    assert front.curves and all(of.of == front.now_measured.of for points in front.curves.values() for _, of in points)
+
+
+@pytest.mark.anyio
+async def test_what_it_proposed_it_does_not_propose_again(tmp_path: Path) -> None:
+    found, _ = await tuned(tmp_path, SHOP, CASES, Wish(0.9))
+    proposed = found["front"].proposed
+    assert proposed is not None and proposed.confidence is not None
+    written = SHOP.replace("role: router", f"role: router\n      confidence: {proposed.confidence}")
+    again, _ = await tuned(tmp_path, written, CASES, Wish(0.9))
+    assert (again["front"].verdict.better, again["front"].verdict.why) == (
+        False,
+        "the present one is the best that was found",
+    )
+
+
+@pytest.mark.anyio
+async def test_a_target_that_nothing_reaches_is_told(tmp_path: Path) -> None:
+    names = sorted({name for case in CASES for name in case.wanted})
+    turned = [Case(case.id, case.text, tuple(names[names.index(name) - 1] for name in case.wanted)) for case in CASES]
+    found, _ = await tuned(tmp_path, SHOP, turned, Wish(0.95))
+    assert not found["front"].verdict.better and found["front"].proposed is None
+    assert "reaches the target" in found["front"].verdict.why
+
+
+@pytest.mark.anyio
+async def test_too_few_cases_are_refused_with_the_number_that_is_needed(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="39 cases that it answers are too few: 40 are needed for 95%"):
+        await tuned(tmp_path, SHOP, [case for case in CASES if case.wanted][:39], Wish(0.95))
+
+
+@pytest.mark.anyio
+async def test_a_router_without_thresholds_and_one_that_there_is_not_are_refused(tmp_path: Path) -> None:
+    sharing = SHOP.replace("role: router", "role: router\n      strategy: round-robin")
+    with pytest.raises(UsageError, match="round-robin has no threshold"):
+        await tuned(tmp_path, sharing, CASES, Wish(0.9))
+    with pytest.raises(UsageError, match='no router is called "fornt"') as raised:
+        await tuned(tmp_path, SHOP, CASES, Wish(0.9, router="fornt"))
+    assert "front" in raised.value.cure
+
+
+@pytest.mark.anyio
+async def test_a_router_behind_another_is_tuned_on_its_own_cases(tmp_path: Path) -> None:
+    """``money`` gets those of ``refunds`` and ``bills``; at ``front`` they are wanted by ``money``."""
+    texts = {"refunds": "give me a refund", "bills": "send the bill", "hours": "are you open on sunday"}
+    cases = [Case(f"{name} {at}", f"{text} {at}", (name,)) for name, text in texts.items() for at in range(12)]
+    found, left = await tuned(tmp_path, NESTED, cases, Wish(0.9))
+    assert left == []
+    assert found["front"].now_measured.of + found["front"].from_ == 36
+    assert found["money"].now_measured.of + found["money"].from_ == 24
+    assert {one.wanted for one in found["front"].now_measured.figures.tried} == {("money",), ("hours",)}
+
+
+def patched(folder: Path, texts: dict[str, str], setting: Setting, router: str = "front") -> tuple[str, list[str]]:
+    """The diff, with the folder taken out, and what must be written by hand."""
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    files = [str(folder / name) for name in texts]
+    patch = patch_of(compile_files(files, environment={}), {router: setting}, {})
+    return patch.diff().replace(f"{folder}/", ""), patch.by_hand
+
+
+def test_a_patch_sets_stages_and_threshold_of_a_router_that_is_written(tmp_path: Path) -> None:
+    diff, by_hand = patched(tmp_path, {"shop.yaml": SHOP}, Setting(("rules", "lexical"), 0.5))
+    assert by_hand == []
+    assert [line for line in diff.splitlines() if line[:1] == "+"] == [
+        "+++ shop.yaml",
+        "+      stages: [rules, lexical]",
+        "+      confidence: 50%",
+    ]
+
+
+def test_a_strategy_that_gets_stages_becomes_a_cascade(tmp_path: Path) -> None:
+    alone = SHOP.replace("role: router", "role: router\n      strategy: lexical  # words")
+    diff, _ = patched(tmp_path, {"shop.yaml": alone}, Setting(("keyword", "lexical"), None))
+    assert (
+        "-      strategy: lexical  # words\n+      strategy: cascade  # words\n+      stages: [keyword, lexical]"
+        in diff
+    )
+
+
+def test_of_several_files_the_one_is_changed_that_says_it(tmp_path: Path) -> None:
+    over = "deployment:\n  agents:\n    - {name: front, confidence: 90%}\n"
+    diff, by_hand = patched(
+        tmp_path, {"shop.yaml": SHOP, "over.yaml": over}, Setting(("rules", "keyword", "lexical"), 0.5)
+    )
+    assert by_hand == []
+    assert "--- over.yaml" in diff and "+    - {name: front, confidence: 50%}" in diff and "shop.yaml" not in diff
+
+
+def test_a_router_that_was_added_gets_the_default_of_all_routers(tmp_path: Path) -> None:
+    bare = SHOP.replace("    - name: front\n      role: router\n", "")
+    diff, by_hand = patched(tmp_path, {"shop.yaml": bare}, Setting(("rules", "keyword", "lexical"), 0.5), "router")
+    assert by_hand == [] and "+  routing: {confidence: 50%}\n" in diff
+    diff, by_hand = patched(tmp_path, {"shop.yaml": bare}, Setting(("lexical",), 0.5), "router")
+    assert diff == "" and "is not written in the manifest" in by_hand[0] and "stages: [lexical]" in by_hand[0]
+
+
+def test_what_comes_from_a_variable_is_left_to_be_written_by_hand(tmp_path: Path) -> None:
+    variable = SHOP.replace("role: router", "role: router\n      confidence: ${SURE:-90%}")
+    diff, by_hand = patched(tmp_path, {"shop.yaml": variable}, Setting(("rules", "keyword", "lexical"), 0.5))
+    assert diff == "" and "write `confidence: 50%` by hand" in by_hand[0] and "variable" in by_hand[0]
+
+
+def test_a_file_that_has_changed_meanwhile_is_not_written(tmp_path: Path) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_text(SHOP)
+    patch = patch_of(
+        compile_files([str(file)], environment={}), {"front": Setting(("rules", "keyword", "lexical"), 0.5)}, {}
+    )
+    file.write_text(SHOP + "# later\n")
+    with pytest.raises(UsageError, match="has changed meanwhile"):
+        patch.write()
+    assert file.read_text() == SHOP + "# later\n"
+    file.write_text(SHOP)
+    file.chmod(0o640)
+    assert patch.write() == [str(file)]
+    assert "confidence: 50%" in file.read_text() and file.stat().st_mode & 0o777 == 0o640
+    assert [each.name for each in tmp_path.iterdir()] == ["shop.yaml"]

@@ -1,0 +1,45 @@
+"""When a proposal counts as better: beyond chance, and within the target."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.app.routing.figures import Figures, Tried
+from orchestrator.app.routing.verdict import Measured, compare
+from orchestrator.core.request import Decision
+
+CHOICES = {"r": "a", "w": "b", "-": None}
+
+
+def measured(letters: str, calls: int = 0, seconds: float = 1.0) -> Measured:
+    """A request for ``a`` each: decided rightly (r), wrongly (w) or not at all (-)."""
+    tried = tuple(Tried("id", "text", ("a",), Decision("x", CHOICES[one]), None) for one in letters)
+    return Measured(Figures(tried), calls, seconds)
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "missed", "better", "why"),
+    [
+        ("rrrrr-----", "rrrrrrrrrr", False, True, "5 requests more are decided rightly and 0 fewer (p = 0.031"),
+        ("rrrrrr----", "rrrrrrrrrr", False, False, "may be chance (p = 0.06)"),
+        ("rrrrr-----", "rrrrrrrrrw", False, False, "9 of 10 are right"),
+        ("rrrrr-----", "rrrr------", False, False, "0 requests more are decided rightly and 1 fewer"),
+        ("rrrrrwwwww", "rrrrr-----", True, True, "5 wrong decisions fewer and 0 more"),
+        ("rrrrrrwwww", "rrrrrr----", True, False, "may be chance"),
+        ("rrrwwwwwww", "rrr-----ww", True, True, "the target is not reached all the same: 3 of 5 are right"),
+        ("rrrr", "rrrr", False, False, "not clearly cheaper"),
+    ],
+)
+def test_what_is_better_and_why(now: str, then: str, missed: bool, better: bool, why: str) -> None:
+    verdict = compare(measured(now), measured(then), 0.95, missed=missed)
+    assert (verdict.better, why in verdict.why) == (better, True), verdict.why
+
+
+def test_the_same_for_less_is_better() -> None:
+    assert compare(measured("rrrr"), measured("rrrr", seconds=0.5), 0.95, missed=False).why.endswith(
+        "in 50% of the time"
+    )
+    fewer = compare(measured("rrrr", calls=9), measured("rrrr", calls=2, seconds=9.0), 0.95, missed=False)
+    assert fewer.better and "with 2 calls to a model and not 9" in fewer.why
+    assert not compare(measured("rrrr"), measured("rrrr", seconds=0.8), 0.95, missed=False).better
+    assert not compare(measured("rr--"), measured("rrw-", seconds=0.1), 0.95, missed=False).better
