@@ -29,7 +29,7 @@ VERBS: Final = (
     Verb("explain", "explain a manifest, a code, or how a run came to its answer", WRITE),
     Verb("graph", "draw who answers and what they use", WRITE),
     Verb("routes", "measure how well the routers of a manifest choose", WRITE),
-    Verb("tune", "propose thresholds and stages for the routers of a manifest, measured on labelled requests", WRITE),
+    Verb("tune", "propose thresholds, stages and smaller models for routers, measured on labelled requests", WRITE),
     Verb("schema", "print the JSON Schema of manifests, for editors and CI", WRITE),
     Verb("plan", "show what apply would do, with a cause for each step", RUN),
     Verb("apply", "make a deployment run as its manifest says", RUN),

@@ -23,7 +23,7 @@ from orchestrator.manifest.marks import Mark
 from orchestrator.manifest.marks import Path as Steps
 from orchestrator.manifest.source import STDIN_NAME, read_source
 
-ORDER: Final = ("name", "role", "strategy", "routing_strategy", "stages", "encoder", "type")
+ORDER: Final = ("name", "role", "model", "strategy", "routing_strategy", "stages", "encoder", "type")
 """Keys that a new one stands behind: of a router, and the `type` of the deployment."""
 
 
@@ -82,6 +82,8 @@ def _edits(spec: RouterSpec, setting: Setting) -> list[tuple[str, Value]]:
         found.append(("stages", setting.stages))
     if setting.confidence != now.confidence and setting.confidence is not None:
         found.append(("confidence", f"{setting.confidence * 100:g}%"))
+    if setting.model:
+        found.append(("model", setting.model))
     return found
 
 

@@ -33,10 +33,11 @@ LEAST_HALF: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """The stages in order, and the confidence that is written (``None``: as fitted)."""
+    """The stages in order, the confidence that is written (``None``: as fitted), and another model to ask (empty: the present)."""
 
     stages: tuple[str, ...]
     confidence: float | None
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

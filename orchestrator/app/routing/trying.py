@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from orchestrator.app import catalog
@@ -12,9 +12,9 @@ from orchestrator.app.routing.examine import NOT_ASKED, Fitted, first_of
 from orchestrator.app.routing.figures import Figures, Tried
 from orchestrator.app.routing.search import ASKS, LEARNED, Outcome, Stage
 from orchestrator.app.routing.verdict import Measured
-from orchestrator.core.errors import NoModel
+from orchestrator.core.errors import ModelError, NoModel
 from orchestrator.ports.provider import ChatReply
-from orchestrator.ports.strategy import ModelQuestion, RouteQuestion, Strategy, StrategyOptions
+from orchestrator.ports.strategy import AskModel, ModelQuestion, RouteQuestion, Strategy, StrategyOptions
 
 Clock = Callable[[], float]
 """Seconds of computing so far, of this thread."""
@@ -51,27 +51,36 @@ def _thresholds(strategy: Any) -> tuple[float, float]:
     return calibration.thresholds[usual], calibration.thresholds[strict]
 
 
-async def measure(one: Fitted, cases: Sequence[Case], clock: Clock) -> Measured:
-    """What the router decides. It is not told of the half that it was proposed from."""
-    calls = 0
-
-    async def count(question: ModelQuestion) -> ChatReply:
-        nonlocal calls
-        calls += 1
-        del question
-        raise NoModel(NOT_ASKED)
-
-    questions = [_counted(one.question(case.text, case.complexity), count) for case in cases]
+async def measure(one: Fitted, cases: Sequence[Case], clock: Clock, ask: AskModel | None = None) -> Measured:
+    """What the router decides. Its model is asked by ``ask``; without it, it leaves all open that it would ask about."""
+    counted = _Counted(ask)
     tried = []
+    questions = [one.question(case.text, case.complexity) for case in cases]
     for case, question in zip(cases, questions, strict=True):
-        decision = await one.strategy.decide(question)
+        asking = question if question.ask is None else replace(question, ask=counted)
+        decision = await one.strategy.decide(asking)
         tried.append(Tried(case.id, case.text, case.wanted, decision, first_of(decision)))
-    asked = calls
-    return Measured(Figures(tuple(tried)), asked, await _seconds(one.strategy, questions, clock))
+    seconds = await _seconds(one.strategy, questions, clock)
+    return Measured(Figures(tuple(tried)), counted.calls, seconds, counted.failed)
 
 
-def _counted(question: RouteQuestion, count: Callable[[ModelQuestion], Any]) -> RouteQuestion:
-    return question if question.ask is None else replace(question, ask=count)
+@dataclass(slots=True)
+class _Counted:
+    """Asks, and counts."""
+
+    ask: AskModel | None
+    calls: int = 0
+    failed: int = 0
+
+    async def __call__(self, question: ModelQuestion) -> ChatReply:
+        self.calls += 1
+        if self.ask is None:
+            raise NoModel(NOT_ASKED)
+        try:
+            return await self.ask(question)
+        except (ModelError, NoModel):
+            self.failed += 1
+            raise
 
 
 async def _seconds(strategy: Strategy, questions: Sequence[RouteQuestion], clock: Clock) -> float:

@@ -6,8 +6,8 @@ What is printed is of routers that really learned and really decided; only the s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from orchestrator.app.routing.cases import Case
 from orchestrator.app.routing.examine import Fitted, check_wanted, entry_of, fit_router, opener_of, routers_of
@@ -24,6 +24,7 @@ from orchestrator.app.routing.search import (
     settings,
     tally,
 )
+from orchestrator.app.routing.smaller import as_good, smaller_models, smallest_as_good, told_size
 from orchestrator.app.routing.trying import Clock, measure, stages_of
 from orchestrator.app.routing.verdict import Measured, Verdict, compare
 from orchestrator.core.blueprint import Blueprint, RouterSpec
@@ -31,6 +32,10 @@ from orchestrator.core.errors import UsageError
 from orchestrator.core.names import did_you_mean
 from orchestrator.deploy.make import options_of
 from orchestrator.ports.encoder import OpenEncoder
+from orchestrator.ports.strategy import AskModel
+
+if TYPE_CHECKING:
+    from orchestrator.app.routing.asking import Models
 
 NONE_REACHES: Final = "no threshold and no order of stages reaches the target"
 IS_BEST: Final = "the present one is the best that was found"
@@ -47,11 +52,18 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What routers are tried with: the deployment they are of, what opens encoders, and what tells seconds of computing."""
+    """What routers are tried with: the deployment they are of, what opens encoders, what tells seconds of computing, and the models
+    that may be asked (``None``: no model is)."""
 
     blueprint: Blueprint
     encoder: OpenEncoder
     clock: Clock
+    models: Models | None = None
+
+    def ask(self, spec: RouterSpec, model: str = "") -> AskModel | None:
+        """How the router's model is asked, or another one."""
+        found = (self.models or {}).get(model or next(iter(spec["models"]), ""))
+        return None if isinstance(found, str) else found
 
     def fit(self, spec: RouterSpec) -> Fitted:
         """Let a router learn."""
@@ -148,6 +160,8 @@ def spec_with(spec: RouterSpec, setting: Setting) -> RouterSpec:
     changed: dict[str, Any] = {"confidence": setting.confidence}
     if setting.stages != now_of(spec).stages:
         changed |= {"strategy": "cascade", "stages": list(setting.stages)}
+    if setting.model:
+        changed["models"] = [setting.model]
     return cast(RouterSpec, {**spec, **changed})
 
 
@@ -163,14 +177,80 @@ async def _tuned(one: Fitted, cases: Sequence[Case], bench: Bench, wish: Wish) -
     tried = {each: tally(each, stages, wanted, proposing) for each in settings(now, stages, may_move=True)}
     proposed = choose(now, tried, wish.target)
     held = [cases[at] for at in measuring]
-    measured = await measure(one, held, bench.clock)
+    ask = bench.ask(one.spec)
+    measured = await measure(one, held, bench.clock, ask)
     then, verdict = None, Verdict(False, NONE_REACHES if proposed is None else IS_BEST)
     if proposed is not None and proposed != now:
-        then = await measure(bench.fit(spec_with(one.spec, proposed)), held, bench.clock)
+        then = await measure(bench.fit(spec_with(one.spec, proposed)), held, bench.clock, ask)
         verdict = compare(measured, then, wish.target, missed=tried[now].right < wish.target * tried[now].kept)
-    found = proposed if then is not None else None
-    curves = _curves(now, found, stages, wanted, measuring)
-    return Tuned(one.spec["name"], now, measured, found, then, verdict, len(proposing), tuple(notes), curves)
+    found = Tuned(
+        router=one.spec["name"],
+        now=now,
+        now_measured=measured,
+        proposed=proposed if then is not None else None,
+        proposed_measured=then,
+        verdict=verdict,
+        from_=len(proposing),
+        notes=tuple(notes),
+        curves=_curves(now, proposed if then is not None else None, stages, wanted, measuring),
+    )
+    if ask is None:
+        return replace(found, notes=(*found.notes, *_why_not_asked(one.spec, bench)))
+    return await _with_smaller(found, one.spec, bench, ([cases[at] for at in proposing], held))
+
+
+def _why_not_asked(spec: RouterSpec, bench: Bench) -> list[str]:
+    if not spec["models"]:
+        return []
+    if bench.models is None:
+        return ["no model was asked: what a smaller one would do was not tried (--ask)"]
+    return [f"{spec['models'][0]} was not asked, and no smaller one tried: {bench.models.get(spec['models'][0])}"]
+
+
+async def _with_smaller(
+    found: Tuned, spec: RouterSpec, bench: Bench, halves_: tuple[Sequence[Case], Sequence[Case]]
+) -> Tuned:
+    """The same, with a smaller model where that does as well on both halves: chosen on the first, measured on the second."""
+    base = found.proposed if found.verdict.better and found.proposed is not None else found.now
+    router = bench.fit(spec_with(spec, base))
+    models, notes = _smaller(spec, bench)
+
+    async def attempt(alias: str, cases: Sequence[Case]) -> Measured:
+        return await measure(router, cases, bench.clock, bench.ask(spec, alias))
+
+    proposing, held = halves_
+    present = await attempt("", proposing) if models else None
+    alias = await smallest_as_good(models, present, lambda each: attempt(each, proposing)) if present else ""
+    if not alias:
+        worse = [f"no smaller model does as well: tried {', '.join(models)}"] if models else []
+        return replace(found, notes=(*found.notes, *notes, *worse))
+    before = found.proposed_measured if base is not found.now and found.proposed_measured else found.now_measured
+    after = await attempt(alias, held)
+    told = f"{told_size(bench.blueprint, alias)} in the place of {told_size(bench.blueprint, spec['models'][0])}"
+    if not as_good(before, after):
+        notes = [*notes, f"{told} does as well on the requests that it was chosen on, but not on the others"]
+        return replace(found, notes=(*found.notes, *notes))
+    why = f"{told} decides no fewer rightly and no more wrongly"
+    verdict = Verdict(True, f"{found.verdict.why}; {why}" if base is not found.now else why)
+    return replace(
+        found,
+        proposed=replace(base, model=alias),
+        proposed_measured=after,
+        verdict=verdict,
+        notes=(*found.notes, *notes),
+    )
+
+
+def _smaller(spec: RouterSpec, bench: Bench) -> tuple[dict[str, int], list[str]]:
+    """The smaller models that can be asked, and why others are not tried."""
+    if len(spec["models"]) > 1:
+        return {}, ["the router names several models: smaller ones were not tried"]
+    models = smaller_models(bench.blueprint, spec)
+    silent = {alias: why for alias in models if isinstance(why := (bench.models or {}).get(alias), str)}
+    notes = [f"{alias} was not tried: {why}" for alias, why in silent.items()]
+    if not models:
+        notes.append(f"the manifest has no model that is known to be smaller than {spec['models'][0]}")
+    return {alias: size for alias, size in models.items() if alias not in silent}, notes
 
 
 def _pool(one: Fitted, now: Setting) -> tuple[list[str], list[str]]:
@@ -183,8 +263,6 @@ def _pool(one: Fitted, now: Setting) -> tuple[list[str], list[str]]:
         pool.append("lexical")
     if "semantic" not in pool:
         notes.append("semantic was not tried: the router names no encoder")
-    if one.spec["models"]:
-        notes.append("no model was asked: what a smaller one would do was not tried")
     return list(dict.fromkeys(pool)), notes
 
 

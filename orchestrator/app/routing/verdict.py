@@ -11,12 +11,13 @@ from orchestrator.app.routing.search import CHANCE, CHEAPER, by_chance
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a router did with the requests: what came of each, how many calls to a model it wanted, and its computing time for one,
-    in seconds."""
+    """What a router did with the requests: what came of each, how many calls to a model it wanted and how many of these failed, and
+    its own computing time for one, in seconds."""
 
     figures: Figures
     calls: int
     seconds: float
+    failed: int = 0
 
     @property
     def of(self) -> int:

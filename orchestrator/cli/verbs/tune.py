@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from orchestrator.cli.inputs import compiled, manifest_arguments, write_out
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.app.compile import Compilation
+    from orchestrator.app.routing.cases import Case
+    from orchestrator.app.routing.tune import Tuned, Wish
 
 EXAMPLES: Final = """
 orchestrator tune kiosk.yaml --cases requests.yaml
@@ -38,6 +45,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how the requests are halved; another one halves otherwise (default: 0)",
     )
+    asking = parser.add_mutually_exclusive_group()
+    asking.add_argument(
+        "--ask", action="store_true", help="ask the models of the servers that answer, and try smaller ones"
+    )
+    asking.add_argument("--no-models", action="store_true", help="ask no model (the default)")
     parser.add_argument("--write", action="store_true", help="write the proposal into the manifest")
     parser.add_argument(
         "--plot", metavar="FILE", help="draw what is right against what is decided, and against what it costs, as SVG"
@@ -48,22 +60,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Search, measure, print; 1 where ``--fail-if-better`` finds something."""
-    import time
-
-    import anyio
-
-    from orchestrator.app.encoders import Encoders
     from orchestrator.app.routing.cases import read_cases
     from orchestrator.app.routing.patch import patch_of
-    from orchestrator.app.routing.tune import Bench, Wish, tune
+    from orchestrator.app.routing.tune import Wish
     from orchestrator.cli.view.tuned import Told, as_json, shown
-    from orchestrator.plugins.hosts.local import LocalHost
 
     wish = Wish(_share(options.target), options.seed, options.router)
     cases = read_cases(options.cases)
     compilation = compiled(options, terminal)
-    encoders = Encoders(LocalHost().folders(make=False).state)
-    found, left = anyio.run(partial(tune, Bench(compilation.blueprint, encoders, time.thread_time), cases, wish))
+    found, left = _tuned(compilation, cases, wish, terminal, ask=options.ask)
     better = {one.router: one.proposed for one in found if one.verdict.better and one.proposed is not None}
     patch = patch_of(compilation, better, terminal.environment)
     told = Told(wish, tuple(found), tuple(left), patch)
@@ -76,6 +81,33 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
         for name in patch.write():
             terminal.tell(f"wrote {name}")
     return SOMETHING_BETTER if options.fail_if_better and better else 0
+
+
+def _tuned(
+    compilation: Compilation, cases: Sequence[Case], wish: Wish, terminal: Terminal, *, ask: bool
+) -> tuple[list[Tuned], list[str]]:
+    import time
+
+    import anyio
+
+    from orchestrator.app.encoders import Encoders
+    from orchestrator.app.routing.tune import Bench, tune
+    from orchestrator.plugins.hosts.local import LocalHost
+
+    blueprint = compilation.blueprint
+    bench = Bench(blueprint, Encoders(LocalHost().folders(make=False).state), time.thread_time)
+    if not ask:
+        return anyio.run(partial(tune, bench, cases, wish))
+    from orchestrator.app.routing.asking import asked_models
+    from orchestrator.cli.reach import observed
+
+    there = observed(blueprint, terminal)
+
+    async def asking() -> tuple[list[Tuned], list[str]]:
+        async with asked_models(blueprint, there, compilation.loaded.folder) as models:
+            return await tune(replace(bench, models=models), cases, wish)
+
+    return anyio.run(asking)
 
 
 def _share(written: str) -> float:

@@ -70,7 +70,8 @@ def _lines(one: Tuned, wish: Wish, terminal: Terminal) -> Iterator[str]:
 def told_of(setting: Setting) -> str:
     """A setting in words."""
     sure = "as fitted" if setting.confidence is None else f"{setting.confidence * 100:g}%"
-    return f"{', '.join(setting.stages)}; confidence {sure}"
+    model = f"; model {setting.model}" if setting.model else ""
+    return f"{', '.join(setting.stages)}; confidence {sure}{model}"
 
 
 def named(one: Tuned) -> str:
@@ -88,6 +89,8 @@ def _table(one: Tuned) -> list[tuple[str, ...]]:
             rows.append((what, *(_share(share) for share in shares)))
     if any(each.calls for each in measured):
         rows.append(("asked of a model", *(_share(Share(each.calls, each.of)) for each in measured)))
+    if any(each.failed for each in measured):
+        rows.append(("calls that failed", *(_share(Share(each.failed, each.calls)) for each in measured)))
     rows.append(("computing time of one", *(f"{each.seconds * 1000:.2f} ms" for each in measured)))
     return rows
 
@@ -138,12 +141,19 @@ def _router(one: Tuned) -> dict[str, Any]:
 
 
 def _setting(setting: Setting) -> dict[str, Any]:
-    return {"stages": list(setting.stages), "confidence": setting.confidence}
+    model = {"model": setting.model} if setting.model else {}
+    return {"stages": list(setting.stages), "confidence": setting.confidence, **model}
 
 
 def _measured(measured: Measured) -> dict[str, Any]:
     shares = {name: getattr(measured.figures, name).as_json() for _, name in _ROWS}
-    return {**shares, "requests": measured.of, "model_calls": measured.calls, "seconds": measured.seconds}
+    return {
+        **shares,
+        "requests": measured.of,
+        "model_calls": measured.calls,
+        "failed_calls": measured.failed,
+        "seconds": measured.seconds,
+    }
 
 
 def _point(share: float, of: Tally) -> dict[str, Any]:

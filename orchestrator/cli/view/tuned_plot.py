@@ -94,7 +94,8 @@ def _row(one: Tuned, target: float, top: float) -> Iterator[str]:
         for number, line in enumerate(lines):
             yield from _curve(field, line, number)
         yield from (_point(field, spot) for spot in points)
-    yield from _legend([", ".join(order) for order in one.curves], y + HIGH + 58)
+    without = ", the model not asked" if asks else ""
+    yield from _legend([", ".join(order) + without for order in one.curves], y + HIGH + 58)
 
 
 def _told(one: Tuned) -> list[str]:
