@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from orchestrator.app.routing.figures import DEVIATIONS, wilson
 from orchestrator.cli.view.tuned import Told, named, told_of
-from orchestrator.graph.render.glyphs import fitted
+from orchestrator.graph.render.glyphs import fitted, text_width
 from orchestrator.graph.render.palette import DARK, LIGHT, Colours
 from orchestrator.graph.render.svg import escaped
 from orchestrator.graph.vertex import VertexKind
@@ -138,7 +138,7 @@ def _axes(field: Field, target: float) -> Iterator[str]:
         level, across = field.level(share), x + WIDE * step / 4
         yield f'<path class="grid" d="M{x:.1f} {level:.1f}h{WIDE:.1f}M{across:.1f} {y:.1f}v{HIGH:.1f}"/>'
         yield _text("sub", x - 8, level + 4, _percent(share), "end")
-        yield _text("sub", across, y + HIGH + 17, field.unit(field.most * step / 4), "middle")
+        yield _text("sub", across, y + HIGH + 17, field.unit(field.most * step / 4), "end" if step == 4 else "middle")
     yield f'<path class="goal" d="M{x:.1f} {field.level(target):.1f}h{WIDE:.1f}"><title>target {_percent(target)}</title></path>'
     yield _text("sub", x, y - 9, "right, of what is decided")
     yield _text("sub", x + WIDE / 2, y + HIGH + 36, field.label, "middle")
@@ -158,12 +158,20 @@ def _point(field: Field, spot: Spot) -> str:
     x, y = field.at(spot)
     low, high = (field.level(share) for share in wilson(spot.right, spot.kept, DEVIATIONS))
     kind = "now" if spot.about == "now" else "then"
-    side, anchor = (-10, "end") if x > field.x + WIDE / 2 else (10, "start")
-    name = _text(f"name {kind}", x + side, y + (16 if kind == "now" else -8), spot.about, anchor)
+    name = _name(field, spot, kind)
     return (
         f'<g><title>{_tip(spot)}</title><path class="reach {kind}" d="M{x:.1f} {low:.1f}V{high:.1f}"/>'
         f'<circle class="spot {kind}" cx="{x:.1f}" cy="{y:.1f}" r="5.5"/>{name}</g>'
     )
+
+
+def _name(field: Field, spot: Spot, kind: str) -> str:
+    """What is now stands below and left, the other above and right, so that near ones do not cover each other."""
+    x, y = field.at(spot)
+    room = text_width(spot.about, 13) + 10
+    left = x - room > field.x if kind == "now" else x + room > field.x + WIDE + MARGIN
+    side, anchor = (-10, "end") if left else (10, "start")
+    return _text(f"name {kind}", x + side, y + (16 if kind == "now" else -8), spot.about, anchor)
 
 
 def _tip(spot: Spot) -> str:
