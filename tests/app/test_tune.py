@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anyio
 import pytest
 
 from orchestrator.app.compile import compile_files
@@ -15,8 +16,11 @@ from orchestrator.app.routing.trying import stages_of
 from orchestrator.app.routing.tune import Bench, Tuned, Wish, now_of, spec_with, tune
 from orchestrator.core.errors import UsageError
 from orchestrator.deploy.make import no_encoder, options_of
+from orchestrator.plugins.encoders.local import open_local
+from orchestrator.ports.encoder import OpenEncoder
 from tests.app.test_routing import NESTED
 from tests.app.tuned_shop import CASES, SHOP
+from tests.encoders import tiny
 
 
 def clock() -> float:
@@ -34,26 +38,38 @@ async def tuned(folder: Path, manifest: str, cases: list[Case], wish: Wish) -> t
     return {one.router: one for one in found}, left
 
 
-@pytest.mark.anyio
-async def test_the_search_sees_what_every_cascade_really_decides(tmp_path: Path) -> None:
+async def seen_as_decided(folder: Path, manifest: str, encoder: OpenEncoder, orders: int) -> None:
     """Every order at some thresholds, against routers that learned anew."""
-    file = tmp_path / "shop.yaml"
-    file.write_text(SHOP)
+    file = anyio.Path(folder / "shop.yaml")
+    await file.write_text(manifest)
     blueprint = compile_files([str(file)], environment={}).blueprint
     (spec,) = routers_of(blueprint)
-    one = fit_router(spec, blueprint, no_encoder)
+    one = fit_router(spec, blueprint, encoder)
     cases = CASES[::4]
-    pool = ["rules", "keyword", "lexical"]
-    stages = await stages_of(one, pool, options_of(spec, no_encoder), cases, clock)
-    tried = [
-        each for each in settings(now_of(spec), stages, may_move=True) if each.confidence in (None, 0.3, 0.8, 0.999)
-    ]
-    assert len({each.stages for each in tried}) == 5 - 1
+    stages = await stages_of(one, now_of(spec).stages, options_of(spec, encoder), cases, clock)
+    found = settings(now_of(spec), stages, may_move=True)
+    tried = [each for each in found if each.confidence in (None, 0.3, 0.8, 0.999)]
+    assert len({each.stages for each in tried}) == orders
     for setting in tried:
-        real = fit_router(spec_with(spec, setting), blueprint, no_encoder)
+        real = fit_router(spec_with(spec, setting), blueprint, encoder)
         for at, case in enumerate(cases):
             decision = await real.strategy.decide(real.question(case.text))
             assert decided(setting, stages, at)[0] == decision.choice, (setting, case.text)
+
+
+@pytest.mark.anyio
+async def test_the_search_sees_what_every_cascade_really_decides(tmp_path: Path) -> None:
+    """``keyword`` and ``lexical``: each alone, and both ways round."""
+    await seen_as_decided(tmp_path, SHOP, no_encoder, 4)
+
+
+@pytest.mark.anyio
+async def test_it_sees_the_same_with_an_encoder(tmp_path: Path) -> None:
+    """The eleven orders in which ``semantic`` is."""
+    folder = str(tiny.folder(tmp_path))
+    encoder = open_local(folder, tmp_path / "written")
+    manifest = SHOP.replace("role: router", f"role: router\n      encoder: {folder}")
+    await seen_as_decided(tmp_path, manifest, lambda _: encoder, 11)
 
 
 @pytest.mark.anyio

@@ -31,8 +31,8 @@ from orchestrator.core.blueprint import Blueprint, RouterSpec
 from orchestrator.core.errors import UsageError
 from orchestrator.core.names import did_you_mean
 from orchestrator.deploy.make import options_of
-from orchestrator.ports.encoder import OpenEncoder
-from orchestrator.ports.strategy import AskModel
+from orchestrator.ports.encoder import DistantEncoder, OpenEncoder
+from orchestrator.ports.strategy import AskModel, StrategyOptions
 
 if TYPE_CHECKING:
     from orchestrator.app.routing.asking import Models
@@ -167,10 +167,10 @@ def spec_with(spec: RouterSpec, setting: Setting) -> RouterSpec:
 
 async def _tuned(one: Fitted, cases: Sequence[Case], bench: Bench, wish: Wish) -> Tuned:
     now = now_of(one.spec)
-    pool, notes = _pool(one, now)
+    options = options_of(one.spec, opener_of(one.spec, bench.blueprint, bench.encoder))
+    pool, notes = _pool(one, now, options)
     if all(case.wanted for case in cases):
         notes.append("no case is for nobody: requests that nobody should get may be decided more often")
-    options = options_of(one.spec, opener_of(one.spec, bench.blueprint, bench.encoder))
     stages = await stages_of(one, pool, options, cases, bench.clock)
     wanted = [case.wanted for case in cases]
     proposing, measuring = halves(wanted, wish.seed)
@@ -253,7 +253,7 @@ def _smaller(spec: RouterSpec, bench: Bench) -> tuple[dict[str, int], list[str]]
     return {alias: size for alias, size in models.items() if alias not in silent}, notes
 
 
-def _pool(one: Fitted, now: Setting) -> tuple[list[str], list[str]]:
+def _pool(one: Fitted, now: Setting, options: StrategyOptions) -> tuple[list[str], list[str]]:
     """The stages that are tried, and why others are not."""
     notes = []
     pool = list(now.stages)
@@ -261,7 +261,9 @@ def _pool(one: Fitted, now: Setting) -> tuple[list[str], list[str]]:
         pool.append("keyword")
     if any(candidate.examples or candidate.skills for candidate in one.candidates):
         pool.append("lexical")
-    if "semantic" not in pool:
+    if one.spec["encoder"] and isinstance(options.encoder, DistantEncoder):
+        notes.append("the encoder's server was not asked: the stage semantic leaves all open here")
+    elif "semantic" not in pool:
         notes.append("semantic was not tried: the router names no encoder")
     return list(dict.fromkeys(pool)), notes
 
