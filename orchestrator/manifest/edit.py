@@ -43,7 +43,11 @@ def set_key(text: str, near: KeyPlace, key: str, value: Value, after: Sequence[s
 
 
 def _map_at(text: str, near: KeyPlace) -> yaml.MappingNode:
-    waiting: list[yaml.Node] = [found] if (found := yaml.compose(text, Loader=yaml.SafeLoader)) is not None else []
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise NotEditable("the text cannot be read by itself") from error
+    waiting: list[yaml.Node] = [root] if root is not None else []
     for node in waiting:
         if isinstance(node, yaml.MappingNode):
             for name, inner in node.value:

@@ -98,6 +98,19 @@ async def test_what_it_proposed_it_does_not_propose_again(tmp_path: Path) -> Non
 
 
 @pytest.mark.anyio
+async def test_a_keyword_that_misleads_is_found_and_its_stage_goes_behind_or_away(tmp_path: Path) -> None:
+    """Half of all requests say "my"."""
+    agent = f"    - name: {CASES[0].wanted[0]}\n"
+    found, _ = await tuned(tmp_path, SHOP.replace(agent, f"{agent}      keywords: [my, the]\n"), CASES, Wish(0.9))
+    front = found["front"]
+    assert front.verdict.better and front.proposed is not None, front.verdict
+    assert "wrong decisions fewer" in front.verdict.why
+    assert front.proposed.stages in (("rules", "lexical"), ("rules", "lexical", "keyword"))
+    diff, by_hand = patched(tmp_path, {"shop.yaml": SHOP}, front.proposed)
+    assert by_hand == [] and f"+      stages: [{', '.join(front.proposed.stages)}]" in diff
+
+
+@pytest.mark.anyio
 async def test_a_target_that_nothing_reaches_is_told(tmp_path: Path) -> None:
     names = sorted({name for case in CASES for name in case.wanted})
     turned = [Case(case.id, case.text, tuple(names[names.index(name) - 1] for name in case.wanted)) for case in CASES]
@@ -151,6 +164,31 @@ def test_a_patch_sets_stages_and_threshold_of_a_router_that_is_written(tmp_path:
         "+      stages: [rules, lexical]",
         "+      confidence: 50%",
     ]
+
+
+def test_several_routers_of_a_file_get_theirs_each_at_its_own_place(tmp_path: Path) -> None:
+    """Though lines are added above."""
+    file = tmp_path / "nested.yaml"
+    file.write_text(NESTED.replace("role: router", "role: router\n      confidence: 90%"))
+    wanted = {
+        "front": Setting(("rules", "lexical", "keyword"), 0.5),
+        "money": Setting(("rules", "keyword", "lexical"), 0.6),
+    }
+    patch = patch_of(compile_files([str(file)], environment={}), wanted, {})
+    assert patch.by_hand == []
+    patch.write()
+    specs = {spec["name"]: now_of(spec) for spec in routers_of(compile_files([str(file)], environment={}).blueprint)}
+    assert specs == wanted
+
+
+def test_one_that_must_be_written_by_hand_leaves_the_others(tmp_path: Path) -> None:
+    file = tmp_path / "nested.yaml"
+    file.write_text(NESTED.replace("role: router", "role: router\n      confidence: ${SURE:-90%}", 1))
+    stages = ("rules", "lexical")
+    wanted = {"front": Setting(stages, 0.5), "money": Setting(stages, 0.6)}
+    patch = patch_of(compile_files([str(file)], environment={}), wanted, {})
+    assert len(patch.by_hand) == 1 and patch.by_hand[0].startswith("router front: write `confidence: 50%` by hand")
+    assert "confidence: 60%" in patch.diff() and "50%" not in patch.diff()
 
 
 def test_a_strategy_that_gets_stages_becomes_a_cascade(tmp_path: Path) -> None:

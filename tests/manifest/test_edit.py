@@ -70,6 +70,8 @@ def test_what_runs_over_lines_is_no_place_for_one_value() -> None:
         set_here("- name: front\n  confidence:\n    a: b\n")
     with pytest.raises(NotEditable, match="no key stands"):
         set_key("a: b\n", KeyPlace(9, 1), "confidence", "83%", ORDER)
+    with pytest.raises(NotEditable, match="cannot be read"):
+        set_key("a: [\n", KeyPlace(1, 1), "confidence", "83%", ORDER)
 
 
 NAMES = st.lists(st.sampled_from(["rules", "keyword", "lexical", "semantic", "intent"]), min_size=1, unique=True)

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from orchestrator.app.compile import Compilation, compile_loaded
 from orchestrator.app.routing.search import Setting
@@ -54,17 +54,18 @@ def patch_of(compilation: Compilation, proposals: Mapping[str, Setting], environ
     """The change that gives each router its setting. What was written is read again: where it does not say what is meant, it
     is told to be written by hand."""
     patch = Patch()
+    kept: dict[str, Setting] = {}
     for name, setting in proposals.items():
-        spec = _spec(compilation, name)
-        wanted = ", ".join(f"{key}: {_shown(value)}" for key, value in _edits(spec, setting))
-        before = dict(patch.after)
+        trial = {**kept, name: setting}
         try:
-            for key, value in _edits(spec, setting):
-                _set(patch, compilation, name, key, value)
-            _check(patch, compilation, name, setting, environment)
+            after = _written(compilation, trial)
+            _check(compilation, after, trial, environment)
         except NotEditable as error:
-            patch.after = before
+            edits = _edits(_spec(compilation, name), setting)
+            wanted = ", ".join(f"{key}: {_shown(value)}" for key, value in edits)
             patch.by_hand.append(f"router {name}: write `{wanted}` by hand: {error}")
+        else:
+            kept, patch.after = trial, after
     patch.before = {name: compilation.loaded.sources[name] for name in patch.after}
     return patch
 
@@ -91,30 +92,51 @@ def _shown(value: Value) -> str:
     return value if isinstance(value, str) else f"[{', '.join(value)}]"
 
 
-def _set(patch: Patch, compilation: Compilation, router: str, key: str, value: Value) -> None:
+class _Edit(NamedTuple):
+    """A key to set, near another one of its map."""
+
+    file: str
+    near: KeyPlace
+    key: str
+    value: Value
+
+
+def _written(compilation: Compilation, proposals: Mapping[str, Setting]) -> dict[str, str]:
+    """The files with every key in them. What stands last is written first, so that the places above stay what they are."""
+    edits = [
+        _edit(compilation, name, key, value)
+        for name, setting in proposals.items()
+        for key, value in _edits(_spec(compilation, name), setting)
+    ]
+    texts: dict[str, str] = {}
+    for edit in sorted(edits, key=lambda each: each.near, reverse=True):
+        text = texts.get(edit.file, compilation.loaded.sources[edit.file])
+        texts[edit.file] = set_key(text, edit.near, edit.key, edit.value, ORDER)
+    return texts
+
+
+def _edit(compilation: Compilation, router: str, key: str, value: Value) -> _Edit:
     path = compilation.resolved.origins.get(Address.of("router", router))
     root = compilation.loaded.marks.root
     if path is not None:
-        _set_near(patch, compilation, _at(root, path), key, value)
-        return
+        return _near(_at(root, path), key, value)
     if key != "confidence":
         raise NotEditable("the router is not written in the manifest")
-    routing = root.child("deployment") and _at(root, ("deployment",)).child("routing")
+    deployment = _at(root, ("deployment",))
+    routing = deployment.child("routing")
     if routing is not None and isinstance(routing.children, dict) and routing.children:
-        _set_near(patch, compilation, routing, key, value)
-    else:
-        _set_near(patch, compilation, _at(root, ("deployment",)), "routing", f"{{{key}: {_shown(value)}}}")
+        return _near(routing, key, value)
+    return _near(deployment, "routing", f"{{{key}: {_shown(value)}}}")
 
 
-def _set_near(patch: Patch, compilation: Compilation, around: Mark, key: str, value: Value) -> None:
+def _near(around: Mark, key: str, value: Value) -> _Edit:
     place = _place(around, key)
     if place is None:
         raise NotEditable("no key of its map stands in a file")
     file, near = place
     if file in (STDIN_NAME, SETTINGS_NAME):
         raise NotEditable(f"it comes from {file}")
-    text = patch.after.get(file, compilation.loaded.sources[file])
-    patch.after[file] = set_key(text, near, key, value, ORDER)
+    return _Edit(file, near, key, value)
 
 
 def _at(root: Mark, path: Steps) -> Mark:
@@ -134,16 +156,19 @@ def _place(around: Mark, key: str) -> tuple[str, KeyPlace] | None:
 
 
 def _check(
-    patch: Patch, compilation: Compilation, router: str, setting: Setting, environment: Mapping[str, str]
+    compilation: Compilation,
+    after: Mapping[str, str],
+    proposals: Mapping[str, Setting],
+    environment: Mapping[str, str],
 ) -> None:
     loaded = compilation.loaded
-    texts = {**loaded.sources, **patch.after}
     try:
-        again = compile_loaded(load_texts(texts, loaded.folder, environment, loaded.roots))
+        again = compile_loaded(load_texts({**loaded.sources, **after}, loaded.folder, environment, loaded.roots))
     except ManifestError as error:
         raise NotEditable(f"the manifest would not be valid: {error.diagnostics[0].message}") from error
-    if _spec(again, router) != spec_with(_spec(compilation, router), setting):
-        raise NotEditable("the keys around it do not leave room for it")
+    for name, setting in proposals.items():
+        if _spec(again, name) != spec_with(_spec(compilation, name), setting):
+            raise NotEditable("the keys around it do not leave room for it")
 
 
 def _diff(name: str, before: str, after: str) -> str:
