@@ -104,7 +104,7 @@ def finder_of(written: Mapping[str, Any]) -> Finder | None:
     return Finder(
         kinds=tuple(kind for kind in KINDS if kind in written.get("kinds", KINDS)),
         fields=tuple(written.get("fields", ())),
-        patterns=tuple((name, compile_safely(text)) for name, text in written.get("patterns", {}).items()),
+        patterns=tuple((name, compile_safely(text, whole=True)) for name, text in written.get("patterns", {}).items()),
         refuse=frozenset(written.get("refuse", ())),
     )
 

@@ -156,6 +156,23 @@ def test_what_the_manifest_says_is_what_is_looked_for() -> None:
     assert Pseudonyms(finder).hide("a@x.org 3471234567 CASE-1") == "[EMAIL_1] 3471234567 [CASE_1]"
 
 
+@pytest.mark.parametrize(
+    ("pattern", "text", "hidden"),
+    [
+        (r"CASE-\d{4,8}", "CASE-12345678.", "[CASE_1]."),
+        (r"CASE-\d{4,8}", "CASE-123456789", "[CASE_1]9"),
+        (r"MRN \d+", "MRN 198877 of today", "[CASE_1] of today"),
+        (r"ref(?:-[a-z]+)?", "ref-anna", "[CASE_1]"),
+        (r"room [a-z]*", "room anna, " + "word " * 1_000 + "room rossi", "[CASE_1], " + "word " * 1_000 + "[CASE_2]"),
+    ],
+)
+def test_all_that_a_pattern_finds_is_hidden_up_to_its_end(pattern: str, text: str, hidden: str) -> None:
+    """Its end is what says who it is."""
+    finder = finder_of({"kinds": [], "patterns": {"case": pattern}})
+    assert finder is not None
+    assert Pseudonyms(finder).hide(text) == hidden
+
+
 _PIECES = st.sampled_from(
     [*(value for values in FOUND.values() for value in values), *NOT_FOUND, "[EMAIL_1]", "[", "]", "\n", "è", '"']
 )

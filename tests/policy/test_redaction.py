@@ -137,7 +137,7 @@ async def test_fields_and_patterns_of_the_operator(tmp_path: Path) -> None:
     async with shop(tmp_path, security={"redaction": redaction}) as it:
         result = await it.run('patient: Mario Rossi, of CASE-20261126; {"patient": "Mario Rossi"}')
     assert leaked(it.far, "Mario", "20261126") == []
-    assert it.far.got("patient: [PATIENT_1], of [CASE_1]")
+    assert it.far.got("patient: [PATIENT_1], of [CASE_1];")
     assert result.text == 'patient: Mario Rossi, of CASE-20261126; {"patient": "Mario Rossi"}'
 
 

@@ -21,7 +21,7 @@ def _check_redaction(draft: Draft) -> None:
     at = ("security", "redaction")
     for name, pattern in redaction.patterns.items():
         try:
-            compile_safely(pattern)
+            compile_safely(pattern, whole=True)
         except UnsafePattern as error:
             draft.tell("ORC246", str(error), (SUBJECT, (*at, "patterns", name)))
     known = [*redaction.kinds, *redaction.fields, *redaction.patterns]
