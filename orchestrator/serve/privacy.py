@@ -1,8 +1,9 @@
 """What is restricted stays near: which runs count as restricted though nobody said so.
 
-A restricted agent (``privacy_mode``, ``compliance``) makes everything restricted that it sees. What it saw can come back in three
-ways that the manifest does not show: in the turns of its session, in a history that a caller keeps, and in what a tool was told.
-All three are looked at here; what is restricted then reaches no endpoint in the cloud (``Run.allowed``).
+A restricted agent (``privacy_mode``, ``compliance``) makes everything restricted that it sees. What it saw can come back in four
+ways that the manifest does not show: in the turns of its session, in a history that a caller keeps, in what a tool was told, and in
+another part of the same request. All are looked at here; what is restricted then reaches no endpoint in the cloud
+(``Run.allowed``).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Privacy:
         self.tools = {self._store(each) for agent in _followed(deployment, private) for each in written_by(agent)}
         """What holds what restricted runs wrote, as far as is known: the stores behind tools."""
         routers = () if self.off else deployment.routers
-        self.routers = frozenset(name for name in routers if _leads_to_private(deployment, name))
+        self.routers = frozenset(name for name in routers if leads_to_private(deployment, name))
         """Names of routers that read what is meant for a restricted agent."""
 
     def follows(self, before: Privacy) -> None:
@@ -91,7 +92,8 @@ def _followed(deployment: Deployment, agents: list[Agent]) -> list[Agent]:
     return list(found.values())
 
 
-def _leads_to_private(deployment: Deployment, name: str) -> bool:
+def leads_to_private(deployment: Deployment, name: str) -> bool:
+    """Whether what goes to this agent or router may come to a restricted agent: it is one, or a way leads from it to one."""
     seen: set[str] = set()
     waiting = [name]
     while waiting:

@@ -170,7 +170,7 @@ def _failed(child: Run, part: Part, add: Callable[[str, str], None], error: RunE
 def _gather(run: Run, children: Iterable[Run]) -> None:
     """What all parts met, spent and decided is the run's."""
     path, decisions = len(run.path), len(run.decisions)
-    if not run.restricted and any(child.restricted for child in children):
+    if not run.restricted and any(child.restricted for child in children):  # by what a function gave
         run.restrict()  # what a restricted agent saw is in the whole answer
     for child in children:
         run.path += child.path[path:]

@@ -162,6 +162,40 @@ async def test_the_event_log_of_a_restricted_run_quotes_nothing(data_class: str)
     assert len(lines) >= 5
 
 
+@pytest.mark.parametrize("data_class", ["restricted", "internal"])
+async def test_why_a_router_chose_a_restricted_agent_is_in_no_log(data_class: str) -> None:
+    parts: list[Any] = [
+        router_spec("front", {"a": "my .* file", "b": "never"}),
+        agent_spec("a", models=[], data_class=data_class, reflex=[rule("ok")]),
+        agent_spec("b"),
+    ]
+    async with serving(Wanted(parts, **ONE)) as served:
+        await served.run(f"my {CANARY} file")
+    quoting = [event.kind for event in served.events if CANARY in line(event_in_short(event)).decode()]
+    assert quoting == ([] if data_class == "restricted" else ["run.routed"])
+
+
+@pytest.mark.parametrize("private", [True, False])
+async def test_a_part_for_a_restricted_agent_restricts_all_parts_before_any_begins(private: bool) -> None:
+    """The other part says that it could not be answered, and no event quotes the request. The control: without a restricted agent
+    the other part is answered in the cloud, and they do."""
+    front = router_spec("front", {"medic": "ill.*", "broker": "stocks"})
+    front["several"] = True
+    medic = agent_spec("medic", models=[], reflex=[rule("noted")], data_class="restricted" if private else "internal")
+    async with serving(Wanted([front, medic, agent_spec("broker")], **ONE)) as served:
+        result = await served.run(f"buy stocks about my illness {CANARY}")
+    parts = {part.to: (part.status, part.text.partition(":")[0]) for part in result.parts}
+    assert parts["medic"] == ("completed", "noted")
+    note = "a part of the request is for medic, and so all of its parts count as restricted"
+    quoting = [event.kind for event in served.events if CANARY in line(event_in_short(event)).decode()]
+    if private:
+        assert served.server.records == [] and parts["broker"] == ("failed", "This part could not be answered")
+        assert (result.data_class, result.notes, quoting) == ("restricted", (note,), [])
+    else:
+        assert len(served.server.records) == 1 and parts["broker"][0] == "completed"
+        assert (result.data_class, result.notes) == ("internal", ()) and quoting
+
+
 async def test_texts_at_which_an_answer_ends_leave_with_placeholders() -> None:
     """They are of the caller too."""
     async with serving(Wanted([agent_spec("a")], **ONE)) as served:

@@ -58,6 +58,12 @@ _FAILING: Final = {"name": "helper", "model": "near", "instructions": "Help.", "
 
 _NURSE: Final = {"name": "nurse", "role": "escalation", "model": "near", "instructions": "Help."}
 PARTS: Final = [{"to": "doctor", "when": {"regex": "my file"}}, {"to": "open", "when": {"regex": "^go on"}}]
+_SEVERAL: Final[Mapping[str, Any]] = {
+    "several": True,
+    "stages": ["keyword"],
+    "default": "open",
+    "routes": [{"to": "doctor", "keywords": ["illness"]}, {"to": "open", "keywords": ["stocks"]}],
+}
 
 WAYS: Final[tuple[Way, ...]] = (
     Way("a later request of its session to another agent", _in_session(ASKED, OPEN)),
@@ -209,6 +215,43 @@ WAYS: Final[tuple[Way, ...]] = (
         "a part of a request, later in the session",
         [(f"{ASKED}, and go on please", {"session": "s"}), (OPEN, {"session": "s", "agent": "open"})],
         front={"several": True, "stages": ["rules"], "routes": PARTS},
+    ),
+    Way("a part that says what the other is about", [(f"buy stocks about my illness {CANARY}", {})], front=_SEVERAL),
+    Way(
+        "a part that leans on the one before",
+        [(f"Tell me about my illness {CANARY}. And buy stocks.", {})],
+        front=_SEVERAL,
+        doctor={"reflex": [{"say": "noted"}]},
+    ),
+    Way("a part that points back", [(f"My illness is {CANARY} and buy stocks for it", {})], front=_SEVERAL),
+    Way(
+        "a clause that nobody is sure of, with the part before it",
+        [(f"Buy stocks. I have {CANARY}. What helps against my illness?", {})],
+        front=_SEVERAL,
+    ),
+    Way(
+        "a part for a router behind the router, of which one way leads to a restricted agent",
+        [(f"buy stocks about my illness {CANARY}", {})],
+        [
+            {
+                "name": "side",
+                "role": "router",
+                "stages": ["keyword"],
+                "default": "doctor",
+                "routes": ["doctor", "other"],
+            },
+            {"name": "other", "keywords": ["tickets"], "reflex": [{"say": "Sold."}]},
+        ],
+        front={**_SEVERAL, "routes": [{"to": "side", "keywords": ["illness"]}, _SEVERAL["routes"][1]]},
+    ),
+    Way(
+        "a part that is left for later, as it is for one agent too many",
+        [(f"buy stocks about tickets, plus lamps and {CANARY} illness", {})],
+        [{"name": name, "reflex": [{"say": "Sold."}]} for name in ("tickets", "lamps")],
+        front={
+            **_SEVERAL,
+            "routes": [*_SEVERAL["routes"], *({"to": each, "keywords": [each]} for each in ("tickets", "lamps"))],
+        },
     ),
     Way(
         "what another agent wrote into a tool, in a session that it was part of",

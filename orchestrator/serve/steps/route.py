@@ -21,6 +21,7 @@ from orchestrator.ports.provider import ChatCall, ChatReply, Target
 from orchestrator.ports.strategy import AskModel, Embed, ModelQuestion, RouteQuestion
 from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
+from orchestrator.serve.privacy import leads_to_private
 from orchestrator.serve.run import Outcome, Run, fault_name
 from orchestrator.serve.steps.ask_back import asked_before, question_of, read_answer
 from orchestrator.serve.steps.follow_up import continued
@@ -51,6 +52,7 @@ async def route(run: Run, router: Router) -> Outcome:
     run.note(
         "route", router.address, began, {**detail, "parts": [part.to for part in found.parts]} if found else detail
     )
+    _restrict(run, decision, found)
     for each in (decision, *(found.decisions if found else ())):
         _keep(run, router, each)
     if found is not None:
@@ -58,6 +60,19 @@ async def route(run: Run, router: Router) -> Outcome:
     if decision.choice is not None:
         return Outcome(to=decision.choice)
     return _unsure(router, decision)
+
+
+def _restrict(run: Run, decision: Decision, found: Parted | None) -> None:
+    """Before it is told where the request goes, as the reasons may quote it, and before any part begins: parts may share text, and
+    no rule of words says surely that they do not. So what is for a restricted agent in one part is kept from the cloud in all."""
+    if found is None:
+        agent = run.deployment.agents.get(decision.choice or "")
+        if agent is not None:
+            run.comes_to(agent)
+        return
+    private = [part.to for part in (*found.parts, *found.left) if leads_to_private(run.deployment, part.to)]
+    if private and not run.restricted:
+        run.restrict(f"a part of the request is for {private[0]}, and so all of its parts count as restricted")
 
 
 def _keep(run: Run, router: Router, decision: Decision) -> None:
