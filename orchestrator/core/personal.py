@@ -23,7 +23,12 @@ LONGEST_MATCH: Final = 1_000
 
 Span = tuple[int, int, str]
 
-_EMAIL: Final = re.compile(r"(?<![\w.+%-])[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}")
+_AT: Final = "@\uff20\ufe6b"
+"""Also of full width and small, as keyboards and fonts of East Asia have it; so have they a dot, a plus and a hyphen."""
+_LOCAL: Final = r"\w.+%\uff0e\uff0b\uff0d-"
+_EMAIL: Final = re.compile(
+    rf"(?<![{_LOCAL}])[{_LOCAL}]{{1,64}}[{_AT}][\w\uff0d-]{{1,63}}(?:[.\uff0e][\w\uff0d-]{{1,63}}){{0,8}}"
+)
 _GROUPS: Final = re.compile(r"(?<!\w)\d{2,19}(?:[ -]\d{2,7})*(?!\w)")
 _IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?=[ -]?[A-Za-z0-9])")
 MOST_GROUPS: Final = 10
@@ -110,7 +115,9 @@ def finder_of(written: Mapping[str, Any]) -> Finder | None:
 
 
 def _emails(text: str) -> Iterator[Span]:
-    return ((found.start(), found.end(), "email") for found in _EMAIL.finditer(text)) if "@" in text else iter(())
+    if not any(sign in text for sign in _AT):
+        return iter(())
+    return ((found.start(), found.end(), "email") for found in _EMAIL.finditer(text))
 
 
 def _cards(text: str) -> Iterator[Span]:

@@ -13,7 +13,15 @@ from orchestrator.core.pattern import compile_safely
 from orchestrator.core.personal import CannotRedact, Finder, Pseudonyms, finder_of, may_begin
 
 FOUND = {
-    "email": ["anna.rossi@example.org", "a+b@x.co.uk", "JOE_1@host-2.example", "root@localhost"],
+    "email": [
+        "anna.rossi@example.org",
+        "a+b@x.co.uk",
+        "JOE_1@host-2.example",
+        "root@localhost",
+        "anna\uff20example\uff0eorg",  # of full width
+        "an\uff0ena\uff0bb\uff20x\uff0dy.org",
+        "joe\ufe6bx.org",
+    ],
     "phone": [
         "+39 347 123 4567",
         "0039 06 12345678",

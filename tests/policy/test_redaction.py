@@ -113,6 +113,33 @@ async def test_the_attempt_that_failed_and_why_leave_with_placeholders(tmp_path:
     assert it.far.got("agent.desk could not finish this request")
 
 
+_DESK = {"name": "desk", "instructions": "Answer.", "escalate_to": "senior"}
+_WRONG = Script([Rule('"answer"', value={"right": "no"})])
+
+
+@pytest.mark.parametrize(
+    ("desk", "faults", "reason"),
+    [
+        ({"model": "near"}, {"near": ("unauthorized",)}, "Refused: HTTP 401: Invalid API Key; m is not asked again"),
+        ({"model": "near", "escalate_when": [{"judge": {"model": "far"}}]}, {}, "judge: m says no"),
+        ({"model": "far", "escalate_when": ["self_check"]}, {}, "self_check: m says no"),
+    ],
+    ids=["a fault", "judge", "self_check"],
+)
+async def test_the_name_of_an_endpoint_in_a_reason_is_no_address_of_a_person(
+    desk: dict[str, Any], faults: dict[str, tuple[str, ...]], reason: str, tmp_path: Path
+) -> None:
+    """It reads like one (``ollama@host``): a hand-over would be refused for the engine's own words. The model is named instead."""
+    agents = ({**_DESK, **desk}, {"name": "senior", "role": "escalation", "model": "far", "instructions": "Help."})
+    security = {"redaction": {"refuse": ["email"]}}
+    async with shop(tmp_path, *agents, script=_WRONG, faults=faults, security=security) as it:
+        result = await it.run("what does it cost?")
+    assert (result.path, result.error) == (("agent.desk", "agent.senior"), None)
+    assert it.far.got(f"agent.desk could not finish this request ({reason}")
+    assert not it.far.got("openai-compatible@") and not it.far.got("[EMAIL")
+    assert "openai-compatible@" in result.why
+
+
 async def test_an_encoder_in_the_cloud_gets_placeholders_while_it_learns_and_for_each_request(tmp_path: Path) -> None:
     front = {
         "name": "front",
