@@ -7,6 +7,7 @@ result's notes, and counts neither for nor against.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 from orchestrator.core.fitted import Fitted, Scale
@@ -105,13 +106,14 @@ async def _look(case: Case, sign: str, signs: Signs) -> Look:
     run, agent, began = case.run, case.agent, current_time()
     calls, tokens = case.calls, case.tokens
     sight = await SIGNS[sign](case, signs)
+    sight = replace(sight, score=_rounded(sight.score))  # what is judged by a curve is what the labels of curves keep
     look = _judged(case, sign, signs, sight)
     detail: dict[str, Any] = {"sign": sign, "verdict": look.verdict}
     if sight.blind:
         run.remark(agent.address, case.endpoint, f"{agent.address}: {sign} was not looked at: {sight.blind}")
         detail["blind"] = sight.blind
     else:
-        detail |= {"score": _rounded(sight.score), "confidence": _rounded(look.confidence)}
+        detail |= {"score": sight.score, "confidence": _rounded(look.confidence)}
         detail |= {"threshold": look.threshold, "fitted": look.fitted}
         detail |= {"model": look.scale.model, "scale": look.scale.signal, "version": look.scale.version}
     if case.calls > calls:

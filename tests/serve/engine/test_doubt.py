@@ -298,6 +298,22 @@ async def test_what_was_fitted_goes_before_what_is_usual() -> None:
         assert "not fitted" not in decision.why
 
 
+async def test_the_score_that_is_kept_for_labels_is_the_one_that_the_curve_is_asked_with() -> None:
+    """Two of three that agree were kept as 0.666667, which is more than 2/3: a curve of such labels put it a block lower."""
+    said = [("nine", None), ("nine", None), ("ten", None)]
+    wanted = doubting({"agreement": {"samples": 3}})
+    async with serving(wanted, simulated(["m"], Spoken(*said)), large()) as served:
+        kept = next(step.detail["score"] for step in (await served.run("when?")).steps if step.kind == "doubt")
+    curve = Isotonic((Block(0.333333, 0, 10), Block(kept, 10, 10)))
+    agent = served.engine.deployment.agents["small"]
+    scale = Scale("small", "simulated/m", "agreement:3:0.7", agent.version)
+    async with serving(wanted, simulated(["m"], Spoken(*said)), large()) as served:
+        served.engine.fitted = {scale: Fitted(curve, 0.85, 0.9, 200, 110, 90, 85, 0.02)}
+        result = await served.run("when?")
+    assert (result.text, looks(result)) == ("nine", [("agreement", "kept")])
+    assert "100% sure" in result.decisions[-1].why and result.decisions[-1].scores == {"agreement": kept}
+
+
 @pytest.mark.parametrize(
     "other", [{"model": "ollama/m"}, {"signal": "low_confidence:probability:0.1"}, {"version": "0"}]
 )
