@@ -30,8 +30,10 @@ QUANTILE: Final = 0.1
 
 
 async def _abstains(case: Case, signs: Signs) -> Sight:
-    said = abstains(case.outcome.text, case.outcome.value, signs)
-    return Sight("abstains", 0.0 if said else 1.0, "the model says that it does not know" if said else "")
+    if not abstains(case.outcome.text, case.outcome.value, signs):
+        return Sight("abstains", 1.0)
+    empty = not case.outcome.text.strip()
+    return Sight("abstains", 0.0, "its answer is empty" if empty else "the model says that it does not know")
 
 
 async def _low_confidence(case: Case, signs: Signs) -> Sight:

@@ -151,6 +151,15 @@ async def test_a_model_says_that_it_does_not_know(text: str, schema: Any, up: bo
     assert result.agent == ("large" if up else "small")
 
 
+async def test_an_empty_answer_goes_up_as_what_it_is() -> None:
+    """The next model is not told that the model said something."""
+    server = simulated(["m"], Spoken((" \n", None)))
+    async with serving(doubting({"abstains": {}}), server, large()) as served:
+        result = await served.run("hello")
+        assert "(abstains: its answer is empty)" in served.servers[1].records[0].asked.messages[0]["content"]
+    assert (result.agent, looks(result)) == ("large", [("abstains", "handed over")])
+
+
 # -- asking again ---------------------------------------------------------------------------------------------------
 
 
