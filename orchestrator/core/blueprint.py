@@ -112,7 +112,7 @@ class AgentSpec(TypedDict):
     max_tool_calls: int
     max_total_tokens: int | None  # prompt and answers together, in one run
     priority: Literal["system", "interactive", "default", "bulk"] | None
-    gate: NotRequired[dict[str, dict[str, Any]]]  # signs of a wrong answer, the cheapest first, with what is written
+    gate: NotRequired[dict[str, dict[str, Any]]]  # signs of a wrong answer, the cheapest first, with what is unusual
     complexity: NotRequired[list[str]]  # simple, moderate, complex: the requests that it is meant for
     budget: NotRequired[dict[str, Any]]  # per_run, per_day: what it may spend in the cloud
 

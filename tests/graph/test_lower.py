@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.graph.compile import compile_manifest
 from orchestrator.manifest.located import Located
+from orchestrator.serve.doubt.abstention import FIELD, WORD
+from orchestrator.serve.doubt.signs import LONGEST, QUANTILE, SAMPLES, TEMPERATURE
 from tests.graph.small import DESK, compiled, manifest
 
 
@@ -53,6 +57,28 @@ def test_only_the_parts_that_change_have_another_digest() -> None:
     after = compiled(**{**DESK, "agents": agents}).blueprint.elements
     changed = [address for address, element in after.items() if element.digest != before[address].digest]
     assert changed == ["agent.faq"]
+
+
+@pytest.mark.parametrize(
+    ("sign", "written"),
+    [
+        ("agreement", {"samples": SAMPLES, "temperature": TEMPERATURE, "longest": LONGEST, "sure": None}),
+        ("low_confidence", {"measure": "margin", "quantile": QUANTILE, "threshold": None}),
+        ("abstains", {"word": WORD, "field": FIELD}),
+    ],
+)
+def test_a_sign_with_what_is_usual_is_the_sign_alone(sign: str, written: dict[str, Any]) -> None:
+    """The explained manifest leaves out what is usual, and must mean the same; what is usual is what the engine takes."""
+
+    def gated(when: Any) -> Blueprint:
+        agents = [{**each, "escalate_when": [when]} if each["name"] == "orders" else each for each in DESK["agents"]]
+        return compiled(**{**DESK, "agents": agents}).blueprint
+
+    other = {"word": "NO"} if sign == "abstains" else {"threshold": 0.4}
+    plain = gated({sign: {}})
+    assert gated({sign: written}).digest == plain.digest == gated(sign).digest
+    assert _spec(plain, "agent.orders")["gate"] == {sign: {}}
+    assert _spec(gated({sign: {**written, **other}}), "agent.orders")["gate"] == {sign: other}
 
 
 def test_paths_count_from_the_manifests_folder() -> None:

@@ -115,12 +115,12 @@ def signs_in(signs: Signs) -> list[str]:
 
 
 def gate_of(when: EscalateWhen) -> dict[str, dict[str, object]]:
-    """Each sign with the parameters that are written, the cheapest first; the last one counts that names a sign."""
+    """Each sign with the parameters that are not as usual, the cheapest first; the last one counts that names a sign."""
     found: dict[str, dict[str, object]] = {}
     for item in when:
         if isinstance(item, str):
             if item in Signs.model_fields:
                 found.setdefault(item, {})
         else:
-            found |= {name: getattr(item, name).model_dump(exclude_unset=True) for name in signs_in(item)}
+            found |= {name: getattr(item, name).model_dump(exclude_defaults=True) for name in signs_in(item)}
     return {name: found[name] for name in Signs.model_fields if name in found}

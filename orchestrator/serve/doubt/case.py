@@ -97,4 +97,4 @@ class Case:
 
 
 Signs = Mapping[str, Any]
-"""The parameters of a sign that are written."""
+"""The parameters of a sign that are not as usual."""
