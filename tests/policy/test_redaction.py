@@ -140,6 +140,23 @@ async def test_the_name_of_an_endpoint_in_a_reason_is_no_address_of_a_person(
     assert "openai-compatible@" in result.why
 
 
+async def test_nor_is_it_in_a_ticket_that_another_agent_reads(tmp_path: Path) -> None:
+    """The engine writes the reason into it, and a model in the cloud is given what it holds."""
+    agents = (
+        {**_DESK, "model": "near", "escalate_to": "clerk"},
+        {"name": "clerk", "role": "escalation", "human": {"queue": "desk"}, "tools": ["tickets"]},
+        {"name": "reader", "model": "far", "instructions": "Read.", "tools": ["tickets"]},
+    )
+    script = Script([Rule("list tickets", say="it says: {result}", calls=(("tickets_list", {}),))])
+    security, tools = {"redaction": {"refuse": ["email"]}}, [{"name": "tickets"}]
+    faults = {"near": ("unauthorized",)}
+    async with shop(tmp_path, *agents, script=script, faults=faults, security=security, tools=tools) as it:
+        await it.run("what does it cost?", agent="desk")
+        result = await it.run("list tickets", agent="reader")
+    assert result.error is None
+    assert it.far.got("agent.desk handed over: Refused: HTTP 401: Invalid API Key; m is not asked again")
+
+
 async def test_an_encoder_in_the_cloud_gets_placeholders_while_it_learns_and_for_each_request(tmp_path: Path) -> None:
     front = {
         "name": "front",

@@ -10,6 +10,7 @@ from orchestrator.deploy.deployment import Agent
 from orchestrator.ports.tool import ToolFunction, ToolOutcome
 from orchestrator.serve.run import Outcome, Run
 from orchestrator.serve.steps.hold import LEFT_OUT, Wish, hold, most_waiting, newest_turns
+from orchestrator.serve.steps.served import with_model_names
 from orchestrator.serve.steps.shorten import shortened
 from orchestrator.serve.steps.tools import carry_out
 
@@ -72,7 +73,8 @@ def _body(run: Run, queue: str) -> str:
     head = [f"queue: {queue}", f"run: {run.request.id}", f"session: {run.request.session}"]
     head = [*(shortened(line, LONGEST_LINE)[0] for line in head), ""]
     reasons = [
-        f"{each.agent} handed over: {each.reason}" + (f" ({done})" if (done := each.done(each.text)) else "")
+        f"{each.agent} handed over: {with_model_names(run, each.reason)}"
+        + (f" ({done})" if (done := each.done(each.text)) else "")
         for each in run.attempts
     ]
     reasons = [shortened(each, LONGEST_REASONS // len(reasons))[0] for each in reasons]

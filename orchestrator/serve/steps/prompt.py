@@ -8,6 +8,7 @@ from typing import Final
 from orchestrator.core.message import Message
 from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.run import Run
+from orchestrator.serve.steps.served import with_model_names
 from orchestrator.serve.steps.shorten import shortened
 
 LONGEST_ATTEMPT: Final = 4_000
@@ -68,15 +69,4 @@ def _handed_over(run: Run) -> str:
         return ""
     attempt = run.attempts[-1]
     done = attempt.done(shortened(attempt.text, LONGEST_ATTEMPT)[0])
-    return f"{attempt.agent} could not finish this request ({_told(run, attempt.reason)}).{' ' if done else ''}{done}"
-
-
-def _told(run: Run, reason: str) -> str:
-    """With the name of a model in the place of its endpoint's id, which reads like somebody's e-mail address: a model could take it
-    for one, and it would be redacted as one, or be the reason why nothing is sent."""
-    if "@" not in reason:
-        return reason
-    names = {name: known.target.model for name, known in run.deployment.endpoints.items()}
-    for name in sorted(names, key=len, reverse=True):  # one may begin with another
-        reason = reason.replace(name, names[name].replace("@", " "))
-    return reason
+    return f"{attempt.agent} could not finish this request ({with_model_names(run, attempt.reason)}).{' ' if done else ''}{done}"

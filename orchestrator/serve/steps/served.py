@@ -51,3 +51,14 @@ def cut_off_usage(call: ChatCall, trace: CallTrace, said: str) -> Usage:
 def _refuses(run: Run, endpoint: str) -> bool:
     known = run.deployment.endpoints.get(endpoint)
     return known is not None and known.capabilities.get(Capability.OVERFLOW_REFUSED) is Support.YES
+
+
+def with_model_names(run: Run, reason: str) -> str:
+    """A reason for other models to read: with the name of a model in the place of its endpoint's id. That reads like somebody's
+    e-mail address: it would be redacted as one, or be why nothing is sent."""
+    if "@" not in reason:
+        return reason
+    names = {name: known.target.model for name, known in run.deployment.endpoints.items()}
+    for name in sorted(names, key=len, reverse=True):  # one may begin with another
+        reason = reason.replace(name, names[name].replace("@", " "))
+    return reason
