@@ -211,8 +211,9 @@ def _matches(name: str, pattern: SafePattern, text: str) -> Iterator[tuple[int, 
         end = min(len(text), at + window)
         found = pattern.pattern.search(text, at, end)
         if found is not None:
-            if found.end() == end < len(text) and found.start() > at:
-                at = found.start()
+            near = found.end() == end or found.start() > end - LONGEST_MATCH
+            if near and end < len(text) and found.start() > at:
+                at = found.start()  # in a window that begins with it, it may go on
                 continue
             if found.end() == end < len(text):
                 raise CannotRedact(f"what the pattern {name} finds is too long to be looked at")

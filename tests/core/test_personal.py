@@ -157,6 +157,16 @@ def test_a_pattern_is_looked_for_in_the_whole_of_a_long_text() -> None:
     assert "CASE-77" not in hidden and "CASE-78" not in hidden
 
 
+@pytest.mark.parametrize("before", [*range(24), 1_500])
+def test_a_match_is_seen_to_its_end_wherever_a_window_of_a_long_text_ends(before: int) -> None:
+    """Also where what the window shows of it would be a match by itself."""
+    pattern = compile_safely("name: .+;", whole=True)
+    text = f"{' ' * (pattern.longest - before)}name: anna; {'x' * max(0, before - 20)}rossi;\n{' word' * 1_000}"
+    assert pattern.longest < 5_000 < len(text)
+    hidden = Pseudonyms(Finder(patterns=(("name", pattern),))).hide(text)
+    assert hidden.split() == ["[NAME_1]", *["word"] * 1_000]
+
+
 def test_what_the_manifest_says_is_what_is_looked_for() -> None:
     assert finder_of({"cloud": False}) is None
     finder = finder_of({"kinds": ["email"], "patterns": {"case": r"CASE-\d+"}})
