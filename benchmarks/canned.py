@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 ROUTE = '{"agent": "sales"}'
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
 ANSWER = "Yes, we have three of them in aisle 12."
 
 
@@ -50,6 +51,9 @@ class Canned(asyncio.Protocol):
         if len(rest) < length:
             return
         self.got = b""
+        if b"/chat/completions " not in head.partition(b"\r\n")[0]:
+            self._send(NOT_FOUND)
+            return
         reply = self.route if b'"name":"route"' in rest else self.answer
         if self.delay:
             asyncio.get_running_loop().call_later(self.delay, self._send, reply)

@@ -19,6 +19,7 @@
     │   └── DeliveryClosed    it does not wait any more
     ├── RunError                                 5
     │   ├── NoModel
+    │   │   └── KeptNear          only models in the cloud, which may not see it
     │   ├── QueueFull
     │   │   ├── DeskFull          too much waits for people already
     │   │   └── OutboxFull        too much waits for targets that are away
@@ -105,6 +106,7 @@ from orchestrator.core.run_errors import (
     DeliveryExpired,
     DeskFull,
     HeldRunLost,
+    KeptNear,
     LimitReached,
     NoModel,
     OutboxFull,
@@ -134,6 +136,7 @@ __all__ = [
     "DeskFull",
     "DoesNotFit",
     "HeldRunLost",
+    "KeptNear",
     "LimitReached",
     "ManifestError",
     "ModelError",

@@ -18,6 +18,10 @@ class NoModel(RunError):
     code = "ORC502"
 
 
+class KeptNear(NoModel):
+    """What has to stay on this device or its network has only models in the cloud: tomorrow it would be the same."""
+
+
 class QueueFull(RunError):
     """The bounded queue has no room. ``retry_after`` is in seconds."""
 

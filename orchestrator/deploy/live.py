@@ -20,6 +20,7 @@ from orchestrator.deploy.residence import PoolLimits
 from orchestrator.plan.observed import Facets, ObservedDeployment, ServerUse
 from orchestrator.plan.plan import AgentServing
 from orchestrator.ports.provider import Target
+from orchestrator.ports.strategy import Ages
 from orchestrator.ports.tool import Tool
 
 declare(
@@ -47,6 +48,10 @@ class Live:
     serving: Serving
     door: Door | None = None
     agents: tuple[AgentServing, ...] = ()
+
+
+OTHER_VECTORS: Final = "vectors of its encoder"
+"""The side of a router that has changed where its encoder gives other vectors than those that it learned from."""
 
 
 @dataclass(slots=True, eq=False)
@@ -110,7 +115,7 @@ class LiveTable:
             name=deployment.name,
             revision=deployment.revision,
             digest=deployment.blueprint.digest,
-            parts=live.parts,
+            parts=_as_they_are(live),
             in_flight=live.serving.in_flight + sum(each.serving.in_flight for each in draining),
             draining=tuple(each.deployment.revision for each in draining),
         )
@@ -308,3 +313,17 @@ def _kept(old: EndpointSpec | None, new: EndpointSpec) -> EndpointSpec:
 def _same_target(one: Target, other: Target) -> bool:
     keys = [target.api_key.reveal() if target.api_key else None for target in (one, other)]
     return keys[0] == keys[1] and replace(one, api_key=None) == replace(other, api_key=None)
+
+
+def _as_they_are(live: Live) -> Mapping[str, Facets]:
+    """Its parts; a router that noticed that its encoder is another one now is not as it was made any more."""
+    aged = [
+        each.address
+        for each in live.deployment.routers.values()
+        if isinstance(each.strategy, Ages) and each.strategy.outdated
+    ]
+    return (
+        {**live.parts, **{address: {**live.parts[address], OTHER_VECTORS: ""} for address in aged}}
+        if aged
+        else live.parts
+    )

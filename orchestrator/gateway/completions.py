@@ -17,6 +17,7 @@ from orchestrator.gateway.guard import Turned, to_json
 STATUS: Final[Mapping[str, int]] = {
     "QueueFull": 429,
     "DeskFull": 429,
+    "OutboxFull": 429,
     "RateLimited": 429,
     "ContextTooLong": 400,
     "BadRequest": 502,
@@ -24,6 +25,7 @@ STATUS: Final[Mapping[str, int]] = {
     "Stalled": 504,
     "WouldMissDeadline": 503,
     "NoModel": 503,
+    "KeptNear": 503,
     "RunCancelled": 503,
     "ServerBusy": 503,
     "Unreachable": 503,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from orchestrator.core.message import Message
 from orchestrator.core.record import record
@@ -102,6 +102,16 @@ class LeavesOut(Protocol):
     def judge_unseen(self, question: RouteQuestion, of: str, *, whole: bool) -> Decision | None:
         """The decision on an example of the candidate ``of`` as if it had not been there; with ``whole`` as if nothing of ``of``
         had been, so that ``of`` cannot be chosen. ``None`` where that is not known."""
+        ...
+
+
+@runtime_checkable
+class Ages(Protocol):
+    """A strategy that can notice that what it learned from is no more; it is fitted again at the next look or apply."""
+
+    @property
+    def outdated(self) -> bool:
+        """Whether its encoder gives other vectors than those that it learned from."""
         ...
 
 

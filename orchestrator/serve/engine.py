@@ -28,6 +28,7 @@ from orchestrator.serve.ledger import Ledger
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.outbound import Passage, Rules
 from orchestrator.serve.privacy import Privacy
+from orchestrator.serve.rooms import Rooms
 from orchestrator.serve.run import Emit, GoingOn, Run
 from orchestrator.serve.session import Sessions
 from orchestrator.serve.walk import walk
@@ -210,10 +211,12 @@ class EngineTable:
         self.pressure = NONE
         """What of the device speaks for smaller models; told by the control plane, read by each request as it begins."""
         self._engines: dict[str, Engine] = {}
+        self._rooms = Rooms()
 
     def switch(self, name: str, engine: Engine) -> Engine | None:
         """Let ``engine`` answer from now on; gives the one that did."""
         old = self._engines.get(name)
+        engine.privacy.joins(self._rooms)
         if old is not None:
             engine.privacy.follows(old.privacy)
         self._engines[name] = engine

@@ -42,6 +42,8 @@ declare("outbox.answered")
 
 MOST_AT_ONCE: Final = 4
 """Requests of one lane that are under way at once, once its target is back."""
+TRIES_AT_THE_HEAD: Final = 5
+"""After so many tries of one request another one of its lane is tried first: the fault may be the request's own."""
 AGAIN: Final = 5.0
 """Seconds before what failed for the moment is tried again, the first time."""
 LONGEST_REST: Final = 60.0
@@ -86,10 +88,10 @@ def place_of(delivery: Delivery) -> Place:
 
 
 def due(waiting: Sequence[Delivery], lanes: dict[Place, Lane], in_work: set[str], now: float) -> list[Delivery]:
-    """Which of them are tried now, the oldest first. Pure. ``waiting`` are in the order in which they came."""
+    """Which of them are tried now, the oldest of the least tried first. Pure. ``waiting`` are in the order in which they came."""
     busy = Counter(place_of(each) for each in waiting if each.id in in_work)
     chosen = []
-    for each in waiting:
+    for each in sorted(waiting, key=lambda each: each.tries // TRIES_AT_THE_HEAD):
         lane = lanes.get(place_of(each)) or Lane()
         most = MOST_AT_ONCE if lane.open else 1
         if each.id not in in_work and lane.until <= now and busy[place_of(each)] < most:

@@ -8,51 +8,50 @@ another part of the same request. All are looked at here; what is restricted the
 
 from __future__ import annotations
 
-import posixpath
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from orchestrator.core.message import Message
 from orchestrator.deploy.deployment import Agent, Deployment, Router
 from orchestrator.ports.tool import ToolFunction
+from orchestrator.serve.rooms import Rooms, Stores
 
 READS = "read"
 
 
 class Privacy:
-    """Of one revision: what restricted runs may have left where others read it. ``off`` where no agent is restricted."""
+    """Of one revision: what restricted runs may have left where others read it. ``off`` where none of its agents is restricted."""
 
-    __slots__ = ("_stores", "off", "routers", "tools")
+    __slots__ = ("_rooms", "_stores", "off", "routers")
 
     def __init__(self, deployment: Deployment) -> None:
-        blueprint = deployment.blueprint
         private = [agent for agent in deployment.agents.values() if is_private(agent)]
         self.off = not private
-        self._stores = {each.spec["name"]: _store_of(each.spec, blueprint.folder) for each in blueprint.of_kind("tool")}
-        self.tools = {self._store(each) for agent in _followed(deployment, private) for each in written_by(agent)}
-        """What holds what restricted runs wrote, as far as is known: the stores behind tools."""
+        self._stores = Stores(deployment.blueprint)
+        self._rooms = Rooms()
+        for agent in _followed(deployment, private):
+            for function in written_by(agent):
+                self._rooms.mark(self._stores.behind(function.name))
         routers = () if self.off else deployment.routers
         self.routers = frozenset(name for name in routers if leads_to_private(deployment, name))
         """Names of routers that read what is meant for a restricted agent."""
 
+    def joins(self, rooms: Rooms) -> None:
+        """Know from now on what all deployments of its runtime know; what it marked itself is known to them too."""
+        rooms.add(self._rooms)
+        self._rooms = rooms
+
     def follows(self, before: Privacy) -> None:
-        """What restricted runs of an earlier revision left is still there."""
+        """Agents of an earlier revision were restricted, and what they said may be in a history still."""
         self.off = self.off and before.off
-        self.tools |= before.tools
 
     def wrote(self, function: ToolFunction) -> None:
-        """A restricted run called it."""
+        """A restricted run calls it."""
         if function.effect != READS:
-            self.tools.add(self._store(function))
+            self._rooms.mark(self._stores.behind(function.name))
 
     def may_give(self, function: ToolFunction) -> bool:
         """Whether what it gives may be what a restricted run wrote."""
-        return self._store(function) in self.tools
-
-    def _store(self, function: ToolFunction) -> str:
-        """What is behind the tool that it belongs to."""
-        tool = function.name.partition(".")[0]
-        return self._stores.get(tool, tool)
+        return bool(self._rooms) and self._rooms.holds(self._stores.behind(function.name))
 
 
 def is_private(agent: Agent) -> bool:
@@ -63,15 +62,6 @@ def is_private(agent: Agent) -> bool:
 def written_by(agent: Agent) -> Iterator[ToolFunction]:
     """Its functions that change or tell something."""
     return (function for function in agent.functions.values() if function.effect != READS)
-
-
-def _store_of(spec: Mapping[str, Any], folder: str) -> str:
-    """Two tools over one file, or of one module, are two doors to one room."""
-    options = spec["options"]
-    if "python" in options:
-        return f"python {options['python'].partition(':')[0]}"
-    path = options.get("path")
-    return f"file {posixpath.normpath(posixpath.join(folder, path))}" if path else str(spec["name"])
 
 
 def holds_talk(history: tuple[Message, ...]) -> bool:

@@ -19,6 +19,7 @@ from orchestrator.core.conditions import Matter
 from orchestrator.core.schema_check import check_arguments
 from orchestrator.deploy.deployment import Agent, Deployment, Router
 from orchestrator.deploy.reflex import ESCALATE, Firing, fill_value
+from orchestrator.plan.serving import asks_models
 from orchestrator.ports.strategy import RouteQuestion
 from orchestrator.ports.tool import Fillable, ToolContext, ToolFunction
 from orchestrator.serve.steps.answer import does_tools
@@ -45,65 +46,76 @@ class Grade(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Trial:
     """``text`` is a request that is answered; empty where none was found. ``cures`` say then what its tools lack, and
-    ``example`` is what could be asked after that."""
+    ``example`` is what could be asked after that. ``router`` is the one whose model has to choose who gets ``text``: then nothing
+    is known but that an agent that says so answers it."""
 
     text: str = ""
     cures: tuple[str, ...] = ()
     example: str = ""
+    router: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """A plain form."""
-        return {"text": self.text, "cures": list(self.cures), "example": self.example}
+        return {"text": self.text, "cures": list(self.cures), "example": self.example, "router": self.router}
 
 
 async def find_request(deployment: Deployment) -> Trial:
     """The first example of the best grade; where none is answered, what to do about it."""
     looking = _Looking(deployment)
     with anyio.move_on_after(PATIENCE):
-        for text in islice(examples_of(deployment), MOST):
-            await looking.at(text)
+        for text, agent in islice(examples_of(deployment), MOST):
+            await looking.at(text, agent)
             if looking.best is Grade.ANSWERED:
                 break
     if looking.best is not Grade.NOT:
         return Trial(looking.text)
-    return Trial(cures=tuple(looking.cures), example=next(examples_of(deployment)))
+    if looking.left_to:
+        return Trial(looking.left, router=looking.left_to)
+    return Trial(cures=tuple(looking.cures), example=next(examples_of(deployment))[0])
 
 
-def examples_of(deployment: Deployment) -> Iterator[str]:
-    """What its agents say that they answer, then what their rules do, then a greeting."""
+def examples_of(deployment: Deployment) -> Iterator[tuple[str, Agent]]:
+    """What its agents say that they answer, then what their rules do, each with the agent; then a greeting for any of them."""
     agents = deployment.agents.values()
     for agent in agents:
-        yield from agent.spec["examples"]
+        yield from ((text, agent) for text in agent.spec["examples"])
         for skill in agent.spec["skills"]:
-            yield from skill.get("examples") or ()
+            yield from ((text, agent) for text in skill.get("examples") or ())
     for agent in agents:
         for rule in agent.spec["reflex"]:
-            yield from rule["when"].get("examples") or ()
-    yield GREETING
+            yield from ((text, agent) for text in rule["when"].get("examples") or ())
+    yield from ((GREETING, agent) for agent in agents)
 
 
 @dataclass(slots=True)
 class _Looking:
-    """What was found so far: the best request, and what tools lack that found nothing."""
+    """What was found so far: the best request, and what tools lack that found nothing; and the first request that was ``left``
+    to the model of a router (``left_to``)."""
 
     deployment: Deployment
     best: Grade = Grade.NOT
     text: str = ""
     cures: dict[str, None] = field(default_factory=dict)
+    left: str = ""
+    left_to: str = ""
 
-    async def at(self, text: str) -> None:
-        agent = await self._reached(text)
+    async def at(self, text: str, of: Agent) -> None:
+        """Look at an example of the agent ``of``."""
+        name = await self._reached(text)
+        agent = self.deployment.agents.get(name)
         grade = Grade.NOT if agent is None else await self._graded(agent, text)
         if grade > self.best:
             self.best, self.text = grade, text
+        if name in self.deployment.routers and not self.left_to and await self._graded(of, text) is not Grade.NOT:
+            self.left, self.left_to = text, name
 
-    async def _reached(self, text: str) -> Agent | None:
-        """The agent that gets it; ``None`` where a router asks back, or a model to choose."""
+    async def _reached(self, text: str) -> str:
+        """Who gets it in the end: an agent, or a router that asks its model; an empty text where one asks back."""
         name, passed = self.deployment.entry, set[str]()
         while name in self.deployment.routers and name not in passed:
             passed.add(name)
             name = await _chosen(self.deployment.routers[name], text)
-        return self.deployment.agents.get(name)
+        return name
 
     async def _graded(self, agent: Agent, text: str) -> Grade:
         if agent.spec["human"] is not None:
@@ -166,12 +178,14 @@ class _Looking:
 
 
 async def _chosen(router: Router, text: str) -> str:
-    """Who gets it next; nobody where the router would ask its model first, or ask back."""
+    """Who gets it next: the router itself where it would ask its model first, nobody where it would ask back."""
     spec, question = router.spec, RouteQuestion(text)
     instant = router.instant
     decision = instant.decide_now(question) if instant is not None else await router.strategy.decide(question)
-    if decision.choice is not None or router.endpoints:
-        return decision.choice or ""
+    if decision.choice is not None:
+        return decision.choice
+    if router.endpoints and asks_models(spec):
+        return spec["name"]
     return {"default": spec["default"], "escalate": spec["escalate_to"]}.get(spec["on_unsure"]) or ""
 
 

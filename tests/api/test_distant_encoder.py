@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 import orchestrator
+from orchestrator.app.compile import compile_files
+from orchestrator.app.wiring import open_in_process
+from orchestrator.deploy.wanted import Wanted
+from orchestrator.plan.diff import diff
 from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
 from orchestrator.testing.http_shell import serving
 
@@ -72,6 +76,37 @@ async def test_vectors_of_another_length_are_noticed_and_nothing_is_decided_by_t
         asked = await shop.run("can i get a refund")
     assert asked.status == "unsure"
     assert "gives 12 numbers and gave 8 when it was learned from" in asked.decisions[0].why
+
+
+async def test_a_router_learns_anew_from_vectors_of_another_length(tmp_path: Path) -> None:
+    """The next plan says so once a request has met them, and there is nothing to do any more after it was carried out."""
+    async with serving(simulated(["nomic-embed-text"])) as shell:
+        blueprint = compile_files([str(manifest(tmp_path, shell.url))], environment={}).blueprint
+        async with open_in_process(blueprint, state=tmp_path / "state") as shop:
+            reconciler = shop.planes.reconciler
+            shell.endpoint.__class__ = Wider
+            before = diff(blueprint, await reconciler.observe(blueprint))
+            asked = await shop.run(orchestrator.Request("can i get a refund"))
+            noticed = diff(blueprint, await reconciler.observe(blueprint))
+            await reconciler.apply(Wanted(blueprint), lambda _: None)
+            after = diff(blueprint, await reconciler.observe(blueprint))
+            again = await shop.run(orchestrator.Request("can i get a refund"))
+    assert before.empty and after.empty
+    assert [note for note in asked.notes if "The router learns again by itself" in note]
+    steps = [str(step) for step in noticed.steps]
+    assert "~ router.front: fit again (cascade) (changed: vectors of its encoder)" in steps
+    assert "; nearest example of " in again.decisions[0].why and again.notes == ()
+
+
+async def test_it_does_so_by_itself_at_the_next_look(tmp_path: Path) -> None:
+    async with serving(simulated(["nomic-embed-text"])) as shell:
+        blueprint = compile_files([str(manifest(tmp_path, shell.url))], environment={}).blueprint
+        async with open_in_process(blueprint, state=tmp_path / "state") as shop:
+            shell.endpoint.__class__ = Wider
+            await shop.run(orchestrator.Request("can i get a refund"))
+            await shop.planes.reconciler.look()
+            again = await shop.run(orchestrator.Request("can i get a refund"))
+    assert "; nearest example of " in again.decisions[0].why
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])

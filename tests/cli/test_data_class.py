@@ -105,7 +105,7 @@ def test_the_front_door_and_the_python_api_say_it_too(orchestrator: Run, cloud: 
         status, told = posted(f"{address}/chat/completions", {**body, **said})
         assert status == 503 and "only models in the cloud, and this request is restricted" in told
     result = anyio.run(asked_by_python)
-    assert result.error is not None and result.error["kind"] == "NoModel" and result.data_class == "restricted"
+    assert result.error is not None and result.error["kind"] == "KeptNear" and result.data_class == "restricted"
     assert sent(cloud) == []
 
 

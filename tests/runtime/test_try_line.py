@@ -13,7 +13,10 @@ import pytest
 
 from orchestrator.cli.verbs.init import MESH, STARTERS
 from orchestrator.manifest.catalogue.reader import template_names
+from orchestrator.testing.endpoint import simulated
+from orchestrator.testing.script import Script
 from tests.cli.commands import Ran, here
+from tests.cli.serving import answering
 from tests.runtime.living import Home, eventually
 
 NEED_A_MODEL = {"coding-template", "specialist-template", "ollama", "openai-compatible"}
@@ -95,3 +98,37 @@ def test_documents_that_are_put_where_it_says_are_found_by_the_next_line(tmp_pat
     ran = typed(line[1])
     assert ran.code == 0
     assert "9 to 18" in ran.out
+
+
+ROUTED = """\
+metadata: {{name: routed}}
+deployment:
+  type: single-device
+  models: [{{alias: mine, provider: openai-compatible, model: m, endpoint: "{url}/v1"}}]
+  agents:
+    - {{name: front, role: router, strategy: intent, model: mine, routes: [hours, returns]}}
+    - {{name: hours, description: Hours., examples: [when do you open], reflex: [{{say: Nine to six.}}], model: []}}
+    - {{name: returns, description: Returns., examples: [take it back], reflex: [{{say: Bring it.}}], model: []}}
+"""
+
+
+def test_where_the_model_of_a_router_decides_an_example_is_offered_and_that_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "routed.yaml"
+    with answering(simulated(["m"], Script(default='{"choice": "hours"}')), "openai") as url:
+        path.write_text(ROUTED.format(url=url))
+        said = applied(path)
+    lines = said.splitlines()
+    at = lines.index("  try      orchestrator run routed 'when do you open'")
+    assert lines[at + 1 :][:2] == [
+        "           (not tried: the model of front decides who answers it)",
+        "           orchestrator chat routed",
+    ]
+
+
+def test_where_the_model_of_a_router_is_away_it_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "routed.yaml"
+    path.write_text(ROUTED.format(url="http://127.0.0.1:9").replace("name: routed", "name: unchosen"))
+    said = applied(path)
+    assert re.search(
+        r"^  try      nothing yet, .*; first router.front: with mine a model would choose: ", said, re.MULTILINE
+    ), said

@@ -165,3 +165,31 @@ deployment:
         await shell.stop()
     assert found == Trial("write a letter")
     assert endpoint.records == []
+
+
+CHOSEN: Final = """\
+deployment:
+  type: single-device
+  models: [{alias: phi-4-mini}]
+  agents:
+    - {name: front, role: router, strategy: STRATEGY, model: phi-4-mini, routes: [silent, hours, returns]}
+    - {name: silent, model: [], examples: [say nothing], reflex: [{when: {keywords: [never]}, say: No.}]}
+    - {name: hours, model: [], examples: [when do you open], reflex: [{when: {keywords: [open]}, say: Nine to six.}]}
+    - {name: returns, model: [], examples: [take it back], reflex: [{say: Bring it.}]}
+"""
+
+
+@pytest.mark.parametrize(("strategy", "router"), [("intent", "front"), ("lexical", "")])
+async def test_what_the_model_of_a_router_must_choose_is_offered_as_such(
+    strategy: str, router: str, tmp_path: Path
+) -> None:
+    """The first example that its own agent answers; no model is asked."""
+    shell = HttpShell(SimulatedEndpoint(models=("phi-4-mini",)))
+    await shell.start()
+    try:
+        text = CHOSEN.replace("STRATEGY", strategy)
+        found = await trial(text, tmp_path, servers=shell.url)
+    finally:
+        await shell.stop()
+    assert (found.text, found.router) == ("when do you open", router)
+    assert shell.endpoint.records == []

@@ -177,3 +177,15 @@ def test_a_keyword_counts_nothing_against_the_very_words_of_an_example() -> None
     assert ask(strategy, "ticket 12") == ("repair", why)
     assert ask(strategy, "close ticket 6")[0] == "desk"
     assert ask(strategy, "the ticket about the door") == ("desk", '"ticket" of desk')
+
+
+def test_the_very_words_of_an_example_need_no_keyword() -> None:
+    candidates = (
+        Candidate("alpha", keywords=("apple",), examples=("one kilo of fruit please",)),
+        Candidate("beta", keywords=("bolt",)),
+        Candidate("gamma", examples=("what is new",)),
+    )
+    strategy = fit_keyword(candidates, OPTIONS)
+    assert ask(strategy, "One kilo of fruit, please") == ("alpha", "these are the words of an example of alpha")
+    assert ask(strategy, "what is new")[0] == "gamma"
+    assert ask(strategy, "two kilos of fruit please") == (None, "none of the keywords is in the request")

@@ -41,10 +41,14 @@ def _to_try(name: str, trial: Mapping[str, Any] | None, serving: Sequence[Mappin
     chat = f"orchestrator chat {name}"
     if trial is None:
         return [f"  try      {chat}"]
+    if trial.get("router"):
+        asks = f"(not tried: the model of {trial['router']} decides who answers it)"
+        return [f"  try      {_run(name, trial['text'])}", f"           {asks}", f"           {chat}"]
     if trial["text"]:
         return [f"  try      {_run(name, trial['text'])}", f"           {chat}"]
-    agents = [each for each in serving if each["agent"].startswith("agent.") and each["gain"] and each["cure"]]
-    gains = [f"{each['agent']}: {each['gain']}: {each['cure']}" for each in agents]
+    less = [each for each in serving if each["gain"] and each["cure"]]
+    less.sort(key=lambda each: not each["agent"].startswith("agent."))
+    gains = [f"{each['agent']}: {each['gain']}: {each['cure']}" for each in less]
     first = next(iter([*trial["cures"], *gains]), "give an agent a model, or reflex rules")
     then = "ask about them, like" if trial["cures"] else "type"
     return [

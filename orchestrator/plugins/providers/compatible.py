@@ -197,7 +197,7 @@ class CompatibleProvider:
 def _errand(call: ChatCall, once: bool = False) -> Errand:
     target = call.target
     place = address(target.api_base, "chat/completions")
-    return Errand(place, call.timeout, target.api_key, target.zone, call.request_id, once)
+    return Errand(place, call.timeout, target.api_key, target.zone, call.request_id, once, call.key)
 
 
 async def _deltas(answer: OpenAnswer, call: ChatCall) -> AsyncGenerator[Delta, None]:

@@ -48,7 +48,11 @@ class Decisions:
             return None
         if answer.status != 200:
             raise answer.failure()
-        return decided(answer.body, choice)
+        try:
+            return decided(answer.body, choice)
+        except BrokenReply:  # a server that answers every path alike, or knows the path otherwise
+            self._without.add(place)
+            return None
 
 
 def _body(call: ChatCall, choice: Choice) -> bytes:

@@ -71,6 +71,11 @@ class Cascade:
         self.notes = _notes_of(stages)
         self.thresholds = _thresholds_of(stages)
 
+    @property
+    def outdated(self) -> bool:
+        """Whether a stage learned from what is there no more."""
+        return any(isinstance(stage, DistantSemantic) and stage.outdated for stage in self._stages)
+
     async def decide(self, question: RouteQuestion) -> Decision:
         """Choose one candidate or abstain."""
         began = perf_counter()

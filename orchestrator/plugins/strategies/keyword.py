@@ -17,7 +17,7 @@ NAME: Final = "keyword"
 
 class Keyword(Instant):
     """Each keyword found counts as many points as it has words; equal points abstain. A request in the very words of an
-    example is that example's, whatever keywords of others are in it."""
+    example is that example's, whatever keywords of others are in it, or none at all."""
 
     def __init__(self, claims: dict[str, frozenset[str]], exact: ExactRequests) -> None:
         self._claims = claims
@@ -26,11 +26,10 @@ class Keyword(Instant):
         self.notes = () if claims else ("no candidate has keywords",)
 
     def judge(self, question: RouteQuestion) -> Decision:
-        found = self._phrases.found_in(Wording(question.text))
-        example = self._exact.owner(" ".join(words_of(question.text))) if found else None
+        example = self._exact.owner(" ".join(words_of(question.text)))
         if example is not None:
             return Decision(NAME, example, confidence=1.0, why=f"these are the words of an example of {example}")
-        choice, scores, why = self._most(found)
+        choice, scores, why = self._most(self._phrases.found_in(Wording(question.text)))
         unread = _unread(question.text) if self._claims else ""
         if not unread:
             return Decision(NAME, choice, scores, why=why)
@@ -64,7 +63,7 @@ def fit_keyword(candidates: tuple[Candidate, ...], options: StrategyOptions) -> 
             phrase = comparable(keyword)
             if phrase:
                 claims.setdefault(phrase, set()).add(candidate.name)
-    exact = ExactRequests(shared_requests(candidates) if claims else {})
+    exact = ExactRequests(shared_requests(candidates))
     return Keyword({phrase: frozenset(claims[phrase]) for phrase in sorted(claims)}, exact)
 
 

@@ -146,6 +146,8 @@ class Semantic(Weighing, Instant):
 class DistantSemantic(Weighing):
     """The fitted strategy with an encoder behind a server. Where that gives no vector, or one of another model, it abstains."""
 
+    outdated = False
+
     async def decide(self, question: RouteQuestion) -> Decision:
         """Choose one candidate or abstain."""
         began = perf_counter()
@@ -162,8 +164,10 @@ class DistantSemantic(Weighing):
             return Decision(NAME, None, why=f"{type(error).__name__}: {error.message}")
         size = self._lesson.ridge.size
         if len(vector) != size:
+            self.outdated = True
             why = f"the encoder gives {len(vector)} numbers and gave {size} when it was learned from: another model?"
-            return Decision(NAME, None, why=f"{why} Apply again")
+            note = f"{why} The router learns again by itself"
+            return Decision(NAME, None, why=note, notes=(note,))
         return self._judged(text, unit(vector), len(question.text))
 
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any, Final
 
 from orchestrator.core.delivery import Delivery
-from orchestrator.core.errors import BudgetExceeded, NoModel, RateLimited, RunError, ServerBusy, Stalled, Unreachable
+from orchestrator.core.errors import (
+    BudgetExceeded,
+    KeptNear,
+    NoModel,
+    RateLimited,
+    RunError,
+    ServerBusy,
+    Stalled,
+    Unreachable,
+)
 from orchestrator.core.message import Message
 from orchestrator.core.request import new_id
 from orchestrator.deploy.deployment import Agent
@@ -32,7 +41,13 @@ def may_wait(run: Run, agent: Agent, error: RunError) -> bool:
         return False
     if isinstance(error, BudgetExceeded) and error.again is None:  # of this run: tomorrow it would be the same
         return False
-    return isinstance(error, AWAY) and not run.streamed and not run.forwarded and _has_target(run, agent)
+    return (
+        isinstance(error, AWAY)
+        and not isinstance(error, KeptNear)
+        and not run.streamed
+        and not run.forwarded
+        and _has_target(run, agent)
+    )
 
 
 def _has_target(run: Run, agent: Agent) -> bool:

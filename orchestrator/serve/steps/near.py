@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from orchestrator.core.errors import NoModel
+from orchestrator.core.errors import KeptNear
 from orchestrator.deploy.deployment import Agent, Router
 from orchestrator.serve.run import Run
 
 
 def near_enough(run: Run, agent: Agent, endpoints: tuple[str, ...]) -> tuple[str, ...]:
-    """Those that may see the run as it is now: a function may have given what is restricted. Raises ``NoModel`` where that
+    """Those that may see the run as it is now: a function may have given what is restricted. Raises ``KeptNear`` where that
     leaves none."""
     allowed = run.allowed(endpoints)
     if endpoints and not allowed:
-        raise NoModel(
+        raise KeptNear(
             f"{agent.address} has only models in the cloud, and this request is restricted",
             cure="Give it a model of this device or the local network.",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from orchestrator.core.approval import Approval, digest_of_call
-from orchestrator.core.errors import HeldRunLost, ModelError, NoModel, Withheld
+from orchestrator.core.errors import HeldRunLost, KeptNear, ModelError, NoModel, Withheld
 from orchestrator.core.record import record
 from orchestrator.core.request import Decision
 from orchestrator.deploy.deployment import Agent, Router
@@ -142,7 +142,7 @@ def _error(
                 cure=NOBODY,
             )
     cure = "Give it a model of this device or the local network."
-    return NoModel(f"{sender.address} may not ask {ruling.endpoint}, which is in the cloud: {ruling.why}", cure=cure)
+    return KeptNear(f"{sender.address} may not ask {ruling.endpoint}, which is in the cloud: {ruling.why}", cure=cure)
 
 
 def _fit(passage: Passage, call: ChatCall, agent: str) -> tuple[Withheld | None, ChatCall]:

@@ -123,7 +123,7 @@ async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: M
 def _keep_apart(run: Run, function: ToolFunction) -> None:
     """What a restricted run tells a tool, another run may read there: that one is restricted then."""
     privacy = run.privacy
-    if privacy is None or privacy.off:
+    if privacy is None:
         return
     if run.restricted:
         privacy.wrote(function)

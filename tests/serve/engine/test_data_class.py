@@ -40,7 +40,7 @@ async def test_an_agent_that_has_only_the_cloud_says_so() -> None:
     cloud = simulated(["m"])
     async with serving(both("m@1", cloud=("m@1",)), cloud) as served:
         error = (await served.run(CANARY, data_class="restricted")).error
-    assert error is not None and error["kind"] == "NoModel"
+    assert error is not None and error["kind"] == "KeptNear"
     assert error["message"] == "agent.a has only models in the cloud, and this request is restricted"
     assert cloud.records == []
 
@@ -79,5 +79,5 @@ async def test_a_session_that_has_only_the_cloud_is_refused_once_it_is_restricte
     async with serving(wanted, cloud) as served:
         assert (await served.run(f"note {CANARY}", session="anna", data_class="restricted")).text == "noted"
         after = await served.run("after", session="anna")
-    assert after.error is not None and after.error["kind"] == "NoModel" and len(after.notes) == 1
+    assert after.error is not None and after.error["kind"] == "KeptNear" and len(after.notes) == 1
     assert cloud.records == []

@@ -15,7 +15,8 @@ from orchestrator.ports.provider import Secret, Zone
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """Where a request goes and how long it may take, in seconds. ``once``: on a connection of its own."""
+    """Where a request goes and how long it may take, in seconds. ``once``: on a connection of its own; ``key``
+    is the same where it is sent again."""
 
     place: Place
     timeout: float
@@ -23,6 +24,7 @@ class Errand:
     zone: Zone = "node"
     request_id: str = ""
     once: bool = False
+    key: str = ""
 
     def headers(self) -> dict[str, str]:
         """Those that belong to this request alone."""
@@ -31,6 +33,8 @@ class Errand:
             headers["Authorization"] = f"Bearer {self.api_key.reveal()}"
         if self.request_id:
             headers["X-Request-Id"] = self.request_id
+        if self.key:
+            headers["Idempotency-Key"] = self.key
         return headers
 
 
