@@ -25,7 +25,7 @@ from orchestrator.deploy.draft import Draft, Numbered
 from orchestrator.deploy.execute import carry_out
 from orchestrator.deploy.inbox import Inbox
 from orchestrator.deploy.live import Drain, LiveTable
-from orchestrator.deploy.locked import locked_secrets
+from orchestrator.deploy.locked import Untold, locked_secrets
 from orchestrator.deploy.observe import Observer, loaded_of, processes_of
 from orchestrator.deploy.plane import RequestPlane, Workshop
 from orchestrator.deploy.refusals import refuse_other, refuse_overtaken
@@ -63,6 +63,7 @@ class Reconciler:
         self.desired = desired
         self.table = LiveTable(plane, emit, rules.now)
         self.trouble: dict[str, Trouble] = {}
+        self.untold = Untold(workshop.reveal)
         self.doings = Doings(rules.now)
         self.began = rules.now()
         self.restored = anyio.Event()
@@ -340,6 +341,7 @@ class Reconciler:
     async def _make(self, desired: Desired, teller: Tell) -> None:
         """Plan and carry out until nothing is left. Servers are those of the last look; one that must be started is not waited
         for."""
+        self.untold.look(desired.blueprint)
         missing = diff(desired.blueprint, self._state(desired.blueprint))
         self.starting.begin_missing(desired.blueprint, missing, teller)
         for _ in range(MOST_ROUNDS):

@@ -57,6 +57,7 @@ def _one(reconciler: Reconciler, name: str, desired: Desired | None) -> dict[str
         "endpoints": [dict(views[each]) for each in live.deployment.endpoints if each in views] if live else [],
         "port": live.deployment.blueprint.serve.port if live else None,
         "error": error,
+        "untold": reconciler.untold.of(name),
         "waits": [each.as_json() for each in _waits(reconciler, name, desired, waiting=state == "starting")],
     }
 

@@ -12,6 +12,7 @@ from orchestrator.plan import operation as op
 from orchestrator.plan.binding import Bound, bind_all, device_budget
 from orchestrator.plan.capacity import memory_notes
 from orchestrator.plan.fetches import fetches
+from orchestrator.plan.notices import untold_notes
 from orchestrator.plan.observed import Facets, ObservedDeployment, ObservedState
 from orchestrator.plan.plan import Plan, numbered
 from orchestrator.plan.residence import unmanaged_notes
@@ -78,6 +79,7 @@ def _notes(blueprint: Blueprint, observed: ObservedState, bound: Mapping[str, Bo
             yield f"[ORC423] {element.spec['endpoint']} of {element.spec['alias']} is no model server: {foreign}"
     yield from server_notes(observed)
     yield from unsure_notes(blueprint, bound, observed)
+    yield from untold_notes(blueprint, observed.locked)
     port = blueprint.serve.port
     if port is not None and port in observed.taken_ports:
         yield f"port {port} is taken: {observed.taken_ports[port]}"

@@ -160,16 +160,18 @@ def test_the_status_says_what_a_deployment_waits_for_and_since_when() -> None:
     starting = {
         **DEPLOYMENT,
         "state": "starting",
+        "untold": ["people are not told by webhook: the secret env:HOOKS is not set"],
         "error": None,
         "servers": [{**server, "log": "/log"}],
         "waits": waits,
     }
     text = shown_status({"runtime": RUNTIME, "deployments": [starting]}, _terminal(), whole=False)
     assert "  model.m  not served: no server\n" in text and "model.n" not in text
-    assert text.splitlines()[-3:] == [
+    assert text.splitlines()[-4:] == [
         "  waits for server.m since 10 min: to be started again; tried again in 9 s",
         "  waits for agent.a since 3 s: start",
         "  waits for tool.t since 7 s: open; the last try failed: it is broken; tried again now",
+        "  people are not told by webhook: the secret env:HOOKS is not set",
     ]
 
 

@@ -429,6 +429,29 @@ async def test_changed_code_of_a_tool_is_loaded_by_the_next_apply_and_not_before
         assert diff(wanted, await s.reconciler.observe(wanted)).empty
 
 
+NOTIFY = {
+    "webhook": {"url": "env:HOOK_URL", "secret": "env:HOOKS"},
+    "email": {"to": ["a@x.org"], "smtp": {"host": "mail.x.org", "password": "env:MAIL"}},
+}
+
+
+async def test_a_secret_of_notices_that_is_not_set_is_said_by_the_plan_and_the_status(tmp_path: Path) -> None:
+    """Everything serves; nobody is told until it is set."""
+    wanted = replace(blueprint(agent("b", models=[])), people={"notify": NOTIFY})
+    async with stage(tmp_path, every=0.01) as s:
+        s.surroundings.unset |= {"env:HOOKS", "env:MAIL"}
+        applied = await s.apply(wanted)
+        said = [
+            "people are not told by webhook: the secret env:HOOKS is not set in the runtime; set it",
+            "people are not told by email: the secret env:MAIL is not set in the runtime; set it",
+        ]
+        assert list(applied.plan.notes) == said
+        assert status(s.reconciler)[0]["untold"] == said
+        assert status(s.reconciler)[0]["state"] == "running"
+        s.surroundings.unset.clear()
+        await until(lambda: status(s.reconciler)[0]["untold"] == [])
+
+
 LOCKED = model("far", ids={"ollama": ["far"]}, endpoint="http://127.0.0.1:9", api_key="env:MY_KEY")
 
 

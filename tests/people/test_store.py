@@ -76,7 +76,7 @@ def test_nothing_is_there_where_asking_breaks_off(stores: StateStores, point: st
 def test_a_full_queue_refuses_and_keeps_nothing(stores: StateStores) -> None:
     """Of this deployment only; what is decided makes room."""
     stores.people.ask(asking(approval(1), most=1))
-    with pytest.raises(DeskFull, match="1 things of shop wait") as raised:
+    with pytest.raises(DeskFull, match="1 thing of shop waits for a person already") as raised:
         stores.people.ask(asking(approval(2), most=1))
     assert (raised.value.code, raised.value.retry_after) == ("ORC542", 60.0)
     stores.people.ask(asking(approval(3, deployment="other"), most=1))

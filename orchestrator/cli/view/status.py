@@ -62,7 +62,9 @@ def _details(deployment: Mapping[str, Any], terminal: Terminal, *, whole: bool) 
         lines += [f"    cure: {error['cure']}"] if error["cure"] else []
     lines += _servers(deployment)
     lines += [_wait(each, deployment) for each in deployment.get("waits", ())]
-    lines += _people(deployment.get("people")) + _outbox(deployment.get("outbox"))
+    lines += _people(deployment.get("people"))
+    lines += [f"  {each}" for each in deployment.get("untold", ())]
+    lines += _outbox(deployment.get("outbox"))
     lines += _spending(deployment.get("spending"))
     if whole:
         lines += [f"  manifest {deployment['origin']}"] if deployment["origin"] else []

@@ -156,8 +156,9 @@ class SqliteApprovals(SqliteNotices):
 
 def _check(waiting: int, deployment: str, most: int) -> None:
     if waiting >= most:
+        waits = f"1 thing of {deployment} waits" if waiting == 1 else f"{waiting} things of {deployment} wait"
         raise DeskFull(
-            f"{waiting} things of {deployment} wait for a person already",
+            f"{waits} for a person already",
             cure="Decide what waits (orchestrator approvals list), or raise people.most_waiting.",
             retry_after=60.0,
         )

@@ -144,8 +144,9 @@ def _check_room(connection: sqlite3.Connection, deployment: str, most: int) -> N
     sql = "SELECT count(*) FROM delivery WHERE deployment = ? AND delivered IS NULL"
     waiting = connection.execute(sql, (deployment,)).fetchone()[0]
     if waiting >= most:
+        waits = f"1 request of {deployment} waits" if waiting == 1 else f"{waiting} requests of {deployment} wait"
         raise OutboxFull(
-            f"{waiting} requests of {deployment} wait for a target already",
+            f"{waits} for a target already",
             cure="See what they wait for (orchestrator outbox list), or raise store_and_forward.most_waiting.",
             retry_after=60.0,
         )
