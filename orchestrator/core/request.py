@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import field, fields
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from orchestrator.core.choices import Complexity, DataClass, PriorityClass
 from orchestrator.core.message import Message, Usage
@@ -14,9 +14,22 @@ from orchestrator.core.record import record
 Status = Literal["completed", "unsure", "failed", "waiting"]
 
 
+_AHEAD: Final = 64
+_fresh: list[
+    str
+] = []  # drawn ahead of their use: a question to the kernel for each costs as much as a quarter of a run
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fresh.clear)
+
+
 def new_id(prefix: str) -> str:
     """A fresh random id such as ``run_9f2c…`` (64 random bits)."""
-    return f"{prefix}_{os.urandom(8).hex()}"
+    try:
+        return f"{prefix}_{_fresh.pop()}"
+    except IndexError:
+        drawn = os.urandom(8 * _AHEAD).hex()
+        _fresh.extend(drawn[at : at + 16] for at in range(0, len(drawn), 16))
+        return new_id(prefix)
 
 
 @record
