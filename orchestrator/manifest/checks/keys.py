@@ -25,11 +25,6 @@ _OF_ANSWERERS: Final = (
     *("reflex", "tools", "knowledge", "output_schema", "skills", "examples", "keywords", "specialized_for", "template"),
     *("complexity", "offline_mode", "privacy_mode", "compliance", "store_and_forward", "budget"),
 )
-_STAGES: Final = (
-    *("rules", "keyword", "lexical", "semantic", "intent", "complexity"),
-    *("round-robin", "sticky", "least-loaded", "priority"),
-)
-
 _BLIND: Final = ("complexity", "fixed", "round-robin", "sticky", "least-loaded", "priority")
 
 
@@ -87,12 +82,9 @@ def _check_router(draft: Draft, router: AgentEntry) -> None:
             (at, ("strategy",)),
             cure="add default: …",
         )
-    for number, stage in enumerate(router.stages):
-        if stage not in _STAGES:
-            cure = f"one of {', '.join(_STAGES)}"
-            draft.tell("ORC133", f'"{stage}" cannot be a stage of a cascade', (at, ("stages", number)), cure=cure)
     if router.encoder is not None and not _has_encoder(router):
         draft.tell("ORC221", '"encoder" means something for the stage semantic only', (at, ("encoder",)))
+    _check_needs(draft, router)
     if "complexity" in (router.strategy, *router.stages) and not _is_claimed(draft, router):
         keys = ("strategy",) if router.strategy == "complexity" else ("stages", router.stages.index("complexity"))
         message = "the strategy complexity needs an agent that claims one"
@@ -101,6 +93,21 @@ def _check_router(draft: Draft, router: AgentEntry) -> None:
     _check_strict(draft, router)
     if router.stages and router.strategy != "cascade":
         draft.tell("ORC221", '"stages" means something for the strategy cascade only', (at, ("stages",)))
+
+
+def _check_needs(draft: Draft, router: AgentEntry) -> None:
+    """What vectors or a model choose by cannot be chosen by without them. A cascade may have ``intent`` without a model: what its
+    other stages leave open stays open."""
+    at = draft.address(router)
+    if "semantic" in (router.strategy, *router.stages) and router.encoder is None:
+        keys = ("strategy",) if router.strategy == "semantic" else ("stages", router.stages.index("semantic"))
+        message = "the strategy semantic needs an encoder"
+        draft.tell(
+            "ORC131", message, (at, keys), cure="add encoder: minilm, a folder, or the alias of an embedding model"
+        )
+    if router.strategy == "intent" and not aliases(router):
+        message = "the strategy intent needs a model, and the router has none"
+        draft.tell("ORC131", message, (at, ("strategy",)), cure="add model: …, or tasks: [routing] to a model")
 
 
 def _check_several(draft: Draft, router: AgentEntry) -> None:

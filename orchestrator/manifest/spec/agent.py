@@ -48,6 +48,18 @@ BuiltinStrategy = Literal[
     "least-loaded",
     "priority",
 ]
+BuiltinStage = Literal[
+    "rules",
+    "keyword",
+    "lexical",
+    "semantic",
+    "intent",
+    "complexity",
+    "round-robin",
+    "sticky",
+    "least-loaded",
+    "priority",
+]
 StrategyName = Annotated[Annotated[BuiltinStrategy, Tag(BUILT_IN)] | PluginOr, BY_OWNER]
 
 
@@ -265,7 +277,7 @@ class AgentEntry(Spec):
     """For `role: router`: how it chooses; `plugin:NAME` is a strategy of an installed package. `cascade` by default."""
     routing_strategy: Literal["intent-based"] | None = None
     """Another spelling of `strategy: cascade`."""
-    stages: Annotated[list[BuiltinStrategy], Field(examples=[["rules", "lexical"]])] = []
+    stages: Annotated[list[BuiltinStage], Field(examples=[["rules", "lexical"]])] = []
     """For a cascade: its stages, cheapest first."""
     encoder: Annotated[Text | None, Field(min_length=1, examples=["minilm", "./encoders/multilingual"])] = None
     """For `role: router`: what turns texts into vectors for the stage `semantic`, which a cascade without `stages` then has:
