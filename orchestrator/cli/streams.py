@@ -17,7 +17,7 @@ class ClosedInput(io.TextIOBase):
         """Raises ``UsageError``."""
         raise UsageError("standard input is closed", cure="give what is to be read, like `< FILE`")
 
-    def readline(self, _size: int = -1, /) -> NoReturn:  # type: ignore[override]
+    def readline(self, _size: int = -1, /) -> NoReturn:  # type: ignore[override]  # it never comes back
         """Raises ``UsageError``."""
         self.read()
 
@@ -29,7 +29,7 @@ def standard_streams() -> tuple[TextIO, TextIO, TextIO]:
     for number, mode in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
         _take(number, mode)
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - no path, stays open
-    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - the same
     return sys.stdin or cast(TextIO, ClosedInput()), sys.stdout, sys.stderr
 
 

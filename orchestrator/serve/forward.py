@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from random import random
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
@@ -34,6 +34,7 @@ from orchestrator.core.request import Result
 from orchestrator.deploy.backoff import Backoff
 from orchestrator.ports.outbox import AuditEntry, Deferring, OutboxStore
 from orchestrator.serve.clock import current_time
+from orchestrator.serve.disk import Disk
 from orchestrator.serve.ends import Ends
 from orchestrator.serve.engine import EngineTable
 from orchestrator.serve.held import going_on, waited
@@ -56,7 +57,6 @@ LATER: Final = frozenset(
     }
 )
 """Kinds of fault after which it is tried again: the target is away or has no time, or the runtime or the revision ended."""
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Forwarder:
         self._ends = ends
         self._engines = engines
         self._ways = ways
-        self._disk = anyio.Lock()
+        self._on_disk = Disk().do
         self._woken = anyio.Event()
         self._work = _Work()
 
@@ -271,10 +271,6 @@ class Forwarder:
         fields = {"delivery": delivery.id, "agent": delivery.agent, **fields}
         now = self._ways.now()
         self._ways.emit(Event(kind, now, delivery.deployment, delivery.revision, delivery.run, fields))
-
-    async def _on_disk(self, work: Callable[..., Answer], *arguments: Any) -> Answer:
-        async with self._disk:
-            return await anyio.to_thread.run_sync(work, *arguments)
 
 
 def _failed(delivery: Delivery, error: RunError) -> Result:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from random import random
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
@@ -25,6 +25,7 @@ from orchestrator.core.request import Result
 from orchestrator.deploy.backoff import Backoff
 from orchestrator.ports.people import Asking, Notice, PeopleStore
 from orchestrator.serve.clock import current_time
+from orchestrator.serve.disk import Disk
 from orchestrator.serve.ends import Ends
 from orchestrator.serve.engine import EngineTable
 from orchestrator.serve.held import going_on
@@ -38,7 +39,6 @@ LONGEST_REST: Final = 60.0
 """The longest time without a look: the device may have slept, and its clock may have been set."""
 _DELIVERY: Final = Backoff(AGAIN, LONGEST_REST)
 _NOTICE: Final = Backoff(10.0, 3_600.0)
-Answer = TypeVar("Answer")
 Emit = Callable[[Event], None]
 Report = Callable[[str], None]
 Tell = Callable[[Notice], Awaitable[None]]
@@ -64,7 +64,7 @@ class PeopleDesk:
         self.ends = ends
         self._engines = engines
         self._ways = ways
-        self._disk = anyio.Lock()
+        self._on_disk = Disk().do
         self._woken = anyio.Event()
         self._news = anyio.Event()
         self._in_work: set[str] = set()
@@ -274,7 +274,3 @@ class PeopleDesk:
     def _emit(self, kind: EventKind, approval: Approval, fields: Mapping[str, Any]) -> None:
         now, revision = self._ways.now(), approval.revision
         self._ways.emit(Event(kind, now, approval.deployment, revision, approval.run, fields))
-
-    async def _on_disk(self, work: Callable[..., Answer], *arguments: Any) -> Answer:
-        async with self._disk:
-            return await anyio.to_thread.run_sync(work, *arguments)

@@ -174,7 +174,7 @@ async def test_traffic_to_a_target_that_is_away_puts_off_no_try(tmp_path: Path) 
     async with kept(tmp_path, far(), away(10**6)) as it:
         await it.served.run("first", id="run_first")
         for number in range(40):
-            await anyio.sleep(3)
+            await anyio.sleep(3)  # of virtual time
             await it.served.run(f"number {number}")
         tries = (await it.forwarder.newest("", 100, closed=False))[-1].tries
     assert tries >= 3

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -22,21 +20,10 @@ from orchestrator.core.request import Request
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
 from tests.cli.serving import answering
+from tests.runtime.conftest import home
 from tests.runtime.living import Home
 
-
-@pytest.fixture
-def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    """A fresh home: a short path, for the socket in it."""
-    path = Path(tempfile.mkdtemp(prefix="orc-"))
-    monkeypatch.setenv("ORCHESTRATOR_HOME", str(path))
-    monkeypatch.setenv("ORCHESTRATOR_SERVERS", "")
-    made = Home(path)
-    try:
-        yield made
-    finally:
-        made.close()
-        shutil.rmtree(path, ignore_errors=True)
+__all__ = ["home"]
 
 
 @pytest.fixture

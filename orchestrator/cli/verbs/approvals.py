@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from orchestrator.cli.inputs import in_utf8, typed
+from orchestrator.cli.view.found import say_found
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import UsageError
 
@@ -66,7 +66,7 @@ def _list(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.view.approvals import shown_list
 
     found = client(terminal).approvals(options.name, closed=options.all)
-    return _tell(found, shown_list(found, terminal), options, terminal)
+    return say_found(found, shown_list(found, terminal), terminal, as_json=options.json)
 
 
 def _show(options: argparse.Namespace, terminal: Terminal) -> int:
@@ -74,7 +74,7 @@ def _show(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.view.approvals import shown
 
     found = client(terminal).approval(options.id)
-    return _tell(found, shown(found, terminal), options, terminal)
+    return say_found(found, shown(found, terminal), terminal, as_json=options.json)
 
 
 def _approve(options: argparse.Namespace, terminal: Terminal) -> int:
@@ -117,12 +117,9 @@ def _decide(act: Act, approval: str, options: argparse.Namespace, terminal: Term
 
     by = in_utf8(options.by) or terminal.environment.get("USER", "")
     found = client(terminal).decide(approval, Verdict(act, by, said.get("text", ""), said.get("digest", "")))
-    return _tell(found, f"{found['id']} is {found['state']}; run {found['run']} goes on", options, terminal)
-
-
-def _tell(found: Any, text: str, options: argparse.Namespace, terminal: Terminal) -> int:
-    terminal.say(json.dumps(found, indent=2, ensure_ascii=False) if options.json else text)
-    return 0
+    return say_found(
+        found, f"{found['id']} is {found['state']}; run {found['run']} goes on", terminal, as_json=options.json
+    )
 
 
 _ACTIONS: Final = {"list": _list, "show": _show, "approve": _approve, "deny": _deny, "answer": _answer}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-from typing import Any, Final
+from typing import Final
 
 from orchestrator.cli.inputs import in_utf8
+from orchestrator.cli.view.found import say_found
 from orchestrator.cli.view.terminal import Terminal
 
 EXAMPLES: Final = """
@@ -48,7 +48,7 @@ def _list(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.view.outbox import shown_list
 
     found = client(terminal).deliveries(options.name, closed=options.all)
-    return _tell(found, shown_list(found, terminal), options, terminal)
+    return say_found(found, shown_list(found, terminal), terminal, as_json=options.json)
 
 
 def _show(options: argparse.Namespace, terminal: Terminal) -> int:
@@ -56,7 +56,7 @@ def _show(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.view.outbox import shown
 
     found = client(terminal).delivery(options.id)
-    return _tell(found, shown(found, terminal), options, terminal)
+    return say_found(found, shown(found, terminal), terminal, as_json=options.json)
 
 
 def _cancel(options: argparse.Namespace, terminal: Terminal) -> int:
@@ -64,7 +64,9 @@ def _cancel(options: argparse.Namespace, terminal: Terminal) -> int:
 
     by = in_utf8(options.by) or terminal.environment.get("USER", "")
     found = client(terminal).cancel_delivery(options.id, by)
-    return _tell(found, f"{found['id']} is {found['state']}; run {found['run']} has failed", options, terminal)
+    return say_found(
+        found, f"{found['id']} is {found['state']}; run {found['run']} has failed", terminal, as_json=options.json
+    )
 
 
 def _retry(options: argparse.Namespace, terminal: Terminal) -> int:
@@ -72,11 +74,6 @@ def _retry(options: argparse.Namespace, terminal: Terminal) -> int:
 
     count = client(terminal).retry_deliveries(options.id)
     terminal.say(f"{count} {'is' if count == 1 else 'are'} tried now" if count else "nothing waits for its target")
-    return 0
-
-
-def _tell(found: Any, text: str, options: argparse.Namespace, terminal: Terminal) -> int:
-    terminal.say(json.dumps(found, indent=2, ensure_ascii=False) if options.json else text)
     return 0
 
 

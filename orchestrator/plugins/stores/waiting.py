@@ -62,7 +62,7 @@ def close_waiting(connection: sqlite3.Connection, waiting: str, now: float) -> b
 def forget_old(connection: sqlite3.Connection, table: str, deployment: str, keep: int) -> bool:
     """Forget what is done beyond the newest ``keep`` of a deployment; whether there was some."""
     gone = connection.execute(
-        f"DELETE FROM {table} WHERE deployment = ?1 AND delivered IS NOT NULL AND seq <= (SELECT seq FROM {table} "  # noqa: S608
+        f"DELETE FROM {table} WHERE deployment = ?1 AND delivered IS NOT NULL AND seq <= (SELECT seq FROM {table} "  # noqa: S608 - our own tables
         "WHERE deployment = ?1 AND delivered IS NOT NULL ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
         (deployment, keep),
     )
