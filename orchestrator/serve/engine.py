@@ -103,9 +103,10 @@ class Engine:
         run.fitted = self.fitted
         run.desk, run.outbox = self.desk, self.outbox
         run.privacy = self.privacy
-        run.passage = Passage(self.rules, self.ledger)
-        if run.going_on is not None:
-            run.passage.purse.goes_on(run.going_on.waited.held.get("spent", {}))
+        if self.rules.far:
+            run.passage = Passage(self.rules, self.ledger)
+            if run.going_on is not None:
+                run.passage.purse.goes_on(run.going_on.waited.held.get("spent", {}))
         scope = anyio.CancelScope()
         result: Result | None = None
         self._in_work.add(scope)

@@ -196,7 +196,10 @@ class Run:
     def near(self, endpoints: tuple[str, ...]) -> tuple[str, ...]:
         """Those that are known not to be in the cloud."""
         known = self.deployment.endpoints
-        return tuple(name for name in endpoints if name in known and known[name].target.zone != "cloud")
+        for name in endpoints:
+            if name not in known or known[name].target.zone == "cloud":
+                return tuple(each for each in endpoints if each in known and known[each].target.zone != "cloud")
+        return endpoints
 
     @property
     def restricted(self) -> bool:
@@ -379,11 +382,15 @@ class Run:
     def why(self) -> str:
         """In a sentence: how it came to the one that answered."""
         told = {each.reason for each in self.attempts}
-        ruled = [
-            d for d in self.decisions if d.strategy != "policy" or d.abstained
-        ]  # leave to go out explains no answer
-        parts = [f"{d.router}: {d.why}" for d in ruled if d.why and d.why not in told]
-        parts += [f"{a.agent} handed over: {a.reason}" for a in self.attempts]
+        parts = [
+            f"{each.router}: {each.why}"
+            for each in self.decisions
+            if each.why
+            and each.why not in told
+            # leave to go out explains no answer
+            and (each.strategy != "policy" or each.abstained)
+        ]
+        parts += [f"{each.agent} handed over: {each.reason}" for each in self.attempts]
         chosen = [f"{each.subject}: {each.detail['chosen']}" for each in self.steps if "chosen" in each.detail]
         return "; ".join([*parts, *dict.fromkeys(chosen)])
 

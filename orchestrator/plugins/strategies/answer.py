@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -23,23 +23,24 @@ def nobody_among(names: Sequence[str]) -> str:
     return next(word for word in ("none", "none of these", "no assistant at all") if word not in map(_plain, names))
 
 
-def read_choice(answer: str, offered: Sequence[str]) -> tuple[str | None, str]:
+def read_choice(answer: str, offered: Collection[str]) -> tuple[str | None, str]:
     """The one of ``offered`` that the answer is, and an empty text; or ``None`` and what the answer is instead.
 
     Accepted: the JSON asked for, or the bare name, whatever its case, quotes and separators. A name inside a sentence is
     not: the sentence may say the opposite.
     """
-    stripped = _FENCE.sub("", answer.strip())
+    stripped = answer.strip()
+    if "`" in stripped:
+        stripped = _FENCE.sub("", stripped)
     if not stripped:
         return None, "gave an empty answer"
     value = _value_of(stripped)
     if value is None:
         return None, f'gave JSON without one name: "{shortened(stripped)}"'
-    value = whole(value)
-    return (value, "") if value in offered else _nearly(value[:_LONGEST_ANSWER], offered)
+    return (value, "") if value in offered else _nearly(whole(value)[:_LONGEST_ANSWER], offered)
 
 
-def _nearly(value: str, offered: Sequence[str]) -> tuple[str | None, str]:
+def _nearly(value: str, offered: Collection[str]) -> tuple[str | None, str]:
     alike = [name for name in offered if _plain(name) == _plain(value)]
     if len(alike) == 1:
         return alike[0], ""

@@ -17,7 +17,7 @@ from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Outcome, Run, fault_name
 from orchestrator.serve.steps.near import near_enough
-from orchestrator.serve.steps.outward import Sender, customs_of, let_out, tell_out
+from orchestrator.serve.steps.outward import let_out, tell_out
 from orchestrator.serve.steps.served import cut_off_usage
 
 
@@ -64,21 +64,20 @@ class Case:
         limit = agent.spec["max_total_tokens"]
         if limit is not None and run.usage.total_tokens >= limit:
             raise LimitReached(f"{agent.address} spent {run.usage.total_tokens} of {limit} tokens")
-        sender = replace(Sender.of(agent), chooses=True)  # for a look beside the answer nobody waits for a person
         near = near_enough(run, agent, endpoints)
-        endpoints, customs = await let_out(run, sender, near, call), customs_of(run, sender)
+        endpoints, customs = await let_out(run, agent, near, call, aside=True)
         began, trace = current_time(), CallTrace()
         priority = agent.spec["priority"] or run.request.priority
         ask = Ask(call, endpoints, run.until, priority, trace=trace, queue=run.queue(priority), customs=customs)
         try:
             reply = await run.loop.chat(ask)
         except (RunError, get_cancelled_exc_class()) as error:
-            tell_out(run, sender, customs, trace)
+            tell_out(run, agent, customs, trace)
             run.note_call(agent.address, began, trace, cut_off_usage(call, trace, ""), fault_name(error))
             raise
         self.calls += 1
         self.tokens += reply.usage.total_tokens
-        tell_out(run, sender, customs, trace)
+        tell_out(run, agent, customs, trace)
         run.note_call(agent.address, began, trace, reply.usage)
         return reply, trace.endpoint
 

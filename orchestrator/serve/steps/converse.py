@@ -19,12 +19,13 @@ from orchestrator.ports.provider import Capability, ChatCall, ChatReply, Support
 from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.doubt.case import Case
+from orchestrator.serve.outbound import Customs
 from orchestrator.serve.run import Held, Outcome, Run, fault_name
 from orchestrator.serve.selection import Selection
 from orchestrator.serve.steps.doubt import NO_SIGNS, alternatives_of, demand_of, gate_of, weighed
 from orchestrator.serve.steps.escalate import may_go_up
 from orchestrator.serve.steps.near import near_enough
-from orchestrator.serve.steps.outward import Sender, customs_of, let_out, tell_out
+from orchestrator.serve.steps.outward import let_out, tell_out
 from orchestrator.serve.steps.plain import parse_answer
 from orchestrator.serve.steps.prompt import prompt_of
 from orchestrator.serve.steps.repair import after_wish
@@ -128,8 +129,7 @@ class _Talk:
         self.endpoints = near_enough(run, self.agent, self.endpoints)
         endpoints = self._fitted(self.agent.offered if tools else 0)
         call = self._call(settings, tools)
-        sender = Sender.of(self.agent)
-        endpoints, customs = await self._let_out(sender, endpoints, call), customs_of(run, sender)
+        endpoints, customs = await self._let_out(endpoints, call)
         calls = {name: self._call(own, tools) for name, own in self._others().items()} if self.agent.calls else None
         began, trace = current_time(), CallTrace(chosen=self.selection.why)
         priority = self.agent.spec["priority"] or run.request.priority
@@ -154,18 +154,18 @@ class _Talk:
             reply = await (self._streamed(ask) if streams else run.loop.chat(ask))
         except (RunError, get_cancelled_exc_class()) as error:
             spent = cut_off_usage(call, trace, "".join(run.said[before:]))
-            tell_out(run, sender, customs, trace)
+            tell_out(run, self.agent, customs, trace)
             run.note_call(self.agent.address, began, trace, spent, fault_name(error))
             raise
         self.endpoint = trace.endpoint
-        tell_out(run, sender, customs, trace)
+        tell_out(run, self.agent, customs, trace)
         run.note_call(self.agent.address, began, trace, reply.usage)
         tell_if_cut(run, self.agent.address, trace.endpoint, call, reply)
         return reply
 
-    async def _let_out(self, sender: Sender, endpoints: tuple[str, ...], call: ChatCall) -> tuple[str, ...]:
+    async def _let_out(self, endpoints: tuple[str, ...], call: ChatCall) -> tuple[tuple[str, ...], Customs | None]:
         try:
-            return await let_out(self.run, sender, endpoints, call)
+            return await let_out(self.run, self.agent, endpoints, call)
         except Held as held:
             held.source = f"what {self.agent.address} would send to the cloud"
             held.at = self._standing()

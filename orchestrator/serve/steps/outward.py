@@ -27,34 +27,43 @@ POLICY: Final = "policy"
 
 
 @record
-class Sender:
+class _Sender:
     """Who would send: its name, and whether it may use nothing beyond the local network."""
 
     name: str
     address: str
     offline: bool = False
     chooses: bool = False
-    """It is a router, which waits for nobody."""
-
-    @classmethod
-    def of(cls, part: Agent | Router) -> Sender:
-        """An agent, or a router, which works offline where its agents do: that is proved over the graph."""
-        offline = part.spec["offline"] if isinstance(part, Agent) else False
-        return cls(part.spec["name"], part.address, offline, isinstance(part, Router))
+    """It waits for nobody: a router, and a look beside the answer."""
 
 
-def customs_of(run: Run, sender: Sender) -> Customs | None:
-    """What its calls to the cloud go out with."""
-    return Customs(run.passage, sender.name, closed=run.restricted) if run.passage is not None else None
-
-
-async def let_out(run: Run, sender: Sender, endpoints: tuple[str, ...], call: ChatCall) -> tuple[str, ...]:
-    """Those that may be asked, in the same order; each in the cloud is ruled on, and the ruling is kept with the run's decisions.
-    Raises why not, where that leaves none: ``BudgetExceeded``, ``Withheld`` or ``NoModel``."""
-    near = run.near(endpoints)
+async def let_out(
+    run: Run, part: Agent | Router, endpoints: tuple[str, ...], call: ChatCall, *, aside: bool = False
+) -> tuple[tuple[str, ...], Customs | None]:
+    """Those that an agent or a router may ask, in the same order, and what the calls to the cloud go out with; nothing where the
+    deployment has none there. Each in the cloud is ruled on, and the ruling is kept with the run's decisions. ``aside``: the call
+    is made beside the answer, and waits for no person. Raises why not, where that leaves none: ``BudgetExceeded``, ``Withheld`` or
+    ``NoModel``."""
     passage = run.passage
-    if len(near) == len(endpoints) or passage is None:
-        return endpoints
+    if passage is None:
+        return endpoints, None
+    if len(run.near(endpoints)) == len(endpoints):
+        return endpoints, _customs(run, part, passage)
+    # a router works offline where its agents do: that is proved over the graph
+    offline = part.spec["offline"] if isinstance(part, Agent) else False
+    sender = _Sender(part.spec["name"], part.address, offline, aside or isinstance(part, Router))
+    allowed = await _let_far(run, sender, passage, endpoints, call)
+    return allowed, _customs(run, part, passage)
+
+
+def _customs(run: Run, part: Agent | Router, passage: Passage) -> Customs:
+    return Customs(passage, part.spec["name"], closed=run.restricted)
+
+
+async def _let_far(
+    run: Run, sender: _Sender, passage: Passage, endpoints: tuple[str, ...], call: ChatCall
+) -> tuple[str, ...]:
+    near = run.near(endpoints)
     _take_leave(run, sender, passage, call)
     refusals: dict[str, ModelError | NoModel] = {}
     asked_for: list[str] = []
@@ -73,7 +82,7 @@ async def let_out(run: Run, sender: Sender, endpoints: tuple[str, ...], call: Ch
     return allowed
 
 
-def _take_leave(run: Run, sender: Sender, passage: Passage, call: ChatCall) -> None:
+def _take_leave(run: Run, sender: _Sender, passage: Passage, call: ChatCall) -> None:
     """A person has decided on what this agent would send. Raises ``ApprovalDenied``, and ``HeldRunLost`` where it is not that."""
     leave, run.leave = run.leave, None
     approval = leave.waited if leave is not None and isinstance(leave.waited, Approval) else None
@@ -88,14 +97,14 @@ def _take_leave(run: Run, sender: Sender, passage: Passage, call: ChatCall) -> N
     run.consents.add(sender.name)
 
 
-def _shown(passage: Passage, sender: Sender, endpoint: str, call: ChatCall) -> dict[str, Any]:
+def _shown(passage: Passage, sender: _Sender, endpoint: str, call: ChatCall) -> dict[str, Any]:
     """What a person allows: where it goes, and each message as it is sent."""
     sent = passage.fit_to_send(call, sender.name).messages
     return {"endpoint": endpoint, "messages": [message.as_json() for message in sent]}
 
 
 async def _ruling(
-    run: Run, sender: Sender, passage: Passage, endpoint: str, call: ChatCall
+    run: Run, sender: _Sender, passage: Passage, endpoint: str, call: ChatCall
 ) -> tuple[Ruling, ModelError | NoModel | None]:
     known = run.deployment.endpoints.get(endpoint)
     zone = known.target.zone if known is not None else "cloud"
@@ -118,14 +127,14 @@ async def _ruling(
     return ruling, _error(ruling, sender, poor, unfit)
 
 
-def _consent(run: Run, sender: Sender, passage: Passage) -> Consent:
+def _consent(run: Run, sender: _Sender, passage: Passage) -> Consent:
     if not passage.rules.asks:
         return "not needed"
     return "given" if sender.name in run.consents else "missing"
 
 
 def _error(
-    ruling: Ruling, sender: Sender, poor: Withheld | None, unfit: Withheld | None
+    ruling: Ruling, sender: _Sender, poor: Withheld | None, unfit: Withheld | None
 ) -> ModelError | NoModel | None:
     """What a refusal is raised as."""
     match ruling.refused:
@@ -167,7 +176,7 @@ async def _too_poor(passage: Passage, agent: str, endpoint: str, call: ChatCall)
     return passage.ledger.exceeded(account, passage.purse, agent, passage.estimate(call, endpoint))
 
 
-def _keep(run: Run, sender: Sender, ruling: Ruling) -> None:
+def _keep(run: Run, sender: _Sender, ruling: Ruling) -> None:
     """Once for each endpoint that an agent may ask; every refusal."""
     choice = None if ruling.refused else ruling.endpoint
     if choice is None:
@@ -179,7 +188,7 @@ def _keep(run: Run, sender: Sender, ruling: Ruling) -> None:
         run.add_decision(Decision(POLICY, choice, why=why, router=sender.name), sender.name)
 
 
-def tell_out(run: Run, sender: Sender, customs: Customs | None, trace: CallTrace) -> None:
+def tell_out(run: Run, part: Agent | Router, customs: Customs | None, trace: CallTrace) -> None:
     """Tell what a call has cost in the cloud, and what the model there did not see: placeholders may show in its words."""
     if customs is None or not customs.spent.calls:
         return
@@ -187,6 +196,4 @@ def tell_out(run: Run, sender: Sender, customs: Customs | None, trace: CallTrace
     counts = customs.passage.names.counts if customs.passage.names is not None else {}
     if counts:
         told = ", ".join(f"{count} of {kind}" for kind, count in counts.items())
-        run.remark(
-            sender.address, "", f"{sender.address} sent placeholders to the cloud in the place of values: {told}"
-        )
+        run.remark(part.address, "", f"{part.address} sent placeholders to the cloud in the place of values: {told}")

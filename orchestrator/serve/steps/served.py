@@ -32,7 +32,7 @@ def _window(name: str, tokens: int | None, refuses: bool) -> Window:
 
 def tell_if_cut(run: Run, agent: str, endpoint: str, call: ChatCall, reply: ChatReply) -> None:
     """A server that does not refuse a prompt which is too long may have read a part of it only: its own count shows it."""
-    if reply.usage.estimated or _refuses(run, endpoint) or not was_cut(call.messages, reply.usage.prompt_tokens):
+    if reply.usage.estimated or not was_cut(call.messages, reply.usage.prompt_tokens) or _refuses(run, endpoint):
         return
     note = f"{endpoint} read only {reply.usage.prompt_tokens} tokens of the prompt: the rest was cut without a word"
     run.remark(agent, endpoint, note)

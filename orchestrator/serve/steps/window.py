@@ -61,7 +61,10 @@ class Fitting:
 def fit(prompt: Prompt, windows: Sequence[Window]) -> Fitting:
     """The endpoints that can take the whole of it; else the largest window with as much of it as fits. A window that is not
     known counts as large enough. Raises ``ContextTooLong`` where it cannot be sent whole, nor without the older turns."""
-    if all(window.tokens is None for window in windows):
+    for window in windows:
+        if window.tokens is not None:
+            break
+    else:
         return Fitting(prompt.messages, tuple([window.endpoint for window in windows]))
     size = prompt.offered + sum([len(message.encoded()) for message in prompt.messages])
     whole = tuple(window.endpoint for window in windows if _holds(window, size, prompt.answer, _SURELY))
