@@ -115,6 +115,7 @@ class AgentSpec(TypedDict):
     gate: NotRequired[dict[str, dict[str, Any]]]  # signs of a wrong answer, the cheapest first, with what is unusual
     complexity: NotRequired[list[str]]  # simple, moderate, complex: the requests that it is meant for
     budget: NotRequired[dict[str, Any]]  # per_run, per_day: what it may spend in the cloud
+    elsewhere: NotRequired[bool]  # another node of the fleet holds it
 
 
 class RouteSpec(TypedDict):

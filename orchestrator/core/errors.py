@@ -35,6 +35,7 @@
     │   │   └── WrongArguments    nothing was done
     │   ├── SchemaInvalid
     │   ├── WouldMissDeadline
+    │   ├── NodeUnreachable   no node that holds the agent answers
     │   └── ModelError
     │       ├── Unreachable       connect refused, or reset before headers
     │       │   └── StaleConnection    closed before the first byte on a reused socket
@@ -108,6 +109,7 @@ from orchestrator.core.run_errors import (
     HeldRunLost,
     KeptNear,
     LimitReached,
+    NodeUnreachable,
     NoModel,
     OutboxFull,
     QueueFull,
@@ -147,6 +149,7 @@ __all__ = [
     "NoSuchApproval",
     "NoSuchDelivery",
     "NoSuchDeployment",
+    "NodeUnreachable",
     "NothingToLabel",
     "OrchestratorError",
     "OutboxFull",

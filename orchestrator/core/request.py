@@ -167,7 +167,7 @@ class Result:
     ``queue`` (waiting for a slot), ``model``, ``tool``, ``engine`` (the rest).
     ``notes`` say what the answer was made without. ``data_class`` is what the request said of its own data, or ``restricted``
     where the run met such data. ``parts`` are there where several agents answered; ``text`` is all of them then, and ``agent``
-    names each.
+    names each. ``node`` is the one of the fleet on which the agent answered; empty where there is no fleet.
     """
 
     id: str
@@ -191,11 +191,13 @@ class Result:
     data_class: DataClass = "internal"
     approval: str = ""
     parts: tuple[PartResult, ...] = ()
+    node: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """A plain form, for ``--json``, the store and the control API."""
         usage = self.usage
-        parts = {"parts": [part.as_json() for part in self.parts]} if self.parts else {}
+        more: dict[str, Any] = {"parts": [part.as_json() for part in self.parts]} if self.parts else {}
+        more |= {"node": self.node} if self.node else {}
         return {
             "id": self.id,
             "deployment": self.deployment,
@@ -223,7 +225,7 @@ class Result:
             "notes": list(self.notes),
             "data_class": self.data_class,
             "approval": self.approval,
-            **parts,
+            **more,
         }
 
     @classmethod
@@ -242,4 +244,5 @@ class Result:
             data_class=value.get("data_class", "internal"),
             approval=value.get("approval", ""),
             parts=tuple(PartResult(**part) for part in value.get("parts", ())),
+            node=value.get("node", ""),
         )

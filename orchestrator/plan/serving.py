@@ -16,6 +16,8 @@ from orchestrator.plan.wanted import with_fallbacks
 from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Capability, Support, can_call
 
+ELSEWHERE: Final = "held by another node"
+
 
 def who_serves(blueprint: Blueprint, bound: Mapping[str, Bound]) -> tuple[AgentServing, ...]:
     """One line for each router, which come first, and for each agent, in the manifest's order."""
@@ -66,6 +68,8 @@ def _listed(spec: RouterSpec) -> list[str]:
 
 def _serving(spec: AgentSpec, blueprint: Blueprint, bound: Mapping[str, Bound]) -> AgentServing:
     address = Address.of("agent", spec["name"])
+    if spec.get("elsewhere"):
+        return AgentServing(address, ELSEWHERE)
     aliases = [alias for alias in with_fallbacks(spec["models"], blueprint) if alias in bound]
     served = [bound[alias] for alias in aliases if bound[alias].endpoints or bound[alias].starting]
     able = served if not _calls(spec) else [each for each in served if _may_call(each)]

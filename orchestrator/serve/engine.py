@@ -18,6 +18,7 @@ from orchestrator.core.request import Request, Result
 from orchestrator.core.unknown import no_deployment
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.plan.pressure import NONE, Pressure
+from orchestrator.ports.elsewhere import Elsewhere
 from orchestrator.ports.outbox import Outbox
 from orchestrator.ports.people import Desk
 from orchestrator.serve.cancels import cancels
@@ -51,6 +52,8 @@ class Engine:
         self.deployment = deployment
         self.desk: Desk | None = None
         """Where its runs can ask people; set before the first of them."""
+        self.elsewhere: Elsewhere | None = None
+        """The other nodes of its fleet; set before the first of its runs."""
         self.outbox: Outbox | None = None
         """Where its runs leave what waits for a target that is away; set before the first of them."""
         self.fitted: Mapping[Scale, Fitted] = {}
@@ -101,7 +104,7 @@ class Engine:
         """What comes of a run, and where an unexpected fault was."""
         run.pressure = self._pressure()
         run.fitted = self.fitted
-        run.desk, run.outbox = self.desk, self.outbox
+        run.desk, run.outbox, run.elsewhere = self.desk, self.outbox, self.elsewhere
         run.privacy = self.privacy
         if self.rules.far:
             run.passage = Passage(self.rules, self.ledger)

@@ -18,6 +18,7 @@ from orchestrator.core.record import record
 from orchestrator.core.request import Decision, PartResult, Request, Result, Status, StepRecord, new_id
 from orchestrator.deploy.deployment import Agent, Deployment
 from orchestrator.plan.pressure import NONE, Pressure
+from orchestrator.ports.elsewhere import Elsewhere
 from orchestrator.ports.outbox import Outbox
 from orchestrator.ports.people import Desk
 from orchestrator.serve.ask import CallTrace
@@ -54,7 +55,8 @@ class Attempt:
 
 @record
 class Outcome:
-    """What a vertex gave: an answer, or the name of the agent that goes on (``to``), or those of several (``parted``)."""
+    """What a vertex gave: an answer, or the name of the agent that goes on (``to``), or those of several (``parted``). ``agent``
+    and ``node`` are who answered and where, if that is not this vertex here."""
 
     text: str = ""
     status: Status = "completed"
@@ -65,6 +67,8 @@ class Outcome:
     to: str = ""
     approval: str = ""
     parted: Parted | None = None
+    agent: str = ""
+    node: str = ""
 
 
 class Held(Exception):
@@ -99,7 +103,8 @@ class Run:
     """Mutable state of one run; owned by the task that runs it. ``deadline`` is the run's, ``until`` that of the agent at
     work, both of ``anyio.current_time``; ``nonce`` is of this run alone, whatever id its request has; ``said`` is what the
     caller has been told already; ``pressure`` is what spoke for smaller models when it began. ``desk`` is where it can ask people,
-    ``outbox`` where it can leave what waits for a target that is away; ``going_on`` is there where it waited before, ``grant`` is
+    ``outbox`` where it can leave what waits for a target that is away; ``elsewhere`` are the other nodes
+    of its fleet; ``going_on`` is there where it waited before, ``grant`` is
     the same until the call that waited is made, and ``leave`` until what waited is sent to the cloud. ``consents`` are the agents
     that a person has let send there. ``fitted`` is what its agents go by when they doubt an answer, ``standing`` that of its
     conversation, where it has one. ``is_part``: it answers a part of another run's request; ``parts`` are what came of such
@@ -113,6 +118,7 @@ class Run:
         "decisions",
         "deployment",
         "desk",
+        "elsewhere",
         "emit",
         "fitted",
         "foresees",
@@ -162,6 +168,7 @@ class Run:
         self.nonce = new_id("once")
         self.desk: Desk | None = None
         self.outbox: Outbox | None = None
+        self.elsewhere: Elsewhere | None = None
         self.going_on: GoingOn | None = None
         self.grant: GoingOn | None = None
         self.leave: GoingOn | None = None
@@ -350,7 +357,7 @@ class Run:
             revision=self.deployment.revision,
             status="failed" if error else outcome.status,
             text=outcome.text,
-            agent=agent,
+            agent=outcome.agent or agent,
             path=tuple(self.path),
             decisions=self.decisions,
             steps=tuple(self.steps),
@@ -372,6 +379,7 @@ class Run:
             data_class=self.request.data_class,
             approval=outcome.approval or (self.going_on.waited.id if self.going_on else ""),
             parts=self.parts,
+            node=outcome.node or (self.elsewhere.node if self.elsewhere is not None else ""),
         )
 
     def failure(self, error: Mapping[str, Any], partial: str = "") -> Result:

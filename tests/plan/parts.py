@@ -132,10 +132,15 @@ def _element(spec: Any) -> Element:
         return Element(f"model.{spec['alias']}", "model", spec)
     if "routes" in spec:
         return Element(
-            f"router.{spec['name']}", "router", spec, tuple(f"agent.{each['to']}" for each in spec["routes"])
+            f"router.{spec['name']}",
+            "router",
+            spec,
+            (*(f"agent.{each['to']}" for each in spec["routes"]), *(f"model.{alias}" for alias in spec["models"])),
         )
     if "role" in spec:
-        return Element(f"agent.{spec['name']}", "agent", spec, tuple(f"model.{alias}" for alias in spec["models"]))
+        uses = {"model": spec["models"], "tool": spec["tools"], "knowledge": spec["knowledge"]}
+        needs = tuple(f"{kind}.{name}" for kind, names in uses.items() for name in names)
+        return Element(f"agent.{spec['name']}", "agent", spec, needs)
     if "include" in spec:
         return Element(f"knowledge.{spec['name']}", "knowledge", spec)
     return Element(f"tool.{spec['name']}", "tool", spec)

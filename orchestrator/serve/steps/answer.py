@@ -14,6 +14,7 @@ from orchestrator.serve.run import GoingOn, Outcome, Run
 from orchestrator.serve.selection import Asked, Selection, select
 from orchestrator.serve.steps.converse import converse, converse_on
 from orchestrator.serve.steps.doubt import stays_above
+from orchestrator.serve.steps.elsewhere import answer_elsewhere, is_elsewhere
 from orchestrator.serve.steps.escalate import may_go_up
 from orchestrator.serve.steps.human import hand_to_person
 from orchestrator.serve.steps.near import near_enough
@@ -27,6 +28,8 @@ async def answer(run: Run, agent: Agent) -> Outcome:
     it should look up. Such an agent answers by its rules, or says so.
     """
     spec = agent.spec
+    if is_elsewhere(agent):
+        return await answer_elsewhere(run, agent)
     if spec["human"] is not None:
         return await hand_to_person(run, agent)
     if run.grant is not None:

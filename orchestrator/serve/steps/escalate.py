@@ -8,7 +8,9 @@ from orchestrator.core.errors import (
     ApprovalDenied,
     DeadlinePassed,
     HeldRunLost,
+    KeptNear,
     ModelError,
+    NodeUnreachable,
     QueueFull,
     RateLimited,
     RunCancelled,
@@ -22,6 +24,7 @@ from orchestrator.core.errors import (
 from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Run
+from orchestrator.serve.steps.elsewhere import is_elsewhere
 from orchestrator.serve.steps.withheld import kept_here
 
 _SIGNALS: Final[tuple[tuple[tuple[type[RunError], ...], frozenset[str]], ...]] = (
@@ -42,6 +45,8 @@ def escalation_of(run: Run, agent: Agent, error: RunError) -> str:
     over nobody could answer any more; a person still can be told.
     """
     spec = agent.spec
+    if is_elsewhere(agent) and not isinstance(error, (NodeUnreachable, KeptNear)):
+        return ""  # the node that holds it has handed over already, where it should
     if not may_go_up(run, agent) or run.streamed or isinstance(error, (RunCancelled, ApprovalDenied, HeldRunLost)):
         return ""
     if current_time() >= run.deadline and not _is_person(run, spec["escalate_to"] or ""):

@@ -1,0 +1,54 @@
+"""A node's share of a fleet's blueprint: what it holds itself, and of the rest as much as its routers must know. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final, cast
+
+from orchestrator.core.blueprint import Blueprint, Element
+
+_EMPTY: Final[Mapping[str, Any]] = {
+    "models": [],
+    "tools": [],
+    "knowledge": [],
+    "instructions": "",
+    "output_schema": None,
+    "reflex": [],
+    "human": None,
+    "elsewhere": True,
+}
+"""What of an agent only the node needs that holds it. Its words stay, for routers to learn from; and to whom it escalates, for
+when no node that holds it answers."""
+_KEPT_THERE: Final = ("gate", "store_and_forward", "budget")
+
+
+def share_of(blueprint: Blueprint, holds: Collection[str]) -> Blueprint:
+    """The blueprint as the node that ``holds`` these agents serves it: the others are ``elsewhere``, and models, tools and
+    documents that only they need are left out."""
+    kept = {element.address: _share(element, holds) for element in blueprint.elements.values()}
+    gone = {*_needed(blueprint.elements)} - {*_needed(kept)}
+    return replace(blueprint, elements={address: each for address, each in kept.items() if address not in gone})
+
+
+def _share(element: Element, holds: Collection[str]) -> Element:
+    if element.kind != "agent" or element.spec["name"] in holds:
+        return element
+    spec = {name: value for name, value in element.spec.items() if name not in _KEPT_THERE}
+    return replace(element, spec={**spec, **_EMPTY}, needs=())
+
+
+def _needed(known: Mapping[str, Element]) -> Iterator[str]:
+    """The addresses that agents and routers use, with the fallbacks of their models."""
+    waiting = [need for element in known.values() if element.kind in ("agent", "router") for need in element.needs]
+    seen: set[str] = set()
+    while waiting:
+        address = waiting.pop()
+        if address in seen or address not in known:
+            continue
+        seen.add(address)
+        yield address
+        element = known[address]
+        waiting += element.needs
+        if element.kind == "model":
+            waiting += [f"model.{alias}" for alias in cast(Collection[str], element.spec["fallback"])]

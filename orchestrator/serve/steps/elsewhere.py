@@ -1,0 +1,74 @@
+"""An agent that another node of the fleet holds: the request goes there, with what was said before, and its result comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from orchestrator.core.errors import KeptNear, NodeUnreachable
+from orchestrator.core.request import Request, Result, StepRecord
+from orchestrator.deploy.deployment import Agent
+from orchestrator.serve.clock import current_time
+from orchestrator.serve.run import Outcome, Run
+
+
+def is_elsewhere(agent: Agent) -> bool:
+    """Whether another node holds it."""
+    return bool(agent.spec.get("elsewhere"))
+
+
+async def answer_elsewhere(run: Run, agent: Agent) -> Outcome:
+    """What the node says that holds it. Raises ``KeptNear`` where the request may not leave this one, and ``RunError``."""
+    name = agent.spec["name"]
+    if run.restricted:
+        raise KeptNear(
+            f"{agent.address} is on another node, and this request is restricted: it does not leave this one",
+            cure="Ask the node that holds it, or place the agent here.",
+        )
+    if run.elsewhere is None:
+        raise NodeUnreachable(
+            f"{agent.address} is on another node, and this one has no link to its fleet",
+            cure="orchestrator node status",
+        )
+    began = current_time()
+    result = await run.elsewhere.answer(_passed_on(run, name), run.say if run.listen is not None else None)
+    _take(run, result, began)
+    return Outcome(
+        text=result.text,
+        status=result.status,
+        served_by=result.served_by,
+        value=result.value,
+        finish_reason=result.finish_reason,
+        approval=result.approval,
+        agent=result.agent or name,
+        node=result.node,
+    )
+
+
+def _passed_on(run: Run, name: str) -> Request:
+    """The request as it goes there: with the turns that the session has here, as the other node keeps none of it."""
+    left = max(0.0, run.until - current_time())
+    return replace(run.request, agent=name, session="", history=run.history, timeout=left)
+
+
+def _take(run: Run, result: Result, began: float) -> None:
+    """What it met there is the run's too, its first vertex left out, which is there already."""
+    run.path += result.path[1:]
+    for each in result.decisions:
+        run.add_decision(each, each.router)
+    run.steps += _moved(result, (began - run.started) * 1e3)
+    run.usage = run.usage + result.usage
+    run.queue_ms += result.timings.get("queue", 0.0)
+    run.model_ms += result.timings.get("model", 0.0)
+    run.tool_ms += result.timings.get("tool", 0.0)
+    for note in result.notes:
+        run.remark("", "", note)
+    if result.data_class == "restricted":
+        run.restrict()
+
+
+def _moved(result: Result, by: float) -> Iterator[StepRecord]:
+    """Its steps on this run's clock, each with where it was done."""
+    for step in result.steps:
+        detail = {"node": result.node, **step.detail}
+        yield StepRecord(step.kind, step.subject, step.at_ms + by, step.took_ms, detail)

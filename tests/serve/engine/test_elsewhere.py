@@ -1,0 +1,158 @@
+"""Agents that another node holds: two engines of one fleet, each with its share, joined by a link in this process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.core.blueprint import AgentSpec
+from orchestrator.core.errors import NodeUnreachable, RunError
+from orchestrator.core.event import DELTA, Event
+from orchestrator.core.message import Message
+from orchestrator.core.request import Request, Result
+from orchestrator.testing.endpoint import simulated
+from orchestrator.testing.pace import Pace
+from orchestrator.testing.script import Script
+from tests.serve.engine.parts import Served, Wanted, agent_spec, router_spec, rule, serving
+
+pytestmark = pytest.mark.anyio
+
+
+class Link:
+    """The other node, asked directly; ``cut`` where it does not answer."""
+
+    def __init__(self, node: str, other: Served, there: str) -> None:
+        self.node = node
+        self.cut = False
+        self.asked: list[Request] = []
+        self._other = other
+        self._there = there
+
+    async def answer(self, request: Request, say: Callable[[str], None] | None) -> Result:
+        """As the other node's engine answers it."""
+        if self.cut:
+            raise NodeUnreachable(f"no node that holds {request.agent} answers")
+        self.asked.append(request)
+
+        def listen(event: Event) -> None:
+            if event.kind == DELTA and say is not None:
+                say(event.fields["text"])
+
+        result = await self._other.engine.run(request, listen if say is not None else None)
+        if result.error:
+            raise RunError(result.error["message"])
+        return replace(result, node=self._there)
+
+
+def front() -> Wanted:
+    """The node that is asked: a router, an agent of its own, and two of another node."""
+    here = [
+        agent_spec("orders", models=[], reflex=[rule("ordered here")]),
+        agent_spec("desk", models=[], reflex=[rule("the desk")]),
+    ]
+    ways = {"orders": "order", "repairs": "repair", "clinic": "pain"}
+    return Wanted(
+        [
+            router_spec("front", ways),
+            *here,
+            elsewhere("repairs", escalate_to="desk"),
+            elsewhere("clinic", data_class="restricted"),
+        ]
+    )
+
+
+def elsewhere(name: str, **fields: object) -> AgentSpec:
+    """An agent of the other node, as this one knows it."""
+    spec = agent_spec(name, models=[], instructions="", **fields)
+    spec["elsewhere"] = True
+    return spec
+
+
+def back(**fields: object) -> Wanted:
+    """The node that holds it."""
+    return Wanted([agent_spec("repairs", **fields), agent_spec("clinic")])
+
+
+@asynccontextmanager
+async def fleet(there: Wanted | None = None) -> AsyncIterator[tuple[Served, Served, Link]]:
+    """Both nodes, and the link from the first to the second."""
+    other = simulated(["m"], Script(default="it takes two days"), pace=Pace(ttft=0.5))
+    async with serving(there or back(), other) as holder, serving(front()) as asked:
+        link = Link("edge-1", holder, "edge-2")
+        asked.engine.elsewhere = link
+        yield asked, holder, link
+
+
+async def test_a_request_goes_to_the_node_that_holds_its_agent_and_the_result_tells_where() -> None:
+    """Its steps there are on the clock of the run here, after the choice."""
+    async with fleet() as (asked, _, _):
+        result = await asked.run("repair my drill")
+    assert (result.text, result.agent, result.node) == ("it takes two days", "repairs", "edge-2")
+    assert result.path == ("router.front", "agent.repairs")
+    assert [(step.kind, step.detail.get("node")) for step in result.steps] == [("route", None), ("model", "edge-2")]
+    assert result.steps[0].at_ms <= result.steps[1].at_ms
+    assert result.usage.model_calls == 1 and result.timings["model"] >= 500
+
+
+async def test_an_agent_of_this_node_is_not_asked_for_elsewhere() -> None:
+    """And the result says that it was here."""
+    async with fleet() as (asked, _, link):
+        result = await asked.run("my order")
+    assert (result.text, result.node, link.asked) == ("ordered here", "edge-1", [])
+
+
+async def test_the_other_node_gets_the_turns_of_the_session_that_is_kept_here() -> None:
+    """It keeps none itself."""
+    async with fleet() as (asked, holder, link):
+        await asked.run("repair my drill", session="s")
+        await asked.run("and repair my saw", session="s")
+        said = holder.sent()
+    assert link.asked[1].session == "" and link.asked[1].agent == "repairs"
+    assert ("user", "repair my drill") in said and ("assistant", "it takes two days") in said
+
+
+async def test_an_answer_from_elsewhere_comes_in_pieces() -> None:
+    """What is heard is what the result says."""
+    heard: list[str] = []
+    async with fleet() as (asked, _, _):
+        result = await asked.run(
+            "repair it", lambda event: heard.append(str(event.fields.get("text"))) if event.kind == DELTA else None
+        )
+    assert "".join(heard) == result.text and len(heard) > 1
+
+
+async def test_a_node_that_does_not_answer_is_escalated_here() -> None:
+    """The one who takes over is of this node."""
+    async with fleet() as (asked, _, link):
+        link.cut = True
+        result = await asked.run("repair my drill")
+    assert (result.text, result.agent, result.node) == ("the desk", "desk", "edge-1")
+    assert "NodeUnreachable: no node that holds repairs answers" in result.why
+
+
+async def test_a_fault_that_the_other_node_tells_is_not_escalated_twice() -> None:
+    """It has handed over already, where it should."""
+    async with fleet(back(models=["m"], max_total_tokens=0)) as (asked, _, _):
+        result = await asked.run("repair my drill")
+    assert result.error is not None and "spent 0 of 0 tokens" in result.error["message"]
+    assert result.path == ("router.front", "agent.repairs")
+
+
+async def test_restricted_data_does_not_leave_its_node() -> None:
+    """Neither a restricted request, nor what is for a restricted agent."""
+    async with fleet() as (asked, _, link):
+        for_anyone = await asked.run("repair my drill", data_class="restricted")
+        for_clinic = await asked.run("I have pain")
+    assert for_anyone.agent == "desk"  # who takes over is here
+    assert for_clinic.error is not None and for_clinic.error["code"] == "ORC502"
+    assert "does not leave this one" in for_clinic.error["message"] and link.asked == []
+
+
+async def test_without_a_link_it_says_so() -> None:
+    """A node that has just started, or left its fleet."""
+    async with serving(Wanted([elsewhere("repairs")])) as asked:
+        result = await asked.run("repair my drill", history=(Message("user", "hello"),))
+    assert result.error is not None and result.error["code"] == "ORC510"
