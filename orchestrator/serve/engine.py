@@ -28,9 +28,10 @@ from orchestrator.serve.held import resumed
 from orchestrator.serve.ledger import Ledger
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.outbound import Passage, Rules
+from orchestrator.serve.outcome import GoingOn
 from orchestrator.serve.privacy import Privacy
 from orchestrator.serve.rooms import Rooms
-from orchestrator.serve.run import Emit, GoingOn, Run
+from orchestrator.serve.run import Emit, Run
 from orchestrator.serve.session import Sessions
 from orchestrator.serve.walk import walk
 

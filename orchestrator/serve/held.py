@@ -14,7 +14,8 @@ from orchestrator.core.request import Request, Result
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.loop import Loop
-from orchestrator.serve.run import Attempt, Emit, GoingOn, Run
+from orchestrator.serve.outcome import Attempt, GoingOn
+from orchestrator.serve.run import Emit, Run
 
 
 def kept(run: Run, result: Result, at: Mapping[str, Any]) -> dict[str, Any]:

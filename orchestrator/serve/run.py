@@ -7,15 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from orchestrator.core.approval import Approval
 from orchestrator.core.choices import PriorityClass
 from orchestrator.core.delivery import Delivery
 from orchestrator.core.errors import RunCancelled, RunError
 from orchestrator.core.event import DELTA, Event, EventKind
 from orchestrator.core.fitted import Fitted, Scale
 from orchestrator.core.message import Message, Usage
-from orchestrator.core.record import record
-from orchestrator.core.request import Decision, PartResult, Request, Result, Status, StepRecord, new_id
+from orchestrator.core.request import Decision, PartResult, Request, Result, StepRecord, new_id
 from orchestrator.deploy.deployment import Agent, Deployment
 from orchestrator.plan.pressure import NONE, Pressure
 from orchestrator.ports.elsewhere import Elsewhere
@@ -26,8 +24,8 @@ from orchestrator.serve.clock import current_time
 from orchestrator.serve.latch import Standing
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.outbound import Passage
+from orchestrator.serve.outcome import Attempt, GoingOn, Outcome
 from orchestrator.serve.privacy import Privacy, holds_talk, is_private
-from orchestrator.serve.steps.parted import Parted
 
 Emit = Callable[[Event], None]
 NOTHING_SPENT: Final = Usage()
@@ -35,63 +33,6 @@ BROUGHT: Final = (
     "the history came with the request, and may hold what a restricted agent said: so the request counts as restricted "
     "(a session tells what was said where; data_class public says that all of it may leave this device)"
 )
-
-
-@record
-class Attempt:
-    """An answer that was not good enough, for whoever takes over: what was said, and which functions were called."""
-
-    agent: str
-    reason: str
-    text: str = ""
-    calls: tuple[str, ...] = ()
-
-    def done(self, said: str) -> str:
-        """What it did, in words; ``said`` is its text as there is room for it."""
-        parts = [f'It had said: "{said}".'] if said else []
-        parts += [f"It has called already: {', '.join(self.calls)}."] if self.calls else []
-        return " ".join(parts)
-
-
-@record
-class Outcome:
-    """What a vertex gave: an answer, or the name of the agent that goes on (``to``), or those of several (``parted``). ``agent``
-    and ``node`` are who answered and where, if that is not this vertex here."""
-
-    text: str = ""
-    status: Status = "completed"
-    served_by: str = ""
-    value: Any = None
-    finish_reason: str = "stop"
-    why: str = ""
-    to: str = ""
-    approval: str = ""
-    parted: Parted | None = None
-    agent: str = ""
-    node: str = ""
-
-
-class Held(Exception):
-    """A call that a person must allow first, by its ``name`` and ``effect``. Whoever is at work adds to ``at`` where it goes on
-    then; ``source`` says who wrote the arguments. No fault: nobody escalates it."""
-
-    def __init__(self, name: str, effect: str, arguments: Mapping[str, Any]) -> None:
-        super().__init__(name)
-        self.name = name
-        self.effect = effect
-        self.arguments = arguments
-        self.source = ""
-        self.at: dict[str, Any] = {}
-
-
-@record
-class GoingOn:
-    """What a run that waited goes on with: what it waited for (what a person decided, or its target), and the place ``at`` which
-    its ``agent`` waited."""
-
-    waited: Approval | Delivery
-    agent: str
-    at: Mapping[str, Any]
 
 
 def fault_name(error: BaseException) -> str:

@@ -16,7 +16,8 @@ import anyio
 from orchestrator.core.errors import RunError
 from orchestrator.core.event import DELTA, Event
 from orchestrator.core.request import PartResult, Result
-from orchestrator.serve.run import Outcome, Run
+from orchestrator.serve.outcome import Outcome
+from orchestrator.serve.run import Run
 from orchestrator.serve.steps.parted import MOST_PARTS, Part, Parted
 
 Walk = Callable[[Run], Awaitable[Result]]

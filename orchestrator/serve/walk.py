@@ -10,7 +10,8 @@ from orchestrator.core.request import Result
 from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.latch import Standing
-from orchestrator.serve.run import Attempt, Held, Outcome, Run
+from orchestrator.serve.outcome import Attempt, Held, Outcome
+from orchestrator.serve.run import Run
 from orchestrator.serve.several import answer_parts
 from orchestrator.serve.steps.answer import answer
 from orchestrator.serve.steps.defer import defer, may_wait

@@ -15,7 +15,8 @@ from orchestrator.deploy.deployment import Agent
 from orchestrator.ports.provider import Capability, ChatCall, ChatReply, Support
 from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.run import Outcome, Run, fault_name
+from orchestrator.serve.outcome import Outcome
+from orchestrator.serve.run import Run, fault_name
 from orchestrator.serve.steps.near import near_enough
 from orchestrator.serve.steps.outward import let_out, tell_out
 from orchestrator.serve.steps.served import cut_off_usage

@@ -10,7 +10,8 @@ from orchestrator.core.message import Message
 from orchestrator.deploy.deployment import Agent
 from orchestrator.deploy.reflex import Reflex
 from orchestrator.ports.provider import Capability, Support, can_call
-from orchestrator.serve.run import GoingOn, Outcome, Run
+from orchestrator.serve.outcome import GoingOn, Outcome
+from orchestrator.serve.run import Run
 from orchestrator.serve.selection import Asked, Selection, select
 from orchestrator.serve.steps.converse import converse, converse_on
 from orchestrator.serve.steps.doubt import stays_above

@@ -20,7 +20,8 @@ from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.doubt.case import Case
 from orchestrator.serve.outbound import Customs
-from orchestrator.serve.run import Held, Outcome, Run, fault_name
+from orchestrator.serve.outcome import Held, Outcome
+from orchestrator.serve.run import Run, fault_name
 from orchestrator.serve.selection import Selection
 from orchestrator.serve.steps.doubt import NO_SIGNS, alternatives_of, demand_of, gate_of, weighed
 from orchestrator.serve.steps.escalate import may_go_up

@@ -21,7 +21,8 @@ from orchestrator.deploy.deployment import Agent
 from orchestrator.deploy.template import compile_template
 from orchestrator.ports.outbox import Deferring
 from orchestrator.serve.held import kept
-from orchestrator.serve.run import Outcome, Run
+from orchestrator.serve.outcome import Outcome
+from orchestrator.serve.run import Run
 
 EXPIRES: Final = 86_400.0
 """Seconds that a request waits for its target where the manifest says nothing."""

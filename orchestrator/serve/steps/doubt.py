@@ -20,7 +20,8 @@ from orchestrator.serve.doubt.abstention import told_how
 from orchestrator.serve.doubt.case import Case, Sight, Signs
 from orchestrator.serve.doubt.signs import SIGNS, THRESHOLDS, TOP
 from orchestrator.serve.latch import VERDICTS
-from orchestrator.serve.run import Outcome, Run
+from orchestrator.serve.outcome import Outcome
+from orchestrator.serve.run import Run
 from orchestrator.serve.steps.escalate import may_go_up
 from orchestrator.serve.steps.shorten import shortened
 

@@ -9,7 +9,8 @@ from orchestrator.core.errors import KeptNear, NodeUnreachable
 from orchestrator.core.request import Request, Result, StepRecord
 from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.run import Outcome, Run
+from orchestrator.serve.outcome import Outcome
+from orchestrator.serve.run import Run
 
 
 def is_elsewhere(agent: Agent) -> bool:

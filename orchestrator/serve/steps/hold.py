@@ -14,7 +14,8 @@ from orchestrator.deploy.deployment import Agent
 from orchestrator.deploy.template import compile_template
 from orchestrator.ports.people import Asking, Desk
 from orchestrator.serve.held import kept
-from orchestrator.serve.run import Held, Outcome, Run
+from orchestrator.serve.outcome import Held, Outcome
+from orchestrator.serve.run import Run
 from orchestrator.serve.steps.shorten import shortened
 
 EXPIRES: Final = 86_400.0

@@ -8,7 +8,8 @@ from orchestrator.core.errors import ToolFailed
 from orchestrator.core.request import new_id
 from orchestrator.deploy.deployment import Agent
 from orchestrator.ports.tool import ToolFunction, ToolOutcome
-from orchestrator.serve.run import Outcome, Run
+from orchestrator.serve.outcome import Outcome
+from orchestrator.serve.run import Run
 from orchestrator.serve.steps.hold import LEFT_OUT, Wish, hold, most_waiting, newest_turns
 from orchestrator.serve.steps.served import with_model_names
 from orchestrator.serve.steps.shorten import shortened

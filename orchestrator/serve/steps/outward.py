@@ -12,8 +12,9 @@ from orchestrator.deploy.deployment import Agent, Router
 from orchestrator.ports.provider import ChatCall
 from orchestrator.serve.ask import CallTrace
 from orchestrator.serve.outbound import NO_PRICE, WRITE_PRICE, Customs, Passage
+from orchestrator.serve.outcome import Held
 from orchestrator.serve.policy import Consent, Facts, Ruling, rule
-from orchestrator.serve.run import Held, Run
+from orchestrator.serve.run import Run
 from orchestrator.serve.steps.tools import denied
 
 NOBODY: Final = (

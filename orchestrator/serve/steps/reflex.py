@@ -9,7 +9,8 @@ from orchestrator.core.errors import RunError, ToolFailed, WrongArguments
 from orchestrator.deploy.deployment import Agent
 from orchestrator.deploy.reflex import ESCALATE, Firing, Reflex, fill_value
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.run import Held, Outcome, Run
+from orchestrator.serve.outcome import Held, Outcome
+from orchestrator.serve.run import Run
 from orchestrator.serve.steps.tools import call_function
 
 

@@ -21,8 +21,9 @@ from orchestrator.ports.provider import ChatCall, ChatReply, Target
 from orchestrator.ports.strategy import AskModel, Embed, ModelQuestion, RouteQuestion
 from orchestrator.serve.ask import Ask, CallTrace
 from orchestrator.serve.clock import current_time
+from orchestrator.serve.outcome import Outcome
 from orchestrator.serve.privacy import leads_to_private
-from orchestrator.serve.run import Outcome, Run, fault_name
+from orchestrator.serve.run import Run, fault_name
 from orchestrator.serve.steps.ask_back import asked_before, question_of, read_answer
 from orchestrator.serve.steps.follow_up import continued
 from orchestrator.serve.steps.near import seen_by

@@ -23,7 +23,8 @@ from orchestrator.core.surrogates import whole_value
 from orchestrator.deploy.deployment import Agent
 from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.run import Held, Run
+from orchestrator.serve.outcome import Held
+from orchestrator.serve.run import Run
 from orchestrator.serve.steps.plain import plain_outcome, read_model_json
 
 LONGEST_OUTPUT: Final = 16_000

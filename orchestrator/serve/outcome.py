@@ -1,0 +1,69 @@
+"""What the vertices of a run give: an answer, a hand-over, a wait; and what each tells the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.core.approval import Approval
+from orchestrator.core.delivery import Delivery
+from orchestrator.core.record import record
+from orchestrator.core.request import Status
+from orchestrator.serve.steps.parted import Parted
+
+
+@record
+class Attempt:
+    """An answer that was not good enough, for whoever takes over: what was said, and which functions were called."""
+
+    agent: str
+    reason: str
+    text: str = ""
+    calls: tuple[str, ...] = ()
+
+    def done(self, said: str) -> str:
+        """What it did, in words; ``said`` is its text as there is room for it."""
+        parts = [f'It had said: "{said}".'] if said else []
+        parts += [f"It has called already: {', '.join(self.calls)}."] if self.calls else []
+        return " ".join(parts)
+
+
+@record
+class Outcome:
+    """What a vertex gave: an answer, or the name of the agent that goes on (``to``), or those of several (``parted``). ``agent``
+    and ``node`` are who answered and where, if that is not this vertex here."""
+
+    text: str = ""
+    status: Status = "completed"
+    served_by: str = ""
+    value: Any = None
+    finish_reason: str = "stop"
+    why: str = ""
+    to: str = ""
+    approval: str = ""
+    parted: Parted | None = None
+    agent: str = ""
+    node: str = ""
+
+
+class Held(Exception):
+    """A call that a person must allow first, by its ``name`` and ``effect``. Whoever is at work adds to ``at`` where it goes on
+    then; ``source`` says who wrote the arguments. No fault: nobody escalates it."""
+
+    def __init__(self, name: str, effect: str, arguments: Mapping[str, Any]) -> None:
+        super().__init__(name)
+        self.name = name
+        self.effect = effect
+        self.arguments = arguments
+        self.source = ""
+        self.at: dict[str, Any] = {}
+
+
+@record
+class GoingOn:
+    """What a run that waited goes on with: what it waited for (what a person decided, or its target), and the place ``at`` which
+    its ``agent`` waited."""
+
+    waited: Approval | Delivery
+    agent: str
+    at: Mapping[str, Any]
