@@ -13,6 +13,7 @@ from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.plane import Door
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.plan.pressure import Pressure
+from orchestrator.ports.elsewhere import Elsewhere
 from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.forward import Forwarder
 from orchestrator.serve.ledger import Ledger
@@ -25,7 +26,7 @@ from orchestrator.serve.session import Sessions
 @dataclass(frozen=True, slots=True)
 class ServingPlane:
     """A ``RequestPlane`` over one loop. ``state`` tells the doors of deployments whether requests are taken, ``coming`` whether
-    a deployment is applied and not served yet."""
+    a deployment is applied and not served yet; ``elsewhere`` gives the other nodes of a deployment's fleet."""
 
     engines: EngineTable
     loop: Loop
@@ -37,6 +38,7 @@ class ServingPlane:
     forwarder: Forwarder | None = None
     outcomes: Outcomes | None = None
     ledger: Ledger = field(default_factory=Ledger)
+    elsewhere: Callable[[str], Elsewhere | None] = lambda _: None
 
     def set_endpoints(self, endpoints: Mapping[str, EndpointSpec], pools: Mapping[str, PoolLimits]) -> None:
         """Know exactly these endpoints, and these limits of memories."""
@@ -64,6 +66,7 @@ class ServingPlane:
         """Send requests that come from now on to a new engine."""
         engine = Engine(deployment, self.loop, self.sessions, self.emit, lambda: self.engines.pressure)
         engine.desk, engine.outbox = self.desk, self.forwarder
+        engine.elsewhere = self.elsewhere(deployment.name)
         if self.outcomes is not None:
             self.outcomes.prepare(engine)
         engine.ledger = self.ledger

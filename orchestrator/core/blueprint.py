@@ -212,6 +212,7 @@ class Blueprint:
     policy: Mapping[str, Any] = field(default_factory=dict)  # redaction, budget, approval, as the manifest has them
     folder: str = ""  # the manifest's folder, absolute
     labels: Mapping[str, str] = field(default_factory=dict)
+    node: str = ""  # the one of its fleet whose share it is; empty for the whole
 
     @property
     def digest(self) -> str:
@@ -245,6 +246,7 @@ class Blueprint:
             **({"people": dict(self.people)} if self.people else {}),
             **({} if self.most_escalations == MOST_ESCALATIONS else {"most_escalations": self.most_escalations}),
             **({"policy": dict(self.policy)} if self.policy else {}),
+            **({"node": self.node} if self.node else {}),
         }
 
     @classmethod
@@ -272,4 +274,5 @@ class Blueprint:
             people=value.get("people", {}),
             most_escalations=value.get("most_escalations", MOST_ESCALATIONS),
             policy=value.get("policy", {}),
+            node=value.get("node", ""),
         )

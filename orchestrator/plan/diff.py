@@ -66,7 +66,7 @@ def take_down(observed: ObservedState, name: str) -> Plan:
 
 
 def _notes(blueprint: Blueprint, observed: ObservedState, bound: Mapping[str, Bound]) -> Iterator[str]:
-    if blueprint.type == "distributed-edge":
+    if blueprint.type == "distributed-edge" and not blueprint.node:
         yield MESH_NOTE
     used = {endpoint.id.partition("/")[0] for each in bound.values() for endpoint in each.endpoints}
     for server in observed.servers:

@@ -23,12 +23,13 @@ when no node that holds it answers."""
 _KEPT_THERE: Final = ("gate", "store_and_forward", "budget")
 
 
-def share_of(blueprint: Blueprint, holds: Collection[str]) -> Blueprint:
-    """The blueprint as the node that ``holds`` these agents serves it: the others are ``elsewhere``, and models, tools and
+def share_of(blueprint: Blueprint, node: str, holds: Collection[str]) -> Blueprint:
+    """The blueprint as the ``node`` that ``holds`` these agents serves it: the others are ``elsewhere``, and models, tools and
     documents that only they need are left out."""
     kept = {element.address: _share(element, holds) for element in blueprint.elements.values()}
     gone = {*_needed(blueprint.elements)} - {*_needed(kept)}
-    return replace(blueprint, elements={address: each for address, each in kept.items() if address not in gone})
+    elements = {address: each for address, each in kept.items() if address not in gone}
+    return replace(blueprint, elements=elements, node=node)
 
 
 def _share(element: Element, holds: Collection[str]) -> Element:

@@ -31,7 +31,7 @@ def shop() -> Blueprint:
 
 def test_what_only_others_need_is_left_out() -> None:
     """The router's own model stays on every node, as requests may enter at each."""
-    share = share_of(shop(), {"stock"})
+    share = share_of(shop(), "edge-1", {"stock"})
     assert list(share.elements) == [
         "router.front",
         "agent.stock",
@@ -45,17 +45,19 @@ def test_what_only_others_need_is_left_out() -> None:
 
 def test_an_agent_elsewhere_keeps_its_words_and_nothing_to_work_with() -> None:
     """A router still learns from them, and a lost node can still be escalated."""
-    spec = share_of(shop(), {"stock"}).elements["agent.repairs"].spec
+    spec = share_of(shop(), "edge-1", {"stock"}).elements["agent.repairs"].spec
     assert spec["elsewhere"] and spec["examples"] == ["it is broken"] and spec["escalate_to"] == "stock"
     assert not any(spec[name] for name in ("models", "tools", "knowledge", "instructions", "reflex", "human"))
 
 
 def test_one_who_holds_all_has_the_whole() -> None:
-    """The same digest: nothing is replaced where a fleet has one node."""
-    assert share_of(shop(), {"stock", "repairs"}).digest == shop().digest
+    """With the same digests: nothing is replaced where a fleet has one node."""
+    share = share_of(shop(), "edge-1", {"stock", "repairs"})
+    assert share.node == "edge-1"
+    assert share.elements == shop().elements
 
 
 def test_a_share_taken_again_is_the_same() -> None:
     """It says all of itself."""
-    share = share_of(shop(), {"repairs"})
-    assert share_of(share, {"repairs"}) == share
+    share = share_of(shop(), "edge-1", {"repairs"})
+    assert share_of(share, "edge-1", {"repairs"}) == share

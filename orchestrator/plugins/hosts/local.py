@@ -28,17 +28,20 @@ class LocalHost:
 
     Folders: ``$ORCHESTRATOR_HOME/{state,config}``, else those of the system (XDG on Linux). The runtime folder is always
     found from the state folder alone, never from the terminal's environment: a shell, a cron job and a unit that
-    share one state must meet at one socket and one lock.
+    share one state must meet at one socket and one lock. ``home`` stands for ``ORCHESTRATOR_HOME`` where this process looks
+    after the runtimes of several.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, home: Path | None = None) -> None:
+        self._home = str(home) if home is not None else ""
         self._children: dict[int, Detached] = {}
 
     def folders(self, *, make: bool = True) -> Folders:
         """The folders, made with mode 0700 where they are wanted; raises ``StateUnusable``, also for one that is not ours."""
-        state, config = _state_and_config()
+        home = self._home or os.environ.get(_HOME, "")
+        state, config = _state_and_config(home)
         folders = Folders(state, config, _runtime_folder(state))
-        if make and not os.environ.get(_HOME):
+        if make and not home:
             _check_home(state, config)
         for folder in (folders.state, folders.config, folders.runtime):
             if make:
@@ -121,8 +124,7 @@ def _check_private(folder: Path, found: os.stat_result) -> None:
         raise StateUnusable(f"others may enter the folder {folder} (mode {mode:04o})", cure=f"chmod 700 {folder}")
 
 
-def _state_and_config() -> tuple[Path, Path]:
-    home = os.environ.get(_HOME, "")
+def _state_and_config(home: str) -> tuple[Path, Path]:
     if home:
         root = Path(home).expanduser().absolute()
         _check_root(root)
