@@ -22,7 +22,8 @@
     │   │   └── KeptNear          only models in the cloud, which may not see it
     │   ├── QueueFull
     │   │   ├── DeskFull          too much waits for people already
-    │   │   └── OutboxFull        too much waits for targets that are away
+    │   │   ├── OutboxFull        too much waits for targets that are away
+    │   │   └── FleetBusy         every node that holds the agent is full
     │   ├── ApprovalDenied    a person said no
     │   ├── ApprovalExpired   no person came in time
     │   ├── HeldRunLost       a run that waited for a person cannot go on
@@ -35,7 +36,11 @@
     │   │   └── WrongArguments    nothing was done
     │   ├── SchemaInvalid
     │   ├── WouldMissDeadline
-    │   ├── NodeUnreachable   no node that holds the agent answers
+    │   ├── NoHolder          no node that can be reached holds the agent
+    │   ├── AnswerLost        the node that answered fell silent
+    │   ├── StaysHere         restricted data, and the agent is on another node
+    │   ├── WentRound         from node to node too often
+    │   ├── RemoteFailed      another node could not answer
     │   └── ModelError
     │       ├── Unreachable       connect refused, or reset before headers
     │       │   └── StaleConnection    closed before the first byte on a reused socket
@@ -51,6 +56,9 @@
     │       ├── DoesNotFit        its model needs more memory than models may take
     │       └── Withheld          our own policy kept it here: nothing was sent
     │           └── BudgetExceeded
+    ├── BusDown           the bus between the nodes does not carry
+    ├── Conflict          somebody else has written the entry meanwhile
+    ├── NotUnderstood     a letter between nodes that is of no known kind
     └── UsageError                               64
 
 Plug-ins translate the exceptions of their libraries into these at their own door (``raise … from error``).
@@ -75,6 +83,17 @@ from orchestrator.core.deploy_errors import (
     RuntimeUnavailable,
     RuntimeVersionClash,
     StateUnusable,
+)
+from orchestrator.core.mesh_errors import (
+    AnswerLost,
+    BusDown,
+    Conflict,
+    FleetBusy,
+    NoHolder,
+    NotUnderstood,
+    RemoteFailed,
+    StaysHere,
+    WentRound,
 )
 from orchestrator.core.model_errors import (
     BadRequest,
@@ -109,7 +128,6 @@ from orchestrator.core.run_errors import (
     HeldRunLost,
     KeptNear,
     LimitReached,
-    NodeUnreachable,
     NoModel,
     OutboxFull,
     QueueFull,
@@ -123,12 +141,15 @@ from orchestrator.core.run_errors import (
 
 __all__ = [
     "AnotherRuns",
+    "AnswerLost",
     "ApprovalClosed",
     "ApprovalDenied",
     "ApprovalExpired",
     "BadRequest",
     "BrokenReply",
     "BudgetExceeded",
+    "BusDown",
+    "Conflict",
     "ContextTooLong",
     "DeadlinePassed",
     "DeliveryCancelled",
@@ -137,6 +158,7 @@ __all__ = [
     "DeployError",
     "DeskFull",
     "DoesNotFit",
+    "FleetBusy",
     "HeldRunLost",
     "KeptNear",
     "LimitReached",
@@ -144,12 +166,13 @@ __all__ = [
     "ModelError",
     "ModelNotFound",
     "NameClash",
+    "NoHolder",
     "NoModel",
     "NoServer",
     "NoSuchApproval",
     "NoSuchDelivery",
     "NoSuchDeployment",
-    "NodeUnreachable",
+    "NotUnderstood",
     "NothingToLabel",
     "OrchestratorError",
     "OutboxFull",
@@ -159,6 +182,7 @@ __all__ = [
     "QueueFull",
     "RateLimited",
     "Refused",
+    "RemoteFailed",
     "RunCancelled",
     "RunError",
     "RuntimeUnavailable",
@@ -169,9 +193,11 @@ __all__ = [
     "StaleConnection",
     "Stalled",
     "StateUnusable",
+    "StaysHere",
     "ToolFailed",
     "Unreachable",
     "UsageError",
+    "WentRound",
     "Withheld",
     "WouldMissDeadline",
     "WrongArguments",

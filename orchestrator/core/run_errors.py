@@ -116,9 +116,3 @@ class WouldMissDeadline(RunError):
     """Waiting work makes it impossible to finish in time."""
 
     code = "ORC509"
-
-
-class NodeUnreachable(RunError):
-    """No node that holds the agent answers."""
-
-    code = "ORC510"

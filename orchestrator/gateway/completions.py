@@ -24,7 +24,7 @@ STATUS: Final[Mapping[str, int]] = {
     "DeadlinePassed": 504,
     "Stalled": 504,
     "WouldMissDeadline": 503,
-    "NodeUnreachable": 503,
+    "NoHolder": 503,
     "NoModel": 503,
     "KeptNear": 503,
     "RunCancelled": 503,
@@ -42,7 +42,7 @@ STATUS: Final[Mapping[str, int]] = {
     "BudgetExceeded": 402,
 }
 """HTTP status of each kind of failed run; every other kind is 500."""
-WORTH_RETRYING: Final = frozenset({"QueueFull", "RateLimited", "WouldMissDeadline", "ServerBusy", "NodeUnreachable"})
+WORTH_RETRYING: Final = frozenset({"QueueFull", "RateLimited", "WouldMissDeadline", "ServerBusy", "NoHolder"})
 """Where nothing was wrong but the moment. Official clients repeat every 5xx unless told not to, and a run that called tools
 must not be repeated behind the caller's back."""
 

@@ -12,19 +12,13 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
-from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.errors import BusDown, Conflict
+
+__all__ = ["ANYTHING", "Board", "Bucket", "Bus", "BusDown", "Conflict", "Entry", "Letter"]
 
 Bucket = Literal["desired", "observed", "lease"]
 ANYTHING: Final = ">"
 """The last part of a pattern that fits all that comes there."""
-
-
-class BusDown(OrchestratorError):
-    """The bus cannot be reached, does not answer in time, or does not let this node do that."""
-
-
-class Conflict(OrchestratorError):
-    """Somebody else has written the entry meanwhile: read it again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,5 +19,5 @@ class Elsewhere(Protocol):
 
         ``say`` gets the pieces of the answer as they come; without it, it comes whole. ``request.timeout`` is the time that is
         left, in seconds. A fault of the run there is raised as what it was there, as far as its kind is known here. Raises
-        ``NodeUnreachable`` where no node that holds it answers, and ``RunError``.
+        ``NoHolder`` where no node that holds it answers, and ``RunError``.
         """

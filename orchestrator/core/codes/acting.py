@@ -163,12 +163,6 @@ CODES: Final[tuple[Code, ...]] = (
         "Give it more time, or add capacity.",
     ),
     Code(
-        "ORC510",
-        "no node that holds the agent answers",
-        "The agent is on other nodes of the fleet, and none of them could be reached or took the request.",
-        "See orchestrator node status. Under coordination, the manifest says whether others take over the agents of a lost node.",
-    ),
-    Code(
         "ORC520",
         "model server unreachable",
         "The connection was refused or reset before an answer.",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from orchestrator.core.codes import acting, graph, references, syntax
+from orchestrator.core.codes import acting, graph, mesh, references, syntax
 from orchestrator.core.codes.code import Code
 
-FAMILIES: Final[tuple[tuple[Code, ...], ...]] = (syntax.CODES, references.CODES, graph.CODES, acting.CODES)
+FAMILIES: Final[tuple[tuple[Code, ...], ...]] = (syntax.CODES, references.CODES, graph.CODES, acting.CODES, mesh.CODES)
 CODES: Final[dict[str, Code]] = {code.code: code for family in FAMILIES for code in family}

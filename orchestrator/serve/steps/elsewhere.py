@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from orchestrator.core.errors import KeptNear, NodeUnreachable
+from orchestrator.core.errors import KeptNear, NoHolder
 from orchestrator.core.request import Request, Result, StepRecord
 from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.clock import current_time
@@ -27,7 +27,7 @@ async def answer_elsewhere(run: Run, agent: Agent) -> Outcome:
             cure="Ask the node that holds it, or place the agent here.",
         )
     if run.elsewhere is None:
-        raise NodeUnreachable(
+        raise NoHolder(
             f"{agent.address} is on another node, and this one has no link to its fleet",
             cure="orchestrator node status",
         )

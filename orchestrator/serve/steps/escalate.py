@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from orchestrator.core.errors import (
+    AnswerLost,
     ApprovalDenied,
     DeadlinePassed,
+    FleetBusy,
     HeldRunLost,
     KeptNear,
     ModelError,
-    NodeUnreachable,
+    NoHolder,
     QueueFull,
     RateLimited,
     RunCancelled,
@@ -45,7 +47,7 @@ def escalation_of(run: Run, agent: Agent, error: RunError) -> str:
     over nobody could answer any more; a person still can be told.
     """
     spec = agent.spec
-    if is_elsewhere(agent) and not isinstance(error, (NodeUnreachable, KeptNear)):
+    if is_elsewhere(agent) and not isinstance(error, (NoHolder, AnswerLost, KeptNear, FleetBusy)):
         return ""  # the node that holds it has handed over already, where it should
     if not may_go_up(run, agent) or run.streamed or isinstance(error, (RunCancelled, ApprovalDenied, HeldRunLost)):
         return ""

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.core.blueprint import AgentSpec
-from orchestrator.core.errors import NodeUnreachable, RunError
+from orchestrator.core.errors import NoHolder, RunError
 from orchestrator.core.event import DELTA, Event
 from orchestrator.core.message import Message
 from orchestrator.core.request import Request, Result
@@ -34,7 +34,7 @@ class Link:
     async def answer(self, request: Request, say: Callable[[str], None] | None) -> Result:
         """As the other node's engine answers it."""
         if self.cut:
-            raise NodeUnreachable(f"no node that holds {request.agent} answers")
+            raise NoHolder(f"no node that holds {request.agent} answers")
         self.asked.append(request)
 
         def listen(event: Event) -> None:
@@ -130,7 +130,7 @@ async def test_a_node_that_does_not_answer_is_escalated_here() -> None:
         link.cut = True
         result = await asked.run("repair my drill")
     assert (result.text, result.agent, result.node) == ("the desk", "desk", "edge-1")
-    assert "NodeUnreachable: no node that holds repairs answers" in result.why
+    assert "NoHolder: no node that holds repairs answers" in result.why
 
 
 async def test_a_fault_that_the_other_node_tells_is_not_escalated_twice() -> None:
@@ -155,4 +155,4 @@ async def test_without_a_link_it_says_so() -> None:
     """A node that has just started, or left its fleet."""
     async with serving(Wanted([elsewhere("repairs")])) as asked:
         result = await asked.run("repair my drill", history=(Message("user", "hello"),))
-    assert result.error is not None and result.error["code"] == "ORC510"
+    assert result.error is not None and result.error["code"] == "ORC572"

@@ -1,0 +1,64 @@
+"""ORC57x: what goes wrong between the nodes of a fleet."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from orchestrator.core.codes.code import Code
+
+CODES: Final[tuple[Code, ...]] = (
+    Code(
+        "ORC570",
+        "no way to the other nodes",
+        "The bus between the nodes cannot be reached, or does not answer in time. This node goes on alone.",
+        "See that the hub runs and that this node reaches it; agents of this node answer meanwhile.",
+    ),
+    Code(
+        "ORC571",
+        "somebody else was faster",
+        "The shared entry was written by another node since it was read.",
+        "Read it again and repeat what still makes sense.",
+    ),
+    Code(
+        "ORC572",
+        "no node holds the agent",
+        "No node that can be reached now holds this agent.",
+        "Start the node that it belongs to, or let others take over with `coordination.failover: automatic`.",
+    ),
+    Code(
+        "ORC573",
+        "all nodes are busy",
+        "Every node that holds the agent has as much waiting as it may.",
+        "Ask again after the time that the answer names; give the agent more replicas.",
+    ),
+    Code(
+        "ORC574",
+        "the answer was lost on its way",
+        "The node that answered fell silent after a part of the answer had reached the caller, or too many in turn did.",
+        "Ask again.",
+    ),
+    Code(
+        "ORC575",
+        "restricted data stays on its node",
+        "The request's data may not leave the node that it came to, and another node holds the agent.",
+        "Send the request to the node that holds the agent.",
+    ),
+    Code(
+        "ORC576",
+        "handed on too often",
+        "The request went from node to node more often than may be, as nodes disagree about who holds the agent.",
+        "Ask again; where it stays so, see what each node holds.",
+    ),
+    Code(
+        "ORC577",
+        "a letter that is not understood",
+        "A letter between nodes is of another version, of an unknown kind, or broken. It was left aside.",
+        "Run the same version on all nodes.",
+    ),
+    Code(
+        "ORC578",
+        "another node could not answer",
+        "The node that held the agent had a fault while it answered.",
+        "Read the message, and the log of that node.",
+    ),
+)

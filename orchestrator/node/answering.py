@@ -1,0 +1,257 @@
+"""Requests that come from other nodes: taken on or refused, answered, and told of while they are worked on.
+
+A letter may come twice, and a caller that heard nothing may ask again. The id of a request says whether it is worked on or was
+answered already: then it is not worked on again, and what there is of the answer is told from its beginning to whoever asked last.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import anyio
+from anyio.abc import TaskGroup
+
+from orchestrator.core.errors import BusDown, NotUnderstood
+from orchestrator.core.request import Request
+from orchestrator.node.subjects import Subjects
+from orchestrator.node.wire import (
+    MOST_HOPS,
+    Ack,
+    Busy,
+    Call,
+    Cancel,
+    Err,
+    Fin,
+    Ka,
+    Reply,
+    Said,
+    Tok,
+    digest_of_answer,
+    read_call,
+    read_cancel,
+    reply_letter,
+)
+from orchestrator.node.worker import Asked, Worker
+from orchestrator.ports.bus import Bus, Letter
+from orchestrator.serve.clock import current_time
+
+MOST_KEPT: Final = 1024
+"""Answers that are remembered, for callers that ask again."""
+LONGEST_KEPT: Final = 600.0
+STALL_AFTER: Final = 20.0
+"""Seconds after which work that has not moved is not said to move any more; the caller then goes elsewhere."""
+SOON: Final = 0.25
+"""Seconds after which a full node may be asked again, where it knows no better."""
+
+
+Tell = Callable[[str, Mapping[str, Any]], None]
+"""Where what happened is told: the kind of the event, and its fields."""
+
+
+class Around(Protocol):
+    """What the answers depend on beside the request."""
+
+    def epoch_of(self, agent: str) -> int | None:
+        """The epoch under which this node may answer for an agent now: 0 where no lease is needed, ``None``: it may not."""
+
+    def draining(self) -> bool:
+        """Whether it takes nothing new."""
+
+    def gone(self, caller: str, epoch: int) -> bool:
+        """Whether that incarnation of a node does not live any more."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """A request that is worked on, or was. ``reply``: where its answer goes now."""
+
+    call: Call
+    reply: str
+    scope: anyio.CancelScope
+    moved_at: float
+    pieces: list[str] = field(default_factory=list)
+    told: int = 0
+    fin: Fin | None = None
+    ended_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Answering:
+    """The side of a node that answers. Its owner starts ``listen`` and calls ``tick`` twice a second. ``here`` takes the replies to
+    requests of this node itself: they need no bus."""
+
+    bus: Bus
+    subjects: Subjects
+    worker: Worker
+    around: Around
+    epoch: int
+    tell: Tell
+    here: Callable[[str, Reply], None]
+    stall_after: float = STALL_AFTER
+    _works: OrderedDict[str, _Work] = field(default_factory=OrderedDict)
+
+    @property
+    def running(self) -> int:
+        """Requests that are worked on."""
+        return sum(work.fin is None for work in self._works.values())
+
+    async def listen(self, group: TaskGroup) -> None:
+        """Take requests for as long as it runs; each is worked on in ``group``."""
+        async with self.bus.listen(self.subjects.calls(self.bus.node)) as letters:
+            async for letter in letters:
+                try:
+                    await self.take(read_call(letter), letter.reply, group)
+                except NotUnderstood as error:
+                    self.tell("mesh.refused", {"error": error.message})
+
+    async def listen_for_cancels(self) -> None:
+        """Stop what nobody waits for any more."""
+        async with self.bus.listen(self.subjects.cancels(self.bus.node)) as letters:
+            async for letter in letters:
+                self._cancel(letter)
+
+    async def tick(self) -> None:
+        """Say that the work moves, where it does; end what is asked for by nobody; forget old answers."""
+        now = current_time()
+        for work in list(self._works.values()):
+            if work.fin is not None:
+                continue
+            if self.around.gone(work.call.caller, work.call.epoch):
+                work.scope.cancel()
+            elif now - work.moved_at < self.stall_after:
+                await self._say(work, Ka())
+        self._forget(now)
+
+    # ---- taking on ---------------------------------------------------------------------------------------------
+
+    async def take(self, call: Call, reply: str, group: TaskGroup) -> None:
+        """Take a request on, or say why not; what is to be said goes to the subject ``reply``."""
+        work = self._works.get(call.req)
+        if work is not None:
+            await self._again(work, call, reply)
+            return
+        refusal = self._refusal(call)
+        if refusal is not None:
+            await self._send(reply, call, refusal)
+            return
+        work = _Work(call, reply, anyio.CancelScope(), current_time())
+        self._works[call.req] = work
+        await self._say(work, Ack())
+        group.start_soon(self._answer, work)
+
+    async def _again(self, work: _Work, call: Call, reply: str) -> None:
+        """A caller asks for what is worked on or was answered."""
+        if work.reply == reply:
+            return  # the letter came twice
+        work.call, work.reply, work.told = call, reply, 0
+        await self._say(work, Ack())
+        await self._catch_up(work)
+
+    def _refusal(self, call: Call) -> Said | None:
+        if call.data_class == "restricted" and call.caller != self.bus.node:
+            return Err("restricted", "restricted data may not come from another node")
+        if call.hop >= MOST_HOPS:
+            return Err("hops", f"the request was handed on {call.hop} times")
+        if self.around.draining():
+            return Err("draining", f"{self.bus.node} takes nothing new")
+        if self.around.epoch_of(call.agent) is None:
+            return Err("not_here", f"{self.bus.node} does not hold {call.agent}")
+        load = self.worker.load()
+        if load.room <= 0:
+            return Busy(max(SOON, (load.queued + 1) * load.service_ms / 1000 / max(load.slots, 1)))
+        return None
+
+    def _cancel(self, letter: Letter) -> None:
+        try:
+            self.cancel(read_cancel(letter))
+        except NotUnderstood as error:
+            self.tell("mesh.refused", {"error": error.message})
+
+    def cancel(self, cancel: Cancel) -> None:
+        """Stop what nobody waits for, unless somebody else has asked for it meanwhile."""
+        work = self._works.get(cancel.req)
+        if work is not None and work.fin is None and work.reply == cancel.reply:
+            work.scope.cancel()
+
+    # ---- working -----------------------------------------------------------------------------------------------
+
+    async def _answer(self, work: _Work) -> None:
+        said: Said = Err("deadline", "the time was over")
+        with work.scope:
+            with anyio.move_on_after(work.call.deadline_ms / 1000):
+                said = await self._worked(work)
+            if isinstance(said, Fin):
+                work.fin, work.ended_at = said, current_time()
+                await self._catch_up(work)
+                return
+            await self._say(work, said)
+        if self._works.get(work.call.req) is work:  # it may be asked for again, and is worked on anew then
+            del self._works[work.call.req]
+
+    async def _worked(self, work: _Work) -> Said:
+        call = work.call
+        epoch = self.around.epoch_of(call.agent)
+        if epoch is None:
+            return Err("not_here", f"{self.bus.node} does not hold {call.agent} any more")
+        try:
+            asked = Asked(Request.from_json(call.body), call.agent, call.caller, call.hop, epoch)
+            result = (await self.worker.answer(asked, _Emit(self, work))).as_json()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller must hear of it, and this node lives on
+            why = f"{type(error).__name__}: {error}"
+            self.tell("mesh.failed", {"request": call.req, "agent": call.agent, "error": why})
+            return Err("failed", why)
+        return Fin(len(work.pieces), digest_of_answer(work.pieces, result), result)
+
+    async def _catch_up(self, work: _Work) -> None:
+        """Tell what was not told yet. Whoever is asked for may change while a letter goes out: then it begins anew."""
+        while work.told < len(work.pieces):
+            seq = work.told
+            work.told += 1
+            await self._say(work, Tok(seq, work.pieces[seq]))
+        if work.fin is not None:
+            await self._say(work, work.fin)
+
+    async def piece(self, work: _Work, text: str) -> None:
+        """A piece of an answer is there."""
+        work.moved_at = current_time()
+        work.pieces.append(text)
+        await self._catch_up(work)
+
+    async def _say(self, work: _Work, said: Said) -> None:
+        await self._send(work.reply, work.call, said)
+
+    async def _send(self, subject: str, call: Call, said: Said) -> None:
+        reply = Reply(call.req, self.bus.node, self.epoch, said)
+        if call.caller == self.bus.node:
+            self.here(subject, reply)
+            return
+        try:
+            await self.bus.send(reply_letter(subject, reply))
+        except BusDown as error:  # the caller hears nothing and goes elsewhere
+            self.tell("mesh.unsent", {"request": call.req, "error": error.message})
+
+    def _forget(self, now: float) -> None:
+        ended = [req for req, work in self._works.items() if work.fin is not None]
+        surplus = len(ended) - MOST_KEPT
+        for at, req in enumerate(ended):
+            if at < surplus or now - self._works[req].ended_at > LONGEST_KEPT:
+                del self._works[req]
+
+
+@dataclass(frozen=True, slots=True)
+class _Emit:
+    """Where the pieces of one answer go."""
+
+    answering: Answering
+    work: _Work
+
+    async def piece(self, text: str) -> None:
+        """A piece of it."""
+        await self.answering.piece(self.work, text)
+
+    def moved(self) -> None:
+        """The work goes on."""
+        self.work.moved_at = current_time()

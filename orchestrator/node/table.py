@@ -1,0 +1,194 @@
+"""Who is there, as far as heartbeats tell, and which node a request should go to. Pure: time and chance are handed in.
+
+A node without a heartbeat for 2 s is *suspect*: requests go elsewhere. After 10 s it is *dead*: its agents may be placed on
+others. One that lives but fails three times in a row is put aside for a while (*ejected*), never more than half of an agent's
+holders and never the last. Among the others the less loaded of two that are drawn takes the request (Mitzenmacher, "The power of
+two choices in randomized load balancing", 2001).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from orchestrator.node.wire import Heartbeat
+
+Health = Literal["alive", "suspect", "dead"]
+Draw = Callable[[int], int]
+"""A number from 0 up to below the given one, by chance."""
+HERE_FIRST_MS: Final = 20.0
+"""How much sooner another node must be done for a request to leave the node that holds its agent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long, in seconds, until what is concluded. ``failures`` in a row put a node aside for ``aside`` x how often it was."""
+
+    beat: float = 0.5
+    suspect: float = 2.0
+    dead: float = 10.0
+    failures: int = 3
+    aside: float = 2.0
+    longest_aside: float = 60.0
+
+
+@dataclass(slots=True)
+class _Row:
+    """What is known of a node. ``since``: from when on it has been alive and ready without a break."""
+
+    beat: Heartbeat
+    heard: float
+    since: float | None
+    sent: int = 0  # requests of this node that it works on, and that its heartbeat may not count yet
+    failures: int = 0
+    ejections: int = 0
+    ejected_until: float = 0.0
+    service_ms: float = 0.0
+
+
+@dataclass(slots=True)
+class Table:
+    """The nodes that ``node`` has heard of, itself included."""
+
+    node: str
+    patience: Patience = field(default_factory=Patience)
+    _rows: dict[str, _Row] = field(default_factory=dict)
+
+    # ---- what is heard -----------------------------------------------------------------------------------------
+
+    def hear(self, beat: Heartbeat, now: float) -> bool:
+        """Take a heartbeat in. False where it is older than what is known: of an earlier incarnation, or overtaken."""
+        row = self._rows.get(beat.node)
+        if row is None:
+            self._rows[beat.node] = _Row(beat, now, now if beat.state == "ready" else None)
+            return True
+        if (beat.epoch, beat.seq) <= (row.beat.epoch, row.beat.seq):
+            return False
+        anew = beat.epoch != row.beat.epoch
+        unbroken = not anew and now - row.heard < self.patience.suspect and row.since is not None
+        row.since = (row.since if unbroken else now) if beat.state == "ready" else None
+        if anew:
+            row.sent = row.failures = row.ejections = 0
+            row.ejected_until = 0.0
+        row.beat, row.heard = beat, now
+        return True
+
+    def forget(self, nodes: Iterable[str]) -> None:
+        """Drop those that belong to the fleet no more."""
+        for node in nodes:
+            self._rows.pop(node, None)
+
+    def sent(self, node: str) -> None:
+        """A request goes to a node."""
+        if row := self._rows.get(node):
+            row.sent += 1
+
+    def ended(self, node: str) -> None:
+        """A request that went to a node is over, however."""
+        if row := self._rows.get(node):
+            row.sent = max(0, row.sent - 1)
+
+    def succeeded(self, node: str, seconds: float) -> None:
+        """A node answered, after so long."""
+        if row := self._rows.get(node):
+            row.failures = row.ejections = 0
+            ms = seconds * 1000
+            row.service_ms = 0.8 * row.service_ms + 0.2 * ms if row.service_ms else ms
+
+    def failed(self, node: str, now: float) -> None:
+        """A node did not do what it should: it is put aside once that happened often enough in a row."""
+        row = self._rows.get(node)
+        if row is None:
+            return
+        row.failures += 1
+        if row.failures >= self.patience.failures:
+            row.failures = 0
+            row.ejections += 1
+            row.ejected_until = now + min(self.patience.aside * row.ejections, self.patience.longest_aside)
+
+    # ---- what is concluded -------------------------------------------------------------------------------------
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """All that were ever heard."""
+        return tuple(self._rows)
+
+    def health(self, node: str, now: float) -> Health:
+        """What its silence means. One that was never heard is dead."""
+        row = self._rows.get(node)
+        silent = now - row.heard if row else self.patience.dead
+        return "alive" if silent < self.patience.suspect else "suspect" if silent < self.patience.dead else "dead"
+
+    def beat(self, node: str) -> Heartbeat | None:
+        """The last that a node said of itself."""
+        row = self._rows.get(node)
+        return row.beat if row else None
+
+    def ready_for(self, node: str, now: float) -> float:
+        """For how many seconds it has been alive and ready without a break; 0 where it is not."""
+        row = self._rows.get(node)
+        if row is None or row.since is None or self.health(node, now) != "alive":
+            return 0.0
+        return now - row.since
+
+    @property
+    def fence(self) -> int:
+        """The highest epoch of a lease that any node has told of."""
+        return max((row.beat.fence for row in self._rows.values()), default=0)
+
+    def holders(self, agent: str, now: float) -> list[str]:
+        """Nodes that answer for an agent now, in the order of their names."""
+        return sorted(
+            node
+            for node, row in self._rows.items()
+            if agent in row.beat.agents and row.beat.state == "ready" and self.health(node, now) == "alive"
+        )
+
+    def score(self, node: str) -> float:
+        """How long, in ms, a request would take there, about. Lower is better."""
+        row = self._rows[node]
+        beat = row.beat
+        busy = max(beat.inflight + beat.queued, row.sent)
+        return (busy + 1) / max(beat.slots, 1) * (row.service_ms or beat.service_ms or 1.0)
+
+    def choose(
+        self, agent: str, now: float, draw: Draw, *, gen: int = 0, without: frozenset[str] = frozenset()
+    ) -> str | None:
+        """The node that a request for an agent should go to, or ``None``. ``gen``: those that serve this generation of the manifest
+        or a newer one are preferred. ``without``: those that were tried."""
+        known = self.holders(agent, now)
+        holders = [node for node in self._useful(known, now) if node not in without]
+        if self.node in holders and self._stays(holders):
+            return self.node
+        holders = [node for node in holders if self._rows[node].beat.gen >= gen] or holders
+        holders = [node for node in holders if self._rows[node].beat.agents[agent]] or holders
+        pair = _two_of(holders, draw)
+        return min(pair, key=self.score, default=None)
+
+    def _stays(self, holders: Sequence[str]) -> bool:
+        """Whether a request that came to a holder is answered there: unless it is full, or another would be done clearly sooner."""
+        if self._rows[self.node].beat.room <= 0:
+            return len(holders) == 1
+        others = [self.score(node) for node in holders if node != self.node]
+        return not others or self.score(self.node) < min(others) + HERE_FIRST_MS
+
+    def _useful(self, holders: Sequence[str], now: float) -> list[str]:
+        """Without those put aside: at most half of them, the worst first, and never all."""
+        aside = [node for node in holders if self._rows[node].ejected_until > now]
+        aside.sort(key=lambda node: self._rows[node].ejected_until, reverse=True)
+        out = set(aside[: len(holders) // 2])
+        return [node for node in holders if node not in out]
+
+    def counts(self, now: float) -> Mapping[Health, int]:
+        """How many nodes are in each state."""
+        states = [self.health(node, now) for node in self._rows]
+        return {"alive": states.count("alive"), "suspect": states.count("suspect"), "dead": states.count("dead")}
+
+
+def _two_of(nodes: Sequence[str], draw: Draw) -> list[str]:
+    if len(nodes) < 2:
+        return list(nodes)
+    first = draw(len(nodes))
+    second = draw(len(nodes) - 1)
+    return [nodes[first], nodes[second + (second >= first)]]
