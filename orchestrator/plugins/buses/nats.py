@@ -1,0 +1,108 @@
+"""The bus of a fleet over NATS: letters are plain messages, the board is in the buckets of the hub."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
+
+import anyio
+from nats.aio.msg import Msg
+
+from orchestrator.plugins.buses.nats_board import NatsBoard
+from orchestrator.plugins.buses.nats_connection import Connection, NatsOptions
+from orchestrator.plugins.buses.nats_faults import CURE, translated
+from orchestrator.ports.bus import Bucket, BusDown, Entry, Letter
+
+UNREAD: Final = 10_000
+"""Letters that may wait for one listener; what comes on top is lost, as letters may be, and is counted."""
+UNSENT: Final = 1024 * 1024
+"""Bytes that may wait to go out before a sender waits for the server to take them."""
+
+
+class NatsBus:
+    """A ``Bus`` and a ``Board``. It is :func:`opened` with its connection."""
+
+    def __init__(self, line: Connection) -> None:
+        self.node = line.options.node
+        self.lost = 0
+        """Letters that came faster than they were read."""
+        self._line = line
+        self._board = NatsBoard(line)
+
+    @property
+    def connected(self) -> bool:
+        """Whether letters can go out now, as far as is known."""
+        return self._line.connected
+
+    @property
+    def why(self) -> str:
+        """Why there is no connection; what it was before there was one, where there is."""
+        return self._line.why
+
+    async def ready(self, patience: float) -> None:
+        """Wait for the connection. Raises ``BusDown`` after ``patience`` seconds."""
+        with anyio.move_on_after(patience):
+            await self._line.alive()
+            return
+        self._line.client  # noqa: B018 - raises, and says why
+        raise BusDown(f"there was no connection to the bus within {patience:g} s", cure=CURE)
+
+    async def send(self, letter: Letter) -> None:
+        """Hand it over. Raises ``BusDown`` where there is no connection: nothing is kept to be sent later."""
+        client, headers = self._line.client, dict(letter.headers) or None
+        with translated(f"send to {letter.subject}"):
+            if client.pending_data_size > UNSENT:
+                await client.flush(timeout=max(1, round(self._line.options.patience)))
+            await client.publish(letter.subject, letter.body, reply=letter.reply, headers=headers)
+
+    @asynccontextmanager
+    async def listen(self, pattern: str) -> AsyncIterator[AsyncIterator[Letter]]:
+        """What comes to a subject from the time that the context is entered, also over later connections."""
+        send, receive = anyio.create_memory_object_stream[Letter](max_buffer_size=UNREAD)
+
+        def heard(message: Msg) -> None:
+            try:
+                send.send_nowait(Letter(message.subject, message.data, dict(message.headers or {}), message.reply))
+            except anyio.WouldBlock:
+                self.lost += 1
+
+        with send, receive:
+            async with self._line.ear(pattern, heard):
+                yield receive
+
+    def inbox(self, name: str) -> str:
+        """A subject that only this node may listen to."""
+        return f"_INBOX.{self.node}.{name}"
+
+    # -- the board --------------------------------------------------------------------------------------------------
+
+    async def prepare(self) -> tuple[Bucket, ...]:
+        """Make the buckets that are missing and read all back, for a node that may; gives those that were made."""
+        return await self._board.prepare()
+
+    async def read(self, bucket: Bucket, key: str) -> Entry | None:
+        """What is there; ``None`` where nothing ever was."""
+        return await self._board.read(bucket, key)
+
+    async def swap(self, bucket: Bucket, key: str, value: bytes, expected: int = 0) -> Entry:
+        """Write, if the newest revision of the key is ``expected``; an empty value deletes."""
+        return await self._board.swap(bucket, key, value, expected)
+
+    async def entries(self, bucket: Bucket, prefix: str = "") -> tuple[Entry, ...]:
+        """All whose keys begin so, deleted ones left out."""
+        return await self._board.entries(bucket, prefix)
+
+    def watch(self, bucket: Bucket, prefix: str = "") -> AbstractAsyncContextManager[AsyncIterator[Entry]]:
+        """Those that change from now on, the newest value of each."""
+        return self._board.watch(bucket, prefix)
+
+
+@asynccontextmanager
+async def opened(options: NatsOptions) -> AsyncIterator[NatsBus]:
+    """A bus that connects by itself, for ever; it need not be connected yet (``ready`` waits)."""
+    line = Connection(options)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(line.run)
+        yield NatsBus(line)
+        tasks.cancel_scope.cancel()

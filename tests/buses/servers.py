@@ -1,0 +1,110 @@
+"""Real NATS servers for tests: on free ports of loopback, in folders of their own, ended with the test."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.deploy.free_port import free_port
+from orchestrator.plugins.buses.nats_connection import NatsOptions
+from orchestrator.plugins.buses.nkey import NKey
+from orchestrator.plugins.sidecars.nats_conf import LEAF_SEED, STORE_KEY, Hub, Leaf, hub_text, leaf_text
+from orchestrator.plugins.sidecars.nats_rights import rights_of
+from orchestrator.plugins.sidecars.nats_server import command, find_server, write_configuration
+
+
+@dataclass
+class Server:
+    """One process. It may be killed, stopped and begun again on the same port."""
+
+    folder: Path
+    text: str
+    secrets: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log"
+
+    @property
+    def running(self) -> subprocess.Popen[bytes]:
+        assert self.process is not None
+        return self.process
+
+    def start(self) -> None:
+        self.folder.mkdir(exist_ok=True, parents=True)
+        write_configuration(self.folder / "conf", self.text)
+        argv = command(find_server(os.environ), self.folder / "conf")
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(argv, stderr=log, stdout=log, env={**os.environ, **self.secrets})
+
+    def kill(self) -> None:
+        """With SIGKILL, and wait for it."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait(10)
+            self.process = None
+
+    def reload(self, text: str) -> None:
+        write_configuration(self.folder / "conf", text)
+        self.running.send_signal(signal.SIGHUP)
+
+
+@dataclass
+class Fleet:
+    """A hub, the keys of nodes, and their leaves, all on loopback and without certificates."""
+
+    folder: Path
+    keeper: NKey = field(default_factory=NKey.new)
+    nodes: dict[str, NKey] = field(default_factory=dict)
+    servers: list[Server] = field(default_factory=list)
+    leads: str = ""
+    port: int = 0
+    link: int = 0
+
+    def hub_conf(self) -> str:
+        members = tuple(rights_of(name, key.public, leads=name == self.leads) for name, key in self.nodes.items())
+        listen = f"127.0.0.1:{self.link}"
+        return hub_text(Hub("first", listen, self.port, self.keeper.public, self.folder / "store", members))
+
+    def hub(self) -> Server:
+        self.port, self.link = self.port or free_port("127.0.0.1"), self.link or free_port("127.0.0.1")
+        return self._begun(Server(self.folder / "hub", self.hub_conf(), {STORE_KEY: "k-of-tests"}))
+
+    def leaf(self, node: str) -> tuple[Server, NatsOptions]:
+        engine, port = NKey.new(), free_port("127.0.0.1")
+        text = leaf_text(Leaf(node, port, engine.public, (f"127.0.0.1:{self.link}",)))
+        server = self._begun(Server(self.folder / node, text, {LEAF_SEED: self.nodes[node].seed}))
+        return server, NatsOptions(node, (f"nats://127.0.0.1:{port}",), engine)
+
+    def options(self, node: str = "keeper") -> NatsOptions:
+        """To the hub itself, where everything may be done."""
+        return NatsOptions(node, (f"nats://127.0.0.1:{self.port}",), self.keeper)
+
+    def _begun(self, server: Server) -> Server:
+        self.servers.append(server)
+        server.start()
+        return server
+
+
+@contextmanager
+def fleet_in(folder: Path, *nodes: str, leads: str = "") -> Iterator[Fleet]:
+    """A hub that runs, and keys for these nodes."""
+    fleet = Fleet(folder, nodes={name: NKey.new() for name in nodes}, leads=leads)
+    fleet.hub()
+    try:
+        yield fleet
+    finally:
+        for server in fleet.servers:
+            server.kill()
+
+
+def said(server: Server, pattern: str) -> bool:
+    """Whether its log has it."""
+    return re.search(pattern, server.log.read_text(errors="replace")) is not None
