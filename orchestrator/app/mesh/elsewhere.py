@@ -1,0 +1,50 @@
+"""The other nodes of a fleet as a run sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import count
+from typing import Any, Final
+
+from orchestrator.app.mesh.worker import HOP
+from orchestrator.core import errors
+from orchestrator.core.errors import NoHolder, RunError
+from orchestrator.core.request import Request, Result
+from orchestrator.node.mesh import Mesh
+
+NOT_YET: Final = "this node is not linked to its fleet yet"
+
+
+class FleetElsewhere:
+    """``Elsewhere`` by a mesh, which is there once the node has started. A request goes there under a name of its own, as parts of
+    one run are several requests to the others."""
+
+    def __init__(self, node: str, mesh: Callable[[], Mesh | None]) -> None:
+        self.node = node
+        self._mesh = mesh
+        self._numbers = count(1)
+
+    async def answer(self, request: Request, say: Callable[[str], None] | None) -> Result:
+        """What the node says that holds the agent."""
+        mesh = self._mesh()
+        if mesh is None:
+            raise NoHolder(f"agent.{request.agent} is on another node, and {NOT_YET}", cure="orchestrator node status")
+
+        async def pass_on(text: str) -> None:
+            if say is not None:
+                say(text)
+
+        own = replace(request, id=f"{request.id}.{next(self._numbers)}")
+        answer = await mesh.ask(own, request.agent, pass_on if say is not None else None, hop=HOP.get() + 1)
+        if answer.result.error:
+            raise fault_of(answer.result.error)
+        return answer.result if answer.result.node else replace(answer.result, node=answer.node)
+
+
+def fault_of(told: Mapping[str, Any]) -> RunError:
+    """A fault that another node told, as what it was there where this version knows its kind."""
+    kind = getattr(errors, str(told.get("kind", "")), None)
+    known = isinstance(kind, type) and issubclass(kind, RunError)
+    message, cure = str(told.get("message", "")), str(told.get("cure", ""))
+    return kind(message, cure=cure) if known and kind is not None else RunError(message, cure=cure)

@@ -1,0 +1,132 @@
+"""Two real engines as nodes of one fleet, over a simulated net: what crosses it, and how it comes back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any, cast
+
+import anyio
+import pytest
+
+from orchestrator.app.mesh.elsewhere import FleetElsewhere
+from orchestrator.app.mesh.worker import EngineWorker
+from orchestrator.core.blueprint import AgentSpec
+from orchestrator.core.event import DELTA, Event
+from orchestrator.deploy.reconcile import Reconciler
+from orchestrator.node.mesh import Mesh, Site
+from orchestrator.serve.engine import EngineTable
+from orchestrator.testing.endpoint import simulated
+from orchestrator.testing.pace import Pace
+from orchestrator.testing.script import Script
+from orchestrator.testing.sim_bus import SimNet
+from tests.mesh.sim import MemoryKept
+from tests.serve.engine.parts import Served, Wanted, agent_spec, router_spec, rule, serving
+
+pytestmark = pytest.mark.anyio
+NO_RECONCILER = cast(Reconciler, None)
+"""These engines are given their share by hand."""
+
+
+def elsewhere(name: str, **fields: Any) -> AgentSpec:
+    """An agent of another node, as this one knows it."""
+    spec = agent_spec(name, models=[], instructions="", **fields)
+    spec["elsewhere"] = True
+    return spec
+
+
+WAYS = {"orders": "order", "repairs": "repair"}
+FIRST = Wanted(
+    [router_spec("front", WAYS), agent_spec("orders", models=[], reflex=[rule("ordered")]), elsewhere("repairs")]
+)
+SECOND = Wanted([router_spec("front", WAYS), elsewhere("orders"), agent_spec("repairs", escalate_to="orders")])
+
+
+class Fleet:
+    """Two nodes."""
+
+    def __init__(self, net: SimNet, tasks: anyio.abc.TaskGroup) -> None:
+        self.net = net
+        self.engines: dict[str, Served] = {}
+        self._tasks = tasks
+
+    async def start(self, node: str, served: Served) -> None:
+        """Let an engine be a node."""
+        bus, board = self.net.join(node)
+        table = EngineTable()
+        table.switch("shop", served.engine)
+        worker = EngineWorker("shop", node, NO_RECONCILER, table, lambda _: None)
+        site = Site("shop", bus, board, worker, MemoryKept(), lambda *_: None, Random(node).randrange, bus.sleep)
+        mesh = Mesh(site)
+        served.engine.elsewhere = FleetElsewhere(node, lambda: mesh)
+        self.engines[node] = served
+        await self._tasks.start(self._live, mesh)
+
+    async def _live(self, mesh: Mesh, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        await mesh.run(task_status=task_status)
+
+
+@asynccontextmanager
+async def fleet() -> AsyncIterator[Fleet]:
+    """They have heard of each other."""
+    slow = simulated(["m"], Script(default="it takes two days"), pace=Pace(ttft=5.0))
+    async with serving(FIRST) as first, serving(SECOND, slow) as second, anyio.create_task_group() as tasks:
+        net = SimNet(Random(1), True)
+        tasks.start_soon(net.run)
+        nodes = Fleet(net, tasks)
+        await nodes.start("edge-1", first)
+        await nodes.start("edge-2", second)
+        await anyio.sleep(2)
+        yield nodes
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_request_is_answered_by_the_node_that_holds_its_agent() -> None:
+    """Through each node: the right agent, the right node, and the steps of both."""
+    async with fleet() as nodes:
+        near = await nodes.engines["edge-1"].run("my order")
+        far = await nodes.engines["edge-1"].run("repair my drill", timeout=60.0)
+        back = await nodes.engines["edge-2"].run("my order")
+    assert [(each.agent, each.node, each.text) for each in (near, far, back)] == [
+        ("orders", "edge-1", "ordered"),
+        ("repairs", "edge-2", "it takes two days"),
+        ("orders", "edge-1", "ordered"),
+    ]
+    assert far.timings["model"] >= 5_000 and [step.kind for step in far.steps] == ["route", "model"]
+
+
+async def test_an_answer_is_heard_in_pieces_across_the_net() -> None:
+    """All of them, in their order."""
+    heard: list[str] = []
+
+    def listen(event: Event) -> None:
+        if event.kind == DELTA:
+            heard.append(event.fields["text"])
+
+    async with fleet() as nodes:
+        result = await nodes.engines["edge-1"].run("repair my drill", listen)
+    assert "".join(heard) == result.text == "it takes two days" and len(heard) > 1
+
+
+async def test_what_the_other_node_cannot_answer_comes_back_as_the_fault_that_it_was() -> None:
+    """With its kind, its code and its cure."""
+    async with fleet() as nodes:
+        nodes.engines["edge-2"].server.arm("unauthorized")
+        nodes.net.part(["edge-2"], ["edge-1"])
+        lost = await nodes.engines["edge-1"].run("repair my drill", timeout=30.0)
+        nodes.net.heal()
+        await anyio.sleep(15)
+        told = await nodes.engines["edge-1"].run("repair my drill", timeout=30.0)
+    assert lost.error is not None and lost.error["kind"] == "NoHolder"
+    assert (told.text, told.agent, told.node) == ("ordered", "orders", "edge-1")  # it handed over, back to this node
+
+
+async def test_a_caller_that_goes_away_ends_the_work_on_the_other_node() -> None:
+    """The model call there is cut."""
+    async with fleet() as nodes:
+        with anyio.move_on_after(3.0):
+            await nodes.engines["edge-1"].run("repair my drill", timeout=60.0)
+        await anyio.sleep(1)
+        there = nodes.engines["edge-2"]
+        assert there.engine.in_flight == 0 and there.server.records[0].outcome == "cancelled"
