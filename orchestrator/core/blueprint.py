@@ -115,6 +115,10 @@ class AgentSpec(TypedDict):
     gate: NotRequired[dict[str, dict[str, Any]]]  # signs of a wrong answer, the cheapest first, with what is unusual
     complexity: NotRequired[list[str]]  # simple, moderate, complex: the requests that it is meant for
     budget: NotRequired[dict[str, Any]]  # per_run, per_day: what it may spend in the cloud
+    exclusive: NotRequired[bool]  # it may answer on one node only, at any time
+    replicas: NotRequired[int]  # nodes that hold it, where that is more than one
+    alternatives: NotRequired[list[str]]  # aliases that may serve it on a node that stands in
+    node_labels: NotRequired[dict[str, str]]  # labels that a node must have to hold it
 
 
 class RouteSpec(TypedDict):
@@ -165,6 +169,27 @@ class KnowledgeSpec(TypedDict):
     include: list[str]
 
 
+class NodeSpec(TypedDict):
+    """A machine of a distributed-edge deployment."""
+
+    name: str
+    agents: list[str]  # those that the manifest names there
+    models: list[str]  # aliases that are served there
+    memory: int | None  # bytes that its models may take, where the manifest tells its memory
+    labels: dict[str, str]
+    hub: bool  # it carries the hub of the mesh
+    pin: bool  # its agents are never placed elsewhere
+
+
+class CoordinationSpec(TypedDict):
+    """How the nodes work together."""
+
+    load_balancing: bool
+    failover: Literal["automatic", "manual", "none"]
+    lease: float
+    drain: float
+
+
 ElementKind = Literal["agent", "router", "model", "tool", "knowledge"]
 
 
@@ -211,6 +236,8 @@ class Blueprint:
     policy: Mapping[str, Any] = field(default_factory=dict)  # redaction, budget, approval, as the manifest has them
     folder: str = ""  # the manifest's folder, absolute
     labels: Mapping[str, str] = field(default_factory=dict)
+    nodes: tuple[NodeSpec, ...] = ()
+    coordination: CoordinationSpec | None = None  # of a deployment with nodes
 
     @property
     def digest(self) -> str:
@@ -244,6 +271,8 @@ class Blueprint:
             **({"people": dict(self.people)} if self.people else {}),
             **({} if self.most_escalations == MOST_ESCALATIONS else {"most_escalations": self.most_escalations}),
             **({"policy": dict(self.policy)} if self.policy else {}),
+            **({"nodes": [dict(node) for node in self.nodes]} if self.nodes else {}),
+            **({"coordination": dict(self.coordination)} if self.coordination else {}),
         }
 
     @classmethod
@@ -271,4 +300,6 @@ class Blueprint:
             people=value.get("people", {}),
             most_escalations=value.get("most_escalations", MOST_ESCALATIONS),
             policy=value.get("policy", {}),
+            nodes=tuple(value.get("nodes", ())),
+            coordination=value.get("coordination"),
         )

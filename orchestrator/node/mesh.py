@@ -51,7 +51,7 @@ class Mesh:
         self.node = site.bus.node
         self.epoch = _next_incarnation(site.kept)
         self.state: State = "starting"
-        self.table = Table(self.node, site.patience)
+        self.table = Table(self.node, site.patience, current_time())
         self._subjects = Subjects(site.deployment)
         self._seq = 0
         self._news = anyio.Event()

@@ -53,6 +53,7 @@ class Table:
 
     node: str
     patience: Patience = field(default_factory=Patience)
+    since: float = 0.0  # when it began to listen: who was not heard yet may not have been there for long
     _rows: dict[str, _Row] = field(default_factory=dict)
 
     # ---- what is heard -----------------------------------------------------------------------------------------
@@ -115,9 +116,9 @@ class Table:
         return tuple(self._rows)
 
     def health(self, node: str, now: float) -> Health:
-        """What its silence means. One that was never heard is dead."""
+        """What its silence means. One that was never heard is suspect at first."""
         row = self._rows.get(node)
-        silent = now - row.heard if row else self.patience.dead
+        silent = now - row.heard if row else max(now - self.since, self.patience.suspect)
         return "alive" if silent < self.patience.suspect else "suspect" if silent < self.patience.dead else "dead"
 
     def beat(self, node: str) -> Heartbeat | None:
