@@ -72,6 +72,7 @@ class _Work:
     reply: str
     scope: anyio.CancelScope
     moved_at: float
+    run: int
     pieces: list[str] = field(default_factory=list)
     told: int = 0
     epoch: int = 0  # of the lease that it is done under
@@ -93,6 +94,7 @@ class Answering:
     here: Callable[[str, Reply], None]
     stall_after: float = STALL_AFTER
     _works: OrderedDict[str, _Work] = field(default_factory=OrderedDict)
+    _runs: int = 0
 
     @property
     def running(self) -> int:
@@ -150,7 +152,8 @@ class Answering:
         if refusal is not None:
             await self._send(reply, call, refusal)
             return
-        work = _Work(call, reply, anyio.CancelScope(), current_time())
+        self._runs += 1
+        work = _Work(call, reply, anyio.CancelScope(), current_time(), self._runs)
         self._works[call.req] = work
         await self._say(work, Ack())
         group.start_soon(self._answer, work)
@@ -240,10 +243,10 @@ class Answering:
         await self._catch_up(work)
 
     async def _say(self, work: _Work, said: Said) -> None:
-        await self._send(work.reply, work.call, said)
+        await self._send(work.reply, work.call, said, work.run)
 
-    async def _send(self, subject: str, call: Call, said: Said) -> None:
-        reply = Reply(call.req, self.bus.node, self.epoch, said)
+    async def _send(self, subject: str, call: Call, said: Said, run: int = 0) -> None:
+        reply = Reply(call.req, self.bus.node, self.epoch, said, run)
         if call.caller == self.bus.node:
             self.here(subject, reply)
             return

@@ -28,6 +28,8 @@ from orchestrator.ports.bus import Board, Bus
 from orchestrator.serve.clock import current_time
 
 INCARNATION: Final = "incarnation"
+PAUSED: Final = 1.0
+"""Seconds without a turn of its own loop after which a process must have stood still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class Mesh:
         self._seq = 0
         self._beats = Bell(site.sleep)
         self._health: dict[str, Health] = {}
+        self._turned = self._stopped_at = current_time()
+        self._doubts_until = float("-inf")
         self._group: TaskGroup | None = None
         self._exclusive: dict[str, tuple[Leasing, anyio.CancelScope]] = {}
         self.leading = self._leasing(subjects.leader, self._lead)
@@ -164,8 +168,11 @@ class Mesh:
     async def _beat(self) -> None:
         """Say that it lives, twice a second and when something has changed."""
         while True:
+            now = current_time()
+            self._heard_at(now)
+            self._turned = now
             beat = self._heartbeat()
-            self.table.hear(beat, current_time())
+            self.table.hear(beat, now)
             try:
                 await self.site.bus.send(heartbeat_letter(self._subjects.heartbeat(self.node), beat))
             except BusDown as error:  # who hears nothing knows what it means
@@ -200,8 +207,16 @@ class Mesh:
                 except NotUnderstood as error:
                     self.site.tell("mesh.refused", {"error": error.message})
                     continue
-                if beat.node != self.node and self.table.hear(beat, current_time()):
+                if beat.node != self.node and self.table.hear(beat, self._heard_at(current_time())):
                     self.fences.note(beat.fence)
+
+    def _heard_at(self, now: float) -> float:
+        """When a heartbeat that is read now was heard. A process that stood still finds old ones in its buffers: for as long as one
+        beat they say no more than that their nodes lived when it stopped."""
+        if now - self._turned > PAUSED:
+            self._stopped_at, self._turned = self._turned, now
+            self._doubts_until = now + self.site.patience.beat
+        return self._stopped_at if now < self._doubts_until else now
 
     def _tell_of_health(self) -> None:
         now = current_time()

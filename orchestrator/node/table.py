@@ -72,7 +72,7 @@ class Table:
         if anew:
             row.sent = row.failures = row.ejections = 0
             row.ejected_until = 0.0
-        row.beat, row.heard = beat, now
+        row.beat, row.heard = beat, max(now, row.heard)
         return True
 
     def forget(self, nodes: Iterable[str]) -> None:
@@ -160,8 +160,11 @@ class Table:
         or a newer one are preferred. ``without``: those that were tried."""
         known = self.holders(agent, now)
         holders = [node for node in self._useful(known, now) if node not in without]
-        if self.node in holders and self._stays(holders):
-            return self.node
+        if self.node in holders:
+            if self._stays(holders):
+                return self.node
+            if self._rows[self.node].beat.room <= 0:
+                holders.remove(self.node)
         holders = [node for node in holders if self._rows[node].beat.gen >= gen] or holders
         holders = [node for node in holders if self._rows[node].beat.agents[agent]] or holders
         pair = _two_of(holders, draw)

@@ -56,7 +56,7 @@ class SimWorker:
     effects: list[Effect]
     agents: dict[str, bool] = field(default_factory=dict)
     slots: int = 4
-    queue: int = 8
+    queue: int = 40
     work: float = 0.6
     pieces: int = 3
     inflight: int = 0
@@ -106,6 +106,7 @@ class Node:
     board: Board
     scope: anyio.CancelScope
     told: list[tuple[float, str, Mapping[str, Any]]]
+    asking: set[anyio.CancelScope] = field(default_factory=set)
 
     def events(self, kind: str) -> list[Mapping[str, Any]]:
         return [fields for _, told, fields in self.told if told == kind]
@@ -146,7 +147,9 @@ class Fleet:
 
     def crash(self, name: str) -> None:
         self.net.crash(name)
-        self.nodes.pop(name).scope.cancel()
+        node = self.nodes.pop(name)
+        for scope in [node.scope, *node.asking]:
+            scope.cancel()
 
     async def apply(self, generation: int, blueprint: Blueprint) -> None:
         """As an operator does it, at the hub."""
