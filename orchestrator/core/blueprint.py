@@ -116,6 +116,10 @@ class AgentSpec(TypedDict):
     complexity: NotRequired[list[str]]  # simple, moderate, complex: the requests that it is meant for
     budget: NotRequired[dict[str, Any]]  # per_run, per_day: what it may spend in the cloud
     elsewhere: NotRequired[bool]  # another node of the fleet holds it
+    exclusive: NotRequired[bool]  # it may answer on one node only, at any time
+    replicas: NotRequired[int]  # nodes that hold it, where that is more than one
+    alternatives: NotRequired[list[str]]  # aliases that may serve it on a node that stands in
+    node_labels: NotRequired[dict[str, str]]  # labels that a node must have to hold it
 
 
 class RouteSpec(TypedDict):
@@ -166,6 +170,27 @@ class KnowledgeSpec(TypedDict):
     include: list[str]
 
 
+class NodeSpec(TypedDict):
+    """A machine of a distributed-edge deployment."""
+
+    name: str
+    agents: list[str]  # those that the manifest names there
+    models: list[str]  # aliases that are served there
+    memory: int | None  # bytes that its models may take, where the manifest tells its memory
+    labels: dict[str, str]
+    hub: bool  # it carries the hub of the mesh
+    pin: bool  # its agents are never placed elsewhere
+
+
+class CoordinationSpec(TypedDict):
+    """How the nodes work together."""
+
+    load_balancing: bool
+    failover: Literal["automatic", "manual", "none"]
+    lease: float
+    drain: float
+
+
 ElementKind = Literal["agent", "router", "model", "tool", "knowledge"]
 
 
@@ -213,6 +238,8 @@ class Blueprint:
     folder: str = ""  # the manifest's folder, absolute
     labels: Mapping[str, str] = field(default_factory=dict)
     node: str = ""  # the one of its fleet whose share it is; empty for the whole
+    nodes: tuple[NodeSpec, ...] = ()
+    coordination: CoordinationSpec | None = None  # of a deployment with nodes
 
     @property
     def digest(self) -> str:
@@ -247,6 +274,8 @@ class Blueprint:
             **({} if self.most_escalations == MOST_ESCALATIONS else {"most_escalations": self.most_escalations}),
             **({"policy": dict(self.policy)} if self.policy else {}),
             **({"node": self.node} if self.node else {}),
+            **({"nodes": [dict(node) for node in self.nodes]} if self.nodes else {}),
+            **({"coordination": dict(self.coordination)} if self.coordination else {}),
         }
 
     @classmethod
@@ -275,4 +304,6 @@ class Blueprint:
             most_escalations=value.get("most_escalations", MOST_ESCALATIONS),
             policy=value.get("policy", {}),
             node=value.get("node", ""),
+            nodes=tuple(value.get("nodes", ())),
+            coordination=value.get("coordination"),
         )

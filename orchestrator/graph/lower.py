@@ -21,6 +21,7 @@ from orchestrator.core.blueprint import (
 from orchestrator.core.choices import PriorityClass
 from orchestrator.core.memory import USUAL
 from orchestrator.graph.graph import AgentGraph
+from orchestrator.graph.lower_nodes import add_placement, lowered_coordination, lowered_nodes
 from orchestrator.graph.sizes import sizes
 from orchestrator.graph.transforms.agents import target_of
 from orchestrator.graph.vertex import Vertex
@@ -69,6 +70,8 @@ def lower(graph: AgentGraph, manifest: Manifest, located: Located) -> Blueprint:
         most_escalations=deployment.escalation.most,
         folder=located.folder,
         labels=dict(manifest.metadata.labels),
+        nodes=lowered_nodes(graph, manifest),
+        coordination=lowered_coordination(manifest),
     )
 
 
@@ -230,6 +233,7 @@ def _plain_agent(agent: AgentEntry) -> AgentSpec:
         spec["gate"] = gate
     if agent.complexity:
         spec["complexity"] = list(agent.complexity)
+    add_placement(spec, agent)
     return spec
 
 

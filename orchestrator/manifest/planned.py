@@ -16,9 +16,6 @@ _AGENT: Final = {
     "uses": "agents written in Python",
     "a2a": "remote agents",
     "handoff": "handing over between agents",
-    "replicas": "several copies of an agent",
-    "exclusive": "placement on the mesh",
-    "alternatives": "placement on the mesh",
     "mcp": "MCP servers",
     "http": "tools over HTTP",
 }
@@ -42,7 +39,6 @@ NOT_IN_THIS_VERSION: Final[Mapping[str, Mapping[str, str]]] = {
         "cache": "caches of tool results",
         "args": "hand-written argument schemas",
     },
-    "NodeEntry": {"pin": "placement on the mesh"},
     "Coordination": {"nats": "the mesh"},
     "Security": {
         "keys": "API keys",

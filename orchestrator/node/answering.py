@@ -72,8 +72,10 @@ class _Work:
     reply: str
     scope: anyio.CancelScope
     moved_at: float
+    run: int
     pieces: list[str] = field(default_factory=list)
     told: int = 0
+    epoch: int = 0  # of the lease that it is done under
     fin: Fin | None = None
     ended_at: float = 0.0
 
@@ -92,6 +94,7 @@ class Answering:
     here: Callable[[str, Reply], None]
     stall_after: float = STALL_AFTER
     _works: OrderedDict[str, _Work] = field(default_factory=OrderedDict)
+    _runs: int = 0
 
     @property
     def running(self) -> int:
@@ -121,9 +124,21 @@ class Answering:
                 continue
             if self.around.gone(work.call.caller, work.call.epoch):
                 work.scope.cancel()
+            elif work.epoch and self.around.epoch_of(work.call.agent) != work.epoch:
+                await self._stop(work, Err("stopped", f"{self.bus.node} may not answer for {work.call.agent} any more"))
             elif now - work.moved_at < self.stall_after:
                 await self._say(work, Ka())
         self._forget(now)
+
+    async def stop(self) -> None:
+        """End all work: the callers are told to go elsewhere."""
+        for work in list(self._works.values()):
+            if work.fin is None:
+                await self._stop(work, Err("draining", f"{self.bus.node} stops"))
+
+    async def _stop(self, work: _Work, err: Err) -> None:
+        work.scope.cancel()
+        await self._say(work, err)
 
     # ---- taking on ---------------------------------------------------------------------------------------------
 
@@ -137,7 +152,8 @@ class Answering:
         if refusal is not None:
             await self._send(reply, call, refusal)
             return
-        work = _Work(call, reply, anyio.CancelScope(), current_time())
+        self._runs += 1
+        work = _Work(call, reply, anyio.CancelScope(), current_time(), self._runs)
         self._works[call.req] = work
         await self._say(work, Ack())
         group.start_soon(self._answer, work)
@@ -196,14 +212,20 @@ class Answering:
         epoch = self.around.epoch_of(call.agent)
         if epoch is None:
             return Err("not_here", f"{self.bus.node} does not hold {call.agent} any more")
+        work.epoch = epoch
         try:
-            asked = Asked(Request.from_json(call.body), call.agent, call.caller, call.hop, epoch)
+            asked = Asked(
+                Request.from_json(call.body), call.agent, call.caller, call.hop, epoch, self._valid(call, epoch)
+            )
             result = (await self.worker.answer(asked, _Emit(self, work))).as_json()
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller must hear of it, and this node lives on
             why = f"{type(error).__name__}: {error}"
             self.tell("mesh.failed", {"request": call.req, "agent": call.agent, "error": why})
             return Err("failed", why)
         return Fin(len(work.pieces), digest_of_answer(work.pieces, result), result)
+
+    def _valid(self, call: Call, epoch: int) -> Callable[[], bool]:
+        return lambda: self.around.epoch_of(call.agent) == epoch
 
     async def _catch_up(self, work: _Work) -> None:
         """Tell what was not told yet. Whoever is asked for may change while a letter goes out: then it begins anew."""
@@ -221,10 +243,10 @@ class Answering:
         await self._catch_up(work)
 
     async def _say(self, work: _Work, said: Said) -> None:
-        await self._send(work.reply, work.call, said)
+        await self._send(work.reply, work.call, said, work.run)
 
-    async def _send(self, subject: str, call: Call, said: Said) -> None:
-        reply = Reply(call.req, self.bus.node, self.epoch, said)
+    async def _send(self, subject: str, call: Call, said: Said, run: int = 0) -> None:
+        reply = Reply(call.req, self.bus.node, self.epoch, said, run)
         if call.caller == self.bus.node:
             self.here(subject, reply)
             return

@@ -1,10 +1,11 @@
 """One request that another node answers, seen from the node that asks: events in, effects out. Pure.
 
 A node that is asked must say within 300 ms that it takes the request on, and must then say something every 1.5 s (it says twice a
-second that its work still moves). Where it does not, the request goes to another holder, as long as nothing of the answer was
-passed on: two halves of two answers are never put together. Pieces may overtake each other on the way; they are passed on in
-their order, and an answer with a piece missing is no answer. What an attempt says after it was given up is not looked at, so that
-one answer is delivered.
+second that its work still moves). Where it does not, it is asked once more for the same: a node remembers what it works on, and
+tells it from the beginning, so that words which were lost on the way cost no work. Then the request goes to another holder, as long
+as nothing of the answer was passed on: two halves of two answers are never put together. Pieces may overtake each other on the
+way; they are passed on in their order, and an answer with a piece missing is no answer. What an attempt says after it was
+given up is not looked at, so that one answer is delivered.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from orchestrator.core.errors import (
     RunCancelled,
     RunError,
 )
-from orchestrator.node.wire import Busy, Err, Fin, Reply, Said, Tok, digest_of_answer
+from orchestrator.node.wire import Ack, Busy, Err, Fin, Reply, Tok, digest_of_answer
 
 Choose = Callable[[frozenset[str]], str | None]
 """The node to ask, without those given; ``None`` where there is none."""
@@ -32,13 +33,16 @@ Choose = Callable[[frozenset[str]], str | None]
 class Waits:
     """How long, in seconds, is waited for what. ``again`` is the pause before a node is asked that was asked before;
     ``patience`` is how long a request that nobody takes on waits for somebody; ``reroutes`` is how often work that was taken
-    on may be given to another node."""
+    on may be given to another node, ``resumes`` how often a node that fell silent is asked for the rest of its answer,
+    ``full`` the longest wait for a node that was full before all of them are asked a second and last time."""
 
     ack: float = 0.3
     silence: float = 1.5
     again: float = 0.25
     patience: float = 6.0
     reroutes: int = 2
+    resumes: int = 3
+    full: float = 1.0
 
 
 # ---- effects --------------------------------------------------------------------------------------------------------
@@ -108,7 +112,18 @@ class _Attempt:
     pieces: list[str] = field(default_factory=list)  # in order, without a gap
     early: dict[int, str] = field(default_factory=dict)  # those that have overtaken others
     fin: Fin | None = None
-    epoch: int = 0
+    run: tuple[int, int] | None = None  # its incarnation, and which of its works: all pieces are of this one
+    resumes: int = 0
+    asked_again: bool = False  # and it has not said anything since
+    moved: bool = False  # it has told more than that it took it on, since it was asked again
+
+    def of(self, run: tuple[int, int]) -> None:
+        """It is taken on, and what was said is of this run."""
+        self.taken = True
+        if self.run != run:
+            self.run, self.fin = run, None
+            self.pieces.clear()
+            self.early.clear()
 
 
 @dataclass(slots=True)
@@ -130,6 +145,8 @@ class RemoteCall:
     _waiting_since: float = 0.0
     _refused: dict[str, float] = field(default_factory=dict)  # node -> seconds after which it may have room
     _silent: set[str] = field(default_factory=set)
+    _full: bool = False  # all were asked, and had no room
+    _pause: float = 0.0
     _why: str = ""
 
     # ---- events ------------------------------------------------------------------------------------------------
@@ -144,15 +161,16 @@ class RemoteCall:
         current = self._attempt
         if self.over or current is None or current.number != attempt or reply.node != current.node:
             return []
-        current.heard_at, current.epoch = now, reply.epoch
-        return self._settled(self._heard(current, reply.said, now), now)
+        current.heard_at, current.asked_again = now, False
+        return self._settled(self._heard(current, reply, now), now)
 
     def undeliverable(self, attempt: int, why: str, now: float) -> list[Effect]:
-        """An attempt could not even be sent."""
+        """An attempt could not even be sent, as far as the bus knows: where an answer has begun, it was."""
         current = self._attempt
-        if self.over or current is None or current.number != attempt:
+        if self.over or current is None or current.number != attempt or (current.taken and not current.asked_again):
             return []
-        return self._settled(self._untaken(current, why, now), now)
+        lost = self._lost if current.taken else self._untaken
+        return self._settled(lost(current, why, now), now)
 
     def tick(self, now: float) -> list[Effect]:
         """Time has passed: ``wake_at`` says when this is due."""
@@ -168,20 +186,29 @@ class RemoteCall:
 
     # ---- what they mean ----------------------------------------------------------------------------------------
 
-    def _heard(self, attempt: _Attempt, said: Said, now: float) -> list[Effect]:
+    def _heard(self, attempt: _Attempt, reply: Reply, now: float) -> list[Effect]:
+        said = reply.said
         if isinstance(said, Busy):
-            self._refused[attempt.node] = said.retry_after
-            self._attempt = None
-            return self._next(now)
+            return self._no_room(attempt, said, now)
         if isinstance(said, Err):
             return self._refusal(attempt, said, now)
-        attempt.taken = True
+        if attempt.run != (reply.epoch, reply.run) and attempt.pieces and self.streams:
+            return self._lost(attempt, f"{attempt.node} began anew", now)
+        attempt.moved = attempt.moved or not attempt.taken or not isinstance(said, Ack)
+        attempt.of((reply.epoch, reply.run))
         if isinstance(said, Tok):
             return self._piece(attempt, said, now)
         if isinstance(said, Fin):
             attempt.fin = said
             return self._ended(attempt, now)
         return []
+
+    def _no_room(self, attempt: _Attempt, busy: Busy, now: float) -> list[Effect]:
+        if attempt.taken:
+            return self._lost(attempt, f"{attempt.node} has forgotten it", now)
+        self._refused[attempt.node] = busy.retry_after
+        self._attempt = None
+        return self._next(now)
 
     def _refusal(self, attempt: _Attempt, err: Err, now: float) -> list[Effect]:
         if err.kind == "deadline":
@@ -212,7 +239,10 @@ class RemoteCall:
         if digest_of_answer(attempt.pieces, fin.body) != fin.digest:
             return self._lost(attempt, f"what {attempt.node} sent was changed on its way", now)
         self.over, self._attempt = True, None
-        return [Judge(attempt.node, now - attempt.sent_at), Delivered(attempt.node, attempt.epoch, fin)]
+        return [
+            Judge(attempt.node, now - attempt.sent_at),
+            Delivered(attempt.node, attempt.run[0] if attempt.run else 0, fin),
+        ]
 
     def _late(self, now: float) -> list[Effect]:
         if now >= self.deadline:
@@ -222,8 +252,17 @@ class RemoteCall:
             return self._next(now)
         if not attempt.taken:
             return self._untaken(attempt, f"{attempt.node} did not take it on in time", now)
+        if attempt.moved and not attempt.asked_again and attempt.resumes < self.waits.resumes:
+            return self._resume(attempt, now)
         what = "sent an answer with a gap" if attempt.fin else "fell silent"
         return self._lost(attempt, f"{attempt.node} {what}", now)
+
+    def _resume(self, attempt: _Attempt, now: float) -> list[Effect]:
+        """Ask the same node for the same: it tells what it has from the beginning, and what is there already is passed over."""
+        self._count += 1
+        attempt.number, attempt.heard_at, attempt.asked_again = self._count, now, True
+        attempt.resumes, attempt.moved = attempt.resumes + 1, False
+        return [Send(self._count, attempt.node, max(0.0, self.deadline - now))]
 
     def _untaken(self, attempt: _Attempt, why: str, now: float) -> list[Effect]:
         """Nobody has begun to work on it, so that asking elsewhere costs nothing."""
@@ -256,6 +295,10 @@ class RemoteCall:
             return self._ask(node, now)
         if self._refused and not self._silent:
             soonest = min(self._refused.values())
+            if not self._full:
+                self._full, self._pause = True, min(soonest, self.waits.full)
+                self._refused.clear()
+                return []
             told = f"every node that holds {self.agent} has as much to do as it may"
             return self._fail(FleetBusy(told, cure=f"ask again in {soonest:g} s", retry_after=soonest))
         if now - self._waiting_since >= self.waits.patience:
@@ -263,6 +306,7 @@ class RemoteCall:
             return self._fail(NoHolder(f"no node holds {self.agent} now{why}", cure="see `orchestrator node status`"))
         self._silent.clear()
         self._refused.clear()
+        self._pause = self.waits.again
         return []
 
     def _ask(self, node: str, now: float) -> list[Effect]:
@@ -281,9 +325,9 @@ class RemoteCall:
         if self.over:
             self.wake_at = inf
         elif attempt is None:
-            self.wake_at = min(self.deadline, now + self.waits.again)
-        elif not attempt.taken:
-            self.wake_at = min(self.deadline, attempt.sent_at + self.waits.ack)
+            self.wake_at = min(self.deadline, now + self._pause)
+        elif not attempt.taken or attempt.asked_again:
+            self.wake_at = min(self.deadline, attempt.heard_at + self.waits.ack)
         else:
             self.wake_at = min(self.deadline, attempt.heard_at + self.waits.silence)
         return effects

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,21 +13,29 @@ from orchestrator.core.errors import BusDown, NotUnderstood
 from orchestrator.core.request import Request
 from orchestrator.node.answering import STALL_AFTER, Answering, Tell
 from orchestrator.node.asking import Answer, Asking, PassPiece
+from orchestrator.node.bell import Bell, Sleep
 from orchestrator.node.call import Waits
+from orchestrator.node.controller import Controller
+from orchestrator.node.desired import Desired
+from orchestrator.node.lease import Lease, Terms
+from orchestrator.node.leasing import Fences, Leasing
+from orchestrator.node.member import Member
 from orchestrator.node.subjects import Subjects
 from orchestrator.node.table import Draw, Health, Patience, Table
 from orchestrator.node.wire import Heartbeat, Reply, State, heartbeat_letter, read_heartbeat
-from orchestrator.node.worker import Kept, Worker
+from orchestrator.node.worker import Held, Kept, Worker
 from orchestrator.ports.bus import Board, Bus
 from orchestrator.serve.clock import current_time
 
 INCARNATION: Final = "incarnation"
-Sleep = Callable[[float], Awaitable[None]]
+PAUSED: Final = 1.0
+"""Seconds without a turn of its own loop after which a process must have stood still."""
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What a node stands on. ``draw`` is where its chance comes from, ``sleep`` how it waits."""
+    """What a node stands on. ``draw`` is where its chance comes from, ``sleep`` how it waits, ``accepts`` whether a manifest
+    is signed by who may apply one."""
 
     deployment: str
     bus: Bus
@@ -38,8 +45,10 @@ class Site:
     tell: Tell
     draw: Draw
     sleep: Sleep = anyio.sleep
+    accepts: Callable[[Desired], bool] = lambda desired: True
     patience: Patience = field(default_factory=Patience)
     waits: Waits = field(default_factory=Waits)
+    terms: Terms = field(default_factory=Terms)
     stall_after: float = STALL_AFTER
 
 
@@ -51,38 +60,80 @@ class Mesh:
         self.node = site.bus.node
         self.epoch = _next_incarnation(site.kept)
         self.state: State = "starting"
-        self.table = Table(self.node, site.patience)
-        self._subjects = Subjects(site.deployment)
+        self.table = Table(self.node, site.patience, current_time())
+        self.fences = Fences(site.kept)
+        self._subjects = subjects = Subjects(site.deployment)
         self._seq = 0
-        self._news = anyio.Event()
+        self._beats = Bell(site.sleep)
         self._health: dict[str, Health] = {}
+        self._turned = self._stopped_at = current_time()
+        self._doubts_until = float("-inf")
         self._group: TaskGroup | None = None
+        self._exclusive: dict[str, tuple[Leasing, anyio.CancelScope]] = {}
+        self.leading = self._leasing(subjects.leader, self._lead)
+        self.controller = Controller(site.board, subjects, self.table, self.leading, Bell(site.sleep), site.tell)
+        self.member = Member(
+            self.node, self.epoch, site.board, subjects, self.table, site.worker, site.kept, self.fences,
+            Bell(site.sleep), site.tell, self._settle, site.accepts,
+        )  # fmt: skip
         self._answering = Answering(
-            site.bus, self._subjects, site.worker, self, self.epoch, site.tell, self._hear_reply, site.stall_after
+            site.bus, subjects, site.worker, self, self.epoch, site.tell, self._hear_reply, site.stall_after
         )
         self._asking = Asking(
-            site.bus,
-            self._subjects,
-            self.table,
-            self._answering,
-            self.epoch,
-            site.draw,
-            site.tell,
-            lambda: 0,
-            site.waits,
-        )
+            site.bus, subjects, self.table, self._answering, self.epoch, site.draw, site.tell,
+            lambda: self.member.generation, site.waits,
+        )  # fmt: skip
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Live until cancelled. It is started once its requests can be asked."""
+        """Live until cancelled. It has started once requests can be asked."""
         async with anyio.create_task_group() as group:
             self._group = group
+            await self.member.start()
             group.start_soon(self._hear_heartbeats)
             group.start_soon(self._answering.listen, group)
             group.start_soon(self._answering.listen_for_cancels)
             group.start_soon(self._asking.listen)
             self.state = "ready"
-            group.start_soon(self._beat)
+            for task in (self._beat, self.member.run, self.member.watch, self.leading.run, self.controller.run):
+                group.start_soon(task)
             task_status.started()
+
+    async def drain(self, seconds: float) -> None:
+        """Take nothing new; return once all work is done, or was ended after so long. What moves to others does so by itself."""
+        self.state = "draining"
+        self._beats.ring()
+        until = current_time() + seconds
+        while self._answering.running and current_time() < until:
+            await self.site.sleep(self.site.patience.beat / 5)
+        await self._answering.stop()
+        for leasing in [self.leading, *(one for one, _ in self._exclusive.values())]:
+            await leasing.give_back()
+
+    # ---- leases --------------------------------------------------------------------------------------------------
+
+    def _leasing(self, key: str, changed: Callable[[], None]) -> Leasing:
+        site = self.site
+        lease = Lease(self.node, self.epoch, site.terms)
+        return Leasing(lease, key, site.board, self.fences, site.tell, site.sleep, changed)
+
+    def _lead(self) -> None:
+        self.controller.bell.ring()
+
+    def _settle(self, held: Mapping[str, Held]) -> None:
+        """The node holds something else: it needs the leases of its exclusive agents, and no others."""
+        group = self._group
+        wanted = {agent for agent, one in held.items() if one.exclusive}
+        for agent in self._exclusive.keys() - wanted:
+            leasing, scope = self._exclusive.pop(agent)
+            scope.cancel()
+            if group is not None:
+                group.start_soon(leasing.give_back)
+        for agent in sorted(wanted - self._exclusive.keys()):
+            leasing, scope = self._leasing(self._subjects.exclusive(agent), self._beats.ring), anyio.CancelScope()
+            self._exclusive[agent] = (leasing, scope)
+            if group is not None:
+                group.start_soon(_within, scope, leasing.run)
+        self._beats.ring()
 
     async def ask(self, request: Request, agent: str, pass_on: PassPiece | None = None, hop: int = 0) -> Answer:
         """Have a request answered by a holder of ``agent``, here first: see ``Asking.ask``."""
@@ -94,7 +145,12 @@ class Mesh:
 
     def epoch_of(self, agent: str) -> int | None:
         """The epoch under which this node may answer for an agent now."""
-        return 0 if agent in self.site.worker.load().agents else None
+        if agent not in self.site.worker.load().agents:
+            return None
+        if agent in self._exclusive:
+            return self._exclusive[agent][0].epoch
+        held = self.member.held.get(agent)
+        return None if held is not None and held.exclusive else 0
 
     def draining(self) -> bool:
         """Whether it takes nothing new."""
@@ -112,15 +168,18 @@ class Mesh:
     async def _beat(self) -> None:
         """Say that it lives, twice a second and when something has changed."""
         while True:
-            self._news = anyio.Event()
+            now = current_time()
+            self._heard_at(now)
+            self._turned = now
             beat = self._heartbeat()
-            self.table.hear(beat, current_time())
-            with suppress(BusDown):  # who hears nothing knows what it means
+            self.table.hear(beat, now)
+            try:
                 await self.site.bus.send(heartbeat_letter(self._subjects.heartbeat(self.node), beat))
+            except BusDown as error:  # who hears nothing knows what it means
+                self.site.tell("mesh.unsent", {"error": error.message})
             await self._answering.tick()
             self._tell_of_health()
-            with anyio.move_on_after(self.site.patience.beat):
-                await self._news.wait()
+            await self._beats.wait(self.site.patience.beat)
 
     def _heartbeat(self) -> Heartbeat:
         self._seq += 1
@@ -129,14 +188,15 @@ class Mesh:
             node=self.node,
             epoch=self.epoch,
             seq=self._seq,
-            gen=0,
+            gen=self.member.generation,
             state=self.state,
-            agents=load.agents,
+            agents={agent: warm for agent, warm in load.agents.items() if self.epoch_of(agent) is not None},
             slots=load.slots,
             inflight=load.inflight,
             queued=load.queued,
             room=load.room,
             service_ms=load.service_ms,
+            fence=self.fences.highest,
         )
 
     async def _hear_heartbeats(self) -> None:
@@ -147,8 +207,16 @@ class Mesh:
                 except NotUnderstood as error:
                     self.site.tell("mesh.refused", {"error": error.message})
                     continue
-                if beat.node != self.node:
-                    self.table.hear(beat, current_time())
+                if beat.node != self.node and self.table.hear(beat, self._heard_at(current_time())):
+                    self.fences.note(beat.fence)
+
+    def _heard_at(self, now: float) -> float:
+        """When a heartbeat that is read now was heard. A process that stood still finds old ones in its buffers: for as long as one
+        beat they say no more than that their nodes lived when it stopped."""
+        if now - self._turned > PAUSED:
+            self._stopped_at, self._turned = self._turned, now
+            self._doubts_until = now + self.site.patience.beat
+        return self._stopped_at if now < self._doubts_until else now
 
     def _tell_of_health(self) -> None:
         now = current_time()
@@ -157,9 +225,15 @@ class Mesh:
             if self._health.get(node) != health:
                 self._health[node] = health
                 self.site.tell("mesh.node", {"node": node, "state": health})
+                self.controller.bell.ring()
 
     def _hear_reply(self, subject: str, reply: Reply) -> None:
         self._asking.hear(subject, reply)
+
+
+async def _within(scope: anyio.CancelScope, work: Callable[[], Awaitable[None]]) -> None:
+    with scope:
+        await work()
 
 
 def _next_incarnation(kept: Kept) -> int:

@@ -53,6 +53,7 @@ class Table:
 
     node: str
     patience: Patience = field(default_factory=Patience)
+    since: float = 0.0  # when it began to listen: who was not heard yet may not have been there for long
     _rows: dict[str, _Row] = field(default_factory=dict)
 
     # ---- what is heard -----------------------------------------------------------------------------------------
@@ -71,7 +72,7 @@ class Table:
         if anew:
             row.sent = row.failures = row.ejections = 0
             row.ejected_until = 0.0
-        row.beat, row.heard = beat, now
+        row.beat, row.heard = beat, max(now, row.heard)
         return True
 
     def forget(self, nodes: Iterable[str]) -> None:
@@ -115,9 +116,9 @@ class Table:
         return tuple(self._rows)
 
     def health(self, node: str, now: float) -> Health:
-        """What its silence means. One that was never heard is dead."""
+        """What its silence means. One that was never heard is suspect at first."""
         row = self._rows.get(node)
-        silent = now - row.heard if row else self.patience.dead
+        silent = now - row.heard if row else max(now - self.since, self.patience.suspect)
         return "alive" if silent < self.patience.suspect else "suspect" if silent < self.patience.dead else "dead"
 
     def beat(self, node: str) -> Heartbeat | None:
@@ -159,8 +160,11 @@ class Table:
         or a newer one are preferred. ``without``: those that were tried."""
         known = self.holders(agent, now)
         holders = [node for node in self._useful(known, now) if node not in without]
-        if self.node in holders and self._stays(holders):
-            return self.node
+        if self.node in holders:
+            if self._stays(holders):
+                return self.node
+            if self._rows[self.node].beat.room <= 0:
+                holders.remove(self.node)
         holders = [node for node in holders if self._rows[node].beat.gen >= gen] or holders
         holders = [node for node in holders if self._rows[node].beat.agents[agent]] or holders
         pair = _two_of(holders, draw)

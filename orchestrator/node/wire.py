@@ -125,12 +125,14 @@ Said = Ack | Busy | Ka | Tok | Fin | Err
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the node that answers says about the request ``req``. ``epoch`` is its incarnation."""
+    """What the node that answers says about the request ``req``. ``epoch`` is its incarnation, and ``run`` counts what it has
+    worked on: pieces of one run are of one answer, and those of two never go together. 0: it was not taken on."""
 
     req: str
     node: str
     epoch: int
     said: Said
+    run: int = 0
 
 
 def digest_of_answer(pieces: Iterable[str], body: Mapping[str, Any]) -> str:
@@ -179,7 +181,7 @@ def reply_letter(subject: str, reply: Reply) -> Letter:
     """A reply as it goes out."""
     said = reply.said
     headers = {"V": VERSION, "Req-Id": reply.req, "Node": reply.node, "Epoch": str(reply.epoch)}
-    headers["K"] = type(said).__name__.lower()
+    headers |= {"Run": str(reply.run), "K": type(said).__name__.lower()}
     body = b""
     if isinstance(said, Tok):
         headers["Seq"] = str(said.seq)
@@ -257,7 +259,10 @@ def read_cancel(letter: Letter) -> Cancel:
 def read_reply(letter: Letter) -> Reply:
     """The reply that a letter is. Raises ``NotUnderstood``."""
     _versioned(letter)
-    return Reply(_header(letter, "Req-Id"), _header(letter, "Node"), _count(letter, "Epoch"), _said(letter))
+    said = _said(letter)
+    return Reply(
+        _header(letter, "Req-Id"), _header(letter, "Node"), _count(letter, "Epoch"), said, _count(letter, "Run")
+    )
 
 
 def _said(letter: Letter) -> Said:

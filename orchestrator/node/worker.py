@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,9 +12,11 @@ from orchestrator.core.request import Request, Result
 @dataclass(frozen=True, slots=True)
 class Load:
     """How much a node has to do. ``agents``: those that it can answer for now, with whether their model is warm. ``room``: how many
-    more requests it takes before it says that it is busy. ``service_ms``: how long one takes, on average."""
+    more requests it takes before it says that it is busy. ``service_ms``: how long one takes, on average. ``models``: aliases whose
+    model is on this device, ``None`` where that is not known."""
 
     agents: Mapping[str, bool] = field(default_factory=dict)
+    models: frozenset[str] | None = None
     slots: int = 1
     inflight: int = 0
     queued: int = 0
@@ -25,13 +27,15 @@ class Load:
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A request for an agent of this node. ``caller`` is the node that it came from, ``hop`` how many handed it on. ``epoch`` is
-    that of the lease of an exclusive agent (0 for others): an effect on the outside carries it, so that an older one is refused."""
+    that of the lease of an exclusive agent (0 for others): an effect on the outside carries it, so that an older one is refused.
+    ``valid`` says whether that lease is still this node's: to be asked right before each effect."""
 
     request: Request
     agent: str
     caller: str
     hop: int = 0
     epoch: int = 0
+    valid: Callable[[], bool] = lambda: True
 
 
 class Emit(Protocol):

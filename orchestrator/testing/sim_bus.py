@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from math import ceil
 from random import Random
 from typing import Final
 
@@ -26,6 +27,8 @@ LATE: Final = 2.5
 """Seconds that a letter waits at a cut for the link to be mended (TCP sends it again); later it is lost."""
 BUFFERED: Final = 3.5
 """Seconds after which the server drops a node that does not answer its pings."""
+TICKS: Final = 1000
+"""Letters arrive at whole parts of a second, so many: what arrives together costs one turn of the loop."""
 MOST_ROUTES: Final = 4096
 
 
@@ -288,6 +291,7 @@ class SimNet:
 
     def _put(self, due: float, box: _Mailbox, letter: Letter) -> None:
         self._serial += 1
+        due = ceil(due * TICKS) / TICKS
         heappush(self._due, (due, self._serial, box, letter))
         if self._due[0][1] == self._serial:
             self._more.set()

@@ -97,3 +97,11 @@ def test_nodes_carry_agents_and_models() -> None:
 def test_the_graph_is_frozen_when_it_is_built() -> None:
     """Stage 4 hands on a value."""
     assert graph(**DESK).frozen
+
+
+def test_a_model_that_serves_where_a_node_stands_in_is_used() -> None:
+    """So the proofs about zones look at it as at a fallback."""
+    models = [{"alias": "phi-4-mini"}, {"alias": "qwen2.5-0.5b"}]
+    agent = {"name": "orders", "model": "phi-4-mini", "alternatives": ["qwen2.5-0.5b"]}
+    drawn = graph(type="distributed-edge", models=models, agents=[agent], nodes=[{"id": "a", "agents": ["orders"]}])
+    assert links(drawn, "fallback") == ["agent.orders fallback model.qwen2.5-0.5b"]

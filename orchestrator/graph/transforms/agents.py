@@ -35,6 +35,8 @@ def link_uses(graph: AgentGraph, manifest: Manifest) -> None:
         source = address_of(graph, agent.name)
         for alias in [*aliases(agent), *_encoder(graph, agent), *_judges(agent)]:
             graph.link(Link(source, Address.of("model", alias), "uses"))
+        for alias in agent.alternatives:
+            graph.link(Link(source, Address.of("model", alias), "fallback"))
         for tool in agent.tools:
             graph.link(Link(source, Address.of("tool", tool), "uses"))
         for knowledge in agent.knowledge:

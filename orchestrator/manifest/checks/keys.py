@@ -23,8 +23,10 @@ _OF_ROUTERS: Final = (
 )
 _OF_ANSWERERS: Final = (
     *("reflex", "tools", "knowledge", "output_schema", "skills", "examples", "keywords", "specialized_for", "template"),
+    *("exclusive", "replicas", "alternatives", "node_labels"),
     *("complexity", "offline_mode", "privacy_mode", "compliance", "store_and_forward", "budget"),
 )
+_OF_MESHES: Final = ("exclusive", "replicas", "alternatives", "node_labels")
 _BLIND: Final = ("complexity", "fixed", "round-robin", "sticky", "least-loaded", "priority")
 
 
@@ -37,6 +39,7 @@ def check_keys(draft: Draft) -> None:
         draft.tell("ORC222", message, (f"model.{alias}", ("primary",)))
     for agent in draft.agents.values():
         _check_role(draft, agent)
+        _check_placement(draft, agent)
         _check_kinds_of_models(draft, agent)
         if agent.role == "router":
             _check_router(draft, agent)
@@ -64,6 +67,29 @@ def _check_role(draft: Draft, agent: AgentEntry) -> None:
         _refuse_keys(draft, at, ("human",), "means something for escalations only")
     elif agent.human is not None:
         _refuse_keys(draft, at, ("model", "store_and_forward"), "means nothing where a person answers")
+
+
+def _check_placement(draft: Draft, agent: AgentEntry) -> None:
+    """What says on which nodes an agent may be needs nodes, and does not say two things at once."""
+    at = draft.address(agent)
+    if draft.deployment.type == "single-device" and agent.role != "router":
+        for key in _OF_MESHES:
+            if draft.holds(at, key):
+                draft.tell(
+                    "ORC212",
+                    f'"{key}" belongs to distributed-edge, and this is a single-device deployment',
+                    (at, (key,)),
+                )
+    restricted = agent.privacy_mode or bool(agent.compliance)
+    if agent.replicas > 1 and (agent.exclusive or restricted):
+        why = (
+            "an exclusive agent answers on one node at a time"
+            if agent.exclusive
+            else "restricted data stays on its node"
+        )
+        draft.tell(
+            "ORC221", f'"replicas" is more than one, and {why}', (at, ("replicas",)), cure="remove one of the two"
+        )
 
 
 def _refuse_keys(draft: Draft, at: str, keys: tuple[str, ...], why: str) -> None:

@@ -38,12 +38,19 @@ def check_references(draft: Draft) -> None:
             _unknown_agent(draft, name, ("deployment", keys))
 
 
-def _check_agent(draft: Draft, agent: AgentEntry) -> None:
-    at = draft.address(agent)
+def _check_models(draft: Draft, agent: AgentEntry, at: str) -> None:
     many = isinstance(agent.model, list) and draft.loaded.marks.holds(draft.path(at, "model", 0))
     for number, alias in enumerate(aliases(agent)):
         if alias not in draft.models:
             _unknown_model(draft, alias, (at, ("model", number) if many else ("model",)))
+    for number, alias in enumerate(agent.alternatives):
+        if alias not in draft.models:
+            _unknown_model(draft, alias, (at, ("alternatives", number)))
+
+
+def _check_agent(draft: Draft, agent: AgentEntry) -> None:
+    at = draft.address(agent)
+    _check_models(draft, agent, at)
     for number, tool in enumerate(agent.tools):
         if tool not in draft.tools:
             cure = draft.suggest(tool, [*draft.tools, *BUILTINS])

@@ -273,6 +273,14 @@ class AgentEntry(Spec):
     """Whether a request waits where none of its models can be reached and nobody takes over; `true` for the usual limits."""
     priority: Literal["high", "normal", "low"] | None = None
     """How its calls queue: interactive, default or bulk."""
+    exclusive: bool = False
+    """On a mesh: at any time one node at most answers for it, also where nodes cannot see each other."""
+    replicas: Annotated[int, Field(ge=1, le=1000, examples=[2])] = 1
+    """On a mesh: how many nodes hold it."""
+    alternatives: Annotated[list[ModelAlias], Field(examples=[["qwen2.5-0.5b"]])] = []
+    """On a mesh: aliases that may serve it, where a node stands in that has none of its own models."""
+    node_labels: Annotated[dict[str, str], Field(examples=[{"site": "milan-2"}])] = {}
+    """On a mesh: labels that a node must have to hold it."""
     strategy: StrategyName | None = None
     """For `role: router`: how it chooses; `plugin:NAME` is a strategy of an installed package. `cascade` by default."""
     routing_strategy: Literal["intent-based"] | None = None

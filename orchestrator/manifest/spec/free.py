@@ -14,6 +14,7 @@ FREE_MAPS: Final[dict[str, str]] = {
     "extract": NAMED,
     "labels": NAMED,
     "model_confidence": NAMED,
+    "node_labels": NAMED,
     "output_schema": OPAQUE,
     "parameters": NAMED,
     "patterns": NAMED,

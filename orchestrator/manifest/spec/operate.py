@@ -57,6 +57,8 @@ class NodeEntry(Spec):
     """Free labels."""
     hub: bool = False
     """Whether it carries the hub of the mesh."""
+    pin: bool = False
+    """Whether its agents stay on it: no other node takes them over while it is away."""
 
 
 class Coordination(Spec):

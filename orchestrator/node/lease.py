@@ -1,0 +1,161 @@
+"""A lease: at most one node holds it, and who held it before knows in time that it does not any more. Pure.
+
+The holder writes its entry anew every 2 s. Another node may take it once the entry has not changed for 6 s by *its own* clock, or
+where the store says that it has expired. The holder counts from the moment when it *sent* the last write that succeeded, and after
+4.5 s holds nothing any more: between the two lie 1.5 s, which is room for clocks of which one runs a third faster than the other.
+A process that was frozen looks at its clock before each effect, and finds that its time is over.
+
+Each new holding has a higher epoch, which goes with everything that is done under it: who has seen a higher one refuses it. A store
+that was deleted has forgotten the epochs. So a lease that is not there at all is taken only after it was seen to be not there for
+6 s, and with an epoch far above all that were heard of (a node that has heard of none, also not by heartbeats, is in a new fleet).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Final
+
+from orchestrator.ports.bus import Entry
+
+LEAP: Final = 1000
+"""By how much an epoch rises where the store has forgotten the last one: more holders than that are never missed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Seconds: after ``ttl`` without a change another node may take it, it is renewed every ``renew``, and after ``fence`` without
+    a renewal the holder gives up. ``fence`` is below ``ttl``, or two could hold it at once. ``fresh``: how long a lease is
+    looked at that is not there, by a node that has not heard of any epoch: a new fleet."""
+
+    ttl: float = 6.0
+    renew: float = 2.0
+    fence: float = 4.5
+    fresh: float = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What the entry says: who holds it, which incarnation of that node, and in which epoch."""
+
+    node: str
+    run: int
+    epoch: int
+
+    def written(self) -> bytes:
+        """As it is in the store."""
+        return json.dumps({"node": self.node, "run": self.run, "epoch": self.epoch}).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Look at the entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Write the entry, if its revision is still ``expected``."""
+
+    value: bytes
+    expected: int
+    epoch: int
+
+
+Action = Read | Write
+
+
+@dataclass(slots=True)
+class Lease:
+    """One node's side of a lease. Its driver carries out ``next_action`` at ``due``, and tells what came of it. ``seen`` is
+    the highest epoch of any lease that this node knows of."""
+
+    node: str
+    run: int
+    terms: Terms = field(default_factory=Terms)
+    seen: int = 0
+    epoch: int = 0
+    due: float = 0.0
+    holder: str = ""
+    _until: float = float("-inf")
+    _revision: int | None = None  # of our own entry, where we wrote the last one
+    _watched: tuple[int, bytes] | None = None  # the revision and value that stand there as far as we know
+    _since: float = 0.0  # since when they do
+
+    def holds(self, now: float) -> bool:
+        """Whether it is ours at this moment."""
+        return now < self._until
+
+    @property
+    def until(self) -> float:
+        """When it will not be ours any more, unless it is renewed."""
+        return self._until
+
+    def next_action(self, now: float) -> Action:
+        """What to do now: ask after ``due``."""
+        if self._revision is not None and self.holds(now):
+            return Write(self._value(self.epoch), self._revision, self.epoch)
+        return Read()
+
+    def on_read(self, entry: Entry | None, now: float) -> Write | None:
+        """What is to be written after a look at the entry, if anything."""
+        self.due = now + self.terms.renew
+        stands = (entry.revision, entry.value) if entry is not None else (0, b"")
+        if stands != self._watched:
+            self._watched, self._since = stands, now
+        held = _holding(stands[1])
+        self.holder = held.node if held else ""
+        if held is not None:
+            self.seen = max(self.seen, held.epoch)
+        if held is not None and (held.node, held.run) == (self.node, self.run) and held.epoch == self.epoch:
+            return Write(self._value(self.epoch), stands[0], self.epoch)  # a write of ours of which we heard nothing
+        if entry is not None and not entry.value:
+            return self._take(entry.revision)  # the store says that it has expired, or was given back
+        if held is not None and held.node == self.node:
+            return self._take(stands[0])  # of an earlier life of this node
+        patience = self.terms.fresh if entry is None and not self.seen else self.terms.ttl
+        if now - self._since >= patience:
+            return self._take(stands[0], forgotten=entry is None)
+        self.due = min(self.due, self._since + patience)
+        return None
+
+    def on_written(self, entry: Entry, write: Write, sent: float) -> bool:
+        """Our write stands; ``sent`` is when it was sent. True where the lease was not ours before."""
+        anew = write.epoch != self.epoch or self._revision is None
+        self.epoch, self.seen = write.epoch, max(self.seen, write.epoch)
+        self.holder = self.node
+        self._revision = entry.revision
+        self._watched, self._since = (entry.revision, entry.value), sent
+        self._until = sent + self.terms.fence
+        self.due = sent + self.terms.renew
+        return anew
+
+    def on_conflict(self, now: float) -> None:
+        """Somebody else has written it: it is not ours."""
+        self._revision, self._until = None, float("-inf")
+        self.due = now
+
+    def on_down(self, now: float) -> None:
+        """The board did not answer: it may have been written all the same. What we hold runs out by itself."""
+        self._revision = None
+        self.due = now + self.terms.renew / 4
+
+    def give_back(self) -> Write | None:
+        """Where it is ours: the write that lets others take it at once. It is not ours from this moment on."""
+        revision, self._revision, self._until = self._revision, None, float("-inf")
+        return Write(b"", revision, self.epoch) if revision is not None else None
+
+    def _take(self, revision: int, *, forgotten: bool = False) -> Write:
+        epoch = self.seen + (LEAP if forgotten and self.seen else 1)
+        return Write(self._value(epoch), revision, epoch)
+
+    def _value(self, epoch: int) -> bytes:
+        return Holding(self.node, self.run, epoch).written()
+
+
+def _holding(value: bytes) -> Holding | None:
+    """Who holds it; what is broken is nobody's, and is taken after the same time as any other."""
+    try:
+        written = json.loads(value)
+        return Holding(str(written["node"]), int(written["run"]), int(written["epoch"]))
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,100 @@
+"""Several nodes under a manifest: who holds what, who leads, and what happens when some of them are away."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from orchestrator.core.errors import NoHolder
+from tests.mesh.sim import Fleet, agent, blueprint, fleet, request
+
+pytestmark = pytest.mark.anyio
+
+THREE = blueprint({"a": [agent("orders")], "b": [agent("billing")], "c": [agent("desk", exclusive=True)]})
+
+
+async def _three(net: Fleet) -> None:
+    for name in "abc":
+        await net.start(name)
+    await net.apply(1, THREE)
+    await anyio.sleep(12)
+
+
+async def test_each_node_holds_what_the_manifest_names_there() -> None:
+    """One leads, and all know of it."""
+    async with fleet() as net:
+        await _three(net)
+        assert {name: sorted(node.worker.agents) for name, node in net.nodes.items()} == {
+            "a": ["orders"],
+            "b": ["billing"],
+            "c": ["desk"],
+        }
+        assert sum(node.mesh.leading.epoch is not None for node in net.nodes.values()) == 1
+        for node in net.nodes.values():
+            for name, held in (("orders", "a"), ("billing", "b"), ("desk", "c")):
+                assert (await node.mesh.ask(request(), name)).node == held
+
+
+async def test_a_new_fleet_has_its_first_leader_within_three_seconds() -> None:
+    """A lease that nobody has heard of is looked at for a moment only."""
+    async with fleet() as net:
+        for name in "abc":
+            await net.start(name)
+        await anyio.sleep(3)
+        assert sum(node.mesh.leading.epoch is not None for node in net.nodes.values()) == 1
+
+
+async def test_others_stand_in_for_a_dead_node_and_give_back_what_they_held() -> None:
+    """After 10 s it is dead; after 10 s of being there its agents go home."""
+    async with fleet() as net:
+        await _three(net)
+        net.crash("b")
+        await anyio.sleep(18)
+        answer = await net.nodes["a"].mesh.ask(request(), "billing")
+        assert answer.node in ("a", "c")
+        await net.start("b")
+        await anyio.sleep(8)
+        assert "billing" not in net.nodes["b"].worker.agents or net.assigned("a")["billing"] != "b"
+        await anyio.sleep(12)
+        assert (net.assigned("a")["billing"], sorted(net.nodes["b"].worker.agents)) == ("b", ["billing"])
+        assert (await net.nodes["a"].mesh.ask(request(), "billing")).node == "b"
+
+
+async def test_a_node_serves_its_last_good_assignment_without_a_network() -> None:
+    """What it kept is enough."""
+    async with fleet() as net:
+        await _three(net)
+        net.crash("a")
+        net.net.part(["a"], ["b", "c", "hub"])
+        again = await net.start("a")
+        answer = await again.mesh.ask(request(), "orders")
+        assert (answer.node, again.events("mesh.holds")[0]["agents"]) == ("a", ["orders"])
+
+
+async def test_an_island_goes_on_with_all_but_exclusive_agents() -> None:
+    """A node that sees nobody stands in for all that it can, and gives it back when the others are there again."""
+    async with fleet() as net:
+        await _three(net)
+        net.net.part(["a"], ["b", "c", "hub"])
+        await anyio.sleep(25)
+        alone = net.nodes["a"]
+        assert sorted(alone.worker.agents) == ["billing", "orders"]
+        assert (await alone.mesh.ask(request(), "billing")).node == "a"
+        with pytest.raises(NoHolder):
+            await alone.mesh.ask(request(timeout=20), "desk")
+        net.net.heal()
+        await anyio.sleep(25)
+        assert sorted(alone.worker.agents) == ["orders"]
+
+
+async def test_a_deleted_store_is_filled_again_by_those_who_have_kept_what_was_there() -> None:
+    """The manifest comes back, another epoch begins far above the last, and every node holds what it held."""
+    async with fleet() as net:
+        await _three(net)
+        before = max(node.mesh.fences.highest for node in net.nodes.values())
+        net.net.store.wipe()
+        await anyio.sleep(25)
+        after = max(node.mesh.fences.highest for node in net.nodes.values())
+        assert after > before + 900
+        assert net.assigned("a") == {"orders": "a", "billing": "b", "desk": "c"}
+        assert (await net.nodes["a"].mesh.ask(request(), "desk")).node == "c"
