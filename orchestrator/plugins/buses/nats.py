@@ -101,8 +101,13 @@ class NatsBus:
 @asynccontextmanager
 async def opened(options: NatsOptions) -> AsyncIterator[NatsBus]:
     """A bus that connects by itself, for ever; it need not be connected yet (``ready`` waits)."""
-    line = Connection(options)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(line.run)
-        yield NatsBus(line)
-        tasks.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as tasks:
+            line = Connection(options, tasks)
+            tasks.start_soon(line.run)
+            yield NatsBus(line)
+            tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:  # whoever opened it raised one fault, and looks for that
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise

@@ -11,9 +11,11 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import anyio
+import nats.errors
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
@@ -93,12 +95,11 @@ class NatsBoard:
             if key.startswith(prefix) and message.headers and "Nats-Sequence" in message.headers:
                 newest.put(_entry(message, key))
 
-        async with self.line.ear(f"{begins}>", heard), anyio.create_task_group() as tasks:
+        async with self.line.ear(f"{begins}>", heard):
             if self.line.connected:
                 await self._fill(bucket, prefix, newest, quietly=True)
-            tasks.start_soon(self._again, bucket, prefix, newest)
-            yield newest
-            tasks.cancel_scope.cancel()
+            with self.line.beside(partial(self._again, bucket, prefix, newest)):
+                yield newest
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -163,7 +164,8 @@ class NatsBoard:
 
     async def _why_refused(self, bucket: Bucket, key: str, error: BusDown) -> BusDown:
         """A write that a permission forbids looks to the client as if nobody was there; so it is asked who is."""
-        if self.line.refusal(self._written_to(bucket, key).lower()) or await self._answers(bucket):
+        nobody = isinstance(error.__cause__, nats.errors.NoRespondersError)
+        if self.line.refusal(self._written_to(bucket, key).lower()) or (nobody and await self._answers(bucket)):
             node = self.line.options.node
             return BusDown(
                 f"the hub does not let node {node} write {key} of {bucket}",
