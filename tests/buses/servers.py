@@ -168,3 +168,9 @@ async def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
     with anyio.fail_after(seconds):
         while not true():  # noqa: ASYNC110 - it has no event for us
             await anyio.sleep(0.02)
+
+
+async def fill(bus: NatsBus) -> None:
+    """Write until it does not go any more."""
+    for number in range(50):
+        await bus.swap("desired", f"d.k{number}", b"x" * 2000)

@@ -77,9 +77,17 @@ class NatsBus:
 
     # -- the board --------------------------------------------------------------------------------------------------
 
-    async def prepare(self) -> tuple[Bucket, ...]:
+    async def prepare(self) -> tuple[str, ...]:
         """Make the buckets that are missing and read all back, for a node that may; gives those that were made."""
         return await self._board.prepare()
+
+    async def linked(self) -> bool:
+        """Whether the hub answers, over all links between."""
+        return await self._board.linked()
+
+    async def probe(self) -> None:
+        """Write something to the hub and read it back, for a node that may. Raises ``BusDown``."""
+        await self._board.probe()
 
     async def read(self, bucket: Bucket, key: str) -> Entry | None:
         """What is there; ``None`` where nothing ever was."""
