@@ -18,7 +18,7 @@ import pytest
 
 from orchestrator.app.fleet.certificates import Authority, days_left, new_request, read_certificate
 from orchestrator.app.fleet.identity import FirstNode, FleetFolder, begin_fleet
-from orchestrator.app.fleet.joining import HubLine, join_fleet, leave_fleet, renew_certificate
+from orchestrator.app.fleet.joining import HubLine, join_fleet, leave_fleet, renew_certificate, tell_leaving
 from orchestrator.app.fleet.keys import new_seed
 from orchestrator.app.fleet.mesh import apply_members
 from orchestrator.app.fleet.token import Token
@@ -177,9 +177,12 @@ async def test_a_node_that_leaves_is_out_and_may_come_again(tmp_path: Path) -> N
         await beside(join_fleet, other, token_of(hub), "edge-2")
         async with running(other) as second:
             await linked(second.bus)
-            assert await beside(leave_fleet, other, force=False)
+            with pytest.raises(FleetError, match="runs this node's servers already"):
+                await beside(leave_fleet, other, LocalProcesses(), force=False)
+            await beside(tell_leaving, other)
             with pytest.raises(BusDown):
                 await second.bus.read("desired", "d.manifest")
+        assert not await beside(leave_fleet, other, LocalProcesses(), force=True)
         assert other.read() is None and not other.path.exists()
         with anyio.fail_after(10):
             await linked(first.bus)
@@ -207,10 +210,10 @@ async def test_the_hub_takes_out_a_node_that_is_lost(tmp_path: Path) -> None:
 async def test_the_hub_itself_leaves_only_by_force(tmp_path: Path) -> None:
     hub = first_machine(tmp_path / "a")
     with pytest.raises(FleetError, match="is the hub"):
-        leave_fleet(hub, force=False)
+        leave_fleet(hub, LocalProcesses(), force=False)
     with pytest.raises(FleetError, match="is the hub"):
         hub.ledger.leave("edge-1")
-    assert leave_fleet(hub, force=True) and hub.read() is None
+    assert leave_fleet(hub, LocalProcesses(), force=True) and hub.read() is None
 
 
 async def test_a_node_leaves_by_force_where_the_hub_is_away(tmp_path: Path) -> None:
@@ -219,9 +222,9 @@ async def test_a_node_leaves_by_force_where_the_hub_is_away(tmp_path: Path) -> N
     async with running(hub):
         await beside(join_fleet, other, token_of(hub), "edge-2")
     with pytest.raises(FleetError, match="cannot be reached"):
-        await beside(leave_fleet, other, force=False)
+        await beside(leave_fleet, other, LocalProcesses(), force=False)
     assert other.read() is not None
-    assert not await beside(leave_fleet, other, force=True) and other.read() is None
+    assert not await beside(leave_fleet, other, LocalProcesses(), force=True) and other.read() is None
 
 
 async def test_a_certificate_is_renewed_with_a_fresh_key(tmp_path: Path) -> None:

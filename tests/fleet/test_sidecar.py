@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from orchestrator.app.fleet.mesh import Mesh, joined
-from orchestrator.app.fleet.sidecar import Sidecar, read_record
+from orchestrator.app.fleet.records import read_record
+from orchestrator.app.fleet.sidecar import Sidecar
 from orchestrator.core.errors import DeployError
 from orchestrator.core.fleet_errors import FleetError
 from orchestrator.deploy.free_port import free_port

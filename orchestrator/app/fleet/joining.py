@@ -24,9 +24,12 @@ from orchestrator.app.fleet.certificates import (
 from orchestrator.app.fleet.enrolment import LARGEST, PATIENCE, signed_words
 from orchestrator.app.fleet.identity import LOCALHOST, FleetFolder, Membership, check_node
 from orchestrator.app.fleet.keys import new_seed, read_seed, write_private
+from orchestrator.app.fleet.locked import only_one
+from orchestrator.app.fleet.records import end_left
 from orchestrator.app.fleet.token import Token
 from orchestrator.core.fleet_errors import FleetError, TokenRefused
 from orchestrator.deploy.free_port import free_port
+from orchestrator.ports.host import Processes
 
 _ERRORS: Final = {kind.__name__: kind for kind in (TokenRefused, FleetError)}
 
@@ -65,25 +68,37 @@ def join_fleet(folder: FleetFolder, token: Token, node: str) -> Membership:
     return membership
 
 
-def leave_fleet(folder: FleetFolder, *, force: bool) -> bool:
-    """Have the hub take this node's key out, and forget the fleet; tells whether the hub did. With ``force`` also where it cannot
-    be asked. Raises ``FleetError``."""
+def leave_fleet(folder: FleetFolder, processes: Processes, *, force: bool) -> bool:
+    """Have the hub take this node's key out, end what a killed process left of its servers, and forget the fleet; tells whether
+    the hub knows. With ``force`` also where it cannot be asked. Raises ``FleetError``, also while the servers run."""
     membership = folder.member()
-    told = membership.hub
-    if not membership.hub:
-        try:
-            _line(folder, membership).ask(_signed(folder, membership, "leave"))
-            told = True
-        except FleetError:
-            if not force:
-                raise
-    elif not force:
+    if membership.hub and not force:
         raise FleetError(
             "this machine is the hub: without it there is no fleet, and no other node can join or be taken out",
             cure="orchestrator node leave --force, if the fleet shall end",
         )
-    folder.forget()
+    with only_one(folder.servers / "lock"):
+        told = membership.hub or _told(folder, force=force)
+        for name in ("leaf", "hub"):
+            end_left(folder.servers, name, processes)
+        folder.forget()
     return told
+
+
+def tell_leaving(folder: FleetFolder) -> None:
+    """Have the hub take this node's key out. Raises ``FleetError``."""
+    membership = folder.member()
+    _line(folder, membership).ask(_signed(folder, membership, "leave"))
+
+
+def _told(folder: FleetFolder, *, force: bool) -> bool:
+    try:
+        tell_leaving(folder)
+    except FleetError:
+        if not force:
+            raise
+        return False
+    return True
 
 
 def renew_certificate(folder: FleetFolder) -> float:

@@ -8,18 +8,13 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
 from orchestrator.core.errors import StateUnusable
-from orchestrator.core.extras import install_line
 from orchestrator.core.fleet_errors import FleetError, NotSigned
+from orchestrator.plugins.buses.nkey import NKey
 from orchestrator.plugins.secrets import read_private
-
-try:
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-
-    from orchestrator.plugins.buses.nkey import NKey
-except ImportError as error:
-    raise FleetError("a fleet needs libraries that are not installed", cure=install_line("mesh")) from error
 
 PURPOSE: Final = b"orchestrator-manifest-v1\0"
 """Stands before all that is signed: a signature for this is none for anything else."""

@@ -19,11 +19,13 @@ from orchestrator.app.fleet.enrolment import Enrolment
 from orchestrator.app.fleet.identity import LOCALHOST, FleetFolder, Membership
 from orchestrator.app.fleet.keys import read_seed
 from orchestrator.app.fleet.locked import only_one
-from orchestrator.app.fleet.sidecar import RULES, Sidecar, SidecarOrder, SidecarRules, configuration_file, reload_server
+from orchestrator.app.fleet.records import configuration_file, reload_server
+from orchestrator.app.fleet.sidecar import RULES, Sidecar, SidecarOrder, SidecarRules
 from orchestrator.app.unwrap import unwrapped
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.extras import install_line
-from orchestrator.core.fleet_errors import FleetError
+from orchestrator.plugins.buses.nats import NatsBus, opened
+from orchestrator.plugins.buses.nats_connection import NatsOptions
+from orchestrator.plugins.buses.nats_warden import end_leaves
 from orchestrator.plugins.secrets import read_private
 from orchestrator.plugins.sidecars.nats_conf import (
     DOMAIN,
@@ -38,13 +40,6 @@ from orchestrator.plugins.sidecars.nats_conf import (
 from orchestrator.plugins.sidecars.nats_server import command, find_server
 from orchestrator.ports.bus import BusDown
 from orchestrator.ports.host import Processes
-
-try:
-    from orchestrator.plugins.buses.nats import NatsBus, opened
-    from orchestrator.plugins.buses.nats_connection import NatsOptions
-    from orchestrator.plugins.buses.nats_warden import end_leaves
-except ImportError as error:
-    raise FleetError("a fleet needs libraries that are not installed", cure=install_line("mesh")) from error
 
 READ_BACK_SECONDS: Final = 60.0
 """How often the buckets are looked at, and made anew where they are gone."""

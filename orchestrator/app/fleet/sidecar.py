@@ -10,9 +10,7 @@ import json
 import os
 import random
 import secrets
-import signal
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Final, Literal
 import anyio
 import anyio.to_thread
 
+from orchestrator.app.fleet.records import SidecarRecord, configuration_file, end_left, read_record, record_file
 from orchestrator.core.digest import digest_of
 from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.deploy.backoff import Backoff
@@ -76,42 +75,6 @@ class SidecarOrder:
         return self.folder / f"{self.name}.log"
 
 
-@dataclass(frozen=True, slots=True)
-class SidecarRecord:
-    """By what a process is known again; ``process`` is ``None`` from just before its start until it is known."""
-
-    marker: str
-    digest: str
-    process: ProcessIdentity | None = None
-
-
-def configuration_file(folder: Path, name: str) -> Path:
-    """Where the configuration of a server stands."""
-    return folder / f"{name}.conf"
-
-
-def read_record(folder: Path, name: str) -> SidecarRecord | None:
-    """What was written down of the server that was started last; ``None`` where nothing is, or nothing that can be read."""
-    try:
-        value = json.loads(_record_file(folder, name).read_text(encoding="utf-8"))
-        process = ProcessIdentity(int(value["pid"]), float(value["started"])) if value["pid"] else None
-        return SidecarRecord(str(value["marker"]), str(value["digest"]), process)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def reload_server(folder: Path, name: str, text: str, processes: Processes) -> bool:
-    """Write a configuration, and have the server read it that runs by it, whoever started it; tells whether one runs."""
-    write_configuration(configuration_file(folder, name), text)
-    record = read_record(folder, name)
-    if record is None or record.process is None or not processes.alive(record.process):
-        return False
-    with suppress(ProcessLookupError):  # it ended between the look and the signal
-        os.kill(record.process.pid, signal.SIGHUP)
-        return True
-    return False
-
-
 @dataclass(eq=False)
 class Sidecar:
     """Owns the process. ``state`` and ``why`` say how it is; ``starts`` counts how often it was started."""
@@ -139,6 +102,10 @@ class Sidecar:
             f"the {self.order.name} server is not ready after {patience:g} s: {why}" + (f" ({said})" if said else ""),
             cure=f"see {self.order.log}",
         )
+
+    async def changed(self) -> None:
+        """Wait until its state is another one."""
+        await self._changed.wait()
 
     def restart(self, why: str) -> None:
         """End it and start it anew; ``why`` is told."""
@@ -184,8 +151,7 @@ class Sidecar:
             self._record = SidecarRecord(record.marker, record.digest, process)
             self._read = size_of(self.order.log)
             return
-        self.processes.kill(process or ProcessIdentity(0, 0.0), record.marker)
-        _record_file(self.order.folder, self.order.name).unlink(missing_ok=True)
+        end_left(self.order.folder, self.order.name, self.processes)
 
     def _start(self) -> None:
         """Written down before it is started: whoever comes after a power cut looks for the mark."""
@@ -266,7 +232,7 @@ class Sidecar:
                 await anyio.sleep(0.02)
         await anyio.to_thread.run_sync(self.processes.kill, process, record.marker)
         self.processes.ended(process)
-        _record_file(self.order.folder, self.order.name).unlink(missing_ok=True)
+        record_file(self.order.folder, self.order.name).unlink(missing_ok=True)
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -285,14 +251,10 @@ class Sidecar:
         value = {"marker": record.marker, "digest": record.digest, "pid": 0, "started": 0.0}
         if process is not None:
             value |= {"pid": process.pid, "started": process.started}
-        write_configuration(_record_file(self.order.folder, self.order.name), json.dumps(value))
+        write_configuration(record_file(self.order.folder, self.order.name), json.dumps(value))
         self._record = record
 
     def _became(self, state: SidecarState, why: str = "") -> None:
         self.state, self.why = state, why
         self._changed.set()
         self._changed = anyio.Event()
-
-
-def _record_file(folder: Path, name: str) -> Path:
-    return folder / f"{name}.json"
