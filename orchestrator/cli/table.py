@@ -48,6 +48,7 @@ VERBS: Final = (
     Verb("doctor", "say what is on this machine, what would serve what, and what to install", MACHINE),
     Verb("models", "list, show, pull, load, unload and remove the models of this machine's servers", MACHINE),
     Verb("runtime", "start, stop, watch or install the background runtime", MACHINE),
+    Verb("node", "make this machine a node of a fleet, invite others, look, leave", MACHINE),
     Verb("simulate-endpoint", "serve a model endpoint that is not real, with faults on demand", MACHINE),
     Verb("completion", "print the completion script of a shell", MACHINE),
 )

@@ -16,7 +16,10 @@
     │   ├── NoSuchApproval
     │   ├── ApprovalClosed    it is decided, expired, used, or not what was seen
     │   ├── NoSuchDelivery
-    │   └── DeliveryClosed    it does not wait any more
+    │   ├── DeliveryClosed    it does not wait any more
+    │   └── FleetError        who belongs to a fleet (core/fleet_errors.py)
+    │       ├── TokenRefused
+    │       └── NotSigned
     ├── RunError                                 5
     │   ├── NoModel
     │   │   └── KeptNear          only models in the cloud, which may not see it

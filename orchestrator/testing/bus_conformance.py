@@ -113,6 +113,7 @@ class BusConformance:
     async def test_who_does_not_listen_misses_it(self, subject: BusSubject) -> None:
         """Nothing is kept, and a letter to nobody is no fault."""
         await subject.a.send(Letter("late", b"before"))
+        await subject.settled()
         async with subject.heard("late") as letters:
             await subject.a.send(Letter("late", b"after"))
             require((await _next(letters)).body == b"after", "what was sent before came too")

@@ -48,6 +48,7 @@ RUNS: dict[str, tuple[list[str], set[str]]] = {
     "apply --dry-run": (["apply", SEED, "--dry-run"], DRAWING | {"openai", "uvicorn", "starlette"}),
     "models list": (["models", "list"], DRAWING | {"openai", "uvicorn", "starlette", "yaml", "networkx", "jinja2"}),
     "models command": (["models", "command", "phi-4-mini"], (SERVING - {"anyio"}) | DRAWING | LOOKING | {"networkx"}),
+    "node status": (["node", "status"], HEAVY),
     "doctor": (["doctor"], DRAWING | {"openai", "uvicorn", "starlette"}),
 }
 

@@ -117,6 +117,24 @@ CODES: Final[tuple[Code, ...]] = (
         "The request was delivered, has expired, or somebody cancelled it.",
         "`orchestrator outbox show ID` says what became of it.",
     ),
+    Code(
+        "ORC460",
+        "fleet membership",
+        "This machine cannot become, be, or stop being a node of a fleet as it was asked.",
+        "The cure beside the error says what to type; `orchestrator node status` tells what this machine is.",
+    ),
+    Code(
+        "ORC461",
+        "token refused",
+        "The token of a join is not whole, was used, is too old, or is of another fleet.",
+        "On the hub, `orchestrator node invite` makes another one.",
+    ),
+    Code(
+        "ORC462",
+        "not signed",
+        "What the operator of a fleet must have signed is not signed by them, or was changed since.",
+        "Apply it again where the operator's key is: on the first node of the fleet.",
+    ),
     Code("ORC501", "run failed", "A run ended with an error.", "See `orchestrator explain run ID`."),
     Code(
         "ORC502",

@@ -77,9 +77,17 @@ class NatsBus:
 
     # -- the board --------------------------------------------------------------------------------------------------
 
-    async def prepare(self) -> tuple[Bucket, ...]:
+    async def prepare(self) -> tuple[str, ...]:
         """Make the buckets that are missing and read all back, for a node that may; gives those that were made."""
         return await self._board.prepare()
+
+    async def linked(self) -> bool:
+        """Whether the hub answers, over all links between."""
+        return await self._board.linked()
+
+    async def probe(self) -> None:
+        """Write something to the hub and read it back, for a node that may. Raises ``BusDown``."""
+        await self._board.probe()
 
     async def read(self, bucket: Bucket, key: str) -> Entry | None:
         """What is there; ``None`` where nothing ever was."""
@@ -101,8 +109,13 @@ class NatsBus:
 @asynccontextmanager
 async def opened(options: NatsOptions) -> AsyncIterator[NatsBus]:
     """A bus that connects by itself, for ever; it need not be connected yet (``ready`` waits)."""
-    line = Connection(options)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(line.run)
-        yield NatsBus(line)
-        tasks.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as tasks:
+            line = Connection(options, tasks)
+            tasks.start_soon(line.run)
+            yield NatsBus(line)
+            tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:  # whoever opened it raised one fault, and looks for that
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import anyio
+import nats.errors
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
 
-from orchestrator.plugins.buses.nats_buckets import news_of, prepare, stream_of
+from orchestrator.plugins.buses.nats_buckets import CANARY, news_of, prepare, stream_of
 from orchestrator.plugins.buses.nats_connection import Connection
 from orchestrator.plugins.buses.nats_faults import HUB_AWAY, refused, translated
 from orchestrator.ports.bus import Bucket, BusDown, Entry
@@ -37,12 +41,34 @@ class NatsBoard:
     line: Connection
     _numbers: int = 0
 
-    async def prepare(self) -> tuple[Bucket, ...]:
+    async def prepare(self) -> tuple[str, ...]:
         """Make the buckets that are missing, for a node that may; gives those that were made."""
         return await prepare(self._jetstream(), self.line.options.replicas)
 
+    async def linked(self) -> bool:
+        """Whether the hub answers, whatever it says."""
+        try:
+            await self._jetstream().stream_info(stream_of(CANARY))
+        except NotFoundError:
+            return True
+        except (BusDown, nats.errors.Error, OSError):
+            return False
+        return True
+
+    async def probe(self) -> None:
+        """Write something to the hub and read it back. Raises ``BusDown`` where that does not go."""
+        key, value = self.line.options.node, secrets.token_hex(8).encode()
+        before = await self._read(CANARY, key)
+        await self._swap(CANARY, key, value, before.revision if before else 0)
+        after = await self._read(CANARY, key)
+        if after is None or after.value != value:
+            raise BusDown("the hub gave back something else than was written", cure="see the log of the hub's server")
+
     async def read(self, bucket: Bucket, key: str) -> Entry | None:
         """What is there; ``None`` where nothing ever was."""
+        return await self._read(bucket, key)
+
+    async def _read(self, bucket: str, key: str) -> Entry | None:
         doing = f"read {key} of {bucket}"
         subject = f"{self._api}.DIRECT.GET.{stream_of(bucket)}.{self._subject(bucket, _checked(key))}"
         found = await self._request(doing, subject)
@@ -53,6 +79,9 @@ class NatsBoard:
 
     async def swap(self, bucket: Bucket, key: str, value: bytes, expected: int = 0) -> Entry:
         """Write, if the newest revision of the key is ``expected``; an empty value deletes."""
+        return await self._swap(bucket, key, value, expected)
+
+    async def _swap(self, bucket: str, key: str, value: bytes, expected: int) -> Entry:
         doing = f"write {key} of {bucket}"
         headers = {_EXPECTED: str(expected)} | ({} if value else {"KV-Operation": "DEL"})
         subject = self._written_to(bucket, _checked(key))
@@ -93,12 +122,11 @@ class NatsBoard:
             if key.startswith(prefix) and message.headers and "Nats-Sequence" in message.headers:
                 newest.put(_entry(message, key))
 
-        async with self.line.ear(f"{begins}>", heard), anyio.create_task_group() as tasks:
+        async with self.line.ear(f"{begins}>", heard):
             if self.line.connected:
                 await self._fill(bucket, prefix, newest, quietly=True)
-            tasks.start_soon(self._again, bucket, prefix, newest)
-            yield newest
-            tasks.cancel_scope.cancel()
+            with self.line.beside(partial(self._again, bucket, prefix, newest)):
+                yield newest
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -120,7 +148,7 @@ class NatsBoard:
         newest.fill(found, before, quietly=quietly)
         return True
 
-    async def _last(self, bucket: Bucket, subjects: list[str]) -> list[Msg] | None:
+    async def _last(self, bucket: str, subjects: list[str]) -> list[Msg] | None:
         """The newest message of each subject; ``None`` where they are too many for one question."""
         doing, subject = f"list {bucket}", f"{self._api}.DIRECT.GET.{stream_of(bucket)}"
         question: dict[str, Any] = {"multi_last": subjects}
@@ -156,14 +184,15 @@ class NatsBoard:
             raise BusDown(f"{doing}: {HUB_AWAY}")
         return found
 
-    async def _names(self, bucket: Bucket, pattern: str) -> list[str]:
+    async def _names(self, bucket: str, pattern: str) -> list[str]:
         with translated(f"list {bucket}"):
             info = await self._jetstream().stream_info(stream_of(bucket), subjects_filter=pattern)
         return sorted(info.state.subjects or {})
 
-    async def _why_refused(self, bucket: Bucket, key: str, error: BusDown) -> BusDown:
+    async def _why_refused(self, bucket: str, key: str, error: BusDown) -> BusDown:
         """A write that a permission forbids looks to the client as if nobody was there; so it is asked who is."""
-        if self.line.refusal(self._written_to(bucket, key).lower()) or await self._answers(bucket):
+        nobody = isinstance(error.__cause__, nats.errors.NoRespondersError)
+        if self.line.refusal(self._written_to(bucket, key).lower()) or (nobody and await self._answers(bucket)):
             node = self.line.options.node
             return BusDown(
                 f"the hub does not let node {node} write {key} of {bucket}",
@@ -171,7 +200,7 @@ class NatsBoard:
             )
         return error
 
-    async def _answers(self, bucket: Bucket) -> bool:
+    async def _answers(self, bucket: str) -> bool:
         try:
             with translated(f"look at {bucket}"):
                 await self._jetstream().stream_info(stream_of(bucket))
@@ -192,13 +221,13 @@ class NatsBoard:
         domain = self.line.options.domain
         return f"$JS.{domain}.API" if domain else "$JS.API"
 
-    def _written_to(self, bucket: Bucket, key: str) -> str:
+    def _written_to(self, bucket: str, key: str) -> str:
         """Where a write is sent: a server of another domain does not take it on the bucket's own subject."""
         prefix = f"{self._api}." if self.line.options.domain else ""
         return prefix + self._subject(bucket, key)
 
     @staticmethod
-    def _subject(bucket: Bucket, key: str) -> str:
+    def _subject(bucket: str, key: str) -> str:
         return f"$KV.{bucket.upper()}.{key}"
 
 

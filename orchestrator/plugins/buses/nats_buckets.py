@@ -16,7 +16,7 @@ from nats.js.api import DiscardPolicy, RePublish, StorageType, StreamConfig, Str
 from nats.js.errors import NotFoundError
 
 from orchestrator.plugins.buses.nats_faults import translated
-from orchestrator.ports.bus import Bucket, BusDown
+from orchestrator.ports.bus import BusDown
 
 NEWS: Final = "orc.kv"
 """Where accepted writes are published: ``orc.kv.OBSERVED.<key>``."""
@@ -35,24 +35,27 @@ class BucketSpec:
     marker: float = 0.0
 
 
-BUCKETS: Final[Mapping[Bucket, BucketSpec]] = {
+CANARY: Final = "canary"
+"""A bucket of the hub's own, which it tries to write and to read."""
+BUCKETS: Final[Mapping[str, BucketSpec]] = {
     "desired": BucketSpec(history=16, limit=256 * 1024 * 1024),
     "observed": BucketSpec(history=1, limit=64 * 1024 * 1024, ttl=600.0),
     "lease": BucketSpec(history=1, limit=1024 * 1024, ttl=6.0, marker=60.0),
+    CANARY: BucketSpec(history=1, limit=64 * 1024),
 }
 
 
-def stream_of(bucket: Bucket) -> str:
+def stream_of(bucket: str) -> str:
     """The name of its stream."""
     return f"KV_{bucket.upper()}"
 
 
-def news_of(bucket: Bucket) -> str:
+def news_of(bucket: str) -> str:
     """What the subjects of its news begin with."""
     return f"{NEWS}.{bucket.upper()}."
 
 
-def config_of(bucket: Bucket, replicas: int) -> StreamConfig:
+def config_of(bucket: str, replicas: int) -> StreamConfig:
     """Its stream, as it shall be."""
     spec, subjects = BUCKETS[bucket], f"$KV.{bucket.upper()}.>"
     return StreamConfig(
@@ -75,13 +78,13 @@ def config_of(bucket: Bucket, replicas: int) -> StreamConfig:
     )
 
 
-async def prepare(jetstream: JetStreamContext, replicas: int) -> tuple[Bucket, ...]:
+async def prepare(jetstream: JetStreamContext, replicas: int) -> tuple[str, ...]:
     """Make those that are missing, and read all back; gives those that were made. Raises ``BusDown``, also for one that is not as
     it shall be: an acknowledged creation has come back without its settings after a crash."""
     return tuple([bucket for bucket in BUCKETS if await _made(jetstream, bucket, replicas)])
 
 
-async def _made(jetstream: JetStreamContext, bucket: Bucket, replicas: int) -> bool:
+async def _made(jetstream: JetStreamContext, bucket: str, replicas: int) -> bool:
     wanted, made = config_of(bucket, replicas), False
     doing = f"make the bucket {bucket}"
     with translated(doing):

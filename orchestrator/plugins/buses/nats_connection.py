@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
 import nats.errors
+from anyio.abc import TaskGroup
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -39,7 +40,7 @@ Heard = Callable[[Msg], None]
 @dataclass(frozen=True, slots=True)
 class NatsOptions:
     """Whose connection it is, to which ``servers`` (``nats://127.0.0.1:4222``), with which key. ``patience``: seconds that a
-    question may take. ``replicas``: of each bucket, 1 or 3. ``domain``: of JetStream, where the servers do not say it (ours do)."""
+    question may take. ``replicas``: of each bucket, 1 or 3. ``domain``: of the hub's JetStream, where it has one."""
 
     node: str
     servers: tuple[str, ...]
@@ -59,9 +60,11 @@ class _Ear:
 
 @dataclass(eq=False)
 class Connection:
-    """Owns the client and all who listen. ``life`` counts how often there was a connection; ``why`` says why there is none now."""
+    """Owns the client and all who listen; ``tasks`` are those of whoever opened it. ``life`` counts how often there was a
+    connection; ``why`` says why there is none now."""
 
     options: NatsOptions
+    tasks: TaskGroup
     life: int = 0
     why: str = "no connection was made yet"
     _client: Client | None = None
@@ -107,6 +110,21 @@ class Connection:
         finally:
             self._ears.remove(ear)
             await self._unsubscribe(ear)
+
+    @contextmanager
+    def beside(self, work: Callable[[], Awaitable[None]]) -> Iterator[None]:
+        """Have something done while this lasts, in the tasks of the connection."""
+        scope = anyio.CancelScope()
+
+        async def do() -> None:
+            with scope:
+                await work()
+
+        self.tasks.start_soon(do)
+        try:
+            yield
+        finally:
+            scope.cancel()
 
     async def run(self) -> None:
         """Connect, and again whenever it is lost, until cancelled."""
@@ -159,7 +177,8 @@ class Connection:
             for ear in list(self._ears):
                 await self._subscribe(client, ear)
         except (nats.errors.Error, OSError, TimeoutError, BusDown) as error:
-            self._tell(str(error) or type(error).__name__)
+            known = isinstance(error, nats.errors.NoServersError) and self._refusals  # which says nothing itself
+            self._tell(self._refusals[-1] if known else str(error) or type(error).__name__)
             await _left(client)
             return None
         except BaseException:  # cancelled: nothing of it may stay

@@ -15,7 +15,8 @@ from orchestrator.plugins.sidecars.nats_rights import Rights
 
 ACCOUNT: Final = "FLEET"
 DOMAIN: Final = "hub"
-"""The name of the hub's JetStream; the leaves send to it what asks for any."""
+"""The name of the hub's JetStream. Clients name it in what they ask: that a leaf maps the usual subjects to it
+(``default_js_domain``) is to be removed from the server."""
 LEAF_SEED: Final = "FLEET_LEAF_SEED"
 STORE_KEY: Final = "FLEET_STORE_KEY"
 """Variables of the servers' environment that hold secrets."""
@@ -49,13 +50,15 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """A hub: ``listen`` is where leaves come to (host:port), ``port`` is for its own device, with the key of its ``keeper``.
-    ``members`` are the nodes that may come, each with what it may do."""
+    """A hub: ``listen`` is where leaves come to (host:port), ``port`` is for its own device, with the keys of its ``keeper``, who
+    may do everything in the fleet, and of its ``warden``, who may end connections. ``members`` are the nodes that may come, each
+    with what it may do."""
 
     node: str
     listen: str
     port: int
     keeper: str
+    warden: str
     store: Path
     members: tuple[Rights, ...] = ()
     tls: Tls | None = None
@@ -79,9 +82,8 @@ def leaf_text(leaf: Leaf) -> str:
     ]
     return _lines(
         *_head(leaf.node, leaf.port),
-        f"default_js_domain {{ {ACCOUNT}: {DOMAIN} }}",
         f"accounts {{ {ACCOUNT} {{ users: [ {{ nkey: {leaf.engine} }} ] }} }}",
-        f"leafnodes {{ reconnect: {RECONNECT_SECONDS}, remotes: [ {{",
+        f'leafnodes {{ reconnect: "{RECONNECT_SECONDS}s", remotes: [ {{',
         *(f"  {line}" for line in remote),
         "} ] }",
     )
@@ -101,7 +103,7 @@ def hub_text(hub: Hub) -> str:
         *([f"  tls {_tls(hub.tls, verify=True)}"] if hub.tls else []),
         "}",
         "system_account: SYS",
-        f"accounts {{ SYS {{ }}, {ACCOUNT} {{ jetstream: enabled, users: [",
+        f"accounts {{ SYS {{ users: [ {{ nkey: {hub.warden} }} ] }}, {ACCOUNT} {{ jetstream: enabled, users: [",
         *(f"  {user}" for user in users),
         "] } }",
     )

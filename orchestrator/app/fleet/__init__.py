@@ -1,0 +1,1 @@
+"""A fleet: who belongs to it, with which keys, and the servers that join its machines."""

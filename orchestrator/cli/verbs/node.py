@@ -1,0 +1,216 @@
+"""``orchestrator node``: this machine as a node of a fleet: begin one, invite, join, serve, look, drain, leave."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.cli.view.terminal import Terminal
+
+if TYPE_CHECKING:
+    from orchestrator.app.fleet.identity import FleetFolder
+
+EXAMPLES: Final = """
+orchestrator node init --address 192.168.1.10 --serve
+orchestrator node invite --valid 15m
+orchestrator node join orc1-ufhxRscPBNst
+orchestrator node status
+orchestrator node leave edge-2
+"""
+VALID: Final = "1h"
+SERVES: Final = "the servers of this node run while this does: orchestrator node serve"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Its actions."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=type(parser))
+    init = actions.add_parser("init", help="begin a fleet: this machine is its first node and its hub")
+    _name_argument(init)
+    init.add_argument(
+        "--address", default="", metavar="HOST", help="how others reach this machine; default: its own address"
+    )
+    init.add_argument("--port", type=int, default=7422, metavar="PORT", help="for the links of nodes; default: 7422")
+    init.add_argument("--enrol-port", type=int, default=7423, metavar="PORT", help="for new nodes; default: 7423")
+    init.add_argument(
+        "--insecure-local", action="store_true", help="plain links without certificates, on this machine only"
+    )
+    init.add_argument("--serve", action="store_true", help="go on as serve does")
+    _valid_argument(init)
+    invite = actions.add_parser("invite", help="on the hub: print the line that lets one more machine in")
+    _valid_argument(invite)
+    join = actions.add_parser("join", help="become a node of the fleet that a token is of")
+    join.add_argument("token", metavar="TOKEN", help="the word that init or invite printed")
+    _name_argument(join)
+    join.add_argument("--serve", action="store_true", help="go on as serve does")
+    actions.add_parser("serve", help="run this node's servers, on the hub also enrolment, until Ctrl-C")
+    status = actions.add_parser("status", help="what this machine is in a fleet, as far as it is known here")
+    drain = actions.add_parser("drain", help="note that this node shall take nothing new from others")
+    drain.add_argument("--undo", action="store_true", help="it shall take its share again")
+    leave = actions.add_parser("leave", help="leave the fleet; with a name, on the hub: take that node out")
+    leave.add_argument("name", nargs="?", default="", metavar="NAME", help="a node that is lost")
+    leave.add_argument("--force", action="store_true", help="also where the hub cannot be asked, or is this machine")
+    for each in (init, invite, join, status):
+        each.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _name_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--name", default="", metavar="NAME", help="the node's name, as in the manifest; default: the machine's"
+    )
+
+
+def _valid_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--valid", default=VALID, metavar="TIME", help=f"how long the token is good; default: {VALID}")
+
+
+def run(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Do it."""
+    from orchestrator.app.fleet.needs import libraries
+
+    with libraries():
+        return _ACTIONS[options.action](options, terminal)
+
+
+def _init(options: argparse.Namespace, terminal: Terminal) -> int:
+    from orchestrator.app.fleet.address import own_address
+    from orchestrator.app.fleet.identity import LOCALHOST, FirstNode, begin_fleet
+    from orchestrator.cli.reach import seconds
+
+    seconds(options.valid)  # a slip in it is told before anything is made
+    folder = _folder(make=True)
+    address = options.address or (LOCALHOST if options.insecure_local else own_address())
+    first = FirstNode(_name(options), address, options.port, options.enrol_port, options.insecure_local)
+    membership = begin_fleet(folder, first)
+    if not options.json:
+        terminal.say(f"{membership.node} is the first node and the hub of fleet {membership.fleet}")
+        terminal.say(f"  others come to {address}, ports {options.port} (links) and {options.enrol_port} (new nodes)\n")
+    _say_invitation(folder, options, terminal)
+    return _serve_too(options, terminal)
+
+
+def _invite(options: argparse.Namespace, terminal: Terminal) -> int:
+    folder = _folder()
+    _say_invitation(folder, options, terminal)
+    return 0
+
+
+def _join(options: argparse.Namespace, terminal: Terminal) -> int:
+    from dataclasses import asdict
+
+    from orchestrator.app.fleet.joining import join_fleet
+    from orchestrator.app.fleet.token import Token
+    from orchestrator.cli.view.found import say_found
+
+    membership = join_fleet(_folder(make=True), Token.read(options.token), _name(options))
+    said = f"{membership.node} is a node of fleet {membership.fleet}; its hub is at {', '.join(membership.hubs)}"
+    say_found(asdict(membership), said, terminal, as_json=options.json)
+    return _serve_too(options, terminal)
+
+
+def _serve_too(options: argparse.Namespace, terminal: Terminal) -> int:
+    terminal.stdout.flush()
+    if options.serve:
+        return _serve(options, terminal)
+    terminal.tell(SERVES)
+    return 0
+
+
+def _serve(_options: argparse.Namespace, terminal: Terminal) -> int:
+    from orchestrator.app.fleet.serving import serve_until_stopped
+    from orchestrator.plugins.hosts.processes import LocalProcesses
+
+    serve_until_stopped(_folder(), LocalProcesses(), terminal.tell)
+    return 0
+
+
+def _status(options: argparse.Namespace, terminal: Terminal) -> int:
+    from orchestrator.app.fleet.told import status_of
+    from orchestrator.cli.view.found import say_found
+    from orchestrator.cli.view.node import shown_status
+    from orchestrator.plugins.hosts.processes import LocalProcesses
+
+    found = status_of(_folder(), LocalProcesses())
+    return say_found(found, shown_status(found), terminal, as_json=options.json)
+
+
+def _drain(options: argparse.Namespace, terminal: Terminal) -> int:
+    from dataclasses import replace
+
+    folder = _folder()
+    membership = replace(folder.member(), cordoned=not options.undo)
+    folder.write(membership)
+    share = "its share again" if options.undo else "nothing new from other nodes"
+    terminal.say(f"{membership.node} shall take {share}")
+    return 0
+
+
+def _leave(options: argparse.Namespace, terminal: Terminal) -> int:
+    from orchestrator.app.fleet.joining import leave_fleet
+    from orchestrator.plugins.hosts.processes import LocalProcesses
+
+    folder = _folder()
+    membership = folder.member()
+    if options.name and options.name != membership.node:
+        return _take_out(folder, options.name, terminal)
+    told = leave_fleet(folder, LocalProcesses(), force=options.force)
+    terminal.say(f"{membership.node} has left fleet {membership.fleet}; its keys are removed here")
+    if not told:
+        terminal.tell(
+            f"the hub could not be asked, and would still know its key; on it: orchestrator node leave {membership.node}"
+        )
+    return 0
+
+
+def _take_out(folder: FleetFolder, name: str, terminal: Terminal) -> int:
+    import anyio
+
+    from orchestrator.app.fleet.mesh import apply_members
+    from orchestrator.plugins.hosts.processes import LocalProcesses
+
+    async def take_out() -> bool:
+        return await apply_members(folder, LocalProcesses(), left=True)
+
+    folder.ledger.leave(name)
+    runs = anyio.run(take_out)
+    terminal.say(
+        f"{name} is out of the fleet: its key counts no more" + ("" if runs else "; the hub's server does not run now")
+    )
+    return 0
+
+
+def _say_invitation(folder: FleetFolder, options: argparse.Namespace, terminal: Terminal) -> None:
+    from orchestrator.app.fleet.inviting import invitation
+    from orchestrator.cli.reach import seconds
+    from orchestrator.cli.view.found import say_found
+    from orchestrator.cli.view.node import shown_invitation
+
+    token = invitation(folder, seconds(options.valid))
+    line = f"orchestrator node join {token.text()}"
+    found: dict[str, Any] = {"join": line, "valid_seconds": seconds(options.valid), "fleet": folder.member().fleet}
+    say_found(found, shown_invitation(line, options.valid), terminal, as_json=options.json)
+
+
+def _name(options: argparse.Namespace) -> str:
+    import socket
+
+    from orchestrator.app.fleet.identity import node_name
+
+    return options.name or node_name(socket.gethostname())
+
+
+def _folder(*, make: bool = False) -> FleetFolder:
+    from orchestrator.app.fleet.identity import FleetFolder
+    from orchestrator.plugins.hosts.local import LocalHost
+
+    return FleetFolder(LocalHost().folders(make=make).state / "fleet")
+
+
+_ACTIONS: Final = {
+    "init": _init,
+    "invite": _invite,
+    "join": _join,
+    "serve": _serve,
+    "status": _status,
+    "drain": _drain,
+    "leave": _leave,
+}

