@@ -103,6 +103,13 @@ class RuntimeClient:
         """``runtime`` (see :meth:`about`) and ``deployments``."""
         return self._get("/status")
 
+    def fleet(self) -> dict[str, Any] | None:
+        """The fleet as this node sees it; ``None`` where this machine belongs to none, or no runtime answers."""
+        if not self.answers():
+            return None
+        found: dict[str, Any] | None = self._get("/fleet")["fleet"]
+        return found
+
     def history(self, name: str) -> list[dict[str, Any]]:
         """Revisions of a deployment, newest first."""
         revisions: list[dict[str, Any]] = self._get("/history", name=name)["revisions"]

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from socket import socket
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
@@ -35,7 +35,7 @@ from orchestrator.app.start import RUNTIME, start_log
 from orchestrator.app.told import TOLD, tell
 from orchestrator.app.unwrap import unwrapped
 from orchestrator.app.version import program_version
-from orchestrator.app.wiring import Planes, Plugins, Stores, make_workshop, run_planes
+from orchestrator.app.wiring import Around, Planes, Plugins, Stores, make_workshop, run_planes
 from orchestrator.core.errors import DeployError, OrchestratorError, StateUnusable
 from orchestrator.core.event import Event
 from orchestrator.deploy.live import CUT_SECONDS
@@ -47,6 +47,9 @@ from orchestrator.gateway.listen import Listener
 from orchestrator.ports.host import SOCKET_NAME, Folders, Host
 from orchestrator.ports.provider import Secret
 from orchestrator.serve.engine import EngineTable
+
+if TYPE_CHECKING:
+    from orchestrator.app.fleet.node import FleetNode
 
 HOST: Final = "127.0.0.1"
 HURRY: Final = 2.0
@@ -80,6 +83,7 @@ class Runtime:
         self._port = 0
         self._restored = False
         self._planes: Planes | None = None
+        self._fleet: FleetNode | None = None
 
     async def run(self) -> None:
         """Live until a signal or ``POST /stop``. Raises ``OrchestratorError`` where it cannot start."""
@@ -134,14 +138,33 @@ class Runtime:
             stores.spending,
             report=self._report,
         )
-        planes = await stack.enter_async_context(run_planes(workshop, kept, self._place.settings, emit, self._state))
-        self._planes = planes
+        fleet = self._fleet_node()
+        around = Around(self._state, fleet.elsewhere) if fleet is not None else Around(self._state)
+        planes = await stack.enter_async_context(run_planes(workshop, kept, self._place.settings, emit, around))
+        self._planes, self._fleet = planes, fleet
         if planes.desk is None or planes.forwarder is None or planes.outcomes is None:
             raise StateUnusable("the store keeps nothing that waits, or no labels")
         parts = (planes.reconciler, planes.engines, stores.runs, journal, self._about, self.stop, keeper.flush)
         owners_of_waiting = (planes.desk, planes.forwarder, planes.outcomes)
-        await stack.enter_async_context(self._listening(sockets, Controlled(*parts, *owners_of_waiting)))
-        await self._serve(planes)
+        await stack.enter_async_context(self._listening(sockets, Controlled(*parts, *owners_of_waiting, fleet)))
+        await self._serve(planes, emit)
+
+    def _fleet_node(self) -> FleetNode | None:
+        """This runtime as a node, where this machine belongs to a fleet."""
+        folder = self._place.folders.state / "fleet"
+        if not folder.is_dir():
+            return None
+        from orchestrator.app.fleet.identity import FleetFolder
+
+        if FleetFolder(folder).read() is None:
+            return None
+        from orchestrator.app.fleet.needs import libraries
+        from orchestrator.plugins.hosts.processes import LocalProcesses
+
+        with libraries():
+            from orchestrator.app.fleet.node import FleetNode
+
+            return FleetNode(FleetFolder(folder), LocalProcesses(), self._log)
 
     def _reveal(self, reference: str, folder: Path) -> Secret:
         """A secret. One that is not set may stand in the file ``environment`` since the start."""
@@ -206,8 +229,12 @@ class Runtime:
     def _socket(self) -> Path:
         return self._place.folders.runtime / SOCKET_NAME
 
-    async def _serve(self, planes: Planes) -> None:
+    async def _serve(self, planes: Planes, emit: Callable[[Event], None]) -> None:
         async with anyio.create_task_group() as tasks:
+            if self._fleet is not None:
+                from orchestrator.app.fleet.node import Serving
+
+                tasks.start_soon(self._fleet.run, Serving(planes.reconciler, planes.engines, emit))
             tasks.start_soon(self._watch_signals)
             tasks.start_soon(self._announce, planes)
             tasks.start_soon(keep_cut, start_log(self._place.folders))
@@ -231,6 +258,8 @@ class Runtime:
         self._log.info("stopping", patience_s=self._patience)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._end_hurried, tasks.cancel_scope)
+            if self._fleet is not None:
+                await self._fleet.drain(self._patience)
             with anyio.move_on_after(self._patience + CUT_SECONDS + END_SECONDS + 1.0):
                 await planes.reconciler.close(self._patience)
             tasks.cancel_scope.cancel()

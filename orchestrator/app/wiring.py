@@ -37,6 +37,7 @@ from orchestrator.deploy.trouble import Rules
 from orchestrator.deploy.wanted import Applied, Wanted
 from orchestrator.manifest.zone import CLOUD
 from orchestrator.plugins.stores.memory import MemoryRevisions
+from orchestrator.ports.elsewhere import Elsewhere
 from orchestrator.ports.outbox import OutboxStore
 from orchestrator.ports.people import PeopleStore
 from orchestrator.ports.provider import Provider, Secret
@@ -72,6 +73,17 @@ class Stores:
     spending: SpendStore | None = None
     recompile: Recompile | None = None
     report: Callable[[str], None] = lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What is around both planes: the ``state`` of the process (see ``Runtime``), and the other nodes of a deployment's fleet."""
+
+    state: Callable[[], str] = lambda: "ready"
+    elsewhere: Callable[[str], Elsewhere | None] = lambda _: None
+
+
+ALONE: Final = Around()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +172,11 @@ def _fit_intents(candidates: tuple[Candidate, ...]) -> InstantStrategy:
 
 @asynccontextmanager
 async def run_planes(
-    workshop: Workshop, stores: Stores, settings: Settings, emit: Emit, state: Callable[[], str] = lambda: "ready"
+    workshop: Workshop,
+    stores: Stores,
+    settings: Settings,
+    emit: Emit,
+    around: Around = ALONE,
 ) -> AsyncIterator[Planes]:
     """Both planes, restored from the store in the background, until the block ends. Close the reconciler before that, to
     let requests finish."""
@@ -174,7 +190,9 @@ async def run_planes(
     forwarder = _forwarder(stores, ends, engines, emit)
     outcomes = Outcomes(stores.outcomes, engines) if stores.outcomes is not None else None
     ledger = Ledger(stores.spending)
-    plane = ServingPlane(engines, loop, sessions, emit, state, desired.has, desk, forwarder, outcomes, ledger)
+    plane = ServingPlane(
+        engines, loop, sessions, emit, around.state, desired.has, desk, forwarder, outcomes, ledger, around.elsewhere
+    )
     reconciler = Reconciler(workshop, plane, desired, emit, Rules(settings.look_every, version=program_version()))
     async with anyio.create_task_group() as tasks:
         await tasks.start(loop.run)

@@ -33,6 +33,24 @@ def client(terminal: Terminal | None = None) -> RuntimeClient:
     return RuntimeClient(folders, tell=terminal.tell)
 
 
+def client_of(name: str, terminal: Terminal | None = None, node: str = "") -> RuntimeClient:
+    """A client of the runtime that serves a deployment: this user's, or where all nodes of a fleet run here (``apply --local``)
+    that of the ``node``, without one its hub's. Raises ``UsageError`` for a node that is not there."""
+    usual = client(terminal)
+    home = usual.folders.state / "fleets" / name
+    if not (name and home.is_dir()):
+        if node:
+            cure = "leave --node out; on another machine, type it there"
+            raise UsageError(f"{name} does not run with all of its nodes on this machine", cure=cure)
+        return usual
+    from orchestrator.app.fleet.local import LocalFleet
+
+    fleet = LocalFleet(home)
+    if node and node not in fleet.nodes:
+        raise UsageError(f'{name} has no node "{node}" here', cure=f"its nodes are {', '.join(fleet.nodes)}")
+    return fleet.client(node or fleet.nodes[0])
+
+
 def state_folder() -> Path:
     """Where this user's runtime keeps its state; made where it is not there. Raises ``StateUnusable``."""
     from orchestrator.plugins.hosts.local import LocalHost

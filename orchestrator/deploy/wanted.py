@@ -34,6 +34,6 @@ def refuse_mesh(blueprint: Blueprint) -> None:
     """Only what one device can carry is applied: a deployment of one, or a node's share of another."""
     if blueprint.type != "single-device" and not blueprint.node:
         raise DeployError(
-            f"{blueprint.name} spans several nodes, and the mesh that joins them is not in this version",
-            cure="write `type: single-device` with the agents of one node, and apply that on each node",
+            f"{blueprint.name} spans several nodes, and this machine is no node of a fleet",
+            cure="orchestrator apply --local runs all nodes here; orchestrator node init makes this machine the first of a fleet",
         )

@@ -42,6 +42,7 @@ from orchestrator.deploy.status import status
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.gateway.answering import NDJSON, Asked, Telling, give_signs_of_life, tell_and_answer
 from orchestrator.gateway.approvals import Approvals
+from orchestrator.gateway.fleet import Fleet, FleetRoutes
 from orchestrator.gateway.guard import (
     Receive,
     Scope,
@@ -112,6 +113,7 @@ class Controlled:
     desk: PeopleDesk
     forwarder: Forwarder
     outcomes: Outcomes
+    fleet: Fleet | None = None
 
 
 Call = Callable[[Asked], Awaitable[None]]
@@ -124,6 +126,7 @@ class ControlApi:
         self._it = controlled
         approvals, outbox = Approvals(controlled), OutboxRoutes(controlled)
         outcomes = OutcomeRoutes(controlled)
+        self._fleet = FleetRoutes(controlled.fleet)
         self._routes: dict[tuple[str, str], Call] = {
             ("GET", "/version"): self._version,
             ("GET", "/observed"): self._observed,
@@ -136,6 +139,7 @@ class ControlApi:
             ("POST", "/run"): self._run,
             ("GET", "/runs"): self._runs,
             ("GET", "/logs"): self._logs,
+            ("GET", "/fleet"): self._fleet.look,
             ("GET", "/report"): ReportRoute(controlled).look,
             ("GET", "/approvals"): approvals.look,
             ("POST", "/approvals"): approvals.decide,
@@ -262,6 +266,9 @@ class ControlApi:
     async def _apply(self, asked: Asked) -> None:
         body = asked.body
         blueprint = _blueprint(body)
+        if blueprint.type == "distributed-edge":
+            await self._fleet.apply(asked, blueprint)
+            return
         wanted = Wanted(
             blueprint=blueprint,
             sources={str(name): str(text) for name, text in (body.get("sources") or {}).items()},
@@ -300,6 +307,11 @@ class ControlApi:
 
     async def _down(self, asked: Asked) -> None:
         name, patience = asked.text("name"), asked.number("drain", 30.0)
+
+        desired = self._it.reconciler.desired.get(name)
+        if desired is not None and desired.blueprint.node:
+            await self._fleet.down(asked, name)
+            return
 
         async def work(tell: Telling) -> Any:
             return {"name": name, "left": await self._it.reconciler.down(name, patience, tell)}

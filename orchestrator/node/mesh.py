@@ -35,7 +35,7 @@ PAUSED: Final = 1.0
 @dataclass(frozen=True, slots=True)
 class Site:
     """What a node stands on. ``draw`` is where its chance comes from, ``sleep`` how it waits, ``accepts`` whether a manifest
-    is signed by who may apply one."""
+    is signed by who may apply one. ``leads``: it may place agents, as the hub lets it write who holds what."""
 
     deployment: str
     bus: Bus
@@ -46,6 +46,7 @@ class Site:
     draw: Draw
     sleep: Sleep = anyio.sleep
     accepts: Callable[[Desired], bool] = lambda desired: True
+    leads: bool = True
     patience: Patience = field(default_factory=Patience)
     waits: Waits = field(default_factory=Waits)
     terms: Terms = field(default_factory=Terms)
@@ -94,7 +95,8 @@ class Mesh:
             group.start_soon(self._answering.listen_for_cancels)
             group.start_soon(self._asking.listen)
             self.state = "ready"
-            for task in (self._beat, self.member.run, self.member.watch, self.leading.run, self.controller.run):
+            leading = (self.leading.run, self.controller.run) if self.site.leads else ()
+            for task in (self._beat, self.member.run, self.member.watch, *leading):
                 group.start_soon(task)
             task_status.started()
 

@@ -28,7 +28,7 @@ GONE: Final = "the manifest no longer has it"
 _ORDER: Final = ("model", "tool", "knowledge", "agent", "router")
 """What is used is ready before what uses it."""
 _NOTHING: Final = ObservedDeployment("", 0, "")
-MESH_NOTE: Final = "this manifest spans several nodes; this version plans it, and applies single-device manifests only"
+MESH_NOTE: Final = "this manifest spans several nodes; the plan is of one machine that does all of it"
 
 
 def diff(blueprint: Blueprint, observed: ObservedState) -> Plan:

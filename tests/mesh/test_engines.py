@@ -10,8 +10,8 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from orchestrator.app.mesh.elsewhere import FleetElsewhere
-from orchestrator.app.mesh.worker import EngineWorker
+from orchestrator.app.fleet.elsewhere import FleetElsewhere
+from orchestrator.app.fleet.worker import EngineWorker
 from orchestrator.core.blueprint import AgentSpec
 from orchestrator.core.event import DELTA, Event
 from orchestrator.deploy.reconcile import Reconciler

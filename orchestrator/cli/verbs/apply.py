@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.cli.inputs import compiled, manifest_arguments, origin
 from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.app.client import RuntimeClient
@@ -32,6 +33,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     manifest_arguments(parser)
     parser.add_argument("--name", default="", help="apply it under another deployment name")
     parser.add_argument("--dry-run", action="store_true", help="only show the plan")
+    parser.add_argument(
+        "--local", action="store_true", help="run all nodes of a distributed-edge manifest on this machine"
+    )
     parser.add_argument("--no-pull", action="store_true", help="do without models that no server has, pull none")
     parser.add_argument("--yes", action="store_true", help="agree to what the plan removes")
     parser.add_argument(
@@ -50,7 +54,12 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     compilation = compiled(options, terminal, options.name)
     if options.dry_run:
         return _dry_run(compilation, options, terminal)
-    _refuse_mesh(compilation)
+    if compilation.blueprint.type == "distributed-edge":
+        return _apply_to_fleet(compilation, options, timeout, terminal)
+    if options.local:
+        raise UsageError(
+            "--local is for manifests with nodes", cure="leave it out: a single-device one runs here anyway"
+        )
     if options.foreground:
         from orchestrator.cli.foreground import serve
 
@@ -125,11 +134,32 @@ def _dry_run(compilation: Compilation, options: argparse.Namespace, terminal: Te
     return 0
 
 
-def _refuse_mesh(compilation: Compilation) -> None:
-    """Before a runtime is started for it."""
+def _apply_to_fleet(
+    compilation: Compilation, options: argparse.Namespace, timeout: float | None, terminal: Terminal
+) -> int:
+    """Make it what a fleet serves: this machine's, or one whose nodes all run here."""
+    from orchestrator.app.fleet.needs import libraries
+    from orchestrator.cli.reach import client, state_folder
     from orchestrator.deploy.wanted import refuse_mesh
 
-    refuse_mesh(compilation.blueprint)
+    usual = client(terminal)
+    if not options.local and not (usual.folders.state / "fleet").is_dir():
+        refuse_mesh(compilation.blueprint)
+    with libraries():
+        from orchestrator.app.fleet.local import LocalFleet, hub_of, shown
+
+    if options.local:
+        fleet = LocalFleet.of(state_folder(), compilation.blueprint.name)
+        hub = hub_of(compilation.blueprint)
+        nodes = [node["name"] for node in compilation.blueprint.nodes]
+        fleet.start(nodes, hub, terminal.environment, terminal.tell)
+        runtime = fleet.client(hub)
+    else:
+        runtime = _runtime(terminal)
+    applied = runtime.apply(_wanted(compilation, options, ""), lambda _: None, timeout)
+    terminal.say(shown(applied))
+    terminal.say(f'  try      orchestrator run {applied["name"]} "…"')
+    return 0
 
 
 def _runtime(terminal: Terminal) -> RuntimeClient:

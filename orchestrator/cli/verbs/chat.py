@@ -37,9 +37,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Talk until the end of the input."""
-    from orchestrator.cli.reach import client
+    from orchestrator.cli.reach import client_of
 
-    runtime = client(terminal)
+    runtime = client_of(options.name, terminal)
     known = [deployment["name"] for deployment in runtime.status()["deployments"]]
     if options.name not in known:
         from orchestrator.core.unknown import no_deployment

@@ -33,6 +33,8 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     drain = seconds(options.drain)
     if bool(options.names) == options.all:
         raise UsageError("name deployments, or --all", cure="see `orchestrator status`")
+    if len(options.names) == 1 and _local_fleet_is_down(options.names[0], drain, terminal):
+        return 0
     runtime = client(terminal)
     deployments = {each["name"]: each for each in runtime.status()["deployments"]}
     for name in deployments if options.all else options.names:
@@ -42,6 +44,22 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
         unfinished = f"; {left} request{'s' * (left != 1)} did not finish in {options.drain}" if left else ""
         terminal.say(f"{name} is down{unfinished}; its history stays")
     return 0
+
+
+def _local_fleet_is_down(name: str, drain: float, terminal: Terminal) -> bool:
+    """End all nodes of a fleet that run on this machine; whether there were any. Their state stays."""
+    from orchestrator.cli.reach import client
+
+    state = client(terminal).folders.state
+    if not (state / "fleets" / name).is_dir():
+        return False
+    from orchestrator.app.fleet.local import LocalFleet
+
+    fleet = LocalFleet.of(state, name)
+    nodes = fleet.nodes
+    fleet.stop(drain)
+    terminal.say(f"{name} is down; its {len(nodes)} nodes have ended, and their state stays")
+    return True
 
 
 def _check_known(name: str, known: list[str]) -> None:

@@ -22,9 +22,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """List them, newest first."""
-    from orchestrator.cli.reach import client
+    from orchestrator.cli.reach import client_of
 
-    revisions = client(terminal).history(options.name)
+    revisions = client_of(options.name, terminal).history(options.name)
     if options.json:
         import json
 

@@ -23,15 +23,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-n", "--lines", type=how_many, default=100, metavar="N", help="how many to begin with (default: 100)"
     )
+    parser.add_argument("--node", default="", help="where all nodes run on this machine: of this one")
     parser.add_argument("--json", action="store_true", help="each line as JSON")
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Print them."""
-    from orchestrator.cli.reach import client
+    from orchestrator.cli.reach import client_of
     from orchestrator.cli.view.log import log_line
 
-    for entry in client(terminal).logs(options.name, options.lines, follow=options.follow):
+    for entry in client_of(options.name, terminal, options.node).logs(
+        options.name, options.lines, follow=options.follow
+    ):
         terminal.write((json.dumps(entry, ensure_ascii=False) if options.json else log_line(entry)) + "\n")
         if options.follow:
             terminal.stdout.flush()

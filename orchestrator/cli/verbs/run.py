@@ -34,6 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "text", nargs="*", default=[], metavar="TEXT", help="the request; - or nothing reads standard input"
     )
     parser.add_argument("--agent", default="", help="go straight to this agent, past the routers")
+    parser.add_argument("--node", default="", help="where all nodes run on this machine: the one that is asked")
     parser.add_argument("--session", default="", help="continue this conversation")
     parser.add_argument(
         "--complexity", choices=COMPLEXITIES, default="", help="how hard it is, for models that claim it"
@@ -50,13 +51,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Send it."""
-    from orchestrator.cli.reach import client, patience
+    from orchestrator.cli.reach import client_of, patience
     from orchestrator.cli.view.result import tell_waiting
     from orchestrator.core.request import Result
 
     request = _request(options, terminal)
     answer = _Answer(terminal)
-    runtime = client(terminal)
+    runtime = client_of(options.name, terminal, options.node)
     result = runtime.run(options.name, request, None if options.json else answer.take)
     if options.wait and result.status == "waiting":
         tell_waiting(result, terminal)

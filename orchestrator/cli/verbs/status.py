@@ -26,15 +26,16 @@ EVERY: Final = 2.0
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     parser.add_argument("name", nargs="?", metavar="NAME", help="only this deployment")
+    parser.add_argument("--node", default="", help="where all nodes run on this machine: as this one sees it")
     parser.add_argument("--json", action="store_true", help="everything as JSON")
     parser.add_argument("--watch", action="store_true", help="look again every two seconds, until Ctrl-C")
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Show it."""
-    from orchestrator.cli.reach import client
+    from orchestrator.cli.reach import client_of
 
-    runtime = client(terminal)
+    runtime = client_of(options.name or "", terminal, options.node)
     if not options.watch:
         terminal.say(_text(runtime, options, terminal))
         return 0
@@ -66,7 +67,7 @@ def _look(runtime: RuntimeClient) -> dict[str, Any]:
     """The status; that no runtime runs is a status too."""
     if not runtime.answers():
         return {"runtime": None, "deployments": []}
-    return runtime.status()
+    return {**runtime.status(), "fleet": runtime.fleet()}
 
 
 def _of(runtime: RuntimeClient, found: dict[str, Any], name: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ HOP: ContextVar[int] = ContextVar("hop", default=0)
 """How many nodes have handed on the request that is answered now."""
 UNLIMITED: Final = 64
 """Requests that a node takes at once where neither the manifest nor its model servers say how many."""
+DRAIN_SECONDS: Final = 30.0
 CAUSE: Final = "generation {} of the fleet"
 _USUAL_SECONDS: Final = 0.2
 """The weight of the newest answer in the average of how long one takes."""
@@ -45,9 +46,14 @@ class EngineWorker:
 
     async def hold(self, agents: Mapping[str, Held], manifest: Mapping[str, Any], revision: int) -> None:
         """Serve this share of the manifest from now on. Raises ``DeployError`` where it cannot: what served before serves on."""
-        share = share_of(Blueprint.from_json(manifest), self._node, agents)
+        blueprint = Blueprint.from_json(manifest)
         desired = self._reconciler.desired.get(self._name)
-        if desired is not None and desired.blueprint == share and self._name in self._engines.names():
+        if not blueprint.elements:  # the fleet serves it no more
+            if desired is not None:
+                await self._reconciler.down(self._name, DRAIN_SECONDS, self._listen)
+            return
+        share = share_of(blueprint, self._node, agents)
+        if desired is not None and desired.blueprint.digest == share.digest and self._name in self._engines.names():
             return
         origin = desired.revision.origin if desired is not None else ""
         wanted = Wanted(share, origin=origin, cause=CAUSE.format(revision))

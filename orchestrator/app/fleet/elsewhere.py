@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any, Final
 
-from orchestrator.app.mesh.worker import HOP
+from orchestrator.app.fleet.worker import HOP
 from orchestrator.core import errors
 from orchestrator.core.errors import NoHolder, RunError
 from orchestrator.core.request import Request, Result

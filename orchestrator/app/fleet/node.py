@@ -1,0 +1,320 @@
+"""This runtime as a node of its fleet: the servers, the bus, and one mesh for each deployment that the fleet has."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from orchestrator.app.fleet.elsewhere import FleetElsewhere
+from orchestrator.app.fleet.identity import FleetFolder, Membership
+from orchestrator.app.fleet.keys import OperatorKey, check_signature, write_private
+from orchestrator.app.fleet.mesh import joined
+from orchestrator.app.fleet.worker import EngineWorker
+from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.errors import BusDown, Conflict, DeployError, OrchestratorError
+from orchestrator.core.event import Event
+from orchestrator.deploy.reconcile import Reconciler
+from orchestrator.node.desired import Desired, Observed
+from orchestrator.node.mesh import Mesh, Site
+from orchestrator.node.subjects import Subjects, name_of
+from orchestrator.plugins.buses.nats import NatsBus
+from orchestrator.ports.bus import Board
+from orchestrator.ports.elsewhere import Elsewhere
+from orchestrator.ports.host import Processes
+from orchestrator.serve.engine import EngineTable
+
+LOOK_SECONDS: Final = 1.0
+"""How often new deployments are looked for on the board."""
+AGAIN_SECONDS: Final = 5.0
+"""Until the servers are tried again, where they could not be started."""
+READY_SECONDS: Final = 60.0
+"""How long an apply waits for the nodes that are there."""
+_MANIFEST: Final = ".manifest"
+_GLANCE: Final = 0.2
+
+
+class Log(Protocol):
+    """Where a runtime writes what happens."""
+
+    def info(self, event: str, **fields: Any) -> object:
+        """What went as it should."""
+
+    def warning(self, event: str, **fields: Any) -> object:
+        """What did not."""
+
+
+class FilesKept:
+    """``Kept`` as files of one folder, each written at once and durably."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def load(self, name: str) -> bytes:
+        """What was saved; empty where nothing was."""
+        try:
+            return (self._folder / name).read_bytes()
+        except FileNotFoundError:
+            return b""
+
+    def save(self, name: str, value: bytes) -> None:
+        """Keep it."""
+        write_private(self._folder / name, value.decode())
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What the node serves with."""
+
+    reconciler: Reconciler
+    engines: EngineTable
+    emit: Callable[[Event], None]
+
+
+@dataclass(slots=True)
+class FleetNode:
+    """A node. ``run`` is its life; ``want`` and ``unwant`` change what the whole fleet serves."""
+
+    folder: FleetFolder
+    processes: Processes
+    log: Log
+    membership: Membership = field(init=False)
+    _meshes: dict[str, Mesh] = field(default_factory=dict, init=False)
+    _line: NatsBus | None = field(default=None, init=False)
+    _why: str = field(default="its servers have not started yet", init=False)
+
+    def __post_init__(self) -> None:
+        self.membership = self.folder.member()
+
+    @property
+    def node(self) -> str:
+        """Its id."""
+        return self.membership.node
+
+    def elsewhere(self, name: str) -> Elsewhere:
+        """The other nodes, for the runs of a deployment."""
+        return FleetElsewhere(self.node, lambda: self._meshes.get(name))
+
+    async def run(self, serving: Serving) -> None:
+        """Be a node until cancelled. Where its servers cannot run it is told and tried again; what it holds is served meanwhile."""
+        await serving.reconciler.restored.wait()
+        while True:
+            try:
+                async with joined(self.folder, self.processes) as link:
+                    self._line, self._why = link.bus, ""
+                    await self._live(serving, link.bus)
+            except OrchestratorError as error:
+                self.log.warning("fleet", error=error.line)
+                self._why = error.line
+            finally:
+                self._line = None
+                self._meshes.clear()
+            await anyio.sleep(AGAIN_SECONDS)
+
+    async def _live(self, serving: Serving, bus: NatsBus) -> None:
+        async with anyio.create_task_group() as group:
+            for name in self._known():
+                await self._start(name, serving, bus, group)
+            while True:
+                for name in await self._on_board(bus):
+                    await self._start(name, serving, bus, group)
+                await anyio.sleep(LOOK_SECONDS)
+
+    async def _start(self, name: str, serving: Serving, bus: NatsBus, group: TaskGroup) -> None:
+        if name in self._meshes:
+            return
+        worker = EngineWorker(name, self.node, serving.reconciler, serving.engines, serving.emit)
+        site = Site(
+            deployment=name,
+            bus=bus,
+            board=bus,
+            worker=worker,
+            kept=FilesKept(self._kept / name),
+            tell=partial(self._tell, name),
+            draw=random.randrange,
+            accepts=self._accepts,
+            leads=self.membership.hub,
+        )
+        self._meshes[name] = mesh = Mesh(site)
+        await group.start(self._run_one, name, mesh)
+
+    def _tell(self, name: str, kind: str, fields: Mapping[str, Any]) -> None:
+        self.log.info(kind, deployment=name, **fields)
+
+    async def _run_one(self, name: str, mesh: Mesh, *, task_status: TaskStatus[None]) -> None:
+        """A mesh that fails takes no other with it, and is started anew."""
+        begun = False
+        try:
+            async with anyio.create_task_group() as group:
+                await group.start(mesh.run)
+                begun = True
+                task_status.started()
+        except Exception as error:  # noqa: BLE001 - of any part of it: told, and begun anew by the next look
+            self.log.warning("fleet", deployment=name, error=f"{type(error).__name__}: {error}")
+            if not begun:
+                task_status.started()
+        finally:
+            self._meshes.pop(name, None)
+
+    @property
+    def _kept(self) -> Path:
+        return self.folder.path / "deployments"
+
+    def _known(self) -> list[str]:
+        """The deployments that it was part of before it stopped."""
+        return sorted(found.name for found in self._kept.glob("*") if (found / "manifest").is_file())
+
+    async def _on_board(self, board: Board) -> list[str]:
+        try:
+            entries = await board.entries("desired")
+        except BusDown:
+            return []
+        return [name_of(each.key.removesuffix(_MANIFEST)) for each in entries if each.key.endswith(_MANIFEST)]
+
+    def _accepts(self, desired: Desired) -> bool:
+        try:
+            check_signature(self.membership.operator, _signed(desired), desired.signature)
+        except OrchestratorError as error:
+            self.log.warning("fleet", error=error.line)
+            return False
+        return True
+
+    # ---- what the whole fleet is to serve --------------------------------------------------------------------------
+
+    async def want(self, blueprint: Blueprint) -> dict[str, Any]:
+        """Make it what the fleet serves, and wait for the nodes that are there. Gives its generation, and who holds what. Raises
+        ``DeployError``."""
+        board = self._board()
+        generation = await self._write(board, blueprint.name, blueprint.as_json())
+        return await self._settled(board, blueprint, generation)
+
+    async def unwant(self, name: str) -> None:
+        """Have the fleet serve it no more: what is wanted then has no part. Raises ``DeployError``."""
+        board = self._board()
+        mesh = self._meshes.get(name)
+        before = mesh.member.desired if mesh is not None else None
+        if before is None:
+            raise DeployError(f"{name} is not of this fleet", cure="orchestrator status")
+        nothing = {**before.blueprint, "elements": [], "nodes": []}
+        await self._write(board, name, nothing)
+
+    def _board(self) -> Board:
+        if self._line is None:
+            raise DeployError(f"{self.node} is not linked to its fleet: {self._why}", cure="orchestrator node status")
+        return self._line
+
+    async def _write(self, board: Board, name: str, blueprint: Mapping[str, Any]) -> int:
+        key = Subjects(name).manifest
+        operator = self._operator()
+        try:
+            entry = await board.read("desired", key)
+            before = Desired.read(entry.value).generation if entry is not None and entry.value else 0
+            mesh = self._meshes.get(name)
+            generation = max(before, mesh.member.generation if mesh is not None else 0) + 1
+            desired = Desired(generation, blueprint)
+            signed = Desired(generation, blueprint, operator.sign(_signed(desired)))
+            await board.swap("desired", key, signed.written(), entry.revision if entry is not None else 0)
+        except Conflict as error:
+            raise DeployError(f"somebody else applied {name} at the same time", cure="apply again") from error
+        except BusDown as error:
+            raise DeployError(f"the fleet's board cannot be written: {error.message}", cure=error.cure) from error
+        return generation
+
+    def _operator(self) -> OperatorKey:
+        if not self.folder.operator_key.is_file():
+            raise DeployError(
+                f"{self.node} may not change what the fleet serves: the operator's key is on another node",
+                cure="apply it on the first node of the fleet, where its key is",
+            )
+        return OperatorKey.read(self.folder.operator_key)
+
+    async def _settled(self, board: Board, blueprint: Blueprint, generation: int) -> dict[str, Any]:
+        """What came of it, once every node that lives serves this generation and every agent that is placed is held."""
+        seen: dict[str, Observed] = {}
+        with anyio.move_on_after(READY_SECONDS):
+            while True:
+                seen = {each.node: each for each in await self._seen(board, blueprint.name)}
+                mesh = self._meshes.get(blueprint.name)
+                if mesh is not None and _is_settled(mesh, seen, generation):
+                    break
+                await anyio.sleep(_GLANCE)
+        mesh = self._meshes.get(blueprint.name)
+        if mesh is None or mesh.member.assigned is None:
+            raise DeployError(
+                f"no node leads {blueprint.name} yet: generation {generation} is on the board, and nobody has placed it",
+                cure="orchestrator node status",
+            )
+        return {"name": blueprint.name, "generation": generation, **self._view(mesh, seen)}
+
+    async def _seen(self, board: Board, name: str) -> list[Observed]:
+        try:
+            return [Observed.read(each.value) for each in await board.entries("observed", Subjects(name).prefix)]
+        except (BusDown, OrchestratorError):
+            return []
+
+    # ---- looking ---------------------------------------------------------------------------------------------------
+
+    async def view(self) -> dict[str, Any]:
+        """The fleet as this node sees it."""
+        found: list[dict[str, Any]] = []
+        for name, mesh in sorted(self._meshes.items()):
+            if not mesh.member.desired or not mesh.member.desired.blueprint.get("elements"):
+                continue
+            seen = await self._seen(self._line, name) if self._line else []
+            view = self._view(mesh, {each.node: each for each in seen})
+            found.append({"name": name, "generation": mesh.member.generation, **view})
+        linked = self._line is not None and await self._line.linked()
+        return {"node": self.node, "fleet": self.membership.fleet, "linked": linked, "deployments": found}
+
+    def _view(self, mesh: Mesh, seen: Mapping[str, Observed]) -> dict[str, Any]:
+        now = anyio.current_time()
+        assigned = mesh.member.assigned.assignment if mesh.member.assigned else None
+        nodes = {node: mesh.table.health(node, now) for node in sorted({*mesh.table.nodes, *_named(mesh)})}
+        agents = {
+            agent: {"nodes": [place.node for place in places], "why": "; ".join(place.why for place in places)}
+            for agent, places in (assigned.places.items() if assigned is not None else ())
+        }
+        agents |= {agent: {"nodes": [], "why": why} for agent, why in (assigned.nowhere.items() if assigned else ())}
+        return {
+            "leads": mesh.leading.epoch is not None,
+            "nodes": {
+                node: {
+                    "health": health,
+                    "generation": seen[node].generation if node in seen else None,
+                    "agents": list(seen[node].agents) if node in seen else [],
+                }
+                for node, health in nodes.items()
+            },
+            "agents": agents,
+        }
+
+    async def drain(self, seconds: float) -> None:
+        """Take nothing new from others; what is in work ends."""
+        async with anyio.create_task_group() as group:
+            for mesh in list(self._meshes.values()):
+                group.start_soon(mesh.drain, seconds)
+
+
+def _signed(desired: Desired) -> dict[str, Any]:
+    return {"generation": desired.generation, "blueprint": dict(desired.blueprint)}
+
+
+def _named(mesh: Mesh) -> Iterator[str]:
+    for node in mesh.member.desired.blueprint.get("nodes", ()) if mesh.member.desired else ():
+        yield str(node["name"])
+
+
+def _is_settled(mesh: Mesh, seen: Mapping[str, Observed], generation: int) -> bool:
+    now = anyio.current_time()
+    alive = [node for node in mesh.table.nodes if mesh.table.health(node, now) == "alive"]
+    assigned = mesh.member.assigned
+    if assigned is None or assigned.generation != generation or not alive:
+        return False
+    holds = all(node in seen and seen[node].generation == generation for node in alive)
+    return holds and all(agent in seen[node].agents for node in alive for agent in assigned.assignment.on(node))

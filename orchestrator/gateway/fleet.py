@@ -1,0 +1,68 @@
+"""The fleet in the control API: what a node does for the whole of it, and what it sees of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.errors import DeployError
+from orchestrator.deploy.wanted import refuse_mesh
+from orchestrator.gateway.answering import Asked, Telling, tell_and_answer
+from orchestrator.gateway.guard import send_json
+
+
+class Fleet(Protocol):
+    """This runtime as a node of its fleet."""
+
+    async def want(self, blueprint: Blueprint) -> Mapping[str, Any]:
+        """Make it what the whole fleet serves."""
+        ...
+
+    async def unwant(self, name: str) -> None:
+        """Have the fleet serve it no more."""
+        ...
+
+    async def view(self) -> Mapping[str, Any]:
+        """The fleet as this node sees it."""
+        ...
+
+
+class FleetRoutes:
+    """``fleet`` is ``None`` on a machine that belongs to none."""
+
+    def __init__(self, fleet: Fleet | None) -> None:
+        self._fleet = fleet
+
+    async def look(self, asked: Asked) -> None:
+        """``fleet``: as this node sees it, or nothing."""
+        found = dict(await self._fleet.view()) if self._fleet is not None else None
+        await send_json(asked.send, 200, {"fleet": found})
+
+    async def apply(self, asked: Asked, blueprint: Blueprint) -> None:
+        """Make it what the fleet serves; the answer comes once its nodes do. Raises ``DeployError`` where there is no fleet."""
+        fleet = self._fleet
+        if fleet is None:
+            refuse_mesh(blueprint)
+            raise DeployError(
+                f"{blueprint.name} is a node's share, which its fleet gives it", cure="apply the manifest"
+            )
+
+        async def work(_: Telling) -> Any:
+            return dict(await fleet.want(blueprint))
+
+        await tell_and_answer(asked, work, cancel_on_leave=False)
+
+    async def down(self, asked: Asked, name: str) -> None:
+        """Have the fleet serve it no more. Raises ``DeployError`` where this machine has left its fleet."""
+        fleet = self._fleet
+        if fleet is None:
+            raise DeployError(
+                f"{name} is a share of a fleet that this machine is no node of", cure="orchestrator node status"
+            )
+
+        async def work(_: Telling) -> Any:
+            await fleet.unwant(name)
+            return {"name": name, "left": 0}
+
+        await tell_and_answer(asked, work, cancel_on_leave=False)
