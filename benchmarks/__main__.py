@@ -22,6 +22,7 @@ NAMES = (
     "faults",
     "doubt",
     "local_share",
+    "placement",
 )
 PEERS = ("peers", "proxies")
 

@@ -34,6 +34,15 @@ EventKind = Literal[
     "apply.step",
     "apply.finished",  # an apply is carried out: `steps` is how many it took
     "server.state",  # a server that we started is in another state: `server`, `state`, `why`
+    "mesh.node",  # a node is in another state: `node`, `state`
+    "mesh.board",  # what all nodes share can be reached again, or not any more
+    "mesh.lease",  # this node holds a lease from now on, or not any more: `key`, `held`, `epoch`
+    "mesh.assigned",  # this node leads, and has placed agents anew: `moved`
+    "mesh.holds",  # this node holds other agents than before
+    "mesh.lost",  # a node did not answer as it should: `request`, `node`, `error`
+    "mesh.failed",  # this node had a fault while it answered
+    "mesh.refused",  # something that came was left aside: `error`
+    "mesh.unsent",  # something could not be sent: `error`
     "revision.activated",
     "revision.drained",
 ]

@@ -15,6 +15,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from orchestrator.core.errors import BusDown, NotUnderstood
+from orchestrator.core.event import EventKind
 from orchestrator.core.request import Request
 from orchestrator.node.subjects import Subjects
 from orchestrator.node.wire import (
@@ -47,7 +48,7 @@ SOON: Final = 0.25
 """Seconds after which a full node may be asked again, where it knows no better."""
 
 
-Tell = Callable[[str, Mapping[str, Any]], None]
+Tell = Callable[[EventKind, Mapping[str, Any]], None]
 """Where what happened is told: the kind of the event, and its fields."""
 
 

@@ -303,7 +303,9 @@ class RemoteCall:
             return self._fail(FleetBusy(told, cure=f"ask again in {soonest:g} s", retry_after=soonest))
         if now - self._waiting_since >= self.waits.patience:
             why = f"; {self._why}" if self._why else ""
-            return self._fail(NoHolder(f"no node holds {self.agent} now{why}", cure="see `orchestrator node status`"))
+            return self._fail(
+                NoHolder(f"no node holds {self.agent} now{why}", cure="start the node that it belongs to")
+            )
         self._silent.clear()
         self._refused.clear()
         self._pause = self.waits.again

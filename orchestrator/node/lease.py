@@ -6,8 +6,9 @@ where the store says that it has expired. The holder counts from the moment when
 A process that was frozen looks at its clock before each effect, and finds that its time is over.
 
 Each new holding has a higher epoch, which goes with everything that is done under it: who has seen a higher one refuses it. A store
-that was deleted has forgotten the epochs. So a lease that is not there at all is taken only after it was seen to be not there for
-6 s, and with an epoch far above all that were heard of (a node that has heard of none, also not by heartbeats, is in a new fleet).
+that was deleted has forgotten the epochs, and who looks twice and finds nothing does not know what was there in between. So who
+writes a lease where there is none counts it as held only 6 s later, when whoever held it before has given up; and its epoch is far
+above all that were heard of. A node that has heard of none, also not by heartbeats, is in a new fleet and waits for a moment only.
 """
 
 from __future__ import annotations
@@ -25,13 +26,18 @@ LEAP: Final = 1000
 @dataclass(frozen=True, slots=True)
 class Terms:
     """Seconds: after ``ttl`` without a change another node may take it, it is renewed every ``renew``, and after ``fence`` without
-    a renewal the holder gives up. ``fence`` is below ``ttl``, or two could hold it at once. ``fresh``: how long a lease is
-    looked at that is not there, by a node that has not heard of any epoch: a new fleet."""
+    a renewal the holder gives up. ``fence`` is below ``ttl``, or two could hold it at once. ``fresh``: after how
+    long a lease that was not there counts as held, for a node that has not heard of any epoch: a new fleet."""
 
     ttl: float = 6.0
     renew: float = 2.0
     fence: float = 4.5
     fresh: float = 1.5
+
+    @classmethod
+    def of(cls, ttl: float) -> Terms:
+        """For a `coordination.lease` of the manifest: in the same proportions."""
+        return cls(ttl, ttl / 3, ttl * 0.75, ttl / 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,7 @@ class Write:
     value: bytes
     expected: int
     epoch: int
+    grace: float = 0.0  # seconds after which it counts as held
 
 
 Action = Read | Write
@@ -77,13 +84,19 @@ class Lease:
     due: float = 0.0
     holder: str = ""
     _until: float = float("-inf")
+    _from: float = float("-inf")
     _revision: int | None = None  # of our own entry, where we wrote the last one
     _watched: tuple[int, bytes] | None = None  # the revision and value that stand there as far as we know
     _since: float = 0.0  # since when they do
 
     def holds(self, now: float) -> bool:
         """Whether it is ours at this moment."""
-        return now < self._until
+        return self._from <= now < self._until
+
+    @property
+    def begins(self) -> float:
+        """From when on it is ours, where it was written and may not be counted as held yet."""
+        return self._from
 
     @property
     def until(self) -> float:
@@ -92,7 +105,7 @@ class Lease:
 
     def next_action(self, now: float) -> Action:
         """What to do now: ask after ``due``."""
-        if self._revision is not None and self.holds(now):
+        if self._revision is not None and now < self._until:
             return Write(self._value(self.epoch), self._revision, self.epoch)
         return Read()
 
@@ -110,22 +123,25 @@ class Lease:
             return Write(self._value(self.epoch), stands[0], self.epoch)  # a write of ours of which we heard nothing
         if entry is not None and not entry.value:
             return self._take(entry.revision)  # the store says that it has expired, or was given back
-        if held is not None and held.node == self.node:
-            return self._take(stands[0])  # of an earlier life of this node
-        patience = self.terms.fresh if entry is None and not self.seen else self.terms.ttl
-        if now - self._since >= patience:
-            return self._take(stands[0], forgotten=entry is None)
-        self.due = min(self.due, self._since + patience)
+        if held is not None and held.node == self.node:  # of an earlier life, or of a write of which nothing was heard
+            return self._take(stands[0], self.terms.ttl)
+        if entry is None:
+            return self._take(0, self.terms.ttl if self.seen else self.terms.fresh, LEAP if self.seen else 1)
+        if now - self._since >= self.terms.ttl:
+            return self._take(stands[0])
+        self.due = min(self.due, self._since + self.terms.ttl)
         return None
 
     def on_written(self, entry: Entry, write: Write, sent: float) -> bool:
         """Our write stands; ``sent`` is when it was sent. True where the lease was not ours before."""
-        anew = write.epoch != self.epoch or self._revision is None
+        anew = write.epoch != self.epoch
         self.epoch, self.seen = write.epoch, max(self.seen, write.epoch)
         self.holder = self.node
         self._revision = entry.revision
         self._watched, self._since = (entry.revision, entry.value), sent
         self._until = sent + self.terms.fence
+        if anew:
+            self._from = sent + write.grace if write.grace else float("-inf")
         self.due = sent + self.terms.renew
         return anew
 
@@ -139,14 +155,16 @@ class Lease:
         self._revision = None
         self.due = now + self.terms.renew / 4
 
-    def give_back(self) -> Write | None:
-        """Where it is ours: the write that lets others take it at once. It is not ours from this moment on."""
-        revision, self._revision, self._until = self._revision, None, float("-inf")
+    def give_back(self, now: float) -> Write | None:
+        """Where it is ours: the write that lets others take it at once. It is not ours from this moment on. Where its time is over
+        nothing may be written: after a store was deleted, our revision may be that of somebody else's entry."""
+        revision = self._revision if self.holds(now) else None
+        self._revision, self._until = None, float("-inf")
         return Write(b"", revision, self.epoch) if revision is not None else None
 
-    def _take(self, revision: int, *, forgotten: bool = False) -> Write:
-        epoch = self.seen + (LEAP if forgotten and self.seen else 1)
-        return Write(self._value(epoch), revision, epoch)
+    def _take(self, revision: int, grace: float = 0.0, step: int = 1) -> Write:
+        epoch = self.seen + step
+        return Write(self._value(epoch), revision, epoch, grace)
 
     def _value(self, epoch: int) -> bytes:
         return Holding(self.node, self.run, epoch).written()

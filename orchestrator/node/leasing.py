@@ -64,13 +64,13 @@ class Leasing:
                 await self._turn(now)
                 self._notice()
             now = current_time()
-            pause = max(0.0, self.lease.due - now)
-            await self.bell.wait(min(pause, self.lease.until - now) if self.lease.holds(now) else pause)
+            moments = [self.lease.due, self.lease.begins, self.lease.until]
+            await self.bell.wait(min((moment - now for moment in moments if moment > now), default=0.0))
             self._notice()
 
     async def give_back(self) -> None:
         """Let others have it at once, where the board can be reached."""
-        write = self.lease.give_back()
+        write = self.lease.give_back(current_time())
         self._notice()
         if write is not None:
             try:

@@ -122,6 +122,8 @@ class Member:
 
     def _adopt(self, desired: Desired) -> None:
         self.desired, self._fleet = desired, fleet_in(desired)
+        self.table.balanced = self._fleet.balanced
+        self.table.forget(set(self.table.nodes) - self._fleet.nodes.keys() - {self.node})
 
     def _take_assignment(self, value: bytes) -> None:
         try:

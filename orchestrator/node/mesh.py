@@ -61,7 +61,7 @@ class Mesh:
         self.node = site.bus.node
         self.epoch = _next_incarnation(site.kept)
         self.state: State = "starting"
-        self.table = Table(self.node, site.patience, current_time())
+        self.table = Table(self.node, site.patience, since=current_time())
         self.fences = Fences(site.kept)
         self._subjects = subjects = Subjects(site.deployment)
         self._seq = 0

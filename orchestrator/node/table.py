@@ -8,7 +8,7 @@ two choices in randomized load balancing", 2001).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -53,6 +53,7 @@ class Table:
 
     node: str
     patience: Patience = field(default_factory=Patience)
+    balanced: bool = True  # the less loaded takes a request; else the first by name that can
     since: float = 0.0  # when it began to listen: who was not heard yet may not have been there for long
     _rows: dict[str, _Row] = field(default_factory=dict)
 
@@ -167,13 +168,15 @@ class Table:
                 holders.remove(self.node)
         holders = [node for node in holders if self._rows[node].beat.gen >= gen] or holders
         holders = [node for node in holders if self._rows[node].beat.agents[agent]] or holders
-        pair = _two_of(holders, draw)
+        pair = _two_of(holders, draw) if self.balanced else holders[:1]
         return min(pair, key=self.score, default=None)
 
     def _stays(self, holders: Sequence[str]) -> bool:
         """Whether a request that came to a holder is answered there: unless it is full, or another would be done clearly sooner."""
         if self._rows[self.node].beat.room <= 0:
             return len(holders) == 1
+        if not self.balanced:
+            return True
         others = [self.score(node) for node in holders if node != self.node]
         return not others or self.score(self.node) < min(others) + HERE_FIRST_MS
 
@@ -183,11 +186,6 @@ class Table:
         aside.sort(key=lambda node: self._rows[node].ejected_until, reverse=True)
         out = set(aside[: len(holders) // 2])
         return [node for node in holders if node not in out]
-
-    def counts(self, now: float) -> Mapping[Health, int]:
-        """How many nodes are in each state."""
-        states = [self.health(node, now) for node in self._rows]
-        return {"alive": states.count("alive"), "suspect": states.count("suspect"), "dead": states.count("dead")}
 
 
 def _two_of(nodes: Sequence[str], draw: Draw) -> list[str]:

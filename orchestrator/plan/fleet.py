@@ -51,6 +51,7 @@ class Fleet:
     agents: Mapping[str, FleetAgent]
     sizes: Mapping[str, int] = field(default_factory=dict)
     failover: Failover = "none"
+    balanced: bool = True
 
 
 def fleet_of(blueprint: Blueprint) -> Fleet:
@@ -65,8 +66,10 @@ def fleet_of(blueprint: Blueprint) -> Fleet:
     sizes = {
         spec["alias"]: _size(spec) for spec in (each.spec for each in blueprint.of_kind("model")) if _is_near(spec)
     }
-    failover = blueprint.coordination["failover"] if blueprint.coordination else "none"
-    return Fleet(nodes, {agent.name: agent for agent in agents}, sizes, failover)
+    together = blueprint.coordination
+    failover: Failover = together["failover"] if together else "none"
+    balanced = together["load_balancing"] if together else True
+    return Fleet(nodes, {agent.name: agent for agent in agents}, sizes, failover, balanced)
 
 
 def _agent(element: Element, homes: Mapping[str, str], pinned: set[str]) -> FleetAgent:

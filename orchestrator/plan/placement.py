@@ -80,6 +80,7 @@ class _Placing:
         self.fleet, self.live, self.previous = fleet, live, previous
         self.taken: dict[str, set[str]] = {name: set(node.models) for name, node in fleet.nodes.items()}
         self.used: dict[str, int] = {}
+        self.able: dict[tuple[frozenset[str], tuple[tuple[str, str], ...]], list[str]] = {}
         self.names = sorted(fleet.nodes)
 
     def all(self) -> Assignment:
@@ -175,18 +176,29 @@ class _Placing:
 
     def _ranked(self, agent: FleetAgent, without: set[str]) -> Iterable[str]:
         """Nodes that could stand in, the best first."""
-        able = [
-            name for name in self.names if name not in without and name != agent.home and self._is_able(agent, name)
-        ]
+        able = [name for name in self._able(agent) if name not in without and name != agent.home]
         if len(able) == 1:
             return able
-        key = agent.name.encode()
-        nodes = self.fleet.nodes
-        return sorted(able, key=lambda name: (-_score(key, nodes[name]), name))
+        key, nodes = agent.name.encode() + b"|", self.fleet.nodes
+        scored = sorted((-_score(key, nodes[name]), name) for name in able)
+        return (name for _, name in scored)
 
-    def _is_able(self, agent: FleetAgent, name: str) -> bool:
+    def _able(self, agent: FleetAgent) -> list[str]:
+        """Nodes that live, take something new, and have the labels and one of the models: many agents ask for the same."""
+        wanted = frozenset((*agent.models, *agent.alternatives)) if agent.models else frozenset[str]()
+        sought = (wanted, tuple(sorted(agent.labels.items())))
+        if sought not in self.able:
+            able = self._open(agent)
+            has_one = [name for name in able if any(self._has(name, model) for model in wanted)]
+            self.able[sought] = has_one if wanted else able
+        return self.able[sought]
+
+    def _open(self, agent: FleetAgent) -> list[str]:
+        return [name for name in self.names if self._is_open(name) and self._is_labelled(agent, name)]
+
+    def _is_open(self, name: str) -> bool:
         seen = self._seen(name)
-        return seen.health == "alive" and not seen.cordoned and self._is_labelled(agent, name)
+        return seen.health == "alive" and not seen.cordoned
 
     def _is_labelled(self, agent: FleetAgent, name: str) -> bool:
         labels = self.fleet.nodes[name].labels
@@ -232,7 +244,7 @@ class _Placing:
         return True
 
     def _why_nowhere(self, agent: FleetAgent) -> str:
-        able = [name for name in self.names if self._is_able(agent, name) and name != agent.home]
+        able = [name for name in self._open(agent) if name != agent.home]
         if not able:
             labels = ", ".join(f"{key}={value}" for key, value in agent.labels.items())
             return f"no node with {labels} is alive" if labels else "no other node is alive"
@@ -248,5 +260,5 @@ def _is_back(seen: Seen) -> bool:
 
 def _score(agent: bytes, node: FleetNode) -> float:
     """Weighted rendezvous hashing: a node gets the share of all agents that its capacity has of all capacity."""
-    drawn = int.from_bytes(sha256(agent + b"|" + node.name.encode()).digest()[:8])
+    drawn = int.from_bytes(sha256(agent + node.name.encode()).digest()[:8])
     return -node.capacity / log((drawn + 0.5) / 2**64)

@@ -108,7 +108,7 @@ class Simulation:
         homes: dict[str, list[Element]] = {name: [] for name in self.names}
         floating: list[Element] = []
         for number in range(count):
-            more = {"exclusive": True} if number % 5 == 1 else {"replicas": 2} if number % 5 == 3 else {}
+            more = {"exclusive": True} if number % 3 == 1 else {"replicas": 2} if number % 5 == 3 else {}
             one = agent(f"agent-{number}", **more)
             if number % 7 == 6:
                 floating.append(one)
@@ -149,7 +149,7 @@ class Simulation:
         node = self.fleet.nodes[name]
         while self.fleet.nodes.get(name) is node and anyio.current_time() < STEADY - PATIENCE:
             await anyio.sleep(self.random.expovariate(1 / self.scale.pause))
-            if self.fleet.nodes.get(name) is not node:
+            if self.fleet.nodes.get(name) is not node or anyio.current_time() > STEADY - PATIENCE:
                 return
             if not node.bus.frozen:  # a process that stands still accepts nothing
                 asked = self._asked(name, self.random.choice(self.agents))
@@ -184,7 +184,7 @@ class Simulation:
         await anyio.sleep(FIRST_FAULT)
         while anyio.current_time() < LAST_FAULT - 1:
             await anyio.sleep(self.random.uniform(0, 5))
-            lasts = min(self.random.choice([0.5, 1.5, 3.0, 7.0, 14.0]), LAST_FAULT - anyio.current_time())
+            lasts = min(self.random.choice([0.5, 1.5, 3.0, 7.0, 14.0, 22.0]), LAST_FAULT - anyio.current_time())
             if lasts > 0:
                 await self.random.choice(FAULTS)(self, lasts)
 
@@ -342,6 +342,7 @@ FAULTS: Final = (
     Simulation._freeze,
     Simulation._flap,
     Simulation._cut,
+    Simulation._part,
     Simulation._part,
     Simulation._hub,
     Simulation._wipe,

@@ -46,7 +46,7 @@ async def _mute(net: Fleet) -> None:
 
 
 async def _rain(net: Fleet) -> None:
-    net.net.weather = Weather(lost=0.2, twice=0.1, overtaken=0.1)
+    net.net.weather = Weather(lost=0.1, twice=0.1, overtaken=0.1)
 
 
 async def _hub_gone(net: Fleet) -> None:

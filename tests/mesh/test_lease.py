@@ -20,13 +20,14 @@ def held(lease: Lease, revision: int, now: float) -> Lease:
     return lease
 
 
-def test_the_first_of_a_new_fleet_takes_it_after_a_moment() -> None:
-    """It looks whether others tell of a lease."""
+def test_the_first_of_a_new_fleet_holds_it_after_a_moment() -> None:
+    """In which others would tell of a lease."""
     lease = Lease("a", 1)
     assert lease.next_action(0.0) == Read()
-    assert lease.on_read(None, 0.0) is None and lease.due == 1.5
-    write = lease.on_read(None, 1.5)
-    assert write == Write(Holding("a", 1, 1).written(), 0, 1)
+    write = lease.on_read(None, 0.0)
+    assert write == Write(Holding("a", 1, 1).written(), 0, 1, 1.5)
+    assert lease.on_written(Entry("k", write.value, 1), write, 0.0)
+    assert not lease.holds(1.4) and lease.holds(1.5) and lease.begins == 1.5
 
 
 def test_it_is_held_from_when_the_write_was_sent() -> None:
@@ -37,6 +38,11 @@ def test_it_is_held_from_when_the_write_was_sent() -> None:
     assert isinstance(renewal, Write) and (renewal.expected, renewal.epoch) == (1, 1)
     assert not lease.on_written(Entry("k", renewal.value, 2), renewal, 12.0)
     assert lease.holds(16.4) and lease.epoch == 1
+
+
+def test_other_terms_keep_the_proportions() -> None:
+    """The usual ones among them."""
+    assert Terms.of(6.0) == Terms() and Terms.of(12.0) == Terms(12.0, 4.0, 9.0, 3.0)
 
 
 def test_another_takes_it_when_it_has_not_changed_for_six_seconds_of_its_own_clock() -> None:
@@ -55,16 +61,22 @@ def test_one_that_has_expired_in_the_store_is_taken_at_once_over_its_revision() 
 
 
 def test_a_store_that_forgot_is_not_believed_at_once() -> None:
-    """The holder may still act: six seconds, and an epoch far above."""
+    """The holder may still act: what is written counts after six seconds, in which it is renewed, and its epoch is far above."""
     lease = Lease("b", 1, seen=4)
-    assert lease.on_read(None, 0.0) is None and lease.on_read(None, 5.9) is None
-    assert lease.on_read(None, 6.0) == Write(Holding("b", 1, 4 + LEAP).written(), 0, 4 + LEAP)
+    write = lease.on_read(None, 0.0)
+    assert write == Write(Holding("b", 1, 4 + LEAP).written(), 0, 4 + LEAP, 6.0)
+    lease.on_written(Entry("k", write.value, 1), write, 0.0)
+    for at, revision in ((2.0, 2), (4.0, 3)):
+        renewal = lease.next_action(at)
+        assert isinstance(renewal, Write) and renewal.expected == revision - 1
+        lease.on_written(Entry("k", renewal.value, revision), renewal, at)
+    assert not lease.holds(5.9) and lease.holds(6.0) and lease.give_back(5.9) is None
 
 
 def test_who_was_restarted_takes_its_own_back_under_a_new_epoch() -> None:
-    """Its earlier life is over."""
+    """After the same time as others would: its earlier life may have waited for somebody else's to end."""
     entry = Entry("k", Holding("a", 1, 4).written(), 9)
-    assert Lease("a", 2).on_read(entry, 0.0) == Write(Holding("a", 2, 5).written(), 9, 5)
+    assert Lease("a", 2).on_read(entry, 0.0) == Write(Holding("a", 2, 5).written(), 9, 5, 6.0)
 
 
 def test_a_conflict_ends_it_and_a_store_that_does_not_answer_lets_it_run_out() -> None:
@@ -88,7 +100,13 @@ def test_a_write_of_which_nothing_was_heard_is_written_again() -> None:
 def test_it_is_given_back_over_its_own_revision_only() -> None:
     """And is not held from that moment."""
     lease = held(Lease("a", 1), 7, 0.0)
-    assert lease.give_back() == Write(b"", 7, 1) and not lease.holds(0.1) and lease.give_back() is None
+    assert lease.give_back(0.1) == Write(b"", 7, 1) and not lease.holds(0.1) and lease.give_back(0.1) is None
+
+
+def test_whose_time_is_over_gives_nothing_back() -> None:
+    """In a store that was deleted and counts anew, its revision may be that of somebody else's entry."""
+    late = held(Lease("a", 1), 3, 0.0)
+    assert late.give_back(4.5) is None
 
 
 def test_what_is_broken_is_taken_after_the_same_time() -> None:
@@ -164,7 +182,7 @@ def test_two_never_hold_it_at_once(happens: list[Any]) -> None:
         elif now >= frozen[at] and clock >= lease.due and what == "turn":
             lease.seen = max(lease.seen, highest)
             _turn(lease, store, now, RATES[at], (way, late))
-        elif what == "give back" and (write := lease.give_back()) is not None:
+        elif what == "give back" and (write := lease.give_back(clock)) is not None:
             try:
                 store.swap(write.value, write.expected, now)
             except Conflict:
@@ -173,6 +191,13 @@ def test_two_never_hold_it_at_once(happens: list[Any]) -> None:
         assert len(holding) <= 1
         for one in holding:
             assert owners.setdefault(one.epoch, (one.node, one.run)) == (one.node, one.run)
+
+
+def test_a_lease_that_came_and_was_deleted_between_two_looks_is_not_taken_twice() -> None:
+    """Who finds nothing twice does not know what was there in between."""
+    test = test_two_never_hold_it_at_once.hypothesis.inner_test  # type: ignore[attr-defined]
+    turns = [("turn", at, pause, "fine", 0.0) for at, pause in ((0, 3.0), (1, 3.0), (1, 3.0))]
+    test([*turns, ("wipe", 1, 2.0, "fine", 0.0), *[("turn", at, 0.5, "fine", 0.0) for at in (0, 1, 2) * 9]])
 
 
 def _turn(lease: Lease, store: Store, now: float, rate: float, fate: tuple[str, float]) -> None:
