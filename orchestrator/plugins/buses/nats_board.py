@@ -118,8 +118,11 @@ class NatsBoard:
         begins, newest = news_of(bucket), _Newest()
 
         def heard(message: Msg) -> None:
-            key = message.subject[len(begins) :]
-            if key.startswith(prefix) and message.headers and "Nats-Sequence" in message.headers:
+            key, headers = message.subject[len(begins) :], message.headers or {}
+            genuine = headers.get("Nats-Subject") == self._subject(
+                bucket, key
+            )  # the hub writes it, whoever asked it to answer here
+            if key.startswith(prefix) and genuine:
                 newest.put(_entry(message, key))
 
         async with self.line.ear(f"{begins}>", heard):
