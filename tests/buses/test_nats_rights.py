@@ -89,6 +89,25 @@ async def test_the_hub_is_not_used_to_speak_for_others(tmp_path: Path) -> None:
                     assert ((await anext(beats)).body, await anext(changes)) == (b"honest", written)
 
 
+async def test_refusals_of_the_own_server_are_told_as_such(tmp_path: Path) -> None:
+    """Without a leaf between, the server says so itself: for listening, for writing, and nothing else suffers."""
+    with fleet_in(tmp_path, "edge-2") as fleet:
+        options = replace(fleet.options("edge-2"), key=fleet.nodes["edge-2"], patience=1.0)
+        async with connected(fleet.options()) as keeper, connected(options) as node:
+            await keeper.prepare()
+            with pytest.raises(
+                BusDown, match=r"edge-2 may not listen to orc\.v1\.d\.ctl\.edge-1.*(?i:permissions violation)"
+            ):
+                async with node.listen("orc.v1.d.ctl.edge-1"):
+                    raise AssertionError("it may listen")
+            with pytest.raises(BusDown, match=r"does not let node edge-2 write d\.manifest of desired"):
+                await node.swap("desired", "d.manifest", b"not mine")
+            async with node.listen("orc.v1.d.ctl.edge-2") as letters:
+                await keeper.send(Letter("orc.v1.d.ctl.edge-2", b"drain"))
+                with anyio.fail_after(5):
+                    assert (await anext(letters)).body == b"drain"
+
+
 async def test_what_is_for_inside_passes_inside(tmp_path: Path) -> None:
     """The leaf carries it between two clients of its own device."""
     with fleet_in(tmp_path, "edge-1") as fleet:
