@@ -89,7 +89,7 @@ async def joined(
                 hub = Sidecar(_hub_order(folder, membership, str(program), keeper), processes, rules)
                 tasks.start_soon(hub.run)
                 tasks.start_soon(_keep, keeper)
-                await tasks.start(Enrolment(folder, partial(_apply, folder, processes)).serve)
+                await tasks.start(Enrolment(folder, partial(_apply, folder, processes, hub)).serve)
             tasks.start_soon(leaf.run)
             tasks.start_soon(_renew, folder, [server for server in (hub, leaf) if server is not None])
             tasks.start_soon(_watch_link, membership, bus, leaf)
@@ -111,21 +111,21 @@ def keeper_options(folder: FleetFolder, membership: Membership) -> NatsOptions:
 
 async def apply_members(folder: FleetFolder, processes: Processes, *, left: bool) -> bool:
     """Have the hub's server know who belongs to the fleet now, and end the connections of whoever does not; tells whether the
-    server runs. Raises ``BusDown`` where it could not be asked to."""
+    server runs. Raises ``BusDown`` where it could not be asked to: whoever left may be connected still."""
     membership = folder.member()
-    text = _hub_text(folder, membership)
+    text, now = _hub_text(folder, membership), time.time()
     runs = await anyio.to_thread.run_sync(reload_server, folder.servers, "hub", text, processes)
     if runs and left:
         url = f"nats://{LOCALHOST}:{membership.hub_port}"
-        await end_leaves(url, read_seed(folder.seed("warden")))
+        await end_leaves(url, read_seed(folder.seed("warden")), now)
     return runs
 
 
-async def _apply(folder: FleetFolder, processes: Processes, left: bool) -> None:
+async def _apply(folder: FleetFolder, processes: Processes, hub: Sidecar, left: bool) -> None:
     try:
         await apply_members(folder, processes, left=left)
-    except BusDown:
-        return  # the server is being started: it comes with the new configuration
+    except BusDown as error:
+        hub.restart(f"who left must not stay connected, and: {error.message}")
 
 
 async def _keep(keeper: NatsBus) -> None:
