@@ -66,6 +66,48 @@ async def test_letters_under_another_name_are_dropped(tmp_path: Path) -> None:
             assert not await hears(leads, "local.>", node, "local.secret")
 
 
+async def test_the_hub_is_not_used_to_speak_for_others(tmp_path: Path) -> None:
+    """A node may have the hub answer to any subject with what it stored: such an answer is no letter and no news of another key."""
+    with fleet_in(tmp_path, "edge-1", "edge-2", leads="edge-1") as fleet:
+        (_, one), (_, two) = fleet.leaf("edge-1"), fleet.leaf("edge-2")
+        async with connected(fleet.options()) as keeper, connected(one) as leads, connected(two) as node:
+            await keeper.prepare()
+            await linked(leads)
+            await linked(node)
+            await node.swap("observed", "d.edge-2", b"made up")
+            question = "$JS.hub.API.DIRECT.GET.KV_OBSERVED.$KV.OBSERVED.d.edge-2"
+            async with leads.listen("orc.v1.d.hb.*") as beats, leads.watch("desired") as changes:
+                raw: list[str] = []
+                async with leads._line.ear("orc.v1.d.hb.*", lambda message: raw.append(message.subject)):
+                    while len(raw) < 3:
+                        for victim in ("orc.kv.DESIRED.d.manifest", "orc.v1.d.hb.edge-1"):
+                            await node._line.client.publish(question, reply=victim)
+                        await anyio.sleep(0.02)
+                await node.send(Letter("orc.v1.d.hb.edge-2", b"honest"))
+                written = await leads.swap("desired", "d.manifest", b"signed")
+                with anyio.fail_after(5):
+                    assert ((await anext(beats)).body, await anext(changes)) == (b"honest", written)
+
+
+async def test_refusals_of_the_own_server_are_told_as_such(tmp_path: Path) -> None:
+    """Without a leaf between, the server says so itself: for listening, for writing, and nothing else suffers."""
+    with fleet_in(tmp_path, "edge-2") as fleet:
+        options = replace(fleet.options("edge-2"), key=fleet.nodes["edge-2"], patience=1.0)
+        async with connected(fleet.options()) as keeper, connected(options) as node:
+            await keeper.prepare()
+            with pytest.raises(
+                BusDown, match=r"edge-2 may not listen to orc\.v1\.d\.ctl\.edge-1.*(?i:permissions violation)"
+            ):
+                async with node.listen("orc.v1.d.ctl.edge-1"):
+                    raise AssertionError("it may listen")
+            with pytest.raises(BusDown, match=r"does not let node edge-2 write d\.manifest of desired"):
+                await node.swap("desired", "d.manifest", b"not mine")
+            async with node.listen("orc.v1.d.ctl.edge-2") as letters:
+                await keeper.send(Letter("orc.v1.d.ctl.edge-2", b"drain"))
+                with anyio.fail_after(5):
+                    assert (await anext(letters)).body == b"drain"
+
+
 async def test_what_is_for_inside_passes_inside(tmp_path: Path) -> None:
     """The leaf carries it between two clients of its own device."""
     with fleet_in(tmp_path, "edge-1") as fleet:

@@ -16,11 +16,13 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from orchestrator.app.fleet import certificates
 from orchestrator.app.fleet.certificates import Authority, days_left, new_request, read_certificate
 from orchestrator.app.fleet.identity import FirstNode, FleetFolder, begin_fleet
-from orchestrator.app.fleet.joining import HubLine, join_fleet, leave_fleet, renew_certificate, tell_leaving
+from orchestrator.app.fleet.joining import HubLine, join_fleet, leave_fleet, tell_leaving
 from orchestrator.app.fleet.keys import new_seed
 from orchestrator.app.fleet.mesh import apply_members
+from orchestrator.app.fleet.renewal import renew_certificate, renewal_is_due, settle
 from orchestrator.app.fleet.token import Token
 from orchestrator.core.errors import UsageError
 from orchestrator.core.fleet_errors import FleetError, TokenRefused
@@ -238,6 +240,39 @@ async def test_a_certificate_is_renewed_with_a_fresh_key(tmp_path: Path) -> None
         assert after.public_key() != before.public_key() and 89 < days_left(after) <= 90
         async with running(other) as second:
             await linked(second.bus)
+
+
+async def test_a_certificate_that_is_soon_too_old_is_renewed_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub's too; the servers begin anew with it, and the link is back."""
+    monkeypatch.setattr(certificates, "NODE_DAYS", 20)
+    hub, other = first_machine(tmp_path / "a"), FleetFolder(tmp_path / "b" / "fleet")
+    begun = hub.path / "node.pem"
+    monkeypatch.setattr(certificates, "NODE_DAYS", 90)
+    assert renewal_is_due(hub)
+    old = begun.read_text()
+    async with running(hub) as first:
+        await until(lambda: begun.read_text() != old, 10)
+        assert not renewal_is_due(hub)
+        await beside(join_fleet, other, token_of(hub), "edge-2")
+        async with running(other) as second:
+            await linked(first.bus)
+            await linked(second.bus)
+
+
+async def test_a_crash_while_renewing_leaves_key_and_certificate_that_fit(tmp_path: Path) -> None:
+    """Before the certificate is in place the old key stays; after it, the fresh one takes its place."""
+    hub = first_machine(tmp_path)
+    before = hub.tls.key.read_text()
+    new_request(hub.fresh_key, "edge-1")
+    settle(hub)
+    assert hub.tls.key.read_text() == before and not hub.fresh_key.exists()
+    request = new_request(hub.fresh_key, "edge-1")
+    fresh = hub.fresh_key.read_text()
+    hub.tls.certificate.write_text(Authority.read(hub.tls.authority, hub.authority_key).sign(request, "edge-1"))
+    settle(hub)
+    assert hub.tls.key.read_text() == fresh and not hub.fresh_key.exists()
 
 
 async def test_a_request_for_another_name_gets_ones_own(tmp_path: Path) -> None:

@@ -127,6 +127,11 @@ def check_issued(certificate: x509.Certificate, authority: x509.Certificate, nod
         raise FleetError(f"the certificate is not for {node}")
 
 
+def belongs(key: Path, certificate: x509.Certificate) -> bool:
+    """Whether the key in that file is the certificate's. Raises ``DeployError``."""
+    return _read_key(key).public_key() == certificate.public_key()
+
+
 def days_left(certificate: x509.Certificate) -> float:
     """For how many days it is still valid; below zero where it is no more."""
     return (certificate.not_valid_after_utc - datetime.now(UTC)) / timedelta(days=1)

@@ -57,6 +57,11 @@ class FleetFolder:
         return Tls(self.path / "node.pem", self.path / "node.key", self.path / "ca.pem")
 
     @property
+    def fresh_key(self) -> Path:
+        """A key that is being put in place of the node's."""
+        return self.path / "node.key.fresh"
+
+    @property
     def authority_key(self) -> Path:
         """The key of the authority; on the first node only."""
         return self.path / "ca.key"
@@ -152,10 +157,8 @@ def begin_fleet(folder: FleetFolder, first: FirstNode) -> Membership:
     authority = Authority.new(fleet)
     authority.write(folder.tls.authority, folder.authority_key)
     operator.write(folder.operator_key)
-    names = dict.fromkeys((first.address, LOCALHOST, "localhost"))
-    write_private(
-        folder.tls.certificate, authority.sign(new_request(folder.tls.key, first.node), first.node, tuple(names))
-    )
+    names = _names(first.address)
+    write_private(folder.tls.certificate, authority.sign(new_request(folder.tls.key, first.node), first.node, names))
     for name in ("engine", "keeper", "warden"):
         new_seed(folder.seed(name))
     write_private(folder.store_key, f"k{secrets.token_hex(32)}")
@@ -177,6 +180,11 @@ def begin_fleet(folder: FleetFolder, first: FirstNode) -> Membership:
     return membership
 
 
+def names_of_hub(membership: Membership) -> tuple[str, ...]:
+    """The addresses that a hub's certificate is for."""
+    return _names(membership.hubs[0].rpartition(":")[0].strip("[]"))
+
+
 def check_node(name: str) -> None:
     """Raises ``UsageError`` for what cannot be a node's name."""
     if not _NODE.fullmatch(name) or name in _RESERVED:
@@ -195,6 +203,10 @@ def node_name(hostname: str) -> str:
 def as_shown(membership: Membership) -> dict[str, Any]:
     """What may be printed of it: there is no secret in it."""
     return asdict(membership)
+
+
+def _names(address: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((address, LOCALHOST, "localhost")))
 
 
 def _joined(host: str, port: int) -> str:

@@ -87,8 +87,17 @@ def leave_fleet(folder: FleetFolder, processes: Processes, *, force: bool) -> bo
 
 def tell_leaving(folder: FleetFolder) -> None:
     """Have the hub take this node's key out. Raises ``FleetError``."""
+    ask_signed(folder, "leave")
+
+
+def ask_signed(folder: FleetFolder, op: str, request: str = "") -> dict[str, Any]:
+    """Ask the hub for something as the node that this machine is. Raises ``FleetError``."""
     membership = folder.member()
-    _line(folder, membership).ask(_signed(folder, membership, "leave"))
+    authority = "" if membership.insecure else pem(read_certificate(folder.tls.authority))
+    words = signed_words(op, membership.fleet, membership.node, request)
+    signature = read_seed(folder.seed("link")).sign(words.decode()).decode()
+    question = {"op": op, "node": membership.node, "signature": signature, "request": request}
+    return HubLine(membership.enrol, authority).ask(question)
 
 
 def _told(folder: FleetFolder, *, force: bool) -> bool:
@@ -99,21 +108,6 @@ def _told(folder: FleetFolder, *, force: bool) -> bool:
             raise
         return False
     return True
-
-
-def renew_certificate(folder: FleetFolder) -> float:
-    """Have the hub sign a fresh key of this node; gives until when it is valid (seconds since 1970). Raises ``FleetError``."""
-    membership = folder.member()
-    if membership.insecure:
-        raise FleetError("this fleet has no certificates", cure="there is nothing to renew")
-    fresh = folder.path / "node.key.fresh"
-    request = new_request(fresh, membership.node)
-    answer = _line(folder, membership).ask(_signed(folder, membership, "renew", request))
-    certificate = read_pem(answer["certificate"])
-    check_issued(certificate, read_certificate(folder.tls.authority), membership.node)
-    write_private(folder.tls.certificate, pem(certificate))
-    fresh.replace(folder.tls.key)
-    return certificate.not_valid_after_utc.timestamp()
 
 
 def _joined(coming: FleetFolder, token: Token, node: str) -> Membership:
@@ -159,17 +153,6 @@ def _authority(token: Token) -> str:
             cure="is it the token of this fleet? If it is, something is between this machine and the hub: do not go on",
         )
     return text
-
-
-def _line(folder: FleetFolder, membership: Membership) -> HubLine:
-    authority = "" if membership.insecure else pem(read_certificate(folder.tls.authority))
-    return HubLine(membership.enrol, authority)
-
-
-def _signed(folder: FleetFolder, membership: Membership, op: str, request: str = "") -> dict[str, Any]:
-    words = signed_words(op, membership.fleet, membership.node, request)
-    signature = read_seed(folder.seed("link")).sign(words.decode()).decode()
-    return {"op": op, "node": membership.node, "signature": signature, "request": request}
 
 
 def _checked(authority: str) -> ssl.SSLContext:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,7 @@ from orchestrator.app.fleet.identity import LOCALHOST, FleetFolder, Membership
 from orchestrator.app.fleet.keys import read_seed
 from orchestrator.app.fleet.locked import only_one
 from orchestrator.app.fleet.records import configuration_file, reload_server
+from orchestrator.app.fleet.renewal import renew_certificate, renewal_is_due, settle
 from orchestrator.app.fleet.sidecar import RULES, Sidecar, SidecarOrder, SidecarRules
 from orchestrator.app.unwrap import unwrapped
 from orchestrator.core.errors import OrchestratorError
@@ -46,6 +47,9 @@ READ_BACK_SECONDS: Final = 60.0
 LINK_SECONDS: Final = 60.0
 """A leaf without the hub for this long, though the hub's port answers, is started anew (nats-server issue 7615)."""
 LOOK_SECONDS: Final = 5.0
+RENEWAL_SECONDS: Final = 6 * 3600.0
+RETRY_SECONDS: Final = 300.0
+"""How often it is looked whether the certificate is soon too old, and after what pause a renewal that failed is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ async def joined(
     membership = folder.member()
     program = find_server(environment)
     with only_one(folder.servers / "lock"), unwrapped():
+        settle(folder)
         async with AsyncExitStack() as stack:
             bus = await stack.enter_async_context(opened(engine_options(folder, membership)))
             keeper = (
@@ -84,8 +89,9 @@ async def joined(
                 hub = Sidecar(_hub_order(folder, membership, str(program), keeper), processes, rules)
                 tasks.start_soon(hub.run)
                 tasks.start_soon(_keep, keeper)
-                await tasks.start(Enrolment(folder, partial(_apply, folder, processes)).serve)
+                await tasks.start(Enrolment(folder, partial(_apply, folder, processes, hub)).serve)
             tasks.start_soon(leaf.run)
+            tasks.start_soon(_renew, folder, [server for server in (hub, leaf) if server is not None])
             tasks.start_soon(_watch_link, membership, bus, leaf)
             yield Mesh(membership, bus, leaf, hub, keeper)
             tasks.cancel_scope.cancel()
@@ -105,21 +111,21 @@ def keeper_options(folder: FleetFolder, membership: Membership) -> NatsOptions:
 
 async def apply_members(folder: FleetFolder, processes: Processes, *, left: bool) -> bool:
     """Have the hub's server know who belongs to the fleet now, and end the connections of whoever does not; tells whether the
-    server runs. Raises ``BusDown`` where it could not be asked to."""
+    server runs. Raises ``BusDown`` where it could not be asked to: whoever left may be connected still."""
     membership = folder.member()
-    text = _hub_text(folder, membership)
+    text, now = _hub_text(folder, membership), time.time()
     runs = await anyio.to_thread.run_sync(reload_server, folder.servers, "hub", text, processes)
     if runs and left:
         url = f"nats://{LOCALHOST}:{membership.hub_port}"
-        await end_leaves(url, read_seed(folder.seed("warden")))
+        await end_leaves(url, read_seed(folder.seed("warden")), now)
     return runs
 
 
-async def _apply(folder: FleetFolder, processes: Processes, left: bool) -> None:
+async def _apply(folder: FleetFolder, processes: Processes, hub: Sidecar, left: bool) -> None:
     try:
         await apply_members(folder, processes, left=left)
-    except BusDown:
-        return  # the server is being started: it comes with the new configuration
+    except BusDown as error:
+        hub.restart(f"who left must not stay connected, and: {error.message}")
 
 
 async def _keep(keeper: NatsBus) -> None:
@@ -132,6 +138,21 @@ async def _keep(keeper: NatsBus) -> None:
             await anyio.sleep(1.0)  # the hub's own state tells why
             continue
         await anyio.sleep(READ_BACK_SECONDS)
+
+
+async def _renew(folder: FleetFolder, servers: Sequence[Sidecar]) -> None:
+    """A certificate that is soon too old is renewed, and the servers begin anew with it. Where the hub is away it is tried
+    again."""
+    while True:
+        try:
+            if await anyio.to_thread.run_sync(renewal_is_due, folder):
+                await anyio.to_thread.run_sync(renew_certificate, folder)
+                for server in servers:
+                    server.restart("its certificate was renewed")
+        except OrchestratorError:
+            await anyio.sleep(RETRY_SECONDS)
+        else:
+            await anyio.sleep(RENEWAL_SECONDS)
 
 
 async def _watch_link(membership: Membership, bus: NatsBus, leaf: Sidecar) -> None:

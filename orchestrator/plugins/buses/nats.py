@@ -16,6 +16,8 @@ from orchestrator.ports.bus import Bucket, BusDown, Entry, Letter
 
 UNREAD: Final = 10_000
 """Letters that may wait for one listener; what comes on top is lost, as letters may be, and is counted."""
+STORED: Final = "Nats-Stream"
+"""The header that the hub gives to all that it answers from its store; nobody can take it off."""
 UNSENT: Final = 1024 * 1024
 """Bytes that may wait to go out before a sender waits for the server to take them."""
 
@@ -62,6 +64,8 @@ class NatsBus:
         send, receive = anyio.create_memory_object_stream[Letter](max_buffer_size=UNREAD)
 
         def heard(message: Msg) -> None:
+            if message.headers and STORED in message.headers:
+                return  # no letter: a node has the hub answer with something stored where it may say nothing itself
             try:
                 send.send_nowait(Letter(message.subject, message.data, dict(message.headers or {}), message.reply))
             except anyio.WouldBlock:

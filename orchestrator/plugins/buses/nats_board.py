@@ -118,8 +118,11 @@ class NatsBoard:
         begins, newest = news_of(bucket), _Newest()
 
         def heard(message: Msg) -> None:
-            key = message.subject[len(begins) :]
-            if key.startswith(prefix) and message.headers and "Nats-Sequence" in message.headers:
+            key, headers = message.subject[len(begins) :], message.headers or {}
+            genuine = headers.get("Nats-Subject") == self._subject(
+                bucket, key
+            )  # the hub writes it, whoever asked it to answer here
+            if key.startswith(prefix) and genuine:
                 newest.put(_entry(message, key))
 
         async with self.line.ear(f"{begins}>", heard):
@@ -192,7 +195,7 @@ class NatsBoard:
     async def _why_refused(self, bucket: str, key: str, error: BusDown) -> BusDown:
         """A write that a permission forbids looks to the client as if nobody was there; so it is asked who is."""
         nobody = isinstance(error.__cause__, nats.errors.NoRespondersError)
-        if self.line.refusal(self._written_to(bucket, key).lower()) or (nobody and await self._answers(bucket)):
+        if self.line.refusal(self._subject(bucket, key).lower()) or (nobody and await self._answers(bucket)):
             node = self.line.options.node
             return BusDown(
                 f"the hub does not let node {node} write {key} of {bucket}",

@@ -194,7 +194,10 @@ class Connection:
 
         with translated(f"listen to {ear.pattern}"):
             ear.subscription = await client.subscribe(ear.pattern, cb=heard)
-            await client.flush(timeout=max(1, round(self.options.patience)))  # from here on the server knows of it
+            for _ in range(
+                2
+            ):  # the first question overtakes what waits to be written; after the second the server knows of it
+                await client.flush(timeout=max(1, round(self.options.patience)))
 
     async def _unsubscribe(self, ear: _Ear) -> None:
         if ear.subscription is None or not self.connected:
