@@ -10,6 +10,8 @@ class RunError(OrchestratorError):
 
     code = "ORC501"
     exit_code = 5
+    node = ""
+    """The one of the fleet on which it happened, where that was another."""
 
 
 class NoModel(RunError):

@@ -52,17 +52,9 @@ NOT_IN_THIS_VERSION: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """By the model of the format: key -> what it belongs to."""
 
-_MESH: Final = "the mesh between nodes belongs to a later version"
-
 NOT_ACTED_ON: Final[tuple[tuple[str, str, Severity], ...]] = (
     ("deployment.hardware", "a profile's name describes: what the device has is measured", Severity.NOTE),
     ("deployment.hardware.cpus", "processors limit nothing yet", Severity.NOTE),
-    ("deployment.coordination", _MESH, Severity.WARNING),
-    (
-        "deployment.nodes",
-        f"apply needs the mesh: {_MESH}; validate, plan, graph and explain know the nodes",
-        Severity.WARNING,
-    ),
     ("deployment.monitoring", "metrics and alerts belong to a later version", Severity.WARNING),
     ("deployment.nodes[].models[].keep_alive", "the server decides how long a model stays loaded", Severity.WARNING),
     ("deployment.nodes[].models[].pinned", "the server decides how long a model stays loaded", Severity.WARNING),

@@ -121,7 +121,9 @@ class Engine:
             if result is None:
                 raise RunCancelled(self._cancelled, cure="Ask again.")
         except OrchestratorError as error:
-            return run.failure(_view(error), getattr(error, "partial", "")), ""
+            failed = run.failure(_view(error), getattr(error, "partial", ""))
+            there = getattr(error, "node", "")
+            return (replace(failed, node=there) if there else failed), ""
         except (Exception, CancelledError) as error:  # of a plug-in or of ours: told, with where it was
             if isinstance(error, CancelledError) and cancels() > before:
                 raise

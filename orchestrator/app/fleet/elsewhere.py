@@ -38,7 +38,9 @@ class FleetElsewhere:
         own = replace(request, id=f"{request.id}.{next(self._numbers)}")
         answer = await mesh.ask(own, request.agent, pass_on if say is not None else None, hop=HOP.get() + 1)
         if answer.result.error:
-            raise fault_of(answer.result.error)
+            fault = fault_of(answer.result.error)
+            fault.node = answer.result.node or answer.node
+            raise fault
         return answer.result if answer.result.node else replace(answer.result, node=answer.node)
 
 

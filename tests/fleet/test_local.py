@@ -1,0 +1,142 @@
+"""The seed's distributed manifest, verbatim, with all of its nodes on this machine: real runtimes, real servers, real links."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from orchestrator.app.fleet.local import LocalFleet
+from orchestrator.core.request import Request, Result
+from tests.cli.commands import ROOT, Ran, here
+
+MANIFEST: Final = ROOT / "manifests" / "distributed-edge.yaml"
+NAME: Final = "distributed-edge"
+PAIR: Final = """
+deployment:
+  type: distributed-edge
+  nodes:
+    - {id: edge-1, agents: [customer-service], models: [phi-4-mini]}
+    - {id: edge-2, agents: [scheduling], models: [phi-4-mini]}
+  coordination: {failover: automatic}
+"""
+ASKED: Final = {
+    "open a ticket: my screen is broken": ("customer-service", "edge-1"),
+    "what is on my calendar tomorrow": ("scheduling", "edge-1"),
+    "find the manual of the printer": ("documentation", "edge-2"),
+    "the computer does not start, error 42": ("technical-support", "edge-2"),
+}
+"""Requests, with who answers and where. No model server runs: the agents of edge-2 say so, there."""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of the user who applies."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def applied(home: Path) -> Iterator[Ran]:
+    """The fleet, and what the command said."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ORCHESTRATOR_HOME", str(home))
+        patch.setenv("ORCHESTRATOR_SERVERS", "")
+        try:
+            yield here("apply", str(MANIFEST), "--local")
+        finally:
+            here("down", NAME)
+
+
+@pytest.fixture(scope="module")
+def fleet(home: Path, applied: Ran) -> LocalFleet:
+    """Its nodes."""
+    assert applied.code == 0, applied.err
+    return LocalFleet.of(home / "state", NAME)
+
+
+def test_one_command_starts_all_nodes_and_says_who_holds_what(applied: Ran, fleet: LocalFleet) -> None:
+    assert applied.out.splitlines()[:5] == [
+        "distributed-edge runs on its fleet, generation 1",
+        "  agent.customer-service  edge-1  (the manifest names it there)",
+        "  agent.documentation  edge-2  (the manifest names it there)",
+        "  agent.scheduling  edge-1  (the manifest names it there)",
+        "  agent.technical-support  edge-2  (the manifest names it there)",
+    ]
+    assert fleet.nodes == ["edge-1", "edge-2"]
+
+
+@pytest.mark.parametrize("node", ["edge-1", "edge-2"])
+def test_through_each_node_the_right_agent_answers_on_the_right_node(fleet: LocalFleet, node: str) -> None:
+    """The same 50 requests; of every result, the agent and the node are those of the manifest."""
+    client = fleet.client(node)
+    wrong = []
+    for number in range(50):
+        text, expected = list(ASKED.items())[number % len(ASKED)]
+        result = client.run(NAME, Request(text), None)
+        if (result.agent, result.node) != expected:
+            wrong.append((text, result.agent, result.node, result.error))
+    assert wrong == []
+
+
+def test_an_answer_of_another_node_is_heard_in_pieces(fleet: LocalFleet) -> None:
+    heard: list[str] = []
+    result = fleet.client("edge-2").run(
+        NAME, Request("what is on my calendar tomorrow"), lambda event: heard.append(str(event.fields.get("text", "")))
+    )
+    assert result.node == "edge-1" and result.text and result.text in "".join(heard)
+
+
+def test_applied_again_it_is_the_next_generation_and_nobody_notices(fleet: LocalFleet) -> None:
+    again = here("apply", str(MANIFEST), "--local")
+    assert again.code == 0 and again.out.startswith("distributed-edge runs on its fleet, generation 2")
+    assert asked(fleet, "edge-2", "what is on my calendar tomorrow").node == "edge-1"
+
+
+def test_a_node_that_is_killed_is_covered_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its agent is adopted by the other one, which has its model too; when it is back and stays, the agent is its again."""
+    monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ORCHESTRATOR_SERVERS", "")
+    manifest = tmp_path / "pair.yaml"
+    manifest.write_text(PAIR)
+    text = "what is on my calendar tomorrow"
+    try:
+        assert here("apply", str(manifest), "--local").code == 0
+        fleet = LocalFleet.of(tmp_path / "home" / "state", "pair")
+        assert asked(fleet, "edge-1", text, "pair").node == "edge-2"
+        os.kill(fleet.client("edge-2").about()["pid"], signal.SIGKILL)
+        lost = asked(fleet, "edge-1", text, "pair")
+        adopted = until(lambda: asked(fleet, "edge-1", text, "pair"), is_of("edge-1"), 40.0)
+        assert lost.status == "failed" or lost.node == "edge-1"
+        assert (adopted.agent, adopted.status) == ("scheduling", "completed")
+        assert here("apply", str(manifest), "--local").code == 0  # starts what is not there
+        until(lambda: asked(fleet, "edge-1", text, "pair"), is_of("edge-2"), 60.0)
+    finally:
+        here("down", "pair")
+
+
+def asked(fleet: LocalFleet, node: str, text: str, name: str = NAME) -> Result:
+    """Every request ends in one way, whatever happens."""
+    result = fleet.client(node).run(name, Request(text, timeout=10.0), None)
+    assert result.status in ("completed", "unsure", "failed")
+    return result
+
+
+def is_of(node: str) -> Callable[[Result], bool]:
+    """Whether it was answered there."""
+    return lambda result: result.node == node and result.status == "completed"
+
+
+def until(ask: Callable[[], Result], good: Callable[[Result], bool], seconds: float) -> Result:
+    """The first good answer. It waits for real processes."""
+    end = time.monotonic() + seconds
+    while True:
+        result = ask()
+        if good(result):
+            return result
+        assert time.monotonic() < end, result
+        time.sleep(0.5)  # real processes find out about each other in real time
