@@ -112,6 +112,18 @@ async def test_leaving_a_stream_frees_the_process(models: str, provider: InProce
     assert (await provider.chat(call_to(models, "one two"))).message.content == "one two"
 
 
+async def test_the_process_gets_no_secrets(
+    models: str, provider: InProcessProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the runtime has in its environment goes to no library; what libraries are found by, and told, does."""
+    monkeypatch.setenv("SHOP_KEY", "sk-of-the-shop")
+    monkeypatch.setenv("OPENVINO_DEVICE", "CPU")
+    with pytest.raises(ServerFailed) as raised:
+        await provider.chat(call_to(models, "one ENVIRONMENT"))
+    assert "SHOP_KEY" not in str(raised.value)
+    assert {"PATH", "PYTHONPATH", "OPENVINO_DEVICE"} <= set(raised.value.message.split())
+
+
 async def test_limits_are_kept(models: str, provider: InProcessProvider) -> None:
     """Tokens, words that end an answer, the context; and each says so."""
     cut = await provider.chat(call_to(models, "one two three", max_tokens=2))

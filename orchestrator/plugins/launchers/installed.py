@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.ports.environment import passed_environment
 from orchestrator.ports.lifecycle import Binary
 
 ASK_SECONDS: Final = 10.0
@@ -105,12 +106,13 @@ class Installed:
         return {"version": version, "options": sorted(options_in(said))}
 
     def _said(self, argv: Sequence[str], end: float) -> str:
-        """What a program prints; empty where it fails. It may not look for anything on the network. Raises ``TimeoutError``."""
+        """What a program prints; empty where it fails. It may not look for anything on the network, and gets
+        none of our secrets. Raises ``TimeoutError``."""
         left = end - time.monotonic()
         if left <= 0 or self._left:
             raise TimeoutError
         environment = {
-            **os.environ,
+            **passed_environment(os.environ),
             "HF_HUB_OFFLINE": "1",
             "COLUMNS": "200",
             "NO_COLOR": "1",

@@ -16,9 +16,12 @@ from typing import Any, Final
 from orchestrator.core.errors import BrokenReply, ContextTooLong, ModelError, ModelNotFound, ServerFailed, Stalled
 from orchestrator.core.extras import EXTRAS, install_line
 from orchestrator.plugins.providers.in_process.library import Library
+from orchestrator.ports.environment import passed_environment
 
 WORKER: Final = Path(__file__).with_name("worker.py")
 _LONGEST_LINE: Final = 16 * 2**20
+_TOLD: Final = ("PYTHON", "OPENVINO_")
+"""How variables begin that are for this process: it is our Python that runs there."""
 _ERRORS: Final[Mapping[str, type[ModelError]]] = {
     "ContextTooLong": ContextTooLong,
     "ModelNotFound": ModelNotFound,
@@ -75,6 +78,7 @@ class Worker:
                 stdin=pipe,
                 stdout=pipe,
                 limit=_LONGEST_LINE,
+                env=_environment(),
                 start_new_session=True,
             )
         return self._process
@@ -123,6 +127,12 @@ class Worker:
                     pass
         except (TimeoutError, ModelError):
             await _end(process)
+
+
+def _environment() -> dict[str, str]:
+    """What a server gets, and by what Python finds the library and the library its device; none of the runtime's secrets."""
+    told = {name: value for name, value in os.environ.items() if name.startswith(_TOLD)}
+    return passed_environment(os.environ) | told
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
