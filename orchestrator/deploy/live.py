@@ -10,7 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from orchestrator.core.blueprint import Blueprint
-from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.core.event import Event, EventKind
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.deploy.deployment import Deployment
@@ -36,6 +36,8 @@ declare(
 
 CUT_SECONDS: Final = 2.0
 """How long requests that are cancelled may take to end; a function in a thread cannot be cancelled."""
+CLOSING_SECONDS: Final = 5.0
+"""The longest that closing one tool may take: what another package wrote may hang, and a drain must end."""
 CUT: Final = "the deployment was stopped before the request had its answer"
 
 
@@ -235,8 +237,9 @@ class LiveTable:
         doors = [live.door for live in lives]
         if old.door is not None and not _among(old.door, doors):
             await old.door.aclose()
-        tools = [tool for live in lives for tool in live.deployment.tools.values()]
-        await close_tools((tool for tool in old.deployment.tools.values() if not _among(tool, tools)), self.report)
+        held = [tool for live in lives for tool in live.deployment.tools.values()]
+        unheld = {name: tool for name, tool in old.deployment.tools.items() if not _among(tool, held)}
+        await close_tools(unheld, self.report)
 
     def _all_live(self) -> list[Live]:
         return [*self._live.values(), *(drain.live for drain in self._drains)]
@@ -266,11 +269,15 @@ class LiveTable:
         self._emit(Event(kind, self._now(), deployment.name, deployment.revision, fields=fields or {}))
 
 
-async def close_tools(tools: Iterable[Tool], report: Callable[[Exception], None]) -> None:
-    """Close each; a fault of one does not keep the others open."""
-    for tool in tools:
+async def close_tools(tools: Mapping[str, Tool], report: Callable[[Exception], None]) -> None:
+    """Close each, by its name; a fault of one, or that it does not end, keeps no other open."""
+    for name, tool in tools.items():
         try:
-            await tool.aclose()
+            with anyio.move_on_after(CLOSING_SECONDS) as limit:
+                await tool.aclose()
+            if limit.cancelled_caught:
+                cure = "what it holds stays open until the runtime ends; tell who wrote it"
+                report(DeployError(f"{name} did not close within {CLOSING_SECONDS:g} s", cure=cure))
         except Exception as error:  # noqa: BLE001 - a plug-in's close may raise anything; it is told
             report(error)
 

@@ -74,7 +74,7 @@ class Rollout:
         with anyio.CancelScope(shield=True):
             if self._door is not None:
                 await self._door.aclose()
-            await close_tools(self.draft.opened.values(), self._table.report)
+            await close_tools(self.draft.opened, self._table.report)
         failpoint("execute.given-up")
 
     def _kept_door(self) -> Door | None:
