@@ -277,6 +277,26 @@ async def test_a_disk_that_takes_no_lines_is_told_once_and_stops_nothing(tmp_pat
 
 
 @pytest.mark.anyio
+async def test_a_stop_while_lines_are_written_loses_none(tmp_path: Path) -> None:
+    """What was begun is written for every deployment, also for those whose turn has not come."""
+    journal = Journal(tmp_path, lambda text: text, print)
+    names = {f"shop{number}" for number in range(50)}
+    for name in names:
+        journal.take(Event("run.started", 1.0, name))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(journal.flush)
+        while not _written(tmp_path):  # until the first is being written
+            await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+    await journal.flush()
+    assert _written(tmp_path) == names
+
+
+def _written(folder: Path) -> set[str]:
+    return {path.stem for path in folder.iterdir()}
+
+
+@pytest.mark.anyio
 async def test_a_follower_gets_each_line_once(tmp_path: Path) -> None:
     """Those of the file, then those that come, without a gap and without a repeat."""
     journal = Journal(tmp_path, lambda text: text, print)
