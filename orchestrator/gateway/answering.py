@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf, isfinite, nan
 from typing import Any, Final
 
 import anyio
@@ -22,6 +23,7 @@ SIGN_OF_LIFE: Final = 1.0
 """Seconds between two empty lines of an answer that takes long."""
 _MOST_UNREAD: Final = 100_000
 """Lines that may wait for a slow reader; then it is cut."""
+_TOO_MANY: Final = 1_000_000_000
 Telling = Callable[[Event], None]
 
 
@@ -43,20 +45,29 @@ class Asked:
             raise UsageError(f"{name!r} is missing")
         return value
 
-    def number(self, name: str, default: float) -> float:
-        """A number of the body or the query."""
+    def number(self, name: str, default: float, least: float = -inf) -> float:
+        """A finite number of the body or the query, not below ``least``. Raises ``UsageError``."""
         value = self.body.get(name, self.query.get(name, default))
         try:
-            return float(value)
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"{name!r} must be a number") from error
+            number = nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError, OverflowError):  # the last: a whole number of 400 digits
+            number = nan
+        if not isfinite(number):
+            raise UsageError(f"{name!r} must be a number")
+        if number < least:
+            raise UsageError(f"{name!r} must be {least:g} or more")
+        return number
 
     def count(self, name: str, default: int) -> int:
-        """How many, of the body or the query."""
-        value = self.number(name, default)
-        if not 0 <= value < 1e9:
-            raise UsageError(f"{name!r} must be 0 or more")
+        """How many, of the body or the query. Raises ``UsageError``."""
+        value = self.number(name, default, least=0)
+        if not value.is_integer() or value >= _TOO_MANY:
+            raise UsageError(f"{name!r} must be a whole number below {_TOO_MANY:,}")
         return int(value)
+
+    def given(self, name: str) -> bool:
+        """Whether the body says it."""
+        return self.body.get(name) is not None
 
 
 async def give_signs_of_life(send: Send) -> None:

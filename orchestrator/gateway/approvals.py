@@ -45,7 +45,7 @@ class Approvals:
             found = await self._it.desk.find(asked.rest)
             await send_json(asked.send, 200, {"approval": found.as_json()})
             return
-        count, closed = int(asked.number("count", USUAL_COUNT)), asked.query.get("all") in ("1", "true")
+        count, closed = asked.count("count", USUAL_COUNT), asked.query.get("all") in ("1", "true")
         newest = await self._it.desk.newest(asked.query.get("name", ""), max(1, count), closed=closed)
         await send_json(asked.send, 200, {"approvals": [each.as_json() for each in newest]})
 

@@ -280,11 +280,11 @@ class ControlApi:
         await tell_and_answer(asked, work, cancel_on_leave=False)
 
     async def _rollback(self, asked: Asked) -> None:
-        name, to = asked.text("name"), asked.body.get("to")
+        name, to = asked.text("name"), asked.count("to", 0) if asked.given("to") else None
 
         async def work(tell: Telling) -> Any:
             with self._telling_what_serves(name):
-                applied = await self._it.reconciler.rollback(name, int(to) if to is not None else None, tell)
+                applied = await self._it.reconciler.rollback(name, to, tell)
             return {"name": name, "revision": applied.revision, "plan": applied.plan.as_json()}
 
         await tell_and_answer(asked, work, cancel_on_leave=False)
@@ -299,7 +299,7 @@ class ControlApi:
             raise with_what_serves(error, name, wanted.revision.number if wanted else None, serving) from error
 
     async def _down(self, asked: Asked) -> None:
-        name, patience = asked.text("name"), asked.number("drain", 30.0)
+        name, patience = asked.text("name"), asked.number("drain", 30.0, least=0)
 
         async def work(tell: Telling) -> Any:
             return {"name": name, "left": await self._it.reconciler.down(name, patience, tell)}
@@ -335,8 +335,7 @@ class ControlApi:
         return self._it.engines.get(name)
 
     async def _stop(self, asked: Asked) -> None:
-        patience = asked.body.get("drain")
-        self._it.stop(float(patience) if patience is not None else None)
+        self._it.stop(asked.number("drain", 0.0, least=0) if asked.given("drain") else None)
         await send_json(asked.send, 202, {"stopping": True})
 
 

@@ -36,7 +36,7 @@ class OutboxRoutes:
             whole = {**found.as_json(), "audit": [entry.as_json() for entry in audit]}
             await send_json(asked.send, 200, {"delivery": whole})
             return
-        count, closed = int(asked.number("count", USUAL_COUNT)), asked.query.get("all") in ("1", "true")
+        count, closed = asked.count("count", USUAL_COUNT), asked.query.get("all") in ("1", "true")
         newest = await self._it.forwarder.newest(asked.query.get("name", ""), max(1, count), closed=closed)
         await send_json(asked.send, 200, {"deliveries": [each.as_json() for each in newest]})
 
