@@ -23,7 +23,7 @@ from orchestrator.ports.people import Desk
 from orchestrator.serve.cancels import cancels
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.gate import Gate
-from orchestrator.serve.held import resumed
+from orchestrator.serve.held import resumed, spent_before
 from orchestrator.serve.ledger import Ledger
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.outbound import Passage, Rules
@@ -107,7 +107,7 @@ class Engine:
         if self.rules.far:
             run.passage = Passage(self.rules, self.ledger)
             if run.going_on is not None:
-                run.passage.purse.goes_on(run.going_on.waited.held.get("spent", {}))
+                run.passage.purse.goes_on(spent_before(run.going_on))
         scope = anyio.CancelScope()
         result: Result | None = None
         self._in_work.add(scope)
