@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.app.client import RuntimeClient, RuntimeHangs, last_known
+from orchestrator.app.lock import RuntimeLock
 from orchestrator.app.printed import begin, last_words
 from orchestrator.app.rotating import cut
 from orchestrator.app.told import TOLD, Told
@@ -165,13 +166,23 @@ def stop_runtime(host: Host, patience: float = 30.0) -> bool:
 
 
 def _end_servers(folders: Folders) -> None:
-    """Those of a runtime that could not end them itself: it hung, or was killed."""
+    """Those of a runtime that could not end them itself: it hung, or was killed. None where a runtime has the lock: then it is
+    another one, which has begun meanwhile, and they are its own."""
     records = folders.state / "servers" / RUNTIME
-    if any(records.glob("*.json")):
-        from orchestrator.deploy.server_records import end_recorded
-        from orchestrator.plugins.hosts.processes import LocalProcesses
+    if not any(records.glob("*.json")):
+        return
+    from orchestrator.deploy.server_records import end_recorded
+    from orchestrator.plugins.hosts.processes import LocalProcesses
 
+    lock = RuntimeLock(folders.runtime)
+    try:
+        lock.take()
+    except AnotherRuns:
+        return
+    try:
         end_recorded(records, LocalProcesses())
+    finally:
+        lock.free()
 
 
 def _hangs(client: RuntimeClient) -> bool:
