@@ -98,7 +98,7 @@ def answers(path: Path) -> bool:
             probe.connect(str(path))
         except (ConnectionRefusedError, FileNotFoundError):
             return False
-        except TimeoutError:
+        except (BlockingIOError, TimeoutError):  # the first on Linux
             return True  # its backlog is full: somebody is there
     return True
 
