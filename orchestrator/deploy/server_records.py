@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from orchestrator.core.digest import digest_of
 from orchestrator.plan.generations import want_digest
+from orchestrator.ports.durable import write_durably
 from orchestrator.ports.host import Processes, ProcessIdentity
 from orchestrator.ports.lifecycle import LaunchOrder
 
@@ -79,7 +80,7 @@ class ServerRecords:
         self.folder = folder
 
     def write(self, record: ServerRecord) -> None:
-        """Put it in place of what was there, at once and durably."""
+        """Put it in place of what was there, at once and durably. Raises ``OSError``."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         process = asdict(record.process) if record.process else None
         value = {
@@ -91,13 +92,7 @@ class ServerRecords:
             "process": process,
             "members": [asdict(each) for each in record.members],
         }
-        file = self._file(record.want.name)
-        new = file.with_suffix(".new")
-        with new.open("w", encoding="utf-8") as out:
-            json.dump(value, out)
-            out.flush()
-            os.fsync(out.fileno())
-        new.replace(file)
+        write_durably(self._file(record.want.name), json.dumps(value).encode())
 
     def remove(self, name: str) -> None:
         """There is no process for it any more. One that cannot be removed names a mark that nothing has: it does no harm."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.ports.durable import write_durably
 from orchestrator.ports.environment import passed_environment
 from orchestrator.ports.lifecycle import Binary
 
@@ -142,9 +143,7 @@ class Installed:
             return
         with suppress(OSError):  # a full disk: it is only a memory, and what is not in it is asked again
             _make_private(self._cache.parent)
-            new = self._cache.with_suffix(f".{os.getpid()}")
-            new.write_text(json.dumps(self._known), encoding="utf-8")
-            new.replace(self._cache)
+            write_durably(self._cache, json.dumps(self._known).encode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from orchestrator.plugins.tools.opened import (
 )
 from orchestrator.plugins.tools.sqlite import as_table
 from orchestrator.plugins.tools.workers import Workers
+from orchestrator.ports.durable import move_durably, write_durably
 from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome, ToolPlace
 
 _ADDRESS: Final = {
@@ -224,7 +225,7 @@ class _Mail:
                 self._server.deliver(message, line)
             except ToolFailed as error:
                 raise ToolFailed(f"{error.message}; it is kept in the outbox", cure=error.cure) from error
-            waiting.replace(sent)
+            move_durably(waiting, sent)
         return ToolOutcome({"message": number, "sent": True}, f"sent to {arguments['to']}")
 
     def _message(self, arguments: Mapping[str, Any], number: str) -> EmailMessage:
@@ -248,17 +249,10 @@ class _Mail:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """All or nothing, and on the disk when it returns."""
-    fresh = path.with_suffix(".new")
+    """All or nothing, and on the disk when it returns. Raises ``ToolFailed``."""
     try:
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        write_durably(path, content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            fresh.unlink(missing_ok=True)
         raise ToolFailed(
             f"the message cannot be stored: {error.strerror}", cure="is the disk full or read-only?"
         ) from error
