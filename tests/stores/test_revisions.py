@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import sqlite3
 import stat
@@ -316,6 +317,44 @@ def test_a_spare_that_cannot_be_written_refuses_the_change_whole(path: Path) -> 
     assert stores.revisions.desired() == [FIRST]
     blocked.rmdir()
     stores.close()
+
+
+def test_a_change_that_is_committed_is_never_told_as_one_that_failed(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next start runs it, and so whoever asked hears the same; the spare follows before the next change."""
+    fill(path, FIRST)
+    stores = open_stores(path)
+    spare, kept = path.with_name("state.db.desired.json"), path.with_name("kept")
+    spare.rename(kept)
+    (spare / "in-the-way").mkdir(parents=True)
+    stores.revisions.add(SECOND)
+    assert stores.revisions.desired() == [SECOND]
+    assert "the spare of the state database is behind" in caplog.text
+    with pytest.raises(StateUnusable):  # with a second one, a kill would leave a spare that agrees with nothing
+        stores.revisions.add(OTHER)
+    assert stores.revisions.desired() == [SECOND]
+    shutil.rmtree(spare)
+    kept.rename(spare)
+    stores.revisions.add(OTHER)
+    stores.close()
+    assert desired(path) == [SECOND, OTHER]
+    path.write_bytes(b"noise" * 1000)
+    assert desired(path, recover=True) == [SECOND, OTHER]
+
+
+def test_a_start_finishes_a_spare_that_was_behind(path: Path) -> None:
+    """Where the runtime ended before it could be put in its place."""
+    fill(path, FIRST)
+    stores = open_stores(path)
+    spare, kept = path.with_name("state.db.desired.json"), path.with_name("kept")
+    spare.rename(kept)
+    spare.mkdir()
+    stores.revisions.add(SECOND)
+    stores.close()
+    spare.rmdir()
+    kept.rename(spare)
+    assert desired(path) == [SECOND]
 
 
 def test_a_folder_that_cannot_be_written_is_named_with_the_cure(unwritable: Path) -> None:

@@ -41,6 +41,8 @@ class SqliteRevisions:
     def __init__(self, file: StateFile, spare: Spare) -> None:
         self._file = file
         self._spare = spare
+        self._behind = False
+        """Whether the last commit is only in the database, and in the spare that was prepared."""
 
     def add(self, revision: Revision) -> None:
         """Store it and make it the desired one, durably. Raises ``DeployError`` for a number that is taken."""
@@ -110,12 +112,19 @@ class SqliteRevisions:
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing: what raises has changed nothing."""
         with self._file.transaction() as connection:
+            if self._behind:  # two changes ahead, a spare would agree with nothing after a kill
+                self._spare.accept()
+                self._behind = False
             yield connection
             self._spare.prepare(self._read(connection.execute(_DESIRED).fetchall()))
         failpoint("store.after-commit")
-        with translated(self._file.path):
+        try:
             self._spare.accept()
+        except OSError as error:  # it is committed, and the next start runs it: it must not be told as refused
+            self._behind = True
+            _LOG.warning("the spare of the state database is behind until it can be written: %s", error)
 
     def _read(self, rows: Sequence[tuple[Any, ...]]) -> list[Revision]:
         return _revisions(self._file.path, rows)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -31,11 +32,9 @@ class Spare:
         write_synced(self._prepared, content.encode())
 
     def accept(self) -> None:
-        """Put the prepared one in its place; one that is gone was put there by another process, when it opened."""
-        try:
+        """Put the prepared one in its place. Raises ``OSError``; it may be done again then."""
+        with suppress(FileNotFoundError):  # another process put it there, when it opened
             self._prepared.replace(self.path)
-        except FileNotFoundError:
-            return
         sync_folder(self.path.parent)
 
     def agrees(self, desired: Sequence[Revision]) -> bool:
