@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -362,6 +363,30 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_cure(unwritable: Path
         open_stores(unwritable / "state.db")
     assert str(unwritable) in caught.value.message
     assert "ORCHESTRATOR_HOME" in caught.value.cure
+
+
+@pytest.mark.parametrize("which", range(7))
+def test_stores_that_cannot_all_be_opened_leave_no_connection(
+    path: Path, monkeypatch: pytest.MonkeyPatch, which: int
+) -> None:
+    """Whichever of them fails, a start that is tried again finds the file as free as before."""
+    fill(path, FIRST)
+    made: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def connect_some(*args: Any, **options: Any) -> sqlite3.Connection:
+        if len(made) == which:
+            raise sqlite3.OperationalError("unable to open database file")
+        made.append(connect(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", connect_some)
+    with pytest.raises(StateUnusable):
+        open_stores(path)
+    for connection in made:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
+    assert len(made) == which
 
 
 def test_a_lock_of_another_process_is_reported(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
