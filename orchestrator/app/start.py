@@ -14,12 +14,13 @@ from typing import Final
 from orchestrator.app.client import RuntimeClient, RuntimeHangs, last_known
 from orchestrator.app.lock import RuntimeLock
 from orchestrator.app.printed import begin, last_words
-from orchestrator.app.rotating import cut
+from orchestrator.app.rotating import LARGEST
 from orchestrator.app.told import TOLD, Told
 from orchestrator.core.errors import AnotherRuns, OrchestratorError, RuntimeUnavailable
 from orchestrator.core.quantity import format_size
 from orchestrator.deploy.supervisor import END_SECONDS
 from orchestrator.ports.host import Folders, Host, ProcessIdentity
+from orchestrator.ports.log_file import cut
 
 RUNTIME: Final = "runtime"
 """The folder of its servers' records, below that of all others."""
@@ -106,7 +107,7 @@ class _Start:
         """Begin it. Raises ``DeployError`` where no process can be started."""
         self._log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(OSError):  # the start says it
-            cut(self._log)
+            cut(self._log, LARGEST)
             begin(self._log)
         self._told = Told(self._folders.runtime)
         self._stack.callback(self._told.remove)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,7 +18,6 @@ from orchestrator.ports.lifecycle import LaunchOrder
 
 LOG_SIZE: Final = 8_000_000
 """Bytes of a log beyond which only its end is kept."""
-LOG_KEPT: Final = 1_000_000
 _LAST: Final = 4_000
 """Bytes of a log that its last lines are looked for in."""
 _OWN: Final = "process-"
@@ -157,17 +155,6 @@ def file_name(name: str) -> str:
 
 
 # -- logs -------------------------------------------------------------------------------------------------------------
-
-
-def trim(log: Path) -> None:
-    """Keep only the end of a log that grew too large; what the server appends next follows it."""
-    if not log.exists() or log.stat().st_size <= LOG_SIZE:
-        return
-    with log.open("r+b") as file:
-        file.seek(-LOG_KEPT, os.SEEK_END)
-        end = file.read()
-        log.with_suffix(".log.1").write_bytes(end)
-        file.truncate(0)
 
 
 def size_of(log: Path) -> int:

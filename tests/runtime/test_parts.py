@@ -15,7 +15,7 @@ from orchestrator.app.limits import limits_of
 from orchestrator.app.logs import keep_cut
 from orchestrator.app.owners import Owners
 from orchestrator.app.redact import Redactor
-from orchestrator.app.rotating import RotatingFile, cut
+from orchestrator.app.rotating import LARGEST, RotatingFile
 from orchestrator.app.settings import Settings
 from orchestrator.app.start import KEPT, clean_environment
 from orchestrator.core.errors import (
@@ -32,6 +32,7 @@ from orchestrator.deploy.backoff import Backoff
 from orchestrator.plugins.providers.addresses import MAKES
 from orchestrator.plugins.providers.in_process.library import LIBRARIES
 from orchestrator.ports.installed import Family
+from orchestrator.ports.log_file import cut
 from orchestrator.serve.scheduler_limits import SchedulerLimits
 
 
@@ -158,7 +159,7 @@ def test_a_log_is_put_aside_when_it_grows_too_large(tmp_path: Path) -> None:
 def test_a_file_that_others_write_keeps_its_newest_lines(tmp_path: Path) -> None:
     """It is the same file: who has it open goes on appending, and a reader is told that something is gone."""
     path = tmp_path / "printed"
-    cut(path)
+    cut(path, LARGEST)
     with path.open("ab", buffering=0) as writer:
         for number in range(30):
             writer.write(b"line %02d\n" % number)
