@@ -38,6 +38,7 @@ from orchestrator.serve.disk import Disk
 from orchestrator.serve.ends import Ends
 from orchestrator.serve.engine import EngineTable
 from orchestrator.serve.held import going_on, waited
+from orchestrator.serve.later import FORWARDED
 
 declare("outbox.answered")
 
@@ -50,13 +51,6 @@ AGAIN: Final = 5.0
 LONGEST_REST: Final = 60.0
 """The longest pause between two tries, and between two looks: the device may have slept."""
 _TRIES: Final = Backoff(AGAIN, LONGEST_REST)
-LATER: Final = frozenset(
-    {
-        *("Unreachable", "StaleConnection", "Stalled", "ServerBusy", "RateLimited", "NoModel"),
-        *("QueueFull", "DoesNotFit", "DeadlinePassed", "WouldMissDeadline", "RunCancelled", "BudgetExceeded"),
-    }
-)
-"""Kinds of fault after which it is tried again: the target is away or has no time, or the runtime or the revision ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +228,7 @@ class Forwarder:
             result = _failed(full, lost)
         failpoint("outbox.answered")
         fault = result.error or {}
-        if fault.get("kind") in LATER:
+        if fault.get("kind") in FORWARDED:
             await self._put_off(full, fault)
             return
         lane = self._work.lanes.setdefault(place_of(full), Lane())

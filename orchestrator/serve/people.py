@@ -29,7 +29,8 @@ from orchestrator.serve.disk import Disk
 from orchestrator.serve.ends import Ends
 from orchestrator.serve.engine import EngineTable
 from orchestrator.serve.held import going_on
-from orchestrator.serve.verdict import LATER, end_of, lost
+from orchestrator.serve.later import DECIDED as LATER
+from orchestrator.serve.verdict import end_of, lost
 
 PATIENCE: Final = 600.0
 """Seconds after a verdict in which a run waits for a model or its deployment to be there, before it fails."""

@@ -4,16 +4,12 @@ call that was cut off."""
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
 
 from orchestrator.core.approval import Approval
 from orchestrator.core.errors import ApprovalExpired, HeldRunLost, RunError
 from orchestrator.core.request import Result, StepRecord
 from orchestrator.serve.held import person_detail, waited
 from orchestrator.serve.steps.tools import denied
-
-LATER: Final = frozenset({"NoModel", "Unreachable", "StaleConnection", "ServerBusy", "DoesNotFit", "QueueFull"})
-"""Kinds of fault that may be over soon: after a start, model servers come later than the runtime."""
 
 
 def end_of(approval: Approval) -> Result | None:

@@ -150,6 +150,22 @@ async def test_a_model_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> No
         assert (await it.end_of(result.id))["text"] == 'it said: "paid"'
 
 
+async def test_a_model_that_has_no_time_just_now_is_waited_for(tmp_path: Path) -> None:
+    """What was called is called once, and what came of it waits for the model's next turn."""
+    tool, server = shop(), simulated(["m"], paying(5), faults=["rate-limit:300s@2-50"])
+    async with desked(tmp_path, by_model(tool), server) as it:
+        result = await it.served.run("pay it")
+        await it.decide(result, "approve")
+        with anyio.fail_after(20):
+            while result.approval not in it.desk._rest:  # noqa: ASYNC110 - it gives no sign of it
+                await anyio.sleep(0.01)  # the disk is real, and so is its time
+        waits = await it.desk.result_of(result.id)
+        assert waits is not None and waits["status"] == "waiting"
+    async with desked(tmp_path, by_model(tool), simulated(["m"], paying(5))) as it:
+        assert (await it.end_of(result.id))["text"] == 'it said: "paid"'
+    assert len(tool.calls) == 1
+
+
 async def test_a_model_that_never_comes_ends_the_run(tmp_path: Path) -> None:
     """Ten minutes after the verdict."""
     tool = shop()
