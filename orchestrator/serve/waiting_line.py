@@ -65,7 +65,7 @@ class WaitingLine:
         return turn
 
     def _urgency(self, turn: Turn, now: float) -> tuple[int, int]:
-        return self._classes[turn.rank].rank_after(turn.rank, now - turn.since), turn.number
+        return self._classes[turn.rank].urgency(turn.rank, turn.number, now - turn.since)
 
 
 def waited_too_long(turn: Turn, now: float) -> QueueFull:
