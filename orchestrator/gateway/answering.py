@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf, isfinite, nan
@@ -12,10 +12,13 @@ from typing import Any, Final
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
-from orchestrator.core.errors import DeployError, OrchestratorError, UsageError
+from orchestrator.core.errors import DeployError, NoSuchDeployment, OrchestratorError, UsageError
 from orchestrator.core.event import Event
+from orchestrator.core.surrogates import is_whole
+from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.gateway.guard import Receive, Send, cancel_when_left
 from orchestrator.gateway.lines import event_json, line
+from orchestrator.ports.store import Revision
 
 _LOG: Final = logging.getLogger(__name__)
 NDJSON: Final = [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")]
@@ -45,6 +48,13 @@ class Asked:
             raise UsageError(f"{name!r} is missing")
         return value
 
+    def words(self, name: str, longest: int) -> str:
+        """A text of the body that may be missing or empty. Raises ``UsageError`` where it is no text, or a longer one."""
+        value = self.body.get(name, "")
+        if not isinstance(value, str) or not is_whole(value) or len(value) > longest:
+            raise UsageError(f"{name!r} must be a text of at most {longest} characters")
+        return value
+
     def number(self, name: str, default: float, least: float = -inf) -> float:
         """A finite number of the body or the query, not below ``least``. Raises ``UsageError``."""
         value = self.body.get(name, self.query.get(name, default))
@@ -68,6 +78,14 @@ class Asked:
     def given(self, name: str) -> bool:
         """Whether the body says it."""
         return self.body.get(name) is not None
+
+
+async def revisions_of(reconciler: Reconciler, name: str) -> Sequence[Revision]:
+    """The kept revisions of a deployment, newest first. Raises ``NoSuchDeployment`` where there never was one."""
+    revisions = await reconciler.desired.history(name)
+    if not revisions and not reconciler.desired.has(name):
+        raise NoSuchDeployment(f'no deployment was ever called "{name}"', cure="orchestrator status")
+    return revisions
 
 
 async def give_signs_of_life(send: Send) -> None:

@@ -40,7 +40,7 @@ from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.deploy.refusals import with_what_serves
 from orchestrator.deploy.status import status
 from orchestrator.deploy.wanted import Wanted
-from orchestrator.gateway.answering import NDJSON, Asked, Telling, give_signs_of_life, tell_and_answer
+from orchestrator.gateway.answering import NDJSON, Asked, Telling, give_signs_of_life, revisions_of, tell_and_answer
 from orchestrator.gateway.approvals import Approvals
 from orchestrator.gateway.guard import (
     Receive,
@@ -222,17 +222,10 @@ class ControlApi:
     async def _history(self, asked: Asked) -> None:
         desired = self._it.reconciler.desired
         name = asked.text("name")
-        revisions = await self._check_known(name)
+        revisions = await revisions_of(self._it.reconciler, name)
         wanted, serving = desired.get(name), self._it.reconciler.table.revision_of(name) or 0
         number = wanted.revision.number if wanted else 0
         await send_json(asked.send, 200, {"revisions": [_revision(each, serving, number) for each in revisions]})
-
-    async def _check_known(self, name: str) -> list[Revision]:
-        """Its revisions; raises where there never was one."""
-        revisions = await self._it.reconciler.desired.history(name)
-        if not revisions and not self._it.reconciler.desired.has(name):
-            raise NoSuchDeployment(f'no deployment was ever called "{name}"', cure="orchestrator status")
-        return revisions
 
     async def _runs(self, asked: Asked) -> None:
         await self._it.flush()
@@ -247,7 +240,7 @@ class ControlApi:
 
     async def _logs(self, asked: Asked) -> None:
         name, count, forever = asked.text("name"), asked.count("lines", 100), asked.query.get("follow") in ("1", "true")
-        await self._check_known(name)
+        await revisions_of(self._it.reconciler, name)
         await asked.send({"type": "http.response.start", "status": 200, "headers": NDJSON})
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(cancel_when_left, asked.receive, tasks.cancel_scope)

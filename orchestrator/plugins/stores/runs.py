@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from orchestrator.core.errors import UsageError
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.core.redaction import Redact, without_secrets
 from orchestrator.core.request import Result
@@ -18,7 +17,6 @@ from orchestrator.plugins.stores.statefile import StateFile
 declare("store.before-keep", "store.after-keep")
 
 _COLUMNS: Final = "finished, text, result"
-_LAST: Final = chr(0x10FFFF)
 Row = tuple[str, str, float, str, str]
 
 
@@ -46,14 +44,8 @@ class SqliteRuns:
 
     def find(self, run: str) -> Mapping[str, Any] | None:
         """One run, by its id or a unique beginning of it. Raises ``UsageError`` where several begin so."""
-        exact = self._file.rows(f"SELECT {_COLUMNS} FROM run WHERE id = ?", (run,))  # noqa: S608 - constants
-        if exact or not run:
-            return _stored(exact[0]) if exact else None
-        sql = f"SELECT {_COLUMNS} FROM run WHERE id >= ? AND id < ? LIMIT 2"  # noqa: S608 - constants
-        rows = self._file.rows(sql, (run, run + _LAST))
-        if len(rows) > 1:
-            raise UsageError(f'several runs begin with "{run}"', cure="write more of the id")
-        return _stored(rows[0]) if rows else None
+        row = self._file.row_of(f"SELECT {_COLUMNS} FROM run", run, "runs")  # noqa: S608 - constants
+        return _stored(row) if row is not None else None
 
     def recent(self, deployment: str, count: int) -> Sequence[Mapping[str, Any]]:
         """The newest runs first."""
