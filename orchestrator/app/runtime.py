@@ -162,8 +162,8 @@ class Runtime:
         journal = Journal(self._place.folders.state / "logs" / "deployments", self._redactor.text, self._report)
         keeper = RunKeeper(stores.runs, report=self._report)
         tasks = await stack.enter_async_context(anyio.create_task_group())
-        for sink in (journal, keeper):
-            tasks.start_soon(keep_running, sink.run, self._report)
+        for who, sink in (("the writer of event logs", journal), ("the keeper of runs", keeper)):
+            tasks.start_soon(keep_running, who, sink.run, self._report)
 
         async def close() -> None:
             await keeper.aclose()
@@ -173,7 +173,8 @@ class Runtime:
         return journal, keeper
 
     def _report(self, trouble: object) -> None:
-        self._log.error("cannot write", trouble=str(trouble))
+        """Of the sinks, the desk and the forwarder, in words that say whose it is."""
+        self._log.error("trouble", trouble=str(trouble))
 
     def _bind(self, stack: AsyncExitStack) -> tuple[socket, socket]:
         """The port and the socket file, before anything else: most starts that fail, fail here."""

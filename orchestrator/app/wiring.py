@@ -180,9 +180,9 @@ async def run_planes(
         await tasks.start(loop.run)
         tasks.start_soon(reconciler.run)
         tasks.start_soon(early.run, reconciler.look)
-        for each in (desk, forwarder):
+        for who, each in (("the desk", desk), ("the forwarder", forwarder)):
             if each is not None:
-                tasks.start_soon(keep_running, each.run, stores.report)
+                tasks.start_soon(keep_running, who, each.run, stores.report)
         try:
             yield Planes(reconciler, engines, loop, desk, forwarder, outcomes, ledger)
         finally:
