@@ -34,6 +34,19 @@ BROUGHT: Final = (
 )
 
 
+SHARED: Final = (
+    *("deployment", "loop", "emit", "pressure", "fitted", "privacy", "passage", "desk", "outbox", "consents"),
+    *("came", "started", "deadline", "history", "decisions"),
+)
+"""What a run has in common with the runs of its parts. What is new in ``Run.__slots__`` stands here or in ``OWN``."""
+OWN: Final = (
+    *("request", "typed", "listen", "nonce", "until", "path", "notes", "is_part", "parts", "standing"),
+    *("going_on", "grant", "leave", "steps", "attempts", "usage", "queue_ms", "model_ms", "tool_ms"),
+    *("said", "paused", "foresees", "keys"),
+)
+"""What each run has for itself; what of it a part begins with, ``Run.part`` says."""
+
+
 def fault_name(error: BaseException) -> str:
     """What a run's story calls the fault that ended a call; all that is no ``RunError`` is the caller's going away."""
     return type(error).__name__ if isinstance(error, RunError) else RunCancelled.__name__
@@ -128,6 +141,17 @@ class Run:
         self.keys = 0
         self.is_part = False
         self.parts: tuple[PartResult, ...] = ()
+
+    def part(self, text: str, agent: str, listen: Emit | None) -> Run:
+        """A run of a part of this one's request, within this one's time."""
+        request = replace(self.request, text=text, agent=agent)
+        part = Run(request, self.deployment, self.loop, self.emit, listen)
+        for name in SHARED:
+            setattr(part, name, getattr(self, name))
+        part.path, part.notes = list(self.path), list(self.notes)
+        part.until = self.deadline
+        part.is_part = True
+        return part
 
     def queue(self, priority: PriorityClass) -> Mapping[str, Any] | None:
         """What the manifest says of the queue of this class."""
