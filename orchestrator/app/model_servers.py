@@ -97,7 +97,7 @@ def load(choice: Choice, options: LoadOptions, timeout: float, key: Secret | Non
     """Load a model. Raises a ``ModelError``."""
 
     async def act(plugins: Plugins) -> Loaded:
-        provider = _of(plugins, choice, Loader)  # type: ignore[type-abstract]
+        provider = _of(plugins, choice, Loader)  # type: ignore[type-abstract] # a protocol, which isinstance takes
         return await provider.load(_target(choice, key), options, timeout)
 
     return _run(act)
@@ -107,7 +107,7 @@ def unload(choice: Choice, timeout: float, key: Secret | None) -> None:
     """Free its memory. Raises a ``ModelError``."""
 
     async def act(plugins: Plugins) -> None:
-        await _of(plugins, choice, Loader).unload(_target(choice, key), timeout)  # type: ignore[type-abstract]
+        await _of(plugins, choice, Loader).unload(_target(choice, key), timeout)  # type: ignore[type-abstract] # a protocol, which isinstance takes
 
     _run(act)
 
@@ -116,7 +116,7 @@ def remove(choice: Choice, key: Secret | None) -> None:
     """Delete it from the server's store. Raises a ``ModelError``."""
 
     async def act(plugins: Plugins) -> None:
-        await _of(plugins, choice, Remover).remove(_target(choice, key))  # type: ignore[type-abstract]
+        await _of(plugins, choice, Remover).remove(_target(choice, key))  # type: ignore[type-abstract] # a protocol, which isinstance takes
 
     _run(act)
 
@@ -125,8 +125,8 @@ def pull(choice: Choice, listen: Callable[[PullProgress], None], key: Secret | N
     """Pull a model, telling how far it is. Ctrl-C leaves it properly. Raises a ``ModelError``."""
 
     async def act(plugins: Plugins) -> None:
-        provider = _of(plugins, choice, Puller)  # type: ignore[type-abstract]
-        async with aclosing(provider.pull(_target(choice, key))) as progress:  # type: ignore[type-var]
+        provider = _of(plugins, choice, Puller)  # type: ignore[type-abstract] # a protocol, which isinstance takes
+        async with aclosing(provider.pull(_target(choice, key))) as progress:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
             async for each in progress:
                 listen(each)
 
@@ -147,7 +147,7 @@ def store_of(choice: Choice, environment: Mapping[str, str]) -> Store | None:
     if make is None or choice.server.zone != "node":
         return None
     named = environment.get(make.store_variable, "") if make.store_variable else ""
-    folders = [Path(os.path.expanduser(folder)) for folder in ([named] if named else make.stores)]  # noqa: PTH111
+    folders = [Path(os.path.expanduser(folder)) for folder in ([named] if named else make.stores)]  # noqa: PTH111 - of a text: pathlib raises where there is no home
     for folder in folders:
         if folder.is_dir():
             return Store(folder, shutil.disk_usage(folder).free)

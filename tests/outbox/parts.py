@@ -97,7 +97,7 @@ class Kept:
 @asynccontextmanager
 async def kept(folder: Path, wanted: Wanted, *servers: SimulatedEndpoint, works: bool = True) -> AsyncIterator[Kept]:
     """Serve it with a forwarder; ``works``: it tries what waits."""
-    clock, trouble = Clock(), []  # type: ignore[var-annotated]
+    clock, trouble = Clock(), []  # type: ignore[var-annotated] # what they hold shows where they go
     stores = open_stores(folder / "state.db", now=clock)
     sessions, engines = Sessions(stores.sessions), EngineTable()
 

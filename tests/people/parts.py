@@ -82,7 +82,7 @@ class Desked:
         """As a person who has seen what waits."""
         found = await self.desk.find(result.approval)
         digest = found.call.digest if found.call else ""
-        return await self.desk.decide(result.approval, Verdict(act, by, text, digest))  # type: ignore[arg-type]
+        return await self.desk.decide(result.approval, Verdict(act, by, text, digest))  # type: ignore[arg-type] # one of the acts, as a plain text
 
     async def end_of(self, run: str, approval: str = "") -> Mapping[str, Any]:
         """The stored form of a run that does not wait any more, or waits for another approval than ``approval``."""
@@ -114,7 +114,7 @@ async def desked(
     stuck: anyio.Event | None = None,
 ) -> AsyncIterator[Desked]:
     """Serve it with a desk; ``works``: the desk lets runs go on; ``stuck``: until then, its webhook does not answer."""
-    clock, told, trouble = Clock(), [], []  # type: ignore[var-annotated]
+    clock, told, trouble = Clock(), [], []  # type: ignore[var-annotated] # what they hold shows where they go
     stores = open_stores(folder / "state.db", now=clock)
     sessions, engines = Sessions(stores.sessions), EngineTable()
 

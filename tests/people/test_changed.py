@@ -47,7 +47,7 @@ async def test_a_manifest_that_changed_its_rule_calls_nothing(tmp_path: Path, ac
         await it.decide(result, act)
     wanted = by_rule(changed)
     spec = wanted.parts[0]
-    spec["reflex"][0]["arguments"] = {"amount": 9}  # type: ignore[typeddict-item]
+    spec["reflex"][0]["arguments"] = {"amount": 9}  # type: ignore[typeddict-item] # the keys are those of the test
     async with desked(tmp_path, wanted) as it:
         found = await it.end_of(result.id)
     assert (found["error"]["code"], changed.calls) == ("ORC543", [])

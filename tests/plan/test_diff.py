@@ -161,7 +161,7 @@ def test_a_manifest_of_several_nodes_is_planned_with_a_note() -> None:
 )
 def test_the_plan_says_who_serves_each_agent_and_what_it_would_gain(servers: tuple[object, ...], line: str) -> None:
     """With the line to type where a model is missing."""
-    assert str(diff(kiosk(), state(*servers)).serving[1]) == line  # type: ignore[arg-type]
+    assert str(diff(kiosk(), state(*servers)).serving[1]) == line  # type: ignore[arg-type] # sightings, whose type pytest does not tell
 
 
 def test_an_agent_that_nothing_serves_is_named() -> None:

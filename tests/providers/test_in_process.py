@@ -60,7 +60,7 @@ async def provider(library: Library) -> AsyncIterator[InProcessProvider]:
 
 def call_to(models: str, text: str, model: str = "tiny", **fields: object) -> ChatCall:
     target = Target(models.partition(":")[0], models, model)
-    return ChatCall(target, (Message("user", text),), **{"timeout": 20.0, **fields})  # type: ignore[arg-type]
+    return ChatCall(target, (Message("user", text),), **{"timeout": 20.0, **fields})  # type: ignore[arg-type] # fields as the test names them
 
 
 class TestInProcess(ProviderConformance):
@@ -106,7 +106,7 @@ async def test_a_call_that_hangs_is_ended(models: str, provider: InProcessProvid
 
 async def test_leaving_a_stream_frees_the_process(models: str, provider: InProcessProvider) -> None:
     """The next call is answered at once."""
-    async with aclosing(provider.stream(call_to(models, "word " * 80))) as deltas:  # type: ignore[type-var]
+    async with aclosing(provider.stream(call_to(models, "word " * 80))) as deltas:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
         async for _ in deltas:
             break
     assert (await provider.chat(call_to(models, "one two"))).message.content == "one two"

@@ -21,10 +21,10 @@ from orchestrator.ports.store import Revision
 declare("store.before-add", "store.in-transaction", "store.after-commit")
 
 _COLUMNS: Final = "deployment, number, digest, blueprint, sources, created, origin, cause, checksum"
-_DESIRED: Final = f"SELECT {_COLUMNS} FROM revision JOIN desired USING (deployment, number) ORDER BY deployment"  # noqa: S608
+_DESIRED: Final = f"SELECT {_COLUMNS} FROM revision JOIN desired USING (deployment, number) ORDER BY deployment"  # noqa: S608 - constants
 _SERVED: Final = f"""SELECT {_COLUMNS} FROM revision JOIN served USING (deployment, number)
     WHERE deployment IN (SELECT deployment FROM desired) ORDER BY deployment"""  # noqa: S608 - constants
-_HISTORY: Final = f"SELECT {_COLUMNS} FROM revision WHERE deployment = ? ORDER BY number DESC"  # noqa: S608
+_HISTORY: Final = f"SELECT {_COLUMNS} FROM revision WHERE deployment = ? ORDER BY number DESC"  # noqa: S608 - constants
 _LAST: Final = "SELECT coalesce(max(number), 0) FROM revision WHERE deployment = ?"
 _FORGET: Final = """DELETE FROM revision WHERE deployment = :deployment AND number <= :oldest
     AND number NOT IN (SELECT number FROM desired WHERE deployment = :deployment)

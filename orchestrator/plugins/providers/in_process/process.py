@@ -91,7 +91,7 @@ class Worker:
 
     async def _part(self, process: asyncio.subprocess.Process, number: int, deadline: float) -> dict[str, Any]:
         """The next part of this answer; what is left of a cancelled one is passed over."""
-        assert process.stdout is not None  # noqa: S101
+        assert process.stdout is not None  # noqa: S101 - asked for
         while True:
             try:
                 async with asyncio.timeout_at(deadline):
