@@ -159,9 +159,9 @@ class Engine:
                 run.restrict(
                     f'the session "{request.session}" holds restricted requests, and so this one counts as one'
                 )
-            run.standing = standing = self._sessions.latches.of(name, request.session)
+            run.conversation = conversation = self._sessions.latches.of(name, request.session)
             result = await self._through_gate(run)
-            standing.hold(request.id, waits=result.status == "waiting")
+            conversation.hold(request.id, waits=result.status == "waiting")
             if result.status == "waiting" or run.going_on is not None:
                 return result  # what is said then is kept together with what waits, or with its end
             said = (Message("user", request.text), Message("assistant", result.text))

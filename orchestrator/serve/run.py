@@ -20,7 +20,7 @@ from orchestrator.ports.outbox import Outbox
 from orchestrator.ports.people import Desk
 from orchestrator.serve.ask import CallTrace
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.latch import Standing
+from orchestrator.serve.latch import Conversation
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.outbound import Passage
 from orchestrator.serve.outcome import Attempt, GoingOn, Outcome
@@ -40,7 +40,7 @@ SHARED: Final = (
 )
 """What a run has in common with the runs of its parts. What is new in ``Run.__slots__`` stands here or in ``OWN``."""
 OWN: Final = (
-    *("request", "typed", "listen", "nonce", "until", "path", "notes", "is_part", "parts", "standing"),
+    *("request", "typed", "listen", "nonce", "until", "path", "notes", "is_part", "parts", "conversation"),
     *("going_on", "grant", "leave", "steps", "attempts", "usage", "queue_ms", "model_ms", "tool_ms"),
     *("said", "paused", "foresees", "keys"),
 )
@@ -58,7 +58,7 @@ class Run:
     caller has been told already; ``pressure`` is what spoke for smaller models when it began. ``desk`` is where it can ask people,
     ``outbox`` where it can leave what waits for a target that is away; ``going_on`` is there where it waited before, ``grant`` is
     the same until the call that waited is made, and ``leave`` until what waited is sent to the cloud. ``consents`` are the agents
-    that a person has let send there. ``fitted`` is what its agents go by when they doubt an answer, ``standing`` that of its
+    that a person has let send there. ``fitted`` is what its agents go by when they doubt an answer, ``conversation`` that of its
     conversation, where it has one. ``is_part``: it answers a part of another run's request; ``parts`` are what came of such
     runs."""
 
@@ -66,6 +66,7 @@ class Run:
         "attempts",
         "came",
         "consents",
+        "conversation",
         "deadline",
         "decisions",
         "deployment",
@@ -94,7 +95,6 @@ class Run:
         "queue_ms",
         "request",
         "said",
-        "standing",
         "started",
         "steps",
         "tool_ms",
@@ -113,7 +113,7 @@ class Run:
         self.listen = listen
         self.pressure: Pressure = NONE
         self.fitted: Mapping[Scale, Fitted] = {}
-        self.standing: Standing | None = None
+        self.conversation: Conversation | None = None
         self.privacy: Privacy | None = None
         self.passage: Passage | None = None
         self.nonce = new_id("once")
