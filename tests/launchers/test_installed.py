@@ -169,8 +169,9 @@ def test_a_program_that_is_asked_for_its_options_gets_no_secrets(
     """The runtime has secrets of its file in its environment: they go to no program, as they go to no server."""
     monkeypatch.setenv("SHOP_KEY", "sk-of-the-shop")
     monkeypatch.setenv("LLAMA_ARG_HOST", "::")
+    monkeypatch.setenv("HF_TOKEN", "hf_of-the-shop")  # a server fetches models by it
     put(tmp_path, "server", f'env >> {tmp_path / "seen"}; echo "  --port N"')
     Installed(None).find([Entry("server")], [tmp_path])
     seen = (tmp_path / "seen").read_text()
     assert "HF_HUB_OFFLINE=1" in seen
-    assert not {name for name in ("SHOP_KEY", "sk-of-the-shop", "LLAMA_ARG_HOST") if name in seen}
+    assert not {name for name in ("SHOP_KEY", "sk-of-the-shop", "LLAMA_ARG_HOST", "HF_TOKEN") if name in seen}

@@ -119,6 +119,7 @@ class Installed:
             "NO_COLOR": "1",
             "VLLM_NO_USAGE_STATS": "1",
         }
+        environment.pop("HF_TOKEN", None)  # by which servers fetch models: nothing is fetched here
         pipe = subprocess.PIPE
         try:
             asked = subprocess.Popen(  # noqa: S603 - a program that the user installed, and words of ours
