@@ -226,8 +226,8 @@ class _Reader:
         if steps < 0:
             return _one(self._today - timedelta(days=(self._today.weekday() - weekday - 1) % 7 + 1), weekday)
         day = self._today + timedelta(days=(weekday - self._today.weekday() - 1) % 7 + 1)
-        if steps > 0 and weekday > self._today.weekday():  # it is still of this week: people mean either
-            raise ValueError(which_week(match[0].strip(), day))
+        if steps > 0 and "coming" not in match[0] and weekday > self._today.weekday():
+            raise ValueError(which_week(match[0].strip(), day))  # still of this week: people mean either
         return _one(day, weekday)
 
     def _named(self, match: re.Match[str]) -> _Time:
