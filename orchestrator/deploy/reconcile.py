@@ -213,10 +213,10 @@ class Reconciler:
 
     async def _look(self, blueprints: list[Blueprint], fresh: Blueprint | None = None) -> None:
         self.starting.doubt(self.table.stalled())
-        await self.starting.look(blueprints, fresh)
-        blueprints = [*blueprints, fresh] if fresh else blueprints
         before, began = processes_of(self._observer.servers), anyio.current_time()
         try:
+            await self.starting.look(blueprints, fresh)
+            blueprints = [*blueprints, fresh] if fresh else blueprints
             await self._observer.look(blueprints, self.starting.servers.addresses())
             self.table.plane.set_pressure(pressure_of(blueprints, self._state(None)))
             self._looked_at = began

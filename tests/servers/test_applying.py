@@ -110,6 +110,30 @@ async def test_a_model_file_that_comes_later_is_served_without_another_apply(ope
             await anyio.sleep(0.05)
 
 
+async def test_a_model_file_that_cannot_be_read_takes_nothing_down(opened: tuple[Place, InProcess]) -> None:
+    """Others are applied and served, a plan of its deployment says why, and its server runs on until the file is back."""
+    place, made = opened
+    file = place.model("desk.gguf")
+    await made.planes.reconciler.apply(Wanted(desk(place, "desk")), lambda _: None)
+    (before,) = place.processes()
+    file.unlink()
+    file.symlink_to("x" * 300)  # no name of a file is that long: each look at it fails, and not as one that is missing
+    await looked(made)
+    place.model("other.gguf")
+    await made.planes.reconciler.apply(Wanted(desk(place, "other")), lambda _: None)
+    assert (await made.planes.engines.get("other").run(Request("hello"))).text == "well"
+    assert (await made.planes.engines.get("desk").run(Request("hello"))).text == "alone"
+    observed = await made.planes.reconciler.observe(desk(place, "desk"))
+    (prospect,) = observed.prospects.values()
+    assert prospect.why == f"{file} cannot be read: File name too long"
+    assert prospect.cure == "mend the disk or the rights on it, or mend `path`"
+    file.unlink()
+    place.model("desk.gguf")
+    await looked(made)
+    assert (await made.planes.engines.get("desk").run(Request("hello"))).text == "well"
+    assert before in place.processes() and len(place.starts("desk.starts")) == 1
+
+
 async def test_a_program_that_says_nothing_of_itself_holds_up_nobody_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
