@@ -65,7 +65,8 @@ class Gate:
     def leave(self) -> None:
         """Free the place; whose turn it is takes it over."""
         self._inside -= 1
-        self._let_in()
+        if self._line:
+            self._let_in()
 
     def limit_to(self, limit: int | None, classes: Mapping[PriorityClass, ClassLimits]) -> None:
         """Other limits from now on; who is inside or waits stays so, and who finds room now enters."""
