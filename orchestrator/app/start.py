@@ -11,7 +11,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
-from orchestrator.app.client import RuntimeClient, RuntimeHangs, last_known
+from orchestrator.app.answer import RuntimeHangs
+from orchestrator.app.client import RuntimeClient, last_known
 from orchestrator.app.lock import RuntimeLock
 from orchestrator.app.printed import begin, last_words
 from orchestrator.app.rotating import LARGEST

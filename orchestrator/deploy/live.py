@@ -167,6 +167,12 @@ class LiveTable:
 
     # -- changing ---------------------------------------------------------------------------------------------------
 
+    def try_again(self, name: str) -> None:
+        """Who applies has perhaps just mended a server: its endpoints need not rest any longer."""
+        live = self.get(name)
+        if live is not None:
+            self.plane.try_now(live.deployment.endpoints)
+
     def activate(self, deployment: Deployment, make: Callable[[Serving], Live]) -> None:
         """Let a deployment serve. Its endpoints are known before the first request can need them."""
         failpoint("activate.begun")

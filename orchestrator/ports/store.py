@@ -54,7 +54,7 @@ class RevisionStore(Protocol):
         ...
 
     def remove(self, deployment: str) -> None:
-        """Take it down: nothing is desired for it; its history stays."""
+        """Take it down: nothing is desired for it, and nothing of it counts as served; its history stays."""
         ...
 
 

@@ -28,10 +28,16 @@ def end_of(approval: Approval) -> Result | None:
     return None
 
 
-def lost(approval: Approval, why: str) -> Result:
-    """It cannot go on."""
-    cure = "See by hand whether it was done, then ask again."
+def lost(approval: Approval, why: str, first: str = "") -> Result:
+    """It cannot go on. ``first``: what must be done before the rest of the cure."""
+    cure = f"{first}See by hand whether it was done, then ask again."
     return _failed(approval, HeldRunLost(f"{why} ({approval.id})", cure=cure))
+
+
+def never_served(approval: Approval, seconds: float) -> Result:
+    """It was waited for in vain."""
+    why = f"{approval.deployment} is applied, and did not come to serve for {seconds:g} s"
+    return lost(approval, why, f"Mend what `orchestrator status {approval.deployment}` says. ")
 
 
 def _answered(approval: Approval) -> Result:

@@ -143,7 +143,7 @@ async def test_too_many_requests_are_429_with_the_time_to_wait(open_door: OpenDo
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask)
             tasks.start_soon(ask)
-            await until(lambda: door.served.engine._gate.waiting == 1)
+            await until(lambda: door.served.engine.gate.waiting == 1)
             with pytest.raises(openai.RateLimitError) as raised:
                 await create(model="shop", messages=HELLO)
             headers = raised.value.response.headers

@@ -107,7 +107,7 @@ async def kept(folder: Path, wanted: Wanted, *servers: SimulatedEndpoint, works:
     try:
         async with serving(wanted, *servers, sessions=sessions) as served:
             ends = Ends(sessions, served.events.append, clock)
-            ways = DeskWays(served.events.append, trouble.append, notify, lambda _: True, clock)
+            ways = DeskWays(served.events.append, trouble.append, notify, lambda _: True, lambda: True, clock)
             desk = PeopleDesk(stores.people, ends, engines, ways)
             forwarder = Forwarder(
                 stores.outbox, ends, engines, ForwarderWays(served.events.append, trouble.append, clock)

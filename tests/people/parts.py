@@ -77,6 +77,7 @@ class Desked:
     told: list[Notice]
     engines: EngineTable
     trouble: list[str] = field(default_factory=list)
+    restored: bool = True
 
     async def decide(self, result: Result, act: str, text: str = "", by: str = "ana") -> Approval:
         """As a person who has seen what waits."""
@@ -127,14 +128,17 @@ async def desked(
 
     try:
         async with serving(wanted, *servers, sessions=sessions) as served:
-            ways = DeskWays(served.events.append, trouble.append, notify, lambda _: True, clock)
+            ways = DeskWays(
+                served.events.append, trouble.append, notify, lambda _: True, restored=lambda: it.restored, now=clock
+            )
             desk = PeopleDesk(stores.people, Ends(sessions, served.events.append, clock), engines, ways)
+            it = Desked(served, desk, stores, clock, told, engines, trouble)
             served.engine.desk = desk
             engines.switch("shop", served.engine)
             async with anyio.create_task_group() as tasks:
                 if works:
                     tasks.start_soon(desk.run)
-                yield Desked(served, desk, stores, clock, told, engines, trouble)
+                yield it
                 tasks.cancel_scope.cancel()
     finally:
         stores.close()

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
+import anyio
 import pytest
 
 from orchestrator.core.errors import BadRequest, ContextTooLong, ModelNotFound, ServerFailed, Stalled
@@ -102,6 +103,23 @@ async def test_a_call_that_hangs_is_ended(models: str, provider: InProcessProvid
     with pytest.raises(Stalled):
         await provider.chat(call_to(models, "one HANG", timeout=1.5))
     assert (await provider.chat(call_to(models, "one two"))).message.content == "one two"
+
+
+async def test_a_call_that_is_cancelled_while_it_hangs_keeps_nobody_waiting(
+    models: str, provider: InProcessProvider
+) -> None:
+    """As where a caller goes away or a deadline passes: all that still awaits is cancelled too. The next call has a new process."""
+    begun = anyio.Event()
+
+    async def hang() -> None:
+        async for _ in provider.stream(call_to(models, "one HANG")):
+            begun.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(hang)
+        await begun.wait()
+        tasks.cancel_scope.cancel()
+    assert (await provider.chat(call_to(models, "one two", timeout=5.0))).message.content == "one two"
 
 
 async def test_leaving_a_stream_frees_the_process(models: str, provider: InProcessProvider) -> None:

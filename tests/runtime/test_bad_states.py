@@ -20,7 +20,8 @@ import pytest
 
 from orchestrator.app import client as client_module
 from orchestrator.app import patience
-from orchestrator.app.client import RuntimeClient, RuntimeHangs
+from orchestrator.app.answer import RuntimeHangs
+from orchestrator.app.client import RuntimeClient
 from orchestrator.app.compile import compile_files
 from orchestrator.app.lock import ABOUT_NAME, RuntimeLock
 from orchestrator.app.sources import pack_sources

@@ -65,6 +65,20 @@ def test_history_is_newest_first_and_survives_removal(path: Path) -> None:
     assert desired(path) == []
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "memory"])
+def test_what_is_taken_down_has_served_nothing_when_it_is_applied_again(path: Path, kind: str) -> None:
+    """Else the next start would fall back to what somebody has ended."""
+    stores = open_stores(path)
+    revisions: RevisionStore = stores.revisions if kind == "sqlite" else MemoryRevisions()
+    revisions.add(FIRST)
+    revisions.mark_served("clinic", 1)
+    assert revisions.served() == [FIRST]
+    revisions.remove("clinic")
+    revisions.add(SECOND)
+    assert revisions.served() == []
+    stores.close()
+
+
 def test_a_damaged_old_revision_is_left_out_of_the_history_and_blocks_no_new_one(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -43,3 +43,4 @@ class MemoryRevisions:
     def remove(self, deployment: str) -> None:
         """Take it down; its history stays."""
         self._desired.pop(deployment, None)
+        self._served.pop(deployment, None)

@@ -71,11 +71,16 @@ class SqliteOutbox:
             failpoint("outbox.in-put-off")
         failpoint("outbox.put-off")
 
-    def hurry(self, deployment: str, delivery: str) -> int:
-        """Try these now."""
-        sql = "UPDATE delivery SET again = 0 WHERE delivered IS NULL AND (?1 = '' OR deployment = ?1) AND (?2 = '' OR id = ?2)"
+    def hurry(self, deployment: str, delivery: str) -> Sequence[Delivery]:
+        """Say of these that they are tried now."""
+        meant, values = (
+            "delivered IS NULL AND (?1 = '' OR deployment = ?1) AND (?2 = '' OR id = ?2)",
+            (deployment, delivery),
+        )
         with self._file.transaction() as connection:
-            return connection.execute(sql, (deployment, delivery)).rowcount
+            connection.execute(f"UPDATE delivery SET again = 0 WHERE {meant}", values)  # noqa: S608 - constants
+            rows = connection.execute(f"{_LIGHT} WHERE {meant} ORDER BY seq", values).fetchall()
+        return [_read(row) for row in rows]
 
     def settle(self, waiting: str, result: Result, text: str, said: Sequence[Message], by: str = "") -> bool:
         """Keep the end of its run. What the run needed to go on is forgotten."""

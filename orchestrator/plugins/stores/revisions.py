@@ -84,9 +84,10 @@ class SqliteRevisions:
         return sound
 
     def remove(self, deployment: str) -> None:
-        """Take it down: nothing is desired for it; its history stays."""
+        """Take it down: nothing is desired for it, and nothing of it counts as served; its history stays."""
         with self._change() as connection:
             connection.execute("DELETE FROM desired WHERE deployment = ?", (deployment,))
+            connection.execute("DELETE FROM served WHERE deployment = ?", (deployment,))
 
     def restore(self, revisions: Iterable[Revision]) -> None:
         """Fill an empty database from a spare."""

@@ -17,11 +17,16 @@ from orchestrator.plugins.stores.statefile import StateFile
 declare("store.before-keep", "store.after-keep")
 
 _COLUMNS: Final = "finished, text, result"
+_FORGET: Final = """DELETE FROM run WHERE deployment = ?1
+    AND seq <= (SELECT seq FROM run WHERE deployment = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)
+    AND id NOT IN (SELECT coalesce(json_extract(asked, '$.run'), '') FROM approval WHERE delivered IS NULL
+        UNION ALL SELECT coalesce(json_extract(told, '$.run'), '') FROM delivery WHERE delivered IS NULL)"""
+"""A run that waits stays: its caller was told to ask for it."""
 Row = tuple[str, str, float, str, str]
 
 
 class SqliteRuns:
-    """A ``RunStore``. It keeps the newest ``keep_runs`` of each deployment; ``redact`` takes known secrets out of them."""
+    """A ``RunStore``. It keeps the newest ``keep_runs`` of each deployment and those that wait, ``redact`` takes secrets out."""
 
     def __init__(
         self, file: StateFile, keep_runs: int, now: Callable[[], float] = time.time, redact: Redact = str
@@ -63,16 +68,12 @@ def run_row(result: Result, text: str, finished: float, redact: Redact) -> Row:
 
 
 def put_runs(connection: sqlite3.Connection, rows: Sequence[Row], keep_runs: int) -> None:
-    """Store runs within a transaction, and forget what is beyond the newest ``keep_runs`` of each deployment."""
+    """Store runs within a transaction, and forget what is beyond the newest ``keep_runs`` of each deployment and does not wait."""
     connection.executemany(
         "INSERT OR REPLACE INTO run (id, deployment, finished, text, result) VALUES (?, ?, ?, ?, ?)", rows
     )
     for deployment in {row[1] for row in rows}:
-        connection.execute(
-            "DELETE FROM run WHERE deployment = ?1 AND seq <= "
-            "(SELECT seq FROM run WHERE deployment = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
-            (deployment, keep_runs),
-        )
+        connection.execute(_FORGET, (deployment, keep_runs))
 
 
 def _as_text(result: Result, redact: Redact) -> str:

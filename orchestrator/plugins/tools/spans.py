@@ -16,6 +16,7 @@ from typing import Final, Literal
 from orchestrator.plugins.tools.when import (
     COUNTS,
     MONTHS,
+    TO_CLOCK,
     UNITS,
     WEEKDAYS,
     WRITTEN_DATE,
@@ -101,7 +102,7 @@ def _midnight(day: date, zone: Zone) -> datetime:
 
 class _Reader:
     def __init__(self, text: str, now: datetime, zone: Zone) -> None:
-        self._own = f" {_TO_CLOCK.sub(' - ', ' '.join(text.translate(_NO_MARKS).split()))} "
+        self._own = f" {TO_CLOCK.sub(' - ', ' '.join(text.translate(_NO_MARKS).split()))} "
         self._text = folded(self._own)
         self._now = now
         self._today = now.date()
@@ -383,12 +384,6 @@ _BARE_HOUR: Final = rule(
     r"(?:(?:at|after|before|from|to|until|till|by|between|and|alle(?: ore)?|le|dalle|delle|ore|dopo|a|e) |(?:all'|-) ?)"
     r"(?P<x>(?P<h>\d{1,2})(?P<m>(?!))?(?P<h2>(?!))?(?P<noon>(?!))?(?P<half>(?!))?(?: o'clock)?)"
 )
-_TO_CLOCK: Final = re.compile(
-    r"(?<=\d:\d\d)-(?=\d{1,2}:\d\d(?!\d))|(?<=[ap]m)-(?=\d{1,2}(?::\d\d)? ?[ap]m)"
-    r"|(?:(?<= \d)|(?<= \d\d))-(?=\d{1,2} ?[ap]m)",
-    re.IGNORECASE,
-)
-"""The hyphen between two times of day, which stand apart then: other hyphens join words, or are of a date."""
 _PART: Final = rule(rf"(?:in the |this |at |di |del |della |nel |nella |al |quest[ao] )?(?P<part>{any_of(_PARTS)})")
 _ONE: Final = r"(?P<{0}>[\ue000-\ue00b])(?P={0})*"
 _SMALL: Final = r"(?:the |le |il |la |lo |di |del |della |delle |dell'|al |alle |a |on )*"

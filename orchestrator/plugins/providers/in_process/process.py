@@ -13,12 +13,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import anyio
+
 from orchestrator.core.errors import BrokenReply, ContextTooLong, ModelError, ModelNotFound, ServerFailed, Stalled
 from orchestrator.core.extras import EXTRAS, install_line
 from orchestrator.plugins.providers.in_process.library import Library
 from orchestrator.ports.environment import passed_environment
 
 WORKER: Final = Path(__file__).with_name("worker.py")
+STOP_SECONDS: Final = 1.0
+"""How long an answer that nobody wants any more may go on, and then its process that is ended."""
 _LONGEST_LINE: Final = 16 * 2**20
 _TOLD: Final = ("PYTHON", "OPENVINO_")
 """How variables begin that are for this process: it is our Python that runs there."""
@@ -119,14 +123,19 @@ class Worker:
         raise _ERRORS.get(error["kind"], BrokenReply)(str(error["message"]))
 
     async def _cancel(self, process: asyncio.subprocess.Process, number: int) -> None:
-        """Tell it to stop; one that does not stop within a second is ended, because the next request waits for it."""
-        await self._send(process, {"cancel": number})
-        try:
-            async with asyncio.timeout(1.0):
-                while "end" not in await self._part(process, number, asyncio.get_running_loop().time() + 1.0):
-                    pass
-        except (TimeoutError, ModelError):
-            await _end(process)
+        """Tell it to stop; one that does not stop within a second is ended, because the next request waits for it. Shielded: it is
+        mostly a cancelled caller that leaves, and each of its awaits would end at once."""
+        with anyio.move_on_after(2 * STOP_SECONDS, shield=True):
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._send(process, {"cancel": number})
+                    while "end" not in await self._part(
+                        process, number, asyncio.get_running_loop().time() + STOP_SECONDS
+                    ):
+                        pass
+            except (TimeoutError, ModelError):
+                self._process = None  # however long it takes to go, the next request has another one
+                await _end(process)
 
 
 def _environment() -> dict[str, str]:
