@@ -16,7 +16,12 @@ orchestrator rollback kiosk --to 3
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     parser.add_argument("name", metavar="NAME", help="the deployment")
-    parser.add_argument("--to", type=int, metavar="N", help="the revision (default: the one before the last)")
+    parser.add_argument(
+        "--to",
+        type=int,
+        metavar="N",
+        help="the revision (default: the one that serves or, where that is the wanted one, what served before)",
+    )
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
