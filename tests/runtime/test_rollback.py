@@ -1,4 +1,4 @@
-"""A real runtime whose tool's code was broken by an edit: what serves is the wanted one again, with the code that it has in memory."""
+"""A real runtime whose tool's code was broken by an edit: what serves is wanted again, with the code that it has in memory."""
 
 from __future__ import annotations
 
