@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.core.errors import DeployError, PortTaken, StateUnusable
+from orchestrator.core.hosts import in_url
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 MOST_TRIES: Final = 50
@@ -108,7 +109,7 @@ def _translated(error: OSError, host: str, port: int) -> DeployError:
         return PortTaken(f"port {port} is taken{_holder(port)}", cure="choose another port, or stop that process")
     if error.errno == errno.EACCES:
         return PortTaken(f"this user may not listen on port {port}", cure="choose a port above 1023")
-    return DeployError(f"cannot listen on {host}:{port}: {error.strerror}", cure="choose another host or port")
+    return DeployError(f"cannot listen on {in_url(host)}:{port}: {error.strerror}", cure="choose another host or port")
 
 
 def _holder(port: int) -> str:
