@@ -39,5 +39,30 @@ def test_an_address_of_ipv6_is_one_that_answers(tmp_path: Path) -> None:
     assert applied.code == 0, applied.err
     assert f"listen on [::1]:{port}" in applied.err
     url = next(word for word in applied.out.split() if word.startswith("http://"))
-    with urlopen(f"{url}/models") as answer:  # noqa: S310 - the address that was printed
+    with urlopen(f"{url}/models") as answer:
         assert answer.status == 200
+
+
+def test_a_port_of_another_deployment_is_said_to_be_its(tmp_path: Path) -> None:
+    """Not a process to stop, which would be the runtime itself; it is free again once that deployment is down."""
+    port = free_port()
+    assert apart("apply", shop(tmp_path, "first", f"port: {port}")).code == 0
+    if socket.has_ipv6:
+        assert apart("apply", shop(tmp_path, "six", f"host: '::1', port: {port}")).code == 0
+    second = shop(tmp_path, "second", f"port: {port}")
+    why = f"port {port} is taken by the deployment first"
+    assert f"note: {why}\n" in apart("plan", second).out
+    failed = apart("apply", second)
+    assert failed.code == 4
+    assert f"error[ORC415]: {why}\n  cure: choose another port, or `orchestrator down first`; " in failed.err
+
+
+def test_the_port_of_the_runtime_is_said_to_be_its(tmp_path: Path) -> None:
+    """The front door of all deployments."""
+    assert apart("runtime", "start").code == 0
+    address = next(word for word in apart("runtime", "status").out.split() if word.startswith("http://"))
+    port = address.removesuffix("/v1").rpartition(":")[2]
+    failed = apart("apply", shop(tmp_path, "shop", f"port: {port}"))
+    assert failed.code == 4
+    assert f"port {port} is taken by the runtime itself" in failed.err
+    assert "choose another port, or leave `serve.port` out" in failed.err

@@ -123,8 +123,8 @@ def test_an_own_port_is_opened_moved_and_closed() -> None:
 
 def test_a_taken_port_is_said_in_the_plan() -> None:
     """The reader learns of it before anything is done."""
-    plan = diff(blueprint(agent("a"), port=8001), state(taken_ports={8001: "nginx (process 12)"}))
-    assert plan.notes == ("port 8001 is taken: nginx (process 12)",)
+    plan = diff(blueprint(agent("a"), port=8001), state(taken_ports={8001: "port 8001 is taken by nginx"}))
+    assert plan.notes == ("port 8001 is taken by nginx",)
 
 
 def test_taking_down_drains_before_it_closes() -> None:
