@@ -37,6 +37,8 @@ GRACE_SECONDS: Final = 2.0
 """How much longer than its own time-out the answer to a request may take."""
 _FIRST_SECONDS: Final = 1.0
 """How long a sign of life may take until who waits is told."""
+_LEAST_SECONDS: Final = 0.001
+"""What is left for an answer where its time is over already: then it is told so."""
 _BUSY: Final = 3
 """Signs of life without an answer after which who waits is told."""
 Listen = Callable[[Event], None]
@@ -147,26 +149,25 @@ class RuntimeClient:
 
     # -- acting -----------------------------------------------------------------------------------------------------
 
-    def apply(self, wanted: Wanted, listen: Listen = _silently, timeout: float | None = None) -> dict[str, Any]:
+    def apply(
+        self, wanted: Wanted, listen: Listen = _silently, timeout: float | None = None, since: float | None = None
+    ) -> dict[str, Any]:
         """Apply a blueprint; gives ``name``, ``revision``, ``plan``, and in ``try`` a request to try (``serve/trying.py``).
-        ``timeout`` ends the waiting only: the runtime goes on."""
+        ``timeout``, in seconds from ``since`` (of ``time.monotonic``; now), ends the waiting only: the runtime goes on."""
         body = {
             "blueprint": wanted.blueprint.as_json(),
             "sources": dict(wanted.sources),
             "origin": wanted.origin,
             "plan": wanted.expected,
         }
-        began = time.monotonic()
-        try:
-            return self._act("/apply", body, listen, timeout)
-        except RuntimeHangs as error:
-            if timeout is None or time.monotonic() - began < timeout:
-                raise
-            raise DeployError(f"the runtime did not finish in {timeout:g} s; it goes on", cure=LOGS) from error
+        return self._in_time("/apply", body, listen, timeout, since)
 
-    def rollback(self, name: str, to: int | None = None, listen: Listen = _silently) -> dict[str, Any]:
-        """Apply an earlier revision again (the one before, where none is named)."""
-        return self._act("/rollback", {"name": name, "to": to}, listen, None)
+    def rollback(
+        self, name: str, to: int | None = None, listen: Listen = _silently, timeout: float | None = None
+    ) -> dict[str, Any]:
+        """Apply an earlier revision again (the one that serves or served before, where none is named). ``timeout`` as of
+        :meth:`apply`."""
+        return self._in_time("/rollback", {"name": name, "to": to}, listen, timeout)
 
     def down(self, name: str, drain: float = 30.0, listen: Listen = _silently) -> int:
         """Take a deployment down; gives how many requests did not finish in ``drain`` seconds."""
@@ -231,6 +232,20 @@ class RuntimeClient:
         """Ask it to end; it drains first. Returns at once."""
         with self._call("POST", "/stop", {"drain": drain}) as answer:
             answer.value()
+
+    # -- inside, acting ---------------------------------------------------------------------------------------------
+
+    def _in_time(
+        self, path: str, body: Mapping[str, Any], listen: Listen, timeout: float | None, since: float | None = None
+    ) -> dict[str, Any]:
+        began = time.monotonic() if since is None else since
+        limit = None if timeout is None else max(_LEAST_SECONDS, began + timeout - time.monotonic())
+        try:
+            return self._act(path, body, listen, limit)
+        except RuntimeHangs as error:
+            if timeout is None or time.monotonic() - began < timeout:
+                raise
+            raise DeployError(f"the runtime did not finish in {timeout:g} s; it goes on", cure=LOGS) from error
 
     # -- inside -----------------------------------------------------------------------------------------------------
 

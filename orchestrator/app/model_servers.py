@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +31,7 @@ _Given = TypeVar("_Given")
 class Around:
     """Where servers are looked for: the usual places of this device with some ``more``, or one ``endpoint``, with its key
     (``env:NAME``; a file counts from ``folder``, else from where the command is given). ``plugin`` is a provider of another
-    package that is asked first."""
+    package that is asked first. ``ends`` is when what takes long must have ended (of ``time.monotonic``)."""
 
     environment: Mapping[str, str]
     endpoint: str = ""
@@ -37,6 +39,15 @@ class Around:
     more: tuple[str, ...] = ()
     plugin: str = ""
     folder: str = ""
+    ends: float = inf
+
+    @property
+    def left(self) -> float:
+        """Seconds until then. Raises ``TimeoutError`` where there are none."""
+        left = self.ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("its time is over")
+        return left
 
     @property
     def places(self) -> list[str]:
@@ -121,14 +132,16 @@ def remove(choice: Choice, key: Secret | None) -> None:
     _run(act)
 
 
-def pull(choice: Choice, listen: Callable[[PullProgress], None], key: Secret | None) -> None:
-    """Pull a model, telling how far it is. Ctrl-C leaves it properly. Raises a ``ModelError``."""
+def pull(choice: Choice, listen: Callable[[PullProgress], None], around: Around) -> None:
+    """Pull a model, telling how far it is. Ctrl-C leaves it properly, as does the end of its time. Raises a ``ModelError``, and
+    ``TimeoutError`` where its time is over."""
 
     async def act(plugins: Plugins) -> None:
         provider = _of(plugins, choice, Puller)  # type: ignore[type-abstract] # a protocol, which isinstance takes
-        async with aclosing(provider.pull(_target(choice, key))) as progress:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
-            async for each in progress:
-                listen(each)
+        with anyio.fail_after(around.left):
+            async with aclosing(provider.pull(_target(choice, around.secret))) as progress:  # type: ignore[type-var] # a generator, which closes
+                async for each in progress:
+                    listen(each)
 
     _run(act)
 

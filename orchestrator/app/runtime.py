@@ -245,9 +245,11 @@ class Runtime:
         scope.cancel()
 
     async def _watch_signals(self) -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async for _ in signals:
-                self.stop(None)
+        with anyio.open_signal_receiver(*_ends_it()) as signals:
+            async for each in signals:
+                # A terminal that closes may tell it twice, by itself and by its shell: that is no second wish.
+                if each in (signal.SIGTERM, signal.SIGINT) or not self._stopping.is_set():
+                    self.stop(None)
 
     def stop(self, patience: float | None) -> None:
         """End it, letting requests finish; the second time, soon."""
@@ -314,6 +316,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tell(told, error)
         raise
     return 0
+
+
+def _ends_it() -> list[signal.Signals]:
+    """Signals that end it; that of a closed terminal only where whoever started it does not have it ignored (``nohup``)."""
+    closed = getattr(signal, "SIGHUP", None)  # not on Windows
+    hangs_up = [closed] if closed is not None and signal.getsignal(closed) is not signal.SIG_IGN else []
+    return [signal.SIGTERM, signal.SIGINT, *hangs_up]
 
 
 def run_until_stopped(runtime: Runtime) -> None:

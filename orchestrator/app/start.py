@@ -20,6 +20,7 @@ from orchestrator.app.told import TOLD, Told
 from orchestrator.core.errors import AnotherRuns, OrchestratorError, RuntimeUnavailable
 from orchestrator.core.quantity import format_size
 from orchestrator.deploy.supervisor import END_SECONDS
+from orchestrator.plugins.hosts.local import home_in_full
 from orchestrator.ports.host import Folders, Host, ProcessIdentity
 from orchestrator.ports.log_file import cut
 
@@ -205,8 +206,12 @@ def running_process(host: Host, folders: Folders) -> ProcessIdentity | None:
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a background process may have of this shell's environment."""
-    return {name: value for name, value in environment.items() if name in KEPT or name.startswith(_KEPT_BEGINNINGS)}
+    """What a background process may have of this shell's environment: it stands in another folder, so that its home is told in
+    full."""
+    kept = {name: value for name, value in environment.items() if name in KEPT or name.startswith(_KEPT_BEGINNINGS)}
+    if kept.get("ORCHESTRATOR_HOME"):
+        kept["ORCHESTRATOR_HOME"] = str(home_in_full(kept["ORCHESTRATOR_HOME"]))
+    return kept
 
 
 def start_log(folders: Folders) -> Path:

@@ -9,8 +9,8 @@ from typing import Any, Final
 import anyio
 from anyio.abc import TaskGroup
 
-from orchestrator.core.blueprint import Blueprint
-from orchestrator.core.errors import DeployError, OrchestratorError
+from orchestrator.core.blueprint import Blueprint, ServeSpec
+from orchestrator.core.errors import DeployError, OrchestratorError, PortTaken
 from orchestrator.core.event import Event, EventKind
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.deploy.deployment import Deployment
@@ -133,12 +133,28 @@ class LiveTable:
         return live.deployment.tools if live else {}
 
     def taken_ports(self, blueprint: Blueprint) -> dict[int, str]:
-        """Who has the port that it wants, where that is not the deployment itself."""
+        """Why it cannot have the port that it wants, where that is not its own already."""
         serve, live = blueprint.serve, self._live.get(blueprint.name)
         if serve.port is None or (live is not None and live.deployment.blueprint.serve == serve):
             return {}
-        taken = self.plane.taken(serve)
+        holder = self._holder_of_port(blueprint)
+        taken = holder.message if holder else self.plane.taken(serve)
         return {serve.port: taken} if taken else {}
+
+    async def open_door(self, blueprint: Blueprint) -> Door:
+        """Listen on its own port. Raises ``PortTaken`` that says who has it."""
+        holder = self._holder_of_port(blueprint)
+        if holder is not None:
+            raise holder
+        return await self.plane.open_door(blueprint.name, blueprint.serve)
+
+    def _holder_of_port(self, blueprint: Blueprint) -> PortTaken | None:
+        """Where that is another deployment, which is of our own process: nobody could stop that."""
+        port = blueprint.serve.port
+        others = [each.deployment.blueprint for each in self._all_live() if each.deployment.name != blueprint.name]
+        name = next((each.name for each in others if _same_port(each.serve, blueprint.serve)), "")
+        cure = f"choose another port, or `orchestrator down {name}`"
+        return PortTaken(f"port {port} is taken by the deployment {name}", cure=cure) if name else None
 
     def use_of(self, name: str, url: str) -> ServerUse:
         """Which revisions of a deployment call the server at this root URL: the one that gets new requests, or only one that
@@ -286,6 +302,11 @@ async def close_tools(tools: Mapping[str, Tool], report: Callable[[Exception], N
                 report(DeployError(f"{name} did not close within {CLOSING_SECONDS:g} s", cure=cure))
         except Exception as error:  # noqa: BLE001 - a plug-in's close may raise anything; it is told
             report(error)
+
+
+def _same_port(one: ServeSpec, other: ServeSpec) -> bool:
+    """A port of IPv4 and one of IPv6 are two."""
+    return one.port is not None and (one.port, ":" in one.host) == (other.port, ":" in other.host)
 
 
 def _calls(live: Live, url: str) -> bool:

@@ -104,12 +104,14 @@ class Reconciler:
         agreed to is no longer the plan, and ``DeployError`` where a step fails: then what served before serves on, and
         it is tried again."""
         await self.starting.meet(wanted.blueprint)
-        begun = await self._inbox.ask(partial(self._begin, wanted, listen), self._let_go)
-        return await self._see_through(begun, listen)
+        return await self._see_through(
+            await self._inbox.ask(partial(self._begin, wanted, listen), self._let_go), listen
+        )
 
     async def rollback(self, name: str, number: int | None, listen: Listen) -> Applied:
-        """Apply what an earlier revision was, as a new revision."""
-        return await self.apply(await self._inbox.ask(partial(self.desired.earlier, name, number)), listen)
+        """Apply what an earlier revision was, as a new revision; what serves is kept as it is, and not made again."""
+        earlier = partial(self.desired.earlier, name, number, self.table.revision_of)
+        return await self.apply(await self._inbox.ask(earlier), listen)
 
     async def _see_through(self, begun: Begun | Rotation, listen: Listen) -> Applied:
         """Wait for servers outside the inbox: a model may take minutes to load, and others are served meanwhile."""
@@ -213,10 +215,10 @@ class Reconciler:
         self.starting.keep_only([each.blueprint for each in self.desired.all()], self.desired.unreadable)
         self.turns += 1
 
-    async def _observe(self, blueprint: Blueprint | None) -> ObservedState:
+    async def _observe(self, blueprint: Blueprint | None, kept: int | None = None) -> ObservedState:
         await self._look([each.blueprint for each in self.desired.all()], blueprint)
         state = self._state(blueprint)
-        return replace(state, contents=await self._contents.look(blueprint), retries=True) if blueprint else state
+        return replace(state, contents=await self._contents.look(blueprint, kept), retries=True) if blueprint else state
 
     async def _look(self, blueprints: list[Blueprint], fresh: Blueprint | None = None) -> None:
         self.starting.doubt(self.table.stalled())
@@ -276,7 +278,7 @@ class Reconciler:
         failpoint("apply.received")
         blueprint = wanted.blueprint
         refuse_mesh(blueprint)
-        observed = await self._observe(blueprint)
+        observed = await self._observe(blueprint, wanted.kept)
         refuse_prospects(observed)
         plan = diff(blueprint, observed)
         failpoint("apply.observed")
@@ -326,15 +328,15 @@ class Reconciler:
         desired one is tried beside it. ``done`` steps are told already."""
         name = desired.revision.deployment
         try:
-            await self._contents.settle(desired.blueprint)
-            await self._make(desired, self._teller(desired, tell, done))
+            async with self._contents.serving(desired.blueprint, desired.revision.number):
+                await self._make(desired, self._teller(desired, tell, done))
             self.trouble.pop(name, None)
             await self.desired.serves(desired.revision)
         except Exception as error:
             fallback = self.desired.fallback(name) if self.table.get(name) is None else None
             if fallback is not None:
                 with suppress(OrchestratorError):  # it was told as a step; the trouble of the desired one stands
-                    async with self._contents.instead(fallback.blueprint):
+                    async with self._contents.instead(fallback.blueprint, fallback.revision.number):
                         await self._make(fallback, self._teller(fallback, tell))
             raise self._note(name, error) from error
 

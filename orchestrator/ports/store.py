@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -43,6 +43,10 @@ class RevisionStore(Protocol):
 
     def served(self) -> Sequence[Revision]:
         """Of every deployment that is not taken down, the revision that served last, where that is kept."""
+        ...
+
+    def ever_served(self, deployment: str) -> Collection[int]:
+        """The numbers of its kept revisions that ever served: what may be gone back to."""
         ...
 
     def last_number(self, deployment: str) -> int:

@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pytest
 from orchestrator.core.errors import DeployError, StateUnusable
 from orchestrator.core.failpoint import FAILPOINTS
 from orchestrator.plugins.stores.memory import MemoryRevisions
+from orchestrator.plugins.stores.schema import STEPS
 from orchestrator.plugins.stores.sqlite import open_stores
 from orchestrator.plugins.stores.statefile import Damaged
 from orchestrator.ports.store import Revision, RevisionStore
@@ -437,3 +439,28 @@ def test_revisions_stay_when_a_deployment_is_taken_down(any_store: RevisionStore
     third = replace(FIRST, number=any_store.last_number("clinic") + 1)
     any_store.add(third)
     assert sorted(each.number for each in any_store.desired()) == [1, 3]
+
+
+def test_what_has_ever_served_is_known(any_store: RevisionStore) -> None:
+    """Not only the last one; of this deployment alone, and also after it was taken down."""
+    for each in (FIRST, SECOND, OTHER):
+        any_store.add(each)
+    any_store.mark_served("clinic", 1)
+    any_store.mark_served("clinic", 2)
+    any_store.remove("clinic")
+    assert sorted(any_store.ever_served("clinic")) == [1, 2]
+    assert list(any_store.ever_served(OTHER.deployment)) == []
+
+
+def test_of_a_file_of_the_version_before_every_revision_counts_as_one_that_served(path: Path) -> None:
+    """Nobody wrote it down then."""
+    stores = open_stores(path)
+    stores.revisions.add(FIRST)
+    stores.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE ever_served")
+        connection.execute(f"PRAGMA user_version = {len(STEPS) - 1}")
+        connection.commit()
+    again = open_stores(path)
+    assert list(again.revisions.ever_served("clinic")) == [1]
+    again.close()

@@ -12,6 +12,7 @@ from orchestrator.cli.view.terminal import Terminal
 if TYPE_CHECKING:
     from orchestrator.app.client import RuntimeClient
     from orchestrator.app.compile import Compilation
+    from orchestrator.cli.reach import TimeLimit
     from orchestrator.deploy.wanted import Wanted
     from orchestrator.plan.observed import ObservedState
     from orchestrator.plan.plan import Plan
@@ -35,7 +36,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-pull", action="store_true", help="do without models that no server has, pull none")
     parser.add_argument("--yes", action="store_true", help="agree to what the plan removes")
     parser.add_argument(
-        "--timeout", metavar="TIME", help="how long to wait until it is ready, like 30s; the runtime goes on after that"
+        "--timeout",
+        metavar="TIME",
+        help="how long to wait until it is ready, pulls and all, like 30s; the runtime goes on after that",
     )
     parser.add_argument(
         "--foreground", action="store_true", help="be the runtime: serve until a signal comes (agrees to removals)"
@@ -44,9 +47,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Apply it."""
-    from orchestrator.cli.reach import check_applies, patience
+    from orchestrator.cli.reach import TimeLimit, check_applies
 
-    timeout = patience(options.timeout)
+    limit = TimeLimit.from_now(options.timeout)
     compilation = compiled(options, terminal, options.name)
     if options.dry_run:
         return _dry_run(compilation, options, terminal)
@@ -58,11 +61,14 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
             from orchestrator.cli.fetching import fetch_missing
             from orchestrator.cli.reach import observed
 
-            fetch_missing(compilation.blueprint, observed(compilation.blueprint, terminal), terminal)
+            fetch_missing(compilation.blueprint, observed(compilation.blueprint, terminal), terminal, limit)
         return serve(compilation, _wanted(compilation, options, ""), terminal)
     client = _runtime(terminal)
+    limit = TimeLimit.from_now(
+        options.timeout
+    )  # it counts once the runtime is there, whose start has a limit of its own
     check_applies(client, compilation.blueprint, origin(options))
-    plan, applied = _applied(compilation, client, options, timeout, terminal)
+    plan, applied = _applied(compilation, client, options, limit, terminal)
     _report(compilation, plan, applied, client, terminal)
     return 0
 
@@ -71,14 +77,14 @@ def _applied(
     compilation: Compilation,
     client: RuntimeClient,
     options: argparse.Namespace,
-    timeout: float | None,
+    limit: TimeLimit,
     terminal: Terminal,
 ) -> tuple[Plan, dict[str, Any]]:
     """Plan, agree and carry out; planned again where another command was faster, as if this one had come after it."""
     from orchestrator.core.errors import PlanError, PlanOutdated
     from orchestrator.plan.observed import changed_between
 
-    observed, changed = _fetched(compilation, client, options, terminal), ""
+    observed, changed = _fetched(compilation, client, options, limit, terminal), ""
     for _ in range(MOST_PLANS):
         plan = _plan(compilation, observed)
         try:
@@ -89,7 +95,7 @@ def _applied(
                 raise
             raise PlanError(f"{changed}; now {error.message}", cure=AGAIN_WITH_YES) from error
         try:
-            return plan, _carry_out(client, plan, _wanted(compilation, options, plan.digest), timeout, terminal)
+            return plan, _carry_out(client, plan, _wanted(compilation, options, plan.digest), limit, terminal)
         except PlanOutdated:
             before, observed = observed, client.observe(compilation.blueprint)
             changed = changed_between(before, observed)
@@ -104,14 +110,18 @@ def _may_fetch(compilation: Compilation, options: argparse.Namespace) -> bool:
 
 
 def _fetched(
-    compilation: Compilation, client: RuntimeClient, options: argparse.Namespace, terminal: Terminal
+    compilation: Compilation,
+    client: RuntimeClient,
+    options: argparse.Namespace,
+    limit: TimeLimit,
+    terminal: Terminal,
 ) -> ObservedState:
     """What is there, once what was missing is brought."""
     observed = client.observe(compilation.blueprint)
     if _may_fetch(compilation, options):
         from orchestrator.cli.fetching import fetch_missing
 
-        if fetch_missing(compilation.blueprint, observed, terminal):
+        if fetch_missing(compilation.blueprint, observed, terminal, limit):
             return client.observe(compilation.blueprint)
     return observed
 
@@ -205,14 +215,14 @@ def _wanted(compilation: Compilation, options: argparse.Namespace, expected: str
 
 
 def _carry_out(
-    client: RuntimeClient, plan: Plan, wanted: Wanted, timeout: float | None, terminal: Terminal
+    client: RuntimeClient, plan: Plan, wanted: Wanted, limit: TimeLimit, terminal: Terminal
 ) -> dict[str, Any]:
     from orchestrator.cli.view.progress import ended, progress
 
     began = time.monotonic()
     try:
         with progress(terminal, len(plan.steps)) as listen:
-            applied = client.apply(wanted, listen, timeout)
+            applied = client.apply(wanted, listen, limit.timeout, limit.since)
     except KeyboardInterrupt:
         terminal.tell(f"\nthe runtime goes on with {plan.deployment}; apply again to see it through")
         raise

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,9 @@ _LAST: Final = "SELECT coalesce(max(number), 0) FROM revision WHERE deployment =
 _FORGET: Final = """DELETE FROM revision WHERE deployment = :deployment AND number <= :oldest
     AND number NOT IN (SELECT number FROM desired WHERE deployment = :deployment)
     AND number NOT IN (SELECT number FROM served WHERE deployment = :deployment)"""
+_EVER_SERVED: Final = "SELECT number FROM ever_served JOIN revision USING (deployment, number) WHERE deployment = ?"
+_FORGET_SERVED: Final = """DELETE FROM ever_served WHERE deployment = :deployment
+    AND number NOT IN (SELECT number FROM revision WHERE deployment = :deployment)"""
 KEPT: Final = 100
 """Revisions that are kept of each deployment, the newest ones."""
 LOST_COMMIT: Final = "it holds other revisions than were committed"
@@ -50,6 +53,7 @@ class SqliteRevisions:
         with self._change() as connection:
             _insert(connection, revision)
             connection.execute(_FORGET, {"deployment": revision.deployment, "oldest": revision.number - KEPT})
+            connection.execute(_FORGET_SERVED, {"deployment": revision.deployment})
             failpoint("store.in-transaction")
 
     def desired(self) -> Sequence[Revision]:
@@ -60,10 +64,15 @@ class SqliteRevisions:
         """This revision serves."""
         with self._file.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO served VALUES (?, ?)", (deployment, number))
+            connection.execute("INSERT OR IGNORE INTO ever_served VALUES (?, ?)", (deployment, number))
 
     def served(self) -> Sequence[Revision]:
         """Of every deployment that is not taken down, the revision that served last; a damaged one is left out."""
         return self._sound(_SERVED, ())
+
+    def ever_served(self, deployment: str) -> Collection[int]:
+        """The numbers of its kept revisions that ever served."""
+        return [number for (number,) in self._file.rows(_EVER_SERVED, (deployment,))]
 
     def last_number(self, deployment: str) -> int:
         """The highest number that a revision of it ever had and that is kept; 0 for none. Looks into no revision."""

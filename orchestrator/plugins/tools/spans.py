@@ -223,8 +223,7 @@ class _Reader:
 
     def _on_weekday(self, match: re.Match[str]) -> _Time:
         weekday = index_of(WEEKDAYS, match["weekday"])
-        steps = _steps(match["way"] or match["behind"] or "")
-        if steps < 0:
+        if (steps := _steps(match["way"] or match["behind"] or "")) < 0:
             return _one(self._today - timedelta(days=(self._today.weekday() - weekday - 1) % 7 + 1), weekday)
         day = self._today + timedelta(days=(weekday - self._today.weekday() - 1) % 7 + 1)
         if steps > 0 and "coming" not in match[0] and weekday > self._today.weekday():
