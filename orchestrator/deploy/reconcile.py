@@ -104,14 +104,13 @@ class Reconciler:
         agreed to is no longer the plan, and ``DeployError`` where a step fails: then what served before serves on, and
         it is tried again."""
         await self.starting.meet(wanted.blueprint)
-        return await self._see_through(
-            await self._inbox.ask(partial(self._begin, wanted, listen), self._let_go), listen
-        )
+        begun = await self._inbox.ask(partial(self._begin, wanted, listen), self._let_go)
+        return await self._see_through(begun, listen)
 
     async def rollback(self, name: str, number: int | None, listen: Listen) -> Applied:
         """Apply what an earlier revision was, as a new revision; what serves is kept as it is, and not made again."""
-        earlier = partial(self.desired.earlier, name, number, self.table.revision_of)
-        return await self.apply(await self._inbox.ask(earlier), listen)
+        wanted = self._inbox.ask(partial(self.desired.earlier, name, number, self.table.revision_of))
+        return await self.apply(await wanted, listen)
 
     async def _see_through(self, begun: Begun | Rotation, listen: Listen) -> Applied:
         """Wait for servers outside the inbox: a model may take minutes to load, and others are served meanwhile."""
@@ -130,8 +129,7 @@ class Reconciler:
         return Applied(begun.desired.revision.number, plan)
 
     async def _rotated(self, rotation: Rotation, listen: Listen) -> Begun | Rotation:
-        """Nothing is recorded before all that shall take over is ready; where that fails, or who applies went away, nothing
-        has changed."""
+        """Nothing is recorded before all that shall take over is ready: till then nothing has changed, whatever happens."""
         try:
             await self.starting.taken_over(rotation, self._rotation_teller(rotation.name, listen))
             failpoint("server.rotated")
