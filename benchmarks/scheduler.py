@@ -43,7 +43,7 @@ class Instant:
         """It is always there."""
         return Identity(self.kind, url)
 
-    async def models(self, identity: Identity, api_key: Secret | None = None) -> tuple[ServedModel, ...]:  # noqa: ARG002
+    async def models(self, identity: Identity, api_key: Secret | None = None) -> tuple[ServedModel, ...]:  # noqa: ARG002 - as the port has them
         """Not asked for here."""
         return ()
 

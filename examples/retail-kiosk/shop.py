@@ -47,7 +47,10 @@ def find_alternatives(text: str) -> dict[str, Any]:
     asked = read(text)
     named = [wish.text for wish in asked.wishes]
     found = [_stands_for(words, asked) for words in named]
-    if asked.unread or not all(found):
+    proposes = re.search(r"(.*)\b(?:instead of|rather than|in place of)\b", text, re.IGNORECASE)
+    if (
+        asked.unread or not all(found) or (proposes and meant(proposes[1]))
+    ):  # whether this one will do, nobody here knows
         return {"unsure": True, "sets": []}
     cheaper = bool(re.search(r"\b(?:cheaper|less expensive|lower price|cheapest)\b", text, re.IGNORECASE))
     other_brand = bool(re.search(r"\b(?:another|other|different) (?:brands?|makes?)\b", text, re.IGNORECASE))

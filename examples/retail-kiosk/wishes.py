@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 from products import UNITS, fold, is_known, meant, numbers_in, own_words, words_of
 
-COUNT = re.compile(rf"(?<![\w.,-])(\d{{1,5}})\s*(?:x\s+)?(?!\s*{UNITS})(?=\s*[a-z])|\bx\s?(\d{{1,5}})\b", re.IGNORECASE)
+COUNT = re.compile(
+    rf"(?<![\w.,-])(\d{{1,5}})(?:\s*x\s+(?=\d+\s*{UNITS})|(?![a-z]+\d)\s*(?:x\s+)?(?!\s*{UNITS})(?=\s*[a-z]))"
+    rf"|\bx\s?(\d{{1,5}})\b(?!\s*{UNITS})",
+    re.IGNORECASE,
+)
 SAID_COUNTS = ("one two three four five six seven eight nine ten eleven twelve").split()
 SAID_COUNT = re.compile(rf"\b({'|'.join(SAID_COUNTS)})\b|\b(a dozen|dozen)\b", re.IGNORECASE)
 ONE = re.compile(r"(?:^|\bfor )(an?|one|another)\b", re.IGNORECASE)
@@ -27,6 +31,8 @@ EXCLUDES = re.compile(
     re.IGNORECASE,
 )
 OTHER_BRAND = re.compile(r"\b(?:another|other|different) (?:brands?|makes?)\b[^.?!]*?\bthan\b", re.IGNORECASE)
+COMPARES = re.compile(r"\b(?!other|rather|cheaper)\w{3,}er than\b(?! \d+ ?(?:€|euros?\b|eur\b))", re.IGNORECASE)
+"""Sizes that are to be more or less than something: the products' measures are not read."""
 BETWEEN = frozenset("or nor and the a an by from of made any".split())
 
 
@@ -68,7 +74,7 @@ def read(text: str) -> Asked:
     said, amounts = _without_money(text)
     said, excluded, unread = _without_exclusions(said)
     wishes = tuple(map(_counted, _pieces(said)))
-    return Asked(wishes, amounts, excluded, unread or bool(OTHER_MONEY.search(text)))
+    return Asked(wishes, amounts, excluded, unread or bool(OTHER_MONEY.search(text) or COMPARES.search(said)))
 
 
 def _without_money(text: str) -> tuple[str, tuple[Amount, ...]]:

@@ -8,10 +8,10 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.client import HTTPException, HTTPResponse
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+from orchestrator.app.answer import LOGS, Answer, RuntimeHangs, told_as_ours
 from orchestrator.app.lock import read_about
 from orchestrator.app.patience import Hangs, Lives, Patience, SocketConnection
 from orchestrator.app.replies import read_error, read_event, read_result
@@ -37,6 +37,8 @@ GRACE_SECONDS: Final = 2.0
 """How much longer than its own time-out the answer to a request may take."""
 _FIRST_SECONDS: Final = 1.0
 """How long a sign of life may take until who waits is told."""
+_LEAST_SECONDS: Final = 0.001
+"""What is left for an answer where its time is over already: then it is told so."""
 _BUSY: Final = 3
 """Signs of life without an answer after which who waits is told."""
 Listen = Callable[[Event], None]
@@ -49,10 +51,6 @@ def _silently(event: Event) -> None:
 
 def _untold(line: str) -> None:
     del line
-
-
-class RuntimeHangs(RuntimeUnavailable):
-    """It is there and says nothing."""
 
 
 class RuntimeClient:
@@ -96,8 +94,8 @@ class RuntimeClient:
     def observe(self, blueprint: Blueprint) -> ObservedState:
         """What it sees for a blueprint that may not be applied yet: plan from that."""
         patience = Patience(OBSERVE_SECONDS, lives=self._asked())
-        with self._call("POST", "/observe", {"blueprint": blueprint.as_json()}, patience) as response:
-            return ObservedState.from_json(_value(response))
+        with self._call("POST", "/observe", {"blueprint": blueprint.as_json()}, patience) as answer:
+            return ObservedState.from_json(answer.value())
 
     def status(self) -> dict[str, Any]:
         """``runtime`` (see :meth:`about`) and ``deployments``."""
@@ -133,8 +131,8 @@ class RuntimeClient:
     def logs(self, name: str, lines: int = 100, *, follow: bool = False) -> Iterator[dict[str, Any]]:
         """Events of a deployment; with ``follow`` those that come, until the caller leaves."""
         query = urlencode({"name": name, "lines": lines, "follow": int(follow)})
-        with self._call("GET", f"/logs?{query}") as response:
-            yield from _lines(response)
+        with self._call("GET", f"/logs?{query}") as answer:
+            yield from answer.lines()
 
     def approvals(self, name: str = "", *, closed: bool = False) -> list[dict[str, Any]]:
         """What waits for people, of one deployment or of all, newest first; with ``closed`` also what did."""
@@ -158,26 +156,25 @@ class RuntimeClient:
 
     # -- acting -----------------------------------------------------------------------------------------------------
 
-    def apply(self, wanted: Wanted, listen: Listen = _silently, timeout: float | None = None) -> dict[str, Any]:
+    def apply(
+        self, wanted: Wanted, listen: Listen = _silently, timeout: float | None = None, since: float | None = None
+    ) -> dict[str, Any]:
         """Apply a blueprint; gives ``name``, ``revision``, ``plan``, and in ``try`` a request to try (``serve/trying.py``).
-        ``timeout`` ends the waiting only: the runtime goes on."""
+        ``timeout``, in seconds from ``since`` (of ``time.monotonic``; now), ends the waiting only: the runtime goes on."""
         body = {
             "blueprint": wanted.blueprint.as_json(),
             "sources": dict(wanted.sources),
             "origin": wanted.origin,
             "plan": wanted.expected,
         }
-        began = time.monotonic()
-        try:
-            return self._act("/apply", body, listen, timeout)
-        except RuntimeHangs as error:
-            if timeout is None or time.monotonic() - began < timeout:
-                raise
-            raise DeployError(f"the runtime did not finish in {timeout:g} s; it goes on", cure=LOGS) from error
+        return self._in_time("/apply", body, listen, timeout, since)
 
-    def rollback(self, name: str, to: int | None = None, listen: Listen = _silently) -> dict[str, Any]:
-        """Apply an earlier revision again (the one before, where none is named)."""
-        return self._act("/rollback", {"name": name, "to": to}, listen, None)
+    def rollback(
+        self, name: str, to: int | None = None, listen: Listen = _silently, timeout: float | None = None
+    ) -> dict[str, Any]:
+        """Apply an earlier revision again (the one that serves or served before, where none is named). ``timeout`` as of
+        :meth:`apply`."""
+        return self._in_time("/rollback", {"name": name, "to": to}, listen, timeout)
 
     def down(self, name: str, drain: float = 30.0, listen: Listen = _silently) -> int:
         """Take a deployment down; gives how many requests did not finish in ``drain`` seconds."""
@@ -201,26 +198,26 @@ class RuntimeClient:
     def decide(self, approval: str, verdict: Verdict) -> dict[str, Any]:
         """Note a verdict on what waits for a person. Raises ``NoSuchApproval`` and ``ApprovalClosed``."""
         body = {"by": verdict.by, "text": verdict.text, "digest": verdict.digest}
-        with self._call("POST", f"/approvals/{quote(approval, safe='')}/{verdict.act}", body) as response:
-            found: dict[str, Any] = _value(response)["approval"]
+        with self._call("POST", f"/approvals/{quote(approval, safe='')}/{verdict.act}", body) as answer:
+            found: dict[str, Any] = answer.value()["approval"]
             return found
 
     def cancel_delivery(self, delivery: str, by: str = "") -> dict[str, Any]:
         """Take back what waits for its target. Raises ``NoSuchDelivery`` and ``DeliveryClosed``."""
-        with self._call("POST", f"/outbox/{quote(delivery, safe='')}/cancel", {"by": by}) as response:
-            found: dict[str, Any] = _value(response)["delivery"]
+        with self._call("POST", f"/outbox/{quote(delivery, safe='')}/cancel", {"by": by}) as answer:
+            found: dict[str, Any] = answer.value()["delivery"]
             return found
 
     def retry_deliveries(self, delivery: str = "", name: str = "") -> int:
         """Try at once what waits for its target: one, all of a deployment, or all; gives how many."""
         path = f"/outbox/{quote(delivery, safe='')}/retry" if delivery else "/outbox/retry"
-        with self._call("POST", path, {"name": name}) as response:
-            return int(_value(response)["count"])
+        with self._call("POST", path, {"name": name}) as answer:
+            return int(answer.value()["count"])
 
     def label(self, run: str, *, right: bool, agent: str = "", by: str = "") -> dict[str, Any]:
         """Note that an answer was right or wrong. Raises ``NothingToLabel``."""
-        with self._call("POST", "/label", {"run": run, "right": right, "agent": agent, "by": by}) as response:
-            found: dict[str, Any] = _value(response)["label"]
+        with self._call("POST", "/label", {"run": run, "right": right, "agent": agent, "by": by}) as answer:
+            found: dict[str, Any] = answer.value()["label"]
             return found
 
     def calibrate(self, name: str, target: float, wrong: float) -> dict[str, Any]:
@@ -240,8 +237,22 @@ class RuntimeClient:
 
     def stop(self, drain: float | None = None) -> None:
         """Ask it to end; it drains first. Returns at once."""
-        with self._call("POST", "/stop", {"drain": drain}) as response:
-            _value(response)
+        with self._call("POST", "/stop", {"drain": drain}) as answer:
+            answer.value()
+
+    # -- inside, acting ---------------------------------------------------------------------------------------------
+
+    def _in_time(
+        self, path: str, body: Mapping[str, Any], listen: Listen, timeout: float | None, since: float | None = None
+    ) -> dict[str, Any]:
+        began = time.monotonic() if since is None else since
+        limit = None if timeout is None else max(_LEAST_SECONDS, began + timeout - time.monotonic())
+        try:
+            return self._act(path, body, listen, limit)
+        except RuntimeHangs as error:
+            if timeout is None or time.monotonic() - began < timeout:
+                raise
+            raise DeployError(f"the runtime did not finish in {timeout:g} s; it goes on", cure=LOGS) from error
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -251,8 +262,8 @@ class RuntimeClient:
 
     def _told(self, path: str, body: Mapping[str, Any], listen: Listen, limit: float | None) -> dict[str, Any]:
         patience = Patience(SILENT_SECONDS, limit, self._asked())
-        with self._call("POST", path, body, patience) as response:
-            for entry in _lines(response):
+        with self._call("POST", path, body, patience) as answer:
+            for entry in answer.lines():
                 if entry["kind"] == "end":
                     value: dict[str, Any] = entry["value"]
                     return value
@@ -264,31 +275,26 @@ class RuntimeClient:
     def _get(self, path: str, timeout: float | None = None, **query: str) -> dict[str, Any]:
         limit = ANSWER_SECONDS if timeout is None else timeout
         patience = Patience(limit, limit, self._asked() if timeout is None else None)
-        with self._call("GET", f"{path}?{urlencode(query)}" if query else path, patience=patience) as response:
-            return _value(response)
+        with self._call("GET", f"{path}?{urlencode(query)}" if query else path, patience=patience) as answer:
+            return answer.value()
 
     @contextmanager
     def _call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, patience: Patience | None = None
-    ) -> Iterator[HTTPResponse]:
+    ) -> Iterator[Answer]:
         self._check_owner()
         patience = patience or Patience(SILENT_SECONDS, lives=self._asked())
         connection = SocketConnection(self.socket, patience)
         headers = {"Content-Type": "application/json"} if body is not None else {}
         content = json.dumps(body).encode() if body is not None else None
         try:
-            connection.request(method, path, content, headers)
-            response = connection.getresponse()
-            connection.answering()
-            if response.status >= 400:
-                raise read_error(json.loads(response.read()).get("error", {}))
-            yield response
-        except TimeoutError as error:
-            if patience.lives is not None and not isinstance(error, Hangs):
-                raise RuntimeHangs(SLOW, cure="orchestrator status; try again") from error
-            raise RuntimeHangs(HANGS, cure="orchestrator runtime stop ends it, start brings it back") from error
-        except (OSError, HTTPException, ValueError) as error:
-            raise self._unavailable(error) from error
+            with told_as_ours(patience):
+                connection.request(method, path, content, headers)
+                response = connection.getresponse()
+                connection.answering()
+                if response.status >= 400:
+                    raise read_error(json.loads(response.read()).get("error", {}))
+            yield Answer(response, patience)
         finally:
             connection.close()
 
@@ -319,11 +325,6 @@ class RuntimeClient:
             return True
         return True
 
-    def _unavailable(self, error: Exception) -> RuntimeUnavailable:
-        if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
-            return RuntimeUnavailable("no runtime runs", cure="orchestrator apply FILE starts one")
-        return RuntimeUnavailable(f"the runtime does not answer: {error}", cure=LOGS)
-
     def _check_owner(self) -> None:
         """Never talk to a socket that another user made: it would see our manifests and requests."""
         if not hasattr(os, "geteuid"):
@@ -349,8 +350,6 @@ class RuntimeClient:
             )
 
 
-LOGS: Final = "orchestrator runtime logs"
-HANGS: Final = "the runtime is there and does not answer: it hangs, or the machine has no time for it"
 CURES: Final = {
     "starting": "orchestrator status says what it waits for; try again when it is ready",
     "ready": "orchestrator status; try again with a longer --timeout",
@@ -358,7 +357,6 @@ CURES: Final = {
     "": "orchestrator runtime start, then try again",
 }
 """For a request without an answer, by the state of the runtime."""
-SLOW: Final = "the runtime gave no answer in its time"
 WAITS: Final = "the runtime does not answer: waiting a few seconds more"
 BUSY: Final = "the runtime is busy: waiting for its answer"
 
@@ -371,15 +369,3 @@ def request_json(request: Request) -> dict[str, Any]:
 def last_known(folders: Folders) -> dict[str, Any] | None:
     """What the last runtime said of itself, whether it still runs or not."""
     return read_about(folders.runtime)
-
-
-def _value(response: HTTPResponse) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(response.read())
-    return value
-
-
-def _lines(response: HTTPResponse) -> Iterator[dict[str, Any]]:
-    """The entries; an empty line is a sign of life."""
-    for entry in iter(response.readline, b""):
-        if entry != b"\n":
-            yield json.loads(entry)

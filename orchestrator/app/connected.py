@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -33,30 +34,29 @@ class RemoteRuns:
         """Answer a request, whole where nobody listens to its pieces; raises ``RuntimeUnavailable`` where the runtime ends in the
         middle."""
         body = {"name": self.name, "request": request_json(request), "pieces": listen is not None}
-        async for entry in self._lines(body):
-            if entry["kind"] == "end":
-                return read_result(entry["value"])
-            if entry["kind"] == "error":
-                raise read_error(entry["error"])
-            if listen is not None:
-                listen(read_event(entry))
-        raise RuntimeUnavailable("the runtime ended in the middle of its answer", cure="orchestrator runtime logs")
+        return await self._result(body, "run", listen)
 
     async def wait(self, run: str) -> Result:
         """How a run ended that waited for a person, once it did."""
-        async for entry in self._lines({"run": run}, "wait"):
-            if entry["kind"] == "end":
-                return read_result(entry["value"])
-            if entry["kind"] == "error":
-                raise read_error(entry["error"])
-        raise RuntimeUnavailable("the runtime ended in the middle of its answer", cure="orchestrator runtime logs")
+        return await self._result({"run": run}, "wait", None)
 
     async def label(self, run: str, *, right: bool, agent: str, by: str) -> None:
         """Note that an answer was right or wrong."""
         async for _ in self._lines({"run": run, "right": right, "agent": agent, "by": by}, "label"):
             continue
 
-    async def _lines(self, body: Mapping[str, Any], path: str = "run") -> AsyncIterator[dict[str, Any]]:
+    async def _result(self, body: Mapping[str, Any], path: str, listen: Callable[[Event], None] | None) -> Result:
+        async with aclosing(self._lines(body, path)) as lines:  # however it ends, the connection ends with it
+            async for entry in lines:
+                if entry["kind"] == "end":
+                    return read_result(entry["value"])
+                if entry["kind"] == "error":
+                    raise read_error(entry["error"])
+                if listen is not None:
+                    listen(read_event(entry))
+        raise RuntimeUnavailable("the runtime ended in the middle of its answer", cure="orchestrator runtime logs")
+
+    async def _lines(self, body: Mapping[str, Any], path: str) -> AsyncGenerator[dict[str, Any], None]:
         from aiohttp import ClientConnectorError, ClientError
 
         try:

@@ -70,8 +70,9 @@ class Journal:
     async def _write_waiting(self) -> None:
         self._some = anyio.Event()
         waiting, self._waiting, self._count = self._waiting, {}, 0
-        for deployment, lines in waiting.items():
-            await self._write(deployment, lines)
+        with anyio.CancelScope(shield=True):  # what is taken out is nowhere else
+            for deployment, lines in waiting.items():
+                await self._write(deployment, lines)
 
     async def follow(self, deployment: str, count: int, forever: bool) -> AsyncIterator[bytes]:
         """The newest ``count`` lines, then with ``forever`` those that come."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from orchestrator.app import catalog
 from orchestrator.core.diagnostic import Diagnostic, Place
 from orchestrator.core.errors import DeployError
+from orchestrator.ports.environment import passed_environment
 from orchestrator.ports.lifecycle import Binary, Hurried, Launch, Launcher, LaunchOrder
 
 if TYPE_CHECKING:
@@ -21,28 +22,6 @@ if TYPE_CHECKING:
     from orchestrator.core.blueprint import Blueprint
     from orchestrator.deploy.yard import Yard
     from orchestrator.ports.provider import Provider
-
-_PASSED: Final = frozenset(
-    {
-        *("PATH", "HOME", "USER", "LOGNAME", "SYSTEMROOT", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP"),
-        *("VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"),
-        *("OLLAMA_MODELS", "CC", "CXX"),
-    }
-)
-_PASSED_BEGINNINGS: Final = (
-    "LC_",
-    "XDG_",
-    "CUDA_",
-    "NVIDIA_",
-    "HIP_",
-    "ROCR_",
-    "HSA_",
-    "HF_",
-    "VLLM_",
-    "OMP_",
-    "GGML_",
-)
-
 
 _TELL_AFTER: Final = 1.0
 """Seconds until who waits for a program to say what it can do is told so."""
@@ -127,14 +106,6 @@ class Launchers:
 def install_line(launcher: Launcher) -> str:
     """What to type on this system to have it."""
     return launcher.install.get(sys.platform) or launcher.install["*"]
-
-
-def passed_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a model server may have of our environment: no keys and secrets of ours, and none of the variables by which
-    some programs take options that nobody wrote."""
-    return {
-        name: value for name, value in environment.items() if name in _PASSED or name.startswith(_PASSED_BEGINNINGS)
-    }
 
 
 def make_yard(provider: Callable[[str], Provider], state: Path, owner: str = "") -> Yard:

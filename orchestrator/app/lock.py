@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from orchestrator.core.errors import AnotherRuns, StateUnusable
+from orchestrator.ports.durable import write_durably
 
 LOCK_NAME: Final = "runtime.lock"
 ABOUT_NAME: Final = "runtime.json"
@@ -60,12 +61,8 @@ else:
 
 
 def write_about(folder: Path, about: dict[str, Any]) -> None:
-    """Say who the runtime is and where it listens; the file is whole or not there."""
-    path = folder / ABOUT_NAME
-    new = path.with_suffix(".new")
-    new.touch(mode=0o600)
-    new.write_text(json.dumps(about))
-    new.replace(path)
+    """Say who the runtime is and where it listens; the file is whole or not there. Raises ``OSError``."""
+    write_durably(folder / ABOUT_NAME, json.dumps(about).encode())
 
 
 def read_about(folder: Path) -> dict[str, Any] | None:

@@ -14,7 +14,8 @@ import anyio.to_thread
 import structlog
 
 from orchestrator.app.redact import Redactor
-from orchestrator.app.rotating import KEPT, LARGEST, cut
+from orchestrator.app.rotating import KEPT, LARGEST
+from orchestrator.ports.log_file import cut
 
 LOG_NAME: Final = "runtime.log"
 LOOK_EVERY: Final = 10.0

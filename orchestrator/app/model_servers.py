@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +31,7 @@ _Given = TypeVar("_Given")
 class Around:
     """Where servers are looked for: the usual places of this device with some ``more``, or one ``endpoint``, with its key
     (``env:NAME``; a file counts from ``folder``, else from where the command is given). ``plugin`` is a provider of another
-    package that is asked first."""
+    package that is asked first. ``ends`` is when what takes long must have ended (of ``time.monotonic``)."""
 
     environment: Mapping[str, str]
     endpoint: str = ""
@@ -37,6 +39,15 @@ class Around:
     more: tuple[str, ...] = ()
     plugin: str = ""
     folder: str = ""
+    ends: float = inf
+
+    @property
+    def left(self) -> float:
+        """Seconds until then. Raises ``TimeoutError`` where there are none."""
+        left = self.ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("its time is over")
+        return left
 
     @property
     def places(self) -> list[str]:
@@ -97,7 +108,7 @@ def load(choice: Choice, options: LoadOptions, timeout: float, key: Secret | Non
     """Load a model. Raises a ``ModelError``."""
 
     async def act(plugins: Plugins) -> Loaded:
-        provider = _of(plugins, choice, Loader)  # type: ignore[type-abstract]
+        provider = _of(plugins, choice, Loader)  # type: ignore[type-abstract] # a protocol, which isinstance takes
         return await provider.load(_target(choice, key), options, timeout)
 
     return _run(act)
@@ -107,7 +118,7 @@ def unload(choice: Choice, timeout: float, key: Secret | None) -> None:
     """Free its memory. Raises a ``ModelError``."""
 
     async def act(plugins: Plugins) -> None:
-        await _of(plugins, choice, Loader).unload(_target(choice, key), timeout)  # type: ignore[type-abstract]
+        await _of(plugins, choice, Loader).unload(_target(choice, key), timeout)  # type: ignore[type-abstract] # a protocol, which isinstance takes
 
     _run(act)
 
@@ -116,19 +127,21 @@ def remove(choice: Choice, key: Secret | None) -> None:
     """Delete it from the server's store. Raises a ``ModelError``."""
 
     async def act(plugins: Plugins) -> None:
-        await _of(plugins, choice, Remover).remove(_target(choice, key))  # type: ignore[type-abstract]
+        await _of(plugins, choice, Remover).remove(_target(choice, key))  # type: ignore[type-abstract] # a protocol, which isinstance takes
 
     _run(act)
 
 
-def pull(choice: Choice, listen: Callable[[PullProgress], None], key: Secret | None) -> None:
-    """Pull a model, telling how far it is. Ctrl-C leaves it properly. Raises a ``ModelError``."""
+def pull(choice: Choice, listen: Callable[[PullProgress], None], around: Around) -> None:
+    """Pull a model, telling how far it is. Ctrl-C leaves it properly, as does the end of its time. Raises a ``ModelError``, and
+    ``TimeoutError`` where its time is over."""
 
     async def act(plugins: Plugins) -> None:
-        provider = _of(plugins, choice, Puller)  # type: ignore[type-abstract]
-        async with aclosing(provider.pull(_target(choice, key))) as progress:  # type: ignore[type-var]
-            async for each in progress:
-                listen(each)
+        provider = _of(plugins, choice, Puller)  # type: ignore[type-abstract] # a protocol, which isinstance takes
+        with anyio.fail_after(around.left):
+            async with aclosing(provider.pull(_target(choice, around.secret))) as progress:  # type: ignore[type-var] # a generator, which closes
+                async for each in progress:
+                    listen(each)
 
     _run(act)
 
@@ -147,7 +160,7 @@ def store_of(choice: Choice, environment: Mapping[str, str]) -> Store | None:
     if make is None or choice.server.zone != "node":
         return None
     named = environment.get(make.store_variable, "") if make.store_variable else ""
-    folders = [Path(os.path.expanduser(folder)) for folder in ([named] if named else make.stores)]  # noqa: PTH111
+    folders = [Path(os.path.expanduser(folder)) for folder in ([named] if named else make.stores)]  # noqa: PTH111 - of a text: pathlib raises where there is no home
     for folder in folders:
         if folder.is_dir():
             return Store(folder, shutil.disk_usage(folder).free)

@@ -12,6 +12,7 @@ from typing import Any, Final
 from orchestrator.app.settings import Settings
 from orchestrator.core.errors import StateUnusable
 from orchestrator.plan.capabilities import FORMAT, Record, merged
+from orchestrator.ports.durable import write_durably
 from orchestrator.ports.probe import Probed
 from orchestrator.ports.provider import Capability, Identity, Provider, Secret, ServedModel, Support, Target
 
@@ -131,12 +132,10 @@ class Known:
         fresh = [Record.of(each) for each in probed]
         every = merged(self.records(), fresh)
         text = json.dumps({"format": FORMAT, "records": [record.as_json() for record in every]}, indent=1)
-        part = self._path.with_suffix(".part")
         if not fresh:
             return []
         try:
-            part.write_text(text, encoding="utf-8")
-            part.replace(self._path)
+            write_durably(self._path, text.encode())
         except OSError as error:
             raise StateUnusable(
                 f"{self._path} cannot be written: {error.strerror}", cure="see `orchestrator doctor`"

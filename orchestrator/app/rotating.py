@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from orchestrator.ports.log_file import write_whole
+
 LARGEST: Final = 5_000_000
 """Bytes of one file."""
 KEPT: Final = 2
 """Older files beside the newest."""
-LEFT: Final = 1_000_000
-"""Bytes, the newest, that are left of a file that is cut."""
-_CUT: Final = b"(what came before is cut off: the file grew larger than %d bytes)\n"
 
 
 class RotatingFile:
@@ -32,7 +31,7 @@ class RotatingFile:
             self._rotate()
         handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            _write_whole(handle, content)
+            write_whole(handle, content)
         finally:
             os.close(handle)
 
@@ -63,37 +62,8 @@ class RotatingFile:
             self.path.replace(self._older(1))
 
 
-def cut(path: Path, largest: int = LARGEST, left: int = LEFT) -> None:
-    """Keep only the newest lines of a file that has grown too large. Its writers go on in the same file: they append, as
-    another process's output does, and what they write in this very moment may be lost. Raises ``OSError``."""
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_APPEND)
-    except FileNotFoundError:
-        return
-    with os.fdopen(handle, "r+b", buffering=0) as file:
-        size = file.seek(0, os.SEEK_END)
-        if size <= largest:
-            return
-        file.seek(size - left)
-        newest = file.read(left) or b""
-        file.truncate(0)
-        _write_whole(file.fileno(), _CUT % largest + newest[newest.find(b"\n") + 1 :])
-
-
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
         return b""
-
-
-def _write_whole(handle: int, content: bytes) -> None:
-    """A disk that is nearly full may take only a part: then the rest fails, and no half line stays."""
-    before = os.fstat(handle).st_size
-    left = memoryview(content)
-    try:
-        while left:
-            left = left[os.write(handle, left) :]
-    except OSError:
-        os.ftruncate(handle, before)
-        raise

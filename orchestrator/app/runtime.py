@@ -185,8 +185,8 @@ class Runtime:
         journal = Journal(self._place.folders.state / "logs" / "deployments", self._redactor.text, self._report)
         keeper = RunKeeper(stores.runs, report=self._report)
         tasks = await stack.enter_async_context(anyio.create_task_group())
-        for sink in (journal, keeper):
-            tasks.start_soon(keep_running, sink.run, self._report)
+        for who, sink in (("the writer of event logs", journal), ("the keeper of runs", keeper)):
+            tasks.start_soon(keep_running, who, sink.run, self._report)
 
         async def close() -> None:
             await keeper.aclose()
@@ -196,7 +196,8 @@ class Runtime:
         return journal, keeper
 
     def _report(self, trouble: object) -> None:
-        self._log.error("cannot write", trouble=str(trouble))
+        """Of the sinks, the desk and the forwarder, in words that say whose it is."""
+        self._log.error("trouble", trouble=str(trouble))
 
     def _bind(self, stack: AsyncExitStack) -> tuple[socket, socket]:
         """The port and the socket file, before anything else: most starts that fail, fail here."""
@@ -273,9 +274,11 @@ class Runtime:
         scope.cancel()
 
     async def _watch_signals(self) -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async for _ in signals:
-                self.stop(None)
+        with anyio.open_signal_receiver(*_ends_it()) as signals:
+            async for each in signals:
+                # A terminal that closes may tell it twice, by itself and by its shell: that is no second wish.
+                if each in (signal.SIGTERM, signal.SIGINT) or not self._stopping.is_set():
+                    self.stop(None)
 
     def stop(self, patience: float | None) -> None:
         """End it, letting requests finish; the second time, soon."""
@@ -342,6 +345,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tell(told, error)
         raise
     return 0
+
+
+def _ends_it() -> list[signal.Signals]:
+    """Signals that end it; that of a closed terminal only where whoever started it does not have it ignored (``nohup``)."""
+    closed = getattr(signal, "SIGHUP", None)  # not on Windows
+    hangs_up = [closed] if closed is not None and signal.getsignal(closed) is not signal.SIG_IGN else []
+    return [signal.SIGTERM, signal.SIGINT, *hangs_up]
 
 
 def run_until_stopped(runtime: Runtime) -> None:

@@ -1,4 +1,5 @@
-"""A sink hears what happened. Whatever is wrong in one, requests go on and the process lives."""
+"""What works beside the requests: sinks, which hear what happened, and the owners of what waits. Whatever is wrong in one, requests
+go on and the process lives."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import anyio
 from orchestrator.core.event import Event
 
 AGAIN: Final = 5.0
-"""Seconds before a sink that failed goes on."""
+"""Seconds before one that failed goes on."""
 Report = Callable[[str], None]
 
 
@@ -22,13 +23,14 @@ def hear(event: Event, take: Callable[[Event], None], report: Report) -> None:
         report(f"the event {event.kind} of {event.run or event.deployment} is lost: {_named(error)}")
 
 
-async def keep_running(run: Callable[[], Awaitable[None]], report: Report, again: float = AGAIN) -> None:
-    """Run a sink until it ends by itself; after a fault it is reported and run again."""
+async def keep_running(who: str, run: Callable[[], Awaitable[None]], report: Report, again: float = AGAIN) -> None:
+    """Run what works beside the requests until it ends by itself; after a fault ``who`` failed is reported, and it is run again
+    ``again`` seconds later."""
     while True:
         try:
             await run()
         except Exception as error:  # noqa: BLE001 - it runs beside everything else, which must not end with it
-            report(f"what happens is not written for {again:g} s: {_named(error)}")
+            report(f"{who} failed, and goes on in {again:g} s: {_named(error)}")
             await anyio.sleep(again)
         else:
             return

@@ -11,14 +11,18 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
-from orchestrator.app.client import RuntimeClient, RuntimeHangs, last_known
+from orchestrator.app.answer import RuntimeHangs
+from orchestrator.app.client import RuntimeClient, last_known
+from orchestrator.app.lock import RuntimeLock
 from orchestrator.app.printed import begin, last_words
-from orchestrator.app.rotating import cut
+from orchestrator.app.rotating import LARGEST
 from orchestrator.app.told import TOLD, Told
 from orchestrator.core.errors import AnotherRuns, OrchestratorError, RuntimeUnavailable
 from orchestrator.core.quantity import format_size
 from orchestrator.deploy.supervisor import END_SECONDS
+from orchestrator.plugins.hosts.local import home_in_full
 from orchestrator.ports.host import Folders, Host, ProcessIdentity
+from orchestrator.ports.log_file import cut
 
 RUNTIME: Final = "runtime"
 """The folder of its servers' records, below that of all others."""
@@ -105,7 +109,7 @@ class _Start:
         """Begin it. Raises ``DeployError`` where no process can be started."""
         self._log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(OSError):  # the start says it
-            cut(self._log)
+            cut(self._log, LARGEST)
             begin(self._log)
         self._told = Told(self._folders.runtime)
         self._stack.callback(self._told.remove)
@@ -165,13 +169,23 @@ def stop_runtime(host: Host, patience: float = 30.0) -> bool:
 
 
 def _end_servers(folders: Folders) -> None:
-    """Those of a runtime that could not end them itself: it hung, or was killed."""
+    """Those of a runtime that could not end them itself: it hung, or was killed. None where a runtime has the lock: then it is
+    another one, which has begun meanwhile, and they are its own."""
     records = folders.state / "servers" / RUNTIME
-    if any(records.glob("*.json")):
-        from orchestrator.deploy.server_records import end_recorded
-        from orchestrator.plugins.hosts.processes import LocalProcesses
+    if not any(records.glob("*.json")):
+        return
+    from orchestrator.deploy.server_records import end_recorded
+    from orchestrator.plugins.hosts.processes import LocalProcesses
 
+    lock = RuntimeLock(folders.runtime)
+    try:
+        lock.take()
+    except AnotherRuns:
+        return
+    try:
         end_recorded(records, LocalProcesses())
+    finally:
+        lock.free()
 
 
 def _hangs(client: RuntimeClient) -> bool:
@@ -192,8 +206,12 @@ def running_process(host: Host, folders: Folders) -> ProcessIdentity | None:
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a background process may have of this shell's environment."""
-    return {name: value for name, value in environment.items() if name in KEPT or name.startswith(_KEPT_BEGINNINGS)}
+    """What a background process may have of this shell's environment: it stands in another folder, so that its home is told in
+    full."""
+    kept = {name: value for name, value in environment.items() if name in KEPT or name.startswith(_KEPT_BEGINNINGS)}
+    if kept.get("ORCHESTRATOR_HOME"):
+        kept["ORCHESTRATOR_HOME"] = str(home_in_full(kept["ORCHESTRATOR_HOME"]))
+    return kept
 
 
 def start_log(folders: Folders) -> Path:

@@ -69,8 +69,6 @@ def unit_environment(environment: Mapping[str, str]) -> dict[str, str]:
     for name, value in kept.items():
         if not value.isprintable():
             raise UsageError(f"{name} is {value!r}, which a systemd unit cannot hold", cure=f"unset {name}, or mend it")
-    if kept.get("ORCHESTRATOR_HOME"):
-        kept["ORCHESTRATOR_HOME"] = str(Path(kept["ORCHESTRATOR_HOME"]).expanduser().absolute())
     return dict(sorted(kept.items()))
 
 

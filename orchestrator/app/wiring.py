@@ -184,7 +184,12 @@ async def run_planes(
     loop = Loop(limits_of(settings), on_event=emit, on_missing=early.ask)
     engines, sessions = EngineTable(), Sessions(stores.sessions)
     desired = DesiredTable(stores.revisions, stores.recompile or recompile, time.time)
-    ways = DeskWays(emit, stores.report, Telling(workshop.reveal, engines).tell, desired.may_have)
+    telling = Telling(workshop.reveal, engines)
+
+    def restored() -> bool:
+        return reconciler.restored.is_set()
+
+    ways = DeskWays(emit, stores.report, telling.tell, desired.may_have, restored)
     ends = Ends(sessions, emit, time.time)
     desk = PeopleDesk(stores.people, ends, engines, ways) if stores.people is not None else None
     forwarder = _forwarder(stores, ends, engines, emit)
@@ -198,9 +203,9 @@ async def run_planes(
         await tasks.start(loop.run)
         tasks.start_soon(reconciler.run)
         tasks.start_soon(early.run, reconciler.look)
-        for each in (desk, forwarder):
+        for who, each in (("the desk", desk), ("the forwarder", forwarder)):
             if each is not None:
-                tasks.start_soon(keep_running, each.run, stores.report)
+                tasks.start_soon(keep_running, who, each.run, stores.report)
         try:
             yield Planes(reconciler, engines, loop, desk, forwarder, outcomes, ledger)
         finally:

@@ -6,21 +6,24 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.errors import DeployError, OrchestratorError
 
 if TYPE_CHECKING:
     from orchestrator.app.inventory import Choice
     from orchestrator.app.model_servers import Around
+    from orchestrator.cli.reach import TimeLimit
     from orchestrator.cli.view.terminal import Terminal
     from orchestrator.core.blueprint import Blueprint
     from orchestrator.plan.fetches import Fetch
     from orchestrator.plan.observed import ObservedState
 
 LOAD_SECONDS: Final = 600.0
+LONGER: Final = "apply again with a longer --timeout, or with --no-pull"
 
 
-def fetch_missing(blueprint: Blueprint, observed: ObservedState, terminal: Terminal) -> bool:
-    """Bring them one after the other; tells whether there was anything to bring. Ctrl-C leaves a pull properly, and the apply."""
+def fetch_missing(blueprint: Blueprint, observed: ObservedState, terminal: Terminal, limit: TimeLimit) -> bool:
+    """Bring them one after the other; tells whether there was anything to bring. Ctrl-C leaves a pull properly, and the apply.
+    Raises ``DeployError`` where the time of the apply is over before they are there."""
     from orchestrator.plan.binding import bind_all
     from orchestrator.plan.fetches import fetches
 
@@ -28,19 +31,22 @@ def fetch_missing(blueprint: Blueprint, observed: ObservedState, terminal: Termi
     for fetch in wanted.values():
         terminal.tell(f"first: {fetch.does()} (model.{fetch.alias}; --no-pull leaves it)")
         try:
-            _bring(fetch, blueprint, terminal)
+            _bring(fetch, blueprint, terminal, limit.ends)
+        except TimeoutError as error:
+            why = f"{blueprint.name} is not ready after {limit.seconds:g} s: the models that it lacks are not there"
+            raise DeployError(why, cure=LONGER) from error
         except OrchestratorError as error:
             terminal.tell(f"{fetch.alias} is not there: {error.line}")
     return bool(wanted)
 
 
-def _bring(fetch: Fetch, blueprint: Blueprint, terminal: Terminal) -> None:
+def _bring(fetch: Fetch, blueprint: Blueprint, terminal: Terminal, ends: float) -> None:
     from orchestrator.app.inventory import Choice
     from orchestrator.app.model_servers import Around
     from orchestrator.plan.residence import FORGETFUL
 
     key = fetch.api_key or ""
-    around = Around(terminal.environment, fetch.server.url, key, folder=blueprint.folder)
+    around = Around(terminal.environment, fetch.server.url, key, folder=blueprint.folder, ends=ends)
     choice = Choice(fetch.server, fetch.name)
     if fetch.pulls:
         _pull(fetch, choice, around, terminal)
@@ -67,5 +73,5 @@ def _load(choice: Choice, around: Around, terminal: Terminal) -> None:
     from orchestrator.app.model_servers import load
     from orchestrator.ports.lifecycle import LoadOptions
 
-    loaded = load(choice, LoadOptions(), LOAD_SECONDS, around.secret)
+    loaded = load(choice, LoadOptions(), min(LOAD_SECONDS, around.left), around.secret)
     terminal.tell(f"{called(choice.server)} has loaded {loaded.model or choice.model} in {loaded.seconds:.1f} s")

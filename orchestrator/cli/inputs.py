@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.choices import DATA_CLASSES
@@ -76,8 +76,25 @@ def in_utf8(text: str) -> str:
     return text
 
 
-def _no_utf8() -> UsageError:
-    return UsageError("the request is not UTF-8", cure="convert it, like `iconv -f latin1 -t utf-8`")
+class NoUtf8(UsageError):
+    """What was read is in another encoding."""
+
+
+def typed_line(stdin: TextIO) -> str:
+    """The next line of standard input, empty at its end; raises ``NoUtf8`` for one that cannot be read, after which the next one
+    can be."""
+    lines = getattr(stdin, "buffer", None)
+    if lines is None:
+        return in_utf8(stdin.readline())
+    try:
+        text: str = lines.readline().decode(stdin.encoding)
+    except UnicodeDecodeError as error:
+        raise _no_utf8() from error
+    return text
+
+
+def _no_utf8() -> NoUtf8:
+    return NoUtf8("the request is not UTF-8", cure="convert it, like `iconv -f latin1 -t utf-8`")
 
 
 def overrides(options: argparse.Namespace) -> dict[str, str]:

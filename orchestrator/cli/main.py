@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final, TextIO
 
 from orchestrator.cli.entry import INTERRUPTED
-from orchestrator.cli.streams import standard_streams
+from orchestrator.cli.streams import in_utf8, standard_streams
 from orchestrator.cli.table import VERBS, Verb, find, groups
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import OrchestratorError, UsageError
@@ -20,6 +20,8 @@ PIPE_CLOSED: Final = 141
 UNEXPECTED: Final = 1
 FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 """Why what is written to a stream cannot be kept: the last where it was closed from the beginning."""
+FOR_PEOPLE: Final = ("text", "human")
+"""Values of ``--format`` that no program reads."""
 ALIKE: Final = 0.7
 """How alike a verb is to one that was meant and begins with another letter: they are short, and "bogus" is not "logs"."""
 COLLECT_RARELY: Final = (50_000, 20, 100)
@@ -131,6 +133,8 @@ def _run_verb(verb: Verb, words: list[str], terminal: Terminal) -> int:
             options = parsed(parser_of(verb), words)
     except SystemExit as ended:  # help was asked for
         return int(ended.code or 0)
+    if getattr(options, "json", False) or getattr(options, "format", FOR_PEOPLE[0]) not in FOR_PEOPLE:
+        in_utf8(terminal.stdout)
     code: int = options.run_verb(options, terminal)
     return code
 

@@ -77,13 +77,13 @@ def _wanted(choice: Choice, options: argparse.Namespace, terminal: Terminal) -> 
 
 def pull(choice: Choice, around: Around, options: argparse.Namespace, terminal: Terminal) -> dict[str, Any]:
     """Pull it; gives what there is now, with ``told`` for people. Raises ``DeployError`` for a disk that is too full, and a
-    ``ModelError``."""
+    ``ModelError``, and ``TimeoutError`` where the time that ``around`` has is over: it is left as by Ctrl-C."""
     size = size_of(options.name, choice.server.provider, choice.model)
     _check_disk(choice, size, options, terminal)
     with shown_pull(terminal, size) as shown:
         try:
-            pull_by(choice, shown.take, around.secret)
-        except KeyboardInterrupt:
+            pull_by(choice, shown.take, around)
+        except (KeyboardInterrupt, TimeoutError):
             terminal.tell(_left(choice, shown.completed))
             raise
     listed = _listed(choice, around)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.core.errors import UsageError
@@ -19,6 +22,29 @@ if TYPE_CHECKING:
 
 APPLY: Final = "orchestrator apply FILE starts one"
 ENDED: Final = "the runtime (process {pid}) ended without being stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimit:
+    """Seconds that something may take, counted from ``since`` (of ``time.monotonic``); ``inf`` where there is no limit."""
+
+    seconds: float
+    since: float
+
+    @classmethod
+    def from_now(cls, text: str | None) -> TimeLimit:
+        """As it stands on the command line. Raises ``UsageError``."""
+        return cls(patience(text) or inf, time.monotonic())
+
+    @property
+    def ends(self) -> float:
+        """When it is over."""
+        return self.since + self.seconds
+
+    @property
+    def timeout(self) -> float | None:
+        """The seconds, ``None`` where there is no limit."""
+        return None if self.seconds == inf else self.seconds
 
 
 def client(terminal: Terminal | None = None) -> RuntimeClient:

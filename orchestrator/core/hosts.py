@@ -31,6 +31,11 @@ def distance_of_host(host: str) -> Distance:
         return _distance_of_name(name)
 
 
+def in_url(host: str) -> str:
+    """As it stands in an address: a number of IPv6 in brackets (RFC 3986, 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
+
+
 def is_named(url: str) -> bool:
     """Whether the host of an address is a name, whose meaning the network decides, and no number."""
     try:

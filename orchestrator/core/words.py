@@ -10,12 +10,12 @@ from typing import Final
 LONGEST_TEXT: Final = 20_000
 """Characters of a request that written conditions look at: their time stays bounded, whatever is sent."""
 _LONGEST_WORD: Final = 100
-_UNSPACED: Final = (
+UNSPACED: Final = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
     "\u3005-\u3007\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Chinese, Japanese
 )
 """Letters of scripts that put no spaces between words: there every letter may begin or end one."""
-_WORD: Final = re.compile(rf"[^\W_{_UNSPACED}]+")
+_WORD: Final = re.compile(rf"[^\W_{UNSPACED}]+")
 _PLAIN_WORD: Final = re.compile("[a-z0-9]+")
 """The same for folded ASCII, in half the time."""
 _JOINED: Final = re.compile(r"(?<=[^\W_])-(?=[^\W_])")

@@ -22,14 +22,18 @@ class Contents:
     def __init__(self, live: Callable[[str], Mapping[str, Tool]]) -> None:
         self._live = live
         self._known: dict[str, Mapping[str, str]] = {}
+        self._serving: dict[str, tuple[int, Mapping[str, str]]] = {}
 
     def of(self, name: str) -> Mapping[str, str]:
         """Those of a deployment, by the part's address."""
         return self._known.get(name, {})
 
-    async def look(self, blueprint: Blueprint) -> Mapping[str, str]:
-        """What they are now."""
+    async def look(self, blueprint: Blueprint, kept: int | None = None) -> Mapping[str, str]:
+        """What they are now; of the revision that is ``kept`` as it serves, what they were when it was made."""
         name = blueprint.name
+        number, made_of = self._serving.get(name, (None, {}))
+        if kept is not None and kept == number:
+            return made_of
         return await anyio.to_thread.run_sync(code_of, blueprint, self._live(name), self.of(name))
 
     def differ(self, name: str, contents: Mapping[str, str]) -> bool:
@@ -43,19 +47,25 @@ class Contents:
     def forget(self, name: str) -> None:
         """It is taken down."""
         self._known.pop(name, None)
-
-    async def settle(self, blueprint: Blueprint) -> None:
-        """After a start they count as they are."""
-        if blueprint.name not in self._known:
-            self._known[blueprint.name] = await self.look(blueprint)
+        self._serving.pop(name, None)
 
     @asynccontextmanager
-    async def instead(self, blueprint: Blueprint) -> AsyncIterator[None]:
+    async def serving(self, blueprint: Blueprint, number: int) -> AsyncIterator[None]:
+        """After a start they count as they are. Where the block ends well, the revision ``number`` serves, made of those that
+        count."""
+        name = blueprint.name
+        if name not in self._known:
+            self._known[name] = await self.look(blueprint)
+        yield
+        self._serving[name] = (number, self._known[name])
+
+    @asynccontextmanager
+    async def instead(self, blueprint: Blueprint, number: int) -> AsyncIterator[None]:
         """While the block runs, those of another revision count."""
         name, before = blueprint.name, self._known.pop(blueprint.name, {})
         try:
-            await self.settle(blueprint)
-            yield
+            async with self.serving(blueprint, number):
+                yield
         finally:
             self._known[name] = before
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import anyio.to_thread
@@ -127,18 +127,29 @@ class DesiredTable:
         """The kept revisions of a deployment that can be read, newest first."""
         return list(await anyio.to_thread.run_sync(self._store.history, name))
 
-    async def earlier(self, name: str, number: int | None) -> Wanted:
-        """What ``number`` was, to be wanted again; without it, the revision before the desired one."""
+    async def earlier(self, name: str, number: int | None, serving: Callable[[str], int | None]) -> Wanted:
+        """What ``number`` was, to be wanted again; without it, the revision that serves where another one is desired, else the
+        one that served before. ``serving`` gives the number that serves now. Raises ``DeployError`` where there is none."""
         history = await self.history(name)
         if not history:
             raise self._unknown(name)
+        live = serving(name)
+        number = self._instead(name, live) if number is None else number
         current = self._desired[name].revision if name in self._desired else history[0]
-        found = next((each for each in history if _is_meant(each, current, number)), None)
+        sound = await anyio.to_thread.run_sync(self._store.ever_served, name)
+        found = next((each for each in history if _is_meant(each, current, number, sound)), None)
         if found is None:
-            what = "revision to go back to" if number is None else f"revision {number}"
+            what = "revision to go back to that has served" if number is None else f"revision {number}"
             there = _counted([each.number for each in history])
             raise DeployError(f"{name} has no {what}; it has {there}", cure=f"see `orchestrator history {name}`")
-        return Wanted(self._blueprint(found), found.sources, found.origin, f"rollback to {found.number}")
+        kept = live if live == found.number else None
+        return Wanted(self._blueprint(found), found.sources, found.origin, f"rollback to {found.number}", kept=kept)
+
+    def _instead(self, name: str, live: int | None) -> int | None:
+        """What serves, or did last, in the place of the desired revision."""
+        served, desired = self._served.get(name), self._desired.get(name)
+        number = served.number if live is None and served is not None else live
+        return None if desired is not None and desired.revision.number == number else number
 
     def _blueprint(self, revision: Revision) -> Blueprint:
         try:
@@ -157,7 +168,7 @@ def _counted(numbers: list[int]) -> str:
     return f"{first} to {last}" if whole else ", ".join(map(str, sorted(numbers)))
 
 
-def _is_meant(revision: Revision, current: Revision, number: int | None) -> bool:
+def _is_meant(revision: Revision, current: Revision, number: int | None, sound: Collection[int]) -> bool:
     if number is not None:
         return revision.number == number
-    return revision.number < current.number and revision.digest != current.digest
+    return revision.number < current.number and revision.digest != current.digest and revision.number in sound

@@ -17,13 +17,25 @@ _ROOM: Final = 64
 
 
 class _Errand:
-    __slots__ = ("done", "error", "value", "work")
+    __slots__ = ("done", "error", "left", "value", "work")
 
     def __init__(self, work: Callable[[], Awaitable[Any]]) -> None:
         self.work = work
         self.done = anyio.Event()
         self.value: Any = None
         self.error: Exception | None = None
+        self.left: Callable[[Any], None] | None = None
+
+    def leave(self, take: Callable[[Any], None]) -> None:
+        """Nobody waits for the answer any more: ``take`` gets it, now or when it is there."""
+        self.left = take
+        if self.done.is_set():
+            self.hand_over()
+
+    def hand_over(self) -> None:
+        """To who takes it in the asker's place, if anybody does."""
+        if self.left is not None and self.error is None:
+            self.left(self.value)
 
 
 class Inbox:
@@ -32,14 +44,21 @@ class Inbox:
     def __init__(self) -> None:
         self._send, self._receive = anyio.create_memory_object_stream[_Errand](_ROOM)
 
-    async def ask(self, work: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Have it done by the owner; gives its answer or raises its error. It goes on if the asker goes away."""
+    async def ask(
+        self, work: Callable[[], Awaitable[Answer]], let_go: Callable[[Answer], None] = lambda _: None
+    ) -> Answer:
+        """Have it done by the owner; gives its answer or raises its error. It goes on if the asker goes away: then ``let_go`` gets
+        the answer, so that nothing which was begun for the asker stays."""
         errand = _Errand(work)
         try:
             await self._send.send(errand)
         except (anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
             raise _closing() from error
-        await errand.done.wait()
+        try:
+            await errand.done.wait()
+        except BaseException:  # the asker is cancelled; it is raised again
+            errand.leave(let_go)
+            raise
         if errand.error is not None:
             raise errand.error
         answer: Answer = errand.value
@@ -63,6 +82,7 @@ class Inbox:
             raise
         finally:
             errand.done.set()
+            errand.hand_over()
         return True
 
     def close(self) -> None:

@@ -9,8 +9,8 @@ from typing import Any, Final
 import anyio
 from anyio.abc import TaskGroup
 
-from orchestrator.core.blueprint import Blueprint
-from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.blueprint import Blueprint, ServeSpec
+from orchestrator.core.errors import DeployError, OrchestratorError, PortTaken
 from orchestrator.core.event import Event, EventKind
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.deploy.deployment import Deployment
@@ -36,6 +36,8 @@ declare(
 
 CUT_SECONDS: Final = 2.0
 """How long requests that are cancelled may take to end; a function in a thread cannot be cancelled."""
+CLOSING_SECONDS: Final = 5.0
+"""The longest that closing one tool may take: what another package wrote may hang, and a drain must end."""
 CUT: Final = "the deployment was stopped before the request had its answer"
 
 
@@ -131,12 +133,28 @@ class LiveTable:
         return live.deployment.tools if live else {}
 
     def taken_ports(self, blueprint: Blueprint) -> dict[int, str]:
-        """Who has the port that it wants, where that is not the deployment itself."""
+        """Why it cannot have the port that it wants, where that is not its own already."""
         serve, live = blueprint.serve, self._live.get(blueprint.name)
         if serve.port is None or (live is not None and live.deployment.blueprint.serve == serve):
             return {}
-        taken = self.plane.taken(serve)
+        holder = self._holder_of_port(blueprint)
+        taken = holder.message if holder else self.plane.taken(serve)
         return {serve.port: taken} if taken else {}
+
+    async def open_door(self, blueprint: Blueprint) -> Door:
+        """Listen on its own port. Raises ``PortTaken`` that says who has it."""
+        holder = self._holder_of_port(blueprint)
+        if holder is not None:
+            raise holder
+        return await self.plane.open_door(blueprint.name, blueprint.serve)
+
+    def _holder_of_port(self, blueprint: Blueprint) -> PortTaken | None:
+        """Where that is another deployment, which is of our own process: nobody could stop that."""
+        port = blueprint.serve.port
+        others = [each.deployment.blueprint for each in self._all_live() if each.deployment.name != blueprint.name]
+        name = next((each.name for each in others if _same_port(each.serve, blueprint.serve)), "")
+        cure = f"choose another port, or `orchestrator down {name}`"
+        return PortTaken(f"port {port} is taken by the deployment {name}", cure=cure) if name else None
 
     def use_of(self, name: str, url: str) -> ServerUse:
         """Which revisions of a deployment call the server at this root URL: the one that gets new requests, or only one that
@@ -164,6 +182,12 @@ class LiveTable:
         return [name for name, spec in self._endpoints.items() if spec.target.api_base in bases]
 
     # -- changing ---------------------------------------------------------------------------------------------------
+
+    def try_again(self, name: str) -> None:
+        """Who applies has perhaps just mended a server: its endpoints need not rest any longer."""
+        live = self.get(name)
+        if live is not None:
+            self.plane.try_now(live.deployment.endpoints)
 
     def activate(self, deployment: Deployment, make: Callable[[Serving], Live]) -> None:
         """Let a deployment serve. Its endpoints are known before the first request can need them."""
@@ -235,8 +259,9 @@ class LiveTable:
         doors = [live.door for live in lives]
         if old.door is not None and not _among(old.door, doors):
             await old.door.aclose()
-        tools = [tool for live in lives for tool in live.deployment.tools.values()]
-        await close_tools((tool for tool in old.deployment.tools.values() if not _among(tool, tools)), self.report)
+        held = [tool for live in lives for tool in live.deployment.tools.values()]
+        unheld = {name: tool for name, tool in old.deployment.tools.items() if not _among(tool, held)}
+        await close_tools(unheld, self.report)
 
     def _all_live(self) -> list[Live]:
         return [*self._live.values(), *(drain.live for drain in self._drains)]
@@ -266,13 +291,22 @@ class LiveTable:
         self._emit(Event(kind, self._now(), deployment.name, deployment.revision, fields=fields or {}))
 
 
-async def close_tools(tools: Iterable[Tool], report: Callable[[Exception], None]) -> None:
-    """Close each; a fault of one does not keep the others open."""
-    for tool in tools:
+async def close_tools(tools: Mapping[str, Tool], report: Callable[[Exception], None]) -> None:
+    """Close each, by its name; a fault of one, or that it does not end, keeps no other open."""
+    for name, tool in tools.items():
         try:
-            await tool.aclose()
+            with anyio.move_on_after(CLOSING_SECONDS) as limit:
+                await tool.aclose()
+            if limit.cancelled_caught:
+                cure = "what it holds stays open until the runtime ends; tell who wrote it"
+                report(DeployError(f"{name} did not close within {CLOSING_SECONDS:g} s", cure=cure))
         except Exception as error:  # noqa: BLE001 - a plug-in's close may raise anything; it is told
             report(error)
+
+
+def _same_port(one: ServeSpec, other: ServeSpec) -> bool:
+    """A port of IPv4 and one of IPv6 are two."""
+    return one.port is not None and (one.port, ":" in one.host) == (other.port, ":" in other.host)
 
 
 def _calls(live: Live, url: str) -> bool:

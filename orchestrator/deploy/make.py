@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, cast, get_args
 
 from orchestrator.core.address import Address
 from orchestrator.core.blueprint import AgentSpec, ModelSpec, RouterSpec, ToolSpec
@@ -76,16 +76,7 @@ def make_agent(
     )
 
 
-_ANSWERS_COME_FROM: Final[tuple[_Answering, ...]] = (
-    "models",
-    "instructions",
-    "tools",
-    "knowledge",
-    "output_schema",
-    "max_tokens",
-    "temperature",
-    "history_turns",
-)
+_ANSWERS_COME_FROM: Final[tuple[_Answering, ...]] = get_args(_Answering)
 
 
 def _is_guarded(tool: ToolSpec, function: ToolFunction) -> bool:

@@ -63,11 +63,15 @@ def _want(deployment: str, spec: Any, folders: Path) -> ServerWant:
 
 def look_at(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[str, str] = _NONE) -> list[Looked]:
     """What starting it would be, with each build that there is. ``stamps`` hold for these models, by their paths, whatever
-    became of their files since. Looks at the disk and may ask a program for its options: not for the event loop."""
+    became of their files since; what cannot be read is a prospect that says so. Looks at the disk and may ask a program for its
+    options: not for the event loop."""
     place = Path(want.order.model)
-    if want.kind != "llama-cpp" or not want.order.is_local or not place.is_dir():
-        return [_looked(want, launch, program, stamps)]
-    files = builds_in(place)
+    try:
+        if want.kind != "llama-cpp" or not want.order.is_local or not place.is_dir():
+            return [_looked(want, launch, program, stamps)]
+        files = builds_in(place)
+    except OSError as error:
+        return [_unreadable(want, program, error)]
     if not files:
         why, cure = f"there is no GGUF file in {place}", "put a build of the model there, or mend `path`"
         return [Looked(want, Startable(_cannot(Prospect(want.name, want.kind, program, want.digest), why, cure)))]
@@ -83,11 +87,14 @@ def builds_in(folder: Path) -> list[Path]:
 
 
 def _looked(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[str, str]) -> Looked:
-    frozen = stamps.get(want.order.model)
-    want = replace(want, stamp=stamp_of(want.order) if frozen is None else frozen)
+    frozen, order = stamps.get(want.order.model), want.order
+    try:
+        want = replace(want, stamp=stamp_of(order) if frozen is None else frozen)
+        is_there, weights = not order.is_local or Path(order.model).exists(), _weights(order)
+    except OSError as error:
+        return _unreadable(want, program, error)
     told = Prospect(want.name, want.kind, program, want.digest)
-    order = want.order
-    if order.is_local and not Path(order.model).exists():
+    if not is_there:
         why = f"there is no file {order.model}"
         return Looked(want, Startable(_cannot(told, why, "put the model there, or mend `path`")))
     try:
@@ -100,7 +107,14 @@ def _looked(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[st
         return Looked(want, Startable(_cannot(told, why, "")))
     prospect = Prospect(**{**asdict(told), "command": made.argv, "notes": made.notes})
     build = build_of(_PART.sub("", order.model.removesuffix(".gguf"))).quantization
-    return Looked(want, Startable(prospect, build, _weights(order), made.aside))
+    return Looked(want, Startable(prospect, build, weights, made.aside))
+
+
+def _unreadable(want: ServerWant, program: str, error: OSError) -> Looked:
+    """The disk does not give what is known of its files, which a process that has them open may outlive."""
+    why = f"{error.filename or want.order.model} cannot be read: {error.strerror or error}"
+    told = Prospect(want.name, want.kind, program, want.digest)
+    return Looked(want, Startable(_cannot(told, why, "mend the disk or the rights on it, or mend `path`")))
 
 
 def _cannot(told: Prospect, why: str, cure: str, *, refused: bool = False) -> Prospect:

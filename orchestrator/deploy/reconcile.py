@@ -50,7 +50,6 @@ MOST_ROUNDS: Final = 3
 """Plans that one apply may need; more means that something changes as fast as it is mended."""
 NOT_SETTLED: Final = "this is a fault of the program: please report the plan"
 
-
 _RULES = Rules()
 
 
@@ -77,7 +76,7 @@ class Reconciler:
             workshop.yard, emit, self._server_changed, lambda: self._observer.device, self.table.use_of
         )
         self.table.after, self.table.held = self._end_servers, self.starting.held
-        self._applying: list[str] = []
+        self._applying: set[Begun] = set()
         self._contents = Contents(self.table.tools_of)
         self._ended = anyio.Event()
         self._looked_at = -inf
@@ -105,11 +104,13 @@ class Reconciler:
         agreed to is no longer the plan, and ``DeployError`` where a step fails: then what served before serves on, and
         it is tried again."""
         await self.starting.meet(wanted.blueprint)
-        return await self._see_through(await self._inbox.ask(partial(self._begin, wanted, listen)), listen)
+        begun = await self._inbox.ask(partial(self._begin, wanted, listen), self._let_go)
+        return await self._see_through(begun, listen)
 
     async def rollback(self, name: str, number: int | None, listen: Listen) -> Applied:
-        """Apply what an earlier revision was, as a new revision."""
-        return await self.apply(await self._inbox.ask(partial(self.desired.earlier, name, number)), listen)
+        """Apply what an earlier revision was, as a new revision; what serves is kept as it is, and not made again."""
+        wanted = self._inbox.ask(partial(self.desired.earlier, name, number, self.table.revision_of))
+        return await self.apply(await wanted, listen)
 
     async def _see_through(self, begun: Begun | Rotation, listen: Listen) -> Applied:
         """Wait for servers outside the inbox: a model may take minutes to load, and others are served meanwhile."""
@@ -119,26 +120,32 @@ class Reconciler:
             tell = self._teller(begun.desired, self._telling.heard_by(listen), begun.rotated)
             try:
                 await self.starting.see_through(begun.plan, begun.waits, tell)
-            except BaseException:  # who applies went away: the next look settles it
-                self._applying.remove(begun.desired.revision.deployment)
+                await self._inbox.ask(partial(self._finish, begun, listen))
+            except BaseException:  # who applies went away too; it is raised again
+                self._let_go(begun)
                 raise
-            await self._inbox.ask(partial(self._finish, begun, listen))
-        live = self.table.get(begun.desired.revision.deployment)
+        live = self.table.get(begun.name)
         plan = replace(begun.agreed, serving=live.agents) if live else begun.agreed
         return Applied(begun.desired.revision.number, plan)
 
     async def _rotated(self, rotation: Rotation, listen: Listen) -> Begun | Rotation:
-        """Nothing is recorded before all that shall take over is ready; where that fails, or who applies went away, nothing
-        has changed."""
+        """Nothing is recorded before all that shall take over is ready: till then nothing has changed, whatever happens."""
         try:
             await self.starting.taken_over(rotation, self._rotation_teller(rotation.name, listen))
             failpoint("server.rotated")
-            return await self._inbox.ask(partial(self._begin, rotation.wanted, listen, rotation))
-        except BaseException:  # a cancelled caller too: what was begun for it must not stay; it is raised again
-            self.starting.leave(rotation)
-            if not self._ended.is_set():
-                self.table.tasks.start_soon(self._end_servers)
+            return await self._inbox.ask(partial(self._begin, rotation.wanted, listen, rotation), self._let_go)
+        except BaseException:  # a cancelled caller too; it is raised again
+            self._let_go(rotation)
             raise
+
+    def _let_go(self, begun: Begun | Rotation) -> None:
+        """Nobody sees it through: what is recorded is settled by the next look, and of the rest nothing may stay."""
+        if isinstance(begun, Begun):
+            self._applying.discard(begun)
+            return
+        self.starting.leave(begun)
+        if not self._ended.is_set():
+            self.table.tasks.start_soon(self._end_servers)
 
     async def down(self, name: str, patience: float, listen: Listen) -> int:
         """Take a deployment down for good; gives how many requests did not finish within ``patience`` seconds."""
@@ -198,7 +205,7 @@ class Reconciler:
                 await self._look([each.blueprint for each in self.desired.all()])
         for each in self.desired.all():
             trouble = self.trouble.get(each.revision.deployment)
-            if each.revision.deployment in self._applying:
+            if any(begun.name == each.revision.deployment for begun in self._applying):
                 continue  # it is settled as soon as its servers are there
             if trouble is None or trouble.again <= anyio.current_time():
                 with suppress(OrchestratorError):  # it is in ``trouble``, and its step was told
@@ -206,17 +213,17 @@ class Reconciler:
         self.starting.keep_only([each.blueprint for each in self.desired.all()], self.desired.unreadable)
         self.turns += 1
 
-    async def _observe(self, blueprint: Blueprint | None) -> ObservedState:
+    async def _observe(self, blueprint: Blueprint | None, kept: int | None = None) -> ObservedState:
         await self._look([each.blueprint for each in self.desired.all()], blueprint)
         state = self._state(blueprint)
-        return replace(state, contents=await self._contents.look(blueprint), retries=True) if blueprint else state
+        return replace(state, contents=await self._contents.look(blueprint, kept), retries=True) if blueprint else state
 
     async def _look(self, blueprints: list[Blueprint], fresh: Blueprint | None = None) -> None:
         self.starting.doubt(self.table.stalled())
-        await self.starting.look(blueprints, fresh)
-        blueprints = [*blueprints, fresh] if fresh else blueprints
         before, began = processes_of(self._observer.servers), anyio.current_time()
         try:
+            await self.starting.look(blueprints, fresh)
+            blueprints = [*blueprints, fresh] if fresh else blueprints
             await self._observer.look(blueprints, self.starting.servers.addresses())
             self.table.plane.set_pressure(pressure_of(blueprints, self._state(None)))
             self._looked_at = began
@@ -269,7 +276,7 @@ class Reconciler:
         failpoint("apply.received")
         blueprint = wanted.blueprint
         refuse_mesh(blueprint)
-        observed = await self._observe(blueprint)
+        observed = await self._observe(blueprint, wanted.kept)
         refuse_prospects(observed)
         plan = diff(blueprint, observed)
         failpoint("apply.observed")
@@ -292,49 +299,42 @@ class Reconciler:
         tell = self._teller(desired, self._telling.heard_by(listen), begun.rotated)
         waits = self.starting.begin(blueprint, plan, tell)
         if waits:
-            self._applying.append(blueprint.name)
-            return replace(begun, waits=waits)
-        await self._carry_out(begun, listen)
+            begun = replace(begun, waits=waits)
+            self._applying.add(begun)
+        else:
+            await self._carry_out(begun, listen)
         return begun
 
     async def _finish(self, begun: Begun, listen: Listen) -> None:
         """The servers of an apply are there, or given up: the rest of it."""
-        self._applying.remove(begun.desired.revision.deployment)
-        desired = self.desired.get(begun.desired.revision.deployment)
-        if desired is None:
-            raise DeployError(f"{begun.desired.revision.deployment} was taken down before it was ready")
+        self._applying.discard(begun)
+        if self.desired.get(begun.name) is None:
+            raise DeployError(f"{begun.name} was taken down before it was ready")
         await self._look([each.blueprint for each in self.desired.all()])
         await self._carry_out(begun, listen)
 
     async def _carry_out(self, begun: Begun, listen: Listen) -> None:
-        name = begun.desired.revision.deployment
-        desired = self.desired.get(name) or begun.desired
+        desired = self.desired.get(begun.name) or begun.desired
         await self._settle(desired, self._telling.heard_by(listen), len(server_steps(begun.agreed)))
-        self._try_again(name)
+        self.table.try_again(begun.name)
         failpoint("apply.settled")
         took, revision = anyio.current_time() - begun.began, desired.revision
         self._telling.finished(revision.deployment, revision.number, len(begun.agreed.steps), took)
-
-    def _try_again(self, name: str) -> None:
-        """Who applies has perhaps just mended a server: its endpoints need not rest any longer."""
-        live = self.table.get(name)
-        if live is not None:
-            self.table.plane.try_now(live.deployment.endpoints)
 
     async def _settle(self, desired: Desired, tell: Listen, done: int = 0) -> None:
         """Have it as desired. Where that fails and nothing serves, as after a start, what served last does so again, and the
         desired one is tried beside it. ``done`` steps are told already."""
         name = desired.revision.deployment
         try:
-            await self._contents.settle(desired.blueprint)
-            await self._make(desired, self._teller(desired, tell, done))
+            async with self._contents.serving(desired.blueprint, desired.revision.number):
+                await self._make(desired, self._teller(desired, tell, done))
             self.trouble.pop(name, None)
             await self.desired.serves(desired.revision)
         except Exception as error:
             fallback = self.desired.fallback(name) if self.table.get(name) is None else None
             if fallback is not None:
                 with suppress(OrchestratorError):  # it was told as a step; the trouble of the desired one stands
-                    async with self._contents.instead(fallback.blueprint):
+                    async with self._contents.instead(fallback.blueprint, fallback.revision.number):
                         await self._make(fallback, self._teller(fallback, tell))
             raise self._note(name, error) from error
 

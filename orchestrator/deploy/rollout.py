@@ -39,7 +39,7 @@ class Rollout:
 
     async def open_door(self) -> None:
         """Listen on the deployment's own port, before requests are switched."""
-        self._door = await self._table.plane.open_door(self.draft.blueprint.name, self.draft.blueprint.serve)
+        self._door = await self._table.open_door(self.draft.blueprint)
         failpoint("execute.door-opened")
 
     def activate(self) -> None:
@@ -74,7 +74,7 @@ class Rollout:
         with anyio.CancelScope(shield=True):
             if self._door is not None:
                 await self._door.aclose()
-            await close_tools(self.draft.opened.values(), self._table.report)
+            await close_tools(self.draft.opened, self._table.report)
         failpoint("execute.given-up")
 
     def _kept_door(self) -> Door | None:

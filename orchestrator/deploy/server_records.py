@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,12 +12,12 @@ from typing import Any, Final
 
 from orchestrator.core.digest import digest_of
 from orchestrator.plan.generations import want_digest
+from orchestrator.ports.durable import write_durably
 from orchestrator.ports.host import Processes, ProcessIdentity
 from orchestrator.ports.lifecycle import LaunchOrder
 
 LOG_SIZE: Final = 8_000_000
 """Bytes of a log beyond which only its end is kept."""
-LOG_KEPT: Final = 1_000_000
 _LAST: Final = 4_000
 """Bytes of a log that its last lines are looked for in."""
 _OWN: Final = "process-"
@@ -79,7 +78,7 @@ class ServerRecords:
         self.folder = folder
 
     def write(self, record: ServerRecord) -> None:
-        """Put it in place of what was there, at once and durably."""
+        """Put it in place of what was there, at once and durably. Raises ``OSError``."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         process = asdict(record.process) if record.process else None
         value = {
@@ -91,13 +90,7 @@ class ServerRecords:
             "process": process,
             "members": [asdict(each) for each in record.members],
         }
-        file = self._file(record.want.name)
-        new = file.with_suffix(".new")
-        with new.open("w", encoding="utf-8") as out:
-            json.dump(value, out)
-            out.flush()
-            os.fsync(out.fileno())
-        new.replace(file)
+        write_durably(self._file(record.want.name), json.dumps(value).encode())
 
     def remove(self, name: str) -> None:
         """There is no process for it any more. One that cannot be removed names a mark that nothing has: it does no harm."""
@@ -162,17 +155,6 @@ def file_name(name: str) -> str:
 
 
 # -- logs -------------------------------------------------------------------------------------------------------------
-
-
-def trim(log: Path) -> None:
-    """Keep only the end of a log that grew too large; what the server appends next follows it."""
-    if not log.exists() or log.stat().st_size <= LOG_SIZE:
-        return
-    with log.open("r+b") as file:
-        file.seek(-LOG_KEPT, os.SEEK_END)
-        end = file.read()
-        log.with_suffix(".log.1").write_bytes(end)
-        file.truncate(0)
 
 
 def size_of(log: Path) -> int:

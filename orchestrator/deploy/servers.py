@@ -23,6 +23,7 @@ from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.first_token import first_token
 from orchestrator.deploy.free_port import free_port, is_free, port_of
 from orchestrator.deploy.server_records import (
+    LOG_SIZE,
     ServerRecord,
     ServerRecords,
     ServerWant,
@@ -30,7 +31,6 @@ from orchestrator.deploy.server_records import (
     known,
     last_lines,
     size_of,
-    trim,
 )
 from orchestrator.deploy.supervisor import (
     END_SECONDS,
@@ -48,6 +48,7 @@ from orchestrator.deploy.supervisor import (
 from orchestrator.deploy.yard import Yard, end_strays, still_there
 from orchestrator.plan.observed import StartedServer
 from orchestrator.ports.host import Child, ProcessIdentity
+from orchestrator.ports.log_file import cut
 
 declare(
     "server.wanted",
@@ -190,7 +191,7 @@ class Servers:
                 self._carry_out(self.supervisor.on_tick(anyio.current_time()))
                 if self._running and anyio.current_time() - trimmed > TRIM_EVERY:
                     trimmed = anyio.current_time()
-                    await anyio.to_thread.run_sync(self._trim)
+                    await anyio.to_thread.run_sync(self._cut_logs)
                     for name in list(self._running):
                         await self._count_members(name)
             self._tasks.cancel_scope.cancel()
@@ -360,10 +361,10 @@ class Servers:
     def _log(self, name: str) -> Path:
         return self._yard.logs / f"{file_name(name)}.log"
 
-    def _trim(self) -> None:
+    def _cut_logs(self) -> None:
         for name in list(self._running):
-            with suppress(OSError):  # a log that cannot be trimmed now is trimmed later
-                trim(self._log(name))
+            with suppress(OSError):  # a log that cannot be cut now is cut later
+                cut(self._log(name), LOG_SIZE)
 
 
 def _why(error: Exception) -> str:

@@ -44,7 +44,7 @@ ADOPTED_WITHIN: Final = 2.0
 """Seconds that servers which were taken over have to show that they answer, before anything is planned without them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Begun:
     """An apply that is recorded. ``waits`` are servers that it waits for; without any, it is carried out already. ``agreed`` is
     the plan as it was before servers were rotated for it, ``plan`` what was left then."""
@@ -54,6 +54,11 @@ class Begun:
     plan: Plan
     began: float
     waits: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """Of its deployment."""
+        return self.desired.revision.deployment
 
     @property
     def rotated(self) -> int:

@@ -13,13 +13,15 @@ from orchestrator.plan.plan import Plan
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What a user applies. ``origin`` is the absolute path of its first file, or ``-``; ``expected`` is the digest of the
-    plan that was shown and agreed to, empty where none was."""
+    plan that was shown and agreed to, empty where none was; ``kept`` is the revision that serves, where it shall be the wanted one
+    again with the parts that it has."""
 
     blueprint: Blueprint
     sources: Mapping[str, str] = field(default_factory=dict)
     origin: str = ""
     cause: str = "apply"
     expected: str = ""
+    kept: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

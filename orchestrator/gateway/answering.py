@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf, isfinite, nan
 from typing import Any, Final
 
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
-from orchestrator.core.errors import DeployError, OrchestratorError, UsageError
+from orchestrator.core.errors import DeployError, NoSuchDeployment, OrchestratorError, UsageError
 from orchestrator.core.event import Event
+from orchestrator.core.surrogates import is_whole
+from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.gateway.guard import Receive, Send, cancel_when_left
 from orchestrator.gateway.lines import event_json, line
+from orchestrator.ports.store import Revision
 
 _LOG: Final = logging.getLogger(__name__)
 NDJSON: Final = [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")]
@@ -22,6 +26,7 @@ SIGN_OF_LIFE: Final = 1.0
 """Seconds between two empty lines of an answer that takes long."""
 _MOST_UNREAD: Final = 100_000
 """Lines that may wait for a slow reader; then it is cut."""
+_TOO_MANY: Final = 1_000_000_000
 Telling = Callable[[Event], None]
 
 
@@ -43,20 +48,44 @@ class Asked:
             raise UsageError(f"{name!r} is missing")
         return value
 
-    def number(self, name: str, default: float) -> float:
-        """A number of the body or the query."""
+    def words(self, name: str, longest: int) -> str:
+        """A text of the body that may be missing or empty. Raises ``UsageError`` where it is no text, or a longer one."""
+        value = self.body.get(name, "")
+        if not isinstance(value, str) or not is_whole(value) or len(value) > longest:
+            raise UsageError(f"{name!r} must be a text of at most {longest} characters")
+        return value
+
+    def number(self, name: str, default: float, least: float = -inf) -> float:
+        """A finite number of the body or the query, not below ``least``. Raises ``UsageError``."""
         value = self.body.get(name, self.query.get(name, default))
         try:
-            return float(value)
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"{name!r} must be a number") from error
+            number = nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError, OverflowError):  # the last: a whole number of 400 digits
+            number = nan
+        if not isfinite(number):
+            raise UsageError(f"{name!r} must be a number")
+        if number < least:
+            raise UsageError(f"{name!r} must be {least:g} or more")
+        return number
 
     def count(self, name: str, default: int) -> int:
-        """How many, of the body or the query."""
-        value = self.number(name, default)
-        if not 0 <= value < 1e9:
-            raise UsageError(f"{name!r} must be 0 or more")
+        """How many, of the body or the query. Raises ``UsageError``."""
+        value = self.number(name, default, least=0)
+        if not value.is_integer() or value >= _TOO_MANY:
+            raise UsageError(f"{name!r} must be a whole number below {_TOO_MANY:,}")
         return int(value)
+
+    def given(self, name: str) -> bool:
+        """Whether the body says it."""
+        return self.body.get(name) is not None
+
+
+async def revisions_of(reconciler: Reconciler, name: str) -> Sequence[Revision]:
+    """The kept revisions of a deployment, newest first. Raises ``NoSuchDeployment`` where there never was one."""
+    revisions = await reconciler.desired.history(name)
+    if not revisions and not reconciler.desired.has(name):
+        raise NoSuchDeployment(f'no deployment was ever called "{name}"', cure="orchestrator status")
+    return revisions
 
 
 async def give_signs_of_life(send: Send) -> None:

@@ -10,7 +10,6 @@ import anyio.to_thread
 from orchestrator.core.approval import STATE_OF, Act, Verdict
 from orchestrator.core.errors import NoSuchApproval, UsageError
 from orchestrator.core.names import did_you_mean
-from orchestrator.core.surrogates import is_whole
 from orchestrator.gateway.answering import Asked, Telling, tell_and_answer
 from orchestrator.gateway.guard import send_json
 from orchestrator.ports.store import RunStore
@@ -45,7 +44,7 @@ class Approvals:
             found = await self._it.desk.find(asked.rest)
             await send_json(asked.send, 200, {"approval": found.as_json()})
             return
-        count, closed = int(asked.number("count", USUAL_COUNT)), asked.query.get("all") in ("1", "true")
+        count, closed = asked.count("count", USUAL_COUNT), asked.query.get("all") in ("1", "true")
         newest = await self._it.desk.newest(asked.query.get("name", ""), max(1, count), closed=closed)
         await send_json(asked.send, 200, {"approvals": [each.as_json() for each in newest]})
 
@@ -77,14 +76,7 @@ def _verdict(asked: Asked, act: str) -> Verdict:
     known: dict[str, Act] = {each: each for each in STATE_OF}
     if act not in known:
         raise UsageError(f'an approval cannot be "{act}"', cure=did_you_mean(act, known) or "approve, deny or answer")
-    by, text = _text(asked, "by", LONGEST_NAME), _text(asked, "text", LONGEST)
+    by, text = asked.words("by", LONGEST_NAME), asked.words("text", LONGEST)
     if act == "answer" and not text.strip():
         raise UsageError("the answer is empty", cure="say what the one who asked shall read")
-    return Verdict(known[act], by, text, _text(asked, "digest", LONGEST_NAME))
-
-
-def _text(asked: Asked, name: str, longest: int) -> str:
-    value = asked.body.get(name, "")
-    if not isinstance(value, str) or not is_whole(value) or len(value) > longest:
-        raise UsageError(f"{name!r} must be a text of at most {longest} characters")
-    return value
+    return Verdict(known[act], by, text, asked.words("digest", LONGEST_NAME))

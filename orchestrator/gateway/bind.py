@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.core.errors import DeployError, PortTaken, StateUnusable
+from orchestrator.core.hosts import in_url
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+OWN: Final = "choose another port, or leave `serve.port` out: the runtime answers for all deployments there"
 MOST_TRIES: Final = 50
 """Ports that are tried one after the other where none was asked for."""
 
@@ -45,7 +47,7 @@ def bind_first_free(host: str, first: int) -> socket.socket:
 
 
 def taken_by(host: str, port: int) -> str:
-    """Who has a port; an empty text where it is free."""
+    """Why a port cannot be had, with who has it; an empty text where it is free."""
     try:
         bind_port(host, port).close()
     except PortTaken as error:
@@ -98,28 +100,40 @@ def answers(path: Path) -> bool:
             probe.connect(str(path))
         except (ConnectionRefusedError, FileNotFoundError):
             return False
-        except TimeoutError:
+        except (BlockingIOError, TimeoutError):  # the first on Linux
             return True  # its backlog is full: somebody is there
     return True
 
 
 def _translated(error: OSError, host: str, port: int) -> DeployError:
     if error.errno == errno.EADDRINUSE:
-        return PortTaken(f"port {port} is taken{_holder(port)}", cure="choose another port, or stop that process")
+        pid = _holder(port)
+        if pid == os.getpid():
+            return PortTaken(f"port {port} is taken by the runtime itself", cure=OWN)
+        return PortTaken(f"port {port} is taken{_named(pid)}", cure="choose another port, or stop that process")
     if error.errno == errno.EACCES:
         return PortTaken(f"this user may not listen on port {port}", cure="choose a port above 1023")
-    return DeployError(f"cannot listen on {host}:{port}: {error.strerror}", cure="choose another host or port")
+    return DeployError(f"cannot listen on {in_url(host)}:{port}: {error.strerror}", cure="choose another host or port")
 
 
-def _holder(port: int) -> str:
-    """`` by NAME (process N)``, where the system tells."""
+def _holder(port: int) -> int | None:
+    """The process that has it, where the system tells."""
     import psutil
 
     try:
         connections = psutil.net_connections("tcp")
         listening = [each for each in connections if each.status == psutil.CONN_LISTEN and each.laddr]
         holders = [each.pid for each in listening if tuple(each.laddr)[1:] == (port,)]
-        pid = next((pid for pid in holders if pid), None)
+        return next((pid for pid in holders if pid), None)
+    except psutil.Error:
+        return None
+
+
+def _named(pid: int | None) -> str:
+    """`` by NAME (process N)``, where the system tells."""
+    import psutil
+
+    try:
         return f" by {psutil.Process(pid).name()} (process {pid})" if pid else ""
     except psutil.Error:
         return ""

@@ -40,7 +40,7 @@ from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.deploy.refusals import with_what_serves
 from orchestrator.deploy.status import status
 from orchestrator.deploy.wanted import Wanted
-from orchestrator.gateway.answering import NDJSON, Asked, Telling, give_signs_of_life, tell_and_answer
+from orchestrator.gateway.answering import NDJSON, Asked, Telling, give_signs_of_life, revisions_of, tell_and_answer
 from orchestrator.gateway.approvals import Approvals
 from orchestrator.gateway.fleet import Fleet, FleetRoutes
 from orchestrator.gateway.guard import (
@@ -226,17 +226,10 @@ class ControlApi:
     async def _history(self, asked: Asked) -> None:
         desired = self._it.reconciler.desired
         name = asked.text("name")
-        revisions = await self._check_known(name)
+        revisions = await revisions_of(self._it.reconciler, name)
         wanted, serving = desired.get(name), self._it.reconciler.table.revision_of(name) or 0
         number = wanted.revision.number if wanted else 0
         await send_json(asked.send, 200, {"revisions": [_revision(each, serving, number) for each in revisions]})
-
-    async def _check_known(self, name: str) -> list[Revision]:
-        """Its revisions; raises where there never was one."""
-        revisions = await self._it.reconciler.desired.history(name)
-        if not revisions and not self._it.reconciler.desired.has(name):
-            raise NoSuchDeployment(f'no deployment was ever called "{name}"', cure="orchestrator status")
-        return revisions
 
     async def _runs(self, asked: Asked) -> None:
         await self._it.flush()
@@ -251,7 +244,7 @@ class ControlApi:
 
     async def _logs(self, asked: Asked) -> None:
         name, count, forever = asked.text("name"), asked.count("lines", 100), asked.query.get("follow") in ("1", "true")
-        await self._check_known(name)
+        await revisions_of(self._it.reconciler, name)
         await asked.send({"type": "http.response.start", "status": 200, "headers": NDJSON})
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(cancel_when_left, asked.receive, tasks.cancel_scope)
@@ -287,11 +280,11 @@ class ControlApi:
         await tell_and_answer(asked, work, cancel_on_leave=False)
 
     async def _rollback(self, asked: Asked) -> None:
-        name, to = asked.text("name"), asked.body.get("to")
+        name, to = asked.text("name"), asked.count("to", 0) if asked.given("to") else None
 
         async def work(tell: Telling) -> Any:
             with self._telling_what_serves(name):
-                applied = await self._it.reconciler.rollback(name, int(to) if to is not None else None, tell)
+                applied = await self._it.reconciler.rollback(name, to, tell)
             return {"name": name, "revision": applied.revision, "plan": applied.plan.as_json()}
 
         await tell_and_answer(asked, work, cancel_on_leave=False)
@@ -306,7 +299,7 @@ class ControlApi:
             raise with_what_serves(error, name, wanted.revision.number if wanted else None, serving) from error
 
     async def _down(self, asked: Asked) -> None:
-        name, patience = asked.text("name"), asked.number("drain", 30.0)
+        name, patience = asked.text("name"), asked.number("drain", 30.0, least=0)
 
         desired = self._it.reconciler.desired.get(name)
         if desired is not None and desired.blueprint.node:
@@ -347,8 +340,7 @@ class ControlApi:
         return self._it.engines.get(name)
 
     async def _stop(self, asked: Asked) -> None:
-        patience = asked.body.get("drain")
-        self._it.stop(float(patience) if patience is not None else None)
+        self._it.stop(asked.number("drain", 0.0, least=0) if asked.given("drain") else None)
         await send_json(asked.send, 202, {"stopping": True})
 
 

@@ -28,6 +28,8 @@ LARGEST_HEADERS: Final = 65_536
 BACKLOG: Final = 1024
 _LAST_WORDS: Final = 5.0
 """Seconds that answers in work have once nobody waits for them any more."""
+_LEAVING: Final = 0.5
+"""Seconds in which they notice that their clients are gone."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -135,11 +137,15 @@ class Listener:
         self._server.close()
         for connection in list(self._state.connections):
             connection.shutdown()
-        if self._state.tasks:
-            await asyncio.wait(set(self._state.tasks), timeout=patience)
-        for task in set(self._state.tasks):
-            task.cancel()
+        await self._wait_for_tasks(patience)
         for connection in list(self._state.connections):
             connection.transport.abort()
+        await self._wait_for_tasks(_LEAVING)  # who watches for a client that goes away ends by itself
+        for task in set(self._state.tasks):
+            task.cancel()
         # One turn of the loop, so that cancelled answers and aborted connections are really gone.
         await anyio.lowlevel.checkpoint()
+
+    async def _wait_for_tasks(self, seconds: float) -> None:
+        if self._state.tasks:
+            await asyncio.wait(set(self._state.tasks), timeout=seconds)

@@ -6,7 +6,6 @@ from typing import Final, Protocol
 
 from orchestrator.core.errors import UsageError
 from orchestrator.core.names import did_you_mean
-from orchestrator.core.surrogates import is_whole
 from orchestrator.gateway.answering import Asked
 from orchestrator.gateway.guard import send_json
 from orchestrator.serve.forward import Forwarder
@@ -36,14 +35,14 @@ class OutboxRoutes:
             whole = {**found.as_json(), "audit": [entry.as_json() for entry in audit]}
             await send_json(asked.send, 200, {"delivery": whole})
             return
-        count, closed = int(asked.number("count", USUAL_COUNT)), asked.query.get("all") in ("1", "true")
+        count, closed = asked.count("count", USUAL_COUNT), asked.query.get("all") in ("1", "true")
         newest = await self._it.forwarder.newest(asked.query.get("name", ""), max(1, count), closed=closed)
         await send_json(asked.send, 200, {"deliveries": [each.as_json() for each in newest]})
 
     async def act(self, asked: Asked) -> None:
         """``ID/cancel``, ``ID/retry``; ``retry`` alone for all, or all of the deployment ``name``."""
         if asked.rest == "retry":
-            count = await self._it.forwarder.retry(_text(asked, "name"), "")
+            count = await self._it.forwarder.retry(asked.words("name", LONGEST_NAME), "")
             await send_json(asked.send, 200, {"count": count})
             return
         delivery, _, act = asked.rest.partition("/")
@@ -51,16 +50,9 @@ class OutboxRoutes:
             cure = did_you_mean(act, _ACTS) or " or ".join(_ACTS)
             raise UsageError(f'what waits for its target cannot be "{act}"', cure=cure)
         if act == "cancel":
-            ended = await self._it.forwarder.cancel(delivery, _text(asked, "by"))
+            ended = await self._it.forwarder.cancel(delivery, asked.words("by", LONGEST_NAME))
             await send_json(asked.send, 200, {"delivery": ended.as_json()})
             return
         found, _audit = await self._it.forwarder.find(delivery)
         count = await self._it.forwarder.retry("", found.id)
         await send_json(asked.send, 200, {"count": count})
-
-
-def _text(asked: Asked, name: str) -> str:
-    value = asked.body.get(name, "")
-    if not isinstance(value, str) or not is_whole(value) or len(value) > LONGEST_NAME:
-        raise UsageError(f"{name!r} must be a text of at most {LONGEST_NAME} characters")
-    return value

@@ -9,7 +9,6 @@ import anyio.to_thread
 
 from orchestrator.core.errors import UsageError
 from orchestrator.core.fitted import TARGET
-from orchestrator.core.surrogates import is_whole
 from orchestrator.gateway.answering import Asked, Telling, tell_and_answer
 from orchestrator.gateway.guard import send_json
 from orchestrator.ports.store import RunStore
@@ -40,7 +39,7 @@ class OutcomeRoutes:
         right = asked.body.get("right")
         if not isinstance(right, bool):
             raise UsageError("'right' must be true or false")
-        label = Label(right, _name(asked, "agent"), _name(asked, "by"))
+        label = Label(right, asked.words("agent", LONGEST_NAME), asked.words("by", LONGEST_NAME))
         await self._it.flush()
         found = await anyio.to_thread.run_sync(self._it.runs.find, asked.text("run"))
         if found is None:
@@ -62,10 +61,3 @@ class OutcomeRoutes:
             return {"name": name, "target": target, "scales": [each.as_json() for each in found]}
 
         await tell_and_answer(asked, work, cancel_on_leave=False)
-
-
-def _name(asked: Asked, name: str) -> str:
-    value = asked.body.get(name, "")
-    if not isinstance(value, str) or not is_whole(value) or len(value) > LONGEST_NAME:
-        raise UsageError(f"{name!r} must be a text of at most {LONGEST_NAME} characters")
-    return value

@@ -7,10 +7,9 @@ from typing import Any, Final, Protocol
 
 import anyio.to_thread
 
-from orchestrator.core.errors import NoSuchDeployment
 from orchestrator.core.served import ServedRun, served_run
 from orchestrator.deploy.reconcile import Reconciler
-from orchestrator.gateway.answering import Asked
+from orchestrator.gateway.answering import Asked, revisions_of
 from orchestrator.gateway.guard import send_json
 from orchestrator.ports.store import RunStore
 
@@ -38,9 +37,7 @@ class ReportRoute:
     async def look(self, asked: Asked) -> None:
         """``name``, and where they are told ``last``, a number of runs, and ``since``, seconds since 1970."""
         name, last, since = asked.text("name"), asked.count("last", MOST), asked.number("since", 0.0)
-        revisions = await self._it.reconciler.desired.history(name)
-        if not revisions and not self._it.reconciler.desired.has(name):
-            raise NoSuchDeployment(f'no deployment was ever called "{name}"', cure="orchestrator status")
+        revisions = await revisions_of(self._it.reconciler, name)
         await self._it.flush()
         runs = await anyio.to_thread.run_sync(self._runs, name, last, since)
         models = models_of(revisions[0].blueprint["elements"]) if revisions else []

@@ -13,7 +13,7 @@ from typing import Any, Final
 import yaml
 
 from orchestrator.core.diagnostic import Diagnostic, Place
-from orchestrator.manifest.faults import MOST_FAULTS, Refused, refused
+from orchestrator.manifest.faults import MOST_FAULTS, Refused, fault, refused
 from orchestrator.manifest.marks import Mark, Span
 from orchestrator.manifest.scalar import NumberRefused, resolve_scalar
 from orchestrator.manifest.secret_keys import NAMES, stands_in_clear
@@ -80,9 +80,21 @@ def parse(file: str, text: str) -> Parsed:
     return reader.finish()
 
 
+_UNSEEN_BREAKS: Final = {"\x85": "next line", "\u2028": "line separator", "\u2029": "paragraph separator"}
+"""A line break to a reader of YAML 1.1, none to one of 1.2."""
+
+
 def _check_size(file: str, text: str) -> None:
     if text.startswith("\ufeff"):
         raise refused("ORC106", "a byte-order mark", Place(file, 1, 1))
+    for mark, name in _UNSEEN_BREAKS.items():
+        if mark in text:
+            before = text[: text.index(mark)].split("\n")
+            place = Place(file, len(before), len(before[-1]) + 1)
+            cure = "take it out; where a text needs it, write it as an escape in double quotes"
+            raise Refused(
+                fault("ORC106", f"the character U+{ord(mark):04X} ({name}), which no editor shows", place, cure=cure)
+            )
     if len(text) <= LONGEST_LINE:
         return
     # Every value needs one of these before it: counting them costs milliseconds, parsing a million values seconds.

@@ -82,7 +82,7 @@ def _notes(blueprint: Blueprint, observed: ObservedState, bound: Mapping[str, Bo
     yield from untold_notes(blueprint, observed.locked)
     port = blueprint.serve.port
     if port is not None and port in observed.taken_ports:
-        yield f"port {port} is taken: {observed.taken_ports[port]}"
+        yield observed.taken_ports[port]
 
 
 class _Change:

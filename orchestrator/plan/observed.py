@@ -156,7 +156,7 @@ def server_name(deployment: str, alias: str) -> str:
 class ObservedState:
     """The snapshot. ``runtime`` is the version of the runtime that was asked, empty where none runs; ``silent`` says
     why a named address did not answer (see :func:`asked_at`) and why a provider of another package cannot be used (by its
-    name); ``taken_ports`` says who has a port that a deployment wants for its own door;
+    name); ``taken_ports`` says why a port that a deployment wants for its own door cannot be had;
     ``contents`` are fingerprints of the files that parts are made of beside the manifest, by address (a tool's code);
     ``locked`` are references of secrets that cannot be had, each with why and a cure; ``device`` is what this machine has,
     ``None`` where nothing told; ``started`` are the servers that we started, of every deployment, and ``prospects`` those that

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from orchestrator.core.address import Address, AddressKind
+from orchestrator.core.hosts import in_url
 from orchestrator.plan.binding import Bound
 
 Mark = Literal["+", "~", "-"]
@@ -278,7 +279,7 @@ class OpenDoor(Operation):
     port: int
 
     def does(self) -> str:
-        return f"listen on {self.host}:{self.port}"
+        return f"listen on {in_url(self.host)}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,11 +61,12 @@ class DeliveryStore(Protocol):
         ...
 
     def put_off(self, delivery: str, error: str, again: float) -> None:
-        """It did not reach its target; ``again`` is when to try next."""
+        """It did not reach its target; ``again`` is what people are told of the next try: who tries it decides."""
         ...
 
-    def hurry(self, deployment: str, delivery: str) -> int:
-        """Try these now: one, or all of a deployment, or all; gives how many."""
+    def hurry(self, deployment: str, delivery: str) -> Sequence[Delivery]:
+        """Say to people that these are tried now: one, or all of a deployment, or all. Gives them, the oldest first, without what
+        their runs need to go on; who tries them decides when."""
         ...
 
     def settle(self, waiting: str, result: Result, text: str, said: Sequence[Message], by: str = "") -> bool:

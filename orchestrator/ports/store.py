@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -45,6 +45,10 @@ class RevisionStore(Protocol):
         """Of every deployment that is not taken down, the revision that served last, where that is kept."""
         ...
 
+    def ever_served(self, deployment: str) -> Collection[int]:
+        """The numbers of its kept revisions that ever served: what may be gone back to."""
+        ...
+
     def last_number(self, deployment: str) -> int:
         """The highest number of its revisions, 0 where it has none."""
         ...
@@ -54,7 +58,7 @@ class RevisionStore(Protocol):
         ...
 
     def remove(self, deployment: str) -> None:
-        """Take it down: nothing is desired for it; its history stays."""
+        """Take it down: nothing is desired for it, and nothing of it counts as served; its history stays."""
         ...
 
 

@@ -18,7 +18,7 @@ GRACE: Final = 0.5
 
 
 @record
-class Attempt:
+class CallAttempt:
     """One attempt of a call. ``outcome`` is ``ok`` or the name of the fault's class; ``took_ms`` is without waiting."""
 
     endpoint: str
@@ -41,7 +41,7 @@ class CallTrace:
     endpoint: str = ""
     chosen: str = ""
     spent: str = ""
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[CallAttempt] = field(default_factory=list)
 
 
 @record

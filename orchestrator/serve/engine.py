@@ -24,7 +24,7 @@ from orchestrator.ports.people import Desk
 from orchestrator.serve.cancels import cancels
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.gate import Gate
-from orchestrator.serve.held import resumed
+from orchestrator.serve.held import resumed, spent_before
 from orchestrator.serve.ledger import Ledger
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.outbound import Passage, Rules
@@ -68,7 +68,7 @@ class Engine:
         self._sessions = sessions
         self._emit = emit
         self._classes = loop.limits.with_queue(deployment.blueprint.queue).classes
-        self._gate = Gate(deployment.blueprint.max_concurrent, self._classes)
+        self.gate = Gate(deployment.blueprint.max_concurrent, self._classes)
         self._in_work: set[anyio.CancelScope] = set()
         self._empty: anyio.Event | None = None
         self._cancelled = ""
@@ -77,6 +77,11 @@ class Engine:
     def in_flight(self) -> int:
         """Runs that have begun and not ended."""
         return len(self._in_work)
+
+    def follows(self, gate: Gate) -> None:
+        """Let its runs pass the gate of the engines before it, where runs of theirs may be, with its own limits from now on."""
+        gate.limit_to(self.deployment.blueprint.max_concurrent, self._classes)
+        self.gate = gate
 
     async def run(self, request: Request, listen: Emit | None = None) -> Result:
         """Answer a request. Faults are in ``Result.error``, never raised; cancelling the caller cancels the model call.
@@ -110,7 +115,7 @@ class Engine:
         if self.rules.far:
             run.passage = Passage(self.rules, self.ledger)
             if run.going_on is not None:
-                run.passage.purse.goes_on(run.going_on.waited.held.get("spent", {}))
+                run.passage.purse.goes_on(spent_before(run.going_on))
         scope = anyio.CancelScope()
         result: Result | None = None
         self._in_work.add(scope)
@@ -164,9 +169,9 @@ class Engine:
                 run.restrict(
                     f'the session "{request.session}" holds restricted requests, and so this one counts as one'
                 )
-            run.standing = standing = self._sessions.latches.of(name, request.session)
+            run.conversation = conversation = self._sessions.latches.of(name, request.session)
             result = await self._through_gate(run)
-            standing.hold(request.id, waits=result.status == "waiting")
+            conversation.hold(request.id, waits=result.status == "waiting")
             if result.status == "waiting" or run.going_on is not None:
                 return result  # what is said then is kept together with what waits, or with its end
             said = (Message("user", request.text), Message("assistant", result.text))
@@ -186,13 +191,13 @@ class Engine:
         return await self._through_gate(run)
 
     async def _through_gate(self, run: Run) -> Result:
-        if not self._gate.enter_now():
-            await self._gate.enter(run.deadline, run.request.priority)
+        if not self.gate.enter_now():
+            await self.gate.enter(run.deadline, run.request.priority)
         try:
             run.queue_ms += (current_time() - run.came) * 1e3
             return await walk(run)
         finally:
-            self._gate.leave()
+            self.gate.leave()
 
 
 def _finish(run: Run, result: Result, fault: str = "") -> None:
@@ -219,6 +224,7 @@ class EngineTable:
         """What of the device speaks for smaller models; told by the control plane, read by each request as it begins."""
         self._engines: dict[str, Engine] = {}
         self._rooms = Rooms()
+        self._gates: dict[str, Gate] = {}  # a deployment's, whichever of its revisions the runs in it are of
 
     def switch(self, name: str, engine: Engine) -> Engine | None:
         """Let ``engine`` answer from now on; gives the one that did."""
@@ -226,11 +232,14 @@ class EngineTable:
         engine.privacy.joins(self._rooms)
         if old is not None:
             engine.privacy.follows(old.privacy)
+        engine.follows(self._gates.setdefault(name, engine.gate))
         self._engines[name] = engine
         return old
 
     def remove(self, name: str) -> Engine | None:
         """Nobody answers for ``name`` any more; gives the one that did."""
+        if name in self._gates and not self._gates[name].inside:
+            del self._gates[name]
         return self._engines.pop(name, None)
 
     def get(self, name: str) -> Engine:

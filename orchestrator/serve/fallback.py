@@ -19,7 +19,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.record import record
 
-Verdict = Literal[
+Onward = Literal[
     "again",  # at once, same endpoint, not counted
     "wait",  # for the endpoint, which told when it will be free; not counted
     "retry",  # same endpoint, after a backoff; counted
@@ -42,7 +42,7 @@ class Facts:
     stopped: bool = False  # the scheduler cancelled it
 
 
-def verdict(error: ModelError, facts: Facts) -> Verdict:
+def onward(error: ModelError, facts: Facts) -> Onward:
     """Where the call goes next.
 
     A committed stream is never taken up again: the caller has seen a part of the answer. A call that may not be repeated
@@ -62,7 +62,7 @@ def verdict(error: ModelError, facts: Facts) -> Verdict:
     return _after_failure(error, facts)
 
 
-def _after_failure(error: ModelError, facts: Facts) -> Verdict:
+def _after_failure(error: ModelError, facts: Facts) -> Onward:
     if not facts.idempotent:
         return "stop"
     if facts.stopped:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from random import random
 from typing import Any, Final
@@ -38,6 +38,7 @@ from orchestrator.serve.disk import Disk
 from orchestrator.serve.ends import Ends
 from orchestrator.serve.engine import EngineTable
 from orchestrator.serve.held import going_on, waited
+from orchestrator.serve.later import FORWARDED
 
 declare("outbox.answered")
 
@@ -50,13 +51,6 @@ AGAIN: Final = 5.0
 LONGEST_REST: Final = 60.0
 """The longest pause between two tries, and between two looks: the device may have slept."""
 _TRIES: Final = Backoff(AGAIN, LONGEST_REST)
-LATER: Final = frozenset(
-    {
-        *("Unreachable", "StaleConnection", "Stalled", "ServerBusy", "RateLimited", "NoModel"),
-        *("QueueFull", "DoesNotFit", "DeadlinePassed", "WouldMissDeadline", "RunCancelled", "BudgetExceeded"),
-    }
-)
-"""Kinds of fault after which it is tried again: the target is away or has no time, or the runtime or the revision ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +81,29 @@ def place_of(delivery: Delivery) -> Place:
     return delivery.deployment, delivery.agent
 
 
-def due(waiting: Sequence[Delivery], lanes: dict[Place, Lane], in_work: set[str], now: float) -> list[Delivery]:
-    """Which of them are tried now, the oldest of the least tried first. Pure. ``waiting`` are in the order in which they came."""
-    busy = Counter(place_of(each) for each in waiting if each.id in in_work)
-    chosen = []
-    for each in sorted(waiting, key=lambda each: each.tries // TRIES_AT_THE_HEAD):
-        lane = lanes.get(place_of(each)) or Lane()
+@dataclass(slots=True)
+class Work:
+    """What the forwarder is at: its lanes, the ids of what is under way, and of what somebody ``named`` to be tried now."""
+
+    lanes: dict[Place, Lane] = field(default_factory=dict)
+    ids: set[str] = field(default_factory=set)
+    named: set[str] = field(default_factory=set)
+
+
+def due(waiting: Sequence[Delivery], work: Work, now: float) -> list[Delivery]:
+    """Which of them are tried now: those that somebody named, whatever their lanes say; then the oldest of the least tried. Pure.
+    ``waiting`` are in the order in which they came."""
+    busy = Counter(place_of(each) for each in waiting if each.id in work.ids)
+    free = [each for each in waiting if each.id not in work.ids]
+    chosen = [each for each in free if each.id in work.named]
+    busy.update(map(place_of, chosen))
+    for each in sorted(free, key=lambda each: each.tries // TRIES_AT_THE_HEAD):
+        lane = work.lanes.get(place_of(each)) or Lane()
         most = MOST_AT_ONCE if lane.open else 1
-        if each.id not in in_work and lane.until <= now and busy[place_of(each)] < most:
+        if each.id not in work.named and lane.until <= now and busy[place_of(each)] < most:
             busy[place_of(each)] += 1
             chosen.append(each)
     return chosen
-
-
-@dataclass(slots=True)
-class _Work:
-    lanes: dict[Place, Lane] = field(default_factory=dict)
-    ids: set[str] = field(default_factory=set)
 
 
 class Forwarder:
@@ -116,7 +116,7 @@ class Forwarder:
         self._ways = ways
         self._on_disk = Disk().do
         self._woken = anyio.Event()
-        self._work = _Work()
+        self._work = Work()
 
     # -- for runs ---------------------------------------------------------------------------------------------------
 
@@ -165,22 +165,30 @@ class Forwarder:
         return await self._on_disk(self._store.find, found.id)
 
     async def retry(self, deployment: str, delivery: str) -> int:
-        """Try at once what waits: one (by its whole id), all of a deployment, or all; gives how many."""
-        count = await self._on_disk(self._store.hurry, deployment, delivery)
-        self.wake()
-        return count
+        """Try at once what waits: one (by its whole id), the lanes of a deployment, or all; gives how many."""
+        found = await self._on_disk(self._store.hurry, deployment, delivery)
+        if delivery:
+            self._work.named.update(each.id for each in found)
+        else:
+            self._open_now(map(place_of, found))
+        self._woken.set()
+        return len(found)
 
     # -- its life ---------------------------------------------------------------------------------------------------
 
     def wake(self) -> None:
         """Something has changed: look at once, also at targets that were away."""
-        for lane in self._work.lanes.values():
-            lane.until = 0.0
+        self._open_now(self._work.lanes)
         self._woken.set()
+
+    def _open_now(self, places: Iterable[Place]) -> None:
+        for place in places:
+            if place in self._work.lanes:
+                self._work.lanes[place].until = 0.0
 
     async def run(self) -> None:
         """Try what waits, and let expire what is due, until cancelled."""
-        self._work = _Work()
+        self._work = Work()
         async with anyio.create_task_group() as tasks:
             while True:
                 self._woken = anyio.Event()
@@ -198,8 +206,9 @@ class Forwarder:
         now, work, served = self._ways.now(), self._work, self._engines.names()
         over = [each for each in found if each.expires <= now and each.id not in work.ids]
         there = [each for each in found if each.expires > now and each.deployment in served]
-        for each in [*over, *due(there, work.lanes, work.ids, current_time())]:
+        for each in [*over, *due(there, work, current_time())]:
             work.ids.add(each.id)
+            work.named.discard(each.id)
             tasks.start_soon(self._take, each, each.expires <= now)
         ends = [each.expires - now for each in found if each.id not in work.ids]
         rests = [lane.until - current_time() for lane in work.lanes.values() if lane.until > current_time()]
@@ -234,7 +243,7 @@ class Forwarder:
             result = _failed(full, lost)
         failpoint("outbox.answered")
         fault = result.error or {}
-        if fault.get("kind") in LATER:
+        if fault.get("kind") in FORWARDED:
             await self._put_off(full, fault)
             return
         lane = self._work.lanes.setdefault(place_of(full), Lane())

@@ -64,10 +64,20 @@ class Gate:
 
     def leave(self) -> None:
         """Free the place; whose turn it is takes it over."""
+        self._inside -= 1
         if self._line:
+            self._let_in()
+
+    def limit_to(self, limit: int | None, classes: Mapping[PriorityClass, ClassLimits]) -> None:
+        """Other limits from now on; who is inside or waits stays so, and who finds room now enters."""
+        self._limit = limit
+        self._line.limit_to(classes)
+        self._let_in()
+
+    def _let_in(self) -> None:
+        while self._line and (self._limit is None or self._inside < self._limit):
+            self._inside += 1
             self._came.pop(self._line.take(current_time())).set()
-        else:
-            self._inside -= 1
 
     def _give_up(self, turn: Turn, came: anyio.Event) -> None:
         if came.is_set():  # its place was free already when it went

@@ -31,8 +31,21 @@ def kept(run: Run, result: Result, at: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "at": dict(at),
         "consents": sorted(run.consents),
-        "spent": run.passage.purse.as_json() if run.passage else {},
+        "spent": _spent(run),
     }
+
+
+def _spent(run: Run) -> Mapping[str, Any]:
+    """By agent; of a run that waited before and now had no way to the cloud, what it had spent then."""
+    if run.passage is not None:
+        return run.passage.purse.as_json()
+    return spent_before(run.going_on) if run.going_on is not None else {}
+
+
+def spent_before(going: GoingOn) -> Mapping[str, Any]:
+    """What a run had spent in the cloud when it began to wait, by agent."""
+    spent: Mapping[str, Any] = going.waited.held.get("spent", {})
+    return spent
 
 
 def going_on(approval: Approval | Delivery) -> GoingOn:

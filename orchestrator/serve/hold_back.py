@@ -7,7 +7,7 @@ from orchestrator.ports.provider import Delta
 from orchestrator.serve.scheduler_limits import HoldBack
 
 
-class Held:
+class HeldBack:
     """What came of one attempt's stream. Pieces without text are only signs of life: nobody is given them."""
 
     __slots__ = ("_first_at", "_pieces", "_rule", "_size", "_text", "committed")

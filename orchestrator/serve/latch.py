@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
-VERDICTS: Final = 2
+IN_A_ROW: Final = 2
 """Answers in a row that were not kept, after which the conversation stays."""
 IDLE: Final = 1_800.0
 """Seconds without a request after which the task of a conversation has ended."""
@@ -20,7 +20,7 @@ Key = tuple[str, str]
 
 
 @dataclass(slots=True)
-class Standing:
+class Conversation:
     """Where one conversation stands: the agent that its ``task`` belongs to, how many answers in a row of each agent were not
     kept, when it was ``used`` last (``anyio.current_time``), and which runs of it are ``held`` for a person: its task cannot
     have ended then. Owned by the request that holds the session."""
@@ -53,21 +53,21 @@ class Standing:
 
     def is_latched(self, agent: str) -> bool:
         """Whether the agent is passed over."""
-        return self.doubted.get(agent, 0) >= VERDICTS
+        return self.doubted.get(agent, 0) >= IN_A_ROW
 
 
 class Latches:
-    """The standings of the conversations that were used last, for as long as the process runs."""
+    """The conversations that were used last, for as long as the process runs."""
 
     def __init__(self, most: int = MOST_SESSIONS) -> None:
         self._most = most
-        self._standings: OrderedDict[Key, Standing] = OrderedDict()
+        self._conversations: OrderedDict[Key, Conversation] = OrderedDict()
 
-    def of(self, deployment: str, session: str) -> Standing:
+    def of(self, deployment: str, session: str) -> Conversation:
         """Of one conversation. Call it while holding the session's turn."""
         key = (deployment, session)
-        standing = self._standings.setdefault(key, Standing())
-        self._standings.move_to_end(key)
-        while len(self._standings) > self._most:
-            self._standings.popitem(last=False)
-        return standing
+        conversation = self._conversations.setdefault(key, Conversation())
+        self._conversations.move_to_end(key)
+        while len(self._conversations) > self._most:
+            self._conversations.popitem(last=False)
+        return conversation

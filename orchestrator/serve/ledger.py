@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import anyio
-import anyio.to_thread
 
 from orchestrator.core.errors import BudgetExceeded, StateUnusable, Withheld
 from orchestrator.core.request import new_id
 from orchestrator.core.spending import BYTES_A_TOKEN, NOTHING, Limits, Spend, over
 from orchestrator.ports.spending import Reservation, SpendStore
+from orchestrator.serve.disk import Answer, Disk
 
 UNLIMITED: Final[Mapping[str, Limits]] = {}
 _RAISE: Final = "Raise {key}, or give the agent somebody to escalate to."
@@ -72,7 +72,7 @@ class Ledger:
         self._store = store
         self._now = now
         self._days: dict[str, tuple[str, dict[str, Spend]]] = {}  # deployment -> its day, and what each agent spent
-        self._disk = anyio.Lock()
+        self._on_disk = Disk().do
         self._a_byte: dict[str, float] = {}  # endpoint -> the most tokens that a byte of a prompt was
 
     def tokens_of(self, endpoint: str, size: int) -> int:
@@ -92,8 +92,7 @@ class Ledger:
             return
         stored: Mapping[str, Spend] = {}
         if self._store is not None:
-            async with self._disk:
-                stored = await _kept(self._store.of_day, deployment, day)
+            stored = await self._kept(self._store.of_day, deployment, day)
         known = self._days.get(deployment)
         if known is None or known[0] != day:  # nobody else has read it meanwhile
             self._days[deployment] = (day, dict(stored))
@@ -160,8 +159,7 @@ class Ledger:
         try:
             if self._store is not None:
                 with anyio.CancelScope(shield=True):
-                    async with self._disk:
-                        await _kept(self._store.reserve, made)
+                    await self._kept(self._store.reserve, made)
         except Withheld:
             self._count(made, purse, NOTHING - wanted)
             raise
@@ -172,8 +170,7 @@ class Ledger:
         with anyio.CancelScope(shield=True):
             if self._store is not None and made.id:
                 try:
-                    async with self._disk:
-                        await _kept(self._store.settle, made, spent)
+                    await self._kept(self._store.settle, made, spent)
                 except Withheld:
                     return
             self._count(made, purse, spent - made.amount)
@@ -186,17 +183,17 @@ class Ledger:
         if day == made.day:
             today[made.agent] = today.get(made.agent, NOTHING) + amount
 
+    async def _kept(self, work: Callable[..., Answer], *what: Any) -> Answer:
+        """What the store does. Raises ``Withheld`` where it cannot."""
+        try:
+            return await self._on_disk(work, *what)
+        except StateUnusable as error:
+            message = f"what is spent cannot be written down: {error.message}"
+            raise Withheld(message, cure=error.cure) from error
+
     def _today(self) -> str:
         return datetime.fromtimestamp(self._now(), UTC).date().isoformat()
 
     def _tomorrow(self) -> float:
         today = datetime.fromtimestamp(self._now(), UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         return (today + timedelta(days=1)).timestamp()
-
-
-async def _kept(write: Callable[..., Any], *what: Any) -> Any:
-    try:
-        return await anyio.to_thread.run_sync(write, *what)
-    except StateUnusable as error:
-        message = f"what is spent cannot be written down: {error.message}"
-        raise Withheld(message, cure=error.cure) from error

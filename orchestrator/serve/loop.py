@@ -24,7 +24,7 @@ from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Provider
-from orchestrator.serve.ask import Ask, Attempt, CallTrace, EndpointView, call_for, provider_for, size_of
+from orchestrator.serve.ask import Ask, CallAttempt, CallTrace, EndpointView, call_for, provider_for, size_of
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.effect import (
     Cancel,
@@ -40,12 +40,12 @@ from orchestrator.serve.effect import (
     Unload,
 )
 from orchestrator.serve.errands import Errands
-from orchestrator.serve.hold_back import Held
+from orchestrator.serve.hold_back import HeldBack
 from orchestrator.serve.scheduler import NO_POOLS, Scheduler
 from orchestrator.serve.scheduler_limits import SchedulerLimits
 from orchestrator.serve.scheduler_queue import Submission
 
-__all__ = ["Ask", "Attempt", "CallTrace", "EndpointView", "Loop"]
+__all__ = ["Ask", "CallAttempt", "CallTrace", "EndpointView", "Loop"]
 
 CLOSING_SECONDS: Final = 1.0
 
@@ -170,7 +170,7 @@ class Loop:
                 start = caller.start or await self._turn(caller)
                 began = caller.asked_at
                 source = provider_for(ask, start).stream(call_for(ask, start, began))
-                held = Held(self._limits.hold_back)
+                held = HeldBack(self._limits.hold_back)
                 try:
                     while isinstance(delta := await self._next(caller, source), Delta):
                         ready = held.add(delta, self._moved(caller, delta))
@@ -271,7 +271,7 @@ class Loop:
         """Report the end of an attempt, and learn what comes next for the call."""
         now = current_time()
         outcome, message = ("ok", "") if error is None else (type(error).__name__, error.message)
-        _trace(caller.ask.trace, Attempt(start.spec.id, outcome, (now - began) * 1e3, start.kind, message))
+        _trace(caller.ask.trace, CallAttempt(start.spec.id, outcome, (now - began) * 1e3, start.kind, message))
         caller.start = None
         caller.asked_at = now
         if error is None:
@@ -288,7 +288,7 @@ class Loop:
         if start is None:
             trace.queue_ms += took
         else:
-            _trace(trace, Attempt(start.spec.id, "cancelled", took, start.kind))
+            _trace(trace, CallAttempt(start.spec.id, "cancelled", took, start.kind))
         self._forget(caller)
         self._carry_out(self._scheduler.on_cancel(caller.number, now))
 
@@ -361,7 +361,7 @@ class Loop:
             self._on_event(Event(kind, time.time(), run=run, fields=fields))
 
 
-def _trace(trace: CallTrace, attempt: Attempt) -> None:
+def _trace(trace: CallTrace, attempt: CallAttempt) -> None:
     trace.endpoint = attempt.endpoint
     trace.model_ms += attempt.took_ms
     trace.attempts.append(attempt)

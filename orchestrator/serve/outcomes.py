@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import anyio
-import anyio.to_thread
-
 from orchestrator.core.errors import NothingToLabel
 from orchestrator.core.fitted import ENOUGH, Fitted, Labelled, Scale, fit
 from orchestrator.ports.store import Outcome, OutcomeStore
+from orchestrator.serve.disk import Disk
 from orchestrator.serve.engine import Engine, EngineTable
 
 
@@ -49,7 +47,7 @@ class Outcomes:
         self._store = store
         self._engines = engines
         self._fitted = {name: dict(each) for name, each in store.fitted().items()}
-        self._disk = anyio.Lock()  # one statement at a time: stores are used from one thread at once
+        self._on_disk = Disk().do
 
     def prepare(self, engine: Engine) -> None:
         """Let a new engine go by what was fitted before. An agent that answers from something else by now finds nothing."""
@@ -58,22 +56,29 @@ class Outcomes:
     async def label(self, run: Mapping[str, Any], label: Label) -> list[Outcome]:
         """Note it of a run in its stored form. Raises ``NothingToLabel`` where its agent looked for no sign."""
         found = outcomes_of(run, label)
-        async with self._disk:
-            await anyio.to_thread.run_sync(self._store.label, found)
+        await self._on_disk(self._store.label, found)
         return found
 
     async def calibrate(self, deployment: str, target: float, wrong: float) -> list[Calibrated]:
         """Fit each scale of a deployment that has enough labels, store it, and let its gates go by it from now on. Raises
         ``NoSuchDeployment``."""
         engine = self._engines.get(deployment)
-        async with self._disk:
-            outcomes = await anyio.to_thread.run_sync(self._store.outcomes, deployment)
-            found = await anyio.to_thread.run_sync(_calibrated, outcomes, engine, target, wrong)
-            fitted = {each.scale: each.fitted for each in found if each.fitted is not None}
-            await anyio.to_thread.run_sync(self._store.keep_fitted, deployment, engine.deployment.revision, fitted)
+        found = await self._on_disk(self._calibrate, engine, target, wrong)
+        fitted = _fitted(found)
         self._fitted[deployment] = {**self._fitted.get(deployment, {}), **fitted}
         self.prepare(self._engines.get(deployment))
         return found
+
+    def _calibrate(self, engine: Engine, target: float, wrong: float) -> list[Calibrated]:
+        """Read, fit and keep, as one piece of the disk's work."""
+        deployment = engine.deployment
+        found = _calibrated(self._store.outcomes(deployment.name), engine, target, wrong)
+        self._store.keep_fitted(deployment.name, deployment.revision, _fitted(found))
+        return found
+
+
+def _fitted(found: Sequence[Calibrated]) -> dict[Scale, Fitted]:
+    return {each.scale: each.fitted for each in found if each.fitted is not None}
 
 
 def _calibrated(outcomes: Sequence[Outcome], engine: Engine, target: float, wrong: float) -> list[Calibrated]:

@@ -29,10 +29,11 @@ from orchestrator.serve.disk import Disk
 from orchestrator.serve.ends import Ends
 from orchestrator.serve.engine import EngineTable
 from orchestrator.serve.held import going_on
-from orchestrator.serve.verdict import LATER, end_of, lost
+from orchestrator.serve.later import DECIDED as LATER
+from orchestrator.serve.verdict import end_of, lost, never_served
 
 PATIENCE: Final = 600.0
-"""Seconds after a verdict in which a run waits for a model or its deployment to be there, before it fails."""
+"""Seconds in which a run waits for a model or its deployment to be there, before it fails; from the verdict, or from the start."""
 AGAIN: Final = 5.0
 """Seconds before what failed for the moment is tried again."""
 LONGEST_REST: Final = 60.0
@@ -47,12 +48,14 @@ Tell = Callable[[Notice], Awaitable[None]]
 @dataclass(frozen=True, slots=True)
 class DeskWays:
     """How the desk reaches others: ``emit`` hears events, ``report`` hears of trouble, ``tell`` tells people, ``applied`` says
-    whether a deployment is or may be wanted, ``now`` is the wall clock in seconds since 1970."""
+    whether a deployment is or may be wanted, ``restored`` whether all that was applied before the start was looked after once,
+    ``now`` is the wall clock in seconds since 1970."""
 
     emit: Emit
     report: Report
     tell: Tell
     applied: Callable[[str], bool]
+    restored: Callable[[], bool]
     now: Callable[[], float] = time.time
 
 
@@ -69,6 +72,7 @@ class PeopleDesk:
         self._news = anyio.Event()
         self._in_work: set[str] = set()
         self._tries: dict[str, int] = {}
+        self._tried_since: dict[str, float] = {}  # of the loop's clock, which no clock that is set and no sleep moves
         self._sent: set[tuple[str, str]] = set()  # notices that arrived, which the store could not note yet
         self._rest: dict[str, float] = {}  # of the loop's clock: not before then
 
@@ -193,18 +197,25 @@ class PeopleDesk:
         if result.status != "waiting":  # else a new approval has settled this one
             await self._settle(approval, result)
         self._tries.pop(approval.id, None)
+        self._tried_since.pop(approval.id, None)
 
     async def _resumed(self, approval: Approval) -> Result | None:
         """What came of it; nothing where it must be tried again later."""
-        late = self._ways.now() > (approval.decided or approval.created) + PATIENCE
-        if approval.deployment not in self._engines.names():
-            if self._ways.applied(approval.deployment) and not late:
-                return None
-            return lost(approval, f"{approval.deployment} is not applied any more")
-        result = await self._engines.get(approval.deployment).resume(going_on(approval))
+        name, late = approval.deployment, self._is_late(approval)
+        if name not in self._engines.names():
+            if not self._ways.applied(name):
+                return lost(approval, f"{name} is not applied any more")
+            return never_served(approval, PATIENCE) if late else None
+        result = await self._engines.get(name).resume(going_on(approval))
         kind = str((result.error or {}).get("kind", ""))
         cut_off = kind == "RunCancelled"  # by a stop, or by the end of its revision: it goes on with the next
         return None if cut_off or (kind in LATER and not late) else result
+
+    def _is_late(self, approval: Approval) -> bool:
+        """Whether it was tried for long enough. After a start that counts from when what is applied was brought back."""
+        if not self._ways.restored():
+            return False
+        return current_time() > self._tried_since.setdefault(approval.id, current_time()) + PATIENCE
 
     async def _settle(self, approval: Approval, result: Result) -> None:
         async def store(waiting: str, ended: Result, typed: str, said: Sequence[Message]) -> bool:

@@ -16,7 +16,7 @@ Consent = Literal["not needed", "given", "missing"]
 
 
 @record
-class Facts:
+class Departure:
     """What is known of a call and of where it would go.
 
     ``offline``: the agent may use nothing beyond the local network. ``restricted``: what would be sent may reach no cloud.
@@ -49,32 +49,32 @@ class Ruling:
         return "; ".join(f"{gate}: {reason}" for gate, reason in self.reasons)
 
 
-def rule(facts: Facts) -> Ruling:
+def rule(departure: Departure) -> Ruling:
     """Whether it may go there. What stays near passes at the first gate."""
-    if facts.zone != "cloud":
-        return Ruling(facts.endpoint, "", (("zone", facts.zone),))
+    if departure.zone != "cloud":
+        return Ruling(departure.endpoint, "", (("zone", departure.zone),))
     passed: list[tuple[Gate, str]] = []
     for gate in GATES:
-        allowed, reason = _at(gate, facts)
+        allowed, reason = _at(gate, departure)
         passed.append((gate, reason))
         if not allowed:
-            return Ruling(facts.endpoint, gate, tuple(passed))
-    return Ruling(facts.endpoint, "", tuple(passed))
+            return Ruling(departure.endpoint, gate, tuple(passed))
+    return Ruling(departure.endpoint, "", tuple(passed))
 
 
-def _at(gate: Gate, facts: Facts) -> tuple[bool, str]:
+def _at(gate: Gate, departure: Departure) -> tuple[bool, str]:
     """What one gate says of a call to the cloud."""
     match gate:
         case "zone":
             return (
-                not facts.offline,
-                "the agent works offline" if facts.offline else "the manifest names a model in the cloud",
+                not departure.offline,
+                "the agent works offline" if departure.offline else "the manifest names a model in the cloud",
             )
         case "privacy":
-            return not facts.restricted, "restricted" if facts.restricted else "not restricted"
+            return not departure.restricted, "restricted" if departure.restricted else "not restricted"
         case "budget":
-            return not facts.over_budget, facts.over_budget or facts.budget or "none is set"
+            return not departure.over_budget, departure.over_budget or departure.budget or "none is set"
         case "redaction":
-            return not facts.unredactable, facts.unredactable or ("on" if facts.redacts else "off")
+            return not departure.unredactable, departure.unredactable or ("on" if departure.redacts else "off")
         case "approval":
-            return facts.consent != "missing", facts.consent
+            return departure.consent != "missing", departure.consent

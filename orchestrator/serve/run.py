@@ -21,7 +21,7 @@ from orchestrator.ports.outbox import Outbox
 from orchestrator.ports.people import Desk
 from orchestrator.serve.ask import CallTrace
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.latch import Standing
+from orchestrator.serve.latch import Conversation
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.outbound import Passage
 from orchestrator.serve.outcome import Attempt, GoingOn, Outcome
@@ -33,6 +33,31 @@ BROUGHT: Final = (
     "the history came with the request, and may hold what a restricted agent said: so the request counts as restricted "
     "(a session tells what was said where; data_class public says that all of it may leave this device)"
 )
+
+
+SHARED: Final = (
+    *(
+        "deployment",
+        "loop",
+        "emit",
+        "pressure",
+        "fitted",
+        "privacy",
+        "passage",
+        "desk",
+        "outbox",
+        "elsewhere",
+        "consents",
+    ),
+    *("came", "started", "deadline", "history", "decisions"),
+)
+"""What a run has in common with the runs of its parts. What is new in ``Run.__slots__`` stands here or in ``OWN``."""
+OWN: Final = (
+    *("request", "typed", "listen", "nonce", "until", "path", "notes", "is_part", "parts", "conversation"),
+    *("going_on", "grant", "leave", "steps", "attempts", "usage", "queue_ms", "model_ms", "tool_ms"),
+    *("said", "paused", "foresees", "keys"),
+)
+"""What each run has for itself; what of it a part begins with, ``Run.part`` says."""
 
 
 def fault_name(error: BaseException) -> str:
@@ -47,7 +72,7 @@ class Run:
     ``outbox`` where it can leave what waits for a target that is away; ``elsewhere`` are the other nodes
     of its fleet; ``going_on`` is there where it waited before, ``grant`` is
     the same until the call that waited is made, and ``leave`` until what waited is sent to the cloud. ``consents`` are the agents
-    that a person has let send there. ``fitted`` is what its agents go by when they doubt an answer, ``standing`` that of its
+    that a person has let send there. ``fitted`` is what its agents go by when they doubt an answer, ``conversation`` that of its
     conversation, where it has one. ``is_part``: it answers a part of another run's request; ``parts`` are what came of such
     runs."""
 
@@ -55,6 +80,7 @@ class Run:
         "attempts",
         "came",
         "consents",
+        "conversation",
         "deadline",
         "decisions",
         "deployment",
@@ -84,7 +110,6 @@ class Run:
         "queue_ms",
         "request",
         "said",
-        "standing",
         "started",
         "steps",
         "tool_ms",
@@ -103,7 +128,7 @@ class Run:
         self.listen = listen
         self.pressure: Pressure = NONE
         self.fitted: Mapping[Scale, Fitted] = {}
-        self.standing: Standing | None = None
+        self.conversation: Conversation | None = None
         self.privacy: Privacy | None = None
         self.passage: Passage | None = None
         self.nonce = new_id("once")
@@ -132,6 +157,17 @@ class Run:
         self.keys = 0
         self.is_part = False
         self.parts: tuple[PartResult, ...] = ()
+
+    def part(self, text: str, agent: str, listen: Emit | None) -> Run:
+        """A run of a part of this one's request, within this one's time."""
+        request = replace(self.request, text=text, agent=agent)
+        part = Run(request, self.deployment, self.loop, self.emit, listen)
+        for name in SHARED:
+            setattr(part, name, getattr(self, name))
+        part.path, part.notes = list(self.path), list(self.notes)
+        part.until = self.deadline
+        part.is_part = True
+        return part
 
     def queue(self, priority: PriorityClass) -> Mapping[str, Any] | None:
         """What the manifest says of the queue of this class."""

@@ -17,7 +17,7 @@ from orchestrator.serve.scheduler_queue import Lane
 from orchestrator.serve.scheduler_residency import AffinityRules, Device, Moves, decide
 
 
-class Desk(Protocol):
+class Scheduling(Protocol):
     """What this needs of the scheduler."""
 
     def settle(self, lane: Lane, now: float) -> None:
@@ -40,7 +40,7 @@ class Desk(Protocol):
 class Affinity:
     """The pools of the scheduler. ``look_at`` is when ``tick`` is wanted next."""
 
-    def __init__(self, rules: AffinityRules, backoff: Backoff, jitter: Jitter, desk: Desk) -> None:
+    def __init__(self, rules: AffinityRules, backoff: Backoff, jitter: Jitter, scheduling: Scheduling) -> None:
         self.look_at = inf
         self.saving = False
         self._measured = inf
@@ -48,7 +48,7 @@ class Affinity:
         self._rules = rules
         self._backoff = backoff
         self._jitter = jitter
-        self._desk = desk
+        self._scheduling = scheduling
         self._pools = Pools()
         self.dirty: dict[str, Pool] = {}
         """Pools to decide about before the event ends."""
@@ -187,7 +187,7 @@ class Affinity:
         resident.failures += 1
         self._spread(resident, now)
         for lane in list(resident.lanes):
-            self._desk.blame(lane, error, now)
+            self._scheduling.blame(lane, error, now)
         self._pools.forget(resident)
 
     # -- decisions --------------------------------------------------------------------------------------------------
@@ -229,14 +229,14 @@ class Affinity:
     def _send_away(self, resident: Resident, reason: str, now: float) -> None:
         resident.state, resident.closed = "unloading", False
         self._spread(resident, now)
-        self._desk.emit(Unload(resident.residence.model, resident.spec, resident.why or reason))
+        self._scheduling.emit(Unload(resident.residence.model, resident.spec, resident.why or reason))
         resident.why = ""
 
     def _fetch(self, resident: Resident, reason: str, now: float) -> None:
         resident.state, resident.load_began = "loading", now
         self._spread(resident, now)
         keep = inf if resident.residence.pinned else resident.residence.rest + self._rules.server_later
-        self._desk.emit(Load(resident.residence.model, resident.spec, reason, keep))
+        self._scheduling.emit(Load(resident.residence.model, resident.spec, reason, keep))
 
     def _refuse(self, resident: Resident, reason: str, now: float) -> None:
         """Who has another endpoint goes there. For who has none the server is asked: our books may be wrong, and only what the
@@ -244,7 +244,7 @@ class Affinity:
         resident.wished = False
         for lane in list(resident.lanes):
             if lane.waiting:
-                self._desk.send_on(lane, DoesNotFit(f"{resident.residence.model} is not loaded: {reason}"), now)
+                self._scheduling.send_on(lane, DoesNotFit(f"{resident.residence.model} is not loaded: {reason}"), now)
         if resident.waiting:
             resident.insists = True
             self.touch(resident)
@@ -263,4 +263,4 @@ class Affinity:
         self.touch(resident)
         for lane in list(resident.lanes):
             lane.endpoint.away = resident.away
-            self._desk.settle(lane, now)
+            self._scheduling.settle(lane, now)

@@ -11,7 +11,7 @@ from orchestrator.core.errors import ContextTooLong, ModelError, ModelNotFound, 
 from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.endpoint import Endpoint
 from orchestrator.serve.effect import Effect, Fail, Relist, RetryAt, Start, StartKind, StateChanged
-from orchestrator.serve.fallback import after_load_failure, renewed, verdict
+from orchestrator.serve.fallback import after_load_failure, onward, renewed
 from orchestrator.serve.scheduler_affinity import Affinity
 from orchestrator.serve.scheduler_choice import least_bad, left, soon_usable, usable
 from orchestrator.serve.scheduler_faults import (
@@ -172,7 +172,7 @@ class Dispatch:
             self._effects.append(Relist(lane.endpoint.spec.id))
 
     def _after_fault(self, call: Call, lane: Lane, error: ModelError, now: float) -> None:
-        what = verdict(error, call.facts(self.limits.retries))
+        what = onward(error, call.facts(self.limits.retries))
         call.error = error
         if what == "again":  # free, and not counted; where it has no room meanwhile, the call waits for its turn
             call.stale_before = True

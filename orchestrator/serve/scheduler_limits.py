@@ -29,6 +29,11 @@ class ClassLimits:
         """As which rank one of this class counts that has waited so long."""
         return max(0, rank - int(waited / self.starve_after))
 
+    def urgency(self, rank: int, number: int, waited: float) -> tuple[int, int]:
+        """What the heads of the lines are compared by, at endpoints and at gates: the smallest is next. The most urgent class,
+        where waiting makes one more urgent; then the ``number`` in the order of coming."""
+        return self.rank_after(rank, waited), number
+
 
 def _classes() -> dict[PriorityClass, ClassLimits]:
     return {

@@ -161,20 +161,19 @@ class Lane:
             heapq.heapify(line)
 
     def first(self, now: float) -> Call:
-        """Whose turn it is: the most urgent class, where waiting makes a call more urgent; then the oldest."""
-        best: tuple[int, int, Call] | None = None
+        """Whose turn it is, by ``ClassLimits.urgency``."""
+        best: tuple[tuple[int, int], Call] | None = None
         for rank, line in enumerate(self._lines):
             while line and not _valid(line[0]):
                 heapq.heappop(line)
             if line:
                 call = line[0][2]
-                urgency = self._classes[rank].rank_after(rank, now - call.submitted)
-                turn = (urgency, call.new.call, call)
-                if best is None or turn < best:
-                    best = turn
+                urgency = self._classes[rank].urgency(rank, call.new.call, now - call.submitted)
+                if best is None or urgency < best[0]:
+                    best = urgency, call
         if best is None:
             raise LookupError(f"nobody waits for {self.endpoint.spec.id}")
-        return best[2]
+        return best[1]
 
     def waits(self) -> tuple[float, float]:
         """Since when the oldest call waits here, and when the first will have waited as long as its class may; ``inf``

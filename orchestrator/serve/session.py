@@ -9,11 +9,11 @@ from functools import partial
 from typing import Final
 
 import anyio
-import anyio.to_thread
 
 from orchestrator.core.errors import DeadlinePassed, QueueFull, StateUnusable
 from orchestrator.core.message import KEEP_TURNS, Message, newest
 from orchestrator.ports.store import SessionStore
+from orchestrator.serve.disk import Disk
 from orchestrator.serve.latch import Latches
 
 MOST_SESSIONS: Final = 512
@@ -38,7 +38,7 @@ class Sessions:
         self._unmarked: set[Key] = set()  # of these, those of which the store does not know it
         self._unsaved: dict[Key, tuple[Message, ...]] = {}  # of those in memory: turns that the store did not take
         self._locks: dict[Key, anyio.Lock] = {}  # of sessions that a request holds or waits for
-        self._disk = anyio.Lock()  # one statement at a time: stores are used from one thread at once
+        self._on_disk = Disk().do
 
     @asynccontextmanager
     async def turn(
@@ -94,8 +94,7 @@ class Sessions:
         unsaved = newest((*self._unsaved.pop(key, ()), *messages), self._keep)
         append = partial(store.append, restricted=key in self._restricted)
         try:
-            async with self._disk:
-                await anyio.to_thread.run_sync(append, *key, unsaved)
+            await self._on_disk(append, *key, unsaved)
         except StateUnusable:
             self._unsaved[key] = unsaved
             raise
@@ -127,10 +126,9 @@ class Sessions:
         if key not in self._turns:
             stored: tuple[Message, ...] = ()
             if self._store is not None:
-                async with self._disk:
-                    stored = await anyio.to_thread.run_sync(self._store.load, *key)
-                    if await anyio.to_thread.run_sync(self._store.is_restricted, *key):
-                        self._restricted.add(key)
+                stored, restricted = await self._on_disk(_stored, self._store, key)
+                if restricted:
+                    self._restricted.add(key)
             self._turns[key] = newest(stored, self._keep)
         self._turns.move_to_end(key)
         return self._turns[key]
@@ -143,3 +141,8 @@ class Sessions:
             self._unsaved.pop(key, None)
             if key not in self._unmarked:
                 self._restricted.discard(key)
+
+
+def _stored(store: SessionStore, key: Key) -> tuple[tuple[Message, ...], bool]:
+    """Its turns, and whether it is restricted."""
+    return tuple(store.load(*key)), store.is_restricted(*key)

@@ -7,7 +7,6 @@ part as it comes, each later one when those before it are done.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -126,17 +125,7 @@ def _child(run: Run, part: Part, reply: Reply, number: int) -> Run:
         elif run.listen is not None:
             run.listen(event)
 
-    request = replace(run.request, text=part.text, agent=part.to)
-    child = Run(request, run.deployment, run.loop, run.emit, listen if run.listen is not None else None)
-    child.is_part = True
-    child.pressure, child.desk, child.outbox, child.fitted = run.pressure, run.desk, run.outbox, run.fitted
-    child.elsewhere = run.elsewhere
-    child.privacy, child.passage, child.consents = run.privacy, run.passage, run.consents
-    child.came, child.started = run.came, run.started
-    child.deadline = child.until = run.deadline
-    child.history = run.history
-    child.path, child.decisions = list(run.path), run.decisions
-    child.notes = list(run.notes)
+    child = run.part(part.text, part.to, listen if run.listen is not None else None)
     return child
 
 

@@ -4,16 +4,12 @@ call that was cut off."""
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
 
 from orchestrator.core.approval import Approval
 from orchestrator.core.errors import ApprovalExpired, HeldRunLost, RunError
 from orchestrator.core.request import Result, StepRecord
 from orchestrator.serve.held import person_detail, waited
 from orchestrator.serve.steps.tools import denied
-
-LATER: Final = frozenset({"NoModel", "Unreachable", "StaleConnection", "ServerBusy", "DoesNotFit", "QueueFull"})
-"""Kinds of fault that may be over soon: after a start, model servers come later than the runtime."""
 
 
 def end_of(approval: Approval) -> Result | None:
@@ -32,10 +28,16 @@ def end_of(approval: Approval) -> Result | None:
     return None
 
 
-def lost(approval: Approval, why: str) -> Result:
-    """It cannot go on."""
-    cure = "See by hand whether it was done, then ask again."
+def lost(approval: Approval, why: str, first: str = "") -> Result:
+    """It cannot go on. ``first``: what must be done before the rest of the cure."""
+    cure = f"{first}See by hand whether it was done, then ask again."
     return _failed(approval, HeldRunLost(f"{why} ({approval.id})", cure=cure))
+
+
+def never_served(approval: Approval, seconds: float) -> Result:
+    """It was waited for in vain."""
+    why = f"{approval.deployment} is applied, and did not come to serve for {seconds:g} s"
+    return lost(approval, why, f"Mend what `orchestrator status {approval.deployment}` says. ")
 
 
 def _answered(approval: Approval) -> Result:

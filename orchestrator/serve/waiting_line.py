@@ -29,13 +29,17 @@ class WaitingLine:
     """Turns in the order in which they will come. ``len`` says how many wait."""
 
     def __init__(self, classes: Mapping[PriorityClass, ClassLimits]) -> None:
-        self._classes: tuple[ClassLimits, ...] = tuple(classes[name] for name in PRIORITIES)
+        self.limit_to(classes)
         self._lines: tuple[deque[Turn], ...] = tuple(deque() for _ in PRIORITIES)
         self._count = 0
         self._waiting = 0
 
     def __len__(self) -> int:
         return self._waiting
+
+    def limit_to(self, classes: Mapping[PriorityClass, ClassLimits]) -> None:
+        """For those who join from now on; who waits does so for as long as was said."""
+        self._classes: tuple[ClassLimits, ...] = tuple(classes[name] for name in PRIORITIES)
 
     def join(self, priority: PriorityClass, now: float) -> Turn:
         """Wait from now on. Raises ``QueueFull`` where as many of the class wait as may."""
@@ -65,7 +69,7 @@ class WaitingLine:
         return turn
 
     def _urgency(self, turn: Turn, now: float) -> tuple[int, int]:
-        return self._classes[turn.rank].rank_after(turn.rank, now - turn.since), turn.number
+        return self._classes[turn.rank].urgency(turn.rank, turn.number, now - turn.since)
 
 
 def waited_too_long(turn: Turn, now: float) -> QueueFull:

@@ -9,7 +9,7 @@ from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Result
 from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.latch import Standing
+from orchestrator.serve.latch import Conversation
 from orchestrator.serve.outcome import Attempt, Held, Outcome
 from orchestrator.serve.run import Run
 from orchestrator.serve.several import answer_parts
@@ -53,8 +53,8 @@ async def _visit(run: Run, name: str) -> Outcome:
     run.comes_to(agent)
     began = current_time()
     if run.grant is None:
-        if run.standing is not None:
-            _begin(run, run.standing, name)
+        if run.conversation is not None:
+            _begin(run, run.conversation, name)
         run.path.append(agent.address)
     timeout = agent.spec["timeout"]
     run.until = min(run.deadline, began + timeout) if timeout else run.deadline
@@ -66,8 +66,8 @@ async def _visit(run: Run, name: str) -> Outcome:
             if may_wait(run, agent, error):
                 return await defer(run, agent, error)
             raise
-        if isinstance(error, SchemaInvalid) and run.standing is not None:
-            run.standing.note(name, kept=False)
+        if isinstance(error, SchemaInvalid) and run.conversation is not None:
+            run.conversation.note(name, kept=False)
         run.deadline = max(run.deadline, current_time() + TELLING_SECONDS)
         outcome = Outcome(to=to, text=partial_text(error), why=f"{type(error).__name__}: {error.message}")
     if outcome.to:
@@ -82,11 +82,11 @@ async def _visit(run: Run, name: str) -> Outcome:
     return outcome
 
 
-def _begin(run: Run, standing: Standing, name: str) -> None:
+def _begin(run: Run, conversation: Conversation, name: str) -> None:
     """The first agent of a request says which task of the conversation it belongs to; not where a router only fell back on it."""
     if not any(address.startswith("agent.") for address in run.path):
         chosen = run.decisions[-1].choice == name if run.decisions else True
-        standing.begin(name, current_time(), chosen=chosen)
+        conversation.begin(name, current_time(), chosen=chosen)
 
 
 async def _answered(run: Run, agent: Agent) -> Outcome:

@@ -78,7 +78,7 @@ class Subject:
 
     async def streamed(self, call: ChatCall) -> list[Delta]:
         """All pieces of a streamed answer."""
-        async with aclosing(self.provider.stream(call)) as deltas:  # type: ignore[type-var]
+        async with aclosing(self.provider.stream(call)) as deltas:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
             return [delta async for delta in deltas]
 
     async def failure(self, call: ChatCall, stream: bool) -> ModelError | None:
@@ -270,7 +270,7 @@ class ProviderConformance:
         """Closing a stream before its end closes its connection."""
         if not await subject.struck("hang-mid"):
             return
-        async with aclosing(subject.provider.stream(subject.call("leave me now"))) as deltas:  # type: ignore[type-var]
+        async with aclosing(subject.provider.stream(subject.call("leave me now"))) as deltas:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
             async for _ in deltas:
                 break
         await _until(subject, "leave me now", ("cancelled",))

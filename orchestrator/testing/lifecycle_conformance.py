@@ -48,19 +48,19 @@ class LifecycleSubject:
     def loader(self) -> Loader:
         """The provider, as one that loads."""
         require(isinstance(self.provider, Loader), f"{self.provider.kind} does not fit Loader")
-        return self.provider  # type: ignore[return-value]
+        return self.provider  # type: ignore[return-value] # require() has looked
 
     @property
     def puller(self) -> Puller:
         """The provider, as one that pulls."""
         require(isinstance(self.provider, Puller), f"{self.provider.kind} does not fit Puller")
-        return self.provider  # type: ignore[return-value]
+        return self.provider  # type: ignore[return-value] # require() has looked
 
     @property
     def remover(self) -> Remover:
         """The provider, as one that removes."""
         require(isinstance(self.provider, Remover), f"{self.provider.kind} does not fit Remover")
-        return self.provider  # type: ignore[return-value]
+        return self.provider  # type: ignore[return-value] # require() has looked
 
     def of(self, model: str) -> Target:
         """The target with another model."""
@@ -84,7 +84,7 @@ class LifecycleSubject:
     async def pull(self, model: str, most: int = 10_000) -> list[PullProgress]:
         """What a pull tells, up to so many items; then it is left."""
         told: list[PullProgress] = []
-        async with aclosing(self.puller.pull(self.of(model))) as progress:  # type: ignore[type-var]
+        async with aclosing(self.puller.pull(self.of(model))) as progress:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
             async for each in progress:
                 told.append(each)
                 if len(told) >= most:

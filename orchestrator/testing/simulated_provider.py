@@ -95,7 +95,7 @@ class SimulatedProvider:
         """The answer, token by token."""
         return self._deltas(call, stream=True)
 
-    async def embed(self, target: Target, texts: tuple[str, ...], timeout: float) -> tuple[tuple[float, ...], ...]:  # noqa: ARG002
+    async def embed(self, target: Target, texts: tuple[str, ...], timeout: float) -> tuple[tuple[float, ...], ...]:  # noqa: ARG002 - as the port has them
         """Vectors that depend on the texts alone."""
         await anyio.lowlevel.checkpoint()
         return tuple(self.endpoints[target.api_base].embedding(text) for text in texts)

@@ -114,12 +114,12 @@ async def test_vectors_that_hold_no_numbers_decide_nothing(tmp_path: Path, numbe
     """Neither while it learns nor for a request: NaN compares as false with every threshold."""
     async with serving(simulated(["nomic-embed-text"])) as shell:
         inner = shell.endpoint.embedding
-        shell.endpoint.embedding = lambda text, size=8: (number, *inner(text, size)[1:])  # type: ignore[method-assign]
+        shell.endpoint.embedding = lambda text, size=8: (number, *inner(text, size)[1:])  # type: ignore[method-assign] # put in its place for this test only
         async with orchestrator.open(manifest(tmp_path, shell.url)) as shop:
             unlearned = await shop.run("can i get a refund")
-        shell.endpoint.embedding = inner  # type: ignore[method-assign]
+        shell.endpoint.embedding = inner  # type: ignore[method-assign] # put in its place for this test only
         async with orchestrator.open(manifest(tmp_path, shell.url)) as shop:
-            shell.endpoint.embedding = lambda text, size=8: (number, *inner(text, size)[1:])  # type: ignore[method-assign]
+            shell.endpoint.embedding = lambda text, size=8: (number, *inner(text, size)[1:])  # type: ignore[method-assign] # put in its place for this test only
             asked = await shop.run("can i get a refund")
     assert [unlearned.status, asked.status] == ["unsure", "unsure"]
     assert "nothing learned: the encoder nomic-embed-text: its vectors hold what is no finite number" in unlearned.why
@@ -142,7 +142,7 @@ async def test_a_restricted_request_reaches_no_encoder_in_the_cloud(tmp_path: Pa
             seen.append(text)
             return inner(text, size)
 
-        shell.endpoint.embedding = noted  # type: ignore[method-assign]
+        shell.endpoint.embedding = noted  # type: ignore[method-assign] # put in its place for this test only
         async with orchestrator.open(manifest(tmp_path, shell.url, ", zone: cloud")) as shop:
             canary = orchestrator.Request("the canary wants a refund", data_class="restricted")
             kept = await shop.run(canary)

@@ -64,8 +64,8 @@ async def test_what_is_no_request_is_told(home: Path) -> None:
         ({"timeout": -1}, "timeout is seconds, more than 0, not -1"),
         ({"timeout": 0}, "timeout is seconds, more than 0, not 0"),
         ({"history": [{"role": "user"}]}, r"history\[0\] is no Message"),
-        ({"history": [orchestrator.Message("usr", "x")]}, "has the role 'usr'"),  # type: ignore[arg-type]
-        ({"history": [orchestrator.Message("user", 3)]}, "is no text: 3"),  # type: ignore[arg-type]
+        ({"history": [orchestrator.Message("usr", "x")]}, "has the role 'usr'"),  # type: ignore[arg-type] # what a caller may get wrong
+        ({"history": [orchestrator.Message("user", 3)]}, "is no text: 3"),  # type: ignore[arg-type] # what a caller may get wrong
         ({"history": [orchestrator.Message("tool", "x")]}, r"history\[0\] has the role 'tool' and answers no call"),
         ({"session": "s" * 201}, "session is too long: 201 characters"),
         ({"priority": []}, r"priority cannot be \[\]"),

@@ -76,7 +76,7 @@ async def test_it_sees_the_same_with_an_encoder(tmp_path: Path) -> None:
 async def test_it_finds_the_threshold_that_a_router_is_too_careful_without(tmp_path: Path) -> None:
     found, left = await tuned(tmp_path, SHOP, CASES, Wish(0.9))
     front = found["front"]
-    assert left == [] and front.verdict.better and front.proposed is not None and front.proposed_measured is not None
+    assert left == [] and front.comparison.better and front.proposed is not None and front.proposed_measured is not None
     now, then = front.now_measured.figures, front.proposed_measured.figures
     assert then.decided.right > now.decided.right
     assert (then.kept_right.value or 0) >= 0.9
@@ -91,7 +91,7 @@ async def test_what_it_proposed_it_does_not_propose_again(tmp_path: Path) -> Non
     assert proposed is not None and proposed.confidence is not None
     written = SHOP.replace("role: router", f"role: router\n      confidence: {proposed.confidence}")
     again, _ = await tuned(tmp_path, written, CASES, Wish(0.9))
-    assert (again["front"].verdict.better, again["front"].verdict.why) == (
+    assert (again["front"].comparison.better, again["front"].comparison.why) == (
         False,
         "the present one is the best that was found",
     )
@@ -103,8 +103,8 @@ async def test_a_keyword_that_misleads_is_found_and_its_stage_goes_behind_or_awa
     agent = f"    - name: {CASES[0].wanted[0]}\n"
     found, _ = await tuned(tmp_path, SHOP.replace(agent, f"{agent}      keywords: [my, the]\n"), CASES, Wish(0.9))
     front = found["front"]
-    assert front.verdict.better and front.proposed is not None, front.verdict
-    assert "wrong decisions fewer" in front.verdict.why
+    assert front.comparison.better and front.proposed is not None, front.comparison
+    assert "wrong decisions fewer" in front.comparison.why
     assert front.proposed.stages in (("rules", "lexical"), ("rules", "lexical", "keyword"))
     diff, by_hand = patched(tmp_path, {"shop.yaml": SHOP}, front.proposed)
     assert by_hand == [] and f"+      stages: [{', '.join(front.proposed.stages)}]" in diff
@@ -115,8 +115,8 @@ async def test_a_target_that_nothing_reaches_is_told(tmp_path: Path) -> None:
     names = sorted({name for case in CASES for name in case.wanted})
     turned = [Case(case.id, case.text, tuple(names[names.index(name) - 1] for name in case.wanted)) for case in CASES]
     found, _ = await tuned(tmp_path, SHOP, turned, Wish(0.95))
-    assert not found["front"].verdict.better and found["front"].proposed is None
-    assert "reaches the target" in found["front"].verdict.why
+    assert not found["front"].comparison.better and found["front"].proposed is None
+    assert "reaches the target" in found["front"].comparison.why
 
 
 @pytest.mark.anyio

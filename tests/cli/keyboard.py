@@ -40,7 +40,8 @@ class Keyboard:
     ) -> None:
         self._process.kill()
         self._process.wait()
-        os.close(self._screen)
+        if self._screen >= 0:
+            os.close(self._screen)
 
     @property
     def text(self) -> str:
@@ -68,6 +69,12 @@ class Keyboard:
             self._read(0.1)
         self._read(0.1)
         return self._process.returncode
+
+    def hang_up(self, patience: float = 30.0) -> int:
+        """Close the terminal, and wait until the program ends; its exit code."""
+        os.close(self._screen)
+        self._screen = -1
+        return self._process.wait(patience)
 
     def _read(self, patience: float) -> None:
         ready, _, _ = select.select([self._screen], [], [], patience)

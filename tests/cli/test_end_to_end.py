@@ -117,6 +117,31 @@ def test_a_request_is_answered(orchestrator: Run, shop: str) -> None:
     )
 
 
+def test_an_answer_that_cannot_be_written_is_no_fault_of_the_runtime(base: Path, shop: str) -> None:
+    """A full disk and a closed pipe are told as for every other verb, though the answer comes in pieces."""
+    environment = {**os.environ, **_environment(base)}
+
+    def ended(output: int) -> tuple[int, bytes]:
+        ran = subprocess.run(
+            command("run", shop, "hello"),
+            env=environment,
+            stdout=output,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+        )
+        return ran.returncode, ran.stderr
+
+    with Path("/dev/full").open("wb") as full:
+        assert ended(full.fileno()) == (1, b"error: cannot write the output: No space left on device\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        assert ended(writer) == (141, b"")
+    finally:
+        os.close(writer)
+
+
 def test_the_way_is_told_on_stderr_when_asked(orchestrator: Run, shop: str) -> None:
     """Path, time, the router's reason and the run's id; stdout holds the answer only."""
     ran = orchestrator("run", shop, "hello there", "--show-path")

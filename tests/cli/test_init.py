@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+import orchestrator
 from orchestrator.cli.verbs.init import STARTERS
 from orchestrator.manifest.parse import parse
 from tests.cli.commands import ROOT, here
@@ -147,3 +148,17 @@ def test_a_drawing_can_be_written_to_a_file(folder: Path) -> None:
     assert (ran.code, ran.out, ran.err) == (0, "", "wrote kiosk.svg\n")
     assert (folder / "kiosk.svg").read_text() == printed
     assert here("graph", "kiosk.yaml", "-o", "no/such/folder").code == 64
+
+
+@pytest.mark.anyio
+async def test_the_kiosk_asks_back_where_no_product_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ "it" is no part of a word, and no product."""
+    assert here("init", "kiosk").code == 0
+    monkeypatch.setenv("ORCHESTRATOR_HOME", str(folder.parent / "home"))
+    monkeypatch.setenv("ORCHESTRATOR_SERVERS", "")
+    async with orchestrator.open(folder / "kiosk.yaml") as deployment:
+        asked = [
+            await deployment.run(text) for text in ("how much is it?", "is it in stock?", "how much is white paint?")
+        ]
+    assert [result.status for result in asked] == ["unsure", "unsure", "completed"]
+    assert asked[2].text.startswith("White paint 10 l: 39.90 euro")

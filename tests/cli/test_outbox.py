@@ -80,6 +80,19 @@ def test_a_request_waits_is_seen_retried_and_answered(orchestrator: Run, cloud: 
     assert (kept["id"], kept["agent"], kept["request"]) == (delivery, "expert", "why?")
 
 
+def test_the_delivery_that_is_named_is_tried_before_older_ones(orchestrator: Run) -> None:
+    """Its turn would come after five tries of the one before it."""
+    first, second = (shown(orchestrator("run", "shop", text, "--json"))["approval"] for text in ("why?", "why not?"))
+    assert orchestrator("outbox", "retry", second).out == "1 is tried now\n"
+    for _ in range(200):
+        if shown(orchestrator("outbox", "show", second, "--json"))["tries"]:
+            break
+        time.sleep(0.05)  # another process tries it; it gives no sign that could be waited for
+    else:
+        raise AssertionError("it was not tried")
+    assert shown(orchestrator("outbox", "show", first, "--json"))["state"] == "waiting"
+
+
 def ended(run: Run, delivery: str) -> dict[str, Any]:
     """What became of it."""
     for _ in range(200):

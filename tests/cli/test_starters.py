@@ -39,7 +39,7 @@ PLAIN: Final = {
     "cancel my meeting with Anna": "calendar.ask",
     "what time is it": "clock.now",
     "tell me the time": "clock.now",
-    "what date is next friday": "clock.parse",
+    "what date is friday": "clock.parse",
     "search the documents for the warranty": "knowledge.search",
     "find the warranty in the documents": "knowledge.search",
     "list emails": "email.list",

@@ -73,7 +73,7 @@ def test_plain_progress_is_a_line_for_each_step_that_ends() -> None:
         for state in ("started", "done"):
             listen(Event("apply.step", 0.0, fields={**STEP, "state": state}))
         listen(Event("revision.activated", 0.0))
-    assert terminal.stderr.getvalue() == "[2/2] + agent.a: start (12 ms)\n"  # type: ignore[attr-defined]
+    assert terminal.stderr.getvalue() == "[2/2] + agent.a: start (12 ms)\n"  # type: ignore[attr-defined] # a StringIO in these tests
 
 
 def test_live_progress_shows_what_is_done_what_runs_and_what_failed() -> None:
@@ -84,7 +84,7 @@ def test_live_progress_shows_what_is_done_what_runs_and_what_failed() -> None:
     picture.take({**STEP, "number": 3, "state": "failed", "address": "agent.c", "error": {"message": "no room"}})
     console = Console(file=io.StringIO(), width=80)
     console.print(picture)
-    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined] # a StringIO in these tests
     assert lines[0].split() == ["✓", "+", "agent.a", "start", "12", "ms"]
     assert lines[1].split()[1:] == ["+", "agent.b", "start", "…"]
     assert lines[2].split() == ["✗", "+", "agent.c", "start", "no", "room"]
@@ -287,8 +287,8 @@ def test_a_terminal_obeys_nothing_that_a_model_said() -> None:
         for piece in [text] if isinstance(text, str) else text:
             shown.write(piece)
             kept.write(piece)
-        assert shown.stdout.getvalue() == SHOWN  # type: ignore[attr-defined]
-        assert kept.stdout.getvalue() == NASTY  # type: ignore[attr-defined]
+        assert shown.stdout.getvalue() == SHOWN  # type: ignore[attr-defined] # a StringIO in these tests
+        assert kept.stdout.getvalue() == NASTY  # type: ignore[attr-defined] # a StringIO in these tests
 
 
 def test_a_line_of_our_own_keeps_its_colours_only() -> None:
@@ -298,4 +298,4 @@ def test_a_line_of_our_own_keeps_its_colours_only() -> None:
     terminal.say(line)
     terminal.tell(line)
     for stream in (terminal.stdout, terminal.stderr):
-        assert stream.getvalue() == "\x1b[1;31merror\x1b[0m: ␛[2J␛[8m\n"  # type: ignore[attr-defined]
+        assert stream.getvalue() == "\x1b[1;31merror\x1b[0m: ␛[2J␛[8m\n"  # type: ignore[attr-defined] # a StringIO in these tests

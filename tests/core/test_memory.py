@@ -77,7 +77,7 @@ def test_builds_between_those_of_the_catalogue_lie_between_their_sizes() -> None
 @given(st.sampled_from(sorted(BITS)), st.sampled_from(sorted(BITS)), st.sampled_from(model_rows()))
 def test_more_bits_are_never_smaller(one: str, other: str, row: dict[str, object]) -> None:
     """Whatever the model, and whether a size is known or reckoned."""
-    known = Sizes({name: size for name, size in find_model(str(row["alias"]))["sizes"].items() if name != "q4_0"})  # type: ignore[index]
+    known = Sizes({name: size for name, size in find_model(str(row["alias"]))["sizes"].items() if name != "q4_0"})  # type: ignore[index] # it is there, or this test fails
     small, large = sorted((one, other), key=lambda name: BITS[name])
     first, second = known.weights(small), known.weights(large)
     assert first is not None and second is not None and first <= second

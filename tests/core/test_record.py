@@ -34,11 +34,11 @@ def test_another_is_made_of_it() -> None:
 def test_the_type_checker_refuses_a_change() -> None:
     """An unused ``type: ignore`` is an error of ``make check``: without ``frozen_default`` this file would not pass it."""
     told = Told("a")
-    told.name = "b"  # type: ignore[misc]
+    told.name = "b"  # type: ignore[misc] # what this test is about
     assert told.name == "b"
 
 
 def test_there_is_no_field_that_was_not_declared() -> None:
     """Slots: no name that is misspelt, and no dictionary to pay for."""
     with pytest.raises(AttributeError):
-        Told("a").nam = "b"  # type: ignore[attr-defined]
+        Told("a").nam = "b"  # type: ignore[attr-defined] # what this test is about

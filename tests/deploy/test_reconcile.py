@@ -7,17 +7,19 @@ from pathlib import Path
 
 import anyio
 import pytest
+from trio.testing import MockClock
 
 from orchestrator.core.blueprint import ServeSpec
 from orchestrator.core.errors import DeployError, NameClash, NoSuchDeployment, PlanOutdated, PortTaken
-from orchestrator.deploy.live import CUT
+from orchestrator.deploy.live import CLOSING_SECONDS, CUT, close_tools
 from orchestrator.deploy.status import status
 from orchestrator.plan.diff import diff
 from orchestrator.plan.observed import ObservedState
 from orchestrator.plan.pressure import NONE
 from orchestrator.plugins.stores.memory import MemoryRevisions
 from orchestrator.ports.device import Device
-from tests.deploy.fakes import OLLAMA, stage, until
+from orchestrator.ports.tool import ToolPlace
+from tests.deploy.fakes import OLLAMA, FakeTool, stage, until
 from tests.plan.parts import agent, blueprint, kiosk, model, rule, tool
 
 pytestmark = pytest.mark.anyio
@@ -101,6 +103,25 @@ async def test_what_did_not_change_is_shared_between_revisions(tmp_path: Path) -
         assert new.revision == 2 and new.agents["stock"] is not old.agents["stock"]
         assert new.agents["hours"] is old.agents["hours"] and new.routers["desk"] is old.routers["desk"]
         assert new.tools == old.tools and s.surroundings.open_tools == ["tickets"]
+
+
+class HangingTool(FakeTool):
+    """Of another package: its close never ends."""
+
+    async def aclose(self) -> None:
+        await anyio.sleep_forever()
+
+
+@pytest.mark.parametrize("anyio_backend", [("trio", {"clock": MockClock(autojump_threshold=0)})], ids=["virtual time"])
+async def test_a_tool_whose_close_hangs_is_told_and_keeps_no_drain(tmp_path: Path) -> None:
+    """It has its seconds; then the next one is closed, and what waits for both goes on, also where nobody can cancel it."""
+    told: list[Exception] = []
+    hanging, next_one = (kind("t", {}, ToolPlace(tmp_path, tmp_path)) for kind in (HangingTool, FakeTool))
+    with anyio.fail_after(10 * CLOSING_SECONDS), anyio.CancelScope(shield=True):
+        await close_tools({"tool.slow": hanging, "tool.next": next_one}, told.append)
+    assert not next_one.open
+    (error,) = told
+    assert isinstance(error, DeployError) and error.message == "tool.slow did not close within 5 s"
 
 
 async def test_a_tool_closes_only_when_the_last_request_that_may_use_it_has_finished(tmp_path: Path) -> None:

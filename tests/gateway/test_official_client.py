@@ -37,7 +37,7 @@ async def test_a_whole_answer(open_door: OpenDoor) -> None:
     assert answer.model == "shop" and answer.id.startswith("run_")
     assert answer.usage is not None
     assert (answer.usage.completion_tokens, answer.usage.total_tokens) == (2, answer.usage.prompt_tokens + 2)
-    about = answer.model_extra["orchestrator"]  # type: ignore[index]
+    about = answer.model_extra["orchestrator"]  # type: ignore[index] # it is there, or this test fails
     assert (about["agent"], about["path"], about["served_by"]) == ("a", ["agent.a"], "m@1")
 
 
@@ -96,7 +96,7 @@ async def test_a_request_may_name_its_agent(open_door: OpenDoor) -> None:
     wanted = Wanted([router_spec("front", {"a": "x"}), agent_spec("a"), agent_spec("b")])
     async with open_door(wanted) as door:
         answer = await door.client.chat.completions.create(model="shop/b", messages=HELLO)
-    assert answer.model_extra["orchestrator"]["path"] == ["agent.b"]  # type: ignore[index]
+    assert answer.model_extra["orchestrator"]["path"] == ["agent.b"]  # type: ignore[index] # it is there, or this test fails
 
 
 async def test_fields_that_have_no_effect_are_named(open_door: OpenDoor) -> None:
@@ -143,7 +143,7 @@ async def test_too_many_requests_are_429_with_the_time_to_wait(open_door: OpenDo
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask)
             tasks.start_soon(ask)
-            await until(lambda: door.served.engine._gate.waiting == 1)
+            await until(lambda: door.served.engine.gate.waiting == 1)
             with pytest.raises(openai.RateLimitError) as raised:
                 await create(model="shop", messages=HELLO)
             headers = raised.value.response.headers

@@ -12,9 +12,10 @@ import psutil
 import pytest
 
 from orchestrator.app.catalog import load
-from orchestrator.app.launchers import Launchers, passed_environment
+from orchestrator.app.launchers import Launchers
 from orchestrator.core.errors import DeployError
 from orchestrator.plugins.launchers.installed import Entry, Installed, options_in
+from orchestrator.ports.environment import passed_environment
 from orchestrator.ports.lifecycle import Binary, LaunchOrder
 from tests.launchers.programs import put
 
@@ -160,3 +161,17 @@ def test_a_server_gets_no_secrets_and_no_options_by_the_environment() -> None:
         "CUDA_VISIBLE_DEVICES": "0",
     }
     assert passed_environment(ours) == {"PATH": "/bin", "HOME": "/h", "CUDA_VISIBLE_DEVICES": "0"}
+
+
+def test_a_program_that_is_asked_for_its_options_gets_no_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runtime has secrets of its file in its environment: they go to no program, as they go to no server."""
+    monkeypatch.setenv("SHOP_KEY", "sk-of-the-shop")
+    monkeypatch.setenv("LLAMA_ARG_HOST", "::")
+    monkeypatch.setenv("HF_TOKEN", "hf_of-the-shop")  # a server fetches models by it
+    put(tmp_path, "server", f'env >> {tmp_path / "seen"}; echo "  --port N"')
+    Installed(None).find([Entry("server")], [tmp_path])
+    seen = (tmp_path / "seen").read_text()
+    assert "HF_HUB_OFFLINE=1" in seen
+    assert not {name for name in ("SHOP_KEY", "sk-of-the-shop", "LLAMA_ARG_HOST", "HF_TOKEN") if name in seen}

@@ -371,7 +371,7 @@ Ho aggiunto "appuntamento con Mario", 2026-03-06 15:30 - 16:00.
 It is 10:00 on Wednesday, 2026-03-04.
 > che ore sono
 Sono le 10:00 del 2026-03-04.
-> what date is next friday
+> what date is friday
 That is Friday, 2026-03-06.
 """,
     "customer-service": """\

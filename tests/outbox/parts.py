@@ -97,7 +97,7 @@ class Kept:
 @asynccontextmanager
 async def kept(folder: Path, wanted: Wanted, *servers: SimulatedEndpoint, works: bool = True) -> AsyncIterator[Kept]:
     """Serve it with a forwarder; ``works``: it tries what waits."""
-    clock, trouble = Clock(), []  # type: ignore[var-annotated]
+    clock, trouble = Clock(), []  # type: ignore[var-annotated] # what they hold shows where they go
     stores = open_stores(folder / "state.db", now=clock)
     sessions, engines = Sessions(stores.sessions), EngineTable()
 
@@ -107,7 +107,7 @@ async def kept(folder: Path, wanted: Wanted, *servers: SimulatedEndpoint, works:
     try:
         async with serving(wanted, *servers, sessions=sessions) as served:
             ends = Ends(sessions, served.events.append, clock)
-            ways = DeskWays(served.events.append, trouble.append, notify, lambda _: True, clock)
+            ways = DeskWays(served.events.append, trouble.append, notify, lambda _: True, lambda: True, clock)
             desk = PeopleDesk(stores.people, ends, engines, ways)
             forwarder = Forwarder(
                 stores.outbox, ends, engines, ForwarderWays(served.events.append, trouble.append, clock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from orchestrator.core.approval import Verdict
 from orchestrator.core.errors import DeliveryClosed, NoSuchDelivery
 from orchestrator.core.message import Message
-from orchestrator.serve.forward import MOST_AT_ONCE, TRIES_AT_THE_HEAD, Lane, due
+from orchestrator.serve.forward import MOST_AT_ONCE, TRIES_AT_THE_HEAD, Lane, Work, due
 from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
 from orchestrator.testing.script import Rule, Script
 from tests.outbox.parts import delivery, far, kept
@@ -169,6 +170,35 @@ async def test_one_finds_out_that_the_target_is_back_and_the_others_follow(tmp_p
     assert sorted(told) == ids
 
 
+async def test_the_one_that_somebody_names_is_tried_and_no_other(tmp_path: Path) -> None:
+    """Though its target rests and older ones of its lane wait; after that, the oldest is tried again."""
+    async with kept(tmp_path, far(), away(10**6), works=False) as it:
+        waits = [(await it.served.run(f"number {number}")).approval for number in range(3)]
+        async with it.forwarding():
+            assert await it.forwarder.retry("", waits[2]) == 1
+            while (await it.forwarder.find(waits[2]))[0].tries == 0:  # noqa: ASYNC110 - the store gives no sign
+                await anyio.sleep(0.1)  # of virtual time
+            assert (await it.forwarder.find(waits[1]))[0].tries == 0
+            for _ in range(3):
+                await anyio.sleep(60)
+        tries = [(await it.forwarder.find(each))[0].tries for each in waits]
+    assert tries[0] >= 3 and tries[1:] == [0, 1]
+
+
+async def test_only_lanes_of_what_is_hurried_are_tried_at_once(tmp_path: Path) -> None:
+    """A name hurries its own delivery, a deployment its lanes; what else rests goes on resting."""
+    async with kept(tmp_path, far(), away(10**6), works=False) as it:
+        result = await it.served.run("explain it")
+        lanes = it.forwarder._work.lanes
+        far_lane, other = lanes[("shop", "far")], lanes.setdefault(("other", "far"), Lane(until=inf))
+        far_lane.until = inf
+        assert await it.forwarder.retry("", result.approval) == 1
+        assert (far_lane.until, other.until) == (inf, inf)
+        assert await it.forwarder.retry("shop", "") == 1
+        assert (far_lane.until, other.until) == (0.0, inf)
+        assert await it.forwarder.retry("other", "") == 0
+
+
 async def test_traffic_to_a_target_that_is_away_puts_off_no_try(tmp_path: Path) -> None:
     """Each request that comes meanwhile finds it away too; that is no reason to wait longer."""
     async with kept(tmp_path, far(), away(10**6)) as it:
@@ -249,21 +279,27 @@ async def test_what_may_not_be_sent_any_more_ends_and_holds_up_nobody(tmp_path: 
     lanes=st.dictionaries(st.sampled_from("ab"), st.tuples(st.booleans(), st.sampled_from([0.0, 5.0])), max_size=2),
     agents=st.lists(st.sampled_from("ab"), max_size=30),
     busy=st.sets(st.integers(0, 29)),
+    named=st.sets(st.integers(0, 29), max_size=2),
 )
 def test_what_is_due_is_bounded_and_in_order(
-    lanes: dict[str, tuple[bool, float]], agents: list[str], busy: set[int]
+    lanes: dict[str, tuple[bool, float]], agents: list[str], busy: set[int], named: set[int]
 ) -> None:
-    """Of each lane as many as may be under way, the oldest first; nothing of a lane that rests."""
+    """Those that somebody named first; of each lane as many as may be under way, the oldest first; nothing of a lane that rests."""
     known = {("shop", name): Lane(0, is_open, until) for name, (is_open, until) in lanes.items()}
     waiting = [delivery(number, agent=name) for number, name in enumerate(agents)]
     in_work = {each.id for number, each in enumerate(waiting) if number in busy}
-    chosen = due(waiting, known, in_work, now=1.0)
+    names = {delivery(number).id for number in named}
+    chosen = due(waiting, Work(known, in_work, names), now=1.0)
+    hurried = [each for each in waiting if each.id in names - in_work]
+    assert chosen[: len(hurried)] == hurried
+    chosen, waiting = chosen[len(hurried) :], [each for each in waiting if each not in hurried]
     assert [each.id for each in chosen] == sorted(each.id for each in chosen)
     assert not in_work.intersection(each.id for each in chosen)
     for name in "ab":
         lane = known.get(("shop", name), Lane())
         free = [each for each in waiting if each.agent == name and each.id not in in_work]
         running = sum(each.agent == name and each.id in in_work for each in waiting)
+        running += sum(each.agent == name for each in hurried)
         room = max(0, (MOST_AT_ONCE if lane.open else 1) - running)
         expected = [] if lane.until > 1.0 else free[:room]
         assert [each for each in chosen if each.agent == name] == expected

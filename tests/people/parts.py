@@ -77,12 +77,13 @@ class Desked:
     told: list[Notice]
     engines: EngineTable
     trouble: list[str] = field(default_factory=list)
+    restored: bool = True
 
     async def decide(self, result: Result, act: str, text: str = "", by: str = "ana") -> Approval:
         """As a person who has seen what waits."""
         found = await self.desk.find(result.approval)
         digest = found.call.digest if found.call else ""
-        return await self.desk.decide(result.approval, Verdict(act, by, text, digest))  # type: ignore[arg-type]
+        return await self.desk.decide(result.approval, Verdict(act, by, text, digest))  # type: ignore[arg-type] # one of the acts, as a plain text
 
     async def end_of(self, run: str, approval: str = "") -> Mapping[str, Any]:
         """The stored form of a run that does not wait any more, or waits for another approval than ``approval``."""
@@ -114,7 +115,7 @@ async def desked(
     stuck: anyio.Event | None = None,
 ) -> AsyncIterator[Desked]:
     """Serve it with a desk; ``works``: the desk lets runs go on; ``stuck``: until then, its webhook does not answer."""
-    clock, told, trouble = Clock(), [], []  # type: ignore[var-annotated]
+    clock, told, trouble = Clock(), [], []  # type: ignore[var-annotated] # what they hold shows where they go
     stores = open_stores(folder / "state.db", now=clock)
     sessions, engines = Sessions(stores.sessions), EngineTable()
 
@@ -127,14 +128,17 @@ async def desked(
 
     try:
         async with serving(wanted, *servers, sessions=sessions) as served:
-            ways = DeskWays(served.events.append, trouble.append, notify, lambda _: True, clock)
+            ways = DeskWays(
+                served.events.append, trouble.append, notify, lambda _: True, restored=lambda: it.restored, now=clock
+            )
             desk = PeopleDesk(stores.people, Ends(sessions, served.events.append, clock), engines, ways)
+            it = Desked(served, desk, stores, clock, told, engines, trouble)
             served.engine.desk = desk
             engines.switch("shop", served.engine)
             async with anyio.create_task_group() as tasks:
                 if works:
                     tasks.start_soon(desk.run)
-                yield Desked(served, desk, stores, clock, told, engines, trouble)
+                yield it
                 tasks.cancel_scope.cancel()
     finally:
         stores.close()

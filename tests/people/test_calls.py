@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 
 from orchestrator.core.errors import ToolFailed
 from orchestrator.core.event import Event
+from orchestrator.testing.asked import Asked
 from orchestrator.testing.endpoint import simulated
-from orchestrator.testing.script import Rule, Script
+from orchestrator.testing.script import Rule, Said, Script
 from tests.people.parts import by_model, by_rule, desked, kinds, paying, shop
 from tests.serve.engine.parts import FakeTool, Wanted, agent_spec, rule, serving
 
@@ -118,6 +120,14 @@ async def test_an_approval_is_for_one_call_only(tmp_path: Path) -> None:
     assert (second["status"], len(tool.calls)) == ("waiting", 1)
 
 
+class Speaks(Script):
+    """A model that says what it does before it calls a function."""
+
+    def answer(self, asked: Asked, chance: random.Random) -> Said:
+        said = super().answer(asked, chance)
+        return replace(said, text="I pay it.") if said.calls else said
+
+
 async def test_what_was_streamed_before_stays_the_beginning_of_the_answer(tmp_path: Path) -> None:
     """The caller hears why it ends there."""
     heard: list[str] = []
@@ -126,10 +136,26 @@ async def test_what_was_streamed_before_stays_the_beginning_of_the_answer(tmp_pa
         if event.kind == "run.delta":
             heard.append(event.fields["text"])
 
-    async with desked(tmp_path, by_model(shop()), simulated(["m"], paying(5))) as it:
+    async with desked(tmp_path, by_model(shop()), simulated(["m"], Speaks(paying(5).rules))) as it:
         result = await it.served.run("pay it", listen)
     assert "".join(heard) == result.text
-    assert result.approval in result.text
+    assert result.text.startswith("I pay it.\n\n") and result.approval in result.text
+
+
+async def test_nothing_is_promised_that_could_not_be_kept(tmp_path: Path) -> None:
+    """Where no more may wait, the caller hears what the model said, and then the fault."""
+    heard: list[str] = []
+
+    def listen(event: Event) -> None:
+        if event.kind == "run.delta":
+            heard.append(event.fields["text"])
+
+    wanted = replace(by_model(shop()), people={"most_waiting": 1})
+    async with desked(tmp_path, wanted, simulated(["m"], Speaks(paying(5).rules))) as it:
+        assert (await it.served.run("pay it")).status == "waiting"
+        result = await it.served.run("pay it", listen, id="run_2")
+    assert result.error is not None and result.error["code"] == "ORC542"
+    assert "".join(heard) == result.text == "I pay it."
 
 
 async def test_what_the_manifest_says_is_what_the_user_is_told(tmp_path: Path) -> None:

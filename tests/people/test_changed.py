@@ -13,9 +13,9 @@ import pytest
 
 from orchestrator.core.errors import ApprovalClosed
 from orchestrator.core.event import Event
-from orchestrator.core.request import Request
+from orchestrator.core.request import Request, Result
 from orchestrator.testing.endpoint import simulated
-from tests.people.parts import by_model, by_rule, desked, paying, person, shop
+from tests.people.parts import Desked, by_model, by_rule, desked, paying, person, shop
 from tests.serve.engine.parts import Wanted, agent_spec, rule
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +47,7 @@ async def test_a_manifest_that_changed_its_rule_calls_nothing(tmp_path: Path, ac
         await it.decide(result, act)
     wanted = by_rule(changed)
     spec = wanted.parts[0]
-    spec["reflex"][0]["arguments"] = {"amount": 9}  # type: ignore[typeddict-item]
+    spec["reflex"][0]["arguments"] = {"amount": 9}  # type: ignore[typeddict-item] # the keys are those of the test
     async with desked(tmp_path, wanted) as it:
         found = await it.end_of(result.id)
     assert (found["error"]["code"], changed.calls) == ("ORC543", [])
@@ -150,19 +150,81 @@ async def test_a_model_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> No
         assert (await it.end_of(result.id))["text"] == 'it said: "paid"'
 
 
-async def test_a_model_that_never_comes_ends_the_run(tmp_path: Path) -> None:
-    """Ten minutes after the verdict."""
+async def test_a_model_that_has_no_time_just_now_is_waited_for(tmp_path: Path) -> None:
+    """What was called is called once, and what came of it waits for the model's next turn."""
+    tool, server = shop(), simulated(["m"], paying(5), faults=["rate-limit:300s@2-50"])
+    async with desked(tmp_path, by_model(tool), server) as it:
+        result = await it.served.run("pay it")
+        await it.decide(result, "approve")
+        with anyio.fail_after(20):
+            while result.approval not in it.desk._rest:  # noqa: ASYNC110 - it gives no sign of it
+                await anyio.sleep(0.01)  # the disk is real, and so is its time
+        waits = await it.desk.result_of(result.id)
+        assert waits is not None and waits["status"] == "waiting"
+    async with desked(tmp_path, by_model(tool), simulated(["m"], paying(5))) as it:
+        assert (await it.end_of(result.id))["text"] == 'it said: "paid"'
+    assert len(tool.calls) == 1
+
+
+async def tried(it: Desked, result: Result, times: int) -> None:
+    """Wait until the desk has tried it so often, each time in vain, and rests."""
+    with anyio.fail_after(20):
+        while it.desk._tries.get(result.approval, 0) < times:
+            it.desk.wake()
+            await anyio.sleep(0.01)  # the disk is real, and so is its time
+
+
+async def test_a_model_that_never_comes_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the patience with it is over."""
     tool = shop()
     async with desked(tmp_path, by_model(tool), simulated(["m"], paying(5)), works=False) as it:
         result = await it.served.run("pay it")
         await it.decide(result, "approve")
-    async with desked(tmp_path, replace(by_model(tool), bound={}), works=False) as it:
-        it.clock.now += 601
+    monkeypatch.setattr("orchestrator.serve.people.PATIENCE", 0.0)
+    async with desked(tmp_path, replace(by_model(tool), bound={})) as it:
+        await tried(it, result, 1)
+        it.desk.wake()
+        found = await it.end_of(result.id)
+    assert (found["error"]["kind"], tool.calls) == ("NoModel", [])
+
+
+async def test_a_start_long_after_the_verdict_waits_for_the_deployment(tmp_path: Path) -> None:
+    """The device was off over the weekend: what was approved is done once it serves again, and is not thrown away before."""
+    tool = shop()
+    async with desked(tmp_path, by_rule(tool), works=False) as it:
+        result = await it.served.run("pay 5")
+        await it.decide(result, "approve")
+    async with desked(tmp_path, by_rule(tool), works=False) as it:
+        it.clock.now += 200_000.0
+        it.engines.remove("shop")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(it.desk.run)
-            found = await it.end_of(result.id)
+            await tried(it, result, 2)
+            it.engines.switch("shop", it.served.engine)
+            it.desk.wake()
+            assert (await it.end_of(result.id))["text"] == "done: paid"
             tasks.cancel_scope.cancel()
-    assert (found["error"]["kind"], tool.calls) == ("NoModel", [])
+
+
+async def test_what_is_applied_and_never_serves_ends_the_run_and_says_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not before what is applied was brought back, however long that takes; and it does not say that it is not applied."""
+    monkeypatch.setattr("orchestrator.serve.people.PATIENCE", 0.0)
+    tool = shop()
+    async with desked(tmp_path, by_rule(tool)) as it:
+        it.restored = False
+        result = await it.served.run("pay 5")
+        it.engines.remove("shop")
+        await it.decide(result, "approve")
+        await tried(it, result, 3)
+        it.restored = True
+        await tried(it, result, 4)
+        it.desk.wake()
+        found = await it.end_of(result.id)
+    assert (found["error"]["code"], tool.calls) == ("ORC543", [])
+    assert found["error"]["message"].startswith("shop is applied, and did not come to serve for 0 s")
+    assert found["error"]["cure"].startswith("Mend what `orchestrator status shop` says.")
 
 
 async def test_a_caller_that_goes_away_leaves_what_waits(tmp_path: Path) -> None:

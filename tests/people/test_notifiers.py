@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import anyio
 import pytest
 
 from orchestrator.core.errors import DeployError
@@ -18,6 +19,7 @@ from orchestrator.plugins.notifiers.webhook import SIGNATURE, open_webhook
 from orchestrator.ports.people import Notice, notice_words
 from tests.people.hook import Hook, hooked
 from tests.people.parts import approval, call
+from tests.tools.slow_mail import slow_mail
 
 pytestmark = pytest.mark.anyio
 CANARY = "4711-illness"
@@ -154,6 +156,24 @@ async def test_a_mail_server_that_is_not_there_is_told() -> None:
     options = {"to": ["a@b.it"], "sender": "s@e.it", "smtp": {"host": "127.0.0.1", "port": 1, "starttls": False}}
     with pytest.raises(DeployError, match="did not take the message"):
         await open_email(options, reveal).tell(PRIVATE)
+
+
+async def test_all_steps_with_the_mail_server_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is never late with a single step holds no thread for ever."""
+    monkeypatch.setattr("orchestrator.ports.smtp._LONGEST", 0.1)
+    with slow_mail() as server:
+        notifier = open_email({"to": ["a@b.it"], "sender": "s@e.it", "smtp": server.smtp}, reveal)
+        with pytest.raises(DeployError, match="it is too slow") as raised:
+            await notifier.tell(PRIVATE)
+    assert "is smtp.host right" in raised.value.cure
+
+
+async def test_a_notice_that_is_cut_off_cuts_the_line_to_the_mail_server() -> None:
+    with slow_mail() as server:
+        notifier = open_email({"to": ["a@b.it"], "sender": "s@e.it", "smtp": server.smtp}, reveal)
+        with anyio.move_on_after(0.1) as scope:
+            await notifier.tell(PRIVATE)
+        assert scope.cancelled_caught and server.ended.wait(5)
 
 
 def test_an_e_mail_needs_a_sender() -> None:

@@ -171,7 +171,7 @@ def test_a_verdict_that_does_not_fit_is_refused(stores: StateStores, kind: str, 
     """A question has no yes, and a call no answer."""
     stores.people.ask(asking(approval(call=call() if kind == "call" else None)))
     with pytest.raises(UsageError, match=f"is a {kind}, which nobody can {act}"):
-        stores.people.decide("apv_0001", Verdict(act, text="x"))  # type: ignore[arg-type]
+        stores.people.decide("apv_0001", Verdict(act, text="x"))  # type: ignore[arg-type] # one of the acts, as a plain text
 
 
 def test_an_approved_call_begins_once(stores: StateStores) -> None:

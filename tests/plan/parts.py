@@ -43,7 +43,7 @@ def model(alias: str = "phi-4-mini", **changes: Any) -> ModelSpec:
         keep_alive=None,
         pinned=False,
     )
-    return ModelSpec(**{**spec, **changes})  # type: ignore[typeddict-item]
+    return ModelSpec(**{**spec, **changes})  # type: ignore[typeddict-item] # the keys are those of the test
 
 
 def agent(name: str, **changes: Any) -> AgentSpec:
@@ -75,7 +75,7 @@ def agent(name: str, **changes: Any) -> AgentSpec:
         max_total_tokens=None,
         priority=None,
     )
-    return AgentSpec(**{**spec, **changes})  # type: ignore[typeddict-item]
+    return AgentSpec(**{**spec, **changes})  # type: ignore[typeddict-item] # the keys are those of the test
 
 
 def rule(say: str = "yes") -> dict[str, Any]:
@@ -98,7 +98,7 @@ def router(name: str, *agents: str, **changes: Any) -> RouterSpec:
         "models": [],
         "escalate_to": None,
     }
-    return RouterSpec(**{**spec, **changes})  # type: ignore[typeddict-item]
+    return RouterSpec(**{**spec, **changes})  # type: ignore[typeddict-item] # the keys are those of the test
 
 
 def tool(name: str, **options: Any) -> ToolSpec:

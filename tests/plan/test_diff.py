@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.blueprint import Blueprint, ServeSpec
 from orchestrator.plan.diff import diff, take_down
 from orchestrator.plan.observed import ObservedState
 from tests.plan.parts import after, agent, blueprint, kiosk, model, ollama, router, rule, state, tool
@@ -115,14 +115,16 @@ def test_an_own_port_is_opened_moved_and_closed() -> None:
     steps = [str(step) for step in diff(moved, after(opened, state())).steps]
     assert steps[0] == "+ endpoint.door: listen on 127.0.0.1:8002 (changed: port)"
     assert steps[-1] == "- endpoint.door: stop listening on its own port (changed: port)"
+    sixth = replace(opened, serve=ServeSpec("::1", 8001))
+    assert "endpoint.door: listen on [::1]:8001 (the manifest adds it)" in str(diff(sixth, state()).steps[1])
     steps = [str(step) for step in diff(closed, after(opened, state())).steps]
     assert [step.split(":")[0] for step in steps] == ["~ deployment.kiosk"] * 2 + ["- endpoint.door"]
 
 
 def test_a_taken_port_is_said_in_the_plan() -> None:
     """The reader learns of it before anything is done."""
-    plan = diff(blueprint(agent("a"), port=8001), state(taken_ports={8001: "nginx (process 12)"}))
-    assert plan.notes == ("port 8001 is taken: nginx (process 12)",)
+    plan = diff(blueprint(agent("a"), port=8001), state(taken_ports={8001: "port 8001 is taken by nginx"}))
+    assert plan.notes == ("port 8001 is taken by nginx",)
 
 
 def test_taking_down_drains_before_it_closes() -> None:
@@ -161,7 +163,7 @@ def test_a_manifest_of_several_nodes_is_planned_with_a_note() -> None:
 )
 def test_the_plan_says_who_serves_each_agent_and_what_it_would_gain(servers: tuple[object, ...], line: str) -> None:
     """With the line to type where a model is missing."""
-    assert str(diff(kiosk(), state(*servers)).serving[1]) == line  # type: ignore[arg-type]
+    assert str(diff(kiosk(), state(*servers)).serving[1]) == line  # type: ignore[arg-type] # sightings, whose type pytest does not tell
 
 
 def test_an_agent_that_nothing_serves_is_named() -> None:

@@ -126,6 +126,21 @@ async def test_what_a_run_had_spent_before_it_waited_counts_after_it(tmp_path: P
         assert len(there.served.server.records) == 1
 
 
+async def test_what_a_run_had_spent_is_kept_while_no_model_is_in_the_cloud(tmp_path: Path) -> None:
+    """It waits twice, and between the two its server turned out to be near: the next one there still counts on."""
+    tool = FakeTool("shop", {"pay": "paid"}, approval="always")
+    script = Script([Rule("pay", say="{result}", calls=(("shop_pay", {}), ("shop_pay", {})))])
+    agent = agent_spec("a", tools=["shop"])
+    async with shop(tmp_path, Counting([agent], [tool], cloud=["m@1"]), script) as there:
+        first = await there.served.run("pay both")
+        spent = (await there.desk.find(first.approval)).held["spent"]
+    assert [calls for _, _, calls in spent.values()] == [1]
+    async with shop(tmp_path, Counting([agent], [tool]), script) as there:
+        again = await there.after(first, "approve")
+        assert again["status"] == "waiting" and again["approval"] != first.approval
+        assert (await there.desk.find(again["approval"])).held["spent"] == spent
+
+
 class Paying(Asking):
     """A deployment that limits money and knows no price: its server turned out to be in the cloud."""
 

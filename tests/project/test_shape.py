@@ -14,6 +14,8 @@ FUNCTION_LINES = 60
 # Words that say nothing about what a thing is.
 EMPTY_WORDS = {"manager", "helper", "helpers", "util", "utils", "common", "base", "processor", "service", "wrapper"}
 EMPTY_WORDS |= {"data", "info"}
+# What silences a checker, and nothing after it.
+BARE = re.compile(r"#\s*(?:noqa(?::[A-Z0-9, ]+)?|type:\s*ignore(?:\[[^]]*\])?|pragma: no \w+)\s*$")
 
 
 def _functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -77,3 +79,15 @@ def test_no_file_names_a_folder_of_the_machine_it_was_written_on() -> None:
     private = [f"{ROOT}/".encode(), f"{Path.home()}/".encode()]
     naming = [_place(path) for path in tracked_files() if any(place in path.read_bytes() for place in private)]
     assert naming == []
+
+
+def test_what_is_silenced_has_its_reason_beside_it() -> None:
+    """A fault that a checker must not tell of is told to the reader, with why it is none."""
+    python = [path for path in tracked_files() if path.suffix == ".py"]
+    bare = [
+        f"{_place(path)}:{number}"
+        for path in python
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if BARE.search(line)
+    ]
+    assert bare == []

@@ -399,7 +399,7 @@ def test_the_environment_says_where_to_look() -> None:
 @pytest.mark.parametrize("make", MAKES, ids=lambda make: make.kind)
 def test_every_make_says_what_it_can(make: object) -> None:
     """A row declares every capability, and chats and streams."""
-    capabilities = make.capabilities  # type: ignore[attr-defined]
+    capabilities = make.capabilities  # type: ignore[attr-defined] # a row of MAKES
     assert capabilities.keys() == set(Capability)
     assert capabilities[Capability.CHAT] is capabilities[Capability.STREAM] is Support.YES
 

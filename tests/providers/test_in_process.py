@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
+import anyio
 import pytest
 
 from orchestrator.core.errors import BadRequest, ContextTooLong, ModelNotFound, ServerFailed, Stalled
@@ -60,7 +61,7 @@ async def provider(library: Library) -> AsyncIterator[InProcessProvider]:
 
 def call_to(models: str, text: str, model: str = "tiny", **fields: object) -> ChatCall:
     target = Target(models.partition(":")[0], models, model)
-    return ChatCall(target, (Message("user", text),), **{"timeout": 20.0, **fields})  # type: ignore[arg-type]
+    return ChatCall(target, (Message("user", text),), **{"timeout": 20.0, **fields})  # type: ignore[arg-type] # fields as the test names them
 
 
 class TestInProcess(ProviderConformance):
@@ -104,12 +105,41 @@ async def test_a_call_that_hangs_is_ended(models: str, provider: InProcessProvid
     assert (await provider.chat(call_to(models, "one two"))).message.content == "one two"
 
 
+async def test_a_call_that_is_cancelled_while_it_hangs_keeps_nobody_waiting(
+    models: str, provider: InProcessProvider
+) -> None:
+    """As where a caller goes away or a deadline passes: all that still awaits is cancelled too. The next call has a new process."""
+    begun = anyio.Event()
+
+    async def hang() -> None:
+        async for _ in provider.stream(call_to(models, "one HANG")):
+            begun.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(hang)
+        await begun.wait()
+        tasks.cancel_scope.cancel()
+    assert (await provider.chat(call_to(models, "one two", timeout=5.0))).message.content == "one two"
+
+
 async def test_leaving_a_stream_frees_the_process(models: str, provider: InProcessProvider) -> None:
     """The next call is answered at once."""
-    async with aclosing(provider.stream(call_to(models, "word " * 80))) as deltas:  # type: ignore[type-var]
+    async with aclosing(provider.stream(call_to(models, "word " * 80))) as deltas:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
         async for _ in deltas:
             break
     assert (await provider.chat(call_to(models, "one two"))).message.content == "one two"
+
+
+async def test_the_process_gets_no_secrets(
+    models: str, provider: InProcessProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the runtime has in its environment goes to no library; what libraries are found by, and told, does."""
+    monkeypatch.setenv("SHOP_KEY", "sk-of-the-shop")
+    monkeypatch.setenv("OPENVINO_DEVICE", "CPU")
+    with pytest.raises(ServerFailed) as raised:
+        await provider.chat(call_to(models, "one ENVIRONMENT"))
+    assert "SHOP_KEY" not in str(raised.value)
+    assert {"PATH", "PYTHONPATH", "OPENVINO_DEVICE"} <= set(raised.value.message.split())
 
 
 async def test_limits_are_kept(models: str, provider: InProcessProvider) -> None:

@@ -33,7 +33,7 @@ class Counting(HttpShell):
 
     made = 0
 
-    def _connection(self) -> object:  # type: ignore[override]
+    def _connection(self) -> object:  # type: ignore[override] # what it makes is of no interest here
         self.made += 1
         return super()._connection()
 

@@ -39,8 +39,8 @@ async def provider() -> AsyncIterator[CompatibleProvider]:
 def call_to(url: str, text: str = "one two three", **fields: object) -> ChatCall:
     zone = fields.pop("zone", "node")
     key = fields.pop("api_key", None)
-    target = Target("openai-compatible", f"{url}/v1", "m", key, zone)  # type: ignore[arg-type]
-    return ChatCall(target, (Message("user", text),), **{"timeout": 10.0, **fields})  # type: ignore[arg-type]
+    target = Target("openai-compatible", f"{url}/v1", "m", key, zone)  # type: ignore[arg-type] # fields as the test names them
+    return ChatCall(target, (Message("user", text),), **{"timeout": 10.0, **fields})  # type: ignore[arg-type] # fields as the test names them
 
 
 async def failure(provider: CompatibleProvider, call: ChatCall) -> ModelError:
@@ -62,7 +62,7 @@ class Counting(HttpShell):
 
     made = 0
 
-    def _connection(self) -> object:  # type: ignore[override]
+    def _connection(self) -> object:  # type: ignore[override] # what it makes is of no interest here
         self.made += 1
         return super()._connection()
 
@@ -81,7 +81,7 @@ async def test_a_connection_is_kept(streamed: bool) -> None:
     for _ in range(5):
         call = call_to(shell.url)
         if streamed:
-            async with aclosing(provider.stream(call)) as deltas:  # type: ignore[type-var]
+            async with aclosing(provider.stream(call)) as deltas:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
                 assert [delta async for delta in deltas][-1].reply is not None
         else:
             await provider.chat(call)
@@ -96,7 +96,7 @@ async def test_a_call_right_after_a_stream_is_not_lost(face: str) -> None:
     provider = {"llama-cpp": open_llama_cpp, "openai": open_openai_compatible}[face]()
     async with serving(simulated(["m"]), face) as shell:
         for _ in range(30):
-            async with aclosing(provider.stream(call_to(shell.url))) as deltas:  # type: ignore[type-var]
+            async with aclosing(provider.stream(call_to(shell.url))) as deltas:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
                 assert [delta async for delta in deltas]
             await provider.chat(call_to(shell.url))
     await provider.aclose()
@@ -127,7 +127,7 @@ async def test_what_shows_that_a_model_works_is_told_apart_from_what_keeps_a_con
 ) -> None:
     """Thoughts, calls and a count of the prompt that is read are signs; an empty piece or a ping is none."""
     answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + event + END
-    async with serving_bytes([answer]) as url, aclosing(provider.stream(call_to(url))) as deltas:  # type: ignore[type-var]
+    async with serving_bytes([answer]) as url, aclosing(provider.stream(call_to(url))) as deltas:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
         seen = [delta async for delta in deltas]
     assert [delta.sign for delta in seen[:-1]] == ([sign] if sign else [])
 
@@ -148,7 +148,7 @@ async def test_a_comment_that_repeats_itself_is_no_sign_of_life(provider: Compat
     server = await asyncio.start_server(speak, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     seen: list[Delta] = []
-    async with aclosing(provider.stream(call_to(url))) as deltas:  # type: ignore[type-var]
+    async with aclosing(provider.stream(call_to(url))) as deltas:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
         async for delta in deltas:
             seen.append(delta)
             read_to.set()
@@ -252,7 +252,7 @@ async def test_a_call_without_time_is_not_sent(provider: CompatibleProvider) -> 
 async def test_a_server_that_ignores_stream_is_understood(provider: CompatibleProvider) -> None:
     """A whole answer to a streamed call is one piece."""
     endpoint = simulated(["m"], faults=["whole-despite-stream"])
-    async with serving(endpoint) as shell, aclosing(provider.stream(call_to(shell.url))) as deltas:  # type: ignore[type-var]
+    async with serving(endpoint) as shell, aclosing(provider.stream(call_to(shell.url))) as deltas:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
         pieces = [delta async for delta in deltas]
     assert [piece.text for piece in pieces] == ["one two three"]
     assert pieces[0].reply is not None

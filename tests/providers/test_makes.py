@@ -68,7 +68,7 @@ async def test_openvino_gives_no_id_and_counts_no_stream() -> None:
     async with serving(endpoint, "openvino") as shell:
         call = call_to("openvino", f"{shell.url}/v3", "mine")
         whole = await provider.chat(call)
-        async with aclosing(provider.stream(call)) as deltas:  # type: ignore[type-var]
+        async with aclosing(provider.stream(call)) as deltas:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
             streamed = [delta async for delta in deltas][-1].reply
         await provider.aclose()
     assert streamed is not None

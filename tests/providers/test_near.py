@@ -250,7 +250,7 @@ async def test_no_header_can_be_smuggled_in(name: str, line: NearLine) -> None:
     value = "x\r\nX-Evil: 1"
     more = {name: Secret(value) if name == "api_key" else value}
     with pytest.raises(BadRequest, match="holds a character") as caught:
-        await line.whole("GET", Errand(address("http://127.0.0.1:9", "/"), 5.0, **more), None)  # type: ignore[arg-type]
+        await line.whole("GET", Errand(address("http://127.0.0.1:9", "/"), 5.0, **more), None)  # type: ignore[arg-type] # one of two fields, by its name
     assert "Evil" not in str(caught.value)
 
 

@@ -132,7 +132,7 @@ class LlamaServers:
 
     def again(self, server: LlamaServer) -> LlamaServer:
         """Start a server that was killed once more, on its own port; its log goes on."""
-        _, _, _, _, *command = server.process.args  # type: ignore[misc]
+        _, _, _, _, *command = server.process.args  # type: ignore[misc] # a list, as it was started with
         with server.log.open("a") as output:
             back = LlamaServer(server.port, server.alias, server.log, _spawn([str(word) for word in command], output))
         self.started.append(back)

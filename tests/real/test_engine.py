@@ -33,7 +33,7 @@ deployment:
 async def streamed(deployment: Opened, text: str, **options: object) -> tuple[str, Result]:
     """All pieces of an answer together, and its result."""
     pieces: list[str] = []
-    async with aclosing(deployment.stream(text, **options)) as events:  # type: ignore[type-var]
+    async with aclosing(deployment.stream(text, **options)) as events:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
         async for event in events:
             if event.kind == "run.delta":
                 pieces.append(event.fields["text"])
@@ -122,7 +122,7 @@ async def slot_is_freed(server: LlamaServer) -> None:
 async def test_leaving_a_stream_frees_the_slot(endless: LlamaServer, tmp_path: Path) -> None:
     """The caller stops listening after the first piece; the model server stops writing, and serves the next request."""
     async with opened(write(tmp_path, ONE_AGENT, tiny=endless)) as deployment:
-        async with aclosing(deployment.stream("go on")) as events:  # type: ignore[type-var]
+        async with aclosing(deployment.stream("go on")) as events:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
             async for event in events:
                 if event.kind == "run.delta":
                     break
@@ -172,7 +172,7 @@ async def test_a_context_that_is_too_long_is_told(tiny_server: LlamaServer, tmp_
 async def killed_after_first_piece(deployment: Opened, server: LlamaServer) -> tuple[str, Result]:
     """Stream, and kill the server with the first piece."""
     pieces: list[str] = []
-    async with aclosing(deployment.stream("go on")) as events:  # type: ignore[type-var]
+    async with aclosing(deployment.stream("go on")) as events:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
         async for event in events:
             if event.kind == "run.delta":
                 pieces.append(event.fields["text"])
@@ -199,7 +199,7 @@ async def test_a_server_that_dies_in_mid_stream_leaves_a_typed_error_and_the_tex
 async def asked_until(deployment: Opened, fits: Callable[[Result], bool]) -> Result:
     """Ask again and again, for at most 30 s, until a result fits."""
     with anyio.fail_after(30):
-        while not fits(result := await deployment.run("hello", options={"max_tokens": 5})):  # noqa: ASYNC110
+        while not fits(result := await deployment.run("hello", options={"max_tokens": 5})):  # noqa: ASYNC110 - another process gives no sign
             await anyio.sleep(0.05)  # what changes is another process
     return result
 

@@ -39,7 +39,7 @@ async def test_what_is_settled_is_what_the_server_counted(
         while not results or (results[-1].status == "completed" and len(results) < 200):
             text = f"Request {len(results)}: write to anna@example.org, or call +39 347 123 4567"
             if in_pieces:
-                async with aclosing(deployment.stream(text)) as events:  # type: ignore[type-var]
+                async with aclosing(deployment.stream(text)) as events:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
                     results += [event.fields["result"] async for event in events if event.kind == "run.finished"]
             else:
                 results.append(await deployment.run(text))

@@ -38,7 +38,7 @@ def target_of(server: LlamaServer, key: Secret | None = None) -> Target:
 
 
 def call_to(server: LlamaServer, text: str = "hello", **fields: object) -> ChatCall:
-    return ChatCall(target_of(server), (Message("user", text),), **{"max_tokens": 64, **fields})  # type: ignore[arg-type]
+    return ChatCall(target_of(server), (Message("user", text),), **{"max_tokens": 64, **fields})  # type: ignore[arg-type] # fields as the test names them
 
 
 class TestLlamaServer(ProviderConformance):
@@ -98,7 +98,7 @@ async def test_tool_calls_come_whole_and_streamed(llama_server: LlamaServers, pr
         )
         try:
             whole = await provider.chat(call)
-            async with aclosing(provider.stream(call)) as deltas:  # type: ignore[type-var]
+            async with aclosing(provider.stream(call)) as deltas:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
                 streamed = [delta async for delta in deltas][-1].reply
         except BrokenReply:
             continue  # known of this server: it cannot parse what random weights wrote
@@ -120,7 +120,7 @@ async def test_it_tells_how_far_it_has_read_a_long_prompt(
 ) -> None:
     """The signs that keep a slow prompt from being taken for a hang come before the first text."""
     call = call_to(tiny_server, "word " * 900, max_tokens=4)
-    async with aclosing(provider.stream(call)) as deltas:  # type: ignore[type-var]
+    async with aclosing(provider.stream(call)) as deltas:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
         seen = [delta async for delta in deltas]
     signs = [delta.sign for delta in seen]
     assert "reading" in signs

@@ -11,6 +11,7 @@ import stat
 import subprocess
 import threading
 import time
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,8 @@ import pytest
 
 from orchestrator.app import client as client_module
 from orchestrator.app import patience
-from orchestrator.app.client import RuntimeClient, RuntimeHangs
+from orchestrator.app.answer import RuntimeHangs
+from orchestrator.app.client import RuntimeClient
 from orchestrator.app.compile import compile_files
 from orchestrator.app.lock import ABOUT_NAME, RuntimeLock
 from orchestrator.app.sources import pack_sources
@@ -32,7 +34,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.request import Request
 from orchestrator.deploy.wanted import Wanted
-from orchestrator.gateway.bind import bind_first_free
+from orchestrator.gateway.bind import answers, bind_first_free
 from orchestrator.plan.diff import diff
 from orchestrator.plugins.hosts.local import LocalHost
 from orchestrator.plugins.stores.sqlite import open_stores
@@ -53,6 +55,22 @@ def test_one_command_starts_it_and_the_next_finds_it(home: Home) -> None:
     assert stat.S_IMODE(first.socket.parent.stat().st_mode) == 0o700
     assert stop_runtime(host) and home.left_over() == []
     assert not stop_runtime(host)
+
+
+def test_a_socket_with_a_full_backlog_has_somebody_behind_it(tmp_path: Path) -> None:
+    """A runtime that is too busy to accept is no file that a killed one left."""
+    path = tmp_path / "s"
+    with ExitStack() as stack:
+        behind = stack.enter_context(socket.socket(socket.AF_UNIX))
+        behind.bind(str(path))
+        behind.listen(0)
+        with suppress(BlockingIOError):
+            while True:
+                waits = stack.enter_context(socket.socket(socket.AF_UNIX))
+                waits.setblocking(False)
+                waits.connect(str(path))
+        assert answers(path)
+    assert not answers(path)
 
 
 def test_two_commands_at_once_share_one_runtime(home: Home) -> None:

@@ -95,6 +95,15 @@ def test_nothing_happens_on_get(client: RuntimeClient, path: str) -> None:
         ("/down", b"{", "the body is no JSON"),
         ("/down", b'{"name": 7}', "'name' is missing"),
         ("/down", b'{"name": "shop", "drain": "x"}', "'drain' must be a number"),
+        ("/down", b'{"name": "shop", "drain": "nan"}', "'drain' must be a number"),
+        ("/down", b'{"name": "shop", "drain": -1}', "'drain' must be 0 or more"),
+        ("/stop", b'{"drain": "x"}', "'drain' must be a number"),
+        ("/stop", b'{"drain": 1e999}', "'drain' must be a number"),
+        ("/stop", b'{"drain": [1]}', "'drain' must be a number"),
+        ("/rollback", b'{"name": "shop", "to": "x"}', "'to' must be a number"),
+        ("/rollback", b'{"name": "shop", "to": true}', "'to' must be a number"),
+        ("/rollback", b'{"name": "shop", "to": 1.5}', "'to' must be a whole number"),
+        ("/calibrate", b'{"name": "shop", "target": "nan"}', "'target' must be a number"),
         ("/run", b'{"name": "shop"}', "'request' needs a 'text'"),
         ("/run", b'{"name": "shop", "request": {"text": "x", "colour": 1}}', 'a request has no "colour"'),
         ("/run", b'{"name": "shop", "request": {"text": "x", "history": [1]}}', "history is malformed: is no object"),
@@ -111,8 +120,10 @@ def test_a_malformed_request_is_told_what_is_wrong(client: RuntimeClient, path: 
     assert "Traceback" not in text
 
 
-@pytest.mark.parametrize("count", ["-5", "nan", "inf", "1e400", "many"])
-@pytest.mark.parametrize("path", ["/logs?name=shop&lines=", "/runs?name=shop&count="])
+@pytest.mark.parametrize("count", ["-5", "nan", "inf", "1e400", "1e20", "1.5", "many"])
+@pytest.mark.parametrize(
+    "path", ["/logs?name=shop&lines=", "/runs?name=shop&count=", "/approvals?count=", "/outbox?count="]
+)
 def test_a_count_that_is_none_is_refused(client: RuntimeClient, path: str, count: str) -> None:
     """Less than nothing would be all but the first of them."""
     status, text = _ask(client, "GET", path + count)

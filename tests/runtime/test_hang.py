@@ -17,7 +17,8 @@ import pytest
 
 from orchestrator.app import client as client_module
 from orchestrator.app import patience
-from orchestrator.app.client import BUSY, HANGS, SLOW, WAITS, RuntimeClient, RuntimeHangs
+from orchestrator.app.answer import HANGS, SLOW, RuntimeHangs
+from orchestrator.app.client import BUSY, WAITS, RuntimeClient
 from orchestrator.app.compile import compile_files
 from orchestrator.cli.main import execute
 from orchestrator.cli.view.terminal import Terminal

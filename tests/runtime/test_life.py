@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 from orchestrator.app.client import RuntimeClient
+from orchestrator.app.lock import RuntimeLock
 from orchestrator.app.runtime import Place, Runtime, run_until_stopped
 from orchestrator.app.settings import Settings
 from orchestrator.app.start import stop_runtime
@@ -296,7 +297,7 @@ def test_an_idle_runtime_is_small_and_soon_ready(home: Home) -> None:
     loaded = {Path(each.path).name.partition(".")[0] for each in process.memory_maps() if each.path.endswith(".so")}
     assert not {"_pydantic_core", "rpds"} & loaded
     before = process.cpu_times()
-    time.sleep(1.0)
+    time.sleep(1.0)  # real time in which it does nothing: what it costs then is what is measured
     after = process.cpu_times()
     assert sum(after[:2]) - sum(before[:2]) <= 0.05
 
@@ -322,6 +323,24 @@ def test_a_stop_ends_what_a_killed_runtime_left(home: Home, tmp_path: Path) -> N
     home.kill()
     assert len(home.servers()) == 2
     assert not stop_runtime(LocalHost(), 0.1)
+    assert home.servers() == []
+
+
+def test_a_stop_leaves_the_servers_of_a_runtime_that_has_begun_meanwhile(home: Home, tmp_path: Path) -> None:
+    """It has the lock and has not said yet who it is: what is written down is its own by now."""
+    place = ServerPlace(tmp_path)
+    path = f"{place.program().parent}:{os.environ['PATH']}"
+    place.model()
+    home.start(PATH=path).apply(Wanted(with_server(tmp_path, 1)))
+    home.kill()
+    begun = RuntimeLock(home.folders.runtime)
+    begun.take()
+    try:
+        stop_runtime(LocalHost(), 0.1)
+        assert len(home.servers()) == 1
+    finally:
+        begun.free()
+    stop_runtime(LocalHost(), 0.1)
     assert home.servers() == []
 
 

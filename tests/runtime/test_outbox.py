@@ -91,7 +91,7 @@ def test_killed_there_nothing_that_waits_is_lost_or_done_twice(
     with suppress(RuntimeUnavailable):
         told = ask(client)
         client.retry_deliveries()
-        eventually(lambda: bool(client.delivery(told.approval)["error"]), 20)  # type: ignore[union-attr]
+        eventually(lambda: bool(client.delivery(told.approval)["error"]), 20)  # type: ignore[union-attr] # it is there, or this test fails
         cloud.switch.on()
         client.retry_deliveries()
         client.wait("run_1", 20)

@@ -15,7 +15,7 @@ from orchestrator.app.limits import limits_of
 from orchestrator.app.logs import keep_cut
 from orchestrator.app.owners import Owners
 from orchestrator.app.redact import Redactor
-from orchestrator.app.rotating import RotatingFile, cut
+from orchestrator.app.rotating import LARGEST, RotatingFile
 from orchestrator.app.settings import Settings
 from orchestrator.app.start import KEPT, clean_environment
 from orchestrator.core.errors import (
@@ -32,6 +32,7 @@ from orchestrator.deploy.backoff import Backoff
 from orchestrator.plugins.providers.addresses import MAKES
 from orchestrator.plugins.providers.in_process.library import LIBRARIES
 from orchestrator.ports.installed import Family
+from orchestrator.ports.log_file import cut
 from orchestrator.serve.scheduler_limits import SchedulerLimits
 
 
@@ -158,7 +159,7 @@ def test_a_log_is_put_aside_when_it_grows_too_large(tmp_path: Path) -> None:
 def test_a_file_that_others_write_keeps_its_newest_lines(tmp_path: Path) -> None:
     """It is the same file: who has it open goes on appending, and a reader is told that something is gone."""
     path = tmp_path / "printed"
-    cut(path)
+    cut(path, LARGEST)
     with path.open("ab", buffering=0) as writer:
         for number in range(30):
             writer.write(b"line %02d\n" % number)
@@ -274,6 +275,26 @@ async def test_a_disk_that_takes_no_lines_is_told_once_and_stops_nothing(tmp_pat
     await journal.flush()
     assert told[1:] == ["2 events could not be written"]
     assert [line async for line in journal.follow("shop", 10, forever=False)]
+
+
+@pytest.mark.anyio
+async def test_a_stop_while_lines_are_written_loses_none(tmp_path: Path) -> None:
+    """What was begun is written for every deployment, also for those whose turn has not come."""
+    journal = Journal(tmp_path, lambda text: text, print)
+    names = {f"shop{number}" for number in range(50)}
+    for name in names:
+        journal.take(Event("run.started", 1.0, name))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(journal.flush)
+        while not _written(tmp_path):  # until the first is being written
+            await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+    await journal.flush()
+    assert _written(tmp_path) == names
+
+
+def _written(folder: Path) -> set[str]:
+    return {path.stem for path in folder.iterdir()}
 
 
 @pytest.mark.anyio

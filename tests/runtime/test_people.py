@@ -90,7 +90,7 @@ class Story:
                 request = Request(f"{name} 5", agent=name, session=name, id=f"run_{name}")
                 self.results[name] = self.client.run("shop", request)
             for name, act in (("person", "answer"), ("payer", "approve")):
-                decide(self.client, self.results[name].approval, act, "done")  # type: ignore[arg-type]
+                decide(self.client, self.results[name].approval, act, "done")  # type: ignore[arg-type] # one of the acts, as a plain text
                 self.decided.add(name)
             for name in self.results:
                 self.ended[name] = self.client.wait(f"run_{name}", 20)
@@ -115,7 +115,7 @@ def test_killed_there_nothing_that_waits_is_lost(home: Home, tmp_path: Path, hoo
             result = client.run("shop", Request(f"{name} 5", agent=name, session=name, id=f"run_{name}"))
             kept[result.id] = client.approval(result.approval)
         with suppress(ApprovalClosed):
-            decide(client, kept[f"run_{name}"]["id"], act, "done")  # type: ignore[arg-type]
+            decide(client, kept[f"run_{name}"]["id"], act, "done")  # type: ignore[arg-type] # one of the acts, as a plain text
     answered, called = (client.wait(f"run_{name}", 20) for name in ("person", "payer"))
     assert (answered["status"], answered["text"]) == ("completed", "done")
     cut_off = point in ("people.begun", "people.before-record")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from orchestrator.app.compile import compile_files
@@ -28,6 +29,8 @@ from tests.deploy.fakes import until
 
 pytestmark = pytest.mark.anyio
 
+CLOCK_STEP = 0.001
+"""What the event loop may be early by."""
 URL = "http://127.0.0.1:9"
 MANIFEST = f"""
 metadata: {{name: desk}}
@@ -98,8 +101,14 @@ def _waited(result: Any) -> bool:
 async def test_a_model_rests_as_long_as_the_manifest_says(tmp_path: Path) -> None:
     """Its own keep_alive, although idle models are not unloaded otherwise."""
     async with applied(tmp_path, [], keep="200ms") as (planes, loader):
-        await planes.engines.get("desk").run(Request("hello", agent="sales"))
+        result = await planes.engines.get("desk").run(Request("hello", agent="sales"))
+        answered = anyio.current_time()
         await until(lambda: loader.taken == 0)
+    assert result.status == "completed" and _waited(result)
+    assert [(moved.what, moved.model) for moved in loader.moves] == [("load", "a"), ("loaded", "a"), ("unload", "a")]
+    came, went = loader.moves[1].at, loader.moves[2].at
+    assert came <= answered and went - came >= 0.2 - CLOCK_STEP
+    assert went - answered < 3  # and not for as long as it would without a word
 
 
 async def test_what_a_server_unloads_by_itself_is_seen_at_the_next_look(tmp_path: Path) -> None:

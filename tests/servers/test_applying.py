@@ -12,6 +12,7 @@ import pytest
 from orchestrator.app.wiring import InProcess, open_in_process
 from orchestrator.core.errors import DeployError, OrchestratorError, PlanError
 from orchestrator.core.event import Event
+from orchestrator.core.failpoint import arm, disarm
 from orchestrator.core.request import Request
 from orchestrator.deploy.status import status
 from orchestrator.deploy.wanted import Wanted
@@ -76,6 +77,32 @@ async def test_what_is_taken_down_while_it_starts_stays_down(opened: tuple[Place
     assert [each["name"] for each in status(made.planes.reconciler)] == ["spare"]
 
 
+@pytest.mark.parametrize("point", ["apply.received", "apply.observed", "apply.recorded"])
+async def test_an_apply_whose_caller_went_away_while_it_began_is_settled(
+    opened: tuple[Place, InProcess], point: str
+) -> None:
+    """It goes on without its caller: what is recorded is served, and looked after."""
+    place, made = opened
+    place.model("slow.gguf", loading=0.5)
+    with anyio.CancelScope() as asking:
+        arm(point, 1, asking.cancel)
+        try:
+            await made.planes.reconciler.apply(Wanted(desk(place, "slow")), lambda _: None)
+        finally:
+            disarm()
+    assert asking.cancelled_caught
+    with anyio.fail_after(10):
+        while "slow" not in made.planes.engines.names() or await says(made, "slow") != "well":  # noqa: ASYNC110 - it knows no event
+            await anyio.sleep(0.05)
+    (found,) = [each for each in status(made.planes.reconciler) if each["name"] == "slow"]
+    assert (found["state"], len(place.starts("slow.starts"))) == ("running", 1)
+
+
+async def says(made: InProcess, name: str) -> str:
+    """What a deployment answers now."""
+    return (await made.planes.engines.get(name).run(Request("hello"))).text
+
+
 async def test_a_plan_of_an_apply_twice_is_empty_and_the_process_the_same(opened: tuple[Place, InProcess]) -> None:
     """Also after the loop has looked around."""
     place, made = opened
@@ -108,6 +135,30 @@ async def test_a_model_file_that_comes_later_is_served_without_another_apply(ope
     with anyio.fail_after(10):
         while (await made.planes.engines.get("desk").run(Request("hello"))).text != "well":  # noqa: ASYNC110 - it knows no event
             await anyio.sleep(0.05)
+
+
+async def test_a_model_file_that_cannot_be_read_takes_nothing_down(opened: tuple[Place, InProcess]) -> None:
+    """Others are applied and served, a plan of its deployment says why, and its server runs on until the file is back."""
+    place, made = opened
+    file = place.model("desk.gguf")
+    await made.planes.reconciler.apply(Wanted(desk(place, "desk")), lambda _: None)
+    (before,) = place.processes()
+    file.unlink()
+    file.symlink_to("x" * 300)  # no name of a file is that long: each look at it fails, and not as one that is missing
+    await looked(made)
+    place.model("other.gguf")
+    await made.planes.reconciler.apply(Wanted(desk(place, "other")), lambda _: None)
+    assert (await made.planes.engines.get("other").run(Request("hello"))).text == "well"
+    assert (await made.planes.engines.get("desk").run(Request("hello"))).text == "alone"
+    observed = await made.planes.reconciler.observe(desk(place, "desk"))
+    (prospect,) = observed.prospects.values()
+    assert prospect.why == f"{file} cannot be read: File name too long"
+    assert prospect.cure == "mend the disk or the rights on it, or mend `path`"
+    file.unlink()
+    place.model("desk.gguf")
+    await looked(made)
+    assert (await made.planes.engines.get("desk").run(Request("hello"))).text == "well"
+    assert before in place.processes() and len(place.starts("desk.starts")) == 1
 
 
 async def test_a_program_that_says_nothing_of_itself_holds_up_nobody_else(

@@ -130,6 +130,11 @@ def test_a_folder_has_the_builds_that_a_server_can_be_started_with(tmp_path: Pat
     (tmp_path / "empty").mkdir()
     (none,) = look_at(replace(want, order=LaunchOrder(str(tmp_path / "empty"), "m")), launch, "llama-server")
     assert none.startable.prospect.why == f"there is no GGUF file in {tmp_path / 'empty'}"
+    (tmp_path / "m-Q4_K_M.gguf").unlink()
+    (tmp_path / "m-Q4_K_M.gguf").symlink_to("x" * 300)  # too long for a name: it cannot be read
+    found = [each.startable for each in look_at(want, launch, "llama-server")]
+    whys = [each.prospect.why for each in found]
+    assert whys == [f"{tmp_path / 'm-Q4_K_M.gguf'} cannot be read: File name too long", ""]
 
 
 async def test_the_best_build_of_a_folder_is_started(opened: tuple[Place, InProcess]) -> None:

@@ -12,6 +12,7 @@ from orchestrator.app.wiring import InProcess
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import DeployError
 from orchestrator.core.event import Event
+from orchestrator.core.failpoint import arm, disarm
 from orchestrator.core.request import Request
 from orchestrator.deploy.status import status
 from orchestrator.deploy.wanted import Wanted
@@ -218,6 +219,29 @@ async def test_who_goes_away_while_it_starts_leaves_all_as_it_was(opened: tuple[
         assert await answer(made) == "well"
         tasks.cancel_scope.cancel()
     await until(lambda: processes(made) == [("tiny", "ready", "live")])
+    assert (await apply(made, with_threads(place, 1))).empty
+
+
+@pytest.mark.parametrize("point", ["server.rotating", "server.rotated"])
+async def test_a_caller_that_goes_away_while_it_begins_leaves_only_the_old_one(
+    opened: tuple[Place, InProcess], point: str
+) -> None:
+    """Nothing was recorded, so the new process is for nobody."""
+    place, made = opened
+    place.model("desk.gguf")
+    await apply(made, with_threads(place, 1))
+    (before,) = place.processes()
+    with anyio.CancelScope() as asking:
+        arm(point, 1, asking.cancel)
+        try:
+            await apply(made, with_threads(place, 2))
+        finally:
+            disarm()
+    assert asking.cancelled_caught
+    await looked(made)  # by then it would have been started
+    await until(lambda: [each.pid for each in place.processes()] == [before.pid])
+    assert [each.number for each in await made.planes.reconciler.desired.history("desk")] == [1]
+    assert await answer(made) == "well"
     assert (await apply(made, with_threads(place, 1))).empty
 
 

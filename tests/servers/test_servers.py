@@ -16,12 +16,10 @@ import psutil
 import pytest
 
 from orchestrator.deploy.server_records import (
-    LOG_KEPT,
     LOG_SIZE,
     ServerRecords,
     last_lines,
     place_of_process,
-    trim,
 )
 from orchestrator.plugins.hosts.processes import LocalProcesses
 from orchestrator.ports.host import ProcessIdentity
@@ -348,16 +346,30 @@ async def test_several_start_side_by_side(place: Place) -> None:
         assert len({each.url for each in found if each}) == len({each.log for each in found if each}) == 3
 
 
-async def test_the_log_is_kept_and_bounded(tmp_path: Path) -> None:
-    """Its end survives, and what is appended later follows."""
-    log = tmp_path / "a.log"
+def _append(log: Path, content: bytes) -> None:
     with log.open("ab") as out:
-        out.write(b"x" * LOG_SIZE + b"\nthe end\n")
-        out.flush()
-        trim(log)
-        out.write(b"more\n")
-    assert log.read_bytes() == b"more\n"
-    kept = log.with_suffix(".log.1").read_bytes()
-    assert len(kept) == LOG_KEPT and kept.endswith(b"the end\n")
-    assert last_lines(log) == "more" and last_lines(tmp_path / "none.log") == ""
+        out.write(content)
+
+
+def assert_kept(log: Path) -> None:
+    lines = log.read_text().splitlines()
+    assert lines[0].startswith("(what came before is cut off: ") and not any("xx" in line for line in lines)
+    assert lines[-2:] == ["the end", "more"]
+    assert [each.name for each in log.parent.iterdir()] == [log.name]
+
+
+async def test_the_log_is_kept_and_bounded(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its newest lines survive whole in the same file, and what the server says later follows them."""
+    monkeypatch.setattr("orchestrator.deploy.servers.TRIM_EVERY", 0.0)
+    place.model(loading=0.1)
+    async with place.life() as servers:
+        servers.want(place.want("desk/a"))
+        found = await servers.settled("desk/a")
+        assert found is not None
+        log = Path(found.log)
+        _append(log, b"x" * LOG_SIZE + b"\nthe end\n")
+        await until(lambda: log.stat().st_size <= LOG_SIZE)
+        _append(log, b"more\n")
+    assert_kept(log)
+    assert last_lines(log).endswith("the end | more") and last_lines(log.with_name("none.log")) == ""
     assert QUICK.grace < 1

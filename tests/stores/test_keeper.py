@@ -162,10 +162,10 @@ async def test_a_store_that_fails_while_runs_are_written_singly_loses_nothing() 
     for number in range(3):
         keeper.take(finished(number))
     keep, store.fault = store.keep, StateUnusable("the disk is full")
-    store.keep = lambda results, texts: keep(results, texts) if len(results) > 1 else _full()  # type: ignore[method-assign]
+    store.keep = lambda results, texts: keep(results, texts) if len(results) > 1 else _full()  # type: ignore[method-assign] # put in its place for this test only
     await keeper.flush()
     store.fault = None
-    store.keep = keep  # type: ignore[method-assign]
+    store.keep = keep  # type: ignore[method-assign] # put in its place for this test only
     await keeper.flush()
     assert [run for batch in store.batches for run in batch] == ["run_0", "run_2"]
 

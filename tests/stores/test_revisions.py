@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrator.core.errors import DeployError, StateUnusable
 from orchestrator.core.failpoint import FAILPOINTS
 from orchestrator.plugins.stores.memory import MemoryRevisions
+from orchestrator.plugins.stores.schema import STEPS
 from orchestrator.plugins.stores.sqlite import open_stores
 from orchestrator.plugins.stores.statefile import Damaged
 from orchestrator.ports.store import Revision, RevisionStore
@@ -61,6 +65,20 @@ def test_history_is_newest_first_and_survives_removal(path: Path) -> None:
     assert stores.revisions.history("clinic") == [SECOND, FIRST]
     stores.close()
     assert desired(path) == []
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "memory"])
+def test_what_is_taken_down_has_served_nothing_when_it_is_applied_again(path: Path, kind: str) -> None:
+    """Else the next start would fall back to what somebody has ended."""
+    stores = open_stores(path)
+    revisions: RevisionStore = stores.revisions if kind == "sqlite" else MemoryRevisions()
+    revisions.add(FIRST)
+    revisions.mark_served("clinic", 1)
+    assert revisions.served() == [FIRST]
+    revisions.remove("clinic")
+    revisions.add(SECOND)
+    assert revisions.served() == []
+    stores.close()
 
 
 def test_a_damaged_old_revision_is_left_out_of_the_history_and_blocks_no_new_one(
@@ -318,11 +336,73 @@ def test_a_spare_that_cannot_be_written_refuses_the_change_whole(path: Path) -> 
     stores.close()
 
 
+def test_a_change_that_is_committed_is_never_told_as_one_that_failed(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next start runs it, and so whoever asked hears the same; the spare follows before the next change."""
+    fill(path, FIRST)
+    stores = open_stores(path)
+    spare, kept = path.with_name("state.db.desired.json"), path.with_name("kept")
+    spare.rename(kept)
+    (spare / "in-the-way").mkdir(parents=True)
+    stores.revisions.add(SECOND)
+    assert stores.revisions.desired() == [SECOND]
+    assert "the spare of the state database is behind" in caplog.text
+    with pytest.raises(StateUnusable):  # with a second one, a kill would leave a spare that agrees with nothing
+        stores.revisions.add(OTHER)
+    assert stores.revisions.desired() == [SECOND]
+    shutil.rmtree(spare)
+    kept.rename(spare)
+    stores.revisions.add(OTHER)
+    stores.close()
+    assert desired(path) == [SECOND, OTHER]
+    path.write_bytes(b"noise" * 1000)
+    assert desired(path, recover=True) == [SECOND, OTHER]
+
+
+def test_a_start_finishes_a_spare_that_was_behind(path: Path) -> None:
+    """Where the runtime ended before it could be put in its place."""
+    fill(path, FIRST)
+    stores = open_stores(path)
+    spare, kept = path.with_name("state.db.desired.json"), path.with_name("kept")
+    spare.rename(kept)
+    spare.mkdir()
+    stores.revisions.add(SECOND)
+    stores.close()
+    spare.rmdir()
+    kept.rename(spare)
+    assert desired(path) == [SECOND]
+
+
 def test_a_folder_that_cannot_be_written_is_named_with_the_cure(unwritable: Path) -> None:
     with pytest.raises(StateUnusable) as caught:
         open_stores(unwritable / "state.db")
     assert str(unwritable) in caught.value.message
     assert "ORCHESTRATOR_HOME" in caught.value.cure
+
+
+@pytest.mark.parametrize("which", range(7))
+def test_stores_that_cannot_all_be_opened_leave_no_connection(
+    path: Path, monkeypatch: pytest.MonkeyPatch, which: int
+) -> None:
+    """Whichever of them fails, a start that is tried again finds the file as free as before."""
+    fill(path, FIRST)
+    made: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def connect_some(*args: Any, **options: Any) -> sqlite3.Connection:
+        if len(made) == which:
+            raise sqlite3.OperationalError("unable to open database file")
+        made.append(connect(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", connect_some)
+    with pytest.raises(StateUnusable):
+        open_stores(path)
+    for connection in made:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
+    assert len(made) == which
 
 
 def test_a_lock_of_another_process_is_reported(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,3 +439,28 @@ def test_revisions_stay_when_a_deployment_is_taken_down(any_store: RevisionStore
     third = replace(FIRST, number=any_store.last_number("clinic") + 1)
     any_store.add(third)
     assert sorted(each.number for each in any_store.desired()) == [1, 3]
+
+
+def test_what_has_ever_served_is_known(any_store: RevisionStore) -> None:
+    """Not only the last one; of this deployment alone, and also after it was taken down."""
+    for each in (FIRST, SECOND, OTHER):
+        any_store.add(each)
+    any_store.mark_served("clinic", 1)
+    any_store.mark_served("clinic", 2)
+    any_store.remove("clinic")
+    assert sorted(any_store.ever_served("clinic")) == [1, 2]
+    assert list(any_store.ever_served(OTHER.deployment)) == []
+
+
+def test_of_a_file_of_the_version_before_every_revision_counts_as_one_that_served(path: Path) -> None:
+    """Nobody wrote it down then."""
+    stores = open_stores(path)
+    stores.revisions.add(FIRST)
+    stores.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE ever_served")
+        connection.execute(f"PRAGMA user_version = {len(STEPS) - 1}")
+        connection.commit()
+    again = open_stores(path)
+    assert list(again.revisions.ever_served("clinic")) == [1]
+    again.close()

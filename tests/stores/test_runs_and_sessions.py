@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from orchestrator.core.message import Message, Role, ToolCall, newest
 from orchestrator.core.request import Decision, Result, StepRecord
 from orchestrator.plugins.stores.schema import STEPS
 from orchestrator.plugins.stores.sqlite import StateStores, StoreLimits, open_stores
+from tests.outbox.parts import deferring, delivery
+from tests.people.parts import approval, asking
 
 
 def result(number: int, deployment: str = "clinic") -> Result:
@@ -93,6 +96,22 @@ def test_only_the_newest_runs_of_each_deployment_are_kept(stores: StateStores) -
     assert [run["id"] for run in stores.runs.recent("clinic", 99)] == [f"run_{n:04d}" for n in (7, 6, 5, 4, 3)]
     assert [run["id"] for run in stores.runs.recent("clinic", 2)] == ["run_0007", "run_0006"]
     assert len(stores.runs.recent("shop", 99)) == 1
+
+
+def test_a_run_that_waits_is_kept_however_many_come_after_it(stores: StateStores) -> None:
+    """For a person or for its model; once it has its end, it goes as the others do."""
+    asked, left = approval(91, deployment="clinic"), delivery(92, deployment="clinic")
+    stores.people.ask(asking(asked))
+    stores.outbox.defer(deferring(left))
+    stores.runs.keep([result(number) for number in range(10)], [""] * 10)
+    assert [run["id"] for run in stores.runs.recent("clinic", 99)][5:] == ["run_0092", "run_0091"]
+    assert stores.people.result_of("run_0091") is not None and stores.runs.find("run_0092") is not None
+    for waiting, number in ((asked.id, 91), (left.id, 92)):
+        ended = replace(result(number), approval=waiting)
+        assert (stores.people if number == 91 else stores.outbox).settle(waiting, ended, "", ())
+    assert [run["id"] for run in stores.runs.recent("clinic", 99)][:2] == ["run_0092", "run_0091"]
+    stores.runs.keep([result(number) for number in range(10, 20)], [""] * 10)
+    assert [run["id"] for run in stores.runs.recent("clinic", 99)] == [f"run_{n:04d}" for n in range(19, 14, -1)]
 
 
 def test_a_run_that_is_stored_twice_stands_once(stores: StateStores) -> None:

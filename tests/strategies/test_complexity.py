@@ -134,7 +134,7 @@ def test_a_route_says_it_before_its_agent_and_a_router_for_those_behind() -> Non
         "small": {**agent_spec("small"), "complexity": ["simple"]},
         "big": {**agent_spec("big"), "complexity": ["complex"]},
     }
-    found = candidates_of(front, targets)  # type: ignore[arg-type]
+    found = candidates_of(front, targets)  # type: ignore[arg-type] # specs with what is looked at
     assert [(each.name, each.complexity) for each in found] == [("inner", ("complex",)), ("small", ("moderate",))]
 
 

@@ -21,7 +21,7 @@ OPTIONS = StrategyOptions()
 
 
 def ask(strategy: object, text: str, complexity: str = "") -> tuple[str | None, str]:
-    decision = strategy.decide_now(RouteQuestion(text, complexity=complexity))  # type: ignore[attr-defined]
+    decision = strategy.decide_now(RouteQuestion(text, complexity=complexity))  # type: ignore[attr-defined] # any of the strategies that decide at once
     return decision.choice, decision.why
 
 

@@ -215,3 +215,18 @@ def test_numbers_of_an_example_stand_for_any_unless_they_tell_agents_apart() -> 
     }
     assert all("these are the words of an example" in decision.why for decision in choices.values())
     assert "these are the words" not in strategy.decide_now(RouteQuestion("call line 3")).why
+
+
+def test_scripts_without_spaces_are_learned_letter_by_letter() -> None:
+    """As nobody says there where a word ends: what is alike is known again, and what is not is left open."""
+    shop = (
+        Candidate("returns", examples=("我想退货", "这个可以退款吗", "怎么换货")),
+        Candidate("orders", examples=("我的订单在哪里", "包裹什么时候到", "查一下物流")),
+        Candidate("hours", examples=("你们几点开门", "周末营业吗", "几点关门")),
+    )
+    strategy = fit_lexical(shop, StrategyOptions())
+    chosen = {
+        text: strategy.decide_now(RouteQuestion(text)).choice for text in ("我要退货", "我的包裹在哪里", "周末几点开门")
+    }
+    assert chosen == {"我要退货": "returns", "我的包裹在哪里": "orders", "周末几点开门": "hours"}
+    assert strategy.decide_now(RouteQuestion("今天天气怎么样")).choice is None

@@ -30,4 +30,4 @@ def test_whatever_is_accepted_is_quick(source: str) -> None:
         return
     most = 2 * BUDGET * seconds_a_step()
     for text in ("a" * 6_000 + "!", "ab" * 3_000 + "!", "a " * 3_000 + "!"):
-        assert seconds_of(lambda text=text: safe.found_in(text)) < most  # type: ignore[misc]
+        assert seconds_of(lambda text=text: safe.found_in(text)) < most  # type: ignore[misc] # bound now: the loop goes on

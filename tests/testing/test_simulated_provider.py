@@ -36,8 +36,8 @@ def opened(**fields: Any) -> tuple[SimulatedEndpoint, SimulatedProvider]:
     return endpoint, SimulatedProvider(endpoint)
 
 
-def stream(provider: SimulatedProvider, asked: ChatCall) -> aclosing[AsyncIterator[Delta]]:  # type: ignore[type-var]
-    return aclosing(provider.stream(asked))  # type: ignore[type-var]
+def stream(provider: SimulatedProvider, asked: ChatCall) -> aclosing[AsyncIterator[Delta]]:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
+    return aclosing(provider.stream(asked))  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
 
 
 async def test_tokens_come_at_their_pace() -> None:

@@ -22,6 +22,7 @@ from orchestrator.plugins.secrets import reveal
 from orchestrator.plugins.tools.email import open_email
 from orchestrator.ports.tool import Tool, ToolContext, ToolPlace
 from tests.tools.calling import call, closing, function, outcome
+from tests.tools.slow_mail import SlowMail, slow_mail
 
 pytestmark = pytest.mark.anyio
 
@@ -240,48 +241,28 @@ async def test_a_sender_is_needed_to_send_and_must_be_an_address(place: ToolPlac
         open_email("email", {"sender": "a@b\nX: y"}, place)
 
 
-class _Slow(socketserver.BaseRequestHandler):
-    """Says a byte of its greeting now and then, so that no single step is ever late; notes the end of the line."""
-
-    def handle(self) -> None:
-        try:
-            while not self.server.ended.wait(0.01):  # type: ignore[attr-defined] # set by the test
-                self.request.sendall(b"2")
-        except OSError:
-            self.server.ended.set()  # type: ignore[attr-defined]
-
-
 @pytest.fixture
-def slow() -> Iterator[socketserver.ThreadingTCPServer]:
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Slow) as server:
-        server.ended = threading.Event()  # type: ignore[attr-defined]
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+def slow() -> Iterator[SlowMail]:
+    with slow_mail() as server:
         yield server
-        server.ended.set()  # type: ignore[attr-defined]
-        server.shutdown()
-        thread.join()
 
 
-def open_slow(server: socketserver.ThreadingTCPServer, place: ToolPlace) -> Tool:
-    smtp = {"host": "127.0.0.1", "port": server.server_address[1], "starttls": False}
-    return open_email("email", {"sender": "shop@example.org", "smtp": smtp}, place)
+def open_slow(server: SlowMail, place: ToolPlace) -> Tool:
+    return open_email("email", {"sender": "shop@example.org", "smtp": server.smtp}, place)
 
 
-async def test_a_call_that_is_cut_off_cuts_the_line_to_the_server(
-    slow: socketserver.ThreadingTCPServer, place: ToolPlace
-) -> None:
+async def test_a_call_that_is_cut_off_cuts_the_line_to_the_server(slow: SlowMail, place: ToolPlace) -> None:
     with anyio.move_on_after(0.1) as scope:
         await call(open_slow(slow, place), "send", **LETTER)
     assert scope.cancelled_caught
-    assert slow.ended.wait(5)  # type: ignore[attr-defined]
+    assert slow.ended.wait(5)
     assert len(messages(place)) == 1
     assert messages(place, "sent") == []
 
 
 async def test_all_steps_with_the_server_together_have_a_limit(
-    slow: socketserver.ThreadingTCPServer, place: ToolPlace, monkeypatch: pytest.MonkeyPatch
+    slow: SlowMail, place: ToolPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.plugins.tools.email._LONGEST", 0.1)
+    monkeypatch.setattr("orchestrator.ports.smtp._LONGEST", 0.1)
     with pytest.raises(ToolFailed, match="it is too slow; it is kept in the outbox"):
         await call(open_slow(slow, place), "send", **LETTER)

@@ -237,3 +237,13 @@ def _files_in_index(place: ToolPlace) -> int:
     with contextlib.closing(sqlite3.connect(f"file:{place.state / 'knowledge.db'}?mode=ro", uri=True)) as connection:
         count: int = connection.execute("SELECT count(*) FROM file").fetchone()[0]
     return count
+
+
+async def test_a_document_that_is_too_large_is_left_out_and_told(docs: Path, place: ToolPlace) -> None:
+    """The others are found all the same."""
+    (docs / "big.md").write_text("returns " * 300_000)
+    async with closing(open_docs(place)) as tool:
+        found = await outcome(tool, "search", query="opening hours")
+        listed = await call(tool, "documents")
+    assert found.text.startswith("[1] opening-hours.txt")
+    assert found.text.endswith("not searched, as larger than 2 MB: big.md") and "big.md" not in listed

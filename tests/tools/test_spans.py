@@ -44,6 +44,10 @@ def span_of(text: str) -> str:
         ("the day before yesterday", "2026-11-24"),
         ("on monday", "2026-11-30"),
         ("last tuesday", "2026-11-24"),
+        ("next tuesday", "2026-12-01"),
+        ("monday 18:00-19:30", "2026-11-30 18:00 - 19:30"),
+        ("monday 2pm-4pm", "2026-11-30 14:00 - 16:00"),
+        ("on monday, 9:00-10:00", "2026-11-30 09:00 - 10:00"),
         ("tuesday next week", "2026-12-01"),
         ("from monday to friday", "2026-11-30 - 2026-12-04"),
         ("between wednesday and monday", "2026-12-02 - 2026-12-07"),
@@ -89,6 +93,8 @@ def test_a_sentence_names_a_span(text: str, span: str) -> None:
         ("tomorrow at 10 and at 12", "names two times"),
         ("Tuesday 14 December", "2026-12-14 is no tuesday"),
         ("tomorrow at 5", "5 in the morning or in the afternoon?"),
+        ("on monday at 8", "8 in the morning or in the afternoon?"),
+        ("next friday", '"next friday": 2026-11-27 or 2026-12-04? write the date'),
         ("at 25:00", "names an hour that does not exist"),
         ("after 15:00 next week", "hours of more than one day"),
         ("tomorrow from 12 to 10", "an end that is not after its start"),
@@ -199,3 +205,35 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     except (ValueError, OverflowError):
         return
     assert asked.start < asked.end
+
+
+@pytest.mark.parametrize(
+    ("text", "booked"),
+    [
+        ("book gym on monday 18:00-19:30", "gym: 2026-11-30 18:00 - 19:30"),
+        ("book gym on monday 2 pm - 4 pm", "gym: 2026-11-30 14:00 - 16:00"),
+        ("book gym on monday at 14:00 for 1h30", "gym: 2026-11-30 14:00 - 15:30"),
+        ("book gym on monday at 14:00 for 2 h 15 min", "gym: 2026-11-30 14:00 - 16:15"),
+        ("book room a9 on 2026-12-09 at 14:00", "room a9: 2026-12-09 14:00 - 14:30"),
+        ("book dinner tomorrow at 8pm", "dinner: 2026-11-27 20:00 - 20:30"),
+        ("book a follow-up on monday at 11", "follow-up: 2026-11-30 11:00 - 11:30"),
+    ],
+)
+def test_a_request_books_what_it_says(text: str, booked: str) -> None:
+    found = read_booking(text, NOW, ZONE)
+    assert found.start is not None and found.end is not None
+    assert f"{found.title}: {told_span(found.start, found.end)}" == booked
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("book gym on monday at 14:00 Uhr", 'holds "Uhr"'),
+        ("book a9 on 2026-12-09 14:00/16:00", 'holds "14:00"'),
+        ("book gym on monday at 14:00 1h30", "names how long it lasts"),
+        ("book dinner on monday at 8", "8 in the morning or in the afternoon?"),
+    ],
+)
+def test_what_would_be_a_wrong_title_or_time_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said.replace("?", r"\?")):
+        read_booking(text, NOW, ZONE)

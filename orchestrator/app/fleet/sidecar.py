@@ -20,12 +20,14 @@ import anyio
 import anyio.to_thread
 
 from orchestrator.app.fleet.records import SidecarRecord, configuration_file, end_left, read_record, record_file
+from orchestrator.app.rotating import LARGEST
 from orchestrator.core.digest import digest_of
 from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.deploy.backoff import Backoff
-from orchestrator.deploy.server_records import last_lines, size_of, trim
+from orchestrator.deploy.server_records import last_lines, size_of
 from orchestrator.plugins.sidecars.nats_server import sickness, write_configuration
 from orchestrator.ports.host import Child, Processes, ProcessIdentity
+from orchestrator.ports.log_file import cut
 
 SidecarState = Literal["waiting", "starting", "ready", "stopped"]
 
@@ -156,7 +158,7 @@ class Sidecar:
     def _start(self) -> None:
         """Written down before it is started: whoever comes after a power cut looks for the mark."""
         write_configuration(self.order.configuration, self.order.text())
-        trim(self.order.log)
+        cut(self.order.log, LARGEST)
         self._read = size_of(self.order.log)
         marker = secrets.token_hex(16)
         self._note(SidecarRecord(marker, self._digest))

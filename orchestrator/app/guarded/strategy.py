@@ -44,7 +44,7 @@ class GuardedStrategy:
             self._guard.refuse(
                 f"{decision.choice!r} as its choice, which is none of: {', '.join(sorted(self._candidates))}"
             )
-        return decision  # type: ignore[no-any-return]
+        return decision  # type: ignore[no-any-return] # wants() has looked
 
 
 class GuardedInstant(GuardedStrategy):

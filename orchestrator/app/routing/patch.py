@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +20,7 @@ from orchestrator.manifest.load import load_texts
 from orchestrator.manifest.marks import Mark
 from orchestrator.manifest.marks import Path as Steps
 from orchestrator.manifest.source import STDIN_NAME, read_source
+from orchestrator.ports.durable import write_durably
 
 ORDER: Final = ("name", "role", "model", "strategy", "routing_strategy", "stages", "encoder", "type")
 """Keys that a new one stands behind: of a router, and the `type` of the deployment."""
@@ -184,12 +183,7 @@ def _lines(text: str) -> Sequence[str]:
 
 def _put(path: Path, text: str) -> None:
     """Beside the file first, then in its place: a reader sees the old text or the new one."""
-    handle, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(text.encode())
-        Path(made).chmod(path.stat().st_mode)
-        Path(made).replace(path)
+        write_durably(path, text.encode(), mode=path.stat().st_mode)
     except OSError as error:
-        Path(made).unlink(missing_ok=True)
         raise UsageError(f"{path} cannot be written: {error.strerror}", cure="make it writable") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from orchestrator.app.routing.verdict import Measured
+from orchestrator.app.routing.comparison import Measured
 from orchestrator.core.blueprint import Blueprint, ModelSpec, RouterSpec
 from orchestrator.core.quantity import format_size
 

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from orchestrator.app import catalog
 from orchestrator.app.routing.cases import Case
+from orchestrator.app.routing.comparison import Measured
 from orchestrator.app.routing.examine import NOT_ASKED, Fitted, first_of
 from orchestrator.app.routing.figures import Figures, Tried
 from orchestrator.app.routing.search import ASKS, LEARNED, Outcome, Stage
-from orchestrator.app.routing.verdict import Measured
 from orchestrator.core.errors import ModelError, NoModel
 from orchestrator.ports.provider import ChatReply
 from orchestrator.ports.strategy import AskModel, ModelQuestion, RouteQuestion, Strategy, StrategyOptions

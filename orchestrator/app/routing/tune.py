@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from orchestrator.app.routing.cases import Case
+from orchestrator.app.routing.comparison import Comparison, Measured, compare
 from orchestrator.app.routing.examine import Fitted, check_wanted, entry_of, fit_router, opener_of, routers_of
 from orchestrator.app.routing.search import (
     LEARNED,
@@ -26,7 +27,6 @@ from orchestrator.app.routing.search import (
 )
 from orchestrator.app.routing.smaller import as_good, smaller_models, smallest_as_good, told_size
 from orchestrator.app.routing.trying import Clock, measure, stages_of
-from orchestrator.app.routing.verdict import Measured, Verdict, compare
 from orchestrator.core.blueprint import Blueprint, RouterSpec
 from orchestrator.core.errors import UsageError
 from orchestrator.core.names import did_you_mean
@@ -73,14 +73,14 @@ class Bench:
 @dataclass(frozen=True, slots=True)
 class Tuned:
     """What came of one router. ``proposed`` was found on ``from_`` requests, and is measured beside ``now`` on others; the
-    ``verdict`` says whether it is better. ``curves`` are of the measured half, by stages: threshold, and what it does."""
+    ``comparison`` says whether it is better. ``curves`` are of the measured half, by stages: threshold, and what it does."""
 
     router: str
     now: Setting
     now_measured: Measured
     proposed: Setting | None
     proposed_measured: Measured | None
-    verdict: Verdict
+    comparison: Comparison
     from_: int
     notes: tuple[str, ...]
     curves: Mapping[tuple[str, ...], Sequence[tuple[float, Tally]]]
@@ -179,17 +179,17 @@ async def _tuned(one: Fitted, cases: Sequence[Case], bench: Bench, wish: Wish) -
     held = [cases[at] for at in measuring]
     ask = bench.ask(one.spec)
     measured = await measure(one, held, bench.clock, ask)
-    then, verdict = None, Verdict(False, NONE_REACHES if proposed is None else IS_BEST)
+    then, comparison = None, Comparison(False, NONE_REACHES if proposed is None else IS_BEST)
     if proposed is not None and proposed != now:
         then = await measure(bench.fit(spec_with(one.spec, proposed)), held, bench.clock, ask)
-        verdict = compare(measured, then, wish.target, missed=tried[now].right < wish.target * tried[now].kept)
+        comparison = compare(measured, then, wish.target, missed=tried[now].right < wish.target * tried[now].kept)
     found = Tuned(
         router=one.spec["name"],
         now=now,
         now_measured=measured,
         proposed=proposed if then is not None else None,
         proposed_measured=then,
-        verdict=verdict,
+        comparison=comparison,
         from_=len(proposing),
         notes=tuple(notes),
         curves=_curves(now, proposed if then is not None else None, stages, wanted, measuring),
@@ -211,7 +211,7 @@ async def _with_smaller(
     found: Tuned, spec: RouterSpec, bench: Bench, halves_: tuple[Sequence[Case], Sequence[Case]]
 ) -> Tuned:
     """The same, with a smaller model where that does as well on both halves: chosen on the first, measured on the second."""
-    base = found.proposed if found.verdict.better and found.proposed is not None else found.now
+    base = found.proposed if found.comparison.better and found.proposed is not None else found.now
     router = bench.fit(spec_with(spec, base))
     models, notes = _smaller(spec, bench)
 
@@ -231,12 +231,12 @@ async def _with_smaller(
         notes = [*notes, f"{told} does as well on the requests that it was chosen on, but not on the others"]
         return replace(found, notes=(*found.notes, *notes))
     why = f"{told} decides no fewer rightly and no more wrongly"
-    verdict = Verdict(True, f"{found.verdict.why}; {why}" if base is not found.now else why)
+    comparison = Comparison(True, f"{found.comparison.why}; {why}" if base is not found.now else why)
     return replace(
         found,
         proposed=replace(base, model=alias),
         proposed_measured=after,
-        verdict=verdict,
+        comparison=comparison,
         notes=(*found.notes, *notes),
     )
 

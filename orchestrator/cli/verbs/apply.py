@@ -13,6 +13,7 @@ from orchestrator.core.errors import UsageError
 if TYPE_CHECKING:
     from orchestrator.app.client import RuntimeClient
     from orchestrator.app.compile import Compilation
+    from orchestrator.cli.reach import TimeLimit
     from orchestrator.deploy.wanted import Wanted
     from orchestrator.plan.observed import ObservedState
     from orchestrator.plan.plan import Plan
@@ -39,7 +40,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-pull", action="store_true", help="do without models that no server has, pull none")
     parser.add_argument("--yes", action="store_true", help="agree to what the plan removes")
     parser.add_argument(
-        "--timeout", metavar="TIME", help="how long to wait until it is ready, like 30s; the runtime goes on after that"
+        "--timeout",
+        metavar="TIME",
+        help="how long to wait until it is ready, pulls and all, like 30s; the runtime goes on after that",
     )
     parser.add_argument(
         "--foreground", action="store_true", help="be the runtime: serve until a signal comes (agrees to removals)"
@@ -48,14 +51,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Apply it."""
-    from orchestrator.cli.reach import check_applies, patience
+    from orchestrator.cli.reach import TimeLimit, check_applies
 
-    timeout = patience(options.timeout)
+    limit = TimeLimit.from_now(options.timeout)
     compilation = compiled(options, terminal, options.name)
     if options.dry_run:
         return _dry_run(compilation, options, terminal)
     if compilation.blueprint.type == "distributed-edge":
-        return _apply_to_fleet(compilation, options, timeout, terminal)
+        return _apply_to_fleet(compilation, options, limit, terminal)
     if options.local:
         raise UsageError(
             "--local is for manifests with nodes", cure="leave it out: a single-device one runs here anyway"
@@ -67,11 +70,14 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
             from orchestrator.cli.fetching import fetch_missing
             from orchestrator.cli.reach import observed
 
-            fetch_missing(compilation.blueprint, observed(compilation.blueprint, terminal), terminal)
+            fetch_missing(compilation.blueprint, observed(compilation.blueprint, terminal), terminal, limit)
         return serve(compilation, _wanted(compilation, options, ""), terminal)
     client = _runtime(terminal)
+    limit = TimeLimit.from_now(
+        options.timeout
+    )  # it counts once the runtime is there, whose start has a limit of its own
     check_applies(client, compilation.blueprint, origin(options))
-    plan, applied = _applied(compilation, client, options, timeout, terminal)
+    plan, applied = _applied(compilation, client, options, limit, terminal)
     _report(compilation, plan, applied, client, terminal)
     return 0
 
@@ -80,14 +86,14 @@ def _applied(
     compilation: Compilation,
     client: RuntimeClient,
     options: argparse.Namespace,
-    timeout: float | None,
+    limit: TimeLimit,
     terminal: Terminal,
 ) -> tuple[Plan, dict[str, Any]]:
     """Plan, agree and carry out; planned again where another command was faster, as if this one had come after it."""
     from orchestrator.core.errors import PlanError, PlanOutdated
     from orchestrator.plan.observed import changed_between
 
-    observed, changed = _fetched(compilation, client, options, terminal), ""
+    observed, changed = _fetched(compilation, client, options, limit, terminal), ""
     for _ in range(MOST_PLANS):
         plan = _plan(compilation, observed)
         try:
@@ -98,7 +104,7 @@ def _applied(
                 raise
             raise PlanError(f"{changed}; now {error.message}", cure=AGAIN_WITH_YES) from error
         try:
-            return plan, _carry_out(client, plan, _wanted(compilation, options, plan.digest), timeout, terminal)
+            return plan, _carry_out(client, plan, _wanted(compilation, options, plan.digest), limit, terminal)
         except PlanOutdated:
             before, observed = observed, client.observe(compilation.blueprint)
             changed = changed_between(before, observed)
@@ -113,14 +119,18 @@ def _may_fetch(compilation: Compilation, options: argparse.Namespace) -> bool:
 
 
 def _fetched(
-    compilation: Compilation, client: RuntimeClient, options: argparse.Namespace, terminal: Terminal
+    compilation: Compilation,
+    client: RuntimeClient,
+    options: argparse.Namespace,
+    limit: TimeLimit,
+    terminal: Terminal,
 ) -> ObservedState:
     """What is there, once what was missing is brought."""
     observed = client.observe(compilation.blueprint)
     if _may_fetch(compilation, options):
         from orchestrator.cli.fetching import fetch_missing
 
-        if fetch_missing(compilation.blueprint, observed, terminal):
+        if fetch_missing(compilation.blueprint, observed, terminal, limit):
             return client.observe(compilation.blueprint)
     return observed
 
@@ -134,9 +144,7 @@ def _dry_run(compilation: Compilation, options: argparse.Namespace, terminal: Te
     return 0
 
 
-def _apply_to_fleet(
-    compilation: Compilation, options: argparse.Namespace, timeout: float | None, terminal: Terminal
-) -> int:
+def _apply_to_fleet(compilation: Compilation, options: argparse.Namespace, limit: TimeLimit, terminal: Terminal) -> int:
     """Make it what a fleet serves: this machine's, or one whose nodes all run here."""
     from orchestrator.app.fleet.needs import libraries
     from orchestrator.cli.reach import client, state_folder
@@ -156,7 +164,7 @@ def _apply_to_fleet(
         runtime = fleet.client(hub)
     else:
         runtime = _runtime(terminal)
-    applied = runtime.apply(_wanted(compilation, options, ""), lambda _: None, timeout)
+    applied = runtime.apply(_wanted(compilation, options, ""), lambda _: None, limit.timeout)
     terminal.say(shown(applied))
     terminal.say(f'  try      orchestrator run {applied["name"]} "…"')
     return 0
@@ -235,14 +243,14 @@ def _wanted(compilation: Compilation, options: argparse.Namespace, expected: str
 
 
 def _carry_out(
-    client: RuntimeClient, plan: Plan, wanted: Wanted, timeout: float | None, terminal: Terminal
+    client: RuntimeClient, plan: Plan, wanted: Wanted, limit: TimeLimit, terminal: Terminal
 ) -> dict[str, Any]:
     from orchestrator.cli.view.progress import ended, progress
 
     began = time.monotonic()
     try:
         with progress(terminal, len(plan.steps)) as listen:
-            applied = client.apply(wanted, listen, timeout)
+            applied = client.apply(wanted, listen, limit.timeout, limit.since)
     except KeyboardInterrupt:
         terminal.tell(f"\nthe runtime goes on with {plan.deployment}; apply again to see it through")
         raise

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.cli.inputs import data_class_argument, in_utf8, typed
+from orchestrator.cli.inputs import NoUtf8, data_class_argument, in_utf8, typed, typed_line
 from orchestrator.cli.view.terminal import Terminal
-from orchestrator.core.errors import RunError
+from orchestrator.core.errors import DeployError, OrchestratorError, RunError, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.app.client import RuntimeClient
@@ -48,25 +48,28 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     talk = _Talk(runtime, options, terminal)
     if terminal.interactive:
         terminal.say(f"{options.name}: write a request; /help shows more, Ctrl-D ends")
-    while (text := _read(terminal)) is not None:
-        if text.startswith("/"):
-            if not talk.command(text):
-                break
-        elif text:
+    while True:
+        try:
+            text = _read(terminal)
+        except NoUtf8 as error:  # the next line may be fine
+            talk.tell(error)
+            continue
+        if text is None or (text.startswith("/") and not talk.command(text)):
+            return 0 if terminal.interactive else talk.code
+        if text and not text.startswith("/"):
             talk.ask(text)
-    return 0
 
 
 def _read(terminal: Terminal) -> str | None:
     """A line; ``None`` at the end of the input. Ctrl-C throws away the line that was begun."""
     if not terminal.interactive:
-        line = in_utf8(typed(terminal.stdin.readline))
+        line = typed_line(terminal.stdin)
         return line.strip() if line else None
     import readline  # noqa: F401 - being imported is what makes input() edit lines and remember them
 
     while True:
         try:
-            return input("> ").strip()
+            return in_utf8(typed(lambda: input("> "))).strip()
         except KeyboardInterrupt:
             terminal.say()
         except EOFError:
@@ -86,6 +89,15 @@ class _Talk:
         self._terminal = terminal
         self._last: Result | None = None
         self._streamed = False
+        self.code = 0
+        """The exit code of what was told last."""
+
+    def tell(self, error: OrchestratorError) -> None:
+        """Why a request was not answered. The conversation goes on: the next line may be fine, the deployment may come back."""
+        from orchestrator.cli.view.faults import tell_fault
+
+        tell_fault(error, self._terminal)
+        self.code = error.exit_code
 
     def command(self, text: str) -> bool:
         """Do what a line that begins with ``/`` says; whether to go on."""
@@ -119,6 +131,11 @@ class _Talk:
             return
         except RunError as error:
             self._terminal.say(f"({error.message})")
+            return
+        except (UsageError, DeployError) as error:
+            if self._streamed:
+                self._terminal.say()
+            self.tell(error)
             return
         self._last = result
         self._finish(result)

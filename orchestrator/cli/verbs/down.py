@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
-    """End them, one after the other."""
+    """End them, one after the other; none where one of the names is no deployment's."""
     from orchestrator.cli.reach import client, seconds
     from orchestrator.cli.view.progress import progress
 
@@ -36,9 +36,11 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     if len(options.names) == 1 and _local_fleet_is_down(options.names[0], drain, terminal):
         return 0
     runtime = client(terminal)
-    deployments = {each["name"]: each for each in runtime.status()["deployments"]}
-    for name in deployments if options.all else options.names:
-        _check_known(name, list(deployments))
+    deployments = [each["name"] for each in runtime.status()["deployments"]]
+    names = deployments if options.all else list(dict.fromkeys(options.names))
+    for name in names:
+        _check_known(name, deployments)
+    for name in names:
         with progress(terminal, 0) as listen:
             left = runtime.down(name, drain, listen)
         unfinished = f"; {left} request{'s' * (left != 1)} did not finish in {options.drain}" if left else ""

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Final
 
+from orchestrator.cli.streams import in_utf8
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import UsageError
 
@@ -71,6 +72,7 @@ def _print(options: argparse.Namespace, terminal: Terminal) -> None:
     options.output, options.no_schema = None, True
     _, texts = _texts(options)
     manifest, *beside = texts
+    in_utf8(terminal.stdout)
     terminal.write(texts[manifest])
     if beside:
         terminal.tell(f"it needs {' and '.join(beside)} beside it: orchestrator init {options.starter} writes both")

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Final
+import time
+from collections.abc import Iterator
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.cli.inputs import how_many
 from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.errors import RuntimeUnavailable
 
+if TYPE_CHECKING:
+    from orchestrator.app.client import RuntimeClient
+
+EVERY: Final = 0.25
+"""Seconds between two looks for the next runtime."""
+CAUGHT_UP: Final = 10_000
+"""How many of the newest events are looked through for what came while no runtime was there to tell it."""
 EXAMPLES: Final = """
 orchestrator logs kiosk
 orchestrator logs kiosk -f
@@ -32,10 +43,39 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.reach import client_of
     from orchestrator.cli.view.log import log_line
 
-    for entry in client_of(options.name, terminal, options.node).logs(
-        options.name, options.lines, follow=options.follow
-    ):
+    runtime = client_of(options.name, terminal, options.node)
+    follow = options.follow
+    for entry in _followed(runtime, options, terminal) if follow else runtime.logs(options.name, options.lines):
         terminal.write((json.dumps(entry, ensure_ascii=False) if options.json else log_line(entry)) + "\n")
-        if options.follow:
+        if follow:
             terminal.stdout.flush()
     return 0
+
+
+def _followed(runtime: RuntimeClient, options: argparse.Namespace, terminal: Terminal) -> Iterator[dict[str, Any]]:
+    """Over the lives of the runtime: what came between two of them is told by the next. Raises ``RuntimeUnavailable`` where none
+    runs to begin with, or one hangs."""
+    from orchestrator.app.answer import RuntimeHangs
+
+    runtime.about()
+    seen, count, last = -inf, options.lines, time.time()
+    while True:
+        try:
+            for entry in runtime.logs(options.name, count, follow=True):
+                if entry["at"] > seen:
+                    last = entry["at"]
+                    yield entry
+        except RuntimeUnavailable as error:  # it has ended in the middle of a line
+            if isinstance(error, RuntimeHangs):
+                raise
+        seen, count = last, CAUGHT_UP
+        _wait_for(runtime, terminal)
+
+
+def _wait_for(runtime: RuntimeClient, terminal: Terminal) -> None:
+    time.sleep(EVERY)
+    if runtime.answers():
+        return
+    terminal.tell("the runtime has ended: waiting for the next one")
+    while not runtime.answers():
+        time.sleep(EVERY)

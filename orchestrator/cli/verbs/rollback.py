@@ -15,16 +15,21 @@ orchestrator rollback kiosk --to 3
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
+    which = "the revision (default: the one that serves or, where that is the wanted one, what served before)"
     parser.add_argument("name", metavar="NAME", help="the deployment")
-    parser.add_argument("--to", type=int, metavar="N", help="the revision (default: the one before the last)")
+    parser.add_argument("--to", type=int, metavar="N", help=which)
+    parser.add_argument(
+        "--timeout", metavar="TIME", help="how long to wait until it serves, like 30s; the runtime goes on after that"
+    )
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Apply it again, as a new revision."""
-    from orchestrator.cli.reach import client
+    from orchestrator.cli.reach import client, patience
     from orchestrator.cli.view.progress import progress
 
+    timeout = patience(options.timeout)
     with progress(terminal, 0) as listen:
-        applied = client(terminal).rollback(options.name, options.to, listen)
+        applied = client(terminal).rollback(options.name, options.to, listen, timeout)
     terminal.say(f"{options.name} runs, revision {applied['revision']}")
     return 0

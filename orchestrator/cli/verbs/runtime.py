@@ -175,7 +175,7 @@ def _uninstall(_: argparse.Namespace, terminal: Terminal) -> int:
 def _unit(terminal: Terminal) -> Path:
     from orchestrator.app.unit import unit_path
 
-    config = terminal.environment.get("XDG_CONFIG_HOME") or os.path.join(Path.home(), ".config")  # noqa: PTH118
+    config = terminal.environment.get("XDG_CONFIG_HOME") or os.path.join(Path.home(), ".config")  # noqa: PTH118 - a text, like the variable before it
     return unit_path(Path(config))
 
 

@@ -6,6 +6,7 @@ import argparse
 from typing import Final
 
 from orchestrator.cli.inputs import write_out
+from orchestrator.cli.streams import in_utf8
 from orchestrator.cli.view.terminal import Terminal
 
 EXAMPLES: Final = """
@@ -29,5 +30,6 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.manifest.schema_part import part_schema
 
     schema = part_schema() if options.part else deployment_schema()
+    in_utf8(terminal.stdout)
     write_out(schema_text(schema), options.output, terminal)
     return 0

@@ -69,7 +69,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     cases = read_cases(options.cases)
     compilation = compiled(options, terminal)
     found, left = _tuned(compilation, cases, wish, terminal, ask=options.ask)
-    better = {one.router: one.proposed for one in found if one.verdict.better and one.proposed is not None}
+    better = {one.router: one.proposed for one in found if one.comparison.better and one.proposed is not None}
     patch = patch_of(compilation, better, terminal.environment)
     told = Told(wish, tuple(found), tuple(left), patch)
     terminal.say(as_json(told) if options.json else shown(told, terminal))

@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.cli.view.plan import shown_serving
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.hosts import in_url
 from orchestrator.plan.plan import Plan
 
 
@@ -32,7 +33,7 @@ def shown_applied(
 
 def _address(blueprint: Blueprint, runtime_url: str) -> str:
     serve = blueprint.serve
-    return f"http://{serve.host}:{serve.port}/v1" if serve.port else runtime_url
+    return f"http://{in_url(serve.host)}:{serve.port}/v1" if serve.port else runtime_url
 
 
 def _to_try(name: str, trial: Mapping[str, Any] | None, serving: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -12,10 +12,10 @@ from orchestrator.cli.view.columns import columns
 from orchestrator.cli.view.terminal import Terminal
 
 if TYPE_CHECKING:
+    from orchestrator.app.routing.comparison import Measured
     from orchestrator.app.routing.patch import Patch
     from orchestrator.app.routing.search import Setting, Tally
     from orchestrator.app.routing.tune import Tuned, Wish
-    from orchestrator.app.routing.verdict import Measured
 
 _ROWS: Final = (
     ("right of all that was decided", "kept_right"),
@@ -52,16 +52,16 @@ def _lines(one: Tuned, wish: Wish, terminal: Terminal) -> Iterator[str]:
     yield f"  seed {wish.seed}; {wish.target * 100:.4g}% of what is decided should be right"
     yield f"  now: {told_of(one.now)}"
     if one.proposed is None:
-        yield terminal.paint("bold", "  nothing better was found") + f": {one.verdict.why}"
-    elif one.verdict.better:
+        yield terminal.paint("bold", "  nothing better was found") + f": {one.comparison.why}"
+    elif one.comparison.better:
         yield f"  proposed: {terminal.paint('bold', told_of(one.proposed))}"
-        yield f"    because {one.verdict.why}"
+        yield f"    because {one.comparison.why}"
     else:
         yield (
             terminal.paint("bold", "  nothing better was found")
             + f". The best of the search was {told_of(one.proposed)}:"
         )
-        yield f"    {one.verdict.why}"
+        yield f"    {one.comparison.why}"
     yield ""
     yield from columns(_table(one), indent="  ")
     yield from (f"  note: {note}" for note in one.notes)
@@ -76,7 +76,7 @@ def told_of(setting: Setting) -> str:
 
 def named(one: Tuned) -> str:
     """What the other setting is called."""
-    return "proposed" if one.verdict.better else "best of the search"
+    return "proposed" if one.comparison.better else "best of the search"
 
 
 def _table(one: Tuned) -> list[tuple[str, ...]]:
@@ -127,8 +127,8 @@ def _router(one: Tuned) -> dict[str, Any]:
     )
     return {
         "router": one.router,
-        "better": one.verdict.better,
-        "why": one.verdict.why,
+        "better": one.comparison.better,
+        "why": one.comparison.why,
         "proposed_from": one.from_,
         "now": {**_setting(one.now), **_measured(one.now_measured)},
         "proposed": proposed,

@@ -235,7 +235,8 @@ CODES: Final[tuple[Code, ...]] = (
         "ORC543",
         "a run that waited cannot go on",
         "The runtime ended while the approved call was being made, so that nobody knows whether it was; or the deployment "
-        "was taken down or changed so that the agent or the function is gone. An approved call is never made twice.",
+        "was taken down or changed so that the agent or the function is gone; or it is applied and did not come to serve "
+        "within ten minutes of the verdict or of the start. An approved call is never made twice.",
         "See by hand whether the call was made; then ask again, which asks for a new approval.",
     ),
     Code(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from orchestrator.core.errors import DeployError
 from orchestrator.core.extras import install_line
 from orchestrator.plugins.encoders.wordpiece import WordPiece
+from orchestrator.ports.durable import write_durably
 from orchestrator.ports.encoder import MINILM
 
 if TYPE_CHECKING:
@@ -116,9 +116,7 @@ def _write(folder: Path, path: Path) -> None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         content = written(read_weights(folder / "model.safetensors"), config, pool=_pooling(folder))
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_bytes(content)
-        partial.replace(path)
+        write_durably(path, content)
     except (OSError, ValueError) as error:
         raise DeployError(f"the encoder of {folder} cannot be written to {path}: {error}") from error
 

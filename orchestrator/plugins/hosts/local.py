@@ -124,9 +124,16 @@ def _check_private(folder: Path, found: os.stat_result) -> None:
         raise StateUnusable(f"others may enter the folder {folder} (mode {mode:04o})", cure=f"chmod 700 {folder}")
 
 
+def home_in_full(named: str) -> Path:
+    """The folder that ``ORCHESTRATOR_HOME`` names. A relative name counts from the working folder, and leads there still when
+    that is left or removed."""
+    root = Path(named).expanduser()
+    return root if root.is_absolute() else root.resolve()
+
+
 def _state_and_config(home: str) -> tuple[Path, Path]:
     if home:
-        root = Path(home).expanduser().absolute()
+        root = home_in_full(home)
         _check_root(root)
         return root / "state", root / "config"
     import platformdirs
@@ -172,7 +179,7 @@ def _short_folder(state: Path) -> Path:
     """A path that fits a socket, and that everyone with the same state folder computes alike."""
     fixed = Path("/tmp")  # noqa: S108 - not $TMPDIR, which differs between terminals; made private and checked
     user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
-    digest = hashlib.sha256(os.fsencode(state)).hexdigest()[:12]
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(state))).hexdigest()[:12]
     return (fixed if fixed.is_dir() else Path(tempfile.gettempdir())) / f"{_APP}-{user}-{digest}"
 
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.ports.durable import write_durably
+from orchestrator.ports.environment import passed_environment
 from orchestrator.ports.lifecycle import Binary
 
 ASK_SECONDS: Final = 10.0
@@ -105,17 +107,19 @@ class Installed:
         return {"version": version, "options": sorted(options_in(said))}
 
     def _said(self, argv: Sequence[str], end: float) -> str:
-        """What a program prints; empty where it fails. It may not look for anything on the network. Raises ``TimeoutError``."""
+        """What a program prints; empty where it fails. It may not look for anything on the network, and gets
+        none of our secrets. Raises ``TimeoutError``."""
         left = end - time.monotonic()
         if left <= 0 or self._left:
             raise TimeoutError
         environment = {
-            **os.environ,
+            **passed_environment(os.environ),
             "HF_HUB_OFFLINE": "1",
             "COLUMNS": "200",
             "NO_COLOR": "1",
             "VLLM_NO_USAGE_STATS": "1",
         }
+        environment.pop("HF_TOKEN", None)  # by which servers fetch models: nothing is fetched here
         pipe = subprocess.PIPE
         try:
             asked = subprocess.Popen(  # noqa: S603 - a program that the user installed, and words of ours
@@ -140,9 +144,7 @@ class Installed:
             return
         with suppress(OSError):  # a full disk: it is only a memory, and what is not in it is asked again
             _make_private(self._cache.parent)
-            new = self._cache.with_suffix(f".{os.getpid()}")
-            new.write_text(json.dumps(self._known), encoding="utf-8")
-            new.replace(self._cache)
+            write_durably(self._cache, json.dumps(self._known).encode())
 
 
 @dataclass(frozen=True, slots=True)

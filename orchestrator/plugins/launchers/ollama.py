@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.core.errors import PlanError
+from orchestrator.core.hosts import in_url
 from orchestrator.plugins.launchers.flags import Command, Options, bare, flag
 from orchestrator.plugins.launchers.installed import Entry
 from orchestrator.plugins.launchers.recipe import MadeLauncher, Recipe
@@ -55,7 +56,7 @@ def _head(command: Command, binary: Binary, order: LaunchOrder) -> str:
             f"{PROGRAM} serves tags of its store, not files",
             cure="`ollama create` a model from the file, and name its tag",
         )
-    command.environment |= {"OLLAMA_HOST": f"{order.host}:{order.port}", "OLLAMA_NO_CLOUD": "1"}
+    command.environment |= {"OLLAMA_HOST": f"{in_url(order.host)}:{order.port}", "OLLAMA_NO_CLOUD": "1"}
     if order.remote_code:
         command.notes.append(f"remote_code: {PROGRAM} runs no code of a model (manifest)")
     return order.model

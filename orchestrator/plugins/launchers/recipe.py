@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.core.errors import PlanError
+from orchestrator.core.hosts import in_url
 from orchestrator.plugins.launchers.flags import Command, Options, has
 from orchestrator.plugins.launchers.installed import ASK_SECONDS, Entry, Installed
 from orchestrator.ports.lifecycle import Binary, Launch, LaunchOrder, SetAside
@@ -94,7 +95,7 @@ class MadeLauncher:
                 f"{self.program} could not be asked for its options{why}: they are those of a new version"
             )
         host = "127.0.0.1" if order.host in ANYWHERE else order.host
-        url = f"http://{f'[{host}]' if ':' in host else host}:{order.port}"
+        url = f"http://{in_url(host)}:{order.port}"
         argv, notes, folders = (*binary.argv, *command.words), tuple(command.notes), tuple(command.folders)
         return Launch(argv, command.environment, url, serves, notes, folders, self._aside(order))
 

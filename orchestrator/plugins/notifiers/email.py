@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import smtplib
-import ssl
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
-from typing import Any, Final
+from typing import Any
 
+import anyio
 import anyio.to_thread
 
 from orchestrator.core.approval import Approval
 from orchestrator.core.errors import DeployError
 from orchestrator.ports.people import Notice, notice_words
-
-PATIENCE: Final = 20.0
-"""Seconds that the mail server may take for one step."""
+from orchestrator.ports.smtp import Line, NotTaken, deliver
 
 
 def open_email(options: Mapping[str, Any], reveal: Callable[[str], str]) -> Email:
@@ -40,9 +37,14 @@ class Email:
         self._password = password
 
     async def tell(self, notice: Notice) -> None:
-        """Send one message to all of them. A message that arrives twice has the same ``Message-ID``."""
-        message = self._message(notice.approval)
-        await anyio.to_thread.run_sync(self._send, message, abandon_on_cancel=True)
+        """Send one message to all of them; a call that is cancelled returns at once, and its line is cut. A message that arrives
+        twice has the same ``Message-ID``. Raises ``DeployError``."""
+        message, line = self._message(notice.approval), Line()
+        try:
+            await anyio.to_thread.run_sync(self._send, message, line, abandon_on_cancel=True)
+        except anyio.get_cancelled_exc_class():
+            line.cut()
+            raise
 
     def _message(self, approval: Approval) -> EmailMessage:
         told = notice_words(approval)
@@ -64,25 +66,8 @@ class Email:
         message.set_content("\n".join(lines) + "\n")
         return message
 
-    def _send(self, message: EmailMessage) -> None:
-        smtp = self._smtp
+    def _send(self, message: EmailMessage, line: Line) -> None:
         try:
-            with smtplib.SMTP(smtp["host"], smtp.get("port", 587), timeout=PATIENCE) as server:
-                if smtp.get("starttls", True):
-                    server.starttls(context=ssl.create_default_context())
-                if smtp.get("user") and self._password:
-                    server.login(smtp["user"], self._password)
-                refused = server.send_message(message)
-        except smtplib.SMTPAuthenticationError:
-            # Not chained: the exchange may hold what was sent to log in.
-            raise DeployError("the mail server refuses the user or password") from None
-        except (OSError, ValueError, smtplib.SMTPException) as error:
-            raise DeployError(f"the mail server did not take the message: {_reason(error)}") from error
-        if refused:
-            raise DeployError(f"the mail server did not take the message for {', '.join(refused)}")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, smtplib.SMTPResponseException):
-        return f"{error.smtp_code} {error.smtp_error!r}"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+            deliver(message, self._smtp, self._password, line)
+        except NotTaken as error:
+            raise DeployError(error.message, cure=error.cure) from error

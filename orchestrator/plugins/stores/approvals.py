@@ -25,7 +25,6 @@ declare(
 
 _SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM approval"  # noqa: S608 - constants
 _WAITING: Final = "SELECT count(*) FROM approval WHERE deployment = ? AND state = 'pending'"
-_LAST: Final = chr(0x10FFFF)
 
 
 class SqliteApprovals(SqliteNotices):
@@ -124,16 +123,10 @@ class SqliteApprovals(SqliteNotices):
 
     def find(self, approval: str) -> Approval:
         """One of them, by its id or a unique beginning of it."""
-        exact = self._file.rows(f"{_SELECT} WHERE id = ?", (approval,))
-        if exact:
-            return read(exact[0])
-        begun = f"{_SELECT} WHERE id >= ? AND id < ? LIMIT 2"
-        rows = self._file.rows(begun, (approval, approval + _LAST)) if approval else []
-        if len(rows) > 1:
-            raise UsageError(f'several approvals begin with "{approval}"', cure="write more of the id")
-        if not rows:
+        row = self._file.row_of(_SELECT, approval, "approvals")
+        if row is None:
             raise _unknown(approval)
-        return read(rows[0])
+        return read(row)
 
     def newest(self, deployment: str, count: int, *, closed: bool) -> Sequence[Approval]:
         """The newest first."""

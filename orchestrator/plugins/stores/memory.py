@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from orchestrator.ports.store import Revision
 
@@ -14,6 +14,7 @@ class MemoryRevisions:
         self._kept: dict[str, list[Revision]] = {}
         self._desired: dict[str, Revision] = {}
         self._served: dict[str, int] = {}
+        self._ever_served: dict[str, set[int]] = {}
 
     def add(self, revision: Revision) -> None:
         """Store it and make it the desired one."""
@@ -27,10 +28,15 @@ class MemoryRevisions:
     def mark_served(self, deployment: str, number: int) -> None:
         """This revision serves."""
         self._served[deployment] = number
+        self._ever_served.setdefault(deployment, set()).add(number)
 
     def served(self) -> Sequence[Revision]:
         """Of every deployment that is not taken down, the revision that served last."""
         return [each for name in self._desired for each in self._kept[name] if each.number == self._served.get(name)]
+
+    def ever_served(self, deployment: str) -> Collection[int]:
+        """The numbers of its revisions that ever served."""
+        return self._ever_served.get(deployment, set())
 
     def last_number(self, deployment: str) -> int:
         """The highest number of its revisions, 0 where it has none."""
@@ -43,3 +49,4 @@ class MemoryRevisions:
     def remove(self, deployment: str) -> None:
         """Take it down; its history stays."""
         self._desired.pop(deployment, None)
+        self._served.pop(deployment, None)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from orchestrator.core.delivery import Delivery, DeliveryState
-from orchestrator.core.errors import NoSuchDelivery, OutboxFull, UsageError
+from orchestrator.core.errors import NoSuchDelivery, OutboxFull
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.core.message import Message
 from orchestrator.core.request import Result
@@ -23,7 +23,6 @@ _TOLD: Final = ("revision", "run", "agent", "text", "created", "away", "session"
 _ROW: Final = ("id", "deployment", "state", "expires", "told", "tries", "again", "error", "sent", "delivered", "by")
 _SELECT: Final = f"SELECT {', '.join(_ROW)}, held FROM delivery"  # noqa: S608 - constants
 _LIGHT: Final = f"SELECT {', '.join(_ROW)}, '{{}}' FROM delivery"  # noqa: S608 - constants
-_LAST: Final = chr(0x10FFFF)
 _ENDS: Final[Mapping[str, DeliveryState]] = {"DeliveryExpired": "expired", "DeliveryCancelled": "cancelled"}
 
 
@@ -72,11 +71,16 @@ class SqliteOutbox:
             failpoint("outbox.in-put-off")
         failpoint("outbox.put-off")
 
-    def hurry(self, deployment: str, delivery: str) -> int:
-        """Try these now."""
-        sql = "UPDATE delivery SET again = 0 WHERE delivered IS NULL AND (?1 = '' OR deployment = ?1) AND (?2 = '' OR id = ?2)"
+    def hurry(self, deployment: str, delivery: str) -> Sequence[Delivery]:
+        """Say of these that they are tried now."""
+        meant, values = (
+            "delivered IS NULL AND (?1 = '' OR deployment = ?1) AND (?2 = '' OR id = ?2)",
+            (deployment, delivery),
+        )
         with self._file.transaction() as connection:
-            return connection.execute(sql, (deployment, delivery)).rowcount
+            connection.execute(f"UPDATE delivery SET again = 0 WHERE {meant}", values)  # noqa: S608 - constants
+            rows = connection.execute(f"{_LIGHT} WHERE {meant} ORDER BY seq", values).fetchall()
+        return [_read(row) for row in rows]
 
     def settle(self, waiting: str, result: Result, text: str, said: Sequence[Message], by: str = "") -> bool:
         """Keep the end of its run. What the run needed to go on is forgotten."""
@@ -103,14 +107,10 @@ class SqliteOutbox:
 
     def find(self, delivery: str) -> Delivery:
         """One of them, by its id or a unique beginning of it."""
-        rows = self._file.rows(f"{_SELECT} WHERE id = ?", (delivery,))
-        if not rows and delivery:
-            rows = self._file.rows(f"{_SELECT} WHERE id >= ? AND id < ? LIMIT 2", (delivery, delivery + _LAST))
-        if len(rows) > 1:
-            raise UsageError(f'several deliveries begin with "{delivery}"', cure="write more of the id")
-        if not rows:
+        row = self._file.row_of(_SELECT, delivery, "deliveries")
+        if row is None:
             raise _unknown(delivery)
-        return _read(rows[0])
+        return _read(row)
 
     def audit(self, delivery: str) -> Sequence[AuditEntry]:
         """All that was done with it, the oldest first."""

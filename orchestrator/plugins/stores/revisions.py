@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -21,14 +21,17 @@ from orchestrator.ports.store import Revision
 declare("store.before-add", "store.in-transaction", "store.after-commit")
 
 _COLUMNS: Final = "deployment, number, digest, blueprint, sources, created, origin, cause, checksum"
-_DESIRED: Final = f"SELECT {_COLUMNS} FROM revision JOIN desired USING (deployment, number) ORDER BY deployment"  # noqa: S608
+_DESIRED: Final = f"SELECT {_COLUMNS} FROM revision JOIN desired USING (deployment, number) ORDER BY deployment"  # noqa: S608 - constants
 _SERVED: Final = f"""SELECT {_COLUMNS} FROM revision JOIN served USING (deployment, number)
     WHERE deployment IN (SELECT deployment FROM desired) ORDER BY deployment"""  # noqa: S608 - constants
-_HISTORY: Final = f"SELECT {_COLUMNS} FROM revision WHERE deployment = ? ORDER BY number DESC"  # noqa: S608
+_HISTORY: Final = f"SELECT {_COLUMNS} FROM revision WHERE deployment = ? ORDER BY number DESC"  # noqa: S608 - constants
 _LAST: Final = "SELECT coalesce(max(number), 0) FROM revision WHERE deployment = ?"
 _FORGET: Final = """DELETE FROM revision WHERE deployment = :deployment AND number <= :oldest
     AND number NOT IN (SELECT number FROM desired WHERE deployment = :deployment)
     AND number NOT IN (SELECT number FROM served WHERE deployment = :deployment)"""
+_EVER_SERVED: Final = "SELECT number FROM ever_served JOIN revision USING (deployment, number) WHERE deployment = ?"
+_FORGET_SERVED: Final = """DELETE FROM ever_served WHERE deployment = :deployment
+    AND number NOT IN (SELECT number FROM revision WHERE deployment = :deployment)"""
 KEPT: Final = 100
 """Revisions that are kept of each deployment, the newest ones."""
 LOST_COMMIT: Final = "it holds other revisions than were committed"
@@ -41,6 +44,8 @@ class SqliteRevisions:
     def __init__(self, file: StateFile, spare: Spare) -> None:
         self._file = file
         self._spare = spare
+        self._behind = False
+        """Whether the last commit is only in the database, and in the spare that was prepared."""
 
     def add(self, revision: Revision) -> None:
         """Store it and make it the desired one, durably. Raises ``DeployError`` for a number that is taken."""
@@ -48,6 +53,7 @@ class SqliteRevisions:
         with self._change() as connection:
             _insert(connection, revision)
             connection.execute(_FORGET, {"deployment": revision.deployment, "oldest": revision.number - KEPT})
+            connection.execute(_FORGET_SERVED, {"deployment": revision.deployment})
             failpoint("store.in-transaction")
 
     def desired(self) -> Sequence[Revision]:
@@ -58,10 +64,15 @@ class SqliteRevisions:
         """This revision serves."""
         with self._file.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO served VALUES (?, ?)", (deployment, number))
+            connection.execute("INSERT OR IGNORE INTO ever_served VALUES (?, ?)", (deployment, number))
 
     def served(self) -> Sequence[Revision]:
         """Of every deployment that is not taken down, the revision that served last; a damaged one is left out."""
         return self._sound(_SERVED, ())
+
+    def ever_served(self, deployment: str) -> Collection[int]:
+        """The numbers of its kept revisions that ever served."""
+        return [number for (number,) in self._file.rows(_EVER_SERVED, (deployment,))]
 
     def last_number(self, deployment: str) -> int:
         """The highest number that a revision of it ever had and that is kept; 0 for none. Looks into no revision."""
@@ -82,9 +93,10 @@ class SqliteRevisions:
         return sound
 
     def remove(self, deployment: str) -> None:
-        """Take it down: nothing is desired for it; its history stays."""
+        """Take it down: nothing is desired for it, and nothing of it counts as served; its history stays."""
         with self._change() as connection:
             connection.execute("DELETE FROM desired WHERE deployment = ?", (deployment,))
+            connection.execute("DELETE FROM served WHERE deployment = ?", (deployment,))
 
     def restore(self, revisions: Iterable[Revision]) -> None:
         """Fill an empty database from a spare."""
@@ -110,12 +122,19 @@ class SqliteRevisions:
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing: what raises has changed nothing."""
         with self._file.transaction() as connection:
+            if self._behind:  # two changes ahead, a spare would agree with nothing after a kill
+                self._spare.accept()
+                self._behind = False
             yield connection
             self._spare.prepare(self._read(connection.execute(_DESIRED).fetchall()))
         failpoint("store.after-commit")
-        with translated(self._file.path):
+        try:
             self._spare.accept()
+        except OSError as error:  # it is committed, and the next start runs it: it must not be told as refused
+            self._behind = True
+            _LOG.warning("the spare of the state database is behind until it can be written: %s", error)
 
     def _read(self, rows: Sequence[tuple[Any, ...]]) -> list[Revision]:
         return _revisions(self._file.path, rows)

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from orchestrator.core.errors import UsageError
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.core.redaction import Redact, without_secrets
 from orchestrator.core.request import Result
@@ -18,12 +17,16 @@ from orchestrator.plugins.stores.statefile import StateFile
 declare("store.before-keep", "store.after-keep")
 
 _COLUMNS: Final = "finished, text, result"
-_LAST: Final = chr(0x10FFFF)
+_FORGET: Final = """DELETE FROM run WHERE deployment = ?1
+    AND seq <= (SELECT seq FROM run WHERE deployment = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)
+    AND id NOT IN (SELECT coalesce(json_extract(asked, '$.run'), '') FROM approval WHERE delivered IS NULL
+        UNION ALL SELECT coalesce(json_extract(told, '$.run'), '') FROM delivery WHERE delivered IS NULL)"""
+"""A run that waits stays: its caller was told to ask for it."""
 Row = tuple[str, str, float, str, str]
 
 
 class SqliteRuns:
-    """A ``RunStore``. It keeps the newest ``keep_runs`` of each deployment; ``redact`` takes known secrets out of them."""
+    """A ``RunStore``. It keeps the newest ``keep_runs`` of each deployment and those that wait, ``redact`` takes secrets out."""
 
     def __init__(
         self, file: StateFile, keep_runs: int, now: Callable[[], float] = time.time, redact: Redact = str
@@ -46,14 +49,8 @@ class SqliteRuns:
 
     def find(self, run: str) -> Mapping[str, Any] | None:
         """One run, by its id or a unique beginning of it. Raises ``UsageError`` where several begin so."""
-        exact = self._file.rows(f"SELECT {_COLUMNS} FROM run WHERE id = ?", (run,))  # noqa: S608 - constants
-        if exact or not run:
-            return _stored(exact[0]) if exact else None
-        sql = f"SELECT {_COLUMNS} FROM run WHERE id >= ? AND id < ? LIMIT 2"  # noqa: S608 - constants
-        rows = self._file.rows(sql, (run, run + _LAST))
-        if len(rows) > 1:
-            raise UsageError(f'several runs begin with "{run}"', cure="write more of the id")
-        return _stored(rows[0]) if rows else None
+        row = self._file.row_of(f"SELECT {_COLUMNS} FROM run", run, "runs")  # noqa: S608 - constants
+        return _stored(row) if row is not None else None
 
     def recent(self, deployment: str, count: int) -> Sequence[Mapping[str, Any]]:
         """The newest runs first."""
@@ -71,16 +68,12 @@ def run_row(result: Result, text: str, finished: float, redact: Redact) -> Row:
 
 
 def put_runs(connection: sqlite3.Connection, rows: Sequence[Row], keep_runs: int) -> None:
-    """Store runs within a transaction, and forget what is beyond the newest ``keep_runs`` of each deployment."""
+    """Store runs within a transaction, and forget what is beyond the newest ``keep_runs`` of each deployment and does not wait."""
     connection.executemany(
         "INSERT OR REPLACE INTO run (id, deployment, finished, text, result) VALUES (?, ?, ?, ?, ?)", rows
     )
     for deployment in {row[1] for row in rows}:
-        connection.execute(
-            "DELETE FROM run WHERE deployment = ?1 AND seq <= "
-            "(SELECT seq FROM run WHERE deployment = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
-            (deployment, keep_runs),
-        )
+        connection.execute(_FORGET, (deployment, keep_runs))
 
 
 def _as_text(result: Result, redact: Redact) -> str:

@@ -79,6 +79,11 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
             tokens INTEGER NOT NULL, micros INTEGER NOT NULL, calls INTEGER NOT NULL)""",
         "CREATE INDEX reservation_of_day ON reservation (deployment, day)",
     ),
+    (
+        "CREATE TABLE ever_served (deployment TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (deployment, number))",
+        # Nobody wrote down until now which of them did: each counts as one that may have.
+        "INSERT INTO ever_served SELECT deployment, number FROM revision",
+    ),
 )
 """A released step is never changed: a later version adds one. ``PRAGMA user_version`` counts those that were taken."""
 

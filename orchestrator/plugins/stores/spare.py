@@ -8,12 +8,13 @@ prepared one; a database that equals neither lost a commit.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from orchestrator.core.digest import digest_of
+from orchestrator.ports.durable import sync_folder, write_synced
 from orchestrator.ports.store import Revision
 
 
@@ -28,19 +29,13 @@ class Spare:
         """Write the next one beside it, durably."""
         plain = [asdict(revision) for revision in revisions]
         content = json.dumps({"digest": digest_of(plain), "desired": plain}, ensure_ascii=False)
-        handle = os.open(self._prepared, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        write_synced(self._prepared, content.encode())
 
     def accept(self) -> None:
-        """Put the prepared one in its place; one that is gone was put there by another process, when it opened."""
-        try:
+        """Put the prepared one in its place. Raises ``OSError``; it may be done again then."""
+        with suppress(FileNotFoundError):  # another process put it there, when it opened
             self._prepared.replace(self.path)
-        except FileNotFoundError:
-            return
-        _sync_folder(self.path.parent)
+        sync_folder(self.path.parent)
 
     def agrees(self, desired: Sequence[Revision]) -> bool:
         """Whether a database that holds this lost no commit, as far as this one can tell."""
@@ -68,14 +63,3 @@ def _read(path: Path) -> list[Revision] | None:
         return [Revision(**plain) for plain in content["desired"]]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable. Windows has no such call, and needs none."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ from orchestrator.plugins.stores.schema import migrate
 from orchestrator.plugins.stores.sessions import SqliteSessions
 from orchestrator.plugins.stores.spare import Spare
 from orchestrator.plugins.stores.spending import SqliteSpending
-from orchestrator.plugins.stores.statefile import Damaged, Lost, StateFile, translated
+from orchestrator.plugins.stores.statefile import Damaged, Lost, StateFile, Synchronous, translated
 from orchestrator.plugins.stores.waiting import Keep, Stories
 
 
@@ -84,17 +85,19 @@ def open_stores(
             raise
         revisions, note = _recover(path, damage, now())
         notes = (note,)
-    try:
-        runs = SqliteRuns(StateFile(path), limits.keep_runs, now, redact)
+    with ExitStack() as opened:
+        opened.callback(revisions.close)
+
+        def file(synchronous: Synchronous = "FULL") -> StateFile:
+            return opened.enter_context(closing(StateFile(path, synchronous)))
+
+        runs = SqliteRuns(file(), limits.keep_runs, now, redact)
         # A turn is written on the way of a request, where a flush of the disk would be felt; the last one may be lost.
-        sessions = SqliteSessions(StateFile(path, "NORMAL"), limits.keep_turns, limits.keep_sessions, now)
+        sessions = SqliteSessions(file("NORMAL"), limits.keep_turns, limits.keep_sessions, now)
         stories = Stories(sessions, Keep(limits.keep_runs, limits.keep_approvals), now, redact)
-        people, outbox = SqliteApprovals(StateFile(path), stories), SqliteOutbox(StateFile(path), stories)
-        outcomes = SqliteOutcomes(StateFile(path), now)
-        spending = SqliteSpending(StateFile(path))
-    except BaseException:
-        revisions.close()
-        raise
+        people, outbox = SqliteApprovals(file(), stories), SqliteOutbox(file(), stories)
+        outcomes, spending = SqliteOutcomes(file(), now), SqliteSpending(file())
+        opened.pop_all()  # all are open: from here on they are closed by their owner
     return StateStores(revisions, runs, sessions, people, outbox, outcomes, spending, notes)
 
 

@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from orchestrator.core.errors import StateUnusable
+from orchestrator.core.errors import StateUnusable, UsageError
 
 Synchronous = Literal["FULL", "NORMAL"]
 
 _BUSY_SECONDS: Final = 5.0
+_LAST: Final = chr(0x10FFFF)
+"""Comes after every letter: what an id begins with, and this, is after all that begin so."""
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -58,6 +60,16 @@ class StateFile:
         """All rows of a query."""
         with self._lock, translated(self.path):
             return self._connection.execute(sql, parameters).fetchall()
+
+    def row_of(self, select: str, id_: str, what: str) -> tuple[Any, ...] | None:
+        """The row of ``select`` whose ``id`` is this one, or begins so; ``None`` where there is none. Raises ``UsageError`` where
+        several of ``what`` begin so."""
+        rows = self.rows(f"{select} WHERE id = ?", (id_,))
+        if not rows and id_:
+            rows = self.rows(f"{select} WHERE id >= ? AND id < ? LIMIT 2", (id_, id_ + _LAST))
+        if len(rows) > 1:
+            raise UsageError(f'several {what} begin with "{id_}"', cure="write more of the id")
+        return rows[0] if rows else None
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -74,12 +74,22 @@ _REPEATS: Final = re.compile(
     r"\b(?:every|each|daily|weekly|monthly|yearly|ogni|settimanale|mensile)\b"
     r"|\b(?:mon|tues|wednes|thurs|fri|satur|sun|week)days\b"
 )
+_HOURS_AND_MINUTES: Final = re.compile(
+    r"(?<!\w)(?:for|lasting|per|della durata di) (?P<hours>\d{1,2}) ?h(?:ours?|rs?)? ?(?:and )?"
+    r"(?P<minutes>[0-5]\d)(?: ?m(?:in(?:ute)?s?)?)?(?!\w)"
+)
 _DURATION: Final = re.compile(
     rf"(?<!\w)(?:(?:for|lasting|per|della durata di) )(?P<count>\d{{1,4}}|{any_of(COUNTS)}) ?"
     r"(?P<unit>hours?|hrs?|h|minutes?|mins?|ore|ora|minut[oi])"
     r"(?P<half> and a half| e mezz[ao])?(?!\w)|(?P<half_hour>(?:for |per )(?:half an hour|mezz'ora))(?!\w)"
 )
-_LENGTH: Final = re.compile(r"\b(?:\d+|two|half) ?-?(?:hours?|hrs?|h|minutes?|mins?|ore|minuti)\b|\bhalf an hour\b")
+_LENGTH: Final = re.compile(
+    r"\b(?:\d+|two|half) ?-?(?:hours?|hrs?|h|minutes?|mins?|ore|minuti)\b|\b\d+h\d+|\bhalf an hour\b"
+)
+_CLOCK_LEFT: Final = re.compile(
+    r"(?<![\d:])\d{1,2}:\d\d(?![\d:])|(?<!\w)\d{1,2} ?[ap]\.?m\b|(?<!\w)uhr(?!\w)", re.IGNORECASE
+)
+"""A time of day in what would be the title: it says something that nobody here has understood."""
 _VERB: Final = re.compile(
     r"\s*(?:book|schedule|add|plan|put|create|set up|arrange|fissa(?:mi)?|prenota(?:mi)?|aggiungi|segna(?:mi)?|metti|crea)\b"
     r"(?: me\b)?(?: (?:an?|the|my|our|new|un|una|uno|il|la|lo)\b| (?:un|l)')*",
@@ -170,6 +180,8 @@ def read_booking(text: str, now: datetime, zone: Zone) -> Booking:
     title = " ".join(_WHERE_IT_GOES.sub(" ", sentence.rest).split()).strip(' ,.:;!?-"\u201c\u201d')
     if _LENGTH.search(folded(title)):
         raise ValueError('names how long it lasts; write it like "for 2 hours"')
+    if clock := _CLOCK_LEFT.search(title):
+        raise ValueError(f'holds "{clock[0]}", which I do not understand there; write it like "14:00 to 16:00"')
     begins = _begin(sentence, now, zone)
     if isinstance(begins, str):
         return Booking(missing=begins)
@@ -194,6 +206,8 @@ def _begin(sentence: Sentence, now: datetime, zone: Zone) -> tuple[datetime, dat
 
 def _duration(text: str) -> tuple[str, int | None]:
     """The text without its "for 2 hours", and that in minutes."""
+    if both := _HOURS_AND_MINUTES.search(folded(text)):
+        return f"{text[: both.start()]} {text[both.end() :]}", int(both["hours"]) * 60 + int(both["minutes"])
     match = _DURATION.search(folded(text))
     if match is None:
         return text, None

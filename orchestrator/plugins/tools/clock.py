@@ -118,7 +118,7 @@ class _Clock:
     def _moment(self, text: str) -> datetime:
         """A day without a time of day begins at midnight."""
         found = self._time(text)
-        return found if isinstance(found, datetime) else self._zone.attach(datetime(found.year, found.month, found.day))  # noqa: DTZ001
+        return found if isinstance(found, datetime) else self._zone.attach(datetime(found.year, found.month, found.day))  # noqa: DTZ001 - attach() gives it its zone
 
 
 def _told(found: datetime | date) -> tuple[dict[str, Any], str]:

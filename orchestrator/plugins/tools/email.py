@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import smtplib
-import socket
-import ssl
-import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -30,6 +25,8 @@ from orchestrator.plugins.tools.opened import (
 )
 from orchestrator.plugins.tools.sqlite import as_table
 from orchestrator.plugins.tools.workers import Workers
+from orchestrator.ports.durable import move_durably, write_durably
+from orchestrator.ports.smtp import Line, NotTaken, deliver
 from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome, ToolPlace
 
 _ADDRESS: Final = {
@@ -52,11 +49,6 @@ OPTIONS: Final[Mapping[str, Any]] = {
         "additionalProperties": False,
     },
 }
-
-_PATIENCE: Final = 20.0
-"""Seconds that the mail server may take for one step."""
-_LONGEST: Final = 60.0
-"""Seconds that it may take for all of them; the tool's own limit cuts the line before, where it is less."""
 
 
 def open_email(
@@ -107,79 +99,19 @@ class _Server:
         self._options = options
         self._reveal = reveal
 
-    def deliver(self, message: EmailMessage, line: _Line) -> None:
+    def deliver(self, message: EmailMessage, line: Line) -> None:
         """Hand one message over. Raises ``ToolFailed``, also where ``line`` is cut."""
         password = self._password()
-        clock = threading.Timer(_LONGEST, line.cut)
-        clock.start()
         try:
-            refused = self._send(message, password, line)
-        except smtplib.SMTPAuthenticationError:
-            # Not chained: the exchange may hold what was sent to log in.
-            raise ToolFailed(
-                "the mail server refuses the user or password",
-                cure="mend smtp.user and smtp.password of the tool in the manifest",
-            ) from None
-        except (OSError, ValueError, smtplib.SMTPException) as error:
-            reason = "it is too slow" if line.is_cut else _reason(error)
-            raise ToolFailed(
-                f"the mail server did not take the message: {reason}",
-                cure="is smtp.host right, with its port and starttls, and does it answer from here?",
-            ) from error
-        finally:
-            clock.cancel()
-        if refused:
-            raise ToolFailed(
-                f"the mail server did not take the message for {', '.join(refused)}", cure="mend that address"
-            )
-
-    def _send(self, message: EmailMessage, password: str, line: _Line) -> Mapping[str, Any]:
-        options = self._options
-        with _Client(options["host"], options.get("port", 587), line) as server:
-            line.check()
-            if options.get("starttls", True):
-                server.starttls(context=ssl.create_default_context())
-                line.check()
-            if "user" in options and password:
-                server.login(options["user"], password)
-            line.check()
-            return server.send_message(message)
+            deliver(message, self._options, password, line)
+        except NotTaken as error:
+            raise ToolFailed(error.message, cure=error.cure) from error
 
     def _password(self) -> str:
         try:
             return self._reveal(self._options["password"]) if "password" in self._options else ""
         except DeployError as error:
             raise ToolFailed(f"the mail server's password: {error.message}", cure=error.cure) from error
-
-
-class _Line:
-    """The line to the mail server, that another thread may cut."""
-
-    def __init__(self) -> None:
-        self.client: smtplib.SMTP | None = None
-        self.is_cut = False
-
-    def cut(self) -> None:
-        """End the talk: what waits for the server fails, and nothing more is sent."""
-        self.is_cut = True
-        open_socket = self.client.sock if self.client is not None else None
-        if open_socket is not None:
-            with contextlib.suppress(OSError):
-                # The plain shutdown, also for TLS: SSLSocket's own takes the encryption away under the other thread.
-                socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
-
-    def check(self) -> None:
-        """Raise ``TimeoutError`` where it was cut while there was no socket."""
-        if self.is_cut:
-            raise TimeoutError
-
-
-class _Client(smtplib.SMTP):
-    """A client whose line can be cut from the first byte on."""
-
-    def __init__(self, host: str, port: int, line: _Line) -> None:
-        line.client = self
-        super().__init__(host, port, timeout=_PATIENCE)
 
 
 class _Mail:
@@ -199,7 +131,7 @@ class _Mail:
         self._workers = workers
 
     async def send(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
-        line = _Line()
+        line = Line()
         return await self._workers.run(lambda: self._send(arguments, context, line), line.cut)
 
     async def list(self, arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
@@ -207,7 +139,7 @@ class _Mail:
         rows = await self._workers.run(lambda: _listed(box, arguments.get("limit", 20)))
         return ToolOutcome(rows, as_table(rows))
 
-    def _send(self, arguments: Mapping[str, Any], context: ToolContext, line: _Line) -> ToolOutcome:
+    def _send(self, arguments: Mapping[str, Any], context: ToolContext, line: Line) -> ToolOutcome:
         key = context.call_id or os.urandom(16).hex()
         number = hashlib.sha256(key.encode()).hexdigest()[:24]
         waiting, sent = (self._folder / box / f"{number}.eml" for box in ("outbox", "sent"))
@@ -224,7 +156,7 @@ class _Mail:
                 self._server.deliver(message, line)
             except ToolFailed as error:
                 raise ToolFailed(f"{error.message}; it is kept in the outbox", cure=error.cure) from error
-            waiting.replace(sent)
+            move_durably(waiting, sent)
         return ToolOutcome({"message": number, "sent": True}, f"sent to {arguments['to']}")
 
     def _message(self, arguments: Mapping[str, Any], number: str) -> EmailMessage:
@@ -248,17 +180,10 @@ class _Mail:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """All or nothing, and on the disk when it returns."""
-    fresh = path.with_suffix(".new")
+    """All or nothing, and on the disk when it returns. Raises ``ToolFailed``."""
     try:
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        write_durably(path, content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            fresh.unlink(missing_ok=True)
         raise ToolFailed(
             f"the message cannot be stored: {error.strerror}", cure="is the disk full or read-only?"
         ) from error
@@ -294,9 +219,3 @@ def _listed(box: Path, limit: int) -> list[dict[str, Any]]:
         }
         for stem, message in messages
     ]
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, smtplib.SMTPResponseException):
-        return f"{error.smtp_code} {error.smtp_error!r}"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

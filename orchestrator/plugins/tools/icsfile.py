@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from orchestrator.core.errors import ToolFailed
 from orchestrator.plugins.tools.when import Zone
+from orchestrator.ports.durable import write_durably
 
 if TYPE_CHECKING:
     from icalendar import Calendar, Event
@@ -113,13 +114,8 @@ class IcsFile:
         return found.st_mtime_ns, found.st_size
 
     def _write(self, content: bytes) -> None:
-        fresh = self._path.with_name(self._path.name + ".new")
         try:
-            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._path)
+            write_durably(self._path, content)
         except OSError as error:
             raise ToolFailed(
                 f"the calendar {self._path.name} cannot be written: {error.strerror}", cure=_REACH

@@ -79,12 +79,14 @@ def open_knowledge(name: str, options: Mapping[str, Any], place: ToolPlace) -> O
 
 
 class _Folder:
-    """The documents on the disk. Hidden ones, and links that leave the folder, are no documents."""
+    """The documents on the disk. Hidden ones, and links that leave the folder, are no documents. ``left_out`` are those that are
+    too large to be indexed within one call."""
 
     def __init__(self, root: Path, include: tuple[str, ...]) -> None:
         self._root = root
         self._include = include
         self._indexed: float | None = None
+        self.left_out: tuple[str, ...] = ()
 
     def due(self) -> bool:
         """Whether to look for changes: a second after the last time, and at once where that failed."""
@@ -99,8 +101,12 @@ class _Folder:
         try:
             root = self._root.resolve(strict=True)
             files = sorted({file for pattern in self._include for file in self._root.glob(pattern)})
+            found = {file: file.stat() for file in files if self._is_document(file, root)}
+            self.left_out = tuple(self._name(file) for file, stat in found.items() if stat.st_size > _LARGEST)
             return {
-                file.relative_to(self._root).as_posix(): _stamp(file) for file in files if self._is_document(file, root)
+                self._name(file): f"{stat.st_size}:{stat.st_mtime_ns}"
+                for file, stat in found.items()
+                if stat.st_size <= _LARGEST
             }
         except (OSError, ValueError, NotImplementedError) as error:
             raise ToolFailed(
@@ -117,19 +123,12 @@ class _Folder:
                 f"{name} cannot be read: {error.strerror}", cure="let the runtime read it, or leave it out with include"
             ) from error
 
+    def _name(self, file: Path) -> str:
+        return file.relative_to(self._root).as_posix()
+
     def _is_document(self, file: Path, root: Path) -> bool:
         hidden = any(part.startswith(".") for part in file.relative_to(self._root).parts)
         return not hidden and file.is_file() and file.resolve().is_relative_to(root)
-
-
-def _stamp(file: Path) -> str:
-    found = file.stat()
-    if found.st_size > _LARGEST:
-        raise ToolFailed(
-            f"{file.name} is larger than {_LARGEST // 1_000_000} MB",
-            cure="cut it into several, or leave it out with include",
-        )
-    return f"{found.st_size}:{found.st_mtime_ns}"
 
 
 class _Knowledge:
@@ -147,13 +146,17 @@ class _Knowledge:
         limit = arguments.get("limit", 3)
         found = await self._store.read(lambda connection: _found(connection, words, limit)) if words else []
         lines = [f"[{n}] {_title(p)} (score {p['score']:.2f})\n{p['text']}" for n, p in enumerate(found, 1)]
-        return ToolOutcome(found, "\n\n".join(lines) or "nothing found")
+        return ToolOutcome(found, "\n\n".join([*(lines or ["nothing found"]), *self._not_searched()]))
+
+    def _not_searched(self) -> list[str]:
+        names = ", ".join(self._folder.left_out)
+        return [f"not searched, as larger than {_LARGEST // 1_000_000} MB: {names}"] if names else []
 
     async def documents(self, _arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
         await self._refresh()
         sql = "SELECT path AS document FROM file ORDER BY path"
         rows = await self._store.read(lambda connection: connection.execute(sql).fetchall())
-        return ToolOutcome([row["document"] for row in rows], as_table(rows))
+        return ToolOutcome([row["document"] for row in rows], "\n\n".join([as_table(rows), *self._not_searched()]))
 
     async def _refresh(self) -> None:
         """Bring the index to what the folder holds, in small commits: a call that is cut off leaves less to the next."""

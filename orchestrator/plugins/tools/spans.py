@@ -16,6 +16,7 @@ from typing import Final, Literal
 from orchestrator.plugins.tools.when import (
     COUNTS,
     MONTHS,
+    TO_CLOCK,
     UNITS,
     WEEKDAYS,
     WRITTEN_DATE,
@@ -26,6 +27,7 @@ from orchestrator.plugins.tools.when import (
     read_time,
     rule,
     shifted,
+    which_week,
 )
 
 _FIRST_MARK: Final = 0xE000
@@ -100,7 +102,7 @@ def _midnight(day: date, zone: Zone) -> datetime:
 
 class _Reader:
     def __init__(self, text: str, now: datetime, zone: Zone) -> None:
-        self._own = f" {' '.join(text.translate(_NO_MARKS).split())} "
+        self._own = f" {TO_CLOCK.sub(' - ', ' '.join(text.translate(_NO_MARKS).split()))} "
         self._text = folded(self._own)
         self._now = now
         self._today = now.date()
@@ -221,9 +223,12 @@ class _Reader:
 
     def _on_weekday(self, match: re.Match[str]) -> _Time:
         weekday = index_of(WEEKDAYS, match["weekday"])
-        if _steps(match["way"] or match["behind"] or "") < 0:
+        if (steps := _steps(match["way"] or match["behind"] or "")) < 0:
             return _one(self._today - timedelta(days=(self._today.weekday() - weekday - 1) % 7 + 1), weekday)
-        return _one(self._today + timedelta(days=(weekday - self._today.weekday() - 1) % 7 + 1), weekday)
+        day = self._today + timedelta(days=(weekday - self._today.weekday() - 1) % 7 + 1)
+        if steps > 0 and "coming" not in match[0] and weekday > self._today.weekday():
+            raise ValueError(which_week(match[0].strip(), day))  # still of this week: people mean either
+        return _one(day, weekday)
 
     def _named(self, match: re.Match[str]) -> _Time:
         return _one(self._today + timedelta(days=_NAMED_DAYS[match["day"]]))
@@ -234,8 +239,11 @@ class _Reader:
             return _Time("hours", time(0 if noon in ("midnight", "mezzanotte") else 12), None, exact=True)
         half = match["half"]
         afternoon = None if half is None else 0 if re.match(r"a|.*m(?:orning|attin)", half) else 12
+        hour = int(match["h"] or match["h2"])
+        if afternoon is None and match["m"] is None and hour <= 12 and _PART.search(self._text):
+            return _Time("hours", time(hour), None, exact=True)  # the part of the day says which half
         try:
-            clock = clock_of(int(match["h"] or match["h2"]), match["m"], afternoon)
+            clock = clock_of(hour, match["m"], afternoon)
         except LookupError as error:
             raise ValueError(f'"{match[0].strip()}" {error.args[0]}') from error
         return _Time("hours", clock, None, exact=True)
@@ -372,7 +380,7 @@ _CLOCK: Final = rule(
     rf"|(?:(?P<h>\d{{1,2}})[:.](?P<m>\d\d)|(?P<h2>\d{{1,2}})(?= ?(?:[ap]\.?m|in the|of the|di |del)))(?: ?{_HALF})?)"
 )
 _BARE_HOUR: Final = rule(
-    r"(?:at|after|before|from|to|until|till|by|between|and|-|alle(?: ore)?|le|dalle|delle|all'|ore|dopo|a|e) ?"
+    r"(?:(?:at|after|before|from|to|until|till|by|between|and|alle(?: ore)?|le|dalle|delle|ore|dopo|a|e) |(?:all'|-) ?)"
     r"(?P<x>(?P<h>\d{1,2})(?P<m>(?!))?(?P<h2>(?!))?(?P<noon>(?!))?(?P<half>(?!))?(?: o'clock)?)"
 )
 _PART: Final = rule(rf"(?:in the |this |at |di |del |della |nel |nella |al |quest[ao] )?(?P<part>{any_of(_PARTS)})")

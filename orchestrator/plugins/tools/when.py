@@ -168,7 +168,10 @@ class _Reading:
         number = index_of(WEEKDAYS, weekday[1])
         if day is not None and day.weekday() != number:
             raise ValueError(f'"{self._text}": {day.isoformat()} is no {weekday[1]}')
-        return day or today + timedelta(days=(number - today.weekday() - 1) % 7 + 1)
+        coming = today + timedelta(days=(number - today.weekday() - 1) % 7 + 1)
+        if day is None and number > today.weekday() and _NEXT.search(self._text):
+            raise ValueError(which_week(self._text, coming))
+        return day or coming
 
     def _dated(self) -> date | None:
         if match := self._take(_ISO_DAY):
@@ -218,7 +221,7 @@ def clock_of(hour: int, minute: str | None, half: int | None) -> time:
     and ``ValueError`` with a question where it may be of either half."""
     if hour > 23 or int(minute or 0) > 59 or (half == 0 and hour > 12):
         raise LookupError("names an hour that does not exist")
-    if half is None and minute is None and 1 <= hour <= 6:
+    if half is None and minute is None and 1 <= hour <= 9:
         raise ValueError(f"{hour} in the morning or in the afternoon? write {hour:02d}:00 or {hour + 12}:00")
     return time(hour if half is None or hour > 12 else hour % 12 + half, int(minute or 0))
 
@@ -242,6 +245,12 @@ def rule(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w.:/-]){pattern}(?![\w:/]|\.\d)", re.ASCII)
 
 
+def which_week(text: str, day: date) -> str:
+    """The question where the next weekday is still of this week: people mean either by it."""
+    return f'"{text}": {day.isoformat()} or {(day + timedelta(days=7)).isoformat()}? write the date'
+
+
+_NEXT: Final = re.compile(r"\b(?:next|prossim[oa])\b")
 _ISO: Final = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:|$)", re.ASCII)
 _AMOUNT: Final = rf"(?P<count>\d{{1,6}}|{any_of(COUNTS)}) ?(?P<unit>{any_of(UNITS.values())})"
 _IN: Final = rule(rf"(?:in|within|fra|tra) {_AMOUNT}")
@@ -260,3 +269,9 @@ _AM: Final = re.compile(rf"(?<=[\d ])(?:{any_of(_MORNING)})(?=[ ,])", re.ASCII)
 _PM: Final = re.compile(rf"(?<=[\d ])(?:{any_of(_AFTERNOON)})(?=[ ,])", re.ASCII)
 _HOUR: Final = rule(r"(\d{1,2})(?:[:.](\d{2}))?")
 _CLOCK: Final = rule(r"(?:(?:at|alle|all'|ore) ?(?:ore )?(\d{1,2})(?:[:.](\d{2}))?|(\d{1,2})[:.](\d{2}))")
+TO_CLOCK: Final = re.compile(
+    r"(?<=\d:\d\d)-(?=\d{1,2}:\d\d(?!\d))|(?<=[ap]m)-(?=\d{1,2}(?::\d\d)? ?[ap]m)"
+    r"|(?:(?<= \d)|(?<= \d\d))-(?=\d{1,2} ?[ap]m)",
+    re.IGNORECASE,
+)
+"""The hyphen between two times of day, which stand apart then: other hyphens join words, or are of a date."""

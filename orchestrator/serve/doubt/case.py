@@ -6,20 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from anyio import get_cancelled_exc_class
-
-from orchestrator.core.errors import LimitReached, RunError
+from orchestrator.core.errors import LimitReached
 from orchestrator.core.message import Message
 from orchestrator.core.record import record
 from orchestrator.deploy.deployment import Agent
 from orchestrator.ports.provider import Capability, ChatCall, ChatReply, Support
-from orchestrator.serve.ask import Ask, CallTrace
-from orchestrator.serve.clock import current_time
+from orchestrator.serve.ask import Ask
 from orchestrator.serve.outcome import Outcome
-from orchestrator.serve.run import Run, fault_name
+from orchestrator.serve.run import Run
+from orchestrator.serve.steps.calling import called
 from orchestrator.serve.steps.near import near_enough
-from orchestrator.serve.steps.outward import let_out, tell_out
-from orchestrator.serve.steps.served import cut_off_usage
+from orchestrator.serve.steps.outward import let_out
 
 
 @record
@@ -67,20 +64,12 @@ class Case:
             raise LimitReached(f"{agent.address} spent {run.usage.total_tokens} of {limit} tokens")
         near = near_enough(run, agent, endpoints)
         endpoints, customs = await let_out(run, agent, near, call, aside=True)
-        began, trace = current_time(), CallTrace()
         priority = agent.spec["priority"] or run.request.priority
-        ask = Ask(call, endpoints, run.until, priority, trace=trace, queue=run.queue(priority), customs=customs)
-        try:
-            reply = await run.loop.chat(ask)
-        except (RunError, get_cancelled_exc_class()) as error:
-            tell_out(run, agent, customs, trace)
-            run.note_call(agent.address, began, trace, cut_off_usage(call, trace, ""), fault_name(error))
-            raise
+        ask = Ask(call, endpoints, run.until, priority, queue=run.queue(priority), customs=customs)
+        reply = await called(run, agent, ask, run.loop.chat(ask))
         self.calls += 1
         self.tokens += reply.usage.total_tokens
-        tell_out(run, agent, customs, trace)
-        run.note_call(agent.address, began, trace, reply.usage)
-        return reply, trace.endpoint
+        return reply, ask.trace.endpoint
 
     def again(self, temperature: float, seed: int) -> ChatCall:
         """The call that was answered, to be answered in another way: without its functions, which nobody would carry out."""

@@ -8,30 +8,28 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from anyio import get_cancelled_exc_class
-
-from orchestrator.core.errors import BrokenReply, ContextTooLong, LimitReached, RunError, SchemaInvalid
+from orchestrator.core.errors import BrokenReply, ContextTooLong, LimitReached, SchemaInvalid
 from orchestrator.core.message import FunctionSchema, Message, ToolCall
 from orchestrator.core.written_call import written_calls
 from orchestrator.deploy.deployment import Agent, CallSettings
 from orchestrator.deploy.make import HAND_OVER
 from orchestrator.ports.provider import Capability, ChatCall, ChatReply, Support
 from orchestrator.serve.ask import Ask, CallTrace
-from orchestrator.serve.clock import current_time
 from orchestrator.serve.doubt.case import Case
 from orchestrator.serve.outbound import Customs
 from orchestrator.serve.outcome import Held, Outcome
-from orchestrator.serve.run import Run, fault_name
+from orchestrator.serve.run import Run
 from orchestrator.serve.selection import Selection
+from orchestrator.serve.steps.calling import called
 from orchestrator.serve.steps.doubt import NO_SIGNS, alternatives_of, demand_of, gate_of, weighed
 from orchestrator.serve.steps.escalate import may_go_up
 from orchestrator.serve.steps.near import near_enough
-from orchestrator.serve.steps.outward import let_out, tell_out
+from orchestrator.serve.steps.outward import let_out
 from orchestrator.serve.steps.plain import parse_answer
 from orchestrator.serve.steps.prompt import prompt_of
 from orchestrator.serve.steps.repair import after_wish
 from orchestrator.serve.steps.route import NOWHERE
-from orchestrator.serve.steps.served import cut_off_usage, tell_if_cut, windows_of
+from orchestrator.serve.steps.served import windows_of
 from orchestrator.serve.steps.tools import answer_call, as_sent_back
 from orchestrator.serve.steps.window import Prompt, fit
 
@@ -132,7 +130,7 @@ class _Talk:
         call = self._call(settings, tools)
         endpoints, customs = await self._let_out(endpoints, call)
         calls = {name: self._call(own, tools) for name, own in self._others().items()} if self.agent.calls else None
-        began, trace = current_time(), CallTrace(chosen=self.selection.why)
+        trace = CallTrace(chosen=self.selection.why)
         priority = self.agent.spec["priority"] or run.request.priority
         chosen, queue = self.selection.only(endpoints), run.queue(priority)
         again = run.expects(*endpoints[: bool(tools)])  # with tools, it asks its model again after each
@@ -150,18 +148,8 @@ class _Talk:
         )
         whole = self.agent.invalid is not None or bool(self.gate)  # it may still be taken back
         streams = run.listen is not None and not whole and not self._writes_calls(tools, endpoints)
-        before = len(run.said)
-        try:
-            reply = await (self._streamed(ask) if streams else run.loop.chat(ask))
-        except (RunError, get_cancelled_exc_class()) as error:
-            spent = cut_off_usage(call, trace, "".join(run.said[before:]))
-            tell_out(run, self.agent, customs, trace)
-            run.note_call(self.agent.address, began, trace, spent, fault_name(error))
-            raise
+        reply = await called(run, self.agent, ask, self._streamed(ask) if streams else run.loop.chat(ask))
         self.endpoint = trace.endpoint
-        tell_out(run, self.agent, customs, trace)
-        run.note_call(self.agent.address, began, trace, reply.usage)
-        tell_if_cut(run, self.agent.address, trace.endpoint, call, reply)
         return reply
 
     async def _let_out(self, endpoints: tuple[str, ...], call: ChatCall) -> tuple[tuple[str, ...], Customs | None]:

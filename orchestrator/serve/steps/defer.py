@@ -5,22 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from orchestrator.core.delivery import Delivery
-from orchestrator.core.errors import (
-    BudgetExceeded,
-    KeptNear,
-    NoModel,
-    RateLimited,
-    RunError,
-    ServerBusy,
-    Stalled,
-    Unreachable,
-)
+from orchestrator.core.errors import RunError
 from orchestrator.core.message import Message
 from orchestrator.core.request import new_id
 from orchestrator.deploy.deployment import Agent
 from orchestrator.deploy.template import compile_template
 from orchestrator.ports.outbox import Deferring
 from orchestrator.serve.held import kept
+from orchestrator.serve.later import may_be_kept
 from orchestrator.serve.outcome import Outcome
 from orchestrator.serve.run import Run
 
@@ -31,8 +23,6 @@ MOST_WAITING: Final = 1_000
 SAY: Final = (
     "This cannot be answered right now. Your request is kept ({{ delivery }}) and answered as soon as possible."
 )
-AWAY: Final = (Unreachable, Stalled, ServerBusy, RateLimited, NoModel, BudgetExceeded)
-"""Faults that say that the target is away, has no time, or may not be paid today: what they end may succeed later, as it is."""
 
 
 def may_wait(run: Run, agent: Agent, error: RunError) -> bool:
@@ -40,15 +30,7 @@ def may_wait(run: Run, agent: Agent, error: RunError) -> bool:
     request has waited for this already, nor where it may reach none of the agent's models at all."""
     if run.outbox is None or agent.spec.get("store_and_forward") is None:
         return False
-    if isinstance(error, BudgetExceeded) and error.again is None:  # of this run: tomorrow it would be the same
-        return False
-    return (
-        isinstance(error, AWAY)
-        and not isinstance(error, KeptNear)
-        and not run.streamed
-        and not run.forwarded
-        and _has_target(run, agent)
-    )
+    return may_be_kept(error) and not run.streamed and not run.forwarded and _has_target(run, agent)
 
 
 def _has_target(run: Run, agent: Agent) -> bool:

@@ -19,7 +19,7 @@ from orchestrator.serve.clock import current_time
 from orchestrator.serve.doubt.abstention import told_how
 from orchestrator.serve.doubt.case import Case, Sight, Signs
 from orchestrator.serve.doubt.signs import SIGNS, THRESHOLDS, TOP
-from orchestrator.serve.latch import VERDICTS
+from orchestrator.serve.latch import IN_A_ROW
 from orchestrator.serve.outcome import Outcome
 from orchestrator.serve.run import Run
 from orchestrator.serve.steps.escalate import may_go_up
@@ -31,7 +31,7 @@ LONGEST_ATTEMPT: Final = 2_000
 """Characters of an answer that went up, kept with the run so that it can be labelled."""
 Gate = Mapping[str, Signs]
 NO_SIGNS: Final[Gate] = {}
-Verdict = Literal["kept", "handed over", "sure", "blind"]
+Conclusion = Literal["kept", "handed over", "sure", "blind"]
 
 
 @record
@@ -44,7 +44,7 @@ class Look:
     confidence: float | None
     threshold: float
     fitted: bool
-    verdict: Verdict
+    conclusion: Conclusion
 
 
 def gate_of(run: Run, agent: Agent, endpoints: Sequence[str]) -> Gate:
@@ -81,10 +81,10 @@ def alternatives_of(gate: Gate, run: Run, endpoints: Sequence[str]) -> int:
 
 def stays_above(run: Run, agent: Agent) -> Outcome | None:
     """Where the last answers of this agent in the conversation were not kept: the one that took over, without asking it."""
-    if run.standing is None or not (run.standing.is_latched(agent.spec["name"]) and may_go_up(run, agent)):
+    if run.conversation is None or not (run.conversation.is_latched(agent.spec["name"]) and may_go_up(run, agent)):
         return None
     to = agent.spec["escalate_to"] or ""
-    why = f"its last {VERDICTS} answers in this conversation were not kept: it stays with {to} until its task ends"
+    why = f"its last {IN_A_ROW} answers in this conversation were not kept: it stays with {to} until its task ends"
     run.add_decision(Decision(STRATEGY, to, why=why), agent.spec["name"])
     return Outcome(to=to, why=why)
 
@@ -98,7 +98,7 @@ async def weighed(case: Case, gate: Gate) -> Outcome:
     looks: list[Look] = []
     for sign, signs in gate.items():
         looks.append(await _look(case, sign, signs))
-        if looks[-1].verdict in ("handed over", "sure"):
+        if looks[-1].conclusion in ("handed over", "sure"):
             break
     return _decided(case, looks, began)
 
@@ -109,7 +109,7 @@ async def _look(case: Case, sign: str, signs: Signs) -> Look:
     sight = await SIGNS[sign](case, signs)
     sight = replace(sight, score=_rounded(sight.score))  # what is judged by a curve is what the labels of curves keep
     look = _judged(case, sign, signs, sight)
-    detail: dict[str, Any] = {"sign": sign, "verdict": look.verdict}
+    detail: dict[str, Any] = {"sign": sign, "verdict": look.conclusion}
     if sight.blind:
         run.remark(agent.address, case.endpoint, f"{agent.address}: {sign} was not looked at: {sight.blind}")
         detail["blind"] = sight.blind
@@ -119,7 +119,7 @@ async def _look(case: Case, sign: str, signs: Signs) -> Look:
         detail |= {"model": look.scale.model, "scale": look.scale.signal, "version": look.scale.version}
     if case.calls > calls:
         detail |= {"calls": case.calls - calls, "tokens": case.tokens - tokens}
-    if look.verdict == "handed over":
+    if look.conclusion == "handed over":
         detail["answer"] = shortened(case.outcome.text, LONGEST_ATTEMPT)[0]
     run.note("doubt", agent.address, began, detail)
     return look
@@ -129,22 +129,22 @@ def _judged(case: Case, sign: str, signs: Signs, sight: Sight) -> Look:
     scale = Scale(case.agent.spec["name"], case.served_by(case.endpoint), sight.scale, case.agent.version)
     written, usual = signs.get("threshold"), THRESHOLDS[sign]
     if sight.score is None:
-        return Look(sign, scale, sight, None, usual if written is None else written, fitted=False, verdict="blind")
+        return Look(sign, scale, sight, None, usual if written is None else written, fitted=False, conclusion="blind")
     fitted: Fitted | None = case.run.fitted.get(scale)
     confidence = sight.score if fitted is None else fitted.curve.at(sight.score)
     least = written if written is not None else usual if fitted is None else fitted.threshold
     sure = signs.get("sure")
-    verdict: Verdict = "handed over" if confidence < least else "kept"
-    if verdict == "kept" and sure is not None and confidence >= sure:
-        verdict = "sure"
-    return Look(sign, scale, sight, confidence, least, fitted=fitted is not None, verdict=verdict)
+    conclusion: Conclusion = "handed over" if confidence < least else "kept"
+    if conclusion == "kept" and sure is not None and confidence >= sure:
+        conclusion = "sure"
+    return Look(sign, scale, sight, confidence, least, fitted=fitted is not None, conclusion=conclusion)
 
 
 def _decided(case: Case, looks: Sequence[Look], began: float) -> Outcome:
     """Told as a decision of the agent: whom the answer stays with, how sure, and what it cost to know."""
     run, agent, outcome = case.run, case.agent, case.outcome
     last = looks[-1]
-    up = last.verdict == "handed over"
+    up = last.conclusion == "handed over"
     seen = [look for look in looks if look.confidence is not None and (look.sign != "abstains" or up)]
     why = _why(last if up else seen[-1] if seen else None, case)
     choice = agent.spec["escalate_to"] if up else agent.spec["name"]
@@ -152,8 +152,8 @@ def _decided(case: Case, looks: Sequence[Look], began: float) -> Outcome:
     took = (current_time() - began) * 1e3
     confidence = seen[-1].confidence if seen else None
     run.add_decision(Decision(STRATEGY, choice, scores, confidence, why, took), agent.spec["name"])
-    if run.standing is not None and any(look.verdict != "blind" for look in looks):
-        run.standing.note(agent.spec["name"], kept=not up)
+    if run.conversation is not None and any(look.conclusion != "blind" for look in looks):
+        run.conversation.note(agent.spec["name"], kept=not up)
     if not up:
         return outcome
     return Outcome(to=agent.spec["escalate_to"] or "", text=outcome.text, why=why, served_by=outcome.served_by)
@@ -167,7 +167,7 @@ def _why(look: Look | None, case: Case) -> str:
         return f"abstains: {look.sight.why}{cost}"
     how = "" if look.fitted else ", not fitted yet"
     least = f"{look.confidence:.0%} sure, {min(look.threshold, 1.0):.0%} is needed{how}"
-    kept = "" if look.verdict == "handed over" else "kept: "
+    kept = "" if look.conclusion == "handed over" else "kept: "
     return f"{kept}{look.sign}: {look.sight.why}: {least}{cost}"
 
 

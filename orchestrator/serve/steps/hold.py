@@ -60,10 +60,10 @@ class Wish:
 
 async def hold(run: Run, agent: Agent, desk: Desk, wish: Wish, outcome: Outcome) -> Outcome:
     """Keep the run with what it waits for, in one transaction; gives what the caller is told. Raises ``DeskFull``."""
-    if run.streamed:
-        run.pause()
-        run.say(outcome.text)
-        outcome = Outcome("".join(run.said), "waiting", served_by="person", approval=outcome.approval)
+    promise, streamed = outcome.text, run.streamed
+    if streamed:
+        told = "\n\n".join(filter(None, ["".join(run.said), promise]))
+        outcome = Outcome(told, "waiting", served_by="person", approval=outcome.approval)
     if run.is_part:
         run.goes_alone()
     result = run.result(agent.spec["name"], outcome)
@@ -79,6 +79,9 @@ async def hold(run: Run, agent: Agent, desk: Desk, wish: Wish, outcome: Outcome)
         most=most_waiting(run),
     )
     await desk.ask(asking)  # from here on nothing waits: a caller that goes away leaves a run that waits
+    if streamed:  # not before: it may be that nothing can be kept
+        run.pause()
+        run.say(promise)
     fields = {"approval": approval.id, "waits": approval.kind, "agent": approval.agent, "queue": approval.queue}
     run.tell("approval.asked", fields | {"function": wish.call.function if wish.call else ""})
     return outcome

@@ -13,7 +13,7 @@ from orchestrator.ports.provider import ChatCall
 from orchestrator.serve.ask import CallTrace
 from orchestrator.serve.outbound import NO_PRICE, WRITE_PRICE, Customs, Passage
 from orchestrator.serve.outcome import Held
-from orchestrator.serve.policy import Consent, Facts, Ruling, rule
+from orchestrator.serve.policy import Consent, Departure, Ruling, rule
 from orchestrator.serve.run import Run
 from orchestrator.serve.steps.tools import denied
 
@@ -113,7 +113,7 @@ async def _ruling(
     budget = passage.estimate(fit, endpoint)
     poor = await _too_poor(passage, sender.name, endpoint, fit) if not run.restricted and not sender.offline else None
     ruling = rule(
-        Facts(
+        Departure(
             endpoint,
             zone,
             offline=sender.offline,

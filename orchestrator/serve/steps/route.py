@@ -8,28 +8,27 @@ from functools import partial
 from math import inf
 from typing import Final
 
-from anyio import get_cancelled_exc_class
-
 from orchestrator.core.asking import what_is_asked
 from orchestrator.core.conditions import Matter, shortened, why_all_hold
-from orchestrator.core.errors import DeadlinePassed, RunError, Stalled, WouldMissDeadline
+from orchestrator.core.errors import DeadlinePassed, Stalled, WouldMissDeadline
 from orchestrator.core.message import Message
 from orchestrator.core.request import Decision
 from orchestrator.deploy.deployment import Agent, Router
 from orchestrator.deploy.distant import ASKING_SECONDS, embed
 from orchestrator.ports.provider import ChatCall, ChatReply, Target
 from orchestrator.ports.strategy import AskModel, Embed, ModelQuestion, RouteQuestion
-from orchestrator.serve.ask import Ask, CallTrace
+from orchestrator.serve.ask import Ask
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.outcome import Outcome
 from orchestrator.serve.privacy import leads_to_private
-from orchestrator.serve.run import Run, fault_name
+from orchestrator.serve.run import Run
 from orchestrator.serve.steps.ask_back import asked_before, question_of, read_answer
+from orchestrator.serve.steps.calling import called
 from orchestrator.serve.steps.follow_up import continued
 from orchestrator.serve.steps.near import seen_by
-from orchestrator.serve.steps.outward import let_out, tell_out
+from orchestrator.serve.steps.outward import let_out
 from orchestrator.serve.steps.parted import Parted, parted
-from orchestrator.serve.steps.served import cut_off_usage, tell_if_cut, windows_of
+from orchestrator.serve.steps.served import windows_of
 from orchestrator.serve.steps.window import Prompt, fit
 
 MOST_OF_THE_TIME: Final = 0.5
@@ -178,7 +177,7 @@ async def _embed(run: Run, router: Router, text: str) -> Sequence[float]:
 
 
 async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
-    began, trace = current_time(), CallTrace()
+    began = current_time()
     call = ChatCall(
         NOWHERE,
         question.messages,
@@ -197,29 +196,12 @@ async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
     ).endpoints
     until = began + max(0.0, run.deadline - began) * MOST_OF_THE_TIME
     endpoints, customs = await let_out(run, router, endpoints, call)
-    ask = Ask(
-        call,
-        endpoints,
-        until,
-        priority,
-        trace=trace,
-        queue=run.queue(priority),
-        next=behind,
-        customs=customs,
-    )
+    ask = Ask(call, endpoints, until, priority, queue=run.queue(priority), next=behind, customs=customs)
     try:
-        reply = await run.loop.chat(ask)
+        reply = await called(run, router, ask, run.loop.chat(ask))
     except (DeadlinePassed, WouldMissDeadline) as error:
-        run.note_call(router.address, began, trace, cut_off_usage(call, trace, ""), fault_name(error))
         raise Stalled("the router's model did not answer within half of the time of the request") from error
-    except (RunError, get_cancelled_exc_class()) as error:
-        tell_out(run, router, customs, trace)
-        run.note_call(router.address, began, trace, cut_off_usage(call, trace, ""), fault_name(error))
-        raise
-    tell_out(run, router, customs, trace)
-    run.note_call(router.address, began, trace, reply.usage)
-    tell_if_cut(run, router.address, trace.endpoint, call, reply)
-    server = run.deployment.endpoints.get(trace.endpoint)
+    server = run.deployment.endpoints.get(ask.trace.endpoint)
     kind = "/".join(filter(None, (server.target.provider if server is not None else "", reply.kind)))
     # written out, because ``dataclasses.replace`` takes four times as long
     return ChatReply(reply.message, reply.finish_reason, reply.usage, reply.model, reply.logprobs, kind)

@@ -1,5 +1,5 @@
 """Words that make a fake library misbehave: ``CRASH`` ends the process by a signal, ``HANG`` stops, ``RAISE`` raises, ``PRINT``
-writes to the output."""
+writes to the output, ``ENVIRONMENT`` raises with the names of the variables that this process has."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ def act(word: str) -> None:
             time.sleep(3600)
         case "RAISE":
             raise RuntimeError("out of device memory")
+        case "ENVIRONMENT":
+            raise RuntimeError(" ".join(sorted(os.environ)))
         case "PRINT":
             sys.stdout.write("a library that talks\n")
             sys.stdout.flush()

@@ -164,7 +164,7 @@ async def test_arguments_that_are_no_object_are_told(written: str) -> None:
     """As the model wrote them."""
 
     class Odd(Script):
-        def answer(self, asked, chance):  # type: ignore[no-untyped-def]
+        def answer(self, asked, chance):  # type: ignore[no-untyped-def] # as the class above it has it
             said = super().answer(asked, chance)
             calls = tuple(type(call)(call.id, call.name, written) for call in said.calls)
             return type(said)(said.text, calls)

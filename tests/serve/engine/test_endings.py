@@ -255,7 +255,7 @@ async def test_the_manifest_says_how_long_a_class_waits_at_the_gate() -> None:
         assert result.error is not None
         assert (result.error["kind"], result.error["message"]) == ("QueueFull", "no place was free for 0.2 s")
         assert result.timings["total"] == pytest.approx(200)
-        assert served.engine._gate.waiting == 0
+        assert served.engine.gate.waiting == 0
 
 
 @pytest.mark.parametrize("priority", PRIORITIES)
@@ -263,7 +263,7 @@ async def test_where_the_manifest_says_nothing_the_gate_has_the_lines_of_an_endp
     """As many of a class wait, and as long."""
     usual = SchedulerLimits().classes[priority]
     async with serving(Wanted([agent_spec("a")], max_concurrent=1)) as served, anyio.create_task_group() as tasks:
-        gate, began = served.engine._gate, anyio.current_time()
+        gate, began = served.engine.gate, anyio.current_time()
         await gate.enter(began + 1000)
         waited: list[float] = []
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.request import Result
-from orchestrator.serve.latch import IDLE, VERDICTS, Latches, Standing
+from orchestrator.serve.latch import IDLE, IN_A_ROW, Conversation, Latches
 from orchestrator.testing.asked import Asked
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.script import Said, Script
@@ -128,14 +128,14 @@ async def test_rules_still_answer() -> None:
 @given(st.lists(st.booleans(), max_size=12))
 def test_only_two_in_a_row_latch(kept: list[bool]) -> None:
     """And nothing but a task's end lets the agent answer again."""
-    standing = Standing()
-    standing.begin("small", 0.0, chosen=True)
+    conversation = Conversation()
+    conversation.begin("small", 0.0, chosen=True)
     for each in kept:
-        standing.note("small", kept=each)
-        standing.note("other", kept=True)
-    in_a_row = any(not any(kept[at : at + VERDICTS]) for at in range(len(kept) - VERDICTS + 1))
-    assert standing.is_latched("small") is in_a_row
-    assert not standing.is_latched("other")
+        conversation.note("small", kept=each)
+        conversation.note("other", kept=True)
+    in_a_row = any(not any(kept[at : at + IN_A_ROW]) for at in range(len(kept) - IN_A_ROW + 1))
+    assert conversation.is_latched("small") is in_a_row
+    assert not conversation.is_latched("other")
 
 
 def test_the_conversations_that_were_used_last_are_remembered() -> None:
@@ -150,11 +150,11 @@ def test_the_conversations_that_were_used_last_are_remembered() -> None:
 
 def test_while_something_is_held_no_task_ends() -> None:
     """A call that waits for a person belongs to the task."""
-    standing = Standing(task="small", doubted={"small": 2})
-    standing.hold("run_1", waits=True)
-    standing.hold("run_2", waits=False)
-    standing.begin("other", IDLE * 2, chosen=True)
-    assert standing.is_latched("small")
-    standing.hold("run_1", waits=False)
-    standing.begin("small", IDLE * 2 + 1, chosen=True)
-    assert not standing.is_latched("small")
+    conversation = Conversation(task="small", doubted={"small": 2})
+    conversation.hold("run_1", waits=True)
+    conversation.hold("run_2", waits=False)
+    conversation.begin("other", IDLE * 2, chosen=True)
+    assert conversation.is_latched("small")
+    conversation.hold("run_1", waits=False)
+    conversation.begin("small", IDLE * 2 + 1, chosen=True)
+    assert not conversation.is_latched("small")

@@ -84,7 +84,7 @@ async def test_no_model_is_a_typed_error_with_the_line_to_type() -> None:
     wanted = Wanted([agent_spec("a")], bound={})
     async with serving(wanted) as served:
         agent = served.engine.deployment.agents["a"]
-        served.engine.deployment.agents["a"] = replace(agent, missing="ollama pull phi4-mini")  # type: ignore[index]
+        served.engine.deployment.agents["a"] = replace(agent, missing="ollama pull phi4-mini")  # type: ignore[index] # a plain map, put in for this test
         result = await served.run("hello")
     assert result.error == {
         "code": "ORC502",

@@ -81,6 +81,19 @@ async def test_a_routers_model_that_fails_leaves_the_choice_open(fault: str) -> 
     assert "- orders: about orders" in result.text
 
 
+async def test_what_a_routers_call_that_runs_out_of_time_cost_in_the_cloud_is_told() -> None:
+    """It was sent, and counts as spent; the model there saw placeholders."""
+    server = simulated(["m"])
+    server.arm(*["hang-before"] * 3)
+    wanted = asking()
+    wanted.cloud = ["m@1"]
+    async with serving(wanted, server) as served:
+        result = await served.run("please help me")
+    (step,) = [step for step in result.steps if step.kind == "model"]
+    assert step.subject == "router.front" and step.detail["fault"] == "DeadlinePassed"
+    assert step.detail["spent"].startswith("1 call, ")
+
+
 def saying(answer: str) -> Script:
     """A model that says this, whatever it is asked and held to."""
     return Script([Rule(say=answer)])

@@ -87,7 +87,7 @@ async def test_what_a_model_says_before_it_calls_a_function_is_a_paragraph_of_th
     """A listener has seen it, so it stays part of the text."""
 
     class Talkative(Script):
-        def answer(self, asked, chance):  # type: ignore[no-untyped-def]
+        def answer(self, asked, chance):  # type: ignore[no-untyped-def] # as the class above it has it
             said = seller().answer(asked, chance)
             return type(said)("Let me look.", said.calls) if said.calls else said
 

@@ -10,6 +10,7 @@ import pytest
 from orchestrator.core.blueprint import RouterSpec
 from orchestrator.core.event import Event
 from orchestrator.core.request import Result
+from orchestrator.serve.run import OWN, SHARED, Run
 from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
 from orchestrator.testing.pace import Pace
 from orchestrator.testing.script import Rule, Script
@@ -302,3 +303,8 @@ async def test_each_part_waits_in_the_queue_of_the_requests_class(priority: Any,
         result = await served.run(BOTH, priority=priority)
     kinds = [part.error["kind"] if part.error else None for part in result.parts]
     assert sorted(kinds, key=str) == sorted([None, kind], key=str)
+
+
+def test_each_thing_of_a_run_is_shared_with_its_parts_or_is_each_ones_own() -> None:
+    """A new one is decided on, and not forgotten."""
+    assert sorted([*SHARED, *OWN]) == sorted(Run.__slots__)

@@ -30,7 +30,7 @@ def twins(strategy: str, slots: int = 2) -> Wanted:
 
 
 def server(**options: object) -> SimulatedEndpoint:
-    return simulated(["m", "n"], pace=Pace(ttft=10.0), **options)  # type: ignore[arg-type]
+    return simulated(["m", "n"], pace=Pace(ttft=10.0), **options)  # type: ignore[arg-type] # fields as the test names them
 
 
 async def at_once(strategy: str, count: int, servers: tuple[SimulatedEndpoint, ...]) -> list[Result]:

@@ -106,10 +106,10 @@ async def test_a_loader_that_breaks_fails_the_call_and_not_the_loop() -> None:
         raise RuntimeError("no such attribute")
 
     async with serving(provider, events, PoolLimits(10 * GB)) as loop:
-        working, provider.load = provider.load, broken  # type: ignore[method-assign, assignment]
+        working, provider.load = provider.load, broken  # type: ignore[method-assign, assignment] # put in its place for this test only
         with pytest.raises(ServerFailed, match="the load failed: RuntimeError: no such attribute"):
             await loop.chat(ask("a"))
-        provider.load = working  # type: ignore[method-assign]
+        provider.load = working  # type: ignore[method-assign] # put in its place for this test only
         await loop.chat(ask("b"))
 
 

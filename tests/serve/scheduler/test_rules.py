@@ -30,8 +30,8 @@ from orchestrator.deploy.breaker import Breaker, BreakerRules
 from orchestrator.deploy.pace import Pace
 from orchestrator.deploy.rules import EndpointRules
 from orchestrator.ports.provider import ChatReply, Delta
-from orchestrator.serve.fallback import Facts, Verdict, verdict
-from orchestrator.serve.hold_back import Held
+from orchestrator.serve.fallback import Facts, Onward, onward
+from orchestrator.serve.hold_back import HeldBack
 from orchestrator.serve.scheduler_limits import EARLY_BREAKS, PRIORITIES, RANKS, HoldBack, SchedulerLimits
 from tests.serve.scheduler.machine import Machine, spec
 
@@ -121,9 +121,9 @@ def _state(breaker: Breaker) -> str:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, ModelError) else None,
 )
-def test_each_fault_has_its_verdict(error: ModelError, facts: Facts, expected: Verdict) -> None:
+def test_each_fault_says_where_its_call_goes_next(error: ModelError, facts: Facts, expected: Onward) -> None:
     """The table of retries and fallbacks."""
-    assert verdict(error, facts) == expected
+    assert onward(error, facts) == expected
 
 
 @pytest.mark.parametrize(
@@ -345,7 +345,7 @@ def test_more_slots_let_waiting_calls_start() -> None:
 
 def test_the_default_passes_the_first_text_on_at_once() -> None:
     """What comes before it binds nobody and is dropped."""
-    held = Held(HoldBack())
+    held = HeldBack(HoldBack())
     assert held.add(Delta(""), 0.0) == []
     assert not held.committed
     assert held.add(Delta("a"), 0.0) == [Delta("a")]
@@ -362,21 +362,21 @@ def test_the_default_passes_the_first_text_on_at_once() -> None:
 )
 def test_pieces_can_be_held_back_to_spare_early_breaks(pieces: list[tuple[str, float]], passed_on_at: int) -> None:
     """32 pieces, 16 KiB or 0.5 s; then all of them come at once."""
-    held = Held(EARLY_BREAKS)
+    held = HeldBack(EARLY_BREAKS)
     out = [held.add(Delta(text), at) for text, at in pieces]
     assert [len(ready) for ready in out[:passed_on_at]] == [0] * (passed_on_at - 1) + [passed_on_at]
 
 
 def test_a_short_answer_is_passed_on_whole_with_its_reply() -> None:
     """The end of the stream commits what was held back."""
-    held = Held(EARLY_BREAKS)
+    held = HeldBack(EARLY_BREAKS)
     held.add(Delta("abc"), 0.0)
     assert held.add(Delta("", REPLY), 0.1) == [Delta("abc"), Delta("", REPLY)]
 
 
 def test_a_fault_keeps_the_partial_text_that_its_provider_gave() -> None:
     """Else it gets the pieces that came."""
-    held = Held(HoldBack())
+    held = HeldBack(HoldBack())
     held.add(Delta("a"), 0.0)
     held.add(Delta("b"), 0.1)
     bare = held.with_partial(BrokenReply("cut"))

@@ -99,11 +99,11 @@ class World:
         at = self.now
         for deed in deeds:
             at += deed.after
-            self._at(at, lambda deed=deed: self._do(deed))  # type: ignore[misc]
+            self._at(at, lambda deed=deed: self._do(deed))  # type: ignore[misc] # bound now: the loop goes on
         at = self.now
         for number, wish in enumerate(wishes, 1):
             at += wish.after
-            self._at(at, lambda number=number, wish=wish: self._submit(number, wish))  # type: ignore[misc]
+            self._at(at, lambda number=number, wish=wish: self._submit(number, wish))  # type: ignore[misc] # bound now: the loop goes on
         while self._agenda or self._unfinished():
             self._step()
         return self.calls
@@ -175,13 +175,13 @@ class World:
                     told.ended, told.fault = self.now, type(effect.error).__name__
                     self.over.add(effect.call)
                 case Cancel():
-                    self._at(self.now, lambda effect=effect: self._end(effect.call, effect.error))  # type: ignore[misc]
+                    self._at(self.now, lambda effect=effect: self._end(effect.call, effect.error))  # type: ignore[misc] # bound now: the loop goes on
                 case Load():
                     self._load(effect)
                 case Unload():
                     self._unload(effect)
                 case Probe():
-                    self._at(self.now, lambda effect=effect: self._probed(effect))  # type: ignore[misc]
+                    self._at(self.now, lambda effect=effect: self._probed(effect))  # type: ignore[misc] # bound now: the loop goes on
         self._check_memory()
 
     def _check_memory(self) -> None:

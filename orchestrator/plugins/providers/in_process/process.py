@@ -13,12 +13,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import anyio
+
 from orchestrator.core.errors import BrokenReply, ContextTooLong, ModelError, ModelNotFound, ServerFailed, Stalled
 from orchestrator.core.extras import EXTRAS, install_line
 from orchestrator.plugins.providers.in_process.library import Library
+from orchestrator.ports.environment import passed_environment
 
 WORKER: Final = Path(__file__).with_name("worker.py")
+STOP_SECONDS: Final = 1.0
+"""How long an answer that nobody wants any more may go on, and then its process that is ended."""
 _LONGEST_LINE: Final = 16 * 2**20
+_TOLD: Final = ("PYTHON", "OPENVINO_")
+"""How variables begin that are for this process: it is our Python that runs there."""
 _ERRORS: Final[Mapping[str, type[ModelError]]] = {
     "ContextTooLong": ContextTooLong,
     "ModelNotFound": ModelNotFound,
@@ -75,6 +82,7 @@ class Worker:
                 stdin=pipe,
                 stdout=pipe,
                 limit=_LONGEST_LINE,
+                env=_environment(),
                 start_new_session=True,
             )
         return self._process
@@ -87,7 +95,7 @@ class Worker:
 
     async def _part(self, process: asyncio.subprocess.Process, number: int, deadline: float) -> dict[str, Any]:
         """The next part of this answer; what is left of a cancelled one is passed over."""
-        assert process.stdout is not None  # noqa: S101
+        assert process.stdout is not None  # noqa: S101 - asked for
         while True:
             try:
                 async with asyncio.timeout_at(deadline):
@@ -115,14 +123,25 @@ class Worker:
         raise _ERRORS.get(error["kind"], BrokenReply)(str(error["message"]))
 
     async def _cancel(self, process: asyncio.subprocess.Process, number: int) -> None:
-        """Tell it to stop; one that does not stop within a second is ended, because the next request waits for it."""
-        await self._send(process, {"cancel": number})
-        try:
-            async with asyncio.timeout(1.0):
-                while "end" not in await self._part(process, number, asyncio.get_running_loop().time() + 1.0):
-                    pass
-        except (TimeoutError, ModelError):
-            await _end(process)
+        """Tell it to stop; one that does not stop within a second is ended, because the next request waits for it. Shielded: it is
+        mostly a cancelled caller that leaves, and each of its awaits would end at once."""
+        with anyio.move_on_after(2 * STOP_SECONDS, shield=True):
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._send(process, {"cancel": number})
+                    while "end" not in await self._part(
+                        process, number, asyncio.get_running_loop().time() + STOP_SECONDS
+                    ):
+                        pass
+            except (TimeoutError, ModelError):
+                self._process = None  # however long it takes to go, the next request has another one
+                await _end(process)
+
+
+def _environment() -> dict[str, str]:
+    """What a server gets, and by what Python finds the library and the library its device; none of the runtime's secrets."""
+    told = {name: value for name, value in os.environ.items() if name.startswith(_TOLD)}
+    return passed_environment(os.environ) | told
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -50,7 +50,7 @@ class InProcessProvider:
 
     async def chat(self, call: ChatCall) -> ChatReply:
         """One whole answer."""
-        async with aclosing(self.stream(call)) as deltas:  # type: ignore[type-var]
+        async with aclosing(self.stream(call)) as deltas:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
             async for delta in deltas:
                 if delta.reply is not None:
                     return delta.reply
@@ -60,7 +60,7 @@ class InProcessProvider:
         """The answer in pieces, as they come."""
         said: list[str] = []
         try:
-            async with aclosing(self._worker.ask(self._request(call), call.timeout)) as parts:  # type: ignore[type-var]
+            async with aclosing(self._worker.ask(self._request(call), call.timeout)) as parts:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
                 async for part in parts:
                     if "end" in part:
                         yield Delta("", _reply(call, "".join(said), part["end"]))

@@ -81,7 +81,7 @@ class Interview:
         """When the pieces of an answer came; one that failed, or got no place, has none."""
         times: list[float] = []
         with suppress(ModelError):
-            async with aclosing(self.provider.stream(call)) as deltas:  # type: ignore[type-var]
+            async with aclosing(self.provider.stream(call)) as deltas:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
                 times += [time.monotonic() async for delta in deltas if delta.text]
         return times
 

@@ -226,7 +226,7 @@ def together(answers: Mapping[Name, Answer], findings: Mapping[Capability, Findi
     found = dict(findings)
     structured = [name for name in ("tools", "required", "named") if name in answers and answers[name].calls]
     if structured and found[Capability.TOOLS].support is not YES:
-        found[Capability.TOOLS] = Finding(YES, f"it called {_named(answers[structured[0]])} when it was told to")  # type: ignore[index]
+        found[Capability.TOOLS] = Finding(YES, f"it called {_named(answers[structured[0]])} when it was told to")  # type: ignore[index] # of a name that was looked up above
     written = next((answer for answer in answers.values() if _written(answer)), None)
     if not structured and written is not None:
         found[Capability.TOOL_TEXT] = Finding(YES, f"it wrote {_cut(written.text)}")

@@ -26,14 +26,14 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Comparison:
     """Whether it is better, and why or why not."""
 
     better: bool
     why: str
 
 
-def compare(now: Measured, then: Measured, target: float, *, missed: bool) -> Verdict:
+def compare(now: Measured, then: Measured, target: float, *, missed: bool) -> Comparison:
     """Both measured on the same requests. ``missed``: as it is now the router is under the target, so that fewer wrong decisions
     are looked for; else more right ones that keep to the target, else the same for less."""
     avoided, added = _changed(now, then, "wrong")
@@ -44,20 +44,20 @@ def compare(now: Measured, then: Measured, target: float, *, missed: bool) -> Ve
     why = f"{gained} requests more are decided rightly and {lost} fewer"
     share = then.figures.kept_right
     if gained > lost and share.value is not None and share.value < target:
-        return Verdict(False, f"{why}, but of what is decided only {share.right} of {share.of} are right")
+        return Comparison(False, f"{why}, but of what is decided only {share.right} of {share.of} are right")
     if gained > lost:
         return _beyond_chance(gained, lost, why, "")
     cheaper = _cheaper(now, then)
     if cheaper and not lost and added <= avoided:
-        return Verdict(True, f"it decides as well, {cheaper}")
-    return Verdict(False, why if gained or lost else "it decides no request better and is not clearly cheaper")
+        return Comparison(True, f"it decides as well, {cheaper}")
+    return Comparison(False, why if gained or lost else "it decides no request better and is not clearly cheaper")
 
 
-def _beyond_chance(better: int, worse: int, why: str, more: str) -> Verdict:
+def _beyond_chance(better: int, worse: int, why: str, more: str) -> Comparison:
     chance = by_chance(better, worse)
     if better <= worse or chance > CHANCE:
-        return Verdict(False, f"{why}, which may be chance ({_p(chance, 2)})")
-    return Verdict(True, f"{why} ({_p(chance, 3)} that this is chance){more}")
+        return Comparison(False, f"{why}, which may be chance ({_p(chance, 2)})")
+    return Comparison(True, f"{why} ({_p(chance, 3)} that this is chance){more}")
 
 
 def _p(chance: float, digits: int) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from orchestrator.app.routing.comparison import Measured, compare
 from orchestrator.app.routing.figures import Figures, Tried
-from orchestrator.app.routing.verdict import Measured, compare
 from orchestrator.core.request import Decision
 
 CHOICES = {"r": "a", "w": "b", "-": None}
@@ -31,8 +31,8 @@ def measured(letters: str, calls: int = 0, seconds: float = 1.0) -> Measured:
     ],
 )
 def test_what_is_better_and_why(now: str, then: str, missed: bool, better: bool, why: str) -> None:
-    verdict = compare(measured(now), measured(then), 0.95, missed=missed)
-    assert (verdict.better, why in verdict.why) == (better, True), verdict.why
+    comparison = compare(measured(now), measured(then), 0.95, missed=missed)
+    assert (comparison.better, why in comparison.why) == (better, True), comparison.why
 
 
 def test_the_same_for_less_is_better() -> None:
