@@ -30,7 +30,7 @@ async def test_a_node_writes_what_is_its_own_and_no_more(tmp_path: Path) -> None
             await leads.swap("desired", "d.manifest", b"signed")
             for bucket, key in (("observed", "d.edge-1"), ("desired", "d.manifest")):
                 with pytest.raises(BusDown, match=f"does not let node edge-2 write {key} of {bucket}"):
-                    await node.swap(bucket, key, b"not mine")  # type: ignore[arg-type]
+                    await node.swap(bucket, key, b"not mine")  # type: ignore[arg-type] # a bucket's name from a table
             assert await leads.read("observed", "d.edge-1") is None
 
 

@@ -85,7 +85,7 @@ async def test_a_server_that_is_killed_is_started_again(tmp_path: Path) -> None:
     """What it kept is there, and the bus goes on."""
     async with running(first_machine(tmp_path)) as mesh:
         before = pid_of(mesh.hub)
-        await mesh.keeper.swap("desired", "d.manifest", b"1")  # type: ignore[union-attr]
+        await mesh.keeper.swap("desired", "d.manifest", b"1")  # type: ignore[union-attr] # checked above
         os.kill(before, signal.SIGKILL)
         await started_again(mesh, before)
         await linked(mesh.bus)

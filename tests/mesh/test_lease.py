@@ -195,7 +195,7 @@ def test_two_never_hold_it_at_once(happens: list[Any]) -> None:
 
 def test_a_lease_that_came_and_was_deleted_between_two_looks_is_not_taken_twice() -> None:
     """Who finds nothing twice does not know what was there in between."""
-    test = test_two_never_hold_it_at_once.hypothesis.inner_test  # type: ignore[attr-defined]
+    test = test_two_never_hold_it_at_once.hypothesis.inner_test  # type: ignore[attr-defined] # what hypothesis adds
     turns = [("turn", at, pause, "fine", 0.0) for at, pause in ((0, 3.0), (1, 3.0), (1, 3.0))]
     test([*turns, ("wipe", 1, 2.0, "fine", 0.0), *[("turn", at, 0.5, "fine", 0.0) for at in (0, 1, 2) * 9]])
 

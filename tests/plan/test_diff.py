@@ -141,11 +141,9 @@ plan for kiosk: 0 to add, 1 to change, 2 to remove
 
 
 def test_a_manifest_of_several_nodes_is_planned_with_a_note() -> None:
-    """The plan is shown; that it cannot be applied is said."""
+    """The plan is shown; that the nodes share the work is said."""
     plan = diff(replace(kiosk(), type="distributed-edge"), state(PHI))
-    assert str(plan).endswith(
-        "note: this manifest spans several nodes; this version plans it, and applies single-device manifests only"
-    )
+    assert str(plan).endswith("note: this manifest spans several nodes; the plan is of one machine that does all of it")
 
 
 @pytest.mark.parametrize(
