@@ -8,10 +8,9 @@ from orchestrator.export.notes import keyring_notes, of_containers
 from orchestrator.export.order import Order, Workload
 from orchestrator.export.references import FOLDER, in_container
 from orchestrator.export.running import (
+    A_TOKEN,
     FILES,
-    INIT,
-    JOIN,
-    LEAF_PORT,
+    HUB_PORTS,
     STATE,
     STOP_SECONDS,
     TMP_BYTES,
@@ -20,6 +19,8 @@ from orchestrator.export.running import (
     asked,
     command_of,
     environment_of,
+    init_words,
+    join_words,
     manifest_words,
 )
 from orchestrator.export.sizes import sizes_of
@@ -95,7 +96,7 @@ def _service(order: Order, workload: Workload) -> Document:
             {"type": "tmpfs", "target": "/tmp", "tmpfs": {"size": TMP_BYTES, "mode": 0o1777}},  # noqa: S108 - its own
         ],
         **({"extra_hosts": ["host.docker.internal:host-gateway"]} if _looks_for_servers(workload) else {}),
-        **({"expose": [str(LEAF_PORT)]} if workload.hub else {}),
+        **({"expose": [str(port) for port in HUB_PORTS.values()]} if workload.hub else {}),
         **({"depends_on": {hub.name: {"condition": "service_started"}}} if hub and not workload.hub else {}),
         **({"deploy": {"resources": limits}} if limits else {}),
         "healthcheck": {
@@ -126,7 +127,7 @@ def _unexpanded(text: str) -> str:
 def _environment(order: Order, workload: Workload) -> dict[str, str | None]:
     """``None``: as whoever starts it has it, else not set."""
     secret = _variables(workload)
-    own = {name: _unexpanded(value) for name, value in environment_of(order, workload).items() if name not in secret}
+    own = {name: _unexpanded(value) for name, value in environment_of(order).items() if name not in secret}
     return {**own, SERVERS: None}
 
 
@@ -165,17 +166,21 @@ def _first_steps(order: Order) -> list[str]:
     hub = order.hub
     if hub is None:
         return []
-    others = [each.name for each in order.workloads if not each.hub]
     words = " ".join(manifest_words(order, FILES))
+    start = f"docker compose up -d {hub.name}, then docker compose exec {hub.name}"
     return [
-        f"once: docker compose up -d {hub.name}, then docker compose exec {hub.name} {INIT}",
-        *(
-            f"once, with the token that this gave for {name} as {TOKEN} in {name}.env: docker compose up -d {name}, then docker "
-            f"compose exec {name} {JOIN}"
-            for name in others
-        ),
+        f"once: {start} {init_words(hub, hub.name)}",
+        *(_joins(each) for each in order.workloads if not each.hub),
         f"then, and after each change: docker compose exec {hub.name} orchestrator apply {words}",
     ]
+
+
+def _joins(workload: Workload) -> str:
+    name = workload.name
+    return (
+        f"once, with {A_TOKEN}, as {TOKEN} in {name}.env: docker compose up -d {name}, then docker compose exec {name} "
+        f"{join_words(workload)}"
+    )
 
 
 def _front_door(order: Order) -> str:

@@ -15,7 +15,7 @@ from orchestrator.export.order import Order, Workload
 from orchestrator.export.references import FOLDER, in_container
 from orchestrator.export.running import (
     FILES,
-    LEAF_PORT,
+    HUB_PORTS,
     STATE,
     STOP_SECONDS,
     TMP_BYTES,
@@ -112,11 +112,13 @@ def _key(path: str) -> str:
 
 
 def _service(order: Order, workload: Workload) -> Document:
-    """Headless: it gives the pod its name. Only the hub has a port that others may ask for; they find it before it is ready, as
-    it is ready once they have joined."""
-    ports = [{"name": "leaf", "port": LEAF_PORT, "targetPort": "leaf", "protocol": "TCP"}] if workload.hub else []
+    """Headless: it gives the pod its name. Only the hub has ports that others may ask for; they find it also while it is not
+    ready, as they must when all start at once."""
     spec: dict[str, Any] = {"clusterIP": "None", "selector": _only(order, workload)}
-    if ports:
+    if workload.hub:
+        ports = [
+            {"name": name, "port": port, "targetPort": name, "protocol": "TCP"} for name, port in HUB_PORTS.items()
+        ]
         spec |= {"publishNotReadyAddresses": True, "ports": ports}
     return {"apiVersion": "v1", "kind": "Service", "metadata": _about(order, workload.name, workload), "spec": spec}
 
@@ -185,7 +187,7 @@ def _container(order: Order, workload: Workload) -> Document:
         "imagePullPolicy": "IfNotPresent",
         "command": [_unexpanded(word) for word in command_of(order, workload)],
         "env": _environment(order, workload),
-        **({"ports": [{"name": "leaf", "containerPort": LEAF_PORT, "protocol": "TCP"}]} if workload.hub else {}),
+        **({"ports": _hub_ports()} if workload.hub else {}),
         "resources": _resources(workload),
         "startupProbe": _probe("/health", every=2, failures=60),
         "livenessProbe": _probe("/health", every=20, failures=3),
@@ -198,6 +200,10 @@ def _container(order: Order, workload: Workload) -> Document:
         },
         "volumeMounts": _mounts(workload),
     }
+
+
+def _hub_ports() -> list[Document]:
+    return [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in HUB_PORTS.items()]
 
 
 def _probe(path: str, *, every: int, failures: int) -> Document:
@@ -215,7 +221,7 @@ def _unexpanded(text: str) -> str:
 
 
 def _environment(order: Order, workload: Workload) -> list[Document]:
-    plain = environment_of(order, workload)
+    plain = environment_of(order)
     secret = {name: (f"{order.name}-secrets", name) for name in in_container(workload.share).variables}
     if workload.node and not workload.hub:
         secret[TOKEN] = (f"{workload.name}-join", TOKEN)
@@ -289,14 +295,14 @@ def _affinity(order: Order, workload: Workload) -> Document:
 
 
 def _policies(order: Order) -> list[Document]:
-    """Nobody reaches a pod; of a fleet, its own pods reach the hub's port for them."""
+    """Nobody reaches a pod; of a fleet, its own pods reach the hub's ports for them."""
     closed = _policy(order, order.name, {"podSelector": {"matchLabels": _ours(order)}, "policyTypes": ["Ingress"]})
     hub = order.hub
     if hub is None:
         return [closed]
     link = {
         "from": [{"podSelector": {"matchLabels": _ours(order)}}],
-        "ports": [{"port": LEAF_PORT, "protocol": "TCP"}],
+        "ports": [{"port": port, "protocol": "TCP"} for port in HUB_PORTS.values()],
     }
     opened = {"podSelector": {"matchLabels": _only(order, hub)}, "policyTypes": ["Ingress"], "ingress": [link]}
     return [closed, _policy(order, f"{order.name}-{_FIRST}", opened)]

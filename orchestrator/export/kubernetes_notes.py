@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from orchestrator.export.names import is_label
 from orchestrator.export.notes import keyring_notes, of_containers
-from orchestrator.export.order import Order
+from orchestrator.export.order import Order, Workload
 from orchestrator.export.references import References, in_container
-from orchestrator.export.running import FILES, INIT, JOIN, PORT, TOKEN, manifest_words
+from orchestrator.export.running import A_TOKEN, FILES, PORT, TOKEN, init_words, join_words, manifest_words
 
 
 def notes(order: Order) -> list[str]:
@@ -65,17 +65,21 @@ def _first_steps(order: Order, kubectl: str) -> list[str]:
     hub = order.hub
     if hub is None:
         return []
-    others = [each.name for each in order.workloads if not each.hub]
     words = " ".join(manifest_words(order, FILES))
     return [
-        f"once, when {hub.name}-0 runs: {kubectl} exec {hub.name}-0 -- {INIT}",
-        *(
-            f"once, with the token for {name} as a line {TOKEN}=value in a file of mode 0600: {kubectl} create secret generic "
-            f"{name}-join --from-env-file=FILE; its pod starts with it; then {kubectl} exec {name}-0 -- {JOIN}"
-            for name in others
-        ),
+        f"once, when {hub.name}-0 runs: {kubectl} exec {hub.name}-0 -- {init_words(hub, hub.name)}",
+        *(_joins(each, kubectl) for each in order.workloads if not each.hub),
         f"then, and after each change: {kubectl} exec {hub.name}-0 -- orchestrator apply {words}",
     ]
+
+
+def _joins(workload: Workload, kubectl: str) -> str:
+    name = workload.name
+    create = f"{kubectl} create secret generic {name}-join --from-env-file=FILE"
+    return (
+        f"once, with {A_TOKEN}, as a line {TOKEN}=value in a file of mode 0600: {create}; its pod starts with it; then "
+        f"{kubectl} exec {name}-0 -- {join_words(workload)}"
+    )
 
 
 def _front_door(order: Order, kubectl: str) -> str:

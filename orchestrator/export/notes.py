@@ -17,7 +17,8 @@ _FOLDERS: Final = {"onnx": "ONNX_MODELS", "openvino-genai": "OPENVINO_MODELS"}
 
 def of_containers(order: Order) -> list[str]:
     """Those of every engine that runs containers."""
-    return [*_models(order.blueprint), *_files(order), *_code(order.blueprint), *_writing(order.blueprint)]
+    mesh = ['the image must have what a fleet needs beside: the extra "mesh"'] if order.hub else []
+    return [*mesh, *_models(order.blueprint), *_files(order), *_code(order.blueprint), *_writing(order.blueprint)]
 
 
 def keyring_notes(found: References, instead: str) -> list[str]:

@@ -13,17 +13,14 @@ FILES: Final = "/etc/orchestrator/manifest"
 USER: Final = 10001
 """As in the Containerfile."""
 PORT: Final = 7411
-LEAF_PORT: Final = 7422
-"""Where the hub takes the links of the other nodes."""
+HUB_PORTS: Final = {"leaf": 7422, "enrol": 7423}
+"""Where the hub takes the links of the other nodes, and where it is asked by one that joins."""
 STOP_SECONDS: Final = 60
 """What a stop may take: requests in work finish within 30, then model servers end."""
 TMP_BYTES: Final = 268_435_456
 
-NODE: Final = "ORCHESTRATOR_NODE"
-HUB: Final = "ORCHESTRATOR_HUB"
 TOKEN: Final = "ORCHESTRATOR_JOIN_TOKEN"  # noqa: S105 - the name of a variable
-INIT: Final = "orchestrator node init"
-JOIN: Final = "orchestrator node join"
+A_TOKEN: Final = "a token of the hub, where `node init` printed the first and `node invite` prints each other"  # noqa: S105 - words
 
 _RUNTIME: Final = ("python", "-P", "-m", "orchestrator.app.runtime", "--foreground")
 _ASK: Final = (
@@ -47,12 +44,20 @@ def manifest_words(order: Order, folder: str) -> list[str]:
     ]
 
 
-def environment_of(order: Order, workload: Workload) -> dict[str, str]:
+def environment_of(order: Order) -> dict[str, str]:
     """What it gets, but for secrets. The state volume is its home too, so that caches of model servers are kept."""
     own = {"HOME": STATE, "ORCHESTRATOR_HOME": STATE, "ORCHESTRATOR_PORT": str(PORT)}
-    hub = order.hub
-    mesh = {NODE: workload.node, HUB: f"{hub.name}:{LEAF_PORT}"} if hub else {}
-    return {**dict(sorted(order.variables.items())), **own, **mesh}
+    return {**dict(sorted(order.variables.items())), **own}
+
+
+def init_words(hub: Workload, address: str) -> str:
+    """The command that makes a runtime the first node of a fleet; ``address`` is where the others reach it."""
+    return f"orchestrator node init --name {hub.node} --address {address}"
+
+
+def join_words(workload: Workload) -> str:
+    """The command that makes a runtime a node; it takes the token from the environment."""
+    return f"orchestrator node join --name {workload.node}"
 
 
 def asked(path: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Final
 from orchestrator.export.notes import keyring_notes
 from orchestrator.export.order import Order, Workload
 from orchestrator.export.references import references_of
-from orchestrator.export.running import HUB, INIT, JOIN, LEAF_PORT, NODE, TOKEN, manifest_words
+from orchestrator.export.running import A_TOKEN, HUB_PORTS, TOKEN, init_words, join_words, manifest_words
 
 _RUNTIME: Final = ("-m", "orchestrator.app.runtime", "--foreground")
 _APPLY: Final = ("-m", "orchestrator.cli.entry", "apply", "--foreground")
@@ -59,7 +59,7 @@ def _unit(order: Order, workload: Workload, folder: str) -> Unit:
         about=f"Orchestrator runtime: serves {where}",
         arguments=("-P", *words),
         home=f"orchestrator-{workload.name}",
-        environment={**dict(sorted(order.variables.items())), **({NODE: workload.node} if workload.node else {})},
+        environment=dict(sorted(order.variables.items())),
     )
 
 
@@ -77,18 +77,19 @@ def _secrets(order: Order, made: list[Unit]) -> list[str]:
 
 def _first_steps(order: Order, made: list[Unit], folder: str) -> list[str]:
     """Each unit is for a machine of its own, so that the address of the hub is not known here."""
-    if order.hub is None:
+    hub = order.hub
+    if hub is None:
         return []
-    hub, *others = made
+    ports = " and ".join(str(port) for port in HUB_PORTS.values())
     words = " ".join(manifest_words(order, folder))
-    line = f"write {HUB}=ADDRESS:{LEAF_PORT}, where the others reach the hub, into config/environment of its home"
     return [
-        f"for {hub.name}: {line}, and let nobody else through to that port",
         *(f"put {unit.file} into ~/.config/systemd/user of the machine of its node; {_start(unit)}" for unit in made),
-        f"once, on that of {hub.name}, with ORCHESTRATOR_HOME set to its home: {INIT}",
+        f"on the machine of {made[0].name}, let the others through to the ports {ports}, and nobody else",
+        f"once, there, with ORCHESTRATOR_HOME set to its home: {init_words(hub, 'ADDRESS')}",
         *(
-            f"once, on that of {unit.name}, with ORCHESTRATOR_HOME set to its home and {TOKEN} to the token: {JOIN}"
-            for unit in others
+            f"once, on the machine of {unit.name}, with ORCHESTRATOR_HOME set to its home and {TOKEN} to {A_TOKEN}: "
+            f"{join_words(workload)}"
+            for unit, workload in zip(made[1:], order.workloads[1:], strict=True)
         ),
-        f"then, and after each change, on that of {hub.name}: orchestrator apply {words}",
+        f"then, and after each change, on the machine of {made[0].name}: orchestrator apply {words}",
     ]

@@ -12,7 +12,7 @@ import pytest
 from tests.export.exports import case, documents, export_of, notes
 
 SCHEMA = json.loads((Path(__file__).parent / "schemas" / "compose-spec.json").read_text())
-HUB = "fleet-back-office-3c691d"
+HUB = "fleet-back-office"
 
 
 def _document(name: str, environment: dict[str, str] | None = None) -> dict[str, Any]:
@@ -49,7 +49,8 @@ def test_a_fleet_is_one_service_a_node_each_with_a_state_of_its_own() -> None:
     assert [name for name, each in services.items() if "expose" in each] == [HUB]
     states = [each["volumes"][0]["source"] for each in services.values()]
     assert states == [*document["volumes"]] and len({*states}) == 3
-    assert {each["environment"]["ORCHESTRATOR_HUB"] for each in services.values()} == {f"{HUB}:7422"}
+    assert services[HUB]["expose"] == ["7422", "7423"]
+    assert f"exec {HUB} orchestrator node init --name back-office --address {HUB}\n" in notes(case("compose", "fleet"))
     assert services["fleet-till"]["depends_on"] == {HUB: {"condition": "service_started"}}
     assert services["fleet-till"]["deploy"]["resources"]["limits"] == {"cpus": "2", "memory": "4000000000b"}
 

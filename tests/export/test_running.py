@@ -142,7 +142,7 @@ def test_each_node_of_a_fleet_comes_up_and_waits(tmp_path: Path, started: list[C
         container, healthy = _service(folder, service)
         started.append(container)
         container.until_ready(healthy)
-    assert len({each.environment["ORCHESTRATOR_NODE"] for each in started}) == 3
+    assert len({each.environment["ORCHESTRATOR_HOME"] for each in started}) == 3
     assert [each.stop()[0] for each in started] == [0, 0, 0]
 
 
