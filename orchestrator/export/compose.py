@@ -16,12 +16,12 @@ from orchestrator.export.running import (
     TMP_BYTES,
     TOKEN,
     USER,
+    apply_words,
     asked,
     command_of,
     environment_of,
     init_words,
     join_words,
-    manifest_words,
 )
 from orchestrator.export.sizes import sizes_of
 
@@ -166,12 +166,11 @@ def _first_steps(order: Order) -> list[str]:
     hub = order.hub
     if hub is None:
         return []
-    words = " ".join(manifest_words(order, FILES))
     start = f"docker compose up -d {hub.name}, then docker compose exec {hub.name}"
     return [
         f"once: {start} {init_words(hub, hub.name)}",
         *(_joins(each) for each in order.workloads if not each.hub),
-        f"then, and after each change: docker compose exec {hub.name} orchestrator apply {words}",
+        f"then, and after each change: docker compose exec {hub.name} {apply_words(order, FILES)}",
     ]
 
 

@@ -6,7 +6,7 @@ from orchestrator.export.names import is_label
 from orchestrator.export.notes import keyring_notes, of_containers
 from orchestrator.export.order import Order, Workload
 from orchestrator.export.references import References, in_container
-from orchestrator.export.running import A_TOKEN, FILES, PORT, TOKEN, init_words, join_words, manifest_words
+from orchestrator.export.running import A_TOKEN, FILES, PORT, TOKEN, apply_words, init_words, join_words
 
 
 def notes(order: Order) -> list[str]:
@@ -65,11 +65,10 @@ def _first_steps(order: Order, kubectl: str) -> list[str]:
     hub = order.hub
     if hub is None:
         return []
-    words = " ".join(manifest_words(order, FILES))
     return [
         f"once, when {hub.name}-0 runs: {kubectl} exec {hub.name}-0 -- {init_words(hub, hub.name)}",
         *(_joins(each, kubectl) for each in order.workloads if not each.hub),
-        f"then, and after each change: {kubectl} exec {hub.name}-0 -- orchestrator apply {words}",
+        f"then, and after each change: {kubectl} exec {hub.name}-0 -- {apply_words(order, FILES)}",
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Final
 
 from orchestrator.export.order import Order, Workload
@@ -42,6 +43,11 @@ def manifest_words(order: Order, folder: str) -> list[str]:
         *(f"{folder}/{name}" for name in order.manifests),
         *(word for one in order.settings for word in ("--set", one)),
     ]
+
+
+def apply_words(order: Order, folder: str) -> str:
+    """The command that tells a fleet its manifest, for a shell."""
+    return shlex.join(["orchestrator", "apply", *manifest_words(order, folder)])
 
 
 def environment_of(order: Order) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Final
 from orchestrator.export.notes import keyring_notes
 from orchestrator.export.order import Order, Workload
 from orchestrator.export.references import references_of
-from orchestrator.export.running import A_TOKEN, HUB_PORTS, TOKEN, init_words, join_words, manifest_words
+from orchestrator.export.running import A_TOKEN, HUB_PORTS, TOKEN, apply_words, init_words, join_words, manifest_words
 
 _RUNTIME: Final = ("-m", "orchestrator.app.runtime", "--foreground")
 _APPLY: Final = ("-m", "orchestrator.cli.entry", "apply", "--foreground")
@@ -80,16 +80,16 @@ def _first_steps(order: Order, made: list[Unit], folder: str) -> list[str]:
     hub = order.hub
     if hub is None:
         return []
+    there = f"on the machine of {made[0].name}, with ORCHESTRATOR_HOME set to its home"
     ports = " and ".join(str(port) for port in HUB_PORTS.values())
-    words = " ".join(manifest_words(order, folder))
     return [
         *(f"put {unit.file} into ~/.config/systemd/user of the machine of its node; {_start(unit)}" for unit in made),
         f"on the machine of {made[0].name}, let the others through to the ports {ports}, and nobody else",
-        f"once, there, with ORCHESTRATOR_HOME set to its home: {init_words(hub, 'ADDRESS')}",
+        f"once, {there}: {init_words(hub, 'ADDRESS')}",
         *(
             f"once, on the machine of {unit.name}, with ORCHESTRATOR_HOME set to its home and {TOKEN} to {A_TOKEN}: "
             f"{join_words(workload)}"
             for unit, workload in zip(made[1:], order.workloads[1:], strict=True)
         ),
-        f"then, and after each change, on the machine of {made[0].name}: orchestrator apply {words}",
+        f"then, and after each change, {there}: {apply_words(order, folder)}",
     ]

@@ -63,13 +63,13 @@ class Container:
 
     def until_ready(self, healthy: Sequence[str]) -> None:
         """Wait until the engine would call it ready."""
-        eventually(lambda: self.process.poll() is not None or self.runs(healthy).code == 0, 30)
+        eventually(lambda: self.process.poll() is not None or self.runs(healthy).code == 0, 60)
         assert self.process.poll() is None, self.process.communicate()[0]
 
     def until_answered(self, request: str, answer: str) -> None:
         """Wait until the shop is served, and compare what it says."""
         words = ["orchestrator", "run", "Corner.Shop", request]
-        eventually(lambda: self.process.poll() is not None or self.runs(words).code == 0, 30)
+        eventually(lambda: self.process.poll() is not None or self.runs(words).code == 0, 60)
         assert self.process.poll() is None, self.process.communicate()[0]
         assert self.runs(words).out.startswith(answer)
 
@@ -135,12 +135,14 @@ def test_the_command_of_a_compose_file_serves_what_is_carried_along(tmp_path: Pa
 
 def test_each_node_of_a_fleet_comes_up_and_waits(tmp_path: Path, started: list[Container]) -> None:
     """In a state of its own; what the fleet wants of it comes later."""
-    services = _compose(tmp_path, "fleet")
-    for name, service in services.items():
+    checks: list[list[str]] = []
+    for name, service in _compose(tmp_path, "fleet").items():
         folder = tmp_path / name
         folder.mkdir()
         container, healthy = _service(folder, service)
         started.append(container)
+        checks.append(healthy)
+    for container, healthy in zip(started, checks, strict=True):
         container.until_ready(healthy)
     assert len({each.environment["ORCHESTRATOR_HOME"] for each in started}) == 3
     assert [each.stop()[0] for each in started] == [0, 0, 0]

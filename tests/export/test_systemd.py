@@ -65,6 +65,14 @@ def test_one_device_applies_its_manifest_as_it_starts(tmp_path: Path) -> None:
     assert f"{expected} --set metadata.name=made\n" in made.printed
 
 
+def test_a_command_that_is_typed_is_quoted_for_a_shell(tmp_path: Path) -> None:
+    """A folder may have any name."""
+    folder = tmp_path / "a b"
+    folder.mkdir()
+    made = export_of("systemd", folder, (CASES / "fleet.yaml").read_text())
+    assert f"orchestrator apply '{folder}/made.yaml'\n" in notes(made)
+
+
 def test_secrets_are_told_and_in_no_unit() -> None:
     """They belong into the file that each home has for them; files stay where they are."""
     made = case("systemd", "shop", {"HOOK_SECRET": "do-not-tell-0001"})
