@@ -1,4 +1,5 @@
-"""The systemd user unit that starts the runtime when the user logs in (or at boot, with lingering)."""
+"""Systemd user units: the one that starts the runtime when the user logs in (or at boot, with lingering), and those that
+`orchestrator export` writes."""
 
 from __future__ import annotations
 
@@ -12,19 +13,20 @@ from typing import Final
 from orchestrator.app.settings import NAMES
 from orchestrator.app.start import clean_environment
 from orchestrator.core.errors import DeployError, UsageError
+from orchestrator.export.systemd import Unit
 from orchestrator.ports.host import Folders
 
 UNIT: Final = "orchestrator.service"
 _TEXT: Final = """\
-# Written by `orchestrator runtime install`; `orchestrator runtime uninstall` removes it.
+# {written_by}
 [Unit]
-Description=Orchestrator runtime: serves the applied deployments
+Description={about}
 After=network.target
 
 [Service]
 Type=notify
 NotifyAccess=main
-ExecStart={python} -P -m orchestrator.app.runtime --foreground
+ExecStart={command}
 EnvironmentFile=-{environment_file}
 {environment}Restart=on-failure
 RestartSec=2
@@ -34,7 +36,7 @@ UMask=0077
 NoNewPrivileges=yes
 PrivateTmp={private_tmp}
 ProtectSystem=strict
-ReadWritePaths={writable}
+{writable}
 ProtectKernelTunables=yes
 ProtectControlGroups=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
@@ -67,9 +69,13 @@ def unit_environment(environment: Mapping[str, str]) -> dict[str, str]:
     the service manager's own. Raises ``UsageError`` for a value that no unit can hold."""
     kept = {name: value for name, value in clean_environment(environment).items() if _is_of_a_unit(name)}
     for name, value in kept.items():
-        if not value.isprintable():
-            raise UsageError(f"{name} is {value!r}, which a systemd unit cannot hold", cure=f"unset {name}, or mend it")
+        _check_holds(name, value)
     return dict(sorted(kept.items()))
+
+
+def _check_holds(name: str, value: str) -> None:
+    if not value.isprintable():
+        raise UsageError(f"{name} is {value!r}, which a systemd unit cannot hold", cure=f"unset {name}, or mend it")
 
 
 def _is_of_a_unit(name: str) -> bool:
@@ -95,11 +101,32 @@ def unit_text(folders: Folders, environment: Mapping[str, str], python: str = sy
     lasting = folders.runtime.is_relative_to(folders.state)
     writable = [folders.state, folders.config, *([] if lasting else [folders.runtime.parent])]
     return _TEXT.format(
-        python=_quoted(python),
+        written_by="Written by `orchestrator runtime install`; `orchestrator runtime uninstall` removes it.",
+        about="Orchestrator runtime: serves the applied deployments",
+        command=f"{_quoted(python)} -P -m orchestrator.app.runtime --foreground",
         environment_file=_escaped(str(folders.config / "environment")),
-        environment="".join(f"Environment={_quoted(f'{name}={value}')}\n" for name, value in environment.items()),
-        writable=" ".join(_quoted(str(path)) for path in writable),
+        environment=_environment_lines(environment),
+        writable=f"ReadWritePaths={' '.join(_quoted(str(path)) for path in writable)}",
         private_tmp="no" if folders.runtime.is_relative_to("/tmp") else "yes",  # noqa: S108 - compared, not used
+    )
+
+
+def exported_text(unit: Unit, python: str = sys.executable) -> str:
+    """The text of a unit of an export. Its home is below the state folder of whoever's service manager starts it (``%S``), which
+    systemd makes before the start and leaves writable. Raises ``UsageError`` for a value that no unit can hold."""
+    home = f"%S/{unit.home}"
+    for name, value in unit.environment.items():
+        _check_holds(name, value)
+    for word in unit.arguments:
+        _check_holds("the command", word)
+    return _TEXT.format(
+        written_by="Written by `orchestrator export systemd`.",
+        about=_escaped(unit.about),
+        command=" ".join([_quoted(python), *(_word(word) for word in unit.arguments)]),
+        environment_file=f"{home}/config/environment",
+        environment=f"Environment=ORCHESTRATOR_HOME={home}\n{_environment_lines(unit.environment)}",
+        writable=f"StateDirectory={unit.home}\nStateDirectoryMode=0700",
+        private_tmp="yes",
     )
 
 
@@ -149,6 +176,15 @@ def _systemctl(*words: str) -> list[str]:
     return [] if done.returncode == 0 else [f"{by_hand}   ({done.stderr.strip() or 'it failed'})"]
 
 
+def _environment_lines(environment: Mapping[str, str]) -> str:
+    return "".join(f"Environment={_quoted(f'{name}={value}')}\n" for name, value in environment.items())
+
+
+def _word(text: str) -> str:
+    """A word of a command line, where ``$`` begins a variable too."""
+    return _quoted(text.replace("$", "$$"))
+
+
 def _escaped(text: str) -> str:
     """``%`` begins a specifier in a unit."""
     return text.replace("%", "%%")
@@ -156,4 +192,4 @@ def _escaped(text: str) -> str:
 
 def _quoted(text: str) -> str:
     plain = _escaped(text).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{plain}"' if any(char in plain for char in " \t\"'\\") else plain
+    return f'"{plain}"' if not plain or any(char in plain for char in " \t\"'\\;") else plain

@@ -31,6 +31,7 @@ VERBS: Final = (
     Verb("routes", "measure how well the routers of a manifest choose", WRITE),
     Verb("tune", "propose thresholds, stages and smaller models for routers, measured on labelled requests", WRITE),
     Verb("schema", "print the JSON Schema of manifests, for editors and CI", WRITE),
+    Verb("export", "write files that run a manifest under Kubernetes, Compose or systemd", WRITE),
     Verb("plan", "show what apply would do, with a cause for each step", RUN),
     Verb("apply", "make a deployment run as its manifest says", RUN),
     Verb("run", "send one request and print the answer", RUN),

@@ -21,6 +21,7 @@ KIOSK = "examples/retail-kiosk/"
 RUNS: dict[str, tuple[list[str], set[str]]] = {
     "validate": (["validate", SEED], SERVING | DRAWING | LOOKING | {"jsonschema"}),
     "graph": (["graph", SEED, "--format", "svg"], SERVING | DRAWING | LOOKING | {"jsonschema"}),
+    "export": (["export", "kubernetes", SEED], SERVING | DRAWING | LOOKING | {"jsonschema"}),
     "explain manifest": (["explain", "manifest", SEED], SERVING | DRAWING | LOOKING | {"jsonschema"}),
     "explain code": (["explain", "code", "ORC301"], HEAVY),
     "routes test": (["routes", "test", SEED], (SERVING - {"anyio", "structlog"}) | DRAWING | LOOKING),

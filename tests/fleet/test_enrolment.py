@@ -64,7 +64,7 @@ async def test_a_machine_joins_and_a_letter_goes_both_ways(tmp_path: Path, insec
 
                     async def knock(sender: object = sender, hearer: object = hearer) -> None:
                         while True:
-                            await sender.send(Letter(f"orc.v1.d.call.{hearer.node}.x", b"hello"))  # type: ignore[attr-defined] # what hypothesis adds
+                            await sender.send(Letter(f"orc.v1.d.call.{hearer.node}.x", b"hello"))  # type: ignore[attr-defined] # of this test
                             await anyio.sleep(0.02)
 
                     tasks.start_soon(knock)

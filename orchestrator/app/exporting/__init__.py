@@ -1,0 +1,1 @@
+"""A compiled manifest becomes the files that run it under another engine."""

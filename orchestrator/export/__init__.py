@@ -1,0 +1,1 @@
+"""A deployment as plain documents of other engines: Kubernetes, Compose, systemd. Pure."""
