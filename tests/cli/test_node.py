@@ -62,7 +62,7 @@ def hub(tmp_path: Path) -> Machine:
     assert ran.code == 0, ran.err
     assert ran.out.startswith("edge-1 is the first node and the hub of fleet ")
     assert "orchestrator node join orc1-" in ran.out
-    assert "orchestrator node serve" in ran.err
+    assert "orchestrator runtime start" in ran.err
     return machine
 
 

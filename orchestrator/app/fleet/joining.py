@@ -178,7 +178,7 @@ def _asked(addresses: Sequence[str], context: ssl.SSLContext | None, question: d
             faults.append(f"{address}: {getattr(error, 'strerror', '') or error}")
     raise FleetError(
         f"the hub cannot be reached ({'; '.join(faults)})",
-        cure="is `orchestrator node serve` running on it, and does its firewall let this port through?",
+        cure="does its runtime run (orchestrator runtime status), and does its firewall let this port through?",
     )
 
 

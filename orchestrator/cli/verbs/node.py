@@ -18,7 +18,9 @@ orchestrator node status
 orchestrator node leave edge-2
 """
 VALID: Final = "1h"
-SERVES: Final = "the servers of this node run while this does: orchestrator node serve"
+SERVES: Final = (
+    "next: orchestrator runtime start (one that runs already: runtime stop first): it runs this node's servers"
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
