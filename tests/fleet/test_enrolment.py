@@ -159,7 +159,7 @@ async def test_a_hub_that_is_away_is_told(tmp_path: Path) -> None:
     hub = first_machine(tmp_path / "a")
     with pytest.raises(FleetError, match=r"cannot be reached.*Connection refused") as told:
         await beside(join_fleet, FleetFolder(tmp_path / "b" / "fleet"), at_other_port(token_of(hub)), "edge-2")
-    assert "node serve" in told.value.cure
+    assert "orchestrator runtime status" in told.value.cure
 
 
 async def test_who_belongs_to_a_fleet_does_not_join_another(tmp_path: Path) -> None:

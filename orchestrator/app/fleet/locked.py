@@ -29,7 +29,7 @@ def only_one(file: Path) -> Iterator[None]:
         except OSError as error:
             raise FleetError(
                 "another process of this user runs this node's servers already",
-                cure="end that one first (orchestrator runtime stop, or Ctrl-C where orchestrator node serve runs), or leave them to it",
+                cure="end that one first (orchestrator runtime stop, or Ctrl-C where node serve runs), or leave them to it",
             ) from error
         yield
 
