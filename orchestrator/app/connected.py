@@ -51,9 +51,10 @@ class RemoteRuns:
                 raise read_error(entry["error"])
         raise RuntimeUnavailable("the runtime ended in the middle of its answer", cure="orchestrator runtime logs")
 
-    async def label(self, run: str, *, right: bool, agent: str, by: str) -> None:
-        """Note that an answer was right or wrong."""
-        async for _ in self._lines({"run": run, "right": right, "agent": agent, "by": by}, "label"):
+    async def label(self, run: str, *, right: bool, agent: str, router: str, by: str) -> None:
+        """Note that an answer, or whom a router chose, was right or wrong."""
+        body = {"run": run, "right": right, "agent": agent, "router": router, "by": by}
+        async for _ in self._lines(body, "label"):
             continue
 
     async def _lines(self, body: Mapping[str, Any], path: str = "run") -> AsyncIterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Which answers were right: noted by run, and fitted to what the gates of a deployment go by."""
+"""Which answers, and which choices of routers, were right: noted by run, and fitted to what a deployment goes by."""
 
 from __future__ import annotations
 
@@ -10,35 +10,42 @@ import anyio
 import anyio.to_thread
 
 from orchestrator.core.errors import NothingToLabel
-from orchestrator.core.fitted import ENOUGH, Fitted, Labelled, Scale, fit
+from orchestrator.core.fitted import Fitted, Labelled, Scale, fit
+from orchestrator.core.refined import ROUTE, Fit, enough_of, is_route, refine, refinements_of, stage_of
 from orchestrator.ports.store import Outcome, OutcomeStore
 from orchestrator.serve.engine import Engine, EngineTable
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """That the answer of an ``agent`` in a run (of the one that answered, where none is named) was right or wrong."""
+    """That the answer of an ``agent`` in a run (of the one that answered, where none is named) was right or wrong; or where a
+    ``router`` is named, whom that chose."""
 
     right: bool
     agent: str = ""
     by: str = ""
+    router: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """What came of fitting one scale: ``fitted`` is ``None`` while too few answers are labelled; ``serves`` is whether the agent
-    as it is now goes by it."""
+    """What came of fitting one scale: ``fitted`` is ``None`` while too little is labelled; ``serves`` is whether the agent or
+    router as it is now goes by it."""
 
     scale: Scale
     labelled: int
     right: int
-    fitted: Fitted | None
+    fitted: Fit | None
     serves: bool
 
     def as_json(self) -> dict[str, Any]:
         """A plain form."""
-        scale = {"agent": self.scale.agent, "model": self.scale.model, "signal": self.scale.signal}
-        counts = {"labelled": self.labelled, "right": self.right, "enough": ENOUGH, "serves": self.serves}
+        of = self.scale
+        if is_route(of):
+            scale = {"router": of.agent, "stage": stage_of(of), "server": of.model}
+        else:
+            scale = {"agent": of.agent, "model": of.model, "signal": of.signal}
+        counts = {"labelled": self.labelled, "right": self.right, "enough": enough_of(of), "serves": self.serves}
         return {**scale, **counts, "fitted": self.fitted.as_json() if self.fitted else None}
 
 
@@ -52,19 +59,24 @@ class Outcomes:
         self._disk = anyio.Lock()  # one statement at a time: stores are used from one thread at once
 
     def prepare(self, engine: Engine) -> None:
-        """Let a new engine go by what was fitted before. An agent that answers from something else by now finds nothing."""
-        engine.fitted = self._fitted.get(engine.deployment.name, {})
+        """Let a new engine go by what was fitted before. An agent that answers from something else by now, and a router that
+        chooses from something else, find nothing."""
+        fitted = self._fitted.get(engine.deployment.name, {})
+        engine.fitted = {scale: fit for scale, fit in fitted.items() if isinstance(fit, Fitted)}
+        versions = {name: router.version for name, router in engine.deployment.routers.items()}
+        engine.refined = {name: refinements_of(fitted, name, version) for name, version in versions.items()}
 
     async def label(self, run: Mapping[str, Any], label: Label) -> list[Outcome]:
-        """Note it of a run in its stored form. Raises ``NothingToLabel`` where its agent looked for no sign."""
-        found = outcomes_of(run, label)
+        """Note it of a run in its stored form. Raises ``NothingToLabel`` where its agent looked for no sign, or nobody was
+        chosen by a probability."""
+        found = [choice_of(run, label)] if label.router else outcomes_of(run, label)
         async with self._disk:
             await anyio.to_thread.run_sync(self._store.label, found)
         return found
 
     async def calibrate(self, deployment: str, target: float, wrong: float) -> list[Calibrated]:
-        """Fit each scale of a deployment that has enough labels, store it, and let its gates go by it from now on. Raises
-        ``NoSuchDeployment``."""
+        """Fit each scale of a deployment that has enough labels, store it, and let its gates and routers go by it from now on.
+        ``wrong`` is of gates only. Raises ``NoSuchDeployment``."""
         engine = self._engines.get(deployment)
         async with self._disk:
             outcomes = await anyio.to_thread.run_sync(self._store.outcomes, deployment)
@@ -80,17 +92,49 @@ def _calibrated(outcomes: Sequence[Outcome], engine: Engine, target: float, wron
     grouped: dict[Scale, list[Labelled]] = {}
     for each in outcomes:
         grouped.setdefault(each.scale, []).append((each.score, each.right))
-    now = {name: agent.version for name, agent in engine.deployment.agents.items()}
+    parts = engine.deployment.agents | engine.deployment.routers  # type: ignore[operator]  # both are dicts
+    now = {name: part.version for name, part in parts.items()}
     return [
         Calibrated(
             scale,
             len(labelled),
             sum(right for _, right in labelled),
-            fit(labelled, target, wrong),
+            _fit(scale, labelled, target, wrong),
             serves=now.get(scale.agent) == scale.version,
         )
         for scale, labelled in sorted(grouped.items(), key=lambda pair: str(pair[0]))
     ]
+
+
+def _fit(scale: Scale, labelled: Sequence[Labelled], target: float, wrong: float) -> Fit | None:
+    return refine(labelled, target, of_model=bool(scale.model)) if is_route(scale) else fit(labelled, target, wrong)
+
+
+def choice_of(run: Mapping[str, Any], label: Label) -> Outcome:
+    """The choice of a router in a run. Raises ``NothingToLabel`` where it chose nobody by a probability, or several."""
+    routed = [step for step in run["steps"] if step["kind"] == "route"]
+    found = [step for step in routed if step["subject"] == f"router.{label.router}"]
+    detail = found[-1]["detail"] if found else {}
+    if "score" not in detail:
+        asked = [step["subject"].partition(".")[2] for step in routed if "score" in step["detail"]]
+        why = _unscored(detail) if found else "it was not asked"
+        raise NothingToLabel(
+            f"{label.router} chose nobody by a probability in {run['id']}: {why}",
+            cure=f"name the router that is meant (--router): {', '.join(asked)}"
+            if asked
+            else "label another run of it",
+        )
+    scale = Scale(label.router, str(detail["server"]), ROUTE + str(detail["stage"]), str(detail["version"]))
+    score = float(detail["score"])
+    return Outcome(str(run["deployment"]), int(run["revision"]), str(run["id"]), scale, score, label.right, label.by)
+
+
+def _unscored(detail: Mapping[str, Any]) -> str:
+    if "parts" in detail:
+        return "the request went to several, and which of them is meant cannot be told"
+    if detail["choice"] is None:
+        return "no stage was sure enough"
+    return "a rule decided, keywords did, or the very words of an example"
 
 
 def outcomes_of(run: Mapping[str, Any], label: Label) -> list[Outcome]:

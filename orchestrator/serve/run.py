@@ -13,6 +13,7 @@ from orchestrator.core.errors import RunCancelled, RunError
 from orchestrator.core.event import DELTA, Event, EventKind
 from orchestrator.core.fitted import Fitted, Scale
 from orchestrator.core.message import Message, Usage
+from orchestrator.core.refined import Refinements
 from orchestrator.core.request import Decision, PartResult, Request, Result, StepRecord, new_id
 from orchestrator.deploy.deployment import Agent, Deployment
 from orchestrator.plan.pressure import NONE, Pressure
@@ -79,6 +80,7 @@ class Run:
         "pressure",
         "privacy",
         "queue_ms",
+        "refined",
         "request",
         "said",
         "standing",
@@ -100,6 +102,7 @@ class Run:
         self.listen = listen
         self.pressure: Pressure = NONE
         self.fitted: Mapping[Scale, Fitted] = {}
+        self.refined: Mapping[str, Refinements] = {}
         self.standing: Standing | None = None
         self.privacy: Privacy | None = None
         self.passage: Passage | None = None
@@ -342,5 +345,10 @@ class Run:
         """Keep a router's decision."""
         if not decision.router:
             d = decision
-            decision = Decision(d.strategy, d.choice, d.scores, d.confidence, d.why, d.cost_ms, router, kind=d.kind)
+            decision = Decision(
+                *(d.strategy, d.choice, d.scores, d.confidence, d.why, d.cost_ms, router),
+                kind=d.kind,
+                stage=d.stage,
+                raw=d.raw,
+            )
         self.decisions = (*self.decisions, decision)

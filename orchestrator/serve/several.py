@@ -129,7 +129,8 @@ def _child(run: Run, part: Part, reply: Reply, number: int) -> Run:
     request = replace(run.request, text=part.text, agent=part.to)
     child = Run(request, run.deployment, run.loop, run.emit, listen if run.listen is not None else None)
     child.is_part = True
-    child.pressure, child.desk, child.outbox, child.fitted = run.pressure, run.desk, run.outbox, run.fitted
+    child.pressure, child.desk, child.outbox = run.pressure, run.desk, run.outbox
+    child.fitted, child.refined = run.fitted, run.refined
     child.privacy, child.passage, child.consents = run.privacy, run.passage, run.consents
     child.came, child.started = run.came, run.started
     child.deadline = child.until = run.deadline
