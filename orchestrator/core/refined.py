@@ -27,6 +27,8 @@ ROUTE: Final = "route:"
 _FOLDS: Final = 5
 _EDGE: Final = 1e-3
 _LEAST: Final = 15
+_MORE_WRONG: Final = 0.5
+"""What is less probable is not decided, however sure the rest is."""
 _OFFSET_PRECISION: Final = 1.0
 _SLOPE_PRECISION: Final = 4.0
 
@@ -176,7 +178,7 @@ def _least(curve: Curve, labelled: Sequence[Labelled], wanted: float) -> float:
     for probability, same in groupby(ranked, key=lambda pair: pair[0]):
         owns = [own for _, own in same]
         total, count = total + probability * len(owns), count + len(owns)
-        if total < wanted * count - 1e-9:
+        if total < wanted * count - 1e-9 or probability < _MORE_WRONG:
             break
         found = owns[-1] if count >= _LEAST else found
     return found

@@ -20,7 +20,7 @@ from tests.strategies.test_intent import Model, reply_of
 
 pytestmark = pytest.mark.anyio
 TEXT = "where is my thing"
-"""``lexical`` is 98 % sure of it, and decides from 56 % on."""
+"""``lexical`` is 98 % sure of it, and decides from 60 % on."""
 
 
 def refined(offset: float, usual: float = 0.5, strict: float = 0.9, slope: float = 1.0) -> Refined:
