@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
@@ -14,6 +14,8 @@ from orchestrator.core.fitted import Fitted, Labelled, Scale, fit
 from orchestrator.core.refined import ROUTE, Fit, enough_of, is_route, refine, refinements_of, stage_of
 from orchestrator.ports.store import Outcome, OutcomeStore
 from orchestrator.serve.engine import Engine, EngineTable
+
+NO_SIGN: Final = "Give the agent a sign in escalate_when: low_confidence, agreement, self_check or judge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +126,17 @@ def choice_of(run: Mapping[str, Any], label: Label) -> Outcome:
             if asked
             else "label another run of it",
         )
-    scale = Scale(label.router, str(detail["server"]), ROUTE + str(detail["stage"]), str(detail["version"]))
+    scale = Scale(label.router, str(detail.get("server", "")), ROUTE + str(detail["stage"]), str(detail["version"]))
     score = float(detail["score"])
     return Outcome(str(run["deployment"]), int(run["revision"]), str(run["id"]), scale, score, label.right, label.by)
+
+
+def _or_its_router(run: Mapping[str, Any]) -> str:
+    """That a choice can be labelled, where one of the run can."""
+    routed = [step for step in run["steps"] if step["kind"] == "route" and "score" in step["detail"]]
+    return (
+        f"; whom the router chose is labelled with --router {routed[-1]['subject'].partition('.')[2]}" if routed else ""
+    )
 
 
 def _unscored(detail: Mapping[str, Any]) -> str:
@@ -151,7 +161,7 @@ def outcomes_of(run: Mapping[str, Any], label: Label) -> list[Outcome]:
         cure = f"name the agent that is meant (--agent): {', '.join(others)}" if others else None
         raise NothingToLabel(
             f"the answer of {agent or 'nobody'} in {run['id']} has no score: it looked for no sign of a wrong answer",
-            cure=cure or "Give the agent a sign in escalate_when: low_confidence, agreement, self_check or judge.",
+            cure=cure or f"{NO_SIGN}{_or_its_router(run)}.",
         )
     return [
         Outcome(

@@ -42,6 +42,8 @@ def test_choices_are_labelled_fitted_and_told(shop: Run, tmp_path: Path) -> None
     ran = shop("label", before["id"], "wrong", "--router", "front")
     assert ran.code == 0 and f"{before['id']}: the choice of front was wrong (lexical " in ran.out
     assert shop("label", before["id"], "wrong", "--router", "front", "--agent", "hours").code == 64
+    ran = shop("label", before["id"], "right")
+    assert ran.code != 0 and "whom the router chose is labelled with --router front." in ran.err
     few = shop("calibrate", "shop").out
     assert few.startswith("router front, lexical: 1 labelled decision\n")
     assert f"{50 - 1} more are needed to fit: until then its own confidence stands" in few
@@ -54,7 +56,7 @@ def test_choices_are_labelled_fitted_and_told(shop: Run, tmp_path: Path) -> None
     assert ran.err.startswith(f"{LABELS} labels noted, {LABELS * 2 // 3} of them right")
     assert f"router front, lexical: {LABELS + 1} labelled decisions\n" in ran.out
     assert "60% of what is decided is right, from where it decides now; calibration error " in ran.out
-    assert "own confidence  probability" in ran.out
+    assert "own confidence from  probability\n" in ran.out
 
     (decision,) = json.loads(shop("run", "shop", TEXT, "--json").out)["decisions"]
     assert decision["choice"] == "hours" and "by labels)" in decision["why"]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.app.routing.figures import INTERVAL, Share
 from orchestrator.cli.view.columns import columns
 from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.isotonic import Isotonic
 from orchestrator.core.refined import Refined
 
 if TYPE_CHECKING:
     from orchestrator.app.labelling import Tally
+
+
+_POINTS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+_NEARLY: Final = 0.995
 
 
 def as_json(found: Mapping[str, Any]) -> str:
@@ -81,14 +86,20 @@ def decides(fitted: Mapping[str, Any]) -> str:
         return f"at no confidence is {fit.target:.0%} of what is decided right: it decides nothing"
     if fit.usual <= fit.lowest:
         return f"{fit.target:.0%} of what is decided is right, from where it decides now"
-    return f"decides from {fit.at(fit.usual):.1%} on (its own {fit.usual:.1%}), so that {fit.target:.0%} is right"
+    return f"decides from {fit.at(fit.usual):.1%} on (its own {_own(fit.usual)}), so that {fit.target:.0%} is right"
 
 
 def _curve(fit: Refined) -> Iterator[tuple[str, str]]:
-    """Its own confidence, and what that is worth: at tenths from the lowest labelled one on, and nearly certain."""
-    yield "own confidence", "probability"
-    tenths = [tenth / 10 for tenth in range(1, 10) if tenth / 10 > fit.lowest]
-    yield from ((f"{own:.1%}", f"{fit.at(own):.1%}") for own in (fit.lowest, *tenths, 0.99))
+    """Its own confidence from the lowest labelled one on, and what that is worth: the levels of a curve, or points of a line."""
+    yield "own confidence from", "probability"
+    points = [fit.lowest, *(own for own in _POINTS if own > fit.lowest)]
+    owns = [block.low for block in fit.curve.blocks] if isinstance(fit.curve, Isotonic) else points
+    yield from ((_own(own), f"{fit.at(own):.1%}") for own in owns)
+
+
+def _own(confidence: float) -> str:
+    """Fine where much lies near certainty."""
+    return f"{confidence:.1%}" if confidence < _NEARLY else f"{confidence:.4%}"
 
 
 def _threshold(fitted: Mapping[str, Any], target: float) -> str:

@@ -27,6 +27,8 @@ SKILL_SHARE: Final = 0.75
 """How much a candidate's best skill counts beside the candidate as a whole. More of it tells requests for skills that nobody has
 apart better, which are like the candidate and not like a skill of it; all of it knows less of requests that have nothing to do
 with any."""
+FOREIGN_SKILL_SHARE: Final = 0.5
+"""Where words count more than meaning: there more of it keeps what is wrong (reworded Italian requests)."""
 MEANING_SHARE: Final = 0.8
 """The encoder's part of the kernel where it knows the language."""
 FOREIGN_SHARE: Final = 0.3
@@ -56,6 +58,7 @@ class KernelRidge:
         import numpy as np
 
         self.share = share
+        self._skill_share = SKILL_SHARE if share >= MEANING_SHARE else FOREIGN_SKILL_SHARE
         self._texts = texts
         self._owners = np.array(texts.owners)
         self._standing = _standing(texts.features)
@@ -109,7 +112,7 @@ class KernelRidge:
         best = np.full((len(columns), count), -np.inf, columns.dtype)
         for skill, owner in enumerate(self._owners):
             np.maximum(best[:, owner], columns[:, count + skill], out=best[:, owner])
-        mixed: Array = (1 - SKILL_SHARE) * columns[:, :count] + SKILL_SHARE * best
+        mixed: Array = (1 - self._skill_share) * columns[:, :count] + self._skill_share * best
         return mixed
 
     def _without_groups(self, inverse: Array, weights: Array) -> Array:

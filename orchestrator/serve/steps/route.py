@@ -67,8 +67,9 @@ def _scored(router: Router, decision: Decision) -> dict[str, Any]:
     """What a label of this decision is put to; nothing where nobody was chosen, or by what has no fitted confidence."""
     if decision.choice is None or decision.raw is None:
         return {}
+    server = {"server": decision.kind} if decision.kind else {}
     stage = decision.stage or decision.strategy
-    return {"stage": stage, "server": decision.kind, "score": round(decision.raw, 6), "version": router.version}
+    return {"stage": stage, **server, "score": round(decision.raw, 6), "version": router.version}
 
 
 def _restrict(run: Run, decision: Decision, found: Parted | None) -> None:
