@@ -16,7 +16,7 @@ from orchestrator.core.personal import finder_of
 from orchestrator.deploy.deployment import Agent, Binding, Deployment, Router
 from orchestrator.deploy.distant import ServerEncoder
 from orchestrator.deploy.endpoint import EndpointSpec
-from orchestrator.deploy.make import endpoints_of, make_agent, make_router
+from orchestrator.deploy.make import endpoints_of, make_agent, make_router, version_of
 from orchestrator.deploy.plane import Workshop
 from orchestrator.deploy.resources import limits_of, residence_of, with_resources
 from orchestrator.plan.binding import Bound, BoundEndpoint
@@ -95,8 +95,10 @@ class Draft:
         endpoints = endpoints_of(spec["models"], self._bindings, self._models())
         fit = self._workshop.strategy(spec["strategy"])
         bound = self._bindings.get(spec["encoder"])  # no fallback of it: another model has other vectors
-        made = await _in_thread(lambda: make_router(spec, self._targets(), fit, endpoints, self._encoder))
-        self._routers[name] = replace(made, embedders=bound.endpoints if bound else ())
+        targets = self._targets()
+        made = await _in_thread(lambda: make_router(spec, targets, fit, endpoints, self._encoder))
+        version = version_of(spec, targets, self._models())
+        self._routers[name] = replace(made, embedders=bound.endpoints if bound else (), version=version)
         failpoint("execute.router-fitted")
 
     # -- the whole --------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from orchestrator.core.errors import RunCancelled, RunError
 from orchestrator.core.event import DELTA, Event, EventKind
 from orchestrator.core.fitted import Fitted, Scale
 from orchestrator.core.message import Message, Usage
+from orchestrator.core.refined import Refinements
 from orchestrator.core.request import Decision, PartResult, Request, Result, StepRecord, new_id
 from orchestrator.deploy.deployment import Agent, Deployment
 from orchestrator.plan.pressure import NONE, Pressure
@@ -35,7 +36,19 @@ BROUGHT: Final = (
 
 
 SHARED: Final = (
-    *("deployment", "loop", "emit", "pressure", "fitted", "privacy", "passage", "desk", "outbox", "consents"),
+    *(
+        "deployment",
+        "loop",
+        "emit",
+        "pressure",
+        "fitted",
+        "refined",
+        "privacy",
+        "passage",
+        "desk",
+        "outbox",
+        "consents",
+    ),
     *("came", "started", "deadline", "history", "decisions"),
 )
 """What a run has in common with the runs of its parts. What is new in ``Run.__slots__`` stands here or in ``OWN``."""
@@ -93,6 +106,7 @@ class Run:
         "pressure",
         "privacy",
         "queue_ms",
+        "refined",
         "request",
         "said",
         "started",
@@ -113,6 +127,7 @@ class Run:
         self.listen = listen
         self.pressure: Pressure = NONE
         self.fitted: Mapping[Scale, Fitted] = {}
+        self.refined: Mapping[str, Refinements] = {}
         self.conversation: Conversation | None = None
         self.privacy: Privacy | None = None
         self.passage: Passage | None = None
@@ -366,5 +381,10 @@ class Run:
         """Keep a router's decision."""
         if not decision.router:
             d = decision
-            decision = Decision(d.strategy, d.choice, d.scores, d.confidence, d.why, d.cost_ms, router, kind=d.kind)
+            decision = Decision(
+                *(d.strategy, d.choice, d.scores, d.confidence, d.why, d.cost_ms, router),
+                kind=d.kind,
+                stage=d.stage,
+                raw=d.raw,
+            )
         self.decisions = (*self.decisions, decision)
