@@ -21,6 +21,7 @@ from orchestrator.deploy.plane import Workshop
 from orchestrator.deploy.resources import limits_of, residence_of, with_resources
 from orchestrator.plan.binding import Bound, BoundEndpoint
 from orchestrator.ports.encoder import DistantEncoder, Encoder
+from orchestrator.ports.host import make_private
 from orchestrator.ports.provider import Capability, Support, Target
 from orchestrator.ports.tool import Tool, ToolPlace
 
@@ -181,7 +182,7 @@ class Draft:
     def _place(self, address: str) -> ToolPlace:
         folder = Path(self.blueprint.folder)
         state = self._workshop.tools / self.blueprint.name / address
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(state)
         return ToolPlace(
             state=state,
             folder=folder,
