@@ -306,9 +306,11 @@ def _endpoint(spec: ModelSpec, option: Option) -> BoundEndpoint:
 
 
 def _window(spec: ModelSpec, server: ObservedServer, model: ServedModel) -> int | None:
-    """Tokens of a request that are really served: told, else measured. What the model could take is no answer where the
-    server would tell what it gives it, and has not yet."""
-    served = model.context or server.probed.get(model.id, {}).get("context")
+    """Tokens of a request that are really served: told, else measured; never more than the manifest writes. What the model
+    could take is no answer where the server would tell what it gives it, and has not yet."""
+    served, written = model.context or server.probed.get(model.id, {}).get("context"), spec["window"]
+    if written is not None:
+        return min(served or written, written)
     if served is None and server.capabilities.get(Capability.CONTEXT_TOLD) == "yes":
         return None
     return served or spec["context_length"]

@@ -90,7 +90,8 @@ class Dispatch:
         call.waits_since = inf
         call.started = call.last_progress = now
         self._look_at(endpoint, min(call.new.deadline, now + self.limits.endpoint.stall_after))
-        self._effects.append(Start(call.new.call, endpoint.spec, kind, endpoint.called, for_model))
+        window = endpoint.window
+        self._effects.append(Start(call.new.call, endpoint.spec, kind, endpoint.called, for_model, window))
 
     def _wait(self, call: Call, lanes: tuple[Lane, ...], now: float) -> None:
         with_room = tuple(lane for lane in lanes if lane.room_for(call))
@@ -208,7 +209,7 @@ class Dispatch:
 
     def _give_up(self, call: Call, lane: Lane, now: float) -> None:
         """Never again on this endpoint; on to the next one."""
-        context = lane.endpoint.spec.context or 0
+        context = lane.endpoint.window or lane.endpoint.spec.context or 0
         if isinstance(call.error, ContextTooLong):
             call.needs_context = max(call.needs_context or 0, context)
         call.given_up = (*call.given_up, lane.endpoint.spec.id)
