@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Final, cast
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.digest import digest_of
-from orchestrator.core.memory import Budget, Memory, Need, limited
+from orchestrator.core.memory import PINNED, Budget, Memory, Need, kept, limited
 from orchestrator.plan.builds import same_model
 from orchestrator.plan.choosing import NOWHERE, Choice, Option, Surroundings, choose, is_other_build, option_of
 from orchestrator.plan.generations import berth_of, instances_of, processes_of, serving
@@ -91,12 +91,46 @@ def bind_all(blueprint: Blueprint, observed: ObservedState) -> dict[str, Bound]:
     """Every model alias of the blueprint."""
     specs = [cast(ModelSpec, element.spec) for element in blueprint.of_kind("model")]
     around = Surroundings(observed.device, budget_beside_servers(blueprint, observed))
-    return {
+    bound = {
         spec["alias"]: (
             bind_started(spec, blueprint.name, observed, around) if spec["server"] else bind(spec, observed, around)
         )
         for spec in specs
     }
+    held = held_by_pinned(bound, around.budget)
+    return bound | (dict(_beside(held, bound, specs, observed, around)) if held else {})
+
+
+def held_by_pinned(bound: Mapping[str, Bound], budget: Budget | None) -> dict[str, int]:
+    """What pinned models keep of a limit that is written, by their aliases: those of servers that load on request here."""
+    if budget is None or budget.limit is None:
+        return {}
+    found: dict[str, tuple[str, int]] = {}  # aliases of one model on one server are loaded once
+    for alias, each in bound.items():
+        for one in each.endpoints[:1]:
+            loads = one.zone == "node" and one.capabilities.get(Capability.LOAD) == "yes"
+            if one.pinned and loads and one.memory is not None:
+                found.setdefault(one.served, (alias, one.memory))
+    return kept(dict(found.values()), budget.total)
+
+
+def _beside(
+    held: Mapping[str, int],
+    bound: Mapping[str, Bound],
+    specs: Sequence[ModelSpec],
+    observed: ObservedState,
+    around: Surroundings,
+) -> Iterator[tuple[str, Bound]]:
+    """The others, with what the pinned ones leave them."""
+    room = replace(around, budget=around.budget and around.budget.less(held, PINNED))
+    there = {bound[alias].endpoints[0].served for alias in held}
+    for spec in specs:
+        each = bound[spec["alias"]]
+        if spec["server"] or not each.endpoints or each.endpoints[0].served in there:
+            continue
+        again = bind(spec, observed, room)
+        cure = f"do not pin {' and '.join(held)}, or {again.cure}"
+        yield spec["alias"], again if again.endpoints else replace(again, cure=cure)
 
 
 def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState, around: Surroundings) -> Bound:
