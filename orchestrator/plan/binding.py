@@ -13,7 +13,7 @@ from orchestrator.core.digest import digest_of
 from orchestrator.core.memory import PINNED, Budget, Memory, Need, kept, limited
 from orchestrator.plan.builds import same_model
 from orchestrator.plan.choosing import NOWHERE, Choice, Option, Surroundings, choose, is_other_build, option_of
-from orchestrator.plan.generations import berth_of, instances_of, processes_of, serving
+from orchestrator.plan.generations import berth_of, instances_of, outlives, processes_of, serving
 from orchestrator.plan.matching import COMPATIBLE, DISTANCE, allowed, rank, same_place, wanted_ids
 from orchestrator.plan.observed import ObservedServer, ObservedState, StartedServer, server_name
 from orchestrator.plan.smaller import smaller
@@ -140,7 +140,9 @@ def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState, arou
     alias, name = spec["alias"], server_name(deployment, spec["alias"])
     prospect = observed.prospects.get(name)
     if prospect is not None and prospect.why:
-        return Bound(alias, (), prospect.why, prospect.cure)
+        if outlives(prospect, observed.started) is None:
+            return Bound(alias, (), prospect.why, prospect.cure)
+        prospect = replace(prospect, instances=len(processes_of(name, observed.started)))
     program = prospect.program if prospect else ""
     berth = berth_of(name, prospect, observed.started) if prospect else None
     again = berth is not None and berth.now is not None and berth.now.state == "failed" and observed.retries
@@ -219,6 +221,9 @@ def budget_beside_servers(blueprint: Blueprint, observed: ObservedState) -> Budg
     budget = device_budget(blueprint, observed.device)
     mine = {name: each for name, each in observed.prospects.items() if name.partition("/")[0] == blueprint.name}
     held = {name.partition("/")[2]: each.memory * each.instances for name, each in mine.items() if not each.why}
+    for name, each in mine.items():
+        if (there := outlives(each, observed.started)) is not None:
+            held[name.partition("/")[2]] = there.memory
     return budget.less(held) if budget else None
 
 
