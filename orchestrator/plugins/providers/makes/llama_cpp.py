@@ -149,6 +149,12 @@ MAKE: Final = Make(
     keeps_streams=False,  # it closes the connection after a stream, without saying so in a header
     url_variable="LLAMA_SERVER_URL",
     wants="llama-server -m MODEL.gguf --jinja",
-    stores=("~/.cache/huggingface/hub", "~/.cache/llama.cpp"),
+    stores=(
+        "$HF_HUB_CACHE",
+        "$HF_HOME/hub",
+        "$XDG_CACHE_HOME/huggingface/hub",
+        "~/.cache/huggingface/hub",
+        "~/.cache/llama.cpp",
+    ),
     store_variable="LLAMA_CACHE",
 )
