@@ -13,6 +13,7 @@ from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.quantity import format_size
 
 _AWAY: Final = frozenset({"unloaded", "loading", "yielding"})
+_ILL: Final = frozenset({"open", "half_open", "stalled", "gone", "misconfigured", "rate_limited"})
 _NOT_READY: Final = {
     "starting": "what was applied comes back, one deployment after the other",
     "stopping": "requests in work finish, nothing new is taken",
@@ -136,15 +137,29 @@ def _servers(deployment: Mapping[str, Any]) -> list[str]:
 
 
 def _models(deployment: Mapping[str, Any], *, whole: bool) -> list[str]:
-    """Which endpoints serve each, and which of them are not in memory just now."""
-    away = {each["id"]: f" ({each['state']})" for each in deployment["endpoints"] if each["state"] in _AWAY}
+    """Which endpoints serve each, and which of them are not in memory just now, or not well: that is always told."""
+    views = {each["id"]: each for each in deployment["endpoints"]}
     rows = [
         (
             f"model.{model['alias']}",
-            ", ".join(f"{name}{away.get(name, '')}" for name in model["endpoints"])
+            ", ".join(f"{name}{_how(views.get(name))}" for name in model["endpoints"])
             or f"not served: {model['missing']}",
         )
         for model in deployment["models"]
-        if whole or model["missing"]
+        if whole or model["missing"] or any(_is_ill(views.get(name)) for name in model["endpoints"])
     ]
     return columns(rows, indent="  ")
+
+
+def _is_ill(view: Mapping[str, Any] | None) -> bool:
+    return view is not None and view["state"] in _ILL
+
+
+def _how(view: Mapping[str, Any] | None) -> str:
+    """The state of an endpoint, where it is not as it should be; why, and when it is tried again."""
+    if view is None or view["state"] not in _AWAY | _ILL:
+        return ""
+    ill = _is_ill(view)
+    why = f": {view['last_error']}" if ill and view.get("last_error") else ""
+    again = view.get("again_in") if ill else None
+    return f" ({view['state']}{why}{f'; tried again in {again:.0f} s' if again is not None else ''})"
