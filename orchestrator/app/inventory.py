@@ -160,6 +160,13 @@ def applied_names(deployments: Iterable[Mapping[str, Any]]) -> dict[tuple[str, s
     return found
 
 
+def users_of(choice: Choice, deployments: Iterable[Mapping[str, Any]]) -> str:
+    """Who uses the model, by what `status` says, in words; empty where nobody does."""
+    place = plain_netloc(urlsplit(choice.server.api_base).netloc)
+    users = applied_names(deployments).get((choice.server.provider, place, choice.model), [])
+    return f"used by {', '.join(dict.fromkeys(users))}" if users else ""
+
+
 def _hidden(servers: Iterable[ObservedServer], name: str, *, own: bool) -> list[Choice]:
     """Servers that list only what is loaded: they may have the model, and say so when they are asked."""
     row = find_model(name)
