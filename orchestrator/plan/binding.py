@@ -182,7 +182,8 @@ def _model_of(started: StartedServer, server: ObservedServer, alias: str) -> Ser
 def _not_ready(started: StartedServer, program: str) -> tuple[str, str]:
     """In the same words however it comes to be ready: each other word would be another revision."""
     if started.state == "failed":
-        return f"{program}: {started.why}", f"see {started.log}, then `orchestrator apply`"
+        see = f"see {started.log}, then " if started.log else ""
+        return f"{program}: {started.why}", f"{see}`orchestrator apply` tries it again"
     return f"{program} is not ready", "`orchestrator status` says how far it is"
 
 

@@ -128,7 +128,8 @@ def _servers(deployment: Mapping[str, Any]) -> list[str]:
     """Those that were started for it; one that is well needs no more than a line."""
     rows = []
     for server in deployment.get("servers", ()):
-        where = f"{server['url']}, process {server['pid']}" if server["pid"] else f"see {server['log']}"
+        see = f"see {server['log']}" if server["log"] else ""
+        where = f"{server['url']}, process {server['pid']}" if server["pid"] else see
         why = f": {server['why']}" if server["why"] else ""
         memory = f", {format_size(server['memory'])} memory" if server.get("memory") else ""
         leaves = ", ends when its requests are done" if server.get("use") == "draining" else ""
