@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from itertools import count
 from math import inf
 
-from orchestrator.core.errors import ContextTooLong, ModelError, ModelNotFound, RunCancelled, RunError, Stalled
+from orchestrator.core.errors import (
+    ContextTooLong,
+    ModelError,
+    ModelNotFound,
+    RunCancelled,
+    RunError,
+    Stalled,
+    Unreachable,
+)
 from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.endpoint import Endpoint
 from orchestrator.serve.effect import Effect, Fail, Relist, RetryAt, Start, StartKind, StateChanged
@@ -173,7 +181,7 @@ class Dispatch:
             self._effects.append(Relist(lane.endpoint.spec.id))
 
     def _after_fault(self, call: Call, lane: Lane, error: ModelError, now: float) -> None:
-        what = verdict(error, call.facts(self.limits.retries))
+        what = verdict(error, call.facts(self._retries(call, lane, error, now)))
         call.error = error
         if what == "again":  # free, and not counted; where it has no room meanwhile, the call waits for its turn
             call.stale_before = True
@@ -191,6 +199,13 @@ class Dispatch:
             self._back_off(call, lane, error, now)
         else:
             self._give_up(call, lane, now)
+
+    def _retries(self, call: Call, lane: Lane, error: ModelError, now: float) -> int:
+        """How often it may be tried again there. A server that we start is started again when it dies: for a while it is waited
+        for, where nobody else can answer."""
+        comes_back = lane.endpoint.spec.started and isinstance(error, Unreachable)
+        soon = comes_back and now - call.submitted < self.limits.restart
+        return max(self.limits.retries, call.failures + 1) if soon else self.limits.retries
 
     def _others(self, call: Call, lane: Lane) -> bool:
         deadline = call.new.deadline
