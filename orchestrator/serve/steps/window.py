@@ -93,7 +93,7 @@ def fit(prompt: Prompt, windows: Sequence[Window]) -> Fitting:
     able = tuple(window.endpoint for window in widest if _may_be_sent(window, least, prompt.answer))
     if able:
         return Fitting(messages, able, left_out)
-    raise _too_long(widest[0], least)
+    raise _too_long(widest[0], least, prompt.answer)
 
 
 def too_long(call: ChatCall, window: Window) -> ContextTooLong | None:
@@ -101,12 +101,16 @@ def too_long(call: ChatCall, window: Window) -> ContextTooLong | None:
     size = sum([len(message.encoded()) for message in call.messages])
     if call.tools:
         size += len(json.dumps([schema.as_json() for schema in call.tools], ensure_ascii=False))
-    return None if _may_be_sent(window, size, call.max_tokens) else _too_long(window, size)
+    return None if _may_be_sent(window, size, call.max_tokens) else _too_long(window, size, call.max_tokens)
 
 
-def _too_long(window: Window, size: int) -> ContextTooLong:
+def _too_long(window: Window, size: int, answer: int | None) -> ContextTooLong:
+    tokens = window.tokens or 0
+    likely, most = size // _LIKELY, size // _SURELY
+    about = f"about {likely} tokens" if likely > tokens else f"about {likely}, perhaps {most} tokens"
     return ContextTooLong(
-        f"the prompt of about {size // _LIKELY} tokens does not fit the {window.tokens} tokens that {window.endpoint} serves",
+        f"the prompt of {about}, with {_room(tokens, answer)} for the answer, does not fit the {tokens} tokens that "
+        f"{window.endpoint} serves",
         cure=f"Shorten it, or serve the model with a larger context.{'' if window.refuses else _UNSURE}",
     )
 
@@ -132,8 +136,12 @@ def _without_a_turn(prompt: Prompt, size: int, left_out: int) -> tuple[int, int]
 def _holds(window: Window, size: int, answer: int | None, bytes_a_token: int) -> bool:
     if window.tokens is None:
         return True
-    room = min(_ANSWER if answer is None else answer, window.tokens // 4)
-    return size // bytes_a_token + room <= window.tokens
+    return size // bytes_a_token + _room(window.tokens, answer) <= window.tokens
+
+
+def _room(tokens: int, answer: int | None) -> int:
+    """Tokens of a window that are kept for the answer."""
+    return min(_ANSWER if answer is None else answer, tokens // 4)
 
 
 def _may_be_sent(window: Window, size: int, answer: int | None) -> bool:
