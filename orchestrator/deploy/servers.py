@@ -61,6 +61,7 @@ declare(
 
 POLL: Final = 0.2
 """Seconds between two looks whether processes still run."""
+KILLED: Final = "killed by SIGKILL"
 TRIM_EVERY: Final = 30.0
 RULES: Final = SupervisorRules()
 
@@ -311,6 +312,8 @@ class Servers:
         self._running.pop(name, None)
         self._buried.discard(name)
         ServerRecords(self._yard.records).remove(name)
+        if how == KILLED:  # it had no time for last words
+            how, said = f"{KILLED}, by somebody or by the system for want of memory", ""
         self._do(self.supervisor.on_exit(name, f"{how}: {said}" if said else how, anyio.current_time()))
 
     def _became(self, effect: Became) -> None:

@@ -172,7 +172,8 @@ def _gain(spec: AgentSpec) -> str:
 
 
 def _sized(alias: str, blueprint: Blueprint) -> str:
-    memory = blueprint.elements[Address.of("model", alias)].spec["memory"]
+    spec = blueprint.elements[Address.of("model", alias)].spec
+    memory = None if spec["server"] else spec["memory"]  # what a server that we start takes is told with that
     return f"{alias} ({format_size(memory)})" if memory else alias
 
 

@@ -83,6 +83,7 @@ def test_a_file_that_is_not_there_is_told_beside_the_command(tmp_path: Path) -> 
         ran = here("models", "command", *words, environment=NOTHING)
         assert (ran.code, "--model" in ran.out) == (0, True)
         assert f"# it would not be started now: there is no file {tmp_path / 'a.gguf'}" in ran.out
+        assert "--no-webui" not in ran.out, "of a new version, which this is for, the options have new names"
 
 
 def test_what_an_alias_lacks_is_asked_for_as_an_option() -> None:
