@@ -10,6 +10,7 @@ import pytest
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.plan.binding import bind_all
 from orchestrator.plan.diff import diff
+from orchestrator.plan.fetches import fetches
 from orchestrator.plan.observed import ObservedServer, ObservedState
 from orchestrator.ports.provider import ServedModel
 from tests.plan.parts import agent, blueprint, model, state
@@ -61,6 +62,12 @@ def test_the_plan_says_why_with_the_arithmetic_and_what_to_change() -> None:
     )
     assert bind_all(desk("abg"), state(server()))["gamma"].cure.startswith("do not pin alpha and beta, or ")
     assert not [note for note in plan.notes if "take turns" in note]
+
+
+def test_what_has_no_room_is_not_pulled_either() -> None:
+    """It would be brought for nothing."""
+    able = replace(server(), capabilities={"load": "yes", "pull": "yes"})
+    assert fetches(desk("abg"), state(able), bind_all(desk("abg"), state(able))) == {}
 
 
 def test_those_beside_a_pinned_one_are_told_to_take_turns() -> None:
