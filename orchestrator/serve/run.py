@@ -374,7 +374,7 @@ class Run:
             and (each.strategy != "policy" or each.abstained)
         ]
         parts += [f"{each.agent} handed over: {each.reason}" for each in self.attempts]
-        chosen = [f"{each.subject}: {each.detail['chosen']}" for each in self.steps if "chosen" in each.detail]
+        chosen = [f"{each.subject}: {why}" for each in self.steps if (why := _chosen(each.detail))]
         return "; ".join([*parts, *dict.fromkeys(chosen)])
 
     def add_decision(self, decision: Decision, router: str) -> None:
@@ -388,3 +388,11 @@ class Run:
                 raw=d.raw,
             )
         self.decisions = (*self.decisions, decision)
+
+
+def _chosen(detail: Mapping[str, Any]) -> str:
+    """Why this model, and which one was asked after it had failed."""
+    told, attempts = detail.get("chosen", ""), detail.get("attempts", ())
+    failed = next((each for each in attempts if each["endpoint"] != detail["endpoint"]), None)
+    fell = f"{failed['endpoint']} failed ({failed['outcome']}), and {detail['endpoint']} was asked" if failed else ""
+    return "; ".join(filter(None, (told, fell)))
