@@ -165,7 +165,7 @@ class Starting:
             return []
 
         def look() -> list[Looked]:
-            held = {path: stamp for path, stamp in stamps.items() if not (anew and Path(path).exists())}
+            held = {path: stamp for path, stamp in stamps.items() if not (anew and _is_there(path))}
             return look_at(want, yard.glance, yard.program(want.kind), held)
 
         return await anyio.to_thread.run_sync(look)
@@ -390,3 +390,11 @@ def _begun_before(name: str) -> dict[str, Any]:
         "mark": operation.mark,
         "does": operation.does(),
     }
+
+
+def _is_there(path: str) -> bool:
+    """Whether a file can be looked at; one that the disk does not give is as good as gone."""
+    try:
+        return Path(path).exists()
+    except OSError:
+        return False

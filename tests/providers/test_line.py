@@ -345,7 +345,7 @@ def test_a_factory_refuses_options_that_it_does_not_have() -> None:
 async def heard(provider: CompatibleProvider, url: str, streamed: bool) -> None:
     """Ask, and read all that comes."""
     if streamed:
-        async with aclosing(provider.stream(call_to(url))) as deltas:  # type: ignore[type-var]
+        async with aclosing(provider.stream(call_to(url))) as deltas:  # type: ignore[type-var] # a generator, which closes
             [_ async for _ in deltas]
     else:
         await provider.chat(call_to(url))

@@ -65,7 +65,7 @@ async def test_a_model_that_is_still_coming_is_not_there(
             coming = anyio.Event()
 
             async def pull() -> None:
-                async with aclosing(provider.pull(target)) as progress:  # type: ignore[type-var]
+                async with aclosing(provider.pull(target)) as progress:  # type: ignore[type-var] # a generator, which closes
                     async for each in progress:
                         if each.completed:
                             coming.set()
