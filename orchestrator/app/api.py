@@ -31,7 +31,7 @@ Listen = Callable[[Event], None]
 class _Runner(Protocol):
     async def run(self, request: Request, listen: Listen | None = None) -> Result: ...
     async def wait(self, run: str) -> Result: ...
-    async def label(self, run: str, *, right: bool, agent: str, by: str) -> None: ...
+    async def label(self, run: str, *, right: bool, agent: str, router: str, by: str) -> None: ...
 
 
 class Opened:
@@ -60,11 +60,13 @@ class Opened:
         self._check_open()
         return await self._runner.wait(run.id if isinstance(run, Result) else run)
 
-    async def label(self, run: str | Result, *, right: bool, agent: str = "", by: str = "") -> None:
+    async def label(self, run: str | Result, *, right: bool, agent: str = "", router: str = "", by: str = "") -> None:
         """Note that the answer of a run was right or wrong, for ``orchestrator calibrate``: of the agent that answered, or of
-        ``agent`` where that one handed over. Raises ``NothingToLabel`` where it looked for no sign of a wrong answer."""
+        ``agent`` where that one handed over; or with ``router``, whether that one chose the right agent. Raises ``NothingToLabel``
+        where the agent looked for no sign of a wrong answer, or no probability made the router choose."""
         self._check_open()
-        await self._runner.label(run.id if isinstance(run, Result) else run, right=right, agent=agent, by=by)
+        name = run.id if isinstance(run, Result) else run
+        await self._runner.label(name, right=right, agent=agent, router=router, by=by)
 
     async def stream(self, request: str | Request, **options: Any) -> AsyncIterator[Event]:
         """The run's events as they happen; the last is ``run.finished``, whose ``fields["result"]`` is the ``Result``.

@@ -214,9 +214,10 @@ class RuntimeClient:
         with self._call("POST", path, {"name": name}) as answer:
             return int(answer.value()["count"])
 
-    def label(self, run: str, *, right: bool, agent: str = "", by: str = "") -> dict[str, Any]:
-        """Note that an answer was right or wrong. Raises ``NothingToLabel``."""
-        with self._call("POST", "/label", {"run": run, "right": right, "agent": agent, "by": by}) as answer:
+    def label(self, run: str, *, right: bool, agent: str = "", router: str = "", by: str = "") -> dict[str, Any]:
+        """Note that an answer, or whom a router chose, was right or wrong. Raises ``NothingToLabel``."""
+        body = {"run": run, "right": right, "agent": agent, "router": router, "by": by}
+        with self._call("POST", "/label", body) as answer:
             found: dict[str, Any] = answer.value()["label"]
             return found
 

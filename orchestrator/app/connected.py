@@ -40,9 +40,10 @@ class RemoteRuns:
         """How a run ended that waited for a person, once it did."""
         return await self._result({"run": run}, "wait", None)
 
-    async def label(self, run: str, *, right: bool, agent: str, by: str) -> None:
-        """Note that an answer was right or wrong."""
-        async for _ in self._lines({"run": run, "right": right, "agent": agent, "by": by}, "label"):
+    async def label(self, run: str, *, right: bool, agent: str, router: str, by: str) -> None:
+        """Note that an answer, or whom a router chose, was right or wrong."""
+        body = {"run": run, "right": right, "agent": agent, "router": router, "by": by}
+        async for _ in self._lines(body, "label"):
             continue
 
     async def _result(self, body: Mapping[str, Any], path: str, listen: Callable[[Event], None] | None) -> Result:

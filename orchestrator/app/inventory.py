@@ -22,6 +22,7 @@ GGUF: Final[Mapping[str, str]] = {"lm-studio": "llama-cpp"}
 INSTALL: Final = (
     "install one, like Ollama (https://ollama.com/download), and start it; `orchestrator doctor` says where it looks"
 )
+PULLS: Final = "; a server's own id needs --provider or --endpoint to pull it"
 _WORDS: Final = {"load": "loads models on request", "pull": "pulls models", "remove": "removes models"}
 
 
@@ -93,7 +94,7 @@ def source(servers: Sequence[ObservedServer], name: str, *, own: bool) -> Choice
     id of the server's. Raises ``NoServer``, ``UsageError`` for a name that nobody knows."""
     row = find_model(name)
     if row is None and not own:
-        raise unknown(servers, name)
+        raise unknown(servers, name, PULLS)
     _check_any(servers)
     able = [server for server in servers if server.capabilities.get("pull") == "yes"]
     if not able:
@@ -107,14 +108,15 @@ def source(servers: Sequence[ObservedServer], name: str, *, own: bool) -> Choice
     return _first(sorted(found, key=lambda choice: _rank(row, choice.server)))
 
 
-def unknown(servers: Iterable[ObservedServer], name: str) -> UsageError:
-    """The error for a name that nobody knows, with near names of the catalogue and of what the servers list."""
+def unknown(servers: Iterable[ObservedServer], name: str, more: str = "") -> UsageError:
+    """The error for a name that nobody knows, with near names of the catalogue and of what the servers list; ``more`` is what
+    helps where there is none."""
     listed = [model.id for server in servers for model in server.models]
     spelled = {spelling: row["alias"] for row in model_rows() for spelling in (row["alias"], *row.get("aliases", ()))}
     near = list(dict.fromkeys(spelled.get(found, found) for found in nearest(name, [*spelled, *listed])))
     cure = did_you_mean(name, near) or (f"did you mean {' or '.join(near)}?" if near else "")
     if not cure:
-        cure = "`orchestrator models list` shows what servers have; a server's own id needs --provider or --endpoint to pull it"
+        cure = f"`orchestrator models list` shows what servers have{more}"
     return UsageError(f'no model is called "{name}"', cure=cure)
 
 
@@ -158,6 +160,13 @@ def applied_names(deployments: Iterable[Mapping[str, Any]]) -> dict[tuple[str, s
                 place = (provider, plain_netloc(netloc), served.partition("#")[0])
                 found.setdefault(place, []).append(f"{deployment['name']}: {model['alias']}")
     return found
+
+
+def users_of(choice: Choice, deployments: Iterable[Mapping[str, Any]]) -> str:
+    """Who uses the model, by what `status` says, in words; empty where nobody does."""
+    place = plain_netloc(urlsplit(choice.server.api_base).netloc)
+    users = applied_names(deployments).get((choice.server.provider, place, choice.model), [])
+    return f"used by {', '.join(dict.fromkeys(users))}" if users else ""
 
 
 def _hidden(servers: Iterable[ObservedServer], name: str, *, own: bool) -> list[Choice]:

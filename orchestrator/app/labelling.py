@@ -13,17 +13,19 @@ from orchestrator.core.request import Request, Result
 from orchestrator.serve.doubt.tokens import canonical
 
 FORM: Final = (
-    "each case is {run: ID, right: true or false}, or {text: …, answer: …} with the right answer or a list of them"
+    "each case is {run: ID, right: true or false}, with `agent` or `router` where not the answer is meant; or {text: …, "
+    "answer: …} with the right answer or a list of them"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A run that somebody looked at; ``agent`` where not the one that answered is meant."""
+    """A run that somebody looked at; ``agent`` where not the one that answered is meant, ``router`` where whom that chose is."""
 
     run: str
     right: bool
     agent: str = ""
+    router: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Labels(Protocol):
     """Where requests go and labels are noted: the runtime."""
 
     def run(self, name: str, request: Request) -> Result: ...
-    def label(self, run: str, *, right: bool, agent: str = "", by: str = "") -> Any: ...
+    def label(self, run: str, *, right: bool, agent: str = "", router: str = "", by: str = "") -> Any: ...
 
 
 def read_labels(path: str) -> list[Seen | Asked]:
@@ -66,27 +68,26 @@ def note_labels(
     """Note each of them; ``tell`` hears how many are done. A request is answered as for any user, with all that tools do."""
     tally = Tally()
     for number, case in enumerate(cases, 1):
-        labels = [(case.run, case.right, case.agent)] if isinstance(case, Seen) else _asked(case, name, runtime, tally)
-        for run, right, agent in labels:
+        for seen in [case] if isinstance(case, Seen) else _asked(case, name, runtime, tally):
             try:
-                runtime.label(run, right=right, agent=agent, by="cases")
+                runtime.label(seen.run, right=seen.right, agent=seen.agent, router=seen.router, by="cases")
             except NothingToLabel:
-                tally.missed("its answer had no score")
+                tally.missed("no probability made the router choose" if seen.router else "its answer had no score")
             else:
                 tally.noted += 1
-                tally.right += right
+                tally.right += seen.right
         tell(number)
     return tally
 
 
-def _asked(case: Asked, name: str, runtime: Labels, tally: Tally) -> list[tuple[str, bool, str]]:
+def _asked(case: Asked, name: str, runtime: Labels, tally: Tally) -> list[Seen]:
     """Every answer of the run that has a score, that of an agent which handed over too."""
     result = runtime.run(name, Request(case.text, agent=case.agent))
     answers = answers_of(result)
     if not answers:
         tally.missed(f"the run {result.status}" if result.status != "completed" else "its answer had no score")
     right = {canonical(answer) for answer in case.answers}
-    return [(result.id, canonical(text) in right, agent) for agent, text in answers.items()]
+    return [Seen(result.id, canonical(text) in right, agent) for agent, text in answers.items()]
 
 
 def answers_of(result: Result) -> dict[str, str]:
@@ -106,14 +107,16 @@ def answers_of(result: Result) -> dict[str, str]:
 def _read(entry: Any, place: str) -> Seen | Asked:
     if not isinstance(entry, Mapping):
         raise UsageError(f"{place}: a case is a map", cure=FORM)
-    agent = entry.get("agent", "")
-    if not isinstance(agent, str):
-        raise UsageError(f"{place}: `agent` is no name", cure=FORM)
+    agent, router = entry.get("agent", ""), entry.get("router", "")
+    if not isinstance(agent, str) or not isinstance(router, str):
+        raise UsageError(f"{place}: `{'router' if isinstance(agent, str) else 'agent'}` is no name", cure=FORM)
+    if router and (agent or "run" not in entry):
+        raise UsageError(f"{place}: a `router` is labelled by `run`, without an `agent`", cure=FORM)
     if "run" in entry:
         run, right = entry["run"], entry.get("right")
         if not isinstance(run, str) or not run or not isinstance(right, bool):
             raise UsageError(f"{place}: `run` is no id, or `right` is not true or false", cure=FORM)
-        return Seen(run, right, agent)
+        return Seen(run, right, agent, router)
     text, answer = entry.get("text"), entry.get("answer")
     if not isinstance(text, str) or not text.strip() or answer in (None, []):
         raise UsageError(f"{place}: `text` or `answer` is missing", cure=FORM)

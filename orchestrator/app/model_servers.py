@@ -10,6 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
+from string import Template
 from typing import Any, TypeVar
 
 import anyio
@@ -154,17 +155,29 @@ def goes_on(choice: Choice) -> bool:
 
 def store_of(choice: Choice, environment: Mapping[str, str]) -> Store | None:
     """The folder of its models, where it is on this device and is one of the usual ones."""
+    folder = next(iter(_folders(choice, environment)), None)
+    return Store(folder, shutil.disk_usage(folder).free) if folder else None
+
+
+def _folders(choice: Choice, environment: Mapping[str, str]) -> list[Path]:
+    """Those of the usual folders of its models that are there."""
     from orchestrator.plugins.providers.addresses import MAKES
 
     make = next((make for make in MAKES if make.kind == choice.server.provider), None)
     if make is None or choice.server.zone != "node":
-        return None
+        return []
     named = environment.get(make.store_variable, "") if make.store_variable else ""
-    folders = [Path(os.path.expanduser(folder)) for folder in ([named] if named else make.stores)]  # noqa: PTH111 - of a text: pathlib raises where there is no home
-    for folder in folders:
-        if folder.is_dir():
-            return Store(folder, shutil.disk_usage(folder).free)
-    return None
+    written = [Template(folder).safe_substitute(environment) for folder in ([named] if named else make.stores)]
+    folders = [Path(os.path.expanduser(folder)) for folder in written if not folder.startswith("$")]  # noqa: PTH111 - of a text: pathlib raises where there is no home
+    return [folder for folder in folders if folder.is_dir()]
+
+
+def hub_files(choice: Choice, environment: Mapping[str, str]) -> dict[Path, int] | None:
+    """The large files of a model in the hub's cache of its server; ``None`` where servers of this make compare what comes
+    themselves, or nobody knows whether they do."""
+    from orchestrator.app.fetched_files import files_of
+
+    return files_of(choice.model, _folders(choice, environment)) if choice.server.provider == "llama-cpp" else None
 
 
 def _target(choice: Choice, key: Secret | None) -> Target:

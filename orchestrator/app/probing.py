@@ -11,13 +11,17 @@ from typing import Any, Final
 
 from orchestrator.app.settings import Settings
 from orchestrator.core.errors import StateUnusable
+from orchestrator.core.message import Message
 from orchestrator.plan.capabilities import FORMAT, Record, merged
 from orchestrator.ports.durable import write_durably
+from orchestrator.ports.lifecycle import Loader, LoadOptions
 from orchestrator.ports.probe import Probed
-from orchestrator.ports.provider import Capability, Identity, Provider, Secret, ServedModel, Support, Target
+from orchestrator.ports.provider import Capability, ChatCall, Identity, Provider, Secret, ServedModel, Support, Target
 
 FILE: Final = "capabilities.json"
 """In the state folder."""
+LOAD_SECONDS: Final = 600.0
+"""The most that a model which is probed may take to load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +93,26 @@ async def _one(provider: Provider, identity: Identity, model: ServedModel, wish:
     from orchestrator.plugins.providers.probe.interview import interview
 
     target = Target(identity.provider, identity.api_base, model.id, wish.keys.get(identity.url))
+    if model.loaded is False:
+        model = await _brought(provider, identity, model, target)
     talk = interview(provider, target, model, wish.deep)
     return Probed(identity, model, await talk.findings() if talk is not None else {})
+
+
+async def _brought(provider: Provider, identity: Identity, model: ServedModel, target: Target) -> ServedModel:
+    """The model as its server tells it once it is loaded, by the server's own call for that or by asking for a token: its window,
+    its slots, its build. As it was, where that fails: then the questions find out why."""
+    from orchestrator.core.errors import ModelError
+
+    try:
+        if isinstance(provider, Loader):
+            await provider.load(target, LoadOptions(), LOAD_SECONDS)
+        else:
+            await provider.chat(ChatCall(target, (Message("user", "hello"),), max_tokens=1, timeout=LOAD_SECONDS))
+        served = await provider.models(identity, target.api_key)
+    except ModelError:
+        return model
+    return next((each for each in served if each.id == model.id), model)
 
 
 def choose(models: Sequence[ServedModel], wish: Wish) -> tuple[ServedModel | None, str]:

@@ -242,9 +242,9 @@ class InProcess:
         """Answer a request; a failure is in ``Result.error``."""
         return await self.engine.run(request, listen)
 
-    async def label(self, run: str, *, right: bool, agent: str, by: str) -> None:
+    async def label(self, run: str, *, right: bool, agent: str, router: str, by: str) -> None:
         """Nothing is kept here: raises ``UsageError``."""
-        del right, agent, by
+        del right, agent, router, by
         cure = "apply it (orchestrator apply), and connect to it"
         raise UsageError(f"{run} cannot be labelled: a deployment of one process keeps no runs", cure=cure)
 

@@ -46,5 +46,6 @@ def _write(report: str) -> Path:
     folder = LocalHost().folders().state / "logs"
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
-    path.write_text(report, encoding="utf-8")
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(report)
     return path

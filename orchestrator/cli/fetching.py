@@ -59,7 +59,7 @@ def _pull(fetch: Fetch, choice: Choice, around: Around, terminal: Terminal) -> N
     from orchestrator.manifest.catalogue.reader import find_model
 
     row = find_model(fetch.alias)
-    options = argparse.Namespace(name=fetch.alias if row else fetch.name, quantization="", force=False)
+    options = argparse.Namespace(name=fetch.alias if row else fetch.name, quantization="", force=None)
     if row is None or not fetch.build:
         found = pull(choice, around, options, terminal)
     else:

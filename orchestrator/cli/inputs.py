@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
@@ -131,12 +132,15 @@ def compiled(options: argparse.Namespace, terminal: Terminal, name: str = "") ->
 
 def write_out(text: str, path: str | None, terminal: Terminal) -> None:
     """To the file that ``-o`` names, else (and for ``-``) to stdout; raises ``UsageError`` where the file cannot be written."""
-    if path in (None, "-"):
+    if path is None or path == "-":
         terminal.write(text)
         return
+    new = not os.path.lexists(path)
     try:
         with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123 - `-o` takes what open takes, /dev/stdout too
             file.write(text)
     except OSError as error:
+        if new:  # a half of it would look like the whole
+            Path(path).unlink(missing_ok=True)
         raise UsageError(f"{path} cannot be written: {error.strerror}", cure="name another file with -o") from error
     terminal.tell(f"wrote {path}")

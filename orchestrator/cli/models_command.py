@@ -16,11 +16,25 @@ if TYPE_CHECKING:
     from orchestrator.app.launchers import Launchers
     from orchestrator.core.blueprint import Blueprint
     from orchestrator.deploy.server_records import ServerWant
+    from orchestrator.plan.observed import Prospect
     from orchestrator.ports.lifecycle import Launch, LaunchOrder
 
 PORT: Final = 8000
 """What is shown where the manifest leaves the port open."""
+MOST: Final = 65535
 SCENARIOS: Final = ("development", "staging", "production_low", "production_high", "enterprise")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A server that is to be shown: of this ``kind``, as it is ordered; ``why`` it would not be started on this device just now,
+    with a ``cure``; ``never``: the manifest asks for something that cannot be had, so that no command is what it means."""
+
+    kind: str
+    order: LaunchOrder
+    why: str = ""
+    cure: str = ""
+    never: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +77,10 @@ def run_command(options: argparse.Namespace, terminal: Terminal) -> int:
     """Print them; starts nothing. A server that cannot be had is an error once all are shown."""
     from orchestrator.app.launchers import Launchers
 
+    if options.port is not None and not 1 <= options.port <= MOST:
+        raise UsageError(f"--port {options.port} is no port", cure=f"write a number from 1 to {MOST}")
     launchers = Launchers(None, terminal.environment, terminal.tell)
-    told = [_told(launchers, kind, order) for kind, order in _orders(options, terminal, launchers)]
+    told = [_told(launchers, asked) for asked in _orders(options, terminal, launchers)]
     if options.json:
         import json
 
@@ -77,16 +93,14 @@ def run_command(options: argparse.Namespace, terminal: Terminal) -> int:
     return 0
 
 
-def _orders(options: argparse.Namespace, terminal: Terminal, launchers: Launchers) -> Iterator[tuple[str, LaunchOrder]]:
+def _orders(options: argparse.Namespace, terminal: Terminal, launchers: Launchers) -> Iterator[Asked]:
     if options.target == "-" or Path(options.target).suffix in (".yaml", ".yml"):
         yield from _of_manifest(options, terminal, launchers)
     else:
         yield from _of_alias(options)
 
 
-def _of_manifest(
-    options: argparse.Namespace, terminal: Terminal, launchers: Launchers
-) -> Iterator[tuple[str, LaunchOrder]]:
+def _of_manifest(options: argparse.Namespace, terminal: Terminal, launchers: Launchers) -> Iterator[Asked]:
     from orchestrator.app.compile import compile_files
     from orchestrator.deploy.prospects import wants_of
 
@@ -97,13 +111,19 @@ def _of_manifest(
         raise UsageError(
             "no model of this manifest has a server that is started", cure="give a model `server:`, or name an alias"
         )
-    for want in _with_builds(compilation.blueprint, wants, launchers):
+    for want, prospect in _with_builds(compilation.blueprint, wants, launchers):
         order = replace(want.order, port=options.port or want.order.port or PORT)
-        yield want.kind, replace(order, scenario=options.scenario) if options.scenario else order
+        order = replace(order, scenario=options.scenario) if options.scenario else order
+        absent = order.is_local and not Path(order.model).exists()
+        never = bool(prospect.why) and not prospect.unfit and not absent
+        yield Asked(want.kind, order, prospect.why, prospect.cure, never)
 
 
-def _with_builds(blueprint: Blueprint, wants: list[ServerWant], launchers: Launchers) -> list[ServerWant]:
-    """Of a folder of builds the one that would be started on this device; whether its program is installed does not matter."""
+def _with_builds(
+    blueprint: Blueprint, wants: list[ServerWant], launchers: Launchers
+) -> list[tuple[ServerWant, Prospect]]:
+    """Of a folder of builds the one that would be started on this device, or why none; whether its program is installed does not
+    matter."""
     from orchestrator.app.device import read_device
     from orchestrator.deploy.prospects import look_at
     from orchestrator.plan.started import Neighbours, fitted
@@ -115,10 +135,15 @@ def _with_builds(blueprint: Blueprint, wants: list[ServerWant], launchers: Launc
     looked = {want.name: look_at(want, launch, launchers.program(want.kind)) for want in wants}
     startables = {name: [each.startable for each in found] for name, found in looked.items()}
     chosen = fitted(blueprint, startables, Neighbours({}, (), read_device()))
-    return [each.want for name, found in looked.items() for each in found if each.want.digest == chosen[name].digest]
+    return [
+        (each.want, chosen[name])
+        for name, found in looked.items()
+        for each in found
+        if each.want.digest == chosen[name].digest
+    ]
 
 
-def _of_alias(options: argparse.Namespace) -> Iterator[tuple[str, LaunchOrder]]:
+def _of_alias(options: argparse.Namespace) -> Iterator[Asked]:
     from orchestrator.app.catalog import LAUNCHERS
     from orchestrator.core.names import did_you_mean
     from orchestrator.manifest.catalogue.reader import find_model, near_models
@@ -140,13 +165,21 @@ def _of_alias(options: argparse.Namespace) -> Iterator[tuple[str, LaunchOrder]]:
         order = LaunchOrder(
             named, options.target, port=options.port or PORT, scenario=options.scenario, folder="models"
         )
-        yield kind, replace(order, kind="embedding") if row and row["kind"] == "embedding" else order
+        why = f"there is no file {named}" if options.path and not Path(named).exists() else ""
+        order = replace(order, kind="embedding") if row and row["kind"] == "embedding" else order
+        if kind == "llama-cpp" and not options.path:
+            yield Asked(
+                kind, order, "llama-server needs the model's file", "name the file of a build: --path FILE.gguf", True
+            )
+        else:
+            yield Asked(kind, order, why)
 
 
-def _told(launchers: Launchers, kind: str, order: LaunchOrder) -> Told:
+def _told(launchers: Launchers, asked: Asked) -> Told:
     from orchestrator.app.launchers import install_line
     from orchestrator.manifest.checks.servers import FETCH
 
+    kind, order = asked.kind, asked.order
     launcher, binary = launchers.get(kind), launchers.find(kind)
     missing = (
         "" if binary else f"{launcher.program} is not installed ({install_line(launcher)}); this is for a new version"
@@ -156,8 +189,12 @@ def _told(launchers: Launchers, kind: str, order: LaunchOrder) -> Told:
         message = f"nobody knows what {order.alias} is called where {launcher.program} fetches models"
         cure = f"name the id itself (orchestrator models command org/name --provider {kind}), or --path with its folder"
         return Told(order.alias, kind, None, binary.version, missing, PlanError(message, cure=cure))
+    if asked.never:
+        return Told(order.alias, kind, None, binary.version, missing, PlanError(asked.why, cure=asked.cure))
     try:
-        return Told(order.alias, kind, launcher.command(binary, order), binary.version, missing)
+        launch = launcher.command(binary, order)
+        notes = (*launch.notes, f"it would not be started now: {asked.why}") if asked.why else launch.notes
+        return Told(order.alias, kind, replace(launch, notes=notes), binary.version, missing)
     except OrchestratorError as error:
         return Told(order.alias, kind, None, binary.version, missing, error)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.app.builds import builds_for, ids_of_build
 from orchestrator.app.device import read_device
+from orchestrator.app.fetched_files import UNCHECKED, compare
 from orchestrator.app.inventory import Choice, called, size_of
-from orchestrator.app.model_servers import Around, goes_on, look, store_of
+from orchestrator.app.model_servers import Around, Store, goes_on, hub_files, look, store_of
 from orchestrator.app.model_servers import pull as pull_by
 from orchestrator.cli.view.model import short_digest
 from orchestrator.cli.view.pulling import shown_pull
@@ -21,6 +22,7 @@ from orchestrator.manifest.catalogue.reader import find_model
 from orchestrator.plan.builds import is_build, same_model
 
 if TYPE_CHECKING:
+    from orchestrator.ports.lifecycle import PullProgress
     from orchestrator.ports.provider import ServedModel
 
 
@@ -79,13 +81,17 @@ def pull(choice: Choice, around: Around, options: argparse.Namespace, terminal: 
     """Pull it; gives what there is now, with ``told`` for people. Raises ``DeployError`` for a disk that is too full, and a
     ``ModelError``, and ``TimeoutError`` where the time that ``around`` has is over: it is left as by Ctrl-C."""
     size = size_of(options.name, choice.server.provider, choice.model)
-    _check_disk(choice, size, options, terminal)
+    room = _check_disk(choice, size, options, terminal)
+    before = hub_files(choice, terminal.environment)
     with shown_pull(terminal, size) as shown:
         try:
-            pull_by(choice, shown.take, around)
+            pull_by(choice, _held_to(room, shown.take, options), around)
         except (KeyboardInterrupt, TimeoutError):
             terminal.tell(_left(choice, shown.completed))
             raise
+        came = before is None or compare(before, hub_files(choice, terminal.environment) or {}, shown.take)
+    if not came and not _found(choice, choice.server.models):
+        terminal.tell(UNCHECKED)
     listed = _listed(choice, around)
     return {
         "model": listed.id if listed else choice.model,
@@ -98,24 +104,65 @@ def pull(choice: Choice, around: Around, options: argparse.Namespace, terminal: 
     }
 
 
-def _check_disk(choice: Choice, size: int | None, options: argparse.Namespace, terminal: Terminal) -> None:
-    """Refuse where it cannot fit; say where that cannot be known. What is there already needs no room."""
+def _check_disk(choice: Choice, size: int | None, options: argparse.Namespace, terminal: Terminal) -> Store | None:
+    """Refuse where it cannot fit; say where that cannot be known. What is there already needs no room. Gives the store where the
+    server tells the size, once it pulls."""
     if _found(choice, choice.server.models):
         terminal.tell(f"{called(choice.server)} has {choice.model} already: what has changed since is fetched")
-        return
+        return None
     store = store_of(choice, terminal.environment)
-    if size is None or store is None:
+    if store is None:
         what = "its size is" if size is None else "the folder where the server keeps its models is"
         terminal.tell(f"free disk space is not checked: {what} not known")
-        return
+        return None
+    if size is None:
+        terminal.tell(
+            f"its size is compared with the {format_size(store.free)} free in {store.folder} once the server tells it"
+        )
+        return None if options.force else store
     needs = f"{choice.model} has {format_size(size)}, and {store.folder} has {format_size(store.free)} free"
     if size <= store.free:
         terminal.tell(needs)
     elif options.force:
         terminal.tell(f"{needs}: pulled all the same")
     else:
-        cure = "free some space, or name a smaller build (--quantization); --force pulls it all the same, as where a part is there"
-        raise DeployError(f"the disk is too full: {needs}", cure=cure)
+        raise _too_full(needs, options)
+    return None
+
+
+def _held_to(
+    store: Store | None, take: Callable[[PullProgress], None], options: argparse.Namespace
+) -> Callable[[PullProgress], None]:
+    """Progress, which is shown, ends where the whole turns out to be larger than what is free beside what was there already.
+    Raises ``DeployError``, which leaves the pull."""
+    if store is None:
+        return take
+    there: list[int] = []
+
+    def listen(progress: PullProgress) -> None:
+        take(progress)
+        if progress.total is None or progress.completed is None or progress.stage != "downloading":
+            return
+        there[:] = there or [progress.completed]
+        lacking = progress.total - there[0]
+        if lacking > store.free:
+            needs = f"{format_size(lacking)} are to come, and {store.folder} has {format_size(store.free)} free"
+            raise _too_full(needs, options)
+
+    return listen
+
+
+def _too_full(needs: str, options: argparse.Namespace) -> DeployError:
+    """``options`` of an apply have no word of the disk: its model can also be pulled by hand."""
+    if options.force is None:
+        smaller, force = (
+            "a smaller build in the manifest (quantization)",
+            f"`orchestrator models pull {options.name} --force`",
+        )
+    else:
+        smaller, force = "a smaller build (--quantization)", "--force"
+    cure = f"free some space, or name {smaller}; {force} pulls it all the same, as where a part is there"
+    return DeployError(f"the disk is too full: {needs}", cure=cure)
 
 
 def _left(choice: Choice, completed: int | None) -> str:

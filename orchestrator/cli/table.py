@@ -38,7 +38,7 @@ VERBS: Final = (
     Verb("chat", "hold a conversation in the terminal", RUN),
     Verb("approvals", "list, show, approve, deny and answer what waits for a person", RUN),
     Verb("outbox", "list, show, cancel and retry what waits for a model that is away", RUN),
-    Verb("label", "say that the answer of a run was right or wrong", RUN),
+    Verb("label", "say that the answer of a run, or whom a router chose, was right or wrong", RUN),
     Verb("calibrate", "fit how sure is sure enough to labelled answers", RUN),
     Verb("down", "end a deployment; requests in flight finish", RUN),
     Verb("status", "show what runs and what serves it", LOOK),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+from unicodedata import combining, east_asian_width
 
 
 class Severity(StrEnum):
@@ -107,6 +108,11 @@ def _remark(diagnostic: Diagnostic) -> str:
     return "; ".join(part for part in (diagnostic.label, diagnostic.cure) if part)
 
 
+def _columns(text: str) -> int:
+    """How many columns of a terminal it takes (Unicode Standard Annex 11)."""
+    return sum(0 if combining(each) else 2 if east_asian_width(each) in "WF" else 1 for each in text)
+
+
 def _excerpt(diagnostic: Diagnostic, sources: Mapping[str, Sequence[str]]) -> list[str]:
     place = diagnostic.place
     if place is None:
@@ -120,5 +126,6 @@ def _excerpt(diagnostic: Diagnostic, sources: Mapping[str, Sequence[str]]) -> li
     shown = text[start : start + 120].rstrip()
     width = max(1, min(place.length, max(1, len(shown) - (column - start))))
     margin = len(str(place.line))
-    pointer = " " * (column - start) + "^" * width
+    before, meant = shown[: column - start], shown[column - start : column - start + width]
+    pointer = " " * (_columns(before) + column - start - len(before)) + "^" * max(1, _columns(meant))
     return [f"{place.line} | {shown}", f"{' ' * margin} | {pointer} {_remark(diagnostic)}".rstrip()]

@@ -93,7 +93,7 @@ def threshold_of(curve: Isotonic, target: float, wrong: float = 0.0) -> float:
     """The cheapest threshold at which at least ``target`` of what is kept was right; ``KEEP_NONE`` where none is."""
     best, cheapest = KEEP_NONE, float("inf")
     total = sum(block.of for block in curve.blocks)
-    kept = right = 0
+    kept, right = 0, 0.0
     for block in reversed(curve.blocks):
         kept, right = kept + block.of, right + block.right
         cost = (total - kept) + wrong * (kept - right)

@@ -13,10 +13,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A level of the curve: from the score ``low`` on, ``right`` of ``of`` labelled answers were right."""
+    """A level of the curve: from the score ``low`` on, ``right`` of ``of`` labelled answers were right; a fraction counts where
+    something else than a label speaks too."""
 
     low: float
-    right: int
+    right: float
     of: int
 
     @property
@@ -47,13 +48,13 @@ class Isotonic:
     @classmethod
     def from_json(cls, value: Any) -> Isotonic:
         """From the plain form; raises ``TypeError`` or ``ValueError`` where it is none."""
-        blocks = tuple(Block(float(low), int(right), int(of)) for low, right, of in value)
+        blocks = tuple(Block(float(low), float(right), int(of)) for low, right, of in value)
         if not blocks:
             raise ValueError("a curve without a block")
         return cls(blocks)
 
 
-def fit_isotonic(labelled: Sequence[tuple[float, bool]]) -> Isotonic:
+def fit_isotonic(labelled: Sequence[tuple[float, float]]) -> Isotonic:
     """The curve of least squared error over pairs of a score and whether it was right. Raises ``ValueError`` where there are
     none. Equal scores are one point: no order among them is assumed."""
     if not labelled:
@@ -64,7 +65,7 @@ def fit_isotonic(labelled: Sequence[tuple[float, bool]]) -> Isotonic:
             last = blocks.pop()
             blocks.append(Block(score, last.right + right, last.of + 1))
         else:
-            blocks.append(Block(score, int(right), 1))
+            blocks.append(Block(score, +right, 1))  # a whole number stays one
     return Isotonic(tuple(_pooled(blocks)))
 
 

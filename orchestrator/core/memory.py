@@ -122,6 +122,8 @@ def need_of(sizes: Sizes, build: str, window: Window, told: int | None = None) -
     return Need(weights, cache, SERVER, window, cache_unknown=sizes.cached and sizes.per_token is None)
 
 
+SERVER_OF: Final = "the server of {}"
+PINNED: Final = "{}, which is pinned"
 Fit = Literal["fits", "tight", "never"]
 
 
@@ -141,16 +143,16 @@ class Budget:
         """All of it; servers share a large model out between both memories."""
         return self.main + self.own if self.limit is None else min(self.limit, self.main + self.own)
 
-    def less(self, held: Mapping[str, int]) -> Budget:
-        """What is left beside servers that hold these bytes, by their names."""
+    def less(self, held: Mapping[str, int], told: str = SERVER_OF) -> Budget:
+        """What is left beside those that hold these bytes, by their names; ``told`` says what a name holds them for."""
         taken = sum(held.values())
         if not taken:
             return self
         main, over = max(0, self.main - taken), max(0, taken - self.main)
         limit = None if self.limit is None else max(0, self.limit - taken)
-        told = ", ".join(f"{format_size(size)} for the server of {name}" for name, size in held.items() if size)
+        each = ", ".join(f"{format_size(size)} for {told.format(name)}" for name, size in held.items() if size)
         physical = max(0, self.physical - taken)
-        return Budget(main, max(0, self.own - over), physical, limit, f"{self.why}, less {told}")
+        return Budget(main, max(0, self.own - over), physical, limit, f"{self.why}, less {each}")
 
     def fit(self, need: Need | None) -> Fit:
         """``tight``: more than models should take, but no proof that it does not run; ``never``: more than the manifest's
@@ -205,3 +207,12 @@ def _both(memory: Memory) -> str:
 def sizes_of(model: Mapping[str, Any]) -> Sizes:
     """Those of a model of a blueprint (a ``ModelSpec``)."""
     return Sizes(model["builds"], model["cache_per_token"], model["whole_memory"], model["kind"] != "embedding")
+
+
+def kept(pinned: Mapping[str, int], room: int) -> dict[str, int]:
+    """Of pinned models those that stay loaded together: the smallest first, so that as many as can be do."""
+    found: dict[str, int] = {}
+    for name, size in sorted(pinned.items(), key=lambda each: (each[1], each[0])):
+        if sum(found.values()) + size <= room:
+            found[name] = size
+    return found

@@ -76,6 +76,9 @@ class Decision:
     ``confidence`` is in 0..1 (``None`` where the strategy has no notion of it). ``cost_ms`` is the time it took. ``notes`` say
     what it was decided without: they go into the result's. ``kind`` is the kind of model server that ``confidence`` is of: what one
     kind says is on no scale of another's. ``shortlist`` are those that a strategy which abstained cannot rule out, the best first.
+    ``stage`` is the stage of a cascade that decided, or where none did, the one that these scores are of; ``raw`` is what
+    ``confidence`` was before labelled decisions refined it, and ``None`` where nothing is fitted to it (a rule, the words of an
+    example).
     """
 
     strategy: str
@@ -88,6 +91,8 @@ class Decision:
     notes: tuple[str, ...] = ()
     kind: str = ""
     shortlist: tuple[str, ...] = ()
+    stage: str = ""
+    raw: float | None = None
 
     @property
     def abstained(self) -> bool:
@@ -105,6 +110,8 @@ class Decision:
             "why": self.why,
             "cost_ms": round(self.cost_ms, 3),
             **({"kind": self.kind} if self.kind else {}),
+            **({"stage": self.stage} if self.stage else {}),
+            **({"raw": self.raw} if self.raw is not None and self.raw != self.confidence else {}),
         }
 
 

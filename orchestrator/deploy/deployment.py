@@ -112,7 +112,8 @@ class Agent:
 @dataclass(frozen=True, slots=True)
 class Router:
     """A router with its fitted strategy; ``instant`` is the same strategy where it never waits; ``embedders`` are the endpoints of
-    its encoder, where that is a model server's; ``guards`` are conditions without which nobody comes to an agent, by its name."""
+    its encoder, where that is a model server's; ``guards`` are conditions without which nobody comes to an agent, by its name;
+    ``version`` is a digest of what its confidence comes from, to know labelled decisions by."""
 
     spec: RouterSpec
     address: str
@@ -121,6 +122,7 @@ class Router:
     endpoints: tuple[str, ...]
     embedders: tuple[str, ...] = ()
     guards: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

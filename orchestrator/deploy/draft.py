@@ -16,11 +16,12 @@ from orchestrator.core.personal import finder_of
 from orchestrator.deploy.deployment import Agent, Binding, Deployment, Router
 from orchestrator.deploy.distant import ServerEncoder
 from orchestrator.deploy.endpoint import EndpointSpec
-from orchestrator.deploy.make import endpoints_of, make_agent, make_router
+from orchestrator.deploy.make import endpoints_of, make_agent, make_router, version_of
 from orchestrator.deploy.plane import Workshop
 from orchestrator.deploy.resources import limits_of, residence_of, with_resources
 from orchestrator.plan.binding import Bound, BoundEndpoint
 from orchestrator.ports.encoder import DistantEncoder, Encoder
+from orchestrator.ports.host import make_private
 from orchestrator.ports.provider import Capability, Support, Target
 from orchestrator.ports.tool import Tool, ToolPlace
 
@@ -95,8 +96,10 @@ class Draft:
         endpoints = endpoints_of(spec["models"], self._bindings, self._models())
         fit = self._workshop.strategy(spec["strategy"])
         bound = self._bindings.get(spec["encoder"])  # no fallback of it: another model has other vectors
-        made = await _in_thread(lambda: make_router(spec, self._targets(), fit, endpoints, self._encoder))
-        self._routers[name] = replace(made, embedders=bound.endpoints if bound else ())
+        targets = self._targets()
+        made = await _in_thread(lambda: make_router(spec, targets, fit, endpoints, self._encoder))
+        version = version_of(spec, targets, self._models())
+        self._routers[name] = replace(made, embedders=bound.endpoints if bound else (), version=version)
         failpoint("execute.router-fitted")
 
     # -- the whole --------------------------------------------------------------------------------------------------
@@ -179,7 +182,7 @@ class Draft:
     def _place(self, address: str) -> ToolPlace:
         folder = Path(self.blueprint.folder)
         state = self._workshop.tools / self.blueprint.name / address
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(state)
         return ToolPlace(
             state=state,
             folder=folder,

@@ -102,6 +102,8 @@ class Endpoint:
         """Calls that it takes at once when all is well."""
         self.called = spec.target
         """The target of its calls: some servers give a model another name when they load it."""
+        self.window: int | None = None
+        """Tokens of a request, as its server told them when it loaded the model, until it is described anew."""
         self.speed = Speed()
         self._rules = rules
         self._saving = False
@@ -197,6 +199,8 @@ class Endpoint:
         self.spec = spec
         self.removed = False
         self.most = spec.slots
+        if moved or spec.context is not None:
+            self.window = None
         if moved:
             self.called = spec.target
             self.epoch += 1

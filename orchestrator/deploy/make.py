@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Final, Literal, cast, get_args
 
 from orchestrator.core.address import Address
@@ -110,6 +111,16 @@ def make_router(
     strategy = fit(candidates_of(spec, targets), options_of(spec, open_encoder))
     guards = {way["to"]: compile_when(way["when"]) for way in spec["routes"] if way.get("strict")}
     return Router(spec, Address.of("router", spec["name"]), strategy, instant_of(strategy), endpoints, guards=guards)
+
+
+def version_of(spec: RouterSpec, targets: Mapping[str, AgentSpec | RouterSpec], models: Mapping[str, ModelSpec]) -> str:
+    """A digest of what a router's confidence comes from: whom it may choose (of ``targets``, by name) with all that is learned of
+    them, its stages, and the models (of those of the manifest, by alias) and the encoder that it asks. From which confidence on it
+    decides is no part of it."""
+    aliases = _with_fallbacks([*spec["models"], spec["encoder"]], models)
+    asked = [[alias, models[alias]["ids"], models[alias]["quantization"]] for alias in aliases if alias in models]
+    plain = [asdict(candidate) for candidate in candidates_of(spec, targets)]
+    return digest_of([plain, spec["strategy"], spec["stages"], spec["encoder"], asked])
 
 
 def options_of(spec: RouterSpec, open_encoder: OpenEncoder) -> StrategyOptions:

@@ -62,6 +62,7 @@ declare(
 
 POLL: Final = 0.2
 """Seconds between two looks whether processes still run."""
+KILLED: Final = "killed by SIGKILL"
 TRIM_EVERY: Final = 30.0
 RULES: Final = SupervisorRules()
 
@@ -240,7 +241,7 @@ class Servers:
         yard, records = self._yard, ServerRecords(self._yard.records)
         port = want.order.port or free_port(want.order.host, self._ports.get(want.name, 0))
         if want.order.port and not is_free(want.order.host, port):
-            raise PortTaken(f"port {port} is taken by another process", cure="choose another port, or none")
+            raise PortTaken(f"port {port} is taken by {self._holder(port)}", cure="choose another port, or none")
         launch = yard.launch(want.kind, replace(want.order, port=port))
         yard.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in launch.folders:
@@ -258,6 +259,12 @@ class Servers:
         failpoint("server.noted")
         self._ports[want.name] = port
         return record
+
+    def _holder(self, port: int) -> str:
+        """Who listens there, in words."""
+        ours = next((name for name, each in self._running.items() if port_of(each.url) == port), "")
+        deployment, _, alias = ours.partition("/")
+        return f"server.{alias} of {deployment}" if ours else "another process"
 
     def _ask(self, effect: Ask) -> None:
         self.start_soon(self._asked, effect, self._running[effect.name])
@@ -306,6 +313,8 @@ class Servers:
         self._running.pop(name, None)
         self._buried.discard(name)
         ServerRecords(self._yard.records).remove(name)
+        if how == KILLED:  # it had no time for last words
+            how, said = f"{KILLED}, by somebody or by the system for want of memory", ""
         self._do(self.supervisor.on_exit(name, f"{how}: {said}" if said else how, anyio.current_time()))
 
     def _became(self, effect: Became) -> None:
@@ -319,10 +328,13 @@ class Servers:
     def _gone(self, effect: Gone) -> None:
         failpoint("server.gone")
         deployment, _, alias = effect.name.partition("/")
-        self._wants.pop(effect.name, None)
+        gone = self._wants.pop(effect.name, None)
         ServerRecords(self._yard.records).remove(effect.name)
         self._emit(Event("server.state", time.time(), deployment, fields={"server": alias, "state": "gone", "why": ""}))
         self._tell(effect.name, loudly=False)
+        port = gone.order.port if gone else 0
+        for want in [each for each in self._wants.values() if port and each.order.port == port]:
+            self.want(want)  # it may have been given up for that
 
     def _tell(self, name: str, *, loudly: bool) -> None:
         self._changed.set()
@@ -354,7 +366,7 @@ class Servers:
             url=record.url if record else "",
             serves=record.serves if record else "",
             pid=record.process.pid if record and record.process else 0,
-            log=str(self._log(name)),
+            log=str(self._log(name)) if name in self._ports or name in self._log_begins else "",
             memory=want.memory,
         )
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
@@ -121,13 +122,12 @@ class Starting:
 
     async def look(self, blueprints: Iterable[Blueprint], fresh: Blueprint | None = None) -> None:
         """What starting each wanted server would be now: a program may have come or gone since. Only for a ``fresh`` blueprint,
-        which comes on top, are model files looked at anew."""
+        which comes on top, are model files looked at anew, where they are there."""
         self._blueprints = [*blueprints, *([fresh] if fresh else [])]
         looked: dict[str, dict[str, list[Looked]]] = {}
         for blueprint in self._blueprints:
             wants = self._wants(blueprint)
-            stamps = {want.name: {} if blueprint is fresh else self._stamps.get(want.name, {}) for want in wants}
-            looked[blueprint.digest] = {want.name: await self._look_at(want, stamps[want.name]) for want in wants}
+            looked[blueprint.digest] = {want.name: await self._look_at(want, anew=blueprint is fresh) for want in wants}
         self._looked = looked
         if not self._meeting:
             self.servers.start_soon(self._meet_again)
@@ -159,11 +159,16 @@ class Starting:
         if news:
             self._on_change("")
 
-    async def _look_at(self, want: ServerWant, stamps: Mapping[str, str]) -> list[Looked]:
-        yard = self._yard
+    async def _look_at(self, want: ServerWant, *, anew: bool) -> list[Looked]:
+        yard, stamps = self._yard, self._stamps.get(want.name, {})
         if yard is None:
             return []
-        return await anyio.to_thread.run_sync(look_at, want, yard.glance, yard.program(want.kind), stamps)
+
+        def look() -> list[Looked]:
+            held = {path: stamp for path, stamp in stamps.items() if not (anew and _is_there(path))}
+            return look_at(want, yard.glance, yard.program(want.kind), held)
+
+        return await anyio.to_thread.run_sync(look)
 
     def prospects(self, blueprint: Blueprint) -> dict[str, Prospect]:
         """What was found for a blueprint, by the server's name: with the build that fits beside all servers that run, or why
@@ -385,3 +390,11 @@ def _begun_before(name: str) -> dict[str, Any]:
         "mark": operation.mark,
         "does": operation.does(),
     }
+
+
+def _is_there(path: str) -> bool:
+    """Whether a file can be looked at; one that the disk does not give is as good as gone."""
+    try:
+        return Path(path).exists()
+    except OSError:
+        return False

@@ -9,6 +9,7 @@ import anyio.to_thread
 
 from orchestrator.core.errors import UsageError
 from orchestrator.core.fitted import TARGET
+from orchestrator.core.refined import stage_of
 from orchestrator.gateway.answering import Asked, Telling, tell_and_answer
 from orchestrator.gateway.guard import send_json
 from orchestrator.ports.store import RunStore
@@ -35,19 +36,26 @@ class OutcomeRoutes:
         self._it = it
 
     async def label(self, asked: Asked) -> None:
-        """``run``, ``right``, and where they are told ``agent`` and ``by``; the answer is what was noted."""
+        """``run``, ``right``, and where they are told ``agent`` or ``router``, and ``by``; the answer is what was noted."""
         right = asked.body.get("right")
         if not isinstance(right, bool):
             raise UsageError("'right' must be true or false")
-        label = Label(right, asked.words("agent", LONGEST_NAME), asked.words("by", LONGEST_NAME))
+        words = (asked.words(name, LONGEST_NAME) for name in ("agent", "by", "router"))
+        label = Label(right, *words)
+        if label.agent and label.router:
+            raise UsageError("a label is of an 'agent' or of a 'router'", cure="label the run twice")
         await self._it.flush()
         found = await anyio.to_thread.run_sync(self._it.runs.find, asked.text("run"))
         if found is None:
             raise UsageError(f'no run begins with "{asked.text("run")}"', cure="orchestrator logs NAME lists runs")
         noted = await self._it.outcomes.label(found, label)
-        told = [{"signal": each.scale.signal, "score": each.score} for each in noted]
-        agent, model = noted[0].scale.agent, noted[0].scale.model
-        body = {"run": noted[0].run, "agent": agent, "model": model, "right": right, "scores": told}
+        scale = noted[0].scale
+        told: list[dict[str, Any]] = [{"signal": each.scale.signal, "score": each.score} for each in noted]
+        who = {"agent": scale.agent, "model": scale.model}
+        if label.router:
+            told = [{"stage": stage_of(scale), "score": noted[0].score}]
+            who = {"router": scale.agent, "server": scale.model}
+        body = {"run": noted[0].run, **who, "right": right, "scores": told}
         await send_json(asked.send, 200, {"label": body})
 
     async def calibrate(self, asked: Asked) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Final, cast
@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.digest import digest_of
-from orchestrator.core.memory import Budget, Memory, Need, limited
+from orchestrator.core.memory import PINNED, Budget, Memory, Need, kept, limited
 from orchestrator.plan.builds import same_model
 from orchestrator.plan.choosing import NOWHERE, Choice, Option, Surroundings, choose, is_other_build, option_of
-from orchestrator.plan.generations import berth_of, instances_of, processes_of, serving
+from orchestrator.plan.generations import berth_of, instances_of, outlives, processes_of, serving
 from orchestrator.plan.matching import COMPATIBLE, DISTANCE, allowed, rank, same_place, wanted_ids
 from orchestrator.plan.observed import ObservedServer, ObservedState, StartedServer, server_name
 from orchestrator.plan.smaller import smaller
@@ -91,12 +91,46 @@ def bind_all(blueprint: Blueprint, observed: ObservedState) -> dict[str, Bound]:
     """Every model alias of the blueprint."""
     specs = [cast(ModelSpec, element.spec) for element in blueprint.of_kind("model")]
     around = Surroundings(observed.device, budget_beside_servers(blueprint, observed))
-    return {
+    bound = {
         spec["alias"]: (
             bind_started(spec, blueprint.name, observed, around) if spec["server"] else bind(spec, observed, around)
         )
         for spec in specs
     }
+    held = held_by_pinned(bound, around.budget)
+    return bound | (dict(_beside(held, bound, specs, observed, around)) if held else {})
+
+
+def held_by_pinned(bound: Mapping[str, Bound], budget: Budget | None) -> dict[str, int]:
+    """What pinned models keep of a limit that is written, by their aliases: those of servers that load on request here."""
+    if budget is None or budget.limit is None:
+        return {}
+    found: dict[str, tuple[str, int]] = {}  # aliases of one model on one server are loaded once
+    for alias, each in bound.items():
+        for one in each.endpoints[:1]:
+            loads = one.zone == "node" and one.capabilities.get(Capability.LOAD) == "yes"
+            if one.pinned and loads and one.memory is not None:
+                found.setdefault(one.served, (alias, one.memory))
+    return kept(dict(found.values()), budget.total)
+
+
+def _beside(
+    held: Mapping[str, int],
+    bound: Mapping[str, Bound],
+    specs: Sequence[ModelSpec],
+    observed: ObservedState,
+    around: Surroundings,
+) -> Iterator[tuple[str, Bound]]:
+    """The others, with what the pinned ones leave them."""
+    room = replace(around, budget=around.budget and around.budget.less(held, PINNED))
+    there = {bound[alias].endpoints[0].served for alias in held}
+    for spec in specs:
+        each = bound[spec["alias"]]
+        if spec["server"] or not each.endpoints or each.endpoints[0].served in there:
+            continue
+        again = bind(spec, observed, room)
+        cure = f"do not pin {' and '.join(held)}, or {again.cure}"
+        yield spec["alias"], again if again.endpoints else replace(again, cure=cure)
 
 
 def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState, around: Surroundings) -> Bound:
@@ -106,7 +140,9 @@ def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState, arou
     alias, name = spec["alias"], server_name(deployment, spec["alias"])
     prospect = observed.prospects.get(name)
     if prospect is not None and prospect.why:
-        return Bound(alias, (), prospect.why, prospect.cure)
+        if outlives(prospect, observed.started) is None:
+            return Bound(alias, (), prospect.why, prospect.cure)
+        prospect = replace(prospect, instances=len(processes_of(name, observed.started)))
     program = prospect.program if prospect else ""
     berth = berth_of(name, prospect, observed.started) if prospect else None
     again = berth is not None and berth.now is not None and berth.now.state == "failed" and observed.retries
@@ -146,7 +182,8 @@ def _model_of(started: StartedServer, server: ObservedServer, alias: str) -> Ser
 def _not_ready(started: StartedServer, program: str) -> tuple[str, str]:
     """In the same words however it comes to be ready: each other word would be another revision."""
     if started.state == "failed":
-        return f"{program}: {started.why}", f"see {started.log}, then `orchestrator apply`"
+        see = f"see {started.log}, then " if started.log else ""
+        return f"{program}: {started.why}", f"{see}`orchestrator apply` tries it again"
     return f"{program} is not ready", "`orchestrator status` says how far it is"
 
 
@@ -185,6 +222,9 @@ def budget_beside_servers(blueprint: Blueprint, observed: ObservedState) -> Budg
     budget = device_budget(blueprint, observed.device)
     mine = {name: each for name, each in observed.prospects.items() if name.partition("/")[0] == blueprint.name}
     held = {name.partition("/")[2]: each.memory * each.instances for name, each in mine.items() if not each.why}
+    for name, each in mine.items():
+        if (there := outlives(each, observed.started)) is not None:
+            held[name.partition("/")[2]] = there.memory
     return budget.less(held) if budget else None
 
 
@@ -306,9 +346,11 @@ def _endpoint(spec: ModelSpec, option: Option) -> BoundEndpoint:
 
 
 def _window(spec: ModelSpec, server: ObservedServer, model: ServedModel) -> int | None:
-    """Tokens of a request that are really served: told, else measured. What the model could take is no answer where the
-    server would tell what it gives it, and has not yet."""
-    served = model.context or server.probed.get(model.id, {}).get("context")
+    """Tokens of a request that are really served: told, else measured; never more than the manifest writes. What the model
+    could take is no answer where the server would tell what it gives it, and has not yet."""
+    served, written = model.context or server.probed.get(model.id, {}).get("context"), spec["window"]
+    if written is not None:
+        return min(served or written, written)
     if served is None and server.capabilities.get(Capability.CONTEXT_TOLD) == "yes":
         return None
     return served or spec["context_length"]

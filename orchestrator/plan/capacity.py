@@ -9,7 +9,7 @@ from orchestrator.core.address import Address
 from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.memory import Budget
 from orchestrator.core.quantity import format_size
-from orchestrator.plan.binding import Bound, budget_beside_servers
+from orchestrator.plan.binding import Bound, budget_beside_servers, held_by_pinned
 from orchestrator.plan.observed import ObservedState
 from orchestrator.plan.smaller import smaller
 from orchestrator.ports.device import Device
@@ -28,7 +28,7 @@ def memory_notes(blueprint: Blueprint, bound: Mapping[str, Bound], observed: Obs
     held = {each.name.partition("/")[2] for each in observed.prospects.values() if each.memory}
     residents = _residents({alias: each for alias, each in bound.items() if alias not in held})
     if len(residents) > 1 and sum(residents.values()) > budget.total:
-        yield _turns(residents, budget)
+        yield _turns(residents, budget, held_by_pinned(bound, budget))
     elif device is not None and not blueprint.hardware and not any(each.tight for each in bound.values()):
         yield from _crowded(_to_load(residents, bound, observed), device)
 
@@ -44,11 +44,12 @@ def _residents(bound: Mapping[str, Bound]) -> dict[str, int]:
     }
 
 
-def _turns(residents: Mapping[str, int], budget: Budget) -> str:
+def _turns(residents: Mapping[str, int], budget: Budget, pinned: Mapping[str, int]) -> str:
     together = f"{_sum(residents)} = {format_size(sum(residents.values()))}, and models may take {budget}"
     if budget.limit is None:
         return f"{together}: their servers decide what stays loaded; with resources.max_memory_usage they take turns"
-    return f"{together}: they take turns, and a request may wait while its model is loaded"
+    who = f"those beside {' and '.join(pinned)}, pinned, take turns" if pinned else "they take turns"
+    return f"{together}: {who}, and a request may wait while its model is loaded"
 
 
 def _to_load(residents: Mapping[str, int], bound: Mapping[str, Bound], observed: ObservedState) -> dict[str, int]:

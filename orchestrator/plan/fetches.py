@@ -8,9 +8,9 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from orchestrator.core.blueprint import Blueprint, ModelSpec
-from orchestrator.core.memory import sizes_of
+from orchestrator.core.memory import PINNED, Budget, sizes_of
 from orchestrator.core.quantity import format_size
-from orchestrator.plan.binding import Bound, budget_beside_servers
+from orchestrator.plan.binding import Bound, budget_beside_servers, held_by_pinned
 from orchestrator.plan.lines import name_for
 from orchestrator.plan.matching import allowed, rank
 from orchestrator.plan.observed import ObservedServer, ObservedState
@@ -48,18 +48,20 @@ def fetches(blueprint: Blueprint, observed: ObservedState, bound: Mapping[str, B
     """By alias: models of the blueprint that nothing serves as it is bound, where that helps. None that could not fit, none
     whose key is missing, none of a server that we start, and none that only another machine would bring."""
     found = {}
+    budget = budget_beside_servers(blueprint, observed)
+    room = budget.less(held_by_pinned(bound, budget), PINNED) if budget else None
     for element in blueprint.of_kind("model"):
         spec = cast(ModelSpec, element.spec)
         one = bound[spec["alias"]]
         if not (one.endpoints or one.starting or one.locked or spec["server"] or is_plugin(spec["provider"])):
-            fetch = _fetch(spec, blueprint, observed)
+            fetch = _fetch(spec, room, observed)
             if fetch is not None:
                 found[spec["alias"]] = fetch
     return found
 
 
-def _fetch(spec: ModelSpec, blueprint: Blueprint, observed: ObservedState) -> Fetch | None:
-    known = variants(spec, budget_beside_servers(blueprint, observed))
+def _fetch(spec: ModelSpec, room: Budget | None, observed: ObservedState) -> Fetch | None:
+    known = variants(spec, room)
     if spec["zone"] != "node" or (known and all(each.fit == "never" for each in known)):
         return None
     here = [server for server in allowed(spec, observed.servers) if server.zone == "node"]

@@ -77,6 +77,15 @@ def berth_of(server: str, prospect: Prospect, started: Mapping[str, StartedServe
     return Berth(_free_name(server, taken), "beside", old)
 
 
+def outlives(prospect: Prospect, started: Mapping[str, StartedServer]) -> StartedServer | None:
+    """The process that runs as it is wanted although it could not be started now, because its file or its program is gone:
+    what it has open is enough for it. ``None`` where none does, or where it must not."""
+    if not prospect.why or prospect.refused or prospect.unfit:
+        return None
+    berth = berth_of(prospect.name, prospect, started)
+    return berth.now if berth.how == "there" and berth.now is not None and berth.now.state == "ready" else None
+
+
 def instances_of(server: str, prospect: Prospect, started: Mapping[str, StartedServer]) -> list[StartedServer]:
     """Processes that run as it is wanted, no more than shall run: those that are ready first."""
     same = [each for each in processes_of(server, started) if each.digest == prospect.digest]

@@ -102,9 +102,9 @@ ServerUse = Literal["", "live", "draining"]
 class StartedServer:
     """A process of a model server that we started: its ``name`` (deployment/alias, see ``generations``), the ``digest`` of what
     was asked for, its ``state`` (``waiting``, ``starting``, ``ready``, ``stopping``, ``failed``) and ``why``, its root ``url``, and
-    the name under which it ``serves`` the model. ``pid`` is 0 and ``url`` empty while it has no process. ``memory`` is what it is
-    reckoned to take, in bytes, 0 where nobody knows. ``use``: the revision that gets new requests is bound to it (``live``), or
-    only one that finishes what it has begun (``draining``), or neither."""
+    the name under which it ``serves`` the model. ``pid`` is 0 and ``url`` empty while it has no process, ``log`` while it never
+    had one. ``memory`` is what it is reckoned to take, in bytes, 0 where nobody knows. ``use``: the revision that gets new
+    requests is bound to it (``live``), or only one that finishes what it has begun (``draining``), or neither."""
 
     name: str
     kind: str

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, cast
 
-from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.address import Address
+from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.plan.binding import Bound, BoundEndpoint
 
 OF_MODELS: Final = ("max_memory_usage", "model_cache_size", "auto_unload_idle_models")
 """Keys of `resources` that say how models are loaded."""
 FORGETFUL: Final = frozenset(("foundry-local",))
 """Makes that list only what is loaded."""
+ON_REQUEST: Final = frozenset(("ollama",))
+"""Makes of servers that are started without a model in memory."""
 NO_BUDGET: Final = (
     "nobody tells how much memory this device has: write `resources.max_memory_usage` in bytes, or `hardware.memory`"
 )
@@ -36,15 +39,26 @@ def unmanaged_notes(blueprint: Blueprint, bound: Mapping[str, Bound], budget: in
     asked = [f"resources.{key}" for key in OF_MODELS if blueprint.resources.get(key) is not None]
     for alias, each in bound.items():
         first = next(iter(each.endpoints), None)
-        wishes = [*asked, *_wishes(first)] if first is not None else []
-        why = (cannot_manage(first) or no_budget) if first is not None and wishes else ""
-        if why:
+        spec = cast(ModelSpec, blueprint.elements[Address.of("model", alias)].spec)
+        # A server that we start is not started where the limit has no room for it.
+        wishes = [key for key in asked if not (spec["server"] and key.endswith(OF_MODELS[0]))]
+        wishes += _wishes(spec)
+        why = _starts_loaded(each, spec) or ((cannot_manage(first) or no_budget) if first is not None else "")
+        if why and wishes:
             yield f"{', '.join(wishes)} cannot be kept for {alias}: {why}"
 
 
-def _wishes(endpoint: BoundEndpoint) -> Iterator[str]:
+def _starts_loaded(bound: Bound, spec: ModelSpec) -> str:
+    """Why nothing is loaded and unloaded of a model whose server we start; empty where that can do it, or is not started."""
+    server = spec["server"]
+    if server is None or server["kind"] in ON_REQUEST or not (bound.starting or bound.endpoints):
+        return ""
+    return "the server that is started for it has it in memory for as long as it runs"
+
+
+def _wishes(spec: ModelSpec) -> Iterator[str]:
     """What its manifest says of the loading of this model."""
-    if endpoint.keep_alive is not None:
+    if spec["keep_alive"] is not None:
         yield "keep_alive"
-    if endpoint.pinned:
+    if spec["pinned"]:
         yield "pinned"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import PlanError
 from orchestrator.plan import operation as op
-from orchestrator.plan.generations import berth_of, one_more, server_of, what_changed
+from orchestrator.plan.generations import berth_of, one_more, outlives, server_of, what_changed
 from orchestrator.plan.observed import ObservedState, server_name
 
 Entry = tuple[op.Operation, str, bool]
@@ -71,6 +71,8 @@ def server_notes(observed: ObservedState) -> Iterator[str]:
     for name, prospect in observed.prospects.items():
         alias = name.partition("/")[2]
         if prospect.why:
+            if outlives(prospect, observed.started) is not None:
+                yield f"{alias}: its server goes on with what it has open, and could not be started again: {prospect.why}"
             continue
         if berth_of(name, prospect, observed.started).how != "there":
             yield from (f"{alias}: {note}" for note in prospect.notes)

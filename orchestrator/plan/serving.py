@@ -86,6 +86,8 @@ def _serving(spec: AgentSpec, blueprint: Blueprint, bound: Mapping[str, Bound]) 
     return AgentServing(address, without, f"{first.missing}; {gain}" if first.locked else gain, first.cure)
 
 
+NOTHING: Final = "nothing"
+"""What answers for an agent for which nothing does."""
 INTENT: Final = "intent"
 """The strategy that asks a model."""
 NO_CALLS: Final = "ORC421"
@@ -166,7 +168,7 @@ def without_model(spec: AgentSpec) -> str:
         return f"its {_count(len(spec['reflex']), 'reflex rule')}"
     if spec["human"]:
         return "a person"
-    return "nothing"
+    return NOTHING
 
 
 def _gain(spec: AgentSpec) -> str:
@@ -174,7 +176,8 @@ def _gain(spec: AgentSpec) -> str:
 
 
 def _sized(alias: str, blueprint: Blueprint) -> str:
-    memory = blueprint.elements[Address.of("model", alias)].spec["memory"]
+    spec = blueprint.elements[Address.of("model", alias)].spec
+    memory = None if spec["server"] else spec["memory"]  # what a server that we start takes is told with that
     return f"{alias} ({format_size(memory)})" if memory else alias
 
 

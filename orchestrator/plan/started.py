@@ -172,7 +172,7 @@ class _Fitting:
             digest = self.found[name].digest
             old = {_as_it_runs(each): each.memory for each in processes if each.use and each.digest != digest}
             held = {**self.others, **self.chosen, **more, **old}
-            instances, why = 1, ""
+            instances, why = 1, _one_port(one.spec)
             while instances < wished and not why:
                 why = self._why_no_more(one, {**held, f"more of {alias}": (instances - 1) * one.total})
                 instances += 0 if why else 1
@@ -226,6 +226,14 @@ def _same_port(spec: ModelSpec, used: Sequence[StartedServer]) -> str:
     if port and any(each.url.endswith(f":{port}") for each in used):
         return f"both would need port {port} (without `port` each gets a free one)"
     return ""
+
+
+def _one_port(spec: ModelSpec) -> str:
+    """Why there will never be more of it, where its manifest asks for more."""
+    server = spec["server"]
+    if server is None or not server["port"] or server.get("max_instances", 1) == 1:
+        return ""
+    return f"one process at most, not {server.get('max_instances')}: two cannot listen at port {server['port']}; leave `port` out"
 
 
 def _most(spec: ModelSpec) -> int:

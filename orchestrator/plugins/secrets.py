@@ -6,6 +6,7 @@ An error names the reference, never the value. A text that is no reference is no
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -77,7 +78,9 @@ def _check_file(what: str, path: Path, found: os.stat_result) -> None:
         raise DeployError(f"{what} belongs to another user", cure=f"make {path} your own")
     mode = stat.S_IMODE(found.st_mode)
     if mode & 0o077:
-        raise DeployError(f"others may read or change {what} (mode {mode:04o})", cure=f"chmod 600 {path}")
+        raise DeployError(
+            f"others may read or change {what} (mode {mode:04o})", cure=f"chmod 600 {shlex.quote(str(path))}"
+        )
 
 
 def _from_keyring(reference: str, name: str, _folder: Path) -> str:

@@ -11,6 +11,13 @@ SOCKET_NAME: Final = "orchestrator.sock"
 """The control socket, in the runtime folder."""
 
 
+def make_private(folder: Path) -> None:
+    """The folder with those above it that are missing, each for its user alone (mode 0700). Raises ``OSError``."""
+    for each in [*reversed(folder.parents), folder]:
+        if not each.exists():
+            each.mkdir(mode=0o700, exist_ok=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Folders:
     """Where things live. ``state``: database, logs, stores of tools; ``runtime``: socket, lock, pid file."""

@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from orchestrator.core.fitted import Fitted, Scale
+from orchestrator.core.fitted import Scale
 from orchestrator.core.message import Message
+from orchestrator.core.refined import Fit
 from orchestrator.core.request import Result
 
 
@@ -102,8 +103,8 @@ class SessionStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """That an agent's answer was ``right`` or not, with a score that it had: what a calibration learns from. No word of the answer
-    is in it. ``by`` says who labelled it."""
+    """That an agent's answer, or a router's choice, was ``right`` or not, with a score that it had: what a calibration learns from.
+    No word of the request or the answer is in it. ``by`` says who labelled it."""
 
     deployment: str
     revision: int
@@ -125,10 +126,10 @@ class OutcomeStore(Protocol):
         """All of a deployment, in the order of their runs' labels."""
         ...
 
-    def keep_fitted(self, deployment: str, revision: int, fitted: Mapping[Scale, Fitted]) -> None:
+    def keep_fitted(self, deployment: str, revision: int, fitted: Mapping[Scale, Fit]) -> None:
         """Store what was fitted while a revision served, in place of what was fitted on the same scales."""
         ...
 
-    def fitted(self) -> Mapping[str, Mapping[Scale, Fitted]]:
+    def fitted(self) -> Mapping[str, Mapping[Scale, Fit]]:
         """By deployment, all that was fitted and can be read."""
         ...

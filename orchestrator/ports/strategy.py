@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from orchestrator.core.message import Message
 from orchestrator.core.record import record
+from orchestrator.core.refined import Refinements
 from orchestrator.core.request import Decision
 from orchestrator.ports.encoder import DistantEncoder, Encoder
 from orchestrator.ports.provider import ChatReply, Choice
@@ -68,7 +69,8 @@ is, more where calls wait, and infinite where nothing that serves it answers."""
 class RouteQuestion:
     """What a strategy decides about. ``ask`` is ``None`` where the router has no model, ``embed`` where it has no encoder on a
     server; each also where this request may not go there. ``load`` is ``None`` where nobody knows. ``shortlist`` are those that a
-    stage before this one could not rule out; empty where none says."""
+    stage before this one could not rule out; empty where none says. ``refined`` is what labelled decisions say of the confidence of
+    its stages."""
 
     text: str
     history: tuple[Message, ...] = ()
@@ -78,6 +80,7 @@ class RouteQuestion:
     session: str = ""
     load: Load | None = None
     shortlist: tuple[str, ...] = ()
+    refined: Refinements = field(default_factory=dict)
 
 
 class Strategy(Protocol):

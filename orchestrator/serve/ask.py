@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, cast
 
 from orchestrator.core.choices import PriorityClass
+from orchestrator.core.errors import ModelError
 from orchestrator.core.record import record
 from orchestrator.deploy.endpoint import EndpointState
-from orchestrator.ports.provider import ChatCall, Provider
+from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Provider
 from orchestrator.serve.effect import Start, StartKind
 from orchestrator.serve.outbound import Closed, Customs
+from orchestrator.serve.steps.window import too_long, window_of
 
 GRACE: Final = 0.5
 """Seconds that a provider's own time-out comes after the deadline, so that it is the loop which tells that it passed."""
@@ -42,6 +44,12 @@ class CallTrace:
     chosen: str = ""
     spent: str = ""
     attempts: list[CallAttempt] = field(default_factory=list)
+
+    def add(self, attempt: CallAttempt) -> None:
+        """One more attempt has ended."""
+        self.endpoint = attempt.endpoint
+        self.model_ms += attempt.took_ms
+        self.attempts.append(attempt)
 
 
 @record
@@ -91,13 +99,34 @@ class EndpointView:
         return asdict(self)
 
 
+class Unsent:
+    """Stands in the place of a server that is not asked, for a reason that was learned after the call began to wait for it."""
+
+    kind = "unsent"
+
+    def __init__(self, why: ModelError) -> None:
+        self._why = why
+
+    async def chat(self, call: ChatCall) -> ChatReply:  # noqa: ARG002 - the port's shape
+        """Raises why."""
+        raise self._why
+
+    async def stream(self, call: ChatCall) -> AsyncIterator[Delta]:
+        """Raises why."""
+        yield Delta(reply=await self.chat(call))
+
+
 def size_of(call: ChatCall) -> int:
     """Bytes of a prompt, without its tools. A message keeps its encoded form, which is sent anyway."""
     return sum([len(message.encoded()) for message in call.messages])
 
 
 def provider_for(ask: Ask, start: Start) -> Provider:
-    """Who carries the call there; to the cloud only by the customs."""
+    """Who carries the call there; to the cloud only by the customs, and to a model that was just loaded only what it holds."""
+    if start.window is not None:
+        narrow = too_long(ask.call, window_of(start.spec, start.window))
+        if narrow is not None:
+            return cast(Provider, Unsent(narrow))
     if ask.customs is not None:
         return ask.customs.way(start.spec)
     return start.spec.provider if start.target.zone != "cloud" else cast(Provider, Closed())

@@ -17,13 +17,15 @@ StartKind = Literal["first", "retry", "fallback"]
 @record
 class Start:
     """Send the call to the endpoint now, at ``target``. ``kind`` says whether it was there before, or elsewhere; ``for_model``
-    is how many seconds it waited because the model was not in memory."""
+    is how many seconds it waited because the model was not in memory. ``window``: tokens of a request, where its server told
+    them when it loaded the model."""
 
     call: int
     spec: EndpointSpec
     kind: StartKind
     target: Target
     for_model: float = 0.0
+    window: int | None = None
 
     def __str__(self) -> str:
         return f"start {self.call} on {self.spec.id} ({self.kind})"

@@ -14,6 +14,7 @@ from anyio import get_cancelled_exc_class
 from orchestrator.core.errors import OrchestratorError, RunCancelled, RunError, StateUnusable
 from orchestrator.core.fitted import Fitted, Scale
 from orchestrator.core.message import Message
+from orchestrator.core.refined import Refinements
 from orchestrator.core.request import Request, Result
 from orchestrator.core.unknown import no_deployment
 from orchestrator.deploy.deployment import Deployment
@@ -59,6 +60,8 @@ class Engine:
         """Where its runs leave what waits for a target that is away; set before the first of them."""
         self.fitted: Mapping[Scale, Fitted] = {}
         """What labelled answers say of the scores of its agents; replaced as a whole."""
+        self.refined: Mapping[str, Refinements] = {}
+        """By router, what labelled decisions say of its confidence; replaced as a whole."""
         self._pressure = pressure
         self.privacy = Privacy(deployment)
         self.rules = Rules.of(deployment)
@@ -109,7 +112,7 @@ class Engine:
     async def _conduct(self, run: Run) -> tuple[Result, str]:
         """What comes of a run, and where an unexpected fault was."""
         run.pressure = self._pressure()
-        run.fitted = self.fitted
+        run.fitted, run.refined = self.fitted, self.refined
         run.desk, run.outbox, run.elsewhere = self.desk, self.outbox, self.elsewhere
         run.privacy = self.privacy
         if self.rules.far:

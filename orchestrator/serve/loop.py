@@ -190,6 +190,10 @@ class Loop:
             self._abandon(caller)
             raise
 
+    def told(self, name: str) -> int | None:
+        """The window of an endpoint, where its server told it when it loaded the model and no look has come since."""
+        return lane.endpoint.window if (lane := self._scheduler.lanes.get(name)) is not None else None
+
     def snapshot(self) -> tuple[EndpointView, ...]:
         """Every endpoint as it is now."""
         now = current_time()
@@ -271,7 +275,7 @@ class Loop:
         """Report the end of an attempt, and learn what comes next for the call."""
         now = current_time()
         outcome, message = ("ok", "") if error is None else (type(error).__name__, error.message)
-        _trace(caller.ask.trace, CallAttempt(start.spec.id, outcome, (now - began) * 1e3, start.kind, message))
+        caller.ask.trace.add(CallAttempt(start.spec.id, outcome, (now - began) * 1e3, start.kind, message))
         caller.start = None
         caller.asked_at = now
         if error is None:
@@ -288,7 +292,7 @@ class Loop:
         if start is None:
             trace.queue_ms += took
         else:
-            _trace(trace, CallAttempt(start.spec.id, "cancelled", took, start.kind))
+            trace.add(CallAttempt(start.spec.id, "cancelled", took, start.kind))
         self._forget(caller)
         self._carry_out(self._scheduler.on_cancel(caller.number, now))
 
@@ -359,12 +363,6 @@ class Loop:
     def _tell(self, kind: EventKind, fields: Mapping[str, object], run: str = "") -> None:
         if self._on_event is not None:
             self._on_event(Event(kind, time.time(), run=run, fields=fields))
-
-
-def _trace(trace: CallTrace, attempt: CallAttempt) -> None:
-    trace.endpoint = attempt.endpoint
-    trace.model_ms += attempt.took_ms
-    trace.attempts.append(attempt)
 
 
 async def _reply(caller: _Caller, provider: Provider, call: ChatCall) -> ChatReply | RunError:

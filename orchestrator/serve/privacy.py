@@ -9,6 +9,7 @@ another part of the same request. All are looked at here; what is restricted the
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from orchestrator.core.message import Message
 from orchestrator.deploy.deployment import Agent, Deployment, Router
@@ -16,6 +17,10 @@ from orchestrator.ports.tool import ToolFunction
 from orchestrator.serve.rooms import Rooms, Stores
 
 READS = "read"
+BROUGHT: Final = (
+    "the history came with the request, and may hold what a restricted agent said: so the request counts as restricted "
+    "(a session tells what was said where; data_class public says that all of it may leave this device)"
+)
 
 
 class Privacy:

@@ -13,6 +13,7 @@ from orchestrator.core.errors import RunCancelled, RunError
 from orchestrator.core.event import DELTA, Event, EventKind
 from orchestrator.core.fitted import Fitted, Scale
 from orchestrator.core.message import Message, Usage
+from orchestrator.core.refined import Refinements
 from orchestrator.core.request import Decision, PartResult, Request, Result, StepRecord, new_id
 from orchestrator.deploy.deployment import Agent, Deployment
 from orchestrator.plan.pressure import NONE, Pressure
@@ -25,14 +26,10 @@ from orchestrator.serve.latch import Conversation
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.outbound import Passage
 from orchestrator.serve.outcome import Attempt, GoingOn, Outcome
-from orchestrator.serve.privacy import Privacy, holds_talk, is_private
+from orchestrator.serve.privacy import BROUGHT, Privacy, holds_talk, is_private
 
 Emit = Callable[[Event], None]
 NOTHING_SPENT: Final = Usage()
-BROUGHT: Final = (
-    "the history came with the request, and may hold what a restricted agent said: so the request counts as restricted "
-    "(a session tells what was said where; data_class public says that all of it may leave this device)"
-)
 
 
 SHARED: Final = (
@@ -42,6 +39,7 @@ SHARED: Final = (
         "emit",
         "pressure",
         "fitted",
+        "refined",
         "privacy",
         "passage",
         "desk",
@@ -108,6 +106,7 @@ class Run:
         "pressure",
         "privacy",
         "queue_ms",
+        "refined",
         "request",
         "said",
         "started",
@@ -128,6 +127,7 @@ class Run:
         self.listen = listen
         self.pressure: Pressure = NONE
         self.fitted: Mapping[Scale, Fitted] = {}
+        self.refined: Mapping[str, Refinements] = {}
         self.conversation: Conversation | None = None
         self.privacy: Privacy | None = None
         self.passage: Passage | None = None
@@ -376,12 +376,25 @@ class Run:
             and (each.strategy != "policy" or each.abstained)
         ]
         parts += [f"{each.agent} handed over: {each.reason}" for each in self.attempts]
-        chosen = [f"{each.subject}: {each.detail['chosen']}" for each in self.steps if "chosen" in each.detail]
+        chosen = [f"{each.subject}: {why}" for each in self.steps if (why := _chosen(each.detail))]
         return "; ".join([*parts, *dict.fromkeys(chosen)])
 
     def add_decision(self, decision: Decision, router: str) -> None:
         """Keep a router's decision."""
         if not decision.router:
             d = decision
-            decision = Decision(d.strategy, d.choice, d.scores, d.confidence, d.why, d.cost_ms, router, kind=d.kind)
+            decision = Decision(
+                *(d.strategy, d.choice, d.scores, d.confidence, d.why, d.cost_ms, router),
+                kind=d.kind,
+                stage=d.stage,
+                raw=d.raw,
+            )
         self.decisions = (*self.decisions, decision)
+
+
+def _chosen(detail: Mapping[str, Any]) -> str:
+    """Why this model, and which one was asked after it had failed."""
+    told, attempts = detail.get("chosen", ""), detail.get("attempts", ())
+    failed = next((each for each in attempts if each["endpoint"] != detail["endpoint"]), None)
+    fell = f"{failed['endpoint']} failed ({failed['outcome']}), and {detail['endpoint']} was asked" if failed else ""
+    return "; ".join(filter(None, (told, fell)))

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from itertools import count
 from math import inf
 
-from orchestrator.core.errors import ContextTooLong, ModelError, ModelNotFound, RunCancelled, RunError, Stalled
+from orchestrator.core.errors import (
+    ContextTooLong,
+    ModelError,
+    ModelNotFound,
+    RunCancelled,
+    RunError,
+    Stalled,
+    Unreachable,
+)
 from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.endpoint import Endpoint
 from orchestrator.serve.effect import Effect, Fail, Relist, RetryAt, Start, StartKind, StateChanged
@@ -90,7 +98,8 @@ class Dispatch:
         call.waits_since = inf
         call.started = call.last_progress = now
         self._look_at(endpoint, min(call.new.deadline, now + self.limits.endpoint.stall_after))
-        self._effects.append(Start(call.new.call, endpoint.spec, kind, endpoint.called, for_model))
+        window = endpoint.window
+        self._effects.append(Start(call.new.call, endpoint.spec, kind, endpoint.called, for_model, window))
 
     def _wait(self, call: Call, lanes: tuple[Lane, ...], now: float) -> None:
         with_room = tuple(lane for lane in lanes if lane.room_for(call))
@@ -172,7 +181,7 @@ class Dispatch:
             self._effects.append(Relist(lane.endpoint.spec.id))
 
     def _after_fault(self, call: Call, lane: Lane, error: ModelError, now: float) -> None:
-        what = onward(error, call.facts(self.limits.retries))
+        what = onward(error, call.facts(self._retries(call, lane, error, now)))
         call.error = error
         if what == "again":  # free, and not counted; where it has no room meanwhile, the call waits for its turn
             call.stale_before = True
@@ -191,6 +200,13 @@ class Dispatch:
         else:
             self._give_up(call, lane, now)
 
+    def _retries(self, call: Call, lane: Lane, error: ModelError, now: float) -> int:
+        """How often it may be tried again there. A server that we start is started again when it dies: for a while it is waited
+        for, where nobody else can answer."""
+        comes_back = lane.endpoint.spec.started and isinstance(error, Unreachable)
+        soon = comes_back and now - call.submitted < self.limits.restart
+        return max(self.limits.retries, call.failures + 1) if soon else self.limits.retries
+
     def _others(self, call: Call, lane: Lane) -> bool:
         deadline = call.new.deadline
         return any(other is not lane and other.endpoint.serves_before(deadline) for other in left(call, self._lanes))
@@ -208,7 +224,7 @@ class Dispatch:
 
     def _give_up(self, call: Call, lane: Lane, now: float) -> None:
         """Never again on this endpoint; on to the next one."""
-        context = lane.endpoint.spec.context or 0
+        context = lane.endpoint.window or lane.endpoint.spec.context or 0
         if isinstance(call.error, ContextTooLong):
             call.needs_context = max(call.needs_context or 0, context)
         call.given_up = (*call.given_up, lane.endpoint.spec.id)

@@ -70,11 +70,12 @@ RETRY_AFTER: Final = Backoff(0.25, 5.0, 0.2)
 @dataclass(frozen=True, slots=True)
 class SchedulerLimits:
     """Everything that an operator may set. ``retries`` are of one call on one endpoint, ``candidates`` the endpoints
-    that one call may try."""
+    that one call may try; ``restart`` is how long a call waits for a server of ours that is started again, in seconds."""
 
     classes: Mapping[PriorityClass, ClassLimits] = field(default_factory=_classes)
     retries: int = 2
     candidates: int = 3
+    restart: float = 10.0
     backoff: Backoff = RETRY_AFTER
     hold_back: HoldBack = field(default_factory=HoldBack)
     endpoint: EndpointRules = field(default_factory=EndpointRules)

@@ -89,6 +89,8 @@ class Resident:
             self.cost = loaded.seconds if self.cost is None else self.cost + NEW_SHARE * (loaded.seconds - self.cost)
         if loaded.memory:
             self.memory = loaded.memory
+        for lane in self.lanes:
+            lane.endpoint.window = loaded.context
         for lane in self.lanes if loaded.model else ():
             lane.endpoint.called = replace(lane.endpoint.spec.target, model=loaded.model)
 

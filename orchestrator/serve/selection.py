@@ -1,7 +1,8 @@
 """Which of an agent's models a request is sent to, and why. Pure.
 
-In order: what claims the request (its complexity, its priority) before what does not; what has room in memory before what
-has none; the smallest, where something claims the request or the device is to be spared; else as the manifest lists them.
+In order: what claims the request (its complexity before its priority, which every request has) before what does not; what has
+room in memory before what has none; the smallest, where something claims the request or the device is to be spared; else as
+the manifest lists them.
 """
 
 from __future__ import annotations
@@ -66,13 +67,18 @@ def _rank(choice: ModelChoice, asked: Asked) -> tuple[int, bool, bool, float]:
     claims = _claims(choice, asked)
     not_spare = bool(asked.saving) and not choice.secondary
     size = inf if choice.memory is None else float(choice.memory)
-    return (-len(claims), _starves(choice, asked), not_spare, size if claims or asked.saving else 0.0)
+    return (-_weight(choice, asked), _starves(choice, asked), not_spare, size if claims or asked.saving else 0.0)
 
 
 def _claims(choice: ModelChoice, asked: Asked) -> list[str]:
     """What of the request the model is declared for."""
     complexity = [asked.complexity] if asked.complexity in choice.complexity else []
     return [*complexity, *([asked.priority] if asked.priority in choice.priorities else [])]
+
+
+def _weight(choice: ModelChoice, asked: Asked) -> int:
+    """How much the model claims of it: its complexity and its priority, only its complexity, only its priority, nothing."""
+    return 2 * (asked.complexity in choice.complexity) + (asked.priority in choice.priorities)
 
 
 def _starves(choice: ModelChoice, asked: Asked) -> bool:
@@ -83,12 +89,13 @@ def _why(ranked: Sequence[ModelChoice], served: Sequence[ModelChoice], asked: As
     """In a sentence; empty where the order is the manifest's and nothing claims the request."""
     first = ranked[0]
     claims = _claims(first, asked)
-    equal = [each for each in served if len(_claims(each, asked)) == len(claims)]
+    equal = [each for each in served if _weight(each, asked) == _weight(first, asked)]
+    smallest = claims and len({each.memory for each in equal}) > 1
     reasons = [f"it is for {' and '.join(claims)} requests"] if claims else []
     passed = next((each for each in equal if _starves(each, asked)), None)
     if passed is not None and not _starves(first, asked):
         reasons.append(asked.starved[passed.endpoints[0]])
     if first is not equal[0] or (claims and len(equal) > 1):
         reasons += [asked.saving] if asked.saving else []
-        reasons += [f"it is the smallest of {len(equal)}"] if claims and len(equal) > 1 and passed is None else []
+        reasons += [f"it is the smallest of {len(equal)}"] if smallest and passed is None else []
     return f"{first.alias}: {', '.join(reasons)}" if reasons else ""

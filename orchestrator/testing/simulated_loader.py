@@ -43,6 +43,8 @@ class SimulatedLoader(SimulatedProvider):
         super().__init__(endpoint, url=url)
         self.url = url
         self.limit = limit
+        self.context = endpoint.context
+        """Tokens of a request, which it tells with a load."""
         self.sizes = sizes
         self.delay = delay
         self.moves: list[Moved] = []
@@ -83,7 +85,7 @@ class SimulatedLoader(SimulatedProvider):
         if model not in self.sizes:
             raise ModelNotFound(f"model '{model}' not found")
         if self._there.get(model):
-            return Loaded(0.0, self.sizes[model])
+            return Loaded(0.0, self.sizes[model], self.context)
         if self.taken + self.sizes[model] > self.limit:
             self._note("load failed", model)
             raise ServerFailed(
@@ -99,7 +101,7 @@ class SimulatedLoader(SimulatedProvider):
             raise
         self._there[model] = True
         self._note("loaded", model)
-        return Loaded(self.delay, self.sizes[model])
+        return Loaded(self.delay, self.sizes[model], self.context)
 
     async def _loading(self, timeout: float) -> None:
         await anyio.sleep(min(self.delay, timeout))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.app.inventory import (
+    Choice,
     aliases_of,
     applied_names,
     cache_of,
@@ -12,6 +13,7 @@ from orchestrator.app.inventory import (
     holders,
     size_of,
     source,
+    users_of,
     wanted_ids,
 )
 from orchestrator.core.errors import NoServer, UsageError
@@ -135,3 +137,13 @@ def test_what_is_applied_is_read_from_the_status() -> None:
         ("llama-cpp", "127.0.0.1:1", "/models/a.gguf"): ["kiosk: talk"],
         ("ollama", "h:2", "a:1b"): ["kiosk: talk", "shop: a"],
     }
+
+
+def test_who_uses_a_model_is_said_before_it_goes() -> None:
+    """By name and alias; a deployment that only uses another one does not count."""
+    there = ObservedServer("ollama", "http://127.0.0.1:11434", "http://localhost:11434/v1", ())
+    uses = {"alias": "phi", "endpoints": ["ollama@127.0.0.1:11434/phi4-mini:latest#abc123"]}
+    other = {"alias": "q", "endpoints": ["ollama@127.0.0.1:11434/qwen2.5:0.5b"]}
+    applied = [{"name": "shop", "models": [uses, other]}, {"name": "desk", "models": [uses]}]
+    assert users_of(Choice(there, "phi4-mini:latest"), applied) == "used by shop: phi, desk: phi"
+    assert users_of(Choice(there, "llama3.2:1b"), applied) == ""

@@ -8,11 +8,13 @@ import pytest
 
 from orchestrator.app.probing import FILE, Known, Wish, choose, probe
 from orchestrator.plan.binding import bind
+from orchestrator.plan.capabilities import Record, differences, lock_text, read_lock
 from orchestrator.plan.observed import ObservedServer
 from orchestrator.ports.probe import Finding, Probed
 from orchestrator.ports.provider import Capability, Identity, ServedModel, Support
-from orchestrator.testing.endpoint import simulated
+from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
 from orchestrator.testing.http_shell import serving
+from orchestrator.testing.lifecycle.store import stored
 from tests.plan.parts import model, state
 from tests.providers.opened import open_all
 
@@ -58,6 +60,20 @@ async def test_every_place_is_probed_or_says_why_not() -> None:
         other.url: 'it answers like no model server that is known (GET / gives a web page called "A wiki")',
         "http://127.0.0.1:9": "nobody listens there",
     }
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("face", ["ollama", "llama-cpp-router", "lm-studio"])
+async def test_a_model_that_is_loaded_for_it_is_found_as_the_second_time(face: str) -> None:
+    """What its server tells only of what is loaded is read after the load: else a lock file would never be as it was."""
+    providers = open_all()
+    async with serving(SimulatedEndpoint(kept=stored(["m"], [])), face) as server:
+        first, second = [await probe(Wish((server.url,), "m", load=True), providers) for _ in range(2)]
+    for provider in providers:
+        await provider.aclose()
+    told = Record.of(first.probed[0])
+    assert told.findings[Capability.CONTEXT_TOLD].support is Support.YES
+    assert differences(read_lock(lock_text([told])), [Record.of(second.probed[0])]) == []
 
 
 IDENTITY = Identity("openai-compatible", "http://127.0.0.1:8080", "", "http://127.0.0.1:8080/v1")

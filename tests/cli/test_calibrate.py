@@ -57,7 +57,7 @@ def shop(tmp_path: Path) -> Iterator[Run]:
 def test_labels_make_a_calibration_that_the_gate_goes_by(shop: Run, tmp_path: Path) -> None:
     """Identity until enough is labelled; then a curve and a threshold with intervals, which outlive the runtime."""
     assert shop("calibrate", "shop").out == (
-        "shop: no answer is labelled yet (orchestrator label RUN right, or --cases FILE)\n"
+        "shop: nothing is labelled yet (orchestrator label RUN right, or --cases FILE)\n"
     )
     result = json.loads(shop("run", "shop", "price 1", "--json").out)
     ran = shop("label", result["id"], "wrong", "--agent", "clerk")
@@ -114,6 +114,12 @@ def test_what_cannot_be_labelled_is_told(shop: Run) -> None:
         ("[{run: run_1, right: maybe}]", "case 1: `run` is no id, or `right` is not true or false"),
         ("[{text: hello}]", "case 1: `text` or `answer` is missing"),
         ("[{text: a, answer: b, agent: 3}]", "case 1: `agent` is no name"),
+        ("[{run: run_1, right: true, router: [a]}]", "case 1: `router` is no name"),
+        (
+            "[{run: run_1, right: true, router: a, agent: b}]",
+            "case 1: a `router` is labelled by `run`, without an `agent`",
+        ),
+        ("[{text: a, answer: b, router: c}]", "case 1: a `router` is labelled by `run`, without an `agent`"),
     ],
 )
 def test_a_case_that_is_none_is_told_with_its_place(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -36,6 +37,7 @@ def test_a_crash_is_one_line_and_a_report(monkeypatch: pytest.MonkeyPatch, home:
         f"  cure: this is a fault of the program; a report for its makers is in {report}\n"
     )
     text = report.read_text()
+    assert stat.S_IMODE(report.stat().st_mode) == 0o600
     assert "verb explain" in text and "Traceback" in text and "my-secret-words" not in text
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from jsonschema import Draft202012Validator
 import orchestrator
 from orchestrator.cli.verbs.init import STARTERS
 from orchestrator.manifest.parse import parse
-from tests.cli.commands import ROOT, here
+from tests.cli.commands import ROOT, command, here
 
 
 @pytest.fixture(autouse=True)
@@ -162,3 +165,25 @@ async def test_the_kiosk_asks_back_where_no_product_is_named(folder: Path, monke
         ]
     assert [result.status for result in asked] == ["unsure", "unsure", "completed"]
     assert asked[2].text.startswith("White paint 10 l: 39.90 euro")
+
+
+@pytest.mark.parametrize("argv", [("init", "kiosk", "-o", "shop/kiosk.yaml"), ("graph", "kiosk.yaml", "-o", "drawn")])
+def test_a_disk_that_is_full_leaves_no_half_of_a_file(argv: tuple[str, ...], folder: Path) -> None:
+    """It is named, with the reason; what could not be written whole is not there."""
+    assert here("init", "kiosk").code == 0
+    there = sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+    def small() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    ended = subprocess.run(
+        command(*argv),
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        preexec_fn=small,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (64, "")
+    assert f"{argv[-1]} cannot be written: File too large" in ended.stderr
+    assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == there

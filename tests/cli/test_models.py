@@ -244,3 +244,10 @@ def test_models_in_a_folder_of_ours_are_looked_at_too(tmp_path: Path) -> None:
     first, *others = Around({"ONNX_MODELS": str(tmp_path)}).places
     assert first.endswith(str(tmp_path)) and "http://127.0.0.1:11434" in others
     assert Around({"ONNX_MODELS": str(tmp_path), "ORCHESTRATOR_SERVERS": ""}).places == []
+
+
+def test_a_name_that_no_server_has_is_not_asked_for_its_server_where_that_is_named(shop: Shop) -> None:
+    """Only a pull takes an id that nobody lists."""
+    ran = shop.run("load", "zzz", "--endpoint", shop.url)
+    assert (ran.code, "needs --provider" in ran.err) == (64, False)
+    assert "cure: `orchestrator models list` shows what servers have\n" in ran.err

@@ -60,6 +60,40 @@ def test_of_a_folder_of_builds_the_one_that_would_be_started_is_shown(tmp_path: 
     assert (ran.code, f"--model {folder / 'm-Q8_0.gguf'} " in ran.out) == (0, True)
 
 
+def test_of_a_folder_without_the_build_that_is_named_no_command_is_shown(tmp_path: Path) -> None:
+    """As the plan starts none: another build is not what the manifest says."""
+    folder = tmp_path / "builds"
+    folder.mkdir()
+    for name in ("m-F16.gguf", "m-Q4_K_M.gguf"):
+        (folder / name).write_bytes(b"GGUF")
+    file = tmp_path / "shop.yaml"
+    model = "{alias: phi-4-mini, provider: llama-cpp, quantization: q5_k_m, server: {path: builds}}"
+    file.write_text(f"deployment: {{type: single-device, models: [{model}], agents: [customer-service]}}")
+    ran = here("models", "command", str(file), environment=NOTHING)
+    assert (ran.code, "--model" in ran.out) == (3, False)
+    assert "phi-4-mini is wanted as q5_k_m, and the files of its server are f16, q4_k_m" in ran.err
+
+
+def test_a_file_that_is_not_there_is_told_beside_the_command(tmp_path: Path) -> None:
+    """Of a manifest and of an alias: the file may come."""
+    file = tmp_path / "shop.yaml"
+    model = "{alias: phi-4-mini, provider: llama-cpp, server: {path: a.gguf}}"
+    file.write_text(f"deployment: {{type: single-device, models: [{model}], agents: [customer-service]}}")
+    for words in ([str(file)], ["phi-4-mini", "--provider", "llama-cpp", "--path", str(tmp_path / "a.gguf")]):
+        ran = here("models", "command", *words, environment=NOTHING)
+        assert (ran.code, "--model" in ran.out) == (0, True)
+        assert f"# it would not be started now: there is no file {tmp_path / 'a.gguf'}" in ran.out
+        assert "--no-webui" not in ran.out, "of a new version, which this is for, the options have new names"
+
+
+def test_what_an_alias_lacks_is_asked_for_as_an_option() -> None:
+    """There is no manifest to write it in; and a port is a port."""
+    ran = here("models", "command", "phi-4-mini", "--provider", "llama-cpp", environment=NOTHING)
+    assert (ran.code, "cure: name the file of a build: --path FILE.gguf" in ran.err) == (3, True)
+    ran = here("models", "command", "phi-4-mini", "--port", "99999", environment=NOTHING)
+    assert (ran.code, "--port 99999 is no port" in ran.err) == (64, True)
+
+
 def test_an_alias_is_shown_for_every_launcher_or_for_one() -> None:
     """Where nobody says which: all of the table, and what each needs to be installed."""
     ran = here("models", "command", "phi-4-mini", "--scenario", "production_high", environment=NOTHING)

@@ -153,6 +153,20 @@ class _Usage(NamedTuple):
     free: int
 
 
+def test_a_size_that_only_the_server_tells_is_held_to_the_disk_once_it_does(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knew it before: the pull is left, unless it is forced."""
+    shop.store.library["mine:7b"], shop.store.pull_rate = StoredModel("mine:7b", 5 * 10**9), 2e10
+    shop.environment["OLLAMA_MODELS"] = str(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: _Usage(10**12, 10**12, 10**9))
+    ran = shop.run("pull", "mine:7b", "--provider", "ollama")
+    assert (ran.code, shop.store.left) == (4, ["mine:7b"])
+    assert f"its size is compared with the 1.0 GB free in {tmp_path} once the server tells it" in ran.err
+    assert f"the disk is too full: 5.0 GB are to come, and {tmp_path} has 1.0 GB free" in ran.err
+    assert shop.run("pull", "mine:7b", "--provider", "ollama", "--force").code == 0
+
+
 def test_a_disk_that_fills_in_the_middle_is_told_in_the_server_s_words(shop: Shop) -> None:
     """With a cure; nothing is installed."""
     shop.store.disk = 6_000_000_000

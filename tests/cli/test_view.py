@@ -134,6 +134,23 @@ def test_the_status_says_what_is_wrong_and_what_would_help() -> None:
     assert "\x1b[1;31mfailing\x1b[0m" in painted
 
 
+def test_the_status_tells_an_endpoint_that_is_not_well_also_where_others_answer() -> None:
+    """Why, and when it is tried again; without being asked for the whole."""
+    ill = {"id": "vllm@x/a", "state": "open", "last_error": "HTTP 500: out of paper", "again_in": 11.6}
+    endpoints = [ill, {"id": "ollama@y/b", "state": "ready"}]
+    models = [
+        {"alias": "phi", "endpoints": ["vllm@x/a"], "missing": ""},
+        {"alias": "q", "endpoints": ["ollama@y/b"], "missing": ""},
+    ]
+    text = shown_status(
+        {"runtime": RUNTIME, "deployments": [{**DEPLOYMENT, "endpoints": endpoints, "models": models}]},
+        _terminal(),
+        whole=False,
+    )
+    assert "model.phi  vllm@x/a (open: HTTP 500: out of paper; tried again in 12 s)" in text
+    assert "ollama@y/b" not in text
+
+
 def test_the_status_says_what_a_deployment_waits_for_and_since_when() -> None:
     """What failed and stands above is not told twice; when it is tried again is."""
     now = time.time()

@@ -250,3 +250,30 @@ def test_servers_that_are_started_are_not_said_to_take_turns() -> None:
         if each.code == "ORC322"
     ]
     assert found.cure.startswith("Started servers take no turns: one without room is not started.")
+
+
+def test_what_has_no_room_beside_pinned_models_is_not_said_to_take_turns() -> None:
+    """It could be loaded only by unloading what must not be."""
+    sizes = {"alpha": "400MB", "beta": "400MB", "gamma": "450MB"}
+    models = [
+        {"alias": name, "provider": "llama-cpp", "model": name, "memory": size, "pinned": True}
+        for name, size in sizes.items()
+    ]
+    agents = [{"name": "a", "model": list(sizes)}]
+    found = findings(
+        type="single-device",
+        models=models,
+        agents=agents,
+        resources={"max_memory_usage": "900MB"},
+        hardware={"memory": "8GB"},
+    )
+    assert [(each.code, each.subject, each.message) for each in found] == [
+        (
+            "ORC321",
+            "model.gamma",
+            (
+                "gamma has no room beside what is pinned: it needs 450 MB, and models may take 20.0 MB (max_memory_usage 900 MB, "
+                "less 80.0 MB for the orchestrator, less 400 MB for alpha, which is pinned, 400 MB for beta, which is pinned)"
+            ),
+        )
+    ]

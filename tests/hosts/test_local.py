@@ -116,6 +116,17 @@ def test_a_folder_that_others_may_enter_is_refused_with_the_line_to_type(home: P
     assert caught.value.cure == f"chmod 700 {home / 'state'}"
 
 
+def test_a_line_to_type_is_quoted_for_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder may have a space in its name."""
+    monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path / "my home"))
+    state = tmp_path / "my home" / "state"
+    state.mkdir(parents=True)
+    state.chmod(0o755)
+    with pytest.raises(StateUnusable, match="others may enter") as caught:
+        LocalHost().folders()
+    assert caught.value.cure == f"chmod 700 '{state}'"
+
+
 def test_a_file_in_place_of_a_folder_is_refused(home: Path) -> None:
     home.mkdir()
     (home / "state").write_text("")

@@ -52,6 +52,13 @@ def test_a_file_that_others_may_read_or_write_is_refused(key: Path, mode: int) -
     assert error.cure == f"chmod 600 {key}"
 
 
+def test_a_line_to_type_is_quoted_for_a_shell(key: Path) -> None:
+    """A file may have a space in its name."""
+    spaced = key.rename(key.with_name("my key.txt"))
+    spaced.chmod(0o644)
+    assert refusal("file:my key.txt", key.parent).cure == f"chmod 600 '{spaced}'"
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can make another user's file")
 def test_a_file_of_another_user_is_refused(key: Path) -> None:
     os.chown(key, 65534, 65534)

@@ -255,3 +255,17 @@ def test_a_missing_model_has_its_reason_and_its_cure(
     bound = bind(spec, state(*servers, silent=silent))
     assert bound.missing == missing
     assert bound.cure == cure if cure else bound.cure
+
+
+@pytest.mark.parametrize(("told", "written", "window"), [(4096, 2048, 2048), (2048, 4096, 2048), (None, 2048, 2048)])
+def test_the_context_length_that_is_written_bounds_a_request(told: int | None, written: int, window: int) -> None:
+    """Also while its server does not tell what it gives the model, because that is not loaded."""
+    server = ObservedServer(
+        "ollama",
+        "http://127.0.0.1:11434",
+        "http://127.0.0.1:11434/v1",
+        (ServedModel("phi4-mini:latest", context=told),),
+        capabilities={"context_told": "yes"},
+    )
+    bound = bind(model(window=written, context_length=written), state(server))
+    assert bound.endpoints[0].context == window

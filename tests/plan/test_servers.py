@@ -163,3 +163,19 @@ def test_without_a_runtime_a_server_that_is_applied_comes_back_and_is_not_begun_
     missing = starting(seen(why="there is no file /m/tiny.gguf"))
     assert missing.started == {}
     assert diff(desk(), replace(missing, deployments={"desk": returned(desk(), 3, missing)})).empty
+
+
+@pytest.mark.parametrize("observed", [seen(), seen(started())], ids=["it is started", "it runs"])
+def test_what_a_started_server_cannot_keep_of_the_loading_of_models_is_told(observed: ObservedState) -> None:
+    """From the first plan on. Its limit of memory it keeps: where there is no room it is not started."""
+    made = desk()
+    tiny = replace(made.elements["model.tiny"], spec={**made.elements["model.tiny"].spec, "keep_alive": 3.0})
+    resources = {"max_memory_usage": 9 * 10**9, "model_cache_size": 10**8, "auto_unload_idle_models": True}
+    made = replace(made, elements={**made.elements, "model.tiny": tiny}, resources=resources)
+    told = [note for note in diff(made, observed).notes if "cannot be kept" in note]
+    assert told == [
+        (
+            "resources.model_cache_size, resources.auto_unload_idle_models, keep_alive cannot be kept for tiny: "
+            "the server that is started for it has it in memory for as long as it runs"
+        )
+    ]

@@ -10,6 +10,7 @@ from dataclasses import replace
 import anyio
 import pytest
 
+from orchestrator.core.errors import UsageError
 from orchestrator.plugins.providers.addresses import DEFAULT_URLS, MAKES, default_urls, root_of
 from orchestrator.plugins.providers.compatible import AT_ONCE, LOOK_TIMEOUT, CompatibleProvider
 from orchestrator.plugins.providers.discovery import Discovery, discover
@@ -394,6 +395,14 @@ def test_the_environment_says_where_to_look() -> None:
     assert urls["ollama"] == ("http://127.0.0.1:11434",)
     assert urls["foundry-local"] == ("http://localhost:59959",)
     assert urls["vllm"] == DEFAULT_URLS["vllm"]
+
+
+@pytest.mark.parametrize("told", [":::", "http://[::1", "host:99999"])
+def test_what_is_no_address_is_refused_with_the_name_of_its_variable(told: str) -> None:
+    """And not with words about a port that nobody wrote."""
+    with pytest.raises(UsageError, match=r"^OLLAMA_HOST is .*, which is no address of a model server$") as caught:
+        default_urls({"OLLAMA_HOST": told})
+    assert caught.value.cure == "write an address like http://127.0.0.1:11434, or unset it"
 
 
 @pytest.mark.parametrize("make", MAKES, ids=lambda make: make.kind)

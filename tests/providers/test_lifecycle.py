@@ -264,13 +264,17 @@ async def test_a_router_deletes_only_what_it_downloaded() -> None:
         assert "--models-dir" in caught.value.cure
 
 
-async def test_a_model_that_is_being_downloaded_is_not_loaded() -> None:
-    """A router that downloads it still says so."""
+async def test_a_model_that_is_being_downloaded_is_no_model_yet() -> None:
+    """It is not listed, and neither loaded nor unloaded, which would end its download."""
     async with simulated_subject("llama-cpp-router") as subject:
         assert subject.store is not None
         subject.store.came[subject.wanted] = 5
         with pytest.raises(ServerBusy):
             await subject.loader.load(subject.of(subject.wanted), LoadOptions(), 5.0)
+        with pytest.raises(ServerBusy):
+            await subject.loader.unload(subject.of(subject.wanted), 5.0)
+        assert subject.wanted not in [model.id for model in await subject.models()]
+        assert subject.store.left == []
 
 
 @pytest.mark.parametrize("face", PULLERS)

@@ -340,3 +340,39 @@ def test_a_factory_refuses_options_that_it_does_not_have() -> None:
         open_ollama({"speed": "fast"})
     with pytest.raises(ValueError, match="speed"):
         open_openai({"speed": "fast"})
+
+
+async def heard(provider: CompatibleProvider, url: str, streamed: bool) -> None:
+    """Ask, and read all that comes."""
+    if streamed:
+        async with aclosing(provider.stream(call_to(url))) as deltas:  # type: ignore[type-var] # a generator, which closes
+            [_ async for _ in deltas]
+    else:
+        await provider.chat(call_to(url))
+
+
+PAGE = b"<!doctype html><html><head><title>A wiki</title></head><body>hello</body></html>"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"), [(PAGE, 'an HTML page "A wiki"'), (b"\xff\x00 what is this", "what is this")]
+)
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_what_is_no_answer_is_told_by_its_beginning(
+    provider: CompatibleProvider, body: bytes, said: str, streamed: bool
+) -> None:
+    """Of a page for people its title, with a cure; in words, whatever its bytes are."""
+    html = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with serving_bytes([html + body]) as url:
+        with pytest.raises(BrokenReply) as fault:
+            await heard(provider, url, streamed)
+    assert said in fault.value.message and "b'" not in fault.value.message
+    assert bool(fault.value.cure) is (body is PAGE)
+
+
+async def test_a_stream_that_only_kept_its_connection_open_was_one(provider: CompatibleProvider) -> None:
+    """It is not told as something else."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+    async with serving_bytes([head + b": keepalive\n\n"]) as url:
+        with pytest.raises(BrokenReply, match="the stream ended before the answer did"):
+            await heard(provider, url, True)

@@ -173,3 +173,19 @@ async def test_a_deployment_in_this_process_starts_and_ends_its_server(
         assert result.served_by.startswith("llama-cpp@"), result.error
         assert len(servers_in(state)) == 1
     assert servers_in(state) == []
+
+
+def test_an_apply_whose_only_server_is_given_up_fails_and_one_that_answers_without_it_does_not(owner: Owner) -> None:
+    """A file that was cut: the deployment stays, its exit code and its first line say that nothing answers."""
+    model = owner.home.path / "tiny.gguf"
+    whole = model.read_bytes()
+    model.unlink()
+    model.write_bytes(whole[: len(whole) // 2])
+    manifest = Path(owner.writes(1024))
+    assert apart("apply", str(manifest), environment=owner.environment).code == 0
+    manifest.write_text(
+        manifest.read_text().replace("      reflex: [{without_model: true, say: I can only take a note.}]\n", "")
+    )
+    applied = apart("apply", str(manifest), environment=owner.environment)
+    assert applied.code == 4
+    assert applied.out.startswith("clerk runs, revision 2, but nothing answers for agent.clerk\n")

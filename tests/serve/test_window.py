@@ -75,7 +75,10 @@ def test_a_request_that_does_not_fit_alone_is_refused_before_it_is_sent() -> Non
     """With the arithmetic; also where the server would refuse it itself, since there is no doubt."""
     long = Prompt((HEAD, Message("user", "word " * 5000)), 1, 1)
     for refuses in (False, True):
-        with pytest.raises(ContextTooLong, match="about 6266 tokens does not fit the 2048 tokens that a serves"):
+        with pytest.raises(
+            ContextTooLong,
+            match="about 6266 tokens, with 256 for the answer, does not fit the 2048 tokens that a serves",
+        ):
             fit(long, [Window("a", 2048, refuses)])
 
 
@@ -83,7 +86,7 @@ def test_a_doubt_is_for_the_server_to_judge_where_it_refuses() -> None:
     """Between the low and the high count of its tokens."""
     doubtful = Prompt((Message("user", "word " * 1500),), 0, 0)
     assert fit(doubtful, [Window("a", 2048, refuses=True)]).endpoints == ("a",)
-    with pytest.raises(ContextTooLong):
+    with pytest.raises(ContextTooLong, match="about 1882, perhaps 2509 tokens, with 256 for the answer, does not fit"):
         fit(doubtful, [Window("a", 2048)])
 
 

@@ -192,3 +192,37 @@ async def test_a_program_that_says_nothing_of_itself_holds_up_nobody_else(
             await looked(made)
     assert [each.message for each in failed] == ["the runtime is shutting down"]
     assert place.processes() == []
+
+
+async def test_one_whose_model_file_is_deleted_goes_on_with_what_it_has_open(opened: tuple[Place, InProcess]) -> None:
+    """Also where it is applied again; the plan tells it. A file that is put back changes nothing before the next apply."""
+    place, made = opened
+    file, wanted = place.model("desk.gguf"), desk(place, "desk")
+    await made.planes.reconciler.apply(Wanted(wanted), lambda _: None)
+    (before,) = place.processes()
+    for change in (file.unlink, lambda: place.model("desk.gguf", loading=0.1)):
+        change()
+        await looked(made)
+        assert (await made.planes.engines.get("desk").run(Request("hello"))).text == "well"
+    file.unlink()
+    again = await made.planes.reconciler.apply(Wanted(wanted), lambda _: None)
+    assert again.plan.empty
+    told = "tiny: its server goes on with what it has open, and could not be started again: there is no file"
+    assert [note for note in again.plan.notes if note.startswith(told)]
+    assert (await made.planes.engines.get("desk").run(Request("hello"))).text == "well"
+    assert [each.pid for each in place.processes()] == [before.pid]
+
+
+async def test_one_whose_program_is_deleted_goes_on(opened: tuple[Place, InProcess]) -> None:
+    """And is not served without its model until it ends."""
+    place, made = opened
+    place.model("desk.gguf")
+    await made.planes.reconciler.apply(Wanted(desk(place, "desk")), lambda _: None)
+    (place.root / "bin" / "llama-server").unlink()
+    await looked(made)
+    assert (await made.planes.engines.get("desk").run(Request("hello"))).text == "well"
+    for each in place.processes():
+        each.kill()
+    await until(lambda: not place.processes())
+    await looked(made)
+    assert (await made.planes.engines.get("desk").run(Request("hello"))).text == "alone"

@@ -94,7 +94,9 @@ async def test_one_that_crashes_later_comes_back_on_its_port(place: Place) -> No
         assert second is not None and second.state == "ready"
         assert (second.url, second.pid == first.pid) == (first.url, False)
         assert len(place.processes()) == 3
-    assert [line for line in place.told if "waiting" in line] == ["kiosk/tiny waiting: killed by SIGKILL: listening"]
+    assert [line for line in place.told if "waiting" in line] == [
+        "kiosk/tiny waiting: killed by SIGKILL, by somebody or by the system for want of memory"
+    ]
 
 
 async def test_one_that_hangs_at_start_is_ended_after_its_time(place: Place) -> None:
@@ -153,6 +155,24 @@ async def test_a_port_that_is_taken_is_told_and_tried_again(place: Place) -> Non
             assert server is not None and server.state == "failed"
             assert f"port {port} is taken by another process" in server.why
     assert place.starts() == []
+
+
+async def test_a_port_of_another_server_of_ours_is_told_and_had_when_that_ends(place: Place) -> None:
+    """It names the other one, and no log that was never written; it does not rest on after the other one is gone."""
+    place.program()
+    place.model()
+    port = free_port()
+    async with place.life() as servers:
+        servers.want(with_port(place.want("one/tiny"), port))
+        await servers.settled("one/tiny")
+        servers.want(with_port(place.want("two/tiny"), port))
+        second = await servers.settled("two/tiny")
+        assert second is not None and second.state == "failed"
+        assert f"port {port} is taken by server.tiny of one" in second.why and second.log == ""
+        servers.keep({"two/tiny"})
+        await servers.ended({"one/tiny"})
+        second = await servers.settled("two/tiny")
+        assert second is not None and (second.state, second.url) == ("ready", f"http://127.0.0.1:{port}")
 
 
 async def test_a_program_that_is_gone_and_an_option_that_it_lacks_are_told(place: Place) -> None:

@@ -9,7 +9,8 @@ import pytest
 from orchestrator.core.failpoint import arm, disarm
 from orchestrator.core.fitted import Fitted, Scale
 from orchestrator.core.isotonic import Block, Isotonic
-from orchestrator.plugins.stores.outcomes import SqliteOutcomes
+from orchestrator.core.refined import Line, Refined
+from orchestrator.plugins.stores.outcomes import SqliteOutcomes, fitted_at
 from orchestrator.plugins.stores.sqlite import open_stores
 from orchestrator.plugins.stores.statefile import StateFile
 from orchestrator.ports.store import Outcome
@@ -33,6 +34,25 @@ def test_labels_are_there_after_a_restart(tmp_path: Path) -> None:
     stores = open_stores(tmp_path / "state.db")
     assert stores.outcomes.outcomes("shop") == [with_two[1], with_two[2], outcome(1, right=False)]
     assert stores.outcomes.outcomes("other") == []
+    stores.close()
+
+
+def test_fits_of_routers_and_of_gates_come_back_as_what_they_were(tmp_path: Path) -> None:
+    """Also for who only reads the file; a row of another version of the program, and a database without the table, are as none."""
+    path = tmp_path / "state.db"
+    gate = Fitted(Isotonic((Block(0.2, 3, 9),)), 0.5, 0.95, 9, 3, 0, 0, 0.1)
+    route = Refined(Line(0.5, 2.0), 0.3, 0.5, 0.9, 0.95, 60, 50, 40, 39, 0.02, 0.1)
+    front = Scale("front", "", "route:lexical", "v2")
+    stores = open_stores(path)
+    stores.outcomes.keep_fitted(
+        "shop", 1, {SCALE: gate, front: route, Scale("front", "", "route:semantic", "v2"): route}
+    )
+    with StateFile(path).transaction() as connection:
+        connection.execute("UPDATE calibration SET fitted = '{\"form\": \"other\"}' WHERE signal = 'route:semantic'")
+    assert stores.outcomes.fitted() == fitted_at(path) == {"shop": {SCALE: gate, front: route}}
+    with StateFile(path).transaction() as connection:
+        connection.execute("DROP TABLE calibration")
+    assert fitted_at(path) == {}
     stores.close()
 
 

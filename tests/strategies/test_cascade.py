@@ -31,7 +31,7 @@ def test_the_why_lists_what_each_stage_said() -> None:
     assert decision.choice == "orders"
     assert decision.why == (
         "rules: the conditions of no route hold | keyword: none of the keywords is in the request"
-        ' | lexical: orders, 98% sure (needs 56%); nearest example of orders: "where is my order"'
+        ' | lexical: orders, 98% sure (needs 60%); nearest example of orders: "where is my order"'
     )
     assert decision.confidence is not None
     assert decision.strategy == "cascade"
@@ -60,8 +60,8 @@ async def test_lexical_is_stricter_only_where_a_model_comes_after_it() -> None:
         RouteQuestion(text, ask=Model(reply_of("none")))
     )
     without = await fit_cascade(DESKS, StrategyOptions(stages=("lexical", "intent"))).decide(RouteQuestion(text))
-    assert "(needs 87%)" in with_model.why
-    assert "(needs 56%)" in without.why
+    assert "(needs 88%)" in with_model.why
+    assert "(needs 60%)" in without.why
 
 
 async def test_a_failing_model_ends_in_an_abstention_with_every_reason() -> None:

@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.plugins.strategies import ridge
-from orchestrator.plugins.strategies.calibration import STRICT, USUAL, Trial, calibrate, top_and_margin
+from orchestrator.plugins.strategies.calibration import (
+    DRAWN_BY,
+    LEAST,
+    STRICT,
+    USUAL,
+    WORDS,
+    Trial,
+    calibrate,
+    top_and_margin,
+)
 from orchestrator.plugins.strategies.features import Vocabulary
 from orchestrator.plugins.strategies.learned import learn_by_means, learn_by_ridge
 from orchestrator.plugins.strategies.text import fold, shortened, words_of
@@ -116,7 +125,7 @@ def test_nobody_counts_as_a_candidate_that_scores_nothing() -> None:
 def test_without_trials_the_confidence_is_the_assumed_one() -> None:
     calibration = calibrate([])
     assert calibration.accuracy is None
-    assert calibration.thresholds == {USUAL: 0.75, STRICT: 0.92}
+    assert calibration.thresholds == pytest.approx({USUAL: 0.75, STRICT: 0.92})
     assert calibration.probability(0, 0) == pytest.approx(1 / (1 + math.exp(3.5)))
     assert calibration.probability(0, 0) < 0.05 < 0.95 < calibration.probability(0.7, 0.7)
 
@@ -131,19 +140,36 @@ def test_any_trials_give_probabilities_and_thresholds_within_bounds(
 ) -> None:
     calibration = calibrate(trials)
     assert 0 <= calibration.probability(top, margin) <= 1
-    assert all(0 <= threshold <= 1 for threshold in calibration.thresholds.values())
+    assert LEAST <= calibration.thresholds[USUAL] <= calibration.thresholds[STRICT]
+    assert all(threshold <= wanted + 1e-9 for wanted, threshold in calibration.thresholds.items())
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(TRIAL, min_size=40, max_size=80))
 def test_what_passes_a_threshold_was_right_as_often_as_wanted(trials: list[Trial]) -> None:
+    """But for what the usual threshold draws it down, which fades with the examples."""
     calibration = calibrate(trials)
     for wanted, threshold in calibration.thresholds.items():
         kept = [t for t in trials if calibration.probability(t.top, t.margin) > threshold]
         if len(kept) >= 15:
             right = sum(t.weight for t in kept if t.right)
             most = max(t.weight for t in kept)
-            assert right >= wanted * sum(t.weight for t in kept) - most
+            drawn = DRAWN_BY / (DRAWN_BY + len(trials)) * (wanted - WORDS.thresholds[wanted])
+            assert right >= (wanted - drawn) * sum(t.weight for t in kept) - most
+
+
+def test_a_gap_between_sure_and_unsure_examples_is_not_decided_in() -> None:
+    """Examples that are nearly the same are all sure, and those of nobody all unsure: the mean is reached anywhere between them."""
+    for count in (3, 10, 100):
+        trials = [Trial(0.9, 0.8, True, 0.8)] * count + [Trial(0.1, 0.05, False, 0.2, True)] * count
+        assert calibrate(trials).thresholds[USUAL] >= LEAST
+
+
+def test_few_examples_that_tell_nothing_leave_the_usual_threshold() -> None:
+    """Not one that nothing reaches; and never more than is wanted, which each decision then has by itself."""
+    hopeless = [Trial(0.1, 0.1, False, 0.8)] * 2
+    assert calibrate(hopeless).thresholds[USUAL] == pytest.approx((2 * USUAL + DRAWN_BY * 0.75) / (2 + DRAWN_BY))
+    assert calibrate(hopeless * 500).thresholds[USUAL] == pytest.approx(USUAL, abs=0.01)
 
 
 def test_cleanly_separated_trials_give_a_steep_but_finite_curve() -> None:

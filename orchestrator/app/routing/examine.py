@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, cast
 
 from orchestrator.app import catalog
 from orchestrator.app.routing.cases import Case
 from orchestrator.app.routing.figures import Figures, Tried
 from orchestrator.core.address import Address
-from orchestrator.core.blueprint import Blueprint, RouterSpec
+from orchestrator.core.blueprint import Blueprint, ModelSpec, RouterSpec
 from orchestrator.core.errors import NoModel, UsageError
+from orchestrator.core.fitted import Scale
 from orchestrator.core.names import did_you_mean
+from orchestrator.core.refined import Fit, Refinements, refinements_of
 from orchestrator.core.request import Decision
 from orchestrator.deploy.candidates import candidates_of
 from orchestrator.deploy.distant import ServerEncoder
-from orchestrator.deploy.make import options_of
+from orchestrator.deploy.make import options_of, version_of
 from orchestrator.plugins.strategies.overlaps import Overlap, overlaps_of
 from orchestrator.ports.encoder import OpenEncoder
 from orchestrator.ports.provider import ChatReply
@@ -32,19 +35,23 @@ NOT_ASKED: Final = "no model is asked here"
 NO_SERVER: Final = "no server is asked here"
 MOST_OVERLAPS: Final = 500
 """Pairs that are listed, the most alike; how many there are is told too."""
+Labels = Mapping[Scale, Fit]
+NO_LABELS: Final[Labels] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A router that has learned."""
+    """A router that has learned; ``refined`` is what labelled decisions of it say."""
 
     spec: RouterSpec
     candidates: tuple[Candidate, ...]
     strategy: Strategy
+    refined: Refinements = field(default_factory=dict)
 
     def question(self, text: str, complexity: str = "") -> RouteQuestion:
         """A request to it. Where it has a model its other stages are as strict as they are with one, and it is not asked."""
-        return RouteQuestion(text, complexity=complexity, ask=_not_asked if self.spec["models"] else None)
+        ask = _not_asked if self.spec["models"] else None
+        return RouteQuestion(text, complexity=complexity, ask=ask, refined=self.refined)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,7 @@ class Examined:
     strategy: str
     candidates: int
     thresholds: tuple[str, ...]
+    refined: Refinements
     notes: tuple[str, ...]
     own: Figures | None
     untried: int
@@ -69,6 +77,9 @@ class Examined:
             "strategy": self.strategy,
             "candidates": self.candidates,
             "thresholds": list(self.thresholds),
+            "refined": [
+                {"stage": stage, "server": server, **fit.as_json()} for (stage, server), fit in self.refined.items()
+            ],
             "notes": list(self.notes),
             "examples": self.own.as_json() if self.own else None,
             "untried": self.untried,
@@ -88,14 +99,14 @@ class Examined:
 
 
 async def examine(
-    blueprint: Blueprint, cases: Sequence[Case], encoder: OpenEncoder, router: str = ""
+    blueprint: Blueprint, cases: Sequence[Case], encoder: OpenEncoder, router: str = "", labels: Labels = NO_LABELS
 ) -> list[Examined]:
     """Every router, or the one that is named. Cases are tried at that one, else at the router that requests enter at.
-    ``encoder`` opens those that routers name.
+    ``encoder`` opens those that routers name, ``labels`` are what was fitted on labels where the deployment serves.
 
     Raises ``UsageError`` where there is no such router, or a case wants an agent that there is not.
     """
-    fitted = {spec["name"]: fit_router(spec, blueprint, encoder) for spec in routers_of(blueprint)}
+    fitted = {spec["name"]: fit_router(spec, blueprint, encoder, labels) for spec in routers_of(blueprint)}
     asked = router or entry_of(blueprint, fitted)
     if asked not in fitted:
         raise UsageError(
@@ -118,12 +129,25 @@ def routers_of(blueprint: Blueprint) -> list[RouterSpec]:
     return routers
 
 
-def fit_router(spec: RouterSpec, blueprint: Blueprint, encoder: OpenEncoder) -> Fitted:
+def fit_router(spec: RouterSpec, blueprint: Blueprint, encoder: OpenEncoder, labels: Labels = NO_LABELS) -> Fitted:
     """Let it learn, as ``apply`` does."""
     elements = [*blueprint.of_kind("agent"), *blueprint.of_kind("router")]
-    candidates = candidates_of(spec, {each.spec["name"]: cast(Any, each.spec) for each in elements})
+    targets = {each.spec["name"]: cast(Any, each.spec) for each in elements}
+    models = {each.spec["alias"]: cast(ModelSpec, each.spec) for each in blueprint.of_kind("model")}
+    candidates = candidates_of(spec, targets)
     options = options_of(spec, opener_of(spec, blueprint, encoder))
-    return Fitted(spec, candidates, catalog.load("strategy", spec["strategy"])(candidates, options))
+    refined = refinements_of(labels, spec["name"], version_of(spec, targets, models))
+    return Fitted(spec, candidates, catalog.load("strategy", spec["strategy"])(candidates, options), refined)
+
+
+def labels_of(name: str, state: Path) -> Labels:
+    """What was fitted on labels of this deployment, where it serves from this ``state`` folder. Raises ``StateUnusable``."""
+    database = state / "state.db"
+    if not database.exists():  # nobody serves here, and nothing needs to be loaded that reads it
+        return NO_LABELS
+    from orchestrator.plugins.stores.outcomes import fitted_at
+
+    return fitted_at(database).get(name, NO_LABELS)
 
 
 def opener_of(spec: RouterSpec, blueprint: Blueprint, encoder: OpenEncoder) -> OpenEncoder:
@@ -183,6 +207,7 @@ def _examined(one: Fitted, cases: Figures | None) -> Examined:
         ", ".join(one.spec["stages"]) or one.spec["strategy"],
         len(one.candidates),
         tuple(getattr(one.strategy, "thresholds", ())),
+        one.refined,
         tuple(getattr(one.strategy, "notes", ())),
         own,
         untried,

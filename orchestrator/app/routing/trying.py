@@ -13,6 +13,8 @@ from orchestrator.app.routing.examine import NOT_ASKED, Fitted, first_of
 from orchestrator.app.routing.figures import Figures, Tried
 from orchestrator.app.routing.search import ASKS, LEARNED, Outcome, Stage
 from orchestrator.core.errors import ModelError, NoModel
+from orchestrator.core.refined import Refined
+from orchestrator.plugins.strategies.sureness import sureness
 from orchestrator.ports.provider import ChatReply
 from orchestrator.ports.strategy import AskModel, ModelQuestion, RouteQuestion, Strategy, StrategyOptions
 
@@ -32,7 +34,7 @@ async def stages_of(
 
 async def _stage(one: Fitted, name: str, options: StrategyOptions, cases: Sequence[Case], clock: Clock) -> Stage:
     strategy = catalog.load("strategy", name)(one.candidates, replace(options, confidence=None))
-    thresholds = _thresholds(strategy)
+    thresholds = _thresholds(strategy, one.refined.get((name, "")))
     strategy = strategy.at(0.0) if hasattr(strategy, "at") else strategy
     outcomes = []
     for case in cases:
@@ -43,13 +45,15 @@ async def _stage(one: Fitted, name: str, options: StrategyOptions, cases: Sequen
     return Stage(tuple(outcomes), seconds, *thresholds, asks=asks)
 
 
-def _thresholds(strategy: Any) -> tuple[float, float]:
-    """The fitted ones: where nobody decides after it, and where somebody does who knows better."""
+def _thresholds(strategy: Any, refined: Refined | None) -> tuple[float, float]:
+    """The fitted ones, or as labels refined them: where nobody decides after it, and where somebody does who knows better."""
     calibration = getattr(strategy, "calibration", None)
     if calibration is None:
         return 0.0, 0.0
     usual, strict = sorted(calibration.thresholds)
-    return calibration.thresholds[usual], calibration.thresholds[strict]
+    own = calibration.thresholds[usual], calibration.thresholds[strict]
+    first, second = (sureness(0.0, each, None, refined, strict=at > 0).needed for at, each in enumerate(own))
+    return first, second
 
 
 async def measure(one: Fitted, cases: Sequence[Case], clock: Clock, ask: AskModel | None = None) -> Measured:

@@ -6,12 +6,12 @@ What is printed is of routers that really learned and really decided; only the s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from orchestrator.app.routing.cases import Case
 from orchestrator.app.routing.comparison import Comparison, Measured, compare
-from orchestrator.app.routing.examine import Fitted, check_wanted, entry_of, fit_router, opener_of, routers_of
+from orchestrator.app.routing.examine import Fitted, Labels, check_wanted, entry_of, fit_router, opener_of, routers_of
 from orchestrator.app.routing.search import (
     LEARNED,
     MOVABLE,
@@ -59,6 +59,7 @@ class Bench:
     encoder: OpenEncoder
     clock: Clock
     models: Models | None = None
+    labels: Labels = field(default_factory=dict)
 
     def ask(self, spec: RouterSpec, model: str = "") -> AskModel | None:
         """How the router's model is asked, or another one."""
@@ -67,7 +68,7 @@ class Bench:
 
     def fit(self, spec: RouterSpec) -> Fitted:
         """Let a router learn."""
-        return fit_router(spec, self.blueprint, self.encoder)
+        return fit_router(spec, self.blueprint, self.encoder, self.labels)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     check_applies(client, compilation.blueprint, origin(options))
     plan, applied = _applied(compilation, client, options, limit, terminal)
     _report(compilation, plan, applied, client, terminal)
-    return 0
+    return _outcome(client, compilation.blueprint.name)
 
 
 def _applied(
@@ -257,6 +257,20 @@ def _carry_out(
     if plan.steps:
         terminal.tell(ended(began, len(plan.steps)))
     return applied
+
+
+def _outcome(client: RuntimeClient, name: str) -> int:
+    """The exit code: that of a deploy that failed, where a server which was started for it was given up and nothing answers without
+    it."""
+    from orchestrator.core.errors import DeployError
+    from orchestrator.plan.serving import NOTHING
+
+    mine = next((each for each in client.status()["deployments"] if each["name"] == name), None)
+    if mine is None:  # it was taken down meanwhile
+        return 0
+    given_up = any(server["state"] == "failed" for server in mine["servers"])
+    answers = any(each["by"] != NOTHING for each in mine["agents"] if each["agent"].startswith("agent."))
+    return DeployError.exit_code if given_up and not answers else 0
 
 
 def _report(

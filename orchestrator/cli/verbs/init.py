@@ -113,13 +113,17 @@ def _write(folder: Path, texts: dict[str, str]) -> None:
             f"{names} {'exist' if len(there) > 1 else 'exists'} already",
             cure="name another file with -o, in another folder, or leave the schema out with --no-schema",
         )
+    path, begun = folder, []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            if not (folder / name).exists():
-                (folder / name).write_text(text, encoding="utf-8")
+        for path in [folder / name for name in texts if not (folder / name).exists()]:
+            with path.open("x", encoding="utf-8") as file:
+                begun.append(path)
+                file.write(texts[path.name])
     except OSError as error:
-        raise UsageError(f"{error.filename} cannot be written: {error.strerror}", cure="name another folder") from error
+        for each in begun:
+            each.unlink(missing_ok=True)
+        raise UsageError(f"{path} cannot be written: {error.strerror}", cure="name another folder") from error
 
 
 def _same(path: Path, text: str) -> bool:

@@ -1,4 +1,4 @@
-"""``orchestrator label``: say that the answer of a run was right or wrong; calibration learns from it."""
+"""``orchestrator label``: say that the answer of a run, or whom a router chose, was right or wrong; calibration learns from it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ EXAMPLES: Final = """
 orchestrator label run_9f2c right
 orchestrator label run_9f2c wrong --by anna
 orchestrator label run_9f2c wrong --agent clerk --json
+orchestrator label run_9f2c wrong --router front
 """
 
 
@@ -22,11 +23,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "verdict", choices=("right", "wrong"), metavar="VERDICT", help="what its answer was: right or wrong"
     )
-    parser.add_argument(
+    meant = parser.add_mutually_exclusive_group()
+    meant.add_argument(
         "--agent",
         default="",
         metavar="NAME",
         help="the agent that is meant, where it handed over; else the one that answered",
+    )
+    meant.add_argument(
+        "--router", default="", metavar="NAME", help="not the answer is meant, but whom this router chose"
     )
     parser.add_argument("--by", default="", metavar="NAME", help="who says so; without it, the name of the user")
     parser.add_argument("--json", action="store_true", help="as JSON")
@@ -37,10 +42,10 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.reach import client
 
     by = in_utf8(options.by) or terminal.environment.get("USER", "")
-    found = client(terminal).label(
-        options.run, right=options.verdict == "right", agent=in_utf8(options.agent), by=in_utf8(by)
-    )
-    scores = ", ".join(f"{each['signal']} {each['score']:.2f}" for each in found["scores"])
-    told = f"{found['run']}: the answer of {found['agent']} was {options.verdict} ({scores})"
+    right, agent, router = options.verdict == "right", in_utf8(options.agent), in_utf8(options.router)
+    found = client(terminal).label(options.run, right=right, agent=agent, router=router, by=in_utf8(by))
+    scores = ", ".join(f"{each.get('signal') or each['stage']} {each['score']:.2f}" for each in found["scores"])
+    what = f"the choice of {router}" if router else f"the answer of {found['agent']}"
+    told = f"{found['run']}: {what} was {options.verdict} ({scores})"
     terminal.say(json.dumps(found, indent=2, ensure_ascii=False) if options.json else terminal.foreign(told))
     return 0

@@ -149,20 +149,23 @@ def _check_context(options: argparse.Namespace) -> None:
 
 
 def _unload(options: argparse.Namespace, terminal: Terminal) -> int:
-    from orchestrator.app.inventory import called
+    from orchestrator.app.inventory import called, users_of
     from orchestrator.app.model_servers import unload
     from orchestrator.cli.reach import patience
 
     timeout = patience(options.timeout) or 0.0
     around = _around(options, terminal)
     choice = _holder(options, terminal, around, "unload")
+    users = users_of(choice, _applied())
     unload(choice, timeout, around.secret)
     found = {"model": choice.model, "server": called(choice.server), "url": choice.server.url}
+    if users:
+        terminal.tell(f"it is {users}: their next call loads it again, and where it is pinned it comes back at once")
     return _tell(found, f"{choice.model} is unloaded: {called(choice.server)}", options, terminal)
 
 
 def _remove(options: argparse.Namespace, terminal: Terminal) -> int:
-    from orchestrator.app.inventory import called
+    from orchestrator.app.inventory import called, users_of
     from orchestrator.app.model_servers import remove
     from orchestrator.core.quantity import format_size
 
@@ -170,7 +173,10 @@ def _remove(options: argparse.Namespace, terminal: Terminal) -> int:
     choice = _holder(options, terminal, around, "remove")
     size = choice.served.size if choice.served else None
     what = f"{choice.model}{f' ({format_size(size)})' if size else ''} from {called(choice.server)}"
-    _agree(f"this deletes {what}", options, terminal)
+    users = users_of(choice, _applied())
+    if users and options.yes:
+        terminal.tell(f"it is {users}, without it from now on")
+    _agree(f"this deletes {what}{f', {users}' if users else ''}", options, terminal)
     remove(choice, around.secret)
     found = {"model": choice.model, "server": called(choice.server), "url": choice.server.url, "size": size}
     return _tell(found, f"removed {what}", options, terminal)

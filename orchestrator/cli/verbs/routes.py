@@ -47,15 +47,16 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 
     from orchestrator.app.encoders import Encoders
     from orchestrator.app.routing.cases import read_cases
-    from orchestrator.app.routing.examine import examine
+    from orchestrator.app.routing.examine import examine, labels_of
     from orchestrator.cli.view.routes import as_json, shown
     from orchestrator.plugins.hosts.local import LocalHost
 
     least = _share(options.fail_under)
     cases = read_cases(options.cases) if options.cases else ()
     blueprint = compiled(options, terminal).blueprint
-    encoders = Encoders(LocalHost().folders(make=False).state)
-    found = anyio.run(partial(examine, blueprint, cases, encoders, options.router))
+    state = LocalHost().folders(make=False).state
+    labels = labels_of(blueprint.name, state)
+    found = anyio.run(partial(examine, blueprint, cases, Encoders(state), options.router, labels))
     terminal.say(as_json(found) if options.json else shown(found, terminal))
     if least is None:
         return 0

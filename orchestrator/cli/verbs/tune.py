@@ -91,11 +91,13 @@ def _tuned(
     import anyio
 
     from orchestrator.app.encoders import Encoders
+    from orchestrator.app.routing.examine import labels_of
     from orchestrator.app.routing.tune import Bench, tune
     from orchestrator.plugins.hosts.local import LocalHost
 
     blueprint = compilation.blueprint
-    bench = Bench(blueprint, Encoders(LocalHost().folders(make=False).state), time.thread_time)
+    state = LocalHost().folders(make=False).state
+    bench = Bench(blueprint, Encoders(state), time.thread_time, labels=labels_of(blueprint.name, state))
     if not ask:
         return anyio.run(partial(tune, bench, cases, wish))
     from orchestrator.app.routing.asking import asked_models

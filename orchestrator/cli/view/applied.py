@@ -11,6 +11,7 @@ from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.hosts import in_url
 from orchestrator.plan.plan import Plan
+from orchestrator.plan.serving import NOTHING
 
 
 def shown_applied(
@@ -20,7 +21,9 @@ def shown_applied(
     name = blueprint.name
     told = (applied.get("plan") or {}).get("serving")  # a server that was started serves only now
     serving = [entry.as_json() for entry in plan.serving] if told is None else told
-    lines = [f"{terminal.paint('green', name)} runs, revision {applied['revision']}"]
+    idle = [each["agent"] for each in serving if each["by"] == NOTHING]
+    but = f", but nothing answers for {', '.join(idle)}" if idle else ""
+    lines = [f"{terminal.paint('yellow' if idle else 'green', name)} runs, revision {applied['revision']}{but}"]
     lines += shown_serving(serving, terminal)
     lines += [
         "",

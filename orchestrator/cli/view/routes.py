@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from orchestrator.app.routing.examine import NOT_ASKED
 from orchestrator.app.routing.figures import INTERVAL, NOBODY, Figures, Share, Tried
+from orchestrator.cli.view.calibrated import decides
 from orchestrator.cli.view.columns import columns
 from orchestrator.cli.view.terminal import Terminal
 
 if TYPE_CHECKING:
     from orchestrator.app.routing.examine import Examined
+    from orchestrator.core.refined import Refined
 
 _ROWS: Final = (
     ("first choice right", "first_right"),
@@ -37,6 +39,7 @@ def shown(found: Sequence[Examined], terminal: Terminal) -> str:
 def _lines(one: Examined, terminal: Terminal) -> Iterator[str]:
     yield terminal.paint("bold", f"router {one.router}") + f": {one.strategy}; {one.candidates} ways out"
     yield from (f"  {each}" for each in one.thresholds)
+    yield from (f"  {_refined(stage, server, fit)}" for (stage, server), fit in one.refined.items())
     yield from (f"  note: {note}" for note in one.notes)
     if one.own is None:
         yield "  its own examples: this strategy cannot leave them out"
@@ -49,6 +52,13 @@ def _lines(one: Examined, terminal: Terminal) -> Iterator[str]:
     if one.cases is not None:
         yield from _measured("the cases", one.cases, terminal)
     yield from _overlaps(one, terminal)
+
+
+def _refined(stage: str, server: str, fit: Refined) -> str:
+    """What labels make of a stage's confidence."""
+    named = f"{stage} on {server}" if server else stage
+    told = f"{named}, by {fit.of} labelled decisions: {decides(fit.as_json())}"
+    return f"{told}; calibration error {fit.ece:.3f}, {fit.before:.3f} without them"
 
 
 def _measured(title: str, figures: Figures, terminal: Terminal) -> Iterator[str]:

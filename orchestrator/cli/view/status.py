@@ -13,6 +13,7 @@ from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.quantity import format_size
 
 _AWAY: Final = frozenset({"unloaded", "loading", "yielding"})
+_ILL: Final = frozenset({"open", "half_open", "stalled", "gone", "misconfigured", "rate_limited"})
 _NOT_READY: Final = {
     "starting": "what was applied comes back, one deployment after the other",
     "stopping": "requests in work finish, nothing new is taken",
@@ -127,7 +128,8 @@ def _servers(deployment: Mapping[str, Any]) -> list[str]:
     """Those that were started for it; one that is well needs no more than a line."""
     rows = []
     for server in deployment.get("servers", ()):
-        where = f"{server['url']}, process {server['pid']}" if server["pid"] else f"see {server['log']}"
+        see = f"see {server['log']}" if server["log"] else ""
+        where = f"{server['url']}, process {server['pid']}" if server["pid"] else see
         why = f": {server['why']}" if server["why"] else ""
         memory = f", {format_size(server['memory'])} memory" if server.get("memory") else ""
         leaves = ", ends when its requests are done" if server.get("use") == "draining" else ""
@@ -136,15 +138,29 @@ def _servers(deployment: Mapping[str, Any]) -> list[str]:
 
 
 def _models(deployment: Mapping[str, Any], *, whole: bool) -> list[str]:
-    """Which endpoints serve each, and which of them are not in memory just now."""
-    away = {each["id"]: f" ({each['state']})" for each in deployment["endpoints"] if each["state"] in _AWAY}
+    """Which endpoints serve each, and which of them are not in memory just now, or not well: that is always told."""
+    views = {each["id"]: each for each in deployment["endpoints"]}
     rows = [
         (
             f"model.{model['alias']}",
-            ", ".join(f"{name}{away.get(name, '')}" for name in model["endpoints"])
+            ", ".join(f"{name}{_how(views.get(name))}" for name in model["endpoints"])
             or f"not served: {model['missing']}",
         )
         for model in deployment["models"]
-        if whole or model["missing"]
+        if whole or model["missing"] or any(_is_ill(views.get(name)) for name in model["endpoints"])
     ]
     return columns(rows, indent="  ")
+
+
+def _is_ill(view: Mapping[str, Any] | None) -> bool:
+    return view is not None and view["state"] in _ILL
+
+
+def _how(view: Mapping[str, Any] | None) -> str:
+    """The state of an endpoint, where it is not as it should be; why, and when it is tried again."""
+    if view is None or view["state"] not in _AWAY | _ILL:
+        return ""
+    ill = _is_ill(view)
+    why = f": {view['last_error']}" if ill and view.get("last_error") else ""
+    again = view.get("again_in") if ill else None
+    return f" ({view['state']}{why}{f'; tried again in {again:.0f} s' if again is not None else ''})"

@@ -90,8 +90,10 @@ CODES: Final[tuple[Code, ...]] = (
         "ORC432",
         "nothing to label",
         "A label is put to the scores of an agent's answer, and this agent gave none in the run: it looked for no sign of a wrong"
-        " answer, or it was another agent.",
-        "Name the agent that is meant, or give it a sign in `escalate_when`; `orchestrator explain run ID` shows the scores.",
+        " answer, or it was another agent. With `--router` it is put to the probability by which a router chose, and there was"
+        " none: a rule decided, keywords did, or the very words of an example; nobody was chosen, or several were.",
+        "Name the agent or router that is meant, or give the agent a sign in `escalate_when`; `orchestrator explain run ID` shows"
+        " the scores.",
     ),
     Code(
         "ORC440",

@@ -73,7 +73,8 @@ CODES: Final[tuple[Code, ...]] = (
     Code(
         "ORC321",
         "a model does not fit as it is written",
-        "With its build, its context and its slots the model takes more than models may take of the memory that is written.",
+        "With its build, its context and its slots the model takes more than models may take of the memory that is written, "
+        "or than pinned models leave of it.",
         "Take a smaller build (quantization), a smaller context_length, or a smaller model.",
     ),
     Code(

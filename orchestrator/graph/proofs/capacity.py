@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, cast
 
 from orchestrator.core.diagnostic import Severity
-from orchestrator.core.memory import ASSUMED_CONTEXT, USUAL, Budget, Need, Window, need_of
+from orchestrator.core.memory import ASSUMED_CONTEXT, PINNED, USUAL, Budget, Need, Window, kept, need_of
 from orchestrator.core.quantity import format_size
 from orchestrator.graph.finding import Finding
 from orchestrator.graph.graph import AgentGraph
@@ -21,6 +21,7 @@ TURNS: Final = "They take turns; a smaller build or context_length of one may sa
 HELD: Final = (
     "Started servers take no turns: one without room is not started. Take a smaller build or context_length of one."
 )
+UNPIN: Final = "Pin less, raise resources.max_memory_usage, or take a smaller model."
 CURE: Final = "Take a smaller model, or correct hardware, resources.max_memory_usage or the model's memory."
 
 
@@ -39,6 +40,10 @@ def _at(graph: AgentGraph, place: str, budget: Budget) -> Iterator[Finding]:
             yield finding
         elif need is not None:
             needs[vertex.name] = need.total
+    beside = list(_no_room_beside_pinned(graph, place, budget, needs))
+    yield from beside
+    for finding in beside:
+        del needs[finding.subject.partition(".")[2]]
     if len(needs) > 1 and sum(needs.values()) > budget.total:
         listed = " + ".join(f"{name} {format_size(size)}" for name, size in needs.items())
         together = f"{listed} = {format_size(sum(needs.values()))}{where}, and models may take {budget}"
@@ -46,6 +51,21 @@ def _at(graph: AgentGraph, place: str, budget: Budget) -> Iterator[Finding]:
         started = any(cast(ModelEntry, vertex.part).server for vertex in _models_at(graph, place))
         message = f"not all models fit at once: {together}"
         yield Finding("ORC322", first, message, HELD if started else TURNS, Severity.NOTE)
+
+
+def _no_room_beside_pinned(
+    graph: AgentGraph, place: str, budget: Budget, needs: Mapping[str, int]
+) -> Iterator[Finding]:
+    """Models that could be loaded only by unloading what must not be. What is not limited is not held to anything."""
+    models = {vertex.name: cast(ModelEntry, vertex.part) for vertex in _models_at(graph, place) if vertex.name in needs}
+    on_request = {name: needs[name] for name, model in models.items() if not model.server}
+    held = kept({name: size for name, size in on_request.items() if models[name].pinned}, budget.total)
+    room = budget.less(held, PINNED)
+    for name, size in on_request.items() if budget.limit is not None else ():
+        if name not in held and size > room.total:
+            where = f" on {place}" if place else ""
+            message = f"{name} has no room{where} beside what is pinned: it needs {format_size(size)}, and models may take {room}"
+            yield Finding("ORC321", f"model.{name}", message, UNPIN, Severity.WARNING)
 
 
 def _models_at(graph: AgentGraph, place: str) -> list[Vertex]:

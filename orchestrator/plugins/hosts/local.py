@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import signal
 import stat
 import tempfile
@@ -121,7 +122,9 @@ def _check_private(folder: Path, found: os.stat_result) -> None:
         raise StateUnusable(f"the folder {folder} belongs to another user (uid {found.st_uid})", cure=_CURE)
     mode = stat.S_IMODE(found.st_mode)
     if mode & 0o077:
-        raise StateUnusable(f"others may enter the folder {folder} (mode {mode:04o})", cure=f"chmod 700 {folder}")
+        raise StateUnusable(
+            f"others may enter the folder {folder} (mode {mode:04o})", cure=f"chmod 700 {shlex.quote(str(folder))}"
+        )
 
 
 def home_in_full(named: str) -> Path:

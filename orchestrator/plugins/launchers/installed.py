@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from orchestrator.ports.durable import write_durably
 from orchestrator.ports.environment import passed_environment
+from orchestrator.ports.host import make_private
 from orchestrator.ports.lifecycle import Binary
 
 ASK_SECONDS: Final = 10.0
@@ -143,7 +144,7 @@ class Installed:
         if self._cache is None:
             return
         with suppress(OSError):  # a full disk: it is only a memory, and what is not in it is asked again
-            _make_private(self._cache.parent)
+            make_private(self._cache.parent)
             write_durably(self._cache, json.dumps(self._known).encode())
 
 
@@ -167,13 +168,6 @@ def _end(asked: subprocess.Popen[bytes]) -> None:
             os.killpg(asked.pid, signal.SIGKILL)
         else:
             asked.kill()
-
-
-def _make_private(folder: Path) -> None:
-    """The folder with those above it that are missing, for its user alone: it may be the first thing of a new state."""
-    for each in [*reversed(folder.parents), folder]:
-        if not each.exists():
-            each.mkdir(mode=0o700)
 
 
 def which(program: str, path: Sequence[Path]) -> Path | None:

@@ -80,7 +80,8 @@ def _head(command: Command, binary: Binary, order: LaunchOrder) -> str:
     add_where_had(command, binary, "--jinja")
     add_where_had(command, binary, "--metrics")
     add_where_had(command, binary, "--slots")
-    add_where_had(command, binary, "--no-ui" if "--no-ui" in binary.options else "--no-webui")
+    before = "--no-webui" in binary.options and "--no-ui" not in binary.options
+    add_where_had(command, binary, "--no-webui" if before else "--no-ui")
     add_where_had(command, binary, "--offline")
     if order.kind == "embedding":
         command.words.append("--embeddings")

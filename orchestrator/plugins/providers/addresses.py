@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from orchestrator.core.errors import UsageError
 from orchestrator.plugins.providers.in_process.library import LIBRARIES
 from orchestrator.plugins.providers.in_process.place import address_of, folder_of
 from orchestrator.plugins.providers.makes import (
@@ -47,13 +48,24 @@ _API_ENDINGS: Final = ("/v1", "/v3", "/engines/v1", "/api/v1")
 
 
 def default_urls(environment: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """``DEFAULT_URLS`` with what the environment says instead (``OLLAMA_HOST`` and the like)."""
+    """``DEFAULT_URLS`` with what the environment says instead (``OLLAMA_HOST`` and the like). Raises ``UsageError`` that names
+    a variable which does not fit."""
     found = dict(DEFAULT_URLS)
     for make in MAKES:
         told = environment.get(make.url_variable, "").strip() if make.url_variable else ""
         if told:
-            found[make.kind] = (root_of(told, _port_of(make)),)
+            found[make.kind] = (_told_by(make, told),)
     return found
+
+
+def _told_by(make: Make, told: str) -> str:
+    try:
+        return root_of(told, _port_of(make))
+    except ValueError as error:
+        cure = f"write an address like {make.default_urls[0]}, or unset it"
+        raise UsageError(
+            f"{make.url_variable} is {told!r}, which is no address of a model server", cure=cure
+        ) from error
 
 
 def usual_places(environment: Mapping[str, str]) -> tuple[str, ...]:

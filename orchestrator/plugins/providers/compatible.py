@@ -34,7 +34,7 @@ from orchestrator.plugins.providers.makes import (
 )
 from orchestrator.plugins.providers.makes.gateways import GATEWAYS
 from orchestrator.plugins.providers.makes.make import Look, Looks, Make
-from orchestrator.plugins.providers.reply import ReplyInPieces, read_json, whole_reply
+from orchestrator.plugins.providers.reply import MOST_READ, ReplyInPieces, not_json, read_json, whole_reply
 from orchestrator.plugins.providers.sse import EventStream, LineTooLong
 from orchestrator.ports.probe import Heard
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Identity, Secret, ServedModel, Sign, Target
@@ -45,6 +45,8 @@ AT_ONCE: Final = 4
 """Connections that one look takes at once: Python's plain HTTP server, which MLX uses, lets five wait to be accepted."""
 
 
+_FIELDS: Final = (b":", b"data", b"event", b"id", b"retry")
+"""How the lines of an event stream begin."""
 _COUNTS: Final = re.compile(rb": *keepalive \d")
 
 
@@ -203,11 +205,13 @@ def _errand(call: ChatCall, once: bool = False) -> Errand:
 async def _deltas(answer: OpenAnswer, call: ChatCall) -> AsyncGenerator[Delta, None]:
     pieces = ReplyInPieces(call)
     events = EventStream()
+    head, any_event = b"", False  # what comes before the first event is nothing, or this is no stream of events
     while not pieces.done:
         arrived = await _arrived(answer, pieces)
         told = events.comment
         try:
-            text = pieces.take(events.feed(arrived) if arrived else events.end())
+            payloads = events.feed(arrived) if arrived else events.end()
+            text = pieces.take(payloads)
         except LineTooLong as error:
             raise BrokenReply(f"the stream holds {error}", partial=pieces.text) from error
         sign = pieces.sign() or _reading(told, events.comment)
@@ -217,6 +221,10 @@ async def _deltas(answer: OpenAnswer, call: ChatCall) -> AsyncGenerator[Delta, N
             yield Delta(sign=sign)
         if not arrived:
             break
+        any_event = any_event or bool(payloads)
+        head += b"" if any_event else arrived[: MOST_READ - len(head)]
+    if head and not any_event and not head.lstrip().startswith(_FIELDS):
+        raise not_json(head, "no stream of events")
     yield pieces.last()
 
 

@@ -39,6 +39,7 @@ _BAD_OUTPUT: Final = re.compile(
 )
 _BAD_HISTORY: Final = re.compile(r"failed to parse tool call arguments", re.IGNORECASE)
 """llama.cpp's 500 for a conversation that holds broken arguments: no repeat will change it."""
+NO_API: Final = "is this the address of its OpenAI-compatible API?"
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
@@ -155,7 +156,7 @@ def _kind_by_range(status: int, said: Said) -> tuple[type[errors.ModelError], st
     if status >= 500 and status != 501:  # 501 says that it cannot do this, which no repeat will change
         return errors.ServerFailed, ""
     if status in (404, 405) or (said.is_page and status != 413):
-        return errors.ModelNotFound, "is this the address of its OpenAI-compatible API?"
+        return errors.ModelNotFound, NO_API
     return errors.BadRequest, ""
 
 

@@ -9,13 +9,17 @@ from typing import Any, Final
 from orchestrator.core.errors import BrokenReply
 from orchestrator.core.message import Message, ToolCall, Usage
 from orchestrator.core.surrogates import Joined, whole
-from orchestrator.plugins.providers.failures import failure_in_reply
+from orchestrator.plugins.providers.failures import NO_API, failure_in_reply, read_body
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Sign, TokenProbability
 
 # strict=False: models put raw control characters into strings, also under a grammar.
 _DECODER: Final = json.JSONDecoder(strict=False)
 _SHOWN: Final = frozenset(("role", "content", "refusal"))
 """What a piece holds beside signs that the model writes."""
+_BEGINNING: Final = 120
+"""Characters that are shown of what cannot be read."""
+MOST_READ: Final = 4096
+"""Bytes that are looked at for them, which hold the title of a page."""
 _CHARACTERS_A_TOKEN: Final = 4  # a usual average of English text; only used where a server tells no counts
 
 
@@ -24,7 +28,14 @@ def read_json(body: bytes) -> Any:
     try:
         return _value_of(body)
     except (ValueError, RecursionError) as error:
-        raise BrokenReply(f"the answer is no JSON: {body[:80]!r}") from error
+        raise not_json(body) from error
+
+
+def not_json(body: bytes, what: str = "no JSON") -> BrokenReply:
+    """The error for an answer that is something else, with its beginning, or the title of a page for people."""
+    said = read_body(body[:MOST_READ])
+    shown = said.message[:_BEGINNING] if said.message else "nothing"
+    return BrokenReply(f"the answer is {what}: {shown}", cure=NO_API if said.is_page else "")
 
 
 def _value_of(body: bytes) -> Any:
@@ -40,7 +51,7 @@ def whole_reply(body: bytes, call: ChatCall) -> ChatReply:
     """Read a whole answer. Raises ``BrokenReply``, or what an error object inside it means."""
     value = read_json(body)
     if not isinstance(value, dict):
-        raise BrokenReply(f"the answer is no JSON object: {body[:80]!r}")
+        raise not_json(body, "no JSON object")
     return reply_from(value, call)
 
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
 
 from orchestrator.core.failpoint import declare, failpoint
-from orchestrator.core.fitted import Fitted, Scale
-from orchestrator.plugins.stores.statefile import StateFile
+from orchestrator.core.fitted import Scale
+from orchestrator.core.refined import Fit, fit_from_json
+from orchestrator.plugins.stores.schema import refuse_newer
+from orchestrator.plugins.stores.statefile import StateFile, translated
 from orchestrator.ports.store import Outcome
+
+_ALL_FITTED: Final = "SELECT deployment, agent, model, signal, version, fitted FROM calibration"
 
 declare("outcomes.labelling", "outcomes.labelled")
 
@@ -63,7 +70,7 @@ class SqliteOutcomes:
             for revision, run, agent, model, signal, version, score, correct, by in rows
         ]
 
-    def keep_fitted(self, deployment: str, revision: int, fitted: Mapping[Scale, Fitted]) -> None:
+    def keep_fitted(self, deployment: str, revision: int, fitted: Mapping[Scale, Fit]) -> None:
         """Store curves with the revision that served as they were fitted."""
         rows = [
             (
@@ -79,19 +86,31 @@ class SqliteOutcomes:
                 rows,
             )
 
-    def fitted(self) -> Mapping[str, Mapping[Scale, Fitted]]:
+    def fitted(self) -> Mapping[str, Mapping[Scale, Fit]]:
         """By deployment; a row of another version of the program, which cannot be read, is as none."""
-        found: dict[str, dict[Scale, Fitted]] = {}
-        for deployment, *scale, text in self._file.rows(
-            "SELECT deployment, agent, model, signal, version, fitted FROM calibration"
-        ):
-            try:
-                fitted = Fitted.from_json(json.loads(text))
-            except (KeyError, TypeError, ValueError):
-                continue
-            found.setdefault(deployment, {})[Scale(*scale)] = fitted
-        return found
+        return _read(self._file.rows(_ALL_FITTED))
 
     def close(self) -> None:
         """Close its connection."""
         self._file.close()
+
+
+def fitted_at(path: Path) -> Mapping[str, Mapping[Scale, Fit]]:
+    """By deployment, all that was fitted in the database at ``path``, which is only read; nothing of an old one that has no place
+    for it. Raises ``StateUnusable``."""
+    with translated(path), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        refuse_newer(path, version)
+        made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'calibration'").fetchone()
+        return _read(connection.execute(_ALL_FITTED).fetchall()) if made else {}
+
+
+def _read(rows: Sequence[tuple[Any, ...]]) -> dict[str, dict[Scale, Fit]]:
+    found: dict[str, dict[Scale, Fit]] = {}
+    for deployment, *scale, text in rows:
+        try:
+            fitted = fit_from_json(Scale(*scale), json.loads(text))
+        except (KeyError, TypeError, ValueError):
+            continue
+        found.setdefault(deployment, {})[Scale(*scale)] = fitted
+    return found

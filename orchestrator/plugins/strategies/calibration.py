@@ -18,6 +18,10 @@ STRICT: Final = 0.98
 """Wanted accuracy where a model can be asked next: an error here cannot be mended there."""
 ENOUGH_TRIALS: Final = 15
 """Examples below which the confidence is mostly the assumed one."""
+DRAWN_BY: Final = 5
+"""So many examples the usual threshold counts as, beside the one that is fitted."""
+LEAST: Final = 0.5
+"""The lowest fitted threshold: what is more probably wrong than right is not decided, however sure the rest is."""
 
 Curve = tuple[float, float, float]
 
@@ -37,7 +41,7 @@ class Prior:
 # (benchmarks/routing); the spread is widened threefold. Words alone are taken for surer than they are, so that they get twice
 # the usual share of requests that nobody should get; for meaning half as much more is enough.
 WORDS: Final = Prior((-3.5, 11.0, 6.0), (0.4, 0.04, 0.04), {USUAL: 0.75, STRICT: 0.92}, 0.2)
-MEANING: Final = Prior((-4.0, 12.0, 8.0), (0.2, 0.02, 0.02), {USUAL: 0.75, STRICT: 0.92}, 0.15)
+MEANING: Final = Prior((-3.4, 15.5, 14.5), (0.2, 0.02, 0.02), {USUAL: 0.75, STRICT: 0.92}, 0.15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +70,12 @@ class Calibration:
         ``wanted``."""
         if written is not None:
             return f"{name} decides from {written:.0%} on, as written"
-        fitted = [f"{self.thresholds[share]:.0%} on so that {share:.0%} is right" for share in wanted]
-        return f"{name} decides from {', or from '.join(fitted)}"
+        where = ("", " where a later stage knows better")
+        fitted = [
+            f"from {self.thresholds[share]:.0%} on{place}, so that {share:.0%} of all that it decides is right"
+            for share, place in zip(wanted, where, strict=False)
+        ]
+        return f"{name} decides {'; '.join(fitted)}"
 
     def probability(self, top: float, margin: float) -> float:
         """That the top-scored candidate is right, 0..1."""
@@ -113,19 +121,28 @@ def calibrate(trials: Sequence[Trial], prior: Prior = WORDS) -> Calibration:
 
 
 def _threshold(curve: Curve, trials: Sequence[Trial], wanted: float, prior: Prior) -> float:
-    """The lowest probability such that those above it have a mean of at least ``wanted``.
+    """The lowest probability such that those above it have a mean of at least ``wanted``, drawn towards the usual one where there
+    are few examples; never above ``wanted``, which each of those above has itself then, nor below ``LEAST``.
 
-    The mean of the fitted probabilities, not the share of right ones: one odd example among few would move that by a lot.
+    The mean of the fitted probabilities, not the share of right ones: one odd example among few would move that by a lot. And
+    drawn, as examples that are nearly the same leave a gap between those that are sure and those that are not: the mean is
+    reached anywhere in it, and real requests fall into it.
     """
+    found = _reaching(curve, trials, wanted)
+    inside = sum(not trial.outside for trial in trials)
+    drawn = (inside * found + DRAWN_BY * prior.thresholds[wanted]) / (inside + DRAWN_BY)
+    return max(LEAST, drawn)
+
+
+def _reaching(curve: Curve, trials: Sequence[Trial], wanted: float) -> float:
     ranked = sorted(((_logistic(_linear(curve, t.top, t.margin)), t.weight) for t in trials), reverse=True)
-    found = 1.0 if ranked else prior.thresholds[wanted]
-    expected = total = 0.0
+    found, expected, total = wanted, 0.0, 0.0
     for probability, weight in ranked:
         expected += weight * probability
         total += weight
         if expected < wanted * total:
             break
-        found = probability
+        found = min(wanted, probability)
     return found
 
 

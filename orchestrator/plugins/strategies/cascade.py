@@ -120,7 +120,7 @@ def _unseen(stages: Sequence[Stage], question: RouteQuestion, of: str, whole: bo
     said: list[Decision] = []
     for number, stage in enumerate(stages, 1):
         if isinstance(stage, Lexical):
-            decision = stage.judge_unseen_for(question.text, of, whole=whole, wanted=_wanted(stages[number:], question))
+            decision = stage.judge_unseen_for(question, of, whole=whole, wanted=_wanted(stages[number:], question))
         else:
             decision = stage.judge_unseen(question, of, whole=whole)
         if decision is None:
@@ -157,7 +157,13 @@ def _summary(said: Sequence[Decision]) -> Decision:
         shown = next((decision for decision in reversed(said) if decision.scores), shown)
     why = " | ".join(f"{decision.strategy}: {decision.why}" for decision in said)
     notes = tuple(note for decision in said for note in decision.notes)
-    return Decision(NAME, said[-1].choice, shown.scores, shown.confidence, why, notes=notes, kind=shown.kind)
+    return Decision(
+        *(NAME, said[-1].choice, shown.scores, shown.confidence, why),
+        notes=notes,
+        kind=shown.kind,
+        stage=shown.strategy,
+        raw=shown.raw,
+    )
 
 
 def _thresholds_of(stages: Sequence[Stage]) -> tuple[str, ...]:

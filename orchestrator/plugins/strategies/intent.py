@@ -19,6 +19,7 @@ from orchestrator.core.request import Decision
 from orchestrator.plugins.strategies.answer import confidence_of, nobody_among, read_choice
 from orchestrator.plugins.strategies.lexical import Lexical, fit_lexical
 from orchestrator.plugins.strategies.shortlist import MOST
+from orchestrator.plugins.strategies.sureness import Sureness, sureness
 from orchestrator.plugins.strategies.text import shortened
 from orchestrator.ports.provider import ChatReply, Choice
 from orchestrator.ports.strategy import Candidate, ModelQuestion, RouteQuestion, StrategyOptions
@@ -89,13 +90,13 @@ class Intent:
             reply = await question.ask(asked)
         except (ModelError, NoModel) as error:
             return _decision(None, f"{type(error).__name__}: {error.message}", began)
-        return self._read(reply, prompt, began)
+        return self._read(reply, prompt, question, began)
 
     def judge_unseen(self, question: RouteQuestion, of: str, *, whole: bool) -> Decision:  # noqa: ARG002 - of its kind
         """It learns from no example, and asks nobody here."""
         return Decision(NAME, None, why="no model is asked here")
 
-    def _read(self, reply: ChatReply, prompt: _Prompt, began: float) -> Decision:
+    def _read(self, reply: ChatReply, prompt: _Prompt, question: RouteQuestion, began: float) -> Decision:
         names = prompt.names
         choice, fault = read_choice(reply.message.content, prompt.criteria)
         model = reply.model or "the model"
@@ -103,13 +104,15 @@ class Intent:
             return _decision(None, f"{model} {fault}", began)
         if choice not in names:
             return _decision(None, f"{model} says that none of {len(names)} fits", began)
-        confidence = confidence_of(reply)
-        told = f" ({confidence:.0%})" if confidence is not None else ""
-        needed = self._needed.get(reply.kind)
-        if confidence is not None and needed is not None and confidence < needed:
-            why = f"{model} chose {choice}{told}, but {needed:.0%} is needed of {reply.kind}"
-            return _decision(None, why, began, confidence, reply.kind)
-        return _decision(choice, f"{model} chose {choice}{told} of {len(names)}", began, confidence, reply.kind)
+        raw = confidence_of(reply)
+        if raw is None:
+            return _decision(choice, f"{model} chose {choice} of {len(names)}", began)
+        refined = question.refined.get((NAME, reply.kind))
+        sure = sureness(raw, 0.0, self._needed.get(reply.kind), refined, strict=False)
+        chose = f"{model} chose {choice} ({sure.probability:.0%}{', by labels' if sure.labelled else ''})"
+        if not sure.enough:
+            return _decision(None, f"{chose}, but {sure.needed:.0%} is needed of {reply.kind}", began, sure, reply.kind)
+        return _decision(choice, f"{chose} of {len(names)}", began, sure, reply.kind)
 
     def _asked(self, question: RouteQuestion) -> tuple[str, ...]:
         """By name, so that the same ones make the same prompt, which its server may still hold: those that a stage before could not
@@ -141,10 +144,12 @@ def fit_intent(candidates: tuple[Candidate, ...], options: StrategyOptions) -> I
     return Intent(candidates, options)
 
 
-def _decision(choice: str | None, why: str, began: float, confidence: float | None = None, kind: str = "") -> Decision:
-    scores = {choice: confidence} if choice and confidence is not None else {}
-    told = kind if confidence is not None else ""
-    return Decision(NAME, choice, scores, confidence, why, (perf_counter() - began) * 1000, kind=told)
+def _decision(choice: str | None, why: str, began: float, sure: Sureness | None = None, kind: str = "") -> Decision:
+    took = (perf_counter() - began) * 1000
+    if sure is None:
+        return Decision(NAME, choice, why=why, cost_ms=took)
+    scores = {choice: sure.raw} if choice else {}
+    return Decision(NAME, choice, scores, sure.probability, why, took, kind=kind, raw=sure.raw)
 
 
 def _schema(names: Sequence[str]) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 The kernel of two texts is ``share * exp(3 (cos - 1))`` of their vectors' cosine, and ``1 - share`` times the product of their
 lexical features. It is solved twice on the same matrix, once with the candidates as classes and once with their skills; a
-candidate scores the mean of its own prediction and of its best skill's. The first holds where a request mixes skills, the
+candidate scores the weighted mean of its own prediction and of its best skill's. The first holds where a request mixes skills, the
 second where the skills of one candidate have little in common; together they are better than either
 (benchmarks/routing). Left-out predictions as in :mod:`ridge`.
 """
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 SHARPNESS: Final = 3.0
 STRENGTH: Final = 0.3
+SKILL_SHARE: Final = 0.75
+"""How much a candidate's best skill counts beside the candidate as a whole. More of it tells requests for skills that nobody has
+apart better, which are like the candidate and not like a skill of it; all of it knows less of requests that have nothing to do
+with any."""
+FOREIGN_SKILL_SHARE: Final = 0.5
+"""Where words count more than meaning: there more of it keeps what is wrong (reworded Italian requests)."""
 MEANING_SHARE: Final = 0.8
 """The encoder's part of the kernel where it knows the language."""
 FOREIGN_SHARE: Final = 0.3
@@ -52,6 +58,7 @@ class KernelRidge:
         import numpy as np
 
         self.share = share
+        self._skill_share = SKILL_SHARE if share >= MEANING_SHARE else FOREIGN_SKILL_SHARE
         self._texts = texts
         self._owners = np.array(texts.owners)
         self._standing = _standing(texts.features)
@@ -98,14 +105,14 @@ class KernelRidge:
         return kernel
 
     def _mixed(self, columns: Array) -> Array:
-        """A line a text, of one column a candidate and then one a skill: the mean of both views of each candidate."""
+        """A line a text, of one column a candidate and then one a skill: both views of each candidate in one."""
         import numpy as np
 
         count = self._texts.candidates
         best = np.full((len(columns), count), -np.inf, columns.dtype)
         for skill, owner in enumerate(self._owners):
             np.maximum(best[:, owner], columns[:, count + skill], out=best[:, owner])
-        mixed: Array = 0.5 * (columns[:, :count] + best)
+        mixed: Array = (1 - self._skill_share) * columns[:, :count] + self._skill_share * best
         return mixed
 
     def _without_groups(self, inverse: Array, weights: Array) -> Array:

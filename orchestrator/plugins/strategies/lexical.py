@@ -27,6 +27,7 @@ from orchestrator.plugins.strategies.learned import Learned, learn_by_means, lea
 from orchestrator.plugins.strategies.ridge import NUMPY_LIMIT, PLAIN_LIMIT, Matrix, solvable
 from orchestrator.plugins.strategies.rows import ExactRequests, Row, rows_of, shared_requests, tells_nothing
 from orchestrator.plugins.strategies.shortlist import MOST, least_score, likely
+from orchestrator.plugins.strategies.sureness import Sureness, sureness
 from orchestrator.plugins.strategies.text import LONGEST_TEXT, shortened, words_of
 from orchestrator.plugins.strategies.unseen import Unseen
 from orchestrator.ports.strategy import Candidate, RouteQuestion, StrategyOptions
@@ -85,14 +86,14 @@ class Lexical(Instant):
         if choice is not None:
             return Decision(NAME, choice, {choice: 1.0}, 1.0, f"these are the words of an example of {choice}")
         reading = lesson.vocabulary.read(question.text)
-        return self._weigh(self._ranked(reading), reading, wanted, len(question.text))
+        return self._weigh(self._ranked(reading), reading, wanted, question)
 
     def judge_unseen(self, question: RouteQuestion, of: str, *, whole: bool) -> Decision | None:
-        return self.judge_unseen_for(question.text, of, whole=whole, wanted=USUAL)
+        return self.judge_unseen_for(question, of, whole=whole, wanted=USUAL)
 
-    def judge_unseen_for(self, text: str, of: str, *, whole: bool, wanted: float) -> Decision | None:
+    def judge_unseen_for(self, question: RouteQuestion, of: str, *, whole: bool, wanted: float) -> Decision | None:
         """The same at ``wanted`` accuracy. ``None`` for a text that was not tried, as where there are very many."""
-        lesson = self._lesson
+        lesson, text = self._lesson, question.text
         found = lesson.unseen.scores(text, of, whole=whole)
         if found is None:
             return None
@@ -104,7 +105,7 @@ class Lexical(Instant):
             return Decision(NAME, None, why="there is no other candidate")
         known = lesson.unseen.known(text, of, lesson.vocabulary, whole=whole)
         reading = replace(lesson.vocabulary.read(text), known=known)
-        return self._weigh(ranked, reading, wanted, len(text), hidden=text)
+        return self._weigh(ranked, reading, wanted, question, hidden=True)
 
     def shortlist(self, text: str) -> tuple[str, ...]:
         """Whom a strategy should ask a model about, of very many, whatever the confidence here: those that cannot be ruled out, or
@@ -122,24 +123,30 @@ class Lexical(Instant):
         return likely(ranked, self._lesson.least) if reading.known >= LEAST_KNOWN else ()
 
     def _weigh(
-        self, ranked: list[tuple[float, str]], reading: Reading, wanted: float, length: int, *, hidden: str = ""
+        self,
+        ranked: list[tuple[float, str]],
+        reading: Reading,
+        wanted: float,
+        question: RouteQuestion,
+        *,
+        hidden: bool = False,
     ) -> Decision:
         score, name = ranked[0]
-        top, margin = top_and_margin([value for value, _ in ranked[:2]])
-        probability = self.calibration.probability(top, margin)
-        needed = self._confidence if self._confidence is not None else self.calibration.thresholds[wanted]
+        raw = self.calibration.probability(*top_and_margin([value for value, _ in ranked[:2]]))
+        fitted, refined = self.calibration.thresholds[wanted], question.refined.get((NAME, ""))
+        sure = sureness(raw, fitted, self._confidence, refined, strict=wanted == STRICT)
         scores = {shown: round(value, 4) for value, shown in ranked[:_SHOWN_SCORES]}
-        doubt = _doubt(ranked, reading, probability, needed)
-        evidence = self._evidence(name, reading, length, hidden) if score > 0 else ""
+        doubt = _doubt(ranked, reading, sure)
+        evidence = self._evidence(name, reading, question.text, hidden=hidden) if score > 0 else ""
         if doubt:
             why = "; ".join(filter(None, (doubt, evidence)))
-            return Decision(NAME, None, scores, probability, why, shortlist=self._likely(ranked, reading))
-        why = f"{name}, {_percent(probability)} sure (needs {needed:.0%}); {evidence}"
-        return Decision(NAME, name, scores, probability, why)
+            found = self._likely(ranked, reading)
+            return Decision(NAME, None, scores, sure.probability, why, shortlist=found, raw=raw)
+        return Decision(NAME, name, scores, sure.probability, f"{sure.told(name)}; {evidence}", raw=raw)
 
-    def _evidence(self, name: str, reading: Reading, length: int, hidden: str) -> str:
-        lesson = self._lesson
-        rows = [pair for pair in lesson.rows[lesson.names.index(name)] if not hidden or pair[0].text != hidden]
+    def _evidence(self, name: str, reading: Reading, text: str, *, hidden: bool) -> str:
+        lesson, length = self._lesson, len(text)
+        rows = [pair for pair in lesson.rows[lesson.names.index(name)] if not hidden or pair[0].text != text]
         row = _nearest(rows, reading.vector, lesson.vocabulary.word_terms)
         nearest = (
             f'nearest {row.source} of {name}: "{shortened(row.text)}"' if row else f"like {name} in parts of words"
@@ -216,7 +223,7 @@ def _nearest(rows: Sequence[tuple[Row, SparseVector]], vector: SparseVector, wor
     return best
 
 
-def _doubt(ranked: list[tuple[float, str]], reading: Reading, probability: float, needed: float) -> str:
+def _doubt(ranked: list[tuple[float, str]], reading: Reading, sure: Sureness) -> str:
     """Why not to accept the first of ``ranked``; empty where it may be accepted."""
     score, name = ranked[0]
     if score <= 0:
@@ -225,14 +232,7 @@ def _doubt(ranked: list[tuple[float, str]], reading: Reading, probability: float
         return f"{name} and {ranked[1][1]} are equally near"
     if reading.known < LEAST_KNOWN:
         return f"only {reading.known:.0%} of the request is known (needs {LEAST_KNOWN:.0%})"
-    if probability < needed:
-        return f"not sure enough: {name} {_percent(probability)} (needs {needed:.0%})"
-    return ""
-
-
-def _percent(probability: float) -> str:
-    """Whole percents; never 100, as nothing that was fitted is certain."""
-    return f"{min(probability, 0.99):.0%}"
+    return "" if sure.enough else sure.told(name)
 
 
 def _notes_on_rows(rows: Sequence[Row], claims: dict[str, set[str]], solved: bool) -> list[str]:

@@ -28,6 +28,7 @@ from orchestrator.plugins.strategies.instant import Instant
 from orchestrator.plugins.strategies.kernel import FOREIGN_SHARE, MEANING_SHARE, MOST_ROWS, KernelRidge, Texts
 from orchestrator.plugins.strategies.rows import ExactRequests, Row, rows_of, shared_requests, tells_nothing
 from orchestrator.plugins.strategies.shortlist import least_score, likely
+from orchestrator.plugins.strategies.sureness import Sureness, sureness
 from orchestrator.plugins.strategies.text import LONGEST_TEXT, shortened, words_of
 from orchestrator.plugins.strategies.unseen import Unseen
 from orchestrator.ports.encoder import DistantEncoder, Encoder
@@ -84,9 +85,9 @@ class Weighing:
             return None
         return Decision(NAME, choice, {choice: 1.0}, 1.0, f"these are the words of an example of {choice}")
 
-    def _judged(self, text: str, vector: Sequence[float] | Array, length: int) -> Decision:
+    def _judged(self, text: str, vector: Sequence[float] | Array, question: RouteQuestion) -> Decision:
         scores, likeness = self._lesson.ridge.scores(vector, self._lesson.vocabulary.read(text).vector)
-        decision = self._weigh(self._ranked(scores.tolist()), likeness)
+        decision, length = self._weigh(self._ranked(scores.tolist()), question, likeness), len(question.text)
         if length <= LONGEST_TEXT:
             return decision
         return replace(decision, why=f"{decision.why}; read the first {LONGEST_TEXT:,} of {length:,} characters")
@@ -96,27 +97,26 @@ class Weighing:
         if scores is None:
             return None
         ranked = self._ranked(scores, of if whole else "")
-        return self._weigh(ranked) if ranked else Decision(NAME, None, why="there is no other candidate")
+        return self._weigh(ranked, question) if ranked else Decision(NAME, None, why="there is no other candidate")
 
     def _ranked(self, scores: Sequence[float], left_out: str = "") -> list[tuple[float, str]]:
         pairs = zip(scores, self._lesson.names, strict=True)
         return sorted((pair for pair in pairs if pair[1] != left_out), key=lambda pair: (-pair[0], pair[1]))
 
-    def _weigh(self, ranked: list[tuple[float, str]], likeness: Array | None = None) -> Decision:
-        score, name = ranked[0]
-        probability = self.calibration.probability(*top_and_margin([value for value, _ in ranked[:2]]))
-        needed = self._confidence if self._confidence is not None else self.calibration.thresholds[USUAL]
+    def _weigh(
+        self, ranked: list[tuple[float, str]], question: RouteQuestion, likeness: Array | None = None
+    ) -> Decision:
+        name = ranked[0][1]
+        raw = self.calibration.probability(*top_and_margin([value for value, _ in ranked[:2]]))
+        fitted, refined = self.calibration.thresholds[USUAL], question.refined.get((NAME, ""))
+        sure = sureness(raw, fitted, self._confidence, refined, strict=False)
         scores = {shown: round(value, 4) for value, shown in ranked[:_SHOWN_SCORES]}
-        nearest = self._nearest(name, likeness)
-        sure = f"{min(probability, 0.99):.0%}"
-        found = likely(ranked, self._lesson.least)
-        if len(ranked) > 1 and score - ranked[1][0] < _NEAR_TIE:
-            why = f"{name} and {ranked[1][1]} are equally near{nearest}"
-            return Decision(NAME, None, scores, probability, why, shortlist=found)
-        if probability < needed or score <= 0:
-            why = f"not sure enough: {name} {sure} (needs {needed:.0%}){nearest}"
-            return Decision(NAME, None, scores, probability, why, shortlist=found)
-        return Decision(NAME, name, scores, probability, f"{name}, {sure} sure (needs {needed:.0%}){nearest}")
+        doubt = _doubt(ranked, sure)
+        why = f"{doubt or sure.told(name)}{self._nearest(name, likeness)}"
+        if doubt:
+            found = likely(ranked, self._lesson.least)
+            return Decision(NAME, None, scores, sure.probability, why, shortlist=found, raw=raw)
+        return Decision(NAME, name, scores, sure.probability, why, raw=raw)
 
     def _nearest(self, name: str, likeness: Array | None) -> str:
         """The text of the candidate that is most like the request."""
@@ -125,6 +125,16 @@ class Weighing:
         rows = self._lesson.rows
         row = max((at for at, row in enumerate(rows) if row.candidate == name), key=lambda at: float(likeness[at]))
         return f'; nearest {rows[row].source} of {name}: "{shortened(rows[row].text)}"'
+
+
+def _doubt(ranked: list[tuple[float, str]], sure: Sureness) -> str:
+    """Why not to accept the first of ``ranked``; empty where it may be accepted."""
+    score, name = ranked[0]
+    if score <= 0:
+        return "no candidate is like the request"
+    if len(ranked) > 1 and score - ranked[1][0] < _NEAR_TIE:
+        return f"{name} and {ranked[1][1]} are equally near"
+    return "" if sure.enough else sure.told(name)
 
 
 class Semantic(Weighing, Instant):
@@ -140,7 +150,7 @@ class Semantic(Weighing, Instant):
 
     def judge(self, question: RouteQuestion) -> Decision:
         text = question.text[:LONGEST_TEXT]
-        return self._plainly(text) or self._judged(text, self._encoder.encode(text), len(question.text))
+        return self._plainly(text) or self._judged(text, self._encoder.encode(text), question)
 
 
 class DistantSemantic(Weighing):
@@ -168,7 +178,7 @@ class DistantSemantic(Weighing):
             why = f"the encoder gives {len(vector)} numbers and gave {size} when it was learned from: another model?"
             note = f"{why} The router learns again by itself"
             return Decision(NAME, None, why=note, notes=(note,))
-        return self._judged(text, unit(vector), len(question.text))
+        return self._judged(text, unit(vector), question)
 
 
 class NothingLearned(Instant):

@@ -31,7 +31,7 @@ from orchestrator.serve.steps.repair import after_wish
 from orchestrator.serve.steps.route import NOWHERE
 from orchestrator.serve.steps.served import windows_of
 from orchestrator.serve.steps.tools import answer_call, as_sent_back
-from orchestrator.serve.steps.window import Prompt, fit
+from orchestrator.serve.steps.window import Prompt, Window, fit
 
 
 async def converse(run: Run, agent: Agent, selection: Selection) -> Outcome:
@@ -60,6 +60,7 @@ class _Talk:
         "step",
         "tool_calls",
         "unfit",
+        "windows",
     )
 
     def __init__(self, run: Run, agent: Agent, selection: Selection) -> None:
@@ -79,6 +80,8 @@ class _Talk:
         """Which of the messages are older turns."""
         self.unfit = 0
         """Wishes in a row that did not fit."""
+        self.windows: list[Window] = []
+        """What was known of its endpoints' windows when it asked last."""
         self.tool_calls = 0
         self.step = 0
 
@@ -119,7 +122,8 @@ class _Talk:
             try:
                 return await self._ask(tools)
             except ContextTooLong:
-                if not self._leave_out_half():
+                learned = windows_of(self.run, self.endpoints) != self.windows  # it was loaded for this call
+                if not learned and not self._leave_out_half():
                     raise
 
     async def _ask(self, tools: tuple[FunctionSchema, ...]) -> ChatReply:
@@ -186,7 +190,8 @@ class _Talk:
     def _fitted(self, offered: int) -> tuple[str, ...]:
         """The endpoints that can take the conversation; older turns that fit none of them are left out, for good."""
         prompt = Prompt(self.messages, *self.history, offered, self.settings.max_tokens)
-        fitting = fit(prompt, windows_of(self.run, self.endpoints))
+        self.windows = windows_of(self.run, self.endpoints)
+        fitting = fit(prompt, self.windows)
         if fitting.left_out:
             self.messages = fitting.messages
             self.history = (self.history[0], self.history[1] - fitting.left_out)

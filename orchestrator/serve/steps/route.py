@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from math import inf
-from typing import Final
+from typing import Any, Final
 
 from orchestrator.core.asking import what_is_asked
 from orchestrator.core.conditions import Matter, shortened, why_all_hold
@@ -48,10 +48,10 @@ async def route(run: Run, router: Router) -> Outcome:
         found = await _parted(run, router, decision)
     if decision.choice is None and found is None:
         decision = await _continued(run, router) or decision
-    detail = {"strategy": decision.strategy, "choice": decision.choice}
-    run.note(
-        "route", router.address, began, {**detail, "parts": [part.to for part in found.parts]} if found else detail
-    )
+    detail = {"strategy": decision.strategy, "choice": decision.choice, **_scored(router, decision)}
+    if found is not None:  # which of its decisions a label is of could not be told
+        detail = {"strategy": decision.strategy, "choice": decision.choice, "parts": [part.to for part in found.parts]}
+    run.note("route", router.address, began, detail)
     _restrict(run, decision, found)
     for each in (decision, *(found.decisions if found else ())):
         _keep(run, router, each)
@@ -60,6 +60,15 @@ async def route(run: Run, router: Router) -> Outcome:
     if decision.choice is not None:
         return Outcome(to=decision.choice)
     return _unsure(router, decision)
+
+
+def _scored(router: Router, decision: Decision) -> dict[str, Any]:
+    """What a label of this decision is put to; nothing where nobody was chosen, or by what has no fitted confidence."""
+    if decision.choice is None or decision.raw is None:
+        return {}
+    server = {"server": decision.kind} if decision.kind else {}
+    stage = decision.stage or decision.strategy
+    return {"stage": stage, **server, "score": round(decision.raw, 6), "version": router.version}
 
 
 def _restrict(run: Run, decision: Decision, found: Parted | None) -> None:
@@ -99,9 +108,12 @@ async def _continued(run: Run, router: Router) -> Decision | None:
     return replace(again, why=f'it goes on with "{shortened(earlier)}": {again.why}')
 
 
-def _question(run: Run, text: str, ask: AskModel | None = None, vectors: Embed | None = None) -> RouteQuestion:
-    request = run.request
-    return RouteQuestion(text, run.history, request.complexity, ask, vectors, request.session, partial(_load, run))
+def _question(
+    run: Run, router: Router, text: str, ask: AskModel | None = None, vectors: Embed | None = None
+) -> RouteQuestion:
+    request, refined = run.request, run.refined.get(router.spec["name"], {})
+    load = partial(_load, run)
+    return RouteQuestion(text, run.history, request.complexity, ask, vectors, request.session, load, refined=refined)
 
 
 def _load(run: Run, name: str) -> float:
@@ -138,10 +150,10 @@ def _guarded(run: Run, router: Router, decision: Decision) -> Decision:
 
 async def _asked(run: Run, router: Router, text: str) -> Decision:
     if router.instant is not None:
-        return router.instant.decide_now(_question(run, text))
+        return router.instant.decide_now(_question(run, router, text))
     ask = partial(_chat, run, router) if seen_by(run, router, router.endpoints) else None
     vectors = partial(_embed, run, router) if seen_by(run, router, router.embedders) else None
-    return await router.strategy.decide(_question(run, text, ask, vectors))
+    return await router.strategy.decide(_question(run, router, text, ask, vectors))
 
 
 def _behind(run: Run, router: Router) -> list[str]:

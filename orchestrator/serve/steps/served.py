@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Final
 
 from orchestrator.core.message import Usage
 from orchestrator.ports.provider import Capability, ChatCall, ChatReply, Support
 from orchestrator.serve.ask import CallTrace
 from orchestrator.serve.run import Run
-from orchestrator.serve.steps.window import Window, was_cut
+from orchestrator.serve.steps.window import Window, was_cut, window_of
 
 _WORKED_ON: Final = frozenset(("cancelled", "DeadlinePassed", "Stalled"))
 _BYTES_A_TOKEN: Final = 4
@@ -19,15 +18,8 @@ _BYTES_A_TOKEN: Final = 4
 
 def windows_of(run: Run, endpoints: Sequence[str]) -> list[Window]:
     """In the same order; of one that nothing is known of, nothing is said."""
-    known = run.deployment.endpoints
-    return [
-        _window(name, known[name].context, _refuses(run, name)) if name in known else Window(name) for name in endpoints
-    ]
-
-
-@lru_cache(maxsize=1024)
-def _window(name: str, tokens: int | None, refuses: bool) -> Window:
-    return Window(name, tokens, refuses)
+    known, told = run.deployment.endpoints, run.loop.told
+    return [window_of(known[name], told(name)) if name in known else Window(name) for name in endpoints]
 
 
 def tell_if_cut(run: Run, agent: str, endpoint: str, call: ChatCall, reply: ChatReply) -> None:

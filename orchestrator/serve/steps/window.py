@@ -7,12 +7,16 @@ of small models make of text in any script, four is about what they make of Engl
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from orchestrator.core.errors import ContextTooLong
 from orchestrator.core.message import Message
 from orchestrator.core.record import record
+from orchestrator.deploy.endpoint import EndpointSpec
+from orchestrator.ports.provider import Capability, ChatCall, Support
 
 _SURELY: Final = 3  # bytes a token
 _LIKELY: Final = 4
@@ -58,6 +62,18 @@ class Fitting:
     left_out: int = 0
 
 
+def window_of(spec: EndpointSpec, told: int | None = None) -> Window:
+    """What an endpoint serves: by its last look, and as its server ``told`` since."""
+    refuses = spec.capabilities.get(Capability.OVERFLOW_REFUSED) is Support.YES
+    tokens = spec.context if told is None else told if spec.context is None else min(told, spec.context)
+    return _window(spec.id, tokens, refuses)
+
+
+@lru_cache(maxsize=1024)
+def _window(name: str, tokens: int | None, refuses: bool) -> Window:
+    return Window(name, tokens, refuses)
+
+
 def fit(prompt: Prompt, windows: Sequence[Window]) -> Fitting:
     """The endpoints that can take the whole of it; else the largest window with as much of it as fits. A window that is not
     known counts as large enough. Raises ``ContextTooLong`` where it cannot be sent whole, nor without the older turns."""
@@ -77,9 +93,25 @@ def fit(prompt: Prompt, windows: Sequence[Window]) -> Fitting:
     able = tuple(window.endpoint for window in widest if _may_be_sent(window, least, prompt.answer))
     if able:
         return Fitting(messages, able, left_out)
-    raise ContextTooLong(
-        f"the prompt of about {least // _LIKELY} tokens does not fit the {largest} tokens that {widest[0].endpoint} serves",
-        cure=f"Shorten it, or serve the model with a larger context.{'' if widest[0].refuses else _UNSURE}",
+    raise _too_long(widest[0], least, prompt.answer)
+
+
+def too_long(call: ChatCall, window: Window) -> ContextTooLong | None:
+    """Why a call is not sent to a server that turned out to serve this window; ``None`` where it may be."""
+    size = sum([len(message.encoded()) for message in call.messages])
+    if call.tools:
+        size += len(json.dumps([schema.as_json() for schema in call.tools], ensure_ascii=False))
+    return None if _may_be_sent(window, size, call.max_tokens) else _too_long(window, size, call.max_tokens)
+
+
+def _too_long(window: Window, size: int, answer: int | None) -> ContextTooLong:
+    tokens = window.tokens or 0
+    likely, most = size // _LIKELY, size // _SURELY
+    about = f"about {likely} tokens" if likely > tokens else f"about {likely}, perhaps {most} tokens"
+    return ContextTooLong(
+        f"the prompt of {about}, with {_room(tokens, answer)} for the answer, does not fit the {tokens} tokens that "
+        f"{window.endpoint} serves",
+        cure=f"Shorten it, or serve the model with a larger context.{'' if window.refuses else _UNSURE}",
     )
 
 
@@ -104,8 +136,12 @@ def _without_a_turn(prompt: Prompt, size: int, left_out: int) -> tuple[int, int]
 def _holds(window: Window, size: int, answer: int | None, bytes_a_token: int) -> bool:
     if window.tokens is None:
         return True
-    room = min(_ANSWER if answer is None else answer, window.tokens // 4)
-    return size // bytes_a_token + room <= window.tokens
+    return size // bytes_a_token + _room(window.tokens, answer) <= window.tokens
+
+
+def _room(tokens: int, answer: int | None) -> int:
+    """Tokens of a window that are kept for the answer."""
+    return min(_ANSWER if answer is None else answer, tokens // 4)
 
 
 def _may_be_sent(window: Window, size: int, answer: int | None) -> bool:

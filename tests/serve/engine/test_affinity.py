@@ -12,10 +12,12 @@ import pytest
 from trio.testing import MockClock
 
 from orchestrator.core.event import Event
+from orchestrator.core.message import Message
 from orchestrator.core.request import Result
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.residence import PoolLimits, Residence
+from orchestrator.ports.provider import Capability, Support
 from orchestrator.serve.engine import Engine
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.session import Sessions
@@ -45,14 +47,18 @@ def desk(**more: Any) -> Wanted:
 
 
 @asynccontextmanager
-async def serving(wanted: Wanted, limit: int, script: Any = None, timeout: float = 5.0) -> AsyncIterator[Served]:
-    """All models are of 1 GB, loads take 10 s, calls 1 s; ``limit`` is how many fit."""
-    server = simulated(MODELS, script_from(script or {}), pace=Pace(ttft=timeout / 5))
+async def serving(
+    wanted: Wanted, limit: int, script: Any = None, timeout: float = 5.0, context: int = 4096, **more: Any
+) -> AsyncIterator[Served]:
+    """All models are of 1 GB, loads take 10 s, calls 1 s; ``limit`` is how many fit. A prompt that is longer than the
+    ``context``, which is told with a load, is cut."""
+    cuts = frozenset(("overflow",))
+    server = simulated(MODELS, script_from(script or {}), pace=Pace(ttft=timeout / 5), context=context, ignores=cuts)
     provider = SimulatedLoader(server, limit * GB, dict.fromkeys(MODELS, GB), 10.0)
     events: list[Event] = []
     loop = Loop(on_event=events.append, jitter=lambda: 0.5)
     deployment = _with_memory(
-        wanted.deployment(provider, {name: provider.target().api_base for name in MODELS}), provider
+        wanted.deployment(provider, {name: provider.target().api_base for name in MODELS}), provider, **more
     )
     async with anyio.create_task_group() as tasks:
         await tasks.start(loop.run)
@@ -61,9 +67,11 @@ async def serving(wanted: Wanted, limit: int, script: Any = None, timeout: float
         tasks.cancel_scope.cancel()
 
 
-def _with_memory(deployment: Deployment, provider: SimulatedLoader) -> Deployment:
+def _with_memory(deployment: Deployment, provider: SimulatedLoader, **more: Any) -> Deployment:
     endpoints = {
-        name: EndpointSpec(name, provider.target(name), provider, 4, residence=Residence(name, "device", GB, provider))
+        name: EndpointSpec(
+            name, provider.target(name), provider, 4, residence=Residence(name, "device", GB, provider), **more
+        )
         for name in MODELS
     }
     return replace(deployment, endpoints=endpoints, pools={"device": PoolLimits(provider.limit)})
@@ -145,3 +153,32 @@ async def test_an_agent_keeps_its_model_while_its_tool_works() -> None:
 async def _slowly() -> str:
     await anyio.sleep(1.0)
     return "nails"
+
+
+CUTS = {Capability.OVERFLOW_REFUSED: Support.IGNORED}
+ALONE = Wanted(
+    [agent_spec("sales", models=["a"], escalate_when=[])], models={"a": model_spec("a")}, bound={"a": ("a",)}
+)
+
+
+async def test_what_a_server_tells_as_it_loads_a_model_bounds_the_call_that_waited_for_it() -> None:
+    """Before, nobody knew its window: the prompt is refused and not sent, where it would have been cut without a word."""
+    async with serving(ALONE, 1, context=1000, capabilities=CUTS) as served:
+        result = await served.run("word " * 3000)
+        assert served.server.records == [] and _loads(served) == ["a"]
+        again = await served.run("word " * 3000)
+        short = await served.run("hello")
+    assert result.error is not None and result.error["code"] == "ORC525"
+    assert "does not fit the 1000 tokens that a serves" in result.error["message"]
+    assert again.error is not None and again.error["message"] == result.error["message"]
+    assert short.status == "completed"
+
+
+async def test_older_turns_are_left_out_for_a_window_that_the_load_told() -> None:
+    """As many as must be, as where it was known before."""
+    turns = tuple(Message("user" if n % 2 == 0 else "assistant", f"turn {n} " + "word " * 100) for n in range(10))
+    async with serving(ALONE, 1, context=1000, capabilities=CUTS) as served:
+        result = await served.run("and now?", history=turns)
+        sent = served.sent()
+    assert result.notes == ("6 older messages of the conversation did not fit the context of a and were left out",)
+    assert [text.split(" word")[0] for _, text in sent[1:]] == ["turn 6", "turn 7", "turn 8", "turn 9", "and now?"]

@@ -58,6 +58,16 @@ def test_the_order_and_its_reason(case: str) -> None:
     assert (" ".join(found.endpoints), found.why) == (endpoints, why)
 
 
+def test_a_complexity_goes_before_a_priority_and_only_what_is_smaller_is_said_to_be() -> None:
+    """Every request has a priority, which its caller need not have chosen."""
+    urgent = ModelChoice("urgent", ("u@1",), GB, 1, frozenset({"complex"}), frozenset({"interactive"}))
+    plain = ModelChoice("plain", ("p@1",), GB, 1, frozenset({"simple"}), frozenset({"bulk"}))
+    found = select((urgent, plain), Asked("simple", "interactive"))
+    assert (found.endpoints, found.why) == (("p@1", "u@1"), "plain: it is for simple requests")
+    twin = ModelChoice("twin", ("t@1",), GB, 1, frozenset({"simple"}))
+    assert select((urgent, twin, plain), Asked("simple")).why == "twin: it is for simple requests"
+
+
 def test_without_a_choice_there_is_no_reason() -> None:
     """One model, or none that is served."""
     unserved = ModelChoice("gone", ())
@@ -150,6 +160,8 @@ async def test_the_chosen_model_falls_back_on_the_others() -> None:
     async with serving(TWO, simulated(["m"]), simulated(["m"], faults=["server-error@*"])) as served:
         result = await served.run("what do you have?", complexity="simple")
         assert (result.status, result.served_by) == ("completed", "m@1")
+        chosen = "agent.orders: small: it is for simple requests"
+        assert result.why == f"{chosen}; m@2 failed (ServerFailed), and m@1 was asked"
 
 
 @pytest.mark.anyio

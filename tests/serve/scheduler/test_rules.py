@@ -393,6 +393,24 @@ def test_a_blueprint_sets_lengths_and_time_outs_of_its_queues() -> None:
     assert limits.classes["default"] == SchedulerLimits().classes["default"]
 
 
+def test_a_call_waits_for_a_server_that_we_start_again_and_no_other() -> None:
+    """It is back after two seconds. A call that can go elsewhere does so at once, and one of another's server is told."""
+    m = Machine(replace(spec("a"), started=True), spec("b"), spec("c"))
+    waits, leaves, ends = m.submit("a"), m.submit("c"), m.submit("b")
+    m.finish(leaves)
+    for at in (0.0, 0.25, 0.75):
+        m.until(at)
+        m.finish(waits, Unreachable("nobody listens"))
+        m.finish(ends, Unreachable("nobody listens"))
+    m.until(1.75)
+    m.finish(waits)
+    assert m.lines[-2:] == ["1.75 finish 1", "    a is ready"]
+    assert [line.strip() for line in m.lines if "fail " in line] == [f"fail {ends}: Unreachable: nobody listens"]
+    m = Machine(replace(spec("a"), started=True), spec("b"))
+    m.finish(m.submit("a", "b"), Unreachable("nobody listens"))
+    assert m.lines[-1] == "    start 1 on b (fallback)"
+
+
 def test_of_a_server_that_we_start_it_is_told_that_it_is_started_again() -> None:
     """Whoever calls it while it is away is not asked whether it runs: that is not theirs to see to."""
     m = Machine(replace(spec("a"), started=True))

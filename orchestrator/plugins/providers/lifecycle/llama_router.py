@@ -53,16 +53,17 @@ class LlamaLifecycle:
                 refuse(options, "context", _CONTEXT)
             return _loaded(entry, 0.0)
         refuse(options, "context", _CONTEXT)
-        if _state(entry) == "downloading":
-            raise ServerBusy(f"{target.model} is still being downloaded")
+        _refuse_while_it_comes(entry)
         await _ask(asking, "load", target.model, deadline)
         return _loaded(await _until_loaded(asking, target.model, deadline), deadline.taken)
 
     async def unload(self, target: Target, timeout: float) -> None:
         """See :class:`orchestrator.ports.lifecycle.Loader`."""
         asking, deadline = Asking(self._line, target), Deadline(timeout)
-        if _state(await _entry(asking, target.model, deadline.left)) == "unloaded":
+        entry = await _entry(asking, target.model, deadline.left)
+        if _state(entry) == "unloaded":
             return
+        _refuse_while_it_comes(entry)
         await _ask(asking, "unload", target.model, deadline)
         while _state(await _entry(asking, target.model, deadline.left)) != "unloaded":
             if deadline.left <= 2 * _EVERY:
@@ -227,6 +228,12 @@ def _no_router(asking: Asking) -> BadRequest:
 
 def _state(entry: Mapping[str, Any]) -> str:
     return text(inner(entry, "status").get("value"))
+
+
+def _refuse_while_it_comes(entry: Mapping[str, Any]) -> None:
+    """An unload would end its download."""
+    if _state(entry) == "downloading":
+        raise ServerBusy(f"{text(entry.get('id'))} is still being downloaded")
 
 
 def _context(entry: Mapping[str, Any]) -> int | None:

@@ -34,7 +34,11 @@ def _recognise(url: str, looks: Looks) -> Identity | None:
     owners = {text(entry.get("owned_by")) for entry in objects(models.document.get("data"))}
     if not (router or build or "llamacpp" in owners or _names_itself(looks)):
         return None
-    notes = ("router of several models",) if router else ()
+    coming = [entry for entry in objects(models.document.get("data")) if router and _is_coming(entry)]
+    notes = (
+        *(["router of several models"] if router else []),
+        *(f"downloads {text(entry.get('id'))}" for entry in coming),
+    )
     able = MAKE.capabilities if router else but(MAKE.capabilities, load="no", pull="no", remove="no")
     return Identity("llama-cpp", url, build, f"{url}/v1", able, notes + _troubles(looks))
 
@@ -55,7 +59,7 @@ async def _served(look: LookAt) -> tuple[ServedModel, ...]:
     looks.need_each("/props")
     entries = objects(looks["/v1/models"].document.get("data"))
     if looks["/props"].document.get("role") == "router":
-        return await _routed(entries, look)
+        return await _routed([entry for entry in entries if not _is_coming(entry)], look)
     abilities = _abilities(looks["/v1/models"])
     named = [entry for entry in entries if text(entry.get("id"))]
     props = looks["/props"]
@@ -109,6 +113,11 @@ def _file(entry: Mapping[str, Any]) -> str:
     return words[words.index("--model") + 1] if "--model" in words[:-1] else ""
 
 
+def _is_coming(entry: Mapping[str, Any]) -> bool:
+    """Whether it is still being downloaded: no model yet, and a request for it is an error."""
+    return inner(entry, "status").get("value") == "downloading"
+
+
 def _is_loaded(entry: Mapping[str, Any]) -> bool:
     return inner(entry, "status").get("value") == "loaded" and bool(text(entry.get("id")))
 
@@ -149,6 +158,12 @@ MAKE: Final = Make(
     keeps_streams=False,  # it closes the connection after a stream, without saying so in a header
     url_variable="LLAMA_SERVER_URL",
     wants="llama-server -m MODEL.gguf --jinja",
-    stores=("~/.cache/huggingface/hub", "~/.cache/llama.cpp"),
+    stores=(
+        "$HF_HUB_CACHE",
+        "$HF_HOME/hub",
+        "$XDG_CACHE_HOME/huggingface/hub",
+        "~/.cache/huggingface/hub",
+        "~/.cache/llama.cpp",
+    ),
     store_variable="LLAMA_CACHE",
 )
