@@ -6,7 +6,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate  # type: ignore[import-untyped]
+import kubernetes_validate  # type: ignore[import-untyped] # it has no types
 import pytest
 
 from orchestrator.core.errors import UsageError
