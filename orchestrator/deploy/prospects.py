@@ -97,6 +97,10 @@ def _looked(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[st
     if not is_there:
         why = f"there is no file {order.model}"
         return Looked(want, Startable(_cannot(told, why, "put the model there, or mend `path`")))
+    draft = Path(str(order.options.get("speculative_model") or ""))
+    if draft.is_absolute() and not draft.exists():
+        why = f"there is no file {draft}"
+        return Looked(want, Startable(_cannot(told, why, "put the draft model there, or mend `speculative_model`")))
     try:
         made = launch(want.kind, order)
     except OrchestratorError as error:

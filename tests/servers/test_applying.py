@@ -226,3 +226,15 @@ async def test_one_whose_program_is_deleted_goes_on(opened: tuple[Place, InProce
     await until(lambda: not place.processes())
     await looked(made)
     assert (await made.planes.engines.get("desk").run(Request("hello"))).text == "alone"
+
+
+async def test_a_draft_model_that_is_not_there_is_told_before_anything_is_started(
+    opened: tuple[Place, InProcess],
+) -> None:
+    """As its model is."""
+    place, made = opened
+    place.model("desk.gguf")
+    draft = str(place.root / "draft.gguf")
+    applied = await made.planes.reconciler.apply(Wanted(desk(place, "desk", speculative_model=draft)), lambda _: None)
+    assert f"there is no file {draft}" in str(applied.plan)
+    assert place.starts("desk.starts") == []
