@@ -115,7 +115,12 @@ def test_a_node_that_is_killed_is_covered_and_comes_back(tmp_path: Path, monkeyp
         assert (adopted.agent, adopted.status) == ("scheduling", "completed")
         assert here("apply", str(manifest), "--local").code == 0  # starts what is not there
         until(lambda: asked(fleet, "edge-1", text, "pair"), is_of("edge-2"), 60.0)
+        monkeypatch.setenv("ORCHESTRATOR_HOME", str(fleet.root / "edge-2"))
+        assert here("node", "drain").code == 0  # nobody waits for it to be dead: its agent goes over while it lives
+        until(lambda: asked(fleet, "edge-1", text, "pair"), is_of("edge-1"), 20.0)
+        assert "edge-2  alive" in here("node", "status").out
     finally:
+        monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path / "home"))
         here("down", "pair")
 
 

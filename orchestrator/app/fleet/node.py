@@ -87,6 +87,7 @@ class FleetNode:
     membership: Membership = field(init=False)
     _meshes: dict[str, Mesh] = field(default_factory=dict, init=False)
     _line: NatsBus | None = field(default=None, init=False)
+    _stopping: bool = field(default=False, init=False)
     _why: str = field(default="its servers have not started yet", init=False)
 
     def __post_init__(self) -> None:
@@ -124,6 +125,7 @@ class FleetNode:
             while True:
                 for name in await self._on_board(bus):
                     await self._start(name, serving, bus, group)
+                self._mind_cordon()
                 await anyio.sleep(LOOK_SECONDS)
 
     async def _start(self, name: str, serving: Serving, bus: NatsBus, group: TaskGroup) -> None:
@@ -143,6 +145,14 @@ class FleetNode:
         )
         self._meshes[name] = mesh = Mesh(site)
         await group.start(self._run_one, name, mesh)
+
+    def _mind_cordon(self) -> None:
+        """``orchestrator node drain`` writes it into the membership."""
+        if self._stopping:
+            return
+        found = self.folder.read()
+        for mesh in self._meshes.values():
+            mesh.cordon(cordoned=found is not None and found.cordoned)
 
     def _tell(self, name: str, kind: str, fields: Mapping[str, Any]) -> None:
         self.log.info(kind, deployment=name, **fields)
@@ -296,6 +306,7 @@ class FleetNode:
 
     async def drain(self, seconds: float) -> None:
         """Take nothing new from others; what is in work ends."""
+        self._stopping = True
         async with anyio.create_task_group() as group:
             for mesh in list(self._meshes.values()):
                 group.start_soon(mesh.drain, seconds)
