@@ -91,6 +91,13 @@ def test_an_answer_of_another_node_is_heard_in_pieces(fleet: LocalFleet) -> None
     assert result.node == "edge-1" and result.text and result.text in "".join(heard)
 
 
+def test_top_shows_all_nodes_from_each_of_them(fleet: LocalFleet) -> None:
+    for node in fleet.nodes:
+        shown = here("top", NAME, "--node", node).out.splitlines()
+        assert [line.split()[:3] for line in shown[1:]] == [[NAME, each, "alive"] for each in fleet.nodes]
+        assert shown[0].split()[:3] == ["DEPLOYMENT", "NODE", "STATE"]
+
+
 def test_applied_again_it_is_the_next_generation_and_nobody_notices(fleet: LocalFleet) -> None:
     again = here("apply", str(MANIFEST), "--local")
     assert again.code == 0 and again.out.startswith("distributed-edge runs on its fleet, generation 2")

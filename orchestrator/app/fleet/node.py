@@ -24,6 +24,7 @@ from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.node.desired import Desired, Observed
 from orchestrator.node.mesh import Mesh, Site
 from orchestrator.node.subjects import Subjects, name_of
+from orchestrator.node.wire import Heartbeat
 from orchestrator.plugins.buses.nats import NatsBus
 from orchestrator.ports.bus import Board
 from orchestrator.ports.elsewhere import Elsewhere
@@ -298,6 +299,7 @@ class FleetNode:
                     "health": health,
                     "generation": seen[node].generation if node in seen else None,
                     "agents": list(seen[node].agents) if node in seen else [],
+                    "load": _load(mesh.table.beat(node)) if health == "alive" else None,
                 }
                 for node, health in nodes.items()
             },
@@ -310,6 +312,14 @@ class FleetNode:
         async with anyio.create_task_group() as group:
             for mesh in list(self._meshes.values()):
                 group.start_soon(mesh.drain, seconds)
+
+
+def _load(beat: Heartbeat | None) -> dict[str, Any] | None:
+    """What it said of its work half a second ago."""
+    if beat is None:
+        return None
+    told = {"inflight": beat.inflight, "queued": beat.queued, "room": beat.room, "slots": beat.slots}
+    return {**told, "service_ms": round(beat.service_ms, 1)}
 
 
 def _signed(desired: Desired) -> dict[str, Any]:
