@@ -42,6 +42,7 @@ VERBS: Final = (
     Verb("calibrate", "fit how sure is sure enough to labelled answers", RUN),
     Verb("down", "end a deployment; requests in flight finish", RUN),
     Verb("status", "show what runs and what serves it", LOOK),
+    Verb("top", "show who does how much just now, over all nodes of a fleet", LOOK),
     Verb("logs", "show requests and events as they happened", LOOK),
     Verb("report", "say how much was handled locally, by whom, and what that saved", LOOK),
     Verb("history", "list the revisions of a deployment", LOOK),

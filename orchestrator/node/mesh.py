@@ -100,6 +100,13 @@ class Mesh:
                 group.start_soon(task)
             task_status.started()
 
+    def cordon(self, *, cordoned: bool) -> None:
+        """Take nothing new and give away what others may hold; or take its share again."""
+        wanted: State = "draining" if cordoned else "ready"
+        if self.state in ("ready", "draining") and self.state != wanted:
+            self.state = wanted
+            self._beats.ring()
+
     async def drain(self, seconds: float) -> None:
         """Take nothing new; return once all work is done, or was ended after so long. What moves to others does so by itself."""
         self.state = "draining"

@@ -39,6 +39,7 @@ RUNS: dict[str, tuple[list[str], set[str]]] = {
     "calibrate": (["calibrate", "shop"], HEAVY),
     "chat": (["chat", "shop"], HEAVY),
     "status": (["status"], HEAVY),
+    "top": (["top"], HEAVY),
     "logs": (["logs", "shop"], HEAVY),
     "report": (["report", "shop"], HEAVY),
     "history": (["history", "shop"], HEAVY),

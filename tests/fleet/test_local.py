@@ -91,6 +91,13 @@ def test_an_answer_of_another_node_is_heard_in_pieces(fleet: LocalFleet) -> None
     assert result.node == "edge-1" and result.text and result.text in "".join(heard)
 
 
+def test_top_shows_all_nodes_from_each_of_them(fleet: LocalFleet) -> None:
+    for node in fleet.nodes:
+        shown = here("top", NAME, "--node", node).out.splitlines()
+        assert [line.split()[:3] for line in shown[1:]] == [[NAME, each, "alive"] for each in fleet.nodes]
+        assert shown[0].split()[:3] == ["DEPLOYMENT", "NODE", "STATE"]
+
+
 def test_applied_again_it_is_the_next_generation_and_nobody_notices(fleet: LocalFleet) -> None:
     again = here("apply", str(MANIFEST), "--local")
     assert again.code == 0 and again.out.startswith("distributed-edge runs on its fleet, generation 2")
@@ -115,7 +122,12 @@ def test_a_node_that_is_killed_is_covered_and_comes_back(tmp_path: Path, monkeyp
         assert (adopted.agent, adopted.status) == ("scheduling", "completed")
         assert here("apply", str(manifest), "--local").code == 0  # starts what is not there
         until(lambda: asked(fleet, "edge-1", text, "pair"), is_of("edge-2"), 60.0)
+        monkeypatch.setenv("ORCHESTRATOR_HOME", str(fleet.root / "edge-2"))
+        assert here("node", "drain").code == 0  # nobody waits for it to be dead: its agent goes over while it lives
+        until(lambda: asked(fleet, "edge-1", text, "pair"), is_of("edge-1"), 20.0)
+        assert "edge-2  alive" in here("node", "status").out
     finally:
+        monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path / "home"))
         here("down", "pair")
 
 

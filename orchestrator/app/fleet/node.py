@@ -24,6 +24,7 @@ from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.node.desired import Desired, Observed
 from orchestrator.node.mesh import Mesh, Site
 from orchestrator.node.subjects import Subjects, name_of
+from orchestrator.node.wire import Heartbeat
 from orchestrator.plugins.buses.nats import NatsBus
 from orchestrator.ports.bus import Board
 from orchestrator.ports.elsewhere import Elsewhere
@@ -87,6 +88,7 @@ class FleetNode:
     membership: Membership = field(init=False)
     _meshes: dict[str, Mesh] = field(default_factory=dict, init=False)
     _line: NatsBus | None = field(default=None, init=False)
+    _stopping: bool = field(default=False, init=False)
     _why: str = field(default="its servers have not started yet", init=False)
 
     def __post_init__(self) -> None:
@@ -124,6 +126,7 @@ class FleetNode:
             while True:
                 for name in await self._on_board(bus):
                     await self._start(name, serving, bus, group)
+                self._mind_cordon()
                 await anyio.sleep(LOOK_SECONDS)
 
     async def _start(self, name: str, serving: Serving, bus: NatsBus, group: TaskGroup) -> None:
@@ -143,6 +146,14 @@ class FleetNode:
         )
         self._meshes[name] = mesh = Mesh(site)
         await group.start(self._run_one, name, mesh)
+
+    def _mind_cordon(self) -> None:
+        """``orchestrator node drain`` writes it into the membership."""
+        if self._stopping:
+            return
+        found = self.folder.read()
+        for mesh in self._meshes.values():
+            mesh.cordon(cordoned=found is not None and found.cordoned)
 
     def _tell(self, name: str, kind: str, fields: Mapping[str, Any]) -> None:
         self.log.info(kind, deployment=name, **fields)
@@ -288,6 +299,7 @@ class FleetNode:
                     "health": health,
                     "generation": seen[node].generation if node in seen else None,
                     "agents": list(seen[node].agents) if node in seen else [],
+                    "load": _load(mesh.table.beat(node)) if health == "alive" else None,
                 }
                 for node, health in nodes.items()
             },
@@ -296,9 +308,18 @@ class FleetNode:
 
     async def drain(self, seconds: float) -> None:
         """Take nothing new from others; what is in work ends."""
+        self._stopping = True
         async with anyio.create_task_group() as group:
             for mesh in list(self._meshes.values()):
                 group.start_soon(mesh.drain, seconds)
+
+
+def _load(beat: Heartbeat | None) -> dict[str, Any] | None:
+    """What it said of its work half a second ago."""
+    if beat is None:
+        return None
+    told = {"inflight": beat.inflight, "queued": beat.queued, "room": beat.room, "slots": beat.slots}
+    return {**told, "service_ms": round(beat.service_ms, 1)}
 
 
 def _signed(desired: Desired) -> dict[str, Any]:

@@ -132,7 +132,14 @@ def _status(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.plugins.hosts.processes import LocalProcesses
 
     found = status_of(_folder(), LocalProcesses())
-    return say_found(found, shown_status(found), terminal, as_json=options.json)
+    shown = shown_status(found)
+    if found is not None:
+        from orchestrator.cli.reach import client
+        from orchestrator.cli.view.fleet import shown_fleet
+
+        found["sees"] = client(terminal).fleet()
+        shown += "\n\n" + "\n".join(shown_fleet(found["sees"], terminal)) if found["sees"] else ""
+    return say_found(found, shown, terminal, as_json=options.json)
 
 
 def _drain(options: argparse.Namespace, terminal: Terminal) -> int:

@@ -38,6 +38,10 @@ def shown_status(status: Mapping[str, Any], terminal: Terminal, *, whole: bool) 
         state = deployment["state"]
         lines.append(line.replace(state, terminal.paint(_STYLES.get(state, "bold"), state), 1))
         lines += _details(deployment, terminal, whole=whole)
+    if status.get("fleet"):
+        from orchestrator.cli.view.fleet import shown_fleet
+
+        lines += ["", *shown_fleet(status["fleet"], terminal, deployments[0]["name"] if whole else "")]
     return "\n".join(lines)
 
 

@@ -1,0 +1,39 @@
+"""A fleet as one of its nodes sees it, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from orchestrator.cli.view.columns import columns
+from orchestrator.cli.view.terminal import Terminal
+
+_STYLES: Final = {"alive": "green", "suspect": "yellow", "dead": "red"}
+
+
+def shown_fleet(fleet: Mapping[str, Any], terminal: Terminal, name: str = "") -> list[str]:
+    """Its nodes for each deployment (with a ``name``, for that one), and agents that no node holds."""
+    link = "linked to its hub" if fleet["linked"] else "not linked to its hub: it goes on with what it holds"
+    lines = [f"node {fleet['node']} of fleet {fleet['fleet']}, {link}"]
+    for deployment in fleet["deployments"]:
+        if not name or deployment["name"] == name:
+            lines += ["", *_of_one(deployment, terminal)]
+    return lines
+
+
+def _of_one(deployment: Mapping[str, Any], terminal: Terminal) -> list[str]:
+    rows = [(node, each["health"], _generation(each), _agents(each)) for node, each in deployment["nodes"].items()]
+    lines = columns([("NODE", "STATE", "GENERATION", "AGENTS"), *rows])
+    shown = [f"{deployment['name']}, generation {deployment['generation']}", terminal.paint("bold", lines[0])]
+    for (_, health, _, _), line in zip(rows, lines[1:], strict=True):
+        shown.append(line.replace(health, terminal.paint(_STYLES.get(health, "bold"), health), 1))
+    nowhere = {agent: held["why"] for agent, held in deployment["agents"].items() if not held["nodes"]}
+    return shown + [f"  agent.{agent} is nowhere: {why}" for agent, why in sorted(nowhere.items())]
+
+
+def _generation(node: Mapping[str, Any]) -> str:
+    return "-" if node["generation"] is None else str(node["generation"])
+
+
+def _agents(node: Mapping[str, Any]) -> str:
+    return ", ".join(node["agents"]) or "-"
