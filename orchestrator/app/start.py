@@ -171,9 +171,10 @@ def stop_runtime(host: Host, patience: float = 30.0) -> bool:
 def _end_servers(folders: Folders) -> None:
     """Those of a runtime that could not end them itself: it hung, or was killed. None where a runtime has the lock: then it is
     another one, which has begun meanwhile, and they are its own."""
-    records = folders.state / "servers" / RUNTIME
-    if not any(records.glob("*.json")):
+    records, links = folders.state / "servers" / RUNTIME, folders.state / "fleet" / "servers"
+    if not any(each for folder in (records, links) for each in folder.glob("*.json")):
         return
+    from orchestrator.app.fleet.records import end_left
     from orchestrator.deploy.server_records import end_recorded
     from orchestrator.plugins.hosts.processes import LocalProcesses
 
@@ -184,6 +185,8 @@ def _end_servers(folders: Folders) -> None:
         return
     try:
         end_recorded(records, LocalProcesses())
+        for record in links.glob("*.json"):
+            end_left(links, record.stem, LocalProcesses())
     finally:
         lock.free()
 

@@ -33,7 +33,7 @@ ASSIGNMENT: Final = "assignment"
 @dataclass(slots=True)
 class Member:
     """One node's part in what all agreed on. ``settle`` is called with what the node holds from now on; ``accepts`` says whether a
-    manifest is signed by who may."""
+    manifest is signed by who may, ``leads`` whether this node may place agents."""
 
     node: str
     epoch: int
@@ -47,6 +47,7 @@ class Member:
     tell: Tell
     settle: Callable[[Mapping[str, Held]], None]
     accepts: Callable[[Desired], bool] = lambda desired: True
+    leads: bool = True
     desired: Desired | None = None
     assigned: Assigned | None = None
     held: Mapping[str, Held] = field(default_factory=dict)
@@ -162,8 +163,17 @@ class Member:
 
     @property
     def alone(self) -> bool:
-        """Whether the board has been away for so long that who is not heard is dead for this node."""
-        return self._away_since is not None and current_time() - self._away_since >= self.table.patience.dead
+        """Whether the board has been away for so long that who is not heard is dead for this node; or it is there, and all who
+        may place are dead."""
+        now = current_time()
+        if self._away_since is not None and now - self._away_since >= self.table.patience.dead:
+            return True
+        return not self.leads and self._is_leaderless(now)
+
+    def _is_leaderless(self, now: float) -> bool:
+        nodes = self.desired.blueprint.get("nodes", ()) if self.desired is not None else ()
+        hubs = [node["name"] for node in nodes if node["hub"]] or [node["name"] for node in nodes[:1]]
+        return bool(hubs) and all(self.table.health(hub, now) == "dead" for hub in hubs)
 
     async def _hold(self) -> None:
         if self.desired is None or self._fleet is None:

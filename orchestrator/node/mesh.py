@@ -75,7 +75,7 @@ class Mesh:
         self.controller = Controller(site.board, subjects, self.table, self.leading, Bell(site.sleep), site.tell)
         self.member = Member(
             self.node, self.epoch, site.board, subjects, self.table, site.worker, site.kept, self.fences,
-            Bell(site.sleep), site.tell, self._settle, site.accepts,
+            Bell(site.sleep), site.tell, self._settle, site.accepts, site.leads,
         )  # fmt: skip
         self._answering = Answering(
             site.bus, subjects, site.worker, self, self.epoch, site.tell, self._hear_reply, site.stall_after

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from psutil import process_iter
 
 from orchestrator.app.fleet.local import LocalFleet
 from orchestrator.core.request import Request, Result
@@ -126,6 +127,12 @@ def test_a_node_that_is_killed_is_covered_and_comes_back(tmp_path: Path, monkeyp
         assert here("node", "drain").code == 0  # nobody waits for it to be dead: its agent goes over while it lives
         until(lambda: asked(fleet, "edge-1", text, "pair"), is_of("edge-1"), 20.0)
         assert "edge-2  alive" in here("node", "status").out
+        os.kill(fleet.client("edge-1").about()["pid"], signal.SIGKILL)
+        monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path / "home"))
+        assert here("down", "pair").code == 0
+        assert [
+            each.info["cmdline"] for each in process_iter(["cmdline"]) if str(tmp_path) in str(each.info["cmdline"])
+        ] == []
     finally:
         monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path / "home"))
         here("down", "pair")
