@@ -354,9 +354,9 @@ async def test_an_own_port_opens_before_the_switch_and_moves_with_the_manifest(t
 async def test_a_manifest_of_several_nodes_is_refused_with_what_to_do(tmp_path: Path) -> None:
     """Planning it works; applying it says what is missing."""
     async with stage(tmp_path) as s:
-        with pytest.raises(DeployError, match="the mesh that joins them is not in this version") as raised:
+        with pytest.raises(DeployError, match="this machine is no node of a fleet") as raised:
             await s.apply(replace(kiosk(), type="distributed-edge"))
-        assert "single-device" in raised.value.cure
+        assert "orchestrator apply --local" in raised.value.cure
         assert s.store.history("kiosk") == []
 
 
