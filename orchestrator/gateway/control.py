@@ -301,7 +301,7 @@ class ControlApi:
     async def _down(self, asked: Asked) -> None:
         name, patience = asked.text("name"), asked.number("drain", 30.0, least=0)
 
-        desired = self._it.reconciler.desired.get(name)
+        desired = self._it.reconciler.desired.get(name) if self._it.fleet is not None else None
         if desired is not None and desired.blueprint.node:
             await self._fleet.down(asked, name)
             return
