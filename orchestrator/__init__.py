@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from orchestrator.app.api import Opened as Opened
     from orchestrator.app.api import connect as connect
     from orchestrator.app.api import open as open  # noqa: A004 - as `gzip.open`
+    from orchestrator.core.errors import DeployError as DeployError
     from orchestrator.core.errors import ManifestError as ManifestError
     from orchestrator.core.errors import OrchestratorError as OrchestratorError
     from orchestrator.core.errors import RunError as RunError
+    from orchestrator.core.errors import UsageError as UsageError
     from orchestrator.core.event import Event as Event
     from orchestrator.core.message import Message as Message
     from orchestrator.core.request import Decision as Decision
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 _WHERE: Final = {
     "Decision": "orchestrator.core.request",
+    "DeployError": "orchestrator.core.errors",
     "Event": "orchestrator.core.event",
     "ManifestError": "orchestrator.core.errors",
     "Message": "orchestrator.core.message",
@@ -40,6 +43,7 @@ _WHERE: Final = {
     "Request": "orchestrator.core.request",
     "Result": "orchestrator.core.request",
     "RunError": "orchestrator.core.errors",
+    "UsageError": "orchestrator.core.errors",
     "connect": "orchestrator.app.api",
     "open": "orchestrator.app.api",
 }

@@ -211,6 +211,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     ("text", "booked"),
     [
         ("book gym on monday 18:00-19:30", "gym: 2026-11-30 18:00 - 19:30"),
+        ("book gym on monday 10.30-11.45", "gym: 2026-11-30 10:30 - 11:45"),
         ("book gym on monday 2 pm - 4 pm", "gym: 2026-11-30 14:00 - 16:00"),
         ("book gym on monday at 14:00 for 1h30", "gym: 2026-11-30 14:00 - 15:30"),
         ("book gym on monday at 14:00 for 2 h 15 min", "gym: 2026-11-30 14:00 - 16:15"),
@@ -230,6 +231,11 @@ def test_a_request_books_what_it_says(text: str, booked: str) -> None:
     [
         ("book gym on monday at 14:00 Uhr", 'holds "Uhr"'),
         ("book a9 on 2026-12-09 14:00/16:00", 'holds "14:00"'),
+        ("book call on monday at 18:00 London time", 'holds "London time"'),
+        ("book call on monday at 3pm EST", 'holds "EST"'),
+        ("book call on monday around 10:00", 'holds "around"'),
+        ("book gym on monday at 14:00 for three quarters of an hour", 'holds "quarters of an hour"'),
+        ("book gym today at 08:00", "names a time that is over: 2026-11-26 08:00"),
         ("book gym on monday at 14:00 1h30", "names how long it lasts"),
         ("book dinner on monday at 8", "8 in the morning or in the afternoon?"),
     ],

@@ -86,6 +86,12 @@ _DURATION: Final = re.compile(
 _LENGTH: Final = re.compile(
     r"\b(?:\d+|two|half) ?-?(?:hours?|hrs?|h|minutes?|mins?|ore|minuti)\b|\b\d+h\d+|\bhalf an hour\b"
 )
+_UNSURE_TIME: Final = re.compile(
+    r"\b(?:utc|gmt|ce?st|es?t|edt|pst|pdt|bst)\b(?:[+-]\d+)?|\b\w+ time$|\b(?:not|around|circa|approximately|verso)$"
+    r"|\b(?:quarters?|thirds?) of an hour\b",
+    re.IGNORECASE,
+)
+"""What says of a time that it is another one than it seems."""
 _CLOCK_LEFT: Final = re.compile(
     r"(?<![\d:])\d{1,2}:\d\d(?![\d:])|(?<!\w)\d{1,2} ?[ap]\.?m\b|(?<!\w)uhr(?!\w)", re.IGNORECASE
 )
@@ -182,9 +188,13 @@ def read_booking(text: str, now: datetime, zone: Zone) -> Booking:
         raise ValueError('names how long it lasts; write it like "for 2 hours"')
     if clock := _CLOCK_LEFT.search(title):
         raise ValueError(f'holds "{clock[0]}", which I do not understand there; write it like "14:00 to 16:00"')
+    if unsure := _UNSURE_TIME.search(title):
+        raise ValueError(f'holds "{unsure[0]}", which I do not understand there; give day and time of this device')
     begins = _begin(sentence, now, zone)
     if isinstance(begins, str):
         return Booking(missing=begins)
+    if begins[0] < now:
+        raise ValueError(f"names a time that is over: {begins[0]:%Y-%m-%d %H:%M}")
     if not title:
         return Booking(missing="title")
     start, end = begins

@@ -270,7 +270,7 @@ _PM: Final = re.compile(rf"(?<=[\d ])(?:{any_of(_AFTERNOON)})(?=[ ,])", re.ASCII
 _HOUR: Final = rule(r"(\d{1,2})(?:[:.](\d{2}))?")
 _CLOCK: Final = rule(r"(?:(?:at|alle|all'|ore) ?(?:ore )?(\d{1,2})(?:[:.](\d{2}))?|(\d{1,2})[:.](\d{2}))")
 TO_CLOCK: Final = re.compile(
-    r"(?<=\d:\d\d)-(?=\d{1,2}:\d\d(?!\d))|(?<=[ap]m)-(?=\d{1,2}(?::\d\d)? ?[ap]m)"
+    r"(?<=\d[:.]\d\d)-(?=\d{1,2}[:.]\d\d(?![\d.]))|(?<=[ap]m)-(?=\d{1,2}(?::\d\d)? ?[ap]m)"
     r"|(?:(?<= \d)|(?<= \d\d))-(?=\d{1,2} ?[ap]m)",
     re.IGNORECASE,
 )
