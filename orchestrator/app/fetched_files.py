@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from orchestrator.core.errors import ServerFailed
+from orchestrator.core.errors import NotAsAnnounced
 from orchestrator.ports.lifecycle import PullProgress
 
 UNCHECKED: Final = (
@@ -38,21 +38,21 @@ def files_of(model: str, caches: Iterable[Path]) -> dict[Path, int]:
     return found
 
 
-def compare(before: Files, after: Files, listen: Callable[[PullProgress], None]) -> bool:
-    """Read all that came between the two; whether anything did that can be read. Raises ``ServerFailed`` for a file that is not
-    what was announced."""
-    came = [file for file, written in after.items() if before.get(file) != written]
-    for file in came:
+def compare(there: Iterable[Path], listen: Callable[[PullProgress], None]) -> bool:
+    """Read all of them, those too that were there before: a pull that was told as damaged may be asked for again. Whether there
+    were any that can be read. Raises ``NotAsAnnounced`` for a file that is not what was announced."""
+    files = list(there)
+    for file in files:
         try:
             found = _sha256(file, listen)
         except OSError:
             return False
         if found != file.name:
-            raise ServerFailed(
+            raise NotAsAnnounced(
                 f"what came is not what its registry announced as {file.name[:12]}: {file} has sha256:{found[:12]}",
-                cure="it was damaged or changed on its way: delete it (`orchestrator models remove`), and pull it again",
+                cure="it was damaged or changed on its way: pull it again",
             )
-    return bool(came)
+    return bool(files)
 
 
 def _sha256(file: Path, listen: Callable[[PullProgress], None]) -> str:

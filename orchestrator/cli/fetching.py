@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.core.errors import DeployError, OrchestratorError
+from orchestrator.core.errors import DeployError, NotAsAnnounced, OrchestratorError
 
 if TYPE_CHECKING:
     from orchestrator.app.inventory import Choice
@@ -23,7 +23,7 @@ LONGER: Final = "apply again with a longer --timeout, or with --no-pull"
 
 def fetch_missing(blueprint: Blueprint, observed: ObservedState, terminal: Terminal, limit: TimeLimit) -> bool:
     """Bring them one after the other; tells whether there was anything to bring. Ctrl-C leaves a pull properly, and the apply.
-    Raises ``DeployError`` where the time of the apply is over before they are there."""
+    Raises ``NotAsAnnounced``, and ``DeployError`` where the time of the apply is over before they are there."""
     from orchestrator.plan.binding import bind_all
     from orchestrator.plan.fetches import fetches
 
@@ -35,6 +35,8 @@ def fetch_missing(blueprint: Blueprint, observed: ObservedState, terminal: Termi
         except TimeoutError as error:
             why = f"{blueprint.name} is not ready after {limit.seconds:g} s: the models that it lacks are not there"
             raise DeployError(why, cure=LONGER) from error
+        except NotAsAnnounced:
+            raise  # a server may list it all the same: nothing is bound to that
         except OrchestratorError as error:
             terminal.tell(f"{fetch.alias} is not there: {error.line}")
     return bool(wanted)

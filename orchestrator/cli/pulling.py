@@ -13,10 +13,19 @@ from orchestrator.app.fetched_files import UNCHECKED, compare
 from orchestrator.app.inventory import Choice, called, size_of
 from orchestrator.app.model_servers import Around, Store, goes_on, hub_files, look, store_of
 from orchestrator.app.model_servers import pull as pull_by
+from orchestrator.app.model_servers import remove as remove_by
 from orchestrator.cli.view.model import short_digest
 from orchestrator.cli.view.pulling import shown_pull
 from orchestrator.cli.view.terminal import Terminal
-from orchestrator.core.errors import BadRequest, BrokenReply, DeployError, ModelNotFound, UsageError
+from orchestrator.core.errors import (
+    BadRequest,
+    BrokenReply,
+    DeployError,
+    ModelNotFound,
+    NotAsAnnounced,
+    OrchestratorError,
+    UsageError,
+)
 from orchestrator.core.quantity import format_size
 from orchestrator.manifest.catalogue.reader import find_model
 from orchestrator.plan.builds import is_build, same_model
@@ -82,15 +91,18 @@ def pull(choice: Choice, around: Around, options: argparse.Namespace, terminal: 
     ``ModelError``, and ``TimeoutError`` where the time that ``around`` has is over: it is left as by Ctrl-C."""
     size = size_of(options.name, choice.server.provider, choice.model)
     room = _check_disk(choice, size, options, terminal)
-    before = hub_files(choice, terminal.environment)
+    known = hub_files(choice, terminal.environment) is not None
     with shown_pull(terminal, size) as shown:
         try:
             pull_by(choice, _held_to(room, shown.take, options), around)
         except (KeyboardInterrupt, TimeoutError):
             terminal.tell(_left(choice, shown.completed))
             raise
-        came = before is None or compare(before, hub_files(choice, terminal.environment) or {}, shown.take)
-    if not came and not _found(choice, choice.server.models):
+        try:
+            compared = not known or compare(hub_files(choice, terminal.environment) or {}, shown.take)
+        except NotAsAnnounced as error:
+            raise _taken_away(choice, around, error) from error
+    if not compared:
         terminal.tell(UNCHECKED)
     listed = _listed(choice, around)
     return {
@@ -102,6 +114,18 @@ def pull(choice: Choice, around: Around, options: argparse.Namespace, terminal: 
         "listed": listed is not None,
         "told": _ended(choice, listed),
     }
+
+
+def _taken_away(choice: Choice, around: Around, error: NotAsAnnounced) -> NotAsAnnounced:
+    """The same fault, once the server has it no more: what is listed would be bound, and taken for whole by the next pull."""
+    try:
+        remove_by(choice, around.secret)
+    except OrchestratorError as kept:
+        return NotAsAnnounced(
+            f"{error.message}; {called(choice.server)} does not remove it: {kept.message}",
+            cure="delete that file before anything uses it, and pull it again",
+        )
+    return NotAsAnnounced(f"{error.message}; it is removed again", cure=error.cure)
 
 
 def _check_disk(choice: Choice, size: int | None, options: argparse.Namespace, terminal: Terminal) -> Store | None:

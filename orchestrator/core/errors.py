@@ -54,6 +54,7 @@
     │       │   └── ContextTooLong
     │       ├── ModelNotFound     404 for the model
     │       ├── ServerFailed      5xx
+    │       │   └── NotAsAnnounced    what was pulled is not what was announced
     │       ├── BrokenReply       cut off, malformed, not this protocol
     │       ├── Stalled           no byte in time
     │       ├── DoesNotFit        its model needs more memory than models may take
@@ -106,6 +107,7 @@ from orchestrator.core.model_errors import (
     DoesNotFit,
     ModelError,
     ModelNotFound,
+    NotAsAnnounced,
     RateLimited,
     Refused,
     ServerBusy,
@@ -175,6 +177,7 @@ __all__ = [
     "NoSuchApproval",
     "NoSuchDelivery",
     "NoSuchDeployment",
+    "NotAsAnnounced",
     "NotUnderstood",
     "NothingToLabel",
     "OrchestratorError",

@@ -78,6 +78,10 @@ class ServerFailed(ModelError):
     code = "ORC527"
 
 
+class NotAsAnnounced(ServerFailed):
+    """What a server fetched is not what its registry announced. It is not there any more."""
+
+
 class BrokenReply(ModelError):
     """The answer was cut off, malformed, or not of this protocol."""
 

@@ -92,6 +92,7 @@ class SimBus:
     node: str
     alive: bool = True
     frozen_at: float | None = None
+    thawed_at: float = float("-inf")
     _thaw: anyio.Event = field(default_factory=anyio.Event)
 
     @property
@@ -141,9 +142,9 @@ class SimBus:
         if not self.frozen:
             self.frozen_at, self._thaw = now, anyio.Event()
 
-    def thaw(self) -> None:
+    def thaw(self, now: float) -> None:
         """As SIGCONT."""
-        self.frozen_at = None
+        self.frozen_at, self.thawed_at = None, now
         self._thaw.set()
 
 
@@ -195,7 +196,7 @@ class SimNet:
     def thaw(self, node: str) -> None:
         """As SIGCONT."""
         if node in self._nodes:
-            self._nodes[node].thaw()
+            self._nodes[node].thaw(anyio.current_time())
 
     # ---- the net -----------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.app.fetched_files import compare, files_of
-from orchestrator.core.errors import ServerFailed
+from orchestrator.core.errors import NotAsAnnounced
 from orchestrator.ports.lifecycle import PullProgress
 
 MODEL = "ju/tiny:Q4_K_M"
@@ -32,22 +32,20 @@ def test_only_the_large_files_of_its_repository_are_looked_at(tmp_path: Path) ->
     assert list(files_of(MODEL, [tmp_path, tmp_path / "none"])) == [mine]
 
 
-def test_what_came_is_read_and_what_was_there_is_not(tmp_path: Path) -> None:
-    """It is told how far the reading is."""
-    blob(tmp_path, b"old", "d" * 64)
-    before = files_of(MODEL, [tmp_path])
+def test_what_is_there_is_read_and_how_far_is_told(tmp_path: Path) -> None:
+    """Where nothing is there, nothing was compared."""
     come, told = blob(tmp_path, b"weights"), list[PullProgress]()
-    assert compare(before, files_of(MODEL, [tmp_path]), told.append)
+    assert compare(files_of(MODEL, [tmp_path]), told.append)
     assert told == [PullProgress("verifying", come.name[:12], 7, 7)]
-    assert not compare(before, before, told.append)
+    assert not compare([], told.append)
 
 
 def test_what_is_not_as_announced_is_an_error_with_what_to_do(tmp_path: Path) -> None:
     """It names the file, and both digests."""
     come = blob(tmp_path, b"other bytes", "c" * 64)
-    with pytest.raises(ServerFailed, match=f"announced as {'c' * 12}: {come} has sha256:") as fault:
-        compare({}, files_of(MODEL, [tmp_path]), lambda _: None)
-    assert "models remove" in fault.value.cure
+    with pytest.raises(NotAsAnnounced, match=f"announced as {'c' * 12}: {come} has sha256:") as fault:
+        compare(files_of(MODEL, [tmp_path]), lambda _: None)
+    assert "pull it again" in fault.value.cure
 
 
 def test_what_cannot_be_read_is_not_said_to_be_compared(tmp_path: Path) -> None:
@@ -55,4 +53,4 @@ def test_what_cannot_be_read_is_not_said_to_be_compared(tmp_path: Path) -> None:
     come = blob(tmp_path, b"weights")
     found = files_of(MODEL, [tmp_path])
     come.unlink()
-    assert not compare({}, found, lambda _: None)
+    assert not compare(found, lambda _: None)

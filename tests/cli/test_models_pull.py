@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -161,6 +162,9 @@ def test_a_size_that_only_the_server_tells_is_held_to_the_disk_once_it_does(
     shop.environment["OLLAMA_MODELS"] = str(tmp_path)
     monkeypatch.setattr("shutil.disk_usage", lambda _: _Usage(10**12, 10**12, 10**9))
     ran = shop.run("pull", "mine:7b", "--provider", "ollama")
+    until = time.monotonic() + 5
+    while not shop.store.left and time.monotonic() < until:
+        time.sleep(0.01)  # the server is another process's thread, and hears a moment later that nobody listens
     assert (ran.code, shop.store.left) == (4, ["mine:7b"])
     assert f"its size is compared with the 1.0 GB free in {tmp_path} once the server tells it" in ran.err
     assert f"the disk is too full: 5.0 GB are to come, and {tmp_path} has 1.0 GB free" in ran.err

@@ -33,6 +33,7 @@ STEADY: Final = 59.0
 one that must be ready for 10 s."""
 PATIENCE: Final = 15.0
 OUT_OF_ROUTING: Final = 2.5
+THAWING: Final = 0.01
 """Seconds after which nothing may be sent to a node that died or stands still."""
 
 
@@ -77,7 +78,8 @@ class WatchedNet(SimNet):
             target = letter.subject.split(".")[4]
             since = self.journal.down_since.get(target)
             now = anyio.current_time()
-            if since is not None and now - max(since, self.journal.mended) > OUT_OF_ROUTING:
+            just_thawed = now - sender.thawed_at < THAWING  # it was chosen before the sender stood still
+            if since is not None and now - max(since, self.journal.mended) > OUT_OF_ROUTING and not just_thawed:
                 self.journal.blame(f"{sender.node} sent a request to {target}, which is down since {since:.3f}")
         super().carry(sender, letter)
 

@@ -41,9 +41,12 @@ def test_what_came_is_held_to_what_was_announced(
         server = llama_server.router(tmp_path / "models")
         environment = {"HF_HOME": str(tmp_path / "cache"), "ORCHESTRATOR_HOME": str(tmp_path / "home")}
         ran = here("models", "pull", MODEL, "--endpoint", server.url, environment=environment)
+        again = here("models", "pull", MODEL, "--endpoint", server.url, environment=environment)
     assert "once the server tells it" in ran.err and "verifying what came" in ran.err
     assert "not compared" not in ran.err
     assert ran.code == (0 if honest else 5)
+    assert again.code == ran.code and "verifying what came" in again.err  # it was removed, and came again
+    assert honest or "it is removed again" in ran.err
     assert honest or f"what came is not what its registry announced as {'c' * 12}" in ran.err
 
 
