@@ -25,7 +25,7 @@ demo: runtime
 
 # pytest comes last, so that its summary is the last thing to read.
 test: dev editor llama-server check
-	@$(PY) -m pytest
+	@$(PY) -m pytest tests tests/installed/check_foundry.py
 
 test-servers: dev llama-server
 	@$(PY) -m pytest -o python_files='check_*.py' tests/installed
