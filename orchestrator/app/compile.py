@@ -63,7 +63,11 @@ def compile_loaded(loaded: Loaded) -> Compilation:
     with collector_paused():
         resolved = resolve(loaded)
         compiled = compile_manifest(
-            resolved.manifest, loaded.name, locate(resolved.manifest, loaded.folder), resolved.place_of
+            resolved.manifest,
+            loaded.name,
+            locate(resolved.manifest, loaded.folder),
+            resolved.place_of,
+            resolved.reasons,
         )
     refused = _refused_options(compiled.blueprint, resolved)
     diagnostics = in_order([*resolved.diagnostics, *compiled.diagnostics, *refused])

@@ -88,6 +88,7 @@ class AgentSpec(TypedDict):
     role: Literal["specialist", "escalation"]
     description: str
     models: list[str]  # aliases in order of preference; empty: needs no model
+    model_why: NotRequired[str]  # why the first of them, where it was chosen of several and not written
     instructions: str  # a Jinja2 source
     tools: list[str]  # names of tools; an agent may call every function of each
     knowledge: list[str]

@@ -31,7 +31,8 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """A model that an agent may ask: what serves it, what it takes, and which requests it is meant for."""
+    """A model that an agent may ask: what serves it, what it takes, and which requests it is meant for. ``given`` says why the
+    agent has it, with its alias before it, where the manifest left that open."""
 
     alias: str
     endpoints: tuple[str, ...]
@@ -40,6 +41,7 @@ class ModelChoice:
     complexity: frozenset[str] = frozenset()
     priorities: frozenset[str] = frozenset()
     secondary: bool = False
+    given: str = ""
 
 
 @dataclass(frozen=True, slots=True)

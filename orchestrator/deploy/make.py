@@ -70,7 +70,7 @@ def make_agent(
         invalid=schema_check(spec["output_schema"]) if spec["output_schema"] else None,
         human_say=compile_template(spec["human"].get("say") or DEFAULT_HANDOVER) if spec["human"] else None,
         missing="" if endpoints else _why_missing(spec["models"], bindings),
-        choices=choices_of(spec["models"], bindings, models),
+        choices=choices_of(spec, bindings, models),
         offered=len(json.dumps([schema.as_json() for schema in offered], ensure_ascii=False)) if offered else 0,
         guarded=frozenset(function.name for tool, function in functions if _is_guarded(tool, function)),
         version=digest_of({key: spec[key] for key in _ANSWERS_COME_FROM}),
@@ -146,15 +146,19 @@ def endpoints_of(
 
 
 def choices_of(
-    aliases: Sequence[str], bindings: Mapping[str, Binding], models: Mapping[str, ModelSpec]
+    spec: AgentSpec, bindings: Mapping[str, Binding], models: Mapping[str, ModelSpec]
 ) -> tuple[ModelChoice, ...]:
-    """These aliases in order, then their fallbacks, with what a choice among them looks at."""
+    """The agent's models in order, then their fallbacks, with what a choice among them looks at."""
+    why = spec.get("model_why", "")
+    given = {alias: f"{alias}: {why}" for alias in spec["models"][:1] if why}
     return tuple(
-        _choice(bindings[alias], models.get(alias)) for alias in _with_fallbacks(aliases, models) if alias in bindings
+        _choice(bindings[alias], models.get(alias), given.get(alias, ""))
+        for alias in _with_fallbacks(spec["models"], models)
+        if alias in bindings
     )
 
 
-def _choice(binding: Binding, model: ModelSpec | None) -> ModelChoice:
+def _choice(binding: Binding, model: ModelSpec | None, given: str) -> ModelChoice:
     return ModelChoice(
         alias=binding.alias,
         endpoints=binding.endpoints,
@@ -163,6 +167,7 @@ def _choice(binding: Binding, model: ModelSpec | None) -> ModelChoice:
         complexity=frozenset(model["complexity"] if model else ()),
         priorities=frozenset(model["priorities"] if model else ()),
         secondary=bool(model and model["secondary"]),
+        given=given,
     )
 
 

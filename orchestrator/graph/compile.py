@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.diagnostic import Diagnostic
 from orchestrator.graph.build import PlaceOf, build, check
 from orchestrator.graph.graph import AgentGraph
-from orchestrator.graph.lower import lower
+from orchestrator.graph.lower import NO_REASONS, lower
 from orchestrator.manifest.located import Located
 from orchestrator.manifest.spec.manifest import Manifest
 
@@ -22,7 +23,10 @@ class Compiled:
     diagnostics: tuple[Diagnostic, ...]
 
 
-def compile_manifest(manifest: Manifest, name: str, located: Located, place_of: PlaceOf) -> Compiled:
-    """Compile a resolved manifest whose references all hold. Reads nothing but the catalogue."""
+def compile_manifest(
+    manifest: Manifest, name: str, located: Located, place_of: PlaceOf, reasons: Mapping[str, str] = NO_REASONS
+) -> Compiled:
+    """Compile a resolved manifest whose references all hold. Reads nothing but the catalogue. ``reasons``: why agents got
+    their models, by name, where one was chosen of several."""
     graph = build(manifest, name)
-    return Compiled(graph, lower(graph, manifest, located), tuple(check(graph, place_of)))
+    return Compiled(graph, lower(graph, manifest, located, reasons), tuple(check(graph, place_of)))

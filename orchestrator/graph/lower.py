@@ -45,14 +45,18 @@ CASCADE: Final = ("rules", "keyword", "lexical")
 """The stages of a cascade that names none; ``semantic`` is added where it has an encoder, ``intent`` where it has a model."""
 SEMANTIC: Final = "semantic"
 ANY_PROVIDER: Final = "*"
+NO_REASONS: Final[Mapping[str, str]] = {}
 CONTEXT_OPTION: Final = {"llama-cpp": "context_length", "ollama": "context_length", "vllm": "max_model_len"}
 """The server's option that a model's own `context_length` goes to; other makes have no limit that can be set."""
 
 
-def lower(graph: AgentGraph, manifest: Manifest, located: Located) -> Blueprint:
-    """The blueprint of a checked graph. ``located`` says where its paths lead."""
+def lower(
+    graph: AgentGraph, manifest: Manifest, located: Located, reasons: Mapping[str, str] = NO_REASONS
+) -> Blueprint:
+    """The blueprint of a checked graph. ``located`` says where its paths lead; ``reasons``, why agents got their models, by
+    name, where one was chosen of several."""
     deployment = manifest.deployment
-    elements = [_element(graph, vertex, located) for vertex in graph.vertices() if vertex.kind != "node"]
+    elements = [_element(graph, vertex, located, reasons) for vertex in graph.vertices() if vertex.kind != "node"]
     return Blueprint(
         name=graph.name,
         type=deployment.type,
@@ -94,7 +98,7 @@ def _hardware(item: HardwareItem | None) -> dict[str, Any]:
     return item.model_dump(exclude_none=True) if isinstance(item, Hardware) else {}
 
 
-def _element(graph: AgentGraph, vertex: Vertex, located: Located) -> Element:
+def _element(graph: AgentGraph, vertex: Vertex, located: Located, reasons: Mapping[str, str]) -> Element:
     links = graph.out_of(vertex.address, "uses", "route", "default")
     needs = tuple(dict.fromkeys(link.target for link in links))  # a route and the default may lead to one agent
     if isinstance(vertex.part, ModelEntry):
@@ -105,7 +109,7 @@ def _element(graph: AgentGraph, vertex: Vertex, located: Located) -> Element:
         return Element(vertex.address, "knowledge", dict(_knowledge(vertex.part, located)), needs)
     if vertex.kind == "router":
         return Element(vertex.address, "router", dict(_router(vertex.part, located)), needs)
-    return Element(vertex.address, "agent", dict(_agent(vertex.part)), needs)
+    return Element(vertex.address, "agent", dict(_agent(vertex.part, reasons)), needs)
 
 
 def _model(model: ModelEntry, located: Located) -> ModelSpec:
@@ -187,7 +191,7 @@ def _server_options(model: ModelEntry, server: ServerOptions, kind: str, located
     return given
 
 
-def _agent(agent: AgentEntry) -> AgentSpec:
+def _agent(agent: AgentEntry, reasons: Mapping[str, str]) -> AgentSpec:
     kept = agent.store_and_forward
     spec = _plain_agent(agent)
     if kept is True:
@@ -196,6 +200,8 @@ def _agent(agent: AgentEntry) -> AgentSpec:
         spec["store_and_forward"] = kept.model_dump(exclude_defaults=True)
     if budget := _budget(agent.budget):
         spec["budget"] = budget
+    if agent.name in reasons:
+        spec["model_why"] = reasons[agent.name]
     return spec
 
 

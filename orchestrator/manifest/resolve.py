@@ -55,6 +55,7 @@ def resolve(loaded: Loaded) -> Resolved:
             diagnostics=tuple(diagnostics),
             origins=draft.origins,
             mentions=draft.mentions,
+            reasons=draft.reasons,
         )
 
 

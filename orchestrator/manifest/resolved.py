@@ -28,7 +28,8 @@ class Resolved:
 
     In ``manifest`` every item is written out (no bare names except in nodes and routes), every agent has its role, models and
     instructions, and every name that points at a part has that part. ``diagnostics`` are warnings and notes only.
-    ``origins``: where each part was written; ``mentions``: where one was named that is only there because of that.
+    ``origins``: where each part was written; ``mentions``: where one was named that is only there because of that;
+    ``reasons``: by an agent's name, why it got its model, where that was chosen of several.
     """
 
     loaded: Loaded
@@ -37,6 +38,7 @@ class Resolved:
     diagnostics: tuple[Diagnostic, ...] = ()
     origins: Mapping[str, Path] = field(default_factory=dict)
     mentions: Mapping[str, Path] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     def place_of(self, address: str, *keys: str | int) -> Place:
         """Where a part (``agent.billing``, ``router.router``), or one of its keys, was written. For one that was inferred: where

@@ -18,8 +18,8 @@ from orchestrator.deploy.deployment import ModelChoice
 
 @record
 class Selection:
-    """Endpoint ids, best first, of which the first ``equals`` are of equal rank; ``why`` this order, empty where there was
-    nothing to choose."""
+    """Endpoint ids, best first, of which the first ``equals`` are of equal rank; ``why`` this order, and why the agent has the
+    first model, empty where there was nothing to choose."""
 
     endpoints: tuple[str, ...]
     equals: int = 1
@@ -52,9 +52,9 @@ def select(choices: Sequence[ModelChoice], asked: Asked) -> Selection:
     """The order for one request. ``choices`` are the agent's models as the manifest lists them, then their fallbacks."""
     served = [choice for choice in choices if choice.endpoints]
     if len(served) < 2:
-        return Selection(served[0].endpoints, served[0].equals) if served else NO_CHOICE
+        return Selection(served[0].endpoints, served[0].equals, served[0].given) if served else NO_CHOICE
     if not (asked.saving or asked.starved or any(_claims(choice, asked) for choice in served)):
-        return Selection(_endpoints(served), served[0].equals)  # the common case, in half the time
+        return Selection(_endpoints(served), served[0].equals, served[0].given)  # the common case, in half the time
     ranked = sorted(served, key=lambda choice: _rank(choice, asked))
     return Selection(_endpoints(ranked), ranked[0].equals, _why(ranked, served, asked))
 
@@ -86,7 +86,7 @@ def _starves(choice: ModelChoice, asked: Asked) -> bool:
 
 
 def _why(ranked: Sequence[ModelChoice], served: Sequence[ModelChoice], asked: Asked) -> str:
-    """In a sentence; empty where the order is the manifest's and nothing claims the request."""
+    """In a sentence; empty where the order is the manifest's, nothing claims the request, and the agent names its model."""
     first = ranked[0]
     claims = _claims(first, asked)
     equal = [each for each in served if _weight(each, asked) == _weight(first, asked)]
@@ -98,4 +98,6 @@ def _why(ranked: Sequence[ModelChoice], served: Sequence[ModelChoice], asked: As
     if first is not equal[0] or (claims and len(equal) > 1):
         reasons += [asked.saving] if asked.saving else []
         reasons += [f"it is the smallest of {len(equal)}"] if smallest and passed is None else []
+    if first.given:
+        return ", ".join([first.given, *reasons])
     return f"{first.alias}: {', '.join(reasons)}" if reasons else ""

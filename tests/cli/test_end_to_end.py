@@ -7,7 +7,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -333,42 +332,6 @@ def test_in_the_foreground_it_serves_until_a_signal_comes(tmp_path: Path) -> Non
         assert process.wait(timeout=30) == 0
         steps = process.stderr.read()
         assert "+ deployment.shop: take requests (" in steps and "[1/1]" not in steps
-
-
-@pytest.fixture
-def model_server() -> Iterator[str]:
-    """An Ollama, simulated, with two builds of one model and another model; gives its address."""
-    served = ("phi4-mini:3.8b", "phi4-mini:3.8b-q8_0", "qwen2.5:0.5b")
-    words = [word for name in served for word in ("--model", name)]
-    command = [sys.executable, "-m", "orchestrator.testing.simulated_server", "--face", "ollama", *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
-        assert server.stdout is not None
-        yield server.stdout.readline().strip()
-        server.terminate()
-
-
-def test_the_build_that_fits_and_the_model_that_claims_a_request_are_used(
-    orchestrator: Run, model_server: str, tmp_path: Path
-) -> None:
-    """The plan says which build and why; the run's story says which model and why."""
-    models = (
-        f"[{{alias: phi-4-mini, primary: true, endpoint: '{model_server}'}},"
-        f" {{alias: qwen2.5-0.5b, secondary: true, complexity: [simple], endpoint: '{model_server}'}}]"
-    )
-    agent = "{name: desk, instructions: Answer., model: [phi-4-mini, qwen2.5-0.5b]}"
-    deployment = f"{{type: single-device, hardware: {{memory: 6GB}}, models: {models}, agents: [{agent}]}}"
-    (tmp_path / "sizes.yaml").write_text(f"deployment: {deployment}\n")
-    plan = orchestrator("plan", "sizes.yaml").out
-    assert "as phi4-mini:3.8b; q4_k_m is the best build that fits (phi4-mini:3.8b-q8_0 needs 5.4 GB of 4.8 GB)" in plan
-    assert orchestrator("apply", "sizes.yaml").code == 0
-    hard = json.loads(orchestrator("run", "sizes", "hello", "--complexity", "complex", "--json").out)
-    assert hard["served_by"].endswith("/phi4-mini:3.8b") and hard["why"] == ""
-    easy = json.loads(
-        orchestrator("run", "sizes", "hello", "--complexity", "simple", "--priority", "bulk", "--json").out
-    )
-    assert easy["served_by"].endswith("/qwen2.5:0.5b")
-    assert "qwen2.5-0.5b: it is for simple requests" in orchestrator("explain", "run", easy["id"]).out
-    assert orchestrator("down", "sizes").code == 0
 
 
 def test_what_an_answer_does_not_say_of_itself_is_told_beside_it(orchestrator: Run, shop: str) -> None:

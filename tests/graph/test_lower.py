@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.graph.compile import compile_manifest
-from orchestrator.manifest.located import Located
+from orchestrator.manifest.located import Located, locate
 from orchestrator.serve.doubt.abstention import FIELD, WORD
 from orchestrator.serve.doubt.signs import LONGEST, QUANTILE, SAMPLES, TEMPERATURE
-from tests.graph.small import DESK, compiled, manifest
+from tests.graph.small import DESK, FOLDER, compiled, manifest
 
 
 def _spec(blueprint: Blueprint, address: str) -> dict[str, Any]:
@@ -102,6 +103,20 @@ def test_a_known_model_brings_its_ids_and_context() -> None:
     known, own = _spec(blueprint, "model.phi-4-mini"), _spec(blueprint, "model.mine")
     assert "ollama" in known["ids"] and known["context_length"] > 4096
     assert own["ids"] == {"ollama": ["mine:1b"]} and own["context_length"] is None
+
+
+def test_why_an_agent_has_its_model_is_in_the_blueprint_only_where_one_was_chosen() -> None:
+    """So that the blueprints of all others keep their digests."""
+    written = manifest(**DESK)
+
+    def lowered(reasons: Mapping[str, str]) -> Blueprint:
+        return compile_manifest(written, "shop", locate(written, FOLDER), lambda address: None, reasons).blueprint
+
+    plain, told = compiled(**DESK).blueprint, lowered({"faq": "the primary model"})
+    assert "model_why" not in _spec(plain, "agent.faq")
+    assert lowered({}).digest == plain.digest
+    assert _spec(told, "agent.faq") == {**_spec(plain, "agent.faq"), "model_why": "the primary model"}
+    assert told.elements["agent.orders"].digest == plain.elements["agent.orders"].digest
 
 
 def test_a_cascade_asks_a_model_only_where_the_router_has_one() -> None:

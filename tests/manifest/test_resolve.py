@@ -99,7 +99,11 @@ def test_other_spellings_mean_the_same() -> None:
         ("[phi-4-mini]", ["phi-4-mini"], "the only model of the manifest"),
         ("[phi-4-mini, qwen3-4b]", ["phi-4-mini"], "the first model of the manifest"),
         ("[phi-4-mini, {alias: qwen3-4b, primary: true}]", ["qwen3-4b"], "the primary model"),
-        ("[{alias: phi-4-mini, secondary: true}, qwen3-4b]", ["qwen3-4b"], "the first model of the manifest"),
+        (
+            "[{alias: phi-4-mini, secondary: true}, qwen3-4b]",
+            ["qwen3-4b"],
+            "the first model of the manifest that is no secondary",
+        ),
         (
             "[{alias: phi-4-mini, primary: true}, {alias: qwen3-4b, tasks: [Technical_Support]}]",
             ["qwen3-4b"],
@@ -114,6 +118,33 @@ def test_an_agent_without_a_model_is_served(models: str, served: list[str], reas
     found = meant(f"  models: {models}\n  agents: [{{name: a, instructions: x, specialized_for: technical-support}}]\n")
     assert agent_of(found, "a").model == served
     assert why(found, "agent.a", "model") == reason
+
+
+@pytest.mark.parametrize(
+    ("models", "more", "reasons"),
+    [
+        ("[phi-4-mini, {alias: qwen3-4b, primary: true}]", "", {"a": "the primary model"}),
+        ("[phi-4-mini, qwen3-4b]", ", model: qwen3-4b", {}),
+        ("[phi-4-mini]", "", {}),
+        ("[phi-4-mini, bge-m3]", "", {}),
+        ("[]", "", {}),
+    ],
+)
+def test_a_reason_is_kept_where_a_model_was_chosen_of_several(models: str, more: str, reasons: dict[str, str]) -> None:
+    """One that the agent names, or the only one that could be, was not chosen."""
+    assert meant(f"  models: {models}\n  agents: [{{name: a, instructions: x{more}}}]\n").reasons == reasons
+
+
+def test_the_only_model_of_a_node_is_a_choice_where_the_manifest_has_more() -> None:
+    """The agent has it for where it runs."""
+    body = """\
+  models: [phi-4-mini, qwen3-4b]
+  nodes: [{id: till, models: [qwen3-4b], agents: [a]}, {id: back, models: [phi-4-mini], agents: [b]}]
+  agents: [{name: a, instructions: x}, {name: b, instructions: y}]
+"""
+    text = "deployment:\n  type: distributed-edge\n" + body
+    found = resolve(load_texts({"shop.yaml": text}, Path("/nowhere"), {}))
+    assert found.reasons == {"a": "the only model of its node till", "b": "the only model of its node back"}
 
 
 def test_the_routers_model_is_the_one_for_routing() -> None:

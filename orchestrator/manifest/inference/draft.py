@@ -22,7 +22,7 @@ from orchestrator.manifest.spec.tool import KnowledgeEntry, ToolEntry
 @dataclass(slots=True)
 class Draft:
     """Changed by every step of :mod:`orchestrator.manifest.inference`, in order. ``origins``: address -> path in the tree;
-    ``mentions``: the same for parts that are there because another part names them."""
+    ``mentions``: the same for parts that are there because another part names them; ``reasons``: as in ``Resolved``."""
 
     loaded: Loaded
     deployment: DeploymentSpec
@@ -37,6 +37,7 @@ class Draft:
     origins: dict[str, Path] = field(default_factory=dict)
     mentions: dict[str, Path] = field(default_factory=dict)
     inferences: list[Inference] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
     def infer(self, subject: str, key: str, value: Any, why: str) -> None:

@@ -60,6 +60,7 @@ def _settle_fallback(draft: Draft) -> None:
 
 def serve_agents(draft: Draft) -> None:
     """Every agent gets its models in order; the list is empty where the deployment has none for it."""
+    several = len(list(_chat_models(draft))) > 1
     for name, agent in draft.agents.items():
         if agent.human is not None:
             continue
@@ -70,6 +71,8 @@ def serve_agents(draft: Draft) -> None:
         chosen, why = found if found is not None else (None, "")
         if chosen is not None:
             draft.infer(draft.address(agent), "model", [chosen.alias], why)
+            if several and agent.role != "router":
+                draft.reasons[name] = why  # a run tells it
         draft.agents[name] = agent.model_copy(update={"model": [chosen.alias] if chosen else []})
 
 
@@ -100,7 +103,8 @@ def _for_agent(draft: Draft, agent: AgentEntry) -> tuple[ModelEntry, str] | None
     if first is None:
         return None
     only = "only" if len(candidates) == 1 else "first"
-    return first, f"the {only} model of its node {home}" if home else f"the {only} model of the manifest"
+    passed = "" if first is candidates[0] else " that is no secondary"
+    return first, f"the {only} model of " + (f"its node {home}" if home else "the manifest") + passed
 
 
 def _chat_models(draft: Draft) -> Iterator[ModelEntry]:

@@ -82,7 +82,7 @@ def agent_spec(name: str, **fields: Any) -> AgentSpec:
         "max_total_tokens": None,
         "priority": None,
     }
-    assert fields.keys() <= {*spec.keys(), "gate"}, fields
+    assert fields.keys() <= {*spec.keys(), "gate", "model_why"}, fields
     return cast(AgentSpec, {**spec, **fields})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import anyio
 import pytest
 from hypothesis import given
@@ -73,6 +75,18 @@ def test_without_a_choice_there_is_no_reason() -> None:
     unserved = ModelChoice("gone", ())
     assert select((unserved, SMALL), Asked("complex", saving=BATTERY)) == Selection(("s@1",), 1)
     assert select((unserved,), Asked()) == Selection(())
+
+
+def test_why_the_agent_got_its_model_is_told_with_what_claims_the_request() -> None:
+    """Only while that model is the first: what took another one's place has its own reasons."""
+    given = replace(MIDDLE, given="middle: the primary model")
+    assert select((given,), Asked()).why == "middle: the primary model"
+    assert select((given, SMALL), Asked()).why == "middle: the primary model"
+    assert select((given, SMALL), Asked("complex")).why == "middle: the primary model, it is for complex requests"
+    assert select((given, SMALL), Asked("simple")).why == "small: it is for simple requests"
+    full = {"m@1": "middle needs 4.0 GB, and 2.0 GB can be had now"}
+    assert select((given, SMALL), Asked(starved=full)).why == f"small: {full['m@1']}"
+    assert select((replace(given, endpoints=()), SMALL), Asked()).why == ""
 
 
 def test_endpoints_of_equal_rank_are_those_of_the_first_model_that_are_able() -> None:
@@ -152,6 +166,24 @@ async def test_a_run_tells_why_its_model_was_chosen() -> None:
         plain = await served.run("what do you have?", id="run_2")
         assert (plain.served_by, plain.why) == ("m@1", "")
         assert "chosen" not in plain.steps[0].detail
+
+
+@pytest.mark.anyio
+async def test_a_run_tells_why_its_agent_has_the_model() -> None:
+    """What was decided when the manifest was resolved is told of each call that the model answers."""
+    reason = "its tasks claim what the agent is specialised for"
+    models = {"large": model_spec("large", fallback=["small"]), "small": model_spec("small", complexity=["simple"])}
+    wanted = Wanted(
+        [agent_spec("orders", models=["large"], model_why=reason)],
+        models=models,
+        bound={"large": ("m@1",), "small": ("m@2",)},
+    )
+    async with serving(wanted, simulated(["m"]), simulated(["m"])) as served:
+        result = await served.run("what do you have?")
+        assert (result.served_by, result.why) == ("m@1", f"agent.orders: large: {reason}")
+        assert [step.detail["chosen"] for step in result.steps] == [f"large: {reason}"]
+        other = await served.run("what do you have?", id="run_2", complexity="simple")
+        assert (other.served_by, other.why) == ("m@2", "agent.orders: small: it is for simple requests")
 
 
 @pytest.mark.anyio
