@@ -62,8 +62,11 @@ class DesiredTable:
         return not self._is_read or self.has(name)
 
     def all(self) -> list[Desired]:
-        """Everything that is desired; what has served already comes first, so that nothing new takes what it needs."""
-        return sorted(self._desired.values(), key=lambda each: not self._has_served(each.revision))
+        """Everything that is desired; what has served already comes first, so that nothing new takes what it needs, then who was
+        applied first."""
+        return sorted(
+            self._desired.values(), key=lambda each: (not self._has_served(each.revision), each.revision.created)
+        )
 
     def _has_served(self, revision: Revision) -> bool:
         served = self._served.get(revision.deployment)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.plane import Door, RequestPlane, Serving
 from orchestrator.deploy.residence import PoolLimits
-from orchestrator.plan.observed import Facets, ObservedDeployment, ServerUse
+from orchestrator.plan.observed import Facets, ObservedDeployment, Pin, ServerUse
 from orchestrator.plan.plan import AgentServing
 from orchestrator.ports.provider import Target
 from orchestrator.ports.strategy import Ages
@@ -120,6 +120,7 @@ class LiveTable:
             parts=_as_they_are(live),
             in_flight=live.serving.in_flight + sum(each.serving.in_flight for each in draining),
             draining=tuple(each.deployment.revision for each in draining),
+            pinned=tuple(_pinned(deployment)),
         )
 
     def revision_of(self, name: str) -> int | None:
@@ -361,3 +362,12 @@ def _as_they_are(live: Live) -> Mapping[str, Facets]:
         if aged
         else live.parts
     )
+
+
+def _pinned(deployment: Deployment) -> Iterator[Pin]:
+    """What it keeps of the memory: of each alias the model of the endpoint that is asked first."""
+    for alias, binding in deployment.bindings.items():
+        for first in binding.endpoints[:1]:
+            residence = deployment.endpoints[first].residence
+            if residence is not None and residence.pinned:
+                yield Pin(residence.model, alias, residence.memory)

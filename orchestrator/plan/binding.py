@@ -15,7 +15,7 @@ from orchestrator.plan.builds import same_model
 from orchestrator.plan.choosing import NOWHERE, Choice, Option, Surroundings, choose, is_other_build, option_of
 from orchestrator.plan.generations import berth_of, instances_of, outlives, processes_of, serving
 from orchestrator.plan.matching import COMPATIBLE, DISTANCE, allowed, rank, same_place, wanted_ids
-from orchestrator.plan.observed import ObservedServer, ObservedState, StartedServer, server_name
+from orchestrator.plan.observed import ObservedServer, ObservedState, Pin, StartedServer, server_name
 from orchestrator.plan.smaller import smaller
 from orchestrator.plan.unserved import cure_of, other_builds, why_unserved
 from orchestrator.plan.variants import variants
@@ -61,6 +61,11 @@ class BoundEndpoint:
         """The model on its server, whatever the key: what is loaded once."""
         return served_model(self.provider, self.api_base, self.model)
 
+    @property
+    def loads_here(self) -> bool:
+        """Whether its server is on this device and loads it on request."""
+        return self.zone == "node" and self.capabilities.get(Capability.LOAD) == "yes"
+
 
 @dataclass(frozen=True, slots=True)
 class Bound:
@@ -97,40 +102,53 @@ def bind_all(blueprint: Blueprint, observed: ObservedState) -> dict[str, Bound]:
         )
         for spec in specs
     }
-    held = held_by_pinned(bound, around.budget)
+    held = held_by_pinned(blueprint, bound, observed, around.budget)
     return bound | (dict(_beside(held, bound, specs, observed, around)) if held else {})
 
 
-def held_by_pinned(bound: Mapping[str, Bound], budget: Budget | None) -> dict[str, int]:
-    """What pinned models keep of a limit that is written, by their aliases: those of servers that load on request here."""
+def held_by_pinned(
+    blueprint: Blueprint, bound: Mapping[str, Bound], observed: ObservedState, budget: Budget | None
+) -> dict[str, Pin]:
+    """What pinned models keep of a limit that is written, by what is served: first those of other deployments, which have
+    their room already, then of its own those that fit beside them."""
     if budget is None or budget.limit is None:
         return {}
-    found: dict[str, tuple[str, int]] = {}  # aliases of one model on one server are loaded once
-    for alias, each in bound.items():
-        for one in each.endpoints[:1]:
-            loads = one.zone == "node" and one.capabilities.get(Capability.LOAD) == "yes"
-            if one.pinned and loads and one.memory is not None:
-                found.setdefault(one.served, (alias, one.memory))
-    return kept(dict(found.values()), budget.total)
+    held = {
+        pin.served: replace(pin, name=f"{pin.name} of {each.name}")
+        for each in observed.deployments.values()
+        for pin in each.pinned
+        if each.name != blueprint.name
+    }
+    own: dict[str, Pin] = {}  # aliases of one model on one server are loaded once
+    for alias, there in bound.items():
+        for one in there.endpoints[:1]:
+            if one.pinned and one.loads_here and one.memory is not None and one.served not in held:
+                own.setdefault(one.served, Pin(one.served, alias, one.memory))
+    room = budget.total - sum(pin.memory for pin in held.values())
+    return held | {served: own[served] for served in kept({pin.served: pin.memory for pin in own.values()}, room)}
+
+
+def beside_pinned(budget: Budget, held: Mapping[str, Pin]) -> Budget:
+    """What pinned models leave of it."""
+    return budget.less({pin.name: pin.memory for pin in held.values()}, PINNED)
 
 
 def _beside(
-    held: Mapping[str, int],
+    held: Mapping[str, Pin],
     bound: Mapping[str, Bound],
     specs: Sequence[ModelSpec],
     observed: ObservedState,
     around: Surroundings,
 ) -> Iterator[tuple[str, Bound]]:
     """The others, with what the pinned ones leave them."""
-    room = replace(around, budget=around.budget and around.budget.less(held, PINNED))
-    there = {bound[alias].endpoints[0].served for alias in held}
+    room = replace(around, budget=around.budget and beside_pinned(around.budget, held))
+    names = " and ".join(pin.name for pin in held.values())
     for spec in specs:
         each = bound[spec["alias"]]
-        if spec["server"] or not each.endpoints or each.endpoints[0].served in there:
+        if spec["server"] or not each.endpoints or each.endpoints[0].served in held:
             continue
         again = bind(spec, observed, room)
-        cure = f"do not pin {' and '.join(held)}, or {again.cure}"
-        yield spec["alias"], again if again.endpoints else replace(again, cure=cure)
+        yield spec["alias"], again if again.endpoints else replace(again, cure=f"do not pin {names}, or {again.cure}")
 
 
 def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState, around: Surroundings) -> Bound:

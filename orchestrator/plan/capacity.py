@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import cast
 
 from orchestrator.core.address import Address
 from orchestrator.core.blueprint import Blueprint, ModelSpec
-from orchestrator.core.memory import Budget
+from orchestrator.core.memory import Budget, kept
 from orchestrator.core.quantity import format_size
-from orchestrator.plan.binding import Bound, budget_beside_servers, held_by_pinned
-from orchestrator.plan.observed import ObservedState
+from orchestrator.plan.binding import Bound, beside_pinned, budget_beside_servers, held_by_pinned
+from orchestrator.plan.observed import ObservedState, Pin
 from orchestrator.plan.smaller import smaller
 from orchestrator.ports.device import Device
 
@@ -26,25 +26,50 @@ def memory_notes(blueprint: Blueprint, bound: Mapping[str, Bound], observed: Obs
         if each.tight and each.need:
             yield f"{alias} needs {each.need}; models should take at most {budget}: {smaller(spec, each.need, budget)}"
     held = {each.name.partition("/")[2] for each in observed.prospects.values() if each.memory}
-    residents = _residents({alias: each for alias, each in bound.items() if alias not in held})
-    if len(residents) > 1 and sum(residents.values()) > budget.total:
-        yield _turns(residents, budget, held_by_pinned(bound, budget))
+    mine = {alias: each for alias, each in bound.items() if alias not in held}
+    pinned = held_by_pinned(blueprint, bound, observed, budget)
+    beyond = dict(_without_room(mine, pinned, budget))
+    yield from beyond.values()
+    others = {served: pin for served, pin in pinned.items() if pin.name not in bound}
+    residents = _residents({alias: each for alias, each in mine.items() if alias not in beyond}, others)
+    room = beside_pinned(budget, others)
+    if len(residents) > 1 and sum(residents.values()) > room.total:
+        yield _turns(residents, room, [pin.name for pin in pinned.values() if pin.name in bound])
     elif device is not None and not blueprint.hardware and not any(each.tight for each in bound.values()):
         yield from _crowded(_to_load(residents, bound, observed), device)
 
 
-def _residents(bound: Mapping[str, Bound]) -> dict[str, int]:
-    """What each model takes on this device, once for each place where it is served."""
+def _residents(bound: Mapping[str, Bound], others: Container[str]) -> dict[str, int]:
+    """What each model takes on this device, once for each place where it is served; not what ``others`` keep there anyway."""
     places = {each.endpoints[0].id: alias for alias, each in bound.items() if each.endpoints}
     return {
         alias: endpoint.memory
         for alias, each in bound.items()
         for endpoint in each.endpoints[:1]
         if endpoint.zone == "node" and endpoint.memory is not None and places[endpoint.id] == alias
+        if endpoint.served not in others
     }
 
 
-def _turns(residents: Mapping[str, int], budget: Budget, pinned: Mapping[str, int]) -> str:
+def _without_room(bound: Mapping[str, Bound], held: Mapping[str, Pin], budget: Budget) -> Iterator[tuple[str, str]]:
+    """What is used because it is in memory, though pinned models leave it no room: the order in which they came made it so.
+    Each with what comes of it."""
+    room = beside_pinned(budget, held)
+    for alias, each in bound.items():
+        for one in each.endpoints[:1]:
+            if not held or not one.loads_here or one.served in held or (one.memory or 0) <= room.total:
+                continue
+            names = {served: pin.name for served, pin in held.items()} | {one.served: alias}
+            sizes = {served: pin.memory for served, pin in held.items()} | {one.served: one.memory or 0}
+            stay = kept(sizes, budget.total) if one.pinned else held
+            leaving = " and ".join(name for served, name in names.items() if served not in stay)
+            needs = (
+                f"{alias} is in memory and has no room beside what is pinned: it needs {format_size(one.memory or 0)}"
+            )
+            yield alias, f"{needs}, and models may take {room}; as soon as nothing waits for it, {leaving} is unloaded"
+
+
+def _turns(residents: Mapping[str, int], budget: Budget, pinned: Sequence[str]) -> str:
     together = f"{_sum(residents)} = {format_size(sum(residents.values()))}, and models may take {budget}"
     if budget.limit is None:
         return f"{together}: their servers decide what stays loaded; with resources.max_memory_usage they take turns"

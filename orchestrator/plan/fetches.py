@@ -8,9 +8,9 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from orchestrator.core.blueprint import Blueprint, ModelSpec
-from orchestrator.core.memory import PINNED, Budget, sizes_of
+from orchestrator.core.memory import Budget, sizes_of
 from orchestrator.core.quantity import format_size
-from orchestrator.plan.binding import Bound, budget_beside_servers, held_by_pinned
+from orchestrator.plan.binding import Bound, beside_pinned, budget_beside_servers, held_by_pinned
 from orchestrator.plan.lines import name_for
 from orchestrator.plan.matching import allowed, rank
 from orchestrator.plan.observed import ObservedServer, ObservedState
@@ -49,20 +49,21 @@ def fetches(blueprint: Blueprint, observed: ObservedState, bound: Mapping[str, B
     whose key is missing, none of a server that we start, and none that only another machine would bring."""
     found = {}
     budget = budget_beside_servers(blueprint, observed)
-    room = budget.less(held_by_pinned(bound, budget), PINNED) if budget else None
+    room = beside_pinned(budget, held_by_pinned(blueprint, bound, observed, budget)) if budget else None
     for element in blueprint.of_kind("model"):
         spec = cast(ModelSpec, element.spec)
         one = bound[spec["alias"]]
         if not (one.endpoints or one.starting or one.locked or spec["server"] or is_plugin(spec["provider"])):
-            fetch = _fetch(spec, room, observed)
+            fetch = _fetch(spec, room, observed, unfit=one.need is not None)
             if fetch is not None:
                 found[spec["alias"]] = fetch
     return found
 
 
-def _fetch(spec: ModelSpec, room: Budget | None, observed: ObservedState) -> Fetch | None:
+def _fetch(spec: ModelSpec, room: Budget | None, observed: ObservedState, *, unfit: bool) -> Fetch | None:
+    """``unfit``: what is listed does not fit; another build may, where one is known."""
     known = variants(spec, room)
-    if spec["zone"] != "node" or (known and all(each.fit == "never" for each in known)):
+    if spec["zone"] != "node" or ((known or unfit) and all(each.fit == "never" for each in known)):
         return None
     here = [server for server in allowed(spec, observed.servers) if server.zone == "node"]
     for server in sorted(here, key=lambda server: (server.provider not in FORGETFUL, rank(spec, server))):

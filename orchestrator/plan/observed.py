@@ -68,8 +68,18 @@ class ObservedServer:
 
 
 @dataclass(frozen=True, slots=True)
+class Pin:
+    """A pinned model: which is ``served`` (the same for all that call it), its ``name`` for people, the bytes that it takes."""
+
+    served: str
+    name: str
+    memory: int
+
+
+@dataclass(frozen=True, slots=True)
 class ObservedDeployment:
-    """A deployment that serves: its ``revision``, its ``parts`` (address -> facets), and what is still in work."""
+    """A deployment that serves: its ``revision``, its ``parts`` (address -> facets), what is still in work, and what it has
+    ``pinned`` in the memory of this device."""
 
     name: str
     revision: int
@@ -77,6 +87,7 @@ class ObservedDeployment:
     parts: Mapping[str, Facets] = field(default_factory=dict)
     in_flight: int = 0
     draining: tuple[int, ...] = ()
+    pinned: tuple[Pin, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """A plain form."""
@@ -87,12 +98,14 @@ class ObservedDeployment:
             "parts": {address: dict(facets) for address, facets in self.parts.items()},
             "in_flight": self.in_flight,
             "draining": list(self.draining),
+            "pinned": [asdict(pin) for pin in self.pinned],
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ObservedDeployment:
         """From the plain form."""
-        return cls(**{**value, "draining": tuple(value["draining"])})
+        pinned = tuple(Pin(**pin) for pin in value.get("pinned", ()))
+        return cls(**{**value, "draining": tuple(value["draining"]), "pinned": pinned})
 
 
 ServerUse = Literal["", "live", "draining"]

@@ -12,10 +12,11 @@ priority classes; that a model is kept for expected work as long as its reload w
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final, Literal
 
+from orchestrator.core.memory import kept
 from orchestrator.core.quantity import format_size
 from orchestrator.deploy.residence import UNBOUNDED, PoolLimits
 
@@ -126,7 +127,7 @@ class _Decision:
     def __init__(
         self, models: Sequence[Standing], limits: PoolLimits, rules: AffinityRules, now: float, device: Device
     ) -> None:
-        self.models = models
+        self.models = _held(models, limits.budget)
         self.limits = limits
         self.rules = rules
         self.now = now
@@ -134,7 +135,7 @@ class _Decision:
         self.moves = Moves()
         self.free = limits.budget - sum(model.memory for model in models if model.state != "out")
         self.leaving = sum(model.memory for model in models if model.state == "unloading")
-        self.pinned = sum(model.memory for model in models if model.state != "out" and model.pinned)
+        self.pinned = sum(model.memory for model in self.models if model.state != "out" and model.pinned)
         self.loading = [model for model in models if model.state == "loading"]
 
     def made(self) -> Moves:
@@ -176,8 +177,10 @@ class _Decision:
         return model.memory > self.limits.budget - (self.pinned if not model.pinned else 0)
 
     def _too_large(self, model: Standing) -> str:
-        kept = f", of which {format_size(self.pinned)} are kept for pinned models" if self.pinned else ""
-        return f"it needs {format_size(model.memory)}, and models may take {format_size(self.limits.budget)} here{kept}"
+        return f"it needs {format_size(model.memory)}, and models may take {format_size(self.limits.budget)} here{self._kept()}"
+
+    def _kept(self) -> str:
+        return f", of which {format_size(self.pinned)} are kept for pinned models" if self.pinned else ""
 
     def _make_way(self, coming: Standing) -> None:
         """Load it where it fits; else see who leaves for it. For one that is too large all leave that may, and then its server
@@ -300,7 +303,8 @@ class _Decision:
         lacking = -(self.free + self.leaving)
         chosen = self._cheapest(able, lacking) or able
         for model in chosen:
-            self._send_away(model, f"more is loaded than the {format_size(self.limits.budget)} that models may take")
+            most = f"{format_size(self.limits.budget)} that models may take"
+            self._send_away(model, f"more is loaded than the {most}{self._kept()}")
 
     def _resting(self) -> list[Standing]:
         """Those that nobody needs now, least worth first."""
@@ -334,6 +338,16 @@ class _Decision:
 
     def _look(self, at: float) -> None:
         self.moves.look_at = min(self.moves.look_at, at)
+
+
+def _held(models: Sequence[Standing], budget: int) -> Sequence[Standing]:
+    """Deployments that do not know of each other may pin more than there is room for: what does not fit beside the smaller
+    ones is held to the limit as any other model."""
+    pinned = {model.id: model.memory for model in models if model.pinned}
+    if sum(pinned.values()) <= budget:
+        return models
+    stay = kept(pinned, budget)
+    return [replace(model, pinned=model.id in stay) for model in models]
 
 
 def _why(model: Standing) -> str:

@@ -210,3 +210,25 @@ async def test_nothing_is_said_where_nothing_is_wished(tmp_path: Path) -> None:
     async with stage(tmp_path) as s:
         _server(s, loads=False)
         assert diff(small(), await s.reconciler.observe(small())).notes == ()
+
+
+def _pinning(name: str, served: str) -> Blueprint:
+    """One agent on one pinned model of 5 GB; models and orchestrator may take 9 GB."""
+    made = blueprint(
+        model(ids={"ollama": [served]}, pinned=True, whole_memory=5 * GB),
+        agent("a", models=["phi-4-mini"]),
+        name=name,
+    )
+    return replace(made, resources={"max_memory_usage": 9 * GB})
+
+
+async def test_what_another_deployment_has_pinned_leaves_no_room_until_it_is_gone(tmp_path: Path) -> None:
+    """The second one goes on without its model, and has it as soon as the first is taken down."""
+    async with stage(tmp_path) as s:
+        _server(s)
+        s.surroundings.servers[OLLAMA] = ("alpha:latest", "beta:latest")
+        await s.apply(_pinning("pa", "alpha:latest"))
+        await s.apply(_pinning("pb", "beta:latest"))
+        assert list(s.plane.endpoints) == ["ollama@127.0.0.1:11434/alpha:latest"]
+        await s.reconciler.down("pa", 1.0, s.events.append)
+        await until(lambda: list(s.plane.endpoints) == ["ollama@127.0.0.1:11434/beta:latest"])

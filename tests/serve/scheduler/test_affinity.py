@@ -237,6 +237,39 @@ def test_a_pinned_model_stays_and_what_does_not_fit_beside_it_goes_elsewhere() -
     )
 
 
+def test_of_pinned_models_that_do_not_fit_together_the_smallest_stay() -> None:
+    """Two deployments pinned them: what has no room beside the other is asked for with the arithmetic, and leaves as soon as
+    nothing waits for it; and it is not loaded again ahead."""
+    m = Machine(resident("a", 6, pinned=True, loaded=True), resident("b", 7, pinned=True), pools=pool(10))
+    m.until(1)
+    assert _moves(m) == []
+    call = m.submit("b")
+    m.loaded("b")
+    assert m.lines[-1] == f"    start {call} on b (first)"
+    m.finish(call)
+    m.unloaded("b")
+    m.until(1000)
+    kept = "of which 6.0 GB are kept for pinned models"
+    asked = f"its server is asked although it needs 7.0 GB, and models may take 10.0 GB here, {kept}"
+    assert _moves(m) == [
+        f"load model-b: 1 call waits for it, and {asked}",
+        f"unload model-b: more is loaded than the 10.0 GB that models may take, {kept}",
+    ]
+
+
+def test_what_is_pinned_and_smaller_takes_the_place_of_a_larger_one() -> None:
+    """It was loaded when the smaller one was not known yet; no more is loaded than may be."""
+    large = resident("a", 7, pinned=True, loaded=True)
+    m = Machine(large, pools=pool(10))
+    m.replace(large, resident("b", 6, pinned=True), pools=pool(10))
+    m.submit("b")
+    m.unloaded("a")
+    assert _moves(m) == [
+        "unload model-a: makes room for model-b: nothing waits for it",
+        "load model-b: 1 call waits for it",
+    ]
+
+
 def test_what_is_too_large_by_our_books_comes_alone_and_only_its_server_refuses_it() -> None:
     """What rests and what has had its turn makes way; the load that fails is told in the server's words, and is tried as
     often as any other."""

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.core.memory import kept
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.serve.scheduler_limits import PRIORITIES, SchedulerLimits
 from orchestrator.serve.scheduler_residency import AffinityRules, Device, Standing, decide
@@ -181,24 +182,26 @@ devices = st.builds(Device, saving=st.booleans(), free=st.sampled_from([0, 5, in
 def test_a_decision_never_asks_for_what_must_not_be(
     models: list[Standing], budget: int, now: float, device: Device
 ) -> None:
-    """By itself, for any standing: room for what is loaded; who leaves neither works nor is pinned; nobody in two lists."""
+    """By itself, for any standing: room for what is loaded; who leaves neither works nor is pinned within the limit; nobody
+    in two lists."""
     by_id = {model.id: model for model in models}
     moves = decide(models, PoolLimits(budget, cache=5), AffinityRules(), now, device)
     taken = sum(model.memory for model in models if model.state != "out")
     coming = [by_id[name] for name in moves.load]
-    pinned = sum(model.memory for model in models if model.state != "out" and model.pinned)
+    held = kept({model.id: model.memory for model in models if model.pinned}, budget)
+    pinned = sum(model.memory for model in models if model.state != "out" and model.id in held)
     for model in coming:
-        too_large = model.memory > budget - (0 if model.pinned else pinned)
+        too_large = model.memory > budget - (0 if model.id in held else pinned)
         assert taken + model.memory <= budget or (model.insists and too_large and taken == pinned)
         assert model.waiting or model.wished or model.memory <= device.free
     assert len(coming) <= 1
     assert not coming or not any(model.state == "loading" and model.waiting for model in models)
     assert all(model.state == "out" and model.ready_at <= now for model in coming)
     for name in moves.unload:
-        assert (by_id[name].state, by_id[name].in_flight, by_id[name].pinned) == ("in", 0, False)
+        assert (by_id[name].state, by_id[name].in_flight, name in held) == ("in", 0, False)
     for name in moves.close:
         assert by_id[name].state == "in"
-        assert not by_id[name].pinned
+        assert name not in held
     listed: list[Any] = [*moves.load, *moves.unload, *moves.close, *moves.hopeless]
     assert len(listed) == len(set(listed))
     assert moves.look_at > now or moves.look_at == inf
