@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from typing import cast
+from typing import Final, cast
 
 from orchestrator.core.address import Address
 from orchestrator.core.blueprint import Blueprint, ModelSpec
@@ -13,6 +13,8 @@ from orchestrator.plan.binding import Bound, beside_pinned, budget_beside_server
 from orchestrator.plan.observed import ObservedState, Pin
 from orchestrator.plan.smaller import smaller
 from orchestrator.ports.device import Device
+
+LEAVES: Final = "what leaves as soon as nothing waits for it, and is not used until there is room"
 
 
 def memory_notes(blueprint: Blueprint, bound: Mapping[str, Bound], observed: ObservedState) -> Iterator[str]:
@@ -66,7 +68,7 @@ def _without_room(bound: Mapping[str, Bound], held: Mapping[str, Pin], budget: B
             needs = (
                 f"{alias} is in memory and has no room beside what is pinned: it needs {format_size(one.memory or 0)}"
             )
-            yield alias, f"{needs}, and models may take {room}; as soon as nothing waits for it, {leaving} is unloaded"
+            yield alias, f"{needs}, and models may take {room}; {LEAVES}: {leaving}"
 
 
 def _turns(residents: Mapping[str, int], budget: Budget, pinned: Sequence[str]) -> str:

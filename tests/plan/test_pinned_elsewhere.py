@@ -82,7 +82,7 @@ def test_what_is_in_memory_though_it_has_no_room_is_told_with_what_comes_of_it(
     assert diff(made, around).notes == (
         (
             f"be is in memory and has no room beside what is pinned: it needs {size} MB, and models may take 320 MB "
-            f"({ARITHMETIC}); as soon as nothing waits for it, {leaving} is unloaded"
+            f"({ARITHMETIC}); what leaves as soon as nothing waits for it, and is not used until there is room: {leaving}"
         ),
     )
 
