@@ -372,11 +372,11 @@ class Run:
             for each in self.decisions
             if each.why
             and each.why not in told
-            # leave to go out explains no answer
-            and (each.strategy != "policy" or each.abstained)
+            and (each.strategy != "policy" or each.abstained)  # leave to go out explains no answer
         ]
         parts += [f"{each.agent} handed over: {each.reason}" for each in self.attempts]
-        chosen = [f"{each.subject}: {why}" for each in self.steps if (why := _chosen(each.detail))]
+        telling = [each for each in self.steps if "chosen" in each.detail or "attempts" in each.detail]
+        chosen = [f"{each.subject}: {why}" for each in telling if (why := _chosen(each.detail))]
         return "; ".join([*parts, *dict.fromkeys(chosen)])
 
     def add_decision(self, decision: Decision, router: str) -> None:
