@@ -251,7 +251,7 @@ class Run:
     def note_call(self, subject: str, began: float, trace: CallTrace, usage: Usage, fault: str = "") -> None:
         """Record a model call with its retries and fallbacks; ``fault`` names the error that ended it. ``trace.chosen`` says
         why this model, where there was a choice."""
-        self.usage = self.usage + usage
+        self.usage = usage if self.usage is NOTHING_SPENT else self.usage + usage
         self.queue_ms += trace.queue_ms
         self.model_ms += trace.model_ms
         detail: dict[str, Any] = {"endpoint": trace.endpoint, "queue_ms": round(trace.queue_ms, 3)}

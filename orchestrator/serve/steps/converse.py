@@ -31,7 +31,7 @@ from orchestrator.serve.steps.repair import after_wish
 from orchestrator.serve.steps.route import NOWHERE
 from orchestrator.serve.steps.served import windows_of
 from orchestrator.serve.steps.tools import answer_call, as_sent_back
-from orchestrator.serve.steps.window import Prompt, Window, fit
+from orchestrator.serve.steps.window import Prompt, Window, any_known, fit
 
 
 async def converse(run: Run, agent: Agent, selection: Selection) -> Outcome:
@@ -189,8 +189,10 @@ class _Talk:
 
     def _fitted(self, offered: int) -> tuple[str, ...]:
         """The endpoints that can take the conversation; older turns that fit none of them are left out, for good."""
-        prompt = Prompt(self.messages, *self.history, offered, self.settings.max_tokens)
         self.windows = windows_of(self.run, self.endpoints)
+        if not any_known(self.windows):
+            return self.endpoints
+        prompt = Prompt(self.messages, *self.history, offered, self.settings.max_tokens)
         fitting = fit(prompt, self.windows)
         if fitting.left_out:
             self.messages = fitting.messages

@@ -29,7 +29,7 @@ from orchestrator.serve.steps.near import seen_by
 from orchestrator.serve.steps.outward import let_out
 from orchestrator.serve.steps.parted import Parted, parted
 from orchestrator.serve.steps.served import windows_of
-from orchestrator.serve.steps.window import Prompt, fit
+from orchestrator.serve.steps.window import Prompt, any_known, fit
 
 MOST_OF_THE_TIME: Final = 0.5
 """The share of what is left of a request's time that its router's model may take: somebody must still answer."""
@@ -203,9 +203,10 @@ async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
     )
     priority = run.request.priority
     behind = run.expects(*_behind(run, router)) if run.deployment.pools else None
-    endpoints = fit(
-        Prompt(call.messages, answer=call.max_tokens), windows_of(run, seen_by(run, router, router.endpoints))
-    ).endpoints
+    endpoints = seen_by(run, router, router.endpoints)
+    windows = windows_of(run, endpoints)
+    if any_known(windows):
+        endpoints = fit(Prompt(call.messages, answer=call.max_tokens), windows).endpoints
     until = began + max(0.0, run.deadline - began) * MOST_OF_THE_TIME
     endpoints, customs = await let_out(run, router, endpoints, call)
     ask = Ask(call, endpoints, until, priority, queue=run.queue(priority), next=behind, customs=customs)

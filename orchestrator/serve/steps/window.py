@@ -74,13 +74,18 @@ def _window(name: str, tokens: int | None, refuses: bool) -> Window:
     return Window(name, tokens, refuses)
 
 
+def any_known(windows: Sequence[Window]) -> bool:
+    """Whether there is a limit to fit into at all."""
+    for window in windows:  # noqa: SIM110 - half the time of any() with a generator, which every call would pay
+        if window.tokens is not None:
+            return True
+    return False
+
+
 def fit(prompt: Prompt, windows: Sequence[Window]) -> Fitting:
     """The endpoints that can take the whole of it; else the largest window with as much of it as fits. A window that is not
     known counts as large enough. Raises ``ContextTooLong`` where it cannot be sent whole, nor without the older turns."""
-    for window in windows:
-        if window.tokens is not None:
-            break
-    else:
+    if not any_known(windows):
         return Fitting(prompt.messages, tuple([window.endpoint for window in windows]))
     size = prompt.offered + sum([len(message.encoded()) for message in prompt.messages])
     whole = tuple(window.endpoint for window in windows if _holds(window, size, prompt.answer, _SURELY))
