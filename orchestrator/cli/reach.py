@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from orchestrator.app.client import RuntimeClient
     from orchestrator.app.compile import Compilation
+    from orchestrator.app.fleet.local import LocalFleet
     from orchestrator.cli.view.terminal import Terminal
     from orchestrator.core.blueprint import Blueprint
     from orchestrator.core.errors import RuntimeUnavailable
@@ -63,18 +64,26 @@ def client_of(name: str, terminal: Terminal | None = None, node: str = "") -> Ru
     """A client of the runtime that serves a deployment: this user's, or where all nodes of a fleet run here (``apply --local``)
     that of the ``node``, without one its hub's. Raises ``UsageError`` for a node that is not there."""
     usual = client(terminal)
-    home = usual.folders.state / "fleets" / name
-    if not (name and home.is_dir()):
+    fleet = local_fleet(name, usual)
+    if fleet is None:
         if node:
             cure = "leave --node out; on another machine, type it there"
             raise UsageError(f"{name} does not run with all of its nodes on this machine", cure=cure)
         return usual
-    from orchestrator.app.fleet.local import LocalFleet
-
-    fleet = LocalFleet(home)
     if node and node not in fleet.nodes:
         raise UsageError(f'{name} has no node "{node}" here', cure=f"its nodes are {', '.join(fleet.nodes)}")
     return fleet.client(node or fleet.nodes[0])
+
+
+def local_fleet(name: str, usual: RuntimeClient) -> LocalFleet | None:
+    """The nodes of a deployment, where all of them run on this machine."""
+    from orchestrator.ports.host import FLEETS
+
+    if not (name and (usual.folders.state / FLEETS / name).is_dir()):
+        return None
+    from orchestrator.app.fleet.local import LocalFleet
+
+    return LocalFleet.of(usual.folders.state, name)
 
 
 def state_folder() -> Path:

@@ -11,6 +11,10 @@ SOCKET_NAME: Final = "orchestrator.sock"
 """The control socket, in the runtime folder."""
 
 
+FLEETS: Final = "fleets"
+"""Below the state folder: the homes of fleets whose nodes all run on this machine, one folder for each deployment."""
+
+
 def make_private(folder: Path) -> None:
     """The folder with those above it that are missing, each for its user alone (mode 0700). Raises ``OSError``."""
     for each in [*reversed(folder.parents), folder]:

@@ -132,7 +132,7 @@ async def linked(bus: NatsBus) -> None:
             try:
                 await bus.read("desired", "nothing")
             except BusDown:
-                await anyio.sleep(0.02)
+                await anyio.sleep(0.02)  # real servers, which give no sign
             else:
                 return
 
@@ -152,7 +152,7 @@ async def hears(bus: NatsBus, pattern: str, sender: NatsBus, subject: str) -> bo
             while True:
                 await sender.send(Letter(subject, b"asked"))
                 await sender.send(Letter(passing, b"marker"))
-                await anyio.sleep(0.02)
+                await anyio.sleep(0.02)  # real servers, which give no sign
 
         tasks.start_soon(collect)
         tasks.start_soon(knock)
@@ -167,7 +167,7 @@ async def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
     """Wait for what a process of somebody else's brings about."""
     with anyio.fail_after(seconds):
         while not true():  # noqa: ASYNC110 - it has no event for us
-            await anyio.sleep(0.02)
+            await anyio.sleep(0.02)  # real servers, which give no sign
 
 
 async def fill(bus: NatsBus) -> None:

@@ -65,7 +65,7 @@ async def test_a_machine_joins_and_a_letter_goes_both_ways(tmp_path: Path, insec
                     async def knock(sender: object = sender, hearer: object = hearer) -> None:
                         while True:
                             await sender.send(Letter(f"orc.v1.d.call.{hearer.node}.x", b"hello"))  # type: ignore[attr-defined] # of this test
-                            await anyio.sleep(0.02)
+                            await anyio.sleep(0.02)  # a real link, which gives no sign when it is there
 
                     tasks.start_soon(knock)
                     with anyio.fail_after(10):

@@ -93,7 +93,7 @@ async def test_an_apply_whose_caller_went_away_while_it_began_is_settled(
     assert asking.cancelled_caught
     with anyio.fail_after(10):
         while "slow" not in made.planes.engines.names() or await says(made, "slow") != "well":  # noqa: ASYNC110 - it knows no event
-            await anyio.sleep(0.05)
+            await anyio.sleep(0.05)  # a real process, which gives no sign
     (found,) = [each for each in status(made.planes.reconciler) if each["name"] == "slow"]
     assert (found["state"], len(place.starts("slow.starts"))) == ("running", 1)
 
@@ -134,7 +134,7 @@ async def test_a_model_file_that_comes_later_is_served_without_another_apply(ope
     place.model("desk.gguf")
     with anyio.fail_after(10):
         while (await made.planes.engines.get("desk").run(Request("hello"))).text != "well":  # noqa: ASYNC110 - it knows no event
-            await anyio.sleep(0.05)
+            await anyio.sleep(0.05)  # a real process, which gives no sign
 
 
 async def test_a_model_file_that_cannot_be_read_takes_nothing_down(opened: tuple[Place, InProcess]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +14,8 @@ from orchestrator.core.errors import StateUnusable
 from orchestrator.core.fleet_errors import FleetError, NotSigned
 from orchestrator.plugins.buses.nkey import NKey
 from orchestrator.plugins.secrets import read_private
+from orchestrator.ports.durable import write_durably
+from orchestrator.ports.host import make_private
 
 PURPOSE: Final = b"orchestrator-manifest-v1\0"
 """Stands before all that is signed: a signature for this is none for anything else."""
@@ -70,15 +71,9 @@ def check_signature(public: str, value: Any, signature: str) -> None:
 
 def write_private(file: Path, text: str) -> None:
     """In place of what was there, at once and durably, with mode 0600. Raises ``StateUnusable``."""
-    new = file.with_name(f"{file.name}.{os.getpid()}.new")
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        new.unlink(missing_ok=True)
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        new.replace(file)
+        make_private(file.parent)
+        write_durably(file, text.encode())
     except OSError as error:
         raise StateUnusable(f"{file} cannot be written: {error.strerror}", cure="is the disk full?") from error
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from orchestrator.app.client import RuntimeClient
 from orchestrator.app.fleet.identity import LOCALHOST, FirstNode, FleetFolder, begin_fleet
@@ -17,8 +17,8 @@ from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.deploy.free_port import free_port
 from orchestrator.plugins.hosts.local import LocalHost, make_private
+from orchestrator.ports.host import FLEETS
 
-FLEETS: Final = "fleets"
 JOIN_SECONDS: Final = 30.0
 """How long the hub's enrolment may take until it answers."""
 LINK_SECONDS: Final = 30.0
@@ -118,14 +118,3 @@ def hub_of(blueprint: Blueprint) -> str:
     """The node that carries the hub: the one that says so, else the first."""
     hubs = [node["name"] for node in blueprint.nodes if node["hub"]]
     return (hubs or [node["name"] for node in blueprint.nodes])[0]
-
-
-def shown(applied: Mapping[str, Any]) -> str:
-    """What a fleet serves, as text: each agent with its nodes and why, and the nodes that are not well."""
-    lines = [f"{applied['name']} runs on its fleet, generation {applied['generation']}"]
-    for agent, held in sorted(applied["agents"].items()):
-        where = ", ".join(held["nodes"]) or "nowhere"
-        lines.append(f"  agent.{agent}  {where}  ({held['why']})")
-    ill = {node: each["health"] for node, each in applied["nodes"].items() if each["health"] != "alive"}
-    lines += [f"  node.{node} is {health}" for node, health in sorted(ill.items())]
-    return "\n".join(lines)

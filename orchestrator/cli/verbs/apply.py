@@ -154,7 +154,7 @@ def _apply_to_fleet(compilation: Compilation, options: argparse.Namespace, limit
     if not options.local and not (usual.folders.state / "fleet").is_dir():
         refuse_mesh(compilation.blueprint)
     with libraries():
-        from orchestrator.app.fleet.local import LocalFleet, hub_of, shown
+        from orchestrator.app.fleet.local import LocalFleet, hub_of
 
     if options.local:
         fleet = LocalFleet.of(state_folder(), compilation.blueprint.name)
@@ -165,7 +165,9 @@ def _apply_to_fleet(compilation: Compilation, options: argparse.Namespace, limit
     else:
         runtime = _runtime(terminal)
     applied = runtime.apply(_wanted(compilation, options, ""), lambda _: None, limit.timeout)
-    terminal.say(shown(applied))
+    from orchestrator.cli.view.fleet import shown_placement
+
+    terminal.say(shown_placement(applied))
     terminal.say(f'  try      orchestrator run {applied["name"]} "…"')
     return 0
 

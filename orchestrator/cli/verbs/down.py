@@ -50,14 +50,11 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 
 def _local_fleet_is_down(name: str, drain: float, terminal: Terminal) -> bool:
     """End all nodes of a fleet that run on this machine; whether there were any. Their state stays."""
-    from orchestrator.cli.reach import client
+    from orchestrator.cli.reach import client, local_fleet
 
-    state = client(terminal).folders.state
-    if not (state / "fleets" / name).is_dir():
+    fleet = local_fleet(name, client(terminal))
+    if fleet is None:
         return False
-    from orchestrator.app.fleet.local import LocalFleet
-
-    fleet = LocalFleet.of(state, name)
     nodes = fleet.nodes
     fleet.stop(drain)
     terminal.say(f"{name} is down; its {len(nodes)} nodes have ended, and their state stays")

@@ -37,3 +37,14 @@ def _generation(node: Mapping[str, Any]) -> str:
 
 def _agents(node: Mapping[str, Any]) -> str:
     return ", ".join(node["agents"]) or "-"
+
+
+def shown_placement(applied: Mapping[str, Any]) -> str:
+    """What a fleet serves, as text: each agent with its nodes and why, and the nodes that are not well."""
+    lines = [f"{applied['name']} runs on its fleet, generation {applied['generation']}"]
+    for agent, held in sorted(applied["agents"].items()):
+        where = ", ".join(held["nodes"]) or "nowhere"
+        lines.append(f"  agent.{agent}  {where}  ({held['why']})")
+    ill = {node: each["health"] for node, each in applied["nodes"].items() if each["health"] != "alive"}
+    lines += [f"  node.{node} is {health}" for node, health in sorted(ill.items())]
+    return "\n".join(lines)

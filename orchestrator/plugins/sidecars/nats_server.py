@@ -13,6 +13,8 @@ from typing import Final
 
 from orchestrator.core.errors import DeployError
 from orchestrator.core.extras import install_line
+from orchestrator.ports.durable import write_durably
+from orchestrator.ports.host import make_private
 
 PROGRAM: Final = "nats-server"
 OLDEST: Final = (2, 11)
@@ -41,15 +43,9 @@ def command(program: Path, configuration: Path) -> tuple[str, ...]:
 
 
 def write_configuration(file: Path, text: str) -> None:
-    """In place of what was there, at once, for nobody else to read."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = file.with_suffix(".new")
-    new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    new.replace(file)
+    """In place of what was there, at once, for nobody else to read. Raises ``OSError``."""
+    make_private(file.parent)
+    write_durably(file, text.encode())
 
 
 def sickness(said: str) -> str:
