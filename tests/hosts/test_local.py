@@ -47,7 +47,7 @@ def test_the_folders_are_made_private_whatever_the_umask(home: Path) -> None:
     finally:
         os.umask(before)
     assert (folders.state, folders.config) == (home / "state", home / "config")
-    for folder in (folders.state, folders.config, folders.runtime):
+    for folder in (home, folders.state, folders.config, folders.runtime):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert LocalHost().folders() == folders
 

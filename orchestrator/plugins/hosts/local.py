@@ -16,6 +16,7 @@ from typing import Final
 from orchestrator.core.errors import DeployError, StateUnusable
 from orchestrator.plugins.hosts.detached import KILL, Detached, is_same, signal_group, start_detached, started
 from orchestrator.ports.host import SOCKET_NAME, Child, Folders, ProcessIdentity
+from orchestrator.ports.host import make_private as make_missing
 
 _APP: Final = "orchestrator"
 _HOME: Final = "ORCHESTRATOR_HOME"
@@ -94,8 +95,10 @@ class LocalHost:
 def make_private(folder: Path) -> None:
     """Make ``folder`` with mode 0700, or check that it is ours alone. Raises ``StateUnusable``."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_missing(folder)
         found = folder.stat()
+        if not stat.S_ISDIR(found.st_mode):
+            raise FileExistsError
     except FileExistsError as error:
         raise StateUnusable(f"{folder} is a file, not a folder", cure=_CURE) from error
     except OSError as error:
