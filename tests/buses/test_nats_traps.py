@@ -160,6 +160,16 @@ async def test_after_a_full_disk_the_store_fails_until_a_restart(tmp_path: Path)
             await bus.swap("desired", "d.later", b"x")
 
 
+async def test_trials_of_the_store_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """The watch over the server and somebody who asks may try it in one moment; neither finds it sick for that."""
+    with fleet_in(tmp_path) as fleet:
+        async with connected(fleet.options()) as bus:
+            await bus.prepare()
+            async with anyio.create_task_group() as tasks:
+                for _ in range(20):
+                    tasks.start_soon(bus.probe)
+
+
 async def _file_size_limit(pid: int, size: int) -> None:
     """What a full disk is to one process: it cannot make its files longer."""
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
