@@ -23,7 +23,7 @@ class RuntimeLock:
         self._file: IO[str] | None = None
 
     def take(self) -> None:
-        """Take it, or raise ``AnotherRuns`` where another runtime has it."""
+        """Take it, or raise ``AnotherRuns`` where another runtime has it. Again, where its file was removed meanwhile."""
         try:
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
@@ -36,6 +36,7 @@ class RuntimeLock:
             raise AnotherRuns(
                 "another runtime of this user runs already", cure="orchestrator runtime status"
             ) from error
+        self.free()
         self._file = file
 
     def free(self) -> None:

@@ -14,7 +14,7 @@ from orchestrator.plan.observed import ObservedState
 from orchestrator.plan.plan import Plan
 from orchestrator.plan.returning import returned, starting
 from orchestrator.plan.servers import refuse_prospects
-from orchestrator.ports.host import Folders
+from orchestrator.ports.host import DATABASE_NAME, Folders
 from orchestrator.ports.store import Revision
 
 NOTE: Final = (
@@ -49,7 +49,7 @@ def returning(folders: Folders, name: str) -> Returning | None:
     """The revision that comes back under this name with the next runtime. Raises ``StateUnusable`` where none starts."""
     from orchestrator.plugins.stores.revisions import desired_at
 
-    revisions = desired_at(folders.state / "state.db")
+    revisions = desired_at(folders.state / DATABASE_NAME)
     return next((Returning(each) for each in revisions if each.deployment == name), None)
 
 

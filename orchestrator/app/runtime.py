@@ -21,10 +21,11 @@ import anyio
 from orchestrator.app import catalog
 from orchestrator.app.environment import load_environment
 from orchestrator.app.failing import arm_kill
+from orchestrator.app.footing import Footing, Restoring
 from orchestrator.app.interpreter import interpreter
 from orchestrator.app.journal import Journal
 from orchestrator.app.leave import left_for_sure
-from orchestrator.app.lock import RuntimeLock, remove_about, write_about
+from orchestrator.app.lock import LOCK_NAME, RuntimeLock, remove_about, write_about
 from orchestrator.app.logs import Log, close_log, keep_cut, open_log
 from orchestrator.app.notify import notify
 from orchestrator.app.owners import Owners
@@ -44,7 +45,7 @@ from orchestrator.gateway.bind import bind_first_free, bind_port, bind_private
 from orchestrator.gateway.control import ControlApi, Controlled
 from orchestrator.gateway.front import FrontDoor
 from orchestrator.gateway.listen import Listener
-from orchestrator.ports.host import SOCKET_NAME, Folders, Host
+from orchestrator.ports.host import DATABASE_NAME, SOCKET_NAME, Folders, Host
 from orchestrator.ports.provider import Secret
 from orchestrator.serve.engine import EngineTable
 
@@ -84,13 +85,13 @@ class Runtime:
         self._restored = False
         self._planes: Planes | None = None
         self._fleet: FleetNode | None = None
+        self._lock = RuntimeLock(place.folders.runtime)
 
     async def run(self) -> None:
         """Live until a signal or ``POST /stop``. Raises ``OrchestratorError`` where it cannot start."""
         arm_kill(self._place.settings.fail_at)
         folders = self._place.folders
-        lock = RuntimeLock(folders.runtime)
-        lock.take()
+        self._lock.take()
         try:
             load_environment(folders.config, os.environ)
             self._log = open_log(
@@ -105,12 +106,12 @@ class Runtime:
             self._log.info("stopped")
         finally:
             close_log()
-            lock.free()
+            self._lock.free()
 
     async def _live(self, stack: AsyncExitStack) -> None:
         sockets = self._bind(stack)
         state = self._place.folders.state
-        stores = catalog.load("store", "sqlite")(state / "state.db", recover=True, redact=self._redactor.text)
+        stores = catalog.load("store", "sqlite")(state / DATABASE_NAME, recover=True, redact=self._redactor.text)
         stack.callback(stores.close)
         for note in stores.notes:
             self._log.warning("state restored", note=note)
@@ -211,20 +212,38 @@ class Runtime:
 
     @asynccontextmanager
     async def _listening(self, sockets: tuple[socket, socket], controlled: Controlled) -> AsyncIterator[None]:
-        folder = self._place.folders.runtime
+        folders = self._place.folders
         door = FrontDoor(controlled.engines, state=self._state, coming=controlled.reconciler.desired.has)
         door.desk = controlled.desk
         front = await Listener.start(door, sockets[0])
         control = await Listener.start(ControlApi(controlled), sockets[1])
-        write_about(folder, dict(self._about()))
+        write_about(folders.runtime, dict(self._about()))
+        footing = Footing(folders, folders.runtime / LOCK_NAME, self._socket, folders.state / DATABASE_NAME)
+
+        async def socket_anew() -> None:
+            nonlocal control
+            gone, control = control, await Listener.start(ControlApi(controlled), bind_private(self._socket))
+            write_about(folders.runtime, dict(self._about()))
+            await gone.aclose(patience=0.5)
+
         try:
-            yield
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._keep_footing, footing, Restoring(self._lock.take, socket_anew))
+                yield
+                tasks.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
                 await front.aclose()
                 await control.aclose(patience=0.5)
-                self._socket.unlink(missing_ok=True)
-                remove_about(folder)
+                if footing.holds():
+                    self._socket.unlink(missing_ok=True)
+                    remove_about(folders.runtime)
+
+    async def _keep_footing(self, footing: Footing, restoring: Restoring) -> None:
+        why = await footing.watch(restoring, lambda what: self._log.warning("made anew", removed=what))
+        self._log.error("cannot go on", why=why)
+        sys.stderr.write(f"error: this runtime ends: {why}\n")
+        self.stop(None)
 
     @property
     def _socket(self) -> Path:

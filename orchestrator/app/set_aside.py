@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.app.lock import RuntimeLock
-from orchestrator.ports.host import Folders
+from orchestrator.ports.host import DATABASE_NAME, Folders
 
 
 def set_aside(folders: Folders) -> tuple[Path, ...]:
@@ -16,6 +16,6 @@ def set_aside(folders: Folders) -> tuple[Path, ...]:
     lock = RuntimeLock(folders.runtime)
     lock.take()
     try:
-        return sqlite.set_aside(folders.state / "state.db")
+        return sqlite.set_aside(folders.state / DATABASE_NAME)
     finally:
         lock.free()

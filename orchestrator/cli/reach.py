@@ -8,6 +8,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.core.errors import UsageError
+from orchestrator.ports.host import DATABASE_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,7 +164,7 @@ def why_none_runs(error: RuntimeUnavailable) -> tuple[str, str]:
         runtime = client()
         if pid := killed(runtime):
             return ENDED.format(pid=pid), "orchestrator runtime start brings back what was applied"
-        if (runtime.folders.state / "state.db").exists():
+        if (runtime.folders.state / DATABASE_NAME).exists():
             return error.message, f"orchestrator runtime start brings back what was applied; {APPLY} too"
     return error.message, error.cure
 

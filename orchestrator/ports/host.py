@@ -10,6 +10,8 @@ from typing import Final, Protocol
 SOCKET_NAME: Final = "orchestrator.sock"
 """The control socket, in the runtime folder."""
 
+DATABASE_NAME: Final = "state.db"
+"""What the runtime keeps, in the state folder."""
 
 FLEETS: Final = "fleets"
 """Below the state folder: the homes of fleets whose nodes all run on this machine, one folder for each deployment."""

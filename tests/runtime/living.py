@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TextIO
 
 import psutil
 
@@ -59,6 +60,10 @@ class Home:
     def said(self) -> str:
         """What runtimes of this home printed."""
         return (self.folders.state / "logs" / "runtime-start.log").read_text()
+
+    def said_file(self) -> TextIO:
+        """The same as an open file, which can be read when it was deleted."""
+        return (self.folders.state / "logs" / "runtime-start.log").open()
 
     def keep_secrets(self, text: str) -> None:
         """Write the file ``environment`` of its config folder, with the mode that it must have before anything is in it."""

@@ -22,6 +22,7 @@ from orchestrator.deploy.distant import ServerEncoder
 from orchestrator.deploy.make import options_of, version_of
 from orchestrator.plugins.strategies.overlaps import Overlap, overlaps_of
 from orchestrator.ports.encoder import OpenEncoder
+from orchestrator.ports.host import DATABASE_NAME
 from orchestrator.ports.provider import ChatReply
 from orchestrator.ports.strategy import (
     Candidate,
@@ -142,7 +143,7 @@ def fit_router(spec: RouterSpec, blueprint: Blueprint, encoder: OpenEncoder, lab
 
 def labels_of(name: str, state: Path) -> Labels:
     """What was fitted on labels of this deployment, where it serves from this ``state`` folder. Raises ``StateUnusable``."""
-    database = state / "state.db"
+    database = state / DATABASE_NAME
     if not database.exists():  # nobody serves here, and nothing needs to be loaded that reads it
         return NO_LABELS
     from orchestrator.plugins.stores.outcomes import fitted_at
