@@ -128,9 +128,9 @@ class RuntimeClient:
         query = {"name": name, "since": str(since)} | ({} if last is None else {"last": str(last)})
         return self._get("/report", None, **query)
 
-    def logs(self, name: str, lines: int = 100, *, follow: bool = False) -> Iterator[dict[str, Any]]:
-        """Events of a deployment; with ``follow`` those that come, until the caller leaves."""
-        query = urlencode({"name": name, "lines": lines, "follow": int(follow)})
+    def logs(self, name: str, lines: int = 100, *, follow: bool = False, node: str = "") -> Iterator[dict[str, Any]]:
+        """Events of a deployment, of a fleet's on all nodes or on one; with ``follow`` those that come, until the caller leaves."""
+        query = urlencode({"name": name, "lines": lines, "follow": int(follow), "node": node})
         with self._call("GET", f"/logs?{query}") as answer:
             yield from answer.lines()
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 import anyio
 import anyio.to_thread
-from anyio.streams.memory import MemoryObjectSendStream
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from orchestrator.app.rotating import RotatingFile
 from orchestrator.core.event import Event
@@ -76,14 +77,23 @@ class Journal:
 
     async def follow(self, deployment: str, count: int, forever: bool) -> AsyncIterator[bytes]:
         """The newest ``count`` lines, then with ``forever`` those that come."""
+        async with self.opened(deployment, count) as (lines, coming):
+            for entry in lines:
+                yield entry
+            if forever:
+                async for entry in coming:
+                    yield entry
+
+    @asynccontextmanager
+    async def opened(
+        self, deployment: str, count: int
+    ) -> AsyncIterator[tuple[list[bytes], MemoryObjectReceiveStream[bytes]]]:
+        """The newest ``count`` lines, and those that come from then on; none is in both, none in neither. A reader that is too slow
+        is cut off: for it the stream ends."""
         send, receive = anyio.create_memory_object_stream[bytes](_UNREAD)
         followers = self._followers.setdefault(deployment, [])
         try:
-            for entry in await self._so_far(deployment, count, send):
-                yield entry
-            if forever:
-                async for entry in receive:
-                    yield entry
+            yield await self._so_far(deployment, count, send), receive
         finally:
             receive.close()
             if send in followers:

@@ -6,10 +6,10 @@ then one last line ``{"kind": "end", "value": …}`` or ``{"kind": "error", "err
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import parse_qs, unquote
 
 import anyio
@@ -42,7 +42,7 @@ from orchestrator.deploy.status import status
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.gateway.answering import NDJSON, Asked, Telling, give_signs_of_life, revisions_of, tell_and_answer
 from orchestrator.gateway.approvals import Approvals
-from orchestrator.gateway.fleet import Fleet, FleetRoutes
+from orchestrator.gateway.fleet import Fleet, FleetRoutes, Logs
 from orchestrator.gateway.guard import (
     Receive,
     Scope,
@@ -88,14 +88,6 @@ _STATUS: Final[Mapping[type[OrchestratorError], int]] = {
     RuntimeVersionClash: 409,
     StateUnusable: 507,
 }
-
-
-class Logs(Protocol):
-    """The event log of each deployment."""
-
-    def follow(self, deployment: str, count: int, forever: bool) -> AsyncIterator[bytes]:
-        """The newest ``count`` lines, then with ``forever`` those that come."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,13 +235,12 @@ class ControlApi:
         await send_json(asked.send, 200, {"runs": list(recent)})
 
     async def _logs(self, asked: Asked) -> None:
-        name, count, forever = asked.text("name"), asked.count("lines", 100), asked.query.get("follow") in ("1", "true")
-        await revisions_of(self._it.reconciler, name)
-        await asked.send({"type": "http.response.start", "status": 200, "headers": NDJSON})
-        async with anyio.create_task_group() as tasks:
+        await revisions_of(self._it.reconciler, asked.text("name"))
+        async with self._fleet.logs(asked, self._it.logs) as entries, anyio.create_task_group() as tasks:
+            await asked.send({"type": "http.response.start", "status": 200, "headers": NDJSON})
             tasks.start_soon(cancel_when_left, asked.receive, tasks.cancel_scope)
             tasks.start_soon(give_signs_of_life, asked.send)
-            async for entry in self._it.logs.follow(name, count, forever):
+            async for entry in entries:
                 await asked.send({"type": "http.response.body", "body": entry, "more_body": True})
             tasks.cancel_scope.cancel()
         await asked.send({"type": "http.response.body", "body": b""})

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
 from orchestrator.core.blueprint import Blueprint
-from orchestrator.core.errors import DeployError
+from orchestrator.core.errors import DeployError, UsageError
 from orchestrator.deploy.wanted import refuse_mesh
 from orchestrator.gateway.answering import Asked, Telling, tell_and_answer
 from orchestrator.gateway.guard import send_json
+from orchestrator.gateway.lines import line
+
+
+class Logs(Protocol):
+    """The event logs of deployments; each entry is a line of JSON."""
+
+    def follow(self, deployment: str, count: int, forever: bool) -> AsyncIterator[bytes]:
+        """The newest ``count`` lines, then with ``forever`` those that come."""
+        ...
 
 
 class Fleet(Protocol):
@@ -27,6 +37,12 @@ class Fleet(Protocol):
         """The fleet as this node sees it."""
         ...
 
+    def logs(
+        self, name: str, count: int, *, follows: bool, node: str = ""
+    ) -> AbstractAsyncContextManager[AsyncIterator[Mapping[str, Any]]] | None:
+        """The events of a deployment on all of its nodes, or on one; ``None`` where it is not of this fleet."""
+        ...
+
 
 class FleetRoutes:
     """``fleet`` is ``None`` on a machine that belongs to none."""
@@ -38,6 +54,20 @@ class FleetRoutes:
         """``fleet``: as this node sees it, or nothing."""
         found = dict(await self._fleet.view()) if self._fleet is not None else None
         await send_json(asked.send, 200, {"fleet": found})
+
+    @asynccontextmanager
+    async def logs(self, asked: Asked, own: Logs) -> AsyncIterator[AsyncIterator[bytes]]:
+        """``GET /logs``: of all nodes where the deployment is a fleet's, else this runtime's ``own``."""
+        name, count, follows = asked.text("name"), asked.count("lines", 100), asked.query.get("follow") in ("1", "true")
+        node = asked.query.get("node", "")
+        of_all = self._fleet.logs(name, count, follows=follows, node=node) if self._fleet is not None else None
+        if of_all is not None:
+            async with of_all as entries:
+                yield (line(entry) async for entry in entries)
+            return
+        if node:
+            raise UsageError(f"{name} does not run on a fleet", cure="leave --node out")
+        yield own.follow(name, count, follows)
 
     async def apply(self, asked: Asked, blueprint: Blueprint) -> None:
         """Make it what the fleet serves; the answer comes once its nodes do. Raises ``DeployError`` where there is no fleet."""

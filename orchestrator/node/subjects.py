@@ -56,6 +56,10 @@ class Subjects:
         """Where a node takes orders of who leads."""
         return f"{self.root}.ctl.{word(node)}"
 
+    def questions(self, node: str) -> str:
+        """Where a node asks all others for their events; ``*``: where all do."""
+        return f"{self.root}.evt.{word(node)}.ask"
+
     @property
     def manifest(self) -> str:
         """The key of what is wanted."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -97,6 +98,35 @@ def test_top_shows_all_nodes_from_each_of_them(fleet: LocalFleet) -> None:
         shown = here("top", NAME, "--node", node).out.splitlines()
         assert [line.split()[:3] for line in shown[1:]] == [[NAME, each, "alive"] for each in fleet.nodes]
         assert shown[0].split()[:3] == ["DEPLOYMENT", "NODE", "STATE"]
+
+
+def test_logs_show_the_events_of_all_nodes_from_each_of_them(fleet: LocalFleet) -> None:
+    """In the order of their times, each with its node; ``--node`` picks one, and follows it as well."""
+    asked(fleet, "edge-1", "find the manual of the printer")
+    for node in fleet.nodes:
+        entries = list(fleet.client(node).logs(NAME, 200))
+        assert {each["node"] for each in entries} == {"edge-1", "edge-2"}
+        assert [each["at"] for each in entries] == sorted(each["at"] for each in entries)
+    shown = here("logs", NAME, "--node", "edge-2").out.splitlines()
+    assert shown and all(line.split()[2] == "edge-2" for line in shown)
+    assert "run.finished" in shown[-1] + shown[-2]
+    following = fleet.client("edge-1").logs(NAME, 0, follow=True)
+    heard: list[str] = []
+
+    def listen() -> None:
+        heard.append(next(each["node"] for each in following if each["kind"] == "run.finished"))
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    end = time.monotonic() + 20
+    while listener.is_alive():
+        assert time.monotonic() < end
+        asked(fleet, "edge-2", "find the manual of the printer")
+        time.sleep(0.3)  # it may not follow yet
+    following.close()  # type: ignore[attr-defined] # a generator, as all of its answers
+    assert heard == ["edge-2"]
+    nowhere = here("logs", NAME, "--node", "edge-7")
+    assert nowhere.code == 64 and "edge-1, edge-2" in nowhere.err
 
 
 def test_applied_again_it_is_the_next_generation_and_nobody_notices(fleet: LocalFleet) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,10 +19,11 @@ from orchestrator.app.fleet.keys import OperatorKey, check_signature, write_priv
 from orchestrator.app.fleet.mesh import joined
 from orchestrator.app.fleet.worker import EngineWorker
 from orchestrator.core.blueprint import Blueprint
-from orchestrator.core.errors import BusDown, Conflict, DeployError, OrchestratorError
+from orchestrator.core.errors import BusDown, Conflict, DeployError, OrchestratorError, UsageError
 from orchestrator.core.event import Event
 from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.node.desired import Desired, Observed
+from orchestrator.node.logbook import Lines, Logbook
 from orchestrator.node.mesh import Mesh, Site
 from orchestrator.node.subjects import Subjects, name_of
 from orchestrator.node.wire import Heartbeat
@@ -76,6 +78,7 @@ class Serving:
     reconciler: Reconciler
     engines: EngineTable
     emit: Callable[[Event], None]
+    events: Lines
 
 
 @dataclass(slots=True)
@@ -87,6 +90,7 @@ class FleetNode:
     log: Log
     membership: Membership = field(init=False)
     _meshes: dict[str, Mesh] = field(default_factory=dict, init=False)
+    _books: dict[str, Logbook] = field(default_factory=dict, init=False)
     _line: NatsBus | None = field(default=None, init=False)
     _stopping: bool = field(default=False, init=False)
     _why: str = field(default="its servers have not started yet", init=False)
@@ -117,6 +121,7 @@ class FleetNode:
             finally:
                 self._line = None
                 self._meshes.clear()
+                self._books.clear()
             await anyio.sleep(AGAIN_SECONDS)
 
     async def _live(self, serving: Serving, bus: NatsBus) -> None:
@@ -145,7 +150,8 @@ class FleetNode:
             leads=self.membership.hub,
         )
         self._meshes[name] = mesh = Mesh(site)
-        await group.start(self._run_one, name, mesh)
+        self._books[name] = book = Logbook(bus, name, serving.events)
+        await group.start(self._run_one, name, mesh, book)
 
     def _mind_cordon(self) -> None:
         """``orchestrator node drain`` writes it into the membership."""
@@ -158,12 +164,13 @@ class FleetNode:
     def _tell(self, name: str, kind: str, fields: Mapping[str, Any]) -> None:
         self.log.info(kind, deployment=name, **fields)
 
-    async def _run_one(self, name: str, mesh: Mesh, *, task_status: TaskStatus[None]) -> None:
+    async def _run_one(self, name: str, mesh: Mesh, book: Logbook, *, task_status: TaskStatus[None]) -> None:
         """A mesh that fails takes no other with it, and is started anew."""
         begun = False
         try:
             async with anyio.create_task_group() as group:
                 await group.start(mesh.run)
+                group.start_soon(book.serve)
                 begun = True
                 task_status.started()
         except Exception as error:  # noqa: BLE001 - of any part of it: told, and begun anew by the next look
@@ -172,6 +179,7 @@ class FleetNode:
                 task_status.started()
         finally:
             self._meshes.pop(name, None)
+            self._books.pop(name, None)
 
     @property
     def _kept(self) -> Path:
@@ -282,6 +290,25 @@ class FleetNode:
             found.append({"name": name, "generation": mesh.member.generation, **view})
         linked = self._line is not None and await self._line.linked()
         return {"node": self.node, "fleet": self.membership.fleet, "linked": linked, "deployments": found}
+
+    def logs(
+        self, name: str, count: int, *, follows: bool, node: str = ""
+    ) -> AbstractAsyncContextManager[AsyncIterator[Mapping[str, Any]]] | None:
+        """The events of a deployment on all of its nodes, or on one; ``None`` where it is not of this fleet. Raises ``UsageError``
+        for a ``node`` that is not there."""
+        mesh, book = self._meshes.get(name), self._books.get(name)
+        if mesh is None or book is None:
+            return None
+        known = {*mesh.table.nodes, *_named(mesh), self.node}
+        if node and node not in known:
+            raise UsageError(f'{name} has no node "{node}"', cure=f"its nodes are {', '.join(sorted(known))}")
+        return book.read(count, follows=follows, nodes=partial(self._others, mesh), only=node)
+
+    def _others(self, mesh: Mesh) -> dict[str, bool]:
+        """The other nodes, and whether each lives."""
+        now = anyio.current_time()
+        found = {*mesh.table.nodes, *_named(mesh)} - {self.node}
+        return {node: mesh.table.health(node, now) == "alive" for node in found}
 
     def _view(self, mesh: Mesh, seen: Mapping[str, Observed]) -> dict[str, Any]:
         now = anyio.current_time()

@@ -24,6 +24,7 @@ EXAMPLES: Final = """
 orchestrator logs kiosk
 orchestrator logs kiosk -f
 orchestrator logs kiosk -n 1000 --json
+orchestrator logs distributed-edge --node edge-2
 """
 
 
@@ -34,18 +35,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-n", "--lines", type=how_many, default=100, metavar="N", help="how many to begin with (default: 100)"
     )
-    parser.add_argument("--node", default="", help="where all nodes run on this machine: of this one")
+    parser.add_argument("--node", default="", help="of a fleet's nodes only this one (default: all)")
     parser.add_argument("--json", action="store_true", help="each line as JSON")
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Print them."""
-    from orchestrator.cli.reach import client_of
+    from orchestrator.cli.reach import client, client_of, local_fleet
     from orchestrator.cli.view.log import log_line
 
-    runtime = client_of(options.name, terminal, options.node)
+    local = local_fleet(options.name, client())  # each tells of itself there, whatever became of the hub
+    runtime = client_of(options.name, terminal, options.node if local is not None else "")
     follow = options.follow
-    for entry in _followed(runtime, options, terminal) if follow else runtime.logs(options.name, options.lines):
+    begun = runtime.logs(options.name, options.lines, node=options.node) if not follow else ()
+    for entry in _followed(runtime, options, terminal) if follow else begun:
         terminal.write((json.dumps(entry, ensure_ascii=False) if options.json else log_line(entry)) + "\n")
         if follow:
             terminal.stdout.flush()
@@ -58,17 +61,20 @@ def _followed(runtime: RuntimeClient, options: argparse.Namespace, terminal: Ter
     from orchestrator.app.answer import RuntimeHangs
 
     runtime.about()
-    seen, count, last = -inf, options.lines, time.time()
+    begun, count = -inf, options.lines
+    seen, last = dict[str, float](), dict[str, float]()
+    started = time.time()
     while True:
         try:
-            for entry in runtime.logs(options.name, count, follow=True):
-                if entry["at"] > seen:
-                    last = entry["at"]
+            for entry in runtime.logs(options.name, count, follow=True, node=options.node):
+                node = entry.get("node", "")
+                if entry["at"] > seen.get(node, begun):
+                    last[node] = entry["at"]
                     yield entry
         except RuntimeUnavailable as error:  # it has ended in the middle of a line
             if isinstance(error, RuntimeHangs):
                 raise
-        seen, count = last, CAUGHT_UP
+        seen, begun, count = dict(last), started, CAUGHT_UP
         _wait_for(runtime, terminal)
 
 

@@ -6,17 +6,18 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-_HEAD: Final = ("at", "kind", "revision", "run")
+_HEAD: Final = ("at", "node", "kind", "revision", "run")
 
 
 def log_line(entry: Mapping[str, Any]) -> str:
-    """Time, kind, revision, run, then what the event says, as ``key=value``."""
+    """Time, of a fleet the node, kind, revision, run, then what the event says, as ``key=value``."""
     at = entry["at"]
     clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at)) + f".{int(at % 1 * 1000):03d}"
     said = " ".join(
         f"{key}={_value(value)}" for key, value in entry.items() if key not in _HEAD and value not in (None, "")
     )
-    parts = [clock, f"{entry['kind']:<18}", f"r{entry['revision']}", entry["run"], said]
+    revision = f"r{entry['revision']}" if entry["revision"] else ""
+    parts = [clock, entry.get("node", ""), f"{entry['kind']:<18}", revision, entry["run"], said]
     return " ".join(part for part in parts if part).rstrip()
 
 
