@@ -6,6 +6,7 @@ routers to the rule that would fire, and only functions that read are called.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -29,6 +30,7 @@ PATIENCE: Final = 2.0
 """Seconds that looking may take."""
 MOST: Final = 400
 """Examples that are looked at."""
+_PLAIN: Final = re.compile(r"[\w ,'-]+")
 GREETING: Final = "hello"
 """For agents without examples, which a model may serve."""
 
@@ -75,7 +77,8 @@ async def find_request(deployment: Deployment) -> Trial:
 
 
 def examples_of(deployment: Deployment) -> Iterator[tuple[str, Agent]]:
-    """What its agents say that they answer, then what their rules do, each with the agent; then a greeting for any of them."""
+    """What its agents say that they answer, then what their rules do, then words that their rules look for, each with the agent; at
+    last a greeting for any of them."""
     agents = deployment.agents.values()
     for agent in agents:
         yield from ((text, agent) for text in agent.spec["examples"])
@@ -84,7 +87,18 @@ def examples_of(deployment: Deployment) -> Iterator[tuple[str, Agent]]:
     for agent in agents:
         for rule in agent.spec["reflex"]:
             yield from ((text, agent) for text in rule["when"].get("examples") or ())
+    for agent in agents:
+        for rule in agent.spec["reflex"]:
+            yield from ((text, agent) for text in _words_of(rule["when"]))
     yield from ((GREETING, agent) for agent in agents)
+
+
+def _words_of(when: Mapping[str, Any]) -> Iterator[str]:
+    """Texts for which a rule without examples may fire: a keyword, or a pattern that is plain words."""
+    keywords = when.get("keywords") or ()
+    plain = [source for key in ("asks", "regex") if (source := when.get(key)) and _PLAIN.fullmatch(str(source))]
+    yield from [keywords] if isinstance(keywords, str) else [str(each) for each in keywords]
+    yield from map(str, plain)
 
 
 @dataclass(slots=True)

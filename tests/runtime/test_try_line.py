@@ -132,3 +132,22 @@ def test_where_the_model_of_a_router_is_away_it_is_named(tmp_path: Path) -> None
     assert re.search(
         r"^  try      nothing yet, .*; first router.front: with mine a model would choose: ", said, re.MULTILINE
     ), said
+
+
+WITHOUT_EXAMPLES = """\
+metadata: {name: {NAME}}
+deployment:
+  type: single-device
+  agents:
+    - {name: hours, description: Tells the hours., reflex: [{when: {WHEN}, say: Nine to six.}], model: []}
+"""
+
+
+@pytest.mark.parametrize("when", ["{keywords: [opening hours]}", "{asks: when do you open}", "{regex: opens at}"])
+def test_a_rule_without_examples_is_tried_with_the_words_that_it_looks_for(when: str, tmp_path: Path) -> None:
+    path = tmp_path / "wordless.yaml"
+    name = f"wordless-{when[1:].partition(':')[0]}"
+    path.write_text(WITHOUT_EXAMPLES.replace("{WHEN}", when).replace("{NAME}", name))
+    line = re.search(r"^  try      (orchestrator run .*)$", applied(path), re.MULTILINE)
+    assert line is not None
+    assert "Nine to six." in typed(line[1]).out
