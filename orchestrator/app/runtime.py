@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from orchestrator.app.fleet.node import FleetNode
 
 HOST: Final = "127.0.0.1"
+FLEET_LOOK: Final = 1.0
+"""Seconds between two looks whether this machine belongs to a fleet by now."""
 HURRY: Final = 2.0
 """Seconds that requests in work have after a second SIGTERM."""
 
@@ -139,15 +141,17 @@ class Runtime:
             stores.spending,
             report=self._report,
         )
-        fleet = self._fleet_node()
-        around = Around(self._state, fleet.elsewhere) if fleet is not None else Around(self._state)
+        self._fleet = self._fleet_node()
+        around = Around(self._state, lambda name: self._fleet.elsewhere(name) if self._fleet is not None else None)
         planes = await stack.enter_async_context(run_planes(workshop, kept, self._place.settings, emit, around))
-        self._planes, self._fleet = planes, fleet
+        self._planes = planes
         if planes.desk is None or planes.forwarder is None or planes.outcomes is None:
             raise StateUnusable("the store keeps nothing that waits, or no labels")
         parts = (planes.reconciler, planes.engines, stores.runs, journal, self._about, self.stop, keeper.flush)
         owners_of_waiting = (planes.desk, planes.forwarder, planes.outcomes)
-        await stack.enter_async_context(self._listening(sockets, Controlled(*parts, *owners_of_waiting, fleet)))
+        await stack.enter_async_context(
+            self._listening(sockets, Controlled(*parts, *owners_of_waiting, lambda: self._fleet))
+        )
         await self._serve(planes, emit, journal)
 
     def _fleet_node(self) -> FleetNode | None:
@@ -251,16 +255,28 @@ class Runtime:
 
     async def _serve(self, planes: Planes, emit: Callable[[Event], None], journal: Journal) -> None:
         async with anyio.create_task_group() as tasks:
-            if self._fleet is not None:
-                from orchestrator.app.fleet.node import Serving
-
-                tasks.start_soon(self._fleet.run, Serving(planes.reconciler, planes.engines, emit, journal))
+            tasks.start_soon(self._be_a_node, planes, emit, journal)
             tasks.start_soon(self._watch_signals)
             tasks.start_soon(self._announce, planes)
             tasks.start_soon(keep_cut, start_log(self._place.folders))
             await self._stopping.wait()
             await self._drain(planes)
             tasks.cancel_scope.cancel()
+
+    async def _be_a_node(self, planes: Planes, emit: Callable[[Event], None], journal: Journal) -> None:
+        """From the moment when this machine belongs to a fleet, which may be while this runs."""
+        told = ""
+        while self._fleet is None:
+            await anyio.sleep(FLEET_LOOK)
+            try:
+                self._fleet = self._fleet_node()
+            except OrchestratorError as error:
+                if error.line != told:
+                    self._log.error("fleet", error=error.line)
+                told = error.line
+        from orchestrator.app.fleet.node import Serving
+
+        await self._fleet.run(Serving(planes.reconciler, planes.engines, emit, journal))
 
     async def _announce(self, planes: Planes) -> None:
         await planes.reconciler.restored.wait()

@@ -61,6 +61,20 @@ def client(terminal: Terminal | None = None) -> RuntimeClient:
     return RuntimeClient(folders, tell=terminal.tell)
 
 
+def started(terminal: Terminal) -> RuntimeClient:
+    """A client of the background runtime, which is started where none runs."""
+    from orchestrator.app.start import ensure_runtime
+    from orchestrator.plugins.hosts.local import LocalHost
+
+    found = client(terminal)
+    if found.answers():
+        return found
+    began = time.monotonic()
+    ensure_runtime(LocalHost(), terminal.environment)
+    terminal.tell(f"started the background runtime in {time.monotonic() - began:.1f} s")
+    return found
+
+
 def client_of(name: str, terminal: Terminal | None = None, node: str = "") -> RuntimeClient:
     """A client of the runtime that serves a deployment: this user's, or where all nodes of a fleet run here (``apply --local``)
     that of the ``node``, without one its hub's. Raises ``UsageError`` for a node that is not there."""

@@ -93,7 +93,8 @@ _STATUS: Final[Mapping[type[OrchestratorError], int]] = {
 @dataclass(frozen=True, slots=True)
 class Controlled:
     """What the API acts on. ``about`` describes the runtime; ``stop`` ends it, with a patience in seconds; ``flush`` has
-    every run that has ended in ``runs``, so that who asks right after its answer finds it."""
+    every run that has ended in ``runs``, so that who asks right after its answer finds it; ``fleet`` is this runtime as a node,
+    from the moment when this machine belongs to a fleet."""
 
     reconciler: Reconciler
     engines: EngineTable
@@ -105,7 +106,7 @@ class Controlled:
     desk: PeopleDesk
     forwarder: Forwarder
     outcomes: Outcomes
-    fleet: Fleet | None = None
+    fleet: Callable[[], Fleet | None] = lambda: None
 
 
 Call = Callable[[Asked], Awaitable[None]]
@@ -292,7 +293,7 @@ class ControlApi:
     async def _down(self, asked: Asked) -> None:
         name, patience = asked.text("name"), asked.number("drain", 30.0, least=0)
 
-        desired = self._it.reconciler.desired.get(name) if self._it.fleet is not None else None
+        desired = self._it.reconciler.desired.get(name) if self._it.fleet() is not None else None
         if desired is not None and desired.blueprint.node:
             await self._fleet.down(asked, name)
             return

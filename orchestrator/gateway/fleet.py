@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
@@ -45,14 +45,15 @@ class Fleet(Protocol):
 
 
 class FleetRoutes:
-    """``fleet`` is ``None`` on a machine that belongs to none."""
+    """``fleet`` gives ``None`` on a machine that belongs to none."""
 
-    def __init__(self, fleet: Fleet | None) -> None:
+    def __init__(self, fleet: Callable[[], Fleet | None]) -> None:
         self._fleet = fleet
 
     async def look(self, asked: Asked) -> None:
         """``fleet``: as this node sees it, or nothing."""
-        found = dict(await self._fleet.view()) if self._fleet is not None else None
+        fleet = self._fleet()
+        found = dict(await fleet.view()) if fleet is not None else None
         await send_json(asked.send, 200, {"fleet": found})
 
     @asynccontextmanager
@@ -60,7 +61,8 @@ class FleetRoutes:
         """``GET /logs``: of all nodes where the deployment is a fleet's, else this runtime's ``own``."""
         name, count, follows = asked.text("name"), asked.count("lines", 100), asked.query.get("follow") in ("1", "true")
         node = asked.query.get("node", "")
-        of_all = self._fleet.logs(name, count, follows=follows, node=node) if self._fleet is not None else None
+        fleet = self._fleet()
+        of_all = fleet.logs(name, count, follows=follows, node=node) if fleet is not None else None
         if of_all is not None:
             async with of_all as entries:
                 yield (line(entry) async for entry in entries)
@@ -71,7 +73,7 @@ class FleetRoutes:
 
     async def apply(self, asked: Asked, blueprint: Blueprint) -> None:
         """Make it what the fleet serves; the answer comes once its nodes do. Raises ``DeployError`` where there is no fleet."""
-        fleet = self._fleet
+        fleet = self._fleet()
         if fleet is None:
             refuse_mesh(blueprint)
             raise DeployError(
@@ -85,7 +87,7 @@ class FleetRoutes:
 
     async def down(self, asked: Asked, name: str) -> None:
         """Have the fleet serve it no more. Raises ``DeployError`` where this machine has left its fleet."""
-        fleet = self._fleet
+        fleet = self._fleet()
         if fleet is None:
             raise DeployError(
                 f"{name} is a share of a fleet that this machine is no node of", cure="orchestrator node status"

@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,10 +29,17 @@ class Machine:
     """One user's home."""
 
     def __init__(self, home: Path) -> None:
-        self.environment = {"ORCHESTRATOR_HOME": str(home)}
+        self.environment = {"ORCHESTRATOR_HOME": str(home), "ORCHESTRATOR_SERVERS": ""}
 
     def node(self, *words: str) -> Ran:
         return apart("node", *words, environment=self.environment)
+
+    def types(self, *words: str) -> Ran:
+        return apart(*words, environment=self.environment)
+
+    def runtime(self) -> int:
+        """The process of its background runtime."""
+        return int(json.loads(self.types("runtime", "status", "--json").out)["pid"])
 
     @contextmanager
     def serving(self, begins: str) -> Iterator[subprocess.Popen[str]]:
@@ -58,7 +66,7 @@ def hub(tmp_path: Path) -> Machine:
     """A machine where a fleet has begun."""
     machine = Machine(tmp_path / "hub")
     ports = ["--port", str(free_port("127.0.0.1")), "--enrol-port", str(free_port("127.0.0.1"))]
-    ran = machine.node("init", "--name", "edge-1", "--address", "127.0.0.1", *ports)
+    ran = machine.node("init", "--name", "edge-1", "--address", "127.0.0.1", "--no-start", *ports)
     assert ran.code == 0, ran.err
     assert ran.out.startswith("edge-1 is the first node and the hub of fleet ")
     assert "orchestrator node join orc1-" in ran.out
@@ -75,7 +83,7 @@ def test_a_second_machine_joins_is_seen_and_leaves(hub: Machine, tmp_path: Path)
     """The whole life of a node, with certificates, and nothing left running."""
     other = Machine(tmp_path / "other")
     with hub.serving("edge-1 reaches the hub") as serving:
-        joined = other.node("join", token(hub), "--name", "edge-2", "--json")
+        joined = other.node("join", token(hub), "--name", "edge-2", "--json", "--no-start")
         assert (joined.code, json.loads(joined.out)["node"]) == (0, "edge-2"), joined.err
         with other.serving("edge-2 reaches the hub"):
             status = json.loads(other.node("status", "--json").out)
@@ -94,23 +102,23 @@ def test_a_second_machine_joins_is_seen_and_leaves(hub: Machine, tmp_path: Path)
 def test_what_cannot_be_is_told_with_a_cure(hub: Machine, tmp_path: Path) -> None:
     """Tokens that are used, too old or torn; names that are taken; a hub that is away; a second fleet."""
     other = Machine(tmp_path / "other")
-    away = other.node("join", token(hub), "--name", "edge-2")
+    away = other.node("join", token(hub), "--name", "edge-2", "--no-start")
     assert away.code == 4 and "the hub cannot be reached" in away.err and "orchestrator runtime status" in away.err
     with hub.serving("edge-1 reaches the hub"):
         used = token(hub)
-        assert other.node("join", used, "--name", "edge-1").err.startswith(
+        assert other.node("join", used, "--name", "edge-1", "--no-start").err.startswith(
             "error[ORC460]: the fleet has a node edge-1 already"
         )
-        assert other.node("join", used, "--name", "edge-2").code == 0
+        assert other.node("join", used, "--name", "edge-2", "--no-start").code == 0
         third = Machine(tmp_path / "third")
-        again = third.node("join", used, "--name", "edge-3")
+        again = third.node("join", used, "--name", "edge-3", "--no-start")
         assert (
             again.code == 4
             and "error[ORC461]: this token was used by edge-2" in again.err
             and "node invite" in again.err
         )
-        assert "not whole" in third.node("join", used[:-3]).err
-        assert "is node edge-2 of fleet" in other.node("join", token(hub)).err
+        assert "not whole" in third.node("join", used[:-3], "--no-start").err
+        assert "is node edge-2 of fleet" in other.node("join", token(hub), "--no-start").err
     assert "is node edge-1 of fleet" in hub.node("init").err
     assert "is not the hub" in other.node("invite").err
     assert "belongs to no fleet" in third.node("drain").err
@@ -121,7 +129,7 @@ def test_what_cannot_be_is_told_with_a_cure(hub: Machine, tmp_path: Path) -> Non
 def test_the_hub_takes_out_a_lost_node_and_drains_itself(hub: Machine, tmp_path: Path) -> None:
     """Without its server running, too: the key is not in the configuration of the next start."""
     with hub.serving("edge-1 reaches the hub"):
-        assert Machine(tmp_path / "other").node("join", token(hub), "--name", "edge-2").code == 0
+        assert Machine(tmp_path / "other").node("join", token(hub), "--name", "edge-2", "--no-start").code == 0
     assert "edge-2 is out of the fleet" in hub.node("leave", "edge-2").out
     assert hub.node("leave", "edge-7").code == 4
     assert hub.node("leave").code == 4
@@ -135,9 +143,59 @@ def test_plain_links_are_for_this_machine(tmp_path: Path) -> None:
     machine = Machine(tmp_path / "home")
     refused = machine.node("init", "--insecure-local", "--address", "192.168.1.10")
     assert refused.code == 4 and "for this machine alone" in refused.err
-    begun = machine.node("init", "--insecure-local", "--name", "edge-1")
+    begun = machine.node("init", "--insecure-local", "--name", "edge-1", "--no-start")
     assert begun.code == 0 and "orchestrator node join orc0-" in begun.out
     assert "plain, on this machine only" in machine.node("status").out
+
+
+PAIR = """
+deployment:
+  type: distributed-edge
+  nodes:
+    - {id: edge-1, agents: [customer-service], models: [phi-4-mini]}
+    - {id: edge-2, agents: [scheduling], models: [phi-4-mini]}
+"""
+
+
+def test_background_runtimes_take_part_without_a_restart(tmp_path: Path) -> None:
+    """One that runs when the fleet begins goes on; joining starts one; leaving ends its part in the fleet alone."""
+    first, second = Machine(tmp_path / "first"), Machine(tmp_path / "second")
+    manifest = tmp_path / "pair.yaml"
+    manifest.write_text(PAIR)
+    try:
+        assert first.types("runtime", "start").code == 0
+        before = first.runtime()
+        ports = ["--port", str(free_port("127.0.0.1")), "--enrol-port", str(free_port("127.0.0.1"))]
+        begun = first.node("init", "--name", "edge-1", "--address", "127.0.0.1", "--json", *ports)
+        assert begun.code == 0, begun.err
+        line = str(json.loads(begun.out)["join"]).rpartition(" ")[2]
+        joined = eventually(lambda: second.node("join", line, "--name", "edge-2"), lambda ran: ran.code == 0)
+        assert "started the background runtime" in joined.err
+        assert first.runtime() == before
+        eventually(lambda: second.types("node", "status"), lambda ran: "hub          answers" in ran.out)
+        applied = eventually(lambda: first.types("apply", str(manifest)), lambda ran: "edge-2" in ran.out)
+        assert "agent.scheduling  edge-2" in applied.out, applied.err
+        asked = "what is on my calendar tomorrow"
+        answered = eventually(lambda: first.types("run", "pair", asked, "--json"), lambda ran: ran.code == 0)
+        assert json.loads(answered.out)["node"] == "edge-2"
+        left = second.node("leave")
+        assert left.code == 0 and "edge-2 has left fleet" in left.out, left.err
+        assert second.runtime() not in (0, before)
+        assert "belongs to no fleet" in second.node("status").out
+    finally:
+        for machine in (second, first):
+            machine.types("runtime", "stop")
+
+
+def eventually(look: Callable[[], Ran], good: Callable[[Ran], bool]) -> Ran:
+    """The first good one. Real servers need a moment to find each other."""
+    end = time.monotonic() + 30
+    while True:
+        ran = look()
+        if good(ran):
+            return ran
+        assert time.monotonic() < end, (ran.out, ran.err)
+        time.sleep(0.3)  # between real processes
 
 
 @pytest.mark.parametrize("module", ["cryptography", "nats"])

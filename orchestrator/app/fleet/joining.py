@@ -68,15 +68,20 @@ def join_fleet(folder: FleetFolder, token: Token, node: str) -> Membership:
     return membership
 
 
-def leave_fleet(folder: FleetFolder, processes: Processes, *, force: bool) -> bool:
-    """Have the hub take this node's key out, end what a killed process left of its servers, and forget the fleet; tells whether
-    the hub knows. With ``force`` also where it cannot be asked. Raises ``FleetError``, also while the servers run."""
-    membership = folder.member()
+def check_leaves(membership: Membership, *, force: bool) -> None:
+    """Raises ``FleetError`` for the hub, unless by ``force``."""
     if membership.hub and not force:
         raise FleetError(
             "this machine is the hub: without it there is no fleet, and no other node can join or be taken out",
             cure="orchestrator node leave --force, if the fleet shall end",
         )
+
+
+def leave_fleet(folder: FleetFolder, processes: Processes, *, force: bool) -> bool:
+    """Have the hub take this node's key out, end what a killed process left of its servers, and forget the fleet; tells whether
+    the hub knows. With ``force`` also where it cannot be asked. Raises ``FleetError``, also while the servers run."""
+    membership = folder.member()
+    check_leaves(membership, force=force)
     with only_one(folder.servers / "lock"):
         told = membership.hub or _told(folder, force=force)
         for name in ("leaf", "hub"):

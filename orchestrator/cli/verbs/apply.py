@@ -51,7 +51,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Apply it."""
-    from orchestrator.cli.reach import TimeLimit, check_applies
+    from orchestrator.cli.reach import TimeLimit, check_applies, started
 
     limit = TimeLimit.from_now(options.timeout)
     compilation = compiled(options, terminal, options.name)
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 
             fetch_missing(compilation.blueprint, observed(compilation.blueprint, terminal), terminal, limit)
         return serve(compilation, _wanted(compilation, options, ""), terminal)
-    client = _runtime(terminal)
+    client = started(terminal)
     limit = TimeLimit.from_now(
         options.timeout
     )  # it counts once the runtime is there, whose start has a limit of its own
@@ -147,7 +147,7 @@ def _dry_run(compilation: Compilation, options: argparse.Namespace, terminal: Te
 def _apply_to_fleet(compilation: Compilation, options: argparse.Namespace, limit: TimeLimit, terminal: Terminal) -> int:
     """Make it what a fleet serves: this machine's, or one whose nodes all run here."""
     from orchestrator.app.fleet.needs import libraries
-    from orchestrator.cli.reach import client, state_folder
+    from orchestrator.cli.reach import client, started, state_folder
     from orchestrator.deploy.wanted import refuse_mesh
 
     usual = client(terminal)
@@ -163,28 +163,13 @@ def _apply_to_fleet(compilation: Compilation, options: argparse.Namespace, limit
         fleet.start(nodes, hub, terminal.environment, terminal.tell)
         runtime = fleet.client(hub)
     else:
-        runtime = _runtime(terminal)
+        runtime = started(terminal)
     applied = runtime.apply(_wanted(compilation, options, ""), lambda _: None, limit.timeout)
     from orchestrator.cli.view.fleet import shown_placement
 
     terminal.say(shown_placement(applied))
     terminal.say(f'  try      orchestrator run {applied["name"]} "…"')
     return 0
-
-
-def _runtime(terminal: Terminal) -> RuntimeClient:
-    """The runtime, started where none runs."""
-    from orchestrator.app.start import ensure_runtime
-    from orchestrator.cli.reach import client
-    from orchestrator.plugins.hosts.local import LocalHost
-
-    found = client(terminal)
-    if found.answers():
-        return found
-    began = time.monotonic()
-    ensure_runtime(LocalHost(), terminal.environment)
-    terminal.tell(f"started the background runtime in {time.monotonic() - began:.1f} s")
-    return found
 
 
 def _plan(compilation: Compilation, observed: ObservedState) -> Plan:

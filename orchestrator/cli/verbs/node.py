@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.cli.view.terminal import Terminal
@@ -18,9 +20,7 @@ orchestrator node status
 orchestrator node leave edge-2
 """
 VALID: Final = "1h"
-SERVES: Final = (
-    "next: orchestrator runtime start (one that runs already: runtime stop first): it runs this node's servers"
-)
+SERVES: Final = "next: orchestrator runtime start, or orchestrator node serve: either runs this node's servers"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,14 +36,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     init.add_argument(
         "--insecure-local", action="store_true", help="plain links without certificates, on this machine only"
     )
-    init.add_argument("--serve", action="store_true", help="go on as serve does")
+    _start_arguments(init)
     _valid_argument(init)
     invite = actions.add_parser("invite", help="on the hub: print the line that lets one more machine in")
     _valid_argument(invite)
     join = actions.add_parser("join", help="become a node of the fleet that a token is of")
     join.add_argument("token", metavar="TOKEN", help="the word that init or invite printed")
     _name_argument(join)
-    join.add_argument("--serve", action="store_true", help="go on as serve does")
+    _start_arguments(join)
     actions.add_parser("serve", help="run this node's servers, on the hub also enrolment, until Ctrl-C")
     status = actions.add_parser("status", help="what this machine is in a fleet, as far as it is known here")
     drain = actions.add_parser("drain", help="note that this node shall take nothing new from others")
@@ -53,6 +53,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     leave.add_argument("--force", action="store_true", help="also where the hub cannot be asked, or is this machine")
     for each in (init, invite, join, status):
         each.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _start_arguments(parser: argparse.ArgumentParser) -> None:
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--serve", action="store_true", help="go on as serve does, in place of the background runtime")
+    either.add_argument("--no-start", action="store_true", help="start nothing")
 
 
 def _name_argument(parser: argparse.ArgumentParser) -> None:
@@ -113,7 +119,13 @@ def _serve_too(options: argparse.Namespace, terminal: Terminal) -> int:
     terminal.stdout.flush()
     if options.serve:
         return _serve(options, terminal)
-    terminal.tell(SERVES)
+    if options.no_start:
+        terminal.tell(SERVES)
+        return 0
+    from orchestrator.cli.reach import started
+
+    started(terminal)
+    terminal.tell("the background runtime runs this node's servers; what is applied to the fleet comes here by itself")
     return 0
 
 
@@ -154,20 +166,40 @@ def _drain(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _leave(options: argparse.Namespace, terminal: Terminal) -> int:
-    from orchestrator.app.fleet.joining import leave_fleet
+    from orchestrator.app.fleet.joining import check_leaves, leave_fleet
     from orchestrator.plugins.hosts.processes import LocalProcesses
 
     folder = _folder()
     membership = folder.member()
     if options.name and options.name != membership.node:
         return _take_out(folder, options.name, terminal)
-    told = leave_fleet(folder, LocalProcesses(), force=options.force)
+    check_leaves(membership, force=options.force)
+    with _without_runtime(terminal):
+        told = leave_fleet(folder, LocalProcesses(), force=options.force)
     terminal.say(f"{membership.node} has left fleet {membership.fleet}; its keys are removed here")
     if not told:
         terminal.tell(
             f"the hub could not be asked, and would still know its key; on it: orchestrator node leave {membership.node}"
         )
     return 0
+
+
+@contextmanager
+def _without_runtime(terminal: Terminal) -> Iterator[None]:
+    """While the background runtime does not run; one that did is there again afterwards."""
+    from orchestrator.app.start import stop_runtime
+    from orchestrator.cli.reach import client, started
+    from orchestrator.plugins.hosts.local import LocalHost
+
+    ran = client(terminal).answers()
+    if ran:
+        terminal.tell("stopping the background runtime; requests in work finish")
+        stop_runtime(LocalHost())
+    try:
+        yield
+    finally:
+        if ran:
+            started(terminal)
 
 
 def _take_out(folder: FleetFolder, name: str, terminal: Terminal) -> int:
