@@ -9,12 +9,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from socket import socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import anyio
 
@@ -30,6 +31,7 @@ from orchestrator.app.logs import Log, close_log, keep_cut, open_log
 from orchestrator.app.notify import notify
 from orchestrator.app.owners import Owners
 from orchestrator.app.redact import Redactor
+from orchestrator.app.seat import Seat
 from orchestrator.app.settings import Settings
 from orchestrator.app.sinks import hear, keep_running
 from orchestrator.app.start import RUNTIME, start_log
@@ -49,12 +51,7 @@ from orchestrator.ports.host import DATABASE_NAME, SOCKET_NAME, Folders, Host
 from orchestrator.ports.provider import Secret
 from orchestrator.serve.engine import EngineTable
 
-if TYPE_CHECKING:
-    from orchestrator.app.fleet.node import FleetNode
-
 HOST: Final = "127.0.0.1"
-FLEET_LOOK: Final = 1.0
-"""Seconds between two looks whether this machine belongs to a fleet by now."""
 HURRY: Final = 2.0
 """Seconds that requests in work have after a second SIGTERM."""
 
@@ -86,7 +83,7 @@ class Runtime:
         self._port = 0
         self._restored = False
         self._planes: Planes | None = None
-        self._fleet: FleetNode | None = None
+        self._seat: Seat | None = None
         self._lock = RuntimeLock(place.folders.runtime)
 
     async def run(self) -> None:
@@ -141,8 +138,9 @@ class Runtime:
             stores.spending,
             report=self._report,
         )
-        self._fleet = self._fleet_node()
-        around = Around(self._state, lambda name: self._fleet.elsewhere(name) if self._fleet is not None else None)
+        seat = self._seat = Seat(state / "fleet", self._log)
+        seat.take()
+        around = Around(self._state, seat.elsewhere)
         planes = await stack.enter_async_context(run_planes(workshop, kept, self._place.settings, emit, around))
         self._planes = planes
         if planes.desk is None or planes.forwarder is None or planes.outcomes is None:
@@ -150,26 +148,9 @@ class Runtime:
         parts = (planes.reconciler, planes.engines, stores.runs, journal, self._about, self.stop, keeper.flush)
         owners_of_waiting = (planes.desk, planes.forwarder, planes.outcomes)
         await stack.enter_async_context(
-            self._listening(sockets, Controlled(*parts, *owners_of_waiting, lambda: self._fleet))
+            self._listening(sockets, Controlled(*parts, *owners_of_waiting, lambda: seat.node))
         )
-        await self._serve(planes, emit, journal)
-
-    def _fleet_node(self) -> FleetNode | None:
-        """This runtime as a node, where this machine belongs to a fleet."""
-        folder = self._place.folders.state / "fleet"
-        if not folder.is_dir():
-            return None
-        from orchestrator.app.fleet.identity import FleetFolder
-
-        if FleetFolder(folder).read() is None:
-            return None
-        from orchestrator.app.fleet.needs import libraries
-        from orchestrator.plugins.hosts.processes import LocalProcesses
-
-        with libraries():
-            from orchestrator.app.fleet.node import FleetNode
-
-            return FleetNode(FleetFolder(folder), LocalProcesses(), self._log)
+        await self._serve(planes, partial(seat.run, planes.reconciler, planes.engines, emit, journal))
 
     def _reveal(self, reference: str, folder: Path) -> Secret:
         """A secret. One that is not set may stand in the file ``environment`` since the start."""
@@ -253,30 +234,15 @@ class Runtime:
     def _socket(self) -> Path:
         return self._place.folders.runtime / SOCKET_NAME
 
-    async def _serve(self, planes: Planes, emit: Callable[[Event], None], journal: Journal) -> None:
+    async def _serve(self, planes: Planes, be_a_node: Callable[[], Coroutine[Any, Any, None]]) -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._be_a_node, planes, emit, journal)
+            tasks.start_soon(be_a_node)
             tasks.start_soon(self._watch_signals)
             tasks.start_soon(self._announce, planes)
             tasks.start_soon(keep_cut, start_log(self._place.folders))
             await self._stopping.wait()
             await self._drain(planes)
             tasks.cancel_scope.cancel()
-
-    async def _be_a_node(self, planes: Planes, emit: Callable[[Event], None], journal: Journal) -> None:
-        """From the moment when this machine belongs to a fleet, which may be while this runs."""
-        told = ""
-        while self._fleet is None:
-            await anyio.sleep(FLEET_LOOK)
-            try:
-                self._fleet = self._fleet_node()
-            except OrchestratorError as error:
-                if error.line != told:
-                    self._log.error("fleet", error=error.line)
-                told = error.line
-        from orchestrator.app.fleet.node import Serving
-
-        await self._fleet.run(Serving(planes.reconciler, planes.engines, emit, journal))
 
     async def _announce(self, planes: Planes) -> None:
         await planes.reconciler.restored.wait()
@@ -294,8 +260,8 @@ class Runtime:
         self._log.info("stopping", patience_s=self._patience)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._end_hurried, tasks.cancel_scope)
-            if self._fleet is not None:
-                await self._fleet.drain(self._patience)
+            if self._seat is not None and self._seat.node is not None:
+                await self._seat.node.drain(self._patience)
             with anyio.move_on_after(self._patience + CUT_SECONDS + END_SECONDS + 1.0):
                 await planes.reconciler.close(self._patience)
             tasks.cancel_scope.cancel()

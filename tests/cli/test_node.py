@@ -182,6 +182,7 @@ def test_background_runtimes_take_part_without_a_restart(tmp_path: Path) -> None
         assert left.code == 0 and "edge-2 has left fleet" in left.out, left.err
         assert second.runtime() not in (0, before)
         assert "belongs to no fleet" in second.node("status").out
+        eventually(lambda: second.types("status"), lambda ran: "no deployment is applied" in ran.out)
     finally:
         for machine in (second, first):
             machine.types("runtime", "stop")
