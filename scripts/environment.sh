@@ -1,7 +1,8 @@
 #!/bin/sh
-# Make .venv, or bring it up to date: `runtime` holds what a user needs, `dev` also what tests and checks need.
+# Make .venv, or bring it up to date: `runtime` holds what a user needs, `mesh` also what a fleet needs, `dev` also what tests and
+# checks need.
 # Every download is checked against the hashes of the lock. Ends at once when nothing changed.
-#   sh scripts/environment.sh runtime|dev
+#   sh scripts/environment.sh runtime|mesh|dev
 # PYTHON names the interpreter to make it with (default: the first of the tested ones on the PATH).
 set -eu
 cd "$(dirname "$0")/.."
@@ -9,8 +10,9 @@ cd "$(dirname "$0")/.."
 level=$1
 case $level in
     runtime) lock=constraints.txt ;;
+    mesh) lock=constraints-mesh.txt ;;
     dev) lock=constraints-dev.txt ;;
-    *) echo "usage: environment.sh runtime|dev" >&2; exit 64 ;;
+    *) echo "usage: environment.sh runtime|mesh|dev" >&2; exit 64 ;;
 esac
 
 is_tested() {
@@ -58,8 +60,8 @@ fi
 if is_current "$level" "$lock"; then
     exit 0
 fi
-# The development environment holds all that the runtime one does.
-if [ "$level" = runtime ] && is_current dev constraints-dev.txt; then
+# The development environment holds all that the others do.
+if is_current dev constraints-dev.txt; then
     exit 0
 fi
 

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Write constraints.txt (what a user runs) and constraints-dev.txt (that, and what tests and checks need): every version
-# pinned, every file's hash named, for all platforms and Python versions at once. Versions that are pinned already stay,
-# unless --upgrade or --upgrade-package NAME is given.
+# Write constraints.txt (what a user runs), constraints-mesh.txt (that, and what a fleet needs) and constraints-dev.txt (all that,
+# and what tests and checks need): every version pinned, every file's hash named, for all platforms and Python versions at once.
+# Versions that are pinned already stay, unless --upgrade or --upgrade-package NAME is given.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -19,3 +19,4 @@ resolve() {
 
 resolve constraints.txt "$@"
 resolve constraints-dev.txt --all-extras --constraints constraints.txt "$@"
+resolve constraints-mesh.txt --extra mesh --constraints constraints-dev.txt "$@"

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from orchestrator.core.extras import EXTRAS
 from tests.project.tree import ROOT
 
-LOCKS = ["constraints.txt", "constraints-dev.txt"]
+LOCKS = ["constraints.txt", "constraints-mesh.txt", "constraints-dev.txt"]
 
 
 def _project() -> dict[str, Any]:
@@ -73,9 +73,16 @@ def test_the_development_lock_fits_every_extra() -> None:
     assert _misfits([line for lines in extras.values() for line in lines], "constraints-dev.txt") == []
 
 
-def test_tests_run_on_the_versions_that_users_run() -> None:
-    """The development lock holds every pin of the runtime lock."""
-    runtime, development = _pins("constraints.txt"), _pins("constraints-dev.txt")
+def test_the_lock_of_a_fleet_fits_its_extra() -> None:
+    """What the container installs is what a node needs."""
+    project = _project()["project"]
+    assert _misfits(project["dependencies"] + project["optional-dependencies"]["mesh"], "constraints-mesh.txt") == []
+
+
+@pytest.mark.parametrize("lock", ["constraints.txt", "constraints-mesh.txt"])
+def test_tests_run_on_the_versions_that_users_run(lock: str) -> None:
+    """The development lock holds every pin of those for users."""
+    runtime, development = _pins(lock), _pins("constraints-dev.txt")
     assert {name: versions for name, versions in runtime.items() if development.get(name) != versions} == {}
 
 
