@@ -46,7 +46,7 @@ def test_continuous_integration_runs_what_a_contributor_runs() -> None:
 
 
 def test_the_container_is_made_by_the_steps_of_the_demo() -> None:
-    """Every RUN line after the user is made is a step of `make demo`, with what a fleet needs as well; the rest is the entry point."""
+    """Every RUN line after the user is made is a step of `make demo`, with what a fleet needs; the rest is the entry point."""
     lines = (ROOT / "Containerfile").read_text().splitlines()
     ours = [line.removeprefix("RUN ") for line in lines[lines.index("USER orchestrator") :] if line.startswith("RUN ")]
     set_up = [re.sub(r"^PYTHON='' ", "", step) for step in _steps("demo") if "demo.py" not in step]
