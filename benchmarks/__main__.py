@@ -23,6 +23,7 @@ NAMES = (
     "doubt",
     "local_share",
     "placement",
+    "mesh",
 )
 PEERS = ("peers", "proxies")
 
