@@ -24,6 +24,7 @@ NAMES = (
     "local_share",
     "placement",
     "mesh",
+    "scale",
 )
 PEERS = ("peers", "proxies")
 
