@@ -131,6 +131,7 @@ class Member:
     def _adopt(self, desired: Desired) -> None:
         self.desired, self._fleet = desired, fleet_in(desired)
         self.table.balanced = self._fleet.balanced
+        self.table.fit(len(self._fleet.nodes))
         self.table.forget(set(self.table.nodes) - self._fleet.nodes.keys() - {self.node})
 
     def _take_assignment(self, value: bytes) -> None:

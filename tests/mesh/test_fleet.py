@@ -98,3 +98,26 @@ async def test_a_deleted_store_is_filled_again_by_those_who_have_kept_what_was_t
         assert after > before + 900
         assert net.assigned("a") == {"orders": "a", "billing": "b", "desk": "c"}
         assert (await net.nodes["a"].mesh.ask(request(), "desk")).node == "c"
+
+
+async def test_in_a_very_large_fleet_a_node_says_less_often_that_it_lives_and_at_once_what_has_changed() -> None:
+    """A thousand nodes are wanted, of which three run: they do not take each other for dead meanwhile."""
+    homes = {name: [agent(f"agent-{name}")] for name in "abc"} | {f"n{number}": [] for number in range(997)}
+    async with fleet() as running:
+        for name in "abc":
+            await running.start(name)
+        await running.apply(1, blueprint(homes))
+        await anyio.sleep(30)
+        seen = [running.nodes[name].mesh.table for name in "abc"]
+        before = running.net.delivered
+        await anyio.sleep(60)
+        assert 3 * 3 * 20 <= running.net.delivered - before <= 3 * 3 * 27  # a beat in 2.4 s, which all three hear
+        assert all(table.health(name, anyio.current_time()) == "alive" for table in seen for name in "abc")
+        running.nodes["a"].mesh.cordon(cordoned=True)
+        await anyio.sleep(0.6)
+        assert [table.beat("a").state for table in seen if table.beat("a")] == ["draining"] * 3  # type: ignore[union-attr]
+        running.crash("c")
+        await anyio.sleep(9)
+        assert seen[0].health("c", anyio.current_time()) in ("alive", "suspect")
+        await anyio.sleep(3)
+        assert seen[0].health("c", anyio.current_time()) == "suspect"
