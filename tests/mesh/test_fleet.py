@@ -121,3 +121,25 @@ async def test_in_a_very_large_fleet_a_node_says_less_often_that_it_lives_and_at
         assert seen[0].health("c", anyio.current_time()) in ("alive", "suspect")
         await anyio.sleep(3)
         assert seen[0].health("c", anyio.current_time()) == "suspect"
+
+
+async def test_a_full_node_whose_work_is_short_may_be_asked_again_soon() -> None:
+    """It says when a place will be free, as far as it knows; a request that waited a quarter of a second for a work of ten
+    milliseconds would wait in vain."""
+    async with fleet() as net:
+        for name in "ab":
+            await net.start(name, *(["x"] if name == "b" else []))
+        there = net.nodes["b"].worker
+        there.slots, there.queue, there.work = 1, 0, 0.01
+        await anyio.sleep(2)
+        took: list[float] = []
+
+        async def ask() -> None:
+            began = anyio.current_time()
+            await net.nodes["a"].mesh.ask(request(), "x")
+            took.append(anyio.current_time() - began)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(2):
+                group.start_soon(ask)
+        assert len(took) == 2 and max(took) < 0.06
