@@ -13,11 +13,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any, Final
 
 import anyio
 
+from benchmarks import fan_out
 from benchmarks.measure import Row, at_most, show
 from orchestrator.app.simulation.clock import in_virtual_time
 from orchestrator.app.simulation.fleet import SimulatedFleet
@@ -147,7 +149,7 @@ async def live(nodes: int) -> Lived:
 def fleets(sizes: Sequence[int]) -> Iterator[Row]:
     """Fleets of growing size."""
     for nodes in sizes:
-        lived = in_virtual_time(lambda nodes=nodes: live(nodes))  # type: ignore[misc]
+        lived = in_virtual_time(partial(live, nodes))
         what = f"{nodes} nodes"
         yield Row(f"{what}: all is placed after", lived.settled, "s (virtual)")
         yield Row(f"{what}: letters that arrive", lived.letters, "/s")
@@ -210,6 +212,7 @@ def large() -> Iterator[Row]:
 
 def main() -> None:
     """Print all figures."""
+    show(fan_out.rows())
     show(heartbeat())
     show(choice())
     show(large())

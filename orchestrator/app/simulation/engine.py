@@ -97,7 +97,7 @@ class ModelServer:
         """It is always there while its node is."""
         return Identity(KIND, url)
 
-    async def models(self, identity: Identity, api_key: Secret | None = None) -> tuple[ServedModel, ...]:  # noqa: ARG002
+    async def models(self, identity: Identity, api_key: Secret | None = None) -> tuple[ServedModel, ...]:  # noqa: ARG002 - as above
         """Not asked for."""
         return ()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -136,15 +136,17 @@ def _assumed(simulated: Simulated) -> Iterator[str]:
         seconds = assumed.seconds_of("", spec, each.node)
         known = f", {weights_of(spec) / 1e9:.1f} GB of weights" if weights_of(spec) else ""
         on = f" on {each.node}" if each.node else ""
-        yield f"  {each.model}{on}: {_time(seconds)} an answer{known}; {_slots(spec['max_concurrent'], each.slots)}"
+        yield f"  {each.model}{on}: {_time(seconds)} an answer{known}; {_slots(spec, each.slots)}"
     for agent, seconds in assumed.seconds.items():
         yield f"  {agent or 'every agent'}: {_time(seconds)} an answer, as --service says"
     yield "  answers vary in length: half of them by a third or more; routers choose at once; nobody hands over"
 
 
-def _slots(written: int | None, slots: int) -> str:
+def _slots(model: Mapping[str, Any], slots: int) -> str:
     answers = "1 answer" if slots == 1 else f"{slots} answers"
-    return f"{answers} at once ({'max_concurrent' if written else '--slots'})"
+    if model["max_concurrent"]:
+        return f"{answers} at once (max_concurrent)"
+    return f"{answers} at once" + (" (--slots)" if model["zone"] == "node" else "")
 
 
 def _verdict(lost: int, terminal: Terminal) -> str:
