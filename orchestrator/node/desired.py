@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -17,7 +16,7 @@ LARGE: Final = 16 * 1024
 """Bytes from which on an entry is compressed: agents of one template are much alike, and the board takes 768 KiB."""
 MOST: Final = 64 * 1024 * 1024
 """Bytes that a compressed entry may have; one that claims more is broken, and nobody unpacks it."""
-_COMPRESSED: Final = b"z"
+_COMPRESSED: Final = b"x"
 """What stands before a compressed entry, as text of its own: no JSON begins so."""
 
 
@@ -94,17 +93,23 @@ class Observed:
 
 def _packed(value: Mapping[str, Any]) -> bytes:
     plain = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-    return plain if len(plain) < LARGE else _COMPRESSED + base64.b64encode(zlib.compress(plain))
+    if len(plain) < LARGE:
+        return plain
+    import lzma  # its window is a megabyte: zlib's holds two templates, and most manifests have more
+
+    return _COMPRESSED + base64.b64encode(lzma.compress(plain, preset=1))
 
 
 def _unpacked(value: bytes) -> bytes:
     """Raises ``ValueError``."""
     if not value.startswith(_COMPRESSED):
         return value
-    unpack = zlib.decompressobj()
+    import lzma
+
     try:
+        unpack = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MOST)
         plain = unpack.decompress(base64.b64decode(value[1:], validate=True), MOST)
-    except zlib.error as error:
+    except lzma.LZMAError as error:
         raise ValueError(str(error)) from error
     if not unpack.eof:
         raise ValueError("it is cut off, or larger than it may be")
