@@ -36,13 +36,11 @@ from orchestrator.testing.sim_board import SimStore
 from orchestrator.testing.sim_bus import SimNet
 
 SIZES: Final = (10, 50, 100, 200)
-VERY_LARGE: Final = 1000
-"""Only where it is asked for: ``python -m benchmarks.scale all``. It takes some minutes."""
+VERY_LARGE: Final = 400
+"""Only where it is asked for: ``python -m benchmarks.scale all``. It takes some minutes and 2 GB, as each node has the manifest."""
 AGENTS: Final = 5
 """Of one node."""
 SECONDS: Final = 10.0
-FEW_SECONDS: Final = 5.0
-"""That are counted, of a very large fleet."""
 LEADS: Final = 3
 """Nodes that may lead."""
 LARGE: Final = (1000, 5000)
@@ -129,18 +127,17 @@ async def live(nodes: int) -> Lived:
         while any(len(node.worker.agents) < AGENTS for node in fleet.nodes.values()):  # noqa: ASYNC110 - of many nodes
             await anyio.sleep(0.1)
         settled = anyio.current_time()
-        await anyio.sleep(1.0 if nodes >= VERY_LARGE else 5.0)
+        await anyio.sleep(5.0)
         gc.collect()
         letters, calls, size, begun = net.delivered, store.calls.copy(), store.size.copy(), time.process_time()
-        seconds = FEW_SECONDS if nodes >= VERY_LARGE else SECONDS
-        await anyio.sleep(seconds)
+        await anyio.sleep(SECONDS)
         spent = time.process_time() - begun
         lived = Lived(
             settled,
-            (net.delivered - letters) / seconds,
-            spent / seconds / nodes,
-            {name: (count - calls[name]) / seconds for name, count in store.calls.items()},
-            {name: (count - size[name]) / seconds for name, count in store.size.items()},
+            (net.delivered - letters) / SECONDS,
+            spent / SECONDS / nodes,
+            {name: (count - calls[name]) / SECONDS for name, count in store.calls.items()},
+            {name: (count - size[name]) / SECONDS for name, count in store.size.items()},
         )
         group.cancel_scope.cancel()
     return lived
