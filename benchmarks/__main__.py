@@ -23,6 +23,8 @@ NAMES = (
     "doubt",
     "local_share",
     "placement",
+    "mesh",
+    "scale",
 )
 PEERS = ("peers", "proxies")
 

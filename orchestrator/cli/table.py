@@ -32,6 +32,7 @@ VERBS: Final = (
     Verb("tune", "propose thresholds, stages and smaller models for routers, measured on labelled requests", WRITE),
     Verb("schema", "print the JSON Schema of manifests, for editors and CI", WRITE),
     Verb("export", "write files that run a manifest under Kubernetes, Compose or systemd", WRITE),
+    Verb("simulate", "see in virtual time what a manifest bears: load, queues, and nodes that fail", WRITE),
     Verb("plan", "show what apply would do, with a cause for each step", RUN),
     Verb("apply", "make a deployment run as its manifest says", RUN),
     Verb("run", "send one request and print the answer", RUN),

@@ -45,7 +45,8 @@ LONGEST_KEPT: Final = 600.0
 STALL_AFTER: Final = 20.0
 """Seconds after which work that has not moved is not said to move any more; the caller then goes elsewhere."""
 SOON: Final = 0.25
-"""Seconds after which a full node may be asked again, where it knows no better."""
+SOONEST: Final = 0.02
+"""Seconds after which a full node may be asked again: where it knows no better, and at least."""
 
 
 Tell = Callable[[EventKind, Mapping[str, Any]], None]
@@ -178,7 +179,8 @@ class Answering:
             return Err("not_here", f"{self.bus.node} does not hold {call.agent}")
         load = self.worker.load()
         if load.room <= 0:
-            return Busy(max(SOON, (load.queued + 1) * load.service_ms / 1000 / max(load.slots, 1)))
+            known = (load.queued + 1) * load.service_ms / 1000 / max(load.slots, 1)
+            return Busy(max(SOONEST, known) if known else SOON)
         return None
 
     def _cancel(self, letter: Letter) -> None:

@@ -21,9 +21,11 @@ class Bell:
         """There is news."""
         self._rung.set()
 
-    async def wait(self, seconds: float) -> None:
-        """Until it is rung, or so long. A ring while nobody waited counts."""
+    async def wait(self, seconds: float) -> bool:
+        """Until it is rung, or so long; tells whether it was. A ring while nobody waited counts."""
         with anyio.move_on_after(seconds):
             await self._rung.wait()
+        rung = self._rung.is_set()
         self._rung = anyio.Event()
         await self.sleep(0)
+        return rung

@@ -49,7 +49,7 @@ class Controller:
     leasing: Leasing
     bell: Bell
     tell: Tell
-    _fleet: tuple[bytes, Fleet] | None = field(default=None)
+    _known: tuple[bytes, Desired, Fleet] | None = field(default=None)
 
     async def run(self) -> None:
         """Lead whenever it is this node's turn, until cancelled."""
@@ -69,7 +69,7 @@ class Controller:
             return  # a node that has kept it will put it back
         entry = await self.board.read("desired", self.subjects.assignment)
         models = await self._models()
-        desired, before = Desired.read(wanted.value), _assigned(entry)
+        (desired, fleet), before = self._wanted(wanted.value), _assigned(entry)
         epoch = self.leasing.epoch
         if epoch is None:
             return
@@ -78,7 +78,6 @@ class Controller:
             self.leasing.fences.note(before.epoch)
             await self.leasing.give_back()  # somebody leads with a higher one: ours was made of a store that forgot
             return
-        fleet = self._fleet_of(wanted.value, desired)
         live = sight(fleet, self.table, current_time(), models)
         placed = place(fleet, live, before.assignment if before else Assignment())
         after = Assigned(desired.generation, epoch, placed)
@@ -102,10 +101,12 @@ class Controller:
             found[observed.node] = None if observed.models is None else frozenset(observed.models)
         return found
 
-    def _fleet_of(self, value: bytes, desired: Desired) -> Fleet:
-        if self._fleet is None or self._fleet[0] != value:
-            self._fleet = (value, fleet_in(desired))
-        return self._fleet[1]
+    def _wanted(self, value: bytes) -> tuple[Desired, Fleet]:
+        """The manifest that stands there; most turns it is the one of the turn before."""
+        if self._known is None or self._known[0] != value:
+            desired = Desired.read(value)
+            self._known = (value, desired, fleet_in(desired))
+        return self._known[1], self._known[2]
 
 
 def fleet_in(desired: Desired) -> Fleet:

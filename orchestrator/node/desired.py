@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from orchestrator.core.errors import NotUnderstood
 from orchestrator.plan.placement import Assignment
 
 Made = TypeVar("Made")
+LARGE: Final = 16 * 1024
+"""Bytes from which on an entry is compressed: agents of one template are much alike, and the board takes 768 KiB."""
+MOST: Final = 64 * 1024 * 1024
+"""Bytes that a compressed entry may have; one that claims more is broken, and nobody unpacks it."""
+_COMPRESSED: Final = b"x"
+"""What stands before a compressed entry, as text of its own: no JSON begins so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +92,32 @@ class Observed:
 
 
 def _packed(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    plain = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    if len(plain) < LARGE:
+        return plain
+    import lzma  # its window is a megabyte: zlib's holds two templates, and most manifests have more
+
+    return _COMPRESSED + base64.b64encode(lzma.compress(plain, preset=1))
+
+
+def _unpacked(value: bytes) -> bytes:
+    """Raises ``ValueError``."""
+    if not value.startswith(_COMPRESSED):
+        return value
+    import lzma
+
+    try:
+        unpack = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MOST)
+        plain = unpack.decompress(base64.b64decode(value[1:], validate=True), MOST)
+    except lzma.LZMAError as error:
+        raise ValueError(str(error)) from error
+    if not unpack.eof:
+        raise ValueError("it is cut off, or larger than it may be")
+    return plain
 
 
 def _read(value: bytes, what: str, make: Callable[[Mapping[str, Any]], Made]) -> Made:
     try:
-        return make(json.loads(value))
+        return make(json.loads(_unpacked(value)))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise NotUnderstood(f"{what} on the board is broken: {type(error).__name__}", cure="apply again") from error

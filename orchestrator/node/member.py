@@ -52,6 +52,8 @@ class Member:
     assigned: Assigned | None = None
     held: Mapping[str, Held] = field(default_factory=dict)
     _fleet: Fleet | None = None
+    _taken: bytes = b""  # the manifest that it follows and the assignment that it knows, as they stand on the board
+    _given: bytes = b""
     _holding: tuple[int, Mapping[str, Held]] | None = None
     _away_since: float | None = None
     _observed: tuple[bytes, int, float] = (b"", 0, 0.0)  # what was written last, its revision, when
@@ -100,10 +102,15 @@ class Member:
             self._take_assignment(assigned.value)
 
     async def _take_manifest(self, entry: Entry | None) -> None:
+        if entry is not None and entry.value and entry.value == self._taken:
+            return  # most turns: a large manifest takes its time to read
         found = self._manifest_in(entry.value) if entry is not None and entry.value else None
         if found is not None and found.generation > self.generation:
             self._adopt(found)
             self.kept.save(MANIFEST, found.written())
+            self._taken = entry.value if entry is not None else b""
+        elif entry is not None and found is not None and found == self.desired:
+            self._taken = entry.value  # it was kept on the disk
         elif self.desired is not None and (found is None or found.generation < self.generation):
             # The store has forgotten it, or was put back to an earlier time.
             await self.board.swap(
@@ -124,9 +131,12 @@ class Member:
     def _adopt(self, desired: Desired) -> None:
         self.desired, self._fleet = desired, fleet_in(desired)
         self.table.balanced = self._fleet.balanced
+        self.table.fit(len(self._fleet.nodes))
         self.table.forget(set(self.table.nodes) - self._fleet.nodes.keys() - {self.node})
 
     def _take_assignment(self, value: bytes) -> None:
+        if value == self._given:
+            return
         try:
             found = Assigned.read(value)
         except NotUnderstood as error:
@@ -138,6 +148,7 @@ class Member:
             self.fences.note(known.epoch)
             return
         self.fences.note(found.epoch)
+        self._given = value
         if found != known:
             self.assigned = found
             self.kept.save(ASSIGNMENT, value)

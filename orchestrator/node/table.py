@@ -9,7 +9,7 @@ two choices in randomized load balancing", 2001).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from orchestrator.node.wire import Heartbeat
@@ -17,6 +17,8 @@ from orchestrator.node.wire import Heartbeat
 Health = Literal["alive", "suspect", "dead"]
 Draw = Callable[[int], int]
 """A number from 0 up to below the given one, by chance."""
+MOST_HEARD: Final = 400.0
+"""Heartbeats that a node hears in a second, at most: what a small computer takes in with a tenth of one core."""
 HERE_FIRST_MS: Final = 20.0
 """How much sooner another node must be done for a request to leave the node that holds its agent."""
 
@@ -31,6 +33,12 @@ class Patience:
     failures: int = 3
     aside: float = 2.0
     longest_aside: float = 60.0
+
+    def of(self, nodes: int) -> Patience:
+        """That of a fleet of so many nodes: all hear all, so that above 200 nodes each says less often that it lives, and all that
+        follows from its silence comes later in proportion."""
+        slower = max(1.0, nodes / self.beat / MOST_HEARD)
+        return replace(self, beat=self.beat * slower, suspect=self.suspect * slower, dead=self.dead * slower)
 
 
 @dataclass(slots=True)
@@ -56,6 +64,14 @@ class Table:
     balanced: bool = True  # the less loaded takes a request; else the first by name that can
     since: float = 0.0  # when it began to listen: who was not heard yet may not have been there for long
     _rows: dict[str, _Row] = field(default_factory=dict)
+    _usual: Patience = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._usual = self.patience
+
+    def fit(self, nodes: int) -> None:
+        """The fleet has so many nodes."""
+        self.patience = self._usual.of(nodes)
 
     # ---- what is heard -----------------------------------------------------------------------------------------
 

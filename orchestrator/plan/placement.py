@@ -9,13 +9,14 @@ home has been ready for 10 s. A node's own agents come first: their models' memo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from heapq import heapify, heappop
 from math import log
 from typing import Any, Final, Literal
 
-from orchestrator.plan.fleet import Fleet, FleetAgent, FleetNode
+from orchestrator.plan.fleet import Fleet, FleetAgent
 
 READY_AGAIN: Final = 10.0
 """Seconds that a node must be ready until agents go back to it, so that one that comes and goes does not move them each time."""
@@ -33,6 +34,9 @@ class Seen:
     cordoned: bool = False
 
 
+_ODD: Final = 0x9E3779B97F4A7C15
+"""2^64 by the golden ratio."""
+_ALL: Final = 2**64 - 1
 GONE: Final = Seen(health="dead")
 
 
@@ -82,6 +86,8 @@ class _Placing:
         self.used: dict[str, int] = {}
         self.able: dict[tuple[frozenset[str], tuple[tuple[str, str], ...]], list[str]] = {}
         self.names = sorted(fleet.nodes)
+        self.marks = {name: _mark(name) for name in self.names}
+        self.alike = len({node.capacity for node in fleet.nodes.values()}) <= 1
 
     def all(self) -> Assignment:
         agents = [self.fleet.agents[name] for name in sorted(self.fleet.agents)]
@@ -177,11 +183,18 @@ class _Placing:
     def _ranked(self, agent: FleetAgent, without: set[str]) -> Iterable[str]:
         """Nodes that could stand in, the best first."""
         able = [name for name in self._able(agent) if name not in without and name != agent.home]
-        if len(able) == 1:
-            return able
-        key, nodes = agent.name.encode() + b"|", self.fleet.nodes
-        scored = sorted((-_score(key, nodes[name]), name) for name in able)
-        return (name for _, name in scored)
+        return able if len(able) == 1 else self._by_score(agent, able)
+
+    def _by_score(self, agent: FleetAgent, able: list[str]) -> Iterator[str]:
+        """Whoever asks seldom wants more than the first, so that the others are not sorted."""
+        drawn, marks, nodes = _mark(agent.name), self.marks, self.fleet.nodes
+        if self.alike:  # then the order of what is drawn is that of the scores
+            waiting: list[tuple[float, str]] = [(-_fold(drawn ^ marks[name]), name) for name in able]
+        else:
+            waiting = [(-_score(_fold(drawn ^ marks[name]), nodes[name].capacity), name) for name in able]
+        heapify(waiting)
+        while waiting:
+            yield heappop(waiting)[1]
 
     def _able(self, agent: FleetAgent) -> list[str]:
         """Nodes that live, take something new, and have the labels and one of the models: many agents ask for the same."""
@@ -258,7 +271,18 @@ def _is_back(seen: Seen) -> bool:
     return seen.health == "alive" and seen.ready_for >= READY_AGAIN
 
 
-def _score(agent: bytes, node: FleetNode) -> float:
+def _score(drawn: int, capacity: float) -> float:
     """Weighted rendezvous hashing: a node gets the share of all agents that its capacity has of all capacity."""
-    drawn = int.from_bytes(sha256(agent + node.name.encode()).digest()[:8])
-    return -node.capacity / log((drawn + 0.5) / 2**64)
+    return -capacity / log((drawn + 0.5) / 2**64)
+
+
+def _mark(name: str) -> int:
+    """64 bits of a name."""
+    return int.from_bytes(sha256(name.encode()).digest()[:8])
+
+
+def _fold(bits: int) -> int:
+    """64 bits that depend on each of those: a product's two halves laid over each other, as in wyhash. A digest for each pair of
+    an agent and a node would be as good, and takes five times as long."""
+    product = bits * _ODD
+    return (product ^ product >> 64) & _ALL

@@ -13,6 +13,8 @@ class Elsewhere(Protocol):
 
     node: str
     """The id of this one, which results tell."""
+    away: int
+    """Requests of this one that wait for the others now: they keep nothing here busy."""
 
     async def answer(self, request: Request, say: Callable[[str], None] | None) -> Result:
         """The result of the node that holds ``request.agent``, with its ``node``.

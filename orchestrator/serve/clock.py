@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from asyncio import get_running_loop
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from sys import modules
 from time import monotonic
 
 import anyio
+
+_read: Callable[[], float] = monotonic
+
+
+@contextmanager
+def reading(clock: Callable[[], float]) -> Iterator[None]:
+    """Another clock than the system's meanwhile, for loops whose time is simulated. It holds for the whole process."""
+    global _read  # noqa: PLW0603 - it is read too often for anything dearer
+    before, _read = _read, clock
+    try:
+        yield
+    finally:
+        _read = before
 
 
 def current_time() -> float:
@@ -18,9 +33,9 @@ def current_time() -> float:
     other library, there is nothing to look for.
     """
     if "trio" not in modules:
-        return monotonic()
+        return _read()
     try:
         get_running_loop()
     except RuntimeError:  # it is not asyncio that runs
         return anyio.current_time()
-    return monotonic()
+    return _read()

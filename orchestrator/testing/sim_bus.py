@@ -165,7 +165,7 @@ class SimNet:
     _sides: dict[str, int] = field(default_factory=dict)
     _hub_down: bool = False
     _due: list[tuple[float, int, _Mailbox, Letter]] = field(default_factory=list)
-    _stuck: list[tuple[float, _Mailbox, Letter]] = field(default_factory=list)
+    _stuck: list[tuple[float, str, _Mailbox, Letter]] = field(default_factory=list)
     _last: dict[tuple[str, str], float] = field(default_factory=dict)
     _serial: int = 0
     _more: anyio.Event = field(default_factory=anyio.Event)
@@ -213,6 +213,13 @@ class SimNet:
         self._hub_down = down
         if down:
             self.store.silence(anyio.current_time())
+        else:
+            self._go_on()
+
+    def mend(self, source: str, target: str) -> None:
+        """What was cut that way is as it should be."""
+        self._cuts.discard((source, target))
+        self._go_on()
 
     def heal(self) -> None:
         """All links are as they should be."""
@@ -220,11 +227,18 @@ class SimNet:
         self._sides.clear()
         self._hub_down = False
         self.weather = FAIR
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Letters that wait where a way was shut come late where it is open again, or never."""
         now = anyio.current_time()
-        for at, box, letter in self._stuck:
-            if now - at < LATE:
-                self._put(now + self.random.uniform(FAIR.quick, 0.2), box, letter)
+        waiting = [each for each in self._stuck if now - each[0] < LATE]
         self._stuck.clear()
+        for at, source, box, letter in waiting:
+            if self.reaches(source, box.owner.node):
+                self._put(now + self.random.uniform(FAIR.quick, 0.2), box, letter)
+            else:
+                self._stuck.append((at, source, box, letter))
 
     def reaches(self, source: str, target: str) -> bool:
         """Whether what goes from one place arrives at another."""
@@ -275,7 +289,7 @@ class SimNet:
             self._put(now, box, letter)
             return
         if not self.reaches(source, target):
-            self._stuck.append((now, box, letter))
+            self._stuck.append((now, source, box, letter))
             return
         weather, random = self.weather, self.random
         if weather.lost and random.random() < weather.lost:

@@ -29,6 +29,10 @@ RUNS: dict[str, tuple[list[str], set[str]]] = {
         ["tune", f"{KIOSK}kiosk.yaml", "--cases", f"{KIOSK}requests.jsonl"],
         (SERVING - {"anyio", "structlog"}) | DRAWING | LOOKING,
     ),
+    "simulate": (
+        ["simulate", "manifests/distributed-edge.yaml", "--duration", "1s"],
+        (SERVING - {"anyio"}) | DRAWING | (LOOKING - {"sqlite3"}) | {"jsonschema", "nats", "cryptography", "trio"},
+    ),
     "schema": (["schema"], SERVING | DRAWING | LOOKING | {"jsonschema", "networkx", "yaml"}),
     "init": (["init", "--list"], HEAVY),
     "completion": (["completion", "bash"], HEAVY - {"yaml", "httptools"}),

@@ -9,32 +9,16 @@ from random import Random
 from typing import Any
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
 
+from orchestrator.app.simulation.fleet import SimulatedFleet, SimulatedNode
 from orchestrator.core.blueprint import Blueprint, CoordinationSpec, Element, NodeSpec
 from orchestrator.core.request import Request, Result
-from orchestrator.node.desired import Desired
-from orchestrator.node.mesh import Mesh, Site
 from orchestrator.node.subjects import Subjects
 from orchestrator.node.worker import Asked, Emit, Held, Load
-from orchestrator.ports.bus import Board
 from orchestrator.testing.sim_bus import SimBus, SimNet
 
 DEPLOYMENT = "fleet"
 SUBJECTS = Subjects(DEPLOYMENT)
-
-
-@dataclass
-class MemoryKept:
-    """What a node keeps over its restarts."""
-
-    values: dict[str, bytes] = field(default_factory=dict)
-
-    def load(self, name: str) -> bytes:
-        return self.values.get(name, b"")
-
-    def save(self, name: str, value: bytes) -> None:
-        self.values[name] = value
 
 
 @dataclass(frozen=True)
@@ -96,72 +80,17 @@ class SimWorker:
         return Result(asked.request.id, DEPLOYMENT, 1, "completed", run, asked.agent, served_by=self.bus.node)
 
 
-@dataclass
-class Node:
-    """A node that runs."""
-
-    mesh: Mesh
-    worker: SimWorker
-    bus: SimBus
-    board: Board
-    scope: anyio.CancelScope
-    told: list[tuple[float, str, Mapping[str, Any]]]
-    asking: set[anyio.CancelScope] = field(default_factory=set)
-
-    def events(self, kind: str) -> list[Mapping[str, Any]]:
-        return [fields for _, told, fields in self.told if told == kind]
+Node = SimulatedNode[SimWorker]
 
 
 @dataclass
-class Fleet:
-    """A net with nodes on it."""
+class Fleet(SimulatedFleet[SimWorker]):
+    """A net with nodes on it, and what was done to the outside."""
 
-    net: SimNet
-    random: Random
-    group: TaskGroup
-    nodes: dict[str, Node] = field(default_factory=dict)
-    kept: dict[str, MemoryKept] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
 
     async def start(self, name: str, *agents: str) -> Node:
-        bus, board = self.net.join(name)
-        worker = SimWorker(bus, self.effects, dict.fromkeys(agents, True))
-        told: list[tuple[float, str, Mapping[str, Any]]] = []
-        site = Site(
-            DEPLOYMENT,
-            bus,
-            board,
-            worker,
-            self.kept.setdefault(name, MemoryKept()),
-            lambda kind, fields: told.append((anyio.current_time(), kind, fields)),
-            self.random.randrange,
-            bus.sleep,
-        )
-        node = self.nodes[name] = Node(Mesh(site), worker, bus, board, anyio.CancelScope(), told)
-        await self.group.start(self._live, node)
-        return node
-
-    async def _live(self, node: Node, *, task_status: TaskStatus[None]) -> None:
-        with node.scope:
-            await node.mesh.run(task_status=task_status)
-
-    def crash(self, name: str) -> None:
-        self.net.crash(name)
-        node = self.nodes.pop(name)
-        for scope in [node.scope, *node.asking]:
-            scope.cancel()
-
-    async def apply(self, generation: int, blueprint: Blueprint) -> None:
-        """As an operator does it, at the hub."""
-        entry = self.net.store.read("desired", SUBJECTS.manifest)
-        value = Desired(generation, blueprint.as_json()).written()
-        self.net.store.swap("desired", SUBJECTS.manifest, value, entry.revision if entry else 0)
-
-    def assigned(self, node: str) -> dict[str, str]:
-        """What the nodes have been given, as one of them sees it: agent -> nodes."""
-        found = self.nodes[node].mesh.member.assigned
-        places = found.assignment.places if found else {}
-        return {agent: ",".join(one.node for one in held) for agent, held in places.items()}
+        return await self.join(name, lambda bus: SimWorker(bus, self.effects, dict.fromkeys(agents, True)))
 
 
 @asynccontextmanager

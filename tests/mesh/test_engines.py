@@ -12,16 +12,16 @@ import pytest
 
 from orchestrator.app.fleet.elsewhere import FleetElsewhere
 from orchestrator.app.fleet.worker import EngineWorker
+from orchestrator.app.simulation.fleet import MemoryKept
 from orchestrator.core.blueprint import AgentSpec
 from orchestrator.core.event import DELTA, Event
 from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.node.mesh import Mesh, Site
 from orchestrator.serve.engine import EngineTable
-from orchestrator.testing.endpoint import simulated
+from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
 from orchestrator.testing.pace import Pace
 from orchestrator.testing.script import Script
 from orchestrator.testing.sim_bus import SimNet
-from tests.mesh.sim import MemoryKept
 from tests.serve.engine.parts import Served, Wanted, agent_spec, router_spec, rule, serving
 
 pytestmark = pytest.mark.anyio
@@ -68,10 +68,10 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet() -> AsyncIterator[Fleet]:
+async def fleet(wanted: Wanted = FIRST, *servers: SimulatedEndpoint) -> AsyncIterator[Fleet]:
     """They have heard of each other."""
     slow = simulated(["m"], Script(default="it takes two days"), pace=Pace(ttft=5.0))
-    async with serving(FIRST) as first, serving(SECOND, slow) as second, anyio.create_task_group() as tasks:
+    async with serving(wanted, *servers) as first, serving(SECOND, slow) as second, anyio.create_task_group() as tasks:
         net = SimNet(Random(1), True)
         tasks.start_soon(net.run)
         nodes = Fleet(net, tasks)
@@ -130,3 +130,17 @@ async def test_a_caller_that_goes_away_ends_the_work_on_the_other_node() -> None
         await anyio.sleep(1)
         there = nodes.engines["edge-2"]
         assert there.engine.in_flight == 0 and there.server.records[0].outcome == "cancelled"
+
+
+async def test_what_waits_on_another_node_takes_no_room_on_this_one() -> None:
+    """A model with one slot is idle, and its node has given away as many requests as would fill it twice."""
+    with_model = Wanted([router_spec("front", WAYS), agent_spec("orders"), elsewhere("repairs")], slots=1)
+    async with (
+        fleet(with_model, simulated(["m"], Script(default="ordered"))) as nodes,
+        anyio.create_task_group() as group,
+    ):
+        for _ in range(2):
+            group.start_soon(nodes.engines["edge-1"].run, "repair my drill")
+        await anyio.sleep(1)
+        answered = await nodes.engines["edge-2"].run("my order", timeout=2.0)
+    assert (answered.text, answered.error, answered.node) == ("ordered", None, "edge-1")

@@ -98,3 +98,48 @@ async def test_a_deleted_store_is_filled_again_by_those_who_have_kept_what_was_t
         assert after > before + 900
         assert net.assigned("a") == {"orders": "a", "billing": "b", "desk": "c"}
         assert (await net.nodes["a"].mesh.ask(request(), "desk")).node == "c"
+
+
+async def test_in_a_very_large_fleet_a_node_says_less_often_that_it_lives_and_at_once_what_has_changed() -> None:
+    """A thousand nodes are wanted, of which three run: they do not take each other for dead meanwhile."""
+    homes = {name: [agent(f"agent-{name}")] for name in "abc"} | {f"n{number}": [] for number in range(997)}
+    async with fleet() as running:
+        for name in "abc":
+            await running.start(name)
+        await running.apply(1, blueprint(homes))
+        await anyio.sleep(30)
+        seen = [running.nodes[name].mesh.table for name in "abc"]
+        before = running.net.delivered
+        await anyio.sleep(60)
+        assert 3 * 3 * 20 <= running.net.delivered - before <= 3 * 3 * 27  # a beat in 2.4 s, which all three hear
+        assert all(table.health(name, anyio.current_time()) == "alive" for table in seen for name in "abc")
+        running.nodes["a"].mesh.cordon(cordoned=True)
+        await anyio.sleep(0.6)
+        assert [beat.state for table in seen if (beat := table.beat("a"))] == ["draining"] * 3
+        running.crash("c")
+        await anyio.sleep(9)
+        assert seen[0].health("c", anyio.current_time()) in ("alive", "suspect")
+        await anyio.sleep(3)
+        assert seen[0].health("c", anyio.current_time()) == "suspect"
+
+
+async def test_a_full_node_whose_work_is_short_may_be_asked_again_soon() -> None:
+    """It says when a place will be free, as far as it knows; a request that waited a quarter of a second for a work of ten
+    milliseconds would wait in vain."""
+    async with fleet() as net:
+        for name in "ab":
+            await net.start(name, *(["x"] if name == "b" else []))
+        there = net.nodes["b"].worker
+        there.slots, there.queue, there.work = 1, 0, 0.01
+        await anyio.sleep(2)
+        took: list[float] = []
+
+        async def ask() -> None:
+            began = anyio.current_time()
+            await net.nodes["a"].mesh.ask(request(), "x")
+            took.append(anyio.current_time() - began)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(2):
+                group.start_soon(ask)
+        assert len(took) == 2 and max(took) < 0.06

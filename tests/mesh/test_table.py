@@ -173,3 +173,16 @@ def test_who_is_chosen_holds_the_agent_and_lives(heard: list[Any], seed: int) ->
     for node in able:
         last = made.beat(node)
         assert made.health(node, now) == "alive" and last is not None and "x" in last.agents
+
+
+def test_a_fleet_of_very_many_nodes_beats_slower_so_that_nobody_hears_too_much() -> None:
+    """Up to 200 nodes all is as ever."""
+    usual = Patience()
+    assert usual.of(3) == usual.of(200) == usual
+    many = usual.of(1000)
+    assert (many.beat, many.suspect, many.dead) == (2.5, 10.0, 50.0)
+    assert (many.failures, many.aside) == (usual.failures, usual.aside)
+    table = Table("a")
+    table.fit(1000)
+    table.fit(400)
+    assert table.patience == usual.of(400)  # reckoned from what is usual, each time

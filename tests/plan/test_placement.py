@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -125,6 +127,23 @@ def test_load_goes_by_capacity() -> None:
     agents = [FleetAgent(f"agent-{number}") for number in range(2000)]
     placed = place(fleet(node("a", gb=2), node("b", gb=6), agents=agents), {"a": UP, "b": UP})
     assert 0.22 < sum(places[0].node == "a" for places in placed.places.values()) / 2000 < 0.28
+
+
+@pytest.mark.parametrize("sizes", [(8,), (2, 4, 8, 16)])
+def test_agents_are_spread_as_chance_would_spread_them(sizes: tuple[int, ...]) -> None:
+    """Whatever their names have in common: chi-square over 60 nodes, by capacity, for three kinds of names. And which two come
+    first has nothing to do with each other: where one dies, its agents go to all others."""
+    nodes = [node(f"edge-{number}", gb=sizes[number % len(sizes)]) for number in range(60)]
+    whole = sum(one.capacity for one in nodes)
+    for pattern in ("agent-{}", "{}", "shop.{}.front"):
+        agents = [FleetAgent(pattern.format(number), replicas=2) for number in range(3000)]
+        placed = place(fleet(*nodes, agents=agents), {one.name: UP for one in nodes})
+        first = Counter(places[0].node for places in placed.places.values())
+        wanted = {one.name: 3000 * one.capacity / whole for one in nodes}
+        chi = sum((first[name] - count) ** 2 / count for name, count in wanted.items()) / (len(nodes) - 1)
+        assert 0.5 < chi < 1.7  # 59 degrees of freedom: a thousandth of all lies outside
+        seconds = Counter(places[1].node for places in placed.places.values() if places[0].node == "edge-3")
+        assert len(seconds) > min(sum(seconds.values()), 60) / 2
 
 
 # ---- what must always hold --------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ class FleetElsewhere:
 
     def __init__(self, node: str, mesh: Callable[[], Mesh | None]) -> None:
         self.node = node
+        self.away = 0
         self._mesh = mesh
         self._numbers = count(1)
 
@@ -36,7 +37,11 @@ class FleetElsewhere:
                 say(text)
 
         own = replace(request, id=f"{request.id}.{next(self._numbers)}")
-        answer = await mesh.ask(own, request.agent, pass_on if say is not None else None, hop=HOP.get() + 1)
+        self.away += 1
+        try:
+            answer = await mesh.ask(own, request.agent, pass_on if say is not None else None, hop=HOP.get() + 1)
+        finally:
+            self.away -= 1
         if answer.result.error:
             fault = fault_of(answer.result.error)
             fault.node = answer.result.node or answer.node

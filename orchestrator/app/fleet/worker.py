@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Final
@@ -67,13 +67,9 @@ class EngineWorker:
             return Load(slots=0, room=0)
         here = [agent for agent in engine.deployment.agents.values() if not is_elsewhere(agent)]
         slots = _slots(engine, here)
-        return Load(
-            agents={agent.spec["name"]: True for agent in here},
-            slots=slots,
-            inflight=engine.in_flight,
-            room=max(0, 2 * slots - engine.in_flight),
-            service_ms=self._service_ms,
-        )
+        names = [agent.spec["name"] for agent in here]
+        away = engine.elsewhere.away if engine.elsewhere is not None else 0
+        return load_of(names, slots, engine.in_flight - away, self._service_ms)
 
     async def answer(self, asked: Asked, emit: Emit) -> Result:
         """Answer a request of another node, or of this one."""
@@ -103,6 +99,13 @@ class EngineWorker:
     def _note(self, took: float) -> None:
         share = _USUAL_SECONDS if self._service_ms else 1.0
         self._service_ms += share * (took - self._service_ms)
+
+
+def load_of(agents: Iterable[str], slots: int, in_work: int, service_ms: float) -> Load:
+    """What a node says of itself: as many requests again may wait as it answers at once. ``in_work`` are without those that wait
+    for other nodes."""
+    warm, room = dict.fromkeys(agents, True), max(0, 2 * slots - in_work)
+    return Load(agents=warm, slots=slots, inflight=in_work, room=room, service_ms=service_ms)
 
 
 def _slots(engine: Engine, here: list[Agent]) -> int:

@@ -26,6 +26,7 @@ class Link:
 
     def __init__(self, node: str, other: Served, there: str) -> None:
         self.node = node
+        self.away = 0
         self.cut = False
         self.asked: list[Request] = []
         self._other = other

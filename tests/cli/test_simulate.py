@@ -1,0 +1,176 @@
+"""``simulate``: what it prints, that it repeats, what it draws, and what it says of wrong words."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.cli.commands import ROOT, apart, golden, here
+
+FLEET = """\
+metadata: {name: fleet}
+deployment:
+  type: distributed-edge
+  models:
+    - {alias: phi-4-mini, max_concurrent: 4}
+    - {alias: qwen2.5-0.5b, max_concurrent: 4}
+  nodes:
+    - {id: edge-1, hub: true, agents: [billing, {name: support, alternatives: [qwen2.5-0.5b]}], models: [phi-4-mini]}
+    - {id: edge-2, agents: [documentation, {name: scheduling, exclusive: true}], models: [qwen2.5-0.5b, phi-4-mini]}
+    - {id: edge-3, agents: [{name: triage, replicas: 2}], models: [qwen2.5-0.5b]}
+  coordination: {load_balancing: true, failover: automatic}
+"""
+ONE = """\
+metadata: {name: one}
+deployment:
+  type: single-device
+  models: [{alias: qwen2.5-0.5b, max_concurrent: 2}]
+  agents: [{name: desk, model: qwen2.5-0.5b}, {name: porter, model: qwen2.5-0.5b}]
+"""
+
+
+@pytest.fixture(autouse=True)
+def manifests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two manifests, in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    Path("fleet.yaml").write_text(FLEET)
+    Path("one.yaml").write_text(ONE)
+
+
+FAILS = ("--rps", "20", "--service", "50ms", "--fail", "edge-2@20s+20s", "--fail", "edge-3-hub@50s+3s")
+
+
+def test_it_says_who_waited_what_breaks_and_how_to_mend_it() -> None:
+    """Two faults that the fleet mends by itself, after some requests were lost."""
+    ran = here("simulate", "fleet.yaml", "--duration", "60s", *FAILS)
+    assert ran.out == golden("simulate/fleet.txt", ran.out)
+    assert (ran.code, ran.err) == (5, "")
+    assert "documentation taken over by edge-1" in ran.out and "write replicas: 2" in ran.out
+
+
+def test_an_agent_that_only_the_dead_node_can_hold_is_told_with_its_place_and_cure() -> None:
+    """The hub's node is such a one, and takes the hub with it: the others go on."""
+    ran = here(
+        "simulate", "fleet.yaml", "--duration", "40s", "--rps", "10", "--service", "20ms", "--fail", "edge-1@10s"
+    )
+    assert ran.code == 5
+    assert "edge-1 fails at 10 s and stays away" in ran.out
+    assert "billing taken over by edge-2" in ran.out  # it has phi-4-mini too
+    alone = FLEET.replace("models: [qwen2.5-0.5b, phi-4-mini]", "models: [qwen2.5-0.5b]")
+    Path("fleet.yaml").write_text(alone)
+    told = here("simulate", "fleet.yaml", "--duration", "40s", "--service", "20ms", "--fail", "edge-1@10s").out
+    assert "edge-1 is the only holder of billing, and it fails: no node that is alive has phi-4-mini" in told
+    assert "--> fleet.yaml:8:40 in agent.billing" in told
+    assert "cure: add phi-4-mini to the models of edge-2, or name qwen2.5-0.5b in its alternatives" in told
+    assert "support taken over by edge-" in told
+
+
+def test_a_deployment_of_one_device_is_simulated_without_a_mesh() -> None:
+    """What it cannot do is refused, which is no loss."""
+    ran = here("simulate", "one.yaml", "--rps", "3", "--duration", "60s")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == golden("simulate/one.txt", ran.out)
+    assert "qwen2.5-0.5b is full: 3 requests a second come for it, and its 2 slots end 1.34" in ran.out
+    assert "--> one.yaml:4:12 in model.qwen2.5-0.5b" in ran.out
+
+
+@pytest.mark.parametrize("seed", ["0", "17"])
+def test_the_same_seed_gives_the_same_bytes_in_every_process(seed: str) -> None:
+    """Whatever Python makes of the hashes of words."""
+    words = ("simulate", "fleet.yaml", "--duration", "60s", *FAILS, "--seed", seed, "--plot", "plot.svg", "--json")
+    found = set()
+    for hashes in ("1", "2"):
+        ran = apart(*words, folder=Path.cwd(), environment={"PYTHONHASHSEED": hashes})
+        assert ran.code in (0, 5), ran.err
+        found.add((ran.out, Path("plot.svg").read_text()))
+    assert len(found) == 1
+
+
+def test_another_seed_gives_other_requests_and_a_longer_run_begins_as_a_shorter_one() -> None:
+    """The same doors and agents, in the same order."""
+    first, other = (here("simulate", "fleet.yaml", "--seed", seed, "--duration", "9s").out for seed in ("1", "2"))
+    assert first.partition("seed")[2][2:] != other.partition("seed")[2][2:]
+
+
+def test_json_holds_all_figures() -> None:
+    ran = here("simulate", "fleet.yaml", "--duration", "60s", *FAILS, "--json")
+    told = json.loads(ran.out)
+    counts = told["counts"]
+    assert counts["asked"] == sum(counts[name] for name in ("answered", "refused", "failed", "gone", "away"))
+    assert told["lost"] == counts["failed"] > 0 and told["settled"]
+    assert [each["fault"]["written"] for each in told["fail_overs"]] == ["edge-2@20s+20s", "edge-3-hub@50s+3s"]
+    assert 1.5 < told["fail_overs"][0]["noticed"] < 2.5
+    assert {each["address"] for each in told["breaks"]} >= {"agent.documentation", "node.edge-2"}
+    assert all(re.fullmatch(r"fleet\.yaml:\d+:\d+", each["place"]) for each in told["breaks"])
+
+
+def test_the_plot_shows_four_fields_with_the_faults_in_each_and_nothing_outside_of_the_page() -> None:
+    ran = here("simulate", "fleet.yaml", "--duration", "60s", *FAILS, "--plot", "plot.svg")
+    assert ran.err == "wrote plot.svg\n"
+    root = ET.fromstring(Path("plot.svg").read_text())  # noqa: S314 - our own
+    kinds = [each.get("class", "") for each in root.iter()]
+    assert (kinds.count("box"), kinds.count("fault"), kinds.count("away")) == (4, 2, 2)
+    texts = ["".join(each.itertext()) for each in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"edge-2 fails", "the link between edge-3 and hub fails", "answered", "failed", "p95"} <= set(texts)
+    width, height = float(root.get("width", "0")), float(root.get("height", "0"))
+    for line in root.iter("{http://www.w3.org/2000/svg}polyline"):
+        for x, y in (map(float, point.split(",")) for point in line.get("points", "").split()):
+            assert 0 <= x <= width and 0 <= y <= height
+
+
+WRONG = {
+    "an unknown node": (("--fail", "edge-4@3s"), 'there is no node "edge-4"', 'did you mean "edge-3" or "edge-2"?'),
+    "an unknown link": (("--fail", "edge-1-edge-9@3s"), 'there is no node "edge-1-edge-9"', "edge-1"),
+    "no moment": (("--fail", "edge-1"), "--fail edge-1 says not what fails when", "write it like edge-1@60s"),
+    "a moment without a unit": (("--fail", "edge-1@60"), "'60' is no duration", "write it like edge-1@60s"),
+    "a moment after the end": (
+        ("--fail", "edge-1@600s"),
+        "comes after the end, which is at 120 s",
+        "--duration longer",
+    ),
+    "back at once": (("--fail", "edge-1@3s+0s"), "is back at once", "write it like edge-1@60s"),
+    "no requests": (("--rps", "0"), "--rps 0 is no rate of requests", "--rps 20"),
+    "a rate that is no number": (("--rps", "many"), "'many' is no rate", "orchestrator simulate --help"),
+    "nan": (("--rps", "nan"), "--rps nan is no rate of requests", "--rps 20"),
+    "too many": (("--rps", "1e6"), "more than 1,000,000 are not simulated", "make --duration shorter"),
+    "no time": (("--duration", "0s"), "--duration 0s is no time", "make it longer"),
+    "a wrong time": (("--duration", "soon"), "'soon' is no duration", "--duration 120s"),
+    "an unknown agent": (("--service", "biling=1s"), 'there is no agent "biling"', 'did you mean "billing"?'),
+    "a wrong service": (("--service", "billing=fast"), "'fast' is no duration", "--service 120s"),
+    "an unknown share": (("--share", "suport=2"), 'there is no agent "suport"', 'did you mean "support"'),
+    "a wrong weight": (("--share", "support=-2"), "--share support=-2 is no weight", "--share billing=3"),
+    "unknown hardware": (("--hardware", "gpuu"), "--hardware gpuu is not known", 'did you mean "gpu"'),
+    "hardware of nobody": (("--hardware", "edge-7=gpu"), 'there is no node "edge-7"', 'did you mean "edge-'),
+    "wrong tokens": (("--tokens", "many"), "--tokens many are no tokens", "--tokens 300+120"),
+    "no slots": (("--slots", "0"), "--slots 0 answers nothing", "write 1 or more"),
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_what_was_written_wrong_is_told_with_its_cure(words: str) -> None:
+    options, message, cure = WRONG[words]
+    ran = here("simulate", "fleet.yaml", *options)
+    assert (ran.code, ran.out) == (64, "")
+    assert message in ran.err and cure in ran.err
+
+
+def test_a_manifest_that_is_not_there_or_has_no_nodes_that_fail_is_told() -> None:
+    missing = here("simulate", "none.yaml")
+    assert missing.code == 2 and "there is no file none.yaml" in missing.err
+    alone = here("simulate", "one.yaml", "--fail", "edge-1@3s")
+    assert alone.code == 64 and "a deployment of one device has no nodes that could fail" in alone.err
+
+
+def test_the_picture_of_the_page_is_what_the_command_draws() -> None:
+    """Byte for byte: it has no other chance than its seed's."""
+    picture = ROOT / "docs/pictures/simulated.svg"
+    manifest = str(ROOT / "manifests/distributed-edge.yaml")
+    here("simulate", manifest, "--rps", "20", "--service", "40ms", "--fail", "edge-2@60s+30s", "--plot", "plot.svg")
+    if os.environ.get("ORCHESTRATOR_GOLDEN") == "write":
+        picture.write_text(Path("plot.svg").read_text())
+    assert Path("plot.svg").read_text() == picture.read_text()
