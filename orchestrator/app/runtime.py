@@ -122,6 +122,8 @@ class Runtime:
 
         def emit(event: Event) -> None:
             hear(event, keeper.take, self._report)
+            if self._fleet is not None:
+                hear(event, self._fleet.hear, self._report)
             for owned in owners.of(event):
                 hear(owned, journal.take, self._report)
                 if not owned.deployment:
@@ -138,7 +140,7 @@ class Runtime:
             stores.spending,
             report=self._report,
         )
-        fleet = self._fleet_node()
+        fleet = self._fleet_node(stores)
         around = Around(self._state, fleet.elsewhere) if fleet is not None else Around(self._state)
         planes = await stack.enter_async_context(run_planes(workshop, kept, self._place.settings, emit, around))
         self._planes, self._fleet = planes, fleet
@@ -149,7 +151,7 @@ class Runtime:
         await stack.enter_async_context(self._listening(sockets, Controlled(*parts, *owners_of_waiting, fleet)))
         await self._serve(planes, emit)
 
-    def _fleet_node(self) -> FleetNode | None:
+    def _fleet_node(self, stores: Any) -> FleetNode | None:
         """This runtime as a node, where this machine belongs to a fleet."""
         folder = self._place.folders.state / "fleet"
         if not folder.is_dir():
@@ -164,7 +166,7 @@ class Runtime:
         with libraries():
             from orchestrator.app.fleet.node import FleetNode
 
-            return FleetNode(FleetFolder(folder), LocalProcesses(), self._log)
+            return FleetNode(FleetFolder(folder), LocalProcesses(), self._log, stores.effects, stores.runs)
 
     def _reveal(self, reference: str, folder: Path) -> Secret:
         """A secret. One that is not set may stand in the file ``environment`` since the start."""
@@ -235,7 +237,8 @@ class Runtime:
             if self._fleet is not None:
                 from orchestrator.app.fleet.node import Serving
 
-                tasks.start_soon(self._fleet.run, Serving(planes.reconciler, planes.engines, emit))
+                wake = planes.forwarder.wake if planes.forwarder is not None else lambda: None
+                tasks.start_soon(self._fleet.run, Serving(planes.reconciler, planes.engines, emit, wake))
             tasks.start_soon(self._watch_signals)
             tasks.start_soon(self._announce, planes)
             tasks.start_soon(keep_cut, start_log(self._place.folders))

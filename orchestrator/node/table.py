@@ -17,6 +17,7 @@ from orchestrator.node.wire import Heartbeat
 Health = Literal["alive", "suspect", "dead"]
 Draw = Callable[[int], int]
 """A number from 0 up to below the given one, by chance."""
+_ANSWERS: Final = ("ready", "cordoned")
 HERE_FIRST_MS: Final = 20.0
 """How much sooner another node must be done for a request to leave the node that holds its agent."""
 
@@ -144,7 +145,7 @@ class Table:
         return sorted(
             node
             for node, row in self._rows.items()
-            if agent in row.beat.agents and row.beat.state == "ready" and self.health(node, now) == "alive"
+            if agent in row.beat.agents and row.beat.state in _ANSWERS and self.health(node, now) == "alive"
         )
 
     def score(self, node: str) -> float:

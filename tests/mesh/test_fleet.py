@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import anyio
 import pytest
 
+from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import NoHolder
 from tests.mesh.sim import Fleet, agent, blueprint, fleet, request
 
@@ -98,3 +101,33 @@ async def test_a_deleted_store_is_filled_again_by_those_who_have_kept_what_was_t
         assert after > before + 900
         assert net.assigned("a") == {"orders": "a", "billing": "b", "desk": "c"}
         assert (await net.nodes["a"].mesh.ask(request(), "desk")).node == "c"
+
+
+async def test_the_term_of_leases_is_that_of_the_manifest() -> None:
+    """Another node leads after a little more than it; and while it changes, no two do."""
+    async with fleet() as net:
+        for name in "abc":
+            await net.start(name)
+        await net.apply(1, replace_lease(THREE, 3.0))
+        await anyio.sleep(14)
+        [leader] = leaders(net)
+        net.crash(leader)
+        begun = anyio.current_time()
+        while not leaders(net):  # noqa: ASYNC110 - on virtual time
+            await anyio.sleep(0.05)
+        assert 1.5 < anyio.current_time() - begun < 4.5
+        assert {node.mesh.leading.lease.terms.fence for node in net.nodes.values()} == {2.25}
+        await net.apply(2, replace_lease(THREE, 12.0))
+        for _ in range(200):
+            await anyio.sleep(0.1)
+            assert len(leaders(net)) <= 1
+        assert {node.mesh.leading.lease.terms.fence for node in net.nodes.values()} == {9.0}
+
+
+def leaders(net: Fleet) -> list[str]:
+    return [name for name, node in net.nodes.items() if node.mesh.leading.epoch is not None]
+
+
+def replace_lease(whole: Blueprint, seconds: float) -> Blueprint:
+    assert whole.coordination is not None
+    return replace(whole, coordination={**whole.coordination, "lease": seconds})
