@@ -77,6 +77,7 @@ def test_requests_go_on_while_a_manifest_goes_over_the_nodes_and_while_one_is_ta
         with asking(fleet) as asked:
             time.sleep(1)  # real requests, in real time
             _moves(manifest)
+            time.sleep(1)  # what was in work has ended
             moved = [(one.agent, one.node) for one in asked.results[-4:]]
             _is_taken_back(manifest, fleet)
         assert asked.failed == []
