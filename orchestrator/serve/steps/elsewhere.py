@@ -32,13 +32,12 @@ async def answer_elsewhere(run: Run, agent: Agent) -> Outcome:
             f"{agent.address} is on another node, and this one has no link to its fleet",
             cure="orchestrator node status",
         )
-    began, forwarded = current_time(), run.grant is not None
-    if run.grant is not None and "again" in run.grant.at:
-        run.history = tuple(map(Message.from_json, run.grant.at["again"]))
-    run.grant = None
+    began, kept = current_time(), run.grant.at.get("again") if run.grant is not None else None
+    if kept is not None:  # it waited for this node: with the conversation as it was
+        run.grant, run.history = None, tuple(map(Message.from_json, kept))
     say = run.say if run.listen is not None else None
     result = await run.elsewhere.answer(_passed_on(run, name), say, _key(run, agent))
-    if forwarded and result.status == "waiting":
+    if kept is not None and result.status == "waiting":
         raise WaitsThere(
             f"{agent.address} waits for a person on node {result.node} ({result.approval})",
             cure=f"orchestrator approvals list, on {result.node}",

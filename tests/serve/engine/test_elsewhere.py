@@ -10,11 +10,14 @@ from typing import Any, cast
 import pytest
 
 from orchestrator.core.blueprint import AgentSpec
+from orchestrator.core.delivery import Delivery
 from orchestrator.core.errors import LeaseLost, NoHolder, RunError
 from orchestrator.core.event import DELTA, Event
 from orchestrator.core.message import Message
 from orchestrator.core.request import Request, Result
 from orchestrator.ports.effects import Effect
+from orchestrator.serve.held import going_on
+from orchestrator.serve.later import FORWARDED
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.pace import Pace
 from orchestrator.testing.script import Script
@@ -202,3 +205,32 @@ async def test_what_is_kept_for_another_node_has_the_same_key_at_each_try() -> N
         spec["store_and_forward"] = {}
         await asked.run("repair my drill")
     assert link.keys[0] == "" and link.keys[1].endswith(".repairs.1") and link.keys[1].startswith("once_")
+
+
+class AsksPeople(Link):
+    """The other node has put a question to a person, who has not decided."""
+
+    async def answer(self, request: Request, say: Callable[[str], None] | None, key: str = "") -> Result:
+        self.asked.append(request)
+        self.keys.append(key)
+        return Result(key, "shop", 1, "waiting", "Maria is asked", request.agent, approval="apr_9", node="edge-2")
+
+
+async def test_a_kept_request_that_waits_for_a_person_there_is_asked_for_again_with_its_conversation() -> None:
+    """Under the same key; a fault that the outbox waits out."""
+    async with fleet() as (asked, holder, _):
+        link = asked.engine.elsewhere = AsksPeople("edge-1", holder, "edge-2")
+        spec = cast(dict[str, Any], asked.engine.deployment.agents["repairs"].spec)
+        spec |= {"store_and_forward": {}, "escalate_to": None}
+        at = {"again": [Message("user", "it smokes").as_json(), Message("assistant", "what does?").as_json()]}
+        began = Result("run_1", "shop", 1, "waiting", "later", "repairs", path=("router.front", "agent.repairs"))
+        held: dict[str, Any] = {"request": Request("my drill").as_json(), "result": began.as_json(), "at": at}
+        held |= {"typed": "my drill", "nonce": "once_7", "attempts": []}
+        waits = Delivery("dlv_1", "shop", 1, "run_1", "repairs", "my drill", 0.0, 9e9, "nobody", held=held)
+        result = await asked.engine.resume(going_on(waits))
+    assert (link.keys, [turn.content for turn in link.asked[0].history]) == (
+        ["once_7.repairs.1"],
+        ["it smokes", "what does?"],
+    )
+    assert result.error is not None and (result.error["kind"], result.error["code"]) == ("WaitsThere", "ORC580")
+    assert result.error["kind"] in FORWARDED
