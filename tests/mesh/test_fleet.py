@@ -131,3 +131,25 @@ def leaders(net: Fleet) -> list[str]:
 def replace_lease(whole: Blueprint, seconds: float) -> Blueprint:
     assert whole.coordination is not None
     return replace(whole, coordination={**whole.coordination, "lease": seconds})
+
+
+async def test_a_cordoned_node_answers_for_what_it_holds_and_is_given_nothing_more() -> None:
+    """Not even its own agent back, until it takes its share again; a drained one gives away what it may."""
+    async with fleet() as net:
+        await _three(net)
+        net.nodes["b"].mesh.takes("cordoned")
+        net.crash("a")
+        await anyio.sleep(18)
+        assert net.assigned("b") == {"orders": "c", "billing": "b", "desk": "c"}
+        assert (await net.nodes["c"].mesh.ask(request(), "billing")).node == "b"
+        await net.start("a")
+        net.nodes["a"].mesh.takes("cordoned")
+        await anyio.sleep(20)
+        assert net.assigned("b")["orders"] == "c"
+        net.nodes["a"].mesh.takes("shared")
+        await anyio.sleep(18)
+        assert net.assigned("b")["orders"] == "a"
+        net.nodes["b"].mesh.takes("drained")
+        await anyio.sleep(8)
+        assert net.assigned("a")["billing"] in ("a", "c")
+        assert (await net.nodes["a"].mesh.ask(request(), "billing")).node in ("a", "c")
