@@ -122,6 +122,8 @@ class Runtime:
 
         def emit(event: Event) -> None:
             hear(event, keeper.take, self._report)
+            if self._seat is not None and self._seat.node is not None:
+                hear(event, self._seat.node.hear, self._report)
             for owned in owners.of(event):
                 hear(owned, journal.take, self._report)
                 if not owned.deployment:
@@ -138,7 +140,7 @@ class Runtime:
             stores.spending,
             report=self._report,
         )
-        seat = self._seat = Seat(state / "fleet", self._log)
+        seat = self._seat = Seat(state / "fleet", self._log, stores)
         seat.take()
         around = Around(self._state, seat.elsewhere)
         planes = await stack.enter_async_context(run_planes(workshop, kept, self._place.settings, emit, around))
@@ -150,7 +152,7 @@ class Runtime:
         await stack.enter_async_context(
             self._listening(sockets, Controlled(*parts, *owners_of_waiting, lambda: seat.node))
         )
-        await self._serve(planes, partial(seat.run, planes.reconciler, planes.engines, emit, journal))
+        await self._serve(planes, partial(seat.run, planes, emit, journal))
 
     def _reveal(self, reference: str, folder: Path) -> Secret:
         """A secret. One that is not set may stand in the file ``environment`` since the start."""

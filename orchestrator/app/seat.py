@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import anyio
 
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.event import Event
 from orchestrator.deploy.reconcile import Reconciler
+from orchestrator.ports.effects import EffectStore
 from orchestrator.ports.elsewhere import Elsewhere
-from orchestrator.serve.engine import EngineTable
+from orchestrator.ports.store import RunStore
 
 if TYPE_CHECKING:
     from orchestrator.app.fleet.node import FleetNode
     from orchestrator.app.journal import Journal
+    from orchestrator.app.wiring import Planes
 
 LOOK: Final = 1.0
 """Seconds between two looks whether this machine belongs to a fleet by now."""
@@ -24,12 +26,25 @@ DRAIN: Final = 30.0
 """Seconds that requests of a fleet have which this machine has left."""
 
 
+class NodeStores(Protocol):
+    """What a node keeps in the runtime's own store."""
+
+    @property
+    def effects(self) -> EffectStore:
+        """What was done for other nodes."""
+
+    @property
+    def runs(self) -> RunStore:
+        """What was answered."""
+
+
 class Seat:
     """``node`` is this runtime as a node, ``None`` while its machine belongs to no fleet. Nothing of fleets is imported before."""
 
-    def __init__(self, folder: Path, log: Any) -> None:
+    def __init__(self, folder: Path, log: Any, stores: NodeStores) -> None:
         self._folder = folder
         self._log = log
+        self._stores = stores
         self.node: FleetNode | None = None
 
     def take(self) -> None:
@@ -46,23 +61,23 @@ class Seat:
         with libraries():
             from orchestrator.app.fleet.node import FleetNode
 
-            self.node = FleetNode(FleetFolder(self._folder), LocalProcesses(), self._log)
+            folder, stores = FleetFolder(self._folder), self._stores
+            self.node = FleetNode(folder, LocalProcesses(), self._log, stores.effects, stores.runs)
 
     def elsewhere(self, name: str) -> Elsewhere | None:
         """The other nodes, for the runs of a deployment."""
         return self.node.elsewhere(name) if self.node is not None else None
 
-    async def run(
-        self, reconciler: Reconciler, engines: EngineTable, emit: Callable[[Event], None], journal: Journal
-    ) -> None:
+    async def run(self, planes: Planes, emit: Callable[[Event], None], journal: Journal) -> None:
         """Be a node until cancelled, from the moment when it has a place."""
         if self.node is None:
-            await self._end_shares(reconciler)
+            await self._end_shares(planes.reconciler)
             await self._wait()
         from orchestrator.app.fleet.node import Serving
 
         if self.node is not None:
-            await self.node.run(Serving(reconciler, engines, emit, journal))
+            wake = planes.forwarder.wake if planes.forwarder is not None else lambda: None
+            await self.node.run(Serving(planes.reconciler, planes.engines, emit, journal, wake))
 
     async def _wait(self) -> None:
         told = ""

@@ -190,6 +190,7 @@ class CoordinationSpec(TypedDict):
     failover: Literal["automatic", "manual", "none"]
     lease: float
     drain: float
+    health_gate: NotRequired[float]  # seconds that a node is watched after it took a new manifest over
 
 
 ElementKind = Literal["agent", "router", "model", "tool", "knowledge"]

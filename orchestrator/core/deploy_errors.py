@@ -97,3 +97,9 @@ class ApprovalClosed(DeployError):
     """It cannot be decided (any more): somebody was faster, its time is over, or it is not what was seen."""
 
     code = "ORC441"
+
+
+class TakenBack(DeployError):
+    """A manifest was taken back, as a node could not serve it or did worse with it: all nodes serve what they served before."""
+
+    code = "ORC463"

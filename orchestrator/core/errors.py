@@ -17,6 +17,7 @@
     │   ├── ApprovalClosed    it is decided, expired, used, or not what was seen
     │   ├── NoSuchDelivery
     │   ├── DeliveryClosed    it does not wait any more
+    │   ├── TakenBack         a fleet went back to what it served
     │   └── FleetError        who belongs to a fleet (core/fleet_errors.py)
     │       ├── TokenRefused
     │       └── NotSigned
@@ -44,6 +45,8 @@
     │   ├── StaysHere         restricted data, and the agent is on another node
     │   ├── WentRound         from node to node too often
     │   ├── RemoteFailed      another node could not answer
+    │   ├── LeaseLost         an exclusive agent that may not act here
+    │   ├── WaitsThere        another node waits for a person
     │   └── ModelError
     │       ├── Unreachable       connect refused, or reset before headers
     │       │   └── StaleConnection    closed before the first byte on a reused socket
@@ -87,16 +90,19 @@ from orchestrator.core.deploy_errors import (
     RuntimeUnavailable,
     RuntimeVersionClash,
     StateUnusable,
+    TakenBack,
 )
 from orchestrator.core.mesh_errors import (
     AnswerLost,
     BusDown,
     Conflict,
     FleetBusy,
+    LeaseLost,
     NoHolder,
     NotUnderstood,
     RemoteFailed,
     StaysHere,
+    WaitsThere,
     WentRound,
 )
 from orchestrator.core.model_errors import (
@@ -166,6 +172,7 @@ __all__ = [
     "FleetBusy",
     "HeldRunLost",
     "KeptNear",
+    "LeaseLost",
     "LimitReached",
     "ManifestError",
     "ModelError",
@@ -200,9 +207,11 @@ __all__ = [
     "Stalled",
     "StateUnusable",
     "StaysHere",
+    "TakenBack",
     "ToolFailed",
     "Unreachable",
     "UsageError",
+    "WaitsThere",
     "WentRound",
     "Withheld",
     "WouldMissDeadline",

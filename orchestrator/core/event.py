@@ -38,6 +38,8 @@ EventKind = Literal[
     "mesh.board",  # what all nodes share can be reached again, or not any more
     "mesh.lease",  # this node holds a lease from now on, or not any more: `key`, `held`, `epoch`
     "mesh.assigned",  # this node leads, and has placed agents anew: `moved`
+    "mesh.rollout",  # this node leads, and a manifest has come further: `generation`, `state`, `node`, `taken`, `why`
+    "mesh.unserved",  # this node cannot serve what is wanted of it: `generation`, `error`
     "mesh.holds",  # this node holds other agents than before
     "mesh.lost",  # a node did not answer as it should: `request`, `node`, `error`
     "mesh.failed",  # this node had a fault while it answered

@@ -58,3 +58,15 @@ class RemoteFailed(RunError):
     """Another node could not answer: what went wrong there is in the message."""
 
     code = "ORC578"
+
+
+class LeaseLost(RunError):
+    """An agent that may act on one node only would have acted here, and its lease is not this node's (any more)."""
+
+    code = "ORC579"
+
+
+class WaitsThere(RunError):
+    """The node that was asked waits for a person before it can answer."""
+
+    code = "ORC580"

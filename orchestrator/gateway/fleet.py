@@ -25,8 +25,8 @@ class Logs(Protocol):
 class Fleet(Protocol):
     """This runtime as a node of its fleet."""
 
-    async def want(self, blueprint: Blueprint) -> Mapping[str, Any]:
-        """Make it what the whole fleet serves."""
+    async def want(self, blueprint: Blueprint, tell: Telling) -> Mapping[str, Any]:
+        """Make it what the whole fleet serves; ``tell`` hears how it goes over the nodes."""
         ...
 
     async def unwant(self, name: str) -> None:
@@ -80,8 +80,8 @@ class FleetRoutes:
                 f"{blueprint.name} is a node's share, which its fleet gives it", cure="apply the manifest"
             )
 
-        async def work(_: Telling) -> Any:
-            return dict(await fleet.want(blueprint))
+        async def work(tell: Telling) -> Any:
+            return dict(await fleet.want(blueprint, tell))
 
         await tell_and_answer(asked, work, cancel_on_leave=False)
 

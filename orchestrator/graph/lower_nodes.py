@@ -35,7 +35,11 @@ def lowered_coordination(manifest: Manifest) -> CoordinationSpec | None:
         return None
     written = manifest.deployment.coordination or Coordination()
     return CoordinationSpec(
-        load_balancing=written.load_balancing, failover=written.failover, lease=written.lease, drain=written.drain
+        load_balancing=written.load_balancing,
+        failover=written.failover,
+        lease=written.lease,
+        drain=written.drain,
+        health_gate=written.health_gate,
     )
 
 

@@ -205,8 +205,10 @@ class Answering:
             if isinstance(said, Fin):
                 work.fin, work.ended_at = said, current_time()
                 await self._catch_up(work)
-                return
-            await self._say(work, said)
+                if not (work.call.kept and (said.body.get("error") or said.body.get("status") == "waiting")):
+                    return  # else it will be asked again, and may be answered then
+            else:
+                await self._say(work, said)
         if self._works.get(work.call.req) is work:  # it may be asked for again, and is worked on anew then
             del self._works[work.call.req]
 
@@ -218,7 +220,8 @@ class Answering:
         work.epoch = epoch
         try:
             asked = Asked(
-                Request.from_json(call.body), call.agent, call.caller, call.hop, epoch, self._valid(call, epoch)
+                *(Request.from_json(call.body), call.agent, call.caller, call.hop, epoch, self._valid(call, epoch)),
+                kept=call.kept,
             )
             result = (await self.worker.answer(asked, _Emit(self, work))).as_json()
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller must hear of it, and this node lives on

@@ -46,6 +46,17 @@ class Answer:
     result: Result
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a request came: ``hop`` nodes have handed it on before; ``kept``: it is asked until it is answered, under the same id."""
+
+    hop: int = 0
+    kept: bool = False
+
+
+FIRST_WAY: Final = Way()
+
+
 @dataclass(slots=True)
 class _Open:
     """A request that waits for its answer."""
@@ -91,14 +102,20 @@ class Asking:
             seat[0].heard.send_nowait((seat[1], reply))
 
     async def ask(
-        self, request: Request, agent: str, group: TaskGroup, *, pass_on: PassPiece | None = None, hop: int = 0
+        self,
+        request: Request,
+        agent: str,
+        group: TaskGroup,
+        *,
+        pass_on: PassPiece | None = None,
+        way: Way = FIRST_WAY,
     ) -> Answer:
         """Have a request answered by a holder of ``agent``; ``pass_on`` gets the answer's pieces as they come. Raises a
         ``RunError`` of ``core/mesh_errors.py``, or ``DeadlinePassed``."""
         begun = current_time()
         timeout = request.timeout or USUAL_TIMEOUT
         self.repeats.earn()
-        call = self._call(request, agent, hop)
+        call = self._call(request, agent, way)
         machine = RemoteCall(
             agent, begun + timeout, self._choose(request, agent), pass_on is not None, self.repeats.take, self.waits
         )
@@ -117,7 +134,7 @@ class Asking:
             finally:
                 await self._close(opened)
 
-    def _call(self, request: Request, agent: str, hop: int) -> Call:
+    def _call(self, request: Request, agent: str, way: Way) -> Call:
         return Call(
             req=request.id,
             agent=agent,
@@ -126,8 +143,9 @@ class Asking:
             gen=self.gen(),
             deadline_ms=0,
             data_class=request.data_class,
-            hop=hop,
+            hop=way.hop,
             body=request.as_json(),
+            kept=way.kept,
         )
 
     def _choose(self, request: Request, agent: str) -> Choose:

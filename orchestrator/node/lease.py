@@ -14,7 +14,7 @@ above all that were heard of. A node that has heard of none, also not by heartbe
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.ports.bus import Entry
@@ -40,17 +40,23 @@ class Terms:
         return cls(ttl, ttl / 3, ttl * 0.75, ttl / 4)
 
 
+USUAL: Final = Terms()
+STORE_SECONDS: Final = 6.0
+"""After so long without a change a store may let an entry expire by itself, whatever its term is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What the entry says: who holds it, which incarnation of that node, and in which epoch."""
+    """What the entry says: who holds it, which incarnation of that node, in which epoch, and for how long others must wait."""
 
     node: str
     run: int
     epoch: int
+    ttl: float = USUAL.ttl
 
     def written(self) -> bytes:
         """As it is in the store."""
-        return json.dumps({"node": self.node, "run": self.run, "epoch": self.epoch}).encode()
+        return json.dumps({"node": self.node, "run": self.run, "epoch": self.epoch, "ttl": self.ttl}).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +84,12 @@ class Lease:
 
     node: str
     run: int
-    terms: Terms = field(default_factory=Terms)
+    terms: Terms = USUAL
     seen: int = 0
     epoch: int = 0
     due: float = 0.0
     holder: str = ""
+    _longest: float = 0.0  # the longest term that was heard of: who held it last may have had that
     _until: float = float("-inf")
     _from: float = float("-inf")
     _revision: int | None = None  # of our own entry, where we wrote the last one
@@ -106,7 +113,10 @@ class Lease:
     def next_action(self, now: float) -> Action:
         """What to do now: ask after ``due``."""
         if self._revision is not None and now < self._until:
-            return Write(self._value(self.epoch), self._revision, self.epoch)
+            epoch = (
+                self.epoch if self.seen < self.epoch + LEAP else self.seen + 1
+            )  # above what a deleted store has hidden
+            return Write(self._value(epoch), self._revision, epoch)
         return Read()
 
     def on_read(self, entry: Entry | None, now: float) -> Write | None:
@@ -118,18 +128,21 @@ class Lease:
         held = _holding(stands[1])
         self.holder = held.node if held else ""
         if held is not None:
-            self.seen = max(self.seen, held.epoch)
+            self.seen, self._longest = max(self.seen, held.epoch), max(self._longest, held.ttl)
+        patience = max(self.terms.ttl, self._longest)
         if held is not None and (held.node, held.run) == (self.node, self.run) and held.epoch == self.epoch:
             return Write(self._value(self.epoch), stands[0], self.epoch)  # a write of ours of which we heard nothing
         if entry is not None and not entry.value:
-            return self._take(entry.revision)  # the store says that it has expired, or was given back
+            # The store says that it has expired, or was given back; a store may be in more of a hurry than its holder.
+            return self._take(entry.revision, max(0.0, patience - STORE_SECONDS))
         if held is not None and held.node == self.node:  # of an earlier life, or of a write of which nothing was heard
-            return self._take(stands[0], self.terms.ttl)
+            return self._take(stands[0], patience)
         if entry is None:
-            return self._take(0, self.terms.ttl if self.seen else self.terms.fresh, LEAP if self.seen else 1)
-        if now - self._since >= self.terms.ttl:
+            return self._take(0, patience if self.seen else self.terms.fresh, LEAP if self.seen else 1)
+        waits = held.ttl if held is not None else patience
+        if now - self._since >= waits:
             return self._take(stands[0])
-        self.due = min(self.due, self._since + self.terms.ttl)
+        self.due = min(self.due, self._since + waits)
         return None
 
     def on_written(self, entry: Entry, write: Write, sent: float) -> bool:
@@ -167,13 +180,14 @@ class Lease:
         return Write(self._value(epoch), revision, epoch, grace)
 
     def _value(self, epoch: int) -> bytes:
-        return Holding(self.node, self.run, epoch).written()
+        return Holding(self.node, self.run, epoch, self.terms.ttl).written()
 
 
 def _holding(value: bytes) -> Holding | None:
     """Who holds it; what is broken is nobody's, and is taken after the same time as any other."""
     try:
         written = json.loads(value)
-        return Holding(str(written["node"]), int(written["run"]), int(written["epoch"]))
+        ttl = float(written.get("ttl", USUAL.ttl))
+        return Holding(str(written["node"]), int(written["run"]), int(written["epoch"]), ttl)
     except (ValueError, KeyError, TypeError):
         return None

@@ -9,7 +9,7 @@ from typing import Final
 from orchestrator.core.errors import BusDown, Conflict
 from orchestrator.node.answering import Tell
 from orchestrator.node.bell import Bell, Sleep
-from orchestrator.node.lease import Lease, Write
+from orchestrator.node.lease import LEAP, Lease, Write
 from orchestrator.node.worker import Kept
 from orchestrator.ports.bus import Board
 from orchestrator.serve.clock import current_time
@@ -54,13 +54,19 @@ class Leasing:
     @property
     def epoch(self) -> int | None:
         """Its epoch, where it is ours at this moment."""
-        return self.lease.epoch if self.lease.holds(current_time()) else None
+        return self.lease.epoch if self.lease.holds(current_time()) and not self.overtaken else None
+
+    @property
+    def overtaken(self) -> bool:
+        """Whether an epoch was heard of that is as far above ours as only a store that was deleted makes it: what was held under it
+        may be this very lease, of which ours knew nothing. A higher epoch is taken before anything is done again."""
+        return 0 < self.lease.epoch <= self.fences.highest - LEAP
 
     async def run(self) -> None:
         """Keep it, or try to get it, until cancelled."""
         while True:
             now = current_time()
-            if now >= self.lease.due:
+            if now >= self.lease.due or (self.overtaken and self.lease.holds(now)):
                 await self._turn(now)
                 self._notice()
             now = current_time()

@@ -1,5 +1,8 @@
 """A node's loop: what is wanted of it; hold that; say what it has seen of itself.
 
+A new manifest is taken over when it is this node's turn: until then it serves what it served, and what cannot be served is told
+and tried again, while what was served before serves on.
+
 It is told of changes, and reads everything every 5 s all the same. The last good manifest and assignment are kept on its disk: with
 these it starts and serves without any network. Where the board cannot be reached for as long as a node takes to be dead, it
 reckons for itself, from the nodes that it still hears, whom it could stand in for: every island goes on. Two copies of an agent on
@@ -12,28 +15,31 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from orchestrator.core.errors import BusDown, Conflict, NotUnderstood
+from orchestrator.core.errors import BusDown, Conflict, NotUnderstood, OrchestratorError
 from orchestrator.node.answering import Tell
 from orchestrator.node.bell import Bell
-from orchestrator.node.controller import RESYNC, fleet_in, sight
+from orchestrator.node.controller import LOOK, RESYNC, fleet_in, sight
 from orchestrator.node.desired import Assigned, Desired, Observed
 from orchestrator.node.leasing import Fences
 from orchestrator.node.subjects import Subjects
 from orchestrator.node.table import Table
 from orchestrator.node.worker import Held, Kept, Worker
-from orchestrator.plan.fleet import Fleet
+from orchestrator.plan.fleet import LEASE, Fleet
 from orchestrator.plan.placement import Assignment, place
+from orchestrator.plan.rolling import Rollout
 from orchestrator.ports.bus import Board, Entry
 from orchestrator.serve.clock import current_time
 
 MANIFEST: Final = "manifest"
 ASSIGNMENT: Final = "assignment"
+SERVED: Final = "served"
 
 
 @dataclass(slots=True)
 class Member:
     """One node's part in what all agreed on. ``settle`` is called with what the node holds from now on; ``accepts`` says whether a
-    manifest is signed by who may, ``leads`` whether this node may place agents."""
+    manifest is signed by who may, ``leads`` whether this node may place agents. ``desired`` is the newest manifest, ``served`` the
+    one that this node serves, ``fault`` why that is not the one that it should serve, ``lease`` the term of its leases."""
 
     node: str
     epoch: int
@@ -49,19 +55,23 @@ class Member:
     accepts: Callable[[Desired], bool] = lambda desired: True
     leads: bool = True
     desired: Desired | None = None
+    served: Desired | None = None
     assigned: Assigned | None = None
     held: Mapping[str, Held] = field(default_factory=dict)
-    _fleet: Fleet | None = None
+    fault: str = ""
+    lease: float = LEASE
+    _fleets: dict[int, Fleet] = field(default_factory=dict)
     _taken: bytes = b""  # the manifest that it follows and the assignment that it knows, as they stand on the board
     _given: bytes = b""
     _holding: tuple[int, Mapping[str, Held]] | None = None
+    _refused: tuple[int, Mapping[str, Held], float] | None = None  # what could not be held, and when it was tried
     _away_since: float | None = None
     _observed: tuple[bytes, int, float] = (b"", 0, 0.0)  # what was written last, its revision, when
 
     @property
     def generation(self) -> int:
         """Of the manifest that it serves."""
-        return self.desired.generation if self.desired else 0
+        return self._holding[0] if self._holding else 0
 
     async def start(self) -> None:
         """Hold what was good before the node stopped."""
@@ -72,7 +82,7 @@ class Member:
         """Do what is wanted, until cancelled."""
         while True:
             await self._turn()
-            await self.bell.wait(RESYNC)
+            await self.bell.wait(LOOK if self._rolls else RESYNC)
 
     async def watch(self) -> None:
         """Be told of changes, until cancelled."""
@@ -105,13 +115,14 @@ class Member:
         if entry is not None and entry.value and entry.value == self._taken:
             return  # most turns: a large manifest takes its time to read
         found = self._manifest_in(entry.value) if entry is not None and entry.value else None
-        if found is not None and found.generation > self.generation:
+        known = self.desired.generation if self.desired else 0
+        if found is not None and found.generation > known:
             self._adopt(found)
             self.kept.save(MANIFEST, found.written())
             self._taken = entry.value if entry is not None else b""
         elif entry is not None and found is not None and found == self.desired:
             self._taken = entry.value  # it was kept on the disk
-        elif self.desired is not None and (found is None or found.generation < self.generation):
+        elif self.desired is not None and (found is None or found.generation < known):
             # The store has forgotten it, or was put back to an earlier time.
             await self.board.swap(
                 "desired", self.subjects.manifest, self.desired.written(), entry.revision if entry else 0
@@ -120,19 +131,24 @@ class Member:
     def _manifest_in(self, value: bytes) -> Desired | None:
         try:
             found = Desired.read(value)
-            if not self.accepts(found):
-                raise NotUnderstood("the manifest on the board is not signed by who may apply one")
-            fleet_in(found)
+            for each in (found, found.before):
+                if each is None:
+                    continue
+                if not self.accepts(each):
+                    raise NotUnderstood("the manifest on the board is not signed by who may apply one")
+                fleet_in(each)
         except NotUnderstood as error:
             self.tell("mesh.refused", {"error": error.message})
             return None
         return found
 
     def _adopt(self, desired: Desired) -> None:
-        self.desired, self._fleet = desired, fleet_in(desired)
-        self.table.balanced = self._fleet.balanced
-        self.table.fit(len(self._fleet.nodes))
-        self.table.forget(set(self.table.nodes) - self._fleet.nodes.keys() - {self.node})
+        self.desired = desired
+        known = [each for each in (desired, desired.before, self.served) if each is not None]
+        self._fleets = {each.generation: fleet_in(each) for each in known}
+        nodes = {name for fleet in self._fleets.values() for name in fleet.nodes}
+        self.table.fit(len(nodes))
+        self.table.forget(set(self.table.nodes) - nodes - {self.node})
 
     def _take_assignment(self, value: bytes) -> None:
         if value == self._given:
@@ -159,6 +175,8 @@ class Member:
         found = self._manifest_in(manifest) if manifest else None
         if found is not None:
             self._adopt(found)
+            number = int(self.kept.load(SERVED) or b"0")
+            self.served = next((each for each in (found, found.before) if each and each.generation == number), None)
         if assignment:
             self._take_assignment(assignment)
 
@@ -186,17 +204,62 @@ class Member:
         hubs = [node["name"] for node in nodes if node["hub"]] or [node["name"] for node in nodes[:1]]
         return bool(hubs) and all(self.table.health(hub, now) == "dead" for hub in hubs)
 
+    @property
+    def rollout(self) -> Rollout | None:
+        """How far the wanted manifest has come, as far as this node knows."""
+        rollout = self.assigned.rollout if self.assigned else None
+        return (
+            rollout if rollout is not None and self.desired and rollout.generation == self.desired.generation else None
+        )
+
+    @property
+    def _rolls(self) -> bool:
+        return self.rollout is not None and self.rollout.state == "rolling"
+
+    def _to_serve(self, wanted: Desired) -> Desired:
+        """The wanted manifest when it is this node's turn, else what it serves, or the last good one."""
+        rollout, before = self.rollout, wanted.before
+        if before is None or (rollout is not None and rollout.is_for(self.node)):
+            return wanted
+        failed = rollout is not None and rollout.state == "failed"
+        if failed or self.served is None or self.served.generation < before.generation:
+            return before
+        return self.served
+
     async def _hold(self) -> None:
-        if self.desired is None or self._fleet is None:
+        if self.desired is None:
             return
-        held = self._wanted(self._fleet)
-        holding = (self.desired.generation, held)
-        if holding == self._holding:
+        serve = self._to_serve(self.desired)
+        fleet = self._fleets[serve.generation]
+        holding = (serve.generation, self._wanted(fleet))
+        if holding == self._holding and self._refused is None:
             return
-        await self.worker.hold(held, self.desired.blueprint, self.desired.generation)
-        self._holding, self.held = holding, held
-        self.tell("mesh.holds", {"agents": sorted(held), "generation": self.desired.generation})
+        if not self._was_refused(holding):  # what it holds is held anew where another was tried meanwhile
+            await self._take_over(serve, fleet, holding)
+
+    async def _take_over(self, serve: Desired, fleet: Fleet, holding: tuple[int, Mapping[str, Held]]) -> None:
+        generation, held = holding
+        try:
+            await self.worker.hold(held, serve.blueprint, generation)
+        except Exception as error:  # noqa: BLE001 - whatever it is: what served before serves on, and the leader is told
+            why = error.line if isinstance(error, OrchestratorError) else f"{type(error).__name__}: {error}"
+            self._refused = (*holding, current_time())
+            if why != self.fault:
+                self.tell("mesh.unserved", {"generation": generation, "error": why})
+            self.fault = why
+            return
+        if self.served is None or self.served.generation != generation:
+            self.kept.save(SERVED, str(generation).encode())
+        self._holding, self.held, self.served = holding, held, serve
+        self.fault, self._refused = "", None
+        self.table.balanced, self.lease = fleet.balanced, fleet.lease
+        self.tell("mesh.holds", {"agents": sorted(held), "generation": generation})
         self.settle(held)
+
+    def _was_refused(self, holding: tuple[int, Mapping[str, Held]]) -> bool:
+        """Whether this could not be held a moment ago."""
+        refused = self._refused
+        return refused is not None and refused[:2] == holding and current_time() - refused[2] < RESYNC
 
     def _wanted(self, fleet: Fleet) -> dict[str, Held]:
         assigned = self.assigned.assignment if self.assigned else None
@@ -221,7 +284,11 @@ class Member:
     async def _report(self) -> None:
         load, now = self.worker.load(), current_time()
         models = None if load.models is None else tuple(sorted(load.models))
-        value = Observed(self.node, self.epoch, self.generation, tuple(sorted(load.agents)), models).written()
+        agents, tallies = tuple(sorted(load.agents)), (load.before, load.since)
+        refused = self._refused[0] if self._refused else 0
+        value = Observed(
+            self.node, self.epoch, self.generation, agents, models, self.fault, refused, *tallies
+        ).written()
         written, revision, at = self._observed
         if value == written and now - at < RESYNC:
             return

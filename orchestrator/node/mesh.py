@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from orchestrator.core.errors import BusDown, NotUnderstood
 from orchestrator.core.request import Request
 from orchestrator.node.answering import STALL_AFTER, Answering, Tell
-from orchestrator.node.asking import Answer, Asking, PassPiece
+from orchestrator.node.asking import Answer, Asking, PassPiece, Way
 from orchestrator.node.bell import Bell, Sleep
 from orchestrator.node.call import Waits
 from orchestrator.node.controller import Controller
@@ -23,13 +23,14 @@ from orchestrator.node.member import Member
 from orchestrator.node.subjects import Subjects
 from orchestrator.node.table import Draw, Health, Patience, Table
 from orchestrator.node.wire import Heartbeat, Reply, State, heartbeat_letter, read_heartbeat
-from orchestrator.node.worker import Held, Kept, Worker
+from orchestrator.node.worker import Held, Kept, Work, Worker
 from orchestrator.ports.bus import Board, Bus
 from orchestrator.serve.clock import current_time
 
 INCARNATION: Final = "incarnation"
 SOONER: Final = 0.1
 """Seconds by which a heartbeat may come before its time: turns of the loop are a little late, and a turn later is half a second."""
+_STATE_OF: Final[Mapping[Work, State]] = {"shared": "ready", "cordoned": "cordoned", "drained": "draining"}
 PAUSED: Final = 1.0
 """Seconds without a turn of its own loop after which a process must have stood still."""
 
@@ -37,7 +38,8 @@ PAUSED: Final = 1.0
 @dataclass(frozen=True, slots=True)
 class Site:
     """What a node stands on. ``draw`` is where its chance comes from, ``sleep`` how it waits, ``accepts`` whether a manifest
-    is signed by who may apply one. ``leads``: it may place agents, as the hub lets it write who holds what."""
+    is signed by who may apply one. ``leads``: it may place agents, as the hub lets it write who holds what; ``sign`` gives the
+    operator's signature to a manifest that takes another one back, or ``None`` where the key is not here."""
 
     deployment: str
     bus: Bus
@@ -49,6 +51,7 @@ class Site:
     sleep: Sleep = anyio.sleep
     accepts: Callable[[Desired], bool] = lambda desired: True
     leads: bool = True
+    sign: Callable[[Desired], Desired | None] = lambda desired: desired
     patience: Patience = field(default_factory=Patience)
     waits: Waits = field(default_factory=Waits)
     terms: Terms = field(default_factory=Terms)
@@ -73,8 +76,12 @@ class Mesh:
         self._doubts_until = float("-inf")
         self._group: TaskGroup | None = None
         self._exclusive: dict[str, tuple[Leasing, anyio.CancelScope]] = {}
+        self._terms = site.terms
         self.leading = self._leasing(subjects.leader, self._lead)
-        self.controller = Controller(site.board, subjects, self.table, self.leading, Bell(site.sleep), site.tell)
+        self.controller = Controller(
+            site.board, subjects, self.table, self.leading, Bell(site.sleep), site.tell, site.sign,
+            lambda: self.member.rollout,
+        )  # fmt: skip
         self.member = Member(
             self.node, self.epoch, site.board, subjects, self.table, site.worker, site.kept, self.fences,
             Bell(site.sleep), site.tell, self._settle, site.accepts, site.leads,
@@ -102,10 +109,10 @@ class Mesh:
                 group.start_soon(task)
             task_status.started()
 
-    def cordon(self, *, cordoned: bool) -> None:
-        """Take nothing new and give away what others may hold; or take its share again."""
-        wanted: State = "draining" if cordoned else "ready"
-        if self.state in ("ready", "draining") and self.state != wanted:
+    def takes(self, work: Work) -> None:
+        """What it takes from now on: its share, nothing that it does not hold, or nothing new, so that others take over."""
+        wanted: State = _STATE_OF[work]
+        if self.state not in ("starting", wanted):
             self.state = wanted
             self._beats.ring()
 
@@ -124,15 +131,18 @@ class Mesh:
 
     def _leasing(self, key: str, changed: Callable[[], None]) -> Leasing:
         site = self.site
-        lease = Lease(self.node, self.epoch, site.terms)
+        lease = Lease(self.node, self.epoch, self._terms)
         return Leasing(lease, key, site.board, self.fences, site.tell, site.sleep, changed)
 
     def _lead(self) -> None:
         self.controller.bell.ring()
 
     def _settle(self, held: Mapping[str, Held]) -> None:
-        """The node holds something else: it needs the leases of its exclusive agents, and no others."""
-        group = self._group
+        """The node holds something else: it needs the leases of its exclusive agents, and no others, in the terms of its
+        manifest."""
+        group, self._terms = self._group, Terms.of(self.member.lease)
+        for leasing in [self.leading, *(one for one, _ in self._exclusive.values())]:
+            leasing.lease.terms = self._terms  # each entry says its own term: one that stands is not cut short
         wanted = {agent for agent, one in held.items() if one.exclusive}
         for agent in self._exclusive.keys() - wanted:
             leasing, scope = self._exclusive.pop(agent)
@@ -146,11 +156,13 @@ class Mesh:
                 group.start_soon(_within, scope, leasing.run)
         self._beats.ring()
 
-    async def ask(self, request: Request, agent: str, pass_on: PassPiece | None = None, hop: int = 0) -> Answer:
+    async def ask(
+        self, request: Request, agent: str, pass_on: PassPiece | None = None, hop: int = 0, *, kept: bool = False
+    ) -> Answer:
         """Have a request answered by a holder of ``agent``, here first: see ``Asking.ask``."""
         if self._group is None:
             raise BusDown(f"{self.node} has not started")
-        return await self._asking.ask(request, agent, self._group, pass_on=pass_on, hop=hop)
+        return await self._asking.ask(request, agent, self._group, pass_on=pass_on, way=Way(hop, kept))
 
     # ---- what the answers depend on ------------------------------------------------------------------------------
 
@@ -227,6 +239,9 @@ class Mesh:
                     continue
                 if beat.node != self.node and self.table.hear(beat, self._heard_at(current_time())):
                     self.fences.note(beat.fence)
+                    for leasing in [self.leading, *(one for one, _ in self._exclusive.values())]:
+                        if leasing.overtaken:
+                            leasing.bell.ring()
 
     def _heard_at(self, now: float) -> float:
         """When a heartbeat that is read now was heard. A process that stood still finds old ones in its buffers: for as long as one

@@ -19,6 +19,7 @@ Draw = Callable[[int], int]
 """A number from 0 up to below the given one, by chance."""
 MOST_HEARD: Final = 400.0
 """Heartbeats that a node hears in a second, at most: what a small computer takes in with a tenth of one core."""
+_ANSWERS: Final = ("ready", "cordoned")
 HERE_FIRST_MS: Final = 20.0
 """How much sooner another node must be done for a request to leave the node that holds its agent."""
 
@@ -160,7 +161,7 @@ class Table:
         return sorted(
             node
             for node, row in self._rows.items()
-            if agent in row.beat.agents and row.beat.state == "ready" and self.health(node, now) == "alive"
+            if agent in row.beat.agents and row.beat.state in _ANSWERS and self.health(node, now) == "alive"
         )
 
     def score(self, node: str) -> float:

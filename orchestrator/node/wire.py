@@ -21,8 +21,9 @@ VERSION: Final = "1"
 MOST_HOPS: Final = 4
 """How many nodes may hand a request on; then it goes round."""
 _CLASSES: Final = ("public", "internal", "restricted")
-_STATES: Final = ("starting", "ready", "draining")
-State = Literal["starting", "ready", "draining"]
+_STATES: Final = ("starting", "ready", "cordoned", "draining")
+State = Literal["starting", "ready", "cordoned", "draining"]
+"""``cordoned``: it answers for what it holds, and is given nothing more; ``draining``: it takes nothing new at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ class Heartbeat:
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request from node to node. ``deadline_ms`` is the time that is left, not a time of day: clocks differ. ``hop`` counts the
-    nodes that have handed it on before. ``epoch`` is the caller's incarnation."""
+    nodes that have handed it on before. ``epoch`` is the caller's incarnation. ``kept``: the caller asks until it is answered, and
+    the answer is to be written down before it is given."""
 
     req: str
     agent: str
@@ -63,6 +65,7 @@ class Call:
     hop: int
     body: Mapping[str, Any]
     trace: str = ""
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,7 @@ def call_letter(subject: str, call: Call, reply: str) -> Letter:
         "Class": call.data_class,
         "Hop": str(call.hop),
         "Trace": call.trace,
+        "Kept": str(int(call.kept)),
     }
     return Letter(subject, _packed(call.body), headers, reply)
 
@@ -247,6 +251,7 @@ def read_call(letter: Letter) -> Call:
         hop=_count(letter, "Hop"),
         body=_unpacked(letter),
         trace=letter.headers.get("Trace", ""),
+        kept=_one_of(letter, "Kept", ("0", "1")) == "1",
     )
 
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from orchestrator.core.request import Request, Result
+from orchestrator.plan.rolling import NO_TALLY, Tally
+
+Work = Literal["shared", "cordoned", "drained"]
+"""What a person lets a node take: its share; no agent more than it holds; or nothing new, and what it holds goes to others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
     """How much a node has to do. ``agents``: those that it can answer for now, with whether their model is warm. ``room``: how many
     more requests it takes before it says that it is busy. ``service_ms``: how long one takes, on average. ``models``: aliases whose
-    model is on this device, ``None`` where that is not known."""
+    model is on this device, ``None`` where that is not known. ``since`` tallies what it answered of the generation that it holds,
+    ``before`` of the one before."""
 
     agents: Mapping[str, bool] = field(default_factory=dict)
     models: frozenset[str] | None = None
@@ -22,13 +27,16 @@ class Load:
     queued: int = 0
     room: int = 1
     service_ms: float = 0.0
+    before: Tally = NO_TALLY
+    since: Tally = NO_TALLY
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A request for an agent of this node. ``caller`` is the node that it came from, ``hop`` how many handed it on. ``epoch`` is
     that of the lease of an exclusive agent (0 for others): an effect on the outside carries it, so that an older one is refused.
-    ``valid`` says whether that lease is still this node's: to be asked right before each effect."""
+    ``valid`` says whether that lease is still this node's: to be asked right before each effect. ``kept``: the caller asks until it
+    is answered; what was answered once is not worked on again, also after a restart."""
 
     request: Request
     agent: str
@@ -36,6 +44,7 @@ class Asked:
     hop: int = 0
     epoch: int = 0
     valid: Callable[[], bool] = lambda: True
+    kept: bool = False
 
 
 class Emit(Protocol):
@@ -62,7 +71,7 @@ class Worker(Protocol):
 
     async def hold(self, agents: Mapping[str, Held], manifest: Mapping[str, Any], revision: int) -> None:
         """Answer for these agents of that manifest from now on, and for no others. It returns once that is so, and may be
-        called with the same again."""
+        called with the same again. Whatever it raises means that it cannot: what it answered for before it answers for still."""
 
     def load(self) -> Load:
         """How much it has to do now, and for whom it answers."""

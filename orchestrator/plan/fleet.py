@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from orchestrator.core.blueprint import Blueprint, Element
 
 Failover = Literal["automatic", "manual", "none"]
+LEASE: Final = 6.0
+HEALTH_GATE: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +47,16 @@ class FleetAgent:
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """A deployment as placement sees it. ``sizes``: bytes of the models that a node has to have in its own memory; an alias that is
-    not in it is served from elsewhere, and every node can use it."""
+    not in it is served from elsewhere, and every node can use it. ``lease`` and ``health_gate`` are seconds: the term of leases,
+    and for how long a node is watched after it took a new manifest over."""
 
     nodes: Mapping[str, FleetNode]
     agents: Mapping[str, FleetAgent]
     sizes: Mapping[str, int] = field(default_factory=dict)
     failover: Failover = "none"
     balanced: bool = True
+    lease: float = LEASE
+    health_gate: float = HEALTH_GATE
 
 
 def fleet_of(blueprint: Blueprint) -> Fleet:
@@ -69,7 +74,8 @@ def fleet_of(blueprint: Blueprint) -> Fleet:
     together = blueprint.coordination
     failover: Failover = together["failover"] if together else "none"
     balanced = together["load_balancing"] if together else True
-    return Fleet(nodes, {agent.name: agent for agent in agents}, sizes, failover, balanced)
+    lease, gate = (together["lease"], together.get("health_gate", HEALTH_GATE)) if together else (LEASE, HEALTH_GATE)
+    return Fleet(nodes, {agent.name: agent for agent in agents}, sizes, failover, balanced, lease, gate)
 
 
 def _agent(element: Element, homes: Mapping[str, str], pinned: set[str]) -> FleetAgent:

@@ -26,11 +26,12 @@ HOME: Final = "the manifest names it there"
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What is known of a node now. ``models``: aliases that it can serve, ``None`` where it has not told: those of the manifest.
-    ``cordoned``: it is to take nothing new, and to give away what it may."""
+    ``drained``: it is to take nothing new, and to give away what it may; ``cordoned``: only the first of it."""
 
     health: Literal["alive", "suspect", "dead"] = "alive"
     ready_for: float = 0.0
     models: frozenset[str] | None = None
+    drained: bool = False
     cordoned: bool = False
 
 
@@ -122,7 +123,7 @@ class _Placing:
         elsewhere = bool(before) and all(one.node != agent.home for one in before)
         if self._stays(agent):
             why = self._waiting(agent) if seen.health == "dead" else HOME
-        elif seen.health == "dead" or seen.cordoned or (elsewhere and not _is_back(seen)):
+        elif seen.health == "dead" or seen.drained or (elsewhere and not _is_back(seen)):
             return []
         return [Place(agent.home, self._model_at_home(agent), why)]
 
@@ -142,7 +143,7 @@ class _Placing:
         seen = self._seen(one.node)
         if not self._is_labelled(agent, one.node):
             return False
-        if (seen.health == "dead" or seen.cordoned) and not self._stays(agent):
+        if (seen.health == "dead" or seen.drained) and not self._stays(agent):
             return False
         if bool(one.model) != bool(agent.models):
             return False
@@ -176,7 +177,7 @@ class _Placing:
         has = f"has {model} and room for it" if model else "needs no model for it"
         if agent.home and self._seen(agent.home).health == "dead":
             return f"{agent.home} is dead, and this node {has}"
-        if agent.home and self._seen(agent.home).cordoned:
+        if agent.home and self._seen(agent.home).drained:
             return f"{agent.home} is drained, and this node {has}"
         return f"chosen by its name: this node {has}"
 
@@ -211,7 +212,7 @@ class _Placing:
 
     def _is_open(self, name: str) -> bool:
         seen = self._seen(name)
-        return seen.health == "alive" and not seen.cordoned
+        return seen.health == "alive" and not seen.drained and not seen.cordoned
 
     def _is_labelled(self, agent: FleetAgent, name: str) -> bool:
         labels = self.fleet.nodes[name].labels
@@ -268,7 +269,7 @@ class _Placing:
 
 
 def _is_back(seen: Seen) -> bool:
-    return seen.health == "alive" and seen.ready_for >= READY_AGAIN
+    return seen.health == "alive" and not seen.cordoned and seen.ready_for >= READY_AGAIN
 
 
 def _score(drawn: int, capacity: float) -> float:

@@ -18,9 +18,9 @@ _EMPTY: Final[Mapping[str, Any]] = {
     "human": None,
     "elsewhere": True,
 }
-"""What of an agent only the node needs that holds it. Its words stay, for routers to learn from; and to whom it escalates, for
-when no node that holds it answers."""
-_KEPT_THERE: Final = ("gate", "store_and_forward", "budget")
+"""What of an agent only the node needs that holds it. Its words stay, for routers to learn from; and to whom it escalates and
+whether requests wait for it, for when no node that holds it answers."""
+_KEPT_THERE: Final = ("gate", "budget")
 
 
 def share_of(blueprint: Blueprint, node: str, holds: Collection[str]) -> Blueprint:

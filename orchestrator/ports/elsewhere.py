@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from orchestrator.core.request import Request, Result
+from orchestrator.ports.effects import Effect
 
 
 class Elsewhere(Protocol):
@@ -16,10 +17,18 @@ class Elsewhere(Protocol):
     away: int
     """Requests of this one that wait for the others now: they keep nothing here busy."""
 
-    async def answer(self, request: Request, say: Callable[[str], None] | None) -> Result:
-        """The result of the node that holds ``request.agent``, with its ``node``.
+    async def answer(self, request: Request, say: Callable[[str], None] | None, key: str = "") -> Result:
+        """The result of the node that holds ``request.agent``, with its ``node``. With a ``key``, which is the same at each try of
+        one request, that node writes its answer down before it gives it, and does not work on it twice.
 
         ``say`` gets the pieces of the answer as they come; without it, it comes whole. ``request.timeout`` is the time that is
         left, in seconds. A fault of the run there is raised as what it was there, as far as its kind is known here. Raises
         ``NoHolder`` where no node that holds it answers, and ``RunError``.
         """
+
+    def lease(self, agent: str) -> int:
+        """The epoch under which this node may answer for an exclusive agent now. Raises ``LeaseLost``."""
+
+    async def act(self, effect: Effect) -> None:
+        """Right before an exclusive agent does something outside: see that the lease is still of this epoch, and write it down.
+        Raises ``LeaseLost``, and ``StateUnusable`` where it cannot be written: then it must not be done."""

@@ -16,13 +16,16 @@ Effect = Literal["read", "write", "external"]
 @dataclass(frozen=True, slots=True)
 class ToolContext:
     """Who calls, in which run: for stores that keep who did what, and for idempotency. ``call_id`` is the same where one call of
-    one run is tried again, and for nothing else: ``run`` is the request's id, which a caller may give to several requests."""
+    one run is tried again, and for nothing else: ``run`` is the request's id, which a caller may give to several requests.
+    ``epoch`` is that of the lease of an exclusive agent, and 0 for others: what lies outside may refuse one that is below the
+    highest that it has seen."""
 
     run: str = ""
     session: str = ""
     agent: str = ""
     call_id: str = ""
     text: str = ""
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

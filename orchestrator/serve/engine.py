@@ -86,8 +86,9 @@ class Engine:
         gate.limit_to(self.deployment.blueprint.max_concurrent, self._classes)
         self.gate = gate
 
-    async def run(self, request: Request, listen: Emit | None = None) -> Result:
-        """Answer a request. Faults are in ``Result.error``, never raised; cancelling the caller cancels the model call.
+    async def run(self, request: Request, listen: Emit | None = None, *, keeps: bool = True) -> Result:
+        """Answer a request. Faults are in ``Result.error``, never raised; cancelling the caller cancels the model call. ``keeps``:
+        it may wait here for a target that is away; not where the node keeps it that it came from.
 
         ``listen`` gets this run's events as they happen, pieces of the answer (``run.delta``) among them; ``Result.text``
         is then all that was said.
@@ -95,7 +96,7 @@ class Engine:
         run = Run(request, self.deployment, self._loop, self._emit, listen)
         run.tell("run.started", _as_asked(request))
         try:
-            result, fault = await self._conduct(run)
+            result, fault = await self._conduct(run, keeps=keeps)
         except get_cancelled_exc_class():
             _finish(run, run.failure(RunCancelled(NOBODY).as_json()))
             raise
@@ -109,11 +110,11 @@ class Engine:
         run = resumed(going_on, self.deployment, self._loop, self._emit)
         return (await self._conduct(run))[0]
 
-    async def _conduct(self, run: Run) -> tuple[Result, str]:
+    async def _conduct(self, run: Run, *, keeps: bool = True) -> tuple[Result, str]:
         """What comes of a run, and where an unexpected fault was."""
         run.pressure = self._pressure()
         run.fitted, run.refined = self.fitted, self.refined
-        run.desk, run.outbox, run.elsewhere = self.desk, self.outbox, self.elsewhere
+        run.desk, run.outbox, run.elsewhere = self.desk, self.outbox if keeps else None, self.elsewhere
         run.privacy = self.privacy
         if self.rules.far:
             run.passage = Passage(self.rules, self.ledger)

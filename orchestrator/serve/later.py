@@ -16,10 +16,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from orchestrator.core.errors import (
+    AnswerLost,
     BudgetExceeded,
     DeadlinePassed,
     DoesNotFit,
+    FleetBusy,
     KeptNear,
+    LeaseLost,
+    NoHolder,
     NoModel,
     QueueFull,
     RateLimited,
@@ -29,6 +33,7 @@ from orchestrator.core.errors import (
     StaleConnection,
     Stalled,
     Unreachable,
+    WaitsThere,
     WouldMissDeadline,
 )
 from orchestrator.core.record import record
@@ -51,6 +56,12 @@ _TABLE: Final[Mapping[type[RunError], Later]] = {
     RateLimited: Later(kept=True, forwarded=True, decided=True),
     Stalled: Later(kept=True, forwarded=True, decided=True),
     BudgetExceeded: Later(kept=True, forwarded=True, decided=False),
+    # Of a fleet: nobody who holds the agent is there, or says so any more.
+    NoHolder: Later(kept=True, forwarded=True, decided=True),
+    AnswerLost: Later(kept=True, forwarded=True, decided=True),
+    LeaseLost: Later(kept=True, forwarded=True, decided=True),
+    FleetBusy: Later(kept=False, forwarded=True, decided=True),
+    WaitsThere: Later(kept=False, forwarded=True, decided=True),
     QueueFull: Later(kept=False, forwarded=True, decided=True),
     DoesNotFit: Later(kept=False, forwarded=True, decided=True),
     # By a stop, or by the end of its revision: it goes on with the next.

@@ -30,8 +30,6 @@ from orchestrator.serve.privacy import BROUGHT, Privacy, holds_talk, is_private
 
 Emit = Callable[[Event], None]
 NOTHING_SPENT: Final = Usage()
-
-
 SHARED: Final = (
     *(
         "deployment",
@@ -53,7 +51,7 @@ SHARED: Final = (
 OWN: Final = (
     *("request", "typed", "listen", "nonce", "until", "path", "notes", "is_part", "parts", "conversation"),
     *("going_on", "grant", "leave", "steps", "attempts", "usage", "queue_ms", "model_ms", "tool_ms"),
-    *("said", "paused", "foresees", "keys"),
+    *("said", "paused", "foresees", "keys", "epoch"),
 )
 """What each run has for itself; what of it a part begins with, ``Run.part`` says."""
 
@@ -64,15 +62,15 @@ def fault_name(error: BaseException) -> str:
 
 
 class Run:
-    """Mutable state of one run; owned by the task that runs it. ``deadline`` is the run's, ``until`` that of the agent at
-    work, both of ``anyio.current_time``; ``nonce`` is of this run alone, whatever id its request has; ``said`` is what the
-    caller has been told already; ``pressure`` is what spoke for smaller models when it began. ``desk`` is where it can ask people,
-    ``outbox`` where it can leave what waits for a target that is away; ``elsewhere`` are the other nodes
-    of its fleet; ``going_on`` is there where it waited before, ``grant`` is
-    the same until the call that waited is made, and ``leave`` until what waited is sent to the cloud. ``consents`` are the agents
-    that a person has let send there. ``fitted`` is what its agents go by when they doubt an answer, ``conversation`` that of its
-    conversation, where it has one. ``is_part``: it answers a part of another run's request; ``parts`` are what came of such
-    runs."""
+    """Mutable state of one run; owned by the task that runs it. ``deadline`` is the run's, ``until`` that of the agent at work,
+    both of ``anyio.current_time``; ``nonce`` is of this run alone, whatever id its request has; ``said`` is what the caller has
+    been told already; ``pressure`` is what spoke for smaller models when it began. ``desk`` is where it can ask people,
+    ``outbox`` where it can leave what waits for a target that is away; ``elsewhere`` are the other nodes of its fleet;
+    ``going_on`` is there where it waited before, ``grant`` is the same until the call that waited is made, and ``leave`` until
+    what waited is sent to the cloud. ``consents`` are the agents that a person has let send there. ``fitted`` is what its
+    agents go by when they doubt an answer, ``conversation`` that of its conversation, where it has one; ``epoch`` is of the
+    lease that an exclusive agent began under. ``is_part``: it answers a part of another run's request; ``parts`` are what came
+    of such runs."""
 
     __slots__ = (
         "attempts",
@@ -85,6 +83,7 @@ class Run:
         "desk",
         "elsewhere",
         "emit",
+        "epoch",
         "fitted",
         "foresees",
         "going_on",
@@ -135,6 +134,7 @@ class Run:
         self.desk: Desk | None = None
         self.outbox: Outbox | None = None
         self.elsewhere: Elsewhere | None = None
+        self.epoch = 0
         self.going_on: GoingOn | None = None
         self.grant: GoingOn | None = None
         self.leave: GoingOn | None = None

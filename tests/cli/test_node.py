@@ -133,9 +133,12 @@ def test_the_hub_takes_out_a_lost_node_and_drains_itself(hub: Machine, tmp_path:
     assert "edge-2 is out of the fleet" in hub.node("leave", "edge-2").out
     assert hub.node("leave", "edge-7").code == 4
     assert hub.node("leave").code == 4
-    assert hub.node("drain").out == "edge-1 shall take nothing new from other nodes\n"
+    assert hub.node("drain").out == "edge-1 takes nothing new from other nodes\n"
     assert "takes nothing new" in hub.node("status").out
-    assert hub.node("drain", "--undo").out == "edge-1 shall take its share again\n"
+    assert hub.node("drain", "--undo").out == "edge-1 takes its share\n"
+    assert hub.node("cordon").out == "edge-1 takes no agent more, and answers for what it holds\n"
+    assert "takes no agent more" in hub.node("status").out
+    assert hub.node("uncordon").out == "edge-1 takes its share\n"
 
 
 def test_plain_links_are_for_this_machine(tmp_path: Path) -> None:

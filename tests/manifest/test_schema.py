@@ -114,7 +114,7 @@ HAND_MADE: Final[tuple[str, ...]] = (
         "deployment: {type: distributed-edge, nodes: [{id: a, agents: [b, {name: c, replicas: 2, alternatives: [d],"
         " node_labels: {g: h}}, {name: i, exclusive: true}], models: [d, {alias: e}], hardware: f, labels: {g: h},"
         " hub: true, pin: true}],"
-        " coordination: {load_balancing: true, failover: automatic, lease: 6s, drain: 30s}}"
+        " coordination: {load_balancing: true, failover: automatic, lease: 6s, drain: 30s, health_gate: 60s}}"
     ),
     "deployment: {type: single-device, routing: {strategy: rules, confidence: 0.5, default: a}, agents: [a]}",
     "deployment: {type: single-device, routing: {routing_strategy: intent-based}, escalation: {to: a, when: [timeout], most: 2}}",

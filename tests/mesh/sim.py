@@ -12,8 +12,11 @@ import anyio
 
 from orchestrator.app.simulation.fleet import SimulatedFleet, SimulatedNode
 from orchestrator.core.blueprint import Blueprint, CoordinationSpec, Element, NodeSpec
-from orchestrator.core.request import Request, Result
+from orchestrator.core.errors import DeployError
+from orchestrator.core.request import Request, Result, Status
+from orchestrator.node.desired import Assigned, Desired
 from orchestrator.node.subjects import Subjects
+from orchestrator.node.tallies import Tallies
 from orchestrator.node.worker import Asked, Emit, Held, Load
 from orchestrator.testing.sim_bus import SimBus, SimNet
 
@@ -48,22 +51,42 @@ class SimWorker:
     ran: list[str] = field(default_factory=list)
     broken: str = ""
     still: bool = False
+    warming: float = 0.0
+    refuses: frozenset[int] = frozenset()
+    ill: frozenset[int] = frozenset()
+    tallies: Tallies = field(default_factory=Tallies)
+    served: list[int] = field(default_factory=list)
 
     async def hold(self, agents: Mapping[str, Held], manifest: Mapping[str, Any], revision: int) -> None:
+        """``warming``: seconds until another manifest serves; ``refuses``: generations that cannot, ``ill``: those that answer with
+        faults here."""
+        if revision != self.tallies.generation:
+            await self.bus.sleep(self.warming)
+            if revision in self.refuses:
+                raise DeployError(f"generation {revision} does not start here")
+            self.served.append(revision)
+        self.tallies.serves(revision)
         self.agents = dict.fromkeys(agents, True)
 
     def load(self) -> Load:
         room = max(0, self.slots + self.queue - self.inflight)
         busy, queued = min(self.inflight, self.slots), max(0, self.inflight - self.slots)
         return Load(
-            agents=self.agents, slots=self.slots, inflight=busy, queued=queued, room=room, service_ms=self.work * 1000
+            agents=self.agents,
+            slots=self.slots,
+            inflight=busy,
+            queued=queued,
+            room=room,
+            service_ms=self.work * 1000,
+            before=self.tallies.before,
+            since=self.tallies.since,
         )
 
     async def answer(self, asked: Asked, emit: Emit) -> Result:
         self.inflight += 1
         self.runs += 1
         self.ran.append(asked.request.id)
-        run = f"{self.bus.node}-{self.runs}"
+        run, ill = f"{self.bus.node}-{self.runs}", self.tallies.generation in self.ill
         try:
             if self.broken:
                 raise RuntimeError(self.broken)
@@ -77,7 +100,9 @@ class SimWorker:
                 self.effects.append(Effect(now, asked.agent, self.bus.node, asked.epoch, asked.request.id))
         finally:
             self.inflight -= 1
-        return Result(asked.request.id, DEPLOYMENT, 1, "completed", run, asked.agent, served_by=self.bus.node)
+        self.tallies.note(self.work * 1000, failed=ill)
+        status: Status = "failed" if ill else "completed"
+        return Result(asked.request.id, DEPLOYMENT, 1, status, run, asked.agent, served_by=self.bus.node)
 
 
 Node = SimulatedNode[SimWorker]
@@ -91,6 +116,21 @@ class Fleet(SimulatedFleet[SimWorker]):
 
     async def start(self, name: str, *agents: str) -> Node:
         return await self.join(name, lambda bus: SimWorker(bus, self.effects, dict.fromkeys(agents, True)))
+
+    async def update(self, blueprint: Blueprint) -> int:
+        """As an operator does it where something serves: one node at a time. Gives the generation."""
+        wanted = self.net.store.read("desired", SUBJECTS.manifest)
+        assigned = self.net.store.read("desired", SUBJECTS.assignment)
+        known = [node.mesh.member.desired for node in self.nodes.values() if node.mesh.member.desired]
+        known += [Desired.read(wanted.value)] if wanted is not None and wanted.value else []
+        newest = max(known, key=lambda one: one.generation)
+        rollout = Assigned.read(assigned.value).rollout if assigned is not None and assigned.value else None
+        generation = newest.generation + 1
+        before = newest.last_good(rollout)
+        assert before is not None
+        wanted_now = Desired(generation, blueprint.as_json(), before=before, after=before.generation)
+        self.net.store.swap("desired", SUBJECTS.manifest, wanted_now.written(), wanted.revision if wanted else 0)
+        return generation
 
 
 @asynccontextmanager
@@ -112,7 +152,9 @@ def agent(name: str, **more: Any) -> Element:
     return Element(f"agent.{name}", "agent", spec)
 
 
-def blueprint(homes: Mapping[str, list[Element]], *floating: Element, failover: Any = "automatic") -> Blueprint:
+def blueprint(
+    homes: Mapping[str, list[Element]], *floating: Element, failover: Any = "automatic", health_gate: float = 3.0
+) -> Blueprint:
     """A deployment: node -> its agents, and agents of no node."""
     agents = [*(one for held in homes.values() for one in held), *floating]
     nodes = tuple(
@@ -127,6 +169,6 @@ def blueprint(homes: Mapping[str, list[Element]], *floating: Element, failover: 
         )
         for name, held in homes.items()
     )
-    together = CoordinationSpec(load_balancing=True, failover=failover, lease=6.0, drain=30.0)
+    together = CoordinationSpec(load_balancing=True, failover=failover, lease=6.0, drain=30.0, health_gate=health_gate)
     elements = {one.address: one for one in agents}
     return Blueprint(DEPLOYMENT, "distributed-edge", agents[0].address, elements, nodes=nodes, coordination=together)

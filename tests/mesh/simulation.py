@@ -22,9 +22,11 @@ from trio.testing import MockClock
 from orchestrator.core.blueprint import Blueprint, Element
 from orchestrator.core.errors import RunError
 from orchestrator.node.asking import Answer
+from orchestrator.node.desired import Desired
 from orchestrator.ports.bus import Letter
 from orchestrator.testing.sim_bus import HUB, SimNet, Weather
-from tests.mesh.sim import Fleet, agent, blueprint, request
+from tests.mesh.sim import SUBJECTS, Fleet, agent, blueprint, request
+from tests.mesh.updates import HEALTH_GATE, UPDATES, Update
 
 SECONDS: Final = 60.0
 FIRST_FAULT, LAST_FAULT = 8.0, 33.0
@@ -60,6 +62,7 @@ class Journal:
     faults: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     letters: int = 0
+    rolled: str = ""  # what came of an update: "over", or why it was taken back
 
     def blame(self, why: str) -> None:
         self.wrong.append(f"{anyio.current_time():.3f}: {why}")
@@ -103,10 +106,15 @@ class Simulation:
         self.names = [f"n{number}" for number in range(scale.nodes or self.random.randint(3, 5))]
         self.blueprint = self._drawn()
         self.agents = [one.spec["name"] for one in self.blueprint.elements.values()]
+        self.update = Update.drawn(seed, self.names) if seed % UPDATES == 0 and not scale.nodes else None
 
     def _drawn(self) -> Blueprint:
-        """Each node has agents of its own; some are exclusive, some on two nodes, some at home nowhere."""
-        count = self.scale.agents or len(self.names) + self.random.randint(0, 3)
+        """What the fleet begins with."""
+        return self._manifest(self.scale.agents or len(self.names) + self.random.randint(0, 3))
+
+    def _manifest(self, count: int, moved: int = 0) -> Blueprint:
+        """Each node has agents of its own; some are exclusive, some on two nodes, some at home nowhere. In another manifest they
+        have ``moved`` by so many nodes."""
         homes: dict[str, list[Element]] = {name: [] for name in self.names}
         floating: list[Element] = []
         for number in range(count):
@@ -115,8 +123,8 @@ class Simulation:
             if number % 7 == 6:
                 floating.append(one)
             else:
-                homes[self.names[number % len(self.names)]].append(one)
-        return blueprint(homes, *floating)
+                homes[self.names[(number + moved) % len(self.names)]].append(one)
+        return blueprint(homes, *floating, health_gate=HEALTH_GATE)
 
     # ---- the minute --------------------------------------------------------------------------------------------
 
@@ -129,9 +137,12 @@ class Simulation:
             for name in self.names:
                 await self._start(name)
             await self.fleet.apply(1, self.blueprint)
+            if self.update is not None:
+                group.start_soon(self._update, self.update)
             for _ in range(2):
                 group.start_soon(self._break_things)  # two faults at once, as they come
             await anyio.sleep(STEADY - 3)
+            self._take_what_is_wanted()
             self._check_steady()
             await self._ask_everything()
             await anyio.sleep(max(0.0, SECONDS - anyio.current_time()))
@@ -143,6 +154,10 @@ class Simulation:
     async def _start(self, name: str) -> None:
         node = await self.fleet.start(name)
         node.worker.work = self.random.choice([0.1, 0.4, 1.0, 2.5])
+        if self.update is not None:
+            node.worker.warming = self.update.warming
+            node.worker.refuses = frozenset({2} if self.update.refuses == name else ())
+            node.worker.ill = frozenset({2} if self.update.ill == name else ())
         self.journal.down_since.pop(name, None)
         self.fleet.group.start_soon(self._ask_now_and_then, name)
 
@@ -179,6 +194,32 @@ class Simulation:
                 node.asking.discard(scope)
         if scope.cancelled_caught:
             asked.ends.append("gone")
+
+    # ---- an update ---------------------------------------------------------------------------------------------
+
+    async def _update(self, update: Update) -> None:
+        """Another manifest, while all else goes wrong too."""
+        await anyio.sleep(update.at)
+        self.journal.fault(f"another manifest: {update}")
+        await self.fleet.update(self._manifest(len(self.agents) + update.more, update.moved))
+
+    def _take_what_is_wanted(self) -> None:
+        """What came of the update: all nodes serve it or what it was before, and which of them is no matter of chance where nothing
+        but the update was wrong."""
+        entry = self.fleet.net.store.read("desired", SUBJECTS.manifest)
+        if entry is None or not entry.value:
+            self.journal.blame("no manifest is on the board")
+            return
+        wanted = Desired.read(entry.value)
+        self.blueprint = Blueprint.from_json(wanted.blueprint)
+        self.agents = [one.spec["name"] for one in self.blueprint.elements.values()]
+        served = {name: node.mesh.member.generation for name, node in self.fleet.nodes.items()}
+        able = {name: at for name, at in served.items() if not self.fleet.nodes[name].mesh.member.fault}
+        if set(able.values()) != {wanted.generation}:
+            self.journal.blame(f"nodes serve {served}, and generation {wanted.generation} is wanted ({wanted.why})")
+        if wanted.generation == 3 and wanted.undone != 2:
+            self.journal.blame(f"generation 3 takes back {wanted.undone}")
+        self.journal.rolled = wanted.why or ("over" if wanted.generation == 2 else "")
 
     # ---- faults ------------------------------------------------------------------------------------------------
 
@@ -286,11 +327,12 @@ class Simulation:
             return
         homes = {one: node["name"] for node in self.blueprint.nodes for one in node["agents"]}
         for name, home in homes.items():
-            if home not in [place.node for place in first.assignment.places.get(name, ())]:
+            away = self.fleet.nodes[home].mesh.member.fault
+            if not away and home not in [place.node for place in first.assignment.places.get(name, ())]:
                 blame(f"{name} is at {first.assignment.places.get(name)}, and its home is {home}")
         for node, mesh in meshes.items():
             holds, wanted = sorted(mesh.site.worker.load().agents), sorted(first.assignment.on(node))
-            if holds != wanted:
+            if holds != wanted and not mesh.member.fault:
                 blame(f"{node} holds {holds}, and is to hold {wanted}")
 
     async def _ask_everything(self) -> None:
@@ -362,6 +404,7 @@ class Outcome:
     ends: dict[str, int]
     letters: int
     wall: float
+    rolled: str = ""
 
 
 def simulate(seed: int, scale: Scale = Scale()) -> Outcome:
@@ -374,7 +417,8 @@ def simulate(seed: int, scale: Scale = Scale()) -> Outcome:
     journal = simulation.journal
     ends = Counter(type(end).__name__ if not isinstance(end, str) else end for one in journal.asked for end in one.ends)
     wall = time.perf_counter() - begun
-    return Outcome(seed, tuple(journal.wrong), tuple(journal.faults), dict(ends), journal.letters, wall)
+    wrong, faults = tuple(journal.wrong), tuple(journal.faults)
+    return Outcome(seed, wrong, faults, dict(ends), journal.letters, wall, journal.rolled)
 
 
 def in_order() -> None:
@@ -402,19 +446,20 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--agents", type=int, default=0)
     given = parser.parse_args(arguments)
     scale = Scale(given.nodes, given.agents, 1.5 if not given.nodes else 15.0)
-    failed, ends, letters, begun = 0, Counter[str](), 0, time.perf_counter()
+    failed, ends, rolled, letters, begun = 0, Counter[str](), Counter[str](), 0, time.perf_counter()
     count = 0
     for seed in seeds_in(given.seeds):
         outcome = simulate(seed, scale)
         count += 1
         ends.update(outcome.ends)
+        rolled["over" if outcome.rolled == "over" else "taken back" if outcome.rolled else "no update"] += 1
         letters += outcome.letters
         if outcome.wrong:
             failed += 1
             sys.stderr.write(told(outcome, scale) + "\n")
     wall = time.perf_counter() - begun
     each = f"{wall:.1f} s ({wall / count:.2f} s each)"
-    sys.stdout.write(f"{count} seeds, {failed} wrong, {each}, {letters} letters, {dict(ends)}\n")
+    sys.stdout.write(f"{count} seeds, {failed} wrong, {each}, {letters} letters, {dict(ends)}, {dict(rolled)}\n")
     return 1 if failed else 0
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import anyio
 import pytest
 
+from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import NoHolder
 from tests.mesh.sim import Fleet, agent, blueprint, fleet, request
 
@@ -113,7 +116,7 @@ async def test_in_a_very_large_fleet_a_node_says_less_often_that_it_lives_and_at
         await anyio.sleep(60)
         assert 3 * 3 * 20 <= running.net.delivered - before <= 3 * 3 * 27  # a beat in 2.4 s, which all three hear
         assert all(table.health(name, anyio.current_time()) == "alive" for table in seen for name in "abc")
-        running.nodes["a"].mesh.cordon(cordoned=True)
+        running.nodes["a"].mesh.takes("drained")
         await anyio.sleep(0.6)
         assert [beat.state for table in seen if (beat := table.beat("a"))] == ["draining"] * 3
         running.crash("c")
@@ -143,3 +146,55 @@ async def test_a_full_node_whose_work_is_short_may_be_asked_again_soon() -> None
             for _ in range(2):
                 group.start_soon(ask)
         assert len(took) == 2 and max(took) < 0.06
+
+
+async def test_the_term_of_leases_is_that_of_the_manifest() -> None:
+    """Another node leads after a little more than it; and while it changes, no two do."""
+    async with fleet() as net:
+        for name in "abc":
+            await net.start(name)
+        await net.apply(1, replace_lease(THREE, 3.0))
+        await anyio.sleep(14)
+        [leader] = leaders(net)
+        net.crash(leader)
+        begun = anyio.current_time()
+        while not leaders(net):  # noqa: ASYNC110 - on virtual time
+            await anyio.sleep(0.05)
+        assert 1.5 < anyio.current_time() - begun < 4.5
+        assert {node.mesh.leading.lease.terms.fence for node in net.nodes.values()} == {2.25}
+        await net.apply(2, replace_lease(THREE, 12.0))
+        for _ in range(200):
+            await anyio.sleep(0.1)
+            assert len(leaders(net)) <= 1
+        assert {node.mesh.leading.lease.terms.fence for node in net.nodes.values()} == {9.0}
+
+
+def leaders(net: Fleet) -> list[str]:
+    return [name for name, node in net.nodes.items() if node.mesh.leading.epoch is not None]
+
+
+def replace_lease(whole: Blueprint, seconds: float) -> Blueprint:
+    assert whole.coordination is not None
+    return replace(whole, coordination={**whole.coordination, "lease": seconds})
+
+
+async def test_a_cordoned_node_answers_for_what_it_holds_and_is_given_nothing_more() -> None:
+    """Not even its own agent back, until it takes its share again; a drained one gives away what it may."""
+    async with fleet() as net:
+        await _three(net)
+        net.nodes["b"].mesh.takes("cordoned")
+        net.crash("a")
+        await anyio.sleep(18)
+        assert net.assigned("b") == {"orders": "c", "billing": "b", "desk": "c"}
+        assert (await net.nodes["c"].mesh.ask(request(), "billing")).node == "b"
+        await net.start("a")
+        net.nodes["a"].mesh.takes("cordoned")
+        await anyio.sleep(20)
+        assert net.assigned("b")["orders"] == "c"
+        net.nodes["a"].mesh.takes("shared")
+        await anyio.sleep(18)
+        assert net.assigned("b")["orders"] == "a"
+        net.nodes["b"].mesh.takes("drained")
+        await anyio.sleep(8)
+        assert net.assigned("a")["billing"] in ("a", "c")
+        assert (await net.nodes["a"].mesh.ask(request(), "billing")).node in ("a", "c")

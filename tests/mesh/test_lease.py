@@ -225,3 +225,23 @@ def _turn(lease: Lease, store: Store, now: float, rate: float, fate: tuple[str, 
         return
     lease.on_written(entry, action, now * rate)
     assert late < 2
+
+
+def test_others_wait_for_as_long_as_the_holder_says_and_never_less_than_it_may_hold() -> None:
+    """The term may be another one by now, here and there; and a store lets entries expire by its own."""
+    long, short = Terms.of(12.0), Terms.of(3.0)
+    holder, other = Lease("a", 1, long), Lease("b", 1, short)
+    first = holder.on_read(None, 0.0)
+    assert first is not None
+    entry = Entry("k", first.value, 1)
+    holder.on_written(entry, first, 0.0)
+    assert holder.holds(8.9) and not holder.holds(9.0)
+    assert other.on_read(entry, 0.0) is None and other.on_read(entry, 11.9) is None
+    late = other.on_read(entry, 12.0)
+    assert late is not None and late.grace == 0.0
+    expired = Lease("c", 1, short)
+    assert expired.on_read(entry, 0.0) is None
+    taken = expired.on_read(Entry("k", b"", 2), 6.0)
+    assert taken is not None and taken.grace == 6.0
+    expired.on_written(Entry("k", taken.value, 3), taken, 6.0)
+    assert not any(expired.holds(6.0 + step / 10) and holder.holds(6.0 + step / 10) for step in range(100))

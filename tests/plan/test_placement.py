@@ -107,7 +107,7 @@ def test_labels_say_who_may_hold_it() -> None:
 def test_a_drained_node_gives_its_agents_away() -> None:
     """What may move."""
     before = place(TWO, {"a": UP, "b": UP})
-    drained = place(TWO, {"a": Seen(cordoned=True, ready_for=99), "b": UP}, before)
+    drained = place(TWO, {"a": Seen(drained=True, ready_for=99), "b": UP}, before)
     assert drained.places["orders"] == (Place("b", "phi", "a is drained, and this node has phi and room for it"),)
 
 
@@ -320,3 +320,15 @@ def test_a_fleet_is_what_the_manifest_says() -> None:
     assert list(of.sizes) == ["phi-4-mini"] and of.sizes["phi-4-mini"] > GB
     assert of.nodes["a"].memory is not None and 4 * GB < of.nodes["a"].memory < 8 * GB
     assert (of.nodes["b"].memory, of.failover) == (None, "automatic")
+
+
+def test_a_cordoned_node_keeps_what_it_holds_and_is_given_nothing_more() -> None:
+    """Nor does its own agent come back to it while it is cordoned."""
+    before, cordoned = place(TWO, {"a": UP, "b": UP}), Seen(cordoned=True, ready_for=99)
+    assert place(TWO, {"a": cordoned, "b": UP}, before) == before
+    assert place(TWO, {"a": DOWN, "b": cordoned}, before).nowhere == {} and (
+        where(place(TWO, {"a": DOWN, "b": cordoned}, before))["orders"] == [("a", "phi")]
+    )
+    moved = place(TWO, {"a": DOWN, "b": UP}, before)
+    assert where(place(TWO, {"a": cordoned, "b": UP}, moved)) == where(moved)
+    assert where(place(TWO, {"a": UP, "b": UP}, moved)) == where(before)

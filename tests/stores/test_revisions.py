@@ -458,8 +458,9 @@ def test_of_a_file_of_the_version_before_every_revision_counts_as_one_that_serve
     stores.revisions.add(FIRST)
     stores.close()
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("DROP TABLE ever_served")
-        connection.execute(f"PRAGMA user_version = {len(STEPS) - 1}")
+        for table in ("ever_served", "fence", "effect", "receipt"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute(f"PRAGMA user_version = {len(STEPS) - 2}")
         connection.commit()
     again = open_stores(path)
     assert list(again.revisions.ever_served("clinic")) == [1]

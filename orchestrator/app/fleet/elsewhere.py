@@ -9,9 +9,11 @@ from typing import Any, Final
 
 from orchestrator.app.fleet.worker import HOP
 from orchestrator.core import errors
-from orchestrator.core.errors import NoHolder, RunError
+from orchestrator.core.errors import LeaseLost, NoHolder, RunError
 from orchestrator.core.request import Request, Result
 from orchestrator.node.mesh import Mesh
+from orchestrator.ports.effects import Effect, EffectStore
+from orchestrator.serve.disk import Disk
 
 NOT_YET: Final = "this node is not linked to its fleet yet"
 
@@ -20,13 +22,15 @@ class FleetElsewhere:
     """``Elsewhere`` by a mesh, which is there once the node has started. A request goes there under a name of its own, as parts of
     one run are several requests to the others."""
 
-    def __init__(self, node: str, mesh: Callable[[], Mesh | None]) -> None:
+    def __init__(self, node: str, mesh: Callable[[], Mesh | None], effects: EffectStore | None = None) -> None:
         self.node = node
         self.away = 0
         self._mesh = mesh
+        self._effects = effects
         self._numbers = count(1)
+        self._on_disk = Disk().do
 
-    async def answer(self, request: Request, say: Callable[[str], None] | None) -> Result:
+    async def answer(self, request: Request, say: Callable[[str], None] | None, key: str = "") -> Result:
         """What the node says that holds the agent."""
         mesh = self._mesh()
         if mesh is None:
@@ -36,10 +40,11 @@ class FleetElsewhere:
             if say is not None:
                 say(text)
 
-        own = replace(request, id=f"{request.id}.{next(self._numbers)}")
+        own = replace(request, id=key or f"{request.id}.{next(self._numbers)}")
+        heard = pass_on if say is not None else None
         self.away += 1
         try:
-            answer = await mesh.ask(own, request.agent, pass_on if say is not None else None, hop=HOP.get() + 1)
+            answer = await mesh.ask(own, request.agent, heard, hop=HOP.get() + 1, kept=bool(key))
         finally:
             self.away -= 1
         if answer.result.error:
@@ -47,6 +52,29 @@ class FleetElsewhere:
             fault.node = answer.result.node or answer.node
             raise fault
         return answer.result if answer.result.node else replace(answer.result, node=answer.node)
+
+    def lease(self, agent: str) -> int:
+        """As the mesh has it: of a node that is linked to no fleet, nothing."""
+        mesh = self._mesh()
+        epoch = mesh.epoch_of(agent) if mesh is not None else None
+        if epoch is None:
+            raise LeaseLost(
+                f"agent.{agent} may act on one node only, and {self.node} has not its lease now",
+                cure="ask again in some seconds, or on another node; orchestrator node status",
+            )
+        return epoch
+
+    async def act(self, effect: Effect) -> None:
+        """Of this epoch still, and of none below the highest that has acted."""
+        if self.lease(effect.agent) != effect.epoch:
+            raise LeaseLost(
+                f"{effect.function} is not called: {self.node} has lost the lease of agent.{effect.agent} while it worked",
+                cure="ask again: whoever has acted meanwhile is taken into account then",
+            )
+        if self._effects is not None:
+            await self._on_disk(self._effects.act, effect)
+            if self.lease(effect.agent) != effect.epoch:  # a slow disk
+                raise LeaseLost(f"{effect.function} is not called: the lease ended while it was written down")
 
 
 def fault_of(told: Mapping[str, Any]) -> RunError:

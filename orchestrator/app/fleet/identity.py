@@ -17,6 +17,7 @@ from orchestrator.app.fleet.ledger import Ledger, Member
 from orchestrator.core.errors import StateUnusable, UsageError
 from orchestrator.core.fleet_errors import FleetError
 from orchestrator.deploy.free_port import free_port
+from orchestrator.node.worker import Work
 from orchestrator.plugins.sidecars.nats_conf import Tls, is_loopback
 
 LINK_PORT: Final = 7422
@@ -30,7 +31,7 @@ _RESERVED: Final = ("hub", "keeper", "warden", "canary")
 class Membership:
     """Of which ``fleet`` this machine is which ``node``. ``hubs`` are where leaves come to, ``enrol`` where new nodes and those
     that leave ask (host:port). Ports are on loopback. ``insecure``: plain links, on this machine only. ``operator``: the public key
-    that manifests must be signed with. ``cordoned``: it shall take nothing new from others."""
+    that manifests must be signed with. ``work``: what it shall take of the fleet's."""
 
     fleet: str
     node: str
@@ -41,7 +42,7 @@ class Membership:
     leaf_port: int
     hub_port: int = 0
     insecure: bool = False
-    cordoned: bool = False
+    work: Work = "shared"
     since: float = 0.0
 
 

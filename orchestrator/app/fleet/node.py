@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -17,9 +17,11 @@ from orchestrator.app.fleet.elsewhere import FleetElsewhere
 from orchestrator.app.fleet.identity import FleetFolder, Membership
 from orchestrator.app.fleet.keys import OperatorKey, check_signature, write_private
 from orchestrator.app.fleet.mesh import joined
+from orchestrator.app.fleet.receipts import Receipts
+from orchestrator.app.fleet.wanting import Wanting
 from orchestrator.app.fleet.worker import EngineWorker
 from orchestrator.core.blueprint import Blueprint
-from orchestrator.core.errors import BusDown, Conflict, DeployError, OrchestratorError, UsageError
+from orchestrator.core.errors import BusDown, DeployError, OrchestratorError, UsageError
 from orchestrator.core.event import Event
 from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.node.desired import Desired, Observed
@@ -29,18 +31,17 @@ from orchestrator.node.subjects import Subjects, name_of
 from orchestrator.node.wire import Heartbeat
 from orchestrator.plugins.buses.nats import NatsBus
 from orchestrator.ports.bus import Board
+from orchestrator.ports.effects import EffectStore
 from orchestrator.ports.elsewhere import Elsewhere
 from orchestrator.ports.host import Processes
+from orchestrator.ports.store import RunStore
 from orchestrator.serve.engine import EngineTable
 
 LOOK_SECONDS: Final = 1.0
 """How often new deployments are looked for on the board."""
 AGAIN_SECONDS: Final = 5.0
 """Until the servers are tried again, where they could not be started."""
-READY_SECONDS: Final = 60.0
-"""How long an apply waits for the nodes that are there."""
 _MANIFEST: Final = ".manifest"
-_GLANCE: Final = 0.2
 
 
 class Log(Protocol):
@@ -73,12 +74,13 @@ class FilesKept:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What the node serves with."""
+    """What the node serves with. ``wake``: a node has come back, for which something may wait."""
 
     reconciler: Reconciler
     engines: EngineTable
     emit: Callable[[Event], None]
     events: Lines
+    wake: Callable[[], None] = lambda: None
 
 
 @dataclass(slots=True)
@@ -88,9 +90,12 @@ class FleetNode:
     folder: FleetFolder
     processes: Processes
     log: Log
+    effects: EffectStore
+    runs: RunStore
     membership: Membership = field(init=False)
     _meshes: dict[str, Mesh] = field(default_factory=dict, init=False)
     _books: dict[str, Logbook] = field(default_factory=dict, init=False)
+    _workers: dict[str, EngineWorker] = field(default_factory=dict, init=False)
     _line: NatsBus | None = field(default=None, init=False)
     _stopping: bool = field(default=False, init=False)
     _why: str = field(default="its servers have not started yet", init=False)
@@ -105,7 +110,13 @@ class FleetNode:
 
     def elsewhere(self, name: str) -> Elsewhere:
         """The other nodes, for the runs of a deployment."""
-        return FleetElsewhere(self.node, lambda: self._meshes.get(name))
+        return FleetElsewhere(self.node, lambda: self._meshes.get(name), self.effects)
+
+    def hear(self, event: Event) -> None:
+        """Of a run of this runtime that has ended: a manifest that does worse than the one before is taken back."""
+        worker = self._workers.get(event.deployment)
+        if worker is not None and event.kind == "run.finished":
+            worker.note(event.fields["result"])
 
     async def run(self, serving: Serving) -> None:
         """Be a node until cancelled. Where its servers cannot run it is told and tried again; what it holds is served meanwhile."""
@@ -131,38 +142,43 @@ class FleetNode:
             while True:
                 for name in await self._on_board(bus):
                     await self._start(name, serving, bus, group)
-                self._mind_cordon()
+                self._mind_work()
                 await anyio.sleep(LOOK_SECONDS)
 
     async def _start(self, name: str, serving: Serving, bus: NatsBus, group: TaskGroup) -> None:
         if name in self._meshes:
             return
         worker = EngineWorker(name, self.node, serving.reconciler, serving.engines, serving.emit)
+        worker.receipts = Receipts(self.effects, self.runs)
+        self._workers[name] = worker
         site = Site(
             deployment=name,
             bus=bus,
             board=bus,
             worker=worker,
             kept=FilesKept(self._kept / name),
-            tell=partial(self._tell, name),
+            tell=partial(self._tell, name, serving.wake),
             draw=random.randrange,
             accepts=self._accepts,
             leads=self.membership.hub,
+            sign=self._taking_back,
         )
         self._meshes[name] = mesh = Mesh(site)
         self._books[name] = book = Logbook(bus, name, serving.events)
         await group.start(self._run_one, name, mesh, book)
 
-    def _mind_cordon(self) -> None:
-        """``orchestrator node drain`` writes it into the membership."""
+    def _mind_work(self) -> None:
+        """``orchestrator node drain`` and ``cordon`` write it into the membership."""
         if self._stopping:
             return
         found = self.folder.read()
         for mesh in self._meshes.values():
-            mesh.cordon(cordoned=found is not None and found.cordoned)
+            mesh.takes(found.work if found is not None else "shared")
 
-    def _tell(self, name: str, kind: str, fields: Mapping[str, Any]) -> None:
+    def _tell(self, name: str, wake: Callable[[], None], kind: str, fields: Mapping[str, Any]) -> None:
         self.log.info(kind, deployment=name, **fields)
+        if kind == "mesh.node" and fields["state"] == "alive":
+            wake()
 
     async def _run_one(self, name: str, mesh: Mesh, book: Logbook, *, task_status: TaskStatus[None]) -> None:
         """A mesh that fails takes no other with it, and is started anew."""
@@ -198,7 +214,7 @@ class FleetNode:
 
     def _accepts(self, desired: Desired) -> bool:
         try:
-            check_signature(self.membership.operator, _signed(desired), desired.signature)
+            check_signature(self.membership.operator, desired.signed, desired.signature)
         except OrchestratorError as error:
             self.log.warning("fleet", error=error.line)
             return False
@@ -206,70 +222,39 @@ class FleetNode:
 
     # ---- what the whole fleet is to serve --------------------------------------------------------------------------
 
-    async def want(self, blueprint: Blueprint) -> dict[str, Any]:
-        """Make it what the fleet serves, and wait for the nodes that are there. Gives its generation, and who holds what. Raises
-        ``DeployError``."""
-        board = self._board()
-        generation = await self._write(board, blueprint.name, blueprint.as_json())
-        return await self._settled(board, blueprint, generation)
+    async def want(self, blueprint: Blueprint, tell: Callable[[Event], None]) -> dict[str, Any]:
+        """Make it what the fleet serves, and wait until it does; ``tell`` hears how it goes over the nodes. Gives its generation,
+        whether it is a new one, and who holds what. Raises ``DeployError``, and ``TakenBack`` where it did not do well."""
+        wanting = self._wanting(blueprint.name)
+        wanted, new = await wanting.write(blueprint.as_json())
+        seen = await wanting.settled(wanted, tell)
+        mesh = self._meshes[blueprint.name]
+        return {"name": blueprint.name, "generation": wanted.generation, "new": new, **self._view(mesh, seen)}
 
     async def unwant(self, name: str) -> None:
         """Have the fleet serve it no more: what is wanted then has no part. Raises ``DeployError``."""
-        board = self._board()
-        mesh = self._meshes.get(name)
+        wanting, mesh = self._wanting(name), self._meshes.get(name)
         before = mesh.member.desired if mesh is not None else None
         if before is None:
             raise DeployError(f"{name} is not of this fleet", cure="orchestrator status")
-        nothing = {**before.blueprint, "elements": [], "nodes": []}
-        await self._write(board, name, nothing)
+        await wanting.write({**before.blueprint, "elements": [], "nodes": []})
 
-    def _board(self) -> Board:
+    def _wanting(self, name: str) -> Wanting:
         if self._line is None:
             raise DeployError(f"{self.node} is not linked to its fleet: {self._why}", cure="orchestrator node status")
-        return self._line
+        return Wanting(name, self._line, lambda: self._meshes.get(name), self._signed)
 
-    async def _write(self, board: Board, name: str, blueprint: Mapping[str, Any]) -> int:
-        key = Subjects(name).manifest
-        operator = self._operator()
-        try:
-            entry = await board.read("desired", key)
-            before = Desired.read(entry.value).generation if entry is not None and entry.value else 0
-            mesh = self._meshes.get(name)
-            generation = max(before, mesh.member.generation if mesh is not None else 0) + 1
-            desired = Desired(generation, blueprint)
-            signed = Desired(generation, blueprint, operator.sign(_signed(desired)))
-            await board.swap("desired", key, signed.written(), entry.revision if entry is not None else 0)
-        except Conflict as error:
-            raise DeployError(f"somebody else applied {name} at the same time", cure="apply again") from error
-        except BusDown as error:
-            raise DeployError(f"the fleet's board cannot be written: {error.message}", cure=error.cure) from error
-        return generation
-
-    def _operator(self) -> OperatorKey:
+    def _signed(self, desired: Desired) -> Desired:
         if not self.folder.operator_key.is_file():
             raise DeployError(
                 f"{self.node} may not change what the fleet serves: the operator's key is on another node",
                 cure="apply it on the first node of the fleet, where its key is",
             )
-        return OperatorKey.read(self.folder.operator_key)
+        return replace(desired, signature=OperatorKey.read(self.folder.operator_key).sign(desired.signed))
 
-    async def _settled(self, board: Board, blueprint: Blueprint, generation: int) -> dict[str, Any]:
-        """What came of it, once every node that lives serves this generation and every agent that is placed is held."""
-        seen: dict[str, Observed] = {}
-        with anyio.move_on_after(READY_SECONDS):
-            while True:
-                seen = {each.node: each for each in await self._seen(board, blueprint.name)}
-                mesh = self._meshes.get(blueprint.name)
-                if mesh is not None and _is_settled(mesh, seen, generation):
-                    break
-                await anyio.sleep(_GLANCE)
-        mesh = self._meshes.get(blueprint.name)
-        if mesh is None or mesh.member.assigned is None:
-            raise DeployError(
-                f"no node leads {blueprint.name} yet: generation {generation} is on the board, and nobody has placed it",
-                cure="orchestrator node status",
-            )
-        return {"name": blueprint.name, "generation": generation, **self._view(mesh, seen)}
+    def _taking_back(self, desired: Desired) -> Desired | None:
+        """Signed, where this node can: it is what the operator has applied before."""
+        return self._signed(desired) if self.folder.operator_key.is_file() else None
 
     async def _seen(self, board: Board, name: str) -> list[Observed]:
         try:
@@ -287,7 +272,7 @@ class FleetNode:
                 continue
             seen = await self._seen(self._line, name) if self._line else []
             view = self._view(mesh, {each.node: each for each in seen})
-            found.append({"name": name, "generation": mesh.member.generation, **view})
+            found.append({"name": name, "generation": mesh.member.desired.generation, **view})
         linked = self._line is not None and await self._line.linked()
         return {"node": self.node, "fleet": self.membership.fleet, "linked": linked, "deployments": found}
 
@@ -319,13 +304,18 @@ class FleetNode:
             for agent, places in (assigned.places.items() if assigned is not None else ())
         }
         agents |= {agent: {"nodes": [], "why": why} for agent, why in (assigned.nowhere.items() if assigned else ())}
+        desired, rollout = mesh.member.desired, mesh.member.rollout
         return {
             "leads": mesh.leading.epoch is not None,
+            "rollout": rollout.as_json() if rollout is not None and rollout.state != "done" else None,
+            "taken_back": {"generation": desired.undone, "why": desired.why} if desired and desired.undone else None,
             "nodes": {
                 node: {
                     "health": health,
                     "generation": seen[node].generation if node in seen else None,
                     "agents": list(seen[node].agents) if node in seen else [],
+                    "fault": seen[node].fault if node in seen else "",
+                    "work": beat.state if health == "alive" and (beat := mesh.table.beat(node)) else "",
                     "load": _load(mesh.table.beat(node)) if health == "alive" else None,
                 }
                 for node, health in nodes.items()
@@ -349,20 +339,6 @@ def _load(beat: Heartbeat | None) -> dict[str, Any] | None:
     return {**told, "service_ms": round(beat.service_ms, 1)}
 
 
-def _signed(desired: Desired) -> dict[str, Any]:
-    return {"generation": desired.generation, "blueprint": dict(desired.blueprint)}
-
-
 def _named(mesh: Mesh) -> Iterator[str]:
     for node in mesh.member.desired.blueprint.get("nodes", ()) if mesh.member.desired else ():
         yield str(node["name"])
-
-
-def _is_settled(mesh: Mesh, seen: Mapping[str, Observed], generation: int) -> bool:
-    now = anyio.current_time()
-    alive = [node for node in mesh.table.nodes if mesh.table.health(node, now) == "alive"]
-    assigned = mesh.member.assigned
-    if assigned is None or assigned.generation != generation or not alive:
-        return False
-    holds = all(node in seen and seen[node].generation == generation for node in alive)
-    return holds and all(agent in seen[node].agents for node in alive for agent in assigned.assignment.on(node))

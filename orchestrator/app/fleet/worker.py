@@ -9,16 +9,33 @@ from typing import Any, Final
 
 import anyio
 
+from orchestrator.app.fleet.receipts import Receipts
 from orchestrator.core.blueprint import Blueprint
-from orchestrator.core.errors import NoSuchDeployment
+from orchestrator.core.errors import (
+    AnswerLost,
+    DeployError,
+    FleetBusy,
+    KeptNear,
+    LeaseLost,
+    NoHolder,
+    NoSuchDeployment,
+    RunCancelled,
+    StaysHere,
+    WentRound,
+)
 from orchestrator.core.event import DELTA, Event
 from orchestrator.core.request import Result
 from orchestrator.deploy.deployment import Agent
 from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.deploy.wanted import Wanted
+from orchestrator.node.tallies import Tallies
 from orchestrator.node.worker import Asked, Emit, Held, Load
+from orchestrator.plan.diff import diff
+from orchestrator.plan.plan import Plan
+from orchestrator.plan.serving import NOTHING
 from orchestrator.plan.share import share_of
 from orchestrator.serve.engine import Engine, EngineTable
+from orchestrator.serve.later import FORWARDED
 from orchestrator.serve.steps.elsewhere import is_elsewhere
 
 HOP: ContextVar[int] = ContextVar("hop", default=0)
@@ -30,6 +47,11 @@ CAUSE: Final = "generation {} of the fleet"
 _USUAL_SECONDS: Final = 0.2
 """The weight of the newest answer in the average of how long one takes."""
 
+_NOT_OURS: Final = frozenset(
+    each.__name__ for each in (NoHolder, AnswerLost, FleetBusy, StaysHere, KeptNear, WentRound, LeaseLost, RunCancelled)
+)
+"""Faults that say nothing of the manifest that this node serves: the other nodes', or the caller's."""
+
 
 class EngineWorker:
     """A ``Worker``: one deployment on the ``node`` that this runtime is."""
@@ -37,15 +59,20 @@ class EngineWorker:
     def __init__(
         self, name: str, node: str, reconciler: Reconciler, engines: EngineTable, listen: Callable[[Event], None]
     ) -> None:
+        self.receipts: Receipts | None = None
+        """Where answers are kept for nodes that ask until they are answered; set before the first of them."""
         self._name = name
         self._node = node
         self._reconciler = reconciler
         self._engines = engines
         self._listen = listen
         self._service_ms = 0.0
+        self._tallies = Tallies()
+        self._served: set[str] = set()
 
     async def hold(self, agents: Mapping[str, Held], manifest: Mapping[str, Any], revision: int) -> None:
-        """Serve this share of the manifest from now on. Raises ``DeployError`` where it cannot: what served before serves on."""
+        """Serve this share of the manifest from now on, warm beside what served before. Raises ``DeployError`` where it cannot, or
+        where nothing would answer for an agent that something answers for now: what served before serves on."""
         blueprint = Blueprint.from_json(manifest)
         desired = self._reconciler.desired.get(self._name)
         if not blueprint.elements:  # the fleet serves it no more
@@ -53,11 +80,28 @@ class EngineWorker:
                 await self._reconciler.down(self._name, DRAIN_SECONDS, self._listen)
             return
         share = share_of(blueprint, self._node, agents)
-        if desired is not None and desired.blueprint.digest == share.digest and self._name in self._engines.names():
-            return
+        if desired is None or desired.blueprint.digest != share.digest or self._name not in self._engines.names():
+            await self._apply(share, revision)
+        self._served.add(share.digest)
+        self._tallies.serves(revision)
+
+    async def _apply(self, share: Blueprint, revision: int) -> None:
+        desired, live = self._reconciler.desired.get(self._name), self._reconciler.table.get(self._name)
+        serving = {each.agent: each.by for each in live.agents} if live is not None else {}
+        fresh = share.digest not in self._served  # what has served well here is gone back to in any case
+        if fresh and serving:
+            _refuse_less(diff(share, await self._reconciler.observe(share)), serving)
         origin = desired.revision.origin if desired is not None else ""
         wanted = Wanted(share, origin=origin, cause=CAUSE.format(revision))
-        await self._reconciler.apply(wanted, self._listen)
+        applied = await self._reconciler.apply(wanted, self._listen)
+        if fresh:  # a server that was to be started may not have come
+            _refuse_less(applied.plan, serving)
+
+    def note(self, result: Result) -> None:
+        """A run of this runtime has ended. What other nodes answered says nothing of this one."""
+        kind = (result.error or {}).get("kind")
+        if result.node in ("", self._node) and result.status != "waiting" and kind not in _NOT_OURS:
+            self._tallies.note(result.timings.get("total", 0.0), failed=result.status == "failed")
 
     def load(self) -> Load:
         """What it answers for, and how much it has to do."""
@@ -69,10 +113,22 @@ class EngineWorker:
         slots = _slots(engine, here)
         names = [agent.spec["name"] for agent in here]
         away = engine.elsewhere.away if engine.elsewhere is not None else 0
-        return load_of(names, slots, engine.in_flight - away, self._service_ms)
+        told = load_of(names, slots, engine.in_flight - away, self._service_ms)
+        return replace(told, before=self._tallies.before, since=self._tallies.since)
 
     async def answer(self, asked: Asked, emit: Emit) -> Result:
-        """Answer a request of another node, or of this one."""
+        """Answer a request of another node, or of this one. One that is kept until it is answered is worked on once: its answer is
+        on the disk before it is told."""
+        receipts = self.receipts if asked.kept else None
+        known = await receipts.find(asked.request.id) if receipts is not None else None
+        if known is not None:
+            return known
+        result = await self._worked(asked, emit)
+        if receipts is not None and (result.error or {}).get("kind") not in FORWARDED:
+            await receipts.keep(self._name, asked.request.id, result)
+        return result
+
+    async def _worked(self, asked: Asked, emit: Emit) -> Result:
         engine = self._engines.get(self._name)
         HOP.set(asked.hop)
         began = anyio.current_time()
@@ -92,11 +148,12 @@ class EngineWorker:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(pass_on)
             with send:
-                result = await engine.run(replace(asked.request, agent=asked.agent), hear)
-        self._note((anyio.current_time() - began) * 1e3)
+                # What waits for a target waits where it came from: there somebody was told so.
+                result = await engine.run(replace(asked.request, agent=asked.agent), hear, keeps=False)
+        self._average((anyio.current_time() - began) * 1e3)
         return result if result.node else replace(result, node=self._node)
 
-    def _note(self, took: float) -> None:
+    def _average(self, took: float) -> None:
         share = _USUAL_SECONDS if self._service_ms else 1.0
         self._service_ms += share * (took - self._service_ms)
 
@@ -106,6 +163,16 @@ def load_of(agents: Iterable[str], slots: int, in_work: int, service_ms: float) 
     for other nodes."""
     warm, room = dict.fromkeys(agents, True), max(0, 2 * slots - in_work)
     return Load(agents=warm, slots=slots, inflight=in_work, room=room, service_ms=service_ms)
+
+
+def _refuse_less(plan: Plan, serving: Mapping[str, str]) -> None:
+    """Raises where an agent would have nothing to answer with that has something now."""
+    lost = [each for each in plan.serving if each.by == NOTHING and serving.get(each.agent, NOTHING) != NOTHING]
+    if lost:
+        raise DeployError(
+            "; ".join(f"{each.agent} would have nothing to answer with: {each.gain}" for each in lost),
+            cure=lost[0].cure,
+        )
 
 
 def _slots(engine: Engine, here: list[Agent]) -> int:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from orchestrator.app.client import RuntimeClient
     from orchestrator.app.compile import Compilation
     from orchestrator.cli.reach import TimeLimit
+    from orchestrator.core.event import Event
     from orchestrator.deploy.wanted import Wanted
     from orchestrator.plan.observed import ObservedState
     from orchestrator.plan.plan import Plan
@@ -164,9 +165,13 @@ def _apply_to_fleet(compilation: Compilation, options: argparse.Namespace, limit
         runtime = fleet.client(hub)
     else:
         runtime = started(terminal)
-    applied = runtime.apply(_wanted(compilation, options, ""), lambda _: None, limit.timeout)
-    from orchestrator.cli.view.fleet import shown_placement
+    from orchestrator.cli.view.fleet import shown_placement, shown_rollout
 
+    def listen(event: Event) -> None:
+        if event.kind == "mesh.rollout":
+            terminal.tell(shown_rollout(event.fields))
+
+    applied = runtime.apply(_wanted(compilation, options, ""), listen, limit.timeout, limit.since)
     terminal.say(shown_placement(applied))
     terminal.say(f'  try      orchestrator run {applied["name"]} "…"')
     return 0

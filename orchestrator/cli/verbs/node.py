@@ -11,6 +11,7 @@ from orchestrator.cli.view.terminal import Terminal
 
 if TYPE_CHECKING:
     from orchestrator.app.fleet.identity import FleetFolder
+    from orchestrator.node.worker import Work
 
 EXAMPLES: Final = """
 orchestrator node init --address 192.168.1.10 --serve
@@ -46,8 +47,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     _start_arguments(join)
     actions.add_parser("serve", help="run this node's servers, on the hub also enrolment, until Ctrl-C")
     status = actions.add_parser("status", help="what this machine is in a fleet, as far as it is known here")
-    drain = actions.add_parser("drain", help="note that this node shall take nothing new from others")
+    drain = actions.add_parser(
+        "drain", help="this node shall take nothing new from others, and its agents go to others"
+    )
     drain.add_argument("--undo", action="store_true", help="it shall take its share again")
+    actions.add_parser("cordon", help="this node shall be given no agent more; it answers for what it holds")
+    actions.add_parser("uncordon", help="this node shall take its share again, after cordon or drain")
     leave = actions.add_parser("leave", help="leave the fleet; with a name, on the hub: take that node out")
     leave.add_argument("name", nargs="?", default="", metavar="NAME", help="a node that is lost")
     leave.add_argument("--force", action="store_true", help="also where the hub cannot be asked, or is this machine")
@@ -155,13 +160,27 @@ def _status(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _drain(options: argparse.Namespace, terminal: Terminal) -> int:
+    return _takes("shared" if options.undo else "drained", terminal)
+
+
+def _cordon(_options: argparse.Namespace, terminal: Terminal) -> int:
+    return _takes("cordoned", terminal)
+
+
+def _uncordon(_options: argparse.Namespace, terminal: Terminal) -> int:
+    return _takes("shared", terminal)
+
+
+def _takes(work: Work, terminal: Terminal) -> int:
+    """Written down; its runtime reads it within a second."""
     from dataclasses import replace
 
+    from orchestrator.cli.view.node import WORK
+
     folder = _folder()
-    membership = replace(folder.member(), cordoned=not options.undo)
+    membership = replace(folder.member(), work=work)
     folder.write(membership)
-    share = "its share again" if options.undo else "nothing new from other nodes"
-    terminal.say(f"{membership.node} shall take {share}")
+    terminal.say(f"{membership.node} {WORK[work]}")
     return 0
 
 
@@ -253,5 +272,7 @@ _ACTIONS: Final = {
     "serve": _serve,
     "status": _status,
     "drain": _drain,
+    "cordon": _cordon,
+    "uncordon": _uncordon,
     "leave": _leave,
 }

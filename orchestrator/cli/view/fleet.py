@@ -22,13 +22,37 @@ def shown_fleet(fleet: Mapping[str, Any], terminal: Terminal, name: str = "") ->
 
 
 def _of_one(deployment: Mapping[str, Any], terminal: Terminal) -> list[str]:
-    rows = [(node, each["health"], _generation(each), _agents(each)) for node, each in deployment["nodes"].items()]
+    rows = [(node, _state(each), _generation(each), _agents(each)) for node, each in deployment["nodes"].items()]
     lines = columns([("NODE", "STATE", "GENERATION", "AGENTS"), *rows])
     shown = [f"{deployment['name']}, generation {deployment['generation']}", terminal.paint("bold", lines[0])]
-    for (_, health, _, _), line in zip(rows, lines[1:], strict=True):
+    for (_, state, _, _), line in zip(rows, lines[1:], strict=True):
+        health = state.partition(",")[0]
         shown.append(line.replace(health, terminal.paint(_STYLES.get(health, "bold"), health), 1))
     nowhere = {agent: held["why"] for agent, held in deployment["agents"].items() if not held["nodes"]}
-    return shown + [f"  agent.{agent} is nowhere: {why}" for agent, why in sorted(nowhere.items())]
+    shown += [f"  agent.{agent} is nowhere: {why}" for agent, why in sorted(nowhere.items())]
+    faults = {node: each["fault"] for node, each in deployment["nodes"].items() if each["fault"]}
+    shown += [f"  node.{node} cannot serve what it should: {why}" for node, why in faults.items()]
+    rollout, back = deployment["rollout"], deployment["taken_back"]
+    shown += [f"  {shown_rollout(rollout)}"] if rollout else []
+    return shown + ([f"  generation {back['generation']} was taken back: {back['why']}"] if back else [])
+
+
+def shown_rollout(rollout: Mapping[str, Any]) -> str:
+    """How far a manifest has come, in a line."""
+    generation, taken = rollout["generation"], ", ".join(rollout["taken"])
+    by = f"; it is served by {taken}" if taken else ""
+    if rollout["state"] == "failed":
+        return f"generation {generation} is taken back: {rollout['why']}"
+    if rollout["state"] == "done":
+        return f"generation {generation} has gone over all nodes{by}"
+    if not rollout["node"]:
+        return f"generation {generation} waits for a node that is silent{by}"
+    return f"generation {generation}: {rollout['node']} takes it over and is watched{by}"
+
+
+def _state(node: Mapping[str, Any]) -> str:
+    """How it is, and whether it takes what comes."""
+    return f"{node['health']}, {node['work']}" if node["work"] in ("cordoned", "draining") else str(node["health"])
 
 
 def _generation(node: Mapping[str, Any]) -> str:
@@ -41,7 +65,8 @@ def _agents(node: Mapping[str, Any]) -> str:
 
 def shown_placement(applied: Mapping[str, Any]) -> str:
     """What a fleet serves, as text: each agent with its nodes and why, and the nodes that are not well."""
-    lines = [f"{applied['name']} runs on its fleet, generation {applied['generation']}"]
+    same = "" if applied["new"] else ", as before"
+    lines = [f"{applied['name']} runs on its fleet, generation {applied['generation']}{same}"]
     for agent, held in sorted(applied["agents"].items()):
         where = ", ".join(held["nodes"]) or "nowhere"
         lines.append(f"  agent.{agent}  {where}  ({held['why']})")

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.cli.view.columns import columns
 from orchestrator.cli.view.moments import ago
 
 NOTHING = "this machine belongs to no fleet: orchestrator node init begins one, orchestrator node join TOKEN enters one"
+
+WORK: Final = {
+    "shared": "takes its share",
+    "cordoned": "takes no agent more, and answers for what it holds",
+    "drained": "takes nothing new from other nodes",
+}
 
 
 def shown_status(found: Mapping[str, Any] | None) -> str:
@@ -25,7 +31,7 @@ def shown_status(found: Mapping[str, Any] | None) -> str:
     if not found["hub"]:
         rows.append(("hub", _answers(found["hub_answers"])))
     rows += [(f"{name} server", f"process {pid}" if pid else "does not run") for name, pid in found["servers"].items()]
-    rows.append(("work", "takes nothing new from other nodes" if found["cordoned"] else "takes its share"))
+    rows.append(("work", WORK[found["work"]]))
     lines = columns(rows)
     if found["nodes"] is not None:
         lines += ["", *columns([("NODE", "JOINED", "STATE"), *map(_row, found["nodes"])])]

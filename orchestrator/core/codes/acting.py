@@ -137,6 +137,13 @@ CODES: Final[tuple[Code, ...]] = (
         "What the operator of a fleet must have signed is not signed by them, or was changed since.",
         "Apply it again where the operator's key is: on the first node of the fleet.",
     ),
+    Code(
+        "ORC463",
+        "taken back",
+        "A new manifest went over the nodes of a fleet, and one of them could not serve it or did worse with it than before. All "
+        "nodes serve again what they served.",
+        "Mend what the message names, and apply again; `orchestrator status` keeps the reason.",
+    ),
     Code("ORC501", "run failed", "A run ended with an error.", "See `orchestrator explain run ID`."),
     Code(
         "ORC502",

@@ -61,4 +61,17 @@ CODES: Final[tuple[Code, ...]] = (
         "The node that held the agent had a fault while it answered.",
         "Read the message, and the log of that node.",
     ),
+    Code(
+        "ORC579",
+        "the lease is not here",
+        "An exclusive agent acts only on the node that has its lease. This node has it not, has lost it while the request was in "
+        "work, or a newer holder has acted already. What the message names was not done.",
+        "Ask again: the node that has the lease answers. While no node can have it, see ORC570.",
+    ),
+    Code(
+        "ORC580",
+        "another node waits for a person",
+        "A request that was kept for an agent of another node has reached it, and waits there for a person. It is asked for again.",
+        "`orchestrator approvals list` on that node.",
+    ),
 )

@@ -69,9 +69,11 @@ class Coordination(Spec):
     failover: Literal["automatic", "manual", "none"] = "none"
     """Whether a lost node's agents are placed on others."""
     lease: Duration = 6.0
-    """How long a leader leads without renewing."""
+    """How long a leader leads, and an exclusive agent's node has it, without renewing."""
     drain: Duration = 30.0
     """How long a node may take to finish its work."""
+    health_gate: Duration = 60.0
+    """How long each node is watched after it took a new manifest over, before the next one does."""
 
 
 class RoutingDefaults(Spec):

@@ -84,6 +84,16 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
         # Nobody wrote down until now which of them did: each counts as one that may have.
         "INSERT INTO ever_served SELECT deployment, number FROM revision",
     ),
+    (
+        """CREATE TABLE fence (
+            deployment TEXT NOT NULL, agent TEXT NOT NULL, epoch INTEGER NOT NULL, PRIMARY KEY (deployment, agent))""",
+        """CREATE TABLE effect (
+            call TEXT PRIMARY KEY, deployment TEXT NOT NULL, agent TEXT NOT NULL, function TEXT NOT NULL,
+            epoch INTEGER NOT NULL, at REAL NOT NULL)""",
+        "CREATE INDEX effect_by_time ON effect (at)",
+        "CREATE TABLE receipt (key TEXT PRIMARY KEY, deployment TEXT NOT NULL, at REAL NOT NULL, result TEXT NOT NULL)",
+        "CREATE INDEX receipt_by_time ON receipt (at)",
+    ),
 )
 """A released step is never changed: a later version adds one. ``PRAGMA user_version`` counts those that were taken."""
 

@@ -18,6 +18,7 @@ from orchestrator.serve.steps.doubt import stays_above
 from orchestrator.serve.steps.elsewhere import answer_elsewhere, is_elsewhere
 from orchestrator.serve.steps.escalate import may_go_up
 from orchestrator.serve.steps.human import hand_to_person
+from orchestrator.serve.steps.leased import take_lease
 from orchestrator.serve.steps.near import near_enough
 from orchestrator.serve.steps.reflex import act
 
@@ -31,6 +32,7 @@ async def answer(run: Run, agent: Agent) -> Outcome:
     spec = agent.spec
     if is_elsewhere(agent):
         return await answer_elsewhere(run, agent)
+    take_lease(run, agent)
     if spec["human"] is not None:
         return await hand_to_person(run, agent)
     if run.grant is not None:

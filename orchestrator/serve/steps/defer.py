@@ -15,6 +15,7 @@ from orchestrator.serve.held import kept
 from orchestrator.serve.later import may_be_kept
 from orchestrator.serve.outcome import Outcome
 from orchestrator.serve.run import Run
+from orchestrator.serve.steps.elsewhere import is_elsewhere
 
 EXPIRES: Final = 86_400.0
 """Seconds that a request waits for its target where the manifest says nothing."""
@@ -34,7 +35,9 @@ def may_wait(run: Run, agent: Agent, error: RunError) -> bool:
 
 
 def _has_target(run: Run, agent: Agent) -> bool:
-    """A restricted request waits for no model in the cloud: it would wait in vain."""
+    """A restricted request waits for no model in the cloud, and for no other node: it would wait in vain."""
+    if is_elsewhere(agent):
+        return not run.restricted
     if not run.restricted:
         return bool(agent.spec["models"])
     if agent.endpoints:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from orchestrator.core.errors import KeptNear, NoHolder
+from orchestrator.core.errors import KeptNear, NoHolder, WaitsThere
+from orchestrator.core.message import Message
 from orchestrator.core.request import Request, Result, StepRecord
 from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.clock import current_time
@@ -31,8 +32,16 @@ async def answer_elsewhere(run: Run, agent: Agent) -> Outcome:
             f"{agent.address} is on another node, and this one has no link to its fleet",
             cure="orchestrator node status",
         )
-    began = current_time()
-    result = await run.elsewhere.answer(_passed_on(run, name), run.say if run.listen is not None else None)
+    began, kept = current_time(), run.grant.at.get("again") if run.grant is not None else None
+    if kept is not None:  # it waited for this node: with the conversation as it was
+        run.grant, run.history = None, tuple(map(Message.from_json, kept))
+    say = run.say if run.listen is not None else None
+    result = await run.elsewhere.answer(_passed_on(run, name), say, _key(run, agent))
+    if kept is not None and result.status == "waiting":
+        raise WaitsThere(
+            f"{agent.address} waits for a person on node {result.node} ({result.approval})",
+            cure=f"orchestrator approvals list, on {result.node}",
+        )
     _take(run, result, began)
     return Outcome(
         text=result.text,
@@ -44,6 +53,13 @@ async def answer_elsewhere(run: Run, agent: Agent) -> Outcome:
         agent=result.agent or name,
         node=result.node,
     )
+
+
+def _key(run: Run, agent: Agent) -> str:
+    """What that node knows the request by, at each try, also after a restart of this one; empty where it is not kept for it."""
+    if agent.spec.get("store_and_forward") is None:
+        return ""
+    return f"{run.nonce}.{agent.spec['name']}.{run.path.count(agent.address)}"
 
 
 def _passed_on(run: Run, name: str) -> Request:

@@ -25,6 +25,7 @@ from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.outcome import Held
 from orchestrator.serve.run import Run
+from orchestrator.serve.steps.leased import may_act
 from orchestrator.serve.steps.plain import plain_outcome, read_model_json
 
 LONGEST_OUTPUT: Final = 16_000
@@ -95,12 +96,14 @@ def denied(approval: Approval) -> ApprovalDenied:
 async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: Mapping[str, Any]) -> ToolOutcome:
     """Call it with arguments that are checked, past every approval."""
     _keep_apart(run, function)
+    context = _context(run, agent)
+    await may_act(run, agent, function, context.call_id)
     began = current_time()
     own_time, time_left = agent.tool_timeouts.get(function.name, USUAL_TIMEOUT), run.until - began
     outcome = "cancelled"
     try:
         with anyio.fail_after(max(0.0, min(own_time, time_left))):
-            result = plain_outcome(function.name, await function.run(arguments, _context(run, agent)))
+            result = plain_outcome(function.name, await function.run(arguments, context))
         outcome = "ok"
     except TimeoutError as error:
         outcome = "timeout"
@@ -151,13 +154,14 @@ def _context(run: Run, agent: Agent) -> ToolContext:
     """The call's id is its number in this very run: models give the same id to several calls, and callers to several
     requests, of which none is a repeat of another."""
     call_id = f"{run.nonce}:{run.usage.tool_calls + 1}"
-    return ToolContext(run.request.id, run.request.session, agent.spec["name"], call_id, run.request.text)
+    return ToolContext(run.request.id, run.request.session, agent.spec["name"], call_id, run.request.text, run.epoch)
 
 
 def _note(run: Run, function: ToolFunction, began: float, outcome: str) -> None:
     run.usage = run.usage + ONE_CALL
     run.tool_ms += (current_time() - began) * 1e3
-    run.note("tool", function.name, began, {"outcome": outcome, "effect": function.effect})
+    epoch = {"epoch": run.epoch} if run.epoch else {}
+    run.note("tool", function.name, began, {"outcome": outcome, "effect": function.effect, **epoch})
     run.tell("run.tool", {"function": function.name, "outcome": outcome})
 
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
 from orchestrator.core.blueprint import AgentSpec
-from orchestrator.core.errors import NoHolder, RunError
+from orchestrator.core.delivery import Delivery
+from orchestrator.core.errors import LeaseLost, NoHolder, RunError
 from orchestrator.core.event import DELTA, Event
 from orchestrator.core.message import Message
 from orchestrator.core.request import Request, Result
+from orchestrator.ports.effects import Effect
+from orchestrator.serve.held import going_on
+from orchestrator.serve.later import FORWARDED
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.pace import Pace
 from orchestrator.testing.script import Script
-from tests.serve.engine.parts import Served, Wanted, agent_spec, router_spec, rule, serving
+from tests.serve.engine.parts import FakeTool, Served, Wanted, agent_spec, router_spec, rule, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -29,11 +34,15 @@ class Link:
         self.away = 0
         self.cut = False
         self.asked: list[Request] = []
+        self.keys: list[str] = []
+        self.epoch: int | None = None
+        self.acted: list[Effect] = []
         self._other = other
         self._there = there
 
-    async def answer(self, request: Request, say: Callable[[str], None] | None) -> Result:
+    async def answer(self, request: Request, say: Callable[[str], None] | None, key: str = "") -> Result:
         """As the other node's engine answers it."""
+        self.keys.append(key)
         if self.cut:
             raise NoHolder(f"no node that holds {request.agent} answers")
         self.asked.append(request)
@@ -46,6 +55,18 @@ class Link:
         if result.error:
             raise RunError(result.error["message"])
         return replace(result, node=self._there)
+
+    def lease(self, agent: str) -> int:
+        """The lease of every agent, where this node has it."""
+        if self.epoch is None:
+            raise LeaseLost(f"{self.node} has not the lease of {agent}")
+        return self.epoch
+
+    async def act(self, effect: Effect) -> None:
+        """Of this epoch only."""
+        if self.lease(effect.agent) != effect.epoch:
+            raise LeaseLost("it is of another epoch")
+        self.acted.append(effect)
 
 
 def front() -> Wanted:
@@ -157,3 +178,60 @@ async def test_without_a_link_it_says_so() -> None:
     async with serving(Wanted([elsewhere("repairs")])) as asked:
         result = await asked.run("repair my drill", history=(Message("user", "hello"),))
     assert result.error is not None and result.error["code"] == "ORC572"
+
+
+async def test_an_exclusive_agent_answers_only_under_its_lease_and_each_effect_carries_the_epoch() -> None:
+    """Also a request that came to this very node; what only reads needs none."""
+    book = FakeTool("book", {"add": "booked"})
+    agent = agent_spec("calendar", models=[], tools=["book"], reflex=[rule("{{ result }}", call="book.add")])
+    agent["exclusive"] = True
+    async with fleet() as (_, _, link), serving(Wanted([agent], tools=[book])) as served:
+        served.engine.elsewhere = link
+        without = await served.run("tomorrow at nine")
+        link.epoch = 7
+        done = await served.run("tomorrow at nine")
+    assert without.error is not None and without.error["kind"] == "LeaseLost"
+    [(_, _, context)] = book.calls
+    assert (done.text, context.epoch) == ("booked", 7)
+    assert [(each.agent, each.function, each.epoch) for each in link.acted] == [("calendar", "book.add", 7)]
+    assert link.acted[0].call == context.call_id
+    assert [step.detail["epoch"] for step in done.steps if step.kind == "tool"] == [7]
+
+
+async def test_what_is_kept_for_another_node_has_the_same_key_at_each_try() -> None:
+    """One that is not kept has none."""
+    async with fleet() as (asked, _, link):
+        await asked.run("repair my drill")
+        spec = cast(dict[str, Any], asked.engine.deployment.agents["repairs"].spec)
+        spec["store_and_forward"] = {}
+        await asked.run("repair my drill")
+    assert link.keys[0] == "" and link.keys[1].endswith(".repairs.1") and link.keys[1].startswith("once_")
+
+
+class AsksPeople(Link):
+    """The other node has put a question to a person, who has not decided."""
+
+    async def answer(self, request: Request, say: Callable[[str], None] | None, key: str = "") -> Result:
+        self.asked.append(request)
+        self.keys.append(key)
+        return Result(key, "shop", 1, "waiting", "Maria is asked", request.agent, approval="apr_9", node="edge-2")
+
+
+async def test_a_kept_request_that_waits_for_a_person_there_is_asked_for_again_with_its_conversation() -> None:
+    """Under the same key; a fault that the outbox waits out."""
+    async with fleet() as (asked, holder, _):
+        link = asked.engine.elsewhere = AsksPeople("edge-1", holder, "edge-2")
+        spec = cast(dict[str, Any], asked.engine.deployment.agents["repairs"].spec)
+        spec |= {"store_and_forward": {}, "escalate_to": None}
+        at = {"again": [Message("user", "it smokes").as_json(), Message("assistant", "what does?").as_json()]}
+        began = Result("run_1", "shop", 1, "waiting", "later", "repairs", path=("router.front", "agent.repairs"))
+        held: dict[str, Any] = {"request": Request("my drill").as_json(), "result": began.as_json(), "at": at}
+        held |= {"typed": "my drill", "nonce": "once_7", "attempts": []}
+        waits = Delivery("dlv_1", "shop", 1, "run_1", "repairs", "my drill", 0.0, 9e9, "nobody", held=held)
+        result = await asked.engine.resume(going_on(waits))
+    assert (link.keys, [turn.content for turn in link.asked[0].history]) == (
+        ["once_7.repairs.1"],
+        ["it smokes", "what does?"],
+    )
+    assert result.error is not None and (result.error["kind"], result.error["code"]) == ("WaitsThere", "ORC580")
+    assert result.error["kind"] in FORWARDED

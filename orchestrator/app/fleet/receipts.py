@@ -1,0 +1,31 @@
+"""What this node answered to requests that other nodes ask until they are answered: on the disk, so that nothing is done twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from orchestrator.core.request import Result
+from orchestrator.ports.effects import EffectStore
+from orchestrator.ports.store import RunStore
+from orchestrator.serve.disk import Disk
+
+
+@dataclass(slots=True)
+class Receipts:
+    """By the key of a request. What waited for a person here is looked for among the runs, which keep how it ended."""
+
+    store: EffectStore
+    runs: RunStore
+    _disk: Disk = field(default_factory=Disk)
+
+    async def find(self, key: str) -> Result | None:
+        """What was answered, or is answered by now; ``None``: it is to be worked on."""
+        found = await self._disk.do(self.store.answered, key)
+        if found is None or found.status != "waiting":
+            return found
+        run = await self._disk.do(self.runs.find, found.id)
+        return Result.from_json(run) if run is not None else found
+
+    async def keep(self, deployment: str, key: str, result: Result) -> None:
+        """It is the answer. Raises ``StateUnusable`` where it cannot be kept: then it is none, and is asked for again."""
+        await self._disk.do(self.store.keep_answer, deployment, key, result)
