@@ -19,6 +19,7 @@ from orchestrator.node.subjects import Subjects
 from orchestrator.node.worker import Asked, Emit, Held, Load
 from orchestrator.ports.bus import Board
 from orchestrator.testing.sim_bus import SimBus, SimNet
+from tests.mesh.invariants import Effect
 
 DEPLOYMENT = "fleet"
 SUBJECTS = Subjects(DEPLOYMENT)
@@ -35,17 +36,6 @@ class MemoryKept:
 
     def save(self, name: str, value: bytes) -> None:
         self.values[name] = value
-
-
-@dataclass(frozen=True)
-class Effect:
-    """Something that an agent did to the outside."""
-
-    at: float
-    agent: str
-    node: str
-    epoch: int
-    request: str
 
 
 @dataclass
