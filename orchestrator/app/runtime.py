@@ -147,7 +147,7 @@ class Runtime:
         parts = (planes.reconciler, planes.engines, stores.runs, journal, self._about, self.stop, keeper.flush)
         owners_of_waiting = (planes.desk, planes.forwarder, planes.outcomes)
         await stack.enter_async_context(self._listening(sockets, Controlled(*parts, *owners_of_waiting, fleet)))
-        await self._serve(planes, emit)
+        await self._serve(planes)
 
     def _fleet_node(self) -> FleetNode | None:
         """This runtime as a node, where this machine belongs to a fleet."""
@@ -230,12 +230,12 @@ class Runtime:
     def _socket(self) -> Path:
         return self._place.folders.runtime / SOCKET_NAME
 
-    async def _serve(self, planes: Planes, emit: Callable[[Event], None]) -> None:
+    async def _serve(self, planes: Planes) -> None:
         async with anyio.create_task_group() as tasks:
             if self._fleet is not None:
                 from orchestrator.app.fleet.node import Serving
 
-                tasks.start_soon(self._fleet.run, Serving(planes.reconciler, planes.engines, emit))
+                tasks.start_soon(self._fleet.run, Serving(planes.reconciler, planes.engines))
             tasks.start_soon(self._watch_signals)
             tasks.start_soon(self._announce, planes)
             tasks.start_soon(keep_cut, start_log(self._place.folders))

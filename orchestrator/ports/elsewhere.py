@@ -14,6 +14,10 @@ class Elsewhere(Protocol):
     node: str
     """The id of this one, which results tell."""
 
+    def epoch_of(self, agent: str) -> int | None:
+        """The epoch of the lease under which this node may answer at this moment for an agent that it holds: 0 where it needs
+        none, ``None`` where it does not have it."""
+
     async def answer(self, request: Request, say: Callable[[str], None] | None) -> Result:
         """The result of the node that holds ``request.agent``, with its ``node``.
 

@@ -31,7 +31,7 @@ class Flow:
 
 @dataclass(slots=True)
 class Asked:
-    """A request: what was heard of its answer on the way, and how it ended. Times are of ``time.time``, which is that of the journals."""
+    """A request: what was heard of its answer on the way, and how it ended. Times are those of the journals (``time.time``)."""
 
     request: Request
     node: str

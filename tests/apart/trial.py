@@ -148,10 +148,11 @@ def kill_runtime(machine: Machine, how: signal.Signals = signal.SIGKILL) -> int:
     return process
 
 
-def kill_server(machine: Machine, name: str) -> None:
-    """kill -9 of the NATS server of a machine: ``hub`` or ``leaf``."""
+def kill_server(machine: Machine, name: str, before: Callable[[], object] = lambda: None) -> None:
+    """kill -9 of the NATS server of a machine: ``hub`` or ``leaf``; ``before`` is done while it runs still."""
     record = read_record(fleet_folder(machine).servers, name)
     assert record is not None and record.process is not None
+    before()
     os.kill(record.process.pid, signal.SIGKILL)
 
 

@@ -99,6 +99,16 @@ def test_top_shows_all_nodes_from_each_of_them(fleet: LocalFleet) -> None:
         assert shown[0].split()[:3] == ["DEPLOYMENT", "NODE", "STATE"]
 
 
+def test_each_step_of_an_apply_is_logged_once_on_each_node(fleet: LocalFleet) -> None:
+    for node in fleet.nodes:
+        begun = [
+            (each["revision"], each["number"])
+            for each in fleet.client(node).logs(NAME, 1000)
+            if each["kind"] == "apply.step" and each["state"] == "started"
+        ]
+        assert begun and len(begun) == len(set(begun))
+
+
 def test_applied_again_it_is_the_next_generation_and_nobody_notices(fleet: LocalFleet) -> None:
     again = here("apply", str(MANIFEST), "--local")
     assert again.code == 0 and again.out.startswith("distributed-edge runs on its fleet, generation 2")

@@ -56,7 +56,7 @@ class Fleet:
         bus, board = self.net.join(node)
         table = EngineTable()
         table.switch("shop", served.engine)
-        worker = EngineWorker("shop", node, NO_RECONCILER, table, lambda _: None)
+        worker = EngineWorker("shop", node, NO_RECONCILER, table)
         site = Site("shop", bus, board, worker, MemoryKept(), lambda *_: None, Random(node).randrange, bus.sleep)
         mesh = Mesh(site)
         served.engine.elsewhere = FleetElsewhere(node, lambda: mesh)

@@ -25,6 +25,11 @@ class FleetElsewhere:
         self._mesh = mesh
         self._numbers = count(1)
 
+    def epoch_of(self, agent: str) -> int | None:
+        """As the mesh has it; a node that has not started has no lease."""
+        mesh = self._mesh()
+        return mesh.epoch_of(agent) if mesh is not None else None
+
     async def answer(self, request: Request, say: Callable[[str], None] | None) -> Result:
         """What the node says that holds the agent."""
         mesh = self._mesh()

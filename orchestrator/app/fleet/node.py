@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,6 @@ from orchestrator.app.fleet.mesh import joined
 from orchestrator.app.fleet.worker import EngineWorker
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import BusDown, Conflict, DeployError, OrchestratorError
-from orchestrator.core.event import Event
 from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.node.desired import Desired, Observed
 from orchestrator.node.mesh import Mesh, Site
@@ -75,7 +74,6 @@ class Serving:
 
     reconciler: Reconciler
     engines: EngineTable
-    emit: Callable[[Event], None]
 
 
 @dataclass(slots=True)
@@ -132,7 +130,7 @@ class FleetNode:
     async def _start(self, name: str, serving: Serving, bus: NatsBus, group: TaskGroup) -> None:
         if name in self._meshes:
             return
-        worker = EngineWorker(name, self.node, serving.reconciler, serving.engines, serving.emit)
+        worker = EngineWorker(name, self.node, serving.reconciler, serving.engines)
         site = Site(
             deployment=name,
             bus=bus,

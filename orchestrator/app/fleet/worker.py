@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Final
@@ -34,14 +34,11 @@ _USUAL_SECONDS: Final = 0.2
 class EngineWorker:
     """A ``Worker``: one deployment on the ``node`` that this runtime is."""
 
-    def __init__(
-        self, name: str, node: str, reconciler: Reconciler, engines: EngineTable, listen: Callable[[Event], None]
-    ) -> None:
+    def __init__(self, name: str, node: str, reconciler: Reconciler, engines: EngineTable) -> None:
         self._name = name
         self._node = node
         self._reconciler = reconciler
         self._engines = engines
-        self._listen = listen
         self._service_ms = 0.0
 
     async def hold(self, agents: Mapping[str, Held], manifest: Mapping[str, Any], revision: int) -> None:
@@ -50,14 +47,14 @@ class EngineWorker:
         desired = self._reconciler.desired.get(self._name)
         if not blueprint.elements:  # the fleet serves it no more
             if desired is not None:
-                await self._reconciler.down(self._name, DRAIN_SECONDS, self._listen)
+                await self._reconciler.down(self._name, DRAIN_SECONDS, _unheard)
             return
         share = share_of(blueprint, self._node, agents)
         if desired is not None and desired.blueprint.digest == share.digest and self._name in self._engines.names():
             return
         origin = desired.revision.origin if desired is not None else ""
         wanted = Wanted(share, origin=origin, cause=CAUSE.format(revision))
-        await self._reconciler.apply(wanted, self._listen)
+        await self._reconciler.apply(wanted, _unheard)
 
     def load(self) -> Load:
         """What it answers for, and how much it has to do."""
@@ -103,6 +100,11 @@ class EngineWorker:
     def _note(self, took: float) -> None:
         share = _USUAL_SECONDS if self._service_ms else 1.0
         self._service_ms += share * (took - self._service_ms)
+
+
+def _unheard(event: Event) -> None:
+    """Nobody waits for the steps of this; the runtime's own log has them."""
+    del event
 
 
 def _slots(engine: Engine, here: list[Agent]) -> int:

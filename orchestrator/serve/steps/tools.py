@@ -25,6 +25,7 @@ from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.outcome import Held
 from orchestrator.serve.run import Run
+from orchestrator.serve.steps.exclusive import check_lease
 from orchestrator.serve.steps.plain import plain_outcome, read_model_json
 
 LONGEST_OUTPUT: Final = 16_000
@@ -94,6 +95,7 @@ def denied(approval: Approval) -> ApprovalDenied:
 
 async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: Mapping[str, Any]) -> ToolOutcome:
     """Call it with arguments that are checked, past every approval."""
+    check_lease(run, agent)
     _keep_apart(run, function)
     began = current_time()
     own_time, time_left = agent.tool_timeouts.get(function.name, USUAL_TIMEOUT), run.until - began

@@ -31,6 +31,10 @@ class Link:
         self._other = other
         self._there = there
 
+    def epoch_of(self, agent: str) -> int | None:
+        """No agent here needs a lease."""
+        return 0
+
     async def answer(self, request: Request, say: Callable[[str], None] | None) -> Result:
         """As the other node's engine answers it."""
         if self.cut:
