@@ -7,17 +7,20 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import pytest
 from psutil import process_iter
 
+from orchestrator.app.fleet.identity import FleetFolder
 from orchestrator.app.fleet.local import LocalFleet
+from orchestrator.app.fleet.records import read_record
 from orchestrator.core.request import Request, Result
 from tests.cli.commands import ROOT, Ran, here
 
 MANIFEST: Final = ROOT / "manifests" / "distributed-edge.yaml"
 NAME: Final = "distributed-edge"
+Seen = TypeVar("Seen")
 PAIR: Final = """
 deployment:
   type: distributed-edge
@@ -115,6 +118,27 @@ def test_applied_again_it_is_the_next_generation_and_nobody_notices(fleet: Local
     assert asked(fleet, "edge-2", "what is on my calendar tomorrow").node == "edge-1"
 
 
+def test_a_node_that_hangs_is_out_of_routing_and_back_soon_after(fleet: LocalFleet) -> None:
+    """It is stopped for longer than its servers wait for it, so that it must connect to its bus again."""
+    process, manual = fleet.client("edge-2").about()["pid"], "find the manual of the printer"
+    os.kill(process, signal.SIGSTOP)
+    try:
+        until(lambda: health(fleet, "edge-1", "edge-2"), lambda seen: seen == "suspect", 5.0)
+        time.sleep(3)  # the servers are real
+    finally:
+        os.kill(process, signal.SIGCONT)
+    until(lambda: asked(fleet, "edge-1", manual), lambda result: result.node == "edge-2", 5.0)
+
+
+def test_a_node_whose_leaf_is_killed_is_back_soon_after(fleet: LocalFleet) -> None:
+    folder = FleetFolder(fleet.host("edge-2").folders(make=False).state / "fleet")
+    record = read_record(folder.servers, "leaf")
+    assert record is not None and record.process is not None
+    os.kill(record.process.pid, signal.SIGKILL)
+    manual = "find the manual of the printer"
+    until(lambda: asked(fleet, "edge-1", manual), lambda result: result.node == "edge-2", 8.0)
+
+
 def test_a_node_that_is_killed_is_covered_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its agent is adopted by the other one, which has its model too; when it is back and stays, the agent is its again."""
     monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path / "home"))
@@ -160,8 +184,14 @@ def is_of(node: str) -> Callable[[Result], bool]:
     return lambda result: result.node == node and result.status == "completed"
 
 
-def until(ask: Callable[[], Result], good: Callable[[Result], bool], seconds: float) -> Result:
-    """The first good answer. It waits for real processes."""
+def health(fleet: LocalFleet, node: str, other: str) -> str:
+    """How a node sees another one."""
+    [deployment] = (fleet.client(node).fleet() or {})["deployments"]
+    return str(deployment["nodes"][other]["health"])
+
+
+def until(ask: Callable[[], Seen], good: Callable[[Seen], bool], seconds: float) -> Seen:
+    """The first good answer of several. It waits for real processes."""
     end = time.monotonic() + seconds
     while True:
         result = ask()
