@@ -100,6 +100,11 @@ class Mesh:
                 group.start_soon(task)
             task_status.started()
 
+    @property
+    def started(self) -> bool:
+        """Whether requests can be asked."""
+        return self.state != "starting"
+
     def cordon(self, *, cordoned: bool) -> None:
         """Take nothing new and give away what others may hold; or take its share again."""
         wanted: State = "draining" if cordoned else "ready"

@@ -69,10 +69,16 @@ class Journals:
         done = Counter(run_of(one) for one in self.finished if "." in run_id(one) and is_done(one))
         return sum(count > 1 for count in done.values())
 
-    def out_of_routing(self, asked: Sequence[Asked], node: str, since: float) -> float:
-        """For how many seconds after that moment requests still went to a node."""
+    def out_of_routing(self, asked: Sequence[Asked], node: str, down: tuple[float, float]) -> float:
+        """For how many seconds of the time that a node was down requests still went to it."""
         lost = {run_of(one) for one in self.of("mesh.lost") if one.fields["node"] == node}
-        return max((one.at - since for one in asked if one.request.id in lost and one.at >= since), default=0.0)
+        return max(
+            (one.at - down[0] for one in asked if one.request.id in lost and down[0] <= one.at < down[1]), default=0.0
+        )
+
+    def held_again(self, agent: str, node: str) -> float:
+        """When a node was given an agent back last."""
+        return max(one.at for one in self.of("mesh.holds") if one.node == node and agent in one.fields["agents"])
 
     # ---- what must hold ----------------------------------------------------------------------------------------
 

@@ -44,7 +44,7 @@ class Figures:
     longest: float = 0.0
     out: float | None = None
     back: float | None = None
-    adopted_back: float | None = None
+    home: float | None = None
 
 
 @dataclass
@@ -70,15 +70,20 @@ class Trial:
         self.healed = time.time()
 
     def until_routed(self, agent: str, node: str, seconds: float = 40.0) -> float:
-        """Ask for an agent through the first machine until its own node answers; how many seconds after the healing."""
+        """Ask for an agent through the first machine until its own node answers; how many seconds after the healing it
+        was given the request."""
         first = next(iter(self.machines.values()))
         while True:
             asked = ask(first, agent, patience=8.0)
             self.extra.append(asked)
             if asked.answered and asked.result is not None and asked.result.node == node:
-                return asked.ended - self.healed
+                return asked.ended - asked.result.timings["model"] / 1e3 - self.healed
             assert time.time() - self.healed < seconds, asked.told
             time.sleep(_GLANCE)  # real processes find out about each other in real time
+
+    def home(self, agent: str, node: str) -> float:
+        """How many seconds after the healing an agent, for which others stood in, was held by its own node again."""
+        return self.journals().held_again(agent, node) - self.healed
 
     def journals(self) -> Journals:
         """What the nodes have written since it began."""
@@ -96,7 +101,7 @@ class Trial:
         figures.rerouted, figures.worked_twice = journals.rerouted(), journals.worked_twice()
         figures.longest = max((one.ended - one.at for one in counted if one.answered), default=0.0)
         if victim:
-            figures.out = journals.out_of_routing(asked, victim, self.broke)
+            figures.out = journals.out_of_routing(asked, victim, (self.broke, self.healed))
         return [*(one.told for one in lost), *twice, *journals.wrong([*asked, *self.extra])]
 
 
@@ -174,12 +179,12 @@ def table_of(rows: Sequence[Figures]) -> str:
         "longest answer",
         "out of routing",
         "routed again",
-        "adopted ones back",
+        "adopted agents home",
     )
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
         counts = (row.sent, row.lost, row.cut_off, row.twice, row.rerouted, row.worked_twice)
-        seconds = (row.longest, row.out, row.back, row.adopted_back)
+        seconds = (row.longest, row.out, row.back, row.home)
         cells = [row.fault, *map(str, counts), *("" if one is None else f"{one:.1f}" for one in seconds)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

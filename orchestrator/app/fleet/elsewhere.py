@@ -7,6 +7,8 @@ from dataclasses import replace
 from itertools import count
 from typing import Any, Final
 
+import anyio
+
 from orchestrator.app.fleet.worker import HOP
 from orchestrator.core import errors
 from orchestrator.core.errors import NoHolder, RunError
@@ -14,6 +16,9 @@ from orchestrator.core.request import Request, Result
 from orchestrator.node.mesh import Mesh
 
 NOT_YET: Final = "this node is not linked to its fleet yet"
+START_SECONDS: Final = 3.0
+"""How long a request waits for this node's part of the mesh to start."""
+_GLANCE: Final = 0.05
 
 
 class FleetElsewhere:
@@ -32,9 +37,7 @@ class FleetElsewhere:
 
     async def answer(self, request: Request, say: Callable[[str], None] | None) -> Result:
         """What the node says that holds the agent."""
-        mesh = self._mesh()
-        if mesh is None:
-            raise NoHolder(f"agent.{request.agent} is on another node, and {NOT_YET}", cure="orchestrator node status")
+        mesh = await self._started(request.agent)
 
         async def pass_on(text: str) -> None:
             if say is not None:
@@ -47,6 +50,16 @@ class FleetElsewhere:
             fault.node = answer.result.node or answer.node
             raise fault
         return answer.result if answer.result.node else replace(answer.result, node=answer.node)
+
+    async def _started(self, agent: str) -> Mesh:
+        """A runtime answers a moment before its part of the mesh has started: what comes then waits for it."""
+        with anyio.move_on_after(START_SECONDS):
+            while True:
+                mesh = self._mesh()
+                if mesh is not None and mesh.started:
+                    return mesh
+                await anyio.sleep(_GLANCE)
+        raise NoHolder(f"agent.{agent} is on another node, and {NOT_YET}", cure="orchestrator node status")
 
 
 def fault_of(told: Mapping[str, Any]) -> RunError:

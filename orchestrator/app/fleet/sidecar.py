@@ -32,7 +32,7 @@ from orchestrator.ports.log_file import cut
 SidecarState = Literal["waiting", "starting", "ready", "stopped"]
 
 
-AGAIN: Final = Backoff(1.0, 60.0)
+AGAIN: Final = Backoff(0.3, 60.0)
 
 
 @dataclass(frozen=True, slots=True)

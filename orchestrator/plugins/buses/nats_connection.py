@@ -28,7 +28,7 @@ from orchestrator.ports.bus import BusDown
 PING_SECONDS: Final = 1
 PINGS: Final = 2
 """Unanswered ones after which the connection counts as lost: a server that hangs is noticed within three seconds."""
-AGAIN: Final = (0.1, 0.2, 0.5, 1.0)
+AGAIN: Final = (0.1, 0.2, 0.5)
 """Seconds between two tries to connect; the last goes on for ever."""
 CLOSE_SECONDS: Final = 0.5
 LOOK_SECONDS: Final = 0.2
