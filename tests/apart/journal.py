@@ -84,7 +84,9 @@ class Journals:
 
     def wrong(self, asked: Sequence[Asked]) -> list[str]:
         """What no fault excuses."""
-        return [*self._delivered_wrong(asked), *wrong_effects(self.effects(), {EXCLUSIVE})]
+        effects = self.effects()
+        seen = [] if effects else [f"{EXCLUSIVE} was not seen to answer"]
+        return [*seen, *self._delivered_wrong(asked), *wrong_effects(effects, {EXCLUSIVE})]
 
     def delivered_twice(self, asked: Sequence[Asked]) -> list[str]:
         """Requests of which a caller was given more than one answer, or the node that it asked has ended more than once."""
