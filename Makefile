@@ -5,13 +5,14 @@ PY := .venv/bin/python
 JOBS :=
 build_llama_server := $(PY) scripts/build_llama_server.py $(if $(JOBS),--jobs $(JOBS))
 
-.PHONY: help demo test test-servers test-sim check bench bench-peers runtime dev editor llama-server lock clean
+.PHONY: help demo test test-servers test-sim test-mesh check bench bench-peers runtime dev editor llama-server lock clean
 
 help:
 	@echo 'make demo          set everything up, apply a real manifest, ask it, and show the answers'
 	@echo 'make test          every check and every test, with a real model server built once'
 	@echo 'make test-servers  real model servers that are installed for it: minutes, and gigabytes of disk'
 	@echo 'make test-sim      thousands of simulated fleets, each with faults of its own; SEEDS=0-9999 names which'
+	@echo 'make test-mesh     a fleet on separate machines (network namespaces), and what breaks between them; as root: sudo make test-mesh'
 	@echo 'make check         format, lint, types and imports only'
 	@echo 'make bench         measure; make bench-peers also measures the peers that it installs'
 	@echo 'make dev           .venv with everything for development; make runtime: only what a user needs'
@@ -33,6 +34,9 @@ test-servers: dev llama-server
 test-sim: dev
 	@$(PY) -m tests.mesh.simulation --seeds $(or $(SEEDS),500-4999)
 	@$(PY) -m tests.mesh.simulation --seeds $(or $(LARGE_SEEDS),5-24) --nodes 50 --agents 200
+
+test-mesh: dev
+	@$(PY) -m pytest -o python_files='check_*.py' -rs tests/apart
 
 check: dev
 	@$(PY) -m ruff format --check .

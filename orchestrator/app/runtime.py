@@ -152,7 +152,7 @@ class Runtime:
         await stack.enter_async_context(
             self._listening(sockets, Controlled(*parts, *owners_of_waiting, lambda: seat.node))
         )
-        await self._serve(planes, partial(seat.run, planes, emit, journal))
+        await self._serve(planes, partial(seat.run, planes, journal))
 
     def _reveal(self, reference: str, folder: Path) -> Secret:
         """A secret. One that is not set may stand in the file ``environment`` since the start."""

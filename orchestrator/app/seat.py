@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import anyio
 
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.event import Event
 from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.ports.effects import EffectStore
 from orchestrator.ports.elsewhere import Elsewhere
@@ -68,7 +66,7 @@ class Seat:
         """The other nodes, for the runs of a deployment."""
         return self.node.elsewhere(name) if self.node is not None else None
 
-    async def run(self, planes: Planes, emit: Callable[[Event], None], journal: Journal) -> None:
+    async def run(self, planes: Planes, journal: Journal) -> None:
         """Be a node until cancelled, from the moment when it has a place."""
         if self.node is None:
             await self._end_shares(planes.reconciler)
@@ -77,7 +75,7 @@ class Seat:
 
         if self.node is not None:
             wake = planes.forwarder.wake if planes.forwarder is not None else lambda: None
-            await self.node.run(Serving(planes.reconciler, planes.engines, emit, journal, wake))
+            await self.node.run(Serving(planes.reconciler, planes.engines, journal, wake))
 
     async def _wait(self) -> None:
         told = ""

@@ -44,6 +44,7 @@ def _result_in_short(result: Result) -> dict[str, Any]:
     return {
         "status": result.status,
         "agent": result.agent,
+        **({"node": result.node} if result.node else {}),
         "served_by": result.served_by,
         "path": list(result.path),
         "total_ms": round(result.timings.get("total", 0.0), 3),

@@ -109,6 +109,11 @@ class Mesh:
                 group.start_soon(task)
             task_status.started()
 
+    @property
+    def started(self) -> bool:
+        """Whether requests can be asked."""
+        return self.state != "starting"
+
     def takes(self, work: Work) -> None:
         """What it takes from now on: its share, nothing that it does not hold, or nothing new, so that others take over."""
         wanted: State = _STATE_OF[work]

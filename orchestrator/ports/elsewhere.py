@@ -17,6 +17,10 @@ class Elsewhere(Protocol):
     away: int
     """Requests of this one that wait for the others now: they keep nothing here busy."""
 
+    def epoch_of(self, agent: str) -> int | None:
+        """The epoch of the lease under which this node may answer at this moment for an agent that it holds: 0 where it needs
+        none, ``None`` where it does not have it."""
+
     async def answer(self, request: Request, say: Callable[[str], None] | None, key: str = "") -> Result:
         """The result of the node that holds ``request.agent``, with its ``node``. With a ``key``, which is the same at each try of
         one request, that node writes its answer down before it gives it, and does not work on it twice.
@@ -25,9 +29,6 @@ class Elsewhere(Protocol):
         left, in seconds. A fault of the run there is raised as what it was there, as far as its kind is known here. Raises
         ``NoHolder`` where no node that holds it answers, and ``RunError``.
         """
-
-    def lease(self, agent: str) -> int:
-        """The epoch under which this node may answer for an exclusive agent now. Raises ``LeaseLost``."""
 
     async def act(self, effect: Effect) -> None:
         """Right before an exclusive agent does something outside: see that the lease is still of this epoch, and write it down.

@@ -83,6 +83,21 @@ async def test_a_server_that_hangs_is_noticed_and_left(tmp_path: Path) -> None:
         assert time.monotonic() - began < 2
 
 
+async def test_a_lost_connection_is_noticed_though_the_library_does_not_tell(tmp_path: Path) -> None:
+    """Its closing may end in an error before it tells: a process that had stood still stayed away from its bus for ever."""
+    with fleet_in(tmp_path) as fleet:
+        async with opened(fleet.options()) as bus, bus.listen("a") as letters:
+            await bus.ready(10)
+            bus._line.client._closed_cb = None
+            fleet.servers[0].kill()
+            fleet.servers[0].start()
+            await until(lambda: bus._line.life == 2 and bus.connected, 5)
+            await bus.ready(5)
+            await bus.send(Letter("a", b"b"))
+            with anyio.fail_after(3):
+                assert (await anext(letters)).body == b"b"
+
+
 async def test_closing_is_quick_while_much_waits_for_a_server_that_hangs(tmp_path: Path) -> None:
     """Also before it is noticed."""
     with fleet_in(tmp_path) as fleet:

@@ -8,17 +8,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import pytest
 from psutil import process_iter
 
+from orchestrator.app.fleet.identity import FleetFolder
 from orchestrator.app.fleet.local import LocalFleet
+from orchestrator.app.fleet.records import read_record
 from orchestrator.core.request import Request, Result
 from tests.cli.commands import ROOT, Ran, here
 
 MANIFEST: Final = ROOT / "manifests" / "distributed-edge.yaml"
 NAME: Final = "distributed-edge"
+Seen = TypeVar("Seen")
 PAIR: Final = """
 deployment:
   type: distributed-edge
@@ -129,10 +132,41 @@ def test_logs_show_the_events_of_all_nodes_from_each_of_them(fleet: LocalFleet) 
     assert nowhere.code == 64 and "edge-1, edge-2" in nowhere.err
 
 
+def test_each_step_of_an_apply_is_logged_once_on_each_node(fleet: LocalFleet) -> None:
+    for node in fleet.nodes:
+        begun = [
+            (each["revision"], each["number"])
+            for each in fleet.client(node).logs(NAME, 1000, node=node)
+            if each["kind"] == "apply.step" and each["state"] == "started"
+        ]
+        assert begun and len(begun) == len(set(begun))
+
+
 def test_applied_again_nothing_changes_and_nobody_notices(fleet: LocalFleet) -> None:
     again = here("apply", str(MANIFEST), "--local")
     assert again.code == 0 and again.out.startswith("distributed-edge runs on its fleet, generation 1, as before")
     assert asked(fleet, "edge-2", "what is on my calendar tomorrow").node == "edge-1"
+
+
+def test_a_node_that_hangs_is_out_of_routing_and_back_soon_after(fleet: LocalFleet) -> None:
+    """It is stopped for longer than its servers wait for it, so that it must connect to its bus again."""
+    process, manual = fleet.client("edge-2").about()["pid"], "find the manual of the printer"
+    os.kill(process, signal.SIGSTOP)
+    try:
+        until(lambda: health(fleet, "edge-1", "edge-2"), lambda seen: seen == "suspect", 5.0)
+        time.sleep(3)  # the servers are real
+    finally:
+        os.kill(process, signal.SIGCONT)
+    until(lambda: asked(fleet, "edge-1", manual), lambda result: result.node == "edge-2", 5.0)
+
+
+def test_a_node_whose_leaf_is_killed_is_back_soon_after(fleet: LocalFleet) -> None:
+    folder = FleetFolder(fleet.host("edge-2").folders(make=False).state / "fleet")
+    record = read_record(folder.servers, "leaf")
+    assert record is not None and record.process is not None
+    os.kill(record.process.pid, signal.SIGKILL)
+    manual = "find the manual of the printer"
+    until(lambda: asked(fleet, "edge-1", manual), lambda result: result.node == "edge-2", 8.0)
 
 
 def test_a_node_that_is_killed_is_covered_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,8 +214,14 @@ def is_of(node: str) -> Callable[[Result], bool]:
     return lambda result: result.node == node and result.status == "completed"
 
 
-def until(ask: Callable[[], Result], good: Callable[[Result], bool], seconds: float) -> Result:
-    """The first good answer. It waits for real processes."""
+def health(fleet: LocalFleet, node: str, other: str) -> str:
+    """How a node sees another one."""
+    [deployment] = (fleet.client(node).fleet() or {})["deployments"]
+    return str(deployment["nodes"][other]["health"])
+
+
+def until(ask: Callable[[], Seen], good: Callable[[Seen], bool], seconds: float) -> Seen:
+    """The first good answer of several. It waits for real processes."""
     end = time.monotonic() + seconds
     while True:
         result = ask()

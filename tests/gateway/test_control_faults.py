@@ -56,7 +56,9 @@ async def test_an_unexpected_fault_is_told_to_who_asked_and_to_the_log(caplog: p
 
 class _Parts:
     reconciler = Broken()
-    fleet = None
+
+    def fleet(self) -> None:
+        """It is no node."""
 
     def about(self) -> dict[str, str]:
         return {"state": "ready"}

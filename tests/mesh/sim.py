@@ -19,20 +19,10 @@ from orchestrator.node.subjects import Subjects
 from orchestrator.node.tallies import Tallies
 from orchestrator.node.worker import Asked, Emit, Held, Load
 from orchestrator.testing.sim_bus import SimBus, SimNet
+from tests.mesh.invariants import Effect
 
 DEPLOYMENT = "fleet"
 SUBJECTS = Subjects(DEPLOYMENT)
-
-
-@dataclass(frozen=True)
-class Effect:
-    """Something that an agent did to the outside."""
-
-    at: float
-    agent: str
-    node: str
-    epoch: int
-    request: str
 
 
 @dataclass

@@ -25,6 +25,7 @@ from orchestrator.node.asking import Answer
 from orchestrator.node.desired import Desired
 from orchestrator.ports.bus import Letter
 from orchestrator.testing.sim_bus import HUB, SimNet, Weather
+from tests.mesh.invariants import wrong_effects
 from tests.mesh.sim import SUBJECTS, Fleet, agent, blueprint, request
 from tests.mesh.updates import HEALTH_GATE, UPDATES, Update
 
@@ -367,17 +368,8 @@ class Simulation:
     def _check_effects(self) -> None:
         """Of an exclusive agent, each epoch is one node's, and no older one does anything after a newer one."""
         exclusive = {one.spec["name"] for one in self.blueprint.elements.values() if one.spec.get("exclusive")}
-        owners: dict[tuple[str, int], str] = {}
-        newest: Counter[str] = Counter()
-        for effect in self.fleet.effects:
-            if effect.agent not in exclusive:
-                continue
-            owner = owners.setdefault((effect.agent, effect.epoch), effect.node)
-            if owner != effect.node or effect.epoch == 0:
-                self.journal.blame(f"{effect}, and {owner} had this epoch")
-            if effect.epoch < newest[effect.agent]:
-                self.journal.blame(f"{effect} after one of epoch {newest[effect.agent]}")
-            newest[effect.agent] = max(newest[effect.agent], effect.epoch)
+        for why in wrong_effects(self.fleet.effects, exclusive):
+            self.journal.blame(why)
 
 
 FAULTS: Final = (

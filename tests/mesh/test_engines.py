@@ -56,7 +56,7 @@ class Fleet:
         bus, board = self.net.join(node)
         table = EngineTable()
         table.switch("shop", served.engine)
-        worker = EngineWorker("shop", node, NO_RECONCILER, table, lambda _: None)
+        worker = EngineWorker("shop", node, NO_RECONCILER, table)
         site = Site("shop", bus, board, worker, MemoryKept(), lambda *_: None, Random(node).randrange, bus.sleep)
         mesh = Mesh(site)
         served.engine.elsewhere = FleetElsewhere(node, lambda: mesh)
@@ -120,6 +120,19 @@ async def test_what_the_other_node_cannot_answer_comes_back_as_the_fault_that_it
         told = await nodes.engines["edge-1"].run("repair my drill", timeout=30.0)
     assert lost.error is not None and lost.error["kind"] == "NoHolder"
     assert (told.text, told.agent, told.node) == ("ordered", "orders", "edge-1")  # it handed over, back to this node
+
+
+@pytest.mark.parametrize(("after", "status"), [(2.0, "completed"), (5.0, "failed")])
+async def test_a_request_waits_a_moment_for_a_node_that_starts(after: float, status: str) -> None:
+    """A runtime answers before its part of the mesh has started."""
+    async with fleet() as nodes:
+        engine = nodes.engines["edge-1"].engine
+        started = engine.elsewhere
+        assert isinstance(started, FleetElsewhere)
+        at = anyio.current_time() + after
+        engine.elsewhere = FleetElsewhere("edge-1", lambda: started._mesh() if anyio.current_time() >= at else None)
+        result = await nodes.engines["edge-1"].run("repair my drill", timeout=60.0)
+    assert result.status == status and (result.node == "edge-2" or "not linked to its fleet yet" in str(result.error))
 
 
 async def test_a_caller_that_goes_away_ends_the_work_on_the_other_node() -> None:

@@ -37,18 +37,19 @@ async def test_a_node_that_has_lost_the_lease_does_nothing_more_and_the_next_hol
         await _three(net)
         here = FleetElsewhere("c", lambda: net.nodes["c"].mesh, stores.effects)
         other = FleetElsewhere("a", lambda: net.nodes["a"].mesh, stores.effects)
-        first = here.lease("desk")
+        first = here.epoch_of("desk")
+        assert first is not None and other.epoch_of("desk") is None
         await here.act(effect(first, "one"))
-        with pytest.raises(LeaseLost, match="a has not its lease now"):
-            other.lease("desk")
+        with pytest.raises(LeaseLost, match=r"a has lost the lease of agent\.desk"):
+            await other.act(effect(first, "none"))
         net.net.part(["c"], ["a", "b", "hub"])
         await anyio.sleep(5)
-        with pytest.raises(LeaseLost, match="c has not its lease now"):
+        with pytest.raises(LeaseLost, match=r"c has lost the lease of agent\.desk"):
             await here.act(effect(first, "two"))
         net.net.heal()
         await anyio.sleep(25)
-        again = here.lease("desk")
-        assert again > first
+        again = here.epoch_of("desk")
+        assert again is not None and again > first
         with pytest.raises(LeaseLost, match=r"has lost the lease of agent\.desk while it worked"):
             await here.act(effect(first, "three"))
         await here.act(effect(again, "four"))
@@ -59,6 +60,8 @@ async def test_a_node_that_has_lost_the_lease_does_nothing_more_and_the_next_hol
 
 async def test_a_node_that_is_linked_to_no_fleet_has_no_lease() -> None:
     """It cannot know who else acts."""
+    alone = FleetElsewhere("c", lambda: None)
+    assert alone.epoch_of("desk") is None
     with pytest.raises(LeaseLost) as caught:
-        FleetElsewhere("c", lambda: None).lease("desk")
+        await alone.act(effect(1, "one"))
     assert caught.value.code == "ORC579"

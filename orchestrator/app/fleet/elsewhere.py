@@ -7,6 +7,8 @@ from dataclasses import replace
 from itertools import count
 from typing import Any, Final
 
+import anyio
+
 from orchestrator.app.fleet.worker import HOP
 from orchestrator.core import errors
 from orchestrator.core.errors import LeaseLost, NoHolder, RunError
@@ -16,6 +18,9 @@ from orchestrator.ports.effects import Effect, EffectStore
 from orchestrator.serve.disk import Disk
 
 NOT_YET: Final = "this node is not linked to its fleet yet"
+START_SECONDS: Final = 3.0
+"""How long a request waits for this node's part of the mesh to start."""
+_GLANCE: Final = 0.05
 
 
 class FleetElsewhere:
@@ -30,11 +35,14 @@ class FleetElsewhere:
         self._numbers = count(1)
         self._on_disk = Disk().do
 
+    def epoch_of(self, agent: str) -> int | None:
+        """As the mesh has it; a node that has not started has no lease."""
+        mesh = self._mesh()
+        return mesh.epoch_of(agent) if mesh is not None else None
+
     async def answer(self, request: Request, say: Callable[[str], None] | None, key: str = "") -> Result:
         """What the node says that holds the agent."""
-        mesh = self._mesh()
-        if mesh is None:
-            raise NoHolder(f"agent.{request.agent} is on another node, and {NOT_YET}", cure="orchestrator node status")
+        mesh = await self._started(request.agent)
 
         async def pass_on(text: str) -> None:
             if say is not None:
@@ -53,28 +61,27 @@ class FleetElsewhere:
             raise fault
         return answer.result if answer.result.node else replace(answer.result, node=answer.node)
 
-    def lease(self, agent: str) -> int:
-        """As the mesh has it: of a node that is linked to no fleet, nothing."""
-        mesh = self._mesh()
-        epoch = mesh.epoch_of(agent) if mesh is not None else None
-        if epoch is None:
-            raise LeaseLost(
-                f"agent.{agent} may act on one node only, and {self.node} has not its lease now",
-                cure="ask again in some seconds, or on another node; orchestrator node status",
-            )
-        return epoch
-
     async def act(self, effect: Effect) -> None:
         """Of this epoch still, and of none below the highest that has acted."""
-        if self.lease(effect.agent) != effect.epoch:
+        if self.epoch_of(effect.agent) != effect.epoch:
             raise LeaseLost(
                 f"{effect.function} is not called: {self.node} has lost the lease of agent.{effect.agent} while it worked",
                 cure="ask again: whoever has acted meanwhile is taken into account then",
             )
         if self._effects is not None:
             await self._on_disk(self._effects.act, effect)
-            if self.lease(effect.agent) != effect.epoch:  # a slow disk
+            if self.epoch_of(effect.agent) != effect.epoch:  # a slow disk
                 raise LeaseLost(f"{effect.function} is not called: the lease ended while it was written down")
+
+    async def _started(self, agent: str) -> Mesh:
+        """A runtime answers a moment before its part of the mesh has started: what comes then waits for it."""
+        with anyio.move_on_after(START_SECONDS):
+            while True:
+                mesh = self._mesh()
+                if mesh is not None and mesh.started:
+                    return mesh
+                await anyio.sleep(_GLANCE)
+        raise NoHolder(f"agent.{agent} is on another node, and {NOT_YET}", cure="orchestrator node status")
 
 
 def fault_of(told: Mapping[str, Any]) -> RunError:

@@ -78,7 +78,6 @@ class Serving:
 
     reconciler: Reconciler
     engines: EngineTable
-    emit: Callable[[Event], None]
     events: Lines
     wake: Callable[[], None] = lambda: None
 
@@ -148,7 +147,7 @@ class FleetNode:
     async def _start(self, name: str, serving: Serving, bus: NatsBus, group: TaskGroup) -> None:
         if name in self._meshes:
             return
-        worker = EngineWorker(name, self.node, serving.reconciler, serving.engines, serving.emit)
+        worker = EngineWorker(name, self.node, serving.reconciler, serving.engines)
         worker.receipts = Receipts(self.effects, self.runs)
         self._workers[name] = worker
         site = Site(

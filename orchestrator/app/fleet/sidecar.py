@@ -32,7 +32,7 @@ from orchestrator.ports.log_file import cut
 SidecarState = Literal["waiting", "starting", "ready", "stopped"]
 
 
-AGAIN: Final = Backoff(1.0, 60.0)
+AGAIN: Final = Backoff(0.3, 60.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class SidecarRules:
     ended after ``start`` without a successful try, and after ``misses`` tries in a row that failed, one every ``look``."""
 
     again: Backoff = AGAIN
-    calm: float = 60.0
+    calm: float = 20.0
     start: float = 20.0
     glance: float = 0.05
     poll: float = 0.2

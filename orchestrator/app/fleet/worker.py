@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Final
@@ -56,16 +56,13 @@ _NOT_OURS: Final = frozenset(
 class EngineWorker:
     """A ``Worker``: one deployment on the ``node`` that this runtime is."""
 
-    def __init__(
-        self, name: str, node: str, reconciler: Reconciler, engines: EngineTable, listen: Callable[[Event], None]
-    ) -> None:
+    def __init__(self, name: str, node: str, reconciler: Reconciler, engines: EngineTable) -> None:
         self.receipts: Receipts | None = None
         """Where answers are kept for nodes that ask until they are answered; set before the first of them."""
         self._name = name
         self._node = node
         self._reconciler = reconciler
         self._engines = engines
-        self._listen = listen
         self._service_ms = 0.0
         self._tallies = Tallies()
         self._served: set[str] = set()
@@ -77,7 +74,7 @@ class EngineWorker:
         desired = self._reconciler.desired.get(self._name)
         if not blueprint.elements:  # the fleet serves it no more
             if desired is not None:
-                await self._reconciler.down(self._name, DRAIN_SECONDS, self._listen)
+                await self._reconciler.down(self._name, DRAIN_SECONDS, _unheard)
             return
         share = share_of(blueprint, self._node, agents)
         if desired is None or desired.blueprint.digest != share.digest or self._name not in self._engines.names():
@@ -93,7 +90,7 @@ class EngineWorker:
             _refuse_less(diff(share, await self._reconciler.observe(share)), serving)
         origin = desired.revision.origin if desired is not None else ""
         wanted = Wanted(share, origin=origin, cause=CAUSE.format(revision))
-        applied = await self._reconciler.apply(wanted, self._listen)
+        applied = await self._reconciler.apply(wanted, _unheard)
         if fresh:  # a server that was to be started may not have come
             _refuse_less(applied.plan, serving)
 
@@ -173,6 +170,11 @@ def _refuse_less(plan: Plan, serving: Mapping[str, str]) -> None:
             "; ".join(f"{each.agent} would have nothing to answer with: {each.gain}" for each in lost),
             cure=lost[0].cure,
         )
+
+
+def _unheard(event: Event) -> None:
+    """Nobody waits for the steps of this; the runtime's own log has them."""
+    del event
 
 
 def _slots(engine: Engine, here: list[Agent]) -> int:

@@ -28,9 +28,11 @@ from orchestrator.ports.bus import BusDown
 PING_SECONDS: Final = 1
 PINGS: Final = 2
 """Unanswered ones after which the connection counts as lost: a server that hangs is noticed within three seconds."""
-AGAIN: Final = (0.1, 0.2, 0.5, 1.0)
+AGAIN: Final = (0.1, 0.2, 0.5)
 """Seconds between two tries to connect; the last goes on for ever."""
 CLOSE_SECONDS: Final = 0.5
+LOOK_SECONDS: Final = 0.2
+"""How often it is looked whether there still is a connection, whatever the library tells."""
 _REMEMBERED: Final = 100
 """How many refusals of the server are remembered."""
 
@@ -139,7 +141,7 @@ class Connection:
                     continue
                 tries = 0
                 try:
-                    await lost.wait()
+                    await _until_lost(client, lost)
                 finally:
                     self._tell("the connection was lost")
                     await _left(client)
@@ -219,10 +221,24 @@ _PERMISSIONS: Final = (
 )
 
 
+async def _until_lost(client: Client, lost: anyio.Event) -> None:
+    """The library's word that a connection is over does not always come: where its last words cannot be written any more, as when
+    this process stood still and the server has left it, its closing ends in an error before it tells."""
+    while client.is_connected:
+        with anyio.move_on_after(LOOK_SECONDS):
+            await lost.wait()
+            return
+
+
 async def _left(client: Client) -> None:
-    """Close it, but do not wait for a server that takes nothing any more."""
+    """Close it, but do not wait for a server that takes nothing any more. What the library has begun to close and not ended is
+    ended here."""
     with (
         anyio.move_on_after(CLOSE_SECONDS, shield=True),
         suppress(nats.errors.Error, OSError),
     ):  # it is left all the same
         await client.close()
+    for subscription in list(client._subs.values()):
+        subscription._stop_processing()
+    if client._transport is not None:
+        client._transport.close()  # type: ignore[no-untyped-call]  # as the library has written it

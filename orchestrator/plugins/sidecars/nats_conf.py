@@ -20,7 +20,7 @@ DOMAIN: Final = "hub"
 LEAF_SEED: Final = "FLEET_LEAF_SEED"
 STORE_KEY: Final = "FLEET_STORE_KEY"
 """Variables of the servers' environment that hold secrets."""
-PING_SECONDS, PINGS, WRITE_SECONDS, RECONNECT_SECONDS = 1, 2, 2, 1
+PING_SECONDS, PINGS, WRITE_SECONDS, RECONNECT_MS = 1, 2, 2, 500
 """A server that hangs is left within three seconds; with the usual two minutes it got half of the traffic as long as it hung."""
 LARGEST: Final = "1MB"
 STORE_LIMIT: Final = "512MB"
@@ -83,7 +83,7 @@ def leaf_text(leaf: Leaf) -> str:
     return _lines(
         *_head(leaf.node, leaf.port),
         f"accounts {{ {ACCOUNT} {{ users: [ {{ nkey: {leaf.engine} }} ] }} }}",
-        f'leafnodes {{ reconnect: "{RECONNECT_SECONDS}s", remotes: [ {{',
+        f'leafnodes {{ reconnect: "{RECONNECT_MS}ms", remotes: [ {{',
         *(f"  {line}" for line in remote),
         "} ] }",
     )

@@ -17,8 +17,8 @@ from orchestrator.serve.steps.converse import converse, converse_on
 from orchestrator.serve.steps.doubt import stays_above
 from orchestrator.serve.steps.elsewhere import answer_elsewhere, is_elsewhere
 from orchestrator.serve.steps.escalate import may_go_up
+from orchestrator.serve.steps.exclusive import answer_alone
 from orchestrator.serve.steps.human import hand_to_person
-from orchestrator.serve.steps.leased import take_lease
 from orchestrator.serve.steps.near import near_enough
 from orchestrator.serve.steps.reflex import act
 
@@ -29,10 +29,13 @@ async def answer(run: Run, agent: Agent) -> Outcome:
     A model whose server does no tool calls cannot serve an agent that has tools: it would answer from imagination what
     it should look up. Such an agent answers by its rules, or says so.
     """
-    spec = agent.spec
     if is_elsewhere(agent):
         return await answer_elsewhere(run, agent)
-    take_lease(run, agent)
+    return await answer_alone(run, agent, _answer_here)
+
+
+async def _answer_here(run: Run, agent: Agent) -> Outcome:
+    spec = agent.spec
     if spec["human"] is not None:
         return await hand_to_person(run, agent)
     if run.grant is not None:

@@ -25,7 +25,7 @@ from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.outcome import Held
 from orchestrator.serve.run import Run
-from orchestrator.serve.steps.leased import may_act
+from orchestrator.serve.steps.exclusive import may_act
 from orchestrator.serve.steps.plain import plain_outcome, read_model_json
 
 LONGEST_OUTPUT: Final = 16_000

@@ -1,0 +1,19 @@
+"""Tests on separate machines are left out, with the reason, where such cannot be made."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.plugins.sidecars.nats_server import find_server
+from tests.apart.net import missing
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _apart() -> None:
+    try:
+        find_server({})
+    except OrchestratorError as error:
+        pytest.skip(error.line)
+    if why := missing():
+        pytest.skip(why)

@@ -1,0 +1,109 @@
+"""An exclusive agent answers under its lease alone, whichever way a request comes to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import anyio
+import pytest
+
+from orchestrator.core.errors import LeaseLost
+from orchestrator.core.request import Request, Result
+from orchestrator.ports.effects import Effect
+from orchestrator.ports.tool import ToolContext
+from orchestrator.testing.endpoint import simulated
+from orchestrator.testing.pace import Pace
+from orchestrator.testing.script import Rule, Script
+from tests.serve.engine.parts import FakeTool, Served, Wanted, agent_spec, serving
+
+pytestmark = pytest.mark.anyio
+SOLD: Final = Script(default="sold here")
+
+
+class Others:
+    """The other nodes, which answer at once; ``epoch`` is that of the lease which this node has."""
+
+    node = "edge-1"
+
+    def __init__(self, epoch: int | None) -> None:
+        self.away = 0
+        self.epoch = epoch
+        self.asked: list[str] = []
+
+    def epoch_of(self, agent: str) -> int | None:
+        return self.epoch if agent == "till" else 0
+
+    async def answer(self, request: Request, say: Callable[[str], None] | None, key: str = "") -> Result:
+        self.asked.append(request.agent)
+        return Result(request.id, "shop", 1, "completed", "sold there", request.agent, node="edge-2")
+
+    async def act(self, effect: Effect) -> None:
+        if self.epoch != effect.epoch:
+            raise LeaseLost("the lease is over")
+
+
+@asynccontextmanager
+async def till(
+    others: Others, script: Script = SOLD, tool: FakeTool | None = None, **fields: Any
+) -> AsyncIterator[Served]:
+    """A node that holds the agent."""
+    spec = agent_spec("till", **fields)
+    spec["exclusive"] = True
+    slow = simulated(["m"], script, pace=Pace(ttft=2.0))
+    async with serving(Wanted([spec], [tool] if tool is not None else []), slow) as served:
+        served.engine.elsewhere = others
+        yield served
+
+
+async def test_with_its_lease_it_answers_here() -> None:
+    async with till(others := Others(7)) as served:
+        result = await served.run("a nail")
+    assert (result.text, result.node, others.asked) == ("sold here", "edge-1", [])
+
+
+async def test_without_its_lease_the_node_is_asked_that_has_it() -> None:
+    """In a partition both would answer otherwise, each its own callers."""
+    async with till(others := Others(None)) as served:
+        result = await served.run("a nail")
+    assert (result.text, result.node, others.asked) == ("sold there", "edge-2", ["till"])
+    assert served.server.records == []
+
+
+async def test_what_is_restricted_is_not_asked_elsewhere() -> None:
+    async with till(others := Others(None)) as served:
+        result = await served.run("a nail", data_class="restricted")
+    assert result.error is not None and result.error["code"] == "ORC579" and others.asked == []
+
+
+@pytest.mark.parametrize("later", [None, 9])
+async def test_an_answer_that_was_ready_after_its_lease_is_none(later: int | None) -> None:
+    """Another node may have answered in between, also where this one has got it again since."""
+    others = Others(7)
+
+    async def lose() -> None:
+        await anyio.sleep(1)
+        others.epoch = later
+
+    async with till(others) as served, anyio.create_task_group() as tasks:
+        tasks.start_soon(lose)
+        result = await served.run("a nail")
+    assert result.error is not None and result.error["code"] == "ORC579"
+    assert "agent.till is exclusive, and edge-1 does not have its lease now" in result.error["message"]
+
+
+async def test_nothing_is_done_to_the_outside_after_the_lease() -> None:
+    """Each call of a tool that may change something looks again: here the lease is over while the first one looks."""
+    others = Others(7)
+
+    def look(given: Mapping[str, Any], context: ToolContext) -> str:
+        others.epoch = None
+        return "one left"
+
+    tool = FakeTool("shop", {"look": look, "sell": "sold"})
+    script = Script([Rule("", say="sold", calls=(("shop_look", {}), ("shop_sell", {})))])
+    async with till(others, script, tool, tools=["shop"]) as served:
+        result = await served.run("a nail")
+    assert [name for name, *_ in tool.calls] == ["shop.look"]
+    assert result.error is not None and result.error["code"] == "ORC579"
