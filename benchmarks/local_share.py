@@ -30,6 +30,7 @@ from orchestrator.app.report.figures import Figures, Tokens, estimate
 from orchestrator.app.report.tiers import TIERS, NamedModel, parameters_of, tier_of
 from orchestrator.app.routing.figures import Share
 from orchestrator.core.served import CLOUD, PERSON, ServedCall, served_run
+from orchestrator.manifest.yaml_reader import load
 from orchestrator.testing.endpoint import SimulatedEndpoint
 from orchestrator.testing.http_shell import HttpShell
 
@@ -187,7 +188,7 @@ async def ask_office(
         kept = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder = kept / "mixed-office"
         shutil.copytree(EXAMPLE, folder)
-        manifest = yaml.safe_load((folder / "office.yaml").read_text(encoding="utf-8"))
+        manifest = load((folder / "office.yaml").read_text(encoding="utf-8"))
         if stated is not None:
             await _serve(manifest, requests, stated, stack)
         if all_cloud:
