@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from orchestrator.app.compile import compile_files
-from orchestrator.app.routing.cases import Case
+from orchestrator.app.routing.cases import Case, read_cases
 from orchestrator.app.routing.examine import fit_router, routers_of
 from orchestrator.app.routing.patch import patch_of
 from orchestrator.app.routing.search import Setting, decided, settings
@@ -95,6 +95,25 @@ async def test_what_it_proposed_it_does_not_propose_again(tmp_path: Path) -> Non
         False,
         "the present one is the best that was found",
     )
+
+
+@pytest.mark.anyio
+async def test_a_lower_target_loses_no_proposal_that_keeps_to_it() -> None:
+    """The boldest setting that the search finds for 90 % misses it on the other half, that for 93 % does not."""
+    folder = Path(__file__).parents[2] / "examples" / "mixed-office"
+    bench = Bench(compile_files([str(folder / "office.yaml")], environment={}).blueprint, no_encoder, clock)
+    cases = read_cases(str(folder / "requests.jsonl"))
+    right: list[int] = []
+    notes: list[str] = []
+    for target in (0.95, 0.93, 0.9, 0.85, 0.8, 0.7):
+        (front,), _ = await tune(bench, cases, Wish(target))
+        assert front.comparison.better and front.proposed_measured is not None, (target, front.comparison.why)
+        share = front.proposed_measured.figures.kept_right
+        assert (share.value or 0) >= target
+        right.append(front.proposed_measured.figures.decided_right.right)
+        notes += front.notes
+    assert right == sorted(right)
+    assert "a bolder setting of the search misses the target on the requests that it is measured on" in notes
 
 
 @pytest.mark.anyio
