@@ -185,6 +185,15 @@ def test_a_patch_sets_stages_and_threshold_of_a_router_that_is_written(tmp_path:
     ]
 
 
+def test_a_manifest_with_questions_in_brackets_gets_its_patch(tmp_path: Path) -> None:
+    """As README.md and docs/routing.md write them."""
+    asked = "[when do you open?, are you open on sunday?, until when can i come today?]"
+    text = NESTED.replace("[when do you open, are you open on sunday, until when can i come today]", asked)
+    assert asked in text
+    diff, by_hand = patched(tmp_path, {"nested.yaml": text}, Setting(("rules", "lexical"), 0.5))
+    assert by_hand == [] and "\n+      confidence: 50%\n" in diff
+
+
 def test_several_routers_of_a_file_get_theirs_each_at_its_own_place(tmp_path: Path) -> None:
     """Though lines are added above."""
     file = tmp_path / "nested.yaml"
