@@ -30,14 +30,13 @@ from orchestrator.app.report.figures import Figures, Tokens, estimate
 from orchestrator.app.report.tiers import TIERS, NamedModel, parameters_of, tier_of
 from orchestrator.app.routing.figures import Share
 from orchestrator.core.served import CLOUD, PERSON, ServedCall, served_run
+from orchestrator.manifest.yaml_reader import load
 from orchestrator.testing.endpoint import SimulatedEndpoint
 from orchestrator.testing.http_shell import HttpShell
 
 EXAMPLE: Final = Path(__file__).parents[1] / "examples" / "mixed-office"
 NEARBY: Final = {"router": "qwen2.5-0.5b", "small": "phi-4-mini", "larger": "phi-4"}
 IN_CLOUD: Final = "gpt-5-mini"
-PRICE: Final = (0.25, 2.0)
-"""Of the model in the cloud, US dollars for a million tokens read and written (openai.com/api/pricing)."""
 LEAST_LOCAL: Final = 70.0
 DRAWS: Final = 20
 """The same stated accuracies, with other luck."""
@@ -122,9 +121,16 @@ class Arm:
                 yield f"  {request.id:<8} {request.needs:<7} {request.text[:70]!r} -> {result.agent or 'nobody'}, {tier}: {said!r}"
 
 
+def _price() -> tuple[float, float]:
+    """Of the model in the cloud, as the example writes it: US dollars for a million tokens read and written."""
+    manifest = load((EXAMPLE / "office.yaml").read_text(encoding="utf-8"))
+    price = next(each for each in manifest["deployment"]["models"] if each["alias"] == IN_CLOUD)["price"]
+    return float(price["input"]), float(price["output"])
+
+
 MODELS: Final = (
     *(NamedModel(alias, frozenset({alias}), "node") for alias in NEARBY.values()),
-    NamedModel(IN_CLOUD, frozenset({IN_CLOUD}), CLOUD, PRICE),
+    NamedModel(IN_CLOUD, frozenset({IN_CLOUD}), CLOUD, _price()),
 )
 
 
@@ -187,7 +193,7 @@ async def ask_office(
         kept = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder = kept / "mixed-office"
         shutil.copytree(EXAMPLE, folder)
-        manifest = yaml.safe_load((folder / "office.yaml").read_text(encoding="utf-8"))
+        manifest = load((folder / "office.yaml").read_text(encoding="utf-8"))
         if stated is not None:
             await _serve(manifest, requests, stated, stack)
         if all_cloud:
@@ -262,6 +268,9 @@ def _compared(ours: Arm, cloud: Arm) -> Iterator[Row]:
         yield Row(f"... and ASSUMED electricity, {times}", there.spent / (here.spent + here.electricity), "x")
         yield Row(f"SIMULATED energy, with ASSUMED power and speed, {times}", there.baseline_wh / here.energy_wh, "x")
     nearby = Tokens.of(call for call in ours.figures.calls if call.zone != CLOUD)
+    read, written = (count / len(cloud.came) for count in (cloud.in_cloud.prompt, cloud.in_cloud.completion))
+    yield Row("SIMULATED tokens that the cloud alone reads for a request", read, "")
+    yield Row("... and writes", written, "")
     yield Row("SIMULATED calls of models nearby", nearby.calls, f"for {len(ours.came)} requests")
 
 

@@ -77,7 +77,8 @@ class OfficeModel(StatedModel):
     def _route(self, text: str, names: Sequence[str]) -> Said:
         *agents, nobody = names
         request = self.requests[text]
-        wanted = request.agent if request.agent in agents else nobody if request.agent is None else request.area
+        # It can only say what it was offered: who has nothing for a request there says so.
+        wanted = next((name for name in (request.agent, request.agent and request.area) if name in agents), nobody)
         draw = self._chance(text, "route")
         chosen = wanted if draw.random() < self.routes else draw.choice([name for name in names if name != wanted])
         return Said(json.dumps({"agent": chosen}), chance=0.9)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks.measure import Row, at_least, at_most, median_process
+from benchmarks.measure import Row, at_least, at_most, median_process, show
 from benchmarks.routing_measures import Outcome, best_of_five_nearest, judged, mean, share
 from benchmarks.routing_sets import FEW, FEW_SHOT_SETS, Task, few_shot, manifests, reworded
 from orchestrator.core.errors import DeployError
@@ -92,8 +92,7 @@ def _encoder(name: str, folder: Path) -> Remembering | None:
 
 def _print(title: str, rows: Iterator[Row]) -> None:
     print(f"\n{title}")
-    for row in rows:
-        print(f"  {row}")
+    show(rows)
 
 
 def _stages(candidates: tuple[Candidate, ...], encoder: Encoder | None) -> dict[str, Instant]:

@@ -23,8 +23,16 @@ from orchestrator import Result
 
 Verdict = Literal["right", "asked", "escalated", "deflected", "wrong"]
 FILES = ("requests", "paraphrases", "hard")
+"""What may lie beside a manifest, as ``.jsonl``; the first must."""
+FORM = (
+    '{"id": "a-1", "text": "…", "agent": "orders", "expect": {"contains": ["shipped"]}}; agent null: nobody answers it'
+)
 HONEST: tuple[Verdict, ...] = ("right", "asked", "escalated")
 """What helps the asker: an answer, a question or choices, a person who was told of it. Being sent away does not."""
+
+
+class NoCase(ValueError):
+    """A line that is no labelled request; the message has its place and what one looks like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +88,16 @@ class Score:
 
 
 def read_cases(file: Path) -> list[Case]:
-    """The labelled requests of a JSONL file."""
-    return [_case(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    """The labelled requests of a JSONL file. Raises ``NoCase`` with the line of what is not one."""
+    lines = enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
+    return [_read(line, f"{file.name}:{number}") for number, line in lines if line.strip()]
+
+
+def _read(line: str, place: str) -> Case:
+    try:
+        return _case(json.loads(line))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise NoCase(f"{place} is no labelled request ({error!r}): write {FORM}") from error
 
 
 def _case(row: dict[str, Any]) -> Case:
@@ -138,7 +154,7 @@ async def evaluate(name: str, cases: Iterable[Case], ask: Callable[[str], Awaita
 
 
 async def evaluate_example(manifest: Path) -> list[Score]:
-    """The files of labelled requests beside a manifest, in process; then the paraphrases once more, asked of the stub.
+    """The files of labelled requests beside a manifest, in process; then the paraphrases, or what else is there, asked of the stub.
 
     Nothing outside is looked at or written to: it is a copy of the example's folder, its stores are thrown away, and no
     model server is looked for.
@@ -147,12 +163,15 @@ async def evaluate_example(manifest: Path) -> list[Score]:
         folder = Path(kept) / manifest.parent.name
         shutil.copytree(manifest.parent, folder, ignore=shutil.ignore_patterns(".state", "__pycache__"))
         environment = {**os.environ, "ORCHESTRATOR_SERVERS": "", "ORCHESTRATOR_HOME": kept}
-        files = {name: read_cases(folder / f"{name}.jsonl") for name in FILES}
+        files = {name: read_cases(folder / f"{name}.jsonl") for name in FILES if (folder / f"{name}.jsonl").exists()}
         async with orchestrator.open(
             folder / manifest.name, environment=environment, state=Path(kept) / "state"
         ) as deployment:
             scores = [await evaluate(f"{folder.name} {name}", cases, deployment.run) for name, cases in files.items()]
-    return [*scores, await evaluate("a stub that sends everybody away", files["paraphrases"], send_away)]
+    return [
+        *scores,
+        await evaluate("a stub that sends everybody away", files.get("paraphrases", files[FILES[0]]), send_away),
+    ]
 
 
 if __name__ == "__main__":
@@ -162,5 +181,8 @@ if __name__ == "__main__":
     for example in parser.parse_args().manifest:
         if missing := [each for each in (example, example.parent / "requests.jsonl") if not each.is_file()]:
             parser.error(f"there is no file {missing[0]}")
-        *own, stub = anyio.run(evaluate_example, example)
+        try:
+            *own, stub = anyio.run(evaluate_example, example)
+        except NoCase as error:
+            parser.error(str(error))
         print(*own, stub.summary, sep="\n")

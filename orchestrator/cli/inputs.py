@@ -130,8 +130,8 @@ def compiled(options: argparse.Namespace, terminal: Terminal, name: str = "") ->
     return compilation
 
 
-def write_out(text: str, path: str | None, terminal: Terminal) -> None:
-    """To the file that ``-o`` names, else (and for ``-``) to stdout; raises ``UsageError`` where the file cannot be written."""
+def write_out(text: str, path: str | None, terminal: Terminal, option: str = "-o") -> None:
+    """To the file that the ``option`` names, else (and for ``-``) to stdout; ``UsageError`` where the file cannot be written."""
     if path is None or path == "-":
         terminal.write(text)
         return
@@ -142,5 +142,7 @@ def write_out(text: str, path: str | None, terminal: Terminal) -> None:
     except OSError as error:
         if new:  # a half of it would look like the whole
             Path(path).unlink(missing_ok=True)
-        raise UsageError(f"{path} cannot be written: {error.strerror}", cure="name another file with -o") from error
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}", cure=f"name another file with {option}"
+        ) from error
     terminal.tell(f"wrote {path}")

@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 
 import yaml
 
+from orchestrator.manifest.yaml_reader import compose
+
 Value = str | Sequence[str]
 """A plain scalar as it is written, or a list of them."""
 
@@ -44,7 +46,7 @@ def set_key(text: str, near: KeyPlace, key: str, value: Value, after: Sequence[s
 
 def _map_at(text: str, near: KeyPlace) -> yaml.MappingNode:
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = compose(text)
     except yaml.YAMLError as error:
         raise NotEditable("the text cannot be read by itself") from error
     waiting: list[yaml.Node] = [root] if root is not None else []

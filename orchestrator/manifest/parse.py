@@ -20,6 +20,7 @@ from orchestrator.manifest.secret_keys import NAMES, stands_in_clear
 from orchestrator.manifest.secrets import InClear
 from orchestrator.manifest.spec.free import FREE_MAPS, NAMED, OPAQUE
 from orchestrator.manifest.yaml_fault import explain_yaml_error
+from orchestrator.manifest.yaml_reader import Loader
 
 DEEPEST: Final = 20
 """Maps and lists inside each other."""
@@ -62,7 +63,7 @@ def parse(file: str, text: str) -> Parsed:
     reader = _Reader(file)
     parser = None
     try:
-        parser = yaml.CSafeLoader(text)
+        parser = Loader(text)
         while True:
             event = parser.get_event()
             handle = reader.handlers.get(type(event))

@@ -97,7 +97,7 @@ def read_script(path: Path) -> Script:
     import yaml
 
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
     except yaml.YAMLError as error:
         raise ValueError(f"{path.name} is no YAML: {error}") from error
     return script_from(value or {})

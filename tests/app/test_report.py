@@ -163,6 +163,20 @@ def test_the_estimate_with_all_that_is_known() -> None:
     assert found.missing == ()
 
 
+def test_what_nobody_answered_makes_the_cloud_alone_no_dearer() -> None:
+    """It is no success to set beside an answer of the cloud; what it took here is spent all the same."""
+    answered = (run(SMALL, "node"), run(CLOUD, "cloud", read=1_000, written=100))
+    asked_back = replace(run(CLOUD, "cloud", read=1_000, written=100), status="unsure")
+    few, more = Figures(answered, MODELS), Figures((*answered, asked_back), MODELS)
+    assert (few.answered, more.answered) == (2, 2)
+    assumed = Assumed(cloud_tokens=(400.0, 40.0), watts=36.0, kwh_price=0.5)
+    before, after = estimate(few, assumed), estimate(more, assumed)
+    assert after.baseline == before.baseline == pytest.approx(2 * (400 * 0.25 + 40 * 2.0) / 1e6)
+    assert after.baseline_wh == before.baseline_wh == pytest.approx(0.48)
+    assert after.spent == pytest.approx(2 * (before.spent or 0.0))
+    assert after.cheaper is not None and before.cheaper is not None and after.cheaper < before.cheaper
+
+
 def test_a_price_on_the_command_line_is_for_models_without_one() -> None:
     figures = Figures((run("openai@api.example/unknown", "cloud"),))
     assert estimate(figures, Assumed()).spent is None

@@ -173,6 +173,22 @@ async def test_own_examples_are_tried_once_left_out_and_once_with_their_whole_ag
     assert (refund.decision.choice, refund.verdict) == ("refunds", "right")
 
 
+async def test_an_example_counts_once_whatever_number_of_routes_lead_to_its_agent(tmp_path: Path) -> None:
+    """A second route with a condition, as the manual writes it, and the same words in another case change no figure."""
+    plain = NESTED.replace("routes: [{to: money, when: {keywords: [cash]}}, hours]", "routes: [money, hours]")
+    routes = "[{to: hours, when: {regex: '[0-9] ?pm'}}, {to: money, when: {regex: '[0-9] euro'}}, money, hours]"
+    more = plain.replace("routes: [money, hours]", f"routes: {routes}").replace(
+        "until when can i", "When do you open?, until when can i"
+    )
+    one, other = [(await examined(tmp_path, manifest=each))["front"].own for each in (plain, more)]
+    assert one is not None and other is not None
+    assert (one.first_right.of, one.refused.of) == (9, 9)
+    missed = [sorted((each.text, each.wanted) for each in figures.failures) for figures in (one, other)]
+    assert missed[0] == missed[1] and len(missed[0]) == len(set(missed[0]))
+    shares = ("first_right", "decided", "decided_right", "kept_right", "refused")
+    assert [getattr(other, name) for name in shares] == [getattr(one, name) for name in shares]
+
+
 async def test_what_there_is_not_is_refused_with_what_is_near(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as raised:
         await examined(tmp_path, router="frond")

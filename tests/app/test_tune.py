@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from orchestrator.app.compile import compile_files
-from orchestrator.app.routing.cases import Case
+from orchestrator.app.routing.cases import Case, read_cases
 from orchestrator.app.routing.examine import fit_router, routers_of
 from orchestrator.app.routing.patch import patch_of
 from orchestrator.app.routing.search import Setting, decided, settings
@@ -98,6 +98,25 @@ async def test_what_it_proposed_it_does_not_propose_again(tmp_path: Path) -> Non
 
 
 @pytest.mark.anyio
+async def test_a_lower_target_loses_no_proposal_that_keeps_to_it() -> None:
+    """The boldest setting that the search finds for 90 % misses it on the other half, that for 93 % does not."""
+    folder = Path(__file__).parents[2] / "examples" / "mixed-office"
+    bench = Bench(compile_files([str(folder / "office.yaml")], environment={}).blueprint, no_encoder, clock)
+    cases = read_cases(str(folder / "requests.jsonl"))
+    right: list[int] = []
+    notes: list[str] = []
+    for target in (0.95, 0.93, 0.9, 0.85, 0.8, 0.7):
+        (front,), _ = await tune(bench, cases, Wish(target))
+        assert front.comparison.better and front.proposed_measured is not None, (target, front.comparison.why)
+        share = front.proposed_measured.figures.kept_right
+        assert (share.value or 0) >= target
+        right.append(front.proposed_measured.figures.decided_right.right)
+        notes += front.notes
+    assert right == sorted(right)
+    assert "a bolder setting of the search misses the target on the requests that it is measured on" in notes
+
+
+@pytest.mark.anyio
 async def test_a_keyword_that_misleads_is_found_and_its_stage_goes_behind_or_away(tmp_path: Path) -> None:
     """Half of all requests say "my"."""
     agent = f"    - name: {CASES[0].wanted[0]}\n"
@@ -164,6 +183,15 @@ def test_a_patch_sets_stages_and_threshold_of_a_router_that_is_written(tmp_path:
         "+      stages: [rules, lexical]",
         "+      confidence: 50%",
     ]
+
+
+def test_a_manifest_with_questions_in_brackets_gets_its_patch(tmp_path: Path) -> None:
+    """As README.md and docs/routing.md write them."""
+    asked = "[when do you open?, are you open on sunday?, until when can i come today?]"
+    text = NESTED.replace("[when do you open, are you open on sunday, until when can i come today]", asked)
+    assert asked in text
+    diff, by_hand = patched(tmp_path, {"nested.yaml": text}, Setting(("rules", "lexical"), 0.5))
+    assert by_hand == [] and "\n+      confidence: 50%\n" in diff
 
 
 def test_several_routers_of_a_file_get_theirs_each_at_its_own_place(tmp_path: Path) -> None:

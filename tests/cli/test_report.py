@@ -84,7 +84,12 @@ def test_who_answered_and_what_that_saved(office: Run) -> None:
     assert plain.code == 0, plain.err
     shown = settled(plain.out)
     assert shown == golden("report-office.txt", shown)
-    priced = office("report", "office", "--cloud-price", "1.25/10", "--watts", "45", "--kwh-price", "0.3", "--json")
+    shown = office("report", "office", "--cloud-price", "0.25/2").out
+    assert re.search(
+        r"the cloud alone \d\.\d{4}: 6 answered requests of \d+ tokens read and \d+ written$", shown, re.MULTILINE
+    )
+    assert "(the 2 that nobody answered count here, not for the cloud alone)" in shown
+    priced = office("report", "office", "--cloud-price", "0.25/2", "--watts", "45", "--kwh-price", "0.3", "--json")
     told = json.loads(priced.out)
     counts = {tier: found["count"] for tier, found in told["tiers"].items() if found["count"]}
     assert counts == {"rule": 2, "small": 2, "larger": 1, "cloud": 1, "unsure": 1, "waiting": 1}

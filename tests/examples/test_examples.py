@@ -127,6 +127,29 @@ def test_the_documented_command_asks_no_server_and_leaves_nothing_behind(tmp_pat
     ]
 
 
+async def test_requests_alone_are_enough() -> None:
+    """The mixed office has neither paraphrases nor hard ones apart: the stub is asked the same."""
+    own, stub = await evaluate_example(ROOT / "mixed-office" / "office.yaml")
+    assert (own.name, len(own.scored), len(stub.scored)) == ("mixed-office requests", 225, 225)
+    assert own.share("right") > 0.5 > 0.1 > stub.share("right")
+
+
+def test_a_line_that_is_no_labelled_request_is_told_with_its_place(tmp_path: Path) -> None:
+    manifest = (
+        "metadata: {name: one}\ndeployment:\n  type: single-device\n  agents: [{name: a, reflex: [{say: hello}]}]\n"
+    )
+    (tmp_path / "one.yaml").write_text(manifest)
+    right = '{"id": "1", "text": "hi", "agent": "a", "expect": {"contains": ["hello"]}}\n'
+    (tmp_path / "requests.jsonl").write_text(right + '{"text": "hi", "agent": "a"}\n')
+    command = [sys.executable, "examples/evaluation.py", str(tmp_path / "one.yaml")]
+    done = subprocess.run(command, cwd=ROOT.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "requests.jsonl:2 is no labelled request" in done.stderr
+    assert "Traceback" not in done.stderr
+    (tmp_path / "requests.jsonl").write_text(right)
+    done = subprocess.run(command, cwd=ROOT.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "requests: 1 requests, right 100.0%" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"), [(["--help"], 0, "usage: "), (["nowhere.yaml"], 2, "there is no file")]
 )

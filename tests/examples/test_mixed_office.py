@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections import Counter
@@ -81,3 +82,19 @@ def test_a_simulated_model_is_right_as_often_as_is_stated() -> None:
         assert abs(right / len(requests) - expected) < 0.06
     strange = Counter(said(endpoint, "You serve.", each.text) for each in easy)
     assert set(strange) == {"UNKNOWN", "wrong agent"} and abs(strange["UNKNOWN"] / len(easy) - 0.5) < 0.06
+
+
+def test_a_simulated_router_says_only_what_it_was_offered() -> None:
+    """Its choice is held to the list: where the right agent is not on it, nobody of it is right."""
+    requests = [Labelled(f"e{n}", f"easy {n}", "mail", "plain", "local", "mail", (f"fact {n}",)) for n in range(300)]
+    endpoint = SimulatedEndpoint(("m",), model(Accuracy(0.9, 0.4), {each.text: each for each in requests}))
+
+    def chosen(text: str, names: list[str]) -> str:
+        schema = {"type": "object", "properties": {"agent": {"type": "string", "enum": names}}}
+        asked = Asked("m", [{"role": "user", "content": json.dumps({"request": text})}], schema=schema)
+        return str(json.loads(endpoint.begin(asked, 0.0).text)["agent"])
+
+    offered = Counter(chosen(each.text, ["service", "mail", "none"]) for each in requests)
+    without = Counter(chosen(each.text, ["service", "desk", "none"]) for each in requests)
+    assert set(without) == {"service", "desk", "none"}
+    assert all(abs(share / len(requests) - 0.8) < 0.07 for share in (offered["mail"], without["none"]))

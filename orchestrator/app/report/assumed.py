@@ -25,11 +25,11 @@ class Assumed:
 
 
 def read_pair(option: str, text: str | None) -> tuple[float, float] | None:
-    """Two numbers of ``1.25/10``: read and written. Raises ``UsageError``."""
+    """Two numbers of ``0.25/2``: read and written. Raises ``UsageError``."""
     if text is None:
         return None
     read, slash, written = text.partition("/")
-    cure = "write two numbers with a slash between them: 1.25/10"
+    cure = "write two numbers with a slash between them: 0.25/2"
     if not slash:
         raise UsageError(f"{option} {text} is one number", cure=cure)
     return read_amount(option, read, cure), read_amount(option, written, cure)

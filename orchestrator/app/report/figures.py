@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orchestrator.app.report.assumed import Assumed
-from orchestrator.app.report.tiers import BY_MODEL, NEARBY, SMALL_BELOW, TIERS, NamedModel, Tier, named, tier_of
+from orchestrator.app.report.tiers import BY_MODEL, NEARBY, NOBODY, SMALL_BELOW, TIERS, NamedModel, Tier, named, tier_of
 from orchestrator.app.routing.figures import INTERVAL, Share
 from orchestrator.core.served import CLOUD, ServedCall, ServedRun
 
@@ -103,10 +103,14 @@ class Figures:
         return Share(sum(not run.went_to_cloud for run in self._nearby), len(self.runs))
 
     @property
+    def answered(self) -> int:
+        """Runs that a rule, a model or a person answered."""
+        return sum(len(runs) for tier, runs in self.by_tier.items() if tier not in NOBODY)
+
+    @property
     def local_of_answered(self) -> Share:
         """The same of those that were answered at all."""
-        answered = sum(len(self.by_tier[tier]) for tier in (*NEARBY, "unplaced", "cloud", "person"))
-        return Share(self.local.right, answered)
+        return Share(self.local.right, self.answered)
 
     @property
     def touched_cloud(self) -> int:
@@ -141,6 +145,7 @@ class Figures:
         return {
             "interval": INTERVAL,
             "runs": len(self.runs),
+            "answered": self.answered,
             "small_below": self.small_below,
             "tiers": tiers,
             "local": _share(self.local),
@@ -153,7 +158,8 @@ class Figures:
 
 
 def estimate(figures: Figures, assumed: Assumed) -> Estimate:
-    """What was spent, and what the cloud alone would have cost for the same requests, one call each."""
+    """What was spent, and what the cloud alone would have cost for the requests that were answered here, one call each. Those that
+    were not are no success to set beside an answer of the cloud; what they took here is spent all the same."""
     missing: list[str] = []
     tokens = assumed.cloud_tokens or _usual_tokens(figures)
     price = _baseline_price(figures.models, assumed)
@@ -163,7 +169,7 @@ def estimate(figures: Figures, assumed: Assumed) -> Estimate:
         missing.append("no model has answered, so a request's tokens in the cloud are not known: --cloud-tokens IN/OUT")
     baseline = None
     if price is not None and tokens is not None:
-        baseline = len(figures.runs) * (tokens[0] * price[0] + tokens[1] * price[1]) / _MILLION
+        baseline = figures.answered * (tokens[0] * price[0] + tokens[1] * price[1]) / _MILLION
     spent = _spent(figures, assumed, missing)
     near_wh = _near_wh(figures, assumed, missing)
     unplaced = sum(not call.zone for call in figures.calls)
@@ -182,7 +188,7 @@ def estimate(figures: Figures, assumed: Assumed) -> Estimate:
         electricity,
         baseline,
         energy,
-        len(figures.runs) * assumed.cloud_wh,
+        figures.answered * assumed.cloud_wh,
         tokens,
         tuple(dict.fromkeys(missing)),
     )

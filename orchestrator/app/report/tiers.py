@@ -30,6 +30,7 @@ TIERS: Final[Mapping[Tier, str]] = {
     "waiting": "nobody yet: it waits",
 }
 NEARBY: Final[frozenset[Tier]] = frozenset(("rule", "small", "larger", "unsized"))
+NOBODY: Final[frozenset[Tier]] = frozenset(("unsure", "failed", "waiting"))
 BY_MODEL: Final[frozenset[Tier]] = frozenset(("small", "larger", "unsized", "unplaced", "cloud"))
 SMALL_BELOW: Final = 10e9
 """Parameters: what the literature calls a small language model has fewer than ten billion."""

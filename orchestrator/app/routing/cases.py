@@ -53,12 +53,15 @@ def _entries(path: str, written: str, form: str) -> Iterator[tuple[str, Any]]:
         return
     import yaml
 
+    from orchestrator.manifest.yaml_fault import explain_yaml_error
+    from orchestrator.manifest.yaml_reader import load
+
     try:
-        listed = yaml.safe_load(written)
+        listed = load(written)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else path
-        raise UsageError(f"{place}: {getattr(error, 'problem', None) or 'not YAML'}", cure=form) from error
+        found = explain_yaml_error(path, written, error)
+        where = f"{path}:{found.place.line}" if found.place else path
+        raise UsageError(f"{where}: {found.message}", cure=found.cure or form) from error
     if isinstance(listed, Mapping) and set(listed) == {"cases"}:
         listed = listed["cases"]
     if not isinstance(listed, list):

@@ -21,6 +21,7 @@ from orchestrator.deploy.candidates import candidates_of
 from orchestrator.deploy.distant import ServerEncoder
 from orchestrator.deploy.make import options_of, version_of
 from orchestrator.plugins.strategies.overlaps import Overlap, overlaps_of
+from orchestrator.plugins.strategies.text import words_of
 from orchestrator.ports.encoder import OpenEncoder
 from orchestrator.ports.host import DATABASE_NAME
 from orchestrator.ports.provider import ChatReply
@@ -218,10 +219,14 @@ def _examined(one: Fitted, cases: Figures | None) -> Examined:
 
 
 def _examples(candidates: Sequence[Candidate]) -> Iterator[tuple[str, str]]:
+    """Each once, in whatever case and with whatever marks it is written, however many routes lead to its agent."""
+    found: dict[tuple[str, str], str] = {}
     for candidate in candidates:
         of_skills = [example for skill in candidate.skills for example in skill.examples]
-        for text in dict.fromkeys([*candidate.examples, *of_skills]):
-            yield candidate.name, text
+        for text in (*candidate.examples, *of_skills):
+            found.setdefault((candidate.name, " ".join(words_of(text)) or text), text)
+    for (name, _), text in found.items():
+        yield name, text
 
 
 def first_of(decision: Decision) -> str | None:

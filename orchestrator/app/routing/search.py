@@ -77,6 +77,10 @@ class Tally:
         """Decided, and not rightly."""
         return self.kept - self.right
 
+    def keeps(self, target: float) -> bool:
+        """Whether ``target`` of what is kept is right here."""
+        return not self.kept or self.right / self.kept >= target
+
     def reaches(self, target: float) -> bool:
         """Whether ``target`` of what is kept is right, so surely that four of five such findings hold on other requests: a plain
         share would be the luckiest of many."""
@@ -181,6 +185,18 @@ def choose(now: Setting, tried: Mapping[Setting, Tally], target: float) -> Setti
         cheap = [setting for setting in equal if tried[setting].seconds < CHEAPER * tried[now].seconds]
         return min(cheap, key=lambda one: (tried[one].seconds, _changes(now, one))) if cheap else now
     return min(equal, key=lambda one: _changes(now, one))
+
+
+def proposals(now: Setting, tried: Mapping[Setting, Tally], target: float) -> list[Setting]:
+    """What is chosen for the target, then for stricter ones, each once, as far as that is not what is there: where the first is too
+    bold for other requests, a later one may not be."""
+    found: dict[Setting, None] = {}
+    for level in (target, *(share for share in THRESHOLDS if share > target)):
+        chosen = choose(now, tried, level)
+        if chosen is None or chosen == now:
+            break
+        found[chosen] = None
+    return list(found)
 
 
 def _changes(now: Setting, other: Setting) -> tuple[bool, int, float]:

@@ -5,7 +5,7 @@ What is printed is of routers that really learned and really decided; only the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -22,6 +22,7 @@ from orchestrator.app.routing.search import (
     curve,
     halves,
     needed,
+    proposals,
     settings,
     tally,
 )
@@ -176,7 +177,14 @@ async def _tuned(one: Fitted, cases: Sequence[Case], bench: Bench, wish: Wish) -
     wanted = [case.wanted for case in cases]
     proposing, measuring = halves(wanted, wish.seed)
     tried = {each: tally(each, stages, wanted, proposing) for each in settings(now, stages, may_move=True)}
-    proposed = choose(now, tried, wish.target)
+    bolder, proposed = _proposed(
+        now, tried, wish.target, lambda each: tally(each, stages, wanted, measuring).keeps(wish.target)
+    )
+    if bolder:
+        some = (
+            "a bolder setting of the search misses" if bolder == 1 else f"{bolder} bolder settings of the search miss"
+        )
+        notes.append(f"{some} the target on the requests that it is measured on")
     held = [cases[at] for at in measuring]
     ask = bench.ask(one.spec)
     measured = await measure(one, held, bench.clock, ask)
@@ -198,6 +206,17 @@ async def _tuned(one: Fitted, cases: Sequence[Case], bench: Bench, wish: Wish) -
     if ask is None:
         return replace(found, notes=(*found.notes, *_why_not_asked(one.spec, bench)))
     return await _with_smaller(found, one.spec, bench, ([cases[at] for at in proposing], held))
+
+
+def _proposed(
+    now: Setting, tried: Mapping[Setting, Tally], target: float, keeps: Callable[[Setting], bool]
+) -> tuple[int, Setting | None]:
+    """The boldest that keeps to the target on other requests, and how many bolder ones do not; where none does, the boldest."""
+    found = proposals(now, tried, target)
+    for bolder, setting in enumerate(found):
+        if keeps(setting):
+            return bolder, setting
+    return 0, found[0] if found else choose(now, tried, target)
 
 
 def _why_not_asked(spec: RouterSpec, bench: Bench) -> list[str]:

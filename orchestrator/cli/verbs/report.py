@@ -10,7 +10,7 @@ from orchestrator.core.errors import UsageError
 
 EXAMPLES: Final = """
 orchestrator report mixed-office
-orchestrator report mixed-office --since 24h --cloud-price 1.25/10
+orchestrator report mixed-office --since 24h --cloud-price 0.25/2
 orchestrator report mixed-office --last 200 --watts 45 --kwh-price 0.30 --json
 """
 

@@ -76,7 +76,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     if options.plot:
         from orchestrator.cli.view.tuned_plot import plot
 
-        write_out(plot(told), options.plot, terminal)
+        write_out(plot(told), options.plot, terminal, "--plot")
     if options.write:
         for name in patch.write():
             terminal.tell(f"wrote {name}")

@@ -82,9 +82,14 @@ def _estimated(found: Estimate, assumed: Assumed, figures: Figures) -> Iterator[
     else:
         read, written = found.baseline_tokens
         yield "estimate beside the cloud alone"
-        requests = f"{len(figures.runs)} requests of {read:.0f} tokens read and {written:.0f} written"
+        count = figures.answered
+        requests = (
+            f"{count} answered request{'s' if count != 1 else ''} of {read:.0f} tokens read and {written:.0f} written"
+        )
         yield f"  money   the cloud alone {found.baseline:.4f}: {requests}"
         yield f"          here {_spent(found)}"
+        if len(figures.runs) > count:
+            yield f"          (the {len(figures.runs) - count} that nobody answered count here, not for the cloud alone)"
     ours = "not known" if found.energy_wh is None else f"{found.energy_wh:.2f} Wh"
     yield f"  energy  the cloud alone {found.baseline_wh:.2f} Wh ({assumed.cloud_wh:g} Wh a request); here {ours}"
     yield from (f"  {each}" for each in found.missing)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from orchestrator.app.routing.figures import DEVIATIONS, wilson
 from orchestrator.cli.view.tuned import Told, named, told_of
-from orchestrator.graph.render.glyphs import fitted, text_width
+from orchestrator.graph.render.glyphs import fitted
 from orchestrator.graph.render.palette import DARK, LIGHT, Colours
 from orchestrator.graph.render.svg import escaped
 from orchestrator.graph.vertex import VertexKind
@@ -23,13 +23,20 @@ HIGH: Final = 240.0
 """Of one field."""
 MARGIN: Final = 28.0
 LEFT: Final = 30.0
-HEAD: Final = 106.0
-FOOT: Final = 84.0
+HEAD: Final = 116.0
+FOOT: Final = 104.0
 BETWEEN: Final = 76.0
 """Rooms around all; beside, above and below a field; and between two."""
 LINES: Final[tuple[VertexKind, ...]] = ("router", "model", "tool", "knowledge")
 """Colours of the palette for curves; each has its dash too."""
 DASHES: Final = ("", "7 4", "2 4", "9 3 2 3")
+RING: Final = 8.0
+SPOT: Final = 4.5
+"""Radii of what is now and of what is proposed: where both do the same, one lies in the other and both are seen."""
+TELLING: Final = 0.05
+"""A curve that spans less than this share of its field is no more than a line up and down, and left out."""
+STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
+"""What a quarter of an axis may be, times a power of ten."""
 
 
 class Spot(NamedTuple):
@@ -86,16 +93,19 @@ def _row(one: Tuned, target: float, top: float) -> Iterator[str]:
     spots = [spot for line in lines for spot in (*line, *points)] or points
     least = max(0.0, math.floor(min([0.9, target, *(spot.right / spot.kept for spot in spots)]) * 10 - 1e-9) / 10)
     yield _text("title", MARGIN, top + 38, f"router {one.router}")
-    yield from (_text("sub", MARGIN, top + 57 + 15 * at, line) for at, line in enumerate(_told(one)))
+    for at, words in enumerate(_told(one)):
+        yield _mark(_kind(words.partition(":")[0]), MARGIN + RING, top + 53 + 17 * at)
+        yield _text("sub", MARGIN + 3 * RING, top + 57 + 17 * at, words)
     x, y = MARGIN + LEFT, top + HEAD
     decided = Field(x, y, "decided, of all requests", lambda spot: spot.kept / spot.of, 1.0, least, _percent)
     for field in (decided, _of_cost(spots, asks, (x + WIDE + BETWEEN, y), least)):
         yield from _axes(field, target)
         for number, line in enumerate(lines):
-            yield from _curve(field, line, number)
+            yield from _curve(field, line, number) if _tells(field, line) else ()
         yield from (_point(field, spot) for spot in points)
     without = ", the model not asked" if asks else ""
-    yield from _legend([", ".join(order) + without for order in one.curves], y + HIGH + 58)
+    orders = [", ".join(order) + without if line else "" for order, line in zip(one.curves, lines, strict=True)]
+    yield from _legend(orders, target, y + HIGH + 58)
 
 
 def _told(one: Tuned) -> list[str]:
@@ -105,12 +115,35 @@ def _told(one: Tuned) -> list[str]:
     return [fitted(line, 12, 2 * WIDE) for line in lines]
 
 
+def _kind(name: str) -> str:
+    return "now" if name == "now" else "then"
+
+
+def _mark(kind: str, x: float, y: float) -> str:
+    """A ring for what is now, a spot for the other."""
+    return f'<circle class="spot {kind}" cx="{x:.1f}" cy="{y:.1f}" r="{RING - 1 if kind == "now" else SPOT}"/>'
+
+
+def _tells(field: Field, line: Sequence[Spot]) -> bool:
+    """Whether the curve says anything here: no threshold changes how long stages compute that are asked of every request."""
+    along = [field.along(spot) for spot in line]
+    return bool(along) and (len(along) == 1 or max(along) - min(along) > TELLING * field.most)
+
+
 def _of_cost(spots: Sequence[Spot], asks: bool, at: tuple[float, float], least: float) -> Field:
     """Calls to a model where there are any, else time of computing."""
     if asks:
         return Field(*at, "asked of a model, of all requests", lambda spot: spot.cost, 1.0, least, _percent)
-    most = 1.15 * max((spot.cost for spot in spots), default=0.0) or 1.0
+    most = _round_up(1.1 * max((spot.cost for spot in spots), default=0.0))
     return Field(*at, "computing time of a request", lambda spot: spot.cost, most, least, _milliseconds)
+
+
+def _round_up(most: float) -> float:
+    """To four steps that are easily read; 1 of nothing."""
+    if most <= 0:
+        return 1.0
+    tenth = 10.0 ** math.floor(math.log10(most / 4))
+    return 4 * tenth * next(step for step in STEPS if step * tenth * 4 >= most * (1 - 1e-9))
 
 
 def _asks(one: Tuned) -> bool:
@@ -140,7 +173,7 @@ def _axes(field: Field, target: float) -> Iterator[str]:
         yield _text("sub", x - 8, level + 4, _percent(share), "end")
         yield _text("sub", across, y + HIGH + 17, field.unit(field.most * step / 4), "end" if step == 4 else "middle")
     yield f'<path class="goal" d="M{x:.1f} {field.level(target):.1f}h{WIDE:.1f}"><title>target {_percent(target)}</title></path>'
-    yield _text("sub", x, y - 9, "right, of what is decided")
+    yield _text("sub", x, y - 14, "right, of what is decided")
     yield _text("sub", x + WIDE / 2, y + HIGH + 36, field.label, "middle")
 
 
@@ -154,35 +187,27 @@ def _curve(field: Field, line: Sequence[Spot], number: int) -> Iterator[str]:
 
 
 def _point(field: Field, spot: Spot) -> str:
-    """With its interval, and its name at the side that has room."""
+    """With its interval; whose it is stands at the head, where no curve can cover it."""
     x, y = field.at(spot)
     low, high = (field.level(share) for share in wilson(spot.right, spot.kept, DEVIATIONS))
-    kind = "now" if spot.about == "now" else "then"
-    name = _name(field, spot, kind)
-    return (
-        f'<g><title>{_tip(spot)}</title><path class="reach {kind}" d="M{x:.1f} {low:.1f}V{high:.1f}"/>'
-        f'<circle class="spot {kind}" cx="{x:.1f}" cy="{y:.1f}" r="5.5"/>{name}</g>'
-    )
-
-
-def _name(field: Field, spot: Spot, kind: str) -> str:
-    """What is now stands below and left, the other above and right, so that near ones do not cover each other."""
-    x, y = field.at(spot)
-    room = text_width(spot.about, 13) + 10
-    left = x - room > field.x if kind == "now" else x + room > field.x + WIDE + MARGIN
-    side, anchor = (-10, "end") if left else (10, "start")
-    return _text(f"name {kind}", x + side, y + (16 if kind == "now" else -8), spot.about, anchor)
+    kind = _kind(spot.about)
+    reach = f'<path class="reach {kind}" d="M{x:.1f} {low:.1f}V{high:.1f}"/>'
+    return f"<g><title>{_tip(spot)}</title>{reach}{_mark(kind, x, y)}</g>"
 
 
 def _tip(spot: Spot) -> str:
     return escaped(f"{spot.about}: {spot.kept} of {spot.of} decided, {spot.right} of them rightly")
 
 
-def _legend(orders: Sequence[str], y: float) -> Iterator[str]:
-    for number, order in enumerate(orders):
-        level = y + 15 * number
-        yield f'<path class="curve c{number % len(LINES)}" d="M{MARGIN + LEFT:.0f} {level - 4:.0f}h26"/>'
-        yield _text("sub", MARGIN + LEFT + 34, level, f"every confidence: {order}")
+def _legend(orders: Sequence[str], target: float, y: float) -> Iterator[str]:
+    """What the lines are; an empty order has none."""
+    told = [
+        (f"curve c{number % len(LINES)}", f"every confidence: {order}") for number, order in enumerate(orders) if order
+    ]
+    for at, (line, text) in enumerate([("goal", f"the target: {_percent(target)}"), *told]):
+        level = y + 16 * at
+        yield f'<path class="{line}" d="M{MARGIN + LEFT:.0f} {level - 4:.0f}h26"/>'
+        yield _text("sub", MARGIN + LEFT + 34, level, text)
 
 
 def _text(class_: str, x: float, y: float, text: str, anchor: str = "start") -> str:
@@ -200,9 +225,10 @@ def _milliseconds(seconds: float) -> str:
 def _style() -> str:
     fixed = [
         "text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif}",
-        ".title{font-size:18px;font-weight:650}.sub{font-size:12px}.name{font-size:12px;font-weight:600}",
+        ".title{font-size:18px;font-weight:650}.sub{font-size:12px}",
         ".curve{fill:none;stroke-width:2}.grid{fill:none;stroke-width:.5}.goal{stroke-width:1.5;stroke-dasharray:5 4}",
-        ".reach{stroke-width:2}.spot{stroke-width:2}",
+        ".reach.now{stroke-width:6;stroke-opacity:.3}.reach.then{stroke-width:2}",
+        ".spot.now{fill:none;stroke-width:2.5}.spot.then{stroke-width:1}",
         *(f".curve.c{at}{{stroke-dasharray:{dash}}}" for at, dash in enumerate(DASHES) if dash),
     ]
     dark = "".join(_colours(DARK))
@@ -210,7 +236,7 @@ def _style() -> str:
 
 
 def _colours(colours: Colours) -> list[str]:
-    now, then = colours.faint, colours.kinds["specialist"]
+    now, then = colours.text, colours.kinds["specialist"]
     return [
         f".page{{fill:{colours.page}}}.box{{fill:{colours.box};stroke:{colours.edge}}}.grid{{stroke:{colours.edge}}}",
         f".title{{fill:{colours.text}}}.sub{{fill:{colours.faint}}}.goal{{stroke:{colours.kinds['escalation']}}}",
@@ -219,7 +245,8 @@ def _colours(colours: Colours) -> list[str]:
             for at, kind in enumerate(LINES)
         ),
         *(
-            f".reach.{name}{{stroke:{colour}}}.spot.{name}{{fill:{colour};stroke:{colours.page}}}.name.{name}{{fill:{colour}}}"
+            f".reach.{name}{{stroke:{colour}}}.spot.{name}{{stroke:{colour}}}"
             for name, colour in (("now", now), ("then", then))
         ),
+        f".spot.then{{fill:{then}}}",
     ]

@@ -25,8 +25,8 @@ from orchestrator.plugins.strategies.features import Reading, SparseVector, Voca
 from orchestrator.plugins.strategies.instant import Instant
 from orchestrator.plugins.strategies.learned import Learned, learn_by_means, learn_by_ridge
 from orchestrator.plugins.strategies.ridge import NUMPY_LIMIT, PLAIN_LIMIT, Matrix, solvable
-from orchestrator.plugins.strategies.rows import ExactRequests, Row, rows_of, shared_requests, tells_nothing
-from orchestrator.plugins.strategies.shortlist import MOST, least_score, likely
+from orchestrator.plugins.strategies.rows import ExactRequests, Row, rows_of, shared_requests, tells_nothing, untried_of
+from orchestrator.plugins.strategies.shortlist import MOST, Bounds, bounds_of, likely
 from orchestrator.plugins.strategies.sureness import Sureness, sureness
 from orchestrator.plugins.strategies.text import LONGEST_TEXT, shortened, words_of
 from orchestrator.plugins.strategies.unseen import Unseen
@@ -52,7 +52,8 @@ class Lesson:
     rows: tuple[tuple[tuple[Row, SparseVector], ...], ...]  # of each candidate
     exact: ExactRequests
     unseen: Unseen
-    least: float | None  # see ``shortlist.least_score``
+    bounds: Bounds | None  # of the list for a model
+    untried: tuple[str, ...]  # candidates without an example
 
 
 class Lexical(Instant):
@@ -120,7 +121,8 @@ class Lexical(Instant):
         return sorted(pairs, key=lambda pair: (-pair[0], pair[1]))
 
     def _likely(self, ranked: list[tuple[float, str]], reading: Reading) -> tuple[str, ...]:
-        return likely(ranked, self._lesson.least) if reading.known >= LEAST_KNOWN else ()
+        lesson = self._lesson
+        return likely(ranked, lesson.bounds, lesson.untried) if reading.known >= LEAST_KNOWN else ()
 
     def _weigh(
         self,
@@ -185,9 +187,8 @@ def fit_lexical(candidates: tuple[Candidate, ...], options: StrategyOptions) -> 
     claims = shared_requests(candidates)
     notes = (*_notes_on_rows(rows, claims, solved), *_notes_on_calibration(calibration))
     unseen = Unseen(rows, learned.tried, learned.left_out, learned.group_left_out)
-    lesson = Lesson(
-        names, vocabulary, learned, calibration, kept, ExactRequests(claims), unseen, least_score(left_out, own)
-    )
+    bounds, untried = bounds_of(left_out, own), untried_of(rows)
+    lesson = Lesson(names, vocabulary, learned, calibration, kept, ExactRequests(claims), unseen, bounds, untried)
     return Lexical(lesson, options.confidence, notes)
 
 

@@ -42,6 +42,14 @@ def tells_nothing(candidates: Iterable[Candidate]) -> bool:
     return not any(c.description or c.skills or c.examples or c.keywords or c.answers for c in candidates)
 
 
+def untried_of(rows: Iterable[Row]) -> tuple[str, ...]:
+    """The candidates of which no row is a request: by name."""
+    tried: dict[str, bool] = {}
+    for row in rows:
+        tried[row.candidate] = tried.get(row.candidate, False) or row.request
+    return tuple(sorted(name for name, known in tried.items() if not known))
+
+
 def shared_requests(candidates: Iterable[Candidate]) -> dict[str, set[str]]:
     """Requests that candidates say they answer, as examples or by their rules: in folded words, with who claims them.
 

@@ -26,8 +26,8 @@ from orchestrator.plugins.strategies.calibration import (
 from orchestrator.plugins.strategies.features import Vocabulary
 from orchestrator.plugins.strategies.instant import Instant
 from orchestrator.plugins.strategies.kernel import FOREIGN_SHARE, MEANING_SHARE, MOST_ROWS, KernelRidge, Texts
-from orchestrator.plugins.strategies.rows import ExactRequests, Row, rows_of, shared_requests, tells_nothing
-from orchestrator.plugins.strategies.shortlist import least_score, likely
+from orchestrator.plugins.strategies.rows import ExactRequests, Row, rows_of, shared_requests, tells_nothing, untried_of
+from orchestrator.plugins.strategies.shortlist import Bounds, bounds_of, likely
 from orchestrator.plugins.strategies.sureness import Sureness, sureness
 from orchestrator.plugins.strategies.text import LONGEST_TEXT, shortened, words_of
 from orchestrator.plugins.strategies.unseen import Unseen
@@ -58,7 +58,8 @@ class Lesson:
     calibration: Calibration
     exact: ExactRequests
     unseen: Unseen
-    least: float | None  # see ``shortlist.least_score``
+    bounds: Bounds | None  # of the list for a model
+    untried: tuple[str, ...]  # candidates without an example
 
 
 class Weighing:
@@ -114,7 +115,7 @@ class Weighing:
         doubt = _doubt(ranked, sure)
         why = f"{doubt or sure.told(name)}{self._nearest(name, likeness)}"
         if doubt:
-            found = likely(ranked, self._lesson.least)
+            found = likely(ranked, self._lesson.bounds, self._lesson.untried)
             return Decision(NAME, None, scores, sure.probability, why, shortlist=found, raw=raw)
         return Decision(NAME, name, scores, sure.probability, why, raw=raw)
 
@@ -242,8 +243,10 @@ def _lesson(rows: list[Row], vectors: Array, encoder: Encoder | DistantEncoder, 
     left_out, own = [ridge.left_out[at] for at in asked], [texts.classes[at] for at in asked]
     trials = trials_of(left_out, [ridge.group_left_out[at] for at in asked], own, prior)
     unseen = Unseen(rows, range(len(rows)), ridge.left_out, ridge.group_left_out)
-    calibration, least = calibrate(trials, prior), least_score(left_out, own)
-    return Lesson(names, tuple(rows), vocabulary, ridge, calibration, exact, unseen, least)
+    calibration, bounds = calibrate(trials, prior), bounds_of(left_out, own)
+    return Lesson(
+        *(names, tuple(rows), vocabulary, ridge, calibration, exact, unseen), bounds=bounds, untried=untried_of(rows)
+    )
 
 
 def _learned(texts: Texts, rows: Sequence[Row], encoder: Encoder | DistantEncoder) -> tuple[KernelRidge, bool]:
