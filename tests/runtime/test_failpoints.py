@@ -100,9 +100,9 @@ def _of_servers(point: str) -> bool:
 
 
 def _of_people(point: str) -> bool:
-    """These have a story of their own, in ``test_people.py`` and ``test_outbox.py``; those of what is spent in
-    ``tests/policy/test_killed.py``."""
-    return point.startswith(("people.", "outbox.", "spending."))
+    """These have a story of their own, in ``test_people.py`` and ``test_outbox.py``; those of what is spent and
+    marked in ``tests/policy/``."""
+    return point.startswith(("people.", "outbox.", "spending.", "marks."))
 
 
 def _of_outcomes(point: str) -> bool:

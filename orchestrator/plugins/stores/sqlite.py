@@ -19,6 +19,7 @@ from typing import Final
 from orchestrator.core.message import KEEP_TURNS
 from orchestrator.core.redaction import Redact
 from orchestrator.plugins.stores.approvals import SqliteApprovals
+from orchestrator.plugins.stores.marks import MARKS_NAME, SqliteMarks
 from orchestrator.plugins.stores.outbox import SqliteOutbox
 from orchestrator.plugins.stores.outcomes import SqliteOutcomes
 from orchestrator.plugins.stores.revisions import SqliteRevisions
@@ -52,10 +53,12 @@ class StateStores:
     outbox: SqliteOutbox
     outcomes: SqliteOutcomes
     spending: SqliteSpending
+    marks: SqliteMarks
     notes: tuple[str, ...] = ()
 
     def close(self) -> None:
         """Close all of them."""
+        self.marks.close()
         for store in (self.spending, self.outcomes, self.outbox, self.people, self.sessions, self.runs, self.revisions):
             store.close()
 
@@ -97,8 +100,12 @@ def open_stores(
         stories = Stories(sessions, Keep(limits.keep_runs, limits.keep_approvals), now, redact)
         people, outbox = SqliteApprovals(file(), stories), SqliteOutbox(file(), stories)
         outcomes, spending = SqliteOutcomes(file(), now), SqliteSpending(file())
+        marks = SqliteMarks(path.with_name(MARKS_NAME), "runtime", now)
+        opened.callback(marks.close)
+        lost = marks.recover() if recover else ""
         opened.pop_all()  # all are open: from here on they are closed by their owner
-    return StateStores(revisions, runs, sessions, people, outbox, outcomes, spending, notes)
+    notes = (*notes, lost) if lost else notes
+    return StateStores(revisions, runs, sessions, people, outbox, outcomes, spending, marks, notes)
 
 
 def _open_revisions(path: Path) -> SqliteRevisions:
