@@ -128,6 +128,13 @@ async def test_a_server_that_tells_none_against_expectation_loses_no_answer() ->
     assert result.notes == ("agent.small: low_confidence was not looked at: m@1 tells no log-probabilities",)
 
 
+async def test_an_answer_of_signs_alone_goes_up_where_its_model_was_unsure_of_them() -> None:
+    """It holds no word; that its server told nothing would not be true."""
+    async with serving(doubting({"low_confidence": {}}), simulated(["m"], Spoken(("...", 0.5))), large()) as served:
+        result = await served.run("hello")
+    assert (looks(result), result.notes, result.agent) == ([("low_confidence", "handed over")], (), "large")
+
+
 # -- abstention -----------------------------------------------------------------------------------------------------
 
 
@@ -190,9 +197,14 @@ async def test_a_long_answer_is_not_asked_again() -> None:
     assert looks(result) == [("agreement", "blind")] and "more than 200 characters" in result.notes[0]
 
 
-@pytest.mark.parametrize(("verdict", "chance", "up"), [("yes", 0.9, False), ("no", 0.9, True), ("maybe", None, False)])
-async def test_the_model_checks_its_own_answer(verdict: str, chance: float | None, up: bool) -> None:
-    """Its probability of yes counts; what is neither yes nor no counts for nothing, and is told."""
+@pytest.mark.parametrize(
+    ("verdict", "chance", "score", "up"),
+    [("yes", 0.9, 0.9, False), ("no", 0.9, 0.1, True), ("no", 0.3, 0.49, True), ("maybe", None, None, False)],
+)
+async def test_the_model_checks_its_own_answer(
+    verdict: str, chance: float | None, score: float | None, up: bool
+) -> None:
+    """Its probability of yes counts, but a no never as a yes; what is neither yes nor no counts for nothing, and is told."""
     server = simulated(["m"], Spoken(("nine", None), (f'{{"right": "{verdict}"}}', chance)))
     async with serving(doubting({"self_check": {}}), server, large()) as served:
         result = await served.run("how much")
@@ -203,7 +215,7 @@ async def test_the_model_checks_its_own_answer(verdict: str, chance: float | Non
     if verdict == "maybe":
         assert step.detail["blind"] == "m@1 said neither yes nor no" and result.notes
     else:
-        assert step.detail["score"] == pytest.approx(0.9 if verdict == "yes" else 0.1, abs=1e-6)
+        assert step.detail["score"] == pytest.approx(score, abs=1e-6)
 
 
 async def test_another_model_judges() -> None:
