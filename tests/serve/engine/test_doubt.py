@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core.errors import NothingToLabel
 from orchestrator.core.event import Event
 from orchestrator.core.fitted import Fitted, Scale
 from orchestrator.core.isotonic import Block, Isotonic
 from orchestrator.core.message import Message
 from orchestrator.core.request import Result
 from orchestrator.ports.provider import Capability, Support
+from orchestrator.serve.outcomes import NO_SIGN, Label, outcomes_of
 from orchestrator.testing.asked import Asked
 from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
 from orchestrator.testing.pace import Pace
@@ -156,6 +158,17 @@ async def test_a_model_says_that_it_does_not_know(text: str, schema: Any, up: bo
         result = await served.run("hello")
         assert served.sent(0)[0][0] == "system" and "If you do not know the answer" in served.sent(0)[0][1]
     assert result.agent == ("large" if up else "small")
+
+
+async def test_an_answer_that_only_abstains_was_looked_at_for_has_no_score_to_label() -> None:
+    """The cure is a sign with a score, and not the agent that is meant already."""
+    server = simulated(["m"], Spoken(("nine", None)))
+    async with serving(doubting({"abstains": {}}), server, large()) as served:
+        run = (await served.run("hello")).as_json()
+    with pytest.raises(NothingToLabel) as refused:
+        outcomes_of(run, Label(right=True))
+    assert refused.value.message.endswith("has no score: abstains gave none")
+    assert refused.value.cure.startswith(NO_SIGN) and "--agent" not in refused.value.cure
 
 
 async def test_an_empty_answer_goes_up_as_what_it_is() -> None:
