@@ -27,6 +27,8 @@ def values_of(field: str, text: str) -> Iterator[tuple[int, int]]:
 
 _TOKENS: Final = re.compile(r"(?<!\\)(?P<slashes>\\*)(?P<quote>[\"'])|[{}\[\]()]")
 """Quotes, with as many backslashes as JSON within JSON gives them, and brackets."""
+_IS: Final = ":=\uff1a\uff1d"
+"""Also of full width."""
 _PLAIN: Final = re.compile(r"(?:[^\n,;{}\[\]\"']|[\"'](?![ \t]*(?:[\n,;:}\])]|$)))+")
 """Up to the end of the line, a comma, a bracket, or a quote that ends a text around it: none within a name as O'Neil."""
 _BLOCK: Final = re.compile(r"(?:[!&]\S*[ \t]+)*[|>][-+\d]{0,2}[ \t\r]*(?:#[^\n]*)?")
@@ -50,7 +52,7 @@ def _escaped(letter: str) -> str:
 @lru_cache(maxsize=256)
 def _key(field: str) -> re.Pattern[str]:
     """The field where something is said of it; quotes and what makes it bold may stand around it."""
-    return re.compile(rf"(?i)(?<!\w){_name(field)}[\"'`*_\\]{{0,12}}\s*[:=]>?")
+    return re.compile(rf"(?i)(?<!\w){_name(field)}[\"'`*_\\]{{0,12}}\s*[{_IS}]>?")
 
 
 def _assigned(field: str, text: str) -> Iterator[tuple[int, int]]:
@@ -94,9 +96,9 @@ def _flow(field: str, text: str, at: int) -> tuple[int, int, int]:
     """A value that shows its end itself: a text in quotes (what is between them), something in brackets, or a few words."""
     quoted = _TOKENS.match(text, at)
     if quoted is not None and quoted["quote"]:
-        closing = next((each for each in _TOKENS.finditer(text, quoted.end()) if _closes(each, quoted)), None)
-        if closing is None:
-            raise _endless(field)
+        closing = _closing(field, text, quoted)
+        while (more := _TOKENS.match(text, closing.end())) is not None and _closes(more, quoted):
+            closing = _closing(field, text, more)  # a quote that is written twice, or three for a long text
         return quoted.end(), closing.start(), closing.end()
     if text[at] in "{[(":
         end = _end_of_brackets(text, at, at + _LONGEST_ASIDE if text[at] == "(" else len(text))
@@ -107,6 +109,14 @@ def _flow(field: str, text: str, at: int) -> tuple[int, int, int]:
     plain = _PLAIN.match(text, at)
     end = at + len(plain[0].rstrip()) if plain is not None else at
     return at, end, max(end, at)
+
+
+def _closing(field: str, text: str, opened: re.Match[str]) -> re.Match[str]:
+    """The quote that ends the text which this one begins."""
+    closing = next((each for each in _TOKENS.finditer(text, opened.end()) if _closes(each, opened)), None)
+    if closing is None:
+        raise _endless(field)
+    return closing
 
 
 def _closes(token: re.Match[str], opened: re.Match[str]) -> bool:

@@ -54,6 +54,9 @@ def hidden(text: str) -> str:
         ("patient: (Bob CANARY, you know", "patient: [PATIENT_1], you know"),
         ('{"note": "patient: Bob CANARY", "n": 1', '{"note": "patient: [PATIENT_1]", "n": 1'),
         ("patient: #4711 CANARY", "patient: [PATIENT_1]"),
+        ("patient: 'it''s CANARY', 4", "patient: '[PATIENT_1]', 4"),
+        ('patient = """Bob\nCANARY""" # so', 'patient = "[PATIENT_1]" # so'),
+        ("patient\uff1a Bob CANARY", "patient\uff1a [PATIENT_1]"),
     ],
 )  # fmt: skip
 def test_the_value_is_hidden_and_nothing_beside_it(text: str, sent: str) -> None:
