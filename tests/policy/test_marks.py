@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 import orchestrator
@@ -246,3 +248,24 @@ async def test_a_mark_of_a_newer_version_marks_everything(tmp_path: Path) -> Non
     with sqlite3.connect(tmp_path / MARKS_NAME) as file:
         file.execute("INSERT INTO mark VALUES ('cabinet', '4', 0)")
     assert Rooms(marks).holds(Store("", "/elsewhere"))
+
+
+ADDS = """
+import sys
+from pathlib import Path
+from orchestrator.plugins.stores.marks import SqliteMarks
+from orchestrator.ports.marks import Mark
+SqliteMarks(Path(sys.argv[1]), "in-process").add((Mark("file", sys.argv[2]),))
+"""
+
+
+async def test_what_another_process_marks_is_seen_also_after_marks_of_this_one(tmp_path: Path) -> None:
+    """POSIX gives up the locks of a process on a file when it closes any descriptor of it: the other would think that it is alone,
+    and take away the log that this one reads."""
+    mine = rooms(tmp_path, "runtime")
+    for number in range(3):
+        await mine.wrote(Store("", f"/mine/{number}"))
+        assert not mine.holds(Store("", f"/theirs/{number}"))
+        added = [sys.executable, "-c", ADDS, str(tmp_path / MARKS_NAME), f"/theirs/{number}"]
+        await anyio.run_process(added)
+        assert mine.holds(Store("", f"/theirs/{number}")), number
