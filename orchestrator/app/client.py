@@ -227,7 +227,7 @@ class RuntimeClient:
 
     def wait(self, run: str, timeout: float | None = None) -> dict[str, Any]:
         """The stored form of a run once it waits for nothing any more. Raises ``RuntimeUnavailable`` where ``timeout`` seconds
-        are over before: the run waits on."""
+        are over before, or the runtime ends: the run waits on."""
         try:
             return self._told("/wait", {"run": run}, _silently, timeout)
         except RuntimeHangs as error:
@@ -235,6 +235,8 @@ class RuntimeClient:
                 raise
             why = f"{run} still waits after {timeout:g} s; it waits on"
             raise RuntimeUnavailable(why, cure=f"orchestrator explain run {run}") from error
+        except RuntimeUnavailable as error:
+            raise waits_on(run, error) from error
 
     def stop(self, drain: float | None = None) -> None:
         """Ask it to end; it drains first. Returns at once."""
@@ -360,6 +362,15 @@ CURES: Final = {
 """For a request without an answer, by the state of the runtime."""
 WAITS: Final = "the runtime does not answer: waiting a few seconds more"
 BUSY: Final = "the runtime is busy: waiting for its answer"
+
+
+def waits_on(run: str, error: RuntimeUnavailable) -> RuntimeUnavailable:
+    """The runtime was lost while somebody waited for a run, which is on the disk: where to find it again."""
+    return RuntimeUnavailable(
+        f"{run} waits on, and goes on with the next start of the runtime; nobody is told here how it ends: {error.message}",
+        cure=f"orchestrator runtime start; then orchestrator approvals list (or outbox list) shows what it waits for, "
+        f"orchestrator explain run {run} how it ended, and orchestrator logs NAME -f when",
+    )
 
 
 def request_json(request: Request) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.app.client import SILENT_SECONDS, RuntimeClient, request_json
+from orchestrator.app.client import SILENT_SECONDS, RuntimeClient, request_json, waits_on
 from orchestrator.app.replies import read_error, read_event, read_result
 from orchestrator.core.errors import RuntimeUnavailable
 from orchestrator.core.event import Event
@@ -37,8 +37,12 @@ class RemoteRuns:
         return await self._result(body, "run", listen)
 
     async def wait(self, run: str) -> Result:
-        """How a run ended that waited for a person, once it did."""
-        return await self._result({"run": run}, "wait", None)
+        """How a run ended that waited for a person, once it did. Raises ``RuntimeUnavailable`` where the runtime ends before: the
+        run waits on."""
+        try:
+            return await self._result({"run": run}, "wait", None)
+        except RuntimeUnavailable as error:
+            raise waits_on(run, error) from error
 
     async def label(self, run: str, *, right: bool, agent: str, router: str, by: str) -> None:
         """Note that an answer, or whom a router chose, was right or wrong."""

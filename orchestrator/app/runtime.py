@@ -138,6 +138,7 @@ class Runtime:
             stores.outbox,
             stores.outcomes,
             stores.spending,
+            stores.marks,
             report=self._report,
         )
         seat = self._seat = Seat(state / "fleet", self._log, stores)

@@ -36,8 +36,10 @@ from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.deploy.trouble import Rules
 from orchestrator.deploy.wanted import Applied, Wanted
 from orchestrator.manifest.zone import CLOUD
+from orchestrator.plugins.stores.marks import MARKS_NAME, SqliteMarks
 from orchestrator.plugins.stores.memory import MemoryRevisions
 from orchestrator.ports.elsewhere import Elsewhere
+from orchestrator.ports.marks import MarkStore
 from orchestrator.ports.outbox import OutboxStore
 from orchestrator.ports.people import PeopleStore
 from orchestrator.ports.provider import Provider, Secret
@@ -51,6 +53,7 @@ from orchestrator.serve.ledger import Ledger
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.outcomes import Outcomes
 from orchestrator.serve.people import DeskWays, PeopleDesk
+from orchestrator.serve.rooms import Rooms
 from orchestrator.serve.session import Sessions
 
 Emit = Callable[[Event], None]
@@ -63,7 +66,8 @@ CLOSING_SECONDS: Final = 5.0
 @dataclass(frozen=True, slots=True)
 class Stores:
     """What is kept: revisions, and where a store has them sessions, what waits for ``people`` and for targets, and what is spent.
-    ``outcomes`` are labels of answers; ``recompile`` reads blueprints of older formats; ``report`` hears what cannot be kept."""
+    ``outcomes`` are labels of answers; ``marks`` are of what is restricted; ``recompile`` reads blueprints of older formats;
+    ``report`` hears what cannot be kept."""
 
     revisions: RevisionStore
     sessions: SessionStore | None = None
@@ -71,6 +75,7 @@ class Stores:
     outbox: OutboxStore | None = None
     outcomes: OutcomeStore | None = None
     spending: SpendStore | None = None
+    marks: MarkStore | None = None
     recompile: Recompile | None = None
     report: Callable[[str], None] = lambda _: None
 
@@ -158,11 +163,16 @@ def make_workshop(plugins: Plugins, settings: Settings, state: Path, redactor: R
         tools=state / "tools",
         look=plugins.look,
         sense=read_device,
-        probed=Known(state.parent if state.name == IN_PROCESS else state).of,
+        probed=Known(_home_of(state)).of,
         usual_places=tuple(dict.fromkeys(usual)) if settings.servers is None else settings.servers,
-        encoder=Encoders(state.parent if state.name == IN_PROCESS else state),
+        encoder=Encoders(_home_of(state)),
         yard=make_yard(plugins.provider, state, owner),
     )
+
+
+def _home_of(state: Path) -> Path:
+    """What deployments of single processes share with the runtime: a state folder of one's own shares nothing."""
+    return state.parent if state.name == IN_PROCESS else state
 
 
 def _fit_intents(candidates: tuple[Candidate, ...]) -> InstantStrategy:
@@ -182,7 +192,7 @@ async def run_planes(
     let requests finish."""
     early = EarlyLook()
     loop = Loop(limits_of(settings), on_event=emit, on_missing=early.ask)
-    engines, sessions = EngineTable(), Sessions(stores.sessions)
+    engines, sessions = EngineTable(Rooms(stores.marks)), Sessions(stores.sessions)
     desired = DesiredTable(stores.revisions, stores.recompile or recompile, time.time)
     telling = Telling(workshop.reveal, engines)
 
@@ -259,11 +269,14 @@ async def open_in_process(
     blueprint: Blueprint, *, state: Path, settings: Settings | None = None, emit: Emit = lambda _: None
 ) -> AsyncIterator[InProcess]:
     """Run a blueprint in this process, without the background runtime: the same planes, nothing recorded but what its
-    tools keep below ``state``. When the block ends, requests in work finish first. Raises ``DeployError``."""
+    tools keep below ``state``, and which of them hold what is restricted. When the block ends, requests in work finish first.
+    Raises ``DeployError``."""
     settings = settings or Settings.read(os.environ)
     plugins = Plugins(partial(_tell_unclosed, emit))
     workshop = make_workshop(plugins, settings, state, Redactor())
-    async with _closing(plugins), run_planes(workshop, Stores(MemoryRevisions()), settings, emit) as planes:
+    marks = SqliteMarks(_home_of(state) / MARKS_NAME, IN_PROCESS)
+    stores = Stores(MemoryRevisions(), marks=marks)
+    async with _closing(plugins, marks), run_planes(workshop, stores, settings, emit) as planes:
         applied = await planes.reconciler.apply(Wanted(blueprint), lambda _: None)
         try:
             yield InProcess(blueprint.name, planes, applied)
@@ -278,10 +291,12 @@ def _tell_unclosed(emit: Emit, kind: str, why: str) -> None:
 
 
 @asynccontextmanager
-async def _closing(plugins: Plugins) -> AsyncIterator[None]:
+async def _closing(plugins: Plugins, marks: SqliteMarks | None = None) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        if marks is not None:
+            marks.close()
         with anyio.CancelScope(shield=True):
             await plugins.aclose()
 

@@ -1,7 +1,7 @@
 """Find what names a person or an account in a text, put a placeholder in its place, and put it back.
 
 Kinds: e-mail addresses, telephone numbers, card numbers (Luhn, ISO/IEC 7812-1), IBANs (mod 97, ISO 13616), values of named
-fields in JSON or ``name: value`` lines, and patterns of the operator. A rule is coarse on purpose: what looks like one is taken,
+fields (``field_values``), and patterns of the operator. A rule is coarse on purpose: what looks like one is taken,
 as its placeholder is put back in the answer.
 """
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from orchestrator.core.field_values import CannotRedact, values_of
 from orchestrator.core.pattern import SafePattern, compile_safely
 
 KINDS: Final = ("email", "card", "iban", "phone")
@@ -53,10 +54,6 @@ _FEWEST_DIGITS: Final = 9
 _FEWEST_MARKED: Final = 7
 
 
-class CannotRedact(ValueError):
-    """The text may not be sent: something in it must be refused, or could not be looked at whole. Says which, never what."""
-
-
 @dataclass(frozen=True, slots=True)
 class Finder:
     """What is looked for. ``refuse`` are names of kinds (a pattern's own name too) that are not replaced: a text that holds one is
@@ -93,7 +90,7 @@ class Finder:
         for name, pattern in self.patterns:
             yield from ((start, end, name) for start, end in _matches(name, pattern, text))
         for field in self.fields:
-            yield from ((start, end, field) for start, end in _values(field, text))
+            yield from ((start, end, field) for start, end in values_of(field, text))
 
 
 @lru_cache(maxsize=2048)
@@ -186,23 +183,6 @@ def _mod_97(iban: str) -> bool:
     return int("".join(str(int(letter, 36)) for letter in moved)) % 97 == 1
 
 
-def _values(field: str, text: str) -> Iterator[tuple[int, int]]:
-    """Of ``"field": "value"``, ``field: value`` and ``field = value``: the value, up to the end of the line or the next comma."""
-    name = re.compile(rf"(?i)(?<![\w])[\"']?{re.escape(field)}[\"']?\s{{0,8}}[:=]\s{{0,8}}")
-    at = 0
-    while (found := name.search(text, at)) is not None:
-        at = found.end()
-        value = _VALUE.match(text, at)
-        if value is not None:
-            at = value.end()
-            start, end = value.span("text") if value["text"] is not None else value.span()
-            if end > start:
-                yield start, end
-
-
-_VALUE: Final = re.compile(r"\"(?P<text>(?:[^\"\\]|\\.)*)\"|'[^'\n]*'|[^\s,;{}\[\]\"'][^\n,;{}\[\]\"]*")
-
-
 def _matches(name: str, pattern: SafePattern, text: str) -> Iterator[tuple[int, int]]:
     """All of them. A long text is looked at in windows that overlap; raises ``CannotRedact`` where a match may go on beyond."""
     window = max(pattern.longest, 2 * LONGEST_MATCH)
@@ -261,26 +241,26 @@ class Pseudonyms:
         hidden = self._in(value, "")
         return text if hidden == value else json.dumps(hidden, ensure_ascii=False)
 
-    def _in(self, value: Any, key: str) -> Any:
+    def _in(self, value: Any, field: str) -> Any:
+        """A value of JSON; ``field`` is the named one that it is in, at whatever depth: then all of it is hidden, keys too."""
         if isinstance(value, str):
-            return self._field(key, value) or self.hide(value)
-        if isinstance(value, bool) or value is None:
+            return self._placeholder(value, field) if field and value else self.hide(value)
+        if value is None or (isinstance(value, bool) and not field):
             return value
-        if isinstance(value, (int, float)):
-            digits = self._field(key, str(value)) or self.hide(str(value))
-            return value if digits == str(value) else digits
+        if isinstance(value, (bool, int, float)):
+            written = json.dumps(value)
+            hidden = self._placeholder(written, field) if field else self.hide(written)
+            return value if hidden == written else hidden
         if isinstance(value, list):
-            return [self._in(each, key) for each in value]
-        return {self.hide(name): self._in(each, name) for name, each in value.items()}
+            return [self._in(each, field) for each in value]
+        return {self._in(name, field): self._in(each, field or self._named(name, each)) for name, each in value.items()}
 
-    def _field(self, key: str, value: str) -> str:
-        """The placeholder of the value of a field that is hidden whatever stands in it."""
-        name = next((each for each in self._finder.fields if each.casefold() == key.casefold()), None)
-        if name is None or not value:
-            return ""
-        if name in self._finder.refuse:
+    def _named(self, key: str, value: Any) -> str:
+        """The field that is hidden whatever stands in it; empty where the key names none. Raises ``CannotRedact``."""
+        name = next((each for each in self._finder.fields if each.casefold() == key.casefold()), "")
+        if name in self._finder.refuse and value not in (None, "", [], {}):
             raise CannotRedact(f"it holds the field {name}, which must not leave")
-        return self._placeholder(value, name)
+        return name
 
     def _placeholder(self, value: str, kind: str) -> str:
         if value not in self._hidden:

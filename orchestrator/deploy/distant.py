@@ -9,7 +9,8 @@ from typing import Final, cast
 import anyio.from_thread
 
 from orchestrator.core.errors import BrokenReply, ModelError, NoModel, StaleConnection
-from orchestrator.core.personal import CannotRedact, Finder, Pseudonyms
+from orchestrator.core.field_values import CannotRedact
+from orchestrator.core.personal import Finder, Pseudonyms
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.ports.provider import Embedder
 

@@ -14,19 +14,30 @@ Reveal = Callable[[str, Path], Secret]
 
 
 class Untold:
-    """By deployment: on which ways people are not told that something waits, and why, as of the last look."""
+    """By deployment: on which ways people are not told that something waits, and why."""
 
     def __init__(self, reveal: Reveal) -> None:
         self._reveal = reveal
-        self._notes: dict[str, list[str]] = {}
+        self._lacking: dict[str, Blueprint] = {}
 
     def look(self, blueprint: Blueprint) -> None:
         """Look whether its secrets can be had now."""
-        self._notes[blueprint.name] = list(untold_notes(blueprint, locked_secrets(blueprint, self._reveal)))
+        if self._notes(blueprint):
+            self._lacking[blueprint.name] = blueprint
+        else:
+            self._lacking.pop(blueprint.name, None)
 
     def of(self, name: str) -> list[str]:
-        """What was found for a deployment that serves or shall."""
-        return self._notes.get(name, [])
+        """Of a deployment that serves or shall. What lacked is looked for again: the next notice finds a secret as soon as it is
+        set, and so nobody is told any longer that it is not."""
+        blueprint = self._lacking.get(name)
+        notes = self._notes(blueprint) if blueprint else []
+        if not notes:
+            self._lacking.pop(name, None)
+        return notes
+
+    def _notes(self, blueprint: Blueprint) -> list[str]:
+        return list(untold_notes(blueprint, locked_secrets(blueprint, self._reveal)))
 
 
 def locked_secrets(blueprint: Blueprint, reveal: Reveal) -> dict[str, tuple[str, str]]:

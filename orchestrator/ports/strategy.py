@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 from orchestrator.core.message import Message
@@ -70,7 +70,7 @@ class RouteQuestion:
     """What a strategy decides about. ``ask`` is ``None`` where the router has no model, ``embed`` where it has no encoder on a
     server; each also where this request may not go there. ``load`` is ``None`` where nobody knows. ``shortlist`` are those that a
     stage before this one could not rule out; empty where none says. ``refined`` is what labelled decisions say of the confidence of
-    its stages."""
+    its stages. ``barred`` are candidates that this request does not come to, whoever chooses them: their routes are strict."""
 
     text: str
     history: tuple[Message, ...] = ()
@@ -81,6 +81,15 @@ class RouteQuestion:
     load: Load | None = None
     shortlist: tuple[str, ...] = ()
     refined: Refinements = field(default_factory=dict)
+    barred: frozenset[str] = frozenset()
+
+
+def without_barred(decision: Decision, barred: Collection[str]) -> Decision:
+    """The same, or an abstention where it chose who is barred."""
+    if decision.choice not in barred:
+        return decision
+    why = f"{decision.why}; but the condition of the route to {decision.choice} does not hold, and it is strict"
+    return replace(decision, choice=None, why=why)
 
 
 class Strategy(Protocol):

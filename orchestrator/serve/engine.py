@@ -223,19 +223,18 @@ def _as_asked(request: Request) -> dict[str, str]:
 class EngineTable:
     """Which engine answers for each deployment. A switch is one assignment: a request meets the old or the new, never none."""
 
-    def __init__(self) -> None:
+    def __init__(self, rooms: Rooms | None = None) -> None:
         self.pressure = NONE
         """What of the device speaks for smaller models; told by the control plane, read by each request as it begins."""
         self._engines: dict[str, Engine] = {}
-        self._rooms = Rooms()
+        self._rooms = rooms or Rooms()
         self._gates: dict[str, Gate] = {}  # a deployment's, whichever of its revisions the runs in it are of
 
     def switch(self, name: str, engine: Engine) -> Engine | None:
-        """Let ``engine`` answer from now on; gives the one that did."""
+        """Let ``engine`` answer from now on; gives the one that did. Raises ``StateUnusable`` where a restricted agent is served
+        for the first time and that cannot be kept."""
         old = self._engines.get(name)
         engine.privacy.joins(self._rooms)
-        if old is not None:
-            engine.privacy.follows(old.privacy)
         engine.follows(self._gates.setdefault(name, engine.gate))
         self._engines[name] = engine
         return old

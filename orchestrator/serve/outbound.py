@@ -22,8 +22,9 @@ from orchestrator.core.errors import (
     Unreachable,
     Withheld,
 )
+from orchestrator.core.field_values import CannotRedact
 from orchestrator.core.message import Message, ToolCall, Usage
-from orchestrator.core.personal import CannotRedact, Finder, Pseudonyms, finder_of, may_begin
+from orchestrator.core.personal import Finder, Pseudonyms, finder_of, may_begin
 from orchestrator.core.record import record
 from orchestrator.core.spending import NOTHING, USUAL_ANSWER, Spend, price_of
 from orchestrator.deploy.deployment import Deployment

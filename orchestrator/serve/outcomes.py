@@ -155,17 +155,16 @@ def _unscored(detail: Mapping[str, Any]) -> str:
 def outcomes_of(run: Mapping[str, Any], label: Label) -> list[Outcome]:
     """One for each score that the agent's answer had in the run. Raises ``NothingToLabel``."""
     agent = label.agent or str(run["agent"])
-    scored = [step for step in run["steps"] if step["kind"] == "doubt" and "score" in step["detail"]]
-    mine = {
-        step["detail"]["scale"]: step["detail"]
-        for step in scored
-        if step["subject"] == f"agent.{agent}" and step["detail"]["sign"] != "abstains"
-    }
+    looked = [step for step in run["steps"] if step["kind"] == "doubt"]
+    scored = [step for step in looked if "score" in step["detail"] and step["detail"]["sign"] != "abstains"]
+    mine = {step["detail"]["scale"]: step["detail"] for step in scored if step["subject"] == f"agent.{agent}"}
     if not mine:
         others = dict.fromkeys(step["subject"].partition(".")[2] for step in scored)
         cure = f"name the agent that is meant (--agent): {', '.join(others)}" if others else None
+        signs = dict.fromkeys(step["detail"]["sign"] for step in looked if step["subject"] == f"agent.{agent}")
+        why = f"{', '.join(signs)} gave none" if signs else "it looked for no sign of a wrong answer"
         raise NothingToLabel(
-            f"the answer of {agent or 'nobody'} in {run['id']} has no score: it looked for no sign of a wrong answer",
+            f"the answer of {agent or 'nobody'} in {run['id']} has no score: {why}",
             cure=cure or f"{NO_SIGN}{_or_its_router(run)}.",
         )
     return [

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from orchestrator.core.errors import StateUnusable, ToolFailed
 from orchestrator.core.message import Message
 from orchestrator.deploy.deployment import Agent, Deployment, Router
 from orchestrator.ports.tool import ToolFunction
@@ -24,39 +25,50 @@ BROUGHT: Final = (
 
 
 class Privacy:
-    """Of one revision: what restricted runs may have left where others read it. ``off`` where none of its agents is restricted."""
+    """Of one revision: what restricted runs may have left where others read it. ``off`` where no agent of its deployment is
+    restricted, or ever was."""
 
-    __slots__ = ("_rooms", "_stores", "off", "routers")
+    __slots__ = ("_deployment", "_rooms", "_stores", "off", "routers")
 
     def __init__(self, deployment: Deployment) -> None:
         private = [agent for agent in deployment.agents.values() if is_private(agent)]
         self.off = not private
+        self._deployment = deployment.name
         self._stores = Stores(deployment.blueprint)
         self._rooms = Rooms()
         for agent in _followed(deployment, private):
             for function in written_by(agent):
                 self._rooms.mark(self._stores.behind(function.name))
-        routers = () if self.off else deployment.routers
+        routers = deployment.routers if private else ()
         self.routers = frozenset(name for name in routers if leads_to_private(deployment, name))
         """Names of routers that read what is meant for a restricted agent."""
 
     def joins(self, rooms: Rooms) -> None:
-        """Know from now on what all deployments of its runtime know; what it marked itself is known to them too."""
+        """Know from now on what all deployments of its runtime know, of earlier revisions and lives too: where an agent of theirs
+        was restricted, what it said may be in a history still. What it marked itself is known to them too.
+
+        Raises ``StateUnusable`` where that it has a restricted agent cannot be kept."""
         rooms.add(self._rooms)
         self._rooms = rooms
+        if not self.off:
+            rooms.has_restricted(self._deployment)
+        self.off = not rooms.had_restricted(self._deployment)
 
-    def follows(self, before: Privacy) -> None:
-        """Agents of an earlier revision were restricted, and what they said may be in a history still."""
-        self.off = self.off and before.off
-
-    def wrote(self, function: ToolFunction) -> None:
-        """A restricted run calls it."""
-        if function.effect != READS:
-            self._rooms.mark(self._stores.behind(function.name))
+    async def wrote(self, function: ToolFunction) -> None:
+        """A restricted run is about to call it. Raises ``ToolFailed`` where that could not be remembered: then it may not write."""
+        if function.effect == READS:
+            return
+        try:
+            await self._rooms.wrote(self._stores.behind(function.name))
+        except StateUnusable as error:
+            message = (
+                f"{function.name} was not called: that a restricted run writes there cannot be kept: {error.message}"
+            )
+            raise ToolFailed(message, cure=error.cure) from error
 
     def may_give(self, function: ToolFunction) -> bool:
         """Whether what it gives may be what a restricted run wrote."""
-        return bool(self._rooms) and self._rooms.holds(self._stores.behind(function.name))
+        return self._rooms.holds(self._stores.behind(function.name))
 
 
 def is_private(agent: Agent) -> bool:

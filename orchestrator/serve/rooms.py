@@ -6,10 +6,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.errors import StateUnusable
 from orchestrator.ports.code import ModuleFile, find_module
+from orchestrator.ports.marks import Mark, MarkStore
+from orchestrator.serve.disk import Disk
+
+EVERYTHING: Final = Mark("all")
+"""Marks were lost: anything may be marked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,58 +56,92 @@ class Stores:
 
 
 class Rooms:
-    """Where restricted runs may have written; one for all deployments of a runtime, for a file is the same to all of them."""
+    """Where restricted runs may have written; one for all deployments of a runtime, for a file is the same to all of them.
 
-    __slots__ = ("_files", "_inodes", "_names")
+    What they did write, and which deployments had a restricted agent, is kept in ``kept``: it is read when this is made, before
+    any request, and again where another process has added to it. Raises ``StateUnusable`` where that cannot be done. What
+    only a manifest tells is in memory: the manifest tells it again."""
 
-    def __init__(self) -> None:
-        self._names: set[str] = set()
-        self._files: set[str] = set()
-        self._inodes: set[tuple[int, int]] = set()
+    __slots__ = ("_kept", "_known", "_marks", "_on_disk")
 
-    def __bool__(self) -> bool:
-        return bool(self._names or self._files)
+    def __init__(self, kept: MarkStore | None = None) -> None:
+        self._kept = kept
+        self._known: set[Mark] = set()  # of these: what is on the disk too
+        self._marks: set[Mark] = set()
+        self._on_disk = Disk().do
+        self._read_again()
 
     def mark(self, store: Store) -> None:
         """It may hold what a restricted run wrote."""
-        if not store.file:
-            self._names.add(store.name)
-            return
-        self._files.add(os.path.realpath(store.file))
-        self._look(store.file)
+        self._marks |= _marks_of(store)
+
+    async def wrote(self, store: Store) -> None:
+        """A restricted run is about to write there: this is on the disk when it returns. Raises ``StateUnusable`` where it
+        cannot be."""
+        marks = _marks_of(store)
+        self._marks |= marks
+        if self._kept is not None and marks - self._known:
+            await self._on_disk(self._kept.add, marks - self._known)
+        self._known |= marks  # only now: whoever comes meanwhile must wait for the disk as well
 
     def add(self, others: Rooms) -> None:
         """All of these too."""
-        self._names |= others._names
-        self._files |= others._files
-        self._inodes |= others._inodes
+        self._marks |= others._marks
+
+    def had_restricted(self, deployment: str) -> bool:
+        """Whether a revision of it had a restricted agent, in this life of the runtime or an earlier one."""
+        return not self._marks.isdisjoint((Mark("deployment", deployment), EVERYTHING))
+
+    def has_restricted(self, deployment: str) -> None:
+        """A revision of it has one, and comes to serve. Raises ``StateUnusable`` where that cannot be kept."""
+        mark = Mark("deployment", deployment)
+        self._marks.add(mark)
+        if self._kept is not None and mark not in self._known:
+            self._kept.add((mark,))
+        self._known.add(mark)
 
     def holds(self, store: Store) -> bool:
         """Whether it is one of them: by name, by where its path leads, as a part of a marked folder or the folder of a marked
-        file, or as another link to the same file."""
-        if not store.file:
-            return store.name in self._names
-        real = os.path.realpath(store.file)
-        if any(real == each or _within(real, each) or _within(each, real) for each in self._files):
+        file, or as another link to the same file. Where that cannot be read, it may be."""
+        try:
+            if self._kept is not None and self._kept.changed():
+                self._read_again()
+        except StateUnusable:
             return True
-        for each in self._files:  # it may have been made, or replaced by another, since it was marked
-            self._look(each)
-        return _inode(real) in self._inodes
+        if not self._marks.isdisjoint((Mark("name", store.name), EVERYTHING)):
+            return True
+        return bool(store.file) and self._holds_file(os.path.realpath(store.file))
 
-    def _look(self, file: str) -> None:
-        found = _inode(file)
-        if found is not None:
-            self._inodes.add(found)
+    def _holds_file(self, real: str) -> bool:
+        files = [each.value for each in self._marks if each.kind == "file"]
+        if any(real == each or _within(real, each) or _within(each, real) for each in files):
+            return True
+        for each in files:  # it may have been made, or replaced by another, since it was marked
+            self._marks |= _inode(each)
+        return not self._marks.isdisjoint(_inode(real))
+
+    def _read_again(self) -> None:
+        if self._kept is not None:
+            self._known |= frozenset(self._kept.marks())
+            self._marks |= self._known
+
+
+def _marks_of(store: Store) -> set[Mark]:
+    """By its name, or as the file that it is, by its path and on the disk."""
+    if not store.file:
+        return {Mark("name", store.name)}
+    real = os.path.realpath(store.file)
+    return {Mark("file", real), *_inode(real)}
 
 
 def _within(path: str, folder: str) -> bool:
     return path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
-def _inode(path: str) -> tuple[int, int] | None:
-    """Which file it is on the disk; ``None`` where there is none, or the disk does not number its files."""
+def _inode(path: str) -> frozenset[Mark]:
+    """Which file it is on the disk; empty where there is none, or the disk does not number its files."""
     try:
         found = os.stat(path)  # noqa: PTH116 - once for each call of a tool: a Path costs more than the look
     except OSError:
-        return None
-    return (found.st_dev, found.st_ino) if found.st_ino else None
+        return frozenset()
+    return frozenset({Mark("inode", f"{found.st_dev}:{found.st_ino}")}) if found.st_ino else frozenset()

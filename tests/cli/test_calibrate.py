@@ -132,7 +132,9 @@ def test_a_case_that_is_none_is_told_with_its_place(
     assert ran.code == 64 and f"cases.yaml, {told}" in ran.err
 
 
-@pytest.mark.parametrize("words", [["--target", "0"], ["--target", "much"], ["--wrong-costs", "-1"]])
+@pytest.mark.parametrize(
+    "words", [["--target", "0"], ["--target", "1"], ["--target", "100%"], ["--target", "much"], ["--wrong-costs", "-1"]]
+)
 def test_options_out_of_range_are_wrong_usage(words: list[str]) -> None:
     """Told at once."""
     assert here("calibrate", "shop", *words).code == 64

@@ -16,10 +16,11 @@ from orchestrator.cli.view.live import _Picture, live_progress
 from orchestrator.cli.view.log import log_line
 from orchestrator.cli.view.moments import ago
 from orchestrator.cli.view.progress import progress, step_line
-from orchestrator.cli.view.result import story
+from orchestrator.cli.view.result import story, tell_way
 from orchestrator.cli.view.status import shown_status
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.event import Event
+from orchestrator.core.request import Decision, Result, StepRecord
 from tests.cli.commands import ROOT, Screen, golden, here
 
 
@@ -263,6 +264,32 @@ def test_a_run_is_told_as_a_story() -> None:
     text = story(RUN, _terminal())
     facts = [line for line in text.splitlines() if not line.startswith("  deployment")]
     assert "\n".join(facts) + "\n" == golden("run/failed.txt", "\n".join(facts) + "\n")
+
+
+def test_the_way_says_why_an_agent_handed_over() -> None:
+    """Once: where a decision of the agent tells it already, that one does."""
+    steps = (
+        StepRecord("escalate", "agent.b", 1.0, 1.0, {"from": "agent.a", "reason": "SchemaInvalid: no n\nin it"}),
+        StepRecord("escalate", "agent.c", 2.0, 1.0, {"from": "agent.b", "reason": "judge: m says no"}),
+    )
+    result = Result(
+        id="run_1",
+        deployment="shop",
+        revision=1,
+        status="completed",
+        text="9",
+        agent="c",
+        path=("agent.a", "agent.b", "agent.c"),
+        decisions=(Decision("doubt", "c", why="judge: m says no", router="b"),),
+        steps=steps,
+    )
+    terminal = _terminal()
+    tell_way(result, terminal, whole=True)
+    assert terminal.stderr.getvalue().splitlines()[1:] == [  # type: ignore[attr-defined] # a StringIO in these tests
+        "  b, by doubt, chose c: judge: m says no",
+        "  agent.a handed over to agent.b: SchemaInvalid: no n in it",
+        "  run run_1",
+    ]
 
 
 def test_the_doctor_suggests_a_model_that_fits_the_machine() -> None:

@@ -473,6 +473,20 @@ async def test_a_secret_of_notices_that_is_not_set_is_said_by_the_plan_and_the_s
         await until(lambda: status(s.reconciler)[0]["untold"] == [])
 
 
+async def test_a_secret_of_notices_that_was_set_is_said_to_lack_no_longer(tmp_path: Path) -> None:
+    """Between two looks too: a notice uses it as soon as it is there."""
+    wanted = replace(blueprint(agent("b", models=[])), people={"notify": NOTIFY})
+    async with stage(tmp_path, every=1e6) as s:
+        s.surroundings.unset |= {"env:HOOKS", "env:MAIL"}
+        await s.apply(wanted)
+        assert len(status(s.reconciler)[0]["untold"]) == 2
+        s.surroundings.unset.discard("env:MAIL")
+        (left,) = status(s.reconciler)[0]["untold"]
+        assert "env:HOOKS" in left
+        s.surroundings.unset.clear()
+        assert status(s.reconciler)[0]["untold"] == []
+
+
 LOCKED = model("far", ids={"ollama": ["far"]}, endpoint="http://127.0.0.1:9", api_key="env:MY_KEY")
 
 

@@ -267,7 +267,7 @@ async def test_a_person_sees_what_the_model_had_said_and_why_it_goes_up(tmp_path
         asked = await it.desk.find(result.approval)
     assert (asked.text, asked.talk) == ("how many", "user: hi\nassistant: hello")
     assert (
-        "agent.a handed over: self_check: m@1 says no to whether it is right (0.10): 10% sure, 50% is needed"
+        "agent.a handed over: self_check: m@1 says no to whether it is right (0.05): 5% sure, 50% is needed"
         in asked.why
     )
     assert asked.why.endswith('agent.a: It had said: "ten". It has called already: stock.look (ok).')

@@ -14,6 +14,7 @@ from orchestrator import Event, ManifestError, Message, Result
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.script import Rule, Script
 from tests.policy.cloud import Servers, servers
+from tests.policy.lives import applied, asked, life
 from tests.policy.shop import alone
 from tests.policy.ways import CANARY, WAYS, Way, manifest
 
@@ -43,9 +44,23 @@ async def went(way: Way, folder: Path, *, private: bool, listen: Listen | None =
     async with servers(near, far) as there:
         path = folder / "clinic.yaml"
         path.write_text(json.dumps(manifest(way, there.near.url, there.far.url, private=private)))
-        async with orchestrator.open(path) as clinic:
+        async with orchestrator.open(path, state=folder / "state") as clinic:
             for text, fields in way.asks:
                 results.append(await clinic.run(text, listen=listen, **_fields(fields)))
+    return there, results
+
+
+async def went_with_restarts(way: Way, folder: Path, *, private: bool) -> tuple[Servers, list[Result]]:
+    """The same, where the runtime ends after each request and another one starts."""
+    results = []
+    async with servers(simulated(["m"], faults=way.near_fails), simulated(["m", "embed"], READS)) as there:
+        path = folder / "clinic.yaml"
+        path.write_text(json.dumps(manifest(way, there.near.url, there.far.url, private=private)))
+        async with life(folder) as planes:
+            await applied(planes, path)
+        for text, fields in way.asks:
+            async with life(folder) as planes:
+                results.append(await asked(planes, "clinic", text, **_fields(fields)))
     return there, results
 
 
@@ -71,6 +86,18 @@ async def test_nor_where_the_answer_is_streamed(way: Way, tmp_path: Path) -> Non
     (tmp_path / "control").mkdir()
     there, _ = await went(way, tmp_path / "control", private=False, listen=heard.append)
     assert there.far.got(CANARY)
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if not way.refused], ids=lambda way: way.name)
+async def test_nor_where_the_runtime_starts_anew_after_each_request(way: Way, tmp_path: Path) -> None:
+    """Both arms: what was said and written in one life is read in the next."""
+    for name in ("private", "control"):
+        (tmp_path / name).mkdir()
+    there, results = await went_with_restarts(way, tmp_path / "private", private=True)
+    assert there.far.got(CANARY) == []
+    assert len(results) == len(way.asks)
+    there, results = await went_with_restarts(way, tmp_path / "control", private=False)
+    assert there.far.got(CANARY), [(each.status, each.text, each.error, each.path) for each in results]
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)

@@ -185,6 +185,30 @@ async def test_fields_and_patterns_of_the_operator(tmp_path: Path) -> None:
     assert result.text == 'patient: Mario Rossi, of CASE-20261126; {"patient": "Mario Rossi"}'
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"patient": {"name": "Mario Rossi"}}',
+        "<patient>Mario Rossi</patient>",
+        "- patient: |\n    Mario Rossi\n",
+        r"it is {\"patient\": \"Mario Rossi\"}",
+    ],
+)
+async def test_the_value_of_a_field_leaves_in_no_form(text: str, tmp_path: Path) -> None:
+    """The model echoes what it was sent: all of it comes back as it was."""
+    async with shop(tmp_path, security={"redaction": {"fields": ["patient"]}}) as it:
+        result = await it.run(text)
+    assert leaked(it.far, "Mario", "Rossi") == [] and len(it.far.asked) == 1
+    assert result.text == text
+
+
+async def test_a_value_without_an_end_keeps_the_request_here(tmp_path: Path) -> None:
+    async with shop(tmp_path, security={"redaction": {"fields": ["patient"]}}) as it:
+        result = await it.run('it is {"patient": {"name": "Mario Rossi"')
+    assert it.far.asked == [] and result.error is not None and result.error["code"] == "ORC550"
+    assert "how far the value of the field patient goes cannot be told" in result.error["message"]
+
+
 async def test_what_must_be_refused_keeps_the_request_here(tmp_path: Path) -> None:
     """Nothing is sent, the reason says which rule and not which value, and a person behind the agent takes over."""
     agents = (

@@ -157,6 +157,34 @@ def test_a_waiting_run_goes_on_after_a_stop_and_after_a_kill(home: Home, tmp_pat
     assert home.stop() == 0
 
 
+def test_who_waits_for_a_run_is_told_where_to_find_it_when_the_runtime_ends(home: Home, tmp_path: Path) -> None:
+    """Killed or stopped: the run waits on, and nobody else can say so to whoever had asked."""
+    client = home.start()
+    client.apply(Wanted(shop(tmp_path)))
+    waiting = client.run("shop", Request("person 5", agent="person"))
+    told: list[RuntimeUnavailable] = []
+
+    def wait() -> None:
+        try:
+            client.wait(waiting.id)
+        except RuntimeUnavailable as error:
+            told.append(error)
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    eventually(lambda: client.status()["deployments"][0]["people"]["pending"] == 1)
+    home.kill()
+    waiter.join(20)
+    (error,) = told
+    assert error.message.startswith(f"{waiting.id} waits on, and goes on with the next start of the runtime")
+    for found_by in ("approvals list", f"explain run {waiting.id}", "logs NAME"):
+        assert f"orchestrator {found_by}" in error.cure
+    client = home.start()
+    decide(client, waiting.approval, "answer", "soon")
+    assert client.wait(waiting.id, 20)["text"] == "soon"
+    assert home.stop() == 0
+
+
 def test_of_two_people_one_is_heard_and_a_replay_is_refused(home: Home, tmp_path: Path) -> None:
     """Whoever is second is told who was first; the call is made once."""
     client = home.start()

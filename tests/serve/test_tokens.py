@@ -6,7 +6,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from orchestrator.ports.provider import TokenProbability
@@ -70,6 +70,14 @@ def test_a_word_that_was_not_the_best_has_no_margin() -> None:
     assert sureness([TokenProbability("a", math.nan)], "margin", 0.1) is None
 
 
+@pytest.mark.parametrize("texts", [("...",), ('"', "]"), ("👍",), ("{", "}")])
+def test_an_answer_without_a_word_is_as_sure_as_its_signs(texts: tuple[str, ...]) -> None:
+    """Its server told them: that is not nothing."""
+    several = [token(text, 0.4, rival=0.3) for text in texts]
+    assert sureness(several, "probability", 0.1) == pytest.approx(0.4)
+    assert sureness(several, "margin", 0.1) == pytest.approx(0.1)
+
+
 @pytest.mark.parametrize(
     ("told", "chance"),
     [
@@ -78,13 +86,55 @@ def test_a_word_that_was_not_the_best_has_no_margin() -> None:
         ([token("y", 0.5, n=0.25, Y=0.25), token("es")], 0.75),
         ([token("maybe", 0.9, yes=0.1)], None),
         ([TokenProbability("yes", math.log(0.9))], 0.9),
-        ([token("yes", 0.001, perhaps=0.3, ja=0.099)], 0.01),
+        ([token("yes", 0.001, perhaps=0.3, ja=0.099)], 0.5),  # of "no" there may be as much
+        ([token("yes", 0.6, perhaps=0.3, ja=0.05)], 0.6 / 0.65),  # at most as "ja"
+        ([token("yes", 0.6, perhaps=0.3, ja=0.099)], 0.6 / 0.601),  # at most what is left
+        ([token("no", math.exp(-4.4), x=math.exp(-3.8))], 1 / 3),  # half of what is as much
+        ([token("no", 0.98, maybe=0.01)], 0.005 / 0.985),
+        ([TokenProbability("no", math.log(0.012), (("<tool_call>", -0.1), ("{", -3.8)))], 1 / 3),
+        ([TokenProbability("no", math.nan, (("yes", -1.0),))], None),
+        ([TokenProbability("no", -2.0, (("yes", math.nan),))], 1 / 3),
         ([], None),
     ],
 )
 def test_yes_is_weighed_against_no(told: list[TokenProbability], chance: float | None) -> None:
-    """By all tokens that begin the word; of one that is not told, the most that it can have."""
+    """By all tokens that begin the word; one that is not told is weighed against the answer, within what it can have."""
     assert chance_of(told, "yes", "no") == (None if chance is None else pytest.approx(chance))
+
+
+@given(
+    st.sampled_from(["yes", "no"]),
+    st.floats(-40, 0),
+    st.dictionaries(
+        st.sampled_from(["yes", "no", "Yes", "No", "maybe", "<tool_call>", "{", "true"]), st.floats(-40, 0), max_size=5
+    ),
+)
+def test_what_was_said_is_never_the_less_probable(word: str, logprob: float, others: dict[str, float]) -> None:
+    """Whatever the server tells of other tokens, where none of them was a better spelling of the other word: half or less for a
+    no, and less than half where nothing is told of a yes; half or more for a yes."""
+    other = "no" if word == "yes" else "yes"
+    rivals = sum(math.exp(each) for text, each in others.items() if text.casefold() == other)
+    assume(rivals <= math.exp(logprob))
+    others.pop(word, None)
+    chance = chance_of([TokenProbability(word, logprob, tuple(others.items()))], "yes", "no")
+    assert chance is not None and 0 <= chance <= 1
+    assert chance >= 0.5 if word == "yes" else chance <= 0.5
+    if word == "no" and not rivals:
+        assert chance < 0.34
+
+
+@given(st.floats(0.0001, 0.98), st.floats(0.0001, 0.9))
+def test_the_surer_a_no_the_less_is_left_of_a_yes(said: float, rest: float) -> None:
+    """Where the server tells of no yes: by the share of what it tells that it gives to the no."""
+    elsewhere = (1 - said) * rest
+
+    def chance(at: float) -> float:
+        told = (("<tool_call>", math.log(elsewhere)),)
+        found = chance_of([TokenProbability("no", math.log(at), told)], "yes", "no")
+        assert found is not None
+        return found
+
+    assert chance(said) <= chance(said / 2) + 1e-9
 
 
 @pytest.mark.parametrize(

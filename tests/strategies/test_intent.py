@@ -242,6 +242,29 @@ async def test_the_order_of_candidates_changes_nothing() -> None:
     assert asked[0] == asked[1]
 
 
+@pytest.mark.parametrize(
+    ("answer", "choice"),
+    [
+        ('{"agent": "orders", "agent2": "returns"}', None),
+        ('{"agent": "orders", "agent": "returns"}', None),
+        ('{"agent": "orders", "agent": "none"}', None),
+        ('{"agent": "orders", "else": ["Returns"]}', None),
+        ('{"agent": "orders", "then": {"agent": "returns"}}', None),
+        ('[{"agent": "orders"}, {"agent": "returns"}]', None),
+        ('{"first": "orders", "second": "returns"}', None),
+        ('{"agent": "orders", "agent": "Orders"}', "orders"),
+        ('{"agent": "orders", "reason": "it is no matter of returns", "other": "none"}', "orders"),
+        ('{"agent": "orders", "chosen": "orders"}', "orders"),
+        ('{"Agent": "orders"}', "orders"),
+    ],
+)
+def test_two_names_in_one_json_choose_nobody(answer: str, choice: str | None) -> None:
+    """Whatever the keys are, and also where one key stands twice; reasons in words are no names."""
+    chosen, fault = read_choice(answer, ["orders", "returns", "none"])
+    assert chosen == choice
+    assert choice is not None or fault.startswith(("named 2 at once: ", "gave JSON without one name"))
+
+
 def test_names_that_differ_only_in_separators_are_not_guessed() -> None:
     assert read_choice("help_desk", ["help-desk", "help_desk"]) == ("help_desk", "")
     assert read_choice("Help Desk", ["help-desk", "help_desk"]) == (

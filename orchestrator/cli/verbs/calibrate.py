@@ -62,6 +62,9 @@ def _share(written: str) -> float:
         share = parse_share(written if "%" in written else float(written))
     except ValueError as error:
         raise UsageError(f"--target {written} is no share", cure="write it like 95% or 0.95") from error
-    if not share:
-        raise UsageError("--target 0 asks for nothing", cure="write it like 95%")
+    if not 0 < share < 1:  # as of tune
+        raise UsageError(
+            f"--target {written} cannot be shown by any number of labels" if share else "--target 0 asks for nothing",
+            cure="write it like 95%, or 99.9%",
+        )
     return share

@@ -30,12 +30,23 @@ def tell_notes(result: Result, terminal: Terminal) -> None:
 
 
 def tell_way(result: Result, terminal: Terminal, *, whole: bool) -> None:
-    """On stderr: the line, and with ``whole`` each decision with its reason."""
+    """On stderr: the line, and with ``whole`` each decision with its reason, and why an agent handed over."""
     terminal.tell(terminal.paint("dim", way(result), on=terminal.stderr))
-    if whole:
-        for decision in result.decisions:
-            terminal.tell(terminal.paint("dim", f"  {_decision(decision.as_json())}", on=terminal.stderr))
-        terminal.tell(terminal.paint("dim", f"  run {result.id}", on=terminal.stderr))
+    if not whole:
+        return
+    told = [_decision(decision.as_json()) for decision in result.decisions]
+    for line in (*told, *_handed_over(result), f"run {result.id}"):
+        shown = terminal.foreign(f"  {line}", on=terminal.stderr)
+        terminal.tell(terminal.paint("dim", shown, on=terminal.stderr))
+
+
+def _handed_over(result: Result) -> Iterator[str]:
+    """For what no decision tells: a fault, an answer or a call that does not fit its schema."""
+    known = {decision.why for decision in result.decisions}
+    for step in result.steps:
+        reason = str(step.detail.get("reason", ""))
+        if step.kind == "escalate" and reason not in known:
+            yield f"{step.detail.get('from', '')} handed over to {step.subject}: {in_one_line(reason)}"
 
 
 def tell_failure(result: Result, terminal: Terminal) -> None:

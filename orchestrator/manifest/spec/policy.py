@@ -52,7 +52,7 @@ class Redaction(Spec):
     fields: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=64)]], Field(examples=[["patient", "tax_code"]])
     ] = []
-    """Names of fields whose value is replaced, in JSON and in lines like `patient: …`."""
+    """Names of fields whose value is replaced, whatever it is: in JSON, in lines like `patient: …`, in YAML and XML."""
     patterns: Annotated[
         dict[Name, Annotated[str, Field(min_length=1, max_length=1000)]], Field(examples=[{"case": r"CASE-\d{4,8}"}])
     ] = {}

@@ -20,6 +20,7 @@ from orchestrator.core.message import KEEP_TURNS
 from orchestrator.core.redaction import Redact
 from orchestrator.plugins.stores.approvals import SqliteApprovals
 from orchestrator.plugins.stores.effects import SqliteEffects
+from orchestrator.plugins.stores.marks import MARKS_NAME, SqliteMarks
 from orchestrator.plugins.stores.outbox import SqliteOutbox
 from orchestrator.plugins.stores.outcomes import SqliteOutcomes
 from orchestrator.plugins.stores.revisions import SqliteRevisions
@@ -54,10 +55,12 @@ class StateStores:
     outcomes: SqliteOutcomes
     spending: SqliteSpending
     effects: SqliteEffects
+    marks: SqliteMarks
     notes: tuple[str, ...] = ()
 
     def close(self) -> None:
         """Close all of them."""
+        self.marks.close()
         for store in (
             self.effects,
             self.spending,
@@ -109,8 +112,12 @@ def open_stores(
         people, outbox = SqliteApprovals(file(), stories), SqliteOutbox(file(), stories)
         outcomes, spending = SqliteOutcomes(file(), now), SqliteSpending(file())
         effects = SqliteEffects(file(), now)
+        marks = SqliteMarks(path.with_name(MARKS_NAME), "runtime", now)
+        opened.callback(marks.close)
+        lost = marks.recover() if recover else ""
         opened.pop_all()  # all are open: from here on they are closed by their owner
-    return StateStores(revisions, runs, sessions, people, outbox, outcomes, spending, effects, notes)
+        notes = (*notes, lost) if lost else notes
+    return StateStores(revisions, runs, sessions, people, outbox, outcomes, spending, effects, marks, notes)
 
 
 def _open_revisions(path: Path) -> SqliteRevisions:

@@ -126,8 +126,7 @@ def _code(error: Exception) -> int:
 
 
 def _connect(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
-    # Made by us and not by SQLite, so that it is private whatever the umask; SQLite gives -wal and -shm the same mode.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    _make(path)
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -137,3 +136,12 @@ def _connect(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _make(path: Path) -> None:
+    """Made by us and not by SQLite, so that it is private whatever the umask; SQLite gives -wal and -shm the same mode.
+
+    One that is there is not opened: closing any descriptor of a file gives up all locks of this process on it, those of its other
+    connections too (https://sqlite.org/howtocorrupt.html, 2.2)."""
+    if not (path.exists() and os.access(path, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids)):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -18,9 +18,12 @@ _FENCE: Final = re.compile(r"^```\w*\s*|\s*```$")
 _EDGES: Final = " \t\r\n\"'`*.,:;!()[]<>"
 
 
+_NOBODY: Final = ("none", "none of these", "no assistant at all")
+
+
 def nobody_among(names: Sequence[str]) -> str:
     """The word for "no candidate fits": ``none``, or another where a candidate has that name."""
-    return next(word for word in ("none", "none of these", "no assistant at all") if word not in map(_plain, names))
+    return next(word for word in _NOBODY if word not in map(_plain, names))
 
 
 def read_choice(answer: str, offered: Collection[str]) -> tuple[str | None, str]:
@@ -34,10 +37,22 @@ def read_choice(answer: str, offered: Collection[str]) -> tuple[str | None, str]
         stripped = _FENCE.sub("", stripped)
     if not stripped:
         return None, "gave an empty answer"
-    value = _value_of(stripped)
-    if value is None:
+    said, beside = _said_in(stripped)
+    if not said:
         return None, f'gave JSON without one name: "{shortened(stripped)}"'
-    return (value, "") if value in offered else _nearly(whole(value)[:_LONGEST_ANSWER], offered)
+    named = sorted({name for text in (*said, *beside) if (name := _name_of(text, offered))})
+    if len(set(map(_plain, said))) > 1 or len(named) > 1:
+        named = sorted({*named, *(shortened(text) for text in said if not _name_of(text, offered))})
+        return None, f"named {len(named)} at once: {', '.join(named)}"
+    return (said[0], "") if said[0] in offered else _nearly(whole(said[0])[:_LONGEST_ANSWER], offered)
+
+
+def _name_of(text: str, offered: Collection[str]) -> str:
+    """The candidate that this text is; none where it is the word for "no candidate fits", or fits none or several."""
+    if _plain(text) in _NOBODY:
+        return ""
+    alike = [text] if text in offered else [name for name in offered if _plain(name) == _plain(text)]
+    return alike[0] if len(alike) == 1 else ""
 
 
 def _nearly(value: str, offered: Collection[str]) -> tuple[str | None, str]:
@@ -80,17 +95,37 @@ def _name_span(written: str) -> tuple[int, int] | None:
     return len(written) - len(written.lstrip()), len(written.rstrip())
 
 
-def _value_of(text: str) -> str | None:
-    """The only text in the answer's JSON; the answer itself where it is no JSON."""
+class _Pairs(tuple[tuple[str, Any], ...]):
+    """An object of JSON as it was written: a key may stand twice."""
+
+
+def _said_in(text: str) -> tuple[list[str], list[str]]:
+    """What the answer says is chosen, each time that it does (the texts of ``agent``, else its only text; the answer itself where
+    it is no JSON), and all other texts in it."""
     try:
-        value: Any = json.loads(text)
+        value: Any = json.loads(text, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
-        return text
-    if isinstance(value, dict):
-        texts = [inner for inner in value.values() if isinstance(inner, str)]
-        chosen = value.get("agent", texts[0] if len(texts) == 1 else None)
-        return chosen if isinstance(chosen, str) else None
-    return value if isinstance(value, str) else None
+        return [text], []
+    if isinstance(value, str):
+        return [value], []
+    said = [inner for key, inner in value if key == "agent"] if isinstance(value, _Pairs) else []
+    texts = list(_texts_of(value))
+    if said and not all(isinstance(each, str) for each in said):
+        return [], texts
+    if not said and isinstance(value, _Pairs):
+        said = [inner for _, inner in value if isinstance(inner, str)]
+        said = said if len(said) == 1 else []
+    for each in said:
+        texts.remove(each)
+    return said, texts
+
+
+def _texts_of(value: Any) -> Iterator[str]:
+    inner = [each for _, each in value] if isinstance(value, _Pairs) else value if isinstance(value, list) else ()
+    if isinstance(value, str):
+        yield value
+    for each in inner:
+        yield from _texts_of(each)
 
 
 @lru_cache(maxsize=1024)

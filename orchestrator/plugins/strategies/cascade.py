@@ -21,7 +21,7 @@ from orchestrator.plugins.strategies.lexical import Lexical, fit_lexical
 from orchestrator.plugins.strategies.rules import fit_rules
 from orchestrator.plugins.strategies.semantic import DistantSemantic, Semantic, fit_semantic
 from orchestrator.plugins.strategies.turns import fit_least_loaded, fit_priority, fit_round_robin, fit_sticky
-from orchestrator.ports.strategy import Candidate, RouteQuestion, StrategyOptions
+from orchestrator.ports.strategy import Candidate, RouteQuestion, StrategyOptions, without_barred
 
 NAME: Final = "cascade"
 USUAL_STAGES: Final = ("rules", "keyword", "lexical", "intent")
@@ -54,7 +54,7 @@ class InstantCascade(Instant):
     def judge(self, question: RouteQuestion) -> Decision:
         said: list[Decision] = []
         for number, stage in enumerate(self._stages, 1):
-            said.append(_judged(stage, self._stages[number:], question))
+            said.append(without_barred(_judged(stage, self._stages[number:], question), question.barred))
             if said[-1].choice is not None:
                 break
         return _summary(said)
@@ -87,6 +87,7 @@ class Cascade:
                 said.append(await stage.decide(question))
             else:
                 said.append(_judged(stage, self._stages[number:], question))
+            said[-1] = without_barred(said[-1], question.barred)
             if said[-1].choice is not None:
                 break
         return replace(_summary(said), cost_ms=(perf_counter() - began) * 1000)

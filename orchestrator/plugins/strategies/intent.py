@@ -8,7 +8,7 @@ counts only if it is the whole answer.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Final
 
@@ -81,6 +81,8 @@ class Intent:
             return Decision(NAME, None, why="the router has no model to ask")
         began = perf_counter()
         names = self._asked(question)
+        if not names:
+            return Decision(NAME, None, why="no way is open to this request: all are strict")
         prompt = self._prompt(names)
         told = _told(question)
         message = Message("user", _as_json(told))
@@ -116,11 +118,12 @@ class Intent:
 
     def _asked(self, question: RouteQuestion) -> tuple[str, ...]:
         """By name, so that the same ones make the same prompt, which its server may still hold: those that a stage before could not
-        rule out, else all; of more than twelve the nearest by their words."""
+        rule out, else all; of more than twelve the nearest by their words. Nobody who is barred."""
         found: Sequence[str] = [name for name in question.shortlist if name in self._candidates]
         if not found and self._words is not None:
             found = self._words.shortlist(question.text)
-        return tuple(sorted(found[:MOST_ASKED])) or tuple(self._candidates)[:MOST_ASKED]
+        found = _open(found, question) or _open(self._candidates, question)
+        return tuple(sorted(found[:MOST_ASKED]))
 
     def _prompt(self, names: tuple[str, ...]) -> _Prompt:
         made = self._prompts.get(names)
@@ -137,6 +140,10 @@ class Intent:
     def _notes(self) -> tuple[str, ...]:
         left = len(self._candidates) - MOST_ASKED
         return (f"nothing to make a shortlist from: {left} of {len(self._candidates)} candidates are never offered",)
+
+
+def _open(names: Iterable[str], question: RouteQuestion) -> list[str]:
+    return [name for name in names if name not in question.barred]
 
 
 def fit_intent(candidates: tuple[Candidate, ...], options: StrategyOptions) -> Intent:

@@ -35,6 +35,9 @@ _LONGEST_TURN: Final = 600
 _EARLIER: Final = 4
 _MOST_TOKENS: Final = 64
 """For two words: some models write much white space before them."""
+MOST_OF_A_NO: Final = 0.49
+"""However probable its server says that a yes would have been (by other spellings, or in another place of the text): a no is never
+taken for one."""
 _as_json: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -62,6 +65,8 @@ async def check(case: Case, endpoints: tuple[str, ...], question: str | None, si
     if not word:
         return Sight(scale, blind=f"{endpoint} said neither yes nor no")
     score = chance if chance is not None else float(word == "yes")
+    if word == "no":
+        score = min(score, MOST_OF_A_NO)
     return Sight(scale, score, f"{endpoint} says {word} to whether it is right ({score:.2f})")
 
 

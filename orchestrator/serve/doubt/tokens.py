@@ -21,9 +21,10 @@ _WORD: Final = re.compile(r"\w")
 
 
 def sureness(tokens: Sequence[TokenProbability], measure: Measure, quantile: float) -> float | None:
-    """0..1: of the tokens of values, the one at the ``quantile``, counted from the least sure. ``None`` where the server told
-    nothing of any of them."""
-    found = sorted(_of(token, measure) for token in value_tokens(tokens) if not math.isnan(token.logprob))
+    """0..1: of the tokens of values, the one at the ``quantile``, counted from the least sure; of an answer that holds no value
+    (``...``, a sign), of all its tokens. ``None`` where the server told nothing of any of them."""
+    weighed = value_tokens(tokens) or tokens
+    found = sorted(_of(token, measure) for token in weighed if not math.isnan(token.logprob))
     return found[min(len(found) - 1, int(quantile * len(found)))] if found else None
 
 
@@ -73,23 +74,41 @@ def _spans(written: str) -> Iterator[tuple[int, int]]:
 
 
 def chance_of(tokens: Sequence[TokenProbability], yes: str, no: str) -> float | None:
-    """Of an answer that is one of two words, how probable the first was against the second; ``None`` where it is not told."""
+    """Of an answer that is one of two words, how probable the first was against the second; ``None`` where it is not told.
+
+    What other tokens have, as the beginning of a call or of prose, speaks for neither: a server may tell what the model had in mind
+    before a grammar held it to the two. A word of which nothing is told is weighed against the answer: of the second it has all
+    that it can have, of the first half of that. It has never more than the word that was said, or it would have been said."""
     for token in value_tokens(tokens):
-        if not any(_begins(token.token, word) for word in (yes, no)):
+        said = next((word for word in (yes, no) if _begins(token.token, word)), "")
+        if not said or math.isnan(token.logprob):
             return None
-        told = dict(token.top) | {token.token: token.logprob}
-        for_yes, for_no = (_together(told, token, word) for word in (yes, no))
+        known = {word: logprob for word, logprob in token.top if not math.isnan(logprob)}
+        told = {**known, token.token: token.logprob}
+        for_yes, for_no = (_together(told, word) for word in (yes, no))
+        if for_yes is None:
+            for_yes = _at_most(told, for_no or 0.0) / 2
+        if for_no is None:
+            for_no = _at_most(told, for_yes)
         return for_yes / (for_yes + for_no) if for_yes + for_no else None
     return None
 
 
-def _together(told: Mapping[str, float], token: TokenProbability, word: str) -> float:
-    """The probability of a word, by all tokens that begin it; where none is told, at most that of the least that is."""
-    found = [math.exp(min(0.0, logprob)) for other, logprob in told.items() if _begins(other, word)]
-    if found:
-        return sum(found)
-    others = [math.exp(min(0.0, logprob)) for other, logprob in token.top if other != token.token]
-    return min(others, default=1.0 - math.exp(min(0.0, token.logprob)))
+def _together(told: Mapping[str, float], word: str) -> float | None:
+    """The probability of a word, by all tokens that begin it; ``None`` where none of them is told."""
+    found = [_probability(logprob) for other, logprob in told.items() if _begins(other, word)]
+    return sum(found) if found else None
+
+
+def _at_most(told: Mapping[str, float], said: float) -> float:
+    """What a token can have that is not told: no more than the least that is, than what all of these leave, and than the word that
+    was said in its place."""
+    known = [_probability(logprob) for logprob in told.values()]
+    return min(*known, max(0.0, 1.0 - sum(known)), said)
+
+
+def _probability(logprob: float) -> float:
+    return math.exp(min(0.0, logprob))
 
 
 def _begins(token: str, word: str) -> bool:

@@ -16,7 +16,7 @@ from orchestrator.core.request import Decision
 from orchestrator.deploy.deployment import Agent, Router
 from orchestrator.deploy.distant import ASKING_SECONDS, embed
 from orchestrator.ports.provider import ChatCall, ChatReply, Target
-from orchestrator.ports.strategy import AskModel, Embed, ModelQuestion, RouteQuestion
+from orchestrator.ports.strategy import AskModel, Embed, ModelQuestion, RouteQuestion, without_barred
 from orchestrator.serve.ask import Ask
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.outcome import Outcome
@@ -33,6 +33,7 @@ from orchestrator.serve.steps.window import Prompt, any_known, fit
 
 MOST_OF_THE_TIME: Final = 0.5
 """The share of what is left of a request's time that its router's model may take: somebody must still answer."""
+NOBODY: Final[frozenset[str]] = frozenset()
 NOWHERE = Target("", "", "")
 """Filled in by the loop with the endpoint that it chooses."""
 
@@ -113,7 +114,16 @@ def _question(
 ) -> RouteQuestion:
     request, refined = run.request, run.refined.get(router.spec["name"], {})
     load = partial(_load, run)
-    return RouteQuestion(text, run.history, request.complexity, ask, vectors, request.session, load, refined=refined)
+    known = (text, run.history, request.complexity, ask, vectors, request.session, load)
+    return RouteQuestion(*known, refined=refined, barred=_barred(run, router))
+
+
+def _barred(run: Run, router: Router) -> frozenset[str]:
+    """Whom strict routes lead to whose condition does not hold for the whole request."""
+    if not router.guards:
+        return NOBODY
+    matter = Matter(run.request.text, run.request.complexity)
+    return frozenset(name for name, guard in router.guards.items() if why_all_hold(guard, matter) is None)
 
 
 def _load(run: Run, name: str) -> float:
@@ -141,11 +151,7 @@ async def _decided(run: Run, router: Router, text: str) -> Decision:
 
 def _guarded(run: Run, router: Router, decision: Decision) -> Decision:
     """The same, or an abstention where it chose a strict route whose condition does not hold for the whole request."""
-    guard = router.guards.get(decision.choice or "")
-    if guard is None or why_all_hold(guard, Matter(run.request.text, run.request.complexity)) is not None:
-        return decision
-    why = f"{decision.why}; but the condition of the route to {decision.choice} does not hold, and it is strict"
-    return replace(decision, choice=None, why=why)
+    return without_barred(decision, _barred(run, router))
 
 
 async def _asked(run: Run, router: Router, text: str) -> Decision:

@@ -95,7 +95,7 @@ def denied(approval: Approval) -> ApprovalDenied:
 
 async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: Mapping[str, Any]) -> ToolOutcome:
     """Call it with arguments that are checked, past every approval."""
-    _keep_apart(run, function)
+    await _keep_apart(run, function)
     context = _context(run, agent)
     await may_act(run, agent, function, context.call_id)
     began = current_time()
@@ -120,18 +120,22 @@ async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: M
         outcome = type(error).__name__
         raise ToolFailed(f"{function.name} failed: {type(error).__name__}: {error}", cure=_ITS_OWN) from error
     finally:
+        _keep_near(run, function)  # once more: a restricted run may have written while it read
         _note(run, function, began, outcome)
     return result
 
 
-def _keep_apart(run: Run, function: ToolFunction) -> None:
+async def _keep_apart(run: Run, function: ToolFunction) -> None:
     """What a restricted run tells a tool, another run may read there: that one is restricted then."""
-    privacy = run.privacy
-    if privacy is None:
-        return
-    if run.restricted:
-        privacy.wrote(function)
-    elif privacy.may_give(function):
+    if run.privacy is not None and run.restricted:
+        await run.privacy.wrote(function)
+    else:
+        _keep_near(run, function)
+
+
+def _keep_near(run: Run, function: ToolFunction) -> None:
+    """What it gives may be what a restricted run wrote."""
+    if run.privacy is not None and not run.restricted and run.privacy.may_give(function):
         run.restrict(f"{function.name} may give what a restricted run wrote, and so the rest of this run is restricted")
 
 

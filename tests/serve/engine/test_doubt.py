@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core.errors import NothingToLabel
 from orchestrator.core.event import Event
 from orchestrator.core.fitted import Fitted, Scale
 from orchestrator.core.isotonic import Block, Isotonic
 from orchestrator.core.message import Message
 from orchestrator.core.request import Result
 from orchestrator.ports.provider import Capability, Support
+from orchestrator.serve.outcomes import NO_SIGN, Label, outcomes_of
 from orchestrator.testing.asked import Asked
 from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
 from orchestrator.testing.pace import Pace
@@ -128,6 +130,13 @@ async def test_a_server_that_tells_none_against_expectation_loses_no_answer() ->
     assert result.notes == ("agent.small: low_confidence was not looked at: m@1 tells no log-probabilities",)
 
 
+async def test_an_answer_of_signs_alone_goes_up_where_its_model_was_unsure_of_them() -> None:
+    """It holds no word; that its server told nothing would not be true."""
+    async with serving(doubting({"low_confidence": {}}), simulated(["m"], Spoken(("...", 0.5))), large()) as served:
+        result = await served.run("hello")
+    assert (looks(result), result.notes, result.agent) == ([("low_confidence", "handed over")], (), "large")
+
+
 # -- abstention -----------------------------------------------------------------------------------------------------
 
 
@@ -149,6 +158,17 @@ async def test_a_model_says_that_it_does_not_know(text: str, schema: Any, up: bo
         result = await served.run("hello")
         assert served.sent(0)[0][0] == "system" and "If you do not know the answer" in served.sent(0)[0][1]
     assert result.agent == ("large" if up else "small")
+
+
+async def test_an_answer_that_only_abstains_was_looked_at_for_has_no_score_to_label() -> None:
+    """The cure is a sign with a score, and not the agent that is meant already."""
+    server = simulated(["m"], Spoken(("nine", None)))
+    async with serving(doubting({"abstains": {}}), server, large()) as served:
+        run = (await served.run("hello")).as_json()
+    with pytest.raises(NothingToLabel) as refused:
+        outcomes_of(run, Label(right=True))
+    assert refused.value.message.endswith("has no score: abstains gave none")
+    assert refused.value.cure.startswith(NO_SIGN) and "--agent" not in refused.value.cure
 
 
 async def test_an_empty_answer_goes_up_as_what_it_is() -> None:
@@ -190,9 +210,14 @@ async def test_a_long_answer_is_not_asked_again() -> None:
     assert looks(result) == [("agreement", "blind")] and "more than 200 characters" in result.notes[0]
 
 
-@pytest.mark.parametrize(("verdict", "chance", "up"), [("yes", 0.9, False), ("no", 0.9, True), ("maybe", None, False)])
-async def test_the_model_checks_its_own_answer(verdict: str, chance: float | None, up: bool) -> None:
-    """Its probability of yes counts; what is neither yes nor no counts for nothing, and is told."""
+@pytest.mark.parametrize(
+    ("verdict", "chance", "score", "up"),
+    [("yes", 0.9, 0.9, False), ("no", 0.9, 0.1, True), ("no", 0.3, 0.49, True), ("maybe", None, None, False)],
+)
+async def test_the_model_checks_its_own_answer(
+    verdict: str, chance: float | None, score: float | None, up: bool
+) -> None:
+    """Its probability of yes counts, but a no never as a yes; what is neither yes nor no counts for nothing, and is told."""
     server = simulated(["m"], Spoken(("nine", None), (f'{{"right": "{verdict}"}}', chance)))
     async with serving(doubting({"self_check": {}}), server, large()) as served:
         result = await served.run("how much")
@@ -203,7 +228,7 @@ async def test_the_model_checks_its_own_answer(verdict: str, chance: float | Non
     if verdict == "maybe":
         assert step.detail["blind"] == "m@1 said neither yes nor no" and result.notes
     else:
-        assert step.detail["score"] == pytest.approx(0.9 if verdict == "yes" else 0.1, abs=1e-6)
+        assert step.detail["score"] == pytest.approx(score, abs=1e-6)
 
 
 async def test_another_model_judges() -> None:

@@ -148,7 +148,31 @@ async def test_a_strict_route_is_reached_by_its_condition_only(strategy: str, st
     assert {result.agent for result in kept} == {"desk"}
     assert not any("admin" in result.path for result in kept)
     assert let_in.agent == "admin"
-    assert any("the condition of the route to admin does not hold, and it is strict" in result.why for result in kept)
+    not_offered = strategy == "intent"
+    why = (
+        'no candidate: "admin"'
+        if not_offered
+        else "the condition of the route to admin does not hold, and it is strict"
+    )
+    assert any(why in result.why for result in kept)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "stages"), [("intent", []), ("cascade", ["rules", "intent"]), ("cascade", ["keyword", "intent"])]
+)
+async def test_a_model_is_not_offered_a_strict_route_whose_condition_does_not_hold(
+    strategy: str, stages: list[str]
+) -> None:
+    """It would be taken for nothing: another stage, and the model, choose among the ways that are open."""
+    front = strict(strategy=strategy, stages=stages, models=["m"])
+    agents = [agent_spec(name, models=[], reflex=[rule(name)]) for name in ("orders", "admin", "desk")]
+    async with serving(Wanted([front, *agents]), simulated(["m"], saying('{"agent": "orders"}'))) as served:
+        result = await served.run("please, admin: where is it?")
+        offered = str(served.server.records[0].asked.schema)
+        await served.run("ADM-1234: please go there")
+        let_in = str(served.server.records[-1].asked.schema)
+    assert result.agent == "orders" and "admin" not in offered
+    assert "admin" in let_in or len(served.server.records) == 1  # a stage before the model has chosen it
 
 
 async def test_a_strict_route_is_not_offered_where_the_router_asks_back() -> None:
