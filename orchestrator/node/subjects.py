@@ -60,6 +60,15 @@ class Subjects:
         """Where a node asks all others for their events; ``*``: where all do."""
         return f"{self.root}.evt.{word(node)}.ask"
 
+    def wish(self, node: str) -> str:
+        """Where a node says what the operator has signed on it, for a hub's node to write."""
+        return f"{self.root}.evt.{word(node)}.want"
+
+    @staticmethod
+    def wishes() -> str:
+        """The pattern of all those, of all deployments."""
+        return "orc.v1.*.evt.*.want"
+
     @property
     def manifest(self) -> str:
         """The key of what is wanted."""

@@ -29,6 +29,7 @@ class Machine:
     """One user's home."""
 
     def __init__(self, home: Path) -> None:
+        self.folder = home
         self.environment = {"ORCHESTRATOR_HOME": str(home), "ORCHESTRATOR_SERVERS": ""}
 
     def node(self, *words: str) -> Ran:
@@ -154,6 +155,7 @@ def test_plain_links_are_for_this_machine(tmp_path: Path) -> None:
 PAIR = """
 deployment:
   type: distributed-edge
+  coordination: {health_gate: 1s}
   nodes:
     - {id: edge-1, agents: [customer-service], models: [phi-4-mini]}
     - {id: edge-2, agents: [scheduling], models: [phi-4-mini]}
@@ -181,6 +183,7 @@ def test_background_runtimes_take_part_without_a_restart(tmp_path: Path) -> None
         asked = "what is on my calendar tomorrow"
         answered = eventually(lambda: first.types("run", "pair", asked, "--json"), lambda ran: ran.code == 0)
         assert json.loads(answered.out)["node"] == "edge-2"
+        _apply_on_another_node(first, second, manifest)
         left = second.node("leave")
         assert left.code == 0 and "edge-2 has left fleet" in left.out, left.err
         assert second.runtime() not in (0, before)
@@ -189,6 +192,23 @@ def test_background_runtimes_take_part_without_a_restart(tmp_path: Path) -> None
     finally:
         for machine in (second, first):
             machine.types("runtime", "stop")
+
+
+def _apply_on_another_node(first: Machine, second: Machine, manifest: Path) -> None:
+    """Refused without the operator's key, with words that lead to it; with it the whole fleet follows."""
+    manifest.write_text(PAIR.replace("customer-service", "faq"))
+    refused = second.types("apply", str(manifest))
+    assert refused.code == 4 and "the operator's key is not here" in refused.err
+    where = first.node("operator").out
+    key = first.folder / "state" / "fleet" / "operator.key"
+    assert f"orchestrator node operator - < {key}" in where
+    assert "is not on edge-2" in second.node("operator").out
+    wrong = second.node("operator", str(manifest))
+    assert wrong.code == 4 and "no operator's key" in wrong.err
+    assert "orchestrator apply works here" in second.node("operator", str(key)).out
+    applied = second.types("apply", str(manifest))
+    assert applied.code == 0 and "pair runs on its fleet, generation 2" in applied.out, applied.err
+    assert "agent.faq" in first.types("status").out
 
 
 def eventually(look: Callable[[], Ran], good: Callable[[Ran], bool]) -> Ran:

@@ -46,6 +46,9 @@ class Membership:
     since: float = 0.0
 
 
+_BRING: Final = "on the first node `orchestrator node operator` says where the key is"
+
+
 @dataclass(frozen=True, slots=True)
 class FleetFolder:
     """The files. All are for this user alone."""
@@ -69,7 +72,7 @@ class FleetFolder:
 
     @property
     def operator_key(self) -> Path:
-        """The key that manifests are signed with; on the first node only."""
+        """The key that manifests are signed with; on the first node, and where the operator brings it."""
         return self.path / "operator.key"
 
     def seed(self, name: str) -> Path:
@@ -212,3 +215,17 @@ def _names(address: str) -> tuple[str, ...]:
 
 def _joined(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def take_operator_key(folder: FleetFolder, text: str) -> Membership:
+    """Put the operator's key, as it stands in its file, where this node signs with it. Raises ``FleetError`` for another key, or on
+    a machine that belongs to no fleet."""
+    membership = folder.member()
+    try:
+        key = OperatorKey.of(text.strip())
+    except ValueError:
+        raise FleetError("this is no operator's key: one is 64 hexadecimal digits", cure=_BRING) from None
+    if key.public != membership.operator:
+        raise FleetError(f"this is the key of another operator than that of fleet {membership.fleet}", cure=_BRING)
+    key.write(folder.operator_key)
+    return membership

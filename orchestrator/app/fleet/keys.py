@@ -40,8 +40,12 @@ class OperatorKey:
     @classmethod
     def read(cls, file: Path) -> OperatorKey:
         """From its file. Raises ``DeployError``."""
-        raw = bytes.fromhex(read_private("the operator's key", file))
-        return cls(Ed25519PrivateKey.from_private_bytes(raw))
+        return cls.of(read_private("the operator's key", file))
+
+    @classmethod
+    def of(cls, text: str) -> OperatorKey:
+        """From 64 hexadecimal digits. Raises ``ValueError``."""
+        return cls(Ed25519PrivateKey.from_private_bytes(bytes.fromhex(text)))
 
     def write(self, file: Path) -> None:
         """Into a file of its own, for nobody else to read."""
@@ -65,7 +69,7 @@ def check_signature(public: str, value: Any, signature: str) -> None:
     except (InvalidSignature, ValueError):
         raise NotSigned(
             "the manifest is not signed by the operator of this fleet, or was changed since",
-            cure="apply it again where the operator's key is: on the first node of the fleet",
+            cure="apply it again where the operator's key is, on the first node of the fleet",
         ) from None
 
 

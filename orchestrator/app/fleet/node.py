@@ -17,6 +17,7 @@ from orchestrator.app.fleet.elsewhere import FleetElsewhere
 from orchestrator.app.fleet.identity import FleetFolder, Membership
 from orchestrator.app.fleet.keys import OperatorKey, check_signature, write_private
 from orchestrator.app.fleet.mesh import joined
+from orchestrator.app.fleet.posting import Post, PostedBoard
 from orchestrator.app.fleet.receipts import Receipts
 from orchestrator.app.fleet.wanting import Wanting
 from orchestrator.app.fleet.worker import EngineWorker
@@ -136,6 +137,8 @@ class FleetNode:
 
     async def _live(self, serving: Serving, bus: NatsBus) -> None:
         async with anyio.create_task_group() as group:
+            if self.membership.hub:
+                group.start_soon(Post(bus, bus, self._accepts).run)
             for name in self._known():
                 await self._start(name, serving, bus, group)
             while True:
@@ -241,13 +244,14 @@ class FleetNode:
     def _wanting(self, name: str) -> Wanting:
         if self._line is None:
             raise DeployError(f"{self.node} is not linked to its fleet: {self._why}", cure="orchestrator node status")
-        return Wanting(name, self._line, lambda: self._meshes.get(name), self._signed)
+        line: Board = self._line if self.membership.hub else PostedBoard(self._line, self._line, name)
+        return Wanting(name, line, lambda: self._meshes.get(name), self._signed)
 
     def _signed(self, desired: Desired) -> Desired:
         if not self.folder.operator_key.is_file():
             raise DeployError(
-                f"{self.node} may not change what the fleet serves: the operator's key is on another node",
-                cure="apply it on the first node of the fleet, where its key is",
+                f"{self.node} may not change what the fleet serves: the operator's key is not here",
+                cure="apply it where the key is, on the first node; or bring it here: orchestrator node operator, there, says how",
             )
         return replace(desired, signature=OperatorKey.read(self.folder.operator_key).sign(desired.signed))
 

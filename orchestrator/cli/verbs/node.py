@@ -18,9 +18,13 @@ orchestrator node init --address 192.168.1.10 --serve
 orchestrator node invite --valid 15m
 orchestrator node join orc1-ufhxRscPBNst
 orchestrator node status
+orchestrator node operator /media/stick/operator.key
 orchestrator node leave edge-2
 """
 VALID: Final = "1h"
+OPERATOR_IS: Final = """the operator's key is in {file}
+who has it says what the fleet runs; to apply on another node, bring it there over a line that you trust:
+  ssh OTHER orchestrator node operator - < {file}"""
 SERVES: Final = "next: orchestrator runtime start, or orchestrator node serve: either runs this node's servers"
 
 
@@ -53,6 +57,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     drain.add_argument("--undo", action="store_true", help="it shall take its share again")
     actions.add_parser("cordon", help="this node shall be given no agent more; it answers for what it holds")
     actions.add_parser("uncordon", help="this node shall take its share again, after cordon or drain")
+    operator = actions.add_parser(
+        "operator", help="say where the operator's key is; with a file, bring it to this node, so that apply works here"
+    )
+    operator.add_argument(
+        "file", nargs="?", default="", metavar="FILE", help="a copy of the key's file; - reads standard input"
+    )
     leave = actions.add_parser("leave", help="leave the fleet; with a name, on the hub: take that node out")
     leave.add_argument("name", nargs="?", default="", metavar="NAME", help="a node that is lost")
     leave.add_argument("--force", action="store_true", help="also where the hub cannot be asked, or is this machine")
@@ -184,6 +194,27 @@ def _takes(work: Work, terminal: Terminal) -> int:
     return 0
 
 
+def _operator(options: argparse.Namespace, terminal: Terminal) -> int:
+    from pathlib import Path
+
+    from orchestrator.app.fleet.identity import take_operator_key
+    from orchestrator.core.errors import UsageError
+
+    folder = _folder()
+    node = folder.member().node
+    if not options.file:
+        file = folder.operator_key
+        terminal.say(OPERATOR_IS.format(file=file) if file.is_file() else f"the operator's key is not on {node}")
+        return 0
+    try:
+        text = terminal.stdin.read() if options.file == "-" else Path(options.file).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{options.file} cannot be read: {error}", cure="name a copy of the key's file") from error
+    take_operator_key(folder, text)
+    terminal.say(f"the operator's key is on {node}: orchestrator apply works here; remove the copy")
+    return 0
+
+
 def _leave(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.app.fleet.joining import check_leaves, leave_fleet
     from orchestrator.plugins.hosts.processes import LocalProcesses
@@ -274,5 +305,6 @@ _ACTIONS: Final = {
     "drain": _drain,
     "cordon": _cordon,
     "uncordon": _uncordon,
+    "operator": _operator,
     "leave": _leave,
 }
