@@ -180,10 +180,10 @@ def test_a_disk_that_fills_in_the_middle_is_told_in_the_server_s_words(shop: Sho
     assert PHI.name not in shop.store.installed
 
 
-def interrupted(environment: dict[str, str]) -> tuple[int, str]:
+def interrupted(environment: dict[str, str], *words: str) -> tuple[int, str]:
     """A pull as a process of its own that is interrupted once it has told of its first bytes: its exit code, and what it
     said."""
-    argv, environment = command("models", "pull", "phi-4-mini"), {**os.environ, **environment}
+    argv, environment = command("models", "pull", *(words or ("phi-4-mini",))), {**os.environ, **environment}
     with subprocess.Popen(argv, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as pulling:
         assert pulling.stderr is not None
         said = next((line for line in pulling.stderr if line.startswith("downloading")), "it told of none\n")
@@ -200,6 +200,29 @@ def test_ctrl_c_leaves_a_pull_properly(shop: Shop) -> None:
     assert "what had come is kept, the same command goes on from there\ninterrupted\n" in said
     eventually(lambda: shop.store.left == [PHI.name])
     assert 0 < shop.store.came[PHI.name] < PHI.size
+
+
+@pytest.mark.parametrize(
+    ("face", "said"),
+    [
+        (
+            "llama-cpp-router",
+            "what had come is gone, as llama-cpp at {place} deletes the part of a pull that ends early",
+        ),
+        ("foundry-local-v1", "whether foundry-local at {place} keeps what had come is not known"),
+    ],
+)
+def test_ctrl_c_says_what_becomes_of_what_had_come(home: Path, face: str, said: str) -> None:
+    """As the make does it; where nobody knows, that is said."""
+    name = (
+        "unsloth/Phi-4-mini-instruct-GGUF:Q4_K_M" if face == "llama-cpp-router" else "Phi-4-mini-instruct-generic-cpu"
+    )
+    store = stored(["mine"], [StoredModel(name)])
+    store.pull_rate = StoredModel(name).size / 8
+    with served(store, face) as url:
+        code, told = interrupted({"ORCHESTRATOR_SERVERS": url}, name, "--endpoint", url)
+    assert code == 130
+    assert said.format(place=url.removeprefix("http://")) in told
 
 
 def test_ctrl_c_says_where_a_pull_goes_on(home: Path) -> None:

@@ -100,6 +100,7 @@ class StoreShell:
         task = self._downloads.pop(name, None)
         if task is not None:
             task.cancel()
+            self.store.came.pop(name, None)  # llama-server deletes the part; others have no such download
 
     async def _download(self, name: str, pulling: Generator[int, None, None]) -> None:
         before, ending = self.store.came.get(name, 0), "download_failed"

@@ -19,7 +19,7 @@ from orchestrator.plugins.providers.line.http_line import HttpLine
 from orchestrator.plugins.providers.makes.make import count, objects, text
 from orchestrator.plugins.providers.makes.ollama import is_cloud_tag
 from orchestrator.ports.lifecycle import Loaded, LoadOptions, PullProgress, PullStage
-from orchestrator.ports.provider import Target
+from orchestrator.ports.provider import Support, Target
 
 _EVERY: Final = 0.1  # seconds between two looks at what is loaded
 _ONLY_EMBEDS: Final = "does not support generate"
@@ -36,6 +36,7 @@ class OllamaLifecycle:
 
     _line: HttpLine
     pull_goes_on = False
+    pull_is_kept = Support.YES
 
     async def load(self, target: Target, options: LoadOptions, timeout: float) -> Loaded:
         """See :class:`orchestrator.ports.lifecycle.Loader`. Another context than before makes Ollama load it anew."""
