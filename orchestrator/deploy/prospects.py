@@ -38,6 +38,19 @@ class Looked:
     startable: Startable
 
 
+def server_names(blueprint: Blueprint) -> list[str]:
+    """Names of the servers that a blueprint wants."""
+    models = [each.spec for each in blueprint.of_kind("model") if each.spec["server"]]
+    return [server_name(blueprint.name, spec["alias"]) for spec in models]
+
+
+def most_of(blueprint: Blueprint) -> dict[str, int]:
+    """How many processes may run of servers of which that is more than one."""
+    specs = [each.spec for each in blueprint.of_kind("model") if each.spec["server"]]
+    most = {server_name(blueprint.name, spec["alias"]): spec["server"].get("max_instances", 1) for spec in specs}
+    return {name: number for name, number in most.items() if number > 1}
+
+
 def wants_of(blueprint: Blueprint, folders: Path) -> list[ServerWant]:
     """The servers that a blueprint wants; each may write to a folder of its own below ``folders``."""
     models = [each.spec for each in blueprint.of_kind("model") if each.spec["server"]]
@@ -156,3 +169,11 @@ def _files(place: Path) -> list[Path]:
         return [file for pattern in _WEIGHTS for file in place.rglob(pattern)]
     part = _PART.search(place.stem)
     return list(place.parent.glob(f"{_PART.sub('', place.stem)}-*-of-*{place.suffix}")) if part else [place]
+
+
+def is_there(path: str) -> bool:
+    """Whether a file can be looked at; one that the disk does not give is as good as gone."""
+    try:
+        return Path(path).exists()
+    except OSError:
+        return False

@@ -13,7 +13,7 @@ Events in, effects out. It knows no clock, process or I/O: every event brings th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final, Literal
@@ -139,6 +139,7 @@ class Supervisor:
         self.rules = rules
         self._jitter = jitter
         self._wards: dict[str, Ward] = {}
+        self._crowded: frozenset[str] = frozenset()
         self._effects: list[Effect] = []
 
     @property
@@ -242,6 +243,10 @@ class Supervisor:
             ward.again = now
         return self._take()
 
+    def on_room(self, crowded: Collection[str]) -> None:
+        """Those of these that were given up have no room now: others took it. They are not tried once more before they have."""
+        self._crowded = frozenset(crowded)
+
     def on_tick(self, now: float) -> list[Effect]:
         """Time has passed."""
         for ward in list(self._wards.values()):
@@ -253,7 +258,9 @@ class Supervisor:
 
     def _due(self, ward: Ward, now: float) -> None:
         ward.again = inf
-        if ward.state in ("waiting", "failed"):
+        if ward.state == "failed" and ward.name in self._crowded:
+            ward.again = now + self.rules.longest_glance
+        elif ward.state in ("waiting", "failed"):
             self._spawn(ward, now)
         elif ward.state == "stopping" or ward.hung:
             self._effects.append(Kill(ward.name))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import PlanError
 from orchestrator.plan import operation as op
-from orchestrator.plan.generations import berth_of, one_more, outlives, server_of, what_changed
+from orchestrator.plan.generations import berth_of, one_more, outlives, processes_of, server_of, what_changed
 from orchestrator.plan.observed import ObservedState, server_name
 
 Entry = tuple[op.Operation, str, bool]
@@ -54,7 +54,7 @@ class Servers:
             name = server_name(self._deployment, stop.name)
             if name not in wanted:
                 yield stop, cause, True
-            elif name in unfit:
+            elif name in unfit and any(each.state != "failed" for each in processes_of(name, self._observed.started)):
                 yield stop, "it does not fit any more", True
 
 

@@ -6,6 +6,7 @@ together, those of other deployments too, and one that would not fit into the li
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, cast
@@ -109,8 +110,8 @@ class _Fitting:
         return {name: self.found[name] for name in names}
 
     def _admit(self) -> None:
-        """Who has room with its smallest build; the others are told why not."""
-        for alias, builds in sorted(self.wanted.items(), key=lambda one: not self._runs(one[1])):
+        """Who has room with its smallest build; the others are told why not. Those that were given up come last."""
+        for alias, builds in sorted(self.wanted.items(), key=self._turn):
             least = min(builds, key=lambda each: each.total)
             room = self._room(builds)
             if least.startable.prospect.why:
@@ -118,7 +119,7 @@ class _Fitting:
             elif least.is_other:
                 self._tell(alias, _other(builds))
             elif room is not None and room.fit(least.need) == "never":
-                self._tell(alias, _unfit(least, room))
+                self._tell(alias, _unfit(least, room, self._in_the_way(least, room)))
             else:
                 self.held[alias] = least.held
 
@@ -201,13 +202,30 @@ class _Fitting:
             return self.own.less(held) if self.own else None
         return self.strictest.less({**self.others, **held}) if self.strictest else None
 
+    def _turn(self, one: tuple[str, Sequence[_Sized]]) -> tuple[bool, bool]:
+        mine = processes_of(server_name(self.name, one[0]), self.around.started)
+        return not self._runs(one[1]), any(each.state == "failed" for each in mine)
+
+    def _in_the_way(self, one: _Sized, room: Budget) -> list[str]:
+        """The fewest other deployments without whose servers it would fit, the smallest that is enough; none where it would not."""
+        freed: Counter[str] = Counter()
+        for name, size in self.others.items():
+            freed[name.partition("/")[0]] += size
+        lacks, found = one.total - room.total, list[str]()
+        while freed and lacks > 0:
+            enough = [name for name, size in freed.items() if size >= lacks]
+            name = min(enough, key=lambda each: freed[each]) if enough else freed.most_common(1)[0][0]
+            lacks -= freed.pop(name)
+            found.append(name)
+        return found if lacks <= 0 else []
+
     def _runs(self, builds: Sequence[_Sized]) -> bool:
         return any(self._is_running(each) for each in builds)
 
     def _is_running(self, one: _Sized) -> bool:
         prospect = one.startable.prospect
         mine = processes_of(prospect.name, self.around.started)
-        return any(each.digest == prospect.digest for each in mine)
+        return any(each.digest == prospect.digest and each.state != "failed" for each in mine)
 
     def _rank(self, one: _Sized, fit: str) -> tuple[object, ...]:
         """Smaller is better. What runs comes first: it is not restarted for a better build."""
@@ -284,10 +302,12 @@ def _other(builds: Sequence[_Sized]) -> Prospect:
     return replace(builds[0].startable.prospect, why=why, cure=cure)
 
 
-def _unfit(one: _Sized, room: Budget) -> Prospect:
+def _unfit(one: _Sized, room: Budget, in_the_way: Sequence[str]) -> Prospect:
     need = one.need or Need(0)
     why = f"{one.spec['alias']} does not fit this device: its server needs {need}, and models may take {room}"
-    return replace(one.startable.prospect, why=why, cure=_cure(one, room), unfit=True, need=str(need))
+    down = " and ".join(f"`orchestrator down {name}`" for name in in_the_way)
+    cure = _cure(one, room) + (f", or make room: {down}" if down else "")
+    return replace(one.startable.prospect, why=why, cure=cure, unfit=True, need=str(need))
 
 
 def _tight(one: _Sized, room: Budget) -> str:

@@ -19,7 +19,7 @@ from orchestrator.plan.plan import Plan
 from orchestrator.ports.lifecycle import Launch, LaunchOrder, SetAside
 from tests.plan.parts import agent, blueprint, model, rule
 from tests.servers.conftest import desk
-from tests.servers.yard import Place, until
+from tests.servers.yard import Place, looked, until
 
 pytestmark = pytest.mark.anyio
 
@@ -44,6 +44,17 @@ def pair(place: Place, limit: int) -> Blueprint:
         specs.append(model(alias, provider="llama-cpp", ids={"*": [alias]}, server=element.spec["server"]))
     clerks = [agent(f"clerk-{each['alias']}", models=[each["alias"]], reflex=[rule("alone")]) for each in specs]
     return within(limit, blueprint(*specs, *clerks, name="pair"))
+
+
+def desired(made: InProcess, name: str) -> Blueprint:
+    found = made.planes.reconciler.desired.get(name)
+    assert found is not None
+    return found.blueprint
+
+
+def servers_of(made: InProcess, name: str) -> list[dict[str, Any]]:
+    (found,) = [each for each in status(made.planes.reconciler) if each["name"] == name]
+    return list(found["servers"])
 
 
 async def answer(made: InProcess, name: str) -> str:
@@ -80,6 +91,42 @@ async def test_what_is_taken_down_makes_room_for_another_deployment(opened: tupl
         while await answer(made, "second") != "well":  # noqa: ASYNC110 - it knows no event
             await anyio.sleep(0.05)
     assert len(place.starts("second.starts")) == 1
+
+
+async def test_one_that_was_given_up_leaves_its_memory_to_another_deployment(opened: tuple[Place, InProcess]) -> None:
+    """No process of it runs. It says why it has no room now, and which `down` makes some; then it is tried again."""
+    place, made = opened
+    place.model("first.gguf", exit=0)
+    place.model("second.gguf")
+    await apply(made, within(ONE, desk(place, "first", **SMALL)))
+    (first,) = servers_of(made, "first")
+    assert (first["state"], first["memory"]) == ("failed", None)
+    await apply(made, within(ONE, desk(place, "second", **SMALL)))
+    assert await answer(made, "second") == "well"
+    place.model("first.gguf")  # mended
+    plan = await apply(made, within(ONE, desk(place, "first", **SMALL)))
+    (gain,) = [each.cure for each in plan.serving]
+    assert gain.endswith(", or make room: `orchestrator down second`")
+    assert await answer(made, "first") == "alone"
+    (missing,) = made.planes.reconciler.starting.prospects(desired(made, "first")).values()
+    assert "less 613 MB for the server of second/tiny)" in missing.why
+    assert missing.cure.endswith(", or make room: `orchestrator down second`")
+    await looked(made)
+    assert [each["state"] for each in servers_of(made, "first")] == ["failed"]  # its rest goes on
+    await made.planes.reconciler.down("second", 1.0, lambda _: None)
+    await apply(made, within(ONE, desk(place, "first", **SMALL)))
+    assert await answer(made, "first") == "well"
+
+
+async def test_one_that_was_given_up_leaves_its_memory_to_another_of_its_deployment(
+    opened: tuple[Place, InProcess],
+) -> None:
+    """Which had no room beside it."""
+    place, made = opened
+    place.model("one.gguf", exit=0)
+    place.model("two.gguf")
+    await apply(made, pair(place, ONE))
+    await until(lambda: [each["state"] for each in servers_of(made, "pair") if each["alias"] == "two"] == ["ready"])
 
 
 async def test_a_limit_that_is_lowered_ends_the_server(opened: tuple[Place, InProcess]) -> None:
