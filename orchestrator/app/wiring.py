@@ -17,7 +17,7 @@ from orchestrator.app import catalog
 from orchestrator.app.device import read_device
 from orchestrator.app.early_look import EarlyLook
 from orchestrator.app.encoders import Encoders
-from orchestrator.app.launchers import make_yard
+from orchestrator.app.launchers import IN_PROCESS, make_yard
 from orchestrator.app.limits import limits_of
 from orchestrator.app.plane import ServingPlane
 from orchestrator.app.probing import Known
@@ -54,8 +54,6 @@ from orchestrator.serve.people import DeskWays, PeopleDesk
 from orchestrator.serve.session import Sessions
 
 Emit = Callable[[Event], None]
-IN_PROCESS: Final = "in-process"
-"""The folder, below that of the runtime, where deployments of single processes keep their state."""
 CLOSING_SECONDS: Final = 5.0
 """The longest that closing one provider may take."""
 

@@ -116,7 +116,8 @@ def observed(blueprint: Blueprint, terminal: Terminal) -> ObservedState:
 
 def _observed_here(blueprint: Blueprint, runtime: RuntimeClient, terminal: Terminal) -> ObservedState:
     from orchestrator.app.settings import Settings
-    from orchestrator.app.wiring import IN_PROCESS, observe_in_process
+    from orchestrator.app.launchers import IN_PROCESS
+    from orchestrator.app.wiring import observe_in_process
 
     settings, folder = Settings.read(terminal.environment), runtime.folders.state / IN_PROCESS
     state: ObservedState = observe_in_process(blueprint, settings, folder)
