@@ -115,8 +115,8 @@ def observed(blueprint: Blueprint, terminal: Terminal) -> ObservedState:
 
 
 def _observed_here(blueprint: Blueprint, runtime: RuntimeClient, terminal: Terminal) -> ObservedState:
-    from orchestrator.app.settings import Settings
     from orchestrator.app.launchers import IN_PROCESS
+    from orchestrator.app.settings import Settings
     from orchestrator.app.wiring import observe_in_process
 
     settings, folder = Settings.read(terminal.environment), runtime.folders.state / IN_PROCESS
