@@ -30,17 +30,21 @@ class Servers:
                 continue  # it cannot be started: the step of its model says why
             berth = berth_of(name, prospect, self._observed.started)
             changed = f"changed: {what_changed(berth.now.digest, prospect.digest)}" if berth.now else ""
-            start = op.StartServer(alias, prospect.program)
+            start = op.StartServer(alias, prospect.program, prospect.model, prospect.choice)
             if berth.how == "first":
                 yield start, "the manifest adds it" if new else "it does not run", False
             elif berth.how == "beside":
-                yield op.RotateServer(alias, prospect.program), changed, False
+                yield op.RotateServer(alias, prospect.program, prospect.model, prospect.choice), changed, False
             elif berth.how == "instead":
-                yield op.RestartServer(alias, prospect.program, prospect.apart), changed, False
+                yield (
+                    op.RestartServer(alias, prospect.program, prospect.model, prospect.choice, prospect.apart),
+                    changed,
+                    False,
+                )
             elif berth.now is not None and berth.now.state == "failed" and self._observed.retries:
                 yield start, "it was given up, and may be mended", False
             elif one_more(name, prospect, self._observed.started):
-                yield op.AddServer(alias, prospect.program), "its slots are busy", False
+                yield op.AddServer(alias, prospect.program, prospect.model), "its slots are busy", False
 
     def ended(self, cause: str) -> Iterator[Entry]:
         """What the blueprint has no use or no room for. While a revision drains, that one still uses it, and its end is what

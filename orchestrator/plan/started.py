@@ -30,12 +30,13 @@ _LEAST_SHARE: Final = 0.05
 @dataclass(frozen=True, slots=True)
 class Startable:
     """A build that a server can be started with: what starting it would be, the quantization that its name tells, bytes of
-    its files (``None``: nobody knows), and what memory its server sets aside."""
+    its files (``None``: nobody knows), and what memory its server sets aside. ``strangers``: files of other models beside it."""
 
     prospect: Prospect
     build: str = ""
     weights: int | None = None
     aside: SetAside = ONE_USUAL
+    strangers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ class _Fitting:
         chosen = replace(prospect, memory=best.held, need=str(best.need or ""))
         if len(builds) > 1 or best.spec["quantization"]:
             chosen = replace(chosen, build=best.startable.build)
+        chosen = replace(chosen, choice=_choice(best, ranked[1:], fits, room))
         beside = self._room(builds, self.chosen)
         if beside is not None and beside.fit(best.need) == "tight":
             chosen = replace(chosen, tight=_tight(best, beside))
@@ -322,3 +324,25 @@ def _cure(one: _Sized, room: Budget) -> str:
         if able >= _LEAST_SHARE:
             return f"write server.gpu_memory_utilization: {able:g}"
     return smaller(one.spec, need, room)
+
+
+def _choice(best: _Sized, others: Sequence[_Sized], fits: Mapping[str, str], room: Budget | None) -> str:
+    """Why its file, and why not the others of the folder; empty where it is the only one."""
+    startable, wanted = best.startable, best.spec["quantization"]
+    rejected = [_rejected(each, best, fits, room) for each in others]
+    rejected += [f"{name} is not {best.spec['alias']}" for name in startable.strangers]
+    if not rejected:
+        return ""
+    built = startable.build or "its build"
+    why = f"{built} is the best build that fits" if others else "the only file of its model"
+    return f"{f'{built}, as the manifest says' if wanted else why} ({'; '.join(rejected)})"
+
+
+def _rejected(one: _Sized, best: _Sized, fits: Mapping[str, str], room: Budget | None) -> str:
+    prospect = one.startable.prospect
+    name = prospect.model or one.startable.build
+    if prospect.why:
+        return f"{name}: {prospect.why}"
+    if fits[prospect.digest] != "fits" and one.need is not None and room is not None:
+        return f"{name} needs {format_size(one.need.total)} of {format_size(room.total)}"
+    return f"{name} is {'as faithful' if one.startable.build == best.startable.build else 'no better'}"
