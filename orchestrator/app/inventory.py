@@ -180,9 +180,9 @@ def _hidden(servers: Iterable[ObservedServer], name: str, *, own: bool) -> list[
 
 
 def _serves(row: Mapping[str, Any], provider: str, model: str) -> bool:
-    return any(
-        same_model(provider, wanted, model, any_build=False) for wanted in (*wanted_ids(row, provider), row["alias"])
-    )
+    names = wanted_ids(row, provider) or [name for names in ids_of(row).values() for name in names]
+    # A make for which the catalogue has no id has its models under the names that they have elsewhere, as binding takes it.
+    return any(same_model(provider, wanted, model, any_build=False) for wanted in (*names, row["alias"]))
 
 
 def _rank(row: Mapping[str, Any] | None, server: ObservedServer) -> tuple[bool, bool, int, str]:
@@ -217,8 +217,9 @@ def _nobody_has(servers: Sequence[ObservedServer], name: str) -> NoServer | Usag
 
 def _makes_that(act: str) -> str:
     which = {
-        "load": "Ollama, LM Studio, Foundry Local, and llama-server with --models-dir do",
-        "pull": "Ollama, LM Studio, and llama-server with --models-dir do; for Foundry Local 2: foundry model download MODEL",
-        "remove": "Ollama and llama-server with --models-dir do; else delete its files where the server keeps them",
+        "load": "Ollama, LM Studio, Lemonade, Foundry Local, and llama-server with --models-dir do",
+        "pull": "Ollama, LM Studio, Lemonade, and llama-server with --models-dir do; for Foundry Local 2: "
+        "foundry model download MODEL",
+        "remove": "Ollama, Lemonade, and llama-server with --models-dir do; else delete its files where the server keeps them",
     }
     return which[act]

@@ -15,6 +15,7 @@ from orchestrator.plugins.providers.addresses import root_of
 from orchestrator.plugins.providers.body import BodyMaker, grammar_fields
 from orchestrator.plugins.providers.decisions import Decisions
 from orchestrator.plugins.providers.lifecycle.foundry_local import FoundryLifecycle
+from orchestrator.plugins.providers.lifecycle.lemonade import LemonadeLifecycle
 from orchestrator.plugins.providers.lifecycle.llama_router import LlamaLifecycle
 from orchestrator.plugins.providers.lifecycle.lm_studio import StudioLifecycle
 from orchestrator.plugins.providers.lifecycle.ollama import OllamaLifecycle
@@ -278,6 +279,10 @@ class StudioProvider(StudioLifecycle, CompatibleProvider):
     """LM Studio: loads and pulls too."""
 
 
+class LemonadeProvider(LemonadeLifecycle, CompatibleProvider):
+    """Lemonade: loads, pulls and removes too."""
+
+
 class FoundryProvider(FoundryLifecycle, CompatibleProvider):
     """Foundry Local: loads, and pulls where it is the older service."""
 
@@ -286,6 +291,7 @@ _CLASSES: Final[Mapping[str, type[CompatibleProvider]]] = {
     "ollama": OllamaProvider,
     "llama-cpp": LlamaProvider,
     "lm-studio": StudioProvider,
+    "lemonade": LemonadeProvider,
     "foundry-local": FoundryProvider,
 }
 """Makes whose servers do more than answer. The class is what decides which ports of ``ports/lifecycle.py`` a provider fits."""
