@@ -57,9 +57,8 @@ class Around:
 
         if self.endpoint:
             return [root_of(self.endpoint)]
-        named = Settings.read(self.environment).servers
-        usual = usual_places(self.environment)
-        return list(dict.fromkeys([*(usual if named is None else named), *self.more]))
+        usual = usual_places(self.environment, Settings.read(self.environment).servers)
+        return list(dict.fromkeys([*usual, *self.more]))
 
     @property
     def secret(self) -> Secret | None:

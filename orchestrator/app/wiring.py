@@ -145,7 +145,6 @@ def make_workshop(plugins: Plugins, settings: Settings, state: Path, redactor: R
     """Who makes live parts; the tools' own stores are below the ``state`` folder. ``owner`` names who starts model servers."""
     from orchestrator.plugins.providers.addresses import ASSUMED_SLOTS, usual_places
 
-    usual = usual_places(os.environ)
     return Workshop(
         provider=plugins.provider,
         assumed_slots=ASSUMED_SLOTS,
@@ -157,7 +156,7 @@ def make_workshop(plugins: Plugins, settings: Settings, state: Path, redactor: R
         look=plugins.look,
         sense=read_device,
         probed=Known(state.parent if state.name == IN_PROCESS else state).of,
-        usual_places=tuple(dict.fromkeys(usual)) if settings.servers is None else settings.servers,
+        usual_places=usual_places(os.environ, settings.servers),
         encoder=Encoders(state.parent if state.name == IN_PROCESS else state),
         yard=make_yard(plugins.provider, state, owner),
     )

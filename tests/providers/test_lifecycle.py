@@ -251,6 +251,16 @@ async def test_ollama_asks_its_cloud_for_nothing() -> None:
                 await ask(subject.provider, act, subject.of("gpt-oss:120b-cloud"))
 
 
+async def test_ollama_tells_of_each_model_whether_another_machine_serves_it() -> None:
+    """Its list may not say so: such a model is no model of this device. It is asked once of each build."""
+    async with simulated_subject("ollama") as subject:
+        assert subject.store is not None
+        subject.store.forwarded.add("phi4-mini")
+        assert {model.id for model in await subject.models() if model.remote} == {"phi4-mini"}
+        subject.store.forwarded.clear()  # what was told of a build holds
+        assert {model.id for model in await subject.models() if model.remote} == {"phi4-mini"}
+
+
 async def test_a_router_evicts_the_model_that_rested_longest() -> None:
     """With room for one, loading the second unloads the first."""
     async with simulated_subject("llama-cpp-router") as subject:
