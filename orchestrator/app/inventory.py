@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from orchestrator.core.errors import NoServer, UsageError
 from orchestrator.core.hosts import distance_of_url
 from orchestrator.core.names import did_you_mean, nearest
-from orchestrator.manifest.catalogue.reader import find_model, ids_of, model_rows
+from orchestrator.manifest.catalogue.reader import NEAR, find_model, ids_of, model_rows
 from orchestrator.plan.builds import build_of, same_model
 from orchestrator.plan.matching import COMPATIBLE
 from orchestrator.plan.observed import ObservedServer
@@ -113,7 +113,7 @@ def unknown(servers: Iterable[ObservedServer], name: str, more: str = "") -> Usa
     helps where there is none."""
     listed = [model.id for server in servers for model in server.models]
     spelled = {spelling: row["alias"] for row in model_rows() for spelling in (row["alias"], *row.get("aliases", ()))}
-    near = list(dict.fromkeys(spelled.get(found, found) for found in nearest(name, [*spelled, *listed])))
+    near = list(dict.fromkeys(spelled.get(found, found) for found in nearest(name, [*spelled, *listed], alike=NEAR)))
     cure = did_you_mean(name, near) or (f"did you mean {' or '.join(near)}?" if near else "")
     if not cure:
         cure = f"`orchestrator models list` shows what servers have{more}"

@@ -178,7 +178,8 @@ def why_none_runs(error: RuntimeUnavailable) -> tuple[str, str]:
     if isinstance(error.__cause__, (FileNotFoundError, ConnectionRefusedError)):
         runtime = client()
         if pid := killed(runtime):
-            return ENDED.format(pid=pid), "orchestrator runtime start brings back what was applied"
+            again = "an apply that had not ended, as in a pull, is typed again"
+            return ENDED.format(pid=pid), f"orchestrator runtime start brings back what was applied; {again}"
         if (runtime.folders.state / DATABASE_NAME).exists():
             return error.message, f"orchestrator runtime start brings back what was applied; {APPLY} too"
     return error.message, error.cure

@@ -9,7 +9,7 @@ Names carry the build in many ways: ``phi4-mini:3.8b-q8_0`` (Ollama), ``Phi-4-mi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
@@ -98,6 +98,12 @@ def same_build(one: str, other: str) -> bool:
     same = {"bf16": "f16"}
     first, second = _spelled(one.casefold()), _spelled(other.casefold())
     return same.get(first, first) == same.get(second, second)
+
+
+def nearest_build(wanted: str, there: Iterable[str]) -> str:
+    """Of these builds, of which there must be one, that whose bits a weight are nearest to those of the wanted one."""
+    bits = BITS.get(_spelled(wanted.casefold()), 0.0)
+    return min(there, key=lambda build: (abs(BITS.get(_spelled(build.casefold()), 0.0) - bits), build))
 
 
 def worth(build: str) -> tuple[bool, float]:

@@ -15,7 +15,7 @@ from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.memory import Budget, Need, Window, need_of, sizes_of
 from orchestrator.core.quantity import format_size
 from orchestrator.plan.binding import device_budget
-from orchestrator.plan.builds import same_build, usual_build, worth
+from orchestrator.plan.builds import nearest_build, same_build, usual_build, worth
 from orchestrator.plan.choosing import usual_context
 from orchestrator.plan.generations import berth_of, processes_of, serving
 from orchestrator.plan.observed import Prospect, StartedServer, server_name
@@ -300,7 +300,8 @@ def _other(builds: Sequence[_Sized]) -> Prospect:
     """Of those that are there none is the build that the manifest names."""
     spec, there = builds[0].spec, sorted({each.startable.build for each in builds})
     why = f"{spec['alias']} is wanted as {spec['quantization']}, and the files of its server are {', '.join(there)}"
-    cure = f"put the file of that build there, or write quantization: {there[0]}"
+    nearest = nearest_build(spec["quantization"] or "", there)
+    cure = f"put the file of that build there, or write quantization: {nearest}"
     return replace(builds[0].startable.prospect, why=why, cure=cure)
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.core.blueprint import ModelSpec
 from orchestrator.core.names import is_cloud_tag
-from orchestrator.plan.builds import same_model
+from orchestrator.plan.builds import nearest_build, same_model
 from orchestrator.plan.choosing import Option
 from orchestrator.plan.lines import LINES, NAMES, START, line_of, name_for, nameless
 from orchestrator.plan.matching import ANY_PROVIDER, COMPATIBLE, allowed, rank, same_place, wanted_ids
@@ -47,7 +47,7 @@ def other_builds(spec: ModelSpec, options: Sequence[Option]) -> tuple[str, str]:
     first = pull or f"have its server serve the {wanted} build"
     return (
         f"{alias} is wanted as {wanted}, and {there}",
-        f"{first}; or write quantization: {options[0].build.quantization}",
+        f"{first}; or write quantization: {nearest_build(wanted or '', [each.build.quantization for each in options])}",
     )
 
 

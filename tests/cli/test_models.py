@@ -263,7 +263,7 @@ def test_models_in_a_folder_of_ours_are_looked_at_too(tmp_path: Path) -> None:
     """Those that run in a process of ours have no server, and are models all the same."""
     first, *others = Around({"ONNX_MODELS": str(tmp_path)}).places
     assert first.endswith(str(tmp_path)) and "http://127.0.0.1:11434" in others
-    assert Around({"ONNX_MODELS": str(tmp_path), "ORCHESTRATOR_SERVERS": ""}).places == []
+    assert Around({"ONNX_MODELS": str(tmp_path), "ORCHESTRATOR_SERVERS": ""}).places == [first]
 
 
 def test_a_name_that_no_server_has_is_not_asked_for_its_server_where_that_is_named(shop: Shop) -> None:

@@ -110,6 +110,26 @@ def test_a_pull_that_goes_on_says_so(shop: Shop) -> None:
     assert "1.5 GB of it are there already: it goes on from there" in shop.run("pull", "phi-4-mini", *PLAIN).err
 
 
+def test_a_mistyped_name_is_told_with_its_neighbour(shop: Shop) -> None:
+    """Also where the server is named, which takes ids of its own; what is like nothing has none."""
+    ran = shop.run("pull", "phi-4-minu", "--endpoint", shop.url)
+    assert (ran.code, 'cure: did you mean "phi-4-mini"' in ran.err) == (5, True), ran.err
+    assert "did you mean" not in shop.run("pull", "mine").err
+
+
+def test_a_full_disk_is_told_whatever_the_server_says(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A router that cannot write ends a download as if there were nothing to download."""
+    (tmp_path / "hub").mkdir()
+    monkeypatch.setattr("shutil.disk_usage", lambda _: _Usage(10**12, 10**12, 0))
+    with served(stored(["mine"]), "llama-cpp-router") as url:
+        environment = {"ORCHESTRATOR_SERVERS": url, "HF_HOME": str(tmp_path), "LLAMA_CACHE": str(tmp_path / "hub")}
+        ran = here("models", "pull", "ju/tiny:Q4_K_M", "--endpoint", url, environment=environment)
+    assert ran.code == 4
+    assert f", and {tmp_path / 'hub'} has 0 B free" in ran.err and "cure: free some space" in ran.err
+
+
 def test_what_is_there_already_needs_no_room(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pull of it fetches what has changed; the disk is no reason to refuse."""
     shop.environment["OLLAMA_MODELS"] = str(tmp_path)

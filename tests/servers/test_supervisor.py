@@ -226,6 +226,18 @@ def test_an_apply_tries_one_that_was_given_up_afresh() -> None:
     assert play.lines[-1] == "3 exit: waiting (exit code 1)"
 
 
+def test_one_that_was_ready_has_a_minute_to_show_a_token_again() -> None:
+    """Its model is loaded, however long it may take at its start: one that was stopped is not waited for so long."""
+    play = Play()
+    play.want(timeout=300)
+    play.comes_up()
+    play.note("doubt", play.supervisor.on_doubt("a", play.now))
+    play.until(59)
+    assert not any("kill" in line for line in play.lines)
+    play.until(60)
+    assert play.lines[-1] == "60 tick: kill"
+
+
 def test_one_that_was_given_up_waits_for_room_after_its_rest() -> None:
     """Others took its memory: it is tried once they have gone, and not before."""
     play = Play()

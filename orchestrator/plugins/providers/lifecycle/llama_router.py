@@ -150,7 +150,7 @@ async def _check_listed(asking: Asking, model: str) -> None:
     """A download that found nothing is called finished, so only the list tells."""
     names = [text(entry.get("id")) for entry in await _models(asking, QUICK, "?reload=1")]
     if not any(_same_repository(name, model) for name in names):
-        cure = "does Hugging Face have it, and does this llama-server speak HTTPS? Its log says more"
+        cure = "is its disk full, does Hugging Face have it, and does this llama-server speak HTTPS? Its log says more"
         raise ModelNotFound(f"llama-server says that the download ended, but does not list {model}", cure=cure)
 
 
