@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 NEUTRAL: Final = "specialist"
 """The template of an agent whose name has none."""
 _FOLDER: Final = "orchestrator.manifest.catalogue"
-NEAR: Final = 0.65
+NEAR: Final = 0.61
 """How alike a name must be to one of the catalogue's many, to be taken for it mistyped: ``mine`` is no ``minilm``."""
 _TEMPLATES: Final = "templates"
 
