@@ -16,9 +16,10 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 
 from orchestrator.app.compile import compile_files
+from orchestrator.app.launchers import IN_PROCESS
 from orchestrator.app.settings import Settings
 from orchestrator.app.unwrap import unwrapped
-from orchestrator.app.wiring import IN_PROCESS, open_in_process
+from orchestrator.app.wiring import open_in_process
 from orchestrator.core.asked import check_fields, check_request
 from orchestrator.core.errors import UsageError
 from orchestrator.core.event import Event

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from orchestrator.core.errors import NoServer, UsageError
 from orchestrator.core.hosts import distance_of_url
 from orchestrator.core.names import did_you_mean, nearest
-from orchestrator.manifest.catalogue.reader import find_model, ids_of, model_rows
+from orchestrator.manifest.catalogue.reader import NEAR, find_model, ids_of, model_rows
 from orchestrator.plan.builds import build_of, same_model
 from orchestrator.plan.matching import COMPATIBLE
 from orchestrator.plan.observed import ObservedServer
@@ -113,7 +113,7 @@ def unknown(servers: Iterable[ObservedServer], name: str, more: str = "") -> Usa
     helps where there is none."""
     listed = [model.id for server in servers for model in server.models]
     spelled = {spelling: row["alias"] for row in model_rows() for spelling in (row["alias"], *row.get("aliases", ()))}
-    near = list(dict.fromkeys(spelled.get(found, found) for found in nearest(name, [*spelled, *listed])))
+    near = list(dict.fromkeys(spelled.get(found, found) for found in nearest(name, [*spelled, *listed], alike=NEAR)))
     cure = did_you_mean(name, near) or (f"did you mean {' or '.join(near)}?" if near else "")
     if not cure:
         cure = f"`orchestrator models list` shows what servers have{more}"
@@ -180,9 +180,9 @@ def _hidden(servers: Iterable[ObservedServer], name: str, *, own: bool) -> list[
 
 
 def _serves(row: Mapping[str, Any], provider: str, model: str) -> bool:
-    return any(
-        same_model(provider, wanted, model, any_build=False) for wanted in (*wanted_ids(row, provider), row["alias"])
-    )
+    names = wanted_ids(row, provider) or [name for names in ids_of(row).values() for name in names]
+    # A make for which the catalogue has no id has its models under the names that they have elsewhere, as binding takes it.
+    return any(same_model(provider, wanted, model, any_build=False) for wanted in (*names, row["alias"]))
 
 
 def _rank(row: Mapping[str, Any] | None, server: ObservedServer) -> tuple[bool, bool, int, str]:
@@ -217,8 +217,9 @@ def _nobody_has(servers: Sequence[ObservedServer], name: str) -> NoServer | Usag
 
 def _makes_that(act: str) -> str:
     which = {
-        "load": "Ollama, LM Studio, Foundry Local, and llama-server with --models-dir do",
-        "pull": "Ollama, LM Studio, and llama-server with --models-dir do; for Foundry Local 2: foundry model download MODEL",
-        "remove": "Ollama and llama-server with --models-dir do; else delete its files where the server keeps them",
+        "load": "Ollama, LM Studio, Lemonade, Foundry Local, and llama-server with --models-dir do",
+        "pull": "Ollama, LM Studio, Lemonade, and llama-server with --models-dir do; for Foundry Local 2: "
+        "foundry model download MODEL",
+        "remove": "Ollama, Lemonade, and llama-server with --models-dir do; else delete its files where the server keeps them",
     }
     return which[act]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from orchestrator.deploy.yard import Yard
     from orchestrator.ports.provider import Provider
 
+IN_PROCESS: Final = "in-process"
+"""The folder, below that of the runtime, where deployments of single processes keep their state."""
 _TELL_AFTER: Final = 1.0
 """Seconds until who waits for a program to say what it can do is told so."""
 
@@ -127,6 +129,7 @@ def make_yard(provider: Callable[[str], Provider], state: Path, owner: str = "")
         logs=state / "logs" / "servers",
         environment=passed_environment(os.environ),
         program=launchers.program,
+        also=(state / IN_PROCESS / "servers",),  # of programs that opened a deployment themselves
     )
 
 

@@ -23,7 +23,7 @@ from orchestrator.core.hosts import distance_of_url
 from orchestrator.plan.observed import NOBODY, ObservedServer
 from orchestrator.plugins.secrets import reveal
 from orchestrator.ports.lifecycle import Loaded, Loader, LoadOptions, Puller, PullProgress, Remover
-from orchestrator.ports.provider import Provider, Secret, Target
+from orchestrator.ports.provider import Provider, Secret, Support, Target
 
 _Given = TypeVar("_Given")
 
@@ -57,9 +57,8 @@ class Around:
 
         if self.endpoint:
             return [root_of(self.endpoint)]
-        named = Settings.read(self.environment).servers
-        usual = usual_places(self.environment)
-        return list(dict.fromkeys([*(usual if named is None else named), *self.more]))
+        usual = usual_places(self.environment, Settings.read(self.environment).servers)
+        return list(dict.fromkeys([*usual, *self.more]))
 
     @property
     def secret(self) -> Secret | None:
@@ -151,6 +150,12 @@ def goes_on(choice: Choice) -> bool:
     """Whether the server goes on with a pull that is left."""
     provider = Plugins().provider(choice.server.provider)
     return isinstance(provider, Puller) and provider.pull_goes_on
+
+
+def is_kept(choice: Choice) -> Support:
+    """Whether what had come of a pull that is left is there for the next one."""
+    provider = Plugins().provider(choice.server.provider)
+    return provider.pull_is_kept if isinstance(provider, Puller) else Support.UNKNOWN
 
 
 def store_of(choice: Choice, environment: Mapping[str, str]) -> Store | None:

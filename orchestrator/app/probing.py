@@ -42,7 +42,7 @@ def wish_of(endpoints: Sequence[str], reference: str, settings: Settings, how: W
     from orchestrator.app.redact import Redactor
     from orchestrator.plugins.providers.addresses import root_of, usual_places
 
-    usual = usual_places(os.environ) if settings.servers is None else settings.servers
+    usual = usual_places(os.environ, settings.servers)
     places = tuple(dict.fromkeys(map(root_of, endpoints) if endpoints else usual))
     secret = Redactor().reveal(reference, Path.cwd()) if reference else None
     return replace(how, places=places, keys=dict.fromkeys(places, secret) if secret else {})

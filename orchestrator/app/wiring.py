@@ -17,7 +17,7 @@ from orchestrator.app import catalog
 from orchestrator.app.device import read_device
 from orchestrator.app.early_look import EarlyLook
 from orchestrator.app.encoders import Encoders
-from orchestrator.app.launchers import make_yard
+from orchestrator.app.launchers import IN_PROCESS, make_yard
 from orchestrator.app.limits import limits_of
 from orchestrator.app.plane import ServingPlane
 from orchestrator.app.probing import Known
@@ -57,8 +57,6 @@ from orchestrator.serve.rooms import Rooms
 from orchestrator.serve.session import Sessions
 
 Emit = Callable[[Event], None]
-IN_PROCESS: Final = "in-process"
-"""The folder, below that of the runtime, where deployments of single processes keep their state."""
 CLOSING_SECONDS: Final = 5.0
 """The longest that closing one provider may take."""
 
@@ -152,7 +150,6 @@ def make_workshop(plugins: Plugins, settings: Settings, state: Path, redactor: R
     """Who makes live parts; the tools' own stores are below the ``state`` folder. ``owner`` names who starts model servers."""
     from orchestrator.plugins.providers.addresses import ASSUMED_SLOTS, usual_places
 
-    usual = usual_places(os.environ)
     return Workshop(
         provider=plugins.provider,
         assumed_slots=ASSUMED_SLOTS,
@@ -164,7 +161,7 @@ def make_workshop(plugins: Plugins, settings: Settings, state: Path, redactor: R
         look=plugins.look,
         sense=read_device,
         probed=Known(_home_of(state)).of,
-        usual_places=tuple(dict.fromkeys(usual)) if settings.servers is None else settings.servers,
+        usual_places=usual_places(os.environ, settings.servers),
         encoder=Encoders(_home_of(state)),
         yard=make_yard(plugins.provider, state, owner),
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.app.builds import builds_for, ids_of_build
 from orchestrator.app.device import read_device
 from orchestrator.app.fetched_files import UNCHECKED, compare
 from orchestrator.app.inventory import Choice, called, size_of
-from orchestrator.app.model_servers import Around, Store, goes_on, hub_files, look, store_of
+from orchestrator.app.model_servers import Around, Store, goes_on, hub_files, is_kept, look, store_of
 from orchestrator.app.model_servers import pull as pull_by
 from orchestrator.app.model_servers import remove as remove_by
 from orchestrator.cli.view.model import short_digest
@@ -21,18 +21,31 @@ from orchestrator.core.errors import (
     BadRequest,
     BrokenReply,
     DeployError,
+    ModelError,
     ModelNotFound,
     NotAsAnnounced,
     OrchestratorError,
     UsageError,
 )
+from orchestrator.core.names import did_you_mean
 from orchestrator.core.quantity import format_size
-from orchestrator.manifest.catalogue.reader import find_model
+from orchestrator.manifest.catalogue.reader import find_model, near_models
 from orchestrator.plan.builds import is_build, same_model
+from orchestrator.ports.provider import Support
 
 if TYPE_CHECKING:
     from orchestrator.ports.lifecycle import PullProgress
     from orchestrator.ports.provider import ServedModel
+
+
+_KEPT: Final = {
+    Support.YES: "what had come is kept, the same command goes on from there",
+    Support.NO: "what had come is gone, as {server} deletes the part of a pull that ends early; the same command begins anew",
+}
+"""What becomes of a pull that is left, where it does not go on by itself."""
+_FULL: Final = 50_000_000
+"""Bytes that are free on a disk that is full: a server that cannot write may say anything."""
+_MAYBE_KEPT: Final = "whether {server} keeps what had come is not known; the same command pulls it again"
 
 
 def pull_best(
@@ -51,7 +64,12 @@ def pull_best(
             if options.quantization and name == wanted[-1]:
                 raise
             terminal.tell(f"{called(choice.server)} has no {name}")
-    return pull(choice, around, options, terminal)
+    try:
+        return pull(choice, around, options, terminal)
+    except ModelNotFound as error:
+        near = did_you_mean(options.name, near_models(options.name)) if row is None else ""
+        error.cure = " ".join(filter(None, (near, error.cure)))
+        raise
 
 
 def _wanted(choice: Choice, options: argparse.Namespace, terminal: Terminal) -> list[str]:
@@ -97,6 +115,12 @@ def pull(choice: Choice, around: Around, options: argparse.Namespace, terminal: 
             pull_by(choice, _held_to(room, shown.take, options), around)
         except (KeyboardInterrupt, TimeoutError):
             terminal.tell(_left(choice, shown.completed))
+            raise
+        except ModelError as error:
+            store = store_of(choice, terminal.environment)
+            if store is not None and store.free < _FULL:
+                told = f"{error.message}, and {store.folder} has {format_size(store.free)} free"
+                raise _too_full(told, options) from error
             raise
         try:
             compared = not known or compare(hub_files(choice, terminal.environment) or {}, shown.take)
@@ -193,7 +217,7 @@ def _left(choice: Choice, completed: int | None) -> str:
     so_far = f" at {format_size(completed)}" if completed else ""
     if goes_on(choice):
         return f"left{so_far}: {called(choice.server)} goes on with it by itself"
-    return f"left{so_far}: what had come is kept, the same command goes on from there"
+    return f"left{so_far}: {_KEPT.get(is_kept(choice), _MAYBE_KEPT).format(server=called(choice.server))}"
 
 
 def _listed(choice: Choice, around: Around) -> ServedModel | None:

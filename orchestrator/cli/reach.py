@@ -115,8 +115,9 @@ def observed(blueprint: Blueprint, terminal: Terminal) -> ObservedState:
 
 
 def _observed_here(blueprint: Blueprint, runtime: RuntimeClient, terminal: Terminal) -> ObservedState:
+    from orchestrator.app.launchers import IN_PROCESS
     from orchestrator.app.settings import Settings
-    from orchestrator.app.wiring import IN_PROCESS, observe_in_process
+    from orchestrator.app.wiring import observe_in_process
 
     settings, folder = Settings.read(terminal.environment), runtime.folders.state / IN_PROCESS
     state: ObservedState = observe_in_process(blueprint, settings, folder)
@@ -177,7 +178,8 @@ def why_none_runs(error: RuntimeUnavailable) -> tuple[str, str]:
     if isinstance(error.__cause__, (FileNotFoundError, ConnectionRefusedError)):
         runtime = client()
         if pid := killed(runtime):
-            return ENDED.format(pid=pid), "orchestrator runtime start brings back what was applied"
+            again = "an apply that had not ended, as in a pull, is typed again"
+            return ENDED.format(pid=pid), f"orchestrator runtime start brings back what was applied; {again}"
         if (runtime.folders.state / DATABASE_NAME).exists():
             return error.message, f"orchestrator runtime start brings back what was applied; {APPLY} too"
     return error.message, error.cure

@@ -1,4 +1,4 @@
-"""The nearest known name to a mistyped one."""
+"""The nearest known name to a mistyped one, and what a name tells."""
 
 from __future__ import annotations
 
@@ -20,3 +20,9 @@ def did_you_mean(word: str, known: Iterable[str], alike: float = ALIKE) -> str:
     """``did you mean "billing"?``, or an empty text where nothing is near."""
     quoted = [f'"{name}"' for name in nearest(word, known, 2, alike)]
     return f"did you mean {' or '.join(quoted)}?" if quoted else ""
+
+
+def is_cloud_tag(name: str) -> bool:
+    """Whether a name means a model of Ollama's cloud."""
+    tag = name.rpartition(":")[2] if ":" in name else ""
+    return tag == "cloud" or tag.endswith("-cloud")

@@ -149,7 +149,8 @@ def choices_of(
     spec: AgentSpec, bindings: Mapping[str, Binding], models: Mapping[str, ModelSpec]
 ) -> tuple[ModelChoice, ...]:
     """The agent's models in order, then their fallbacks, with what a choice among them looks at."""
-    why = spec.get("model_why", "")
+    named = "the agent names it" + (" first" if len(spec["models"]) > 1 else "")
+    why = spec.get("model_why", "") or (named if len(models) > 1 else "")
     given = {alias: f"{alias}: {why}" for alias in spec["models"][:1] if why}
     return tuple(
         _choice(bindings[alias], models.get(alias), given.get(alias, ""))

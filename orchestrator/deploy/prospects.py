@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -13,7 +14,8 @@ from orchestrator.core.blueprint import Blueprint, ServerSpec
 from orchestrator.core.digest import digest_of
 from orchestrator.core.errors import OrchestratorError, PlanError
 from orchestrator.deploy.server_records import ServerWant, file_name
-from orchestrator.plan.builds import build_of
+from orchestrator.manifest.catalogue.reader import find_model, model_rows
+from orchestrator.plan.builds import build_of, stem_of
 from orchestrator.plan.observed import Prospect, server_name
 from orchestrator.plan.started import Startable
 from orchestrator.ports.lifecycle import Launch, LaunchOrder
@@ -38,6 +40,19 @@ class Looked:
     startable: Startable
 
 
+def server_names(blueprint: Blueprint) -> list[str]:
+    """Names of the servers that a blueprint wants."""
+    models = [each.spec for each in blueprint.of_kind("model") if each.spec["server"]]
+    return [server_name(blueprint.name, spec["alias"]) for spec in models]
+
+
+def most_of(blueprint: Blueprint) -> dict[str, int]:
+    """How many processes may run of servers of which that is more than one."""
+    specs = [each.spec for each in blueprint.of_kind("model") if each.spec["server"]]
+    most = {server_name(blueprint.name, spec["alias"]): spec["server"].get("max_instances", 1) for spec in specs}
+    return {name: number for name, number in most.items() if number > 1}
+
+
 def wants_of(blueprint: Blueprint, folders: Path) -> list[ServerWant]:
     """The servers that a blueprint wants; each may write to a folder of its own below ``folders``."""
     models = [each.spec for each in blueprint.of_kind("model") if each.spec["server"]]
@@ -58,7 +73,9 @@ def _want(deployment: str, spec: Any, folders: Path) -> ServerWant:
         remote_code=server["remote_code"],
         folder=str(folders / file_name(name)),
     )
-    return ServerWant(name, server["kind"], order, server["start_timeout"])
+    names = [spec["alias"], *(each for ids in spec["ids"].values() for each in ids)]
+    stems = frozenset(map(stem_of, names))
+    return ServerWant(name, server["kind"], order, server["start_timeout"], stems=stems)
 
 
 def look_at(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[str, str] = _NONE) -> list[Looked]:
@@ -75,8 +92,55 @@ def look_at(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[st
     if not files:
         why, cure = f"there is no GGUF file in {place}", "put a build of the model there, or mend `path`"
         return [Looked(want, Startable(_cannot(Prospect(want.name, want.kind, program, want.digest), why, cure)))]
-    wants = [replace(want, order=replace(want.order, model=str(file))) for file in files]
-    return [_looked(each, launch, program, stamps) for each in wants]
+    mine = _of_its_model(files, want, stamps)
+    if not mine:
+        told = Prospect(want.name, want.kind, program, want.digest)
+        return [Looked(want, Startable(_cannot(told, *_strange(place, files, want), refused=True)))]
+    strangers = tuple(file.name for file in files if file not in mine)
+    wants = [replace(want, order=replace(want.order, model=str(file))) for file in mine]
+    found = [_looked(each, launch, program, stamps) for each in wants]
+    return [replace(each, startable=replace(each.startable, strangers=strangers)) for each in found]
+
+
+def _of_its_model(files: Sequence[Path], want: ServerWant, stamps: Mapping[str, str]) -> list[Path]:
+    """Those that are builds of its model by their names; where none is known to be, all of one name, if its model or that name is
+    not known; or what it was started with before."""
+    stems = {file: _stem(file) for file in files}
+    named = [file for file in files if stems[file] in want.stems]
+    if named:
+        return named
+    if len(set(stems.values())) == 1 and not (find_model(want.order.alias) and model_of_stem(stems[files[0]])):
+        return list(files)
+    return [file for file in files if str(file) in stamps]
+
+
+def _strange(place: Path, files: Sequence[Path], want: ServerWant) -> tuple[str, str]:
+    """Why none of these files is taken for its model, and what to write."""
+    alias = want.order.alias
+    known = {file: model_of_stem(_stem(file)) for file in files}
+    told = ", ".join(f"{file.name} ({known[file]})" if known[file] else file.name for file in files)
+    several = len({_stem(file) for file in files}) > 1
+    what = f"several models, and none is known as {alias}" if several else f"another model than {alias}"
+    return f"{place} holds files of {what}: {told}", f"name the file that is meant, like path: {files[0]}"
+
+
+def _stem(file: Path) -> str:
+    return stem_of(_PART.sub("", file.stem))
+
+
+@lru_cache(maxsize=1)
+def _stems() -> Mapping[str, str]:
+    rows = model_rows()
+    return {
+        stem_of(name): row["alias"]
+        for row in rows
+        for name in (row["alias"], *row.get("aliases", ()), *row["ids"].values())
+    }
+
+
+def model_of_stem(stem: str) -> str:
+    """The alias of the catalogue whose model files of this name are; empty where it knows none."""
+    return _stems().get(stem, "")
 
 
 def builds_in(folder: Path) -> list[Path]:
@@ -93,7 +157,13 @@ def _looked(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[st
         is_there, weights = not order.is_local or Path(order.model).exists(), _weights(order)
     except OSError as error:
         return _unreadable(want, program, error)
-    told = Prospect(want.name, want.kind, program, want.digest)
+    told = Prospect(
+        want.name,
+        want.kind,
+        program,
+        want.digest,
+        model=order.model.rpartition("/")[2] if order.is_local else order.model,
+    )
     if not is_there:
         why = f"there is no file {order.model}"
         return Looked(want, Startable(_cannot(told, why, "put the model there, or mend `path`")))
@@ -156,3 +226,11 @@ def _files(place: Path) -> list[Path]:
         return [file for pattern in _WEIGHTS for file in place.rglob(pattern)]
     part = _PART.search(place.stem)
     return list(place.parent.glob(f"{_PART.sub('', place.stem)}-*-of-*{place.suffix}")) if part else [place]
+
+
+def is_there(path: str) -> bool:
+    """Whether a file can be looked at; one that the disk does not give is as good as gone."""
+    try:
+        return Path(path).exists()
+    except OSError:
+        return False

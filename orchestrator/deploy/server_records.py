@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +28,8 @@ _UNFIT: Final = re.compile(r"[^A-Za-z0-9._#-]")
 class ServerWant:
     """A server that shall run: its ``name`` (deployment/alias, see ``generations``), the provider ``kind``, and the order for
     its launcher, whose port is 0 where any free one will do. ``memory``: the bytes that it is reckoned to take, 0 where
-    unknown. ``stamp``: of the files that it loads as they were when it was wanted, empty where it fetches its model."""
+    unknown. ``stamp``: of the files that it loads as they were when it was wanted, empty where it fetches its model. ``stems``:
+    what files of its model are called, without their build; not kept."""
 
     name: str
     kind: str
@@ -36,6 +37,7 @@ class ServerWant:
     start_timeout: float = 300.0
     memory: int = 0
     stamp: str = ""
+    stems: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def digest(self) -> str:

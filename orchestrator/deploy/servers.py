@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -113,6 +113,10 @@ class Servers:
         """Only these shall run; the others are ended."""
         for name in [name for name, ward in self.supervisor.wards.items() if ward.wanted and name not in names]:
             self._do(self.supervisor.on_unwant(name, anyio.current_time()))
+
+    def crowd(self, names: Collection[str]) -> None:
+        """These have no room now: where they were given up, they are not tried once more."""
+        self.supervisor.on_room(names)
 
     async def settled(self, name: str) -> StartedServer | None:
         """Wait until it is ready or given up; ``None`` where nobody wants it any more."""
@@ -367,7 +371,7 @@ class Servers:
             serves=record.serves if record else "",
             pid=record.process.pid if record and record.process else 0,
             log=str(self._log(name)) if name in self._ports or name in self._log_begins else "",
-            memory=want.memory,
+            memory=want.memory if ward.state != "failed" else 0,  # it has no process
         )
 
     def _log(self, name: str) -> Path:

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
@@ -22,7 +21,7 @@ from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.core.event import Event
 from orchestrator.deploy.demand import Demand, Load
 from orchestrator.deploy.desired import Desired
-from orchestrator.deploy.prospects import Looked, look_at, wants_of
+from orchestrator.deploy.prospects import Looked, is_there, look_at, most_of, server_names, wants_of
 from orchestrator.deploy.server_records import ServerWant
 from orchestrator.deploy.servers import Servers
 from orchestrator.deploy.supervisor import END_SECONDS, RESTS
@@ -30,7 +29,16 @@ from orchestrator.deploy.telling import Tell
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.deploy.yard import Yard
 from orchestrator.plan import operation as op
-from orchestrator.plan.generations import Berth, berth_of, comes_beside, instances_of, one_more, processes_of, server_of
+from orchestrator.plan.generations import (
+    Berth,
+    berth_of,
+    comes_beside,
+    crowded_out,
+    instances_of,
+    one_more,
+    processes_of,
+    server_of,
+)
 from orchestrator.plan.observed import Prospect, ServerUse, StartedServer, server_name
 from orchestrator.plan.plan import Plan, Step
 from orchestrator.plan.started import Neighbours, fitted
@@ -165,7 +173,7 @@ class Starting:
             return []
 
         def look() -> list[Looked]:
-            held = {path: stamp for path, stamp in stamps.items() if not (anew and _is_there(path))}
+            held = {path: stamp for path, stamp in stamps.items() if not (anew and is_there(path))}
             return look_at(want, yard.glance, yard.program(want.kind), held)
 
         return await anyio.to_thread.run_sync(look)
@@ -204,7 +212,7 @@ class Starting:
     def feel(self, blueprints: Iterable[Blueprint], load_at: LoadAt, now: float) -> None:
         """See how busy those are of which more may run."""
         observed = self.observed()
-        most = {name: number for blueprint in blueprints for name, number in _most_of(blueprint).items()}
+        most = {name: number for blueprint in blueprints for name, number in most_of(blueprint).items()}
         self.demand.keep(set(most))
         for server, number in most.items():
             live = [each for each in processes_of(server, observed) if each.use == "live"]
@@ -256,6 +264,7 @@ class Starting:
         for want in [*wants, *self._more(blueprint)]:
             self._freeze(want)
             self.servers.want(want)
+        self._crowd()
         observed = self.servers.observed()
         return frozenset(want.name for want in wants if observed[want.name].state != "ready")
 
@@ -269,6 +278,7 @@ class Starting:
             if server_of(want.name) in names:
                 self._freeze(want)
                 self.servers.want(want)
+        self._crowd()
         for step in steps:
             tell("done", step.as_json() | BEGUN)
 
@@ -306,6 +316,7 @@ class Starting:
     def keep_only(self, desired: Iterable[Blueprint], unreadable: Iterable[str]) -> set[str]:
         """End those that no revision calls, no apply waits for, and none of the desired blueprints wants or may have. Deployments
         that cannot be read keep theirs until they are applied again. Gives the names of what is ended."""
+        self._crowd()
         started, unread = self.observed(), set(unreadable)
         kept = {name for name, each in started.items() if each.use or name.partition("/")[0] in unread}
         kept |= {name for rotation in self.rotations.values() for name in rotation.waits}
@@ -347,6 +358,12 @@ class Starting:
             if each.want.digest == prospect.digest
         ]
 
+    def _crowd(self) -> None:
+        """One that was given up holds no memory: where others took it, it is not tried once more."""
+        started = self.observed()
+        found = (self.prospects(blueprint) for blueprint in self._blueprints)
+        self.servers.crowd([name for each in found for name in crowded_out(each.values(), started)])
+
     def _freeze(self, want: ServerWant) -> None:
         self._stamps.setdefault(server_of(want.name), {})[want.order.model] = want.stamp
 
@@ -360,20 +377,8 @@ class Starting:
             if prospect is None or not prospect.unfit:
                 same = instances_of(server, prospect, started) if prospect and not prospect.why else []
                 kept += [each.name for each in same or mine]
+        kept += crowded_out(prospects.values(), started)
         return kept
-
-
-def server_names(blueprint: Blueprint) -> list[str]:
-    """Names of the servers that a blueprint wants."""
-    models = [each.spec for each in blueprint.of_kind("model") if each.spec["server"]]
-    return [server_name(blueprint.name, spec["alias"]) for spec in models]
-
-
-def _most_of(blueprint: Blueprint) -> dict[str, int]:
-    """How many processes may run of servers of which that is more than one."""
-    specs = [each.spec for each in blueprint.of_kind("model") if each.spec["server"]]
-    most = {server_name(blueprint.name, spec["alias"]): spec["server"].get("max_instances", 1) for spec in specs}
-    return {name: number for name, number in most.items() if number > 1}
 
 
 def server_steps(plan: Plan) -> list[Step]:
@@ -390,11 +395,3 @@ def _begun_before(name: str) -> dict[str, Any]:
         "mark": operation.mark,
         "does": operation.does(),
     }
-
-
-def _is_there(path: str) -> bool:
-    """Whether a file can be looked at; one that the disk does not give is as good as gone."""
-    try:
-        return Path(path).exists()
-    except OSError:
-        return False

@@ -13,7 +13,7 @@ Events in, effects out. It knows no clock, process or I/O: every event brings th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final, Literal
@@ -31,7 +31,8 @@ class SupervisorRules:
     """Times are seconds. A server is given up after ``most_exits`` within ``window``, or after ``most_unready`` in a row
     without a first token; then it ``rests``, and is tried once more. One that was ready for ``calm`` is as good as new.
     ``glance`` is the time between two askings of a server that starts, doubling to ``longest_glance``; ``grace`` is what it
-    has between SIGTERM and SIGKILL.
+    has between SIGTERM and SIGKILL. ``doubted`` is what one that was ready has at most to show a token again, as its model is
+    loaded.
     """
 
     again: Backoff = AGAIN
@@ -43,6 +44,7 @@ class SupervisorRules:
     glance: float = 0.05
     longest_glance: float = 1.0
     grace: float = 10.0
+    doubted: float = 60.0
 
 
 END_SECONDS: Final = 2 * SupervisorRules().grace + 1.0
@@ -109,7 +111,7 @@ Effect = Spawn | Ask | Terminate | Kill | Became | Gone
 @dataclass(slots=True)
 class Ward:
     """One server. ``lives`` while it has a process; ``again`` is when the next thing is due for it; ``since`` when it was wanted,
-    or last ready; ``failure`` is what ended its last try."""
+    or last ready; ``failure`` is what ended its last try; ``patience`` is what it has from ``began`` to show a token."""
 
     name: str
     digest: str
@@ -124,6 +126,7 @@ class Ward:
     wanted: bool = True
     again: float = inf
     began: float = 0.0
+    patience: float = inf
     ready_since: float = inf
     life: int = 0
     glances: int = 0
@@ -139,6 +142,7 @@ class Supervisor:
         self.rules = rules
         self._jitter = jitter
         self._wards: dict[str, Ward] = {}
+        self._crowded: frozenset[str] = frozenset()
         self._effects: list[Effect] = []
 
     @property
@@ -237,10 +241,15 @@ class Supervisor:
         ward = self._wards.get(name)
         if ward is not None and ward.state == "ready":
             ward.began = ward.since = now
+            ward.patience = min(ward.start_timeout, self.rules.doubted)
             ward.glances = 0
             self._become(ward, "starting", "it made no progress, and is asked for a token")
             ward.again = now
         return self._take()
+
+    def on_room(self, crowded: Collection[str]) -> None:
+        """Those of these that were given up have no room now: others took it. They are not tried once more before they have."""
+        self._crowded = frozenset(crowded)
 
     def on_tick(self, now: float) -> list[Effect]:
         """Time has passed."""
@@ -253,17 +262,19 @@ class Supervisor:
 
     def _due(self, ward: Ward, now: float) -> None:
         ward.again = inf
-        if ward.state in ("waiting", "failed"):
+        if ward.state == "failed" and ward.name in self._crowded:
+            ward.again = now + self.rules.longest_glance
+        elif ward.state in ("waiting", "failed"):
             self._spawn(ward, now)
         elif ward.state == "stopping" or ward.hung:
             self._effects.append(Kill(ward.name))
             ward.again = now + self.rules.grace
-        elif ward.state == "starting" and now >= ward.began + ward.start_timeout:
-            why = f"no first token within {ward.start_timeout:g} s" + (f" ({ward.why})" if ward.why else "")
+        elif ward.state == "starting" and now >= ward.began + ward.patience:
+            why = f"no first token within {ward.patience:g} s" + (f" ({ward.why})" if ward.why else "")
             self._hang(ward, why, now)
         elif ward.state == "starting" and not ward.asking:
             ward.asking = True
-            ward.again = ward.began + ward.start_timeout
+            ward.again = ward.began + ward.patience
             self._effects.append(Ask(ward.name, ward.life))
 
     def _spawn(self, ward: Ward, now: float) -> None:
@@ -279,6 +290,7 @@ class Supervisor:
         ward.life += 1
         ward.asking = False
         ward.began = now
+        ward.patience = ward.start_timeout
         ward.glances = 0
         ward.ready_since = inf
         self._become(ward, "starting", why)
@@ -313,7 +325,7 @@ class Supervisor:
     def _glance(self, ward: Ward, now: float) -> None:
         pause = min(self.rules.glance * 2 ** min(ward.glances, 30), self.rules.longest_glance)
         ward.glances += 1
-        ward.again = min(now + pause, ward.began + ward.start_timeout)
+        ward.again = min(now + pause, ward.began + ward.patience)
 
     def _lost(self, ward: Ward, why: str, now: float) -> None:
         stopped = ward.state == "stopping"

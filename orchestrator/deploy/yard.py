@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ class Yard:
     takes what is known, and both raise ``PlanError`` and ``DeployError``), who has a program say what it can do (``meet``: it may
     take seconds, and tells whether that is news; ``leave`` breaks it off), processes, providers to ask them for a token, folders
     for their records, for models that they fetch and for their logs, the environment that they get, and what the ``program``
-    of a kind is called."""
+    of a kind is called. ``also``: folders in which processes that are no runtime keep their records, beside that of ours."""
 
     launch: Callable[[str, LaunchOrder], Launch]
     glance: Callable[[str, LaunchOrder], Launch]
@@ -32,6 +32,7 @@ class Yard:
     logs: Path
     environment: Mapping[str, str]
     program: Callable[[str], str] = str
+    also: Sequence[Path] = ()
 
 
 def still_there(yard: Yard, record: ServerRecord) -> ProcessIdentity | None:
@@ -45,7 +46,8 @@ def still_there(yard: Yard, record: ServerRecord) -> ProcessIdentity | None:
 
 def end_strays(yard: Yard) -> None:
     """Servers of processes that were no runtime and were killed: nobody else ends them."""
-    for folder, owner in places_of_processes(yard.records.parent):
+    places = [place for servers in (yard.records.parent, *yard.also) for place in places_of_processes(servers)]
+    for folder, owner in places:
         if yard.processes.alive(owner):
             continue
         end_recorded(folder, yard.processes)

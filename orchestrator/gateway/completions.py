@@ -154,7 +154,8 @@ def failure(result: Result) -> Turned:
 
 
 def _finish(result: Result) -> str:
-    return result.finish_reason if result.finish_reason in ("stop", "length", "content_filter") else "stop"
+    """As the answer ended. Calls of a model are the run's own affair: whoever asks gets its answer."""
+    return "stop" if result.finish_reason == "tool_calls" else result.finish_reason
 
 
 def _usage(result: Result) -> dict[str, int]:

@@ -9,7 +9,7 @@ Names carry the build in many ways: ``phi4-mini:3.8b-q8_0`` (Ollama), ``Phi-4-mi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
@@ -25,6 +25,8 @@ _BUILD: Final = re.compile(
 _VARIANT: Final = re.compile(r"-(?:(cuda|trtrtx|tensorrt)-gpu|[a-z]+-(cpu|gpu|npu))$")
 """What Foundry Local adds: the execution provider, and the device that it runs on."""
 _INSTRUCTED: Final = re.compile(r"-(?:instruct|it|chat)$")
+_MADE_BY: Final = re.compile(r"[-.](?:ud|i1|imat|imatrix)$")
+"""What makers of GGUF files add to a model's name for how they chose the bits."""
 _SPELLINGS: Final = {"fp16": "f16", "bfp16": "bf16", "fp32": "f32", "bf32": "f32"}
 _TINY_LOSS: Final = 8.5
 """From this many bits on, more of them are commonly taken to gain nothing, and they take memory and time: Llama 3.1 8B makes
@@ -74,6 +76,13 @@ def same_model(provider: str, wanted: str, served: str, *, any_build: bool = Tru
     return stem(one) == stem(other)
 
 
+def stem_of(name: str) -> str:
+    """What the names of one model have in common, whoever serves or made it: without folder, build and ending, and whether or not
+    it says that it was made for instructions. ``qwen2.5:0.5b`` and ``Qwen2.5-0.5B-Instruct-Q8_0.gguf`` are one."""
+    stem = _BUILD.sub("", _file(name.casefold()).replace(":", "-")).removesuffix("-gguf")
+    return _INSTRUCTED.sub("", _MADE_BY.sub("", stem)).replace("_", "-")
+
+
 def usual_build(provider: str, served_as: str = "") -> str:
     """The quantization of a name that tells none: what the catalogue says of the provider, else what is usual there."""
     return served_as or _USUAL_OF.get(provider, USUAL)
@@ -89,6 +98,12 @@ def same_build(one: str, other: str) -> bool:
     same = {"bf16": "f16"}
     first, second = _spelled(one.casefold()), _spelled(other.casefold())
     return same.get(first, first) == same.get(second, second)
+
+
+def nearest_build(wanted: str, there: Iterable[str]) -> str:
+    """Of these builds, of which there must be one, that whose bits a weight are nearest to those of the wanted one."""
+    bits = BITS.get(_spelled(wanted.casefold()), 0.0)
+    return min(there, key=lambda build: (abs(BITS.get(_spelled(build.casefold()), 0.0) - bits), build))
 
 
 def worth(build: str) -> tuple[bool, float]:

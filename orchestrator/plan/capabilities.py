@@ -108,8 +108,10 @@ def read_lock(text: str) -> list[dict[str, Any]]:
         entries = [dict(entry) for entry in value["probed"]]
         for entry in entries:
             entry["provider"], entry["model"], entry["version"], dict(entry["capabilities"]), dict(entry["values"])
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"it is no lock file of capabilities: {error!r}") from error
+    except KeyError as error:
+        raise ValueError(f'it is no lock file of capabilities: it has no "{error.args[0]}"') from error
+    except TypeError as error:
+        raise ValueError("it is no lock file of capabilities: it is not made as one") from error
     return entries
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.memory import Budget, sizes_of
+from orchestrator.core.names import is_cloud_tag
 from orchestrator.core.quantity import format_size
 from orchestrator.plan.binding import Bound, beside_pinned, budget_beside_servers, held_by_pinned
 from orchestrator.plan.lines import name_for
@@ -68,6 +69,8 @@ def _fetch(spec: ModelSpec, room: Budget | None, observed: ObservedState, *, unf
     here = [server for server in allowed(spec, observed.servers) if server.zone == "node"]
     for server in sorted(here, key=lambda server: (server.provider not in FORGETFUL, rank(spec, server))):
         name = name_for(server.provider, spec["ids"])
+        if server.provider == "ollama" and is_cloud_tag(name):
+            continue  # nothing comes of it but a name that passes requests on, which the manifest does not allow
         if name and server.capabilities.get(Capability.PULL) == "yes":
             build = next((each.build for each in known if each.chosen), "") if spec["named"] is None else ""
             build = spec["quantization"] or build

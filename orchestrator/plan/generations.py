@@ -6,7 +6,7 @@ DEPLOYMENT/ALIAS#2. Numbers are used again, so that there are no more logs than 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Final, Literal
@@ -75,6 +75,12 @@ def berth_of(server: str, prospect: Prospect, started: Mapping[str, StartedServe
         return Berth(now.name, "instead", now)
     taken = {each.name for each in mine if each.use or each.state == "stopping"}
     return Berth(_free_name(server, taken), "beside", old)
+
+
+def crowded_out(prospects: Iterable[Prospect], started: Mapping[str, StartedServer]) -> list[str]:
+    """The processes that were given up and have no room any more: what runs took it."""
+    unfit = [each.name for each in prospects if each.unfit]
+    return [each.name for name in unfit for each in processes_of(name, started) if each.state == "failed"]
 
 
 def outlives(prospect: Prospect, started: Mapping[str, StartedServer]) -> StartedServer | None:

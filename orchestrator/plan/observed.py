@@ -139,7 +139,8 @@ class Prospect:
     the memory that may be taken is too small for it. ``memory`` is what it takes, in bytes (0: unknown), ``need`` that
     with its arithmetic, ``build`` which of several builds was chosen; ``tight`` warns where it is more than should be
     taken. ``apart`` says why it cannot be started while the one that serves now still runs. ``instances``: processes that
-    shall run, by the demand and the memory; ``alone`` says why not more where the demand asks for them."""
+    shall run, by the demand and the memory; ``alone`` says why not more where the demand asks for them. ``model`` is the file that
+    it is started with, or what it fetches; ``choice`` why that one of several, and why not the others."""
 
     name: str
     kind: str
@@ -158,6 +159,8 @@ class Prospect:
     apart: str = ""
     instances: int = 1
     alone: str = ""
+    model: str = ""
+    choice: str = ""
 
 
 def server_name(deployment: str, alias: str) -> str:

@@ -37,9 +37,16 @@ class StartServer(Operation):
     kind: ClassVar[AddressKind] = "server"
     mark: ClassVar[Mark] = "+"
     program: str
+    model: str = ""
+    choice: str = ""
+
+    @property
+    def served(self) -> str:
+        """The program, and what it is started with."""
+        return f"{self.program} with {self.model}" if self.model else self.program
 
     def does(self) -> str:
-        return f"start {self.program}"
+        return f"start {self.served}" + (f"; {self.choice}" if self.choice else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,8 @@ class RestartServer(StartServer):
     apart: str = ""
 
     def does(self) -> str:
-        return f"restart {self.program}" + (f", ended first: {self.apart}" if self.apart else "")
+        told = f"restart {self.served}" + (f", ended first: {self.apart}" if self.apart else "")
+        return told + (f"; {self.choice}" if self.choice else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +68,8 @@ class RotateServer(StartServer):
     mark: ClassVar[Mark] = "~"
 
     def does(self) -> str:
-        return f"start {self.program} anew beside the one that serves, which ends when its requests are done"
+        told = f"start {self.served} anew beside the one that serves, which ends when its requests are done"
+        return told + (f"; {self.choice}" if self.choice else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,7 @@ class AddServer(StartServer):
     """Start one more process of a model server, which shares the work."""
 
     def does(self) -> str:
-        return f"start one more {self.program}"
+        return f"start one more {self.served}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import PlanError
 from orchestrator.plan import operation as op
-from orchestrator.plan.generations import berth_of, one_more, outlives, server_of, what_changed
+from orchestrator.plan.generations import berth_of, one_more, outlives, processes_of, server_of, what_changed
 from orchestrator.plan.observed import ObservedState, server_name
 
 Entry = tuple[op.Operation, str, bool]
@@ -30,17 +30,21 @@ class Servers:
                 continue  # it cannot be started: the step of its model says why
             berth = berth_of(name, prospect, self._observed.started)
             changed = f"changed: {what_changed(berth.now.digest, prospect.digest)}" if berth.now else ""
-            start = op.StartServer(alias, prospect.program)
+            start = op.StartServer(alias, prospect.program, prospect.model, prospect.choice)
             if berth.how == "first":
                 yield start, "the manifest adds it" if new else "it does not run", False
             elif berth.how == "beside":
-                yield op.RotateServer(alias, prospect.program), changed, False
+                yield op.RotateServer(alias, prospect.program, prospect.model, prospect.choice), changed, False
             elif berth.how == "instead":
-                yield op.RestartServer(alias, prospect.program, prospect.apart), changed, False
+                yield (
+                    op.RestartServer(alias, prospect.program, prospect.model, prospect.choice, prospect.apart),
+                    changed,
+                    False,
+                )
             elif berth.now is not None and berth.now.state == "failed" and self._observed.retries:
                 yield start, "it was given up, and may be mended", False
             elif one_more(name, prospect, self._observed.started):
-                yield op.AddServer(alias, prospect.program), "its slots are busy", False
+                yield op.AddServer(alias, prospect.program, prospect.model), "its slots are busy", False
 
     def ended(self, cause: str) -> Iterator[Entry]:
         """What the blueprint has no use or no room for. While a revision drains, that one still uses it, and its end is what
@@ -54,7 +58,7 @@ class Servers:
             name = server_name(self._deployment, stop.name)
             if name not in wanted:
                 yield stop, cause, True
-            elif name in unfit:
+            elif name in unfit and any(each.state != "failed" for each in processes_of(name, self._observed.started)):
                 yield stop, "it does not fit any more", True
 
 

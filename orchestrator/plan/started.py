@@ -6,6 +6,7 @@ together, those of other deployments too, and one that would not fit into the li
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, cast
@@ -14,7 +15,7 @@ from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.memory import Budget, Need, Window, need_of, sizes_of
 from orchestrator.core.quantity import format_size
 from orchestrator.plan.binding import device_budget
-from orchestrator.plan.builds import same_build, usual_build, worth
+from orchestrator.plan.builds import nearest_build, same_build, usual_build, worth
 from orchestrator.plan.choosing import usual_context
 from orchestrator.plan.generations import berth_of, processes_of, serving
 from orchestrator.plan.observed import Prospect, StartedServer, server_name
@@ -29,12 +30,13 @@ _LEAST_SHARE: Final = 0.05
 @dataclass(frozen=True, slots=True)
 class Startable:
     """A build that a server can be started with: what starting it would be, the quantization that its name tells, bytes of
-    its files (``None``: nobody knows), and what memory its server sets aside."""
+    its files (``None``: nobody knows), and what memory its server sets aside. ``strangers``: files of other models beside it."""
 
     prospect: Prospect
     build: str = ""
     weights: int | None = None
     aside: SetAside = ONE_USUAL
+    strangers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,8 @@ class _Fitting:
         return {name: self.found[name] for name in names}
 
     def _admit(self) -> None:
-        """Who has room with its smallest build; the others are told why not."""
-        for alias, builds in sorted(self.wanted.items(), key=lambda one: not self._runs(one[1])):
+        """Who has room with its smallest build; the others are told why not. Those that were given up come last."""
+        for alias, builds in sorted(self.wanted.items(), key=self._turn):
             least = min(builds, key=lambda each: each.total)
             room = self._room(builds)
             if least.startable.prospect.why:
@@ -118,7 +120,7 @@ class _Fitting:
             elif least.is_other:
                 self._tell(alias, _other(builds))
             elif room is not None and room.fit(least.need) == "never":
-                self._tell(alias, _unfit(least, room))
+                self._tell(alias, _unfit(least, room, self._in_the_way(least, room)))
             else:
                 self.held[alias] = least.held
 
@@ -133,6 +135,7 @@ class _Fitting:
         chosen = replace(prospect, memory=best.held, need=str(best.need or ""))
         if len(builds) > 1 or best.spec["quantization"]:
             chosen = replace(chosen, build=best.startable.build)
+        chosen = replace(chosen, choice=_choice(best, ranked[1:], fits, room))
         beside = self._room(builds, self.chosen)
         if beside is not None and beside.fit(best.need) == "tight":
             chosen = replace(chosen, tight=_tight(best, beside))
@@ -201,13 +204,30 @@ class _Fitting:
             return self.own.less(held) if self.own else None
         return self.strictest.less({**self.others, **held}) if self.strictest else None
 
+    def _turn(self, one: tuple[str, Sequence[_Sized]]) -> tuple[bool, bool]:
+        mine = processes_of(server_name(self.name, one[0]), self.around.started)
+        return not self._runs(one[1]), any(each.state == "failed" for each in mine)
+
+    def _in_the_way(self, one: _Sized, room: Budget) -> list[str]:
+        """The fewest other deployments without whose servers it would fit, the smallest that is enough; none where it would not."""
+        freed: Counter[str] = Counter()
+        for name, size in self.others.items():
+            freed[name.partition("/")[0]] += size
+        lacks, found = one.total - room.total, list[str]()
+        while freed and lacks > 0:
+            enough = [name for name, size in freed.items() if size >= lacks]
+            name = min(enough, key=lambda each: freed[each]) if enough else freed.most_common(1)[0][0]
+            lacks -= freed.pop(name)
+            found.append(name)
+        return found if lacks <= 0 else []
+
     def _runs(self, builds: Sequence[_Sized]) -> bool:
         return any(self._is_running(each) for each in builds)
 
     def _is_running(self, one: _Sized) -> bool:
         prospect = one.startable.prospect
         mine = processes_of(prospect.name, self.around.started)
-        return any(each.digest == prospect.digest for each in mine)
+        return any(each.digest == prospect.digest and each.state != "failed" for each in mine)
 
     def _rank(self, one: _Sized, fit: str) -> tuple[object, ...]:
         """Smaller is better. What runs comes first: it is not restarted for a better build."""
@@ -280,14 +300,17 @@ def _other(builds: Sequence[_Sized]) -> Prospect:
     """Of those that are there none is the build that the manifest names."""
     spec, there = builds[0].spec, sorted({each.startable.build for each in builds})
     why = f"{spec['alias']} is wanted as {spec['quantization']}, and the files of its server are {', '.join(there)}"
-    cure = f"put the file of that build there, or write quantization: {there[0]}"
+    nearest = nearest_build(spec["quantization"] or "", there)
+    cure = f"put the file of that build there, or write quantization: {nearest}"
     return replace(builds[0].startable.prospect, why=why, cure=cure)
 
 
-def _unfit(one: _Sized, room: Budget) -> Prospect:
+def _unfit(one: _Sized, room: Budget, in_the_way: Sequence[str]) -> Prospect:
     need = one.need or Need(0)
     why = f"{one.spec['alias']} does not fit this device: its server needs {need}, and models may take {room}"
-    return replace(one.startable.prospect, why=why, cure=_cure(one, room), unfit=True, need=str(need))
+    down = " and ".join(f"`orchestrator down {name}`" for name in in_the_way)
+    cure = _cure(one, room) + (f", or make room: {down}" if down else "")
+    return replace(one.startable.prospect, why=why, cure=cure, unfit=True, need=str(need))
 
 
 def _tight(one: _Sized, room: Budget) -> str:
@@ -302,3 +325,25 @@ def _cure(one: _Sized, room: Budget) -> str:
         if able >= _LEAST_SHARE:
             return f"write server.gpu_memory_utilization: {able:g}"
     return smaller(one.spec, need, room)
+
+
+def _choice(best: _Sized, others: Sequence[_Sized], fits: Mapping[str, str], room: Budget | None) -> str:
+    """Why its file, and why not the others of the folder; empty where it is the only one."""
+    startable, wanted = best.startable, best.spec["quantization"]
+    rejected = [_rejected(each, best, fits, room) for each in others]
+    rejected += [f"{name} is not {best.spec['alias']}" for name in startable.strangers]
+    if not rejected:
+        return ""
+    built = startable.build or "its build"
+    why = f"{built} is the best build that fits" if others else "the only file of its model"
+    return f"{f'{built}, as the manifest says' if wanted else why} ({'; '.join(rejected)})"
+
+
+def _rejected(one: _Sized, best: _Sized, fits: Mapping[str, str], room: Budget | None) -> str:
+    prospect = one.startable.prospect
+    name = prospect.model or one.startable.build
+    if prospect.why:
+        return f"{name}: {prospect.why}"
+    if fits[prospect.digest] != "fits" and one.need is not None and room is not None:
+        return f"{name} needs {format_size(one.need.total)} of {format_size(room.total)}"
+    return f"{name} is {'as faithful' if one.startable.build == best.startable.build else 'no better'}"

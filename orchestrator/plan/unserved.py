@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from orchestrator.core.blueprint import ModelSpec
-from orchestrator.plan.builds import same_model
+from orchestrator.core.names import is_cloud_tag
+from orchestrator.plan.builds import nearest_build, same_model
 from orchestrator.plan.choosing import Option
 from orchestrator.plan.lines import LINES, NAMES, START, line_of, name_for, nameless
 from orchestrator.plan.matching import ANY_PROVIDER, COMPATIBLE, allowed, rank, same_place, wanted_ids
@@ -27,9 +28,9 @@ def why_unserved(spec: ModelSpec, observed: ObservedState) -> str:
         if is_plugin(spec["provider"]):
             return f"{spec['provider']} is asked only at the addresses that its models name, and {alias} names none"
         return f"no {spec['provider'] or 'model'} server answers on this device"
-    forwarded = _forwarded(spec, observed)
-    if forwarded:
-        return f"{_called(forwarded[0])} only forwards {alias} to another machine, which this manifest does not allow"
+    forbidden = _away(spec, observed)
+    if forbidden:
+        return f"{forbidden}, which this manifest does not allow"
     return f"{_listed([_called(server) for server in here])}: {alias} is not among the models"
 
 
@@ -46,7 +47,7 @@ def other_builds(spec: ModelSpec, options: Sequence[Option]) -> tuple[str, str]:
     first = pull or f"have its server serve the {wanted} build"
     return (
         f"{alias} is wanted as {wanted}, and {there}",
-        f"{first}; or write quantization: {options[0].build.quantization}",
+        f"{first}; or write quantization: {nearest_build(wanted or '', [each.build.quantization for each in options])}",
     )
 
 
@@ -59,6 +60,20 @@ def _forwarded(spec: ModelSpec, observed: ObservedState) -> list[ObservedServer]
     """Servers here that only pass the model's requests on."""
     here = allowed(spec, observed.servers)
     return [server for server in here for model in server.models if model.remote and _is(spec, server, model)]
+
+
+def _away(spec: ModelSpec, observed: ObservedState) -> str:
+    """That only another machine would answer for it; empty where that is not so."""
+    forwarded = _forwarded(spec, observed)
+    if forwarded:
+        return f"{_called(forwarded[0])} only forwards {spec['alias']} to another machine"
+    return f"{_of_cloud(spec)} is a model of Ollama's cloud" if _of_cloud(spec) else ""
+
+
+def _of_cloud(spec: ModelSpec) -> str:
+    """Its name at Ollama, where that names a model of its cloud."""
+    name = name_for("ollama", spec["ids"]) if spec["provider"] in (None, "ollama", COMPATIBLE) else ""
+    return name if is_cloud_tag(name) else ""
 
 
 def _there(spec: ModelSpec, observed: ObservedState) -> list[ObservedServer]:
@@ -128,7 +143,7 @@ def cure_of(spec: ModelSpec, observed: ObservedState) -> str:
         return at if spec["endpoint"] else f"write the endpoint of {spec['alias']}"
     if spec["endpoint"] and not _there(spec, observed):
         return _start_at(spec, spec["endpoint"], observed)
-    if _forwarded(spec, observed):
+    if _forwarded(spec, observed) or _of_cloud(spec):
         return f"write zone: cloud for {spec['alias']} if what it is asked may leave this device"
     if spec["endpoint"]:
         return _pull(spec, observed) or _other_at(spec, observed)

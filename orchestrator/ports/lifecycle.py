@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
-from orchestrator.ports.provider import Target
+from orchestrator.ports.provider import Support, Target
 
 PullStage = Literal["asking", "downloading", "verifying", "installing", "done"]
 Scenario = Literal["development", "staging", "production_low", "production_high", "enterprise"]
@@ -77,10 +77,15 @@ class Puller(Protocol):
         """Whether its servers go on with a pull that is left, because they have no way to cancel one."""
         ...
 
+    @property
+    def pull_is_kept(self) -> Support:
+        """Whether what had come of a pull that is left is there for the next one; ``NO``: that begins anew."""
+        ...
+
     def pull(self, target: Target) -> AsyncIterator[PullProgress]:
         """Fetch a model; the last item has the stage ``done``. It has no time limit, but one on standing still.
 
-        Leaving early cancels it where the server can (``pull_goes_on``); what had come is kept for a later try. Raises
+        Leaving early cancels it where the server can (``pull_goes_on``, ``pull_is_kept``). Raises
         ``ModelNotFound``, ``BadRequest`` (this server cannot), ``ServerFailed`` (a full disk, a wrong digest),
         ``BrokenReply`` (the connection broke), ``Stalled``.
         """

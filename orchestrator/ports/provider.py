@@ -168,7 +168,8 @@ class TokenProbability:
 
 @record
 class ChatReply:
-    """The whole answer. ``finish_reason``: stop, length, tool_calls, content_filter, or what the server said.
+    """The whole answer. ``finish_reason``: stop, length, tool_calls or content_filter (``core/finish.py``); for any
+    other end a provider raises ``BrokenReply``.
 
     Every text is Unicode that can be encoded: ``core/surrogates.py`` mends what a server cut or wrote by halves.
     """

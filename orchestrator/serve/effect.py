@@ -18,7 +18,7 @@ StartKind = Literal["first", "retry", "fallback"]
 class Start:
     """Send the call to the endpoint now, at ``target``. ``kind`` says whether it was there before, or elsewhere; ``for_model``
     is how many seconds it waited because the model was not in memory. ``window``: tokens of a request, where its server told
-    them when it loaded the model."""
+    them when it loaded the model. ``passed``: those before it in the call's order that are not asked, each with its state."""
 
     call: int
     spec: EndpointSpec
@@ -26,6 +26,7 @@ class Start:
     target: Target
     for_model: float = 0.0
     window: int | None = None
+    passed: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"start {self.call} on {self.spec.id} ({self.kind})"

@@ -326,6 +326,7 @@ class Loop:
     def _let_start(self, effect: Start) -> None:
         caller = self._callers[effect.call]
         caller.start = effect
+        caller.ask.trace.passed = effect.passed or caller.ask.trace.passed
         caller.scope = caller.stopped_by = None  # a stop is of one attempt, also where that ended before it was heard
         if caller.turn is not None:
             caller.turn.set()

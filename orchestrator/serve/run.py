@@ -27,6 +27,7 @@ from orchestrator.serve.loop import Loop
 from orchestrator.serve.outbound import Passage
 from orchestrator.serve.outcome import Attempt, GoingOn, Outcome
 from orchestrator.serve.privacy import BROUGHT, Privacy, holds_talk, is_private
+from orchestrator.serve.selection import choice_told
 
 Emit = Callable[[Event], None]
 NOTHING_SPENT: Final = Usage()
@@ -260,6 +261,8 @@ class Run:
             detail["zone"] = known.target.zone
         if trace.chosen:
             detail["chosen"] = trace.chosen
+        if trace.passed:
+            detail["passed"] = list(trace.passed)
         if trace.spent:
             detail["spent"] = trace.spent
         if trace.load_ms:
@@ -375,8 +378,11 @@ class Run:
             and (each.strategy != "policy" or each.abstained)  # leave to go out explains no answer
         ]
         parts += [f"{each.agent} handed over: {each.reason}" for each in self.attempts]
-        telling = [each for each in self.steps if "chosen" in each.detail or "attempts" in each.detail]
-        chosen = [f"{each.subject}: {why}" for each in telling if (why := _chosen(each.detail))]
+        chosen = [
+            f"{each.subject}: {why}"
+            for each in self.steps
+            if each.kind == "model" and (why := choice_told(each.detail))
+        ]
         return "; ".join([*parts, *dict.fromkeys(chosen)])
 
     def add_decision(self, decision: Decision, router: str) -> None:
@@ -390,11 +396,3 @@ class Run:
                 raw=d.raw,
             )
         self.decisions = (*self.decisions, decision)
-
-
-def _chosen(detail: Mapping[str, Any]) -> str:
-    """Why this model, and which one was asked after it had failed."""
-    told, attempts = detail.get("chosen", ""), detail.get("attempts", ())
-    failed = next((each for each in attempts if each["endpoint"] != detail["endpoint"]), None)
-    fell = f"{failed['endpoint']} failed ({failed['outcome']}), and {detail['endpoint']} was asked" if failed else ""
-    return "; ".join(filter(None, (told, fell)))

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
+from orchestrator.deploy.endpoint import EndpointState
 from orchestrator.serve.scheduler_queue import Call, Lane
 
 Lanes = Mapping[str, Lane]
+_SAYS: Final[Mapping[EndpointState, str]] = {
+    "open": "rests after failures",
+    "half_open": "is just tried again after failures",
+    "stalled": "rests, as its calls made no progress",
+    "rate_limited": "rests, as it takes no more calls for a while",
+    "misconfigured": "refuses the key",
+    "busy": "says that it is busy",
+    "loading": "loads its model",
+    "gone": "does not answer, or serves the model no more",
+    "draining": "takes no new calls",
+}
+"""Of the states in which an endpoint is passed over."""
 
 
 def left(call: Call, lanes: Lanes) -> list[Lane]:
@@ -59,3 +73,17 @@ def least_bad(call: Call, lanes: Lanes) -> Lane | None:
 def _illness(lane: Lane) -> tuple[bool, int, float]:
     breaker = lane.endpoint.breaker
     return lane.endpoint.spec.target.zone == "cloud", breaker.failures, breaker.opens_at
+
+
+def passed_over(call: Call, lane: Lane, lanes: Lanes) -> tuple[str, ...]:
+    """Those of a better rank that this one is asked instead of, although none of them was tried: each with what is the matter."""
+    equals = call.new.candidates[: call.new.equals]
+    name = lane.endpoint.spec.id
+    better = () if name in equals else call.new.candidates[: call.new.candidates.index(name)]
+    return tuple(_standing(lanes[each]) for each in better if each in lanes and each not in call.given_up)
+
+
+def _standing(lane: Lane) -> str:
+    endpoint = lane.endpoint
+    about = f" ({endpoint.trouble})" if endpoint.trouble else ""
+    return f"{endpoint.spec.id} {_SAYS.get(endpoint.state, 'was not asked')}{about}"

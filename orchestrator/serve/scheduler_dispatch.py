@@ -21,7 +21,7 @@ from orchestrator.deploy.endpoint import Endpoint
 from orchestrator.serve.effect import Effect, Fail, Relist, RetryAt, Start, StartKind, StateChanged
 from orchestrator.serve.fallback import after_load_failure, onward, renewed
 from orchestrator.serve.scheduler_affinity import Affinity
-from orchestrator.serve.scheduler_choice import least_bad, left, soon_usable, usable
+from orchestrator.serve.scheduler_choice import least_bad, left, passed_over, soon_usable, usable
 from orchestrator.serve.scheduler_faults import (
     blamed_after,
     misses_deadline,
@@ -99,7 +99,8 @@ class Dispatch:
         call.started = call.last_progress = now
         self._look_at(endpoint, min(call.new.deadline, now + self.limits.endpoint.stall_after))
         window = endpoint.window
-        self._effects.append(Start(call.new.call, endpoint.spec, kind, endpoint.called, for_model, window))
+        passed = () if endpoint.spec.id == call.new.candidates[0] else passed_over(call, lane, self._lanes)
+        self._effects.append(Start(call.new.call, endpoint.spec, kind, endpoint.called, for_model, window, passed))
 
     def _wait(self, call: Call, lanes: tuple[Lane, ...], now: float) -> None:
         with_room = tuple(lane for lane in lanes if lane.room_for(call))

@@ -18,6 +18,7 @@ from orchestrator.core.errors import (
     WouldMissDeadline,
 )
 from orchestrator.deploy.endpoint import Endpoint
+from orchestrator.ports.provider import Capability, Support
 from orchestrator.serve.fallback import renewed
 from orchestrator.serve.scheduler_choice import Lanes
 from orchestrator.serve.scheduler_queue import Call, Lane
@@ -47,8 +48,21 @@ def _resting(error: ModelError, endpoint: Endpoint, now: float) -> ModelError:
     if until is None or not isinstance(error, (Refused, ModelNotFound)):
         return error
     message = f"{error.message}; {endpoint.spec.id} is not asked again for {ceil(until - now)} s"
-    cure = "; ".join(filter(None, [error.cure, "`orchestrator apply` has it asked at once"]))
+    again = "`orchestrator apply` has it asked at once"
+    cure = "; ".join(filter(None, [error.cure, f"{_get(endpoint)}, then {again}" if _lost(error) else again]))
     return renewed(error, message=message, cure=cure)
+
+
+def _lost(error: ModelError) -> bool:
+    return isinstance(error, ModelNotFound)
+
+
+def _get(endpoint: Endpoint) -> str:
+    """How its server has the model again."""
+    target = endpoint.spec.target
+    if endpoint.spec.capabilities.get(Capability.PULL) is Support.YES:
+        return f"orchestrator models pull {target.model} --provider {target.provider}"
+    return f"have {target.provider} serve {target.model} again"
 
 
 def queue_full(lanes: tuple[Lane, ...]) -> QueueFull:

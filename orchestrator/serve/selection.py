@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from math import inf
-from typing import Final
+from typing import Any, Final
 
 from orchestrator.core.record import record
 from orchestrator.deploy.deployment import ModelChoice
@@ -25,13 +25,15 @@ class Selection:
     equals: int = 1
     why: str = ""
 
-    def only(self, able: Sequence[str]) -> Selection:
-        """The same with those that are ``able``."""
+    def only(self, able: Sequence[str], lack: str = "") -> Selection:
+        """The same with those that are ``able``; ``lack`` says what is the matter with the others, for where the first is one."""
         if len(able) == len(self.endpoints):
             return self
         same = {*self.endpoints[: self.equals]} & {*able}
         left = tuple(endpoint for endpoint in self.endpoints if endpoint in able)
-        return Selection(left, max(1, len(same)), self.why)
+        passed = lack and left and left[0] != self.endpoints[0]
+        told = f"{self.endpoints[0]} {lack}, and {left[0]} comes next" if passed else ""
+        return Selection(left, max(1, len(same)), "; ".join(filter(None, (self.why, told))))
 
 
 NO_CHOICE: Final = Selection(())
@@ -51,12 +53,14 @@ class Asked:
 def select(choices: Sequence[ModelChoice], asked: Asked) -> Selection:
     """The order for one request. ``choices`` are the agent's models as the manifest lists them, then their fallbacks."""
     served = [choice for choice in choices if choice.endpoints]
-    if len(served) < 2:
-        return Selection(served[0].endpoints, served[0].equals, served[0].given) if served else NO_CHOICE
-    if not (asked.saving or asked.starved or any(_claims(choice, asked) for choice in served)):
+    if not served:
+        return NO_CHOICE
+    odd = asked.complexity or served[0] is not choices[0]
+    if not (odd or asked.saving or asked.starved or any(_claims(choice, asked) for choice in served)):
         return Selection(_endpoints(served), served[0].equals, served[0].given)  # the common case, in half the time
     ranked = sorted(served, key=lambda choice: _rank(choice, asked))
-    return Selection(_endpoints(ranked), ranked[0].equals, _why(ranked, served, asked))
+    why = _why(ranked, served, asked, _lacking(ranked[0], choices, asked))
+    return Selection(_endpoints(ranked), ranked[0].equals, why)
 
 
 def _endpoints(choices: Sequence[ModelChoice]) -> tuple[str, ...]:
@@ -85,8 +89,21 @@ def _starves(choice: ModelChoice, asked: Asked) -> bool:
     return choice.endpoints[0] in asked.starved
 
 
-def _why(ranked: Sequence[ModelChoice], served: Sequence[ModelChoice], asked: Asked) -> str:
-    """In a sentence; empty where the order is the manifest's, nothing claims the request, and the agent names its model."""
+def _lacking(first: ModelChoice, choices: Sequence[ModelChoice], asked: Asked) -> list[str]:
+    """Why it is not one that is meant for such a request, or that the manifest lists before it."""
+    if asked.complexity not in first.complexity:
+        meant = [each for each in choices if asked.complexity in each.complexity]
+        if meant:
+            return [f"{meant[0].alias}, which is for {asked.complexity} requests, is not served"]
+        if asked.complexity and any(each.complexity for each in choices):
+            return [f"none of the agent's models is for {asked.complexity} requests"]
+    return [] if choices[0].endpoints or first is choices[0] else [f"{choices[0].alias} is not served"]
+
+
+def _why(
+    ranked: Sequence[ModelChoice], served: Sequence[ModelChoice], asked: Asked, lacking: Sequence[str] = ()
+) -> str:
+    """In a sentence; empty where the order is the manifest's, nothing claims the request, and there was no other."""
     first = ranked[0]
     claims = _claims(first, asked)
     equal = [each for each in served if _weight(each, asked) == _weight(first, asked)]
@@ -98,6 +115,17 @@ def _why(ranked: Sequence[ModelChoice], served: Sequence[ModelChoice], asked: As
     if first is not equal[0] or (claims and len(equal) > 1):
         reasons += [asked.saving] if asked.saving else []
         reasons += [f"it is the smallest of {len(equal)}"] if smallest and passed is None else []
+    reasons += lacking
     if first.given:
         return ", ".join([first.given, *reasons])
     return f"{first.alias}: {', '.join(reasons)}" if reasons else ""
+
+
+def choice_told(detail: Mapping[str, Any]) -> str:
+    """Why this model; which one was asked in the place of those that rest, and which one after it had failed."""
+    told, attempts = detail.get("chosen", ""), detail.get("attempts", ())
+    failed = next((each for each in attempts if each["endpoint"] != detail["endpoint"]), None)
+    fell = f"{failed['endpoint']} failed ({failed['outcome']}), and {detail['endpoint']} was asked" if failed else ""
+    passed = "; ".join(detail.get("passed", ()))
+    instead = f"{passed}, and {detail['endpoint']} was asked" if passed and not fell else passed
+    return "; ".join(filter(None, (told, instead, fell)))

@@ -233,6 +233,8 @@ class SimulatedEndpoint:
         pieces, finish = _limited(_until_stop(said.text, asked.stop), asked.max_tokens)
         if said.calls and finish == "stop":
             finish = "length" if _is(fault, "unfinished-call") else "tool_calls"
+        if fault is not None and fault.name in ("abort", "repetition"):
+            finish = fault.name
         prompt = _tokens(asked.prompt_characters)
         if "overflow" in self.ignores:
             prompt = min(prompt, self.context)

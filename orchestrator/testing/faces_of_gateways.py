@@ -42,28 +42,40 @@ def _ovms_state(available: bool) -> dict[str, Any]:
 
 
 def _lemonade(endpoint: SimulatedEndpoint) -> dict[str, Document]:
-    """The first model is loaded."""
-    running = {
-        "model_name": endpoint.models[0],
+    """What its store holds; where none was given, the first model is loaded."""
+    loaded = endpoint.store.loaded if endpoint.store_is_given else {endpoint.models[0]: endpoint.context}
+    running = [_lemonade_runs(endpoint, name, context) for name, context in loaded.items()]
+    health = {
+        "status": "ok",
+        "version": "9.4.1",
+        "model_loaded": next(iter(loaded), None),
+        "all_models_loaded": running,
+    }
+    models = endpoint.store.installed.values()
+    cards = model_cards(endpoint, "lemonade", recipe="llamacpp", downloaded=True)
+    for card, model in zip(cards, models, strict=True):
+        card["checkpoint"] = f"somebody/model-GGUF:{model.quantization}"
+        card["size"] = model.size / 1e9
+        card["context_length"] = endpoint.context
+        card["labels"] = ["embeddings"] if is_embedding(card["id"]) else []
+    paths = {"/health": ok({**health, "max_models": {"llm": 1}}), "/models": listed(cards)}
+    return {"/live": ok({"status": "ok"})} | {
+        f"{base}{path}": document for base in ("/v1", "/api/v1") for path, document in paths.items()
+    }
+
+
+def _lemonade_runs(endpoint: SimulatedEndpoint, name: str, context: int) -> dict[str, Any]:
+    return {
+        "model_name": name,
         "checkpoint": "somebody/model-GGUF:Q4_K_M",
         "last_use": 1_732_123_456.789,
         "type": "llm",
         "device": "gpu",
         "pinned": False,
-        "is_busy": False,
+        "is_busy": name in endpoint.store.busy,
         "recipe": "llamacpp",
-        "recipe_options": {"ctx_size": endpoint.context},
+        "recipe_options": {"ctx_size": context},
         "backend_url": "http://127.0.0.1:8001/v1",
-    }
-    health = {"status": "ok", "version": "9.4.1", "model_loaded": endpoint.models[0], "all_models_loaded": [running]}
-    cards = model_cards(
-        endpoint, "lemonade", checkpoint="somebody/model-GGUF:Q4_K_M", recipe="llamacpp", downloaded=True
-    )
-    for card in cards:
-        card["labels"] = ["embeddings"] if is_embedding(card["id"]) else []
-    paths = {"/health": ok({**health, "max_models": {"llm": 1}}), "/models": listed(cards)}
-    return {"/live": ok({"status": "ok"})} | {
-        f"{base}{path}": document for base in ("/v1", "/api/v1") for path, document in paths.items()
     }
 
 

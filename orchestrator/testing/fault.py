@@ -139,6 +139,8 @@ _ROWS: Final = (
     FaultKind("tool-choice-ignored", "text where a call was required", "answer"),
     FaultKind("tools-as-text", "writes its calls into the text", "answer"),
     FaultKind("unfinished-call", "the arguments of a call end in the middle", "answer"),
+    FaultKind("abort", "ends with the reason abort", "answer", errors.BrokenReply),
+    FaultKind("repetition", "ends with the reason repetition", "answer", errors.BrokenReply),
     FaultKind("empty", "an answer without text", "answer"),
     FaultKind("silent-truncation", "drops most of the prompt and answers anyway", "answer"),
     FaultKind("wrong-usage", "counts tokens that never were", "answer"),

@@ -17,7 +17,7 @@ import anyio
 from orchestrator.core.errors import BrokenReply, ModelError, ModelNotFound, ServerBusy, ServerFailed, Stalled
 from orchestrator.core.message import Message
 from orchestrator.ports.lifecycle import Loaded, Loader, LoadOptions, Puller, PullProgress, Remover
-from orchestrator.ports.provider import ChatCall, Provider, ServedModel, Target
+from orchestrator.ports.provider import ChatCall, Provider, ServedModel, Support, Target
 from orchestrator.testing.conformance import NotConformant, require
 from orchestrator.testing.lifecycle.store import ModelStore
 
@@ -232,7 +232,7 @@ class PullerConformance:
         _check_installed(subject, there=True)
 
     async def test_leaving_a_pull_ends_it_where_it_can(self, subject: LifecycleSubject) -> None:
-        """A pull that is left stops at the server and keeps what had come, or is known to go on (``pull_goes_on``)."""
+        """A pull that is left stops at the server, or is known to go on (``pull_goes_on``)."""
         if subject.store is None:
             return
         subject.store.pull_rate = subject.store.library[subject.wanted].size / 2.0
@@ -242,6 +242,26 @@ class PullerConformance:
         await anyio.sleep(0.4)
         went_on = subject.store.came.get(subject.wanted, 0) > had_come or subject.wanted in subject.store.installed
         require(went_on is subject.puller.pull_goes_on, f"went on: {went_on}, said: {subject.puller.pull_goes_on}")
+
+    async def test_the_pull_after_one_that_was_left(self, subject: LifecycleSubject) -> None:
+        """It goes on from what had come, or begins anew, as is said (``pull_is_kept``)."""
+        kept = subject.puller.pull_is_kept
+        if subject.store is None or subject.puller.pull_goes_on or kept is Support.UNKNOWN:
+            return
+        size = subject.store.library[subject.wanted].size
+        subject.store.pull_rate = size / 2.0
+        had_come = 0
+        async with aclosing(subject.puller.pull(subject.of(subject.wanted))) as progress:  # type: ignore[type-var] # a generator, which closes
+            async for each in progress:
+                had_come = each.completed or 0
+                if had_come >= size // 4:
+                    break
+        subject.store.pull_rate = 0.0
+        told = await subject.pull(subject.wanted)
+        first = next((each.completed for each in told if each.completed), 0)
+        require(
+            (first >= had_come) is (kept is Support.YES), f"{first} after {had_come}, said to be kept: {kept.value}"
+        )
 
 
 class RemoverConformance:

@@ -11,6 +11,7 @@ import anyio
 import anyio.lowlevel
 
 from orchestrator.core.errors import BrokenReply, ModelError, ServerBusy, ServerFailed, Stalled
+from orchestrator.core.finish import finish_of
 from orchestrator.core.message import Message, Usage
 from orchestrator.ports.provider import (
     Capability,
@@ -238,4 +239,4 @@ def _reply(turn: Turn, call: ChatCall) -> ChatReply:
         TokenProbability(piece, turn.alternatives(piece)[0][1], turn.alternatives(piece)[: turn.asked.top_logprobs])
         for piece in (turn.pieces if turn.asked.top_logprobs else ())
     )
-    return ChatReply(message, turn.finish, usage, call.target.model, probabilities)
+    return ChatReply(message, finish_of(turn.finish, turn.text), usage, call.target.model, probabilities)

@@ -201,7 +201,8 @@ def test_a_runtime_that_was_killed_is_told_with_how_to_bring_it_back(home: Path)
     for words in (("run", "shop", "hi"), ("status", "shop"), ("logs", "shop")):
         ran = here(*words)
         assert ran.code == 4
-        assert ran.err == f"error[ORC411]: {ended}\n  cure: orchestrator runtime start brings back what was applied\n"
+        cure = "orchestrator runtime start brings back what was applied; an apply that had not ended, as in a pull, is typed again"
+        assert ran.err == f"error[ORC411]: {ended}\n  cure: {cure}\n"
 
 
 def test_a_runtime_that_was_stopped_can_be_brought_back(home: Path) -> None:

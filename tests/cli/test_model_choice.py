@@ -41,7 +41,7 @@ def model_server() -> Iterator[str]:
 
 
 def test_a_model_that_is_chosen_by_its_tasks_is_explained(orchestrator: Run, model_server: str, tmp_path: Path) -> None:
-    """In the result, in the step of the call and in the run's story; an agent that names its model has no reason to tell."""
+    """In the result, in the step of the call and in the run's story; an agent that names its model says that it does."""
     models = (
         f"[{{alias: phi-4-mini, primary: true, endpoint: '{model_server}'}},"
         f" {{alias: qwen2.5-0.5b, tasks: [classification], endpoint: '{model_server}'}}]"
@@ -59,7 +59,7 @@ def test_a_model_that_is_chosen_by_its_tasks_is_explained(orchestrator: Run, mod
     story = orchestrator("explain", "run", told["id"]).out
     assert re.search(rf"why +agent\.cls: {re.escape(reason)}\n", story) and f"chosen {reason}" in story
     named = json.loads(orchestrator("run", "sel", "hi", "--agent", "desk", "--json").out)
-    assert named["why"] == "" and "chosen" not in named["steps"][0]["detail"]
+    assert named["why"] == "agent.desk: phi-4-mini: the agent names it"
     assert orchestrator("down", "sel").code == 0
 
 
@@ -78,7 +78,9 @@ def test_the_build_that_fits_and_the_model_that_claims_a_request_are_used(
     assert "as phi4-mini:3.8b; q4_k_m is the best build that fits (phi4-mini:3.8b-q8_0 needs 5.4 GB of 4.8 GB)" in plan
     assert orchestrator("apply", "sizes.yaml").code == 0
     hard = json.loads(orchestrator("run", "sizes", "hello", "--complexity", "complex", "--json").out)
-    assert hard["served_by"].endswith("/phi4-mini:3.8b") and hard["why"] == ""
+    assert hard["served_by"].endswith("/phi4-mini:3.8b")
+    unclaimed = "none of the agent's models is for complex requests"
+    assert hard["why"] == f"agent.desk: phi-4-mini: the agent names it first, {unclaimed}"
     easy = json.loads(
         orchestrator("run", "sizes", "hello", "--complexity", "simple", "--priority", "bulk", "--json").out
     )

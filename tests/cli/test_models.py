@@ -203,6 +203,26 @@ def test_what_is_loaded_is_unloaded_where_it_is(shop: Shop) -> None:
     assert "lm-studio at" in ran.out and not other.loaded
 
 
+def test_lemonade_is_asked_by_alias_and_by_its_own_names(home: Path) -> None:
+    """Its list tells sizes and contexts; the catalogue has no id of it, so that a pull takes its own names."""
+    store = stored(["Phi-4-mini-instruct-GGUF"], [StoredModel("Qwen3-0.6B-GGUF", 640_000_000)])
+    with served(store, "lemonade") as url:
+        to = ("--endpoint", url)
+        listed = here("models", "list", *to)
+        assert re.search(r"Phi-4-mini-instruct-GGUF +on disk +2\.5 GB +Q4_K_M +4096 +phi-4-mini ", listed.out), (
+            listed.out
+        )
+        loaded = here("models", "load", "phi-4-mini", *to)
+        assert (loaded.code, list(store.loaded)) == (0, ["Phi-4-mini-instruct-GGUF"]), loaded.err
+        assert here("models", "unload", "phi-4-mini", *to).code == 0 and not store.loaded
+        unnamed = here("models", "pull", "smollm2-360m", *to)
+        assert (unnamed.code, "name what it calls the model" in unnamed.err) == (4, True), unnamed.err
+        pulled = here("models", "pull", "Qwen3-0.6B-GGUF", *to)
+        assert (pulled.code, "Qwen3-0.6B-GGUF" in store.installed) == (0, True), pulled.err
+        assert here("models", "remove", "Qwen3-0.6B-GGUF", "--yes", *to).code == 0
+        assert "Qwen3-0.6B-GGUF" not in store.installed
+
+
 def test_foundry_local_loads_what_it_does_not_list(home: Path) -> None:
     """It lists only what is loaded, so it is asked for the alias of the catalogue; what it loads has another name."""
     store = stored(["phi-4-mini-generic-cpu:1"])
@@ -243,7 +263,7 @@ def test_models_in_a_folder_of_ours_are_looked_at_too(tmp_path: Path) -> None:
     """Those that run in a process of ours have no server, and are models all the same."""
     first, *others = Around({"ONNX_MODELS": str(tmp_path)}).places
     assert first.endswith(str(tmp_path)) and "http://127.0.0.1:11434" in others
-    assert Around({"ONNX_MODELS": str(tmp_path), "ORCHESTRATOR_SERVERS": ""}).places == []
+    assert Around({"ONNX_MODELS": str(tmp_path), "ORCHESTRATOR_SERVERS": ""}).places == [first]
 
 
 def test_a_name_that_no_server_has_is_not_asked_for_its_server_where_that_is_named(shop: Shop) -> None:

@@ -110,6 +110,26 @@ def test_a_pull_that_goes_on_says_so(shop: Shop) -> None:
     assert "1.5 GB of it are there already: it goes on from there" in shop.run("pull", "phi-4-mini", *PLAIN).err
 
 
+def test_a_mistyped_name_is_told_with_its_neighbour(shop: Shop) -> None:
+    """Also where the server is named, which takes ids of its own; what is like nothing has none."""
+    ran = shop.run("pull", "phi-4-minu", "--endpoint", shop.url)
+    assert (ran.code, 'cure: did you mean "phi-4-mini"' in ran.err) == (5, True), ran.err
+    assert "did you mean" not in shop.run("pull", "mine").err
+
+
+def test_a_full_disk_is_told_whatever_the_server_says(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A router that cannot write ends a download as if there were nothing to download."""
+    (tmp_path / "hub").mkdir()
+    monkeypatch.setattr("shutil.disk_usage", lambda _: _Usage(10**12, 10**12, 0))
+    with served(stored(["mine"]), "llama-cpp-router") as url:
+        environment = {"ORCHESTRATOR_SERVERS": url, "HF_HOME": str(tmp_path), "LLAMA_CACHE": str(tmp_path / "hub")}
+        ran = here("models", "pull", "ju/tiny:Q4_K_M", "--endpoint", url, environment=environment)
+    assert ran.code == 4
+    assert f", and {tmp_path / 'hub'} has 0 B free" in ran.err and "cure: free some space" in ran.err
+
+
 def test_what_is_there_already_needs_no_room(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pull of it fetches what has changed; the disk is no reason to refuse."""
     shop.environment["OLLAMA_MODELS"] = str(tmp_path)
@@ -180,10 +200,10 @@ def test_a_disk_that_fills_in_the_middle_is_told_in_the_server_s_words(shop: Sho
     assert PHI.name not in shop.store.installed
 
 
-def interrupted(environment: dict[str, str]) -> tuple[int, str]:
+def interrupted(environment: dict[str, str], *words: str) -> tuple[int, str]:
     """A pull as a process of its own that is interrupted once it has told of its first bytes: its exit code, and what it
     said."""
-    argv, environment = command("models", "pull", "phi-4-mini"), {**os.environ, **environment}
+    argv, environment = command("models", "pull", *(words or ("phi-4-mini",))), {**os.environ, **environment}
     with subprocess.Popen(argv, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as pulling:
         assert pulling.stderr is not None
         said = next((line for line in pulling.stderr if line.startswith("downloading")), "it told of none\n")
@@ -200,6 +220,29 @@ def test_ctrl_c_leaves_a_pull_properly(shop: Shop) -> None:
     assert "what had come is kept, the same command goes on from there\ninterrupted\n" in said
     eventually(lambda: shop.store.left == [PHI.name])
     assert 0 < shop.store.came[PHI.name] < PHI.size
+
+
+@pytest.mark.parametrize(
+    ("face", "said"),
+    [
+        (
+            "llama-cpp-router",
+            "what had come is gone, as llama-cpp at {place} deletes the part of a pull that ends early",
+        ),
+        ("foundry-local-v1", "whether foundry-local at {place} keeps what had come is not known"),
+    ],
+)
+def test_ctrl_c_says_what_becomes_of_what_had_come(home: Path, face: str, said: str) -> None:
+    """As the make does it; where nobody knows, that is said."""
+    name = (
+        "unsloth/Phi-4-mini-instruct-GGUF:Q4_K_M" if face == "llama-cpp-router" else "Phi-4-mini-instruct-generic-cpu"
+    )
+    store = stored(["mine"], [StoredModel(name)])
+    store.pull_rate = StoredModel(name).size / 8
+    with served(store, face) as url:
+        code, told = interrupted({"ORCHESTRATOR_SERVERS": url}, name, "--endpoint", url)
+    assert code == 130
+    assert said.format(place=url.removeprefix("http://")) in told
 
 
 def test_ctrl_c_says_where_a_pull_goes_on(home: Path) -> None:

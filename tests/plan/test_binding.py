@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator.plan.binding import bind
+from orchestrator.plan.binding import bind, bind_all
 from orchestrator.plan.builds import same_model
+from orchestrator.plan.fetches import fetches
 from orchestrator.plan.matching import GATEWAYS
 from orchestrator.plan.observed import ObservedServer
 from orchestrator.ports.provider import ServedModel
-from tests.plan.parts import model, ollama, state
+from tests.plan.parts import agent, blueprint, model, ollama, rule, state
 
 LLAMA = ObservedServer(
     "llama-cpp",
@@ -79,6 +80,17 @@ def test_a_model_that_is_only_forwarded_never_serves_this_device() -> None:
     )
     allowed = model(zone="cloud", provider="ollama", endpoint=None)
     assert bind(allowed, state(server)).endpoints[0].zone == "cloud"
+
+
+def test_a_model_of_ollamas_cloud_is_not_pulled_where_the_manifest_does_not_allow_it() -> None:
+    """Its name alone tells what it is: nothing is asked for, and the plan says how to allow it."""
+    able = replace(ollama(), capabilities={"pull": "yes"})
+    spec = model("big", ids={"ollama": ["gpt-oss:120b-cloud"]})
+    wanted = blueprint(spec, agent("clerk", models=["big"], reflex=[rule()]))
+    bound = bind_all(wanted, state(able))
+    assert fetches(wanted, state(able), bound) == {}
+    assert bound["big"].missing == "gpt-oss:120b-cloud is a model of Ollama's cloud, which this manifest does not allow"
+    assert bound["big"].cure == "write zone: cloud for big if what it is asked may leave this device"
 
 
 def test_the_cloud_is_used_only_where_it_is_named() -> None:

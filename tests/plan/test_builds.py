@@ -111,6 +111,13 @@ def test_the_build_that_the_manifest_names_goes_before_what_fits_well(wanted: st
     assert other.cure.endswith("; or write quantization: q8_0")
 
 
+def test_the_build_to_write_is_the_nearest_of_those_that_are_there() -> None:
+    """By the bits of a weight, in what a server lists."""
+    names = [f"phi4-mini:{build}" for build in ("q2_k", "q4_k_m", "q8_0")]
+    other = bound(model(quantization="q5_k_m"), device(9 * GB), ollama(*names))
+    assert other.cure.endswith("; or write quantization: q4_k_m")
+
+
 def test_what_can_never_fit_is_not_used_and_the_arithmetic_says_why() -> None:
     """The limit of the manifest is held."""
     found = bound(model(), device(64 * GB), ollama(*PHI), max_memory_usage=3 * GB)

@@ -126,3 +126,17 @@ def test_what_a_deep_probe_showed_stays_known() -> None:
 
 def supports(findings: Mapping[Capability, Finding]) -> dict[str, str]:
     return {name.value: finding.support.value for name, finding in findings.items()}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{}", 'it has no "format"'),
+        ("[]", "it is not made as one"),
+        ('{"format": 1, "probed": [{"provider": "ollama"}]}', 'it has no "model"'),
+    ],
+)
+def test_what_is_no_lock_file_is_told_in_words(text: str, why: str) -> None:
+    """With what it lacks."""
+    with pytest.raises(ValueError, match=f"it is no lock file of capabilities: {why}"):
+        read_lock(text)

@@ -222,8 +222,8 @@ EXPECTED: dict[str, list[ServedModel]] = {
     "openvino-old": [ServedModel(name, True) for name in MODELS],
     "lemonade": [
         ServedModel("phi4-mini", True, 4096),
-        ServedModel("nomic-embed-text", False, kind="embedding"),
-        ServedModel("gpt-oss:120b-cloud", False),
+        ServedModel("nomic-embed-text", False, 4096, kind="embedding"),
+        ServedModel("gpt-oss:120b-cloud", False, 4096),
     ],
     "lemonade-old": [
         ServedModel("phi4-mini", True),

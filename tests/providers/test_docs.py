@@ -33,6 +33,9 @@ def test_the_table_of_the_lifecycle_is_the_declared_one(make: Make) -> None:
     provider = provider_of(make)
     goes_on = isinstance(provider, Puller) and provider.pull_goes_on
     assert ("goes on" in row[4]) is goes_on
+    if isinstance(provider, Puller) and not goes_on:
+        said = {Support.YES: "what had come is kept", Support.NO: "is gone", Support.UNKNOWN: "is not known"}
+        assert row[4].startswith("is cancelled") and row[4].endswith(said[provider.pull_is_kept])
 
 
 @pytest.mark.parametrize("make", MAKES, ids=lambda make: make.kind)

@@ -255,4 +255,6 @@ def test_a_folder_is_looked_at_where_the_environment_names_it(library: Library) 
     assert usual_places({library.variable: "/srv/my models"})[0] == f"{library.kind}://localhost/srv/my%20models"
     assert folder_of(f"{library.kind}://localhost/srv/my%20models") == Path("/srv/my models")
     assert not any(place.startswith(f"{library.kind}:") for place in usual_places({}))
+    for servers in ([], ["http://127.0.0.1:9"]):  # these stand in the place of addresses, not of a folder that is named
+        assert usual_places({library.variable: "/srv/m"}, servers) == (f"{library.kind}://localhost/srv/m", *servers)
     assert root_of(f"{library.kind}://localhost/srv/v1") == f"{library.kind}://localhost/srv/v1"

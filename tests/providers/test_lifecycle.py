@@ -34,9 +34,9 @@ from tests.providers.opened import open_all
 pytestmark = pytest.mark.anyio
 
 FACE_OF = {"llama-cpp": "llama-cpp-router"}
-LOADERS = ("ollama", "llama-cpp-router", "lm-studio", "foundry-local", "foundry-local-v1")
-PULLERS = ("ollama", "llama-cpp-router", "lm-studio", "foundry-local-v1")
-REMOVERS = ("ollama", "llama-cpp-router")
+LOADERS = ("ollama", "llama-cpp-router", "lm-studio", "lemonade", "foundry-local", "foundry-local-v1")
+PULLERS = ("ollama", "llama-cpp-router", "lm-studio", "lemonade", "foundry-local-v1")
+REMOVERS = ("ollama", "llama-cpp-router", "lemonade")
 KIND_OF = {"llama-cpp-router": "llama-cpp", "foundry-local-v1": "foundry-local"}
 TARGET_OF = {"foundry-local": "phi4-mini"}  # loaded by alias, listed as a variant
 VARIANT = "phi4-mini-generic-cpu:1"
@@ -118,6 +118,8 @@ ABLE = {
     "llama-cpp": set(),
     "lm-studio": {"load", "pull"},
     "lm-studio-v0": set(),
+    "lemonade": {"load", "pull", "remove"},
+    "lemonade-old": set(),
     "foundry-local": {"load"},
     "foundry-local-v1": {"load", "pull"},
     "vllm": set(),
@@ -128,7 +130,9 @@ ABLE = {
 @pytest.mark.parametrize("face", ABLE)
 async def test_a_server_says_what_it_can(face: str) -> None:
     """One make has servers that can and servers that cannot: its identity tells which this is."""
-    kind = {**KIND_OF, "lm-studio-v0": "lm-studio", "openai": "openai-compatible"}.get(face, face)
+    kind = {**KIND_OF, "lm-studio-v0": "lm-studio", "lemonade-old": "lemonade", "openai": "openai-compatible"}.get(
+        face, face
+    )
     provider = opened(kind)
     async with serving(SimulatedEndpoint(("m",)), face) as shell:
         identity = await provider.identify(shell.url)
@@ -179,6 +183,7 @@ async def ask(provider: Any, act: str, target: Target) -> None:
         ("llama-cpp-router", LoadOptions(context=512), "-c"),
         ("llama-cpp-router", LoadOptions(keep_alive=60), "--sleep-idle-seconds"),
         ("lm-studio", LoadOptions(keep_alive=60), "keep_alive"),
+        ("lemonade", LoadOptions(keep_alive=60), "evict_idle_timeout"),
         ("foundry-local", LoadOptions(context=512), "leave it out"),
         ("foundry-local", LoadOptions(keep_alive=60), "--idle-timeout"),
     ],
@@ -192,7 +197,7 @@ async def test_an_option_that_a_server_cannot_have_is_refused(face: str, options
         await subject.loader.load(subject.target, LoadOptions(keep_alive=float("inf")), 5.0)
 
 
-@pytest.mark.parametrize("face", ["ollama", "lm-studio"])
+@pytest.mark.parametrize("face", ["ollama", "lm-studio", "lemonade"])
 async def test_another_context_loads_it_anew(face: str) -> None:
     """A model that is loaded with another context than the wanted one is not taken for loaded."""
     async with simulated_subject(face) as subject:
@@ -244,6 +249,16 @@ async def test_ollama_asks_its_cloud_for_nothing() -> None:
         for act in ("load", "unload"):
             with pytest.raises(BadRequest):
                 await ask(subject.provider, act, subject.of("gpt-oss:120b-cloud"))
+
+
+async def test_ollama_tells_of_each_model_whether_another_machine_serves_it() -> None:
+    """Its list may not say so: such a model is no model of this device. It is asked once of each build."""
+    async with simulated_subject("ollama") as subject:
+        assert subject.store is not None
+        subject.store.forwarded.add("phi4-mini")
+        assert {model.id for model in await subject.models() if model.remote} == {"phi4-mini"}
+        subject.store.forwarded.clear()  # what was told of a build holds
+        assert {model.id for model in await subject.models() if model.remote} == {"phi4-mini"}
 
 
 async def test_a_router_evicts_the_model_that_rested_longest() -> None:

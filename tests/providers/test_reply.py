@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from orchestrator.core.errors import BrokenReply, ContextTooLong, ServerFailed
 from orchestrator.core.message import Message, ToolCall, Usage
-from orchestrator.plugins.providers.reply import whole_reply
+from orchestrator.plugins.providers.reply import ReplyInPieces, whole_reply
 from orchestrator.ports.provider import ChatCall, ChatReply, Target, TokenProbability
 
 CALL = ChatCall(Target("x", "http://127.0.0.1/v1", "m"), (Message("user", "hello"),))
@@ -46,6 +47,37 @@ def test_a_call_is_read() -> None:
     entry = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"place": "Oslo"}'}}
     reply = read(answer(calls(entry), "tool_calls"))
     assert reply.message == Message("assistant", "", (ToolCall("c1", "weather", '{"place": "Oslo"}'),))
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [("eos_token", "stop"), ("STOP", "stop"), ("max_tokens", "length"), ("content_filter", "content_filter")],
+)
+def test_an_ordinary_end_is_told_in_the_protocol_s_word(told: str, reason: str) -> None:
+    """Whole and in pieces."""
+    assert read(answer({"content": "hi"}, told)).finish_reason == reason
+    pieces = ReplyInPieces(CALL)
+    pieces.add({"choices": [{"delta": {"content": "hi"}, "finish_reason": told}]})
+    assert pieces.reply().finish_reason == reason
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("abort", "the server gave the answer up before it was done (finish_reason abort)"),
+        ("repetition", "the model repeated itself without end, and the server stopped it (finish_reason repetition)"),
+        ("insufficient_system_resource", "the server ended the answer in no ordinary way (finish_reason insufficient"),
+    ],
+)
+def test_an_end_that_is_no_ordinary_one_is_no_answer(told: str, said: str) -> None:
+    """Whole and in pieces; the text that had come is kept with the error."""
+    pieces = ReplyInPieces(CALL)
+    pieces.add({"choices": [{"delta": {"content": "hi"}, "finish_reason": told}]})
+    ways: tuple[Callable[[], ChatReply], ...] = (lambda: read(answer({"content": "hi"}, told)), pieces.reply)
+    for act in ways:
+        with pytest.raises(BrokenReply) as raised:
+            act()
+        assert raised.value.message.startswith(said) and raised.value.partial == "hi"
 
 
 @pytest.mark.parametrize("finish", ["stop", None, "function_call", "tool_calls"])
@@ -125,9 +157,11 @@ def test_half_a_character_is_made_whole_wherever_a_server_writes_it() -> None:
     told = {
         "logprobs": {"content": [{"token": HALF, "logprob": -0.1, "top_logprobs": [{"token": HALF, "logprob": -1}]}]}
     }
-    reply = read(answer({"content": HALF, "tool_calls": [entry]}, HALF, told, model=HALF))
+    reply = read(answer({"content": HALF, "tool_calls": [entry]}, "stop", told, model=HALF))
     assert reply.message == Message("assistant", MENDED, (ToolCall(MENDED, MENDED, MENDED),))
-    assert (reply.finish_reason, reply.model) == (MENDED, MENDED)
+    assert reply.model == MENDED
+    with pytest.raises(BrokenReply, match=MENDED):
+        read(answer({"content": "hi"}, HALF))
     assert reply.logprobs == (TokenProbability(MENDED, -0.1, ((MENDED, -1.0),)),)
     assert read(answer({"content": "\ud83d\ude00"})).message.content == "😀"
 

@@ -13,7 +13,7 @@ FILE = "tiny-Q4_K_M.gguf"
 
 
 class Hub(ThreadingHTTPServer):
-    """Sends ``content`` under the SHA-256 that it has ``announced``; half of it, until it may ``go_on``."""
+    """Sends ``content`` under the SHA-256 that it has ``announced``; half of it, and then a trickle until it may ``go_on``."""
 
     daemon_threads = True
 
@@ -69,9 +69,11 @@ class _Answers(BaseHTTPRequestHandler):
         half = len(content) // 2
         self.wfile.write(content[:half])
         self.wfile.flush()
-        if self.server.go_on is not None:
-            self.server.go_on.wait(30)
-        self.wfile.write(content[half:])
+        rest = memoryview(content)[half:]
+        while self.server.go_on is not None and rest and not self.server.go_on.wait(0.05):
+            self.wfile.write(rest[:512])  # a client looks whether it is to end whenever something comes
+            rest = rest[512:]
+        self.wfile.write(rest)
 
 
 @contextmanager

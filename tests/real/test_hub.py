@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.core.errors import ServerBusy
 from orchestrator.plugins.providers.compatible import LlamaProvider, open_llama_cpp
-from orchestrator.ports.provider import Target
+from orchestrator.ports.provider import Support, Target
 from scripts.build_llama_server import cache_folder
 from tests.cli.commands import here
 from tests.real.hub import hub
@@ -24,6 +24,11 @@ MODEL = "ju/tiny:Q4_K_M"
 
 def content() -> bytes:
     return make(CHATTY, cache_folder()).read_bytes()
+
+
+def parts(folder: Path) -> list[Path]:
+    """Files of downloads that are not whole."""
+    return list(folder.rglob("*.downloadInProgress"))
 
 
 @pytest.mark.parametrize("honest", [True, False])
@@ -48,6 +53,29 @@ def test_what_came_is_held_to_what_was_announced(
     assert again.code == ran.code and "verifying what came" in again.err  # it was removed, and came again
     assert honest or "it is removed again" in ran.err
     assert honest or f"what came is not what its registry announced as {'c' * 12}" in ran.err
+
+
+@pytest.mark.anyio
+async def test_what_had_come_of_a_pull_that_is_left_is_gone(
+    llama_server: LlamaServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server deletes the part when its download is cancelled, as ``pull_is_kept`` says."""
+    real, go_on = content(), threading.Event()
+    provider = open_llama_cpp()
+    assert isinstance(provider, LlamaProvider)
+    with hub(real, hashlib.sha256(real).hexdigest(), go_on) as url:
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+        (tmp_path / "models").mkdir()
+        server = llama_server.router(tmp_path / "models")
+        async with aclosing(provider.pull(Target("llama-cpp", f"{server.url}/v1", MODEL))) as progress:  # type: ignore[type-var] # a generator, which closes
+            async for each in progress:
+                if each.completed:
+                    break
+            assert len(parts(tmp_path)) == 1
+        await anyio.to_thread.run_sync(server.wait_for_log, "download completed")
+    await provider.aclose()
+    assert (parts(tmp_path), provider.pull_is_kept) == ([], Support.NO)
 
 
 @pytest.mark.anyio

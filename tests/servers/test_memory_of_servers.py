@@ -12,14 +12,15 @@ import pytest
 from orchestrator.app.wiring import InProcess
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.request import Request
-from orchestrator.deploy.prospects import builds_in, look_at
+from orchestrator.deploy.prospects import Looked, builds_in, look_at, wants_of
 from orchestrator.deploy.status import status
 from orchestrator.deploy.wanted import Wanted
+from orchestrator.manifest.catalogue.reader import find_model
 from orchestrator.plan.plan import Plan
 from orchestrator.ports.lifecycle import Launch, LaunchOrder, SetAside
 from tests.plan.parts import agent, blueprint, model, rule
 from tests.servers.conftest import desk
-from tests.servers.yard import Place, until
+from tests.servers.yard import Place, looked, until
 
 pytestmark = pytest.mark.anyio
 
@@ -44,6 +45,17 @@ def pair(place: Place, limit: int) -> Blueprint:
         specs.append(model(alias, provider="llama-cpp", ids={"*": [alias]}, server=element.spec["server"]))
     clerks = [agent(f"clerk-{each['alias']}", models=[each["alias"]], reflex=[rule("alone")]) for each in specs]
     return within(limit, blueprint(*specs, *clerks, name="pair"))
+
+
+def desired(made: InProcess, name: str) -> Blueprint:
+    found = made.planes.reconciler.desired.get(name)
+    assert found is not None
+    return found.blueprint
+
+
+def servers_of(made: InProcess, name: str) -> list[dict[str, Any]]:
+    (found,) = [each for each in status(made.planes.reconciler) if each["name"] == name]
+    return list(found["servers"])
 
 
 async def answer(made: InProcess, name: str) -> str:
@@ -80,6 +92,42 @@ async def test_what_is_taken_down_makes_room_for_another_deployment(opened: tupl
         while await answer(made, "second") != "well":  # noqa: ASYNC110 - it knows no event
             await anyio.sleep(0.05)
     assert len(place.starts("second.starts")) == 1
+
+
+async def test_one_that_was_given_up_leaves_its_memory_to_another_deployment(opened: tuple[Place, InProcess]) -> None:
+    """No process of it runs. It says why it has no room now, and which `down` makes some; then it is tried again."""
+    place, made = opened
+    place.model("first.gguf", exit=0)
+    place.model("second.gguf")
+    await apply(made, within(ONE, desk(place, "first", **SMALL)))
+    (first,) = servers_of(made, "first")
+    assert (first["state"], first["memory"]) == ("failed", None)
+    await apply(made, within(ONE, desk(place, "second", **SMALL)))
+    assert await answer(made, "second") == "well"
+    place.model("first.gguf")  # mended
+    plan = await apply(made, within(ONE, desk(place, "first", **SMALL)))
+    (gain,) = [each.cure for each in plan.serving]
+    assert gain.endswith(", or make room: `orchestrator down second`")
+    assert await answer(made, "first") == "alone"
+    (missing,) = made.planes.reconciler.starting.prospects(desired(made, "first")).values()
+    assert "less 613 MB for the server of second/tiny)" in missing.why
+    assert missing.cure.endswith(", or make room: `orchestrator down second`")
+    await looked(made)
+    assert [each["state"] for each in servers_of(made, "first")] == ["failed"]  # its rest goes on
+    await made.planes.reconciler.down("second", 1.0, lambda _: None)
+    await apply(made, within(ONE, desk(place, "first", **SMALL)))
+    assert await answer(made, "first") == "well"
+
+
+async def test_one_that_was_given_up_leaves_its_memory_to_another_of_its_deployment(
+    opened: tuple[Place, InProcess],
+) -> None:
+    """Which had no room beside it."""
+    place, made = opened
+    place.model("one.gguf", exit=0)
+    place.model("two.gguf")
+    await apply(made, pair(place, ONE))
+    await until(lambda: [each["state"] for each in servers_of(made, "pair") if each["alias"] == "two"] == ["ready"])
 
 
 async def test_a_limit_that_is_lowered_ends_the_server(opened: tuple[Place, InProcess]) -> None:
@@ -135,6 +183,81 @@ def test_a_folder_has_the_builds_that_a_server_can_be_started_with(tmp_path: Pat
     found = [each.startable for each in look_at(want, launch, "llama-server")]
     whys = [each.prospect.why for each in found]
     assert whys == [f"{tmp_path / 'm-Q4_K_M.gguf'} cannot be read: File name too long", ""]
+
+
+QWEN, PHI, SMOL = "qwen2.5-0.5b-instruct-q8_0.gguf", "phi-4-mini-q4_k_m.gguf", "smollm2-360m-q8_0.gguf"
+MIXED = (PHI, QWEN, SMOL)
+
+
+@pytest.mark.parametrize(
+    ("alias", "files", "taken"),
+    [
+        ("phi-4-mini", MIXED, [PHI]),
+        ("phi-4-mini", ("Phi-4-mini-instruct-UD-Q4_K_XL.gguf", QWEN), ["Phi-4-mini-instruct-UD-Q4_K_XL.gguf"]),
+        ("qwen2.5-0.5b", MIXED, [QWEN]),
+        ("mine", (QWEN, "qwen2.5-0.5b-instruct-q4_k_m.gguf"), ["qwen2.5-0.5b-instruct-q4_k_m.gguf", QWEN]),
+        ("phi-4-mini", ("ours-q4_k_m.gguf", "ours-q8_0.gguf"), ["ours-q4_k_m.gguf", "ours-q8_0.gguf"]),
+    ],
+)
+def test_of_a_folder_only_builds_of_the_model_are_taken(
+    tmp_path: Path, alias: str, files: tuple[str, ...], taken: list[str]
+) -> None:
+    """By the names that the catalogue knows; of one name, where it knows the model or the name not."""
+    found = looked_at(tmp_path, alias, files)
+    assert [Path(each.want.order.model).name for each in found] == taken
+    assert {each.startable.strangers for each in found} == {tuple(sorted(set(files) - set(taken)))}
+
+
+@pytest.mark.parametrize(
+    ("alias", "files", "why"),
+    [
+        ("mine", MIXED, f"several models, and none is known as mine: {PHI} (phi-4-mini), {QWEN} (qwen2.5-0.5b), "),
+        ("mine", ("a-q8_0.gguf", "b-q8_0.gguf"), "several models, and none is known as mine: a-q8_0.gguf, b-q8_0.gguf"),
+        ("phi-4-mini", (QWEN,), f"another model than phi-4-mini: {QWEN} (qwen2.5-0.5b)"),
+    ],
+)
+def test_a_folder_of_other_models_is_refused(tmp_path: Path, alias: str, files: tuple[str, ...], why: str) -> None:
+    """With their names, and the line to write. What was started with one of them before goes on with that."""
+    (found,) = looked_at(tmp_path, alias, files)
+    prospect = found.startable.prospect
+    assert prospect.refused and prospect.why.startswith(f"{tmp_path} holds files of {why}")
+    assert prospect.cure == f"name the file that is meant, like path: {tmp_path / files[0]}"
+    (again,) = looked_at(tmp_path, alias, files, {str(tmp_path / files[0]): "as it was"})
+    assert (again.want.order.model, again.startable.prospect.why) == (str(tmp_path / files[0]), "")
+
+
+def looked_at(folder: Path, alias: str, files: tuple[str, ...], stamps: dict[str, str] | None = None) -> list[Looked]:
+    """A server of this alias with a folder that holds these files."""
+    for name in files:
+        (folder / name).write_bytes(b"x")
+
+    def launch(_: str, order: LaunchOrder) -> Launch:
+        return Launch(("x", order.model), {}, "http://127.0.0.1:1", "m", aside=SetAside(1024))
+
+    server: dict[str, Any] = {"kind": "llama-cpp", "model": str(folder), "scenario": None, "host": "127.0.0.1"}
+    server |= {"port": None, "start_timeout": 20.0, "remote_code": False, "options": {}}
+    row = find_model(alias)
+    ids = {kind: [name] for kind, name in row["ids"].items()} if row else {"*": [alias]}
+    spec = model(alias, provider="llama-cpp", ids=ids, server=server)
+    (want,) = wants_of(blueprint(spec, agent("clerk", models=[alias]), name="shop"), folder)
+    return look_at(want, launch, "llama-server", stamps or {})
+
+
+async def test_the_plan_names_the_file_and_why_not_the_others(opened: tuple[Place, InProcess]) -> None:
+    """What does not fit with its need, what is another model with its name."""
+    place, made = opened
+    folder = place.root / "builds"
+    folder.mkdir()
+    for name in ("tiny-Q4_K_M.gguf", "tiny-Q8_0.gguf", QWEN):
+        place.model(f"builds/{name}")
+    (element,) = desk(place, "desk", **SMALL).of_kind("model")
+    tiny = model(
+        "tiny", provider="llama-cpp", ids={"*": ["tiny"]}, server=element.spec["server"] | {"model": str(folder)}
+    )
+    wanted = blueprint(tiny, agent("clerk", models=["tiny"], reflex=[rule("alone")]), name="desk")
+    step = str((await apply(made, wanted)).steps[0])
+    told = f"q8_0 is the best build that fits (tiny-Q4_K_M.gguf is no better; {QWEN} is not tiny)"
+    assert step == f"+ server.tiny: start llama-server with tiny-Q8_0.gguf; {told} (the manifest adds it)"
 
 
 async def test_the_best_build_of_a_folder_is_started(opened: tuple[Place, InProcess]) -> None:

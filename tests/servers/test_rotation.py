@@ -65,7 +65,7 @@ async def test_hundreds_of_requests_over_three_changes_are_all_answered_by_the_m
             tasks.start_soon(ask)
         for threads in (2, 3, 4):
             plan = await apply(made, with_threads(place, threads))
-            assert "~ server.tiny: start llama-server anew beside the one that serves" in "\n".join(
+            assert "~ server.tiny: start llama-server with desk.gguf anew beside the one that serves" in "\n".join(
                 str(step) for step in plan.steps
             )
         changed.set()
@@ -159,7 +159,9 @@ async def test_where_two_do_not_fit_the_old_one_is_ended_first(opened: tuple[Pla
     within = {"max_memory_usage": 1_000_000_000}
     await apply(made, replace(desk(place, "desk", context_length=1024), resources=within))
     plan = await apply(made, replace(desk(place, "desk", context_length=1000), resources=within))
-    assert "~ server.tiny: restart llama-server, ended first: two do not fit (610 MB" in str(plan.steps[0])
+    assert "~ server.tiny: restart llama-server with desk.gguf, ended first: two do not fit (610 MB" in str(
+        plan.steps[0]
+    )
     assert "less 613 MB for the server of tiny as it runs" in str(plan.steps[0])
     assert len(place.processes()) == 1 and processes(made) == [("tiny", "ready", "live")]
 

@@ -226,6 +226,33 @@ def test_an_apply_tries_one_that_was_given_up_afresh() -> None:
     assert play.lines[-1] == "3 exit: waiting (exit code 1)"
 
 
+def test_one_that_was_ready_has_a_minute_to_show_a_token_again() -> None:
+    """Its model is loaded, however long it may take at its start: one that was stopped is not waited for so long."""
+    play = Play()
+    play.want(timeout=300)
+    play.comes_up()
+    play.note("doubt", play.supervisor.on_doubt("a", play.now))
+    play.until(59)
+    assert not any("kill" in line for line in play.lines)
+    play.until(60)
+    assert play.lines[-1] == "60 tick: kill"
+
+
+def test_one_that_was_given_up_waits_for_room_after_its_rest() -> None:
+    """Others took its memory: it is tried once they have gone, and not before."""
+    play = Play()
+    play.want()
+    for _ in range(3):
+        play.crashes_at_once()
+        play.until(play.supervisor.due if play.supervisor.wards["a"].state == "waiting" else play.now)
+    play.supervisor.on_room({"a"})
+    play.until(905)
+    assert (play.supervisor.wards["a"].state, play.lines[-1]) == ("failed", "905 tick: -")
+    play.supervisor.on_room(())
+    play.until(906)
+    assert play.lines[-1] == "906 tick: starting, spawn"
+
+
 def test_one_that_makes_no_progress_must_show_a_token_again() -> None:
     """It is ready again with one; without one in its time it is ended and started anew, which counts as an exit."""
     play = Play()

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.app.guarded.guard import Guard
 from orchestrator.core.errors import BrokenReply, DeployError, ModelError
+from orchestrator.core.finish import finish_of
 from orchestrator.ports.provider import (
     Capability,
     ChatCall,
@@ -76,7 +77,7 @@ class GuardedProvider:
         with self._guard.doing("answer"):
             reply = await self._inner.chat(call)
         self._guard.wants(ChatReply, reply)
-        return reply  # type: ignore[no-any-return] # wants() has looked
+        return _whole(reply)
 
     async def stream(self, call: ChatCall) -> AsyncIterator[Delta]:
         """The answer in pieces; leaving it leaves the package's stream."""
@@ -85,7 +86,7 @@ class GuardedProvider:
             try:
                 async for delta in source:
                     self._guard.wants(Delta, delta)
-                    yield delta
+                    yield delta if delta.reply is None else replace(delta, reply=_whole(delta.reply))
             finally:
                 if hasattr(source, "aclose"):
                     await source.aclose()
@@ -94,6 +95,12 @@ class GuardedProvider:
         """Close its connections."""
         with self._guard.doing("close"):
             await self._inner.aclose()
+
+
+def _whole(reply: ChatReply) -> ChatReply:
+    """The same. Raises ``BrokenReply`` where its server ended it in no ordinary way."""
+    reason = finish_of(reply.finish_reason, reply.message.content)
+    return reply if reason == reply.finish_reason else replace(reply, finish_reason=reason)
 
 
 def _check_identity(guard: Guard, identity: Any) -> None:

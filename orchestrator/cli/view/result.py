@@ -139,6 +139,8 @@ def _waterfall(steps: list[dict[str, Any]], total: float, width: int = 24) -> li
 def _plain(value: Any) -> str:
     if isinstance(value, list) and value and all(isinstance(each, dict) and "outcome" in each for each in value):
         return "; ".join(map(_attempt, value))
+    if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
+        return in_one_line("; ".join(value))
     text = in_one_line(value if isinstance(value, str) else repr(value))
     return text if len(text) <= 80 else text[:79] + "…"
 

@@ -213,7 +213,10 @@ CODES: Final[tuple[Code, ...]] = (
     Code("ORC526", "model not found", "The server does not serve this model.", "Pull or load it."),
     Code("ORC527", "model server failed", "The server answered with 5xx.", "See its log."),
     Code(
-        "ORC528", "broken answer", "The answer was cut off, malformed or not of this protocol.", "See the server's log."
+        "ORC528",
+        "broken answer",
+        "The answer was cut off, malformed or not of this protocol, or its server ended it in no ordinary way (abort, repetition).",
+        "See the server's log.",
     ),
     Code("ORC529", "model server stalled", "No token came for too long.", "See the server's log; raise the time."),
     Code(

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 NEUTRAL: Final = "specialist"
 """The template of an agent whose name has none."""
 _FOLDER: Final = "orchestrator.manifest.catalogue"
+NEAR: Final = 0.61
+"""How alike a name must be to one of the catalogue's many, to be taken for it mistyped: ``mine`` is no ``minilm``."""
 _TEMPLATES: Final = "templates"
 
 
@@ -39,7 +41,7 @@ def ids_of(row: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def near_models(alias: str) -> list[str]:
     """Up to three known aliases that look like ``alias``, best first."""
-    near = nearest(alias, _by_alias())
+    near = nearest(alias, _by_alias(), alike=NEAR)
     return list(dict.fromkeys(_by_alias()[spelling]["alias"] for spelling in near))
 
 

@@ -120,8 +120,10 @@ RECIPE: Final = Recipe(
     entries=(Entry(PROGRAM),),
     install={
         "darwin": "brew install llama.cpp",
-        "win32": "winget install llama.cpp",
-        "*": "install llama.cpp (its releases on GitHub hold llama-server) and put it on the PATH",
+        "win32": "winget install ggml.llamacpp",
+        "linux": "brew install llama.cpp, or nix profile install nixpkgs#llama-cpp, or put llama-server of "
+        "https://github.com/ggml-org/llama.cpp/releases on the PATH",
+        "*": "put llama-server of https://github.com/ggml-org/llama.cpp/releases on the PATH",
     },
     options=Options(
         PROGRAM, _FLAGS, _REFUSED, _SCENARIOS, elsewhere={"context_length": "--ctx-size", "max_num_seqs": "--parallel"}

@@ -75,7 +75,7 @@ def _head(command: Command, binary: Binary, order: LaunchOrder) -> str:
 RECIPE: Final = Recipe(
     kind="openvino",
     entries=(Entry(PROGRAM),),
-    install={"*": "install OpenVINO Model Server (its releases on GitHub hold ovms) and put it on the PATH"},
+    install={"*": "put ovms of https://github.com/openvinotoolkit/model_server/releases on the PATH"},
     options=Options(PROGRAM, _FLAGS, _REFUSED, _SCENARIOS),
     head=_head,
     paged=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -68,10 +68,10 @@ def _told_by(make: Make, told: str) -> str:
         ) from error
 
 
-def usual_places(environment: Mapping[str, str]) -> tuple[str, ...]:
+def usual_places(environment: Mapping[str, str], servers: Sequence[str] | None = None) -> tuple[str, ...]:
     """Every address that is looked at, each once; folders of models that run in a process of ours come first, where the
-    environment names them."""
-    urls = [url for urls in default_urls(environment).values() for url in urls]
+    environment names them. ``servers`` stand in the place of the usual addresses, and not of such a folder."""
+    urls = servers if servers is not None else [url for urls in default_urls(environment).values() for url in urls]
     named = [(library, environment.get(library.variable, "").strip()) for library in LIBRARIES]
     folders = [address_of(library, folder) for library, folder in named if folder]
     return tuple(dict.fromkeys([*folders, *urls]))

@@ -15,9 +15,10 @@ from orchestrator.plugins.providers.addresses import root_of
 from orchestrator.plugins.providers.body import BodyMaker, grammar_fields
 from orchestrator.plugins.providers.decisions import Decisions
 from orchestrator.plugins.providers.lifecycle.foundry_local import FoundryLifecycle
+from orchestrator.plugins.providers.lifecycle.lemonade import LemonadeLifecycle
 from orchestrator.plugins.providers.lifecycle.llama_router import LlamaLifecycle
 from orchestrator.plugins.providers.lifecycle.lm_studio import StudioLifecycle
-from orchestrator.plugins.providers.lifecycle.ollama import OllamaLifecycle
+from orchestrator.plugins.providers.lifecycle.ollama import Forwards, OllamaLifecycle
 from orchestrator.plugins.providers.line.answer import Answer, Errand, OpenAnswer
 from orchestrator.plugins.providers.line.http_line import HttpLine
 from orchestrator.plugins.providers.line.place import address
@@ -267,7 +268,15 @@ def _vectors(body: bytes, wanted: int) -> tuple[tuple[float, ...], ...]:
 
 
 class OllamaProvider(OllamaLifecycle, CompatibleProvider):
-    """Ollama: loads, pulls and removes too."""
+    """Ollama: loads, pulls and removes too. Each model is asked whether it is only passed on to another machine."""
+
+    def __init__(self, make: Make, line: HttpLine | None = None) -> None:
+        super().__init__(make, line)
+        self._forwards = Forwards(self._line)
+
+    async def models(self, identity: Identity, api_key: Secret | None = None) -> tuple[ServedModel, ...]:
+        """See :meth:`CompatibleProvider.models`."""
+        return await self._forwards.told(identity, api_key, await super().models(identity, api_key))
 
 
 class LlamaProvider(LlamaLifecycle, CompatibleProvider):
@@ -278,6 +287,10 @@ class StudioProvider(StudioLifecycle, CompatibleProvider):
     """LM Studio: loads and pulls too."""
 
 
+class LemonadeProvider(LemonadeLifecycle, CompatibleProvider):
+    """Lemonade: loads, pulls and removes too."""
+
+
 class FoundryProvider(FoundryLifecycle, CompatibleProvider):
     """Foundry Local: loads, and pulls where it is the older service."""
 
@@ -286,6 +299,7 @@ _CLASSES: Final[Mapping[str, type[CompatibleProvider]]] = {
     "ollama": OllamaProvider,
     "llama-cpp": LlamaProvider,
     "lm-studio": StudioProvider,
+    "lemonade": LemonadeProvider,
     "foundry-local": FoundryProvider,
 }
 """Makes whose servers do more than answer. The class is what decides which ports of ``ports/lifecycle.py`` a provider fits."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from orchestrator.core.errors import BrokenReply
+from orchestrator.core.finish import finish_of
 from orchestrator.core.message import Message, ToolCall, Usage
 from orchestrator.core.surrogates import Joined, whole
 from orchestrator.plugins.providers.failures import NO_API, failure_in_reply, read_body
@@ -71,16 +72,16 @@ def reply_from(value: Mapping[str, Any], call: ChatCall) -> ChatReply:
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise BrokenReply(f"the answer is not of this protocol: {str(value)[:80]}") from error
     message = Message("assistant", content, calls)
-    finish = finish_reason_of(choice.get("finish_reason"), bool(calls))
+    finish = finish_reason_of(choice.get("finish_reason"), message)
     usage = usage_of(value.get("usage"), call, message)
     return ChatReply(message, finish, usage, _words(value.get("model")), probabilities)
 
 
-def finish_reason_of(told: Any, has_calls: bool) -> str:
-    """What the server said, except that calls end with ``tool_calls``: some servers say ``stop`` for them."""
-    if has_calls and told in (None, "", "stop", "function_call"):
-        return "tool_calls"
-    return _words(told) or "stop"
+def finish_reason_of(told: Any, message: Message) -> str:
+    """How it ended, except that calls end with ``tool_calls``: some servers say ``stop`` for them. Raises ``BrokenReply`` for what
+    is no ordinary end."""
+    reason = finish_of(_words(told), message.content)
+    return "tool_calls" if message.tool_calls and reason == "stop" else reason
 
 
 def _words(told: Any) -> str:
@@ -263,6 +264,6 @@ class ReplyInPieces:
             ToolCall(one.id, one.name, whole("".join(one.arguments)) or "{}") for _, one in sorted(self._calls.items())
         )
         message = Message("assistant", self.text, calls)
-        finish = finish_reason_of(self._finish, bool(calls))
+        finish = finish_reason_of(self._finish, message)
         usage = usage_of(self._usage, self._call, message)
         return ChatReply(message, finish, usage, self._model, tuple(self._logprobs))

@@ -118,12 +118,12 @@ def _able(run: Run, agent: Agent) -> Selection:
     priority = agent.spec["priority"] or request.priority
     selection = select(agent.choices, Asked(request.complexity, priority, saving, pressure.starved))
     if run.restricted:
-        selection = selection.only(run.allowed(selection.endpoints))
+        selection = selection.only(run.allowed(selection.endpoints), "is not for what is restricted")
     if not agent.schemas:
         return selection
     known = run.deployment.endpoints
     able = [name for name in selection.endpoints if name not in known or does_tools(known[name].capabilities)]
-    return selection.only(able)
+    return selection.only(able, "calls no functions")
 
 
 def does_tools(capabilities: Mapping[Capability, Support]) -> bool:

@@ -130,13 +130,14 @@ class _Talk:
         run, settings = self.run, self.settings
         self._check_tokens()
         self.endpoints = near_enough(run, self.agent, self.endpoints)
-        endpoints = self._fitted(self.agent.offered if tools else 0)
+        fitting = endpoints = self._fitted(self.agent.offered if tools else 0)
         call = self._call(settings, tools)
         endpoints, customs = await self._let_out(endpoints, call)
         calls = {name: self._call(own, tools) for name, own in self._others().items()} if self.agent.calls else None
-        trace = CallTrace(chosen=self.selection.why)
         priority = self.agent.spec["priority"] or run.request.priority
-        chosen, queue = self.selection.only(endpoints), run.queue(priority)
+        chosen = self.selection.only(self.endpoints, "is not for what is restricted")
+        chosen = chosen.only(fitting, "has no room for the conversation").only(endpoints, "may not be asked")
+        trace, queue = CallTrace(chosen=chosen.why), run.queue(priority)
         again = run.expects(*endpoints[: bool(tools)])  # with tools, it asks its model again after each
         ask = Ask(
             call,

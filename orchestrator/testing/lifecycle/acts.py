@@ -32,7 +32,7 @@ class Reply:
     status: int
     value: Any
     wait: float = 0.0
-    download: tuple[Literal["begin", "cancel"], str] | None = None
+    download: tuple[Literal["begin", "cancel", "pause"], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

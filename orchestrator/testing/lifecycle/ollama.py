@@ -86,6 +86,17 @@ def _delete(store: ModelStore, asked: Asked) -> Act:
     return Reply(200, "")
 
 
+def _show(store: ModelStore, asked: Asked) -> Act:
+    """Where a model is passed on to, it tells here, whatever its list does."""
+    name = str(asked.body.get("model", ""))
+    model = store.find(name)
+    if model is None:
+        return Reply(404, {"error": f"model '{name}' not found"})
+    details = {"format": "gguf", "quantization_level": model.quantization}
+    away = {"remote_model": name, "remote_host": "https://ollama.com:443"} if name in store.forwarded else {}
+    return Reply(200, {"details": details, "capabilities": ["completion"], **away})
+
+
 def _line(value: Any) -> bytes:
     return json.dumps(value).encode() + b"\n"
 
@@ -98,5 +109,6 @@ ROUTES: Final[Mapping[tuple[str, str], Route]] = {
     ("POST", "/api/generate"): _generate,
     ("POST", "/api/embed"): _generate,
     ("POST", "/api/pull"): _pull,
+    ("POST", "/api/show"): _show,
     ("DELETE", "/api/delete"): _delete,
 }

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from orchestrator.testing.lifecycle import foundry_local, llama_router, lm_studio, ollama
+from orchestrator.testing.lifecycle import foundry_local, lemonade, llama_router, lm_studio, ollama
 from orchestrator.testing.lifecycle.acts import Asked, Route
 
 ROUTES: Final[Mapping[str, Mapping[tuple[str, str], Route]]] = {
     "ollama": ollama.ROUTES,
     "llama-cpp-router": llama_router.ROUTES,
     "lm-studio": lm_studio.ROUTES,
+    "lemonade": lemonade.ROUTES,
     "foundry-local": foundry_local.NEW,
     "foundry-local-v1": foundry_local.OLD,
 }

@@ -58,7 +58,10 @@ class StoreShell:
     async def _reply(self, connection: Connection, act: Reply) -> None:
         if act.download is not None:
             what, name = act.download
-            (self._begin if what == "begin" else self._cancel)(name)
+            if what == "begin":
+                self._begin(name)
+            else:
+                self._cancel(name, kept=what == "pause")
         if act.wait:
             await asyncio.sleep(act.wait)
         self.store.settle(time.monotonic())
@@ -96,10 +99,13 @@ class StoreShell:
         if name not in self._downloads:
             self._downloads[name] = asyncio.create_task(self._download(name, self.store.pulling(name)))
 
-    def _cancel(self, name: str) -> None:
+    def _cancel(self, name: str, *, kept: bool) -> None:
         task = self._downloads.pop(name, None)
-        if task is not None:
-            task.cancel()
+        if task is None:
+            return
+        task.cancel()
+        if not kept:
+            self.store.came.pop(name, None)  # llama-server deletes the part
 
     async def _download(self, name: str, pulling: Generator[int, None, None]) -> None:
         before, ending = self.store.came.get(name, 0), "download_failed"

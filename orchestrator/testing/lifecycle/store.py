@@ -81,6 +81,7 @@ class ModelStore:
         self.came: dict[str, int] = {}  # name -> bytes of a pull that is not whole
         self.left: list[str] = []  # names of pulls that were left before the end
         self.busy: set[str] = set()
+        self.forwarded: set[str] = set()  # names of models that another machine serves
         self.leaving: set[str] = set()
         self.renamed: dict[str, str] = {}  # what the server calls a model that was pulled under another name
         self._armed: list[str] = []

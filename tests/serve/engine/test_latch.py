@@ -60,7 +60,9 @@ async def test_the_third_request_does_not_ask_the_small_one() -> None:
         alone = await served.run("easy")
     assert [each.path for each in results] == [BOTH] * 4
     assert asked == 2 and (other.text, alone.text) == ("easy", "easy")
-    assert results[2].decisions[-1].why == STAYS and results[2].why == f"agent.small handed over: {STAYS}"
+    assert results[2].decisions[-1].why == STAYS and results[2].why == (
+        f"agent.small handed over: {STAYS}; agent.large: big: the agent names it"
+    )
 
 
 async def test_an_answer_that_is_kept_starts_the_count_anew() -> None:

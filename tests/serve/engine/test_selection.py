@@ -73,7 +73,8 @@ def test_a_complexity_goes_before_a_priority_and_only_what_is_smaller_is_said_to
 def test_without_a_choice_there_is_no_reason() -> None:
     """One model, or none that is served."""
     unserved = ModelChoice("gone", ())
-    assert select((unserved, SMALL), Asked("complex", saving=BATTERY)) == Selection(("s@1",), 1)
+    assert select((SMALL,), Asked("simple")).why == "small: it is for simple requests"
+    assert select((ModelChoice("one", ("o@1",)),), Asked("complex", saving=BATTERY)) == Selection(("o@1",), 1)
     assert select((unserved,), Asked()) == Selection(())
 
 
@@ -86,7 +87,26 @@ def test_why_the_agent_got_its_model_is_told_with_what_claims_the_request() -> N
     assert select((given, SMALL), Asked("simple")).why == "small: it is for simple requests"
     full = {"m@1": "middle needs 4.0 GB, and 2.0 GB can be had now"}
     assert select((given, SMALL), Asked(starved=full)).why == f"small: {full['m@1']}"
-    assert select((replace(given, endpoints=()), SMALL), Asked()).why == ""
+    assert select((replace(given, endpoints=()), SMALL), Asked()).why == "small: middle is not served"
+
+
+@pytest.mark.parametrize(
+    ("choices", "complexity", "why"),
+    [
+        ((LARGE,), "simple", "large: none of the agent's models is for simple requests"),
+        ((LARGE, MIDDLE), "simple", "large: none of the agent's models is for simple requests"),
+        ((LARGE, replace(SMALL, endpoints=())), "simple", "large: small, which is for simple requests, is not served"),
+        (
+            (replace(LARGE, endpoints=()), SMALL),
+            "complex",
+            "small: large, which is for complex requests, is not served",
+        ),
+        ((replace(MIDDLE, complexity=frozenset()),), "simple", ""),
+    ],
+)
+def test_a_model_that_is_meant_for_others_is_told(choices: tuple[ModelChoice, ...], complexity: str, why: str) -> None:
+    """None claims what the request is, or the one that does is not there."""
+    assert select(choices, Asked(complexity)).why == why
 
 
 def test_endpoints_of_equal_rank_are_those_of_the_first_model_that_are_able() -> None:
@@ -164,8 +184,7 @@ async def test_a_run_tells_why_its_model_was_chosen() -> None:
         assert result.why == "agent.orders: small: it is for simple requests"
         assert [step.detail["chosen"] for step in result.steps] == ["small: it is for simple requests"]
         plain = await served.run("what do you have?", id="run_2")
-        assert (plain.served_by, plain.why) == ("m@1", "")
-        assert "chosen" not in plain.steps[0].detail
+        assert (plain.served_by, plain.why) == ("m@1", "agent.orders: large: the agent names it first")
 
 
 @pytest.mark.anyio
@@ -197,6 +216,28 @@ async def test_the_chosen_model_falls_back_on_the_others() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_model_whose_server_rests_is_told_whole_and_streamed() -> None:
+    """Nothing of this run failed: earlier ones did. The step and the sentence say what was passed over, and why."""
+    named = Wanted(
+        [agent_spec("orders", models=["large"])],
+        models={"large": model_spec("large", fallback=["small"]), "small": model_spec("small")},
+        bound={"large": ("m@1",), "small": ("m@2",)},
+    )
+    async with serving(named, simulated(["m"], faults=["server-error@*"]), simulated(["m"])) as served:
+        first = await served.run("hello", id="run_0")
+        assert first.why == "agent.orders: large: the agent names it; m@1 failed (ServerFailed), and m@2 was asked"
+        for number in range(1, 5):
+            await served.run("hello", id=f"run_{number}")
+        whole = await served.run("hello", id="run_5")
+        streamed = await served.run("hello", id="run_6", listen=lambda _: None)
+    for result in (whole, streamed):
+        (step,) = result.steps
+        assert (result.served_by, len(step.detail["passed"]), "attempts" in step.detail) == ("m@2", 1, False)
+        assert step.detail["passed"][0].startswith("m@1 rests after failures (")
+        assert result.why == f"agent.orders: large: the agent names it; {step.detail['passed'][0]}, and m@2 was asked"
+
+
+@pytest.mark.anyio
 async def test_what_the_device_cannot_give_now_is_asked_of_another() -> None:
     """The control plane tells it, and each run looks as it begins."""
     told = [
@@ -207,7 +248,8 @@ async def test_what_the_device_cannot_give_now_is_asked_of_another() -> None:
     async with serving(TWO, simulated(["m"]), simulated(["m"]), pressure=lambda: told.pop(0)) as served:
         ways = [await served.run("hello", id=f"run_{number}") for number in (1, 2, 3)]
         assert [way.served_by for way in ways] == ["m@2", "m@1", "m@2"]
-        assert [way.why for way in ways] == [f"agent.orders: small: {BATTERY}", "", "agent.orders: small: no room"]
+        reasons = [f"small: {BATTERY}", "large: the agent names it first", "small: no room"]
+        assert [way.why for way in ways] == [f"agent.orders: {why}" for why in reasons]
 
 
 @pytest.mark.anyio

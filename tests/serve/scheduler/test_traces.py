@@ -22,7 +22,9 @@ from orchestrator.core.errors import (
     Stalled,
     Unreachable,
 )
-from orchestrator.ports.provider import Secret, Target
+from orchestrator.ports.provider import Capability, Secret, Support, Target
+from orchestrator.serve.effect import Fail
+from orchestrator.serve.scheduler_queue import Submission
 from tests.serve.scheduler.machine import Machine, spec
 
 
@@ -351,6 +353,23 @@ def test_a_model_that_is_not_there_has_its_servers_list_looked_at_and_the_call_g
         """,
     )
     assert m.scheduler.lanes["a"].endpoint.breaker.failures == 0
+
+
+def test_a_model_that_was_removed_is_to_be_had_again_first() -> None:
+    """To have it asked at once is no help before that."""
+    m = Machine(replace(spec("a"), capabilities={Capability.PULL: Support.YES}), spec("b"))
+    cures = []
+    for number, name in enumerate(("a", "b"), 10):
+        m.finish(m.submit(name), ModelNotFound("HTTP 404"))
+        (failed,) = m.scheduler.on_submit(Submission(number, (name,), m.now + 9.0, "interactive"), m.now)
+        assert isinstance(failed, Fail)
+        cures.append(failed.error.cure)
+    target = spec("a").target
+    pull = f"orchestrator models pull {target.model} --provider {target.provider}"
+    assert cures == [
+        f"{pull}, then `orchestrator apply` has it asked at once",
+        f"have {target.provider} serve {target.model} again, then `orchestrator apply` has it asked at once",
+    ]
 
 
 def test_what_may_be_mended_is_tried_at_once() -> None:

@@ -56,9 +56,10 @@ class Deadline:
 
 class Stillness:
     """Ends a pull in which nothing has changed for too long, whatever its server goes on saying: Ollama repeats its
-    figures sixteen times a second while the network is gone."""
+    figures sixteen times a second while the network is gone. ``then``: what becomes of the pull, for the cure."""
 
-    def __init__(self) -> None:
+    def __init__(self, then: str = "what had come is kept; pull again to go on") -> None:
+        self.then = then
         self._last = PullProgress("asking")
         self._since = asyncio.get_running_loop().time()
 
@@ -76,7 +77,7 @@ class Stillness:
                 return await coming
         except TimeoutError as error:
             stage, seconds = self._last.stage, STILL[self._last.stage]
-            cure = "is the server's network there? what had come is kept; pull again to go on"
+            cure = f"is the server's network there? {self.then}"
             raise Stalled(f"the pull stood still for {seconds:g} s while {stage}", cure=cure) from error
 
 
@@ -105,7 +106,7 @@ class Coming:
         try:
             return await self._still.wait(self._answer.read())
         except BrokenReply as error:
-            error.cure = error.cure or "pull again to go on: what had come is kept"
+            error.cure = error.cure or self._still.then
             raise
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from orchestrator.plugins.providers.lifecycle.cures import with_cure
 from orchestrator.plugins.providers.line.http_line import HttpLine
 from orchestrator.plugins.providers.makes.make import count, objects, text
 from orchestrator.ports.lifecycle import Loaded, LoadOptions, PullProgress
-from orchestrator.ports.provider import Target
+from orchestrator.ports.provider import Support, Target
 
 _MEGABYTE: Final = 1024 * 1024
 _FILE: Final = re.compile(r'\(\s*"(?P<file>[^"]*)"\s*,\s*(?P<share>[\d.]+)\s*\)|(?P<percent>[\d.]+)\s*%')
@@ -34,6 +34,7 @@ class FoundryLifecycle:
 
     _line: HttpLine
     pull_goes_on = False
+    pull_is_kept = Support.UNKNOWN
 
     async def load(self, target: Target, options: LoadOptions, timeout: float) -> Loaded:
         """See :class:`orchestrator.ports.lifecycle.Loader`. ``Target.model`` may be an alias or the id of a variant."""
@@ -58,7 +59,7 @@ class FoundryLifecycle:
 
     async def pull(self, target: Target) -> AsyncIterator[PullProgress]:
         """See :class:`orchestrator.ports.lifecycle.Puller`."""
-        asking, still = Asking(self._line, target), Stillness()
+        asking, still = Asking(self._line, target), Stillness("pull again")
         if await _is_new(asking):
             cure = f"foundry model download {target.model}"
             raise BadRequest("Foundry Local 2 downloads by its SDK and its command only", cure=cure)

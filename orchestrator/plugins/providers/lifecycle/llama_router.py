@@ -26,7 +26,7 @@ from orchestrator.plugins.providers.lifecycle.asking import QUICK, Asking, Deadl
 from orchestrator.plugins.providers.line.http_line import HttpLine
 from orchestrator.plugins.providers.makes.make import count, inner, objects, text
 from orchestrator.ports.lifecycle import Loaded, LoadOptions, PullProgress
-from orchestrator.ports.provider import Target
+from orchestrator.ports.provider import Support, Target
 
 _EVERY: Final = 0.1  # seconds between two looks at the states
 _THERE: Final = ("loaded", "sleeping")  # a sleeping model wakes with its next request
@@ -34,6 +34,7 @@ _NOTHING_TO_DO: Final = {"load": "already running", "unload": "not running"}
 _NO_REPOSITORY: Final = ("validation failed", "invalid HF repo")
 _ROUTER: Final = "start it as a router (llama-server --models-dir FOLDER) to load, unload and pull models"
 _CONTEXT: Final = "start the router with -c, or give the model a preset (--models-preset)"
+_FOLLOW: Final = "llama-server goes on with it by itself; pull again to follow it"
 _REST: Final = "start the router with --sleep-idle-seconds"
 
 
@@ -42,6 +43,7 @@ class LlamaLifecycle:
 
     _line: HttpLine
     pull_goes_on = False
+    pull_is_kept = Support.NO  # it deletes the part when a download is cancelled (common/download.cpp)
 
     async def load(self, target: Target, options: LoadOptions, timeout: float) -> Loaded:
         """See :class:`orchestrator.ports.lifecycle.Loader`. The router may evict the model that rested longest for it."""
@@ -72,7 +74,7 @@ class LlamaLifecycle:
 
     async def pull(self, target: Target) -> AsyncIterator[PullProgress]:
         """See :class:`orchestrator.ports.lifecycle.Puller`. The model is ``REPOSITORY:QUANTIZATION`` of Hugging Face."""
-        asking, still, files = Asking(self._line, target), Stillness(), Files()
+        asking, still, files = Asking(self._line, target), Stillness(_FOLLOW), Files()
         await _check_router(asking)
         yield still.saw(PullProgress("asking", target.model))
         coming = await asking.open("GET", "/models/sse", None, still)  # before it is asked for: no event is missed
@@ -88,6 +90,9 @@ class LlamaLifecycle:
                     elif name == "download_failed":
                         cure = "the log of llama-server says why (a full disk?); pull again to go on with what had come"
                         raise ServerFailed(f"llama-server could not download {target.model}", cure=cure)
+        except ModelError:
+            running = False  # nobody has left: it goes on, and ending it would delete what had come
+            raise
         finally:
             coming.close()
             if running:
@@ -137,7 +142,7 @@ class Files:
 def _about(model: str, events: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
     """The events about this model; a repository that was asked for without a tag may come back with one."""
     if events is None:
-        raise BrokenReply("llama-server ended its events in the middle of the pull", cure="pull again")
+        raise BrokenReply("llama-server ended its events in the middle of the pull", cure=_FOLLOW)
     return [event for event in events if _same_repository(text(event.get("model")), model)]
 
 
@@ -145,7 +150,7 @@ async def _check_listed(asking: Asking, model: str) -> None:
     """A download that found nothing is called finished, so only the list tells."""
     names = [text(entry.get("id")) for entry in await _models(asking, QUICK, "?reload=1")]
     if not any(_same_repository(name, model) for name in names):
-        cure = "does Hugging Face have it, and does this llama-server speak HTTPS? Its log says more"
+        cure = "is its disk full, does Hugging Face have it, and does this llama-server speak HTTPS? Its log says more"
         raise ModelNotFound(f"llama-server says that the download ended, but does not list {model}", cure=cure)
 
 

@@ -17,7 +17,7 @@ from orchestrator.plugins.providers.lifecycle.cures import with_cure
 from orchestrator.plugins.providers.line.http_line import HttpLine
 from orchestrator.plugins.providers.makes.make import count, inner, objects, text
 from orchestrator.ports.lifecycle import Loaded, LoadOptions, PullProgress
-from orchestrator.ports.provider import Target
+from orchestrator.ports.provider import Support, Target
 
 _FIRST_LOOK: Final = 0.05  # seconds until a job is looked at; doubled up to the next
 _SLOWEST_LOOK: Final = 0.5
@@ -31,6 +31,7 @@ class StudioLifecycle:
 
     _line: HttpLine
     pull_goes_on = True
+    pull_is_kept = Support.YES
 
     async def load(self, target: Target, options: LoadOptions, timeout: float) -> Loaded:
         """See :class:`orchestrator.ports.lifecycle.Loader`. An instance with another context is unloaded first."""

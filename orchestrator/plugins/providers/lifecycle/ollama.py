@@ -7,22 +7,25 @@ its client leaves is cancelled; the parts that came stay beside the blobs and th
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 import anyio
 
-from orchestrator.core.errors import BadRequest, BrokenReply, ServerBusy
+from orchestrator.core.errors import BadRequest, BrokenReply, ModelError, ServerBusy
+from orchestrator.core.names import is_cloud_tag
 from orchestrator.plugins.providers.failures import failure_in_reply
 from orchestrator.plugins.providers.lifecycle.asking import Asking, Deadline, Stillness
 from orchestrator.plugins.providers.lifecycle.cures import with_cure
 from orchestrator.plugins.providers.line.http_line import HttpLine
-from orchestrator.plugins.providers.makes.make import count, objects, text
-from orchestrator.plugins.providers.makes.ollama import is_cloud_tag
+from orchestrator.plugins.providers.makes.make import count, inner, objects, text
 from orchestrator.ports.lifecycle import Loaded, LoadOptions, PullProgress, PullStage
-from orchestrator.ports.provider import Target
+from orchestrator.ports.provider import Identity, Secret, ServedModel, Support, Target
 
 _EVERY: Final = 0.1  # seconds between two looks at what is loaded
 _ONLY_EMBEDS: Final = "does not support generate"
+_ELSEWHERE: Final = ("remote_host", "remote_model")
 _STAGES: Final[tuple[tuple[str, PullStage], ...]] = (
     ("success", "done"),
     ("verifying", "verifying"),
@@ -31,11 +34,36 @@ _STAGES: Final[tuple[tuple[str, PullStage], ...]] = (
 )
 
 
+class Forwards:
+    """Which models a server only passes on to another machine, by what ``/api/show`` tells of each: its list may not. Asked once of
+    each build of a model."""
+
+    def __init__(self, line: HttpLine) -> None:
+        self._line = line
+        self._known: dict[tuple[str, str, str], bool] = {}
+
+    async def told(
+        self, identity: Identity, api_key: Secret | None, models: tuple[ServedModel, ...]
+    ) -> tuple[ServedModel, ...]:
+        """The models, with what is told of them there. One of which nothing can be learned now is asked again at the next look."""
+        found = []
+        for model in models:
+            known = (identity.url, model.id, model.digest)
+            if known not in self._known and not model.remote:
+                asking = Asking(self._line, Target("ollama", identity.api_base, model.id, api_key))
+                with suppress(ModelError):
+                    said = await asking.post("/api/show", {"model": model.id})
+                    self._known[known] = any(text(inner({"said": said}, "said").get(name)) for name in _ELSEWHERE)
+            found.append(replace(model, remote=True) if self._known.get(known) else model)
+        return tuple(found)
+
+
 class OllamaLifecycle:
     """``Loader``, ``Puller`` and ``Remover`` for Ollama."""
 
     _line: HttpLine
     pull_goes_on = False
+    pull_is_kept = Support.YES
 
     async def load(self, target: Target, options: LoadOptions, timeout: float) -> Loaded:
         """See :class:`orchestrator.ports.lifecycle.Loader`. Another context than before makes Ollama load it anew."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from orchestrator.plugins.providers.makes.make import Look, LookAt, Looks, Make, count, declared, objects, text
+from orchestrator.plugins.providers.makes.make import Look, LookAt, Looks, Make, but, count, declared, objects, text
 from orchestrator.ports.provider import Identity, ServedModel
 
 _BASES: Final = ("/v1", "/api/v1")
@@ -17,7 +17,8 @@ def _recognise(url: str, looks: Looks) -> Identity | None:
         health, models = looks[f"{base}/health"].document, looks[f"{base}/models"]
         if _tells_models(health) or _owns(models):
             before = () if "all_models_loaded" in health or not health else ("tells only its newest model",)
-            return Identity("lemonade", url, text(health.get("version")), f"{url}{base}", MAKE.capabilities, before)
+            able = but(MAKE.capabilities, load="no", pull="no", remove="no") if before else MAKE.capabilities
+            return Identity("lemonade", url, text(health.get("version")), f"{url}{base}", able, before)
     return None
 
 
@@ -44,7 +45,15 @@ async def _served(look: LookAt) -> tuple[ServedModel, ...]:
 def _model(card: Mapping[str, Any], running: Mapping[str, Any] | None) -> ServedModel:
     options = running.get("recipe_options") if running else None
     context = count(options.get("ctx_size")) if isinstance(options, dict) else None
-    return ServedModel(card["id"], running is not None, context, kind=_kind(card))
+    context = context if running else count(card.get("context_length"))
+    _, _, build = text(card.get("checkpoint")).partition(":")
+    return ServedModel(card["id"], running is not None, context, kind=_kind(card), size=_size(card), quantization=build)
+
+
+def _size(card: Mapping[str, Any]) -> int | None:
+    """Bytes; it tells gigabytes."""
+    size = card.get("size")
+    return round(size * 1e9) if isinstance(size, int | float) and not isinstance(size, bool) and size > 0 else None
 
 
 def _kind(card: Mapping[str, Any]) -> Literal["chat", "embedding", "unknown"]:
@@ -68,6 +77,9 @@ MAKE: Final = Make(
         embeddings="yes",
         context_told="yes",
         slots_told="no",
+        load="yes",
+        pull="yes",
+        remove="yes",
     ),
     oldest="9.1",
     keeps_streams=False,  # the engine below may be a llama-server

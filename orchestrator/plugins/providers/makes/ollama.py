@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
+from orchestrator.core.names import is_cloud_tag
 from orchestrator.plugins.providers.body import Dialect
 from orchestrator.plugins.providers.makes.make import LookAt, Looks, Make, Since, count, declared, inner, objects, text
 from orchestrator.ports.provider import Identity, ServedModel
@@ -44,12 +45,6 @@ def _model(entry: Mapping[str, Any], running: Mapping[str, Any] | None) -> Serve
         quantization=text(inner(entry, "details").get("quantization_level")),
         digest=text(entry.get("digest")),
     )
-
-
-def is_cloud_tag(name: str) -> bool:
-    """Whether a name means a model of Ollama's cloud."""
-    tag = name.rpartition(":")[2] if ":" in name else ""
-    return tag == "cloud" or tag.endswith("-cloud")
 
 
 def _kind(entry: Mapping[str, Any]) -> Literal["chat", "embedding", "unknown"]:
