@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from orchestrator.core.errors import NoServer, UsageError
+from orchestrator.core.extras import install_line
 from orchestrator.core.hosts import distance_of_url
 from orchestrator.core.names import did_you_mean, nearest
 from orchestrator.manifest.catalogue.reader import find_model, ids_of, model_rows
@@ -218,7 +219,9 @@ def _nobody_has(servers: Sequence[ObservedServer], name: str) -> NoServer | Usag
 def _makes_that(act: str) -> str:
     which = {
         "load": "Ollama, LM Studio, Foundry Local, and llama-server with --models-dir do",
-        "pull": "Ollama, LM Studio, and llama-server with --models-dir do; for Foundry Local 2: foundry model download MODEL",
-        "remove": "Ollama and llama-server with --models-dir do; else delete its files where the server keeps them",
+        "pull": f"Ollama, LM Studio, and llama-server with --models-dir do; Foundry Local 2 does with {install_line('foundry')}, "
+        "else: foundry model download MODEL",
+        "remove": "Ollama, llama-server with --models-dir, and Foundry Local 2 with the extra foundry do; else delete its files "
+        "where the server keeps them",
     }
     return which[act]

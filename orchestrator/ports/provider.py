@@ -65,7 +65,8 @@ def can_call(tools: str | None, tool_text: str | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which server answers at an address: provider kind, its version as it tells it, and the base URL for calls."""
+    """Which server answers at an address: provider kind, its version as it tells it, and the base URL for calls; ``store`` is the
+    folder of this device where it keeps its models, where it tells."""
 
     provider: str
     url: str
@@ -73,6 +74,7 @@ class Identity:
     api_base: str = ""  # where chat/completions hangs below, e.g. http://127.0.0.1:11434/v1
     capabilities: Mapping[Capability, Support] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    store: str = ""
 
 
 @dataclass(frozen=True, slots=True)
