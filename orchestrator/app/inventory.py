@@ -12,7 +12,7 @@ from orchestrator.core.extras import install_line
 from orchestrator.core.hosts import distance_of_url
 from orchestrator.core.names import did_you_mean, nearest
 from orchestrator.manifest.catalogue.reader import find_model, ids_of, model_rows
-from orchestrator.plan.builds import build_of, same_model
+from orchestrator.plan.builds import build_of, means, same_model
 from orchestrator.plan.matching import COMPATIBLE
 from orchestrator.plan.observed import ObservedServer
 from orchestrator.plugins.providers.addresses import MAKES
@@ -62,8 +62,7 @@ def holders(servers: Iterable[ObservedServer], name: str) -> list[Choice]:
         Choice(server, model.id, model)
         for server in servers
         for model in server.models
-        if same_model(server.provider, name, model.id, any_build=False)
-        or (row and _serves(row, server.provider, model.id))
+        if means(server.provider, name, model, any_build=False) or (row and _serves(row, server.provider, model.id))
     ]
     return sorted(found, key=lambda choice: (choice.model.casefold() != name.casefold(), _rank(row, choice.server)))
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, cast
 
 from orchestrator.core.memory import BITS, USUAL
+from orchestrator.ports.provider import ServedModel
 
 Made = Literal["", "cpu", "gpu", "cuda", "npu"]
 """What a build was made for; empty: for whatever is there."""
@@ -72,6 +73,11 @@ def same_model(provider: str, wanted: str, served: str, *, any_build: bool = Tru
         return _named(one) == _named(other)
     stem = _STEMS.get(provider, _file_stem)
     return stem(one) == stem(other)
+
+
+def means(provider: str, wanted: str, model: ServedModel, *, any_build: bool = True) -> bool:
+    """Whether the wanted one is this model, by its id or by its alias; see :func:`same_model`."""
+    return any(same_model(provider, wanted, name, any_build=any_build) for name in model.names)
 
 
 def usual_build(provider: str, served_as: str = "") -> str:

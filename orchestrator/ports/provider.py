@@ -82,7 +82,8 @@ class ServedModel:
     """A model that a server can answer with. ``context`` in tokens per request and ``slots`` where the server tells them.
 
     ``remote`` is true for a model that the server only forwards to another machine (an Ollama cloud model). ``size`` in
-    bytes of its weights, ``quantization`` and ``digest`` as the server calls them, where it tells.
+    bytes of its weights, ``quantization`` and ``digest`` as the server calls them, where it tells. ``alias`` is another name that
+    the server has for it, which calls cannot give.
     """
 
     id: str
@@ -94,6 +95,12 @@ class ServedModel:
     size: int | None = None
     quantization: str = ""
     digest: str = ""
+    alias: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its id, and the alias where it has one."""
+        return (self.id, self.alias) if self.alias else (self.id,)
 
 
 class Secret:

@@ -70,7 +70,7 @@ def _told(model: ServedModel, variant: Variant | None) -> ServedModel:
     if variant is None:
         return model
     kind = _model(variant.id, variant.task).kind
-    return replace(model, context=variant.context, size=variant.size, kind=kind)
+    return replace(model, context=variant.context, size=variant.size, kind=kind, alias=variant.alias)
 
 
 MAKE: Final = Make(
@@ -103,5 +103,6 @@ MAKE: Final = Make(
     url_variable="FOUNDRY_LOCAL_ENDPOINT",
     lists_loaded_only=True,
     stores=("~/.foundry/cache/models",),
-    wants="foundry server start, the model loaded, and its address in FOUNDRY_LOCAL_ENDPOINT: its port is a random one",
+    wants="foundry server start, and its address in FOUNDRY_LOCAL_ENDPOINT: its port is a random one; without the extra foundry "
+    "also the model loaded",
 )
