@@ -21,7 +21,7 @@ class Configuration:
 
     class WebService:
         def __init__(self, urls=None, external_url=None):
-            self.external_url = external_url
+            self.urls, self.external_url = urls, external_url
 
 
 class Variant:
@@ -37,6 +37,10 @@ class Variant:
     @property
     def variants(self):
         return [self]
+
+    def load(self):
+        if not self.is_cached:
+            raise RuntimeError("Model must be downloaded before loading")
 
     def remove_from_cache(self):
         shutil.rmtree(self.place)
@@ -76,8 +80,15 @@ class FoundryLocalManager:
     def initialize(configuration):
         cache = Path(configuration.given["model_cache_dir"])
         web = configuration.given["web"]
-        FoundryLocalManager.services = [web.external_url] if web else []
-        FoundryLocalManager.instance = SimpleNamespace(catalog=Catalog(cache))
+        FoundryLocalManager.services = [web.external_url] if web and web.external_url else []
+        urls = [web.urls] if web and web.urls else []
+        FoundryLocalManager.instance = SimpleNamespace(
+            catalog=Catalog(cache),
+            urls=urls,
+            start_web_service=lambda: None,
+            stop_web_service=lambda: print("stopped", flush=True),
+            close=lambda: print("closed", flush=True),
+        )
 '''
 
 

@@ -18,36 +18,65 @@ from typing import Any
 
 EXIT_UNKNOWN = 3
 """Ended because the catalogue has no such model."""
+STOP_SECONDS = 5.0
+"""How long the core has to end; half of what a server has before it is killed."""
 _STEP = 5.0
 """Of a hundred: how far a download comes from one line of the log to the next."""
 
 
 def main(words: list[str]) -> int:
-    """Serve until it is told to end; gives the exit code."""
+    """Serve until it is told to end; gives the exit code. The core works in another thread: this one would hear no signal while
+    native code runs in it."""
     parser = argparse.ArgumentParser()
     parser.add_argument("model")
     for name in ("--host", "--port", "--cache", "--data"):
         parser.add_argument(name, required=True)
-    options = parser.parse_args(words)
-    core = _opened(options)
-    ended = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    model = _found(core.catalog, options.model)
-    if model is None:
-        known = ", ".join(sorted({each.alias for each in core.catalog.list_models()})) or "none: is the network there?"
-        _say(f"the catalogue has no model {options.model}; it has {known}")
-        core.close()
-        return EXIT_UNKNOWN
-    if not model.is_cached:
-        _say(f"{model.id} is downloaded")
-        model.download(_steps(model.id), ended)
-    model.load()
-    core.start_web_service()
-    _say(f"{model.id} is loaded, and served at {', '.join(core.urls)}")
-    ended.wait()
-    core.stop_web_service()
-    core.close()
-    return 0
+    service = _Service(parser.parse_args(words))
+    signal.signal(signal.SIGTERM, lambda *_: service.ended.set())
+    worker = threading.Thread(target=service.run, daemon=True)
+    worker.start()
+    service.ended.wait()
+    worker.join(STOP_SECONDS)
+    if worker.is_alive():  # a load cannot be broken off
+        os._exit(service.code)
+    return service.code
+
+
+class _Service:
+    """The core, its model and its web service. ``ended`` is set by whoever wants it to end, and where it failed."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self.ended = threading.Event()
+        self.code = 0
+
+    def run(self) -> None:
+        """Serve until ``ended``; the exit code says what became of it."""
+        try:
+            core = _opened(self._options)
+            self.code = self._serve(core)
+            core.close()
+        except BaseException:
+            self.code = self.code or 1
+            raise  # its traceback is what the log tells
+        finally:
+            self.ended.set()
+
+    def _serve(self, core: Any) -> int:
+        model = _found(core.catalog, self._options.model)
+        if model is None:
+            known = ", ".join(sorted({each.alias for each in core.catalog.list_models()}))
+            _say(f"the catalogue has no model {self._options.model}; it has {known or 'none: is the network there?'}")
+            return EXIT_UNKNOWN
+        if not model.is_cached:
+            _say(f"{model.id} is downloaded")
+            model.download(_steps(model.id), self.ended)
+        model.load()
+        core.start_web_service()
+        _say(f"{model.id} is loaded, and served at {', '.join(core.urls)}")
+        self.ended.wait()
+        core.stop_web_service()
+        return 0
 
 
 def _opened(options: argparse.Namespace) -> Any:
