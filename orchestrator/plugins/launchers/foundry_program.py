@@ -31,18 +31,18 @@ def main(words: list[str]) -> int:
     parser.add_argument("model")
     for name in ("--host", "--port", "--cache", "--data"):
         parser.add_argument(name, required=True)
-    service = _Service(parser.parse_args(words))
-    signal.signal(signal.SIGTERM, lambda *_: service.ended.set())
-    worker = threading.Thread(target=service.run, daemon=True)
+    life = _Life(parser.parse_args(words))
+    signal.signal(signal.SIGTERM, lambda *_: life.ended.set())
+    worker = threading.Thread(target=life.run, daemon=True)
     worker.start()
-    service.ended.wait()
+    life.ended.wait()
     worker.join(STOP_SECONDS)
     if worker.is_alive():  # a load cannot be broken off
-        os._exit(service.code)
-    return service.code
+        os._exit(life.code)
+    return life.code
 
 
-class _Service:
+class _Life:
     """The core, its model and its web service. ``ended`` is set by whoever wants it to end, and where it failed."""
 
     def __init__(self, options: argparse.Namespace) -> None:
