@@ -18,5 +18,8 @@ resolve() {
 }
 
 resolve constraints.txt "$@"
-resolve constraints-dev.txt --all-extras --constraints constraints.txt "$@"
+# All extras but foundry, whose library wants one version of onnxruntime exactly, to which it would hold onnx and encoder, and has
+# no build for Linux on ARM, where nothing else would be installed for want of it. Its tests have an environment of its own.
+resolve constraints-dev.txt --extra fast --extra onnx --extra encoder --extra openvino --extra keyring --extra nvidia \
+    --extra mesh --extra dev --constraints constraints.txt "$@"
 resolve constraints-mesh.txt --extra mesh --constraints constraints-dev.txt "$@"

@@ -46,6 +46,11 @@ LAUNCHERS: Final[Mapping[str, Kind]] = _rows(
     ("vllm", "`vllm serve`: a model of the Hugging Face hub or a folder", "launchers.vllm:open_vllm"),
     ("mlx", "`mlx_lm.server`: a model of the Hugging Face hub or a folder", "launchers.mlx:open_mlx"),
     ("openvino", "`ovms`: a prepared folder, or a model of the Hugging Face hub", "launchers.openvino:open_openvino"),
+    (
+        "foundry-local",
+        "the web service of Foundry Local's SDK: a model of its catalogue",
+        "launchers.foundry_local:open_foundry_local",
+    ),
     ("ollama", "`ollama serve`: a tag of the user's store", "launchers.ollama:open_ollama"),
 )
 STRATEGIES: Final[Mapping[str, Kind]] = _rows(

@@ -8,10 +8,11 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from orchestrator.core.errors import NoServer, UsageError
+from orchestrator.core.extras import install_line
 from orchestrator.core.hosts import distance_of_url
 from orchestrator.core.names import did_you_mean, nearest
 from orchestrator.manifest.catalogue.reader import NEAR, find_model, ids_of, model_rows
-from orchestrator.plan.builds import build_of, same_model
+from orchestrator.plan.builds import build_of, means, same_model
 from orchestrator.plan.matching import COMPATIBLE
 from orchestrator.plan.observed import ObservedServer
 from orchestrator.plugins.providers.addresses import MAKES
@@ -61,8 +62,7 @@ def holders(servers: Iterable[ObservedServer], name: str) -> list[Choice]:
         Choice(server, model.id, model)
         for server in servers
         for model in server.models
-        if same_model(server.provider, name, model.id, any_build=False)
-        or (row and _serves(row, server.provider, model.id))
+        if means(server.provider, name, model, any_build=False) or (row and _serves(row, server.provider, model.id))
     ]
     return sorted(found, key=lambda choice: (choice.model.casefold() != name.casefold(), _rank(row, choice.server)))
 
@@ -218,8 +218,9 @@ def _nobody_has(servers: Sequence[ObservedServer], name: str) -> NoServer | Usag
 def _makes_that(act: str) -> str:
     which = {
         "load": "Ollama, LM Studio, Lemonade, Foundry Local, and llama-server with --models-dir do",
-        "pull": "Ollama, LM Studio, Lemonade, and llama-server with --models-dir do; for Foundry Local 2: "
-        "foundry model download MODEL",
-        "remove": "Ollama, Lemonade, and llama-server with --models-dir do; else delete its files where the server keeps them",
+        "pull": "Ollama, LM Studio, Lemonade, and llama-server with --models-dir do; Foundry Local 2 does with "
+        f"{install_line('foundry')}, else: foundry model download MODEL",
+        "remove": "Ollama, Lemonade, llama-server with --models-dir, and Foundry Local 2 with the extra foundry do; else delete "
+        "its files where the server keeps them",
     }
     return which[act]

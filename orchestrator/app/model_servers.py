@@ -165,12 +165,14 @@ def store_of(choice: Choice, environment: Mapping[str, str]) -> Store | None:
 
 
 def _folders(choice: Choice, environment: Mapping[str, str]) -> list[Path]:
-    """Those of the usual folders of its models that are there."""
+    """That which it tells, else those of the usual folders of its models that are there."""
     from orchestrator.plugins.providers.addresses import MAKES
 
     make = next((make for make in MAKES if make.kind == choice.server.provider), None)
     if make is None or choice.server.zone != "node":
         return []
+    if choice.server.store:
+        return [folder for folder in (Path(choice.server.store),) if folder.is_dir()]
     named = environment.get(make.store_variable, "") if make.store_variable else ""
     written = [Template(folder).safe_substitute(environment) for folder in ([named] if named else make.stores)]
     folders = [Path(os.path.expanduser(folder)) for folder in written if not folder.startswith("$")]  # noqa: PTH111 - of a text: pathlib raises where there is no home

@@ -45,14 +45,14 @@ def fetch_missing(blueprint: Blueprint, observed: ObservedState, terminal: Termi
 def _bring(fetch: Fetch, blueprint: Blueprint, terminal: Terminal, ends: float) -> None:
     from orchestrator.app.inventory import Choice
     from orchestrator.app.model_servers import Around
-    from orchestrator.plan.residence import FORGETFUL
+    from orchestrator.plan.residence import forgets
 
     key = fetch.api_key or ""
     around = Around(terminal.environment, fetch.server.url, key, folder=blueprint.folder, ends=ends)
     choice = Choice(fetch.server, fetch.name)
     if fetch.pulls:
         _pull(fetch, choice, around, terminal)
-    if fetch.server.provider in FORGETFUL:
+    if forgets(fetch.server.provider, fetch.server.capabilities):
         _load(choice, around, terminal)
 
 

@@ -30,7 +30,7 @@ from orchestrator.core.errors import (
 from orchestrator.core.names import did_you_mean
 from orchestrator.core.quantity import format_size
 from orchestrator.manifest.catalogue.reader import find_model, near_models
-from orchestrator.plan.builds import is_build, same_model
+from orchestrator.plan.builds import is_build, means
 from orchestrator.ports.provider import Support
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def _listed(choice: Choice, around: Around) -> ServedModel | None:
 
 def _found(choice: Choice, models: Iterable[ServedModel]) -> ServedModel | None:
     return next(
-        (model for model in models if same_model(choice.server.provider, choice.model, model.id, any_build=False)), None
+        (model for model in models if means(choice.server.provider, choice.model, model, any_build=False)), None
     )
 
 

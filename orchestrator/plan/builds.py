@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, cast
 
 from orchestrator.core.memory import BITS, USUAL
+from orchestrator.ports.provider import ServedModel
 
 Made = Literal["", "cpu", "gpu", "cuda", "npu"]
 """What a build was made for; empty: for whatever is there."""
@@ -81,6 +82,11 @@ def stem_of(name: str) -> str:
     it says that it was made for instructions. ``qwen2.5:0.5b`` and ``Qwen2.5-0.5B-Instruct-Q8_0.gguf`` are one."""
     stem = _BUILD.sub("", _file(name.casefold()).replace(":", "-")).removesuffix("-gguf")
     return _INSTRUCTED.sub("", _MADE_BY.sub("", stem)).replace("_", "-")
+
+
+def means(provider: str, wanted: str, model: ServedModel, *, any_build: bool = True) -> bool:
+    """Whether the wanted one is this model, by its id or by its alias; see :func:`same_model`."""
+    return any(same_model(provider, wanted, name, any_build=any_build) for name in model.names)
 
 
 def usual_build(provider: str, served_as: str = "") -> str:

@@ -15,7 +15,7 @@ from orchestrator.plan.binding import Bound, beside_pinned, budget_beside_server
 from orchestrator.plan.lines import name_for
 from orchestrator.plan.matching import allowed, rank
 from orchestrator.plan.observed import ObservedServer, ObservedState
-from orchestrator.plan.residence import FORGETFUL
+from orchestrator.plan.residence import forgets
 from orchestrator.plan.variants import variants
 from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Capability
@@ -67,7 +67,7 @@ def _fetch(spec: ModelSpec, room: Budget | None, observed: ObservedState, *, unf
     if spec["zone"] != "node" or ((known or unfit) and all(each.fit == "never" for each in known)):
         return None
     here = [server for server in allowed(spec, observed.servers) if server.zone == "node"]
-    for server in sorted(here, key=lambda server: (server.provider not in FORGETFUL, rank(spec, server))):
+    for server in sorted(here, key=lambda server: (not _forgets(server), rank(spec, server))):
         name = name_for(server.provider, spec["ids"])
         if server.provider == "ollama" and is_cloud_tag(name):
             continue  # nothing comes of it but a name that passes requests on, which the manifest does not allow
@@ -77,6 +77,10 @@ def _fetch(spec: ModelSpec, room: Budget | None, observed: ObservedState, *, unf
             size = sizes_of(spec).weights(build) if build else None
             exact = bool(spec["named"] or spec["quantization"])
             return Fetch(spec["alias"], server, name, build, size, exact, api_key=spec["api_key"])
-        if name and server.provider in FORGETFUL and server.capabilities.get(Capability.LOAD) == "yes":
+        if name and _forgets(server) and server.capabilities.get(Capability.LOAD) == "yes":
             return Fetch(spec["alias"], server, name, pulls=False, api_key=spec["api_key"])
     return None
+
+
+def _forgets(server: ObservedServer) -> bool:
+    return forgets(server.provider, server.capabilities)

@@ -20,7 +20,8 @@ Facets = Mapping[str, str]
 @dataclass(frozen=True, slots=True)
 class ObservedServer:
     """A model server that answers, how far away it is, and what it says that it can do and serve. ``probed``, by model id:
-    ``capabilities`` that were shown, ``context`` and ``slots`` that were measured."""
+    ``capabilities`` that were shown, ``context`` and ``slots`` that were measured. ``store`` is the folder of its models, where it
+    tells."""
 
     provider: str
     url: str
@@ -31,6 +32,7 @@ class ObservedServer:
     capabilities: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     probed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    store: str = ""
 
     @classmethod
     def of(
@@ -44,7 +46,7 @@ class ObservedServer:
         capabilities = {name.value: support.value for name, support in identity.capabilities.items()}
         url, version = identity.url, identity.version
         about = (identity.provider, url, identity.api_base, models, version, zone, capabilities)
-        return cls(*about, identity.notes, probed or {})
+        return cls(*about, identity.notes, probed or {}, identity.store)
 
     def as_json(self) -> dict[str, Any]:
         """A plain form."""
@@ -58,6 +60,7 @@ class ObservedServer:
             "notes": list(self.notes),
             "probed": {model: dict(found) for model, found in self.probed.items()},
             "models": [dataclasses.asdict(model) for model in self.models],
+            **({"store": self.store} if self.store else {}),
         }
 
     @classmethod

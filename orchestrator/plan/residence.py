@@ -11,13 +11,18 @@ from orchestrator.plan.binding import Bound, BoundEndpoint
 
 OF_MODELS: Final = ("max_memory_usage", "model_cache_size", "auto_unload_idle_models")
 """Keys of `resources` that say how models are loaded."""
-FORGETFUL: Final = frozenset(("foundry-local",))
-"""Makes that list only what is loaded."""
+_FORGETFUL: Final = frozenset(("foundry-local",))
+"""Makes that list only what is loaded, but where their store is seen."""
 ON_REQUEST: Final = frozenset(("ollama",))
 """Makes of servers that are started without a model in memory."""
 NO_BUDGET: Final = (
     "nobody tells how much memory this device has: write `resources.max_memory_usage` in bytes, or `hardware.memory`"
 )
+
+
+def forgets(provider: str, capabilities: Mapping[str, str]) -> bool:
+    """Whether a server lists only what is loaded. One whose models can be removed from here has its whole store listed."""
+    return provider in _FORGETFUL and capabilities.get("remove") != "yes"
 
 
 def cannot_manage(endpoint: BoundEndpoint) -> str:
@@ -26,7 +31,7 @@ def cannot_manage(endpoint: BoundEndpoint) -> str:
         return f"{endpoint} is not on this device"
     if endpoint.capabilities.get("load") != "yes":
         return f"{endpoint} loads no model on request"
-    if endpoint.provider in FORGETFUL:
+    if forgets(endpoint.provider, endpoint.capabilities):
         return f"{endpoint} lists only what is loaded: a model that is unloaded could not be found again"
     if endpoint.memory is None:
         return f"nobody says how much memory {endpoint.model} takes: write `memory` of the model"

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from orchestrator.core.blueprint import ModelSpec
+from orchestrator.core.extras import install_line
 from orchestrator.core.names import is_cloud_tag
-from orchestrator.plan.builds import nearest_build, same_model
+from orchestrator.plan.builds import means, nearest_build
 from orchestrator.plan.choosing import Option
 from orchestrator.plan.lines import LINES, NAMES, START, line_of, name_for, nameless
 from orchestrator.plan.matching import ANY_PROVIDER, COMPATIBLE, allowed, rank, same_place, wanted_ids
@@ -103,7 +104,7 @@ def _missing_at(spec: ModelSpec, endpoint: str, observed: ObservedState) -> str:
 
 
 def _is(spec: ModelSpec, server: ObservedServer, model: ServedModel) -> bool:
-    return any(same_model(server.provider, wanted, model.id) for wanted in wanted_ids(spec, server.provider))
+    return any(means(server.provider, wanted, model) for wanted in wanted_ids(spec, server.provider))
 
 
 def _called(server: ObservedServer) -> str:
@@ -166,7 +167,8 @@ def _other_at(spec: ModelSpec, observed: ObservedState) -> str:
         return f"write provider: {there.provider}, or name the address of a {spec['provider']} server"
     if there.provider == "foundry-local":
         name = name_for("foundry-local", spec["ids"]) or spec["alias"]
-        return f"foundry model download {name}, then orchestrator models load {name} --endpoint {there.url}"
+        load = f"foundry model download {name}, then orchestrator models load {name} --endpoint {there.url}"
+        return f"{load}; or {install_line('foundry')}, by which it is pulled"
     return f"have {_called(there)} serve it, or write the name of one that it serves as `model:` of {spec['alias']}"
 
 

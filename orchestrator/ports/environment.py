@@ -24,6 +24,7 @@ _PASSED_BEGINNINGS: Final = (
     "VLLM_",
     "OMP_",
     "GGML_",
+    "FOUNDRY_LOCAL_",
 )
 
 

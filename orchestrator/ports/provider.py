@@ -65,7 +65,8 @@ def can_call(tools: str | None, tool_text: str | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which server answers at an address: provider kind, its version as it tells it, and the base URL for calls."""
+    """Which server answers at an address: provider kind, its version as it tells it, and the base URL for calls; ``store`` is the
+    folder of this device where it keeps its models, where it tells."""
 
     provider: str
     url: str
@@ -73,6 +74,7 @@ class Identity:
     api_base: str = ""  # where chat/completions hangs below, e.g. http://127.0.0.1:11434/v1
     capabilities: Mapping[Capability, Support] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    store: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ class ServedModel:
     """A model that a server can answer with. ``context`` in tokens per request and ``slots`` where the server tells them.
 
     ``remote`` is true for a model that the server only forwards to another machine (an Ollama cloud model). ``size`` in
-    bytes of its weights, ``quantization`` and ``digest`` as the server calls them, where it tells.
+    bytes of its weights, ``quantization`` and ``digest`` as the server calls them, where it tells. ``alias`` is another name that
+    the server has for it, which calls cannot give.
     """
 
     id: str
@@ -92,6 +95,12 @@ class ServedModel:
     size: int | None = None
     quantization: str = ""
     digest: str = ""
+    alias: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its id, and the alias where it has one."""
+        return (self.id, self.alias) if self.alias else (self.id,)
 
 
 class Secret:

@@ -187,7 +187,7 @@ def _foundry(endpoint: SimulatedEndpoint) -> dict[str, Document]:
     """Its catalogue also lists what is not loaded, or not there at all."""
     cards = [*_cards(endpoint, "foundry"), {"id": "another-model-generic-cpu:1", "object": "model"}]
     return {
-        "/status": _ok({"endpoints": ["http://127.0.0.1:0"], "modelCachePath": "/cache", "pid": 1}),
+        "/status": _ok({"endpoints": ["http://127.0.0.1:0"], "modelCachePath": endpoint.store.folder, "pid": 1}),
         "/models/loaded": _ok(list(endpoint.store.loaded)),
         "/v1/models": _list(cards),
     }
@@ -209,7 +209,9 @@ def _foundry_entry(model: StoredModel) -> dict[str, Any]:
 def _foundry_old(endpoint: SimulatedEndpoint) -> dict[str, Document]:
     known = {**endpoint.store.installed, **endpoint.store.library}
     return {
-        "/openai/status": _ok({"Endpoints": ["http://127.0.0.1:5272"], "ModelDirPath": "/cache", "PipeName": "pipe"}),
+        "/openai/status": _ok(
+            {"Endpoints": ["http://127.0.0.1:5272"], "ModelDirPath": endpoint.store.folder, "PipeName": "pipe"}
+        ),
         "/openai/models": _ok([*endpoint.models, "another-model-generic-cpu"]),
         "/openai/loadedmodels": _ok(list(endpoint.store.loaded)),
         "/foundry/list": _ok({"models": [_foundry_entry(model) for model in known.values()]}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -12,6 +13,7 @@ from orchestrator.testing.lifecycle.store import stored
 from tests.cli.commands import Ran, apart
 from tests.cli.serving import served
 from tests.cli.shop import Shop
+from tests.providers.foundry_double import cache_with, environment_with_sdk, row
 
 DESK = """
 metadata: {{name: desk}}
@@ -92,6 +94,37 @@ def test_apply_loads_what_its_server_has_and_does_not_list(home: Path, tmp_path:
         status = json.loads(ran("status", "--json", shop=shop).out)
         (model,) = status["deployments"][0]["models"]
         assert model["endpoints"], applied.err
+
+
+def test_apply_pulls_by_the_sdk_of_a_foundry_local(home: Path, tmp_path: Path) -> None:
+    """What its service has no path for; it is bound though it is not loaded, and its alias is another name than its id's."""
+    cache = cache_with(tmp_path, [row("a-small-one-generic-cpu:4", "qwen2.5-0.5b", megabytes=800)])
+    kept = stored([])
+    kept.folder = str(cache)
+    with served(kept, "foundry-local") as url:
+        python = environment_with_sdk(tmp_path / "venv")
+        environment = {"ORCHESTRATOR_SERVERS": url, "HOME": str(home), "FOUNDRY_LOCAL_PYTHON": str(python)}
+        path = manifest(tmp_path, f'endpoint: "{url}"')
+        applied = apart("apply", path, environment=environment)
+        assert applied.code == 0, applied.err
+        place = urlsplit(url).netloc
+        assert f"first: pull qwen2.5-0.5b by foundry-local at {place}" in applied.err
+        assert f"bind to foundry-local at {place} as a-small-one-generic-cpu:4" in applied.err
+        listed = json.loads(apart("models", "list", "--json", environment=environment).out)["servers"][0]
+        assert [(model["id"], model["loaded"]) for model in listed["models"]] == [("a-small-one-generic-cpu:4", False)]
+        assert "nothing to do" in apart("plan", path, environment=environment).out
+        assert "qwen2.5-0.5b" in apart("models", "list", environment=environment).out
+
+
+def test_apply_says_how_a_foundry_local_without_the_sdk_would_pull(home: Path, tmp_path: Path) -> None:
+    """The extra is named."""
+    with served(stored([]), "foundry-local") as url:
+        environment = {"ORCHESTRATOR_SERVERS": url, "HOME": str(home)}
+        applied = apart("apply", manifest(tmp_path, f'endpoint: "{url}"'), environment=environment)
+        assert "python -m pip install foundry-local-sdk (the extra foundry)" in applied.out + applied.err
+        pulled = apart("models", "pull", "qwen2.5-0.5b", "--endpoint", url, environment=environment)
+        assert pulled.code != 0
+        assert "python -m pip install foundry-local-sdk (the extra foundry)" in pulled.err
 
 
 def ran(*words: str, shop: Shop) -> Ran:

@@ -20,14 +20,19 @@ NAME, ALIAS = "tiny-random-cpu", "tiny"
 VARIANT = f"{NAME}:1"
 
 
-def main(model: str, work: str, port: str) -> None:
-    """Serve until it is told to end."""
-    cache = Path(work) / "cache"
+def put_model(model: str | Path, cache: Path) -> None:
+    """Put a folder of ONNX where a download would be, and the catalogue's file beside it."""
     place = cache / "Test" / f"{NAME}-1"
     shutil.copytree(model, place)
     (place / "inference_model.json").write_text(json.dumps({"Name": VARIANT, "PromptTemplate": None}))
     catalogue = {"version": 1, "savedAtUnix": int(time.time()), "models": [_entry(int(time.time()))]}
     (cache / "foundry.modelinfo.json").write_text(json.dumps(catalogue))
+
+
+def main(model: str, work: str, port: str) -> None:
+    """Serve until it is told to end."""
+    cache = Path(work) / "cache"
+    put_model(model, cache)
     sdk: Any = importlib.import_module("foundry_local_sdk")
     sdk.FoundryLocalManager.initialize(
         sdk.Configuration(

@@ -69,6 +69,7 @@ PROGRAMS: Final = {
         *("--model_repository_path", "--enable_prefix_caching", "--max_num_seqs", "--max_num_batched_tokens"),
         *("--draft_source_model", "--tool_parser"),
     ),
+    "foundry-local": _binary(("python", "foundry_program.py"), "2.2.1", "--port"),
     "ollama": _binary(
         ("ollama", "serve"),
         "0.33.0",

@@ -22,6 +22,7 @@ MODELS = {
     "vllm": "microsoft/Phi-4-mini-instruct",
     "mlx": "/models/phi-4-mini-mlx",
     "openvino": "OpenVINO/Phi-4-mini-instruct-int4-ov",
+    "foundry-local": "phi-4-mini",
     "ollama": "phi4-mini:latest",
 }
 SEED: dict[str, Any] = {

@@ -10,7 +10,6 @@ from orchestrator.manifest.spec.model import ModelEntry
 from orchestrator.manifest.spec.server import LAUNCHED, ServerOptions
 
 _OWN_SERVICE: Final = {
-    "foundry-local": "Foundry Local is a service of its own, and decides batch size, threads and layers by the device",
     "lm-studio": "LM Studio is an application of its own: start it there",
     "lemonade": "Lemonade is a service of its own: start it there",
     "onnx": "ONNX Runtime has no server",

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from orchestrator.manifest.spec.fields import Duration, Share, Spec
 
-LAUNCHED: Final = ("llama-cpp", "vllm", "mlx", "openvino", "ollama")
+LAUNCHED: Final = ("llama-cpp", "vllm", "mlx", "openvino", "foundry-local", "ollama")
 """Providers whose servers can be started."""
 
 Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$|^[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*$", max_length=255)]

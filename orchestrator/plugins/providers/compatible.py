@@ -14,7 +14,6 @@ from orchestrator.core.surrogates import whole_value
 from orchestrator.plugins.providers.addresses import root_of
 from orchestrator.plugins.providers.body import BodyMaker, grammar_fields
 from orchestrator.plugins.providers.decisions import Decisions
-from orchestrator.plugins.providers.lifecycle.foundry_local import FoundryLifecycle
 from orchestrator.plugins.providers.lifecycle.lemonade import LemonadeLifecycle
 from orchestrator.plugins.providers.lifecycle.llama_router import LlamaLifecycle
 from orchestrator.plugins.providers.lifecycle.lm_studio import StudioLifecycle
@@ -291,22 +290,21 @@ class LemonadeProvider(LemonadeLifecycle, CompatibleProvider):
     """Lemonade: loads, pulls and removes too."""
 
 
-class FoundryProvider(FoundryLifecycle, CompatibleProvider):
-    """Foundry Local: loads, and pulls where it is the older service."""
-
-
 _CLASSES: Final[Mapping[str, type[CompatibleProvider]]] = {
     "ollama": OllamaProvider,
     "llama-cpp": LlamaProvider,
     "lm-studio": StudioProvider,
     "lemonade": LemonadeProvider,
-    "foundry-local": FoundryProvider,
 }
 """Makes whose servers do more than answer. The class is what decides which ports of ``ports/lifecycle.py`` a provider fits."""
 
 
 def provider_of(make: Make, line: HttpLine | None = None) -> CompatibleProvider:
     """A provider of a make, with what its servers can do beside answering."""
+    if make.kind == foundry_local.MAKE.kind:
+        from orchestrator.plugins.providers.foundry import FoundryProvider  # which is made from what stands above
+
+        return FoundryProvider(make, line)
     return _CLASSES.get(make.kind, CompatibleProvider)(make, line)
 
 

@@ -63,7 +63,8 @@ class StoreFault(Exception):
 class ModelStore:
     """``installed`` is on the disk, ``library`` can be fetched. ``disk`` and ``memory`` are limits in bytes (``None``: none),
     ``most_loaded`` one in models: the one that was loaded first makes room. ``load_time`` is in seconds, ``pull_rate`` in
-    bytes a second (0: no time passes). A model that is ``busy`` is unloaded once it no longer is.
+    bytes a second (0: no time passes). A model that is ``busy`` is unloaded once it no longer is. ``folder`` is where it says that
+    its models are.
     """
 
     installed: dict[str, StoredModel]
@@ -73,6 +74,7 @@ class ModelStore:
     most_loaded: int | None = None
     load_time: float = 0.0
     pull_rate: float = 0.0
+    folder: str = "/cache"
 
     def __post_init__(self) -> None:
         self.loaded: dict[str, int] = {}  # name -> context, the oldest first

@@ -1,22 +1,28 @@
 """Foundry Local: 2.x loads by alias and answers under the id of a variant; the older service loads by name and downloads.
 
-2.x: from the sources of its web service (``/models/load/{alias}``, ``/models/unload/{alias}``, ``/models/loaded``); it has
-no download by HTTP. Older: from its REST reference (``/openai/load``, ``/openai/unload``, ``/openai/download``,
-``/foundry/list``).
+2.x: from the sources of its web service (``/models/load/{alias}``, ``/models/unload/{alias}``, ``/models/loaded``), which has
+no download and no removal: its SDK has. Older: from its REST reference (``/openai/load``, ``/openai/unload``,
+``/openai/download``, ``/foundry/list``).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
+from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
 from orchestrator.core.errors import BadRequest, BrokenReply, ModelError, ModelNotFound, ServerBusy, ServerFailed
+from orchestrator.core.extras import install_line
 from orchestrator.plugins.providers.lifecycle.asking import QUICK, Asking, Deadline, Stillness, refuse
 from orchestrator.plugins.providers.lifecycle.cures import with_cure
+from orchestrator.plugins.providers.lifecycle.foundry_store import FoundryStore
 from orchestrator.plugins.providers.line.http_line import HttpLine
+from orchestrator.plugins.providers.makes.foundry_local import cache_of
+from orchestrator.plugins.providers.makes.foundry_variant import Variant
 from orchestrator.plugins.providers.makes.make import count, objects, text
 from orchestrator.ports.lifecycle import Loaded, LoadOptions, PullProgress
 from orchestrator.ports.provider import Support, Target
@@ -30,9 +36,11 @@ _TTL: Final = "give the idle time when the server is started (foundry server sta
 
 
 class FoundryLifecycle:
-    """``Loader`` and ``Puller`` for Foundry Local; 2.x refuses a pull."""
+    """``Loader``, ``Puller`` and ``Remover`` for Foundry Local; 2.x without its SDK refuses the last two, the older service the
+    last."""
 
     _line: HttpLine
+    _store: FoundryStore
     pull_goes_on = False
     pull_is_kept = Support.UNKNOWN
 
@@ -42,7 +50,7 @@ class FoundryLifecycle:
         refuse(options, "context", _CONTEXT)
         if await _is_new(asking):
             refuse(options, "keep_alive", _TTL)
-            return await _load(asking, target.model, deadline)
+            return await _load(asking, target.model, deadline, await self._known(asking))
         return await _load_old(asking, target.model, options, deadline)
 
     async def unload(self, target: Target, timeout: float) -> None:
@@ -53,7 +61,7 @@ class FoundryLifecycle:
             await asking.get(f"/openai/unload/{quote(name, safe='')}?force=true", deadline.left)
             return
         try:
-            await _by_alias(asking, "unload", target.model, deadline)
+            await _by_alias(asking, "unload", target.model, deadline, await self._known(asking))
         except ServerFailed as error:
             raise ServerBusy(f"{target.model} still answers requests: {error.message}") from error
 
@@ -61,8 +69,10 @@ class FoundryLifecycle:
         """See :class:`orchestrator.ports.lifecycle.Puller`."""
         asking, still = Asking(self._line, target), Stillness("pull again")
         if await _is_new(asking):
-            cure = f"foundry model download {target.model}"
-            raise BadRequest("Foundry Local 2 downloads by its SDK and its command only", cure=cure)
+            async with aclosing(self._pull_by_sdk(asking, target.model)) as told:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
+                async for progress in told:
+                    yield progress
+            return
         entry = await _old_entry(asking, target.model)
         size = (count(entry.get("fileSizeMb")) or 0) * _MEGABYTE or None
         yield still.saw(PullProgress("asking", text(entry.get("name"))))
@@ -75,6 +85,46 @@ class FoundryLifecycle:
             coming.close()
         printed.check(target.model)
         yield PullProgress("done", "", size, size)
+
+    async def _pull_by_sdk(self, asking: Asking, model: str) -> AsyncIterator[PullProgress]:
+        cache = await self._cache(asking, f"foundry model download {model}")
+        async with aclosing(self._store.pull(cache, model)) as told:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
+            async for progress in told:
+                if progress.stage == "done":
+                    await asking.get("/v1/models", QUICK)  # only then it sees what has come
+                yield progress
+
+    async def remove(self, target: Target) -> None:
+        """See :class:`orchestrator.ports.lifecycle.Remover`. What is loaded is unloaded first."""
+        asking = Asking(self._line, target)
+        if not await _is_new(asking):
+            raise BadRequest("this Foundry Local deletes no models", cure=f"foundry cache remove {target.model}")
+        cache = await self._cache(asking, f"foundry cache remove {target.model}")
+        variant = _variant_of(await self._known(asking), target.model)
+        if variant is not None and variant.id in await _names(asking, "/models/loaded", QUICK):
+            await self.unload(target, QUICK)
+        await self._store.remove(cache, asking.root, target.model)
+
+    async def _loads_by_alias(self, target: Target) -> bool:
+        return await _is_new(Asking(self._line, target))
+
+    async def _cache(self, asking: Asking, instead: str) -> Path:
+        """Where the cache of a 2.x is. Raises ``BadRequest`` where it cannot be worked on from here; ``instead`` is a line to type
+        on its machine."""
+        cache = cache_of(asking.root, await asking.get("/status"))
+        if cache is None:
+            raise BadRequest(
+                "its models are kept on another device, or in a folder that only it can find", cure=instead
+            )
+        if not self._store.there:
+            message = "Foundry Local 2 pulls and removes by its SDK only, which is not installed"
+            raise BadRequest(message, cure=f"{install_line('foundry')}; or: {instead}")
+        return cache
+
+    async def _known(self, asking: Asking) -> tuple[Variant, ...]:
+        """Its catalogue with aliases, as the SDK tells; empty where that is not asked."""
+        cache = cache_of(asking.root, await asking.get("/status"))
+        return await self._store.variants(cache, asking.root) if cache is not None and self._store.there else ()
 
 
 class Printed:
@@ -126,34 +176,55 @@ async def _is_new(asking: Asking) -> bool:
         return False
 
 
-async def _load(asking: Asking, model: str, deadline: Deadline) -> Loaded:
+def _variant_of(variants: Iterable[Variant], model: str) -> Variant | None:
+    """What a name means: the id of a variant, that without its version, or an alias, of which rather one that is there."""
+    ranked = sorted(variants, key=lambda variant: not variant.cached)
+    named = (variant for variant in ranked if model in (variant.id, variant.id.partition(":")[0]))
+    return next(named, None) or next((variant for variant in ranked if variant.alias == model), None)
+
+
+def _alias_of(variants: Iterable[Variant], model: str) -> str:
+    variant = _variant_of(variants, model)
+    return variant.alias if variant is not None else ""
+
+
+async def _load(asking: Asking, model: str, deadline: Deadline, known: tuple[Variant, ...]) -> Loaded:
+    wanted = _variant_of(known, model)
+    if wanted is not None and not wanted.cached:
+        cure = f"orchestrator models pull {model} --endpoint {asking.root}"
+        raise ModelNotFound(f"{wanted.id} is not in the cache of the Foundry Local at {asking.root}", cure=cure)
     before = await _names(asking, "/models/loaded", deadline.left)
-    said = await _by_alias(asking, "load", model, deadline)
+    said = await _by_alias(asking, "load", model, deadline, known)
     there = isinstance(said, dict) and said.get("status") == "already_loaded"
     after = await _names(asking, "/models/loaded", deadline.left)
     new = [name for name in after if name not in before] or [name for name in after if _same(name, model)]
+    alias = _alias_of(known, model)
+    new = new or [variant.id for variant in known if variant.alias == alias and variant.id in after]
     if not new:
         raise ServerFailed(f"Foundry Local says that it loaded {model}, but does not list it as loaded")
     return Loaded(0.0 if there else deadline.taken, model=new[0])
 
 
-async def _by_alias(asking: Asking, act: Literal["load", "unload"], model: str, deadline: Deadline) -> Any:
+async def _by_alias(
+    asking: Asking, act: Literal["load", "unload"], model: str, deadline: Deadline, known: tuple[Variant, ...]
+) -> Any:
     """Load and unload take an alias. Raises ``ModelNotFound`` with what the server said of the first name that was tried."""
     first: ModelError | None = None
-    for alias in await _aliases(asking, model):
+    for name in await _aliases(asking, model, _alias_of(known, model)):
         try:
-            return await asking.get(f"/models/{act}/{quote(alias, safe='')}", deadline.left)
+            return await asking.get(f"/models/{act}/{quote(name, safe='')}", deadline.left)
         except (BadRequest, ModelNotFound) as error:
             first = first or error
     cure = f"foundry model download {model}; load takes an alias of `foundry model list`"
     raise ModelNotFound(f"Foundry Local does not have {model}: {first and first.message}", cure=cure) from first
 
 
-async def _aliases(asking: Asking, model: str) -> list[str]:
-    """The alias that the catalogue tells for a variant; where it tells none, the name itself and what it is a variant of."""
+async def _aliases(asking: Asking, model: str, alias: str) -> list[str]:
+    """The alias of a variant, where one is known; else the name itself and what it is a variant of. Its list of models is asked
+    for in any case: it makes the service look into its cache."""
     value = await asking.get("/v1/models", QUICK)
     cards = objects(value.get("data")) if isinstance(value, dict) else []
-    told = next((text(card.get("alias")) for card in cards if text(card.get("id")) == model), "")
+    told = alias or next((text(card.get("alias")) for card in cards if text(card.get("id")) == model), "")
     stem = _VARIANT.sub("", model)
     return [told] if told else list(dict.fromkeys((model, stem, stem.removesuffix("-instruct"))))
 

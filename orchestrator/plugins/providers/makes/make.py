@@ -90,7 +90,7 @@ class Make:
     the user must have done for it to serve. ``capabilities`` are those of the newest versions, ``since`` what differs in
     older ones; nothing is known of versions before ``oldest``. ``only_listed``: a model that it does not list must not be
     asked for, because it would fetch it from the internet.
-    ``chooses``: it may have ``/v1/systemone``. ``lists_loaded_only``: what lies on its disk is not listed. ``stores`` are
+    ``chooses``: it may have ``/v1/systemone``. ``lists_loaded_only``: what lies on its disk may not be listed. ``stores`` are
     the folders where its models usually lie (``~`` is the user's home), ``store_variable`` is what its users set to move
     them.
     """
