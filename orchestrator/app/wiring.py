@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,6 @@ from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.deploy.trouble import Rules
 from orchestrator.deploy.wanted import Applied, Wanted
 from orchestrator.manifest.zone import CLOUD
-from orchestrator.plugins.stores.marks import MARKS_NAME, SqliteMarks
 from orchestrator.plugins.stores.memory import MemoryRevisions
 from orchestrator.ports.elsewhere import Elsewhere
 from orchestrator.ports.marks import MarkStore
@@ -271,15 +270,17 @@ async def open_in_process(
     settings = settings or Settings.read(os.environ)
     plugins = Plugins(partial(_tell_unclosed, emit))
     workshop = make_workshop(plugins, settings, state, Redactor())
-    marks = SqliteMarks(_home_of(state) / MARKS_NAME, IN_PROCESS)
-    stores = Stores(MemoryRevisions(), marks=marks)
-    async with _closing(plugins, marks), run_planes(workshop, stores, settings, emit) as planes:
-        applied = await planes.reconciler.apply(Wanted(blueprint), lambda _: None)
-        try:
-            yield InProcess(blueprint.name, planes, applied)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await planes.reconciler.close(settings.drain)
+    from orchestrator.plugins.stores.marks import MARKS_NAME, SqliteMarks
+
+    with closing(SqliteMarks(_home_of(state) / MARKS_NAME, IN_PROCESS)) as marks:
+        stores = Stores(MemoryRevisions(), marks=marks)
+        async with _closing(plugins), run_planes(workshop, stores, settings, emit) as planes:
+            applied = await planes.reconciler.apply(Wanted(blueprint), lambda _: None)
+            try:
+                yield InProcess(blueprint.name, planes, applied)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await planes.reconciler.close(settings.drain)
 
 
 def _tell_unclosed(emit: Emit, kind: str, why: str) -> None:
@@ -288,12 +289,10 @@ def _tell_unclosed(emit: Emit, kind: str, why: str) -> None:
 
 
 @asynccontextmanager
-async def _closing(plugins: Plugins, marks: SqliteMarks | None = None) -> AsyncIterator[None]:
+async def _closing(plugins: Plugins) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        if marks is not None:
-            marks.close()
         with anyio.CancelScope(shield=True):
             await plugins.aclose()
 

@@ -89,7 +89,7 @@ class LocalHost:
         """Take the exit status of children that ended, so that none stays a zombie while we live."""
         for pid, child in list(self._children.items()):
             if child.poll() is not None:
-                del self._children[pid]
+                self._children.pop(pid, None)  # another thread may look at the same time
 
 
 def make_private(folder: Path) -> None:
