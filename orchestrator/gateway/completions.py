@@ -16,6 +16,7 @@ from orchestrator.gateway.guard import Turned, to_json
 
 STATUS: Final[Mapping[str, int]] = {
     "QueueFull": 429,
+    "FleetBusy": 429,
     "DeskFull": 429,
     "OutboxFull": 429,
     "RateLimited": 429,
@@ -25,6 +26,7 @@ STATUS: Final[Mapping[str, int]] = {
     "Stalled": 504,
     "WouldMissDeadline": 503,
     "NoHolder": 503,
+    "LeaseLost": 503,
     "NoModel": 503,
     "KeptNear": 503,
     "RunCancelled": 503,
@@ -42,7 +44,9 @@ STATUS: Final[Mapping[str, int]] = {
     "BudgetExceeded": 402,
 }
 """HTTP status of each kind of failed run; every other kind is 500."""
-WORTH_RETRYING: Final = frozenset({"QueueFull", "RateLimited", "WouldMissDeadline", "ServerBusy", "NoHolder"})
+WORTH_RETRYING: Final = frozenset(
+    {"QueueFull", "FleetBusy", "RateLimited", "WouldMissDeadline", "ServerBusy", "NoHolder", "LeaseLost"}
+)
 """Where nothing was wrong but the moment. Official clients repeat every 5xx unless told not to, and a run that called tools
 must not be repeated behind the caller's back."""
 

@@ -169,6 +169,11 @@ class Mesh:
             raise BusDown(f"{self.node} has not started")
         return await self._asking.ask(request, agent, self._group, pass_on=pass_on, way=Way(hop, kept))
 
+    def sooner(self, agent: str) -> bool:
+        """Whether another node would answer for an agent clearly sooner than this one, or this one is full."""
+        chosen = self.table.choose(agent, current_time(), self.site.draw, gen=self.member.generation)
+        return chosen is not None and chosen != self.node
+
     # ---- what the answers depend on ------------------------------------------------------------------------------
 
     def epoch_of(self, agent: str) -> int | None:

@@ -77,12 +77,14 @@ class Table:
     # ---- what is heard -----------------------------------------------------------------------------------------
 
     def hear(self, beat: Heartbeat, now: float) -> bool:
-        """Take a heartbeat in. False where it is older than what is known: of an earlier incarnation, or overtaken."""
+        """Take a heartbeat in. False where it is older than what is known: of an earlier incarnation, or overtaken. A node that is
+        dead may begin to count anew: it has left the fleet and joined again, or lost its disk."""
         row = self._rows.get(beat.node)
         if row is None:
             self._rows[beat.node] = _Row(beat, now, now if beat.state == "ready" else None)
             return True
-        if (beat.epoch, beat.seq) <= (row.beat.epoch, row.beat.seq):
+        reborn = beat.epoch < row.beat.epoch and self.health(beat.node, now) == "dead"
+        if (beat.epoch, beat.seq) <= (row.beat.epoch, row.beat.seq) and not reborn:
             return False
         anew = beat.epoch != row.beat.epoch
         unbroken = not anew and now - row.heard < self.patience.suspect and row.since is not None

@@ -17,6 +17,10 @@ class Elsewhere(Protocol):
     away: int
     """Requests of this one that wait for the others now: they keep nothing here busy."""
 
+    def sooner(self, agent: str) -> bool:
+        """Whether another node would answer clearly sooner than this one, for an agent that both hold; of a request that came from
+        another node, never."""
+
     def epoch_of(self, agent: str) -> int | None:
         """The epoch of the lease under which this node may answer at this moment for an agent that it holds: 0 where it needs
         none, ``None`` where it does not have it."""

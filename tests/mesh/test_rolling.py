@@ -46,16 +46,13 @@ async def _serving(asked: tuple[str, ...] = ("orders", "billing", "desk")) -> As
             while True:
                 for node in [name for name, node in net.nodes.items() if node.mesh.state == "ready"]:
                     for name in asked:
-                        net.group.start_soon(ask, node, name)
+                        tasks.start_soon(ask, node, name)
                 await anyio.sleep(0.25)
 
-        with anyio.CancelScope() as scope:
-            net.group.start_soon(keep_asking)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(keep_asking)
             yield net, ends
-            for node in net.nodes.values():
-                for one in node.asking:
-                    one.cancel()
-            scope.cancel()
+            tasks.cancel_scope.cancel()
         await anyio.sleep(1)  # they end before their nodes do
     assert len(ends) > 100
 

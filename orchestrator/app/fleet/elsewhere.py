@@ -35,6 +35,11 @@ class FleetElsewhere:
         self._numbers = count(1)
         self._on_disk = Disk().do
 
+    def sooner(self, agent: str) -> bool:
+        """As the heartbeats tell; what was handed on once stays where it came to."""
+        mesh = self._mesh()
+        return mesh is not None and HOP.get() == 0 and mesh.sooner(agent)
+
     def epoch_of(self, agent: str) -> int | None:
         """As the mesh has it; a node that has not started has no lease."""
         mesh = self._mesh()

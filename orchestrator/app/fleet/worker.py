@@ -36,8 +36,11 @@ from orchestrator.plan.serving import NOTHING
 from orchestrator.plan.share import share_of
 from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.later import FORWARDED
+from orchestrator.serve.scheduler_limits import SchedulerLimits
 from orchestrator.serve.steps.elsewhere import is_elsewhere
 
+WAITING: Final = SchedulerLimits().classes["interactive"].length
+"""Requests that may wait on a node."""
 HOP: ContextVar[int] = ContextVar("hop", default=0)
 """How many nodes have handed on the request that is answered now."""
 UNLIMITED: Final = 64
@@ -156,9 +159,9 @@ class EngineWorker:
 
 
 def load_of(agents: Iterable[str], slots: int, in_work: int, service_ms: float) -> Load:
-    """What a node says of itself: as many requests again may wait as it answers at once. ``in_work`` are without those that wait
-    for other nodes."""
-    warm, room = dict.fromkeys(agents, True), max(0, 2 * slots - in_work)
+    """What a node says of itself: as many requests may wait as in the queue of one model, whoever sent them. ``in_work`` are
+    without those that wait for other nodes."""
+    warm, room = dict.fromkeys(agents, True), max(0, slots + WAITING - in_work)
     return Load(agents=warm, slots=slots, inflight=in_work, room=room, service_ms=service_ms)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from orchestrator.core.conditions import Matter
-from orchestrator.core.errors import DoesNotFit, HeldRunLost, NoModel, Unreachable, Withheld
+from orchestrator.core.errors import DoesNotFit, FleetBusy, HeldRunLost, NoHolder, NoModel, Unreachable, Withheld
 from orchestrator.core.message import Message
 from orchestrator.deploy.deployment import Agent
 from orchestrator.deploy.reflex import Reflex
@@ -15,7 +16,7 @@ from orchestrator.serve.run import Run
 from orchestrator.serve.selection import Asked, Selection, select
 from orchestrator.serve.steps.converse import converse, converse_on
 from orchestrator.serve.steps.doubt import stays_above
-from orchestrator.serve.steps.elsewhere import answer_elsewhere, is_elsewhere
+from orchestrator.serve.steps.elsewhere import answer_elsewhere, goes_on, is_elsewhere
 from orchestrator.serve.steps.escalate import may_go_up
 from orchestrator.serve.steps.exclusive import answer_alone
 from orchestrator.serve.steps.human import hand_to_person
@@ -31,6 +32,9 @@ async def answer(run: Run, agent: Agent) -> Outcome:
     """
     if is_elsewhere(agent):
         return await answer_elsewhere(run, agent)
+    if goes_on(run, agent):
+        with suppress(NoHolder, FleetBusy):  # then it is answered here after all
+            return await answer_elsewhere(run, agent)
     return await answer_alone(run, agent, _answer_here)
 
 

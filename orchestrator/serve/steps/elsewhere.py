@@ -19,6 +19,16 @@ def is_elsewhere(agent: Agent) -> bool:
     return bool(agent.spec.get("elsewhere"))
 
 
+def goes_on(run: Run, agent: Agent) -> bool:
+    """Whether another node shall answer for an agent that this one holds too, as it is less loaded. What waits for a person here,
+    what is bound to this node, and what may not leave it stays."""
+    spec = agent.spec
+    if run.elsewhere is None or run.restricted or run.grant is not None:
+        return False
+    stays = spec["human"] is not None or spec.get("exclusive") or spec["data_class"] == "restricted"
+    return not stays and run.elsewhere.sooner(spec["name"])
+
+
 async def answer_elsewhere(run: Run, agent: Agent) -> Outcome:
     """What the node says that holds it. Raises ``KeptNear`` where the request may not leave this one, and ``RunError``."""
     name = agent.spec["name"]

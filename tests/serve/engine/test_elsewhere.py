@@ -32,6 +32,7 @@ class Link:
     def __init__(self, node: str, other: Served, there: str) -> None:
         self.node = node
         self.away = 0
+        self.busy = False
         self.cut = False
         self.asked: list[Request] = []
         self.keys: list[str] = []
@@ -55,6 +56,10 @@ class Link:
         if result.error:
             raise RunError(result.error["message"])
         return replace(result, node=self._there)
+
+    def sooner(self, agent: str) -> bool:
+        """Whether this node is the busier one."""
+        return self.busy
 
     def epoch_of(self, agent: str) -> int | None:
         """The lease of every agent, where this node has it."""
@@ -233,3 +238,18 @@ async def test_a_kept_request_that_waits_for_a_person_there_is_asked_for_again_w
     )
     assert result.error is not None and (result.error["kind"], result.error["code"]) == ("WaitsThere", "ORC580")
     assert result.error["kind"] in FORWARDED
+
+
+async def test_an_agent_that_two_nodes_hold_is_answered_on_the_less_loaded_one() -> None:
+    """And here after all, where that one cannot; what is restricted stays here in any case."""
+    mine = Wanted([agent_spec("repairs", models=[], reflex=[rule("here")])])
+    there = Wanted([agent_spec("repairs", models=[], reflex=[rule("there")])])
+    async with fleet(there) as (_, _, link), serving(mine) as served:
+        served.engine.elsewhere = link
+        calm = await served.run("my drill smokes")
+        link.busy = True
+        busy, kept = await served.run("my drill smokes"), await served.run("my drill smokes", data_class="restricted")
+        link.cut = True
+        cut = await served.run("my drill smokes")
+    said = [(each.text, each.node) for each in (calm, busy, kept, cut)]
+    assert said == [("here", "edge-1"), ("there", "edge-2"), ("here", "edge-1"), ("here", "edge-1")]

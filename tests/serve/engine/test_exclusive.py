@@ -29,8 +29,13 @@ class Others:
 
     def __init__(self, epoch: int | None) -> None:
         self.away = 0
+        self.busy = False
         self.epoch = epoch
         self.asked: list[str] = []
+
+    def sooner(self, agent: str) -> bool:
+        """Whether this node is the busier one."""
+        return self.busy
 
     def epoch_of(self, agent: str) -> int | None:
         return self.epoch if agent == "till" else 0
