@@ -98,7 +98,11 @@ def local_fleet(name: str, usual: RuntimeClient) -> LocalFleet | None:
         return None
     from orchestrator.app.fleet.local import LocalFleet
 
-    return LocalFleet.of(usual.folders.state, name)
+    fleet = LocalFleet.of(usual.folders.state, name)
+    belongs = (
+        usual.folders.state / "fleet" / "fleet.json"
+    ).is_file()  # to a real one, which may have the same deployment
+    return fleet if not belongs or any(fleet.client(node).answers() for node in fleet.nodes) else None
 
 
 def state_folder() -> Path:

@@ -254,6 +254,7 @@ class ControlApi:
         if blueprint.type == "distributed-edge":
             await self._fleet.apply(asked, blueprint)
             return
+        self._refuse_share(blueprint.name, "apply the manifest of the fleet, or give this one another metadata.name")
         wanted = Wanted(
             blueprint=blueprint,
             sources={str(name): str(text) for name, text in (body.get("sources") or {}).items()},
@@ -273,6 +274,7 @@ class ControlApi:
 
     async def _rollback(self, asked: Asked) -> None:
         name, to = asked.text("name"), asked.count("to", 0) if asked.given("to") else None
+        self._refuse_share(name, "apply the earlier manifest to the fleet")
 
         async def work(tell: Telling) -> Any:
             with self._telling_what_serves(name):
@@ -280,6 +282,12 @@ class ControlApi:
             return {"name": name, "revision": applied.revision, "plan": applied.plan.as_json()}
 
         await tell_and_answer(asked, work, cancel_on_leave=False)
+
+    def _refuse_share(self, name: str, cure: str) -> None:
+        """What a node serves of its fleet, only the fleet changes: it is signed, and placed by who leads."""
+        desired = self._it.reconciler.desired.get(name)
+        if desired is not None and desired.blueprint.node:
+            raise DeployError(f"{name} is this node's share of a fleet, which only the fleet changes", cure=cure)
 
     @contextmanager
     def _telling_what_serves(self, name: str) -> Iterator[None]:

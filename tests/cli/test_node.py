@@ -183,6 +183,7 @@ def test_background_runtimes_take_part_without_a_restart(tmp_path: Path) -> None
         asked = "what is on my calendar tomorrow"
         answered = eventually(lambda: first.types("run", "pair", asked, "--json"), lambda ran: ran.code == 0)
         assert json.loads(answered.out)["node"] == "edge-2"
+        _only_the_fleet_changes_a_share(second, tmp_path / "rogue.yaml")
         _apply_on_another_node(first, second, manifest)
         left = second.node("leave")
         assert left.code == 0 and "edge-2 has left fleet" in left.out, left.err
@@ -192,6 +193,16 @@ def test_background_runtimes_take_part_without_a_restart(tmp_path: Path) -> None
     finally:
         for machine in (second, first):
             machine.types("runtime", "stop")
+
+
+def _only_the_fleet_changes_a_share(node: Machine, rogue: Path) -> None:
+    """A manifest of the same name for one device would be served as if the operator had signed it."""
+    rogue.write_text(
+        "metadata: {name: pair}\ndeployment: {type: single-device, agents: [{name: scheduling, reflex: [{say: mine}]}]}\n"
+    )
+    for words in (("apply", str(rogue), "--yes"), ("rollback", "pair")):
+        ran = node.types(*words)
+        assert ran.code == 4 and "share of a fleet, which only the fleet changes" in ran.err
 
 
 def _apply_on_another_node(first: Machine, second: Machine, manifest: Path) -> None:
