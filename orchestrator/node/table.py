@@ -83,10 +83,10 @@ class Table:
         if row is None:
             self._rows[beat.node] = _Row(beat, now, now if beat.state == "ready" else None)
             return True
-        reborn = beat.epoch < row.beat.epoch and self.health(beat.node, now) == "dead"
-        if (beat.epoch, beat.seq) <= (row.beat.epoch, row.beat.seq) and not reborn:
+        older = (beat.epoch, beat.seq) <= (row.beat.epoch, row.beat.seq)
+        if older and self.health(beat.node, now) != "dead":
             return False
-        anew = beat.epoch != row.beat.epoch
+        anew = older or beat.epoch != row.beat.epoch
         unbroken = not anew and now - row.heard < self.patience.suspect and row.since is not None
         row.since = (row.since if unbroken else now) if beat.state == "ready" else None
         if anew:

@@ -59,6 +59,14 @@ def test_an_old_heartbeat_changes_nothing() -> None:
     assert made.hear(beat("b", 1, epoch=3), 1.0)
 
 
+def test_a_dead_node_may_begin_to_count_anew() -> None:
+    """It left the fleet and joined it again under its name, or lost its disk."""
+    made = table(beat("b", 500, epoch=4))
+    assert not made.hear(beat("b", 1, epoch=1), 9.9) and made.health("b", 10.0) == "dead"
+    assert made.hear(beat("b", 1, epoch=1), 10.1) and made.health("b", 10.2) == "alive"
+    assert made.hear(beat("b", 2, epoch=1), 10.6) and made.ready_for("b", 10.6) == 0.5
+
+
 def test_ready_counts_without_a_break() -> None:
     """A restart, a silence or another state begins it anew."""
     made = table(beat("b"))
