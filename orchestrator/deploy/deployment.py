@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from orchestrator.core.blueprint import AgentSpec, Blueprint, RouterSpec
@@ -131,7 +132,8 @@ class Router:
 class Deployment:
     """Everything that the request path needs of one revision. Parts that did not change are shared with the last one.
 
-    ``applied`` is when the revision was, in seconds since 1970; ``pools`` are limits of the memories that its models share.
+    ``applied`` is when the revision was, in seconds since 1970; ``pools`` are limits of the memories that its models share;
+    ``places`` is the folder in which each tool without a path of its own has a folder, by its address.
     """
 
     blueprint: Blueprint
@@ -143,6 +145,7 @@ class Deployment:
     tools: Mapping[str, Tool]
     applied: float
     pools: Mapping[str, PoolLimits] = field(default_factory=dict)
+    places: Path | None = None
 
     @property
     def name(self) -> str:

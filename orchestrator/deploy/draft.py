@@ -121,6 +121,7 @@ class Draft:
             tools=self._wanted_tools(),
             applied=self.number.applied,
             pools=limits_of(resources, self.budget, residences),
+            places=self._workshop.tools / self.blueprint.name,
         )
 
     # -- inside -----------------------------------------------------------------------------------------------------

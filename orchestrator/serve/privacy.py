@@ -34,11 +34,12 @@ class Privacy:
         private = [agent for agent in deployment.agents.values() if is_private(agent)]
         self.off = not private
         self._deployment = deployment.name
-        self._stores = Stores(deployment.blueprint)
+        self._stores = Stores(deployment.blueprint, deployment.places)
         self._rooms = Rooms()
         for agent in _followed(deployment, private):
             for function in written_by(agent):
-                self._rooms.mark(self._stores.behind(function.name))
+                for store in self._stores.behind(function.name):
+                    self._rooms.mark(store)
         routers = deployment.routers if private else ()
         self.routers = frozenset(name for name in routers if leads_to_private(deployment, name))
         """Names of routers that read what is meant for a restricted agent."""
@@ -59,7 +60,8 @@ class Privacy:
         if function.effect == READS:
             return
         try:
-            await self._rooms.wrote(self._stores.behind(function.name))
+            for store in self._stores.behind(function.name):
+                await self._rooms.wrote(store)
         except StateUnusable as error:
             message = (
                 f"{function.name} was not called: that a restricted run writes there cannot be kept: {error.message}"
@@ -68,7 +70,7 @@ class Privacy:
 
     def may_give(self, function: ToolFunction) -> bool:
         """Whether what it gives may be what a restricted run wrote."""
-        return self._rooms.holds(self._stores.behind(function.name))
+        return any(map(self._rooms.holds, self._stores.behind(function.name)))
 
 
 def is_private(agent: Agent) -> bool:

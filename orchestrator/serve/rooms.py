@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.core.address import Address
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import StateUnusable
+from orchestrator.deploy.knowledge import SEARCH
 from orchestrator.ports.code import ModuleFile, find_module
 from orchestrator.ports.marks import Mark, MarkStore
 from orchestrator.serve.disk import Disk
@@ -20,39 +22,45 @@ EVERYTHING: Final = Mark("all")
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """What a tool reads and writes: the ``file`` (or folder) at a path; where that is empty, ``name`` alone says what it is."""
+    """What a tool reads and writes: the ``file`` (or folder) that it is, and where the tool was given no path also the ``name``."""
 
     name: str
     file: str = ""
 
 
 class Stores:
-    """The stores behind the tools and document sets of one deployment."""
+    """The stores behind the tools and document sets of one deployment. ``places`` is where those are that are given no path."""
 
-    __slots__ = ("_deployment", "_known")
+    __slots__ = ("_deployment", "_known", "_places", "_sets")
 
-    def __init__(self, blueprint: Blueprint) -> None:
+    def __init__(self, blueprint: Blueprint, places: Path | None = None) -> None:
         self._deployment = blueprint.name
-        elements = (*blueprint.of_kind("tool"), *blueprint.of_kind("knowledge"))
-        self._known = {each.spec["name"]: self._store_of(each.spec, blueprint) for each in elements}
+        self._places = places
+        sets = blueprint.of_kind("knowledge")
+        self._sets = tuple(self._store_of(each.spec, blueprint, each.address) for each in sets)
+        tools = blueprint.of_kind("tool")
+        self._known = {each.spec["name"]: self._store_of(each.spec, blueprint, each.address) for each in tools}
 
-    def behind(self, function: str) -> Store:
-        """That of the tool which this function belongs to."""
+    def behind(self, function: str) -> tuple[Store, ...]:
+        """Those of the tool which this function belongs to; a search may look into any document set."""
         tool = function.partition(".")[0]
-        return self._known.get(tool) or self._own(tool)
+        own = self._known.get(tool) or self._own(tool, Address.of("tool", tool))
+        return (own, *self._sets) if function == SEARCH else (own,)
 
-    def _own(self, tool: str) -> Store:
-        """Without a path a tool keeps its things in a folder that is its deployment's alone."""
-        return Store(f"{self._deployment}/{tool}")
+    def _own(self, tool: str, address: str) -> Store:
+        """Without a path a tool keeps its things in a folder that is its deployment's alone; but another one may be given that."""
+        return Store(f"{self._deployment}/{tool}", str(self._places / address) if self._places is not None else "")
 
-    def _store_of(self, spec: Mapping[str, Any], blueprint: Blueprint) -> Store:
+    def _store_of(self, spec: Mapping[str, Any], blueprint: Blueprint, address: str) -> Store:
         options: Mapping[str, Any] = spec.get("options", spec)
         if "python" in options:  # tools of one module may share whatever it keeps
             module = options["python"].partition(":")[0]
             found = find_module(module, [Path(root) for root in (blueprint.folder, *blueprint.tool_roots)])
-            return Store("", str(found.file)) if isinstance(found, ModuleFile) else self._own(f"python {module}")
+            if isinstance(found, ModuleFile):
+                return Store("", str(found.file))
+            return Store(f"{self._deployment}/python {module}")
         path = options.get("path")
-        return Store("", str(Path(blueprint.folder, path))) if path else self._own(spec["name"])
+        return Store("", str(Path(blueprint.folder, path))) if path else self._own(spec["name"], address)
 
 
 class Rooms:
@@ -108,7 +116,8 @@ class Rooms:
                 self._read_again()
         except StateUnusable:
             return True
-        if not self._marks.isdisjoint((Mark("name", store.name), EVERYTHING)):
+        named = {Mark("name", store.name)} if store.name else set()
+        if not self._marks.isdisjoint((*named, EVERYTHING)):
             return True
         return bool(store.file) and self._holds_file(os.path.realpath(store.file))
 
@@ -127,11 +136,12 @@ class Rooms:
 
 
 def _marks_of(store: Store) -> set[Mark]:
-    """By its name, or as the file that it is, by its path and on the disk."""
+    """By its name, and as the file that it is, by its path and on the disk."""
+    named = {Mark("name", store.name)} if store.name else set()
     if not store.file:
-        return {Mark("name", store.name)}
+        return named
     real = os.path.realpath(store.file)
-    return {Mark("file", real), *_inode(real)}
+    return {*named, Mark("file", real), *_inode(real)}
 
 
 def _within(path: str, folder: str) -> bool:

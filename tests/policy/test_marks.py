@@ -269,3 +269,63 @@ async def test_what_another_process_marks_is_seen_also_after_marks_of_this_one(t
         added = [sys.executable, "-c", ADDS, str(tmp_path / MARKS_NAME), f"/theirs/{number}"]
         await anyio.run_process(added)
         assert mine.holds(Store("", f"/theirs/{number}")), number
+
+
+def _found(folder: Path, name: str) -> list[Path]:
+    return list(folder.rglob(name))
+
+
+def reader_of(folder: Path, **tool: Any) -> Path:
+    """Another deployment, whose agent reads what a tool or a document set gives."""
+    written = folder / "reader.yaml"
+    read = {"call": "book.read", "say": "{{ result }}"}
+    agent = {"name": "desk", "tools": ["book"], "reflex": [read]}
+    queries = {"read": {"sql": "select subject from ticket"}}
+    tools = [{"name": "book", "use": "database", "queries": queries, **tool}]
+    inside = {"type": "single-device", "agents": [agent], "tools": tools}
+    written.write_text(json.dumps({"metadata": {"name": "reader"}, "deployment": inside}))
+    return written
+
+
+async def test_the_store_of_a_tool_without_a_path_is_known_by_its_file_too(tmp_path: Path) -> None:
+    """Another deployment's tool may be given that path, also in a later life."""
+    async with life(tmp_path) as planes:
+        await applied(planes, clinic(tmp_path, private=True))
+        await asked(planes, "clinic", CANARY, agent="doctor")
+    [store] = _found(tmp_path, "tickets.db")
+    async with life(tmp_path) as planes:
+        await applied(planes, reader_of(tmp_path, path=str(store)))
+        assert seen(await asked(planes, "reader", "list")) == (True, "restricted")
+
+
+def letters(folder: Path) -> Path:
+    """``doctor`` writes into a calendar, whose folder is a document set of another name."""
+    docs = folder / "docs"
+    docs.mkdir(exist_ok=True)
+    start = "2027-01-05T10:00"
+    write = {"call": "calendar.add", "arguments": {"title": "{{ text }}", "start": start}, "say": "noted"}
+    read = {"call": "knowledge.search", "arguments": {"query": "summary"}, "say": "{{ result }}"}
+    routes = [{"to": "doctor", "when": {"regex": CANARY}}, {"to": "reader", "when": {"regex": "list"}}]
+    agents = [
+        {"name": "front", "role": "router", "strategy": "rules", "routes": routes},
+        {"name": "doctor", "tools": ["calendar"], "reflex": [write], "privacy_mode": True},
+        {"name": "reader", "knowledge": ["sent"], "reflex": [read]},
+    ]
+    inside = {
+        "type": "single-device",
+        "entry": "front",
+        "agents": agents,
+        "tools": [{"name": "calendar", "path": "docs/c.ics"}],
+        "knowledge": [{"name": "sent", "path": "docs", "include": ["*.ics"]}],
+    }
+    written = folder / "letters.yaml"
+    written.write_text(json.dumps({"metadata": {"name": "letters"}, "deployment": inside}))
+    return written
+
+
+async def test_a_document_set_over_a_folder_that_is_written_into_counts_as_restricted(tmp_path: Path) -> None:
+    """Whatever it is called."""
+    async with life(tmp_path) as planes:
+        await applied(planes, letters(tmp_path))
+        assert (await asked(planes, "letters", CANARY, agent="doctor")).text == "noted"
+        assert seen(await asked(planes, "letters", "list")) == (True, "restricted")
