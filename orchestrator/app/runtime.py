@@ -43,6 +43,7 @@ from orchestrator.core.errors import DeployError, OrchestratorError, StateUnusab
 from orchestrator.core.event import Event
 from orchestrator.deploy.live import CUT_SECONDS
 from orchestrator.deploy.supervisor import END_SECONDS
+from orchestrator.deploy.yard import keep_ending_strays
 from orchestrator.gateway.bind import bind_first_free, bind_port, bind_private
 from orchestrator.gateway.control import ControlApi, Controlled
 from orchestrator.gateway.front import FrontDoor
@@ -153,7 +154,10 @@ class Runtime:
         await stack.enter_async_context(
             self._listening(sockets, Controlled(*parts, *owners_of_waiting, lambda: seat.node))
         )
-        await self._serve(planes, partial(seat.run, planes, journal))
+        beside = [partial(seat.run, planes, journal)]
+        if workshop.yard is not None:
+            beside.append(partial(keep_ending_strays, workshop.yard))
+        await self._serve(planes, beside)
 
     def _reveal(self, reference: str, folder: Path) -> Secret:
         """A secret. One that is not set may stand in the file ``environment`` since the start."""
@@ -237,9 +241,10 @@ class Runtime:
     def _socket(self) -> Path:
         return self._place.folders.runtime / SOCKET_NAME
 
-    async def _serve(self, planes: Planes, be_a_node: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def _serve(self, planes: Planes, beside: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(be_a_node)
+            for work in beside:
+                tasks.start_soon(work)
             tasks.start_soon(self._watch_signals)
             tasks.start_soon(self._announce, planes)
             tasks.start_soon(keep_cut, start_log(self._place.folders))

@@ -6,11 +6,18 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.to_thread
 
 from orchestrator.deploy.server_records import ServerRecord, end_recorded, places_of_processes
 from orchestrator.ports.host import Processes, ProcessIdentity
 from orchestrator.ports.lifecycle import Launch, LaunchOrder
 from orchestrator.ports.provider import Provider
+
+STRAYS_EVERY: Final = 10.0
+"""Seconds between two looks for servers that a killed process left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +59,10 @@ def end_strays(yard: Yard) -> None:
             continue
         end_recorded(folder, yard.processes)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+async def keep_ending_strays(yard: Yard) -> None:
+    """From time to time, until cancelled: a runtime may live for weeks after such a process was killed."""
+    while True:
+        await anyio.sleep(STRAYS_EVERY)
+        await anyio.to_thread.run_sync(end_strays, yard)

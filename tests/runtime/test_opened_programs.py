@@ -72,6 +72,15 @@ def test_one_that_was_killed_leaves_no_server_behind_the_next_runtime(
     assert list((home.folders.state / "in-process" / "servers").glob("process-*")) == []
 
 
+def test_a_runtime_that_lives_ends_what_a_killed_program_leaves(home: Home, program: subprocess.Popen[str]) -> None:
+    """Nobody else would for as long as it lives."""
+    home.start()
+    assert len(servers(home)) == 1
+    program.terminate()
+    program.wait()
+    eventually(lambda: servers(home) == [], 30.0)
+
+
 def servers(home: Home) -> list[int]:
     """Processes of model servers that were started in this home, by its logs, in which they work."""
     return [each.pid for each in Place(home.path).processes()]
