@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 
 from tests.apart.load import Flow
 from tests.apart.machine import Machine, founded, machines
-from tests.apart.trial import QUIET, Figures, Trial, fleet_folder, kill_runtime, kill_server, table_of, trial
+from tests.apart.trial import QUIET, Figures, Trial, fleet_folder, kill_runtime, kill_server, lasts, table_of, trial
 from tests.cli.commands import command
 
 NAMES: Final = ("edge-1", "edge-2", "edge-3")
@@ -96,7 +95,7 @@ def test_kill_9_of_a_node(fleet: Fleet, table: list[Figures]) -> None:
     victim = fleet["edge-2"]
     with trial(fleet, "kill -9 of a node, 5 s", OTHERS, table) as it:
         it.breaks(lambda: kill_runtime(victim))
-        time.sleep(SHORT)
+        lasts(SHORT)
         it.heals(lambda: victim.does("runtime", "start"))
         it.figures.back = it.until_routed("own", "edge-2")
     check(it, "edge-2")
@@ -107,7 +106,7 @@ def test_a_node_that_hangs(fleet: Fleet, table: list[Figures]) -> None:
     process = int(victim.client().about()["pid"])
     with trial(fleet, "SIGSTOP of a node, 5 s", OTHERS, table) as it:
         it.breaks(lambda: kill_runtime(victim, signal.SIGSTOP))
-        time.sleep(SHORT)
+        lasts(SHORT)
         it.heals(lambda: os.kill(process, signal.SIGCONT))
         it.figures.back = it.until_routed("own", "edge-2")
     check(it, "edge-2")
@@ -120,7 +119,7 @@ def test_a_node_that_hangs_for_long(fleet: Fleet, table: list[Figures]) -> None:
     with trial(fleet, "SIGSTOP of a node, 16 s", (*OTHERS, *HELD), table) as it:
         it.breaks(lambda: kill_runtime(victim, signal.SIGSTOP))
         it.load.left_out.add("edge-2")
-        time.sleep(LONG)
+        lasts(LONG)
         it.heals(lambda: os.kill(process, signal.SIGCONT))
         it.load.left_out.clear()
     it.figures.home = it.home("own", "edge-2")
@@ -133,7 +132,7 @@ def test_a_cable_is_pulled_out(fleet: Fleet, table: list[Figures], seconds: floa
     victim = fleet["edge-2"]
     with trial(fleet, f"partition, {seconds:.0f} s", (*OTHERS, *INSIDE), table) as it:
         it.breaks(lambda: victim.net.cable(victim.name, plugged=False))
-        time.sleep(seconds)
+        lasts(seconds)
         it.heals(victim.net.heal)
         if seconds == SHORT:
             it.figures.back = it.until_routed("own", "edge-2")
@@ -147,7 +146,7 @@ def test_one_way_loss(fleet: Fleet, table: list[Figures], way: str, come: float,
     victim = fleet["edge-2"]
     with trial(fleet, f"nothing goes {way} a node, 5 s", (*OTHERS, *INSIDE), table) as it:
         it.breaks(lambda: victim.net.lose(victim.name, come=come, go=go))
-        time.sleep(SHORT)
+        lasts(SHORT)
         it.heals(victim.net.heal)
         it.figures.back = it.until_routed("own", "edge-2")
     check(it, "edge-2", DIALLED_AGAIN)
@@ -157,7 +156,7 @@ def test_a_fifth_of_all_packets_is_lost(fleet: Fleet, table: list[Figures]) -> N
     victim = fleet["edge-2"]
     with trial(fleet, "20 % loss, both ways, 16 s", (*OTHERS, *INSIDE), table) as it:
         it.breaks(lambda: victim.net.lose(victim.name, come=0.2, go=0.2))
-        time.sleep(LONG)
+        lasts(LONG)
         it.heals(victim.net.heal)
         it.figures.back = it.until_routed("own", "edge-2")
     check(it)
@@ -169,7 +168,7 @@ def test_a_link_that_comes_and_goes(fleet: Fleet, table: list[Figures]) -> None:
     with trial(fleet, "flapping link, 1 s and 1 s, 20 s", (*OTHERS, *INSIDE), table) as it:
         it.breaks(lambda: victim.net.cable(victim.name, plugged=False))
         for number in range(20):
-            time.sleep(1.0)
+            lasts(1.0)
             victim.net.cable(victim.name, plugged=number % 2 == 0)
         it.heals(victim.net.heal)
         it.figures.back = it.until_routed("own", "edge-2")
@@ -182,7 +181,7 @@ def test_kill_9_of_a_leaf(fleet: Fleet, table: list[Figures]) -> None:
         it.breaks(lambda: kill_server(fleet["edge-2"], "leaf"))
         it.healed = it.broke
         it.figures.back = it.until_routed("own", "edge-2")
-        time.sleep(QUIET)
+        lasts(QUIET)
     check(it, again=HUB_GAP)
 
 
@@ -191,7 +190,7 @@ def test_kill_9_of_the_hub(fleet: Fleet, table: list[Figures]) -> None:
         it.breaks(lambda: kill_server(fleet["edge-1"], "hub"))
         it.healed = it.broke
         it.figures.back = it.until_routed("own", "edge-2")
-        time.sleep(QUIET)
+        lasts(QUIET)
     check(it, again=HUB_GAP)
 
 
@@ -202,7 +201,7 @@ def test_the_store_of_the_hub_is_deleted(fleet: Fleet, table: list[Figures]) -> 
         it.breaks(lambda: kill_server(hub, "hub", partial(shutil.rmtree, fleet_folder(hub).store)))
         it.healed = it.broke
         it.figures.back = it.until_routed("own", "edge-2")
-        time.sleep(QUIET)
+        lasts(QUIET)
     check(it, again=HUB_GAP)
 
 
@@ -213,7 +212,7 @@ def test_a_bit_of_the_hubs_store_flips(fleet: Fleet, table: list[Figures], bucke
         it.breaks(lambda: kill_server(hub, "hub", partial(flip_a_bit, hub, bucket)))
         it.healed = it.broke
         it.figures.back = it.until_routed("own", "edge-2")
-        time.sleep(QUIET)
+        lasts(QUIET)
     check(it, again=HUB_GAP)
 
 
@@ -223,12 +222,12 @@ def test_a_node_is_stopped_and_started(fleet: Fleet, table: list[Figures], name:
     victim = fleet[name]
     with trial(fleet, f"{name} is stopped, drained, and started", (*OTHERS, *INSIDE), table) as it:
         it.load.left_out.add(name)
-        time.sleep(QUIET)
+        lasts(QUIET)
         it.breaks(lambda: victim.does("runtime", "stop"))
         it.heals(lambda: victim.does("runtime", "start"))
         it.load.left_out.clear()
         it.until_routed("own", "edge-2")
-        time.sleep(QUIET)
+        lasts(QUIET)
     check(it)
 
 

@@ -7,19 +7,11 @@ from typing import Final
 
 import pytest
 
-from orchestrator.core.request import Request
 from tests.apart.machine import Machine, founded, machines
+from tests.fleet.seed import NAME, misplaced
 
 NAMES: Final = ("edge-1", "edge-2")
 MANIFEST: Final = "manifests/distributed-edge.yaml"
-NAME: Final = "distributed-edge"
-ASKED: Final = {
-    "open a ticket: my screen is broken": ("customer-service", "edge-1"),
-    "what is on my calendar tomorrow": ("scheduling", "edge-1"),
-    "find the manual of the printer": ("documentation", "edge-2"),
-    "the computer does not start, error 42": ("technical-support", "edge-2"),
-}
-"""Requests, with who answers and where. No model server runs: the agents of edge-2 say so, there."""
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +30,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Machin
 @pytest.mark.parametrize("node", NAMES)
 def test_through_each_machine_the_right_agent_answers_on_the_right_one(fleet: dict[str, Machine], node: str) -> None:
     """The same 50 requests; of every result, the agent and the node are those of the manifest."""
-    client = fleet[node].client()
-    wrong = []
-    for number in range(50):
-        text, expected = list(ASKED.items())[number % len(ASKED)]
-        result = client.run(NAME, Request(text), None)
-        if (result.agent, result.node) != expected:
-            wrong.append((text, result.agent, result.node, result.error))
-    assert wrong == []
+    assert misplaced(fleet[node].client()) == []
 
 
 def test_links_are_encrypted_and_go_to_an_address_that_others_reach(fleet: dict[str, Machine]) -> None:

@@ -14,6 +14,6 @@ def _apart() -> None:
     try:
         find_server({})
     except OrchestratorError as error:
-        pytest.skip(error.line)
+        pytest.skip(error.line)  # the extra mesh is not installed, as the line says
     if why := missing():
-        pytest.skip(why)
+        pytest.skip(why)  # namespaces need root and Linux: it names what is missing

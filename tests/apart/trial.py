@@ -188,3 +188,8 @@ def table_of(rows: Sequence[Figures]) -> str:
         cells = [row.fault, *map(str, counts), *("" if one is None else f"{one:.1f}" for one in seconds)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def lasts(seconds: float) -> None:
+    """A fault goes on, or nothing happens. Between real processes, servers and kernels there is no clock but the real one."""
+    time.sleep(seconds)

@@ -18,9 +18,9 @@ from orchestrator.app.fleet.local import LocalFleet
 from orchestrator.app.fleet.records import read_record
 from orchestrator.core.request import Request, Result
 from tests.cli.commands import ROOT, Ran, here
+from tests.fleet.seed import NAME, misplaced
 
 MANIFEST: Final = ROOT / "manifests" / "distributed-edge.yaml"
-NAME: Final = "distributed-edge"
 Seen = TypeVar("Seen")
 PAIR: Final = """
 deployment:
@@ -30,13 +30,6 @@ deployment:
     - {id: edge-2, agents: [scheduling], models: [phi-4-mini]}
   coordination: {failover: automatic}
 """
-ASKED: Final = {
-    "open a ticket: my screen is broken": ("customer-service", "edge-1"),
-    "what is on my calendar tomorrow": ("scheduling", "edge-1"),
-    "find the manual of the printer": ("documentation", "edge-2"),
-    "the computer does not start, error 42": ("technical-support", "edge-2"),
-}
-"""Requests, with who answers and where. No model server runs: the agents of edge-2 say so, there."""
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +71,7 @@ def test_one_command_starts_all_nodes_and_says_who_holds_what(applied: Ran, flee
 @pytest.mark.parametrize("node", ["edge-1", "edge-2"])
 def test_through_each_node_the_right_agent_answers_on_the_right_node(fleet: LocalFleet, node: str) -> None:
     """The same 50 requests; of every result, the agent and the node are those of the manifest."""
-    client = fleet.client(node)
-    wrong = []
-    for number in range(50):
-        text, expected = list(ASKED.items())[number % len(ASKED)]
-        result = client.run(NAME, Request(text), None)
-        if (result.agent, result.node) != expected:
-            wrong.append((text, result.agent, result.node, result.error))
-    assert wrong == []
+    assert misplaced(fleet.client(node)) == []
 
 
 def test_an_answer_of_another_node_is_heard_in_pieces(fleet: LocalFleet) -> None:
@@ -157,7 +143,8 @@ def test_a_node_that_hangs_is_out_of_routing_and_back_soon_after(fleet: LocalFle
         time.sleep(3)  # the servers are real
     finally:
         os.kill(process, signal.SIGCONT)
-    until(lambda: asked(fleet, "edge-1", manual), lambda result: result.node == "edge-2", 5.0)
+    back = until(lambda: asked(fleet, "edge-1", manual), lambda result: result.node == "edge-2", 5.0)
+    assert back.agent == "documentation"
 
 
 def test_a_node_whose_leaf_is_killed_is_back_soon_after(fleet: LocalFleet) -> None:

@@ -56,7 +56,7 @@ class _Life:
             core = _opened(self._options)
             self.code = self._serve(core)
             core.close()
-        except BaseException:
+        except BaseException:  # passed on: the exit code must tell of it first
             self.code = self.code or 1
             raise  # its traceback is what the log tells
         finally:

@@ -90,7 +90,7 @@ class SqliteMarks:
             try:
                 with reader.transaction() as connection:  # it may be there without its table: made, and killed
                     connection.execute(_TABLE)
-            except BaseException:
+            except BaseException:  # passed on: a reader without its table is of no use, and must not stay open
                 reader.close()
                 raise
             self._reader = reader
