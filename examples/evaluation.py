@@ -11,7 +11,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,8 @@ from orchestrator import Result
 Verdict = Literal["right", "asked", "escalated", "deflected", "wrong"]
 FILES = ("requests", "paraphrases", "hard")
 """What may lie beside a manifest, as ``.jsonl``; the first must."""
+LABELLED_ON = "2026-03-10T09:00"
+"""A Tuesday. "Call me tomorrow" was labelled as booked, and no desk calls on a Sunday."""
 FORM = (
     '{"id": "a-1", "text": "…", "agent": "orders", "expect": {"contains": ["shipped"]}}; agent null: nobody answers it'
 )
@@ -153,6 +156,20 @@ async def evaluate(name: str, cases: Iterable[Case], ask: Callable[[str], Awaita
     return Score(name, tuple([judge(case, await ask(case.text)) for case in cases]))
 
 
+@contextmanager
+def _on(moment: str) -> Iterator[None]:
+    """That is the time of the desk meanwhile."""
+    before = os.environ.get("DESK_NOW")
+    os.environ["DESK_NOW"] = moment
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["DESK_NOW"]
+        else:
+            os.environ["DESK_NOW"] = before
+
+
 async def evaluate_example(manifest: Path) -> list[Score]:
     """The files of labelled requests beside a manifest, in process; then the paraphrases, or what else is there, asked of the stub.
 
@@ -164,10 +181,12 @@ async def evaluate_example(manifest: Path) -> list[Score]:
         shutil.copytree(manifest.parent, folder, ignore=shutil.ignore_patterns(".state", "__pycache__"))
         environment = {**os.environ, "ORCHESTRATOR_SERVERS": "", "ORCHESTRATOR_HOME": kept}
         files = {name: read_cases(folder / f"{name}.jsonl") for name in FILES if (folder / f"{name}.jsonl").exists()}
-        async with orchestrator.open(
-            folder / manifest.name, environment=environment, state=Path(kept) / "state"
-        ) as deployment:
-            scores = [await evaluate(f"{folder.name} {name}", cases, deployment.run) for name, cases in files.items()]
+        opened = orchestrator.open(folder / manifest.name, environment=environment, state=Path(kept) / "state")
+        with _on(LABELLED_ON):
+            async with opened as deployment:
+                scores = [
+                    await evaluate(f"{folder.name} {name}", cases, deployment.run) for name, cases in files.items()
+                ]
     return [
         *scores,
         await evaluate("a stub that sends everybody away", files.get("paraphrases", files[FILES[0]]), send_away),

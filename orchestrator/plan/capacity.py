@@ -10,6 +10,7 @@ from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.memory import Budget, kept
 from orchestrator.core.quantity import format_size
 from orchestrator.plan.binding import Bound, beside_pinned, budget_beside_servers, held_by_pinned
+from orchestrator.plan.generations import berth_of
 from orchestrator.plan.observed import ObservedState, Pin
 from orchestrator.plan.smaller import smaller
 from orchestrator.ports.device import Device
@@ -27,6 +28,8 @@ def memory_notes(blueprint: Blueprint, bound: Mapping[str, Bound], observed: Obs
         spec = cast(ModelSpec, blueprint.elements[Address.of("model", alias)].spec)
         if each.tight and each.need:
             yield f"{alias} needs {each.need}; models should take at most {budget}: {smaller(spec, each.need, budget)}"
+    if device is not None and not blueprint.hardware and not any(each.tight for each in observed.prospects.values()):
+        yield from _to_start(observed, device)
     held = {each.name.partition("/")[2] for each in observed.prospects.values() if each.memory}
     mine = {alias: each for alias, each in bound.items() if alias not in held}
     pinned = held_by_pinned(blueprint, bound, observed, budget)
@@ -90,9 +93,25 @@ def _to_load(residents: Mapping[str, int], bound: Mapping[str, Bound], observed:
     }
 
 
+def _to_start(observed: ObservedState, device: Device) -> Iterator[str]:
+    """Servers that are started while other programs have the memory. One that keeps its model on a card takes what is free there
+    and leaves the rest to the processor without a word, many times slower."""
+    waiting = {
+        name.partition("/")[2]: each.memory
+        for name, each in observed.prospects.items()
+        if each.memory and not each.why and berth_of(name, each, observed.started).how in ("first", "beside")
+    }
+    need, on_cards = sum(waiting.values()), device.free_on_cards
+    if need > device.free + (on_cards or 0):
+        yield f"{_sum(waiting)} are still to be started, and {format_size(device.free + (on_cards or 0))} of memory are free now"
+    elif on_cards is not None and need > on_cards:
+        of = f"{format_size(on_cards)} of {format_size(device.own_memory)} graphics memory are free now"
+        yield f"{_sum(waiting)} are still to be started, and {of}: what has no room there runs on the processor, many times slower"
+
+
 def _crowded(waiting: Mapping[str, int], device: Device) -> Iterator[str]:
     """Other programs have the memory just now."""
-    free = device.free + sum(one.free or 0 for one in device.accelerators if not one.unified)
+    free = device.free + (device.free_on_cards or 0)
     if sum(waiting.values()) > free:
         yield f"{_sum(waiting)} are still to be loaded, and {format_size(free)} of memory are free now"
 

@@ -34,7 +34,7 @@ def pressure_of(blueprints: Iterable[Blueprint], observed: ObservedState) -> Pre
 
 
 def _free(device: Device) -> int:
-    return device.free + sum(one.free or 0 for one in device.accelerators if not one.unified)
+    return device.free + (device.free_on_cards or 0)
 
 
 def _on_battery(blueprint: Blueprint, device: Device | None) -> str:

@@ -83,6 +83,12 @@ class Device:
         """Bytes of all accelerators that have a memory of their own."""
         return sum(one.memory or 0 for one in self.accelerators if not one.unified)
 
+    @property
+    def free_on_cards(self) -> int | None:
+        """Bytes of :attr:`own_memory` that are free now; ``None`` where no accelerator tells."""
+        told = [one.free for one in self.accelerators if not one.unified and one.free is not None]
+        return sum(told) if told else None
+
     def as_json(self) -> dict[str, Any]:
         """A plain form."""
         return asdict(self) | {"accelerators": [asdict(one) for one in self.accelerators], "notes": list(self.notes)}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+import sys
 
 import pytest
 
@@ -64,6 +66,15 @@ def test_the_version_is_told() -> None:
     """And nothing else."""
     ran = here("--version")
     assert ran.code == 0 and ran.out.startswith("orchestrator ") and len(ran.out.split()) == 2
+
+
+def test_a_python_without_the_script_on_its_path_runs_it_as_a_module() -> None:
+    """The same command, the same exit code, and its own name in the help."""
+    words = [sys.executable, "-m", "orchestrator"]
+    told = subprocess.run([*words, "--version"], capture_output=True, text=True, check=True, timeout=60)
+    assert told.stdout == here("--version").out
+    wrong = subprocess.run([*words, "aply"], capture_output=True, text=True, check=False, timeout=60)
+    assert (wrong.returncode, wrong.stderr) == (64, here("aply").err)
 
 
 def test_an_unknown_verb_gets_the_nearest_one() -> None:

@@ -268,3 +268,41 @@ def test_one_that_loads_on_request_holds_nothing_and_is_asked_for_the_build_that
         assert (found["desk/a"].memory, found["desk/a"].unfit) == (0, refused)
         bound = bind_all(wanted, state(there, started=started, prospects=found))["a"]
         assert [each.model for each in bound.endpoints[:1]] == ([served] if served else [])
+
+
+FREE_NOW = {
+    "all is free": (device(32 * GB, Accelerator("card", "cuda", 24 * GB, 24 * GB)), ""),
+    "others have the card": (
+        device(32 * GB, Accelerator("card", "cuda", 24 * GB, 3 * GB)),
+        (
+            "a 3.5 GB + b 3.5 GB are still to be started, and 3.0 GB of 24.0 GB graphics memory are free now: what has no "
+            "room there runs on the processor, many times slower"
+        ),
+    ),
+    "a card that does not tell": (device(32 * GB, Accelerator("card", "cuda", 24 * GB)), ""),
+    "others have all": (
+        Device(32 * GB, 2 * GB, 4, (Accelerator("card", "cuda", 24 * GB, 3 * GB),)),
+        "a 3.5 GB + b 3.5 GB are still to be started, and 5.0 GB of memory are free now",
+    ),
+    "no card, and others have the memory": (
+        Device(32 * GB, 2 * GB, 4),
+        "a 3.5 GB + b 3.5 GB are still to be started, and 2.0 GB of memory are free now",
+    ),
+    "a card in the main memory": (device(32 * GB, Accelerator("card", "metal", 32 * GB, GB, unified=True)), ""),
+}
+
+
+@pytest.mark.parametrize("case", FREE_NOW)
+def test_a_plan_says_that_others_have_the_memory_that_a_server_wants(case: str) -> None:
+    """llama-server leaves to the processor what has no room on the card, and says nothing: seen on a card of 151 GB that
+    another program filled, 10 tokens a second instead of 270. Once the server is there, its own memory is no news."""
+    here, note = FREE_NOW[case]
+    wanted = desk(spec("a"), spec("b"))
+    found = fitted(wanted, {"desk/a": [startable("desk/a")], "desk/b": [startable("desk/b")]}, Neighbours({}, (), here))
+    notes = diff(wanted, state(prospects=found, device=here)).notes
+    assert [line for line in notes if "free now" in line] == ([note] if note else [])
+    there = {
+        name: StartedServer(name, each.kind, each.digest, "ready", memory=each.memory) for name, each in found.items()
+    }
+    after_start = diff(wanted, state(prospects=found, device=here, started=there)).notes
+    assert not [line for line in after_start if "free now" in line]
