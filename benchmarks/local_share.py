@@ -3,7 +3,8 @@
 The requests, their labels (written before any rule) and the deployment are those of examples/mixed-office; the rules, the
 router's learned stages, the tables, the signs of doubt, the hand-overs and the figures of the report are real. The models are
 simulated with stated accuracies, so whatever they answer says what follows from these, not how good a model is. The first arm
-has no model at all: nothing in it is simulated.
+has no model at all: nothing in it is simulated. The blind requests were written by somebody who had seen neither the rules nor
+the other requests, and nothing was changed for them: they tell how much the first ones flatter.
 """
 
 from __future__ import annotations
@@ -168,9 +169,13 @@ async def _print_all() -> None:
     for arm in (ours, cloud):
         show(_about(arm, "SIMULATED "))
     show(_compared(ours, cloud))
-    show(_drawn([await _both(requests, STATED, draw) for draw in range(DRAWS)]))
-    for arm in (alone, ours, cloud):
-        simulated = "" if arm is alone else "SIMULATED "
+    show(_drawn([await _both(requests, STATED, draw) for draw in range(DRAWS)], ""))
+    blind = read_requests(EXAMPLE / "blind.jsonl")
+    alone_blind = await ask_office("no model at all, blind requests", blind, None)
+    show(_about(alone_blind, ""))
+    show(_drawn([await _both(blind, STATED, draw) for draw in range(DRAWS)], "blind requests, "))
+    for arm in (alone, alone_blind, ours, cloud):
+        simulated = "" if arm in (alone, alone_blind) else "SIMULATED "
         print(f"\n{simulated}not done by {arm.name}:", *arm.failures(), sep="\n")
     print(f"\n{f'SIMULATED, mean of {FEWER} draws, with':<54} local   done: office, cloud alone   tokens in the cloud")
     for name, other in {"as stated": STATED, **OTHERS}.items():
@@ -274,12 +279,12 @@ def _compared(ours: Arm, cloud: Arm) -> Iterator[Row]:
     yield Row("SIMULATED calls of models nearby", nearby.calls, f"for {len(ours.came)} requests")
 
 
-def _drawn(both: Sequence[tuple[Arm, Arm]]) -> Iterator[Row]:
+def _drawn(both: Sequence[tuple[Arm, Arm]], which_set: str) -> Iterator[Row]:
     """Over all draws: their means, and in how many of them neither target is missed."""
     local = [100 * (ours.figures.local.value or 0) for ours, _ in both]
     done, other = ([100 * (arms[which].right().value or 0) for arms in both] for which in (0, 1))
     lead = [mine - theirs for mine, theirs in zip(done, other, strict=True)]
-    told = f"SIMULATED, mean of {len(both)} draws: "
+    told = f"SIMULATED, {which_set}mean of {len(both)} draws: "
     yield at_least(f"{told}handled locally", fmean(local), "%", LEAST_LOCAL)
     yield Row(f"{told}task done by the office", fmean(done), "%")
     yield Row(f"{told}task done by the cloud alone", fmean(other), "%")
