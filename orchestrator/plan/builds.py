@@ -28,6 +28,9 @@ _VARIANT: Final = re.compile(r"-(?:(cuda|trtrtx|tensorrt)-gpu|[a-z]+-(cpu|gpu|np
 _INSTRUCTED: Final = re.compile(r"-(?:instruct|it|chat)$")
 _MADE_BY: Final = re.compile(r"[-.](?:ud|i1|imat|imatrix)$")
 """What makers of GGUF files add to a model's name for how they chose the bits."""
+_OWNED: Final = re.compile(r"^[a-z0-9.-]+__?(?:[a-z0-9.-]+-gguf_)?(?=[a-z])")
+"""What stands before a model's own name where a file tells whose it is: ``microsoft_`` or ``bartowski__``; in llama.cpp's cache
+also the repository, ``unsloth_phi-4-mini-instruct-gguf_``."""
 _SPELLINGS: Final = {"fp16": "f16", "bfp16": "bf16", "fp32": "f32", "bf32": "f32"}
 _TINY_LOSS: Final = 8.5
 """From this many bits on, more of them are commonly taken to gain nothing, and they take memory and time: Llama 3.1 8B makes
@@ -73,15 +76,21 @@ def same_model(provider: str, wanted: str, served: str, *, any_build: bool = Tru
         return True
     if provider == "ollama" and not any_build:
         return _named(one) == _named(other)
-    stem = _STEMS.get(provider, _file_stem)
-    return stem(one) == stem(other)
+    if provider in _STEMS:
+        stem = _STEMS[provider]
+        return stem(one) == stem(other)
+    return not _unowned(_file_stem(one)).isdisjoint(_unowned(_file_stem(other)))
 
 
 def stem_of(name: str) -> str:
     """What the names of one model have in common, whoever serves or made it: without folder, build and ending, and whether or not
     it says that it was made for instructions. ``qwen2.5:0.5b`` and ``Qwen2.5-0.5B-Instruct-Q8_0.gguf`` are one."""
-    stem = _BUILD.sub("", _file(name.casefold()).replace(":", "-")).removesuffix("-gguf")
-    return _INSTRUCTED.sub("", _MADE_BY.sub("", stem)).replace("_", "-")
+    return _plain(_buildless(name))
+
+
+def stems_of(name: str) -> frozenset[str]:
+    """:func:`stem_of` a name, and of the same without whose it is (``microsoft_Phi-4-mini-instruct-Q4_K_M.gguf``)."""
+    return frozenset(map(_plain, _unowned(_buildless(name))))
 
 
 def means(provider: str, wanted: str, model: ServedModel, *, any_build: bool = True) -> bool:
@@ -127,6 +136,19 @@ def _spelled(build: str) -> str:
 
 def _file(name: str) -> str:
     return name.replace("\\", "/").rpartition("/")[2].removesuffix(".gguf")
+
+
+def _buildless(name: str) -> str:
+    return _BUILD.sub("", _file(name.casefold()).replace(":", "-")).removesuffix("-gguf")
+
+
+def _unowned(stem: str) -> frozenset[str]:
+    """A name without its build; and without whose it is."""
+    return frozenset((stem, _OWNED.sub("", stem)))
+
+
+def _plain(stem: str) -> str:
+    return _INSTRUCTED.sub("", _MADE_BY.sub("", stem).replace("_", "-"))
 
 
 def _file_stem(name: str) -> str:
