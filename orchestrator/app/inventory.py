@@ -16,6 +16,7 @@ from orchestrator.plan.builds import build_of, means, same_model
 from orchestrator.plan.matching import COMPATIBLE
 from orchestrator.plan.observed import ObservedServer
 from orchestrator.plugins.providers.addresses import MAKES
+from orchestrator.plugins.providers.in_process.library import LIBRARIES
 from orchestrator.ports.provider import ServedModel
 
 GGUF: Final[Mapping[str, str]] = {"lm-studio": "llama-cpp"}
@@ -140,7 +141,8 @@ def cache_of(row: Mapping[str, Any], tokens: int) -> int | None:
 
 def applied_places(deployments: Iterable[Mapping[str, Any]]) -> list[str]:
     """The addresses on this device that applied deployments use, which need not be among the usual ones."""
-    netlocs = [netloc for _, netloc, _ in applied_names(deployments)]
+    in_process = {library.kind for library in LIBRARIES}  # their models have a folder, and no server
+    netlocs = [netloc for kind, netloc, _ in applied_names(deployments) if kind not in in_process]
     return [url for netloc in dict.fromkeys(netlocs) if distance_of_url(url := f"http://{netloc}") == "node"]
 
 
