@@ -10,7 +10,7 @@ from orchestrator.app.inventory import GGUF, wanted_ids
 from orchestrator.core.memory import ASSUMED_CONTEXT, Budget, Window
 from orchestrator.graph.sizes import sizes
 from orchestrator.manifest.spec.model import ModelEntry
-from orchestrator.plan.binding import measured_budget
+from orchestrator.plan.budgets import measured_budget
 from orchestrator.plan.builds import build_of, same_build, usual_build
 from orchestrator.plan.variants import Variant, ranked
 from orchestrator.ports.device import Device

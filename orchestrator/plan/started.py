@@ -14,7 +14,7 @@ from typing import Final, cast
 from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.memory import Budget, Need, Window, need_of, sizes_of
 from orchestrator.core.quantity import format_size
-from orchestrator.plan.binding import device_budget
+from orchestrator.plan.budgets import device_budget
 from orchestrator.plan.builds import nearest_build, same_build, usual_build, worth
 from orchestrator.plan.choosing import usual_context
 from orchestrator.plan.generations import berth_of, processes_of, serving

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.memory import BITS, SERVER, Memory, Need, Window, limited
-from orchestrator.plan.binding import Bound, bind_all, device_budget
+from orchestrator.plan.binding import Bound, bind_all
+from orchestrator.plan.budgets import device_budget
 from orchestrator.plan.builds import Build, build_of, same_build, same_model, worth
 from orchestrator.plan.diff import diff
 from orchestrator.plan.observed import ObservedServer
