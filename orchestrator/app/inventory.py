@@ -12,7 +12,7 @@ from orchestrator.core.extras import install_line
 from orchestrator.core.hosts import distance_of_url
 from orchestrator.core.names import did_you_mean, nearest
 from orchestrator.manifest.catalogue.reader import NEAR, find_model, ids_of, model_rows
-from orchestrator.plan.builds import build_of, means, same_model
+from orchestrator.plan.builds import build_of, means, same_build, same_model
 from orchestrator.plan.matching import COMPATIBLE
 from orchestrator.plan.observed import ObservedServer
 from orchestrator.plugins.providers.addresses import MAKES
@@ -118,18 +118,19 @@ def unknown(servers: Iterable[ObservedServer], name: str, more: str = "") -> Usa
     cure = did_you_mean(name, near) or (f"did you mean {' or '.join(near)}?" if near else "")
     if not cure:
         cure = f"`orchestrator models list` shows what servers have{more}"
+    elif set(":/") & set(name):  # it looks like an id, and not like an alias that was mistyped
+        cure += more
     return UsageError(f'no model is called "{name}"', cure=cure)
 
 
 def size_of(name: str, provider: str, model: str) -> int | None:
-    """Bytes that a pull of this id brings, as the catalogue says; ``None`` where it does not."""
+    """Bytes that a pull of this id brings, as the catalogue says; ``None`` where it does not, as of a build that it has no size
+    of: that of another one would be told as the whole."""
     row = find_model(name)
     if row is None:
         return None
-    build = build_of(model).quantization
-    build = build if build in row["sizes"] else row.get("served_as", {}).get(provider)
-    size: int | None = row["sizes"].get(build) if build else None
-    return size
+    build = build_of(model).quantization or row.get("served_as", {}).get(provider, "")
+    return next((size for name, size in row["sizes"].items() if same_build(name, build)), None)
 
 
 def cache_of(row: Mapping[str, Any], tokens: int) -> int | None:

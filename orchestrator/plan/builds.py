@@ -20,7 +20,7 @@ Made = Literal["", "cpu", "gpu", "cuda", "npu"]
 """What a build was made for; empty: for whatever is there."""
 
 _BUILD: Final = re.compile(
-    r"[-._:](i?q[0-9][a-z0-9_]*|[bf]p?(?:16|32)|fp8|int[48]|awq(?:-int4)?|gptq(?:-int[48])?|[2-8]bit|mxfp4|nvfp4)(?:-ov)?$"
+    r"[-._:](i?q[0-9][a-z0-9_]*|(?:f|bf)p?(?:16|32)|fp8|int[48]|awq(?:-int4)?|gptq(?:-int[48])?|[2-8]bit|mxfp4|nvfp4)(?:-ov)?$"
 )
 """What a name adds to a model's own: its quantization."""
 _VARIANT: Final = re.compile(r"-(?:(cuda|trtrtx|tensorrt)-gpu|[a-z]+-(cpu|gpu|npu))$")

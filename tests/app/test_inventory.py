@@ -98,6 +98,9 @@ def test_the_size_of_a_pull_is_that_of_its_build() -> None:
     assert row is not None
     assert size_of("phi-4-mini", "ollama", "phi4-mini:3.8b") == row["sizes"]["q4_k_m"]
     assert size_of("phi-4-mini", "llama-cpp", "unsloth/Phi-4-mini-instruct-GGUF:Q8_0") == row["sizes"]["q8_0"]
+    assert size_of("phi-4-mini", "ollama", "phi4-mini:3.8b-q8_0") == row["sizes"]["q8_0"]
+    assert size_of("phi-4-mini", "ollama", "phi4-mini:3.8b-q5_K_M") is None, "and not that of the usual tag"
+    assert size_of("phi-4-mini", "vllm", "org/phi-4-mini-BF16") == row["sizes"]["f16"]
     assert size_of("phi-4-mini", "foundry-local", "phi-4-mini") is None
     assert size_of("nobody", "ollama", "nobody") is None
 

@@ -42,6 +42,7 @@ def bound(spec: Any, here: Device | None, *servers: ObservedServer, **resources:
         ("phi4-mini:3.8b-fp16", "F16", Build("f16")),
         ("phi4-mini:3.8b-q8_0", "no build of ours", Build("q8_0")),
         ("/models/Phi-4-mini-instruct-Q2_K.gguf", "", Build("q2_k")),
+        ("/models/Phi-4-mini-instruct-BF16.gguf", "", Build("bf16")),
         ("unsloth/Phi-4-mini-instruct-GGUF:IQ4_XS", "", Build("iq4_xs")),
         ("mlx-community/Phi-4-mini-instruct-4bit", "", Build("4bit")),
         ("solidrust/Phi-4-mini-instruct-AWQ", "", Build("awq")),
