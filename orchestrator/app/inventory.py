@@ -104,8 +104,7 @@ def source(servers: Sequence[ObservedServer], name: str, *, own: bool) -> Choice
     ids = {server.url: wanted_ids(row, server.provider) if row else [name] for server in able}
     found = [Choice(server, ids[server.url][0]) for server in able if ids[server.url]]
     if not found:
-        cure = f"name what it calls the model: orchestrator models pull ID --provider {able[0].provider}"
-        raise NoServer(f"the catalogue has no id of {name} for {called(able[0])}", cure=cure)
+        raise NoServer(f"the catalogue has no id of {name} for {called(able[0])}", cure=_by_its_name(able[0]))
     return _first(sorted(found, key=lambda choice: _rank(row, choice.server)))
 
 
@@ -213,9 +212,15 @@ def _nobody_has(servers: Sequence[ObservedServer], name: str) -> NoServer | Usag
     if row is None:
         return unknown(servers, name)
     who = ", ".join(called(server) for server in servers)
-    pulls = any(server.capabilities.get("pull") == "yes" and wanted_ids(row, server.provider) for server in servers)
-    cure = f"orchestrator models pull {row['alias']}" if pulls else _makes_that("pull")
+    able = [server for server in servers if server.capabilities.get("pull") == "yes"]
+    cure = _by_its_name(able[0]) if able else _makes_that("pull")
+    if any(wanted_ids(row, server.provider) for server in able):
+        cure = f"orchestrator models pull {row['alias']}"
     return NoServer(f"no server has {row['alias']} ({who})", cure=cure)
+
+
+def _by_its_name(server: ObservedServer) -> str:
+    return f"name what it calls the model: orchestrator models pull ID --provider {server.provider}"
 
 
 def _makes_that(act: str) -> str:

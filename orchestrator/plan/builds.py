@@ -31,6 +31,8 @@ _MADE_BY: Final = re.compile(r"[-.](?:ud|i1|imat|imatrix)$")
 _OWNED: Final = re.compile(r"^[a-z0-9.-]+__?(?:[a-z0-9.-]+-gguf_)?(?=[a-z])")
 """What stands before a model's own name where a file tells whose it is: ``microsoft_`` or ``bartowski__``; in llama.cpp's cache
 also the repository, ``unsloth_phi-4-mini-instruct-gguf_``."""
+_ENGINE: Final = re.compile(r"-(?:gguf|hybrid|npu|cpu)$")
+"""What Lemonade adds to a model's name."""
 _SPELLINGS: Final = {"fp16": "f16", "bfp16": "bf16", "fp32": "f32", "bf32": "f32"}
 _TINY_LOSS: Final = 8.5
 """From this many bits on, more of them are commonly taken to gain nothing, and they take memory and time: Llama 3.1 8B makes
@@ -79,7 +81,7 @@ def same_model(provider: str, wanted: str, served: str, *, any_build: bool = Tru
     if provider in _STEMS:
         stem = _STEMS[provider]
         return stem(one) == stem(other)
-    return not _unowned(_file_stem(one)).isdisjoint(_unowned(_file_stem(other)))
+    return not _forms(provider, one).isdisjoint(_forms(provider, other))
 
 
 def stem_of(name: str) -> str:
@@ -145,6 +147,15 @@ def _buildless(name: str) -> str:
 def _unowned(stem: str) -> frozenset[str]:
     """A name without its build; and without whose it is."""
     return frozenset((stem, _OWNED.sub("", stem)))
+
+
+def _forms(provider: str, name: str) -> frozenset[str]:
+    """What a name may be called by, where one form in common is enough. Lemonade's names end with what runs them; such a name is
+    compared with those of files and repositories, as ``Llama-3.2-1B-Hybrid`` is no ``llama-3.2-1b``, which follows instructions."""
+    forms = _unowned(_file_stem(name))
+    if provider == "lemonade" and ("/" in name or _ENGINE.search(name)):
+        forms |= {f"{_file_stem(_ENGINE.sub('', name))} of any engine"}
+    return forms
 
 
 def _plain(stem: str) -> str:

@@ -71,6 +71,10 @@ def test_a_name_says_its_build(name: str, told: str, build: Build) -> None:
         ("foundry-local", "phi-4", "Phi-4-mini-instruct-cuda-gpu:4", False),
         ("foundry-local", "phi-4-mini", "Phi-4-mini-reasoning-generic-cpu:3", False),
         ("mlx", "mlx-community/Phi-4-mini-instruct-4bit", "mlx-community/Phi-4-mini-instruct-8bit", True),
+        ("lemonade", "Phi-4-mini-instruct-GGUF", "Phi-4-mini-instruct-Hybrid", True),
+        ("lemonade", "Qwen/Qwen2.5-0.5B-Instruct", "Qwen2.5-0.5B-Instruct-CPU", True),
+        ("lemonade", "Llama-3.2-1B-Instruct-GGUF", "Llama-3.2-1B-NPU", False),
+        ("lemonade", "llama-3.2-1b", "Llama-3.2-1B-NPU", False),
         ("openvino", "OpenVINO/Phi-4-mini-instruct-int4-ov", "Phi-4-mini-instruct-int8-ov", True),
     ],
 )
