@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import inf, log
 from typing import Final, Literal, cast
 
 from orchestrator.core.memory import BITS, USUAL
@@ -118,9 +119,14 @@ def same_build(one: str, other: str) -> bool:
 
 
 def nearest_build(wanted: str, there: Iterable[str]) -> str:
-    """Of these builds, of which there must be one, that whose bits a weight are nearest to those of the wanted one."""
-    bits = BITS.get(_spelled(wanted.casefold()), 0.0)
-    return min(there, key=lambda build: (abs(BITS.get(_spelled(build.casefold()), 0.0) - bits), build))
+    """Of these builds, of which there must be one, that whose bits a weight are nearest to those of the wanted one: by the factor
+    between them, as memory goes by it, and as one bit of three is more than one of eight. One of unknown bits comes last."""
+
+    def apart(build: str) -> float:
+        bits = BITS.get(_spelled(build.casefold())), BITS.get(_spelled(wanted.casefold()))
+        return abs(log(bits[0] / bits[1])) if bits[0] and bits[1] else inf
+
+    return min(there, key=lambda build: (apart(build), build))
 
 
 def worth(build: str) -> tuple[bool, float]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from orchestrator.core.memory import BITS, SERVER, Memory, Need, Window, limited
 from orchestrator.plan.binding import Bound, bind_all
 from orchestrator.plan.budgets import device_budget
-from orchestrator.plan.builds import Build, build_of, same_build, same_model, worth
+from orchestrator.plan.builds import Build, build_of, nearest_build, same_build, same_model, worth
 from orchestrator.plan.diff import diff
 from orchestrator.plan.observed import ObservedServer
 from orchestrator.plan.variants import variants
@@ -115,6 +115,22 @@ def test_the_build_that_the_manifest_names_goes_before_what_fits_well(wanted: st
     named = wanted.casefold()
     assert other.missing == f"phi-4-mini is wanted as {named}, and ollama at 127.0.0.1:11434 has it as q8_0"
     assert other.cure.endswith("; or write quantization: q8_0")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "nearest"),
+    [
+        ("q5_k_m", ("q2_k", "q4_k_m", "q8_0"), "q4_k_m"),
+        ("q6_k", ("q2_k", "q4_k_m", "q8_0"), "q8_0"),
+        ("q3_k_m", ("q2_k", "q4_k_m", "q8_0"), "q4_k_m"),
+        ("F16", ("q2_k", "q4_k_m", "Q8_0"), "Q8_0"),
+        ("q2_k", ("q4_k_m", "f16"), "q4_k_m"),
+        ("q5_k_m", ("of-ours", "f16"), "f16"),
+    ],
+)
+def test_the_nearest_build_is_that_of_the_smallest_factor(wanted: str, there: tuple[str, ...], nearest: str) -> None:
+    """Of the bits of a weight, upwards or downwards; not the smallest one, and none whose bits nobody knows."""
+    assert nearest_build(wanted, there) == nearest_build(wanted, there[::-1]) == nearest
 
 
 def test_the_build_to_write_is_the_nearest_of_those_that_are_there() -> None:
