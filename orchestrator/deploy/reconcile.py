@@ -50,7 +50,6 @@ declare("server.rotating", "server.rotated")
 MOST_ROUNDS: Final = 3
 """Plans that one apply may need; more means that something changes as fast as it is mended."""
 NOT_SETTLED: Final = "this is a fault of the program: please report the plan"
-
 _RULES = Rules()
 
 

@@ -334,7 +334,9 @@ def _choice(best: _Sized, others: Sequence[_Sized], fits: Mapping[str, str], roo
     startable, wanted = best.startable, best.spec["quantization"]
     rejected = [_rejected(each, best, fits, room) for each in others]
     rejected += [f"{name} is not {best.spec['alias']}" for name in startable.strangers]
-    supposed = f"taken for {best.spec['alias']}, which its name does not tell" if startable.supposed else ""
+    supposed = (
+        f"taken for {best.spec['alias']}, though the catalogue does not know its name" if startable.supposed else ""
+    )
     if not rejected:
         return supposed
     built = startable.build or "its build"

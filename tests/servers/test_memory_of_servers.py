@@ -310,7 +310,7 @@ async def test_the_plan_says_that_a_name_tells_another_model_or_none(opened: tup
         return blueprint(phi, agent("clerk", models=["phi-4-mini"], reflex=[rule("alone")]), name="desk")
 
     step = str((await apply(made, wanted(ours.parent))).steps[0])
-    told = "taken for phi-4-mini, which its name does not tell"
+    told = "taken for phi-4-mini, though the catalogue does not know its name"
     assert step == f"+ server.phi-4-mini: start llama-server with {ours.name}; {told} (the manifest adds it)"
     (place.root / "other").mkdir()
     other = place.model("other/somebody-q4_k_m.gguf")
