@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,13 +11,13 @@ from orchestrator.app.inventory import GGUF, wanted_ids
 from orchestrator.core.memory import ASSUMED_CONTEXT, Budget, Window
 from orchestrator.graph.sizes import sizes
 from orchestrator.manifest.spec.model import ModelEntry
-from orchestrator.plan.binding import measured_budget
+from orchestrator.plan.budgets import measured_budget
 from orchestrator.plan.builds import build_of, same_build, usual_build
 from orchestrator.plan.variants import Variant, ranked
 from orchestrator.ports.device import Device
 
-_OLLAMA: Final = {"f16": "fp16", "q4_k_m": "q4_K_M", "q5_k_m": "q5_K_M", "q6_k": "q6_K"}
-"""How Ollama's library spells a build in its tags, where it is not in small letters."""
+_MIXED: Final = re.compile(r"_k(_[sml])?$")
+"""What Ollama's library spells in capitals in its tags: ``q4_K_M``, ``q6_K``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def ids_of_build(row: Mapping[str, Any], provider: str, build: str) -> list[str]
         return [plain] if plain else []
     if provider == "ollama":
         size = plain.partition(":")[2]
-        tag = _OLLAMA.get(build, build)
+        tag = "fp16" if build == "f16" else _MIXED.sub(lambda found: found[0].upper(), build)
         return [f"{plain}-{tag}", f"{plain}-instruct-{tag}"] if size and not build_of(plain).quantization else []
     repository = plain.partition(":")[0]
     # A repository that is named after one build holds that one only.

@@ -9,7 +9,8 @@ from typing import Any, cast
 from orchestrator.app.device import read_device
 from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.memory import USUAL, Budget
-from orchestrator.plan.binding import Bound, bind_all, device_budget
+from orchestrator.plan.binding import Bound, bind_all
+from orchestrator.plan.budgets import device_budget
 from orchestrator.plan.observed import ObservedState
 from orchestrator.plan.variants import variants
 

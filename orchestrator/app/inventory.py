@@ -12,10 +12,11 @@ from orchestrator.core.extras import install_line
 from orchestrator.core.hosts import distance_of_url
 from orchestrator.core.names import did_you_mean, nearest
 from orchestrator.manifest.catalogue.reader import NEAR, find_model, ids_of, model_rows
-from orchestrator.plan.builds import build_of, means, same_model
+from orchestrator.plan.builds import build_of, means, same_build, same_model
 from orchestrator.plan.matching import COMPATIBLE
 from orchestrator.plan.observed import ObservedServer
 from orchestrator.plugins.providers.addresses import MAKES
+from orchestrator.plugins.providers.in_process.library import LIBRARIES
 from orchestrator.ports.provider import ServedModel
 
 GGUF: Final[Mapping[str, str]] = {"lm-studio": "llama-cpp"}
@@ -103,8 +104,7 @@ def source(servers: Sequence[ObservedServer], name: str, *, own: bool) -> Choice
     ids = {server.url: wanted_ids(row, server.provider) if row else [name] for server in able}
     found = [Choice(server, ids[server.url][0]) for server in able if ids[server.url]]
     if not found:
-        cure = f"name what it calls the model: orchestrator models pull ID --provider {able[0].provider}"
-        raise NoServer(f"the catalogue has no id of {name} for {called(able[0])}", cure=cure)
+        raise NoServer(f"the catalogue has no id of {name} for {called(able[0])}", cure=_by_its_name(able[0]))
     return _first(sorted(found, key=lambda choice: _rank(row, choice.server)))
 
 
@@ -117,18 +117,19 @@ def unknown(servers: Iterable[ObservedServer], name: str, more: str = "") -> Usa
     cure = did_you_mean(name, near) or (f"did you mean {' or '.join(near)}?" if near else "")
     if not cure:
         cure = f"`orchestrator models list` shows what servers have{more}"
+    elif set(":/") & set(name):  # it looks like an id, and not like an alias that was mistyped
+        cure += more
     return UsageError(f'no model is called "{name}"', cure=cure)
 
 
 def size_of(name: str, provider: str, model: str) -> int | None:
-    """Bytes that a pull of this id brings, as the catalogue says; ``None`` where it does not."""
+    """Bytes that a pull of this id brings, as the catalogue says; ``None`` where it does not, as of a build that it has no size
+    of: that of another one would be told as the whole."""
     row = find_model(name)
     if row is None:
         return None
-    build = build_of(model).quantization
-    build = build if build in row["sizes"] else row.get("served_as", {}).get(provider)
-    size: int | None = row["sizes"].get(build) if build else None
-    return size
+    build = build_of(model).quantization or row.get("served_as", {}).get(provider, "")
+    return next((size for name, size in row["sizes"].items() if same_build(name, build)), None)
 
 
 def cache_of(row: Mapping[str, Any], tokens: int) -> int | None:
@@ -140,7 +141,8 @@ def cache_of(row: Mapping[str, Any], tokens: int) -> int | None:
 
 def applied_places(deployments: Iterable[Mapping[str, Any]]) -> list[str]:
     """The addresses on this device that applied deployments use, which need not be among the usual ones."""
-    netlocs = [netloc for _, netloc, _ in applied_names(deployments)]
+    in_process = {library.kind for library in LIBRARIES}  # their models have a folder, and no server
+    netlocs = [netloc for kind, netloc, _ in applied_names(deployments) if kind not in in_process]
     return [url for netloc in dict.fromkeys(netlocs) if distance_of_url(url := f"http://{netloc}") == "node"]
 
 
@@ -210,9 +212,15 @@ def _nobody_has(servers: Sequence[ObservedServer], name: str) -> NoServer | Usag
     if row is None:
         return unknown(servers, name)
     who = ", ".join(called(server) for server in servers)
-    pulls = any(server.capabilities.get("pull") == "yes" and wanted_ids(row, server.provider) for server in servers)
-    cure = f"orchestrator models pull {row['alias']}" if pulls else _makes_that("pull")
+    able = [server for server in servers if server.capabilities.get("pull") == "yes"]
+    cure = _by_its_name(able[0]) if able else _makes_that("pull")
+    if any(wanted_ids(row, server.provider) for server in able):
+        cure = f"orchestrator models pull {row['alias']}"
     return NoServer(f"no server has {row['alias']} ({who})", cure=cure)
+
+
+def _by_its_name(server: ObservedServer) -> str:
+    return f"name what it calls the model: orchestrator models pull ID --provider {server.provider}"
 
 
 def _makes_that(act: str) -> str:

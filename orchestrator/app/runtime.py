@@ -28,6 +28,7 @@ from orchestrator.app.journal import Journal
 from orchestrator.app.leave import left_for_sure
 from orchestrator.app.lock import LOCK_NAME, RuntimeLock, remove_about, write_about
 from orchestrator.app.logs import Log, close_log, keep_cut, open_log
+from orchestrator.app.lookout import looks_at
 from orchestrator.app.notify import notify
 from orchestrator.app.owners import Owners
 from orchestrator.app.redact import Redactor
@@ -319,6 +320,7 @@ class Runtime:
             "user": os.getuid() if hasattr(os, "getuid") else None,
             "folder": str(self._place.folders.state),
             "interpreter": interpreter(),
+            "looks_at": looks_at(os.environ, self._place.settings.servers),
             "started_by": self._started_by(),
         }
 

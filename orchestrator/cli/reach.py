@@ -112,6 +112,22 @@ def state_folder() -> Path:
     return LocalHost().folders().state
 
 
+def tell_apart(runtime: RuntimeClient, terminal: Terminal) -> None:
+    """Say where a variable of this shell leads to model servers that the runtime does not look at; one that holds no address
+    leads nowhere, and does not matter to the runtime."""
+    from orchestrator.app.lookout import SERVERS, looks_at, told_apart
+    from orchestrator.app.settings import Settings
+
+    try:
+        mine = looks_at(terminal.environment, Settings.read(terminal.environment).servers)
+    except UsageError as error:
+        terminal.tell(f"note: {error.message}: {error.cure}")
+        return
+    written = {name for name, value in terminal.environment.items() if value or name == SERVERS}
+    for sentence in told_apart(mine, runtime.about(), written):
+        terminal.tell(f"note: {sentence}")
+
+
 def observed(blueprint: Blueprint, terminal: Terminal) -> ObservedState:
     """What is there: as the runtime sees it, else as this process does. Starts nothing."""
     runtime = client(terminal)
@@ -140,6 +156,7 @@ def planned(compilation: Compilation, origin: str, terminal: Terminal, *, pulls:
     runtime, blueprint = client(terminal), compilation.blueprint
     if runtime.answers():
         check_applies(runtime, blueprint, origin)
+        tell_apart(runtime, terminal)
         state = replace(runtime.observe(blueprint), pulls=pulls)
     else:
         from orchestrator.app.returning import returning

@@ -15,7 +15,7 @@ from orchestrator.core.digest import digest_of
 from orchestrator.core.errors import OrchestratorError, PlanError
 from orchestrator.deploy.server_records import ServerWant, file_name
 from orchestrator.manifest.catalogue.reader import find_model, model_rows
-from orchestrator.plan.builds import build_of, stem_of
+from orchestrator.plan.builds import build_of, stem_of, stems_of
 from orchestrator.plan.observed import Prospect, server_name
 from orchestrator.plan.started import Startable
 from orchestrator.ports.lifecycle import Launch, LaunchOrder
@@ -27,6 +27,8 @@ _WEIGHTS: Final = ("*.gguf", "*.safetensors", "*.bin", "*.npz", "*.onnx", "*.dat
 """Files that are loaded, in a folder of a model."""
 _PART: Final = re.compile(r"-(\d{5})-of-\d{5}$")
 """What llama.cpp adds to the name of a file that is one of several."""
+_NO_NAME: Final = frozenset({"model", "ggml-model"})
+"""What converters call a file that nobody named."""
 
 
 _NONE: Final[Mapping[str, str]] = {}
@@ -92,44 +94,59 @@ def look_at(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[st
     if not files:
         why, cure = f"there is no GGUF file in {place}", "put a build of the model there, or mend `path`"
         return [Looked(want, Startable(_cannot(Prospect(want.name, want.kind, program, want.digest), why, cure)))]
-    mine = _of_its_model(files, want, stamps)
+    mine, supposed = _of_its_model(files, want, stamps)
     if not mine:
         told = Prospect(want.name, want.kind, program, want.digest)
         return [Looked(want, Startable(_cannot(told, *_strange(place, files, want), refused=True)))]
     strangers = tuple(file.name for file in files if file not in mine)
     wants = [replace(want, order=replace(want.order, model=str(file))) for file in mine]
     found = [_looked(each, launch, program, stamps) for each in wants]
-    return [replace(each, startable=replace(each.startable, strangers=strangers)) for each in found]
+    return [replace(each, startable=replace(each.startable, strangers=strangers, supposed=supposed)) for each in found]
 
 
-def _of_its_model(files: Sequence[Path], want: ServerWant, stamps: Mapping[str, str]) -> list[Path]:
-    """Those that are builds of its model by their names; where none is known to be, all of one name, if its model or that name is
-    not known; or what it was started with before."""
-    stems = {file: _stem(file) for file in files}
-    named = [file for file in files if stems[file] in want.stems]
+def _of_its_model(files: Sequence[Path], want: ServerWant, stamps: Mapping[str, str]) -> tuple[Sequence[Path], bool]:
+    """Those that are builds of its model by their names; where none is known to be, all of one name that may be, and that this
+    is supposed; or what it was started with before."""
+    named = [file for file in files if _stems(file) & want.stems]
     if named:
-        return named
-    if len(set(stems.values())) == 1 and not (find_model(want.order.alias) and model_of_stem(stems[files[0]])):
-        return list(files)
-    return [file for file in files if str(file) in stamps]
+        return named, False
+    if len(set(map(_stem, files))) == 1:
+        if not find_model(want.order.alias):
+            return files, False
+        if not model_of_file(files[0]) and _may_be(files[0], want.stems):
+            return files, True
+    return [file for file in files if str(file) in stamps], False
+
+
+def _may_be(file: Path, wanted: frozenset[str]) -> bool:
+    """Whether a file that the catalogue does not know may be of this model: its name holds the model's, or is none at all."""
+    stem = _stem(file)
+    return stem in _NO_NAME or any(f"-{name}-" in f"-{stem}-" for name in wanted)
 
 
 def _strange(place: Path, files: Sequence[Path], want: ServerWant) -> tuple[str, str]:
     """Why none of these files is taken for its model, and what to write."""
     alias = want.order.alias
-    known = {file: model_of_stem(_stem(file)) for file in files}
+    known = {file: model_of_file(file) for file in files}
     told = ", ".join(f"{file.name} ({known[file]})" if known[file] else file.name for file in files)
-    several = len({_stem(file) for file in files}) > 1
+    several = len(set(map(_stem, files))) > 1
     what = f"several models, and none is known as {alias}" if several else f"another model than {alias}"
-    return f"{place} holds files of {what}: {told}", f"name the file that is meant, like path: {files[0]}"
+    cure = f"name the file that is meant, like path: {files[0]}"
+    if find_model(alias) and not any(known.values()):
+        cure += ", or write an alias that the catalogue does not know: that takes the builds of one name"
+    return f"{place} holds files of {what}: {told}", cure
 
 
 def _stem(file: Path) -> str:
     return stem_of(_PART.sub("", file.stem))
 
 
+def _stems(file: Path) -> frozenset[str]:
+    return stems_of(_PART.sub("", file.stem))
+
+
 @lru_cache(maxsize=1)
-def _stems() -> Mapping[str, str]:
+def _known() -> Mapping[str, str]:
     rows = model_rows()
     return {
         stem_of(name): row["alias"]
@@ -138,9 +155,9 @@ def _stems() -> Mapping[str, str]:
     }
 
 
-def model_of_stem(stem: str) -> str:
-    """The alias of the catalogue whose model files of this name are; empty where it knows none."""
-    return _stems().get(stem, "")
+def model_of_file(file: Path) -> str:
+    """The alias of the catalogue whose model a file is of, by its name; empty where it knows none."""
+    return next((_known()[stem] for stem in _stems(file) if stem in _known()), "")
 
 
 def builds_in(folder: Path) -> list[Path]:

@@ -35,7 +35,8 @@ from orchestrator.deploy.telling import Listen, Tell, Telling
 from orchestrator.deploy.trouble import Rules, Trouble, after
 from orchestrator.deploy.waits import Doings
 from orchestrator.deploy.wanted import Applied, Wanted, refuse_mesh
-from orchestrator.plan.binding import bind_all, held_budget
+from orchestrator.plan.binding import bind_all
+from orchestrator.plan.budgets import held_budget
 from orchestrator.plan.diff import diff, take_down
 from orchestrator.plan.observed import ObservedState
 from orchestrator.plan.plan import Plan
@@ -49,7 +50,6 @@ declare("server.rotating", "server.rotated")
 MOST_ROUNDS: Final = 3
 """Plans that one apply may need; more means that something changes as fast as it is mended."""
 NOT_SETTLED: Final = "this is a fault of the program: please report the plan"
-
 _RULES = Rules()
 
 

@@ -10,22 +10,20 @@ from urllib.parse import urlsplit
 
 from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.digest import digest_of
-from orchestrator.core.memory import PINNED, Budget, Memory, Need, kept, limited
+from orchestrator.core.memory import PINNED, Budget, Need, kept
+from orchestrator.plan.budgets import budget_beside_servers
 from orchestrator.plan.builds import means
 from orchestrator.plan.choosing import NOWHERE, Choice, Option, Surroundings, choose, is_other_build, option_of
 from orchestrator.plan.generations import berth_of, instances_of, outlives, processes_of, serving
 from orchestrator.plan.matching import COMPATIBLE, DISTANCE, allowed, rank, same_place, wanted_ids
-from orchestrator.plan.observed import ObservedServer, ObservedState, Pin, StartedServer, server_name
+from orchestrator.plan.observed import ObservedServer, ObservedState, Pin, Prospect, StartedServer, server_name
 from orchestrator.plan.smaller import smaller
 from orchestrator.plan.unserved import cure_of, other_builds, why_unserved
 from orchestrator.plan.variants import variants
-from orchestrator.ports.device import Device
 from orchestrator.ports.provider import Capability, ServedModel, Zone
 
 CLOUD_BASES: Final[Mapping[str, str]] = {"openai": "https://api.openai.com/v1"}
 """Where a cloud provider is when the manifest gives no address. It is never asked to find out what it serves."""
-_BEYOND_ALL: Final = 2**62
-"""Bytes that no model needs."""
 MEND: Final = "mend or install its package, and restart the runtime: `orchestrator runtime stop`"
 
 
@@ -178,10 +176,24 @@ def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState, arou
     there = [(each, server) for each in ready for server in observed.servers if same_place(server.url, each.url)]
     if not there:
         return Bound(alias, (), *_not_ready(started, program or started.kind))
+    return _bound_to(spec, there, prospect, around)
+
+
+def _bound_to(
+    spec: ModelSpec,
+    there: Sequence[tuple[StartedServer, ObservedServer]],
+    prospect: Prospect | None,
+    around: Surroundings,
+) -> Bound:
+    """Processes of ours that are ready, each as it answers."""
+    alias = spec["alias"]
     choices = [choose(spec, options, around) for _, server in there if (options := _on_request(spec, server, around))]
     if choices:
         return _bound(spec, choices, around)
-    served = [option_of(spec, server, _model_of(each, server, alias), (0, True), NOWHERE) for each, server in there]
+    have = [(each, server) for each, server in there if not _removed(each, server, alias)]
+    if not have:
+        return Bound(alias, (), *_without_model(*there[0]))
+    served = [option_of(spec, server, _model_of(each, server, alias), (0, True), NOWHERE) for each, server in have]
     why = f"{prospect.build} is the best build that fits" if prospect and prospect.build else ""
     why = f"{prospect.build}, as the manifest says" if prospect and prospect.build and spec["quantization"] else why
     endpoints = tuple(_endpoint(spec, option) for option in served)
@@ -190,6 +202,19 @@ def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState, arou
 
 def _on_request(spec: ModelSpec, server: ObservedServer, around: Surroundings) -> list[Option]:
     return _options(spec, server, around) if server.capabilities.get(Capability.LOAD) == "yes" else []
+
+
+def _removed(started: StartedServer, server: ObservedServer, alias: str) -> bool:
+    """Whether its model is gone from its store: one whose models can be removed lists all that it has."""
+    listed = {name for model in server.models for name in model.names}
+    return server.capabilities.get(Capability.REMOVE) == "yes" and listed.isdisjoint((started.serves, alias))
+
+
+def _without_model(started: StartedServer, server: ObservedServer) -> tuple[str, str]:
+    return (
+        f"{server.provider} at {urlsplit(server.url).netloc} has no {started.serves} any more",
+        f"orchestrator models pull {started.serves} --endpoint {server.url}",
+    )
 
 
 def _model_of(started: StartedServer, server: ObservedServer, alias: str) -> ServedModel:
@@ -203,47 +228,6 @@ def _not_ready(started: StartedServer, program: str) -> tuple[str, str]:
         see = f"see {started.log}, then " if started.log else ""
         return f"{program}: {started.why}", f"{see}`orchestrator apply` tries it again"
     return f"{program} is not ready", "`orchestrator status` says how far it is"
-
-
-def held_budget(blueprint: Blueprint, device: Device | None) -> int | None:
-    """Bytes that models are held to. What is only measured bounds nothing: no model that works is unloaded or refused for our
-    arithmetic."""
-    budget = device_budget(blueprint, device)
-    return budget.total if budget and budget.limit is not None else None
-
-
-def device_budget(blueprint: Blueprint, device: Device | None) -> Budget | None:
-    """What models may take of this device: the manifest's `hardware` goes before what is measured. ``None`` where neither
-    tells, and no limit is written in bytes. Only what the device has in all counts, not what is free just now: a plan
-    must not change with every look."""
-    limit = blueprint.resources.get("max_memory_usage")
-    main = blueprint.hardware.get("memory") or (device.memory if device else None)
-    if main is None:
-        return limited(Memory(limit), limit) if isinstance(limit, int) else None
-    written = "memory" in blueprint.hardware or "gpu_memory" in blueprint.hardware
-    own = blueprint.hardware.get("gpu_memory", 0) if written else device.own_memory if device else 0
-    metal = not written and device is not None and any(one.kind == "metal" for one in device.accelerators)
-    budget = limited(Memory(main, own, metal), limit)
-    # What is only measured proves nothing: no sensor may see the card that the model runs on.
-    return budget if written or "memory" in blueprint.hardware else replace(budget, physical=_BEYOND_ALL)
-
-
-def measured_budget(device: Device) -> Budget:
-    """What models may take of a device where no manifest says anything of it."""
-    metal = any(one.kind == "metal" for one in device.accelerators)
-    return replace(limited(Memory(device.memory, device.own_memory, metal), None), physical=_BEYOND_ALL)
-
-
-def budget_beside_servers(blueprint: Blueprint, observed: ObservedState) -> Budget | None:
-    """What is left for models that take turns: servers that we start for this deployment hold theirs for as long as they
-    run. Those of others count for what is loaded, not here: they come and go, and this plan must stay the same."""
-    budget = device_budget(blueprint, observed.device)
-    mine = {name: each for name, each in observed.prospects.items() if name.partition("/")[0] == blueprint.name}
-    held = {name.partition("/")[2]: each.memory * each.instances for name, each in mine.items() if not each.why}
-    for name, each in mine.items():
-        if (there := outlives(each, observed.started)) is not None:
-            held[name.partition("/")[2]] = there.memory
-    return budget.less(held) if budget else None
 
 
 def bind(spec: ModelSpec, observed: ObservedState, around: Surroundings = NOWHERE) -> Bound:

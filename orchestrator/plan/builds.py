@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import inf, log
 from typing import Final, Literal, cast
 
 from orchestrator.core.memory import BITS, USUAL
@@ -20,7 +21,7 @@ Made = Literal["", "cpu", "gpu", "cuda", "npu"]
 """What a build was made for; empty: for whatever is there."""
 
 _BUILD: Final = re.compile(
-    r"[-._:](i?q[0-9][a-z0-9_]*|[bf]p?(?:16|32)|fp8|int[48]|awq(?:-int4)?|gptq(?:-int[48])?|[2-8]bit|mxfp4|nvfp4)(?:-ov)?$"
+    r"[-._:](i?q[0-9][a-z0-9_]*|(?:f|bf)p?(?:16|32)|fp8|int[48]|awq(?:-int4)?|gptq(?:-int[48])?|[2-8]bit|mxfp4|nvfp4)(?:-ov)?$"
 )
 """What a name adds to a model's own: its quantization."""
 _VARIANT: Final = re.compile(r"-(?:(cuda|trtrtx|tensorrt)-gpu|[a-z]+-(cpu|gpu|npu))$")
@@ -28,6 +29,11 @@ _VARIANT: Final = re.compile(r"-(?:(cuda|trtrtx|tensorrt)-gpu|[a-z]+-(cpu|gpu|np
 _INSTRUCTED: Final = re.compile(r"-(?:instruct|it|chat)$")
 _MADE_BY: Final = re.compile(r"[-.](?:ud|i1|imat|imatrix)$")
 """What makers of GGUF files add to a model's name for how they chose the bits."""
+_OWNED: Final = re.compile(r"^[a-z0-9.-]+__?(?:[a-z0-9.-]+-gguf_)?(?=[a-z])")
+"""What stands before a model's own name where a file tells whose it is: ``microsoft_`` or ``bartowski__``; in llama.cpp's cache
+also the repository, ``unsloth_phi-4-mini-instruct-gguf_``."""
+_ENGINE: Final = re.compile(r"-(?:gguf|hybrid|npu|cpu)$")
+"""What Lemonade adds to a model's name."""
 _SPELLINGS: Final = {"fp16": "f16", "bfp16": "bf16", "fp32": "f32", "bf32": "f32"}
 _TINY_LOSS: Final = 8.5
 """From this many bits on, more of them are commonly taken to gain nothing, and they take memory and time: Llama 3.1 8B makes
@@ -73,15 +79,21 @@ def same_model(provider: str, wanted: str, served: str, *, any_build: bool = Tru
         return True
     if provider == "ollama" and not any_build:
         return _named(one) == _named(other)
-    stem = _STEMS.get(provider, _file_stem)
-    return stem(one) == stem(other)
+    if provider in _STEMS:
+        stem = _STEMS[provider]
+        return stem(one) == stem(other)
+    return not _forms(provider, one).isdisjoint(_forms(provider, other))
 
 
 def stem_of(name: str) -> str:
     """What the names of one model have in common, whoever serves or made it: without folder, build and ending, and whether or not
     it says that it was made for instructions. ``qwen2.5:0.5b`` and ``Qwen2.5-0.5B-Instruct-Q8_0.gguf`` are one."""
-    stem = _BUILD.sub("", _file(name.casefold()).replace(":", "-")).removesuffix("-gguf")
-    return _INSTRUCTED.sub("", _MADE_BY.sub("", stem)).replace("_", "-")
+    return _plain(_buildless(name))
+
+
+def stems_of(name: str) -> frozenset[str]:
+    """:func:`stem_of` a name, and of the same without whose it is (``microsoft_Phi-4-mini-instruct-Q4_K_M.gguf``)."""
+    return frozenset(map(_plain, _unowned(_buildless(name))))
 
 
 def means(provider: str, wanted: str, model: ServedModel, *, any_build: bool = True) -> bool:
@@ -107,9 +119,14 @@ def same_build(one: str, other: str) -> bool:
 
 
 def nearest_build(wanted: str, there: Iterable[str]) -> str:
-    """Of these builds, of which there must be one, that whose bits a weight are nearest to those of the wanted one."""
-    bits = BITS.get(_spelled(wanted.casefold()), 0.0)
-    return min(there, key=lambda build: (abs(BITS.get(_spelled(build.casefold()), 0.0) - bits), build))
+    """Of these builds, of which there must be one, that whose bits a weight are nearest to those of the wanted one: by the factor
+    between them, as memory goes by it, and as one bit of three is more than one of eight. One of unknown bits comes last."""
+
+    def apart(build: str) -> float:
+        bits = BITS.get(_spelled(build.casefold())), BITS.get(_spelled(wanted.casefold()))
+        return abs(log(bits[0] / bits[1])) if bits[0] and bits[1] else inf
+
+    return min(there, key=lambda build: (apart(build), build))
 
 
 def worth(build: str) -> tuple[bool, float]:
@@ -127,6 +144,28 @@ def _spelled(build: str) -> str:
 
 def _file(name: str) -> str:
     return name.replace("\\", "/").rpartition("/")[2].removesuffix(".gguf")
+
+
+def _buildless(name: str) -> str:
+    return _BUILD.sub("", _file(name.casefold()).replace(":", "-")).removesuffix("-gguf")
+
+
+def _unowned(stem: str) -> frozenset[str]:
+    """A name without its build; and without whose it is."""
+    return frozenset((stem, _OWNED.sub("", stem)))
+
+
+def _forms(provider: str, name: str) -> frozenset[str]:
+    """What a name may be called by, where one form in common is enough. Lemonade's names end with what runs them; such a name is
+    compared with those of files and repositories, as ``Llama-3.2-1B-Hybrid`` is no ``llama-3.2-1b``, which follows instructions."""
+    forms = _unowned(_file_stem(name))
+    if provider == "lemonade" and ("/" in name or _ENGINE.search(name)):
+        forms |= {f"{_file_stem(_ENGINE.sub('', name))} of any engine"}
+    return forms
+
+
+def _plain(stem: str) -> str:
+    return _INSTRUCTED.sub("", _MADE_BY.sub("", stem).replace("_", "-"))
 
 
 def _file_stem(name: str) -> str:

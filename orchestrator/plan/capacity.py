@@ -9,7 +9,8 @@ from orchestrator.core.address import Address
 from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.memory import Budget, kept
 from orchestrator.core.quantity import format_size
-from orchestrator.plan.binding import Bound, beside_pinned, budget_beside_servers, held_by_pinned
+from orchestrator.plan.binding import Bound, beside_pinned, held_by_pinned
+from orchestrator.plan.budgets import budget_beside_servers
 from orchestrator.plan.generations import berth_of
 from orchestrator.plan.observed import ObservedState, Pin
 from orchestrator.plan.smaller import smaller

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from orchestrator.core.address import Address
 from orchestrator.core.blueprint import Blueprint, Element, ModelSpec
 from orchestrator.plan import operation as op
-from orchestrator.plan.binding import Bound, bind_all, device_budget
+from orchestrator.plan.binding import Bound, bind_all
+from orchestrator.plan.budgets import device_budget
 from orchestrator.plan.capacity import memory_notes
 from orchestrator.plan.fetches import fetches
 from orchestrator.plan.notices import untold_notes

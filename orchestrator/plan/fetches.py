@@ -11,7 +11,8 @@ from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.memory import Budget, sizes_of
 from orchestrator.core.names import is_cloud_tag
 from orchestrator.core.quantity import format_size
-from orchestrator.plan.binding import Bound, beside_pinned, budget_beside_servers, held_by_pinned
+from orchestrator.plan.binding import Bound, beside_pinned, held_by_pinned
+from orchestrator.plan.budgets import budget_beside_servers
 from orchestrator.plan.lines import name_for
 from orchestrator.plan.matching import allowed, rank
 from orchestrator.plan.observed import ObservedServer, ObservedState

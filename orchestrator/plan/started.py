@@ -14,7 +14,7 @@ from typing import Final, cast
 from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.memory import Budget, Need, Window, need_of, sizes_of
 from orchestrator.core.quantity import format_size
-from orchestrator.plan.binding import device_budget
+from orchestrator.plan.budgets import device_budget
 from orchestrator.plan.builds import nearest_build, same_build, usual_build, worth
 from orchestrator.plan.choosing import usual_context
 from orchestrator.plan.generations import berth_of, processes_of, serving
@@ -30,13 +30,15 @@ _LEAST_SHARE: Final = 0.05
 @dataclass(frozen=True, slots=True)
 class Startable:
     """A build that a server can be started with: what starting it would be, the quantization that its name tells, bytes of
-    its files (``None``: nobody knows), and what memory its server sets aside. ``strangers``: files of other models beside it."""
+    its files (``None``: nobody knows), and what memory its server sets aside. ``strangers``: files of other models beside it.
+    ``supposed``: that it is of its model is not known of its name."""
 
     prospect: Prospect
     build: str = ""
     weights: int | None = None
     aside: SetAside = ONE_USUAL
     strangers: tuple[str, ...] = ()
+    supposed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,15 +330,19 @@ def _cure(one: _Sized, room: Budget) -> str:
 
 
 def _choice(best: _Sized, others: Sequence[_Sized], fits: Mapping[str, str], room: Budget | None) -> str:
-    """Why its file, and why not the others of the folder; empty where it is the only one."""
+    """Why its file, and why not the others of the folder; empty where it is the only one, and known as its model."""
     startable, wanted = best.startable, best.spec["quantization"]
     rejected = [_rejected(each, best, fits, room) for each in others]
     rejected += [f"{name} is not {best.spec['alias']}" for name in startable.strangers]
+    supposed = (
+        f"taken for {best.spec['alias']}, though the catalogue does not know its name" if startable.supposed else ""
+    )
     if not rejected:
-        return ""
+        return supposed
     built = startable.build or "its build"
     why = f"{built} is the best build that fits" if others else "the only file of its model"
-    return f"{f'{built}, as the manifest says' if wanted else why} ({'; '.join(rejected)})"
+    told = f"{f'{built}, as the manifest says' if wanted else why} ({'; '.join(rejected)})"
+    return f"{supposed}; {told}" if supposed else told
 
 
 def _rejected(one: _Sized, best: _Sized, fits: Mapping[str, str], room: Budget | None) -> str:

@@ -43,6 +43,7 @@ def test_with_nothing_known_of_the_device_nothing_is_held_against_a_build() -> N
         ("phi-4-mini", "ollama", "q4_k_m", ["phi4-mini:3.8b"]),
         ("phi-4-mini", "ollama", "q8_0", ["phi4-mini:3.8b-q8_0", "phi4-mini:3.8b-instruct-q8_0"]),
         ("phi-4-mini", "ollama", "f16", ["phi4-mini:3.8b-fp16", "phi4-mini:3.8b-instruct-fp16"]),
+        ("phi-4-mini", "ollama", "q3_k_l", ["phi4-mini:3.8b-q3_K_L", "phi4-mini:3.8b-instruct-q3_K_L"]),
         ("phi-4-mini", "llama-cpp", "q8_0", ["unsloth/Phi-4-mini-instruct-GGUF:Q8_0"]),
         ("phi-4-mini", "lm-studio", "q4_k_m", ["unsloth/Phi-4-mini-instruct-GGUF:Q4_K_M"]),
         ("qwen3-8b", "lm-studio", "q8_0", ["lmstudio-community/Qwen3-8B-GGUF:Q8_0"]),

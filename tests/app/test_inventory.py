@@ -45,6 +45,21 @@ def test_lm_studio_takes_the_files_of_llama_cpp() -> None:
     assert aliases_of("lm-studio", "phi-4-mini-instruct") == ["phi-4-mini"]
 
 
+def test_lemonade_has_names_of_its_own() -> None:
+    """A pull takes the one that the catalogue knows; what is there is the model whatever runs it, but not another training."""
+    lemonade = server("lemonade", "Llama-3.2-1B-Instruct-Hybrid", "Llama-3.2-3B-NPU", "Qwen2.5-0.5B-Instruct-CPU")
+    assert source([lemonade], "phi-4-mini", own=False).model == "Phi-4-mini-instruct-GGUF"
+    assert holder([lemonade], "llama-3.2-1b", "load").model == "Llama-3.2-1B-Instruct-Hybrid"
+    assert holder([lemonade], "qwen2.5-0.5b", "load").model == "Qwen2.5-0.5B-Instruct-CPU"
+    cures = {}
+    for name in ("llama-3.2-3b", "phi-3.5-mini"):
+        with pytest.raises(NoServer) as caught:
+            holder([lemonade], name, "load")
+        cures[name] = caught.value.cure
+    assert cures["llama-3.2-3b"] == "orchestrator models pull llama-3.2-3b"
+    assert cures["phi-3.5-mini"].endswith("orchestrator models pull ID --provider lemonade")
+
+
 def test_a_server_without_an_id_is_not_asked() -> None:
     """Foundry Local has no id for it in the catalogue: its own has to be named."""
     row = find_model("qwen3-0.6b")
@@ -98,6 +113,9 @@ def test_the_size_of_a_pull_is_that_of_its_build() -> None:
     assert row is not None
     assert size_of("phi-4-mini", "ollama", "phi4-mini:3.8b") == row["sizes"]["q4_k_m"]
     assert size_of("phi-4-mini", "llama-cpp", "unsloth/Phi-4-mini-instruct-GGUF:Q8_0") == row["sizes"]["q8_0"]
+    assert size_of("phi-4-mini", "ollama", "phi4-mini:3.8b-q8_0") == row["sizes"]["q8_0"]
+    assert size_of("phi-4-mini", "ollama", "phi4-mini:3.8b-q5_K_M") is None, "and not that of the usual tag"
+    assert size_of("phi-4-mini", "vllm", "org/phi-4-mini-BF16") == row["sizes"]["f16"]
     assert size_of("phi-4-mini", "foundry-local", "phi-4-mini") is None
     assert size_of("nobody", "ollama", "nobody") is None
 

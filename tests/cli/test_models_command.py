@@ -51,20 +51,20 @@ def test_of_a_folder_of_builds_the_one_that_would_be_started_is_shown(tmp_path: 
     """The most faithful that fits this device; both are a few bytes here."""
     folder = tmp_path / "builds"
     folder.mkdir()
-    for name in ("m-Q4_K_M.gguf", "m-Q8_0.gguf"):
+    for name in ("phi-4-mini-Q4_K_M.gguf", "phi-4-mini-Q8_0.gguf"):
         (folder / name).write_bytes(b"GGUF")
     file = tmp_path / "shop.yaml"
     model = "{alias: phi-4-mini, provider: llama-cpp, context_length: 512, server: {path: builds}}"
     file.write_text(f"deployment: {{type: single-device, models: [{model}], agents: [customer-service]}}")
     ran = here("models", "command", str(file), environment=NOTHING)
-    assert (ran.code, f"--model {folder / 'm-Q8_0.gguf'} " in ran.out) == (0, True)
+    assert (ran.code, f"--model {folder / 'phi-4-mini-Q8_0.gguf'} " in ran.out) == (0, True)
 
 
 def test_of_a_folder_without_the_build_that_is_named_no_command_is_shown(tmp_path: Path) -> None:
     """As the plan starts none: another build is not what the manifest says."""
     folder = tmp_path / "builds"
     folder.mkdir()
-    for name in ("m-F16.gguf", "m-Q4_K_M.gguf"):
+    for name in ("phi-4-mini-F16.gguf", "phi-4-mini-Q4_K_M.gguf"):
         (folder / name).write_bytes(b"GGUF")
     file = tmp_path / "shop.yaml"
     model = "{alias: phi-4-mini, provider: llama-cpp, quantization: q5_k_m, server: {path: builds}}"

@@ -83,6 +83,15 @@ def test_a_build_that_nobody_knows_is_wrong_usage(shop: Shop, words: tuple[str, 
     assert said in ran.err
 
 
+def test_a_build_whose_size_nobody_knows_is_shown_with_the_server_s_figures(shop: Shop) -> None:
+    """It is smaller than the usual one, whose size would never be reached."""
+    small = StoredModel("phi4-mini:3.8b-q3_K_M", 1_900_000_000, "Q3_K_M")
+    shop.store.library[small.name] = small
+    ran = shop.run("pull", "phi-4-mini", "--quantization", "q3_k_m")
+    assert (ran.code, "its size is not known" in ran.err, "2.5 GB" in ran.err) == (0, True, False), ran.err
+    assert "downloading 0 B of 1.9 GB (0%)" in ran.err
+
+
 def test_a_pull_as_json(shop: Shop) -> None:
     """Digest and size as the server lists them."""
     found = json.loads(shop.run("pull", "qwen2.5:0.5b", "--json").out)
@@ -99,6 +108,8 @@ def test_a_server_s_own_id_needs_its_server_named(shop: Shop) -> None:
     shop.store.library["mine:7b"] = StoredModel("mine:7b", 1000)
     wrong = shop.run("pull", "mine:7b")
     assert (wrong.code, "needs --provider or --endpoint" in wrong.err) == (64, True)
+    near = shop.run("pull", "phi4-mini:3.8b-q8_0")
+    assert "did you mean" in near.err and "needs --provider or --endpoint" in near.err
     ran = shop.run("pull", "mine:7b", "--provider", "ollama")
     assert (ran.code, "its size is not known" in ran.err) == (0, True)
     assert "mine:7b" in shop.store.installed

@@ -163,7 +163,8 @@ def owner(sdk: dict[str, str]) -> Iterator[Owner]:
 
 
 def test_a_foundry_local_of_ours_lives_from_the_manifest_to_down(owner: Owner) -> None:
-    """Started and asked for a token; its model unloaded, loaded by the next call, back after kill -9; removed; gone after down."""
+    """Started and asked for a token; its model unloaded, loaded by the next call, back after kill -9; removed,
+    and missed by status; gone after down."""
     manifest = owner.home.path / "clerk.yaml"
     manifest.write_text(CLERK)
     assert f"# small by foundry-local, {VERSION}" in owner.types("models", "command", str(manifest)).out
@@ -186,5 +187,8 @@ def test_a_foundry_local_of_ours_lives_from_the_manifest_to_down(owner: Owner) -
 
     owner.types("models", "remove", NAME, "--endpoint", second["url"], "--yes")
     assert owner.models() == {}
+    eventually(lambda: owner.status()["state"] == "degraded", 30)
+    (told,) = owner.status()["models"]
+    assert told["missing"].startswith(f"foundry-local at {second['url'][7:]} has no tiny any more")
     owner.types("down", "clerk")
     eventually(lambda: not psutil.pid_exists(second["pid"]), 20)

@@ -57,7 +57,7 @@ TASKS = frozenset(
         "embedding",
     }
 )
-PROVIDERS = frozenset({"ollama", "foundry-local", "vllm", "llama-cpp", "mlx", "lm-studio", "onnx"})
+PROVIDERS = frozenset({"ollama", "foundry-local", "vllm", "llama-cpp", "mlx", "lm-studio", "onnx", "lemonade"})
 
 # Average bits per weight that a whole file may have. Vectors stay in 32 bits and the file holds its vocabulary as text,
 # so a file is a little above its nominal bits.

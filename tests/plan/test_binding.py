@@ -36,6 +36,7 @@ def _found(spec: Any, *servers: ObservedServer) -> list[str]:
         ("llama-cpp", "Phi-4-mini-instruct-Q4_K_M.gguf", "/models/phi-4-mini-instruct-q8_0.gguf", True),
         ("llama-cpp", "unsloth/Phi-4-mini-instruct-GGUF:Q4_K_M", "Phi-4-mini-instruct-Q4_K_M.gguf", True),
         ("llama-cpp", "Phi-4-mini-instruct-Q4_K_M.gguf", "Phi-4-mini-reasoning-Q4_K_M.gguf", False),
+        ("llama-cpp", "unsloth/Phi-4-mini-instruct-GGUF", "microsoft_Phi-4-mini-instruct-Q4_K_M.gguf", True),
         ("vllm", "microsoft/Phi-4-mini-instruct", "microsoft/Phi-4-mini-instruct", True),
         ("vllm", "microsoft/Phi-4", "microsoft/Phi-4-mini-instruct", False),
         ("mlx", "Phi-4-mini-instruct-Q4_K_M.gguf", "mlx-community/Phi-4-mini-instruct-4bit", True),

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.memory import BITS, SERVER, Memory, Need, Window, limited
-from orchestrator.plan.binding import Bound, bind_all, device_budget
-from orchestrator.plan.builds import Build, build_of, same_build, same_model, worth
+from orchestrator.plan.binding import Bound, bind_all
+from orchestrator.plan.budgets import device_budget
+from orchestrator.plan.builds import Build, build_of, nearest_build, same_build, same_model, worth
 from orchestrator.plan.diff import diff
 from orchestrator.plan.observed import ObservedServer
 from orchestrator.plan.variants import variants
@@ -41,6 +42,7 @@ def bound(spec: Any, here: Device | None, *servers: ObservedServer, **resources:
         ("phi4-mini:3.8b-fp16", "F16", Build("f16")),
         ("phi4-mini:3.8b-q8_0", "no build of ours", Build("q8_0")),
         ("/models/Phi-4-mini-instruct-Q2_K.gguf", "", Build("q2_k")),
+        ("/models/Phi-4-mini-instruct-BF16.gguf", "", Build("bf16")),
         ("unsloth/Phi-4-mini-instruct-GGUF:IQ4_XS", "", Build("iq4_xs")),
         ("mlx-community/Phi-4-mini-instruct-4bit", "", Build("4bit")),
         ("solidrust/Phi-4-mini-instruct-AWQ", "", Build("awq")),
@@ -69,6 +71,10 @@ def test_a_name_says_its_build(name: str, told: str, build: Build) -> None:
         ("foundry-local", "phi-4", "Phi-4-mini-instruct-cuda-gpu:4", False),
         ("foundry-local", "phi-4-mini", "Phi-4-mini-reasoning-generic-cpu:3", False),
         ("mlx", "mlx-community/Phi-4-mini-instruct-4bit", "mlx-community/Phi-4-mini-instruct-8bit", True),
+        ("lemonade", "Phi-4-mini-instruct-GGUF", "Phi-4-mini-instruct-Hybrid", True),
+        ("lemonade", "Qwen/Qwen2.5-0.5B-Instruct", "Qwen2.5-0.5B-Instruct-CPU", True),
+        ("lemonade", "Llama-3.2-1B-Instruct-GGUF", "Llama-3.2-1B-NPU", False),
+        ("lemonade", "llama-3.2-1b", "Llama-3.2-1B-NPU", False),
         ("openvino", "OpenVINO/Phi-4-mini-instruct-int4-ov", "Phi-4-mini-instruct-int8-ov", True),
     ],
 )
@@ -109,6 +115,22 @@ def test_the_build_that_the_manifest_names_goes_before_what_fits_well(wanted: st
     named = wanted.casefold()
     assert other.missing == f"phi-4-mini is wanted as {named}, and ollama at 127.0.0.1:11434 has it as q8_0"
     assert other.cure.endswith("; or write quantization: q8_0")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "nearest"),
+    [
+        ("q5_k_m", ("q2_k", "q4_k_m", "q8_0"), "q4_k_m"),
+        ("q6_k", ("q2_k", "q4_k_m", "q8_0"), "q8_0"),
+        ("q3_k_m", ("q2_k", "q4_k_m", "q8_0"), "q4_k_m"),
+        ("F16", ("q2_k", "q4_k_m", "Q8_0"), "Q8_0"),
+        ("q2_k", ("q4_k_m", "f16"), "q4_k_m"),
+        ("q5_k_m", ("of-ours", "f16"), "f16"),
+    ],
+)
+def test_the_nearest_build_is_that_of_the_smallest_factor(wanted: str, there: tuple[str, ...], nearest: str) -> None:
+    """Of the bits of a weight, upwards or downwards; not the smallest one, and none whose bits nobody knows."""
+    assert nearest_build(wanted, there) == nearest_build(wanted, there[::-1]) == nearest
 
 
 def test_the_build_to_write_is_the_nearest_of_those_that_are_there() -> None:

@@ -104,6 +104,20 @@ def test_one_that_was_given_up_is_tried_again_by_an_apply_only() -> None:
     assert first == "+ server.tiny: start llama-server (it was given up, and may be mended)"
 
 
+def test_one_whose_model_was_removed_is_told_with_what_brings_it_back() -> None:
+    """It runs, and lists all that it has: a call for the model would fail. One that lists less is asked all the same."""
+    able = ObservedServer("foundry-local", URL, f"{URL}/v1", (), capabilities={"load": "yes", "remove": "yes"})
+    running = {"desk/tiny": started(kind="foundry-local")}
+    plan = diff(desk(), state(able, started=running, prospects={"desk/tiny": prospect()}))
+    assert (
+        str(plan.steps[0]) == "~ model.tiny: go on without it (foundry-local at 127.0.0.1:40001 has no tiny any more)"
+    )
+    assert f"orchestrator models pull tiny --endpoint {URL}" in plan.serving[0].cure
+    other = replace(able, capabilities={"remove": "no"})
+    plan = diff(desk(), state(other, started=running, prospects={"desk/tiny": prospect()}))
+    assert "bind to foundry-local at 127.0.0.1:40001 as tiny" in str(plan.steps[0])
+
+
 def test_one_that_cannot_be_started_is_told_with_its_cure() -> None:
     """A program or a file that is missing keeps nothing else from serving."""
     plan = diff(desk(), seen(why="llama-server is not installed", cure="brew install llama.cpp"))

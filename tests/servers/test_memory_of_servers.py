@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.app.wiring import InProcess
 from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.errors import PlanError
 from orchestrator.core.request import Request
 from orchestrator.deploy.prospects import Looked, builds_in, look_at, wants_of
 from orchestrator.deploy.status import status
@@ -196,16 +197,35 @@ MIXED = (PHI, QWEN, SMOL)
         ("phi-4-mini", ("Phi-4-mini-instruct-UD-Q4_K_XL.gguf", QWEN), ["Phi-4-mini-instruct-UD-Q4_K_XL.gguf"]),
         ("qwen2.5-0.5b", MIXED, [QWEN]),
         ("mine", (QWEN, "qwen2.5-0.5b-instruct-q4_k_m.gguf"), ["qwen2.5-0.5b-instruct-q4_k_m.gguf", QWEN]),
-        ("phi-4-mini", ("ours-q4_k_m.gguf", "ours-q8_0.gguf"), ["ours-q4_k_m.gguf", "ours-q8_0.gguf"]),
+        (
+            "phi-4-mini",
+            ("microsoft_Phi-4-mini-instruct-Q4_K_M.gguf", QWEN),
+            ["microsoft_Phi-4-mini-instruct-Q4_K_M.gguf"],
+        ),
+        ("phi-4-mini", ("bartowski__Phi-4-mini-instruct-Q4_K_M.gguf",), ["bartowski__Phi-4-mini-instruct-Q4_K_M.gguf"]),
+        (
+            "llama-3.2-1b",
+            ("x_Llama-3.2-1B-Instruct-GGUF_llama-3.2-1b-instruct-q8_0.gguf", QWEN),
+            ["x_Llama-3.2-1B-Instruct-GGUF_llama-3.2-1b-instruct-q8_0.gguf"],
+        ),
+        ("mine", ("ours-q4_k_m.gguf", "ours-q8_0.gguf"), ["ours-q4_k_m.gguf", "ours-q8_0.gguf"]),
     ],
 )
 def test_of_a_folder_only_builds_of_the_model_are_taken(
     tmp_path: Path, alias: str, files: tuple[str, ...], taken: list[str]
 ) -> None:
-    """By the names that the catalogue knows; of one name, where it knows the model or the name not."""
+    """By the names that the catalogue knows, also with whose file it is; of one name, where it does not know the model."""
     found = looked_at(tmp_path, alias, files)
     assert [Path(each.want.order.model).name for each in found] == taken
     assert {each.startable.strangers for each in found} == {tuple(sorted(set(files) - set(taken)))}
+    assert not any(each.startable.supposed for each in found)
+
+
+@pytest.mark.parametrize("name", ["phi-4-mini-of-ours", "model", "ggml-model"])
+def test_a_name_that_may_be_the_models_is_taken_and_said(tmp_path: Path, name: str) -> None:
+    """One that holds the model's name, or none at all, where the catalogue knows the model and not the file."""
+    found = looked_at(tmp_path, "phi-4-mini", (f"{name}-q4_k_m.gguf", f"{name}-q8_0.gguf"))
+    assert [(each.startable.build, each.startable.supposed) for each in found] == [("q4_k_m", True), ("q8_0", True)]
 
 
 @pytest.mark.parametrize(
@@ -214,6 +234,8 @@ def test_of_a_folder_only_builds_of_the_model_are_taken(
         ("mine", MIXED, f"several models, and none is known as mine: {PHI} (phi-4-mini), {QWEN} (qwen2.5-0.5b), "),
         ("mine", ("a-q8_0.gguf", "b-q8_0.gguf"), "several models, and none is known as mine: a-q8_0.gguf, b-q8_0.gguf"),
         ("phi-4-mini", (QWEN,), f"another model than phi-4-mini: {QWEN} (qwen2.5-0.5b)"),
+        ("phi-4-mini", (f"Qwen_{QWEN}",), f"another model than phi-4-mini: Qwen_{QWEN} (qwen2.5-0.5b)"),
+        ("phi-4-mini", ("ours-q4_k_m.gguf",), "another model than phi-4-mini: ours-q4_k_m.gguf"),
     ],
 )
 def test_a_folder_of_other_models_is_refused(tmp_path: Path, alias: str, files: tuple[str, ...], why: str) -> None:
@@ -221,7 +243,7 @@ def test_a_folder_of_other_models_is_refused(tmp_path: Path, alias: str, files: 
     (found,) = looked_at(tmp_path, alias, files)
     prospect = found.startable.prospect
     assert prospect.refused and prospect.why.startswith(f"{tmp_path} holds files of {why}")
-    assert prospect.cure == f"name the file that is meant, like path: {tmp_path / files[0]}"
+    assert prospect.cure.partition(", or")[0] == f"name the file that is meant, like path: {tmp_path / files[0]}"
     (again,) = looked_at(tmp_path, alias, files, {str(tmp_path / files[0]): "as it was"})
     assert (again.want.order.model, again.startable.prospect.why) == (str(tmp_path / files[0]), "")
 
@@ -274,3 +296,24 @@ async def test_the_best_build_of_a_folder_is_started(opened: tuple[Place, InProc
     await apply(made, blueprint(tiny, agent("clerk", models=["tiny"], reflex=[rule("alone")]), name="desk"))
     assert (place.starts("builds/tiny-Q4_K_M.starts"), len(place.starts("builds/tiny-Q8_0.starts"))) == ([], 1)
     assert await answer(made, "desk") == "well"
+
+
+async def test_the_plan_says_that_a_name_tells_another_model_or_none(opened: tuple[Place, InProcess]) -> None:
+    """A name that holds the model's is said in the step; another one is refused, until the file itself is named."""
+    place, made = opened
+    (place.root / "builds").mkdir()
+    ours = place.model("builds/phi-4-mini-of-ours-q4_k_m.gguf")
+
+    def wanted(path: Path) -> Blueprint:
+        (element,) = desk(place, "desk", **SMALL).of_kind("model")
+        phi = model("phi-4-mini", provider="llama-cpp", server=element.spec["server"] | {"model": str(path)})
+        return blueprint(phi, agent("clerk", models=["phi-4-mini"], reflex=[rule("alone")]), name="desk")
+
+    step = str((await apply(made, wanted(ours.parent))).steps[0])
+    told = "taken for phi-4-mini, though the catalogue does not know its name"
+    assert step == f"+ server.phi-4-mini: start llama-server with {ours.name}; {told} (the manifest adds it)"
+    (place.root / "other").mkdir()
+    other = place.model("other/somebody-q4_k_m.gguf")
+    with pytest.raises(PlanError, match=r"holds files of another model than phi-4-mini: somebody-q4_k_m\.gguf"):
+        await apply(made, wanted(other.parent))
+    assert "start llama-server with somebody-q4_k_m.gguf" in str((await apply(made, wanted(other))).steps[0])

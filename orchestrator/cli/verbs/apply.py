@@ -52,7 +52,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Apply it."""
-    from orchestrator.cli.reach import TimeLimit, check_applies, started
+    from orchestrator.cli.reach import TimeLimit, check_applies, started, tell_apart
 
     limit = TimeLimit.from_now(options.timeout)
     compilation = compiled(options, terminal, options.name)
@@ -78,6 +78,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
         options.timeout
     )  # it counts once the runtime is there, whose start has a limit of its own
     check_applies(client, compilation.blueprint, origin(options))
+    tell_apart(client, terminal)
     plan, applied = _applied(compilation, client, options, limit, terminal)
     _report(compilation, plan, applied, client, terminal)
     return _outcome(client, compilation.blueprint.name)

@@ -78,15 +78,26 @@ def _look(options: argparse.Namespace, terminal: Terminal) -> dict[str, Any]:
     blueprint: Blueprint = compiled(options, terminal).blueprint if named else whole_catalogue()
     state = observed(blueprint, terminal)
     runtime = client(terminal)
+    about = runtime.about() if runtime.answers() else None
     return {
         "machine": machine(runtime.folders) | {"for_models": room(blueprint, state)},
-        "runtime": runtime.about() if runtime.answers() else None,
+        "runtime": about,
+        "looks_elsewhere": _looks_elsewhere(about, terminal) if about else [],
         "servers": [server.as_json() for server in state.servers],
         "silent": dict(state.silent),
         "manifest": blueprint.name if named else None,
         "serving": [each.as_json() for each in diff(blueprint, state).serving] if named else [],
         "models": models_of(blueprint, state),
     }
+
+
+def _looks_elsewhere(about: dict[str, Any], terminal: Terminal) -> list[str]:
+    """By which variables a command of this shell looks for servers elsewhere than the runtime, whose look is shown."""
+    from orchestrator.app.lookout import looks_at, told_apart
+    from orchestrator.app.settings import Settings
+
+    mine = looks_at(terminal.environment, Settings.read(terminal.environment).servers)
+    return told_apart(mine, about)
 
 
 def _probe(options: argparse.Namespace, terminal: Terminal) -> int:

@@ -204,12 +204,20 @@ def _keep_alive(text: str | None) -> float | None:
 def _around(options: argparse.Namespace, terminal: Terminal) -> Around:
     """Where to look; raises ``UsageError`` for a kind of provider that there is not, or a key without its server."""
     from orchestrator.app.inventory import applied_places
+    from orchestrator.app.lookout import looks_at, only_of_the_runtime
     from orchestrator.app.model_servers import Around
+    from orchestrator.app.settings import Settings
+    from orchestrator.cli.reach import client, tell_apart
 
     if options.api_key and not options.endpoint:
         raise UsageError("--api-key is for one server", cure="name it with --endpoint")
-    places = tuple(applied_places(_applied()))
-    return Around(terminal.environment, options.endpoint, options.api_key, places, _kind_of_a_package(options.provider))
+    places, runtime = applied_places(_applied()), client()
+    if runtime.answers() and not options.endpoint:
+        tell_apart(runtime, terminal)
+        mine = looks_at(terminal.environment, Settings.read(terminal.environment).servers)
+        places += only_of_the_runtime(mine, runtime.about())
+    plugin = _kind_of_a_package(options.provider)
+    return Around(terminal.environment, options.endpoint, options.api_key, tuple(places), plugin)
 
 
 def _kind_of_a_package(provider: str) -> str:

@@ -80,6 +80,7 @@ def _servers(found: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
     if not found["servers"]:
         looked = ", ".join(found["silent"]) or "nowhere"
         yield f"  none answers (looked at {looked})"
+    yield from (f"  note: {each}" for each in found["looks_elsewhere"])
 
 
 def _probed(found: Mapping[str, Any]) -> str:

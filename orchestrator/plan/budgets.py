@@ -1,0 +1,56 @@
+"""How much memory models may take of a device, by what is written and what is measured. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.memory import Budget, Memory, limited
+from orchestrator.plan.generations import outlives
+from orchestrator.plan.observed import ObservedState
+from orchestrator.ports.device import Device
+
+_BEYOND_ALL: Final = 2**62
+"""Bytes that no model needs."""
+
+
+def held_budget(blueprint: Blueprint, device: Device | None) -> int | None:
+    """Bytes that models are held to. What is only measured bounds nothing: no model that works is unloaded or refused for our
+    arithmetic."""
+    budget = device_budget(blueprint, device)
+    return budget.total if budget and budget.limit is not None else None
+
+
+def device_budget(blueprint: Blueprint, device: Device | None) -> Budget | None:
+    """What models may take of this device: the manifest's `hardware` goes before what is measured. ``None`` where neither
+    tells, and no limit is written in bytes. Only what the device has in all counts, not what is free just now: a plan
+    must not change with every look."""
+    limit = blueprint.resources.get("max_memory_usage")
+    main = blueprint.hardware.get("memory") or (device.memory if device else None)
+    if main is None:
+        return limited(Memory(limit), limit) if isinstance(limit, int) else None
+    written = "memory" in blueprint.hardware or "gpu_memory" in blueprint.hardware
+    own = blueprint.hardware.get("gpu_memory", 0) if written else device.own_memory if device else 0
+    metal = not written and device is not None and any(one.kind == "metal" for one in device.accelerators)
+    budget = limited(Memory(main, own, metal), limit)
+    # What is only measured proves nothing: no sensor may see the card that the model runs on.
+    return budget if written or "memory" in blueprint.hardware else replace(budget, physical=_BEYOND_ALL)
+
+
+def measured_budget(device: Device) -> Budget:
+    """What models may take of a device where no manifest says anything of it."""
+    metal = any(one.kind == "metal" for one in device.accelerators)
+    return replace(limited(Memory(device.memory, device.own_memory, metal), None), physical=_BEYOND_ALL)
+
+
+def budget_beside_servers(blueprint: Blueprint, observed: ObservedState) -> Budget | None:
+    """What is left for models that take turns: servers that we start for this deployment hold theirs for as long as they
+    run. Those of others count for what is loaded, not here: they come and go, and this plan must stay the same."""
+    budget = device_budget(blueprint, observed.device)
+    mine = {name: each for name, each in observed.prospects.items() if name.partition("/")[0] == blueprint.name}
+    held = {name.partition("/")[2]: each.memory * each.instances for name, each in mine.items() if not each.why}
+    for name, each in mine.items():
+        if (there := outlives(each, observed.started)) is not None:
+            held[name.partition("/")[2]] = there.memory
+    return budget.less(held) if budget else None
