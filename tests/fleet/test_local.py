@@ -68,6 +68,25 @@ def test_one_command_starts_all_nodes_and_says_who_holds_what(applied: Ran, flee
     assert fleet.nodes == ["edge-1", "edge-2"]
 
 
+def test_an_apply_says_which_node_serves_none_of_the_models_that_its_agents_need(
+    applied: Ran, fleet: LocalFleet
+) -> None:
+    lines = applied.out.splitlines()
+    assert lines[5] == "not as wanted, as a model is not served there; what cures it is typed there:"
+    said = {" ".join(line.split()[:3]): line for line in lines[6:10]}
+    assert said.keys() == {
+        "agent.customer-service on edge-1",
+        "agent.scheduling on edge-1",
+        "agent.technical-support on edge-2",
+        "agent.documentation on edge-2",
+    }
+    assert all("phi-4-mini" in line for place, line in said.items() if place.endswith("edge-1"))
+    assert all("qwen2.5-coder-0.5b" in line for place, line in said.items() if place.endswith("edge-2"))
+    assert all(" it would also answer in free words: " in line for line in said.values())
+    status = here("status", NAME, "--node", "edge-1").out
+    assert "agent.documentation on edge-2" in status and "on edge-1 " not in status
+
+
 @pytest.mark.parametrize("node", ["edge-1", "edge-2"])
 def test_through_each_node_the_right_agent_answers_on_the_right_node(fleet: LocalFleet, node: str) -> None:
     """The same 50 requests; of every result, the agent and the node are those of the manifest."""

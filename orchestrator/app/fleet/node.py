@@ -20,7 +20,7 @@ from orchestrator.app.fleet.mesh import joined
 from orchestrator.app.fleet.posting import Post, PostedBoard
 from orchestrator.app.fleet.receipts import Receipts
 from orchestrator.app.fleet.wanting import Wanting
-from orchestrator.app.fleet.worker import EngineWorker
+from orchestrator.app.fleet.worker import EngineWorker, lacking
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import BusDown, DeployError, OrchestratorError, UsageError
 from orchestrator.core.event import Event
@@ -152,6 +152,7 @@ class FleetNode:
             return
         worker = EngineWorker(name, self.node, serving.reconciler, serving.engines)
         worker.receipts = Receipts(self.effects, self.runs)
+        worker.lacking = lambda: lacking(serving.reconciler.table.get(name))
         self._workers[name] = worker
         site = Site(
             deployment=name,
@@ -318,6 +319,7 @@ class FleetNode:
                     "generation": seen[node].generation if node in seen else None,
                     "agents": list(seen[node].agents) if node in seen else [],
                     "fault": seen[node].fault if node in seen else "",
+                    "lacking": [each.as_json() for each in seen[node].lacking] if node in seen else [],
                     "work": beat.state if health == "alive" and (beat := mesh.table.beat(node)) else "",
                     "load": _load(mesh.table.beat(node)) if health == "alive" else None,
                 }

@@ -172,7 +172,7 @@ def _apply_to_fleet(compilation: Compilation, options: argparse.Namespace, limit
             terminal.tell(shown_rollout(event.fields))
 
     applied = runtime.apply(_wanted(compilation, options, ""), listen, limit.timeout, limit.since)
-    terminal.say(shown_placement(applied))
+    terminal.say(shown_placement(applied, terminal))
     terminal.say(f'  try      orchestrator run {applied["name"]} "…"')
     return 0
 

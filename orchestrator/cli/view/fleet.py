@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from orchestrator.cli.view.columns import columns
+from orchestrator.cli.view.plan import shown_serving
 from orchestrator.cli.view.terminal import Terminal
 
 _STYLES: Final = {"alive": "green", "suspect": "yellow", "dead": "red"}
@@ -17,7 +18,8 @@ def shown_fleet(fleet: Mapping[str, Any], terminal: Terminal, name: str = "") ->
     lines = [f"node {fleet['node']} of fleet {fleet['fleet']}, {link}"]
     for deployment in fleet["deployments"]:
         if not name or deployment["name"] == name:
-            lines += ["", *_of_one(deployment, terminal)]
+            others = {node: each for node, each in deployment["nodes"].items() if node != fleet["node"]}
+            lines += ["", *_of_one(deployment, terminal), *_lacking(others, terminal, "  ")]
     return lines
 
 
@@ -63,8 +65,20 @@ def _agents(node: Mapping[str, Any]) -> str:
     return ", ".join(node["agents"]) or "-"
 
 
-def shown_placement(applied: Mapping[str, Any]) -> str:
-    """What a fleet serves, as text: each agent with its nodes and why, and the nodes that are not well."""
+def _lacking(nodes: Mapping[str, Mapping[str, Any]], terminal: Terminal, indent: str = "") -> list[str]:
+    """Who would gain from a model that its node does not serve, where that is, and what to type there."""
+    where: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for node, each in nodes.items():
+        for entry in each["lacking"]:
+            where.setdefault(tuple(entry.items()), []).append(node)
+    told = [{**dict(entry), "agent": f"{dict(entry)['agent']} on {', '.join(held)}"} for entry, held in where.items()]
+    head = f"{indent}not as wanted, as a model is not served there; what cures it is typed there:"
+    return [head, *(indent + line for line in shown_serving(told, terminal))] if told else []
+
+
+def shown_placement(applied: Mapping[str, Any], terminal: Terminal) -> str:
+    """What a fleet serves, as text: each agent with its nodes and why, the nodes that are not well, and the models that are not
+    served."""
     same = "" if applied["new"] else ", as before"
     lines = [f"{applied['name']} runs on its fleet, generation {applied['generation']}{same}"]
     for agent, held in sorted(applied["agents"].items()):
@@ -72,4 +86,4 @@ def shown_placement(applied: Mapping[str, Any]) -> str:
         lines.append(f"  agent.{agent}  {where}  ({held['why']})")
     ill = {node: each["health"] for node, each in applied["nodes"].items() if each["health"] != "alive"}
     lines += [f"  node.{node} is {health}" for node, health in sorted(ill.items())]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_lacking(applied["nodes"], terminal)])
