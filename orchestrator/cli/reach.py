@@ -79,6 +79,10 @@ def client_of(name: str, terminal: Terminal | None = None, node: str = "") -> Ru
     """A client of the runtime that serves a deployment: this user's, or where all nodes of a fleet run here (``apply --local``)
     that of the ``node``, without one its hub's. Raises ``UsageError`` for a node that is not there."""
     usual = client(terminal)
+    if node and not name:
+        raise UsageError(
+            f"--node {node} needs the name of a deployment", cure="`orchestrator status` shows their names"
+        )
     fleet = local_fleet(name, usual)
     if fleet is None:
         if node:
@@ -103,6 +107,17 @@ def local_fleet(name: str, usual: RuntimeClient) -> LocalFleet | None:
         usual.folders.state / "fleet" / "fleet.json"
     ).is_file()  # to a real one, which may have the same deployment
     return fleet if not belongs or any(fleet.client(node).answers() for node in fleet.nodes) else None
+
+
+def local_fleets(usual: RuntimeClient) -> list[LocalFleet]:
+    """The fleets whose nodes all are on this machine, as far as one of them runs."""
+    from orchestrator.ports.host import FLEETS
+
+    if not (usual.folders.state / FLEETS).is_dir():
+        return []
+    from orchestrator.app.fleet.local import local_fleets
+
+    return local_fleets(usual.folders.state)
 
 
 def state_folder() -> Path:
@@ -179,7 +194,9 @@ def killed(runtime: RuntimeClient) -> int:
 
 def why_none_runs(error: RuntimeUnavailable) -> tuple[str, str]:
     """Message and cure of an error, which tell more where no runtime runs but one did."""
-    if isinstance(error.__cause__, (FileNotFoundError, ConnectionRefusedError)):
+    from orchestrator.app.answer import NONE_RUNS
+
+    if isinstance(error.__cause__, (FileNotFoundError, ConnectionRefusedError)) and error.message == NONE_RUNS:
         runtime = client()
         if pid := killed(runtime):
             again = "an apply that had not ended, as in a pull, is typed again"

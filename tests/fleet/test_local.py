@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -16,6 +17,7 @@ from psutil import process_iter
 from orchestrator.app.fleet.identity import FleetFolder
 from orchestrator.app.fleet.local import LocalFleet
 from orchestrator.app.fleet.records import read_record
+from orchestrator.core.errors import RuntimeUnavailable
 from orchestrator.core.request import Request, Result
 from tests.cli.commands import ROOT, Ran, here
 from tests.fleet.seed import NAME, misplaced
@@ -108,6 +110,29 @@ def test_top_shows_all_nodes_from_each_of_them(fleet: LocalFleet) -> None:
         assert shown[0].split()[:3] == ["DEPLOYMENT", "NODE", "STATE"]
 
 
+def test_status_and_top_without_a_name_show_it_too(fleet: LocalFleet) -> None:
+    """Beside the user's own runtime, of which there is none here."""
+    first, *rest = here("status").out.splitlines()
+    assert first.startswith("no runtime runs beside the local fleets below")
+    assert f"the nodes of {NAME} are on this machine: orchestrator status {NAME}" in rest
+    assert [line.split()[:2] for line in rest if line.startswith("edge-")] == [[node, "alive"] for node in fleet.nodes]
+    [told] = json.loads(here("status", "--json").out)["local_fleets"]
+    assert (told["name"], told["nodes"]) == (NAME, {"edge-1": True, "edge-2": True})
+    assert [line.split()[:2] for line in here("top").out.splitlines()[1:]] == [[NAME, node] for node in fleet.nodes]
+    unnamed = here("status", "--node", "edge-1")
+    assert unnamed.code == 64 and "needs the name of a deployment" in unnamed.err
+
+
+def test_cures_are_those_of_a_node_not_of_the_users_own_runtime(fleet: LocalFleet) -> None:
+    refused = here("rollback", NAME)
+    assert refused.code == 4 and "cure: apply the earlier manifest to the fleet" in refused.err
+    client = fleet.client("edge-2")
+    client.socket = client.socket.with_name("gone.sock")
+    with pytest.raises(RuntimeUnavailable, match="node edge-2 of distributed-edge, whose nodes") as away:
+        client.about()
+    assert away.value.cure == "orchestrator apply FILE --local starts it"
+
+
 def test_logs_show_the_events_of_all_nodes_from_each_of_them(fleet: LocalFleet) -> None:
     """In the order of their times, each with its node; ``--node`` picks one, and follows it as well."""
     asked(fleet, "edge-1", "find the manual of the printer")
@@ -188,6 +213,9 @@ def test_a_node_that_is_killed_is_covered_and_comes_back(tmp_path: Path, monkeyp
         assert asked(fleet, "edge-1", text, "pair").node == "edge-2"
         os.kill(fleet.client("edge-2").about()["pid"], signal.SIGKILL)
         lost = asked(fleet, "edge-1", text, "pair")
+        gone = here("run", "pair", text, "--node", "edge-2")
+        assert "node edge-2 of pair, " in gone.err and "cure: orchestrator apply FILE --local starts it" in gone.err
+        assert "not running: edge-2; orchestrator apply FILE --local starts" in here("status").out
         adopted = until(lambda: asked(fleet, "edge-1", text, "pair"), is_of("edge-1"), 40.0)
         assert lost.status == "failed" or lost.node == "edge-1"
         assert (adopted.agent, adopted.status) == ("scheduling", "completed")
@@ -199,7 +227,8 @@ def test_a_node_that_is_killed_is_covered_and_comes_back(tmp_path: Path, monkeyp
         assert "edge-2  alive" in here("node", "status").out
         os.kill(fleet.client("edge-1").about()["pid"], signal.SIGKILL)
         monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path / "home"))
-        assert here("down", "pair").code == 0
+        ended = here("down", "--all")
+        assert (ended.code, ended.out) == (0, "pair is down; its 2 nodes have ended, and their state stays\n")
         assert [
             each.info["cmdline"] for each in process_iter(["cmdline"]) if str(tmp_path) in str(each.info["cmdline"])
         ] == []

@@ -23,6 +23,15 @@ def shown_fleet(fleet: Mapping[str, Any], terminal: Terminal, name: str = "") ->
     return lines
 
 
+def shown_local_fleet(local: Mapping[str, Any], terminal: Terminal) -> str:
+    """A fleet whose nodes all are on this machine, as one of them sees it."""
+    lines = [f"the nodes of {local['name']} are on this machine: orchestrator status {local['name']}"]
+    lines += shown_fleet(local["fleet"], terminal) if local["fleet"] else []
+    away = ", ".join(node for node, runs in local["nodes"].items() if not runs)
+    lines += [f"not running: {away}; orchestrator apply FILE --local starts what does not run"] if away else []
+    return "\n".join(lines)
+
+
 def _of_one(deployment: Mapping[str, Any], terminal: Terminal) -> list[str]:
     rows = [(node, _state(each), _generation(each), _agents(each)) for node, each in deployment["nodes"].items()]
     lines = columns([("NODE", "STATE", "GENERATION", "AGENTS"), *rows])
