@@ -103,10 +103,37 @@ def local_fleet(name: str, usual: RuntimeClient) -> LocalFleet | None:
     from orchestrator.app.fleet.local import LocalFleet
 
     fleet = LocalFleet.of(usual.folders.state, name)
+    if not fleet.nodes:  # an apply that failed before there was one
+        return None
     belongs = (
         usual.folders.state / "fleet" / "fleet.json"
     ).is_file()  # to a real one, which may have the same deployment
     return fleet if not belongs or any(fleet.client(node).answers() for node in fleet.nodes) else None
+
+
+def check_one_place(name: str, usual: RuntimeClient, *, local: bool) -> None:
+    """Before a deployment is applied to the user's own runtime and its fleet, or to a ``local`` one: the other must not serve that
+    name, as nobody could say whom `run` asks then. Raises ``NameClash``."""
+    from orchestrator.core.errors import NameClash
+
+    if local:
+        if _serves(usual, name):
+            raise NameClash(
+                f"{name} is served here already, by the user's own runtime or the fleet that this machine belongs to",
+                cure=f"orchestrator apply FILE --local --name {name}-trial; or first orchestrator down {name}",
+            )
+    elif any(fleet.name == name for fleet in local_fleets(usual)):
+        raise NameClash(
+            f"{name} is served here already, by nodes that all are on this machine (apply --local)",
+            cure=f"orchestrator down {name} ends those; or give this one another name, with --name",
+        )
+
+
+def _serves(usual: RuntimeClient, name: str) -> bool:
+    if not usual.answers():
+        return False
+    fleet = usual.fleet() or {"deployments": []}
+    return any(each["name"] == name for each in (*usual.status()["deployments"], *fleet["deployments"]))
 
 
 def local_fleets(usual: RuntimeClient) -> list[LocalFleet]:
@@ -175,6 +202,7 @@ def check_applies(runtime: RuntimeClient, blueprint: Blueprint, origin: str) -> 
     from orchestrator.plan.origin import check_origin
 
     name = blueprint.name
+    check_one_place(name, runtime, local=False)
     check_interpreter(blueprint, runtime.about())
     applied = next((each["origin"] for each in runtime.status()["deployments"] if each["name"] == name), "")
     check_origin(name, applied, origin)

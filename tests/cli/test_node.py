@@ -184,6 +184,10 @@ def test_background_runtimes_take_part_without_a_restart(tmp_path: Path) -> None
         answered = eventually(lambda: first.types("run", "pair", asked, "--json"), lambda ran: ran.code == 0)
         assert json.loads(answered.out)["node"] == "edge-2"
         _only_the_fleet_changes_a_share(second, tmp_path / "rogue.yaml")
+        beside = second.types("apply", str(manifest), "--local")
+        assert beside.code == 4 and "error[ORC416]: pair is served here already, by the user's own" in beside.err
+        assert "cure: orchestrator apply FILE --local --name pair-trial" in beside.err
+        assert not (second.folder / "state" / "fleets").exists()
         _apply_on_another_node(first, second, manifest)
         left = second.node("leave")
         assert left.code == 0 and "edge-2 has left fleet" in left.out, left.err

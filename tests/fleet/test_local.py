@@ -172,6 +172,17 @@ def test_each_step_of_an_apply_is_logged_once_on_each_node(fleet: LocalFleet) ->
         assert begun and len(begun) == len(set(begun))
 
 
+def test_its_name_cannot_be_applied_to_the_users_own_runtime_too(fleet: LocalFleet, tmp_path: Path) -> None:
+    other = tmp_path / "one.yaml"
+    other.write_text("deployment: {type: single-device, agents: [{name: desk, reflex: [{say: mine}]}]}")
+    try:
+        clash = here("apply", str(other), "--name", NAME)
+    finally:
+        here("runtime", "stop")
+    assert clash.code == 4 and f"error[ORC416]: {NAME} is served here already, by nodes that all are on" in clash.err
+    assert f"cure: orchestrator down {NAME} ends those" in clash.err
+
+
 def test_applied_again_nothing_changes_and_nobody_notices(fleet: LocalFleet) -> None:
     again = here("apply", str(MANIFEST), "--local")
     assert again.code == 0 and again.out.startswith("distributed-edge runs on its fleet, generation 1, as before")

@@ -148,7 +148,7 @@ def _dry_run(compilation: Compilation, options: argparse.Namespace, terminal: Te
 def _apply_to_fleet(compilation: Compilation, options: argparse.Namespace, limit: TimeLimit, terminal: Terminal) -> int:
     """Make it what a fleet serves: this machine's, or one whose nodes all run here."""
     from orchestrator.app.fleet.needs import libraries
-    from orchestrator.cli.reach import client, started, state_folder
+    from orchestrator.cli.reach import check_one_place, client, started, state_folder
     from orchestrator.deploy.wanted import refuse_mesh
 
     usual = client(terminal)
@@ -157,6 +157,7 @@ def _apply_to_fleet(compilation: Compilation, options: argparse.Namespace, limit
     with libraries():
         from orchestrator.app.fleet.local import LocalFleet, hub_of
 
+    check_one_place(compilation.blueprint.name, usual, local=options.local)
     if options.local:
         fleet = LocalFleet.of(state_folder(), compilation.blueprint.name)
         hub = hub_of(compilation.blueprint)
