@@ -180,6 +180,8 @@ def planned(compilation: Compilation, origin: str, terminal: Terminal, *, pulls:
     from orchestrator.plan.servers import refuse_prospects
 
     runtime, blueprint = client(terminal), compilation.blueprint
+    if blueprint.type == "single-device":
+        check_one_place(blueprint.name, runtime, local=False)
     if runtime.answers():
         check_applies(runtime, blueprint, origin)
         state = replace(runtime.observe(blueprint), pulls=pulls)
@@ -202,7 +204,6 @@ def check_applies(runtime: RuntimeClient, blueprint: Blueprint, origin: str) -> 
     from orchestrator.plan.origin import check_origin
 
     name = blueprint.name
-    check_one_place(name, runtime, local=False)
     check_interpreter(blueprint, runtime.about())
     applied = next((each["origin"] for each in runtime.status()["deployments"] if each["name"] == name), "")
     check_origin(name, applied, origin)

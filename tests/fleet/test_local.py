@@ -175,12 +175,11 @@ def test_each_step_of_an_apply_is_logged_once_on_each_node(fleet: LocalFleet) ->
 def test_its_name_cannot_be_applied_to_the_users_own_runtime_too(fleet: LocalFleet, tmp_path: Path) -> None:
     other = tmp_path / "one.yaml"
     other.write_text("deployment: {type: single-device, agents: [{name: desk, reflex: [{say: mine}]}]}")
-    try:
-        clash = here("apply", str(other), "--name", NAME)
-    finally:
-        here("runtime", "stop")
+    clash = here("apply", str(other), "--name", NAME)
     assert clash.code == 4 and f"error[ORC416]: {NAME} is served here already, by nodes that all are on" in clash.err
     assert f"cure: orchestrator down {NAME} ends those" in clash.err
+    assert here("runtime", "status").out == "no runtime runs\n"
+    assert here("plan", str(MANIFEST)).code == 0
 
 
 def test_applied_again_nothing_changes_and_nobody_notices(fleet: LocalFleet) -> None:

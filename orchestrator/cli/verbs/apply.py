@@ -52,7 +52,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Apply it."""
-    from orchestrator.cli.reach import TimeLimit, check_applies, started
+    from orchestrator.cli.reach import TimeLimit, check_applies, check_one_place, client, started
 
     limit = TimeLimit.from_now(options.timeout)
     compilation = compiled(options, terminal, options.name)
@@ -64,6 +64,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
         raise UsageError(
             "--local is for manifests with nodes", cure="leave it out: a single-device one runs here anyway"
         )
+    check_one_place(compilation.blueprint.name, client(terminal), local=False)
     if options.foreground:
         from orchestrator.cli.foreground import serve
 
@@ -73,14 +74,14 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 
             fetch_missing(compilation.blueprint, observed(compilation.blueprint, terminal), terminal, limit)
         return serve(compilation, _wanted(compilation, options, ""), terminal)
-    client = started(terminal)
+    runtime = started(terminal)
     limit = TimeLimit.from_now(
         options.timeout
     )  # it counts once the runtime is there, whose start has a limit of its own
-    check_applies(client, compilation.blueprint, origin(options))
-    plan, applied = _applied(compilation, client, options, limit, terminal)
-    _report(compilation, plan, applied, client, terminal)
-    return _outcome(client, compilation.blueprint.name)
+    check_applies(runtime, compilation.blueprint, origin(options))
+    plan, applied = _applied(compilation, runtime, options, limit, terminal)
+    _report(compilation, plan, applied, runtime, terminal)
+    return _outcome(runtime, compilation.blueprint.name)
 
 
 def _applied(
