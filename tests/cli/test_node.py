@@ -194,6 +194,7 @@ def test_background_runtimes_take_part_without_a_restart(tmp_path: Path) -> None
         assert second.runtime() not in (0, before)
         assert "belongs to no fleet" in second.node("status").out
         eventually(lambda: second.types("status"), lambda ran: "no deployment is applied" in ran.out)
+        _is_told_that_it_was_put_out(first, second, manifest)
     finally:
         for machine in (second, first):
             machine.types("runtime", "stop")
@@ -207,6 +208,23 @@ def _only_the_fleet_changes_a_share(node: Machine, rogue: Path) -> None:
     for words in (("apply", str(rogue), "--yes"), ("rollback", "pair")):
         ran = node.types(*words)
         assert ran.code == 4 and "share of a fleet, which only the fleet changes" in ran.err
+
+
+def _is_told_that_it_was_put_out(first: Machine, second: Machine, manifest: Path) -> None:
+    """It joins again, and the hub takes it out: its link is refused, as if the hub were away."""
+    joined = second.node("join", token(first), "--name", "edge-2")
+    assert joined.code == 0, joined.err
+    eventually(lambda: second.types("status"), lambda ran: "linked to its hub" in ran.out and "pair, gen" in ran.out)
+    assert first.node("leave", "edge-2").code == 0
+    told = eventually(
+        lambda: second.node("status"), lambda ran: "hub          has put this node out of the fl" in ran.out
+    )
+    assert "orchestrator node leave --force, then orchestrator node join TOKEN" in told.out
+    eventually(lambda: second.types("status"), lambda ran: "its hub has put this node out of the fleet" in ran.out)
+    refused = second.types("apply", str(manifest))
+    assert refused.code == 4 and "error[ORC460]: the hub has put this node out of its fleet" in refused.err
+    assert second.node("leave", "--force").code == 0
+    assert second.node("join", token(first), "--name", "edge-2", "--no-start").code == 0
 
 
 def _apply_on_another_node(first: Machine, second: Machine, manifest: Path) -> None:

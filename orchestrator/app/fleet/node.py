@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import anyio
+import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
 from orchestrator.app.fleet.elsewhere import FleetElsewhere
 from orchestrator.app.fleet.identity import FleetFolder, Membership
+from orchestrator.app.fleet.joining import PUT_OUT, PUT_OUT_CURE, is_put_out
 from orchestrator.app.fleet.keys import OperatorKey, check_signature, write_private
 from orchestrator.app.fleet.mesh import joined
 from orchestrator.app.fleet.posting import Post, PostedBoard
@@ -24,6 +26,7 @@ from orchestrator.app.fleet.worker import EngineWorker, lacking
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import BusDown, DeployError, OrchestratorError, UsageError
 from orchestrator.core.event import Event
+from orchestrator.core.fleet_errors import FleetError
 from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.node.desired import Desired, Observed
 from orchestrator.node.logbook import Lines, Logbook
@@ -41,7 +44,7 @@ from orchestrator.serve.engine import EngineTable
 LOOK_SECONDS: Final = 1.0
 """How often new deployments are looked for on the board."""
 AGAIN_SECONDS: Final = 5.0
-"""Until the servers are tried again, where they could not be started."""
+"""Until the servers are tried again, where they could not be started; and until a hub that is not linked is asked again why."""
 _MANIFEST: Final = ".manifest"
 
 
@@ -98,6 +101,7 @@ class FleetNode:
     _workers: dict[str, EngineWorker] = field(default_factory=dict, init=False)
     _line: NatsBus | None = field(default=None, init=False)
     _stopping: bool = field(default=False, init=False)
+    _put_out: bool = field(default=False, init=False)
     _why: str = field(default="its servers have not started yet", init=False)
 
     def __post_init__(self) -> None:
@@ -139,6 +143,8 @@ class FleetNode:
         async with anyio.create_task_group() as group:
             if self.membership.hub:
                 group.start_soon(Post(bus, bus, self._accepts).run)
+            else:
+                group.start_soon(self._mind_place, bus)
             for name in self._known():
                 await self._start(name, serving, bus, group)
             while True:
@@ -169,6 +175,15 @@ class FleetNode:
         self._meshes[name] = mesh = Mesh(site)
         self._books[name] = book = Logbook(bus, name, serving.events)
         await group.start(self._run_one, name, mesh, book)
+
+    async def _mind_place(self, bus: NatsBus) -> None:
+        """One that was put out finds its link refused, as if the hub were away: it asks."""
+        while True:
+            before = self._put_out
+            self._put_out = not await bus.linked() and await anyio.to_thread.run_sync(is_put_out, self.folder)
+            if self._put_out and not before:
+                self.log.warning("fleet", error=f"{PUT_OUT}: {PUT_OUT_CURE}")
+            await anyio.sleep(AGAIN_SECONDS)
 
     def _mind_work(self) -> None:
         """``orchestrator node drain`` and ``cordon`` write it into the membership."""
@@ -243,6 +258,8 @@ class FleetNode:
         await wanting.write({**before.blueprint, "elements": [], "nodes": []})
 
     def _wanting(self, name: str) -> Wanting:
+        if self._put_out:
+            raise FleetError(PUT_OUT, cure=PUT_OUT_CURE)
         if self._line is None:
             raise DeployError(f"{self.node} is not linked to its fleet: {self._why}", cure="orchestrator node status")
         line: Board = self._line if self.membership.hub else PostedBoard(self._line, self._line, name)
@@ -278,7 +295,8 @@ class FleetNode:
             view = self._view(mesh, {each.node: each for each in seen})
             found.append({"name": name, "generation": mesh.member.desired.generation, **view})
         linked = self._line is not None and await self._line.linked()
-        return {"node": self.node, "fleet": self.membership.fleet, "linked": linked, "deployments": found}
+        own = {"node": self.node, "fleet": self.membership.fleet, "linked": linked, "put_out": self._put_out}
+        return {**own, "deployments": found}
 
     def logs(
         self, name: str, count: int, *, follows: bool, node: str = ""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from orchestrator.cli.view.columns import columns
+from orchestrator.cli.view.node import PUT_OUT
 from orchestrator.cli.view.plan import shown_serving
 from orchestrator.cli.view.terminal import Terminal
 
@@ -15,6 +16,8 @@ _STYLES: Final = {"alive": "green", "suspect": "yellow", "dead": "red"}
 def shown_fleet(fleet: Mapping[str, Any], terminal: Terminal, name: str = "") -> list[str]:
     """Its nodes for each deployment (with a ``name``, for that one), and agents that no node holds."""
     link = "linked to its hub" if fleet["linked"] else "not linked to its hub: it goes on with what it holds"
+    if fleet["put_out"]:
+        link = f"its hub {PUT_OUT}; it goes on with what it holds"
     lines = [f"node {fleet['node']} of fleet {fleet['fleet']}, {link}"]
     for deployment in fleet["deployments"]:
         if not name or deployment["name"] == name:
