@@ -221,6 +221,13 @@ def _is_told_that_it_was_put_out(first: Machine, second: Machine, manifest: Path
     )
     assert "orchestrator node leave --force, then orchestrator node join TOKEN" in told.out
     eventually(lambda: second.types("status"), lambda ran: "its hub has put this node out of the fleet" in ran.out)
+    eventually(
+        lambda: first.types("status"), lambda ran: ": it has left the fleet: orchestrator node invite" in ran.out
+    )
+    manifest.write_text(PAIR + "    - {id: edge-3, agents: [faq], models: [phi-4-mini]}\n")
+    applied = first.types("apply", str(manifest))
+    nobody = ": no machine has joined the fleet by that name: orchestrator node invite, here, then there orchestrator node join"
+    assert f"{nobody} TOKEN --name edge-3" in applied.out, applied.err
     refused = second.types("apply", str(manifest))
     assert refused.code == 4 and "error[ORC460]: the hub has put this node out of its fleet" in refused.err
     assert second.node("leave", "--force").code == 0

@@ -229,7 +229,9 @@ def test_a_node_that_is_killed_is_covered_and_comes_back(tmp_path: Path, monkeyp
         adopted = until(lambda: asked(fleet, "edge-1", text, "pair"), is_of("edge-1"), 40.0)
         assert lost.status == "failed" or lost.node == "edge-1"
         assert (adopted.agent, adopted.status) == ("scheduling", "completed")
-        assert here("apply", str(manifest), "--local").code == 0  # starts what is not there
+        again = here("apply", str(manifest), "--local")  # starts what is not there, and waits until it is heard
+        assert (again.code, " is suspect" in again.out, " is dead" in again.out) == (0, False, False), again.out
+        assert [health(fleet, *pair) for pair in (("edge-1", "edge-2"), ("edge-2", "edge-1"))] == ["alive", "alive"]
         until(lambda: asked(fleet, "edge-1", text, "pair"), is_of("edge-2"), 60.0)
         monkeypatch.setenv("ORCHESTRATOR_HOME", str(fleet.root / "edge-2"))
         assert here("node", "drain").code == 0  # nobody waits for it to be dead: its agent goes over while it lives

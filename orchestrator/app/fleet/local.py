@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
-from typing import Final
+from typing import Any, Final
 
 from orchestrator.app.answer import NONE_RUNS, RuntimeHangs
 from orchestrator.app.client import Listen, RuntimeClient
@@ -26,6 +26,8 @@ JOIN_SECONDS: Final = 30.0
 """How long the hub's enrolment may take until it answers."""
 LINK_SECONDS: Final = 30.0
 APPLY: Final = "orchestrator apply FILE --local"
+HEARD_SECONDS: Final = 10.0
+"""How long an apply waits at most until all nodes have heard each other: they say twice a second that they live."""
 _VALID: Final = 600.0
 _GLANCE: Final = 0.2
 Tell = Callable[[str], None]
@@ -84,6 +86,33 @@ class LocalFleet:
                 self._join(hub, node)
             self._run(node, environment, tell)
         self._wait_for_links([hub, *others])
+
+    def wait_until_heard(self, generation: int, nodes: Sequence[str]) -> list[str]:
+        """Wait until each of these nodes has heard all of them, and that they serve this generation and hold what they are to: who
+        asks then is answered at once. Gives those that had not after ``HEARD_SECONDS``; they go on by themselves."""
+        until = time.monotonic() + HEARD_SECONDS
+        while True:
+            late = [node for node in nodes if not self._hears(node, generation, nodes)]
+            if not late or time.monotonic() > until:
+                return late
+            time.sleep(_GLANCE)
+
+    def view_of(self, client: RuntimeClient) -> dict[str, Any]:
+        """The deployment as a node sees it; empty where it is not of its fleet yet."""
+        seen = client.fleet() or {"deployments": []}
+        return next((each for each in seen["deployments"] if each["name"] == self.name), {})
+
+    def _hears(self, node: str, generation: int, others: Sequence[str]) -> bool:
+        mine = self.view_of(self.client(node))
+        if not mine:
+            return False
+        for other in others:
+            told = mine["nodes"].get(other, {})
+            if (told.get("health"), told.get("generation")) != ("alive", generation):
+                return False
+            if any(other in held["nodes"] and agent not in told["agents"] for agent, held in mine["agents"].items()):
+                return False
+        return True
 
     def stop(self, patience: float = 30.0) -> None:
         """End all of its runtimes, the hub's last."""

@@ -18,6 +18,7 @@ from orchestrator.app.fleet.elsewhere import FleetElsewhere
 from orchestrator.app.fleet.identity import FleetFolder, Membership
 from orchestrator.app.fleet.joining import PUT_OUT, PUT_OUT_CURE, is_put_out
 from orchestrator.app.fleet.keys import OperatorKey, check_signature, write_private
+from orchestrator.app.fleet.ledger import Member
 from orchestrator.app.fleet.mesh import joined
 from orchestrator.app.fleet.posting import Post, PostedBoard
 from orchestrator.app.fleet.receipts import Receipts
@@ -327,6 +328,7 @@ class FleetNode:
         }
         agents |= {agent: {"nodes": [], "why": why} for agent, why in (assigned.nowhere.items() if assigned else ())}
         desired, rollout = mesh.member.desired, mesh.member.rollout
+        members = self.folder.ledger.members() if self.membership.hub else None
         return {
             "leads": mesh.leading.epoch is not None,
             "rollout": rollout.as_json() if rollout is not None and rollout.state != "done" else None,
@@ -338,6 +340,7 @@ class FleetNode:
                     "agents": list(seen[node].agents) if node in seen else [],
                     "fault": seen[node].fault if node in seen else "",
                     "lacking": [each.as_json() for each in seen[node].lacking] if node in seen else [],
+                    "absent": self._absent(mesh, node, members),
                     "work": beat.state if health == "alive" and (beat := mesh.table.beat(node)) else "",
                     "load": _load(mesh.table.beat(node)) if health == "alive" else None,
                 }
@@ -345,6 +348,17 @@ class FleetNode:
             },
             "agents": agents,
         }
+
+    def _absent(self, mesh: Mesh, node: str, members: Mapping[str, Member] | None) -> str:
+        """Why a node that the manifest names cannot be there, as far as the ``members`` of a hub's ledger and its silence tell, and
+        what brings it; empty where nothing speaks for that."""
+        member = members.get(node) if members is not None else None
+        if members is not None and (member is None or member.left):
+            why = "it has left the fleet" if member is not None else "no machine has joined the fleet by that name"
+            return f"{why}: orchestrator node invite, here, then there orchestrator node join TOKEN --name {node}"
+        if mesh.table.beat(node) is not None or node == self.node:
+            return ""
+        return f"{self.node} has not heard it since it started: orchestrator node status, there"
 
     async def drain(self, seconds: float) -> None:
         """Take nothing new from others; what is in work ends."""

@@ -156,13 +156,13 @@ def _apply_to_fleet(compilation: Compilation, options: argparse.Namespace, limit
     if not options.local and not (usual.folders.state / "fleet").is_dir():
         refuse_mesh(compilation.blueprint)
     with libraries():
-        from orchestrator.app.fleet.local import LocalFleet, hub_of
+        from orchestrator.app.fleet.local import HEARD_SECONDS, LocalFleet, hub_of
 
     check_one_place(compilation.blueprint.name, usual, local=options.local)
-    if options.local:
-        fleet = LocalFleet.of(state_folder(), compilation.blueprint.name)
+    fleet = LocalFleet.of(state_folder(), compilation.blueprint.name) if options.local else None
+    nodes = [node["name"] for node in compilation.blueprint.nodes]
+    if fleet is not None:
         hub = hub_of(compilation.blueprint)
-        nodes = [node["name"] for node in compilation.blueprint.nodes]
         fleet.start(nodes, hub, terminal.environment, terminal.tell)
         runtime = fleet.client(hub)
     else:
@@ -174,6 +174,10 @@ def _apply_to_fleet(compilation: Compilation, options: argparse.Namespace, limit
             terminal.tell(shown_rollout(event.fields))
 
     applied = runtime.apply(_wanted(compilation, options, ""), listen, limit.timeout, limit.since)
+    if fleet is not None:
+        if late := fleet.wait_until_heard(applied["generation"], nodes):
+            terminal.tell(f"after {HEARD_SECONDS:g} s not heard by all, requests may wait for it: {', '.join(late)}")
+        applied |= fleet.view_of(runtime)
     terminal.say(shown_placement(applied, terminal))
     terminal.say(f'  try      orchestrator run {applied["name"]} "…"')
     return 0

@@ -44,11 +44,17 @@ def _of_one(deployment: Mapping[str, Any], terminal: Terminal) -> list[str]:
         shown.append(line.replace(health, terminal.paint(_STYLES.get(health, "bold"), health), 1))
     nowhere = {agent: held["why"] for agent, held in deployment["agents"].items() if not held["nodes"]}
     shown += [f"  agent.{agent} is nowhere: {why}" for agent, why in sorted(nowhere.items())]
+    shown += [f"  node.{node} is {each['health']}: {each['absent']}" for node, each in _absent(deployment["nodes"])]
     faults = {node: each["fault"] for node, each in deployment["nodes"].items() if each["fault"]}
     shown += [f"  node.{node} cannot serve what it should: {why}" for node, why in faults.items()]
     rollout, back = deployment["rollout"], deployment["taken_back"]
     shown += [f"  {shown_rollout(rollout)}"] if rollout else []
     return shown + ([f"  generation {back['generation']} was taken back: {back['why']}"] if back else [])
+
+
+def _absent(nodes: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Those that the manifest names and that were never there, or have left."""
+    return [(node, each) for node, each in nodes.items() if each["absent"] and each["health"] != "alive"]
 
 
 def shown_rollout(rollout: Mapping[str, Any]) -> str:
@@ -96,6 +102,7 @@ def shown_placement(applied: Mapping[str, Any], terminal: Terminal) -> str:
     for agent, held in sorted(applied["agents"].items()):
         where = ", ".join(held["nodes"]) or "nowhere"
         lines.append(f"  agent.{agent}  {where}  ({held['why']})")
+    absent = {node: f": {each['absent']}" for node, each in _absent(applied["nodes"])}
     ill = {node: each["health"] for node, each in applied["nodes"].items() if each["health"] != "alive"}
-    lines += [f"  node.{node} is {health}" for node, health in sorted(ill.items())]
+    lines += [f"  node.{node} is {health}{absent.get(node, '')}" for node, health in sorted(ill.items())]
     return "\n".join([*lines, *_lacking(applied["nodes"], terminal)])
