@@ -319,7 +319,7 @@ class FleetNode:
         return {node: mesh.table.health(node, now) == "alive" for node in found}
 
     def _view(self, mesh: Mesh, seen: Mapping[str, Observed]) -> dict[str, Any]:
-        now = anyio.current_time()
+        now, seen = anyio.current_time(), {**self._heard(mesh), **seen}
         assigned = mesh.member.assigned.assignment if mesh.member.assigned else None
         nodes = {node: mesh.table.health(node, now) for node in sorted({*mesh.table.nodes, *_named(mesh)})}
         agents = {
@@ -348,6 +348,15 @@ class FleetNode:
             },
             "agents": agents,
         }
+
+    def _heard(self, mesh: Mesh) -> dict[str, Observed]:
+        """What nodes said in their heartbeats, and this one knows of itself, for where the board cannot be read."""
+        beats = [beat for node in mesh.table.nodes if (beat := mesh.table.beat(node)) is not None]
+        heard = {each.node: Observed(each.node, each.epoch, each.gen, tuple(sorted(each.agents))) for each in beats}
+        if own := heard.get(self.node):
+            lacking = mesh.site.worker.load().lacking
+            heard[self.node] = replace(own, fault=mesh.member.fault, lacking=lacking)
+        return heard
 
     def _absent(self, mesh: Mesh, node: str, members: Mapping[str, Member] | None) -> str:
         """Why a node that the manifest names cannot be there, as far as the ``members`` of a hub's ledger and its silence tell, and
