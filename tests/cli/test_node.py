@@ -243,6 +243,11 @@ def _apply_on_another_node(first: Machine, second: Machine, manifest: Path) -> N
     key = first.folder / "state" / "fleet" / "operator.key"
     assert f"orchestrator node operator - < {key}" in where
     assert "is not on edge-2" in second.node("operator").out
+    elsewhere = second.node("leave", "edge-1")
+    assert elsewhere.code == 4 and "edge-2 is not the hub of its fleet, which alone" in elsewhere.err
+    manifest.with_name("binary").write_bytes(bytes(range(256)))
+    binary = second.node("operator", str(manifest.with_name("binary")))
+    assert binary.code == 4 and "no operator's key" in binary.err
     wrong = second.node("operator", str(manifest))
     assert wrong.code == 4 and "no operator's key" in wrong.err
     assert "orchestrator apply works here" in second.node("operator", str(key)).out
