@@ -12,6 +12,7 @@ from orchestrator.app.patience import Hangs, Patience
 from orchestrator.core.errors import RuntimeUnavailable
 
 LOGS: Final = "orchestrator runtime logs"
+NONE_RUNS: Final = "no runtime runs"
 HANGS: Final = "the runtime is there and does not answer: it hangs, or the machine has no time for it"
 SLOW: Final = "the runtime gave no answer in its time"
 
@@ -56,6 +57,6 @@ def told_as_ours(patience: Patience) -> Iterator[None]:
             raise RuntimeHangs(SLOW, cure="orchestrator status; try again") from error
         raise RuntimeHangs(HANGS, cure="orchestrator runtime stop ends it, start brings it back") from error
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise RuntimeUnavailable("no runtime runs", cure="orchestrator apply FILE starts one") from error
+        raise RuntimeUnavailable(NONE_RUNS, cure="orchestrator apply FILE starts one") from error
     except (OSError, HTTPException, ValueError) as error:
         raise RuntimeUnavailable(f"the runtime does not answer: {error}", cure=LOGS) from error

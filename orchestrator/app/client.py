@@ -18,7 +18,7 @@ from orchestrator.app.replies import read_error, read_event, read_result
 from orchestrator.app.version import program_version
 from orchestrator.core.approval import Verdict
 from orchestrator.core.blueprint import Blueprint
-from orchestrator.core.errors import DeployError, RuntimeUnavailable, RuntimeVersionClash
+from orchestrator.core.errors import DeployError, OrchestratorError, RuntimeUnavailable, RuntimeVersionClash
 from orchestrator.core.event import Event
 from orchestrator.core.request import Request, Result
 from orchestrator.deploy.wanted import Wanted
@@ -193,7 +193,7 @@ class RuntimeClient:
                 raise
             state = self.state()  # raises where it hangs indeed
             message = f"the runtime ({state}) gave no answer within {request.timeout or SILENT_SECONDS:g} s"
-            raise RuntimeUnavailable(message, cure=CURES[state]) from error
+            raise self._fitted(RuntimeUnavailable(message, cure=CURES[state])) from error
 
     def decide(self, approval: str, verdict: Verdict) -> dict[str, Any]:
         """Note a verdict on what waits for a person. Raises ``NoSuchApproval`` and ``ApprovalClosed``."""
@@ -236,7 +236,7 @@ class RuntimeClient:
             why = f"{run} still waits after {timeout:g} s; it waits on"
             raise RuntimeUnavailable(why, cure=f"orchestrator explain run {run}") from error
         except RuntimeUnavailable as error:
-            raise waits_on(run, error) from error
+            raise self._fitted(waits_on(run, error)) from error
 
     def stop(self, drain: float | None = None) -> None:
         """Ask it to end; it drains first. Returns at once."""
@@ -255,9 +255,14 @@ class RuntimeClient:
         except RuntimeHangs as error:
             if timeout is None or time.monotonic() - began < timeout:
                 raise
-            raise DeployError(f"the runtime did not finish in {timeout:g} s; it goes on", cure=LOGS) from error
+            late = DeployError(f"the runtime did not finish in {timeout:g} s; it goes on", cure=LOGS)
+            raise self._fitted(late) from error
 
     # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _fitted(self, error: OrchestratorError) -> OrchestratorError:
+        """The error as it is told for this runtime: one that is reached in another way has other cures."""
+        return error
 
     def _act(self, path: str, body: Mapping[str, Any], listen: Listen, limit: float | None) -> dict[str, Any]:
         self._check_version()
@@ -273,7 +278,7 @@ class RuntimeClient:
                 if entry["kind"] == "error":
                     raise read_error(entry["error"])
                 listen(read_event(entry))
-        raise RuntimeUnavailable("the runtime ended in the middle of its answer", cure=LOGS)
+        raise self._fitted(RuntimeUnavailable("the runtime ended in the middle of its answer", cure=LOGS))
 
     def _get(self, path: str, timeout: float | None = None, **query: str) -> dict[str, Any]:
         limit = ANSWER_SECONDS if timeout is None else timeout
@@ -298,6 +303,9 @@ class RuntimeClient:
                 if response.status >= 400:
                     raise read_error(json.loads(response.read()).get("error", {}))
             yield Answer(response, patience)
+        except OrchestratorError as error:
+            self._fitted(error)
+            raise
         finally:
             connection.close()
 
@@ -347,10 +355,11 @@ class RuntimeClient:
     def _check_version(self) -> None:
         running = self.about()["version"]
         if running != self._version:
-            raise RuntimeVersionClash(
+            clash = RuntimeVersionClash(
                 f"the running runtime is version {running}, this command is {self._version}",
                 cure="orchestrator runtime stop, then try again: what is applied comes back with the new version",
             )
+            raise self._fitted(clash)
 
 
 CURES: Final = {

@@ -79,6 +79,10 @@ def client_of(name: str, terminal: Terminal | None = None, node: str = "") -> Ru
     """A client of the runtime that serves a deployment: this user's, or where all nodes of a fleet run here (``apply --local``)
     that of the ``node``, without one its hub's. Raises ``UsageError`` for a node that is not there."""
     usual = client(terminal)
+    if node and not name:
+        raise UsageError(
+            f"--node {node} needs the name of a deployment", cure="`orchestrator status` shows their names"
+        )
     fleet = local_fleet(name, usual)
     if fleet is None:
         if node:
@@ -99,10 +103,48 @@ def local_fleet(name: str, usual: RuntimeClient) -> LocalFleet | None:
     from orchestrator.app.fleet.local import LocalFleet
 
     fleet = LocalFleet.of(usual.folders.state, name)
+    if not fleet.nodes:  # an apply that failed before there was one
+        return None
     belongs = (
         usual.folders.state / "fleet" / "fleet.json"
     ).is_file()  # to a real one, which may have the same deployment
     return fleet if not belongs or any(fleet.client(node).answers() for node in fleet.nodes) else None
+
+
+def check_one_place(name: str, usual: RuntimeClient, *, local: bool) -> None:
+    """Before a deployment is applied to the user's own runtime and its fleet, or to a ``local`` one: the other must not serve that
+    name, as nobody could say whom `run` asks then. Raises ``NameClash``."""
+    from orchestrator.core.errors import NameClash
+
+    if local:
+        if _serves(usual, name):
+            raise NameClash(
+                f"{name} is served here already, by the user's own runtime or the fleet that this machine belongs to",
+                cure=f"orchestrator apply FILE --local --name {name}-trial; or first orchestrator down {name}",
+            )
+    elif any(fleet.name == name for fleet in local_fleets(usual)):
+        raise NameClash(
+            f"{name} is served here already, by nodes that all are on this machine (apply --local)",
+            cure=f"orchestrator down {name} ends those; or give this one another name, with --name",
+        )
+
+
+def _serves(usual: RuntimeClient, name: str) -> bool:
+    if not usual.answers():
+        return False
+    fleet = usual.fleet() or {"deployments": []}
+    return any(each["name"] == name for each in (*usual.status()["deployments"], *fleet["deployments"]))
+
+
+def local_fleets(usual: RuntimeClient) -> list[LocalFleet]:
+    """The fleets whose nodes all are on this machine, as far as one of them runs."""
+    from orchestrator.ports.host import FLEETS
+
+    if not (usual.folders.state / FLEETS).is_dir():
+        return []
+    from orchestrator.app.fleet.local import local_fleets
+
+    return local_fleets(usual.folders.state)
 
 
 def state_folder() -> Path:
@@ -154,6 +196,8 @@ def planned(compilation: Compilation, origin: str, terminal: Terminal, *, pulls:
     from orchestrator.plan.servers import refuse_prospects
 
     runtime, blueprint = client(terminal), compilation.blueprint
+    if blueprint.type == "single-device":
+        check_one_place(blueprint.name, runtime, local=False)
     if runtime.answers():
         check_applies(runtime, blueprint, origin)
         tell_apart(runtime, terminal)
@@ -196,7 +240,9 @@ def killed(runtime: RuntimeClient) -> int:
 
 def why_none_runs(error: RuntimeUnavailable) -> tuple[str, str]:
     """Message and cure of an error, which tell more where no runtime runs but one did."""
-    if isinstance(error.__cause__, (FileNotFoundError, ConnectionRefusedError)):
+    from orchestrator.app.answer import NONE_RUNS
+
+    if isinstance(error.__cause__, (FileNotFoundError, ConnectionRefusedError)) and error.message == NONE_RUNS:
         runtime = client()
         if pid := killed(runtime):
             again = "an apply that had not ended, as in a pull, is typed again"

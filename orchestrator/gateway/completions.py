@@ -29,6 +29,7 @@ STATUS: Final[Mapping[str, int]] = {
     "LeaseLost": 503,
     "NoModel": 503,
     "KeptNear": 503,
+    "StaysHere": 503,
     "RunCancelled": 503,
     "ServerBusy": 503,
     "Unreachable": 503,

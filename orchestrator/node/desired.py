@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from orchestrator.core.errors import NotUnderstood
 from orchestrator.plan.placement import Assignment
+from orchestrator.plan.plan import AgentServing
 from orchestrator.plan.rolling import NO_TALLY, Rollout, Tally
 
 Made = TypeVar("Made")
@@ -105,7 +106,8 @@ class Assigned:
 class Observed:
     """What a node says of itself: its incarnation, the generation that it serves, the agents that it answers for, and the
     aliases whose models it has (``None``: it does not know). ``fault``: why it does not serve generation ``refused``.
-    ``before`` and ``since`` are the tallies of the generation before this one, and of this one."""
+    ``before`` and ``since`` are the tallies of the generation before this one, and of this one. ``lacking``: who of it would gain
+    from a model that is not served there."""
 
     node: str
     epoch: int
@@ -116,13 +118,15 @@ class Observed:
     refused: int = 0
     before: Tally = NO_TALLY
     since: Tally = NO_TALLY
+    lacking: tuple[AgentServing, ...] = ()
 
     def written(self) -> bytes:
         """As it is on the board."""
         models = None if self.models is None else list(self.models)
         plain = {"node": self.node, "epoch": self.epoch, "generation": self.generation, "agents": list(self.agents)}
         tallies = {"before": list(astuple(self.before)), "since": list(astuple(self.since))}
-        return _packed({**plain, "models": models, "fault": self.fault, "refused": self.refused, **tallies})
+        plain |= {"models": models, "fault": self.fault, "refused": self.refused, **tallies}
+        return _packed({**plain, "lacking": [list(astuple(each)) for each in self.lacking]})
 
     @classmethod
     def read(cls, value: bytes) -> Observed:
@@ -134,7 +138,8 @@ class Observed:
         models = None if v["models"] is None else tuple(map(str, v["models"]))
         agents = tuple(map(str, v["agents"]))
         plain = str(v["node"]), int(v["epoch"]), int(v["generation"]), agents, models, str(v.get("fault", ""))
-        return cls(*plain, int(v.get("refused", 0)), _tally(v.get("before")), _tally(v.get("since")))
+        lacking = tuple(AgentServing(*map(str, each)) for each in v.get("lacking", ()))
+        return cls(*plain, int(v.get("refused", 0)), _tally(v.get("before")), _tally(v.get("since")), lacking)
 
 
 def _tally(value: Any) -> Tally:

@@ -287,7 +287,7 @@ class Member:
         agents, tallies = tuple(sorted(load.agents)), (load.before, load.since)
         refused = self._refused[0] if self._refused else 0
         value = Observed(
-            self.node, self.epoch, self.generation, agents, models, self.fault, refused, *tallies
+            self.node, self.epoch, self.generation, agents, models, self.fault, refused, *tallies, load.lacking
         ).written()
         written, revision, at = self._observed
         if value == written and now - at < RESYNC:

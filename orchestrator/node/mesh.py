@@ -9,7 +9,7 @@ from typing import Final
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
-from orchestrator.core.errors import BusDown, NotUnderstood
+from orchestrator.core.errors import BusDown, NoHolder, NotUnderstood
 from orchestrator.core.request import Request
 from orchestrator.node.answering import STALL_AFTER, Answering, Tell
 from orchestrator.node.asking import Answer, Asking, PassPiece, Way
@@ -96,6 +96,12 @@ class Mesh:
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Live until cancelled. It has started once requests can be asked."""
+        try:
+            await self._run(task_status)
+        finally:
+            self._group = None
+
+    async def _run(self, task_status: TaskStatus[None]) -> None:
         async with anyio.create_task_group() as group:
             self._group = group
             await self.member.start()
@@ -112,7 +118,7 @@ class Mesh:
     @property
     def started(self) -> bool:
         """Whether requests can be asked."""
-        return self.state != "starting"
+        return self._group is not None and self.state != "starting"
 
     def takes(self, work: Work) -> None:
         """What it takes from now on: its share, nothing that it does not hold, or nothing new, so that others take over."""
@@ -166,7 +172,9 @@ class Mesh:
     ) -> Answer:
         """Have a request answered by a holder of ``agent``, here first: see ``Asking.ask``."""
         if self._group is None:
-            raise BusDown(f"{self.node} has not started")
+            raise NoHolder(
+                f"{self.node} does not take part in its fleet now, so that no holder of {agent} can be asked"
+            )
         return await self._asking.ask(request, agent, self._group, pass_on=pass_on, way=Way(hop, kept))
 
     def sooner(self, agent: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from orchestrator.core.request import Request, Result
+from orchestrator.plan.plan import AgentServing
 from orchestrator.plan.rolling import NO_TALLY, Tally
 
 Work = Literal["shared", "cordoned", "drained"]
@@ -18,7 +19,7 @@ class Load:
     """How much a node has to do. ``agents``: those that it can answer for now, with whether their model is warm. ``room``: how many
     more requests it takes before it says that it is busy. ``service_ms``: how long one takes, on average. ``models``: aliases whose
     model is on this device, ``None`` where that is not known. ``since`` tallies what it answered of the generation that it holds,
-    ``before`` of the one before."""
+    ``before`` of the one before. ``lacking``: who of it would gain from a model that is not served here."""
 
     agents: Mapping[str, bool] = field(default_factory=dict)
     models: frozenset[str] | None = None
@@ -29,6 +30,7 @@ class Load:
     service_ms: float = 0.0
     before: Tally = NO_TALLY
     since: Tally = NO_TALLY
+    lacking: tuple[AgentServing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

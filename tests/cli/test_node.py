@@ -184,12 +184,17 @@ def test_background_runtimes_take_part_without_a_restart(tmp_path: Path) -> None
         answered = eventually(lambda: first.types("run", "pair", asked, "--json"), lambda ran: ran.code == 0)
         assert json.loads(answered.out)["node"] == "edge-2"
         _only_the_fleet_changes_a_share(second, tmp_path / "rogue.yaml")
+        beside = second.types("apply", str(manifest), "--local")
+        assert beside.code == 4 and "error[ORC416]: pair is served here already, by the user's own" in beside.err
+        assert "cure: orchestrator apply FILE --local --name pair-trial" in beside.err
+        assert not (second.folder / "state" / "fleets").exists()
         _apply_on_another_node(first, second, manifest)
         left = second.node("leave")
         assert left.code == 0 and "edge-2 has left fleet" in left.out, left.err
         assert second.runtime() not in (0, before)
         assert "belongs to no fleet" in second.node("status").out
         eventually(lambda: second.types("status"), lambda ran: "no deployment is applied" in ran.out)
+        _is_told_that_it_was_put_out(first, second, manifest)
     finally:
         for machine in (second, first):
             machine.types("runtime", "stop")
@@ -205,6 +210,30 @@ def _only_the_fleet_changes_a_share(node: Machine, rogue: Path) -> None:
         assert ran.code == 4 and "share of a fleet, which only the fleet changes" in ran.err
 
 
+def _is_told_that_it_was_put_out(first: Machine, second: Machine, manifest: Path) -> None:
+    """It joins again, and the hub takes it out: its link is refused, as if the hub were away."""
+    joined = second.node("join", token(first), "--name", "edge-2")
+    assert joined.code == 0, joined.err
+    eventually(lambda: second.types("status"), lambda ran: "linked to its hub" in ran.out and "pair, gen" in ran.out)
+    assert first.node("leave", "edge-2").code == 0
+    told = eventually(
+        lambda: second.node("status"), lambda ran: "hub          has put this node out of the fl" in ran.out
+    )
+    assert "orchestrator node leave --force, then orchestrator node join TOKEN" in told.out
+    eventually(lambda: second.types("status"), lambda ran: "its hub has put this node out of the fleet" in ran.out)
+    eventually(
+        lambda: first.types("status"), lambda ran: ": it has left the fleet: orchestrator node invite" in ran.out
+    )
+    manifest.write_text(PAIR + "    - {id: edge-3, agents: [faq], models: [phi-4-mini]}\n")
+    applied = first.types("apply", str(manifest))
+    nobody = ": no machine has joined the fleet by that name: orchestrator node invite, here, then there orchestrator node join"
+    assert f"{nobody} TOKEN --name edge-3" in applied.out, applied.err
+    refused = second.types("apply", str(manifest))
+    assert refused.code == 4 and "error[ORC460]: the hub has put this node out of its fleet" in refused.err
+    assert second.node("leave", "--force").code == 0
+    assert second.node("join", token(first), "--name", "edge-2", "--no-start").code == 0
+
+
 def _apply_on_another_node(first: Machine, second: Machine, manifest: Path) -> None:
     """Refused without the operator's key, with words that lead to it; with it the whole fleet follows."""
     manifest.write_text(PAIR.replace("customer-service", "faq"))
@@ -214,6 +243,11 @@ def _apply_on_another_node(first: Machine, second: Machine, manifest: Path) -> N
     key = first.folder / "state" / "fleet" / "operator.key"
     assert f"orchestrator node operator - < {key}" in where
     assert "is not on edge-2" in second.node("operator").out
+    elsewhere = second.node("leave", "edge-1")
+    assert elsewhere.code == 4 and "edge-2 is not the hub of its fleet, which alone" in elsewhere.err
+    manifest.with_name("binary").write_bytes(bytes(range(256)))
+    binary = second.node("operator", str(manifest.with_name("binary")))
+    assert binary.code == 4 and "no operator's key" in binary.err
     wrong = second.node("operator", str(manifest))
     assert wrong.code == 4 and "no operator's key" in wrong.err
     assert "orchestrator apply works here" in second.node("operator", str(key)).out

@@ -134,6 +134,18 @@ WRONG = {
         "--duration longer",
     ),
     "back at once": (("--fail", "edge-1@3s+0s"), "is back at once", "write it like edge-1@60s"),
+    "a link to itself": (("--fail", "hub-hub@3s"), "nor a link of that name between two of them", 'did you mean "hub"'),
+    "a node that is down": (
+        ("--fail", "edge-1@9s", "--fail", "edge-1@3s+20s"),
+        "--fail edge-1@9s comes while edge-1 is down by --fail edge-1@3s+20s",
+        "after the first is over",
+    ),
+    "a link that is down, from its other end": (
+        ("--fail", "edge-1-edge-2@3s", "--fail", "edge-2-edge-1@9s+1s"),
+        "comes while the link between edge-1 and edge-2 is down",
+        "after the first is over",
+    ),
+    "a picture that is none": (("--plot", "fleet.png"), "--plot fleet.png: what is drawn is SVG", "with .svg"),
     "no requests": (("--rps", "0"), "--rps 0 is no rate of requests", "--rps 20"),
     "a rate that is no number": (("--rps", "many"), "'many' is no rate", "orchestrator simulate --help"),
     "nan": (("--rps", "nan"), "--rps nan is no rate of requests", "--rps 20"),

@@ -107,7 +107,7 @@ def test_it_waits_for_the_node_and_outlives_its_own_runtime(shop: Shop) -> None:
     kept = shop.ask("my saw sings")
     assert (kept.status, kept.approval[:4]) == ("waiting", "dlv_")
     secret = shop.ask("my patient is ill", data_class="restricted")
-    assert secret.error is not None and secret.error["kind"] == "KeptNear"
+    assert secret.error is not None and (secret.error["code"], secret.error["kind"]) == ("ORC575", "StaysHere")
     assert [each["request"] for each in shop.waiting()] == ["my saw sings"]
     shop.kill("edge-1")
     shop.start("edge-1")

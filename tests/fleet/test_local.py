@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -16,6 +17,7 @@ from psutil import process_iter
 from orchestrator.app.fleet.identity import FleetFolder
 from orchestrator.app.fleet.local import LocalFleet
 from orchestrator.app.fleet.records import read_record
+from orchestrator.core.errors import RuntimeUnavailable
 from orchestrator.core.request import Request, Result
 from tests.cli.commands import ROOT, Ran, here
 from tests.fleet.seed import NAME, misplaced
@@ -68,6 +70,25 @@ def test_one_command_starts_all_nodes_and_says_who_holds_what(applied: Ran, flee
     assert fleet.nodes == ["edge-1", "edge-2"]
 
 
+def test_an_apply_says_which_node_serves_none_of_the_models_that_its_agents_need(
+    applied: Ran, fleet: LocalFleet
+) -> None:
+    lines = applied.out.splitlines()
+    assert lines[5] == "not as wanted, as a model is not served there; what cures it is typed there:"
+    said = {" ".join(line.split()[:3]): line for line in lines[6:10]}
+    assert said.keys() == {
+        "agent.customer-service on edge-1",
+        "agent.scheduling on edge-1",
+        "agent.technical-support on edge-2",
+        "agent.documentation on edge-2",
+    }
+    assert all("phi-4-mini" in line for place, line in said.items() if place.endswith("edge-1"))
+    assert all("qwen2.5-coder-0.5b" in line for place, line in said.items() if place.endswith("edge-2"))
+    assert all(" it would also answer in free words: " in line for line in said.values())
+    status = here("status", NAME, "--node", "edge-1").out
+    assert "agent.documentation on edge-2" in status and "on edge-1 " not in status
+
+
 @pytest.mark.parametrize("node", ["edge-1", "edge-2"])
 def test_through_each_node_the_right_agent_answers_on_the_right_node(fleet: LocalFleet, node: str) -> None:
     """The same 50 requests; of every result, the agent and the node are those of the manifest."""
@@ -87,6 +108,29 @@ def test_top_shows_all_nodes_from_each_of_them(fleet: LocalFleet) -> None:
         shown = here("top", NAME, "--node", node).out.splitlines()
         assert [line.split()[:3] for line in shown[1:]] == [[NAME, each, "alive"] for each in fleet.nodes]
         assert shown[0].split()[:3] == ["DEPLOYMENT", "NODE", "STATE"]
+
+
+def test_status_and_top_without_a_name_show_it_too(fleet: LocalFleet) -> None:
+    """Beside the user's own runtime, of which there is none here."""
+    first, *rest = here("status").out.splitlines()
+    assert first.startswith("no runtime runs beside the local fleets below")
+    assert f"the nodes of {NAME} are on this machine: orchestrator status {NAME}" in rest
+    assert [line.split()[:2] for line in rest if line.startswith("edge-")] == [[node, "alive"] for node in fleet.nodes]
+    [told] = json.loads(here("status", "--json").out)["local_fleets"]
+    assert (told["name"], told["nodes"]) == (NAME, {"edge-1": True, "edge-2": True})
+    assert [line.split()[:2] for line in here("top").out.splitlines()[1:]] == [[NAME, node] for node in fleet.nodes]
+    unnamed = here("status", "--node", "edge-1")
+    assert unnamed.code == 64 and "needs the name of a deployment" in unnamed.err
+
+
+def test_cures_are_those_of_a_node_not_of_the_users_own_runtime(fleet: LocalFleet) -> None:
+    refused = here("rollback", NAME)
+    assert refused.code == 4 and "cure: apply the earlier manifest to the fleet" in refused.err
+    client = fleet.client("edge-2")
+    client.socket = client.socket.with_name("gone.sock")
+    with pytest.raises(RuntimeUnavailable, match="node edge-2 of distributed-edge, whose nodes") as away:
+        client.about()
+    assert away.value.cure == "orchestrator apply FILE --local starts it"
 
 
 def test_logs_show_the_events_of_all_nodes_from_each_of_them(fleet: LocalFleet) -> None:
@@ -126,6 +170,16 @@ def test_each_step_of_an_apply_is_logged_once_on_each_node(fleet: LocalFleet) ->
             if each["kind"] == "apply.step" and each["state"] == "started"
         ]
         assert begun and len(begun) == len(set(begun))
+
+
+def test_its_name_cannot_be_applied_to_the_users_own_runtime_too(fleet: LocalFleet, tmp_path: Path) -> None:
+    other = tmp_path / "one.yaml"
+    other.write_text("deployment: {type: single-device, agents: [{name: desk, reflex: [{say: mine}]}]}")
+    clash = here("apply", str(other), "--name", NAME)
+    assert clash.code == 4 and f"error[ORC416]: {NAME} is served here already, by nodes that all are on" in clash.err
+    assert f"cure: orchestrator down {NAME} ends those" in clash.err
+    assert here("runtime", "status").out == "no runtime runs\n"
+    assert here("plan", str(MANIFEST)).code == 0
 
 
 def test_applied_again_nothing_changes_and_nobody_notices(fleet: LocalFleet) -> None:
@@ -169,24 +223,42 @@ def test_a_node_that_is_killed_is_covered_and_comes_back(tmp_path: Path, monkeyp
         assert asked(fleet, "edge-1", text, "pair").node == "edge-2"
         os.kill(fleet.client("edge-2").about()["pid"], signal.SIGKILL)
         lost = asked(fleet, "edge-1", text, "pair")
+        gone = here("run", "pair", text, "--node", "edge-2")
+        assert "node edge-2 of pair, " in gone.err and "cure: orchestrator apply FILE --local starts it" in gone.err
+        assert "not running: edge-2; orchestrator apply FILE --local starts" in here("status").out
         adopted = until(lambda: asked(fleet, "edge-1", text, "pair"), is_of("edge-1"), 40.0)
         assert lost.status == "failed" or lost.node == "edge-1"
         assert (adopted.agent, adopted.status) == ("scheduling", "completed")
-        assert here("apply", str(manifest), "--local").code == 0  # starts what is not there
+        again = here("apply", str(manifest), "--local")  # starts what is not there, and waits until it is heard
+        assert again.code == 0 and "node.edge-2 is" not in again.out, again.out
+        assert [health(fleet, *pair) for pair in (("edge-1", "edge-2"), ("edge-2", "edge-1"))] == ["alive", "alive"]
         until(lambda: asked(fleet, "edge-1", text, "pair"), is_of("edge-2"), 60.0)
         monkeypatch.setenv("ORCHESTRATOR_HOME", str(fleet.root / "edge-2"))
         assert here("node", "drain").code == 0  # nobody waits for it to be dead: its agent goes over while it lives
         until(lambda: asked(fleet, "edge-1", text, "pair"), is_of("edge-1"), 20.0)
         assert "edge-2  alive" in here("node", "status").out
         os.kill(fleet.client("edge-1").about()["pid"], signal.SIGKILL)
+        _an_island_knows_itself(fleet)
         monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path / "home"))
-        assert here("down", "pair").code == 0
+        ended = here("down", "--all")
+        assert (ended.code, ended.out) == (0, "pair is down; its 2 nodes have ended, and their state stays\n")
         assert [
             each.info["cmdline"] for each in process_iter(["cmdline"]) if str(tmp_path) in str(each.info["cmdline"])
         ] == []
     finally:
         monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path / "home"))
         here("down", "pair")
+
+
+def _an_island_knows_itself(fleet: LocalFleet) -> None:
+    """Without the hub's server: what each node wrote on the board cannot be read then."""
+    hub = read_record(FleetFolder(fleet.host("edge-1").folders(make=False).state / "fleet").servers, "hub")
+    assert hub is not None and hub.process is not None
+    os.kill(hub.process.pid, signal.SIGKILL)
+    island = until(lambda: fleet.client("edge-2").fleet() or {}, lambda seen: not seen["linked"], 20.0)
+    own = island["deployments"][0]["nodes"]["edge-2"]
+    assert (own["health"], own["generation"], own["work"]) == ("alive", 1, "draining")
+    assert [each["agent"] for each in own["lacking"]] == [f"agent.{agent}" for agent in own["agents"]]
 
 
 def asked(fleet: LocalFleet, node: str, text: str, name: str = NAME) -> Result:

@@ -74,6 +74,18 @@ async def test_a_node_serves_its_last_good_assignment_without_a_network() -> Non
         assert (answer.node, again.events("mesh.holds")[0]["agents"]) == ("a", ["orders"])
 
 
+async def test_a_node_that_has_ended_asks_nobody() -> None:
+    """Whoever asks through it meanwhile is told so, as where no node holds the agent."""
+    async with fleet() as net:
+        await _three(net)
+        gone = net.nodes["a"].mesh
+        net.crash("a")
+        await anyio.sleep(1)
+        assert not gone.started
+        with pytest.raises(NoHolder, match="a does not take part in its fleet now"):
+            await gone.ask(request(), "orders")
+
+
 async def test_an_island_goes_on_with_all_but_exclusive_agents() -> None:
     """A node that sees nobody stands in for all that it can, and gives it back when the others are there again."""
     async with fleet() as net:

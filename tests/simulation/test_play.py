@@ -11,10 +11,12 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.app.simulation.durations import Assumed
+from orchestrator.app.simulation.faults import check_apart, read_fault
 from orchestrator.app.simulation.figures import figures_of, spread_of
 from orchestrator.app.simulation.order import Order, simulate
 from orchestrator.app.simulation.play import ANSWERED, Load, play
 from orchestrator.core.blueprint import Blueprint, Element
+from orchestrator.core.errors import UsageError
 from tests.mesh.sim import agent, blueprint
 
 
@@ -33,10 +35,22 @@ FLEET = blueprint(
 
 
 def faults() -> st.SearchStrategy[list[str]]:
-    """Nodes, the hub and links that fail, also at one time and twice."""
+    """Nodes, the hub and links that fail, also at one time, and one of them twice after another."""
     what = st.sampled_from(["n0", "n1", "n2", "hub", "n1-hub", "n0-n2"])
     when, lasts = st.integers(0, 25), st.sampled_from(["", "+1s", "+4s", "+15s"])
-    return st.lists(st.builds(lambda a, b, c: f"{a}@{b}s{c}", what, when, lasts), max_size=3)
+    return st.lists(st.builds(lambda a, b, c: f"{a}@{b}s{c}", what, when, lasts), max_size=3).map(_apart)
+
+
+def _apart(written: list[str]) -> list[str]:
+    """Without those that would fail while they are down, which are refused."""
+    kept: list[str] = []
+    for each in written:
+        try:
+            check_apart([read_fault(one, ["n0", "n1", "n2"], 30.0) for one in (*kept, each)])
+        except UsageError:
+            continue
+        kept.append(each)
+    return kept
 
 
 @settings(max_examples=25, deadline=None, phases=(Phase.explicit, Phase.generate))

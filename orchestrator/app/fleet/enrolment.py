@@ -131,6 +131,15 @@ def _leave(folder: FleetFolder, question: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def _belongs(folder: FleetFolder, question: dict[str, Any]) -> dict[str, Any]:
+    """Whether who asks is a node of the fleet still, by the key that it has: one that was put out finds its link refused only."""
+    node, signature = _text(question, "node"), _text(question, "signature")
+    member = folder.ledger.members().get(node)
+    words = signed_words("belongs", folder.member().fleet, node)
+    known = member is not None and not member.left and verifies(member.key, signature.encode(), words)
+    return {"belongs": known}
+
+
 def _renew(folder: FleetFolder, question: dict[str, Any]) -> dict[str, Any]:
     request = _text(question, "request")
     _check_signed(folder, question, request)
@@ -166,6 +175,7 @@ def _context(folder: FleetFolder) -> ssl.SSLContext:
 
 _ACTS: Final[dict[str, Callable[[FleetFolder, dict[str, Any]], dict[str, Any]]]] = {
     "authority": _authority,
+    "belongs": _belongs,
     "join": _join,
     "leave": _leave,
     "renew": _renew,

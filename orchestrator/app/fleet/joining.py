@@ -31,6 +31,10 @@ from orchestrator.core.fleet_errors import FleetError, TokenRefused
 from orchestrator.deploy.free_port import free_port
 from orchestrator.ports.host import Processes
 
+GLANCE: Final = 2.0
+"""Seconds that the hub has to say whether this node belongs to its fleet."""
+PUT_OUT: Final = "the hub has put this node out of its fleet"
+PUT_OUT_CURE: Final = "orchestrator node leave --force, then orchestrator node join TOKEN, with a new token of the hub"
 _ERRORS: Final = {kind.__name__: kind for kind in (TokenRefused, FleetError)}
 
 
@@ -42,10 +46,10 @@ class HubLine:
     addresses: Sequence[str]
     authority: str = ""
 
-    def ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        """The answer. Raises ``FleetError``, or ``TokenRefused`` where the hub says so."""
+    def ask(self, question: dict[str, Any], patience: float = PATIENCE) -> dict[str, Any]:
+        """The answer, within ``patience`` seconds. Raises ``FleetError``, or ``TokenRefused`` where the hub says so."""
         context = _checked(self.authority) if self.authority else None
-        answer = _asked(self.addresses, context, question)
+        answer = _asked(self.addresses, context, question, patience)
         if "error" in answer:
             told = answer["error"]
             raise _ERRORS.get(told.get("kind"), FleetError)(str(told["message"]), cure=str(told.get("cure", "")))
@@ -95,14 +99,23 @@ def tell_leaving(folder: FleetFolder) -> None:
     ask_signed(folder, "leave")
 
 
-def ask_signed(folder: FleetFolder, op: str, request: str = "") -> dict[str, Any]:
+def is_put_out(folder: FleetFolder) -> bool:
+    """Whether the hub says that this node belongs to its fleet no more. False where it cannot be asked, or does not understand
+    that: then nobody knows."""
+    try:
+        return ask_signed(folder, "belongs", patience=GLANCE).get("belongs") is False
+    except FleetError:
+        return False
+
+
+def ask_signed(folder: FleetFolder, op: str, request: str = "", patience: float = PATIENCE) -> dict[str, Any]:
     """Ask the hub for something as the node that this machine is. Raises ``FleetError``."""
     membership = folder.member()
     authority = "" if membership.insecure else pem(read_certificate(folder.tls.authority))
     words = signed_words(op, membership.fleet, membership.node, request)
     signature = read_seed(folder.seed("link")).sign(words.decode()).decode()
     question = {"op": op, "node": membership.node, "signature": signature, "request": request}
-    return HubLine(membership.enrol, authority).ask(question)
+    return HubLine(membership.enrol, authority).ask(question, patience)
 
 
 def _told(folder: FleetFolder, *, force: bool) -> bool:
@@ -167,12 +180,14 @@ def _checked(authority: str) -> ssl.SSLContext:
     return context
 
 
-def _asked(addresses: Sequence[str], context: ssl.SSLContext | None, question: dict[str, Any]) -> dict[str, Any]:
+def _asked(
+    addresses: Sequence[str], context: ssl.SSLContext | None, question: dict[str, Any], patience: float = PATIENCE
+) -> dict[str, Any]:
     faults = []
     for address in addresses:
         host, _, port = address.rpartition(":")
         try:
-            with socket.create_connection((host.strip("[]"), int(port)), PATIENCE) as plain:
+            with socket.create_connection((host.strip("[]"), int(port)), patience) as plain:
                 return _conversation(plain, context, question)
         except ssl.SSLCertVerificationError as error:
             raise FleetError(

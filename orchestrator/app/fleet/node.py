@@ -11,19 +11,23 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import anyio
+import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
 from orchestrator.app.fleet.elsewhere import FleetElsewhere
 from orchestrator.app.fleet.identity import FleetFolder, Membership
+from orchestrator.app.fleet.joining import PUT_OUT, PUT_OUT_CURE, is_put_out
 from orchestrator.app.fleet.keys import OperatorKey, check_signature, write_private
+from orchestrator.app.fleet.ledger import Member
 from orchestrator.app.fleet.mesh import joined
 from orchestrator.app.fleet.posting import Post, PostedBoard
 from orchestrator.app.fleet.receipts import Receipts
 from orchestrator.app.fleet.wanting import Wanting
-from orchestrator.app.fleet.worker import EngineWorker
+from orchestrator.app.fleet.worker import EngineWorker, lacking
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import BusDown, DeployError, OrchestratorError, UsageError
 from orchestrator.core.event import Event
+from orchestrator.core.fleet_errors import FleetError
 from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.node.desired import Desired, Observed
 from orchestrator.node.logbook import Lines, Logbook
@@ -41,7 +45,7 @@ from orchestrator.serve.engine import EngineTable
 LOOK_SECONDS: Final = 1.0
 """How often new deployments are looked for on the board."""
 AGAIN_SECONDS: Final = 5.0
-"""Until the servers are tried again, where they could not be started."""
+"""Until the servers are tried again, where they could not be started; and until a hub that is not linked is asked again why."""
 _MANIFEST: Final = ".manifest"
 
 
@@ -98,6 +102,7 @@ class FleetNode:
     _workers: dict[str, EngineWorker] = field(default_factory=dict, init=False)
     _line: NatsBus | None = field(default=None, init=False)
     _stopping: bool = field(default=False, init=False)
+    _put_out: bool = field(default=False, init=False)
     _why: str = field(default="its servers have not started yet", init=False)
 
     def __post_init__(self) -> None:
@@ -139,6 +144,8 @@ class FleetNode:
         async with anyio.create_task_group() as group:
             if self.membership.hub:
                 group.start_soon(Post(bus, bus, self._accepts).run)
+            else:
+                group.start_soon(self._mind_place, bus)
             for name in self._known():
                 await self._start(name, serving, bus, group)
             while True:
@@ -152,6 +159,7 @@ class FleetNode:
             return
         worker = EngineWorker(name, self.node, serving.reconciler, serving.engines)
         worker.receipts = Receipts(self.effects, self.runs)
+        worker.lacking = lambda: lacking(serving.reconciler.table.get(name))
         self._workers[name] = worker
         site = Site(
             deployment=name,
@@ -168,6 +176,15 @@ class FleetNode:
         self._meshes[name] = mesh = Mesh(site)
         self._books[name] = book = Logbook(bus, name, serving.events)
         await group.start(self._run_one, name, mesh, book)
+
+    async def _mind_place(self, bus: NatsBus) -> None:
+        """One that was put out finds its link refused, as if the hub were away: it asks."""
+        while True:
+            before = self._put_out
+            self._put_out = not await bus.linked() and await anyio.to_thread.run_sync(is_put_out, self.folder)
+            if self._put_out and not before:
+                self.log.warning("fleet", error=f"{PUT_OUT}: {PUT_OUT_CURE}")
+            await anyio.sleep(AGAIN_SECONDS)
 
     def _mind_work(self) -> None:
         """``orchestrator node drain`` and ``cordon`` write it into the membership."""
@@ -242,6 +259,8 @@ class FleetNode:
         await wanting.write({**before.blueprint, "elements": [], "nodes": []})
 
     def _wanting(self, name: str) -> Wanting:
+        if self._put_out:
+            raise FleetError(PUT_OUT, cure=PUT_OUT_CURE)
         if self._line is None:
             raise DeployError(f"{self.node} is not linked to its fleet: {self._why}", cure="orchestrator node status")
         line: Board = self._line if self.membership.hub else PostedBoard(self._line, self._line, name)
@@ -277,7 +296,8 @@ class FleetNode:
             view = self._view(mesh, {each.node: each for each in seen})
             found.append({"name": name, "generation": mesh.member.desired.generation, **view})
         linked = self._line is not None and await self._line.linked()
-        return {"node": self.node, "fleet": self.membership.fleet, "linked": linked, "deployments": found}
+        own = {"node": self.node, "fleet": self.membership.fleet, "linked": linked, "put_out": self._put_out}
+        return {**own, "deployments": found}
 
     def logs(
         self, name: str, count: int, *, follows: bool, node: str = ""
@@ -299,7 +319,7 @@ class FleetNode:
         return {node: mesh.table.health(node, now) == "alive" for node in found}
 
     def _view(self, mesh: Mesh, seen: Mapping[str, Observed]) -> dict[str, Any]:
-        now = anyio.current_time()
+        now, seen = anyio.current_time(), {**self._heard(mesh), **seen}
         assigned = mesh.member.assigned.assignment if mesh.member.assigned else None
         nodes = {node: mesh.table.health(node, now) for node in sorted({*mesh.table.nodes, *_named(mesh)})}
         agents = {
@@ -308,6 +328,7 @@ class FleetNode:
         }
         agents |= {agent: {"nodes": [], "why": why} for agent, why in (assigned.nowhere.items() if assigned else ())}
         desired, rollout = mesh.member.desired, mesh.member.rollout
+        members = self.folder.ledger.members() if self.membership.hub else None
         return {
             "leads": mesh.leading.epoch is not None,
             "rollout": rollout.as_json() if rollout is not None and rollout.state != "done" else None,
@@ -318,6 +339,8 @@ class FleetNode:
                     "generation": seen[node].generation if node in seen else None,
                     "agents": list(seen[node].agents) if node in seen else [],
                     "fault": seen[node].fault if node in seen else "",
+                    "lacking": [each.as_json() for each in seen[node].lacking] if node in seen else [],
+                    "absent": self._absent(mesh, node, members),
                     "work": beat.state if health == "alive" and (beat := mesh.table.beat(node)) else "",
                     "load": _load(mesh.table.beat(node)) if health == "alive" else None,
                 }
@@ -325,6 +348,26 @@ class FleetNode:
             },
             "agents": agents,
         }
+
+    def _heard(self, mesh: Mesh) -> dict[str, Observed]:
+        """What nodes said in their heartbeats, and this one knows of itself, for where the board cannot be read."""
+        beats = [beat for node in mesh.table.nodes if (beat := mesh.table.beat(node)) is not None]
+        heard = {each.node: Observed(each.node, each.epoch, each.gen, tuple(sorted(each.agents))) for each in beats}
+        if own := heard.get(self.node):
+            lacking = mesh.site.worker.load().lacking
+            heard[self.node] = replace(own, fault=mesh.member.fault, lacking=lacking)
+        return heard
+
+    def _absent(self, mesh: Mesh, node: str, members: Mapping[str, Member] | None) -> str:
+        """Why a node that the manifest names cannot be there, as far as the ``members`` of a hub's ledger and its silence tell, and
+        what brings it; empty where nothing speaks for that."""
+        member = members.get(node) if members is not None else None
+        if members is not None and (member is None or member.left):
+            why = "it has left the fleet" if member is not None else "no machine has joined the fleet by that name"
+            return f"{why}: orchestrator node invite, here, then there orchestrator node join TOKEN --name {node}"
+        if mesh.table.beat(node) is not None or node == self.node:
+            return ""
+        return f"{self.node} has not heard it since it started: orchestrator node status, there"
 
     async def drain(self, seconds: float) -> None:
         """Take nothing new from others; what is in work ends."""

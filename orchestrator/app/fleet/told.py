@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from orchestrator.app.fleet.identity import FleetFolder, Membership
+from orchestrator.app.fleet.joining import is_put_out
 from orchestrator.app.fleet.records import read_record
 from orchestrator.ports.host import Processes
 
@@ -14,17 +15,19 @@ LOOK_SECONDS: Final = 2.0
 
 
 def status_of(folder: FleetFolder, processes: Processes) -> dict[str, Any] | None:
-    """The membership, the days that the certificate is still valid, the servers, whether the hub answers, and on the hub the nodes.
-    ``None`` where this machine belongs to no fleet. There is no secret in it."""
+    """The membership, the days that the certificate is still valid, the servers, whether the hub answers or has put this node out,
+    and on the hub the nodes. ``None`` where this machine belongs to no fleet. There is no secret in it."""
     membership = folder.read()
     if membership is None:
         return None
     names = ("hub", "leaf") if membership.hub else ("leaf",)
     servers = {name: _process(folder, name, processes) for name in names}
+    answers = _hub_answers(folder, membership) if servers["leaf"] else None
     return asdict(membership) | {
         "certificate_days": None if membership.insecure else _days(folder),
         "servers": servers,
-        "hub_answers": _hub_answers(folder, membership) if servers["leaf"] else None,
+        "hub_answers": answers,
+        "put_out": not membership.hub and not answers and is_put_out(folder),
         "nodes": _nodes(folder) if membership.hub else None,
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Final
@@ -26,12 +26,13 @@ from orchestrator.core.errors import (
 from orchestrator.core.event import DELTA, Event
 from orchestrator.core.request import Result
 from orchestrator.deploy.deployment import Agent
+from orchestrator.deploy.live import Live
 from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.node.tallies import Tallies
 from orchestrator.node.worker import Asked, Emit, Held, Load
 from orchestrator.plan.diff import diff
-from orchestrator.plan.plan import Plan
+from orchestrator.plan.plan import AgentServing, Plan
 from orchestrator.plan.serving import NOTHING
 from orchestrator.plan.share import share_of
 from orchestrator.serve.engine import Engine, EngineTable
@@ -62,6 +63,8 @@ class EngineWorker:
     def __init__(self, name: str, node: str, reconciler: Reconciler, engines: EngineTable) -> None:
         self.receipts: Receipts | None = None
         """Where answers are kept for nodes that ask until they are answered; set before the first of them."""
+        self.lacking: Callable[[], tuple[AgentServing, ...]] = tuple
+        """Tells who of it would gain from a model that is not served here."""
         self._name = name
         self._node = node
         self._reconciler = reconciler
@@ -114,7 +117,7 @@ class EngineWorker:
         names = [agent.spec["name"] for agent in here]
         away = engine.elsewhere.away if engine.elsewhere is not None else 0
         told = load_of(names, slots, engine.in_flight - away, self._service_ms)
-        return replace(told, before=self._tallies.before, since=self._tallies.since)
+        return replace(told, before=self._tallies.before, since=self._tallies.since, lacking=self.lacking())
 
     async def answer(self, asked: Asked, emit: Emit) -> Result:
         """Answer a request of another node, or of this one. One that is kept until it is answered is worked on once: its answer is
@@ -156,6 +159,11 @@ class EngineWorker:
     def _average(self, took: float) -> None:
         share = _USUAL_SECONDS if self._service_ms else 1.0
         self._service_ms += share * (took - self._service_ms)
+
+
+def lacking(live: Live | None) -> tuple[AgentServing, ...]:
+    """Who of a deployment would gain from a model that is not served."""
+    return tuple(each for each in live.agents if each.gain) if live is not None else ()
 
 
 def load_of(agents: Iterable[str], slots: int, in_work: int, service_ms: float) -> Load:

@@ -51,6 +51,19 @@ def read_fault(written: str, nodes: Sequence[str], duration: float) -> Fault:
     return Fault(kind, ends, begun, after, written)
 
 
+def check_apart(faults: Sequence[Fault]) -> None:
+    """Raises ``UsageError`` where the same thing would fail while it is down: nobody could say when it is back."""
+    for at, one in enumerate(faults):
+        for other in faults[at + 1 :]:
+            first, second = sorted((one, other), key=lambda fault: fault.at)
+            same = (one.kind, {*one.ends}) == (other.kind, {*other.ends})
+            if same and (first.after is None or second.at < first.at + first.after):
+                raise UsageError(
+                    f"--fail {second.written} comes while {first.name} is down by --fail {first.written}",
+                    cure="let the second come after the first is over, or write both as one",
+                )
+
+
 def _ends(what: str, written: str, nodes: Sequence[str]) -> tuple[Literal["node", "hub", "link"], tuple[str, ...]]:
     if what in nodes:
         return "node", (what,)
@@ -69,7 +82,8 @@ def _ends(what: str, written: str, nodes: Sequence[str]) -> tuple[Literal["node"
     links = [f"{node}-{HUB}" for node in nodes]
     near = did_you_mean(what, [*nodes, HUB, *links])
     raise UsageError(
-        f'--fail {written}: there is no node "{what}"', cure=near or f"one of {', '.join(nodes)}, or {HUB}"
+        f'--fail {written}: there is no node "{what}", nor a link of that name between two of them',
+        cure=near or f"one of {', '.join(nodes)}, or {HUB}, or two of these with - between them for their link",
     )
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from orchestrator.app.simulation.breaks import Break, breaks_of
 from orchestrator.app.simulation.durations import HARDWARE, Assumed
-from orchestrator.app.simulation.faults import read_fault
+from orchestrator.app.simulation.faults import check_apart, read_fault
 from orchestrator.app.simulation.figures import Figures, figures_of
 from orchestrator.app.simulation.play import Load, Story, play
 from orchestrator.core.blueprint import Blueprint
@@ -65,6 +65,7 @@ def _load(blueprint: Blueprint, order: Order) -> Load:
             cure="make --duration shorter",
         )
     faults = [read_fault(written, [node["name"] for node in blueprint.nodes], duration) for written in order.fail]
+    check_apart(faults)
     return Load(order.rps, duration, _shares(blueprint, order.share), faults, order.seed)
 
 

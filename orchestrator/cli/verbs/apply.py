@@ -52,7 +52,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Apply it."""
-    from orchestrator.cli.reach import TimeLimit, check_applies, started, tell_apart
+    from orchestrator.cli.reach import TimeLimit, check_applies, check_one_place, client, started, tell_apart
 
     limit = TimeLimit.from_now(options.timeout)
     compilation = compiled(options, terminal, options.name)
@@ -64,6 +64,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
         raise UsageError(
             "--local is for manifests with nodes", cure="leave it out: a single-device one runs here anyway"
         )
+    check_one_place(compilation.blueprint.name, client(terminal), local=False)
     if options.foreground:
         from orchestrator.cli.foreground import serve
 
@@ -73,15 +74,15 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 
             fetch_missing(compilation.blueprint, observed(compilation.blueprint, terminal), terminal, limit)
         return serve(compilation, _wanted(compilation, options, ""), terminal)
-    client = started(terminal)
+    runtime = started(terminal)
     limit = TimeLimit.from_now(
         options.timeout
     )  # it counts once the runtime is there, whose start has a limit of its own
-    check_applies(client, compilation.blueprint, origin(options))
-    tell_apart(client, terminal)
-    plan, applied = _applied(compilation, client, options, limit, terminal)
-    _report(compilation, plan, applied, client, terminal)
-    return _outcome(client, compilation.blueprint.name)
+    check_applies(runtime, compilation.blueprint, origin(options))
+    tell_apart(runtime, terminal)
+    plan, applied = _applied(compilation, runtime, options, limit, terminal)
+    _report(compilation, plan, applied, runtime, terminal)
+    return _outcome(runtime, compilation.blueprint.name)
 
 
 def _applied(
@@ -149,19 +150,20 @@ def _dry_run(compilation: Compilation, options: argparse.Namespace, terminal: Te
 def _apply_to_fleet(compilation: Compilation, options: argparse.Namespace, limit: TimeLimit, terminal: Terminal) -> int:
     """Make it what a fleet serves: this machine's, or one whose nodes all run here."""
     from orchestrator.app.fleet.needs import libraries
-    from orchestrator.cli.reach import client, started, state_folder
+    from orchestrator.cli.reach import check_one_place, client, started, state_folder
     from orchestrator.deploy.wanted import refuse_mesh
 
     usual = client(terminal)
     if not options.local and not (usual.folders.state / "fleet").is_dir():
         refuse_mesh(compilation.blueprint)
     with libraries():
-        from orchestrator.app.fleet.local import LocalFleet, hub_of
+        from orchestrator.app.fleet.local import HEARD_SECONDS, LocalFleet, hub_of
 
-    if options.local:
-        fleet = LocalFleet.of(state_folder(), compilation.blueprint.name)
+    check_one_place(compilation.blueprint.name, usual, local=options.local)
+    fleet = LocalFleet.of(state_folder(), compilation.blueprint.name) if options.local else None
+    nodes = [node["name"] for node in compilation.blueprint.nodes]
+    if fleet is not None:
         hub = hub_of(compilation.blueprint)
-        nodes = [node["name"] for node in compilation.blueprint.nodes]
         fleet.start(nodes, hub, terminal.environment, terminal.tell)
         runtime = fleet.client(hub)
     else:
@@ -173,7 +175,11 @@ def _apply_to_fleet(compilation: Compilation, options: argparse.Namespace, limit
             terminal.tell(shown_rollout(event.fields))
 
     applied = runtime.apply(_wanted(compilation, options, ""), listen, limit.timeout, limit.since)
-    terminal.say(shown_placement(applied))
+    if fleet is not None:
+        if late := fleet.wait_until_heard(applied["generation"], nodes):
+            terminal.tell(f"after {HEARD_SECONDS:g} s not heard by all, requests may wait for it: {', '.join(late)}")
+        applied |= fleet.view_of(runtime)
+    terminal.say(shown_placement(applied, terminal))
     terminal.say(f'  try      orchestrator run {applied["name"]} "…"')
     return 0
 

@@ -25,19 +25,34 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """End them, one after the other; none where one of the names is no deployment's."""
-    from orchestrator.cli.reach import client, seconds
-    from orchestrator.cli.view.progress import progress
+    from orchestrator.cli.reach import client, local_fleet, local_fleets, seconds
 
     if options.yes:  # who knows it from apply is told why there is none
         raise UsageError("down has no --yes", cure="leave it out: down asks nothing, and keeps the history")
     drain = seconds(options.drain)
     if bool(options.names) == options.all:
         raise UsageError("name deployments, or --all", cure="see `orchestrator status`")
-    if len(options.names) == 1 and _local_fleet_is_down(options.names[0], drain, terminal):
-        return 0
+    runtime = client(terminal)
+    fleets = local_fleets(runtime) if options.all else [local_fleet(name, runtime) for name in options.names]
+    local = {fleet.name: fleet for fleet in fleets if fleet is not None}
+    others = [name for name in dict.fromkeys(options.names) if name not in local]
+    if others or (options.all and (not local or runtime.answers())):
+        _end(others, drain, options, terminal)
+    for fleet in local.values():
+        nodes = fleet.nodes
+        fleet.stop(drain)
+        terminal.say(f"{fleet.name} is down; its {len(nodes)} nodes have ended, and their state stays")
+    return 0
+
+
+def _end(names: list[str], drain: float, options: argparse.Namespace, terminal: Terminal) -> None:
+    """Those of the user's own runtime."""
+    from orchestrator.cli.reach import client
+    from orchestrator.cli.view.progress import progress
+
     runtime = client(terminal)
     deployments = [each["name"] for each in runtime.status()["deployments"]]
-    names = deployments if options.all else list(dict.fromkeys(options.names))
+    names = deployments if options.all else names
     for name in names:
         _check_known(name, deployments)
     for name in names:
@@ -45,20 +60,6 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
             left = runtime.down(name, drain, listen)
         unfinished = f"; {left} request{'s' * (left != 1)} did not finish in {options.drain}" if left else ""
         terminal.say(f"{name} is down{unfinished}; its history stays")
-    return 0
-
-
-def _local_fleet_is_down(name: str, drain: float, terminal: Terminal) -> bool:
-    """End all nodes of a fleet that run on this machine; whether there were any. Their state stays."""
-    from orchestrator.cli.reach import client, local_fleet
-
-    fleet = local_fleet(name, client(terminal))
-    if fleet is None:
-        return False
-    nodes = fleet.nodes
-    fleet.stop(drain)
-    terminal.say(f"{name} is down; its {len(nodes)} nodes have ended, and their state stays")
-    return True
 
 
 def _check_known(name: str, known: list[str]) -> None:

@@ -208,7 +208,9 @@ def _operator(options: argparse.Namespace, terminal: Terminal) -> int:
         return 0
     try:
         text = terminal.stdin.read() if options.file == "-" else Path(options.file).read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        text = ""  # no key is written so: that is told as of any other file
+    except OSError as error:
         raise UsageError(f"{options.file} cannot be read: {error}", cure="name a copy of the key's file") from error
     take_operator_key(folder, text)
     terminal.say(f"the operator's key is on {node}: orchestrator apply works here; remove the copy")
@@ -217,11 +219,17 @@ def _operator(options: argparse.Namespace, terminal: Terminal) -> int:
 
 def _leave(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.app.fleet.joining import check_leaves, leave_fleet
+    from orchestrator.core.fleet_errors import FleetError
     from orchestrator.plugins.hosts.processes import LocalProcesses
 
     folder = _folder()
     membership = folder.member()
     if options.name and options.name != membership.node:
+        if not membership.hub:
+            raise FleetError(
+                f"{membership.node} is not the hub of its fleet, which alone takes other nodes out",
+                cure=f"type it on the hub, at {', '.join(membership.hubs)}; without a name this machine leaves",
+            )
         return _take_out(folder, options.name, terminal)
     check_leaves(membership, force=options.force)
     with _without_runtime(terminal):

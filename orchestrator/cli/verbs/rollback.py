@@ -25,11 +25,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Apply it again, as a new revision."""
-    from orchestrator.cli.reach import client, patience
+    from orchestrator.cli.reach import client_of, patience
     from orchestrator.cli.view.progress import progress
 
     timeout = patience(options.timeout)
     with progress(terminal, 0) as listen:
-        applied = client(terminal).rollback(options.name, options.to, listen, timeout)
+        applied = client_of(options.name, terminal).rollback(options.name, options.to, listen, timeout)
     terminal.say(f"{options.name} runs, revision {applied['revision']}")
     return 0

@@ -7,7 +7,7 @@ from typing import Final
 
 from orchestrator.cli.inputs import compiled, manifest_arguments, write_out
 from orchestrator.cli.view.terminal import Terminal
-from orchestrator.core.errors import RunError
+from orchestrator.core.errors import RunError, UsageError
 
 EXAMPLES: Final = """
 orchestrator simulate manifests/distributed-edge.yaml --rps 2 --fail edge-2@60s+30s
@@ -70,6 +70,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Simulate and print; 5 where requests were lost."""
+    if options.plot not in (None, "-") and not options.plot.casefold().endswith(".svg"):
+        raise UsageError(f"--plot {options.plot}: what is drawn is SVG", cure="end the name with .svg")
     compilation = compiled(options, terminal)
     from orchestrator.app.simulation.order import Order, simulate
     from orchestrator.cli.view.simulated import as_json, shown

@@ -6,12 +6,12 @@ import argparse
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.cli.reach import APPLY, ENDED, killed
+from orchestrator.cli.reach import ENDED, killed, local_fleets
 from orchestrator.cli.view.terminal import Terminal
-from orchestrator.core.errors import RuntimeUnavailable
 
 if TYPE_CHECKING:
     from orchestrator.app.client import RuntimeClient
+    from orchestrator.app.fleet.local import LocalFleet
 
 EXAMPLES: Final = """
 orchestrator status
@@ -52,15 +52,23 @@ def _text(runtime: RuntimeClient, options: argparse.Namespace, terminal: Termina
     found = _look(runtime)
     if options.name:
         found = {**found, "deployments": [_of(runtime, found, options.name)]}
+    elif fleets := local_fleets(runtime):
+        found["local_fleets"] = [seen_of(fleet) for fleet in fleets]
     if options.json:
         import json
 
         return json.dumps(found, indent=2, ensure_ascii=False)
     if found["runtime"] is None and (pid := killed(runtime)):
-        return f"{ENDED.format(pid=pid)}: orchestrator runtime start brings back what was applied"
-    from orchestrator.cli.view.status import shown_status
+        head = f"{ENDED.format(pid=pid)}: orchestrator runtime start brings back what was applied"
+    else:
+        from orchestrator.cli.view.status import shown_status
 
-    return shown_status(found, terminal, whole=bool(options.name))
+        head = shown_status(found, terminal, whole=bool(options.name))
+    if not found.get("local_fleets"):
+        return head
+    from orchestrator.cli.view.fleet import shown_local_fleet
+
+    return "\n\n".join([head, *(shown_local_fleet(each, terminal) for each in found["local_fleets"])])
 
 
 def _look(runtime: RuntimeClient) -> dict[str, Any]:
@@ -70,13 +78,20 @@ def _look(runtime: RuntimeClient) -> dict[str, Any]:
     return {**runtime.status(), "fleet": runtime.fleet()}
 
 
+def seen_of(fleet: LocalFleet) -> dict[str, Any]:
+    """A fleet whose nodes all are on this machine: which of them run, and what the first one that does sees."""
+    running = fleet.running()
+    nodes = {node: node in running for node in fleet.nodes}
+    return {"name": fleet.name, "nodes": nodes, "fleet": fleet.client(running[0]).fleet() if running else None}
+
+
 def _of(runtime: RuntimeClient, found: dict[str, Any], name: str) -> dict[str, Any]:
     for deployment in found["deployments"]:
         if deployment["name"] == name:
             one: dict[str, Any] = deployment
             return one
     if found["runtime"] is None:
-        raise RuntimeUnavailable("no runtime runs", cure=APPLY) from FileNotFoundError(runtime.socket)
+        runtime.about()  # raises, and says what starts it
     from orchestrator.core.unknown import no_deployment
 
     raise no_deployment(name, [deployment["name"] for deployment in found["deployments"]])

@@ -31,10 +31,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Show it until Ctrl-C; once where nobody watches."""
-    from orchestrator.cli.reach import client_of
+    from orchestrator.cli.reach import client_of, local_fleets
 
     runtime = client_of(options.name, terminal, options.node)
-    runtime.about()  # that none runs is told as everywhere
+    if options.name or not local_fleets(runtime):
+        runtime.about()  # that none runs is told as everywhere
     if options.once or not terminal.interactive:
         terminal.say(_text(runtime, options.name, terminal))
         return 0
@@ -46,11 +47,14 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _text(runtime: RuntimeClient, name: str, terminal: Terminal) -> str:
+    from orchestrator.cli.reach import local_fleets
     from orchestrator.cli.view.columns import columns
 
-    fleet = runtime.fleet()
-    alone = [each for each in runtime.status()["deployments"] if fleet is None or not _is_of(fleet, each["name"])]
-    rows = [row for row in (*_of_fleet(fleet), *map(_of_this, alone)) if not name or row[0] == name]
+    fleet, applied = (runtime.fleet(), runtime.status()["deployments"]) if runtime.answers() else (None, [])
+    alone = [each for each in applied if fleet is None or not _is_of(fleet, each["name"])]
+    beside = [each.client(each.running()[0]).fleet() for each in local_fleets(runtime)] if not name else []
+    seen = [row for each in (fleet, *beside) for row in _of_fleet(each)]
+    rows = [row for row in (*seen, *map(_of_this, alone)) if not name or row[0] == name]
     if name and not rows:
         from orchestrator.core.unknown import no_deployment
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from orchestrator.cli.view.columns import columns
+from orchestrator.cli.view.node import PUT_OUT
+from orchestrator.cli.view.plan import shown_serving
 from orchestrator.cli.view.terminal import Terminal
 
 _STYLES: Final = {"alive": "green", "suspect": "yellow", "dead": "red"}
@@ -14,11 +16,23 @@ _STYLES: Final = {"alive": "green", "suspect": "yellow", "dead": "red"}
 def shown_fleet(fleet: Mapping[str, Any], terminal: Terminal, name: str = "") -> list[str]:
     """Its nodes for each deployment (with a ``name``, for that one), and agents that no node holds."""
     link = "linked to its hub" if fleet["linked"] else "not linked to its hub: it goes on with what it holds"
+    if fleet["put_out"]:
+        link = f"its hub {PUT_OUT}; it goes on with what it holds"
     lines = [f"node {fleet['node']} of fleet {fleet['fleet']}, {link}"]
     for deployment in fleet["deployments"]:
         if not name or deployment["name"] == name:
-            lines += ["", *_of_one(deployment, terminal)]
+            others = {node: each for node, each in deployment["nodes"].items() if node != fleet["node"]}
+            lines += ["", *_of_one(deployment, terminal), *_lacking(others, terminal, "  ")]
     return lines
+
+
+def shown_local_fleet(local: Mapping[str, Any], terminal: Terminal) -> str:
+    """A fleet whose nodes all are on this machine, as one of them sees it."""
+    lines = [f"the nodes of {local['name']} are on this machine: orchestrator status {local['name']}"]
+    lines += shown_fleet(local["fleet"], terminal) if local["fleet"] else []
+    away = ", ".join(node for node, runs in local["nodes"].items() if not runs)
+    lines += [f"not running: {away}; orchestrator apply FILE --local starts what does not run"] if away else []
+    return "\n".join(lines)
 
 
 def _of_one(deployment: Mapping[str, Any], terminal: Terminal) -> list[str]:
@@ -30,11 +44,17 @@ def _of_one(deployment: Mapping[str, Any], terminal: Terminal) -> list[str]:
         shown.append(line.replace(health, terminal.paint(_STYLES.get(health, "bold"), health), 1))
     nowhere = {agent: held["why"] for agent, held in deployment["agents"].items() if not held["nodes"]}
     shown += [f"  agent.{agent} is nowhere: {why}" for agent, why in sorted(nowhere.items())]
+    shown += [f"  node.{node} is {each['health']}: {each['absent']}" for node, each in _absent(deployment["nodes"])]
     faults = {node: each["fault"] for node, each in deployment["nodes"].items() if each["fault"]}
     shown += [f"  node.{node} cannot serve what it should: {why}" for node, why in faults.items()]
     rollout, back = deployment["rollout"], deployment["taken_back"]
     shown += [f"  {shown_rollout(rollout)}"] if rollout else []
     return shown + ([f"  generation {back['generation']} was taken back: {back['why']}"] if back else [])
+
+
+def _absent(nodes: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Those that the manifest names and that were never there, or have left."""
+    return [(node, each) for node, each in nodes.items() if each["absent"] and each["health"] != "alive"]
 
 
 def shown_rollout(rollout: Mapping[str, Any]) -> str:
@@ -63,13 +83,26 @@ def _agents(node: Mapping[str, Any]) -> str:
     return ", ".join(node["agents"]) or "-"
 
 
-def shown_placement(applied: Mapping[str, Any]) -> str:
-    """What a fleet serves, as text: each agent with its nodes and why, and the nodes that are not well."""
+def _lacking(nodes: Mapping[str, Mapping[str, Any]], terminal: Terminal, indent: str = "") -> list[str]:
+    """Who would gain from a model that its node does not serve, where that is, and what to type there."""
+    where: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for node, each in nodes.items():
+        for entry in each["lacking"]:
+            where.setdefault(tuple(entry.items()), []).append(node)
+    told = [{**dict(entry), "agent": f"{dict(entry)['agent']} on {', '.join(held)}"} for entry, held in where.items()]
+    head = f"{indent}not as wanted, as a model is not served there; what cures it is typed there:"
+    return [head, *(indent + line for line in shown_serving(told, terminal))] if told else []
+
+
+def shown_placement(applied: Mapping[str, Any], terminal: Terminal) -> str:
+    """What a fleet serves, as text: each agent with its nodes and why, the nodes that are not well, and the models that are not
+    served."""
     same = "" if applied["new"] else ", as before"
     lines = [f"{applied['name']} runs on its fleet, generation {applied['generation']}{same}"]
     for agent, held in sorted(applied["agents"].items()):
         where = ", ".join(held["nodes"]) or "nowhere"
         lines.append(f"  agent.{agent}  {where}  ({held['why']})")
+    absent = {node: f": {each['absent']}" for node, each in _absent(applied["nodes"])}
     ill = {node: each["health"] for node, each in applied["nodes"].items() if each["health"] != "alive"}
-    lines += [f"  node.{node} is {health}" for node, health in sorted(ill.items())]
-    return "\n".join(lines)
+    lines += [f"  node.{node} is {health}{absent.get(node, '')}" for node, health in sorted(ill.items())]
+    return "\n".join([*lines, *_lacking(applied["nodes"], terminal)])

@@ -10,6 +10,10 @@ from orchestrator.cli.view.moments import ago
 
 NOTHING = "this machine belongs to no fleet: orchestrator node init begins one, orchestrator node join TOKEN enters one"
 
+PUT_OUT: Final = (
+    "has put this node out of the fleet: orchestrator node leave --force, then orchestrator node join TOKEN, with a new token "
+    "(on the hub: orchestrator node invite)"
+)
 WORK: Final = {
     "shared": "takes its share",
     "cordoned": "takes no agent more, and answers for what it holds",
@@ -29,7 +33,7 @@ def shown_status(found: Mapping[str, Any] | None) -> str:
         rows.append(("links", f"TLS 1.3; the certificate is valid for {found['certificate_days']} days"))
     rows.append(("hub at", ", ".join(found["hubs"])))
     if not found["hub"]:
-        rows.append(("hub", _answers(found["hub_answers"])))
+        rows.append(("hub", PUT_OUT if found["put_out"] else _answers(found["hub_answers"])))
     rows += [(f"{name} server", f"process {pid}" if pid else "does not run") for name, pid in found["servers"].items()]
     rows.append(("work", WORK[found["work"]]))
     lines = columns(rows)

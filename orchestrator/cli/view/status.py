@@ -25,7 +25,8 @@ def shown_status(status: Mapping[str, Any], terminal: Terminal, *, whole: bool) 
     """``whole`` also tells what serves each model and where the manifest is; models that nothing serves are always told."""
     runtime = status["runtime"]
     if runtime is None:
-        return "no runtime runs: nothing is applied, or it was stopped (orchestrator runtime start)"
+        beside = " beside the local fleets below" if status.get("local_fleets") else ""
+        return f"no runtime runs{beside}: nothing is applied, or it was stopped (orchestrator runtime start)"
     head = f"runtime {runtime['version']} {runtime_state(runtime)}, process {runtime['pid']}, {runtime['url']}"
     other = other_interpreter(runtime)
     head += f"\n  it runs in another Python than this command: {other}" if other else ""

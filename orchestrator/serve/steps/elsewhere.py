@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from orchestrator.core.errors import KeptNear, NoHolder, WaitsThere
+from orchestrator.core.errors import NoHolder, StaysHere, WaitsThere
 from orchestrator.core.message import Message
 from orchestrator.core.request import Request, Result, StepRecord
 from orchestrator.deploy.deployment import Agent
@@ -30,10 +30,10 @@ def goes_on(run: Run, agent: Agent) -> bool:
 
 
 async def answer_elsewhere(run: Run, agent: Agent) -> Outcome:
-    """What the node says that holds it. Raises ``KeptNear`` where the request may not leave this one, and ``RunError``."""
+    """What the node says that holds it. Raises ``StaysHere`` where the request may not leave this one, and ``RunError``."""
     name = agent.spec["name"]
     if run.restricted:
-        raise KeptNear(
+        raise StaysHere(
             f"{agent.address} is on another node, and this request is restricted: it does not leave this one",
             cure="Ask the node that holds it, or place the agent here.",
         )

@@ -10,7 +10,6 @@ from orchestrator.core.errors import (
     DeadlinePassed,
     FleetBusy,
     HeldRunLost,
-    KeptNear,
     ModelError,
     NoHolder,
     QueueFull,
@@ -20,6 +19,7 @@ from orchestrator.core.errors import (
     SchemaInvalid,
     ServerBusy,
     Stalled,
+    StaysHere,
     ToolFailed,
     WouldMissDeadline,
 )
@@ -47,7 +47,7 @@ def escalation_of(run: Run, agent: Agent, error: RunError) -> str:
     over nobody could answer any more; a person still can be told.
     """
     spec = agent.spec
-    if is_elsewhere(agent) and not isinstance(error, (NoHolder, AnswerLost, KeptNear, FleetBusy)):
+    if is_elsewhere(agent) and not isinstance(error, (NoHolder, AnswerLost, StaysHere, FleetBusy)):
         return ""  # the node that holds it has handed over already, where it should
     if not may_go_up(run, agent) or run.streamed or isinstance(error, (RunCancelled, ApprovalDenied, HeldRunLost)):
         return ""

@@ -172,7 +172,7 @@ async def test_restricted_data_does_not_leave_its_node() -> None:
         for_anyone = await asked.run("repair my drill", data_class="restricted")
         for_clinic = await asked.run("I have pain")
     assert for_anyone.agent == "desk"  # who takes over is here
-    assert for_clinic.error is not None and for_clinic.error["code"] == "ORC502"
+    assert for_clinic.error is not None and for_clinic.error["code"] == "ORC575"
     assert "does not leave this one" in for_clinic.error["message"] and link.asked == []
 
 
