@@ -217,7 +217,7 @@ class Asking:
             fields = {"request": opened.call.req, "agent": opened.call.agent, "node": judged.node, "error": judged.why}
             self.tell("mesh.lost", fields)
         else:
-            self.table.succeeded(judged.node, judged.seconds)
+            self.table.succeeded(judged.node, opened.call.agent, judged.seconds, current_time())
 
     async def _close(self, opened: _Open) -> None:
         """Nothing is heard any more; where the caller went away, whoever works for it is told."""

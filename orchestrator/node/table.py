@@ -22,6 +22,11 @@ MOST_HEARD: Final = 400.0
 _ANSWERS: Final = ("ready", "cordoned")
 HERE_FIRST_MS: Final = 20.0
 """How much sooner another node must be done for a request to leave the node that holds its agent."""
+HALF_LIFE: Final = 5.0
+"""Seconds after which half of what a caller saw of a node counts: ten heartbeats. A node that was slow once would else never be
+asked again, and so never be seen to be quick again."""
+NEWEST: Final = 0.2
+"""What the last answer counts in an average, beside one that was just seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +47,21 @@ class Patience:
         return replace(self, beat=self.beat * slower, suspect=self.suspect * slower, dead=self.dead * slower)
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """How long a node took for one agent, in ms on average, as this node saw it last, at ``at``."""
+
+    ms: float
+    at: float
+
+    def counts(self, now: float) -> float:
+        """How much that says still, 0..1."""
+        return float(0.5 ** ((now - self.at) / HALF_LIFE))
+
+
 @dataclass(slots=True)
 class _Row:
-    """What is known of a node. ``since``: from when on it has been alive and ready without a break."""
+    """What is known of a node. ``since``: from when on it has been alive and ready without a break; ``seen``: by agent."""
 
     beat: Heartbeat
     heard: float
@@ -53,7 +70,7 @@ class _Row:
     failures: int = 0
     ejections: int = 0
     ejected_until: float = 0.0
-    service_ms: float = 0.0
+    seen: dict[str, _Seen] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -110,12 +127,13 @@ class Table:
         if row := self._rows.get(node):
             row.sent = max(0, row.sent - 1)
 
-    def succeeded(self, node: str, seconds: float) -> None:
-        """A node answered, after so long."""
+    def succeeded(self, node: str, agent: str, seconds: float, now: float) -> None:
+        """A node answered for an agent, after so long."""
         if row := self._rows.get(node):
             row.failures = row.ejections = 0
-            ms = seconds * 1000
-            row.service_ms = 0.8 * row.service_ms + 0.2 * ms if row.service_ms else ms
+            before, ms = row.seen.get(agent), seconds * 1000
+            share = (1 - NEWEST) * before.counts(now) if before else 0.0
+            row.seen[agent] = _Seen(share * (before.ms if before else 0.0) + (1 - share) * ms, now)
 
     def failed(self, node: str, now: float) -> None:
         """A node did not do what it should: it is put aside once that happened often enough in a row."""
@@ -166,12 +184,13 @@ class Table:
             if agent in row.beat.agents and row.beat.state in _ANSWERS and self.health(node, now) == "alive"
         )
 
-    def score(self, node: str) -> float:
-        """How long, in ms, a request would take there, about. Lower is better."""
-        row = self._rows[node]
-        beat = row.beat
-        busy = max(beat.inflight + beat.queued, row.sent)
-        return (busy + 1) / max(beat.slots, 1) * (row.service_ms or beat.service_ms or 1.0)
+    def scores(self, agent: str, nodes: Iterable[str], now: float) -> dict[str, float]:
+        """How long, in ms, a request for an agent would take on each of these nodes, about. Lower is better. An agent's own figures
+        only: another agent of a node may be slow. What was seen of a node fades towards what its quickest neighbour takes, so that
+        it is tried again; where none was seen with the agent, the node's own word counts, which is of all its agents."""
+        rows = {node: self._rows[node] for node in nodes}
+        best = min((row.seen[agent].ms for row in rows.values() if agent in row.seen), default=None)
+        return {node: _load(row) * _took(row, agent, best, now) for node, row in rows.items()}
 
     def choose(
         self, agent: str, now: float, draw: Draw, *, gen: int = 0, without: frozenset[str] = frozenset()
@@ -181,23 +200,25 @@ class Table:
         known = self.holders(agent, now)
         holders = [node for node in self._useful(known, now) if node not in without]
         if self.node in holders:
-            if self._stays(holders):
+            if self._stays(agent, holders, now):
                 return self.node
             if self._rows[self.node].beat.room <= 0:
                 holders.remove(self.node)
         holders = [node for node in holders if self._rows[node].beat.gen >= gen] or holders
         holders = [node for node in holders if self._rows[node].beat.agents[agent]] or holders
         pair = _two_of(holders, draw) if self.balanced else holders[:1]
-        return min(pair, key=self.score, default=None)
+        scores = self.scores(agent, holders, now)
+        return min(pair, key=scores.__getitem__, default=None)
 
-    def _stays(self, holders: Sequence[str]) -> bool:
+    def _stays(self, agent: str, holders: Sequence[str], now: float) -> bool:
         """Whether a request that came to a holder is answered there: unless it is full, or another would be done clearly sooner."""
         if self._rows[self.node].beat.room <= 0:
             return len(holders) == 1
         if not self.balanced:
             return True
-        others = [self.score(node) for node in holders if node != self.node]
-        return not others or self.score(self.node) < min(others) + HERE_FIRST_MS
+        scores = self.scores(agent, holders, now)
+        here = scores.pop(self.node)
+        return not scores or here < min(scores.values()) + HERE_FIRST_MS
 
     def _useful(self, holders: Sequence[str], now: float) -> list[str]:
         """Without those put aside: at most half of them, the worst first, and never all."""
@@ -205,6 +226,19 @@ class Table:
         aside.sort(key=lambda node: self._rows[node].ejected_until, reverse=True)
         out = set(aside[: len(holders) // 2])
         return [node for node in holders if node not in out]
+
+
+def _load(row: _Row) -> float:
+    beat = row.beat
+    return (max(beat.inflight + beat.queued, row.sent) + 1) / max(beat.slots, 1)
+
+
+def _took(row: _Row, agent: str, best: float | None, now: float) -> float:
+    if best is None:
+        return row.beat.service_ms or 1.0
+    seen = row.seen.get(agent)
+    share = seen.counts(now) if seen else 0.0
+    return share * (seen.ms if seen else 0.0) + (1 - share) * best
 
 
 def _two_of(nodes: Sequence[str], draw: Draw) -> list[str]:

@@ -183,6 +183,64 @@ def test_who_is_chosen_holds_the_agent_and_lives(heard: list[Any], seed: int) ->
         assert made.health(node, now) == "alive" and last is not None and "x" in last.agents
 
 
+def test_a_slow_agent_of_a_node_does_not_keep_requests_for_its_others_away() -> None:
+    """Seen in a fleet: after 12 slow answers of another agent, a node got none of 640 requests for this one. Nor does the node's
+    own average, which is of all its agents, once one was seen."""
+    made = table(beat("b", slots=2), beat("c", slots=2, service_ms=4000.0))
+    for _ in range(12):
+        made.succeeded("c", "slow", 4.2, 0.0)
+    made.succeeded("b", "x", 0.1, 0.0)
+    assert {made.choose("x", 0.1, DRAW) for _ in range(40)} == {"b", "c"}
+
+
+def test_what_was_seen_once_fades() -> None:
+    """A node that was slow is tried again after a while, or where the other has work enough."""
+    made = table(beat("b"), beat("c"))
+    made.succeeded("b", "x", 0.1, 0.0)
+    made.succeeded("c", "x", 4.0, 0.0)
+    assert made.scores("x", "bc", 0.0) == {"b": 100.0, "c": 4000.0}
+    assert 300 < made.scores("x", "bc", 20.0)["c"] < 400 and 100 < made.scores("x", "bc", 60.0)["c"] < 102
+    assert {made.choose("x", 1.0, DRAW) for _ in range(20)} == {"b"}
+    made.succeeded("c", "x", 0.1, 60.0)
+    assert made.scores("x", "bc", 60.0)["c"] < 101
+
+
+def test_a_holder_answers_itself_after_it_was_slow() -> None:
+    """What it took for another agent is no reason to send this one away."""
+    made = table(beat("a", service_ms=4000.0), beat("b"))
+    assert made.choose("x", 0.0, DRAW) == "b"  # all that is known
+    made.succeeded("b", "x", 0.1, 0.0)
+    assert made.choose("x", 0.1, DRAW) == "a"
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("bc"), st.sampled_from("xy"), st.floats(0.01, 30), st.floats(0, 60)), max_size=20
+    ),
+    st.integers(0, 9),
+)
+def test_after_any_history_two_nodes_that_are_idle_and_equal_share_the_work(history: list[Any], seed: int) -> None:
+    """Within a minute each gets 35 to 65 % of 200 requests that come faster than one of them can answer."""
+    made, draw = table(beat("b", slots=2), beat("c", slots=2)), Random(seed).randrange
+    for node, agent, seconds, at in sorted(history, key=lambda one: one[3]):
+        made.succeeded(node, agent, seconds, at)
+    got, ends = {"b": 0, "c": 0}, list[tuple[float, str]]()
+    for number in range(200):
+        now = 120.0 + number / 32
+        while ends and ends[0][0] <= now:
+            at, node = ends.pop(0)
+            made.ended(node)
+            made.succeeded(node, "x", 0.13, at)
+        for name in "bc":
+            made.hear(beat(name, number + 2, slots=2), now)
+        chosen = made.choose("x", now, draw)
+        assert chosen is not None
+        made.sent(chosen)
+        got[chosen] += 1
+        ends.append((now + 0.13, chosen))
+    assert 70 <= got["b"] <= 130
+
+
 def test_a_fleet_of_very_many_nodes_beats_slower_so_that_nobody_hears_too_much() -> None:
     """Up to 200 nodes all is as ever."""
     usual = Patience()
