@@ -48,6 +48,8 @@ _SPELLINGS: Final = {"fp16": "f16", "bfp16": "bf16", "fp32": "f32", "bf32": "f32
 _TINY_LOSS: Final = 8.5
 """From this many bits on, more of them are commonly taken to gain nothing, and they take memory and time: Llama 3.1 8B makes
 51 tokens a second in Q8_0 and 29 in F16 on one card (llama.cpp, tools/quantize/README.md). 16 bits come after 8."""
+_EIGHT: Final = 8.0
+"""Bits of the least build that is as good as one of 16."""
 _USUAL_OF: Final = {
     "vllm": "bf16",
     "foundry-local": "int4",
@@ -175,10 +177,16 @@ def nearest_build(wanted: str, there: Iterable[str]) -> str:
     return min(there, key=lambda build: (apart(build), build))
 
 
-def worth(build: str) -> tuple[bool, float]:
-    """How faithful a build is, larger is better: more bits up to 8, then 16 bits, which gain nothing that counts."""
+def worth(build: str) -> float:
+    """How faithful a build is for what it takes, larger is better: more bits up to 8; then 16, which gain nothing over 8 that
+    counts, and before all that has fewer."""
     bits = BITS.get(build, 0.0)
-    return (True, bits) if bits <= _TINY_LOSS else (False, bits)
+    return bits if bits <= _TINY_LOSS else _EIGHT - bits / 1000
+
+
+def is_beyond(build: str) -> bool:
+    """Whether it has more bits than gain anything."""
+    return BITS.get(build, 0.0) > _TINY_LOSS
 
 
 def _called_so(provider: str, wanted: str, name: str) -> bool:

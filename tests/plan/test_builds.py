@@ -153,6 +153,34 @@ def test_the_most_faithful_build_that_fits_is_used(memory: int, served: str) -> 
     assert bound(model(), device(memory * GB), ollama(*PHI)).endpoints[0].model == served
 
 
+def vllm(*names: str) -> ObservedServer:
+    url = "http://127.0.0.1:8000"
+    return ObservedServer("vllm", url, f"{url}/v1", tuple(ServedModel(name) for name in names))
+
+
+FULL, AWQ = "microsoft/Phi-4-mini-instruct", "org/Phi-4-mini-instruct-AWQ"
+
+
+def test_sixteen_bits_go_before_four_where_both_fit() -> None:
+    """They gain nothing over 8, and much over 4; what is told of the other is no praise of it."""
+    card = Accelerator("card", "cuda", 24 * GB, 24 * GB)
+    spec = model(ids={"ollama": ["phi4-mini"], "vllm": [FULL]})
+    found = bound(spec, device(64 * GB, card), vllm(AWQ, FULL))
+    assert found.endpoints[0].model == FULL
+    assert (found.why, found.rejected) == ("bf16 is the best build that fits", (f"{AWQ} is no better",))
+    order = ["q8_0", "fp8", "f16", "f32", "q6_k", "q4_k_m", "q2_k", "nobody-knows"]
+    assert sorted(order, key=worth, reverse=True) == order
+
+
+def test_a_build_that_nobody_tells_is_told_as_one_in_either_case() -> None:
+    """Beside the one that is wanted, and alone: it is not said to be the usual one here and another one there."""
+    spec = model(ids={"ollama": ["phi4-mini"], "vllm": [FULL]}, quantization="awq")
+    found = bound(spec, device(64 * GB), vllm(AWQ, FULL))
+    assert (found.endpoints[0].model, found.rejected) == (AWQ, (f"{FULL} does not tell its build",))
+    alone = bound({**spec, "quantization": "q3_k_m"}, device(64 * GB), vllm(FULL))
+    assert alone.why == "its server does not tell its build; the manifest says q3_k_m"
+
+
 def test_without_knowing_the_device_the_plain_name_is_used() -> None:
     """As it was before anything was measured."""
     assert bound(model(), None, ollama(*reversed(PHI))).endpoints[0].model == "phi4-mini:latest"
@@ -342,7 +370,7 @@ def _told(spec: Any, memory: int | None) -> list[str]:
 def test_the_builds_of_the_catalogue_are_ranked_for_a_device() -> None:
     """The named one first, unless it is impossible; without a device, the most faithful."""
     better, less = "16 bits are no better than 8", "less faithful"
-    assert _told(model(), None) == ["q8_0!: the most faithful that fits", f"q4_k_m: {less}", f"f16: {better}"]
+    assert _told(model(), None) == ["q8_0!: the most faithful that fits", f"f16: {better}", f"q4_k_m: {less}"]
     assert _told(model(), 6 * GB) == [
         "q4_k_m!: the most faithful that fits",
         "q8_0: more than models should take (4.8 GB)",
