@@ -169,6 +169,19 @@ def test_an_agent_that_nothing_serves_is_named() -> None:
     assert str(diff(kiosk(), state()).serving[2]).startswith("agent.hours: nothing; with phi-4-mini")
 
 
+@pytest.mark.parametrize(
+    ("side", "value", "called"), [("keep_alive", 3600.0, "keep alive"), ("pinned", True, "pinned")]
+)
+def test_how_long_a_model_rests_is_no_other_server(side: str, value: object, called: str) -> None:
+    """The agent, which holds the server, is made again all the same."""
+    before, now = (
+        blueprint(model(**{side: each}), agent("clerk", models=["phi-4-mini"]))
+        for each in (model()[side], value)  # type: ignore[literal-required] # of two names
+    )
+    causes = [str(step) for step in diff(now, after(before, state(PHI))).steps if "changed" in str(step)]
+    assert [cause.rpartition("(")[2] for cause in causes] == [f"changed: {called})", "changed: rest of its models)"]
+
+
 def test_an_observed_state_survives_its_json_form() -> None:
     """The command line plans from the same snapshot as the runtime."""
     observed = state(PHI, taken_ports={80: "x"}, silent={"http://127.0.0.1:1": "refused"})
