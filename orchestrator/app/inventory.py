@@ -13,6 +13,7 @@ from orchestrator.core.hosts import distance_of_url
 from orchestrator.core.names import did_you_mean, nearest
 from orchestrator.manifest.catalogue.reader import NEAR, find_model, ids_of, model_rows
 from orchestrator.plan.builds import build_of, means, names_build, same_build, same_model
+from orchestrator.plan.lines import is_pulled
 from orchestrator.plan.matching import COMPATIBLE
 from orchestrator.plan.observed import ObservedServer
 from orchestrator.plugins.providers.addresses import MAKES
@@ -262,7 +263,8 @@ def _other_builds(servers: Sequence[ObservedServer], name: str) -> NoServer | No
         return None
     has = "; ".join(f"{who} has {', '.join(models)}" for who, models in there.items())
     first = next(iter(there.values()))[0]
-    pulls = next((server for server in servers if server.capabilities.get("pull") == "yes"), None)
+    able = [server for server in servers if server.capabilities.get("pull") == "yes"]
+    pulls = next((server for server in able if is_pulled(server.provider, name)), None)
     pull = f"; or orchestrator models pull {name} --endpoint {pulls.url}" if pulls else ""
     return NoServer(f"no server has the build {name}: {has}", cure=f"name one that is there, like {first}{pull}")
 

@@ -14,7 +14,7 @@ from orchestrator.core.quantity import format_size
 from orchestrator.plan.binding import Bound, beside_pinned, held_by_pinned
 from orchestrator.plan.budgets import budget_beside_servers
 from orchestrator.plan.builds import ids_of_build
-from orchestrator.plan.lines import name_for
+from orchestrator.plan.lines import is_pulled, name_for
 from orchestrator.plan.matching import allowed, rank
 from orchestrator.plan.observed import ObservedServer, ObservedState
 from orchestrator.plan.residence import forgets
@@ -75,7 +75,7 @@ def _fetch(spec: ModelSpec, room: Budget | None, observed: ObservedState, *, unf
         name = name_for(server.provider, spec["ids"])
         if server.provider == "ollama" and is_cloud_tag(name):
             continue  # nothing comes of it but a name that passes requests on, which the manifest does not allow
-        if name and server.capabilities.get(Capability.PULL) == "yes":
+        if is_pulled(server.provider, name) and server.capabilities.get(Capability.PULL) == "yes":
             fetch = _pulled(spec, server, name, known)
             if fetch is not None:
                 return fetch

@@ -10,7 +10,7 @@ from orchestrator.core.extras import install_line
 from orchestrator.core.names import is_cloud_tag, nearest
 from orchestrator.plan.builds import means, nearest_build
 from orchestrator.plan.choosing import Option
-from orchestrator.plan.lines import LINES, NAMES, START, line_of, name_for, nameless
+from orchestrator.plan.lines import LINES, NAMES, START, is_pulled, line_of, name_for, nameless
 from orchestrator.plan.matching import ANY_PROVIDER, COMPATIBLE, allowed, rank, same_place, wanted_ids
 from orchestrator.plan.observed import NOBODY, ObservedServer, ObservedState, asked_at
 from orchestrator.ports.installed import is_plugin
@@ -129,7 +129,7 @@ def _pull(spec: ModelSpec, observed: ObservedState) -> str:
         named = next(iter(spec["ids"].get(server.provider, [])), "")
         if len(spec["ids"]) > 1 and name_for(server.provider, spec["ids"]):
             return f"orchestrator models pull {spec['alias']}{_only(spec, server, observed)}"
-        if named:
+        if is_pulled(server.provider, named):
             at = f"--endpoint {server.url}" if spec["endpoint"] else f"--provider {server.provider}"
             return f"orchestrator models pull {named} {at}"
     return ""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.blueprint import Blueprint, ServeSpec
+from orchestrator.core.blueprint import Blueprint, ModelSpec, ServeSpec
 from orchestrator.plan.diff import diff, take_down
 from orchestrator.plan.observed import ObservedState
 from tests.plan.parts import after, agent, blueprint, kiosk, model, ollama, router, rule, state, tool
@@ -170,14 +170,11 @@ def test_an_agent_that_nothing_serves_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("side", "value", "called"), [("keep_alive", 3600.0, "keep alive"), ("pinned", True, "pinned")]
+    ("changed", "called"), [(model(keep_alive=3600.0), "keep alive"), (model(pinned=True), "pinned")]
 )
-def test_how_long_a_model_rests_is_no_other_server(side: str, value: object, called: str) -> None:
+def test_how_long_a_model_rests_is_no_other_server(changed: ModelSpec, called: str) -> None:
     """The agent, which holds the server, is made again all the same."""
-    before, now = (
-        blueprint(model(**{side: each}), agent("clerk", models=["phi-4-mini"]))
-        for each in (model()[side], value)  # type: ignore[literal-required] # of two names
-    )
+    before, now = (blueprint(each, agent("clerk", models=["phi-4-mini"])) for each in (model(), changed))
     causes = [str(step) for step in diff(now, after(before, state(PHI))).steps if "changed" in str(step)]
     assert [cause.rpartition("(")[2] for cause in causes] == [f"changed: {called})", "changed: rest of its models)"]
 
