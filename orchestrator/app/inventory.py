@@ -12,7 +12,8 @@ from orchestrator.core.extras import install_line
 from orchestrator.core.hosts import distance_of_url
 from orchestrator.core.names import did_you_mean, nearest
 from orchestrator.manifest.catalogue.reader import NEAR, find_model, ids_of, model_rows
-from orchestrator.plan.builds import build_of, means, same_build, same_model
+from orchestrator.plan.builds import build_of, means, names_build, same_build, same_model
+from orchestrator.plan.lines import is_pulled
 from orchestrator.plan.matching import COMPATIBLE
 from orchestrator.plan.observed import ObservedServer
 from orchestrator.plugins.providers.addresses import MAKES
@@ -57,15 +58,15 @@ def aliases_of(provider: str, model: str) -> list[str]:
 
 
 def holders(servers: Iterable[ObservedServer], name: str) -> list[Choice]:
-    """Every server that lists what a name means: an alias of the catalogue, or an id of its own."""
+    """Every server that lists what a name means: an alias of the catalogue, of which any build will do, or an id of its own."""
     row = find_model(name)
     found = [
         Choice(server, model.id, model)
         for server in servers
         for model in server.models
-        if means(server.provider, name, model, any_build=False) or (row and _serves(row, server.provider, model.id))
+        if means(server.provider, name, model, any_build=False) or _is_any_build(row, name, server.provider, model)
     ]
-    return sorted(found, key=lambda choice: (choice.model.casefold() != name.casefold(), _rank(row, choice.server)))
+    return sorted(found, key=lambda choice: (not _is_exact(choice, name), _rank(row, choice.server)))
 
 
 def holder(
@@ -77,7 +78,7 @@ def holder(
     Raises ``NoServer``, ``UsageError`` for a name that nobody knows.
     """
     _check_any(servers)
-    found = holders(servers, name) or _hidden(servers, name, own=own)
+    found = holders(servers, name) or _hidden(servers, name, own=own and not loaded)
     if not found:
         raise _nobody_has(servers, name)
     near = [choice for choice in found if choice.served is None or not choice.served.remote]
@@ -87,7 +88,10 @@ def holder(
     able = [choice for choice in near if choice.server.capabilities.get(act) == "yes"]
     if not able:
         raise NoServer(f"{called(near[0].server)} is no server that {_WORDS[act]}", cure=_makes_that(act))
-    return _first(sorted(able, key=lambda choice: loaded and not (choice.served and choice.served.loaded)))
+    chosen = _first(sorted(able, key=lambda choice: loaded and not (choice.served and choice.served.loaded)))
+    if act == "remove":
+        _check_one(chosen, able, name)
+    return chosen
 
 
 def source(servers: Sequence[ObservedServer], name: str, *, own: bool) -> Choice:
@@ -181,10 +185,31 @@ def _hidden(servers: Iterable[ObservedServer], name: str, *, own: bool) -> list[
     return [Choice(server, ids[0]) for server in found if (ids := wanted_ids(row, server.provider))]
 
 
+def _is_any_build(row: Mapping[str, Any] | None, name: str, provider: str, model: ServedModel) -> bool:
+    """Whether a name of the catalogue's that names no build there means it."""
+    return row is not None and not names_build(provider, name) and _serves(row, provider, model.id)
+
+
 def _serves(row: Mapping[str, Any], provider: str, model: str) -> bool:
     names = wanted_ids(row, provider) or [name for names in ids_of(row).values() for name in names]
     # A make for which the catalogue has no id has its models under the names that they have elsewhere, as binding takes it.
-    return any(same_model(provider, wanted, model, any_build=False) for wanted in (*names, row["alias"]))
+    return any(same_model(provider, wanted, model) for wanted in (*names, row["alias"]))
+
+
+def _is_exact(choice: Choice, name: str) -> bool:
+    """Whether the name is its id, letter by letter."""
+    ids = (name.casefold(), f"{name.casefold()}:latest") if choice.server.provider == "ollama" else (name.casefold(),)
+    return choice.model.casefold() in ids
+
+
+def _check_one(chosen: Choice, able: Iterable[Choice], name: str) -> None:
+    """What is deleted is what was named: raises ``UsageError`` where that may be one of several builds."""
+    there = [each.model for each in able if each.server.url == chosen.server.url]
+    if len(there) > 1 and not _is_exact(chosen, name):
+        raise UsageError(
+            f"{called(chosen.server)} has {len(there)} builds of {name}: {', '.join(there)}",
+            cure="name the one that is meant",
+        )
 
 
 def _rank(row: Mapping[str, Any] | None, server: ObservedServer) -> tuple[bool, bool, int, str]:
@@ -209,6 +234,9 @@ def _check_any(servers: Sequence[ObservedServer]) -> None:
 
 def _nobody_has(servers: Sequence[ObservedServer], name: str) -> NoServer | UsageError:
     row = find_model(name)
+    other = _other_builds(servers, name)
+    if other is not None:
+        return other
     if row is None:
         return unknown(servers, name)
     who = ", ".join(called(server) for server in servers)
@@ -217,6 +245,28 @@ def _nobody_has(servers: Sequence[ObservedServer], name: str) -> NoServer | Usag
     if any(wanted_ids(row, server.provider) for server in able):
         cure = f"orchestrator models pull {row['alias']}"
     return NoServer(f"no server has {row['alias']} ({who})", cure=cure)
+
+
+def _other_builds(servers: Sequence[ObservedServer], name: str) -> NoServer | None:
+    """The error for a build that is not there, where others of its model are."""
+    row = find_model(name)
+    there = {
+        called(server): [
+            model.id
+            for model in server.models
+            if means(server.provider, name, model) or (row and _serves(row, server.provider, model.id))
+        ]
+        for server in servers
+    }
+    there = {who: nearest(name, models, len(models), alike=0.0) for who, models in there.items() if models}
+    if not there:
+        return None
+    has = "; ".join(f"{who} has {', '.join(models)}" for who, models in there.items())
+    first = next(iter(there.values()))[0]
+    able = [server for server in servers if server.capabilities.get("pull") == "yes"]
+    pulls = next((server for server in able if is_pulled(server.provider, name)), None)
+    pull = f"; or orchestrator models pull {name} --endpoint {pulls.url}" if pulls else ""
+    return NoServer(f"no server has the build {name}: {has}", cure=f"name one that is there, like {first}{pull}")
 
 
 def _by_its_name(server: ObservedServer) -> str:

@@ -150,7 +150,7 @@ def refused_options(blueprint: Blueprint, place_of: Callable[..., Place | None])
         server = element.spec["server"]
         launcher = launchers.get(server["kind"]) if server else None
         for option, instead in (launcher.refused(server["options"]) if launcher else {}).items():
-            place = place_of(element.address, "server", option)
+            place = place_of(element.address, "server", option.partition(" ")[0])
             message = f"{launcher.program if launcher else ''} has no {option}"
             found.append(Diagnostic("ORC311", message, place, cure=instead, subject=element.address))
     return found

@@ -15,7 +15,7 @@ from orchestrator.plan.budgets import budget_beside_servers
 from orchestrator.plan.builds import means
 from orchestrator.plan.choosing import NOWHERE, Choice, Option, Surroundings, choose, is_other_build, option_of
 from orchestrator.plan.generations import berth_of, instances_of, outlives, processes_of, serving
-from orchestrator.plan.matching import COMPATIBLE, DISTANCE, allowed, rank, same_place, wanted_ids
+from orchestrator.plan.matching import COMPATIBLE, DISTANCE, allowed, is_written, rank, same_place, wanted_ids
 from orchestrator.plan.observed import ObservedServer, ObservedState, Pin, Prospect, StartedServer, server_name
 from orchestrator.plan.smaller import smaller
 from orchestrator.plan.unserved import cure_of, other_builds, why_unserved
@@ -320,7 +320,7 @@ def _options(spec: ModelSpec, server: ObservedServer, around: Surroundings) -> l
     found: dict[str, Option] = {}
     for number, wanted in enumerate(wanted_ids(spec, server.provider)):
         for model in usable:
-            if model.id not in found and means(server.provider, wanted, model, any_build=not spec["named"]):
+            if model.id not in found and means(server.provider, wanted, model, any_build=not is_written(spec)):
                 matched = (number, model.id.casefold() == wanted.casefold())
                 found[model.id] = option_of(spec, server, model, matched, around)
     return list(found.values())

@@ -21,7 +21,7 @@ Made = Literal["", "cpu", "gpu", "cuda", "npu"]
 """What a build was made for; empty: for whatever is there."""
 
 _BUILD: Final = re.compile(
-    r"[-._:](i?q[0-9][a-z0-9_]*|(?:f|bf)p?(?:16|32)|fp8|int[48]|awq(?:-int4)?|gptq(?:-int[48])?|[2-8]bit|mxfp4|nvfp4)(?:-ov)?$"
+    r"[-._:@](i?q[0-9][a-z0-9_]*|(?:f|bf)p?(?:16|32)|fp8|int[48]|awq(?:-int4)?|gptq(?:-int[48])?|[2-8]bit|mxfp4|nvfp4)(?:-ov)?$"
 )
 """What a name adds to a model's own: its quantization."""
 _VARIANT: Final = re.compile(r"-(?:(cuda|trtrtx|tensorrt)-gpu|[a-z]+-(cpu|gpu|npu))$")
@@ -29,15 +29,27 @@ _VARIANT: Final = re.compile(r"-(?:(cuda|trtrtx|tensorrt)-gpu|[a-z]+-(cpu|gpu|np
 _INSTRUCTED: Final = re.compile(r"-(?:instruct|it|chat)$")
 _MADE_BY: Final = re.compile(r"[-.](?:ud|i1|imat|imatrix)$")
 """What makers of GGUF files add to a model's name for how they chose the bits."""
+_WHOLE: Final = re.compile(r"(?:(?<=[-.:@])(?:ud|i1|imat|imatrix)[-.])?[a-z0-9_]+(?:-int[48])?$")
+"""A build as a name spells it, with how its bits were chosen: ``ud-q4_k_xl`` is no ``q4_k_xl``."""
 _OWNED: Final = re.compile(r"^[a-z0-9.-]+__?(?:[a-z0-9.-]+-gguf_)?(?=[a-z])")
 """What stands before a model's own name where a file tells whose it is: ``microsoft_`` or ``bartowski__``; in llama.cpp's cache
 also the repository, ``unsloth_phi-4-mini-instruct-gguf_``."""
+_REPOSITORY: Final = re.compile(r"([\w.-]*\w)/[^/\\]+(?<!\.gguf)$")
+"""``owner/name``, and no path of a file."""
+_GGUF: Final = frozenset(("llama-cpp", "lm-studio"))
+"""Makes that take one build of a repository of GGUF files: ``REPOSITORY:BUILD``."""
+_MIXED: Final = re.compile(r"_k(_[sml])?$")
+"""What Ollama's library spells in capitals in its tags: ``q4_K_M``, ``q6_K``."""
+_HUBS: Final = frozenset(("llama-cpp", "vllm", "mlx"))
+"""Makes whose ids are repositories: one of another owner holds other files."""
 _ENGINE: Final = re.compile(r"-(?:gguf|hybrid|npu|cpu)$")
 """What Lemonade adds to a model's name."""
 _SPELLINGS: Final = {"fp16": "f16", "bfp16": "bf16", "fp32": "f32", "bf32": "f32"}
 _TINY_LOSS: Final = 8.5
 """From this many bits on, more of them are commonly taken to gain nothing, and they take memory and time: Llama 3.1 8B makes
 51 tokens a second in Q8_0 and 29 in F16 on one card (llama.cpp, tools/quantize/README.md). 16 bits come after 8."""
+_EIGHT: Final = 8.0
+"""Bits of the least build that is as good as one of 16."""
 _USUAL_OF: Final = {
     "vllm": "bf16",
     "foundry-local": "int4",
@@ -71,18 +83,27 @@ def build_of(name: str, told: str = "") -> Build:
     return Build(quantization, made)
 
 
-def same_model(provider: str, wanted: str, served: str, *, any_build: bool = True) -> bool:
+def same_model(provider: str, wanted: str, served: str) -> bool:
     """Whether a server's id means the wanted one: case, Ollama's ``:latest``, folders and endings of files do not matter,
-    and neither do builds. Without ``any_build``, the build of an Ollama tag does: there a tag is a name of its own."""
+    and neither do builds."""
     one, other = wanted.casefold(), served.casefold()
     if one == other:
         return True
-    if provider == "ollama" and not any_build:
-        return _named(one) == _named(other)
     if provider in _STEMS:
         stem = _STEMS[provider]
         return stem(one) == stem(other)
     return not _forms(provider, one).isdisjoint(_forms(provider, other))
+
+
+def names_build(provider: str, name: str) -> bool:
+    """Whether a name is that of one build: by its quantization, a tag of Ollama's, a variant or a version of Foundry Local's, or
+    what runs it at Lemonade."""
+    name = name.casefold()
+    if provider == "ollama" and ":" in name.rpartition("/")[2]:
+        return True
+    if provider == "foundry-local" and any(_variant(name)):
+        return True
+    return bool(build_of(name).quantization) or (provider == "lemonade" and _ENGINE.search(name) is not None)
 
 
 def stem_of(name: str) -> str:
@@ -97,8 +118,35 @@ def stems_of(name: str) -> frozenset[str]:
 
 
 def means(provider: str, wanted: str, model: ServedModel, *, any_build: bool = True) -> bool:
-    """Whether the wanted one is this model, by its id or by its alias; see :func:`same_model`."""
-    return any(same_model(provider, wanted, name, any_build=any_build) for name in model.names)
+    """Whether the wanted one is this model, by its id or by its alias; see :func:`same_model`. Without ``any_build``, as for a
+    name that somebody wrote, a name of one build is that build and no other. This alone decides it: for what is served, loaded,
+    unloaded, removed and pulled."""
+    if any(_called_so(provider, wanted, name) for name in model.names):
+        return True
+    if not any(same_model(provider, wanted, name) for name in model.names):
+        return False
+    return any_build or _is_that_build(provider, wanted.casefold(), model)
+
+
+def ids_of_build(provider: str, plain: str, build: str, served_as: str = "") -> list[str]:
+    """What a server may call this build of the model whose usual id there is ``plain``, what to ask it for first; empty where its
+    make has one build under each name, or names its builds in ways that nobody can know. ``served_as`` as in
+    :func:`usual_build`."""
+    if not plain or is_plain(provider, plain, build, served_as):
+        return [plain] if plain else []
+    if provider == "ollama":
+        size = plain.partition(":")[2]
+        tag = "fp16" if build == "f16" else _MIXED.sub(lambda found: found[0].upper(), build)
+        return [f"{plain}-{tag}", f"{plain}-instruct-{tag}"] if size and not build_of(plain).quantization else []
+    repository = re.split("[:@]", plain)[0]
+    # A repository that is named after one build holds that one only.
+    whole = build_of(repository.casefold().removesuffix("-gguf")).quantization
+    return [f"{repository}:{build.upper()}"] if provider in _GGUF and not whole else []
+
+
+def is_plain(provider: str, plain: str, build: str, served_as: str = "") -> bool:
+    """Whether the usual id of a provider serves this build."""
+    return same_build(build, build_of(plain).quantization or usual_build(provider, served_as))
 
 
 def usual_build(provider: str, served_as: str = "") -> str:
@@ -129,10 +177,72 @@ def nearest_build(wanted: str, there: Iterable[str]) -> str:
     return min(there, key=lambda build: (apart(build), build))
 
 
-def worth(build: str) -> tuple[bool, float]:
-    """How faithful a build is, larger is better: more bits up to 8, then 16 bits, which gain nothing that counts."""
+def worth(build: str) -> float:
+    """How faithful a build is for what it takes, larger is better: more bits up to 8; then 16, which gain nothing over 8 that
+    counts, and before all that has fewer."""
     bits = BITS.get(build, 0.0)
-    return (True, bits) if bits <= _TINY_LOSS else (False, bits)
+    return bits if bits <= _TINY_LOSS else _EIGHT - bits / 1000
+
+
+def is_beyond(build: str) -> bool:
+    """Whether it has more bits than gain anything."""
+    return BITS.get(build, 0.0) > _TINY_LOSS
+
+
+def _called_so(provider: str, wanted: str, name: str) -> bool:
+    """Whether this is its name, letter by letter."""
+    one, other = wanted.casefold(), name.casefold()
+    return one == other or (provider == "ollama" and _named(one) == _named(other))
+
+
+def _is_that_build(provider: str, wanted: str, model: ServedModel) -> bool:
+    """Whether a build of the wanted model is the one that the name means; any is, where it names none."""
+    if provider == "ollama":
+        return False  # each tag is a name of its own, also that which is not written
+    if provider in _HUBS and not _one_owner(wanted, model.id.casefold()):
+        return False
+    if not names_build(provider, wanted):
+        return True
+    if provider == "foundry-local":
+        (variant, version), (its_variant, its_version) = _variant(wanted), _variant(model.id.casefold())
+        return variant in ("", its_variant) and version in ("", its_version)
+    if provider == "lemonade" and _ENGINE.search(wanted) is not None:
+        return _engine(wanted) == _engine(model.id.casefold())
+    return _whole(wanted) in _builds_of(model)
+
+
+def _builds_of(model: ServedModel) -> set[str]:
+    """What its names say, else what its server tells of it; empty where nobody says."""
+    said = {whole for name in model.names if (whole := _whole(name.casefold()))}
+    return said or ({_spelled(model.quantization)} if model.quantization else set())
+
+
+def _whole(name: str) -> str:
+    """The build that a name ends with, as it is spelled there; empty where it ends with none."""
+    file = _file(name)
+    if _BUILD.search(file) is None:
+        return ""
+    found = _WHOLE.search(file.removesuffix("-ov"))
+    whole = found[0] if found else ""
+    return _SPELLINGS.get(whole, whole)
+
+
+def _variant(name: str) -> tuple[str, str]:
+    """Of a Foundry Local name which variant it is, and of which version; empty where it does not say."""
+    variant, _, version = name.partition(":")
+    found = _VARIANT.search(variant)
+    return found[0] if found else "", version
+
+
+def _engine(name: str) -> str:
+    found = _ENGINE.search(name)
+    return found[0] if found else ""
+
+
+def _one_owner(one: str, other: str) -> bool:
+    """Whether two names of repositories have one owner; a file, or a name without an owner, has any."""
+    owners = {found[1] for each in (one, other) if (found := _REPOSITORY.match(each))}
+    return len(owners) < 2
 
 
 def _spelled(build: str) -> str:

@@ -117,8 +117,14 @@ def rank(spec: ModelSpec, option: Option, around: Surroundings) -> tuple[object,
     if around.budget is None:
         return (other, not chosen, *plain)
     lack = 0 if option.fit == "fits" or option.need is None else option.need.total
-    small, bits = worth(option.build.quantization)
-    return (other, not chosen, lack, _strangeness(option.build, around.device), not small, -bits, *plain)
+    return (
+        other,
+        not chosen,
+        lack,
+        _strangeness(option.build, around.device),
+        -worth(option.build.quantization),
+        *plain,
+    )
 
 
 def _strangeness(build: Build, device: Device | None) -> int:
@@ -150,6 +156,8 @@ def _why(spec: ModelSpec, best: Option | None, others: Iterable[Option]) -> str:
 def _rejection(option: Option, spec: ModelSpec, around: Surroundings) -> str:
     if option.fit != "fits" and option.need is not None and around.budget is not None:
         return f"{option.model.id} needs {format_size(option.need.total)} of {format_size(around.budget.total)}"
+    if spec["quantization"] and not option.told:
+        return f"{option.model.id} does not tell its build"
     if spec["quantization"] and not same_build(spec["quantization"], option.build.quantization):
         return f"{option.model.id} is {option.build.quantization}"
     return f"{option.model.id} is no better"

@@ -13,11 +13,12 @@ from orchestrator.core.names import is_cloud_tag
 from orchestrator.core.quantity import format_size
 from orchestrator.plan.binding import Bound, beside_pinned, held_by_pinned
 from orchestrator.plan.budgets import budget_beside_servers
-from orchestrator.plan.lines import name_for
+from orchestrator.plan.builds import ids_of_build
+from orchestrator.plan.lines import is_pulled, name_for
 from orchestrator.plan.matching import allowed, rank
 from orchestrator.plan.observed import ObservedServer, ObservedState
 from orchestrator.plan.residence import forgets
-from orchestrator.plan.variants import variants
+from orchestrator.plan.variants import Variant, variants
 from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Capability
 
@@ -25,8 +26,9 @@ from orchestrator.ports.provider import Capability
 @dataclass(frozen=True, slots=True)
 class Fetch:
     """What ``server`` brings for a model: under ``name`` in a ``build`` of ``size`` bytes (``None``: nobody knows), both empty
-    where the server chooses. ``exact``: the manifest chose the name, or the build. ``pulls`` where it fetches the model;
-    else it may have it, lists only what is loaded, and is told to load it."""
+    where the server chooses. ``asked`` is the id that it is asked for first, where that of the build is another one. ``exact``: the
+    manifest chose the name, or the build. ``pulls`` where it fetches the model; else it may have it, lists only what is loaded, and
+    is told to load it."""
 
     alias: str
     server: ObservedServer
@@ -36,6 +38,7 @@ class Fetch:
     exact: bool = False
     pulls: bool = True
     api_key: str | None = None
+    asked: str = ""
 
     def does(self) -> str:
         """In a few words."""
@@ -43,7 +46,7 @@ class Fetch:
         if not self.pulls:
             return f"have {where} load {self.name}, where it has it"
         about = ", ".join([each for each in (self.build, format_size(self.size) if self.size else "") if each])
-        return f"pull {self.name} by {where}{f' ({about})' if about else ''}, and bind to it"
+        return f"pull {self.asked or self.name} by {where}{f' ({about})' if about else ''}, and bind to it"
 
 
 def fetches(blueprint: Blueprint, observed: ObservedState, bound: Mapping[str, Bound]) -> dict[str, Fetch]:
@@ -72,15 +75,27 @@ def _fetch(spec: ModelSpec, room: Budget | None, observed: ObservedState, *, unf
         name = name_for(server.provider, spec["ids"])
         if server.provider == "ollama" and is_cloud_tag(name):
             continue  # nothing comes of it but a name that passes requests on, which the manifest does not allow
-        if name and server.capabilities.get(Capability.PULL) == "yes":
-            build = next((each.build for each in known if each.chosen), "") if spec["named"] is None else ""
-            build = spec["quantization"] or build
-            size = sizes_of(spec).weights(build) if build else None
-            exact = bool(spec["named"] or spec["quantization"])
-            return Fetch(spec["alias"], server, name, build, size, exact, api_key=spec["api_key"])
+        if is_pulled(server.provider, name) and server.capabilities.get(Capability.PULL) == "yes":
+            fetch = _pulled(spec, server, name, known)
+            if fetch is not None:
+                return fetch
         if name and _forgets(server) and server.capabilities.get(Capability.LOAD) == "yes":
             return Fetch(spec["alias"], server, name, pulls=False, api_key=spec["api_key"])
     return None
+
+
+def _pulled(spec: ModelSpec, server: ObservedServer, name: str, known: tuple[Variant, ...]) -> Fetch | None:
+    """What a server that pulls is asked for; ``None`` where nobody knows what it calls the build that the manifest names."""
+    wanted = spec["quantization"] or next((each.build for each in known if each.chosen), "")
+    ids = ids_of_build(server.provider, name, wanted, spec["served_as"].get(server.provider, "")) if wanted else []
+    key, asked = spec["api_key"], next(iter(ids), "")
+    if spec["named"] is not None:  # that, and nothing that the catalogue knows
+        return Fetch(spec["alias"], server, asked if spec["quantization"] and asked else name, exact=True, api_key=key)
+    if spec["quantization"] and not ids:
+        return None
+    build = wanted if ids else ""
+    size = sizes_of(spec).weights(build) if build else None
+    return Fetch(spec["alias"], server, name, build, size, bool(spec["quantization"]), api_key=key, asked=asked)
 
 
 def _forgets(server: ObservedServer) -> bool:

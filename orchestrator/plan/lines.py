@@ -102,6 +102,11 @@ def name_for(make: str, ids: Mapping[str, Sequence[str]]) -> str:
     return f"{repository}@{build.lower()}" if build else repository
 
 
+def is_pulled(make: str, name: str) -> bool:
+    """Whether servers of a make that pull could pull this: llama.cpp's take repositories, and no names of files."""
+    return bool(name) and (make != "llama-cpp" or "/" in name)
+
+
 def nameless(make: str, alias: str) -> str:
     """What to do where nobody knows what this make calls the model."""
     load = _LOAD.get(make, "load it there")

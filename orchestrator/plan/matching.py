@@ -28,6 +28,11 @@ def wanted_ids(spec: ModelSpec, provider: str) -> list[str]:
     return [*named, *ids.get(ANY_PROVIDER, []), *([spec["alias"]] if len(ids) > 1 else [])]
 
 
+def is_written(spec: ModelSpec) -> bool:
+    """Whether the manifest writes the id itself, as `model` or as an alias that no catalogue knows: one of a build is no other."""
+    return spec["named"] is not None or list(spec["ids"]) == [ANY_PROVIDER]
+
+
 def allowed(spec: ModelSpec, servers: Iterable[ObservedServer]) -> list[ObservedServer]:
     """The servers that may serve it: at its address where one is named, else all of this device; of its make where one is."""
     if spec["endpoint"]:

@@ -4,10 +4,11 @@ missing. Pure."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from typing import Final, cast
 
 from orchestrator.core.address import Address
-from orchestrator.core.blueprint import AgentSpec, Blueprint, RouterSpec
+from orchestrator.core.blueprint import AgentSpec, Blueprint, ModelSpec, RouterSpec
 from orchestrator.core.quantity import format_size
 from orchestrator.plan.binding import Bound, BoundEndpoint
 from orchestrator.plan.observed import ObservedState
@@ -75,7 +76,8 @@ def _serving(spec: AgentSpec, blueprint: Blueprint, bound: Mapping[str, Bound]) 
     able = served if not _calls(spec) else [each for each in served if _may_call(each)]
     if able:
         silent = _no_log_probabilities(spec, able[0])
-        return AgentServing(address, _by_model(spec, able[0]), silent, SILENT_CURE if silent else "")
+        by = f"{_by_model(spec, able[0])}{_on_battery(able, blueprint)}"
+        return AgentServing(address, by, silent, SILENT_CURE if silent else "")
     without = without_model(spec)
     if served:
         return AgentServing(address, without, _no_calls(served), NO_CALLS_CURE)
@@ -155,6 +157,20 @@ def _by_model(spec: AgentSpec, serving: Bound) -> str:
     first = any(rule["first"] for rule in spec["reflex"])
     before = "reflex rules first, then " if first else ""
     return f"{before}{_at(serving)}"
+
+
+def _on_battery(able: Sequence[Bound], blueprint: Blueprint) -> str:
+    """Which of them is asked instead while the device runs on its battery, where that is another one: a secondary one, then the
+    smallest."""
+
+    def spares(one: Bound) -> tuple[bool, float]:
+        spec = cast(ModelSpec, blueprint.elements[Address.of("model", one.alias)].spec)
+        memory = one.endpoints[0].memory if one.endpoints else None
+        return not spec["secondary"], inf if memory is None else memory
+
+    first = min(able, key=spares)
+    spared = blueprint.resources.get("power_management") and first is not able[0]
+    return f", on battery {_at(first)}" if spared else ""
 
 
 def _at(serving: Bound) -> str:

@@ -233,9 +233,14 @@ class _Fitting:
 
     def _rank(self, one: _Sized, fit: str) -> tuple[object, ...]:
         """Smaller is better. What runs comes first: it is not restarted for a better build."""
-        small, bits = worth(one.startable.build)
         lack = 0 if fit == "fits" else one.total
-        return (fit == "never", not self._is_running(one), lack, not small, -bits, one.startable.prospect.digest)
+        return (
+            fit == "never",
+            not self._is_running(one),
+            lack,
+            -worth(one.startable.build),
+            one.startable.prospect.digest,
+        )
 
     def _sized(self, spec: ModelSpec, startables: Mapping[str, Sequence[Startable]]) -> list[_Sized]:
         there = startables.get(server_name(self.name, spec["alias"]), ())

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 from orchestrator.core.blueprint import ModelSpec
 from orchestrator.core.extras import install_line
-from orchestrator.core.names import is_cloud_tag
+from orchestrator.core.names import is_cloud_tag, nearest
 from orchestrator.plan.builds import means, nearest_build
 from orchestrator.plan.choosing import Option
-from orchestrator.plan.lines import LINES, NAMES, START, line_of, name_for, nameless
+from orchestrator.plan.lines import LINES, NAMES, START, is_pulled, line_of, name_for, nameless
 from orchestrator.plan.matching import ANY_PROVIDER, COMPATIBLE, allowed, rank, same_place, wanted_ids
 from orchestrator.plan.observed import NOBODY, ObservedServer, ObservedState, asked_at
 from orchestrator.ports.installed import is_plugin
@@ -32,7 +32,9 @@ def why_unserved(spec: ModelSpec, observed: ObservedState) -> str:
     forbidden = _away(spec, observed)
     if forbidden:
         return f"{forbidden}, which this manifest does not allow"
-    return f"{_listed([_called(server) for server in here])}: {alias} is not among the models"
+    others = [model.id for server in here for model in server.models if _is(spec, server, model)]
+    there = f", {_listed(nearest(_name(spec), others, 5, alike=0.0))} are" if others else ""
+    return f"{_listed([_called(server) for server in here])}: {_name(spec)} is not among the models{there}"
 
 
 def other_builds(spec: ModelSpec, options: Sequence[Option]) -> tuple[str, str]:
@@ -99,8 +101,13 @@ def _missing_at(spec: ModelSpec, endpoint: str, observed: ObservedState) -> str:
         return f"{endpoint}: {why or 'no model server answers there'}"
     if not allowed(spec, there):
         return f"{endpoint} is {there[0].provider}, not {spec['provider']}"
-    served = _listed([model.id for model in there[0].models][:5]) or "no model"
-    return f"{endpoint} serves {served}; not {spec['alias']}"
+    served = _listed(nearest(_name(spec), [model.id for model in there[0].models], 5, alike=0.0)) or "no model"
+    return f"{endpoint} serves {served}; not {_name(spec)}"
+
+
+def _name(spec: ModelSpec) -> str:
+    """What the manifest calls it: a name of one build is told, as no other build is it."""
+    return spec["named"] or spec["alias"]
 
 
 def _is(spec: ModelSpec, server: ObservedServer, model: ServedModel) -> bool:
@@ -122,7 +129,7 @@ def _pull(spec: ModelSpec, observed: ObservedState) -> str:
         named = next(iter(spec["ids"].get(server.provider, [])), "")
         if len(spec["ids"]) > 1 and name_for(server.provider, spec["ids"]):
             return f"orchestrator models pull {spec['alias']}{_only(spec, server, observed)}"
-        if named:
+        if is_pulled(server.provider, named):
             at = f"--endpoint {server.url}" if spec["endpoint"] else f"--provider {server.provider}"
             return f"orchestrator models pull {named} {at}"
     return ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from orchestrator.core.blueprint import ModelSpec
 from orchestrator.core.memory import ASSUMED_CONTEXT, Budget, Fit, Need, Sizes, Window, need_of, sizes_of
 from orchestrator.core.quantity import format_size
-from orchestrator.plan.builds import same_build, worth
+from orchestrator.plan.builds import is_beyond, same_build, worth
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,7 @@ def ranked(sizes: Sizes, window: Window, budget: Budget | None, wanted: str = ""
 
 def _rank(wanted: str, build: str, need: Need, fit: Fit) -> tuple[object, ...]:
     other = bool(wanted) and not same_build(wanted, build)
-    small, bits = worth(build)
-    return (fit == "never", other, 0 if fit == "fits" else need.total, not small, -bits)
+    return (fit == "never", other, 0 if fit == "fits" else need.total, -worth(build))
 
 
 def _why(wanted: str, one: tuple[str, Fit], best: str, budget: Budget | None) -> str:
@@ -59,4 +58,4 @@ def _why(wanted: str, one: tuple[str, Fit], best: str, budget: Budget | None) ->
         return f"{chosen}, {tight}" if tight and wanted else tight or chosen
     if tight:
         return tight
-    return "16 bits are no better than 8" if not worth(build)[0] and worth(best)[0] else "less faithful"
+    return "16 bits are no better than 8" if is_beyond(build) and not is_beyond(best) else "less faithful"

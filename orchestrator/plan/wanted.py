@@ -84,7 +84,7 @@ def _facets(element: Element, around: _Around) -> Facets:
     match element.kind:
         case "model":
             sides["options of its server"] = sides.pop("server", None)
-            sides["server"] = _servers(around.bound[element.spec["alias"]])
+            sides["server"] = _without_rest(_servers(around.bound[element.spec["alias"]]))
         case "tool":
             sides["place"] = around.place()
             sides["code"] = around.contents.get(element.address, "")
@@ -105,8 +105,10 @@ def _surroundings(spec: Mapping[str, Any], around: _Around) -> dict[str, Any]:
     elements = around.blueprint.elements
     held = [elements.get(Address.of("tool", name)) for name in spec["tools"]]
     held += [elements.get(Address.of("knowledge", name)) for name in spec["knowledge"]]
+    servers = around.servers(spec["models"])
     return {
-        "servers": around.servers(spec["models"]),
+        "servers": [[alias, _without_rest(each)] for alias, each in servers],
+        "rest of its models": [_rest(alias, around.blueprint) for alias, _ in servers],
         "call options": [_options(alias, around.blueprint) for alias in spec["models"]],
         "a tool of it": [around.tool(element) for element in held if element],
     }
@@ -122,6 +124,19 @@ def with_fallbacks(aliases: list[str], blueprint: Blueprint) -> list[str]:
 def _servers(bound: Bound) -> list[Any]:
     """Without what a model takes just now: that changes with each load, and is no other part."""
     return [{**asdict(endpoint), "memory": None} for endpoint in bound.endpoints] or [bound.missing]
+
+
+_RESTS: Final = ("keep_alive", "pinned")
+"""How long a model may rest on its server: what the manifest says of the model, and no other server."""
+
+
+def _without_rest(servers: list[Any]) -> list[Any]:
+    return [{**each, **dict.fromkeys(_RESTS)} if isinstance(each, dict) else each for each in servers]
+
+
+def _rest(alias: str, blueprint: Blueprint) -> Any:
+    model = blueprint.elements.get(Address.of("model", alias))
+    return [model.spec[side] for side in _RESTS] if model else None
 
 
 def _options(alias: str, blueprint: Blueprint) -> Any:

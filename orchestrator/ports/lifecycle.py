@@ -8,7 +8,7 @@ A ``Target`` names the model as its server does (``Target.model``); the server's
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, runtime_checkable
@@ -192,7 +192,7 @@ class Launcher(Protocol):
         """How it is installed, by system (``linux``, ``darwin``, ``win32``, or ``*``): a line to type."""
         ...
 
-    def refused(self, options: Iterable[str]) -> Mapping[str, str]:
+    def refused(self, options: Mapping[str, Any]) -> Mapping[str, str]:
         """Those of these options that no version of it has, each with what to write instead. Pure."""
         ...
 

@@ -124,7 +124,7 @@ def _endpoint(options: argparse.Namespace) -> SimulatedEndpoint:
         queue=options.queue,
         context=options.context,
         seed=options.seed,
-        faults=[parse_fault(text) for text in options.fault if text not in STORE_FAULTS],
+        faults=[parse_fault(text) for text in options.fault if not _of_store(text)],
         api_key=options.api_key,
     )
     _stock(endpoint.store, options)
@@ -138,7 +138,17 @@ def _stock(store: ModelStore, options: argparse.Namespace) -> None:
         store.library[model.name] = model
     store.disk, store.memory = options.disk, options.memory
     store.pull_rate, store.load_time = options.pull_rate, options.load_time
-    store.arm(*(text for text in options.fault if text in STORE_FAULTS))
+    store.arm(*(text.partition("@")[0] for text in options.fault if _of_store(text)))
+
+
+def _of_store(fault: str) -> bool:
+    """Whether it strikes the next pull or load, which is the first. Raises ``ValueError`` where it is written for another one."""
+    name, at, when = fault.strip().partition("@")
+    if name not in STORE_FAULTS:
+        return False
+    if at and when != "1":
+        raise ValueError(f"{fault!r}: {STORE_FAULTS[name]}, and no other; write it like {name} or {name}@1")
+    return True
 
 
 def _print_faults(out: TextIO) -> None:

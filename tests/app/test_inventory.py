@@ -165,3 +165,41 @@ def test_who_uses_a_model_is_said_before_it_goes() -> None:
     applied = [{"name": "shop", "models": [uses, other]}, {"name": "desk", "models": [uses]}]
     assert users_of(Choice(there, "phi4-mini:latest"), applied) == "used by shop: phi, desk: phi"
     assert users_of(Choice(there, "llama3.2:1b"), applied) == ""
+
+
+ROUTER = ("unsloth/Phi-4-mini-instruct-GGUF:Q4_K_M", "unsloth/Phi-4-mini-instruct-GGUF:Q2_K")
+
+
+@pytest.mark.parametrize(
+    ("provider", "name", "there"),
+    [
+        ("llama-cpp", "unsloth/Phi-4-mini-instruct-GGUF:Q8_0", ROUTER[:1]),
+        ("llama-cpp", "phi-4-mini-q8_0", ("phi-4-mini-q4_k_m",)),
+        ("lm-studio", "phi-4-mini-instruct-q5_k_m", ("phi-4-mini-instruct-q2_k",)),
+        ("ollama", "phi4-mini:3.8b", ("phi4-mini:3.8b-q8_0",)),
+        ("ollama", "phi4-mini:3.8b-q4_K_M", ("phi4-mini:3.8b-q8_0",)),
+        ("foundry-local", "Phi-4-mini-instruct-qnn-npu:9", ("Phi-4-mini-instruct-cuda-gpu:4",)),
+    ],
+)
+def test_a_named_build_is_not_replaced_by_another(provider: str, name: str, there: tuple[str, ...]) -> None:
+    """For nothing that is done to it: the error tells what is there, the nearest first."""
+    here = server(provider, *there)
+    for act, loaded in (("load", True), ("remove", False), ("load", False)):
+        with pytest.raises(NoServer) as caught:
+            holder([here], name, act, loaded=loaded, own=provider != "foundry-local" or loaded)
+        assert (
+            caught.value.message == f"no server has the build {name}: {provider} at 127.0.0.1:1 has {', '.join(there)}"
+        )
+        assert there[0] in caught.value.cure
+    assert holders([here], there[0])[0].model == there[0]
+
+
+def test_what_is_removed_is_what_was_named() -> None:
+    """An alias with several builds names none of them; loading may take any."""
+    router, ollama = server("llama-cpp", *ROUTER), server("ollama", "phi4-mini:3.8b", "phi4-mini:latest")
+    with pytest.raises(UsageError) as caught:
+        holder([router], "phi-4-mini", "remove")
+    assert caught.value.message == f"llama-cpp at 127.0.0.1:1 has 2 builds of phi-4-mini: {', '.join(ROUTER)}"
+    assert holder([router], ROUTER[1], "remove").model == ROUTER[1]
+    assert holder([router], "phi-4-mini", "load").model == ROUTER[0]
+    assert holder([ollama], "phi4-mini", "remove").model == "phi4-mini:latest"

@@ -144,3 +144,24 @@ def test_a_server_without_its_file_is_told_with_the_file(home: Path, tmp_path: P
     assert (
         f"the server of qwen2.5-0.5b is not started: there is no file {tmp_path / 'gone.gguf'} (put the" in applied.err
     )
+
+
+@pytest.mark.parametrize(
+    ("face", "build", "asked"),
+    [
+        ("ollama", "q8_0", "qwen2.5:0.5b-q8_0"),
+        ("lm-studio", "q8_0", "lmstudio-community/Qwen2.5-0.5B-Instruct-GGUF:Q8_0"),
+        ("llama-cpp-router", "q8_0", "Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q8_0"),
+        ("llama-cpp-router", "q4_k_m", "Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M"),
+    ],
+)
+def test_the_plan_names_the_id_of_the_build_that_is_asked_for(
+    home: Path, tmp_path: Path, face: str, build: str, asked: str
+) -> None:
+    """And not the usual one of another build."""
+    del home
+    with served(stored([]), face) as url:
+        path = manifest(tmp_path, f'quantization: {build}, endpoint: "{url}"')
+        plan = apart("plan", path, environment={"ORCHESTRATOR_SERVERS": url})
+    assert f"pull {asked} by " in plan.out, plan.out
+    assert f"({build}, " in plan.out

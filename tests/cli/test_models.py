@@ -271,3 +271,19 @@ def test_a_name_that_no_server_has_is_not_asked_for_its_server_where_that_is_nam
     ran = shop.run("load", "zzz", "--endpoint", shop.url)
     assert (ran.code, "needs --provider" in ran.err) == (64, False)
     assert "cure: `orchestrator models list` shows what servers have\n" in ran.err
+
+
+@pytest.mark.parametrize("act", ["load", "unload", "remove"])
+def test_a_build_that_is_not_there_is_not_replaced_by_another(home: Path, act: str) -> None:
+    """Least of all where files are deleted."""
+    del home
+    there, wanted = (f"unsloth/Phi-4-mini-instruct-GGUF:{build}" for build in ("Q4_K_M", "Q8_0"))
+    with served(stored([there]), "llama-cpp-router") as url:
+        yes = ("--yes",) if act == "remove" else ()
+        environment = {"ORCHESTRATOR_SERVERS": url}
+        ran = here("models", act, wanted, "--endpoint", url, *yes, environment=environment)
+        after = here("models", "list", environment=environment)
+    assert (ran.code, ran.out) == (4, "")
+    assert f"no server has the build {wanted}: llama-cpp at {url.removeprefix('http://')} has {there}" in ran.err
+    assert f"name one that is there, like {there}; or orchestrator models pull {wanted}" in ran.err
+    assert there in after.out

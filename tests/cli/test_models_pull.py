@@ -265,3 +265,19 @@ def test_ctrl_c_says_where_a_pull_goes_on(home: Path) -> None:
         code, said = interrupted({"ORCHESTRATOR_SERVERS": url})
     assert code == 130
     assert "goes on with it by itself\ninterrupted\n" in said
+
+
+@pytest.mark.parametrize(
+    ("face", "there"),
+    [("llama-cpp-router", "unsloth/Phi-4-mini-instruct-GGUF:Q4_K_M"), ("lm-studio", "phi-4-mini-instruct-q2_k")],
+)
+def test_another_build_that_is_there_is_not_taken_for_what_is_pulled(home: Path, face: str, there: str) -> None:
+    """The disk is looked at, and what is told at the end is what came."""
+    del home
+    wanted = "unsloth/Phi-4-mini-instruct-GGUF:Q8_0"
+    store = stored([there], library=[wanted])
+    with served(store, face) as url:
+        words = ("models", "pull", "phi-4-mini", "--quantization", "q8_0", "--endpoint", url)
+        ran = here(*words, environment={"ORCHESTRATOR_SERVERS": url})
+    assert (ran.code, "already: what has changed" in ran.err, "free disk space" in ran.err) == (0, False, True), ran.err
+    assert f"has {wanted}" in ran.out, ran.out

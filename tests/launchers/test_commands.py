@@ -108,7 +108,7 @@ def test_every_option_of_the_manifest_is_known_to_every_launcher(kind: str) -> N
         "max_instances",
         "remote_code",
     }
-    refused = launcher(kind).refused(options)
+    refused = launcher(kind).refused(dict.fromkeys(options))
     assert len(refused) < len(options)
     assert [option for option, instead in refused.items() if instead.startswith("it takes")] == []
 
@@ -160,3 +160,31 @@ def test_a_program_that_could_not_be_asked_is_believed_and_that_is_told() -> Non
     launch = launcher("vllm").command(Binary(("/bin/vllm", "serve")), order("vllm", "enterprise"))
     assert "--structured-outputs-config" in launch.argv
     assert launch.notes[-1].startswith("vllm could not be asked")
+
+
+def test_vllm_has_no_method_for_a_build_of_a_gguf_file() -> None:
+    """It would end at once; a method that this project does not know is the version's to judge."""
+    vllm = launcher("vllm")
+    assert list(vllm.refused({"quantization": "Q5_K_M"})) == ["quantization Q5_K_M"]
+    assert vllm.refused({"quantization": "awq"}) == vllm.refused({"quantization": "compressed-tensors"}) == {}
+    with pytest.raises(PlanError) as caught:
+        vllm.command(PROGRAMS["vllm"], order("vllm", quantization="Q5_K_M"))
+    assert caught.value.message == "vllm has no quantization Q5_K_M"
+    assert "a GGUF file of Q5_K_M is served by llama-cpp" in caught.value.cure
+
+
+def test_a_program_that_the_system_cannot_load_is_told_with_its_reason() -> None:
+    """No command of it would run."""
+    why = "it ended with code 127: llama-server: error while loading shared libraries: libllama.so: cannot open"
+    with pytest.raises(PlanError) as caught:
+        launcher("llama-cpp").command(Binary(("/bin/llama-server",), trouble=why), order("llama-cpp"))
+    assert caught.value.message == f"/bin/llama-server cannot run: {why}"
+    assert caught.value.cure.startswith("install what it lacks, or put one that runs in its place: ")
+
+
+def test_a_foreign_program_of_the_same_name_is_told_as_one() -> None:
+    """It is no old version of which options are to be left out."""
+    foreign = Binary(("/bin/llama-server",), "1.0", frozenset({"--port", "--wool"}))
+    with pytest.raises(PlanError) as caught:
+        launcher("llama-cpp").command(foreign, order("llama-cpp", threads=4))
+    assert caught.value.message == "/bin/llama-server is another program than llama-server: it has no --model"

@@ -175,3 +175,17 @@ def test_a_program_that_is_asked_for_its_options_gets_no_secrets(
     seen = (tmp_path / "seen").read_text()
     assert "HF_HUB_OFFLINE=1" in seen
     assert not {name for name in ("SHOP_KEY", "sk-of-the-shop", "LLAMA_ARG_HOST", "HF_TOKEN") if name in seen}
+
+
+def test_a_program_that_fails_is_told_with_what_it_said_and_asked_again_soon(tmp_path: Path) -> None:
+    """What it lacks may be brought while its own file stays the same."""
+    put(tmp_path, "server", f"[ -e {tmp_path}/lib ] && echo '  --port N' || {{ echo 'no lib' >&2; exit 127; }}")
+    cache = tmp_path / "programs.json"
+    binary = Installed(cache).find([Entry("server")], [tmp_path])
+    assert binary is not None and (binary.options, binary.trouble) == (frozenset(), "it ended with code 127: no lib")
+    (tmp_path / "lib").touch()
+    assert Installed(cache).find([Entry("server")], [tmp_path]) == binary
+    known = json.loads(cache.read_text())
+    cache.write_text(json.dumps({key: each | {"failed": 1.0} for key, each in known.items()}))
+    mended = Installed(cache).find([Entry("server")], [tmp_path])
+    assert mended is not None and (mended.options, mended.trouble) == (frozenset({"--port"}), "")

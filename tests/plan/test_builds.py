@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from orchestrator.core.memory import BITS, SERVER, Memory, Need, Window, limited
 from orchestrator.plan.binding import Bound, bind_all
 from orchestrator.plan.budgets import device_budget
-from orchestrator.plan.builds import Build, build_of, nearest_build, same_build, same_model, worth
+from orchestrator.plan.builds import Build, build_of, means, nearest_build, same_build, same_model, worth
 from orchestrator.plan.diff import diff
 from orchestrator.plan.observed import ObservedServer
 from orchestrator.plan.variants import variants
@@ -83,9 +83,62 @@ def test_builds_of_one_model_are_the_same_model(provider: str, wanted: str, serv
     assert same_model(provider, wanted, served) is same
 
 
+@pytest.mark.parametrize(
+    ("provider", "wanted", "served", "same"),
+    [
+        ("llama-cpp", "phi-4-mini-q8_0", ServedModel("phi-4-mini-q4_k_m"), False),
+        ("llama-cpp", "phi-4-mini-q8_0", ServedModel("models/phi-4-mini-Q8_0.gguf"), True),
+        ("llama-cpp", "phi-4-mini-q8_0", ServedModel("phi-4-mini", quantization="Q8_0"), True),
+        ("llama-cpp", "phi-4-mini-q8_0", ServedModel("phi-4-mini"), False),
+        ("llama-cpp", "phi-4-mini", ServedModel("phi-4-mini-q8_0"), True),
+        ("llama-cpp", "unsloth/Phi-4-GGUF:Q8_0", ServedModel("bartowski/Phi-4-GGUF:Q8_0"), False),
+        ("llama-cpp", "unsloth/Phi-4-GGUF:UD-Q4_K_XL", ServedModel("unsloth/Phi-4-GGUF:Q4_K_XL"), False),
+        ("llama-cpp", "unsloth/Phi-4-GGUF:Q4_K_M", ServedModel("/m/unsloth_Phi-4-Q4_K_M.gguf"), True),
+        ("llama-cpp", "phi-4-bf16", ServedModel("phi-4-f16"), False),
+        ("lm-studio", "phi-4-mini-instruct-q5_k_m", ServedModel("phi-4-mini-instruct-q8_0"), False),
+        ("lm-studio", "phi-4-mini-instruct@q8_0", ServedModel("phi-4-mini-instruct", quantization="Q8_0"), True),
+        ("lm-studio", "x/Phi-4-GGUF:Q8_0", ServedModel("phi-4", quantization="Q4_K_M"), False),
+        ("vllm", "org/Phi-4-mini-instruct-GPTQ", ServedModel("org/Phi-4-mini-instruct-AWQ"), False),
+        ("vllm", "org/Phi-4-GPTQ-Int4", ServedModel("org/Phi-4-GPTQ-Int8"), False),
+        ("vllm", "org/Phi-4", ServedModel("org/Phi-4-AWQ"), True),
+        ("foundry-local", "Phi-4-generic-cpu:3", ServedModel("Phi-4-generic-cpu:4", alias="phi-4"), False),
+        ("foundry-local", "Phi-4-generic-cpu", ServedModel("Phi-4-generic-cpu:4", alias="phi-4"), True),
+        ("foundry-local", "Phi-4-qnn-npu:9", ServedModel("Phi-4-cuda-gpu:4", alias="phi-4"), False),
+        ("foundry-local", "phi-4", ServedModel("Phi-4-cuda-gpu:4", alias="phi-4"), True),
+        ("lemonade", "Phi-4-mini-instruct-Hybrid", ServedModel("Phi-4-mini-instruct-GGUF"), False),
+        ("openvino", "OpenVINO/Phi-4-int4-ov", ServedModel("Phi-4-int8-ov"), False),
+        ("ollama", "phi4-mini", ServedModel("phi4-mini:latest"), True),
+        ("ollama", "phi4-mini:3.8b", ServedModel("phi4-mini:3.8b-q8_0"), False),
+    ],
+)
+def test_a_written_name_of_one_build_means_no_other(
+    provider: str, wanted: str, served: ServedModel, same: bool
+) -> None:
+    """In the ways of every make: by what the served names say, else by what the server tells; what nobody tells is not it. A name
+    without a build may be any."""
+    assert means(provider, wanted, served, any_build=False) is same
+    assert means(provider, served.id, served, any_build=False)
+
+
+@pytest.mark.parametrize("alias", ["phi-4-mini", "mine", "phi-4-mini-q8_0"])
+def test_a_build_that_the_manifest_names_is_not_replaced_by_another(alias: str) -> None:
+    """As `model` or as an alias that no catalogue knows; the reason tells what is there."""
+    name, url = "phi-4-mini-q8_0", "http://127.0.0.1:8080"
+    spec = model(alias, ids={"*": [name]}, named=None if alias == name else name, endpoint=url)
+    there = (ServedModel("other"), ServedModel("phi-4-mini-q4_k_m"))
+    server = ObservedServer("llama-cpp", url, f"{url}/v1", there)
+    found = bound(spec, device(64 * GB), server)
+    assert found.endpoints == ()
+    assert found.missing == f"{url} serves phi-4-mini-q4_k_m, other; not phi-4-mini-q8_0"
+    both = replace(server, models=(*there, ServedModel(name)))
+    assert [each.model for each in bound(spec, device(64 * GB), both).endpoints] == [name]
+    anywhere = bound({**spec, "endpoint": None}, device(64 * GB), server)
+    assert anywhere.missing.endswith(f"{name} is not among the models, phi-4-mini-q4_k_m are")
+
+
 def test_an_ollama_tag_that_the_manifest_names_is_that_build_only() -> None:
     """There a tag is the name of one build."""
-    assert same_model("ollama", "phi4-mini:q8_0", "phi4-mini:fp16", any_build=False) is False
+    assert means("ollama", "phi4-mini:q8_0", ServedModel("phi4-mini:fp16"), any_build=False) is False
     spec = model(ids={"ollama": ["phi4-mini:q8_0"]}, named="phi4-mini:q8_0", provider="ollama")
     assert [each.model for each in bound(spec, None, ollama(*PHI)).endpoints] == ["phi4-mini:q8_0"]
     assert bound(spec, None, ollama("phi4-mini:latest")).endpoints == ()
@@ -98,6 +151,34 @@ def test_an_ollama_tag_that_the_manifest_names_is_that_build_only() -> None:
 def test_the_most_faithful_build_that_fits_is_used(memory: int, served: str) -> None:
     """16 bits come after 8, of which they are no better; where nothing fits, the smallest comes closest."""
     assert bound(model(), device(memory * GB), ollama(*PHI)).endpoints[0].model == served
+
+
+def vllm(*names: str) -> ObservedServer:
+    url = "http://127.0.0.1:8000"
+    return ObservedServer("vllm", url, f"{url}/v1", tuple(ServedModel(name) for name in names))
+
+
+FULL, AWQ = "microsoft/Phi-4-mini-instruct", "org/Phi-4-mini-instruct-AWQ"
+
+
+def test_sixteen_bits_go_before_four_where_both_fit() -> None:
+    """They gain nothing over 8, and much over 4; what is told of the other is no praise of it."""
+    card = Accelerator("card", "cuda", 24 * GB, 24 * GB)
+    spec = model(ids={"ollama": ["phi4-mini"], "vllm": [FULL]})
+    found = bound(spec, device(64 * GB, card), vllm(AWQ, FULL))
+    assert found.endpoints[0].model == FULL
+    assert (found.why, found.rejected) == ("bf16 is the best build that fits", (f"{AWQ} is no better",))
+    order = ["q8_0", "fp8", "f16", "f32", "q6_k", "q4_k_m", "q2_k", "nobody-knows"]
+    assert sorted(order, key=worth, reverse=True) == order
+
+
+def test_a_build_that_nobody_tells_is_told_as_one_in_either_case() -> None:
+    """Beside the one that is wanted, and alone: it is not said to be the usual one here and another one there."""
+    spec = model(ids={"ollama": ["phi4-mini"], "vllm": [FULL]}, quantization="awq")
+    found = bound(spec, device(64 * GB), vllm(AWQ, FULL))
+    assert (found.endpoints[0].model, found.rejected) == (AWQ, (f"{FULL} does not tell its build",))
+    alone = bound({**spec, "quantization": "q3_k_m"}, device(64 * GB), vllm(FULL))
+    assert alone.why == "its server does not tell its build; the manifest says q3_k_m"
 
 
 def test_without_knowing_the_device_the_plain_name_is_used() -> None:
@@ -289,7 +370,7 @@ def _told(spec: Any, memory: int | None) -> list[str]:
 def test_the_builds_of_the_catalogue_are_ranked_for_a_device() -> None:
     """The named one first, unless it is impossible; without a device, the most faithful."""
     better, less = "16 bits are no better than 8", "less faithful"
-    assert _told(model(), None) == ["q8_0!: the most faithful that fits", f"q4_k_m: {less}", f"f16: {better}"]
+    assert _told(model(), None) == ["q8_0!: the most faithful that fits", f"f16: {better}", f"q4_k_m: {less}"]
     assert _told(model(), 6 * GB) == [
         "q4_k_m!: the most faithful that fits",
         "q8_0: more than models should take (4.8 GB)",

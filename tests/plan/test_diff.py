@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.blueprint import Blueprint, ServeSpec
+from orchestrator.core.blueprint import Blueprint, ModelSpec, ServeSpec
 from orchestrator.plan.diff import diff, take_down
 from orchestrator.plan.observed import ObservedState
 from tests.plan.parts import after, agent, blueprint, kiosk, model, ollama, router, rule, state, tool
@@ -164,9 +164,31 @@ def test_the_plan_says_who_serves_each_agent_and_what_it_would_gain(servers: tup
     assert str(diff(kiosk(), state(*servers)).serving[1]) == line  # type: ignore[arg-type] # sightings, whose type pytest does not tell
 
 
+@pytest.mark.parametrize(
+    ("resources", "more"), [({}, ""), ({"power_management": True}, ", on battery small (ollama at 127.0.0.1:11434)")]
+)
+def test_who_answers_on_battery_is_told_where_it_is_another_model(resources: dict[str, object], more: str) -> None:
+    """The smaller one, as the choice of each request takes it; the plan tells both, as the power changes without a plan."""
+    small = model("small", ids={"ollama": ["small"]}, builds={"q4_k_m": 500_000_000})
+    made = blueprint(model(), small, agent("clerk", models=["phi-4-mini", "small"]))
+    server = ollama("phi4-mini:latest", "small:latest")
+    serving = diff(replace(made, resources=resources), state(server)).serving
+    assert str(serving[0]) == f"agent.clerk: phi-4-mini (ollama at 127.0.0.1:11434){more}"
+
+
 def test_an_agent_that_nothing_serves_is_named() -> None:
     """No rules and no model: nothing answers, and the plan says so."""
     assert str(diff(kiosk(), state()).serving[2]).startswith("agent.hours: nothing; with phi-4-mini")
+
+
+@pytest.mark.parametrize(
+    ("changed", "called"), [(model(keep_alive=3600.0), "keep alive"), (model(pinned=True), "pinned")]
+)
+def test_how_long_a_model_rests_is_no_other_server(changed: ModelSpec, called: str) -> None:
+    """The agent, which holds the server, is made again all the same."""
+    before, now = (blueprint(each, agent("clerk", models=["phi-4-mini"])) for each in (model(), changed))
+    causes = [str(step) for step in diff(now, after(before, state(PHI))).steps if "changed" in str(step)]
+    assert [cause.rpartition("(")[2] for cause in causes] == [f"changed: {called})", "changed: rest of its models)"]
 
 
 def test_an_observed_state_survives_its_json_form() -> None:

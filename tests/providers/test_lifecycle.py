@@ -243,6 +243,15 @@ async def test_foundry_local_takes_a_variant_for_its_alias() -> None:
         assert (await subject.loader.load(subject.of(VARIANT), LoadOptions(), 5.0)).model == VARIANT
 
 
+async def test_foundry_local_does_not_pass_off_another_variant() -> None:
+    """It loads by alias, and chooses the variant itself: where that is another one than was named, it is an error."""
+    async with simulated_subject("foundry-local") as subject:
+        other = f"{VARIANT.partition(':')[0]}:99"
+        with pytest.raises(ModelNotFound) as caught:
+            await subject.loader.load(subject.of(other), LoadOptions(), 5.0)
+        assert caught.value.message == f"Foundry Local loads by alias, and took {VARIANT} in place of {other}"
+
+
 async def test_ollama_asks_its_cloud_for_nothing() -> None:
     """A cloud model would be asked for by a request that leaves the machine: refused before it is sent."""
     async with simulated_subject("ollama") as subject:

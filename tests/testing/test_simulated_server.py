@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import json
 import signal
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from orchestrator.testing.simulated_server import main
+from orchestrator.testing.simulated_server import _endpoint, add_options, main
 
 BODY = {"model": "phi4-mini", "messages": [{"role": "user", "content": "one two three four"}]}
 
@@ -200,3 +201,14 @@ def answered_again(url: str) -> tuple[int, Any]:
         except ConnectionError:
             assert time.monotonic() < deadline, "the port stays closed"
             time.sleep(0.005)
+
+
+def test_a_fault_of_the_next_pull_is_written_with_its_number_or_without() -> None:
+    """It strikes the first; of another one it is not silently that."""
+    parsed = argparse.ArgumentParser()
+    add_options(parsed)
+    endpoint = _endpoint(parsed.parse_args(["--fault", "pull-cut@1", "--fault", "server-error@2"]))
+    assert endpoint.store._armed == ["pull-cut"]
+    assert [fault.name for fault in endpoint.faults] == ["server-error"]
+    with pytest.raises(ValueError, match="write it like pull-cut or pull-cut@1"):
+        _endpoint(parsed.parse_args(["--fault", "pull-cut@2"]))

@@ -7,7 +7,7 @@ had is refused where the manifest wrote it, and told where only the scenario ask
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -65,13 +65,15 @@ class Command:
 @dataclass(frozen=True, slots=True)
 class Options:
     """What a make does with the options of a manifest: ``flags`` that it has, ``refused`` ones with what to do instead, its
-    ``scenarios``, and those that its head writes (``elsewhere``: under which name)."""
+    ``scenarios``, those that its head writes (``elsewhere``: under which name), and of which values it may lack some (``lacking``:
+    what to do instead of one, empty where it has it)."""
 
     program: str
     flags: tuple[Flag, ...]
     refused: Mapping[str, str]
     scenarios: Mapping[Scenario, Mapping[str, Any]]
     elsewhere: Mapping[str, str] = field(default_factory=dict)
+    lacking: Mapping[str, Callable[[Any], str]] = field(default_factory=dict)
 
     def put(self, command: Command, binary: Binary, order: LaunchOrder) -> None:
         """Write every option that the scenario or the manifest gives. Raises ``PlanError``."""
@@ -94,13 +96,20 @@ class Options:
         known = {option: value for option, value in scenario.items() if not isinstance(value, Advice)}
         return known | dict(order.options)
 
-    def refusals(self, options: Iterable[str]) -> dict[str, str]:
-        """Options that no version of the program has, each with what to write instead."""
+    def refusals(self, options: Mapping[str, Any]) -> dict[str, str]:
+        """Options that no version of the program has, and with their value those of which it lacks that, each with what to write
+        instead."""
         known = {*self.elsewhere, *(flag.option for flag in self.flags)}
         others = f"it takes {', '.join(sorted(known))}"
-        return {option: self.refused.get(option, others) for option in options if option not in known}
+        missing = {option: self.refused.get(option, others) for option in options if option not in known}
+        checked = {
+            f"{option} {options[option]}": lacks(options[option])
+            for option, lacks in self.lacking.items()
+            if option in options
+        }
+        return missing | {option: instead for option, instead in checked.items() if instead}
 
-    def _check(self, options: Iterable[str]) -> None:
+    def _check(self, options: Mapping[str, Any]) -> None:
         for option, instead in self.refusals(options).items():
             raise PlanError(f"{self.program} has no {option}", cure=instead)
 

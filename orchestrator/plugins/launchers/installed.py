@@ -1,5 +1,5 @@
 """Which programs are installed, and which options they say they have. The answer of ``--help`` is kept by path and time of
-change, as some take many seconds to give it; one that gives none in its time is not asked again for a while."""
+change, as some take many seconds to give it; one that gives none in its time, or fails, is not asked again for a while."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ ASK_SECONDS: Final = 10.0
 """What a program has to say what it can do, all ways of asking it together; a make may have more."""
 SILENT_SECONDS: Final = 600.0
 """How long one that said nothing in its time is not asked again, while its file stays the same."""
+FAILED_SECONDS: Final = 5.0
+"""How long one that ended with an error is not asked again."""
+_MOST_SAID: Final = 300
+"""Characters that are told of what a program said of its failure."""
 _OPTION: Final = re.compile(r"(?<![\w-])--?[A-Za-z][A-Za-z0-9]*(?:[-_.][A-Za-z0-9]+)*")
 _VARIABLE: Final = re.compile(r"^\s+([A-Z][A-Z0-9]*_[A-Z0-9_]+)\b", re.MULTILINE)
 _VERSION: Final = re.compile(r"\b\d+(?:\.\d+)+[\w.+-]*|\bb\d{3,}\b")
@@ -97,18 +101,20 @@ class Installed:
 
     def _learned(self, file: Path, entry: Entry, patience: _Patience) -> dict[str, Any]:
         try:
-            said = self._said([str(file), *entry.words, *entry.help], patience.end)
+            said, why = self._said([str(file), *entry.words, *entry.help], patience.end)
         except TimeoutError:
             trouble = f"it did not answer {' '.join(entry.help)} within {patience.seconds:g} s"
             return {"version": "", "options": [], "trouble": trouble, "silent": time.time()}
+        if why:
+            return {"version": "", "options": [], "trouble": why, "failed": time.time()}
         version = ""
         if said:
             with suppress(TimeoutError):
-                version = _version(self._said([str(file), *entry.words[:-1], *entry.version], patience.end))
+                version = _version(self._said([str(file), *entry.words[:-1], *entry.version], patience.end)[0])
         return {"version": version, "options": sorted(options_in(said))}
 
-    def _said(self, argv: Sequence[str], end: float) -> str:
-        """What a program prints; empty where it fails. It may not look for anything on the network, and gets
+    def _said(self, argv: Sequence[str], end: float) -> tuple[str, str]:
+        """What a program prints; or nothing, and why it fails. It may not look for anything on the network, and gets
         none of our secrets. Raises ``TimeoutError``."""
         left = end - time.monotonic()
         if left <= 0 or self._left:
@@ -126,8 +132,8 @@ class Installed:
             asked = subprocess.Popen(  # noqa: S603 - a program that the user installed, and words of ours
                 list(argv), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
             )
-        except OSError:
-            return ""
+        except OSError as error:
+            return "", f"it cannot be started: {error.strerror}"
         with asked:
             self._asked_now = asked
             try:
@@ -137,8 +143,9 @@ class Installed:
                 raise TimeoutError from error
             finally:
                 self._asked_now = None
-        said = (out + b"\n" + err).decode(errors="replace")
-        return said if asked.returncode == 0 else ""
+        if asked.returncode != 0:
+            return "", f"it ended with code {asked.returncode}{_last_line(err)}"
+        return (out + b"\n" + err).decode(errors="replace"), ""
 
     def _write(self) -> None:
         if self._cache is None:
@@ -157,8 +164,14 @@ class _Patience:
 
 
 def _silent_long_ago(known: Mapping[str, Any]) -> bool:
-    since = known.get("silent")
-    return isinstance(since, float) and not 0 <= time.time() - since < SILENT_SECONDS
+    """Whether one that said nothing is asked again. What one that fails lacks may be mended while its own file stays the same."""
+    pauses = [(known.get("silent"), SILENT_SECONDS), (known.get("failed"), FAILED_SECONDS)]
+    return any(isinstance(since, float) and not 0 <= time.time() - since < pause for since, pause in pauses)
+
+
+def _last_line(error: bytes) -> str:
+    lines = [line.strip() for line in error.decode(errors="replace").splitlines() if line.strip()]
+    return f": {lines[-1][:_MOST_SAID]}" if lines else ""
 
 
 def _end(asked: subprocess.Popen[bytes]) -> None:

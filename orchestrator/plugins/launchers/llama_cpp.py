@@ -129,6 +129,7 @@ RECIPE: Final = Recipe(
         PROGRAM, _FLAGS, _REFUSED, _SCENARIOS, elsewhere={"context_length": "--ctx-size", "max_num_seqs": "--parallel"}
     ),
     head=_head,
+    known_by="--model",
     whole=True,  # without --ctx-size it keeps all that the model was trained for, and its slots share that
 )
 

@@ -72,6 +72,7 @@ RECIPE: Final = Recipe(
     },
     options=Options(PROGRAM, _FLAGS, _REFUSED, _SCENARIOS),
     head=_head,
+    known_by="--model",
 )
 
 

@@ -78,6 +78,7 @@ RECIPE: Final = Recipe(
     install={"*": "put ovms of https://github.com/openvinotoolkit/model_server/releases on the PATH"},
     options=Options(PROGRAM, _FLAGS, _REFUSED, _SCENARIOS),
     head=_head,
+    known_by="--rest_port",
     paged=True,
 )
 

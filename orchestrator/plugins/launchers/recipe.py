@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from orchestrator.core.errors import PlanError
 from orchestrator.core.hosts import in_url
@@ -14,6 +16,10 @@ from orchestrator.plugins.launchers.installed import ASK_SECONDS, Entry, Install
 from orchestrator.ports.lifecycle import Binary, Launch, LaunchOrder, SetAside
 
 ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, not bound
+_NOT_LOADED: Final = re.compile(
+    r"loading shared librar|Library not loaded|symbol lookup error|GLIBC\w* not found|Exec format error"
+)
+"""What the loader of a system says of a program that it cannot start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,7 @@ class Recipe:
     paged: bool = False
     on_request: bool = False
     patience: float = ASK_SECONDS
+    known_by: str = ""
 
 
 class MadeLauncher:
@@ -69,8 +76,8 @@ class MadeLauncher:
         """How it is installed, by system."""
         return self._recipe.install
 
-    def refused(self, options: Iterable[str]) -> Mapping[str, str]:
-        """Those of these options that no version of it has, each with what to write instead."""
+    def refused(self, options: Mapping[str, Any]) -> Mapping[str, str]:
+        """See :class:`orchestrator.ports.lifecycle.Launcher`."""
         return self._recipe.options.refusals(options)
 
     def find(self, path: Sequence[Path]) -> Binary | None:
@@ -84,6 +91,7 @@ class MadeLauncher:
     def command(self, binary: Binary, order: LaunchOrder) -> Launch:
         """The command for an order. Raises ``PlanError`` for an option that cannot be had."""
         refuse_hidden_options(order)
+        self._check(binary)
         command = Command()
         serves = self._recipe.head(command, binary, order)
         self._recipe.options.put(command, binary, order)
@@ -98,6 +106,17 @@ class MadeLauncher:
         url = f"http://{in_url(host)}:{order.port}"
         argv, notes, folders = (*binary.argv, *command.words), tuple(command.notes), tuple(command.folders)
         return Launch(argv, command.environment, url, serves, notes, folders, self._aside(order))
+
+    def _check(self, binary: Binary) -> None:
+        """Raise ``PlanError`` for a program that cannot run at all, and for a foreign one of its name."""
+        install = self.install.get(sys.platform) or self.install["*"]
+        if _NOT_LOADED.search(binary.trouble):
+            cure = f"install what it lacks, or put one that runs in its place: {install}"
+            raise PlanError(f"{binary.argv[0]} cannot run: {binary.trouble}", cure=cure)
+        known_by = self._recipe.known_by
+        if known_by and not has(binary, known_by):
+            cure = f"put the real one before it on the PATH: {install}"
+            raise PlanError(f"{binary.argv[0]} is another program than {self.program}: it has no {known_by}", cure=cure)
 
     def _aside(self, order: LaunchOrder) -> SetAside:
         recipe = self._recipe

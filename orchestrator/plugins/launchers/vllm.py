@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.core.memory import BITS
 from orchestrator.plugins.launchers.flags import (
     GIVEN,
     Advice,
@@ -31,6 +32,8 @@ DRAFTED: Final = 5
 _AWQ: Final = Advice(
     "awq is not forced on the model: vLLM reads how a checkpoint is quantized from the checkpoint; name an AWQ build in model"
 )
+_METHODS: Final = frozenset(("awq", "gptq", "fp8", "mxfp4"))
+"""Of the builds that are known, those that are also methods of vLLM's ``--quantization``."""
 _DRAFT: Final = Advice("the template names no real draft model: give one of the same family")
 _SCENARIOS: Final[dict[Any, dict[str, Any]]] = {
     "development": {
@@ -132,6 +135,17 @@ _REFUSED: Final = {
 }
 
 
+def _no_method(quantization: Any) -> str:
+    """What to do where it is the name of a build that vLLM has no method for; of methods, versions have different ones."""
+    build = str(quantization).casefold()
+    if build not in BITS or build in _METHODS:
+        return ""
+    return (
+        "leave it out, as vLLM reads how a checkpoint is quantized from the checkpoint, and name that build in model; "
+        f"its methods are {', '.join(sorted(_METHODS))} and others, and a GGUF file of {quantization} is served by llama-cpp"
+    )
+
+
 def _head(command: Command, binary: Binary, order: LaunchOrder) -> str:
     module = "-m" in binary.argv
     command.words += ["--model", order.model] if module else [order.model]
@@ -164,7 +178,7 @@ RECIPE: Final = Recipe(
         Entry("python", ("-m", "vllm.entrypoints.openai.api_server"), beside=PROGRAM),
     ),
     install={"linux": "pip install vllm", "*": "vLLM runs on Linux: pip install vllm there, or use llama-cpp here"},
-    options=Options(PROGRAM, _FLAGS, _REFUSED, _SCENARIOS),
+    options=Options(PROGRAM, _FLAGS, _REFUSED, _SCENARIOS, lacking={"quantization": _no_method}),
     head=_head,
     share=0.9,  # its own default of --gpu-memory-utilization
     paged=True,

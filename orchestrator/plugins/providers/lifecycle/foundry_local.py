@@ -202,7 +202,11 @@ async def _load(asking: Asking, model: str, deadline: Deadline, known: tuple[Var
     new = new or [variant.id for variant in known if variant.alias == alias and variant.id in after]
     if not new:
         raise ServerFailed(f"Foundry Local says that it loaded {model}, but does not list it as loaded")
-    return Loaded(0.0 if there else deadline.taken, model=new[0])
+    named = [name for name in new if _is_variant(name, model)]
+    if _VARIANT.search(model) and not named:
+        cure = f"name the alias where any variant will do, or bring that one: foundry model download {model}"
+        raise ModelNotFound(f"Foundry Local loads by alias, and took {new[0]} in place of {model}", cure=cure)
+    return Loaded(0.0 if there else deadline.taken, model=(named or new)[0])
 
 
 async def _by_alias(
@@ -227,6 +231,11 @@ async def _aliases(asking: Asking, model: str, alias: str) -> list[str]:
     told = alias or next((text(card.get("alias")) for card in cards if text(card.get("id")) == model), "")
     stem = _VARIANT.sub("", model)
     return [told] if told else list(dict.fromkeys((model, stem, stem.removesuffix("-instruct"))))
+
+
+def _is_variant(name: str, model: str) -> bool:
+    """Whether a loaded variant is the one of this id, which may leave its version out."""
+    return model.casefold() in (name.casefold(), name.casefold().partition(":")[0])
 
 
 def _same(name: str, model: str) -> bool:
