@@ -17,7 +17,9 @@ from orchestrator.deploy.server_records import ServerWant, file_name
 from orchestrator.manifest.catalogue.reader import find_model, model_rows
 from orchestrator.plan.builds import build_of, stem_of
 from orchestrator.plan.observed import Prospect, server_name
+from orchestrator.plan.pressure import on_battery
 from orchestrator.plan.started import Startable
+from orchestrator.ports.device import Device
 from orchestrator.ports.lifecycle import Launch, LaunchOrder
 
 LaunchOf = Callable[[str, LaunchOrder], Launch]
@@ -46,11 +48,13 @@ def server_names(blueprint: Blueprint) -> list[str]:
     return [server_name(blueprint.name, spec["alias"]) for spec in models]
 
 
-def most_of(blueprint: Blueprint) -> dict[str, int]:
-    """How many processes may run of servers of which that is more than one."""
+def most_of(blueprint: Blueprint, device: Device | None) -> dict[str, int]:
+    """How many processes may run now of servers of which the manifest allows more than one: on battery one, where it says to
+    spare that. Half of the slots are used then, so that the same work looks like twice as much."""
     specs = [each.spec for each in blueprint.of_kind("model") if each.spec["server"]]
     most = {server_name(blueprint.name, spec["alias"]): spec["server"].get("max_instances", 1) for spec in specs}
-    return {name: number for name, number in most.items() if number > 1}
+    saves = bool(on_battery(blueprint, device))
+    return {name: 1 if saves else number for name, number in most.items() if number > 1}
 
 
 def wants_of(blueprint: Blueprint, folders: Path) -> list[ServerWant]:

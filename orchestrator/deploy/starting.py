@@ -212,7 +212,8 @@ class Starting:
     def feel(self, blueprints: Iterable[Blueprint], load_at: LoadAt, now: float) -> None:
         """See how busy those are of which more may run."""
         observed = self.observed()
-        most = {name: number for blueprint in blueprints for name, number in most_of(blueprint).items()}
+        device = self._device()
+        most = {name: number for each in blueprints for name, number in most_of(each, device).items()}
         self.demand.keep(set(most))
         for server, number in most.items():
             live = [each for each in processes_of(server, observed) if each.use == "live"]
