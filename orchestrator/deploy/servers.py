@@ -372,6 +372,7 @@ class Servers:
             pid=record.process.pid if record and record.process else 0,
             log=str(self._log(name)) if name in self._ports or name in self._log_begins else "",
             memory=want.memory if ward.state != "failed" else 0,  # it has no process
+            cards=want.cards,
         )
 
     def _log(self, name: str) -> Path:

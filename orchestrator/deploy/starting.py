@@ -341,7 +341,7 @@ class Starting:
         looked, observed = self._looked.get(blueprint.digest, {}), self.observed()
         able = [prospect for prospect in self.prospects(blueprint).values() if not prospect.why]
         return [
-            (replace(each.want, name=berth.process, memory=prospect.memory), berth)
+            (replace(each.want, name=berth.process, memory=prospect.memory, cards=prospect.cards), berth)
             for prospect in able
             for berth in [berth_of(prospect.name, prospect, observed)]
             for each in looked[prospect.name]
@@ -352,7 +352,7 @@ class Starting:
         """One more process of each server that shall have more."""
         looked, observed = self._looked.get(blueprint.digest, {}), self.observed()
         return [
-            replace(each.want, name=name, memory=prospect.memory)
+            replace(each.want, name=name, memory=prospect.memory, cards=prospect.cards)
             for prospect in self.prospects(blueprint).values()
             if not prospect.why and (name := one_more(prospect.name, prospect, observed))
             for each in looked[prospect.name]

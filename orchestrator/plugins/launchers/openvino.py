@@ -79,6 +79,7 @@ RECIPE: Final = Recipe(
     options=Options(PROGRAM, _FLAGS, _REFUSED, _SCENARIOS),
     head=_head,
     paged=True,
+    main_only=True,  # its target is the CPU where nobody says another one, and no option of ours does
 )
 
 
