@@ -1,4 +1,4 @@
-"""Ports of this device: whether one is free, and one that is."""
+"""Ports of this device: whether one is free, one that is, and who has one."""
 
 from __future__ import annotations
 
@@ -34,3 +34,26 @@ def _bindable(host: str) -> str:
 def port_of(url: str) -> int:
     """The port of a root URL that has one."""
     return int(url.rpartition(":")[2])
+
+
+def holder_of(port: int) -> int | None:
+    """The process that listens there, where the system tells."""
+    import psutil
+
+    try:
+        connections = psutil.net_connections("tcp")
+        listening = [each for each in connections if each.status == psutil.CONN_LISTEN and each.laddr]
+        holders = [each.pid for each in listening if tuple(each.laddr)[1:] == (port,)]
+        return next((pid for pid in holders if pid), None)
+    except psutil.Error:
+        return None
+
+
+def named(pid: int | None) -> str:
+    """`` by NAME (process N)``, where the system tells."""
+    import psutil
+
+    try:
+        return f" by {psutil.Process(pid).name()} (process {pid})" if pid else ""
+    except psutil.Error:
+        return ""
