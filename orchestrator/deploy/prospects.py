@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 from orchestrator.core.blueprint import Blueprint, ServerSpec
 from orchestrator.core.digest import digest_of
 from orchestrator.core.errors import OrchestratorError, PlanError
+from orchestrator.deploy.free_port import answers, holder_of, named
 from orchestrator.deploy.server_records import ServerWant, file_name
 from orchestrator.manifest.catalogue.reader import find_model, model_rows
 from orchestrator.plan.builds import build_of, stem_of
@@ -183,9 +184,17 @@ def _looked(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[st
     except Exception as error:  # noqa: BLE001 - a fault of one launcher must not keep the others' servers down
         why = f"{program} cannot be looked at: {type(error).__name__}: {error}"
         return Looked(want, Startable(_cannot(told, why, "")))
-    prospect = Prospect(**{**asdict(told), "command": made.argv, "notes": made.notes})
+    found = {"command": made.argv, "notes": made.notes, "port": order.port, "taken": _taken(order)}
+    prospect = Prospect(**{**asdict(told), **found})
     build = build_of(_PART.sub("", order.model.removesuffix(".gguf"))).quantization
     return Looked(want, Startable(prospect, build, weights, made.aside))
+
+
+def _taken(order: LaunchOrder) -> str:
+    """Who has the port that is written for it; empty where it is free, or any will do."""
+    if not order.port or not answers(order.host, order.port):
+        return ""
+    return f"port {order.port} is taken{named(holder_of(order.port)) or ' by another process'}"
 
 
 def _unreadable(want: ServerWant, program: str, error: OSError) -> Looked:

@@ -145,7 +145,8 @@ class Prospect:
     ``need`` that with its arithmetic, ``build`` which of several builds was chosen; ``tight`` warns where it is more than should be
     taken. ``apart`` says why it cannot be started while the one that serves now still runs. ``instances``: processes that
     shall run, by the demand and the memory; ``alone`` says why not more where the demand asks for them. ``model`` is the file that
-    it is started with, or what it fetches; ``choice`` why that one of several, and why not the others."""
+    it is started with, or what it fetches; ``choice`` why that one of several, and why not the others. ``taken`` says who has the
+    ``port`` that the manifest writes for it."""
 
     name: str
     kind: str
@@ -167,6 +168,8 @@ class Prospect:
     model: str = ""
     choice: str = ""
     cards: int | None = None
+    port: int = 0
+    taken: str = ""
 
 
 def server_name(deployment: str, alias: str) -> str:
