@@ -193,6 +193,12 @@ def _target(choice: Choice, key: Secret | None) -> Target:
 
 
 def _of(plugins: Plugins, choice: Choice, port: type[_Given]) -> _Given:
+    from orchestrator.plugins.providers.in_process.library import LIBRARIES
+
+    if port is Loader and choice.server.provider in {each.kind for each in LIBRARIES}:
+        # Such a process is of whoever calls: one that this command starts would be gone with it.
+        where = f"{choice.model} is run by a process of the runtime, which the first call starts"
+        raise NoServer(where, cure="keep_alive of the model says how long it rests before that ends")
     provider: Provider = plugins.provider(choice.server.provider)
     if not isinstance(provider, port):
         raise NoServer(f"{called(choice.server)} cannot do that", cure="`orchestrator models list` shows which can")

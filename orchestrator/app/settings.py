@@ -90,7 +90,13 @@ def _servers(text: str) -> tuple[str, ...]:
                 f"ORCHESTRATOR_SERVERS: {address!r} is no address of a model server",
                 cure="write addresses like http://127.0.0.1:8080, separated by commas; an empty text for none",
             )
-    return named
+    return tuple(map(_root, named))
+
+
+def _root(address: str) -> str:
+    from orchestrator.plugins.providers.addresses import root_of
+
+    return root_of(address)
 
 
 def _is_address(text: str) -> bool:

@@ -6,6 +6,7 @@ import argparse
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -69,7 +70,9 @@ def command_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenario", choices=SCENARIOS, help="in place of the manifest's")
     parser.add_argument("--provider", metavar="KIND", help="only this kind of server, like llama-cpp")
     parser.add_argument("--path", metavar="PATH", help="the model's file or folder, for an alias")
-    parser.add_argument("--port", type=int, default=None, help=f"default: the manifest's, else {PORT}")
+    parser.add_argument(
+        "--port", type=int, default=None, help=f"default: the manifest's, else {PORT} and those above it"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -105,18 +108,28 @@ def _of_manifest(options: argparse.Namespace, terminal: Terminal, launchers: Lau
     from orchestrator.deploy.prospects import wants_of
 
     compilation = compile_files([options.target], environment=terminal.environment, stdin=terminal.stdin)
-    wants = wants_of(compilation.blueprint, Path("models"))
+    wants = wants_of(compilation.blueprint, _folder())
     wants = [want for want in wants if options.provider in (None, want.kind)]
     if not wants:
         raise UsageError(
             "no model of this manifest has a server that is started", cure="give a model `server:`, or name an alias"
         )
+    written = {want.order.port for want in wants}
+    ports = (port for port in count(options.port or PORT) if port not in written)
     for want, prospect in _with_builds(compilation.blueprint, wants, launchers):
-        order = replace(want.order, port=options.port or want.order.port or PORT)
+        one = len(wants) == 1 and options.port
+        order = replace(want.order, port=one or want.order.port or next(ports))
         order = replace(order, scenario=options.scenario) if options.scenario else order
         absent = order.is_local and not Path(order.model).exists()
         never = bool(prospect.why) and not prospect.unfit and not absent
         yield Asked(want.kind, order, prospect.why, prospect.cure, never)
+
+
+def _folder() -> Path:
+    """Where servers may write that the runtime starts."""
+    from orchestrator.cli.reach import client
+
+    return client().folders.state / "models"
 
 
 def _with_builds(
@@ -163,7 +176,7 @@ def _of_alias(options: argparse.Namespace) -> Iterator[Asked]:
     for kind in [options.provider] if options.provider else LAUNCHERS:
         named = str(Path(options.path).absolute()) if options.path else ids.get(kind, options.target)
         order = LaunchOrder(
-            named, options.target, port=options.port or PORT, scenario=options.scenario, folder="models"
+            named, options.target, port=options.port or PORT, scenario=options.scenario, folder=str(_folder())
         )
         why = f"there is no file {named}" if options.path and not Path(named).exists() else ""
         order = replace(order, kind="embedding") if row and row["kind"] == "embedding" else order

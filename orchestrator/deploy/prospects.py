@@ -13,11 +13,14 @@ from typing import Any, Final, cast
 from orchestrator.core.blueprint import Blueprint, ServerSpec
 from orchestrator.core.digest import digest_of
 from orchestrator.core.errors import OrchestratorError, PlanError
+from orchestrator.deploy.free_port import answers, holder_of, named
 from orchestrator.deploy.server_records import ServerWant, file_name
 from orchestrator.manifest.catalogue.reader import find_model, model_rows
 from orchestrator.plan.builds import build_of, stem_of, stems_of
 from orchestrator.plan.observed import Prospect, server_name
+from orchestrator.plan.pressure import on_battery
 from orchestrator.plan.started import Startable
+from orchestrator.ports.device import Device
 from orchestrator.ports.lifecycle import Launch, LaunchOrder
 
 LaunchOf = Callable[[str, LaunchOrder], Launch]
@@ -48,11 +51,13 @@ def server_names(blueprint: Blueprint) -> list[str]:
     return [server_name(blueprint.name, spec["alias"]) for spec in models]
 
 
-def most_of(blueprint: Blueprint) -> dict[str, int]:
-    """How many processes may run of servers of which that is more than one."""
+def most_of(blueprint: Blueprint, device: Device | None) -> dict[str, int]:
+    """How many processes may run now of servers of which the manifest allows more than one: on battery one, where it says to
+    spare that. Half of the slots are used then, so that the same work looks like twice as much."""
     specs = [each.spec for each in blueprint.of_kind("model") if each.spec["server"]]
     most = {server_name(blueprint.name, spec["alias"]): spec["server"].get("max_instances", 1) for spec in specs}
-    return {name: number for name, number in most.items() if number > 1}
+    saves = bool(on_battery(blueprint, device))
+    return {name: 1 if saves else number for name, number in most.items() if number > 1}
 
 
 def wants_of(blueprint: Blueprint, folders: Path) -> list[ServerWant]:
@@ -196,9 +201,17 @@ def _looked(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[st
     except Exception as error:  # noqa: BLE001 - a fault of one launcher must not keep the others' servers down
         why = f"{program} cannot be looked at: {type(error).__name__}: {error}"
         return Looked(want, Startable(_cannot(told, why, "")))
-    prospect = Prospect(**{**asdict(told), "command": made.argv, "notes": made.notes})
+    found = {"command": made.argv, "notes": made.notes, "port": order.port, "taken": _taken(order)}
+    prospect = Prospect(**{**asdict(told), **found})
     build = build_of(_PART.sub("", order.model.removesuffix(".gguf"))).quantization
     return Looked(want, Startable(prospect, build, weights, made.aside))
+
+
+def _taken(order: LaunchOrder) -> str:
+    """Who has the port that is written for it; empty where it is free, or any will do."""
+    if not order.port or not answers(order.host, order.port):
+        return ""
+    return f"port {order.port} is taken{named(holder_of(order.port)) or ' by another process'}"
 
 
 def _unreadable(want: ServerWant, program: str, error: OSError) -> Looked:

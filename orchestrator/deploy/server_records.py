@@ -28,8 +28,8 @@ _UNFIT: Final = re.compile(r"[^A-Za-z0-9._#-]")
 class ServerWant:
     """A server that shall run: its ``name`` (deployment/alias, see ``generations``), the provider ``kind``, and the order for
     its launcher, whose port is 0 where any free one will do. ``memory``: the bytes that it is reckoned to take, 0 where
-    unknown. ``stamp``: of the files that it loads as they were when it was wanted, empty where it fetches its model. ``stems``:
-    what files of its model are called, without their build; not kept."""
+    unknown, on so many ``cards`` (see ``plan/pools.py``). ``stamp``: of the files that it loads as they were when it was wanted,
+    empty where it fetches its model. ``stems``: what files of its model are called, without their build; not kept."""
 
     name: str
     kind: str
@@ -37,6 +37,7 @@ class ServerWant:
     start_timeout: float = 300.0
     memory: int = 0
     stamp: str = ""
+    cards: int | None = None
     stems: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
@@ -49,13 +50,13 @@ class ServerWant:
         """A plain form."""
         order = asdict(self.order) | {"options": dict(self.order.options)}
         told = {"name": self.name, "kind": self.kind, "start_timeout": self.start_timeout, "memory": self.memory}
-        return told | {"stamp": self.stamp, "order": order}
+        return told | {"cards": self.cards, "stamp": self.stamp, "order": order}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ServerWant:
         """From the plain form."""
         order = LaunchOrder(**value["order"])
-        known = {"memory": value.get("memory", 0), "stamp": value.get("stamp", "")}
+        known = {"memory": value.get("memory", 0), "stamp": value.get("stamp", ""), "cards": value.get("cards")}
         return cls(value["name"], value["kind"], order, value["start_timeout"], **known)
 
 

@@ -21,7 +21,7 @@ from orchestrator.core.event import Event
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.first_token import first_token
-from orchestrator.deploy.free_port import free_port, is_free, port_of
+from orchestrator.deploy.free_port import free_port, holder_of, is_free, named, port_of
 from orchestrator.deploy.server_records import (
     LOG_SIZE,
     ServerRecord,
@@ -245,7 +245,7 @@ class Servers:
         yard, records = self._yard, ServerRecords(self._yard.records)
         port = want.order.port or free_port(want.order.host, self._ports.get(want.name, 0))
         if want.order.port and not is_free(want.order.host, port):
-            raise PortTaken(f"port {port} is taken by {self._holder(port)}", cure="choose another port, or none")
+            raise PortTaken(f"port {port} is taken{self._holder(port)}", cure="write another `port`, none, or end that")
         launch = yard.launch(want.kind, replace(want.order, port=port))
         yard.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in launch.folders:
@@ -268,7 +268,7 @@ class Servers:
         """Who listens there, in words."""
         ours = next((name for name, each in self._running.items() if port_of(each.url) == port), "")
         deployment, _, alias = ours.partition("/")
-        return f"server.{alias} of {deployment}" if ours else "another process"
+        return f" by server.{alias} of {deployment}" if ours else named(holder_of(port)) or " by another process"
 
     def _ask(self, effect: Ask) -> None:
         self.start_soon(self._asked, effect, self._running[effect.name])
@@ -372,6 +372,7 @@ class Servers:
             pid=record.process.pid if record and record.process else 0,
             log=str(self._log(name)) if name in self._ports or name in self._log_begins else "",
             memory=want.memory if ward.state != "failed" else 0,  # it has no process
+            cards=want.cards,
         )
 
     def _log(self, name: str) -> Path:

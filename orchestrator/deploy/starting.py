@@ -212,7 +212,8 @@ class Starting:
     def feel(self, blueprints: Iterable[Blueprint], load_at: LoadAt, now: float) -> None:
         """See how busy those are of which more may run."""
         observed = self.observed()
-        most = {name: number for blueprint in blueprints for name, number in most_of(blueprint).items()}
+        device = self._device()
+        most = {name: number for each in blueprints for name, number in most_of(each, device).items()}
         self.demand.keep(set(most))
         for server, number in most.items():
             live = [each for each in processes_of(server, observed) if each.use == "live"]
@@ -340,7 +341,7 @@ class Starting:
         looked, observed = self._looked.get(blueprint.digest, {}), self.observed()
         able = [prospect for prospect in self.prospects(blueprint).values() if not prospect.why]
         return [
-            (replace(each.want, name=berth.process, memory=prospect.memory), berth)
+            (replace(each.want, name=berth.process, memory=prospect.memory, cards=prospect.cards), berth)
             for prospect in able
             for berth in [berth_of(prospect.name, prospect, observed)]
             for each in looked[prospect.name]
@@ -351,7 +352,7 @@ class Starting:
         """One more process of each server that shall have more."""
         looked, observed = self._looked.get(blueprint.digest, {}), self.observed()
         return [
-            replace(each.want, name=name, memory=prospect.memory)
+            replace(each.want, name=name, memory=prospect.memory, cards=prospect.cards)
             for prospect in self.prospects(blueprint).values()
             if not prospect.why and (name := one_more(prospect.name, prospect, observed))
             for each in looked[prospect.name]

@@ -11,6 +11,7 @@ from typing import Final
 
 from orchestrator.core.errors import DeployError, PortTaken, StateUnusable
 from orchestrator.core.hosts import in_url
+from orchestrator.deploy.free_port import holder_of, named
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 OWN: Final = "choose another port, or leave `serve.port` out: the runtime answers for all deployments there"
@@ -107,33 +108,10 @@ def answers(path: Path) -> bool:
 
 def _translated(error: OSError, host: str, port: int) -> DeployError:
     if error.errno == errno.EADDRINUSE:
-        pid = _holder(port)
+        pid = holder_of(port)
         if pid == os.getpid():
             return PortTaken(f"port {port} is taken by the runtime itself", cure=OWN)
-        return PortTaken(f"port {port} is taken{_named(pid)}", cure="choose another port, or stop that process")
+        return PortTaken(f"port {port} is taken{named(pid)}", cure="choose another port, or stop that process")
     if error.errno == errno.EACCES:
         return PortTaken(f"this user may not listen on port {port}", cure="choose a port above 1023")
     return DeployError(f"cannot listen on {in_url(host)}:{port}: {error.strerror}", cure="choose another host or port")
-
-
-def _holder(port: int) -> int | None:
-    """The process that has it, where the system tells."""
-    import psutil
-
-    try:
-        connections = psutil.net_connections("tcp")
-        listening = [each for each in connections if each.status == psutil.CONN_LISTEN and each.laddr]
-        holders = [each.pid for each in listening if tuple(each.laddr)[1:] == (port,)]
-        return next((pid for pid in holders if pid), None)
-    except psutil.Error:
-        return None
-
-
-def _named(pid: int | None) -> str:
-    """`` by NAME (process N)``, where the system tells."""
-    import psutil
-
-    try:
-        return f" by {psutil.Process(pid).name()} (process {pid})" if pid else ""
-    except psutil.Error:
-        return ""

@@ -12,7 +12,7 @@ from orchestrator.core.quantity import format_size
 from orchestrator.plan.binding import Bound, beside_pinned, held_by_pinned
 from orchestrator.plan.budgets import budget_beside_servers
 from orchestrator.plan.generations import berth_of
-from orchestrator.plan.observed import ObservedState, Pin
+from orchestrator.plan.observed import ObservedState, Pin, Prospect
 from orchestrator.plan.smaller import smaller
 from orchestrator.ports.device import Device
 
@@ -96,18 +96,34 @@ def _to_load(residents: Mapping[str, int], bound: Mapping[str, Bound], observed:
 
 def _to_start(observed: ObservedState, device: Device) -> Iterator[str]:
     """Servers that are started while other programs have the memory. One that keeps its model on a card takes what is free there
-    and leaves the rest to the processor without a word, many times slower."""
-    waiting = {
-        name.partition("/")[2]: each.memory
+    and leaves the rest to the processor without a word, many times slower; one that takes a part of a card does not start."""
+    starting = {
+        name.partition("/")[2]: each
         for name, each in observed.prospects.items()
         if each.memory and not each.why and berth_of(name, each, observed.started).how in ("first", "beside")
     }
-    need, on_cards = sum(waiting.values()), device.free_on_cards
-    if need > device.free + (on_cards or 0):
-        yield f"{_sum(waiting)} are still to be started, and {format_size(device.free + (on_cards or 0))} of memory are free now"
-    elif on_cards is not None and need > on_cards:
-        of = f"{format_size(on_cards)} of {format_size(device.own_memory)} graphics memory are free now"
-        yield f"{_sum(waiting)} are still to be started, and {of}: what has no room there runs on the processor, many times slower"
+    parts = {alias: each for alias, each in starting.items() if each.cards and device.own_memory}
+    yield from _no_part(parts, device)
+    waiting = {alias: each.memory for alias, each in starting.items() if alias not in parts}
+    either = {alias: size for alias, size in waiting.items() if starting[alias].cards is None}
+    on_cards = device.free_on_cards
+    left = None if on_cards is None else max(0, on_cards - sum(each.memory for each in parts.values()))
+    if sum(waiting.values()) > device.free + (left or 0):
+        yield f"{_sum(waiting)} are still to be started, and {format_size(device.free + (left or 0))} of memory are free now"
+    elif left is not None and sum(either.values()) > left:
+        beside = f" beside {' and '.join(parts)}" if parts else ""
+        of = f"{format_size(left)} of {format_size(device.own_memory)} graphics memory are free now{beside}"
+        yield f"{_sum(either)} are still to be started, and {of}: what has no room there runs on the processor, many times slower"
+
+
+def _no_part(parts: Mapping[str, Prospect], device: Device) -> Iterator[str]:
+    for alias, each in parts.items():
+        cards = [one for one in device.accelerators if one.memory and not one.unified][: each.cards]
+        free = [one.free for one in cards if one.free is not None]
+        if len(free) == len(cards) and each.memory > sum(free):
+            whole = format_size(sum(one.memory or 0 for one in cards))
+            there = f"{format_size(sum(free))} of {whole} graphics memory are free now"
+            yield f"{alias} {format_size(each.memory)} is still to be started, and {there}: it does not start without its part"
 
 
 def _crowded(waiting: Mapping[str, int], device: Device) -> Iterator[str]:

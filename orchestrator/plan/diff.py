@@ -16,7 +16,7 @@ from orchestrator.plan.fetches import fetches
 from orchestrator.plan.notices import untold_notes
 from orchestrator.plan.observed import Facets, ObservedDeployment, ObservedState
 from orchestrator.plan.plan import Plan, numbered
-from orchestrator.plan.residence import unmanaged_notes
+from orchestrator.plan.residence import cache_notes, unmanaged_notes
 from orchestrator.plan.servers import Servers, server_notes, stops
 from orchestrator.plan.serving import unsure_notes, who_serves
 from orchestrator.plan.unserved import foreign_at
@@ -47,7 +47,7 @@ def diff(blueprint: Blueprint, observed: ObservedState) -> Plan:
     steps += [*change.closed(), *servers.ended(GONE)]
     budget = device_budget(blueprint, observed.device)
     notes = [*_notes(blueprint, observed, bound), *memory_notes(blueprint, bound, observed)]
-    notes += unmanaged_notes(blueprint, bound, budget.limit if budget else None)
+    notes += [*unmanaged_notes(blueprint, bound, budget.limit if budget else None), *cache_notes(blueprint, bound)]
     return Plan(blueprint.name, numbered(steps), who_serves(blueprint, bound), tuple(notes))
 
 

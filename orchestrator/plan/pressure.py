@@ -29,7 +29,7 @@ NONE = Pressure()
 def pressure_of(blueprints: Iterable[Blueprint], observed: ObservedState) -> Pressure:
     """As things stand at this look."""
     all_ = list(blueprints)
-    saving = {blueprint.name: why for blueprint in all_ if (why := _on_battery(blueprint, observed.device))}
+    saving = {blueprint.name: why for blueprint in all_ if (why := on_battery(blueprint, observed.device))}
     return Pressure(saving, dict(_starved(all_, observed)), _free(observed.device) if observed.device else None)
 
 
@@ -37,8 +37,9 @@ def _free(device: Device) -> int:
     return device.free + (device.free_on_cards or 0)
 
 
-def _on_battery(blueprint: Blueprint, device: Device | None) -> str:
-    """Only where the manifest asks for `power_management`; what it writes of the power goes before what is measured."""
+def on_battery(blueprint: Blueprint, device: Device | None) -> str:
+    """Why a deployment spares the device: it runs on its battery. Empty where it does not, or the manifest does not ask for
+    `power_management`; what that writes of the power goes before what is measured."""
     if not blueprint.resources.get("power_management"):
         return ""
     written = blueprint.hardware.get("power")

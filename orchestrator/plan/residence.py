@@ -7,6 +7,7 @@ from typing import Final, cast
 
 from orchestrator.core.address import Address
 from orchestrator.core.blueprint import Blueprint, ModelSpec
+from orchestrator.core.quantity import format_size
 from orchestrator.plan.binding import Bound, BoundEndpoint
 
 OF_MODELS: Final = ("max_memory_usage", "model_cache_size", "auto_unload_idle_models")
@@ -51,6 +52,24 @@ def unmanaged_notes(blueprint: Blueprint, bound: Mapping[str, Bound], budget: in
         why = _starts_loaded(each, spec) or ((cannot_manage(first) or no_budget) if first is not None else "")
         if why and wishes:
             yield f"{', '.join(wishes)} cannot be kept for {alias}: {why}"
+
+
+def cache_notes(blueprint: Blueprint, bound: Mapping[str, Bound]) -> Iterator[str]:
+    """Models that take more than those that rest may take together: each is unloaded when its last call ends."""
+    cache = blueprint.resources.get("model_cache_size")
+    if cache is None:
+        return
+    for alias, each in bound.items():
+        first = next(iter(each.endpoints), None)
+        spec = cast(ModelSpec, blueprint.elements[Address.of("model", alias)].spec)
+        if first is None or first.pinned or cannot_manage(first) or _starts_loaded(each, spec):
+            continue
+        size = first.memory or 0
+        if size > cache:
+            lacking = f"{alias} takes {format_size(size)}, and models that rest may take {format_size(cache)} together"
+            kept = f", whatever its keep_alive of {first.keep_alive:g} s says" if first.keep_alive else ""
+            cure = f"raise resources.model_cache_size above {format_size(size)}, leave it out, or pin {alias}"
+            yield f"{lacking}: it is unloaded as soon as it rests{kept}, and loaded again for the next call: {cure}"
 
 
 def _starts_loaded(bound: Bound, spec: ModelSpec) -> str:

@@ -80,6 +80,9 @@ def server_notes(observed: ObservedState) -> Iterator[str]:
             continue
         if berth_of(name, prospect, observed.started).how != "there":
             yield from (f"{alias}: {note}" for note in prospect.notes)
+            ours = any(each.url.endswith(f":{prospect.port}") for each in observed.started.values() if each.url)
+            if prospect.taken and not ours:  # one of ours is ended first, or tells it when it is started
+                yield f"{alias}: {prospect.taken}, and its server is not started before that is free: write another `port`, or none"
             if prospect.need and not prospect.tight:
                 yield f"{alias}: its server takes {prospect.need}"
         yield from (f"{alias}: {told}" for told in (prospect.tight, prospect.alone) if told)

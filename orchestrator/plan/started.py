@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
 from orchestrator.core.blueprint import Blueprint, ModelSpec
-from orchestrator.core.memory import Budget, Need, Window, need_of, sizes_of
+from orchestrator.core.memory import SERVER, Budget, Need, Window, need_of, sizes_of
 from orchestrator.core.quantity import format_size
 from orchestrator.plan.budgets import device_budget
 from orchestrator.plan.builds import nearest_build, same_build, usual_build, worth
 from orchestrator.plan.choosing import usual_context
 from orchestrator.plan.generations import berth_of, processes_of, serving
 from orchestrator.plan.observed import Prospect, StartedServer, server_name
+from orchestrator.plan.pools import MAIN_ONLY, Cards, Hold, cards_of, free_share, room_in, share_of
 from orchestrator.plan.smaller import smaller
 from orchestrator.ports.device import Device
 from orchestrator.ports.lifecycle import ONE_USUAL, SetAside
@@ -69,9 +70,14 @@ class _Sized:
         return self.need.total if self.need else 0
 
     @property
-    def held(self) -> int:
+    def held(self) -> Hold:
         """For as long as it runs; a model that is loaded on request takes turns instead."""
-        return 0 if self.startable.aside.on_request else self.total
+        return Hold(0 if self.startable.aside.on_request else self.total, self.cards)
+
+    @property
+    def cards(self) -> int | None:
+        """How many cards it takes its memory on."""
+        return self.startable.aside.cards
 
 
 def fitted(
@@ -91,15 +97,17 @@ class _Fitting:
         self.around = around
         self.own = device_budget(blueprint, around.device)
         self.strictest = _strictest(self.own, blueprint, around)
+        self.cards = cards_of(blueprint, around.device)
+        self.main = around.device.memory if around.device else self.own.main if self.own else 0
         self.others = {
-            name: each.memory
+            name: Hold(each.memory, each.cards)
             for name, each in around.started.items()
             if each.memory and name.partition("/")[0] != blueprint.name
         }
         specs = [cast(ModelSpec, each.spec) for each in blueprint.of_kind("model") if each.spec["server"]]
         self.wanted = {spec["alias"]: sized for spec in specs if (sized := self._sized(spec, startables))}
-        self.held: dict[str, int] = {}
-        self.chosen: dict[str, int] = {}
+        self.held: dict[str, Hold] = {}
+        self.chosen: dict[str, Hold] = {}
         self.found: dict[str, Prospect] = {}
 
     def made(self) -> dict[str, Prospect]:
@@ -116,13 +124,15 @@ class _Fitting:
         """Who has room with its smallest build; the others are told why not. Those that were given up come last."""
         for alias, builds in sorted(self.wanted.items(), key=self._turn):
             least = min(builds, key=lambda each: each.total)
-            room = self._room(builds)
+            room = self._room(builds, self.held)
             if least.startable.prospect.why:
                 self._tell(alias, least.startable.prospect)
             elif least.is_other:
                 self._tell(alias, _other(builds))
             elif room is not None and room.fit(least.need) == "never":
-                self._tell(alias, _unfit(least, room, self._in_the_way(least, room)))
+                self._tell(
+                    alias, _unfit(least, room, self._cure(least, room, self.held), self._in_the_way(least, room))
+                )
             else:
                 self.held[alias] = least.held
 
@@ -134,19 +144,27 @@ class _Fitting:
         best = ranked[0]
         self.held[alias] = best.held
         prospect = best.startable.prospect
-        chosen = replace(prospect, memory=best.held, need=str(best.need or ""))
+        chosen = replace(prospect, memory=best.held.size, cards=best.cards, need=str(best.need or ""))
         if len(builds) > 1 or best.spec["quantization"]:
             chosen = replace(chosen, build=best.startable.build)
         chosen = replace(chosen, choice=_choice(best, ranked[1:], fits, room))
-        beside = self._room(builds, self.chosen)
-        if beside is not None and beside.fit(best.need) == "tight":
-            chosen = replace(chosen, tight=_tight(best, beside))
+        held = self._before(alias, best)
+        beside = self._room(builds, held)
+        if beside is not None and beside.fit(best.need) != "fits":
+            chosen = replace(chosen, tight=_tight(best, beside, self._cure(best, beside, held)))
+        chosen = replace(chosen, tight="; ".join(filter(None, [_too_wide(best, self.cards), chosen.tight])))
         self.chosen[alias] = best.held
         self._tell(alias, chosen)
 
+    def _before(self, alias: str, one: _Sized) -> dict[str, Hold]:
+        """What others hold when it starts: those that come before it. One that needs a part of a card needs it free from the
+        start, so also those that use the card where there is room: all are started at once, and they may be quicker."""
+        late = {name: each for name, each in self.held.items() if each.cards is None and name != alias}
+        return {**(late if one.cards else {}), **self.chosen}
+
     def _see_apart(self) -> None:
         """Which of those that change may be started while the old one serves: where both fit beside all others."""
-        kept: dict[str, int] = {}
+        kept: dict[str, Hold] = {}
         for alias in self.chosen:
             name, started = server_name(self.name, alias), self.around.started
             prospect, old = self.found[name], serving(name, started)
@@ -155,39 +173,40 @@ class _Fitting:
             one = self._as_chosen(alias)
             used = [each for each in processes_of(name, started) if each.use]
             # One that loads its model on request holds nothing that we know of: as much as the new one will.
-            beside = {_as_it_runs(each): each.memory or one.total for each in used}
+            beside = {_as_it_runs(each): Hold(each.memory or one.total, one.cards) for each in used}
             why = _same_port(one.spec, used) or self._why_not_two(alias, one, {**kept, **beside})
             self.found[name] = replace(prospect, apart=why)
             kept |= {} if why else beside
 
-    def _why_not_two(self, alias: str, one: _Sized, beside: Mapping[str, int]) -> str:
+    def _why_not_two(self, alias: str, one: _Sized, beside: Mapping[str, Hold]) -> str:
         if one.need is None or self.strictest is None:
             return "nobody knows whether two of them fit into memory"
         chosen = {other: size for other, size in self.chosen.items() if other != alias}
-        room = self.strictest.less({**self.others, **chosen, **beside})
+        room = room_in(self.strictest, self.cards, one.cards, {**self.others, **chosen, **beside})
         return "" if room.fit(one.need) == "fits" else f"two do not fit ({one.need}; models may take {room})"
 
     def _see_more(self) -> None:
         """How many processes of each may run, where the demand asks for more than one: they come after all firsts."""
-        more: dict[str, int] = {}
+        more: dict[str, Hold] = {}
         for alias in self.chosen:
             name, one = server_name(self.name, alias), self._as_chosen(alias)
             wished = min(self.around.wished.get(name, 1), _most(one.spec))
             processes = processes_of(name, self.around.started)
             digest = self.found[name].digest
-            old = {_as_it_runs(each): each.memory for each in processes if each.use and each.digest != digest}
+            olds = [each for each in processes if each.use and each.digest != digest]
+            old = {_as_it_runs(each): Hold(each.memory, each.cards) for each in olds}
             held = {**self.others, **self.chosen, **more, **old}
             instances, why = 1, _one_port(one.spec)
             while instances < wished and not why:
-                why = self._why_no_more(one, {**held, f"more of {alias}": (instances - 1) * one.total})
+                why = self._why_no_more(one, {**held, f"more of {alias}": Hold((instances - 1) * one.total, one.cards)})
                 instances += 0 if why else 1
-            more[f"more of {alias}"] = (instances - 1) * one.total
+            more[f"more of {alias}"] = Hold((instances - 1) * one.total, one.cards)
             self.found[name] = replace(self.found[name], instances=instances, alone=why)
 
-    def _why_no_more(self, one: _Sized, held: Mapping[str, int]) -> str:
+    def _why_no_more(self, one: _Sized, held: Mapping[str, Hold]) -> str:
         if one.need is None or self.strictest is None:
             return "its slots are busy, and nobody knows whether one more of it fits into memory"
-        room = self.strictest.less(held)
+        room = room_in(self.strictest, self.cards, one.cards, held)
         if room.fit(one.need) == "fits":
             return ""
         return f"its slots are busy, and one more of it does not fit: it needs {one.need}; models may take {room}"
@@ -199,12 +218,33 @@ class _Fitting:
     def _tell(self, alias: str, prospect: Prospect) -> None:
         self.found[server_name(self.name, alias)] = prospect
 
-    def _room(self, builds: Sequence[_Sized], held: Mapping[str, int] | None = None) -> Budget | None:
+    def _room(self, builds: Sequence[_Sized], held: Mapping[str, Hold]) -> Budget | None:
         """What is left for it. One that runs is held to its own manifest only: another deployment does not end it."""
-        held = self.held if held is None else held
-        if self._runs(builds):
-            return self.own.less(held) if self.own else None
-        return self.strictest.less({**self.others, **held}) if self.strictest else None
+        budget, held = (self.own, held) if self._runs(builds) else (self.strictest, {**self.others, **held})
+        return room_in(budget, self.cards, builds[0].cards, held) if budget else None
+
+    def _cure(self, one: _Sized, room: Budget, held: Mapping[str, Hold]) -> str:
+        """What to write so that it does fit. A share of the card helps only where the model has room in it."""
+        need, share = one.need or Need(0), one.startable.aside.share
+        if not need.share or share is None:
+            return smaller(one.spec, need, room)
+        whole, least = need.total / share, _least(one)
+        able = int(room.total / whole * 100) / 100
+        if able >= _LEAST_SHARE and able * whole >= least:
+            return f"write server.gpu_memory_utilization: {able:g}"
+        alike = [name for name, each in held.items() if each.cards and self.cards.sizes]
+        ours = [name for name in alike if name not in self.others]
+        # What cannot be made smaller here stays: those of other deployments, and what uses the card beside them.
+        stay = {name: each for name, each in {**self.others, **held}.items() if name not in ours}
+        left = free_share(one.cards or 0, self.cards, stay) if self.cards.sizes else 0.0
+        if room.limit is not None and self.own is not None:
+            left = min(left, (self.own.total - sum(each.size for each in stay.values())) / whole)
+        each_one = int(left / (len(ours) + 1) * 100) / 100
+        if ours and each_one * whole >= max(least, _LEAST_SHARE * whole):
+            all_ = " and ".join([*ours, one.spec["alias"]])
+            return f"write server.gpu_memory_utilization: {each_one:g} for each of {all_}"
+        beside = f", or start it without {' and '.join(alike)} beside it" if alike else ""
+        return f"use a smaller model and a smaller server.gpu_memory_utilization{beside}"
 
     def _turn(self, one: tuple[str, Sequence[_Sized]]) -> tuple[bool, bool]:
         mine = processes_of(server_name(self.name, one[0]), self.around.started)
@@ -213,8 +253,8 @@ class _Fitting:
     def _in_the_way(self, one: _Sized, room: Budget) -> list[str]:
         """The fewest other deployments without whose servers it would fit, the smallest that is enough; none where it would not."""
         freed: Counter[str] = Counter()
-        for name, size in self.others.items():
-            freed[name.partition("/")[0]] += size
+        for name, each in self.others.items():
+            freed[name.partition("/")[0]] += each.size if one.cards is None or each.cards != MAIN_ONLY else 0
         lacks, found = one.total - room.total, list[str]()
         while freed and lacks > 0:
             enough = [name for name, size in freed.items() if size >= lacks]
@@ -244,7 +284,7 @@ class _Fitting:
 
     def _sized(self, spec: ModelSpec, startables: Mapping[str, Sequence[Startable]]) -> list[_Sized]:
         there = startables.get(server_name(self.name, spec["alias"]), ())
-        sized = [_Sized(spec, each, _need(spec, each, self.own, self.around.device)) for each in there]
+        sized = [_Sized(spec, each, _need(spec, each, self.main, self.cards, self.around.device)) for each in there]
         return [each for each in sized if not each.is_other] or sized
 
 
@@ -283,24 +323,15 @@ def _strictest(own: Budget | None, blueprint: Blueprint, around: Neighbours) -> 
     return min(budgets, key=lambda each: each.total, default=None)
 
 
-def _need(spec: ModelSpec, one: Startable, budget: Budget | None, device: Device | None) -> Need | None:
+def _need(spec: ModelSpec, one: Startable, main: int, cards: Cards, device: Device | None) -> Need | None:
     aside, sizes = one.aside, sizes_of(spec)
     if aside.share is not None and sizes.whole is None:
-        return _share(aside.share, budget, device)
+        return share_of(aside.share, aside.cards or 1, cards, main)
     usual = usual_context(one.prospect.kind, device)
     context = aside.context or (spec["context_length"] if aside.whole else spec["window"])
     window = Window(context or usual, aside.slots, assumed=context is None)
     build = one.build or usual_build(one.prospect.kind, spec["served_as"].get(one.prospect.kind, ""))
     return need_of(sizes, build, window, one.weights)
-
-
-def _share(share: float, budget: Budget | None, device: Device | None) -> Need | None:
-    """vLLM takes its part of the card's memory at once, or of the main one where there is no card."""
-    own = device.own_memory if device else 0
-    whole = own or (device.memory if device else budget.main if budget else 0)
-    what = "graphics memory" if own else "memory"
-    told = f"{share:.0%} of {format_size(whole)} {what} (gpu_memory_utilization)"
-    return Need(round(whole * share), share=told) if whole else None
 
 
 def _other(builds: Sequence[_Sized]) -> Prospect:
@@ -312,26 +343,32 @@ def _other(builds: Sequence[_Sized]) -> Prospect:
     return replace(builds[0].startable.prospect, why=why, cure=cure)
 
 
-def _unfit(one: _Sized, room: Budget, in_the_way: Sequence[str]) -> Prospect:
+def _unfit(one: _Sized, room: Budget, cure: str, in_the_way: Sequence[str]) -> Prospect:
     need = one.need or Need(0)
     why = f"{one.spec['alias']} does not fit this device: its server needs {need}, and models may take {room}"
     down = " and ".join(f"`orchestrator down {name}`" for name in in_the_way)
-    cure = _cure(one, room) + (f", or make room: {down}" if down else "")
+    cure += f", or make room: {down}" if down else ""
     return replace(one.startable.prospect, why=why, cure=cure, unfit=True, need=str(need))
 
 
-def _tight(one: _Sized, room: Budget) -> str:
-    return f"its server needs {one.need}; models should take at most {room}: {_cure(one, room)}"
+def _tight(one: _Sized, room: Budget, cure: str) -> str:
+    return f"its server needs {one.need}; models should take at most {room}: {cure}"
 
 
-def _cure(one: _Sized, room: Budget) -> str:
-    need = one.need or Need(0)
-    share = one.startable.aside.share
-    if need.share and share is not None:
-        able = int(share * room.total / need.total * 100) / 100
-        if able >= _LEAST_SHARE:
-            return f"write server.gpu_memory_utilization: {able:g}"
-    return smaller(one.spec, need, room)
+def _too_wide(one: _Sized, there: Cards) -> str:
+    """Where it is to span more cards than are seen."""
+    wanted, seen = one.cards or 0, len(there.sizes)
+    if not there.counted or not there.sizes or wanted <= seen:
+        return ""
+    most = 2 ** (seen.bit_length() - 1)  # the heads of a model are parted evenly
+    spans = f"its server spans {wanted} cards (tensor_parallel_size x pipeline_parallel_size), and {seen} can be seen"
+    return f"{spans}: write server.tensor_parallel_size: {most} and server.pipeline_parallel_size: 1"
+
+
+def _least(one: _Sized) -> int:
+    """What its model takes at least, whatever the share: its weights, as vLLM has them, and the server."""
+    weights = one.startable.weights or sizes_of(one.spec).weights(one.startable.build or "bf16") or 0
+    return weights + SERVER if weights else 0
 
 
 def _choice(best: _Sized, others: Sequence[_Sized], fits: Mapping[str, str], room: Budget | None) -> str:

@@ -141,14 +141,16 @@ class LaunchOrder:
 class SetAside:
     """What memory a server sets aside by its command: a cache of ``context`` tokens for each of its ``slots``. Without a
     ``context``: the ``whole`` one that the model can have, else what is usual. ``share``: instead of all this a part of the
-    device's memory, 0..1, whatever the model. ``on_request``: nothing before a request needs the model, which is unloaded
-    when it rests."""
+    device's memory, 0..1, whatever the model. ``cards``: it takes it on so many cards, the first ones, where there are any (0: in
+    the main memory; ``None``: on cards or in the main memory, as there is room). ``on_request``: nothing before a request needs
+    the model, which is unloaded when it rests."""
 
     context: int | None = None
     slots: int = 1
     whole: bool = False
     share: float | None = None
     on_request: bool = False
+    cards: int | None = None
 
 
 ONE_USUAL: Final = SetAside()

@@ -76,14 +76,14 @@ def _illness(lane: Lane) -> tuple[bool, int, float]:
 
 
 def passed_over(call: Call, lane: Lane, lanes: Lanes) -> tuple[str, ...]:
-    """Those of a better rank that this one is asked instead of, although none of them was tried: each with what is the matter."""
-    equals = call.new.candidates[: call.new.equals]
-    name = lane.endpoint.spec.id
-    better = () if name in equals else call.new.candidates[: call.new.candidates.index(name)]
+    """Those before it that this one is asked instead of, although none of them was tried: each with what is the matter; of its
+    equals, that it is busier."""
+    better = call.new.candidates[: call.new.candidates.index(lane.endpoint.spec.id)]
     return tuple(_standing(lanes[each]) for each in better if each in lanes and each not in call.given_up)
 
 
 def _standing(lane: Lane) -> str:
     endpoint = lane.endpoint
     about = f" ({endpoint.trouble})" if endpoint.trouble else ""
-    return f"{endpoint.spec.id} {_SAYS.get(endpoint.state, 'was not asked')}{about}"
+    busy = f"works on {endpoint.in_flight} of {endpoint.most} calls" if endpoint.in_flight else "was not asked"
+    return f"{endpoint.spec.id} {_SAYS.get(endpoint.state, busy)}{about}"

@@ -25,6 +25,12 @@ class Selection:
     equals: int = 1
     why: str = ""
 
+    @property
+    def told(self) -> str:
+        """Why its first model, and that its servers share the work where several have it."""
+        shared = f"the least busy of {self.equals} servers that have its model" if self.equals > 1 else ""
+        return f"{self.why}, {shared}" if self.why and shared else self.why or shared
+
     def only(self, able: Sequence[str], lack: str = "") -> Selection:
         """The same with those that are ``able``; ``lack`` says what is the matter with the others, for where the first is one."""
         if len(able) == len(self.endpoints):

@@ -71,7 +71,10 @@ def test_nobody_to_probe_is_told(home: Path) -> None:
     """In words."""
     del home
     ran = apart("doctor", "--probe", "--endpoint", "http://127.0.0.1:9")
-    assert (ran.code, ran.out) == (0, "no model server answers, so nothing was probed\n")
+    assert (ran.code, ran.out) == (4, "not probed\n  http://127.0.0.1:9  nobody listens there\n")
+    assert "error[ORC417]: nothing was probed: http://127.0.0.1:9: nobody listens there" in ran.err
+    without = here("doctor", "--probe", environment={"ORCHESTRATOR_SERVERS": ""})
+    assert (without.code, without.out) == (0, "no model server answers, so nothing was probed\n")
 
 
 DESK = """\

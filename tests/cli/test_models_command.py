@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -25,6 +26,9 @@ deployment:
 """
 
 
+PORTS = {"phi-4-mini": "", "phi-3.5-mini": "port: 8001", "qwen2.5-0.5b": ""}
+
+
 @pytest.fixture(autouse=True)
 def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither on the path nor beside this Python."""
@@ -32,8 +36,9 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def anywhere(text: str) -> str:
-    """Without the lines that install a program, which differ between systems."""
-    return "".join(line for line in text.splitlines(keepends=True) if "is not installed" not in line)
+    """Without the lines that install a program, which differ between systems, and the folder of this test."""
+    lines = "".join(line for line in text.splitlines(keepends=True) if "is not installed" not in line)
+    return re.sub(r"/\S*/state/", "STATE/", lines)
 
 
 def test_the_servers_of_a_manifest_are_shown(tmp_path: Path) -> None:
@@ -45,6 +50,15 @@ def test_the_servers_of_a_manifest_are_shown(tmp_path: Path) -> None:
     assert anywhere(ran.out) == golden("models/command-manifest.txt", anywhere(ran.out))
     other = here("models", "command", str(file), "--scenario", "development", "--provider", "vllm", environment=NOTHING)
     assert "--max-model-len 2048" in other.out and "ollama" not in other.out
+
+
+def test_each_server_without_a_port_is_shown_with_another_one(tmp_path: Path) -> None:
+    """Beginning at the one that is asked for, and none that the manifest writes for another server."""
+    file = tmp_path / "shop.yaml"
+    rows = [f"{{alias: {name}, provider: vllm, server: {{{port}}}}}" for name, port in PORTS.items()]
+    file.write_text(f"deployment: {{type: single-device, models: [{', '.join(rows)}], agents: [customer-service]}}")
+    shown = [here("models", "command", str(file), *more, environment=NOTHING).out for more in ([], ["--port", "9000"])]
+    assert [re.findall(r"--port (\d+)", each) for each in shown] == [["8000", "8001", "8002"], ["9000", "8001", "9001"]]
 
 
 def test_of_a_folder_of_builds_the_one_that_would_be_started_is_shown(tmp_path: Path) -> None:

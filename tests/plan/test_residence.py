@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.plan.binding import BoundEndpoint
+from orchestrator.plan.diff import diff
 from orchestrator.plan.residence import cannot_manage
+from tests.plan.parts import agent, blueprint, model, ollama, state
 
 
 @pytest.mark.parametrize(
@@ -24,3 +28,22 @@ def test_a_foundry_local_takes_turns_where_its_cache_is_listed(remove: str, why:
     able = {"load": "yes", "remove": remove}
     endpoint = BoundEndpoint("id", "foundry-local", base, "phi-4-mini-generic-cpu:5", capabilities=able, memory=1)
     assert cannot_manage(endpoint) == why
+
+
+@pytest.mark.parametrize(
+    ("fields", "cache", "told"),
+    [
+        ({"keep_alive": 3600.0}, 2 * 10**9, ", whatever its keep_alive of 3600 s says,"),
+        ({}, 2 * 10**9, "as soon as it rests, and loaded again"),
+        ({"pinned": True}, 2 * 10**9, ""),
+        ({}, 5 * 10**9, ""),
+    ],
+)
+def test_a_model_that_may_not_rest_in_memory_is_told(fields: dict[str, object], cache: int, told: str) -> None:
+    """It would be unloaded after every call; pinned ones rest where they are."""
+    there = ollama("phi4-mini:latest", capabilities={"load": "yes"})
+    phi = model("phi-4-mini", ids={"ollama": ["phi4-mini:latest"]}, whole_memory=4 * 10**9, **fields)
+    made = replace(blueprint(phi, agent("clerk", models=["phi-4-mini"])), resources={"model_cache_size": cache})
+    notes = [note for note in diff(made, state(there)).notes if "models that rest may take" in note]
+    assert len(notes) == bool(told) and all(told in note for note in notes)
+    assert all("raise resources.model_cache_size above 4.0 GB" in note for note in notes)

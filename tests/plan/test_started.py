@@ -190,7 +190,7 @@ def test_one_that_runs_and_has_no_room_any_more_is_stopped_with_consent() -> Non
 def test_vllm_takes_its_share_of_the_card_whatever_the_model() -> None:
     """The cure is the share that fits."""
     card = Accelerator("H", "cuda", 24 * GB, 24 * GB)
-    aside = SetAside(4096, share=0.9)
+    aside = SetAside(4096, share=0.9, cards=1)
     wanted = desk(spec("a"), limit=16 * GB)
     found = fitted(wanted, {"desk/a": [startable("desk/a", aside=aside)]}, Neighbours({}, (), device(64 * GB, card)))
     assert "its server needs 21.6 GB = 90% of 24.0 GB graphics memory (gpu_memory_utilization)" in found["desk/a"].why

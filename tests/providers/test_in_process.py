@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import struct
 import sys
 from collections.abc import AsyncIterator
@@ -14,7 +15,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from orchestrator.core.errors import BadRequest, ContextTooLong, ModelNotFound, ServerFailed, Stalled
+from orchestrator.core.errors import BadRequest, ContextTooLong, ModelNotFound, ServerBusy, ServerFailed, Stalled
 from orchestrator.core.message import Message
 from orchestrator.plugins.providers.addresses import root_of, usual_places
 from orchestrator.plugins.providers.discovery import discover
@@ -25,6 +26,7 @@ from orchestrator.plugins.providers.in_process.process import Worker
 from orchestrator.plugins.providers.in_process.provider import InProcessProvider, open_onnx, open_openvino_genai
 from orchestrator.ports.provider import ChatCall, ServedModel, Target
 from orchestrator.testing.conformance import CLOCK, ProviderConformance, Subject
+from orchestrator.testing.lifecycle_conformance import LifecycleSubject, LoaderConformance
 from tests.providers.opened import open_all
 
 pytestmark = pytest.mark.anyio
@@ -73,6 +75,37 @@ class TestInProcess(ProviderConformance):
         return Subject(provider, models, Target(provider.kind, models, "tiny"), echoes=False, tools=False, dead=dead)
 
 
+class TestLoading(LoaderConformance):
+    """The suite of those that load and unload, on the same double."""
+
+    @pytest.fixture
+    async def subject(self, models: str, provider: InProcessProvider) -> LifecycleSubject:
+        return LifecycleSubject(provider, models, Target(provider.kind, models, "tiny"))
+
+
+async def test_a_model_that_is_unloaded_has_no_process_any_more(models: str, provider: InProcessProvider) -> None:
+    """Nobody else's: one that is not in memory ends nothing. The next call starts it again."""
+    worker, tiny = provider._worker, Target(provider.kind, models, "tiny")
+    await provider.chat(call_to(models, "one"))
+    first = worker._process
+    assert first is not None and first.returncode is None
+    shutil.copytree(folder_of(models) / "tiny", folder_of(models) / "other")  # type: ignore[operator] # it is a folder
+    await provider.unload(Target(provider.kind, models, "other"), 5.0)
+    assert first.returncode is None
+    await provider.unload(tiny, 5.0)
+    assert await first.wait() != 0 and worker.holds == ""
+    assert (await provider.chat(call_to(models, "one two"))).message.content == "one two"
+
+
+async def test_one_that_answers_is_not_unloaded(models: str, provider: InProcessProvider) -> None:
+    """It is told that it is busy, and goes on answering."""
+    async with aclosing(provider.stream(call_to(models, "one HANG"))) as deltas:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
+        async for _ in deltas:
+            with pytest.raises(ServerBusy):
+                await provider.unload(Target(provider.kind, models, "tiny"), 0.05)
+            break
+
+
 async def test_a_folder_is_found_like_a_server(models: str, provider: InProcessProvider) -> None:
     """With its models and their context; a folder without models, and one that is not there, are not."""
     others = open_all()
@@ -80,7 +113,10 @@ async def test_a_folder_is_found_like_a_server(models: str, provider: InProcessP
     for other in others:
         await other.aclose()
     assert [sighting.state for sighting in found.sightings] == ["served", "foreign", "absent"]
-    assert found.sightings[0].models == (ServedModel("tiny", None, 200, 1, "chat"),)
+    assert found.sightings[0].models == (
+        ServedModel("tiny", None, 200, 1, "chat", size=found.sightings[0].models[0].size),
+    )
+    assert (found.sightings[0].models[0].size or 0) > 0
 
 
 async def test_a_crash_ends_one_answer_and_nothing_else(models: str, provider: InProcessProvider) -> None:

@@ -29,7 +29,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.event import Event
 from orchestrator.deploy.backoff import Backoff
-from orchestrator.plugins.providers.addresses import MAKES
+from orchestrator.plugins.providers.addresses import MAKES, root_of
 from orchestrator.plugins.providers.in_process.library import LIBRARIES
 from orchestrator.ports.installed import Family
 from orchestrator.ports.log_file import cut
@@ -44,13 +44,16 @@ def test_settings_come_from_the_environment() -> None:
     assert (settings.port, settings.port_asked, settings.look_every) == (8000, True, 120.0)
     assert settings.servers == ("http://a", "http://b")
     assert Settings.read({"ORCHESTRATOR_SERVERS": ""}).servers == ()
+    bare = "127.0.0.1:21831, :8080, http://a/v1/, onnx://localhost/models"
+    found = ("http://127.0.0.1:21831", "http://127.0.0.1:8080", "http://a", "onnx://localhost/models")
+    assert Settings.read({"ORCHESTRATOR_SERVERS": bare}).servers == found
 
 
 @pytest.mark.parametrize(
     "text", ["127.0.0.1:8080", ":8080", "https://gpu.example/v1/", "http://[::1]:1", "http://a,,b:80"]
 )
 def test_addresses_of_servers_have_every_usual_form(text: str) -> None:
-    assert Settings.read({"ORCHESTRATOR_SERVERS": text}).servers == tuple(filter(None, text.split(",")))
+    assert Settings.read({"ORCHESTRATOR_SERVERS": text}).servers == tuple(map(root_of, filter(None, text.split(","))))
 
 
 @pytest.mark.parametrize(

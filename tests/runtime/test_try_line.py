@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli.verbs.init import MESH, STARTERS
+from orchestrator.cli.view.applied import _to_try
 from orchestrator.manifest.catalogue.reader import template_names
+from orchestrator.plan.serving import NOTHING
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.script import Script
 from tests.cli.commands import Ran, here
@@ -151,3 +153,18 @@ def test_a_rule_without_examples_is_tried_with_the_words_that_it_looks_for(when:
     line = re.search(r"^  try      (orchestrator run .*)$", applied(path), re.MULTILINE)
     assert line is not None
     assert "Nine to six." in typed(line[1]).out
+
+
+@pytest.mark.parametrize(
+    ("by", "first"),
+    [
+        ("phi-4-mini", "give its agents examples, or its router a model, to tell who answers what"),
+        (NOTHING, "give an agent a model, or reflex rules"),
+    ],
+)
+def test_where_models_are_served_nobody_is_told_to_give_agents_one(by: str, first: str) -> None:
+    """A router that knows no examples and has no model reaches none of them."""
+    serving = [{"agent": "agent.a", "by": by, "gain": "", "cure": ""}, {"agent": "router.front", "by": NOTHING}]
+    trial = {"text": "", "cures": [], "example": "hello", "router": ""}
+    lines = _to_try("kiosk", trial, [{"gain": "", "cure": "", **each} for each in serving])
+    assert lines[0].endswith(f"; first {first}")

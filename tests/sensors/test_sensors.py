@@ -102,7 +102,14 @@ class FakeNvml:
     """The driver's library as ``nvidia-ml-py`` shows it: two cards, the second of which shares the main memory."""
 
     class NVMLError(Exception):
-        """What it raises."""
+        """What it raises, with the number of the fault."""
+
+        def __init__(self, words: str, value: int = 18) -> None:
+            super().__init__(words)
+            self.value = value
+
+    NVML_ERROR_NOT_SUPPORTED = 3
+    lost = False
 
     def __init__(self) -> None:
         self.broken = ""
@@ -126,7 +133,9 @@ class FakeNvml:
 
     def nvmlDeviceGetMemoryInfo(self, handle: int) -> Any:  # noqa: N802 - the library's own name
         if handle:
-            raise self.NVMLError("Not Supported")
+            raise self.NVMLError("Not Supported", 3)
+        if self.lost:
+            raise self.NVMLError("GPU is lost", 15)
         return SimpleNamespace(total=8_585_740_288, free=8_000_000_000, used=585_740_288)
 
 
@@ -140,6 +149,18 @@ def test_nvidia_cards_tell_their_memory_and_the_driver_is_started_once() -> None
     )
     assert sensor.read() == sensor.read() == Reading(accelerators=wanted)
     assert nvml.started == 1
+
+
+def test_a_card_that_fails_does_not_pass_for_one_without_a_memory_of_its_own() -> None:
+    """Its memory is not known; the others tell theirs."""
+    nvml = FakeNvml()
+    nvml.lost = True
+    sensor = NvidiaSensor(library=nvml)
+    lost, shared = sensor.read().accelerators
+    assert (lost, shared.unified) == (Accelerator("NVIDIA GeForce RTX 4060", "cuda"), True)
+    assert sensor.read().notes == ("NVIDIA GeForce RTX 4060 does not tell its memory: GPU is lost",)
+    nvml.lost = False
+    assert (sensor.read().accelerators[0].memory or 0) > 0 and sensor.read().notes == ()
 
 
 def test_a_driver_that_fails_is_a_reason_and_is_started_again_later() -> None:

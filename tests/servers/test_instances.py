@@ -35,6 +35,11 @@ def opened(opened: tuple[Place, InProcess]) -> tuple[Place, InProcess]:
     return opened
 
 
+def saving(power: str) -> dict[str, Any]:
+    """A deployment that spares the battery, on this power."""
+    return {"resources": {"power_management": True}, "hardware": {"power": power}}
+
+
 def growing(place: Place, most: int, **options: Any) -> Blueprint:
     (element,) = desk(place, "desk", **options).of_kind("model")
     server = element.spec["server"] | {"max_instances": most}
@@ -88,6 +93,26 @@ async def test_it_does_not_come_where_the_manifest_does_not_say_so(opened: tuple
         await anyio.sleep(1.5)
         callers.stopped = True
     assert len(place.starts("desk.starts")) == 1
+
+
+async def test_on_battery_one_does_all_and_a_second_one_goes(opened: tuple[Place, InProcess]) -> None:
+    """Where the manifest says to spare the battery: a second process is load, however busy the first one is."""
+    place, made = opened
+    place.model("desk.gguf", takes=0.05)
+    await apply(made, replace(growing(place, 2), **saving("mains")))
+    callers = Callers(made)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(TOGETHER):
+            tasks.start_soon(callers.ask)
+        await until(lambda: processes(made) == [("tiny", "ready", "live"), ("tiny#2", "ready", "live")], 20)
+        await apply(made, replace(growing(place, 2), **saving("battery")))
+        await until(lambda: processes(made) == [("tiny", "ready", "live")], 20)
+        callers.served.clear()
+        await until(lambda: callers.served.total() > 60)
+        assert processes(made) == [("tiny", "ready", "live")]
+        callers.stopped = True
+    assert {line.split()[0] for line in callers.served} == {"well"}
+    assert len(place.starts("desk.starts")) == 2
 
 
 async def test_both_change_without_a_pause(opened: tuple[Place, InProcess]) -> None:

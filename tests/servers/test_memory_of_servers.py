@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio
+import psutil
 import pytest
 
 from orchestrator.app.wiring import InProcess
@@ -17,7 +20,9 @@ from orchestrator.deploy.prospects import Looked, builds_in, look_at, wants_of
 from orchestrator.deploy.status import status
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.manifest.catalogue.reader import find_model
+from orchestrator.plan.observed import ObservedState, StartedServer
 from orchestrator.plan.plan import Plan
+from orchestrator.plan.servers import server_notes
 from orchestrator.ports.lifecycle import Launch, LaunchOrder, SetAside
 from tests.plan.parts import agent, blueprint, model, rule
 from tests.servers.conftest import desk
@@ -158,6 +163,28 @@ async def test_a_server_goes_with_its_drain_while_a_request_is_in_work(opened: t
         assert len(place.processes()) == 1
         tasks.cancel_scope.cancel()
     await until(lambda: place.processes() == [])
+
+
+def test_who_has_the_port_that_is_written_is_seen(tmp_path: Path) -> None:
+    """Without listening there; the plan tells it where that is none of ours."""
+    place = Place(tmp_path)
+    place.model()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        def launch(_: str, order: LaunchOrder) -> Launch:
+            return Launch(("x",), {}, f"http://127.0.0.1:{order.port}", "m")
+
+        (found,) = look_at(place.want(port=port), launch, "llama-server")
+    who = f"port {port} is taken by {psutil.Process().name()} (process {os.getpid()})"
+    assert found.startable.prospect.taken == who
+    (free,) = look_at(place.want(port=port), launch, "llama-server")
+    assert free.startable.prospect.taken == ""
+    seen = ObservedState(prospects={"kiosk/tiny": found.startable.prospect})
+    told = f"tiny: {who}, and its server is not started before that is free: write another `port`, or none"
+    assert told in list(server_notes(seen))
+    ours = StartedServer("shop/other", "llama-cpp", "x", "ready", url=f"http://127.0.0.1:{port}")
+    assert told not in list(server_notes(replace(seen, started={"shop/other": ours})))
 
 
 def test_a_folder_has_the_builds_that_a_server_can_be_started_with(tmp_path: Path) -> None:

@@ -153,7 +153,10 @@ async def test_a_port_that_is_taken_is_told_and_tried_again(place: Place) -> Non
             servers.want(with_port(place.want(), port))
             server = await servers.settled("kiosk/tiny")
             assert server is not None and server.state == "failed"
-            assert f"port {port} is taken by another process" in server.why
+            assert (
+                f"port {port} is taken by {psutil.Process().name()} (process {os.getpid()}); write another `port`"
+                in server.why
+            )
     assert place.starts() == []
 
 

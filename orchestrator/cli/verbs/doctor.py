@@ -119,7 +119,7 @@ def _probe(options: argparse.Namespace, terminal: Terminal) -> int:
         found = {"probed": [record.as_json() for record in records], "left_out": dict(outcome.left_out)}
         terminal.say(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        terminal.say(shown_probes(outcome, terminal))
+        terminal.say(shown_probes(outcome, terminal, named=bool(options.endpoint)))
     if options.lock and not records and Path(options.lock).absolute().parent.is_dir():
         from orchestrator.core.errors import NoServer
 
@@ -129,6 +129,12 @@ def _probe(options: argparse.Namespace, terminal: Terminal) -> int:
         )
     if options.lock:
         _write_lock(options.lock, records, terminal)
+    if options.endpoint and not records:
+        from orchestrator.core.errors import NoServer
+
+        why = "; ".join(f"{url}: {told}" for url, told in outcome.left_out.items())
+        cure = "start a model server there, load a model (--load does), or name another address"
+        raise NoServer(f"nothing was probed: {why}", cure=cure)
     return _checked(options.check, locked, records, terminal) if locked is not None else 0
 
 

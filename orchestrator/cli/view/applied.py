@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.cli.view.plan import shown_serving
 from orchestrator.cli.view.terminal import Terminal
@@ -12,6 +12,8 @@ from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.hosts import in_url
 from orchestrator.plan.plan import Plan
 from orchestrator.plan.serving import NOTHING
+
+_NO_ONE: Final = "give an agent a model, or reflex rules"
 
 
 def shown_applied(
@@ -53,7 +55,9 @@ def _to_try(name: str, trial: Mapping[str, Any] | None, serving: Sequence[Mappin
     less = [each for each in serving if each["gain"] and each["cure"]]
     less.sort(key=lambda each: not each["agent"].startswith("agent."))
     gains = [f"{each['agent']}: {each['gain']}: {each['cure']}" for each in less]
-    first = next(iter([*trial["cures"], *gains]), "give an agent a model, or reflex rules")
+    answers = any(each["by"] != NOTHING for each in serving)
+    lack = "give its agents examples, or its router a model, to tell who answers what" if answers else _NO_ONE
+    first = next(iter([*trial["cures"], *gains]), lack)
     then = "ask about them, like" if trial["cures"] else "type"
     return [
         f"  try      nothing yet, for what is there answers none of its examples; first {first}",

@@ -14,10 +14,13 @@ from orchestrator.ports.provider import Capability, Support
 _PAINT: Final = {Support.YES: "green", Support.NO: "yellow", Support.IGNORED: "red", Support.UNKNOWN: "dim"}
 
 
-def shown_probes(outcome: Outcome, terminal: Terminal) -> str:
-    """A table for each model that was asked, then the places that were left out."""
+def shown_probes(outcome: Outcome, terminal: Terminal, *, named: bool = False) -> str:
+    """A table for each model that was asked, then the places that were left out; where nobody listens, only where the places were
+    ``named``."""
     blocks = ["\n".join(_block(probed, terminal)) for probed in outcome.probed]
-    left = columns([(url, why) for url, why in outcome.left_out.items() if why != "nobody listens there"], indent="  ")
+    left = columns(
+        [(url, why) for url, why in outcome.left_out.items() if named or why != "nobody listens there"], indent="  "
+    )
     if left:
         blocks.append("\n".join([terminal.paint("bold", "not probed"), *left]))
     return "\n\n".join(blocks) or "no model server answers, so nothing was probed"

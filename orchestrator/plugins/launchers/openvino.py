@@ -80,6 +80,7 @@ RECIPE: Final = Recipe(
     head=_head,
     known_by="--rest_port",
     paged=True,
+    main_only=True,  # its target is the CPU where nobody says another one, and no option of ours does
 )
 
 

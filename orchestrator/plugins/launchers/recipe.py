@@ -27,8 +27,8 @@ class Recipe:
     """A make of server: the ways in which it may be ``installed``, newest first, how to install it, what it does with
     options, and ``head``, which begins the command and gives the name that the model is served under; and what it sets
     aside in memory: the ``whole`` context of the model where nobody says, a ``share`` of the device where nobody says another
-    one, a cache that all requests share as they come (``paged``), or nothing before a request comes (``on_request``). ``patience``
-    is what its program has to say what it can do, in seconds."""
+    one, a cache that all requests share as they come (``paged``), or nothing before a request comes (``on_request``);
+    ``main_only``: in the main memory, not on a card. ``patience`` is what its program has to say what it can do, in seconds."""
 
     kind: str
     entries: tuple[Entry, ...]
@@ -39,6 +39,7 @@ class Recipe:
     share: float | None = None
     paged: bool = False
     on_request: bool = False
+    main_only: bool = False
     patience: float = ASK_SECONDS
     known_by: str = ""
 
@@ -124,7 +125,19 @@ class MadeLauncher:
         context = given.get("context_length") or given.get("max_model_len")
         slots = 1 if recipe.paged or (recipe.whole and context is None) else given.get("max_num_seqs") or 1
         share = given.get("gpu_memory_utilization", recipe.share)
-        return SetAside(context, slots, recipe.whole, share, recipe.on_request)
+        return SetAside(context, slots, recipe.whole, share, recipe.on_request, _cards(recipe, given))
+
+
+def _cards(recipe: Recipe, given: Mapping[str, object]) -> int | None:
+    """Where a part of the card is set aside, on as many as a model is split over; nowhere else does anybody say how many."""
+    if recipe.share is not None:
+        return _number(given, "tensor_parallel_size") * _number(given, "pipeline_parallel_size")
+    return 0 if recipe.main_only or str(given.get("gpu_layers")) == "0" else None
+
+
+def _number(given: Mapping[str, object], option: str) -> int:
+    written = given.get(option)
+    return written if isinstance(written, int) else 1
 
 
 def refuse_hidden_options(order: LaunchOrder) -> None:

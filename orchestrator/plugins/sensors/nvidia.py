@@ -39,7 +39,10 @@ class NvidiaSensor:
                 nvml.nvmlInit()
                 self._ready = True
             count = nvml.nvmlDeviceGetCount()
-            return Reading(accelerators=tuple(_card(nvml, number) for number in range(count)))
+            notes: list[str] = []
+            cards = tuple(_card(nvml, number, notes) for number in range(count))
+            self._ready = not notes  # as below
+            return Reading(accelerators=cards, notes=tuple(notes))
         except nvml.NVMLError as error:
             self._ready = False  # a driver that is exchanged under us wants a new start
             return Reading(notes=(f"no NVIDIA graphics processor: {error}",))
@@ -57,13 +60,17 @@ def _unlooked() -> str:
     return f"NVIDIA graphics processors are not looked for without: {install_line('nvidia')}"
 
 
-def _card(nvml: Any, number: int) -> Accelerator:
-    """A card whose driver has no account of memory shares the main one: Jetson and GB10 answer "not supported"."""
+def _card(nvml: Any, number: int, notes: list[str]) -> Accelerator:
+    """A card whose driver has no account of memory shares the main one: Jetson and GB10 answer "not supported". Of one that fails
+    in another way nothing is known; a note says how."""
     handle = nvml.nvmlDeviceGetHandleByIndex(number)
     name = nvml.nvmlDeviceGetName(handle)
     name = name.decode() if isinstance(name, bytes) else str(name)
     try:
         memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-    except nvml.NVMLError:
-        return Accelerator(name, "cuda", unified=True)
+    except nvml.NVMLError as error:
+        if getattr(error, "value", None) == nvml.NVML_ERROR_NOT_SUPPORTED:
+            return Accelerator(name, "cuda", unified=True)
+        notes.append(f"{name} does not tell its memory: {error}")
+        return Accelerator(name, "cuda")
     return Accelerator(name, "cuda", int(memory.total), int(memory.free))

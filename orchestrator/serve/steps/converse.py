@@ -137,7 +137,7 @@ class _Talk:
         priority = self.agent.spec["priority"] or run.request.priority
         chosen = self.selection.only(self.endpoints, "is not for what is restricted")
         chosen = chosen.only(fitting, "has no room for the conversation").only(endpoints, "may not be asked")
-        trace, queue = CallTrace(chosen=chosen.why), run.queue(priority)
+        trace, queue = CallTrace(chosen=chosen.told), run.queue(priority)
         again = run.expects(*endpoints[: bool(tools)])  # with tools, it asks its model again after each
         ask = Ask(
             call,

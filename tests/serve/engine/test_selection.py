@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.core.request import Result
 from orchestrator.deploy.deployment import ModelChoice
 from orchestrator.plan.pressure import Pressure
 from orchestrator.serve.selection import Asked, Selection, select
@@ -259,15 +260,19 @@ async def test_servers_of_equal_rank_share_the_work(equals: int, served: list[st
     one = Wanted([agent_spec("orders")], bound={"m": ("m@1", "m@2")}, slots=1, equals=equals)
     pace = Pace(ttft=0.05)
     async with serving(one, simulated(["m"], pace=pace), simulated(["m"], pace=pace)) as running:
-        found: list[str] = []
+        found: dict[str, Result] = {}
 
         async def ask(number: int) -> None:
-            found.append((await running.run("hello", id=f"run_{number}")).served_by)
+            result = await running.run("hello", id=f"run_{number}")
+            found[f"{result.served_by} {number}"] = result
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask, 1)
             tasks.start_soon(ask, 2)
-        assert sorted(found) == served
+        assert sorted(each.served_by for each in found.values()) == served
+    told = [found[name].why for name in sorted(found)]
+    shared = "agent.orders: the least busy of 2 servers that have its model"
+    assert told == ([shared, f"{shared}; m@1 works on 1 of 1 calls, and m@2 was asked"] if equals > 1 else ["", ""])
 
 
 @pytest.mark.anyio

@@ -17,6 +17,7 @@ _YES: Final = (
     Capability.STREAM_USAGE,
     Capability.JSON_SCHEMA,
     Capability.SLOTS_TOLD,
+    Capability.LOAD,
 )
 
 
@@ -64,6 +65,15 @@ def _openvino_models(folder: Path) -> dict[str, Path]:
 
 def _openvino_context(model: Path) -> int | None:
     return gguf.context_of(model) if model.is_file() else _number(model / "config.json", "max_position_embeddings")
+
+
+def size_of(model: Path) -> int | None:
+    """Bytes of a model's files; ``None`` where they cannot be looked at."""
+    try:
+        files = [each for each in model.rglob("*") if each.is_file()] if model.is_dir() else [model]
+        return sum(each.stat().st_size for each in files)
+    except OSError:
+        return None
 
 
 def _number(file: Path, *keys: str) -> int | None:

@@ -15,7 +15,15 @@ from typing import Any, Final
 
 import anyio
 
-from orchestrator.core.errors import BrokenReply, ContextTooLong, ModelError, ModelNotFound, ServerFailed, Stalled
+from orchestrator.core.errors import (
+    BrokenReply,
+    ContextTooLong,
+    ModelError,
+    ModelNotFound,
+    ServerBusy,
+    ServerFailed,
+    Stalled,
+)
 from orchestrator.core.extras import EXTRAS, install_line
 from orchestrator.plugins.providers.in_process.library import Library
 from orchestrator.ports.environment import passed_environment
@@ -41,6 +49,7 @@ class Worker:
         self._python = python
         self._process: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
+        self._model: str | None = None
         self._numbers = itertools.count(1)
 
     async def ask(self, request: Mapping[str, Any], timeout: float) -> AsyncIterator[dict[str, Any]]:
@@ -50,13 +59,15 @@ class Worker:
         """
         deadline = asyncio.get_running_loop().time() + timeout
         async with self._turn:
-            process = await self._running()
+            process, model = await self._running(), str(request["model"])
+            self._model = model if self.holds == model else ""  # another one leaves its room first
             number = next(self._numbers)
             over = False
             try:
                 await self._send(process, {"id": number, **request})
                 while not over:
                     part = await self._part(process, number, deadline)
+                    self._model = model
                     over = "end" in part
                     yield part
             except ServerFailed:
@@ -65,6 +76,28 @@ class Worker:
             finally:
                 if not over:
                     await self._cancel(process, number)
+
+    @property
+    def holds(self) -> str | None:
+        """The model that its process has in memory, by its path, empty where it has none; ``None`` where no call came yet: another
+        process of this library may hold one."""
+        if self._model and (self._process is None or self._process.returncode is not None):
+            self._model = ""
+        return self._model
+
+    async def free(self, model: str, timeout: float) -> None:
+        """End the process where it holds this model; the next call starts it again. Raises ``ServerBusy`` where it still answers
+        after ``timeout`` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            raise ServerBusy(f"the process of {self._library.title} still answers") from error
+        try:
+            if self.holds == model:
+                await self.aclose()
+        finally:
+            self._turn.release()
 
     async def aclose(self) -> None:
         """End the process."""

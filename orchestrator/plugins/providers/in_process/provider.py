@@ -6,15 +6,18 @@ import importlib.util
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from orchestrator.core.errors import BadRequest, BrokenReply, ModelError, ModelNotFound, ServerFailed, Unreachable
 from orchestrator.core.extras import EXTRAS, install_line
 from orchestrator.core.message import Message, Usage
-from orchestrator.plugins.providers.in_process.library import ONNX, OPENVINO, Library
+from orchestrator.plugins.providers.in_process.library import ONNX, OPENVINO, Library, size_of
 from orchestrator.plugins.providers.in_process.place import folder_of
 from orchestrator.plugins.providers.in_process.process import Worker
-from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Identity, Secret, ServedModel
+from orchestrator.plugins.providers.lifecycle.asking import refuse
+from orchestrator.ports.lifecycle import Loaded, LoadOptions
+from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Identity, Secret, ServedModel, Target
 
 
 class InProcessProvider:
@@ -46,7 +49,7 @@ class InProcessProvider:
             package = EXTRAS[library.extra].package
             raise ServerFailed(f"the package {package} is not installed", cure=install_line(library.extra))
         found = library.found(folder) if folder else {}
-        return tuple(ServedModel(name, None, library.context(path), 1, "chat") for name, path in found.items())
+        return tuple(self._served(name, path) for name, path in found.items())
 
     async def chat(self, call: ChatCall) -> ChatReply:
         """One whole answer."""
@@ -71,6 +74,25 @@ class InProcessProvider:
             error.partial = "".join(said)
             raise
 
+    async def load(self, target: Target, options: LoadOptions, timeout: float) -> Loaded:
+        """Start the process with this model, in the place of the one that it has. Raises ``BadRequest`` for a context, which the
+        model's own files set, and for a time of rest: it unloads nothing by itself."""
+        refuse(options, "context", "write it into the model's own files")
+        refuse(options, "keep_alive", "leave keep_alive out")
+        model = self._model(target)
+        context = self._library.context(model)
+        if self._worker.holds == str(model):
+            return Loaded(0.0, context=context)
+        began = perf_counter()
+        async with aclosing(self._worker.ask({"model": str(model), "context": context}, timeout)) as parts:  # type: ignore[type-var] # the port says iterator; it is a generator, which closes
+            async for _ in parts:
+                pass
+        return Loaded(perf_counter() - began, context=context)
+
+    async def unload(self, target: Target, timeout: float) -> None:
+        """End the process that has it in memory."""
+        await self._worker.free(str(self._model(target)), timeout)
+
     async def aclose(self) -> None:
         """End the process."""
         await self._worker.aclose()
@@ -79,7 +101,7 @@ class InProcessProvider:
         library = self._library
         if call.tools:
             raise BadRequest(f"{library.title} calls no functions", cure=library.instead)
-        model = self._model(call)
+        model = self._model(call.target)
         return {
             "model": str(model),
             "context": library.context(model),
@@ -92,16 +114,21 @@ class InProcessProvider:
             "schema": call.schema,
         }
 
-    def _model(self, call: ChatCall) -> Path:
-        library, place = self._library, call.target.api_base
+    def _served(self, name: str, path: Path) -> ServedModel:
+        holds = self._worker.holds
+        loaded = None if holds is None else holds == str(path)
+        return ServedModel(name, loaded, self._library.context(path), 1, "chat", size=size_of(path))
+
+    def _model(self, target: Target) -> Path:
+        library, place = self._library, target.api_base
         folder = folder_of(place, library)
         if folder is None or not folder.is_dir():
             cure = f"set {library.variable} to a folder of models"
             raise Unreachable(f"{place} is no folder of models", cure=cure)
         found = library.found(folder)
-        if call.target.model not in found:
-            raise ModelNotFound(f"{folder / call.target.model} holds no {library.marker}")
-        return found[call.target.model]
+        if target.model not in found:
+            raise ModelNotFound(f"{folder / target.model} holds no {library.marker}")
+        return found[target.model]
 
 
 def open_onnx(options: Mapping[str, Any] | None = None) -> InProcessProvider:

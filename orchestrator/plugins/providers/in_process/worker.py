@@ -4,7 +4,8 @@ It stands alone, so that a crash of native code ends nothing but itself, and it 
 the library, which its one argument names. One request runs at a time; ``{"cancel": id}`` ends it. The model of the last request
 stays loaded.
 
-In: ``{"id", "model", "context", "messages", "max_tokens", "temperature", "top_p", "seed", "stop", "schema"}``. Out: ``{"id",
+In: ``{"id", "model", "context", "messages", "max_tokens", "temperature", "top_p", "seed", "stop", "schema"}``, or without
+``messages`` to load the model and say nothing. Out: ``{"id",
 "text"}`` for each piece, then ``{"id", "end": {"finish", "prompt_tokens", "completion_tokens"}}`` or ``{"id", "error": {"kind",
 "message"}}``.
 """
@@ -22,6 +23,9 @@ from typing import Any
 
 _LONGEST = 4096
 """Tokens of an answer where neither the caller nor the model's files set a limit: some models never end by themselves."""
+
+
+_LOADED = {"finish": "loaded", "prompt_tokens": 0, "completion_tokens": 0}
 
 
 class _Refusal(Exception):
@@ -198,7 +202,7 @@ def main(module: str) -> None:
                 model = None  # the room of one before the next is loaded
                 path, model = request["model"], _MODELS[module](_library(module), request["model"])
             text = _Text(request.get("stop") or (), _teller(number), lambda: number not in work.cancelled)  # noqa: B023 - used at once
-            end = model.answer(request, text)
+            end = model.answer(request, text) if "messages" in request else _LOADED
             if number not in work.cancelled:
                 _say({"id": number, "end": end})
         except _Refusal as refusal:
