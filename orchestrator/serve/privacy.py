@@ -55,17 +55,17 @@ class Privacy:
             rooms.has_restricted(self._deployment)
         self.off = not rooms.had_restricted(self._deployment)
 
-    async def wrote(self, function: ToolFunction) -> None:
-        """A restricted run is about to call it. Raises ``ToolFailed`` where that could not be remembered: then it may not write."""
+    async def wrote(self, function: ToolFunction, *, done: bool = False) -> None:
+        """A restricted run is about to call it, or it is ``done``. Raises ``ToolFailed`` where that could not be remembered: then
+        it may not write."""
         if function.effect == READS:
             return
         try:
             for store in self._stores.behind(function.name):
                 await self._rooms.wrote(store)
         except StateUnusable as error:
-            message = (
-                f"{function.name} was not called: that a restricted run writes there cannot be kept: {error.message}"
-            )
+            called = "was called" if done else "was not called"
+            message = f"{function.name} {called}: that a restricted run writes there cannot be kept: {error.message}"
             raise ToolFailed(message, cure=error.cure) from error
 
     def may_give(self, function: ToolFunction) -> bool:
