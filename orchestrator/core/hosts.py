@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
 Distance = Literal["node", "lan", "cloud"]
 _LAN_ENDS: Final = (".local", ".lan", ".home.arpa", ".internal")
+_LAN: Final = tuple(
+    map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"))
+)
+"""RFC 1918, 3927, 4193 and 4291. What else is not routed (for tests of throughput, for documents, no address at all) is nobody's
+network: proxies answer there."""
+_METADATA: Final = frozenset(map(ip_address, ("169.254.169.254", "169.254.170.2", "fd00:ec2::254", "fd20:ce::254")))
+"""Where a machine in a data centre asks its owner's cloud about itself."""
 _NUMBER: Final = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)", re.ASCII)
 
 
@@ -67,9 +74,8 @@ def _distance_of_name(name: str) -> Distance:
 def _distance_of_address(text: str) -> Distance:
     address = ip_address(text)
     if isinstance(address, IPv6Address):
-        if address.teredo:  # a tunnel to an address of the internet, though its block is called private
-            return "cloud"
         address = address.ipv4_mapped or address
     if address.is_loopback:
         return "node"
-    return "lan" if address.is_private or address.is_link_local else "cloud"
+    near = any(address.version == net.version and address in net for net in _LAN) and address not in _METADATA
+    return "lan" if near else "cloud"

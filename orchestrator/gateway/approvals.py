@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 import anyio.to_thread
 
-from orchestrator.core.approval import STATE_OF, Act, Verdict
+from orchestrator.core.approval import STATE_OF, Act, Approval, Verdict
 from orchestrator.core.errors import NoSuchApproval, UsageError
 from orchestrator.core.names import did_you_mean
 from orchestrator.gateway.answering import Asked, Telling, tell_and_answer
@@ -42,17 +42,21 @@ class Approvals:
         """One of them, or the newest: those that wait, with ``all`` the others too."""
         if asked.rest:
             found = await self._it.desk.find(asked.rest)
-            await send_json(asked.send, 200, {"approval": found.as_json()})
+            await send_json(asked.send, 200, {"approval": self._told(found)})
             return
         count, closed = asked.count("count", USUAL_COUNT), asked.query.get("all") in ("1", "true")
         newest = await self._it.desk.newest(asked.query.get("name", ""), max(1, count), closed=closed)
-        await send_json(asked.send, 200, {"approvals": [each.as_json() for each in newest]})
+        await send_json(asked.send, 200, {"approvals": [self._told(each) for each in newest]})
+
+    def _told(self, approval: Approval) -> dict[str, Any]:
+        """With whether its deployment is applied: else no run of it goes on, whatever is decided."""
+        return {**approval.as_json(), "applied": self._it.desk.is_applied(approval.deployment)}
 
     async def decide(self, asked: Asked) -> None:
         """``ID/approve``, ``ID/deny``, ``ID/answer``."""
         approval, _, act = asked.rest.partition("/")
         decided = await self._it.desk.decide(approval, _verdict(asked, act))
-        await send_json(asked.send, 200, {"approval": decided.as_json()})
+        await send_json(asked.send, 200, {"approval": self._told(decided)})
 
     async def wait(self, asked: Asked) -> None:
         """The stored form of a run, once it waits for nobody any more."""

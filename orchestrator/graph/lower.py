@@ -26,7 +26,7 @@ from orchestrator.graph.sizes import sizes
 from orchestrator.graph.transforms.agents import target_of
 from orchestrator.graph.vertex import Vertex
 from orchestrator.manifest.catalogue.reader import find_model, ids_of
-from orchestrator.manifest.inference.models import aliases
+from orchestrator.manifest.inference.models import aliases, is_embedder
 from orchestrator.manifest.located import Located
 from orchestrator.manifest.spec.agent import AgentEntry, ReflexRule, Route, When
 from orchestrator.manifest.spec.doubt import gate_of, words_of
@@ -129,7 +129,7 @@ def _priceless(model: ModelEntry, located: Located) -> ModelSpec:
         ids = {ANY_PROVIDER: [model.alias]}
     return ModelSpec(
         alias=model.alias,
-        kind="embedding" if row and row["kind"] == "embedding" else "chat",
+        kind="embedding" if is_embedder(model) else "chat",
         provider=model.provider,
         ids=ids,
         endpoint=model.endpoint,

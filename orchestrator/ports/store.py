@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from orchestrator.core.fitted import Scale
 from orchestrator.core.message import Message
 from orchestrator.core.refined import Fit
 from orchestrator.core.request import Result
+
+KEPT_TABLES: Final[Mapping[str, frozenset[str]]] = {
+    "revision": frozenset({"deployment", "number", "blueprint", "sources", "checksum"}),
+    "mark": frozenset({"kind", "value", "made"}),
+}
+"""A table of each database that the runtime keeps for itself, with columns by which it is known."""
 
 
 @dataclass(frozen=True, slots=True)

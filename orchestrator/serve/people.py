@@ -127,6 +127,10 @@ class PeopleDesk:
         """The newest first."""
         return await self._on_disk(partial(self._store.newest, closed=closed), deployment, count)
 
+    def is_applied(self, deployment: str) -> bool:
+        """Whether it is applied, so that a run of it can go on; so may every one be before the store was read."""
+        return self._ways.applied(deployment)
+
     async def result_of(self, run: str) -> Mapping[str, Any] | None:
         """The stored form of a run that waits or waited, by its whole id."""
         return await self._on_disk(self._store.result_of, run)

@@ -3,7 +3,7 @@
 A restricted agent (``privacy_mode``, ``compliance``) makes everything restricted that it sees. What it saw can come back in four
 ways that the manifest does not show: in the turns of its session, in a history that a caller keeps, in what a tool was told, and in
 another part of the same request. All are looked at here; what is restricted then reaches no endpoint in the cloud
-(``Run.allowed``).
+(``seen_by``).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Privacy:
     """Of one revision: what restricted runs may have left where others read it. ``off`` where no agent of its deployment is
     restricted, or ever was."""
 
-    __slots__ = ("_deployment", "_rooms", "_stores", "off", "routers")
+    __slots__ = ("_deployment", "_rooms", "_stores", "before", "off")
 
     def __init__(self, deployment: Deployment) -> None:
         private = [agent for agent in deployment.agents.values() if is_private(agent)]
@@ -40,9 +40,9 @@ class Privacy:
             for function in written_by(agent):
                 for store in self._stores.behind(function.name):
                     self._rooms.mark(store)
-        routers = deployment.routers if private else ()
-        self.routers = frozenset(name for name in routers if leads_to_private(deployment, name))
-        """Names of routers that read what is meant for a restricted agent."""
+        readers = (*deployment.routers, *deployment.agents) if private else ()
+        self.before = frozenset(name for name in readers if leads_to_private(deployment, name))
+        """Names of routers and agents that read what a restricted agent may get after them."""
 
     def joins(self, rooms: Rooms) -> None:
         """Know from now on what all deployments of its runtime know, of earlier revisions and lives too: where an agent of theirs
@@ -55,17 +55,17 @@ class Privacy:
             rooms.has_restricted(self._deployment)
         self.off = not rooms.had_restricted(self._deployment)
 
-    async def wrote(self, function: ToolFunction) -> None:
-        """A restricted run is about to call it. Raises ``ToolFailed`` where that could not be remembered: then it may not write."""
+    async def wrote(self, function: ToolFunction, *, done: bool = False) -> None:
+        """A restricted run is about to call it, or it is ``done``. Raises ``ToolFailed`` where that could not be remembered: then
+        it may not write."""
         if function.effect == READS:
             return
         try:
             for store in self._stores.behind(function.name):
                 await self._rooms.wrote(store)
         except StateUnusable as error:
-            message = (
-                f"{function.name} was not called: that a restricted run writes there cannot be kept: {error.message}"
-            )
+            called = "was called" if done else "was not called"
+            message = f"{function.name} {called}: that a restricted run writes there cannot be kept: {error.message}"
             raise ToolFailed(message, cure=error.cure) from error
 
     def may_give(self, function: ToolFunction) -> bool:

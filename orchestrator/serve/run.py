@@ -174,10 +174,6 @@ class Run:
         """What the manifest says of the queue of this class."""
         return self.deployment.blueprint.queue.get(priority)
 
-    def allowed(self, endpoints: tuple[str, ...]) -> tuple[str, ...]:
-        """Those that may see this request: what is ``restricted`` reaches no cloud, whatever the manifest lists."""
-        return self.near(endpoints) if self.restricted else endpoints
-
     def near(self, endpoints: tuple[str, ...]) -> tuple[str, ...]:
         """Those that are known not to be in the cloud."""
         known = self.deployment.endpoints

@@ -133,6 +133,25 @@ def test_a_person_at_a_terminal_sees_the_arguments_and_is_asked(orchestrator: Ru
     assert "by lea" in told and "called" in told
 
 
+def test_what_waits_for_a_deployment_that_is_down_says_so(orchestrator: Run) -> None:
+    """In the list, in the one, when it goes down, and where it is decided all the same; applied again, it goes on."""
+    first, second = (waiting(orchestrator, f"it burns {number}") for number in (1, 2))
+    down = orchestrator("down", "help").out
+    told = "2 things still wait for a person, and for help to be applied again: orchestrator approvals list help"
+    assert down == f"help is down; its history stays; {told}\n"
+    note = "help is down: apply it again before you decide, or the run ends with ORC543 whatever is decided"
+    listed = orchestrator("approvals", "list").out
+    assert listed.count("pending (down)") == 2 and listed.count(note) == 1
+    assert note in orchestrator("approvals", "show", first["approval"]).out
+    decided = orchestrator("approvals", "approve", first["approval"], "--yes").out
+    assert decided.endswith(f"run {first['id']} ends: help is not applied\n")
+    assert ended(orchestrator, first)["error"]["code"] == "ORC543"
+    assert orchestrator("apply", "help.yaml").code == 0
+    assert "down" not in orchestrator("approvals", "list").out
+    assert orchestrator("approvals", "approve", second["approval"], "--yes").out.endswith("goes on\n")
+    assert ended(orchestrator, second)["text"] == "Ticket T-1001."
+
+
 def test_what_is_not_there_is_told(orchestrator: Run) -> None:
     """With what to type."""
     unknown = orchestrator("approvals", "show", "apv_nobody")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,10 @@ HOSTS = {
     "node": ["localhost", "LOCALHOST.", "a.localhost", "127.0.0.1", "127.9.9.9.", "::1", "::ffff:127.0.0.1"],
     "lan": ["gpu-box", "gpu-box.", "gpu.local.", "x.internal", "10.0.0.1", "169.254.1.1", "fe80::1", "fd00::1", "::ffff:10.0.0.1"],
     "cloud": ["", ".", "8.8.8.8", "134744072", "0x7f.1", "0x7f000001", "127.1", "010.0.0.1", "2130706433.", "::ffff:8.8.8.8",
-              "2001:0:808:808::1", "127.0.0.1.example.com", "localhost.example.com", "api\u3002example\u3002com",
+              "2001:0:808:808::1", "198.18.0.1", "198.19.255.255", "169.254.169.254",
+              "::ffff:169.254.169.254", "192.0.2.1", str(IPv4Address(0)), str(IPv6Address(0)),
+              "fd00:ec2::254", "240.0.0.1", "100.64.0.1",
+              "127.0.0.1.example.com", "localhost.example.com", "api\u3002example\u3002com",
               "api\uff0eexample\uff0ecom", "\uff11\uff13\uff14\uff17\uff14\uff14\uff10\uff17\uff12"],
 }  # fmt: skip
 

@@ -96,6 +96,21 @@ FAULTS: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
             )
         ],
     ),
+    "an agent in the cloud that hands over to a restricted one": (
+        {
+            "models": [{"alias": "m"}, {"alias": "far", "zone": "cloud"}],
+            "agents": [
+                {"name": "pub", "model": "far", "escalate_to": "b"},
+                {"name": "b", "model": "m", "role": "escalation", "privacy_mode": True},
+            ],
+        },
+        [
+            (
+                "ORC309",
+                "the model of agent.pub is in the cloud (agent.pub -> model.far) and reads what it may hand over to agent.b",
+            )
+        ],
+    ),
     "an offline agent with a model in the cloud": (
         {
             "models": [{"alias": "far", "zone": "cloud"}],

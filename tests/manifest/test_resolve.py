@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.errors import ManifestError
 from orchestrator.manifest.load import load_texts
 from orchestrator.manifest.resolve import resolve
 from orchestrator.manifest.resolved import Resolved
@@ -155,6 +156,20 @@ def test_the_routers_model_is_the_one_for_routing() -> None:
         "granite-3.3-2b"
     ]
     assert agent_of(meant("  models: [phi-4]\n  agents: [orders, sales]\n"), "router").model == []
+
+
+def test_a_model_for_embeddings_alone_answers_nobody_that_does_not_name_it() -> None:
+    """Under whatever alias; who names it is told. One that does something else too may be chosen."""
+    vectors = (
+        "{alias: e, provider: openai-compatible, model: x, endpoint: 'http://127.0.0.1:1/v1', tasks: [Embeddings]}"
+    )
+    found = meant(f"  models: [{vectors}, phi-4-mini]\n  agents: [orders]\n")
+    assert agent_of(found, "orders").model == ["phi-4-mini"]
+    assert agent_of(meant(f"  models: [{vectors}]\n  agents: [orders]\n"), "orders").model == []
+    both = vectors.replace("[Embeddings]", "[embedding, conversation]")
+    assert agent_of(meant(f"  models: [{both}]\n  agents: [orders]\n"), "orders").model == ["e"]
+    with pytest.raises(ManifestError, match="e gives vectors for texts and cannot answer"):
+        meant(f"  models: [{vectors}]\n  agents: [{{name: orders, model: e}}]\n")
 
 
 def test_a_router_leads_to_every_specialist_and_takes_the_defaults() -> None:

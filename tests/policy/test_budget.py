@@ -14,6 +14,7 @@ from orchestrator.core.errors import BudgetExceeded, Withheld
 from orchestrator.core.spending import NOTHING, Spend, over, price_of
 from orchestrator.plugins.stores.sqlite import open_stores
 from orchestrator.serve.ledger import Account, Ledger, Purse
+from orchestrator.testing.script import Rule, Script
 from tests.policy.shop import alone, shop
 
 __all__ = ["alone"]
@@ -117,6 +118,21 @@ async def test_where_nobody_stands_behind_the_default_of_the_router_answers(tmp_
         result = await it.run("ask the cloud")
     assert it.far.asked == [] and result.text == "Not today."
     assert result.path == ("router.front", "agent.desk", "agent.local")
+
+
+@pytest.mark.parametrize(("calls", "text"), [(0, "Kept."), (1, "")])
+async def test_a_restricted_default_takes_nothing_that_was_in_the_cloud(calls: int, text: str, tmp_path: Path) -> None:
+    """Where nothing was sent it does; a second call that is refused leaves it to nobody."""
+    routes = [{"to": "desk", "when": {"regex": "^list"}}, "local"]
+    front = {"name": "front", "role": "router", "default": "local", "stages": ["rules"], "routes": routes}
+    local = {"name": "local", "privacy_mode": True, "reflex": [{"say": "Kept."}]}
+    desk = {**DESK, "tools": ["clock"]}
+    script = Script([Rule("list", calls=(("clock_now", {}),), say="It is {result}")])
+    more: dict[str, Any] = {"tools": [{"name": "clock"}], **budget(per_run={"calls": calls})}
+    async with shop(tmp_path, front, desk, local, script=script, **more) as it:
+        result = await it.run("list what is")
+    assert len(it.far.asked) == calls and result.text == text
+    assert (result.error or {}).get("code") == ("ORC551" if calls else None)
 
 
 async def test_an_agent_with_a_model_nearby_uses_that_instead(tmp_path: Path) -> None:

@@ -263,8 +263,9 @@ async def test_what_another_process_marks_is_seen_also_after_marks_of_this_one(t
     """POSIX gives up the locks of a process on a file when it closes any descriptor of it: the other would think that it is alone,
     and take away the log that this one reads."""
     mine = rooms(tmp_path, "runtime")
+    (tmp_path / "mine").mkdir()
     for number in range(3):
-        await mine.wrote(Store("", f"/mine/{number}"))
+        await mine.wrote(Store("", str(tmp_path / "mine" / str(number))))
         assert not mine.holds(Store("", f"/theirs/{number}"))
         added = [sys.executable, "-c", ADDS, str(tmp_path / MARKS_NAME), f"/theirs/{number}"]
         await anyio.run_process(added)

@@ -20,7 +20,7 @@ from orchestrator.serve.outbound import Customs, Passage, Rules
 from orchestrator.testing.endpoint import simulated
 from tests.people.parts import by_rule, desked
 from tests.people.parts import shop as paying_tool
-from tests.serve.engine.parts import FakeTool, Wanted, agent_spec, router_spec, rule, serving
+from tests.serve.engine.parts import FakeTool, Wanted, agent_spec, model_spec, router_spec, rule, serving
 
 pytestmark = pytest.mark.anyio
 CANARY = "canary-7f3a"
@@ -50,6 +50,29 @@ async def test_a_router_that_leads_to_a_restricted_agent_asks_no_model_in_the_cl
     async with serving(Wanted(parts, **ONE)) as served:
         result = await served.run(CANARY)
     assert served.server.records == [] and result.text == "kept"
+
+
+async def test_an_agent_that_hands_over_to_a_restricted_one_asks_no_model_in_the_cloud() -> None:
+    """A server turned out to be there: the request is handed over as it came."""
+    desk = agent_spec("desk", escalate_to="a", escalate_when=["error"])
+    private = agent_spec("a", role="escalation", data_class="restricted", models=[], reflex=[rule("kept")])
+    async with serving(Wanted([desk, private], **ONE)) as served:
+        result = await served.run(CANARY)
+    assert served.server.records == [] and result.text == "kept"
+    assert "and a restricted agent may get this request after it" in result.why
+
+
+@pytest.mark.parametrize("data_class", ["restricted", "internal"])
+async def test_nor_does_a_judge_of_its_answer(data_class: str) -> None:
+    """The control: where nobody behind it is restricted the judge reads it."""
+    desk = agent_spec("desk", escalate_to="a", gate={"judge": {"model": "far"}})
+    private = agent_spec("a", role="escalation", data_class=data_class, models=[], reflex=[rule("kept")])
+    models, bound = {"m": model_spec(), "far": model_spec("far")}, {"m": ("m@1",), "far": ("m@2",)}
+    wanted = Wanted([desk, private], models=models, bound=bound, cloud=["m@2"])
+    async with serving(wanted, simulated(["m"]), simulated(["m"])) as served:
+        await served.run(CANARY)
+    near, far = (len(each.records) for each in served.servers)
+    assert (near, far) == (1, 0 if data_class == "restricted" else 1)
 
 
 async def test_only_what_reaches_a_restricted_agent_is_restricted() -> None:

@@ -56,6 +56,14 @@ _READER: Final = {"name": "reader", "model": "far", "instructions": "Read.", "to
 _CLERK: Final = {"name": "clerk", "role": "escalation", "human": {"queue": "desk"}, "tools": ["tickets"]}
 _FAILING: Final = {"name": "helper", "model": "near", "instructions": "Help.", "escalate_to": "senior"}
 
+_FIRST: Final = {"name": "first", "model": "near", "instructions": "Help.", "escalate_to": "desk"}
+_FAR_DESK: Final = {
+    "name": "desk",
+    "instructions": "Help.",
+    "escalate_to": "doctor",
+    "escalate_when": ["schema_invalid"],
+    "output_schema": {"type": "object", "required": ["never"], "properties": {"never": {"type": "string"}}},
+}
 _NURSE: Final = {"name": "nurse", "role": "escalation", "model": "near", "instructions": "Help."}
 PARTS: Final = [{"to": "doctor", "when": {"regex": "my file"}}, {"to": "open", "when": {"regex": "^go on"}}]
 _SEVERAL: Final[Mapping[str, Any]] = {
@@ -130,6 +138,25 @@ WAYS: Final[tuple[Way, ...]] = (
         "the encoder of the router before it",
         [(ASKED, {})],
         front={"encoder": "vectors", "stages": ["semantic"]},
+        refused="ORC309",
+    ),
+    Way(
+        "the model of the agent that hands over to it",
+        [(ASKED, {"agent": "desk"})],
+        [{**_FAR_DESK, "model": "far"}],
+        refused="ORC309",
+    ),
+    Way(
+        "the second model of an agent that an agent leads to, which hands over to it",
+        [(ASKED, {"agent": "first"})],
+        [{**_FAR_DESK, "role": "escalation", "model": ["near", "far"]}, _FIRST],
+        near_fails=["unauthorized"],
+        refused="ORC309",
+    ),
+    Way(
+        "the judge of the agent that hands over to it",
+        [(ASKED, {"agent": "desk"})],
+        [{**_FAR_DESK, "model": "near", "escalate_when": [{"judge": {"model": "far"}}]}],
         refused="ORC309",
     ),
     Way(

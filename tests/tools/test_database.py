@@ -371,3 +371,24 @@ async def test_without_a_path_it_has_an_empty_store_of_its_own(place: ToolPlace)
     async with closing(open_database("database", {}, place)) as tool:
         assert await call(tool, "tables") == []
     assert (place.state / "database.db").exists()
+
+
+async def test_a_database_of_the_runtime_is_no_tools(place: ToolPlace, tmp_path: Path) -> None:
+    """It holds what was said in every run. It is known by its tables: also as a copy under another name, and by a link."""
+    from orchestrator.plugins.stores.marks import MARKS_NAME, SqliteMarks
+    from orchestrator.plugins.stores.sqlite import open_stores
+    from orchestrator.ports.marks import Mark
+
+    open_stores(tmp_path / "state.db", recover=True).close()
+    SqliteMarks(tmp_path / MARKS_NAME, "runtime").add((Mark("file", "/x"),))
+    for name in ("state.db", MARKS_NAME):
+        (place.folder / f"{name}-copy").write_bytes((tmp_path / name).read_bytes())
+        (place.folder / f"{name}-link").symlink_to(tmp_path / name)
+        for path in (str(tmp_path / name), f"{name}-copy", f"{name}-link"):
+            with pytest.raises(DeployError, match="is a database of the orchestrator itself"):
+                open_database("stock", {"path": path, "writable": True, "allow_sql": True}, place)
+    own = sqlite3.connect(place.folder / "own.db")
+    own.execute("CREATE TABLE revision (deployment, number, note)")
+    own.close()
+    async with closing(open_database("stock", {"path": "own.db"}, place)) as tool:
+        assert "revision" in (await outcome(tool, "tables")).text

@@ -33,7 +33,7 @@ from orchestrator.node.tallies import Tallies
 from orchestrator.node.worker import Asked, Emit, Held, Load
 from orchestrator.plan.diff import diff
 from orchestrator.plan.plan import AgentServing, Plan
-from orchestrator.plan.serving import NOTHING
+from orchestrator.plan.serving import ELSEWHERE, NOTHING
 from orchestrator.plan.share import share_of
 from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.later import FORWARDED
@@ -48,6 +48,7 @@ UNLIMITED: Final = 64
 """Requests that a node takes at once where neither the manifest nor its model servers say how many."""
 DRAIN_SECONDS: Final = 30.0
 CAUSE: Final = "generation {} of the fleet"
+_NOT_HERE: Final = (NOTHING, ELSEWHERE)
 _USUAL_SECONDS: Final = 0.2
 """The weight of the newest answer in the average of how long one takes."""
 
@@ -174,8 +175,9 @@ def load_of(agents: Iterable[str], slots: int, in_work: int, service_ms: float) 
 
 
 def _refuse_less(plan: Plan, serving: Mapping[str, str]) -> None:
-    """Raises where an agent would have nothing to answer with that has something now."""
-    lost = [each for each in plan.serving if each.by == NOTHING and serving.get(each.agent, NOTHING) != NOTHING]
+    """Raises where an agent would have nothing to answer with that has something now, on this node: one that another node held
+    until now, or nobody, is no worse off here, and the others of the share shall not wait for it."""
+    lost = [each for each in plan.serving if each.by == NOTHING and serving.get(each.agent, NOTHING) not in _NOT_HERE]
     if lost:
         raise DeployError(
             "; ".join(f"{each.agent} would have nothing to answer with: {each.gain}" for each in lost),

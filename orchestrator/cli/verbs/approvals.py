@@ -117,8 +117,9 @@ def _decide(act: Act, approval: str, options: argparse.Namespace, terminal: Term
 
     by = in_utf8(options.by) or terminal.environment.get("USER", "")
     found = client(terminal).decide(approval, Verdict(act, by, said.get("text", ""), said.get("digest", "")))
+    goes_on = "goes on" if found["applied"] else f"ends: {found['deployment']} is not applied"
     return say_found(
-        found, f"{found['id']} is {found['state']}; run {found['run']} goes on", terminal, as_json=options.json
+        found, f"{found['id']} is {found['state']}; run {found['run']} {goes_on}", terminal, as_json=options.json
     )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.app.client import RuntimeClient
 
 EXAMPLES: Final = """
 orchestrator down kiosk
@@ -59,7 +62,14 @@ def _end(names: list[str], drain: float, options: argparse.Namespace, terminal: 
         with progress(terminal, 0) as listen:
             left = runtime.down(name, drain, listen)
         unfinished = f"; {left} request{'s' * (left != 1)} did not finish in {options.drain}" if left else ""
-        terminal.say(f"{name} is down{unfinished}; its history stays")
+        terminal.say(f"{name} is down{unfinished}; its history stays{_left_waiting(runtime, name)}")
+
+
+def _left_waiting(runtime: RuntimeClient, name: str) -> str:
+    """What waits for a person still, which nobody can act on before it is applied again."""
+    count = len(runtime.approvals(name))
+    things = f"{count} thing{'s' * (count != 1)} still wait{'s' * (count == 1)} for a person"
+    return f"; {things}, and for {name} to be applied again: orchestrator approvals list {name}" if count else ""
 
 
 def _check_known(name: str, known: list[str]) -> None:

@@ -12,6 +12,7 @@ from orchestrator.cli.view.terminal import Terminal
 from orchestrator.cli.view.texts import in_one_line, shortened
 
 NOTHING: Final = "nothing waits for a person"
+DOWN: Final = "{0} is down: apply it again before you decide, or the run ends with ORC543 whatever is decided"
 LONGEST: Final = 60
 """Characters of a request in the list."""
 
@@ -22,7 +23,14 @@ def shown_list(approvals: Sequence[Mapping[str, Any]], terminal: Terminal) -> st
         return NOTHING
     head = ("APPROVAL", "DEPLOYMENT", "WAITS FOR", "STATE", "SINCE", "EXPIRES", "REQUEST")
     first, *rest = columns([head, *map(_row, approvals)])
-    return "\n".join([terminal.paint("bold", first), *map(terminal.foreign, rest)])
+    down = dict.fromkeys(each["deployment"] for each in approvals if is_left(each))
+    notes = [DOWN.format(name) for name in down]
+    return "\n".join([terminal.paint("bold", first), *map(terminal.foreign, [*rest, *notes])])
+
+
+def is_left(approval: Mapping[str, Any]) -> bool:
+    """Whether it waits, and its deployment is down: nobody acts on what is decided."""
+    return approval["state"] == "pending" and not approval.get("applied", True)
 
 
 def _row(approval: Mapping[str, Any]) -> tuple[str, ...]:
@@ -31,7 +39,8 @@ def _row(approval: Mapping[str, Any]) -> tuple[str, ...]:
     )
     expires = ahead(approval["expires"]) if approval["state"] == "pending" else "-"
     since, short = ago(approval["created"]), shortened(in_one_line(approval["request"]), LONGEST)
-    return approval["id"], approval["deployment"], waits, approval["state"], since, expires, short
+    state = f"{approval['state']} (down)" if is_left(approval) else approval["state"]
+    return approval["id"], approval["deployment"], waits, state, since, expires, short
 
 
 def shown(approval: Mapping[str, Any], terminal: Terminal) -> str:
@@ -57,6 +66,8 @@ def _facts(approval: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "since", clock(approval["created"])
     if approval["state"] == "pending":
         yield "expires", f"{clock(approval['expires'])}, {ahead(approval['expires'])}"
+    if is_left(approval):
+        yield "down", DOWN.format(approval["deployment"])
     yield "data class", approval["data_class"]
     yield "request", in_one_line(approval["request"])
     if approval["why"]:

@@ -47,9 +47,11 @@ CODES: Final[tuple[Code, ...]] = (
     ),
     Code(
         "ORC309",
-        "a router in the cloud reads restricted requests",
-        "A router's model reads every request, also those that are meant for a restricted agent.",
-        "Give the router a model of this device or the local network, or none.",
+        "a model in the cloud reads what a restricted agent gets",
+        "A router's model reads every request, also those that are meant for a restricted agent; the models of an agent, and "
+        "a judge of its answers, read what it hands over to one (escalate_to).",
+        "Give the router or the agent, or its judge, a model of this device or the local network; or let an agent that is not "
+        "restricted take over.",
     ),
     Code(
         "ORC310",

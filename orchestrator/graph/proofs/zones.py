@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from orchestrator.graph.finding import Finding
 from orchestrator.graph.graph import AgentGraph
@@ -26,19 +26,21 @@ def restricted_stays_local(graph: AgentGraph) -> list[Finding]:
     ]
 
 
-def routers_keep_restricted_local(graph: AgentGraph) -> list[Finding]:
-    """A router's model reads every request: it may be in the cloud only where no restricted agent can get the request."""
+def nothing_restricted_comes_from_the_cloud(graph: AgentGraph) -> list[Finding]:
+    """A model that a router or an agent asks, or that judges its answers, reads the request: it may be in the cloud only where no
+    restricted agent can get that request afterwards, by a route, a default or an escalation."""
     return [
-        Finding(
-            "ORC309",
-            router.address,
-            f"the model of {router.address} is in the cloud ({' -> '.join(way)}) and reads what is meant for {private.address}",
-            _KEEP,
-        )
-        for router in graph.vertices("router")
-        if (way := _way_to_cloud(graph, router.address, ("uses", "fallback")))
-        and (private := _first_restricted(graph, router)) is not None
+        Finding("ORC309", vertex.address, _read_before(vertex, way, private), _KEEP)
+        for vertex in graph.vertices("router", "specialist", "escalation")
+        if not vertex.facts.get("restricted")  # then it is ORC308
+        and (way := _way_to_cloud(graph, vertex.address, ("uses", "fallback")))
+        and (private := _first_restricted(graph, vertex)) is not None
     ]
+
+
+def _read_before(vertex: Vertex, way: Sequence[str], private: Vertex) -> str:
+    what = "what is meant for" if vertex.kind == "router" else "what it may hand over to"
+    return f"the model of {vertex.address} is in the cloud ({' -> '.join(way)}) and reads {what} {private.address}"
 
 
 def offline_needs_no_cloud(graph: AgentGraph) -> list[Finding]:
@@ -52,8 +54,8 @@ def offline_needs_no_cloud(graph: AgentGraph) -> list[Finding]:
     ]
 
 
-def _first_restricted(graph: AgentGraph, router: Vertex) -> Vertex | None:
-    seen = graph.reachable(router.address, FLOW)
+def _first_restricted(graph: AgentGraph, vertex: Vertex) -> Vertex | None:
+    seen = graph.reachable(vertex.address, FLOW)
     agents = graph.vertices("specialist", "escalation")
     return next((agent for agent in agents if agent.address in seen and agent.facts["restricted"]), None)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from orchestrator.manifest.catalogue.reader import find_model
 from orchestrator.manifest.faults import fault
 from orchestrator.manifest.inference.draft import Draft
-from orchestrator.manifest.inference.models import aliases
+from orchestrator.manifest.inference.models import aliases, is_embedder
 from orchestrator.manifest.spec.agent import AgentEntry
 
 _OF_ROUTERS: Final = (
@@ -167,8 +166,8 @@ def _has_encoder(router: AgentEntry) -> bool:
 
 def _check_kinds_of_models(draft: Draft, agent: AgentEntry) -> None:
     for number, alias in enumerate(aliases(agent)):
-        row = find_model(alias)
-        if row is not None and row["kind"] == "embedding":
+        model = draft.models.get(alias)
+        if model is not None and is_embedder(model):
             at = draft.address(agent)
             many = draft.holds(at, "model", 0)
             keys = ("model", number) if many else ("model",)

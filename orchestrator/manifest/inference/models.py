@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from orchestrator.manifest.catalogue.reader import find_model
@@ -12,6 +12,7 @@ from orchestrator.manifest.spec.model import ModelEntry
 from orchestrator.manifest.zone import zone_of
 
 ROUTING: Final = "routing"
+_EMBEDDING: Final = frozenset({"embedding", "embeddings"})
 _ASKING: Final = ("intent", "cascade")
 """Strategies that may ask a model."""
 
@@ -109,10 +110,15 @@ def _for_agent(draft: Draft, agent: AgentEntry) -> tuple[ModelEntry, str] | None
 
 def _chat_models(draft: Draft) -> Iterator[ModelEntry]:
     """Models that may be chosen without being named: no embedders, nothing in the cloud."""
-    for model in draft.models.values():
-        row = find_model(model.alias)
-        if zone_of(model) != "cloud" and not (row and row["kind"] == "embedding"):
-            yield model
+    return (model for model in draft.models.values() if zone_of(model) != "cloud" and not is_embedder(model))
+
+
+def is_embedder(model: ModelEntry) -> bool:
+    """Whether it makes vectors and cannot answer: by the catalogue, else by tasks that are of nothing else."""
+    row = find_model(model.alias)
+    if row is not None:
+        return bool(row["kind"] == "embedding")
+    return bool(model.tasks) and _folded(model.tasks) <= _EMBEDDING
 
 
 def _topics(agent: AgentEntry) -> set[str]:
@@ -121,5 +127,5 @@ def _topics(agent: AgentEntry) -> set[str]:
     return _folded([agent.name, *texts])
 
 
-def _folded(texts: list[str]) -> set[str]:
+def _folded(texts: Iterable[str]) -> set[str]:
     return {text.casefold().replace("_", "-").replace(" ", "-") for text in texts}

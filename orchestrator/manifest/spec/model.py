@@ -87,7 +87,7 @@ class ModelEntry(Spec):
     tasks: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=64)]], Field(examples=[["conversation", "reasoning"]])
     ] = []
-    """What it is meant for. `routing` makes it the model of routers."""
+    """What it is meant for. `routing` makes it the model of routers; one for `embeddings` alone is asked for vectors only."""
     complexity: Annotated[list[Literal["simple", "moderate", "complex"]], Field(examples=[["simple"]])] = []
     """The requests that it is meant for, by the complexity that they come with. Of an agent's models and their fallbacks, the
     smallest that claims a request's complexity is asked first."""

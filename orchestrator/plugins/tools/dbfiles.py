@@ -15,6 +15,7 @@ from orchestrator.plugins.tools.csvtables import CsvTables
 from orchestrator.plugins.tools.sqlguard import Examined, QueryFault, examine, guard_reads, guard_writes
 from orchestrator.plugins.tools.sqlite import SqliteFile, connect, open_own
 from orchestrator.plugins.tools.workers import Workers
+from orchestrator.ports.store import KEPT_TABLES
 from orchestrator.ports.tool import ToolPlace
 
 
@@ -55,12 +56,25 @@ def open_files(name: str, options: Mapping[str, Any], place: ToolPlace, undo: Ex
             tables = CsvTables(source, path)
             tables.load()
     reader = _open_one(path, "ro", name, undo)
+    _refuse_ours(reader.connection, path, name)
     guard_reads(reader.connection)
     writer = _open_one(path, "rw", name, undo) if options.get("writable", False) else None
     if writer is not None:
         writer.connection.execute("PRAGMA synchronous=FULL")
         guard_writes(writer.connection)
     return Files(path, reader, writer, tables, Workers(name, 1))
+
+
+def _refuse_ours(connection: sqlite3.Connection, path: Path, name: str) -> None:
+    """What the runtime keeps holds the words of every run and session, also of restricted ones, and which files those wrote: no
+    tool reads or writes that. It is known by its tables, under any name and in any folder. Raises ``DeployError``."""
+    for table, columns in KEPT_TABLES.items():
+        found = {str(row["name"]) for row in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+        if columns <= found:
+            raise DeployError(
+                f"the tool {name}: {path} is a database of the orchestrator itself",
+                cure="give it one of its own; orchestrator history, logs and report tell of runs",
+            )
 
 
 def _open_one(path: Path, mode: str, name: str, undo: ExitStack) -> SqliteFile:

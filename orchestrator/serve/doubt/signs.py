@@ -12,6 +12,7 @@ from orchestrator.serve.doubt.abstention import abstains
 from orchestrator.serve.doubt.case import Case, Sight, Signs
 from orchestrator.serve.doubt.check import check
 from orchestrator.serve.doubt.tokens import canonical, sureness
+from orchestrator.serve.steps.near import seen_by
 
 THRESHOLDS: Final[Mapping[str, float]] = {
     "abstains": 0.5,
@@ -78,7 +79,7 @@ async def _self_check(case: Case, signs: Signs) -> Sight:
 
 async def _judge(case: Case, signs: Signs) -> Sight:
     binding = case.run.deployment.bindings.get(signs["model"])
-    endpoints = case.run.allowed(binding.endpoints) if binding is not None else ()
+    endpoints = seen_by(case.run, case.agent, binding.endpoints) if binding is not None else ()
     if not endpoints:
         why = (
             binding.missing if binding is not None and binding.missing else f"{signs['model']} may not see this request"

@@ -20,7 +20,7 @@ from orchestrator.serve.steps.elsewhere import answer_elsewhere, goes_on, is_els
 from orchestrator.serve.steps.escalate import may_go_up
 from orchestrator.serve.steps.exclusive import answer_alone
 from orchestrator.serve.steps.human import hand_to_person
-from orchestrator.serve.steps.near import near_enough
+from orchestrator.serve.steps.near import near_enough, stays_near
 from orchestrator.serve.steps.reflex import act
 
 
@@ -121,8 +121,8 @@ def _able(run: Run, agent: Agent) -> Selection:
     saving = pressure.saving.get(run.deployment.name, "")
     priority = agent.spec["priority"] or request.priority
     selection = select(agent.choices, Asked(request.complexity, priority, saving, pressure.starved))
-    if run.restricted:
-        selection = selection.only(run.allowed(selection.endpoints), "is not for what is restricted")
+    if stays_near(run, agent):
+        selection = selection.only(run.near(selection.endpoints), "is not for what is restricted")
     if not agent.schemas:
         return selection
     known = run.deployment.endpoints

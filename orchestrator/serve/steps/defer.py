@@ -16,6 +16,7 @@ from orchestrator.serve.later import may_be_kept
 from orchestrator.serve.outcome import Outcome
 from orchestrator.serve.run import Run
 from orchestrator.serve.steps.elsewhere import is_elsewhere
+from orchestrator.serve.steps.near import stays_near
 
 EXPIRES: Final = 86_400.0
 """Seconds that a request waits for its target where the manifest says nothing."""
@@ -38,10 +39,10 @@ def _has_target(run: Run, agent: Agent) -> bool:
     """A restricted request waits for no model in the cloud, and for no other node: it would wait in vain."""
     if is_elsewhere(agent):
         return not run.restricted
-    if not run.restricted:
+    if not stays_near(run, agent):
         return bool(agent.spec["models"])
     if agent.endpoints:
-        return bool(run.allowed(agent.endpoints))
+        return bool(run.near(agent.endpoints))
     models = {each.spec["alias"]: each.spec["zone"] for each in run.deployment.blueprint.of_kind("model")}
     return any(models.get(alias) != "cloud" for alias in agent.spec["models"])
 

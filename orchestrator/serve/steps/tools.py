@@ -96,6 +96,7 @@ def denied(approval: Approval) -> ApprovalDenied:
 async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: Mapping[str, Any]) -> ToolOutcome:
     """Call it with arguments that are checked, past every approval."""
     await _keep_apart(run, function)
+    restricted = run.restricted
     context = _context(run, agent)
     await may_act(run, agent, function, context.call_id)
     began = current_time()
@@ -122,15 +123,16 @@ async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: M
     finally:
         _keep_near(run, function)  # once more: a restricted run may have written while it read
         _note(run, function, began, outcome)
+    if restricted and run.privacy is not None:
+        await run.privacy.wrote(function, done=True)  # it may have put a file in place of the one that was marked
     return result
 
 
 async def _keep_apart(run: Run, function: ToolFunction) -> None:
     """What a restricted run tells a tool, another run may read there: that one is restricted then."""
+    _keep_near(run, function)
     if run.privacy is not None and run.restricted:
         await run.privacy.wrote(function)
-    else:
-        _keep_near(run, function)
 
 
 def _keep_near(run: Run, function: ToolFunction) -> None:

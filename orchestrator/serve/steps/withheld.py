@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestrator.core.errors import RunError, Withheld
 from orchestrator.deploy.deployment import Agent
+from orchestrator.serve.privacy import leads_to_private
 from orchestrator.serve.run import Run
 
 
@@ -14,12 +15,18 @@ def kept_here(error: RunError) -> bool:
 
 def instead_of(run: Run, agent: Agent, error: RunError) -> str:
     """Where nobody stands behind it: the default agent of the last router that the request came through, if it was not asked yet
-    and nothing was said."""
+    and nothing was said. Not one that is restricted, or leads to one, where the run was in the cloud before it was refused."""
     if not kept_here(error) or run.streamed or agent.spec["escalate_to"]:
         return ""
     for address in reversed(run.path):
         kind, _, name = address.partition(".")
         if kind == "router":
             default = run.deployment.routers[name].spec["default"] or ""
-            return default if default and f"agent.{default}" not in run.path else ""
+            asked = f"agent.{default}" in run.path
+            return "" if asked or (leads_to_private(run.deployment, default) and _was_far(run)) else default
     return ""
+
+
+def _was_far(run: Run) -> bool:
+    """Whether a model in the cloud was asked."""
+    return any(step.kind == "model" and step.detail.get("zone") == "cloud" for step in run.steps)
