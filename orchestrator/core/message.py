@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
+from orchestrator.core.marks import Mark
 from orchestrator.core.record import record
 from orchestrator.core.surrogates import utf8
 
@@ -25,12 +26,13 @@ class ToolCall:
 
 @record
 class Message:
-    """One turn of a conversation."""
+    """One turn of a conversation. ``marks`` tell where in what a tool gave the values of named fields stand; servers get none."""
 
     role: Role
     content: str
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
+    marks: tuple[Mark, ...] = ()
     _encoded: list[bytes] = field(default_factory=list, repr=False, compare=False)
 
     def encoded(self) -> bytes:
@@ -50,6 +52,17 @@ class Message:
         if self.tool_call_id:
             out["tool_call_id"] = self.tool_call_id
         return out
+
+    def as_kept(self) -> dict[str, Any]:
+        """For a run that waits: with its marks."""
+        return {**self.as_json(), "marks": [list(each) for each in self.marks]} if self.marks else self.as_json()
+
+    @classmethod
+    def from_kept(cls, value: Mapping[str, Any]) -> Message:
+        """What ``as_kept`` gave."""
+        plain = cls.from_json(value)
+        marks = tuple((int(begin), int(end), str(field)) for begin, end, field in value.get("marks", ()))
+        return replace(plain, marks=marks, _encoded=[]) if marks else plain
 
     @classmethod
     def from_json(cls, value: object) -> Message:

@@ -29,13 +29,17 @@ def search_of(sets: Sequence[tuple[ToolSpec, Tool]]) -> tuple[ToolSpec, ToolFunc
             outcome = await function.run(arguments, context)
             found += [{**passage, "set": name} for passage in outcome.value]
         best = sorted(found, key=lambda passage: -passage["score"])[: arguments.get("limit", DEFAULT_LIMIT)]
-        return ToolOutcome(best, "\n\n".join(_line(passage) for passage in best) or "nothing found")
+        return ToolOutcome.shown(best, _lines)
 
     return spec, replace(first, name=SEARCH, run=search)
 
 
 def _search(spec: ToolSpec, tool: Tool) -> ToolFunction:
     return next(function for function in tool.functions if function.name == f"{spec['name']}.search")
+
+
+def _lines(passages: Sequence[Mapping[str, Any]]) -> str:
+    return "\n\n".join(map(_line, passages)) or "nothing found"
 
 
 def _line(passage: Mapping[str, Any]) -> str:

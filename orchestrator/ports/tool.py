@@ -31,10 +31,17 @@ class ToolContext:
 @dataclass(frozen=True, slots=True)
 class ToolOutcome:
     """What a call gave: a plain JSON-able ``value``, and ``text`` for a model (made from the value where empty). The engine
-    makes it plain where it is not quite (``serve/steps/plain.py``), and refuses what has no form in JSON."""
+    makes it plain where it is not quite (``serve/steps/plain.py``), and refuses what has no form in JSON. ``show`` makes the
+    text of the value: with it, it is known where in the text each field of the value stands (``core/marks.py``)."""
 
     value: Any
     text: str = ""
+    show: Callable[[Any], str] | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def shown(cls, value: Any, show: Callable[[Any], str]) -> ToolOutcome:
+        """An outcome whose text is made of its value."""
+        return cls(value, show(value), show)
 
 
 RunFunction = Callable[[Mapping[str, Any], ToolContext], Awaitable[ToolOutcome]]

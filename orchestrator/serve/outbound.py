@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from orchestrator.core.errors import (
     BadRequest,
@@ -23,6 +23,7 @@ from orchestrator.core.errors import (
     Withheld,
 )
 from orchestrator.core.field_values import CannotRedact
+from orchestrator.core.marks import Mark
 from orchestrator.core.message import Message, ToolCall, Usage
 from orchestrator.core.personal import Finder, Pseudonyms, finder_of, may_begin
 from orchestrator.core.record import record
@@ -32,6 +33,9 @@ from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Embedder, Provider, Target
 from orchestrator.ports.spending import Reservation
 from orchestrator.serve.ledger import Account, Ledger, Purse
+
+T = TypeVar("T")
+_Told = tuple[str, str, tuple[ToolCall, ...], tuple[Mark, ...]]
 
 _OWN_ID: Final = re.compile(r"run_[0-9a-f]{16}")
 _NOTHING_DONE: Final = (Unreachable, RateLimited, Refused, BadRequest, ModelNotFound, ServerBusy)
@@ -83,34 +87,65 @@ class Passage:
         self.ledger = ledger
         self.purse = Purse()
         self.names = Pseudonyms(rules.finder) if rules.finder is not None else None
-        self._messages: dict[tuple[str, str, tuple[ToolCall, ...]], Message] = {}  # as they are sent
+        self._messages: dict[_Told, tuple[int, Message]] = {}  # as they are sent, and how many values were known then
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Named ones whose values must not leave."""
+        return self.rules.finder.fields if self.rules.finder is not None else ()
+
+    def learn(self, value: Any) -> None:
+        """What a function gave: what stands in it under a named field is hidden wherever else it stands."""
+        if self.names is not None:
+            self.names.learn(value)
 
     def fit_to_send(self, call: ChatCall, agent: str) -> ChatCall:
         """The call without what must not leave. Raises ``Withheld``."""
         limited = self.rules.account.limited(agent)
         return replace(
             call,
-            messages=tuple(map(self.hidden, call.messages)),
+            messages=self._settled(lambda: tuple(map(self.hidden, call.messages))),
             max_tokens=call.max_tokens or (USUAL_ANSWER if limited else None),
             stop=tuple(map(self.hidden_text, call.stop)),
             request_id=call.request_id if _OWN_ID.fullmatch(call.request_id) else "",
         )
 
+    def _settled(self, hide: Callable[[], tuple[T, ...]]) -> tuple[T, ...]:
+        """Once more where a value of a named field was learned meanwhile: it may stand in a text before it."""
+        while True:
+            known = self._known()
+            hidden = hide()
+            if self._known() == known:
+                return hidden
+
+    def _known(self) -> int:
+        return self.names.known.count if self.names is not None else 0
+
     def hidden(self, message: Message) -> Message:
         """A message as it is sent. Raises ``Withheld``."""
-        if self.names is None:
+        names = self.names
+        if names is None:
             return message
-        key = (message.role, message.content, message.tool_calls)
-        found = self._messages.get(key)
-        if found is None or found.tool_call_id != message.tool_call_id:
-            names = self.names
+        key = (message.role, message.content, message.tool_calls, message.marks)
+        kept, known = self._messages.get(key), names.known.count
+        if kept is None or kept[0] != known or kept[1].tool_call_id != message.tool_call_id:
             calls = tuple(
                 ToolCall(each.id, each.name, self.kept(names.hide_json, each.arguments)) for each in message.tool_calls
             )
-            content = self.hidden_text(message.content)
-            found = Message(message.role, content, calls, message.tool_call_id)
-            self._messages[key] = found
-        return found
+            content = self._hidden_content(message)
+            kept = (known, Message(message.role, content, calls, message.tool_call_id))
+            self._messages[key] = kept
+        return kept[1]
+
+    def _hidden_content(self, message: Message) -> str:
+        names = self.names
+        if names is None or not message.marks:
+            return self.hidden_text(message.content)
+        return self.kept(lambda text: names.hide(text, message.marks), message.content)
+
+    def hidden_texts(self, texts: tuple[str, ...]) -> tuple[str, ...]:
+        """Texts that leave together. Raises ``Withheld``."""
+        return self._settled(lambda: tuple(map(self.hidden_text, texts)))
 
     def hidden_text(self, text: str) -> str:
         """A text as it is sent. Raises ``Withheld``."""
@@ -214,7 +249,7 @@ class Crossing:
             raise BadRequest(f"{target.provider} makes no vectors")
         embedder = cast(Embedder, self._endpoint.provider)
         self._check_open()
-        hidden = tuple(map(self._passage.hidden_text, texts))
+        hidden = self._passage.hidden_texts(texts)
         prompt = self._passage.ledger.tokens_of(self._endpoint.id, sum(len(text.encode()) for text in hidden))
         cost = price_of(self._passage.rules.prices.get(self._endpoint.id, {}), prompt, 0)
         bill = await self._pay(Spend(prompt, cost, 1))

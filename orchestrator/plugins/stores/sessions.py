@@ -92,4 +92,4 @@ class SqliteSessions:
 def _message(encoded: bytes) -> Message:
     """The stored JSON is handed on, so that it is not encoded again for the wire."""
     plain = Message.from_json(json.loads(encoded))
-    return Message(plain.role, plain.content, plain.tool_calls, plain.tool_call_id, [encoded])
+    return Message(plain.role, plain.content, plain.tool_calls, plain.tool_call_id, _encoded=[encoded])

@@ -73,7 +73,7 @@ def _tables_function(name: str, files: Files) -> ToolFunction:
     async def run(_arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
         await _refresh(files)
         rows = await files.reader.read(_described)
-        return ToolOutcome(rows, as_table(rows))
+        return ToolOutcome.shown(rows, as_table)
 
     return ToolFunction(f"{name}.tables", "The tables and their columns.", arguments_schema({}), "read", run, True)
 
@@ -148,7 +148,7 @@ async def _refresh(files: Files) -> None:
 async def _rows(files: Files, sql: str, values: Mapping[str, Any]) -> ToolOutcome:
     await _refresh(files)
     rows = await files.reader.read(lambda connection: _fetched(connection.execute(sql, values)))
-    return ToolOutcome(rows, as_table(rows))
+    return ToolOutcome.shown(rows, as_table)
 
 
 async def _write(files: Files, query: Query, values: Mapping[str, Any]) -> ToolOutcome:
@@ -162,7 +162,7 @@ async def _write(files: Files, query: Query, values: Mapping[str, Any]) -> ToolO
     rows, changed = await files.writer.write(work)
     if changed >= 0:
         return ToolOutcome({"changed": changed}, f"{changed} rows changed")
-    return _first(rows) if query.one else ToolOutcome(rows, as_table(rows))
+    return _first(rows) if query.one else ToolOutcome.shown(rows, as_table)
 
 
 def _fetched(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:
@@ -180,4 +180,4 @@ def _fetched(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:
 
 
 def _first(rows: list[dict[str, Any]]) -> ToolOutcome:
-    return ToolOutcome(rows[0], as_lines(rows[0])) if rows else ToolOutcome(None, "nothing found")
+    return ToolOutcome.shown(rows[0], as_lines) if rows else ToolOutcome(None, "nothing found")

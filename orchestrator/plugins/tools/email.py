@@ -137,7 +137,7 @@ class _Mail:
     async def list(self, arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
         box = self._folder / arguments.get("box", "outbox")
         rows = await self._workers.run(lambda: _listed(box, arguments.get("limit", 20)))
-        return ToolOutcome(rows, as_table(rows))
+        return ToolOutcome.shown(rows, as_table)
 
     def _send(self, arguments: Mapping[str, Any], context: ToolContext, line: Line) -> ToolOutcome:
         key = context.call_id or os.urandom(16).hex()

@@ -122,15 +122,12 @@ class _Tickets:
             sql = "SELECT text, created FROM note WHERE ticket = ? ORDER BY id"
             return {**_found(connection, number), "notes": connection.execute(sql, (number,)).fetchall()}
 
-        ticket = await self._store.read(work)
-        notes = "".join(f"\nnote of {note['created']}: {note['text']}" for note in ticket["notes"])
-        head = {name: value for name, value in ticket.items() if name != "notes"}
-        return ToolOutcome(ticket, as_lines(head) + notes)
+        return ToolOutcome.shown(await self._store.read(work), _with_notes)
 
     async def list(self, arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
         tickets = await self._those(arguments.get("status", "open"), arguments.get("priority", ""))
         shown = tickets[: arguments.get("limit", 20)]
-        return ToolOutcome(shown, as_table(shown))
+        return ToolOutcome.shown(shown, as_table)
 
     async def ask(self, arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
         """Gives what it understood too, so that an answer can say what it is the answer to."""
@@ -146,7 +143,7 @@ class _Tickets:
         told = {"status": asked.status, "priority": asked.priority, "words": " ".join(asked.words)}
         shown = tickets[: asked.limit]
         value = {**told, "count": len(tickets), "more": max(0, len(tickets) - asked.limit), "tickets": shown}
-        return ToolOutcome(value, f"{as_lines({**told, 'count': len(tickets)})}\n{as_table(shown)}")
+        return ToolOutcome.shown(value, _as_answer)
 
     async def _those(self, status: str, priority: str) -> builtins.list[dict[str, Any]]:
         """All of a status and a priority (``all`` and nothing: of any), the newest first."""
@@ -206,4 +203,15 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _outcome(ticket: dict[str, Any]) -> ToolOutcome:
-    return ToolOutcome(ticket, as_lines(ticket))
+    return ToolOutcome.shown(ticket, as_lines)
+
+
+def _with_notes(ticket: Mapping[str, Any]) -> str:
+    head = {name: value for name, value in ticket.items() if name != "notes"}
+    return as_lines(head) + "".join(f"\nnote of {note['created']}: {note['text']}" for note in ticket["notes"])
+
+
+def _as_answer(value: Mapping[str, Any]) -> str:
+    """What was understood, how many there are, and those that are shown."""
+    head = {name: each for name, each in value.items() if name not in ("more", "tickets")}
+    return f"{as_lines(head)}\n{as_table(value['tickets'])}"

@@ -105,13 +105,13 @@ class _Talk:
         )
 
     async def go_on(self, at: Mapping[str, Any]) -> Outcome:
-        self.messages = tuple(map(Message.from_json, at["messages"]))
+        self.messages = tuple(map(Message.from_kept, at["messages"]))
         self.history = (at["history"][0], at["history"][1])
         self.tool_calls, self.step, self.endpoint = at["tool_calls"], at["step"], at["endpoint"]
         if "wish" not in at:  # it waited for leave to ask a model in the cloud
             self.run.leave, self.run.grant = self.run.grant, None
             return await self.answer(self.step - 1)
-        await self._answer_calls(Message.from_json(at["wish"]), list(map(Message.from_json, at["answers"])))
+        await self._answer_calls(Message.from_json(at["wish"]), list(map(Message.from_kept, at["answers"])))
         return await self.answer(self.step)
 
     # -- asking -----------------------------------------------------------------------------------------------------
@@ -302,11 +302,11 @@ class _Talk:
 
     def _place(self, wish: Message, answers: Sequence[Message]) -> dict[str, Any]:
         """Where it waits for a person, in plain values."""
-        return self._standing() | {"wish": wish.as_json(), "answers": [message.as_json() for message in answers]}
+        return self._standing() | {"wish": wish.as_json(), "answers": [message.as_kept() for message in answers]}
 
     def _standing(self) -> dict[str, Any]:
         return {
-            "messages": [message.as_json() for message in self.messages],
+            "messages": [message.as_kept() for message in self.messages],
             "history": list(self.history),
             "tool_calls": self.tool_calls,
             "step": self.step,

@@ -17,6 +17,7 @@ from orchestrator.core.errors import (
     ToolFailed,
     WrongArguments,
 )
+from orchestrator.core.marks import clipped, marks_of
 from orchestrator.core.message import Message, ToolCall, Usage
 from orchestrator.core.schema_check import check_arguments
 from orchestrator.core.surrogates import whole_value
@@ -106,6 +107,8 @@ async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: M
         with anyio.fail_after(max(0.0, min(own_time, time_left))):
             result = plain_outcome(function.name, await function.run(arguments, context))
         outcome = "ok"
+        if run.passage is not None:
+            run.passage.learn(result.value)
     except TimeoutError as error:
         outcome = "timeout"
         if time_left <= own_time:
@@ -184,7 +187,7 @@ async def answer_call(run: Run, agent: Agent, call: ToolCall) -> Message:
     if isinstance(arguments, str):
         return _refused(run, call, f"{arguments}; they were: {call.arguments[:LONGEST_REPEATED]}")
     try:
-        return _message(call, as_text(await call_function(run, agent, function, arguments)))
+        return _told(run, call, await call_function(run, agent, function, arguments))
     except WrongArguments as error:
         return _refused(run, call, error.message)
     except ApprovalDenied as error:
@@ -243,6 +246,15 @@ def as_text(outcome: ToolOutcome) -> str:
     if len(text) > LONGEST_OUTPUT:
         return text[:LONGEST_OUTPUT] + f"\n[{len(text) - LONGEST_OUTPUT} more characters were left out]"
     return text
+
+
+def _told(run: Run, call: ToolCall, outcome: ToolOutcome) -> Message:
+    """What a function gave, as a model reads it; where a part of it must not leave the device, with its place."""
+    text = as_text(outcome)
+    fields = run.passage.fields if run.passage is not None else ()
+    whole_text = outcome.text or text
+    marks = clipped(marks_of(outcome.value, whole_text, fields, outcome.show), min(len(whole_text), LONGEST_OUTPUT))
+    return Message("tool", text, tool_call_id=call.id, marks=marks)
 
 
 def _message(call: ToolCall, text: str) -> Message:

@@ -1,0 +1,131 @@
+"""Where the values of named fields stand in the text that was made of a plain value: a table, lines, or words of a tool's own.
+
+The names are known in the value and may be gone in its text. So the value is written once more with signs around what stands under
+a named field, by what wrote it first; where that is not known, each such value is looked for in the text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+Mark = tuple[int, int, str]
+"""Where a value begins and ends, and its field."""
+
+_BEGINS: Final = "\ufdd0"
+_NAMED: Final = "\ufdd1"
+_ENDS: Final = "\ufdd2"
+"""Signs that Unicode keeps free for such use: no text holds them that is meant for anybody."""
+_SIGNED: Final = re.compile(f"{_BEGINS}([0-9]+){_NAMED}|{_ENDS}")
+
+
+def marks_of(value: Any, text: str, fields: Sequence[str], show: Callable[[Any], str] | None) -> tuple[Mark, ...]:
+    """Where what stands under one of the fields is in the text that ``show`` makes of the value. JSON is left out: its names are
+    still in it, right before their values."""
+    if not fields or not any(_leaves(value, fields)) or _is_json(text):
+        return ()
+    if show is not None:
+        marked = _shown(_signed(value, fields, -1), text, fields, show)
+        if marked is not None:
+            return marked
+    return _sought(value, text, fields)
+
+
+def named_values(value: Any, fields: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each text, number, true and false under one of the fields, at whatever depth, with its field."""
+    return ((fields[field], _written(leaf)) for leaf, field in _leaves(value, fields))
+
+
+def clipped(marks: Sequence[Mark], end: int) -> tuple[Mark, ...]:
+    """Those of a text that is cut off at this place."""
+    return tuple((begin, min(until, end), field) for begin, until, field in marks if begin < end)
+
+
+def _is_json(text: str) -> bool:
+    if text.lstrip()[:1] not in ("{", "["):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _field(key: Any, fields: Sequence[str]) -> int:
+    key = str(key).casefold()
+    return next((at for at, each in enumerate(fields) if each.casefold() == key), -1)
+
+
+def _leaves(value: Any, fields: Sequence[str], within: int = -1) -> Iterator[tuple[Any, int]]:
+    """What stands under a field, keys within it too."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if within >= 0:
+                yield key, within
+            yield from _leaves(each, fields, within if within >= 0 else _field(key, fields))
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _leaves(each, fields, within)
+    elif within >= 0 and value is not None and value != "":
+        yield value, within
+
+
+def _signed(value: Any, fields: Sequence[str], within: int) -> Any:
+    """The same value with signs around each leaf that stands under a field."""
+    if isinstance(value, dict):
+        return {
+            _around(key, within): _signed(each, fields, within if within >= 0 else _field(key, fields))
+            for key, each in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_signed(each, fields, within) for each in value]
+    return _around(value, within)
+
+
+def _around(value: Any, field: int) -> Any:
+    return value if field < 0 or value is None or value == "" else f"{_BEGINS}{field}{_NAMED}{value}{_ENDS}"
+
+
+def _shown(signed: Any, text: str, fields: Sequence[str], show: Callable[[Any], str]) -> tuple[Mark, ...] | None:
+    """``None`` where that does not give the text again."""
+    try:
+        written = show(signed)
+    except Exception:  # noqa: BLE001 - the words of a tool, which may not expect such a value: it is looked for then
+        return None
+    marks: list[Mark] = []
+    opened: list[tuple[int, str]] = []
+    length = at = 0
+    for sign in _SIGNED.finditer(written):
+        length += sign.start() - at
+        at = sign.end()
+        if sign[1]:
+            opened.append((length, fields[int(sign[1])]))
+        elif opened:
+            begin, field = opened.pop()
+            marks.append((begin, length, field))
+    return tuple(marks) if not opened and _SIGNED.sub("", written) == text else None
+
+
+def _sought(value: Any, text: str, fields: Sequence[str]) -> tuple[Mark, ...]:
+    """Each value wherever it stands in the text as a whole, however short: which of them it is, nothing there tells."""
+    found: set[Mark] = set()
+    for leaf, field in _leaves(value, fields):
+        for written in {_written(leaf), str(leaf), json.dumps(leaf, ensure_ascii=False).strip('"')}:
+            found.update((each.start(), each.end(), fields[field]) for each in whole(written).finditer(text))
+    return tuple(sorted(found))
+
+
+def whole(value: str) -> re.Pattern[str]:
+    """Finds a value where no letter or digit touches it, in capitals or not, however wide its spaces."""
+    words = r"\s+".join(map(re.escape, value.split()))
+    before, after = (
+        touched if each.isalnum() else ""
+        for touched, each in ((r"(?<![^\W_])", value.strip()[:1]), (r"(?![^\W_])", value.strip()[-1:]))
+    )
+    return re.compile(f"(?i){before}{words}{after}" if words else r"(?!)")
+
+
+def _written(leaf: Any) -> str:
+    return leaf if isinstance(leaf, str) else json.dumps(leaf, default=str)

@@ -1,0 +1,41 @@
+"""Numbers are found however their groups stand apart, and other numbers stay."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.core.personal import Finder, Pseudonyms
+
+_SIGNS = st.sampled_from("\t\n _-./\u00a0\u202f\u2003\u2009\u200b\u2010\u2011\u2013\u2014\u2212\u2028")
+_GAPS = st.text(_SIGNS, min_size=1, max_size=3)
+_NUMBERS = st.sampled_from(
+    [
+        ("CARD", ("4111", "1111", "1111", "1111")),
+        ("CARD", ("3782", "822463", "10005")),
+        ("IBAN", ("IT60", "X054", "2811", "1010", "0000", "0123", "456")),
+        ("PHONE", ("+39", "347", "123", "4567")),
+    ]
+)
+
+
+@given(_NUMBERS, st.lists(_GAPS, min_size=6, max_size=6))
+def test_what_stands_between_the_groups_changes_nothing(number: tuple[str, tuple[str, ...]], gaps: list[str]) -> None:
+    kind, groups = number
+    text = "".join(group + gap for group, gap in zip(groups, [*gaps[: len(groups) - 1], ""], strict=True))
+    assert Pseudonyms(Finder(kinds=(kind.lower(),))).hide(f"it is {text}, yes") == f"it is [{kind}_1], yes"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1001\n1002\n1003",
+        "ORD123456789",
+        "0.5\n0.25\n0.125",
+        "1,299.90 of 2026\u201312\u201307",
+        "2019\n2020\n2021\n2022",
+    ],
+)
+def test_other_numbers_stay(text: str) -> None:
+    assert Pseudonyms(Finder()).hide(text) == text
