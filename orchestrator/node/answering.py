@@ -59,6 +59,9 @@ class Around(Protocol):
     def epoch_of(self, agent: str) -> int | None:
         """The epoch under which this node may answer for an agent now: 0 where no lease is needed, ``None``: it may not."""
 
+    def holds(self, agent: str, epoch: int) -> bool:
+        """Whether what began under that epoch may go on, also while nothing new is taken on."""
+
     def draining(self) -> bool:
         """Whether it takes nothing new."""
 
@@ -126,7 +129,7 @@ class Answering:
                 continue
             if self.around.gone(work.call.caller, work.call.epoch):
                 work.scope.cancel()
-            elif work.epoch and self.around.epoch_of(work.call.agent) != work.epoch:
+            elif work.epoch and not self.around.holds(work.call.agent, work.epoch):
                 await self._stop(work, Err("stopped", f"{self.bus.node} may not answer for {work.call.agent} any more"))
             elif now - work.moved_at < self.stall_after:
                 await self._say(work, Ka())
@@ -231,7 +234,7 @@ class Answering:
         return Fin(len(work.pieces), digest_of_answer(work.pieces, result), result)
 
     def _valid(self, call: Call, epoch: int) -> Callable[[], bool]:
-        return lambda: self.around.epoch_of(call.agent) == epoch
+        return lambda: self.around.holds(call.agent, epoch)
 
     async def _catch_up(self, work: _Work) -> None:
         """Tell what was not told yet. Whoever is asked for may change while a letter goes out: then it begins anew."""

@@ -39,7 +39,9 @@ class Waits:
     ack: float = 0.3
     silence: float = 1.5
     again: float = 0.25
-    patience: float = 6.0
+    patience: float = (
+        8.0  # an agent's lease and a look at it, or the first to come after its holder's end would miss it by a hair
+    )
     reroutes: int = 2
     resumes: int = 3
     full: float = 1.0

@@ -89,6 +89,8 @@ class Lease:
     epoch: int = 0
     due: float = 0.0
     holder: str = ""
+    former: tuple[int, float] | None = None
+    """The epoch that an earlier life of this node held, which is known to be over, and from when on it held it."""
     _longest: float = 0.0  # the longest term that was heard of: who held it last may have had that
     _until: float = float("-inf")
     _from: float = float("-inf")
@@ -136,7 +138,7 @@ class Lease:
             # The store says that it has expired, or was given back; a store may be in more of a hurry than its holder.
             return self._take(entry.revision, max(0.0, patience - STORE_SECONDS))
         if held is not None and held.node == self.node:  # of an earlier life, or of a write of which nothing was heard
-            return self._take(stands[0], patience)
+            return self._take(stands[0], self._after_own(held.epoch, now, patience))
         if entry is None:
             return self._take(0, patience if self.seen else self.terms.fresh, LEAP if self.seen else 1)
         waits = held.ttl if held is not None else patience
@@ -144,6 +146,13 @@ class Lease:
             return self._take(stands[0])
         self.due = min(self.due, self._since + waits)
         return None
+
+    def _after_own(self, epoch: int, now: float, patience: float) -> float:
+        """Seconds until what an earlier life of this node held is surely held by nobody. It may itself have waited for the end of
+        another node's, and it may live still, in a copy of this node: then as long as any other node would wait."""
+        if self.former is None or self.former[0] != epoch:
+            return patience
+        return max(0.0, self.former[1] - now)
 
     def on_written(self, entry: Entry, write: Write, sent: float) -> bool:
         """Our write stands; ``sent`` is when it was sent. True where the lease was not ours before."""

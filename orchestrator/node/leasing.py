@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,6 +16,40 @@ from orchestrator.ports.bus import Board
 from orchestrator.serve.clock import current_time
 
 FENCE: Final = "fence"
+LIFE: Final = "life"
+
+
+class Lives:
+    """What the life before this one held, where that is surely over: a process of this very machine since it was switched on, with
+    this very folder, which one process alone can have. ``life`` tells such lives from all others; empty where nothing tells.
+    Moments are those of the machine's clock, which goes on from life to life."""
+
+    def __init__(self, kept: Kept, life: str) -> None:
+        self._kept, self._life = kept, life
+        self._held: dict[str, tuple[int, float]] = {}
+        if life:
+            self._held = _held_by(life, kept.load(LIFE))
+
+    def before(self, key: str) -> tuple[int, float] | None:
+        """The epoch that was held last under a key, and from when on."""
+        return self._held.get(key)
+
+    def note(self, key: str, epoch: int, begins: float) -> None:
+        """This life holds it, from then on."""
+        if self._life:
+            self._held[key] = (epoch, begins)
+            self._kept.save(LIFE, json.dumps({"life": self._life, "held": self._held}).encode())
+
+
+def _held_by(life: str, written: bytes) -> dict[str, tuple[int, float]]:
+    """What is written of this life; what is broken or of another one says nothing."""
+    try:
+        told = json.loads(written or b"{}")
+        if told.get("life") != life:
+            return {}
+        return {str(key): (int(epoch), float(begins)) for key, (epoch, begins) in told["held"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 @dataclass(slots=True)
@@ -45,11 +80,13 @@ class Leasing:
     tell: Tell
     sleep: Sleep
     changed: Callable[[], None]
+    lives: Lives
     bell: Bell = field(init=False)
     _was: bool = False
 
     def __post_init__(self) -> None:
         self.bell = Bell(self.sleep)
+        self.lease.former = self.lives.before(self.key)
 
     @property
     def epoch(self) -> int | None:
@@ -98,7 +135,8 @@ class Leasing:
             sent = current_time()
             self.fences.note(action.epoch)
             entry = await self.board.swap("lease", self.key, action.value, action.expected)
-            lease.on_written(entry, action, sent)
+            if lease.on_written(entry, action, sent):
+                self.lives.note(self.key, lease.epoch, max(lease.begins, sent))
         except Conflict:
             lease.on_conflict(current_time())
         except BusDown:

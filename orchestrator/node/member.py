@@ -24,7 +24,7 @@ from orchestrator.node.leasing import Fences
 from orchestrator.node.subjects import Subjects
 from orchestrator.node.table import Table
 from orchestrator.node.worker import Held, Kept, Worker
-from orchestrator.plan.fleet import LEASE, Fleet
+from orchestrator.plan.fleet import DRAIN, LEASE, Fleet
 from orchestrator.plan.placement import Assignment, place
 from orchestrator.plan.rolling import Rollout
 from orchestrator.ports.bus import Board, Entry
@@ -39,7 +39,8 @@ SERVED: Final = "served"
 class Member:
     """One node's part in what all agreed on. ``settle`` is called with what the node holds from now on; ``accepts`` says whether a
     manifest is signed by who may, ``leads`` whether this node may place agents. ``desired`` is the newest manifest, ``served`` the
-    one that this node serves, ``fault`` why that is not the one that it should serve, ``lease`` the term of its leases."""
+    one that this node serves, ``fault`` why that is not the one that it should serve, ``lease`` the term of its leases, ``drain``
+    how long what it began may take to end."""
 
     node: str
     epoch: int
@@ -60,6 +61,7 @@ class Member:
     held: Mapping[str, Held] = field(default_factory=dict)
     fault: str = ""
     lease: float = LEASE
+    drain: float = DRAIN
     _fleets: dict[int, Fleet] = field(default_factory=dict)
     _taken: bytes = b""  # the manifest that it follows and the assignment that it knows, as they stand on the board
     _given: bytes = b""
@@ -252,7 +254,7 @@ class Member:
             self.kept.save(SERVED, str(generation).encode())
         self._holding, self.held, self.served = holding, held, serve
         self.fault, self._refused = "", None
-        self.table.balanced, self.lease = fleet.balanced, fleet.lease
+        self.table.balanced, self.lease, self.drain = fleet.balanced, fleet.lease, fleet.drain
         self.tell("mesh.holds", {"agents": sorted(held), "generation": generation})
         self.settle(held)
 

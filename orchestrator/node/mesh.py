@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,7 +19,7 @@ from orchestrator.node.call import Waits
 from orchestrator.node.controller import Controller
 from orchestrator.node.desired import Desired
 from orchestrator.node.lease import Lease, Terms
-from orchestrator.node.leasing import Fences, Leasing
+from orchestrator.node.leasing import Fences, Leasing, Lives
 from orchestrator.node.member import Member
 from orchestrator.node.subjects import Subjects
 from orchestrator.node.table import Draw, Health, Patience, Table
@@ -39,7 +40,8 @@ PAUSED: Final = 1.0
 class Site:
     """What a node stands on. ``draw`` is where its chance comes from, ``sleep`` how it waits, ``accepts`` whether a manifest
     is signed by who may apply one. ``leads``: it may place agents, as the hub lets it write who holds what; ``sign`` gives the
-    operator's signature to a manifest that takes another one back, or ``None`` where the key is not here."""
+    operator's signature to a manifest that takes another one back, or ``None`` where the key is not here. ``life``: see
+    ``Lives``."""
 
     deployment: str
     bus: Bus
@@ -56,6 +58,7 @@ class Site:
     waits: Waits = field(default_factory=Waits)
     terms: Terms = field(default_factory=Terms)
     stall_after: float = STALL_AFTER
+    life: str = ""
 
 
 class Mesh:
@@ -67,7 +70,7 @@ class Mesh:
         self.epoch = _next_incarnation(site.kept)
         self.state: State = "starting"
         self.table = Table(self.node, site.patience, since=current_time())
-        self.fences = Fences(site.kept)
+        self.fences, self._lives = Fences(site.kept), Lives(site.kept, site.life)
         self._subjects = subjects = Subjects(site.deployment)
         self._seq = 0
         self._beats = Bell(site.sleep)
@@ -76,6 +79,10 @@ class Mesh:
         self._doubts_until = float("-inf")
         self._group: TaskGroup | None = None
         self._exclusive: dict[str, tuple[Leasing, anyio.CancelScope]] = {}
+        self._ending: dict[
+            str, tuple[Leasing, anyio.CancelScope]
+        ] = {}  # agents that it holds no more, with work that it began
+        self._using: Counter[str] = Counter()
         self._terms = site.terms
         self.leading = self._leasing(subjects.leader, self._lead)
         self.controller = Controller(
@@ -132,10 +139,10 @@ class Mesh:
         self.state = "draining"
         self._beats.ring()
         until = current_time() + seconds
-        while self._answering.running and current_time() < until:
+        while (self._answering.running or self._using.total()) and current_time() < until:
             await self.site.sleep(self.site.patience.beat / 5)
         await self._answering.stop()
-        for leasing in [self.leading, *(one for one, _ in self._exclusive.values())]:
+        for leasing in self._leasings():
             await leasing.give_back()
 
     # ---- leases --------------------------------------------------------------------------------------------------
@@ -143,7 +150,10 @@ class Mesh:
     def _leasing(self, key: str, changed: Callable[[], None]) -> Leasing:
         site = self.site
         lease = Lease(self.node, self.epoch, self._terms)
-        return Leasing(lease, key, site.board, self.fences, site.tell, site.sleep, changed)
+        return Leasing(lease, key, site.board, self.fences, site.tell, site.sleep, changed, self._lives)
+
+    def _leasings(self) -> list[Leasing]:
+        return [self.leading, *(one for table in (self._exclusive, self._ending) for one, _ in table.values())]
 
     def _lead(self) -> None:
         self.controller.bell.ring()
@@ -152,20 +162,32 @@ class Mesh:
         """The node holds something else: it needs the leases of its exclusive agents, and no others, in the terms of its
         manifest."""
         group, self._terms = self._group, Terms.of(self.member.lease)
-        for leasing in [self.leading, *(one for one, _ in self._exclusive.values())]:
+        for leasing in self._leasings():
             leasing.lease.terms = self._terms  # each entry says its own term: one that stands is not cut short
         wanted = {agent for agent, one in held.items() if one.exclusive}
-        for agent in self._exclusive.keys() - wanted:
-            leasing, scope = self._exclusive.pop(agent)
-            scope.cancel()
+        for agent in sorted(self._exclusive.keys() - wanted):
+            self._ending[agent] = self._exclusive.pop(agent)
             if group is not None:
-                group.start_soon(leasing.give_back)
+                group.start_soon(self._hand_over, agent, *self._ending[agent])
+        for agent in self._ending.keys() & wanted:  # it comes back before its work here has ended
+            self._exclusive[agent] = self._ending.pop(agent)
         for agent in sorted(wanted - self._exclusive.keys()):
             leasing, scope = self._leasing(self._subjects.exclusive(agent), self._beats.ring), anyio.CancelScope()
             self._exclusive[agent] = (leasing, scope)
             if group is not None:
                 group.start_soon(_within, scope, leasing.run)
         self._beats.ring()
+
+    async def _hand_over(self, agent: str, leasing: Leasing, scope: anyio.CancelScope) -> None:
+        """Give a lease to whoever holds the agent now, once what was begun under it has ended; after its time to drain in any
+        case."""
+        until = current_time() + self.member.drain
+        while self._using[agent] and current_time() < until and agent in self._ending:
+            await self.site.sleep(self.site.patience.beat / 5)
+        if self._ending.get(agent, (None, None))[0] is leasing:
+            del self._ending[agent]
+            scope.cancel()
+            await leasing.give_back()
 
     async def ask(
         self, request: Request, agent: str, pass_on: PassPiece | None = None, hop: int = 0, *, kept: bool = False
@@ -192,6 +214,25 @@ class Mesh:
             return self._exclusive[agent][0].epoch
         held = self.member.held.get(agent)
         return None if held is not None and held.exclusive else 0
+
+    def begin(self, agent: str) -> int | None:
+        """As :meth:`epoch_of`; its lease is kept for what begins now until it has ended."""
+        epoch = self.epoch_of(agent)
+        if epoch:
+            self._using[agent] += 1
+        return epoch
+
+    def end(self, agent: str, epoch: int) -> None:
+        """What began under that epoch has ended."""
+        if epoch:
+            self._using[agent] -= 1
+
+    def holds(self, agent: str, epoch: int) -> bool:
+        """Whether what began under that epoch may go on: the lease is this node's still, though it may be on its way to another."""
+        if not epoch:
+            return self.epoch_of(agent) == 0
+        found = self._exclusive.get(agent) or self._ending.get(agent)
+        return found is not None and found[0].epoch == epoch
 
     def draining(self) -> bool:
         """Whether it takes nothing new."""
@@ -257,7 +298,7 @@ class Mesh:
                     continue
                 if beat.node != self.node and self.table.hear(beat, self._heard_at(current_time())):
                     self.fences.note(beat.fence)
-                    for leasing in [self.leading, *(one for one, _ in self._exclusive.values())]:
+                    for leasing in self._leasings():
                         if leasing.overtaken:
                             leasing.bell.ring()
 

@@ -10,6 +10,7 @@ from orchestrator.core.blueprint import Blueprint, Element
 
 Failover = Literal["automatic", "manual", "none"]
 LEASE: Final = 6.0
+DRAIN: Final = 30.0
 HEALTH_GATE: Final = 60.0
 
 
@@ -47,8 +48,8 @@ class FleetAgent:
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """A deployment as placement sees it. ``sizes``: bytes of the models that a node has to have in its own memory; an alias that is
-    not in it is served from elsewhere, and every node can use it. ``lease`` and ``health_gate`` are seconds: the term of leases,
-    and for how long a node is watched after it took a new manifest over."""
+    not in it is served from elsewhere, and every node can use it. ``lease``, ``drain`` and ``health_gate`` are seconds: the term of
+    leases, how long what a node has begun may take to end, and for how long it is watched after it took a new manifest over."""
 
     nodes: Mapping[str, FleetNode]
     agents: Mapping[str, FleetAgent]
@@ -56,6 +57,7 @@ class Fleet:
     failover: Failover = "none"
     balanced: bool = True
     lease: float = LEASE
+    drain: float = DRAIN
     health_gate: float = HEALTH_GATE
 
 
@@ -74,8 +76,10 @@ def fleet_of(blueprint: Blueprint) -> Fleet:
     together = blueprint.coordination
     failover: Failover = together["failover"] if together else "none"
     balanced = together["load_balancing"] if together else True
-    lease, gate = (together["lease"], together.get("health_gate", HEALTH_GATE)) if together else (LEASE, HEALTH_GATE)
-    return Fleet(nodes, {agent.name: agent for agent in agents}, sizes, failover, balanced, lease, gate)
+    lease, drain, gate = LEASE, DRAIN, HEALTH_GATE
+    if together:  # a manifest that an older version has compiled lacks the later ones
+        lease, drain, gate = together["lease"], together.get("drain", DRAIN), together.get("health_gate", HEALTH_GATE)
+    return Fleet(nodes, {agent.name: agent for agent in agents}, sizes, failover, balanced, lease, drain, gate)
 
 
 def _agent(element: Element, homes: Mapping[str, str], pinned: set[str]) -> FleetAgent:

@@ -21,9 +21,15 @@ class Elsewhere(Protocol):
         """Whether another node would answer clearly sooner than this one, for an agent that both hold; of a request that came from
         another node, never."""
 
-    def epoch_of(self, agent: str) -> int | None:
-        """The epoch of the lease under which this node may answer at this moment for an agent that it holds: 0 where it needs
-        none, ``None`` where it does not have it."""
+    def begin(self, agent: str) -> int | None:
+        """The epoch of the lease under which this node answers for an agent that it holds, from now until :meth:`end`: 0 where it
+        needs none, ``None`` where it does not have it. A lease that is to go to another node is kept until all have ended."""
+
+    def end(self, agent: str, epoch: int) -> None:
+        """An answer that began under that epoch is over, however."""
+
+    def holds(self, agent: str, epoch: int) -> bool:
+        """Whether what began under that epoch may go on."""
 
     async def answer(self, request: Request, say: Callable[[str], None] | None, key: str = "") -> Result:
         """The result of the node that holds ``request.agent``, with its ``node``. With a ``key``, which is the same at each try of

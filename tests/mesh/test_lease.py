@@ -73,6 +73,14 @@ def test_a_store_that_forgot_is_not_believed_at_once() -> None:
     assert not lease.holds(5.9) and lease.holds(6.0) and lease.give_back(5.9) is None
 
 
+def test_who_knows_that_its_earlier_life_is_over_does_not_wait_for_it() -> None:
+    """But for what that one waited for itself, and only of the very holding that it knows."""
+    entry = Entry("k", Holding("a", 1, 4).written(), 9)
+    assert Lease("a", 2, former=(4, -3.0)).on_read(entry, 0.0) == Write(Holding("a", 2, 5).written(), 9, 5, 0.0)
+    assert Lease("a", 2, former=(4, 2.5)).on_read(entry, 0.0) == Write(Holding("a", 2, 5).written(), 9, 5, 2.5)
+    assert Lease("a", 2, former=(3, -3.0)).on_read(entry, 0.0) == Write(Holding("a", 2, 5).written(), 9, 5, 6.0)
+
+
 def test_who_was_restarted_takes_its_own_back_under_a_new_epoch() -> None:
     """After the same time as others would: its earlier life may have waited for somebody else's to end."""
     entry = Entry("k", Holding("a", 1, 4).written(), 9)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
 import pytest
 
 from orchestrator.app.fleet.elsewhere import FleetElsewhere
+from orchestrator.app.simulation.fleet import MemoryKept
 from orchestrator.core.errors import LeaseLost
+from orchestrator.node.leasing import Lives
 from orchestrator.plugins.stores.sqlite import open_stores
 from orchestrator.ports.effects import Effect
 from tests.mesh.sim import Fleet, agent, blueprint, fleet
@@ -37,8 +40,9 @@ async def test_a_node_that_has_lost_the_lease_does_nothing_more_and_the_next_hol
         await _three(net)
         here = FleetElsewhere("c", lambda: net.nodes["c"].mesh, stores.effects)
         other = FleetElsewhere("a", lambda: net.nodes["a"].mesh, stores.effects)
-        first = here.epoch_of("desk")
-        assert first is not None and other.epoch_of("desk") is None
+        mine = net.nodes["c"].mesh
+        first = mine.epoch_of("desk")
+        assert first is not None and net.nodes["a"].mesh.epoch_of("desk") is None
         await here.act(effect(first, "one"))
         with pytest.raises(LeaseLost, match=r"a has lost the lease of agent\.desk"):
             await other.act(effect(first, "none"))
@@ -48,7 +52,7 @@ async def test_a_node_that_has_lost_the_lease_does_nothing_more_and_the_next_hol
             await here.act(effect(first, "two"))
         net.net.heal()
         await anyio.sleep(25)
-        again = here.epoch_of("desk")
+        again = mine.epoch_of("desk")
         assert again is not None and again > first
         with pytest.raises(LeaseLost, match=r"has lost the lease of agent\.desk while it worked"):
             await here.act(effect(first, "three"))
@@ -58,10 +62,72 @@ async def test_a_node_that_has_lost_the_lease_does_nothing_more_and_the_next_hol
     stores.close()
 
 
+MOVED = blueprint({"a": [agent("orders"), agent("desk", exclusive=True)], "b": [agent("billing")], "c": []})
+
+
+async def _until(true: Callable[[], bool], seconds: float) -> float:
+    began = anyio.current_time()
+    while not true():
+        await anyio.sleep(0.05)
+        assert anyio.current_time() - began < seconds
+    return anyio.current_time() - began
+
+
+async def test_an_agent_that_moves_goes_over_once_what_was_begun_has_ended() -> None:
+    """The old holder takes nothing new, and keeps the lease for what it works on; then the new one has it, not before."""
+    async with fleet() as net:
+        await _three(net)
+        old, new = net.nodes["c"].mesh, net.nodes["a"].mesh
+        epoch = old.begin("desk")
+        assert epoch and old.holds("desk", epoch)
+        await net.apply(2, MOVED)
+        await _until(lambda: old.epoch_of("desk") is None, 100)
+        for _ in range(60):
+            await anyio.sleep(0.2)
+            assert old.holds("desk", epoch) and old.begin("desk") is None and new.epoch_of("desk") is None
+        old.end("desk", epoch)
+        await _until(lambda: new.epoch_of("desk") is not None, 3)
+        assert not old.holds("desk", epoch) and (new.epoch_of("desk") or 0) > epoch
+
+
+async def test_what_does_not_end_holds_an_agent_up_for_its_time_to_drain_only() -> None:
+    """`coordination.drain`; what goes on after it has lost the lease."""
+    async with fleet() as net:
+        await _three(net)
+        old, new = net.nodes["c"].mesh, net.nodes["a"].mesh
+        epoch = old.begin("desk")
+        assert epoch
+        await net.apply(2, MOVED)
+        await _until(lambda: old.epoch_of("desk") is None, 100)
+        took = await _until(lambda: new.epoch_of("desk") is not None, 40)
+        assert took > 25 and not old.holds("desk", epoch)
+
+
+async def test_a_node_that_starts_again_at_once_has_its_own_lease_at_once() -> None:
+    """Its earlier life is known to be over, so that nobody has to wait for it; under a higher epoch."""
+    async with fleet() as net:
+        await _three(net)
+        before = net.nodes["c"].mesh.epoch_of("desk")
+        net.crash("c")
+        await net.start("c")
+        took = await _until(lambda: net.nodes["c"].mesh.epoch_of("desk") is not None, 2)
+        assert took < 1.5 and (net.nodes["c"].mesh.epoch_of("desk") or 0) > (before or 0)
+
+
+def test_an_earlier_life_is_believed_only_on_its_own_machine() -> None:
+    """Not after it was switched on again, and not in a copy of its folder."""
+    kept = MemoryKept()
+    Lives(kept, "boot one").note("till", 7, 12.0)
+    assert Lives(kept, "boot one").before("till") == (7, 12.0)
+    assert Lives(kept, "boot two").before("till") is None and Lives(kept, "").before("till") is None
+    kept.save("life", b"[1]")
+    assert Lives(kept, "boot one").before("till") is None
+
+
 async def test_a_node_that_is_linked_to_no_fleet_has_no_lease() -> None:
     """It cannot know who else acts."""
     alone = FleetElsewhere("c", lambda: None)
-    assert alone.epoch_of("desk") is None
+    assert alone.begin("desk") is None
     with pytest.raises(LeaseLost) as caught:
         await alone.act(effect(1, "one"))
     assert caught.value.code == "ORC579"

@@ -40,10 +40,20 @@ class FleetElsewhere:
         mesh = self._mesh()
         return mesh is not None and HOP.get() == 0 and mesh.sooner(agent)
 
-    def epoch_of(self, agent: str) -> int | None:
+    def begin(self, agent: str) -> int | None:
         """As the mesh has it; a node that has not started has no lease."""
         mesh = self._mesh()
-        return mesh.epoch_of(agent) if mesh is not None else None
+        return mesh.begin(agent) if mesh is not None else None
+
+    def end(self, agent: str, epoch: int) -> None:
+        """As the mesh has it."""
+        if (mesh := self._mesh()) is not None:
+            mesh.end(agent, epoch)
+
+    def holds(self, agent: str, epoch: int) -> bool:
+        """As the mesh has it."""
+        mesh = self._mesh()
+        return mesh is not None and mesh.holds(agent, epoch)
 
     async def answer(self, request: Request, say: Callable[[str], None] | None, key: str = "") -> Result:
         """What the node says that holds the agent."""
@@ -68,14 +78,14 @@ class FleetElsewhere:
 
     async def act(self, effect: Effect) -> None:
         """Of this epoch still, and of none below the highest that has acted."""
-        if self.epoch_of(effect.agent) != effect.epoch:
+        if not self.holds(effect.agent, effect.epoch):
             raise LeaseLost(
                 f"{effect.function} is not called: {self.node} has lost the lease of agent.{effect.agent} while it worked",
                 cure="ask again: whoever has acted meanwhile is taken into account then",
             )
         if self._effects is not None:
             await self._on_disk(self._effects.act, effect)
-            if self.epoch_of(effect.agent) != effect.epoch:  # a slow disk
+            if not self.holds(effect.agent, effect.epoch):  # a slow disk
                 raise LeaseLost(f"{effect.function} is not called: the lease ended while it was written down")
 
     async def _started(self, agent: str) -> Mesh:

@@ -17,7 +17,8 @@ from anyio.abc import TaskGroup, TaskStatus
 from orchestrator.app.fleet.elsewhere import FleetElsewhere
 from orchestrator.app.fleet.identity import FleetFolder, Membership
 from orchestrator.app.fleet.joining import PUT_OUT, PUT_OUT_CURE, is_put_out
-from orchestrator.app.fleet.keys import OperatorKey, check_signature, write_private
+from orchestrator.app.fleet.keeping import FilesKept, life_of
+from orchestrator.app.fleet.keys import OperatorKey, check_signature
 from orchestrator.app.fleet.ledger import Member
 from orchestrator.app.fleet.mesh import joined
 from orchestrator.app.fleet.posting import Post, PostedBoard
@@ -57,24 +58,6 @@ class Log(Protocol):
 
     def warning(self, event: str, **fields: Any) -> object:
         """What did not."""
-
-
-class FilesKept:
-    """``Kept`` as files of one folder, each written at once and durably."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def load(self, name: str) -> bytes:
-        """What was saved; empty where nothing was."""
-        try:
-            return (self._folder / name).read_bytes()
-        except FileNotFoundError:
-            return b""
-
-    def save(self, name: str, value: bytes) -> None:
-        """Keep it."""
-        write_private(self._folder / name, value.decode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +155,7 @@ class FleetNode:
             accepts=self._accepts,
             leads=self.membership.hub,
             sign=self._taking_back,
+            life=life_of(self.folder.path),
         )
         self._meshes[name] = mesh = Mesh(site)
         self._books[name] = book = Logbook(bus, name, serving.events)

@@ -80,6 +80,7 @@ class SimulatedFleet(Generic[Work]):
             draw=self.random.randrange,
             sleep=bus.sleep,
             leads=leads,
+            life=f"{name}, since it was switched on",
         )
         node = self.nodes[name] = SimulatedNode(Mesh(site), worker, bus, board, anyio.CancelScope(), told)
         await self.group.start(self._live, node)

@@ -22,16 +22,20 @@ async def answer_alone(run: Run, agent: Agent, here: Here) -> Outcome:
     run.epoch = 0
     if run.elsewhere is None or not agent.spec.get("exclusive"):
         return await here(run, agent)
-    epoch = run.elsewhere.epoch_of(agent.spec["name"])
+    name = agent.spec["name"]
+    epoch = run.elsewhere.begin(name)
     if epoch is None and run.restricted:
         raise _over(run.elsewhere.node, agent)
     if epoch is None:
         return await answer_elsewhere(run, agent)
     run.epoch = epoch
-    outcome = await here(run, agent)
-    if outcome.to == "" and run.elsewhere.epoch_of(agent.spec["name"]) != epoch:
-        raise _over(run.elsewhere.node, agent)
-    return outcome
+    try:
+        outcome = await here(run, agent)
+        if outcome.to == "" and not run.elsewhere.holds(name, epoch):
+            raise _over(run.elsewhere.node, agent)
+        return outcome
+    finally:
+        run.elsewhere.end(name, epoch)
 
 
 async def may_act(run: Run, agent: Agent, function: ToolFunction, call: str) -> None:
@@ -43,5 +47,5 @@ async def may_act(run: Run, agent: Agent, function: ToolFunction, call: str) -> 
 def _over(node: str, agent: Agent) -> LeaseLost:
     return LeaseLost(
         f"{agent.address} is exclusive, and {node} does not have its lease now: another node may answer for it",
-        cure="ask again in some seconds; who has the lease: orchestrator node status",
+        cure="ask again in some seconds; who has it: mesh.lease in orchestrator logs",
     )

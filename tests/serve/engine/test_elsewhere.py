@@ -61,9 +61,16 @@ class Link:
         """Whether this node is the busier one."""
         return self.busy
 
-    def epoch_of(self, agent: str) -> int | None:
+    def begin(self, agent: str) -> int | None:
         """The lease of every agent, where this node has it."""
         return self.epoch
+
+    def end(self, agent: str, epoch: int) -> None:
+        """Nothing waits for it."""
+
+    def holds(self, agent: str, epoch: int) -> bool:
+        """As it has it now."""
+        return self.epoch == epoch
 
     async def act(self, effect: Effect) -> None:
         """Of this epoch only."""

@@ -30,6 +30,7 @@ class Others:
     def __init__(self, epoch: int | None) -> None:
         self.away = 0
         self.busy = False
+        self.working = 0
         self.epoch = epoch
         self.asked: list[str] = []
 
@@ -37,8 +38,15 @@ class Others:
         """Whether this node is the busier one."""
         return self.busy
 
-    def epoch_of(self, agent: str) -> int | None:
+    def begin(self, agent: str) -> int | None:
+        self.working += self.epoch is not None
         return self.epoch if agent == "till" else 0
+
+    def end(self, agent: str, epoch: int) -> None:
+        self.working -= 1
+
+    def holds(self, agent: str, epoch: int) -> bool:
+        return self.epoch == epoch if agent == "till" else True
 
     async def answer(self, request: Request, say: Callable[[str], None] | None, key: str = "") -> Result:
         self.asked.append(request.agent)
@@ -65,7 +73,7 @@ async def till(
 async def test_with_its_lease_it_answers_here() -> None:
     async with till(others := Others(7)) as served:
         result = await served.run("a nail")
-    assert (result.text, result.node, others.asked) == ("sold here", "edge-1", [])
+    assert (result.text, result.node, others.asked, others.working) == ("sold here", "edge-1", [], 0)
 
 
 async def test_without_its_lease_the_node_is_asked_that_has_it() -> None:
@@ -110,5 +118,5 @@ async def test_nothing_is_done_to_the_outside_after_the_lease() -> None:
     script = Script([Rule("", say="sold", calls=(("shop_look", {}), ("shop_sell", {})))])
     async with till(others, script, tool, tools=["shop"]) as served:
         result = await served.run("a nail")
-    assert [name for name, *_ in tool.calls] == ["shop.look"]
+    assert ([name for name, *_ in tool.calls], others.working) == (["shop.look"], 0)
     assert result.error is not None and result.error["code"] == "ORC579"
