@@ -41,6 +41,8 @@ class Terms:
 
 
 USUAL: Final = Terms()
+NOBODY: Final = ""
+"""The holder of a lease that was given back."""
 STORE_SECONDS: Final = 6.0
 """After so long without a change a store may let an entry expire by itself, whatever its term is."""
 
@@ -135,8 +137,10 @@ class Lease:
         if held is not None and (held.node, held.run) == (self.node, self.run) and held.epoch == self.epoch:
             return Write(self._value(self.epoch), stands[0], self.epoch)  # a write of ours of which we heard nothing
         if entry is not None and not entry.value:
-            # The store says that it has expired, or was given back; a store may be in more of a hurry than its holder.
+            # The store says that it has expired; a store may be in more of a hurry than its holder.
             return self._take(entry.revision, max(0.0, patience - STORE_SECONDS))
+        if held is not None and held.node == NOBODY:
+            return self._take(stands[0])
         if held is not None and held.node == self.node:  # of an earlier life, or of a write of which nothing was heard
             return self._take(stands[0], self._after_own(held.epoch, now, patience))
         if entry is None:
@@ -178,11 +182,13 @@ class Lease:
         self.due = now + self.terms.renew / 4
 
     def give_back(self, now: float) -> Write | None:
-        """Where it is ours: the write that lets others take it at once. It is not ours from this moment on. Where its time is over
-        nothing may be written: after a store was deleted, our revision may be that of somebody else's entry."""
+        """Where it is ours: the write that lets others take it at once. It is not ours from this moment on. It says the epoch still:
+        who takes it may have stood still, and not have heard of that. Where its time is over nothing may be written: after a store
+        was deleted, our revision may be that of somebody else's entry."""
         revision = self._revision if self.holds(now) else None
         self._revision, self._until = None, float("-inf")
-        return Write(b"", revision, self.epoch) if revision is not None else None
+        free = Holding(NOBODY, 0, self.epoch, self.terms.ttl).written()
+        return Write(free, revision, self.epoch) if revision is not None else None
 
     def _take(self, revision: int, grace: float = 0.0, step: int = 1) -> Write:
         epoch = self.seen + step

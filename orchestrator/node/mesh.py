@@ -182,7 +182,7 @@ class Mesh:
         """Give a lease to whoever holds the agent now, once what was begun under it has ended; after its time to drain in any
         case."""
         until = current_time() + self.member.drain
-        while self._using[agent] and current_time() < until and agent in self._ending:
+        while self._using[agent] and leasing.epoch and current_time() < until and agent in self._ending:
             await self.site.sleep(self.site.patience.beat / 5)
         if self._ending.get(agent, (None, None))[0] is leasing:
             del self._ending[agent]

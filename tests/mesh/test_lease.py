@@ -108,7 +108,14 @@ def test_a_write_of_which_nothing_was_heard_is_written_again() -> None:
 def test_it_is_given_back_over_its_own_revision_only() -> None:
     """And is not held from that moment."""
     lease = held(Lease("a", 1), 7, 0.0)
-    assert lease.give_back(0.1) == Write(b"", 7, 1) and not lease.holds(0.1) and lease.give_back(0.1) is None
+    free = lease.give_back(0.1)
+    assert free == Write(Holding("", 0, 1).written(), 7, 1) and not lease.holds(0.1) and lease.give_back(0.1) is None
+
+
+def test_who_takes_what_was_given_back_knows_its_epoch() -> None:
+    """Also one that had stood still, and has not heard of it: seen in a simulation, where two nodes had the same epoch."""
+    free = Entry("k", Holding("", 0, 1004).written(), 97)
+    assert Lease("b", 1, seen=3).on_read(free, 32.0) == Write(Holding("b", 1, 1005).written(), 97, 1005, 0.0)
 
 
 def test_whose_time_is_over_gives_nothing_back() -> None:
