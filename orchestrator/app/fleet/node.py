@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from orchestrator.app.fleet.elsewhere import FleetElsewhere
 from orchestrator.app.fleet.identity import FleetFolder, Membership
 from orchestrator.app.fleet.joining import PUT_OUT, PUT_OUT_CURE, is_put_out
-from orchestrator.app.fleet.keeping import FilesKept, life_of
+from orchestrator.app.fleet.keeping import FilesKept, sole_life
 from orchestrator.app.fleet.keys import OperatorKey, check_signature
 from orchestrator.app.fleet.ledger import Member
 from orchestrator.app.fleet.mesh import joined
@@ -84,6 +84,7 @@ class FleetNode:
     _books: dict[str, Logbook] = field(default_factory=dict, init=False)
     _workers: dict[str, EngineWorker] = field(default_factory=dict, init=False)
     _line: NatsBus | None = field(default=None, init=False)
+    _life: str = field(default="", init=False)
     _stopping: bool = field(default=False, init=False)
     _put_out: bool = field(default=False, init=False)
     _why: str = field(default="its servers have not started yet", init=False)
@@ -109,6 +110,10 @@ class FleetNode:
     async def run(self, serving: Serving) -> None:
         """Be a node until cancelled. Where its servers cannot run it is told and tried again; what it holds is served meanwhile."""
         await serving.reconciler.restored.wait()
+        with sole_life(self.folder.path) as self._life:
+            await self._take_part(serving)
+
+    async def _take_part(self, serving: Serving) -> None:
         while True:
             try:
                 async with joined(self.folder, self.processes) as link:
@@ -155,7 +160,7 @@ class FleetNode:
             accepts=self._accepts,
             leads=self.membership.hub,
             sign=self._taking_back,
-            life=life_of(self.folder.path),
+            life=self._life,
         )
         self._meshes[name] = mesh = Mesh(site)
         self._books[name] = book = Logbook(bus, name, serving.events)
