@@ -19,7 +19,7 @@ from orchestrator.core.codes.table import CODES
 from orchestrator.core.event import EventKind
 from orchestrator.core.request import Result
 from orchestrator.ports.installed import Family
-from tests.docs.pages import DOCS, PAGES, ROOT, place, prose
+from tests.docs.pages import DOCS, PAGES, ROOT, fences, place, prose
 
 CODE = [
     *sorted((ROOT / "orchestrator").rglob("*.py")),
@@ -172,3 +172,15 @@ ROOMS = {path.name for path in ROOT.iterdir()} | {path.name for path in (ROOT / 
 
 def _is_there(name: str, path: Path) -> bool:
     return any((folder / name).exists() for folder in (ROOT, ROOT / "orchestrator", path.parent))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=place)
+def test_what_a_command_prints_is_of_the_target_that_it_names(page: Path) -> None:
+    """Otherwise a reader takes the figures for those of another wish."""
+    asked = ""
+    for fence in fences(page):
+        if fence.language == "console":
+            asked = "".join(re.findall(r"--target (\d+%)", fence.text)[-1:])
+        elif asked:
+            assert set(re.findall(r"(\d+%) of what is \w+ should be right", fence.text)) <= {asked}, str(fence)
+            asked = ""

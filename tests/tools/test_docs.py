@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.manifest.spec.tool import ToolEntry
 from orchestrator.ports.tool import ToolFunction, ToolPlace
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tools.md").read_text(encoding="utf-8")
@@ -35,6 +36,11 @@ def test_every_kind_has_a_section() -> None:
 def test_the_options_are_those_of_the_code(kind: str) -> None:
     options = import_module(f"orchestrator.plugins.tools.{kind}").OPTIONS
     assert [row[0].strip("`") for row in rows(SECTIONS[kind], "option")] == list(options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_manifest_may_hold_each_option_of_the_page(kind: str) -> None:
+    assert {row[0].strip("`") for row in rows(SECTIONS[kind], "option")} <= set(ToolEntry.model_fields)
 
 
 @pytest.mark.anyio

@@ -132,7 +132,7 @@ class _Carrier:
                 self._carry(part, file)
         if tool.path is not None:
             kind = tool.use or tool.name
-            self._carry_path(part, tool.path, _TABLES if kind == "database" else _DOCUMENTS)
+            self._carry_path(part, tool.path, _TABLES if kind == "database" else tool.include or _DOCUMENTS)
 
     def _carry_documents(self, knowledge: KnowledgeEntry) -> None:
         self._carry_path(f"knowledge.{knowledge.name}", knowledge.path, knowledge.include)

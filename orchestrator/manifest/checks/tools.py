@@ -19,6 +19,7 @@ from orchestrator.ports.installed import is_plugin
 _PLUGIN: Final = "plugin:NAME"
 _OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "path": ("database", "calendar", "knowledge"),
+    "include": ("knowledge",),
     "queries": ("database",),
     "allow_sql": ("database",),
     "writable": ("database",),

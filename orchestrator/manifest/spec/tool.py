@@ -74,6 +74,8 @@ class ToolEntry(Spec):
     path: Annotated[str | None, Field(max_length=1024, examples=["data/products.csv"])] = None
     """For `database`: an SQLite file, or a CSV file or folder. For `calendar`: an .ics file. For `knowledge`: a folder. Counts
     from the manifest's folder."""
+    include: Annotated[list[Annotated[str, Field(min_length=1)]], Field(examples=[["**/*.md"]])] = []
+    """For `knowledge`: which files of the folder; by default `**/*.md` and `**/*.txt`."""
     queries: Annotated[
         dict[Name, NamedQuery],
         Field(
