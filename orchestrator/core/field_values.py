@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
+from orchestrator.core.quotes import QUOTES, end_of_quoted, opening, straight
+
 
 class CannotRedact(ValueError):
     """The text may not be sent: something in it must be refused, or could not be looked at whole. Says which, never what."""
@@ -29,6 +31,8 @@ _TOKENS: Final = re.compile(r"(?<!\\)(?P<slashes>\\*)(?P<quote>[\"'])|[{}\[\]()]
 """Quotes, with as many backslashes as JSON within JSON gives them, and brackets."""
 _IS: Final = ":=\uff1a\uff1d"
 """Also of full width."""
+_BLANK: Final = " \t\r\u00a0\u2009\u200a\u200b\u202f\u3000\ufeff"
+"""Within a line, of whatever width."""
 _PLAIN: Final = re.compile(r"(?:[^\n,;{}\[\]\"']|[\"'](?![ \t]*(?:[\n,;:}\])]|$)))+")
 """Up to the end of the line, a comma, a bracket, or a quote that ends a text around it: none within a name as O'Neil."""
 _BLOCK: Final = re.compile(r"(?:[!&]\S*[ \t]+)*[|>][-+\d]{0,2}[ \t\r]*(?:#[^\n]*)?")
@@ -52,7 +56,7 @@ def _escaped(letter: str) -> str:
 @lru_cache(maxsize=256)
 def _key(field: str) -> re.Pattern[str]:
     """The field where something is said of it; quotes and what makes it bold may stand around it."""
-    return re.compile(rf"(?i)(?<!\w){_name(field)}[\"'`*_\\]{{0,12}}\s*[{_IS}]>?")
+    return re.compile(rf"(?i)(?<!\w){_name(field)}\s?[\"'*_\\{QUOTES}]{{0,12}}\s*[{_IS}]>?")
 
 
 def _assigned(field: str, text: str) -> Iterator[tuple[int, int]]:
@@ -65,7 +69,7 @@ def _assigned(field: str, text: str) -> Iterator[tuple[int, int]]:
 
 def _value(field: str, text: str, key: re.Match[str]) -> tuple[int, int, int]:
     """Where the value begins and ends, and where to look further."""
-    at = _behind(text, key.end(), " \t\r")
+    at = _behind(text, key.end(), _BLANK)
     if _ends_line(text, at):
         return _below(field, text, key.start(), at)
     written = _BLOCK.match(text, at)
@@ -83,17 +87,23 @@ def _value(field: str, text: str, key: re.Match[str]) -> tuple[int, int, int]:
 def _below(field: str, text: str, key: int, line: int) -> tuple[int, int, int]:
     """The same of a value that begins on a line below."""
     block = _end_of_block(text, key, line, listed=True)
-    at = _behind(text, line, " \t\r\n")
+    at = _behind(text, line, _BLANK + "\n")
     if at == len(text):
         return at, at, at
     if block is None:
         return _flow(field, text, at)
-    end = max(block, _flow(field, text, at)[2]) if text[at] in "{[(\"'\\" else block
+    end = max(block, _flow(field, text, at)[2]) if text[at] in "{[(\"'\\" or opening(text, at) else block
     return at, end, end
 
 
 def _flow(field: str, text: str, at: int) -> tuple[int, int, int]:
     """A value that shows its end itself: a text in quotes (what is between them), something in brackets, or a few words."""
+    if opened := opening(text, at):
+        start = at + len(opened)
+        end = end_of_quoted(text, start, opened)
+        if end is None:
+            raise _endless(field)
+        return start, end, end + len(opened)
     quoted = _TOKENS.match(text, at)
     if quoted is not None and quoted["quote"]:
         closing = _closing(field, text, quoted)
@@ -101,7 +111,10 @@ def _flow(field: str, text: str, at: int) -> tuple[int, int, int]:
             closing = _closing(field, text, more)  # a quote that is written twice, or three for a long text
         return quoted.end(), closing.start(), closing.end()
     if text[at] in "{[(":
-        end = _end_of_brackets(text, at, at + _LONGEST_ASIDE if text[at] == "(" else len(text))
+        most = at + _LONGEST_ASIDE if text[at] == "(" else len(text)
+        end = _end_of_brackets(text, at, most)
+        if end is not None and straight(text) is not text:  # a bracket within typographic quotes may be none
+            end = max(end, _end_of_brackets(straight(text), at, most) or 0)
         if end is not None:
             return at, end, end
         if text[at] != "(":

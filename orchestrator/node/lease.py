@@ -136,14 +136,11 @@ class Lease:
         patience = max(self.terms.ttl, self._longest)
         if held is not None and (held.node, held.run) == (self.node, self.run) and held.epoch == self.epoch:
             return Write(self._value(self.epoch), stands[0], self.epoch)  # a write of ours of which we heard nothing
-        if entry is not None and not entry.value:
-            # The store says that it has expired; a store may be in more of a hurry than its holder.
-            return self._take(entry.revision, max(0.0, patience - STORE_SECONDS))
-        if held is not None and held.node in (
-            NOBODY,
-            self.node,
-        ):  # of an earlier life, or of a write of which nothing was heard
-            return self._take(stands[0], self._after_own(held.epoch, now, patience) if held.node != NOBODY else 0.0)
+        if entry is not None and (not entry.value or (held is not None and held.node == NOBODY)):
+            # Given back; or the store says that it has expired, and may be in more of a hurry than its holder.
+            return self._take(entry.revision, 0.0 if held else max(0.0, patience - STORE_SECONDS))
+        if held is not None and held.node == self.node:  # of an earlier life, or of a write of which nothing was heard
+            return self._take(stands[0], self._after_own(held.epoch, now, patience))
         if entry is None:
             return self._take(0, patience if self.seen else self.terms.fresh, LEAP if self.seen else 1)
         waits = held.ttl if held is not None else patience
@@ -184,8 +181,8 @@ class Lease:
 
     def give_back(self, now: float) -> Write | None:
         """Where it is ours: the write that lets others take it at once. It is not ours from this moment on. It says the epoch
-        still: who takes it may have stood still, and not have heard of that. Where its time is over nothing may be written: after a
-        store was deleted, our revision may be that of somebody else's entry."""
+        still: who takes it may have stood still, and not have heard of that. Where its time is over nothing may be written: after
+        a store was deleted, our revision may be that of somebody else's entry."""
         revision = self._revision if self.holds(now) else None
         self._revision, self._until = None, float("-inf")
         free = Holding(NOBODY, 0, self.epoch, self.terms.ttl).written()

@@ -307,6 +307,7 @@ def test_the_doctor_suggests_a_model_that_fits_the_machine() -> None:
         "runtime": None,
         "servers": [],
         "silent": silent,
+        "looks_elsewhere": [],
         "manifest": None,
         "serving": [],
     }

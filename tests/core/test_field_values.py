@@ -1,5 +1,6 @@
 """The value of a named field is found however it is written, and where its end cannot be told, nothing is sent."""
 
+# ruff: noqa: RUF001 - the signs that look like others are what is tested
 from __future__ import annotations
 
 import json
@@ -64,9 +65,40 @@ def test_the_value_is_hidden_and_nothing_beside_it(text: str, sent: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("“patient”: “Bob, CANARY”", "“patient”: “[PATIENT_1]”"),
+        ("so {“patient”: “Bob, CANARY”, “age”: 3}", "so {“patient”: “[PATIENT_1]”, “age”: 3}"),
+        ("patient: “Bob, O’CANARY” is ill", "patient: “[PATIENT_1]” is ill"),
+        ("„patient“: „Bob “x”, CANARY“.", "„patient“: „[PATIENT_1]“."),
+        ("”patient”: ”Bob, CANARY”", "”patient”: ”[PATIENT_1]”"),
+        ("« patient » : « Bob, CANARY »", "« patient » : «[PATIENT_1]»"),
+        ("‘patient’: ‘O’Neil, CANARY’, x", "‘patient’: ‘[PATIENT_1]’, x"),
+        ("「patient」：「Bob, CANARY」", "「patient」：「[PATIENT_1]」"),
+        ("patient: 「山田, CANARY」さん", "patient: 「[PATIENT_1]」さん"),
+        ("＂patient＂: ＂Bob, CANARY＂", "＂patient＂: ＂[PATIENT_1]＂"),
+        ("`patient`: `Bob, CANARY`, `age`: `3`", "`patient`: `[PATIENT_1]`, `age`: `3`"),
+        ("patient: ''Bob, CANARY'' and", "patient: ''[PATIENT_1]'' and"),
+        ('patient:\u00a0"Bob, CANARY"', 'patient:\u00a0"[PATIENT_1]"'),
+        ("so {“patient”: {“name”: “Bob}, CANARY”}, “n”: 1}", "so {“patient”: [PATIENT_1], “n”: 1}"),
+        ('so {"patient": {"name": "the “x} CANARY"}, "n": 1}', 'so {"patient": [PATIENT_1], "n": 1}'),
+        ("patient:\n  “Bob,\n  CANARY”\nother: x", "patient:\n  [PATIENT_1]\nother: x"),
+        ("patient: ‘Bob’ and ‘Eve’", "patient: ‘[PATIENT_1]’ and ‘Eve’"),
+        ("patient: “”, ``, x", "patient: “”, ``, x"),
+        ("patient: ””, x", "patient: ””, x"),
+    ],
+)  # fmt: skip
+def test_quotes_that_json_does_not_know_hide_nothing_from_us(text: str, sent: str) -> None:
+    """A keyboard or a word processor writes them of itself, of a text that was JSON."""
+    assert hidden(text) == sent
+
+
+@pytest.mark.parametrize(
     "text",
     [
         'see {"patient": {"name": "Bob CANARY"',
+        "“patient”: “Bob CANARY",
+        "patient: „Bob „x“ CANARY",
         'cut off {"patient": "Bob CANARY',
         "patient: 'Bob CANARY",
         "it: <patient>Bob CANARY",

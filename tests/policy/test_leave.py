@@ -51,11 +51,13 @@ async def test_the_run_waits_with_what_would_be_sent_and_goes_on_when_it_may(tmp
         assert asked.call is not None and asked.call.arguments["endpoint"] == "m@1"
         assert asked.call.arguments["messages"][-1] == {"role": "user", "content": "write to [EMAIL_1]"}
         assert waiting.decisions[-1].why.endswith("redaction: on; approval: missing")
+        assert waiting.notes == ("agent.a did not ask m@1: approval: missing",)
         ended = await there.after(waiting, "approve")
         assert ended["status"] == "completed" and ended["text"] == f"write to {MAIL}"
         (record,) = there.served.server.records
         assert record.asked.messages[-1]["content"] == "write to [EMAIL_1]"
         assert ended["decisions"][-1]["why"].endswith("approval: given")
+        assert not [note for note in ended["notes"] if "did not ask" in note]  # it did
 
 
 async def test_a_no_sends_nothing(tmp_path: Path) -> None:

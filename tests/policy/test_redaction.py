@@ -185,6 +185,27 @@ async def test_fields_and_patterns_of_the_operator(tmp_path: Path) -> None:
     assert result.text == 'patient: Mario Rossi, of CASE-20261126; {"patient": "Mario Rossi"}'
 
 
+async def test_the_value_of_a_field_leaves_nowhere_else_in_the_same_request(tmp_path: Path) -> None:
+    """Neither before its name stands, nor in an earlier turn, nor in other letters; the answer has all of it as it was said."""
+    earlier = (Message("user", "hello, it is about Mario Rossi"), Message("assistant", "What of MARIO ROSSI?"))
+    text = "Mario Rossi called. patient: Mario Rossi, bed 4. Does mario rossi need an X-ray?"
+    async with shop(tmp_path, security={"redaction": {"fields": ["patient"]}}) as it:
+        result = await it.run(text, history=earlier)
+    assert leaked(it.far, "Rossi", "ROSSI", "rossi") == [] and len(it.far.asked) == 1
+    assert it.far.got("[PATIENT_1] called. patient: [PATIENT_1], bed 4.")
+    assert result.text == text
+
+
+async def test_a_placeholder_that_the_user_typed_comes_back_as_typed(tmp_path: Path) -> None:
+    """Whether it stands before the value that would have had it, behind it, or in a later turn."""
+    async with shop(tmp_path) as it:
+        for text in (f"is [EMAIL_1] {MAIL}?", f"is {MAIL} the same as [EMAIL_1] or [EMAIL_2]?"):
+            assert (await it.run(text)).text == text
+        earlier = (Message("user", f"it is {MAIL}"), Message("assistant", "done"))
+        assert (await it.run("what is [EMAIL_1]?", history=earlier)).text == "what is [EMAIL_1]?"
+    assert leaked(it.far, MAIL) == []
+
+
 @pytest.mark.parametrize(
     "text",
     [

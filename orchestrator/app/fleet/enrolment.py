@@ -21,16 +21,13 @@ from anyio.streams.tls import TLSListener
 
 from orchestrator.app.fleet.certificates import Authority
 from orchestrator.app.fleet.identity import FleetFolder, check_node
-from orchestrator.app.fleet.keys import canonical
+from orchestrator.app.fleet.signed import LARGEST, PATIENCE, signed_words
 from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.core.fleet_errors import FleetError
 from orchestrator.plugins.buses.nkey import is_public, verifies
 from orchestrator.plugins.secrets import read_private
 from orchestrator.plugins.sidecars.nats_conf import is_loopback
 
-LARGEST: Final = 64 * 1024
-"""Bytes of a question or an answer."""
-PATIENCE: Final = 10.0
 AT_ONCE: Final = 16
 """Conversations at a time; others wait to be accepted."""
 
@@ -96,11 +93,6 @@ class Enrolment:
         if op in ("join", "leave"):
             await self.changed(op == "leave")
         return answer
-
-
-def signed_words(op: str, fleet: str, node: str, request: str = "") -> bytes:
-    """What a node signs with its NKey, so that the hub does something for it."""
-    return b"orchestrator-fleet-v1\0" + canonical([op, fleet, node, request])
 
 
 def _authority(folder: FleetFolder, _question: dict[str, Any]) -> dict[str, Any]:

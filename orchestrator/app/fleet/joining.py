@@ -21,11 +21,11 @@ from orchestrator.app.fleet.certificates import (
     read_certificate,
     read_pem,
 )
-from orchestrator.app.fleet.enrolment import LARGEST, PATIENCE, signed_words
 from orchestrator.app.fleet.identity import LOCALHOST, FleetFolder, Membership, check_node
 from orchestrator.app.fleet.keys import new_seed, read_seed, write_private
 from orchestrator.app.fleet.locked import only_one
 from orchestrator.app.fleet.records import end_left
+from orchestrator.app.fleet.signed import LARGEST, PATIENCE, signed_words
 from orchestrator.app.fleet.token import Token
 from orchestrator.core.fleet_errors import FleetError, TokenRefused
 from orchestrator.deploy.free_port import free_port

@@ -14,7 +14,7 @@ from orchestrator.core.message import Message
 from orchestrator.ports.provider import Capability, ChatCall
 from orchestrator.serve.doubt.case import Case, Sight
 from orchestrator.serve.doubt.tokens import canonical, chance_of
-from orchestrator.serve.steps.plain import parse_answer
+from orchestrator.serve.steps.plain import parse_answer, values_under
 from orchestrator.serve.steps.route import NOWHERE
 from orchestrator.serve.steps.shorten import shortened
 
@@ -38,6 +38,13 @@ _MOST_TOKENS: Final = 64
 MOST_OF_A_NO: Final = 0.49
 """However probable its server says that a yes would have been (by other spellings, or in another place of the text): a no is never
 taken for one."""
+UNDECIDED: Final = 0.5
+"""As likely right as wrong; a verdict that stands there twice is never taken for more, whatever it says."""
+TWICE: Final = "twice"
+_YES: Final = frozenset(("yes", "true"))
+_NO: Final = frozenset(("no", "non", "nein", "false", "falso", "wrong", "incorrect", "sbagliato"))
+"""What models write in the place of the two words where their server holds them to no schema. In their place, and alone there, they
+can mean only this."""
 _as_json: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -60,14 +67,14 @@ async def check(case: Case, endpoints: tuple[str, ...], question: str | None, si
         reply, endpoint = await case.ask(call, endpoints)
     except RunError as error:
         return Sight(f"{sign}{asked}", blind=f"{type(error).__name__}: {error.message}")
-    word, chance = _word(reply.message.content), chance_of(reply.logprobs, "yes", "no")
+    word, chance = verdict_of(reply.message.content), chance_of(reply.logprobs, "yes", "no")
     scale = f"{sign}{asked}:{case.served_by(endpoint)}{':word' if chance is None else ''}"
     if not word:
         return Sight(scale, blind=f"{endpoint} said neither yes nor no")
-    score = chance if chance is not None else float(word == "yes")
-    if word == "no":
-        score = min(score, MOST_OF_A_NO)
-    return Sight(scale, score, f"{endpoint} says {word} to whether it is right ({score:.2f})")
+    score = chance if chance is not None else float(word != "no")
+    score = min(score, {"no": MOST_OF_A_NO, TWICE: UNDECIDED}.get(word, 1.0))
+    said = "two things, or one twice," if word == TWICE else word
+    return Sight(scale, score, f"{endpoint} says {said} to whether it is right ({score:.2f})")
 
 
 def _told(case: Case) -> dict[str, Any]:
@@ -88,11 +95,24 @@ def _turn(message: Message) -> dict[str, str]:
     return {"from": message.role, "text": shortened(message.content, _LONGEST_TURN)[0]}
 
 
-def _word(text: str) -> str:
-    """``yes``, ``no``, or an empty text."""
+def verdict_of(text: str) -> str:
+    """``yes``, ``no``, ``TWICE`` where its verdict stands there more than once, or an empty text."""
     try:
-        value: Any = parse_answer(text)
+        said = values_under(text, "right")
     except ValueError:
-        value = text
-    said = canonical(str(value.get("right", "") if isinstance(value, dict) else value))
-    return said if said in ("yes", "no") else ""
+        said = [_value(text)]
+    if len(said) > 1:
+        return TWICE
+    word = canonical(_written(said[0])) if said else ""
+    return "yes" if word in _YES else "no" if word in _NO else ""
+
+
+def _value(text: str) -> Any:
+    try:
+        return parse_answer(text)
+    except ValueError:
+        return text
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

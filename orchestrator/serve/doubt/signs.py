@@ -22,24 +22,29 @@ THRESHOLDS: Final[Mapping[str, float]] = {
     "judge": 0.5,
 }
 """Where neither the manifest nor a calibration says another."""
+VERDICTS: Final = frozenset(("self_check", "judge"))
+"""Those that ask a model for yes or no."""
 TOP: Final = 2
 """Alternatives that are asked for with each token: the one that it was ahead of."""
 SAMPLES: Final = 3
 LONGEST: Final = 200
 TEMPERATURE: Final = 0.7
 QUANTILE: Final = 0.1
+_EMPTY: Final = "its answer is empty"
 
 
 async def _abstains(case: Case, signs: Signs) -> Sight:
     if not abstains(case.outcome.text, case.outcome.value, signs):
         return Sight("abstains", 1.0)
     empty = not case.outcome.text.strip()
-    return Sight("abstains", 0.0, "its answer is empty" if empty else "the model says that it does not know")
+    return Sight("abstains", 0.0, _EMPTY if empty else "the model says that it does not know")
 
 
 async def _low_confidence(case: Case, signs: Signs) -> Sight:
     measure, quantile = signs.get("measure", "margin"), signs.get("quantile", QUANTILE)
     scale = f"low_confidence:{measure}:{quantile:g}"
+    if not case.outcome.text.strip():
+        return Sight(scale, 0.0, _EMPTY)  # whatever its server told: there is no word to be sure of
     score = sureness(case.reply.logprobs, measure, quantile)
     if score is None:
         return Sight(scale, blind=f"{case.endpoint} tells no log-probabilities")

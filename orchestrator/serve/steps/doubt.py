@@ -18,7 +18,8 @@ from orchestrator.ports.provider import Capability, Support
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.doubt.abstention import told_how
 from orchestrator.serve.doubt.case import Case, Sight, Signs
-from orchestrator.serve.doubt.signs import SIGNS, THRESHOLDS, TOP
+from orchestrator.serve.doubt.check import UNDECIDED
+from orchestrator.serve.doubt.signs import SIGNS, THRESHOLDS, TOP, VERDICTS
 from orchestrator.serve.latch import IN_A_ROW
 from orchestrator.serve.outcome import Outcome
 from orchestrator.serve.run import Run
@@ -45,6 +46,12 @@ class Look:
     threshold: float
     fitted: bool
     conclusion: Conclusion
+
+    @property
+    def tied(self) -> bool:
+        """Whether a verdict is as likely as not where this much is needed: nobody has said then that the answer is right. What a
+        fit made of it is a share that was counted, and no tie."""
+        return self.sign in VERDICTS and not self.fitted and self.confidence == self.threshold == UNDECIDED
 
 
 def gate_of(run: Run, agent: Agent, endpoints: Sequence[str]) -> Gate:
@@ -134,10 +141,10 @@ def _judged(case: Case, sign: str, signs: Signs, sight: Sight) -> Look:
     confidence = sight.score if fitted is None else fitted.curve.at(sight.score)
     least = written if written is not None else usual if fitted is None else fitted.threshold
     sure = signs.get("sure")
-    conclusion: Conclusion = "handed over" if confidence < least else "kept"
-    if conclusion == "kept" and sure is not None and confidence >= sure:
-        conclusion = "sure"
-    return Look(sign, scale, sight, confidence, least, fitted=fitted is not None, conclusion=conclusion)
+    look = Look(sign, scale, sight, confidence, least, fitted=fitted is not None, conclusion="kept")
+    if confidence < least or look.tied:
+        return replace(look, conclusion="handed over")
+    return replace(look, conclusion="sure") if sure is not None and confidence >= sure else look
 
 
 def _decided(case: Case, looks: Sequence[Look], began: float) -> Outcome:
@@ -166,9 +173,9 @@ def _why(look: Look | None, case: Case) -> str:
     if look.sign == "abstains":
         return f"abstains: {look.sight.why}{cost}"
     how = "" if look.fitted else ", not fitted yet"
-    least = f"{look.confidence:.0%} sure, {min(look.threshold, 1.0):.0%} is needed{how}"
+    least = f"{'more than ' if look.tied else ''}{min(look.threshold, 1.0):.0%}"
     kept = "" if look.conclusion == "handed over" else "kept: "
-    return f"{kept}{look.sign}: {look.sight.why}: {least}{cost}"
+    return f"{kept}{look.sign}: {look.sight.why}: {look.confidence:.0%} sure, {least} is needed{how}{cost}"
 
 
 def _rounded(value: float | None) -> float | None:

@@ -96,6 +96,8 @@ def _take_leave(run: Run, sender: _Sender, passage: Passage, call: ChatCall) -> 
     if digest_of_call(run.deployment.name, sender.name, SEND, shown) != asked.digest:
         raise HeldRunLost(f"{sender.address} would send something else than was approved", cure="Ask again.")
     run.consents.add(sender.name)
+    waited_for = tuple(f"{_unasked(sender, name)}: approval: " for name in run.deployment.endpoints)
+    run.notes = [note for note in run.notes if not note.startswith(waited_for)]  # that is so no longer
 
 
 def _shown(passage: Passage, sender: _Sender, endpoint: str, call: ChatCall) -> dict[str, Any]:
@@ -177,12 +179,16 @@ async def _too_poor(passage: Passage, agent: str, endpoint: str, call: ChatCall)
     return passage.ledger.exceeded(account, passage.purse, agent, passage.estimate(call, endpoint))
 
 
+def _unasked(sender: _Sender, endpoint: str) -> str:
+    return f"{sender.address} did not ask {endpoint}"
+
+
 def _keep(run: Run, sender: _Sender, ruling: Ruling) -> None:
     """Once for each endpoint that an agent may ask; every refusal."""
     choice = None if ruling.refused else ruling.endpoint
     if choice is None:
         gate, reason = ruling.reasons[-1]
-        run.remark(sender.address, ruling.endpoint, f"{sender.address} did not ask {ruling.endpoint}: {gate}: {reason}")
+        run.remark(sender.address, ruling.endpoint, f"{_unasked(sender, ruling.endpoint)}: {gate}: {reason}")
     known = {(each.router, each.choice) for each in run.decisions if each.strategy == POLICY}
     if choice is None or (sender.name, choice) not in known:
         why = ruling.why if choice else f"{ruling.endpoint}: {ruling.why}"

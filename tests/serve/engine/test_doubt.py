@@ -137,6 +137,16 @@ async def test_an_answer_of_signs_alone_goes_up_where_its_model_was_unsure_of_th
     assert (looks(result), result.notes, result.agent) == ([("low_confidence", "handed over")], (), "large")
 
 
+async def test_an_empty_answer_has_no_sure_word_and_is_told_as_empty() -> None:
+    """Its server would have told what there is to tell; nobody reads that it tells nothing."""
+    async with serving(doubting({"low_confidence": {}}), simulated(["m"], Spoken((" \n", 0.9))), large()) as served:
+        result = await served.run("hello")
+        told = served.servers[1].records[0].asked.messages[0]["content"]
+    assert (looks(result), result.agent) == ([("low_confidence", "handed over")], "large")
+    assert result.notes == ("m@1 answered with an empty text (it ended with stop)",)
+    assert "low_confidence: its answer is empty: 0% sure" in told
+
+
 # -- abstention -----------------------------------------------------------------------------------------------------
 
 
