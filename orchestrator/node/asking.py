@@ -70,7 +70,8 @@ class _Open:
 
 @dataclass(slots=True)
 class Asking:
-    """The side of a node that asks. Its owner starts ``listen``, and gives ``gen``, the generation that the node serves."""
+    """The side of a node that asks. Its owner starts ``listen``, and gives ``gen``, the generation that the node serves, and
+    ``hope``: until when a request for an agent waits for a holder, from the usual moment and whether it can be kept for later."""
 
     bus: Bus
     subjects: Subjects
@@ -80,6 +81,7 @@ class Asking:
     draw: Draw
     tell: Tell
     gen: Callable[[], int]
+    hope: Callable[[str, float, bool], float]
     waits: Waits = field(default_factory=Waits)
     repeats: Repeats = field(default_factory=Repeats)
     _open: dict[str, tuple[_Open, int]] = field(default_factory=dict)
@@ -117,7 +119,13 @@ class Asking:
         self.repeats.earn()
         call = self._call(request, agent, way)
         machine = RemoteCall(
-            agent, begun + timeout, self._choose(request, agent), pass_on is not None, self.repeats.take, self.waits
+            agent,
+            begun + timeout,
+            self._choose(request, agent),
+            pass_on is not None,
+            self.repeats.take,
+            self.waits,
+            lambda until: self.hope(agent, until, way.kept),
         )
         send, receive = anyio.create_memory_object_stream[tuple[int, Reply]](inf)
         opened = _Open(machine, call, pass_on, send)

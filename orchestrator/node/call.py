@@ -32,16 +32,15 @@ Choose = Callable[[frozenset[str]], str | None]
 @dataclass(frozen=True, slots=True)
 class Waits:
     """How long, in seconds, is waited for what. ``again`` is the pause before a node is asked that was asked before;
-    ``patience`` is how long a request that nobody takes on waits for somebody; ``reroutes`` is how often work that was taken
+    ``patience`` is how long a request that nobody takes on waits for somebody (an agent's lease and a look at it, or the first to
+    come after its holder's end would miss it by a hair); ``reroutes`` is how often work that was taken
     on may be given to another node, ``resumes`` how often a node that fell silent is asked for the rest of its answer,
     ``full`` the longest wait for a node that was full before all of them are asked a second and last time."""
 
     ack: float = 0.3
     silence: float = 1.5
     again: float = 0.25
-    patience: float = (
-        8.0  # an agent's lease and a look at it, or the first to come after its holder's end would miss it by a hair
-    )
+    patience: float = 8.0
     reroutes: int = 2
     resumes: int = 3
     full: float = 1.0
@@ -131,7 +130,8 @@ class _Attempt:
 @dataclass(slots=True)
 class RemoteCall:
     """The machine. ``streams``: pieces are passed on as they come, after which no other node may be asked. ``may_repeat`` says
-    whether the fleet can bear that work is done again (it takes from a budget of all requests)."""
+    whether the fleet can bear that work is done again (it takes from a budget of all requests). ``hope`` gives the moment until
+    which it is waited for somebody to take it on, where that is another one than the usual."""
 
     agent: str
     deadline: float
@@ -139,6 +139,7 @@ class RemoteCall:
     streams: bool = False
     may_repeat: Callable[[], bool] = lambda: True
     waits: Waits = field(default_factory=Waits)
+    hope: Callable[[float], float] = lambda until: until
     over: bool = False
     wake_at: float = inf
     _attempt: _Attempt | None = None
@@ -303,7 +304,7 @@ class RemoteCall:
                 return []
             told = f"every node that holds {self.agent} has as much to do as it may"
             return self._fail(FleetBusy(told, cure=f"ask again in {soonest:g} s", retry_after=soonest))
-        if now - self._waiting_since >= self.waits.patience:
+        if now >= self.hope(self._waiting_since + self.waits.patience):
             why = f"; {self._why}" if self._why else ""
             return self._fail(
                 NoHolder(f"no node holds {self.agent} now{why}", cure="start the node that it belongs to")

@@ -18,6 +18,7 @@ from typing import Final
 from orchestrator.core.errors import BusDown, Conflict, NotUnderstood, OrchestratorError
 from orchestrator.node.answering import Tell
 from orchestrator.node.bell import Bell
+from orchestrator.node.coming import Coming
 from orchestrator.node.controller import LOOK, RESYNC, fleet_in, sight
 from orchestrator.node.desired import Assigned, Desired, Observed
 from orchestrator.node.leasing import Fences
@@ -62,6 +63,7 @@ class Member:
     fault: str = ""
     lease: float = LEASE
     drain: float = DRAIN
+    coming: Coming = field(init=False)
     _fleets: dict[int, Fleet] = field(default_factory=dict)
     _taken: bytes = b""  # the manifest that it follows and the assignment that it knows, as they stand on the board
     _given: bytes = b""
@@ -70,10 +72,17 @@ class Member:
     _away_since: float | None = None
     _observed: tuple[bytes, int, float] = (b"", 0, 0.0)  # what was written last, its revision, when
 
+    def __post_init__(self) -> None:
+        self.coming = Coming(lambda node: self.table.health(node, current_time()) == "dead")
+
     @property
     def generation(self) -> int:
         """Of the manifest that it serves."""
         return self._holding[0] if self._holding else 0
+
+    def is_exclusive(self, agent: str) -> bool:
+        """Whether one node at most may answer for it, by any manifest that is served now."""
+        return any(agent in fleet.agents and fleet.agents[agent].exclusive for fleet in self._fleets.values())
 
     async def start(self) -> None:
         """Hold what was good before the node stopped."""
@@ -169,6 +178,7 @@ class Member:
         self._given = value
         if found != known:
             self.assigned = found
+            self.coming.given(found.assignment, current_time())
             self.kept.save(ASSIGNMENT, value)
 
     def _recall(self) -> None:

@@ -98,7 +98,7 @@ class Mesh:
         )
         self._asking = Asking(
             site.bus, subjects, self.table, self._answering, self.epoch, site.draw, site.tell,
-            lambda: self.member.generation, site.waits,
+            lambda: self.member.generation, self._hope, site.waits,
         )  # fmt: skip
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -199,6 +199,18 @@ class Mesh:
             )
         return await self._asking.ask(request, agent, self._group, pass_on=pass_on, way=Way(hop, kept))
 
+    def _hope(self, agent: str, until: float, kept: bool) -> float:
+        """Until when a request waits for a holder: longer than usual while an exclusive agent moves, and not at all where it can be
+        ``kept`` for later and nobody will come."""
+        patience, coming = self.site.waits.patience, self.member.coming
+        if kept and coming.is_hopeless(agent, current_time(), patience):
+            return float("-inf")
+        if not self.member.is_exclusive(
+            agent
+        ):  # another one is answered by its next holder before its former one has ended
+            return until
+        return max(until, coming.until(agent, self.member.drain) + patience)
+
     def sooner(self, agent: str) -> bool:
         """Whether another node would answer for an agent clearly sooner than this one, or this one is full."""
         chosen = self.table.choose(agent, current_time(), self.site.draw, gen=self.member.generation)
@@ -259,6 +271,7 @@ class Mesh:
                 await self._say_that_it_lives(now)
             await self._answering.tick()
             self._tell_of_health()
+            self.member.coming.look(now)
             if await self._beats.wait(self.site.patience.beat):
                 due = float("-inf")
 

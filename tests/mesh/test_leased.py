@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -10,11 +11,11 @@ import pytest
 
 from orchestrator.app.fleet.elsewhere import FleetElsewhere
 from orchestrator.app.simulation.fleet import MemoryKept
-from orchestrator.core.errors import LeaseLost
+from orchestrator.core.errors import LeaseLost, NoHolder
 from orchestrator.node.leasing import Lives
 from orchestrator.plugins.stores.sqlite import open_stores
 from orchestrator.ports.effects import Effect
-from tests.mesh.sim import Fleet, agent, blueprint, fleet
+from tests.mesh.sim import Fleet, agent, blueprint, fleet, request
 
 pytestmark = pytest.mark.anyio
 THREE = blueprint({"a": [agent("orders")], "b": [agent("billing")], "c": [agent("desk", exclusive=True)]})
@@ -101,6 +102,53 @@ async def test_what_does_not_end_holds_an_agent_up_for_its_time_to_drain_only() 
         await _until(lambda: old.epoch_of("desk") is None, 100)
         took = await _until(lambda: new.epoch_of("desk") is not None, 40)
         assert took > 25 and not old.holds("desk", epoch)
+
+
+async def test_who_asks_while_an_agent_moves_waits_for_its_next_holder() -> None:
+    """Through the old holder, the new one and another one, also where what was begun takes longer than a request waits for others;
+    never are both holders at it."""
+    async with fleet() as net:
+        await _three(net)
+        old, new = net.nodes["c"].mesh, net.nodes["a"].mesh
+        epoch, answers = old.begin("desk"), []
+        assert epoch
+        await net.apply(2, MOVED)
+        await _until(lambda: old.epoch_of("desk") is None, 100)
+
+        async def ask(name: str) -> None:
+            answers.append((await net.nodes[name].mesh.ask(request(timeout=100), "desk")).node)
+
+        async with anyio.create_task_group() as group:
+            for name in "abc":
+                group.start_soon(ask, name)
+            await anyio.sleep(20)
+            assert answers == [] and old.holds("desk", epoch) and new.epoch_of("desk") is None
+            old.end("desk", epoch)
+        assert answers == ["a", "a", "a"]
+
+
+async def test_what_may_be_kept_does_not_wait_for_a_node_that_has_been_dead_for_a_while() -> None:
+    """Nobody will hold its agent in the next seconds: it is kept at once. What cannot be kept waits; and so does what may be kept
+    while its node has been silent for a moment only, or others may still take over."""
+    async with fleet() as net:
+        await _three(net)
+        mesh = net.nodes["a"].mesh
+        assert THREE.coordination is not None
+        await net.apply(2, replace(THREE, coordination={**THREE.coordination, "failover": "none"}))
+        await anyio.sleep(12)
+
+        async def waits(*, kept: bool) -> float:
+            began = anyio.current_time()
+            with pytest.raises(NoHolder, match="no node holds desk now"):
+                await mesh.ask(request(timeout=60), "desk", kept=kept)
+            return anyio.current_time() - began
+
+        net.crash("c")
+        await anyio.sleep(3)
+        assert 8 <= await waits(kept=True) < 9
+        await anyio.sleep(12)
+        assert await waits(kept=True) < 0.5
+        assert 8 <= await waits(kept=False) < 9
 
 
 async def test_a_node_that_starts_again_at_once_has_its_own_lease_at_once() -> None:

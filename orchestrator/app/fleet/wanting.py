@@ -12,6 +12,7 @@ import anyio
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import BusDown, Conflict, DeployError, NotUnderstood, TakenBack
 from orchestrator.core.event import Event
+from orchestrator.node.controller import fleet_in
 from orchestrator.node.desired import Assigned, Desired, Observed
 from orchestrator.node.mesh import Mesh
 from orchestrator.node.subjects import Subjects
@@ -87,7 +88,8 @@ class Wanting:
     # ---- waiting for it ------------------------------------------------------------------------------------------
 
     async def settled(self, wanted: Desired, tell: Callable[[Event], None]) -> Mapping[str, Observed]:
-        """Wait until every node that lives serves it and every agent that is placed is held; ``tell`` hears of each node. Gives
+        """Wait until every node that lives serves it and every agent that is placed is held, exclusive ones under their leases;
+        ``tell`` hears of each node. Gives
         what nodes said. Raises ``TakenBack``, and ``DeployError`` where a node cannot serve it, somebody else applied, or nobody
         leads."""
         gate = (wanted.blueprint.get("coordination") or {}).get("health_gate", HEALTH_GATE)
@@ -120,7 +122,23 @@ class Wanting:
                 f"generation {wanted.generation} of {self.name} is on the board, and has not come to all nodes in time",
                 cure="orchestrator status shows how far it is; it goes on by itself",
             )
+        await self._leased(look)
         return look.seen
+
+    async def _leased(self, look: Look) -> None:
+        """Wait until the exclusive agents answer where they are placed: their former holders may end first what they have begun.
+        Not for longer than leases and drains take: a board that is away now does not undo what all nodes serve."""
+        fleet = fleet_in(look.desired)
+        places = look.assigned.assignment.places if look.assigned is not None else {}
+        with anyio.move_on_after(fleet.drain + 2 * fleet.lease):
+            for agent in sorted(name for name, one in fleet.agents.items() if one.exclusive):
+                there = {place.node for place in places.get(agent, ())}
+                while there & set(self._alive()) and not self._answers(agent, there):  # noqa: ASYNC110 - heartbeats ring no bell
+                    await anyio.sleep(GLANCE)
+
+    def _answers(self, agent: str, nodes: set[str]) -> bool:
+        mesh = self.mesh()
+        return mesh is not None and not nodes.isdisjoint(mesh.table.holders(agent, anyio.current_time()))
 
     async def _look(self) -> Look | None:
         """``None`` while the board cannot be read."""
