@@ -70,6 +70,68 @@ def test_an_agent_that_only_the_dead_node_can_hold_is_told_with_its_place_and_cu
     assert "support taken over by edge-" in told
 
 
+MESHED = """\
+metadata: {name: meshed}
+deployment:
+  type: distributed-edge
+  nodes:
+    - {id: edge-1, agents: [porter], models: [phi-4-mini]}
+    - {id: edge-2, hub: true, agents: [desk, clerk], models: [phi-4-mini, qwen2.5-0.5b]}
+    - {id: edge-3, agents: [archive, vault], models: [qwen2.5-0.5b]}
+  coordination: {load_balancing: true, failover: automatic}
+  agents:
+    - {name: porter, model: phi-4-mini}
+    - {name: desk, model: phi-4-mini}
+    - {name: clerk, model: phi-4-mini, exclusive: true}
+    - {name: archive, model: qwen2.5-0.5b}
+    - {name: vault, model: qwen2.5-0.5b, compliance: [GDPR]}
+"""
+CURED = (
+    MESHED.replace(
+        "edge-1, agents: [porter], models: [phi-4-mini]", "edge-1, agents: [porter], models: [phi-4-mini, qwen2.5-0.5b]"
+    )
+    .replace("vault], models: [qwen2.5-0.5b]", "vault], models: [qwen2.5-0.5b, phi-4-mini]")
+    .replace("{name: porter, model: phi-4-mini}", "{name: porter, model: phi-4-mini, replicas: 3}")
+    .replace("{name: desk, model: phi-4-mini}", "{name: desk, model: phi-4-mini, replicas: 3}")
+    .replace("{name: archive, model: qwen2.5-0.5b}", "{name: archive, model: qwen2.5-0.5b, replicas: 3}")
+    .replace("exclusive: true", "exclusive: true, store_and_forward: true")
+)
+GAPS = {
+    "hub@10s+15s": ("clerk", "the hub is away, and nothing goes from node to node"),
+    "edge-1-hub@10s+15s": ("clerk", "edge-1 has no link to the hub, and reaches no other node"),
+    "edge-1-edge-3@10s+15s": ("archive", "nothing goes between edge-1 and edge-3"),
+    "edge-2@10s+5s": ("clerk", "the hub, which edge-2 carries, is away"),
+}
+
+
+@pytest.mark.parametrize("fault", GAPS)
+def test_each_kind_of_fault_is_told_with_whom_it_cost_what_and_the_cure_it_names_helps(fault: str) -> None:
+    """Replicas where the callers are, and keeping requests where one node at most may answer: then nothing is lost or late."""
+    words = ("--rps", "60", "--service", "1ms", "--duration", "40s", "--fail", fault, "--json")
+    Path("fleet.yaml").write_text(MESHED)
+    told = json.loads(here("simulate", "fleet.yaml", *words).out)
+    agent, gap = GAPS[fault]
+    broken = {each["address"]: each for each in told["breaks"]}
+    assert any(gap in each["what"] for each in told["breaks"]) and f"agent.{agent}" in broken
+    assert "agent.vault" not in broken  # restricted data is asked for where it is
+    assert all(re.fullmatch(r"fleet\.yaml:\d+:\d+", each["place"]) for each in told["breaks"])
+    assert told["lost"] or all("come 1 s late" in one["what"] for name, one in broken.items() if name != "node.edge-2")
+    Path("fleet.yaml").write_text(CURED)
+    cured = json.loads(here("simulate", "fleet.yaml", *words).out)
+    assert cured["lost"] == 0
+    assert {each["address"] for each in cured["breaks"]} <= {"agent.clerk", "node.edge-2"}
+
+
+def test_who_lost_what_to_the_hub_is_told_with_place_and_cure() -> None:
+    Path("fleet.yaml").write_text(MESHED)
+    ran = here(
+        "simulate", "fleet.yaml", "--rps", "60", "--service", "1ms", "--duration", "40s", "--fail", "hub@10s+15s"
+    )
+    assert ran.out == golden("simulate/hub.txt", ran.out)
+    assert "add qwen2.5-0.5b to the models of edge-1, and write replicas: 3" in ran.out
+    assert "one node at a time holds it, as it is exclusive: write store_and_forward: true" in ran.out
+
+
 def test_a_deployment_of_one_device_is_simulated_without_a_mesh() -> None:
     """What it cannot do is refused, which is no loss."""
     ran = here("simulate", "one.yaml", "--rps", "3", "--duration", "60s")
@@ -101,7 +163,7 @@ def test_json_holds_all_figures() -> None:
     ran = here("simulate", "fleet.yaml", "--duration", "60s", *FAILS, "--json")
     told = json.loads(ran.out)
     counts = told["counts"]
-    assert counts["asked"] == sum(counts[name] for name in ("answered", "refused", "failed", "gone", "away"))
+    assert counts["asked"] == sum(counts[name] for name in ("answered", "refused", "failed", "gone", "away", "kept"))
     assert told["lost"] == counts["failed"] > 0 and told["settled"]
     assert [each["fault"]["written"] for each in told["fail_overs"]] == ["edge-2@20s+20s", "edge-3-hub@50s+3s"]
     assert 1.5 < told["fail_overs"][0]["noticed"] < 2.5

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from orchestrator.app.simulation.costs import costs_of
 from orchestrator.app.simulation.durations import Assumed
 from orchestrator.app.simulation.faults import check_apart, read_fault
 from orchestrator.app.simulation.figures import figures_of, spread_of
@@ -61,8 +62,11 @@ def test_each_request_ends_once_whatever_fails_and_the_same_seed_repeats(seed: i
     assert first.story.wishes == again.story.wishes and first.figures == again.figures and first.breaks == again.breaks
     assert all(wish.outcome and wish.ended >= wish.at for wish in first.story.wishes)
     counts = first.figures.counts
-    ended = counts.answered + counts.refused + counts.failed + counts.gone + counts.away
+    ended = counts.answered + counts.refused + counts.failed + counts.gone + counts.away + counts.kept
     assert counts.asked == len(first.story.wishes) == ended
+    costs = costs_of(first.story, ["n0"])
+    assert sum(len(cost.lost) for cost in costs) == counts.failed
+    assert {f"agent.{cost.agent}" for cost in costs} <= {each.address for each in first.breaks}
     served = [wish for wish in first.story.wishes if wish.outcome == ANSWERED]
     assert all(wish.began is not None and wish.at <= wish.began <= wish.ended and wish.served for wish in served)
 

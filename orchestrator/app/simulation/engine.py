@@ -36,9 +36,9 @@ _USUAL_SECONDS: Final = 0.2
 @dataclass(slots=True)
 class Wish:
     """A request: to whom, at whose door, when; and what came of it. ``pace`` is how much longer than on average its answer takes.
-    ``outcome``: empty while it is in work, ``answered``, the code of an error, ``gone`` (its door's node died with it) or
-    ``away`` (its door's node was down). ``served``: the node that answered, with the ``model``, and when it ``began``. ``begun``:
-    all nodes that worked on it, with the model and when they began last."""
+    ``outcome``: empty while it is in work, ``answered``, the code of an error, ``gone`` (its door's node died with it), ``away``
+    (its door's node was down) or ``kept`` (it waits until its agent is there again). ``served``: the node that answered, with the
+    ``model``, and when it ``began``. ``begun``: all nodes that worked on it, with the model and when they began last."""
 
     id: str
     agent: str
@@ -165,7 +165,8 @@ class NodeEngine:
         error = None
         try:
             self._moving[asked.request.id] = emit.moved
-            await self._run(self._world.wishes[asked.request.id], asked.request.timeout or 0.0)
+            wish = self._world.wishes[asked.request.id]
+            await self._run(wish, asked.request.timeout or 0.0, handed=True)
         except OrchestratorError as fault:
             error = fault.as_json()
         finally:
@@ -181,13 +182,13 @@ class NodeEngine:
         """A request that came to this node's door: gives the node that answered. Raises ``OrchestratorError``."""
         return await self._run(wish, self._world.blueprint.timeout)
 
-    async def _run(self, wish: Wish, timeout: float) -> str:
+    async def _run(self, wish: Wish, timeout: float, *, handed: bool = False) -> str:
         deadline = anyio.current_time() + timeout
         self.in_work += 1
         try:
             await self.gate.enter(deadline)
             try:
-                if wish.agent in self._candidates or self.mesh is None:
+                if self.mesh is None or handed or self._stays(self.mesh, wish.agent):
                     await self._here(wish, deadline)
                     return self.node
                 return await self._elsewhere(self.mesh, wish, deadline)
@@ -195,6 +196,15 @@ class NodeEngine:
                 self.gate.leave()
         finally:
             self.in_work -= 1
+
+    def _stays(self, mesh: Mesh, agent: str) -> bool:
+        """Whether a request that came to this node's door is answered here, as a real node decides it."""
+        spec = self._world.agents[agent]
+        if agent not in self._candidates:
+            return False
+        if spec.get("exclusive"):
+            return mesh.epoch_of(agent) is not None
+        return spec["data_class"] == "restricted" or not mesh.sooner(agent)
 
     async def _here(self, wish: Wish, deadline: float) -> None:
         candidates = self._candidates.get(wish.agent, ())

@@ -11,7 +11,7 @@ from typing import Final
 from orchestrator.app.simulation.durations import Assumed
 from orchestrator.app.simulation.engine import Wish
 from orchestrator.app.simulation.faults import Fault
-from orchestrator.app.simulation.play import ANSWERED, AWAY, GONE, Story
+from orchestrator.app.simulation.play import ANSWERED, AWAY, GONE, KEPT, Story
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import FleetBusy, QueueFull, WouldMissDeadline
 
@@ -30,8 +30,8 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How requests ended. ``gone``: their door's node died with them; ``away``: it was down when they came; ``codes``: of those
-    that were refused or failed."""
+    """How requests ended. ``gone``: their door's node died with them; ``away``: it was down when they came; ``kept``: they wait
+    until their agent is there again; ``codes``: of those that were refused or failed."""
 
     asked: int
     answered: int
@@ -39,6 +39,7 @@ class Counts:
     failed: int
     gone: int
     away: int
+    kept: int
     codes: Mapping[str, int]
 
 
@@ -118,9 +119,10 @@ def figures_of(story: Story, blueprint: Blueprint, assumed: Assumed) -> Figures:
 def counts_of(wishes: Sequence[Wish]) -> Counts:
     """How they ended."""
     ends = Counter(wish.outcome for wish in wishes)
-    codes = {code: ends[code] for code in sorted(ends) if code not in (ANSWERED, GONE, AWAY)}
+    codes = {code: ends[code] for code in sorted(ends) if code not in (ANSWERED, GONE, AWAY, KEPT)}
     refused = sum(count for code, count in codes.items() if code in REFUSED)
-    return Counts(len(wishes), ends[ANSWERED], refused, sum(codes.values()) - refused, ends[GONE], ends[AWAY], codes)
+    failed = sum(codes.values()) - refused
+    return Counts(len(wishes), ends[ANSWERED], refused, failed, ends[GONE], ends[AWAY], ends[KEPT], codes)
 
 
 def spread_of(seconds: Iterable[float]) -> Spread | None:

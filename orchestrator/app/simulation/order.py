@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from orchestrator.app.simulation.breaks import Break, breaks_of
+from orchestrator.app.simulation.breaks import breaks_of
+from orchestrator.app.simulation.broken import Break
 from orchestrator.app.simulation.durations import HARDWARE, Assumed
 from orchestrator.app.simulation.faults import check_apart, read_fault
 from orchestrator.app.simulation.figures import Figures, figures_of

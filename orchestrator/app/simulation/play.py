@@ -18,8 +18,9 @@ from orchestrator.app.simulation.engine import NodeEngine, Wish, World
 from orchestrator.app.simulation.faults import Fault
 from orchestrator.app.simulation.fleet import SimulatedFleet, SimulatedNode
 from orchestrator.core.blueprint import Blueprint
-from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.errors import OrchestratorError, RunError
 from orchestrator.node.worker import Held
+from orchestrator.serve.later import may_be_kept
 from orchestrator.testing.sim_bus import SimNet
 
 SETTLING: Final = 120.0
@@ -29,7 +30,7 @@ SAMPLES: Final = 240
 """How often it is looked at the queues and at what is busy."""
 SHAPE: Final = 4.0
 """Of the gamma distribution that the length of answers is drawn from: half of them differ from the average by a third or more."""
-ANSWERED, GONE, AWAY = "answered", "gone", "away"
+ANSWERED, GONE, AWAY, KEPT = "answered", "gone", "away", "kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,12 @@ class _Play:
         self.world = World.of(blueprint, assumed, jitter.random)
         self.story = Story(load)
         self.names = [node["name"] for node in blueprint.nodes]
+        self.near = {  # restricted data is asked for where it is: from elsewhere it would be refused
+            agent: node["name"]
+            for node in blueprint.nodes
+            for agent in node["agents"]
+            if self.world.agents.get(agent, {}).get("data_class") == "restricted"
+        }
         self.hubs = [node["name"] for node in blueprint.nodes if node["hub"]] or self.names[:1]
         self.engines: dict[str, NodeEngine] = {}
         self.fleet: _Fleet | None = None
@@ -199,7 +206,8 @@ class _Play:
                 if self.now >= self.load.duration:
                     return
                 [agent] = chance.choices(agents, weights)
-                wish = Wish(f"r{number}", agent, chance.choice(doors), self.now, chance.gammavariate(SHAPE, 1 / SHAPE))
+                door, pace = chance.choice(doors), chance.gammavariate(SHAPE, 1 / SHAPE)
+                wish = Wish(f"r{number}", agent, self.near.get(agent, door), self.now, pace)
                 self.world.wishes[wish.id] = wish
                 asking.start_soon(self._ask, wish)
 
@@ -216,13 +224,19 @@ class _Play:
                 wish.answered_by(await engine.ask(wish), self.zero)
                 wish.outcome = ANSWERED
             except OrchestratorError as error:
-                wish.outcome = error.code
+                wish.outcome = KEPT if self._is_kept(wish.agent, error) else error.code
             finally:
                 if node is not None:
                     node.asking.discard(scope)
         if scope.cancelled_caught:
             wish.outcome = GONE
         wish.ended = self.now
+
+    def _is_kept(self, agent: str, error: OrchestratorError) -> bool:
+        """As a node decides it; a restricted request waits for no other one."""
+        spec = self.world.agents[agent]
+        wanted = spec.get("store_and_forward") is not None and spec["data_class"] != "restricted"
+        return wanted and isinstance(error, RunError) and may_be_kept(error)
 
     # ---- faults --------------------------------------------------------------------------------------------------
 

@@ -72,6 +72,7 @@ def _counted(counts: Counts) -> Iterator[str]:
         (counts.failed, "failed"),
         (counts.gone, "ended with the node that they had come to"),
         (counts.away, "found no connection, as their node was down"),
+        (counts.kept, "are kept until their agent is there again (store_and_forward)"),
     ]
     yield from (f"  {count:>7,}  {what}" for count, what in rows if count)
     if codes:

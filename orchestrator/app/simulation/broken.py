@@ -1,0 +1,186 @@
+"""What breaks by each fault: which agents, whose callers, how many requests and why, with what would help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from orchestrator.app.simulation.costs import Cost, brings_hub_down, costs_of, over
+from orchestrator.app.simulation.faults import Fault
+from orchestrator.app.simulation.figures import Figures
+from orchestrator.app.simulation.play import Story
+from orchestrator.core.blueprint import Blueprint
+from orchestrator.plan.fleet import Fleet, FleetAgent, fleet_of
+from orchestrator.plan.placement import READY_AGAIN, Assignment, Seen, place
+from orchestrator.testing.sim_bus import HUB
+
+TWO: Final = "write replicas: 2, and two nodes hold it at all times"
+KEEP: Final = "store_and_forward: true, and its requests are kept until it can be reached again"
+UP: Final = Seen(ready_for=READY_AGAIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Something that breaks ``at`` seconds. ``address`` is the part of the manifest that it is about."""
+
+    at: float
+    what: str
+    address: str
+    cure: str
+
+
+def by_faults(story: Story, figures: Figures, blueprint: Blueprint) -> Iterator[Break]:
+    """Each fault, for each agent that it concerned."""
+    fleet = fleet_of(blueprint)
+    hubs = [node["name"] for node in blueprint.nodes if node["hub"]] or [node["name"] for node in blueprint.nodes[:1]]
+    costs = costs_of(story, hubs)
+    told = set[tuple[Fault | None, str]]()
+    for fault, agent, why, cure in _without_holder(story, fleet):
+        told.add((fault, agent))
+        lost = [cost.told() for cost in costs if (cost.fault, cost.agent) == (fault, agent)]
+        yield Break(fault.at, "; ".join([why, *lost]), f"agent.{agent}", cure)
+    for cost in costs:
+        if (cost.fault, cost.agent) not in told:
+            yield _Breaking(cost, fleet, blueprint, figures, story.load.faults, hubs).told()
+
+
+@dataclass(frozen=True, slots=True)
+class _Breaking:
+    """What a fault costs an agent, in the words of the fault's kind."""
+
+    cost: Cost
+    fleet: Fleet
+    blueprint: Blueprint
+    figures: Figures
+    faults: Sequence[Fault]
+    hubs: Sequence[str]
+
+    def told(self) -> Break:
+        fault, agent = self.cost.fault, self.fleet.agents[self.cost.agent]
+        if fault is None:
+            at, why, cure = min(wish.at for wish in self.cost.lost), f"{agent.name} does not answer all", "ask again"
+        elif fault.kind == "node" and self.cost.holders == {*fault.ends}:
+            cure = self._nearer(agent) if brings_hub_down(fault, self.faults, self.hubs) else self._two(agent)
+            at, why = fault.at, self._away(fault)
+        else:
+            at, why, cure = fault.at, self._apart(fault), self._nearer(agent)
+        return Break(at, f"{why}: {self.cost.told()}", f"agent.{agent.name}", cure)
+
+    def _away(self, fault: Fault) -> str:
+        moves = (move for each in self.figures.fail_overs if each.fault == fault for move in each.taken)
+        for move in moves:
+            if move.agent == self.cost.agent:
+                return f"{move.agent} is away for {move.seconds:.1f} s until {move.node} takes over"
+        return f"{self.cost.agent} is away with {fault.ends[0]}"
+
+    def _apart(self, fault: Fault) -> str:
+        """Why those who ask and those who answer do not reach each other."""
+        held = (
+            f"{self.cost.agent}, on {', '.join(sorted(self.cost.holders))}," if self.cost.holders else self.cost.agent
+        )
+        if brings_hub_down(fault, self.faults, self.hubs):
+            carried = "" if fault.kind == "hub" else f", which {fault.ends[0]} carries,"
+            gap = f"the hub{carried} is away, and nothing goes from node to node"
+        elif fault.kind == "node":
+            gap = f"{fault.ends[0]} is away"
+        elif HUB in fault.ends:
+            [alone] = {*fault.ends} - {HUB}
+            gap = f"{alone} has no link to the hub, and reaches no other node"
+        else:
+            gap = f"nothing goes between {fault.ends[0]} and {fault.ends[1]}"
+        return f"{held} is not reached from everywhere, as {gap}{self._at_home()}"
+
+    def _at_home(self) -> str:
+        """Why requests that came to a node which holds it were hit too."""
+        if not {*self.cost.doors} & self.cost.holders:
+            return ""
+        if self.fleet.agents[self.cost.agent].exclusive:
+            return " (it is exclusive, and answers under a lease of the hub alone)"
+        return " (what waited meanwhile comes all at once then, also before what comes to its own node)"
+
+    # ---- cures -------------------------------------------------------------------------------------------------------
+
+    def _two(self, agent: FleetAgent) -> str:
+        """For when its holder is away, and another node could hold it."""
+        if agent.exclusive:
+            return f"one node at a time holds it, as it is exclusive: {self._kept(agent)}"
+        return TWO if len(self.cost.holders) < 2 else self._kept(agent)
+
+    def _nearer(self, agent: FleetAgent) -> str:
+        """For when its holder is there and not reached: those at whose doors it was asked for could hold it too."""
+        if agent.exclusive:
+            return f"one node at a time holds it, as it is exclusive: {self._kept(agent)}"
+        if agent.fixed:
+            return f"{agent.fixed}: let its callers ask {agent.home} itself, or {self._kept(agent)}"
+        doors = [name for name in self.cost.doors if name not in self.cost.holders]
+        if not doors:
+            return self._kept(agent)
+        wanted = {*agent.models, *agent.alternatives}
+        far = not wanted or any(model not in self.fleet.sizes for model in wanted)
+        able = {name for name, node in self.fleet.nodes.items() if far or wanted & node.models}
+        lacking = [name for name in doors if name not in able]
+        there = f"add {agent.models[0]} to the models of {', '.join(lacking)}, and " if lacking else ""
+        labels = ", ".join(f"{key}: {value}" for key, value in agent.labels.items())
+        there += f"give {', '.join(doors)} the labels {labels}, and " if labels else ""
+        holders = len(able | {*doors} | self.cost.holders)
+        alone = f"write replicas: {holders}, so that {', '.join(doors)} can answer without another node"
+        return f"{there}{alone}; or {self._kept(agent)}"
+
+    def _kept(self, agent: FleetAgent) -> str:
+        spec: Mapping[str, Any] = self.blueprint.elements[f"agent.{agent.name}"].spec
+        if spec.get("store_and_forward") is not None:
+            return "let callers wait: what is kept is answered once it can be reached again"
+        return f"write {KEEP}" if spec["data_class"] != "restricted" else "let callers ask again"
+
+
+def _without_holder(story: Story, fleet: Fleet) -> Iterator[tuple[Fault, str, str, str]]:
+    """Agents that nobody can hold once a node has failed: by which fault, who, why, and what would help."""
+    before = place(fleet, dict.fromkeys(fleet.nodes, UP))
+    told: set[str] = set()
+    for fault, dead in _deaths(story.load.faults):
+        after = place(fleet, {name: UP for name in fleet.nodes if name not in dead}, before)
+        for name, agent in fleet.agents.items():
+            held = [one.node for one in after.places.get(name, ())]
+            if name not in told and name in story.load.shares and all(node in dead for node in held):
+                told.add(name)
+                yield fault, name, _unheld(agent, after), _cure(agent, fleet, dead)
+
+
+def _deaths(faults: Sequence[Fault]) -> Iterator[tuple[Fault, set[str]]]:
+    """Each time that a node fails, with all that are down then."""
+    nodes = [fault for fault in faults if fault.kind == "node"]
+    for one in sorted(nodes, key=lambda fault: fault.at):
+        yield one, {fault.ends[0] for fault in nodes if fault.at <= one.at < over(fault)}
+
+
+def _unheld(agent: FleetAgent, after: Assignment) -> str:
+    places = after.places.get(agent.name, ())
+    why = places[0].why if places else after.nowhere.get(agent.name, "")
+    holder = places[0].node if places else agent.home
+    return f"{holder} is the only holder of {agent.name}, and it fails: {_reason(why, holder)}"
+
+
+def _reason(why: str, holder: str) -> str:
+    for head in (f"{holder} is away, and no other node can hold it: ", f"{holder} is away, and "):
+        why = why.removeprefix(head)
+    return why or "no other node takes over"
+
+
+def _cure(agent: FleetAgent, fleet: Fleet, dead: set[str]) -> str:
+    others = [name for name in fleet.nodes if name not in dead]
+    if not others:
+        return "give the fleet a node more"
+    if agent.fixed:
+        return "only its own node may answer it: let that be a machine that is mended fast, or lift what holds it there"
+    if fleet.failover != "automatic":
+        return "write coordination.failover: automatic"
+    if agent.labels:
+        labels = ", ".join(f"{key}: {value}" for key, value in agent.labels.items())
+        return f"give {', '.join(others)} the labels {labels}, and one of its models"
+    wanted = [model for model in (*agent.models, *agent.alternatives) if model in fleet.sizes]
+    if any(model in fleet.nodes[name].models for model in wanted for name in others):
+        return f"give {', '.join(others)} more memory, or let {agent.name} go on with a smaller model"
+    there = sorted({model for name in others for model in fleet.nodes[name].models})
+    instead = f", or name {there[0]} in its alternatives" if there else ""
+    return f"add {wanted[0]} to the models of {others[0]}{instead}" if wanted else "give the fleet a node more"
