@@ -72,7 +72,7 @@ class Mesh:
         self.table = Table(self.node, site.patience, since=current_time())
         self.fences, self._lives = Fences(site.kept), Lives(site.kept, site.life)
         self._subjects = subjects = Subjects(site.deployment)
-        self._seq = 0
+        self._seq, self._told = 0, float("-inf")  # heartbeats, and when it said last how long answers take
         self._beats = Bell(site.sleep)
         self._health: dict[str, Health] = {}
         self._turned = self._stopped_at = current_time()
@@ -286,6 +286,7 @@ class Mesh:
     def _heartbeat(self) -> Heartbeat:
         self._seq += 1
         load = self.site.worker.load()
+        told, self._told = self._told, current_time()
         return Heartbeat(
             node=self.node,
             epoch=self.epoch,
@@ -299,6 +300,7 @@ class Mesh:
             room=load.room,
             service_ms=load.service_ms,
             fence=self.fences.highest,
+            took={agent: round(took.ms, 3) for agent, took in load.took.items() if took.at >= told},
         )
 
     async def _hear_heartbeats(self) -> None:

@@ -8,10 +8,11 @@ two choices in randomized load balancing", 2001).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
+from orchestrator.node.speed import Took, averaged
 from orchestrator.node.wire import Heartbeat
 
 Health = Literal["alive", "suspect", "dead"]
@@ -22,11 +23,6 @@ MOST_HEARD: Final = 400.0
 _ANSWERS: Final = ("ready", "cordoned")
 HERE_FIRST_MS: Final = 20.0
 """How much sooner another node must be done for a request to leave the node that holds its agent."""
-HALF_LIFE: Final = 5.0
-"""Seconds after which half of what a caller saw of a node counts: ten heartbeats. A node that was slow once would else never be
-asked again, and so never be seen to be quick again."""
-NEWEST: Final = 0.2
-"""What the last answer counts in an average, beside one that was just seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +43,10 @@ class Patience:
         return replace(self, beat=self.beat * slower, suspect=self.suspect * slower, dead=self.dead * slower)
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """How long a node took for one agent, in ms on average, as this node saw it last, at ``at``."""
-
-    ms: float
-    at: float
-
-    def counts(self, now: float) -> float:
-        """How much that says still, 0..1."""
-        return float(0.5 ** ((now - self.at) / HALF_LIFE))
-
-
 @dataclass(slots=True)
 class _Row:
-    """What is known of a node. ``since``: from when on it has been alive and ready without a break; ``seen``: by agent."""
+    """What is known of a node. ``since``: from when on it has been alive and ready without a break; ``took``: by agent, as it
+    says itself and as it was seen from here."""
 
     beat: Heartbeat
     heard: float
@@ -70,7 +55,11 @@ class _Row:
     failures: int = 0
     ejections: int = 0
     ejected_until: float = 0.0
-    seen: dict[str, _Seen] = field(default_factory=dict)
+    took: dict[str, Took] = field(default_factory=dict)
+
+    def note(self, took: Mapping[str, float], now: float) -> None:
+        """News of how long it takes for some agents, in ms."""
+        self.took |= {agent: averaged(self.took.get(agent), ms, now) for agent, ms in took.items()}
 
 
 @dataclass(slots=True)
@@ -98,7 +87,8 @@ class Table:
         dead may begin to count anew: it has left the fleet and joined again, or lost its disk."""
         row = self._rows.get(beat.node)
         if row is None:
-            self._rows[beat.node] = _Row(beat, now, now if beat.state == "ready" else None)
+            row = self._rows[beat.node] = _Row(beat, now, now if beat.state == "ready" else None)
+            row.note(beat.took, now)
             return True
         older = (beat.epoch, beat.seq) <= (row.beat.epoch, row.beat.seq)
         if older and self.health(beat.node, now) != "dead":
@@ -110,6 +100,7 @@ class Table:
             row.sent = row.failures = row.ejections = 0
             row.ejected_until = 0.0
         row.beat, row.heard = beat, max(now, row.heard)
+        row.note(beat.took, now)
         return True
 
     def forget(self, nodes: Iterable[str]) -> None:
@@ -131,9 +122,7 @@ class Table:
         """A node answered for an agent, after so long."""
         if row := self._rows.get(node):
             row.failures = row.ejections = 0
-            before, ms = row.seen.get(agent), seconds * 1000
-            share = (1 - NEWEST) * before.counts(now) if before else 0.0
-            row.seen[agent] = _Seen(share * (before.ms if before else 0.0) + (1 - share) * ms, now)
+            row.note({agent: seconds * 1000}, now)
 
     def failed(self, node: str, now: float) -> None:
         """A node did not do what it should: it is put aside once that happened often enough in a row."""
@@ -185,12 +174,16 @@ class Table:
         )
 
     def scores(self, agent: str, nodes: Iterable[str], now: float) -> dict[str, float]:
-        """How long, in ms, a request for an agent would take on each of these nodes, about. Lower is better. An agent's own figures
-        only: another agent of a node may be slow. What was seen of a node fades towards what its quickest neighbour takes, so that
-        it is tried again; where none was seen with the agent, the node's own word counts, which is of all its agents."""
+        """How long, in ms, a request for an agent would take on each of these nodes, about, in proportion to how full they are.
+        Lower is better. An agent's own figures only: another agent of a node may be slow. What is known of a node fades towards
+        what its quickest neighbour takes, so that it is tried again; where nothing is known of any with the agent, what each says
+        of all its agents together counts."""
+        return {node: _load(self._rows[node]) * ms for node, ms in self._took(agent, nodes, now).items()}
+
+    def _took(self, agent: str, nodes: Iterable[str], now: float) -> dict[str, float]:
         rows = {node: self._rows[node] for node in nodes}
-        best = min((row.seen[agent].ms for row in rows.values() if agent in row.seen), default=None)
-        return {node: _load(row) * _took(row, agent, best, now) for node, row in rows.items()}
+        best = min((row.took[agent].ms for row in rows.values() if agent in row.took), default=None)
+        return {node: _took(row, agent, best, now) for node, row in rows.items()}
 
     def choose(
         self, agent: str, now: float, draw: Draw, *, gen: int = 0, without: frozenset[str] = frozenset()
@@ -216,9 +209,12 @@ class Table:
             return len(holders) == 1
         if not self.balanced:
             return True
-        scores = self.scores(agent, holders, now)
-        here = scores.pop(self.node)
-        return not scores or here < min(scores.values()) + HERE_FIRST_MS
+        took = self._took(agent, holders, now)
+        done = {
+            node: max(1.0, _load(self._rows[node])) * ms for node, ms in took.items()
+        }  # a free slot is as good as two
+        here = done.pop(self.node)
+        return not done or here < min(done.values()) + HERE_FIRST_MS
 
     def _useful(self, holders: Sequence[str], now: float) -> list[str]:
         """Without those put aside: at most half of them, the worst first, and never all."""
@@ -236,9 +232,9 @@ def _load(row: _Row) -> float:
 def _took(row: _Row, agent: str, best: float | None, now: float) -> float:
     if best is None:
         return row.beat.service_ms or 1.0
-    seen = row.seen.get(agent)
-    share = seen.counts(now) if seen else 0.0
-    return share * (seen.ms if seen else 0.0) + (1 - share) * best
+    known = row.took.get(agent)
+    share = known.counts(now) if known else 0.0
+    return share * (known.ms if known else 0.0) + (1 - share) * best
 
 
 def _two_of(nodes: Sequence[str], draw: Draw) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from orchestrator.core.request import Request, Result
+from orchestrator.node.speed import Took
 from orchestrator.plan.plan import AgentServing
 from orchestrator.plan.rolling import NO_TALLY, Tally
 
@@ -17,7 +18,8 @@ Work = Literal["shared", "cordoned", "drained"]
 @dataclass(frozen=True, slots=True)
 class Load:
     """How much a node has to do. ``agents``: those that it can answer for now, with whether their model is warm. ``room``: how many
-    more requests it takes before it says that it is busy. ``service_ms``: how long one takes, on average. ``models``: aliases whose
+    more requests it takes before it says that it is busy. ``service_ms``: how long one takes, on average, and ``took`` the
+    same by agent, without waiting. ``models``: aliases whose
     model is on this device, ``None`` where that is not known. ``since`` tallies what it answered of the generation that it holds,
     ``before`` of the one before. ``lacking``: who of it would gain from a model that is not served here."""
 
@@ -28,6 +30,7 @@ class Load:
     queued: int = 0
     room: int = 1
     service_ms: float = 0.0
+    took: Mapping[str, Took] = field(default_factory=dict)
     before: Tally = NO_TALLY
     since: Tally = NO_TALLY
     lacking: tuple[AgentServing, ...] = ()

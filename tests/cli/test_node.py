@@ -250,7 +250,10 @@ def _apply_on_another_node(first: Machine, second: Machine, manifest: Path) -> N
     assert binary.code == 4 and "no operator's key" in binary.err
     wrong = second.node("operator", str(manifest))
     assert wrong.code == 4 and "no operator's key" in wrong.err
-    assert "orchestrator apply works here" in second.node("operator", str(key)).out
+    brought = second.node("operator", str(key)).out
+    assert "orchestrator apply works here" in brought and f"if {key} was carried here, remove it" in brought
+    again = first.node("operator", str(key)).out  # its own place: to remove that would be to lose the only one
+    assert "orchestrator apply works here" in again and "remove" not in again and key.is_file()
     applied = second.types("apply", str(manifest))
     assert applied.code == 0 and "pair runs on its fleet, generation 2" in applied.out, applied.err
     assert "agent.faq" in first.types("status").out

@@ -15,6 +15,7 @@ from orchestrator.core.blueprint import Blueprint, CoordinationSpec, Element, No
 from orchestrator.core.errors import DeployError
 from orchestrator.core.request import Request, Result, Status
 from orchestrator.node.desired import Assigned, Desired
+from orchestrator.node.speed import Took, averaged
 from orchestrator.node.subjects import Subjects
 from orchestrator.node.tallies import Tallies
 from orchestrator.node.worker import Asked, Emit, Held, Load
@@ -46,6 +47,8 @@ class SimWorker:
     ill: frozenset[int] = frozenset()
     tallies: Tallies = field(default_factory=Tallies)
     served: list[int] = field(default_factory=list)
+    slow: dict[str, float] = field(default_factory=dict)  # agents that take other seconds than ``work``
+    took: dict[str, Took] = field(default_factory=dict)
 
     async def hold(self, agents: Mapping[str, Held], manifest: Mapping[str, Any], revision: int) -> None:
         """``warming``: seconds until another manifest serves; ``refuses``: generations that cannot, ``ill``: those that answer with
@@ -68,6 +71,7 @@ class SimWorker:
             queued=queued,
             room=room,
             service_ms=self.work * 1000,
+            took=self.took,
             before=self.tallies.before,
             since=self.tallies.since,
         )
@@ -82,8 +86,9 @@ class SimWorker:
                 raise RuntimeError(self.broken)
             if self.still:
                 await anyio.sleep_forever()
+            begun = anyio.current_time()
             for at in range(self.pieces):
-                await self.bus.sleep(self.work / self.pieces)
+                await self.bus.sleep(self.slow.get(asked.agent, self.work) / self.pieces)
                 await emit.piece(f"{run}/{at} ")
             if asked.valid():
                 now = anyio.current_time()
@@ -91,6 +96,8 @@ class SimWorker:
         finally:
             self.inflight -= 1
         self.tallies.note(self.work * 1000, failed=ill)
+        now = anyio.current_time()
+        self.took[asked.agent] = averaged(self.took.get(asked.agent), (now - begun) * 1000, now)
         status: Status = "failed" if ill else "completed"
         return Result(asked.request.id, DEPLOYMENT, 1, status, run, asked.agent, served_by=self.bus.node)
 

@@ -206,24 +206,46 @@ def test_what_was_seen_once_fades() -> None:
 
 
 def test_a_holder_answers_itself_after_it_was_slow() -> None:
-    """What it took for another agent is no reason to send this one away."""
+    """What it took for another agent is no reason to send this one away; what it took for this one is, until that has faded."""
     made = table(beat("a", service_ms=4000.0), beat("b"))
     assert made.choose("x", 0.0, DRAW) == "b"  # all that is known
     made.succeeded("b", "x", 0.1, 0.0)
     assert made.choose("x", 0.1, DRAW) == "a"
+    made.hear(beat("a", 2, took={"x": 4000.0, "slow": 9000.0}), 0.5)
+    assert made.choose("x", 0.6, DRAW) == "b"
+    for seq in range(3, 100):
+        made.hear(beat("a", seq), seq / 2)
+        made.hear(beat("b", seq), seq / 2)
+    assert made.choose("x", 49.9, DRAW) == "a"
+
+
+def test_a_node_tells_itself_that_it_has_become_slow_or_quick() -> None:
+    """Nobody need ask it first: heartbeats say how long its answers took that others asked for."""
+    made = table(beat("b", took={"x": 100.0}), beat("c", took={"x": 100.0}))
+    made.succeeded("c", "x", 0.1, 0.0)
+    made.hear(beat("c", 2, took={"x": 2000.0}), 0.5)
+    slow = made.scores("x", "bc", 0.5)
+    assert slow["b"] == 100.0 and 450 < slow["c"] < 700
+    for seq in range(3, 12):
+        made.hear(beat("c", seq, took={"x": 100.0}), seq / 2)
+    assert made.scores("x", "bc", 5.5)["c"] < 150
 
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from("bc"), st.sampled_from("xy"), st.floats(0.01, 30), st.floats(0, 60)), max_size=20
+        st.tuples(st.sampled_from("bc"), st.sampled_from("xy"), st.floats(0.01, 30), st.floats(0, 60), st.booleans()),
+        max_size=20,
     ),
     st.integers(0, 9),
 )
 def test_after_any_history_two_nodes_that_are_idle_and_equal_share_the_work(history: list[Any], seed: int) -> None:
     """Within a minute each gets 35 to 65 % of 200 requests that come faster than one of them can answer."""
     made, draw = table(beat("b", slots=2), beat("c", slots=2)), Random(seed).randrange
-    for node, agent, seconds, at in sorted(history, key=lambda one: one[3]):
-        made.succeeded(node, agent, seconds, at)
+    for seq, (node, agent, seconds, at, told) in enumerate(sorted(history, key=lambda one: one[3]), 2):
+        if told:
+            made.hear(beat(node, seq, slots=2, took={agent: seconds * 1000}), at)
+        else:
+            made.succeeded(node, agent, seconds, at)
     got, ends = {"b": 0, "c": 0}, list[tuple[float, str]]()
     for number in range(200):
         now = 120.0 + number / 32
@@ -232,7 +254,7 @@ def test_after_any_history_two_nodes_that_are_idle_and_equal_share_the_work(hist
             made.ended(node)
             made.succeeded(node, "x", 0.13, at)
         for name in "bc":
-            made.hear(beat(name, number + 2, slots=2), now)
+            made.hear(beat(name, number + 30, slots=2), now)
         chosen = made.choose("x", now, draw)
         assert chosen is not None
         made.sent(chosen)

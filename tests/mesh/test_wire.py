@@ -92,7 +92,7 @@ def test_a_digest_tells_answers_apart(pieces: list[str], body: Any, others: list
     assert (left == right) == same or (body == other and "\0" in "".join([*pieces, *others]))
 
 
-BEAT = wire.heartbeat_letter("s", wire.Heartbeat("a", 1, 1, 1, "ready", {"x": True}, 1, 0, 0, 1, 5.0))
+BEAT = wire.heartbeat_letter("s", wire.Heartbeat("a", 1, 1, 1, "ready", {"x": True}, 1, 0, 0, 1, 5.0, took={"x": 7.5}))
 CALL = wire.call_letter("s", wire.Call("r", "x", "a", 1, 1, 100, "internal", 0, {}), "inbox")
 TOK = wire.reply_letter("s", wire.Reply("r", "a", 1, wire.Tok(3, "hi")))
 FIN = wire.reply_letter("s", wire.Reply("r", "a", 1, wire.Fin(3, "d", {})))
@@ -122,6 +122,8 @@ def _with(letter: Letter, **headers: str) -> Letter:
         (wire.read_heartbeat, replace(BEAT, body=BEAT.body.replace(b'{"x":true}', b'["x"]'))),
         (wire.read_heartbeat, replace(BEAT, body=BEAT.body.replace(b"5.0", b"NaN"))),
         (wire.read_heartbeat, replace(BEAT, body=BEAT.body.replace(b"5.0", b"-5.0"))),
+        (wire.read_heartbeat, replace(BEAT, body=BEAT.body.replace(b"7.5", b"-7.5"))),
+        (wire.read_heartbeat, replace(BEAT, body=BEAT.body.replace(b'{"x":7.5}', b"7.5"))),
         (wire.read_call, replace(CALL, reply="")),
         (wire.read_call, _with(CALL, Hop="-1")),
         (wire.read_call, _with(CALL, Hop="1.5")),

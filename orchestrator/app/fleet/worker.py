@@ -29,12 +29,14 @@ from orchestrator.deploy.deployment import Agent
 from orchestrator.deploy.live import Live
 from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.deploy.wanted import Wanted
+from orchestrator.node.speed import Took, averaged
 from orchestrator.node.tallies import Tallies
 from orchestrator.node.worker import Asked, Emit, Held, Load
 from orchestrator.plan.diff import diff
 from orchestrator.plan.plan import AgentServing, Plan
 from orchestrator.plan.serving import ELSEWHERE, NOTHING
 from orchestrator.plan.share import share_of
+from orchestrator.serve.clock import current_time
 from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.later import FORWARDED
 from orchestrator.serve.scheduler_limits import SchedulerLimits
@@ -71,6 +73,7 @@ class EngineWorker:
         self._reconciler = reconciler
         self._engines = engines
         self._service_ms = 0.0
+        self._took: dict[str, Took] = {}
         self._tallies = Tallies()
         self._served: set[str] = set()
 
@@ -105,7 +108,12 @@ class EngineWorker:
         """A run of this runtime has ended. What other nodes answered says nothing of this one."""
         kind = (result.error or {}).get("kind")
         if result.node in ("", self._node) and result.status != "waiting" and kind not in _NOT_OURS:
-            self._tallies.note(result.timings.get("total", 0.0), failed=result.status == "failed")
+            took = result.timings.get("total", 0.0)
+            self._tallies.note(took, failed=result.status == "failed")
+            if result.status != "failed" and result.path:  # what fails at once is no quick answer
+                asked = result.path[0].partition(".")[2]
+                worked = took - result.timings.get("queue", 0.0)
+                self._took[asked] = averaged(self._took.get(asked), worked, current_time())
 
     def load(self) -> Load:
         """What it answers for, and how much it has to do."""
@@ -118,7 +126,9 @@ class EngineWorker:
         names = [agent.spec["name"] for agent in here]
         away = engine.elsewhere.away if engine.elsewhere is not None else 0
         told = load_of(names, slots, engine.in_flight - away, self._service_ms)
-        return replace(told, before=self._tallies.before, since=self._tallies.since, lacking=self.lacking())
+        return replace(
+            told, took=self._took, before=self._tallies.before, since=self._tallies.since, lacking=self.lacking()
+        )
 
     async def answer(self, asked: Asked, emit: Emit) -> Result:
         """Answer a request of another node, or of this one. One that is kept until it is answered is worked on once: its answer is

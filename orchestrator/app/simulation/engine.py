@@ -4,7 +4,7 @@ is a server that takes its time. Routers choose at once, and nobody hands over."
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import anyio
@@ -18,6 +18,7 @@ from orchestrator.core.message import Message, Usage
 from orchestrator.core.request import Request, Result, Status
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.node.mesh import Mesh
+from orchestrator.node.speed import Took, averaged
 from orchestrator.node.worker import Asked, Emit, Held, Load
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Identity, Secret, ServedModel, Target
 from orchestrator.serve.gate import Gate
@@ -139,6 +140,7 @@ class NodeEngine:
         self._world = world
         self._candidates: dict[str, tuple[str, ...]] = {}
         self._service_ms = 0.0
+        self._took: dict[str, Took] = {}
         self._moving: dict[str, Callable[[], None]] = {}  # by request of another node: how to say that it moves
 
     # ---- a worker ------------------------------------------------------------------------------------------------
@@ -154,7 +156,8 @@ class NodeEngine:
 
     def load(self) -> Load:
         """What it says of itself, reckoned as a real node reckons it."""
-        return load_of(self._candidates, self._slots(), self.in_work - self.away, self._service_ms)
+        told = load_of(self._candidates, self._slots(), self.in_work - self.away, self._service_ms)
+        return replace(told, took=self._took)
 
     async def answer(self, asked: Asked, emit: Emit) -> Result:
         """Answer a request of another node. A failure is a result too."""
@@ -208,10 +211,17 @@ class NodeEngine:
         if not candidates:
             wish.begin(self.node, "")
             await anyio.sleep(wish.pace * self._world.assumed.seconds_of(wish.agent, None, self.node))
+            self._has_taken(wish)
             return
         call = ChatCall(Target("", "", ""), (Message("user", wish.agent),), request_id=wish.id)
         queue = self._world.blueprint.queue.get("interactive")
         await self.loop.chat(Ask(call, candidates, deadline, queue=queue))
+        self._has_taken(wish)
+
+    def _has_taken(self, wish: Wish) -> None:
+        """So long without the waiting, as a real node reckons it."""
+        now = anyio.current_time()
+        self._took[wish.agent] = averaged(self._took.get(wish.agent), (now - wish.begun[self.node][1]) * 1e3, now)
 
     async def _elsewhere(self, mesh: Mesh, wish: Wish, deadline: float) -> str:
         request = Request(wish.agent, id=wish.id, timeout=max(0.0, deadline - anyio.current_time()))

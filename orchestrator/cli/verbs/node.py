@@ -213,8 +213,18 @@ def _operator(options: argparse.Namespace, terminal: Terminal) -> int:
     except OSError as error:
         raise UsageError(f"{options.file} cannot be read: {error}", cure="name a copy of the key's file") from error
     take_operator_key(folder, text)
-    terminal.say(f"the operator's key is on {node}: orchestrator apply works here; remove the copy")
+    terminal.say(
+        f"the operator's key is on {node}, in {folder.operator_key}: orchestrator apply works here{_copy(options.file, folder)}"
+    )
     return 0
+
+
+def _copy(file: str, folder: FleetFolder) -> str:
+    """What to do with a file that the key came from; the key's own place is no copy, by whatever name."""
+    from pathlib import Path
+
+    own = file == "-" or Path(file).samefile(folder.operator_key)
+    return "" if own else f"; if {file} was carried here, remove it"
 
 
 def _leave(options: argparse.Namespace, terminal: Terminal) -> int:
