@@ -35,6 +35,7 @@ PROOFS: Final[tuple[Proof, ...]] = (
     reachability.all_reachable,
     reachability.no_unused,
     zones.restricted_stays_local,
+    zones.restricted_stays_on_its_node,
     zones.nothing_restricted_comes_from_the_cloud,
     zones.offline_needs_no_cloud,
     capacity.models_fit,

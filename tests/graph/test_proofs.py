@@ -12,6 +12,14 @@ from tests.graph.small import DESK, findings, manifest
 
 MODEL = {"models": [{"alias": "m"}]}
 A = {"name": "a", "model": "m"}
+APART: dict[str, Any] = {
+    **MODEL,
+    "type": "distributed-edge",
+    "agents": [
+        {"name": "a", "model": "m", "compliance": ["HIPAA"], "escalate_to": "b"},
+        {"name": "b", "model": "m", "role": "escalation"},
+    ],
+}
 PHI = {"models": [{"alias": "phi-4-mini"}], "agents": [{"name": "a", "model": "phi-4-mini"}]}
 
 
@@ -118,6 +126,21 @@ FAULTS: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         },
         [("ORC310", "agent.a must work offline, but uses the cloud: agent.a -> model.far")],
     ),
+    "a restricted agent and who takes over, never on one node": (
+        {
+            **APART,
+            "nodes": [{"id": "x", "agents": ["a"], "models": ["m"]}, {"id": "y", "agents": ["b"], "models": ["m"]}],
+        },
+        [
+            (
+                "ORC312",
+                (
+                    "agent.a cannot hand over to agent.b: what it sees is restricted and stays on x, and the manifest has agent.b "
+                    "on y only"
+                ),
+            )
+        ],
+    ),
     "a model that no server could load there": (
         {**PHI, "hardware": {"memory": 1_200_000_000}},
         [
@@ -200,6 +223,13 @@ FAULTS: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         ],
     ),
 }
+
+
+@pytest.mark.parametrize("homes", [{"x": ["a", "b"], "y": ["b"]}, {"x": ["a"], "y": []}])
+def test_who_takes_over_may_be_on_the_same_node_or_be_placed_there(homes: dict[str, list[str]]) -> None:
+    """So nothing is said."""
+    nodes = [{"id": name, "agents": agents, "models": ["m"]} for name, agents in homes.items()]
+    assert findings(**APART, nodes=nodes) == []
 
 
 @pytest.mark.parametrize("fault", FAULTS)

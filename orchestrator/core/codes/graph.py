@@ -67,6 +67,13 @@ CODES: Final[tuple[Code, ...]] = (
         "{alias: phi-4-mini, provider: vllm, server: {gpu_layers: 32}}",
     ),
     Code(
+        "ORC312",
+        "restricted data would have to leave its node",
+        "An agent with privacy_mode or compliance hands over (escalate_to) to one that the manifest has on other nodes only. What "
+        "is restricted is answered on its own node or not at all, so that it would fail there with ORC575.",
+        "Give the one that takes over to the same node, or let an agent of that node take over.",
+    ),
+    Code(
         "ORC320",
         "a model can never fit",
         "The manifest says what memory there is, and the weights of the model alone are larger than what models may take.",

@@ -26,6 +26,30 @@ def restricted_stays_local(graph: AgentGraph) -> list[Finding]:
     ]
 
 
+def restricted_stays_on_its_node(graph: AgentGraph) -> list[Finding]:
+    """What a restricted agent hands over stays on its node: whoever takes over must be on each node that the manifest gives the
+    agent to. One that no node names, or that is to be on more than its own, may be placed there, and is left alone."""
+    return [
+        Finding(
+            "ORC312",
+            agent.address,
+            f"{agent.address} cannot hand over to {link.target}: what it sees is restricted and stays on {', '.join(missing)}, "
+            f"and the manifest has {link.target} on {', '.join(there)} only",
+            f"Give {link.target} to {', '.join(missing)} too, or let {agent.address} escalate to an agent of its own node.",
+        )
+        for agent in graph.vertices("specialist", "escalation")
+        if agent.facts["restricted"]
+        for link in graph.out_of(agent.address, "escalate")
+        if (there := _nodes(graph, link.target))
+        and graph[link.target].part.replicas <= len(there)
+        and (missing := [node for node in _nodes(graph, agent.address) if node not in there])
+    ]
+
+
+def _nodes(graph: AgentGraph, address: str) -> list[str]:
+    return [link.target.partition(".")[2] for link in graph.out_of(address, "runs_on")]
+
+
 def nothing_restricted_comes_from_the_cloud(graph: AgentGraph) -> list[Finding]:
     """A model that a router or an agent asks, or that judges its answers, reads the request: it may be in the cloud only where no
     restricted agent can get that request afterwards, by a route, a default or an escalation."""
