@@ -12,6 +12,7 @@ from orchestrator.app.patience import Hangs, Patience
 from orchestrator.core.errors import RuntimeUnavailable
 
 LOGS: Final = "orchestrator runtime logs"
+STATUS: Final = "orchestrator status shows how far it is"
 NONE_RUNS: Final = "no runtime runs"
 HANGS: Final = "the runtime is there and does not answer: it hangs, or the machine has no time for it"
 SLOW: Final = "the runtime gave no answer in its time"

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from orchestrator.app.answer import LOGS, Answer, RuntimeHangs, told_as_ours
+from orchestrator.app.answer import LOGS, STATUS, Answer, RuntimeHangs, told_as_ours
 from orchestrator.app.lock import read_about
 from orchestrator.app.patience import Hangs, Lives, Patience, SocketConnection
 from orchestrator.app.replies import read_error, read_event, read_result
@@ -255,7 +255,7 @@ class RuntimeClient:
         except RuntimeHangs as error:
             if timeout is None or time.monotonic() - began < timeout:
                 raise
-            late = DeployError(f"the runtime did not finish in {timeout:g} s; it goes on", cure=LOGS)
+            late = DeployError(f"the runtime did not finish in {timeout:g} s; it goes on", cure=f"{STATUS}; {LOGS}")
             raise self._fitted(late) from error
 
     # -- inside -----------------------------------------------------------------------------------------------------

@@ -55,7 +55,11 @@ def notes(order: Order) -> list[str]:
     """What is to be done by hand, and what to know."""
     found = in_container(order.blueprint)
     return [
-        *(f"write the secrets into {name}, which stays of mode 0600" for name in env_files(order)),
+        *(
+            f"write {', '.join(wanted)} into {each.name}.env, which stays of mode 0600"
+            for each in order.workloads
+            if (wanted := [name for name in _variables(each) if name != TOKEN])
+        ),
         *(
             f"put the secret into ./{SECRETS}/{name}, readable to the user {USER}: chown {USER} and chmod 400"
             for name in found.mounted
@@ -169,6 +173,7 @@ def _first_steps(order: Order) -> list[str]:
     start = f"docker compose up -d {hub.name}, then docker compose exec {hub.name}"
     return [
         f"once: {start} {init_words(hub, hub.name)}",
+        f"once on each other node, with {A_TOKEN}, as {TOKEN} in its .env of mode 0600:",
         *(_joins(each) for each in order.workloads if not each.hub),
         f"then, and after each change: docker compose exec {hub.name} {apply_words(order, FILES)}",
     ]
@@ -176,10 +181,7 @@ def _first_steps(order: Order) -> list[str]:
 
 def _joins(workload: Workload) -> str:
     name = workload.name
-    return (
-        f"once, with {A_TOKEN}, as {TOKEN} in {name}.env: docker compose up -d {name}, then docker compose exec {name} "
-        f"{join_words(workload)}"
-    )
+    return f"for {workload.node}: docker compose up -d {name}, then docker compose exec {name} {join_words(workload)}"
 
 
 def _front_door(order: Order) -> str:

@@ -67,6 +67,7 @@ def _first_steps(order: Order, kubectl: str) -> list[str]:
         return []
     return [
         f"once, when {hub.name}-0 runs: {kubectl} exec {hub.name}-0 -- {init_words(hub, hub.name)}",
+        f"once for each other node, with {A_TOKEN}, as a line {TOKEN}=value in a file of mode 0600; its pod starts with it:",
         *(_joins(each, kubectl) for each in order.workloads if not each.hub),
         f"then, and after each change: {kubectl} exec {hub.name}-0 -- {apply_words(order, FILES)}",
     ]
@@ -75,10 +76,7 @@ def _first_steps(order: Order, kubectl: str) -> list[str]:
 def _joins(workload: Workload, kubectl: str) -> str:
     name = workload.name
     create = f"{kubectl} create secret generic {name}-join --from-env-file=FILE"
-    return (
-        f"once, with {A_TOKEN}, as a line {TOKEN}=value in a file of mode 0600: {create}; its pod starts with it; then "
-        f"{kubectl} exec {name}-0 -- {join_words(workload)}"
-    )
+    return f"for {workload.node}: {create}, then {kubectl} exec {name}-0 -- {join_words(workload)}"
 
 
 def _front_door(order: Order, kubectl: str) -> str:

@@ -50,6 +50,11 @@ class Place:
     why: str
 
 
+def why_of(places: Iterable[Place]) -> str:
+    """Why these nodes hold an agent, each reason once."""
+    return "; ".join(dict.fromkeys(place.why for place in places))
+
+
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """Who holds what. An agent that nobody can hold has no places, and ``nowhere`` says why."""

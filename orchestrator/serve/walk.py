@@ -69,7 +69,7 @@ async def _visit(run: Run, name: str) -> Outcome:
         if isinstance(error, SchemaInvalid) and run.conversation is not None:
             run.conversation.note(name, kept=False)
         run.deadline = max(run.deadline, current_time() + TELLING_SECONDS)
-        outcome = Outcome(to=to, text=partial_text(error), why=f"{type(error).__name__}: {error.message}")
+        outcome = Outcome(to=to, text=partial_text(error), why=f"{error.message} ({error.code})")
     if outcome.to:
         if handed_over_enough(run):
             raise LimitReached(

@@ -60,7 +60,7 @@ def test_a_request_waits_is_seen_retried_and_answered(orchestrator: Run, cloud: 
     ran = orchestrator("run", "shop", "why?")
     delivery = ran.out.removeprefix("later: ").strip()
     assert ran.code == 0 and delivery.startswith("dlv_")
-    assert f"it waits for its model, which is away: orchestrator outbox show {delivery}" in ran.err
+    assert f"it waits for its target, which is away: orchestrator outbox show {delivery}" in ran.err
     head, row = orchestrator("outbox", "list").out.splitlines()
     assert head.split()[:4] == ["DELIVERY", "DEPLOYMENT", "AGENT", "STATE"]
     assert row.split()[:4] == [delivery, "shop", "expert", "waiting"] and row.endswith("why?")

@@ -77,7 +77,7 @@ def test_a_secret_of_a_variable_and_one_of_a_file_are_references() -> None:
     assert service["secrets"] == [{"source": "large-key", "target": "/run/secrets/large-key"}]
     assert document["secrets"] == {"large-key": {"file": "./secrets/large-key"}}
     assert "do-not-tell" not in made.printed + notes(made) + repr(made.pages)
-    assert "write the secrets into corner-shop-90da64.env" in notes(made)
+    assert "write HOOK_SECRET into corner-shop-90da64.env" in notes(made)
     assert "put the secret into ./secrets/large-key" in notes(made)
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.plan.fleet import Fleet, FleetAgent, FleetNode, fleet_of
-from orchestrator.plan.placement import HOME, READY_AGAIN, Assignment, Place, Seen, place
+from orchestrator.plan.placement import HOME, READY_AGAIN, Assignment, Place, Seen, place, why_of
 from tests.graph.small import compiled
 
 GB = 2**30
@@ -39,6 +39,12 @@ TWO = fleet(
     phi=4,
     qwen=1,
 )
+
+
+def test_a_reason_that_several_nodes_share_is_told_once() -> None:
+    """An agent that the manifest names on two nodes."""
+    assert why_of([Place("b", "", HOME), Place("c", "", HOME)]) == HOME
+    assert why_of([Place("b", "", HOME), Place("c", "", "b is dead")]) == f"{HOME}; b is dead"
 
 
 def test_an_agent_is_where_the_manifest_names_it() -> None:

@@ -120,7 +120,7 @@ _WRONG = Script([Rule('"answer"', value={"right": "no"})])
 @pytest.mark.parametrize(
     ("desk", "faults", "reason"),
     [
-        ({"model": "near"}, {"near": ("unauthorized",)}, "Refused: HTTP 401: Invalid API Key; m is not asked again"),
+        ({"model": "near"}, {"near": ("unauthorized",)}, "HTTP 401: Invalid API Key; m is not asked again"),
         ({"model": "near", "escalate_when": [{"judge": {"model": "far"}}]}, {}, "judge: m says no"),
         ({"model": "far", "escalate_when": ["self_check"]}, {}, "self_check: m says no"),
     ],
@@ -154,7 +154,7 @@ async def test_nor_is_it_in_a_ticket_that_another_agent_reads(tmp_path: Path) ->
         await it.run("what does it cost?", agent="desk")
         result = await it.run("list tickets", agent="reader")
     assert result.error is None
-    assert it.far.got("agent.desk handed over: Refused: HTTP 401: Invalid API Key; m is not asked again")
+    assert it.far.got("agent.desk handed over: HTTP 401: Invalid API Key; m is not asked again")
 
 
 async def test_an_encoder_in_the_cloud_gets_placeholders_while_it_learns_and_for_each_request(tmp_path: Path) -> None:

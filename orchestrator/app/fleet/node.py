@@ -35,6 +35,7 @@ from orchestrator.node.logbook import Lines, Logbook
 from orchestrator.node.mesh import Mesh, Site
 from orchestrator.node.subjects import Subjects, name_of
 from orchestrator.node.wire import Heartbeat
+from orchestrator.plan.placement import why_of
 from orchestrator.plugins.buses.nats import NatsBus
 from orchestrator.ports.bus import Board
 from orchestrator.ports.effects import EffectStore
@@ -312,7 +313,10 @@ class FleetNode:
         assigned = mesh.member.assigned.assignment if mesh.member.assigned else None
         nodes = {node: mesh.table.health(node, now) for node in sorted({*mesh.table.nodes, *_named(mesh)})}
         agents = {
-            agent: {"nodes": [place.node for place in places], "why": "; ".join(place.why for place in places)}
+            agent: {
+                "nodes": [place.node for place in places],
+                "why": why_of(places),
+            }
             for agent, places in (assigned.places.items() if assigned is not None else ())
         }
         agents |= {agent: {"nodes": [], "why": why} for agent, why in (assigned.nowhere.items() if assigned else ())}

@@ -44,7 +44,7 @@ def _of_one(deployment: Mapping[str, Any], terminal: Terminal) -> list[str]:
         shown.append(line.replace(health, terminal.paint(_STYLES.get(health, "bold"), health), 1))
     nowhere = {agent: held["why"] for agent, held in deployment["agents"].items() if not held["nodes"]}
     shown += [f"  agent.{agent} is nowhere: {why}" for agent, why in sorted(nowhere.items())]
-    shown += [f"  node.{node} is {each['health']}: {each['absent']}" for node, each in _absent(deployment["nodes"])]
+    shown += [f"  node.{node} is {_health(each)}: {each['absent']}" for node, each in _absent(deployment["nodes"])]
     faults = {node: each["fault"] for node, each in deployment["nodes"].items() if each["fault"]}
     shown += [f"  node.{node} cannot serve what it should: {why}" for node, why in faults.items()]
     rollout, back = deployment["rollout"], deployment["taken_back"]
@@ -72,7 +72,12 @@ def shown_rollout(rollout: Mapping[str, Any]) -> str:
 
 def _state(node: Mapping[str, Any]) -> str:
     """How it is, and whether it takes what comes."""
-    return f"{node['health']}, {node['work']}" if node["work"] in ("cordoned", "draining") else str(node["health"])
+    return f"{_health(node)}, {node['work']}" if node["work"] in ("cordoned", "draining") else _health(node)
+
+
+def _health(node: Mapping[str, Any]) -> str:
+    """One that was never there, or has left, is not dead: nothing has broken."""
+    return "absent" if node["absent"] and node["health"] != "alive" else str(node["health"])
 
 
 def _generation(node: Mapping[str, Any]) -> str:
@@ -103,6 +108,6 @@ def shown_placement(applied: Mapping[str, Any], terminal: Terminal) -> str:
         where = ", ".join(held["nodes"]) or "nowhere"
         lines.append(f"  agent.{agent}  {where}  ({held['why']})")
     absent = {node: f": {each['absent']}" for node, each in _absent(applied["nodes"])}
-    ill = {node: each["health"] for node, each in applied["nodes"].items() if each["health"] != "alive"}
-    lines += [f"  node.{node} is {health}{absent.get(node, '')}" for node, health in sorted(ill.items())]
+    ill = {node: _health(each) for node, each in applied["nodes"].items() if each["health"] != "alive"}
+    lines += [f"  node.{node} is {how}{absent.get(node, '')}" for node, how in sorted(ill.items())]
     return "\n".join([*lines, *_lacking(applied["nodes"], terminal)])

@@ -69,7 +69,7 @@ def tell_waiting(result: Result, terminal: Terminal) -> None:
 
 def _waits_for(waiting: str) -> str:
     if waiting.startswith("dlv_"):
-        return f"its model, which is away: orchestrator outbox show {waiting}"
+        return f"its target, which is away: orchestrator outbox show {waiting}"
     return f"a person: orchestrator approvals show {waiting}"
 
 

@@ -162,7 +162,7 @@ async def test_a_node_that_does_not_answer_is_escalated_here() -> None:
         link.cut = True
         result = await asked.run("repair my drill")
     assert (result.text, result.agent, result.node) == ("the desk", "desk", "edge-1")
-    assert "NoHolder: no node that holds repairs answers" in result.why
+    assert "no node that holds repairs answers" in result.why
 
 
 async def test_a_fault_that_the_other_node_tells_is_not_escalated_twice() -> None:

@@ -49,9 +49,9 @@ async def test_a_models_fault_escalates() -> None:
         system = served.servers[1].records[0].asked.messages[0]["content"]
         assert "run.escalated" in served.kinds()
     assert (result.text, result.agent, result.path) == ("the large one", "large", ("agent.small", "agent.large"))
-    assert "agent.small handed over: Refused: " in result.why
+    assert "agent.small handed over: Invalid API Key; m@1 is not asked again for 15 s (ORC523)" in result.why
     assert [step.kind for step in result.steps] == ["model", "escalate", "model"]
-    assert system.startswith("You are large.\n\nagent.small could not finish this request (Refused: ")
+    assert system.startswith("You are large.\n\nagent.small could not finish this request (Invalid API Key; ")
 
 
 async def test_an_agents_time_out_escalates_within_the_runs_time() -> None:
@@ -145,7 +145,7 @@ async def test_a_rules_tool_that_fails_escalates() -> None:
     wanted = two(["tool_failed"], (tool,), reflex=[rule("{{ result }}", call="shop.find")])
     async with serving(wanted, simulated(["m"]), large()) as served:
         result = await served.run("hello")
-    assert result.text == "the large one" and "ToolFailed: shop.find failed: OSError: disk full" in result.why
+    assert result.text == "the large one" and "shop.find failed: OSError: disk full (ORC5" in result.why
 
 
 async def test_a_rule_may_hand_over() -> None:
@@ -218,7 +218,7 @@ async def test_a_person_gets_a_ticket_with_the_conversation_and_the_reason() -> 
         "assistant: turn 1",
         "user: my drill",
         "burns",
-        "agent.a handed over: NoModel: no model serves agent.a",
+        "agent.a handed over: no model serves agent.a (ORC502)",
     ]
 
 
@@ -264,7 +264,7 @@ async def test_a_long_request_keeps_its_beginning_its_end_and_the_reason_in_the_
         result = await served.run(text, history=history(2))
     body = tickets.calls[0][1]["body"]
     assert len(body) <= 8_000 and "user: I BOUGHT A DRILL x" in body and "x MY ORDER NUMBER IS 4711\n" in body
-    assert body.endswith("agent.a handed over: NoModel: no model serves agent.a")
+    assert body.endswith("agent.a handed over: no model serves agent.a (ORC502)")
     left_out = int(body.partition("characters left out)")[0].rpartition("(")[2]) if len(text) > 7_800 else 0
     assert body.count("x" * 1_000) and body.count("x") - "agent.a handed".count("x") == length - left_out
     told = f"the ticket lacks {left_out} characters of the middle of the request, for which it has no room"
