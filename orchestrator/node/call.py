@@ -35,7 +35,8 @@ class Waits:
     ``patience`` is how long a request that nobody takes on waits for somebody (an agent's lease and a look at it, or the first to
     come after its holder's end would miss it by a hair); ``reroutes`` is how often work that was taken
     on may be given to another node, ``resumes`` how often a node that fell silent is asked for the rest of its answer,
-    ``full`` the longest wait for a node that was full before all of them are asked a second and last time."""
+    ``full`` the longest wait for a node that was full before all of them are asked a second and last time; ``rest`` is what must
+    be left of a request's time when it is given up, as it may have to be kept for later."""
 
     ack: float = 0.3
     silence: float = 1.5
@@ -44,6 +45,7 @@ class Waits:
     reroutes: int = 2
     resumes: int = 3
     full: float = 1.0
+    rest: float = 0.5
 
 
 # ---- effects --------------------------------------------------------------------------------------------------------
@@ -304,7 +306,7 @@ class RemoteCall:
                 return []
             told = f"every node that holds {self.agent} has as much to do as it may"
             return self._fail(FleetBusy(told, cure=f"ask again in {soonest:g} s", retry_after=soonest))
-        if now >= self.hope(self._waiting_since + self.waits.patience):
+        if now >= min(self.hope(self._waiting_since + self.waits.patience), self.deadline - self.waits.rest):
             why = f"; {self._why}" if self._why else ""
             return self._fail(
                 NoHolder(f"no node holds {self.agent} now{why}", cure="start the node that it belongs to")

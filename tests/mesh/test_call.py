@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -187,6 +188,16 @@ def test_a_request_waits_a_while_for_somebody_to_hold_its_agent() -> None:
         now = one.wake_at
         effects = one.tick(now)
     assert isinstance(error_of(effects), NoHolder) and now == pytest.approx(Waits().patience, abs=0.3)
+
+
+def test_who_has_less_time_than_that_hears_that_nobody_holds_it_while_there_is_time_to_keep_it() -> None:
+    """A request that may wait for a node is kept, and not lost to its own time limit."""
+    one = replace(call(), deadline=8.0)
+    effects, now = one.begin(0.0), 0.0
+    while not one.over:
+        now = one.wake_at
+        effects = one.tick(now)
+    assert isinstance(error_of(effects), NoHolder) and now == pytest.approx(8.0 - Waits().rest, abs=0.3) and now < 8.0
 
 
 def test_time_that_is_over_and_a_caller_that_went_away_end_it() -> None:
