@@ -205,9 +205,7 @@ class Mesh:
         patience, coming = self.site.waits.patience, self.member.coming
         if kept and coming.is_hopeless(agent, current_time(), patience):
             return float("-inf")
-        if not self.member.is_exclusive(
-            agent
-        ):  # another one is answered by its next holder before its former one has ended
+        if not self.member.is_exclusive(agent):  # the next holder of another one does not wait for the former one
             return until
         return max(until, coming.until(agent, self.member.drain) + patience)
 

@@ -210,9 +210,8 @@ class Table:
         if not self.balanced:
             return True
         took = self._took(agent, holders, now)
-        done = {
-            node: max(1.0, _load(self._rows[node])) * ms for node, ms in took.items()
-        }  # a free slot is as good as two
+        # A free slot is as good as two.
+        done = {node: max(1.0, _load(self._rows[node])) * ms for node, ms in took.items()}
         here = done.pop(self.node)
         return not done or here < min(done.values()) + HERE_FIRST_MS
 

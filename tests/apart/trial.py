@@ -192,4 +192,4 @@ def table_of(rows: Sequence[Figures]) -> str:
 
 def lasts(seconds: float) -> None:
     """A fault goes on, or nothing happens. Between real processes, servers and kernels there is no clock but the real one."""
-    time.sleep(seconds)
+    time.sleep(seconds)  # machines in namespaces, in real time

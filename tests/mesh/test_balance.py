@@ -1,4 +1,5 @@
-"""Who takes a request where several nodes hold its agent: the real code of nodes, over a simulated net."""
+"""Who takes a request where several nodes hold its agent: the real code of nodes, over a simulated net. All waiting is of
+virtual time: the clock jumps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""An exclusive agent's effects: under its lease, with its epoch, never an older one."""
+"""An exclusive agent's effects: under its lease, with its epoch, never an older one. All waiting
+is of virtual time: the clock jumps."""
 
 from __future__ import annotations
 
