@@ -102,7 +102,10 @@ async def test_who_stands_behind_takes_over_whatever_it_lists(tmp_path: Path) ->
         result = await it.run("help")
     assert it.far.asked == []
     assert result.text == "A clerk calls you." and result.path == ("agent.desk", "agent.senior", "agent.clerk")
-    assert "agent.senior handed over: BudgetExceeded" in result.why
+    assert (
+        "agent.senior handed over: agent.senior: the budget of today is used up: 0 of 0 calls are made (ORC551)"
+        in result.why
+    )
 
 
 async def test_where_nobody_stands_behind_the_default_of_the_router_answers(tmp_path: Path) -> None:
