@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.core.request import Result
 from orchestrator.core.root_error import OrchestratorError
 
 
@@ -12,6 +13,8 @@ class RunError(OrchestratorError):
     exit_code = 5
     node = ""
     """The one of the fleet on which it happened, where that was another."""
+    there: Result | None = None
+    """The run that ended with it there."""
 
 
 class NoModel(RunError):

@@ -225,6 +225,7 @@ class Answering:
             asked = Asked(
                 *(Request.from_json(call.body), call.agent, call.caller, call.hop, epoch, self._valid(call, epoch)),
                 kept=call.kept,
+                handed=call.handed,
             )
             result = (await self.worker.answer(asked, _Emit(self, work))).as_json()
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller must hear of it, and this node lives on

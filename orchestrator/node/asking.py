@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 
 from orchestrator.core.errors import BusDown, NotUnderstood, RemoteFailed, StaysHere
+from orchestrator.core.handed import NOTHING_HANDED, Handed
 from orchestrator.core.request import Request, Result
 from orchestrator.node.answering import Answering, Tell
 from orchestrator.node.call import (
@@ -48,10 +49,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a request came: ``hop`` nodes have handed it on before; ``kept``: it is asked until it is answered, under the same id."""
+    """How a request came: ``hop`` nodes have handed it on before; ``kept``: it is asked until it is answered, under the same id.
+    ``handed``: what it brings along."""
 
     hop: int = 0
     kept: bool = False
+    handed: Handed = NOTHING_HANDED
 
 
 FIRST_WAY: Final = Way()
@@ -154,6 +157,7 @@ class Asking:
             hop=way.hop,
             body=request.as_json(),
             kept=way.kept,
+            handed=way.handed,
         )
 
     def _choose(self, request: Request, agent: str) -> Choose:

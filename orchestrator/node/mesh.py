@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from orchestrator.core.errors import BusDown, NoHolder, NotUnderstood
 from orchestrator.core.request import Request
 from orchestrator.node.answering import STALL_AFTER, Answering, Tell
-from orchestrator.node.asking import Answer, Asking, PassPiece, Way
+from orchestrator.node.asking import FIRST_WAY, Answer, Asking, PassPiece, Way
 from orchestrator.node.bell import Bell, Sleep
 from orchestrator.node.call import Waits
 from orchestrator.node.controller import Controller
@@ -189,15 +189,13 @@ class Mesh:
             scope.cancel()
             await leasing.give_back()
 
-    async def ask(
-        self, request: Request, agent: str, pass_on: PassPiece | None = None, hop: int = 0, *, kept: bool = False
-    ) -> Answer:
+    async def ask(self, request: Request, agent: str, pass_on: PassPiece | None = None, way: Way = FIRST_WAY) -> Answer:
         """Have a request answered by a holder of ``agent``, here first: see ``Asking.ask``."""
         if self._group is None:
             raise NoHolder(
                 f"{self.node} does not take part in its fleet now, so that no holder of {agent} can be asked"
             )
-        return await self._asking.ask(request, agent, self._group, pass_on=pass_on, way=Way(hop, kept))
+        return await self._asking.ask(request, agent, self._group, pass_on=pass_on, way=way)
 
     def _hope(self, agent: str, until: float, kept: bool) -> float:
         """Until when a request waits for a holder: longer than usual while an exclusive agent moves, and not at all where it can be

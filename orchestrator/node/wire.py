@@ -15,11 +15,13 @@ from typing import Any, Final, Literal, cast
 
 from orchestrator.core.choices import DataClass
 from orchestrator.core.errors import NotUnderstood
+from orchestrator.core.handed import NOTHING_HANDED, Handed
 from orchestrator.ports.bus import Letter
 
 VERSION: Final = "1"
 MOST_HOPS: Final = 4
 """How many nodes may hand a request on; then it goes round."""
+_HANDED: Final = "Handed"
 _CLASSES: Final = ("public", "internal", "restricted")
 _STATES: Final = ("starting", "ready", "cordoned", "draining")
 State = Literal["starting", "ready", "cordoned", "draining"]
@@ -55,7 +57,8 @@ class Heartbeat:
 class Call:
     """A request from node to node. ``deadline_ms`` is the time that is left, not a time of day: clocks differ. ``hop`` counts the
     nodes that have handed it on before. ``epoch`` is the caller's incarnation. ``kept``: the caller asks until it is answered, and
-    the answer is to be written down before it is given."""
+    the answer is to be written down before it is given. ``handed``: what the request brings along; it goes in a header, which a
+    node that does not know it leaves alone."""
 
     req: str
     agent: str
@@ -68,6 +71,7 @@ class Call:
     body: Mapping[str, Any]
     trace: str = ""
     kept: bool = False
+    handed: Handed = NOTHING_HANDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +179,8 @@ def call_letter(subject: str, call: Call, reply: str) -> Letter:
         "Trace": call.trace,
         "Kept": str(int(call.kept)),
     }
+    if call.handed:
+        headers[_HANDED] = json.dumps(call.handed.as_json(), separators=(",", ":"))  # plain ASCII on one line
     return Letter(subject, _packed(call.body), headers, reply)
 
 
@@ -256,6 +262,7 @@ def read_call(letter: Letter) -> Call:
         body=_unpacked(letter),
         trace=letter.headers.get("Trace", ""),
         kept=_one_of(letter, "Kept", ("0", "1")) == "1",
+        handed=_handed(letter),
     )
 
 
@@ -343,6 +350,16 @@ def _unpacked(letter: Letter) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise _refused(letter, "its body is no JSON object")
     return body
+
+
+def _handed(letter: Letter) -> Handed:
+    written = letter.headers.get(_HANDED)
+    if written is None:
+        return NOTHING_HANDED
+    try:
+        return Handed.from_json(json.loads(written))
+    except (ValueError, RecursionError) as error:
+        raise _refused(letter, f"what it says of {_HANDED} {error}") from error
 
 
 def _no_number(written: str) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from orchestrator.core.handed import NOTHING_HANDED, Handed
 from orchestrator.core.request import Request, Result
 from orchestrator.node.speed import Took
 from orchestrator.plan.plan import AgentServing
@@ -41,7 +42,7 @@ class Asked:
     """A request for an agent of this node. ``caller`` is the node that it came from, ``hop`` how many handed it on. ``epoch`` is
     that of the lease of an exclusive agent (0 for others): an effect on the outside carries it, so that an older one is refused.
     ``valid`` says whether that lease is still this node's: to be asked right before each effect. ``kept``: the caller asks until it
-    is answered; what was answered once is not worked on again, also after a restart."""
+    is answered; what was answered once is not worked on again, also after a restart. ``handed``: what the request brings along."""
 
     request: Request
     agent: str
@@ -50,6 +51,7 @@ class Asked:
     epoch: int = 0
     valid: Callable[[], bool] = lambda: True
     kept: bool = False
+    handed: Handed = NOTHING_HANDED
 
 
 class Emit(Protocol):

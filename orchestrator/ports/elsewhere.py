@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from orchestrator.core.handed import NOTHING_HANDED, Handed
 from orchestrator.core.request import Request, Result
 from orchestrator.ports.effects import Effect
 
@@ -31,13 +32,16 @@ class Elsewhere(Protocol):
     def holds(self, agent: str, epoch: int) -> bool:
         """Whether what began under that epoch may go on."""
 
-    async def answer(self, request: Request, say: Callable[[str], None] | None, key: str = "") -> Result:
-        """The result of the node that holds ``request.agent``, with its ``node``. With a ``key``, which is the same at each try of
+    async def answer(
+        self, request: Request, say: Callable[[str], None] | None, key: str = "", handed: Handed = NOTHING_HANDED
+    ) -> Result:
+        """The result of the node that holds ``request.agent``, with its ``node``. ``handed`` is what it is to know beside the
+        request. With a ``key``, which is the same at each try of
         one request, that node writes its answer down before it gives it, and does not work on it twice.
 
         ``say`` gets the pieces of the answer as they come; without it, it comes whole. ``request.timeout`` is the time that is
-        left, in seconds. A fault of the run there is raised as what it was there, as far as its kind is known here. Raises
-        ``NoHolder`` where no node that holds it answers, and ``RunError``.
+        left, in seconds. A fault of the run there is raised as what it was there, as far as its kind is known here, with that run
+        as its ``there``. Raises ``NoHolder`` where no node that holds it answers, and ``RunError``.
         """
 
     async def act(self, effect: Effect) -> None:

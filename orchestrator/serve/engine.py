@@ -13,6 +13,7 @@ from anyio import get_cancelled_exc_class
 
 from orchestrator.core.errors import OrchestratorError, RunCancelled, RunError, StateUnusable
 from orchestrator.core.fitted import Fitted, Scale
+from orchestrator.core.handed import Handed
 from orchestrator.core.message import Message
 from orchestrator.core.refined import Refinements
 from orchestrator.core.request import Request, Result
@@ -25,6 +26,7 @@ from orchestrator.ports.people import Desk
 from orchestrator.serve.cancels import cancels
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.gate import Gate
+from orchestrator.serve.handing import take_over
 from orchestrator.serve.held import resumed, spent_before
 from orchestrator.serve.ledger import Ledger
 from orchestrator.serve.loop import Loop
@@ -86,9 +88,9 @@ class Engine:
         gate.limit_to(self.deployment.blueprint.max_concurrent, self._classes)
         self.gate = gate
 
-    async def run(self, request: Request, listen: Emit | None = None, *, keeps: bool = True) -> Result:
-        """Answer a request. Faults are in ``Result.error``, never raised; cancelling the caller cancels the model call. ``keeps``:
-        it may wait here for a target that is away; not where the node keeps it that it came from.
+    async def run(self, request: Request, listen: Emit | None = None, *, from_node: Handed | None = None) -> Result:
+        """Answer a request. Faults are in ``Result.error``, never raised; cancelling the caller cancels the model call.
+        ``from_node``: it came from a node of the fleet with this; what waits for a target that is away waits there.
 
         ``listen`` gets this run's events as they happen, pieces of the answer (``run.delta``) among them; ``Result.text``
         is then all that was said.
@@ -96,7 +98,7 @@ class Engine:
         run = Run(request, self.deployment, self._loop, self._emit, listen)
         run.tell("run.started", _as_asked(request))
         try:
-            result, fault = await self._conduct(run, keeps=keeps)
+            result, fault = await self._conduct(run, from_node)
         except get_cancelled_exc_class():
             _finish(run, run.failure(RunCancelled(NOBODY).as_json()))
             raise
@@ -110,23 +112,28 @@ class Engine:
         run = resumed(going_on, self.deployment, self._loop, self._emit)
         return (await self._conduct(run))[0]
 
-    async def _conduct(self, run: Run, *, keeps: bool = True) -> tuple[Result, str]:
+    async def _conduct(self, run: Run, from_node: Handed | None = None) -> tuple[Result, str]:
         """What comes of a run, and where an unexpected fault was."""
         run.pressure = self._pressure()
         run.fitted, run.refined = self.fitted, self.refined
-        run.desk, run.outbox, run.elsewhere = self.desk, self.outbox if keeps else None, self.elsewhere
+        run.desk, run.elsewhere = self.desk, self.elsewhere
+        run.outbox = self.outbox if from_node is None else None
         run.privacy = self.privacy
-        if self.rules.far:
-            run.passage = Passage(self.rules, self.ledger)
+        if self.rules.far or (self.elsewhere is not None and self.rules.finder is not None):
+            run.passage = Passage(self.rules, self.ledger)  # another node may have models in the cloud
             if run.going_on is not None:
                 run.passage.purse.goes_on(spent_before(run.going_on))
+        if from_node is not None:
+            take_over(run, from_node)
         scope = anyio.CancelScope()
         result: Result | None = None
         self._in_work.add(scope)
         before = cancels()
         try:
             with scope:
-                result = await (self._in_session(run) if run.request.session else self._alone(run))
+                result = await (
+                    self._in_session(run) if run.request.session else self._alone(run, looked_at=from_node is not None)
+                )
             if result is None:
                 raise RunCancelled(self._cancelled, cure="Ask again.")
         except OrchestratorError as error:
@@ -188,9 +195,10 @@ class Engine:
                 return replace(result, notes=tuple(run.notes))
             return result
 
-    async def _alone(self, run: Run) -> Result:
-        """A request without a session; one that goes on is known already."""
-        if run.going_on is None:
+    async def _alone(self, run: Run, *, looked_at: bool) -> Result:
+        """A request without a session; one that goes on is known already, and the history of one that another node hands over was
+        looked at there, where it is known what was said to whom."""
+        if run.going_on is None and not looked_at:
             run.brings_history()
         return await self._through_gate(run)
 

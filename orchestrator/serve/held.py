@@ -10,11 +10,12 @@ from typing import Any
 from orchestrator.core.approval import Approval
 from orchestrator.core.delivery import Delivery
 from orchestrator.core.errors import HeldRunLost
+from orchestrator.core.handed import Attempt
 from orchestrator.core.request import Request, Result
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.loop import Loop
-from orchestrator.serve.outcome import Attempt, GoingOn
+from orchestrator.serve.outcome import GoingOn
 from orchestrator.serve.run import Emit, Run
 
 

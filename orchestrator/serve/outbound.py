@@ -7,7 +7,7 @@ the values are put back. Whatever goes wrong before that keeps it here: a ``With
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar, cast
@@ -98,6 +98,17 @@ class Passage:
         """What a function gave: what stands in it under a named field is hidden wherever else it stands."""
         if self.names is not None:
             self.names.learn(value)
+
+    def learn_value(self, value: str, field: str) -> None:
+        """A value of a named field, however it was learned elsewhere."""
+        if self.names is not None:
+            self.names.known.learn(value, field)
+
+    def known_in(self, text: str) -> Iterator[tuple[str, str]]:
+        """The named fields whose values are known to stand in a text, each with the value."""
+        if self.names is not None:
+            for begin, end, field in self.names.known.found(text):
+                yield field, " ".join(text[begin:end].split())
 
     def fit_to_send(self, call: ChatCall, agent: str) -> ChatCall:
         """The call without what must not leave. Raises ``Withheld``."""

@@ -13,22 +13,6 @@ from orchestrator.serve.steps.parted import Parted
 
 
 @record
-class Attempt:
-    """An answer that was not good enough, for whoever takes over: what was said, and which functions were called."""
-
-    agent: str
-    reason: str
-    text: str = ""
-    calls: tuple[str, ...] = ()
-
-    def done(self, said: str) -> str:
-        """What it did, in words; ``said`` is its text as there is room for it."""
-        parts = [f'It had said: "{said}".'] if said else []
-        parts += [f"It has called already: {', '.join(self.calls)}."] if self.calls else []
-        return " ".join(parts)
-
-
-@record
 class Outcome:
     """What a vertex gave: an answer, or the name of the agent that goes on (``to``), or those of several (``parted``). ``agent``
     and ``node`` are who answered and where, if that is not this vertex here."""

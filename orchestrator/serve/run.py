@@ -12,6 +12,7 @@ from orchestrator.core.delivery import Delivery
 from orchestrator.core.errors import RunCancelled, RunError
 from orchestrator.core.event import DELTA, Event, EventKind
 from orchestrator.core.fitted import Fitted, Scale
+from orchestrator.core.handed import Attempt
 from orchestrator.core.message import Message, Usage
 from orchestrator.core.refined import Refinements
 from orchestrator.core.request import Decision, PartResult, Request, Result, StepRecord, new_id
@@ -25,7 +26,7 @@ from orchestrator.serve.clock import current_time
 from orchestrator.serve.latch import Conversation
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.outbound import Passage
-from orchestrator.serve.outcome import Attempt, GoingOn, Outcome
+from orchestrator.serve.outcome import GoingOn, Outcome
 from orchestrator.serve.privacy import BROUGHT, Privacy, holds_talk, is_private
 from orchestrator.serve.selection import choice_told
 

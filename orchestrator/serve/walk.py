@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from orchestrator.core.errors import LimitReached, RunError, SchemaInvalid
+from orchestrator.core.handed import Attempt
 from orchestrator.core.names import did_you_mean
 from orchestrator.core.request import Result
 from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.latch import Conversation
-from orchestrator.serve.outcome import Attempt, Held, Outcome
+from orchestrator.serve.outcome import Held, Outcome
 from orchestrator.serve.run import Run
 from orchestrator.serve.several import answer_parts
 from orchestrator.serve.steps.answer import answer

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from orchestrator.core.errors import AnswerLost, FleetBusy, RemoteFailed, RunError, StaysHere
-from orchestrator.node.asking import Answer
+from orchestrator.node.asking import Answer, Way
 from orchestrator.node.wire import Call, call_letter
 from orchestrator.ports.bus import Letter
 from orchestrator.testing.sim_bus import HUB, Weather
@@ -243,9 +243,9 @@ async def test_a_request_does_not_go_round() -> None:
     async with fleet() as net:
         here, _ = await net.start("a"), await net.start("b", "x")
         await anyio.sleep(1)
-        assert (await here.mesh.ask(request(), "x", hop=3)).node == "b"
+        assert (await here.mesh.ask(request(), "x", way=Way(3))).node == "b"
         with pytest.raises(RemoteFailed, match="handed on 4 times"):
-            await here.mesh.ask(request(), "x", hop=4)
+            await here.mesh.ask(request(), "x", way=Way(4))
 
 
 async def test_draining_loses_nothing() -> None:

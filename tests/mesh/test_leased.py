@@ -13,6 +13,7 @@ import pytest
 from orchestrator.app.fleet.elsewhere import FleetElsewhere
 from orchestrator.app.simulation.fleet import MemoryKept
 from orchestrator.core.errors import LeaseLost, NoHolder
+from orchestrator.node.asking import Way
 from orchestrator.node.leasing import Lives
 from orchestrator.plugins.stores.sqlite import open_stores
 from orchestrator.ports.effects import Effect
@@ -141,7 +142,7 @@ async def test_what_may_be_kept_does_not_wait_for_a_node_that_has_been_dead_for_
         async def waits(*, kept: bool) -> float:
             began = anyio.current_time()
             with pytest.raises(NoHolder, match="no node holds desk now"):
-                await mesh.ask(request(timeout=60), "desk", kept=kept)
+                await mesh.ask(request(timeout=60), "desk", way=Way(kept=kept))
             return anyio.current_time() - began
 
         net.crash("c")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.errors import NotUnderstood
+from orchestrator.core.handed import LONGEST_SAID, MOST_ATTEMPTS, MOST_VALUES, Attempt, Handed
 from orchestrator.node import wire
 from orchestrator.node.subjects import Subjects, name_of, word
 from orchestrator.ports.bus import Letter
@@ -45,6 +47,13 @@ calls = st.builds(
     st.sampled_from(["public", "internal", "restricted"]),
     counts,
     plain,
+    handed=st.builds(
+        Handed,
+        st.lists(st.builds(Attempt, texts, texts, texts, st.lists(texts, max_size=3).map(tuple)), max_size=3).map(
+            tuple
+        ),
+        st.lists(st.tuples(texts, texts), max_size=3).map(tuple),
+    ),
 )
 kinds = st.sampled_from(["not_here", "draining", "restricted", "hops", "deadline", "failed", "stopped"])
 said = st.one_of(
@@ -92,6 +101,7 @@ def test_a_digest_tells_answers_apart(pieces: list[str], body: Any, others: list
     assert (left == right) == same or (body == other and "\0" in "".join([*pieces, *others]))
 
 
+ATTEMPT = {"agent": "agent.desk", "reason": "unsure", "text": "well", "calls": ["db.row (ok)"]}
 BEAT = wire.heartbeat_letter("s", wire.Heartbeat("a", 1, 1, 1, "ready", {"x": True}, 1, 0, 0, 1, 5.0, took={"x": 7.5}))
 CALL = wire.call_letter("s", wire.Call("r", "x", "a", 1, 1, 100, "internal", 0, {}), "inbox")
 TOK = wire.reply_letter("s", wire.Reply("r", "a", 1, wire.Tok(3, "hi")))
@@ -131,6 +141,18 @@ def _with(letter: Letter, **headers: str) -> Letter:
         (wire.read_call, _with(CALL, Class="secret")),
         (wire.read_call, _with(CALL, Req_Id="")),
         (wire.read_call, replace(CALL, body=b"[" * 100_000)),
+        (wire.read_call, _with(CALL, Handed="no JSON")),
+        (wire.read_call, _with(CALL, Handed="[" * 100_000)),
+        (wire.read_call, _with(CALL, Handed="[]")),
+        (wire.read_call, _with(CALL, Handed='{"attempts":{}}')),
+        (wire.read_call, _with(CALL, Handed='{"attempts":["x"]}')),
+        (wire.read_call, _with(CALL, Handed='{"attempts":[{"agent":"x","reason":"y"}]}')),
+        (wire.read_call, _with(CALL, Handed='{"attempts":[{"agent":"x","reason":"y","text":"","calls":[1]}]}')),
+        (wire.read_call, _with(CALL, Handed=json.dumps({"attempts": [ATTEMPT | {"text": "x" * (LONGEST_SAID + 1)}]}))),
+        (wire.read_call, _with(CALL, Handed=json.dumps({"attempts": [ATTEMPT] * (MOST_ATTEMPTS + 1)}))),
+        (wire.read_call, _with(CALL, Handed='{"values":[["patient"]]}')),
+        (wire.read_call, _with(CALL, Handed='{"values":[["patient",7]]}')),
+        (wire.read_call, _with(CALL, Handed=json.dumps({"values": [["f", "v"]] * (MOST_VALUES + 1)}))),
         (wire.read_reply, _with(TOK, K="shout")),
         (wire.read_reply, _with(TOK, Seq="x")),
         (wire.read_reply, replace(TOK, body=b"\xff")),
@@ -146,6 +168,22 @@ def test_what_is_not_known_is_refused(read: Callable[[Letter], object], letter: 
     """With the reason."""
     with pytest.raises(NotUnderstood, match=f"a letter to {letter.subject} was left aside: "):
         read(letter)
+
+
+def test_what_a_newer_node_says_more_of_a_hand_over_is_left_alone() -> None:
+    """It is told to help: what is known of it helps."""
+    newer = json.dumps({"attempts": [ATTEMPT | {"mood": "sad"}], "weather": 1})
+    handed = wire.read_call(_with(CALL, Handed=newer)).handed
+    assert handed == Handed((Attempt("agent.desk", "unsure", "well", ("db.row (ok)",)),))
+
+
+def test_an_older_node_leaves_a_hand_over_alone() -> None:
+    """It goes in a header of its own, and everything else is as it was."""
+    call = wire.read_call(CALL)
+    letter = wire.call_letter(
+        "s", replace(call, handed=Handed((Attempt("agent.desk", "why", "said\n: é\ud800"),))), "inbox"
+    )
+    assert letter.headers.pop("Handed").isascii() and letter == CALL
 
 
 def test_a_header_of_the_transport_is_left_alone() -> None:

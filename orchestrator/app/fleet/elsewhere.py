@@ -12,7 +12,9 @@ import anyio
 from orchestrator.app.fleet.worker import HOP
 from orchestrator.core import errors
 from orchestrator.core.errors import LeaseLost, NoHolder, RunError
+from orchestrator.core.handed import NOTHING_HANDED, Handed
 from orchestrator.core.request import Request, Result
+from orchestrator.node.asking import Way
 from orchestrator.node.mesh import Mesh
 from orchestrator.ports.effects import Effect, EffectStore
 from orchestrator.serve.disk import Disk
@@ -55,7 +57,9 @@ class FleetElsewhere:
         mesh = self._mesh()
         return mesh is not None and mesh.holds(agent, epoch)
 
-    async def answer(self, request: Request, say: Callable[[str], None] | None, key: str = "") -> Result:
+    async def answer(
+        self, request: Request, say: Callable[[str], None] | None, key: str = "", handed: Handed = NOTHING_HANDED
+    ) -> Result:
         """What the node says that holds the agent."""
         mesh = await self._started(request.agent)
 
@@ -67,12 +71,13 @@ class FleetElsewhere:
         heard = pass_on if say is not None else None
         self.away += 1
         try:
-            answer = await mesh.ask(own, request.agent, heard, hop=HOP.get() + 1, kept=bool(key))
+            answer = await mesh.ask(own, request.agent, heard, Way(HOP.get() + 1, kept=bool(key), handed=handed))
         finally:
             self.away -= 1
         if answer.result.error:
             fault = fault_of(answer.result.error)
-            fault.node = answer.result.node or answer.node
+            fault.there = replace(answer.result, node=answer.result.node or answer.node)
+            fault.node = fault.there.node
             raise fault
         return answer.result if answer.result.node else replace(answer.result, node=answer.node)
 

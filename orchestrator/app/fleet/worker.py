@@ -163,7 +163,7 @@ class EngineWorker:
             tasks.start_soon(pass_on)
             with send:
                 # What waits for a target waits where it came from: there somebody was told so.
-                result = await engine.run(replace(asked.request, agent=asked.agent), hear, keeps=False)
+                result = await engine.run(replace(asked.request, agent=asked.agent), hear, from_node=asked.handed)
         self._average((anyio.current_time() - began) * 1e3)
         return result if result.node else replace(result, node=self._node)
 

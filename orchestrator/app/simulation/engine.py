@@ -17,6 +17,7 @@ from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.message import Message, Usage
 from orchestrator.core.request import Request, Result, Status
 from orchestrator.deploy.endpoint import EndpointSpec
+from orchestrator.node.asking import Way
 from orchestrator.node.mesh import Mesh
 from orchestrator.node.speed import Took, averaged
 from orchestrator.node.worker import Asked, Emit, Held, Load
@@ -227,7 +228,7 @@ class NodeEngine:
         request = Request(wish.agent, id=wish.id, timeout=max(0.0, deadline - anyio.current_time()))
         self.away += 1
         try:
-            answer = await mesh.ask(request, wish.agent, hop=1)
+            answer = await mesh.ask(request, wish.agent, way=Way(1))
         finally:
             self.away -= 1
         if answer.result.error:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from orchestrator.core.errors import NoHolder, StaysHere, WaitsThere
+from orchestrator.core.errors import NoHolder, RunError, StaysHere, WaitsThere
+from orchestrator.core.handed import Attempt
 from orchestrator.core.message import Message
 from orchestrator.core.request import Request, Result, StepRecord
 from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.clock import current_time
+from orchestrator.serve.handing import handed_on
 from orchestrator.serve.outcome import Outcome
 from orchestrator.serve.run import Run
 
@@ -46,7 +48,12 @@ async def answer_elsewhere(run: Run, agent: Agent) -> Outcome:
     if kept is not None:  # it waited for this node: with the conversation as it was
         run.grant, run.history = None, tuple(map(Message.from_json, kept))
     say = run.say if run.listen is not None else None
-    result = await run.elsewhere.answer(_passed_on(run, name), say, _key(run, agent))
+    try:
+        result = await run.elsewhere.answer(_passed_on(run, name), say, _key(run, agent), handed_on(run))
+    except RunError as error:
+        if error.there is not None:  # what it met until then is the run's all the same
+            _take(run, error.there, began)
+        raise
     if kept is not None and result.status == "waiting":
         raise WaitsThere(
             f"{agent.address} waits for a person on node {result.node} ({result.approval})",
@@ -84,6 +91,11 @@ def _take(run: Run, result: Result, began: float) -> None:
     for each in result.decisions:
         run.add_decision(each, each.router)
     run.steps += _moved(result, (began - run.started) * 1e3)
+    run.attempts += tuple(
+        Attempt(str(each.detail.get("from", "")), str(each.detail.get("reason", "")))
+        for each in result.steps
+        if each.kind == "escalate"
+    )
     run.usage = run.usage + result.usage
     run.queue_ms += result.timings.get("queue", 0.0)
     run.model_ms += result.timings.get("model", 0.0)

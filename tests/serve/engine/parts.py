@@ -179,6 +179,7 @@ class Wanted:
     queue: Mapping[str, Any] = field(default_factory=dict)
     people: Mapping[str, Any] = field(default_factory=dict)
     most_escalations: int = MOST_ESCALATIONS
+    policy: Mapping[str, Any] = field(default_factory=dict)
 
     def deployment(self, provider: Provider, urls: Mapping[str, str]) -> Deployment:
         """The live parts, on the endpoints ``urls`` (by endpoint id)."""
@@ -204,6 +205,7 @@ class Wanted:
             queue=self.queue,
             people=self.people,
             most_escalations=self.most_escalations,
+            policy=self.policy,
         )
         return Deployment(
             blueprint=blueprint,

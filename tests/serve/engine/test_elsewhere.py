@@ -13,6 +13,7 @@ from orchestrator.core.blueprint import AgentSpec
 from orchestrator.core.delivery import Delivery
 from orchestrator.core.errors import LeaseLost, NoHolder, RunError
 from orchestrator.core.event import DELTA, Event
+from orchestrator.core.handed import NOTHING_HANDED, Handed
 from orchestrator.core.message import Message
 from orchestrator.core.request import Request, Result
 from orchestrator.ports.effects import Effect
@@ -35,24 +36,28 @@ class Link:
         self.busy = False
         self.cut = False
         self.asked: list[Request] = []
+        self.handed: list[Handed] = []
         self.keys: list[str] = []
         self.epoch: int | None = None
         self.acted: list[Effect] = []
         self._other = other
         self._there = there
 
-    async def answer(self, request: Request, say: Callable[[str], None] | None, key: str = "") -> Result:
+    async def answer(
+        self, request: Request, say: Callable[[str], None] | None, key: str = "", handed: Handed = NOTHING_HANDED
+    ) -> Result:
         """As the other node's engine answers it."""
         self.keys.append(key)
         if self.cut:
             raise NoHolder(f"no node that holds {request.agent} answers")
         self.asked.append(request)
+        self.handed.append(handed)
 
         def listen(event: Event) -> None:
             if event.kind == DELTA and say is not None:
                 say(event.fields["text"])
 
-        result = await self._other.engine.run(request, listen if say is not None else None)
+        result = await self._other.engine.run(request, listen if say is not None else None, from_node=handed)
         if result.error:
             raise RunError(result.error["message"])
         return replace(result, node=self._there)
@@ -218,10 +223,33 @@ async def test_what_is_kept_for_another_node_has_the_same_key_at_each_try() -> N
     assert link.keys[0] == "" and link.keys[1].endswith(".repairs.1") and link.keys[1].startswith("once_")
 
 
+async def test_what_was_kept_for_another_node_brings_the_attempts_before() -> None:
+    """Also after a restart: they are kept with it."""
+    async with fleet() as (asked, holder, link):
+        spec = cast(dict[str, Any], asked.engine.deployment.agents["repairs"].spec)
+        spec |= {"store_and_forward": {}, "escalate_to": None}
+        began = Result("run_1", "shop", 1, "waiting", "later", "repairs", path=("agent.desk", "agent.repairs"))
+        held: dict[str, Any] = {
+            "request": Request("my drill").as_json(),
+            "result": began.as_json(),
+            "at": {"again": []},
+        }
+        attempt = {"agent": "agent.desk", "reason": "unsure", "text": "oil it", "calls": ["db.row (ok)"]}
+        held |= {"typed": "my drill", "nonce": "once_7", "attempts": [attempt]}
+        waits = Delivery("dlv_1", "shop", 1, "run_1", "repairs", "my drill", 0.0, 9e9, "nobody", held=held)
+        result = await asked.engine.resume(going_on(waits))
+        said = "\n".join(content for _, content in holder.sent())
+    assert [each.as_json() for each in link.handed[0].attempts] == [attempt] and link.keys == ["once_7.repairs.1"]
+    assert 'agent.desk could not finish this request (unsure). It had said: "oil it".' in said
+    assert (result.status, result.text) == ("completed", "it takes two days")
+
+
 class AsksPeople(Link):
     """The other node has put a question to a person, who has not decided."""
 
-    async def answer(self, request: Request, say: Callable[[str], None] | None, key: str = "") -> Result:
+    async def answer(
+        self, request: Request, say: Callable[[str], None] | None, key: str = "", handed: Handed = NOTHING_HANDED
+    ) -> Result:
         self.asked.append(request)
         self.keys.append(key)
         return Result(key, "shop", 1, "waiting", "Maria is asked", request.agent, approval="apr_9", node="edge-2")

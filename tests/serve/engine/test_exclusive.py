@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from orchestrator.core.errors import LeaseLost
+from orchestrator.core.handed import NOTHING_HANDED, Handed
 from orchestrator.core.request import Request, Result
 from orchestrator.ports.effects import Effect
 from orchestrator.ports.tool import ToolContext
@@ -48,7 +49,9 @@ class Others:
     def holds(self, agent: str, epoch: int) -> bool:
         return self.epoch == epoch if agent == "till" else True
 
-    async def answer(self, request: Request, say: Callable[[str], None] | None, key: str = "") -> Result:
+    async def answer(
+        self, request: Request, say: Callable[[str], None] | None, key: str = "", handed: Handed = NOTHING_HANDED
+    ) -> Result:
         self.asked.append(request.agent)
         return Result(request.id, "shop", 1, "completed", "sold there", request.agent, node="edge-2")
 

@@ -1,0 +1,101 @@
+"""What a request brings along from the node that hands it over, beside itself: who tried before, and what must be hidden of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from orchestrator.core.record import record
+
+MOST_ATTEMPTS: Final = 16
+"""Of one request; more than a run can make on its way through a node."""
+LONGEST_SAID: Final = 4_000
+"""Characters of what an attempt had said."""
+LONGEST_REASON: Final = 1_000
+"""Characters of why it handed over."""
+MOST_CALLS: Final = 64
+LONGEST_CALL: Final = 200
+"""Characters of what one call is told in."""
+MOST_VALUES: Final = 500
+LONGEST_NAME: Final = 200
+"""Characters of the name of an agent or a field."""
+LONGEST_VALUE: Final = 1_000
+"""Characters of a value of a named field; one that is looked for in texts has fewer (``core/known_values.py``)."""
+
+
+@record
+class Attempt:
+    """An answer that was not good enough, for whoever takes over: what was said, and which functions were called."""
+
+    agent: str
+    reason: str
+    text: str = ""
+    calls: tuple[str, ...] = ()
+
+    def done(self, said: str) -> str:
+        """What it did, in words; ``said`` is its text as there is room for it."""
+        parts = [f'It had said: "{said}".'] if said else []
+        parts += [f"It has called already: {', '.join(self.calls)}."] if self.calls else []
+        return " ".join(parts)
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain form."""
+        return {"agent": self.agent, "reason": self.reason, "text": self.text, "calls": list(self.calls)}
+
+
+@record
+class Handed:
+    """``attempts``: those before, the oldest first. ``values``: named fields, each with a value of it that stands somewhere in what
+    is brought, where nothing beside it need tell what it is: who takes over hides it from the cloud as who hands over would."""
+
+    attempts: tuple[Attempt, ...] = ()
+    values: tuple[tuple[str, str], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.attempts or self.values)
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain form."""
+        return {
+            "attempts": [each.as_json() for each in self.attempts],
+            "values": [list(each) for each in self.values],
+        }
+
+    @classmethod
+    def from_json(cls, value: object) -> Handed:
+        """From the plain form; raises ``ValueError`` that says what of it is none, or is out of its bounds. What it does not know
+        is left alone: a newer node may tell more."""
+        if not isinstance(value, Mapping):
+            raise ValueError("is no object")
+        attempts = tuple(map(_attempt, _listed(value, "attempts", MOST_ATTEMPTS)))
+        return cls(attempts, tuple(map(_named_value, _listed(value, "values", MOST_VALUES))))
+
+
+NOTHING_HANDED: Final = Handed()
+
+
+def _attempt(value: object) -> Attempt:
+    if not isinstance(value, Mapping):
+        raise ValueError("has an attempt that is no object")
+    calls = tuple(_text(each, LONGEST_CALL) for each in _listed(value, "calls", MOST_CALLS))
+    bounds = {"agent": LONGEST_NAME, "reason": LONGEST_REASON, "text": LONGEST_SAID}
+    return Attempt(**{name: _text(value.get(name), longest) for name, longest in bounds.items()}, calls=calls)
+
+
+def _named_value(value: object) -> tuple[str, str]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError("has a value without its field")
+    return _text(value[0], LONGEST_NAME), _text(value[1], LONGEST_VALUE)
+
+
+def _listed(value: Mapping[str, Any], name: str, most: int) -> list[Any]:
+    found = value.get(name, [])
+    if not isinstance(found, list) or len(found) > most:
+        raise ValueError(f"has {name} that are no list of {most} at most")
+    return found
+
+
+def _text(value: object, longest: int) -> str:
+    if not isinstance(value, str) or len(value) > longest:
+        raise ValueError(f"has something that is no text of {longest} characters at most")
+    return value

@@ -1,0 +1,70 @@
+"""What a run gives to a node that takes over from it, and what it takes from one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.core.errors import StaysHere
+from orchestrator.core.handed import (
+    LONGEST_CALL,
+    LONGEST_NAME,
+    LONGEST_REASON,
+    LONGEST_SAID,
+    MOST_ATTEMPTS,
+    MOST_CALLS,
+    MOST_VALUES,
+    Attempt,
+    Handed,
+)
+from orchestrator.serve.run import Run
+from orchestrator.serve.steps.served import with_model_names
+from orchestrator.serve.steps.shorten import shortened
+
+
+def handed_on(run: Run) -> Handed:
+    """Who tried before, and which values of named fields stand in what goes to the other node: it hides them from the cloud, but
+    what a function gave here, it has not seen. Raises ``StaysHere`` where these are too many to tell."""
+    attempts = tuple(_within_bounds(run, each) for each in run.attempts[-MOST_ATTEMPTS:])
+    values = dict.fromkeys(_known_in(run, attempts))
+    if len(values) > MOST_VALUES:
+        raise StaysHere(
+            f"the request and what was said before hold more than {MOST_VALUES} values of named fields: "
+            "another node cannot be told what to hide",
+            cure="Ask in a shorter conversation, or of fewer rows.",
+        )
+    return Handed(attempts, tuple(values))
+
+
+def take_over(run: Run, handed: Handed) -> None:
+    """The run goes on from one of another node."""
+    run.attempts = handed.attempts
+    if run.passage is not None:
+        for field, value in handed.values:
+            run.passage.learn_value(value, field)
+
+
+def _within_bounds(run: Run, attempt: Attempt) -> Attempt:
+    return Attempt(
+        attempt.agent[:LONGEST_NAME],
+        shortened(with_model_names(run, attempt.reason), LONGEST_REASON)[0],
+        shortened(attempt.text, LONGEST_SAID)[0],
+        tuple(shortened(each, LONGEST_CALL)[0] for each in attempt.calls[-MOST_CALLS:]),
+    )
+
+
+def _known_in(run: Run, attempts: tuple[Attempt, ...]) -> Iterator[tuple[str, str]]:
+    if run.passage is None:
+        return
+    for text in _texts(run, attempts):
+        for field, value in run.passage.known_in(text):
+            yield field[:LONGEST_NAME], value
+
+
+def _texts(run: Run, attempts: tuple[Attempt, ...]) -> Iterator[str]:
+    yield run.request.text
+    for turn in run.history:
+        yield turn.content
+        yield from (call.arguments for call in turn.tool_calls)
+    for attempt in attempts:
+        yield attempt.reason
+        yield attempt.text
