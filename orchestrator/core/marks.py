@@ -18,6 +18,11 @@ _BEGINS: Final = "\ufdd0"
 _NAMED: Final = "\ufdd1"
 _ENDS: Final = "\ufdd2"
 """Signs that Unicode keeps free for such use: no text holds them that is meant for anybody."""
+_CUT: Final = re.compile(r"\.\.\.|\u2026")
+"""Where a text says that it leaves out the rest of a value."""
+FEWEST_BEGUN: Final = 3
+LONGEST_BEGUN: Final = 400
+"""Letters of a value that was cut off."""
 _SIGNED: Final = re.compile(f"{_BEGINS}([0-9]+){_NAMED}|{_ENDS}")
 
 
@@ -111,10 +116,22 @@ def _shown(signed: Any, text: str, fields: Sequence[str], show: Callable[[Any], 
 def _sought(value: Any, text: str, fields: Sequence[str]) -> tuple[Mark, ...]:
     """Each value wherever it stands in the text as a whole, however short: which of them it is, nothing there tells."""
     found: set[Mark] = set()
+    cuts = [cut.start() for cut in _CUT.finditer(text)]
     for leaf, field in _leaves(value, fields):
         for written in {_written(leaf), str(leaf), json.dumps(leaf, ensure_ascii=False).strip('"')}:
             found.update((each.start(), each.end(), fields[field]) for each in whole(written).finditer(text))
+            found.update((begin, end, fields[field]) for end in cuts if (begin := _begun(written, text, end)) < end)
     return tuple(sorted(found))
+
+
+def _begun(value: str, text: str, end: int) -> int:
+    """Where the longest beginning of a value begins that ends there; the end itself where only a few letters do, or none."""
+    if text[max(0, end - FEWEST_BEGUN) : end] not in value:
+        return end
+    for length in range(min(len(value) - 1, end, LONGEST_BEGUN), FEWEST_BEGUN - 1, -1):
+        if text.startswith(value[:length], end - length):
+            return end - length
+    return end
 
 
 def whole(value: str) -> re.Pattern[str]:

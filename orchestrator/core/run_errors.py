@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from orchestrator.core.request import Result
 from orchestrator.core.root_error import OrchestratorError
 
@@ -98,9 +100,14 @@ class LimitReached(RunError):
 
 
 class ToolFailed(RunError):
-    """A tool refused its arguments or failed."""
+    """A tool refused its arguments or failed. ``value``: what its message holds of rows and files, as a plain value under the names
+    of its fields: so values of named fields are hidden there as in a result (``core/marks.py``)."""
 
     code = "ORC507"
+
+    def __init__(self, message: str, *, cure: str = "", value: Any = None) -> None:
+        super().__init__(message, cure=cure)
+        self.value = value
 
 
 class WrongArguments(ToolFailed):

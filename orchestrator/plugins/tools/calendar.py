@@ -234,6 +234,7 @@ class _Dates:
                 raise ToolFailed(
                     f"that time is taken: {_line(taken[0])}",
                     cure="name another time; the free times of the day can be asked for",
+                    value=_listed(taken[:1]).value,
                 )
             calendar.add_component(wanted)
 

@@ -155,7 +155,9 @@ class _Mail:
             try:
                 self._server.deliver(message, line)
             except ToolFailed as error:
-                raise ToolFailed(f"{error.message}; it is kept in the outbox", cure=error.cure) from error
+                raise ToolFailed(
+                    f"{error.message}; it is kept in the outbox", cure=error.cure, value=error.value
+                ) from error
             move_durably(waiting, sent)
         return ToolOutcome({"message": number, "sent": True}, f"sent to {arguments['to']}")
 

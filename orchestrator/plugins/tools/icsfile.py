@@ -66,7 +66,7 @@ class IcsFile:
                 if occurrence.start < end and (occurrence.end > start or occurrence.start == occurrence.end >= start)
             ]
         except (ValueError, TypeError, OverflowError) as error:  # what the libraries raise for broken properties
-            raise ToolFailed(f"an event of the calendar cannot be read: {error}", cure=_MEND) from error
+            raise _broken("an event of the calendar cannot be read", error) from error
         return sorted(found, key=lambda occurrence: (occurrence.start, occurrence.title))
 
     def change(self, work: Callable[[Calendar], T]) -> T:
@@ -93,7 +93,7 @@ class IcsFile:
         try:
             calendar = _empty() if stamp is None else Calendar.from_ical(self._path.read_bytes())
         except (ValueError, OSError, KeyError, IndexError) as error:
-            raise ToolFailed(f"the calendar {self._path.name} cannot be read: {error}", cure=_MEND) from error
+            raise _broken(f"the calendar {self._path.name} cannot be read", error) from error
         if not isinstance(calendar, Calendar):
             raise ToolFailed(f"the calendar {self._path.name} is no iCalendar file", cure=_MEND)
         self._cached = (stamp, calendar)
@@ -120,6 +120,13 @@ class IcsFile:
             raise ToolFailed(
                 f"the calendar {self._path.name} cannot be written: {error.strerror}", cure=_REACH
             ) from error
+
+
+def _broken(what: str, error: Exception) -> ToolFailed:
+    """Libraries tell a broken line or value as it stands in the file: it may be of any field, and no longer than a value that is
+    looked for wherever it stands."""
+    said = str(error)[:150]
+    return ToolFailed(f"{what}: {said}", cure=_MEND, value=dict.fromkeys(("title", "location", "notes", "id"), said))
 
 
 def events_of(calendar: Calendar) -> list[Event]:
@@ -181,6 +188,7 @@ def _repeats(event: Event, begin: datetime, end: datetime, zone: Zone) -> Iterat
             raise ToolFailed(
                 f'the event "{event.get("SUMMARY", "")}" repeats too often',
                 cure="end its series (UNTIL or COUNT), or begin it later",
+                value={"title": str(event.get("SUMMARY", ""))},
             )
         yield start
 

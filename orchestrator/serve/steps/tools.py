@@ -74,7 +74,8 @@ async def _by_grant(run: Run, agent: Agent, function: ToolFunction, arguments: M
     try:
         outcome = await carry_out(run, agent, function, arguments)
     except RunError as error:
-        await desk.record(approval.id, {"error": error.as_json()})
+        told = error.value if isinstance(error, ToolFailed) else None
+        await desk.record(approval.id, {"error": error.as_json()} | ({"value": told} if told is not None else {}))
         raise
     await desk.record(approval.id, {"value": outcome.value, "text": outcome.text})
     return outcome
@@ -83,7 +84,8 @@ async def _by_grant(run: Run, agent: Agent, function: ToolFunction, arguments: M
 def _recorded(outcome: Mapping[str, Any]) -> ToolOutcome:
     """What a call gave before the runtime ended."""
     if "error" in outcome:
-        raise ToolFailed(str(outcome["error"]["message"]), cure=str(outcome["error"]["cure"]))
+        error = outcome["error"]
+        raise ToolFailed(str(error["message"]), cure=str(error["cure"]), value=outcome.get("value"))
     return ToolOutcome(outcome["value"], str(outcome["text"]))
 
 
@@ -103,12 +105,12 @@ async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: M
     began = current_time()
     own_time, time_left = agent.tool_timeouts.get(function.name, USUAL_TIMEOUT), run.until - began
     outcome = "cancelled"
+    _learn(run, arguments)  # what it says may repeat them
     try:
         with anyio.fail_after(max(0.0, min(own_time, time_left))):
             result = plain_outcome(function.name, await function.run(arguments, context))
         outcome = "ok"
-        if run.passage is not None:
-            run.passage.learn(result.value)
+        _learn(run, result.value)
     except TimeoutError as error:
         outcome = "timeout"
         if time_left <= own_time:
@@ -119,6 +121,8 @@ async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: M
         outcome = type(error).__name__
         if isinstance(error, ToolFailed):
             error.cure = error.cure or _ITS_OWN
+            error.value = plain_outcome(function.name, ToolOutcome(error.value)).value
+            _learn(run, error.value)
         raise
     except Exception as error:
         outcome = type(error).__name__
@@ -129,6 +133,11 @@ async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: M
     if restricted and run.privacy is not None:
         await run.privacy.wrote(function, done=True)  # it may have put a file in place of the one that was marked
     return result
+
+
+def _learn(run: Run, value: Any) -> None:
+    if run.passage is not None:
+        run.passage.learn(value)
 
 
 async def _keep_apart(run: Run, function: ToolFunction) -> None:
@@ -189,20 +198,20 @@ async def answer_call(run: Run, agent: Agent, call: ToolCall) -> Message:
     try:
         return _told(run, call, await call_function(run, agent, function, arguments))
     except WrongArguments as error:
-        return _refused(run, call, error.message)
+        return _refused(run, call, error.message, arguments)
     except ApprovalDenied as error:
-        return _refused(run, call, f"{error.message}. Do not call it again; say that it was refused")
+        return _refused(run, call, f"{error.message}. Do not call it again; say that it was refused", arguments)
     except ToolFailed as error:
         if agent.spec["escalate_to"] and "tool_failed" in agent.spec["escalate_when"]:
             raise
-        return _message(call, f"error: {error.message}")
+        return _message(run, call, f"error: {error.message}", [error.value, arguments])
 
 
-def _refused(run: Run, call: ToolCall, fault: str) -> Message:
+def _refused(run: Run, call: ToolCall, fault: str, arguments: Any = None) -> Message:
     """Nothing was done: it counts as no call in the usage, but the run's story has it."""
     run.note("tool", call.name, current_time(), {"outcome": "refused", "fault": fault})
     run.tell("run.tool", {"function": call.name, "outcome": "refused"})
-    return _message(call, f"error: {fault}")
+    return _message(run, call, f"error: {fault}", arguments)
 
 
 def as_sent_back(wish: Message) -> Message:
@@ -257,5 +266,7 @@ def _told(run: Run, call: ToolCall, outcome: ToolOutcome) -> Message:
     return Message("tool", text, tool_call_id=call.id, marks=marks)
 
 
-def _message(call: ToolCall, text: str) -> Message:
-    return Message("tool", text, tool_call_id=call.id)
+def _message(run: Run, call: ToolCall, text: str, value: Any) -> Message:
+    """That it failed. What it says of rows, files and arguments is in ``value``: it leaves no more than a result does."""
+    fields = run.passage.fields if run.passage is not None else ()
+    return Message("tool", text, tool_call_id=call.id, marks=marks_of(value, text, fields, None))
