@@ -42,9 +42,13 @@ UNDECIDED: Final = 0.5
 """As likely right as wrong; a verdict that stands there twice is never taken for more, whatever it says."""
 TWICE: Final = "twice"
 _YES: Final = frozenset(("yes", "true"))
-_NO: Final = frozenset(("no", "non", "nein", "false", "falso", "wrong", "incorrect", "sbagliato"))
+_NO: Final = frozenset(
+    ("no", "not", "non", "nein", "false", "falso", "wrong", "not right", "not correct", "incorrect", "sbagliato")
+)
 """What models write in the place of the two words where their server holds them to no schema. In their place, and alone there, they
 can mean only this."""
+_TRUTHS: Final = {"0": "no", "0.0": "no", "1": "yes", "1.0": "yes"}
+"""Numbers that are true or false, under their name: a number alone may be of anything."""
 _as_json: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -97,14 +101,18 @@ def _turn(message: Message) -> dict[str, str]:
 
 def verdict_of(text: str) -> str:
     """``yes``, ``no``, ``TWICE`` where its verdict stands there more than once, or an empty text."""
+    truths = _TRUTHS
     try:
         said = values_under(text, "right")
     except ValueError:
-        said = [_value(text)]
+        said, truths = [_value(text)], {}
+    if len(said) == 1 and isinstance(said[0], list):
+        said = said[0]
     if len(said) > 1:
         return TWICE
-    word = canonical(_written(said[0])) if said else ""
-    return "yes" if word in _YES else "no" if word in _NO else ""
+    written = _written(said[0]) if said else ""
+    word = canonical(written)
+    return "yes" if word in _YES else "no" if word in _NO else truths.get(written.strip(), "")
 
 
 def _value(text: str) -> Any:

@@ -23,6 +23,15 @@ pytestmark = pytest.mark.anyio
         ("No.", 0.0),
         ('{"right": "non"}', 0.0),
         ("Non.", 0.0),
+        ('{"right": 0}', 0.0),
+        ('{"right": 0.0}', 0.0),
+        ('{"right": "0"}', 0.0),
+        ("not", 0.0),
+        ('{"right": "Not right."}', 0.0),
+        ('["no"]', 0.0),
+        ('{"right": ["no"]}', 0.0),
+        ('["no", "yes"]', 0.5),
+        ('{"right": ["yes", "yes"]}', 0.5),
     ],
 )
 async def test_what_says_no_or_two_things_keeps_no_answer(verdict: str, score: float) -> None:
@@ -36,7 +45,13 @@ async def test_what_says_no_or_two_things_keeps_no_answer(verdict: str, score: f
 
 @pytest.mark.parametrize(
     ("verdict", "why"),
-    [('{"right": true}', "says yes to whether it is right (1.00)"), ('{"right": "yes"}', "says yes to")],
+    [
+        ('{"right": true}', "says yes to whether it is right (1.00)"),
+        ('{"right": "yes"}', "says yes to"),
+        ('{"right": 1}', "says yes to"),
+        ('{"right": 1.0}', "says yes to"),
+        ('["yes"]', "says yes to"),
+    ],
 )
 async def test_a_plain_yes_keeps_the_answer(verdict: str, why: str) -> None:
     """In either spelling of JSON."""
@@ -45,6 +60,15 @@ async def test_a_plain_yes_keeps_the_answer(verdict: str, why: str) -> None:
         result = await served.run("how much")
     decision = next(each for each in result.decisions if each.strategy == "doubt")
     assert (result.agent, result.notes, why in decision.why) == ("small", (), True)
+
+
+@pytest.mark.parametrize("verdict", ['{"right": 0.7}', '{"right": null}', '{"right": {"no": 1}}', "1", "[]", "10"])
+async def test_what_is_neither_speaks_for_neither(verdict: str) -> None:
+    """It is told, and the answer is kept as if nobody had been asked. A number alone may be of anything."""
+    big = simulated(["m"], Spoken((verdict, None)), ignores=frozenset(("logprobs",)))
+    async with serving(doubting({"judge": {"model": "big"}}), simulated(["m"], Spoken(("nine", None))), big) as served:
+        result = await served.run("how much")
+    assert result.agent == "small" and "said neither yes nor no" in result.notes[0]
 
 
 @pytest.mark.parametrize(
