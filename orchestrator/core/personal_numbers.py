@@ -30,6 +30,9 @@ _ISSUED: Final = re.compile(
     r"4(?:.{12}|.{15}|.{18})|(?:5[1-5]|2[2-7]).{14}|3[47].{13}|3[0689].{12,17}|(?:5[0678]|6).{11,18}"
 )
 """How the numbers of the world's cards begin, and how long they are then."""
+_BARS: Final = "|,*"
+_COLUMNS: Final = re.compile(rf"(?<![^\W_])\d+(?:[{_APART}{_BARS}]{{1,{MOST_APART}}}\d+)+(?![^\W_])")
+"""What stands between columns and in lists too: a card is found there only where its groups are those of one."""
 
 _IBAN: Final = re.compile(r"(?=([A-Za-z]{2})\d{2})")
 _IBAN_LENGTHS: Final = {
@@ -111,6 +114,38 @@ def cards(text: str) -> Iterator[Span]:
             groups = [(found.start() + each.start(), each[0]) for each in re.finditer(r"\d+", found[0])]
             for first in range(len(groups)):
                 yield from _cards_from(text, groups[first : first + MOST_GROUPS])
+    yield from _cards_in_columns(text)
+
+
+def _cards_in_columns(text: str) -> Iterator[Span]:
+    for found in _COLUMNS.finditer(text):
+        if len(found[0]) >= 16 and any(sign in found[0] for sign in _BARS):
+            places = [found.start() + each.start() for each in re.finditer(r"\d+", found[0])]
+            groups = re.findall(r"\d+", found[0])
+            for first, after in _printed(groups):
+                yield places[first], places[after - 1] + len(groups[after - 1]), "card"
+
+
+def _printed(groups: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Which groups are those of a card, by the first and the one behind the last. Groups of four digits are where all that stand in
+    a row are those of cards: years and prices are not."""
+    at = 0
+    while at < len(groups):
+        end = next((place for place in range(at, len(groups)) if len(groups[place]) != 4), len(groups))
+        quads = [(first, first + 4) for first in range(at, end, 4)] if (end - at) % 4 == 0 else []
+        long, short = groups[at : end + 1], groups[max(at, end - 1) : end + 2]
+        if tuple(map(len, long)) == (4, 4, 4, 4, 3) and _is_card(long):
+            yield at, end + 1
+        elif quads and all(_is_card(groups[first:after]) for first, after in quads):
+            yield from quads
+        elif tuple(map(len, short)) in ((4, 6, 5), (4, 6, 4)) and _is_card(short):
+            yield end - 1, end + 2
+        at = max(end, at + 1)
+
+
+def _is_card(groups: Sequence[str]) -> bool:
+    number = "".join(groups)
+    return bool(_ISSUED.fullmatch(number)) and _luhn(number)
 
 
 def _cards_from(text: str, groups: Sequence[tuple[int, str]]) -> Iterator[Span]:

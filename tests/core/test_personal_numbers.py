@@ -28,6 +28,28 @@ def test_what_stands_between_the_groups_changes_nothing(number: tuple[str, tuple
 
 
 @pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("4111|1111|1111|1111", "[CARD_1]"),
+        ("4111 | 1111 | 1111 | 1111", "[CARD_1]"),
+        ("4111,1111,1111,1111, 12/27, 123", "[CARD_1], 12/27, 123"),
+        ("pay with 4111*1111*1111*1111!", "pay with [CARD_1]!"),
+        ("3782|822463|10005", "[CARD_1]"),
+        ("2024 | 3782 | 822463 | 10005 | 2025", "2024 | [CARD_1] | 2025"),
+        ("4000,0000,0000,0000,006", "[CARD_1]"),
+        ("4111-1111|1111,1111", "[CARD_1]"),
+        ("| 7 | 4111 | 1111 | 1111 | 1111 |", "| 7 | [CARD_1] |"),
+        ("4111,1111,1111,1111,5500,0000,0000,0004", "[CARD_1],[CARD_2]"),
+        ("4111 1111 1111 1111 | 2024 | 2025", "[CARD_1] | 2024 | 2025"),
+        ("\uff14111\uff5c1111\uff0c1111\uff0a1111", "[CARD_1]"),
+    ],
+)
+def test_a_card_in_columns_is_found_where_it_is_grouped_as_one(text: str, seen: str) -> None:
+    """Bars, commas and stars stand between other numbers too: the groups must be those of a card, beside its check digit."""
+    assert Pseudonyms(Finder(kinds=("card",))).hide(text) == seen
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "1001\n1002\n1003",
@@ -35,6 +57,13 @@ def test_what_stands_between_the_groups_changes_nothing(number: tuple[str, tuple
         "0.5\n0.25\n0.125",
         "1,299.90 of 2026\u201312\u201307",
         "2019\n2020\n2021\n2022",
+        "4019 | 2020 | 2021 | 2023 | 2024",
+        "4019,2020,2021,2022",
+        "4111,1111,1111,1112",
+        "4,111,111,111,111,111",
+        "41 | 1111 | 1111 | 1111 | 11",
+        "1111*4111*1111*1111*1111",
+        "9111|1111|1111|1111",
     ],
 )
 def test_other_numbers_stay(text: str) -> None:
