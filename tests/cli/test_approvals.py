@@ -144,12 +144,27 @@ def test_what_waits_for_a_deployment_that_is_down_says_so(orchestrator: Run) -> 
     assert listed.count("pending (down)") == 2 and listed.count(note) == 1
     assert note in orchestrator("approvals", "show", first["approval"]).out
     decided = orchestrator("approvals", "approve", first["approval"], "--yes").out
-    assert decided.endswith(f"run {first['id']} ends: help is not applied\n")
+    assert decided == (
+        f"{first['approval']} is approved, and nobody serves help now: run {first['id']} ends with ORC543, and nothing is called. "
+        "Apply help (orchestrator apply FILE), then ask again\n"
+    )
     assert ended(orchestrator, first)["error"]["code"] == "ORC543"
     assert orchestrator("apply", "help.yaml").code == 0
     assert "down" not in orchestrator("approvals", "list").out
     assert orchestrator("approvals", "approve", second["approval"], "--yes").out.endswith("goes on\n")
     assert ended(orchestrator, second)["text"] == "Ticket T-1001."
+
+
+def test_a_question_of_a_deployment_that_is_down_is_answered_all_the_same(orchestrator: Run) -> None:
+    """Its run only waits for the answer, and needs nobody who serves."""
+    asked = waiting(orchestrator, "help", "--agent", "person")
+    orchestrator("down", "help")
+    told = "help is down: an answer ends the run all the same"
+    assert told in orchestrator("approvals", "show", asked["approval"]).out
+    assert "ORC543" not in orchestrator("approvals", "list").out
+    answered = orchestrator("approvals", "answer", asked["approval"], "call the fire brigade").out
+    assert answered == f"{asked['approval']} is answered; run {asked['id']} ends with that\n"
+    assert ended(orchestrator, asked)["text"] == "call the fire brigade"
 
 
 def test_what_is_not_there_is_told(orchestrator: Run) -> None:

@@ -113,14 +113,12 @@ def _answer(options: argparse.Namespace, terminal: Terminal) -> int:
 
 def _decide(act: Act, approval: str, options: argparse.Namespace, terminal: Terminal, **said: str) -> int:
     from orchestrator.cli.reach import client
+    from orchestrator.cli.view.approvals import decided
     from orchestrator.core.approval import Verdict
 
     by = in_utf8(options.by) or terminal.environment.get("USER", "")
     found = client(terminal).decide(approval, Verdict(act, by, said.get("text", ""), said.get("digest", "")))
-    goes_on = "goes on" if found["applied"] else f"ends: {found['deployment']} is not applied"
-    return say_found(
-        found, f"{found['id']} is {found['state']}; run {found['run']} {goes_on}", terminal, as_json=options.json
-    )
+    return say_found(found, decided(found), terminal, as_json=options.json)
 
 
 _ACTIONS: Final = {"list": _list, "show": _show, "approve": _approve, "deny": _deny, "answer": _answer}

@@ -13,6 +13,9 @@ from orchestrator.cli.view.texts import in_one_line, shortened
 
 NOTHING: Final = "nothing waits for a person"
 DOWN: Final = "{0} is down: apply it again before you decide, or the run ends with ORC543 whatever is decided"
+DOWN_QUESTION: Final = "{0} is down: an answer ends the run all the same"
+NOBODY: Final = "{id} is {state}, and nobody serves {deployment} now: run {run} ends with ORC543, and nothing is called"
+CURE: Final = ". Apply {deployment} (orchestrator apply FILE), then ask again"
 LONGEST: Final = 60
 """Characters of a request in the list."""
 
@@ -23,13 +26,13 @@ def shown_list(approvals: Sequence[Mapping[str, Any]], terminal: Terminal) -> st
         return NOTHING
     head = ("APPROVAL", "DEPLOYMENT", "WAITS FOR", "STATE", "SINCE", "EXPIRES", "REQUEST")
     first, *rest = columns([head, *map(_row, approvals)])
-    down = dict.fromkeys(each["deployment"] for each in approvals if is_left(each))
+    down = dict.fromkeys(each["deployment"] for each in approvals if is_left(each) and each["kind"] == "call")
     notes = [DOWN.format(name) for name in down]
     return "\n".join([terminal.paint("bold", first), *map(terminal.foreign, [*rest, *notes])])
 
 
 def is_left(approval: Mapping[str, Any]) -> bool:
-    """Whether it waits, and its deployment is down: nobody acts on what is decided."""
+    """Whether it waits, and its deployment is down: nobody acts on what is decided of a call."""
     return approval["state"] == "pending" and not approval.get("applied", True)
 
 
@@ -55,6 +58,14 @@ def shown(approval: Mapping[str, Any], terminal: Terminal) -> str:
     return "\n".join([terminal.paint("bold", head), *map(terminal.foreign, lines)])
 
 
+def decided(approval: Mapping[str, Any]) -> str:
+    """What a decision comes to."""
+    if not approval["applied"] and approval["kind"] == "call":
+        return (NOBODY + (CURE if approval["state"] == "approved" else "")).format_map(approval)
+    goes_on = "goes on" if approval["applied"] else "ends with that"
+    return f"{approval['id']} is {approval['state']}; run {approval['run']} {goes_on}"
+
+
 def _what(approval: Mapping[str, Any]) -> str:
     return f"leave to call {approval['function']}" if approval["kind"] == "call" else "a question"
 
@@ -67,7 +78,7 @@ def _facts(approval: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if approval["state"] == "pending":
         yield "expires", f"{clock(approval['expires'])}, {ahead(approval['expires'])}"
     if is_left(approval):
-        yield "down", DOWN.format(approval["deployment"])
+        yield "down", (DOWN if approval["kind"] == "call" else DOWN_QUESTION).format(approval["deployment"])
     yield "data class", approval["data_class"]
     yield "request", in_one_line(approval["request"])
     if approval["why"]:
