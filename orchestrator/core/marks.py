@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 Mark = tuple[int, int, str]
 """Where a value begins and ends, and its field."""
 
+_NONE: Final[Mapping[str, str]] = {}
 _BEGINS: Final = "\ufdd0"
 _NAMED: Final = "\ufdd1"
 _ENDS: Final = "\ufdd2"
@@ -26,21 +27,27 @@ LONGEST_BEGUN: Final = 400
 _SIGNED: Final = re.compile(f"{_BEGINS}([0-9]+){_NAMED}|{_ENDS}")
 
 
-def marks_of(value: Any, text: str, fields: Sequence[str], show: Callable[[Any], str] | None) -> tuple[Mark, ...]:
+def marks_of(
+    value: Any, text: str, fields: Sequence[str], show: Callable[[Any], str] | None, origins: Mapping[str, str] = _NONE
+) -> tuple[Mark, ...]:
     """Where what stands under one of the fields is in the text that ``show`` makes of the value. JSON is left out: its names are
-    still in it, right before their values."""
-    if not fields or not any(_leaves(value, fields)) or _is_json(text):
+    still in it, right before their values. ``origins``: further names in the value, each with the field that stands under it."""
+    if not fields or _is_json(text):
+        return ()
+    names, fields = (*fields, *origins), (*fields, *origins.values())
+    if not any(_leaves(value, names)):
         return ()
     if show is not None:
-        marked = _shown(_signed(value, fields, -1), text, fields, show)
+        marked = _shown(_signed(value, names, -1), text, fields, show)
         if marked is not None:
             return marked
-    return _sought(value, text, fields)
+    return tuple(sorted((begin, end, fields[field]) for begin, end, field in _sought(value, text, names)))
 
 
-def named_values(value: Any, fields: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each text, number, true and false under one of the fields, at whatever depth, with its field."""
-    return ((fields[field], _written(leaf)) for leaf, field in _leaves(value, fields))
+def named_values(value: Any, fields: Sequence[str], origins: Mapping[str, str] = _NONE) -> Iterator[tuple[str, str]]:
+    """Each text, number, true and false under one of the fields, at whatever depth, with its field. ``origins`` as above."""
+    names, fields = (*fields, *origins), (*fields, *origins.values())
+    return ((fields[field], _written(leaf)) for leaf, field in _leaves(value, names))
 
 
 def clipped(marks: Sequence[Mark], end: int) -> tuple[Mark, ...]:
@@ -113,15 +120,16 @@ def _shown(signed: Any, text: str, fields: Sequence[str], show: Callable[[Any], 
     return tuple(marks) if not opened and _SIGNED.sub("", written) == text else None
 
 
-def _sought(value: Any, text: str, fields: Sequence[str]) -> tuple[Mark, ...]:
-    """Each value wherever it stands in the text as a whole, however short: which of them it is, nothing there tells."""
-    found: set[Mark] = set()
+def _sought(value: Any, text: str, names: Sequence[str]) -> set[tuple[int, int, int]]:
+    """Each value wherever it stands in the text as a whole, however short: which of them it is, nothing there tells. With the
+    number of its name."""
+    found: set[tuple[int, int, int]] = set()
     cuts = [cut.start() for cut in _CUT.finditer(text)]
-    for leaf, field in _leaves(value, fields):
+    for leaf, field in _leaves(value, names):
         for written in {_written(leaf), str(leaf), json.dumps(leaf, ensure_ascii=False).strip('"')}:
-            found.update((each.start(), each.end(), fields[field]) for each in whole(written).finditer(text))
-            found.update((begin, end, fields[field]) for end in cuts if (begin := _begun(written, text, end)) < end)
-    return tuple(sorted(found))
+            found.update((each.start(), each.end(), field) for each in whole(written).finditer(text))
+            found.update((begin, end, field) for end in cuts if (begin := _begun(written, text, end)) < end)
+    return found
 
 
 def _begun(value: str, text: str, end: int) -> int:

@@ -173,10 +173,11 @@ class Pseudonyms:
         self.counts: dict[str, int] = {}
         self.known = KnownValues()
 
-    def learn(self, value: Any) -> None:
-        """A plain value that a function gave: what stands in it under a named field is hidden in every text."""
+    def learn(self, value: Any, origins: Mapping[str, str]) -> None:
+        """A plain value that a function gave: what stands in it under a named field is hidden in every text. ``origins``: further
+        names in it, each with the field that it holds."""
         if self._finder.fields:
-            for field, each in named_values(value, self._finder.fields):
+            for field, each in named_values(value, self._finder.fields, origins):
                 self.known.learn(each, field)
 
     def hide(self, text: str, marks: Sequence[Mark] = ()) -> str:

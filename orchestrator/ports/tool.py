@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from orchestrator.core.message import FunctionSchema
 from orchestrator.ports.code import Stamp
@@ -18,7 +18,8 @@ class ToolContext:
     """Who calls, in which run: for stores that keep who did what, and for idempotency. ``call_id`` is the same where one call of
     one run is tried again, and for nothing else: ``run`` is the request's id, which a caller may give to several requests.
     ``epoch`` is that of the lease of an exclusive agent, and 0 for others: what lies outside may refuse one that is below the
-    highest that it has seen."""
+    highest that it has seen. ``fields`` are those whose values may not leave the device: under other names they are to be told in
+    ``ToolOutcome.origins``."""
 
     run: str = ""
     session: str = ""
@@ -26,22 +27,28 @@ class ToolContext:
     call_id: str = ""
     text: str = ""
     epoch: int = 0
+    fields: tuple[str, ...] = ()
+
+
+NO_ORIGINS: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class ToolOutcome:
     """What a call gave: a plain JSON-able ``value``, and ``text`` for a model (made from the value where empty). The engine
     makes it plain where it is not quite (``serve/steps/plain.py``), and refuses what has no form in JSON. ``show`` makes the
-    text of the value: with it, it is known where in the text each field of the value stands (``core/marks.py``)."""
+    text of the value: with it, it is known where in the text each field of the value stands (``core/marks.py``). ``origins``: names
+    in the value that do not say whose values stand under them, each with the field that does."""
 
     value: Any
     text: str = ""
     show: Callable[[Any], str] | None = field(default=None, compare=False, repr=False)
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def shown(cls, value: Any, show: Callable[[Any], str]) -> ToolOutcome:
+    def shown(cls, value: Any, show: Callable[[Any], str], origins: Mapping[str, str] = NO_ORIGINS) -> ToolOutcome:
         """An outcome whose text is made of its value."""
-        return cls(value, show(value), show)
+        return cls(value, show(value), show, origins)
 
 
 RunFunction = Callable[[Mapping[str, Any], ToolContext], Awaitable[ToolOutcome]]

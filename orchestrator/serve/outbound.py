@@ -94,10 +94,11 @@ class Passage:
         """Named ones whose values must not leave."""
         return self.rules.finder.fields if self.rules.finder is not None else ()
 
-    def learn(self, value: Any) -> None:
-        """What a function gave: what stands in it under a named field is hidden wherever else it stands."""
+    def learn(self, value: Any, origins: Mapping[str, str]) -> None:
+        """What a function gave: what stands in it under a named field is hidden wherever else it stands. ``origins``: further names
+        in it, each with the field that it holds."""
         if self.names is not None:
-            self.names.learn(value)
+            self.names.learn(value, origins)
 
     def learn_value(self, value: str, field: str) -> None:
         """A value of a named field, however it was learned elsewhere."""

@@ -16,6 +16,7 @@ from typing import Any, Final
 from orchestrator.core.errors import DeployError, ToolFailed
 from orchestrator.plugins.tools.dbfiles import Files, Query, open_files, queries_of
 from orchestrator.plugins.tools.opened import OpenedTool, arguments_schema, checked_options, described
+from orchestrator.plugins.tools.origins import Asked
 from orchestrator.plugins.tools.sqlite import as_lines, as_table
 from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome, ToolPlace
 
@@ -83,13 +84,14 @@ def _query_function(name: str, query: Query, files: Files) -> ToolFunction:
     place = f"mend its sql in the manifest: queries.{key} of the tool {tool}"
     defaults = {key: schema["default"] for key, schema in query.parameters.items() if "default" in schema}
 
-    async def run(arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
+    async def run(arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         values = {**defaults, **arguments}
+        asked = Asked(query.sql, context.fields, query.writes)
         with _mended_by(place):
             if query.writes:
-                return await _write(files, query, values)
-            outcome = await _rows(files, query.sql, values)
-            return _first(outcome.value) if query.one else outcome
+                return await _write(files, query, asked, values)
+            outcome = await _rows(files, asked, values)
+            return _first(outcome) if query.one else outcome
 
     return ToolFunction(
         name,
@@ -102,9 +104,9 @@ def _query_function(name: str, query: Query, files: Files) -> ToolFunction:
 
 
 def _free_function(name: str, files: Files) -> ToolFunction:
-    async def run(arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:
+    async def run(arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         with _mended_by(f"mend the statement: {name}.tables gives the tables and columns"):
-            return await _rows(files, arguments["sql"], arguments.get("parameters", {}))
+            return await _rows(files, Asked(arguments["sql"], context.fields), arguments.get("parameters", {}))
 
     scalar = {"type": ["string", "integer", "number", "boolean", "null"]}
     schema = arguments_schema(
@@ -145,24 +147,29 @@ async def _refresh(files: Files) -> None:
         await files.loading.run(files.tables.load)
 
 
-async def _rows(files: Files, sql: str, values: Mapping[str, Any]) -> ToolOutcome:
+async def _rows(files: Files, asked: Asked, values: Mapping[str, Any]) -> ToolOutcome:
     await _refresh(files)
-    rows = await files.reader.read(lambda connection: _fetched(connection.execute(sql, values)))
-    return ToolOutcome.shown(rows, as_table)
+
+    def work(connection: sqlite3.Connection) -> ToolOutcome:
+        rows = _fetched(connection.execute(asked.sql, values))
+        return ToolOutcome.shown(rows, as_table, asked.origins(connection, rows))
+
+    return await files.reader.read(work)
 
 
-async def _write(files: Files, query: Query, values: Mapping[str, Any]) -> ToolOutcome:
+async def _write(files: Files, query: Query, asked: Asked, values: Mapping[str, Any]) -> ToolOutcome:
     if files.writer is None:
         raise ToolFailed("this database may only be read", cure="set writable: true on the tool")
 
-    def work(connection: sqlite3.Connection) -> tuple[list[dict[str, Any]], int]:
+    def work(connection: sqlite3.Connection) -> ToolOutcome:
         cursor = connection.execute(query.sql, values)
-        return (_fetched(cursor), -1) if cursor.description else ([], cursor.rowcount)
+        if not cursor.description:
+            return ToolOutcome({"changed": cursor.rowcount}, f"{cursor.rowcount} rows changed")
+        rows = _fetched(cursor)
+        return ToolOutcome.shown(rows, as_table, asked.origins(connection, rows))
 
-    rows, changed = await files.writer.write(work)
-    if changed >= 0:
-        return ToolOutcome({"changed": changed}, f"{changed} rows changed")
-    return _first(rows) if query.one else ToolOutcome.shown(rows, as_table)
+    outcome = await files.writer.write(work)
+    return _first(outcome) if query.one and isinstance(outcome.value, list) else outcome
 
 
 def _fetched(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:
@@ -179,5 +186,6 @@ def _fetched(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:
     return rows
 
 
-def _first(rows: list[dict[str, Any]]) -> ToolOutcome:
-    return ToolOutcome.shown(rows[0], as_lines) if rows else ToolOutcome(None, "nothing found")
+def _first(outcome: ToolOutcome) -> ToolOutcome:
+    rows = outcome.value
+    return ToolOutcome.shown(rows[0], as_lines, outcome.origins) if rows else ToolOutcome(None, "nothing found")

@@ -121,7 +121,7 @@ class _Run:
     def _outcome(self, value: Any) -> ToolOutcome:
         if isinstance(value, ToolOutcome):
             plain = self._outcome(value.value)
-            return ToolOutcome(plain.value, value.text or plain.text, value.show)
+            return ToolOutcome(plain.value, value.text or plain.text, value.show, value.origins)
         if isinstance(value, str):
             return ToolOutcome(value, value)
         try:

@@ -64,6 +64,24 @@ def examine(connection: sqlite3.Connection, sql: str) -> Examined:
     return Examined(frozenset(asked), frozenset(writes))
 
 
+def columns_read(connection: sqlite3.Connection, sql: str, *, writes: bool) -> frozenset[tuple[str, str]]:
+    """The tables and columns that a statement reads, on a connection that is guarded for reading, or for ``writes``."""
+    found: set[tuple[str, str]] = set()
+    may = _may_write if writes else _may_read
+
+    def record(action: int, first: str | None, second: str | None, *rest: str | None) -> int:
+        if action == sqlite3.SQLITE_READ and first and second:
+            found.add((first, second))
+        return may(action, first, second, *rest)
+
+    connection.set_authorizer(record)
+    try:
+        connection.execute(f"EXPLAIN {sql}", _Asked()).fetchall()  # it is compiled, and not run
+    finally:
+        connection.set_authorizer(may)
+    return frozenset(found)
+
+
 class _Asked(dict[str, Any]):
     """Stands for the values, and notes which names are asked for."""
 

@@ -23,7 +23,7 @@ _JSON_OR_TEXT: Final = json.JSONEncoder(ensure_ascii=False, default=str)
 def plain_outcome(function: str, outcome: ToolOutcome) -> ToolOutcome:
     """The outcome of a call as plain values, its texts whole. Raises ``ToolFailed`` where it has no such form."""
     try:
-        return ToolOutcome(_plain(outcome.value), whole(outcome.text), outcome.show)
+        return ToolOutcome(_plain(outcome.value), whole(outcome.text), outcome.show, outcome.origins)
     except (TypeError, ValueError, RecursionError) as error:
         cure = "Let it give texts, numbers, lists and maps only."
         raise ToolFailed(f"{function} gave something that is no JSON value: {error}", cure=cure) from error

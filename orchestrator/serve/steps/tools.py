@@ -22,7 +22,7 @@ from orchestrator.core.message import Message, ToolCall, Usage
 from orchestrator.core.schema_check import check_arguments
 from orchestrator.core.surrogates import whole_value
 from orchestrator.deploy.deployment import Agent
-from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome
+from orchestrator.ports.tool import NO_ORIGINS, ToolContext, ToolFunction, ToolOutcome
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.outcome import Held
 from orchestrator.serve.run import Run
@@ -77,7 +77,8 @@ async def _by_grant(run: Run, agent: Agent, function: ToolFunction, arguments: M
         told = error.value if isinstance(error, ToolFailed) else None
         await desk.record(approval.id, {"error": error.as_json()} | ({"value": told} if told is not None else {}))
         raise
-    await desk.record(approval.id, {"value": outcome.value, "text": outcome.text})
+    origins = {"origins": dict(outcome.origins)} if outcome.origins else {}
+    await desk.record(approval.id, {"value": outcome.value, "text": outcome.text, **origins})
     return outcome
 
 
@@ -86,7 +87,7 @@ def _recorded(outcome: Mapping[str, Any]) -> ToolOutcome:
     if "error" in outcome:
         error = outcome["error"]
         raise ToolFailed(str(error["message"]), cure=str(error["cure"]), value=outcome.get("value"))
-    return ToolOutcome(outcome["value"], str(outcome["text"]))
+    return ToolOutcome(outcome["value"], str(outcome["text"]), origins=outcome.get("origins", NO_ORIGINS))
 
 
 def denied(approval: Approval) -> ApprovalDenied:
@@ -110,7 +111,7 @@ async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: M
         with anyio.fail_after(max(0.0, min(own_time, time_left))):
             result = plain_outcome(function.name, await function.run(arguments, context))
         outcome = "ok"
-        _learn(run, result.value)
+        _learn(run, result.value, result.origins)
     except TimeoutError as error:
         outcome = "timeout"
         if time_left <= own_time:
@@ -135,9 +136,9 @@ async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: M
     return result
 
 
-def _learn(run: Run, value: Any) -> None:
+def _learn(run: Run, value: Any, origins: Mapping[str, str] = NO_ORIGINS) -> None:
     if run.passage is not None:
-        run.passage.learn(value)
+        run.passage.learn(value, origins)
 
 
 async def _keep_apart(run: Run, function: ToolFunction) -> None:
@@ -172,7 +173,9 @@ def _context(run: Run, agent: Agent) -> ToolContext:
     """The call's id is its number in this very run: models give the same id to several calls, and callers to several
     requests, of which none is a repeat of another."""
     call_id = f"{run.nonce}:{run.usage.tool_calls + 1}"
-    return ToolContext(run.request.id, run.request.session, agent.spec["name"], call_id, run.request.text, run.epoch)
+    fields = run.passage.fields if run.passage is not None else ()
+    asked = run.request
+    return ToolContext(asked.id, asked.session, agent.spec["name"], call_id, asked.text, run.epoch, fields)
 
 
 def _note(run: Run, function: ToolFunction, began: float, outcome: str) -> None:
@@ -262,7 +265,8 @@ def _told(run: Run, call: ToolCall, outcome: ToolOutcome) -> Message:
     text = as_text(outcome)
     fields = run.passage.fields if run.passage is not None else ()
     whole_text = outcome.text or text
-    marks = clipped(marks_of(outcome.value, whole_text, fields, outcome.show), min(len(whole_text), LONGEST_OUTPUT))
+    marks = marks_of(outcome.value, whole_text, fields, outcome.show, outcome.origins)
+    marks = clipped(marks, min(len(whole_text), LONGEST_OUTPUT))
     return Message("tool", text, tool_call_id=call.id, marks=marks)
 
 
