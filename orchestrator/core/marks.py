@@ -43,6 +43,17 @@ def clipped(marks: Sequence[Mark], end: int) -> tuple[Mark, ...]:
     return tuple((begin, min(until, end), field) for begin, until, field in marks if begin < end)
 
 
+def marks_from(value: Any, text: str) -> tuple[Mark, ...]:
+    """Of the plain form of a text's marks, lists. Raises ``ValueError`` where it is none: what must be hidden is not known then."""
+    try:
+        marks = tuple((int(begin), int(end), str(field)) for begin, end, field in value)
+    except (TypeError, ValueError) as error:
+        raise ValueError("has marks that are none") from error
+    if not all(0 <= begin <= end <= len(text) and field for begin, end, field in marks):
+        raise ValueError("has marks that are not in it")
+    return tuple(each for each in marks if each[0] < each[1])
+
+
 def _is_json(text: str) -> bool:
     if text.lstrip()[:1] not in ("{", "["):
         return False
@@ -117,14 +128,17 @@ def _sought(value: Any, text: str, fields: Sequence[str]) -> tuple[Mark, ...]:
     return tuple(sorted(found))
 
 
-def whole(value: str) -> re.Pattern[str]:
-    """Finds a value where no letter or digit touches it, in capitals or not, however wide its spaces."""
+def whole(value: str, behind: str = "", *, exact: bool = False) -> re.Pattern[str]:
+    """Finds a value where no letter or digit touches it, in capitals or not unless ``exact``, however wide its spaces; with the
+    signs ``behind`` it where they are there."""
     words = r"\s+".join(map(re.escape, value.split()))
     before, after = (
         touched if each.isalnum() else ""
         for touched, each in ((r"(?<![^\W_])", value.strip()[:1]), (r"(?![^\W_])", value.strip()[-1:]))
     )
-    return re.compile(f"(?i){before}{words}{after}" if words else r"(?!)")
+    signs = rf"(?:\s*{re.escape(behind)})?" if behind else ""
+    case = "" if exact else "(?i)"
+    return re.compile(f"{case}{before}{words}{after}{signs}" if words else r"(?!)")
 
 
 def _written(leaf: Any) -> str:

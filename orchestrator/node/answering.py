@@ -226,7 +226,7 @@ class Answering:
                 *(Request.from_json(call.body), call.agent, call.caller, call.hop, epoch, self._valid(call, epoch)),
                 kept=call.kept,
             )
-            result = (await self.worker.answer(asked, _Emit(self, work))).as_json()
+            result = (await self.worker.answer(asked, _Emit(self, work))).as_kept()
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller must hear of it, and this node lives on
             why = f"{type(error).__name__}: {error}"
             self.tell("mesh.failed", {"request": call.req, "agent": call.agent, "error": why})

@@ -32,6 +32,7 @@ def kept(run: Run, result: Result, at: Mapping[str, Any]) -> dict[str, Any]:
         "at": dict(at),
         "consents": sorted(run.consents),
         "spent": _spent(run),
+        "names": run.passage.as_json() if run.passage is not None else _names_before(run),
     }
 
 
@@ -46,6 +47,16 @@ def spent_before(going: GoingOn) -> Mapping[str, Any]:
     """What a run had spent in the cloud when it began to wait, by agent."""
     spent: Mapping[str, Any] = going.waited.held.get("spent", {})
     return spent
+
+
+def names_before(going: GoingOn) -> Mapping[str, Any]:
+    """What a run hid from the cloud when it began to wait, and in which words."""
+    names: Mapping[str, Any] = going.waited.held.get("names", {})
+    return names
+
+
+def _names_before(run: Run) -> Mapping[str, Any]:
+    return names_before(run.going_on) if run.going_on is not None else {}
 
 
 def going_on(approval: Approval | Delivery) -> GoingOn:

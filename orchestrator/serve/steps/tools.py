@@ -69,7 +69,7 @@ async def _by_grant(run: Run, agent: Agent, function: ToolFunction, arguments: M
     if approval.state != "approved":
         raise denied(approval)
     if approval.outcome is not None:
-        return _recorded(approval.outcome)
+        return _learned(run, _recorded(approval.outcome))
     await desk.begin(approval.id)
     try:
         outcome = await carry_out(run, agent, function, arguments)
@@ -107,8 +107,7 @@ async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: M
         with anyio.fail_after(max(0.0, min(own_time, time_left))):
             result = plain_outcome(function.name, await function.run(arguments, context))
         outcome = "ok"
-        if run.passage is not None:
-            run.passage.learn(result.value)
+        _learned(run, result)
     except TimeoutError as error:
         outcome = "timeout"
         if time_left <= own_time:
@@ -128,6 +127,13 @@ async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: M
         _note(run, function, began, outcome)
     if restricted and run.privacy is not None:
         await run.privacy.wrote(function, done=True)  # it may have put a file in place of the one that was marked
+    return result
+
+
+def _learned(run: Run, result: ToolOutcome) -> ToolOutcome:
+    """What it gave; what of it must not leave is hidden from here on wherever it stands."""
+    if run.passage is not None:
+        run.passage.learn(result.value)
     return result
 
 
@@ -254,6 +260,8 @@ def _told(run: Run, call: ToolCall, outcome: ToolOutcome) -> Message:
     fields = run.passage.fields if run.passage is not None else ()
     whole_text = outcome.text or text
     marks = clipped(marks_of(outcome.value, whole_text, fields, outcome.show), min(len(whole_text), LONGEST_OUTPUT))
+    if run.passage is not None:
+        run.passage.learn_marked(text, marks)
     return Message("tool", text, tool_call_id=call.id, marks=marks)
 
 
