@@ -85,6 +85,11 @@ def _merged(found: list[Span]) -> list[Span]:
     return kept
 
 
+def standing_in(text: str, known: KnownValues) -> tuple[Mark, ...]:
+    """Where values that are known stand in a text, in order, none over another."""
+    return tuple(_merged(list(known.found(text))))
+
+
 @lru_cache(maxsize=2048)
 def _remembered(finder: Finder, text: str) -> Sequence[Span]:
     """The turns of a conversation come again with each request."""
@@ -188,7 +193,7 @@ class Pseudonyms:
 
     def standing(self, text: str) -> tuple[Mark, ...]:
         """Where values of named fields stand that were learned so far: kept with a text that others may send later."""
-        return tuple(_merged(list(self.known.found(text))))
+        return standing_in(text, self.known)
 
     def as_json(self) -> dict[str, Any]:
         """A plain form, for a run that waits."""

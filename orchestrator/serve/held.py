@@ -10,6 +10,9 @@ from typing import Any
 from orchestrator.core.approval import Approval
 from orchestrator.core.delivery import Delivery
 from orchestrator.core.errors import HeldRunLost
+from orchestrator.core.known_values import KnownValues
+from orchestrator.core.marks import Mark
+from orchestrator.core.personal import standing_in
 from orchestrator.core.request import Request, Result
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.serve.clock import current_time
@@ -53,6 +56,13 @@ def names_before(going: GoingOn) -> Mapping[str, Any]:
     """What a run hid from the cloud when it began to wait, and in which words."""
     names: Mapping[str, Any] = going.waited.held.get("names", {})
     return names
+
+
+def marks_in(text: str, waited: Approval | Delivery) -> tuple[Mark, ...]:
+    """Where in a text, which somebody else wrote, what the run hid stands."""
+    known = KnownValues()
+    known.goes_on(waited.held.get("names", {}))
+    return standing_in(text, known)
 
 
 def _names_before(run: Run) -> Mapping[str, Any]:

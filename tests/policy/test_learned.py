@@ -17,7 +17,7 @@ from orchestrator.serve.session import Sessions
 from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
 from orchestrator.testing.script import Rule, Script
 from tests.outbox.parts import kept
-from tests.people.parts import desked
+from tests.people.parts import PERSON, desked
 from tests.serve.engine.parts import FakeTool, Wanted, agent_spec, model_spec, serving
 
 pytestmark = pytest.mark.anyio
@@ -219,6 +219,19 @@ async def test_an_answer_that_waited_is_hidden_in_the_next_turn(tmp_path: Path) 
     async with desked(tmp_path, wanted(*parts, approval="always"), near(), cloud()) as there:
         await there.served.run("thanks", session="s", agent="far")
         assert leaked(there.served.servers[1]) == [] and "[PATIENT_1]" in sent(there.served.servers[1])[0]
+
+
+async def test_what_a_person_repeats_is_hidden_in_the_next_turn(tmp_path: Path) -> None:
+    """The run that called the tool handed over to a person, who answers in its place."""
+    clerk = agent_spec("clerk", role="escalation", models=[], human=PERSON)
+    parts = [failing(escalate_to="clerk"), agent_spec("far", models=["big"]), clerk]
+    async with desked(tmp_path, wanted(*parts), near(), cloud()) as there:
+        waiting = await there.served.run("look", session="s")
+        ended = await there.after(waiting, "answer", "as for 1 | Anna | CAN1 | no, ask canella, eva [2]")
+        assert ended["status"] == "completed"
+        await there.served.run("thanks", session="s", agent="far")
+        far = there.served.servers[1]
+    assert leaked(far) == [] and "as for 1 | [PATIENT_1] | [TAX_CODE_1] | [SMOKES_1], ask [PATIENT_2]" in sent(far)[0]
 
 
 async def test_a_deployment_without_the_cloud_keeps_marks_for_a_later_one(tmp_path: Path) -> None:
