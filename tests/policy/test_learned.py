@@ -13,6 +13,7 @@ import pytest
 from orchestrator.core.message import Message
 from orchestrator.plugins.stores.sqlite import open_stores
 from orchestrator.ports.tool import ToolOutcome
+from orchestrator.serve.held import going_on
 from orchestrator.serve.session import Sessions
 from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
 from orchestrator.testing.script import Rule, Script
@@ -154,18 +155,19 @@ async def test_placeholders_of_earlier_calls_stay_where_leave_was_waited_for(tmp
 
 
 async def test_what_an_approved_call_gave_before_the_end_of_the_process_is_learned(tmp_path: Path) -> None:
-    """It is not called again, and what it gave is hidden all the same, also where the text has no marks."""
-    said = Script([Rule("look", say="CANTAX99 is his", calls=(("db_one", {}), ("db_one", {})))])
-    gives = lambda arguments, context: ToolOutcome(ROWS)  # noqa: E731 - its text is JSON
-    parts = [agent_spec("a", models=["big"], tools=["db"])]
-    async with desked(tmp_path, wanted(*parts, approval="always", gives=gives), near(), simulated(["m"], said)) as it:
-        waiting = await it.served.run("look")
-        second = await it.after(waiting, "approve")
-        assert second["status"] == "waiting"
-    stores = open_stores(tmp_path / "state.db")
-    held = stores.people.find(second["approval"]).held
-    stores.close()
-    assert ["tax_code", "CANTAX99"] in held["names"]["values"]
+    """It is not called again, and what it gave is hidden all the same in the attempt that goes up."""
+    given = wanted(failing(), up(), approval="always")
+    async with desked(tmp_path, given, near(), cloud(), works=False) as there:
+        waiting = await there.served.run("look")
+        asked = await there.desk.find(waiting.approval)
+        gave = {"value": ROWS, "text": json.dumps(ROWS)}
+        recorded = replace(asked, state="approved", decided=1_000.0, begun=1_000.0, outcome=gave)
+        ended = await there.served.engine.resume(going_on(recorded))
+        far = there.served.servers[1]
+    assert ended.text == "done" and given.tools[0].calls == []
+    assert (
+        not {"Anna", "CAN1", "Canella", "Eva", "CANTAX99"}.intersection(leaked(far)) and "[TAX_CODE_2]" in sent(far)[0]
+    )
 
 
 async def session_of(tmp_path: Path, *texts: str, **fields: Any) -> SimulatedEndpoint:

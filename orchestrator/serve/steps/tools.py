@@ -69,7 +69,8 @@ async def _by_grant(run: Run, agent: Agent, function: ToolFunction, arguments: M
     if approval.state != "approved":
         raise denied(approval)
     if approval.outcome is not None:
-        return _learned(run, _recorded(approval.outcome))
+        _learn(run, approval.outcome.get("value"))
+        return _recorded(approval.outcome)
     await desk.begin(approval.id)
     try:
         outcome = await carry_out(run, agent, function, arguments)
@@ -107,7 +108,7 @@ async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: M
         with anyio.fail_after(max(0.0, min(own_time, time_left))):
             result = plain_outcome(function.name, await function.run(arguments, context))
         outcome = "ok"
-        _learned(run, result)
+        _learn(run, result.value)
     except TimeoutError as error:
         outcome = "timeout"
         if time_left <= own_time:
@@ -130,11 +131,9 @@ async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: M
     return result
 
 
-def _learned(run: Run, result: ToolOutcome) -> ToolOutcome:
-    """What it gave; what of it must not leave is hidden from here on wherever it stands."""
+def _learn(run: Run, value: Any) -> None:
     if run.passage is not None:
-        run.passage.learn(result.value)
-    return result
+        run.passage.learn(value)
 
 
 async def _keep_apart(run: Run, function: ToolFunction) -> None:
