@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from orchestrator.core.marks import Mark, marks_from
 from orchestrator.core.record import record
 
 MOST_ATTEMPTS: Final = 16
@@ -25,12 +26,14 @@ LONGEST_VALUE: Final = 1_000
 
 @record
 class Attempt:
-    """An answer that was not good enough, for whoever takes over: what was said, and which functions were called."""
+    """An answer that was not good enough, for whoever takes over: what was said, and which functions were called. ``marks`` tell
+    another node where in its text values of named fields stand."""
 
     agent: str
     reason: str
     text: str = ""
     calls: tuple[str, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
     def done(self, said: str) -> str:
         """What it did, in words; ``said`` is its text as there is room for it."""
@@ -40,7 +43,8 @@ class Attempt:
 
     def as_json(self) -> dict[str, Any]:
         """A plain form."""
-        return {"agent": self.agent, "reason": self.reason, "text": self.text, "calls": list(self.calls)}
+        plain = {"agent": self.agent, "reason": self.reason, "text": self.text, "calls": list(self.calls)}
+        return {**plain, "marks": [list(each) for each in self.marks]} if self.marks else plain
 
 
 @record
@@ -78,8 +82,10 @@ def _attempt(value: object) -> Attempt:
     if not isinstance(value, Mapping):
         raise ValueError("has an attempt that is no object")
     calls = tuple(_text(each, LONGEST_CALL) for each in _listed(value, "calls", MOST_CALLS))
-    bounds = {"agent": LONGEST_NAME, "reason": LONGEST_REASON, "text": LONGEST_SAID}
-    return Attempt(**{name: _text(value.get(name), longest) for name, longest in bounds.items()}, calls=calls)
+    said = _text(value.get("text"), LONGEST_SAID)
+    marks = marks_from(_listed(value, "marks", MOST_VALUES), said)
+    name, reason = _text(value.get("agent"), LONGEST_NAME), _text(value.get("reason"), LONGEST_REASON)
+    return Attempt(name, reason, said, calls, marks)
 
 
 def _named_value(value: object) -> tuple[str, str]:

@@ -4,28 +4,44 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from orchestrator.core.marks import Mark, whole
+from orchestrator.core.quoted_values import QuotedValues
 
 FEWEST: Final = 5
-"""Letters and digits of a value that is looked for everywhere. A shorter one ("1", "yes", "open") stands in most texts by accident:
-to hide it there would take the sense from a text and keep nothing secret."""
+"""Letters and digits of a value that is looked for everywhere, in capitals or not. A shorter one ("1", "yes", "open") stands in
+most texts by accident: to hide it there would take the sense from a text and keep nothing secret."""
+FEWEST_OF_A_NAME: Final = 3
+"""The same of one that is written with a capital letter, as names and codes are ("Anna", "B12"): it is looked for as it is
+written."""
 LONGEST: Final = 200
 """Characters of one: a longer one is a text of its own, which nobody says twice."""
 _WORD: Final = re.compile(r"[^\W_]+")
 
 
+def folded(value: str) -> str:
+    """What two spellings of one value have in common: capitals and the width of spaces say nothing."""
+    return " ".join(value.casefold().split())
+
+
 class KnownValues:
     """By the first word of each, so that a text is read once, however many there are. ``count`` grows with each new one."""
 
-    __slots__ = ("_by_word", "_known", "count")
+    __slots__ = ("_by_word", "_count", "_known", "_quoted", "_spelled")
 
     def __init__(self) -> None:
-        self._known: set[str] = set()
-        self._by_word: dict[str, list[tuple[re.Pattern[str], str]]] = {}
-        self.count = 0
+        self._known: dict[str, tuple[str, str]] = {}  # by what is looked for: the value as it was learned, its field
+        self._spelled: dict[str, str] = {}
+        self._by_word: dict[str, list[tuple[re.Pattern[str], str, str]]] = {}
+        self._quoted = QuotedValues()
+        self._count = 0
+
+    @property
+    def count(self) -> int:
+        """How many are known."""
+        return self._count + self._quoted.count
 
     def learn(self, value: str, field: str) -> None:
         """What stood under a field; of JSON, each text and number in it."""
@@ -38,26 +54,59 @@ class KnownValues:
                 self.learn(each, field) if each[:1] not in ("{", "[") else self._learn(each, field)
         self._learn(value, field)
 
+    def learn_quotes(self, text: str, marks: Sequence[Mark]) -> None:
+        """What stands at the marks of a text, where that is too short to be looked for by itself."""
+        self._quoted.learn(text, [each for each in marks if not _looked_for(text[each[0] : each[1]])])
+
     def _learn(self, value: str, field: str) -> None:
-        words = list(_WORD.finditer(value)) if len(value) <= LONGEST else []
-        if sum(len(word[0]) for word in words) < FEWEST:
+        how = _looked_for(value)
+        if not how:
             return
-        value = value[words[0].start() : words[-1].end()]
-        known = value.casefold()
-        if known not in self._known:
-            self._known.add(known)
-            self._by_word.setdefault(words[0][0].casefold(), []).append((whole(value), field))
-            self.count += 1
+        words = list(_WORD.finditer(value))
+        first, last = words[0].start(), words[-1].end()
+        core = value[first:last]
+        key = folded(core) if how == "anyhow" else core
+        if key not in self._known:
+            self._known[key] = (value, field)
+            self._spelled.setdefault(folded(value), value)
+            pattern = whole(core, behind=value[last:].strip(), exact=how == "as written")
+            place = words[0][0].casefold()
+            self._by_word.setdefault(place, []).append((pattern, value[:first].strip(), field))
+            self._count += 1
+
+    def spelled(self, value: str) -> str:
+        """A value as it was learned, where it was."""
+        return self._spelled.get(folded(value), value)
 
     def found(self, text: str) -> Iterator[Mark]:
         """Where they stand in a text."""
-        if not self._by_word:
-            return
-        for word in _WORD.finditer(text):
-            for pattern, field in self._by_word.get(word[0].casefold(), ()):
+        for word in _WORD.finditer(text) if self._by_word else ():
+            for pattern, before, field in self._by_word.get(word[0].casefold(), ()):
                 match = pattern.match(text, word.start())
                 if match is not None:
-                    yield match.start(), match.end(), field
+                    begin = match.start() - len(before)
+                    yield begin if text.startswith(before, max(0, begin)) else match.start(), match.end(), field
+        yield from self._quoted.found(text)
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain form, for a run that waits."""
+        values = [[field, value] for value, field in self._known.values()]
+        return {"values": values, "quotes": self._quoted.as_json()}
+
+    def goes_on(self, kept: Mapping[str, Any]) -> None:
+        """Know what ``as_json`` gave."""
+        for field, value in kept.get("values", ()):
+            self._learn(str(value), str(field))
+        for text, begin, end, field in kept.get("quotes", ()):
+            self._quoted.add((str(text), int(begin), int(end), str(field)))
+
+
+def _looked_for(value: str) -> str:
+    """How a value is looked for by itself: ``anyhow``, ``as written``, or not at all."""
+    size = sum(len(word[0]) for word in _WORD.finditer(value)) if len(value) <= LONGEST else 0
+    if size >= FEWEST:
+        return "anyhow"
+    return "as written" if size >= FEWEST_OF_A_NAME and value != value.lower() else ""
 
 
 def _leaves(value: Any) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 Mark = tuple[int, int, str]
 """Where a value begins and ends, and its field."""
 
-_NONE: Final[Mapping[str, str]] = {}
+NO_ORIGINS: Final[Mapping[str, str]] = {}
 _BEGINS: Final = "\ufdd0"
 _NAMED: Final = "\ufdd1"
 _ENDS: Final = "\ufdd2"
@@ -28,7 +28,11 @@ _SIGNED: Final = re.compile(f"{_BEGINS}([0-9]+){_NAMED}|{_ENDS}")
 
 
 def marks_of(
-    value: Any, text: str, fields: Sequence[str], show: Callable[[Any], str] | None, origins: Mapping[str, str] = _NONE
+    value: Any,
+    text: str,
+    fields: Sequence[str],
+    show: Callable[[Any], str] | None,
+    origins: Mapping[str, str] = NO_ORIGINS,
 ) -> tuple[Mark, ...]:
     """Where what stands under one of the fields is in the text that ``show`` makes of the value. JSON is left out: its names are
     still in it, right before their values. ``origins``: further names in the value, each with the field that stands under it."""
@@ -44,7 +48,9 @@ def marks_of(
     return tuple(sorted((begin, end, fields[field]) for begin, end, field in _sought(value, text, names)))
 
 
-def named_values(value: Any, fields: Sequence[str], origins: Mapping[str, str] = _NONE) -> Iterator[tuple[str, str]]:
+def named_values(
+    value: Any, fields: Sequence[str], origins: Mapping[str, str] = NO_ORIGINS
+) -> Iterator[tuple[str, str]]:
     """Each text, number, true and false under one of the fields, at whatever depth, with its field. ``origins`` as above."""
     names, fields = (*fields, *origins), (*fields, *origins.values())
     return ((fields[field], _written(leaf)) for leaf, field in _leaves(value, names))
@@ -53,6 +59,17 @@ def named_values(value: Any, fields: Sequence[str], origins: Mapping[str, str] =
 def clipped(marks: Sequence[Mark], end: int) -> tuple[Mark, ...]:
     """Those of a text that is cut off at this place."""
     return tuple((begin, min(until, end), field) for begin, until, field in marks if begin < end)
+
+
+def marks_from(value: Any, text: str) -> tuple[Mark, ...]:
+    """Of the plain form of a text's marks, lists. Raises ``ValueError`` where it is none: what must be hidden is not known then."""
+    try:
+        marks = tuple((int(begin), int(end), str(field)) for begin, end, field in value)
+    except (TypeError, ValueError) as error:
+        raise ValueError("has marks that are none") from error
+    if not all(0 <= begin <= end <= len(text) and field for begin, end, field in marks):
+        raise ValueError("has marks that are not in it")
+    return tuple(each for each in marks if each[0] < each[1])
 
 
 def _is_json(text: str) -> bool:
@@ -142,14 +159,17 @@ def _begun(value: str, text: str, end: int) -> int:
     return end
 
 
-def whole(value: str) -> re.Pattern[str]:
-    """Finds a value where no letter or digit touches it, in capitals or not, however wide its spaces."""
+def whole(value: str, behind: str = "", *, exact: bool = False) -> re.Pattern[str]:
+    """Finds a value where no letter or digit touches it, in capitals or not unless ``exact``, however wide its spaces; with the
+    signs ``behind`` it where they are there."""
     words = r"\s+".join(map(re.escape, value.split()))
     before, after = (
         touched if each.isalnum() else ""
         for touched, each in ((r"(?<![^\W_])", value.strip()[:1]), (r"(?![^\W_])", value.strip()[-1:]))
     )
-    return re.compile(f"(?i){before}{words}{after}" if words else r"(?!)")
+    signs = rf"(?:\s*{re.escape(behind)})?" if behind else ""
+    case = "" if exact else "(?i)"
+    return re.compile(f"{case}{before}{words}{after}{signs}" if words else r"(?!)")
 
 
 def _written(leaf: Any) -> str:

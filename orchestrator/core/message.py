@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
-from orchestrator.core.marks import Mark
+from orchestrator.core.marks import Mark, marks_from
 from orchestrator.core.record import record
 from orchestrator.core.surrogates import utf8
 
@@ -26,7 +26,8 @@ class ToolCall:
 
 @record
 class Message:
-    """One turn of a conversation. ``marks`` tell where in what a tool gave the values of named fields stand; servers get none."""
+    """One turn of a conversation. ``marks`` tell where values of named fields stand in what a tool gave, or in a turn of a session
+    that such a value was repeated in; servers get none."""
 
     role: Role
     content: str
@@ -54,14 +55,14 @@ class Message:
         return out
 
     def as_kept(self) -> dict[str, Any]:
-        """For a run that waits: with its marks."""
+        """For what is kept, and for another node: with its marks."""
         return {**self.as_json(), "marks": [list(each) for each in self.marks]} if self.marks else self.as_json()
 
     @classmethod
     def from_kept(cls, value: Mapping[str, Any]) -> Message:
-        """What ``as_kept`` gave."""
+        """What ``as_kept`` gave. Raises ``ValueError`` where it is none."""
         plain = cls.from_json(value)
-        marks = tuple((int(begin), int(end), str(field)) for begin, end, field in value.get("marks", ()))
+        marks = marks_from(value.get("marks", ()), plain.content)
         return replace(plain, marks=marks, _encoded=[]) if marks else plain
 
     @classmethod

@@ -15,8 +15,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 from orchestrator.core.field_values import CannotRedact, values_of
-from orchestrator.core.known_values import KnownValues
-from orchestrator.core.marks import Mark, named_values
+from orchestrator.core.known_values import KnownValues, folded
+from orchestrator.core.marks import NO_ORIGINS, Mark, named_values
 from orchestrator.core.pattern import SafePattern, compile_safely
 from orchestrator.core.personal_numbers import Span, cards, ibans, phones
 
@@ -83,6 +83,11 @@ def _merged(found: list[Span]) -> list[Span]:
         elif span[1] > kept[-1][1]:  # it goes on behind the last: both are taken, as one
             kept[-1] = (kept[-1][0], span[1], kept[-1][2])
     return kept
+
+
+def standing_in(text: str, known: KnownValues) -> tuple[Mark, ...]:
+    """Where values that are known stand in a text, in order, none over another."""
+    return tuple(_merged(list(known.found(text))))
 
 
 @lru_cache(maxsize=2048)
@@ -161,24 +166,47 @@ class Pseudonyms:
     """The placeholders of one run: the same value has the same one throughout, so that a model can tell two people apart.
 
     A placeholder is ``[EMAIL_1]``: the kind and a number, none that any text had of itself. ``counts`` says how many values of each
-    kind there are."""
+    kind there are. In the value of a named field capitals and the width of spaces make no other value."""
 
-    __slots__ = ("_finder", "_hidden", "_taken", "_values", "counts", "known")
+    __slots__ = ("_finder", "_hidden", "_spellings", "_taken", "_values", "counts", "known")
 
     def __init__(self, finder: Finder) -> None:
         self._finder = finder
         self._hidden: dict[str, str] = {}  # value -> placeholder
-        self._values: dict[str, str] = {}  # placeholder -> value
+        self._spellings: dict[str, str] = {}  # value of a field, folded -> placeholder
+        self._values: dict[str, tuple[str, str]] = {}  # placeholder -> kind and value
         self._taken: set[str] = set()  # of texts that held one of themselves
         self.counts: dict[str, int] = {}
         self.known = KnownValues()
 
-    def learn(self, value: Any, origins: Mapping[str, str]) -> None:
+    def learn(self, value: Any, origins: Mapping[str, str] = NO_ORIGINS) -> None:
         """A plain value that a function gave: what stands in it under a named field is hidden in every text. ``origins``: further
         names in it, each with the field that it holds."""
         if self._finder.fields:
             for field, each in named_values(value, self._finder.fields, origins):
                 self.known.learn(each, field)
+
+    def learn_marked(self, text: str, marks: Sequence[Mark]) -> None:
+        """A text of which it is known where values of named fields stand: a tool's, or one of an earlier turn."""
+        for begin, end, field in marks:
+            self.known.learn(text[begin:end], field)
+        self.known.learn_quotes(text, marks)
+
+    def standing(self, text: str) -> tuple[Mark, ...]:
+        """Where values of named fields stand that were learned so far: kept with a text that others may send later."""
+        return standing_in(text, self.known)
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain form, for a run that waits."""
+        hidden = [[kind, placeholder, value] for placeholder, (kind, value) in self._values.items()]
+        return {**self.known.as_json(), "hidden": hidden, "taken": sorted(self._taken)}
+
+    def goes_on(self, kept: Mapping[str, Any]) -> None:
+        """Hide what ``as_json`` gave, in the same words."""
+        self.known.goes_on(kept)
+        self._taken.update(map(str, kept.get("taken", ())))
+        for kind, placeholder, value in kept.get("hidden", ()):
+            self._keep(str(value), str(kind), str(placeholder))
 
     def hide(self, text: str, marks: Sequence[Mark] = ()) -> str:
         """The text as it may be sent. ``marks`` are where values stand that are known to be those of named fields. Raises
@@ -190,6 +218,7 @@ class Pseudonyms:
         for start, end, kind in (*found, *marks):
             if kind in self._finder.fields:
                 self.known.learn(text[start:end], kind)
+        self.known.learn_quotes(text, marks)
         typed = list(self._typed(text))
         more = [*marks, *self.known.found(text), *typed]
         parts, at = [], 0
@@ -241,15 +270,24 @@ class Pseudonyms:
         return self._placeholder(value, field)
 
     def _placeholder(self, value: str, kind: str) -> str:
-        if value not in self._hidden:
+        standing = (self._spellings.get(folded(value)) if kind != TYPED else None) or self._hidden.get(value)
+        if standing is None:
             label, number = _NO_LETTER.sub("_", kind).upper()[:LONGEST_LABEL], self.counts.get(kind, 0) + 1
             while f"[{label}_{number}]" in self._taken or f"[{label}_{number}]" in self._values:
                 number += 1
-            self._hidden[value] = f"[{label}_{number}]"
-            self._values[self._hidden[value]] = value
-            if kind != TYPED:  # it is no value that the cloud did not get
-                self.counts[kind] = self.counts.get(kind, 0) + 1
-        return self._hidden[value]
+            standing = f"[{label}_{number}]"
+            self._keep(value, kind, standing)
+        return standing
+
+    def _keep(self, value: str, kind: str, placeholder: str) -> None:
+        """In the answer the value of a field is spelled as it was where its field was named."""
+        self._hidden[value] = placeholder
+        if kind in self._finder.fields:
+            self._spellings[folded(value)] = placeholder
+            value = self.known.spelled(value)
+        self._values[placeholder] = (kind, value)
+        if kind != TYPED:  # it is no value that the cloud did not get
+            self.counts[kind] = self.counts.get(kind, 0) + 1
 
     def restore(self, text: str, *, in_json: bool = False) -> str:
         """An answer with the values in the place of their placeholders; ``in_json``: as a text of JSON holds them."""
@@ -258,9 +296,9 @@ class Pseudonyms:
         return _PLACEHOLDER.sub(lambda found: self._put_back(found[0], in_json=in_json), text)
 
     def _put_back(self, placeholder: str, *, in_json: bool) -> str:
-        value = self._values.get(placeholder)
-        if value is None:
+        if placeholder not in self._values:
             return placeholder
+        value = self._values[placeholder][1]
         return json.dumps(value, ensure_ascii=False)[1:-1] if in_json else value
 
 

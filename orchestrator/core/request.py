@@ -8,6 +8,7 @@ from dataclasses import field, fields
 from typing import Any, Final, Literal
 
 from orchestrator.core.choices import Complexity, DataClass, PriorityClass
+from orchestrator.core.marks import Mark, marks_from
 from orchestrator.core.message import Message, Usage
 from orchestrator.core.record import record
 
@@ -58,14 +59,14 @@ class Request:
     id: str = field(default_factory=lambda: new_id("run"))
 
     def as_json(self) -> dict[str, Any]:
-        """A plain form, for the control API and for a run that waits."""
+        """A plain form, for the control API, for a run that waits and for another node."""
         plain = {each.name: getattr(self, each.name) for each in fields(self)}
-        return plain | {"history": [message.as_json() for message in self.history], "options": dict(self.options)}
+        return plain | {"history": [message.as_kept() for message in self.history], "options": dict(self.options)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Request:
         """From the plain form; raises ``KeyError`` or ``TypeError`` where it is none."""
-        return cls(**{**value, "history": tuple(map(Message.from_json, value["history"]))})
+        return cls(**{**value, "history": tuple(map(Message.from_kept, value["history"]))})
 
 
 @record
@@ -175,6 +176,7 @@ class Result:
     ``notes`` say what the answer was made without. ``data_class`` is what the request said of its own data, or ``restricted``
     where the run met such data. ``parts`` are there where several agents answered; ``text`` is all of them then, and ``agent``
     names each. ``node`` is the one of the fleet on which the agent answered; empty where there is no fleet.
+    ``marks`` tell where in ``text`` values of named fields stand that must not leave; people and programs get none.
     """
 
     id: str
@@ -199,6 +201,11 @@ class Result:
     approval: str = ""
     parts: tuple[PartResult, ...] = ()
     node: str = ""
+    marks: tuple[Mark, ...] = field(default=(), compare=False, repr=False)
+
+    def as_kept(self) -> dict[str, Any]:
+        """The plain form for another node: with its marks."""
+        return {**self.as_json(), "marks": [list(each) for each in self.marks]} if self.marks else self.as_json()
 
     def as_json(self) -> dict[str, Any]:
         """A plain form, for ``--json``, the store and the control API."""
@@ -237,7 +244,7 @@ class Result:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Result:
-        """From the plain form; raises ``KeyError`` or ``TypeError`` where it is none."""
+        """From the plain form; raises ``KeyError``, ``TypeError`` or ``ValueError`` where it is none."""
         same = {name: value[name] for name in ("id", "deployment", "revision", "status", "text", "agent", "session")}
         same |= {name: value[name] for name in ("served_by", "value", "error", "why", "finish_reason")}
         return cls(
@@ -252,4 +259,5 @@ class Result:
             approval=value.get("approval", ""),
             parts=tuple(PartResult(**part) for part in value.get("parts", ())),
             node=value.get("node", ""),
+            marks=marks_from(value.get("marks", ()), value["text"]),
         )

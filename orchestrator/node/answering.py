@@ -227,7 +227,7 @@ class Answering:
                 kept=call.kept,
                 handed=call.handed,
             )
-            result = (await self.worker.answer(asked, _Emit(self, work))).as_json()
+            result = (await self.worker.answer(asked, _Emit(self, work))).as_kept()
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller must hear of it, and this node lives on
             why = f"{type(error).__name__}: {error}"
             self.tell("mesh.failed", {"request": call.req, "agent": call.agent, "error": why})

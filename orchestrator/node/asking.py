@@ -245,7 +245,7 @@ class Asking:
 def _answer_of(delivered: Delivered) -> Answer:
     try:
         return Answer(delivered.node, delivered.epoch, Result.from_json(delivered.fin.body))
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise RemoteFailed(
             f"what {delivered.node} sent is no result", cure="run the same version on all nodes"
         ) from error

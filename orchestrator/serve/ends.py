@@ -15,6 +15,7 @@ from orchestrator.core.event import Event
 from orchestrator.core.message import Message
 from orchestrator.core.request import Result
 from orchestrator.serve.session import Sessions
+from orchestrator.serve.turns import answer_of
 
 
 class Waiting(Protocol):
@@ -69,7 +70,7 @@ class Ends:
 
     async def settle(self, waits: Waiting, result: Result, store: Store) -> bool:
         """Keep its end, say it in its session once no request holds that, and tell it; ``False`` where it had its end already."""
-        said = (Message("assistant", result.text),) if result.status != "failed" and result.text else ()
+        said = (answer_of(result),) if result.status != "failed" and result.text else ()
         typed, kept = str(waits.held.get("typed", waits.text)), False
         async with self._holding(waits):
             with anyio.CancelScope(shield=True):  # what is in memory must be what is in the store

@@ -14,7 +14,6 @@ from anyio import get_cancelled_exc_class
 from orchestrator.core.errors import OrchestratorError, RunCancelled, RunError, StateUnusable
 from orchestrator.core.fitted import Fitted, Scale
 from orchestrator.core.handed import Handed
-from orchestrator.core.message import Message
 from orchestrator.core.refined import Refinements
 from orchestrator.core.request import Request, Result
 from orchestrator.core.unknown import no_deployment
@@ -27,7 +26,7 @@ from orchestrator.serve.cancels import cancels
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.gate import Gate
 from orchestrator.serve.handing import take_over
-from orchestrator.serve.held import resumed, spent_before
+from orchestrator.serve.held import names_before, resumed, spent_before
 from orchestrator.serve.ledger import Ledger
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.outbound import Passage, Rules
@@ -36,6 +35,7 @@ from orchestrator.serve.privacy import Privacy
 from orchestrator.serve.rooms import Rooms
 from orchestrator.serve.run import Emit, Run
 from orchestrator.serve.session import Sessions
+from orchestrator.serve.turns import turns_of
 from orchestrator.serve.walk import walk
 
 NOT_STORED: Final = "this turn could not be stored, and is remembered only while the session stays in memory"
@@ -119,10 +119,7 @@ class Engine:
         run.desk, run.elsewhere = self.desk, self.elsewhere
         run.outbox = self.outbox if from_node is None else None
         run.privacy = self.privacy
-        if self.rules.far or (self.elsewhere is not None and self.rules.finder is not None):
-            run.passage = Passage(self.rules, self.ledger)  # another node may have models in the cloud
-            if run.going_on is not None:
-                run.passage.purse.goes_on(spent_before(run.going_on))
+        run.passage = self._passage(run)
         if from_node is not None:
             take_over(run, from_node)
         scope = anyio.CancelScope()
@@ -149,6 +146,17 @@ class Engine:
             self._leave(scope)
             run.expects_nothing()
         return result, ""
+
+    def _passage(self, run: Run) -> Passage | None:
+        """Its way out. Also where there is nothing in the cloud now, but fields that must not go there: what the run learns of them
+        is kept with its session, for a later revision that has."""
+        if not self.rules.far and not (self.rules.finder and self.rules.finder.fields):
+            return None
+        passage = Passage(self.rules, self.ledger)
+        if run.going_on is not None:
+            passage.purse.goes_on(spent_before(run.going_on))
+            passage.goes_on(names_before(run.going_on))
+        return passage
 
     def cancel(self, why: str) -> None:
         """End every run that is in work; its caller gets a ``RunCancelled`` that says ``why``."""
@@ -185,8 +193,8 @@ class Engine:
             conversation.hold(request.id, waits=result.status == "waiting")
             if result.status == "waiting" or run.going_on is not None:
                 return result  # what is said then is kept together with what waits, or with its end
-            said = (Message("user", request.text), Message("assistant", result.text))
             try:
+                said = turns_of(run, request.text, result)
                 await self._sessions.add(name, request.session, said, restricted=run.restricted)
             except (
                 StateUnusable
@@ -207,6 +215,9 @@ class Engine:
             await self.gate.enter(run.deadline, run.request.priority)
         try:
             run.queue_ms += (current_time() - run.came) * 1e3
+            if run.passage is not None:
+                for turn in run.history:
+                    run.passage.learn_marked(turn.content, turn.marks)
             return await walk(run)
         finally:
             self.gate.leave()

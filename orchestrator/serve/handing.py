@@ -16,6 +16,7 @@ from orchestrator.core.handed import (
     Attempt,
     Handed,
 )
+from orchestrator.core.marks import Mark
 from orchestrator.serve.run import Run
 from orchestrator.serve.steps.served import with_model_names
 from orchestrator.serve.steps.shorten import shortened
@@ -41,15 +42,24 @@ def take_over(run: Run, handed: Handed) -> None:
     if run.passage is not None:
         for field, value in handed.values:
             run.passage.learn_value(value, field)
+        for attempt in handed.attempts:
+            run.passage.learn_marked(attempt.text, attempt.marks)
 
 
 def _within_bounds(run: Run, attempt: Attempt) -> Attempt:
+    reason = with_model_names(run, attempt.reason)
+    text = shortened(attempt.text, LONGEST_SAID, _standing(run, attempt.text))[0]
     return Attempt(
         attempt.agent[:LONGEST_NAME],
-        shortened(with_model_names(run, attempt.reason), LONGEST_REASON)[0],
-        shortened(attempt.text, LONGEST_SAID)[0],
+        shortened(reason, LONGEST_REASON, _standing(run, reason))[0],
+        text,
         tuple(shortened(each, LONGEST_CALL)[0] for each in attempt.calls[-MOST_CALLS:]),
+        _standing(run, text)[:MOST_VALUES],  # those that are known by themselves are told all the same
     )
+
+
+def _standing(run: Run, text: str) -> tuple[Mark, ...]:
+    return run.passage.standing(text) if run.passage is not None else ()
 
 
 def _known_in(run: Run, attempts: tuple[Attempt, ...]) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,9 @@ from orchestrator.core.approval import Approval
 from orchestrator.core.delivery import Delivery
 from orchestrator.core.errors import HeldRunLost
 from orchestrator.core.handed import Attempt
+from orchestrator.core.known_values import KnownValues
+from orchestrator.core.marks import Mark
+from orchestrator.core.personal import standing_in
 from orchestrator.core.request import Request, Result
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.serve.clock import current_time
@@ -33,6 +36,7 @@ def kept(run: Run, result: Result, at: Mapping[str, Any]) -> dict[str, Any]:
         "at": dict(at),
         "consents": sorted(run.consents),
         "spent": _spent(run),
+        "names": run.passage.as_json() if run.passage is not None else _names_before(run),
     }
 
 
@@ -47,6 +51,23 @@ def spent_before(going: GoingOn) -> Mapping[str, Any]:
     """What a run had spent in the cloud when it began to wait, by agent."""
     spent: Mapping[str, Any] = going.waited.held.get("spent", {})
     return spent
+
+
+def names_before(going: GoingOn) -> Mapping[str, Any]:
+    """What a run hid from the cloud when it began to wait, and in which words."""
+    names: Mapping[str, Any] = going.waited.held.get("names", {})
+    return names
+
+
+def marks_in(text: str, waited: Approval | Delivery) -> tuple[Mark, ...]:
+    """Where in a text, which somebody else wrote, what the run hid stands."""
+    known = KnownValues()
+    known.goes_on(waited.held.get("names", {}))
+    return standing_in(text, known)
+
+
+def _names_before(run: Run) -> Mapping[str, Any]:
+    return names_before(run.going_on) if run.going_on is not None else {}
 
 
 def going_on(approval: Approval | Delivery) -> GoingOn:

@@ -7,7 +7,7 @@ the values are put back. Whatever goes wrong before that keeps it here: a ``With
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar, cast
@@ -110,6 +110,24 @@ class Passage:
         if self.names is not None:
             for begin, end, field in self.names.known.found(text):
                 yield field, " ".join(text[begin:end].split())
+
+    def learn_marked(self, text: str, marks: Sequence[Mark]) -> None:
+        """A text of which it is known where values of named fields stand."""
+        if self.names is not None and marks:
+            self.names.learn_marked(text, marks)
+
+    def standing(self, text: str) -> tuple[Mark, ...]:
+        """Where such values stand in a text that is kept, and may be sent by somebody who has not learned them."""
+        return self.names.standing(text) if self.names is not None else ()
+
+    def as_json(self) -> Mapping[str, Any]:
+        """What it hides, and in which words; for a run that waits."""
+        return self.names.as_json() if self.names is not None else {}
+
+    def goes_on(self, kept: Mapping[str, Any]) -> None:
+        """Hide what ``as_json`` gave, in the same words."""
+        if self.names is not None:
+            self.names.goes_on(kept)
 
     def fit_to_send(self, call: ChatCall, agent: str) -> ChatCall:
         """The call without what must not leave. Raises ``Withheld``."""

@@ -356,6 +356,7 @@ class Run:
             data_class=self.request.data_class,
             approval=outcome.approval or (self.going_on.waited.id if self.going_on else ""),
             parts=self.parts,
+            marks=self.passage.standing(outcome.text) if self.passage is not None else (),
             node=outcome.node or (self.elsewhere.node if self.elsewhere is not None else ""),
         )
 

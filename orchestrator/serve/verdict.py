@@ -8,7 +8,7 @@ from dataclasses import replace
 from orchestrator.core.approval import Approval
 from orchestrator.core.errors import ApprovalExpired, HeldRunLost, RunError
 from orchestrator.core.request import Result, StepRecord
-from orchestrator.serve.held import person_detail, waited
+from orchestrator.serve.held import marks_in, person_detail, waited
 from orchestrator.serve.steps.tools import denied
 
 
@@ -41,7 +41,9 @@ def never_served(approval: Approval, seconds: float) -> Result:
 
 
 def _answered(approval: Approval) -> Result:
-    return replace(_told(approval), status="completed", text=approval.answer, finish_reason="stop")
+    """A person may repeat what the run hides from the cloud, and a later turn of the session may go there."""
+    text, marks = approval.answer, marks_in(approval.answer, approval)
+    return replace(_told(approval), status="completed", text=text, marks=marks, finish_reason="stop")
 
 
 def _failed(approval: Approval, error: RunError) -> Result:

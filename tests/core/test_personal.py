@@ -229,3 +229,80 @@ def test_a_piece_is_cut_before_what_may_become_a_placeholder(first: str, second:
     names.hide("a@x.org")
     cut = may_begin(first)
     assert names.restore(first[:cut]) + names.restore(first[cut:] + second) == names.restore(first + second)
+
+
+def test_a_value_of_a_field_has_one_placeholder_however_it_is_written() -> None:
+    """In the answer it is spelled as where its field was named."""
+    names = Pseudonyms(Finder(fields=("patient",)))
+    names.learn({"patient": "Bob  Rossi (jr)"})
+    assert names.hide("BOB ROSSI (JR) and bob\nrossi (jr), patient: Bob Rossi") == (
+        "[PATIENT_1] and [PATIENT_1], patient: [PATIENT_2]"
+    )
+    assert names.restore("[PATIENT_1]") == "Bob  Rossi (jr)"
+
+
+@pytest.mark.parametrize("value", ["Bob [CANBR]", "(Anna) Rossi", "«Canella» (II)", "Rossi, Eva.", "*Star*Ltd*"])
+def test_no_bracket_of_a_value_is_left_behind(value: str) -> None:
+    names = Pseudonyms(Finder(fields=("patient",)))
+    names.learn([{"patient": value}])
+    assert (
+        names.hide(f"it is {value}, and {value} again\n{value}")
+        == "it is [PATIENT_1], and [PATIENT_1] again\n[PATIENT_1]"
+    )
+
+
+def test_a_short_value_with_a_capital_letter_is_hidden_as_it_is_written() -> None:
+    """One without ("no", "41") stands in most texts by accident, and so does one of two letters ("No")."""
+    names = Pseudonyms(Finder(fields=("f",)))
+    names.learn([{"f": each} for each in ("Anna", "B12", "no", "No", 41, "open", True)])
+    assert names.hide("Anna, B12. No, there is no open room 41, anna: true") == (
+        "[F_1], [F_2]. No, there is no open room 41, anna: true"
+    )
+    assert names.hide("Annabel, B123, xAnna") == "Annabel, B123, xAnna"
+
+
+ROWS = "id | f | g\n1 | no | 41\n2 | yes | 7"
+MARKS = tuple((ROWS.index(value), ROWS.index(value) + len(value), "f") for value in ("no", "41", "yes", "7"))
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        (f"it said {ROWS}.", "it said id | f | g\n1 | [F_1] | [F_2]\n2 | [F_3] | [F_4]."),
+        ("a row: 2 |  yes  | 7", "a row: 2 |  [F_1]  | [F_2]"),
+        ("cut: 1 | no | 4", "cut: 1 | [F_1] | 4"),
+        ("cut: no | 41", "cut: [F_1] | [F_2]"),
+        ("there is no 41 and yes, 7 or no", "there is no 41 and yes, 7 or no"),
+        ("21 | no | 411", "21 | no | 411"),
+    ],
+)
+def test_a_short_value_is_hidden_where_a_text_repeats_what_stood_around_it(text: str, hidden: str) -> None:
+    names = Pseudonyms(Finder(fields=("f",)))
+    names.learn_marked(ROWS, MARKS)
+    assert names.hide(text) == hidden
+
+
+def test_in_a_sentence_of_a_tool_both_neighbours_tell_a_short_value() -> None:
+    """Else the next word alone would hide it in most texts."""
+    text = "there is no dog"
+    names = Pseudonyms(Finder(fields=("f",)))
+    names.learn_marked(text, ((9, 11, "f"),))
+    assert names.hide("there is no cat; so there is no dog.") == "there is no cat; so there is [F_1] dog."
+
+
+def test_what_was_hidden_goes_on_in_the_same_words() -> None:
+    """In another process: the same values, the same placeholders, none given twice, none that somebody typed."""
+    finder = Finder(fields=("patient",))
+    first = Pseudonyms(finder)
+    first.learn({"patient": "Mario Rossi"})
+    first.learn_marked(ROWS, MARKS)
+    told = f"mail a@x.org or b@x.org, [PATIENT_1] is typed, MARIO ROSSI; {ROWS}"
+    hidden = first.hide(told)
+    kept = json.loads(json.dumps(first.as_json()))
+    second = Pseudonyms(finder)
+    second.goes_on(kept)
+    assert second.hide("b@x.org of Mario Rossi: 2 | yes") == "[EMAIL_2] of [PATIENT_2]: 2 | [F_3]"
+    assert second.hide("patient: Eva") == "patient: [PATIENT_3]"
+    assert second.restore(hidden) == told.replace("MARIO ROSSI", "Mario Rossi")
+    assert (second.counts, second.as_json()["taken"]) == ({**first.counts, "patient": 2}, ["[PATIENT_1]"])
+    Pseudonyms(finder).goes_on({})  # of an older version

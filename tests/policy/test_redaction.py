@@ -186,14 +186,15 @@ async def test_fields_and_patterns_of_the_operator(tmp_path: Path) -> None:
 
 
 async def test_the_value_of_a_field_leaves_nowhere_else_in_the_same_request(tmp_path: Path) -> None:
-    """Neither before its name stands, nor in an earlier turn, nor in other letters; the answer has all of it as it was said."""
+    """Neither before its name stands, nor in an earlier turn, nor in other letters, for which it has one placeholder: in the answer
+    it is spelled as under its name."""
     earlier = (Message("user", "hello, it is about Mario Rossi"), Message("assistant", "What of MARIO ROSSI?"))
     text = "Mario Rossi called. patient: Mario Rossi, bed 4. Does mario rossi need an X-ray?"
     async with shop(tmp_path, security={"redaction": {"fields": ["patient"]}}) as it:
         result = await it.run(text, history=earlier)
     assert leaked(it.far, "Rossi", "ROSSI", "rossi") == [] and len(it.far.asked) == 1
-    assert it.far.got("[PATIENT_1] called. patient: [PATIENT_1], bed 4.")
-    assert result.text == text
+    assert it.far.got("[PATIENT_1] called. patient: [PATIENT_1], bed 4. Does [PATIENT_1] need")
+    assert it.far.got("What of [PATIENT_1]?") and result.text == text.replace("mario rossi", "Mario Rossi")
 
 
 async def test_a_placeholder_that_the_user_typed_comes_back_as_typed(tmp_path: Path) -> None:

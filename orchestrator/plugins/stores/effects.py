@@ -56,7 +56,7 @@ class SqliteEffects:
     def keep_answer(self, deployment: str, key: str, result: Result) -> None:
         """Before the answer leaves this node."""
         failpoint("effects.before-answer")
-        now, text = self._now(), json.dumps(result.as_json())
+        now, text = self._now(), json.dumps(result.as_kept())
         with self._file.transaction() as connection:
             sql = "INSERT OR IGNORE INTO receipt (key, deployment, at, result) VALUES (?, ?, ?, ?)"
             connection.execute(sql, (key, deployment, now, text))

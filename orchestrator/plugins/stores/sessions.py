@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from orchestrator.core.message import Message, forgotten
+from orchestrator.core.surrogates import utf8
 from orchestrator.plugins.stores.statefile import StateFile
 
 
@@ -57,7 +58,7 @@ class SqliteSessions:
             connection.execute("UPDATE session SET restricted = 1 WHERE id = ?", (number,))
         connection.executemany(
             "INSERT INTO turn (session, role, message) VALUES (?, ?, ?)",
-            [(number, message.role, message.encoded()) for message in messages],
+            [(number, message.role, _kept(message)) for message in messages],
         )
         self._trim(connection, number)
 
@@ -90,6 +91,13 @@ class SqliteSessions:
 
 
 def _message(encoded: bytes) -> Message:
-    """The stored JSON is handed on, so that it is not encoded again for the wire."""
-    plain = Message.from_json(json.loads(encoded))
+    """The stored JSON is handed on where it has no marks, so that it is not encoded again for the wire."""
+    plain = Message.from_kept(json.loads(encoded))
+    if plain.marks:
+        return plain
     return Message(plain.role, plain.content, plain.tool_calls, plain.tool_call_id, _encoded=[encoded])
+
+
+def _kept(message: Message) -> bytes:
+    """Its JSON as servers get it, where nothing of it must be kept from them."""
+    return utf8(json.dumps(message.as_kept(), ensure_ascii=False)) if message.marks else message.encoded()

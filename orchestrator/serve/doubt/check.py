@@ -85,18 +85,24 @@ def _told(case: Case) -> dict[str, Any]:
     """What the answer was made from, the newest of it, and the answer."""
     earlier = [each for each in case.messages if each.role != "system"]
     asked = max((at for at, each in enumerate(earlier) if each.role == "user"), default=0)
-    before = [_turn(each) for each in earlier[:asked][-_EARLIER:] if each.content]
-    found = [_turn(each)["text"] for each in earlier[asked:] if each.role == "tool"][-_EARLIER:]
+    before = [
+        {"from": each.role, "text": _short(case, each, _LONGEST_TURN)}
+        for each in earlier[:asked][-_EARLIER:]
+        if each.content
+    ]
+    found = [_short(case, each, _LONGEST_TURN) for each in earlier[asked:] if each.role == "tool"][-_EARLIER:]
     told: dict[str, Any] = {"earlier": before} if before else {}
     told |= {"found": found} if found else {}
     return told | {
-        "request": shortened(case.run.request.text, _LONGEST)[0],
-        "answer": shortened(case.outcome.text, _LONGEST)[0],
+        "request": _short(case, Message("user", case.run.request.text), _LONGEST),
+        "answer": _short(case, Message("assistant", case.outcome.text), _LONGEST),
     }
 
 
-def _turn(message: Message) -> dict[str, str]:
-    return {"from": message.role, "text": shortened(message.content, _LONGEST_TURN)[0]}
+def _short(case: Case, message: Message, room: int) -> str:
+    passage = case.run.passage
+    marks = (*message.marks, *passage.standing(message.content)) if passage is not None else ()
+    return shortened(message.content, room, marks)[0]
 
 
 def verdict_of(text: str) -> str:

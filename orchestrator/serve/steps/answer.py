@@ -81,7 +81,7 @@ async def _by_rules(
 async def _go_on(run: Run, agent: Agent, grant: GoingOn) -> Outcome:
     """From where the agent waited for a person, or anew where it waited for its target."""
     if "again" in grant.at:
-        run.grant, run.history = None, tuple(map(Message.from_json, grant.at["again"]))
+        run.grant, run.history = None, tuple(map(Message.from_kept, grant.at["again"]))
         return await _by_rules_and_model(run, agent)
     selection = _able(run, agent)
     matter = Matter(run.request.text, run.request.complexity)

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from orchestrator.core.delivery import Delivery
 from orchestrator.core.errors import RunError
-from orchestrator.core.message import Message
 from orchestrator.core.request import new_id
 from orchestrator.deploy.deployment import Agent
 from orchestrator.deploy.template import compile_template
@@ -17,6 +16,7 @@ from orchestrator.serve.outcome import Outcome
 from orchestrator.serve.run import Run
 from orchestrator.serve.steps.elsewhere import is_elsewhere
 from orchestrator.serve.steps.near import stays_near
+from orchestrator.serve.turns import turns_of
 
 EXPIRES: Final = 86_400.0
 """Seconds that a request waits for its target where the manifest says nothing."""
@@ -77,7 +77,7 @@ async def defer(run: Run, agent: Agent, error: RunError) -> Outcome:
         held=kept(run, result, _place(run)),
         settles=run.going_on.waited.id if run.going_on else "",
     )
-    said = (Message("user", run.typed), Message("assistant", result.text))
+    said = turns_of(run, run.typed, result)
     most = int(wish.get("most_waiting", MOST_WAITING))
     new = () if run.is_part else said[bool(run.going_on) :]  # what a part says is said with the other parts
     await outbox.defer(Deferring(delivery, result, new, run.restricted, most))
@@ -87,4 +87,4 @@ async def defer(run: Run, agent: Agent, error: RunError) -> Outcome:
 
 def _place(run: Run) -> dict[str, Any]:
     """It begins anew with its agent, with the conversation as it was: not as it is by then."""
-    return {"again": [each.as_json() for each in run.history]}
+    return {"again": [each.as_kept() for each in run.history]}

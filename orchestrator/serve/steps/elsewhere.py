@@ -46,7 +46,7 @@ async def answer_elsewhere(run: Run, agent: Agent) -> Outcome:
         )
     began, kept = current_time(), run.grant.at.get("again") if run.grant is not None else None
     if kept is not None:  # it waited for this node: with the conversation as it was
-        run.grant, run.history = None, tuple(map(Message.from_json, kept))
+        run.grant, run.history = None, tuple(map(Message.from_kept, kept))
     say = run.say if run.listen is not None else None
     try:
         result = await run.elsewhere.answer(_passed_on(run, name), say, _key(run, agent), handed_on(run))
@@ -102,6 +102,8 @@ def _take(run: Run, result: Result, began: float) -> None:
     run.tool_ms += result.timings.get("tool", 0.0)
     for note in result.notes:
         run.remark("", "", note)
+    if run.passage is not None:
+        run.passage.learn_marked(result.text, result.marks)
     if result.data_class == "restricted":
         run.restrict()
 

@@ -17,6 +17,7 @@ from orchestrator.serve.held import kept
 from orchestrator.serve.outcome import Held, Outcome
 from orchestrator.serve.run import Run
 from orchestrator.serve.steps.shorten import shortened
+from orchestrator.serve.turns import turns_of
 
 EXPIRES: Final = 86_400.0
 """Seconds that something waits where the manifest says nothing."""
@@ -69,7 +70,7 @@ async def hold(run: Run, agent: Agent, desk: Desk, wish: Wish, outcome: Outcome)
     result = run.result(agent.spec["name"], outcome)
     approval = _approval(run, wish, result, desk.now())
     people = run.deployment.blueprint.people
-    said = (Message("user", run.typed), Message("assistant", result.text))
+    said = turns_of(run, run.typed, result)
     asking = Asking(
         approval,
         result,

@@ -48,10 +48,17 @@ def _alternating(said: Sequence[Message]) -> list[Message]:
             and message.role == last.role == "assistant"
             and not (last.tool_calls or message.tool_calls)
         ):
-            found[-1] = Message("assistant", f"{last.content}\n\n{message.content}")
+            found[-1] = _together(last, message)
         else:
             found.append(message)
     return found
+
+
+def _together(first: Message, second: Message) -> Message:
+    """Two answers as one."""
+    begins = len(first.content) + 2
+    marks = (*first.marks, *((begin + begins, end + begins, field) for begin, end, field in second.marks))
+    return Message("assistant", f"{first.content}\n\n{second.content}", marks=marks)
 
 
 def _system(run: Run, agent: Agent, told: Sequence[str]) -> tuple[Message, ...]:
@@ -68,5 +75,6 @@ def _handed_over(run: Run) -> str:
     if not run.attempts:
         return ""
     attempt = run.attempts[-1]
-    done = attempt.done(shortened(attempt.text, LONGEST_ATTEMPT)[0])
+    marks = run.passage.standing(attempt.text) if run.passage is not None else ()
+    done = attempt.done(shortened(attempt.text, LONGEST_ATTEMPT, marks)[0])
     return f"{attempt.agent} could not finish this request ({with_model_names(run, attempt.reason)}).{' ' if done else ''}{done}"

@@ -17,12 +17,12 @@ from orchestrator.core.errors import (
     ToolFailed,
     WrongArguments,
 )
-from orchestrator.core.marks import clipped, marks_of
+from orchestrator.core.marks import NO_ORIGINS, clipped, marks_of
 from orchestrator.core.message import Message, ToolCall, Usage
 from orchestrator.core.schema_check import check_arguments
 from orchestrator.core.surrogates import whole_value
 from orchestrator.deploy.deployment import Agent
-from orchestrator.ports.tool import NO_ORIGINS, ToolContext, ToolFunction, ToolOutcome
+from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.outcome import Held
 from orchestrator.serve.run import Run
@@ -69,6 +69,7 @@ async def _by_grant(run: Run, agent: Agent, function: ToolFunction, arguments: M
     if approval.state != "approved":
         raise denied(approval)
     if approval.outcome is not None:
+        _learn(run, approval.outcome.get("value"), approval.outcome.get("origins", NO_ORIGINS))
         return _recorded(approval.outcome)
     await desk.begin(approval.id)
     try:
@@ -267,6 +268,8 @@ def _told(run: Run, call: ToolCall, outcome: ToolOutcome) -> Message:
     whole_text = outcome.text or text
     marks = marks_of(outcome.value, whole_text, fields, outcome.show, outcome.origins)
     marks = clipped(marks, min(len(whole_text), LONGEST_OUTPUT))
+    if run.passage is not None:
+        run.passage.learn_marked(text, marks)
     return Message("tool", text, tool_call_id=call.id, marks=marks)
 
 
