@@ -14,7 +14,7 @@ from typing import Any, Final
 Mark = tuple[int, int, str]
 """Where a value begins and ends, and its field."""
 
-_NONE: Final[Mapping[str, str]] = {}
+NO_ORIGINS: Final[Mapping[str, str]] = {}
 _BEGINS: Final = "\ufdd0"
 _NAMED: Final = "\ufdd1"
 _ENDS: Final = "\ufdd2"
@@ -28,7 +28,11 @@ _SIGNED: Final = re.compile(f"{_BEGINS}([0-9]+){_NAMED}|{_ENDS}")
 
 
 def marks_of(
-    value: Any, text: str, fields: Sequence[str], show: Callable[[Any], str] | None, origins: Mapping[str, str] = _NONE
+    value: Any,
+    text: str,
+    fields: Sequence[str],
+    show: Callable[[Any], str] | None,
+    origins: Mapping[str, str] = NO_ORIGINS,
 ) -> tuple[Mark, ...]:
     """Where what stands under one of the fields is in the text that ``show`` makes of the value. JSON is left out: its names are
     still in it, right before their values. ``origins``: further names in the value, each with the field that stands under it."""
@@ -44,7 +48,9 @@ def marks_of(
     return tuple(sorted((begin, end, fields[field]) for begin, end, field in _sought(value, text, names)))
 
 
-def named_values(value: Any, fields: Sequence[str], origins: Mapping[str, str] = _NONE) -> Iterator[tuple[str, str]]:
+def named_values(
+    value: Any, fields: Sequence[str], origins: Mapping[str, str] = NO_ORIGINS
+) -> Iterator[tuple[str, str]]:
     """Each text, number, true and false under one of the fields, at whatever depth, with its field. ``origins`` as above."""
     names, fields = (*fields, *origins), (*fields, *origins.values())
     return ((fields[field], _written(leaf)) for leaf, field in _leaves(value, names))

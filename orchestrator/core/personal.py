@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from orchestrator.core.field_values import CannotRedact, values_of
 from orchestrator.core.known_values import KnownValues
-from orchestrator.core.marks import Mark, named_values
+from orchestrator.core.marks import NO_ORIGINS, Mark, named_values
 from orchestrator.core.pattern import SafePattern, compile_safely
 from orchestrator.core.personal_numbers import Span, cards, ibans, phones
 
@@ -173,7 +173,7 @@ class Pseudonyms:
         self.counts: dict[str, int] = {}
         self.known = KnownValues()
 
-    def learn(self, value: Any, origins: Mapping[str, str]) -> None:
+    def learn(self, value: Any, origins: Mapping[str, str] = NO_ORIGINS) -> None:
         """A plain value that a function gave: what stands in it under a named field is hidden in every text. ``origins``: further
         names in it, each with the field that it holds."""
         if self._finder.fields:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
+from orchestrator.core.marks import NO_ORIGINS
 from orchestrator.core.message import FunctionSchema
 from orchestrator.ports.code import Stamp
 
@@ -28,9 +29,6 @@ class ToolContext:
     text: str = ""
     epoch: int = 0
     fields: tuple[str, ...] = ()
-
-
-NO_ORIGINS: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)

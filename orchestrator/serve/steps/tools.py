@@ -17,12 +17,12 @@ from orchestrator.core.errors import (
     ToolFailed,
     WrongArguments,
 )
-from orchestrator.core.marks import clipped, marks_of
+from orchestrator.core.marks import NO_ORIGINS, clipped, marks_of
 from orchestrator.core.message import Message, ToolCall, Usage
 from orchestrator.core.schema_check import check_arguments
 from orchestrator.core.surrogates import whole_value
 from orchestrator.deploy.deployment import Agent
-from orchestrator.ports.tool import NO_ORIGINS, ToolContext, ToolFunction, ToolOutcome
+from orchestrator.ports.tool import ToolContext, ToolFunction, ToolOutcome
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.outcome import Held
 from orchestrator.serve.run import Run
