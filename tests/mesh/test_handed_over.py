@@ -52,14 +52,14 @@ FIRST = unsure("Rossi Canarina is ill; I do not know with what")
 def near(**fields: Any) -> Wanted:
     """The node that is asked: a desk on a model nearby, which hands over."""
     desk = agent_spec("desk", **{**DESK, **fields})
-    return Wanted([desk, elsewhere("up", role="escalation")], [FakeTool("db", {"row": ROW})], policy=FIELDS)
+    return Wanted([desk, elsewhere("up", role="escalation")], [FakeTool("db", {"row": ROW})], security=FIELDS)
 
 
 def far(**fields: Any) -> Wanted:
     """The node of the escalation agent, on a model in the cloud."""
     up = agent_spec("up", role="escalation", **fields)
     boss = agent_spec("boss", role="escalation", models=[], reflex=[rule("the boss")])
-    return Wanted([elsewhere("desk"), up, boss], cloud=["m@1"], policy=FIELDS)
+    return Wanted([elsewhere("desk"), up, boss], cloud=["m@1"], security=FIELDS)
 
 
 @asynccontextmanager

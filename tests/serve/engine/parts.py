@@ -179,7 +179,7 @@ class Wanted:
     queue: Mapping[str, Any] = field(default_factory=dict)
     people: Mapping[str, Any] = field(default_factory=dict)
     most_escalations: int = MOST_ESCALATIONS
-    policy: Mapping[str, Any] = field(default_factory=dict)
+    security: Mapping[str, Any] = field(default_factory=dict)
 
     def deployment(self, provider: Provider, urls: Mapping[str, str]) -> Deployment:
         """The live parts, on the endpoints ``urls`` (by endpoint id)."""
@@ -205,7 +205,7 @@ class Wanted:
             queue=self.queue,
             people=self.people,
             most_escalations=self.most_escalations,
-            policy=self.policy,
+            policy=self.security,
         )
         return Deployment(
             blueprint=blueprint,
