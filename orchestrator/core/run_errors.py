@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.core.request import Result
 from orchestrator.core.root_error import OrchestratorError
+
+if TYPE_CHECKING:  # every command imports the errors, and few the results
+    from orchestrator.core.request import Result
 
 
 class RunError(OrchestratorError):
