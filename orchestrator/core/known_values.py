@@ -15,7 +15,7 @@ FEWEST: Final = 5
 most texts by accident: to hide it there would take the sense from a text and keep nothing secret."""
 FEWEST_OF_A_NAME: Final = 3
 """The same of one that is written with a capital letter, as names and codes are ("Anna", "B12"): it is looked for as it is
-written."""
+written, as a title, and in capitals alone."""
 LONGEST: Final = 200
 """Characters of one: a longer one is a text of its own, which nobody says twice."""
 _WORD: Final = re.compile(r"[^\W_]+")
@@ -69,9 +69,10 @@ class KnownValues:
         if key not in self._known:
             self._known[key] = (value, field)
             self._spelled.setdefault(folded(value), value)
-            pattern = whole(core, behind=value[last:].strip(), exact=how == "as written")
-            place = words[0][0].casefold()
-            self._by_word.setdefault(place, []).append((pattern, value[:first].strip(), field))
+            before, behind = value[:first].strip(), value[last:].strip()
+            forms = (core,) if how == "anyhow" else dict.fromkeys((core, core.title(), core.upper()))
+            patterns = [(whole(form, behind, exact=how == "as written"), before, field) for form in forms]
+            self._by_word.setdefault(words[0][0].casefold(), []).extend(patterns)
             self._count += 1
 
     def spelled(self, value: str) -> str:

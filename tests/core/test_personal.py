@@ -261,6 +261,13 @@ def test_a_short_value_with_a_capital_letter_is_hidden_as_it_is_written() -> Non
     assert names.hide("Annabel, B123, xAnna") == "Annabel, B123, xAnna"
 
 
+def test_a_short_name_has_one_placeholder_as_a_title_and_in_capitals() -> None:
+    names = Pseudonyms(Finder(fields=("f",)))
+    names.learn([{"f": "Bob"}, {"f": "EVA"}])
+    assert names.hide("BOB and Bob and bob, Eva or EVA") == "[F_1] and [F_1] and bob, [F_2] or [F_2]"
+    assert names.restore("[F_1] [F_2]") == "Bob EVA"
+
+
 ROWS = "id | f | g\n1 | no | 41\n2 | yes | 7"
 MARKS = tuple((ROWS.index(value), ROWS.index(value) + len(value), "f") for value in ("no", "41", "yes", "7"))
 

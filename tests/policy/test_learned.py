@@ -46,7 +46,7 @@ class Hiding(Wanted):
 
     def deployment(self, provider: Any, urls: Any) -> Any:
         made = super().deployment(provider, urls)
-        return replace(made, blueprint=replace(made.blueprint, policy=self.policy))
+        return replace(made, blueprint=replace(made.blueprint, policy=type(self).policy))
 
 
 class Asking(Hiding):
