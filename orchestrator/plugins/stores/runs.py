@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from orchestrator.core.failpoint import declare, failpoint
+from orchestrator.core.forwarded import only_one
 from orchestrator.core.redaction import Redact, without_secrets
 from orchestrator.core.request import Result
 from orchestrator.core.surrogates import whole
@@ -48,9 +49,13 @@ class SqliteRuns:
         return [run_row(each, text, finished, self._redact) for each, text in zip(results, texts, strict=True)]
 
     def find(self, run: str) -> Mapping[str, Any] | None:
-        """One run, by its id or a unique beginning of it. Raises ``UsageError`` where several begin so."""
-        row = self._file.row_of(f"SELECT {_COLUMNS} FROM run", run, "runs")  # noqa: S608 - constants
-        return _stored(row) if row is not None else None
+        """One run, by its id or a unique beginning of it; parts that other nodes asked for do not make their run's ambiguous.
+        Raises ``UsageError`` where several begin so."""
+        sql = f"SELECT {_COLUMNS} FROM run WHERE id = ?"  # noqa: S608 - constants
+        rows = self._file.rows(sql, (run,))
+        if not rows and run and (ids := self._file.ids_of("run", run)):
+            rows = self._file.rows(sql, (only_one(ids, run, "runs"),))
+        return _stored(rows[0]) if rows else None
 
     def recent(self, deployment: str, count: int) -> Sequence[Mapping[str, Any]]:
         """The newest runs first."""
