@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.app.client import RuntimeClient
     from orchestrator.app.compile import Compilation
     from orchestrator.app.fleet.local import LocalFleet
+    from orchestrator.cli.places import Places
     from orchestrator.cli.view.terminal import Terminal
     from orchestrator.core.blueprint import Blueprint
     from orchestrator.core.errors import RuntimeUnavailable
@@ -109,6 +110,18 @@ def local_fleet(name: str, usual: RuntimeClient) -> LocalFleet | None:
         usual.folders.state / "fleet" / "fleet.json"
     ).is_file()  # to a real one, which may have the same deployment
     return fleet if not belongs or any(fleet.client(node).answers() for node in fleet.nodes) else None
+
+
+def places(name: str, terminal: Terminal) -> Places:
+    """The runtimes that tell of a deployment: all nodes of a fleet that is on this machine, else the user's own. Without a name the
+    user's own and those of all such fleets."""
+    from orchestrator.cli.places import Places
+
+    usual = client(terminal)
+    if not name:
+        return Places.of(usual, local_fleets(usual), terminal)
+    fleet = local_fleet(name, usual)
+    return Places.of(usual, [], terminal) if fleet is None else Places.of(None, [fleet], terminal)
 
 
 def check_one_place(name: str, usual: RuntimeClient, *, local: bool) -> None:

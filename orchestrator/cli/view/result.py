@@ -87,6 +87,8 @@ def story(run: Mapping[str, Any], terminal: Terminal) -> str:
 
 def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "deployment", f"{run['deployment']}, revision {run['revision']}, {clock(run['finished'])}"
+    if run.get("kept_on"):
+        yield "kept on", f"node {run['kept_on']}"
     if run["session"]:
         yield "session", run["session"]
     yield "request", in_one_line(run["request"])
