@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from orchestrator.app.fleet.local import LocalFleet
+from orchestrator.core.errors import WaitsThere
 from orchestrator.testing.endpoint import SimulatedEndpoint
 from orchestrator.testing.stated import StatedModel
 from tests.cli.commands import Ran, apart, here
@@ -84,6 +87,15 @@ def asked(text: str, agent: str, node: str) -> dict[str, Any]:
     return found
 
 
+def told_when(ask: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
+    """The first good answer of several. It waits for real processes."""
+    end = time.monotonic() + 20
+    while not good(found := ask()):
+        assert time.monotonic() < end, found
+        time.sleep(0.1)  # another process answers; it gives no sign that could be waited for
+    return found
+
+
 def columns_of(ran: Ran, *heads: str) -> list[tuple[str, ...]]:
     """Some columns of a table without spaces in its cells up to them."""
     first, *rest = ran.out.splitlines()
@@ -140,6 +152,33 @@ def test_what_waits_for_a_person_on_any_node_is_listed_and_decided(fleet: LocalF
     assert (denied["state"], denied["node"]) == ("denied", "edge-2")
     assert here("approvals", "list").out == "nothing waits for a person\n"
     assert {each["state"] for each in told("approvals", "list", "shop", "--all")} == {"approved", "denied"}
+
+
+def test_a_run_that_waits_for_a_person_on_another_node_is_known_on_its_own(fleet: LocalFleet) -> None:
+    """Its part there ends; who explains, reports or waits is told how."""
+    waiting = told("report", "shop")["tiers"]["waiting"]["count"]
+    run = asked("it burns", "buyer", "edge-1")
+    found = told("explain", "run", run["id"])
+    assert (found["id"], found["status"], found["kept_on"]) == (run["id"], "waiting", "edge-1")
+    assert found["goes_on"]["node"] == "edge-2" and found["goes_on"]["status"] == "waiting"
+    assert told("report", "shop")["tiers"]["waiting"]["count"] == waiting + 1
+    with pytest.raises(WaitsThere, match=f"waits for a person on node edge-2 .{run['approval']}., where it goes on"):
+        fleet.client("edge-1").wait(run["id"], 20.0)
+    assert here("approvals", "approve", run["approval"], "--yes").code == 0
+    ended = told_when(lambda: told("explain", "run", run["id"]), lambda told: told["goes_on"]["status"] == "completed")
+    assert ended["goes_on"]["text"].startswith("Ticket T-")
+    assert f"on node edge-2: completed, {ended['goes_on']['text']}" in here("explain", "run", run["id"]).out
+    assert told("report", "shop")["tiers"]["waiting"]["count"] == waiting
+
+    def allow() -> None:
+        [each] = told_when(lambda: told("approvals", "list", "shop"), lambda listed: len(listed) == 1)
+        here("approvals", "approve", each["id"], "--yes")
+
+    person = threading.Thread(target=allow)
+    person.start()
+    waited = here("run", "shop", "it floods", "--agent", "buyer", "--wait", "--timeout", "20s")
+    person.join()
+    assert waited.code == 0 and "Ticket T-" in waited.out.splitlines()[-1], waited
 
 
 def test_what_waits_for_its_target_is_found_on_the_node_that_it_came_to(fleet: LocalFleet) -> None:

@@ -111,7 +111,7 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
         place, run = asked.having("runs", options.run, lambda each: each.find_run(options.run))
     else:
         place, run = _last_run(asked)
-    found = {**run, "kept_on": place.node} if place.node else run
+    found = {**run, "kept_on": place.node, **_there(asked, place, run)} if place.node else run
     if options.json:
         import json
 
@@ -121,6 +121,21 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
 
     terminal.say(story(found, terminal))
     return 0
+
+
+def _there(asked: Places, at: Place, run: Mapping[str, Any]) -> dict[str, Any]:
+    """How the part goes on that waits for a person on another node: the run's own node is not told. Nothing where that node does
+    not answer, or has forgotten it."""
+    from orchestrator.core.errors import NoSuchApproval, NoSuchRun, RuntimeUnavailable
+
+    if run["status"] != "waiting" or run.get("node", "") in ("", at.node):
+        return {}
+    try:
+        place, waits = asked.having("approvals", run["approval"], lambda each: each.approval(run["approval"]))
+        part = place.client.find_run(waits["run"])
+    except (NoSuchApproval, NoSuchRun, RuntimeUnavailable):
+        return {}
+    return {"goes_on": {"node": place.node, **{name: part[name] for name in ("id", "status", "text")}}}
 
 
 def _last_run(asked: Places) -> tuple[Place, Mapping[str, Any]]:

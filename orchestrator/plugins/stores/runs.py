@@ -38,15 +38,16 @@ class SqliteRuns:
         self._redact = redact
 
     def keep(self, results: Sequence[Result], texts: Sequence[str]) -> None:
-        """Store a batch in one transaction; a run that is stored again replaces itself."""
+        """Store a batch in one transaction; a run that is stored again replaces itself, but for one that waits: what is there of
+        it may be its end already."""
         failpoint("store.before-keep")
+        finished, rows = self._now(), list[Row]()
         with self._file.transaction() as connection:
-            put_runs(connection, self._kept(results, texts), self._keep_runs)
+            for each, text in zip(results, texts, strict=True):
+                if each.status != "waiting" or not _is_there(connection, each.id):
+                    rows.append(run_row(each, text, finished, self._redact))
+            put_runs(connection, rows, self._keep_runs)
         failpoint("store.after-keep")
-
-    def _kept(self, results: Sequence[Result], texts: Sequence[str]) -> list[Row]:
-        finished = self._now()
-        return [run_row(each, text, finished, self._redact) for each, text in zip(results, texts, strict=True)]
 
     def find(self, run: str) -> Mapping[str, Any] | None:
         """One run, by its id or a unique beginning of it; parts that other nodes asked for do not make their run's ambiguous.
@@ -79,6 +80,10 @@ def put_runs(connection: sqlite3.Connection, rows: Sequence[Row], keep_runs: int
     )
     for deployment in {row[1] for row in rows}:
         connection.execute(_FORGET, (deployment, keep_runs))
+
+
+def _is_there(connection: sqlite3.Connection, run: str) -> bool:
+    return connection.execute("SELECT 1 FROM run WHERE id = ?", (run,)).fetchone() is not None
 
 
 def _as_text(result: Result, redact: Redact) -> str:
