@@ -150,4 +150,7 @@ class Places:
                 continue
             name = place.fleet.name if place.fleet is not None else ""
             self.away.append({"deployment": name, "node": place.node, "why": error.message})
-            self.terminal.tell(f"not asked: {error.line}")
+            where = f"node {place.node} of {name}" if name else "the user's own runtime"
+            self.terminal.tell(
+                f"not heard: {error.line if error.message.startswith(where) else f'{where}: {error.line}'}"
+            )

@@ -269,10 +269,10 @@ def test_a_node_that_does_not_answer_is_named_and_the_rest_is_shown(fleet: Local
     row = {"id": "", "state": "away", "deployment": "shop", "node": "edge-2", "why": away}
     for words in (("outbox", "list"), ("outbox", "list", "shop")):
         shown = here(*words)
-        assert shown.code == 0 and f"not asked: {away}; orchestrator apply FILE --local starts it\n" == shown.err
+        assert shown.code == 0 and f"not heard: {away}; orchestrator apply FILE --local starts it\n" == shown.err
         assert columns_of(shown, "DELIVERY", "NODE") == [(kept["approval"], "edge-1")]
         assert [each["id"] for each in told(*words)] == [kept["approval"], ""] and told(*words)[-1] == row
     assert told("report", "shop")["away"] == [{"deployment": "shop", "node": "edge-2", "why": away}]
     gone = here("approvals", "show", waits["approval"])
     assert gone.code == 4 and "error[ORC440]" in gone.err and away in gone.err
-    assert "not asked" not in here("outbox", "show", kept["approval"]).err
+    assert "not heard" not in here("outbox", "show", kept["approval"]).err
