@@ -15,6 +15,7 @@ import pytest
 
 from orchestrator.app.fleet.local import LocalFleet
 from orchestrator.core.errors import WaitsThere
+from orchestrator.core.request import Request
 from orchestrator.testing.endpoint import SimulatedEndpoint
 from orchestrator.testing.stated import StatedModel
 from tests.cli.commands import Ran, apart, here
@@ -137,6 +138,10 @@ def test_what_no_node_has_and_what_several_have_is_told(fleet: LocalFleet) -> No
     ):
         ran = here(*words)
         assert ran.code == code and why in ran.err, (words, ran.err)
+    for node in fleet.nodes:  # a program names its requests as it likes
+        fleet.client(node).run("shop", Request("open?", agent="desk", id="order"))
+    twice = here("explain", "run", "order")
+    assert twice.code == 64 and "order is there more than once: edge-1, edge-2" in twice.err
 
 
 def test_what_waits_for_a_person_on_any_node_is_listed_and_decided(fleet: LocalFleet) -> None:
