@@ -97,7 +97,8 @@ def client_of(name: str, terminal: Terminal | None = None, node: str = "") -> Ru
 
 
 def local_fleet(name: str, usual: RuntimeClient) -> LocalFleet | None:
-    """The nodes of a deployment, where all of them run on this machine."""
+    """The nodes of a deployment, where all of them are on this machine: homes of nodes that have ended are kept, and say nothing of
+    a name that is served otherwise by now."""
     from orchestrator.ports.host import FLEETS
 
     if not (name and (usual.folders.state / FLEETS / name).is_dir()):
@@ -107,10 +108,10 @@ def local_fleet(name: str, usual: RuntimeClient) -> LocalFleet | None:
     fleet = LocalFleet.of(usual.folders.state, name)
     if not fleet.nodes:  # an apply that failed before there was one
         return None
-    belongs = (
-        usual.folders.state / "fleet" / "fleet.json"
-    ).is_file()  # to a real one, which may have the same deployment
-    return fleet if not belongs or any(fleet.client(node).answers() for node in fleet.nodes) else None
+    if fleet.runs():
+        return fleet
+    belongs = (usual.folders.state / "fleet" / "fleet.json").is_file()  # to a real fleet, which may serve that name
+    return None if belongs or _serves(usual, name) else fleet
 
 
 def places(name: str, terminal: Terminal) -> Places:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from psutil import Process
 
 from orchestrator.app.fleet.local import LocalFleet
 from orchestrator.core.errors import WaitsThere
@@ -267,9 +266,11 @@ def test_who_holds_which_lease_is_seen_from_each_node(fleet: LocalFleet, monkeyp
 
 
 def test_a_node_that_does_not_answer_is_named_and_the_rest_is_shown(fleet: LocalFleet) -> None:
-    """The last test of the fleet: one of its nodes is killed."""
+    """One of its nodes is killed for it; the tests after it need none."""
     waits, kept = asked("it burns", "buyer", "edge-2"), asked("from edge-1", "far", "edge-1")
-    os.kill(fleet.client("edge-2").about()["pid"], signal.SIGKILL)
+    process = Process(fleet.client("edge-2").about()["pid"])
+    process.kill()
+    process.wait(10)
     away = "node edge-2 of shop, whose nodes all are on this machine, does not run"
     row = {"id": "", "state": "away", "deployment": "shop", "node": "edge-2", "why": away}
     for words in (("outbox", "list"), ("outbox", "list", "shop")):
@@ -281,3 +282,19 @@ def test_a_node_that_does_not_answer_is_named_and_the_rest_is_shown(fleet: Local
     gone = here("approvals", "show", waits["approval"])
     assert gone.code == 4 and "error[ORC440]" in gone.err and away in gone.err
     assert "not heard" not in here("outbox", "show", kept["approval"]).err
+
+
+def test_a_name_that_the_users_own_runtime_serves_by_now_is_that_runtimes(fleet: LocalFleet, tmp_path: Path) -> None:
+    """The fleet has ended; its homes are kept, and nobody answers there."""
+    assert here("down", "shop").code == 0
+    gone = here("report", "shop")
+    assert gone.code == 4 and "of shop, whose nodes all are on this machine, does not run" in gone.err
+    manifest = tmp_path / "office.yaml"
+    manifest.write_text(OFFICE)
+    try:
+        assert apart("apply", str(manifest), "--name", "shop").code == 0
+        waits = told("run", "shop", "it rains")
+        assert [each["id"] for each in told("approvals", "list", "shop")] == [waits["approval"]]
+        assert told("report", "shop")["runs"] == 1
+    finally:
+        here("runtime", "stop")
