@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from orchestrator.app.client import RuntimeClient
     from orchestrator.app.compile import Compilation
     from orchestrator.app.fleet.local import LocalFleet
+    from orchestrator.cli.places import Places
     from orchestrator.cli.view.terminal import Terminal
     from orchestrator.core.blueprint import Blueprint
     from orchestrator.core.errors import RuntimeUnavailable
+    from orchestrator.core.request import Result
     from orchestrator.plan.observed import ObservedState
     from orchestrator.plan.plan import Plan
 
@@ -95,7 +97,8 @@ def client_of(name: str, terminal: Terminal | None = None, node: str = "") -> Ru
 
 
 def local_fleet(name: str, usual: RuntimeClient) -> LocalFleet | None:
-    """The nodes of a deployment, where all of them run on this machine."""
+    """The nodes of a deployment, where all of them are on this machine: homes of nodes that have ended are kept, and say nothing of
+    a name that is served otherwise by now."""
     from orchestrator.ports.host import FLEETS
 
     if not (name and (usual.folders.state / FLEETS / name).is_dir()):
@@ -105,10 +108,34 @@ def local_fleet(name: str, usual: RuntimeClient) -> LocalFleet | None:
     fleet = LocalFleet.of(usual.folders.state, name)
     if not fleet.nodes:  # an apply that failed before there was one
         return None
-    belongs = (
-        usual.folders.state / "fleet" / "fleet.json"
-    ).is_file()  # to a real one, which may have the same deployment
-    return fleet if not belongs or any(fleet.client(node).answers() for node in fleet.nodes) else None
+    if fleet.runs():
+        return fleet
+    belongs = (usual.folders.state / "fleet" / "fleet.json").is_file()  # to a real fleet, which may serve that name
+    return None if belongs or _serves(usual, name) else fleet
+
+
+def places(name: str, terminal: Terminal) -> Places:
+    """The runtimes that tell of a deployment: all nodes of a fleet that is on this machine, else the user's own. Without a name the
+    user's own and those of all such fleets."""
+    from orchestrator.cli.places import Places
+
+    usual = client(terminal)
+    if not name:
+        return Places.of(usual, local_fleets(usual), terminal)
+    fleet = local_fleet(name, usual)
+    return Places.of(usual, [], terminal) if fleet is None else Places.of(None, [fleet], terminal)
+
+
+def waits_at(name: str, result: Result, asked: RuntimeClient) -> tuple[RuntimeClient, str]:
+    """Where a run that waits goes on, and as which run: here, or as a part of it on another node of a fleet that is on this
+    machine."""
+    fleet = local_fleet(name, client()) if result.node else None
+    if fleet is None or result.node not in fleet.nodes:
+        return asked, result.id
+    there = fleet.client(result.node)
+    if there.socket == asked.socket:
+        return asked, result.id
+    return there, str(there.approval(result.approval)["run"])
 
 
 def check_one_place(name: str, usual: RuntimeClient, *, local: bool) -> None:

@@ -67,6 +67,7 @@
     ├── Conflict          somebody else has written the entry meanwhile
     ├── NotUnderstood     a letter between nodes that is of no known kind
     └── UsageError                               64
+        └── NoSuchRun
 
 Plug-ins translate the exceptions of their libraries into these at their own door (``raise … from error``).
 """
@@ -125,6 +126,7 @@ from orchestrator.core.model_errors import (
 )
 from orchestrator.core.root_error import (
     ManifestError,
+    NoSuchRun,
     OrchestratorError,
     UsageError,
     in_one_line,
@@ -184,6 +186,7 @@ __all__ = [
     "NoSuchApproval",
     "NoSuchDelivery",
     "NoSuchDeployment",
+    "NoSuchRun",
     "NotAsAnnounced",
     "NotUnderstood",
     "NothingToLabel",

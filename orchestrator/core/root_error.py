@@ -63,3 +63,7 @@ class UsageError(OrchestratorError):
     def __init__(self, message: str, *, cure: str = "", field: str = "") -> None:
         super().__init__(message, cure=cure)
         self.field = field
+
+
+class NoSuchRun(UsageError):
+    """No run that is kept has this id, or begins so."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
-from orchestrator.core.errors import DeployError, NoSuchDeployment, OrchestratorError, UsageError
+from orchestrator.core.errors import DeployError, NoSuchDeployment, NoSuchRun, OrchestratorError, UsageError
 from orchestrator.core.event import Event
 from orchestrator.core.surrogates import is_whole
 from orchestrator.deploy.reconcile import Reconciler
@@ -86,6 +86,11 @@ async def revisions_of(reconciler: Reconciler, name: str) -> Sequence[Revision]:
     if not revisions and not reconciler.desired.has(name):
         raise NoSuchDeployment(f'no deployment was ever called "{name}"', cure="orchestrator status")
     return revisions
+
+
+def no_run(beginning: str) -> NoSuchRun:
+    """That no run is kept whose id is this one, or begins so."""
+    return NoSuchRun(f'no run begins with "{beginning}"', cure="orchestrator logs NAME lists runs")
 
 
 async def give_signs_of_life(send: Send) -> None:

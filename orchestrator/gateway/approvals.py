@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 import anyio.to_thread
 
 from orchestrator.core.approval import STATE_OF, Act, Approval, Verdict
-from orchestrator.core.errors import NoSuchApproval, UsageError
+from orchestrator.core.errors import NoSuchApproval, UsageError, WaitsThere
 from orchestrator.core.names import did_you_mean
 from orchestrator.gateway.answering import Asked, Telling, tell_and_answer
 from orchestrator.gateway.guard import send_json
@@ -59,7 +59,7 @@ class Approvals:
         await send_json(asked.send, 200, {"approval": self._told(decided)})
 
     async def wait(self, asked: Asked) -> None:
-        """The stored form of a run, once it waits for nobody any more."""
+        """The stored form of a run, once it waits for nobody any more. Raises ``WaitsThere`` where that is not known here."""
         run = asked.text("run")
 
         async def work(_: Telling) -> Any:
@@ -71,9 +71,22 @@ class Approvals:
                     raise NoSuchApproval(f'no run is called "{run}"', cure="orchestrator logs NAME lists runs")
                 if found["status"] != "waiting":
                     return dict(found)
+                await self._check_waits_here(found)
                 await changed.wait()
 
         await tell_and_answer(asked, work, cancel_on_leave=True)
+
+    async def _check_waits_here(self, run: Mapping[str, Any]) -> None:
+        """Raises ``WaitsThere`` for a run of a fleet whose approval is not this node's."""
+        waits, node = str(run["approval"]), run.get("node", "")
+        if node and waits.startswith("apv_"):
+            try:
+                await self._it.desk.find(waits)
+            except NoSuchApproval as error:
+                raise WaitsThere(
+                    f"{run['id']} waits for a person on node {node} ({waits}), where it goes on",
+                    cure=f"orchestrator approvals show {waits}, on {node}",
+                ) from error
 
 
 def _verdict(asked: Asked, act: str) -> Verdict:

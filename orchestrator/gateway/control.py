@@ -40,7 +40,15 @@ from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.deploy.refusals import with_what_serves
 from orchestrator.deploy.status import status
 from orchestrator.deploy.wanted import Wanted
-from orchestrator.gateway.answering import NDJSON, Asked, Telling, give_signs_of_life, revisions_of, tell_and_answer
+from orchestrator.gateway.answering import (
+    NDJSON,
+    Asked,
+    Telling,
+    give_signs_of_life,
+    no_run,
+    revisions_of,
+    tell_and_answer,
+)
 from orchestrator.gateway.approvals import Approvals
 from orchestrator.gateway.fleet import Fleet, FleetRoutes, Logs
 from orchestrator.gateway.guard import (
@@ -229,7 +237,7 @@ class ControlApi:
         if asked.rest:
             found = await anyio.to_thread.run_sync(self._it.runs.find, asked.rest)
             if found is None:
-                raise UsageError(f'no run begins with "{asked.rest}"', cure="orchestrator logs NAME lists runs")
+                raise no_run(asked.rest)
             await send_json(asked.send, 200, {"run": found})
             return
         recent = await anyio.to_thread.run_sync(self._it.runs.recent, asked.text("name"), asked.count("count", 20))

@@ -10,7 +10,7 @@ import anyio.to_thread
 from orchestrator.core.errors import UsageError
 from orchestrator.core.fitted import TARGET
 from orchestrator.core.refined import stage_of
-from orchestrator.gateway.answering import Asked, Telling, tell_and_answer
+from orchestrator.gateway.answering import Asked, Telling, no_run, tell_and_answer
 from orchestrator.gateway.guard import send_json
 from orchestrator.ports.store import RunStore
 from orchestrator.serve.outcomes import Label, Outcomes
@@ -47,7 +47,7 @@ class OutcomeRoutes:
         await self._it.flush()
         found = await anyio.to_thread.run_sync(self._it.runs.find, asked.text("run"))
         if found is None:
-            raise UsageError(f'no run begins with "{asked.text("run")}"', cure="orchestrator logs NAME lists runs")
+            raise no_run(asked.text("run"))
         noted = await self._it.outcomes.label(found, label)
         scale = noted[0].scale
         told: list[dict[str, Any]] = [{"signal": each.scale.signal, "score": each.score} for each in noted]

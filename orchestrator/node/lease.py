@@ -129,7 +129,7 @@ class Lease:
         stands = (entry.revision, entry.value) if entry is not None else (0, b"")
         if stands != self._watched:
             self._watched, self._since = stands, now
-        held = _holding(stands[1])
+        held = holding_in(stands[1])
         self.holder = held.node if held else ""
         if held is not None:
             self.seen, self._longest = max(self.seen, held.epoch), max(self._longest, held.ttl)
@@ -196,7 +196,7 @@ class Lease:
         return Holding(self.node, self.run, epoch, self.terms.ttl).written()
 
 
-def _holding(value: bytes) -> Holding | None:
+def holding_in(value: bytes) -> Holding | None:
     """Who holds it; what is broken is nobody's, and is taken after the same time as any other."""
     try:
         written = json.loads(value)

@@ -84,6 +84,12 @@ class Member:
         """Whether one node at most may answer for it, by any manifest that is served now."""
         return any(agent in fleet.agents and fleet.agents[agent].exclusive for fleet in self._fleets.values())
 
+    @property
+    def exclusive(self) -> list[str]:
+        """The agents of the newest manifest of which one node at most may answer."""
+        fleet = self._fleets[self.desired.generation] if self.desired is not None else None
+        return sorted(name for name, agent in fleet.agents.items() if agent.exclusive) if fleet is not None else []
+
     async def start(self) -> None:
         """Hold what was good before the node stopped."""
         self._recall()

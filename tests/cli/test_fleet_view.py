@@ -36,3 +36,33 @@ def test_a_node_that_never_joined_is_absent_and_not_dead() -> None:
     fleet = {"node": "a", "fleet": "f", "linked": True, "put_out": False, "deployments": [deployment]}
     shown = [" ".join(line.split()) for line in shown_fleet(fleet, terminal)]
     assert "b dead - -" in shown and "c absent - -" in shown and f"node.c is absent: {ABSENT}" in shown
+
+
+def lease(name: str, node: str, heard: float | None) -> dict[str, Any]:
+    held = {"epoch": 7, "held_seconds": 130.0} if node else {"epoch": None, "held_seconds": None}
+    return {"lease": name, "node": node, "heard_seconds_ago": heard, **held}
+
+
+def leases_shown(heard: float | None) -> list[str]:
+    leases = [lease("leader", "a", heard), lease("agent.desk", "b", heard), lease("agent.till", "", heard)]
+    deployment = {"name": "shop", "generation": 1, "agents": {}, "nodes": {}, "rollout": None, "taken_back": None}
+    fleet = {
+        "node": "a",
+        "fleet": "f",
+        "linked": True,
+        "put_out": False,
+        "deployments": [{**deployment, "leases": leases}],
+    }
+    terminal = Terminal((io.StringIO(), io.StringIO(), io.StringIO()), {}, plain=True)
+    return shown_fleet(fleet, terminal)[4:]
+
+
+def test_who_holds_each_lease_is_shown_with_its_epoch() -> None:
+    held = [
+        "a leads: epoch 7, for 2 min or longer",
+        "agent.desk is exclusive, and b has its lease: epoch 7, for 2 min or longer",
+        "agent.till is exclusive, and nobody has its lease",
+    ]
+    assert leases_shown(0.0) == [f"  {line}" for line in held]
+    assert leases_shown(14.2) == ["  its leases, as last heard 14 s ago:", *(f"    {line}" for line in held)]
+    assert leases_shown(None) == ["  who holds its leases was not heard yet"]

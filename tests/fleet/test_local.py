@@ -259,6 +259,10 @@ def _an_island_knows_itself(fleet: LocalFleet) -> None:
     own = island["deployments"][0]["nodes"]["edge-2"]
     assert (own["health"], own["generation"], own["work"]) == ("alive", 1, "draining")
     assert [each["agent"] for each in own["lacking"]] == [f"agent.{agent}" for agent in own["agents"]]
+    [leader] = island["deployments"][0]["leases"]
+    assert (leader["lease"], leader["node"]) == ("leader", "edge-1")
+    shown = until(lambda: here("node", "status").out, lambda told: " its leases, as last heard " in told, 10.0)
+    assert "    edge-1 leads: epoch " in shown
 
 
 def asked(fleet: LocalFleet, node: str, text: str, name: str = NAME) -> Result:

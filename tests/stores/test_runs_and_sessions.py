@@ -88,6 +88,25 @@ def test_a_unique_beginning_of_an_id_is_enough_and_an_ambiguous_one_is_refused(s
         stores.runs.find("run_001")
 
 
+def test_parts_that_other_nodes_asked_for_do_not_make_a_beginning_ambiguous(stores: StateStores) -> None:
+    run = "run_00112233445566aa"
+    stores.runs.keep([replace(result(1), id=id_) for id_ in (f"{run}.2", run, f"{run}.1")], ["", "", ""])
+    found, part = stores.runs.find("run_00"), stores.runs.find(f"{run}.2")
+    assert found is not None and part is not None and (found["id"], part["id"]) == (run, f"{run}.2")
+
+
+def test_a_run_that_waits_is_kept_where_nothing_is_known_of_it_and_never_over_its_end(stores: StateStores) -> None:
+    """It waits on another node of its fleet, or was stored with its approval."""
+    waits = replace(result(7), status="waiting", text="wait", node="edge-2")
+    stores.runs.keep([waits], ["q"])
+    found = stores.runs.find(waits.id)
+    assert found is not None and (found["status"], found["request"]) == ("waiting", "q")
+    stores.runs.keep([replace(waits, status="completed", text="done"), waits], ["q", "q"])
+    stores.runs.keep([waits], ["q"])
+    ended = stores.runs.find(waits.id)
+    assert ended is not None and (ended["status"], ended["text"]) == ("completed", "done")
+
+
 def test_only_the_newest_runs_of_each_deployment_are_kept(stores: StateStores) -> None:
     stores.runs.keep([result(100, "shop")], [""])
     for start in (0, 4):

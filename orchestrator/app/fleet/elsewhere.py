@@ -12,6 +12,7 @@ import anyio
 from orchestrator.app.fleet.worker import HOP
 from orchestrator.core import errors
 from orchestrator.core.errors import LeaseLost, NoHolder, RunError
+from orchestrator.core.forwarded import part_id
 from orchestrator.core.handed import NOTHING_HANDED, Handed
 from orchestrator.core.request import Request, Result
 from orchestrator.node.asking import Way
@@ -67,7 +68,7 @@ class FleetElsewhere:
             if say is not None:
                 say(text)
 
-        own = replace(request, id=key or f"{request.id}.{next(self._numbers)}")
+        own = replace(request, id=key or part_id(request.id, next(self._numbers)))
         heard = pass_on if say is not None else None
         self.away += 1
         try:

@@ -67,6 +67,10 @@ class LocalFleet:
         """Those of its nodes that run; the hub first."""
         return [node for node in self.nodes if _runs(self.client(node))]
 
+    def runs(self) -> bool:
+        """Whether any of its nodes does."""
+        return any(_runs(self.client(node)) for node in self.nodes)
+
     def start(self, wanted: Sequence[str], hub: str, environment: Mapping[str, str], tell: Tell) -> None:
         """Have all these nodes run, joined to one fleet. Raises ``OrchestratorError`` where one cannot."""
         for folder in (self.root.parent, self.root, *(self.root / node for node in wanted)):
@@ -201,7 +205,7 @@ def _instead(fleet: LocalFleet, node: str) -> dict[str, str]:
 def local_fleets(state: Path) -> list[LocalFleet]:
     """The fleets of a user that run on this machine, or some of whose nodes do."""
     found = [LocalFleet(each) for each in sorted((state / FLEETS).glob("*")) if each.is_dir()]
-    return [fleet for fleet in found if fleet.running()]
+    return [fleet for fleet in found if fleet.runs()]
 
 
 def _runs(client: RuntimeClient) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,6 +19,7 @@ from orchestrator.app.fleet.identity import FleetFolder, Membership
 from orchestrator.app.fleet.joining import PUT_OUT, PUT_OUT_CURE, is_put_out
 from orchestrator.app.fleet.keeping import FilesKept, sole_life
 from orchestrator.app.fleet.keys import OperatorKey, check_signature
+from orchestrator.app.fleet.leases import Leases
 from orchestrator.app.fleet.ledger import Member
 from orchestrator.app.fleet.mesh import joined
 from orchestrator.app.fleet.posting import Post, PostedBoard
@@ -83,6 +84,7 @@ class FleetNode:
     membership: Membership = field(init=False)
     _meshes: dict[str, Mesh] = field(default_factory=dict, init=False)
     _books: dict[str, Logbook] = field(default_factory=dict, init=False)
+    _leases: dict[str, Leases] = field(default_factory=dict, init=False)
     _workers: dict[str, EngineWorker] = field(default_factory=dict, init=False)
     _line: NatsBus | None = field(default=None, init=False)
     _life: str = field(default="", init=False)
@@ -165,7 +167,8 @@ class FleetNode:
         )
         self._meshes[name] = mesh = Mesh(site)
         self._books[name] = book = Logbook(bus, name, serving.events)
-        await group.start(self._run_one, name, mesh, book)
+        leases = self._leases.setdefault(name, Leases(Subjects(name)))
+        await group.start(self._run_one, name, mesh, (book.serve, partial(leases.watch, bus)))
 
     async def _mind_place(self, bus: NatsBus) -> None:
         """One that was put out finds its link refused, as if the hub were away: it asks."""
@@ -189,13 +192,21 @@ class FleetNode:
         if kind == "mesh.node" and fields["state"] == "alive":
             wake()
 
-    async def _run_one(self, name: str, mesh: Mesh, book: Logbook, *, task_status: TaskStatus[None]) -> None:
+    async def _run_one(
+        self,
+        name: str,
+        mesh: Mesh,
+        beside: Iterable[Callable[[], Coroutine[Any, Any, None]]],
+        *,
+        task_status: TaskStatus[None],
+    ) -> None:
         """A mesh that fails takes no other with it, and is started anew."""
         begun = False
         try:
             async with anyio.create_task_group() as group:
                 await group.start(mesh.run)
-                group.start_soon(book.serve)
+                for task in beside:
+                    group.start_soon(task)
                 begun = True
                 task_status.started()
         except Exception as error:  # noqa: BLE001 - of any part of it: told, and begun anew by the next look
@@ -284,10 +295,16 @@ class FleetNode:
                 continue
             seen = await self._seen(self._line, name) if self._line else []
             view = self._view(mesh, {each.node: each for each in seen})
-            found.append({"name": name, "generation": mesh.member.desired.generation, **view})
+            leases = await self._leases_of(name, mesh)
+            found.append({"name": name, "generation": mesh.member.desired.generation, **view, "leases": leases})
         linked = self._line is not None and await self._line.linked()
         own = {"node": self.node, "fleet": self.membership.fleet, "linked": linked, "put_out": self._put_out}
         return {**own, "deployments": found}
+
+    async def _leases_of(self, name: str, mesh: Mesh) -> list[dict[str, Any]]:
+        leases = self._leases[name]
+        fresh = self._line is not None and await leases.look(self._line)
+        return leases.told(mesh.member.exclusive, None if fresh else mesh)
 
     def logs(
         self, name: str, count: int, *, follows: bool, node: str = ""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.cli.inputs import in_utf8, typed
 from orchestrator.cli.view.found import say_found
@@ -11,6 +12,7 @@ from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from orchestrator.cli.places import Place
     from orchestrator.core.approval import Act
 
 EXAMPLES: Final = """
@@ -62,32 +64,32 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _list(options: argparse.Namespace, terminal: Terminal) -> int:
-    from orchestrator.cli.reach import client
+    from orchestrator.cli.reach import places
     from orchestrator.cli.view.approvals import shown_list
 
-    found = client(terminal).approvals(options.name, closed=options.all)
-    return say_found(found, shown_list(found, terminal), terminal, as_json=options.json)
+    asked = places(options.name, terminal)
+    found = asked.rows(lambda each: each.approvals(options.name, closed=options.all))
+    return say_found([*found, *asked.away_rows()], shown_list(found, terminal), terminal, as_json=options.json)
 
 
 def _show(options: argparse.Namespace, terminal: Terminal) -> int:
-    from orchestrator.cli.reach import client
     from orchestrator.cli.view.approvals import shown
 
-    found = client(terminal).approval(options.id)
+    place, found = _find(options, terminal)
+    found = {**found, **place.told}
     return say_found(found, shown(found, terminal), terminal, as_json=options.json)
 
 
 def _approve(options: argparse.Namespace, terminal: Terminal) -> int:
     """What is agreed to is what was seen here: its digest goes with it."""
-    from orchestrator.cli.reach import client
     from orchestrator.cli.view.approvals import shown
 
-    found = client(terminal).approval(options.id)
+    place, found = _find(options, terminal)
     digest = options.digest or found["digest"]
     if not (options.yes or options.digest) and found["state"] == "pending" and found["kind"] == "call":
-        terminal.tell(shown(found, terminal))
+        terminal.tell(shown({**found, **place.told}, terminal))
         _agree(f"allow {found['function']} with these arguments", terminal)
-    return _decide("approve", found["id"], options, terminal, digest=digest)
+    return _decide("approve", (place, found), options, terminal, digest=digest)
 
 
 def _agree(question: str, terminal: Terminal) -> None:
@@ -100,7 +102,7 @@ def _agree(question: str, terminal: Terminal) -> None:
 
 
 def _deny(options: argparse.Namespace, terminal: Terminal) -> int:
-    return _decide("deny", options.id, options, terminal, text=in_utf8(options.reason))
+    return _decide("deny", _find(options, terminal), options, terminal, text=in_utf8(options.reason))
 
 
 def _answer(options: argparse.Namespace, terminal: Terminal) -> int:
@@ -108,16 +110,26 @@ def _answer(options: argparse.Namespace, terminal: Terminal) -> int:
     if not words and terminal.stdin.isatty():
         raise UsageError("there is no answer", cure=f'orchestrator approvals answer {options.id} "your answer"')
     text = typed(terminal.stdin.read) if not words or words == ["-"] else " ".join(words)
-    return _decide("answer", options.id, options, terminal, text=in_utf8(text.strip()))
+    return _decide("answer", _find(options, terminal), options, terminal, text=in_utf8(text.strip()))
 
 
-def _decide(act: Act, approval: str, options: argparse.Namespace, terminal: Terminal, **said: str) -> int:
-    from orchestrator.cli.reach import client
+def _find(options: argparse.Namespace, terminal: Terminal) -> tuple[Place, Mapping[str, Any]]:
+    """The approval that is named, and the runtime that has it."""
+    from orchestrator.cli.reach import places
+
+    return places("", terminal).having("approvals", options.id, lambda each: each.approval(options.id))
+
+
+def _decide(
+    act: Act, at: tuple[Place, Mapping[str, Any]], options: argparse.Namespace, terminal: Terminal, **said: str
+) -> int:
     from orchestrator.cli.view.approvals import decided
     from orchestrator.core.approval import Verdict
 
+    place, approval = at
     by = in_utf8(options.by) or terminal.environment.get("USER", "")
-    found = client(terminal).decide(approval, Verdict(act, by, said.get("text", ""), said.get("digest", "")))
+    verdict = Verdict(act, by, said.get("text", ""), said.get("digest", ""))
+    found = {**place.client.decide(approval["id"], verdict), **place.told}
     return say_found(found, decided(found), terminal, as_json=options.json)
 
 

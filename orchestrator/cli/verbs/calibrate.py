@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.cli.places import Place
 
 EXAMPLES: Final = """
 orchestrator calibrate help-desk
@@ -39,20 +42,31 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Label the cases, fit, print."""
     from orchestrator.app.labelling import note_labels, read_labels
-    from orchestrator.cli.reach import client
+    from orchestrator.cli.reach import places
     from orchestrator.cli.view.calibrated import as_json, shown, shown_tally
 
     target = _share(options.target)
     if options.wrong_costs < 0:
         raise UsageError(f"--wrong-costs {options.wrong_costs:g} is less than nothing", cure="write it like 20")
     cases = read_labels(options.cases) if options.cases else []
-    runtime = client(terminal)
-    tally = note_labels(cases, options.name, runtime) if cases else None
+    asked = places(options.name, terminal)
+    tally = note_labels(cases, options.name, asked) if cases else None
     if tally is not None:
         terminal.tell(shown_tally(tally))
-    found = runtime.calibrate(options.name, target, options.wrong_costs)
-    terminal.say(as_json(found) if options.json else shown(found, terminal))
+    told = asked.ask(lambda each: each.calibrate(options.name, target, options.wrong_costs))
+    if options.json:
+        terminal.say(as_json(_as_one(told, asked.away) if asked.nodes else told[0][1]))
+        return 0
+    if asked.nodes:
+        terminal.tell("each node fits what was labelled of its own answers, and goes by that")
+    terminal.say("\n\n".join(shown(found, terminal, place.node) for place, found in told))
     return 0
+
+
+def _as_one(told: list[tuple[Place, dict[str, Any]]], away: list[dict[str, str]]) -> dict[str, Any]:
+    """What several nodes fitted, each scale with its node."""
+    scales = [{**scale, **place.told} for place, found in told for scale in found["scales"]]
+    return {**told[0][1], "scales": scales, "nodes": [place.node for place, _ in told], "away": away}
 
 
 def _share(written: str) -> float:

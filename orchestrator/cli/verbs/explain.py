@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.cli.inputs import compiled, manifest_arguments
@@ -11,8 +12,11 @@ from orchestrator.core.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.app.client import RuntimeClient
+    from orchestrator.cli.places import Place, Places
     from orchestrator.core.blueprint import Blueprint
 
+LAST: Final = 20
+"""Runs of a deployment that are looked through for the last one."""
 EXAMPLES: Final = """
 orchestrator explain manifest kiosk.yaml
 orchestrator explain manifest base.yaml site.yaml --places
@@ -100,10 +104,14 @@ def _code(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _run(options: argparse.Namespace, terminal: Terminal) -> int:
-    from orchestrator.cli.reach import client
+    from orchestrator.cli.reach import places
 
-    runtime = client(terminal)
-    found = runtime.find_run(options.run) if options.run else _last_run(runtime)
+    asked = places("", terminal)
+    if options.run:
+        place, run = asked.having("runs", options.run, lambda each: each.find_run(options.run))
+    else:
+        place, run = _last_run(asked)
+    found = {**run, "kept_on": place.node, **_there(asked, place, run)} if place.node else run
     if options.json:
         import json
 
@@ -115,13 +123,37 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
     return 0
 
 
-def _last_run(runtime: RuntimeClient) -> dict[str, Any]:
-    """The newest run of all deployments."""
-    names = [deployment["name"] for deployment in runtime.status()["deployments"]]
-    runs = [run for name in names for run in runtime.recent_runs(name, 1)]
+def _there(asked: Places, at: Place, run: Mapping[str, Any]) -> dict[str, Any]:
+    """How the part goes on that waits for a person on another node: the run's own node is not told. Nothing where that node does
+    not answer, or has forgotten it."""
+    from orchestrator.core.errors import NoSuchApproval, NoSuchRun, RuntimeUnavailable
+
+    if run["status"] != "waiting" or run.get("node", "") in ("", at.node):
+        return {}
+    try:
+        place, waits = asked.having("approvals", run["approval"], lambda each: each.approval(run["approval"]))
+        part = place.client.find_run(waits["run"])
+    except (NoSuchApproval, NoSuchRun, RuntimeUnavailable):
+        return {}
+    return {"goes_on": {"node": place.node, **{name: part[name] for name in ("id", "status", "text")}}}
+
+
+def _last_run(asked: Places) -> tuple[Place, Mapping[str, Any]]:
+    """The newest run of all deployments. What a node was asked for by another one is no run of its own."""
+    from orchestrator.core.forwarded import is_part
+
+    runs = [(place, run) for place, told in asked.ask(_last_runs) for run in told]
     if not runs:
         raise UsageError("nothing was run yet", cure='orchestrator run NAME "your request"')
-    return max(runs, key=lambda run: float(run["finished"]))
+    known = {run["id"] for _, run in runs}
+    own = [each for each in runs if not is_part(each[1]["id"], known)]
+    return max(own or runs, key=lambda each: float(each[1]["finished"]))
+
+
+def _last_runs(runtime: RuntimeClient) -> list[dict[str, Any]]:
+    """Some of each deployment's: the newest may be parts of other nodes' runs."""
+    names = [deployment["name"] for deployment in runtime.status()["deployments"]]
+    return [run for name in names for run in runtime.recent_runs(name, LAST)]
 
 
 _OBJECTS: Final = {"manifest": _manifest, "code": _code, "run": _run}

@@ -39,13 +39,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Note it."""
-    from orchestrator.cli.reach import client
+    from orchestrator.cli.reach import places
 
     by = in_utf8(options.by) or terminal.environment.get("USER", "")
     right, agent, router = options.verdict == "right", in_utf8(options.agent), in_utf8(options.router)
-    found = client(terminal).label(options.run, right=right, agent=agent, router=router, by=in_utf8(by))
+    found = places("", terminal).label(options.run, right=right, agent=agent, router=router, by=in_utf8(by))
     scores = ", ".join(f"{each.get('signal') or each['stage']} {each['score']:.2f}" for each in found["scores"])
     what = f"the choice of {router}" if router else f"the answer of {found['agent']}"
-    told = f"{found['run']}: {what} was {options.verdict} ({scores})"
+    where = f" on {found['node']}" if found.get("node") else ""
+    told = f"{found['run']}{where}: {what} was {options.verdict} ({scores})"
     terminal.say(json.dumps(found, indent=2, ensure_ascii=False) if options.json else terminal.foreign(told))
     return 0

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from typing import Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.cli.inputs import in_utf8
 from orchestrator.cli.view.found import say_found
 from orchestrator.cli.view.terminal import Terminal
+
+if TYPE_CHECKING:
+    from orchestrator.cli.places import Place
 
 EXAMPLES: Final = """
 orchestrator outbox list
@@ -44,37 +48,48 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _list(options: argparse.Namespace, terminal: Terminal) -> int:
-    from orchestrator.cli.reach import client
+    from orchestrator.cli.reach import places
     from orchestrator.cli.view.outbox import shown_list
 
-    found = client(terminal).deliveries(options.name, closed=options.all)
-    return say_found(found, shown_list(found, terminal), terminal, as_json=options.json)
+    asked = places(options.name, terminal)
+    found = asked.rows(lambda each: each.deliveries(options.name, closed=options.all))
+    return say_found([*found, *asked.away_rows()], shown_list(found, terminal), terminal, as_json=options.json)
 
 
 def _show(options: argparse.Namespace, terminal: Terminal) -> int:
-    from orchestrator.cli.reach import client
     from orchestrator.cli.view.outbox import shown
 
-    found = client(terminal).delivery(options.id)
+    place, found = _find(options, terminal)
+    found = {**found, **place.told}
     return say_found(found, shown(found, terminal), terminal, as_json=options.json)
 
 
 def _cancel(options: argparse.Namespace, terminal: Terminal) -> int:
-    from orchestrator.cli.reach import client
-
+    place, delivery = _find(options, terminal)
     by = in_utf8(options.by) or terminal.environment.get("USER", "")
-    found = client(terminal).cancel_delivery(options.id, by)
+    found = {**place.client.cancel_delivery(delivery["id"], by), **place.told}
     return say_found(
         found, f"{found['id']} is {found['state']}; run {found['run']} has failed", terminal, as_json=options.json
     )
 
 
 def _retry(options: argparse.Namespace, terminal: Terminal) -> int:
-    from orchestrator.cli.reach import client
+    from orchestrator.cli.reach import places
 
-    count = client(terminal).retry_deliveries(options.id)
+    if options.id:
+        place, delivery = _find(options, terminal)
+        count = place.client.retry_deliveries(delivery["id"])
+    else:
+        count = sum(tried for _, tried in places("", terminal).ask(lambda each: each.retry_deliveries()))
     terminal.say(f"{count} {'is' if count == 1 else 'are'} tried now" if count else "nothing waits for its target")
     return 0
+
+
+def _find(options: argparse.Namespace, terminal: Terminal) -> tuple[Place, Mapping[str, Any]]:
+    """What is named, and the runtime that keeps it."""
+    from orchestrator.cli.reach import places
+
+    return places("", terminal).having("deliveries", options.id, lambda each: each.delivery(options.id))
 
 
 _ACTIONS: Final = {"list": _list, "show": _show, "cancel": _cancel, "retry": _retry}

@@ -47,8 +47,9 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 
     from orchestrator.app.report.assumed import CLOUD_WH, Assumed, read_amount, read_pair
     from orchestrator.app.report.figures import Figures
+    from orchestrator.app.report.several import merged
     from orchestrator.app.report.tiers import SMALL_BELOW, NamedModel
-    from orchestrator.cli.reach import client
+    from orchestrator.cli.reach import places
     from orchestrator.cli.view.report import as_json, shown
     from orchestrator.core.served import ServedRun
 
@@ -66,13 +67,19 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     since, last = _since(options.since, time.time()), options.last
     if last is not None and last < 1:
         raise UsageError(f"--last {last} is no number of runs", cure="write it like 200")
-    found = client(terminal).report(options.name, last, since)
+    asked = places(options.name, terminal)
+    alone = len(asked.nodes) < 2  # what is the newest of all is known when all are heard
+    told = asked.ask(lambda each: each.report(options.name, last if alone else None, since))
+    found = merged(((place.node, each) for place, each in told), last) if asked.nodes else told[0][1]
     runs = tuple(map(ServedRun.from_json, found["runs"]))
     models = tuple(map(NamedModel.from_json, found["models"]))
     figures = Figures(runs, models, SMALL_BELOW if below is None else below * 1e9)
-    terminal.say(
-        as_json(options.name, figures, assumed) if options.json else shown(options.name, figures, assumed, terminal)
-    )
+    nodes = found.get("nodes", {})
+    if options.json:
+        fleet = {"nodes": nodes, "away": asked.away} if nodes else {}
+        terminal.say(as_json(options.name, figures, assumed, fleet))
+    else:
+        terminal.say(shown(options.name, figures, assumed, terminal, nodes))
     return 0
 
 

@@ -51,7 +51,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Send it."""
-    from orchestrator.cli.reach import client_of, patience
+    from orchestrator.cli.reach import client_of, patience, waits_at
     from orchestrator.cli.view.result import tell_waiting
     from orchestrator.core.request import Result
 
@@ -61,7 +61,9 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     result = runtime.run(options.name, request, None if options.json else answer.take)
     if options.wait and result.status == "waiting":
         tell_waiting(result, terminal)
-        result = Result.from_json(runtime.wait(result.id, patience(options.timeout)))
+        there, run_there = waits_at(options.name, result, runtime)
+        ended = there.wait(run_there, patience(options.timeout))
+        result = Result.from_json({**ended, "id": result.id})
         answer = _Answer(terminal)
     if options.json:
         terminal.say(json.dumps(result.as_json(), indent=2, ensure_ascii=False, default=str))

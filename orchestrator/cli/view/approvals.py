@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from orchestrator.cli.view.columns import columns
+from orchestrator.cli.view.columns import columns, with_nodes
 from orchestrator.cli.view.moments import ago, ahead, clock
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.cli.view.texts import in_one_line, shortened
@@ -25,7 +25,7 @@ def shown_list(approvals: Sequence[Mapping[str, Any]], terminal: Terminal) -> st
     if not approvals:
         return NOTHING
     head = ("APPROVAL", "DEPLOYMENT", "WAITS FOR", "STATE", "SINCE", "EXPIRES", "REQUEST")
-    first, *rest = columns([head, *map(_row, approvals)])
+    first, *rest = columns(with_nodes([head, *map(_row, approvals)], approvals))
     down = dict.fromkeys(each["deployment"] for each in approvals if is_left(each) and each["kind"] == "call")
     notes = [DOWN.format(name) for name in down]
     return "\n".join([terminal.paint("bold", first), *map(terminal.foreign, [*rest, *notes])])
@@ -72,6 +72,8 @@ def _what(approval: Mapping[str, Any]) -> str:
 
 def _facts(approval: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "deployment", f"{approval['deployment']}, revision {approval['revision']}, agent {approval['agent']}"
+    if approval.get("node"):
+        yield "node", approval["node"]
     yield "queue", approval["queue"]
     yield "run", approval["run"] + (f", session {approval['session']}" if approval["session"] else "")
     yield "since", clock(approval["created"])

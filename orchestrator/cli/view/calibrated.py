@@ -31,16 +31,17 @@ def shown_tally(tally: Tally) -> str:
     return f"{tally.noted} labels noted, {tally.right} of them right{without}"
 
 
-def shown(found: Mapping[str, Any], terminal: Terminal) -> str:
-    """A paragraph for each scale."""
+def shown(found: Mapping[str, Any], terminal: Terminal, node: str = "") -> str:
+    """A paragraph for each scale; of a fleet's ``node`` each says so."""
+    on = f" on {node}" if node else ""
     if not found["scales"]:
-        return f"{found['name']}: nothing is labelled yet (orchestrator label RUN right, or --cases FILE)"
-    return "\n\n".join("\n".join(_lines(scale, found["target"], terminal)) for scale in found["scales"])
+        return f"{found['name']}{on}: nothing is labelled yet (orchestrator label RUN right, or --cases FILE)"
+    return "\n\n".join("\n".join(_lines(scale, found["target"], terminal, on)) for scale in found["scales"])
 
 
-def _lines(scale: Mapping[str, Any], target: float, terminal: Terminal) -> Iterator[str]:
+def _lines(scale: Mapping[str, Any], target: float, terminal: Terminal, on: str) -> Iterator[str]:
     routed = "router" in scale
-    yield terminal.paint("bold", terminal.foreign(_named(scale))) + f": {_count(scale)}"
+    yield terminal.paint("bold", terminal.foreign(_named(scale) + on)) + f": {_count(scale)}"
     if not scale["serves"]:
         part = "router" if routed else "agent"
         yield f"  of an earlier version of the {part}: the one that serves does not go by it"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 def columns(rows: Sequence[Sequence[str]], *, indent: str = "", gap: str = "  ") -> list[str]:
@@ -15,6 +16,15 @@ def columns(rows: Sequence[Sequence[str]], *, indent: str = "", gap: str = "  ")
         (indent + gap.join(cell + " " * (widths[index] - width(cell)) for index, cell in enumerate(row))).rstrip()
         for row in rows
     ]
+
+
+def with_nodes(rows: Sequence[Sequence[str]], found: Sequence[Mapping[str, Any]]) -> list[Sequence[str]]:
+    """The rows with the node of each after its deployment (the second column), the head among them, where one of what was found
+    is on a node."""
+    if not any(each.get("node") for each in found):
+        return list(rows)
+    nodes = ["NODE", *(str(each.get("node", "-")) for each in found)]
+    return [(*row[:2], node, *row[2:]) for row, node in zip(rows, nodes, strict=True)]
 
 
 def width(text: str) -> int:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from orchestrator.cli.view.columns import columns
+from orchestrator.cli.view.moments import span
 from orchestrator.cli.view.node import PUT_OUT
 from orchestrator.cli.view.plan import shown_serving
 from orchestrator.cli.view.terminal import Terminal
 
 _STYLES: Final = {"alive": "green", "suspect": "yellow", "dead": "red"}
+STALE: Final = 1.0
+"""Seconds after which what was read of the leases is not what stands on the board now, but what was last heard."""
 
 
 def shown_fleet(fleet: Mapping[str, Any], terminal: Terminal, name: str = "") -> list[str]:
@@ -47,9 +50,32 @@ def _of_one(deployment: Mapping[str, Any], terminal: Terminal) -> list[str]:
     shown += [f"  node.{node} is {_health(each)}: {each['absent']}" for node, each in _absent(deployment["nodes"])]
     faults = {node: each["fault"] for node, each in deployment["nodes"].items() if each["fault"]}
     shown += [f"  node.{node} cannot serve what it should: {why}" for node, why in faults.items()]
+    shown += _leases(deployment.get("leases", ()))
     rollout, back = deployment["rollout"], deployment["taken_back"]
     shown += [f"  {shown_rollout(rollout)}"] if rollout else []
     return shown + ([f"  generation {back['generation']} was taken back: {back['why']}"] if back else [])
+
+
+def _leases(leases: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Who leads, and who may answer for each exclusive agent; on an island, what was last heard of that."""
+    heard = leases[0]["heard_seconds_ago"] if leases else 0.0
+    if heard is None:
+        yield "  who holds its leases was not heard yet"
+        return
+    indent = "  "
+    if heard >= STALE:
+        yield f"  its leases, as last heard {span(heard)} ago:"
+        indent = "    "
+    for each in leases:
+        yield indent + _held(each)
+
+
+def _held(lease: Mapping[str, Any]) -> str:
+    name, node = lease["lease"], lease["node"]
+    if not node:
+        return "nobody leads" if name == "leader" else f"{name} is exclusive, and nobody has its lease"
+    what = f"{node} leads" if name == "leader" else f"{name} is exclusive, and {node} has its lease"
+    return f"{what}: epoch {lease['epoch']}, for {span(lease['held_seconds'])} or longer"
 
 
 def _absent(nodes: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:

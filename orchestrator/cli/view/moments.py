@@ -14,16 +14,17 @@ def clock(at: float) -> str:
 
 def ago(at: float, now: float | None = None) -> str:
     """How long ago: ``12 s ago``; whole seconds, minutes, hours, days."""
-    return f"{_span((time.time() if now is None else now) - at)} ago"
+    return f"{span((time.time() if now is None else now) - at)} ago"
 
 
 def ahead(at: float, now: float | None = None) -> str:
     """In how long: ``in 12 s``, as :func:`ago`; ``now`` where it is due."""
     left = at - (time.time() if now is None else now)
-    return f"in {_span(left)}" if left >= 1.0 else "now"
+    return f"in {span(left)}" if left >= 1.0 else "now"
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
+    """A span of time in its largest unit: ``12 s``, ``2 min``."""
     passed = max(0.0, seconds)
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if passed >= 2 * size:

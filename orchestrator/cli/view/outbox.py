@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from orchestrator.cli.view.columns import columns
+from orchestrator.cli.view.columns import columns, with_nodes
 from orchestrator.cli.view.moments import ago, ahead, clock
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.cli.view.texts import in_one_line, shortened
@@ -20,7 +20,7 @@ def shown_list(deliveries: Sequence[Mapping[str, Any]], terminal: Terminal) -> s
     if not deliveries:
         return NOTHING
     head = ("DELIVERY", "DEPLOYMENT", "AGENT", "STATE", "SINCE", "NEXT TRY", "EXPIRES", "REQUEST")
-    first, *rest = columns([head, *map(_row, deliveries)])
+    first, *rest = columns(with_nodes([head, *map(_row, deliveries)], deliveries))
     return "\n".join([terminal.paint("bold", first), *map(terminal.foreign, rest)])
 
 
@@ -43,6 +43,8 @@ def shown(delivery: Mapping[str, Any], terminal: Terminal) -> str:
 
 def _facts(delivery: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "deployment", f"{delivery['deployment']}, revision {delivery['revision']}"
+    if delivery.get("node"):
+        yield "node", delivery["node"]
     yield "run", delivery["run"] + (f", session {delivery['session']}" if delivery["session"] else "")
     yield "request", in_one_line(delivery["request"])
     yield "data class", delivery["data_class"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from orchestrator.app.report.assumed import Assumed
 from orchestrator.app.report.figures import Estimate, Figures, estimate
@@ -16,16 +17,18 @@ from orchestrator.cli.view.terminal import Terminal
 _ZONES = {"node": "this device", "lan": "the local network", "cloud": "the cloud", "": "not recorded where"}
 
 
-def as_json(name: str, figures: Figures, assumed: Assumed) -> str:
-    """All of it for programs."""
-    return json.dumps({"deployment": name, **figures.as_json(assumed)}, indent=2, ensure_ascii=False)
+def as_json(name: str, figures: Figures, assumed: Assumed, fleet: Mapping[str, Any]) -> str:
+    """All of it for programs; ``fleet`` is what is told of its nodes, where it has some."""
+    return json.dumps({"deployment": name, **fleet, **figures.as_json(assumed)}, indent=2, ensure_ascii=False)
 
 
-def shown(name: str, figures: Figures, assumed: Assumed, terminal: Terminal) -> str:
-    """One page."""
+def shown(name: str, figures: Figures, assumed: Assumed, terminal: Terminal, nodes: Mapping[str, int]) -> str:
+    """One page. ``nodes``: how many of the runs came in on each, where there are some."""
     if not figures.runs:
         return f"{name}: no run is kept of that time (orchestrator run {name} …)"
-    return "\n".join(_lines(name, figures, assumed, terminal))
+    first, *rest = _lines(name, figures, assumed, terminal)
+    came = [f"  came in on {', '.join(f'{node} ({count})' for node, count in nodes.items())}"] if nodes else []
+    return "\n".join([first, *came, *rest])
 
 
 def _lines(name: str, figures: Figures, assumed: Assumed, terminal: Terminal) -> Iterator[str]:

@@ -87,6 +87,8 @@ def story(run: Mapping[str, Any], terminal: Terminal) -> str:
 
 def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "deployment", f"{run['deployment']}, revision {run['revision']}, {clock(run['finished'])}"
+    if run.get("kept_on"):
+        yield "kept on", f"node {run['kept_on']}"
     if run["session"]:
         yield "session", run["session"]
     yield "request", in_one_line(run["request"])
@@ -99,6 +101,8 @@ def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield "cure", in_one_line(run["error"]["cure"])
     if run["status"] == "waiting":
         yield "waits for", _waits_for(run["approval"])
+    if there := run.get("goes_on"):
+        yield "goes on", f"as {there['id']} on node {there['node']}: {there['status']}, {in_one_line(there['text'])}"
     yield "path", " -> ".join(run["path"]) + (f" · {run['served_by']}" if run["served_by"] else "")
     if run["why"]:
         yield "why", run["why"]

@@ -66,7 +66,8 @@ CODES: Final[tuple[Code, ...]] = (
         "the lease is not here",
         "An exclusive agent acts only on the node that has its lease. This node has it not, has lost it while the request was in "
         "work, or a newer holder has acted already. What the message names was not done.",
-        "Ask again: the node that has the lease answers. While no node can have it, see ORC570.",
+        "Ask again: the node that has the lease answers, and `orchestrator node status` says which that is. While no node can have "
+        "it, see ORC570.",
     ),
     Code(
         "ORC580",

@@ -51,8 +51,8 @@ class RunKeeper:
 
     def take(self, event: Event) -> None:
         """Note a finished run; everything else passes by. One that waits for a person was stored with its approval, and must
-        not be written over its own end later."""
-        if event.kind != "run.finished" or event.fields["result"].status == "waiting":
+        not be written over its own end later; in a fleet it may wait on another node, and then nothing has stored it here."""
+        if event.kind != "run.finished" or _is_stored(event.fields["result"]):
             return
         if len(self._waiting) >= self._room:
             self._waiting.popleft()
@@ -128,3 +128,7 @@ class RunKeeper:
         self._report(
             StateUnusable(f"the run {result.id} cannot be stored and is dropped: {type(error).__name__}: {error}")
         )
+
+
+def _is_stored(result: Result) -> bool:
+    return result.status == "waiting" and not result.node

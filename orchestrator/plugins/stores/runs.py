@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from orchestrator.core.failpoint import declare, failpoint
+from orchestrator.core.forwarded import only_one
 from orchestrator.core.redaction import Redact, without_secrets
 from orchestrator.core.request import Result
 from orchestrator.core.surrogates import whole
@@ -37,20 +38,25 @@ class SqliteRuns:
         self._redact = redact
 
     def keep(self, results: Sequence[Result], texts: Sequence[str]) -> None:
-        """Store a batch in one transaction; a run that is stored again replaces itself."""
+        """Store a batch in one transaction; a run that is stored again replaces itself, but for one that waits: what is there of
+        it may be its end already."""
         failpoint("store.before-keep")
+        finished, rows = self._now(), list[Row]()
         with self._file.transaction() as connection:
-            put_runs(connection, self._kept(results, texts), self._keep_runs)
+            for each, text in zip(results, texts, strict=True):
+                if each.status != "waiting" or not _is_there(connection, each.id):
+                    rows.append(run_row(each, text, finished, self._redact))
+            put_runs(connection, rows, self._keep_runs)
         failpoint("store.after-keep")
 
-    def _kept(self, results: Sequence[Result], texts: Sequence[str]) -> list[Row]:
-        finished = self._now()
-        return [run_row(each, text, finished, self._redact) for each, text in zip(results, texts, strict=True)]
-
     def find(self, run: str) -> Mapping[str, Any] | None:
-        """One run, by its id or a unique beginning of it. Raises ``UsageError`` where several begin so."""
-        row = self._file.row_of(f"SELECT {_COLUMNS} FROM run", run, "runs")  # noqa: S608 - constants
-        return _stored(row) if row is not None else None
+        """One run, by its id or a unique beginning of it; parts that other nodes asked for do not make their run's ambiguous.
+        Raises ``UsageError`` where several begin so."""
+        sql = f"SELECT {_COLUMNS} FROM run WHERE id = ?"  # noqa: S608 - constants
+        rows = self._file.rows(sql, (run,))
+        if not rows and run and (ids := self._file.ids_of("run", run)):
+            rows = self._file.rows(sql, (only_one(ids, run, "runs"),))
+        return _stored(rows[0]) if rows else None
 
     def recent(self, deployment: str, count: int) -> Sequence[Mapping[str, Any]]:
         """The newest runs first."""
@@ -74,6 +80,10 @@ def put_runs(connection: sqlite3.Connection, rows: Sequence[Row], keep_runs: int
     )
     for deployment in {row[1] for row in rows}:
         connection.execute(_FORGET, (deployment, keep_runs))
+
+
+def _is_there(connection: sqlite3.Connection, run: str) -> bool:
+    return connection.execute("SELECT 1 FROM run WHERE id = ?", (run,)).fetchone() is not None
 
 
 def _as_text(result: Result, redact: Redact) -> str:

@@ -18,6 +18,8 @@ Synchronous = Literal["FULL", "NORMAL"]
 _BUSY_SECONDS: Final = 5.0
 _LAST: Final = chr(0x10FFFF)
 """Comes after every letter: what an id begins with, and this, is after all that begin so."""
+_MOST: Final = 100
+"""Ids that are looked through for the only one that begins so."""
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -70,6 +72,11 @@ class StateFile:
         if len(rows) > 1:
             raise UsageError(f'several {what} begin with "{id_}"', cure="write more of the id")
         return rows[0] if rows else None
+
+    def ids_of(self, table: str, beginning: str) -> list[str]:
+        """The ids of a table that begin so, at most ``_MOST``."""
+        sql = f"SELECT id FROM {table} WHERE id >= ? AND id < ? LIMIT {_MOST}"  # noqa: S608 - constants
+        return [str(row[0]) for row in self.rows(sql, (beginning, beginning + _LAST))]
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

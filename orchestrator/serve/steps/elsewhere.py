@@ -109,7 +109,7 @@ def _take(run: Run, result: Result, began: float) -> None:
 
 
 def _moved(result: Result, by: float) -> Iterator[StepRecord]:
-    """Its steps on this run's clock, each with where it was done."""
+    """Its steps on this run's clock, each with where it was done, and as which run there."""
     for step in result.steps:
-        detail = {"node": result.node, **step.detail}
+        detail = {"node": result.node, "run": result.id, **step.detail}
         yield StepRecord(step.kind, step.subject, step.at_ms + by, step.took_ms, detail)

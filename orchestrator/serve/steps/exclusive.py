@@ -47,5 +47,5 @@ async def may_act(run: Run, agent: Agent, function: ToolFunction, call: str) -> 
 def _over(node: str, agent: Agent) -> LeaseLost:
     return LeaseLost(
         f"{agent.address} is exclusive, and {node} does not have its lease now: another node may answer for it",
-        cure="ask again in some seconds; who has it: mesh.lease in orchestrator runtime logs of each node",
+        cure="ask again in some seconds; who has it: orchestrator node status",
     )
