@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -154,12 +152,12 @@ async def test_it_stays_where_the_manifest_does_not_have_it_rest(
     assert (await ask(made)).text == "well"
     await looked(made)
     assert (processes(made), len(place.starts("desk.starts"))) == (READY, 1)
-    residences = [each.residence for each in _endpoints(made)]
+    residences = [each.residence for each in endpoints(made)]
     kept = [each.rest for each in residences if each is not None]
     assert kept == ([3600.0] if keep_alive == 3600.0 else [])
 
 
-def _endpoints(made: InProcess) -> list[EndpointSpec]:
+def endpoints(made: InProcess) -> list[EndpointSpec]:
     live = made.planes.reconciler.table.get("desk")
     assert live is not None
     return list(live.deployment.endpoints.values())
@@ -170,7 +168,7 @@ async def test_idle_ones_rest_after_five_minutes_where_all_shall(opened: tuple[P
     place, made = opened
     place.model("desk.gguf")
     await apply(made, resting(place, None, auto_unload_idle_models=True, max_memory_usage=2_000_000_000))
-    (residence,) = [each.residence for each in _endpoints(made)]
+    (residence,) = [each.residence for each in endpoints(made)]
     assert residence is not None
     assert (residence.model, residence.rest, residence.whoever, residence.memory > 0) == (
         "desk/tiny",
@@ -178,79 +176,6 @@ async def test_idle_ones_rest_after_five_minutes_where_all_shall(opened: tuple[P
         True,
         True,
     )
-
-
-async def test_a_start_that_fails_ends_as_that_of_any_server(opened: tuple[Place, InProcess]) -> None:
-    """Who waits for it has its last words; it is given up, what can answer without it does, and an apply tries it again."""
-    place, made = opened
-    place.model("desk.gguf")
-    await apply(made, resting(place))
-    await until(rests(made))
-    place.model("desk.gguf", exit=0)
-    failed = await ask(made)
-    assert failed.error is not None and failed.error["kind"] == "ServerFailed"
-    why = "given up after 3 tries: exit code 3: error: cannot allocate 9 GB for the model; it rests for 15 min"
-    assert failed.error["message"] == f"its server does not start: {why}"
-    assert processes(made) == [("tiny", "failed", "")]
-    assert (await ask(made)).text == "alone"
-    assert len(place.starts("desk.starts")) == 4
-    place.model("desk.gguf")
-    await apply(made, resting(place))
-    assert (await ask(made)).text == "well"
-    await until(rests(made))
-
-
-async def test_a_call_that_has_another_model_goes_there_when_the_start_fails(opened: tuple[Place, InProcess]) -> None:
-    """After the first try; the server goes on trying, and is told as one that crashed."""
-    place, made = opened
-    place.model("one.gguf")
-    place.model("two.gguf")
-    wanted = two_of_them(place, 0.3)
-    one = wanted.elements["model.one"]
-    one = replace(one, spec={**one.spec, "fallback": ["two"]})
-    await apply(made, replace(wanted, elements={**wanted.elements, "model.one": one}))
-    await until(lambda: {state for _, state, _ in processes(made)} == {"resting"})
-    place.model("one.gguf", exit=0)
-    result = await ask(made, agent="clerk-one")
-    assert (result.text, result.served_by.endswith("/two")) == ("well", True)
-    assert processes(made)[0][1] in ("waiting", "starting") and len(place.starts("one.starts")) == 2
-
-
-async def test_one_that_is_killed_while_it_comes_back_is_started_once_more(opened: tuple[Place, InProcess]) -> None:
-    """The request that waits for it waits for the next try, and is answered."""
-    place, made = opened
-    place.model("desk.gguf", loading=0.5)
-    await apply(made, resting(place, 2.0))
-    await until(rests(made))
-
-    async def kill() -> None:
-        await until(lambda: len(place.starts("desk.starts")) == 2)
-        os.kill(int(place.starts("desk.starts")[1].split()[0]), signal.SIGKILL)
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(kill)
-        result = await ask(made)
-    assert result.text == "well"
-    assert len(place.starts("desk.starts")) == 3
-
-
-async def test_one_whose_port_is_taken_while_it_rests_comes_back_at_another(opened: tuple[Place, InProcess]) -> None:
-    """The request goes there, and so do those after it; nobody is asked who took the port."""
-    place, made = opened
-    place.model("desk.gguf", loading=0.3)
-    await apply(made, resting(place, 1.0))
-    await until(rests(made))
-    port = int(place.starts("desk.starts")[0].split()[1])
-    with socket.create_server(("127.0.0.1", port)):
-        assert (await ask(made)).text == "well"
-        await looked(made)
-        assert (await ask(made)).text == "well"
-        assert processes(made) == READY
-        (endpoint,) = _endpoints(made)
-        other = int(place.starts("desk.starts")[1].split()[1])
-        assert other != port and f":{other}/" in endpoint.target.api_base
-        await until(rests(made))
-        assert (await ask(made)).text == "well"
 
 
 async def test_the_same_manifest_leaves_it_at_rest_and_down_ends_it(opened: tuple[Place, InProcess]) -> None:
@@ -386,7 +311,7 @@ async def test_a_second_process_comes_and_goes_by_the_demand_and_then_one_rests(
             tasks.start_soon(callers.ask)
         await until(lambda: processes(made) == [("tiny", "ready", "live"), ("tiny#2", "ready", "live")], 20)
         callers.stopped = True
-    assert [each.can_rest for each in _endpoints(made)] == [False, False]
+    assert [each.can_rest for each in endpoints(made)] == [False, False]
     assert {line.split()[0] for line in callers.served} == {"well"}
     await until(lambda: [state for _, state, _ in processes(made)] == ["resting"], 20)
     assert len([*place.starts("desk.starts")]) == 2
