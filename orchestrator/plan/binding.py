@@ -180,7 +180,7 @@ def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState, arou
     able = [each for each in wanted if each.answers]
     there = [(each, server) for each in able for server in observed.servers if same_place(server.url, each.url)]
     if not there:
-        return Bound(alias, (), *_not_ready(started, program or started.kind))
+        return Bound(alias, (), *_not_ready(started, program or started.kind, prospect.taken if prospect else ""))
     return _bound_to(spec, there, prospect, around)
 
 
@@ -237,11 +237,12 @@ def _model_of(started: StartedServer, server: ObservedServer, alias: str) -> Ser
     return served[0] if served else ServedModel(started.serves)
 
 
-def _not_ready(started: StartedServer, program: str) -> tuple[str, str]:
+def _not_ready(started: StartedServer, program: str, taken: str) -> tuple[str, str]:
     """In the same words however it comes to be ready: each other word would be another revision."""
     if started.state == "failed":
         see = f"see {started.log}, then " if started.log else ""
-        return f"{program}: {started.why}", f"{see}`orchestrator apply` tries it again"
+        first = f"{taken}: end that, or write another `port` or none; then " if taken else see
+        return f"{program}: {started.why}", f"{first}`orchestrator apply` tries it again"
     return f"{program} is not ready", "`orchestrator status` says how far it is"
 
 

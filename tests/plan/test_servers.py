@@ -9,14 +9,19 @@ import pytest
 
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import PlanError
+from orchestrator.plan.binding import bind_all
+from orchestrator.plan.budgets import budget_beside_servers
 from orchestrator.plan.diff import diff, take_down
 from orchestrator.plan.observed import ObservedServer, ObservedState, Prospect, StartedServer
+from orchestrator.plan.pools import MAIN_ONLY
 from orchestrator.plan.returning import WITH_RUNTIME, returned, starting
 from orchestrator.plan.servers import refuse_prospects
+from orchestrator.ports.device import Accelerator, Device
 from orchestrator.ports.provider import ServedModel
 from tests.plan.parts import after, agent, blueprint, model, ollama, rule, state
 
 URL = "http://127.0.0.1:40001"
+GB = 10**9
 
 
 def desk(**server: Any) -> Blueprint:
@@ -248,3 +253,49 @@ def test_a_server_that_takes_more_than_the_cache_is_told_to_start_for_each_call(
     made = resting(desk(), {"model_cache_size": 4 * 10**9}, keep_alive=60.0)
     (note,) = [note for note in diff(made, observed).notes if "it is unloaded as soon as it rests" in note]
     assert note.startswith("tiny takes 5.0 GB, and models that rest may take 4.0 GB together")
+
+
+TAKEN = "port 8080 is taken by nginx (process 7)"
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        None,
+        started(state="failed", why="given up", url="", pid=0),
+        started(state="resting", rests=True, url="http://127.0.0.1:8080", pid=0, use="live"),
+        started(state="waiting", url="", pid=0),
+    ],
+)
+def test_a_taken_port_is_told_wherever_it_is_in_the_way(one: StartedServer | None) -> None:
+    """With who has it, also for one that was given up for it, or rests and could not come back."""
+    observed = seen(one, port=8080, taken=TAKEN)
+    told = f"tiny: {TAKEN}, and its server is not started before that is free: write another `port`, or none"
+    assert told in diff(desk(), observed).notes
+    assert told not in diff(desk(), seen(started(url="http://127.0.0.1:8080"), port=8080, taken=TAKEN)).notes
+
+
+def test_an_apply_is_no_cure_for_a_taken_port() -> None:
+    """Whoever has it must go, or the manifest change; without that each apply ends as the last one."""
+    failed = started(state="failed", why="given up after 3 tries: x", url="", pid=0)
+    bound = bind_all(desk(), seen(failed, port=8080, taken=TAKEN))["tiny"]
+    assert bound.cure == f"{TAKEN}: end that, or write another `port` or none; then `orchestrator apply` tries it again"
+    assert bind_all(desk(), seen(failed))["tiny"].cure == "see /log, then `orchestrator apply` tries it again"
+
+
+def test_what_a_server_takes_of_a_card_leaves_the_main_memory_to_models() -> None:
+    """One in the main memory leaves them the card, and one that uses either takes the card first."""
+    card = Accelerator("card", "cuda", 24 * GB, 24 * GB)
+    here = Device(32 * GB, 32 * GB, 8, (card,))
+    whole = budget_beside_servers(desk(), replace(seen(), device=here))
+    assert whole is not None
+
+    def left(size: int, cards: int | None) -> tuple[int, int]:
+        budget = budget_beside_servers(desk(), replace(seen(memory=size, cards=cards), device=here))
+        assert budget is not None
+        return budget.main, budget.own
+
+    assert left(24 * GB, 1) == (whole.main, 0)
+    assert left(whole.main + GB, MAIN_ONLY) == (0, whole.own)
+    assert left(GB, None) == (whole.main, whole.own - GB)
+    assert left(24 * GB, None) == (whole.main - (24 * GB - whole.own), 0)
