@@ -17,7 +17,7 @@ from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.plane import Door, RequestPlane, Serving
 from orchestrator.deploy.residence import PoolLimits
-from orchestrator.deploy.resting import agreed, processes_that_rest
+from orchestrator.deploy.resting import agreed, processes_called, processes_that_rest
 from orchestrator.plan.observed import Facets, ObservedDeployment, Pin, ServerUse
 from orchestrator.plan.plan import AgentServing
 from orchestrator.ports.provider import Target
@@ -82,18 +82,18 @@ def _nothing() -> Mapping[str, int]:
 
 
 def _nobody(_: Collection[str]) -> None:
-    """Nobody rests."""
+    """Nobody rests that must not."""
 
 
 class LiveTable:
     """The owner of everything that is live; only the reconciler changes it, and gives it the ``tasks`` for its drains and
-    what else is to be ended ``after`` a drain, ``held``: bytes that each server takes which was started, and ``let_rest``, who
-    hears which of those may rest."""
+    what else is to be ended ``after`` a drain, ``held``: bytes that each server takes which was started, and ``wake``, who hears
+    which of those must not rest."""
 
     tasks: TaskGroup
     after: Callable[[], Awaitable[None]] = staticmethod(_nothing_more)
     held: Callable[[], Mapping[str, int]] = staticmethod(_nothing)
-    let_rest: Callable[[Collection[str]], None] = staticmethod(_nobody)
+    wake: Callable[[Collection[str]], None] = staticmethod(_nobody)
 
     def __init__(self, plane: RequestPlane, emit: Callable[[Event], None], now: Callable[[], float]) -> None:
         self.plane = plane
@@ -286,10 +286,10 @@ class LiveTable:
                 pools[name] = pools[name].and_also(limits) if name in pools else limits
         wanted = agreed(wanted, [each.endpoints.values() for each in everyone])
         self._endpoints = {name: _kept(self._endpoints.get(name), spec) for name, spec in wanted.items()}
-        rest = processes_that_rest(wanted.values())
+        rest, called = processes_that_rest(wanted.values()), processes_called(everyone)
         held = sum(size for name, size in self.held().items() if name not in rest)  # those are reckoned as models
         self.plane.set_endpoints(self._endpoints, {name: limits.less(held) for name, limits in pools.items()})
-        self.let_rest(rest)
+        self.wake(called - rest)
 
     def report(self, error: Exception) -> None:
         """A tool that does not close is told, and stops nothing."""

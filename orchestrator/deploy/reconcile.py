@@ -77,7 +77,7 @@ class Reconciler:
         )
         self._observer = Observer(workshop, self.starting.servers.kept_addresses)
         self.table.after, self.table.held = self._end_servers, self.starting.held
-        self.table.let_rest = self.starting.servers.let_rest
+        self.table.wake = self.starting.servers.wake
         self._applying: set[Begun] = set()
         self._contents = Contents(self.table.tools_of)
         self._ended = anyio.Event()

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from orchestrator.core.errors import ServerFailed
+from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.servers import Servers
 from orchestrator.ports.lifecycle import Loaded, LoadOptions
@@ -84,6 +85,11 @@ def agreed(
         name: replace(spec, residence=None) if spec.can_rest and spec.target.api_base in stays else spec
         for name, spec in endpoints.items()
     }
+
+
+def processes_called(deployments: Iterable[Deployment]) -> set[str]:
+    """Processes of ours that their own deployment calls, whether they may rest or not."""
+    return {spec.process.model for each in deployments for spec in each.endpoints.values() if spec.process is not None}
 
 
 def processes_that_rest(endpoints: Iterable[EndpointSpec]) -> set[str]:

@@ -110,9 +110,9 @@ class Servers:
         """Somebody needs it: it is started where it rests, or is about to."""
         self._do(self.supervisor.on_needed(name, anyio.current_time()))
 
-    def let_rest(self, names: Collection[str]) -> None:
-        """Only these may rest: of the others, those that do are started."""
-        for name in [name for name, ward in self.supervisor.wards.items() if ward.rests and name not in names]:
+    def wake(self, names: Collection[str]) -> None:
+        """These must not rest: those that do are started."""
+        for name in names:
             self.need(name)
 
     def doubt(self, name: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from orchestrator.app.wiring import InProcess, open_in_process
 from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.failpoint import arm, disarm
 from orchestrator.core.memory import ORCHESTRATOR
 from orchestrator.core.request import Request, Result
 from orchestrator.deploy.demand import Demand, DemandRules
@@ -325,8 +326,11 @@ async def test_a_runtime_that_comes_back_starts_one_that_rested(
     place = Place(tmp_path)
     monkeypatch.setenv("PATH", f"{place.program().parent}:{os.environ['PATH']}")
     place.model("desk.gguf")
+    begun: list[int] = []
     for life in (1, 2):
         async with open_in_process(resting(place), state=tmp_path / "own", settings=SETTINGS) as made:
             await until(rests(made))
             assert len(place.starts("desk.starts")) == life
-        assert place.processes() == []
+            arm("server.recorded", 1, lambda: begun.append(1))
+        disarm()
+        assert (place.processes(), begun) == ([], []), "one that rests is not started to be ended"
