@@ -18,8 +18,11 @@ from orchestrator.deploy.distant import ServerEncoder
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.make import endpoints_of, make_agent, make_router, version_of
 from orchestrator.deploy.plane import Workshop
-from orchestrator.deploy.resources import limits_of, residence_of, with_resources
+from orchestrator.deploy.residence import Residence
+from orchestrator.deploy.resources import limits_of, process_of, residence_of, with_resources
+from orchestrator.deploy.servers import Servers
 from orchestrator.plan.binding import Bound, BoundEndpoint
+from orchestrator.plan.residence import never_rests
 from orchestrator.ports.encoder import DistantEncoder, Encoder
 from orchestrator.ports.host import make_private
 from orchestrator.ports.provider import Capability, Support, Target
@@ -50,6 +53,8 @@ class Draft:
         self._workshop = workshop
         self.budget: int | None = None
         """Bytes that models may take of this device."""
+        self.servers: Servers | None = None
+        """Those that we start."""
         self._bindings: dict[str, Binding] = dict(base.bindings) if base else {}
         self._endpoints: dict[str, EndpointSpec] = dict(base.endpoints) if base else {}
         self._tools: dict[str, Tool] = dict(base.tools) if base else {}
@@ -62,7 +67,8 @@ class Draft:
     def bind(self, bound: Bound) -> None:
         """Use these endpoints for a model, or know why there are none."""
         for endpoint in bound.endpoints:
-            self._endpoints[endpoint.id] = self._spec(endpoint, started=self._starts(bound.alias))
+            spec = self._spec(endpoint, started=self._starts(bound.alias))
+            self._endpoints[endpoint.id] = replace(spec, process=self._process(bound, endpoint))
         missing = "; ".join(filter(None, [bound.missing, bound.cure]))
         self._bindings[bound.alias] = Binding(
             bound.alias,
@@ -164,6 +170,13 @@ class Draft:
         """Whether the model's server is one that we start."""
         element = self.blueprint.elements.get(Address.of("model", alias))
         return element is not None and bool(element.spec["server"])
+
+    def _process(self, bound: Bound, endpoint: BoundEndpoint) -> Residence | None:
+        """Its server as what may rest. Of several processes the demand decides how many run."""
+        model = cast(ModelSpec, self.blueprint.elements[Address.of("model", bound.alias)].spec)
+        if self.servers is None or bound.equals > 1 or never_rests(model):
+            return None
+        return process_of(endpoint, self.servers)
 
     def _spec(self, endpoint: BoundEndpoint, *, started: bool) -> EndpointSpec:
         key = endpoint.api_key

@@ -52,7 +52,8 @@ EndpointState = Literal[
 class EndpointSpec:
     """A live address that serves one model. ``slots`` is how many calls it takes at once, ``battery_slots`` how many while
     the device runs on its battery (``None``: as many); ``context`` is in tokens. ``residence`` is there where its model may
-    have to be loaded first, and the scheduler decides when. ``started``: its server is one that we start, and start again."""
+    have to be loaded first, and the scheduler decides when. ``started``: its server is one that we start, and start again;
+    ``process`` is what that would be as a residence, where the manifest has it rest."""
 
     id: str
     target: Target
@@ -63,6 +64,12 @@ class EndpointSpec:
     residence: Residence | None = None
     battery_slots: int | None = None
     started: bool = False
+    process: Residence | None = None
+
+    @property
+    def can_rest(self) -> bool:
+        """Whether its server is a process of ours that ends while nobody needs it."""
+        return self.residence is not None and self.residence.process
 
 
 _LOADING: Final = re.compile(r"\bload(s|ing)\b|\bis being loaded\b", re.IGNORECASE)
@@ -160,8 +167,10 @@ class Endpoint:
 
     @property
     def probe_due(self) -> float:
-        """When it should be probed: only while idle, and never where that costs money or leaves the premises."""
-        if self.in_flight or self.removed or self.spec.target.zone == "cloud":
+        """When it should be probed: only while idle, and never where that costs money, leaves the premises, or would find
+        nobody because the server rests."""
+        at_rest = self.away in ("unloaded", "loading") and self.spec.can_rest
+        if self.in_flight or self.removed or at_rest or self.spec.target.zone == "cloud":
             return inf
         return self.health.probe_due
 

@@ -17,6 +17,7 @@ from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.plane import Door, RequestPlane, Serving
 from orchestrator.deploy.residence import PoolLimits
+from orchestrator.deploy.resting import agreed, processes_called, processes_that_rest
 from orchestrator.plan.observed import Facets, ObservedDeployment, Pin, ServerUse
 from orchestrator.plan.plan import AgentServing
 from orchestrator.ports.provider import Target
@@ -75,18 +76,24 @@ async def _nothing_more() -> None:
     """Nobody else holds anything for a revision."""
 
 
-def _nothing() -> int:
+def _nothing() -> Mapping[str, int]:
     """Nobody else takes memory."""
-    return 0
+    return {}
+
+
+def _nobody(_: Collection[str]) -> None:
+    """Nobody rests that must not."""
 
 
 class LiveTable:
     """The owner of everything that is live; only the reconciler changes it, and gives it the ``tasks`` for its drains and
-    what else is to be ended ``after`` a drain, and ``held``: bytes that servers take which were started."""
+    what else is to be ended ``after`` a drain, ``held``: bytes that each server takes which was started, and ``wake``, who hears
+    which of those must not rest."""
 
     tasks: TaskGroup
     after: Callable[[], Awaitable[None]] = staticmethod(_nothing_more)
-    held: Callable[[], int] = staticmethod(_nothing)
+    held: Callable[[], Mapping[str, int]] = staticmethod(_nothing)
+    wake: Callable[[Collection[str]], None] = staticmethod(_nobody)
 
     def __init__(self, plane: RequestPlane, emit: Callable[[Event], None], now: Callable[[], float]) -> None:
         self.plane = plane
@@ -269,17 +276,20 @@ class LiveTable:
 
     def _know(self, coming: Deployment | None = None) -> None:
         """The endpoints of everything that serves or drains; one that is known and the same keeps its old object."""
-        deployments = [live.deployment for live in self._all_live()]
+        everyone = [*(live.deployment for live in self._all_live()), *([coming] if coming else [])]
         wanted: dict[str, EndpointSpec] = {}
         pools: dict[str, PoolLimits] = {}
-        for deployment in [*deployments, *([coming] if coming else [])]:
+        for deployment in everyone:
             for name, spec in deployment.endpoints.items():
                 wanted[name] = _shared(wanted.get(name), spec)
             for name, limits in deployment.pools.items():
                 pools[name] = pools[name].and_also(limits) if name in pools else limits
+        wanted = agreed(wanted, [each.endpoints.values() for each in everyone])
         self._endpoints = {name: _kept(self._endpoints.get(name), spec) for name, spec in wanted.items()}
-        held = self.held()
+        rest, called = processes_that_rest(wanted.values()), processes_called(everyone)
+        held = sum(size for name, size in self.held().items() if name not in rest)  # those are reckoned as models
         self.plane.set_endpoints(self._endpoints, {name: limits.less(held) for name, limits in pools.items()})
+        self.wake(called - rest)
 
     def report(self, error: Exception) -> None:
         """A tool that does not close is told, and stops nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -29,10 +29,12 @@ Spot = tuple[str, str]
 
 
 class Observer:
-    """Knows what model servers showed last, so that a busy moment of one does not look like its end."""
+    """Knows what model servers showed last, so that a busy moment of one does not look like its end. ``resting``: where servers of
+    ours are that rest, and answer nobody."""
 
-    def __init__(self, workshop: Workshop) -> None:
+    def __init__(self, workshop: Workshop, resting: Callable[[], Iterable[str]] = tuple) -> None:
         self._workshop = workshop
+        self._resting = resting
         self._known: dict[Spot, ObservedServer] = {}
         self.servers: tuple[ObservedServer, ...] = ()
         self.silent: dict[str, str] = {}
@@ -41,20 +43,27 @@ class Observer:
     async def look(self, blueprints: Iterable[Blueprint], started: Iterable[str] = ()) -> None:
         """Ask the usual places on this device, every address that a manifest names, and the servers that we ``started``. Cloud
         addresses are not asked; a provider of another package is asked only at the addresses that its models name, and takes
-        no server from others."""
+        no server from others. Of servers of ours that rest, also by the end of the look, what they showed last holds."""
         self.device = await anyio.to_thread.run_sync(self._workshop.sense)
         named = _named(blueprints, self._workshop)
         usual = (*started, *self._workshop.usual_places) if named.wanted else ()
         spots = [*dict.fromkeys([*named.spots, *(("", url) for url in usual)])]
+        kept = self._kept(self._resting())
+        spots = [spot for spot in spots if spot not in kept]
         seen = await self._seen(spots, named)
         lost = [spot for spot in self._known if spot in seen and seen[spot].state == "absent"]
         if lost:
             await anyio.sleep(_SECOND_LOOK)
             seen |= await self._seen(lost, named)
-        self._known = {spot: server for spot in spots if (server := self._judged(spot, seen[spot])) is not None}
+        kept |= self._kept(self._resting())
+        found = {spot: server for spot in spots if (server := self._judged(spot, seen[spot])) is not None}
+        self._known = found | kept
         self.servers = tuple({(by, server.url): server for (by, _), server in self._known.items()}.values())
         told = {asked_at(by, url): _silence(by, each) for (by, url), each in seen.items()}
         self.silent = named.silent | {key: why for key, why in told.items() if why}
+
+    def _kept(self, urls: Iterable[str]) -> dict[Spot, ObservedServer]:
+        return {spot: self._known[spot] for url in urls if (spot := ("", url)) in self._known}
 
     async def _seen(self, spots: Sequence[Spot], named: _Named) -> dict[Spot, Seen]:
         seen: dict[Spot, Seen] = {}

@@ -19,6 +19,7 @@ from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.core.event import Event
 from orchestrator.core.failpoint import declare, failpoint
+from orchestrator.deploy.begun import Begun, Rotation, server_steps
 from orchestrator.deploy.code import Contents
 from orchestrator.deploy.desired import Desired, DesiredTable
 from orchestrator.deploy.draft import Draft, Numbered
@@ -30,7 +31,7 @@ from orchestrator.deploy.observe import Observer, loaded_of, processes_of
 from orchestrator.deploy.plane import RequestPlane, Workshop
 from orchestrator.deploy.refusals import refuse_other, refuse_overtaken
 from orchestrator.deploy.rollout import Rollout
-from orchestrator.deploy.starting import Begun, Rotation, Starting, server_steps
+from orchestrator.deploy.starting import Starting
 from orchestrator.deploy.telling import Listen, Tell, Telling
 from orchestrator.deploy.trouble import Rules, Trouble, after
 from orchestrator.deploy.waits import Doings
@@ -70,12 +71,13 @@ class Reconciler:
         self._emit = emit
         self.rules = rules
         self._inbox = Inbox()
-        self._observer = Observer(workshop)
         self._telling = Telling(emit, rules.now, self.doings.heard)
         self.starting = Starting(
             workshop.yard, emit, self._server_changed, lambda: self._observer.device, self.table.use_of
         )
+        self._observer = Observer(workshop, self.starting.servers.kept_addresses)
         self.table.after, self.table.held = self._end_servers, self.starting.held
+        self.table.wake = self.starting.servers.wake
         self._applying: set[Begun] = set()
         self._contents = Contents(self.table.tools_of)
         self._ended = anyio.Event()
@@ -237,7 +239,7 @@ class Reconciler:
             raise known from error
 
     def _tell_loaded(self) -> None:
-        self.table.plane.set_loaded(loaded_of(self._observer.servers), self._looked_at)
+        self.table.plane.set_loaded(loaded_of(self._observer.servers) | self.starting.servers.loaded(), self._looked_at)
 
     def _server_changed(self, _: str) -> None:
         """One is ready, lost or given up: what is bound to it is looked at again."""
@@ -358,11 +360,10 @@ class Reconciler:
     def _rollout(self, desired: Desired, plan: Plan) -> Rollout:
         name, blueprint = desired.revision.deployment, desired.blueprint
         live = self.table.get(name)
-        base = live.deployment if live else None
         number = Numbered(desired.revision.number, desired.revision.created)
-        draft = Draft(blueprint, number, base, self._workshop)
+        draft = Draft(blueprint, number, live.deployment if live else None, self._workshop)
         state = self._state(blueprint)
-        draft.budget = held_budget(blueprint, state.device)
+        draft.budget, draft.servers = held_budget(blueprint, state.device), self.starting.servers
         parts = wanted_parts(blueprint, bind_all(blueprint, state), state.contents)
         return Rollout(self.table, draft, parts, plan.serving)
 
@@ -376,11 +377,10 @@ class Reconciler:
         if live is None:
             return None
         blueprint = live.deployment.blueprint
-        revision = desired.revision if desired else None
         number = Numbered(live.deployment.revision, live.deployment.applied)
         draft = Draft(blueprint, number, live.deployment, self._workshop)
         rollout = Rollout(self.table, draft, live.parts, patience=patience)
-        step = self._telling.steps(name, revision.number if revision else 0, self._telling.heard_by(listen))
+        step = self._telling.steps(name, desired.revision.number if desired else 0, self._telling.heard_by(listen))
         await carry_out(take_down(self._state(None), name), rollout, step)
         return rollout.draining
 

@@ -6,8 +6,8 @@ from copy import copy
 from typing import Final
 
 from orchestrator.core.errors import DeployError, OrchestratorError, PlanOutdated
+from orchestrator.deploy.begun import Rotation
 from orchestrator.deploy.desired import Desired
-from orchestrator.deploy.starting import Rotation
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.plan.plan import Plan
 

@@ -22,7 +22,9 @@ class Residence:
     ``model`` is the same for all endpoints that call one loaded model; ``pool`` names the memory; ``memory`` is what it takes,
     in bytes. ``rest`` is how long it may rest before it is unloaded, in seconds (``inf``: as long as nobody needs its place),
     ``keep_alive`` what its manifest says of that; ``pinned`` is never unloaded. ``whoever``: it is unloaded after its rest also
-    where somebody else loaded it, because the manifest says so.
+    where somebody else loaded it, because the manifest says so. ``process``: its model is in memory as long as a server of ours
+    runs, which ``loader`` starts and ends; whose it is, and that it ends with its deployment, is not decided here. ``patience``
+    is how long a load may take at most, in seconds (``None``: as usual).
     """
 
     model: str
@@ -33,6 +35,8 @@ class Residence:
     keep_alive: float | None = None
     rest: float = inf
     whoever: bool = False
+    process: bool = False
+    patience: float | None = None
 
     def and_also(self, other: Residence) -> Residence:
         """Where two deployments use one model, nobody's is unloaded early: the longest rest holds, pinned for one is pinned,

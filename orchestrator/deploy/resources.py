@@ -10,8 +10,10 @@ from typing import Any, Final
 
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.residence import IDLE_SECONDS, UNBOUNDED, PoolLimits, Residence
+from orchestrator.deploy.resting import ProcessLoader
+from orchestrator.deploy.servers import Servers
 from orchestrator.plan.binding import BoundEndpoint
-from orchestrator.plan.residence import cannot_manage
+from orchestrator.plan.residence import cannot_manage, server_may_rest
 from orchestrator.ports.lifecycle import Loader
 from orchestrator.ports.provider import Provider
 
@@ -20,11 +22,30 @@ DEVICE: Final = "device"
 
 
 def residence_of(endpoint: BoundEndpoint, provider: Provider) -> Residence | None:
-    """What its model takes of the device's memory; ``None`` where its server loads and unloads it as it likes."""
-    if cannot_manage(endpoint) or endpoint.memory is None or not isinstance(provider, Loader):
+    """What its model takes of the device's memory; ``None`` where its server loads and unloads it as it likes, or has it in memory
+    for as long as it runs."""
+    if endpoint.process or cannot_manage(endpoint) or endpoint.memory is None or not isinstance(provider, Loader):
         return None
     return Residence(
         endpoint.served, DEVICE, endpoint.memory, provider, pinned=endpoint.pinned, keep_alive=endpoint.keep_alive
+    )
+
+
+def process_of(endpoint: BoundEndpoint, servers: Servers) -> Residence | None:
+    """The process of ours that has its model in memory for as long as it runs, as a residence of it; ``None`` where there is
+    none."""
+    if not endpoint.process:
+        return None
+    loader = ProcessLoader(servers, endpoint.process)
+    return Residence(
+        endpoint.process,
+        DEVICE,
+        endpoint.holds,
+        loader,
+        pinned=endpoint.pinned,
+        keep_alive=endpoint.keep_alive,
+        process=True,
+        patience=loader.patience,
     )
 
 
@@ -47,9 +68,14 @@ def limits_of(
 
 def with_resources(spec: EndpointSpec, resources: Mapping[str, Any]) -> EndpointSpec:
     """The endpoint as it is under these resources: half of its slots on battery, where less is to be done then, and how long
-    its model may rest."""
+    its model may rest. A server that we start is a residence only where the manifest has it rest."""
     saves = resources.get("power_management") and spec.target.zone == "node"
-    residence = _resting(spec.residence, resources.get("auto_unload_idle_models")) if spec.residence else None
+    unloads = resources.get("auto_unload_idle_models")
+    if spec.process is not None:
+        rests = server_may_rest(spec.process.keep_alive, unloads, pinned=spec.process.pinned)
+        residence = _resting(spec.process, unloads) if rests else None
+    else:
+        residence = _resting(spec.residence, unloads) if spec.residence else None
     return replace(spec, battery_slots=max(1, spec.slots // 2) if saves else None, residence=residence)
 
 

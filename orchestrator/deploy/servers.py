@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import secrets
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -16,12 +15,12 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
-from orchestrator.core.errors import DeployError, OrchestratorError, PortTaken
+from orchestrator.core.errors import DeployError
 from orchestrator.core.event import Event
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.first_token import first_token
-from orchestrator.deploy.free_port import free_port, holder_of, is_free, named, port_of
+from orchestrator.deploy.free_port import holder_of, named, port_of
 from orchestrator.deploy.server_records import (
     LOG_SIZE,
     ServerRecord,
@@ -32,6 +31,7 @@ from orchestrator.deploy.server_records import (
     last_lines,
     size_of,
 )
+from orchestrator.deploy.server_start import begin, prepare, why_not
 from orchestrator.deploy.supervisor import (
     END_SECONDS,
     Answer,
@@ -45,25 +45,20 @@ from orchestrator.deploy.supervisor import (
     SupervisorRules,
     Terminate,
 )
+from orchestrator.deploy.ward import seen
 from orchestrator.deploy.yard import Yard, end_strays, still_there
 from orchestrator.plan.observed import StartedServer
-from orchestrator.ports.host import Child, ProcessIdentity
+from orchestrator.ports.host import ProcessIdentity
 from orchestrator.ports.log_file import cut
 
-declare(
-    "server.wanted",
-    "server.recorded",
-    "server.spawned",
-    "server.noted",
-    "server.ready",
-    "server.asked-to-end",
-    "server.gone",
-)
+declare("server.wanted", "server.ready", "server.resting", "server.asked-to-end", "server.gone")
 
 POLL: Final = 0.2
 """Seconds between two looks whether processes still run."""
 KILLED: Final = "killed by SIGKILL"
 TRIM_EVERY: Final = 30.0
+NOT_NEEDED: Final = "nobody needs it now"
+_SETTLED: Final = frozenset(("ready", "failed", "resting"))
 RULES: Final = SupervisorRules()
 
 
@@ -89,6 +84,8 @@ class Servers:
         self._wants: dict[str, ServerWant] = {}
         self._running: dict[str, ServerRecord] = {}
         self._ports: dict[str, int] = {}
+        self._seats: dict[str, ServerRecord] = {}
+        """Each as it was last ready."""
         self._log_begins: dict[str, int] = {}
         self._buried: set[str] = set()
         self._wake = anyio.Event()
@@ -105,6 +102,19 @@ class Servers:
         self._wants[want.name] = want
         self._do(self.supervisor.on_want(want.name, want.digest, want.start_timeout, anyio.current_time()))
 
+    def rest(self, name: str) -> None:
+        """Nobody needs it now: end its process where it is ready, until somebody does (``need``)."""
+        self._do(self.supervisor.on_rest(name, NOT_NEEDED, anyio.current_time()))
+
+    def need(self, name: str) -> None:
+        """Somebody needs it: it is started where it rests, or is about to."""
+        self._do(self.supervisor.on_needed(name, anyio.current_time()))
+
+    def wake(self, names: Collection[str]) -> None:
+        """These must not rest: those that do are started."""
+        for name in names:
+            self.need(name)
+
     def doubt(self, name: str) -> None:
         """Calls to it make no progress: it must prove itself by a token again."""
         self._do(self.supervisor.on_doubt(name, anyio.current_time()))
@@ -119,15 +129,19 @@ class Servers:
         self.supervisor.on_room(names)
 
     async def settled(self, name: str) -> StartedServer | None:
-        """Wait until it is ready or given up; ``None`` where nobody wants it any more."""
-        while (ward := self.supervisor.wards.get(name)) is not None and ward.state not in ("ready", "failed"):
-            await self._changed.wait()
+        """Wait until it is ready or given up, or rests; ``None`` where nobody wants it any more."""
+        while (ward := self.supervisor.wards.get(name)) is not None and ward.state not in _SETTLED:
+            await self.change()
         return self.observed().get(name)
+
+    async def change(self) -> None:
+        """Wait until one of them is in another state."""
+        await self._changed.wait()
 
     async def ended(self, names: set[str]) -> None:
         """Wait until nothing is left of these."""
         while any(name in self.supervisor.wards for name in names):
-            await self._changed.wait()
+            await self.change()
 
     def observed(self) -> dict[str, StartedServer]:
         """Every server as the planner sees it, by name."""
@@ -141,6 +155,15 @@ class Servers:
         """Where those listen that are ready."""
         wards = self.supervisor.wards
         return [each.url for name, each in self._running.items() if name in wards and wards[name].state == "ready"]
+
+    def kept_addresses(self) -> list[str]:
+        """Where those listened that rest, or come back from it: what was seen there holds."""
+        return [self._seats[name].url for name, ward in self.supervisor.wards.items() if ward.kept]
+
+    def loaded(self) -> dict[str, bool]:
+        """Which have their model in memory, of those of which that is plain."""
+        wards = self.supervisor.wards
+        return {name: each.state == "ready" for name, each in wards.items() if each.state == "ready" or each.rests}
 
     async def restore(self) -> None:
         """Take over what an earlier runtime started and left running; end what is half gone."""
@@ -235,33 +258,16 @@ class Servers:
         try:
             record = await anyio.to_thread.run_sync(self._started, want)
         except Exception as error:  # noqa: BLE001 - whatever it is, a full disk too: it is told as the reason, and tried again
-            self._do(self.supervisor.on_not_spawned(want.name, _why(error), anyio.current_time()))
+            self._do(self.supervisor.on_not_spawned(want.name, why_not(error), anyio.current_time()))
             return
         self._running[want.name] = record
         self._do(self.supervisor.on_spawned(want.name, anyio.current_time()))
 
     def _started(self, want: ServerWant) -> ServerRecord:
-        """Written down before it is started: whoever comes after a power cut looks for the marker."""
-        yard, records = self._yard, ServerRecords(self._yard.records)
-        port = want.order.port or free_port(want.order.host, self._ports.get(want.name, 0))
-        if want.order.port and not is_free(want.order.host, port):
-            raise PortTaken(f"port {port} is taken{self._holder(port)}", cure="write another `port`, none, or end that")
-        launch = yard.launch(want.kind, replace(want.order, port=port))
-        yard.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for folder in launch.folders:
-            Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-        record = ServerRecord(want, launch.argv, launch.url, launch.serves, secrets.token_hex(16))
-        records.write(record)
-        failpoint("server.recorded")
-        environment = {**yard.environment, **launch.environment}
-        log = self._log(want.name)
-        self._log_begins[want.name] = size_of(log)
-        process = yard.processes.start(Child(launch.argv, environment, yard.logs, log, record.marker))
-        failpoint("server.spawned")
-        record = known(record, process)
-        records.write(record)
-        failpoint("server.noted")
-        self._ports[want.name] = port
+        prepared = prepare(want, self._yard, self._ports.get(want.name, 0), self._holder)
+        self._log_begins[want.name] = size_of(self._log(want.name))
+        record = begin(prepared, self._yard, self._log(want.name))
+        self._ports[want.name] = port_of(record.url)
         return record
 
     def _holder(self, port: int) -> str:
@@ -323,7 +329,10 @@ class Servers:
 
     def _became(self, effect: Became) -> None:
         if effect.state == "ready":
+            self._seats[effect.name] = self._running[effect.name]
             failpoint("server.ready")
+        elif effect.state == "resting":
+            failpoint("server.resting")
         deployment, _, alias = effect.name.partition("/")
         fields = {"server": alias, "state": effect.state, "why": effect.why}
         self._emit(Event("server.state", time.time(), deployment, fields=fields))
@@ -333,6 +342,7 @@ class Servers:
         failpoint("server.gone")
         deployment, _, alias = effect.name.partition("/")
         gone = self._wants.pop(effect.name, None)
+        self._seats.pop(effect.name, None)
         ServerRecords(self._yard.records).remove(effect.name)
         self._emit(Event("server.state", time.time(), deployment, fields={"server": alias, "state": "gone", "why": ""}))
         self._tell(effect.name, loudly=False)
@@ -360,20 +370,9 @@ class Servers:
             self._tasks.start_soon(partial(work, *arguments))
 
     def _seen(self, name: str) -> StartedServer:
-        ward, want, record = self.supervisor.wards[name], self._wants[name], self._running.get(name)
-        return StartedServer(
-            name=name,
-            kind=want.kind,
-            digest=ward.digest,
-            state=ward.state,
-            why=ward.why,
-            url=record.url if record else "",
-            serves=record.serves if record else "",
-            pid=record.process.pid if record and record.process else 0,
-            log=str(self._log(name)) if name in self._ports or name in self._log_begins else "",
-            memory=want.memory if ward.state != "failed" else 0,  # it has no process
-            cards=want.cards,
-        )
+        ward, record = self.supervisor.wards[name], self._running.get(name)
+        log = str(self._log(name)) if name in self._ports or name in self._log_begins else ""
+        return seen(ward, self._wants[name], record, self._seats[name] if ward.kept else record, log)
 
     def _log(self, name: str) -> Path:
         return self._yard.logs / f"{file_name(name)}.log"
@@ -382,12 +381,6 @@ class Servers:
         for name in list(self._running):
             with suppress(OSError):  # a log that cannot be cut now is cut later
                 cut(self._log(name), LOG_SIZE)
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, OrchestratorError):
-        return error.line
-    return str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
 
 
 _HANDLERS: Final[dict[type[Any], Callable[[Servers, Any], None]]] = {

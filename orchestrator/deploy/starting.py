@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
 import anyio
 import anyio.to_thread
@@ -19,9 +19,9 @@ import anyio.to_thread
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.core.event import Event
+from orchestrator.deploy.begun import Rotation, begun_before, server_steps
 from orchestrator.deploy.demand import Demand, Load
-from orchestrator.deploy.desired import Desired
-from orchestrator.deploy.prospects import Looked, is_there, look_at, most_of, server_names, wants_of
+from orchestrator.deploy.prospects import Looked, is_there, look_at, most_of, server_names, servers_that_rest, wants_of
 from orchestrator.deploy.server_records import ServerWant
 from orchestrator.deploy.servers import Servers
 from orchestrator.deploy.supervisor import END_SECONDS, RESTS
@@ -40,7 +40,7 @@ from orchestrator.plan.generations import (
     server_of,
 )
 from orchestrator.plan.observed import Prospect, ServerUse, StartedServer, server_name
-from orchestrator.plan.plan import Plan, Step
+from orchestrator.plan.plan import Plan
 from orchestrator.plan.started import Neighbours, fitted
 from orchestrator.ports.device import Device
 
@@ -51,44 +51,6 @@ BEGUN: Final = {"took_ms": 0.0, "goes_on": "it starts, and loads its model"}
 """How a step ends that starts a server for which nobody waits."""
 ADOPTED_WITHIN: Final = 2.0
 """Seconds that servers which were taken over have to show that they answer, before anything is planned without them."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Begun:
-    """An apply that is recorded. ``waits`` are servers that it waits for; without any, it is carried out already. ``agreed`` is
-    the plan as it was before servers were rotated for it, ``plan`` what was left then."""
-
-    desired: Desired
-    agreed: Plan
-    plan: Plan
-    began: float
-    waits: frozenset[str] = frozenset()
-
-    @property
-    def name(self) -> str:
-        """Of its deployment."""
-        return self.desired.revision.deployment
-
-    @property
-    def rotated(self) -> int:
-        """Steps that were carried out before it was recorded."""
-        return len(server_steps(self.agreed)) - len(server_steps(self.plan))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rotation:
-    """An apply of which nothing is recorded yet: processes that it ``waits`` for are to take over from others, which serve
-    until then. Where one of them cannot be had, nothing has changed."""
-
-    wanted: Wanted
-    plan: Plan
-    began: float
-    waits: frozenset[str]
-
-    @property
-    def name(self) -> str:
-        """Its deployment."""
-        return self.wanted.blueprint.name
 
 
 class Starting:
@@ -188,9 +150,9 @@ class Starting:
         around = Neighbours(self.observed(), tuple(others.values()), self._device(), wished)
         return fitted(blueprint, startables, around) if startables else {}
 
-    def held(self) -> int:
-        """Bytes that all servers take which were started."""
-        return sum(each.memory for each in self.servers.observed().values())
+    def held(self) -> dict[str, int]:
+        """Bytes that each server takes which was started, by its process; one that rests takes none."""
+        return {name: each.memory for name, each in self.servers.observed().items() if each.state != "resting"}
 
     # -- starting ---------------------------------------------------------------------------------------------------
 
@@ -258,6 +220,7 @@ class Starting:
     def begin(self, blueprint: Blueprint, plan: Plan, tell: Tell) -> frozenset[str]:
         """Have every server of a blueprint started that can be, and tell the steps; gives the processes that are not ready."""
         wants = [want for want, _ in self._startable(blueprint)]
+        rest = servers_that_rest(blueprint)
         for step in server_steps(plan):
             tell("started", step.as_json())
             if isinstance(step.operation, op.AddServer):
@@ -265,9 +228,14 @@ class Starting:
         for want in [*wants, *self._more(blueprint)]:
             self._freeze(want)
             self.servers.want(want)
+            if server_of(want.name) not in rest:
+                self.servers.need(want.name)
         self._crowd()
         observed = self.servers.observed()
-        return frozenset(want.name for want in wants if observed[want.name].state != "ready")
+        there = {
+            name for name, each in observed.items() if each.state == "ready" or (each.rests and server_of(name) in rest)
+        }
+        return frozenset(want.name for want in wants if want.name not in there)
 
     def begin_missing(self, blueprint: Blueprint, plan: Plan, tell: Tell) -> None:
         """The same for the servers of the plan only, and without anybody who waits: a step is done when it is begun."""
@@ -292,8 +260,8 @@ class Starting:
 
         async def wait(process: str) -> None:
             server, name = await self.servers.settled(process), server_of(process)
-            step = steps[name].as_json() if name in steps else _begun_before(name)
-            if server is None or server.state != "ready":
+            step = steps[name].as_json() if name in steps else begun_before(name)
+            if server is None or not server.answers:
                 why = server.why if server else NOT_WANTED
                 failed[process] = why.partition(RESTS)[0] if ends else why
                 tell("failed", step | {"error": {"message": failed[process]}})
@@ -380,19 +348,3 @@ class Starting:
                 kept += [each.name for each in same or mine]
         kept += crowded_out(prospects.values(), started)
         return kept
-
-
-def server_steps(plan: Plan) -> list[Step]:
-    """The steps of a plan that start a server."""
-    return [step for step in plan.steps if isinstance(step.operation, op.StartServer)]
-
-
-def _begun_before(name: str) -> dict[str, Any]:
-    """A server whose start was under way before this plan: it has no step of its own."""
-    operation = op.StartServer(name.partition("/")[2], "its server")
-    return {
-        "action": "StartServer",
-        "address": str(operation.address),
-        "mark": operation.mark,
-        "does": operation.does(),
-    }

@@ -118,6 +118,7 @@ def _unread(reconciler: Reconciler, name: str) -> dict[str, Any] | None:
 def _servers(reconciler: Reconciler, name: str) -> list[dict[str, Any]]:
     """Model servers that were started for it."""
     started = reconciler.starting.observed().values()
+    wards, moment = reconciler.starting.servers.supervisor.wards, Moment(anyio.current_time(), reconciler.rules.now())
     return [
         {
             "alias": server_of(each.name).partition("/")[2],
@@ -128,8 +129,9 @@ def _servers(reconciler: Reconciler, name: str) -> list[dict[str, Any]]:
             "why": each.why,
             "url": each.url,
             "pid": each.pid or None,
-            "memory": each.memory or None,
+            "memory": each.memory if each.memory and each.state != "resting" else None,
             "log": each.log,
+            "rests_since": moment.of(wards[each.name].since) if each.state == "resting" else None,
         }
         for each in started
         if each.name.partition("/")[0] == name

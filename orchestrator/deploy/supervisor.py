@@ -8,22 +8,24 @@ Events in, effects out. It knows no clock, process or I/O: every event brings th
        │                  ▼                          ▼
        └──── after a pause that doubles ◀────────────┘        too many exits: failed, until it rests no longer
     ready ──no progress──▶ starting        any state ──not wanted──▶ stopping ──▶ gone
+    ready ──nobody needs it──▶ stopping ──▶ resting ──somebody needs it──▶ starting
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
-from typing import Final, Literal
+from typing import Final
 
 from orchestrator.deploy.backoff import Backoff, Jitter
+from orchestrator.deploy.ward import Ward, WardState
 
-WardState = Literal["waiting", "starting", "ready", "stopping", "failed"]
 AGAIN: Final = Backoff(1.0, 60.0)
 RESTS: Final = "; it rests for "
 """Ends why one was given up; what follows is not true of one that nobody wants any more."""
+NEEDED_AGAIN: Final = "it is needed again"
+AT_REST: Final = "the next request starts it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,33 +110,6 @@ class Answer:
 Effect = Spawn | Ask | Terminate | Kill | Became | Gone
 
 
-@dataclass(slots=True)
-class Ward:
-    """One server. ``lives`` while it has a process; ``again`` is when the next thing is due for it; ``since`` when it was wanted,
-    or last ready; ``failure`` is what ended its last try; ``patience`` is what it has from ``began`` to show a token."""
-
-    name: str
-    digest: str
-    start_timeout: float
-    since: float
-    failure: str = ""
-    state: WardState = "waiting"
-    why: str = ""
-    lives: bool = False
-    spawning: bool = False
-    asking: bool = False
-    wanted: bool = True
-    again: float = inf
-    began: float = 0.0
-    patience: float = inf
-    ready_since: float = inf
-    life: int = 0
-    glances: int = 0
-    unready: int = 0
-    hung: bool = False
-    exits: deque[float] = field(default_factory=deque)
-
-
 class Supervisor:
     """Owns every ward. ``due`` is when ``on_tick`` is wanted next."""
 
@@ -158,13 +133,13 @@ class Supervisor:
     # -- events -----------------------------------------------------------------------------------------------------
 
     def on_want(self, name: str, digest: str, start_timeout: float, now: float) -> list[Effect]:
-        """It shall run like this. One that runs so already is left alone; one that was given up is tried afresh."""
+        """It shall run like this. One that runs so already, or rests, is left alone; one that was given up is tried afresh."""
         ward = self._wards.get(name)
         if ward is None:
             ward = self._wards[name] = Ward(name, digest, start_timeout, now)
             self._spawn(ward, now)
             return self._take()
-        same = ward.digest == digest and ward.wanted and ward.state != "stopping"
+        same = ward.digest == digest and ward.wanted and (ward.state != "stopping" or ward.kept)
         ward.digest, ward.start_timeout, ward.wanted = digest, start_timeout, True
         if not same:
             self._anew(ward, now)
@@ -183,6 +158,25 @@ class Supervisor:
                 self._stop(ward, "it is not wanted any more", now)
             elif not ward.spawning:
                 self._forget(ward)
+        return self._take()
+
+    def on_rest(self, name: str, why: str, now: float) -> list[Effect]:
+        """Nobody needs it now: its process is ended, and it is not started before somebody does. Nothing where it is not ready."""
+        ward = self._wards.get(name)
+        if ward is not None and ward.wanted and ward.state == "ready":
+            ward.rests = ward.kept = True
+            self._stop(ward, why, now)
+        return self._take()
+
+    def on_needed(self, name: str, now: float) -> list[Effect]:
+        """Somebody needs it: where it rests it is started, and where it is about to rest it is started once it has ended."""
+        ward = self._wards.get(name)
+        if ward is not None and ward.rests:
+            ward.rests = False
+            ward.unready = 0
+            if ward.state == "resting":
+                ward.since = now
+                self._spawn(ward, now, NEEDED_AGAIN)
         return self._take()
 
     def on_adopted(self, name: str, digest: str, start_timeout: float, now: float) -> list[Effect]:
@@ -227,6 +221,7 @@ class Supervisor:
             ward.ready_since = now
             ward.unready = 0
             ward.failure = ""
+            ward.kept = False
             self._become(ward, "ready")
             ward.again = inf
         elif answer.hopeless:
@@ -277,12 +272,12 @@ class Supervisor:
             ward.again = ward.began + ward.patience
             self._effects.append(Ask(ward.name, ward.life))
 
-    def _spawn(self, ward: Ward, now: float) -> None:
+    def _spawn(self, ward: Ward, now: float, why: str = "") -> None:
         ward.spawning = True
         ward.hung = False
         ward.again = inf
         ward.began = now
-        self._become(ward, "starting")
+        self._become(ward, "starting", why)
         self._effects.append(Spawn(ward.name))
 
     def _begin(self, ward: Ward, why: str, now: float) -> None:
@@ -301,6 +296,7 @@ class Supervisor:
         ward.exits.clear()
         ward.unready = 0
         ward.since, ward.failure = now, ""
+        ward.rests = ward.kept = False
         if ward.lives:
             self._stop(ward, "it is started again with other options", now)
         elif ward.spawning:
@@ -334,9 +330,14 @@ class Supervisor:
         ward.asking = ward.hung = False
         if not ward.wanted:
             self._forget(ward)
+        elif stopped and ward.rests:
+            ward.since = now
+            self._become(ward, "resting", AT_REST)
+            ward.again = inf
         elif stopped:
-            self._spawn(ward, now)
+            self._spawn(ward, now, NEEDED_AGAIN if ward.kept else "")
         else:
+            ward.kept = False
             self._count(ward, was_ready, now)
             self._decide(ward, why, now)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Final
 
-from orchestrator.deploy.supervisor import Ward
 from orchestrator.deploy.trouble import Trouble, Wait
+from orchestrator.deploy.ward import Ward
 from orchestrator.plan.observed import server_name
 
 _SERVERS: Final = {
@@ -63,7 +63,8 @@ def waits_for(
 ) -> Iterator[Wait]:
     """Everything that this deployment waits for: its servers, the step of now, and the next try of what failed."""
     for name, ward in wards.items():
-        if ward.wanted and ward.state != "ready" and name == server_name(deployment, name.partition("/")[2]):
+        lacks = ward.wanted and ward.state != "ready" and not ward.kept  # one that rests is there for the next request
+        if lacks and name == server_name(deployment, name.partition("/")[2]):
             yield _server(name, ward, moment)
     if doing is not None:
         yield doing

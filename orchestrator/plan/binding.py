@@ -22,6 +22,8 @@ from orchestrator.plan.unserved import cure_of, other_builds, why_unserved
 from orchestrator.plan.variants import variants
 from orchestrator.ports.provider import Capability, ServedModel, Zone
 
+ON_REQUEST: Final = frozenset(("ollama",))
+"""Makes of servers that are started without a model in memory."""
 CLOUD_BASES: Final[Mapping[str, str]] = {"openai": "https://api.openai.com/v1"}
 """Where a cloud provider is when the manifest gives no address. It is never asked to find out what it serves."""
 MEND: Final = "mend or install its package, and restart the runtime: `orchestrator runtime stop`"
@@ -32,7 +34,8 @@ class BoundEndpoint:
     """A live address that serves the model under ``model``. ``slots`` and ``context`` are ``None`` where nobody told;
     ``build`` is its quantization and what that was made for, ``memory`` the bytes that it is reckoned to take
     while it is loaded; ``keep_alive`` is how long the manifest lets it rest, in seconds, and ``pinned`` that it is never
-    unloaded.
+    unloaded. ``process`` names that of ours which has it in memory for as long as it runs, and ``holds`` the bytes that this
+    takes in all.
 
     ``id`` is the same for every alias and deployment that calls the same model on the same server with the same key.
     """
@@ -50,6 +53,8 @@ class BoundEndpoint:
     memory: int | None = None
     keep_alive: float | None = None
     pinned: bool = False
+    process: str = ""
+    holds: int = 0
 
     def __str__(self) -> str:
         return f"{self.provider} at {urlsplit(self.api_base).netloc}"
@@ -167,15 +172,15 @@ def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState, arou
     started = berth.now if berth else next(iter(processes_of(name, observed.started)), None)
     if started is None:
         return Bound(alias, (), "its server is not started")
-    if started.state != "ready":
+    if not started.answers:
         started = serving(name, observed.started) or started
     wanted = (
         instances_of(name, prospect, observed.started) if prospect and started.digest == prospect.digest else [started]
     )
-    ready = [each for each in wanted if each.state == "ready"]
-    there = [(each, server) for each in ready for server in observed.servers if same_place(server.url, each.url)]
+    able = [each for each in wanted if each.answers]
+    there = [(each, server) for each in able for server in observed.servers if same_place(server.url, each.url)]
     if not there:
-        return Bound(alias, (), *_not_ready(started, program or started.kind))
+        return Bound(alias, (), *_not_ready(started, program or started.kind, prospect.taken if prospect else ""))
     return _bound_to(spec, there, prospect, around)
 
 
@@ -189,7 +194,7 @@ def _bound_to(
     alias = spec["alias"]
     choices = [choose(spec, options, around) for _, server in there if (options := _on_request(spec, server, around))]
     if choices:
-        return _bound(spec, choices, around)
+        return _in_processes(_bound(spec, choices, around), there)
     have = [(each, server) for each, server in there if not _removed(each, server, alias)]
     if not have:
         return Bound(alias, (), *_without_model(*there[0]))
@@ -197,7 +202,17 @@ def _bound_to(
     why = f"{prospect.build} is the best build that fits" if prospect and prospect.build else ""
     why = f"{prospect.build}, as the manifest says" if prospect and prospect.build and spec["quantization"] else why
     endpoints = tuple(_endpoint(spec, option) for option in served)
-    return Bound(alias, endpoints, why=why, need=served[0].need, equals=len(endpoints))
+    return _in_processes(Bound(alias, endpoints, why=why, need=served[0].need, equals=len(endpoints)), there)
+
+
+def _in_processes(bound: Bound, there: Sequence[tuple[StartedServer, ObservedServer]]) -> Bound:
+    """The same, with the process of each endpoint, where that has the model in memory for as long as it runs."""
+    of = {server.api_base: process for process, server in there if process.kind not in ON_REQUEST}
+    endpoints = [
+        replace(each, process=process.name, holds=process.memory) if (process := of.get(each.api_base)) else each
+        for each in bound.endpoints
+    ]
+    return replace(bound, endpoints=tuple(endpoints))
 
 
 def _on_request(spec: ModelSpec, server: ObservedServer, around: Surroundings) -> list[Option]:
@@ -222,11 +237,12 @@ def _model_of(started: StartedServer, server: ObservedServer, alias: str) -> Ser
     return served[0] if served else ServedModel(started.serves)
 
 
-def _not_ready(started: StartedServer, program: str) -> tuple[str, str]:
+def _not_ready(started: StartedServer, program: str, taken: str) -> tuple[str, str]:
     """In the same words however it comes to be ready: each other word would be another revision."""
     if started.state == "failed":
         see = f"see {started.log}, then " if started.log else ""
-        return f"{program}: {started.why}", f"{see}`orchestrator apply` tries it again"
+        first = f"{taken}: end that, or write another `port` or none; then " if taken else see
+        return f"{program}: {started.why}", f"{first}`orchestrator apply` tries it again"
     return f"{program} is not ready", "`orchestrator status` says how far it is"
 
 

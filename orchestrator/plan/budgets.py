@@ -9,6 +9,7 @@ from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.memory import Budget, Memory, limited
 from orchestrator.plan.generations import outlives
 from orchestrator.plan.observed import ObservedState
+from orchestrator.plan.pools import Hold, cards_of, room_in
 from orchestrator.ports.device import Device
 
 _BEYOND_ALL: Final = 2**62
@@ -45,12 +46,17 @@ def measured_budget(device: Device) -> Budget:
 
 
 def budget_beside_servers(blueprint: Blueprint, observed: ObservedState) -> Budget | None:
-    """What is left for models that take turns: servers that we start for this deployment hold theirs for as long as they
-    run. Those of others count for what is loaded, not here: they come and go, and this plan must stay the same."""
+    """What is left for models that take turns: servers that we start for this deployment hold theirs for as long as they run, each
+    in the memory that it uses. Those of others count for what is loaded, not here: they come and go, and this plan must stay
+    the same."""
     budget = device_budget(blueprint, observed.device)
-    mine = {name: each for name, each in observed.prospects.items() if name.partition("/")[0] == blueprint.name}
-    held = {name.partition("/")[2]: each.memory * each.instances for name, each in mine.items() if not each.why}
-    for name, each in mine.items():
+    mine = {name.partition("/")[2]: each for name, each in observed.prospects.items() if _is_of(name, blueprint)}
+    held = {alias: Hold(each.memory * each.instances, each.cards) for alias, each in mine.items() if not each.why}
+    for alias, each in mine.items():
         if (there := outlives(each, observed.started)) is not None:
-            held[name.partition("/")[2]] = there.memory
-    return budget.less(held) if budget else None
+            held[alias] = Hold(there.memory, there.cards)
+    return room_in(budget, cards_of(blueprint, observed.device), None, held) if budget else None
+
+
+def _is_of(server: str, blueprint: Blueprint) -> bool:
+    return server.partition("/")[0] == blueprint.name

@@ -45,9 +45,9 @@ def processes_of(server: str, started: Mapping[str, StartedServer]) -> list[Star
 
 
 def serving(server: str, started: Mapping[str, StartedServer]) -> StartedServer | None:
-    """The one that is ready and that new requests go to."""
+    """The one that is ready, or rests, and that new requests go to."""
     mine = processes_of(server, started)
-    return next((each for each in mine if each.state == "ready" and each.use == "live"), None)
+    return next((each for each in mine if each.answers and each.use == "live"), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,9 @@ class Berth:
 def berth_of(server: str, prospect: Prospect, started: Mapping[str, StartedServer]) -> Berth:
     """Where a server that is wanted like this is, or shall be."""
     mine, old = processes_of(server, started), serving(server, started)
-    same = [each for each in mine if each.digest == prospect.digest and (each.state != "stopping" or old is None)]
+    same = [each for each in mine if each.digest == prospect.digest and (not _leaves(each) or old is None)]
     if same:
-        best = min(same, key=lambda each: each.state != "ready")
+        best = min(same, key=lambda each: not each.answers)
         return Berth(best.name, "there", best)
     if not mine:
         return Berth(server, "first")
@@ -95,8 +95,8 @@ def outlives(prospect: Prospect, started: Mapping[str, StartedServer]) -> Starte
 def instances_of(server: str, prospect: Prospect, started: Mapping[str, StartedServer]) -> list[StartedServer]:
     """Processes that run as it is wanted, no more than shall run: those that are ready first."""
     same = [each for each in processes_of(server, started) if each.digest == prospect.digest]
-    alive = [each for each in same if each.state != "stopping"]
-    return sorted(alive, key=lambda each: each.state != "ready")[: prospect.instances]
+    alive = [each for each in same if not _leaves(each)]
+    return sorted(alive, key=lambda each: not each.answers)[: prospect.instances]
 
 
 def one_more(server: str, prospect: Prospect, started: Mapping[str, StartedServer]) -> str:
@@ -107,6 +107,11 @@ def one_more(server: str, prospect: Prospect, started: Mapping[str, StartedServe
     return _free_name(server, {each.name for each in processes_of(server, started)})
 
 
+def _leaves(process: StartedServer) -> bool:
+    """Whether it is on its way out; not where it only comes to rest."""
+    return process.state == "stopping" and not process.rests
+
+
 def _free_name(server: str, taken: Collection[str]) -> str:
     return next(name for number in count(1) if (name := process_name(server, number)) not in taken)
 
@@ -114,5 +119,5 @@ def _free_name(server: str, taken: Collection[str]) -> str:
 def comes_beside(server: str, berth: Berth, started: Mapping[str, StartedServer]) -> bool:
     """Whether it is not ready yet, and another one serves until it is."""
     if berth.how == "there":
-        return berth.now is not None and berth.now.state != "ready" and serving(server, started) is not None
+        return berth.now is not None and not berth.now.answers and serving(server, started) is not None
     return berth.how == "beside"

@@ -117,11 +117,13 @@ ServerUse = Literal["", "live", "draining"]
 @dataclass(frozen=True, slots=True)
 class StartedServer:
     """A process of a model server that we started: its ``name`` (deployment/alias, see ``generations``), the ``digest`` of what
-    was asked for, its ``state`` (``waiting``, ``starting``, ``ready``, ``stopping``, ``failed``) and ``why``, its root ``url``, and
-    the name under which it ``serves`` the model. ``pid`` is 0 and ``url`` empty while it has no process, ``log`` while it never
-    had one. ``memory`` is what it is reckoned to take, in bytes, 0 where nobody knows, on so many ``cards`` (see ``pools``).
+    was asked for, its ``state`` (``waiting``, ``starting``, ``ready``, ``stopping``, ``resting``, ``failed``) and ``why``, its
+    root ``url``, and the name under which it ``serves`` the model. ``pid`` is 0 and ``url`` empty while it has no process,
+    ``log`` while it never had one. ``memory`` is what it is reckoned to take, in bytes, 0 where nobody knows, on so many
+    ``cards`` (see ``pools``).
     ``use``: the revision that gets new requests is bound to it (``live``), or only one that finishes what it has begun
-    (``draining``), or neither."""
+    (``draining``), or neither. ``rests``: it was ended because nobody needed it, and the next request starts it, or has it
+    started already: it keeps its address and its place in memory."""
 
     name: str
     kind: str
@@ -135,6 +137,12 @@ class StartedServer:
     memory: int = 0
     use: ServerUse = ""
     cards: int | None = None
+    rests: bool = False
+
+    @property
+    def answers(self) -> bool:
+        """Whether requests can go to it: one that rests is started for them."""
+        return self.state == "ready" or self.rests
 
 
 @dataclass(frozen=True, slots=True)

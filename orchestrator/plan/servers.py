@@ -78,13 +78,16 @@ def server_notes(observed: ObservedState) -> Iterator[str]:
             if outlives(prospect, observed.started) is not None:
                 yield f"{alias}: its server goes on with what it has open, and could not be started again: {prospect.why}"
             continue
-        if berth_of(name, prospect, observed.started).how != "there":
+        berth = berth_of(name, prospect, observed.started)
+        if berth.how != "there":
             yield from (f"{alias}: {note}" for note in prospect.notes)
-            ours = any(each.url.endswith(f":{prospect.port}") for each in observed.started.values() if each.url)
+        if berth.how != "there" or not (berth.now and berth.now.pid):  # given up for it, perhaps, or at rest
+            there = [each for each in observed.started.values() if each.url and (each.pid or not each.rests)]
+            ours = any(each.url.endswith(f":{prospect.port}") for each in there)
             if prospect.taken and not ours:  # one of ours is ended first, or tells it when it is started
                 yield f"{alias}: {prospect.taken}, and its server is not started before that is free: write another `port`, or none"
-            if prospect.need and not prospect.tight:
-                yield f"{alias}: its server takes {prospect.need}"
+        if berth.how != "there" and prospect.need and not prospect.tight:
+            yield f"{alias}: its server takes {prospect.need}"
         yield from (f"{alias}: {told}" for told in (prospect.tight, prospect.alone) if told)
 
 

@@ -123,7 +123,7 @@ def with_fallbacks(aliases: list[str], blueprint: Blueprint) -> list[str]:
 
 def _servers(bound: Bound) -> list[Any]:
     """Without what a model takes just now: that changes with each load, and is no other part."""
-    return [{**asdict(endpoint), "memory": None} for endpoint in bound.endpoints] or [bound.missing]
+    return [{**asdict(endpoint), "memory": None, "holds": 0} for endpoint in bound.endpoints] or [bound.missing]
 
 
 _RESTS: Final = ("keep_alive", "pinned")

@@ -31,12 +31,14 @@ class LoadOptions:
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """What loading gave: ``seconds`` it took (0 where it was loaded already), and what the server tells: memory in bytes,
-    context in tokens a request. ``model`` is the name that calls must give now: some servers have another for it."""
+    context in tokens a request. ``model`` is the name that calls must give now: some servers have another for it; ``api_base``
+    is where they must go, where the server was started for it and listens at another port than before."""
 
     seconds: float
     memory: int | None = None
     context: int | None = None
     model: str = ""
+    api_base: str = ""
 
 
 @runtime_checkable

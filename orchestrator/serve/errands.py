@@ -86,6 +86,7 @@ class Errands:
         residence, timeout = effect.spec.residence, self._scheduler.limits.affinity.load_timeout
         if residence is None:
             return ServerFailed(f"{effect.model} is not loaded from here any more")
+        timeout = residence.patience or timeout
         target, options = effect.spec.target, LoadOptions(keep_alive=effect.keep)
         outcome = await _bounded(residence.loader.load(target, options, timeout), "load", timeout)
         if isinstance(outcome, BadRequest) and effect.keep < inf:

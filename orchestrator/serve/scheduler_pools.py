@@ -85,14 +85,16 @@ class Resident:
     def learn(self, loaded: Loaded) -> None:
         """What a load took, and what the model is called now."""
         if loaded.seconds > 0:  # else it was there already
-            self.ours = True
+            self.ours = not self.residence.process  # whose process it is, others know
             self.cost = loaded.seconds if self.cost is None else self.cost + NEW_SHARE * (loaded.seconds - self.cost)
         if loaded.memory:
             self.memory = loaded.memory
         for lane in self.lanes:
             lane.endpoint.window = loaded.context
-        for lane in self.lanes if loaded.model else ():
-            lane.endpoint.called = replace(lane.endpoint.spec.target, model=loaded.model)
+        for lane in self.lanes if loaded.model or loaded.api_base else ():
+            target = lane.endpoint.spec.target
+            api_base = loaded.api_base or target.api_base
+            lane.endpoint.called = replace(target, model=loaded.model or target.model, api_base=api_base)
 
     @property
     def leaves(self) -> bool:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
 
 from orchestrator.app.model_servers import Around, Servers
-from orchestrator.cli.view.models import listed
+from orchestrator.cli.view.models import listed, shown_list
+from orchestrator.cli.view.terminal import Terminal
 from orchestrator.plan.observed import ObservedServer
 from orchestrator.ports.provider import ServedModel
 from orchestrator.testing.lifecycle.store import StoredModel, stored
-from tests.cli.commands import golden, here
+from tests.cli.commands import Screen, golden, here
 from tests.cli.serving import served
 from tests.cli.shop import Shop
 
@@ -44,6 +46,16 @@ def test_the_list_tells_which_deployments_use_a_model() -> None:
     applied = [{"name": "kiosk", "models": [{"alias": "talk", "endpoints": ["ollama@h:1/phi4-mini:3.8b#a1b2c3"]}]}]
     found = listed(Servers(tuple(servers), {}), applied)
     assert [server["models"][0]["applied"] for server in found["servers"]] == [["kiosk: talk"], []]
+
+
+def test_the_list_tells_what_rests() -> None:
+    """It answers nobody just now, and is there all the same."""
+    servers = [{"alias": "talk", "kind": "vllm", "rests_since": time.time() - 200}, {"alias": "x", "rests_since": None}]
+    found = listed(Servers((), {}), [{"name": "kiosk", "models": [], "servers": servers}])
+    assert [(each["deployment"], each["model"]) for each in found["resting"]] == [("kiosk", "talk")]
+    assert shown_list(found, Terminal((Screen(), Screen(), Screen()), {})) == (
+        "talk of kiosk (vllm) rests since 3 min: the next request starts its server"
+    )
 
 
 def test_where_no_server_answers_the_list_says_what_to_install() -> None:

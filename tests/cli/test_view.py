@@ -193,6 +193,21 @@ def test_the_status_says_what_a_deployment_waits_for_and_since_when() -> None:
     ]
 
 
+def test_the_status_says_since_when_a_server_rests_and_what_starts_it() -> None:
+    """It is no fault."""
+    server: dict[str, Any] = {
+        "process": "m",
+        "kind": "vllm",
+        "state": "resting",
+        "why": "the next request starts it",
+        "url": "http://x",
+    }
+    server |= {"pid": None, "memory": None, "log": "/log", "rests_since": time.time() - 240}
+    running = {**DEPLOYMENT, "state": "running", "error": None, "servers": [server]}
+    text = shown_status({"runtime": RUNTIME, "deployments": [running]}, _terminal(), whole=False)
+    assert "  server.m  vllm, resting since 4 min: the next request starts it  see /log" in text.splitlines()
+
+
 @pytest.mark.parametrize(("state", "why"), [("starting", "what was applied comes back"), ("stopping", "nothing new")])
 def test_the_status_tells_a_runtime_that_starts_from_one_that_stops(state: str, why: str) -> None:
     """With since when."""

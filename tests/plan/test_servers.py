@@ -9,14 +9,19 @@ import pytest
 
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import PlanError
+from orchestrator.plan.binding import bind_all
+from orchestrator.plan.budgets import budget_beside_servers
 from orchestrator.plan.diff import diff, take_down
 from orchestrator.plan.observed import ObservedServer, ObservedState, Prospect, StartedServer
+from orchestrator.plan.pools import MAIN_ONLY
 from orchestrator.plan.returning import WITH_RUNTIME, returned, starting
 from orchestrator.plan.servers import refuse_prospects
+from orchestrator.ports.device import Accelerator, Device
 from orchestrator.ports.provider import ServedModel
 from tests.plan.parts import after, agent, blueprint, model, ollama, rule, state
 
 URL = "http://127.0.0.1:40001"
+GB = 10**9
 
 
 def desk(**server: Any) -> Blueprint:
@@ -179,17 +184,118 @@ def test_without_a_runtime_a_server_that_is_applied_comes_back_and_is_not_begun_
     assert diff(desk(), replace(missing, deployments={"desk": returned(desk(), 3, missing)})).empty
 
 
-@pytest.mark.parametrize("observed", [seen(), seen(started())], ids=["it is started", "it runs"])
-def test_what_a_started_server_cannot_keep_of_the_loading_of_models_is_told(observed: ObservedState) -> None:
-    """From the first plan on. Its limit of memory it keeps: where there is no room it is not started."""
-    made = desk()
-    tiny = replace(made.elements["model.tiny"], spec={**made.elements["model.tiny"].spec, "keep_alive": 3.0})
-    resources = {"max_memory_usage": 9 * 10**9, "model_cache_size": 10**8, "auto_unload_idle_models": True}
-    made = replace(made, elements={**made.elements, "model.tiny": tiny}, resources=resources)
-    told = [note for note in diff(made, observed).notes if "cannot be kept" in note]
-    assert told == [
-        (
-            "resources.model_cache_size, resources.auto_unload_idle_models, keep_alive cannot be kept for tiny: "
-            "the server that is started for it has it in memory for as long as it runs"
+def test_one_that_rests_is_there_for_the_next_request() -> None:
+    """On its way to rest, at rest, and while it comes back: bound as it was, nothing to be done; not where it could not be
+    started any more, and not where it is wanted with other options."""
+    before = after(desk(), seen(started()))
+    for resting in ("stopping", "resting", "starting"):
+        one = started(state=resting, pid=0, rests=True, use="live")
+        observed = replace(seen(started()), started={one.name: one}, deployments=before.deployments)
+        assert diff(desk(), observed).empty
+        assert lines(desk(options={"threads": 2}), replace(observed, prospects={"desk/tiny": prospect(digest="two")}))[
+            0
+        ] == (
+            "~ server.tiny: start llama-server anew beside the one that serves, which ends when its requests are done "
+            "(changed: options of its server)"
         )
-    ]
+        gone = prospect(why="there is no file /m/tiny.gguf")
+        assert lines(desk(), replace(observed, prospects={"desk/tiny": gone}))[0] == (
+            "~ model.tiny: go on without it (there is no file /m/tiny.gguf)"
+        )
+
+
+def test_one_that_comes_back_and_failed_is_like_any_that_does_not_run() -> None:
+    """What was bound to it goes on without until it is ready."""
+    before = after(desk(), seen(started()))
+    observed = replace(seen(started(state="waiting")), deployments=before.deployments)
+    assert lines(desk(), observed)[0] == "~ model.tiny: go on without it (llama-server is not ready)"
+
+
+def resting(made: Blueprint, resources: dict[str, Any], **changes: Any) -> Blueprint:
+    tiny = replace(made.elements["model.tiny"], spec={**made.elements["model.tiny"].spec, **changes})
+    return replace(made, elements={**made.elements, "model.tiny": tiny}, resources=resources)
+
+
+STAYS = (
+    "the server that is started for it ends only where `keep_alive` of the model or "
+    "`resources.auto_unload_idle_models: true` has it rest"
+)
+PAST = "its vectors are asked for past the queue, so that nobody sees when it is not in use"
+
+
+@pytest.mark.parametrize("observed", [seen(), seen(started())], ids=["it is started", "it runs"])
+@pytest.mark.parametrize(
+    ("resources", "changes", "told"),
+    [
+        ({"max_memory_usage": 9 * 10**9, "model_cache_size": 10**10, "auto_unload_idle_models": True}, {}, []),
+        ({"model_cache_size": 10**10}, {"keep_alive": 3.0}, []),
+        ({"auto_unload_idle_models": False}, {}, []),
+        ({"auto_unload_idle_models": True, "model_cache_size": 1}, {"pinned": True}, []),
+        ({"model_cache_size": 10**10}, {}, [f"resources.model_cache_size cannot be kept for tiny: {STAYS}"]),
+        (
+            {"auto_unload_idle_models": True},
+            {"kind": "embedding", "keep_alive": 3.0},
+            [f"resources.auto_unload_idle_models, keep_alive cannot be kept for tiny: {PAST}"],
+        ),
+    ],
+)
+def test_what_a_started_server_cannot_keep_of_its_rest_is_told(
+    observed: ObservedState, resources: dict[str, Any], changes: dict[str, Any], told: list[str]
+) -> None:
+    """From the first plan on. Its limit of memory it keeps: where there is no room it is not started."""
+    made = resting(desk(), resources, **changes)
+    assert [note for note in diff(made, observed).notes if "cannot be kept" in note] == told
+
+
+def test_a_server_that_takes_more_than_the_cache_is_told_to_start_for_each_call() -> None:
+    """As a model that is larger than all that may rest."""
+    observed = seen(started(memory=5 * 10**9))
+    made = resting(desk(), {"model_cache_size": 4 * 10**9}, keep_alive=60.0)
+    (note,) = [note for note in diff(made, observed).notes if "it is unloaded as soon as it rests" in note]
+    assert note.startswith("tiny takes 5.0 GB, and models that rest may take 4.0 GB together")
+
+
+TAKEN = "port 8080 is taken by nginx (process 7)"
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        None,
+        started(state="failed", why="given up", url="", pid=0),
+        started(state="resting", rests=True, url="http://127.0.0.1:8080", pid=0, use="live"),
+        started(state="waiting", url="", pid=0),
+    ],
+)
+def test_a_taken_port_is_told_wherever_it_is_in_the_way(one: StartedServer | None) -> None:
+    """With who has it, also for one that was given up for it, or rests and could not come back."""
+    observed = seen(one, port=8080, taken=TAKEN)
+    told = f"tiny: {TAKEN}, and its server is not started before that is free: write another `port`, or none"
+    assert told in diff(desk(), observed).notes
+    assert told not in diff(desk(), seen(started(url="http://127.0.0.1:8080"), port=8080, taken=TAKEN)).notes
+
+
+def test_an_apply_is_no_cure_for_a_taken_port() -> None:
+    """Whoever has it must go, or the manifest change; without that each apply ends as the last one."""
+    failed = started(state="failed", why="given up after 3 tries: x", url="", pid=0)
+    bound = bind_all(desk(), seen(failed, port=8080, taken=TAKEN))["tiny"]
+    assert bound.cure == f"{TAKEN}: end that, or write another `port` or none; then `orchestrator apply` tries it again"
+    assert bind_all(desk(), seen(failed))["tiny"].cure == "see /log, then `orchestrator apply` tries it again"
+
+
+def test_what_a_server_takes_of_a_card_leaves_the_main_memory_to_models() -> None:
+    """One in the main memory leaves them the card, and one that uses either takes the card first."""
+    card = Accelerator("card", "cuda", 24 * GB, 24 * GB)
+    here = Device(32 * GB, 32 * GB, 8, (card,))
+    whole = budget_beside_servers(desk(), replace(seen(), device=here))
+    assert whole is not None
+
+    def left(size: int, cards: int | None) -> tuple[int, int]:
+        budget = budget_beside_servers(desk(), replace(seen(memory=size, cards=cards), device=here))
+        assert budget is not None
+        return budget.main, budget.own
+
+    assert left(24 * GB, 1) == (whole.main, 0)
+    assert left(whole.main + GB, MAIN_ONLY) == (0, whole.own)
+    assert left(GB, None) == (whole.main, whole.own - GB)
+    assert left(24 * GB, None) == (whole.main - (24 * GB - whole.own), 0)

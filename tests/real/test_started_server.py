@@ -143,6 +143,25 @@ def test_a_server_lives_from_the_manifest_to_down(owner: Owner) -> None:
     assert owner.home_servers() == []
 
 
+def test_a_server_rests_and_the_next_question_starts_it(owner: Owner) -> None:
+    """No process while nobody asks; an apply of the same manifest leaves it at rest; the answer says what it waited for."""
+    manifest = owner.writes(1024)
+    text = Path(manifest).read_text()
+    Path(manifest).write_text(text.replace("provider: llama-cpp\n", "provider: llama-cpp\n      keep_alive: 1s\n"))
+    assert "cannot be kept" not in owner.types("apply", manifest).err
+    eventually(lambda: owner.server()["state"] == "resting", 20)
+    assert owner.home_servers() == []
+    assert "nothing to do" in owner.types("apply", manifest).err
+    assert "tiny of clerk (llama-cpp) rests since" in owner.types("models", "list").out
+    result = owner.asks()
+    (call,) = [step for step in result["steps"] if step["kind"] == "model"]
+    assert result["served_by"].startswith("llama-cpp@") and call["detail"]["load_ms"] > 0
+    eventually(lambda: owner.server()["state"] == "resting", 20)
+    owner.types("down", "clerk")
+    assert json.loads(owner.types("status", "--json").out)["deployments"] == []
+    assert owner.home_servers() == []
+
+
 def test_a_model_that_cannot_be_loaded_is_told_and_the_agent_answers_without_it(owner: Owner) -> None:
     """The last lines of the log say why, in status too; when the file is mended, an apply has it serve."""
     manifest = owner.writes(1024)

@@ -146,11 +146,18 @@ def test_killed_while_it_restores_the_next_start_restores_all(home: Home, point:
 
 
 def _tell_of_servers(client: RuntimeClient, folder: Path) -> None:
-    """A server is started, started again with other options, and ended."""
+    """A server is started, started again with other options, comes to rest, is started by a request, and ended."""
     with suppress(RuntimeUnavailable):
         client.apply(Wanted(with_server(folder, 1)))
         client.apply(Wanted(with_server(folder, 2)))
+        client.apply(Wanted(with_server(folder, 2, keep_alive=0.0)))
+        eventually(lambda: _states(client) == ["resting"])
+        client.run("desk", Request("hello"))
         client.down("desk")
+
+
+def _states(client: RuntimeClient) -> list[str]:
+    return [server["state"] for each in client.status()["deployments"] for server in each["servers"]]
 
 
 @pytest.mark.parametrize("point", sorted(filter(_of_servers, FAILPOINTS)))
@@ -168,6 +175,29 @@ def test_killed_there_no_server_is_lost_and_none_is_left(home: Home, tmp_path: P
     assert diff(wanted, client.observe(wanted)).empty
     assert client.run("desk", Request("hello")).text == "well"
     eventually(lambda: sorted("--threads 2" in _command(each) for each in home.servers()) == [False, True])
+    assert client.run("desk", Request("hello")).text == "well"
+    assert home.stop() == 0
+    assert home.servers() == []
+
+
+@pytest.mark.parametrize("point", ["resting", "spawned"])
+def test_killed_while_it_rests_or_comes_back_the_next_start_has_it(home: Home, tmp_path: Path, point: str) -> None:
+    """Without an apply: it is started as all are, answers, and rests again; no process is left of the life before."""
+    place = Place(tmp_path)
+    path = f"{place.program().parent}:{os.environ['PATH']}"
+    place.model(children=1)
+    client = home.start(PATH=path)
+    client.apply(Wanted(with_server(tmp_path, 1, keep_alive=0.0)))
+    if point == "spawned":
+        eventually(lambda: _states(client) == ["resting"])
+        home.kill()
+        client = home.start(ORCHESTRATOR_FAIL_AT="server.spawned", PATH=path)
+    else:
+        home.kill()
+        client = home.start(ORCHESTRATOR_FAIL_AT="server.resting", PATH=path)
+    assert home.processes[-1].wait(10) == -signal.SIGKILL, f"{point} was never passed"
+    client = home.start(PATH=path)
+    eventually(lambda: _states(client) == ["resting"] and home.servers() == [])
     assert client.run("desk", Request("hello")).text == "well"
     assert home.stop() == 0
     assert home.servers() == []

@@ -53,6 +53,12 @@ class Play:
         assert self.ask is not None, "nobody asked"
         self.note("answer", self.supervisor.on_asked(self.ask, answer, self.now))
 
+    def rest(self) -> None:
+        self.note("rest", self.supervisor.on_rest("a", "nobody needs it", self.now))
+
+    def need(self) -> None:
+        self.note("need", self.supervisor.on_needed("a", self.now))
+
     def comes_up(self) -> None:
         """From a spawn to its first token."""
         self.spawned()
@@ -287,6 +293,98 @@ def test_an_answer_of_an_earlier_process_says_nothing_of_this_one() -> None:
     assert play.supervisor.wards["a"].state == "starting"
 
 
+def test_one_that_rests_has_no_process_until_it_is_needed() -> None:
+    """It is no crash, and whoever wants it as it is does not start it; the need does, and the token makes it ready."""
+    play = Play()
+    play.want()
+    play.comes_up()
+    play.rest()
+    play.exits("ended by SIGTERM")
+    play.want()
+    play.until(1000)
+    play.need()
+    play.need()
+    play.comes_up()
+    assert play.trace == (
+        "0 want: starting, spawn\n0 spawned: starting\n0 tick: ask\n0 answer: ready\n"
+        "0 rest: stopping (nobody needs it), terminate\n0 exit: resting (the next request starts it)\n0 want: -\n"
+        "1000 need: starting (it is needed again), spawn\n1000 need: -\n"
+        "1000 spawned: starting\n1000 tick: ask\n1000 answer: ready"
+    )
+    assert not play.supervisor.wards["a"].exits
+
+
+def test_one_that_is_needed_while_it_comes_to_rest_is_started_when_it_has_ended() -> None:
+    """One that does not end in time is killed first, as ever."""
+    play = Play()
+    play.want()
+    play.comes_up()
+    play.rest()
+    play.need()
+    play.until(10)
+    play.exits("killed by SIGKILL")
+    assert play.lines[-4:] == [
+        "0 rest: stopping (nobody needs it), terminate",
+        "0 need: -",
+        "10 tick: kill",
+        "10 exit: starting (it is needed again), spawn",
+    ]
+    assert play.supervisor.wards["a"].kept
+
+
+def test_a_start_from_rest_that_fails_is_tried_again_like_any_other() -> None:
+    """From then on nothing that was bound to it is kept; after three tries it is given up."""
+    play = Play()
+    play.want()
+    play.comes_up()
+    play.rest()
+    play.exits()
+    play.need()
+    assert play.supervisor.wards["a"].kept
+    for moment in (0, 1, 3):
+        play.until(moment)
+        play.crashes_at_once()
+        assert not play.supervisor.wards["a"].kept
+    assert play.lines[-1].startswith("3 exit: failed (given up after 3 tries: exit code 1")
+
+
+def test_one_that_rests_is_started_with_other_options_and_forgotten_where_nobody_wants_it() -> None:
+    """An apply must see that it can be had so; and there is nothing left to be ended."""
+    play = Play()
+    play.want()
+    play.comes_up()
+    play.rest()
+    play.exits()
+    play.want("two")
+    play.comes_up()
+    play.rest()
+    play.unwant()
+    play.exits()
+    assert play.lines[-7:] == [
+        *("0 want: starting, spawn", "0 spawned: starting", "0 tick: ask", "0 answer: ready"),
+        *("0 rest: stopping (nobody needs it), terminate", "0 unwant: -", "0 exit: gone"),
+    ]
+    play.want()
+    play.comes_up()
+    play.rest()
+    play.exits()
+    play.unwant()
+    assert play.lines[-1] == "0 unwant: gone"
+
+
+def test_only_one_that_is_ready_comes_to_rest() -> None:
+    """One that starts proves itself first, and one that was given up has no process."""
+    play = Play()
+    play.rest()
+    play.want()
+    play.rest()
+    play.spawned()
+    play.rest()
+    play.exits()
+    play.rest()
+    assert [line for line in play.lines if "rest" in line] == ["0 rest: -"] * 4
+
+
 names = st.sampled_from(["a", "b"])
 
 
@@ -351,6 +449,14 @@ class SupervisorMachine(RuleBasedStateMachine):
     def doubt(self, name: str) -> None:
         self.do(self.supervisor.on_doubt(name, self.now))
 
+    @rule(name=names)
+    def rest(self, name: str) -> None:
+        self.do(self.supervisor.on_rest(name, "nobody needs it", self.now))
+
+    @rule(name=names)
+    def need(self, name: str) -> None:
+        self.do(self.supervisor.on_needed(name, self.now))
+
     @precondition(lambda self: self.asks)
     @rule(answer=st.sampled_from([TOKEN, NOT_YET, Answer(False, "no", hopeless=True)]))
     def answer(self, answer: Answer) -> None:
@@ -370,7 +476,9 @@ class SupervisorMachine(RuleBasedStateMachine):
             assert ward.lives == (name in self.processes)
             assert ward.wanted == (name in self.wanted)
             assert (ward.state == "ready") <= ward.lives
-            resting = ward.state == "ready" or name in self.spawning
+            assert (ward.state == "resting") <= (not ward.lives and ward.rests and ward.kept and ward.wanted)
+            assert ward.rests <= (ward.state in ("stopping", "resting"))
+            resting = ward.state in ("ready", "resting") or name in self.spawning
             assert resting or ward.again < inf, "it would wait for ever"
             assert name in self.told_to_end or ward.state != "stopping", "it is ending, and nobody told it"
 

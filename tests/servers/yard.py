@@ -155,8 +155,8 @@ def with_port(want: ServerWant, port: int) -> ServerWant:
     return replace(want, order=replace(want.order, port=port))
 
 
-def with_server(folder: Path, threads: int) -> Blueprint:
-    """A model with a server of the fake program, and an agent that can do without it."""
+def with_server(folder: Path, threads: int, keep_alive: float | None = None) -> Blueprint:
+    """A model with a server of the fake program, which may rest for so long, and an agent that can do without it."""
     order = {"model": str(folder / "tiny.gguf"), "scenario": None, "host": "127.0.0.1", "port": None}
     server = {
         "kind": "llama-cpp",
@@ -165,5 +165,5 @@ def with_server(folder: Path, threads: int) -> Blueprint:
         "remote_code": False,
         "options": {"threads": threads},
     }
-    tiny = model("tiny", provider="llama-cpp", ids={"*": ["tiny"]}, server=server)
+    tiny = model("tiny", provider="llama-cpp", ids={"*": ["tiny"]}, server=server, keep_alive=keep_alive)
     return blueprint(tiny, agent("clerk", models=["tiny"], reflex=[rule("alone")]), name="desk")

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.app.inventory import INSTALL, aliases_of, applied_names, plain_netloc
 from orchestrator.cli.view.columns import columns
+from orchestrator.cli.view.moments import ago
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.quantity import format_duration, format_size
 
@@ -19,7 +20,7 @@ _ACTS = {"load": "loads", "pull": "pulls", "remove": "removes"}
 
 def listed(servers: Servers, applied: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Every server with its models; each with the ``aliases`` of the catalogue that it stands for, and the ``applied``
-    deployments that use it."""
+    deployments that use it. ``resting`` are servers of ours that are started by the next request."""
     used = applied_names(applied)
     found = []
     for server in servers.found:
@@ -29,15 +30,36 @@ def listed(servers: Servers, applied: Sequence[Mapping[str, Any]]) -> dict[str, 
             place = plain_netloc(urlsplit(server.api_base).netloc)
             model["applied"] = used.get((server.provider, place, model["id"]), [])
         found.append(value)
-    return {"servers": found, "silent": dict(servers.silent)}
+    return {"servers": found, "resting": _resting(applied), "silent": dict(servers.silent)}
+
+
+def _resting(applied: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "deployment": each["name"],
+            "model": server["alias"],
+            "provider": server["kind"],
+            "since": server["rests_since"],
+        }
+        for each in applied
+        for server in each.get("servers", ())
+        if server.get("rests_since")
+    ]
 
 
 def shown_list(found: Mapping[str, Any], terminal: Terminal) -> str:
-    """A block for each server."""
-    if not found["servers"]:
+    """A block for each server, then those of ours that rest."""
+    resting = [_shown_resting(each) for each in found.get("resting", ())]
+    if not found["servers"] and not resting:
         looked = ", ".join(found["silent"]) or "nowhere"
         return f"no model server answers (looked at {looked})\n{INSTALL}"
-    return "\n\n".join("\n".join(_server(server, terminal)) for server in found["servers"])
+    blocks = ["\n".join(_server(server, terminal)) for server in found["servers"]]
+    return "\n\n".join([*blocks, *(["\n".join(resting)] if resting else [])])
+
+
+def _shown_resting(server: Mapping[str, Any]) -> str:
+    since, what = ago(server["since"]).removesuffix(" ago"), f"{server['model']} of {server['deployment']}"
+    return f"{what} ({server['provider']}) rests since {since}: the next request starts its server"
 
 
 def shown_loaded(found: Mapping[str, Any]) -> str:

@@ -136,9 +136,12 @@ def _servers(deployment: Mapping[str, Any]) -> list[str]:
         see = f"see {server['log']}" if server["log"] else ""
         where = f"{server['url']}, process {server['pid']}" if server["pid"] else see
         why = f": {server['why']}" if server["why"] else ""
+        since = f" since {ago(server['rests_since']).removesuffix(' ago')}" if server.get("rests_since") else ""
         memory = f", {format_size(server['memory'])} memory" if server.get("memory") else ""
         leaves = ", ends when its requests are done" if server.get("use") == "draining" else ""
-        rows.append((f"server.{server['process']}", f"{server['kind']}, {server['state']}{memory}{leaves}{why}", where))
+        rows.append(
+            (f"server.{server['process']}", f"{server['kind']}, {server['state']}{since}{memory}{leaves}{why}", where)
+        )
     return columns(rows, indent="  ")
 
 

@@ -102,7 +102,8 @@ class ModelEntry(Spec):
     max_concurrent: Annotated[int | None, Field(ge=1, le=4096, examples=[4])] = None
     """Calls at the same time. Without it: what the server tells, else a careful default of its make."""
     keep_alive: Duration | None = None
-    """How long it stays loaded after its last use, if no other model needs its place."""
+    """How long it stays loaded after its last use, if no other model needs its place. A server that we start for it ends then, and
+    the next request starts it."""
     pinned: bool = False
     """Loaded as soon as there is room, and never unloaded from here: not when it rests, nor for another model."""
     options: CallOptions = CallOptions()

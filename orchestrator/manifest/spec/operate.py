@@ -119,7 +119,8 @@ class Resources(Spec):
     model_cache_size: Size | None = None
     """Memory for models that are loaded but idle, of all that models may take."""
     auto_unload_idle_models: bool | None = None
-    """Whether idle models are unloaded, after 5 minutes or their own `keep_alive`; it is so unless this says `false`."""
+    """Whether idle models are unloaded, after 5 minutes or their own `keep_alive`; it is so unless this says `false`.
+    Servers that we start end while they are idle only where this says `true`, or their model has a `keep_alive`."""
     power_management: bool | None = None
     """Whether load is shed while the device runs on its battery: of an agent's models and their fallbacks the secondary, then
     the smallest is asked first."""

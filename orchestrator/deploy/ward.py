@@ -1,0 +1,64 @@
+"""What the supervisor knows of one server that we started."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from math import inf
+from typing import Literal
+
+from orchestrator.deploy.server_records import ServerRecord, ServerWant
+from orchestrator.plan.observed import StartedServer
+
+WardState = Literal["waiting", "starting", "ready", "stopping", "resting", "failed"]
+
+
+@dataclass(slots=True)
+class Ward:
+    """One server. ``lives`` while it has a process; ``again`` is when the next thing is due for it; ``since`` when it was wanted,
+    last ready, or began to rest; ``failure`` is what ended its last try; ``patience`` is what it has from ``began`` to show a
+    token. ``rests``: it shall have no process until somebody needs it. ``kept``: from then on until it is ready again or a start
+    fails, what is bound to it stays bound."""
+
+    name: str
+    digest: str
+    start_timeout: float
+    since: float
+    failure: str = ""
+    state: WardState = "waiting"
+    why: str = ""
+    lives: bool = False
+    spawning: bool = False
+    asking: bool = False
+    wanted: bool = True
+    rests: bool = False
+    kept: bool = False
+    again: float = inf
+    began: float = 0.0
+    patience: float = inf
+    ready_since: float = inf
+    life: int = 0
+    glances: int = 0
+    unready: int = 0
+    hung: bool = False
+    exits: deque[float] = field(default_factory=deque)
+
+
+def seen(
+    ward: Ward, want: ServerWant, record: ServerRecord | None, seat: ServerRecord | None, log: str
+) -> StartedServer:
+    """One server as the planner sees it, with the ``record`` of its process, and that of the ``seat`` that it keeps."""
+    return StartedServer(
+        name=ward.name,
+        kind=want.kind,
+        digest=ward.digest,
+        state=ward.state,
+        why=ward.why,
+        url=seat.url if seat else "",
+        serves=seat.serves if seat else "",
+        pid=record.process.pid if record and record.process else 0,
+        log=log,
+        memory=want.memory if ward.state != "failed" else 0,  # it has no process
+        cards=want.cards,
+        rests=ward.kept,
+    )
