@@ -94,6 +94,7 @@ def limits(hold_back: HoldBack) -> SchedulerLimits:
         breaker=BreakerRules(window=breaker.window * SCALE, open_for=_scaled(breaker.open_for)),
         health=HealthRules(quiet=health.quiet * SCALE, interval=_scaled(health.interval)),
         stall_after=rules.stall_after * SCALE,
+        look_for=rules.look_for * SCALE,
         busy_for=_scaled(rules.busy_for),
         refused_for=rules.refused_for * SCALE,
     )
@@ -105,7 +106,8 @@ async def _endpoint(name: str, face: str, provider: Provider, faults: Iterable[s
     async with serving(simulated(["m"], faults=faults, slots=AT_ONCE), face) as shell:
         identity = await provider.identify(shell.url)
         assert identity is not None, f"{provider.kind} does not know the face {face}"
-        yield EndpointSpec(name, Target(provider.kind, identity.api_base, "m"), provider, AT_ONCE)
+        target = Target(provider.kind, identity.api_base, "m")
+        yield EndpointSpec(name, target, provider, AT_ONCE, capabilities=identity.capabilities)
 
 
 def _written(fault: FaultKind) -> str:

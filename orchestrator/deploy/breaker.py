@@ -86,7 +86,7 @@ class Breaker:
         if self.state == "half_open":
             self._successes += 1
             if self._successes >= self._rules.successes_to_close:
-                self._close()
+                self.close()
 
     def failed(self, now: float, jitter: Jitter) -> None:
         """A call failed in a way that counts."""
@@ -109,14 +109,16 @@ class Breaker:
         self.state = "half_open"
         self._successes = 0
 
+    def close(self) -> None:
+        """All is well again."""
+        self.state = "closed"
+        self.stalled = False
+        self.failures = 0
+        self._openings = 0
+        self._window.clear()
+
     def _too_many(self, now: float) -> bool:
         if self.failures >= self._rules.consecutive:
             return True
         calls, failed = self._window.count(now)
         return calls >= self._rules.least_calls and failed >= self._rules.share * calls
-
-    def _close(self) -> None:
-        self.state = "closed"
-        self.stalled = False
-        self._openings = 0
-        self._window.clear()

@@ -5,11 +5,9 @@ Pure state: no clock, no I/O. Times come in as arguments (seconds of one monoton
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import Final, Literal
 
 from orchestrator.core.errors import (
     BadRequest,
@@ -25,27 +23,14 @@ from orchestrator.core.errors import (
 from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.breaker import Breaker
 from orchestrator.deploy.health import Health
+from orchestrator.deploy.hold import LOADING, EndpointState, Hold
 from orchestrator.deploy.pace import USUAL, Speed
 from orchestrator.deploy.residence import Residence
 from orchestrator.deploy.rules import EndpointRules
+from orchestrator.deploy.watch import Watch
 from orchestrator.ports.provider import Capability, Provider, Support, Target
 
-EndpointState = Literal[
-    "unknown",  # nothing heard of it yet, or it refused the last connection
-    "live",  # it answered a probe, or its trouble is over and no call has succeeded since
-    "ready",  # a call succeeded
-    "loading",  # it says that it loads the model, or we have it loaded
-    "unloaded",  # its model is not in memory; it is loaded when a call needs it
-    "yielding",  # its model makes room for another one; its calls finish
-    "busy",  # it says that its own queue is full
-    "stalled",  # its calls made no progress; no new ones for a while
-    "rate_limited",
-    "misconfigured",  # it refuses our key
-    "open",  # too many failures; no new calls for a while
-    "half_open",  # one call tries it
-    "draining",  # removed; its calls finish
-    "gone",  # removed, does not answer, or does not serve the model any more
-]
+__all__ = ["Endpoint", "EndpointSpec", "EndpointState"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +56,11 @@ class EndpointSpec:
         """Whether its server is a process of ours that ends while nobody needs it."""
         return self.residence is not None and self.residence.process
 
-
-_LOADING: Final = re.compile(r"\bload(s|ing)\b|\bis being loaded\b", re.IGNORECASE)
-"""How servers say that the model comes; not those that are *overloaded*."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """No new calls until then, for a reason that is no failure."""
-
-    state: EndpointState
-    until: float
-
     @property
-    def worth_waiting(self) -> bool:
-        """Whether calls stay with the server: it is well, and says itself that it will be free."""
-        return self.state in ("busy", "loading")
+    def shows_progress(self) -> bool:
+        """Whether its answers can all come in pieces and lose nothing by it, the counts of their tokens neither."""
+        able = self.capabilities
+        return able.get(Capability.STREAM) is able.get(Capability.STREAM_USAGE) is Support.YES
 
 
 class Endpoint:
@@ -112,7 +86,7 @@ class Endpoint:
         self.window: int | None = None
         """Tokens of a request, as its server told them when it loaded the model, until it is described anew."""
         self.speed = Speed()
-        self._rules = rules
+        self.rules = rules
         self._saving = False
         self._start_over(now)
         self.state: EndpointState = "unknown"
@@ -121,9 +95,10 @@ class Endpoint:
 
     def _start_over(self, now: float) -> None:
         self.last_error: ModelError | None = None
-        self.breaker = Breaker(self._rules.breaker)
-        self.health = Health(self._rules.health, now)
+        self.breaker = Breaker(self.rules.breaker)
+        self.health = Health(self.rules.health, now)
         self.hold: Hold | None = None
+        self.watch = Watch()
         self._holds = 0
         self._on_trial = False
         self._ready = False
@@ -233,6 +208,13 @@ class Endpoint:
         self._on_trial = False
         self._ready = True
 
+    def woke(self, now: float) -> None:
+        """It counted as stalled, and has answered a call all the same that ran then: it was at work."""
+        self.breaker.close()
+        self.health.heard(now)
+        self.last_progress = now
+        self._ready = True
+
     def failed(self, error: ModelError, now: float, jitter: Jitter) -> None:
         """A call failed: judge what that says about the server. Nothing, where it was not sent."""
         if isinstance(error, Withheld):
@@ -240,16 +222,16 @@ class Endpoint:
         self.last_error = error
         match error:
             case ServerBusy():
-                self._put_on_hold("loading" if _LOADING.search(error.message) else "busy", error, now, jitter)
+                self._put_on_hold("loading" if LOADING.search(error.message) else "busy", error, now, jitter)
             case RateLimited():
                 self._put_on_hold("rate_limited", error, now, jitter)
             case Refused():
-                self._rest("misconfigured", now + self._rules.refused_for)
+                self._rest("misconfigured", now + self.rules.refused_for)
             case ModelNotFound():
-                self._rest("gone", now + self._rules.refused_for)
+                self._rest("gone", now + self.rules.refused_for)
             case BadRequest():
                 self.health.heard(now)
-            case _ if isinstance(error, self._rules.count):
+            case _ if isinstance(error, self.rules.count):
                 self._count(error, now, jitter)
 
     def stalled(self, error: ModelError, now: float, jitter: Jitter, prompt: int = 0) -> None:
@@ -257,7 +239,8 @@ class Endpoint:
         once, because the next call would hang as long."""
         self.last_error = error
         self.speed.waited_in_vain(prompt)
-        if not isinstance(error, self._rules.count):
+        self.watch = Watch()
+        if not isinstance(error, self.rules.count):
             return
         self._ready = False
         self.breaker.trip(now, jitter, stalled=isinstance(error, Stalled))
@@ -330,7 +313,7 @@ class Endpoint:
     def stall_limit(self, prompt: int) -> float:
         """Seconds without progress after which a streamed call counts as stalled, while a prompt of so many bytes is read."""
         usual = self.speed.first_tokens.quantile(USUAL) or 0.0
-        return max(self.silence(prompt), self._rules.stall_factor * usual)
+        return max(self.silence(prompt), self.rules.stall_factor * usual)
 
     def whole_limit(self, prompt: int, most: int | None) -> float:
         """The same for a whole reply of ``most`` tokens. It shows no progress, so it has a limit only once it is known how long
@@ -339,12 +322,12 @@ class Endpoint:
         if usual is None:
             return inf
         need = min(self.silence(prompt) + self.speed.writing(most), self._longest)
-        return max(need, self._rules.stall_factor * usual)
+        return max(need, self.rules.stall_factor * usual)
 
     def silence(self, prompt: int) -> float:
         """Seconds without a sign of life that mean nothing. A load shows none, and takes minutes on a slow disk; neither does
         a long prompt that is read, on most servers."""
-        rules = self._rules
+        rules = self.rules
         if self.cold:
             return rules.load_after
         return min(rules.stall_after * self.speed.doubt(prompt) + self.speed.reading(prompt), self._longest)
@@ -352,7 +335,7 @@ class Endpoint:
     @property
     def _longest(self) -> float:
         """Seconds of silence that no need excuses."""
-        return max(self._rules.stall_after, self._rules.load_after)
+        return max(self.rules.stall_after, self.rules.load_after)
 
     def seen(self, *, loaded: bool, now: float) -> None:
         """Somebody looked whether its model is in memory. That it came is progress."""
@@ -366,9 +349,9 @@ class Endpoint:
     def _put_on_hold(self, state: EndpointState, error: ModelError, now: float, jitter: Jitter) -> None:
         wait = error.retry_after
         if not wait:
-            wait = self._rules.busy_for.delay(self._holds, jitter)
+            wait = self.rules.busy_for.delay(self._holds, jitter)
         self._holds += 1
-        self._rest(state, now + min(wait, self._rules.hold_at_most))
+        self._rest(state, now + min(wait, self.rules.hold_at_most))
 
     def _rest(self, state: EndpointState, until: float) -> None:
         self.hold = Hold(state, until)

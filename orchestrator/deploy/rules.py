@@ -22,6 +22,7 @@ class EndpointRules:
     count: tuple[type[ModelError], ...] = (Unreachable, ServerFailed, BrokenReply, Stalled)
     stall_after: float = 60.0
     stall_factor: float = 4.0  # times the 95th percentile of what is usual there
+    look_for: float = 15.0  # that somebody may look whether it works, within these
     load_after: float = 600.0  # the same, while its server may be loading the model for a call
     busy_for: Backoff = BUSY_FOR  # where the server names no time
     hold_at_most: float = 300.0  # whatever time it names: headers are wrong, and asking once more costs nothing

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from orchestrator.core.message import FunctionSchema, Message, Usage
 from orchestrator.core.record import record
@@ -235,6 +235,16 @@ class Provider(Protocol):
 
     async def aclose(self) -> None:
         """Close its connections."""
+        ...
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A third one: providers whose servers tell how far they are with what they do, for whomever it is."""
+
+    async def at_work(self, target: Target, within: float) -> bool | None:
+        """Whether the server of a target makes progress just now, seen within so many seconds on connections of its own: false
+        also where it does not even answer that. ``None`` where it does not tell, or has nothing to do."""
         ...
 
 

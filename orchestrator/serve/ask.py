@@ -122,6 +122,12 @@ def size_of(call: ChatCall) -> int:
     return sum([len(message.encoded()) for message in call.messages])
 
 
+def may_come_in_pieces(call: ChatCall) -> bool:
+    """Whether the same answer comes of a stream: not where it may be chosen without writing, and not every server that tells
+    probabilities tells them in a stream."""
+    return call.choice is None and not call.top_logprobs
+
+
 def provider_for(ask: Ask, start: Start) -> Provider:
     """Who carries the call there; to the cloud only by the customs, and to a model that was just loaded only what it holds."""
     if start.window is not None:

@@ -18,7 +18,8 @@ StartKind = Literal["first", "retry", "fallback"]
 class Start:
     """Send the call to the endpoint now, at ``target``. ``kind`` says whether it was there before, or elsewhere; ``for_model``
     is how many seconds it waited because the model was not in memory. ``window``: tokens of a request, where its server told
-    them when it loaded the model. ``passed``: those before it in the call's order that are not asked, each with its state."""
+    them when it loaded the model. ``passed``: those before it in the call's order that are not asked, each with its state.
+    ``streams``: ask for it in pieces, also where it is wanted whole: they show that the server works."""
 
     call: int
     spec: EndpointSpec
@@ -27,6 +28,7 @@ class Start:
     for_model: float = 0.0
     window: int | None = None
     passed: tuple[str, ...] = ()
+    streams: bool = False
 
     def __str__(self) -> str:
         return f"start {self.call} on {self.spec.id} ({self.kind})"
@@ -90,6 +92,19 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """See within ``timeout`` seconds whether the endpoint's server works although its calls are silent, and report it.
+    ``epoch`` is that of the endpoint."""
+
+    spec: EndpointSpec
+    epoch: int
+    timeout: float
+
+    def __str__(self) -> str:
+        return f"look at {self.spec.id}"
+
+
+@dataclass(frozen=True, slots=True)
 class Relist:
     """Have somebody look what the endpoint's server lists now: it says that it has not the model that it listed."""
 
@@ -137,4 +152,4 @@ class Unload:
         return f"unload {self.model}: {self.reason}"
 
 
-Effect = Start | Fail | Cancel | RetryAt | Probe | Check | Relist | StateChanged | Load | Unload
+Effect = Start | Fail | Cancel | RetryAt | Probe | Check | Look | Relist | StateChanged | Load | Unload

@@ -9,14 +9,23 @@ from typing import Final, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from orchestrator.core.errors import BadRequest, ModelError, OrchestratorError, ServerFailed, Stalled
+from orchestrator.core.errors import (
+    BadRequest,
+    ModelError,
+    OrchestratorError,
+    RateLimited,
+    ServerBusy,
+    ServerFailed,
+    Stalled,
+)
 from orchestrator.core.event import EventKind
 from orchestrator.core.message import Message
 from orchestrator.deploy.endpoint import EndpointSpec
+from orchestrator.deploy.watch import Word
 from orchestrator.ports.lifecycle import Loaded, LoadOptions
-from orchestrator.ports.provider import ChatCall
+from orchestrator.ports.provider import ChatCall, Watched
 from orchestrator.serve.clock import current_time
-from orchestrator.serve.effect import Check, Effect, Load, Probe, Unload
+from orchestrator.serve.effect import Check, Effect, Load, Look, Probe, Unload
 from orchestrator.serve.scheduler import Scheduler
 
 GRACE: Final = 1.0
@@ -33,7 +42,7 @@ class Errands:
     that asks for to ``carry_out``. Whatever a plug-in raises ends the errand, never the loop that all requests need."""
 
     def __init__(self, scheduler: Scheduler, tell: Tell, carry_out: Callable[[list[Effect]], None]) -> None:
-        self.waiting: list[Probe | Check | Load | Unload] = []
+        self.waiting: list[Probe | Check | Look | Load | Unload] = []
         self._scheduler = scheduler
         self._tell = tell
         self._carry_out = carry_out
@@ -47,6 +56,8 @@ class Errands:
                     group.start_soon(self._probe, errand)
                 case Check():
                     group.start_soon(self._check, errand)
+                case Look():
+                    group.start_soon(self._look, errand)
                 case Load():
                     group.start_soon(self._load, errand)
                 case Unload():
@@ -71,6 +82,12 @@ class Errands:
         outcome = await _bounded(spec.provider.chat(call), "check", effect.timeout)
         fault = outcome if isinstance(outcome, ModelError) else None
         self._carry_out(self._scheduler.on_check(spec.id, effect.epoch, fault, began, current_time()))
+
+    async def _look(self, effect: Look) -> None:
+        word: Word = "silent"
+        with anyio.move_on_after(effect.timeout):
+            word = await _seen(effect.spec, effect.timeout)
+        self._carry_out(self._scheduler.on_look(effect.spec.id, effect.epoch, word, current_time()))
 
     async def _load(self, effect: Load) -> None:
         fields = {"endpoint": effect.spec.id, "model": effect.model}
@@ -119,6 +136,21 @@ async def _answers(spec: EndpointSpec) -> bool:
             return True
         if current_time() - began < SLOW:
             return False
+
+
+async def _seen(spec: EndpointSpec, within: float) -> Word:
+    """Whether a server works: as it tells itself, else as a token shows. Takes about as long as it may, where it hangs."""
+    began = current_time()
+    if isinstance(spec.provider, Watched):
+        told = await _bounded(spec.provider.at_work(spec.target, within), "look", within)
+        if isinstance(told, bool):
+            return "works" if told else "hangs"
+    left = within - (current_time() - began)
+    call = ChatCall(spec.target, (_QUESTION,), max_tokens=1, timeout=left)
+    outcome = await _bounded(spec.provider.chat(call), "look", left)
+    if isinstance(outcome, (ServerBusy, RateLimited)):
+        return "works"
+    return "silent" if isinstance(outcome, ModelError) and not isinstance(outcome, BadRequest) else "answers"
 
 
 async def _bounded(work: Awaitable[Outcome], what: str, timeout: float) -> Outcome | ModelError:

@@ -24,7 +24,17 @@ from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Provider
-from orchestrator.serve.ask import Ask, CallAttempt, CallTrace, EndpointView, call_for, provider_for, size_of
+from orchestrator.serve.ask import (
+    Ask,
+    CallAttempt,
+    CallTrace,
+    EndpointView,
+    call_for,
+    may_come_in_pieces,
+    provider_for,
+    size_of,
+)
+from orchestrator.serve.attempt import Caller, close, cut_short, run_out, whole
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.effect import (
     Cancel,
@@ -32,6 +42,7 @@ from orchestrator.serve.effect import (
     Effect,
     Fail,
     Load,
+    Look,
     Probe,
     Relist,
     RetryAt,
@@ -46,26 +57,6 @@ from orchestrator.serve.scheduler_limits import SchedulerLimits
 from orchestrator.serve.scheduler_queue import Submission
 
 __all__ = ["Ask", "CallAttempt", "CallTrace", "EndpointView", "Loop"]
-
-CLOSING_SECONDS: Final = 1.0
-
-
-class _Caller:
-    """A call and the task that waits for it."""
-
-    __slots__ = ("ask", "asked_at", "error", "number", "over", "scope", "start", "stopped_by", "turn")
-
-    def __init__(self, number: int, ask: Ask, now: float) -> None:
-        self.number = number
-        self.ask = ask
-        self.asked_at = now  # since when it waits for its turn, or has it
-        self.start: Start | None = None
-        self.error: RunError | None = None
-        self.turn: anyio.Event | None = None
-        self.scope: anyio.CancelScope | None = None
-        self.stopped_by: RunError | None = None
-        self.over = False  # the scheduler has forgotten it
-
 
 NO_QUEUE: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -86,7 +77,7 @@ class Loop:
     ) -> None:
         self._limits = limits or SchedulerLimits()
         self._scheduler = Scheduler(self._limits, jitter)
-        self._callers: dict[int, _Caller] = {}
+        self._callers: dict[int, Caller] = {}
         self._numbers = count(1)
         self._on_event = on_event
         self._on_missing = on_missing
@@ -148,7 +139,8 @@ class Loop:
             while True:
                 start = caller.start or await self._turn(caller)
                 began = caller.asked_at
-                reply = await _reply(caller, provider_for(ask, start), call_for(ask, start, began))
+                carrier, call = provider_for(ask, start), call_for(ask, start, began)
+                reply = await (self._gathered(caller, carrier, call) if start.streams else whole(caller, carrier, call))
                 if not isinstance(reply, RunError):
                     self._finish(caller, start, began, None, reply)
                     return reply
@@ -181,10 +173,10 @@ class Loop:
                         for piece in ready:
                             yield piece
                         if caller.over:
-                            await _run_out(source)
+                            await run_out(source)
                             return
                 finally:
-                    await _close(source)
+                    await close(source)
                 self._finish(caller, start, began, held.with_partial(delta))
         except BaseException:
             self._abandon(caller)
@@ -214,9 +206,9 @@ class Loop:
 
     # -- a caller's task --------------------------------------------------------------------------------------------
 
-    def _submit(self, ask: Ask, *, streaming: bool) -> _Caller:
+    def _submit(self, ask: Ask, *, streaming: bool) -> Caller:
         now = current_time()
-        caller = _Caller(next(self._numbers), ask, now)
+        caller = Caller(next(self._numbers), ask, now)
         self._callers[caller.number] = caller
         queue = ask.queue or NO_QUEUE
         new = Submission(
@@ -227,6 +219,7 @@ class Loop:
             idempotent=ask.idempotent,
             equals=ask.equals,
             streaming=streaming,
+            in_pieces=streaming or may_come_in_pieces(ask.call),
             length=queue.get("length"),
             patience=queue.get("timeout"),
             prompt=size_of(ask.call),
@@ -237,7 +230,7 @@ class Loop:
             self.foresee(ask.call.request_id, ask.next)
         return caller
 
-    async def _turn(self, caller: _Caller) -> Start:
+    async def _turn(self, caller: Caller) -> Start:
         """Wait until the scheduler starts the call, or fails it."""
         if caller.start is None and caller.error is None:
             caller.turn = anyio.Event()
@@ -250,7 +243,22 @@ class Loop:
         caller.ask.trace.load_ms += caller.start.for_model * 1e3
         return caller.start
 
-    async def _next(self, caller: _Caller, source: AsyncIterator[Delta]) -> Delta | RunError:
+    async def _gathered(self, caller: Caller, provider: Provider, call: ChatCall) -> ChatReply | RunError:
+        """The whole answer, asked for in pieces so that its server shows whether it works; or why there is none."""
+        source = provider.stream(call)
+        try:
+            while isinstance(delta := await self._next(caller, source), Delta):
+                self._moved(caller, delta)
+                if delta.reply is not None:
+                    await run_out(source)
+                    return delta.reply
+        finally:
+            await close(source)
+        if isinstance(delta, ModelError):
+            delta.partial = ""  # of which nobody has seen anything
+        return delta
+
+    async def _next(self, caller: Caller, source: AsyncIterator[Delta]) -> Delta | RunError:
         """The next piece; or why there is none. The scope is not held open while the consumer has the turn."""
         self._scheduler.on_wait(caller.number, current_time())
         if caller.stopped_by is None:
@@ -261,16 +269,16 @@ class Loop:
                     return BrokenReply("the stream ended without a reply")
                 except ModelError as fault:
                     return fault
-        return _cut_short(caller)
+        return cut_short(caller)
 
-    def _moved(self, caller: _Caller, delta: Delta) -> float:
+    def _moved(self, caller: Caller, delta: Delta) -> float:
         """A piece has come; gives the time."""
         now = current_time()
         self._scheduler.on_progress(caller.number, now, reading=delta.sign == "reading")
         return now
 
     def _finish(
-        self, caller: _Caller, start: Start, began: float, error: RunError | None, reply: ChatReply | None = None
+        self, caller: Caller, start: Start, began: float, error: RunError | None, reply: ChatReply | None = None
     ) -> None:
         """Report the end of an attempt, and learn what comes next for the call."""
         now = current_time()
@@ -283,7 +291,7 @@ class Loop:
         wrote = reply.usage.completion_tokens if reply is not None else 0
         self._carry_out(self._scheduler.on_finish(caller.number, now, error, wrote))
 
-    def _abandon(self, caller: _Caller) -> None:
+    def _abandon(self, caller: Caller) -> None:
         """The caller's task is cancelled or has failed: nobody waits for this call any more."""
         if caller.over:
             return
@@ -296,7 +304,7 @@ class Loop:
         self._forget(caller)
         self._carry_out(self._scheduler.on_cancel(caller.number, now))
 
-    def _forget(self, caller: _Caller) -> None:
+    def _forget(self, caller: Caller) -> None:
         caller.over = True
         del self._callers[caller.number]
 
@@ -313,7 +321,7 @@ class Loop:
                     self._stop(effect)
                 case RetryAt():
                     self._tell_retry(effect)
-                case Probe() | Check() | Load() | Unload():
+                case Probe() | Check() | Look() | Load() | Unload():
                     self._errands.waiting.append(effect)
                 case StateChanged():
                     self._tell_state(effect)
@@ -364,35 +372,3 @@ class Loop:
     def _tell(self, kind: EventKind, fields: Mapping[str, object], run: str = "") -> None:
         if self._on_event is not None:
             self._on_event(Event(kind, time.time(), run=run, fields=fields))
-
-
-async def _reply(caller: _Caller, provider: Provider, call: ChatCall) -> ChatReply | RunError:
-    """The whole answer; or why there is none."""
-    if caller.stopped_by is None:
-        with anyio.CancelScope() as caller.scope:
-            try:
-                return await provider.chat(call)
-            except ModelError as fault:
-                return fault
-    return _cut_short(caller)
-
-
-def _cut_short(caller: _Caller) -> RunError:
-    """Why an attempt ended without a word from the provider: it was stopped from here."""
-    return caller.stopped_by or BrokenReply("the attempt was stopped")
-
-
-async def _run_out(source: AsyncIterator[Delta]) -> None:
-    """Read a stream that has given its reply to its end, so that the provider can use the connection again."""
-    with anyio.move_on_after(CLOSING_SECONDS):
-        try:
-            while True:
-                await anext(source)
-        except (StopAsyncIteration, ModelError):  # the answer is whole; what comes after it is of no interest
-            return
-
-
-async def _close(source: AsyncIterator[Delta]) -> None:
-    close = getattr(source, "aclose", None)
-    if close is not None:
-        await close()

@@ -16,21 +16,22 @@ from typing import Final
 from orchestrator.core.errors import ModelError, RunCancelled, RunError, Stalled
 from orchestrator.deploy.endpoint import Endpoint, EndpointSpec
 from orchestrator.deploy.residence import PoolLimits
+from orchestrator.deploy.watch import Word
 from orchestrator.ports.lifecycle import Loaded
-from orchestrator.serve.effect import Cancel, Check, Effect, Probe
+from orchestrator.serve.effect import Cancel, Check, Effect, Look, Probe
 from orchestrator.serve.scheduler_dispatch import Dispatch
 from orchestrator.serve.scheduler_faults import (
-    longest_prompt,
-    no_progress,
     out_of_time,
-    stalls_at,
     too_late,
     waited_too_long,
 )
 from orchestrator.serve.scheduler_queue import Call, Lane, Submission
+from orchestrator.serve.scheduler_stalls import Silence, Verdict
 
 LATE: Final = 5.0
 """Seconds that a tick comes late only where nobody could listen to servers either."""
+NO_EPOCH: Final = -1
+"""Of a call whose end says nothing about its endpoint."""
 NO_POOLS: Final[Mapping[str, PoolLimits]] = MappingProxyType({})
 
 
@@ -190,6 +191,14 @@ class Scheduler(Dispatch):
             self.due = min(self.due, lane.endpoint.check_due)
         return self._take(now)
 
+    def on_look(self, name: str, epoch: int, word: Word, now: float) -> list[Effect]:
+        """A ``Look`` ended: what the server is seen to do."""
+        lane = self._lanes.get(name)
+        if lane is not None:
+            lane.endpoint.watch.ended(word if lane.endpoint.epoch == epoch else "")
+            self._look_at(lane.endpoint, now)
+        return self._take(now)
+
     def on_tick(self, now: float) -> list[Effect]:
         """Time has passed."""
         self._closed = False
@@ -255,21 +264,43 @@ class Scheduler(Dispatch):
         """Stop the calls on an endpoint that have no time left, or make no progress."""
         endpoint = lane.endpoint
         endpoint.look_at = inf
-        running = [call for call in self._calls.values() if call.lane is lane and call.phase == "running"]
-        longest = longest_prompt(running)
-        for call in running:
-            if call.stopped:
-                continue
-            fault = out_of_time(call, now) or no_progress(call, now, lane, longest)
-            if fault is None:
-                again = now + self.limits.endpoint.stall_after
-                self._look_at(endpoint, min(call.new.deadline, stalls_at(call, lane, longest), again))
+        running = [
+            call for call in self._calls.values() if call.lane is lane and call.phase == "running" and not call.stopped
+        ]
+        silence = Silence(lane, running)
+        judged = [(call, silence.verdict(call, now)) for call in running]  # all of them, before any is acted on
+        for call, verdict in judged:
+            late = out_of_time(call, now)
+            if late is None and not self._ends(call, lane, verdict):
+                self._watch(call, lane, silence, now)
                 continue
             call.stopped = True
-            if isinstance(fault, Stalled) and call.epoch == endpoint.epoch:
-                endpoint.stalled(fault, now, self._jitter, longest)
-            self._effects.append(Cancel(call.new.call, fault))
+            self._effects.append(Cancel(call.new.call, late or self._judged(call, verdict, silence, now)))
         self._settle(lane, now)
+
+    def _ends(self, call: Call, lane: Lane, verdict: Verdict) -> bool:
+        """Whether its silence ends a call; not where its server is only busy, and nobody else can take it."""
+        return verdict in ("lost", "hung") or (verdict == "busy" and call.new.idempotent and self._others(call, lane))
+
+    def _watch(self, call: Call, lane: Lane, silence: Silence, now: float) -> None:
+        """Have its server looked at in time, and come back."""
+        endpoint = lane.endpoint
+        if silence.look_due(call) <= now:
+            self._effects.append(Look(endpoint.spec, endpoint.epoch, silence.look_time(call, now)))
+            endpoint.watch.begin(now)
+        again = now + self.limits.endpoint.stall_after
+        self._look_at(endpoint, min(call.new.deadline, silence.changes_at(call, now), again))
+
+    def _judged(self, call: Call, verdict: Verdict, silence: Silence, now: float) -> Stalled:
+        """What is told of a call that its silence ends, and what that says about its server."""
+        endpoint, fault = call.running_on().endpoint, silence.fault(call, now, verdict)
+        if verdict == "hung" and call.epoch == endpoint.epoch:
+            endpoint.stalled(fault, now, self._jitter, silence.longest)
+        elif verdict == "lost" and not call.got_token:
+            endpoint.speed.waited_in_vain(silence.longest)
+        elif verdict == "busy":
+            call.epoch = NO_EPOCH
+        return fault
 
     def _next_due(self) -> float:
         due = self._timers[0][0] if self._timers else inf

@@ -23,15 +23,14 @@ from orchestrator.serve.fallback import after_load_failure, onward, renewed
 from orchestrator.serve.scheduler_affinity import Affinity
 from orchestrator.serve.scheduler_choice import least_bad, left, passed_over, soon_usable, usable
 from orchestrator.serve.scheduler_faults import (
-    blamed_after,
     misses_deadline,
     queue_full,
-    silent_since,
     too_late,
     why_none,
 )
 from orchestrator.serve.scheduler_limits import SchedulerLimits
 from orchestrator.serve.scheduler_queue import Call, Lane
+from orchestrator.serve.scheduler_stalls import blamed_after, first_look, silent_since
 
 
 class Dispatch:
@@ -95,12 +94,14 @@ class Dispatch:
             call.failures, call.stale_before = 0, False
         call.phase, call.lane, call.epoch = "running", lane, endpoint.epoch
         call.began_once, call.stopped, call.got_token = True, False, False
+        call.streams = call.new.streaming or (call.new.in_pieces and endpoint.spec.shows_progress)
         call.waits_since = inf
         call.started = call.last_progress = now
-        self._look_at(endpoint, min(call.new.deadline, now + self.limits.endpoint.stall_after))
+        self._look_at(endpoint, min(call.new.deadline, now + first_look(self.limits.endpoint)))
         window = endpoint.window
         passed = () if endpoint.spec.id == call.new.candidates[0] else passed_over(call, lane, self._lanes)
-        self._effects.append(Start(call.new.call, endpoint.spec, kind, endpoint.called, for_model, window, passed))
+        start = Start(call.new.call, endpoint.spec, kind, endpoint.called, for_model, window, passed, call.streams)
+        self._effects.append(start)
 
     def _wait(self, call: Call, lanes: tuple[Lane, ...], now: float) -> None:
         with_room = tuple(lane for lane in lanes if lane.room_for(call))
@@ -163,12 +164,24 @@ class Dispatch:
             endpoint.succeeded(now - call.started, now, wrote)
             if endpoint.state != "ready" or endpoint.capacity != endpoint.most:
                 self._settle(lane, now)
+        elif endpoint.breaker.stalled and call.epoch == endpoint.epoch - 1:
+            endpoint.woke(now)
+            self._settle(lane, now)
 
     def _judge_silence(self, call: Call, lane: Lane, now: float) -> None:
         """The deadline passed. If nothing came for very long the server is to blame, else the deadline was short."""
-        silent = now - silent_since(call, lane)
-        if call.epoch == lane.endpoint.epoch and silent >= blamed_after(call, lane):
-            self._judge_fault(call, lane, Stalled(f"no sign of life for {silent:.0f} s"), now)
+        endpoint, since = lane.endpoint, silent_since(call, lane)
+        if call.epoch != endpoint.epoch or now - since < blamed_after(call, endpoint):
+            return
+        fault = Stalled(f"no sign of life for {now - since:.0f} s")
+        if endpoint.watch.says(since) in (
+            "hangs",
+            "silent",
+        ):  # who looked saw none either: the next call would hang as long
+            endpoint.stalled(fault, now, self._jitter, call.new.prompt)
+            self._settle(lane, now)
+        else:
+            self._judge_fault(call, lane, fault, now)
 
     def _judge_fault(self, call: Call, lane: Lane, error: ModelError, now: float) -> None:
         if call.epoch == lane.endpoint.epoch:

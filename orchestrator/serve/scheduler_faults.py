@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from math import ceil, inf
+from math import ceil
 
 from orchestrator.core.errors import (
     DeadlinePassed,
@@ -13,7 +12,6 @@ from orchestrator.core.errors import (
     QueueFull,
     Refused,
     RunError,
-    Stalled,
     Unreachable,
     WouldMissDeadline,
 )
@@ -112,41 +110,6 @@ def misses_deadline(call: Call, now: float, lanes: tuple[Lane, ...], *, next_in_
     return WouldMissDeadline(
         f"an answer from {_names(lanes)} takes {need:.1f} s or more{load_part}, and {left_over:.1f} s are left"
     )
-
-
-def longest_prompt(running: Iterable[Call]) -> int:
-    """Bytes of the longest prompt that may be read just now. While a server reads one, many write nothing for others."""
-    return max((call.new.prompt for call in running if not call.got_token), default=0)
-
-
-def no_progress(call: Call, now: float, lane: Lane, longest: int) -> Stalled | None:
-    """The fault of a running call that makes no progress. Before its first token, a token of any other call shows that
-    the server works: it may be at another prompt."""
-    if now < stalls_at(call, lane, longest):
-        return None
-    return Stalled(f"{lane.endpoint.spec.id} made no progress for {now - silent_since(call, lane):.0f} s")
-
-
-def stalls_at(call: Call, lane: Lane, longest: int) -> float:
-    """When a running call counts as stalled, if nothing more is heard of it while prompts of ``longest`` bytes are read."""
-    return silent_since(call, lane) + _limit(call, lane, longest)
-
-
-def _limit(call: Call, lane: Lane, longest: int) -> float:
-    endpoint = lane.endpoint
-    return endpoint.stall_limit(longest) if call.new.streaming else endpoint.whole_limit(longest, call.new.most)
-
-
-def blamed_after(call: Call, lane: Lane) -> float:
-    """Seconds of silence for which the server is to blame, when a deadline ends them: what a call of this length needs there
-    at most, or what means nothing where that is not known."""
-    limit = _limit(call, lane, call.new.prompt)
-    return limit if limit < inf else lane.endpoint.silence(call.new.prompt)
-
-
-def silent_since(call: Call, lane: Lane) -> float:
-    """When the last sign of life of a running call was."""
-    return call.last_progress if call.got_token else max(call.started, lane.endpoint.last_progress)
 
 
 def _names(lanes: tuple[Lane, ...]) -> str:

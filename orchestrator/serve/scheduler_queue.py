@@ -22,7 +22,8 @@ class Submission:
     """A call that wants an endpoint. ``candidates`` are endpoint ids, best first; the first ``equals`` of them are of
     equal rank, so that the least loaded is taken. ``deadline`` is on the scheduler's clock. ``length`` (how many of its
     class may wait) and ``patience`` (how long it does, in seconds) go before the class's own limits. ``prompt`` is how many bytes
-    are to be read, ``most`` how many tokens may be written (``None``: nobody says)."""
+    are to be read, ``most`` how many tokens may be written (``None``: nobody says). ``streaming``: its caller wants pieces;
+    ``in_pieces``: it may be asked for so."""
 
     call: int
     candidates: tuple[str, ...]
@@ -31,6 +32,7 @@ class Submission:
     idempotent: bool = True
     equals: int = 1
     streaming: bool = False
+    in_pieces: bool = False
     length: int | None = None
     patience: float | None = None
     prompt: int = 0
@@ -58,6 +60,7 @@ class Call:
         "stale_before",
         "started",
         "stopped",
+        "streams",
         "submitted",
         "ticket",
         "waits_since",
@@ -89,6 +92,8 @@ class Call:
         self.started = 0.0
         self.last_progress = 0.0
         self.got_token = False
+        self.streams = new.streaming
+        """Whether its attempt comes in pieces, so that its progress is seen."""
 
     def running_on(self) -> Lane:
         """Where it runs."""

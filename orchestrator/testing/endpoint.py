@@ -154,6 +154,11 @@ class SimulatedEndpoint:
         """The requests whose client went away."""
         return [record for record in self.records if record.outcome == "cancelled"]
 
+    @property
+    def running(self) -> list[Record]:
+        """The requests that have a slot, oldest first."""
+        return [record for record in self.records if not record.outcome][: self.slots]
+
     def begin(self, asked: Asked, now: float) -> Turn:
         """A request arrives at ``now`` (seconds of any clock that only moves on)."""
         asked = without(asked, self.ignores)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from orchestrator.testing.endpoint import SimulatedEndpoint
+from orchestrator.testing.endpoint import Record, SimulatedEndpoint
 from orchestrator.testing.face import JSON as _JSON
 from orchestrator.testing.face import Document, Face
 from orchestrator.testing.face import is_embedding as _is_embedding
@@ -79,8 +79,22 @@ def _llama_cpp(endpoint: SimulatedEndpoint) -> dict[str, Document]:
         "/props": _ok(_llama_props(endpoint, name, endpoint.context)),
         "/v1/models": listed,
         "/models": listed,
-        "/slots": _ok([{"id": number, "n_ctx": endpoint.context} for number in range(endpoint.slots)]),
+        "/slots": _ok(_llama_slots(endpoint)),
     }
+
+
+def _llama_slots(endpoint: SimulatedEndpoint) -> list[dict[str, Any]]:
+    running = endpoint.running
+    slots = [{"id": number, "n_ctx": endpoint.context, "speculative": False} for number in range(endpoint.slots)]
+    return [
+        {**slot, "is_processing": False} if number >= len(running) else {**slot, **_llama_work(running[number])}
+        for number, slot in enumerate(slots)
+    ]
+
+
+def _llama_work(record: Record) -> dict[str, Any]:
+    decoded = {"has_next_token": True, "has_new_line": False, "n_remain": -1, "n_decoded": record.tokens}
+    return {"is_processing": True, "id_task": record.number, "next_token": [decoded]}
 
 
 def _llama_props(endpoint: SimulatedEndpoint, name: str, context: int) -> dict[str, Any]:
@@ -137,7 +151,20 @@ def _vllm(endpoint: SimulatedEndpoint) -> dict[str, Document]:
         "/health": (200, "text/plain", ""),
         "/version": _ok({"version": "0.32.0"}),
         "/v1/models": _list(cards),
+        "/metrics": (200, "text/plain; version=0.0.4; charset=utf-8", _vllm_metrics(endpoint)),
     }
+
+
+def _vllm_metrics(endpoint: SimulatedEndpoint) -> str:
+    """In the text format of Prometheus."""
+    label, running = f'{{engine="0",model_name="{endpoint.models[0]}"}}', len(endpoint.running)
+    told = {
+        "num_requests_running": running,
+        "num_requests_waiting": sum(not record.outcome for record in endpoint.records) - running,
+        "prompt_tokens_total": sum(record.asked.prompt_characters // 4 for record in endpoint.records),
+        "generation_tokens_total": sum(record.tokens for record in endpoint.records),
+    }
+    return "".join(f"vllm:{name}{label} {float(value)}\n" for name, value in told.items())
 
 
 def _lm_studio(endpoint: SimulatedEndpoint) -> dict[str, Document]:

@@ -318,6 +318,7 @@ async def _tokens(turn: Turn, tokens: list[int]) -> AsyncIterator[str]:
         if tokens[0] and turn.gap:
             await _pass(turn.gap)
         tokens[0] += 1
+        turn.record.tokens = tokens[0]
         yield piece
 
 

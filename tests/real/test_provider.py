@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -15,7 +17,7 @@ from orchestrator.core.message import Message
 from orchestrator.plugins.providers.compatible import CompatibleProvider, open_llama_cpp
 from orchestrator.plugins.providers.discovery import discover
 from orchestrator.plugins.providers.openai_sdk import open_openai
-from orchestrator.ports.provider import ChatCall, ChatReply, Secret, Target
+from orchestrator.ports.provider import ChatCall, ChatReply, Secret, Target, Watched
 from orchestrator.testing.conformance import CLOCK, ROUTE, WEATHER, ProviderConformance, Subject
 from tests.providers.opened import open_all
 from tests.real.llama import LlamaServer, LlamaServers
@@ -178,6 +180,23 @@ async def test_a_cancelled_call_ends_in_the_servers_own_log(
         tasks.cancel_scope.cancel()
     await _until(lambda: "cancel task" in server.log.read_text(errors="replace"))
     assert "eval time" not in server.log.read_text(errors="replace"), "it wrote its answer to the end"
+    server.kill()
+
+
+async def test_it_tells_whether_it_is_at_work(llama_server: LlamaServers, provider: CompatibleProvider) -> None:
+    """For another client; and it tells nothing once it hangs, as here where its process is stopped."""
+    assert isinstance(provider, Watched)
+    server = llama_server(alias="watched", slots=1)
+    target, log = target_of(server), server.log
+    assert await provider.at_work(target, 2.0) is None, "it has nothing to do"
+    call = call_to(server, "go on", max_tokens=4000, top_logprobs=20, extra={"ignore_eos": True})
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(provider.chat, call)
+        await _until(lambda: "processing task" in log.read_text(errors="replace"))
+        assert await provider.at_work(target, 2.0) is True
+        os.killpg(server.process.pid, signal.SIGSTOP)
+        assert await provider.at_work(target, 0.5) is False
+        tasks.cancel_scope.cancel()
     server.kill()
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from orchestrator.core.errors import BrokenReply, ModelError, ModelNotFound
 from orchestrator.core.surrogates import whole_value
 from orchestrator.plugins.providers.addresses import root_of
+from orchestrator.plugins.providers.at_work import CountersTold, SlotsTold
 from orchestrator.plugins.providers.body import BodyMaker, grammar_fields
 from orchestrator.plugins.providers.decisions import Decisions
 from orchestrator.plugins.providers.lifecycle.lemonade import LemonadeLifecycle
@@ -278,8 +279,12 @@ class OllamaProvider(OllamaLifecycle, CompatibleProvider):
         return await self._forwards.told(identity, api_key, await super().models(identity, api_key))
 
 
-class LlamaProvider(LlamaLifecycle, CompatibleProvider):
-    """llama.cpp: as a router it loads, pulls and removes too."""
+class LlamaProvider(SlotsTold, LlamaLifecycle, CompatibleProvider):
+    """llama.cpp: as a router it loads, pulls and removes too; it tells what its slots do."""
+
+
+class VllmProvider(CountersTold, CompatibleProvider):
+    """vLLM: tells how many tokens it has read and written."""
 
 
 class StudioProvider(StudioLifecycle, CompatibleProvider):
@@ -293,6 +298,7 @@ class LemonadeProvider(LemonadeLifecycle, CompatibleProvider):
 _CLASSES: Final[Mapping[str, type[CompatibleProvider]]] = {
     "ollama": OllamaProvider,
     "llama-cpp": LlamaProvider,
+    "vllm": VllmProvider,
     "lm-studio": StudioProvider,
     "lemonade": LemonadeProvider,
 }

@@ -10,6 +10,7 @@ from orchestrator.core.choices import PriorityClass
 from orchestrator.core.errors import ModelError, RunError
 from orchestrator.deploy.endpoint import EndpointSpec, EndpointState
 from orchestrator.deploy.residence import PoolLimits, Residence
+from orchestrator.deploy.watch import Word
 from orchestrator.ports.lifecycle import Loaded, Loader
 from orchestrator.ports.provider import Provider, Target, Zone
 from orchestrator.serve.effect import Effect
@@ -149,6 +150,11 @@ class Machine:
         epoch = self.scheduler.lanes[name].endpoint.epoch
         self._note(what, self.scheduler.on_check(name, epoch, error, began, self.now))
 
+    def looked(self, name: str, word: Word) -> None:
+        """The look ended."""
+        epoch = self.scheduler.lanes[name].endpoint.epoch
+        self._note(f"{name} {word}", self.scheduler.on_look(name, epoch, word, self.now))
+
     def until(self, moment: float) -> None:
         """Let time pass as the loop does: a tick whenever one is due."""
         while self.scheduler.due <= moment:
@@ -160,11 +166,16 @@ class Machine:
         return self.scheduler.lanes[name].endpoint.state
 
     def trace(self, *, probes: bool = False) -> str:
-        """Everything that happened; without probes where they are not the point."""
-        return "\n".join(line for line in self.lines if probes or "probe" not in line)
+        """Everything that happened; without probes and looks where they are not the point."""
+        return "\n".join(line for line in self.lines if probes or not _is_aside(line))
 
     def _note(self, event: str, effects: Sequence[Effect]) -> None:
         came = [f"{self.now:g} {event}"] if event != "tick" or effects else []
-        if event == "tick" and all("probe" in str(effect) for effect in effects):
+        if event == "tick" and all(_is_aside(str(effect)) for effect in effects):
             came = [f"{self.now:g} tick: probe"] if effects else []
         self.lines += [*came, *(f"    {effect}" for effect in effects)]
+
+
+def _is_aside(line: str) -> bool:
+    """Whether it tells of a probe or a look."""
+    return "probe" in line or "look at" in line
