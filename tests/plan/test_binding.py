@@ -282,3 +282,4 @@ def test_the_context_length_that_is_written_bounds_a_request(told: int | None, w
     )
     bound = bind(model(window=written, context_length=written), state(server))
     assert bound.endpoints[0].context == window
+    assert bound.endpoints[0].bounded == (told is None or written < told), "only then the server would take more"

@@ -34,11 +34,12 @@ _UNSURE: Final = " Nothing shows that this server refuses what it cannot read, s
 @record
 class Window:
     """What one endpoint serves: ``tokens`` of a request, where that is known; ``refuses``: it answers a prompt that does not
-    fit with an error."""
+    fit with an error; ``bounded``: the limit is the manifest's, and its server would take more."""
 
     endpoint: str
     tokens: int | None = None
     refuses: bool = False
+    bounded: bool = False
 
 
 @record
@@ -66,12 +67,13 @@ def window_of(spec: EndpointSpec, told: int | None = None) -> Window:
     """What an endpoint serves: by its last look, and as its server ``told`` since."""
     refuses = spec.capabilities.get(Capability.OVERFLOW_REFUSED) is Support.YES
     tokens = spec.context if told is None else told if spec.context is None else min(told, spec.context)
-    return _window(spec.id, tokens, refuses)
+    bounded = spec.bounded and (told is None or told > (spec.context or told))
+    return _window(spec.id, tokens, refuses, bounded)
 
 
 @lru_cache(maxsize=1024)
-def _window(name: str, tokens: int | None, refuses: bool) -> Window:
-    return Window(name, tokens, refuses)
+def _window(name: str, tokens: int | None, refuses: bool, bounded: bool) -> Window:
+    return Window(name, tokens, refuses, bounded)
 
 
 def any_known(windows: Sequence[Window]) -> bool:
@@ -113,6 +115,12 @@ def _too_long(window: Window, size: int, answer: int | None) -> ContextTooLong:
     tokens = window.tokens or 0
     likely, most = size // _LIKELY, size // _SURELY
     about = f"about {likely} tokens" if likely > tokens else f"about {likely}, perhaps {most} tokens"
+    if window.bounded:
+        return ContextTooLong(
+            f"the prompt of {about}, with {_room(tokens, answer)} for the answer, does not fit the {tokens} tokens that "
+            f"context_length allows at {window.endpoint}",
+            cure="Shorten it, or write a larger context_length: nothing that may be more than it is sent.",
+        )
     return ContextTooLong(
         f"the prompt of {about}, with {_room(tokens, answer)} for the answer, does not fit the {tokens} tokens that "
         f"{window.endpoint} serves",
@@ -150,8 +158,9 @@ def _room(tokens: int, answer: int | None) -> int:
 
 
 def _may_be_sent(window: Window, size: int, answer: int | None) -> bool:
-    """A server that refuses what does not fit may judge what is in doubt; one that would cut it may not."""
-    return _holds(window, size, answer, _HARDLY if window.refuses else _SURELY)
+    """A server that refuses what does not fit may judge what is in doubt; one that would cut it may not, nor one that would
+    take more than the manifest allows."""
+    return _holds(window, size, answer, _HARDLY if window.refuses and not window.bounded else _SURELY)
 
 
 def was_cut(messages: Sequence[Message], counted: int) -> bool:
