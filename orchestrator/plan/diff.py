@@ -19,6 +19,7 @@ from orchestrator.plan.plan import Plan, numbered
 from orchestrator.plan.residence import cache_notes, unmanaged_notes
 from orchestrator.plan.servers import Servers, server_notes, stops
 from orchestrator.plan.serving import unsure_notes, who_serves
+from orchestrator.plan.tokens import narrow_notes
 from orchestrator.plan.unserved import foreign_at
 from orchestrator.plan.wanted import DOOR, has_own_door, wanted_parts
 from orchestrator.ports.provider import TOO_OLD
@@ -80,6 +81,7 @@ def _notes(blueprint: Blueprint, observed: ObservedState, bound: Mapping[str, Bo
             yield f"[ORC423] {element.spec['endpoint']} of {element.spec['alias']} is no model server: {foreign}"
     yield from server_notes(observed)
     yield from unsure_notes(blueprint, bound, observed)
+    yield from narrow_notes(blueprint, bound)
     yield from untold_notes(blueprint, observed.locked)
     port = blueprint.serve.port
     if port is not None and port in observed.taken_ports:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from orchestrator.core.blueprint import ModelSpec
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, cast
+
+from orchestrator.core.address import Address
+from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.plan.observed import ObservedServer
 from orchestrator.ports.provider import Capability, ServedModel
+
+if TYPE_CHECKING:
+    from orchestrator.plan.binding import Bound
 
 
 def served_window(server: ObservedServer, model: ServedModel) -> int | None:
@@ -27,3 +34,15 @@ def window(spec: ModelSpec, server: ObservedServer, model: ServedModel) -> int |
     if served is None and server.capabilities.get(Capability.CONTEXT_TOLD) == "yes":
         return None
     return served or spec["context_length"]
+
+
+def narrow_notes(blueprint: Blueprint, bound: Mapping[str, Bound]) -> Iterator[str]:
+    """Models that get fewer tokens a request than their manifest writes, because their server gives no more."""
+    for alias, each in bound.items():
+        spec = cast(ModelSpec, blueprint.elements[Address.of("model", alias)].spec)
+        for endpoint in each.endpoints:
+            if spec["window"] and endpoint.context is not None and endpoint.context < spec["window"]:
+                yield (
+                    f"{alias} takes {endpoint.context} tokens a request, not the {spec['window']} of its context_length: no more "
+                    f"are served by {endpoint}; start that with a larger context, or write {endpoint.context}"
+                )
