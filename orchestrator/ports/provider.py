@@ -17,6 +17,8 @@ from orchestrator.core.record import record
 Zone = Literal["node", "lan", "cloud"]
 TOO_OLD: Final = "is too old"
 """In the note of an identity whose version nothing is known of."""
+WRONG_KEY: Final = "its key is wrong or missing"
+"""Why somebody who answers cannot be asked who it is."""
 
 
 class Capability(StrEnum):

@@ -170,7 +170,11 @@ def test_a_server_that_wants_a_key_gets_it(home: Path, monkeypatch: pytest.Monke
     with served(stored(["somebody/small"]), "lm-studio", api_key="sesame") as url:
         locked = here("models", "list", "--endpoint", url)
         opened = here("models", "load", "somebody/small", "--endpoint", url, "--api-key", "env:STUDIO_KEY")
+        monkeypatch.setenv("OLD_KEY", "abracadabra")
+        wrong = here("models", "list", "--endpoint", url, "--api-key", "env:OLD_KEY")
     assert "it answers 401: its key is wrong or missing" in locked.err
+    assert "cure: name its key with --api-key env:NAME, or file:PATH" in locked.err
+    assert "cure: mend the key that env:OLD_KEY names" in wrong.err
     assert (opened.code, opened.err) == (0, "")
 
 

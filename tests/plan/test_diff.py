@@ -286,6 +286,22 @@ def test_a_server_that_gives_fewer_tokens_than_the_manifest_writes_is_noted(
     assert diff(shop, state(there)).notes == ((told,) if told else ())
 
 
+@pytest.mark.parametrize(
+    ("why", "note"),
+    [
+        (
+            "it answers 401: its key is wrong or missing",
+            "[ORC523] http://127.0.0.1:9 of phi-4-mini is closed to us: it answers 401: its key is wrong or missing",
+        ),
+        ("it gives a web page", "[ORC423] http://127.0.0.1:9 of phi-4-mini is no model server: it gives a web page"),
+    ],
+)
+def test_a_server_that_wants_a_key_is_not_told_to_be_no_server(why: str, note: str) -> None:
+    """Nobody can know what it is without its key."""
+    shop = blueprint(model(endpoint="http://127.0.0.1:9"), agent("desk", models=["phi-4-mini"]))
+    assert diff(shop, state(silent={"http://127.0.0.1:9": why})).notes == (note,)
+
+
 def test_a_server_that_is_too_old_is_told_with_a_code() -> None:
     """Where it serves something of this manifest, and only there."""
     shop = blueprint(model(), agent("desk", models=["phi-4-mini"]))
