@@ -144,9 +144,13 @@ def cache_of(row: Mapping[str, Any], tokens: int) -> int | None:
 
 
 def applied_places(deployments: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The addresses on this device that applied deployments use, which need not be among the usual ones."""
+    """The addresses on this device that applied deployments use, or that their manifests name, which need not be among the
+    usual ones."""
+    applied = list(deployments)
     in_process = {library.kind for library in LIBRARIES}  # their models have a folder, and no server
-    netlocs = [netloc for kind, netloc, _ in applied_names(deployments) if kind not in in_process]
+    netlocs = [netloc for kind, netloc, _ in applied_names(applied) if kind not in in_process]
+    named = [str(model["at"]) for each in applied for model in each["models"] if model.get("at")]
+    netlocs += [plain_netloc(urlsplit(url).netloc) for url in named]
     return [url for netloc in dict.fromkeys(netlocs) if distance_of_url(url := f"http://{netloc}") == "node"]
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import anyio
 
+from orchestrator.core.address import Address
 from orchestrator.deploy.desired import Desired
 from orchestrator.deploy.live import Live
 from orchestrator.deploy.reconcile import Reconciler
@@ -140,6 +141,12 @@ def _servers(reconciler: Reconciler, name: str) -> list[dict[str, Any]]:
 
 def _models(live: Live) -> list[dict[str, Any]]:
     return [
-        {"alias": each.alias, "endpoints": list(each.endpoints), "missing": each.missing}
+        {"alias": each.alias, "endpoints": list(each.endpoints), "missing": each.missing, "at": _at(live, each.alias)}
         for each in live.deployment.bindings.values()
     ]
+
+
+def _at(live: Live, alias: str) -> str | None:
+    """The address that the manifest names for it: it is where its server is looked for, also while that lacks the model."""
+    element = live.deployment.blueprint.elements.get(Address.of("model", alias))
+    return element.spec["endpoint"] if element is not None else None
