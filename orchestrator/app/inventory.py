@@ -207,7 +207,13 @@ def _is_exact(choice: Choice, name: str) -> bool:
 
 
 def _check_one(chosen: Choice, able: Iterable[Choice], name: str) -> None:
-    """What is deleted is what was named: raises ``UsageError`` where that may be one of several builds."""
+    """What is deleted is what was named: raises ``UsageError`` where that may be one of several builds, or on several servers."""
+    if chosen.others:
+        servers = [chosen.server, *chosen.others]
+        raise UsageError(
+            f"{len(servers)} servers have {name}: {', '.join(map(called, servers))}",
+            cure=f"name the one that is to delete it: {', or '.join(f'--endpoint {each.url}' for each in servers)}",
+        )
     there = [each.model for each in able if each.server.url == chosen.server.url]
     if len(there) > 1 and not _is_exact(chosen, name):
         raise UsageError(

@@ -166,6 +166,27 @@ def test_an_address_of_a_manifest_is_looked_at_also_while_its_server_lacks_the_m
     assert applied_places([{"name": "shop", "models": [gone, far, used]}]) == ["http://127.0.0.1:22011"]
 
 
+def test_what_several_servers_have_is_deleted_from_none_that_was_not_named() -> None:
+    """To load it one of them will do; what is deleted is gone."""
+    here, there = (
+        ObservedServer(
+            "ollama",
+            f"http://127.0.0.1:{port}",
+            f"http://127.0.0.1:{port}/v1",
+            (ServedModel("phi4-mini:latest"),),
+            capabilities={"load": "yes", "remove": "yes"},
+        )
+        for port in (11434, 11435)
+    )
+    assert holder([here, there], "phi-4-mini", "load").others == (there,)
+    assert holder([there], "phi-4-mini", "remove").server is there
+    with pytest.raises(UsageError, match="2 servers have phi-4-mini: ollama at 127") as caught:
+        holder([here, there], "phi-4-mini", "remove")
+    assert caught.value.cure == (
+        "name the one that is to delete it: --endpoint http://127.0.0.1:11434, or --endpoint http://127.0.0.1:11435"
+    )
+
+
 def test_who_uses_a_model_is_said_before_it_goes() -> None:
     """By name and alias; a deployment that only uses another one does not count."""
     there = ObservedServer("ollama", "http://127.0.0.1:11434", "http://localhost:11434/v1", ())
