@@ -8,6 +8,7 @@ from typing import Any, Final
 import anyio
 
 from orchestrator.core.address import Address
+from orchestrator.core.blueprint import RouterSpec
 from orchestrator.deploy.desired import Desired
 from orchestrator.deploy.live import Live
 from orchestrator.deploy.reconcile import Reconciler
@@ -87,8 +88,14 @@ def _agent(live: Live, agent: AgentServing, views: Views) -> AgentServing:
     first = known[0]
     gain = f"its model does not answer ({first['id']} is {first['state']}: {first['last_error']})"
     cure = "check its key" if first["state"] == "misconfigured" else "see that its server runs"
-    without = without_model(made.spec) if made else chosen_without_model(router.spec) if router else ""
+    without = without_model(made.spec) if made else _chosen(live, router.spec) if router else ""
     return AgentServing(agent.agent, without, gain, f"{cure}; it is used again within seconds")
+
+
+def _chosen(live: Live, spec: RouterSpec) -> str:
+    """How a router chooses without its model; what goes by vectors that nobody gives chooses nothing."""
+    encoder = live.deployment.bindings.get(spec["encoder"])
+    return chosen_without_model(spec, deaf=encoder is not None and not encoder.endpoints)
 
 
 def _down(view: Mapping[str, Any]) -> bool:
