@@ -245,6 +245,12 @@ def _look(options: argparse.Namespace, around: Around) -> Servers:
         url, why = next(iter(servers.silent.items()))
         raise NoServer(f"{url}: {why}", cure=_cure_of_silence(why, options.api_key))
     kept = tuple(server for server in servers.found if options.provider in ("", server.provider))
+    if options.endpoint and not kept:
+        is_there = " and ".join(dict.fromkeys(server.provider for server in servers.found))
+        raise NoServer(
+            f"{options.endpoint} is {is_there}, not {options.provider}",
+            cure=f"leave --provider out, or name the address of a {options.provider} server",
+        )
     if options.provider and not kept:
         raise NoServer(
             f"no {options.provider} server answers on this device", cure="`orchestrator doctor` says where it looks"
