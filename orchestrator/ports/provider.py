@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from orchestrator.core.message import FunctionSchema, Message, Usage
 from orchestrator.core.record import record
@@ -245,4 +245,13 @@ class Embedder(Protocol):
 
     async def embed(self, target: Target, texts: tuple[str, ...], timeout: float) -> tuple[tuple[float, ...], ...]:
         """One vector a text."""
+        ...
+
+
+@runtime_checkable
+class Counter(Protocol):
+    """Another narrower port: providers whose servers tell how many tokens a prompt is, without answering it."""
+
+    async def count(self, call: ChatCall) -> int | None:
+        """Tokens of its messages and functions as the model reads them; ``None`` where the server does not tell."""
         ...

@@ -13,6 +13,7 @@ from orchestrator.core.errors import BrokenReply, ModelError, ModelNotFound
 from orchestrator.core.surrogates import whole_value
 from orchestrator.plugins.providers.addresses import root_of
 from orchestrator.plugins.providers.body import BodyMaker, grammar_fields
+from orchestrator.plugins.providers.counting import LlamaCount, VllmCount
 from orchestrator.plugins.providers.decisions import Decisions
 from orchestrator.plugins.providers.lifecycle.lemonade import LemonadeLifecycle
 from orchestrator.plugins.providers.lifecycle.llama_router import LlamaLifecycle
@@ -278,8 +279,12 @@ class OllamaProvider(OllamaLifecycle, CompatibleProvider):
         return await self._forwards.told(identity, api_key, await super().models(identity, api_key))
 
 
-class LlamaProvider(LlamaLifecycle, CompatibleProvider):
-    """llama.cpp: as a router it loads, pulls and removes too."""
+class LlamaProvider(LlamaCount, LlamaLifecycle, CompatibleProvider):
+    """llama.cpp: counts tokens; as a router it loads, pulls and removes too."""
+
+
+class VllmProvider(VllmCount, CompatibleProvider):
+    """vLLM: counts tokens too."""
 
 
 class StudioProvider(StudioLifecycle, CompatibleProvider):
@@ -293,6 +298,7 @@ class LemonadeProvider(LemonadeLifecycle, CompatibleProvider):
 _CLASSES: Final[Mapping[str, type[CompatibleProvider]]] = {
     "ollama": OllamaProvider,
     "llama-cpp": LlamaProvider,
+    "vllm": VllmProvider,
     "lm-studio": StudioProvider,
     "lemonade": LemonadeProvider,
 }
