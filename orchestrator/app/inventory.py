@@ -144,9 +144,13 @@ def cache_of(row: Mapping[str, Any], tokens: int) -> int | None:
 
 
 def applied_places(deployments: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The addresses on this device that applied deployments use, which need not be among the usual ones."""
+    """The addresses on this device that applied deployments use, or that their manifests name, which need not be among the
+    usual ones."""
+    applied = list(deployments)
     in_process = {library.kind for library in LIBRARIES}  # their models have a folder, and no server
-    netlocs = [netloc for kind, netloc, _ in applied_names(deployments) if kind not in in_process]
+    netlocs = [netloc for kind, netloc, _ in applied_names(applied) if kind not in in_process]
+    named = [str(model["at"]) for each in applied for model in each["models"] if model.get("at")]
+    netlocs += [plain_netloc(urlsplit(url).netloc) for url in named]
     return [url for netloc in dict.fromkeys(netlocs) if distance_of_url(url := f"http://{netloc}") == "node"]
 
 
@@ -203,7 +207,13 @@ def _is_exact(choice: Choice, name: str) -> bool:
 
 
 def _check_one(chosen: Choice, able: Iterable[Choice], name: str) -> None:
-    """What is deleted is what was named: raises ``UsageError`` where that may be one of several builds."""
+    """What is deleted is what was named: raises ``UsageError`` where that may be one of several builds, or on several servers."""
+    if chosen.others:
+        servers = [chosen.server, *chosen.others]
+        raise UsageError(
+            f"{len(servers)} servers have {name}: {', '.join(map(called, servers))}",
+            cure=f"name the one that is to delete it: {', or '.join(f'--endpoint {each.url}' for each in servers)}",
+        )
     there = [each.model for each in able if each.server.url == chosen.server.url]
     if len(there) > 1 and not _is_exact(chosen, name):
         raise UsageError(

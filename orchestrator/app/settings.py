@@ -110,6 +110,8 @@ def _is_address(text: str) -> bool:
         if folder_of(text) is not None:
             return True
         parts = urlsplit(root_of(text))
+        if any(character.isspace() for character in text):
+            return False  # two addresses without a comma between them
         return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         return False

@@ -4,6 +4,7 @@ had is told, and the deployment does without it."""
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.core.errors import DeployError, NotAsAnnounced, OrchestratorError
@@ -21,13 +22,22 @@ LOAD_SECONDS: Final = 600.0
 LONGER: Final = "apply again with a longer --timeout, or with --no-pull"
 
 
-def fetch_missing(blueprint: Blueprint, observed: ObservedState, terminal: Terminal, limit: TimeLimit) -> bool:
-    """Bring them one after the other; tells whether there was anything to bring. Ctrl-C leaves a pull properly, and the apply.
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Whether there was ``any`` model to bring, and why each alias of those ``failed`` that could not be had."""
+
+    any: bool = False
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def fetch_missing(blueprint: Blueprint, observed: ObservedState, terminal: Terminal, limit: TimeLimit) -> Fetched:
+    """Bring them one after the other; gives what became of that. Ctrl-C leaves a pull properly, and the apply.
     Raises ``NotAsAnnounced``, and ``DeployError`` where the time of the apply is over before they are there."""
     from orchestrator.plan.binding import bind_all
     from orchestrator.plan.fetches import fetches
 
     wanted = fetches(blueprint, observed, bind_all(blueprint, observed))
+    failed: dict[str, str] = {}
     for fetch in wanted.values():
         terminal.tell(f"first: {fetch.does()} (model.{fetch.alias}; --no-pull leaves it)")
         try:
@@ -38,8 +48,9 @@ def fetch_missing(blueprint: Blueprint, observed: ObservedState, terminal: Termi
         except NotAsAnnounced:
             raise  # a server may list it all the same: nothing is bound to that
         except OrchestratorError as error:
-            terminal.tell(f"{fetch.alias} is not there: {error.line}")
-    return bool(wanted)
+            failed[fetch.alias] = f"{fetch.alias} is not there: {error.line}"
+            terminal.tell(failed[fetch.alias])
+    return Fetched(bool(wanted), failed)
 
 
 def _bring(fetch: Fetch, blueprint: Blueprint, terminal: Terminal, ends: float) -> None:

@@ -45,6 +45,7 @@ _KEPT: Final = {
 """What becomes of a pull that is left, where it does not go on by itself."""
 _FULL: Final = 50_000_000
 """Bytes that are free on a disk that is full: a server that cannot write may say anything."""
+UNKNOWN_FOLDER: Final = "free disk space is not checked: the folder where the server keeps its models is not known"
 _MAYBE_KEPT: Final = "whether {server} keeps what had come is not known; the same command pulls it again"
 
 
@@ -57,15 +58,15 @@ def pull_best(
     row = find_model(options.name)
     chosen = build and row and not options.quantization
     wanted = ids_of_build(row, choice.server.provider, build) if chosen and row else _wanted(choice, options, terminal)
-    for name in wanted:
+    for number, name in enumerate(wanted):
         try:
-            return pull(replace(choice, model=name), around, options, terminal)
+            return pull(replace(choice, model=name), around, options, terminal, first=number == 0)
         except (ModelNotFound, BadRequest):
             if options.quantization and name == wanted[-1]:
                 raise
             terminal.tell(f"{called(choice.server)} has no {name}")
     try:
-        return pull(choice, around, options, terminal)
+        return pull(choice, around, options, terminal, first=not wanted)
     except ModelNotFound as error:
         near = did_you_mean(options.name, near_models(options.name)) if row is None else ""
         error.cure = " ".join(filter(None, (near, error.cure)))
@@ -104,11 +105,14 @@ def _wanted(choice: Choice, options: argparse.Namespace, terminal: Terminal) -> 
     return ids
 
 
-def pull(choice: Choice, around: Around, options: argparse.Namespace, terminal: Terminal) -> dict[str, Any]:
-    """Pull it; gives what there is now, with ``told`` for people. Raises ``DeployError`` for a disk that is too full, and a
-    ``ModelError``, and ``TimeoutError`` where the time that ``around`` has is over: it is left as by Ctrl-C."""
+def pull(
+    choice: Choice, around: Around, options: argparse.Namespace, terminal: Terminal, *, first: bool = True
+) -> dict[str, Any]:
+    """Pull it; gives what there is now, with ``told`` for people; ``first``: of the names that are tried for it. Raises
+    ``DeployError`` for a disk that is too full, and a ``ModelError``, and ``TimeoutError`` where the time that ``around`` has is
+    over: it is left as by Ctrl-C."""
     size = size_of(options.name, choice.server.provider, choice.model)
-    room = _check_disk(choice, size, options, terminal)
+    room = _check_disk(choice, size, options, terminal, first=first)
     known = hub_files(choice, terminal.environment) is not None
     with shown_pull(terminal, size) as shown:
         try:
@@ -152,7 +156,9 @@ def _taken_away(choice: Choice, around: Around, error: NotAsAnnounced) -> NotAsA
     return NotAsAnnounced(f"{error.message}; it is removed again", cure=error.cure)
 
 
-def _check_disk(choice: Choice, size: int | None, options: argparse.Namespace, terminal: Terminal) -> Store | None:
+def _check_disk(
+    choice: Choice, size: int | None, options: argparse.Namespace, terminal: Terminal, *, first: bool
+) -> Store | None:
     """Refuse where it cannot fit; say where that cannot be known. What is there already needs no room. Gives the store where the
     server tells the size, once it pulls."""
     if _found(choice, choice.server.models):
@@ -160,8 +166,8 @@ def _check_disk(choice: Choice, size: int | None, options: argparse.Namespace, t
         return None
     store = store_of(choice, terminal.environment)
     if store is None:
-        what = "its size is" if size is None else "the folder where the server keeps its models is"
-        terminal.tell(f"free disk space is not checked: {what} not known")
+        if first:
+            terminal.tell(UNKNOWN_FOLDER)
         return None
     if size is None:
         terminal.tell(

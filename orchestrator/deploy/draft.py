@@ -188,6 +188,7 @@ class Draft:
             provider=provider,
             slots=endpoint.slots or self._workshop.assumed_slots.get(endpoint.provider, 1),
             context=endpoint.context,
+            bounded=endpoint.bounded,
             capabilities={Capability(name): Support(told) for name, told in endpoint.capabilities.items()},
             residence=residence_of(endpoint, provider),
             started=started,

@@ -35,10 +35,10 @@ __all__ = ["Endpoint", "EndpointSpec", "EndpointState"]
 
 @dataclass(frozen=True, slots=True)
 class EndpointSpec:
-    """A live address that serves one model. ``slots`` is how many calls it takes at once, ``battery_slots`` how many while
-    the device runs on its battery (``None``: as many); ``context`` is in tokens. ``residence`` is there where its model may
-    have to be loaded first, and the scheduler decides when. ``started``: its server is one that we start, and start again;
-    ``process`` is what that would be as a residence, where the manifest has it rest."""
+    """A live address that serves one model. ``slots`` is how many calls it takes at once, ``battery_slots`` how many while the
+    device runs on its battery (``None``: as many); ``context`` is in tokens, ``bounded`` where the manifest gives it, and not the
+    server. ``residence`` is there where its model may have to be loaded first, and the scheduler decides when. ``started``: its
+    server is one that we start, and start again; ``process`` is what that would be as a residence, where it may rest."""
 
     id: str
     target: Target
@@ -50,6 +50,7 @@ class EndpointSpec:
     battery_slots: int | None = None
     started: bool = False
     process: Residence | None = None
+    bounded: bool = False
 
     @property
     def can_rest(self) -> bool:

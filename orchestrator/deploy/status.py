@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import anyio
 
+from orchestrator.core.address import Address
+from orchestrator.core.blueprint import RouterSpec
 from orchestrator.deploy.desired import Desired
 from orchestrator.deploy.live import Live
 from orchestrator.deploy.reconcile import Reconciler
@@ -86,8 +88,14 @@ def _agent(live: Live, agent: AgentServing, views: Views) -> AgentServing:
     first = known[0]
     gain = f"its model does not answer ({first['id']} is {first['state']}: {first['last_error']})"
     cure = "check its key" if first["state"] == "misconfigured" else "see that its server runs"
-    without = without_model(made.spec) if made else chosen_without_model(router.spec) if router else ""
+    without = without_model(made.spec) if made else _chosen(live, router.spec) if router else ""
     return AgentServing(agent.agent, without, gain, f"{cure}; it is used again within seconds")
+
+
+def _chosen(live: Live, spec: RouterSpec) -> str:
+    """How a router chooses without its model; what goes by vectors that nobody gives chooses nothing."""
+    encoder = live.deployment.bindings.get(spec["encoder"])
+    return chosen_without_model(spec, deaf=encoder is not None and not encoder.endpoints)
 
 
 def _down(view: Mapping[str, Any]) -> bool:
@@ -140,6 +148,12 @@ def _servers(reconciler: Reconciler, name: str) -> list[dict[str, Any]]:
 
 def _models(live: Live) -> list[dict[str, Any]]:
     return [
-        {"alias": each.alias, "endpoints": list(each.endpoints), "missing": each.missing}
+        {"alias": each.alias, "endpoints": list(each.endpoints), "missing": each.missing, "at": _at(live, each.alias)}
         for each in live.deployment.bindings.values()
     ]
+
+
+def _at(live: Live, alias: str) -> str | None:
+    """The address that the manifest names for it: it is where its server is looked for, also while that lacks the model."""
+    element = live.deployment.blueprint.elements.get(Address.of("model", alias))
+    return element.spec["endpoint"] if element is not None else None

@@ -16,6 +16,7 @@ from orchestrator.manifest.checks.policy import check_policy
 from orchestrator.manifest.checks.references import check_references
 from orchestrator.manifest.checks.servers import check_servers
 from orchestrator.manifest.checks.texts import check_texts
+from orchestrator.manifest.checks.tokens import check_tokens
 from orchestrator.manifest.checks.tools import check_tools
 from orchestrator.manifest.checks.zones import check_zones
 from orchestrator.manifest.inference.draft import Draft
@@ -27,6 +28,7 @@ CHECKS: Final[tuple[Callable[[Draft], None], ...]] = (
     check_plugins,
     check_servers,
     check_builds,
+    check_tokens,
     check_texts,
     check_keywords,
     check_people,

@@ -18,6 +18,7 @@ from orchestrator.plan.generations import berth_of, instances_of, outlives, proc
 from orchestrator.plan.matching import COMPATIBLE, DISTANCE, allowed, is_written, rank, same_place, wanted_ids
 from orchestrator.plan.observed import ObservedServer, ObservedState, Pin, Prospect, StartedServer, server_name
 from orchestrator.plan.smaller import smaller
+from orchestrator.plan.tokens import is_bound, served_window, window
 from orchestrator.plan.unserved import cure_of, other_builds, why_unserved
 from orchestrator.plan.variants import variants
 from orchestrator.ports.provider import Capability, ServedModel, Zone
@@ -35,7 +36,7 @@ class BoundEndpoint:
     ``build`` is its quantization and what that was made for, ``memory`` the bytes that it is reckoned to take
     while it is loaded; ``keep_alive`` is how long the manifest lets it rest, in seconds, and ``pinned`` that it is never
     unloaded. ``process`` names that of ours which has it in memory for as long as it runs, and ``holds`` the bytes that this
-    takes in all.
+    takes in all. ``bounded``: it is the manifest that gives ``context``, not the server.
 
     ``id`` is the same for every alias and deployment that calls the same model on the same server with the same key.
     """
@@ -47,6 +48,7 @@ class BoundEndpoint:
     zone: Zone = "node"
     slots: int | None = None
     context: int | None = None
+    bounded: bool = False
     api_key: str | None = None
     capabilities: Mapping[str, str] = field(default_factory=dict)
     build: str = ""
@@ -353,7 +355,8 @@ def _endpoint(spec: ModelSpec, option: Option) -> BoundEndpoint:
         model=model.id,
         zone=max(zone, spec["zone"], key=lambda each: DISTANCE[each]),
         slots=spec["max_concurrent"] or model.slots or probed.get("slots"),
-        context=_window(spec, server, model),
+        context=window(spec, server, model),
+        bounded=is_bound(spec, served_window(server, model)),
         api_key=spec["api_key"],
         capabilities={**server.capabilities, **probed.get("capabilities", {})},
         build=str(option.build),
@@ -361,17 +364,6 @@ def _endpoint(spec: ModelSpec, option: Option) -> BoundEndpoint:
         keep_alive=spec["keep_alive"],
         pinned=spec["pinned"],
     )
-
-
-def _window(spec: ModelSpec, server: ObservedServer, model: ServedModel) -> int | None:
-    """Tokens of a request that are really served: told, else measured; never more than the manifest writes. What the model
-    could take is no answer where the server would tell what it gives it, and has not yet."""
-    served, written = model.context or server.probed.get(model.id, {}).get("context"), spec["window"]
-    if written is not None:
-        return min(served or written, written)
-    if served is None and server.capabilities.get(Capability.CONTEXT_TOLD) == "yes":
-        return None
-    return served or spec["context_length"]
 
 
 def _endpoint_id(spec: ModelSpec, provider: str, api_base: str, model: str) -> str:

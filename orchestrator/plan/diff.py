@@ -19,9 +19,10 @@ from orchestrator.plan.plan import Plan, numbered
 from orchestrator.plan.residence import cache_notes, unmanaged_notes
 from orchestrator.plan.servers import Servers, server_notes, stops
 from orchestrator.plan.serving import unsure_notes, who_serves
+from orchestrator.plan.tokens import narrow_notes
 from orchestrator.plan.unserved import foreign_at
 from orchestrator.plan.wanted import DOOR, has_own_door, wanted_parts
-from orchestrator.ports.provider import TOO_OLD
+from orchestrator.ports.provider import TOO_OLD, WRONG_KEY
 
 Entry = tuple[op.Operation, str, bool]
 NEW: Final = "the manifest adds it"
@@ -76,10 +77,13 @@ def _notes(blueprint: Blueprint, observed: ObservedState, bound: Mapping[str, Bo
             yield f"[ORC422] {server.provider} at {server.url}: {too_old}"
     for element in blueprint.of_kind("model"):
         foreign = foreign_at(cast(ModelSpec, element.spec), observed)
-        if foreign:
+        if WRONG_KEY in foreign:
+            yield f"[ORC523] {element.spec['endpoint']} of {element.spec['alias']} is closed to us: {foreign}"
+        elif foreign:
             yield f"[ORC423] {element.spec['endpoint']} of {element.spec['alias']} is no model server: {foreign}"
     yield from server_notes(observed)
     yield from unsure_notes(blueprint, bound, observed)
+    yield from narrow_notes(blueprint, bound)
     yield from untold_notes(blueprint, observed.locked)
     port = blueprint.serve.port
     if port is not None and port in observed.taken_ports:

@@ -35,13 +35,16 @@ def _choosing(spec: RouterSpec, blueprint: Blueprint, bound: Mapping[str, Bound]
         [alias for alias in with_fallbacks(spec["models"], blueprint) if alias in bound] if asks_models(spec) else []
     )
     served = next((bound[alias] for alias in aliases if bound[alias].endpoints or bound[alias].starting), None)
+    deaf = _unserved_encoder(spec, bound)
+    lack = (f"{deaf.alias} is not served, and with it {SEMANTIC} would choose", deaf.cure) if deaf else ("", "")
+    listed = _listed(spec, deaf=deaf is not None)
     if served:
-        return AgentServing(address, f"chooses by {', then '.join([*_listed(spec), _at(served)])}")
-    without = chosen_without_model(spec)
+        return AgentServing(address, f"chooses by {', then '.join([*listed, _at(served)])}", *lack)
+    without = chosen_without_model(spec, deaf=deaf is not None)
     if not aliases:
-        return AgentServing(address, without)
+        return AgentServing(address, without, *lack)
     first = bound[aliases[0]]
-    more = "a model would also be asked what these leave open" if _listed(spec) else "a model would choose"
+    more = "a model would also be asked what these leave open" if listed else "a model would choose"
     gain = f"with {_sized(aliases[0], blueprint)} {more}"
     return AgentServing(address, without, f"{first.missing}; {gain}" if first.locked else gain, first.cure)
 
@@ -52,18 +55,24 @@ def asks_models(spec: RouterSpec) -> bool:
     return INTENT in (spec["stages"] if strategy == "cascade" else [strategy]) or is_plugin(strategy)
 
 
-def chosen_without_model(spec: RouterSpec) -> str:
-    """How a router chooses while none of its models answers."""
-    told, otherwise = _listed(spec), spec["default"] or spec["escalate_to"]
+def _unserved_encoder(spec: RouterSpec, bound: Mapping[str, Bound]) -> Bound | None:
+    """The model that gives a router its vectors, where no server gives any, nor will: what goes by them has learned nothing."""
+    encoder = bound.get(spec["encoder"])
+    return encoder if encoder is not None and not (encoder.endpoints or encoder.starting) else None
+
+
+def chosen_without_model(spec: RouterSpec, *, deaf: bool = False) -> str:
+    """How a router chooses while none of its models answers; ``deaf``: nor has it any vectors."""
+    told, otherwise = _listed(spec, deaf=deaf), spec["default"] or spec["escalate_to"]
     if told:
         return f"chooses by {told[0]}"
     return f"leaves all to {otherwise}" if otherwise else "asks back who is meant"
 
 
-def _listed(spec: RouterSpec) -> list[str]:
+def _listed(spec: RouterSpec, *, deaf: bool) -> list[str]:
     """What it chooses by without a model, as one text in a list; an empty list where that is nothing."""
     stages = spec["stages"] if spec["strategy"] == "cascade" else [spec["strategy"]]
-    told = ", ".join(stage for stage in stages if stage != INTENT)
+    told = ", ".join(stage for stage in stages if stage != INTENT and not (deaf and stage == SEMANTIC))
     return [told] if told else []
 
 
@@ -92,6 +101,8 @@ NOTHING: Final = "nothing"
 """What answers for an agent for which nothing does."""
 INTENT: Final = "intent"
 """The strategy that asks a model."""
+SEMANTIC: Final = "semantic"
+"""The strategy that goes by the vectors of an encoder."""
 NO_CALLS: Final = "ORC421"
 NO_CALLS_CURE: Final = "serve its model by a server that calls functions, give it another model, or take its tools away"
 

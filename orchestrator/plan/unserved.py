@@ -14,7 +14,7 @@ from orchestrator.plan.lines import LINES, NAMES, START, is_pulled, line_of, nam
 from orchestrator.plan.matching import ANY_PROVIDER, COMPATIBLE, allowed, rank, same_place, wanted_ids
 from orchestrator.plan.observed import NOBODY, ObservedServer, ObservedState, asked_at
 from orchestrator.ports.installed import is_plugin
-from orchestrator.ports.provider import Capability, ServedModel
+from orchestrator.ports.provider import WRONG_KEY, Capability, ServedModel
 
 
 def why_unserved(spec: ModelSpec, observed: ObservedState) -> str:
@@ -160,7 +160,15 @@ def cure_of(spec: ModelSpec, observed: ObservedState) -> str:
 
 def _start_at(spec: ModelSpec, endpoint: str, observed: ObservedState) -> str:
     """Where no model server is at its endpoint."""
-    if foreign_at(spec, observed):
+    foreign = foreign_at(spec, observed)
+    if WRONG_KEY in foreign:
+        key = spec["api_key"]
+        return (
+            f"mend the key that api_key of {spec['alias']} names, {key}"
+            if key
+            else f"write a reference to its key as api_key of {spec['alias']}: api_key: env:NAME, or file:PATH"
+        )
+    if foreign:
         return f"write the address of a model server as endpoint of {spec['alias']}, or start one there in its place"
     start = START.get(spec["provider"] or "", "")
     how = f" ({start})" if start else ""

@@ -17,6 +17,8 @@ from orchestrator.core.record import record
 Zone = Literal["node", "lan", "cloud"]
 TOO_OLD: Final = "is too old"
 """In the note of an identity whose version nothing is known of."""
+WRONG_KEY: Final = "its key is wrong or missing"
+"""Why somebody who answers cannot be asked who it is."""
 
 
 class Capability(StrEnum):
@@ -253,4 +255,13 @@ class Embedder(Protocol):
 
     async def embed(self, target: Target, texts: tuple[str, ...], timeout: float) -> tuple[tuple[float, ...], ...]:
         """One vector a text."""
+        ...
+
+
+@runtime_checkable
+class Counter(Protocol):
+    """Another narrower port: providers whose servers tell how many tokens a prompt is, without answering it."""
+
+    async def count(self, call: ChatCall) -> int | None:
+        """Tokens of its messages and functions as the model reads them; ``None`` where the server does not tell."""
         ...

@@ -11,6 +11,7 @@ from orchestrator.core.errors import ModelError
 from orchestrator.core.record import record
 from orchestrator.deploy.endpoint import EndpointState
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Provider
+from orchestrator.serve.counted import Counted
 from orchestrator.serve.effect import Start, StartKind
 from orchestrator.serve.outbound import Closed, Customs
 from orchestrator.serve.steps.window import too_long, window_of
@@ -135,8 +136,13 @@ def provider_for(ask: Ask, start: Start) -> Provider:
         if narrow is not None:
             return cast(Provider, Unsent(narrow))
     if ask.customs is not None:
-        return ask.customs.way(start.spec)
-    return start.spec.provider if start.target.zone != "cloud" else cast(Provider, Closed())
+        way = ask.customs.way(start.spec)
+    else:
+        way = start.spec.provider if start.target.zone != "cloud" else cast(Provider, Closed())
+    if start.spec.bounded and way is start.spec.provider:
+        window = window_of(start.spec, start.window)
+        return cast(Provider, Counted(way, window)) if window.counts else way
+    return way
 
 
 def call_for(ask: Ask, start: Start, now: float) -> ChatCall:

@@ -59,7 +59,8 @@ def _get(endpoint: Endpoint) -> str:
     """How its server has the model again."""
     target = endpoint.spec.target
     if endpoint.spec.capabilities.get(Capability.PULL) is Support.YES:
-        return f"orchestrator models pull {target.model} --provider {target.provider}"
+        address = target.api_base.removesuffix("/v1").removesuffix("/api")
+        return f"orchestrator models pull {target.model} --endpoint {address}"
     return f"have {target.provider} serve {target.model} again"
 
 

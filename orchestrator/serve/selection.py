@@ -12,6 +12,7 @@ from dataclasses import field
 from math import inf
 from typing import Any, Final
 
+from orchestrator.core import errors
 from orchestrator.core.record import record
 from orchestrator.deploy.deployment import ModelChoice
 
@@ -131,7 +132,14 @@ def choice_told(detail: Mapping[str, Any]) -> str:
     """Why this model; which one was asked in the place of those that rest, and which one after it had failed."""
     told, attempts = detail.get("chosen", ""), detail.get("attempts", ())
     failed = next((each for each in attempts if each["endpoint"] != detail["endpoint"]), None)
-    fell = f"{failed['endpoint']} failed ({failed['outcome']}), and {detail['endpoint']} was asked" if failed else ""
+    fell = f"{failed['endpoint']} failed{_why_failed(failed)}, and {detail['endpoint']} was asked" if failed else ""
     passed = "; ".join(detail.get("passed", ()))
     instead = f"{passed}, and {detail['endpoint']} was asked" if passed and not fell else passed
     return "; ".join(filter(None, (told, instead, fell)))
+
+
+def _why_failed(attempt: Mapping[str, Any]) -> str:
+    """In the fault's own words, with its code; nothing where there are none, as of a call that was cancelled."""
+    code = getattr(getattr(errors, attempt["outcome"], None), "code", "")
+    words = " ".join(filter(None, (attempt.get("message", ""), f"({code})" if code else "")))
+    return f": {words}" if words else f" ({attempt['outcome']})"

@@ -209,7 +209,7 @@ class SimulatedEndpoint:
             return fault.kind
         if asked.model not in self.models and not self.any_model:
             return replace(FAULTS["model-missing"], message=f"model '{asked.model}' not found, try pulling it first")
-        size = _tokens(asked.prompt_characters)
+        size = tokens_of(asked.prompt_characters)
         if size > self.context and not _is(fault, "silent-truncation") and "overflow" not in self.ignores:
             told = f"request ({size} tokens) exceeds the available context size ({self.context} tokens)"
             return replace(FAULTS["context-too-long"], message=told)
@@ -240,10 +240,10 @@ class SimulatedEndpoint:
             finish = "length" if _is(fault, "unfinished-call") else "tool_calls"
         if fault is not None and fault.name in ("abort", "repetition"):
             finish = fault.name
-        prompt = _tokens(asked.prompt_characters)
+        prompt = tokens_of(asked.prompt_characters)
         if "overflow" in self.ignores:
             prompt = min(prompt, self.context)
-        made = len(pieces) + sum(_tokens(len(call.arguments)) for call in said.calls)
+        made = len(pieces) + sum(tokens_of(len(call.arguments)) for call in said.calls)
         usage = _usage(prompt, made, fault)
         wait = self.pace.first(prompt, chance)
         return Turn(record, wait, self.pace.gap(chance), pieces, said.calls, finish, usage, fault, chance=said.chance)
@@ -319,7 +319,8 @@ def _limited(text: str, max_tokens: int | None) -> tuple[tuple[str, ...], str]:
     return pieces, "stop"
 
 
-def _tokens(characters: int) -> int:
+def tokens_of(characters: int) -> int:
+    """How many tokens it counts in so many characters."""
     return -(-characters // _CHARACTERS_A_TOKEN)
 
 

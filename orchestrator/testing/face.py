@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from orchestrator.testing.endpoint import SimulatedEndpoint
 
@@ -34,6 +34,7 @@ class Face:
     comments: bool = False
     wants_length: bool = False
     refuses_tools: str = ""  # with these words
+    counts: Literal["", "template", "count"] = ""  # tokens: of a text that its template makes, or of messages
 
 
 def ok(value: Any) -> Document:

@@ -295,6 +295,7 @@ FACES: Final[dict[str, Face]] = {
             open_paths=("/health",),
             embeds=False,
             ignores=frozenset(("tool_named",)),
+            counts="template",
         ),
         Face(
             "llama-cpp-router",
@@ -304,7 +305,7 @@ FACES: Final[dict[str, Face]] = {
             open_paths=("/health",),
             ignores=frozenset(("tool_named",)),
         ),
-        Face("vllm", _vllm, (404, _JSON, {"detail": "Not Found"}), {"Server": "uvicorn"}),
+        Face("vllm", _vllm, (404, _JSON, {"detail": "Not Found"}), {"Server": "uvicorn"}, counts="count"),
         Face(
             "vllm-without-calls",
             _vllm,

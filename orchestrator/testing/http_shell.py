@@ -12,6 +12,7 @@ from typing import Any
 
 from orchestrator.testing import openai_wire as wire
 from orchestrator.testing.asked import Asked
+from orchestrator.testing.counting import COUNTING, counted
 from orchestrator.testing.endpoint import SimulatedEndpoint, Turn, parsed
 from orchestrator.testing.face import Face
 from orchestrator.testing.faces import FACES
@@ -97,6 +98,8 @@ class HttpShell:
         elif request.method == "POST" and self.face.embeds and path.endswith("/embeddings"):
             self._embed(connection, request)
             return
+        elif request.method == "POST" and self.face.counts and path in COUNTING:
+            self._count(connection, request, path)
         else:
             self._document(connection, request, path)
         connection.finished()
@@ -131,6 +134,14 @@ class HttpShell:
     def _refuse(self, connection: Connection, fault: FaultKind, headers: dict[str, str]) -> None:
         body = wire.error_body(fault.message, fault.label, fault.status)
         connection.respond(fault.status, "application/json", body, {**self.face.headers, **headers})
+
+    def _count(self, connection: Connection, request: HttpRequest, path: str) -> None:
+        try:
+            answer = counted(self.face.counts, path, parsed(request.body))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self._refuse_request(connection, error)
+            return
+        connection.respond(200, "application/json", wire.encoded(answer), self.face.headers)
 
     def _embed(self, connection: Connection, request: HttpRequest) -> None:
         try:

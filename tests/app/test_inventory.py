@@ -8,6 +8,7 @@ from orchestrator.app.inventory import (
     Choice,
     aliases_of,
     applied_names,
+    applied_places,
     cache_of,
     holder,
     holders,
@@ -155,6 +156,35 @@ def test_what_is_applied_is_read_from_the_status() -> None:
         ("llama-cpp", "127.0.0.1:1", "/models/a.gguf"): ["kiosk: talk"],
         ("ollama", "h:2", "a:1b"): ["kiosk: talk", "shop: a"],
     }
+
+
+def test_an_address_of_a_manifest_is_looked_at_also_while_its_server_lacks_the_model() -> None:
+    """Else nobody could pull it there again; what is not on this device is not looked at."""
+    gone = {"alias": "a", "endpoints": [], "missing": "no model", "at": "http://localhost:22011/v1"}
+    far = {"alias": "b", "endpoints": [], "missing": "no model", "at": "https://models.example.org"}
+    used = {"alias": "c", "endpoints": ["ollama@127.0.0.1:22011/a:1b"], "missing": "", "at": None}
+    assert applied_places([{"name": "shop", "models": [gone, far, used]}]) == ["http://127.0.0.1:22011"]
+
+
+def test_what_several_servers_have_is_deleted_from_none_that_was_not_named() -> None:
+    """To load it one of them will do; what is deleted is gone."""
+    here, there = (
+        ObservedServer(
+            "ollama",
+            f"http://127.0.0.1:{port}",
+            f"http://127.0.0.1:{port}/v1",
+            (ServedModel("phi4-mini:latest"),),
+            capabilities={"load": "yes", "remove": "yes"},
+        )
+        for port in (11434, 11435)
+    )
+    assert holder([here, there], "phi-4-mini", "load").others == (there,)
+    assert holder([there], "phi-4-mini", "remove").server is there
+    with pytest.raises(UsageError, match="2 servers have phi-4-mini: ollama at 127") as caught:
+        holder([here, there], "phi-4-mini", "remove")
+    assert caught.value.cure == (
+        "name the one that is to delete it: --endpoint http://127.0.0.1:11434, or --endpoint http://127.0.0.1:11435"
+    )
 
 
 def test_who_uses_a_model_is_said_before_it_goes() -> None:

@@ -84,6 +84,31 @@ def test_a_pull_that_fails_leaves_the_deployment_applied(shop: Shop, tmp_path: P
     assert ran("run", "desk", "hello", shop=shop).out == "hi\n"
 
 
+def test_a_pull_that_fails_and_leaves_nothing_that_answers_is_a_deploy_that_failed(shop: Shop, tmp_path: Path) -> None:
+    """With the reason as its last word; the deployment is applied all the same."""
+    del shop.store.library["qwen2.5:0.5b"]
+    file = Path(manifest(tmp_path, f'provider: ollama, quantization: q4_k_m, endpoint: "{shop.url}"'))
+    file.write_text("\n".join(line for line in file.read_text().splitlines() if "reflex" not in line))
+    applied = ran("apply", str(file), shop=shop)
+    assert applied.code == 4
+    assert applied.err.splitlines()[-1].startswith("nothing answers, because qwen2.5-0.5b is not there: ")
+    assert "desk runs, revision 1, but nothing answers for agent.clerk" in applied.out
+
+
+def test_a_model_that_was_removed_is_pulled_again_by_the_server_of_the_manifest(shop: Shop, tmp_path: Path) -> None:
+    """Which need not be among the usual places: it lacks the model, and is looked at still."""
+    path = manifest(tmp_path, f'provider: ollama, quantization: q4_k_m, endpoint: "{shop.url}"')
+    nowhere = {"ORCHESTRATOR_SERVERS": "http://127.0.0.1:9"}
+    assert apart("apply", path, environment=nowhere).code == 0
+    assert apart("models", "remove", "qwen2.5-0.5b", "--yes", environment=nowhere).code == 0
+    assert apart("apply", path, "--no-pull", "--yes", environment=nowhere).code == 0  # looked at anew
+    assert "qwen2.5:0.5b" not in shop.store.installed
+    assert shop.url in apart("models", "list", environment=nowhere).out
+    pulled = apart("models", "pull", "qwen2.5-0.5b", "--quantization", "q4_k_m", environment=nowhere)
+    assert pulled.code == 0, pulled.err
+    assert "qwen2.5:0.5b" in shop.store.installed
+
+
 def test_apply_loads_what_its_server_has_and_does_not_list(home: Path, tmp_path: Path) -> None:
     """Foundry Local lists what is loaded: what is only in its store would be missing for ever."""
     with served(stored(["qwen2.5-0.5b-generic-cpu:4"]), "foundry-local") as url:

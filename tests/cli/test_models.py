@@ -170,7 +170,11 @@ def test_a_server_that_wants_a_key_gets_it(home: Path, monkeypatch: pytest.Monke
     with served(stored(["somebody/small"]), "lm-studio", api_key="sesame") as url:
         locked = here("models", "list", "--endpoint", url)
         opened = here("models", "load", "somebody/small", "--endpoint", url, "--api-key", "env:STUDIO_KEY")
+        monkeypatch.setenv("OLD_KEY", "abracadabra")
+        wrong = here("models", "list", "--endpoint", url, "--api-key", "env:OLD_KEY")
     assert "it answers 401: its key is wrong or missing" in locked.err
+    assert "cure: name its key with --api-key env:NAME, or file:PATH" in locked.err
+    assert "cure: mend the key that env:OLD_KEY names" in wrong.err
     assert (opened.code, opened.err) == (0, "")
 
 
@@ -188,6 +192,11 @@ def test_a_server_that_wants_a_key_gets_it(home: Path, monkeypatch: pytest.Monke
             'no provider is called "plugin:nobody"\n  cure: there are: ollama',
         ),
         (("list", "--provider", "vllm"), 4, "no vllm server answers on this device"),
+        (
+            ("load", "phi-4-mini", "--provider", "vllm", "--endpoint", "{url}"),
+            4,
+            "http://127.0.0.1:PORT is ollama, not vllm",
+        ),
         (("list", "--endpoint", "http://127.0.0.1:9"), 4, "http://127.0.0.1:9: nobody listens there"),
         (("list", "--api-key", "env:X"), 64, "--api-key is for one server"),
         (("load", "phi-4-mini", "--context", "0"), 64, "--context 0 is no number of tokens"),
@@ -199,7 +208,7 @@ def test_a_server_that_wants_a_key_gets_it(home: Path, monkeypatch: pytest.Monke
 )
 def test_what_is_wrong_is_told_with_a_cure(shop: Shop, words: tuple[str, ...], code: int, said: str) -> None:
     """Near names, what to pull, what to start; nothing on stdout."""
-    ran = shop.run(*words)
+    ran = shop.run(*[word.format(url=shop.url) for word in words])
     assert (ran.code, ran.out) == (code, "")
     assert said in ran.err and "\n  cure: " in ran.err
 

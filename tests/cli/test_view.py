@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from orchestrator.cli.view.applied import shown_applied
 from orchestrator.cli.view.checkup import shown_checkup
 from orchestrator.cli.view.columns import columns, width
 from orchestrator.cli.view.live import _Picture, live_progress
@@ -21,7 +22,9 @@ from orchestrator.cli.view.status import shown_status
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.event import Event
 from orchestrator.core.request import Decision, Result, StepRecord
+from orchestrator.plan.diff import diff
 from tests.cli.commands import ROOT, Screen, golden, here
+from tests.plan.parts import kiosk, state
 
 
 def _terminal(*, terminal: bool = False) -> Terminal:
@@ -359,3 +362,16 @@ def test_a_line_of_our_own_keeps_its_colours_only() -> None:
     terminal.tell(line)
     for stream in (terminal.stdout, terminal.stderr):
         assert stream.getvalue() == "\x1b[1;31merror\x1b[0m: ␛[2J␛[8m\n"  # type: ignore[attr-defined] # a StringIO in these tests
+
+
+def test_an_apply_that_another_one_replaced_does_not_say_that_its_revision_runs() -> None:
+    """Of two at once the later one counts; without another one it is the own revision that runs."""
+    made, plan = kiosk(), diff(kiosk(), state())
+    replaced = shown_applied(made, plan, {"revision": 2, "now": 3}, "http://127.0.0.1:1/v1", _terminal())
+    assert replaced == (
+        "kiosk: revision 3, of another apply, has taken the place of 2, which was applied here\n\n"
+        "  see      orchestrator status kiosk"
+    )
+    for now in (2, None):
+        shown = shown_applied(made, plan, {"revision": 2, "now": now}, "http://127.0.0.1:1/v1", _terminal())
+        assert shown.startswith("kiosk runs, revision 2")

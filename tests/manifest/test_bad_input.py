@@ -65,6 +65,30 @@ def test_an_unknown_build_is_told_with_the_nearest_known_one(tmp_path: Path) -> 
     assert told.place is not None and told.place.line == 3
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("context_length: 100000", "context_length: 100000 is more than qwen3-1.7b can take (40960 tokens)"),
+        (
+            "provider: vllm, server: {max_model_len: 1000000}",
+            "max_model_len: 1000000 is more than qwen3-1.7b can take (40960 tokens)",
+        ),
+        (
+            "provider: llama-cpp, server: {path: a.gguf, context_length: 50000}",
+            "context_length: 50000 is more than qwen3-1.7b can take (40960 tokens)",
+        ),
+        ("context_length: 40960", ""),
+        ("model: acme/own-7b, context_length: 100000", ""),
+    ],
+)
+def test_more_tokens_than_the_catalogues_model_can_take_are_told(written: str, told: str, tmp_path: Path) -> None:
+    """Wherever they are written; a server may be made to stretch them, and of a model with an id of its own nothing is known."""
+    (tmp_path / "a.gguf").write_bytes(b"GGUF")
+    (tmp_path / "shop.yaml").write_text(HEAD + f"  models: [{{alias: qwen3-1.7b, {written}}}]\n  agents: [orders]\n")
+    found = [one for one in resolved("shop.yaml").diagnostics if one.code == "ORC264"]
+    assert [(one.message, one.severity) for one in found] == ([(told, Severity.WARNING)] if told else [])
+
+
 @pytest.mark.parametrize("linked", ["file", "package"])
 def test_a_python_module_that_a_link_brings_in_is_refused(
     linked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -232,6 +232,20 @@ def test_where_a_server_can_pull_the_cure_is_to_let_it(spec: Any, cure: str | No
             "write the address of a model server as endpoint of phi-4-mini, or start one there in its place",
         ),
         (
+            model(endpoint="http://127.0.0.1:9"),
+            (),
+            {"http://127.0.0.1:9": "it answers 401: its key is wrong or missing"},
+            "http://127.0.0.1:9: it answers 401: its key is wrong or missing",
+            "write a reference to its key as api_key of phi-4-mini: api_key: env:NAME, or file:PATH",
+        ),
+        (
+            model(endpoint="http://127.0.0.1:9", api_key="env:SHOP_KEY"),
+            (),
+            {"http://127.0.0.1:9": "it answers 401: its key is wrong or missing"},
+            "http://127.0.0.1:9: it answers 401: its key is wrong or missing",
+            "mend the key that api_key of phi-4-mini names, env:SHOP_KEY",
+        ),
+        (
             model(provider="ollama", endpoint="http://127.0.0.1:9"),
             (),
             {"http://127.0.0.1:9": "nobody listens there"},
@@ -282,3 +296,4 @@ def test_the_context_length_that_is_written_bounds_a_request(told: int | None, w
     )
     bound = bind(model(window=written, context_length=written), state(server))
     assert bound.endpoints[0].context == window
+    assert bound.endpoints[0].bounded == (told is None or written < told), "only then the server would take more"

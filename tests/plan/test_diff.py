@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from orchestrator.core.blueprint import Blueprint, ModelSpec, ServeSpec
 from orchestrator.plan.diff import diff, take_down
-from orchestrator.plan.observed import ObservedState
+from orchestrator.plan.observed import ObservedServer, ObservedState
+from orchestrator.ports.provider import ServedModel
 from tests.plan.parts import after, agent, blueprint, kiosk, model, ollama, router, rule, state, tool
 
 PHI = ollama("phi4-mini:latest")
@@ -253,6 +254,52 @@ def serving(wanted: Blueprint, capabilities: dict[str, str]) -> str:
     server = replace(ollama("phi4-mini:latest"), capabilities=capabilities)
     (told,) = diff(wanted, state(server)).serving
     return str(told)
+
+
+@pytest.mark.parametrize(
+    ("written", "served", "told"),
+    [
+        (
+            16_000,
+            4096,
+            (
+                "phi-4-mini takes 4096 tokens a request, not the 16000 of its context_length: no more are served by vllm at "
+                "127.0.0.1:8000; start that with a larger context, or write 4096"
+            ),
+        ),
+        (4096, 4096, ""),
+        (2048, 4096, ""),
+        (16_000, None, ""),
+    ],
+)
+def test_a_server_that_gives_fewer_tokens_than_the_manifest_writes_is_noted(
+    written: int, served: int | None, told: str
+) -> None:
+    """It is not changed by us, and nothing says so later but requests that do not fit."""
+    there = ObservedServer(
+        "vllm",
+        "http://127.0.0.1:8000",
+        "http://127.0.0.1:8000/v1",
+        (ServedModel("microsoft/Phi-4-mini-instruct", context=served),),
+    )
+    shop = blueprint(model(ids={"vllm": ["microsoft/Phi-4-mini-instruct"]}, window=written, context_length=written))
+    assert diff(shop, state(there)).notes == ((told,) if told else ())
+
+
+@pytest.mark.parametrize(
+    ("why", "note"),
+    [
+        (
+            "it answers 401: its key is wrong or missing",
+            "[ORC523] http://127.0.0.1:9 of phi-4-mini is closed to us: it answers 401: its key is wrong or missing",
+        ),
+        ("it gives a web page", "[ORC423] http://127.0.0.1:9 of phi-4-mini is no model server: it gives a web page"),
+    ],
+)
+def test_a_server_that_wants_a_key_is_not_told_to_be_no_server(why: str, note: str) -> None:
+    """Nobody can know what it is without its key."""
+    shop = blueprint(model(endpoint="http://127.0.0.1:9"), agent("desk", models=["phi-4-mini"]))
+    assert diff(shop, state(silent={"http://127.0.0.1:9": why})).notes == (note,)
 
 
 def test_a_server_that_is_too_old_is_told_with_a_code() -> None:

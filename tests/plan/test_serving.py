@@ -56,6 +56,37 @@ def test_the_plan_says_how_a_router_chooses_and_what_it_would_gain(
 
 
 @pytest.mark.parametrize(
+    ("how", "served", "line"),
+    [
+        ({"strategy": "semantic"}, True, "chooses by semantic"),
+        (
+            {"strategy": "semantic", "default": "hours"},
+            False,
+            (
+                "leaves all to hours; nomic-embed-text is not served, and with it semantic would choose: "
+                "ollama pull nomic-embed-text"
+            ),
+        ),
+        (
+            {"strategy": "cascade", "stages": ["rules", "lexical", "semantic"]},
+            False,
+            (
+                "chooses by rules, lexical; nomic-embed-text is not served, and with it semantic would choose: "
+                "ollama pull nomic-embed-text"
+            ),
+        ),
+    ],
+)
+def test_a_router_does_not_choose_by_vectors_that_nobody_gives(how: dict[str, Any], served: bool, line: str) -> None:
+    """What goes by them has learned nothing; with the line that has its encoder served."""
+    vectors = model("nomic-embed-text", kind="embedding", ids={"ollama": ["nomic-embed-text"]})
+    desk = router("desk", "stock", "hours", encoder="nomic-embed-text", **how)
+    shop = blueprint(vectors, agent("stock"), agent("hours"), desk)
+    there = replace(ollama(), models=(ServedModel("nomic-embed-text:latest", kind="embedding"),) if served else ())
+    assert str(diff(shop, state(there)).serving[0]) == f"router.desk: {line}"
+
+
+@pytest.mark.parametrize(
     ("told", "gate", "silent"),
     [("ignored", True, True), ("no", True, True), ("unknown", True, False), ("yes", True, False), ("no", False, False)],
 )

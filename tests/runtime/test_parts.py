@@ -57,7 +57,8 @@ def test_addresses_of_servers_have_every_usual_form(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["ftp://x", "http://a, file:///etc", "http://a:99999", "http://a:b", "http://[::1", "unix:///x"]
+    "text",
+    ["ftp://x", "http://a, file:///etc", "http://a:99999", "http://a:b", "http://[::1", "unix:///x", "foo bar"],
 )
 def test_what_is_no_address_of_a_server_is_refused_with_its_name(text: str) -> None:
     """When the settings are read, not when nothing is found there."""

@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 
 from orchestrator.core.errors import ContextTooLong
 from orchestrator.core.message import Message
-from orchestrator.serve.steps.window import Prompt, Window, fit, was_cut
+from orchestrator.deploy.endpoint import EndpointSpec
+from orchestrator.ports.provider import Target
+from orchestrator.serve.steps.window import Prompt, Window, fit, was_cut, window_of
+from tests.serve.scheduler.machine import NOBODY
 
 HEAD, REQUEST = Message("system", "You help."), Message("user", "and now?")
 
@@ -88,6 +91,27 @@ def test_a_doubt_is_for_the_server_to_judge_where_it_refuses() -> None:
     assert fit(doubtful, [Window("a", 2048, refuses=True)]).endpoints == ("a",)
     with pytest.raises(ContextTooLong, match="about 1882, perhaps 2509 tokens, with 256 for the answer, does not fit"):
         fit(doubtful, [Window("a", 2048)])
+
+
+def test_what_the_manifest_allows_is_no_doubt_of_a_server_that_would_take_more() -> None:
+    """Its own refusal comes at its own limit: the manifest's is held to by the careful count, with other words."""
+    doubtful = Prompt((Message("user", "word " * 1500),), 0, 0)
+    with pytest.raises(ContextTooLong, match="does not fit the 2048 tokens that context_length allows at a") as caught:
+        fit(doubtful, [Window("a", 2048, refuses=True, bounded=True)])
+    assert "write a larger context_length" in (caught.value.cure or "")
+    assert fit(doubtful, [Window("a", 2800, refuses=True, bounded=True)]).endpoints == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("written", "told", "tokens", "bounded"),
+    [(1000, None, 1000, True), (1000, 4096, 1000, True), (1000, 1000, 1000, False), (1000, 512, 512, False)],
+)
+def test_a_limit_is_the_manifests_only_while_the_server_takes_more(
+    written: int, told: int | None, tokens: int, bounded: bool
+) -> None:
+    """What a server says as it loads the model may be less than was written: then its own refusal counts."""
+    spec = EndpointSpec("a", Target("x", "http://a/v1", "m"), NOBODY, context=written, bounded=True)
+    assert window_of(spec, told) == Window("a", tokens, False, bounded)
 
 
 def test_functions_and_answers_need_room_too() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.cli.inputs import compiled, manifest_arguments, origin
@@ -80,9 +81,10 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     )  # it counts once the runtime is there, whose start has a limit of its own
     check_applies(runtime, compilation.blueprint, origin(options))
     tell_apart(runtime, terminal)
-    plan, applied = _applied(compilation, runtime, options, limit, terminal)
-    _report(compilation, plan, applied, runtime, terminal)
-    return _outcome(runtime, compilation.blueprint.name)
+    plan, applied, failed = _applied(compilation, runtime, options, limit, terminal)
+    mine = next((each for each in runtime.status()["deployments"] if each["name"] == compilation.blueprint.name), None)
+    _report(compilation, plan, applied | {"now": mine and mine["revision"]}, runtime, terminal)
+    return _outcome(mine, failed, terminal)
 
 
 def _applied(
@@ -91,12 +93,13 @@ def _applied(
     options: argparse.Namespace,
     limit: TimeLimit,
     terminal: Terminal,
-) -> tuple[Plan, dict[str, Any]]:
-    """Plan, agree and carry out; planned again where another command was faster, as if this one had come after it."""
+) -> tuple[Plan, dict[str, Any], Mapping[str, str]]:
+    """Plan, agree and carry out; planned again where another command was faster, as if this one had come after it. Tells also
+    why models could not be had, by alias."""
     from orchestrator.core.errors import PlanError, PlanOutdated
     from orchestrator.plan.observed import changed_between
 
-    observed, changed = _fetched(compilation, client, options, limit, terminal), ""
+    (observed, failed), changed = _fetched(compilation, client, options, limit, terminal), ""
     for _ in range(MOST_PLANS):
         plan = _plan(compilation, observed)
         try:
@@ -107,7 +110,8 @@ def _applied(
                 raise
             raise PlanError(f"{changed}; now {error.message}", cure=AGAIN_WITH_YES) from error
         try:
-            return plan, _carry_out(client, plan, _wanted(compilation, options, plan.digest), limit, terminal)
+            applied = _carry_out(client, plan, _wanted(compilation, options, plan.digest), limit, terminal)
+            return plan, applied, failed
         except PlanOutdated:
             before, observed = observed, client.observe(compilation.blueprint)
             changed = changed_between(before, observed)
@@ -127,15 +131,15 @@ def _fetched(
     options: argparse.Namespace,
     limit: TimeLimit,
     terminal: Terminal,
-) -> ObservedState:
-    """What is there, once what was missing is brought."""
+) -> tuple[ObservedState, Mapping[str, str]]:
+    """What is there, once what was missing is brought; and why what was not could not be had, by alias."""
     observed = client.observe(compilation.blueprint)
     if _may_fetch(compilation, options):
         from orchestrator.cli.fetching import fetch_missing
 
-        if fetch_missing(compilation.blueprint, observed, terminal, limit):
-            return client.observe(compilation.blueprint)
-    return observed
+        fetched = fetch_missing(compilation.blueprint, observed, terminal, limit)
+        return client.observe(compilation.blueprint) if fetched.any else observed, fetched.failed
+    return observed, {}
 
 
 def _dry_run(compilation: Compilation, options: argparse.Namespace, terminal: Terminal) -> int:
@@ -258,18 +262,21 @@ def _carry_out(
     return applied
 
 
-def _outcome(client: RuntimeClient, name: str) -> int:
-    """The exit code: that of a deploy that failed, where a server which was started for it was given up and nothing answers without
-    it."""
+def _outcome(mine: Mapping[str, Any] | None, failed: Mapping[str, str], terminal: Terminal) -> int:
+    """The exit code: that of a deploy that failed, where a server which was started for it was given up, or a model could not be
+    had, and nothing answers without it. The last word is why a model could not be had: it was told long before."""
     from orchestrator.core.errors import DeployError
     from orchestrator.plan.serving import NOTHING
 
-    mine = next((each for each in client.status()["deployments"] if each["name"] == name), None)
     if mine is None:  # it was taken down meanwhile
         return 0
     given_up = any(server["state"] == "failed" for server in mine["servers"])
     answers = any(each["by"] != NOTHING for each in mine["agents"] if each["agent"].startswith("agent."))
-    return DeployError.exit_code if given_up and not answers else 0
+    if answers or not (given_up or failed):
+        return 0
+    for why in failed.values():
+        terminal.tell(f"nothing answers, because {why}")
+    return DeployError.exit_code
 
 
 def _report(

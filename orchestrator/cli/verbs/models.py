@@ -243,13 +243,30 @@ def _look(options: argparse.Namespace, around: Around) -> Servers:
     servers = look(around)
     if options.endpoint and not servers.found:
         url, why = next(iter(servers.silent.items()))
-        raise NoServer(f"{url}: {why}", cure="start the server there, or name another address")
+        raise NoServer(f"{url}: {why}", cure=_cure_of_silence(why, options.api_key))
     kept = tuple(server for server in servers.found if options.provider in ("", server.provider))
+    if options.endpoint and not kept:
+        is_there = " and ".join(dict.fromkeys(server.provider for server in servers.found))
+        raise NoServer(
+            f"{options.endpoint} is {is_there}, not {options.provider}",
+            cure=f"leave --provider out, or name the address of a {options.provider} server",
+        )
     if options.provider and not kept:
         raise NoServer(
             f"no {options.provider} server answers on this device", cure="`orchestrator doctor` says where it looks"
         )
     return Servers(kept, servers.silent)
+
+
+def _cure_of_silence(why: str, api_key: str) -> str:
+    """What to do where no server can be asked at an address that was named."""
+    from orchestrator.ports.provider import WRONG_KEY
+
+    if WRONG_KEY not in why:
+        return "start the server there, or name another address"
+    if api_key:
+        return f"mend the key that {api_key} names"
+    return "name its key with --api-key env:NAME, or file:PATH"
 
 
 def _holder(options: argparse.Namespace, terminal: Terminal, around: Around, act: str) -> Choice:

@@ -19,12 +19,17 @@ _NO_ONE: Final = "give an agent a model, or reflex rules"
 def shown_applied(
     blueprint: Blueprint, plan: Plan, applied: Mapping[str, Any], runtime_url: str, terminal: Terminal
 ) -> str:
-    """The report. The address is of the OpenAI protocol; the deployment's name is the model's name there."""
+    """The report. The address is of the OpenAI protocol; the deployment's name is the model's name there. ``now`` in what was
+    applied is the revision that is desired by then, where that is known: another command may have been faster."""
     name = blueprint.name
     told = (applied.get("plan") or {}).get("serving")  # a server that was started serves only now
     serving = [entry.as_json() for entry in plan.serving] if told is None else told
     idle = [each["agent"] for each in serving if each["by"] == NOTHING]
     but = f", but nothing answers for {', '.join(idle)}" if idle else ""
+    now = applied.get("now") or applied["revision"]
+    if now != applied["revision"]:
+        it = f"revision {now}, of another apply, has taken the place of {applied['revision']}, which was applied here"
+        return f"{terminal.paint('yellow', name)}: {it}\n\n  see      orchestrator status {name}"
     lines = [f"{terminal.paint('yellow' if idle else 'green', name)} runs, revision {applied['revision']}{but}"]
     lines += shown_serving(serving, terminal)
     lines += [

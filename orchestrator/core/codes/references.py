@@ -321,4 +321,12 @@ name that only the local network knows is taken on trust, with a warning.",
         "Write `zone: cloud` where what it is asked leaves the device, else take the price out.",
         "{alias: phi-4-mini, price: {input: 1, output: 1}}",
     ),
+    Code(
+        "ORC264",
+        "more tokens than the model can take",
+        "The catalogue says how many tokens the model was made for. With more its server does not start, cuts without a word, or "
+        "the model answers nonsense.",
+        "Write no more than the model can take, or take the key out.",
+        "{alias: qwen3-1.7b, context_length: 1000000}",
+    ),
 )

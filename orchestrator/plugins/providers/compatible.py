@@ -14,6 +14,7 @@ from orchestrator.core.surrogates import whole_value
 from orchestrator.plugins.providers.addresses import root_of
 from orchestrator.plugins.providers.at_work import CountersTold, SlotsTold
 from orchestrator.plugins.providers.body import BodyMaker, grammar_fields
+from orchestrator.plugins.providers.counting import LlamaCount, VllmCount
 from orchestrator.plugins.providers.decisions import Decisions
 from orchestrator.plugins.providers.lifecycle.lemonade import LemonadeLifecycle
 from orchestrator.plugins.providers.lifecycle.llama_router import LlamaLifecycle
@@ -279,12 +280,12 @@ class OllamaProvider(OllamaLifecycle, CompatibleProvider):
         return await self._forwards.told(identity, api_key, await super().models(identity, api_key))
 
 
-class LlamaProvider(SlotsTold, LlamaLifecycle, CompatibleProvider):
-    """llama.cpp: as a router it loads, pulls and removes too; it tells what its slots do."""
+class LlamaProvider(SlotsTold, LlamaCount, LlamaLifecycle, CompatibleProvider):
+    """llama.cpp: counts tokens and tells what its slots do; as a router it loads, pulls and removes too."""
 
 
-class VllmProvider(CountersTold, CompatibleProvider):
-    """vLLM: tells how many tokens it has read and written."""
+class VllmProvider(CountersTold, VllmCount, CompatibleProvider):
+    """vLLM: counts tokens, and tells how many it has read and written."""
 
 
 class StudioProvider(StudioLifecycle, CompatibleProvider):

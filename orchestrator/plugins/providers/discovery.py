@@ -14,7 +14,7 @@ from orchestrator.core.errors import ModelError, Refused
 from orchestrator.plugins.providers.addresses import root_of
 from orchestrator.plugins.providers.compatible import CompatibleProvider
 from orchestrator.plugins.providers.in_process.place import folder_of
-from orchestrator.ports.provider import Identity, Provider, Secret, ServedModel
+from orchestrator.ports.provider import WRONG_KEY, Identity, Provider, Secret, ServedModel
 
 _CONNECT: Final = 0.3  # seconds; on a device a port is open or refused at once
 _NO_KEY: Final = frozenset((401, 403))
@@ -98,7 +98,7 @@ async def _why_foreign(providers: Sequence[Provider], url: str, api_key: Secret 
         try:
             await provider.models(Identity(provider.kind, root_of(url)), api_key)
         except Refused as error:
-            return f"it answers {error.status}: its key is wrong or missing"
+            return f"it answers {error.status}: {WRONG_KEY}"
         except ModelError:
             break
     return f"it answers like no model server that is known{await _what_is_there(providers, url, api_key)}"

@@ -70,7 +70,7 @@ async def check(case: Case, endpoints: tuple[str, ...], question: str | None, si
     try:
         reply, endpoint = await case.ask(call, endpoints)
     except RunError as error:
-        return Sight(f"{sign}{asked}", blind=f"{type(error).__name__}: {error.message}")
+        return Sight(f"{sign}{asked}", blind=f"{error.message} ({error.code})")
     word, chance = verdict_of(reply.message.content), chance_of(reply.logprobs, "yes", "no")
     scale = f"{sign}{asked}:{case.served_by(endpoint)}{':word' if chance is None else ''}"
     if not word:

@@ -65,7 +65,7 @@ async def _agreement(case: Case, signs: Signs) -> Sight:
         try:
             reply, _ = await case.ask(case.again(temperature, (case.call.seed or 0) + number), (case.endpoint,))
         except RunError as error:
-            faults.append(f"{type(error).__name__}: {error.message}")
+            faults.append(f"{error.message} ({error.code})")
         else:
             found.append(canonical(reply.message.content) == first)
 

@@ -16,7 +16,7 @@ from orchestrator.core.errors import ContextTooLong
 from orchestrator.core.message import Message
 from orchestrator.core.record import record
 from orchestrator.deploy.endpoint import EndpointSpec
-from orchestrator.ports.provider import Capability, ChatCall, Support
+from orchestrator.ports.provider import Capability, ChatCall, Counter, Support
 
 _SURELY: Final = 3  # bytes a token
 _LIKELY: Final = 4
@@ -34,11 +34,14 @@ _UNSURE: Final = " Nothing shows that this server refuses what it cannot read, s
 @record
 class Window:
     """What one endpoint serves: ``tokens`` of a request, where that is known; ``refuses``: it answers a prompt that does not
-    fit with an error."""
+    fit with an error; ``bounded``: the limit is the manifest's, and its server would take more; ``counts``: that tells how many
+    tokens a prompt is, and is asked before it is sent."""
 
     endpoint: str
     tokens: int | None = None
     refuses: bool = False
+    bounded: bool = False
+    counts: bool = False
 
 
 @record
@@ -66,12 +69,13 @@ def window_of(spec: EndpointSpec, told: int | None = None) -> Window:
     """What an endpoint serves: by its last look, and as its server ``told`` since."""
     refuses = spec.capabilities.get(Capability.OVERFLOW_REFUSED) is Support.YES
     tokens = spec.context if told is None else told if spec.context is None else min(told, spec.context)
-    return _window(spec.id, tokens, refuses)
+    bounded = spec.bounded and (told is None or told > (spec.context or told))
+    return _window(spec.id, tokens, refuses, bounded, bounded and isinstance(spec.provider, Counter))
 
 
 @lru_cache(maxsize=1024)
-def _window(name: str, tokens: int | None, refuses: bool) -> Window:
-    return Window(name, tokens, refuses)
+def _window(name: str, tokens: int | None, refuses: bool, bounded: bool, counts: bool) -> Window:
+    return Window(name, tokens, refuses, bounded, counts)
 
 
 def any_known(windows: Sequence[Window]) -> bool:
@@ -103,16 +107,45 @@ def fit(prompt: Prompt, windows: Sequence[Window]) -> Fitting:
 
 def too_long(call: ChatCall, window: Window) -> ContextTooLong | None:
     """Why a call is not sent to a server that turned out to serve this window; ``None`` where it may be."""
+    size = _size(call)
+    return None if _may_be_sent(window, size, call.max_tokens) else _too_long(window, size, call.max_tokens)
+
+
+def is_to_be_counted(call: ChatCall, window: Window) -> bool:
+    """Whether its server is to count a call's tokens first: not where even a token for every byte would fit."""
+    return window.counts and not _holds(window, _size(call), call.max_tokens, 1)
+
+
+def too_many(call: ChatCall, window: Window, counted: int) -> ContextTooLong | None:
+    """Why a call of so many tokens is not sent; ``None`` where it may be."""
+    tokens = window.tokens or 0
+    room = _room(tokens, call.max_tokens)
+    return None if counted + room <= tokens else _over(window, f"of {counted} tokens", call.max_tokens)
+
+
+def _size(call: ChatCall) -> int:
     size = sum([len(message.encoded()) for message in call.messages])
     if call.tools:
         size += len(json.dumps([schema.as_json() for schema in call.tools], ensure_ascii=False))
-    return None if _may_be_sent(window, size, call.max_tokens) else _too_long(window, size, call.max_tokens)
+    return size
+
+
+def _over(window: Window, about: str, answer: int | None) -> ContextTooLong:
+    """More than the manifest allows, though the server would take it."""
+    tokens = window.tokens or 0
+    return ContextTooLong(
+        f"the prompt {about}, with {_room(tokens, answer)} for the answer, does not fit the {tokens} tokens that "
+        f"context_length allows at {window.endpoint}",
+        cure="Shorten it, or write a larger context_length: nothing that may be more than it is sent.",
+    )
 
 
 def _too_long(window: Window, size: int, answer: int | None) -> ContextTooLong:
     tokens = window.tokens or 0
     likely, most = size // _LIKELY, size // _SURELY
     about = f"about {likely} tokens" if likely > tokens else f"about {likely}, perhaps {most} tokens"
+    if window.bounded:
+        return _over(window, f"of {about}", answer)
     return ContextTooLong(
         f"the prompt of {about}, with {_room(tokens, answer)} for the answer, does not fit the {tokens} tokens that "
         f"{window.endpoint} serves",
@@ -150,8 +183,10 @@ def _room(tokens: int, answer: int | None) -> int:
 
 
 def _may_be_sent(window: Window, size: int, answer: int | None) -> bool:
-    """A server that refuses what does not fit may judge what is in doubt; one that would cut it may not."""
-    return _holds(window, size, answer, _HARDLY if window.refuses else _SURELY)
+    """A server that refuses what does not fit may judge what is in doubt; one that would cut it may not, nor one that would
+    take more than the manifest allows, unless it counts."""
+    judges = window.counts if window.bounded else window.refuses
+    return _holds(window, size, answer, _HARDLY if judges else _SURELY)
 
 
 def was_cut(messages: Sequence[Message], counted: int) -> bool:

@@ -263,7 +263,7 @@ async def test_a_judge_that_does_not_answer_loses_no_answer() -> None:
     async with serving(doubting({"judge": {"model": "big"}}), simulated(["m"], Spoken(("nine", None))), big) as served:
         result = await served.run("hello")
     assert (result.text, looks(result)) == ("nine", [("judge", "blind")])
-    assert "judge was not looked at: Refused" in result.notes[0]
+    assert "judge was not looked at: Invalid API Key" in result.notes[0] and "(ORC523)" in result.notes[0]
 
 
 async def test_a_restricted_request_reaches_no_judge_in_the_cloud() -> None:
@@ -381,7 +381,7 @@ async def test_looking_spends_no_more_than_the_agent_may() -> None:
         result = await served.run("how much")
         assert asks(served) == 1
     assert (result.text, looks(result)) == ("nine", [("self_check", "blind")])
-    assert "LimitReached" in result.notes[0]
+    assert "(ORC506)" in result.notes[0]
 
 
 async def test_looking_takes_no_longer_than_the_agent_has() -> None:

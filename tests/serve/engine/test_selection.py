@@ -24,6 +24,7 @@ SMALL = ModelChoice(
     "small", ("s@1",), 1 * GB, 1, frozenset({"simple", "moderate"}), frozenset({"bulk"}), secondary=True
 )
 ALL = (LARGE, MIDDLE, SMALL)
+FAULT = "internal error"
 BATTERY = "the device runs on battery (20%)"
 NO_ROOM = {"l@1": "large needs 8.0 GB, and 2.0 GB can be had now"}
 
@@ -213,7 +214,7 @@ async def test_the_chosen_model_falls_back_on_the_others() -> None:
         result = await served.run("what do you have?", complexity="simple")
         assert (result.status, result.served_by) == ("completed", "m@1")
         chosen = "agent.orders: small: it is for simple requests"
-        assert result.why == f"{chosen}; m@2 failed (ServerFailed), and m@1 was asked"
+        assert result.why == f"{chosen}; m@2 failed: {FAULT} (ORC527), and m@1 was asked"
 
 
 @pytest.mark.anyio
@@ -226,7 +227,7 @@ async def test_a_model_whose_server_rests_is_told_whole_and_streamed() -> None:
     )
     async with serving(named, simulated(["m"], faults=["server-error@*"]), simulated(["m"])) as served:
         first = await served.run("hello", id="run_0")
-        assert first.why == "agent.orders: large: the agent names it; m@1 failed (ServerFailed), and m@2 was asked"
+        assert first.why == f"agent.orders: large: the agent names it; m@1 failed: {FAULT} (ORC527), and m@2 was asked"
         for number in range(1, 5):
             await served.run("hello", id=f"run_{number}")
         whole = await served.run("hello", id="run_5")

@@ -365,7 +365,7 @@ def test_a_model_that_was_removed_is_to_be_had_again_first() -> None:
         assert isinstance(failed, Fail)
         cures.append(failed.error.cure)
     target = spec("a").target
-    pull = f"orchestrator models pull {target.model} --provider {target.provider}"
+    pull = f"orchestrator models pull {target.model} --endpoint http://a"
     assert cures == [
         f"{pull}, then `orchestrator apply` has it asked at once",
         f"have {target.provider} serve {target.model} again, then `orchestrator apply` has it asked at once",
