@@ -68,18 +68,25 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet(wanted: Wanted = FIRST, *servers: SimulatedEndpoint) -> AsyncIterator[Fleet]:
+async def joined(first: Served, second: Served) -> AsyncIterator[Fleet]:
     """They have heard of each other."""
-    slow = simulated(["m"], Script(default="it takes two days"), pace=Pace(ttft=5.0))
-    async with serving(wanted, *servers) as first, serving(SECOND, slow) as second, anyio.create_task_group() as tasks:
+    async with anyio.create_task_group() as tasks:
         net = SimNet(Random(1), True)
         tasks.start_soon(net.run)
         nodes = Fleet(net, tasks)
         await nodes.start("edge-1", first)
         await nodes.start("edge-2", second)
-        await anyio.sleep(2)
+        await anyio.sleep(2)  # virtual time: a few heartbeats
         yield nodes
         tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def fleet(wanted: Wanted = FIRST, *servers: SimulatedEndpoint) -> AsyncIterator[Fleet]:
+    """Two nodes, the second of which is slow."""
+    slow = simulated(["m"], Script(default="it takes two days"), pace=Pace(ttft=5.0))
+    async with serving(wanted, *servers) as first, serving(SECOND, slow) as second, joined(first, second) as nodes:
+        yield nodes
 
 
 async def test_a_request_is_answered_by_the_node_that_holds_its_agent() -> None:

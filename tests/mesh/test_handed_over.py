@@ -6,18 +6,15 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from random import Random
 from typing import Any
 
-import anyio
 import pytest
 
 from orchestrator.core.handed import LONGEST_SAID, MOST_VALUES
 from orchestrator.ports.tool import ToolOutcome
 from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
 from orchestrator.testing.script import Rule, Script
-from orchestrator.testing.sim_bus import SimNet
-from tests.mesh.test_engines import Fleet, elsewhere
+from tests.mesh.test_engines import Fleet, elsewhere, joined
 from tests.serve.engine.parts import FakeTool, Wanted, agent_spec, rule, serving
 
 pytestmark = pytest.mark.anyio
@@ -67,16 +64,9 @@ async def fleet(first: Wanted, second: Wanted, cloud: SimulatedEndpoint, small: 
     async with (
         serving(first, simulated(["m"], small)) as asked,
         serving(second, cloud) as holder,
-        anyio.create_task_group() as tasks,
+        joined(asked, holder) as nodes,
     ):
-        net = SimNet(Random(1), True)
-        tasks.start_soon(net.run)
-        nodes = Fleet(net, tasks)
-        await nodes.start("edge-1", asked)
-        await nodes.start("edge-2", holder)
-        await anyio.sleep(2)
         yield nodes
-        tasks.cancel_scope.cancel()
 
 
 def sent(nodes: Fleet, number: int = -1) -> str:

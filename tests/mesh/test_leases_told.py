@@ -17,7 +17,7 @@ TWO = blueprint({"a": [agent("orders")], "b": [agent("desk", exclusive=True)]}, 
 async def _two(net: Fleet) -> tuple[Node, Node]:
     first, second = [await net.start(name) for name in "ab"]
     await net.apply(1, TWO)
-    await anyio.sleep(12)
+    await anyio.sleep(12)  # virtual time, as all here: placed, and the lease is held
     return first, second
 
 
@@ -31,7 +31,7 @@ async def test_every_node_tells_who_holds_each_lease_and_since_when_at_least() -
         first, second = await _two(net)
         epoch, leases = second.mesh.epoch_of("desk"), Leases(SUBJECTS)
         net.group.start_soon(leases.watch, first.mesh.site.board)
-        await anyio.sleep(EVERY * 3)
+        await anyio.sleep(EVERY * 3)  # virtual time: looked at three times
         told = await _told(first, leases)
         assert (told["agent.desk"]["node"], told["agent.desk"]["epoch"]) == ("b", epoch)
         assert told["leader"]["node"] in "ab"
@@ -45,12 +45,12 @@ async def test_on_an_island_it_is_what_was_last_heard_and_what_was_its_own_is_gi
         ashore, island = Leases(SUBJECTS), Leases(SUBJECTS)
         await _told(first, ashore), await _told(second, island)
         net.net.part(["a"], ["b", "hub"])
-        await anyio.sleep(3)
+        await anyio.sleep(3)  # virtual time: what was heard grows old
         heard = await _told(first, ashore)
         assert heard["agent.desk"]["node"] == "b" and heard["agent.desk"]["heard_seconds_ago"] >= 3
         net.net.heal()
         net.net.part(["b"], ["a", "hub"])
-        await anyio.sleep(10)
+        await anyio.sleep(10)  # virtual time: an island gives its lease up, and reads no board
         given_up = await _told(second, island)
         assert given_up["agent.desk"] | {"heard_seconds_ago": 0} == {
             "lease": "agent.desk",

@@ -124,7 +124,8 @@ async def test_a_server_that_does_not_answer_is_not_at_work(face: str, opened: O
 
 async def test_a_llama_server_that_answers_late_has_worked_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     """It answers between two steps of its engine: a long one is the reading of a long prompt."""
-    monkeypatch.setattr("orchestrator.plugins.providers.at_work.SLOW", 0.0)
+    late = "orchestrator.plugins.providers.at_work.SLOW"
+    monkeypatch.setattr(late, 0.0)  # each answer over this real socket is a late one: no second is waited for
     slots = json.dumps([{"id": 0, "is_processing": True, "id_task": 7}]).encode()
     told = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(slots), slots)
     async with serving_bytes([told]) as url:
