@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from orchestrator.core.marks import Mark, whole
-from orchestrator.core.quoted_values import QuotedValues
+from orchestrator.core.repeated_values import RepeatedValues
 
 FEWEST: Final = 5
 """Letters and digits of a value that is looked for everywhere, in capitals or not. A shorter one ("1", "yes", "open") stands in
@@ -29,19 +29,19 @@ def folded(value: str) -> str:
 class KnownValues:
     """By the first word of each, so that a text is read once, however many there are. ``count`` grows with each new one."""
 
-    __slots__ = ("_by_word", "_count", "_known", "_quoted", "_spelled")
+    __slots__ = ("_by_word", "_count", "_known", "_repeated", "_spelled")
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, str]] = {}  # by what is looked for: the value as it was learned, its field
         self._spelled: dict[str, str] = {}
         self._by_word: dict[str, list[tuple[re.Pattern[str], str, str]]] = {}
-        self._quoted = QuotedValues()
+        self._repeated = RepeatedValues()
         self._count = 0
 
     @property
     def count(self) -> int:
         """How many are known."""
-        return self._count + self._quoted.count
+        return self._count + self._repeated.count
 
     def learn(self, value: str, field: str) -> None:
         """What stood under a field; of JSON, each text and number in it."""
@@ -54,9 +54,9 @@ class KnownValues:
                 self.learn(each, field) if each[:1] not in ("{", "[") else self._learn(each, field)
         self._learn(value, field)
 
-    def learn_quotes(self, text: str, marks: Sequence[Mark]) -> None:
+    def learn_repeats(self, text: str, marks: Sequence[Mark]) -> None:
         """What stands at the marks of a text, where that is too short to be looked for by itself."""
-        self._quoted.learn(text, [each for each in marks if not _looked_for(text[each[0] : each[1]])])
+        self._repeated.learn(text, [each for each in marks if not _looked_for(text[each[0] : each[1]])])
 
     def _learn(self, value: str, field: str) -> None:
         how = _looked_for(value)
@@ -87,19 +87,19 @@ class KnownValues:
                 if match is not None:
                     begin = match.start() - len(before)
                     yield begin if text.startswith(before, max(0, begin)) else match.start(), match.end(), field
-        yield from self._quoted.found(text)
+        yield from self._repeated.found(text)
 
     def as_json(self) -> dict[str, Any]:
         """A plain form, for a run that waits."""
         values = [[field, value] for value, field in self._known.values()]
-        return {"values": values, "quotes": self._quoted.as_json()}
+        return {"values": values, "quotes": self._repeated.as_json()}
 
     def goes_on(self, kept: Mapping[str, Any]) -> None:
         """Know what ``as_json`` gave."""
         for field, value in kept.get("values", ()):
             self._learn(str(value), str(field))
         for text, begin, end, field in kept.get("quotes", ()):
-            self._quoted.add((str(text), int(begin), int(end), str(field)))
+            self._repeated.add((str(text), int(begin), int(end), str(field)))
 
 
 def _looked_for(value: str) -> str:

@@ -190,7 +190,7 @@ class Pseudonyms:
         """A text of which it is known where values of named fields stand: a tool's, or one of an earlier turn."""
         for begin, end, field in marks:
             self.known.learn(text[begin:end], field)
-        self.known.learn_quotes(text, marks)
+        self.known.learn_repeats(text, marks)
 
     def standing(self, text: str) -> tuple[Mark, ...]:
         """Where values of named fields stand that were learned so far: kept with a text that others may send later."""
@@ -218,7 +218,7 @@ class Pseudonyms:
         for start, end, kind in (*found, *marks):
             if kind in self._finder.fields:
                 self.known.learn(text[start:end], kind)
-        self.known.learn_quotes(text, marks)
+        self.known.learn_repeats(text, marks)
         typed = list(self._typed(text))
         more = [*marks, *self.known.found(text), *typed]
         parts, at = [], 0

@@ -22,7 +22,7 @@ Quote = tuple[str, int, int, str]
 """A piece of a tool's text, where in it the value begins and ends, and its field."""
 
 
-class QuotedValues:
+class RepeatedValues:
     """By the first word and the length of each piece, so that a text is read once. ``count`` grows with each new one."""
 
     __slots__ = ("_known", "count")
