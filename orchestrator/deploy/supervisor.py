@@ -277,19 +277,18 @@ class Supervisor:
         elif ward.state == "starting" and now >= ward.began + ward.patience:
             why = f"no first token within {ward.patience:g} s" + (f" ({ward.why})" if ward.why else "")
             self._hang(ward, why, now)
-        elif ward.state == "empty" and not ward.asking:
+        elif ward.state in ("starting", "empty"):
+            ward.again = now + self.rules.looks if ward.state == "empty" else ward.began + ward.patience
+            self._ask(ward)
+
+    def _ask(self, ward: Ward) -> None:
+        if not ward.asking:
             ward.asking = True
-            self._effects.append(Ask(ward.name, ward.life))
-        elif ward.state == "starting" and not ward.asking:
-            ward.asking = True
-            ward.again = ward.began + ward.patience
             self._effects.append(Ask(ward.name, ward.life))
 
     def _spawn(self, ward: Ward, now: float, why: str = "") -> None:
-        ward.spawning = True
-        ward.hung = False
-        ward.again = inf
-        ward.began = now
+        ward.spawning, ward.hung = True, False
+        ward.began, ward.again = now, inf
         self._become(ward, "starting", why)
         self._effects.append(Spawn(ward.name))
 
