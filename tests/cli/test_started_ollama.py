@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.cli.commands import Ran, apart
+from tests.cli.commands import Ran, apart, command
 from tests.launchers.programs import put
 from tests.runtime.living import eventually
 
@@ -176,3 +177,20 @@ def test_it_is_taken_over_empty_by_the_next_runtime(machine: Machine) -> None:
     assert machine.starts == 1
     applied = machine.ran("apply", machine.manifest())
     assert (applied.code, FIRST in applied.err, machine.server()["state"]) == (0, True, "ready"), applied.err
+
+
+def test_in_the_foreground_it_is_pulled_too(machine: Machine) -> None:
+    """The runtime is this process then; a signal ends it."""
+    argv = command("apply", machine.manifest(), "--foreground")
+    environment = {**os.environ, **machine.environment}
+    with subprocess.Popen(
+        argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as runtime:
+        assert runtime.stdout is not None
+        try:
+            told = runtime.stdout.readline()
+            assert told.startswith("desk runs, revision 1"), told
+            assert (machine.installed, machine.server()["state"]) == (["qwen2.5:0.5b"], "ready")
+        finally:
+            runtime.send_signal(signal.SIGTERM)
+            runtime.wait(30)

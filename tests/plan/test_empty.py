@@ -21,8 +21,8 @@ PROSPECT = Prospect("desk/a", "ollama", "ollama serve", "one", ("ollama", "serve
 
 def desk(**changes: Any) -> Blueprint:
     """A model with an Ollama of its own."""
-    server = {"kind": "ollama", "model": "phi4-mini:3.8b", "scenario": None, "host": "127.0.0.1", "port": None}
-    server |= {"start_timeout": 300.0, "remote_code": False, "options": {}}
+    server: dict[str, Any] = {"kind": "ollama", "model": "phi4-mini:3.8b", "scenario": None, "host": "127.0.0.1"}
+    server |= {"port": None, "start_timeout": 300.0, "remote_code": False, "options": {}}
     ids = {"ollama": ["phi4-mini:3.8b"], "llama-cpp": ["phi.gguf"]}
     spec = model("a", **{"provider": "ollama", "ids": ids, "server": server, **changes})
     return blueprint(spec, agent("clerk", models=["a"], reflex=[rule()]), name="desk")

@@ -70,14 +70,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
         )
     check_one_place(compilation.blueprint.name, client(terminal), local=False)
     if options.foreground:
-        from orchestrator.cli.foreground import serve
-
-        if _may_fetch(compilation, options):
-            from orchestrator.cli.fetching import fetch_missing
-            from orchestrator.cli.reach import observed
-
-            fetch_missing(compilation.blueprint, observed(compilation.blueprint, terminal), terminal, limit)
-        return serve(compilation, _wanted(compilation, options, ""), terminal)
+        return _in_foreground(compilation, options, limit, terminal)
     runtime = started(terminal)
     limit = TimeLimit.from_now(
         options.timeout
@@ -88,6 +81,23 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     mine = next((each for each in runtime.status()["deployments"] if each["name"] == compilation.blueprint.name), None)
     _report(compilation, done.plan, done.applied | {"now": mine and mine["revision"]}, runtime, terminal)
     return _outcome(mine, done.failed, terminal)
+
+
+def _in_foreground(compilation: Compilation, options: argparse.Namespace, limit: TimeLimit, terminal: Terminal) -> int:
+    """Be the runtime. What is missing is brought first; into servers that it starts, once they answer."""
+    from orchestrator.cli.fetching import fetch_missing
+    from orchestrator.cli.foreground import serve
+    from orchestrator.cli.reach import observed
+
+    wanted = _wanted(compilation, options, "")
+    if not _may_fetch(compilation, options):
+        return serve(compilation, wanted, terminal)
+    first = fetch_missing(compilation.blueprint, observed(compilation.blueprint, terminal), terminal, limit)
+
+    def bring(seen: ObservedState) -> bool:
+        return fetch_missing(compilation.blueprint, seen, terminal, limit, first.failed).any
+
+    return serve(compilation, wanted, terminal, bring if _starts_empty(compilation) else None)
 
 
 @dataclass(frozen=True, slots=True)
