@@ -213,7 +213,13 @@ def _looked(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[st
     except Exception as error:  # noqa: BLE001 - a fault of one launcher must not keep the others' servers down
         why = f"{program} cannot be looked at: {type(error).__name__}: {error}"
         return Looked(want, Startable(_cannot(told, why, "")))
-    found = {"command": made.argv, "notes": made.notes, "port": order.port, "taken": _taken(order)}
+    note = want.wish.note if want.wish else ""
+    found = {
+        "command": made.argv,
+        "notes": (*made.notes, *([note] if note else [])),
+        "port": order.port,
+        "taken": _taken(order),
+    }
     prospect = Prospect(**{**asdict(told), **found})
     return Looked(want, Startable(prospect, _build_of(want), weights, made.aside))
 

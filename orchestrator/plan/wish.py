@@ -42,6 +42,13 @@ class Wish:
         """A plain form."""
         return asdict(self)
 
+    @property
+    def note(self) -> str:
+        """What becomes of the build that the manifest names: no option of the program; empty where it names none."""
+        if not self.build:
+            return ""
+        return f"quantization: {self.ids[0]} is asked for in {self.build} once it runs, and pulled where it lacks that (manifest)"
+
     def met_by(self, provider: str, models: Iterable[ServedModel]) -> ServedModel | None:
         """Of those that a server lists one that is meant: in memory already, else called so exactly, else the smallest, as the
         question is only whether it answers. What another machine would answer is none of them."""
