@@ -25,9 +25,11 @@ LONGER: Final = "apply again with a longer --timeout, or with --no-pull"
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Whether there was ``any`` model to bring, and why each alias of those ``failed`` that could not be had."""
+    """Whether there was ``any`` model to bring, whether any was ``brought``, and why each alias of those ``failed`` that could not
+    be had."""
 
     any: bool = False
+    brought: bool = False
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -61,7 +63,7 @@ def fetch_missing(
         except OrchestratorError as error:
             failed[fetch.alias] = f"{fetch.alias} is not there: {error.line}"
             terminal.tell(failed[fetch.alias])
-    return Fetched(bool(wanted), failed)
+    return Fetched(bool(wanted), len(wanted) > len(failed), failed)
 
 
 def _bring(fetch: Fetch, server: ObservedServer | None, blueprint: Blueprint, terminal: Terminal, ends: float) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 Bring = Callable[["ObservedState"], bool]
-"""Has what is missing brought into servers that answer; tells whether there was anything."""
+"""Has what is missing brought into servers that answer; tells whether anything was."""
 
 
 def serve(compilation: Compilation, wanted: Wanted, terminal: Terminal, bring: Bring | None = None) -> int:

@@ -13,6 +13,8 @@ from orchestrator.ports.provider import Capability, ServedModel
 
 EMPTY: Final = "empty"
 """The state of one that answers, and does not have its model yet."""
+NOT_READY: Final = "is not ready"
+"""How it is told that one starts, or loads its model."""
 
 
 def removed(started: StartedServer, server: ObservedServer, alias: str) -> bool:
@@ -46,7 +48,7 @@ def not_ready(started: StartedServer, program: str, taken: str) -> tuple[str, st
         see = f"see {started.log}, then " if started.log else ""
         first = f"{taken}: end that, or write another `port` or none; then " if taken else see
         return f"{program}: {started.why}", f"{first}`orchestrator apply` tries it again"
-    return f"{program} is not ready", "`orchestrator status` says how far it is"
+    return f"{program} {NOT_READY}", "`orchestrator status` says how far it is"
 
 
 def other_build(option: Option, wanted: str) -> tuple[str, str]:

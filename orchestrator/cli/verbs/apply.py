@@ -95,7 +95,7 @@ def _in_foreground(compilation: Compilation, options: argparse.Namespace, limit:
     first = fetch_missing(compilation.blueprint, observed(compilation.blueprint, terminal), terminal, limit)
 
     def bring(seen: ObservedState) -> bool:
-        return fetch_missing(compilation.blueprint, seen, terminal, limit, first.failed).any
+        return fetch_missing(compilation.blueprint, seen, terminal, limit, first.failed).brought
 
     return serve(compilation, wanted, terminal, bring if _starts_empty(compilation) else None)
 
@@ -127,7 +127,7 @@ class _Apply:
             return done
         observed, fetched = self._fetched(done.failed)
         failed = {**done.failed, **fetched.failed}
-        return self._carried_out(observed, failed, again=True) if fetched.any else replace(done, failed=failed)
+        return self._carried_out(observed, failed, again=True) if fetched.brought else replace(done, failed=failed)
 
     @property
     def _may_fetch(self) -> bool:
@@ -261,12 +261,14 @@ def _tell_unserved(plan: Plan, compilation: Compilation, observed: ObservedState
     without."""
     from orchestrator.plan.observed import server_name
     from orchestrator.plan.operation import ServeWithoutModel
-    from orchestrator.plan.started_words import EMPTY
+    from orchestrator.plan.started_words import EMPTY, NOT_READY
 
     ours = {each.spec["alias"] for each in compilation.blueprint.of_kind("model") if each.spec["server"]}
     for step in plan.steps:
         if isinstance(step.operation, ServeWithoutModel) and step.operation.name in ours:
             bound = step.operation.bound
+            if bound.missing.endswith(NOT_READY):
+                continue  # the apply waits for it
             cure = f" ({bound.cure})" if bound.cure else ""
             now = observed.started.get(server_name(plan.deployment, bound.alias))
             runs = now is not None and now.state in ("ready", EMPTY)
