@@ -73,7 +73,7 @@ class ModelNotFound(ModelError):
 
 
 class ServerFailed(ModelError):
-    """The server answered with 5xx."""
+    """The server answered with 5xx that is not about the request, with 408, 409 or 425, or told of a fault within its answer."""
 
     code = "ORC527"
 

@@ -30,6 +30,7 @@ from orchestrator.core.errors import (
     RunCancelled,
     RunError,
     ServerBusy,
+    ServerFailed,
     StaleConnection,
     Stalled,
     Unreachable,
@@ -54,6 +55,9 @@ _TABLE: Final[Mapping[type[RunError], Later]] = {
     StaleConnection: Later(kept=True, forwarded=True, decided=True),
     ServerBusy: Later(kept=True, forwarded=True, decided=True),
     RateLimited: Later(kept=True, forwarded=True, decided=True),
+    # A 5xx is the server's own trouble, or that of a gateway before one that is away. What a server says in a 5xx of the request
+    # itself is another kind (``BadRequest``, ``ContextTooLong``, ``ModelNotFound``; see ``plugins/providers/failures.py``).
+    ServerFailed: Later(kept=True, forwarded=True, decided=True),
     Stalled: Later(kept=True, forwarded=True, decided=True),
     BudgetExceeded: Later(kept=True, forwarded=True, decided=False),
     # Of a fleet: nobody who holds the agent is there, or says so any more.
