@@ -88,6 +88,11 @@ class BrokenReply(ModelError):
     code = "ORC528"
 
 
+class CutOff(BrokenReply):
+    """The connection ended within the answer: so the link broke, or a server behind a gateway went. It may be whole the next time,
+    where what is malformed would be so again."""
+
+
 class Stalled(ModelError):
     """No byte came for too long."""
 

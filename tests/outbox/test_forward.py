@@ -112,7 +112,7 @@ async def test_a_fault_when_it_is_forwarded_ends_it(tmp_path: Path) -> None:
     assert audit[-1].what == "failed"
 
 
-@pytest.mark.parametrize("fault", ["unavailable", "server-error", "html-error", "error-in-stream"])
+@pytest.mark.parametrize("fault", ["unavailable", "server-error", "html-error", "error-in-stream", "drop-mid"])
 async def test_a_target_that_comes_back_with_errors_of_its_own_is_waited_for(tmp_path: Path, fault: str) -> None:
     """A cloud after an outage, or the gateway in front of it: 5xx is the target's trouble, not the request's."""
     server = simulated(["m"], faults=["reset@1-3", f"{fault}@4-15"])
@@ -126,13 +126,12 @@ async def test_a_target_that_comes_back_with_errors_of_its_own_is_waited_for(tmp
     assert [entry.what for entry in audit] == ["deferred", *["tried"] * delivery.tries, "delivered"]
 
 
-@pytest.mark.parametrize("fault", ["unavailable", "server-error", "html-error"])
+@pytest.mark.parametrize("fault", ["unavailable", "server-error", "html-error", "drop-mid"])
 async def test_a_target_that_answers_nothing_but_errors_of_its_own_is_away(tmp_path: Path, fault: str) -> None:
     """A new request is kept for it, as for one that nobody reaches, and its caller hears so within seconds."""
     async with kept(tmp_path, far(), simulated(["m"], faults=[f"{fault}@1-9"])) as it:
-        began = anyio.current_time()
         result = await it.served.run("explain it")
-        assert (result.status, anyio.current_time() - began < 5) == ("waiting", True)
+        assert result.status == "waiting" and result.timings["total"] < 5_000
         delivery, _ = await it.forwarder.find(result.approval)
         assert delivery.away != ""
         assert (await it.end_of(result.id))["status"] == "completed"
@@ -142,9 +141,10 @@ async def test_a_target_that_answers_nothing_but_errors_of_its_own_is_away(tmp_p
 async def test_who_may_be_kept_does_not_stand_in_line_for_what_a_server_asks_for(tmp_path: Path, fault: str) -> None:
     """Its time is two minutes, and it hears within seconds that its request is kept; the outbox waits in its place."""
     async with kept(tmp_path, far(), simulated(["m"], faults=[f"{fault}@1-30"])) as it:
-        began = anyio.current_time()
         result = await it.served.run("explain it")
-        assert result.status == "waiting" and anyio.current_time() - began < 10
+        assert (
+            result.status == "waiting" and result.timings["total"] < 10_000
+        )  # before it is written: the disk's time is real
         assert (await it.end_of(result.id))["status"] == "completed"
 
 
