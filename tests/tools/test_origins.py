@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from orchestrator.plugins.tools import sqlmade
 from orchestrator.plugins.tools.database import open_database
 from orchestrator.plugins.tools.origins import Asked
 from orchestrator.plugins.tools.sqlholds import Schemas
+from orchestrator.plugins.tools.sqlwords import CannotTell
 from orchestrator.ports.tool import ToolContext, ToolPlace
 from tests.tools.calling import closing, function
 
@@ -185,6 +188,26 @@ def test_what_is_not_understood_is_hidden_as_a_whole(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sqlmade, "MOST_SELECTS", 0)
     assert hidden("SELECT patient_name AS p, ward AS w, count(*) AS n FROM patients") == "n p w"
     assert not hidden("SELECT word AS w FROM words")
+
+
+@pytest.mark.parametrize(
+    ("begins", "inner", "ends"),
+    [
+        ("SELECT ward FROM patients WHERE ", "id IN (SELECT id FROM patients WHERE ", "patient_name = 'x'"),
+        ("SELECT ", "(SELECT max(patient_name) FROM words JOIN patients ON word = patient_name WHERE ", "1"),
+        ("SELECT ", "(", "patient_name"),
+    ],
+)
+def test_no_statement_keeps_it_busy(begins: str, inner: str, ends: str) -> None:
+    """However deep it goes; what takes too long is not understood, and so is hidden."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.executescript(SHOP)
+    holdings = Schemas().of(connection, NAMED)
+    connection.close()
+    began = time.process_time()
+    with suppress(CannotTell):
+        holdings.made(f"{begins}{inner * 60}{ends}{')' * 60} FROM patients")
+    assert time.process_time() - began < 2.0
 
 
 async def test_a_fault_does_not_tell_what_was_read(place: ToolPlace) -> None:

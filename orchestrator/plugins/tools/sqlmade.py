@@ -49,7 +49,7 @@ from orchestrator.plugins.tools.sqlwords import (
     whole_path,
 )
 
-MOST_SELECTS: Final = 2_000
+MOST_SELECTS: Final = 1_000
 """Looks at a statement within another, views and repeats too."""
 _ENDINGS: Final = ("asc", "desc", "nulls", "first", "last")
 _JOINS: Final = ("left", "right", "full", "outer", "inner", "cross", "natural")
@@ -193,8 +193,9 @@ class Maker:
             found = [scope.found(path, quoted=False) for path in equal(each)]
             one_of = member(each)
             made = self.select(one_of[1], scope) if one_of else None
-            if one_of and made is not None and made.holds and not made.chosen:
-                self._equals(scope.found(one_of[0], quoted=False), made.holds)
+            of = scope.found(one_of[0], quoted=False) if one_of else []
+            if made is not None and not made.chosen and (made.holds or not any(column.holds for _, column in of)):
+                self._equals(of, made.holds)
             elif found and all(found):
                 both = [*found[0], *found[1]]
                 self._equals(both, first(column.holds for _, column in both))
