@@ -137,7 +137,10 @@ def test_a_deployment_of_one_device_is_simulated_without_a_mesh() -> None:
     ran = here("simulate", "one.yaml", "--rps", "3", "--duration", "60s")
     assert (ran.code, ran.err) == (0, "")
     assert ran.out == golden("simulate/one.txt", ran.out)
-    assert "qwen2.5-0.5b is full: 3 requests a second come for it, and its 2 slots end 1.34" in ran.out
+    assert (
+        "qwen2.5-0.5b is full: 3 requests a second come for it (for desk, porter), and its 2 slots can do 1.34"
+        in ran.out
+    )
     assert "--> one.yaml:4:12 in model.qwen2.5-0.5b" in ran.out
 
 
