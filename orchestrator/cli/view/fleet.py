@@ -144,6 +144,7 @@ def shown_placement(applied: Mapping[str, Any], terminal: Terminal) -> str:
     for agent, held in sorted(applied["agents"].items()):
         where = ", ".join(held["nodes"]) or "nowhere"
         lines.append(f"  agent.{agent}  {where}  ({held['why']})")
+    lines += _drained(applied)
     absent = {node: f": {each['absent']}" for node, each in _absent(applied["nodes"])}
     ill = {node: _health(each) for node, each in applied["nodes"].items() if each["health"] != "alive"}
     lines += [f"  node.{node} is {how}{absent.get(node, '')}" for node, how in sorted(ill.items())]
