@@ -188,6 +188,21 @@ def test_the_plot_shows_four_fields_with_the_faults_in_each_and_nothing_outside_
             assert 0 <= x <= width and 0 <= y <= height
 
 
+def test_a_curve_has_a_gap_where_nothing_was_seen_and_a_node_that_is_down_has_no_queue() -> None:
+    """No line is drawn through what did not happen; what became of a request is named as in the tables."""
+    words = ("--rps", "5", "--service", "50ms", "--duration", "60s", "--fail", "edge-2@20s+20s")
+    here("simulate", "fleet.yaml", *words, "--plot", "plot.svg")
+    root = ET.fromstring(Path("plot.svg").read_text())  # noqa: S314 - our own
+    named = [
+        (each[0].text, each.get("points", "").split()) for each in root.iter("{http://www.w3.org/2000/svg}polyline")
+    ]
+    queues = [points for name, points in named if name == "edge-2"]
+    before, after = (sorted(float(one.partition(",")[0]) for one in points) for points in queues)
+    assert before[-1] < 72 + 760 * 21 / 60 and after[0] > 72 + 760 * 39 / 60
+    assert len([name for name, _ in named if name == "edge-1"]) == 1
+    assert "node down" in {name for name, _ in named}
+
+
 WRONG = {
     "an unknown node": (("--fail", "edge-4@3s"), 'there is no node "edge-4"', 'did you mean "edge-3" or "edge-2"?'),
     "an unknown link": (("--fail", "edge-1-edge-9@3s"), 'there is no node "edge-1-edge-9"', "edge-1"),
