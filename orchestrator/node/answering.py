@@ -14,9 +14,10 @@ from typing import Any, Final, Protocol
 import anyio
 from anyio.abc import TaskGroup
 
-from orchestrator.core.errors import BusDown, NotUnderstood, QueueFull
+from orchestrator.core.errors import BusDown, NotUnderstood
 from orchestrator.core.event import EventKind
-from orchestrator.core.request import Request, Result
+from orchestrator.core.request import Request
+from orchestrator.node.ended import found_no_place
 from orchestrator.node.subjects import Subjects
 from orchestrator.node.wire import (
     MOST_HOPS,
@@ -224,10 +225,9 @@ class Answering:
                 handed=call.handed,
             )
             began = current_time()
-            answered = await self.worker.answer(asked, _Emit(self, work))
-            if _found_no_place(answered) and current_time() - began < AT_ONCE:
+            result = (await self.worker.answer(asked, _Emit(self, work))).as_kept()
+            if found_no_place(result) and current_time() - began < AT_ONCE:
                 return _busy(self.worker.load())
-            result = answered.as_kept()
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller must hear of it, and this node lives on
             why = f"{type(error).__name__}: {error}"
             self.tell("mesh.failed", {"request": call.req, "agent": call.agent, "error": why})
@@ -282,12 +282,6 @@ class _Emit:
     async def piece(self, text: str) -> None:
         """A piece of it."""
         await self.answering.piece(self.work, text)
-
-
-def _found_no_place(result: Result) -> bool:
-    """Whether the engine's line was full, and nothing was done for the request: nobody's model or function was asked."""
-    full = result.error is not None and result.error.get("kind") == QueueFull.__name__
-    return full and not result.usage.model_calls and not result.usage.tool_calls and len(result.path) < 2
 
 
 def _busy(load: Load) -> Busy:

@@ -23,6 +23,7 @@ from orchestrator.core.errors import (
     RunCancelled,
     RunError,
 )
+from orchestrator.node.ended import lacked_its_model
 from orchestrator.node.wire import Ack, Busy, Err, Fin, Reply, Tok, digest_of_answer
 
 Choose = Callable[[frozenset[str]], str | None]
@@ -247,11 +248,23 @@ class RemoteCall:
             return []  # a piece is on its way still, or lost: the silence will tell
         if digest_of_answer(attempt.pieces, fin.body) != fin.digest:
             return self._lost(attempt, f"what {attempt.node} sent was changed on its way", now)
+        if (why := lacked_its_model(fin.body)) and (other := self._another(attempt)) is not None:
+            self._rerouted += 1
+            self._silent.add(attempt.node)
+            self._why = f"{attempt.node} failed: {why}"
+            return [Judge(attempt.node, why=self._why), *self._ask(other, now)]
         self.over, self._attempt = True, None
         return [
             Judge(attempt.node, now - attempt.sent_at),
             Delivered(attempt.node, attempt.run[0] if attempt.run else 0, fin),
         ]
+
+    def _another(self, attempt: _Attempt) -> str | None:
+        """Who may do what could not be done there, where nothing of it was told and it may be given on."""
+        if attempt.pieces or self._rerouted >= self.waits.reroutes:
+            return None
+        other = self.choose(frozenset({attempt.node, *self._silent, *self._refused}))
+        return other if other is not None and self.may_repeat() else None
 
     def _late(self, now: float) -> list[Effect]:
         if now >= self.deadline:
