@@ -4,6 +4,7 @@ is of virtual time: the clock jumps."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -75,13 +76,27 @@ async def test_a_node_that_says_nothing_at_all_is_silent_after_a_second_and_a_ha
         assert isinstance(end, Answer) and end.node == "c"
 
 
+@dataclass
+class Ill(SimWorker):
+    """An engine whose model does not answer, after ``calls`` calls of functions."""
+
+    kind: str = ""
+    calls: int = 0
+
+    async def answer(self, asked: Asked, emit: Emit) -> Result:
+        error = {"kind": self.kind, "message": "no byte came"}
+        usage = Usage(tool_calls=self.calls)
+        return Result(asked.request.id, "fleet", 1, "failed", "", asked.agent, ("agent.x",), usage=usage, error=error)
+
+
 @pytest.mark.parametrize("kind", ["Stalled", "Unreachable", "NoModel"])
 async def test_what_the_model_of_one_holder_could_not_do_that_of_another_may(kind: str) -> None:
     """Its engine has ended the run, as its model hangs or is gone, and nothing was done. Where there is no other holder, or a
     function was called, what it says is the answer."""
     async with fleet() as net:
-        here, there = await net.start("a"), await net.join("b", lambda bus: Ill(bus, net.effects))
-        there.worker.agents, there.worker.kind = {"x": True}, kind
+        here = await net.start("a")
+        there = (await net.join("b", lambda bus: Ill(bus, net.effects, {"x": True}, kind=kind))).worker
+        assert isinstance(there, Ill)
         await anyio.sleep(1)
         assert (await here.mesh.ask(request(), "x")).result.error == {"kind": kind, "message": "no byte came"}
         other = await net.start("c", "x")
@@ -89,20 +104,9 @@ async def test_what_the_model_of_one_holder_could_not_do_that_of_another_may(kin
         for _ in range(4):
             assert (await here.mesh.ask(request(), "x")).node == "c"
         assert {lost["error"] for lost in here.events("mesh.lost")} <= {"b failed: no byte came"}
-        other.worker.inflight, there.worker.calls = 40, 1
+        other.worker.inflight, there.calls = 40, 1
         await anyio.sleep(5)
         assert (await here.mesh.ask(request(), "x")).node == "b"
-
-
-class Ill(SimWorker):
-    """An engine whose model does not answer, after ``calls`` calls of functions."""
-
-    kind, calls = "", 0
-
-    async def answer(self, asked: Asked, emit: Emit) -> Result:
-        error = {"kind": self.kind, "message": "no byte came"}
-        usage = Usage(tool_calls=self.calls)
-        return Result(asked.request.id, "fleet", 1, "failed", "", asked.agent, ("agent.x",), usage=usage, error=error)
 
 
 # ---- for one that is to stand in --------------------------------------------------------------------------------------
