@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from orchestrator.core.digest import digest_of
 from orchestrator.plan.generations import want_digest
+from orchestrator.plan.wish import Wish
 from orchestrator.ports.durable import write_durably
 from orchestrator.ports.host import Processes, ProcessIdentity
 from orchestrator.ports.lifecycle import LaunchOrder
@@ -29,7 +30,8 @@ class ServerWant:
     """A server that shall run: its ``name`` (deployment/alias, see ``generations``), the provider ``kind``, and the order for
     its launcher, whose port is 0 where any free one will do. ``memory``: the bytes that it is reckoned to take, 0 where
     unknown, on so many ``cards`` (see ``plan/pools.py``). ``stamp``: of the files that it loads as they were when it was wanted,
-    empty where it fetches its model. ``stems``: what files of its model are called, without their build; not kept."""
+    empty where it fetches its model. ``stems``: what files of its model are called, without their build; not kept. ``wish``: which
+    of its models it is for, where it loads them on request: another one needs no other process."""
 
     name: str
     kind: str
@@ -39,6 +41,7 @@ class ServerWant:
     stamp: str = ""
     cards: int | None = None
     stems: frozenset[str] = field(default=frozenset(), compare=False)
+    wish: Wish | None = None
 
     @property
     def digest(self) -> str:
@@ -50,14 +53,16 @@ class ServerWant:
         """A plain form."""
         order = asdict(self.order) | {"options": dict(self.order.options)}
         told = {"name": self.name, "kind": self.kind, "start_timeout": self.start_timeout, "memory": self.memory}
-        return told | {"cards": self.cards, "stamp": self.stamp, "order": order}
+        wish = {"wish": self.wish.as_json()} if self.wish else {}
+        return told | {"cards": self.cards, "stamp": self.stamp, "order": order} | wish
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ServerWant:
         """From the plain form."""
         order = LaunchOrder(**value["order"])
         known = {"memory": value.get("memory", 0), "stamp": value.get("stamp", ""), "cards": value.get("cards")}
-        return cls(value["name"], value["kind"], order, value["start_timeout"], **known)
+        wish = Wish.from_json(value.get("wish"))
+        return cls(value["name"], value["kind"], order, value["start_timeout"], **known, wish=wish)
 
 
 @dataclass(frozen=True, slots=True)
