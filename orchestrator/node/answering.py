@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup
 from orchestrator.core.errors import BusDown, NotUnderstood
 from orchestrator.core.event import EventKind
 from orchestrator.core.request import Request
+from orchestrator.node.ended import found_no_place
 from orchestrator.node.subjects import Subjects
 from orchestrator.node.wire import (
     MOST_HOPS,
@@ -35,18 +36,18 @@ from orchestrator.node.wire import (
     read_cancel,
     reply_letter,
 )
-from orchestrator.node.worker import Asked, Worker
+from orchestrator.node.worker import Asked, Load, Worker
 from orchestrator.ports.bus import Bus, Letter
 from orchestrator.serve.clock import current_time
 
 MOST_KEPT: Final = 1024
 """Answers that are remembered, for callers that ask again."""
 LONGEST_KEPT: Final = 600.0
-STALL_AFTER: Final = 20.0
-"""Seconds after which work that has not moved is not said to move any more; the caller then goes elsewhere."""
 SOON: Final = 0.25
 SOONEST: Final = 0.02
 """Seconds after which a full node may be asked again: where it knows no better, and at least."""
+AT_ONCE: Final = 0.2
+"""Seconds within which an engine says that its line is full. Who had a place in it and waited in vain has had its turn."""
 
 
 Tell = Callable[[EventKind, Mapping[str, Any]], None]
@@ -76,7 +77,6 @@ class _Work:
     call: Call
     reply: str
     scope: anyio.CancelScope
-    moved_at: float
     run: int
     pieces: list[str] = field(default_factory=list)
     told: int = 0
@@ -97,7 +97,6 @@ class Answering:
     epoch: int
     tell: Tell
     here: Callable[[str, Reply], None]
-    stall_after: float = STALL_AFTER
     _works: OrderedDict[str, _Work] = field(default_factory=OrderedDict)
     _runs: int = 0
 
@@ -122,7 +121,8 @@ class Answering:
                 self._cancel(letter)
 
     async def tick(self) -> None:
-        """Say that the work moves, where it does; end what is asked for by nobody; forget old answers."""
+        """Say of all work that it is here still, be it that it waits for its turn or for a model's first word: when that takes too
+        long is for the engine to say. End what is asked for by nobody; forget old answers."""
         now = current_time()
         for work in list(self._works.values()):
             if work.fin is not None:
@@ -131,7 +131,7 @@ class Answering:
                 work.scope.cancel()
             elif work.epoch and not self.around.holds(work.call.agent, work.epoch):
                 await self._stop(work, Err("stopped", f"{self.bus.node} may not answer for {work.call.agent} any more"))
-            elif now - work.moved_at < self.stall_after:
+            else:
                 await self._say(work, Ka())
         self._forget(now)
 
@@ -158,7 +158,7 @@ class Answering:
             await self._send(reply, call, refusal)
             return
         self._runs += 1
-        work = _Work(call, reply, anyio.CancelScope(), current_time(), self._runs)
+        work = _Work(call, reply, anyio.CancelScope(), self._runs)
         self._works[call.req] = work
         await self._say(work, Ack())
         group.start_soon(self._answer, work)
@@ -181,10 +181,7 @@ class Answering:
         if self.around.epoch_of(call.agent) is None:
             return Err("not_here", f"{self.bus.node} does not hold {call.agent}")
         load = self.worker.load()
-        if load.room <= 0:
-            known = (load.queued + 1) * load.service_ms / 1000 / max(load.slots, 1)
-            return Busy(max(SOONEST, known) if known else SOON)
-        return None
+        return _busy(load) if load.room <= 0 else None
 
     def _cancel(self, letter: Letter) -> None:
         try:
@@ -227,7 +224,10 @@ class Answering:
                 kept=call.kept,
                 handed=call.handed,
             )
+            began = current_time()
             result = (await self.worker.answer(asked, _Emit(self, work))).as_kept()
+            if found_no_place(result) and current_time() - began < AT_ONCE:
+                return _busy(self.worker.load())
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller must hear of it, and this node lives on
             why = f"{type(error).__name__}: {error}"
             self.tell("mesh.failed", {"request": call.req, "agent": call.agent, "error": why})
@@ -248,7 +248,6 @@ class Answering:
 
     async def piece(self, work: _Work, text: str) -> None:
         """A piece of an answer is there."""
-        work.moved_at = current_time()
         work.pieces.append(text)
         await self._catch_up(work)
 
@@ -284,6 +283,8 @@ class _Emit:
         """A piece of it."""
         await self.answering.piece(self.work, text)
 
-    def moved(self) -> None:
-        """The work goes on."""
-        self.work.moved_at = current_time()
+
+def _busy(load: Load) -> Busy:
+    """That there is no room, and when there may be."""
+    known = (load.queued + 1) * load.service_ms / 1000 / max(load.slots, 1)
+    return Busy(max(SOONEST, known) if known else SOON)

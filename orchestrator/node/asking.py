@@ -36,6 +36,8 @@ from orchestrator.serve.clock import current_time
 
 PassPiece = Callable[[str], Awaitable[None]]
 USUAL_TIMEOUT: Final = 120.0
+_PARTS: Final = 1024
+"""Of a pause: between half of it and all are waited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ class Asking:
             self.repeats.take,
             self.waits,
             lambda until: self.hope(agent, until, way.kept),
+            lambda: 0.5 + self.draw(_PARTS) / _PARTS / 2,
         )
         send, receive = anyio.create_memory_object_stream[tuple[int, Reply]](inf)
         opened = _Open(machine, call, pass_on, send)

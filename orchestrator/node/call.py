@@ -1,11 +1,11 @@
 """One request that another node answers, seen from the node that asks: events in, effects out. Pure.
 
 A node that is asked must say within 300 ms that it takes the request on, and must then say something every 1.5 s (it says twice a
-second that its work still moves). Where it does not, it is asked once more for the same: a node remembers what it works on, and
-tells it from the beginning, so that words which were lost on the way cost no work. Then the request goes to another holder, as long
-as nothing of the answer was passed on: two halves of two answers are never put together. Pieces may overtake each other on the
-way; they are passed on in their order, and an answer with a piece missing is no answer. What an attempt says after it was
-given up is not looked at, so that one answer is delivered.
+second that it has it still, be it that it works on it or that it waits there). Where it does not, it is asked once more for the
+same: a node remembers what it works on, and tells it from the beginning, so that words which were lost on the way cost no work.
+Then the request goes to another holder, as long as nothing of the answer was passed on: two halves of two answers are never put
+together. Pieces may overtake each other on the way; they are passed on in their order, and an answer with a piece missing is no
+answer. What an attempt says after it was given up is not looked at, so that one answer is delivered.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from orchestrator.core.errors import (
     RunCancelled,
     RunError,
 )
+from orchestrator.node.ended import lacked_its_model
 from orchestrator.node.wire import Ack, Busy, Err, Fin, Reply, Tok, digest_of_answer
 
 Choose = Callable[[frozenset[str]], str | None]
@@ -32,10 +33,10 @@ Choose = Callable[[frozenset[str]], str | None]
 @dataclass(frozen=True, slots=True)
 class Waits:
     """How long, in seconds, is waited for what. ``again`` is the pause before a node is asked that was asked before;
-    ``patience`` is how long a request that nobody takes on waits for somebody (an agent's lease and a look at it, or the first to
-    come after its holder's end would miss it by a hair); ``reroutes`` is how often work that was taken
+    ``patience`` is how long a request that nobody takes on waits for somebody, beside the time until its agent's node counts as
+    dead, where others stand in for it; ``reroutes`` is how often work that was taken
     on may be given to another node, ``resumes`` how often a node that fell silent is asked for the rest of its answer,
-    ``full`` the longest wait for a node that was full before all of them are asked a second and last time; ``rest`` is what must
+    ``full`` the longest wait for a node that was full before all of them are asked again; ``rest`` is what must
     be left of a request's time when it is given up, as it may have to be kept for later."""
 
     ack: float = 0.3
@@ -133,7 +134,8 @@ class _Attempt:
 class RemoteCall:
     """The machine. ``streams``: pieces are passed on as they come, after which no other node may be asked. ``may_repeat`` says
     whether the fleet can bear that work is done again (it takes from a budget of all requests). ``hope`` gives the moment until
-    which it is waited for somebody to take it on, where that is another one than the usual."""
+    which it is waited for somebody to take it on, where that is another one than the usual. ``spread`` gives by chance what part
+    of a pause is waited, so that those who waited for the same node do not all come to it at once, again and again."""
 
     agent: str
     deadline: float
@@ -142,6 +144,7 @@ class RemoteCall:
     may_repeat: Callable[[], bool] = lambda: True
     waits: Waits = field(default_factory=Waits)
     hope: Callable[[float], float] = lambda until: until
+    spread: Callable[[], float] = lambda: 1.0
     over: bool = False
     wake_at: float = inf
     _attempt: _Attempt | None = None
@@ -151,6 +154,7 @@ class RemoteCall:
     _refused: dict[str, float] = field(default_factory=dict)  # node -> seconds after which it may have room
     _silent: set[str] = field(default_factory=set)
     _full: bool = False  # all were asked, and had no room
+    _waited: bool = False  # there was nobody to ask: whoever comes then is asked by all who waited
     _pause: float = 0.0
     _why: str = ""
 
@@ -194,7 +198,7 @@ class RemoteCall:
     def _heard(self, attempt: _Attempt, reply: Reply, now: float) -> list[Effect]:
         said = reply.said
         if isinstance(said, Busy):
-            return self._no_room(attempt, said, now)
+            return self._no_room(attempt, said, (reply.epoch, reply.run), now)
         if isinstance(said, Err):
             return self._refusal(attempt, said, now)
         if attempt.run != (reply.epoch, reply.run) and attempt.pieces and self.streams:
@@ -208,8 +212,9 @@ class RemoteCall:
             return self._ended(attempt, now)
         return []
 
-    def _no_room(self, attempt: _Attempt, busy: Busy, now: float) -> list[Effect]:
-        if attempt.taken:
+    def _no_room(self, attempt: _Attempt, busy: Busy, run: tuple[int, int], now: float) -> list[Effect]:
+        """It is not taken on; or it was, and its engine had no place in its line."""
+        if attempt.taken and (attempt.run != run or attempt.pieces):
             return self._lost(attempt, f"{attempt.node} has forgotten it", now)
         self._refused[attempt.node] = busy.retry_after
         self._attempt = None
@@ -243,11 +248,23 @@ class RemoteCall:
             return []  # a piece is on its way still, or lost: the silence will tell
         if digest_of_answer(attempt.pieces, fin.body) != fin.digest:
             return self._lost(attempt, f"what {attempt.node} sent was changed on its way", now)
+        if (why := lacked_its_model(fin.body)) and (other := self._another(attempt)) is not None:
+            self._rerouted += 1
+            self._silent.add(attempt.node)
+            self._why = f"{attempt.node} failed: {why}"
+            return [Judge(attempt.node, why=self._why), *self._ask(other, now)]
         self.over, self._attempt = True, None
         return [
             Judge(attempt.node, now - attempt.sent_at),
             Delivered(attempt.node, attempt.run[0] if attempt.run else 0, fin),
         ]
+
+    def _another(self, attempt: _Attempt) -> str | None:
+        """Who may do what could not be done there, where nothing of it was told and it may be given on."""
+        if attempt.pieces or self._rerouted >= self.waits.reroutes:
+            return None
+        other = self.choose(frozenset({attempt.node, *self._silent, *self._refused}))
+        return other if other is not None and self.may_repeat() else None
 
     def _late(self, now: float) -> list[Effect]:
         if now >= self.deadline:
@@ -298,10 +315,11 @@ class RemoteCall:
         node = self.choose(frozenset(self._silent | self._refused.keys()))
         if node is not None:
             return self._ask(node, now)
-        if self._refused and not self._silent:
+        if self._refused and (self._waited or not self._silent):
             soonest = min(self._refused.values())
-            if not self._full:
-                self._full, self._pause = True, min(soonest, self.waits.full)
+            if not self._full or (self._waited and now < self.deadline - self.waits.rest):
+                self._full, self._pause = True, self._until_room(soonest, now)
+                self._silent.clear()
                 self._refused.clear()
                 return []
             told = f"every node that holds {self.agent} has as much to do as it may"
@@ -313,8 +331,16 @@ class RemoteCall:
             )
         self._silent.clear()
         self._refused.clear()
-        self._pause = self.waits.again
+        self._waited, self._pause = True, self.waits.again
         return []
+
+    def _until_room(self, soonest: float, now: float) -> float:
+        """How long to wait for full nodes. Whoever waited for somebody to come is not refused for coming together with all others
+        who did: it asks again for as long as it has time, not too often, and not in step with them."""
+        pause = min(soonest, self.waits.full)
+        if not self._waited:
+            return pause
+        return min(max(pause, self.waits.again) * self.spread(), self.deadline - self.waits.rest - now)
 
     def _ask(self, node: str, now: float) -> list[Effect]:
         self._count += 1

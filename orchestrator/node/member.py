@@ -84,6 +84,11 @@ class Member:
         """Whether one node at most may answer for it, by any manifest that is served now."""
         return any(agent in fleet.agents and fleet.agents[agent].exclusive for fleet in self._fleets.values())
 
+    def may_move(self, agent: str) -> bool:
+        """Whether another node takes it over when its own is dead, by any manifest that is served now."""
+        fleets = [fleet for fleet in self._fleets.values() if agent in fleet.agents]
+        return any(not fleet.stays(fleet.agents[agent]) for fleet in fleets)
+
     @property
     def exclusive(self) -> list[str]:
         """The agents of the newest manifest of which one node at most may answer."""

@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from orchestrator.core.errors import BusDown, NoHolder, NotUnderstood
 from orchestrator.core.request import Request
-from orchestrator.node.answering import STALL_AFTER, Answering, Tell
+from orchestrator.node.answering import Answering, Tell
 from orchestrator.node.asking import FIRST_WAY, Answer, Asking, PassPiece, Way
 from orchestrator.node.bell import Bell, Sleep
 from orchestrator.node.call import Waits
@@ -57,7 +57,6 @@ class Site:
     patience: Patience = field(default_factory=Patience)
     waits: Waits = field(default_factory=Waits)
     terms: Terms = field(default_factory=Terms)
-    stall_after: float = STALL_AFTER
     life: str = ""
 
 
@@ -93,9 +92,7 @@ class Mesh:
             self.node, self.epoch, site.board, subjects, self.table, site.worker, site.kept, self.fences,
             Bell(site.sleep), site.tell, self._settle, site.accepts, site.leads,
         )  # fmt: skip
-        self._answering = Answering(
-            site.bus, subjects, site.worker, self, self.epoch, site.tell, self._hear_reply, site.stall_after
-        )
+        self._answering = Answering(site.bus, subjects, site.worker, self, self.epoch, site.tell, self._hear_reply)
         self._asking = Asking(
             site.bus, subjects, self.table, self._answering, self.epoch, site.draw, site.tell,
             lambda: self.member.generation, self._hope, site.waits,
@@ -209,14 +206,18 @@ class Mesh:
             ) from fault
 
     def _hope(self, agent: str, until: float, kept: bool) -> float:
-        """Until when a request waits for a holder: longer than usual while an exclusive agent moves, and not at all where it can be
-        ``kept`` for later and nobody will come."""
-        patience, coming = self.site.waits.patience, self.member.coming
-        if kept and coming.is_hopeless(agent, current_time(), patience):
+        """Until when a request waits for a holder: ``until``, and longer where others stand in once its node counts as dead, or
+        where an exclusive agent's lease has to be waited for; not at all where nobody will come."""
+        patience, member, now = self.site.waits.patience, self.member, current_time()
+        nobody = member.coming.is_hopeless(agent, now, patience)
+        may_move = member.may_move(agent)
+        if (kept and nobody) or (not may_move and member.coming.is_alone(agent, now)):
             return float("-inf")
-        if not self.member.is_exclusive(agent):  # the next holder of another one does not wait for the former one
+        if may_move and not nobody:
+            until += self.table.patience.dead
+        if not member.is_exclusive(agent):  # the next holder of another one does not wait for the former one
             return until
-        return max(until, coming.until(agent, self.member.drain) + patience)
+        return max(until + member.lease, member.coming.until(agent, member.drain) + patience)
 
     def sooner(self, agent: str) -> bool:
         """Whether another node would answer for an agent clearly sooner than this one, or this one is full."""
@@ -227,12 +228,13 @@ class Mesh:
 
     def epoch_of(self, agent: str) -> int | None:
         """The epoch under which this node may answer for an agent now."""
-        if agent not in self.site.worker.load().agents:
+        if agent not in self.site.worker.load().agents or self.state == "starting":
             return None
         if agent in self._exclusive:
             return self._exclusive[agent][0].epoch
         held = self.member.held.get(agent)
-        return None if held is not None and held.exclusive else 0
+        needs_lease = held.exclusive if held is not None else self.member.is_exclusive(agent)
+        return None if needs_lease else 0  # what takes it over now may serve it before its lease is asked for
 
     def begin(self, agent: str) -> int | None:
         """As :meth:`epoch_of`; its lease is kept for what begins now until it has ended."""

@@ -58,10 +58,7 @@ class Emit(Protocol):
     """Where an answer goes while it is made."""
 
     async def piece(self, text: str) -> None:
-        """A piece of it. The work has moved, too."""
-
-    def moved(self) -> None:
-        """The work goes on, without a piece: the model has read more of its prompt, or a tool was called."""
+        """A piece of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,10 @@ class Fleet:
     drain: float = DRAIN
     health_gate: float = HEALTH_GATE
 
+    def stays(self, agent: FleetAgent) -> bool:
+        """Whether an agent never moves by itself: nobody takes it over when its node is dead."""
+        return bool(agent.fixed) or self.failover != "automatic"
+
 
 def fleet_of(blueprint: Blueprint) -> Fleet:
     """The fleet of a blueprint. Routers are not placed: every node has them all."""

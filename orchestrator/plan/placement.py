@@ -128,15 +128,11 @@ class _Placing:
             return []
         seen, why = self._seen(agent.home), HOME
         elsewhere = bool(before) and all(one.node != agent.home for one in before)
-        if self._stays(agent):
+        if self.fleet.stays(agent):
             why = self._waiting(agent) if seen.health == "dead" else HOME
         elif seen.health == "dead" or seen.drained or (elsewhere and not _is_back(seen)):
             return []
         return [Place(agent.home, self._model_at_home(agent), why)]
-
-    def _stays(self, agent: FleetAgent) -> bool:
-        """Whether it never moves by itself."""
-        return bool(agent.fixed) or self.fleet.failover != "automatic"
 
     def _waiting(self, agent: FleetAgent) -> str:
         """Why an agent stays on a node that is dead."""
@@ -150,7 +146,7 @@ class _Placing:
         seen = self._seen(one.node)
         if not self._is_labelled(agent, one.node):
             return False
-        if (seen.health == "dead" or seen.drained) and not self._stays(agent):
+        if (seen.health == "dead" or seen.drained) and not self.fleet.stays(agent):
             return False
         if bool(one.model) != bool(agent.models):
             return False

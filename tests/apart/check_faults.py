@@ -46,7 +46,9 @@ OTHERS: Final = (
 INSIDE: Final = (Flow("edge-2", "shared"), Flow("edge-2", "sole", 1.0))
 """Requests through the one to which it does."""
 HELD: Final = (Flow("edge-2", "sole", 2.0),)
-SHORT, LONG = 5.0, 16.0
+OWN: Final = (Flow("edge-1", "own", 2.0, 40.0), Flow("edge-3", "own", 2.0, 40.0))
+"""Requests for an agent that one machine holds, with the time to wait for whoever stands in."""
+SHORT, LONG, ADOPTED = 5.0, 16.0, 20.0
 OUT_OF_ROUTING: Final = 2.5
 ROUTED_AGAIN: Final = 2.0
 DIALLED_AGAIN: Final = 3.0
@@ -99,6 +101,20 @@ def test_kill_9_of_a_node(fleet: Fleet, table: list[Figures]) -> None:
         it.heals(lambda: victim.does("runtime", "start"))
         it.figures.back = it.until_routed("own", "edge-2")
     check(it, "edge-2")
+
+
+def test_kill_9_of_an_only_holder(fleet: Fleet, table: list[Figures]) -> None:
+    """Nobody holds its agent until it counts as dead and another one stands in: each request that comes meanwhile waits for that
+    one, and is answered by it."""
+    victim = fleet["edge-2"]
+    with trial(fleet, "kill -9 of an only holder, 20 s", (*OTHERS, *OWN), table) as it:
+        it.breaks(lambda: kill_runtime(victim))
+        lasts(ADOPTED)
+        it.heals(lambda: victim.does("runtime", "start"))
+    it.figures.home = it.home("own", "edge-2")
+    check(it, "edge-2")
+    gap = [one for one in it.load.asked if one.request.agent == "own" and it.broke < one.at < it.broke + 10.0]
+    assert len(gap) > 30 and {one.result.node for one in gap if one.result and one.answered} == {"edge-3"}
 
 
 def test_a_node_that_hangs(fleet: Fleet, table: list[Figures]) -> None:

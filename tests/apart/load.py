@@ -22,11 +22,12 @@ _AT_ONCE: Final = 96
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Requests for an agent through a node, so many each second."""
+    """Requests for an agent through a node, so many each second; each has so many seconds."""
 
     node: str
     agent: str
     rate: float = 4.0
+    patience: float = PATIENCE
 
 
 @dataclass(slots=True)
@@ -110,4 +111,4 @@ class Load:
                 pool.submit(self._ask, flow, streamed=number % 2 == 0)
 
     def _ask(self, flow: Flow, *, streamed: bool) -> None:
-        self.asked.append(ask(self.machines[flow.node], flow.agent, streamed=streamed))
+        self.asked.append(ask(self.machines[flow.node], flow.agent, streamed=streamed, patience=flow.patience))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from random import Random
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from orchestrator.app.fleet.worker import EngineWorker
 from orchestrator.app.simulation.fleet import MemoryKept
 from orchestrator.core.blueprint import AgentSpec
 from orchestrator.core.event import DELTA, Event
+from orchestrator.core.request import Result
 from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.node.mesh import Mesh, Site
 from orchestrator.serve.engine import EngineTable
@@ -82,10 +84,12 @@ async def joined(first: Served, second: Served) -> AsyncIterator[Fleet]:
 
 
 @asynccontextmanager
-async def fleet(wanted: Wanted = FIRST, *servers: SimulatedEndpoint) -> AsyncIterator[Fleet]:
+async def fleet(
+    wanted: Wanted = FIRST, *servers: SimulatedEndpoint, second: Wanted = SECOND, ttft: float = 5.0
+) -> AsyncIterator[Fleet]:
     """Two nodes, the second of which is slow."""
-    slow = simulated(["m"], Script(default="it takes two days"), pace=Pace(ttft=5.0))
-    async with serving(wanted, *servers) as first, serving(SECOND, slow) as second, joined(first, second) as nodes:
+    slow = simulated(["m"], Script(default="it takes two days"), pace=Pace(ttft=ttft))
+    async with serving(wanted, *servers) as one, serving(second, slow) as other, joined(one, other) as nodes:
         yield nodes
 
 
@@ -164,3 +168,49 @@ async def test_what_waits_on_another_node_takes_no_room_on_this_one() -> None:
         await anyio.sleep(1)
         answered = await nodes.engines["edge-2"].run("my order", timeout=2.0)
     assert (answered.text, answered.error, answered.node) == ("ordered", None, "edge-1")
+
+
+async def ask_at_once(nodes: Fleet, count: int) -> list[Result]:
+    """So many requests for the other node's agent, in one moment."""
+    answers: list[Result] = []
+
+    async def ask() -> None:
+        answers.append(await nodes.engines["edge-1"].run("repair my drill", timeout=100.0))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(count):
+            group.start_soon(ask)
+    return answers
+
+
+@pytest.mark.parametrize(("ttft", "slots", "count"), [(45.0, 8, 1), (12.0, 1, 3)])
+async def test_who_waits_long_for_the_first_word_of_another_node_is_answered(
+    ttft: float, slots: int, count: int
+) -> None:
+    """Of a slow model, and in the line before one with a single slot: its node has the request all the while."""
+    async with fleet(second=replace(SECOND, slots=slots), ttft=ttft) as nodes:
+        answers = await ask_at_once(nodes, count)
+        began = nodes.engines["edge-2"].kinds().count("run.started")
+    assert [each.status for each in answers] == ["completed"] * count and began == count
+    assert max(each.timings["total"] for each in answers) > 35_000
+
+
+async def test_a_model_that_hangs_is_for_its_own_engine_to_end() -> None:
+    """It is noticed there after 60 s, as for a request of its own, and what its engine does then is the answer."""
+    async with fleet() as nodes:
+        nodes.engines["edge-2"].server.arm("hang-before")
+        answer = await nodes.engines["edge-1"].run("repair my drill", timeout=100.0)
+        assert nodes.engines["edge-2"].kinds().count("run.started") == 1
+    assert (answer.text, answer.path[-2:]) == ("ordered", ("agent.repairs", "agent.orders"))
+    assert 59_000 < answer.timings["total"] < 62_000
+
+
+@pytest.mark.parametrize(("waiting", "ends"), [(2, {"completed"}), (0, {"completed", "failed"})])
+async def test_an_engine_whose_line_is_full_is_a_full_node(waiting: int, ends: set[str]) -> None:
+    """Its line may be shorter than what a node says that it has room for: it is asked once more a moment later, and then the caller
+    hears that all are full, not that a run has failed there."""
+    short = replace(SECOND, max_concurrent=2, queue={"interactive": {"length": waiting, "timeout": None}})
+    async with fleet(second=short, ttft=0.1) as nodes:
+        answers = await ask_at_once(nodes, 5)
+    assert {each.status for each in answers} == ends
+    assert {each.error["kind"] for each in answers if each.error} <= {"FleetBusy"}

@@ -151,8 +151,6 @@ class EngineWorker:
         def hear(event: Event) -> None:
             if event.kind == DELTA:
                 send.send_nowait(event.fields["text"])
-            else:
-                emit.moved()
 
         async def pass_on() -> None:
             async with receive:

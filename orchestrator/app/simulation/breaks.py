@@ -8,7 +8,7 @@ from orchestrator.app.simulation.broken import Break, by_faults, not_all
 from orchestrator.app.simulation.calm import Calm
 from orchestrator.app.simulation.costs import costs_of
 from orchestrator.app.simulation.durations import Assumed
-from orchestrator.app.simulation.figures import Figures
+from orchestrator.app.simulation.figures import REFUSED, Figures
 from orchestrator.app.simulation.overload import by_load, once_failed
 from orchestrator.app.simulation.play import ANSWERED, AWAY, GONE, Story
 from orchestrator.core.blueprint import Blueprint
@@ -22,7 +22,7 @@ def breaks_of(
     hubs = [node["name"] for node in blueprint.nodes if node["hub"]] or [node["name"] for node in blueprint.nodes[:1]]
     costs = costs_of(story, hubs, calm)
     rest = {cost.agent: cost for cost in costs if cost.fault is None}
-    full = list(by_load(story.load, figures, blueprint, assumed, rest))
+    full = list(by_load(story.load, blueprint, assumed, rest, _refused_anyway(story, calm)))
     found = [
         *by_faults(story, figures, blueprint, costs),
         *once_failed(story.load, blueprint, assumed, costs, rest),
@@ -30,6 +30,13 @@ def breaks_of(
         *_at_doors(story, calm),
     ]
     return [*full, *sorted(found, key=lambda each: (each.at, each.address))]
+
+
+def _refused_anyway(story: Story, calm: Calm | None) -> set[str]:
+    """The agents of which requests are refused with nothing failing."""
+    if calm is not None:
+        return {wish.agent for wish in story.wishes if calm[wish.id].outcome in REFUSED}
+    return set() if story.load.faults else {wish.agent for wish in story.wishes if wish.outcome in REFUSED}
 
 
 def _at_doors(story: Story, calm: Calm | None) -> Iterator[Break]:

@@ -27,8 +27,6 @@ from orchestrator.serve.loop import Ask, Loop
 from orchestrator.serve.scheduler_limits import SchedulerLimits
 
 KIND: Final = "simulated"
-SLICE: Final = 5.0
-"""Seconds after which an answer that is being made is said to move."""
 _REPLY: Final = ChatReply(Message("assistant", ""), "stop", Usage())
 _USUAL_SECONDS: Final = 0.2
 """The weight of the newest answer in the average, as a node's own engine has it."""
@@ -88,12 +86,11 @@ class ModelServer:
 
     kind = KIND
 
-    def __init__(self, world: World, node: str, alias: str, moving: Mapping[str, Callable[[], None]]) -> None:
+    def __init__(self, world: World, node: str, alias: str) -> None:
         self.alias = alias
         self.busy = 0.0
         """Seconds of all its slots together that were spent on answers."""
         self._world, self._node = world, node
-        self._moving = moving
 
     async def identify(self, url: str, api_key: Secret | None = None) -> Identity | None:  # noqa: ARG002 - the port's
         """It is always there while its node is."""
@@ -106,15 +103,11 @@ class ModelServer:
     async def chat(self, call: ChatCall) -> ChatReply:
         """Take the time of an answer."""
         world, wish = self._world, self._world.wishes[call.request_id]
-        left = wish.pace * world.assumed.seconds_of(wish.agent, world.models[self.alias], self._node)
+        takes = wish.pace * world.assumed.seconds_of(wish.agent, world.models[self.alias], self._node)
         wish.begin(self._node, self.alias)
-        began, moved = anyio.current_time(), self._moving.get(wish.id)
+        began = anyio.current_time()
         try:
-            while left > 0:
-                await anyio.sleep(min(left, SLICE))
-                left -= SLICE
-                if moved is not None:
-                    moved()
+            await anyio.sleep(takes)
         finally:
             self.busy += anyio.current_time() - began
         return _REPLY
@@ -142,7 +135,6 @@ class NodeEngine:
         self._candidates: dict[str, tuple[str, ...]] = {}
         self._service_ms = 0.0
         self._took: dict[str, Took] = {}
-        self._moving: dict[str, Callable[[], None]] = {}  # by request of another node: how to say that it moves
 
     # ---- a worker ------------------------------------------------------------------------------------------------
 
@@ -151,7 +143,7 @@ class NodeEngine:
         wanted = {name: self._models_of(name, held.model) for name, held in agents.items()}
         for alias in sorted({alias for found in wanted.values() for alias in found} - self.servers.keys()):
             await anyio.sleep(self._world.assumed.load_seconds(self._world.models[alias], self.node))
-            self.servers[alias] = ModelServer(self._world, self.node, alias, self._moving)
+            self.servers[alias] = ModelServer(self._world, self.node, alias)
         self._candidates = wanted
         self.loop.set_endpoints({alias: self._endpoint(alias) for alias in self.servers})
 
@@ -160,18 +152,15 @@ class NodeEngine:
         told = load_of(self._candidates, self._slots(), self.in_work - self.away, self._service_ms)
         return replace(told, took=self._took)
 
-    async def answer(self, asked: Asked, emit: Emit) -> Result:
+    async def answer(self, asked: Asked, emit: Emit) -> Result:  # noqa: ARG002 - the port's: answers come whole
         """Answer a request of another node. A failure is a result too."""
         began = anyio.current_time()
         error = None
         try:
-            self._moving[asked.request.id] = emit.moved
             wish = self._world.wishes[asked.request.id]
             await self._run(wish, asked.request.timeout or 0.0, handed=True)
         except OrchestratorError as fault:
             error = fault.as_json()
-        finally:
-            self._moving.pop(asked.request.id, None)
         share = _USUAL_SECONDS if self._service_ms else 1.0
         self._service_ms += share * ((anyio.current_time() - began) * 1e3 - self._service_ms)
         status: Status = "failed" if error else "completed"

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence, Set
 from math import ceil
 from typing import Final
 
 from orchestrator.app.simulation.broken import Break, deaths
 from orchestrator.app.simulation.costs import Cost, counted
-from orchestrator.app.simulation.demand import Demand, demands, placed
+from orchestrator.app.simulation.demand import NEARLY, Demand, demands, placed
 from orchestrator.app.simulation.durations import Assumed
-from orchestrator.app.simulation.figures import Figures
 from orchestrator.app.simulation.play import Load
 from orchestrator.core.blueprint import Blueprint
 
-FULL: Final = 0.9
-"""The share of its time that a model is busy from which on it counts as full where requests are refused."""
 MANY: Final = 64
 """Slots, or nodes, more than which are no cure."""
 
 
 def by_load(
-    load: Load, figures: Figures, blueprint: Blueprint, assumed: Assumed, rest: MutableMapping[str, Cost]
+    load: Load,
+    blueprint: Blueprint,
+    assumed: Assumed,
+    rest: MutableMapping[str, Cost],
+    refused: Set[str],
 ) -> Iterator[Break]:
-    """Those that are full with nothing failing. What became of requests by that is taken from the ``rest``, each of them once."""
-    busy = {(each.node, each.model): each.busy for each in figures.servers}
+    """Those that are full with nothing failing: more is asked than they can do, or nearly that, so that requests of agents are
+    ``refused``. What became of requests by that is taken from the ``rest``, each of them once."""
     for each in demands(blueprint, load, assumed, placed(blueprint)):
-        refused = any(agent in rest and rest[agent].refused for agent in each.agents)
-        if each.rate < 1 and not (refused and busy.get((each.node, each.model), 0.0) >= FULL):
-            continue
-        yield _full(each, "is full", rest)
+        if each.rate >= (NEARLY if refused & {*each.agents} else 1):
+            yield _full(each, "is full", rest)
 
 
 def once_failed(
