@@ -39,6 +39,9 @@ CUT_SECONDS: Final = 2.0
 """How long requests that are cancelled may take to end; a function in a thread cannot be cancelled."""
 CLOSING_SECONDS: Final = 5.0
 """The longest that closing one tool may take: what another package wrote may hang, and a drain must end."""
+After = Callable[[], Awaitable[None]]
+Held = Callable[[Collection[str]], tuple[int, bool]]
+Wake = Callable[[Collection[str]], None]
 CUT: Final = "the deployment was stopped before the request had its answer"
 
 
@@ -76,9 +79,9 @@ async def _nothing_more() -> None:
     """Nobody else holds anything for a revision."""
 
 
-def _nothing() -> Mapping[str, int]:
+def _nothing(_: Collection[str]) -> tuple[int, bool]:
     """Nobody else takes memory."""
-    return {}
+    return 0, False
 
 
 def _nobody(_: Collection[str]) -> None:
@@ -87,13 +90,13 @@ def _nobody(_: Collection[str]) -> None:
 
 class LiveTable:
     """The owner of everything that is live; only the reconciler changes it, and gives it the ``tasks`` for its drains and
-    what else is to be ended ``after`` a drain, ``held``: bytes that each server takes which was started, and ``wake``, who hears
-    which of those must not rest."""
+    what else is to be ended ``after`` a drain, ``held``: bytes that started servers take beside those of these names, and whether
+    one claims room, and ``wake``, who hears which of those must not rest."""
 
     tasks: TaskGroup
-    after: Callable[[], Awaitable[None]] = staticmethod(_nothing_more)
-    held: Callable[[], Mapping[str, int]] = staticmethod(_nothing)
-    wake: Callable[[Collection[str]], None] = staticmethod(_nobody)
+    after: After = staticmethod(_nothing_more)
+    held: Held = staticmethod(_nothing)
+    wake: Wake = staticmethod(_nobody)
 
     def __init__(self, plane: RequestPlane, emit: Callable[[Event], None], now: Callable[[], float]) -> None:
         self.plane = plane
@@ -102,6 +105,12 @@ class LiveTable:
         self._live: dict[str, Live] = {}
         self._drains: list[Drain] = []
         self._endpoints: dict[str, EndpointSpec] = {}
+        self._resting: set[str] = set()
+        self._held: tuple[int, bool] = (0, False)
+
+    def join(self, after: After, held: Held, wake: Wake) -> None:
+        """Those that it needs of servers that are started."""
+        self.after, self.held, self.wake = after, held, wake
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
@@ -190,6 +199,11 @@ class LiveTable:
         return [name for name, spec in self._endpoints.items() if spec.target.api_base in bases]
 
     # -- changing ---------------------------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """What models may take changes with the servers that come and go beside them."""
+        if self.held(self._resting) != self._held:
+            self._know()
 
     def try_again(self, name: str) -> None:
         """Who applies has perhaps just mended a server: its endpoints need not rest any longer."""
@@ -286,10 +300,11 @@ class LiveTable:
                 pools[name] = pools[name].and_also(limits) if name in pools else limits
         wanted = agreed(wanted, [each.endpoints.values() for each in everyone])
         self._endpoints = {name: _kept(self._endpoints.get(name), spec) for name, spec in wanted.items()}
-        rest, called = processes_that_rest(wanted.values()), processes_called(everyone)
-        held = sum(size for name, size in self.held().items() if name not in rest)  # those are reckoned as models
-        self.plane.set_endpoints(self._endpoints, {name: limits.less(held) for name, limits in pools.items()})
-        self.wake(called - rest)
+        self._resting = processes_that_rest(wanted.values())
+        held, claimed = self._held = self.held(self._resting)  # those are reckoned as models
+        left = {name: limits.less(held, claimed=claimed) for name, limits in pools.items()}
+        self.plane.set_endpoints(self._endpoints, left)
+        self.wake(processes_called(everyone) - self._resting)
 
     def report(self, error: Exception) -> None:
         """A tool that does not close is told, and stops nothing."""

@@ -23,8 +23,9 @@ class Residence:
     in bytes. ``rest`` is how long it may rest before it is unloaded, in seconds (``inf``: as long as nobody needs its place),
     ``keep_alive`` what its manifest says of that; ``pinned`` is never unloaded. ``whoever``: it is unloaded after its rest also
     where somebody else loaded it, because the manifest says so. ``process``: its model is in memory as long as a server of ours
-    runs, which ``loader`` starts and ends; whose it is, and that it ends with its deployment, is not decided here. ``patience``
-    is how long a load may take at most, in seconds (``None``: as usual).
+    runs, which ``loader`` starts and ends; whose it is, and that it ends with its deployment, is not decided here. ``turns``: that
+    server makes room for others by the plan, whatever its manifest says of its rest. ``patience`` is how long a load may take at
+    most, in seconds (``None``: as usual).
     """
 
     model: str
@@ -36,6 +37,7 @@ class Residence:
     rest: float = inf
     whoever: bool = False
     process: bool = False
+    turns: bool = False
     patience: float | None = None
 
     def and_also(self, other: Residence) -> Residence:
@@ -53,15 +55,17 @@ class Residence:
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
     """What models may take of a memory. ``budget``: all of them together, in bytes; ``cache``: those that are loaded and
-    rest (``None``: no limit of its own); ``saves``: whether less is allowed while the device runs on its battery."""
+    rest (``None``: no limit of its own); ``saves``: whether less is allowed while the device runs on its battery. ``claimed``: a
+    part of what is held is for a server that waits for it to show its first token."""
 
     budget: int
     cache: int | None = None
     saves: bool = False
+    claimed: bool = False
 
-    def less(self, held: int) -> PoolLimits:
+    def less(self, held: int, *, claimed: bool = False) -> PoolLimits:
         """What is left for them beside servers that hold these bytes."""
-        return replace(self, budget=max(0, self.budget - held))
+        return replace(self, budget=max(0, self.budget - held), claimed=claimed)
 
     def and_also(self, other: PoolLimits) -> PoolLimits:
         """Where two deployments share the memory, the stricter limit holds for both."""

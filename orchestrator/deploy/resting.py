@@ -79,12 +79,15 @@ def agreed(
     endpoints: Mapping[str, EndpointSpec], deployments: Iterable[Collection[EndpointSpec]]
 ) -> dict[str, EndpointSpec]:
     """The same, where a server rests only if every deployment that calls it has it rest: who uses it past the others may
-    belong to a manifest that says nothing of it, and nobody would start it for that one."""
+    belong to a manifest that says nothing of it, and nobody would start it for that one. One that takes turns must rest for the
+    others, whoever calls it: all wait for it in the same queue."""
     stays = {spec.target.api_base for each in deployments for spec in each if not spec.can_rest}
-    return {
-        name: replace(spec, residence=None) if spec.can_rest and spec.target.api_base in stays else spec
-        for name, spec in endpoints.items()
-    }
+    return {name: replace(spec, residence=None) if _stays(spec, stays) else spec for name, spec in endpoints.items()}
+
+
+def _stays(spec: EndpointSpec, bases: Collection[str]) -> bool:
+    turns = spec.residence is not None and spec.residence.turns
+    return spec.can_rest and not turns and spec.target.api_base in bases
 
 
 def processes_called(deployments: Iterable[Deployment]) -> set[str]:

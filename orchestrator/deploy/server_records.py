@@ -29,7 +29,8 @@ class ServerWant:
     """A server that shall run: its ``name`` (deployment/alias, see ``generations``), the provider ``kind``, and the order for
     its launcher, whose port is 0 where any free one will do. ``memory``: the bytes that it is reckoned to take, 0 where
     unknown, on so many ``cards`` (see ``plan/pools.py``). ``stamp``: of the files that it loads as they were when it was wanted,
-    empty where it fetches its model. ``stems``: what files of its model are called, without their build; not kept."""
+    empty where it fetches its model. ``turns``: it takes turns in memory with others. ``stems``: what files of its model are
+    called, without their build; not kept."""
 
     name: str
     kind: str
@@ -38,6 +39,7 @@ class ServerWant:
     memory: int = 0
     stamp: str = ""
     cards: int | None = None
+    turns: bool = False
     stems: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
@@ -50,14 +52,16 @@ class ServerWant:
         """A plain form."""
         order = asdict(self.order) | {"options": dict(self.order.options)}
         told = {"name": self.name, "kind": self.kind, "start_timeout": self.start_timeout, "memory": self.memory}
-        return told | {"cards": self.cards, "stamp": self.stamp, "order": order}
+        return told | {"cards": self.cards, "turns": self.turns, "stamp": self.stamp, "order": order}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ServerWant:
         """From the plain form."""
         order = LaunchOrder(**value["order"])
         known = {"memory": value.get("memory", 0), "stamp": value.get("stamp", ""), "cards": value.get("cards")}
-        return cls(value["name"], value["kind"], order, value["start_timeout"], **known)
+        return cls(
+            value["name"], value["kind"], order, value["start_timeout"], **known, turns=value.get("turns", False)
+        )
 
 
 @dataclass(frozen=True, slots=True)
