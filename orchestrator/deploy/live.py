@@ -13,11 +13,12 @@ from orchestrator.core.blueprint import Blueprint, ServeSpec
 from orchestrator.core.errors import DeployError, OrchestratorError, PortTaken
 from orchestrator.core.event import Event, EventKind
 from orchestrator.core.failpoint import declare, failpoint
+from orchestrator.deploy.alongside import Alongside, NoServers
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.plane import Door, RequestPlane, Serving
 from orchestrator.deploy.residence import PoolLimits
-from orchestrator.deploy.resting import agreed, processes_called, processes_that_rest
+from orchestrator.deploy.resting import agreed, in_turns, processes_called, processes_that_rest
 from orchestrator.plan.observed import Facets, ObservedDeployment, Pin, ServerUse
 from orchestrator.plan.plan import AgentServing
 from orchestrator.ports.provider import Target
@@ -39,9 +40,6 @@ CUT_SECONDS: Final = 2.0
 """How long requests that are cancelled may take to end; a function in a thread cannot be cancelled."""
 CLOSING_SECONDS: Final = 5.0
 """The longest that closing one tool may take: what another package wrote may hang, and a drain must end."""
-After = Callable[[], Awaitable[None]]
-Held = Callable[[Collection[str]], tuple[int, bool]]
-Wake = Callable[[Collection[str]], None]
 CUT: Final = "the deployment was stopped before the request had its answer"
 
 
@@ -79,24 +77,13 @@ async def _nothing_more() -> None:
     """Nobody else holds anything for a revision."""
 
 
-def _nothing(_: Collection[str]) -> tuple[int, bool]:
-    """Nobody else takes memory."""
-    return 0, False
-
-
-def _nobody(_: Collection[str]) -> None:
-    """Nobody rests that must not."""
-
-
 class LiveTable:
     """The owner of everything that is live; only the reconciler changes it, and gives it the ``tasks`` for its drains and
-    what else is to be ended ``after`` a drain, ``held``: bytes that started servers take beside those of these names, and whether
-    one claims room, and ``wake``, who hears which of those must not rest."""
+    what else is to be ended ``after`` a drain, and the servers that are started ``alongside``."""
 
     tasks: TaskGroup
-    after: After = staticmethod(_nothing_more)
-    held: Held = staticmethod(_nothing)
-    wake: Wake = staticmethod(_nobody)
+    after: Callable[[], Awaitable[None]] = staticmethod(_nothing_more)
+    alongside: Alongside = NoServers()
 
     def __init__(self, plane: RequestPlane, emit: Callable[[Event], None], now: Callable[[], float]) -> None:
         self.plane = plane
@@ -106,11 +93,7 @@ class LiveTable:
         self._drains: list[Drain] = []
         self._endpoints: dict[str, EndpointSpec] = {}
         self._resting: set[str] = set()
-        self._held: tuple[int, bool] = (0, False)
-
-    def join(self, after: After, held: Held, wake: Wake) -> None:
-        """Those that it needs of servers that are started."""
-        self.after, self.held, self.wake = after, held, wake
+        self._beside: tuple[object, ...] = ()
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
@@ -201,8 +184,9 @@ class LiveTable:
     # -- changing ---------------------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """What models may take changes with the servers that come and go beside them."""
-        if self.held(self._resting) != self._held:
+        """What models may take, where that is written, changes with the servers that come and go beside them."""
+        limited = any(each.is_limited for live in self._all_live() for each in live.deployment.pools.values())
+        if limited and (*self.alongside.held(self._resting), self.alongside.turning()) != self._beside:
             self._know()
 
     def try_again(self, name: str) -> None:
@@ -299,12 +283,14 @@ class LiveTable:
             for name, limits in deployment.pools.items():
                 pools[name] = pools[name].and_also(limits) if name in pools else limits
         wanted = agreed(wanted, [each.endpoints.values() for each in everyone])
+        wanted = in_turns(wanted, self.alongside.turning())
         self._endpoints = {name: _kept(self._endpoints.get(name), spec) for name, spec in wanted.items()}
         self._resting = processes_that_rest(wanted.values())
-        held, claimed = self._held = self.held(self._resting)  # those are reckoned as models
+        held, claimed = self.alongside.held(self._resting)  # those are reckoned as models
+        self._beside = (held, claimed, self.alongside.turning())
         left = {name: limits.less(held, claimed=claimed) for name, limits in pools.items()}
         self.plane.set_endpoints(self._endpoints, left)
-        self.wake(processes_called(everyone) - self._resting)
+        self.alongside.wake(processes_called(everyone) - self._resting)
 
     def report(self, error: Exception) -> None:
         """A tool that does not close is told, and stops nothing."""

@@ -76,7 +76,7 @@ class Reconciler:
             workshop.yard, emit, self._server_changed, lambda: self._observer.device, self.table.use_of
         )
         self._observer = Observer(workshop, self.starting.servers.kept_addresses)
-        self.table.join(self._end_servers, self.starting.held, self.starting.servers.wake)
+        self.table.after, self.table.alongside = self._end_servers, self.starting
         self._applying: set[Begun] = set()
         self._contents = Contents(self.table.tools_of)
         self._ended = anyio.Event()

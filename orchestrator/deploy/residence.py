@@ -23,9 +23,8 @@ class Residence:
     in bytes. ``rest`` is how long it may rest before it is unloaded, in seconds (``inf``: as long as nobody needs its place),
     ``keep_alive`` what its manifest says of that; ``pinned`` is never unloaded. ``whoever``: it is unloaded after its rest also
     where somebody else loaded it, because the manifest says so. ``process``: its model is in memory as long as a server of ours
-    runs, which ``loader`` starts and ends; whose it is, and that it ends with its deployment, is not decided here. ``turns``: that
-    server makes room for others by the plan, whatever its manifest says of its rest. ``patience`` is how long a load may take at
-    most, in seconds (``None``: as usual).
+    runs, which ``loader`` starts and ends; whose it is, and that it ends with its deployment, is not decided here. ``patience``
+    is how long a load may take at most, in seconds (``None``: as usual).
     """
 
     model: str
@@ -37,7 +36,6 @@ class Residence:
     rest: float = inf
     whoever: bool = False
     process: bool = False
-    turns: bool = False
     patience: float | None = None
 
     def and_also(self, other: Residence) -> Residence:
@@ -65,7 +63,12 @@ class PoolLimits:
 
     def less(self, held: int, *, claimed: bool = False) -> PoolLimits:
         """What is left for them beside servers that hold these bytes."""
-        return replace(self, budget=max(0, self.budget - held), claimed=claimed)
+        return replace(self, budget=max(0, self.budget - held), claimed=claimed) if self.is_limited else self
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether anybody says how much they may take."""
+        return self.budget < UNBOUNDED
 
     def and_also(self, other: PoolLimits) -> PoolLimits:
         """Where two deployments share the memory, the stricter limit holds for both."""

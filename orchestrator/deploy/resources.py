@@ -45,7 +45,6 @@ def process_of(endpoint: BoundEndpoint, servers: Servers) -> Residence | None:
         pinned=endpoint.pinned,
         keep_alive=endpoint.keep_alive,
         process=True,
-        turns=endpoint.turns,
         patience=loader.patience,
     )
 
@@ -69,14 +68,12 @@ def limits_of(
 
 def with_resources(spec: EndpointSpec, resources: Mapping[str, Any]) -> EndpointSpec:
     """The endpoint as it is under these resources: half of its slots on battery, where less is to be done then, and how long
-    its model may rest. A server that we start is a residence only where the manifest has it rest, or the plan has it take turns:
-    then it rests for others only, however long it is idle."""
+    its model may rest. A server that we start is a residence only where the manifest has it rest."""
     saves = resources.get("power_management") and spec.target.zone == "node"
     unloads = resources.get("auto_unload_idle_models")
     if spec.process is not None:
         rests = server_may_rest(spec.process.keep_alive, unloads, pinned=spec.process.pinned)
-        turning = replace(spec.process, whoever=True) if spec.process.turns else None
-        residence = _resting(spec.process, unloads) if rests else turning
+        residence = _resting(spec.process, unloads) if rests else None
     else:
         residence = _resting(spec.residence, unloads) if spec.residence else None
     return replace(spec, battery_slots=max(1, spec.slots // 2) if saves else None, residence=residence)

@@ -17,6 +17,7 @@ from orchestrator.core.errors import ServerFailed
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.servers import Servers
+from orchestrator.plan.generations import server_of
 from orchestrator.ports.lifecycle import Loaded, LoadOptions
 from orchestrator.ports.provider import Target
 
@@ -79,15 +80,23 @@ def agreed(
     endpoints: Mapping[str, EndpointSpec], deployments: Iterable[Collection[EndpointSpec]]
 ) -> dict[str, EndpointSpec]:
     """The same, where a server rests only if every deployment that calls it has it rest: who uses it past the others may
-    belong to a manifest that says nothing of it, and nobody would start it for that one. One that takes turns must rest for the
-    others, whoever calls it: all wait for it in the same queue."""
+    belong to a manifest that says nothing of it, and nobody would start it for that one."""
     stays = {spec.target.api_base for each in deployments for spec in each if not spec.can_rest}
-    return {name: replace(spec, residence=None) if _stays(spec, stays) else spec for name, spec in endpoints.items()}
+    return {
+        name: replace(spec, residence=None) if spec.can_rest and spec.target.api_base in stays else spec
+        for name, spec in endpoints.items()
+    }
 
 
-def _stays(spec: EndpointSpec, bases: Collection[str]) -> bool:
-    turns = spec.residence is not None and spec.residence.turns
-    return spec.can_rest and not turns and spec.target.api_base in bases
+def in_turns(endpoints: Mapping[str, EndpointSpec], turning: Collection[str]) -> dict[str, EndpointSpec]:
+    """The same, where servers of these names rest for others that need the memory, whatever their manifests say of rest, and
+    whoever calls them: without that the others could not be served at all."""
+    return {
+        name: replace(spec, residence=replace(spec.process, whoever=True))
+        if spec.process is not None and not spec.can_rest and server_of(spec.process.model) in turning
+        else spec
+        for name, spec in endpoints.items()
+    }
 
 
 def processes_called(deployments: Iterable[Deployment]) -> set[str]:

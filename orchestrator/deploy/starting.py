@@ -83,6 +83,7 @@ class Starting:
         self._blueprints: list[Blueprint] = []
         self._on_change = on_change
         self._shares = ALL_FIT
+        self._turning: frozenset[str] = frozenset()
         self._meeting = False
         self.demand = Demand()
 
@@ -159,6 +160,14 @@ class Starting:
         """Bytes that servers take which were started, but for processes that are ``bound`` as models which rest, and whether one
         claims room for its first token."""
         return self._shares.held(self.servers.supervisor.wards, bound)
+
+    def turning(self) -> frozenset[str]:
+        """Servers that take turns in memory."""
+        return self._turning
+
+    def wake(self, names: Collection[str]) -> None:
+        """These must not rest."""
+        self.servers.wake(names)
 
     # -- starting ---------------------------------------------------------------------------------------------------
 
@@ -352,14 +361,17 @@ class Starting:
         ]
 
     def _share(self) -> None:
-        """Who takes turns in memory, and what all may take together, by what is desired."""
+        """Who takes turns in memory, and what all may take together, by what is desired. While one is there that took turns and is
+        wanted no more, all go on as they did: what drains may need it once more."""
         blueprints = {each.name: each for each in self._blueprints}.values()
         limits = [held for each in blueprints if (held := held_budget(each, self._device())) is not None]
         found = [each for blueprint in blueprints for each in self.prospects(blueprint).values()]
-        turning = {each.name for each in found if each.turns}
+        wanted, turning = {each.name for each in found}, frozenset(each.name for each in found if each.turns)
+        leaving = any(want.turns and server_of(want.name) not in wanted for want in self.servers.wants())
+        self._turning = turning | self._turning if leaving else turning
         resting = {name for each in blueprints for name in may_rest(each)}
-        self._shares = Shares(min(limits, default=inf), frozenset(turning | resting))
-        self.servers.share(self._shares, turning)
+        self._shares = Shares(min(limits, default=inf), self._turning | resting)
+        self.servers.share(self._shares, self._turning)
 
     def _crowd(self) -> None:
         """One that was given up holds no memory: where others took it, it is not tried once more."""

@@ -36,8 +36,7 @@ class BoundEndpoint:
     ``build`` is its quantization and what that was made for, ``memory`` the bytes that it is reckoned to take
     while it is loaded; ``keep_alive`` is how long the manifest lets it rest, in seconds, and ``pinned`` that it is never
     unloaded. ``process`` names that of ours which has it in memory for as long as it runs, and ``holds`` the bytes that this
-    takes in all; it ``turns`` where it rests for others that need the memory. ``bounded``: it is the manifest that gives
-    ``context``, not the server.
+    takes in all. ``bounded``: it is the manifest that gives ``context``, not the server.
 
     ``id`` is the same for every alias and deployment that calls the same model on the same server with the same key.
     """
@@ -58,7 +57,6 @@ class BoundEndpoint:
     pinned: bool = False
     process: str = ""
     holds: int = 0
-    turns: bool = False
 
     def __str__(self) -> str:
         return f"{self.provider} at {urlsplit(self.api_base).netloc}"
@@ -198,7 +196,7 @@ def _bound_to(
     alias = spec["alias"]
     choices = [choose(spec, options, around) for _, server in there if (options := _on_request(spec, server, around))]
     if choices:
-        return _in_processes(_bound(spec, choices, around), there, prospect)
+        return _in_processes(_bound(spec, choices, around), there)
     have = [(each, server) for each, server in there if not _removed(each, server, alias)]
     if not have:
         return Bound(alias, (), *_without_model(*there[0]))
@@ -206,18 +204,14 @@ def _bound_to(
     why = f"{prospect.build} is the best build that fits" if prospect and prospect.build else ""
     why = f"{prospect.build}, as the manifest says" if prospect and prospect.build and spec["quantization"] else why
     endpoints = tuple(_endpoint(spec, option) for option in served)
-    bound = Bound(alias, endpoints, why=why, need=served[0].need, equals=len(endpoints))
-    return _in_processes(bound, there, prospect)
+    return _in_processes(Bound(alias, endpoints, why=why, need=served[0].need, equals=len(endpoints)), there)
 
 
-def _in_processes(
-    bound: Bound, there: Sequence[tuple[StartedServer, ObservedServer]], prospect: Prospect | None
-) -> Bound:
+def _in_processes(bound: Bound, there: Sequence[tuple[StartedServer, ObservedServer]]) -> Bound:
     """The same, with the process of each endpoint, where that has the model in memory for as long as it runs."""
     of = {server.api_base: process for process, server in there if process.kind not in ON_REQUEST}
-    turns = bool(prospect and prospect.turns)
     endpoints = [
-        replace(each, process=one.name, holds=one.memory, turns=turns) if (one := of.get(each.api_base)) else each
+        replace(each, process=process.name, holds=process.memory) if (process := of.get(each.api_base)) else each
         for each in bound.endpoints
     ]
     return replace(bound, endpoints=tuple(endpoints))

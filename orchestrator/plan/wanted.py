@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -84,7 +84,7 @@ def _facets(element: Element, around: _Around) -> Facets:
     match element.kind:
         case "model":
             sides["options of its server"] = sides.pop("server", None)
-            sides["server"] = _without(_RESTS, _servers(around.bound[element.spec["alias"]]))
+            sides["server"] = _without_rest(_servers(around.bound[element.spec["alias"]]))
         case "tool":
             sides["place"] = around.place()
             sides["code"] = around.contents.get(element.address, "")
@@ -107,7 +107,7 @@ def _surroundings(spec: Mapping[str, Any], around: _Around) -> dict[str, Any]:
     held += [elements.get(Address.of("knowledge", name)) for name in spec["knowledge"]]
     servers = around.servers(spec["models"])
     return {
-        "servers": [[alias, _without((*_RESTS, "turns"), each)] for alias, each in servers],
+        "servers": [[alias, _without_rest(each)] for alias, each in servers],
         "rest of its models": [_rest(alias, around.blueprint) for alias, _ in servers],
         "call options": [_options(alias, around.blueprint) for alias in spec["models"]],
         "a tool of it": [around.tool(element) for element in held if element],
@@ -130,8 +130,8 @@ _RESTS: Final = ("keep_alive", "pinned")
 """How long a model may rest on its server: what the manifest says of the model, and no other server."""
 
 
-def _without(sides: Sequence[str], servers: list[Any]) -> list[Any]:
-    return [{**each, **dict.fromkeys(sides)} if isinstance(each, dict) else each for each in servers]
+def _without_rest(servers: list[Any]) -> list[Any]:
+    return [{**each, **dict.fromkeys(_RESTS)} if isinstance(each, dict) else each for each in servers]
 
 
 def _rest(alias: str, blueprint: Blueprint) -> Any:

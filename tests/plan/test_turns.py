@@ -39,14 +39,14 @@ def around(*servers: StartedServer, blueprints: tuple[Blueprint, ...] = ()) -> N
 
 def test_the_plan_says_who_takes_turns_with_whom_and_starts_both() -> None:
     """With the arithmetic; nobody is refused."""
-    wanted = desk(spec("a"), spec("b"), limit=5 * GB)
+    wanted = desk(spec("a"), spec("b"), limit=5_500_000_000)
     found = found_of(wanted, b="q8_0")
     plan = diff(wanted, state(prospects=found))
     assert [str(step) for step in plan.steps if "server." in str(step)] == [
         "+ server.a: start llama-server (the manifest adds it)",
         "+ server.b: start llama-server (the manifest adds it)",
     ]
-    budget = "4.9 GB (max_memory_usage 5.0 GB, less 80.0 MB for the orchestrator)"
+    budget = "5.4 GB (max_memory_usage 5.5 GB, less 80.0 MB for the orchestrator)"
     assert [each for each in plan.notes if "turns" in each] == [
         f"a: takes turns with b: 3.5 GB + 5.0 GB of {budget}: a request may wait while its server is started",
         f"b: takes turns with a: 5.0 GB + 3.5 GB of {budget}: a request may wait while its server is started",
