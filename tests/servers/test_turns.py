@@ -18,7 +18,6 @@ from orchestrator.deploy.wanted import Wanted
 from orchestrator.plan.plan import Plan
 from tests.plan.parts import agent, blueprint, model
 from tests.servers.conftest import desk
-from tests.servers.test_rotation import processes
 from tests.servers.yard import Place, looked, until
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +46,9 @@ async def ask(made: InProcess, alias: str, deployment: str = "desk", **options: 
 
 
 def states(made: InProcess) -> dict[str, str]:
-    return {name: state for name, state, _ in processes(made)}
+    """Of each server, by its alias."""
+    started = made.planes.reconciler.starting.observed()
+    return {name.partition("/")[2]: each.state for name, each in started.items()}
 
 
 @asynccontextmanager
