@@ -23,10 +23,8 @@ class Shares:
     yielding: frozenset[str] = frozenset()
 
     def crowd(self, ward: Ward, wards: Mapping[str, Ward]) -> list[str]:
-        """Those whose memory it waits for; empty where it may be started. Where none of those that yield has a process it may
-        always: what is held for good is the plan's to count."""
-        if not self._yields(ward):
-            return []
+        """Those whose memory it waits for, also where it is one that stays; empty where it may be started. Where none of those that
+        yield has a process it may always: what is held for good is the plan's to count."""
         others = [each for each in wards.values() if each is not ward]
         there = [each for each in others if self._yields(each) and _has_process(each)]
         taken = sum(each.memory for each in [*there, *self._firm(others)])
