@@ -346,6 +346,7 @@ def _shared(one: EndpointSpec | None, other: EndpointSpec) -> EndpointSpec:
         slots=min(one.slots, other.slots),
         battery_slots=min(on_battery, default=None),
         residence=both or one.residence or other.residence,
+        process=one.process or other.process,
     )
 
 

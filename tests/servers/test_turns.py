@@ -253,3 +253,22 @@ async def test_two_deployments_take_turns_by_leave_of_the_first(opened: tuple[Pl
         await looked(made)
         assert states(made) == {"two": "ready"}
     assert max(seen) == 1
+
+
+async def test_another_deployment_that_calls_one_waits_for_its_turn(opened: tuple[Place, InProcess]) -> None:
+    """It found the server, and its calls wait in the same queue; the servers go on to take turns."""
+    place, made = opened
+    place.model("one.gguf")
+    place.model("two.gguf")
+    guest = blueprint(
+        model("two", provider="llama-cpp", ids={"*": ["two"]}), agent("clerk-two", models=["two"]), name="guest"
+    )
+    async with counting(place) as seen:
+        await apply(made, several(place, "one", "two"))
+        assert (await ask(made, "two")).text == "well"
+        await apply(made, guest)
+        for alias, deployment in (("one", "desk"), ("two", "guest"), ("one", "desk")):
+            assert (await ask(made, alias, deployment)).text == "well"
+            await looked(made)
+    assert max(seen) == 1
+    assert states(made) == {"one": "ready", "two": "resting"}
