@@ -27,7 +27,7 @@ from orchestrator.deploy.server_records import ServerWant
 from orchestrator.deploy.servers import Servers
 from orchestrator.deploy.supervisor import END_SECONDS, RESTS
 from orchestrator.deploy.telling import Tell
-from orchestrator.deploy.turns import ALL_FIT, Shares
+from orchestrator.deploy.turns import ALL_FIT, Shares, in_order
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.deploy.yard import Yard
 from orchestrator.plan import operation as op
@@ -235,12 +235,8 @@ class Starting:
     def begin(self, blueprint: Blueprint, plan: Plan, tell: Tell) -> frozenset[str]:
         """Have every server of a blueprint started that can be, and tell the steps; gives the processes that are not ready."""
         self._share()
-        wants = [want for want, _ in self._startable(blueprint)]
-        # Of those that take turns the first that is named is shown last, and stays.
-        wants.sort(key=lambda each: each.turns)
-        turning = [want for want in wants if want.turns]
-        wants[len(wants) - len(turning) :] = reversed(turning)
-        rest = may_rest(blueprint) | {server_of(want.name) for want in turning}
+        wants = in_order(want for want, _ in self._startable(blueprint))
+        rest = may_rest(blueprint) | {server_of(want.name) for want in wants if want.turns}
         for step in server_steps(plan):
             tell("started", step.as_json())
             if isinstance(step.operation, op.AddServer):
@@ -264,7 +260,7 @@ class Starting:
         names = {server_name(plan.deployment, step.operation.name) for step in steps}
         for step in steps:
             tell("started", step.as_json())
-        for want in [*(want for want, _ in self._startable(blueprint)), *self._more(blueprint)]:
+        for want in [*in_order(want for want, _ in self._startable(blueprint)), *self._more(blueprint)]:
             if server_of(want.name) in names:
                 self._freeze(want)
                 self.servers.want(want)

@@ -6,11 +6,12 @@ scheduler knows nothing yet: while servers show their first tokens, after a cras
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Final
 
+from orchestrator.deploy.server_records import ServerWant
 from orchestrator.deploy.ward import Ward
 from orchestrator.plan.generations import server_of
 
@@ -69,6 +70,12 @@ class Shares:
 
 ALL_FIT: Final = Shares()
 """Nobody takes turns."""
+
+
+def in_order(wants: Iterable[ServerWant]) -> list[ServerWant]:
+    """Those that stay first. Of those that take turns the first that is named is shown last, and stays till another is needed."""
+    all_ = list(wants)
+    return [*(each for each in all_ if not each.turns), *(each for each in reversed(all_) if each.turns)]
 
 
 def _has_process(ward: Ward) -> bool:
