@@ -14,12 +14,15 @@ from orchestrator.core.blueprint import Blueprint, ServerSpec
 from orchestrator.core.digest import digest_of
 from orchestrator.core.errors import OrchestratorError, PlanError
 from orchestrator.deploy.free_port import answers, holder_of, named
+from orchestrator.deploy.gguf_file import build_of_file
 from orchestrator.deploy.server_records import ServerWant, file_name
 from orchestrator.manifest.catalogue.reader import find_model, model_rows
-from orchestrator.plan.builds import build_of, stem_of, stems_of
+from orchestrator.plan.builds import build_of, is_build, stem_of, stems_of
 from orchestrator.plan.observed import Prospect, server_name
 from orchestrator.plan.pressure import on_battery
 from orchestrator.plan.started import Startable
+from orchestrator.plan.started_builds import told_build
+from orchestrator.plan.wish import Wish
 from orchestrator.ports.device import Device
 from orchestrator.ports.lifecycle import Launch, LaunchOrder
 
@@ -76,13 +79,13 @@ def _want(deployment: str, spec: Any, folders: Path) -> ServerWant:
         port=server["port"] or 0,
         kind=spec["kind"],
         scenario=cast(Any, server["scenario"]),
-        options=dict(server["options"]),
+        options={**server["options"], **told_build(spec)},
         remote_code=server["remote_code"],
         folder=str(folders / file_name(name)),
     )
     names = [spec["alias"], *(each for ids in spec["ids"].values() for each in ids)]
     stems = frozenset(map(stem_of, names))
-    return ServerWant(name, server["kind"], order, server["start_timeout"], stems=stems)
+    return ServerWant(name, server["kind"], order, server["start_timeout"], stems=stems, wish=Wish.of(spec))
 
 
 def look_at(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[str, str] = _NONE) -> list[Looked]:
@@ -201,10 +204,26 @@ def _looked(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[st
     except Exception as error:  # noqa: BLE001 - a fault of one launcher must not keep the others' servers down
         why = f"{program} cannot be looked at: {type(error).__name__}: {error}"
         return Looked(want, Startable(_cannot(told, why, "")))
-    found = {"command": made.argv, "notes": made.notes, "port": order.port, "taken": _taken(order)}
+    note = want.wish.note if want.wish else ""
+    found = {
+        "command": made.argv,
+        "notes": (*made.notes, *([note] if note else [])),
+        "port": order.port,
+        "taken": _taken(order),
+    }
     prospect = Prospect(**{**asdict(told), **found})
-    build = build_of(_PART.sub("", order.model.removesuffix(".gguf"))).quantization
-    return Looked(want, Startable(prospect, build, weights, made.aside))
+    return Looked(want, Startable(prospect, _build_of(want), weights, made.aside))
+
+
+def _build_of(want: ServerWant) -> str:
+    """What it is started with, or asked for: as the manifest or its name says, else as the file itself does; empty where nobody
+    does."""
+    order = want.order
+    if want.wish is not None and want.wish.build:
+        return want.wish.build
+    told = str(order.options.get("quantization") or "")
+    named = told if is_build(told) else build_of(_PART.sub("", order.model.removesuffix(".gguf"))).quantization
+    return named or (build_of_file(order.model) if want.kind == "llama-cpp" and order.is_local else "")
 
 
 def _taken(order: LaunchOrder) -> str:

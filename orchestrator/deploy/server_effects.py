@@ -54,11 +54,13 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of asking: a ``token``, or ``why`` none came; ``hopeless`` where none ever will."""
+    """What came of asking: a ``token``, or ``why`` none came; ``hopeless`` where none ever will, ``empty`` where it answers and
+    has no model that could, which may still be pulled into it."""
 
     token: bool
     why: str = ""
     hopeless: bool = False
+    empty: bool = False
 
 
 Effect = Spawn | Ask | Terminate | Kill | Became | Gone

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from orchestrator.core.digest import digest_of
 from orchestrator.plan.generations import want_digest
+from orchestrator.plan.wish import Wish
 from orchestrator.ports.durable import write_durably
 from orchestrator.ports.host import Processes, ProcessIdentity
 from orchestrator.ports.lifecycle import LaunchOrder
@@ -30,7 +31,8 @@ class ServerWant:
     its launcher, whose port is 0 where any free one will do. ``memory``: the bytes that it is reckoned to take, 0 where
     unknown, on so many ``cards`` (see ``plan/pools.py``). ``stamp``: of the files that it loads as they were when it was wanted,
     empty where it fetches its model. ``turns``: it takes turns in memory with others. ``stems``: what files of its model are
-    called, without their build; not kept."""
+    called, without their build; not kept. ``wish``: which of its models it is for, where it loads them on request: another one
+    needs no other process."""
 
     name: str
     kind: str
@@ -41,6 +43,7 @@ class ServerWant:
     cards: int | None = None
     turns: bool = False
     stems: frozenset[str] = field(default=frozenset(), compare=False)
+    wish: Wish | None = None
 
     @property
     def digest(self) -> str:
@@ -52,16 +55,17 @@ class ServerWant:
         """A plain form."""
         order = asdict(self.order) | {"options": dict(self.order.options)}
         told = {"name": self.name, "kind": self.kind, "start_timeout": self.start_timeout, "memory": self.memory}
-        return told | {"cards": self.cards, "turns": self.turns, "stamp": self.stamp, "order": order}
+        wish = {"wish": self.wish.as_json()} if self.wish else {}
+        told |= {"cards": self.cards, "turns": self.turns, "stamp": self.stamp, "order": order}
+        return told | wish
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ServerWant:
         """From the plain form."""
         order = LaunchOrder(**value["order"])
         known = {"memory": value.get("memory", 0), "stamp": value.get("stamp", ""), "cards": value.get("cards")}
-        return cls(
-            value["name"], value["kind"], order, value["start_timeout"], **known, turns=value.get("turns", False)
-        )
+        known |= {"turns": value.get("turns", False), "wish": Wish.from_json(value.get("wish"))}
+        return cls(value["name"], value["kind"], order, value["start_timeout"], **known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Literal
 from orchestrator.deploy.server_records import ServerRecord, ServerWant
 from orchestrator.plan.observed import StartedServer
 
-WardState = Literal["waiting", "starting", "ready", "stopping", "resting", "failed"]
+WardState = Literal["waiting", "starting", "ready", "empty", "stopping", "resting", "failed"]
 
 
 @dataclass(slots=True)
@@ -19,7 +19,8 @@ class Ward:
     last ready, or began to rest; ``failure`` is what ended its last try; ``patience`` is what it has from ``began`` to show a
     token. ``rests``: it shall have no process until somebody needs it. ``kept``: from then on until it is ready again or a start
     fails, what is bound to it stays bound. ``memory``: the bytes that it takes. ``crowded``: those that it takes turns
-    with have its room. ``not_before``: it exited in its turn, and is not started again before that."""
+    with have its room. ``not_before``: it exited in its turn, and is not started again before that. One that is ``empty``
+    answers, and does not have its model yet."""
 
     name: str
     digest: str

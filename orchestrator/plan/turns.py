@@ -13,10 +13,10 @@ from typing import Final, cast
 from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.memory import Budget
 from orchestrator.core.quantity import format_size
-from orchestrator.plan.binding import ON_REQUEST
 from orchestrator.plan.observed import Prospect, StartedServer, server_name
 from orchestrator.plan.pools import Hold
 from orchestrator.plan.residence import never_rests, server_may_rest
+from orchestrator.plan.wish import ON_REQUEST
 
 WAITS: Final = "a request may wait while its server is started"
 
