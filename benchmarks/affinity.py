@@ -85,18 +85,19 @@ class Outcome:
         return max(one.waited for one in self.served)
 
 
-def play(way: Way, wishes: Sequence[Wish]) -> Outcome:
-    """Serve these calls in one of the ways, on virtual time."""
+def play(way: Way, wishes: Sequence[Wish], *, started: bool = False) -> Outcome:
+    """Serve these calls in one of the ways, on virtual time. ``started``: each model has a server of its own that we start and end,
+    where the scheduler knows what such a one is; to load it is to start that."""
     clock = MockClock(autojump_threshold=0)
-    return anyio.run(_play, way, wishes, backend="trio", backend_options={"clock": clock})
+    return anyio.run(_play, way, wishes, started, backend="trio", backend_options={"clock": clock})
 
 
-async def _play(way: Way, wishes: Sequence[Wish]) -> Outcome:
+async def _play(way: Way, wishes: Sequence[Wish], started: bool) -> Outcome:
     provider = SimulatedLoader(
         simulated(MODELS, pace=Pace(ttft=CALL), slots=1), limit=GB, sizes=dict.fromkeys(MODELS, GB), delay=LOAD
     )
     began = anyio.current_time()
-    await (_in_order(provider, wishes) if way == WAYS[0] else _scheduled(provider, wishes, _limits(way)))
+    await (_in_order(provider, wishes) if way == WAYS[0] else _scheduled(provider, wishes, _limits(way), started))
     loads = tuple((moved.at - began, moved.model) for moved in provider.moves if moved.what == "load")
     records = provider.endpoints[provider.target().api_base].records
     begun = {int(record.asked.text): record.at - began for record in records}
@@ -129,9 +130,9 @@ def _limits(way: Way) -> SchedulerLimits:
     return replace(limits, classes=patient, affinity=replace(limits.affinity, burst=10**6))
 
 
-async def _scheduled(provider: SimulatedLoader, wishes: Sequence[Wish], limits: SchedulerLimits) -> None:
+async def _scheduled(provider: SimulatedLoader, wishes: Sequence[Wish], limits: SchedulerLimits, started: bool) -> None:
     loop = Loop(limits, jitter=lambda: 0.5)
-    loop.set_endpoints({name: _spec(provider, name) for name in MODELS}, {"device": PoolLimits(GB)})
+    loop.set_endpoints({name: _spec(provider, name, started) for name in MODELS}, {"device": PoolLimits(GB)})
     began = anyio.current_time()
 
     async def ask(number: int, wish: Wish) -> None:
@@ -146,9 +147,9 @@ async def _scheduled(provider: SimulatedLoader, wishes: Sequence[Wish], limits: 
         tasks.cancel_scope.cancel()
 
 
-def _spec(provider: SimulatedLoader, model: str) -> EndpointSpec:
-    residence = Residence(model, "device", GB, provider)
-    return EndpointSpec(model, provider.target(model), provider, 1, residence=residence)
+def _spec(provider: SimulatedLoader, model: str, started: bool) -> EndpointSpec:
+    residence = Residence(model, "device", GB, provider, process=started, whoever=started)
+    return EndpointSpec(model, provider.target(model), provider, 1, residence=residence, started=started)
 
 
 def late_switches(outcome: Outcome) -> list[str]:

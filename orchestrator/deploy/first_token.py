@@ -6,7 +6,7 @@ from typing import Final, cast
 
 from orchestrator.core.errors import BadRequest, ModelError, ModelNotFound, Refused
 from orchestrator.core.message import Message
-from orchestrator.deploy.supervisor import Answer
+from orchestrator.deploy.server_effects import Answer
 from orchestrator.plan.wish import Wish
 from orchestrator.ports.provider import ChatCall, Embedder, Provider, Target
 

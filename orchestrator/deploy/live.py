@@ -13,11 +13,12 @@ from orchestrator.core.blueprint import Blueprint, ServeSpec
 from orchestrator.core.errors import DeployError, OrchestratorError, PortTaken
 from orchestrator.core.event import Event, EventKind
 from orchestrator.core.failpoint import declare, failpoint
+from orchestrator.deploy.alongside import Alongside, NoServers
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.plane import Door, RequestPlane, Serving
 from orchestrator.deploy.residence import PoolLimits
-from orchestrator.deploy.resting import agreed, processes_called, processes_that_rest
+from orchestrator.deploy.resting import agreed, in_turns, processes_called, processes_that_rest
 from orchestrator.plan.observed import Facets, ObservedDeployment, Pin, ServerUse
 from orchestrator.plan.plan import AgentServing
 from orchestrator.ports.provider import Target
@@ -76,24 +77,13 @@ async def _nothing_more() -> None:
     """Nobody else holds anything for a revision."""
 
 
-def _nothing() -> Mapping[str, int]:
-    """Nobody else takes memory."""
-    return {}
-
-
-def _nobody(_: Collection[str]) -> None:
-    """Nobody rests that must not."""
-
-
 class LiveTable:
     """The owner of everything that is live; only the reconciler changes it, and gives it the ``tasks`` for its drains and
-    what else is to be ended ``after`` a drain, ``held``: bytes that each server takes which was started, and ``wake``, who hears
-    which of those must not rest."""
+    what else is to be ended ``after`` a drain, and the servers that are started ``alongside``."""
 
     tasks: TaskGroup
     after: Callable[[], Awaitable[None]] = staticmethod(_nothing_more)
-    held: Callable[[], Mapping[str, int]] = staticmethod(_nothing)
-    wake: Callable[[Collection[str]], None] = staticmethod(_nobody)
+    alongside: Alongside = NoServers()
 
     def __init__(self, plane: RequestPlane, emit: Callable[[Event], None], now: Callable[[], float]) -> None:
         self.plane = plane
@@ -102,6 +92,8 @@ class LiveTable:
         self._live: dict[str, Live] = {}
         self._drains: list[Drain] = []
         self._endpoints: dict[str, EndpointSpec] = {}
+        self._resting: set[str] = set()
+        self._beside: tuple[object, ...] = ()
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
@@ -190,6 +182,12 @@ class LiveTable:
         return [name for name, spec in self._endpoints.items() if spec.target.api_base in bases]
 
     # -- changing ---------------------------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """What models may take, where that is written, changes with the servers that come and go beside them."""
+        limited = any(each.is_limited for live in self._all_live() for each in live.deployment.pools.values())
+        if limited and (*self.alongside.held(self._resting), self.alongside.turning()) != self._beside:
+            self._know()
 
     def try_again(self, name: str) -> None:
         """Who applies has perhaps just mended a server: its endpoints need not rest any longer."""
@@ -285,11 +283,14 @@ class LiveTable:
             for name, limits in deployment.pools.items():
                 pools[name] = pools[name].and_also(limits) if name in pools else limits
         wanted = agreed(wanted, [each.endpoints.values() for each in everyone])
+        wanted = in_turns(wanted, self.alongside.turning())
         self._endpoints = {name: _kept(self._endpoints.get(name), spec) for name, spec in wanted.items()}
-        rest, called = processes_that_rest(wanted.values()), processes_called(everyone)
-        held = sum(size for name, size in self.held().items() if name not in rest)  # those are reckoned as models
-        self.plane.set_endpoints(self._endpoints, {name: limits.less(held) for name, limits in pools.items()})
-        self.wake(called - rest)
+        self._resting = processes_that_rest(wanted.values())
+        held, claimed = self.alongside.held(self._resting)  # those are reckoned as models
+        self._beside = (held, claimed, self.alongside.turning())
+        left = {name: limits.less(held, claimed=claimed) for name, limits in pools.items()}
+        self.plane.set_endpoints(self._endpoints, left)
+        self.alongside.wake(processes_called(everyone) - self._resting)
 
     def report(self, error: Exception) -> None:
         """A tool that does not close is told, and stops nothing."""
@@ -345,6 +346,7 @@ def _shared(one: EndpointSpec | None, other: EndpointSpec) -> EndpointSpec:
         slots=min(one.slots, other.slots),
         battery_slots=min(on_battery, default=None),
         residence=both or one.residence or other.residence,
+        process=one.process or other.process,
     )
 
 

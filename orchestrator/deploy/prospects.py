@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, cast
 
-from orchestrator.core.blueprint import Blueprint, ModelSpec, ServerSpec
+from orchestrator.core.blueprint import Blueprint, ServerSpec
 from orchestrator.core.digest import digest_of
 from orchestrator.core.errors import OrchestratorError, PlanError
 from orchestrator.deploy.free_port import answers, holder_of, named
@@ -20,7 +20,6 @@ from orchestrator.manifest.catalogue.reader import find_model, model_rows
 from orchestrator.plan.builds import build_of, is_build, stem_of, stems_of
 from orchestrator.plan.observed import Prospect, server_name
 from orchestrator.plan.pressure import on_battery
-from orchestrator.plan.residence import never_rests, server_may_rest
 from orchestrator.plan.started import Startable
 from orchestrator.plan.started_builds import told_build
 from orchestrator.plan.wish import Wish
@@ -53,14 +52,6 @@ def server_names(blueprint: Blueprint) -> list[str]:
     """Names of the servers that a blueprint wants."""
     models = [each.spec for each in blueprint.of_kind("model") if each.spec["server"]]
     return [server_name(blueprint.name, spec["alias"]) for spec in models]
-
-
-def servers_that_rest(blueprint: Blueprint) -> set[str]:
-    """Of the servers that a blueprint wants those that are to end while nobody needs them."""
-    unloads = blueprint.resources.get("auto_unload_idle_models")
-    models = [cast(ModelSpec, each.spec) for each in blueprint.of_kind("model") if each.spec["server"]]
-    rest = [each for each in models if server_may_rest(each["keep_alive"], unloads, pinned=each["pinned"])]
-    return {server_name(blueprint.name, each["alias"]) for each in rest if not never_rests(each)}
 
 
 def most_of(blueprint: Blueprint, device: Device | None) -> dict[str, int]:

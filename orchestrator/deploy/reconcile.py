@@ -76,8 +76,7 @@ class Reconciler:
             workshop.yard, emit, self._server_changed, lambda: self._observer.device, self.table.use_of
         )
         self._observer = Observer(workshop, self.starting.servers.kept_addresses)
-        self.table.after, self.table.held = self._end_servers, self.starting.held
-        self.table.wake = self.starting.servers.wake
+        self.table.after, self.table.alongside = self._end_servers, self.starting
         self._applying: set[Begun] = set()
         self._contents = Contents(self.table.tools_of)
         self._ended = anyio.Event()
@@ -213,6 +212,8 @@ class Reconciler:
                 with suppress(OrchestratorError):  # it is in ``trouble``, and its step was told
                     await self._settle(each, self._emit)
         self.starting.keep_only([each.blueprint for each in self.desired.all()], self.desired.unreadable)
+        self.starting.pass_on({server.url for server in self._observer.servers})
+        self.table.refresh()
         self.turns += 1
 
     async def _observe(self, blueprint: Blueprint | None, kept: int | None = None) -> ObservedState:
@@ -359,10 +360,9 @@ class Reconciler:
 
     def _rollout(self, desired: Desired, plan: Plan) -> Rollout:
         name, blueprint = desired.revision.deployment, desired.blueprint
-        live = self.table.get(name)
+        live, state = self.table.get(name), self._state(blueprint)
         number = Numbered(desired.revision.number, desired.revision.created)
         draft = Draft(blueprint, number, live.deployment if live else None, self._workshop)
-        state = self._state(blueprint)
         draft.budget, draft.servers = held_budget(blueprint, state.device), self.starting.servers
         parts = wanted_parts(blueprint, bind_all(blueprint, state), state.contents)
         return Rollout(self.table, draft, parts, plan.serving)
@@ -387,8 +387,8 @@ class Reconciler:
     # -- telling ----------------------------------------------------------------------------------------------------
 
     def _note(self, name: str, error: Exception) -> OrchestratorError:
-        step = self.doings.failed(name)
-        self.trouble[name] = after(self.trouble.get(name), error, step, self.rules, anyio.current_time())
+        now, failed = anyio.current_time(), self.doings.failed(name)
+        self.trouble[name] = after(self.trouble.get(name), error, failed, self.rules, now)
         return self.trouble[name].error
 
     def _teller(self, desired: Desired, tell: Listen, done: int = 0) -> Tell:

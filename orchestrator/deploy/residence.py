@@ -53,15 +53,22 @@ class Residence:
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
     """What models may take of a memory. ``budget``: all of them together, in bytes; ``cache``: those that are loaded and
-    rest (``None``: no limit of its own); ``saves``: whether less is allowed while the device runs on its battery."""
+    rest (``None``: no limit of its own); ``saves``: whether less is allowed while the device runs on its battery. ``claimed``: a
+    part of what is held is for a server that waits for it to show its first token."""
 
     budget: int
     cache: int | None = None
     saves: bool = False
+    claimed: bool = False
 
-    def less(self, held: int) -> PoolLimits:
+    def less(self, held: int, *, claimed: bool = False) -> PoolLimits:
         """What is left for them beside servers that hold these bytes."""
-        return replace(self, budget=max(0, self.budget - held))
+        return replace(self, budget=max(0, self.budget - held), claimed=claimed) if self.is_limited else self
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether anybody says how much they may take."""
+        return self.budget < UNBOUNDED
 
     def and_also(self, other: PoolLimits) -> PoolLimits:
         """Where two deployments share the memory, the stricter limit holds for both."""

@@ -17,6 +17,7 @@ from orchestrator.core.errors import ServerFailed
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.servers import Servers
+from orchestrator.plan.generations import server_of
 from orchestrator.ports.lifecycle import Loaded, LoadOptions
 from orchestrator.ports.provider import Target
 
@@ -83,6 +84,17 @@ def agreed(
     stays = {spec.target.api_base for each in deployments for spec in each if not spec.can_rest}
     return {
         name: replace(spec, residence=None) if spec.can_rest and spec.target.api_base in stays else spec
+        for name, spec in endpoints.items()
+    }
+
+
+def in_turns(endpoints: Mapping[str, EndpointSpec], turning: Collection[str]) -> dict[str, EndpointSpec]:
+    """The same, where servers of these names rest for others that need the memory, whatever their manifests say of rest, and
+    whoever calls them: without that the others could not be served at all."""
+    return {
+        name: replace(spec, residence=replace(spec.process, whoever=True))
+        if spec.process is not None and not spec.can_rest and server_of(spec.process.model) in turning
+        else spec
         for name, spec in endpoints.items()
     }
 

@@ -30,8 +30,9 @@ class ServerWant:
     """A server that shall run: its ``name`` (deployment/alias, see ``generations``), the provider ``kind``, and the order for
     its launcher, whose port is 0 where any free one will do. ``memory``: the bytes that it is reckoned to take, 0 where
     unknown, on so many ``cards`` (see ``plan/pools.py``). ``stamp``: of the files that it loads as they were when it was wanted,
-    empty where it fetches its model. ``stems``: what files of its model are called, without their build; not kept. ``wish``: which
-    of its models it is for, where it loads them on request: another one needs no other process."""
+    empty where it fetches its model. ``turns``: it takes turns in memory with others. ``stems``: what files of its model are
+    called, without their build; not kept. ``wish``: which of its models it is for, where it loads them on request: another one
+    needs no other process."""
 
     name: str
     kind: str
@@ -40,6 +41,7 @@ class ServerWant:
     memory: int = 0
     stamp: str = ""
     cards: int | None = None
+    turns: bool = False
     stems: frozenset[str] = field(default=frozenset(), compare=False)
     wish: Wish | None = None
 
@@ -54,15 +56,16 @@ class ServerWant:
         order = asdict(self.order) | {"options": dict(self.order.options)}
         told = {"name": self.name, "kind": self.kind, "start_timeout": self.start_timeout, "memory": self.memory}
         wish = {"wish": self.wish.as_json()} if self.wish else {}
-        return told | {"cards": self.cards, "stamp": self.stamp, "order": order} | wish
+        told |= {"cards": self.cards, "turns": self.turns, "stamp": self.stamp, "order": order}
+        return told | wish
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ServerWant:
         """From the plain form."""
         order = LaunchOrder(**value["order"])
         known = {"memory": value.get("memory", 0), "stamp": value.get("stamp", ""), "cards": value.get("cards")}
-        wish = Wish.from_json(value.get("wish"))
-        return cls(value["name"], value["kind"], order, value["start_timeout"], **known, wish=wish)
+        known |= {"turns": value.get("turns", False), "wish": Wish.from_json(value.get("wish"))}
+        return cls(value["name"], value["kind"], order, value["start_timeout"], **known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.first_token import first_token
 from orchestrator.deploy.free_port import holder_of, named, port_of
+from orchestrator.deploy.server_effects import Answer, Ask, Became, Effect, Gone, Kill, Spawn, Terminate
 from orchestrator.deploy.server_records import (
     LOG_SIZE,
     ServerRecord,
@@ -32,21 +33,11 @@ from orchestrator.deploy.server_records import (
     size_of,
 )
 from orchestrator.deploy.server_start import begin, prepare, why_not
-from orchestrator.deploy.supervisor import (
-    END_SECONDS,
-    Answer,
-    Ask,
-    Became,
-    Effect,
-    Gone,
-    Kill,
-    Spawn,
-    Supervisor,
-    SupervisorRules,
-    Terminate,
-)
+from orchestrator.deploy.supervisor import AT_REST, END_SECONDS, Supervisor, SupervisorRules
+from orchestrator.deploy.turns import Shares
 from orchestrator.deploy.ward import seen
 from orchestrator.deploy.yard import Yard, end_strays, still_there
+from orchestrator.plan.generations import server_of
 from orchestrator.plan.observed import StartedServer
 from orchestrator.ports.host import ProcessIdentity
 from orchestrator.ports.log_file import cut
@@ -101,7 +92,8 @@ class Servers:
         """It shall run like this."""
         failpoint("server.wanted")
         self._wants[want.name] = want
-        self._do(self.supervisor.on_want(want.name, want.digest, want.start_timeout, anyio.current_time()))
+        now = anyio.current_time()
+        self._do(self.supervisor.on_want(want.name, want.digest, want.start_timeout, now, want.memory))
 
     def rest(self, name: str) -> None:
         """Nobody needs it now: end its process where it is ready, until somebody does (``need``)."""
@@ -128,6 +120,12 @@ class Servers:
     def crowd(self, names: Collection[str]) -> None:
         """These have no room now: where they were given up, they are not tried once more."""
         self.supervisor.on_room(names)
+
+    def share(self, shares: Shares, turning: Collection[str]) -> None:
+        """What all may take together; by the plan servers of these names take turns, and no others."""
+        for name, want in self._wants.items():
+            self._wants[name] = replace(want, turns=server_of(name) in turning)
+        self._do(self.supervisor.on_shares(shares, anyio.current_time()))
 
     async def settled(self, name: str) -> StartedServer | None:
         """Wait until it is ready, lacks only its model, is given up, or rests; ``None`` where nobody wants it any more."""
@@ -183,8 +181,8 @@ class Servers:
                     self._records.write(self._running[name])
             self._wants[name] = record.want
             self._ports[name] = port_of(record.url)
-            want = record.want
-            self._do(self.supervisor.on_adopted(name, want.digest, want.start_timeout, anyio.current_time()))
+            want, now = record.want, anyio.current_time()
+            self._do(self.supervisor.on_adopted(name, want.digest, want.start_timeout, now, want.memory))
 
     async def close(self) -> None:
         """End all of them, and wait for it."""
@@ -338,7 +336,9 @@ class Servers:
         deployment, _, alias = effect.name.partition("/")
         fields = {"server": alias, "state": effect.state, "why": effect.why}
         self._emit(Event("server.state", time.time(), deployment, fields=fields))
-        self._tell(effect.name, loudly=effect.state in ("ready", "empty", "failed"))
+        ward = self.supervisor.wards.get(effect.name)
+        moved = ward is not None and (ward.crowded or (effect.state == "resting" and effect.why != AT_REST))
+        self._tell(effect.name, loudly=moved or effect.state in ("ready", "empty", "failed"))
 
     def _gone(self, effect: Gone) -> None:
         failpoint("server.gone")

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from math import inf
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
@@ -21,14 +22,16 @@ from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.core.event import Event
 from orchestrator.deploy.begun import Rotation, begun_before, server_steps
 from orchestrator.deploy.demand import Demand, Load
-from orchestrator.deploy.prospects import Looked, is_there, look_at, most_of, server_names, servers_that_rest, wants_of
+from orchestrator.deploy.prospects import Looked, is_there, look_at, most_of, server_names, wants_of
 from orchestrator.deploy.server_records import ServerWant
 from orchestrator.deploy.servers import Servers
 from orchestrator.deploy.supervisor import END_SECONDS, RESTS
 from orchestrator.deploy.telling import Tell
+from orchestrator.deploy.turns import ALL_FIT, Shares, in_order
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.deploy.yard import Yard
 from orchestrator.plan import operation as op
+from orchestrator.plan.budgets import held_budget
 from orchestrator.plan.generations import (
     Berth,
     berth_of,
@@ -43,6 +46,7 @@ from orchestrator.plan.observed import Prospect, ServerUse, StartedServer, serve
 from orchestrator.plan.plan import Plan
 from orchestrator.plan.started import Neighbours, fitted
 from orchestrator.plan.started_words import EMPTY
+from orchestrator.plan.turns import may_rest
 from orchestrator.ports.device import Device
 
 LoadAt = Callable[[Collection[str]], tuple[int, int]]
@@ -79,6 +83,8 @@ class Starting:
         the next one."""
         self._blueprints: list[Blueprint] = []
         self._on_change = on_change
+        self._shares = ALL_FIT
+        self._turning: frozenset[str] = frozenset()
         self._meeting = False
         self.demand = Demand()
 
@@ -151,9 +157,18 @@ class Starting:
         around = Neighbours(self.observed(), tuple(others.values()), self._device(), wished)
         return fitted(blueprint, startables, around) if startables else {}
 
-    def held(self) -> dict[str, int]:
-        """Bytes that each server takes which was started, by its process; one that rests takes none."""
-        return {name: each.memory for name, each in self.servers.observed().items() if each.state != "resting"}
+    def held(self, bound: Collection[str]) -> tuple[int, bool]:
+        """Bytes that servers take which were started, but for processes that are ``bound`` as models which rest, and whether one
+        claims room for its first token."""
+        return self._shares.held(self.servers.supervisor.wards, bound)
+
+    def turning(self) -> frozenset[str]:
+        """Servers that take turns in memory."""
+        return self._turning
+
+    def wake(self, names: Collection[str]) -> None:
+        """These must not rest."""
+        self.servers.wake(names)
 
     # -- starting ---------------------------------------------------------------------------------------------------
 
@@ -220,8 +235,9 @@ class Starting:
 
     def begin(self, blueprint: Blueprint, plan: Plan, tell: Tell) -> frozenset[str]:
         """Have every server of a blueprint started that can be, and tell the steps; gives the processes that are not ready."""
-        wants = [want for want, _ in self._startable(blueprint)]
-        rest = servers_that_rest(blueprint)
+        self._share()
+        wants = in_order(want for want, _ in self._startable(blueprint))
+        rest = may_rest(blueprint) | {server_of(want.name) for want in wants if want.turns}
         for step in server_steps(plan):
             tell("started", step.as_json())
             if isinstance(step.operation, op.AddServer):
@@ -240,11 +256,12 @@ class Starting:
 
     def begin_missing(self, blueprint: Blueprint, plan: Plan, tell: Tell) -> None:
         """The same for the servers of the plan only, and without anybody who waits: a step is done when it is begun."""
+        self._share()
         steps = server_steps(plan)
         names = {server_name(plan.deployment, step.operation.name) for step in steps}
         for step in steps:
             tell("started", step.as_json())
-        for want in [*(want for want, _ in self._startable(blueprint)), *self._more(blueprint)]:
+        for want in [*in_order(want for want, _ in self._startable(blueprint)), *self._more(blueprint)]:
             if server_of(want.name) in names:
                 self._freeze(want)
                 self.servers.want(want)
@@ -281,6 +298,18 @@ class Starting:
             if server.state == "ready" and any(base.startswith(f"{server.url}/") for base in places):
                 self.servers.doubt(name)
 
+    def pass_on(self, seen: Collection[str]) -> None:
+        """Those that wait for their turn to show a first token get it: of those that nobody calls yet one that has shown its own,
+        and was ``seen`` at its address, rests. For those that are called it is the scheduler that makes room."""
+        self._share()
+        able = [
+            each.name
+            for each in self.observed().values()
+            if each.state == "ready" and not each.use and each.url in seen
+        ]
+        for name in self._shares.leaving(self.servers.supervisor.wards, able):
+            self.servers.rest(name)
+
     # -- ending -----------------------------------------------------------------------------------------------------
 
     def keep_only(self, desired: Iterable[Blueprint], unreadable: Iterable[str]) -> set[str]:
@@ -310,7 +339,7 @@ class Starting:
         looked, observed = self._looked.get(blueprint.digest, {}), self.observed()
         able = [prospect for prospect in self.prospects(blueprint).values() if not prospect.why]
         return [
-            (replace(each.want, name=berth.process, memory=prospect.memory, cards=prospect.cards), berth)
+            (replace(each.want, name=berth.process, **_of_memory(prospect)), berth)
             for prospect in able
             for berth in [berth_of(prospect.name, prospect, observed)]
             for each in looked[prospect.name]
@@ -321,12 +350,25 @@ class Starting:
         """One more process of each server that shall have more."""
         looked, observed = self._looked.get(blueprint.digest, {}), self.observed()
         return [
-            replace(each.want, name=name, memory=prospect.memory, cards=prospect.cards)
+            replace(each.want, name=name, **_of_memory(prospect))
             for prospect in self.prospects(blueprint).values()
             if not prospect.why and (name := one_more(prospect.name, prospect, observed))
             for each in looked[prospect.name]
             if each.want.digest == prospect.digest
         ]
+
+    def _share(self) -> None:
+        """Who takes turns in memory, and what all may take together, by what is desired. While one is there that took turns and is
+        wanted no more, all go on as they did: what drains may need it once more."""
+        blueprints = {each.name: each for each in self._blueprints}.values()
+        limits = [held for each in blueprints if (held := held_budget(each, self._device())) is not None]
+        found = [each for blueprint in blueprints for each in self.prospects(blueprint).values()]
+        wanted, turning = {each.name for each in found}, frozenset(each.name for each in found if each.turns)
+        leaving = any(want.turns and server_of(want.name) not in wanted for want in self.servers.wants())
+        self._turning = turning | self._turning if leaving else turning
+        resting = {name for each in blueprints for name in may_rest(each)}
+        self._shares = Shares(min(limits, default=inf), self._turning | resting)
+        self.servers.share(self._shares, self._turning)
 
     def _crowd(self) -> None:
         """One that was given up holds no memory: where others took it, it is not tried once more."""
@@ -349,3 +391,8 @@ class Starting:
                 kept += [each.name for each in same or mine]
         kept += crowded_out(prospects.values(), started)
         return kept
+
+
+def _of_memory(prospect: Prospect) -> dict[str, Any]:
+    """What it takes, and whether it takes turns there."""
+    return {"memory": prospect.memory, "cards": prospect.cards, "turns": bool(prospect.turns)}

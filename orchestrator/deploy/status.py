@@ -138,6 +138,7 @@ def _servers(reconciler: Reconciler, name: str) -> list[dict[str, Any]]:
             "url": each.url,
             "pid": each.pid or None,
             "memory": each.memory if each.memory and each.state != "resting" else None,
+            "turns": each.turns,
             "log": each.log,
             "rests_since": moment.of(wards[each.name].since) if each.state == "resting" else None,
         }

@@ -10,6 +10,9 @@ Events in, effects out. It knows no clock, process or I/O: every event brings th
     starting ──it answers, without its model──▶ empty ──that came──▶ ready
     ready ──no progress──▶ starting        any state ──not wanted──▶ stopping ──▶ gone
     ready ──nobody needs it──▶ stopping ──▶ resting ──somebody needs it──▶ starting
+
+Of those that take turns in memory (``turns``) one is started only where it has room beside those that have a process; till
+then it is waiting, and crowded. One of them that exits has lost its turn: it rests until somebody needs it.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from math import inf
 from typing import Final
 
 from orchestrator.deploy.backoff import Backoff, Jitter
+from orchestrator.deploy.server_effects import Answer, Ask, Became, Effect, Gone, Kill, Spawn, Terminate
+from orchestrator.deploy.turns import ALL_FIT, Shares
 from orchestrator.deploy.ward import Ward, WardState
 
 AGAIN: Final = Backoff(1.0, 60.0)
@@ -55,65 +60,6 @@ END_SECONDS: Final = 2 * SupervisorRules().grace + 1.0
 """The longest that ending all servers may take: asked, then killed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spawn:
-    """Start its process."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Ask it for one token. ``life`` tells this process of it from later ones."""
-
-    name: str
-    life: int
-
-
-@dataclass(frozen=True, slots=True)
-class Terminate:
-    """Ask its process to end."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    """End its process and all that it began."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Became:
-    """It is in another state; ``why`` says what led there."""
-
-    name: str
-    state: WardState
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """Nothing of it is left, and nobody wants it."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of asking: a ``token``, or ``why`` none came; ``hopeless`` where none ever will, ``empty`` where it answers and
-    has no model that could, which may still be pulled into it."""
-
-    token: bool
-    why: str = ""
-    hopeless: bool = False
-    empty: bool = False
-
-
-Effect = Spawn | Ask | Terminate | Kill | Became | Gone
-
-
 class Supervisor:
     """Owns every ward. ``due`` is when ``on_tick`` is wanted next."""
 
@@ -122,6 +68,7 @@ class Supervisor:
         self._jitter = jitter
         self._wards: dict[str, Ward] = {}
         self._crowded: frozenset[str] = frozenset()
+        self._shares = ALL_FIT
         self._effects: list[Effect] = []
 
     @property
@@ -136,16 +83,16 @@ class Supervisor:
 
     # -- events -----------------------------------------------------------------------------------------------------
 
-    def on_want(self, name: str, digest: str, start_timeout: float, now: float) -> list[Effect]:
-        """It shall run like this. One that runs so already, or rests, is left alone; one that was given up is tried afresh, and
-        one that is empty is asked again: its model may have come."""
+    def on_want(self, name: str, digest: str, start_timeout: float, now: float, memory: int = 0) -> list[Effect]:
+        """It shall run like this, and takes so many bytes. One that runs so already, or rests, is left alone; one that was given up
+        is tried afresh, and one that is empty is asked again: its model may have come."""
         ward = self._wards.get(name)
         if ward is None:
-            ward = self._wards[name] = Ward(name, digest, start_timeout, now)
+            ward = self._wards[name] = Ward(name, digest, start_timeout, now, memory)
             self._spawn(ward, now)
             return self._take()
         same = ward.digest == digest and ward.wanted and (ward.state != "stopping" or ward.kept)
-        ward.digest, ward.start_timeout, ward.wanted = digest, start_timeout, True
+        ward.digest, ward.start_timeout, ward.memory, ward.wanted = digest, start_timeout, memory, True
         if not same:
             self._anew(ward, now)
         elif ward.state == "failed":
@@ -185,12 +132,12 @@ class Supervisor:
             ward.unready = 0
             if ward.state == "resting":
                 ward.since = now
-                self._spawn(ward, now, NEEDED_AGAIN)
+                self._come_back(ward, now)
         return self._take()
 
-    def on_adopted(self, name: str, digest: str, start_timeout: float, now: float) -> list[Effect]:
+    def on_adopted(self, name: str, digest: str, start_timeout: float, now: float, memory: int = 0) -> list[Effect]:
         """A process of an earlier life of ours runs for it."""
-        ward = self._wards[name] = Ward(name, digest, start_timeout, now)
+        ward = self._wards[name] = Ward(name, digest, start_timeout, now, memory)
         self._begin(ward, "taken over from an earlier runtime", now)
         return self._take()
 
@@ -256,6 +203,13 @@ class Supervisor:
         """Those of these that were given up have no room now: others took it. They are not tried once more before they have."""
         self._crowded = frozenset(crowded)
 
+    def on_shares(self, shares: Shares, now: float) -> list[Effect]:
+        """These take turns, and this is what they may take together."""
+        if shares != self._shares:
+            self._shares = shares
+            self._call_crowded(now)
+        return self._take()
+
     def on_tick(self, now: float) -> list[Effect]:
         """Time has passed."""
         for ward in list(self._wards.values()):
@@ -267,7 +221,7 @@ class Supervisor:
 
     def _due(self, ward: Ward, now: float) -> None:
         ward.again = inf
-        if ward.state == "failed" and ward.name in self._crowded:
+        if ward.state == "failed" and (ward.name in self._crowded or self._shares.crowd(ward, self._wards)):
             ward.again = now + self.rules.longest_glance
         elif ward.state in ("waiting", "failed"):
             self._spawn(ward, now)
@@ -286,9 +240,29 @@ class Supervisor:
             ward.asking = True
             self._effects.append(Ask(ward.name, ward.life))
 
+    def _come_back(self, ward: Ward, now: float) -> None:
+        """Somebody needs it; one that exited in its turn has its pause first."""
+        if ward.not_before > now:
+            self._become(ward, "waiting", ward.failure)
+            ward.again = ward.not_before
+        else:
+            self._spawn(ward, now, NEEDED_AGAIN)
+
+    def _call_crowded(self, now: float) -> None:
+        """There may be room now: those that wait for it try again."""
+        for ward in self._wards.values():
+            ward.again = now if ward.crowded else ward.again
+
     def _spawn(self, ward: Ward, now: float, why: str = "") -> None:
-        ward.spawning, ward.hung = True, False
-        ward.began, ward.again = now, inf
+        ward.hung = False
+        ward.again = inf
+        ward.began = now
+        if beside := self._shares.crowd(ward, self._wards):
+            if not ward.crowded:
+                ward.crowded = True
+                self._become(ward, "waiting", f"it takes turns in memory with {' and '.join(beside)}")
+            return
+        ward.spawning, ward.crowded = True, False
         self._become(ward, "starting", why)
         self._effects.append(Spawn(ward.name))
 
@@ -354,6 +328,7 @@ class Supervisor:
         was_ready = ward.state in ("ready", "empty")
         ward.since = now if was_ready else ward.since
         ward.asking = ward.hung = False
+        self._call_crowded(now)
         if not ward.wanted:
             self._forget(ward)
         elif stopped and ward.rests:
@@ -365,7 +340,7 @@ class Supervisor:
         else:
             ward.kept = False
             self._count(ward, was_ready, now)
-            self._decide(ward, why, now)
+            self._decide(ward, why, now, was_ready=was_ready)
 
     def _count(self, ward: Ward, was_ready: bool, now: float) -> None:
         if was_ready and now - ward.ready_since >= self.rules.calm:
@@ -375,7 +350,7 @@ class Supervisor:
         while ward.exits[0] <= now - self.rules.window:
             ward.exits.popleft()
 
-    def _decide(self, ward: Ward, why: str, now: float) -> None:
+    def _decide(self, ward: Ward, why: str, now: float, *, was_ready: bool) -> None:
         rules, count = self.rules, len(ward.exits)
         ward.failure = why
         if count >= rules.most_exits or ward.unready >= rules.most_unready:
@@ -383,8 +358,13 @@ class Supervisor:
             self._become(ward, "failed", f"given up after {times} tries: {why}{RESTS}{rules.rests / 60:g} min")
             ward.again = now + rules.rests
             return
-        self._become(ward, "waiting", why)
         ward.again = now + rules.again.delay(count - 1, self._jitter)
+        if was_ready and self._shares.is_contended(ward, self._wards):
+            ward.rests = ward.kept = True
+            ward.since, ward.not_before, ward.again = now, ward.again, inf
+            self._become(ward, "resting", f"{why}; {AT_REST}")
+        else:
+            self._become(ward, "waiting", why)
 
     def _become(self, ward: Ward, state: WardState, why: str = "") -> None:
         ward.state, ward.why = state, why

@@ -75,6 +75,8 @@ def waits_for(
 
 
 def _server(name: str, ward: Ward, moment: Moment) -> Wait:
+    if ward.crowded:
+        return Wait(f"server.{name.partition('/')[2]}", f"its turn: {ward.why}", moment.of(ward.since), ward.failure)
     says = f" ({ward.why})" if ward.state == "starting" and ward.why else ""
     due = ward.state in ("waiting", "failed") and ward.again != inf
     again = moment.of(ward.again) if due else None

@@ -18,12 +18,15 @@ class Ward:
     """One server. ``lives`` while it has a process; ``again`` is when the next thing is due for it; ``since`` when it was wanted,
     last ready, or began to rest; ``failure`` is what ended its last try; ``patience`` is what it has from ``began`` to show a
     token. ``rests``: it shall have no process until somebody needs it. ``kept``: from then on until it is ready again or a start
-    fails, what is bound to it stays bound. One that is ``empty`` answers, and does not have its model yet."""
+    fails, what is bound to it stays bound. ``memory``: the bytes that it takes. ``crowded``: those that it takes turns
+    with have its room. ``not_before``: it exited in its turn, and is not started again before that. One that is ``empty``
+    answers, and does not have its model yet."""
 
     name: str
     digest: str
     start_timeout: float
     since: float
+    memory: int = 0
     failure: str = ""
     state: WardState = "waiting"
     why: str = ""
@@ -33,6 +36,8 @@ class Ward:
     wanted: bool = True
     rests: bool = False
     kept: bool = False
+    crowded: bool = False
+    not_before: float = 0.0
     again: float = inf
     began: float = 0.0
     patience: float = inf
@@ -61,4 +66,5 @@ def seen(
         memory=want.memory if ward.state != "failed" else 0,  # it has no process
         cards=want.cards,
         rests=ward.kept,
+        turns=want.turns,
     )

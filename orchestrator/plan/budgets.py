@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -39,6 +40,17 @@ def device_budget(blueprint: Blueprint, device: Device | None) -> Budget | None:
     return budget if written or "memory" in blueprint.hardware else replace(budget, physical=_BEYOND_ALL)
 
 
+def strictest_budget(blueprint: Blueprint, others: Iterable[Blueprint], device: Device | None) -> Budget | None:
+    """The limits of all deployments hold for the memory that they share."""
+    own = device_budget(blueprint, device)
+    budgets = [own] if own is not None else []
+    for other in others:
+        budget = device_budget(other, device) if other.name != blueprint.name else None
+        if budget is not None and budget.limit is not None:
+            budgets.append(replace(budget, why=f"{budget.why}, as {other.name} says"))
+    return min(budgets, key=lambda each: each.total, default=None)
+
+
 def measured_budget(device: Device) -> Budget:
     """What models may take of a device where no manifest says anything of it."""
     metal = any(one.kind == "metal" for one in device.accelerators)
@@ -47,11 +59,15 @@ def measured_budget(device: Device) -> Budget:
 
 def budget_beside_servers(blueprint: Blueprint, observed: ObservedState) -> Budget | None:
     """What is left for models that take turns: servers that we start for this deployment hold theirs for as long as they run, each
-    in the memory that it uses. Those of others count for what is loaded, not here: they come and go, and this plan must stay
-    the same."""
+    in the memory that it uses; one that takes turns makes room for models too. Those of others count for what is loaded, not here:
+    they come and go, and this plan must stay the same."""
     budget = device_budget(blueprint, observed.device)
     mine = {name.partition("/")[2]: each for name, each in observed.prospects.items() if _is_of(name, blueprint)}
-    held = {alias: Hold(each.memory * each.instances, each.cards) for alias, each in mine.items() if not each.why}
+    held = {
+        alias: Hold(each.memory * each.instances, each.cards)
+        for alias, each in mine.items()
+        if not each.why and not each.turns
+    }
     for alias, each in mine.items():
         if (there := outlives(each, observed.started)) is not None:
             held[alias] = Hold(there.memory, there.cards)

@@ -123,7 +123,7 @@ class StartedServer:
     ``cards`` (see ``pools``).
     ``use``: the revision that gets new requests is bound to it (``live``), or only one that finishes what it has begun
     (``draining``), or neither. ``rests``: it was ended because nobody needed it, and the next request starts it, or has it
-    started already: it keeps its address and its place in memory."""
+    started already: it keeps its address and its place in memory. ``turns``: it takes turns with others in memory."""
 
     name: str
     kind: str
@@ -138,6 +138,7 @@ class StartedServer:
     use: ServerUse = ""
     cards: int | None = None
     rests: bool = False
+    turns: bool = False
 
     @property
     def answers(self) -> bool:
@@ -154,7 +155,7 @@ class Prospect:
     taken. ``apart`` says why it cannot be started while the one that serves now still runs. ``instances``: processes that
     shall run, by the demand and the memory; ``alone`` says why not more where the demand asks for them. ``model`` is the file that
     it is started with, or what it fetches; ``choice`` why that one of several, and why not the others. ``taken`` says who has the
-    ``port`` that the manifest writes for it."""
+    ``port`` that the manifest writes for it. ``turns`` says with whom it takes turns in memory."""
 
     name: str
     kind: str
@@ -178,6 +179,7 @@ class Prospect:
     cards: int | None = None
     port: int = 0
     taken: str = ""
+    turns: str = ""
 
 
 def server_name(deployment: str, alias: str) -> str:

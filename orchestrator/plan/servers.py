@@ -88,7 +88,7 @@ def server_notes(observed: ObservedState) -> Iterator[str]:
                 yield f"{alias}: {prospect.taken}, and its server is not started before that is free: write another `port`, or none"
         if berth.how != "there" and prospect.need and not prospect.tight:
             yield f"{alias}: its server takes {prospect.need}"
-        yield from (f"{alias}: {told}" for told in (prospect.tight, prospect.alone) if told)
+        yield from (f"{alias}: {told}" for told in (prospect.turns, prospect.tight, prospect.alone) if told)
 
 
 def refuse_prospects(observed: ObservedState) -> None:

@@ -1,7 +1,7 @@
 """Whether the servers that we start fit into memory, and with which build of its model each is started. Pure.
 
-They do not take turns as models of one server do: each holds its memory for as long as it runs. So they are counted
-together, those of other deployments too, and one that would not fit into the limit that is written is not started.
+Each holds its memory for as long as it runs. So they are counted together, those of other deployments too. Where they do not
+fit into the limit that is written, those that each fit alone take turns (``turns``); what has no room then is not started.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from typing import Final, cast
 from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.memory import SERVER, Budget, Need, Window, need_of, sizes_of
 from orchestrator.core.quantity import format_size
-from orchestrator.plan.budgets import device_budget
+from orchestrator.plan.budgets import device_budget, strictest_budget
 from orchestrator.plan.builds import nearest_build, same_build, usual_build, worth
 from orchestrator.plan.choosing import usual_context
 from orchestrator.plan.generations import berth_of, processes_of, serving
 from orchestrator.plan.observed import Prospect, StartedServer, server_name
 from orchestrator.plan.pools import MAIN_ONLY, Cards, Hold, cards_of, free_share, room_in, share_of
+from orchestrator.plan.several import as_it_runs, most, one_port, same_port
 from orchestrator.plan.smaller import smaller
+from orchestrator.plan.turns import Others, may_turn, serves_more, told
 from orchestrator.ports.device import Device
 from orchestrator.ports.lifecycle import ONE_USUAL, SetAside
 
@@ -44,8 +46,8 @@ class Startable:
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """Servers that run, of every deployment, and the manifests of the other deployments, whose limits hold too. ``wished``: how
-    many processes the demand asks for, by the server's name."""
+    """Servers that run, of every deployment, and the manifests of the other deployments, whose limits hold too. ``wished``:
+    processes that the demand asks for, by the server's name."""
 
     started: Mapping[str, StartedServer]
     blueprints: Sequence[Blueprint] = ()
@@ -76,7 +78,7 @@ class _Sized:
 
     @property
     def cards(self) -> int | None:
-        """How many cards it takes its memory on."""
+        """On how many cards."""
         return self.startable.aside.cards
 
 
@@ -84,37 +86,58 @@ def fitted(
     blueprint: Blueprint, startables: Mapping[str, Sequence[Startable]], around: Neighbours
 ) -> dict[str, Prospect]:
     """For every server that the blueprint wants the build to start, by name; ``unfit`` ones with the arithmetic. Those
-    that run go first and keep their build, the others come in the manifest's order."""
-    return _Fitting(blueprint, startables, around).made()
+    that run go first and keep their build, the others come in the manifest's order. They take turns where that serves more."""
+    together = _Fitting(blueprint, startables, around)
+    found = together.made()
+    if not together.is_limited or not any(each.unfit for each in found.values()):
+        return found
+    in_turns = _Fitting(blueprint, startables, around, may_turn(blueprint)).made()
+    return in_turns if serves_more(in_turns, found) else found
 
 
 class _Fitting:
     """One decision in the making. Each server is first reckoned with the smallest of its builds, so that as many as can be
-    are started; then each gets the most faithful one that leaves the others theirs."""
+    are started; then each gets the most faithful one that leaves the others theirs. Those that are ``turning`` leave them
+    nothing, and get what all others leave."""
 
-    def __init__(self, blueprint: Blueprint, startables: Mapping[str, Sequence[Startable]], around: Neighbours) -> None:
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        startables: Mapping[str, Sequence[Startable]],
+        around: Neighbours,
+        turning: frozenset[str] = frozenset(),
+    ) -> None:
         self.name = blueprint.name
         self.around = around
         self.own = device_budget(blueprint, around.device)
-        self.strictest = _strictest(self.own, blueprint, around)
+        self.strictest = strictest_budget(blueprint, around.blueprints, around.device)
         self.cards = cards_of(blueprint, around.device)
         self.main = around.device.memory if around.device else self.own.main if self.own else 0
-        self.others = {
-            name: Hold(each.memory, each.cards)
-            for name, each in around.started.items()
-            if each.memory and name.partition("/")[0] != blueprint.name
-        }
+        others = [each for each in around.blueprints if each.name != blueprint.name]
+        self.there = Others.of(blueprint.name, around.started, others)
+        self.others = self.there.held
         specs = [cast(ModelSpec, each.spec) for each in blueprint.of_kind("model") if each.spec["server"]]
         self.wanted = {spec["alias"]: sized for spec in specs if (sized := self._sized(spec, startables))}
+        self.turning = {alias for alias in turning & set(self.wanted) if all(map(self._is_one_sum, self.wanted[alias]))}
         self.held: dict[str, Hold] = {}
         self.chosen: dict[str, Hold] = {}
         self.found: dict[str, Prospect] = {}
+
+    def _is_one_sum(self, one: _Sized) -> bool:
+        """Whether what it takes is known, and counts against all memory together: who decides the turns knows no cards."""
+        return one.held.size > 0 and (one.cards is None or not self.cards.sizes)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether a limit is written: without one nobody makes room for anybody."""
+        return self.strictest is not None and self.strictest.limit is not None
 
     def made(self) -> dict[str, Prospect]:
         """By the server's name."""
         self._admit()
         for alias in self.held:
             self._choose(alias)
+        self._see_turns()
         self._see_apart()
         self._see_more()
         names = [server_name(self.name, alias) for alias in self.wanted]
@@ -162,6 +185,14 @@ class _Fitting:
         late = {name: each for name, each in self.held.items() if each.cards is None and name != alias}
         return {**(late if one.cards else {}), **self.chosen}
 
+    def _see_turns(self) -> None:
+        """With whom each takes turns."""
+        taking = {alias: each for alias, each in self.chosen.items() if alias in self.turning}
+        for alias in taking:
+            room = self._room(self.wanted[alias], self.chosen)
+            turns = told(alias, taking, self.there, room) if room else ""
+            self._tell(alias, replace(self.found[server_name(self.name, alias)], turns=turns))
+
     def _see_apart(self) -> None:
         """Which of those that change may be started while the old one serves: where both fit beside all others."""
         kept: dict[str, Hold] = {}
@@ -173,8 +204,8 @@ class _Fitting:
             one = self._as_chosen(alias)
             used = [each for each in processes_of(name, started) if each.use]
             # One that loads its model on request holds nothing that we know of: as much as the new one will.
-            beside = {_as_it_runs(each): Hold(each.memory or one.total, one.cards) for each in used}
-            why = _same_port(one.spec, used) or self._why_not_two(alias, one, {**kept, **beside})
+            beside = {as_it_runs(each): Hold(each.memory or one.total, one.cards) for each in used}
+            why = same_port(one.spec, used) or self._why_not_two(alias, one, {**kept, **beside})
             self.found[name] = replace(prospect, apart=why)
             kept |= {} if why else beside
 
@@ -190,13 +221,13 @@ class _Fitting:
         more: dict[str, Hold] = {}
         for alias in self.chosen:
             name, one = server_name(self.name, alias), self._as_chosen(alias)
-            wished = min(self.around.wished.get(name, 1), _most(one.spec))
+            wished = min(self.around.wished.get(name, 1), most(one.spec))
             processes = processes_of(name, self.around.started)
             digest = self.found[name].digest
             olds = [each for each in processes if each.use and each.digest != digest]
-            old = {_as_it_runs(each): Hold(each.memory, each.cards) for each in olds}
+            old = {as_it_runs(each): Hold(each.memory, each.cards) for each in olds}
             held = {**self.others, **self.chosen, **more, **old}
-            instances, why = 1, _one_port(one.spec)
+            instances, why = 1, one_port(one.spec)
             while instances < wished and not why:
                 why = self._why_no_more(one, {**held, f"more of {alias}": Hold((instances - 1) * one.total, one.cards)})
                 instances += 0 if why else 1
@@ -220,7 +251,10 @@ class _Fitting:
 
     def _room(self, builds: Sequence[_Sized], held: Mapping[str, Hold]) -> Budget | None:
         """What is left for it. One that runs is held to its own manifest only: another deployment does not end it."""
-        budget, held = (self.own, held) if self._runs(builds) else (self.strictest, {**self.others, **held})
+        alias = builds[0].spec["alias"]
+        firm = {name: each for name, each in held.items() if name not in self.turning}
+        others = self.there.beside(turns=alias in self.turning)
+        budget, held = (self.own, firm) if self._runs(builds) else (self.strictest, {**others, **firm})
         return room_in(budget, self.cards, builds[0].cards, held) if budget else None
 
     def _cure(self, one: _Sized, room: Budget, held: Mapping[str, Hold]) -> str:
@@ -246,9 +280,9 @@ class _Fitting:
         beside = f", or start it without {' and '.join(alike)} beside it" if alike else ""
         return f"use a smaller model and a smaller server.gpu_memory_utilization{beside}"
 
-    def _turn(self, one: tuple[str, Sequence[_Sized]]) -> tuple[bool, bool]:
+    def _turn(self, one: tuple[str, Sequence[_Sized]]) -> tuple[bool, bool, bool]:
         mine = processes_of(server_name(self.name, one[0]), self.around.started)
-        return not self._runs(one[1]), any(each.state == "failed" for each in mine)
+        return one[0] in self.turning, not self._runs(one[1]), any(each.state == "failed" for each in mine)
 
     def _in_the_way(self, one: _Sized, room: Budget) -> list[str]:
         """The fewest other deployments without whose servers it would fit, the smallest that is enough; none where it would not."""
@@ -264,7 +298,11 @@ class _Fitting:
         return found if lacks <= 0 else []
 
     def _runs(self, builds: Sequence[_Sized]) -> bool:
-        return any(self._is_running(each) for each in builds)
+        """One that takes turns runs by leave of the others: whether it must go on to do so is seen as if it did not run."""
+        alias = builds[0].spec["alias"]
+        mine = processes_of(server_name(self.name, alias), self.around.started)
+        asked_anew = alias not in self.turning and any(each.turns for each in mine)
+        return not asked_anew and any(self._is_running(each) for each in builds)
 
     def _is_running(self, one: _Sized) -> bool:
         prospect = one.startable.prospect
@@ -286,41 +324,6 @@ class _Fitting:
         there = startables.get(server_name(self.name, spec["alias"]), ())
         sized = [_Sized(spec, each, _need(spec, each, self.main, self.cards, self.around.device)) for each in there]
         return [each for each in sized if not each.is_other] or sized
-
-
-def _same_port(spec: ModelSpec, used: Sequence[StartedServer]) -> str:
-    port = spec["server"]["port"] if spec["server"] else None
-    if port and any(each.url.endswith(f":{port}") for each in used):
-        return f"both would need port {port} (without `port` each gets a free one)"
-    return ""
-
-
-def _one_port(spec: ModelSpec) -> str:
-    """Why there will never be more of it, where its manifest asks for more."""
-    server = spec["server"]
-    if server is None or not server["port"] or server.get("max_instances", 1) == 1:
-        return ""
-    return f"one process at most, not {server.get('max_instances')}: two cannot listen at port {server['port']}; leave `port` out"
-
-
-def _most(spec: ModelSpec) -> int:
-    """Processes that may run at once. Two cannot listen at a port that is written."""
-    server = spec["server"]
-    return server.get("max_instances", 1) if server and not server["port"] else 1
-
-
-def _as_it_runs(process: StartedServer) -> str:
-    return f"{process.name.partition('/')[2]} as it runs"
-
-
-def _strictest(own: Budget | None, blueprint: Blueprint, around: Neighbours) -> Budget | None:
-    """The limits of all deployments hold for the memory that they share."""
-    budgets = [own] if own is not None else []
-    for other in around.blueprints:
-        budget = device_budget(other, around.device) if other.name != blueprint.name else None
-        if budget is not None and budget.limit is not None:
-            budgets.append(replace(budget, why=f"{budget.why}, as {other.name} says"))
-    return min(budgets, key=lambda each: each.total, default=None)
 
 
 def _need(spec: ModelSpec, one: Startable, main: int, cards: Cards, device: Device | None) -> Need | None:

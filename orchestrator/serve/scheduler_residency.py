@@ -298,8 +298,12 @@ class _Decision:
 
     def _shrink(self) -> None:
         """More is loaded than may be: the limit was lowered, or a model takes more than it was said to. One that is too large
-        by itself works until nobody needs it: it would only come back."""
-        able = [model for model in self.models if self._movable(model) and (model.rests or not self._oversized(model))]
+        by itself works until nobody needs it: it would only come back; but where a server claims the room it goes after its
+        running calls, so that this one is not kept waiting for ever."""
+        claimed = self.limits.claimed
+        able = [
+            each for each in self.models if self._movable(each) and (each.rests or claimed or not self._oversized(each))
+        ]
         lacking = -(self.free + self.leaving)
         chosen = self._cheapest(able, lacking) or able
         for model in chosen:

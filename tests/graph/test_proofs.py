@@ -284,17 +284,26 @@ def test_a_finding_gets_the_place_of_its_part() -> None:
     ]
 
 
-def test_servers_that_are_started_are_not_said_to_take_turns() -> None:
-    """The cure tells what becomes of the last of them instead."""
+@pytest.mark.parametrize(
+    ("resources", "cure"),
+    [
+        ({}, "Write resources.max_memory_usage: started servers take turns within it"),
+        ({"max_memory_usage": "6GB"}, "Started servers take turns, and a request waits while one starts"),
+    ],
+)
+def test_servers_that_are_started_take_turns_within_a_limit(resources: dict[str, str], cure: str) -> None:
+    """Without one the cure says which line has them do so."""
     server = {"provider": "llama-cpp", "server": {"path": "m.gguf"}}
     models = [{"alias": "phi-4-mini", **server}, {"alias": "qwen2.5-7b", **server}]
     agents = [{"name": "a", "model": ["phi-4-mini", "qwen2.5-7b"]}]
     (found,) = [
         each
-        for each in findings(type="single-device", models=models, agents=agents, hardware={"memory": "8GB"})
+        for each in findings(
+            type="single-device", models=models, agents=agents, hardware={"memory": "8GB"}, resources=resources
+        )
         if each.code == "ORC322"
     ]
-    assert found.cure.startswith("Started servers take no turns: one without room is not started.")
+    assert found.cure.startswith(cure)
 
 
 def test_what_has_no_room_beside_pinned_models_is_not_said_to_take_turns() -> None:

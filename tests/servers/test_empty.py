@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from orchestrator.deploy.supervisor import Answer
+from orchestrator.deploy.server_effects import Answer
 from tests.servers.test_supervisor import NOT_YET, TOKEN, Play
 
 EMPTY: Final = Answer(False, "it has no tiny yet", empty=True)

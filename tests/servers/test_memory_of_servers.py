@@ -44,11 +44,13 @@ async def apply(made: InProcess, wanted: Blueprint) -> Plan:
 
 
 def pair(place: Place, limit: int) -> Blueprint:
-    """One deployment with two models, each with a server of its own."""
+    """One deployment with two models, each with a server of its own. The first is pinned: they do not take turns."""
     specs = []
     for alias in ("one", "two"):
         (element,) = desk(place, alias, **SMALL).of_kind("model")
-        specs.append(model(alias, provider="llama-cpp", ids={"*": [alias]}, server=element.spec["server"]))
+        pinned = alias == "one"
+        server = element.spec["server"]
+        specs.append(model(alias, provider="llama-cpp", ids={"*": [alias]}, server=server, pinned=pinned))
     clerks = [agent(f"clerk-{each['alias']}", models=[each["alias"]], reflex=[rule("alone")]) for each in specs]
     return within(limit, blueprint(*specs, *clerks, name="pair"))
 

@@ -10,18 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from orchestrator.deploy.backoff import Backoff
-from orchestrator.deploy.supervisor import (
-    Answer,
-    Ask,
-    Became,
-    Effect,
-    Gone,
-    Kill,
-    Spawn,
-    Supervisor,
-    SupervisorRules,
-    Terminate,
-)
+from orchestrator.deploy.server_effects import Answer, Ask, Became, Effect, Gone, Kill, Spawn, Terminate
+from orchestrator.deploy.supervisor import Supervisor, SupervisorRules
 
 RULES: Final = SupervisorRules(again=Backoff(1.0, 60.0, 0.0))
 TOKEN: Final = Answer(True)

@@ -138,9 +138,14 @@ def _servers(deployment: Mapping[str, Any]) -> list[str]:
         why = f": {server['why']}" if server["why"] else ""
         since = f" since {ago(server['rests_since']).removesuffix(' ago')}" if server.get("rests_since") else ""
         memory = f", {format_size(server['memory'])} memory" if server.get("memory") else ""
+        turns = ", takes turns" if server.get("turns") else ""
         leaves = ", ends when its requests are done" if server.get("use") == "draining" else ""
         rows.append(
-            (f"server.{server['process']}", f"{server['kind']}, {server['state']}{since}{memory}{leaves}{why}", where)
+            (
+                f"server.{server['process']}",
+                f"{server['kind']}, {server['state']}{since}{memory}{turns}{leaves}{why}",
+                where,
+            )
         )
     return columns(rows, indent="  ")
 

@@ -18,8 +18,13 @@ SMALLEST: Final = "q2_k"
 """The smallest build that servers commonly have; smaller ones are hardly of use for small models."""
 
 TURNS: Final = "They take turns; a smaller build or context_length of one may save that."
-HELD: Final = (
-    "Started servers take no turns: one without room is not started. Take a smaller build or context_length of one."
+STARTED: Final = (
+    "Started servers take turns, and a request waits while one starts; one that is pinned stays. "
+    "A smaller build or context_length of one may save that."
+)
+UNLIMITED: Final = (
+    "Write resources.max_memory_usage: started servers take turns within it, and without it one without room may not start. "
+    "Or take a smaller build or context_length of one."
 )
 UNPIN: Final = "Pin less, raise resources.max_memory_usage, or take a smaller model."
 CURE: Final = "Take a smaller model, or correct hardware, resources.max_memory_usage or the model's memory."
@@ -50,7 +55,8 @@ def _at(graph: AgentGraph, place: str, budget: Budget) -> Iterator[Finding]:
         first = f"model.{next(iter(needs))}"
         started = any(cast(ModelEntry, vertex.part).server for vertex in _models_at(graph, place))
         message = f"not all models fit at once: {together}"
-        yield Finding("ORC322", first, message, HELD if started else TURNS, Severity.NOTE)
+        cure = TURNS if not started else UNLIMITED if budget.limit is None else STARTED
+        yield Finding("ORC322", first, message, cure, Severity.NOTE)
 
 
 def _no_room_beside_pinned(

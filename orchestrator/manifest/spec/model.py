@@ -105,7 +105,8 @@ class ModelEntry(Spec):
     """How long it stays loaded after its last use, if no other model needs its place. A server that we start for it ends then, and
     the next request starts it."""
     pinned: bool = False
-    """Loaded as soon as there is room, and never unloaded from here: not when it rests, nor for another model."""
+    """Loaded as soon as there is room, and never unloaded from here: not when it rests, nor for another model. A server that we
+    start for it takes no turns with others."""
     options: CallOptions = CallOptions()
     """Defaults for calls."""
     zone: Literal["node", "lan", "cloud"] | None = None

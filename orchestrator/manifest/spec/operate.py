@@ -113,7 +113,7 @@ class Resources(Spec):
 
     max_memory_usage: Annotated[Limit | None, Field(examples=["6GB", "75%"])] = None
     """Memory for models and orchestrator together: a size, or a share of what the device has.
-    Models of servers that load on request take turns within it."""
+    Models of servers that load on request take turns within it, and servers that we start do where they do not fit together."""
     max_concurrent_agents: Annotated[int | None, Field(ge=1, le=10_000, examples=[8])] = None
     """Requests in work at the same time; more wait in the queue, the more urgent class first."""
     model_cache_size: Size | None = None

@@ -175,10 +175,19 @@ class TestBenchmark:
         assert (len(plain.loads), len(ours.loads)) == (12, 3)
         assert ours.makespan < plain.makespan / 3
 
+    def test_servers_that_take_turns_are_started_at_most_half_as_often(self) -> None:
+        """The same twelve calls where each model has a server of its own that is started and ended."""
+        plain, ours = (
+            affinity.play(affinity.WAYS[0], affinity.MIXED),
+            affinity.play("ours", affinity.MIXED, started=True),
+        )
+        assert (len(plain.loads), len(ours.loads)) == (12, 3)
+
+    @pytest.mark.parametrize("started", [False, True], ids=["models", "servers"])
     @pytest.mark.parametrize("wishes", [affinity.MIXED, affinity.STREAM], ids=["mixed", "stream"])
-    def test_each_switch_is_decided_in_time(self, wishes: tuple[affinity.Wish, ...]) -> None:
+    def test_each_switch_is_decided_in_time(self, wishes: tuple[affinity.Wish, ...], started: bool) -> None:
         """The oldest call waits its bound, the work that runs then, and one swap, at most."""
-        assert affinity.late_switches(affinity.play("ours", wishes)) == []
+        assert affinity.late_switches(affinity.play("ours", wishes, started=started)) == []
 
     def test_who_always_serves_the_loaded_model_decides_too_late(self) -> None:
         """So that the check above can fail."""
