@@ -302,14 +302,14 @@ class Starting:
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _wants(self, blueprint: Blueprint) -> list[ServerWant]:
-        return wants_of(blueprint, self._yard.models) if self._yard else []
+        return wants_of(blueprint, self._yard.models, self._device()) if self._yard else []
 
     def _startable(self, blueprint: Blueprint) -> list[tuple[ServerWant, Berth]]:
         """Servers that can be started, each under the name of the process that it is to be."""
         looked, observed = self._looked.get(blueprint.digest, {}), self.observed()
         able = [prospect for prospect in self.prospects(blueprint).values() if not prospect.why]
         return [
-            (replace(each.want, name=berth.process, memory=prospect.memory, cards=prospect.cards), berth)
+            (_as_reckoned(each.want, berth.process, prospect), berth)
             for prospect in able
             for berth in [berth_of(prospect.name, prospect, observed)]
             for each in looked[prospect.name]
@@ -320,7 +320,7 @@ class Starting:
         """One more process of each server that shall have more."""
         looked, observed = self._looked.get(blueprint.digest, {}), self.observed()
         return [
-            replace(each.want, name=name, memory=prospect.memory, cards=prospect.cards)
+            _as_reckoned(each.want, name, prospect)
             for prospect in self.prospects(blueprint).values()
             if not prospect.why and (name := one_more(prospect.name, prospect, observed))
             for each in looked[prospect.name]
@@ -348,3 +348,9 @@ class Starting:
                 kept += [each.name for each in same or mine]
         kept += crowded_out(prospects.values(), started)
         return kept
+
+
+def _as_reckoned(want: ServerWant, process: str, prospect: Prospect) -> ServerWant:
+    """One process of a wanted server, with what it is reckoned to take."""
+    held = replace(want, memory=prospect.memory, cards=prospect.cards, slots=prospect.slots, context=prospect.context)
+    return replace(held, name=process)

@@ -17,14 +17,13 @@ from orchestrator.plan.choosing import NOWHERE, Choice, Option, Surroundings, ch
 from orchestrator.plan.generations import berth_of, instances_of, outlives, processes_of, serving
 from orchestrator.plan.matching import COMPATIBLE, DISTANCE, allowed, is_written, rank, same_place, wanted_ids
 from orchestrator.plan.observed import ObservedServer, ObservedState, Pin, Prospect, StartedServer, server_name
+from orchestrator.plan.processes import as_told, in_processes
 from orchestrator.plan.smaller import smaller
 from orchestrator.plan.tokens import is_bound, served_window, window
 from orchestrator.plan.unserved import cure_of, other_builds, why_unserved
 from orchestrator.plan.variants import variants
 from orchestrator.ports.provider import Capability, ServedModel, Zone
 
-ON_REQUEST: Final = frozenset(("ollama",))
-"""Makes of servers that are started without a model in memory."""
 CLOUD_BASES: Final[Mapping[str, str]] = {"openai": "https://api.openai.com/v1"}
 """Where a cloud provider is when the manifest gives no address. It is never asked to find out what it serves."""
 MEND: Final = "mend or install its package, and restart the runtime: `orchestrator runtime stop`"
@@ -194,27 +193,19 @@ def _bound_to(
 ) -> Bound:
     """Processes of ours that are ready, each as it answers."""
     alias = spec["alias"]
-    choices = [choose(spec, options, around) for _, server in there if (options := _on_request(spec, server, around))]
+    offered = [_on_request(spec, server, as_told(each, around)) for each, server in there]
+    choices = [choose(spec, options, around) for options in offered if options]
     if choices:
-        return _in_processes(_bound(spec, choices, around), there)
+        bound = _bound(spec, choices, around)
+        return replace(bound, endpoints=in_processes(bound.endpoints, there))
     have = [(each, server) for each, server in there if not _removed(each, server, alias)]
     if not have:
         return Bound(alias, (), *_without_model(*there[0]))
     served = [option_of(spec, server, _model_of(each, server, alias), (0, True), NOWHERE) for each, server in have]
     why = f"{prospect.build} is the best build that fits" if prospect and prospect.build else ""
     why = f"{prospect.build}, as the manifest says" if prospect and prospect.build and spec["quantization"] else why
-    endpoints = tuple(_endpoint(spec, option) for option in served)
-    return _in_processes(Bound(alias, endpoints, why=why, need=served[0].need, equals=len(endpoints)), there)
-
-
-def _in_processes(bound: Bound, there: Sequence[tuple[StartedServer, ObservedServer]]) -> Bound:
-    """The same, with the process of each endpoint, where that has the model in memory for as long as it runs."""
-    of = {server.api_base: process for process, server in there if process.kind not in ON_REQUEST}
-    endpoints = [
-        replace(each, process=process.name, holds=process.memory) if (process := of.get(each.api_base)) else each
-        for each in bound.endpoints
-    ]
-    return replace(bound, endpoints=tuple(endpoints))
+    endpoints = in_processes([_endpoint(spec, option) for option in served], there)
+    return Bound(alias, endpoints, why=why, need=served[0].need, equals=len(endpoints))
 
 
 def _on_request(spec: ModelSpec, server: ObservedServer, around: Surroundings) -> list[Option]:

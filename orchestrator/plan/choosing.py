@@ -26,10 +26,11 @@ _OLLAMA: Final = ((48 * 2**30, 262_144), (24 * 2**30, 32_768))
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a choice depends on beside the model: the device's budget and what is in it; ``None``: nothing is known, and
-    nothing is held against any build."""
+    nothing is held against any build. ``told``: the tokens and slots that a server of ours was told to keep a cache for."""
 
     device: Device | None = None
     budget: Budget | None = None
+    told: Window | None = None
 
 
 NOWHERE: Final = Surroundings()
@@ -59,7 +60,8 @@ def option_of(
         build = Build(usual_build(server.provider, spec["served_as"].get(server.provider, "")), build.made)
     runs = model.loaded is True
     usual = usual_context(server.provider, around.device)
-    need = need_of(sizes_of(spec), build.quantization, window_of(spec, model, usual, held=runs), model.size)
+    window = around.told or window_of(spec, model, usual, held=runs)
+    need = need_of(sizes_of(spec), build.quantization, window, model.size)
     elsewhere = server.zone != "node" or model.remote
     fit: Fit = "fits" if around.budget is None or runs or elsewhere else around.budget.fit(need)
     return Option(server, model, build, need, fit, *matched, told=told)

@@ -53,13 +53,15 @@ def cards_of(blueprint: Blueprint, device: Device | None) -> Cards:
     return Cards(tuple(one.memory for one in found if one.memory and not one.unified))
 
 
-def share_of(share: float, cards: int, there: Cards, main: int) -> Need | None:
-    """What vLLM takes at once: its part of each card that it spans, or of the ``main`` memory where there is no card."""
+def share_of(share: float, cards: int, there: Cards, main: int, needed: Need | None = None) -> Need | None:
+    """What vLLM takes at once: its part of each card that it spans, or of the ``main`` memory where there is no card; with what of
+    that is ``needed`` for the model, its server once on each card."""
     sizes = there.span(cards)
     whole, what = (sum(sizes), "graphics memory") if sizes else (main, "memory")
     of = f" of {len(sizes)} cards" if len(sizes) > 1 else ""
     told = f"{share:.0%} of {format_size(whole)} {what}{of} (gpu_memory_utilization)"
-    return Need(round(whole * share), share=told) if whole else None
+    need = replace(needed, server=needed.server * max(1, len(sizes))) if needed else Need(0)
+    return replace(need, share=told, part=round(whole * share)) if whole else None
 
 
 def free_share(cards: int, there: Cards, held: Mapping[str, Hold]) -> float:

@@ -8,7 +8,8 @@ from typing import Any, Final, cast
 from orchestrator.core.address import Address
 from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.quantity import format_size
-from orchestrator.plan.binding import ON_REQUEST, Bound, BoundEndpoint
+from orchestrator.plan.binding import Bound, BoundEndpoint
+from orchestrator.plan.processes import ON_REQUEST
 
 OF_MODELS: Final = ("max_memory_usage", "model_cache_size", "auto_unload_idle_models")
 """Keys of `resources` that say how models are loaded."""

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.plan.diff import diff
-from orchestrator.plan.started import Neighbours, Startable, fitted
+from orchestrator.plan.needs import Startable
+from orchestrator.plan.started import Neighbours, fitted
 from orchestrator.ports.device import Accelerator
 from orchestrator.ports.lifecycle import SetAside
 from tests.plan.parts import state
@@ -28,7 +29,8 @@ def test_two_that_take_a_part_of_one_card_each_are_reckoned_on_that_card() -> No
     found = fitted(wanted, {"desk/a": vllm("desk/a"), "desk/b": vllm("desk/b")}, around)
     assert (found["desk/a"].tight, found["desk/b"].why) == ("", "")
     assert found["desk/b"].tight == (
-        "its server needs 21.6 GB = 90% of 24.0 GB graphics memory (gpu_memory_utilization); models should take at most "
+        "its server needs 21.6 GB = 90% of 24.0 GB graphics memory (gpu_memory_utilization), for a need of 3.5 GB = 2.5 GB weights "
+        "+ 537 MB cache (4096 tokens) + 479 MB server; models should take at most "
         "1.2 GB (95% of 24.0 GB graphics memory, less 21.6 GB for the server of a): "
         "write server.gpu_memory_utilization: 0.47 for each of a and b"
     )
@@ -60,7 +62,10 @@ def test_one_on_one_of_two_cards_takes_its_part_of_that_one() -> None:
     )
     both = fitted(desk(spec("a")), {"desk/a": vllm("desk/a", cards=2)}, around)["desk/a"]
     assert (both.need, both.tight) == (
-        "14.4 GB = 90% of 16.0 GB graphics memory of 2 cards (gpu_memory_utilization)",
+        (
+            "14.4 GB = 90% of 16.0 GB graphics memory of 2 cards (gpu_memory_utilization), for a need of 4.0 GB = 2.5 GB weights "
+            "+ 537 MB cache (4096 tokens) + 958 MB server"
+        ),
         "",
     )
 
