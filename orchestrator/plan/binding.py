@@ -34,8 +34,9 @@ class BoundEndpoint:
     """A live address that serves the model under ``model``. ``slots`` and ``context`` are ``None`` where nobody told;
     ``build`` is its quantization and what that was made for, ``memory`` the bytes that it is reckoned to take
     while it is loaded; ``keep_alive`` is how long the manifest lets it rest, in seconds, and ``pinned`` that it is never
-    unloaded. ``process`` names that of ours which has it in memory for as long as it runs, and ``holds`` the bytes that this
-    takes in all. ``bounded``: it is the manifest that gives ``context``, not the server.
+    unloaded. ``process`` names that of ours which has it in memory for as long as it runs; ``holds`` are the bytes that this takes
+    in all, or the model by what its server told while it was loaded. ``bounded``: it is the manifest that gives ``context``, not
+    the server.
 
     ``id`` is the same for every alias and deployment that calls the same model on the same server with the same key.
     """
@@ -145,7 +146,7 @@ def _beside(
     around: Surroundings,
 ) -> Iterator[tuple[str, Bound]]:
     """The others, with what the pinned ones leave them."""
-    room = replace(around, budget=around.budget and beside_pinned(around.budget, held))
+    room = replace(around, budget=around.budget and beside_pinned(around.budget, held), spares=True)
     names = " and ".join(pin.name for pin in held.values())
     for spec in specs:
         each = bound[spec["alias"]]
@@ -352,6 +353,7 @@ def _endpoint(spec: ModelSpec, option: Option) -> BoundEndpoint:
         capabilities={**server.capabilities, **probed.get("capabilities", {})},
         build=str(option.build),
         memory=option.need.total if option.need else None,
+        holds=option.holds,
         keep_alive=spec["keep_alive"],
         pinned=spec["pinned"],
     )
