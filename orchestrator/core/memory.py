@@ -204,6 +204,9 @@ def budget_of(memory: Memory, limit: int | None = None, part: float | None = Non
         told = f"{part:.0%} of {_both(memory)}, less {format_size(ORCHESTRATOR)} for the orchestrator"
         most = max(0, round(physical * part) - ORCHESTRATOR)
         return Budget(memory.main, memory.own, physical, most, told)
+    if limit is not None and limit - ORCHESTRATOR > physical:
+        told = f"{_both(memory)}, all that there is, as max_memory_usage is {format_size(limit)}"
+        return Budget(memory.main, memory.own, physical, limit - ORCHESTRATOR, told)
     if limit is not None:
         told = f"max_memory_usage {format_size(limit)}, less {format_size(ORCHESTRATOR)} for the orchestrator"
         return Budget(memory.main, memory.own, physical, max(0, limit - ORCHESTRATOR), told)
