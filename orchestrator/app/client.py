@@ -113,6 +113,11 @@ class RuntimeClient:
         revisions: list[dict[str, Any]] = self._get("/history", name=name)["revisions"]
         return revisions
 
+    def to_try(self, name: str) -> dict[str, Any] | None:
+        """A request that the deployment answers, see ``serve/trying.py``; ``None`` where it does not run here."""
+        found: dict[str, Any] | None = self._get("/try", name=name)["try"]
+        return found
+
     def find_run(self, run: str) -> dict[str, Any]:
         """A stored run, by its id or a unique beginning of it."""
         found: dict[str, Any] = self._get(f"/runs/{quote(run, safe='')}")["run"]

@@ -138,6 +138,7 @@ class ControlApi:
             ("GET", "/status"): self._status,
             ("GET", "/history"): self._history,
             ("POST", "/run"): self._run,
+            ("GET", "/try"): self._try,
             ("GET", "/runs"): self._runs,
             ("GET", "/logs"): self._logs,
             ("GET", "/fleet"): self._fleet.look,
@@ -231,6 +232,10 @@ class ControlApi:
         wanted, serving = desired.get(name), self._it.reconciler.table.revision_of(name) or 0
         number = wanted.revision.number if wanted else 0
         await send_json(asked.send, 200, {"revisions": [_revision(each, serving, number) for each in revisions]})
+
+    async def _try(self, asked: Asked) -> None:
+        live = self._it.reconciler.table.get(asked.text("name"))
+        await send_json(asked.send, 200, {"try": live and (await find_request(live.deployment)).as_json()})
 
     async def _runs(self, asked: Asked) -> None:
         await self._it.flush()

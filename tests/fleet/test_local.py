@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import threading
 import time
@@ -87,6 +88,15 @@ def test_an_apply_says_which_node_serves_none_of_the_models_that_its_agents_need
     assert all(" it would also answer in free words: " in line for line in said.values())
     status = here("status", NAME, "--node", "edge-1").out
     assert "agent.documentation on edge-2" in status and "on edge-1 " not in status
+    assert said.keys() <= {" ".join(line.split()[:3]) for line in here("status").out.splitlines()}
+
+
+def test_the_request_that_an_apply_proposes_is_answered(applied: Ran) -> None:
+    command = next(line.split("try", 1)[1] for line in applied.out.splitlines() if line.startswith("  try "))
+    typed = shlex.split(command)
+    assert typed[:3] == ["orchestrator", "run", NAME]
+    answered = here(*typed[1:], "--json")
+    assert answered.code == 0 and json.loads(answered.out)["text"]
 
 
 @pytest.mark.parametrize("node", ["edge-1", "edge-2"])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli.verbs.init import MESH, STARTERS
-from orchestrator.cli.view.applied import _to_try
+from orchestrator.cli.view.applied import shown_try
 from orchestrator.manifest.catalogue.reader import template_names
 from orchestrator.plan.serving import NOTHING
 from orchestrator.testing.endpoint import simulated
@@ -166,5 +166,5 @@ def test_where_models_are_served_nobody_is_told_to_give_agents_one(by: str, firs
     """A router that knows no examples and has no model reaches none of them."""
     serving = [{"agent": "agent.a", "by": by, "gain": "", "cure": ""}, {"agent": "router.front", "by": NOTHING}]
     trial = {"text": "", "cures": [], "example": "hello", "router": ""}
-    lines = _to_try("kiosk", trial, [{"gain": "", "cure": "", **each} for each in serving])
+    lines = shown_try("kiosk", trial, [{"gain": "", "cure": "", **each} for each in serving])
     assert lines[0].endswith(f"; first {first}")

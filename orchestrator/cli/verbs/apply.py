@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.cli.inputs import compiled, manifest_arguments, origin
@@ -172,7 +172,8 @@ def _apply_to_fleet(compilation: Compilation, options: argparse.Namespace, limit
         runtime = fleet.client(hub)
     else:
         runtime = started(terminal)
-    from orchestrator.cli.view.fleet import shown_placement, shown_rollout
+    from orchestrator.cli.view.applied import shown_try
+    from orchestrator.cli.view.fleet import lacking, shown_placement, shown_rollout
 
     def listen(event: Event) -> None:
         if event.kind == "mesh.rollout":
@@ -184,8 +185,21 @@ def _apply_to_fleet(compilation: Compilation, options: argparse.Namespace, limit
             terminal.tell(f"after {HEARD_SECONDS:g} s not heard by all, requests may wait for it: {', '.join(late)}")
         applied |= fleet.view_of(runtime)
     terminal.say(shown_placement(applied, terminal))
-    terminal.say(f'  try      orchestrator run {applied["name"]} "…"')
+    asked = [fleet.client(node) for node in nodes] if fleet is not None else [runtime]
+    trial = _to_try(applied["name"], asked)
+    terminal.say("\n".join(shown_try(applied["name"], trial, lacking(applied["nodes"]))))
     return 0
+
+
+def _to_try(name: str, asked: Sequence[RuntimeClient]) -> dict[str, Any] | None:
+    """Of the first node that knows a request which is answered: each tries its own agents."""
+    trials: list[dict[str, Any]] = []
+    for client in asked:
+        if (trial := client.to_try(name)) is not None:
+            if trial["text"]:
+                return trial
+            trials.append(trial)
+    return trials[0] if trials else None
 
 
 def _plan(compilation: Compilation, observed: ObservedState) -> Plan:

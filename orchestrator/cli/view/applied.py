@@ -35,7 +35,7 @@ def shown_applied(
     lines += [
         "",
         f"  address  {_address(blueprint, runtime_url)}  (OpenAI protocol, model {name})",
-        *_to_try(name, applied.get("try"), serving),
+        *shown_try(name, applied.get("try"), serving),
         f"  stop     orchestrator down {name}",
     ]
     return "\n".join(lines)
@@ -46,7 +46,7 @@ def _address(blueprint: Blueprint, runtime_url: str) -> str:
     return f"http://{in_url(serve.host)}:{serve.port}/v1" if serve.port else runtime_url
 
 
-def _to_try(name: str, trial: Mapping[str, Any] | None, serving: Sequence[Mapping[str, Any]]) -> list[str]:
+def shown_try(name: str, trial: Mapping[str, Any] | None, serving: Sequence[Mapping[str, Any]]) -> list[str]:
     """A request that is answered; where there is none, what would make one answered. Only how to chat where the deployment
     was taken down meanwhile."""
     chat = f"orchestrator chat {name}"

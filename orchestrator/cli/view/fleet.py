@@ -16,16 +16,17 @@ STALE: Final = 1.0
 """Seconds after which what was read of the leases is not what stands on the board now, but what was last heard."""
 
 
-def shown_fleet(fleet: Mapping[str, Any], terminal: Terminal, name: str = "") -> list[str]:
-    """Its nodes for each deployment (with a ``name``, for that one), and agents that no node holds."""
+def shown_fleet(fleet: Mapping[str, Any], terminal: Terminal, name: str = "", *, beside_own: bool = False) -> list[str]:
+    """Its nodes for each deployment (with a ``name``, for that one), and agents that no node holds. ``beside_own``: what this node
+    itself lacks is told elsewhere on the page."""
     link = "linked to its hub" if fleet["linked"] else "not linked to its hub: it goes on with what it holds"
     if fleet["put_out"]:
         link = f"its hub {PUT_OUT}; it goes on with what it holds"
     lines = [f"node {fleet['node']} of fleet {fleet['fleet']}, {link}"]
     for deployment in fleet["deployments"]:
         if not name or deployment["name"] == name:
-            others = {node: each for node, each in deployment["nodes"].items() if node != fleet["node"]}
-            lines += ["", *_of_one(deployment, terminal), *_lacking(others, terminal, "  ")]
+            told = {node: each for node, each in deployment["nodes"].items() if not beside_own or node != fleet["node"]}
+            lines += ["", *_of_one(deployment, terminal), *_lacking(told, terminal, "  ")]
     return lines
 
 
@@ -114,13 +115,17 @@ def _agents(node: Mapping[str, Any]) -> str:
     return ", ".join(node["agents"]) or "-"
 
 
-def _lacking(nodes: Mapping[str, Mapping[str, Any]], terminal: Terminal, indent: str = "") -> list[str]:
+def lacking(nodes: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Who would gain from a model that its node does not serve, where that is, and what to type there."""
     where: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for node, each in nodes.items():
         for entry in each["lacking"]:
             where.setdefault(tuple(entry.items()), []).append(node)
-    told = [{**dict(entry), "agent": f"{dict(entry)['agent']} on {', '.join(held)}"} for entry, held in where.items()]
+    return [{**dict(entry), "agent": f"{dict(entry)['agent']} on {', '.join(held)}"} for entry, held in where.items()]
+
+
+def _lacking(nodes: Mapping[str, Mapping[str, Any]], terminal: Terminal, indent: str = "") -> list[str]:
+    told = lacking(nodes)
     head = f"{indent}not as wanted, as a model is not served there; what cures it is typed there:"
     return [head, *(indent + line for line in shown_serving(told, terminal))] if told else []
 

@@ -42,7 +42,7 @@ def shown_status(status: Mapping[str, Any], terminal: Terminal, *, whole: bool) 
     if status.get("fleet"):
         from orchestrator.cli.view.fleet import shown_fleet
 
-        lines += ["", *shown_fleet(status["fleet"], terminal, deployments[0]["name"] if whole else "")]
+        lines += ["", *shown_fleet(status["fleet"], terminal, deployments[0]["name"] if whole else "", beside_own=True)]
     return "\n".join(lines)
 
 
