@@ -26,6 +26,8 @@ INSTALL: Final = (
     "install one, like Ollama (https://ollama.com/download), and start it; `orchestrator doctor` says where it looks"
 )
 PULLS: Final = "; a server's own id needs --provider or --endpoint to pull it"
+_LISTENS: Final = frozenset(("ready", "empty"))
+"""States of a server that we started in which it can be asked what it has."""
 _WORDS: Final = {"load": "loads models on request", "pull": "pulls models", "remove": "removes models"}
 
 
@@ -144,12 +146,13 @@ def cache_of(row: Mapping[str, Any], tokens: int) -> int | None:
 
 
 def applied_places(deployments: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The addresses on this device that applied deployments use, or that their manifests name, which need not be among the
-    usual ones."""
+    """The addresses on this device that applied deployments use, that their manifests name, or where servers were started for
+    them: they need not be among the usual ones."""
     applied = list(deployments)
     in_process = {library.kind for library in LIBRARIES}  # their models have a folder, and no server
     netlocs = [netloc for kind, netloc, _ in applied_names(applied) if kind not in in_process]
     named = [str(model["at"]) for each in applied for model in each["models"] if model.get("at")]
+    named += [server["url"] for each in applied for server in each.get("servers", ()) if server["state"] in _LISTENS]
     netlocs += [plain_netloc(urlsplit(url).netloc) for url in named]
     return [url for netloc in dict.fromkeys(netlocs) if distance_of_url(url := f"http://{netloc}") == "node"]
 

@@ -7,8 +7,9 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from orchestrator.app import catalog
 from orchestrator.core.diagnostic import Diagnostic, Place
@@ -19,7 +20,7 @@ from orchestrator.ports.lifecycle import Binary, Hurried, Launch, Launcher, Laun
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from orchestrator.core.blueprint import Blueprint
+    from orchestrator.core.blueprint import Blueprint, ModelSpec
     from orchestrator.deploy.yard import Yard
     from orchestrator.ports.provider import Provider
 
@@ -153,4 +154,25 @@ def refused_options(blueprint: Blueprint, place_of: Callable[..., Place | None])
             place = place_of(element.address, "server", option.partition(" ")[0])
             message = f"{launcher.program if launcher else ''} has no {option}"
             found.append(Diagnostic("ORC311", message, place, cure=instead, subject=element.address))
-    return found
+    return [*found, *_refused_builds(blueprint, launchers, place_of)]
+
+
+def _refused_builds(
+    blueprint: Blueprint, launchers: Launchers, place_of: Callable[..., Place | None]
+) -> Iterator[Diagnostic]:
+    """Models that are wanted in a build which the server that is started for them cannot have."""
+    from orchestrator.plan.started_builds import refused_build
+
+    for element in blueprint.of_kind("model"):
+        spec = cast("ModelSpec", element.spec)
+        if spec["server"] is None:
+            continue
+        why = refused_build(spec, partial(_instead, launchers.get(spec["server"]["kind"])))
+        if why is not None:
+            place = place_of(element.address, "quantization")
+            yield Diagnostic("ORC313", f"{spec['alias']}: {why[0]}", place, cure=why[1], subject=element.address)
+
+
+def _instead(launcher: Launcher, build: str) -> str:
+    """What to do where its program cannot be told this build; empty where it can."""
+    return next(iter(launcher.refused({"quantization": build}).values()), "")

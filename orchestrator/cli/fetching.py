@@ -4,6 +4,7 @@ had is told, and the deployment does without it."""
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.cli.view.terminal import Terminal
     from orchestrator.core.blueprint import Blueprint
     from orchestrator.plan.fetches import Fetch
-    from orchestrator.plan.observed import ObservedState
+    from orchestrator.plan.observed import ObservedServer, ObservedState
 
 LOAD_SECONDS: Final = 600.0
 LONGER: Final = "apply again with a longer --timeout, or with --no-pull"
@@ -24,24 +25,36 @@ LONGER: Final = "apply again with a longer --timeout, or with --no-pull"
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Whether there was ``any`` model to bring, and why each alias of those ``failed`` that could not be had."""
+    """Whether there was ``any`` model to bring, whether any was ``brought``, and why each alias of those ``failed`` that could not
+    be had."""
 
     any: bool = False
+    brought: bool = False
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def fetch_missing(blueprint: Blueprint, observed: ObservedState, terminal: Terminal, limit: TimeLimit) -> Fetched:
-    """Bring them one after the other; gives what became of that. Ctrl-C leaves a pull properly, and the apply.
+def fetch_missing(
+    blueprint: Blueprint,
+    observed: ObservedState,
+    terminal: Terminal,
+    limit: TimeLimit,
+    before: Collection[str] = (),
+) -> Fetched:
+    """Bring them one after the other, but for those that could not be had ``before``; gives what became of that. Ctrl-C leaves a
+    pull properly, and the apply.
+
     Raises ``NotAsAnnounced``, and ``DeployError`` where the time of the apply is over before they are there."""
     from orchestrator.plan.binding import bind_all
     from orchestrator.plan.fetches import fetches
 
-    wanted = fetches(blueprint, observed, bind_all(blueprint, observed))
+    found = fetches(blueprint, observed, bind_all(blueprint, observed))
+    # What a server lacks that is still to be started is known once it is.
+    wanted = {alias: fetch for alias, fetch in found.items() if fetch.server is not None and alias not in before}
     failed: dict[str, str] = {}
     for fetch in wanted.values():
         terminal.tell(f"first: {fetch.does()} (model.{fetch.alias}; --no-pull leaves it)")
         try:
-            _bring(fetch, blueprint, terminal, limit.ends)
+            _bring(fetch, fetch.server, blueprint, terminal, limit.ends)
         except TimeoutError as error:
             why = f"{blueprint.name} is not ready after {limit.seconds:g} s: the models that it lacks are not there"
             raise DeployError(why, cure=LONGER) from error
@@ -50,20 +63,22 @@ def fetch_missing(blueprint: Blueprint, observed: ObservedState, terminal: Termi
         except OrchestratorError as error:
             failed[fetch.alias] = f"{fetch.alias} is not there: {error.line}"
             terminal.tell(failed[fetch.alias])
-    return Fetched(bool(wanted), failed)
+    return Fetched(bool(wanted), len(wanted) > len(failed), failed)
 
 
-def _bring(fetch: Fetch, blueprint: Blueprint, terminal: Terminal, ends: float) -> None:
+def _bring(fetch: Fetch, server: ObservedServer | None, blueprint: Blueprint, terminal: Terminal, ends: float) -> None:
     from orchestrator.app.inventory import Choice
     from orchestrator.app.model_servers import Around
     from orchestrator.plan.residence import forgets
 
+    if server is None:
+        return
     key = fetch.api_key or ""
-    around = Around(terminal.environment, fetch.server.url, key, folder=blueprint.folder, ends=ends)
-    choice = Choice(fetch.server, fetch.name)
+    around = Around(terminal.environment, server.url, key, folder=blueprint.folder, ends=ends)
+    choice = Choice(server, fetch.name)
     if fetch.pulls:
         _pull(fetch, choice, around, terminal)
-    if forgets(fetch.server.provider, fetch.server.capabilities):
+    if forgets(server.provider, server.capabilities):
         _load(choice, around, terminal)
 
 

@@ -29,13 +29,15 @@ SCENARIOS: Final = ("development", "staging", "production_low", "production_high
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A server that is to be shown: of this ``kind``, as it is ordered; ``why`` it would not be started on this device just now,
-    with a ``cure``; ``never``: the manifest asks for something that cannot be had, so that no command is what it means."""
+    with a ``cure``; ``never``: the manifest asks for something that cannot be had, so that no command is what it means. ``note``:
+    what it asks for that is no part of the command."""
 
     kind: str
     order: LaunchOrder
     why: str = ""
     cure: str = ""
     never: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def _of_manifest(options: argparse.Namespace, terminal: Terminal, launchers: Lau
         order = replace(order, scenario=options.scenario) if options.scenario else order
         absent = order.is_local and not Path(order.model).exists()
         never = bool(prospect.why) and not prospect.unfit and not absent
-        yield Asked(want.kind, order, prospect.why, prospect.cure, never)
+        yield Asked(want.kind, order, prospect.why, prospect.cure, never, want.wish.note if want.wish else "")
 
 
 def _folder() -> Path:
@@ -207,7 +209,8 @@ def _told(launchers: Launchers, asked: Asked) -> Told:
         return Told(order.alias, kind, None, binary.version, missing, PlanError(asked.why, cure=asked.cure))
     try:
         launch = launcher.command(binary, order)
-        notes = (*launch.notes, f"it would not be started now: {asked.why}") if asked.why else launch.notes
+        also = (asked.note, f"it would not be started now: {asked.why}" if asked.why else "")
+        notes = (*launch.notes, *filter(None, also))
         return Told(order.alias, kind, replace(launch, notes=notes), binary.version, missing)
     except OrchestratorError as error:
         return Told(order.alias, kind, None, binary.version, missing, error)

@@ -58,7 +58,8 @@
     │       ├── ModelNotFound     404 for the model
     │       ├── ServerFailed      5xx
     │       │   └── NotAsAnnounced    what was pulled is not what was announced
-    │       ├── BrokenReply       cut off, malformed, not this protocol
+    │       ├── BrokenReply       malformed, not this protocol
+    │       │   └── CutOff            the connection ended within the answer
     │       ├── Stalled           no byte in time
     │       ├── DoesNotFit        its model needs more memory than models may take
     │       └── Withheld          our own policy kept it here: nothing was sent
@@ -111,6 +112,7 @@ from orchestrator.core.model_errors import (
     BrokenReply,
     BudgetExceeded,
     ContextTooLong,
+    CutOff,
     DoesNotFit,
     ModelError,
     ModelNotFound,
@@ -164,6 +166,7 @@ __all__ = [
     "BusDown",
     "Conflict",
     "ContextTooLong",
+    "CutOff",
     "DeadlinePassed",
     "DeliveryCancelled",
     "DeliveryClosed",

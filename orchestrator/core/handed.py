@@ -18,6 +18,8 @@ MOST_CALLS: Final = 64
 LONGEST_CALL: Final = 200
 """Characters of what one call is told in."""
 MOST_VALUES: Final = 500
+MOST_MARKS: Final = LONGEST_SAID
+"""Of one text: one a letter, so that none is ever left out."""
 LONGEST_NAME: Final = 200
 """Characters of the name of an agent or a field."""
 LONGEST_VALUE: Final = 1_000
@@ -83,7 +85,7 @@ def _attempt(value: object) -> Attempt:
         raise ValueError("has an attempt that is no object")
     calls = tuple(_text(each, LONGEST_CALL) for each in _listed(value, "calls", MOST_CALLS))
     said = _text(value.get("text"), LONGEST_SAID)
-    marks = marks_from(_listed(value, "marks", MOST_VALUES), said)
+    marks = marks_from(_listed(value, "marks", MOST_MARKS), said)
     name, reason = _text(value.get("agent"), LONGEST_NAME), _text(value.get("reason"), LONGEST_REASON)
     return Attempt(name, reason, said, calls, marks)
 

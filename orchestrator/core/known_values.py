@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from orchestrator.core.glued_values import GluedValues
 from orchestrator.core.marks import Mark, whole
 from orchestrator.core.repeated_values import RepeatedValues
 
@@ -19,6 +20,8 @@ written, as a title, and in capitals alone."""
 LONGEST: Final = 200
 """Characters of one: a longer one is a text of its own, which nobody says twice."""
 _WORD: Final = re.compile(r"[^\W_]+")
+_APART: Final = r"(?:%[0-9A-Fa-f]{2}|&#?\w{2,6};|[\W_]){1,8}"
+"""What may stand between the words of one, if not what stands there in it: signs, also as addresses and HTML write them."""
 
 
 def folded(value: str) -> str:
@@ -29,13 +32,14 @@ def folded(value: str) -> str:
 class KnownValues:
     """By the first word of each, so that a text is read once, however many there are. ``count`` grows with each new one."""
 
-    __slots__ = ("_by_word", "_count", "_known", "_repeated", "_spelled")
+    __slots__ = ("_by_word", "_count", "_glued", "_known", "_repeated", "_spelled")
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, str]] = {}  # by what is looked for: the value as it was learned, its field
         self._spelled: dict[str, str] = {}
         self._by_word: dict[str, list[tuple[re.Pattern[str], str, str]]] = {}
         self._repeated = RepeatedValues()
+        self._glued = GluedValues()
         self._count = 0
 
     @property
@@ -73,7 +77,16 @@ class KnownValues:
             forms = (core,) if how == "anyhow" else dict.fromkeys((core, core.title(), core.upper()))
             patterns = [(whole(form, behind, exact=how == "as written"), before, field) for form in forms]
             self._by_word.setdefault(words[0][0].casefold(), []).extend(patterns)
+            self._learn_apart([word[0] for word in words], field, how)
             self._count += 1
+
+    def _learn_apart(self, words: list[str], field: str, how: str) -> None:
+        """The same words glued together, or with other signs between; of two, the other way round too."""
+        self._glued.learn(words, field)
+        if how == "anyhow" and len(words) > 1 and sum(map(str.isalpha, "".join(words))) >= FEWEST:
+            for each in (words, words[::-1]) if len(words) == 2 else (words,):
+                pattern = re.compile(rf"(?i){_APART.join(map(re.escape, each))}(?![^\W\d_])")
+                self._by_word.setdefault(each[0].casefold(), []).append((pattern, "", field))
 
     def spelled(self, value: str) -> str:
         """A value as it was learned, where it was."""
@@ -81,13 +94,23 @@ class KnownValues:
 
     def found(self, text: str) -> Iterator[Mark]:
         """Where they stand in a text."""
-        for word in _WORD.finditer(text) if self._by_word else ():
-            for pattern, before, field in self._by_word.get(word[0].casefold(), ()):
-                match = pattern.match(text, word.start())
-                if match is not None:
-                    begin = match.start() - len(before)
-                    yield begin if text.startswith(before, max(0, begin)) else match.start(), match.end(), field
+        yield from self._as_words(text)
+        yield from self._glued.found(text, self._as_words)
         yield from self._repeated.found(text)
+
+    def _as_words(self, text: str) -> Iterator[Mark]:
+        for word in _WORD.finditer(text) if self._by_word else ():
+            yield from self._from(text, word.start(), word[0])
+            if word[0][0].isdigit():  # glued to a number
+                rest = word[0].lstrip("0123456789")
+                yield from self._from(text, word.end() - len(rest), rest)
+
+    def _from(self, text: str, at: int, word: str) -> Iterator[Mark]:
+        for pattern, before, field in self._by_word.get(word.casefold(), ()):
+            match = pattern.match(text, at)
+            if match is not None:
+                begin = match.start() - len(before)
+                yield begin if text.startswith(before, max(0, begin)) else match.start(), match.end(), field
 
     def as_json(self) -> dict[str, Any]:
         """A plain form, for a run that waits."""

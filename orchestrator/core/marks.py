@@ -35,8 +35,9 @@ def marks_of(
     origins: Mapping[str, str] = NO_ORIGINS,
 ) -> tuple[Mark, ...]:
     """Where what stands under one of the fields is in the text that ``show`` makes of the value. JSON is left out: its names are
-    still in it, right before their values. ``origins``: further names in the value, each with the field that stands under it."""
-    if not fields or _is_json(text):
+    still in it, right before their values. ``origins``: further names in the value, each with the field that stands under it; those
+    tell nothing in JSON either."""
+    if not fields or (not origins and _is_json(text)):
         return ()
     names, fields = (*fields, *origins), (*fields, *origins.values())
     if not any(_leaves(value, names)):

@@ -73,7 +73,7 @@ class ModelNotFound(ModelError):
 
 
 class ServerFailed(ModelError):
-    """The server answered with 5xx."""
+    """The server answered with 5xx that is not about the request, with 408, 409 or 425, or told of a fault within its answer."""
 
     code = "ORC527"
 
@@ -86,6 +86,11 @@ class BrokenReply(ModelError):
     """The answer was cut off, malformed, or not of this protocol."""
 
     code = "ORC528"
+
+
+class CutOff(BrokenReply):
+    """The connection ended within the answer: so the link broke, or a server behind a gateway went. It may be whole the next time,
+    where what is malformed would be so again."""
 
 
 class Stalled(ModelError):

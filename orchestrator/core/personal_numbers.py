@@ -30,9 +30,11 @@ _ISSUED: Final = re.compile(
     r"4(?:.{12}|.{15}|.{18})|(?:5[1-5]|2[2-7]).{14}|3[47].{13}|3[0689].{12,17}|(?:5[0678]|6).{11,18}"
 )
 """How the numbers of the world's cards begin, and how long they are then."""
-_BARS: Final = "|,*"
-_COLUMNS: Final = re.compile(rf"(?<![^\W_])\d+(?:[{_APART}{_BARS}]{{1,{MOST_APART}}}\d+)+(?![^\W_])")
-"""What stands between columns and in lists too: a card is found there only where its groups are those of one."""
+_CELLS: Final = rf"(?:<[/A-Za-z][^<>]{{0,60}}>|&[A-Za-z]{{2,6}};|[\W_]){{1,{MOST_APART}}}"
+_WIDER: Final = re.compile(rf"[^0-9{_APART}]")
+"""What stands between columns and in lists too, of any signs, and the tags of tables: a number is found there only where its groups
+are those of one."""
+_COLUMNS: Final = re.compile(rf"\d(?<![^\W_]\d)\d*(?:{_CELLS}\d+)+(?![^\W_])")
 
 _IBAN: Final = re.compile(r"(?=([A-Za-z]{2})\d{2})")
 _IBAN_LENGTHS: Final = {
@@ -61,6 +63,8 @@ _ABROAD: Final = re.compile(
 """With the sign of its country: over the end of a line too, as long as it may still lack digits."""
 _ALONE: Final = re.compile(rf"(?<![^\W_])\(?\d+(?:[{_APART}()]{{1,{MOST_APART}}}\d+)+(?![^\W_])")
 """Groups in tabs and lines, which may be a column of other numbers."""
+_IN_COLUMNS: Final = re.compile(r"\d(?<![^\W_]\d)\d*(?:[^\w\n]{1,4}\d+)+(?![^\W_])")
+"""Groups on one line with any signs between."""
 _FEWEST_DIGITS: Final = 9
 """Of a telephone number that nothing else shows to be one: neither a sign, a leading zero nor a bracket."""
 _FEWEST_MARKED: Final = 7
@@ -119,16 +123,16 @@ def cards(text: str) -> Iterator[Span]:
 
 def _cards_in_columns(text: str) -> Iterator[Span]:
     for found in _COLUMNS.finditer(text):
-        if len(found[0]) >= 16 and any(sign in found[0] for sign in _BARS):
-            places = [found.start() + each.start() for each in re.finditer(r"\d+", found[0])]
-            groups = re.findall(r"\d+", found[0])
-            for first, after in _printed(groups):
-                yield places[first], places[after - 1] + len(groups[after - 1]), "card"
+        if len(found[0]) >= 16 and _WIDER.search(found[0]):
+            groups = [each.span() for each in re.finditer(r"\d+", found[0])]
+            for first, after in _printed(found[0], groups):
+                yield found.start() + groups[first][0], found.start() + groups[after - 1][1], "card"
 
 
-def _printed(groups: Sequence[str]) -> Iterator[tuple[int, int]]:
+def _printed(text: str, places: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Which groups are those of a card, by the first and the one behind the last. Groups of four digits are where all that stand in
-    a row are those of cards: years and prices are not."""
+    a row are those of cards, or where the same signs part them and others stand around: years and prices are not."""
+    groups = [text[begin:end] for begin, end in places]
     at = 0
     while at < len(groups):
         end = next((place for place in range(at, len(groups)) if len(groups[place]) != 4), len(groups))
@@ -140,7 +144,26 @@ def _printed(groups: Sequence[str]) -> Iterator[tuple[int, int]]:
             yield from quads
         elif tuple(map(len, short)) in ((4, 6, 5), (4, 6, 4)) and _is_card(short):
             yield end - 1, end + 2
+        else:
+            yield from _alone(text, places, at, end)
         at = max(end, at + 1)
+
+
+def _alone(text: str, places: Sequence[tuple[int, int]], at: int, end: int) -> Iterator[tuple[int, int]]:
+    """Four groups of four that the same signs part, and beside them none that these part too, but for a year."""
+    signs = [
+        text[places[each - 1][1] : places[each][0]] if each else "" for each in range(at, min(end + 1, len(places)))
+    ]
+    signs += [""] * (end - at + 1 - len(signs))
+    groups = [text[begin:stop] for begin, stop in places[at:end]]
+    years = [group[:2] in ("19", "20") for group in groups]
+    for first in range(len(groups) - 3):
+        within = set(signs[first + 1 : first + 4])
+        before = first > 0 and not years[first - 1] and signs[first] in within
+        behind = first + 4 < len(groups) and not years[first + 4] and signs[first + 4] in within
+        alone = len(within) == 1 and not before and not behind and sum(years[first : first + 4]) < 2
+        if alone and _is_card(groups[first : first + 4]):
+            yield at + first, at + first + 4
 
 
 def _is_card(groups: Sequence[str]) -> bool:
@@ -170,17 +193,24 @@ def ibans(text: str) -> Iterator[Span]:
     text = plain(text)
     for found in _IBAN.finditer(text):
         length = _IBAN_LENGTHS.get(found[1].upper(), 0)
-        written = _account(length).match(text, found.start()) if length else None
-        if written is not None and _mod_97(_NO_SIGN.sub("", written[0])):
-            yield written.start(), written.end(), "iban"
+        for account in (_account(length), _account_in_columns(length)) if length else ():
+            written = account.match(text, found.start())
+            if written is not None and _mod_97(_NO_SIGN.sub("", written[0])):
+                yield written.start(), written.end(), "iban"
 
 
-_NO_SIGN: Final = re.compile(f"[{_APART}]+")
+_NO_SIGN: Final = re.compile(r"[\W_]+")
 
 
 @lru_cache(maxsize=64)
 def _account(length: int) -> re.Pattern[str]:
     return re.compile(rf"[A-Za-z0-9](?:[{_APART}]{{0,{MOST_APART}}}[A-Za-z0-9]){{{length - 1}}}(?!\d)")
+
+
+@lru_cache(maxsize=64)
+def _account_in_columns(length: int) -> re.Pattern[str]:
+    """With any signs between; no letter touches its end then, as words would be read as a part of it too often."""
+    return re.compile(rf"[A-Za-z0-9](?:[\W_]{{0,{MOST_APART}}}[A-Za-z0-9]){{{length - 1}}}(?![^\W_])")
 
 
 def phones(text: str) -> Iterator[Span]:
@@ -198,6 +228,21 @@ def phones(text: str) -> Iterator[Span]:
     for found in _ALONE.finditer(text):
         if _grouped_as_one([len(group) for group in re.findall(r"\d+", found[0])], leading=found[0].lstrip("(")[0]):
             yield found.start(), found.end(), "phone"
+    for found in _IN_COLUMNS.finditer(text):
+        abroad = text.startswith("+", max(0, found.start() - 1))
+        if _parted_alike(found[0], abroad=abroad):
+            yield found.start() - abroad, found.end(), "phone"
+
+
+def _parted_alike(text: str, *, abroad: bool) -> bool:
+    """Groups of a telephone number that the same signs part, and signs that part no list or time."""
+    groups, signs = re.findall(r"\d+", text), set(_NO_SIGN.findall(text))
+    if len(signs) != 1 or _WIDER.search(sign := signs.pop()) is None or "," in sign:
+        return False
+    sizes = [len(group) for group in groups]
+    if abroad or (groups[0].startswith("00") and ":" not in sign):
+        return sizes[0] <= 5 and min(sizes[1:]) > 1 and 9 <= sum(sizes) <= 15
+    return _grouped_as_one(sizes, leading="" if ":" in sign else groups[0][0])
 
 
 def _grouped_as_one(groups: Sequence[int], *, leading: str) -> bool:

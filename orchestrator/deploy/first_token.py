@@ -7,6 +7,7 @@ from typing import Final, cast
 from orchestrator.core.errors import BadRequest, ModelError, ModelNotFound, Refused
 from orchestrator.core.message import Message
 from orchestrator.deploy.supervisor import Answer
+from orchestrator.plan.wish import Wish
 from orchestrator.ports.provider import ChatCall, Embedder, Provider, Target
 
 LONGEST: Final = 120.0
@@ -14,13 +15,19 @@ LONGEST: Final = 120.0
 _HOPELESS: Final = (ModelNotFound, Refused, BadRequest)
 
 
-async def first_token(provider: Provider, url: str, model: str, kind: str) -> Answer:
-    """Ask the server at ``url`` for one token of ``model``, or for one vector of an embedding model."""
+async def first_token(provider: Provider, url: str, model: str, kind: str, wish: Wish | None = None) -> Answer:
+    """Ask the server at ``url`` for one token of ``model``, or for one vector of an embedding model. With a ``wish`` for whichever
+    it has that meets it; without any such one it answers, and is empty."""
     identity = await provider.identify(url)
     if identity is None:
         return Answer(False, "it does not answer yet")
-    target = Target(identity.provider, identity.api_base, model)
     try:
+        if wish is not None:
+            met = wish.met_by(identity.provider, await provider.models(identity))
+            if met is None:
+                return Answer(False, f"it has no {model}{f' in {wish.build}' if wish.build else ''} yet", empty=True)
+            model = met.id
+        target = Target(identity.provider, identity.api_base, model)
         if kind == "embedding":
             await cast(Embedder, provider).embed(target, ("hello",), LONGEST)
         else:

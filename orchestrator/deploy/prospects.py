@@ -14,13 +14,16 @@ from orchestrator.core.blueprint import Blueprint, ModelSpec, ServerSpec
 from orchestrator.core.digest import digest_of
 from orchestrator.core.errors import OrchestratorError, PlanError
 from orchestrator.deploy.free_port import answers, holder_of, named
+from orchestrator.deploy.gguf_file import build_of_file
 from orchestrator.deploy.server_records import ServerWant, file_name
 from orchestrator.manifest.catalogue.reader import find_model, model_rows
-from orchestrator.plan.builds import build_of, stem_of, stems_of
+from orchestrator.plan.builds import build_of, is_build, stem_of, stems_of
 from orchestrator.plan.needs import Startable, place_of
 from orchestrator.plan.observed import Prospect, server_name
 from orchestrator.plan.pressure import on_battery
 from orchestrator.plan.residence import never_rests, server_may_rest
+from orchestrator.plan.started_builds import told_build
+from orchestrator.plan.wish import Wish
 from orchestrator.ports.device import Device
 from orchestrator.ports.lifecycle import Launch, LaunchOrder
 
@@ -85,15 +88,15 @@ def _want(blueprint: Blueprint, spec: Any, folders: Path, device: Device | None)
         port=server["port"] or 0,
         kind=spec["kind"],
         scenario=cast(Any, server["scenario"]),
-        options=dict(server["options"]),
+        options={**server["options"], **told_build(spec)},
         remote_code=server["remote_code"],
         folder=str(folders / file_name(name)),
         most=blueprint.max_concurrent,
     )
     names = [spec["alias"], *(each for ids in spec["ids"].values() for each in ids)]
     stems = frozenset(map(stem_of, names))
-    place = place_of(blueprint, spec, device)
-    return ServerWant(name, server["kind"], order, server["start_timeout"], stems=stems, place=place)
+    place, wish = place_of(blueprint, spec, device), Wish.of(spec)
+    return ServerWant(name, server["kind"], order, server["start_timeout"], stems=stems, place=place, wish=wish)
 
 
 def look_at(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[str, str] = _NONE) -> list[Looked]:
@@ -204,7 +207,7 @@ def _looked(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[st
     if draft.is_absolute() and not draft.exists():
         why = f"there is no file {draft}"
         return Looked(want, Startable(_cannot(told, why, "put the draft model there, or mend `speculative_model`")))
-    build = build_of(_PART.sub("", order.model.removesuffix(".gguf"))).quantization
+    build = _build_of(want)
     try:
         made = launch(want.kind, order)
         room = want.place and want.place.room_for(Startable(told, build, weights, made.aside))
@@ -217,9 +220,26 @@ def _looked(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[st
     except Exception as error:  # noqa: BLE001 - a fault of one launcher must not keep the others' servers down
         why = f"{program} cannot be looked at: {type(error).__name__}: {error}"
         return Looked(want, Startable(_cannot(told, why, "")))
-    found = {"command": made.argv, "notes": made.notes, "port": order.port, "taken": _taken(order)}
+    note = want.wish.note if want.wish else ""
+    found = {
+        "command": made.argv,
+        "notes": (*made.notes, *([note] if note else [])),
+        "port": order.port,
+        "taken": _taken(order),
+    }
     prospect = Prospect(**{**asdict(told), **found})
     return Looked(want, Startable(prospect, build, weights, made.aside))
+
+
+def _build_of(want: ServerWant) -> str:
+    """What it is started with, or asked for: as the manifest or its name says, else as the file itself does; empty where nobody
+    does."""
+    order = want.order
+    if want.wish is not None and want.wish.build:
+        return want.wish.build
+    told = str(order.options.get("quantization") or "")
+    named = told if is_build(told) else build_of(_PART.sub("", order.model.removesuffix(".gguf"))).quantization
+    return named or (build_of_file(order.model) if want.kind == "llama-cpp" and order.is_local else "")
 
 
 def _taken(order: LaunchOrder) -> str:

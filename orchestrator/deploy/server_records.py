@@ -13,6 +13,7 @@ from typing import Any, Final
 from orchestrator.core.digest import digest_of
 from orchestrator.plan.generations import want_digest
 from orchestrator.plan.needs import Place
+from orchestrator.plan.wish import Wish
 from orchestrator.ports.durable import write_durably
 from orchestrator.ports.host import Processes, ProcessIdentity
 from orchestrator.ports.lifecycle import LaunchOrder
@@ -31,7 +32,8 @@ class ServerWant:
     its launcher, whose port is 0 where any free one will do. ``memory``: the bytes that it is reckoned to take, 0 where
     unknown, on so many ``cards`` (see ``plan/pools.py``), with ``slots`` of ``context`` tokens, 0 where unknown. ``stamp``: of the
     files that it loads as they were when it was wanted, empty where it fetches its model. ``stems``: what files of its model are
-    called, without their build; ``place``: what its need is reckoned by; neither is kept."""
+    called, without their build; ``place``: what its need is reckoned by; neither is kept. ``wish``: which of its models it is for,
+    where it loads them on request: another one needs no other process."""
 
     name: str
     kind: str
@@ -44,6 +46,7 @@ class ServerWant:
     context: int = 0
     stems: frozenset[str] = field(default=frozenset(), compare=False)
     place: Place | None = field(default=None, compare=False)
+    wish: Wish | None = None
 
     @property
     def digest(self) -> str:
@@ -59,7 +62,8 @@ class ServerWant:
         order = asdict(self.order) | {"options": dict(self.order.options)}
         told = {"name": self.name, "kind": self.kind, "start_timeout": self.start_timeout, "memory": self.memory}
         held = {"cards": self.cards, "slots": self.slots, "context": self.context}
-        return told | held | {"stamp": self.stamp, "order": order}
+        wish = {"wish": self.wish.as_json()} if self.wish else {}
+        return told | held | {"stamp": self.stamp, "order": order} | wish
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ServerWant:
@@ -67,7 +71,8 @@ class ServerWant:
         order = LaunchOrder(**value["order"])
         known = {"memory": value.get("memory", 0), "stamp": value.get("stamp", ""), "cards": value.get("cards")}
         held = {"slots": value.get("slots", 0), "context": value.get("context", 0)}
-        return cls(value["name"], value["kind"], order, value["start_timeout"], **known, **held)
+        wish = Wish.from_json(value.get("wish"))
+        return cls(value["name"], value["kind"], order, value["start_timeout"], **known, **held, wish=wish)
 
 
 @dataclass(frozen=True, slots=True)

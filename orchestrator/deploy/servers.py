@@ -58,7 +58,8 @@ POLL: Final = 0.2
 KILLED: Final = "killed by SIGKILL"
 TRIM_EVERY: Final = 30.0
 NOT_NEEDED: Final = "nobody needs it now"
-_SETTLED: Final = frozenset(("ready", "failed", "resting"))
+_SETTLED: Final = frozenset(("ready", "empty", "failed", "resting"))
+_LISTENS: Final = frozenset(("ready", "empty"))
 RULES: Final = SupervisorRules()
 
 
@@ -129,7 +130,7 @@ class Servers:
         self.supervisor.on_room(names)
 
     async def settled(self, name: str) -> StartedServer | None:
-        """Wait until it is ready or given up, or rests; ``None`` where nobody wants it any more."""
+        """Wait until it is ready, lacks only its model, is given up, or rests; ``None`` where nobody wants it any more."""
         while (ward := self.supervisor.wards.get(name)) is not None and ward.state not in _SETTLED:
             await self.change()
         return self.observed().get(name)
@@ -152,9 +153,9 @@ class Servers:
         return list(self._wants.values())
 
     def addresses(self) -> list[str]:
-        """Where those listen that are ready."""
+        """Where those listen that are ready, or have no model yet."""
         wards = self.supervisor.wards
-        return [each.url for name, each in self._running.items() if name in wards and wards[name].state == "ready"]
+        return [each.url for name, each in self._running.items() if name in wards and wards[name].state in _LISTENS]
 
     def kept_addresses(self) -> list[str]:
         """Where those listened that rest, or come back from it: what was seen there holds."""
@@ -282,7 +283,8 @@ class Servers:
     async def _asked(self, ask: Ask, record: ServerRecord) -> None:
         try:
             provider = self._yard.provider(record.want.kind)
-            answer = await first_token(provider, record.url, record.serves, record.want.order.kind)
+            wish = self._wants[ask.name].wish if ask.name in self._wants else record.want.wish
+            answer = await first_token(provider, record.url, record.serves, record.want.order.kind, wish)
         except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; it is told as the reason
             answer = Answer(False, f"{type(error).__name__}: {error}")
         await self._count_members(ask.name)
@@ -336,7 +338,7 @@ class Servers:
         deployment, _, alias = effect.name.partition("/")
         fields = {"server": alias, "state": effect.state, "why": effect.why}
         self._emit(Event("server.state", time.time(), deployment, fields=fields))
-        self._tell(effect.name, loudly=effect.state in ("ready", "failed"))
+        self._tell(effect.name, loudly=effect.state in ("ready", "empty", "failed"))
 
     def _gone(self, effect: Gone) -> None:
         failpoint("server.gone")

@@ -42,6 +42,7 @@ from orchestrator.plan.generations import (
 from orchestrator.plan.observed import Prospect, ServerUse, StartedServer, server_name
 from orchestrator.plan.plan import Plan
 from orchestrator.plan.started import Neighbours, fitted
+from orchestrator.plan.started_words import EMPTY
 from orchestrator.ports.device import Device
 
 LoadAt = Callable[[Collection[str]], tuple[int, int]]
@@ -261,7 +262,7 @@ class Starting:
         async def wait(process: str) -> None:
             server, name = await self.servers.settled(process), server_of(process)
             step = steps[name].as_json() if name in steps else begun_before(name)
-            if server is None or not server.answers:
+            if server is None or not (server.answers or (server.state == EMPTY and not ends)):
                 why = server.why if server else NOT_WANTED
                 failed[process] = why.partition(RESTS)[0] if ends else why
                 tell("failed", step | {"error": {"message": failed[process]}})

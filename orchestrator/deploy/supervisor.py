@@ -7,6 +7,7 @@ Events in, effects out. It knows no clock, process or I/O: every event brings th
        ▲                  │  hangs, or exits         │ exits
        │                  ▼                          ▼
        └──── after a pause that doubles ◀────────────┘        too many exits: failed, until it rests no longer
+    starting ──it answers, without its model──▶ empty ──that came──▶ ready
     ready ──no progress──▶ starting        any state ──not wanted──▶ stopping ──▶ gone
     ready ──nobody needs it──▶ stopping ──▶ resting ──somebody needs it──▶ starting
 """
@@ -34,7 +35,7 @@ class SupervisorRules:
     without a first token; then it ``rests``, and is tried once more. One that was ready for ``calm`` is as good as new.
     ``glance`` is the time between two askings of a server that starts, doubling to ``longest_glance``; ``grace`` is what it
     has between SIGTERM and SIGKILL. ``doubted`` is what one that was ready has at most to show a token again, as its model is
-    loaded.
+    loaded. ``looks`` is the time between two looks whether one that is empty has its model now.
     """
 
     again: Backoff = AGAIN
@@ -47,6 +48,7 @@ class SupervisorRules:
     longest_glance: float = 1.0
     grace: float = 10.0
     doubted: float = 60.0
+    looks: float = 5.0
 
 
 END_SECONDS: Final = 2 * SupervisorRules().grace + 1.0
@@ -100,11 +102,13 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of asking: a ``token``, or ``why`` none came; ``hopeless`` where none ever will."""
+    """What came of asking: a ``token``, or ``why`` none came; ``hopeless`` where none ever will, ``empty`` where it answers and
+    has no model that could, which may still be pulled into it."""
 
     token: bool
     why: str = ""
     hopeless: bool = False
+    empty: bool = False
 
 
 Effect = Spawn | Ask | Terminate | Kill | Became | Gone
@@ -133,7 +137,8 @@ class Supervisor:
     # -- events -----------------------------------------------------------------------------------------------------
 
     def on_want(self, name: str, digest: str, start_timeout: float, now: float) -> list[Effect]:
-        """It shall run like this. One that runs so already, or rests, is left alone; one that was given up is tried afresh."""
+        """It shall run like this. One that runs so already, or rests, is left alone; one that was given up is tried afresh, and
+        one that is empty is asked again: its model may have come."""
         ward = self._wards.get(name)
         if ward is None:
             ward = self._wards[name] = Ward(name, digest, start_timeout, now)
@@ -147,6 +152,10 @@ class Supervisor:
             ward.exits.clear()
             ward.unready = 0
             self._spawn(ward, now)
+        elif ward.state == "empty":
+            ward.life += 1  # what it was asked before the model came tells nothing
+            ward.asking = False
+            self._prove(ward, ward.start_timeout, "it is asked whether its model has come", now)
         return self._take()
 
     def on_unwant(self, name: str, now: float) -> list[Effect]:
@@ -215,7 +224,7 @@ class Supervisor:
         if ward is None or not ward.asking or ward.life != ask.life:
             return []  # of a process that is no more
         ward.asking = False
-        if ward.state != "starting" or ward.hung:
+        if ward.state not in ("starting", "empty") or ward.hung:
             return []
         if answer.token:
             ward.ready_since = now
@@ -224,6 +233,10 @@ class Supervisor:
             ward.kept = False
             self._become(ward, "ready")
             ward.again = inf
+        elif answer.empty:
+            self._lack(ward, answer.why, now)
+        elif ward.state == "empty":  # its model has come, and is loaded
+            self._prove(ward, ward.start_timeout, answer.why, now)
         elif answer.hopeless:
             self._hang(ward, answer.why, now)
         else:
@@ -235,11 +248,8 @@ class Supervisor:
         """It makes no progress, they say: it must show a token again within its time, or it is ended and started anew."""
         ward = self._wards.get(name)
         if ward is not None and ward.state == "ready":
-            ward.began = ward.since = now
-            ward.patience = min(ward.start_timeout, self.rules.doubted)
-            ward.glances = 0
-            self._become(ward, "starting", "it made no progress, and is asked for a token")
-            ward.again = now
+            why = "it made no progress, and is asked for a token"
+            self._prove(ward, min(ward.start_timeout, self.rules.doubted), why, now)
         return self._take()
 
     def on_room(self, crowded: Collection[str]) -> None:
@@ -267,16 +277,18 @@ class Supervisor:
         elif ward.state == "starting" and now >= ward.began + ward.patience:
             why = f"no first token within {ward.patience:g} s" + (f" ({ward.why})" if ward.why else "")
             self._hang(ward, why, now)
-        elif ward.state == "starting" and not ward.asking:
+        elif ward.state in ("starting", "empty"):
+            ward.again = now + self.rules.looks if ward.state == "empty" else ward.began + ward.patience
+            self._ask(ward)
+
+    def _ask(self, ward: Ward) -> None:
+        if not ward.asking:
             ward.asking = True
-            ward.again = ward.began + ward.patience
             self._effects.append(Ask(ward.name, ward.life))
 
     def _spawn(self, ward: Ward, now: float, why: str = "") -> None:
-        ward.spawning = True
-        ward.hung = False
-        ward.again = inf
-        ward.began = now
+        ward.spawning, ward.hung = True, False
+        ward.began, ward.again = now, inf
         self._become(ward, "starting", why)
         self._effects.append(Spawn(ward.name))
 
@@ -288,6 +300,20 @@ class Supervisor:
         ward.patience = ward.start_timeout
         ward.glances = 0
         ward.ready_since = inf
+        self._become(ward, "starting", why)
+        ward.again = now
+
+    def _lack(self, ward: Ward, why: str, now: float) -> None:
+        """It runs as well as it can, so that no try of it has failed."""
+        ward.unready, ward.failure, ward.kept = 0, "", False
+        if (ward.state, ward.why) != ("empty", why):
+            self._become(ward, "empty", why)
+        ward.again = now + self.rules.looks
+
+    def _prove(self, ward: Ward, patience: float, why: str, now: float) -> None:
+        """Its process runs, and has its time to show a token."""
+        ward.began = ward.since = now
+        ward.patience, ward.glances = patience, 0
         self._become(ward, "starting", why)
         ward.again = now
 
@@ -325,7 +351,7 @@ class Supervisor:
 
     def _lost(self, ward: Ward, why: str, now: float) -> None:
         stopped = ward.state == "stopping"
-        was_ready = ward.state == "ready"
+        was_ready = ward.state in ("ready", "empty")
         ward.since = now if was_ready else ward.since
         ward.asking = ward.hung = False
         if not ward.wanted:

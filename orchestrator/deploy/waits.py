@@ -14,6 +14,7 @@ from orchestrator.plan.observed import server_name
 _SERVERS: Final = {
     "waiting": "to be started again",
     "starting": "its first token",
+    "empty": "its model, to be pulled into it",
     "failed": "a rest after too many tries",
     "stopping": "the end of what ran with other options",
 }

@@ -10,7 +10,7 @@ from typing import Literal
 from orchestrator.deploy.server_records import ServerRecord, ServerWant
 from orchestrator.plan.observed import StartedServer
 
-WardState = Literal["waiting", "starting", "ready", "stopping", "resting", "failed"]
+WardState = Literal["waiting", "starting", "ready", "empty", "stopping", "resting", "failed"]
 
 
 @dataclass(slots=True)
@@ -18,7 +18,7 @@ class Ward:
     """One server. ``lives`` while it has a process; ``again`` is when the next thing is due for it; ``since`` when it was wanted,
     last ready, or began to rest; ``failure`` is what ended its last try; ``patience`` is what it has from ``began`` to show a
     token. ``rests``: it shall have no process until somebody needs it. ``kept``: from then on until it is ready again or a start
-    fails, what is bound to it stays bound."""
+    fails, what is bound to it stays bound. One that is ``empty`` answers, and does not have its model yet."""
 
     name: str
     digest: str

@@ -38,6 +38,7 @@ STATUS: Final[Mapping[str, int]] = {
     "Refused": 502,
     "ServerFailed": 502,
     "BrokenReply": 502,
+    "CutOff": 502,
     "SchemaInvalid": 502,
     "ToolFailed": 502,
     "WrongArguments": 502,

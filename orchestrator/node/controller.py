@@ -40,8 +40,9 @@ def sight(fleet: Fleet, table: Table, now: float, observed: Mapping[str, Observe
         drained, cordoned = (beat is not None and beat.state == state for state in ("draining", "cordoned"))
         one = told.get(name)
         models = frozenset(one.models) if one is not None and one.models is not None else None
-        drained = drained or (one is not None and bool(one.fault))
-        live[name] = Seen(table.health(name, now), table.ready_for(name, now), models, drained, cordoned)
+        faulty = not drained and one is not None and bool(one.fault)
+        ready = table.ready_for(name, now)
+        live[name] = Seen(table.health(name, now), ready, models, drained or faulty, cordoned, faulty)
     return live
 
 

@@ -195,7 +195,18 @@ class Mesh:
             raise NoHolder(
                 f"{self.node} does not take part in its fleet now, so that no holder of {agent} can be asked"
             )
-        return await self._asking.ask(request, agent, self._group, pass_on=pass_on, way=way)
+        try:
+            return await self._asking.ask(request, agent, self._group, pass_on=pass_on, way=way)
+        except NoHolder as fault:
+            drained = self.table.drained(agent, current_time())
+            if not drained:
+                raise
+            names = ", ".join(drained)
+            raise NoHolder(
+                f"no node takes requests for {agent} now: {names}, which {'holds' if len(drained) == 1 else 'hold'} it,"
+                f" {'is' if len(drained) == 1 else 'are'} drained",
+                cure=f"orchestrator node uncordon, on {names}",
+            ) from fault
 
     def _hope(self, agent: str, until: float, kept: bool) -> float:
         """Until when a request waits for a holder: longer than usual while an exclusive agent moves, and not at all where it can be

@@ -173,6 +173,14 @@ class Table:
             if agent in row.beat.agents and row.beat.state in _ANSWERS and self.health(node, now) == "alive"
         )
 
+    def drained(self, agent: str, now: float) -> list[str]:
+        """Nodes that hold an agent and are there, but take nothing new."""
+        return sorted(
+            node
+            for node, row in self._rows.items()
+            if agent in row.beat.agents and row.beat.state == "draining" and self.health(node, now) == "alive"
+        )
+
     def scores(self, agent: str, nodes: Iterable[str], now: float) -> dict[str, float]:
         """How long, in ms, a request for an agent would take on each of these nodes, about, in proportion to how full they are.
         Lower is better. An agent's own figures only: another agent of a node may be slow. What is known of a node fades towards

@@ -19,10 +19,11 @@ from orchestrator.plan.matching import COMPATIBLE, DISTANCE, allowed, is_written
 from orchestrator.plan.observed import ObservedServer, ObservedState, Pin, Prospect, StartedServer, server_name
 from orchestrator.plan.processes import as_told, in_processes
 from orchestrator.plan.smaller import smaller
+from orchestrator.plan.started_words import EMPTY, model_of, not_ready, other_build, removed, started_why, without_model
 from orchestrator.plan.tokens import is_bound, served_window, window
 from orchestrator.plan.unserved import cure_of, other_builds, why_unserved
 from orchestrator.plan.variants import variants
-from orchestrator.ports.provider import Capability, ServedModel, Zone
+from orchestrator.ports.provider import Capability, Zone
 
 CLOUD_BASES: Final[Mapping[str, str]] = {"openai": "https://api.openai.com/v1"}
 """Where a cloud provider is when the manifest gives no address. It is never asked to find out what it serves."""
@@ -182,8 +183,25 @@ def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState, arou
     able = [each for each in wanted if each.answers]
     there = [(each, server) for each in able for server in observed.servers if same_place(server.url, each.url)]
     if not there:
-        return Bound(alias, (), *_not_ready(started, program or started.kind, prospect.taken if prospect else ""))
+        return Bound(alias, (), *_not_there(spec, started, prospect, observed, around))
     return _bound_to(spec, there, prospect, around)
+
+
+def _not_there(
+    spec: ModelSpec,
+    started: StartedServer,
+    prospect: Prospect | None,
+    observed: ObservedState,
+    around: Surroundings,
+) -> tuple[str, str]:
+    """Why the process is not bound: it is not ready, or has the model not yet, or in another build."""
+    where = [each for each in observed.servers if started.state == EMPTY and same_place(each.url, started.url)]
+    options = [option for server in where for option in _on_request(spec, server, around)]
+    if where and all(is_other_build(spec, option) for option in options):
+        return other_builds(spec, options) if options else without_model(spec, started, where[0])
+    return not_ready(
+        started, (prospect.program if prospect else "") or started.kind, prospect.taken if prospect else ""
+    )
 
 
 def _bound_to(
@@ -199,45 +217,20 @@ def _bound_to(
     if choices:
         bound = _bound(spec, choices, around)
         return replace(bound, endpoints=in_processes(bound.endpoints, there))
-    have = [(each, server) for each, server in there if not _removed(each, server, alias)]
+    have = [(each, server) for each, server in there if not removed(each, server, alias)]
     if not have:
-        return Bound(alias, (), *_without_model(*there[0]))
-    served = [option_of(spec, server, _model_of(each, server, alias), (0, True), NOWHERE) for each, server in have]
-    why = f"{prospect.build} is the best build that fits" if prospect and prospect.build else ""
-    why = f"{prospect.build}, as the manifest says" if prospect and prospect.build and spec["quantization"] else why
+        return Bound(alias, (), *without_model(spec, *there[0]))
+    listed = [option_of(spec, server, model_of(each, server, alias), (0, True), NOWHERE) for each, server in have]
+    served = [option for option in listed if not is_other_build(spec, option)]
+    if not served:
+        return Bound(alias, (), *other_build(listed[0], spec["quantization"] or ""))
+    why = started_why(spec, served[0], prospect.build if prospect else "")
     endpoints = in_processes([_endpoint(spec, option) for option in served], there)
     return Bound(alias, endpoints, why=why, need=served[0].need, equals=len(endpoints))
 
 
 def _on_request(spec: ModelSpec, server: ObservedServer, around: Surroundings) -> list[Option]:
     return _options(spec, server, around) if server.capabilities.get(Capability.LOAD) == "yes" else []
-
-
-def _removed(started: StartedServer, server: ObservedServer, alias: str) -> bool:
-    """Whether its model is gone from its store: one whose models can be removed lists all that it has."""
-    listed = {name for model in server.models for name in model.names}
-    return server.capabilities.get(Capability.REMOVE) == "yes" and listed.isdisjoint((started.serves, alias))
-
-
-def _without_model(started: StartedServer, server: ObservedServer) -> tuple[str, str]:
-    return (
-        f"{server.provider} at {urlsplit(server.url).netloc} has no {started.serves} any more",
-        f"orchestrator models pull {started.serves} --endpoint {server.url}",
-    )
-
-
-def _model_of(started: StartedServer, server: ObservedServer, alias: str) -> ServedModel:
-    served = [model for model in server.models if model.id in (started.serves, alias)]
-    return served[0] if served else ServedModel(started.serves)
-
-
-def _not_ready(started: StartedServer, program: str, taken: str) -> tuple[str, str]:
-    """In the same words however it comes to be ready: each other word would be another revision."""
-    if started.state == "failed":
-        see = f"see {started.log}, then " if started.log else ""
-        first = f"{taken}: end that, or write another `port` or none; then " if taken else see
-        return f"{program}: {started.why}", f"{first}`orchestrator apply` tries it again"
-    return f"{program} is not ready", "`orchestrator status` says how far it is"
 
 
 def bind(spec: ModelSpec, observed: ObservedState, around: Surroundings = NOWHERE) -> Bound:

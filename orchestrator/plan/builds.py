@@ -3,7 +3,8 @@ Pure.
 
 Names carry the build in many ways: ``phi4-mini:3.8b-q8_0`` (Ollama), ``Phi-4-mini-instruct-Q4_K_M.gguf`` and
 ``unsloth/Phi-4-mini-instruct-GGUF:Q4_K_M`` (llama.cpp), ``Phi-4-mini-instruct-4bit`` (MLX), ``…-AWQ`` (vLLM),
-``phi-4-mini-instruct-cuda-gpu:4`` (Foundry Local), ``…-int4-ov`` (OpenVINO).
+``phi-4-mini-instruct-cuda-gpu:4`` (Foundry Local), ``…-int4-ov`` (OpenVINO). What servers tell beside the name is told in
+words of their own: ``Q4_K - Medium`` (llama.cpp).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from math import inf, log
 from typing import Final, Literal, cast
 
+from orchestrator.core.gguf_builds import build_of_words
 from orchestrator.core.memory import BITS, USUAL, USUAL_OF
 from orchestrator.ports.provider import ServedModel
 
@@ -67,7 +69,8 @@ def build_of(name: str, told: str = "") -> Build:
     """What a served name says; ``told`` is what its server says, which is believed first."""
     file = _file(name.casefold())
     found, variant = _BUILD.search(file), _VARIANT.search(file.partition(":")[0])
-    quantization = _spelled(told) if told and is_build(told) else _spelled(found[1]) if found else ""
+    known = is_build(told) or build_of_words(told)  # also a build whose bits nobody wrote down is that one and no other
+    quantization = _spelled(told) if known else _spelled(found[1]) if found else ""
     made: Made = ""
     if variant is not None:
         made = "cuda" if variant[1] else cast(Made, variant[2])
@@ -240,7 +243,7 @@ def _spelled(build: str) -> str:
     build = build.casefold()
     if build.startswith(("awq", "gptq")):
         return build.partition("-")[0]
-    return _SPELLINGS.get(build, build)
+    return _SPELLINGS.get(build) or build_of_words(build) or build
 
 
 def _file(name: str) -> str:

@@ -117,9 +117,9 @@ ServerUse = Literal["", "live", "draining"]
 @dataclass(frozen=True, slots=True)
 class StartedServer:
     """A process of a model server that we started: its ``name`` (deployment/alias, see ``generations``), the ``digest`` of what
-    was asked for, its ``state`` (``waiting``, ``starting``, ``ready``, ``stopping``, ``resting``, ``failed``) and ``why``, its
-    root ``url``, and the name under which it ``serves`` the model. ``pid`` is 0 and ``url`` empty while it has no process,
-    ``log`` while it never had one. ``memory`` is what it is reckoned to take, in bytes, 0 where nobody knows, on so many
+    was asked for, its ``state`` (``waiting``, ``starting``, ``ready``, ``empty``, ``stopping``, ``resting``, ``failed``) and
+    ``why``, its root ``url``, and the name under which it ``serves`` the model. ``pid`` is 0 and ``url`` empty while it has no
+    process, ``log`` while it never had one. ``memory`` is what it is reckoned to take, in bytes, 0 where nobody knows, on so many
     ``cards`` (see ``pools``), with so many ``slots`` of so many tokens of ``context``, 0 where nobody knows.
     ``use``: the revision that gets new requests is bound to it (``live``), or only one that finishes what it has begun
     (``draining``), or neither. ``rests``: it was ended because nobody needed it, and the next request starts it, or has it

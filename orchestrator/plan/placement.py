@@ -26,13 +26,15 @@ HOME: Final = "the manifest names it there"
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What is known of a node now. ``models``: aliases that it can serve, ``None`` where it has not told: those of the manifest.
-    ``drained``: it is to take nothing new, and to give away what it may; ``cordoned``: only the first of it."""
+    ``drained``: it is to take nothing new, and to give away what it may; ``cordoned``: only the first of it. ``faulty``: it counts
+    as drained, as it cannot serve the manifest; nobody has drained it."""
 
     health: Literal["alive", "suspect", "dead"] = "alive"
     ready_for: float = 0.0
     models: frozenset[str] | None = None
     drained: bool = False
     cordoned: bool = False
+    faulty: bool = False
 
 
 _ODD: Final = 0x9E3779B97F4A7C15
@@ -174,7 +176,7 @@ class _Placing:
                 if len(added) == wanted:
                     break
         if not added and not kept and agent.home in self.fleet.nodes:
-            why = f"{agent.home} is away, and no other node can hold it: {self._why_nowhere(agent)}"
+            why = f"{agent.home} is {self._out(agent.home)}, and no other node can hold it: {self._why_nowhere(agent)}"
             return [Place(agent.home, self._model_at_home(agent), why)]
         return added
 
@@ -183,7 +185,7 @@ class _Placing:
         if agent.home and self._seen(agent.home).health == "dead":
             return f"{agent.home} is dead, and this node {has}"
         if agent.home and self._seen(agent.home).drained:
-            return f"{agent.home} is drained, and this node {has}"
+            return f"{agent.home} is {self._out(agent.home)}, and this node {has}"
         return f"chosen by its name: this node {has}"
 
     def _ranked(self, agent: FleetAgent, without: set[str]) -> Iterable[str]:
@@ -262,7 +264,21 @@ class _Placing:
             self.used[node] += self.fleet.sizes.get(model, 0)
         return True
 
+    def _out(self, name: str) -> str:
+        """Why a node gives its agents away."""
+        seen = self._seen(name)
+        if seen.health == "dead" or not seen.drained:
+            return "away"
+        return "unable to serve the manifest" if seen.faulty else "drained"
+
     def _why_nowhere(self, agent: FleetAgent) -> str:
+        home = self._seen(agent.home) if agent.home in self.fleet.nodes else GONE
+        own = [agent.home] if home.drained and not home.faulty and home.health != "dead" else []
+        closed = dict(self._closed(agent))
+        cure = f"; orchestrator node uncordon, on {' or '.join([*own, *closed])}, undoes it" if own or closed else ""
+        return f"{', '.join(closed.values()) or self._why_unable(agent)}{cure}"
+
+    def _why_unable(self, agent: FleetAgent) -> str:
         able = [name for name in self._open(agent) if name != agent.home]
         if not able:
             labels = ", ".join(f"{key}={value}" for key, value in agent.labels.items())
@@ -271,6 +287,17 @@ class _Placing:
         if not any(self._has(name, model) for name in able for model in wanted):
             return f"no node that is alive has {' or '.join(wanted)}"
         return f"no node that has {' or '.join(wanted)} has the memory for it"
+
+    def _closed(self, agent: FleetAgent) -> Iterator[tuple[str, str]]:
+        """Nodes that could hold it, but for what an operator has told them, with that."""
+        wanted = (*agent.models, *agent.alternatives) if agent.models else ()
+        for name in self.names:
+            seen = self._seen(name)
+            told = "drained" if seen.drained else "cordoned" if seen.cordoned else ""
+            if name == agent.home or not told or seen.health == "dead" or seen.faulty:
+                continue
+            if self._is_labelled(agent, name) and (not wanted or any(self._has(name, model) for model in wanted)):
+                yield name, f"{name} is {told}"
 
 
 def _is_back(seen: Seen) -> bool:

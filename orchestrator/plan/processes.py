@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from orchestrator.core.memory import Window
 from orchestrator.plan.choosing import Surroundings, usual_context
 from orchestrator.plan.observed import ObservedServer, StartedServer
+from orchestrator.plan.wish import ON_REQUEST
 
 if TYPE_CHECKING:
     from orchestrator.plan.binding import BoundEndpoint
-
-ON_REQUEST: Final = frozenset(("ollama",))
-"""Makes of servers that are started without a model in memory."""
 
 
 def as_told(process: StartedServer, around: Surroundings) -> Surroundings:

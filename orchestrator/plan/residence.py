@@ -9,7 +9,7 @@ from orchestrator.core.address import Address
 from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.quantity import format_size
 from orchestrator.plan.binding import Bound, BoundEndpoint
-from orchestrator.plan.processes import ON_REQUEST
+from orchestrator.plan.wish import ON_REQUEST
 
 OF_MODELS: Final = ("max_memory_usage", "model_cache_size", "auto_unload_idle_models")
 """Keys of `resources` that say how models are loaded."""

@@ -55,8 +55,8 @@ def other_builds(spec: ModelSpec, options: Sequence[Option]) -> tuple[str, str]:
 
 
 def _at(spec: ModelSpec, server: ObservedServer) -> str:
-    """Names the server, where the manifest does."""
-    return f" --endpoint {server.url}" if spec["endpoint"] else ""
+    """Names the server, where the manifest does, or has it started."""
+    return f" --endpoint {server.url}" if spec["endpoint"] or spec["server"] else ""
 
 
 def _forwarded(spec: ModelSpec, observed: ObservedState) -> list[ObservedServer]:

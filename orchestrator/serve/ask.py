@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass, field
+from math import inf
 from typing import Any, Final, Literal, cast
 
 from orchestrator.core.choices import PriorityClass
@@ -65,6 +66,8 @@ class Ask:
     showed that it had not begun it. ``queue`` is what the manifest says of its class (``length``, ``timeout``), where it does.
     ``customs`` is the way to the cloud: without it, no such endpoint is asked.
     ``calls`` are other calls for those of the candidates whose model is asked in another way.
+    ``pause`` is how many seconds, from when it is asked, it waits for a server that says that it is busy or takes no more calls
+    for a while: less than its deadline where its request may be kept instead.
     ``next`` are endpoints that its run is likely to call afterwards, the likeliest first; ``None``: it says nothing new of that.
     """
 
@@ -79,6 +82,7 @@ class Ask:
     next: tuple[str, ...] | None = None
     calls: Mapping[str, ChatCall] | None = None
     customs: Customs | None = None
+    pause: float = inf
 
 
 @dataclass(frozen=True, slots=True)

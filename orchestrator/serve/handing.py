@@ -54,7 +54,7 @@ def _within_bounds(run: Run, attempt: Attempt) -> Attempt:
         shortened(reason, LONGEST_REASON, _standing(run, reason))[0],
         text,
         tuple(shortened(each, LONGEST_CALL)[0] for each in attempt.calls[-MOST_CALLS:]),
-        _standing(run, text)[:MOST_VALUES],  # those that are known by themselves are told all the same
+        _standing(run, text),  # none over another: no more than its letters
     )
 
 

@@ -18,6 +18,7 @@ from typing import Final
 from orchestrator.core.errors import (
     AnswerLost,
     BudgetExceeded,
+    CutOff,
     DeadlinePassed,
     DoesNotFit,
     FleetBusy,
@@ -30,6 +31,7 @@ from orchestrator.core.errors import (
     RunCancelled,
     RunError,
     ServerBusy,
+    ServerFailed,
     StaleConnection,
     Stalled,
     Unreachable,
@@ -54,6 +56,11 @@ _TABLE: Final[Mapping[type[RunError], Later]] = {
     StaleConnection: Later(kept=True, forwarded=True, decided=True),
     ServerBusy: Later(kept=True, forwarded=True, decided=True),
     RateLimited: Later(kept=True, forwarded=True, decided=True),
+    # A 5xx is the server's own trouble, or that of a gateway before one that is away. What a server says in a 5xx of the request
+    # itself is another kind (``BadRequest``, ``ContextTooLong``, ``ModelNotFound``; see ``plugins/providers/failures.py``).
+    ServerFailed: Later(kept=True, forwarded=True, decided=True),
+    # What is malformed would be so again; where the connection ended within it, it may be whole the next time.
+    CutOff: Later(kept=True, forwarded=True, decided=True),
     Stalled: Later(kept=True, forwarded=True, decided=True),
     BudgetExceeded: Later(kept=True, forwarded=True, decided=False),
     # Of a fleet: nobody who holds the agent is there, or says so any more.

@@ -224,6 +224,7 @@ class Loop:
             patience=queue.get("timeout"),
             prompt=size_of(ask.call),
             most=ask.call.max_tokens,
+            pause=ask.pause,
         )
         self._carry_out(self._scheduler.on_submit(new, now))
         if ask.next is not None:  # after the call itself: what it needs now comes first

@@ -43,7 +43,7 @@ def _fits(call: Call, lane: Lane) -> bool:
 
 def usable(call: Call, lanes: Lanes) -> tuple[Lane, ...]:
     """Where it may start or wait: those of the best rank that take calls, or will in time. Empty where none does."""
-    taking = [lane for lane in left(call, lanes) if lane.endpoint.serves_before(call.new.deadline)]
+    taking = [lane for lane in left(call, lanes) if lane.endpoint.serves_before(call.waits_until(lane.endpoint))]
     equals = call.new.candidates[: call.new.equals]
     if len(equals) > 1:
         same = tuple(lane for lane in taking if lane.endpoint.spec.id in equals)
@@ -53,12 +53,14 @@ def usable(call: Call, lanes: Lanes) -> tuple[Lane, ...]:
 
 
 def soon_usable(call: Call, lanes: Lanes) -> tuple[Lane, ...]:
-    """Rate-limited ones that are free again before the deadline; where none is usable, waiting for them is better than
+    """Rate-limited ones that are free again in time; where none is usable, waiting for them is better than
     failing."""
     return tuple(
         lane
         for lane in left(call, lanes)
-        if (hold := lane.endpoint.hold) is not None and hold.state == "rate_limited" and hold.until < call.new.deadline
+        if (hold := lane.endpoint.hold) is not None
+        and hold.state == "rate_limited"
+        and hold.until < call.waits_until(lane.endpoint)
     )
 
 

@@ -222,8 +222,8 @@ class Dispatch:
         return max(self.limits.retries, call.failures + 1) if soon else self.limits.retries
 
     def _others(self, call: Call, lane: Lane) -> bool:
-        deadline = call.new.deadline
-        return any(other is not lane and other.endpoint.serves_before(deadline) for other in left(call, self._lanes))
+        others = (other.endpoint for other in left(call, self._lanes) if other is not lane)
+        return any(other.serves_before(call.waits_until(other)) for other in others)
 
     def _back_off(self, call: Call, lane: Lane, error: ModelError, now: float) -> None:
         at = now + self.limits.backoff.delay(call.failures, self._jitter)
@@ -305,7 +305,7 @@ class Dispatch:
         self.due = min(self.due, endpoint.changes_at)
         if lane.waiting and (endpoint.hold is not None or not endpoint.takes_calls):
             for call in lane.everyone():
-                in_vain = not endpoint.serves_before(call.new.deadline)
+                in_vain = not endpoint.serves_before(call.waits_until(endpoint))
                 if in_vain and lane in call.lanes:  # those before it may have let it start elsewhere
                     self._leave_lanes(call)
                     self._place(call, now)

@@ -23,7 +23,7 @@ class Submission:
     equal rank, so that the least loaded is taken. ``deadline`` is on the scheduler's clock. ``length`` (how many of its
     class may wait) and ``patience`` (how long it does, in seconds) go before the class's own limits. ``prompt`` is how many bytes
     are to be read, ``most`` how many tokens may be written (``None``: nobody says). ``streaming``: its caller wants pieces;
-    ``in_pieces``: it may be asked for so."""
+    ``in_pieces``: it may be asked for so. ``pause``: for so many seconds it waits for a server that asks it to (``Ask``)."""
 
     call: int
     candidates: tuple[str, ...]
@@ -37,6 +37,7 @@ class Submission:
     patience: float | None = None
     prompt: int = 0
     most: int | None = None
+    pause: float = inf
 
 
 class Call:
@@ -100,6 +101,13 @@ class Call:
         if self.lane is None or self.phase != "running":
             raise RuntimeError(f"call {self.new.call} is not running")
         return self.lane
+
+    def waits_until(self, endpoint: Endpoint) -> float:
+        """When it must have begun there: in time, and after no longer pause than it waits for. A model that loads is no pause."""
+        hold = endpoint.hold
+        if hold is None or hold.state == "loading":
+            return self.new.deadline
+        return min(self.new.deadline, self.submitted + self.new.pause)
 
     def facts(self, retries: int) -> Facts:
         """What decides where it goes after a fault."""

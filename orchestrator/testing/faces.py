@@ -125,6 +125,10 @@ def _llama_router(endpoint: SimulatedEndpoint) -> dict[str, Document]:
     }
 
 
+_FTYPE: Final = {"F32": "all F32", "Q2_K": "Q2_K - Medium", "Q4_K_M": "Q4_K - Medium", "Q5_K_M": "Q5_K - Medium"}
+"""What llama.cpp calls some builds (``llama_model_ftype_name``); others as they are called everywhere."""
+
+
 def _router_card(endpoint: SimulatedEndpoint, name: str) -> dict[str, Any]:
     store = endpoint.store
     state = "loaded" if name in store.loaded else "loading" if name in store.loading else "unloaded"
@@ -138,7 +142,7 @@ def _router_card(endpoint: SimulatedEndpoint, name: str) -> dict[str, Any]:
             "n_ctx": store.loaded[name],
             "n_ctx_train": 4096,
             "size": model.size,
-            "ftype": model.quantization,
+            "ftype": _FTYPE.get(model.quantization, model.quantization),
         }
     return card
 

@@ -123,9 +123,9 @@ _ROWS: Final = (
         "error-in-stream", "an error object after VALUE tokens, under status 200", "stream", errors.ServerFailed,
         value=2,
     ),
-    FaultKind("drop-mid", "the connection closes after VALUE tokens", "stream", errors.BrokenReply, value=2),
+    FaultKind("drop-mid", "the connection closes after VALUE tokens", "stream", errors.CutOff, value=2),
     FaultKind(
-        "no-finish", "the stream ends properly after VALUE tokens, with no reason and no [DONE]", "stream", errors.BrokenReply,
+        "no-finish", "the stream ends properly after VALUE tokens, with no reason and no [DONE]", "stream", errors.CutOff,
         value=2,
     ),
     FaultKind("no-done", "no [DONE] after the finish reason", "stream"),

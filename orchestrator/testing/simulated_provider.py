@@ -10,7 +10,7 @@ from typing import Final
 import anyio
 import anyio.lowlevel
 
-from orchestrator.core.errors import BrokenReply, ModelError, ServerBusy, ServerFailed, Stalled
+from orchestrator.core.errors import CutOff, ModelError, ServerBusy, ServerFailed, Stalled
 from orchestrator.core.finish import finish_of
 from orchestrator.core.message import Message, Usage
 from orchestrator.ports.provider import (
@@ -89,7 +89,7 @@ class SimulatedProvider:
         async for delta in self._deltas(call, stream=False):
             reply = delta.reply
         if reply is None:
-            raise BrokenReply("the stream ended before the answer did")
+            raise CutOff("the stream ended before the answer did")
         return reply
 
     def stream(self, call: ChatCall) -> AsyncIterator[Delta]:
@@ -213,7 +213,7 @@ async def _break_off(turn: Turn, deadline: float, said: list[str]) -> None:
     if fault.name == "hang-mid":
         await _pass(math.inf, deadline, said)
     if fault.name in ("drop-mid", "no-finish"):
-        raise BrokenReply("the stream ended before the answer did", partial=partial)
+        raise CutOff("the stream ended before the answer did", partial=partial)
     if fault.name == "error-in-stream":
         raise ServerFailed("the server broke off: internal error", partial=partial)
 

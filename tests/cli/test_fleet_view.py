@@ -38,6 +38,24 @@ def test_a_node_that_never_joined_is_absent_and_not_dead() -> None:
     assert "b dead - -" in shown and "c absent - -" in shown and f"node.c is absent: {ABSENT}" in shown
 
 
+def test_an_agent_whose_nodes_are_all_drained_is_told_with_the_cure() -> None:
+    """In what apply and what status say; where one of them takes requests, nothing is wrong."""
+    terminal = Terminal((io.StringIO(), io.StringIO(), io.StringIO()), {}, plain=True)
+    nodes = {"a": node("alive", work="draining"), "b": node("alive", work="draining"), "c": node("alive", work="ready")}
+    agents = {
+        name: {"nodes": held, "why": "home"} for name, held in (("x", ["a"]), ("y", ["a", "b"]), ("z", ["a", "c"]))
+    }
+    held: dict[str, Any] = {"name": "shop", "generation": 1, "new": True, "agents": agents, "nodes": nodes}
+    wanted = [
+        "  agent.x is on a only, which is drained and takes nothing from other nodes: orchestrator node uncordon, on a",
+        "  agent.y is on a, b only, which are drained and take nothing from other nodes: orchestrator node uncordon, on a, b",
+    ]
+    assert [line for line in shown_placement(held, terminal).splitlines() if "drained" in line] == wanted
+    deployment = {**held, "rollout": None, "taken_back": None}
+    fleet = {"node": "a", "fleet": "f", "linked": True, "put_out": False, "deployments": [deployment]}
+    assert [line for line in shown_fleet(fleet, terminal) if "drained" in line] == wanted
+
+
 def lease(name: str, node: str, heard: float | None) -> dict[str, Any]:
     held = {"epoch": 7, "held_seconds": 130.0} if node else {"epoch": None, "held_seconds": None}
     return {"lease": name, "node": node, "heard_seconds_ago": heard, **held}

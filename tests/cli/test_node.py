@@ -15,7 +15,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator.deploy.free_port import free_port
+from orchestrator.plugins.stores.sqlite import open_stores
+from orchestrator.ports.host import DATABASE_NAME
+from orchestrator.ports.store import Revision
 from tests.cli.commands import ROOT, Ran, apart, command
+from tests.outbox.parts import deferring, delivery
 
 WITHOUT_THE_EXTRA = """
 import sys
@@ -125,6 +129,25 @@ def test_what_cannot_be_is_told_with_a_cure(hub: Machine, tmp_path: Path) -> Non
     assert "belongs to no fleet" in third.node("drain").err
     unheard = other.node("leave", "--force")
     assert unheard.code == 0 and "on it: orchestrator node leave edge-2" in unheard.err
+
+
+def test_leaving_is_refused_before_anything_ends_while_requests_wait(hub: Machine, tmp_path: Path) -> None:
+    """They are told with where to look; by force it leaves all the same."""
+    other = Machine(tmp_path / "other")
+    with hub.serving("edge-1 reaches the hub"):
+        assert other.node("join", token(hub), "--name", "edge-2", "--no-start").code == 0
+        stores = open_stores(other.folder / "state" / DATABASE_NAME)
+        stores.revisions.add(Revision("shop", 1, "d1", {"name": "shop", "node": "edge-2"}, {}, 1000.0))
+        stores.outbox.defer(deferring(delivery()))
+        stores.close()
+        refused = other.node("leave")
+        assert (
+            refused.code == 4 and "requests that are not answered yet: 1 kept for a target that is away" in refused.err
+        )
+        assert "orchestrator node drain, and leave once they are answered (orchestrator outbox list)" in refused.err
+        assert "leave --force" in refused.err and "stopping" not in refused.err
+        assert '"edge-2"' in other.node("status", "--json").out
+        assert "edge-2 has left fleet" in other.node("leave", "--force").out
 
 
 def test_the_hub_takes_out_a_lost_node_and_drains_itself(hub: Machine, tmp_path: Path) -> None:

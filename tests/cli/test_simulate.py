@@ -137,7 +137,10 @@ def test_a_deployment_of_one_device_is_simulated_without_a_mesh() -> None:
     ran = here("simulate", "one.yaml", "--rps", "3", "--duration", "60s")
     assert (ran.code, ran.err) == (0, "")
     assert ran.out == golden("simulate/one.txt", ran.out)
-    assert "qwen2.5-0.5b is full: 3 requests a second come for it, and its 2 slots end 1.34" in ran.out
+    assert (
+        "qwen2.5-0.5b is full: 3 requests a second come for it (for desk, porter), and its 2 slots can do 1.34"
+        in ran.out
+    )
     assert "--> one.yaml:4:12 in model.qwen2.5-0.5b" in ran.out
 
 
@@ -183,6 +186,21 @@ def test_the_plot_shows_four_fields_with_the_faults_in_each_and_nothing_outside_
     for line in root.iter("{http://www.w3.org/2000/svg}polyline"):
         for x, y in (map(float, point.split(",")) for point in line.get("points", "").split()):
             assert 0 <= x <= width and 0 <= y <= height
+
+
+def test_a_curve_has_a_gap_where_nothing_was_seen_and_a_node_that_is_down_has_no_queue() -> None:
+    """No line is drawn through what did not happen; what became of a request is named as in the tables."""
+    words = ("--rps", "5", "--service", "50ms", "--duration", "60s", "--fail", "edge-2@20s+20s")
+    here("simulate", "fleet.yaml", *words, "--plot", "plot.svg")
+    root = ET.fromstring(Path("plot.svg").read_text())  # noqa: S314 - our own
+    named = [
+        (each[0].text, each.get("points", "").split()) for each in root.iter("{http://www.w3.org/2000/svg}polyline")
+    ]
+    queues = [points for name, points in named if name == "edge-2"]
+    before, after = (sorted(float(one.partition(",")[0]) for one in points) for points in queues)
+    assert before[-1] < 72 + 760 * 21 / 60 and after[0] > 72 + 760 * 39 / 60
+    assert len([name for name, _ in named if name == "edge-1"]) == 1
+    assert "node down" in {name for name, _ in named}
 
 
 WRONG = {

@@ -104,6 +104,16 @@ def test_numbers_before_and_behind_hide_nothing() -> None:
         "<patient/>",
         "patient: |\n ",
         "\\",
+        "4111;",
+        "[4111]",
+        "1</1>",
+        "4111<td>",
+        "IT60|X054|",
+        "+39|",
+        "41 6e ",
+        "QW5u/",
+        "annaRossi",
+        "a.Rossi",
     ],
 )
 def test_no_text_keeps_it_busy(piece: str) -> None:
@@ -112,9 +122,11 @@ def test_no_text_keeps_it_busy(piece: str) -> None:
     took = []
     for size in (20_000, 80_000):
         text = (piece * size)[:size]
+        names = Pseudonyms(finder)
+        names.learn({"patient": ["Anna Rossi", "a.b.c.d.e", "Rossi"]})
         began = time.process_time()
         with suppress(CannotRedact):  # a value that never ends
-            Pseudonyms(finder).hide(text)
+            names.hide(text)
         took.append(time.process_time() - began)
     assert took[1] < 10 * max(took[0], 0.01), took
 

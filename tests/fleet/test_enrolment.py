@@ -19,7 +19,7 @@ import pytest
 from orchestrator.app.fleet import certificates
 from orchestrator.app.fleet.certificates import Authority, days_left, new_request, read_certificate
 from orchestrator.app.fleet.identity import FirstNode, FleetFolder, begin_fleet
-from orchestrator.app.fleet.joining import HubLine, join_fleet, leave_fleet, tell_leaving
+from orchestrator.app.fleet.joining import HubLine, check_answered, join_fleet, leave_fleet, tell_leaving
 from orchestrator.app.fleet.keys import new_seed
 from orchestrator.app.fleet.mesh import apply_members
 from orchestrator.app.fleet.renewal import renew_certificate, renewal_is_due, settle
@@ -327,3 +327,11 @@ def test_a_fleet_without_certificates_stays_on_one_machine(tmp_path: Path) -> No
     far = Token(("192.168.1.10:7423",), bytes(16)).text()
     with pytest.raises(TokenRefused, match="without certificates"):
         Token.read(far)
+
+
+def test_a_node_that_leaves_is_told_what_it_would_leave_unanswered() -> None:
+    """What waits for whom, each with where to look; with nothing left it may go."""
+    check_answered(0, 0, 0)
+    with pytest.raises(FleetError, match="not answered yet: 2 waiting for a person, 3 in work") as told:
+        check_answered(0, 2, 3)
+    assert "once they are answered (orchestrator approvals list, orchestrator status);" in told.value.cure

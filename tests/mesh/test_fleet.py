@@ -210,3 +210,20 @@ async def test_a_cordoned_node_answers_for_what_it_holds_and_is_given_nothing_mo
         await anyio.sleep(8)
         assert net.assigned("a")["billing"] in ("a", "c")
         assert (await net.nodes["a"].mesh.ask(request(), "billing")).node in ("a", "c")
+
+
+async def test_a_request_for_an_agent_whose_nodes_are_all_drained_is_told_so_with_the_cure() -> None:
+    """It is answered where it is held, and once one of them takes its share again also through others."""
+    async with fleet() as net:
+        await _three(net)
+        for name in "abc":
+            net.nodes[name].mesh.takes("drained")
+        await anyio.sleep(12)
+        with pytest.raises(
+            NoHolder, match="no node takes requests for billing now: b, which holds it, is drained"
+        ) as told:
+            await net.nodes["a"].mesh.ask(request(), "billing")
+        assert told.value.cure == "orchestrator node uncordon, on b"
+        net.nodes["b"].mesh.takes("shared")
+        await anyio.sleep(2)
+        assert (await net.nodes["a"].mesh.ask(request(), "billing")).node == "b"

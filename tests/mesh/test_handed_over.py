@@ -155,3 +155,17 @@ async def test_what_the_caller_said_before_is_no_more_restricted_there_than_here
         later = await nodes.engines["edge-1"].run("who is it", session="t")
     assert (result.text, result.error) == ("well", None)
     assert ill.data_class == "restricted" and later.error is not None and later.error["kind"] == "StaysHere"
+
+
+async def test_short_values_are_hidden_there_however_often_they_stand_in_what_was_said() -> None:
+    """Nothing but its place tells what "wz" is: each place is told, to the last one."""
+    often, last = [f"{first}b" for first in "acdefghi"], "wz"
+    rows = ToolOutcome([{"patient": name} for name in [*often, last]], "#" + " #".join(often) + f" ~{last}")
+    cloud = simulated(["m"], Script(default="well"))
+    first = replace(near(), tools=[FakeTool("db", {"row": rows})])
+    said = "#" + " #".join(often * 110) + f" ~{last}"
+    async with fleet(first, far(), cloud, unsure(said)) as nodes:
+        result = await nodes.engines["edge-1"].run("who is it")
+        told = sent(nodes)
+    assert result.text == "well" and said.count("b") > MOST_VALUES
+    assert "~[PATIENT_" in told and not [name for name in [*often, last] if f"#{name}" in told or f"~{name}" in told]

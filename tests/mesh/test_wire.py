@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.errors import NotUnderstood
-from orchestrator.core.handed import LONGEST_SAID, MOST_ATTEMPTS, MOST_VALUES, Attempt, Handed
+from orchestrator.core.handed import LONGEST_SAID, MOST_ATTEMPTS, MOST_MARKS, MOST_VALUES, Attempt, Handed
 from orchestrator.node import wire
 from orchestrator.node.subjects import Subjects, name_of, word
 from orchestrator.ports.bus import Letter
@@ -153,6 +153,10 @@ def _with(letter: Letter, **headers: str) -> Letter:
         (wire.read_call, _with(CALL, Handed='{"values":[["patient"]]}')),
         (wire.read_call, _with(CALL, Handed='{"values":[["patient",7]]}')),
         (wire.read_call, _with(CALL, Handed=json.dumps({"values": [["f", "v"]] * (MOST_VALUES + 1)}))),
+        (
+            wire.read_call,
+            _with(CALL, Handed=json.dumps({"attempts": [ATTEMPT | {"marks": [[0, 1, "f"]] * (MOST_MARKS + 1)}]})),
+        ),
         (wire.read_reply, _with(TOK, K="shout")),
         (wire.read_reply, _with(TOK, Seq="x")),
         (wire.read_reply, replace(TOK, body=b"\xff")),

@@ -102,14 +102,68 @@ async def test_a_fault_that_a_repeat_would_meet_again_does_not_wait(tmp_path: Pa
 
 
 async def test_a_fault_when_it_is_forwarded_ends_it(tmp_path: Path) -> None:
-    """It is told, not tried for ever."""
-    server = simulated(["m"], faults=["reset@1-3", "server-error@4-99"])
+    """What is wrong with the request itself is told, not tried for ever."""
+    server = simulated(["m"], faults=["reset@1-3", "bad-request@4-99"])
     async with kept(tmp_path, far(), server) as it:
         result = await it.served.run("explain it")
         found = await it.end_of(result.id)
         delivery, audit = await it.forwarder.find(result.approval)
-    assert (found["status"], found["error"]["kind"], delivery.state) == ("failed", "ServerFailed", "failed")
+    assert (found["status"], found["error"]["kind"], delivery.state) == ("failed", "BadRequest", "failed")
     assert audit[-1].what == "failed"
+
+
+@pytest.mark.parametrize("fault", ["unavailable", "server-error", "html-error", "error-in-stream", "drop-mid"])
+async def test_a_target_that_comes_back_with_errors_of_its_own_is_waited_for(tmp_path: Path, fault: str) -> None:
+    """A cloud after an outage, or the gateway in front of it: 5xx is the target's trouble, not the request's."""
+    server = simulated(["m"], faults=["reset@1-3", f"{fault}@4-15"])
+    async with kept(tmp_path, far(), server) as it:
+        result = await it.served.run("explain it")
+        found = await it.end_of(result.id)
+        delivery, audit = await it.forwarder.find(result.approval)
+        finished = [each for each in it.served.server.records if each.outcome == "finished"]
+    assert (found["status"], found["text"], delivery.state) == ("completed", "explain it", "delivered")
+    assert len(finished) == 1 and delivery.tries > 2
+    assert [entry.what for entry in audit] == ["deferred", *["tried"] * delivery.tries, "delivered"]
+
+
+@pytest.mark.parametrize("fault", ["unavailable", "server-error", "html-error", "drop-mid"])
+async def test_a_target_that_answers_nothing_but_errors_of_its_own_is_away(tmp_path: Path, fault: str) -> None:
+    """A new request is kept for it, as for one that nobody reaches, and its caller hears so within seconds."""
+    async with kept(tmp_path, far(), simulated(["m"], faults=[f"{fault}@1-9"])) as it:
+        result = await it.served.run("explain it")
+        assert result.status == "waiting" and result.timings["total"] < 5_000
+        delivery, _ = await it.forwarder.find(result.approval)
+        assert delivery.away != ""
+        assert (await it.end_of(result.id))["status"] == "completed"
+
+
+@pytest.mark.parametrize("fault", ["rate-limit-bare", "rate-limit:60s", "overloaded", "queue-full"])
+async def test_who_may_be_kept_does_not_stand_in_line_for_what_a_server_asks_for(tmp_path: Path, fault: str) -> None:
+    """Its time is two minutes, and it hears within seconds that its request is kept; the outbox waits in its place."""
+    async with kept(tmp_path, far(), simulated(["m"], faults=[f"{fault}@1-30"])) as it:
+        result = await it.served.run("explain it")
+        assert (
+            result.status == "waiting" and result.timings["total"] < 10_000
+        )  # before it is written: the disk's time is real
+        assert (await it.end_of(result.id))["status"] == "completed"
+
+
+async def test_who_may_be_kept_waits_out_a_short_pause(tmp_path: Path) -> None:
+    """A second is no reason to be told to come back later."""
+    async with kept(tmp_path, far(), simulated(["m"], faults=["rate-limit:1s@1"])) as it:
+        assert (await it.served.run("explain it")).status == "completed"
+
+
+async def test_who_may_be_kept_waits_for_a_model_that_is_loaded(tmp_path: Path) -> None:
+    """It comes, and soon: nobody is away."""
+    async with kept(tmp_path, far(), simulated(["m"], faults=["loading@1-7"])) as it:
+        assert (await it.served.run("explain it")).status == "completed"
+
+
+async def test_who_may_not_be_kept_waits_as_long_as_he_may(tmp_path: Path) -> None:
+    """Nothing else would answer him."""
+    async with kept(tmp_path, Wanted([agent_spec("far")]), simulated(["m"], faults=["rate-limit:20s@1-3"])) as it:
+        assert (await it.served.run("explain it")).status == "completed"
 
 
 async def test_a_restricted_request_never_waits_for_the_cloud(tmp_path: Path) -> None:

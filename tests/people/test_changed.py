@@ -150,9 +150,10 @@ async def test_a_model_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> No
         assert (await it.end_of(result.id))["text"] == 'it said: "paid"'
 
 
-async def test_a_model_that_has_no_time_just_now_is_waited_for(tmp_path: Path) -> None:
-    """What was called is called once, and what came of it waits for the model's next turn."""
-    tool, server = shop(), simulated(["m"], paying(5), faults=["rate-limit:300s@2-50"])
+@pytest.mark.parametrize("fault", ["rate-limit:300s", "unavailable", "server-error"])
+async def test_a_model_that_has_no_time_just_now_is_waited_for(tmp_path: Path, fault: str) -> None:
+    """What was called is called once, and what came of it waits for the model's next turn; so it does while its server fails."""
+    tool, server = shop(), simulated(["m"], paying(5), faults=[f"{fault}@2-50"])
     async with desked(tmp_path, by_model(tool), server) as it:
         result = await it.served.run("pay it")
         await it.decide(result, "approve")

@@ -117,6 +117,27 @@ def test_a_drained_node_gives_its_agents_away() -> None:
     assert drained.places["orders"] == (Place("b", "phi", "a is drained, and this node has phi and room for it"),)
 
 
+def test_where_all_that_could_hold_it_are_drained_or_cordoned_that_is_told_with_the_cure() -> None:
+    """Not that no node has its model, nor that its home is away."""
+    before = place(TWO, {"a": UP, "b": UP})
+    live = {"a": Seen(drained=True, ready_for=99), "b": Seen(cordoned=True, ready_for=99)}
+    [kept] = place(TWO, live, before).places["orders"]
+    undone = "orchestrator node uncordon, on a or b, undoes it"
+    assert (kept.node, kept.why) == ("a", f"a is drained, and no other node can hold it: b is cordoned; {undone}")
+    [alone] = place(TWO, {"a": live["a"], "b": DOWN}, before).places["orders"]
+    assert alone.why.endswith(": no other node is alive; orchestrator node uncordon, on a, undoes it")
+    free = fleet(node("a"), node("b"), agents=[FleetAgent("faq")])
+    nowhere = place(free, {name: Seen(drained=True, ready_for=99) for name in "ab"}).nowhere
+    assert nowhere == {"faq": f"a is drained, b is drained; {undone}"}
+
+
+def test_a_node_that_cannot_serve_the_manifest_is_not_called_drained() -> None:
+    """It counts as one, and no uncordon would help."""
+    before = place(TWO, {"a": UP, "b": UP})
+    [moved] = place(TWO, {"a": Seen(drained=True, faulty=True, ready_for=99), "b": UP}, before).places["orders"]
+    assert moved.why == "a is unable to serve the manifest, and this node has phi and room for it"
+
+
 def test_replicas_are_on_different_nodes_the_home_first() -> None:
     """And a lost one is replaced."""
     agent = FleetAgent("faq", "c", replicas=2)

@@ -98,3 +98,9 @@ def test_an_error_inside_an_answer(error: Any, expected: type[errors.ModelError]
     found = failure_in_reply(error, "half")
     assert type(found) is expected
     assert found.partial == "half"
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 409, 425])
+def test_every_status_that_may_pass_tells_when(status: int) -> None:
+    """What waits for the server rests as long."""
+    assert failure_of(status, {"retry-after": "20"}, b"", NOW).retry_after == 20.0

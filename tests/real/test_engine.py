@@ -186,7 +186,7 @@ async def test_a_server_that_dies_in_mid_stream_leaves_a_typed_error_and_the_tex
     """What was said cannot be taken back; with the server back on its port, the next request is answered."""
     async with opened(write(tmp_path, ONE_AGENT, tiny=endless)) as deployment:
         pieces, result = await killed_after_first_piece(deployment, endless)
-        assert result.error is not None and result.error["kind"] == "BrokenReply"
+        assert result.error is not None and result.error["kind"] == "CutOff"
         assert pieces and result.text == pieces and result.status == "failed"
         gone = await deployment.run("hello", options={"max_tokens": 5})
         assert gone.error is not None and gone.error["kind"] in ("Unreachable", "NoModel"), gone.error
@@ -243,7 +243,7 @@ async def test_a_stream_that_broke_does_not_go_on_elsewhere(
     async with opened(write(tmp_path, text, first=endless, second=second)) as deployment:
         before = tokens_counted_by(second)
         pieces, result = await killed_after_first_piece(deployment, endless)
-        assert result.error is not None and (result.text, result.error["kind"]) == (pieces, "BrokenReply")
+        assert result.error is not None and (result.text, result.error["kind"]) == (pieces, "CutOff")
         assert tokens_counted_by(second) == before
         answered = await deployment.run("hello", options={"max_tokens": 20})
     assert answered.status == "completed" and answered.served_by.endswith("/second"), answered.error

@@ -69,7 +69,7 @@ async def test_what_is_loaded_tells_its_weights_and_context(subject: LifecycleSu
     """As the server lists it: bytes, quantization, tokens a request."""
     await subject.load()
     (alpha,) = [model for model in await subject.models() if model.id == "alpha"]
-    assert (alpha.size, alpha.quantization, alpha.context, alpha.slots) == (2231296, "all F32", 1024, 2)
+    assert (alpha.size, alpha.quantization, alpha.context, alpha.slots) == (2231296, "F32", 1024, 2)
 
 
 async def test_a_file_that_is_no_model_is_told(subject: LifecycleSubject) -> None:

@@ -244,3 +244,22 @@ def test_an_apply_whose_only_server_is_given_up_fails_and_one_that_answers_witho
     applied = apart("apply", str(manifest), environment=owner.environment)
     assert applied.code == 4
     assert applied.out.startswith("clerk runs, revision 2, but nothing answers for agent.clerk\n")
+
+
+def test_the_build_that_a_file_is_is_read_and_told_whatever_its_name(owner: Owner) -> None:
+    """By its own word before it is started, and by its server's once it runs: another one is not started in its place."""
+    manifest = Path(owner.writes(1024))
+    plain = manifest.read_text()
+    manifest.write_text(plain.replace("provider: llama-cpp", "provider: llama-cpp\n      quantization: Q8_0"))
+    refused = owner.types("apply", str(manifest))
+    assert "tiny is wanted as q8_0, and the files of its server are f32" in refused.err
+    assert "write quantization: f32" in refused.err and owner.home_servers() == []
+
+    manifest.write_text(plain.replace("provider: llama-cpp", "provider: llama-cpp\n      quantization: F32"))
+    applied = owner.types("apply", str(manifest))
+    assert "f32, as the manifest says" in applied.err, applied.err
+    assert owner.is_answered_by_the_model()
+    (listed,) = json.loads(owner.types("models", "list", "--json").out)["servers"]
+    assert [(each["id"], each["quantization"]) for each in listed["models"]] == [("tiny", "F32")]
+    assert "F32" in owner.types("models", "show", "tiny").out
+    owner.types("down", "clerk")

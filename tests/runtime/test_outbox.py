@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from orchestrator.core.failpoint import FAILPOINTS
 from orchestrator.core.request import Request, Result
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
+from orchestrator.testing.fault import parse_fault
 from orchestrator.testing.script import Rule, Script
 from tests.cli.serving import Switch, switched
 from tests.runtime.living import Home, eventually
@@ -129,3 +131,38 @@ def turns(home: Home, session: str) -> list[str]:
     with closing(sqlite3.connect(home.folders.state / "state.db")) as connection:
         sql = "SELECT t.message FROM turn t JOIN session s ON s.id = t.session WHERE s.name = ? ORDER BY t.seq"
         return [json.loads(row[0])["content"] for row in connection.execute(sql, (session,))]
+
+
+def test_a_cloud_that_comes_back_with_5xx_answers_what_was_kept_once(home: Home, tmp_path: Path, cloud: Cloud) -> None:
+    """As a gateway says while what is behind it starts: three times 503, then the answer, over real HTTP."""
+    cloud.endpoint.faults = [parse_fault("unavailable@1-3")]
+    client = start(home)
+    client.apply(Wanted(shop(tmp_path, cloud)))
+    told = ask(client)
+    assert told.status == "waiting"
+    cloud.switch.on()
+    client.retry_deliveries()
+    eventually(lambda: "HTTP 503" in client.delivery(told.approval)["error"], 30)
+    client.retry_deliveries()
+    ended = client.wait("run_1", 30)
+    assert (ended["status"], ended["text"]) == ("completed", "It is 1.")
+    assert cloud.done() == ["explain 1"] and len(cloud.endpoint.records) == 4
+    audit = [each["what"] for each in client.delivery(told.approval)["audit"]]
+    assert (audit[0], set(audit[1:-1]), audit[-1]) == ("deferred", {"tried"}, "delivered")
+
+
+@pytest.mark.parametrize("fault", ["unavailable", "rate-limit-bare", "html-error"])
+def test_a_cloud_that_is_there_and_answers_nothing_is_away(
+    home: Home, tmp_path: Path, cloud: Cloud, fault: str
+) -> None:
+    """Its caller hears within seconds that the request is kept, and not when its two minutes are over."""
+    cloud.endpoint.faults = [parse_fault(f"{fault}@1-12")]
+    cloud.switch.on()
+    client = start(home)
+    client.apply(Wanted(shop(tmp_path, cloud)))
+    began = time.monotonic()
+    told = ask(client)
+    assert (told.status, time.monotonic() - began < 15) == ("waiting", True)
+    cloud.endpoint.faults = []
+    client.retry_deliveries()
+    assert client.wait("run_1", 60)["status"] == "completed" and cloud.done() == ["explain 1"]

@@ -46,7 +46,7 @@ def client(home: Home, tmp_path: Path) -> Iterator[RuntimeClient]:
 def assert_answered(result: Result) -> None:
     assert (result.status, result.text) == ("completed", WORDS), result.error
     assert [each["outcome"] for step in result.steps for each in step.detail.get("attempts", ())] == [
-        "BrokenReply",
+        "CutOff",
         "ok",
     ]
 

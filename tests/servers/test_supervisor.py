@@ -458,7 +458,11 @@ class SupervisorMachine(RuleBasedStateMachine):
         self.do(self.supervisor.on_needed(name, self.now))
 
     @precondition(lambda self: self.asks)
-    @rule(answer=st.sampled_from([TOKEN, NOT_YET, Answer(False, "no", hopeless=True)]))
+    @rule(
+        answer=st.sampled_from(
+            [TOKEN, NOT_YET, Answer(False, "no", hopeless=True), Answer(False, "no model", empty=True)]
+        )
+    )
     def answer(self, answer: Answer) -> None:
         self.do(self.supervisor.on_asked(self.asks.pop(), answer, self.now))
 
@@ -475,7 +479,7 @@ class SupervisorMachine(RuleBasedStateMachine):
         for name, ward in wards.items():
             assert ward.lives == (name in self.processes)
             assert ward.wanted == (name in self.wanted)
-            assert (ward.state == "ready") <= ward.lives
+            assert (ward.state in ("ready", "empty")) <= ward.lives
             assert (ward.state == "resting") <= (not ward.lives and ward.rests and ward.kept and ward.wanted)
             assert ward.rests <= (ward.state in ("stopping", "resting"))
             resting = ward.state in ("ready", "resting") or name in self.spawning

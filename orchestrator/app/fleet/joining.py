@@ -81,6 +81,23 @@ def check_leaves(membership: Membership, *, force: bool) -> None:
         )
 
 
+def check_answered(deliveries: int, approvals: int, in_work: int) -> None:
+    """Raises ``FleetError`` where requests of this node's share would never be answered once it has left: so many wait for a target
+    that is away, or for a person, and so many are in work."""
+    kinds = (
+        (deliveries, "kept for a target that is away", "orchestrator outbox list"),
+        (approvals, "waiting for a person", "orchestrator approvals list"),
+        (in_work, "in work", "orchestrator status"),
+    )
+    found = [(f"{count} {kind}", where) for count, kind, where in kinds if count]
+    if found:
+        raise FleetError(
+            f"this node has requests that are not answered yet: {', '.join(what for what, _ in found)}",
+            cure=f"orchestrator node drain, and leave once they are answered ({', '.join(where for _, where in found)});"
+            " or orchestrator node leave --force, and nobody answers them",
+        )
+
+
 def leave_fleet(folder: FleetFolder, processes: Processes, *, force: bool) -> bool:
     """Have the hub take this node's key out, end what a killed process left of its servers, and forget the fleet; tells whether
     the hub knows. With ``force`` also where it cannot be asked. Raises ``FleetError``, also while the servers run."""

@@ -3,78 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import ceil
-from typing import Final
 
-from orchestrator.app.simulation.broken import Break, by_faults
+from orchestrator.app.simulation.broken import Break, by_faults, not_all
+from orchestrator.app.simulation.calm import Calm
+from orchestrator.app.simulation.costs import costs_of
 from orchestrator.app.simulation.durations import Assumed
-from orchestrator.app.simulation.figures import REFUSED, Figures
-from orchestrator.app.simulation.play import AWAY, GONE, Story
+from orchestrator.app.simulation.figures import Figures
+from orchestrator.app.simulation.overload import by_load, once_failed
+from orchestrator.app.simulation.play import ANSWERED, AWAY, GONE, Story
 from orchestrator.core.blueprint import Blueprint
 
-FULL: Final = 0.9
-"""The share of its time that a model is busy from which on it counts as full."""
 
-
-def breaks_of(story: Story, figures: Figures, blueprint: Blueprint, assumed: Assumed) -> list[Break]:
-    """All of them, in the order of time."""
+def breaks_of(
+    story: Story, figures: Figures, blueprint: Blueprint, assumed: Assumed, calm: Calm | None = None
+) -> list[Break]:
+    """First what is full with nothing failing, as faults cost less there; then all others in the order of time. ``calm`` is what
+    became of the requests without the faults."""
+    hubs = [node["name"] for node in blueprint.nodes if node["hub"]] or [node["name"] for node in blueprint.nodes[:1]]
+    costs = costs_of(story, hubs, calm)
+    rest = {cost.agent: cost for cost in costs if cost.fault is None}
+    full = list(by_load(story.load, figures, blueprint, assumed, rest))
     found = [
-        *by_faults(story, figures, blueprint),
-        *_full(story, figures, blueprint, assumed),
-        *_at_doors(story),
+        *by_faults(story, figures, blueprint, costs),
+        *once_failed(story.load, blueprint, assumed, costs, rest),
+        *not_all(rest.values()),
+        *_at_doors(story, calm),
     ]
-    return sorted(found, key=lambda each: (each.at, each.address))
+    return [*full, *sorted(found, key=lambda each: (each.at, each.address))]
 
 
-# ---- models that are full -------------------------------------------------------------------------------------------
-
-
-def _full(story: Story, figures: Figures, blueprint: Blueprint, assumed: Assumed) -> Iterator[Break]:
-    specs = {one.spec["name"]: one.spec for one in blueprint.of_kind("agent")}
-    for server in figures.servers:
-        homes = [set(node["agents"]) for node in blueprint.nodes if node["name"] == server.node]
-        agents = [
-            agent
-            for agent in story.load.shares
-            if specs[agent]["models"][:1] == [server.model] and (not homes or agent in homes[0])
-        ]
-        refused = [w.at for w in story.wishes if w.agent in agents and w.outcome in REFUSED]
-        if server.busy < FULL or not refused:
-            continue
-        load = story.load
-        rates = {agent: load.rps * load.shares[agent] / sum(load.shares.values()) for agent in agents}
-        model = blueprint.elements[f"model.{server.model}"].spec
-        comes = sum(rates.values())
-        seconds = sum(rates[a] * assumed.seconds_of(a, model, server.node) for a in agents) / comes
-        makes = server.slots / seconds
-        on = f" on {server.node}" if server.node else ""
-        slots = "1 slot ends" if server.slots == 1 else f"{server.slots} slots end"
-        what = (
-            f"{server.model}{on} is full: {comes:.3g} requests a second come for it, and its {slots} {makes:.3g}"
-            f" ({seconds:.3g} s each); the first is refused after {min(refused):.1f} s"
-        )
-        slots = f"{ceil(comes * seconds)} slots where its server has them (max_concurrent), or a smaller model"
-        cure = (
-            f"{ceil(comes / makes)} such nodes would do (replicas), or {slots}" if server.node else f"give it {slots}"
-        )
-        yield Break(min(refused), what, f"model.{server.model}", cure)
-
-
-# ---- doors ----------------------------------------------------------------------------------------------------------
-
-
-def _at_doors(story: Story) -> Iterator[Break]:
+def _at_doors(story: Story, calm: Calm | None) -> Iterator[Break]:
     for fault in story.load.faults:
         if fault.kind != "node":
             continue
         [node] = fault.ends
         ends = fault.at + (fault.after if fault.after is not None else story.load.duration)
-        gone = sum(w.door == node and w.outcome == GONE and w.at <= fault.at <= w.ended + 1e-6 for w in story.wishes)
-        away = sum(w.door == node and w.outcome == AWAY and fault.at <= w.at < ends + 1 for w in story.wishes)
+        at_door = [wish for wish in story.wishes if wish.door == node]
+        gone = [w for w in at_door if w.outcome == GONE and w.at <= fault.at <= w.ended + 1e-6]
+        away = [w for w in at_door if w.outcome == AWAY and fault.at <= w.at < ends + 1]
         if gone or away:
-            work = f"{gone} {'request' if gone == 1 else 'requests'}"
+            work = f"{len(gone):,} {'request' if len(gone) == 1 else 'requests'}"
             what = (
-                f"{node} fails with {work} at its door in work, and {away} come there while it is down:"
+                f"{node} fails with {work} at its door in work, and {len(away):,} come there while it is down:"
                 " their callers find no connection"
             )
+            if calm is not None:
+                answered = sum(calm[wish.id].outcome == ANSWERED for wish in (*gone, *away))
+                what += f"; {answered:,} of all these would be answered if it did not fail"
             yield Break(fault.at, what, f"node.{node}", "let callers ask another node where one does not answer")

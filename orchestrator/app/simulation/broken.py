@@ -2,47 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from orchestrator.app.simulation.costs import Cost, brings_hub_down, costs_of, over
+from orchestrator.app.simulation.costs import Cost, brings_hub_down, over
+from orchestrator.app.simulation.demand import UP
 from orchestrator.app.simulation.faults import Fault
 from orchestrator.app.simulation.figures import Figures
 from orchestrator.app.simulation.play import Story
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.plan.fleet import Fleet, FleetAgent, fleet_of
-from orchestrator.plan.placement import READY_AGAIN, Assignment, Seen, place
+from orchestrator.plan.placement import Assignment, place
 from orchestrator.testing.sim_bus import HUB
 
 TWO: Final = "write replicas: 2, and two nodes hold it at all times"
 KEEP: Final = "store_and_forward: true, and its requests are kept until it can be reached again"
-UP: Final = Seen(ready_for=READY_AGAIN)
+LONGER: Final = "more slots (max_concurrent), or a longer queue (queue)"
 
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """Something that breaks ``at`` seconds. ``address`` is the part of the manifest that it is about."""
+    """Something that breaks ``at`` seconds. ``address`` is the part of the manifest that it is about; ``lost``: how many requests
+    that a living node took on are lost by it. What is of no ``kind`` is ``other``."""
 
     at: float
     what: str
     address: str
     cure: str
+    kind: Literal["overload", "fault", "other"] = "fault"
+    lost: int = 0
 
 
-def by_faults(story: Story, figures: Figures, blueprint: Blueprint) -> Iterator[Break]:
+def by_faults(story: Story, figures: Figures, blueprint: Blueprint, costs: Sequence[Cost]) -> Iterator[Break]:
     """Each fault, for each agent that it concerned."""
     fleet = fleet_of(blueprint)
     hubs = [node["name"] for node in blueprint.nodes if node["hub"]] or [node["name"] for node in blueprint.nodes[:1]]
-    costs = costs_of(story, hubs)
     told = set[tuple[Fault | None, str]]()
     for fault, agent, why, cure in _without_holder(story, fleet):
         told.add((fault, agent))
-        lost = [cost.told() for cost in costs if (cost.fault, cost.agent) == (fault, agent)]
-        yield Break(fault.at, "; ".join([why, *lost]), f"agent.{agent}", cure)
+        cost = next((one for one in costs if (one.fault, one.agent) == (fault, agent)), Cost(fault, agent, frozenset()))
+        yield Break(fault.at, f"{why}; {cost.told()}", f"agent.{agent}", cure, lost=len(cost.lost))
     for cost in costs:
-        if (cost.fault, cost.agent) not in told:
-            yield _Breaking(cost, fleet, blueprint, figures, story.load.faults, hubs).told()
+        if cost.fault is not None and (cost.fault, cost.agent) not in told:
+            yield _Breaking(cost, cost.fault, fleet, blueprint, figures, story.load.faults, hubs).told()
+
+
+def not_all(rest: Iterable[Cost]) -> Iterator[Break]:
+    """What is lost or refused by no fault, and at no model that is full."""
+    for cost in rest:
+        at = min(wish.at for wish in cost.wishes)
+        where = f"agent.{cost.agent}"
+        if cost.lost or cost.kept:
+            yield Break(
+                at, f"{cost.agent} does not answer all: {cost.told()}", where, "ask again", "other", len(cost.lost)
+            )
+        else:
+            what = f"{cost.agent} has no room at peaks, though nothing is full: {cost.told()}"
+            yield Break(at, what, where, LONGER, "other")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +67,7 @@ class _Breaking:
     """What a fault costs an agent, in the words of the fault's kind."""
 
     cost: Cost
+    fault: Fault
     fleet: Fleet
     blueprint: Blueprint
     figures: Figures
@@ -57,15 +75,13 @@ class _Breaking:
     hubs: Sequence[str]
 
     def told(self) -> Break:
-        fault, agent = self.cost.fault, self.fleet.agents[self.cost.agent]
-        if fault is None:
-            at, why, cure = min(wish.at for wish in self.cost.lost), f"{agent.name} does not answer all", "ask again"
-        elif fault.kind == "node" and self.cost.holders == {*fault.ends}:
+        fault, agent = self.fault, self.fleet.agents[self.cost.agent]
+        if fault.kind == "node" and self.cost.holders == {*fault.ends}:
             cure = self._nearer(agent) if brings_hub_down(fault, self.faults, self.hubs) else self._two(agent)
-            at, why = fault.at, self._away(fault)
+            why = self._away(fault)
         else:
-            at, why, cure = fault.at, self._apart(fault), self._nearer(agent)
-        return Break(at, f"{why}: {self.cost.told()}", f"agent.{agent.name}", cure)
+            why, cure = self._apart(fault), self._nearer(agent)
+        return Break(fault.at, f"{why}: {self.cost.told()}", f"agent.{agent.name}", cure, lost=len(self.cost.lost))
 
     def _away(self, fault: Fault) -> str:
         moves = (move for each in self.figures.fail_overs if each.fault == fault for move in each.taken)
@@ -138,7 +154,7 @@ def _without_holder(story: Story, fleet: Fleet) -> Iterator[tuple[Fault, str, st
     """Agents that nobody can hold once a node has failed: by which fault, who, why, and what would help."""
     before = place(fleet, dict.fromkeys(fleet.nodes, UP))
     told: set[str] = set()
-    for fault, dead in _deaths(story.load.faults):
+    for fault, dead in deaths(story.load.faults):
         after = place(fleet, {name: UP for name in fleet.nodes if name not in dead}, before)
         for name, agent in fleet.agents.items():
             held = [one.node for one in after.places.get(name, ())]
@@ -147,7 +163,7 @@ def _without_holder(story: Story, fleet: Fleet) -> Iterator[tuple[Fault, str, st
                 yield fault, name, _unheld(agent, after), _cure(agent, fleet, dead)
 
 
-def _deaths(faults: Sequence[Fault]) -> Iterator[tuple[Fault, set[str]]]:
+def deaths(faults: Sequence[Fault]) -> Iterator[tuple[Fault, set[str]]]:
     """Each time that a node fails, with all that are down then."""
     nodes = [fault for fault in faults if fault.kind == "node"]
     for one in sorted(nodes, key=lambda fault: fault.at):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import ceil, inf
 from typing import Final
 
+from orchestrator.app.simulation.calm import Calm
 from orchestrator.app.simulation.durations import Assumed
 from orchestrator.app.simulation.engine import Wish
 from orchestrator.app.simulation.faults import Fault
@@ -78,7 +79,7 @@ class Move:
 class FailOver:
     """What followed a fault. ``noticed``: seconds until the others sent it nothing any more; ``taken``: who took over;
     ``back``: when it held its agents again, counted from its return. ``asked`` and ``answered`` are of requests that came to
-    nodes that lived while it was down."""
+    nodes that lived while it was down; ``otherwise``: of these, answered with no fault at all, where that was played too."""
 
     fault: Fault
     noticed: float | None
@@ -86,16 +87,18 @@ class FailOver:
     back: tuple[Move, ...]
     asked: int
     answered: int
+    otherwise: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Everything."""
+    """Everything. ``otherwise``: how the same requests end with no fault at all, where that was played too."""
 
     counts: Counts
     agents: tuple[AgentFigures, ...]
     servers: tuple[ServerFigures, ...]
     fail_overs: tuple[FailOver, ...]
+    otherwise: Counts | None = None
 
     @property
     def lost(self) -> int:
@@ -103,26 +106,27 @@ class Figures:
         return self.counts.failed
 
 
-def figures_of(story: Story, blueprint: Blueprint, assumed: Assumed) -> Figures:
-    """The figures of a story."""
+def figures_of(story: Story, blueprint: Blueprint, assumed: Assumed, calm: Calm | None = None) -> Figures:
+    """The figures of a story; ``calm`` is what became of its requests without its faults."""
     by_agent: dict[str, list[Wish]] = {agent: [] for agent in story.load.shares}
     for wish in story.wishes:
         by_agent[wish.agent].append(wish)
     return Figures(
-        counts_of(story.wishes),
+        counts_of([wish.outcome for wish in story.wishes]),
         tuple(_of_agent(agent, wishes) for agent, wishes in by_agent.items()),
         tuple(_of_servers(story, blueprint, assumed)),
-        tuple(_fail_over(story, fault) for fault in story.load.faults),
+        tuple(_fail_over(story, fault, calm) for fault in story.load.faults),
+        counts_of([each.outcome for each in calm.values()]) if calm is not None else None,
     )
 
 
-def counts_of(wishes: Sequence[Wish]) -> Counts:
-    """How they ended."""
-    ends = Counter(wish.outcome for wish in wishes)
+def counts_of(outcomes: Sequence[str]) -> Counts:
+    """How requests ended."""
+    ends = Counter(outcomes)
     codes = {code: ends[code] for code in sorted(ends) if code not in (ANSWERED, GONE, AWAY, KEPT)}
     refused = sum(count for code, count in codes.items() if code in REFUSED)
     failed = sum(codes.values()) - refused
-    return Counts(len(wishes), ends[ANSWERED], refused, failed, ends[GONE], ends[AWAY], ends[KEPT], codes)
+    return Counts(len(outcomes), ends[ANSWERED], refused, failed, ends[GONE], ends[AWAY], ends[KEPT], codes)
 
 
 def spread_of(seconds: Iterable[float]) -> Spread | None:
@@ -137,7 +141,10 @@ def spread_of(seconds: Iterable[float]) -> Spread | None:
 def _of_agent(agent: str, wishes: Sequence[Wish]) -> AgentFigures:
     answered = [wish for wish in wishes if wish.outcome == ANSWERED]
     return AgentFigures(
-        agent, counts_of(wishes), spread_of(_waits(answered)), spread_of(wish.ended - wish.at for wish in answered)
+        agent,
+        counts_of([wish.outcome for wish in wishes]),
+        spread_of(_waits(answered)),
+        spread_of(wish.ended - wish.at for wish in answered),
     )
 
 
@@ -159,18 +166,19 @@ def _of_servers(story: Story, blueprint: Blueprint, assumed: Assumed) -> Iterato
 # ---- fail-over ------------------------------------------------------------------------------------------------------
 
 
-def _fail_over(story: Story, fault: Fault) -> FailOver:
+def _fail_over(story: Story, fault: Fault, calm: Calm | None) -> FailOver:
     ends = story.load.duration if fault.after is None else min(fault.at + fault.after, story.load.duration)
     met = [wish for wish in story.wishes if fault.at <= wish.at < ends and wish.outcome not in (AWAY, GONE)]
     answered = sum(wish.outcome == ANSWERED for wish in met)
+    otherwise = sum(calm[wish.id].outcome == ANSWERED for wish in met) if calm is not None else None
     if fault.kind != "node":
-        return FailOver(fault, None, (), (), len(met), answered)
+        return FailOver(fault, None, (), (), len(met), answered, otherwise)
     [node] = fault.ends
     held = _held(story, node, fault.at)
     taken = _moves(story, held, node, (fault.at, ends), itself=False)
     again = min((each.at for each in story.load.faults if each.at > ends and each.ends == fault.ends), default=inf)
     back = _moves(story, held, node, (fault.at + fault.after, again), itself=True) if fault.after else ()
-    return FailOver(fault, _noticed(story, node, fault.at, ends), taken, back, len(met), answered)
+    return FailOver(fault, _noticed(story, node, fault.at, ends), taken, back, len(met), answered, otherwise)
 
 
 def _held(story: Story, node: str, at: float) -> list[str]:

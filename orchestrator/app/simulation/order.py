@@ -8,6 +8,8 @@ from typing import Final
 
 from orchestrator.app.simulation.breaks import breaks_of
 from orchestrator.app.simulation.broken import Break
+from orchestrator.app.simulation.calm import Calm, beside
+from orchestrator.app.simulation.demand import can_do, demands, placed, strained
 from orchestrator.app.simulation.durations import HARDWARE, Assumed
 from orchestrator.app.simulation.faults import check_apart, read_fault
 from orchestrator.app.simulation.figures import Figures, figures_of
@@ -39,21 +41,29 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """What came of it."""
+    """What came of it. ``can_do``: of the requests that are asked a second, those that can be done with nothing failing."""
 
     blueprint: Blueprint
     assumed: Assumed
     story: Story
     figures: Figures
     breaks: Sequence[Break]
+    can_do: float
 
 
 def simulate(blueprint: Blueprint, order: Order) -> Simulated:
     """Simulate it. The same order of the same manifest gives the same. Raises ``UsageError``."""
     load, assumed = _load(blueprint, order), _assumed(blueprint, order)
-    story = play(blueprint, load, assumed)
-    figures = figures_of(story, blueprint, assumed)
-    return Simulated(blueprint, assumed, story, figures, breaks_of(story, figures, blueprint, assumed))
+    found = demands(blueprint, load, assumed, placed(blueprint))
+    if load.faults and strained(found, blueprint):
+        with beside(blueprint, load, assumed) as ended:
+            story = play(blueprint, load, assumed)
+            calm: Calm | None = ended()
+    else:
+        story, calm = play(blueprint, load, assumed), None
+    figures = figures_of(story, blueprint, assumed, calm)
+    told = breaks_of(story, figures, blueprint, assumed, calm)
+    return Simulated(blueprint, assumed, story, figures, told, can_do(found, load))
 
 
 def _load(blueprint: Blueprint, order: Order) -> Load:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from orchestrator.cli.inputs import compiled, manifest_arguments, origin
 from orchestrator.cli.view.terminal import Terminal
@@ -14,7 +15,9 @@ from orchestrator.core.errors import UsageError
 if TYPE_CHECKING:
     from orchestrator.app.client import RuntimeClient
     from orchestrator.app.compile import Compilation
+    from orchestrator.cli.fetching import Fetched
     from orchestrator.cli.reach import TimeLimit
+    from orchestrator.core.blueprint import ModelSpec
     from orchestrator.core.event import Event
     from orchestrator.deploy.wanted import Wanted
     from orchestrator.plan.observed import ObservedState
@@ -67,79 +70,117 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
         )
     check_one_place(compilation.blueprint.name, client(terminal), local=False)
     if options.foreground:
-        from orchestrator.cli.foreground import serve
-
-        if _may_fetch(compilation, options):
-            from orchestrator.cli.fetching import fetch_missing
-            from orchestrator.cli.reach import observed
-
-            fetch_missing(compilation.blueprint, observed(compilation.blueprint, terminal), terminal, limit)
-        return serve(compilation, _wanted(compilation, options, ""), terminal)
+        return _in_foreground(compilation, options, limit, terminal)
     runtime = started(terminal)
     limit = TimeLimit.from_now(
         options.timeout
     )  # it counts once the runtime is there, whose start has a limit of its own
     check_applies(runtime, compilation.blueprint, origin(options))
     tell_apart(runtime, terminal)
-    plan, applied, failed = _applied(compilation, runtime, options, limit, terminal)
+    done = _Apply(compilation, runtime, options, limit, terminal).done()
     mine = next((each for each in runtime.status()["deployments"] if each["name"] == compilation.blueprint.name), None)
-    _report(compilation, plan, applied | {"now": mine and mine["revision"]}, runtime, terminal)
-    return _outcome(mine, failed, terminal)
+    _report(compilation, done.plan, done.applied | {"now": mine and mine["revision"]}, runtime, terminal)
+    return _outcome(mine, done.failed, terminal)
 
 
-def _applied(
-    compilation: Compilation,
-    client: RuntimeClient,
-    options: argparse.Namespace,
-    limit: TimeLimit,
-    terminal: Terminal,
-) -> tuple[Plan, dict[str, Any], Mapping[str, str]]:
-    """Plan, agree and carry out; planned again where another command was faster, as if this one had come after it. Tells also
-    why models could not be had, by alias."""
-    from orchestrator.core.errors import PlanError, PlanOutdated
-    from orchestrator.plan.observed import changed_between
+def _in_foreground(compilation: Compilation, options: argparse.Namespace, limit: TimeLimit, terminal: Terminal) -> int:
+    """Be the runtime. What is missing is brought first; into servers that it starts, once they answer."""
+    from orchestrator.cli.fetching import fetch_missing
+    from orchestrator.cli.foreground import serve
+    from orchestrator.cli.reach import observed
 
-    (observed, failed), changed = _fetched(compilation, client, options, limit, terminal), ""
-    for _ in range(MOST_PLANS):
-        plan = _plan(compilation, observed)
-        try:
-            _agree(plan, options, terminal)
-            _tell_unstarted(plan, compilation, terminal)
-        except PlanError as error:
-            if not changed:
-                raise
-            raise PlanError(f"{changed}; now {error.message}", cure=AGAIN_WITH_YES) from error
-        try:
-            applied = _carry_out(client, plan, _wanted(compilation, options, plan.digest), limit, terminal)
-            return plan, applied, failed
-        except PlanOutdated:
-            before, observed = observed, client.observe(compilation.blueprint)
-            changed = changed_between(before, observed)
-            terminal.tell(f"{changed}: planned again")
-    raise PlanError(
-        f"{changed}, and so it was {MOST_PLANS} times in a row", cure="apply again when the others are done"
-    )
+    wanted = _wanted(compilation, options, "")
+    if not _may_fetch(compilation, options):
+        return serve(compilation, wanted, terminal)
+    first = fetch_missing(compilation.blueprint, observed(compilation.blueprint, terminal), terminal, limit)
+
+    def bring(seen: ObservedState) -> bool:
+        return fetch_missing(compilation.blueprint, seen, terminal, limit, first.failed).brought
+
+    return serve(compilation, wanted, terminal, bring if _starts_empty(compilation) else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What was planned and applied last, and why models could not be had, by alias."""
+
+    plan: Plan
+    applied: dict[str, Any]
+    failed: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Apply:
+    """One command's apply to a runtime."""
+
+    compilation: Compilation
+    client: RuntimeClient
+    options: argparse.Namespace
+    limit: TimeLimit
+    terminal: Terminal
+
+    def done(self) -> _Done:
+        """Carry it out; what servers lack that are started for it is known once they answer: it is pulled into them, and bound."""
+        observed, fetched = self._fetched({})
+        done = self._carried_out(observed, fetched.failed)
+        if not (self._may_fetch and _starts_empty(self.compilation)):
+            return done
+        observed, fetched = self._fetched(done.failed)
+        failed = {**done.failed, **fetched.failed}
+        return self._carried_out(observed, failed, again=True) if fetched.brought else replace(done, failed=failed)
+
+    @property
+    def _may_fetch(self) -> bool:
+        return _may_fetch(self.compilation, self.options)
+
+    def _fetched(self, before: Mapping[str, str]) -> tuple[ObservedState, Fetched]:
+        """What is there, once what was missing is brought; and what became of that. What could not be had ``before`` is left."""
+        from orchestrator.cli.fetching import Fetched, fetch_missing
+
+        blueprint = self.compilation.blueprint
+        observed = self.client.observe(blueprint)
+        if not self._may_fetch:
+            return observed, Fetched()
+        fetched = fetch_missing(blueprint, observed, self.terminal, self.limit, before)
+        return self.client.observe(blueprint) if fetched.any else observed, fetched
+
+    def _carried_out(self, observed: ObservedState, failed: Mapping[str, str], *, again: bool = False) -> _Done:
+        """Plan, agree and carry out; planned again where another command was faster, as if this one had come after it."""
+        from orchestrator.core.errors import PlanError, PlanOutdated
+        from orchestrator.plan.observed import changed_between
+
+        changed, compilation, terminal = "", self.compilation, self.terminal
+        for _ in range(MOST_PLANS):
+            plan = _plan(compilation, observed)
+            try:
+                _agree(plan, self.options, terminal)
+                if not again:
+                    _tell_unserved(plan, compilation, observed, terminal)
+            except PlanError as error:
+                if not changed:
+                    raise
+                raise PlanError(f"{changed}; now {error.message}", cure=AGAIN_WITH_YES) from error
+            try:
+                wanted = _wanted(compilation, self.options, plan.digest)
+                return _Done(plan, _carry_out(self.client, plan, wanted, self.limit, terminal), failed)
+            except PlanOutdated:
+                before, observed = observed, self.client.observe(compilation.blueprint)
+                changed = changed_between(before, observed)
+                terminal.tell(f"{changed}: planned again")
+        raise PlanError(
+            f"{changed}, and so it was {MOST_PLANS} times in a row", cure="apply again when the others are done"
+        )
 
 
 def _may_fetch(compilation: Compilation, options: argparse.Namespace) -> bool:
     return not options.no_pull and any(True for _ in compilation.blueprint.of_kind("model"))
 
 
-def _fetched(
-    compilation: Compilation,
-    client: RuntimeClient,
-    options: argparse.Namespace,
-    limit: TimeLimit,
-    terminal: Terminal,
-) -> tuple[ObservedState, Mapping[str, str]]:
-    """What is there, once what was missing is brought; and why what was not could not be had, by alias."""
-    observed = client.observe(compilation.blueprint)
-    if _may_fetch(compilation, options):
-        from orchestrator.cli.fetching import fetch_missing
+def _starts_empty(compilation: Compilation) -> bool:
+    """Whether a server is started for it that may lack its model then."""
+    from orchestrator.plan.wish import Wish
 
-        fetched = fetch_missing(compilation.blueprint, observed, terminal, limit)
-        return client.observe(compilation.blueprint) if fetched.any else observed, fetched.failed
-    return observed, {}
+    return any(Wish.of(cast("ModelSpec", each.spec)) for each in compilation.blueprint.of_kind("model"))
 
 
 def _dry_run(compilation: Compilation, options: argparse.Namespace, terminal: Terminal) -> int:
@@ -229,16 +270,24 @@ def _agree(plan: Plan, options: argparse.Namespace, terminal: Terminal) -> None:
     raise PlanError(f"the plan removes {gone}", cure="repeat with --yes if that is meant")
 
 
-def _tell_unstarted(plan: Plan, compilation: Compilation, terminal: Terminal) -> None:
-    """A server that the manifest wants started and that cannot be: its step says only that the model is done without."""
+def _tell_unserved(plan: Plan, compilation: Compilation, observed: ObservedState, terminal: Terminal) -> None:
+    """A server that the manifest wants started and that cannot be, or lacks its model: its step says only that the model is done
+    without."""
+    from orchestrator.plan.observed import server_name
     from orchestrator.plan.operation import ServeWithoutModel
+    from orchestrator.plan.started_words import EMPTY, NOT_READY
 
     ours = {each.spec["alias"] for each in compilation.blueprint.of_kind("model") if each.spec["server"]}
     for step in plan.steps:
         if isinstance(step.operation, ServeWithoutModel) and step.operation.name in ours:
             bound = step.operation.bound
+            if bound.missing.endswith(NOT_READY):
+                continue  # the apply waits for it
             cure = f" ({bound.cure})" if bound.cure else ""
-            terminal.tell(f"the server of {bound.alias} is not started: {bound.missing}{cure}")
+            now = observed.started.get(server_name(plan.deployment, bound.alias))
+            runs = now is not None and now.state in ("ready", EMPTY)
+            what = f"{bound.alias} is not served" if runs else f"the server of {bound.alias} is not started"
+            terminal.tell(f"{what}: {bound.missing}{cure}")
 
 
 def _says_yes(question: str, terminal: Terminal) -> bool:

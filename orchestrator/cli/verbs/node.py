@@ -65,7 +65,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     leave = actions.add_parser("leave", help="leave the fleet; with a name, on the hub: take that node out")
     leave.add_argument("name", nargs="?", default="", metavar="NAME", help="a node that is lost")
-    leave.add_argument("--force", action="store_true", help="also where the hub cannot be asked, or is this machine")
+    leave.add_argument(
+        "--force",
+        action="store_true",
+        help="also where the hub cannot be asked, or is this machine, or requests here are not answered yet",
+    )
     for each in (init, invite, join, status):
         each.add_argument("--json", action="store_true", help="as JSON")
 
@@ -242,6 +246,8 @@ def _leave(options: argparse.Namespace, terminal: Terminal) -> int:
             )
         return _take_out(folder, options.name, terminal)
     check_leaves(membership, force=options.force)
+    if not options.force:
+        _check_answered(terminal)
     with _without_runtime(terminal):
         told = leave_fleet(folder, LocalProcesses(), force=options.force)
     terminal.say(f"{membership.node} has left fleet {membership.fleet}; its keys are removed here")
@@ -250,6 +256,21 @@ def _leave(options: argparse.Namespace, terminal: Terminal) -> int:
             f"the hub could not be asked, and would still know its key; on it: orchestrator node leave {membership.node}"
         )
     return 0
+
+
+def _check_answered(terminal: Terminal) -> None:
+    """Before anything is stopped: what is kept here would go with the share."""
+    from orchestrator.app.fleet.joining import check_answered
+    from orchestrator.cli.reach import client
+    from orchestrator.plugins.stores.unanswered import unanswered
+    from orchestrator.ports.host import DATABASE_NAME
+
+    runtime = client(terminal)
+    fleet = runtime.fleet() or {"deployments": []}
+    shares = {each["name"] for each in fleet["deployments"]}
+    served = runtime.status()["deployments"] if shares else []
+    in_work = sum(each["in_flight"] for each in served if each["name"] in shares)
+    check_answered(*unanswered(runtime.folders.state / DATABASE_NAME), in_work)
 
 
 @contextmanager

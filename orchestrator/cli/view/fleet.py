@@ -48,6 +48,7 @@ def _of_one(deployment: Mapping[str, Any], terminal: Terminal) -> list[str]:
         shown.append(line.replace(health, terminal.paint(_STYLES.get(health, "bold"), health), 1))
     nowhere = {agent: held["why"] for agent, held in deployment["agents"].items() if not held["nodes"]}
     shown += [f"  agent.{agent} is nowhere: {why}" for agent, why in sorted(nowhere.items())]
+    shown += _drained(deployment)
     shown += [f"  node.{node} is {_health(each)}: {each['absent']}" for node, each in _absent(deployment["nodes"])]
     faults = {node: each["fault"] for node, each in deployment["nodes"].items() if each["fault"]}
     shown += [f"  node.{node} cannot serve what it should: {why}" for node, why in faults.items()]
@@ -55,6 +56,16 @@ def _of_one(deployment: Mapping[str, Any], terminal: Terminal) -> list[str]:
     rollout, back = deployment["rollout"], deployment["taken_back"]
     shown += [f"  {shown_rollout(rollout)}"] if rollout else []
     return shown + ([f"  generation {back['generation']} was taken back: {back['why']}"] if back else [])
+
+
+def _drained(deployment: Mapping[str, Any]) -> Iterator[str]:
+    """Agents of which every holder is drained: only requests that come to these nodes themselves are answered."""
+    drained = {node for node, each in deployment["nodes"].items() if each["work"] == "draining"}
+    for agent, held in sorted(deployment["agents"].items()):
+        if held["nodes"] and drained.issuperset(held["nodes"]):
+            names = ", ".join(held["nodes"])
+            others = "which is drained and takes" if len(held["nodes"]) == 1 else "which are drained and take"
+            yield f"  agent.{agent} is on {names} only, {others} nothing from other nodes: orchestrator node uncordon, on {names}"
 
 
 def _leases(leases: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -138,6 +149,7 @@ def shown_placement(applied: Mapping[str, Any], terminal: Terminal) -> str:
     for agent, held in sorted(applied["agents"].items()):
         where = ", ".join(held["nodes"]) or "nowhere"
         lines.append(f"  agent.{agent}  {where}  ({held['why']})")
+    lines += _drained(applied)
     absent = {node: f": {each['absent']}" for node, each in _absent(applied["nodes"])}
     ill = {node: _health(each) for node, each in applied["nodes"].items() if each["health"] != "alive"}
     lines += [f"  node.{node} is {how}{absent.get(node, '')}" for node, how in sorted(ill.items())]

@@ -8,12 +8,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.app.simulation.durations import HARDWARE, weights_of
+from orchestrator.app.simulation.overload import rate_of
 from orchestrator.cli.view.columns import columns
 from orchestrator.cli.view.terminal import Terminal
 
 if TYPE_CHECKING:
     from orchestrator.app.simulation.faults import Fault
-    from orchestrator.app.simulation.figures import Counts, FailOver, Move, Spread
+    from orchestrator.app.simulation.figures import Counts, FailOver, Figures, Move, Spread
     from orchestrator.app.simulation.order import Simulated
     from orchestrator.core.diagnostic import Place
 
@@ -30,6 +31,7 @@ def as_json(simulated: Simulated, place_of: PlaceOf) -> str:
         "seed": load.seed,
         "settled": simulated.story.settled,
         "lost": figures.lost,
+        "can_do": simulated.can_do,
         **asdict(figures),
         "breaks": [{**asdict(each), "place": str(place_of(each.address))} for each in simulated.breaks],
         "assumed": asdict(simulated.assumed),
@@ -46,7 +48,15 @@ def shown(simulated: Simulated, terminal: Terminal, place_of: PlaceOf) -> str:
     lines += [f"  {_told_fault(fault)}" for fault in load.faults]
     if not simulated.story.settled:
         lines.append("  the fleet was not ready when the first request came: not every node held what it was given")
-    lines += ["", *_counted(figures.counts), "", *_agents(simulated, terminal), "", *_servers(simulated, terminal)]
+    lines += [
+        "",
+        *_counted(figures),
+        *_too_much(simulated),
+        "",
+        *_agents(simulated, terminal),
+        "",
+        *_servers(simulated, terminal),
+    ]
     if figures.fail_overs:
         lines += ["", terminal.paint("bold", "fail-over")]
         lines += [line for each in figures.fail_overs for line in _fail_over(each)]
@@ -55,7 +65,7 @@ def shown(simulated: Simulated, terminal: Terminal, place_of: PlaceOf) -> str:
         lines += [f"  {each.at:6.1f} s  {each.what}", f"            --> {place_of(each.address)} in {each.address}"]
         lines.append(f"            cure: {each.cure}")
     lines += [] if simulated.breaks else ["  nothing"]
-    lines += ["", terminal.paint("bold", "assumed"), *_assumed(simulated), "", _verdict(figures.lost, terminal)]
+    lines += ["", terminal.paint("bold", "assumed"), *_assumed(simulated), "", _verdict(simulated, terminal)]
     return "\n".join(lines)
 
 
@@ -64,7 +74,8 @@ def _told_fault(fault: Fault) -> str:
     return f"{fault.name} fails at {fault.at:g} s{back}"
 
 
-def _counted(counts: Counts) -> Iterator[str]:
+def _counted(figures: Figures) -> Iterator[str]:
+    counts, otherwise = figures.counts, figures.otherwise
     yield f"{counts.asked:,} requests: {counts.answered:,} answered"
     codes = ", ".join(f"{code} {count:,}" for code, count in counts.codes.items())
     rows = [
@@ -77,16 +88,44 @@ def _counted(counts: Counts) -> Iterator[str]:
     yield from (f"  {count:>7,}  {what}" for count, what in rows if count)
     if codes:
         yield f"  by code: {codes}"
+    if otherwise is not None:
+        calm = f"{otherwise.answered:,} answered, {otherwise.refused:,} refused, {otherwise.failed:,} failed"
+        yield f"  where nothing fails: {calm}"
+
+
+def _too_much(simulated: Simulated) -> list[str]:
+    """That more is asked than can be done, whatever fails."""
+    asked, can = simulated.story.load.rps, simulated.can_do
+    if asked - can < asked * 1e-6:
+        return []
+    can_do = f"the fleet can do {rate_of(can)}" if simulated.blueprint.nodes else f"{rate_of(can)} can be done"
+    can_do += ", even while nothing fails" if simulated.story.load.faults else ""
+    return [f"too much is asked: {rate_of(asked)} requests a second come, and {can_do}"]
 
 
 def _agents(simulated: Simulated, terminal: Terminal) -> list[str]:
-    head = ("AGENT", "ASKED", "ANSWERED", "REFUSED", "FAILED", "WAITED p50", "p95", "p99", "TOOK p50", "p95", "p99")
+    """Whatever became of a request, it stands in one of the columns."""
+    figures = simulated.figures
+    more = [
+        (name, found)
+        for name, found in (("NODE DOWN", _unheard), ("KEPT", _kept))
+        if any(found(each.counts) for each in figures.agents)
+    ]
+    head = ("AGENT", "ASKED", "ANSWERED", "REFUSED", "FAILED", *(name for name, _ in more))
     rows = []
-    for each in simulated.figures.agents:
+    for each in figures.agents:
         counts = each.counts
-        told = [f"{n:,}" for n in (counts.asked, counts.answered, counts.refused, counts.failed)]
-        rows.append((each.agent, *told, *_spread(each.waited), *_spread(each.took)))
-    return _table(head, rows, terminal)
+        ends = (counts.asked, counts.answered, counts.refused, counts.failed, *(found(counts) for _, found in more))
+        rows.append((each.agent, *(f"{n:,}" for n in ends), *_spread(each.waited), *_spread(each.took)))
+    return _table((*head, "WAITED p50", "p95", "p99", "TOOK p50", "p95", "p99"), rows, terminal)
+
+
+def _unheard(counts: Counts) -> int:
+    return counts.gone + counts.away
+
+
+def _kept(counts: Counts) -> int:
+    return counts.kept
 
 
 def _servers(simulated: Simulated, terminal: Terminal) -> list[str]:
@@ -114,8 +153,10 @@ def _time(seconds: float) -> str:
 
 
 def _fail_over(each: FailOver) -> Iterator[str]:
-    met = f"{each.answered:,} of {each.asked:,} requests were answered meanwhile"
-    yield f"  {each.fault.name} at {each.fault.at:g} s: {met}"
+    other = "the other nodes" if each.fault.kind == "node" else "the nodes"
+    met = f"of {each.asked:,} requests that came to {other} meanwhile, {each.answered:,} were answered"
+    calm = f" ({each.otherwise:,} where nothing fails)" if each.otherwise is not None else ""
+    yield f"  {each.fault.name} at {each.fault.at:g} s: {met}{calm}"
     if each.noticed is not None:
         yield f"    out of routing after {each.noticed:.1f} s"
     yield from (f"    {move.agent} taken over by {move.node} after {move.seconds:.1f} s" for move in each.taken)
@@ -150,7 +191,12 @@ def _slots(model: Mapping[str, Any], slots: int) -> str:
     return f"{answers} at once" + (" (--slots)" if model["zone"] == "node" else "")
 
 
-def _verdict(lost: int, terminal: Terminal) -> str:
+def _verdict(simulated: Simulated, terminal: Terminal) -> str:
+    lost = simulated.figures.lost
     if not lost:
         return "lost: none of the requests that a living node took on"
-    return terminal.paint("red", f"lost: {lost:,} requests that a living node took on were not answered")
+    kinds = (("fault", "by what fails"), ("overload", "as too much is asked"), ("other", "for other reasons"))
+    counts = {why: sum(each.lost for each in simulated.breaks if each.kind == kind) for kind, why in kinds}
+    parts = [f"{count:,} {why}" if count < lost else f"all {why}" for why, count in counts.items() if count]
+    told = "" if counts["by what fails"] == lost else f": {', '.join(parts)}"
+    return terminal.paint("red", f"lost: {lost:,} requests that a living node took on were not answered{told}")

@@ -9,7 +9,7 @@ from math import ceil, floor, log10
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.app.simulation.figures import REFUSED, spread_of
-from orchestrator.app.simulation.play import ANSWERED, AWAY, SAMPLES
+from orchestrator.app.simulation.play import ANSWERED, AWAY, GONE, KEPT, SAMPLES
 from orchestrator.graph.render.glyphs import fitted, text_width
 from orchestrator.graph.render.palette import DARK, LIGHT, Colours
 from orchestrator.graph.render.svg import escaped
@@ -99,7 +99,7 @@ def plot(simulated: Simulated) -> str:
 def _requests(simulated: Simulated) -> Field:
     width = simulated.story.load.duration / SLICES
     kinds: dict[str, list[float]] = {
-        name: [0.0] * SLICES for name in ("answered", "refused", "failed", "no connection")
+        name: [0.0] * SLICES for name in ("answered", "refused", "failed", "node down", "kept")
     }
     for wish in simulated.story.wishes:
         kinds[_kind(wish)][_slice(wish.at, width)] += 1 / width
@@ -112,9 +112,10 @@ def _requests(simulated: Simulated) -> Field:
 
 
 def _kind(wish: Wish) -> str:
-    if wish.outcome == ANSWERED:
-        return "answered"
-    return "refused" if wish.outcome in REFUSED else "no connection" if wish.outcome == AWAY else "failed"
+    """By the names of the tables."""
+    if wish.outcome in (ANSWERED, KEPT):
+        return wish.outcome
+    return "refused" if wish.outcome in REFUSED else "node down" if wish.outcome in (AWAY, GONE) else "failed"
 
 
 def _slice(at: float, width: float) -> int:
@@ -124,8 +125,10 @@ def _slice(at: float, width: float) -> int:
 def _queues(simulated: Simulated) -> Field:
     samples = _within(simulated)
     names = sorted({name for sample in samples for name in sample.waiting})
-    lines = [Line(name or "queue", [(s.at, float(s.waiting.get(name, 0))) for s in samples]) for name in names]
-    return _field("requests that wait", "", _most(lines))
+    lines = [
+        Line(name or "queue", [(s.at, float(s.waiting[name])) for s in samples if name in s.waiting]) for name in names
+    ]
+    return _field(f"requests that wait{_of(lines)}", "", _most(lines))
 
 
 def _times(simulated: Simulated) -> Field:
@@ -140,7 +143,9 @@ def _times(simulated: Simulated) -> Field:
     values = [value for line in lines for _, value in line.points if value > 0]
     top = 10.0 ** ceil(log10(max(values, default=1.0)) + 1e-9)
     foot = min(top / 10, 10.0 ** floor(log10(min(values, default=1.0)) + 1e-9))
-    return Field("time until the answer", "s", [line for line in lines if line.points], top, foot)
+    return Field(
+        "time until the answer, each step as many times more", "s", [line for line in lines if line.points], top, foot
+    )
 
 
 def _busy(simulated: Simulated) -> Field:
@@ -148,7 +153,7 @@ def _busy(simulated: Simulated) -> Field:
     servers = {(each.node, each.model): each.slots for each in simulated.figures.servers}
     few = [*samples[:: SAMPLES // SLICES], *samples[-1:]]
     lines = [Line(_server(*name), [*_shares(few, name, slots)]) for name, slots in servers.items()]
-    return Field("busy, of a model's slots", "%", _most(lines), 100.0)
+    return Field(f"busy, of a model's slots{_of(lines)}", "%", _most(lines), 100.0)
 
 
 def _server(node: str, model: str) -> str:
@@ -172,6 +177,10 @@ def _most(lines: Sequence[Line]) -> list[Line]:
     if len(lines) <= MOST_LINES:
         return list(lines)
     return sorted(lines, key=lambda line: -sum(value for _, value in line.points))[:MOST_LINES]
+
+
+def _of(lines: Sequence[Line]) -> str:
+    return f", the {MOST_LINES} with the most of {len(lines)}" if len(lines) > MOST_LINES else ""
 
 
 def _field(title: str, unit: str, lines: Sequence[Line]) -> Field:
@@ -201,14 +210,25 @@ def _axes(field: Field, top: float) -> Iterator[str]:
 
 def _curves(field: Field, top: float, duration: float) -> Iterator[str]:
     for number, line in enumerate(field.lines):
-        points = " ".join(
-            f"{LEFT + at / duration * WIDE:.1f},{top + HIGH * (1 - field.level(value)):.1f}"
-            for at, value in line.points
-        )
-        yield f'<polyline class="curve c{number}" points="{points}"><title>{escaped(line.name)}</title></polyline>'
+        for unbroken in _unbroken(line.points):
+            points = " ".join(
+                f"{LEFT + at / duration * WIDE:.1f},{top + HIGH * (1 - field.level(value)):.1f}"
+                for at, value in unbroken
+            )
+            yield f'<polyline class="curve c{number}" points="{points}"><title>{escaped(line.name)}</title></polyline>'
         level = top + 12 + 18 * number
         yield f'<path class="curve c{number}" d="M{LEFT + WIDE + 10:.1f} {level - 4:.1f}h20"/>'
         yield _text("sub", LEFT + WIDE + 36, level, fitted(line.name, 12, RIGHT - 40))
+
+
+def _unbroken(points: Sequence[tuple[float, float]]) -> Iterator[Sequence[tuple[float, float]]]:
+    """Where nothing was seen for longer than usual, the curve has a gap. A moment alone is a dot."""
+    steps = sorted(later[0] - earlier[0] for earlier, later in pairwise(points))
+    step, begins = 1.5 * steps[len(steps) // 2] if steps else 0.0, 0
+    for at in range(1, len(points) + 1):
+        if at == len(points) or points[at][0] - points[at - 1][0] > step:
+            yield points[begins:at] if at - begins > 1 else [*points[begins:at]] * 2
+            begins = at
 
 
 def _fault(fault: Fault, duration: float, height: float) -> Iterator[str]:
@@ -242,7 +262,7 @@ def _style() -> str:
     fixed = [
         "text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif}",
         ".title{font-size:18px;font-weight:650}.sub{font-size:12px}.name{font-size:13px;font-weight:600}",
-        ".fault-name{font-size:12px;font-weight:600}.curve{fill:none;stroke-width:1.8;stroke-linejoin:round}",
+        ".fault-name{font-size:12px;font-weight:600}.curve{fill:none;stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}",
         ".grid{fill:none;stroke-width:.5}.fault{fill:none;stroke-width:1.5;stroke-dasharray:5 4}.away{fill-opacity:.09}",
         *(f".c{at}{{stroke-dasharray:{dash}}}" for at, dash in enumerate(DASHES) if dash),
     ]

@@ -211,7 +211,12 @@ CODES: Final[tuple[Code, ...]] = (
         "Shorten it, or serve a larger context.",
     ),
     Code("ORC526", "model not found", "The server does not serve this model.", "Pull or load it."),
-    Code("ORC527", "model server failed", "The server answered with 5xx.", "See its log."),
+    Code(
+        "ORC527",
+        "model server failed",
+        "The server answered with 5xx, 408, 409 or 425, or told of a fault within its answer.",
+        "See its log.",
+    ),
     Code(
         "ORC528",
         "broken answer",

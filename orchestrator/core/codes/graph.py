@@ -74,6 +74,14 @@ CODES: Final[tuple[Code, ...]] = (
         "Give the one that takes over to the same node, or let an agent of that node take over.",
     ),
     Code(
+        "ORC313",
+        "build that this server cannot have",
+        "The model is wanted in a build (quantization) that the server which is started for it cannot be told, and the name or the "
+        "file that it is started with is another one. None is put in its place.",
+        "Name that build where the model is named (model, or path of its server), or write the build that is there.",
+        "{alias: phi-4-mini, provider: vllm, quantization: q4_k_m, server: {}}",
+    ),
+    Code(
         "ORC320",
         "a model can never fit",
         "The manifest says what memory there is, and the weights of the model alone are larger than what models may take.",

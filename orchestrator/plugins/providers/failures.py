@@ -39,6 +39,14 @@ _BAD_OUTPUT: Final = re.compile(
 )
 _BAD_HISTORY: Final = re.compile(r"failed to parse tool call arguments", re.IGNORECASE)
 """llama.cpp's 500 for a conversation that holds broken arguments: no repeat will change it."""
+_OWN_FAULT: Final = re.compile(
+    r"invalid_request|bad_?request|validation_?error|not_?implemented|unsupported", re.IGNORECASE
+)
+"""A type or code that says in a 5xx that the request is at fault."""
+_NOT_NOW: Final = frozenset((408, 409, 425))
+"""The request did not arrive in time, is in work under the same key, or came too early: no fault of it, and a repeat is welcome."""
+_NEVER: Final = frozenset((501, 505, 506, 510))
+"""It cannot do this, which no repeat will change."""
 NO_API: Final = "is this the address of its OpenAI-compatible API?"
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
@@ -67,7 +75,7 @@ def failure_of(status: int, headers: Mapping[str, str], body: bytes, now: float)
         f"HTTP {status}: {said.message}" if said.message else f"HTTP {status} without a message",
         cure=cure,
         status=status,
-        retry_after=retry_after_of(headers, now) if status in (429, 503) else None,
+        retry_after=retry_after_of(headers, now) if status == 429 or status >= 500 or status in _NOT_NOW else None,
     )
 
 
@@ -153,7 +161,7 @@ def _kind_by_range(status: int, said: Said) -> tuple[type[errors.ModelError], st
     """What is no model server, or not at this path, says nothing about the request: another endpoint may have it."""
     if status < 400:
         return errors.BrokenReply, ""
-    if status >= 500 and status != 501:  # 501 says that it cannot do this, which no repeat will change
+    if status in _NOT_NOW or (status >= 500 and status not in _NEVER and not _OWN_FAULT.search(said.labels)):
         return errors.ServerFailed, ""
     if status in (404, 405) or (said.is_page and status != 413):
         return errors.ModelNotFound, NO_API

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from orchestrator.core.errors import BrokenReply
+from orchestrator.core.errors import BrokenReply, CutOff
 from orchestrator.core.finish import finish_of
 from orchestrator.core.message import Message, ToolCall, Usage
 from orchestrator.core.surrogates import Joined, whole
@@ -251,15 +251,15 @@ class ReplyInPieces:
 
     def last(self) -> Delta:
         """The last piece, once the stream has ended: the whole answer, and half a character that waited for its other
-        half. Raises ``BrokenReply`` where the stream ended before the model did."""
+        half. Raises ``CutOff`` where the stream ended before the model did."""
         rest = self._joined.end()
         self._parts.append(rest)
         return Delta(rest, self.reply())
 
     def reply(self) -> ChatReply:
-        """The whole answer, once the stream has ended. Raises ``BrokenReply`` where it ended before the model did."""
+        """The whole answer, once the stream has ended. Raises ``CutOff`` where it ended before the model did."""
         if not self.finished:
-            raise BrokenReply("the stream ended before the answer did", partial=self.text)
+            raise CutOff("the stream ended before the answer did", partial=self.text)
         calls = tuple(
             ToolCall(one.id, one.name, whole("".join(one.arguments)) or "{}") for _, one in sorted(self._calls.items())
         )

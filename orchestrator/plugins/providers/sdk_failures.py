@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from orchestrator.core.errors import BrokenReply, ModelError, Stalled, Unreachable
+from orchestrator.core.errors import BrokenReply, CutOff, ModelError, Stalled, Unreachable
 from orchestrator.plugins.providers.failures import failure_in_reply, failure_of
 
 _BEFORE_CONNECTION: Final = frozenset(("ConnectError", "ConnectTimeout", "PoolTimeout"))
@@ -42,8 +42,8 @@ def _not_carried(error: Exception, partial: str) -> ModelError:
         return Stalled("the server did not answer in time", partial=partial)
     if _BEFORE_HEADERS in str(cause) or type(cause).__name__ in ("ReadError", "WriteError"):
         # The library does not tell whether the connection was a kept one.
-        return BrokenReply("the connection broke within the answer", partial=partial) if partial else _dropped(cause)
-    return BrokenReply(f"the connection broke within the answer: {cause}", partial=partial)
+        return CutOff("the connection broke within the answer", partial=partial) if partial else _dropped(cause)
+    return CutOff(f"the connection broke within the answer: {cause}", partial=partial)
 
 
 def _dropped(cause: BaseException) -> Unreachable:

@@ -86,7 +86,7 @@ def _query_function(name: str, query: Query, files: Files) -> ToolFunction:
 
     async def run(arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         values = {**defaults, **arguments}
-        asked = Asked(query.sql, context.fields, query.writes)
+        asked = Asked(query.sql, context.fields, query.writes, files.schemas)
         with _mended_by(place):
             if query.writes:
                 return await _write(files, query, asked, values)
@@ -106,7 +106,8 @@ def _query_function(name: str, query: Query, files: Files) -> ToolFunction:
 def _free_function(name: str, files: Files) -> ToolFunction:
     async def run(arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         with _mended_by(f"mend the statement: {name}.tables gives the tables and columns"):
-            return await _rows(files, Asked(arguments["sql"], context.fields), arguments.get("parameters", {}))
+            asked = Asked(arguments["sql"], context.fields, schemas=files.schemas)
+            return await _rows(files, asked, arguments.get("parameters", {}))
 
     scalar = {"type": ["string", "integer", "number", "boolean", "null"]}
     schema = arguments_schema(
@@ -151,8 +152,10 @@ async def _rows(files: Files, asked: Asked, values: Mapping[str, Any]) -> ToolOu
     await _refresh(files)
 
     def work(connection: sqlite3.Connection) -> ToolOutcome:
-        rows = _fetched(connection.execute(asked.sql, values))
-        return ToolOutcome.shown(rows, as_table, asked.origins(connection, rows))
+        with asked.kept_in(connection):
+            cursor = connection.execute(asked.sql, values)
+            names, rows = _names(cursor), _fetched(cursor)
+        return ToolOutcome.shown(rows, as_table, asked.origins(connection, rows, names))
 
     return await files.reader.read(work)
 
@@ -162,14 +165,20 @@ async def _write(files: Files, query: Query, asked: Asked, values: Mapping[str, 
         raise ToolFailed("this database may only be read", cure="set writable: true on the tool")
 
     def work(connection: sqlite3.Connection) -> ToolOutcome:
-        cursor = connection.execute(query.sql, values)
-        if not cursor.description:
+        with asked.kept_in(connection):
+            cursor = connection.execute(query.sql, values)
+            names, rows = _names(cursor), _fetched(cursor)
+        if not names:
             return ToolOutcome({"changed": cursor.rowcount}, f"{cursor.rowcount} rows changed")
-        rows = _fetched(cursor)
-        return ToolOutcome.shown(rows, as_table, asked.origins(connection, rows))
+        return ToolOutcome.shown(rows, as_table, asked.origins(connection, rows, names))
 
     outcome = await files.writer.write(work)
     return _first(outcome) if query.one and isinstance(outcome.value, list) else outcome
+
+
+def _names(cursor: sqlite3.Cursor) -> list[str]:
+    """Of the columns, in order; empty where a statement gives no rows."""
+    return [column[0] for column in cursor.description or ()]
 
 
 def _fetched(cursor: sqlite3.Cursor) -> list[dict[str, Any]]:

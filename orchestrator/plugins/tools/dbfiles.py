@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from orchestrator.core.errors import DeployError
 from orchestrator.core.schema_check import unsupported_keywords
 from orchestrator.plugins.tools.csvtables import CsvTables
 from orchestrator.plugins.tools.sqlguard import Examined, QueryFault, examine, guard_reads, guard_writes
+from orchestrator.plugins.tools.sqlholds import Schemas
 from orchestrator.plugins.tools.sqlite import SqliteFile, connect, open_own
 from orchestrator.plugins.tools.workers import Workers
 from orchestrator.ports.store import KEPT_TABLES
@@ -22,13 +23,14 @@ from orchestrator.ports.tool import ToolPlace
 @dataclass(frozen=True, slots=True)
 class Files:
     """The connections: ``reader`` always, ``writer`` where queries may write; ``tables`` where CSV files are read;
-    ``loading`` is the thread that loads them."""
+    ``loading`` is the thread that loads them. ``schemas`` knows which columns hold named fields."""
 
     path: Path
     reader: SqliteFile
     writer: SqliteFile | None
     tables: CsvTables | None
     loading: Workers
+    schemas: Schemas = field(default_factory=Schemas)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ def queries_of(name: str, options: Mapping[str, Any], files: Files) -> list[tupl
         raise DeployError(f"the tool {name}: {names} would write", cure="set writable: true on the tool")
     if files.tables is not None:
         files.tables.keep(written)
+    files.schemas.filled_by([query["sql"] for query, found in examined.values() if found.writes])
     return [(key, _query(query, bool(found.writes))) for key, (query, found) in examined.items()]
 
 

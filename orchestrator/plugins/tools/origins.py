@@ -1,94 +1,91 @@
 """Which columns of a result hold what stands in a named column of a table, under whatever name a statement gives it.
 
-SQLite tells which columns a statement reads, and not which of them a column of the result is made of. So the values decide: a
-column of the result that has the name of none of those is looked through for the values of the named ones.
+SQLite tells which columns a statement reads, and not which of them a column of the result is made of. So the statement itself is
+read, with the views that it names (``sqlmade``, ``sqlholds``), and what is found is held against what SQLite says: where the two do
+not fit, or the statement is not understood, every column counts as made of the named one.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
-from orchestrator.core.known_values import FEWEST
-from orchestrator.core.marks import whole
-from orchestrator.plugins.tools.sqlguard import columns_read
+from orchestrator.core.errors import ToolFailed
+from orchestrator.plugins.tools.sqlguard import columns_read, unguarded
+from orchestrator.plugins.tools.sqlholds import Holdings, Schemas
+from orchestrator.plugins.tools.sqlsources import Relation
+from orchestrator.plugins.tools.sqlwords import CannotTell
 
-MOST_WORK: Final = 200_000_000
-"""Letters of a result times rows of a table: some tenths of a second of SQLite's work."""
-MOST_VALUES: Final = 1_000
 Rows = Sequence[Mapping[str, Any]]
-_VALUES: Final = """SELECT DISTINCT CAST({column} AS TEXT) AS value FROM {table}
-    WHERE {column} IS NOT NULL AND instr(lower(:text), lower(CAST({column} AS TEXT))) > 0 LIMIT :most"""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Named ``fields`` for which the rows of a statement ``sql`` are looked through; ``writes``: its connection may write."""
+    """Named ``fields`` for which the columns of a statement ``sql`` are looked at; ``writes``: its connection may write;
+    ``schemas`` knows its file."""
 
     sql: str
     fields: Sequence[str]
     writes: bool = False
+    schemas: Schemas = field(default_factory=Schemas)
 
-    def origins(self, connection: sqlite3.Connection, rows: Rows) -> dict[str, str]:
-        """By the name of a column of the result: the field that it holds, where the name does not say so. What is too large to look
-        through counts as if it held one."""
+    def origins(self, connection: sqlite3.Connection, rows: Rows, names: Sequence[str]) -> dict[str, str]:
+        """By the name of a column of the result: the field that it holds, where the name does not say so. ``names`` are those of
+        all columns, in order."""
         if not rows or not self.fields:
             return {}
+        holdings = self._holdings(connection)
+        read = self._read(connection, holdings)
+        if not read:
+            return {}
+        known = {field.casefold() for field in self.fields}
+        held = zip(names, _held(holdings, self.sql, len(names), read), strict=True)
+        return {name: holds for name, holds in held if holds and name.casefold() not in known}
+
+    @contextmanager
+    def kept_in(self, connection: sqlite3.Connection) -> Iterator[None]:
+        """What goes wrong while a statement reads a named column may tell its values ("JSON path error near 'Anna'"): it is said in
+        other words. A statement that cannot even be compiled has read nothing."""
+        try:
+            yield
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            if not self.fields or getattr(error, "sqlite_errorcode", sqlite3.SQLITE_BUSY) & 0xFF not in _OF_VALUES:
+                raise
+            if not self._read_before(connection):
+                raise
+            kind = getattr(error, "sqlite_errorname", "an error")
+            message = f"the statement failed while it read ({kind}); what SQLite says of it may hold a value that is kept back"
+            raise ToolFailed(message) from error
+
+    def _read_before(self, connection: sqlite3.Connection) -> str:
+        try:
+            return self._read(connection, self._holdings(connection))
+        except sqlite3.Error:
+            return ""
+
+    def _holdings(self, connection: sqlite3.Connection) -> Holdings:
+        with unguarded(connection, writes=self.writes):
+            return self.schemas.of(connection, self.fields)
+
+    def _read(self, connection: sqlite3.Connection, holdings: Holdings) -> str:
+        """A field whose values the statement reads, as SQLite itself says."""
         read = columns_read(connection, self.sql, writes=self.writes)
-        known = {field.casefold(): field for field in self.fields}
-        plain = {*known, *(column.casefold() for _, column in read)}
-        renamed = [name for name in rows[0] if name.casefold() not in plain]
-        found: dict[str, str] = {}
-        for table, column in sorted(read):
-            looked_at = [name for name in renamed if name not in found]
-            if column.casefold() in known and looked_at:
-                holding = _holding(connection, (table, column), rows, looked_at)
-                found |= dict.fromkeys(holding, known[column.casefold()])
-        return found
+        return next((holds for table, column in sorted(read) if (holds := holdings.holds(table, column))), "")
 
 
-def _holding(
-    connection: sqlite3.Connection, source: tuple[str, str], rows: Rows, names: Sequence[str]
-) -> Iterator[str]:
-    """Those columns of the result in which a value of the source stands."""
-    cells = {name: list(_cells(rows, name)) for name in names}
-    values = _values(connection, source, "\n".join(cell for each in cells.values() for cell in each))
-    for name, each in cells.items():
-        if each and (values is None or any(_stands(value, each) for value in values)):
-            yield name
+_OF_VALUES = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG)
+"""Faults of what a statement met; those of files, locks and memory have words of their own."""
 
 
-def _cells(rows: Rows, name: str) -> Iterator[str]:
-    """Texts, and numbers of as many digits as are looked for anywhere: a shorter one equals others by accident."""
-    for value in dict.fromkeys(row[name] for row in rows if isinstance(row[name], (str, int, float))):
-        if isinstance(value, str) or len(str(value)) >= FEWEST:
-            yield str(value)
-
-
-def _values(connection: sqlite3.Connection, source: tuple[str, str], text: str) -> list[str] | None:
-    """Those of the source that may stand in a text; ``None`` where these are too many, or it would take too long to look."""
-    if not text:
-        return []
-    table, column = map(_quoted, source)
-    most = MOST_WORK // len(text)
-    sql = f"SELECT count(*) AS n FROM (SELECT 1 FROM {table} LIMIT ?)"  # noqa: S608 - quoted
-    if connection.execute(sql, (most + 1,)).fetchone()["n"] > most:
-        return None
-    given = {"text": text, "most": MOST_VALUES + 1}
-    found = connection.execute(_VALUES.format(table=table, column=column), given).fetchall()
-    return [row["value"] for row in found] if len(found) <= MOST_VALUES else None
-
-
-def _stands(value: str, cells: Sequence[str]) -> bool:
-    """A short value stands in a text by accident: it must be all of it."""
-    if sum(letter.isalnum() for letter in value) < FEWEST:
-        return any(value.casefold() == cell.casefold() for cell in cells)
-    pattern = whole(value)
-    return any(pattern.search(cell) is not None for cell in cells)
-
-
-def _quoted(name: str) -> str:
-    escaped = name.replace('"', '""')
-    return f'"{escaped}"'
+def _held(holdings: Holdings, sql: str, count: int, read: str) -> list[str]:
+    """For each column of the result: the field that it may hold; ``read`` is one that the statement reads."""
+    try:
+        made: Relation | None = holdings.made(sql)
+    except (CannotTell, RecursionError):
+        made = None
+    if made is None or len(made.columns) != count:
+        return [read] * count
+    return [column.holds for column in made.columns]

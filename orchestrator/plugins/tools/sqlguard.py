@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -80,6 +82,16 @@ def columns_read(connection: sqlite3.Connection, sql: str, *, writes: bool) -> f
     finally:
         connection.set_authorizer(may)
     return frozenset(found)
+
+
+@contextmanager
+def unguarded(connection: sqlite3.Connection, *, writes: bool) -> Iterator[None]:
+    """A connection that is guarded for reading, or for ``writes``, may meanwhile be asked by us what its schema is."""
+    connection.set_authorizer(None)
+    try:
+        yield
+    finally:
+        connection.set_authorizer(_may_write if writes else _may_read)
 
 
 class _Asked(dict[str, Any]):

@@ -13,8 +13,8 @@ from orchestrator.core.errors import RunError
 from orchestrator.core.message import Message
 from orchestrator.ports.provider import Capability, ChatCall
 from orchestrator.serve.doubt.case import Case, Sight
-from orchestrator.serve.doubt.tokens import canonical, chance_of
-from orchestrator.serve.steps.plain import parse_answer, values_under
+from orchestrator.serve.doubt.reading import TWICE, verdict_of
+from orchestrator.serve.doubt.tokens import chance_of
 from orchestrator.serve.steps.route import NOWHERE
 from orchestrator.serve.steps.shorten import shortened
 
@@ -39,16 +39,8 @@ MOST_OF_A_NO: Final = 0.49
 """However probable its server says that a yes would have been (by other spellings, or in another place of the text): a no is never
 taken for one."""
 UNDECIDED: Final = 0.5
-"""As likely right as wrong; a verdict that stands there twice is never taken for more, whatever it says."""
-TWICE: Final = "twice"
-_YES: Final = frozenset(("yes", "true"))
-_NO: Final = frozenset(
-    ("no", "not", "non", "nein", "false", "falso", "wrong", "not right", "not correct", "incorrect", "sbagliato")
-)
-"""What models write in the place of the two words where their server holds them to no schema. In their place, and alone there, they
-can mean only this."""
-_TRUTHS: Final = {"0": "no", "0.0": "no", "1": "yes", "1.0": "yes"}
-"""Numbers that are true or false, under their name: a number alone may be of anything."""
+"""As likely right as wrong. A verdict that stands there twice, and what is neither yes nor no, is never taken for more: who was
+asked and did not say yes has not said that the answer is right."""
 _as_json: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -73,11 +65,9 @@ async def check(case: Case, endpoints: tuple[str, ...], question: str | None, si
         return Sight(f"{sign}{asked}", blind=f"{error.message} ({error.code})")
     word, chance = verdict_of(reply.message.content), chance_of(reply.logprobs, "yes", "no")
     scale = f"{sign}{asked}:{case.served_by(endpoint)}{':word' if chance is None else ''}"
-    if not word:
-        return Sight(scale, blind=f"{endpoint} said neither yes nor no")
     score = chance if chance is not None else float(word != "no")
-    score = min(score, {"no": MOST_OF_A_NO, TWICE: UNDECIDED}.get(word, 1.0))
-    said = "two things, or one twice," if word == TWICE else word
+    score = min(score, {"no": MOST_OF_A_NO, TWICE: UNDECIDED, "": UNDECIDED}.get(word, 1.0))
+    said = {TWICE: "two things, or one twice,", "": "neither yes nor no"}.get(word, word)
     return Sight(scale, score, f"{endpoint} says {said} to whether it is right ({score:.2f})")
 
 
@@ -103,30 +93,3 @@ def _short(case: Case, message: Message, room: int) -> str:
     passage = case.run.passage
     marks = (*message.marks, *passage.standing(message.content)) if passage is not None else ()
     return shortened(message.content, room, marks)[0]
-
-
-def verdict_of(text: str) -> str:
-    """``yes``, ``no``, ``TWICE`` where its verdict stands there more than once, or an empty text."""
-    truths = _TRUTHS
-    try:
-        said = values_under(text, "right")
-    except ValueError:
-        said, truths = [_value(text)], {}
-    if len(said) == 1 and isinstance(said[0], list):
-        said = said[0]
-    if len(said) > 1:
-        return TWICE
-    written = _written(said[0]) if said else ""
-    word = canonical(written)
-    return "yes" if word in _YES else "no" if word in _NO else truths.get(written.strip(), "")
-
-
-def _value(text: str) -> Any:
-    try:
-        return parse_answer(text)
-    except ValueError:
-        return text
-
-
-def _written(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

@@ -21,6 +21,7 @@ from orchestrator.serve.outcome import Held, Outcome
 from orchestrator.serve.run import Run
 from orchestrator.serve.selection import Selection
 from orchestrator.serve.steps.calling import called
+from orchestrator.serve.steps.defer import pause_of
 from orchestrator.serve.steps.doubt import NO_SIGNS, alternatives_of, demand_of, gate_of, weighed
 from orchestrator.serve.steps.escalate import may_go_up
 from orchestrator.serve.steps.near import near_enough
@@ -150,6 +151,7 @@ class _Talk:
             next=again,
             calls=calls,
             customs=customs,
+            pause=pause_of(run, self.agent),
         )
         whole = self.agent.invalid is not None or bool(self.gate)  # it may still be taken back
         streams = run.listen is not None and not whole and not self._writes_calls(tools, endpoints)

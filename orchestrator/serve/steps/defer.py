@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, Final
 
 from orchestrator.core.delivery import Delivery
@@ -22,9 +23,19 @@ EXPIRES: Final = 86_400.0
 """Seconds that a request waits for its target where the manifest says nothing."""
 MOST_WAITING: Final = 1_000
 """Requests of a deployment that may wait for targets where the manifest says nothing."""
+PAUSE: Final = 5.0
+"""Seconds that a call waits for a server that asks for a pause, where its request may be kept."""
 SAY: Final = (
     "This cannot be answered right now. Your request is kept ({{ delivery }}) and answered as soon as possible."
 )
+
+
+def pause_of(run: Run, agent: Agent) -> float:
+    """How long a call of this agent waits for a server that says that it is busy, or takes no more calls for a while: not until
+    its time is over where the request is kept instead, or is kept already. Its caller hears so at once, and the outbox waits."""
+    if run.outbox is None or agent.spec.get("store_and_forward") is None or run.streamed or not _has_target(run, agent):
+        return inf
+    return PAUSE
 
 
 def may_wait(run: Run, agent: Agent, error: RunError) -> bool:

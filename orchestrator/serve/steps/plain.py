@@ -45,21 +45,6 @@ def parse_answer(text: str) -> Any:
     return read_model_json(_out_of_fence(text))
 
 
-def values_under(text: str, key: str) -> list[Any]:
-    """What the object that an answer is has under a key, whatever its case: several values where it stands there twice, of which
-    JSON's reader would tell the last one only. Raises ``ValueError`` where the answer is no object."""
-    pairs: list[tuple[str, Any]] = []
-
-    def read(inner: list[tuple[str, Any]]) -> dict[str, Any]:
-        pairs[:] = inner  # the outermost object is read last
-        return dict(inner)
-
-    if not isinstance(parse_answer(text), dict):
-        raise ValueError("it is no object")
-    json.loads(whole(_out_of_fence(text)), strict=False, object_pairs_hook=read)
-    return [value for name, value in pairs if name.casefold() == key.casefold()]
-
-
 def _out_of_fence(text: str) -> str:
     text = text.strip()
     return text.removeprefix("```json").strip("`") if text.startswith("```") and text.endswith("```") else text

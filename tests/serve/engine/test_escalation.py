@@ -175,7 +175,7 @@ async def test_nothing_takes_over_once_the_answer_has_begun_to_stream() -> None:
         result = await served.run("hello", heard.append)
         assert not served.servers[1].records
     said = "".join(event.fields["text"] for event in heard if event.kind == "run.delta")
-    assert result.status == "failed" and result.error is not None and result.error["kind"] == "BrokenReply"
+    assert result.status == "failed" and result.error is not None and result.error["kind"] == "CutOff"
     assert result.text == said and said.startswith("word0 word1")
 
 

@@ -31,6 +31,15 @@ pytestmark = pytest.mark.anyio
         ('["no"]', 0.0),
         ('{"right": ["no"]}', 0.0),
         ('["no", "yes"]', 0.5),
+        ('{"right": "No, it is wrong"}', 0.0),
+        ('{"answer": "no"}', 0.0),
+        ("n", 0.0),
+        ('{"verdict": {"correct": false}}', 0.0),
+        ("-1", 0.0),
+        ("0.2", 0.0),
+        ("The answer is not corr", 0.0),
+        ("<think>It is right, yes.</think>no", 0.0),
+        ("**Verdict:** incorrect", 0.0),
         ('{"right": ["yes", "yes"]}', 0.5),
     ],
 )
@@ -62,13 +71,39 @@ async def test_a_plain_yes_keeps_the_answer(verdict: str, why: str) -> None:
     assert (result.agent, result.notes, why in decision.why) == ("small", (), True)
 
 
-@pytest.mark.parametrize("verdict", ['{"right": 0.7}', '{"right": null}', '{"right": {"no": 1}}', "1", "[]", "10"])
-async def test_what_is_neither_speaks_for_neither(verdict: str) -> None:
-    """It is told, and the answer is kept as if nobody had been asked. A number alone may be of anything."""
-    big = simulated(["m"], Spoken((verdict, None)), ignores=frozenset(("logprobs",)))
+@pytest.mark.parametrize(
+    "verdict", ['{"right": 0.7}', '{"right": null}', '{"right": {"no": 1}}', "1", "[]", "10", "It costs nine.", ""]
+)
+async def test_what_is_neither_is_not_decided_and_keeps_no_answer(verdict: str) -> None:
+    """Who was asked and did not say yes has not said that it is right; a number alone may be of anything. It is told."""
+    big = simulated(["m"], Spoken((verdict, None), ("the large one", None)), ignores=frozenset(("logprobs",)))
     async with serving(doubting({"judge": {"model": "big"}}), simulated(["m"], Spoken(("nine", None))), big) as served:
         result = await served.run("how much")
-    assert result.agent == "small" and "said neither yes nor no" in result.notes[0]
+    (step,) = [each for each in result.steps if each.kind == "doubt"]
+    assert (result.agent, step.detail["score"]) == ("large", 0.5)
+    decision = next(each for each in result.decisions if each.strategy == "doubt")
+    assert (
+        "says neither yes nor no to whether it is right" in decision.why and "more than 50% is needed" in decision.why
+    )
+
+
+async def test_the_manifest_may_be_content_with_an_undecided_judge() -> None:
+    """Then the answer stays, and the decision says on what."""
+    gate = {"judge": {"model": "big", "threshold": 0.4}}
+    big = simulated(["m"], Spoken(("I cannot tell.", None)), ignores=frozenset(("logprobs",)))
+    async with serving(doubting(gate), simulated(["m"], Spoken(("nine", None))), big) as served:
+        result = await served.run("how much")
+    decision = next(each for each in result.decisions if each.strategy == "doubt")
+    assert result.agent == "small" and "kept: judge: m@2 says neither yes nor no" in decision.why
+
+
+async def test_who_is_sure_of_what_is_no_yes_keeps_nothing() -> None:
+    """Log-probabilities of a word that is none of the two are no more than undecided."""
+    big = simulated(["m"], Spoken(('{"right": "yes and no"}', 0.99), ("the large one", None)))
+    async with serving(doubting({"judge": {"model": "big"}}), simulated(["m"], Spoken(("nine", None))), big) as served:
+        result = await served.run("how much")
+    (step,) = [each for each in result.steps if each.kind == "doubt"]
+    assert result.agent == "large" and step.detail["score"] <= 0.5
 
 
 @pytest.mark.parametrize(

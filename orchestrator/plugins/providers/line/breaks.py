@@ -6,7 +6,7 @@ import os
 
 import aiohttp
 
-from orchestrator.core.errors import BadRequest, BrokenReply, ModelError, StaleConnection, Stalled, Unreachable
+from orchestrator.core.errors import BadRequest, BrokenReply, CutOff, ModelError, StaleConnection, Stalled, Unreachable
 
 _CURE = "is the server running?"
 
@@ -21,7 +21,7 @@ def before_headers(error: Exception, place: str, reused: bool) -> ModelError:
     if isinstance(error, (aiohttp.InvalidURL, aiohttp.ClientResponseError)):
         return _not_understood(error, place)
     if isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str):
-        return BrokenReply(f"{place} closed the connection within its headers")
+        return CutOff(f"{place} closed the connection within its headers")
     if reused:
         return StaleConnection(f"{place} closed a kept connection before it answered")
     return Unreachable(f"{place} closed the connection before it answered", cure=_CURE)
@@ -49,4 +49,4 @@ def while_reading(error: Exception) -> ModelError:
     """For an answer that broke off after its headers."""
     if isinstance(error, TimeoutError):
         return Stalled("the answer did not end in time")
-    return BrokenReply(f"the connection broke within the answer: {str(error) or type(error).__name__}")
+    return CutOff(f"the connection broke within the answer: {str(error) or type(error).__name__}")

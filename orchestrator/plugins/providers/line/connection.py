@@ -13,7 +13,7 @@ from typing import Final, cast
 
 import httptools
 
-from orchestrator.core.errors import BrokenReply, ModelError, StaleConnection, Stalled, Unreachable
+from orchestrator.core.errors import BrokenReply, CutOff, ModelError, StaleConnection, Stalled, Unreachable
 
 MAX_REPLY: Final = 32 * 1024 * 1024
 """Bytes that a whole answer may have."""
@@ -301,9 +301,9 @@ class Connection(asyncio.Protocol):
 
     def _broken_off(self, exc: Exception | None) -> ModelError:
         if self._headers_done:
-            return BrokenReply(f"the connection broke within the answer: {exc or 'it was closed'}")
+            return CutOff(f"the connection broke within the answer: {exc or 'it was closed'}")
         if self._started:
-            return BrokenReply(f"{self.origin} closed the connection within its headers")
+            return CutOff(f"{self.origin} closed the connection within its headers")
         if self.reused and self._loop.time() - self._begun < STALE_WITHIN:
             return StaleConnection(f"{self.origin} closed a kept connection before it answered")
         return Unreachable(f"{self.origin} closed the connection before it answered", cure=CURE)

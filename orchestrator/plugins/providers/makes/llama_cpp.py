@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal
 
+from orchestrator.core.gguf_builds import build_of_words
 from orchestrator.plugins.providers.body import Dialect
 from orchestrator.plugins.providers.makes.build import digest_of_gguf, digest_of_told
 from orchestrator.plugins.providers.makes.make import (
@@ -87,7 +88,8 @@ def _single(entry: Mapping[str, Any], props: Look, abilities: set[str]) -> Serve
 def _weights(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Told of what is loaded only."""
     meta = inner(entry, "meta")
-    return {"size": count(meta.get("size")), "quantization": text(meta.get("ftype"))}
+    words = text(meta.get("ftype"))  # ``Q4_K - Medium``; what it only guessed is shown as it says it
+    return {"size": count(meta.get("size")), "quantization": build_of_words(words).upper() or words}
 
 
 def _context_per_slot(props: Look) -> int | None:
