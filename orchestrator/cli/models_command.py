@@ -107,10 +107,11 @@ def _orders(options: argparse.Namespace, terminal: Terminal, launchers: Launcher
 
 def _of_manifest(options: argparse.Namespace, terminal: Terminal, launchers: Launchers) -> Iterator[Asked]:
     from orchestrator.app.compile import compile_files
+    from orchestrator.app.device import read_device
     from orchestrator.deploy.prospects import wants_of
 
     compilation = compile_files([options.target], environment=terminal.environment, stdin=terminal.stdin)
-    wants = wants_of(compilation.blueprint, _folder())
+    wants = wants_of(compilation.blueprint, _folder(), read_device())
     wants = [want for want in wants if options.provider in (None, want.kind)]
     if not wants:
         raise UsageError(

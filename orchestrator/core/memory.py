@@ -7,7 +7,7 @@ an estimate: servers differ in what they keep, and models with sliding windows k
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from orchestrator.core.quantity import format_size
@@ -30,6 +30,15 @@ ORCHESTRATOR: Final = 80_000_000
 """What our own runtime may take: its target in docs/benchmarks.md."""
 USUAL: Final = "q4_k_m"
 """The build that is meant where nobody names one."""
+USUAL_OF: Final[Mapping[str, str]] = {
+    "vllm": "bf16",
+    "foundry-local": "int4",
+    "mlx": "4bit",
+    "openvino": "int4",
+    "openvino-genai": "int4",
+    "onnx": "int4",
+}
+"""What a name without a quantization usually is, by the make of its server."""
 
 BITS: Final[Mapping[str, float]] = {
     "iq1_s": 2.0, "iq1_m": 2.15, "iq2_xxs": 2.38, "iq2_xs": 2.59, "iq2_s": 2.74, "iq2_m": 2.93,
@@ -83,7 +92,7 @@ class Window:
 @dataclass(frozen=True, slots=True)
 class Need:
     """What a model takes on a server; it prints its own arithmetic. ``whole``: as the manifest says, not reckoned. ``share``:
-    in words, the part of the device that its server sets aside, whatever the model."""
+    in words, the ``part`` of the device that its server sets aside, whatever the model: what that needs must have room in it."""
 
     weights: int
     cache: int = 0
@@ -92,17 +101,29 @@ class Need:
     whole: bool = False
     cache_unknown: bool = False
     share: str = ""
+    part: int = 0
 
     @property
     def total(self) -> int:
         """All of it."""
+        return self.part if self.share else self.needed
+
+    @property
+    def needed(self) -> int:
+        """What the model and all its slots need, whatever their server sets aside."""
         return self.weights + self.cache + self.server
+
+    @property
+    def least(self) -> int:
+        """The same with one slot; 0 where its weights are not known."""
+        return self.weights + self.cache // self.window.slots + self.server if self.weights else 0
 
     def __str__(self) -> str:
         if self.whole:
             return f"{format_size(self.total)} as the manifest says"
         if self.share:
-            return f"{format_size(self.total)} = {self.share}"
+            inside = f", for a need of {replace(self, share='', part=0)}" if self.weights else ""
+            return f"{format_size(self.total)} = {self.share}{inside}"
         slots = f" x {self.window.slots} slots" if self.window.slots > 1 else ""
         tokens = f"{self.window.context} tokens{' assumed' if self.window.assumed else ''}{slots}"
         cache = "cache unknown" if self.cache_unknown else f"{format_size(self.cache)} cache ({tokens})"
@@ -159,7 +180,7 @@ class Budget:
         limit, or weights larger than all memory. What is unknown is not held against a model."""
         if need is None or need.total <= self.total:
             return "fits"
-        beyond = need.total if need.whole else need.weights
+        beyond = need.total if need.whole or need.share else need.weights
         return "never" if self.limit is not None or beyond > self.physical else "tight"
 
     def __str__(self) -> str:
@@ -183,6 +204,9 @@ def budget_of(memory: Memory, limit: int | None = None, part: float | None = Non
         told = f"{part:.0%} of {_both(memory)}, less {format_size(ORCHESTRATOR)} for the orchestrator"
         most = max(0, round(physical * part) - ORCHESTRATOR)
         return Budget(memory.main, memory.own, physical, most, told)
+    if limit is not None and limit - ORCHESTRATOR > physical:
+        told = f"{_both(memory)}, all that there is, as max_memory_usage is {format_size(limit)}"
+        return Budget(memory.main, memory.own, physical, limit - ORCHESTRATOR, told)
     if limit is not None:
         told = f"max_memory_usage {format_size(limit)}, less {format_size(ORCHESTRATOR)} for the orchestrator"
         return Budget(memory.main, memory.own, physical, max(0, limit - ORCHESTRATOR), told)

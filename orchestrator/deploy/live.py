@@ -19,8 +19,10 @@ from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.plane import Door, RequestPlane, Serving
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.deploy.resting import agreed, in_turns, processes_called, processes_that_rest
-from orchestrator.plan.observed import Facets, ObservedDeployment, Pin, ServerUse
+from orchestrator.deploy.told import Told, told_of, with_told
+from orchestrator.plan.observed import Facets, ObservedDeployment, ObservedState, Pin, ServerUse
 from orchestrator.plan.plan import AgentServing
+from orchestrator.plan.pressure import pressure_of
 from orchestrator.ports.provider import Target
 from orchestrator.ports.strategy import Ages
 from orchestrator.ports.tool import Tool
@@ -94,6 +96,7 @@ class LiveTable:
         self._endpoints: dict[str, EndpointSpec] = {}
         self._resting: set[str] = set()
         self._beside: tuple[object, ...] = ()
+        self._told: Mapping[str, Told] = {}
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
@@ -182,6 +185,14 @@ class LiveTable:
         return [name for name, spec in self._endpoints.items() if spec.target.api_base in bases]
 
     # -- changing ---------------------------------------------------------------------------------------------------
+
+    def see(self, blueprints: list[Blueprint], state: ObservedState) -> None:
+        """What a look found of the device and of the models that are loaded, for the calls from now on."""
+        self.plane.set_pressure(pressure_of(blueprints, state))
+        told = told_of(blueprints, state)
+        if told != self._told:
+            self._told = told
+            self._know()
 
     def refresh(self) -> None:
         """What models may take, where that is written, changes with the servers that come and go beside them."""
@@ -279,7 +290,7 @@ class LiveTable:
         pools: dict[str, PoolLimits] = {}
         for deployment in everyone:
             for name, spec in deployment.endpoints.items():
-                wanted[name] = _shared(wanted.get(name), spec)
+                wanted[name] = _shared(wanted.get(name), with_told(spec, self._told))
             for name, limits in deployment.pools.items():
                 pools[name] = pools[name].and_also(limits) if name in pools else limits
         wanted = agreed(wanted, [each.endpoints.values() for each in everyone])

@@ -18,9 +18,9 @@ from orchestrator.deploy.gguf_file import build_of_file
 from orchestrator.deploy.server_records import ServerWant, file_name
 from orchestrator.manifest.catalogue.reader import find_model, model_rows
 from orchestrator.plan.builds import build_of, is_build, stem_of, stems_of
+from orchestrator.plan.needs import Startable, place_of
 from orchestrator.plan.observed import Prospect, server_name
 from orchestrator.plan.pressure import on_battery
-from orchestrator.plan.started import Startable
 from orchestrator.plan.started_builds import told_build
 from orchestrator.plan.wish import Wish
 from orchestrator.ports.device import Device
@@ -63,15 +63,15 @@ def most_of(blueprint: Blueprint, device: Device | None) -> dict[str, int]:
     return {name: 1 if saves else number for name, number in most.items() if number > 1}
 
 
-def wants_of(blueprint: Blueprint, folders: Path) -> list[ServerWant]:
-    """The servers that a blueprint wants; each may write to a folder of its own below ``folders``."""
+def wants_of(blueprint: Blueprint, folders: Path, device: Device | None = None) -> list[ServerWant]:
+    """The servers that a blueprint wants on a device; each may write to a folder of its own below ``folders``."""
     models = [each.spec for each in blueprint.of_kind("model") if each.spec["server"]]
-    return [_want(blueprint.name, spec, folders) for spec in models]
+    return [_want(blueprint, spec, folders, device) for spec in models]
 
 
-def _want(deployment: str, spec: Any, folders: Path) -> ServerWant:
+def _want(blueprint: Blueprint, spec: Any, folders: Path, device: Device | None) -> ServerWant:
     server = cast(ServerSpec, spec["server"])
-    name = server_name(deployment, spec["alias"])
+    name = server_name(blueprint.name, spec["alias"])
     order = LaunchOrder(
         model=server["model"],
         alias=spec["alias"],
@@ -82,10 +82,12 @@ def _want(deployment: str, spec: Any, folders: Path) -> ServerWant:
         options={**server["options"], **told_build(spec)},
         remote_code=server["remote_code"],
         folder=str(folders / file_name(name)),
+        most=blueprint.max_concurrent,
     )
     names = [spec["alias"], *(each for ids in spec["ids"].values() for each in ids)]
     stems = frozenset(map(stem_of, names))
-    return ServerWant(name, server["kind"], order, server["start_timeout"], stems=stems, wish=Wish.of(spec))
+    place, wish = place_of(blueprint, spec, device), Wish.of(spec)
+    return ServerWant(name, server["kind"], order, server["start_timeout"], stems=stems, place=place, wish=wish)
 
 
 def look_at(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[str, str] = _NONE) -> list[Looked]:
@@ -179,7 +181,7 @@ def _looked(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[st
     frozen, order = stamps.get(want.order.model), want.order
     try:
         want = replace(want, stamp=stamp_of(order) if frozen is None else frozen)
-        is_there, weights = not order.is_local or Path(order.model).exists(), _weights(order)
+        is_there, weights = not order.is_local or Path(order.model).exists(), _weights(want.kind, order)
     except OSError as error:
         return _unreadable(want, program, error)
     told = Prospect(
@@ -196,8 +198,13 @@ def _looked(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[st
     if draft.is_absolute() and not draft.exists():
         why = f"there is no file {draft}"
         return Looked(want, Startable(_cannot(told, why, "put the draft model there, or mend `speculative_model`")))
+    build = _build_of(want)
     try:
         made = launch(want.kind, order)
+        room = want.place and want.place.room_for(Startable(told, build, weights, made.aside))
+        if room:
+            want = replace(want, order=replace(order, room=room))
+            made = launch(want.kind, want.order)
     except OrchestratorError as error:
         refused = isinstance(error, PlanError)
         return Looked(want, Startable(_cannot(told, error.message, error.cure, refused=refused)))
@@ -212,7 +219,7 @@ def _looked(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[st
         "taken": _taken(order),
     }
     prospect = Prospect(**{**asdict(told), **found})
-    return Looked(want, Startable(prospect, _build_of(want), weights, made.aside))
+    return Looked(want, Startable(prospect, build, weights, made.aside))
 
 
 def _build_of(want: ServerWant) -> str:
@@ -244,12 +251,24 @@ def _cannot(told: Prospect, why: str, cure: str, *, refused: bool = False) -> Pr
     return Prospect(**{**asdict(told), "why": why, "cure": cure, "refused": refused})
 
 
-def _weights(order: LaunchOrder) -> int | None:
-    """Bytes of the files that it loads, those of its draft model too; ``None`` where it fetches the model."""
+def _weights(kind: str, order: LaunchOrder) -> int | None:
+    """Bytes of the files that it loads, those of its draft model too; ``None`` where it fetches the model, or there are none."""
     if not order.is_local:
         return None
     draft = str(order.options.get("speculative_model") or "")
-    return _size(Path(order.model)) + (_size(Path(draft)) if Path(draft).is_absolute() else 0)
+    size = _size(_loaded(kind, Path(order.model)))
+    return (size + (_size(_loaded(kind, Path(draft))) if Path(draft).is_absolute() else 0)) or None
+
+
+def _loaded(kind: str, place: Path) -> list[Path]:
+    """Of the files of a model those that are loaded. A folder of vLLM's may hold the same weights in several formats, of which it
+    takes one, and Mistral's own file of all of them beside the parts."""
+    files = _files(place)
+    if kind != "vllm" or not place.is_dir():
+        return files
+    mine = [file for file in files if file.parent == place and not file.name.startswith("consolidated")]
+    there = [[file for file in mine if file.suffix == suffix] for suffix in (".safetensors", ".bin")]
+    return next(filter(None, there), files)
 
 
 def stamp_of(order: LaunchOrder) -> str:
@@ -265,8 +284,8 @@ def stamp_of(order: LaunchOrder) -> str:
     return digest_of(stamps)[:16] if stamps else ""
 
 
-def _size(place: Path) -> int:
-    return sum(file.stat().st_size for file in _files(place) if file.is_file())
+def _size(files: Sequence[Path]) -> int:
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _files(place: Path) -> list[Path]:

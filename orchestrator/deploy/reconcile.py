@@ -41,7 +41,6 @@ from orchestrator.plan.budgets import held_budget
 from orchestrator.plan.diff import diff, take_down
 from orchestrator.plan.observed import ObservedState
 from orchestrator.plan.plan import Plan
-from orchestrator.plan.pressure import pressure_of
 from orchestrator.plan.servers import refuse_prospects
 from orchestrator.plan.wanted import wanted_parts
 
@@ -228,7 +227,7 @@ class Reconciler:
             await self.starting.look(blueprints, fresh)
             blueprints = [*blueprints, fresh] if fresh else blueprints
             await self._observer.look(blueprints, self.starting.servers.addresses())
-            self.table.plane.set_pressure(pressure_of(blueprints, self._state(None)))
+            self.table.see(blueprints, self._state(None))
             self._looked_at = began
             self._tell_loaded()
             came = processes_of(self._observer.servers) - before

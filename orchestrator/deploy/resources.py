@@ -26,9 +26,8 @@ def residence_of(endpoint: BoundEndpoint, provider: Provider) -> Residence | Non
     for as long as it runs."""
     if endpoint.process or cannot_manage(endpoint) or endpoint.memory is None or not isinstance(provider, Loader):
         return None
-    return Residence(
-        endpoint.served, DEVICE, endpoint.memory, provider, pinned=endpoint.pinned, keep_alive=endpoint.keep_alive
-    )
+    memory = endpoint.holds or endpoint.memory
+    return Residence(endpoint.served, DEVICE, memory, provider, pinned=endpoint.pinned, keep_alive=endpoint.keep_alive)
 
 
 def process_of(endpoint: BoundEndpoint, servers: Servers) -> Residence | None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from orchestrator.core.digest import digest_of
 from orchestrator.plan.generations import want_digest
+from orchestrator.plan.needs import Place
 from orchestrator.plan.wish import Wish
 from orchestrator.ports.durable import write_durably
 from orchestrator.ports.host import Processes, ProcessIdentity
@@ -29,10 +30,10 @@ _UNFIT: Final = re.compile(r"[^A-Za-z0-9._#-]")
 class ServerWant:
     """A server that shall run: its ``name`` (deployment/alias, see ``generations``), the provider ``kind``, and the order for
     its launcher, whose port is 0 where any free one will do. ``memory``: the bytes that it is reckoned to take, 0 where
-    unknown, on so many ``cards`` (see ``plan/pools.py``). ``stamp``: of the files that it loads as they were when it was wanted,
-    empty where it fetches its model. ``turns``: it takes turns in memory with others. ``stems``: what files of its model are
-    called, without their build; not kept. ``wish``: which of its models it is for, where it loads them on request: another one
-    needs no other process."""
+    unknown, on so many ``cards`` (see ``plan/pools.py``), with ``slots`` of ``context`` tokens, 0 where unknown. ``turns``: it
+    takes turns in memory with others. ``stamp``: of the files that it loads as they were when it was wanted, empty where it fetches
+    its model. ``stems``: what files of its model are called, without their build; ``place``: what its need is reckoned by; neither
+    is kept. ``wish``: which of its models it is for, where it loads them on request: another one needs no other process."""
 
     name: str
     kind: str
@@ -42,30 +43,38 @@ class ServerWant:
     stamp: str = ""
     cards: int | None = None
     turns: bool = False
+    slots: int = 0
+    context: int = 0
     stems: frozenset[str] = field(default=frozenset(), compare=False)
+    place: Place | None = field(default=None, compare=False)
     wish: Wish | None = None
 
     @property
     def digest(self) -> str:
         """Of everything that needs another process when it changes."""
         order = asdict(self.order) | {"options": dict(self.order.options), "folder": ""}
+        del order["room"]  # of the device, and of what is asked for here
+        if self.order.most is None:  # as it was before there was any: what runs is no other server for it
+            del order["most"]
         return want_digest(digest_of([self.kind, order]), self.stamp)
 
     def as_json(self) -> dict[str, Any]:
         """A plain form."""
         order = asdict(self.order) | {"options": dict(self.order.options)}
         told = {"name": self.name, "kind": self.kind, "start_timeout": self.start_timeout, "memory": self.memory}
+        held = {"cards": self.cards, "slots": self.slots, "context": self.context}
         wish = {"wish": self.wish.as_json()} if self.wish else {}
-        told |= {"cards": self.cards, "turns": self.turns, "stamp": self.stamp, "order": order}
-        return told | wish
+        held |= {"turns": self.turns}
+        return told | held | {"stamp": self.stamp, "order": order} | wish
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ServerWant:
         """From the plain form."""
         order = LaunchOrder(**value["order"])
         known = {"memory": value.get("memory", 0), "stamp": value.get("stamp", ""), "cards": value.get("cards")}
-        known |= {"turns": value.get("turns", False), "wish": Wish.from_json(value.get("wish"))}
-        return cls(value["name"], value["kind"], order, value["start_timeout"], **known)
+        held = {"slots": value.get("slots", 0), "context": value.get("context", 0), "turns": value.get("turns", False)}
+        wish = Wish.from_json(value.get("wish"))
+        return cls(value["name"], value["kind"], order, value["start_timeout"], **known, **held, wish=wish)
 
 
 @dataclass(frozen=True, slots=True)

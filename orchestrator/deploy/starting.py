@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from math import inf
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
 import anyio
 import anyio.to_thread
@@ -332,14 +332,14 @@ class Starting:
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _wants(self, blueprint: Blueprint) -> list[ServerWant]:
-        return wants_of(blueprint, self._yard.models) if self._yard else []
+        return wants_of(blueprint, self._yard.models, self._device()) if self._yard else []
 
     def _startable(self, blueprint: Blueprint) -> list[tuple[ServerWant, Berth]]:
         """Servers that can be started, each under the name of the process that it is to be."""
         looked, observed = self._looked.get(blueprint.digest, {}), self.observed()
         able = [prospect for prospect in self.prospects(blueprint).values() if not prospect.why]
         return [
-            (replace(each.want, name=berth.process, **_of_memory(prospect)), berth)
+            (_as_reckoned(each.want, berth.process, prospect), berth)
             for prospect in able
             for berth in [berth_of(prospect.name, prospect, observed)]
             for each in looked[prospect.name]
@@ -350,7 +350,7 @@ class Starting:
         """One more process of each server that shall have more."""
         looked, observed = self._looked.get(blueprint.digest, {}), self.observed()
         return [
-            replace(each.want, name=name, **_of_memory(prospect))
+            _as_reckoned(each.want, name, prospect)
             for prospect in self.prospects(blueprint).values()
             if not prospect.why and (name := one_more(prospect.name, prospect, observed))
             for each in looked[prospect.name]
@@ -393,6 +393,7 @@ class Starting:
         return kept
 
 
-def _of_memory(prospect: Prospect) -> dict[str, Any]:
-    """What it takes, and whether it takes turns there."""
-    return {"memory": prospect.memory, "cards": prospect.cards, "turns": bool(prospect.turns)}
+def _as_reckoned(want: ServerWant, process: str, prospect: Prospect) -> ServerWant:
+    """One process of a wanted server, with what it is reckoned to take, and whether it takes turns there."""
+    held = replace(want, memory=prospect.memory, cards=prospect.cards, slots=prospect.slots, context=prospect.context)
+    return replace(held, name=process, turns=bool(prospect.turns))

@@ -65,6 +65,8 @@ def seen(
         log=log,
         memory=want.memory if ward.state != "failed" else 0,  # it has no process
         cards=want.cards,
+        slots=want.slots,
+        context=want.context,
         rests=ward.kept,
         turns=want.turns,
     )

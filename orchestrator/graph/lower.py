@@ -19,10 +19,9 @@ from orchestrator.core.blueprint import (
     ToolSpec,
 )
 from orchestrator.core.choices import PriorityClass
-from orchestrator.core.memory import USUAL
 from orchestrator.graph.graph import AgentGraph
 from orchestrator.graph.lower_nodes import add_placement, lowered_coordination, lowered_nodes
-from orchestrator.graph.sizes import sizes
+from orchestrator.graph.sizes import build_meant, sizes
 from orchestrator.graph.transforms.agents import target_of
 from orchestrator.graph.vertex import Vertex
 from orchestrator.manifest.catalogue.reader import find_model, ids_of
@@ -142,7 +141,7 @@ def _priceless(model: ModelEntry, located: Located) -> ModelSpec:
         priorities=[PRIORITIES[name] for name in model.priorities],
         context_length=model.context_length or (row["context_length"] if row else None),
         max_concurrent=model.max_concurrent,
-        memory=known.whole or known.weights(model.quantization.casefold() if model.quantization else USUAL),
+        memory=known.whole or known.weights(build_meant(model)),
         whole_memory=known.whole,
         builds=dict(known.builds),
         cache_per_token=known.per_token,
@@ -185,7 +184,7 @@ def _server_options(model: ModelEntry, server: ServerOptions, kind: str, located
     if model.context_length and context:
         given.setdefault(context, model.context_length)
     if model.max_concurrent:
-        given.setdefault("max_num_seqs", model.max_concurrent)
+        given["max_num_seqs"] = min(given.get("max_num_seqs", model.max_concurrent), model.max_concurrent)
     draft = given.get("speculative_model", "")
     given |= {"speculative_model": located.of(draft)} if draft in located.places else {}
     return given

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from orchestrator.core.memory import CACHE_BYTES, Memory, Sizes
+from orchestrator.core.memory import CACHE_BYTES, USUAL, USUAL_OF, Memory, Sizes
 from orchestrator.manifest.catalogue.reader import find_model
 from orchestrator.manifest.spec.model import ModelEntry
 from orchestrator.manifest.spec.operate import Hardware, HardwareItem
@@ -19,6 +19,14 @@ def sizes(model: ModelEntry) -> Sizes:
     if row is None:
         return Sizes(whole=model.memory)
     return Sizes(dict(row["sizes"]), cache_per_token(row), model.memory, cached=row["kv_heads"] is not None)
+
+
+def build_meant(model: ModelEntry) -> str:
+    """The build that its manifest names, else what is usual of its provider."""
+    row = find_model(model.alias) or {}
+    provider = model.provider or ""
+    usual: str = row.get("served_as", {}).get(provider) or USUAL_OF.get(provider, USUAL)
+    return model.quantization.casefold() if model.quantization else usual
 
 
 def cache_per_token(row: Mapping[str, Any]) -> int | None:

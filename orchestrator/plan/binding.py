@@ -17,12 +17,12 @@ from orchestrator.plan.choosing import NOWHERE, Choice, Option, Surroundings, ch
 from orchestrator.plan.generations import berth_of, instances_of, outlives, processes_of, serving
 from orchestrator.plan.matching import COMPATIBLE, DISTANCE, allowed, is_written, rank, same_place, wanted_ids
 from orchestrator.plan.observed import ObservedServer, ObservedState, Pin, Prospect, StartedServer, server_name
+from orchestrator.plan.processes import as_told, in_processes
 from orchestrator.plan.smaller import smaller
 from orchestrator.plan.started_words import EMPTY, model_of, not_ready, other_build, removed, started_why, without_model
 from orchestrator.plan.tokens import is_bound, served_window, window
 from orchestrator.plan.unserved import cure_of, other_builds, why_unserved
 from orchestrator.plan.variants import variants
-from orchestrator.plan.wish import ON_REQUEST
 from orchestrator.ports.provider import Capability, Zone
 
 CLOUD_BASES: Final[Mapping[str, str]] = {"openai": "https://api.openai.com/v1"}
@@ -35,8 +35,9 @@ class BoundEndpoint:
     """A live address that serves the model under ``model``. ``slots`` and ``context`` are ``None`` where nobody told;
     ``build`` is its quantization and what that was made for, ``memory`` the bytes that it is reckoned to take
     while it is loaded; ``keep_alive`` is how long the manifest lets it rest, in seconds, and ``pinned`` that it is never
-    unloaded. ``process`` names that of ours which has it in memory for as long as it runs, and ``holds`` the bytes that this
-    takes in all. ``bounded``: it is the manifest that gives ``context``, not the server.
+    unloaded. ``process`` names that of ours which has it in memory for as long as it runs; ``holds`` are the bytes that this takes
+    in all, or the model by what its server told while it was loaded. ``bounded``: it is the manifest that gives ``context``, not
+    the server.
 
     ``id`` is the same for every alias and deployment that calls the same model on the same server with the same key.
     """
@@ -146,7 +147,7 @@ def _beside(
     around: Surroundings,
 ) -> Iterator[tuple[str, Bound]]:
     """The others, with what the pinned ones leave them."""
-    room = replace(around, budget=around.budget and beside_pinned(around.budget, held))
+    room = replace(around, budget=around.budget and beside_pinned(around.budget, held), spares=True)
     names = " and ".join(pin.name for pin in held.values())
     for spec in specs:
         each = bound[spec["alias"]]
@@ -211,9 +212,11 @@ def _bound_to(
 ) -> Bound:
     """Processes of ours that are ready, each as it answers."""
     alias = spec["alias"]
-    choices = [choose(spec, options, around) for _, server in there if (options := _on_request(spec, server, around))]
+    offered = [_on_request(spec, server, as_told(each, around)) for each, server in there]
+    choices = [choose(spec, options, around) for options in offered if options]
     if choices:
-        return _in_processes(_bound(spec, choices, around), there)
+        bound = _bound(spec, choices, around)
+        return replace(bound, endpoints=in_processes(bound.endpoints, there))
     have = [(each, server) for each, server in there if not removed(each, server, alias)]
     if not have:
         return Bound(alias, (), *without_model(spec, *there[0]))
@@ -222,18 +225,8 @@ def _bound_to(
     if not served:
         return Bound(alias, (), *other_build(listed[0], spec["quantization"] or ""))
     why = started_why(spec, served[0], prospect.build if prospect else "")
-    endpoints = tuple(_endpoint(spec, option) for option in served)
-    return _in_processes(Bound(alias, endpoints, why=why, need=served[0].need, equals=len(endpoints)), there)
-
-
-def _in_processes(bound: Bound, there: Sequence[tuple[StartedServer, ObservedServer]]) -> Bound:
-    """The same, with the process of each endpoint, where that has the model in memory for as long as it runs."""
-    of = {server.api_base: process for process, server in there if process.kind not in ON_REQUEST}
-    endpoints = [
-        replace(each, process=process.name, holds=process.memory) if (process := of.get(each.api_base)) else each
-        for each in bound.endpoints
-    ]
-    return replace(bound, endpoints=tuple(endpoints))
+    endpoints = in_processes([_endpoint(spec, option) for option in served], there)
+    return Bound(alias, endpoints, why=why, need=served[0].need, equals=len(endpoints))
 
 
 def _on_request(spec: ModelSpec, server: ObservedServer, around: Surroundings) -> list[Option]:
@@ -353,6 +346,7 @@ def _endpoint(spec: ModelSpec, option: Option) -> BoundEndpoint:
         capabilities={**server.capabilities, **probed.get("capabilities", {})},
         build=str(option.build),
         memory=option.need.total if option.need else None,
+        holds=option.holds,
         keep_alive=spec["keep_alive"],
         pinned=spec["pinned"],
     )

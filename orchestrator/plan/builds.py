@@ -16,7 +16,7 @@ from math import inf, log
 from typing import Final, Literal, cast
 
 from orchestrator.core.gguf_builds import build_of_words
-from orchestrator.core.memory import BITS, USUAL
+from orchestrator.core.memory import BITS, USUAL, USUAL_OF
 from orchestrator.ports.provider import ServedModel
 
 Made = Literal["", "cpu", "gpu", "cuda", "npu"]
@@ -52,15 +52,6 @@ _TINY_LOSS: Final = 8.5
 51 tokens a second in Q8_0 and 29 in F16 on one card (llama.cpp, tools/quantize/README.md). 16 bits come after 8."""
 _EIGHT: Final = 8.0
 """Bits of the least build that is as good as one of 16."""
-_USUAL_OF: Final = {
-    "vllm": "bf16",
-    "foundry-local": "int4",
-    "mlx": "4bit",
-    "openvino": "int4",
-    "openvino-genai": "int4",
-    "onnx": "int4",
-}
-"""What a name without a quantization usually is, by the make of its server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +145,7 @@ def is_plain(provider: str, plain: str, build: str, served_as: str = "") -> bool
 
 def usual_build(provider: str, served_as: str = "") -> str:
     """The quantization of a name that tells none: what the catalogue says of the provider, else what is usual there."""
-    return served_as or _USUAL_OF.get(provider, USUAL)
+    return served_as or USUAL_OF.get(provider, USUAL)
 
 
 def is_build(name: str) -> bool:

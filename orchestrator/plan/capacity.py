@@ -11,7 +11,7 @@ from orchestrator.core.memory import Budget, kept
 from orchestrator.core.quantity import format_size
 from orchestrator.plan.binding import Bound, beside_pinned, held_by_pinned
 from orchestrator.plan.budgets import budget_beside_servers
-from orchestrator.plan.generations import berth_of
+from orchestrator.plan.generations import berth_of, processes_of
 from orchestrator.plan.observed import ObservedState, Pin, Prospect
 from orchestrator.plan.smaller import smaller
 from orchestrator.ports.device import Device
@@ -42,7 +42,7 @@ def memory_notes(blueprint: Blueprint, bound: Mapping[str, Bound], observed: Obs
     if len(residents) > 1 and sum(residents.values()) > room.total:
         yield _turns(residents, room, [pin.name for pin in pinned.values() if pin.name in bound])
     elif device is not None and not blueprint.hardware and not any(each.tight for each in bound.values()):
-        yield from _crowded(_to_load(residents, bound, observed), device)
+        yield from _crowded(residents, _loaded(residents, bound, observed), _servers(observed), device)
 
 
 def _residents(bound: Mapping[str, Bound], others: Container[str]) -> dict[str, int]:
@@ -83,15 +83,26 @@ def _turns(residents: Mapping[str, int], budget: Budget, pinned: Sequence[str]) 
     return f"{together}: {who}, and a request may wait while its model is loaded"
 
 
-def _to_load(residents: Mapping[str, int], bound: Mapping[str, Bound], observed: ObservedState) -> dict[str, int]:
-    """Those that are known not to be in memory: what is loaded is in what is not free."""
+def _loaded(residents: Mapping[str, int], bound: Mapping[str, Bound], observed: ObservedState) -> dict[str, int]:
+    """Those that are in memory: what they take is in what is not free."""
     told = {(server.api_base, model.id): model.loaded for server in observed.servers for model in server.models}
     firsts = {alias: bound[alias].endpoints[0] for alias in residents}
+    # Where nobody tells whether it is loaded, it is not what is missing.
     return {
         alias: size
         for alias, size in residents.items()
-        if told.get((firsts[alias].api_base, firsts[alias].model)) is False
+        if told.get((firsts[alias].api_base, firsts[alias].model)) is not False
     }
+
+
+def _servers(observed: ObservedState) -> dict[str, tuple[int, int]]:
+    """Servers that we start for this deployment: what each takes, and how much of that it has already."""
+    found: dict[str, tuple[int, int]] = {}
+    for name, each in observed.prospects.items():
+        if each.memory and not each.why:
+            there = [one for one in processes_of(name, observed.started) if one.pid and one.state != "resting"]
+            found[name.partition("/")[2]] = each.memory, each.memory if there else 0
+    return found
 
 
 def _to_start(observed: ObservedState, device: Device) -> Iterator[str]:
@@ -126,11 +137,19 @@ def _no_part(parts: Mapping[str, Prospect], device: Device) -> Iterator[str]:
             yield f"{alias} {format_size(each.memory)} is still to be started, and {there}: it does not start without its part"
 
 
-def _crowded(waiting: Mapping[str, int], device: Device) -> Iterator[str]:
-    """Other programs have the memory just now."""
-    free = device.free + (device.free_on_cards or 0)
-    if sum(waiting.values()) > free:
-        yield f"{_sum(waiting)} are still to be loaded, and {format_size(free)} of memory are free now"
+def _crowded(
+    residents: Mapping[str, int], loaded: Mapping[str, int], servers: Mapping[str, tuple[int, int]], device: Device
+) -> Iterator[str]:
+    """Other programs have the memory just now. What our own models and servers have of it already is no other program's: else this
+    would say another thing before and after a load."""
+    all_ = device.memory + device.own_memory
+    free = device.free + (device.free_on_cards or 0) + sum(loaded.values()) + sum(has for _, has in servers.values())
+    taken = {alias: size for alias, (size, _) in servers.items()}
+    room = max(0, free - sum(taken.values()))
+    if sum(residents.values()) > room:
+        beside = f" beside {_sum(taken)}" if taken else ""
+        others = f"other programs hold {format_size(max(0, all_ - free))} of {format_size(all_)}"
+        yield f"{_sum(residents)} are to be loaded{beside}, and {format_size(room)} of memory are free for that: {others}"
 
 
 def _sum(residents: Mapping[str, int]) -> str:

@@ -8,7 +8,7 @@ smallest first.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.core.blueprint import ModelSpec
@@ -17,19 +17,25 @@ from orchestrator.core.quantity import format_size
 from orchestrator.plan.builds import Build, build_of, same_build, usual_build, worth
 from orchestrator.plan.observed import ObservedServer
 from orchestrator.ports.device import Device
-from orchestrator.ports.provider import ServedModel
+from orchestrator.ports.provider import Capability, ServedModel
 
 _OLLAMA: Final = ((48 * 2**30, 262_144), (24 * 2**30, 32_768))
 """Graphics memory from which Ollama takes so many tokens where nobody says (docs/context-length.mdx); else 4096."""
+
+_TOLD_WHILE_LOADED: Final = frozenset(("ollama", "llama-cpp", "lm-studio", "lemonade"))
+"""Makes that load on request, and tell the context and the slots of a model only while it is loaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a choice depends on beside the model: the device's budget and what is in it; ``None``: nothing is known, and
-    nothing is held against any build."""
+    nothing is held against any build. ``told``: the tokens and slots that a server of ours was told to keep a cache for.
+    ``spares``: what is in memory is used, though there is no room for it."""
 
     device: Device | None = None
     budget: Budget | None = None
+    told: Window | None = None
+    spares: bool = False
 
 
 NOWHERE: Final = Surroundings()
@@ -37,7 +43,9 @@ NOWHERE: Final = Surroundings()
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A build that a server lists. ``told``: its server or its name tells the quantization, which else is the usual one."""
+    """A build that a server lists. ``told``: its server or its name tells the quantization, which else is the usual one. ``need``
+    is the same whether or not the model is loaded; ``holds`` are the bytes by what its server tells while it is, 0 where that is
+    not known."""
 
     server: ObservedServer
     model: ServedModel
@@ -47,6 +55,7 @@ class Option:
     matched: int  # which of the wanted ids it is: 0 is the first
     exact: bool  # it is called exactly so
     told: bool = True
+    holds: int = 0
 
 
 def option_of(
@@ -57,12 +66,27 @@ def option_of(
     told = bool(build.quantization)
     if not told:
         build = Build(usual_build(server.provider, spec["served_as"].get(server.provider, "")), build.made)
-    runs = model.loaded is True
-    usual = usual_context(server.provider, around.device)
-    need = need_of(sizes_of(spec), build.quantization, window_of(spec, model, usual, held=runs), model.size)
     elsewhere = server.zone != "node" or model.remote
+    on_request = server.capabilities.get(Capability.LOAD) == "yes" and not elsewhere
+    # Else a plan would say another thing before and after a load. What is loaded always is what it tells.
+    stays = model.loaded is True and not on_request
+    usual = usual_context(server.provider, around.device)
+    window = around.told or window_of(spec, _unloaded(server, model) if on_request else model, usual, held=stays)
+    need = need_of(sizes_of(spec), build.quantization, window, model.size)
+    runs = stays or (around.spares and model.loaded is True)
     fit: Fit = "fits" if around.budget is None or runs or elsewhere else around.budget.fit(need)
-    return Option(server, model, build, need, fit, *matched, told=told)
+    option = Option(server, model, build, need, fit, *matched, told=told)
+    if not on_request or not (model.context or model.slots):
+        return option
+    held = need_of(
+        sizes_of(spec), build.quantization, around.told or window_of(spec, model, usual, held=True), model.size
+    )
+    return replace(option, holds=held.total if held else 0)
+
+
+def _unloaded(server: ObservedServer, model: ServedModel) -> ServedModel:
+    """The model by what its server tells of it also while it is not loaded."""
+    return replace(model, context=None, slots=None) if server.provider in _TOLD_WHILE_LOADED else model
 
 
 def is_other_build(spec: ModelSpec, option: Option) -> bool:

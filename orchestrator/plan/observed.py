@@ -120,7 +120,7 @@ class StartedServer:
     was asked for, its ``state`` (``waiting``, ``starting``, ``ready``, ``empty``, ``stopping``, ``resting``, ``failed``) and
     ``why``, its root ``url``, and the name under which it ``serves`` the model. ``pid`` is 0 and ``url`` empty while it has no
     process, ``log`` while it never had one. ``memory`` is what it is reckoned to take, in bytes, 0 where nobody knows, on so many
-    ``cards`` (see ``pools``).
+    ``cards`` (see ``pools``), with so many ``slots`` of so many tokens of ``context``, 0 where nobody knows.
     ``use``: the revision that gets new requests is bound to it (``live``), or only one that finishes what it has begun
     (``draining``), or neither. ``rests``: it was ended because nobody needed it, and the next request starts it, or has it
     started already: it keeps its address and its place in memory. ``turns``: it takes turns with others in memory."""
@@ -139,6 +139,8 @@ class StartedServer:
     cards: int | None = None
     rests: bool = False
     turns: bool = False
+    slots: int = 0
+    context: int = 0
 
     @property
     def answers(self) -> bool:
@@ -151,11 +153,12 @@ class Prospect:
     """What starting a server would be: the ``command`` (with port 0 where any will do), ``notes`` on its options; or
     ``why`` it cannot be, and a ``cure``. ``refused`` where what the manifest asks for cannot be had at all; ``unfit`` where
     the memory that may be taken is too small for it. ``memory`` is what it takes, in bytes (0: unknown), on so many ``cards``,
-    ``need`` that with its arithmetic, ``build`` which of several builds was chosen; ``tight`` warns where it is more than should be
-    taken. ``apart`` says why it cannot be started while the one that serves now still runs. ``instances``: processes that
-    shall run, by the demand and the memory; ``alone`` says why not more where the demand asks for them. ``model`` is the file that
-    it is started with, or what it fetches; ``choice`` why that one of several, and why not the others. ``taken`` says who has the
-    ``port`` that the manifest writes for it. ``turns`` says with whom it takes turns in memory."""
+    with so many ``slots`` of so many tokens of ``context`` (0: unknown), ``need`` that with its arithmetic, ``build`` which of
+    several builds was chosen; ``tight`` warns where it is more than should be taken. ``apart`` says why it cannot be started while
+    the one that serves now still runs. ``instances``: processes that shall run, by the demand and the memory; ``alone`` says why
+    not more where the demand asks for them. ``model`` is the file that it is started with, or what it fetches; ``choice`` why that
+    one of several, and why not the others. ``taken`` says who has the ``port`` that the manifest writes for it. ``turns`` says with
+    whom it takes turns in memory."""
 
     name: str
     kind: str
@@ -180,6 +183,8 @@ class Prospect:
     port: int = 0
     taken: str = ""
     turns: str = ""
+    slots: int = 0
+    context: int = 0
 
 
 def server_name(deployment: str, alias: str) -> str:

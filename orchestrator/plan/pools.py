@@ -53,13 +53,15 @@ def cards_of(blueprint: Blueprint, device: Device | None) -> Cards:
     return Cards(tuple(one.memory for one in found if one.memory and not one.unified))
 
 
-def share_of(share: float, cards: int, there: Cards, main: int) -> Need | None:
-    """What vLLM takes at once: its part of each card that it spans, or of the ``main`` memory where there is no card."""
+def share_of(share: float, cards: int, there: Cards, main: int, needed: Need | None = None) -> Need | None:
+    """What vLLM takes at once: its part of each card that it spans, or of the ``main`` memory where there is no card; with what of
+    that is ``needed`` for the model, its server once on each card."""
     sizes = there.span(cards)
     whole, what = (sum(sizes), "graphics memory") if sizes else (main, "memory")
     of = f" of {len(sizes)} cards" if len(sizes) > 1 else ""
     told = f"{share:.0%} of {format_size(whole)} {what}{of} (gpu_memory_utilization)"
-    return Need(round(whole * share), share=told) if whole else None
+    need = replace(needed, server=needed.server * max(1, len(sizes))) if needed else Need(0)
+    return replace(need, share=told, part=round(whole * share)) if whole else None
 
 
 def free_share(cards: int, there: Cards, held: Mapping[str, Hold]) -> float:
@@ -81,8 +83,16 @@ def room_in(budget: Budget, there: Cards, cards: int | None, held: Mapping[str, 
     own = max(0, own - either)
     if cards is None or not there.sizes:
         return replace(beside, main=main, own=own)
-    why = f"{beside.why}, less the graphics memory, which it does not use" if budget.own else beside.why
-    return replace(beside, main=main, own=0, why=why)
+    return replace(beside, main=main, own=0, why=_main_only(beside, main, own))
+
+
+def _main_only(beside: Budget, main: int, own: int) -> str:
+    """Why so much of the ``main`` memory is left, where ``own`` bytes of the cards' are left beside it."""
+    if beside.limit is not None and main < beside.limit:
+        return f"{format_size(main)} of main memory are left, less than max_memory_usage leaves"
+    if beside.limit is not None or not own:
+        return beside.why
+    return f"{beside.why}, less {format_size(own)} of graphics memory, which it does not use"
 
 
 def _room_on_cards(budget: Budget, beside: Budget, there: Cards, cards: int, held: Mapping[str, Hold]) -> Budget:
@@ -93,6 +103,9 @@ def _room_on_cards(budget: Budget, beside: Budget, there: Cards, cards: int, hel
     taken = {name: size for name, each in held.items() if (size := _part_on(there, each, len(sizes)))}
     of = f" of the first {len(sizes)} cards" if len(sizes) > 1 else " of the first card" if len(there.sizes) > 1 else ""
     less = "".join(f", less {format_size(size)} for {SERVER_OF.format(name)}" for name, size in taken.items())
+    # Each takes as large a part of the one as of the other, so that the fullest decides.
+    lacks = round(sum(sizes) * _USABLE) - sum(taken.values()) - room
+    less += f", less {format_size(lacks)} that the fullest of them lacks" if lacks > sum(sizes) // 1000 and room else ""
     why = f"{_USABLE:.0%} of {format_size(sum(sizes))} graphics memory{of}{less}"
     return Budget(0, room, budget.physical if there.counted else room, beside.limit, why)
 

@@ -12,36 +12,21 @@ from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
 from orchestrator.core.blueprint import Blueprint, ModelSpec
-from orchestrator.core.memory import SERVER, Budget, Need, Window, need_of, sizes_of
+from orchestrator.core.memory import Budget, Need
 from orchestrator.core.quantity import format_size
 from orchestrator.plan.budgets import device_budget, strictest_budget
-from orchestrator.plan.builds import nearest_build, same_build, usual_build, worth
-from orchestrator.plan.choosing import usual_context
+from orchestrator.plan.builds import nearest_build, worth
 from orchestrator.plan.generations import berth_of, processes_of, serving
+from orchestrator.plan.needs import Sized, Startable, place_of, too_small_a_part
 from orchestrator.plan.observed import Prospect, StartedServer, server_name
-from orchestrator.plan.pools import MAIN_ONLY, Cards, Hold, cards_of, free_share, room_in, share_of
+from orchestrator.plan.pools import MAIN_ONLY, Cards, Hold, cards_of, free_share, room_in
 from orchestrator.plan.several import as_it_runs, most, one_port, same_port
 from orchestrator.plan.smaller import smaller
 from orchestrator.plan.turns import Others, may_turn, serves_more, told
 from orchestrator.ports.device import Device
-from orchestrator.ports.lifecycle import ONE_USUAL, SetAside
 
 _LEAST_SHARE: Final = 0.05
 """Of the device, below which it is no advice to let vLLM take less."""
-
-
-@dataclass(frozen=True, slots=True)
-class Startable:
-    """A build that a server can be started with: what starting it would be, the quantization that its name tells, bytes of
-    its files (``None``: nobody knows), and what memory its server sets aside. ``strangers``: files of other models beside it.
-    ``supposed``: that it is of its model is not known of its name."""
-
-    prospect: Prospect
-    build: str = ""
-    weights: int | None = None
-    aside: SetAside = ONE_USUAL
-    strangers: tuple[str, ...] = ()
-    supposed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,33 +38,6 @@ class Neighbours:
     blueprints: Sequence[Blueprint] = ()
     device: Device | None = None
     wished: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Sized:
-    spec: ModelSpec
-    startable: Startable
-    need: Need | None
-
-    @property
-    def is_other(self) -> bool:
-        """Whether its file tells another build than the manifest names."""
-        wanted, build = self.spec["quantization"], self.startable.build
-        return bool(wanted and build) and not same_build(wanted or "", build)
-
-    @property
-    def total(self) -> int:
-        return self.need.total if self.need else 0
-
-    @property
-    def held(self) -> Hold:
-        """For as long as it runs; a model that is loaded on request takes turns instead."""
-        return Hold(0 if self.startable.aside.on_request else self.total, self.cards)
-
-    @property
-    def cards(self) -> int | None:
-        """On how many cards."""
-        return self.startable.aside.cards
 
 
 def fitted(
@@ -107,12 +65,11 @@ class _Fitting:
         around: Neighbours,
         turning: frozenset[str] = frozenset(),
     ) -> None:
-        self.name = blueprint.name
+        self.name, self.blueprint = blueprint.name, blueprint
         self.around = around
         self.own = device_budget(blueprint, around.device)
         self.strictest = strictest_budget(blueprint, around.blueprints, around.device)
         self.cards = cards_of(blueprint, around.device)
-        self.main = around.device.memory if around.device else self.own.main if self.own else 0
         others = [each for each in around.blueprints if each.name != blueprint.name]
         self.there = Others.of(blueprint.name, around.started, others)
         self.others = self.there.held
@@ -123,7 +80,7 @@ class _Fitting:
         self.chosen: dict[str, Hold] = {}
         self.found: dict[str, Prospect] = {}
 
-    def _is_one_sum(self, one: _Sized) -> bool:
+    def _is_one_sum(self, one: Sized) -> bool:
         """Whether what it takes is known, and counts against all memory together: who decides the turns knows no cards."""
         return one.held.size > 0 and (one.cards is None or not self.cards.sizes)
 
@@ -168,6 +125,8 @@ class _Fitting:
         self.held[alias] = best.held
         prospect = best.startable.prospect
         chosen = replace(prospect, memory=best.held.size, cards=best.cards, need=str(best.need or ""))
+        window = place_of(self.blueprint, best.spec, self.around.device).window(best.startable)
+        chosen = replace(chosen, slots=window.slots, context=0 if window.assumed else window.context)
         if len(builds) > 1 or best.spec["quantization"]:
             chosen = replace(chosen, build=best.startable.build)
         chosen = replace(chosen, choice=_choice(best, ranked[1:], fits, room))
@@ -175,11 +134,12 @@ class _Fitting:
         beside = self._room(builds, held)
         if beside is not None and beside.fit(best.need) != "fits":
             chosen = replace(chosen, tight=_tight(best, beside, self._cure(best, beside, held)))
-        chosen = replace(chosen, tight="; ".join(filter(None, [_too_wide(best, self.cards), chosen.tight])))
+        told = [_too_wide(best, self.cards), too_small_a_part(best), chosen.tight]
+        chosen = replace(chosen, tight="; ".join(filter(None, told)))
         self.chosen[alias] = best.held
         self._tell(alias, chosen)
 
-    def _before(self, alias: str, one: _Sized) -> dict[str, Hold]:
+    def _before(self, alias: str, one: Sized) -> dict[str, Hold]:
         """What others hold when it starts: those that come before it. One that needs a part of a card needs it free from the
         start, so also those that use the card where there is room: all are started at once, and they may be quicker."""
         late = {name: each for name, each in self.held.items() if each.cards is None and name != alias}
@@ -209,7 +169,7 @@ class _Fitting:
             self.found[name] = replace(prospect, apart=why)
             kept |= {} if why else beside
 
-    def _why_not_two(self, alias: str, one: _Sized, beside: Mapping[str, Hold]) -> str:
+    def _why_not_two(self, alias: str, one: Sized, beside: Mapping[str, Hold]) -> str:
         if one.need is None or self.strictest is None:
             return "nobody knows whether two of them fit into memory"
         chosen = {other: size for other, size in self.chosen.items() if other != alias}
@@ -234,7 +194,7 @@ class _Fitting:
             more[f"more of {alias}"] = Hold((instances - 1) * one.total, one.cards)
             self.found[name] = replace(self.found[name], instances=instances, alone=why)
 
-    def _why_no_more(self, one: _Sized, held: Mapping[str, Hold]) -> str:
+    def _why_no_more(self, one: Sized, held: Mapping[str, Hold]) -> str:
         if one.need is None or self.strictest is None:
             return "its slots are busy, and nobody knows whether one more of it fits into memory"
         room = room_in(self.strictest, self.cards, one.cards, held)
@@ -242,14 +202,14 @@ class _Fitting:
             return ""
         return f"its slots are busy, and one more of it does not fit: it needs {one.need}; models may take {room}"
 
-    def _as_chosen(self, alias: str) -> _Sized:
+    def _as_chosen(self, alias: str) -> Sized:
         digest = self.found[server_name(self.name, alias)].digest
         return next(each for each in self.wanted[alias] if each.startable.prospect.digest == digest)
 
     def _tell(self, alias: str, prospect: Prospect) -> None:
         self.found[server_name(self.name, alias)] = prospect
 
-    def _room(self, builds: Sequence[_Sized], held: Mapping[str, Hold]) -> Budget | None:
+    def _room(self, builds: Sequence[Sized], held: Mapping[str, Hold]) -> Budget | None:
         """What is left for it. One that runs is held to its own manifest only: another deployment does not end it."""
         alias = builds[0].spec["alias"]
         firm = {name: each for name, each in held.items() if name not in self.turning}
@@ -257,12 +217,12 @@ class _Fitting:
         budget, held = (self.own, firm) if self._runs(builds) else (self.strictest, {**others, **firm})
         return room_in(budget, self.cards, builds[0].cards, held) if budget else None
 
-    def _cure(self, one: _Sized, room: Budget, held: Mapping[str, Hold]) -> str:
+    def _cure(self, one: Sized, room: Budget, held: Mapping[str, Hold]) -> str:
         """What to write so that it does fit. A share of the card helps only where the model has room in it."""
         need, share = one.need or Need(0), one.startable.aside.share
         if not need.share or share is None:
             return smaller(one.spec, need, room)
-        whole, least = need.total / share, _least(one)
+        whole, least = need.total / share, (one.need.least if one.need else 0)
         able = int(room.total / whole * 100) / 100
         if able >= _LEAST_SHARE and able * whole >= least:
             return f"write server.gpu_memory_utilization: {able:g}"
@@ -280,11 +240,11 @@ class _Fitting:
         beside = f", or start it without {' and '.join(alike)} beside it" if alike else ""
         return f"use a smaller model and a smaller server.gpu_memory_utilization{beside}"
 
-    def _turn(self, one: tuple[str, Sequence[_Sized]]) -> tuple[bool, bool, bool]:
+    def _turn(self, one: tuple[str, Sequence[Sized]]) -> tuple[bool, bool, bool]:
         mine = processes_of(server_name(self.name, one[0]), self.around.started)
         return one[0] in self.turning, not self._runs(one[1]), any(each.state == "failed" for each in mine)
 
-    def _in_the_way(self, one: _Sized, room: Budget) -> list[str]:
+    def _in_the_way(self, one: Sized, room: Budget) -> list[str]:
         """The fewest other deployments without whose servers it would fit, the smallest that is enough; none where it would not."""
         freed: Counter[str] = Counter()
         for name, each in self.others.items():
@@ -297,19 +257,19 @@ class _Fitting:
             found.append(name)
         return found if lacks <= 0 else []
 
-    def _runs(self, builds: Sequence[_Sized]) -> bool:
+    def _runs(self, builds: Sequence[Sized]) -> bool:
         """One that takes turns runs by leave of the others: whether it must go on to do so is seen as if it did not run."""
         alias = builds[0].spec["alias"]
         mine = processes_of(server_name(self.name, alias), self.around.started)
         asked_anew = alias not in self.turning and any(each.turns for each in mine)
         return not asked_anew and any(self._is_running(each) for each in builds)
 
-    def _is_running(self, one: _Sized) -> bool:
+    def _is_running(self, one: Sized) -> bool:
         prospect = one.startable.prospect
         mine = processes_of(prospect.name, self.around.started)
         return any(each.digest == prospect.digest and each.state != "failed" for each in mine)
 
-    def _rank(self, one: _Sized, fit: str) -> tuple[object, ...]:
+    def _rank(self, one: Sized, fit: str) -> tuple[object, ...]:
         """Smaller is better. What runs comes first: it is not restarted for a better build."""
         lack = 0 if fit == "fits" else one.total
         return (
@@ -320,24 +280,14 @@ class _Fitting:
             one.startable.prospect.digest,
         )
 
-    def _sized(self, spec: ModelSpec, startables: Mapping[str, Sequence[Startable]]) -> list[_Sized]:
+    def _sized(self, spec: ModelSpec, startables: Mapping[str, Sequence[Startable]]) -> list[Sized]:
         there = startables.get(server_name(self.name, spec["alias"]), ())
-        sized = [_Sized(spec, each, _need(spec, each, self.main, self.cards, self.around.device)) for each in there]
+        place = place_of(self.blueprint, spec, self.around.device)
+        sized = [Sized(spec, each, place.need(each)) for each in there]
         return [each for each in sized if not each.is_other] or sized
 
 
-def _need(spec: ModelSpec, one: Startable, main: int, cards: Cards, device: Device | None) -> Need | None:
-    aside, sizes = one.aside, sizes_of(spec)
-    if aside.share is not None and sizes.whole is None:
-        return share_of(aside.share, aside.cards or 1, cards, main)
-    usual = usual_context(one.prospect.kind, device)
-    context = aside.context or (spec["context_length"] if aside.whole else spec["window"])
-    window = Window(context or usual, aside.slots, assumed=context is None)
-    build = one.build or usual_build(one.prospect.kind, spec["served_as"].get(one.prospect.kind, ""))
-    return need_of(sizes, build, window, one.weights)
-
-
-def _other(builds: Sequence[_Sized]) -> Prospect:
+def _other(builds: Sequence[Sized]) -> Prospect:
     """Of those that are there none is the build that the manifest names."""
     spec, there = builds[0].spec, sorted({each.startable.build for each in builds})
     why = f"{spec['alias']} is wanted as {spec['quantization']}, and the files of its server are {', '.join(there)}"
@@ -346,7 +296,7 @@ def _other(builds: Sequence[_Sized]) -> Prospect:
     return replace(builds[0].startable.prospect, why=why, cure=cure)
 
 
-def _unfit(one: _Sized, room: Budget, cure: str, in_the_way: Sequence[str]) -> Prospect:
+def _unfit(one: Sized, room: Budget, cure: str, in_the_way: Sequence[str]) -> Prospect:
     need = one.need or Need(0)
     why = f"{one.spec['alias']} does not fit this device: its server needs {need}, and models may take {room}"
     down = " and ".join(f"`orchestrator down {name}`" for name in in_the_way)
@@ -354,11 +304,11 @@ def _unfit(one: _Sized, room: Budget, cure: str, in_the_way: Sequence[str]) -> P
     return replace(one.startable.prospect, why=why, cure=cure, unfit=True, need=str(need))
 
 
-def _tight(one: _Sized, room: Budget, cure: str) -> str:
+def _tight(one: Sized, room: Budget, cure: str) -> str:
     return f"its server needs {one.need}; models should take at most {room}: {cure}"
 
 
-def _too_wide(one: _Sized, there: Cards) -> str:
+def _too_wide(one: Sized, there: Cards) -> str:
     """Where it is to span more cards than are seen."""
     wanted, seen = one.cards or 0, len(there.sizes)
     if not there.counted or not there.sizes or wanted <= seen:
@@ -368,13 +318,7 @@ def _too_wide(one: _Sized, there: Cards) -> str:
     return f"{spans}: write server.tensor_parallel_size: {most} and server.pipeline_parallel_size: 1"
 
 
-def _least(one: _Sized) -> int:
-    """What its model takes at least, whatever the share: its weights, as vLLM has them, and the server."""
-    weights = one.startable.weights or sizes_of(one.spec).weights(one.startable.build or "bf16") or 0
-    return weights + SERVER if weights else 0
-
-
-def _choice(best: _Sized, others: Sequence[_Sized], fits: Mapping[str, str], room: Budget | None) -> str:
+def _choice(best: Sized, others: Sequence[Sized], fits: Mapping[str, str], room: Budget | None) -> str:
     """Why its file, and why not the others of the folder; empty where it is the only one, and known as its model."""
     startable, wanted = best.startable, best.spec["quantization"]
     rejected = [_rejected(each, best, fits, room) for each in others]
@@ -390,7 +334,7 @@ def _choice(best: _Sized, others: Sequence[_Sized], fits: Mapping[str, str], roo
     return f"{supposed}; {told}" if supposed else told
 
 
-def _rejected(one: _Sized, best: _Sized, fits: Mapping[str, str], room: Budget | None) -> str:
+def _rejected(one: Sized, best: Sized, fits: Mapping[str, str], room: Budget | None) -> str:
     prospect = one.startable.prospect
     name = prospect.model or one.startable.build
     if prospect.why:

@@ -9,8 +9,9 @@ from typing import Any, Final
 from orchestrator.core.address import Address
 from orchestrator.core.blueprint import Blueprint, Element
 from orchestrator.core.digest import digest_of
-from orchestrator.plan.binding import Bound
+from orchestrator.plan.binding import Bound, BoundEndpoint
 from orchestrator.plan.observed import Facets
+from orchestrator.ports.provider import Capability
 
 _SEEN_BY_ROUTERS: Final = ("description", "examples", "keywords", "skills")
 """What a router learns of an agent; anything else may change without fitting the router again."""
@@ -68,7 +69,7 @@ class _Around:
         """What serves these aliases and their fallbacks."""
         bound = self.bound
         known = [alias for alias in with_fallbacks(aliases, self.blueprint) if alias in bound]
-        return [[alias, _servers(bound[alias])] for alias in known]
+        return [[alias, _servers(bound[alias], self.blueprint)] for alias in known]
 
     def place(self) -> list[Any]:
         """Where tools find their files."""
@@ -84,7 +85,7 @@ def _facets(element: Element, around: _Around) -> Facets:
     match element.kind:
         case "model":
             sides["options of its server"] = sides.pop("server", None)
-            sides["server"] = _without_rest(_servers(around.bound[element.spec["alias"]]))
+            sides["server"] = _without_rest(_servers(around.bound[element.spec["alias"]], around.blueprint))
         case "tool":
             sides["place"] = around.place()
             sides["code"] = around.contents.get(element.address, "")
@@ -121,9 +122,22 @@ def with_fallbacks(aliases: list[str], blueprint: Blueprint) -> list[str]:
     return list(dict.fromkeys([*aliases, *further]))
 
 
-def _servers(bound: Bound) -> list[Any]:
-    """Without what a model takes just now: that changes with each load, and is no other part."""
-    return [{**asdict(endpoint), "memory": None, "holds": 0} for endpoint in bound.endpoints] or [bound.missing]
+def _servers(bound: Bound, blueprint: Blueprint) -> list[Any]:
+    """Without what a model takes just now, and what its server tells only while it is loaded: that changes with each load, and is
+    no other part."""
+    model = blueprint.elements.get(Address.of("model", bound.alias))
+    written = {"slots": model.spec["max_concurrent"], "context": model.spec["window"]} if model else {}
+    return [_as_unloaded(each, written) for each in bound.endpoints] or [bound.missing]
+
+
+def _as_unloaded(endpoint: BoundEndpoint, written: Mapping[str, Any]) -> dict[str, Any]:
+    told = {"bounded": False, **written} if tells_late(endpoint) else {}
+    return {**asdict(endpoint), **told, "memory": None, "holds": 0}
+
+
+def tells_late(endpoint: BoundEndpoint) -> bool:
+    """Whether its server loads models on request, and may tell the context and the slots of one only while it is loaded."""
+    return endpoint.capabilities.get(Capability.LOAD) == "yes"
 
 
 _RESTS: Final = ("keep_alive", "pinned")

@@ -118,7 +118,8 @@ class Binary:
 @dataclass(frozen=True, slots=True)
 class LaunchOrder:
     """What is wanted of a server that we start: the ``model`` (a path, a repository id or a tag, as its make has it) under
-    the name ``alias``, on ``host`` and ``port``; a ``scenario`` with ``options`` of the manifest before it.
+    the name ``alias``, on ``host`` and ``port``; a ``scenario`` with ``options`` of the manifest before it. ``most``: requests
+    that will ever be sent at once, and ``room`` how many its part of the memory has room for, whatever they say.
 
     ``remote_code`` lets code of the model's repository run. ``folder`` is one of its own that the server may write to.
     """
@@ -132,6 +133,8 @@ class LaunchOrder:
     options: Mapping[str, Any] = field(default_factory=dict)
     remote_code: bool = False
     folder: str = ""
+    most: int | None = None
+    room: int | None = None
 
     @property
     def is_local(self) -> bool:
@@ -141,8 +144,9 @@ class LaunchOrder:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """What memory a server sets aside by its command: a cache of ``context`` tokens for each of its ``slots``. Without a
-    ``context``: the ``whole`` one that the model can have, else what is usual. ``share``: instead of all this a part of the
+    """What memory a server sets aside by its command: a cache of ``context`` tokens for each of its ``slots``, which are as many as
+    it was told, and as many calls as it is given at once. Without a ``context``: the ``whole`` one that the model can have, for
+    each slot, else what is usual. ``share``: instead of all this a part of the
     device's memory, 0..1, whatever the model. ``cards``: it takes it on so many cards, the first ones, where there are any (0: in
     the main memory; ``None``: on cards or in the main memory, as there is room). ``on_request``: nothing before a request needs
     the model, which is unloaded when it rests."""

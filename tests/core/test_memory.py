@@ -100,7 +100,7 @@ BUDGETS = {
     "20.0 GB (80% of 16.0 GB memory and 90% of 8.0 GB graphics memory)": (Memory(16 * GB, 8 * GB), None),
     "5.9 GB (max_memory_usage 6.0 GB, less 80.0 MB for the orchestrator)": (Memory(16 * GB), 6 * GB),
     "7.9 GB (50% of 16.0 GB memory, less 80.0 MB for the orchestrator)": (Memory(16 * GB), 0.5),
-    "16.0 GB (max_memory_usage 99.0 GB, less 80.0 MB for the orchestrator)": (Memory(16 * GB), 99 * GB),
+    "16.0 GB (16.0 GB memory, all that there is, as max_memory_usage is 99.0 GB)": (Memory(16 * GB), 99 * GB),
     "0 B (max_memory_usage 1.0 MB, less 80.0 MB for the orchestrator)": (Memory(16 * GB), 10**6),
 }
 

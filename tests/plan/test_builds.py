@@ -300,7 +300,10 @@ NOTES = {
     "one after the other": (device(8 * GB), TURNS),
     "others have the memory now": (
         device(32 * GB, free=4 * GB),
-        "phi-4-mini 3.5 GB + small 3.5 GB are still to be loaded, and 4.0 GB of memory are free now",
+        (
+            "phi-4-mini 3.5 GB + small 3.5 GB are to be loaded, and 4.0 GB of memory are free for that: other programs hold "
+            "28.0 GB of 32.0 GB"
+        ),
     ),
 }
 

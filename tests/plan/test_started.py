@@ -13,8 +13,9 @@ from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.memory import Sizes, Window, need_of
 from orchestrator.plan.binding import bind_all
 from orchestrator.plan.diff import diff
+from orchestrator.plan.needs import Startable
 from orchestrator.plan.observed import Prospect, StartedServer
-from orchestrator.plan.started import Neighbours, Startable, fitted
+from orchestrator.plan.started import Neighbours, fitted
 from orchestrator.ports.device import Accelerator, Device
 from orchestrator.ports.lifecycle import SetAside
 from tests.plan.parts import after, agent, blueprint, model, ollama, rule, state

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.plan.diff import diff
-from orchestrator.plan.started import Neighbours, Startable, fitted
+from orchestrator.plan.needs import Startable
+from orchestrator.plan.started import Neighbours, fitted
 from orchestrator.ports.device import Accelerator
 from orchestrator.ports.lifecycle import SetAside
 from tests.plan.parts import state
@@ -28,7 +31,8 @@ def test_two_that_take_a_part_of_one_card_each_are_reckoned_on_that_card() -> No
     found = fitted(wanted, {"desk/a": vllm("desk/a"), "desk/b": vllm("desk/b")}, around)
     assert (found["desk/a"].tight, found["desk/b"].why) == ("", "")
     assert found["desk/b"].tight == (
-        "its server needs 21.6 GB = 90% of 24.0 GB graphics memory (gpu_memory_utilization); models should take at most "
+        "its server needs 21.6 GB = 90% of 24.0 GB graphics memory (gpu_memory_utilization), for a need of 3.5 GB = 2.5 GB weights "
+        "+ 537 MB cache (4096 tokens) + 479 MB server; models should take at most "
         "1.2 GB (95% of 24.0 GB graphics memory, less 21.6 GB for the server of a): "
         "write server.gpu_memory_utilization: 0.47 for each of a and b"
     )
@@ -60,7 +64,10 @@ def test_one_on_one_of_two_cards_takes_its_part_of_that_one() -> None:
     )
     both = fitted(desk(spec("a")), {"desk/a": vllm("desk/a", cards=2)}, around)["desk/a"]
     assert (both.need, both.tight) == (
-        "14.4 GB = 90% of 16.0 GB graphics memory of 2 cards (gpu_memory_utilization)",
+        (
+            "14.4 GB = 90% of 16.0 GB graphics memory of 2 cards (gpu_memory_utilization), for a need of 4.0 GB = 2.5 GB weights "
+            "+ 537 MB cache (4096 tokens) + 958 MB server"
+        ),
         "",
     )
 
@@ -96,9 +103,43 @@ def test_what_uses_the_main_memory_only_has_no_room_on_a_card() -> None:
     main = [startable("desk/b", aside=SetAside(4096, cards=0))]
     found = fitted(desk(spec("a"), spec("b")), {"desk/a": vllm("desk/a"), "desk/b": main}, around)
     assert found["desk/a"].tight == ""
-    assert "models should take at most 3.2 GB" in found["desk/b"].tight
-    assert "less the graphics memory, which it does not use" in found["desk/b"].tight
+    assert (
+        "models should take at most 3.2 GB (80% of 4.0 GB memory and 90% of 24.0 GB graphics memory"
+        in found["desk/b"].tight
+    )
+    assert "graphics memory, less 21.6 GB for the server of a): " in found["desk/b"].tight
+    alone = fitted(desk(spec("b")), {"desk/b": main}, around)["desk/b"].tight
+    assert (
+        "3.2 GB (80% of 4.0 GB memory and 90% of 24.0 GB graphics memory, less 21.6 GB of graphics memory, which it"
+        in alone
+    )
+    within = fitted(
+        desk(spec("b"), limit=20 * GB), {"desk/b": [replace(main[0], build="f16", weights=7_700_000_000)]}, around
+    )
+    assert (
+        "models may take 4.0 GB (4.0 GB of main memory are left, less than max_memory_usage leaves)"
+        in within["desk/b"].why
+    )
     assert fitted(desk(spec("b")), {"desk/b": [startable("desk/b")]}, around)["desk/b"].tight == ""
+
+
+def test_of_cards_of_which_one_is_fuller_the_parts_of_the_sum_are_told() -> None:
+    """As much is free of each as of the fullest."""
+    around = Neighbours({}, (), device(64 * GB, SMALL, SMALL))
+    there = {"desk/a": vllm("desk/a", 0.5), "desk/b": vllm("desk/b", 0.9, cards=2)}
+    told = fitted(desk(spec("a"), spec("b")), there, around)["desk/b"].tight
+    assert (
+        "models should take at most 7.2 GB (95% of 16.0 GB graphics memory of the first 2 cards, less 4.0 GB for the server "
+        in told
+    )
+    assert "of a, less 4.0 GB that the fullest of them lacks)" in told
+
+
+def test_a_limit_above_what_there_is_is_told_as_what_there_is() -> None:
+    """The sum of the parts is what is compared."""
+    around = Neighbours({}, (), device(3 * GB))
+    found = fitted(desk(spec("a"), limit=60 * GB), {"desk/a": [startable("desk/a")]}, around)["desk/a"]
+    assert "models may take 3.0 GB (3.0 GB memory, all that there is, as max_memory_usage is 60.0 GB)" in found.why
 
 
 def test_no_share_is_advised_that_its_model_has_no_room_in() -> None:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -141,6 +142,41 @@ def test_a_server_lives_from_the_manifest_to_down(owner: Owner) -> None:
 
     owner.types("down", "clerk")
     assert owner.home_servers() == []
+
+
+def test_it_has_the_slots_that_it_is_given_and_the_plan_is_the_same_once_it_runs(owner: Owner) -> None:
+    """The least of the numbers that are written: what it is told, what it has, and what the scheduler gives it at once. A plan of
+    an unchanged manifest says the same before a question, after it, and after another start of the runtime."""
+    path = Path(owner.writes(1024))
+    device = "type: single-device\n"
+    text = path.read_text().replace(device, f"{device}  resources: {{max_concurrent_agents: 3}}\n")
+    text = text.replace("scenario: development", "scenario: enterprise, gpu_layers: auto, max_num_seqs: 6")
+    path.write_text(text.replace("provider: llama-cpp\n", "provider: llama-cpp\n      max_concurrent: 5\n"))
+    planned = owner.types("plan", str(path)).out
+    assert "note: tiny: max_num_seqs: --parallel 3 (max_concurrent_agents, not 5: manifest)" in planned
+    assert "note: tiny: context_length: --ctx-size 3072, 3 slots of 1024 (manifest)" in planned
+    owner.types("apply", str(path))
+    words = psutil.Process(owner.server()["pid"]).cmdline()
+    assert [words[words.index(name) + 1] for name in ("--parallel", "--ctx-size")] == ["3", "3072"]
+    with urlopen(f"{owner.server()['url']}/props", timeout=10) as told:
+        props = json.load(told)
+    assert (props["total_slots"], props["default_generation_settings"]["n_ctx"]) == (3, 1024)
+    (endpoint,) = owner.status()["endpoints"]
+    assert endpoint["slots"] == 3
+    before = _planned(owner, path)
+    assert "nothing to do" in before
+    assert owner.is_answered_by_the_model()
+    assert _planned(owner, path) == before
+    owner.types("runtime", "stop", "--drain", "1s")
+    owner.types("runtime", "start")
+    owner.ready()
+    eventually(owner.is_answered_by_the_model, 20)
+    assert _planned(owner, path) == before
+
+
+def _planned(owner: Owner, path: Path) -> str:
+    """Its free port is another one in another life of the runtime."""
+    return owner.types("plan", str(path)).out.replace(owner.server()["url"].removeprefix("http://"), "HERE")
 
 
 def test_a_server_rests_and_the_next_question_starts_it(owner: Owner) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Final, cast
 
 from orchestrator.core.diagnostic import Severity
-from orchestrator.core.memory import ASSUMED_CONTEXT, PINNED, USUAL, Budget, Need, Window, kept, need_of
+from orchestrator.core.memory import ASSUMED_CONTEXT, PINNED, Budget, Need, Window, kept, need_of
 from orchestrator.core.quantity import format_size
 from orchestrator.graph.finding import Finding
 from orchestrator.graph.graph import AgentGraph
-from orchestrator.graph.sizes import sizes
+from orchestrator.graph.sizes import build_meant, sizes
 from orchestrator.graph.vertex import Vertex
 from orchestrator.manifest.spec.model import ModelEntry
 
@@ -98,8 +98,16 @@ def _impossible(vertex: Vertex, budget: Budget, where: str) -> Finding | None:
 def _need(vertex: Vertex) -> Need | None:
     """What it takes as the manifest asks for it; servers may still be told otherwise."""
     model = cast(ModelEntry, vertex.part)
-    window = Window(model.context_length or ASSUMED_CONTEXT, model.max_concurrent or 1, not model.context_length)
-    return need_of(sizes(model), (model.quantization or USUAL).casefold(), window)
+    return need_of(sizes(model), build_meant(model), _window(model))
+
+
+def _window(model: ModelEntry) -> Window:
+    """As it is written: of several numbers of requests at once the least, and the context that a started server is told."""
+    server = model.server
+    told = (server.context_length or server.max_model_len) if server else None
+    context = told or model.context_length
+    slots = [each for each in (server.max_num_seqs if server else None, model.max_concurrent) if each]
+    return Window(context or ASSUMED_CONTEXT, min(slots, default=1), not context)
 
 
 def _too_much(vertex: Vertex, need: Need, budget: Budget, where: str) -> Finding | None:

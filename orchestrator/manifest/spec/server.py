@@ -50,7 +50,9 @@ class ServerOptions(Spec):
     enable_prefix_caching: bool | None = None
     """vLLM, llama.cpp, OpenVINO: keep what prompts have in common."""
     max_num_seqs: Annotated[int | None, Field(ge=1, le=4096, examples=[4])] = None
-    """Requests that are worked on at once. Without it: the model's `max_concurrent`."""
+    """Requests that are worked on at once. Without it: the model's `max_concurrent`, else what the scenario says, else what is
+    usual of the program. Of several numbers that are written, `resources.max_concurrent_agents` too, the least holds: for what the
+    program is told, for the memory that is reckoned, and for the requests that it is given at once."""
     max_num_batched_tokens: Annotated[int | None, Field(ge=1, le=10_000_000, examples=[8192])] = None
     """vLLM, MLX, OpenVINO: tokens that one step works on."""
     enable_chunked_prefill: bool | None = None

@@ -15,6 +15,8 @@ from orchestrator.core.errors import PlanError
 from orchestrator.ports.lifecycle import Binary, LaunchOrder, Scenario
 
 Words = tuple[str, ...]
+MANIFEST: Final = "manifest"
+"""Who wrote an option that stands in the manifest; one that cannot be had is refused."""
 Write = Callable[[str, Any], Words]
 """Writes a value with the name of an option: the words of the command line."""
 
@@ -45,12 +47,13 @@ class Flag:
 
 @dataclass(slots=True)
 class Command:
-    """A command in the making."""
+    """A command in the making. ``origins``: who gave the value of an option, where that is not plain."""
 
     words: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
+    origins: dict[str, str] = field(default_factory=dict)
 
     def add(self, form: Form, value: Any) -> str:
         """Write an option; gives what was written, for a note."""
@@ -81,7 +84,8 @@ class Options:
         scenario = self.scenarios[order.scenario] if order.scenario else {}
         for flag in self.flags:
             if flag.option in order.options:
-                self._put(command, flag, binary, order.options[flag.option], "manifest")
+                origin = command.origins.get(flag.option, MANIFEST)
+                self._put(command, flag, binary, order.options[flag.option], origin)
             elif flag.option in scenario:
                 self._put(command, flag, binary, scenario[flag.option], f"scenario {order.scenario}")
         command.notes += [
@@ -95,6 +99,11 @@ class Options:
         scenario = self.scenarios[order.scenario] if order.scenario else {}
         known = {option: value for option, value in scenario.items() if not isinstance(value, Advice)}
         return known | dict(order.options)
+
+    def lacks(self, option: str, binary: Binary) -> bool:
+        """Whether this version of the program has no form of an option that others have."""
+        forms = next((flag.forms for flag in self.flags if flag.option == option), ())
+        return bool(forms) and not any(has(binary, form.name) for form in forms)
 
     def refusals(self, options: Mapping[str, Any]) -> dict[str, str]:
         """Options that no version of the program has, and with their value those of which it lacks that, each with what to write
@@ -125,7 +134,7 @@ class Options:
             return
         wanted = flag.forms[0].name
         why = f"{self.program} {binary.version or 'of this version'} has no {wanted}".replace("  ", " ")
-        if origin == "manifest":
+        if origin == MANIFEST:
             raise PlanError(f"{flag.option}: {why}", cure=f"update {self.program}, or take {flag.option} out")
         command.notes.append(f"{flag.option}: left out, {why} ({origin})")
 

@@ -75,7 +75,7 @@ RECIPE: Final = Recipe(
     install={"*": install_line("foundry")},
     options=Options(NAME, (), _REFUSED, _SCENARIOS, elsewhere={"max_num_seqs": "always 1"}),
     head=_head,
-    paged=True,
+    alone=True,
 )
 
 

@@ -94,16 +94,14 @@ def _head(command: Command, binary: Binary, order: LaunchOrder) -> str:
 def _memory(command: Command, order: LaunchOrder) -> None:
     """``--ctx-size`` is shared by the slots: what one request may take, times the slots."""
     wanted = (_SCENARIOS[order.scenario] if order.scenario else {}) | dict(order.options)
-    context, slots = wanted.get("context_length"), wanted.get("max_num_seqs")
-    if slots:
-        command.words += ["--parallel", str(slots)]
-        command.notes.append(f"max_num_seqs: --parallel {slots} ({_origin(order, 'max_num_seqs')})")
+    context, slots = wanted.get("context_length"), wanted["max_num_seqs"]
+    # Told none, it would choose several, and have them share what one of them may take.
+    command.words += ["--parallel", str(slots)]
+    command.notes.append(f"max_num_seqs: --parallel {slots} ({command.origins['max_num_seqs']})")
     if context:
-        whole = context * (slots or 1)
+        whole = context * slots
         command.words += ["--ctx-size", str(whole)]
-        if not slots:  # else it would choose several, and each would have a part only
-            command.words += ["--parallel", "1"]
-        each = f"{slots} slots of {context}" if (slots or 1) > 1 else "one slot"
+        each = f"{slots} slots of {context}" if slots > 1 else "one slot"
         command.notes.append(f"context_length: --ctx-size {whole}, {each} ({_origin(order, 'context_length')})")
     if int(wanted.get("batch_size") or 32) < 32:
         command.notes.append(
@@ -130,7 +128,7 @@ RECIPE: Final = Recipe(
     ),
     head=_head,
     known_by="--model",
-    whole=True,  # without --ctx-size it keeps all that the model was trained for, and its slots share that
+    whole=True,  # without --ctx-size each slot has all that the model was trained for (older versions divide it)
 )
 
 

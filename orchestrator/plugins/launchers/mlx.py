@@ -73,6 +73,7 @@ RECIPE: Final = Recipe(
     options=Options(PROGRAM, _FLAGS, _REFUSED, _SCENARIOS),
     head=_head,
     known_by="--model",
+    slots=8,  # --prompt-concurrency
 )
 
 

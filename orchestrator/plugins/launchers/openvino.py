@@ -17,18 +17,18 @@ from orchestrator.ports.lifecycle import Binary, LaunchOrder
 PROGRAM: Final = "ovms"
 _DRAFT: Final = Advice("the template names no real draft model: give one that OpenVINO has")
 _SCENARIOS: Final[dict[Any, dict[str, Any]]] = {
-    "development": {"enable_prefix_caching": False, "max_num_seqs": 32, "max_num_batched_tokens": 2048},
-    "staging": {"enable_prefix_caching": True, "max_num_seqs": 64, "max_num_batched_tokens": 4096},
-    "production_low": {"enable_prefix_caching": True, "max_num_seqs": 128, "max_num_batched_tokens": 8192},
+    "development": {"enable_prefix_caching": False, "max_num_seqs": 1, "max_num_batched_tokens": 2048},
+    "staging": {"enable_prefix_caching": True, "max_num_seqs": 4, "max_num_batched_tokens": 4096},
+    "production_low": {"enable_prefix_caching": True, "max_num_seqs": 8, "max_num_batched_tokens": 8192},
     "production_high": {
         "enable_prefix_caching": True,
-        "max_num_seqs": 256,
+        "max_num_seqs": 16,
         "max_num_batched_tokens": 16384,
         "speculative_model": _DRAFT,
     },
     "enterprise": {
         "enable_prefix_caching": True,
-        "max_num_seqs": 512,
+        "max_num_seqs": 32,
         "max_num_batched_tokens": 32768,
         "speculative_model": _DRAFT,
     },
@@ -79,7 +79,7 @@ RECIPE: Final = Recipe(
     options=Options(PROGRAM, _FLAGS, _REFUSED, _SCENARIOS),
     head=_head,
     known_by="--rest_port",
-    paged=True,
+    slots=8,
     main_only=True,  # its target is the CPU where nobody says another one, and no option of ours does
 )
 

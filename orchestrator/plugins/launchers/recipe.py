@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.core.errors import PlanError
 from orchestrator.core.hosts import in_url
-from orchestrator.plugins.launchers.flags import Command, Options, has
+from orchestrator.plugins.launchers.flags import MANIFEST, Command, Options, has
 from orchestrator.plugins.launchers.installed import ASK_SECONDS, Entry, Installed
 from orchestrator.ports.lifecycle import Binary, Launch, LaunchOrder, SetAside
 
 ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, not bound
+_ROOM: Final = "no more whole requests have room in its part of the memory"
+USUAL: Final = "usual"
+"""Who gave an option that nobody wrote."""
 _NOT_LOADED: Final = re.compile(
     r"loading shared librar|Library not loaded|symbol lookup error|GLIBC\w* not found|Exec format error"
 )
@@ -27,8 +30,9 @@ class Recipe:
     """A make of server: the ways in which it may be ``installed``, newest first, how to install it, what it does with
     options, and ``head``, which begins the command and gives the name that the model is served under; and what it sets
     aside in memory: the ``whole`` context of the model where nobody says, a ``share`` of the device where nobody says another
-    one, a cache that all requests share as they come (``paged``), or nothing before a request comes (``on_request``);
-    ``main_only``: in the main memory, not on a card. ``patience`` is what its program has to say what it can do, in seconds."""
+    one, or nothing before a request comes (``on_request``); ``main_only``: in the main memory, not on a card. ``slots``: requests
+    that it is told to work on at once where nobody says; ``alone``: it has one always. ``patience`` is what its program has to say
+    what it can do, in seconds."""
 
     kind: str
     entries: tuple[Entry, ...]
@@ -37,7 +41,8 @@ class Recipe:
     head: Callable[[Command, Binary, LaunchOrder], str]
     whole: bool = False
     share: float | None = None
-    paged: bool = False
+    slots: int = 1
+    alone: bool = False
     on_request: bool = False
     main_only: bool = False
     patience: float = ASK_SECONDS
@@ -94,6 +99,7 @@ class MadeLauncher:
         refuse_hidden_options(order)
         self._check(binary)
         command = Command()
+        order = self._with_slots(order, binary, command)
         serves = self._recipe.head(command, binary, order)
         self._recipe.options.put(command, binary, order)
         if order.host in ANYWHERE:
@@ -106,7 +112,7 @@ class MadeLauncher:
         host = "127.0.0.1" if order.host in ANYWHERE else order.host
         url = f"http://{in_url(host)}:{order.port}"
         argv, notes, folders = (*binary.argv, *command.words), tuple(command.notes), tuple(command.folders)
-        return Launch(argv, command.environment, url, serves, notes, folders, self._aside(order))
+        return Launch(argv, command.environment, url, serves, notes, folders, self._aside(order, binary))
 
     def _check(self, binary: Binary) -> None:
         """Raise ``PlanError`` for a program that cannot run at all, and for a foreign one of its name."""
@@ -119,11 +125,28 @@ class MadeLauncher:
             cure = f"put the real one before it on the PATH: {install}"
             raise PlanError(f"{binary.argv[0]} is another program than {self.program}: it has no {known_by}", cure=cure)
 
-    def _aside(self, order: LaunchOrder) -> SetAside:
+    def _with_slots(self, order: LaunchOrder, binary: Binary, command: Command) -> LaunchOrder:
+        """The order with the one number of requests that it works on at once: what the program is told, what its cache is reckoned
+        for, and what it is given. A program that is told none chooses one of its own, which nobody could reckon with."""
+        recipe, written = self._recipe, order.options.get("max_num_seqs")
+        wanted = recipe.options.given(order).get("max_num_seqs") or recipe.slots
+        if recipe.alone or recipe.options.lacks("max_num_seqs", binary):
+            return order
+        origin = MANIFEST if written else f"scenario {order.scenario}" if order.scenario else USUAL
+        bounds = [(order.most or wanted, "max_concurrent_agents"), (order.room or wanted, _ROOM)]
+        least, why = min(bounds, key=lambda each: each[0])
+        if least < wanted:
+            command.origins["max_num_seqs"] = f"{why}, not {wanted}: {origin}"
+        else:
+            command.origins["max_num_seqs"] = origin
+        return replace(order, options={**order.options, "max_num_seqs": min(least, wanted)})
+
+    def _aside(self, order: LaunchOrder, binary: Binary) -> SetAside:
         recipe = self._recipe
+        one = recipe.alone or recipe.options.lacks("max_num_seqs", binary)
         given = recipe.options.given(order)
         context = given.get("context_length") or given.get("max_model_len")
-        slots = 1 if recipe.paged or (recipe.whole and context is None) else given.get("max_num_seqs") or 1
+        slots = 1 if one else given["max_num_seqs"]
         share = given.get("gpu_memory_utilization", recipe.share)
         return SetAside(context, slots, recipe.whole, share, recipe.on_request, _cards(recipe, given))
 

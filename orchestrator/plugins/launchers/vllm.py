@@ -181,7 +181,8 @@ RECIPE: Final = Recipe(
     options=Options(PROGRAM, _FLAGS, _REFUSED, _SCENARIOS, lacking={"quantization": _no_method}),
     head=_head,
     share=0.9,  # its own default of --gpu-memory-utilization
-    paged=True,
+    slots=32,  # its own default is hundreds; it queues without a word, so that we hold back ourselves
+    whole=True,  # without --max-model-len it takes all that the model was trained for
     patience=60.0,  # it imports all of PyTorch before it prints its help
 )
 
