@@ -292,7 +292,7 @@ def _server_options() -> str:
     return _table(("option", *(f"`{kind}`" for kind in launchers)), rows)
 
 
-_OF_ALL: Final = ("path", "scenario", "host", "port", "start_timeout", "remote_code")
+_OF_ALL: Final = ("path", "scenario", "host", "port", "start_timeout", "remote_code", "max_instances")
 
 
 def _becomes(option: str, options: Any) -> str:
