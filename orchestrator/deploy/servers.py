@@ -161,8 +161,7 @@ class Servers:
 
     def loaded(self) -> dict[str, bool]:
         """Which have their model in memory, of those of which that is plain."""
-        wards = self.supervisor.wards
-        return {name: each.state == "ready" for name, each in wards.items() if each.state == "ready" or each.rests}
+        return {name: there for name, each in self.supervisor.wards.items() if (there := each.loaded) is not None}
 
     async def restore(self) -> None:
         """Take over what an earlier runtime started and left running; end what is half gone."""

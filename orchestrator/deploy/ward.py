@@ -48,6 +48,15 @@ class Ward:
     hung: bool = False
     exits: deque[float] = field(default_factory=deque)
 
+    @property
+    def loaded(self) -> bool | None:
+        """Whether its model is in memory; ``None`` where that is not plain, as while one that was ready is doubted. One that is
+        started again has to load it first, and nobody need ask it to give its memory back before it can."""
+        if self.state == "ready":
+            return True
+        anew = self.state == "starting" and self.ready_since == inf
+        return False if self.rests or anew or self.state in ("waiting", "stopping") else None
+
 
 def seen(
     ward: Ward, want: ServerWant, record: ServerRecord | None, seat: ServerRecord | None, log: str
