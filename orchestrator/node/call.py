@@ -251,6 +251,7 @@ class RemoteCall:
         if (why := lacked_its_model(fin.body)) and (other := self._another(attempt)) is not None:
             self._rerouted += 1
             self._silent.add(attempt.node)
+            self._waiting_since = now
             self._why = f"{attempt.node} failed: {why}"
             return [Judge(attempt.node, why=self._why), *self._ask(other, now)]
         self.over, self._attempt = True, None

@@ -199,9 +199,10 @@ class Mesh:
             if not drained:
                 raise
             names = ", ".join(drained)
+            others = "" if self.table.told_to_hold(agent) <= {*drained} else f"; of the others: {fault.message}"
             raise NoHolder(
                 f"no node takes requests for {agent} now: {names}, which {'holds' if len(drained) == 1 else 'hold'} it,"
-                f" {'is' if len(drained) == 1 else 'are'} drained",
+                f" {'is' if len(drained) == 1 else 'are'} drained{others}",
                 cure=f"orchestrator node uncordon, on {names}",
             ) from fault
 

@@ -173,6 +173,10 @@ class Table:
             if agent in row.beat.agents and row.beat.state in _ANSWERS and self.health(node, now) == "alive"
         )
 
+    def told_to_hold(self, agent: str) -> set[str]:
+        """Nodes that said last that they hold an agent, whether they are there or not."""
+        return {node for node, row in self._rows.items() if agent in row.beat.agents}
+
     def drained(self, agent: str, now: float) -> list[str]:
         """Nodes that hold an agent and are there, but take nothing new."""
         return sorted(

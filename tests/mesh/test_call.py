@@ -90,6 +90,21 @@ def test_who_falls_silent_is_left_for_another() -> None:
     assert one.tick(2.8) == [Judge("b", why="b fell silent"), Abandon(2, "b"), Send(3, "c", 97.2)]
 
 
+def test_who_has_no_room_after_another_ones_model_hung_is_asked_again() -> None:
+    """The half minute that the first one had it is no waiting for somebody."""
+    one = call("b", "c")
+    one.begin(0.0)
+    one.hear(1, says("b", Ack()), 0.1)
+    for beat in range(1, 30):
+        one.hear(1, says("b", Ka()), float(beat))
+    ill = {"text": "", "error": {"kind": "Stalled", "message": "no byte came"}}
+    ended = one.hear(1, says("b", Fin(0, digest_of_answer((), ill), ill)), 30.0)
+    assert ended == [Judge("b", why="b failed: no byte came"), Send(2, "c", 70.0)]
+    assert one.hear(2, says("c", Busy(0.25)), 30.1) == []
+    assert one.wake_at == 30.35
+    assert one.tick(30.35) == [Send(3, "b", 69.65)]
+
+
 def test_two_halves_are_never_put_together() -> None:
     """Where a part was passed on, no other node is asked."""
     one = call("b", "c", streams=True)

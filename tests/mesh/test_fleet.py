@@ -227,3 +227,15 @@ async def test_a_request_for_an_agent_whose_nodes_are_all_drained_is_told_so_wit
         net.nodes["b"].mesh.takes("shared")
         await anyio.sleep(2)
         assert (await net.nodes["a"].mesh.ask(request(), "billing")).node == "b"
+
+
+async def test_where_one_holder_is_drained_and_another_is_dead_both_are_told() -> None:
+    async with fleet() as net:
+        here, there = await net.start("a"), await net.start("b", "x")
+        await net.start("c", "x")
+        await anyio.sleep(1)
+        there.mesh.takes("drained")
+        net.net.freeze("c")
+        await anyio.sleep(12)
+        with pytest.raises(NoHolder, match="b, which holds it, is drained; of the others: no node holds x now"):
+            await here.mesh.ask(request(), "x")

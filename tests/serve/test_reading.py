@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -204,3 +205,25 @@ def test_what_the_name_of_a_value_makes_of_it(text: str, verdict: str) -> None:
 def test_whatever_comes_is_read(text: str) -> None:
     """In time, and as one of the four."""
     assert verdict_of(text) in ("yes", "no", TWICE, "")
+
+
+@pytest.mark.parametrize(
+    ("begins", "inner", "ends"),
+    [
+        ("right,", " ", "x"),
+        ("right,", " *", "x"),
+        ("right,", "<a> </a>", "x"),
+        ("right,", "\t \n", "x"),
+        ("right:", " ", "x" * 500),
+        ("right", " ", "x"),
+        ("", ",a ", ""),
+        ("", ", ", "x"),
+        ("1/", " ", "x"),
+    ],
+)
+def test_no_text_keeps_it_busy(begins: str, inner: str, ends: str) -> None:
+    """It is read on the event loop: in a time that grows with the text, and not with its square."""
+    text = begins + inner * ((LONGEST - len(begins) - len(ends)) // len(inner)) + ends
+    began = time.process_time()
+    verdict_of(text)
+    assert time.process_time() - began < 1.0

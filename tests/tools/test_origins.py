@@ -191,6 +191,37 @@ def test_what_is_not_understood_is_hidden_as_a_whole(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
+    "sql",
+    [
+        *("WITH", "WITH a", "WITH a AS", "WITH a AS (SELECT 1)", "WITH a AS (SELECT 1),", "WITH RECURSIVE"),
+        *("SELECT (WITH ISNULL)", "INSERT INTO words WITH", "INSERT INTO words WITH a AS (SELECT 1)"),
+    ],
+)
+def test_what_is_cut_off_is_not_understood(sql: str) -> None:
+    """Nothing else than that comes of it."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.executescript(SHOP)
+    holdings = Schemas().of(connection, NAMED)
+    connection.close()
+    with pytest.raises(CannotTell):
+        holdings.made(sql)
+
+
+def test_a_column_may_have_the_name_of_a_word_that_begins_a_statement() -> None:
+    """What is made of it where that is not understood counts as made of a named one, in generated columns too."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.executescript(
+        "CREATE TABLE t(patient_name, with TEXT, loud AS (upper(with)), odd AS (upper(with ISNULL)));"
+        "INSERT INTO t(patient_name, with) VALUES ('Bo', 'a')"
+    )
+    sql = "SELECT upper(with) AS w, loud, odd, upper(patient_name) AS p FROM t"
+    cursor = connection.execute(sql)
+    told = Asked(sql, NAMED, writes=True).origins(connection, [{"w": "A"}], [each[0] for each in cursor.description])
+    connection.close()
+    assert told == {"odd": "Patient_Name", "p": "Patient_Name"}
+
+
+@pytest.mark.parametrize(
     ("begins", "inner", "ends"),
     [
         ("SELECT ward FROM patients WHERE ", "id IN (SELECT id FROM patients WHERE ", "patient_name = 'x'"),
@@ -224,6 +255,19 @@ async def test_a_fault_does_not_tell_what_was_read(place: ToolPlace) -> None:
             await ask.run({"sql": "SELECT patent FROM visits"}, ToolContext(fields=FIELDS))
         with pytest.raises(ToolFailed, match="Lia"):
             await ask.run({"sql": "SELECT json_extract('{}', patient) FROM visits"}, ToolContext())
+
+
+async def test_a_fault_of_a_text_that_is_no_utf_8_does_not_tell_it(place: ToolPlace) -> None:
+    """Python quotes it, and has no code for that."""
+    with sqlite3.connect(place.folder / "visits.db") as made:
+        made.executescript("CREATE TABLE visits(patient); INSERT INTO visits VALUES (CAST(x'4c6961ff' AS TEXT))")
+    made.close()
+    async with closing(open_database("db", {"path": "visits.db", "allow_sql": True}, place)) as tool:
+        with pytest.raises(ToolFailed, match="kept back"):
+            await function(tool, "query").run({"sql": "SELECT patient FROM visits"}, ToolContext(fields=FIELDS))
+        sql = "SELECT 1 AS ward FROM visits WHERE patient = :n"
+        with pytest.raises(ToolFailed, match="binding parameter :n"):
+            await function(tool, "query").run({"sql": sql}, ToolContext(fields=FIELDS))
 
 
 async def test_reading_is_guarded_afterwards_as_before(place: ToolPlace) -> None:

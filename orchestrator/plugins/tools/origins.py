@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.core.errors import ToolFailed
-from orchestrator.plugins.tools.sqlguard import columns_read, unguarded
+from orchestrator.plugins.tools.sqlguard import columns_read, is_of_the_statement, unguarded
 from orchestrator.plugins.tools.sqlholds import Holdings, Schemas
 from orchestrator.plugins.tools.sqlsources import Relation
 from orchestrator.plugins.tools.sqlwords import CannotTell
@@ -52,7 +52,7 @@ class Asked:
         try:
             yield
         except (sqlite3.Error, sqlite3.Warning) as error:
-            if not self.fields or getattr(error, "sqlite_errorcode", sqlite3.SQLITE_BUSY) & 0xFF not in _OF_VALUES:
+            if not self.fields or not _may_tell(error):
                 raise
             if not self._read_before(connection):
                 raise
@@ -61,9 +61,12 @@ class Asked:
             raise ToolFailed(message) from error
 
     def _read_before(self, connection: sqlite3.Connection) -> str:
+        holdings = self._holdings(connection)
         try:
-            return self._read(connection, self._holdings(connection))
-        except sqlite3.Error:
+            return self._read(connection, holdings)
+        except sqlite3.Error as error:
+            if not is_of_the_statement(error):
+                raise  # ended by the clock: whether it had read one is not known, and it begins again
             return ""
 
     def _holdings(self, connection: sqlite3.Connection) -> Holdings:
@@ -78,6 +81,12 @@ class Asked:
 
 _OF_VALUES = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG)
 """Faults of what a statement met; those of files, locks and memory have words of their own."""
+
+
+def _may_tell(error: sqlite3.Error | sqlite3.Warning) -> bool:
+    """Python's own fault without a code of SQLite is of a text that is no UTF-8, which it quotes."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return type(error) is sqlite3.OperationalError if code is None else code & 0xFF in _OF_VALUES
 
 
 def _held(holdings: Holdings, sql: str, count: int, read: str) -> list[str]:

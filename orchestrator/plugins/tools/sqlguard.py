@@ -28,6 +28,11 @@ class Examined:
     writes: frozenset[str]
 
 
+def is_of_the_statement(error: sqlite3.Error) -> bool:
+    """Whether the statement itself is at fault, and not the clock that ended it, a lock, the file or the memory."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_BUSY) & 0xFF == sqlite3.SQLITE_ERROR
+
+
 class QueryFault(Exception):
     """A statement that cannot run, or that does what none may."""
 

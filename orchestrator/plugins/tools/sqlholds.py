@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from orchestrator.plugins.tools.sqlfills import Fill, fills_of, made_by
+from orchestrator.plugins.tools.sqlguard import is_of_the_statement
 from orchestrator.plugins.tools.sqlmade import Maker
-from orchestrator.plugins.tools.sqlsources import ROWIDS, Column, Relation, Scope, Source, mark, renamed
+from orchestrator.plugins.tools.sqlsources import ROWIDS, Column, Relation, Scope, Source, first, mark, renamed
 from orchestrator.plugins.tools.sqlwords import (
     CannotTell,
     Group,
@@ -70,18 +72,22 @@ class Schemas:
 
 
 class Holdings:
-    """``any`` is a field that some column of the file holds; empty where none does."""
+    """``any`` is a field that some column of the file holds; empty where none does. Once made it does not change: several threads
+    may ask it."""
 
     def __init__(self, fields: Sequence[str], schema: Sequence[Written], fills: Sequence[str]) -> None:
         self._named = {field.casefold(): field for field in fields}
-        self._tables = {small(each.name): self._table(each) for each in schema if each.kind == "table"}
-        self._views = {small(each.name): each for each in schema if each.kind == "view"}
+        known = [each for each in schema if each.columns]  # of another nothing can be told: it counts as any
+        self._tables = {small(each.name): self._table(each) for each in known if each.kind == "table"}
+        self._views = {small(each.name): each for each in known if each.kind == "view"}
         self._made: dict[str, Relation] = {}
         self._opened: set[str] = set()
         self._schema, self._fills = schema, fills
         while self._spread():
             self._made.clear()
         self._made.clear()
+        for name in self._views:
+            self.relation(name)
 
     @property
     def any(self) -> str:
@@ -94,11 +100,11 @@ class Holdings:
 
     def holds(self, table: str, column: str) -> str:
         """The field that a column of a table or view holds. One that is not known may hold any."""
-        relation = self.relation(small(table))
-        if relation is None:
-            return self.any
+        relation = self.relation(small(table)) or Relation([])
         found = Source.of(relation, "").named(small(column))
-        return next((each.holds for each in found if each.holds), "") if found or not column else relation.holds
+        if found or not column:
+            return first(each.holds for each in found)
+        return self._named.get(column.casefold(), relation.holds or self.any)
 
     def made(self, sql: str) -> Relation:
         """The columns of what a statement gives. Raises ``CannotTell``."""
@@ -210,9 +216,11 @@ class Holdings:
         for part in parted(body):
             path, made = path_at(part, 0), after(part, "as")[1]
             if path and path[0] in own and len(made) > 1:
-                own.discard(path[0])
                 scope = Scope(sources=[Source.of(self._tables[name], name)])
-                yield name, path[0], Maker(self.relation).seen(made[1:2], scope).holds
+                with suppress(CannotTell, RecursionError):
+                    holds = Maker(self.relation).seen(made[1:2], scope).holds
+                    own.discard(path[0])
+                    yield name, path[0], holds
         yield from ((name, each, self._tables[name].holds) for each in own)
 
     def _virtual(self, written: Written) -> int:
@@ -272,7 +280,9 @@ def _columns(connection: sqlite3.Connection, name: str) -> tuple[tuple[str, int,
     cursor.row_factory = None
     try:
         rows = cursor.execute(f'PRAGMA table_xinfo("{quoted}")').fetchall()
-    except sqlite3.Error:
+    except sqlite3.Error as error:
+        if not is_of_the_statement(error):
+            raise  # ended by the clock, it would be taken for a table without columns
         return ()  # a view over what is gone: no statement can use it
     return tuple((str(row[1]), int(row[6]), int(row[5]), str(row[2])) for row in rows)
 

@@ -112,20 +112,22 @@ class Maker:
     def withs(self, nodes: Nodes, outer: Scope) -> tuple[Scope, Nodes]:
         """What a WITH names, and the statement behind it."""
         scope = Scope(outer, withs={})
+        if len(nodes) < 2:
+            raise CannotTell
         rest = nodes[2:] if is_word(nodes[1], "recursive") else nodes[1:]
         while True:
-            if not rest or not names_something(rest[0]):
+            if len(rest) < 2 or not names_something(rest[0]):
                 raise CannotTell
             name, rest = path_at(rest, 0)[0], rest[1:]
             names = listed(rest[0]) if isinstance(rest[0], Group) else None
             rest = rest[1:] if names is not None else rest
             while rest and not isinstance(rest[0], Group):  # AS, NOT MATERIALIZED
                 rest = rest[1:]
-            if not rest:
+            if len(rest) < 2:  # what it names, and the statement behind
                 raise CannotTell
             scope.withs = {**scope.withs, name: self._with(name, names, rest[0], scope)}
             rest = rest[1:]
-            if not rest or not is_sign(rest[0], ","):
+            if not is_sign(rest[0], ","):
                 return scope, rest
             rest = rest[1:]
 

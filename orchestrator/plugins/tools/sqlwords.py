@@ -106,8 +106,8 @@ def names_something(node: Node | None) -> bool:
 
 
 def is_select(nodes: Nodes) -> bool:
-    """A statement within a statement."""
-    return bool(nodes) and is_word(nodes[0], "select", "values", "with")
+    """A statement within a statement. One word alone is none: a column may have the name ``with``."""
+    return len(nodes) > 1 and is_word(nodes[0], "select", "values", "with")
 
 
 def parted(nodes: Nodes, sign: str = ",") -> list[list[Node]]:

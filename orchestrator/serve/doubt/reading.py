@@ -232,7 +232,7 @@ def _of_number(text: str, *, named: bool) -> str:
 
 def _of_text(text: str) -> str:
     """Of lines with a name before what they say, what stands under the names; else what it says as a whole."""
-    text = _SIGNS.sub(" ", _TAGGED.sub(r"\n\1: \2\n", text))
+    text = _spaced(_SIGNS.sub(" ", _TAGGED.sub(r"\n\1: \2\n", text)))
     text = text.rpartition("?")[2] if text.rpartition("?")[2].strip() else text  # it repeats what it was asked
     told = []
     for piece in _PIECES.split(text):
@@ -247,6 +247,11 @@ def _of_text(text: str) -> str:
             told.append(("verdict", _turned(said)) if kind == "against" else (kind, said))
     named = any(kind != "other" for kind, _ in told)
     return _judged(told) if named else _of_number(text, named=False) or _of_words(text)
+
+
+def _spaced(text: str) -> str:
+    """Each line with one space where there were many: a search that may begin and end anywhere among them takes their square."""
+    return "\n".join(" ".join(line.split()) for line in text.split("\n"))
 
 
 def _of_words(text: str) -> str:
