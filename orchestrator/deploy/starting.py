@@ -22,7 +22,7 @@ from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.core.event import Event
 from orchestrator.deploy.begun import Rotation, begun_before, server_steps
 from orchestrator.deploy.demand import Demand, Load
-from orchestrator.deploy.prospects import Looked, is_there, look_at, most_of, server_names, wants_of
+from orchestrator.deploy.prospects import Looked, as_needed, is_there, look_at, most_of, server_names, wants_of
 from orchestrator.deploy.server_records import ServerWant
 from orchestrator.deploy.servers import Servers
 from orchestrator.deploy.supervisor import END_SECONDS, RESTS
@@ -144,7 +144,7 @@ class Starting:
 
         def look() -> list[Looked]:
             held = {path: stamp for path, stamp in stamps.items() if not (anew and is_there(path))}
-            return look_at(want, yard.glance, yard.program(want.kind), held)
+            return look_at(as_needed(want, yard.usual), yard.glance, yard.program(want.kind), held)
 
         return await anyio.to_thread.run_sync(look)
 

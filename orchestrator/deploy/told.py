@@ -42,7 +42,9 @@ class ToldOf:
         now: dict[tuple[str, int], dict[str, Told]] = {}
         for each in deployments:
             key = (each.name, each.revision)
-            now[key] = {**self._told.get(key, _NOTHING), **_told_of(each.blueprint, state_of(each.blueprint))}
+            told = {**self._told.get(key, _NOTHING), **_told_of(each.blueprint, state_of(each.blueprint))}
+            if told:  # a revision that heard nothing is nothing new
+                now[key] = told
         new, self._told = now != self._told, now
         return new
 
