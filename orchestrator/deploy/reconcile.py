@@ -223,9 +223,7 @@ class Reconciler:
     async def _look(self, blueprints: list[Blueprint], fresh: Blueprint | None = None) -> None:
         self.starting.doubt(self.table.stalled())
         before, began = processes_of(self._observer.servers), anyio.current_time()
-        loaded = (
-            self.starting.servers.loaded()
-        )  # one that is ready only later is not asked, and must not rest before it was
+        loaded = self.starting.servers.loaded()  # what is ready only later is not asked now, and rests not before
         try:
             await self.starting.look(blueprints, fresh)
             blueprints = [*blueprints, fresh] if fresh else blueprints
