@@ -158,9 +158,9 @@ def _beside(
 
 
 def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState, around: Surroundings) -> Bound:
-    """The endpoint of a server that we start for this alias of this deployment, and no other: of the process that runs as it
-    is wanted, or is started again after an exit, or of the one that serves until that is ready. One that loads models on request is asked for the build that
-    fits, as one that is found."""
+    """The endpoint of a server that we start for this alias of this deployment, and no other: of the process that runs as it is
+    wanted, or is started again after an exit, or of the one that serves until that is ready. One that loads models on request is
+    asked for the build that fits, as one that is found."""
     alias, name = spec["alias"], server_name(deployment, spec["alias"])
     prospect = observed.prospects.get(name)
     if prospect is not None and prospect.why:
