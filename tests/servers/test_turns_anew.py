@@ -53,3 +53,24 @@ async def test_an_apply_with_other_options_for_all_shows_each_anew_and_ends(
     assert [place.starts(f"{alias}.starts")[-1].partition("--threads ")[2][0] for alias in SIZES] == ["2"] * 3
     assert sorted(states(made).values()) in (["ready", "ready", "resting"], ["ready", "resting", "resting"])
     assert max(seen) <= 2
+
+
+async def test_requests_that_come_meanwhile_are_answered(opened: tuple[Place, InProcess]) -> None:
+    """By the servers as they were or as they are then, in their turns."""
+    place, made = opened
+    for alias in SIZES:
+        place.model(f"{alias}.gguf", loading=0.1)
+    await apply(made, desk(place, 1, SIZES))
+    said: list[str] = []
+
+    async def call(alias: str, after: float) -> None:
+        await anyio.sleep(after)
+        result = await ask(made, alias)
+        said.append(result.text or f"{alias} after {after}: {result.error}")
+
+    with anyio.fail_after(25):
+        async with anyio.create_task_group() as tasks:
+            for number, alias in enumerate((*SIZES, *SIZES)):
+                tasks.start_soon(call, alias, 0.15 * number)
+            await apply(made, desk(place, 2, SIZES | {"two": 450_000_000}))
+    assert said == ["well"] * 6
