@@ -17,6 +17,11 @@ _CLUSTER: Final = re.compile(
     "[\u1100-\u115f][\u1160-\u11a7]?[\u11a8-\u11ff]?|[^\\x00-\\x7f][\u0300-\u036f\u3099\u309a]{0,4}|[\\x00-\\x7f][\u0300-\u036f]{1,4}"
 )
 """What is one letter: the parts of a Korean syllable, and a letter with the accents behind it."""
+_UNSEEN: Final = re.compile(
+    "[\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
+    "\ufff9-\ufffb\U000e0001-\U000e01ef\u0640\u064b-\u065f\u0670\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7]"
+)
+"""Soft hyphens, joiners, marks of direction and variants; and the vowels and strokes that Arabic and Hebrew may leave out."""
 
 
 class AsRead:
@@ -51,7 +56,8 @@ class AsRead:
 
 def other_reading(written: str) -> Iterator[AsRead]:
     """The text as it is read, where that is another one."""
-    if not written.isascii() or "\\u" in written:
+    plain = written.isascii() or (unicodedata.is_normalized("NFKC", written) and _UNSEEN.search(written) is None)
+    if not plain or "\\u" in written:
         read = AsRead(written)
         if read.text != written:
             yield read
@@ -59,7 +65,6 @@ def other_reading(written: str) -> Iterator[AsRead]:
 
 @lru_cache(maxsize=4096)
 def _read(cluster: str) -> str:
-    """Soft hyphens, joiners and marks of direction are not seen."""
     if cluster.startswith("\\u"):
         cluster = chr(int(cluster[2:6], 16))
-    return "" if unicodedata.category(cluster[0]) == "Cf" else unicodedata.normalize("NFKC", cluster)
+    return _UNSEEN.sub("", unicodedata.normalize("NFKC", cluster))

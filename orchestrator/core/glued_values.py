@@ -27,7 +27,7 @@ MOST_REMEMBERED: Final = 20_000
 """Words: a run sends the same texts again and again."""
 _WORD: Final = re.compile(r"[^\W_]+")
 _PARTS: Final = re.compile(r"\d+|[^\W\d_]+")
-_BREAK: Final = r"(?:(?:\r?\n|(?:\\r)?\\n)[ \t>]{0,8})"
+_BREAK: Final = r"(?:(?:\r?\n|(?:\\{1,4}r)?\\{1,4}n)[ \t>]{0,8})"
 """The end of a line, also as JSON escapes it, and how far to the right the next one begins, or that a mail quotes it."""
 _HEX: Final = re.compile(
     rf"[0-9A-Fa-f]{{2}}(?:(?:[ :,-]?{_BREAK}(?:\\x|0x|%)?|[ :,-]|\\x|0x|, ?0x|%)?[0-9A-Fa-f]{{2}}){{4,}}"
