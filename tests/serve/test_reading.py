@@ -244,6 +244,9 @@ def test_words_that_nobody_knows_make_a_yes_undecided(said: str, between: str, b
         "Yes \u2705",
         '{"right": "yes"} Thanks',
         "Yes, correct.",
+        "yes<|im_end|>",
+        "Sì, è corretta e risponde alla richiesta",
+        "Yes, it fully answers the question.",
     ],
 )
 def test_words_that_say_the_same_leave_a_yes(said: str) -> None:
@@ -274,6 +277,9 @@ def test_whatever_comes_is_read(text: str) -> None:
         ("", ",a ", ""),
         ("", ", ", "x"),
         ("1/", " ", "x"),
+        ("", "<|", "x"),
+        ("yes ", "is ", "x"),
+        ('{"right": "yes"} ', "it, a: ", "x"),
     ],
 )
 def test_no_text_keeps_it_busy(begins: str, inner: str, ends: str) -> None:

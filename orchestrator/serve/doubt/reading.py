@@ -26,6 +26,8 @@ LONGEST: Final = 20_000
 _THOUGHT: Final = re.compile(
     r"<(think|thinking|thought|reasoning)>.*?(</\1>|\Z)|\A.*</(think|thinking|thought|reasoning)>", re.DOTALL
 )
+_TOKENS: Final = re.compile(r"<\|[^|<>\s]{1,40}\|>|<(?:end|start)_of_turn>")
+"""What ends a model's turn, where its server shows it."""
 _TAGGED: Final = re.compile(r"<(\w{1,30})>([^<>]{0,400})</\1>")
 _SIGNS: Final = re.compile(r"[*_`#>{}\[\]\"“”„«»]+")
 _CROSSES: Final = re.compile("[\u2716-\u2718\u274c\u274e\U0001f44e]")
@@ -78,7 +80,7 @@ _FILLERS: Final = _words(
     "it is s this that the answer a indeed absolutely completely fully la risposta e del tutto die antwort ist das es est"
     " reponse c cette l respuesta esta es verdict final and it answers request does question complete fits meets correctly"
     " completa risponde alla domanda richiesta und beantwortet frage anfrage vollstandig et repond demande complete y responde"
-    " pregunta"
+    " pregunta solicitud response reply definitely perfectly exactly fully correttamente sie elle"
 )
 """What may stand around one of these."""
 _COURTESY: Final = _words(
@@ -142,7 +144,7 @@ class _Object(list[tuple[str, Any]]):
 
 def verdict_of(text: str) -> str:
     """``yes``, ``no``, ``TWICE``, or an empty text where it is not decided."""
-    text = _THOUGHT.sub(" ", whole(text[:LONGEST])).strip()
+    text = _TOKENS.sub(" ", _THOUGHT.sub(" ", whole(text[:LONGEST]))).strip()
     value, beside = _json_in(text)
     if isinstance(value, (_Object, list)) and (told := list(_told(value))):
         return _judged([*told, *_beside(beside)])
