@@ -236,3 +236,25 @@ def test_what_was_learned_goes_on_with_its_parts() -> None:
     second.goes_on(first.as_json())
     text = "Rossini, 找王小明, Anna"
     assert list(second.found(text)) == list(first.found(text)) and len(set(second.found(text))) == 3
+
+
+@given(
+    text=st.text(
+        st.sampled_from("aAé\u0301\u00ad\uff21王小 \u30fb\u1112\u1161\u11ab\ufb01\\u0041\u0130ß\u064b\U0001d411%20\n"),
+        max_size=60,
+    ),
+    values=st.lists(
+        st.text(st.sampled_from("aAé\u0301\u00ad\uff21王小 \u1112\u1161\u11ab\ufb01\u0130ß\u064b"), max_size=9),
+        max_size=4,
+    ),
+)
+def test_whatever_is_known_and_sent_comes_back(text: str, values: list[str]) -> None:
+    """Each place is one of the text, whatever its letters become when they are read. A value is spelled as where its field was
+    named, its spaces too."""
+    known = KnownValues()
+    for value in values:
+        known.learn(value, "patient")
+    assert all(0 <= begin < end <= len(text) for begin, end, _ in known.found(text))
+    names = knowing(*values)
+    back = names.restore(names.hide(text))
+    assert "".join(back.casefold().split()) == "".join(text.replace("\\u0041", "A").casefold().split())
