@@ -208,6 +208,8 @@ def test_verdicts_that_differ_are_never_a_yes(pairs: list[tuple[str, str]]) -> N
         ('{"right": "yes", "score": 1}', "yes"),
         ('{"right": "yes", "reason": false}', TWICE),
         ('{"right": "yes", "note": "no"}', TWICE),
+        ('{"right": "yes", "notes": {"complete": [false]}}', TWICE),
+        ('{"right": "yes", "notes": [], "comment": null}', "yes"),
         ('{"right": "yes", "confidence": 0}', "yes"),
         ('{"right": "yes", "confidence": 0.2}', "yes"),
         ('{"right": "yes", "issues": ["the price is old"]}', TWICE),

@@ -190,8 +190,12 @@ def _told(value: Any, kind: str = "other", depth: int = 0) -> Iterator[Told]:
         yield ("verdict", _turned(said)) if kind == "against" else (kind, said)
 
 
-def _plainly_no(value: Any) -> bool:
-    """Whether it says nothing but no, so that it is no reason, whatever its name is."""
+def _plainly_no(value: Any, depth: int = 0) -> bool:
+    """Whether it, or something in it, says nothing but no, so that it is no reason, whatever its name is."""
+    if isinstance(value, (_Object, list)):
+        named = value if isinstance(value, _Object) else [("", each) for each in value]
+        inner = [each for name, each in named if _kind_of(name) != "confidence"]
+        return depth > 20 or any(_plainly_no(each, depth + 1) for each in inner)
     if isinstance(value, str):
         return len(_WORD.findall(value)) <= 1 and _of_value(value, named=False) == "no"
     return isinstance(value, (bool, int, float)) and not value
