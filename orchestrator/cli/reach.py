@@ -79,7 +79,8 @@ def started(terminal: Terminal) -> RuntimeClient:
 
 def client_of(name: str, terminal: Terminal | None = None, node: str = "") -> RuntimeClient:
     """A client of the runtime that serves a deployment: this user's, or where all nodes of a fleet run here (``apply --local``)
-    that of the ``node``, without one its hub's. Raises ``UsageError`` for a node that is not there."""
+    that of the ``node``, without one its hub's; where that does not run, the next that does, which is told. Raises ``UsageError``
+    for a node that is not there."""
     usual = client(terminal)
     if node and not name:
         raise UsageError(
@@ -93,7 +94,14 @@ def client_of(name: str, terminal: Terminal | None = None, node: str = "") -> Ru
         return usual
     if node and node not in fleet.nodes:
         raise UsageError(f'{name} has no node "{node}" here', cure=f"its nodes are {', '.join(fleet.nodes)}")
-    return fleet.client(node or fleet.nodes[0])
+    if node:
+        return fleet.client(node)
+    hub, asked = fleet.nodes[0], fleet.first()
+    if asked != hub and terminal is not None:
+        terminal.tell(
+            f"note: {hub}, the hub's node, does not run: {asked} is asked; orchestrator apply FILE --local starts {hub}"
+        )
+    return fleet.client(asked)
 
 
 def local_fleet(name: str, usual: RuntimeClient) -> LocalFleet | None:

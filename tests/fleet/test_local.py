@@ -250,6 +250,11 @@ def test_a_node_that_is_killed_is_covered_and_comes_back(tmp_path: Path, monkeyp
         os.kill(fleet.client("edge-1").about()["pid"], signal.SIGKILL)
         _an_island_knows_itself(fleet)
         monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path / "home"))
+        for verb in (["status", "pair"], ["top", "pair"], ["logs", "pair"]):
+            without_hub = here(*verb)
+            assert without_hub.code == 0 and "edge-2" in without_hub.out
+            assert "note: edge-1, the hub's node, does not run: edge-2 is asked; " in without_hub.err
+        assert "node edge-1 of pair" in here("status", "pair", "--node", "edge-1").err
         ended = here("down", "--all")
         assert (ended.code, ended.out) == (0, "pair is down; its 2 nodes have ended, and their state stays\n")
         assert [

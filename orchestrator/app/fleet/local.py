@@ -67,6 +67,10 @@ class LocalFleet:
         """Those of its nodes that run; the hub first."""
         return [node for node in self.nodes if _runs(self.client(node))]
 
+    def first(self) -> str:
+        """Who is asked where nobody is named: the first that runs, the hub's node where none does."""
+        return next((node for node in self.nodes if _runs(self.client(node))), self.nodes[0])
+
     def runs(self) -> bool:
         """Whether any of its nodes does."""
         return any(_runs(self.client(node)) for node in self.nodes)
