@@ -15,8 +15,9 @@ DeliveryState = Literal["waiting", "delivered", "failed", "expired", "cancelled"
 class Delivery:
     """One request that waits, or waited. Times are seconds since 1970.
 
-    ``agent`` answers it; ``away`` is why it could not when the request came, ``error`` why the last of ``tries`` did not
-    reach it. ``again`` is when it is tried next. ``held`` is all that the run needs to go on; ``settles`` names what the same
+    ``agent`` answers it; ``away`` is why it could not when the request came, ``error`` why the last of ``tries`` did not reach
+    it. ``again`` is when it is tried next, at the earliest where another one of its agent is tried ``behind`` which it stands;
+    ``None`` while its deployment is not served. ``held`` is all that the run needs to go on; ``settles`` names what the same
     run waited for before. ``sent`` is when a try began that has not ended yet, as far as the store knows.
     """
 
@@ -33,13 +34,14 @@ class Delivery:
     data_class: DataClass = "internal"
     state: DeliveryState = "waiting"
     tries: int = 0
-    again: float = 0.0
+    again: float | None = 0.0
     error: str = ""
     sent: float | None = None
     delivered: float | None = None
     by: str = ""
     held: Mapping[str, Any] = field(default_factory=dict)
     settles: str = ""
+    behind: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """What people see of it."""
@@ -58,6 +60,7 @@ class Delivery:
             "expires": self.expires,
             "tries": self.tries,
             "again": self.again,
+            "behind": self.behind,
             "error": self.error,
             "ended": self.delivered,
             "by": self.by,

@@ -52,7 +52,7 @@
     │       │   └── StaleConnection    closed before the first byte on a reused socket
     │       ├── ServerBusy        503 "Loading model", queue full: wait, does not count as a failure
     │       ├── RateLimited       429
-    │       ├── Refused           401, 403
+    │       ├── Refused           401, 402, 403, 407
     │       ├── BadRequest        400, 422
     │       │   └── ContextTooLong
     │       ├── ModelNotFound     404 for the model

@@ -49,7 +49,7 @@ class RateLimited(ModelError):
 
 
 class Refused(ModelError):
-    """The server answered 401 or 403: never retried."""
+    """The server answered 401, 402, 403 or 407: not retried within a call, but a request may wait until somebody has mended it."""
 
     code = "ORC523"
 

@@ -283,10 +283,11 @@ class Endpoint:
         hold = self.hold
         return hold.until if hold is not None and hold.state in ("misconfigured", "gone") else None
 
-    def try_now(self) -> None:
+    def try_now(self, *, asked: bool = False) -> None:
         """Somebody may have mended it: whatever it rests for, one call tries it. What it asked for itself, busy or with
-        too many requests, still holds."""
-        if self.refused_until is not None:
+        too many requests, still holds, unless a person has ``asked`` for the try; a load is waited for."""
+        held = asked and self.hold is not None and self.hold.state != "loading"
+        if held or self.refused_until is not None:
             self.hold = None
             self._on_trial = True
         if self.breaker.state == "open" or self.health.down:

@@ -205,8 +205,8 @@ class Answering:
             if isinstance(said, Fin):
                 work.fin, work.ended_at = said, current_time()
                 await self._catch_up(work)
-                if not (work.call.kept and (said.body.get("error") or said.body.get("status") == "waiting")):
-                    return  # else it will be asked again, and may be answered then
+                if not _may_end_otherwise(work.call, said.body):
+                    return
             else:
                 await self._say(work, said)
         if self._works.get(work.call.req) is work:  # it may be asked for again, and is worked on anew then
@@ -282,6 +282,12 @@ class _Emit:
     async def piece(self, text: str) -> None:
         """A piece of it."""
         await self.answering.piece(self.work, text)
+
+
+def _may_end_otherwise(call: Call, result: Mapping[str, Any]) -> bool:
+    """Whether it may be asked again, and answered then: what is kept for later, and what found no place in the engine's line."""
+    kept = call.kept and bool(result.get("error") or result.get("status") == "waiting")
+    return kept or found_no_place(result)
 
 
 def _busy(load: Load) -> Busy:

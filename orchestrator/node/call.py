@@ -23,7 +23,7 @@ from orchestrator.core.errors import (
     RunCancelled,
     RunError,
 )
-from orchestrator.node.ended import lacked_its_model
+from orchestrator.node.ended import found_no_place, lacked_its_model
 from orchestrator.node.wire import Ack, Busy, Err, Fin, Reply, Tok, digest_of_answer
 
 Choose = Callable[[frozenset[str]], str | None]
@@ -248,6 +248,10 @@ class RemoteCall:
             return []  # a piece is on its way still, or lost: the silence will tell
         if digest_of_answer(attempt.pieces, fin.body) != fin.digest:
             return self._lost(attempt, f"what {attempt.node} sent was changed on its way", now)
+        if self._waited and not attempt.pieces and found_no_place(fin.body):  # all who waited came to it at once
+            self._refused[attempt.node] = self.waits.full
+            self._attempt = None
+            return self._next(now)
         if (why := lacked_its_model(fin.body)) and (other := self._another(attempt)) is not None:
             self._rerouted += 1
             self._silent.add(attempt.node)

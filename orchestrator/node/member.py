@@ -214,6 +214,11 @@ class Member:
             self._away_since = current_time()
 
     @property
+    def is_cut_off(self) -> bool:
+        """Whether the board could not be reached when it was tried last."""
+        return self._away_since is not None
+
+    @property
     def alone(self) -> bool:
         """Whether the board has been away for so long that who is not heard is dead for this node; or it is there, and all who
         may place are dead."""

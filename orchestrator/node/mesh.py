@@ -195,16 +195,29 @@ class Mesh:
         try:
             return await self._asking.ask(request, agent, self._group, pass_on=pass_on, way=way)
         except NoHolder as fault:
-            drained = self.table.drained(agent, current_time())
-            if not drained:
+            known = self._why_nobody(agent, fault)
+            if known is None:
                 raise
-            names = ", ".join(drained)
-            others = "" if self.table.told_to_hold(agent) <= {*drained} else f"; of the others: {fault.message}"
-            raise NoHolder(
-                f"no node takes requests for {agent} now: {names}, which {'holds' if len(drained) == 1 else 'hold'} it,"
-                f" {'is' if len(drained) == 1 else 'are'} drained{others}",
-                cure=f"orchestrator node uncordon, on {names}",
-            ) from fault
+            raise known from fault
+
+    def _why_nobody(self, agent: str, fault: NoHolder) -> NoHolder | None:
+        """The same with the reason that this node knows, and the cure for that."""
+        if self.member.is_cut_off and self.member.is_exclusive(agent):
+            return NoHolder(
+                f"{agent} is exclusive, and answers under a lease alone, which is kept at the hub: {self.node} does not"
+                " reach the hub now",
+                cure="bring the hub back, or the link to it; without the hub an exclusive agent does not act on any node",
+            )
+        drained = self.table.drained(agent, current_time())
+        if not drained:
+            return None
+        names = ", ".join(drained)
+        others = "" if self.table.told_to_hold(agent) <= {*drained} else f"; of the others: {fault.message}"
+        return NoHolder(
+            f"no node takes requests for {agent} now: {names}, which {'holds' if len(drained) == 1 else 'hold'} it,"
+            f" {'is' if len(drained) == 1 else 'are'} drained{others}",
+            cure=f"orchestrator node uncordon, on {names}",
+        )
 
     def _hope(self, agent: str, until: float, kept: bool) -> float:
         """Until when a request waits for a holder: ``until``, and longer where others stand in once its node counts as dead, or

@@ -112,6 +112,12 @@ class Engine:
         run = resumed(going_on, self.deployment, self._loop, self._emit)
         return (await self._conduct(run))[0]
 
+    def hurry(self, agent: str) -> None:
+        """A person wants this agent's models asked now, also where they rest or asked for a pause."""
+        found = self.deployment.agents.get(agent)
+        if found is not None:
+            self._loop.try_now(found.endpoints, asked=True)
+
     async def _conduct(self, run: Run, from_node: Handed | None = None) -> tuple[Result, str]:
         """What comes of a run, and where an unexpected fault was."""
         run.pressure = self._pressure()

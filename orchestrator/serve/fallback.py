@@ -6,13 +6,16 @@ from typing import Literal
 
 from orchestrator.core.errors import (
     BadRequest,
+    BrokenReply,
     ContextTooLong,
+    CutOff,
     DoesNotFit,
     ModelError,
     ModelNotFound,
     RateLimited,
     Refused,
     ServerBusy,
+    ServerFailed,
     StaleConnection,
     Unreachable,
     Withheld,
@@ -82,9 +85,21 @@ def after_load_failure(error: ModelError, facts: Facts) -> Literal["stay", "next
     return "stay"
 
 
-def renewed(error: ModelError, *, message: str = "", cure: str = "") -> ModelError:
+def told_of(error: ModelError) -> ModelError:
+    """What another call met, for one that was not sent because of it. It has done nothing wrong: what was the other request's own
+    (refused as it is, or answered with what is malformed) is, of its server, a failure."""
+    own = isinstance(error, BadRequest) or (isinstance(error, BrokenReply) and not isinstance(error, CutOff))
+    if not own:
+        return renewed(error)
+    return ServerFailed(error.message, cure=error.cure, status=error.status, retry_after=error.retry_after)
+
+
+def renewed(error: ModelError, *, message: str = "", cure: str = "", retry_after: float | None = None) -> ModelError:
     """The same fault for another caller; one exception object may be raised to one caller only. With other words, where
     they are given."""
     return type(error)(
-        message or error.message, cure=cure or error.cure, status=error.status, retry_after=error.retry_after
+        message or error.message,
+        cure=cure or error.cure,
+        status=error.status,
+        retry_after=error.retry_after if retry_after is None else retry_after,
     )

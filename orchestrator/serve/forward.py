@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import random
 from typing import Any, Final
@@ -32,6 +32,7 @@ from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.core.message import Message
 from orchestrator.core.request import Result
 from orchestrator.deploy.backoff import Backoff
+from orchestrator.deploy.rules import EndpointRules
 from orchestrator.ports.outbox import AuditEntry, Deferring, OutboxStore
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.disk import Disk
@@ -50,6 +51,8 @@ AGAIN: Final = 5.0
 """Seconds before what failed for the moment is tried again, the first time."""
 LONGEST_REST: Final = 60.0
 """The longest pause between two tries, and between two looks: the device may have slept."""
+LONGEST_PAUSE: Final = EndpointRules().hold_at_most
+"""The longest pause that a server may ask for: it is asked again after that, whatever it says."""
 _TRIES: Final = Backoff(AGAIN, LONGEST_REST)
 
 
@@ -106,6 +109,26 @@ def due(waiting: Sequence[Delivery], work: Work, now: float) -> list[Delivery]:
     return chosen
 
 
+def next_tries(waiting: Sequence[Delivery], work: Work, now: float) -> Mapping[str, tuple[float, str]]:
+    """For each that waits, by its id: in how many seconds it is tried at the earliest, and the id of the one behind which it
+    stands in its lane; an empty one where it is at the head. Pure."""
+    heads: dict[Place, list[str]] = {}
+    for each in waiting:
+        if each.id in work.ids:
+            heads.setdefault(place_of(each), []).append(each.id)
+    found: dict[str, tuple[float, str]] = {}
+    for each in sorted(waiting, key=lambda each: each.tries // TRIES_AT_THE_HEAD):
+        lane, first = work.lanes.get(place_of(each)) or Lane(), heads.setdefault(place_of(each), [])
+        if each.id in work.ids or each.id in work.named:
+            found[each.id] = 0.0, ""
+            continue
+        at_head = len(first) < (MOST_AT_ONCE if lane.open else 1)
+        found[each.id] = max(0.0, lane.until - now), "" if at_head else first[0]
+        if at_head:
+            first.append(each.id)
+    return found
+
+
 class Forwarder:
     """Fits the port ``Outbox`` for runs; the looks, :meth:`cancel` and :meth:`retry` are for people; :meth:`run` is its life."""
 
@@ -136,7 +159,7 @@ class Forwarder:
         lane = self._work.lanes.setdefault(place_of(deferring.delivery), Lane())
         if lane.until <= current_time():  # its target was away a moment ago
             lane.open = False
-            self._rest(deferring.delivery, None)
+            self._rest(deferring.delivery)
             self._woken.set()
 
     # -- for people -------------------------------------------------------------------------------------------------
@@ -144,15 +167,37 @@ class Forwarder:
     async def find(self, delivery: str) -> tuple[Delivery, Sequence[AuditEntry]]:
         """By its id or a unique beginning, with all that was done with it."""
         found = await self._on_disk(self._store.find, delivery)
-        return found, await self._on_disk(self._store.audit, found.id)
+        (shown,) = self._timed([found], await self._on_disk(self._store.waiting))
+        return shown, await self._on_disk(self._store.audit, found.id)
 
     async def newest(self, deployment: str, count: int, *, closed: bool) -> Sequence[Delivery]:
         """The newest first."""
-        return await self._on_disk(lambda: self._store.newest(deployment, count, closed=closed))
+        found = await self._on_disk(lambda: self._store.newest(deployment, count, closed=closed))
+        return self._timed(found, await self._on_disk(self._store.waiting))
 
     async def trouble(self) -> Any:
         """For each deployment with something that waits: ``waiting``, ``again``, ``error``."""
-        return await self._on_disk(self._store.trouble)
+        found = dict(await self._on_disk(self._store.trouble))
+        waiting = await self._on_disk(self._store.waiting) if found else ()
+        soonest: dict[str, float | None] = {}
+        for each in self._timed(waiting, waiting):
+            known = soonest.get(each.deployment)
+            soonest[each.deployment] = each.again if known is None or each.again is None else min(known, each.again)
+        return {name: {**told, "again": soonest.get(name)} for name, told in found.items()}
+
+    def _timed(self, found: Sequence[Delivery], waiting: Sequence[Delivery]) -> Sequence[Delivery]:
+        """With when they are really tried: their lanes know that, and the store does not."""
+        tries, served, now = next_tries(waiting, self._work, current_time()), self._engines.names(), self._ways.now()
+
+        def timed(each: Delivery) -> Delivery:
+            if each.id not in tries:
+                return each
+            if each.deployment not in served:
+                return replace(each, again=None)
+            rest, behind = tries[each.id]
+            return replace(each, again=now + rest, behind=behind)
+
+        return [timed(each) for each in found]
 
     async def cancel(self, delivery: str, by: str) -> Delivery:
         """Take it back: its run fails, and says so. Raises ``NoSuchDelivery`` and ``DeliveryClosed``."""
@@ -165,8 +210,12 @@ class Forwarder:
         return await self._on_disk(self._store.find, found.id)
 
     async def retry(self, deployment: str, delivery: str) -> int:
-        """Try at once what waits: one (by its whole id), the lanes of a deployment, or all; gives how many."""
+        """Try at once what waits: one (by its whole id), the lanes of a deployment, or all; gives how many. Their models are asked
+        even where they asked for a pause: a person knows better, and it is one call."""
         found = await self._on_disk(self._store.hurry, deployment, delivery)
+        for name, agent in set(map(place_of, found)):
+            if name in self._engines.names():
+                self._engines.get(name).hurry(agent)
         if delivery:
             self._work.named.update(each.id for each in found)
         else:
@@ -219,10 +268,10 @@ class Forwarder:
             await (self._expire(delivery) if over else self._try(delivery))
         except OrchestratorError as error:
             self._ways.report(f"{delivery.id} cannot be forwarded now: {error.message}")
-            self._rest(delivery, None)
+            self._rest(delivery)
         except Exception as error:  # noqa: BLE001 - one that cannot go on must not keep back the others
             self._ways.report(f"{delivery.id} cannot be forwarded: {type(error).__name__}: {error}")
-            self._rest(delivery, None)
+            self._rest(delivery)
         finally:
             self._work.ids.discard(delivery.id)
             self._woken.set()
@@ -253,17 +302,18 @@ class Forwarder:
 
     async def _put_off(self, delivery: Delivery, error: Any) -> None:
         again = error.get("again")  # a budget tells when there will be a new one
-        pause = self._rest(delivery, again - self._ways.now() if again else error.get("retry_after"))
+        asked = min(error.get("retry_after") or 0.0, LONGEST_PAUSE)
+        pause = self._rest(delivery, again - self._ways.now() if again else asked)
         self._work.lanes[place_of(delivery)].open = False
         message = in_one_line(str(error.get("message", "")), str(error.get("cure") or ""))
         await self._on_disk(self._store.put_off, delivery.id, message, self._ways.now() + pause)
         self._emit("delivery.tried", delivery, {"error": message})
 
-    def _rest(self, delivery: Delivery, pause: float | None) -> float:
+    def _rest(self, delivery: Delivery, pause: float = 0.0) -> float:
         """Leave its target alone for a while, at least ``pause`` seconds where it said so."""
         lane = self._work.lanes.setdefault(place_of(delivery), Lane())
         lane.tries += 1
-        rest = max(_TRIES.delay(lane.tries - 1, random), pause or 0.0)
+        rest = max(_TRIES.delay(lane.tries - 1, random), pause)
         lane.until = current_time() + rest
         return rest
 

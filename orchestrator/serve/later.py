@@ -7,7 +7,8 @@
 - ``decided``: a run that a person has decided on is tried again, for minutes, because its call was made or is to be made once.
   Not where its own time was over: that began anew with this try. Nor for a budget, which is the same until tomorrow.
 
-A fault that is not here is the request's own, or the server's for good.
+A fault that is not here is the request's own. A call that was not sent at all, as its server rests, is told none of those: see
+``fallback.told_of``.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ from orchestrator.core.errors import (
     FleetBusy,
     KeptNear,
     LeaseLost,
+    ModelNotFound,
     NoHolder,
     NoModel,
     QueueFull,
     RateLimited,
+    Refused,
     RunCancelled,
     RunError,
     ServerBusy,
@@ -57,8 +60,12 @@ _TABLE: Final[Mapping[type[RunError], Later]] = {
     ServerBusy: Later(kept=True, forwarded=True, decided=True),
     RateLimited: Later(kept=True, forwarded=True, decided=True),
     # A 5xx is the server's own trouble, or that of a gateway before one that is away. What a server says in a 5xx of the request
-    # itself is another kind (``BadRequest``, ``ContextTooLong``, ``ModelNotFound``; see ``plugins/providers/failures.py``).
+    # itself is another kind (``BadRequest``, ``ContextTooLong``; see ``plugins/providers/failures.py``).
     ServerFailed: Later(kept=True, forwarded=True, decided=True),
+    # Nothing of the request: a key that is not known (any more, yet), a portal before the net, a model that is not loaded yet.
+    # Whose server rests for it has not even been sent. Somebody mends it, as he raises a budget.
+    Refused: Later(kept=True, forwarded=True, decided=True),
+    ModelNotFound: Later(kept=True, forwarded=True, decided=True),
     # What is malformed would be so again; where the connection ended within it, it may be whole the next time.
     CutOff: Later(kept=True, forwarded=True, decided=True),
     Stalled: Later(kept=True, forwarded=True, decided=True),

@@ -128,9 +128,10 @@ class Loop:
         """The device runs on its battery, or on mains again."""
         self._carry_out(self._scheduler.on_power(current_time(), saving=saving))
 
-    def try_now(self, names: Iterable[str]) -> None:
-        """Ask these endpoints again even where they rest from a fault: somebody may have mended them."""
-        self._carry_out(self._scheduler.on_mended(names, current_time()))
+    def try_now(self, names: Iterable[str], *, asked: bool = False) -> None:
+        """Ask these endpoints again even where they rest from a fault: somebody may have mended them. Where a person has ``asked``
+        for it, also where they asked for a pause."""
+        self._carry_out(self._scheduler.on_mended(names, current_time(), asked=asked))
 
     async def chat(self, ask: Ask) -> ChatReply:
         """One whole answer. Raises a ``RunError``: the last ``ModelError``, or why no endpoint was asked."""

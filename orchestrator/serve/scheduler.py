@@ -65,12 +65,13 @@ class Scheduler(Dispatch):
         self.due = min(self.due, now)
         return self._take(now)
 
-    def on_mended(self, names: Iterable[str], now: float) -> list[Effect]:
-        """Somebody says that these endpoints may be well again: those that rest get a call as a trial."""
+    def on_mended(self, names: Iterable[str], now: float, *, asked: bool = False) -> list[Effect]:
+        """Somebody says that these endpoints may be well again, or has ``asked`` for a try of them: those that rest get a call as
+        a trial."""
         for name in names:
             lane = self._lanes.get(name)
             if lane is not None and not lane.endpoint.removed:
-                lane.endpoint.try_now()
+                lane.endpoint.try_now(asked=asked)
                 self.settle(lane, now)
         return self._take(now)
 

@@ -19,7 +19,7 @@ from orchestrator.core.errors import (
 from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.endpoint import Endpoint
 from orchestrator.serve.effect import Effect, Fail, Relist, RetryAt, Start, StartKind, StateChanged
-from orchestrator.serve.fallback import after_load_failure, onward, renewed
+from orchestrator.serve.fallback import after_load_failure, onward, told_of
 from orchestrator.serve.scheduler_affinity import Affinity
 from orchestrator.serve.scheduler_choice import least_bad, left, passed_over, soon_usable, usable
 from orchestrator.serve.scheduler_faults import (
@@ -252,7 +252,7 @@ class Dispatch:
         for call in lane.everyone():
             if lane not in call.lanes:
                 continue  # sending another one on has let it start
-            call.error = renewed(error)
+            call.error = told_of(error)
             call.failures += 1
             others = self._others(call, lane)
             if others or after_load_failure(error, call.facts(self.limits.retries)) == "next":
@@ -263,7 +263,7 @@ class Dispatch:
         """Every call that waits here and can go elsewhere does; nothing failed."""
         for call in lane.everyone():
             if lane in call.lanes and self._others(call, lane):
-                call.error = renewed(error)
+                call.error = told_of(error)
                 self._leave_lanes(call)
                 self._give_up(call, lane, now)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
+from typing import Final
 
 from orchestrator.core.errors import (
     DeadlinePassed,
@@ -17,24 +18,37 @@ from orchestrator.core.errors import (
 )
 from orchestrator.deploy.endpoint import Endpoint
 from orchestrator.ports.provider import Capability, Support
-from orchestrator.serve.fallback import renewed
+from orchestrator.serve.fallback import renewed, told_of
 from orchestrator.serve.scheduler_choice import Lanes
 from orchestrator.serve.scheduler_queue import Call, Lane
 
+_WHAT_IS_SERVED: Final = "orchestrator status shows what is served."
+
 
 def why_none(call: Call, lanes: Lanes, now: float) -> RunError:
-    """No candidate can be used: its own last fault, else what is wrong with the first candidate that had one."""
+    """No candidate can be used: its own last fault, else what is wrong with the first candidate that had one. Who was not sent
+    is told nothing that would be the end of it, as a fault of the request is."""
     if call.error is not None:
         return _resting(call.error, call.lane.endpoint, now) if call.lane is not None else call.error
     known = [lane.endpoint for name in call.new.candidates if (lane := lanes.get(name)) is not None]
     for endpoint in known:
         if endpoint.last_error is not None:
-            return _resting(renewed(endpoint.last_error), endpoint, now)
+            return _not_asked(_resting(told_of(endpoint.last_error), endpoint, now), endpoint, now)
     if known:
         first = known[0]
-        return ModelError(f"{first.spec.id} cannot be used now: it is {first.state}")
+        return NoModel(f"{first.spec.id} cannot be used now: it is {first.state}", cure=_WHAT_IS_SERVED)
     names = ", ".join(call.new.candidates) or "none was given"
-    return NoModel(f"no endpoint can take this call ({names})", cure="orchestrator status shows what is served.")
+    return NoModel(f"no endpoint can take this call ({names})", cure=_WHAT_IS_SERVED)
+
+
+def _not_asked(error: ModelError, endpoint: Endpoint, now: float) -> ModelError:
+    """With how long the endpoint has still to be left alone, where it asked for that."""
+    hold = endpoint.hold
+    if hold is None or endpoint.refused_until is not None or hold.state == "loading":
+        return error
+    left = hold.until - now
+    message = f"{error.message}; {endpoint.spec.id} asked for a pause, and is not asked again for {ceil(left)} s"
+    return renewed(error, message=message, retry_after=left)
 
 
 def _resting(error: ModelError, endpoint: Endpoint, now: float) -> ModelError:

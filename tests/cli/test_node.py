@@ -131,15 +131,20 @@ def test_what_cannot_be_is_told_with_a_cure(hub: Machine, tmp_path: Path) -> Non
     assert unheard.code == 0 and "on it: orchestrator node leave edge-2" in unheard.err
 
 
+def keep_one(machine: Machine, node: str) -> None:
+    """A request of the node's share is kept for its target."""
+    stores = open_stores(machine.folder / "state" / DATABASE_NAME)
+    stores.revisions.add(Revision("shop", 1, "d1", {"name": "shop", "node": node}, {}, 1000.0))
+    stores.outbox.defer(deferring(delivery()))
+    stores.close()
+
+
 def test_leaving_is_refused_before_anything_ends_while_requests_wait(hub: Machine, tmp_path: Path) -> None:
     """They are told with where to look; by force it leaves all the same."""
     other = Machine(tmp_path / "other")
     with hub.serving("edge-1 reaches the hub"):
         assert other.node("join", token(hub), "--name", "edge-2", "--no-start").code == 0
-        stores = open_stores(other.folder / "state" / DATABASE_NAME)
-        stores.revisions.add(Revision("shop", 1, "d1", {"name": "shop", "node": "edge-2"}, {}, 1000.0))
-        stores.outbox.defer(deferring(delivery()))
-        stores.close()
+        keep_one(other, "edge-2")
         refused = other.node("leave")
         assert (
             refused.code == 4 and "requests that are not answered yet: 1 kept for a target that is away" in refused.err
@@ -157,6 +162,10 @@ def test_the_hub_takes_out_a_lost_node_and_drains_itself(hub: Machine, tmp_path:
     assert "edge-2 is out of the fleet" in hub.node("leave", "edge-2").out
     assert hub.node("leave", "edge-7").code == 4
     assert hub.node("leave").code == 4
+    keep_one(hub, "edge-1")  # the refusal tells all that --force would go past
+    refused = hub.node("leave")
+    assert refused.code == 4 and "this machine is the hub" in refused.err
+    assert "requests that are not answered yet: 1 kept for a target that is away" in refused.err
     assert hub.node("drain").out == "edge-1 takes nothing new from other nodes\n"
     assert "takes nothing new" in hub.node("status").out
     assert hub.node("drain", "--undo").out == "edge-1 takes its share\n"

@@ -83,6 +83,10 @@ def test_a_request_waits_is_seen_retried_and_answered(orchestrator: Run, cloud: 
 def test_the_delivery_that_is_named_is_tried_before_older_ones(orchestrator: Run) -> None:
     """Its turn would come after five tries of the one before it."""
     first, second = (shown(orchestrator("run", "shop", text, "--json"))["approval"] for text in ("why?", "why not?"))
+    assert "  in its turn  " in orchestrator("outbox", "list").out.splitlines()[1], (
+        "the newest stands behind the other one"
+    )
+    assert f"after {first}, at the earliest " in orchestrator("outbox", "show", second).out
     assert orchestrator("outbox", "retry", second).out == "1 is tried now\n"
     for _ in range(200):
         if shown(orchestrator("outbox", "show", second, "--json"))["tries"]:

@@ -18,8 +18,8 @@ import pytest
 
 from orchestrator.app.fleet import certificates
 from orchestrator.app.fleet.certificates import Authority, days_left, new_request, read_certificate
-from orchestrator.app.fleet.identity import FirstNode, FleetFolder, begin_fleet
-from orchestrator.app.fleet.joining import HubLine, check_answered, join_fleet, leave_fleet, tell_leaving
+from orchestrator.app.fleet.identity import FirstNode, FleetFolder, Membership, begin_fleet
+from orchestrator.app.fleet.joining import HubLine, Unanswered, check_leaves, join_fleet, leave_fleet, tell_leaving
 from orchestrator.app.fleet.keys import new_seed
 from orchestrator.app.fleet.mesh import apply_members
 from orchestrator.app.fleet.renewal import renew_certificate, renewal_is_due, settle
@@ -331,7 +331,23 @@ def test_a_fleet_without_certificates_stays_on_one_machine(tmp_path: Path) -> No
 
 def test_a_node_that_leaves_is_told_what_it_would_leave_unanswered() -> None:
     """What waits for whom, each with where to look; with nothing left it may go."""
-    check_answered(0, 0, 0)
+    node = Membership("shop", "edge-2", False, (), (), "", 0)
+    check_leaves(node, Unanswered(), force=False)
+    check_leaves(node, Unanswered(1), force=True)
     with pytest.raises(FleetError, match="not answered yet: 2 waiting for a person, 3 in work") as told:
-        check_answered(0, 2, 3)
+        check_leaves(node, Unanswered(0, 2, 3), force=False)
     assert "once they are answered (orchestrator approvals list, orchestrator status);" in told.value.cure
+
+
+def test_the_hub_is_told_of_both_what_ends_and_what_it_would_leave_unanswered() -> None:
+    """One ``--force`` goes past both."""
+    hub = Membership("shop", "edge-1", True, (), (), "", 0)
+    with pytest.raises(FleetError, match=r"is the hub: .*; and this node has requests .*: 1 kept for a target") as told:
+        check_leaves(hub, Unanswered(1), force=False)
+    assert told.value.cure == (
+        "orchestrator node leave --force, once they are answered (orchestrator outbox list), if the fleet shall end; "
+        "sooner, and nobody answers them"
+    )
+    with pytest.raises(FleetError, match=r"or be taken out$"):
+        check_leaves(hub, Unanswered(), force=False)
+    check_leaves(hub, Unanswered(1), force=True)

@@ -214,3 +214,21 @@ async def test_an_engine_whose_line_is_full_is_a_full_node(waiting: int, ends: s
         answers = await ask_at_once(nodes, 5)
     assert {each.status for each in answers} == ends
     assert {each.error["kind"] for each in answers if each.error} <= {"FleetBusy"}
+
+
+async def test_who_waited_and_has_no_slot_in_the_line_of_the_one_that_came_goes_on_asking() -> None:
+    """All who waited come at once, and the engine's line lasts 30 s: the last ones have most of their time left then."""
+    async with fleet(second=replace(SECOND, slots=1), ttft=12.0) as nodes:
+        nodes.net.part(["edge-2"], ["edge-1"])
+        answers: list[Result] = []
+
+        async def ask() -> None:
+            answers.append(await nodes.engines["edge-1"].run("repair my drill", timeout=100.0))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(ask)
+            await anyio.sleep(3)
+            nodes.net.heal()
+    assert [each.error for each in answers] == [None] * 5
+    assert max(each.timings["total"] for each in answers) > 55_000

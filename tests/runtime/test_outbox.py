@@ -166,3 +166,37 @@ def test_a_cloud_that_is_there_and_answers_nothing_is_away(
     cloud.endpoint.faults = []
     client.retry_deliveries()
     assert client.wait("run_1", 60)["status"] == "completed" and cloud.done() == ["explain 1"]
+
+
+@pytest.mark.parametrize("fault", ["unauthorized", "forbidden", "model-missing"])
+def test_one_refusal_of_the_cloud_ends_nothing_that_waits(home: Home, tmp_path: Path, cloud: Cloud, fault: str) -> None:
+    """A key that is revoked for a minute, or a model that is loaded anew: three wait, one is refused, and all are answered."""
+    cloud.endpoint.faults = [parse_fault(f"{fault}@1")]
+    client = start(home)
+    client.apply(Wanted(shop(tmp_path, cloud)))
+    waiting = [ask(client, number) for number in (1, 2, 3)]
+    cloud.switch.on()
+    client.retry_deliveries()
+    eventually(lambda: len(cloud.endpoint.records) == 1, 20)
+    assert ask(client, 4).status == "waiting", "it comes while the cloud is left alone"
+    client.retry_deliveries()
+    ended = [client.wait(f"run_{number}", 60) for number in (1, 2, 3, 4)]
+    assert [each["text"] for each in ended] == [f"It is {number}." for number in (1, 2, 3, 4)]
+    assert {each.status for each in waiting} == {"waiting"} and len(cloud.done()) == 4
+
+
+def test_a_retry_by_name_is_sent_though_the_cloud_asked_for_two_hours(home: Home, tmp_path: Path, cloud: Cloud) -> None:
+    """Until then the list says for how long the cloud is left alone, and which of them is tried first."""
+    cloud.endpoint.faults = [parse_fault("rate-limit:7200s@1")]
+    client = start(home)
+    client.apply(Wanted(shop(tmp_path, cloud)))
+    first, second = ask(client, 1), ask(client, 2)
+    cloud.switch.on()
+    client.retry_deliveries()
+    eventually(lambda: bool(client.delivery(first.approval)["error"]), 20)
+    eventually(lambda: client.delivery(first.approval)["again"] > time.time() + 60, 20)
+    told = [client.delivery(each.approval) for each in (first, second)]
+    assert [each["behind"] for each in told] == ["", first.approval]
+    assert all(200 < each["again"] - time.time() <= 300 for each in told)
+    assert client.retry_deliveries(second.approval) == 1
+    assert client.wait("run_2", 20)["text"] == "It is 2." and client.wait("run_1", 20)["text"] == "It is 1."

@@ -72,28 +72,45 @@ def join_fleet(folder: FleetFolder, token: Token, node: str) -> Membership:
     return membership
 
 
-def check_leaves(membership: Membership, *, force: bool) -> None:
-    """Raises ``FleetError`` for the hub, unless by ``force``."""
-    if membership.hub and not force:
-        raise FleetError(
-            "this machine is the hub: without it there is no fleet, and no other node can join or be taken out",
-            cure="orchestrator node leave --force, if the fleet shall end",
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """Requests of a node's share that would never be answered once it has left: so many wait for a target that is away, or for a
+    person, and so many are in work."""
+
+    deliveries: int = 0
+    approvals: int = 0
+    in_work: int = 0
+
+    def told(self) -> list[tuple[str, str]]:
+        """Each kind that there is, and where to look."""
+        kinds = (
+            (self.deliveries, "kept for a target that is away", "orchestrator outbox list"),
+            (self.approvals, "waiting for a person", "orchestrator approvals list"),
+            (self.in_work, "in work", "orchestrator status"),
         )
+        return [(f"{count} {kind}", where) for count, kind, where in kinds if count]
 
 
-def check_answered(deliveries: int, approvals: int, in_work: int) -> None:
-    """Raises ``FleetError`` where requests of this node's share would never be answered once it has left: so many wait for a target
-    that is away, or for a person, and so many are in work."""
-    kinds = (
-        (deliveries, "kept for a target that is away", "orchestrator outbox list"),
-        (approvals, "waiting for a person", "orchestrator approvals list"),
-        (in_work, "in work", "orchestrator status"),
-    )
-    found = [(f"{count} {kind}", where) for count, kind, where in kinds if count]
+def check_leaves(membership: Membership, unanswered: Unanswered, *, force: bool) -> None:
+    """Raises ``FleetError``, unless by ``force``: for the hub, and where requests of its share would never be answered. All that
+    would be lost is named at once, as one ``--force`` goes past all of it."""
+    if force:
+        return
+    found = unanswered.told()
+    left = f"this node has requests that are not answered yet: {', '.join(what for what, _ in found)}"
+    looks = f"once they are answered ({', '.join(where for _, where in found)})"
+    if membership.hub:
+        raise FleetError(
+            "this machine is the hub: without it there is no fleet, and no other node can join or be taken out"
+            + (f"; and {left}" if found else ""),
+            cure=f"orchestrator node leave --force, {looks}, if the fleet shall end; sooner, and nobody answers them"
+            if found
+            else "orchestrator node leave --force, if the fleet shall end",
+        )
     if found:
         raise FleetError(
-            f"this node has requests that are not answered yet: {', '.join(what for what, _ in found)}",
-            cure=f"orchestrator node drain, and leave once they are answered ({', '.join(where for _, where in found)});"
+            left,
+            cure=f"orchestrator node drain, and leave {looks};"
             " or orchestrator node leave --force, and nobody answers them",
         )
 
@@ -102,7 +119,7 @@ def leave_fleet(folder: FleetFolder, processes: Processes, *, force: bool) -> bo
     """Have the hub take this node's key out, end what a killed process left of its servers, and forget the fleet; tells whether
     the hub knows. With ``force`` also where it cannot be asked. Raises ``FleetError``, also while the servers run."""
     membership = folder.member()
-    check_leaves(membership, force=force)
+    check_leaves(membership, Unanswered(), force=force)
     with only_one(folder.servers / "lock"):
         told = membership.hub or _told(folder, force=force)
         for name in ("leaf", "hub"):

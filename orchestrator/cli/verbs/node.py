@@ -11,6 +11,7 @@ from orchestrator.cli.view.terminal import Terminal
 
 if TYPE_CHECKING:
     from orchestrator.app.fleet.identity import FleetFolder
+    from orchestrator.app.fleet.joining import Unanswered
     from orchestrator.node.worker import Work
 
 EXAMPLES: Final = """
@@ -232,7 +233,7 @@ def _copy(file: str, folder: FleetFolder) -> str:
 
 
 def _leave(options: argparse.Namespace, terminal: Terminal) -> int:
-    from orchestrator.app.fleet.joining import check_leaves, leave_fleet
+    from orchestrator.app.fleet.joining import Unanswered, check_leaves, leave_fleet
     from orchestrator.core.fleet_errors import FleetError
     from orchestrator.plugins.hosts.processes import LocalProcesses
 
@@ -245,9 +246,7 @@ def _leave(options: argparse.Namespace, terminal: Terminal) -> int:
                 cure=f"type it on the hub, at {', '.join(membership.hubs)}; without a name this machine leaves",
             )
         return _take_out(folder, options.name, terminal)
-    check_leaves(membership, force=options.force)
-    if not options.force:
-        _check_answered(terminal)
+    check_leaves(membership, Unanswered() if options.force else _unanswered(terminal), force=options.force)
     with _without_runtime(terminal):
         told = leave_fleet(folder, LocalProcesses(), force=options.force)
     terminal.say(f"{membership.node} has left fleet {membership.fleet}; its keys are removed here")
@@ -258,9 +257,9 @@ def _leave(options: argparse.Namespace, terminal: Terminal) -> int:
     return 0
 
 
-def _check_answered(terminal: Terminal) -> None:
-    """Before anything is stopped: what is kept here would go with the share."""
-    from orchestrator.app.fleet.joining import check_answered
+def _unanswered(terminal: Terminal) -> Unanswered:
+    """What is kept here would go with the share; it is looked for before anything is stopped."""
+    from orchestrator.app.fleet.joining import Unanswered
     from orchestrator.cli.reach import client
     from orchestrator.plugins.stores.unanswered import unanswered
     from orchestrator.ports.host import DATABASE_NAME
@@ -270,7 +269,7 @@ def _check_answered(terminal: Terminal) -> None:
     shares = {each["name"] for each in fleet["deployments"]}
     served = runtime.status()["deployments"] if shares else []
     in_work = sum(each["in_flight"] for each in served if each["name"] in shares)
-    check_answered(*unanswered(runtime.folders.state / DATABASE_NAME), in_work)
+    return Unanswered(*unanswered(runtime.folders.state / DATABASE_NAME), in_work)
 
 
 @contextmanager

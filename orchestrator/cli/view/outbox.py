@@ -26,10 +26,17 @@ def shown_list(deliveries: Sequence[Mapping[str, Any]], terminal: Terminal) -> s
 
 def _row(delivery: Mapping[str, Any]) -> tuple[str, ...]:
     waits = delivery["state"] == "waiting"
-    again, expires = (ahead(delivery["again"]), ahead(delivery["expires"])) if waits else ("-", "-")
+    again, expires = (_next_try(delivery), ahead(delivery["expires"])) if waits else ("-", "-")
     what = shortened(in_one_line(delivery["request"]), LONGEST)
     place = (delivery["id"], delivery["deployment"], delivery["agent"], delivery["state"])
     return *place, ago(delivery["created"]), again, expires, what
+
+
+def _next_try(delivery: Mapping[str, Any]) -> str:
+    """What is behind another one of its agent is tried in its turn: nobody knows when that is."""
+    if delivery["again"] is None:
+        return "once served"
+    return "in its turn" if delivery.get("behind") else ahead(delivery["again"])
 
 
 def shown(delivery: Mapping[str, Any], terminal: Terminal) -> str:
@@ -56,7 +63,11 @@ def _facts(delivery: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             f"{delivery['tries']}" + (f"; the last: {in_one_line(delivery['error'])}" * bool(delivery["error"])),
         )
     if delivery["state"] == "waiting":
-        yield "next try", ahead(delivery["again"])
+        behind = delivery.get("behind")
+        yield (
+            "next try",
+            f"after {behind}, at the earliest {ahead(delivery['again'])}" if behind else _next_try(delivery),
+        )
         yield "expires", f"{clock(delivery['expires'])}, {ahead(delivery['expires'])}"
     if delivery["ended"]:
         yield "ended", clock(delivery["ended"]) + (f" by {delivery['by']}" if delivery["by"] else "")

@@ -202,7 +202,12 @@ CODES: Final[tuple[Code, ...]] = (
         "Wait, or lower max_concurrent.",
     ),
     Code("ORC522", "rate limited", "The server answered 429.", "Wait for the time it named."),
-    Code("ORC523", "model server refuses us", "The server answered 401 or 403.", "Check api_key."),
+    Code(
+        "ORC523",
+        "model server refuses us",
+        "The server answered 401, 402, 403 or 407.",
+        "Check api_key, or the account.",
+    ),
     Code("ORC524", "request refused by the model server", "The server answered 400 or 422.", "See its message."),
     Code(
         "ORC525",

@@ -22,8 +22,10 @@ CODES: Final[tuple[Code, ...]] = (
     Code(
         "ORC572",
         "no node holds the agent",
-        "No node that can be reached now holds this agent.",
-        "Start the node that it belongs to, or let others take over with `coordination.failover: automatic`.",
+        "No node that can be reached now holds this agent. An exclusive one also needs its lease, which is kept at the hub: the "
+        "message says where the hub is not reached.",
+        "Start the node that it belongs to, or let others take over with `coordination.failover: automatic`. Where the hub is not "
+        "reached, bring it back: without it an exclusive agent does not act on any node.",
     ),
     Code(
         "ORC573",

@@ -136,6 +136,7 @@ def _cut(text: str) -> str:
 
 _BY_STATUS: Final[Mapping[int, tuple[type[errors.ModelError], str]]] = {
     401: (errors.Refused, "check the endpoint's api_key"),
+    402: (errors.Refused, "its account has no credit, or no budget today"),
     403: (errors.Refused, "check the endpoint's api_key"),
     407: (errors.Refused, "the proxy wants a login"),
     429: (errors.RateLimited, ""),

@@ -8,6 +8,7 @@ from orchestrator.core.errors import LeaseLost
 from orchestrator.deploy.deployment import Agent
 from orchestrator.ports.effects import Effect
 from orchestrator.ports.tool import ToolFunction
+from orchestrator.serve.clock import current_time
 from orchestrator.serve.outcome import Outcome
 from orchestrator.serve.run import Run
 from orchestrator.serve.steps.elsewhere import answer_elsewhere
@@ -16,9 +17,10 @@ Here = Callable[[Run, Agent], Awaitable[Outcome]]
 
 
 async def answer_alone(run: Run, agent: Agent, here: Here) -> Outcome:
-    """What it answers ``here`` under one lease; without one it is asked of whichever node has it, but for what is restricted.
-    Raises ``LeaseLost`` where the lease was over before the answer was ready: another node may have answered since. On one device
-    there is nobody to share with."""
+    """What it answers ``here`` under one lease; without one it is asked of whichever node has it, but for what is restricted. So
+    it is too where the lease was over before the answer was ready, as another node may have answered since: whoever has the next
+    one begins anew, as long as nothing was told and no function was called. Raises ``LeaseLost`` where that is not so. On one
+    device there is nobody to share with."""
     run.epoch = 0
     if run.elsewhere is None or not agent.spec.get("exclusive"):
         return await here(run, agent)
@@ -28,14 +30,29 @@ async def answer_alone(run: Run, agent: Agent, here: Here) -> Outcome:
         raise _over(run.elsewhere.node, agent)
     if epoch is None:
         return await answer_elsewhere(run, agent)
+    before, history = _done(run), run.history
+    may_repeat = run.grant is None  # what a person has decided on is done once
     run.epoch = epoch
+    outcome: Outcome | None = None
     try:
         outcome = await here(run, agent)
-        if outcome.to == "" and not run.elsewhere.holds(name, epoch):
-            raise _over(run.elsewhere.node, agent)
-        return outcome
+        if outcome.to or run.elsewhere.holds(name, epoch):
+            return outcome
+        lost = _over(run.elsewhere.node, agent)
+    except LeaseLost as fault:
+        lost = fault
     finally:
         run.elsewhere.end(name, epoch)
+    waits = outcome is not None and outcome.status == "waiting"  # a person is asked already
+    if waits or not may_repeat or run.restricted or _done(run) != before or current_time() >= run.until:
+        raise lost
+    run.epoch, run.history = 0, history
+    return await answer_elsewhere(run, agent)
+
+
+def _done(run: Run) -> tuple[int, int]:
+    """What of a run cannot be done again as if it had not been: pieces that were told, and functions that were called."""
+    return len(run.said), run.usage.tool_calls
 
 
 async def may_act(run: Run, agent: Agent, function: ToolFunction, call: str) -> None:

@@ -93,19 +93,36 @@ async def test_what_is_restricted_is_not_asked_elsewhere() -> None:
     assert result.error is not None and result.error["code"] == "ORC579" and others.asked == []
 
 
-@pytest.mark.parametrize("later", [None, 9])
-async def test_an_answer_that_was_ready_after_its_lease_is_none(later: int | None) -> None:
-    """Another node may have answered in between, also where this one has got it again since."""
-    others = Others(7)
-
+async def _asked_while_it_is_lost(served: Served, others: Others, later: int | None, **request: Any) -> Result:
     async def lose() -> None:
         await anyio.sleep(1)
         others.epoch = later
 
-    async with till(others) as served, anyio.create_task_group() as tasks:
+    async with anyio.create_task_group() as tasks:
         tasks.start_soon(lose)
-        result = await served.run("a nail")
-    assert result.error is not None and result.error["code"] == "ORC579"
+        return await served.run("a nail", **request)
+    raise AssertionError
+
+
+@pytest.mark.parametrize("later", [None, 9])
+async def test_an_answer_that_was_ready_after_its_lease_is_none(later: int | None) -> None:
+    """Another node may have answered in between, also where this one has got it again since: whoever has it then is asked, as for
+    a request of another node. What was worked on in vain is spent all the same."""
+    async with till(others := Others(7)) as served:
+        result = await _asked_while_it_is_lost(served, others, later)
+    assert (result.text, result.node, others.asked, others.working) == ("sold there", "edge-2", ["till"], 0)
+    assert result.usage.model_calls == 1
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_what_was_told_or_may_not_leave_is_not_begun_anew_after_its_lease(streams: bool) -> None:
+    """Pieces of two answers are never put together; and the node that has the lease now may be another one."""
+    async with till(others := Others(7)) as served:
+        if streams:
+            result = await _asked_while_it_is_lost(served, others, None, listen=lambda event: None)
+        else:
+            result = await _asked_while_it_is_lost(served, others, None, data_class="restricted")
+    assert result.error is not None and result.error["code"] == "ORC579" and others.asked == []
     assert "agent.till is exclusive, and edge-1 does not have its lease now" in result.error["message"]
 
 

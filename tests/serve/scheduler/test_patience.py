@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from orchestrator.core.errors import DeadlinePassed, Stalled
+from orchestrator.core.errors import BadRequest, DeadlinePassed, RateLimited, Stalled
 from orchestrator.deploy.endpoint import Endpoint
 from orchestrator.deploy.rules import EndpointRules
 from tests.serve.scheduler.machine import Machine, spec
@@ -246,3 +246,29 @@ def test_a_pause_is_not_learned_as_the_time_that_a_server_needs() -> None:
     awake_late(m, 300.0)
     m.token(call)
     assert m.scheduler.lanes["a"].endpoint.speed.reading(1000) <= 60.0
+
+
+def test_who_was_not_sent_is_told_of_the_server_and_not_of_another_request() -> None:
+    """One call is told to wait, another one that its request is bad: who comes then has done nothing wrong, and hears how long
+    the server is left alone."""
+    m = Machine(spec("a", slots=2))
+    first, second = m.submit("a"), m.submit("a")
+    m.finish(first, RateLimited("HTTP 429", retry_after=7200))
+    m.finish(second, BadRequest("HTTP 400: bad"))
+    m.until(m.now + 10)
+    m.submit("a", pause=5.0)
+    assert (
+        m.lines[-1] == "    fail 3: ServerFailed: HTTP 400: bad; a asked for a pause, and is not asked again for 290 s"
+    )
+
+
+def test_a_person_who_asks_for_a_try_has_one_call_sent() -> None:
+    """A pause that the server asked for is over with that; a model that loads is waited for."""
+    m = Machine(spec("a", slots=2))
+    m.finish(m.submit("a"), RateLimited("HTTP 429", retry_after=7200))
+    m.scheduler.on_mended(["a"], m.now)
+    assert m.scheduler.lanes["a"].endpoint.state == "rate_limited", "an apply does not lift it"
+    m.scheduler.on_mended(["a"], m.now, asked=True)
+    m.submit("a", pause=5.0)
+    m.submit("a", pause=5.0)
+    assert m.lines[-2:] == ["    start 2 on a (first)", "0 submit 3"]

@@ -784,7 +784,7 @@ def test_a_removed_endpoint_finishes_its_calls_and_takes_no_more() -> None:
         0 endpoints b
             a is draining
             start 2 on b (first)
-            fail 3: ModelError: a cannot be used now: it is draining
+            fail 3: NoModel: a cannot be used now: it is draining
         0 finish 1
             a is gone
         """,
