@@ -301,7 +301,8 @@ class Starting:
 
     def pass_on(self, seen: Collection[str]) -> None:
         """Those that wait for their turn to show a first token get it: of those that nobody calls yet one that has shown its own,
-        and was ``seen`` at its address, rests. For those that are called it is the scheduler that makes room."""
+        and was ``seen`` at its address, rests. For those that are called it is the scheduler that makes room.
+        One that rests and was not seen comes back: nothing could be bound to it."""
         self._share()
         able = [
             each.name
@@ -310,6 +311,9 @@ class Starting:
         ]
         for name in self._shares.leaving(self.servers.supervisor.wards, able):
             self.servers.rest(name)
+        self.servers.wake(
+            [name for name, each in self.observed().items() if each.state == "resting" and each.url not in seen]
+        )
 
     # -- ending -----------------------------------------------------------------------------------------------------
 
