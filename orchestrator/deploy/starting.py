@@ -304,16 +304,11 @@ class Starting:
         and was ``seen`` at its address, rests. For those that are called it is the scheduler that makes room.
         One that rests and was not seen comes back: nothing could be bound to it."""
         self._share()
-        able = [
-            each.name
-            for each in self.observed().values()
-            if each.state == "ready" and not each.use and each.url in seen
-        ]
+        there = self.observed().values()
+        able = [each.name for each in there if each.state == "ready" and not each.use and each.url in seen]
         for name in self._shares.leaving(self.servers.supervisor.wards, able):
             self.servers.rest(name)
-        self.servers.wake(
-            [name for name, each in self.observed().items() if each.state == "resting" and each.url not in seen]
-        )
+        self.servers.wake([each.name for each in there if each.state == "resting" and each.url not in seen])
 
     # -- ending -----------------------------------------------------------------------------------------------------
 
