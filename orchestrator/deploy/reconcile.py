@@ -223,13 +223,14 @@ class Reconciler:
     async def _look(self, blueprints: list[Blueprint], fresh: Blueprint | None = None) -> None:
         self.starting.doubt(self.table.stalled())
         before, began = processes_of(self._observer.servers), anyio.current_time()
+        loaded = self.starting.servers.loaded()  # what is ready only later is not asked now, and rests not before
         try:
             await self.starting.look(blueprints, fresh)
             blueprints = [*blueprints, fresh] if fresh else blueprints
             await self._observer.look(blueprints, self.starting.servers.addresses())
             self.table.see(blueprints, self._state)
             self._looked_at = began
-            self._tell_loaded()
+            self._tell_loaded(loaded)
             came = processes_of(self._observer.servers) - before
             if came:  # a server that was away, or is another one now, is not judged by what was before
                 self.table.plane.try_now(self.table.endpoints_at([api_base for api_base, *_ in came]))
@@ -238,8 +239,8 @@ class Reconciler:
             self._emit(Event("apply.step", self.rules.now(), fields={"state": "failed", "error": known.as_json()}))
             raise known from error
 
-    def _tell_loaded(self) -> None:
-        self.table.plane.set_loaded(loaded_of(self._observer.servers) | self.starting.servers.loaded(), self._looked_at)
+    def _tell_loaded(self, ours: dict[str, bool]) -> None:
+        self.table.plane.set_loaded({**loaded_of(self._observer.servers), **ours}, self._looked_at)
 
     def _server_changed(self, _: str) -> None:
         """One is ready, lost or given up: what is bound to it is looked at again."""
@@ -354,7 +355,7 @@ class Reconciler:
                     self._rollout(desired, plan).renumber()
                 return
             await carry_out(plan, self._rollout(desired, plan), teller)
-            self._tell_loaded()  # of endpoints that were not known at the look
+            self._tell_loaded(self.starting.servers.loaded())  # of endpoints that were not known at the look
         raise DeployError(f"{desired.revision.deployment} does not settle after {MOST_ROUNDS} plans", cure=NOT_SETTLED)
 
     def _rollout(self, desired: Desired, plan: Plan) -> Rollout:

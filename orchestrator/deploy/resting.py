@@ -41,7 +41,8 @@ class ProcessLoader:
 
     async def load(self, target: Target, options: LoadOptions, timeout: float) -> Loaded:
         """Have it started where it rests, and wait for its first token. How long it rests and what context it has say its
-        manifest and its command. Raises ``ServerFailed`` with the reason."""
+        manifest and its command; a pause before it is started again is no part of what a load takes. Raises ``ServerFailed`` with
+        the reason."""
         del options, timeout
         wards, began, tried = self.servers.supervisor.wards, anyio.current_time(), False
         self.servers.need(self.process)
@@ -55,8 +56,9 @@ class ProcessLoader:
                     f"its server does not start: {ward.why}", cure="see the log of the server: `orchestrator status`"
                 )
             tried = tried or ward.state == "starting"
-            waited = True
+            waited, pauses = True, ward.state == "waiting"
             await self.servers.change()
+            began = anyio.current_time() if pauses else began
         raise ServerFailed("its server is not wanted any more")
 
     async def unload(self, target: Target, timeout: float) -> None:

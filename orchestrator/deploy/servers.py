@@ -156,13 +156,12 @@ class Servers:
         return [each.url for name, each in self._running.items() if name in wards and wards[name].state in LISTENS]
 
     def kept_addresses(self) -> list[str]:
-        """Where those listened that rest, or come back from it: what was seen there holds."""
-        return [self._seats[name].url for name, ward in self.supervisor.wards.items() if ward.kept]
+        """Where those listened that rest, or come back from it or from an exit: what was seen there holds."""
+        return [self._seats[name].url for name, ward in self.supervisor.wards.items() if ward.kept or ward.returns]
 
     def loaded(self) -> dict[str, bool]:
         """Which have their model in memory, of those of which that is plain."""
-        wards = self.supervisor.wards
-        return {name: each.state == "ready" for name, each in wards.items() if each.state == "ready" or each.rests}
+        return {name: there for name, each in self.supervisor.wards.items() if (there := each.loaded) is not None}
 
     async def restore(self) -> None:
         """Take over what an earlier runtime started and left running; end what is half gone."""
@@ -374,7 +373,7 @@ class Servers:
     def _seen(self, name: str) -> StartedServer:
         ward, record = self.supervisor.wards[name], self._running.get(name)
         log = str(self._log(name)) if name in self._ports or name in self._log_begins else ""
-        return seen(ward, self._wants[name], record, self._seats[name] if ward.kept else record, log)
+        return seen(ward, self._wants[name], record, self._seats[name] if ward.kept or ward.returns else record, log)
 
     def _log(self, name: str) -> Path:
         return self._yard.logs / f"{file_name(name)}.log"

@@ -180,7 +180,7 @@ class Supervisor:
             ward.ready_since = now
             ward.unready = 0
             ward.failure = ""
-            ward.kept = False
+            ward.kept, ward.shown = False, True
             self._become(ward, "ready")
             ward.again = inf
         elif answer.empty:
@@ -299,7 +299,7 @@ class Supervisor:
         ward.exits.clear()
         ward.unready = 0
         ward.since, ward.failure = now, ""
-        ward.rests = ward.kept = False
+        ward.rests = ward.kept = ward.shown = False
         if ward.lives:
             self._stop(ward, "it is started again with other options", now)
         elif ward.spawning:
@@ -357,7 +357,7 @@ class Supervisor:
         rules, count = self.rules, len(ward.exits)
         ward.failure = why
         if count >= rules.most_exits or ward.unready >= rules.most_unready:
-            times = max(count, ward.unready)
+            times, ward.shown = max(count, ward.unready), False
             self._become(ward, "failed", f"given up after {times} tries: {why}{RESTS}{rules.rests / 60:g} min")
             ward.again = now + rules.rests
             return

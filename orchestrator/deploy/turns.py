@@ -38,11 +38,13 @@ class Shares:
 
     def held(self, wards: Mapping[str, Ward], bound: Collection[str]) -> tuple[int, bool]:
         """Bytes that servers take beside those that are ``bound`` as models of a memory, and whether one of them claims room to
-        show its first token. Of those that yield either what runs is counted, or what waits for it."""
+        show its first token: also one that is bound as it was with other options. Of those that yield either what runs is counted,
+        or what waits for it."""
         others = [each for name, each in wards.items() if name not in bound and each.state not in ("resting", "failed")]
         firm = sum(each.memory for each in others if not self._yields(each))
         run = sum(each.memory for each in others if self._yields(each) and not each.crowded)
-        wait = max((each.memory for each in others if each.crowded), default=0)
+        claim = (each.memory for name, each in wards.items() if each.crowded and not (name in bound and each.kept))
+        wait = max(claim, default=0)
         return firm + max(run, wait), wait > 0
 
     def leaving(self, wards: Mapping[str, Ward], able: Collection[str]) -> list[str]:

@@ -20,7 +20,7 @@ class Ward:
     token. ``rests``: it shall have no process until somebody needs it. ``kept``: from then on until it is ready again or a start
     fails, what is bound to it stays bound. ``memory``: the bytes that it takes. ``crowded``: those that it takes turns
     with have its room. ``not_before``: it exited in its turn, and is not started again before that. One that is ``empty``
-    answers, and does not have its model yet."""
+    answers, and does not have its model yet. ``shown``: it has shown a token with these options, and was not given up since."""
 
     name: str
     digest: str
@@ -36,6 +36,7 @@ class Ward:
     wanted: bool = True
     rests: bool = False
     kept: bool = False
+    shown: bool = False
     crowded: bool = False
     not_before: float = 0.0
     again: float = inf
@@ -47,6 +48,24 @@ class Ward:
     unready: int = 0
     hung: bool = False
     exits: deque[float] = field(default_factory=deque)
+
+    @property
+    def loaded(self) -> bool | None:
+        """Whether its model is in memory; ``None`` where that is not plain, as while one that was ready is doubted. One that is
+        started again has to load it first, and nobody need ask it to give its memory back before it can."""
+        if self.state == "ready":
+            return True
+        return False if self.rests or self._comes or self.state == "stopping" else None
+
+    @property
+    def returns(self) -> bool:
+        """Whether it served and exited, and is started again: what is bound to it stays bound till it is given up."""
+        return self.shown and self._comes
+
+    @property
+    def _comes(self) -> bool:
+        """Whether it has no process yet, or one that has not shown a token: one that is doubted has."""
+        return self.state in ("waiting", "starting") and (not self.lives or self.ready_since == inf)
 
 
 def seen(
@@ -68,5 +87,6 @@ def seen(
         slots=want.slots,
         context=want.context,
         rests=ward.kept,
+        returns=ward.returns,
         turns=want.turns,
     )

@@ -158,9 +158,9 @@ def _beside(
 
 
 def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState, around: Surroundings) -> Bound:
-    """The endpoint of a server that we start for this alias of this deployment, and no other: of the process that runs as it
-    is wanted, or of the one that serves until that is ready. One that loads models on request is asked for the build that
-    fits, as one that is found."""
+    """The endpoint of a server that we start for this alias of this deployment, and no other: of the process that runs as it is
+    wanted, or is started again after an exit, or of the one that serves until that is ready. One that loads models on request is
+    asked for the build that fits, as one that is found."""
     alias, name = spec["alias"], server_name(deployment, spec["alias"])
     prospect = observed.prospects.get(name)
     if prospect is not None and prospect.why:
@@ -180,7 +180,7 @@ def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState, arou
     wanted = (
         instances_of(name, prospect, observed.started) if prospect and started.digest == prospect.digest else [started]
     )
-    able = [each for each in wanted if each.answers]
+    able = [each for each in wanted if each.answers] or [each for each in wanted if each.returns]
     there = [(each, server) for each in able for server in observed.servers if same_place(server.url, each.url)]
     if not there:
         return Bound(alias, (), *_not_there(spec, started, prospect, observed, around))

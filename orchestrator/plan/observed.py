@@ -123,7 +123,8 @@ class StartedServer:
     ``cards`` (see ``pools``), with so many ``slots`` of so many tokens of ``context``, 0 where nobody knows.
     ``use``: the revision that gets new requests is bound to it (``live``), or only one that finishes what it has begun
     (``draining``), or neither. ``rests``: it was ended because nobody needed it, and the next request starts it, or has it
-    started already: it keeps its address and its place in memory. ``turns``: it takes turns with others in memory."""
+    started already: it keeps its address and its place in memory. ``returns``: it served and exited, and is started again at its
+    address: calls for which there is nobody else wait for it. ``turns``: it takes turns with others in memory."""
 
     name: str
     kind: str
@@ -141,6 +142,7 @@ class StartedServer:
     turns: bool = False
     slots: int = 0
     context: int = 0
+    returns: bool = False
 
     @property
     def answers(self) -> bool:

@@ -16,11 +16,13 @@ from orchestrator.ports.device import Device, Power
 class Pressure:
     """``saving``: deployments that should spare the device now, and why. ``starved``: endpoints whose model is not in memory
     and has no room there now, and why. Both are reasons to prefer another model, never to refuse a request. ``free``: bytes
-    of memory that are free now, ``None`` where nobody knows: nothing is loaded ahead beyond that."""
+    of memory that are free now, ``None`` where nobody knows: nothing is loaded ahead beyond that. ``absent``: endpoints whose
+    server exited and is started again: who can answer without them does."""
 
     saving: Mapping[str, str] = field(default_factory=dict)
     starved: Mapping[str, str] = field(default_factory=dict)
     free: int | None = None
+    absent: frozenset[str] = frozenset()
 
 
 NONE = Pressure()
@@ -30,7 +32,8 @@ def pressure_of(blueprints: Iterable[Blueprint], observed: ObservedState) -> Pre
     """As things stand at this look."""
     all_ = list(blueprints)
     saving = {blueprint.name: why for blueprint in all_ if (why := on_battery(blueprint, observed.device))}
-    return Pressure(saving, dict(_starved(all_, observed)), _free(observed.device) if observed.device else None)
+    free = _free(observed.device) if observed.device else None
+    return Pressure(saving, dict(_starved(all_, observed)), free, frozenset(_absent(all_, observed)))
 
 
 def _free(device: Device) -> int:
@@ -60,6 +63,12 @@ def _starved(blueprints: list[Blueprint], observed: ObservedState) -> Iterator[t
     for each in endpoints.values():
         if told.get((each.api_base, each.model)) is False and (each.memory or 0) > room:
             yield each.id, f"{each.model} needs {format_size(each.memory or 0)}, and {format_size(room)} can be had now"
+
+
+def _absent(blueprints: list[Blueprint], observed: ObservedState) -> Iterator[str]:
+    returning = tuple(f"{each.url}/" for each in observed.started.values() if each.returns and not each.answers)
+    if returning:
+        yield from (each.id for each in _here(blueprints, observed) if each.api_base.startswith(returning))
 
 
 def _here(blueprints: list[Blueprint], observed: ObservedState) -> Iterator[BoundEndpoint]:

@@ -82,7 +82,11 @@ def server_notes(observed: ObservedState) -> Iterator[str]:
         if berth.how != "there":
             yield from (f"{alias}: {note}" for note in prospect.notes)
         if berth.how != "there" or not (berth.now and berth.now.pid):  # given up for it, perhaps, or at rest
-            there = [each for each in observed.started.values() if each.url and (each.pid or not each.rests)]
+            there = [
+                each
+                for each in observed.started.values()
+                if each.url and (each.pid or not (each.rests or each.returns))
+            ]
             ours = any(each.url.endswith(f":{prospect.port}") for each in there)
             if prospect.taken and not ours:  # one of ours is ended first, or tells it when it is started
                 yield f"{alias}: {prospect.taken}, and its server is not started before that is free: write another `port`, or none"

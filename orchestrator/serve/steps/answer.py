@@ -53,14 +53,17 @@ async def _by_rules_and_model(run: Run, agent: Agent, after: int = 0) -> Outcome
     """Rules of a number above ``after``, then the model."""
     selection = _able(run, agent)
     matter = Matter(run.request.text, run.request.complexity)
-    outcome = await _by_rules(
-        run, agent, matter, first=bool(selection.endpoints), passed=lambda rule: rule.number <= after
-    )
+    there = not run.pressure.absent.issuperset(selection.endpoints)
+    outcome = await _by_rules(run, agent, matter, first=there, passed=lambda rule: rule.number <= after)
     if outcome is not None:
         return outcome
     passed_over = stays_above(run, agent)
     if passed_over is not None:
         return passed_over
+    if selection.endpoints and not there and may_go_up(run, agent) and "error" in agent.spec["escalate_when"]:
+        raise NoModel(
+            f"the server of {agent.address} is started again", cure="`orchestrator status` says how far it is."
+        )
     return await _by_model(run, agent, selection) if selection.endpoints else _nobody(run, agent, matter)
 
 
