@@ -16,6 +16,7 @@ from orchestrator.plan.builds import build_of, means, names_build, same_build, s
 from orchestrator.plan.lines import is_pulled
 from orchestrator.plan.matching import COMPATIBLE
 from orchestrator.plan.observed import ObservedServer
+from orchestrator.plan.started_words import LISTENS
 from orchestrator.plugins.providers.addresses import MAKES
 from orchestrator.plugins.providers.in_process.library import LIBRARIES
 from orchestrator.ports.provider import ServedModel
@@ -26,8 +27,6 @@ INSTALL: Final = (
     "install one, like Ollama (https://ollama.com/download), and start it; `orchestrator doctor` says where it looks"
 )
 PULLS: Final = "; a server's own id needs --provider or --endpoint to pull it"
-_LISTENS: Final = frozenset(("ready", "empty"))
-"""States of a server that we started in which it can be asked what it has."""
 _WORDS: Final = {"load": "loads models on request", "pull": "pulls models", "remove": "removes models"}
 
 
@@ -152,7 +151,7 @@ def applied_places(deployments: Iterable[Mapping[str, Any]]) -> list[str]:
     in_process = {library.kind for library in LIBRARIES}  # their models have a folder, and no server
     netlocs = [netloc for kind, netloc, _ in applied_names(applied) if kind not in in_process]
     named = [str(model["at"]) for each in applied for model in each["models"] if model.get("at")]
-    named += [server["url"] for each in applied for server in each.get("servers", ()) if server["state"] in _LISTENS]
+    named += [server["url"] for each in applied for server in each.get("servers", ()) if server["state"] in LISTENS]
     netlocs += [plain_netloc(urlsplit(url).netloc) for url in named]
     return [url for netloc in dict.fromkeys(netlocs) if distance_of_url(url := f"http://{netloc}") == "node"]
 

@@ -99,6 +99,11 @@ class Launchers:
             raise DeployError(f"{self.program(kind)} is being asked for its options", cure="that is over in seconds")
         return self._launch(kind, order, self._met[kind])
 
+    def usual(self, kind: str, order: LaunchOrder) -> Launch:
+        """The same for a new version of the program, whatever is installed: nothing is asked, or looked for."""
+        launcher = self.get(kind)
+        return launcher.command(launcher.usual, order)
+
     def _launch(self, kind: str, order: LaunchOrder, binary: Binary | None) -> Launch:
         launcher = self.get(kind)
         if binary is None:
@@ -121,6 +126,7 @@ def make_yard(provider: Callable[[str], Provider], state: Path, owner: str = "")
     return Yard(
         launch=launchers.launch,
         glance=launchers.glance,
+        usual=launchers.usual,
         meet=launchers.meet,
         leave=launchers.leave,
         processes=LocalProcesses(),

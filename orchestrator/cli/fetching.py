@@ -49,12 +49,12 @@ def fetch_missing(
 
     found = fetches(blueprint, observed, bind_all(blueprint, observed))
     # What a server lacks that is still to be started is known once it is.
-    wanted = {alias: fetch for alias, fetch in found.items() if fetch.server is not None and alias not in before}
+    wanted = [(each, each.server) for alias, each in found.items() if each.server is not None and alias not in before]
     failed: dict[str, str] = {}
-    for fetch in wanted.values():
+    for fetch, server in wanted:
         terminal.tell(f"first: {fetch.does()} (model.{fetch.alias}; --no-pull leaves it)")
         try:
-            _bring(fetch, fetch.server, blueprint, terminal, limit.ends)
+            _bring(fetch, server, blueprint, terminal, limit.ends)
         except TimeoutError as error:
             why = f"{blueprint.name} is not ready after {limit.seconds:g} s: the models that it lacks are not there"
             raise DeployError(why, cure=LONGER) from error
@@ -66,13 +66,11 @@ def fetch_missing(
     return Fetched(bool(wanted), len(wanted) > len(failed), failed)
 
 
-def _bring(fetch: Fetch, server: ObservedServer | None, blueprint: Blueprint, terminal: Terminal, ends: float) -> None:
+def _bring(fetch: Fetch, server: ObservedServer, blueprint: Blueprint, terminal: Terminal, ends: float) -> None:
     from orchestrator.app.inventory import Choice
     from orchestrator.app.model_servers import Around
     from orchestrator.plan.residence import forgets
 
-    if server is None:
-        return
     key = fetch.api_key or ""
     around = Around(terminal.environment, server.url, key, folder=blueprint.folder, ends=ends)
     choice = Choice(server, fetch.name)

@@ -19,7 +19,7 @@ from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.plane import Door, RequestPlane, Serving
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.deploy.resting import agreed, in_turns, processes_called, processes_that_rest
-from orchestrator.deploy.told import Told, told_of, with_told
+from orchestrator.deploy.told import ToldOf
 from orchestrator.plan.observed import Facets, ObservedDeployment, ObservedState, Pin, ServerUse
 from orchestrator.plan.plan import AgentServing
 from orchestrator.plan.pressure import pressure_of
@@ -96,7 +96,7 @@ class LiveTable:
         self._endpoints: dict[str, EndpointSpec] = {}
         self._resting: set[str] = set()
         self._beside: tuple[object, ...] = ()
-        self._told: Mapping[str, Told] = {}
+        self._told = ToldOf()
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
@@ -186,12 +186,10 @@ class LiveTable:
 
     # -- changing ---------------------------------------------------------------------------------------------------
 
-    def see(self, blueprints: list[Blueprint], state: ObservedState) -> None:
+    def see(self, blueprints: list[Blueprint], state_of: Callable[[Blueprint | None], ObservedState]) -> None:
         """What a look found of the device and of the models that are loaded, for the calls from now on."""
-        self.plane.set_pressure(pressure_of(blueprints, state))
-        told = told_of(blueprints, state)
-        if told != self._told:
-            self._told = told
+        self.plane.set_pressure(pressure_of(blueprints, state_of(None)))
+        if self._told.see([each.deployment for each in self._all_live()], state_of):
             self._know()
 
     def refresh(self) -> None:
@@ -290,7 +288,7 @@ class LiveTable:
         pools: dict[str, PoolLimits] = {}
         for deployment in everyone:
             for name, spec in deployment.endpoints.items():
-                wanted[name] = _shared(wanted.get(name), with_told(spec, self._told))
+                wanted[name] = _shared(wanted.get(name), self._told.held_by(deployment, spec))
             for name, limits in deployment.pools.items():
                 pools[name] = pools[name].and_also(limits) if name in pools else limits
         wanted = agreed(wanted, [each.endpoints.values() for each in everyone])

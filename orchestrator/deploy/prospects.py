@@ -90,6 +90,22 @@ def _want(blueprint: Blueprint, spec: Any, folders: Path, device: Device | None)
     return ServerWant(name, server["kind"], order, server["start_timeout"], stems=stems, place=place, wish=wish)
 
 
+def as_needed(want: ServerWant, usual: LaunchOf) -> ServerWant:
+    """Without what bounds nothing: a change of ``max_concurrent_agents`` beyond the requests that a server works on at once is
+    no other server, and its model is not loaded again. By the ``usual`` version of its program: what runs must be known again
+    also while the installed one cannot be asked."""
+    free = replace(want.order, most=None)
+    try:
+        same = want.order.most is not None and _told(usual(want.kind, want.order)) == _told(usual(want.kind, free))
+    except Exception:  # noqa: BLE001 - of a launcher of another package too; looking at the server tells it
+        return want
+    return replace(want, order=free) if same else want
+
+
+def _told(launch: Launch) -> tuple[object, ...]:
+    return launch.argv, dict(launch.environment), launch.aside
+
+
 def look_at(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[str, str] = _NONE) -> list[Looked]:
     """What starting it would be, with each build that there is. ``stamps`` hold for these models, by their paths, whatever
     became of their files since; what cannot be read is a prospect that says so. Looks at the disk and may ask a program for its

@@ -227,7 +227,7 @@ class Reconciler:
             await self.starting.look(blueprints, fresh)
             blueprints = [*blueprints, fresh] if fresh else blueprints
             await self._observer.look(blueprints, self.starting.servers.addresses())
-            self.table.see(blueprints, self._state(None))
+            self.table.see(blueprints, self._state)
             self._looked_at = began
             self._tell_loaded()
             came = processes_of(self._observer.servers) - before

@@ -39,6 +39,7 @@ from orchestrator.deploy.ward import seen
 from orchestrator.deploy.yard import Yard, end_strays, still_there
 from orchestrator.plan.generations import server_of
 from orchestrator.plan.observed import StartedServer
+from orchestrator.plan.started_words import LISTENS
 from orchestrator.ports.host import ProcessIdentity
 from orchestrator.ports.log_file import cut
 
@@ -50,7 +51,6 @@ KILLED: Final = "killed by SIGKILL"
 TRIM_EVERY: Final = 30.0
 NOT_NEEDED: Final = "nobody needs it now"
 _SETTLED: Final = frozenset(("ready", "empty", "failed", "resting"))
-_LISTENS: Final = frozenset(("ready", "empty"))
 RULES: Final = SupervisorRules()
 
 
@@ -153,7 +153,7 @@ class Servers:
     def addresses(self) -> list[str]:
         """Where those listen that are ready, or have no model yet."""
         wards = self.supervisor.wards
-        return [each.url for name, each in self._running.items() if name in wards and wards[name].state in _LISTENS]
+        return [each.url for name, each in self._running.items() if name in wards and wards[name].state in LISTENS]
 
     def kept_addresses(self) -> list[str]:
         """Where those listened that rest, or come back from it: what was seen there holds."""

@@ -22,12 +22,12 @@ from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.core.event import Event
 from orchestrator.deploy.begun import Rotation, begun_before, server_steps
 from orchestrator.deploy.demand import Demand, Load
-from orchestrator.deploy.prospects import Looked, is_there, look_at, most_of, server_names, wants_of
+from orchestrator.deploy.prospects import Looked, as_needed, is_there, look_at, most_of, server_names, wants_of
 from orchestrator.deploy.server_records import ServerWant
 from orchestrator.deploy.servers import Servers
 from orchestrator.deploy.supervisor import END_SECONDS, RESTS
 from orchestrator.deploy.telling import Tell
-from orchestrator.deploy.turns import ALL_FIT, Shares, in_order
+from orchestrator.deploy.turns import ALL_FIT, Shares, in_order, is_leaving
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.deploy.yard import Yard
 from orchestrator.plan import operation as op
@@ -85,6 +85,7 @@ class Starting:
         self._on_change = on_change
         self._shares = ALL_FIT
         self._turning: frozenset[str] = frozenset()
+        self._unread: Collection[str] = ()
         self._meeting = False
         self.demand = Demand()
 
@@ -143,7 +144,7 @@ class Starting:
 
         def look() -> list[Looked]:
             held = {path: stamp for path, stamp in stamps.items() if not (anew and is_there(path))}
-            return look_at(want, yard.glance, yard.program(want.kind), held)
+            return look_at(as_needed(want, yard.usual), yard.glance, yard.program(want.kind), held)
 
         return await anyio.to_thread.run_sync(look)
 
@@ -316,8 +317,8 @@ class Starting:
         """End those that no revision calls, no apply waits for, and none of the desired blueprints wants or may have. Deployments
         that cannot be read keep theirs until they are applied again. Gives the names of what is ended."""
         self._crowd()
-        started, unread = self.observed(), set(unreadable)
-        kept = {name for name, each in started.items() if each.use or name.partition("/")[0] in unread}
+        started, self._unread = self.observed(), set(unreadable)
+        kept = {name for name, each in started.items() if each.use or name.partition("/")[0] in self._unread}
         kept |= {name for rotation in self.rotations.values() for name in rotation.waits}
         kept |= {name for blueprint in desired for name in self._kept(blueprint, started)}
         self.servers.keep(kept)
@@ -358,14 +359,13 @@ class Starting:
         ]
 
     def _share(self) -> None:
-        """Who takes turns in memory, and what all may take together, by what is desired. While one is there that took turns and is
-        wanted no more, all go on as they did: what drains may need it once more."""
+        """Who takes turns in memory, and what all may take together, by what is desired."""
         blueprints = {each.name: each for each in self._blueprints}.values()
         limits = [held for each in blueprints if (held := held_budget(each, self._device())) is not None]
         found = [each for blueprint in blueprints for each in self.prospects(blueprint).values()]
-        wanted, turning = {each.name for each in found}, frozenset(each.name for each in found if each.turns)
-        leaving = any(want.turns and server_of(want.name) not in wanted for want in self.servers.wants())
-        self._turning = turning | self._turning if leaving else turning
+        turning = frozenset(each.name for each in found if each.turns)
+        goes = is_leaving(self.servers.wants(), {each.name for each in found}, self._unread)
+        self._turning = turning | self._turning if goes else turning
         resting = {name for each in blueprints for name in may_rest(each)}
         self._shares = Shares(min(limits, default=inf), self._turning | resting)
         self.servers.share(self._shares, self._turning)

@@ -92,7 +92,10 @@ class Supervisor:
             self._spawn(ward, now)
             return self._take()
         same = ward.digest == digest and ward.wanted and (ward.state != "stopping" or ward.kept)
+        less = memory < ward.memory
         ward.digest, ward.start_timeout, ward.memory, ward.wanted = digest, start_timeout, memory, True
+        if less:
+            self._call_crowded(now)
         if not same:
             self._anew(ward, now)
         elif ward.state == "failed":
@@ -113,7 +116,7 @@ class Supervisor:
             if ward.lives:
                 self._stop(ward, "it is not wanted any more", now)
             elif not ward.spawning:
-                self._forget(ward)
+                self._forget(ward, now)
         return self._take()
 
     def on_rest(self, name: str, why: str, now: float) -> list[Effect]:
@@ -330,7 +333,7 @@ class Supervisor:
         ward.asking = ward.hung = False
         self._call_crowded(now)
         if not ward.wanted:
-            self._forget(ward)
+            self._forget(ward, now)
         elif stopped and ward.rests:
             ward.since = now
             self._become(ward, "resting", AT_REST)
@@ -370,8 +373,9 @@ class Supervisor:
         ward.state, ward.why = state, why
         self._effects.append(Became(ward.name, state, why))
 
-    def _forget(self, ward: Ward) -> None:
+    def _forget(self, ward: Ward, now: float) -> None:
         del self._wards[ward.name]
+        self._call_crowded(now)
         self._effects.append(Gone(ward.name))
 
     def _take(self) -> list[Effect]:

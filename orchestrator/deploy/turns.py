@@ -72,6 +72,15 @@ ALL_FIT: Final = Shares()
 """Nobody takes turns."""
 
 
+def is_leaving(wants: Iterable[ServerWant], wanted: Collection[str], unread: Collection[str]) -> bool:
+    """Whether one is there that took turns and is wanted no more: while it is, all go on as they did, as what drains may need it
+    once more. One of a deployment that cannot be read (``unread``) is kept, but nothing calls it, and it may be there for good."""
+    return any(
+        want.turns and server_of(want.name) not in wanted and want.name.partition("/")[0] not in unread
+        for want in wants
+    )
+
+
 def in_order(wants: Iterable[ServerWant]) -> list[ServerWant]:
     """Those that stay first. Of those that take turns the first that is named is shown last, and stays till another is needed."""
     all_ = list(wants)

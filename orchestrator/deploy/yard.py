@@ -23,13 +23,15 @@ STRAYS_EVERY: Final = 10.0
 @dataclass(frozen=True, slots=True)
 class Yard:
     """What servers are started with: who builds their commands (``launch`` may take seconds, as it asks the program; ``glance``
-    takes what is known, and both raise ``PlanError`` and ``DeployError``), who has a program say what it can do (``meet``: it may
+    takes what is known, ``usual`` a new version of the program, whatever is installed; all raise ``PlanError`` and
+    ``DeployError``), who has a program say what it can do (``meet``: it may
     take seconds, and tells whether that is news; ``leave`` breaks it off), processes, providers to ask them for a token, folders
     for their records, for models that they fetch and for their logs, the environment that they get, and what the ``program``
     of a kind is called. ``also``: folders in which processes that are no runtime keep their records, beside that of ours."""
 
     launch: Callable[[str, LaunchOrder], Launch]
     glance: Callable[[str, LaunchOrder], Launch]
+    usual: Callable[[str, LaunchOrder], Launch]
     meet: Callable[[str], bool]
     leave: Callable[[], None]
     processes: Processes

@@ -12,7 +12,7 @@ from orchestrator.core.quantity import format_size
 from orchestrator.plan.binding import Bound, beside_pinned, held_by_pinned
 from orchestrator.plan.budgets import budget_beside_servers
 from orchestrator.plan.generations import berth_of, processes_of
-from orchestrator.plan.observed import ObservedState, Pin, Prospect
+from orchestrator.plan.observed import ObservedState, Pin, Prospect, StartedServer
 from orchestrator.plan.smaller import smaller
 from orchestrator.ports.device import Device
 
@@ -95,32 +95,51 @@ def _loaded(residents: Mapping[str, int], bound: Mapping[str, Bound], observed: 
     }
 
 
+def _is_in_memory(server: StartedServer) -> bool:
+    return bool(server.pid) and server.state != "resting"
+
+
 def _servers(observed: ObservedState) -> dict[str, tuple[int, int]]:
-    """Servers that we start for this deployment: what each takes, and how much of that it has already."""
+    """Servers that we start for this deployment: what each takes, and how much of that it has already. One that takes turns makes
+    room for models too, and so takes nothing beside them."""
     found: dict[str, tuple[int, int]] = {}
     for name, each in observed.prospects.items():
         if each.memory and not each.why:
-            there = [one for one in processes_of(name, observed.started) if one.pid and one.state != "resting"]
-            found[name.partition("/")[2]] = each.memory, each.memory if there else 0
+            there = [one for one in processes_of(name, observed.started) if _is_in_memory(one)]
+            taken = 0 if each.turns else each.memory * each.instances
+            found[name.partition("/")[2]] = taken, sum(one.memory for one in there)
     return found
 
 
-def _to_start(observed: ObservedState, device: Device) -> Iterator[str]:
-    """Servers that are started while other programs have the memory. One that keeps its model on a card takes what is free there
-    and leaves the rest to the processor without a word, many times slower; one that takes a part of a card does not start."""
+def _starting(observed: ObservedState) -> tuple[dict[str, Prospect], int]:
+    """Those that are still to be started at once: of those that take turns the largest, and only where it takes more than the one
+    that runs gives back. With what that is, where it counts."""
     starting = {
         name.partition("/")[2]: each
         for name, each in observed.prospects.items()
         if each.memory and not each.why and berth_of(name, each, observed.started).how in ("first", "beside")
     }
+    back = sum(each.memory for each in observed.started.values() if each.turns and _is_in_memory(each))
+    turning = {alias: each.memory for alias, each in starting.items() if each.turns}
+    largest = max(turning, key=turning.__getitem__, default="")
+    first = largest if turning.get(largest, 0) > back else ""
+    return {alias: each for alias, each in starting.items() if not each.turns or alias == first}, back if first else 0
+
+
+def _to_start(observed: ObservedState, device: Device) -> Iterator[str]:
+    """Servers that are started while other programs have the memory. One that keeps its model on a card takes what is free there
+    and leaves the rest to the processor without a word, many times slower; one that takes a part of a card does not start."""
+    starting, back = _starting(observed)
     parts = {alias: each for alias, each in starting.items() if each.cards and device.own_memory}
     yield from _no_part(parts, device)
     waiting = {alias: each.memory for alias, each in starting.items() if alias not in parts}
     either = {alias: size for alias, size in waiting.items() if starting[alias].cards is None}
     on_cards = device.free_on_cards
-    left = None if on_cards is None else max(0, on_cards - sum(each.memory for each in parts.values()))
-    if sum(waiting.values()) > device.free + (left or 0):
-        yield f"{_sum(waiting)} are still to be started, and {format_size(device.free + (left or 0))} of memory are free now"
+    left = None if on_cards is None else max(0, on_cards - sum(each.memory for each in parts.values())) + back
+    free = device.free + (back if left is None else left)
+    if sum(waiting.values()) > free:
+        gives = ", with what makes room" if back else ""
+        yield f"{_sum(waiting)} are still to be started, and {format_size(free)} of memory are free now{gives}"
     elif left is not None and sum(either.values()) > left:
         beside = f" beside {' and '.join(parts)}" if parts else ""
         of = f"{format_size(left)} of {format_size(device.own_memory)} graphics memory are free now{beside}"
@@ -144,7 +163,7 @@ def _crowded(
     would say another thing before and after a load."""
     all_ = device.memory + device.own_memory
     free = device.free + (device.free_on_cards or 0) + sum(loaded.values()) + sum(has for _, has in servers.values())
-    taken = {alias: size for alias, (size, _) in servers.items()}
+    taken = {alias: size for alias, (size, _) in servers.items() if size}
     room = max(0, free - sum(taken.values()))
     if sum(residents.values()) > room:
         beside = f" beside {_sum(taken)}" if taken else ""

@@ -19,7 +19,7 @@ from orchestrator.plan.lines import is_pulled, name_for
 from orchestrator.plan.matching import allowed, rank, same_place
 from orchestrator.plan.observed import ObservedServer, ObservedState, server_name
 from orchestrator.plan.residence import forgets
-from orchestrator.plan.started_words import EMPTY
+from orchestrator.plan.started_words import LISTENS
 from orchestrator.plan.variants import Variant, variants
 from orchestrator.plan.wish import Wish
 from orchestrator.ports.installed import is_plugin
@@ -84,15 +84,15 @@ def _into_started(spec: ModelSpec, one: Bound, name: str, room: Budget | None, o
     wish, prospect = Wish.of(spec), observed.prospects.get(name)
     if wish is None or prospect is None or prospect.why:
         return None
-    urls = [each.url for each in processes_of(name, observed.started) if each.state in ("ready", EMPTY)]
+    urls = [each.url for each in processes_of(name, observed.started) if each.state in LISTENS]
     here = [server for server in observed.servers for url in urls if same_place(server.url, url)]
     if here:
         there = any(wish.met_by(server.provider, server.models) for server in here)
         return None if there and one.need is None else _fetch(spec, room, here, unfit=one.need is not None)
-    known, name = variants(spec, room), name_for(prospect.kind, spec["ids"]) or (spec["named"] or "")
-    if not one.starting or not name or is_cloud_tag(name) or (known and all(each.fit == "never" for each in known)):
+    known, asked = variants(spec, room), name_for(prospect.kind, spec["ids"]) or (spec["named"] or "")
+    if not one.starting or not asked or is_cloud_tag(asked) or (known and all(each.fit == "never" for each in known)):
         return None
-    fetch = _pulled(spec, prospect.kind, name, known)
+    fetch = _pulled(spec, prospect.kind, asked, known)
     return replace(fetch, program=prospect.program) if fetch else None
 
 

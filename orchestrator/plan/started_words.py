@@ -13,6 +13,8 @@ from orchestrator.ports.provider import Capability, ServedModel
 
 EMPTY: Final = "empty"
 """The state of one that answers, and does not have its model yet."""
+LISTENS: Final = frozenset(("ready", EMPTY))
+"""The states in which one can be asked what it has."""
 NOT_READY: Final = "is not ready"
 """How it is told that one starts, or loads its model."""
 

@@ -12,8 +12,9 @@ from orchestrator.plan.binding import bind_all
 from orchestrator.plan.diff import diff
 from orchestrator.plan.observed import Prospect, StartedServer
 from orchestrator.plan.started import Neighbours, fitted
-from orchestrator.ports.device import Accelerator
+from orchestrator.ports.device import Accelerator, Device
 from orchestrator.ports.lifecycle import SetAside
+from orchestrator.ports.provider import ServedModel
 from tests.plan.parts import model, ollama, state
 from tests.plan.test_started import BUILDS, GB, desk, device, spec, startable, whole
 
@@ -147,3 +148,48 @@ def test_models_of_servers_that_run_have_the_room_of_those_that_take_turns() -> 
     wanted = desk(spec("a"), spec("b"), other, limit=5 * GB)
     bound = bind_all(wanted, state(ollama("phi4-mini:latest"), prospects=found_of(wanted)))["other"]
     assert bound.endpoints
+
+
+IN_TURN = "a 3.5 GB are still to be started, and {} of memory are free now"
+
+
+@pytest.mark.parametrize(
+    ("free", "running", "note"),
+    [
+        (6_500_000_000, "", ""),
+        (3_000_000_000, "a", ""),
+        (1_000_000_000, "", IN_TURN.format("1.0 GB")),
+        (0, "a", ""),
+    ],
+)
+def test_no_more_of_those_that_take_turns_is_to_be_started_than_runs_at_once(
+    free: int, running: str, note: str
+) -> None:
+    """Not their sum: one makes room for the next, before the first start as after."""
+    wanted = desk(spec("a"), spec("b"), limit=5 * GB)
+    started = {f"desk/{running}": runs(f"desk/{running}", turns=True, pid=1, use="live")} if running else {}
+    seen = state(prospects=found_of(wanted), started=started, device=Device(16 * GB, free, 4))
+    assert [each for each in diff(wanted, seen).notes if "free now" in each] == ([note] if note else [])
+
+
+def test_a_larger_one_that_takes_turns_has_what_the_smaller_one_gives_back() -> None:
+    """And what is free beside it."""
+    wanted = desk(spec("a"), spec("b"), limit=5_500_000_000)
+    started = {"desk/a": runs("desk/a", turns=True, pid=1, use="live")}
+    found = found_of(wanted, b="q8_0")
+    for free, notes in ((1_600_000_000, []), (GB, ["4.5 GB of memory are free now, with what makes room"])):
+        seen = state(prospects=found, started=started, device=Device(16 * GB, free, 4))
+        told = [each.rpartition("and ")[2] for each in diff(wanted, seen).notes if "free now" in each]
+        assert told == notes
+
+
+@pytest.mark.parametrize("running", ["", "a"])
+def test_a_model_is_not_told_to_lack_the_room_of_servers_that_make_it(running: str) -> None:
+    """They take turns with it too; what runs of them is no other program's."""
+    other = model("other", ids={"ollama": ["phi4-mini:latest"]})
+    wanted = desk(spec("a"), spec("b"), other, limit=5 * GB)
+    started = {"desk/a": runs("desk/a", turns=True, pid=1)} if running else {}
+    here = Device(8 * GB, 6_500_000_000 - (ONE if running else 0), 4)
+    server = replace(ollama(), models=(ServedModel("phi4-mini:latest", kind="chat", loaded=False),))
+    notes = diff(wanted, state(server, prospects=found_of(wanted), started=started, device=here)).notes
+    assert not [each for each in notes if "are to be loaded" in each]

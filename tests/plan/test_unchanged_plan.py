@@ -119,24 +119,27 @@ def test_what_is_more_than_it_should_take_is_told_while_it_is_loaded_too() -> No
         assert diff(made, now).notes == diff(made, before).notes
 
 
-def test_what_its_own_models_and_servers_hold_is_no_other_programs() -> None:
-    """Of 16 GB others hold 6, the started server 5, and 5 are left for two models, before and after each of them is there."""
+@pytest.mark.parametrize("names", [("desk/own",), ("desk/own", "desk/own#2")])
+def test_what_its_own_models_and_servers_hold_is_no_other_programs(names: tuple[str, ...]) -> None:
+    """Of 16 GB others hold 6, the started server 5, and 5 are left for two models, before and after each of them is there; whether
+    it is of one process or of two."""
+    count, one = len(names), 5 * GB // len(names)
     made = desk(quantization="q4_k_m")
-    whole = Prospect("desk/own", "llama-cpp", "llama-server", "d", ("x",), memory=5 * GB, need="5.0 GB")
+    whole = Prospect("desk/own", "llama-cpp", "llama-server", "d", ("x",), memory=one, instances=count)
     before = after(made, state(server("ollama", set()), device=device(16 * GB, 6 * GB), prospects={"desk/own": whole}))
     note = (
         "phi-4-mini 3.5 GB + small 3.5 GB are to be loaded beside own 5.0 GB, and 5.0 GB of memory are free for that: "
         "other programs hold 6.0 GB of 16.0 GB"
     )
-    runs = StartedServer("desk/own", "llama-cpp", "d", "ready", pid=7, memory=5 * GB)
+    runs = {each: StartedServer(each, "llama-cpp", "d", "ready", pid=7, memory=one) for each in names}
     seen: list[tuple[ObservedState, str]] = [(before, "nothing")]
     for loaded in (set(), {"phi4-mini:latest"}, {"phi4-mini:latest", "small:latest"}):
         held = min(10 * GB, 5 * GB + sum(NEEDS[name] for name in loaded))
-        here = replace(before, servers=(server("ollama", loaded),), started={"desk/own": runs})
+        here = replace(before, servers=(server("ollama", loaded),), started=runs)
         if held < 10 * GB:
             seen.append((replace(here, device=device(16 * GB, 6 * GB, held)), str(loaded)))
-    rests = replace(runs, state="resting", rests=True, pid=0)
-    seen.append((replace(before, started={"desk/own": rests}), "resting"))
+    rests = {name: replace(each, state="resting", rests=True, pid=0) for name, each in runs.items()}
+    seen.append((replace(before, started=rests), "resting"))
     assert {how: [line for line in diff(made, each).notes if "to be loaded" in line] for each, how in seen} == {
         how: [note] for _, how in seen
     }

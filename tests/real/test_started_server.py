@@ -189,6 +189,10 @@ def test_a_server_rests_and_the_next_question_starts_it(owner: Owner) -> None:
     assert owner.home_servers() == []
     assert "nothing to do" in owner.types("apply", manifest).err
     assert "tiny of clerk (llama-cpp) rests since" in owner.types("models", "list").out
+    for verb in ("show", "load", "unload"):
+        asked = apart("models", verb, "tiny", environment=owner.environment)
+        assert asked.code == 4 and "tiny of clerk (llama-cpp) rests since" in asked.err, asked.err
+        assert "cure: orchestrator chat clerk, or any request for it" in asked.err
     result = owner.asks()
     (call,) = [step for step in result["steps"] if step["kind"] == "model"]
     assert result["served_by"].startswith("llama-cpp@") and call["detail"]["load_ms"] > 0

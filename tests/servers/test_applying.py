@@ -77,6 +77,24 @@ async def test_what_is_taken_down_while_it_starts_stays_down(opened: tuple[Place
     assert [each["name"] for each in status(made.planes.reconciler)] == ["spare"]
 
 
+async def test_a_number_of_requests_that_bounds_nothing_starts_no_server_again(
+    opened: tuple[Place, InProcess],
+) -> None:
+    """The deployment takes more at once; its server is told four as before, and keeps its model loaded."""
+    place, made = opened
+    place.model("tiny.gguf")
+    wanted = desk(place, "tiny", max_num_seqs=4)
+    pids: list[int] = []
+    for number in (50, 60):
+        await made.planes.reconciler.apply(Wanted(replace(wanted, max_concurrent=number)), lambda _: None)
+        await looked(made)
+        pids += [each.pid for each in place.processes()]
+    assert len(place.starts()) == 1 and pids[0] == pids[1]
+    await made.planes.reconciler.apply(Wanted(replace(wanted, max_concurrent=2)), lambda _: None)
+    await looked(made)
+    assert len(place.starts()) == 2
+
+
 @pytest.mark.parametrize("point", ["apply.received", "apply.observed", "apply.recorded"])
 async def test_an_apply_whose_caller_went_away_while_it_began_is_settled(
     opened: tuple[Place, InProcess], point: str

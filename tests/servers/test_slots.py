@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.app.compile import compile_loaded
 from orchestrator.core.blueprint import Blueprint
-from orchestrator.deploy.prospects import look_at, wants_of
+from orchestrator.deploy.prospects import as_needed, look_at, wants_of
 from orchestrator.manifest.load import load_texts
 from orchestrator.plan.binding import BoundEndpoint, bind_all
 from orchestrator.plan.observed import ObservedServer, Prospect, StartedServer
@@ -205,3 +205,26 @@ def test_the_memory_of_a_started_ollama_is_that_of_the_slots_that_it_was_told() 
         None,
     )
     assert whole is not None and one.memory is not None and whole - one.memory == 3 * 4096 * 131_072
+
+
+@pytest.mark.parametrize("kind", ["llama-cpp", "vllm", "mlx", "openvino", "ollama", "foundry-local"])
+@pytest.mark.parametrize(
+    ("server", "numbers", "same"),
+    [
+        ({"max_num_seqs": 4}, (50, 60), True),
+        ({"max_num_seqs": 4}, (None, 4), True),
+        ({}, (50, 60), True),
+        ({"max_num_seqs": 4}, (2, 60), False),
+        ({"max_num_seqs": 4}, (2, 3), False),
+    ],
+)
+def test_what_bounds_nothing_makes_no_other_server(
+    kind: str, server: dict[str, Any], numbers: tuple[int | None, int], same: bool
+) -> None:
+    """The same command is not ended and started again, and its model not loaded twice, for a number that it is never told."""
+    server, digests = ({**server, "path": "/m.gguf"} if kind == "llama-cpp" else server), set()
+    for number in numbers:
+        (want,) = wants_of(compiled(kind, server, number), Path("/state"), LARGE)
+        needed = as_needed(want, lambda kind, order: launcher(kind).command(launcher(kind).usual, order))
+        digests.add(needed.digest)
+    assert (len(digests) == 1) is (same or kind == "foundry-local")

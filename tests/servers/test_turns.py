@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-from orchestrator.app.wiring import InProcess
+from orchestrator.app.wiring import InProcess, Plugins
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.request import Request, Result
+from orchestrator.deploy.starting import Starting
 from orchestrator.deploy.status import status
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.plan.plan import Plan
@@ -272,3 +274,32 @@ async def test_another_deployment_that_calls_one_waits_for_its_turn(opened: tupl
             await looked(made)
     assert max(seen) == 1
     assert states(made) == {"one": "ready", "two": "resting"}
+
+
+@pytest.mark.parametrize("unreadable", [True, False])
+async def test_one_that_is_kept_though_nobody_can_read_its_manifest_keeps_no_turns(
+    tmp_path: Path, unreadable: bool
+) -> None:
+    """Those that took turns with it would go on for good, and only ever become more; else they do until it has gone."""
+    place = Place(tmp_path)
+    place.program()
+    for alias in ("one", "two", "other"):
+        place.model(f"{alias}.gguf")
+    gone, other = several(place, "one", "two", name="gone"), several(place, "other", name="other")
+    plugins = Plugins()
+    starting = Starting(place.yard(plugins), lambda _: None, lambda _: None, lambda: None, lambda *_: "")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(starting.servers.run)
+        await starting.restore([gone, other])
+        await starting.look([gone, other])
+        starting.servers.want(place.want("gone/one", "one.gguf"))
+        starting.pass_on(())
+        assert starting.turning() == {"gone/one", "gone/two"}
+        await starting.look([other])
+        starting.keep_only([gone, other], ["gone"] if unreadable else [])
+        starting.pass_on(())
+        assert bool(starting.turning()) is not unreadable
+        await starting.servers.close()
+        tasks.cancel_scope.cancel()
+    await plugins.aclose()
+    assert place.processes() == []

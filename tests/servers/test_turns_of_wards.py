@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from hypothesis import given, settings
@@ -140,6 +141,35 @@ def test_without_a_limit_nobody_waits() -> None:
         assert any(isinstance(each, Spawn) for each in unlimited.on_want(name, "one", 30.0, 0.0, SIZES[name]))
     assert world.supervisor.on_shares(Shares(20, IN_TURNS.yielding), world.now) == []
     assert any(isinstance(each, Spawn) for each in world.supervisor.on_tick(world.now))
+
+
+def _one_that_waits_for_a_firm_one() -> World:
+    """The firm one has exited and is in its pause: it keeps its room, and b has none beside c."""
+    world = World(Shares(10, frozenset({"d/b", "d/c"})))
+    world.want("d/firm", "d/c")
+    world.up("d/firm", "d/c")
+    world.want("d/b")
+    world.ends("d/firm")
+    world.tick()
+    assert world.states == "firm waiting, c ready, b waiting"
+    assert world.supervisor.wards["d/b"].again == inf
+    return world
+
+
+def test_one_that_waits_goes_on_when_one_without_a_process_is_wanted_no_more() -> None:
+    """No exit follows that would call it."""
+    world = _one_that_waits_for_a_firm_one()
+    world.hear(world.supervisor.on_unwant("d/firm", world.now))
+    world.up("d/b")
+    assert world.states == "c ready, b ready"
+
+
+def test_one_that_waits_goes_on_when_another_takes_less() -> None:
+    """The same process, reckoned anew."""
+    world = _one_that_waits_for_a_firm_one()
+    world.hear(world.supervisor.on_want("d/firm", "one", 30.0, world.now, 1))
+    world.up("d/b")
+    assert world.states == "firm waiting, c ready, b ready"
 
 
 _ACTS: Final[dict[str, Callable[[World, str], None]]] = {

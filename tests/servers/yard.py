@@ -69,6 +69,7 @@ class Place:
         return Yard(
             launch=launchers.launch,
             glance=launchers.glance,
+            usual=launchers.usual,
             meet=launchers.meet,
             leave=launchers.leave,
             processes=LocalProcesses(),

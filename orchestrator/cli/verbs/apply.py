@@ -275,7 +275,7 @@ def _tell_unserved(plan: Plan, compilation: Compilation, observed: ObservedState
     without."""
     from orchestrator.plan.observed import server_name
     from orchestrator.plan.operation import ServeWithoutModel
-    from orchestrator.plan.started_words import EMPTY, NOT_READY
+    from orchestrator.plan.started_words import LISTENS, NOT_READY
 
     ours = {each.spec["alias"] for each in compilation.blueprint.of_kind("model") if each.spec["server"]}
     for step in plan.steps:
@@ -285,7 +285,7 @@ def _tell_unserved(plan: Plan, compilation: Compilation, observed: ObservedState
                 continue  # the apply waits for it
             cure = f" ({bound.cure})" if bound.cure else ""
             now = observed.started.get(server_name(plan.deployment, bound.alias))
-            runs = now is not None and now.state in ("ready", EMPTY)
+            runs = now is not None and now.state in LISTENS
             what = f"{bound.alias} is not served" if runs else f"the server of {bound.alias} is not started"
             terminal.tell(f"{what}: {bound.missing}{cure}")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.cli.models_command import command_arguments, run_command
 from orchestrator.cli.view.terminal import Terminal
-from orchestrator.core.errors import UsageError
+from orchestrator.core.errors import NoServer, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.app.inventory import Choice
@@ -92,6 +92,7 @@ def _show(options: argparse.Namespace, terminal: Terminal) -> int:
     servers = _look(options, _around(options, terminal))
     holding = holders(servers.found, options.name)
     if find_model(options.name) is None and not holding:
+        _check_rests(options.name)
         raise unknown(servers.found, options.name)
     found = described(options.name, holding, servers.found, read_device())
     return _tell(found, shown_model(found, terminal), options, terminal)
@@ -238,7 +239,6 @@ def _kind_of_a_package(provider: str) -> str:
 def _look(options: argparse.Namespace, around: Around) -> Servers:
     """The servers that the options leave; raises ``NoServer`` for an address, or a kind, where none answers."""
     from orchestrator.app.model_servers import Servers, look
-    from orchestrator.core.errors import NoServer
 
     servers = look(around)
     if options.endpoint and not servers.found:
@@ -275,9 +275,23 @@ def _holder(options: argparse.Namespace, terminal: Terminal, around: Around, act
 
     port = "load" if act == "unload" else act
     own = bool(options.provider or options.endpoint)
-    choice = holder(_look(options, around).found, options.name, port, loaded=act == "unload", own=own)
+    try:
+        choice = holder(_look(options, around).found, options.name, port, loaded=act == "unload", own=own)
+    except (NoServer, UsageError):
+        _check_rests(options.name)
+        raise
     _tell_choice(choice, terminal)
     return choice
+
+
+def _check_rests(name: str) -> None:
+    """Raises ``NoServer`` for a model whose server we start, and that rests: no server lists it, and it is not unknown."""
+    from orchestrator.cli.view.models import resting, shown_resting
+
+    rests = next((each for each in resting(_applied()) if each["model"] == name), None)
+    if rests is not None:
+        cure = f"orchestrator chat {rests['deployment']}, or any request for it; its manifest says when it rests"
+        raise NoServer(shown_resting(rests), cure=cure)
 
 
 def _tell_choice(choice: Choice, terminal: Terminal) -> None:

@@ -30,10 +30,11 @@ def listed(servers: Servers, applied: Sequence[Mapping[str, Any]]) -> dict[str, 
             place = plain_netloc(urlsplit(server.api_base).netloc)
             model["applied"] = used.get((server.provider, place, model["id"]), [])
         found.append(value)
-    return {"servers": found, "resting": _resting(applied), "silent": dict(servers.silent)}
+    return {"servers": found, "resting": resting(applied), "silent": dict(servers.silent)}
 
 
-def _resting(applied: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def resting(applied: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The servers that are started for what is applied, and rest now."""
     return [
         {
             "deployment": each["name"],
@@ -49,15 +50,16 @@ def _resting(applied: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def shown_list(found: Mapping[str, Any], terminal: Terminal) -> str:
     """A block for each server, then those of ours that rest."""
-    resting = [_shown_resting(each) for each in found.get("resting", ())]
-    if not found["servers"] and not resting:
+    asleep = [shown_resting(each) for each in found.get("resting", ())]
+    if not found["servers"] and not asleep:
         looked = ", ".join(found["silent"]) or "nowhere"
         return f"no model server answers (looked at {looked})\n{INSTALL}"
     blocks = ["\n".join(_server(server, terminal)) for server in found["servers"]]
-    return "\n\n".join([*blocks, *(["\n".join(resting)] if resting else [])])
+    return "\n\n".join([*blocks, *(["\n".join(asleep)] if asleep else [])])
 
 
-def _shown_resting(server: Mapping[str, Any]) -> str:
+def shown_resting(server: Mapping[str, Any]) -> str:
+    """In a line."""
     since, what = ago(server["since"]).removesuffix(" ago"), f"{server['model']} of {server['deployment']}"
     return f"{what} ({server['provider']}) rests since {since}: the next request starts its server"
 
