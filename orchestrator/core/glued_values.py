@@ -27,9 +27,18 @@ MOST_REMEMBERED: Final = 20_000
 """Words: a run sends the same texts again and again."""
 _WORD: Final = re.compile(r"[^\W_]+")
 _PARTS: Final = re.compile(r"\d+|[^\W\d_]+")
-_HEX: Final = re.compile(r"[0-9A-Fa-f]{2}(?:(?:[ :,-]|\\x|0x|, ?0x|%)?[0-9A-Fa-f]{2}){4,}")
+_BREAK: Final = r"(?:(?:\r?\n|(?:\\{1,4}r)?\\{1,4}n)[ \t>]{0,8})"
+"""The end of a line, also as JSON escapes it, and how far to the right the next one begins, or that a mail quotes it."""
+_HEX: Final = re.compile(
+    rf"[0-9A-Fa-f]{{2}}(?:(?:[ :,-]?{_BREAK}(?:\\x|0x|%)?|[ :,-]|\\x|0x|, ?0x|%)?[0-9A-Fa-f]{{2}}){{4,}}"
+)
 _NO_HEX: Final = re.compile(r"0x|[^0-9A-Fa-f]")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{7,}")
+_LINES: Final = re.compile(
+    rf"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{4,}}+={{0,2}}(?:{_BREAK}[A-Za-z0-9+/_-]++={{0,2}})++"
+)
+"""Base64 over several lines, as mails have it."""
+_WITHIN_LINES: Final = re.compile(rf"=|{_BREAK}")
 _WEB: Final = str.maketrans("-_", "+/")
 Find = Callable[[str], Iterable[Mark]]
 
@@ -58,12 +67,11 @@ class GluedValues:
 
     def found(self, text: str, find: Find) -> Iterator[Mark]:
         """Where they stand in a text; ``find`` tells where values stand in one as they are."""
-        if self._whole:
-            yield from self._glued(text)
-            yield from _encoded(text, lambda decoded: [*find(decoded), *self._glued(decoded)])
+        yield from self._glued(text)
+        yield from _encoded(text, lambda decoded: [*find(decoded), *self._glued(decoded)])
 
     def _glued(self, text: str) -> Iterator[Mark]:
-        words = set(_WORD.findall(text))
+        words = set(_WORD.findall(text)) if self._whole else set()
         if len(self._seen) + len(words) > MOST_REMEMBERED:
             self._seen.clear()
         for word in words - self._seen.keys():
@@ -115,7 +123,7 @@ class GluedValues:
 
 def _encoded(text: str, find: Find) -> Iterator[Mark]:
     """What is a text in hex or base64 that holds a value: all of it."""
-    for pattern, decoded in ((_HEX, _from_hex), (_BASE64, _from_base64)):
+    for pattern, decoded in ((_HEX, _from_hex), (_BASE64, _from_base64), (_LINES, _from_lines)):
         held = {
             written: field for written in set(pattern.findall(text)) if (field := _first_in(decoded(written), find))
         }
@@ -145,6 +153,11 @@ def _from_base64(written: str) -> Iterator[str]:
         whole = plain[begin : begin + (len(plain) - begin) // 4 * 4]
         rest = plain[begin + len(whole) :]
         yield from _as_text(base64.b64decode(whole + (rest + "=" * (4 - len(rest)) if len(rest) > 1 else "")))
+
+
+def _from_lines(written: str) -> Iterator[str]:
+    """What ends one text in base64 and begins the next is seen too: each of the four ways to begin is tried."""
+    return _from_base64(_WITHIN_LINES.sub("", written))
 
 
 def _as_text(data: bytes) -> Iterator[str]:

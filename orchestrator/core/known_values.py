@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from orchestrator.core.as_read import other_reading
 from orchestrator.core.glued_values import GluedValues
 from orchestrator.core.marks import Mark, whole
 from orchestrator.core.repeated_values import RepeatedValues
+from orchestrator.core.unspaced import UnspacedValues, letters_of
+from orchestrator.core.value_parts import leaves_in, names_in, without_case
 
 FEWEST: Final = 5
 """Letters and digits of a value that is looked for everywhere, in capitals or not. A shorter one ("1", "yes", "open") stands in
 most texts by accident: to hide it there would take the sense from a text and keep nothing secret."""
 FEWEST_OF_A_NAME: Final = 3
 """The same of one that is written with a capital letter, as names and codes are ("Anna", "B12"): it is looked for as it is
-written, as a title, and in capitals alone."""
+written, as a title, and in capitals alone. A letter of a script without capitals counts as one."""
 LONGEST: Final = 200
 """Characters of one: a longer one is a text of its own, which nobody says twice."""
 _WORD: Final = re.compile(r"[^\W_]+")
@@ -32,7 +35,7 @@ def folded(value: str) -> str:
 class KnownValues:
     """By the first word of each, so that a text is read once, however many there are. ``count`` grows with each new one."""
 
-    __slots__ = ("_by_word", "_count", "_glued", "_known", "_repeated", "_spelled")
+    __slots__ = ("_by_word", "_count", "_glued", "_known", "_parts", "_repeated", "_spelled", "_unspaced")
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, str]] = {}  # by what is looked for: the value as it was learned, its field
@@ -40,6 +43,8 @@ class KnownValues:
         self._by_word: dict[str, list[tuple[re.Pattern[str], str, str]]] = {}
         self._repeated = RepeatedValues()
         self._glued = GluedValues()
+        self._unspaced = UnspacedValues()
+        self._parts: set[str] = set()
         self._count = 0
 
     @property
@@ -48,23 +53,31 @@ class KnownValues:
         return self._count + self._repeated.count
 
     def learn(self, value: str, field: str) -> None:
-        """What stood under a field; of JSON, each text and number in it."""
-        if value[:1] in ("{", "["):
-            try:
-                inside = list(_leaves(json.loads(value)))
-            except (ValueError, RecursionError):
-                inside = []
-            for each in inside:
-                self.learn(each, field) if each[:1] not in ("{", "[") else self._learn(each, field)
+        """What stood under a field; of JSON, YAML and XML, each value in it."""
         self._learn(value, field)
+        for each in leaves_in(value):
+            self.learn(each, field) if each[:1] in ("{", "[") and len(each) < len(value) else self._learn(each, field)
 
     def learn_repeats(self, text: str, marks: Sequence[Mark]) -> None:
         """What stands at the marks of a text, where that is too short to be looked for by itself."""
         self._repeated.learn(text, [each for each in marks if not _looked_for(text[each[0] : each[1]])])
 
     def _learn(self, value: str, field: str) -> None:
+        self._learn_as_written(value, field)
+        for read in other_reading(value):
+            self._learn_as_written(read.text, field)
+
+    def _learn_as_written(self, value: str, field: str) -> None:
         how = _looked_for(value)
         if not how:
+            return
+        if how == "anywhere":
+            key = letters_of(value)
+            self._count += key not in self._known
+            self._known.setdefault(key, (value, field))
+            self._spelled.setdefault(folded(value), value)
+            self._unspaced.learn(key, field)
+            self._learn_names(value, field)
             return
         words = list(_WORD.finditer(value))
         first, last = words[0].start(), words[-1].end()
@@ -78,7 +91,22 @@ class KnownValues:
             patterns = [(whole(form, behind, exact=how == "as written"), before, field) for form in forms]
             self._by_word.setdefault(words[0][0].casefold(), []).extend(patterns)
             self._learn_apart([word[0] for word in words], field, how)
+            self._learn_names(value, field)
             self._count += 1
+
+    def _learn_names(self, value: str, field: str) -> None:
+        """The names of a person are found one by one too, as they are written, as titles, and in capitals."""
+        for name in names_in(value):
+            if name in self._parts:
+                continue
+            self._parts.add(name)
+            if letters := letters_of(name):
+                self._unspaced.learn(letters, field)
+                continue
+            for form in dict.fromkeys((name, name.title(), name.upper())):
+                words = _WORD.findall(form)
+                pattern = re.compile(rf"{_APART.join(map(re.escape, words))}(?![^\W_])")
+                self._by_word.setdefault(words[0].casefold(), []).append((pattern, "", field))
 
     def _learn_apart(self, words: list[str], field: str, how: str) -> None:
         """The same words glued together, or with other signs between; of two, the other way round too."""
@@ -93,10 +121,19 @@ class KnownValues:
         return self._spelled.get(folded(value), value)
 
     def found(self, text: str) -> Iterator[Mark]:
-        """Where they stand in a text."""
-        yield from self._as_words(text)
-        yield from self._glued.found(text, self._as_words)
+        """Where they stand in a text, and in the text as it is read."""
+        yield from self._in(text) if self._known else ()
+        for read in other_reading(text) if self._known else ():
+            yield from map(read.back, self._in(read.text))
         yield from self._repeated.found(text)
+
+    def _in(self, text: str) -> Iterator[Mark]:
+        yield from self._plainly(text)
+        yield from self._glued.found(text, self._plainly)
+
+    def _plainly(self, text: str) -> Iterator[Mark]:
+        yield from self._as_words(text)
+        yield from self._unspaced.found(text)
 
     def _as_words(self, text: str) -> Iterator[Mark]:
         for word in _WORD.finditer(text) if self._by_word else ():
@@ -126,21 +163,16 @@ class KnownValues:
 
 
 def _looked_for(value: str) -> str:
-    """How a value is looked for by itself: ``anyhow``, ``as written``, or not at all."""
-    size = sum(len(word[0]) for word in _WORD.finditer(value)) if len(value) <= LONGEST else 0
+    """How a value is looked for by itself: ``anywhere``, ``anyhow``, ``as written``, or not at all."""
+    if len(value) > LONGEST:
+        return ""
+    if letters_of(value):
+        return "anywhere"
+    words = _WORD.findall(value)
+    size = sum(map(len, words))
     if size >= FEWEST:
         return "anyhow"
-    return "as written" if size >= FEWEST_OF_A_NAME and value != value.lower() else ""
-
-
-def _leaves(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for each in value.values():
-            yield from _leaves(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _leaves(each)
-    elif isinstance(value, str):
-        yield value
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        yield json.dumps(value)
+    caseless = without_case(value)
+    if caseless and words:  # signs of vowels are no letters
+        size += sum(unicodedata.category(sign)[0] == "M" for sign in value)
+    return "as written" if size >= FEWEST_OF_A_NAME and (caseless or value != value.lower()) else ""

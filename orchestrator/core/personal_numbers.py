@@ -23,6 +23,9 @@ MOST_APART: Final = 8
 _DATE: Final = re.compile(r"(?<!\d)(?:\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2\d{4})(?!\d)")
 _FRACTION: Final = re.compile(r"(?<![\w.,])0\.\d+(?!\.?\w)")
 
+_OF_ADDRESSES: Final = re.compile(r"%(?:20|09|0[AaDd]|[Cc]2%[Aa]0|2[BbDdEeFf]|5[Ff])")
+_IN_ADDRESSES: Final = {"2B": "+", "2D": "-", "2E": ".", "2F": "/", "5F": "_"}
+"""Signs as addresses write them, but for spaces."""
 _GROUPS: Final = re.compile(rf"\d+(?:[{_APART}]{{1,{MOST_APART}}}\d+)*")
 MOST_GROUPS: Final = 10
 """Of two digits or more, in a card number of at most 19."""
@@ -76,6 +79,8 @@ def plain(text: str) -> str:
     not one with it."""
     if not text.isascii():
         text = text.translate(_PLAIN)
+    if "%" in text:
+        text = _OF_ADDRESSES.sub(lambda found: _IN_ADDRESSES.get(found[0][1:].upper(), " ").rjust(len(found[0])), text)
     return _FRACTION.sub(_crossed_out, _DATE.sub(_crossed_out, text))
 
 

@@ -61,7 +61,7 @@ def test_it_is_hidden(text: str, seen: str) -> None:
     "text",
     [
         "overdetermined, Verdetermine, bolivia, familiar",
-        "Annalise Rossini and Anna",
+        "Annalise Rossini and Annas",
         "deadbeefcafe and 0123456789abcdef",
         "aGVsbG8gd29ybGQsIGhvdyBhcmUgeW91",
         "CONSTANT_NAME in some/Path/To",

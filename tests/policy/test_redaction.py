@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import encodebytes
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ MAIL, PHONE, CARD, IBAN = (
     "IT60X0542811101000000123456",
 )
 VALUES = (MAIL, PHONE, CARD, IBAN)
+NOTE = b"a note for the doctor, who asks for all of that: Annabella Rossini is ill, and comes again on Monday"
 
 
 def leaked(far: Keeping, *values: str) -> list[str]:
@@ -275,3 +277,30 @@ async def test_a_redactor_that_fails_sends_nothing(tmp_path: Path, monkeypatch: 
         result = await it.run(f"write to {MAIL}")
     assert it.far.asked == []
     assert result.error is not None and result.error["message"] == "agent.desk: redaction failed: RuntimeError"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("patient: 王小明\n昨天王小明来了", ("王小明",)),
+        ("patient: محمد\n(محمد)", ("محمد",)),
+        ("patient: Annabella Rossini\nSignora Rossini, A. Rossini; Annabella R.", ("Rossini", "Annabella")),
+        ("patient:\n  first: Annabella\n  last: Rossini\n\nLater, Rossini came", ("Rossini", "Annabella")),
+        (
+            "patient: Rossini\nRos\u00adsini, \uff32\uff4f\uff53\uff53\uff49\uff4e\uff49",
+            ("Ros\u00adsini", "\uff32\uff4f\uff53"),
+        ),
+        *(
+            (
+                f"patient: Annabella Rossini\nattachment:\n{(written := encodebytes(NOTE[at:]).decode())}",
+                (written[64:76],),
+            )
+            for at in range(3)
+        ),
+    ],
+)
+async def test_a_name_leaves_in_none_of_its_forms(tmp_path: Path, text: str, names: tuple[str, ...]) -> None:
+    """In a script without capitals, one by one, in a block, as it is read, and in an attachment over the end of a line."""
+    async with shop(tmp_path, security={"redaction": {"fields": ["patient"]}}) as it:
+        result = await it.run(text)
+    assert leaked(it.far, *names) == [] and result.text.split() == text.split()

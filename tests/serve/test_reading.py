@@ -84,6 +84,22 @@ UNDECIDED: Final = (
         '{"reason": "yes"}',
         '{"x": "yes"}',
     ),
+    *(
+        "Yes, the answer is incomplete.",
+        "Yes. The answer is misleading: it should be 99 euro instead of 89.",
+        "Yes, I doubt it.",
+        "yes/n",
+        "Yes, the price is outdated",
+        "Yes?",
+        "Is the answer right?",
+        "Yes \u26a0",
+        "Ja, die Antwort ist veraltet.",
+        "right: yes\nThe price is outdated.",
+        '{"right":"yes"} although the price is outdated',
+        '{"right":"yes"} \u26a0',
+        '{"right": "yes", "complete": "partly"}',
+        '{"right": "yes", "a": ' + "[" * 30 + "false" + "]" * 30 + "}",
+    ),
 )
 NAMES: Final = (
     "right",
@@ -185,15 +201,59 @@ def test_verdicts_that_differ_are_never_a_yes(pairs: list[tuple[str, str]]) -> N
         ("incorrect: yes", "no"),
         ("false", "no"),
         ("[0]", "no"),
-        ('{"right": "yes", "answer": "no"}', "yes"),
+        ('{"right": "yes", "answer": "no"}', TWICE),
+        ('{"right": "yes", "answers_request": false}', TWICE),
+        ('{"right": "yes", "answers_request": true}', "yes"),
+        ('{"right": "yes", "score": 0}', TWICE),
+        ('{"right": "yes", "score": 1}', "yes"),
+        ('{"right": "yes", "reason": false}', TWICE),
+        ('{"right": "yes", "note": "no"}', TWICE),
+        ('{"right": "yes", "notes": {"complete": [false]}}', TWICE),
+        ('{"right": "yes", "notes": [], "comment": null}', "yes"),
+        ('{"right": "yes", "confidence": 0}', "yes"),
+        ('{"right": "yes", "confidence": 0.2}', "yes"),
+        ('{"right": "yes", "issues": ["the price is old"]}', TWICE),
+        ('{"right": "yes", "issues": []}', "yes"),
+        ('{"request": "how much?", "answer": "89 euro", "right": "yes"}', "yes"),
+        ('{"right":"yes"}\n{"score": 0}', TWICE),
+        ('{"right": "yes"}\nReason: the shop says so', "yes"),
         ('{"right": "yes", "detail": "wrong"}', TWICE),
         ('{"right": "no", "correct_answer": "12"}', "no"),
         ("Verdict: yes\nThe answer is wrong.", TWICE),
     ],
 )
 def test_what_the_name_of_a_value_makes_of_it(text: str, verdict: str) -> None:
-    """A number, a truth, and a name that turns the meaning. The answer that was judged may be a no itself."""
+    """A number, a truth, and a name that turns the meaning. A no under any other name takes a yes back, also where it may only be
+    the answer that was judged."""
     assert verdict_of(text) == verdict
+
+
+@given(
+    said=st.sampled_from(["yes", "Yes", "ja", "oui", '{"right": "yes"}', '{"right": true}', "right: yes"]),
+    between=st.sampled_from([" ", ", ", ". ", "\n", " - ", ": "]),
+    beside=st.text("abcdefghijklmnopqrstuvwxyz\u00e9\u00df\u738b", min_size=12, max_size=20),
+)
+def test_words_that_nobody_knows_make_a_yes_undecided(said: str, between: str, beside: str) -> None:
+    """No list of faults is ever whole; so it is the yes that is known word by word."""
+    assert verdict_of(f"{said}{between}{beside}") != "yes"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Yes, it is correct",
+        "yes. The answer is right and complete",
+        "Yes \u2705",
+        '{"right": "yes"} Thanks',
+        "Yes, correct.",
+        "yes<|im_end|>",
+        "Sì, è corretta e risponde alla richiesta",
+        "Yes, it fully answers the question.",
+    ],
+)
+def test_words_that_say_the_same_leave_a_yes(said: str) -> None:
+    """A closed list, in five languages."""
+    assert verdict_of(said) == "yes"
 
 
 @given(text=st.text(max_size=300))
@@ -219,6 +279,9 @@ def test_whatever_comes_is_read(text: str) -> None:
         ("", ",a ", ""),
         ("", ", ", "x"),
         ("1/", " ", "x"),
+        ("", "<|", "x"),
+        ("yes ", "is ", "x"),
+        ('{"right": "yes"} ', "it, a: ", "x"),
     ],
 )
 def test_no_text_keeps_it_busy(begins: str, inner: str, ends: str) -> None:

@@ -41,6 +41,8 @@ pytestmark = pytest.mark.anyio
         ("<think>It is right, yes.</think>no", 0.0),
         ("**Verdict:** incorrect", 0.0),
         ('{"right": ["yes", "yes"]}', 0.5),
+        ('{"right": "yes", "answers_request": false}', 0.5),
+        ('{"right": "yes", "score": 0}', 0.5),
     ],
 )
 async def test_what_says_no_or_two_things_keeps_no_answer(verdict: str, score: float) -> None:
@@ -72,7 +74,15 @@ async def test_a_plain_yes_keeps_the_answer(verdict: str, why: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "verdict", ['{"right": 0.7}', '{"right": null}', '{"right": {"no": 1}}', "1", "[]", "10", "It costs nine.", ""]
+    "verdict",
+    [
+        *('{"right": 0.7}', '{"right": null}', '{"right": {"no": 1}}', "1", "[]", "10", "It costs nine.", ""),
+        '{"right":"yes"} although the price is outdated',
+        "Yes, the answer is incomplete.",
+        "Yes. The answer is misleading: it should be 99 euro instead of 89.",
+        "Yes, I doubt it.",
+        "yes/n",
+    ],
 )
 async def test_what_is_neither_is_not_decided_and_keeps_no_answer(verdict: str) -> None:
     """Who was asked and did not say yes has not said that it is right; a number alone may be of anything. It is told."""
