@@ -13,9 +13,10 @@ from typing import Any, Final
 from orchestrator.core.marks import Mark
 
 _NEAR: Final = 80
-"""Characters on each side in which the next word is looked for."""
-_BEFORE: Final = re.compile(r"(?<![^\W_])([^\W_]+)([\W_]+)\Z")
-_AFTER: Final = re.compile(r"([\W_]+)([^\W_]+)(?![^\W_])")
+"""Characters of the next word that tell a value, and as many signs and spaces before it. Of a longer word, as a digest or a key,
+its end tells what stands behind it, and its beginning what stands before it."""
+_BEFORE: Final = re.compile(rf"([^\W_]{{1,{_NEAR}}})([\W_]{{1,{_NEAR}}})\Z")
+_AFTER: Final = re.compile(rf"([\W_]{{1,{_NEAR}}})([^\W_]{{1,{_NEAR}}})")
 _SPACE: Final = re.compile(r"\s+")
 _WORD: Final = re.compile(r"[^\W_]+")
 Quote = tuple[str, int, int, str]
@@ -23,14 +24,13 @@ Quote = tuple[str, int, int, str]
 
 
 class RepeatedValues:
-    """By the first word and the length of each piece, so that a text is read once. ``count`` grows with each new one."""
+    """By the first word (the end of a long one), its length and that of the piece, so that a text is read once. ``count`` grows
+    with each new one."""
 
     __slots__ = ("_known", "count")
 
     def __init__(self) -> None:
-        self._known: dict[
-            str, dict[int, dict[str, set[Mark]]]
-        ] = {}  # a piece may tell both its first word and its last
+        self._known: dict[str, _Pieces] = {}
         self.count = 0
 
     def learn(self, text: str, marks: Sequence[Mark]) -> None:
@@ -52,7 +52,7 @@ class RepeatedValues:
         first = _WORD.match(quote[0])
         if first is None:
             return
-        pieces = self._known.setdefault(first[0], {}).setdefault(len(quote[0]), {})
+        pieces = self._known.setdefault(first[0][-_NEAR:], {}).setdefault((len(first[0]), len(quote[0])), {})
         marks = pieces.setdefault(quote[0], set())
         self.count += quote[1:] not in marks
         marks.add(quote[1:])
@@ -63,10 +63,12 @@ class RepeatedValues:
             return
         spaced, places = _spaced(text)
         for word in _WORD.finditer(spaced):
-            for length, pieces in self._known.get(word[0], _NONE).items():
-                at = word.start()
+            for (lead, length), pieces in self._known.get(word[0][-_NEAR:], _NONE).items():
+                at = word.end() - lead
+                if at < word.start() or (at > word.start() and lead != _NEAR):
+                    continue  # another word that ends alike
                 marks = pieces.get(spaced[at : at + length])
-                if marks is not None and not _touches(spaced, at + length):
+                if marks is not None and not _touches(spaced, at, at + length):
                     yield from ((places[at + begin], places[at + end - 1] + 1, field) for begin, end, field in marks)
 
     def as_json(self) -> list[list[Any]]:
@@ -75,13 +77,26 @@ class RepeatedValues:
         return [[piece, *mark] for pieces in known for piece, marks in pieces.items() for mark in sorted(marks)]
 
 
-_NONE: Final[dict[int, dict[str, set[Mark]]]] = {}
+_Pieces = dict[tuple[int, int], dict[str, set[Mark]]]
+"""A piece may tell both its first word and its last."""
+_NONE: Final[_Pieces] = {}
+
+
+def tells(text: str, begin: int, end: int, part: tuple[int, int]) -> bool:
+    """Whether a part of a text, in which the value stands that begins and ends there, holds what it is known by when it is found
+    again: one of its pieces, where it has any."""
+    value = text[begin:end].strip()
+    if not _WORD.search(value):
+        return True
+    begin = text.index(value, begin)
+    pieces = [*_pieces(text, begin, begin + len(value))]
+    return not pieces or any(part[0] <= first and last <= part[1] for first, last in pieces)
 
 
 def _pieces(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
     """Where the pieces of a text begin and end that tell this value."""
-    before = _BEFORE.search(text[max(0, begin - _NEAR) : begin])
-    after = _AFTER.match(text[end : end + _NEAR])
+    before = _BEFORE.search(text[max(0, begin - 2 * _NEAR) : begin])
+    after = _AFTER.match(text[end : end + 2 * _NEAR])
     first = begin - len(before[0]) if before else begin
     last = end + len(after[0]) if after else end
     parted = before is not None and _parts(before[2]), after is not None and _parts(after[1])
@@ -98,9 +113,10 @@ def _parts(between: str) -> bool:
     return bool(between.strip()) or "\n" in between
 
 
-def _touches(text: str, end: int) -> bool:
-    """Whether a word goes on there."""
-    return end < len(text) and text[end - 1].isalnum() and text[end].isalnum()
+def _touches(text: str, begin: int, end: int) -> bool:
+    """Whether a word goes on where a piece ends, unless the piece holds only the beginning of a long one."""
+    goes_on = end < len(text) and text[end - 1].isalnum() and text[end].isalnum()
+    return goes_on and not (end - begin > _NEAR and _WORD.fullmatch(text, end - _NEAR, end))
 
 
 def _spaced(text: str) -> tuple[str, Sequence[int]]:

@@ -15,7 +15,8 @@ CLOUD = "cloud"
 @record
 class ServedCall:
     """One call of a model. ``subject`` is who asked; ``zone`` is where it ran: node, lan or cloud, empty where that was not
-    recorded; ``ms`` is without the waiting for a slot; ``fault`` names what ended it, where something did."""
+    recorded; ``ms`` is without the waiting for a slot; ``fault`` names what ended it, where something did; ``paid`` is what
+    the cloud cost by the prices of then, each try of it, ``None`` where one had no price."""
 
     subject: str
     endpoint: str
@@ -24,10 +25,14 @@ class ServedCall:
     completion_tokens: int
     ms: float
     fault: str = ""
+    paid: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """A plain form."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        if self.paid is None:
+            del plain["paid"]
+        return plain
 
 
 @record
@@ -88,4 +93,5 @@ def _call(step: Mapping[str, Any]) -> ServedCall:
         completion_tokens=int(detail.get("completion_tokens", 0)),
         ms=max(0.0, float(step["took_ms"]) - float(detail.get("queue_ms", 0.0))),
         fault=str(detail.get("fault", "")),
+        paid=None if detail.get("paid") is None else float(detail["paid"]),
     )

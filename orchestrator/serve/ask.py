@@ -37,7 +37,8 @@ class CallTrace:
     """What a call met, filled while it goes through. ``queue_ms`` is waiting for slots and between attempts, of it
     ``load_ms`` because the model was not in memory; ``model_ms`` is the time of all attempts; ``endpoint`` is the one that
     was asked last. ``chosen`` is put in by who asks: why these candidates in this order; and ``spent``, what was paid in
-    the cloud. ``passed``: candidates that were not asked although they came first, each with what is the matter."""
+    the cloud, with its money as ``paid`` where all of it has a price. ``passed``: candidates that were not asked
+    although they came first, each with what is the matter."""
 
     queue_ms: float = 0.0
     load_ms: float = 0.0
@@ -45,6 +46,7 @@ class CallTrace:
     endpoint: str = ""
     chosen: str = ""
     spent: str = ""
+    paid: float | None = None
     passed: tuple[str, ...] = ()
     attempts: list[CallAttempt] = field(default_factory=list)
 

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar, cast
 
 from orchestrator.core.errors import (
     BadRequest,
+    BrokenReply,
     ModelError,
     ModelNotFound,
     RateLimited,
@@ -40,6 +41,9 @@ _Told = tuple[str, str, tuple[ToolCall, ...], tuple[Mark, ...]]
 _OWN_ID: Final = re.compile(r"run_[0-9a-f]{16}")
 _NOTHING_DONE: Final = (Unreachable, RateLimited, Refused, BadRequest, ModelNotFound, ServerBusy)
 """Faults after which nothing is owed: the server did no work."""
+_FIRST_REFUSAL: Final = 300
+"""From this HTTP status on there is no answer."""
+_OWN_FAULT: Final = 500
 _CURE: Final = "Take it out of the request, or let an agent on this device answer."
 NO_PRICE: Final = "{0} has no price, and the budget limits money: no price is not a price of 0"
 WRITE_PRICE: Final = "Write price: {{input: …, output: …}} for the model that {0} serves (money for a million tokens)."
@@ -212,9 +216,10 @@ def size_of(call: ChatCall) -> int:
 
 
 class Customs:
-    """What a call carries with it: by whose passage its agent's calls go out. ``spent`` adds up what they have cost."""
+    """What a call carries with it: by whose passage its agent's calls go out. ``spent`` adds up what they have cost; ``priced``:
+    whether that has a price, ``None`` where nothing went out."""
 
-    __slots__ = ("agent", "closed", "passage", "spent")
+    __slots__ = ("agent", "closed", "passage", "priced", "spent")
 
     def __init__(self, passage: Passage, agent: str, *, closed: bool = False) -> None:
         self.passage = passage
@@ -222,6 +227,7 @@ class Customs:
         self.closed = closed
         """What it would carry is restricted."""
         self.spent = NOTHING
+        self.priced: bool | None = None
 
     def way(self, endpoint: EndpointSpec) -> Provider:
         """The provider itself where the endpoint is near, else the way through."""
@@ -307,6 +313,7 @@ class Crossing:
         if passage.unpriced(self._customs.agent, name):
             raise Withheld(NO_PRICE.format(name), cure=WRITE_PRICE.format(name))
         made = await passage.ledger.reserve(passage.rules.account, passage.purse, self._customs.agent, amount)
+        self._customs.priced = self._customs.priced is not False and name in passage.rules.prices
         return Bill(self._customs, made, Terms(name, size, passage.rules.prices.get(name, {})))
 
     def _put_back(self, text: str, call: ChatCall) -> str:
@@ -353,14 +360,26 @@ class Bill:
         await self._close(amount)
 
     async def cut_off(self, error: BaseException) -> None:
-        """It gave no answer. Unless the fault shows that nothing was done, all that was set aside counts as spent."""
-        await self._close(NOTHING if isinstance(error, _NOTHING_DONE) else self._made.amount)
+        """It gave no whole answer. Unless the fault shows that nothing is owed, all that was set aside counts as spent: how much
+        was written by then, thoughts included, nobody told."""
+        await self._close(NOTHING if _owes_nothing(error) else self._made.amount)
 
     async def _close(self, amount: Spend) -> None:
         if self._open:
             self._open = False
             self._customs.spent = self._customs.spent + amount
             await self._customs.passage.ledger.settle(self._made, self._customs.passage.purse, amount)
+
+
+def _owes_nothing(error: BaseException) -> bool:
+    """Whether nothing was done, or the server refused it by its status, before any of an answer: then it bills nothing. Where it
+    says that it cannot read what its own model wrote, an answer was made."""
+    if not isinstance(error, ModelError) or error.partial:
+        return False
+    if isinstance(error, _NOTHING_DONE):
+        return True
+    status = error.status or 0
+    return status >= _FIRST_REFUSAL and not (isinstance(error, BrokenReply) and status >= _OWN_FAULT)
 
 
 class Closed:

@@ -262,6 +262,8 @@ class Run:
             detail["passed"] = list(trace.passed)
         if trace.spent:
             detail["spent"] = trace.spent
+        if trace.paid is not None:
+            detail["paid"] = trace.paid
         if trace.load_ms:
             detail["load_ms"] = round(trace.load_ms, 3)
         if len(trace.attempts) > 1:

@@ -177,8 +177,8 @@ async def test_calls_at_the_same_time_never_take_more_than_there_is(tmp_path: Pa
 
 
 async def test_each_retry_is_set_aside_for_itself(tmp_path: Path) -> None:
-    """The server fails; its second try does not fit any more, and the run ends without a third."""
-    async with shop(tmp_path, DESK, faults={"far": ("server-error",)}, **budget(per_day={"calls": 2})) as it:
+    """The answer breaks off; a try that does not fit any more is not made, and the run ends without a third."""
+    async with shop(tmp_path, DESK, faults={"far": ("truncated-json",)}, **budget(per_day={"calls": 2})) as it:
         result = await it.run("hello")
     assert len(it.far.asked) == 2
     assert result.error is not None and result.error["code"] == "ORC551"

@@ -272,3 +272,32 @@ async def test_a_judge_in_the_cloud_gets_no_short_value_of_a_table(tmp_path: Pat
     assert judged.count("1 | [PATIENT_1] | [TAX_CODE_1] | [SMOKES_1]") == 2  # found, and the answer
     assert "1 | [PATIENT_1] | [TAX_CODE_1] | [SMOKES_1]" in taken
     assert "look, no smoke and no Ann" in judged and "look, no smoke and no Ann" in taken
+
+
+LONG = "9" * 20 + "abcdef" * 12
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"a": LONG, "smokes": "no", "b": LONG},
+        {"a": LONG, "smokes": "no"},
+        {"smokes": "no", "b": LONG},
+        {"a": "x" * 79, "smokes": "no", "b": "y" * 80},
+        {"a": "x" * 400, "smokes": "no", "b": "y" * 400},
+    ],
+    ids=["both", "before", "behind", "just", "cut"],
+)
+async def test_a_short_value_beside_a_long_word_is_hidden(row: Mapping[str, Any]) -> None:
+    """A digest or a key: of so long a word its end, or its beginning, tells what stands beside it; also where what the tool gave
+    is shortened for the judge."""
+    gate = {"judge": {"model": "big"}}
+    agent = agent_spec("a", tools=["db"], gate=gate, escalate_to="up", escalate_when=["judge"])
+    no = simulated(["m"], Script([Rule("request", say='{"right": "no"}')], default="done"))
+    outcome = ToolOutcome.shown([row], table)
+    repeats = Script([Rule("look", say="it says: {result}", calls=(("db_one", {}),))])
+    async with serving(wanted(agent, up(), gives=outcome), simulated(["m"], repeats), no) as served:
+        await served.run("look")
+    judged, taken = sent(no)
+    for each in (judged, taken):
+        assert "[SMOKES_1]" in each and "| no" not in each and "no |" not in each

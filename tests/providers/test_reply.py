@@ -108,6 +108,20 @@ def test_log_probabilities() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "told", [{"content": [{}]}, {"content": [{"token": "a", "logprob": "x"}]}, {"content": 7}, {"content": [None]}]
+)
+def test_log_probabilities_that_cannot_be_read_are_none(told: Any) -> None:
+    """The answer is there to be read, and counts. In pieces those that can be read do not count either: without the rest they
+    would make the answer surer than it is."""
+    reply = read(answer({"content": "no"}, choice={"logprobs": told}))
+    assert (reply.message.content, reply.logprobs) == ("no", ())
+    pieces = ReplyInPieces(CALL)
+    pieces.add({"choices": [{"delta": {"content": "n"}, "logprobs": {"content": [{"token": "n", "logprob": -1}]}}]})
+    pieces.add({"choices": [{"delta": {"content": "o"}, "logprobs": told, "finish_reason": "stop"}]})
+    assert (pieces.reply().message.content, pieces.reply().logprobs) == ("no", ())
+
+
 def test_raw_control_characters_are_text() -> None:
     """Models write raw line breaks and form feeds into strings; they are read, not refused."""
     body = b'{"choices":[{"message":{"content":"a\x0c\nb"},"finish_reason":"stop"}]}'
@@ -127,7 +141,6 @@ def test_raw_control_characters_are_text() -> None:
         b'{"choices":[{"message":null}]}',
         b'{"choices":[{"message":{"content":7}}]}',
         b'{"choices":[{"message":{"content":"a","tool_calls":[{"id":"x"}]}}]}',
-        b'{"choices":[{"message":{"content":"a"},"logprobs":{"content":[{"token":"a"}]}}]}',
         b'{"choices":[{"message":{"content":"\xff"}}]}',
         b'{"choices":[{"message":{"content":"ab',
         b"[" * 100_000,

@@ -81,9 +81,10 @@ def test_two_servers_take_turns_whatever_happens_to_the_runtime(owner: Owner) ->
     most: list[int] = []
 
     def settled() -> bool:
+        done = sorted(states(owner).values()) == ["ready", "resting"]
         with suppress(psutil.Error):
             most.append(len(owner.home_servers()))
-        return sorted(states(owner).values()) == ["ready", "resting"]
+        return done
 
     eventually(settled, 30)
     assert max(most) == 1

@@ -226,6 +226,9 @@ def _spent(figures: Figures, assumed: Assumed, missing: list[str]) -> float | No
     """What models in the cloud have cost; ``None`` where one of them has no price."""
     total, known = 0.0, True
     for call in figures.calls:
+        if call.paid is not None:  # as the budget counted it, also where a model nearby took over after it
+            total += call.paid
+            continue
         if call.zone != CLOUD:
             continue
         model = named(call.endpoint, figures.models)

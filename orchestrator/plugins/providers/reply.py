@@ -68,7 +68,7 @@ def reply_from(value: Mapping[str, Any], call: ChatCall) -> ChatReply:
         said = choice["message"]
         content = whole(text_of(said.get("content")))
         calls = tuple(_whole_call(entry, index) for index, entry in enumerate(said.get("tool_calls") or ()))
-        probabilities = probabilities_of(choice.get("logprobs"))
+        probabilities = probabilities_of(choice.get("logprobs")) or ()
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise BrokenReply(f"the answer is not of this protocol: {str(value)[:80]}") from error
     message = Message("assistant", content, calls)
@@ -111,17 +111,22 @@ def _tokens(size: int) -> int:
     return -(-size // _CHARACTERS_A_TOKEN)
 
 
-def probabilities_of(told: Any) -> tuple[TokenProbability, ...]:
-    """The log-probabilities of the chosen tokens; empty where the server gives none."""
+def probabilities_of(told: Any) -> tuple[TokenProbability, ...] | None:
+    """The log-probabilities of the chosen tokens; empty where the server gives none, ``None`` where it gives some that cannot be
+    read: the answer stands without them."""
     if not isinstance(told, dict):
         return ()
-    return tuple(
-        TokenProbability(
-            _words(token["token"]),
-            float(token["logprob"]),
-            tuple((_words(other["token"]), float(other["logprob"])) for other in token.get("top_logprobs") or ()),
-        )
-        for token in told.get("content") or ()
+    try:
+        return tuple(map(_probability_of, told.get("content") or ()))
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
+        return None
+
+
+def _probability_of(token: Mapping[str, Any]) -> TokenProbability:
+    return TokenProbability(
+        _words(token["token"]),
+        float(token["logprob"]),
+        tuple((_words(other["token"]), float(other["logprob"])) for other in token.get("top_logprobs") or ()),
     )
 
 
@@ -159,7 +164,7 @@ class ReplyInPieces:
         self._joined = Joined()
         self._parts: list[str] = []
         self._calls: dict[int, _OpenCall] = {}
-        self._logprobs: list[TokenProbability] = []
+        self._logprobs: list[TokenProbability] | None = []
         self._finish = ""
         self._model = ""
         self._usage: Any = None
@@ -212,12 +217,19 @@ class ReplyInPieces:
         if choice.get("finish_reason"):
             self._finish = _words(choice["finish_reason"])
         if choice.get("logprobs"):
-            self._logprobs.extend(probabilities_of(choice["logprobs"]))
+            self._add_probabilities(probabilities_of(choice["logprobs"]))
         if not self._model:
             self._model = _words(chunk.get("model"))
         if chunk.get("prompt_progress"):  # llama.cpp's, which it was asked for
             self._sign = "reading"
         return self._add_delta(choice.get("delta") or {})
+
+    def _add_probabilities(self, told: tuple[TokenProbability, ...] | None) -> None:
+        """Where those of one piece cannot be read, the rest would make an answer surer than it is: none count."""
+        if told is None or self._logprobs is None:
+            self._logprobs = None
+        else:
+            self._logprobs += told
 
     def _add_delta(self, delta: Mapping[str, Any]) -> str:
         if any(delta[name] for name in delta.keys() - _SHOWN):  # thoughts have as many names as there are makes
@@ -266,4 +278,4 @@ class ReplyInPieces:
         message = Message("assistant", self.text, calls)
         finish = finish_reason_of(self._finish, message)
         usage = usage_of(self._usage, self._call, message)
-        return ChatReply(message, finish, usage, self._model, tuple(self._logprobs))
+        return ChatReply(message, finish, usage, self._model, tuple(self._logprobs or ()))

@@ -8,6 +8,7 @@ from orchestrator.core.approval import Approval, digest_of_call
 from orchestrator.core.errors import HeldRunLost, KeptNear, ModelError, NoModel, Withheld
 from orchestrator.core.record import record
 from orchestrator.core.request import Decision
+from orchestrator.core.spending import MILLION
 from orchestrator.deploy.deployment import Agent, Router
 from orchestrator.ports.provider import ChatCall
 from orchestrator.serve.ask import CallTrace
@@ -197,7 +198,10 @@ def _keep(run: Run, sender: _Sender, ruling: Ruling) -> None:
 
 def tell_out(run: Run, part: Agent | Router, customs: Customs | None, trace: CallTrace) -> None:
     """Tell what a call has cost in the cloud, and what the model there did not see: placeholders may show in its words."""
-    if customs is None or not customs.spent.calls:
+    if customs is None or customs.priced is None:
+        return
+    trace.paid = customs.spent.micros / MILLION if customs.priced else None
+    if not customs.spent.calls:
         return
     trace.spent = str(customs.spent)
     counts = customs.passage.names.counts if customs.passage.names is not None else {}
