@@ -118,6 +118,7 @@ def test_a_simulation_that_is_broken_off_leaves_no_process(monkeypatch: pytest.M
         raise KeyboardInterrupt
 
     monkeypatch.setattr(calm, "FEW", 0)
+    # Ctrl-C at one certain moment, while the other process plays: a signal would come now before it, now after.
     monkeypatch.setattr("orchestrator.app.simulation.order.play", broken_off)
     ran = here(
         "simulate", "fleet.yaml", "--rps", "20", "--duration", "30s", "--service", "500ms", "--fail", "hub@10s+5s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from gguf import LlamaFileType
 
 from orchestrator.core.gguf_builds import FILE_TYPES, build_of_number, build_of_words
 
@@ -44,8 +45,7 @@ def test_what_is_guessed_or_unknown_is_none(words: str) -> None:
 
 def test_the_numbers_are_those_of_the_library_that_writes_such_files() -> None:
     """But for those that it took out, or that are none."""
-    gguf = pytest.importorskip("gguf")  # of the tests that make a model
-    named = {each.value: each.name.removeprefix("MOSTLY_").removeprefix("ALL_") for each in gguf.LlamaFileType}
+    named = {each.value: each.name.removeprefix("MOSTLY_").removeprefix("ALL_") for each in LlamaFileType}
     spelled = {number: name.casefold().removesuffix("_moe") for number, name in named.items() if number < 1024}
     assert {number: build for number, build in spelled.items() if number in FILE_TYPES} == {
         number: build for number, build in FILE_TYPES.items() if number in spelled

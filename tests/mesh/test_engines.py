@@ -1,4 +1,7 @@
-"""Two real engines as nodes of one fleet, over a simulated net: what crosses it, and how it comes back."""
+"""Two real engines as nodes of one fleet, over a simulated net: what crosses it, and how it comes back.
+
+All waiting is of virtual time: the clock jumps.
+"""
 
 from __future__ import annotations
 

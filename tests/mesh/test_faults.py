@@ -1,4 +1,7 @@
-"""What a caller notices of each fault: fixed scenes, with the figures that are promised."""
+"""What a caller notices of each fault: fixed scenes, with the figures that are promised.
+
+All waiting is of virtual time: the clock jumps.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Several nodes under a manifest: who holds what, who leads, and what happens when some of them are away."""
+"""Several nodes under a manifest: who holds what, who leads, and what happens when some of them are away.
+
+All waiting is of virtual time: the clock jumps.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 """Requests that come to the door of the node that holds an exclusive agent, while its lease is lost for a moment: real engines, the
-real mesh, a simulated net."""
+real mesh, a simulated net.
+
+All waiting is of virtual time: the clock jumps.
+"""
 
 from __future__ import annotations
 

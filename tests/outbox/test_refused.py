@@ -3,6 +3,7 @@ that were not; and what a person hurries is really sent."""
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from pathlib import Path
 
 import anyio
@@ -13,6 +14,12 @@ from tests.outbox.parts import far, kept
 
 pytestmark = pytest.mark.anyio
 REFUSALS = ["unauthorized", "forbidden", "model-missing"]
+
+
+async def was_asked(sent: Sized, times: int) -> None:
+    """Waits, in virtual time, until a server was asked so often."""
+    while len(sent) < times:  # noqa: ASYNC110 - the server gives no sign
+        await anyio.sleep(1)
 
 
 @pytest.mark.parametrize("fault", REFUSALS)
@@ -54,8 +61,7 @@ async def test_what_a_person_names_is_sent_though_its_server_asked_for_a_pause(t
     async with kept(tmp_path, far(), simulated(["m"], faults=["reset@1-3", "rate-limit:7200s@4"])) as it:
         first, second = await it.served.run("one"), await it.served.run("two")
         sent = it.served.server.records
-        while len(sent) < 4:  # noqa: ASYNC110 - the server gives no sign
-            await anyio.sleep(1)  # of virtual time
+        await was_asked(sent, 4)
         await anyio.sleep(10)
         assert len(sent) == 4
         assert await it.forwarder.retry("", second.approval) == 1
@@ -68,8 +74,7 @@ async def test_the_list_says_when_each_is_tried(tmp_path: Path) -> None:
     async with kept(tmp_path, far(), simulated(["m"], faults=["reset@1-6", "rate-limit:7200s@7"])) as it:
         first, second = await it.served.run("one"), await it.served.run("two")
         sent = it.served.server.records
-        while len(sent) < 7:  # noqa: ASYNC110 - the server gives no sign
-            await anyio.sleep(1)  # of virtual time
+        await was_asked(sent, 7)
         await anyio.sleep(20)
         younger, older = await it.forwarder.newest("", 10, closed=False)
         now, (shown, _) = it.clock(), await it.forwarder.find(second.approval)

@@ -61,7 +61,7 @@ async def counting(place: Place) -> AsyncIterator[list[int]]:
     async def count() -> None:
         while True:
             seen.append(len(place.processes()))
-            await anyio.sleep(0.1)
+            await anyio.sleep(0.1)  # between two looks at the processes
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(count)
@@ -107,7 +107,7 @@ async def test_one_that_works_is_never_ended_for_another(opened: tuple[Place, In
     served: list[str] = []
 
     async def call(alias: str, after: float) -> None:
-        await anyio.sleep(after)
+        await anyio.sleep(after)  # real processes: calls come one after the other, as callers do
         result = await ask(made, alias)
         assert result.text == "well", result.error
         served.append(alias)

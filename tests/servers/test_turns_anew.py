@@ -64,7 +64,7 @@ async def test_requests_that_come_meanwhile_are_answered(opened: tuple[Place, In
     said: list[str] = []
 
     async def call(alias: str, after: float) -> None:
-        await anyio.sleep(after)
+        await anyio.sleep(after)  # real processes: calls come one after the other, as callers do
         result = await ask(made, alias)
         said.append(result.text or f"{alias} after {after}: {result.error}")
 

@@ -128,6 +128,7 @@ def test_two_threads_may_ask_of_one_view(connection: sqlite3.Connection, monkeyp
             met.append(holdings.made(sql).holds)  # as another thread would
         return words_of(statement)
 
+    # The real function, with the other look at one certain moment: two threads would meet there once in many runs.
     monkeypatch.setattr("orchestrator.plugins.tools.sqlholds.words_of", meanwhile)
     assert holdings.made(sql).holds == ""
     assert met[1:] in ([], [""])
