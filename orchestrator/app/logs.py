@@ -15,6 +15,7 @@ import structlog
 
 from orchestrator.app.redact import Redactor
 from orchestrator.app.rotating import KEPT, LARGEST
+from orchestrator.ports.host import make_private
 from orchestrator.ports.log_file import cut
 
 LOG_NAME: Final = "runtime.log"
@@ -26,7 +27,7 @@ Log = Any
 
 def open_log(folder: Path, level: str, redactor: Redactor, *, also_print: bool) -> Log:
     """The logger of this process. ``also_print`` writes to standard error as well, for systemd and containers."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(folder)
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

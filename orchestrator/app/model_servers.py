@@ -52,11 +52,11 @@ class Around:
 
     @property
     def places(self) -> list[str]:
-        """The addresses, each once."""
-        from orchestrator.plugins.providers.addresses import root_of, usual_places
+        """The addresses, each once. Raises ``UsageError`` for what is none."""
+        from orchestrator.plugins.providers.addresses import server_at, usual_places
 
         if self.endpoint:
-            return [root_of(self.endpoint)]
+            return [server_at(self.endpoint)]
         usual = usual_places(self.environment, Settings.read(self.environment).servers)
         return list(dict.fromkeys([*usual, *self.more]))
 

@@ -38,12 +38,12 @@ class Wish:
 
 def wish_of(endpoints: Sequence[str], reference: str, settings: Settings, how: Wish) -> Wish:
     """A wish for these addresses, else for all the usual places; ``reference`` is to the key of the servers. Raises
-    ``DeployError`` where it cannot be had."""
+    ``DeployError`` where it cannot be had, and ``UsageError`` for what is no address."""
     from orchestrator.app.redact import Redactor
-    from orchestrator.plugins.providers.addresses import root_of, usual_places
+    from orchestrator.plugins.providers.addresses import server_at, usual_places
 
     usual = usual_places(os.environ, settings.servers)
-    places = tuple(dict.fromkeys(map(root_of, endpoints) if endpoints else usual))
+    places = tuple(dict.fromkeys(map(server_at, endpoints) if endpoints else usual))
     secret = Redactor().reveal(reference, Path.cwd()) if reference else None
     return replace(how, places=places, keys=dict.fromkeys(places, secret) if secret else {})
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from orchestrator.ports.host import make_private
 from orchestrator.ports.log_file import write_whole
 
 LARGEST: Final = 5_000_000
@@ -25,7 +26,7 @@ class RotatingFile:
 
     def append(self, lines: Iterable[bytes]) -> None:
         """Append lines, each with its end. Raises ``OSError``."""
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self.path.parent)
         content = b"".join(lines)
         if self.size() + len(content) > self._largest:
             self._rotate()

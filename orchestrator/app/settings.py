@@ -83,38 +83,14 @@ def _level(text: str) -> str:
 
 
 def _servers(text: str) -> tuple[str, ...]:
-    named = tuple(filter(None, map(str.strip, text.split(","))))
-    for address in named:
-        if not _is_address(address):
-            raise UsageError(
-                f"ORCHESTRATOR_SERVERS: {address!r} is no address of a model server",
-                cure="write addresses like http://127.0.0.1:8080, separated by commas; an empty text for none",
-            )
-    return tuple(map(_root, named))
+    from orchestrator.plugins.providers.addresses import server_at
 
-
-def _root(address: str) -> str:
-    from orchestrator.plugins.providers.addresses import root_of
-
-    return root_of(address)
-
-
-def _is_address(text: str) -> bool:
-    """In any form that is understood, such as ``host:8080`` or the folder of models that run in a process of ours."""
-    from urllib.parse import urlsplit
-
-    from orchestrator.plugins.providers.addresses import root_of
-    from orchestrator.plugins.providers.in_process.place import folder_of
-
+    named = filter(None, map(str.strip, text.split(",")))
     try:
-        if folder_of(text) is not None:
-            return True
-        parts = urlsplit(root_of(text))
-        if any(character.isspace() for character in text):
-            return False  # two addresses without a comma between them
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        return False
+        return tuple(map(server_at, named))
+    except UsageError as error:
+        cure = "write addresses like http://127.0.0.1:8080, separated by commas; an empty text for none"
+        raise UsageError(f"ORCHESTRATOR_SERVERS: {error.message}", cure=cure) from error
 
 
 def _faults(text: str | None) -> tuple[str, ...]:

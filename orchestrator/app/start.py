@@ -21,7 +21,7 @@ from orchestrator.core.errors import AnotherRuns, OrchestratorError, RuntimeUnav
 from orchestrator.core.quantity import format_size
 from orchestrator.deploy.supervisor import END_SECONDS
 from orchestrator.plugins.hosts.local import home_in_full
-from orchestrator.ports.host import Folders, Host, ProcessIdentity
+from orchestrator.ports.host import Folders, Host, ProcessIdentity, make_private
 from orchestrator.ports.log_file import cut
 
 RUNTIME: Final = "runtime"
@@ -107,7 +107,7 @@ class _Start:
 
     def begin(self) -> None:
         """Begin it. Raises ``DeployError`` where no process can be started."""
-        self._log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self._log.parent)
         with suppress(OSError):  # the start says it
             cut(self._log, LARGEST)
             begin(self._log)

@@ -38,6 +38,28 @@ def distance_of_host(host: str) -> Distance:
         return _distance_of_name(name)
 
 
+def fault_of_url(url: str) -> str:
+    """Why nobody can be called at an address of the form ``http://host:port/path``; empty where somebody can."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "its brackets are not those of a number of IPv6"
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        return "its port is no number from 1 to 65535"
+    if not parts.hostname:
+        return "it names no host"
+    try:
+        # What resolvers are given: a part that is empty or longer than 63 letters has no such form (RFC 1035, 2.3.4).
+        parts.hostname.encode("idna")
+    except UnicodeError:
+        return "its host is no name that a network can know"
+    return ""
+
+
 def in_url(host: str) -> str:
     """As it stands in an address: a number of IPv6 in brackets (RFC 3986, 3.2.2)."""
     return f"[{host}]" if ":" in host else host

@@ -15,7 +15,7 @@ from orchestrator.plan.generations import want_digest
 from orchestrator.plan.needs import Place
 from orchestrator.plan.wish import Wish
 from orchestrator.ports.durable import write_durably
-from orchestrator.ports.host import Processes, ProcessIdentity
+from orchestrator.ports.host import Processes, ProcessIdentity, make_private
 from orchestrator.ports.lifecycle import LaunchOrder
 
 LOG_SIZE: Final = 8_000_000
@@ -99,7 +99,7 @@ class ServerRecords:
 
     def write(self, record: ServerRecord) -> None:
         """Put it in place of what was there, at once and durably. Raises ``OSError``."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self.folder)
         process = asdict(record.process) if record.process else None
         value = {
             "want": record.want.as_json(),

@@ -12,7 +12,7 @@ from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.deploy.free_port import free_port, is_free
 from orchestrator.deploy.server_records import ServerRecord, ServerRecords, ServerWant, known
 from orchestrator.deploy.yard import Yard
-from orchestrator.ports.host import Child
+from orchestrator.ports.host import Child, make_private
 from orchestrator.ports.lifecycle import Launch
 
 declare("server.recorded", "server.spawned", "server.noted")
@@ -34,9 +34,9 @@ def prepare(want: ServerWant, yard: Yard, before: int, holder: Callable[[int], s
     if want.order.port and not is_free(want.order.host, port):
         raise PortTaken(f"port {port} is taken{holder(port)}", cure="write another `port`, none, or end that")
     launch = yard.launch(want.kind, replace(want.order, port=port))
-    yard.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(yard.logs)
     for folder in launch.folders:
-        Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(Path(folder))
     record = ServerRecord(want, launch.argv, launch.url, launch.serves, secrets.token_hex(16))
     ServerRecords(yard.records).write(record)
     failpoint("server.recorded")

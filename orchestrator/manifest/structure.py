@@ -297,6 +297,16 @@ def _value(error: Mapping[str, Any], path: Path) -> Said:
     return "ORC136", f"{_named(path)} must be {wanted}, found {describe(error['input'])}", "", cure or None
 
 
+def _address(error: Mapping[str, Any], path: Path) -> Said:
+    fault = error["ctx"]["fault"]
+    return (
+        "ORC135",
+        f"{_named(path)} cannot be {describe(error['input'])}: {fault}",
+        "",
+        "write an address like http://127.0.0.1:8080",
+    )
+
+
 def _unforeseen(error: Mapping[str, Any], path: Path) -> Said:
     return "ORC135", f"{_named(path) if path else 'the manifest'}: {error['msg']}", "", None
 
@@ -309,6 +319,7 @@ _SAYING: Final[Mapping[str, Callable[[Mapping[str, Any], Path], Said]]] = {
     "literal_error": _choice,
     "string_pattern_mismatch": _pattern,
     "value_error": _value,
+    "address": _address,
     **dict.fromkeys(_WANTED, _wrong_type),
     **dict.fromkeys(_RANGES, _range),
 }

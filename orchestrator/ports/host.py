@@ -19,9 +19,12 @@ FLEETS: Final = "fleets"
 
 def make_private(folder: Path) -> None:
     """The folder with those above it that are missing, each for its user alone (mode 0700). Raises ``OSError``."""
-    for each in [*reversed(folder.parents), folder]:
+    if folder.is_dir():
+        return
+    for each in reversed(folder.parents):
         if not each.exists():
             each.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

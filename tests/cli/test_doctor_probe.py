@@ -137,3 +137,13 @@ def test_a_lock_of_nothing_is_not_written(tmp_path: Path) -> None:
     ran = here("doctor", "--probe", "--endpoint", "http://127.0.0.1:9", "--lock", str(lock))
     assert ran.code == 4 and f"nothing was probed, so that {lock} is not written" in ran.err
     assert not lock.exists()
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:70000", "http://[::1", "http://a..b", "ftp://x", "a b"])
+@pytest.mark.parametrize("words", [("doctor", "--probe"), ("models", "list")])
+def test_an_endpoint_that_is_no_address_is_refused_with_why(words: tuple[str, ...], url: str) -> None:
+    """Before anybody is called there."""
+    ran = here(*words, "--endpoint", url)
+    assert ran.code == 64
+    assert f"{url!r} is no address of a model server: " in ran.err
+    assert "cure: write an address like http://127.0.0.1:8080" in ran.err

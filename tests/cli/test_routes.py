@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.cli.commands import golden, here
+from tests.encoders.tiny import folder
 
 MANIFEST = """\
 metadata: {name: shop}
@@ -116,3 +118,26 @@ def test_wrong_usage_is_told_with_a_cure(words: tuple[str, ...], told: str) -> N
     ran = here("routes", "test", "shop.yaml", *words)
     assert ran.code == 64
     assert told in ran.err and "cure: " in ran.err
+
+
+@pytest.mark.parametrize("verb", ["routes test", "tune"])
+def test_the_first_command_of_all_may_be_one_that_keeps_an_encoder(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it keeps is in the state folder, which it makes for its user alone, as every other command wants it."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("ORCHESTRATOR_HOME", str(home))
+    folder(tmp_path / "tiny")
+    (tmp_path / "shop.yaml").write_text(
+        MANIFEST.replace("stages: [rules", "encoder: ./tiny\n      stages: [semantic, rules")
+    )
+    (tmp_path / "cases.yaml").write_text(CASES * 20)
+    before = os.umask(0o022)  # the usual one: others may look into what is made without a mode
+    try:
+        first = here(*verb.split(), str(tmp_path / "shop.yaml"), "--cases", str(tmp_path / "cases.yaml"))
+    finally:
+        os.umask(before)
+    assert list((home / "state").rglob("*.onnx")), first.err
+    modes = {each: each.stat().st_mode & 0o777 for each in home.rglob("*") if each.is_dir()}
+    assert set(modes.values()) == {0o700}
+    assert here("plan", str(tmp_path / "shop.yaml")).code == 0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.hosts import distance_of_host, distance_of_url
+from orchestrator.core.hosts import distance_of_host, distance_of_url, fault_of_url
 
 HOSTS = {
     "node": ["localhost", "LOCALHOST.", "a.localhost", "127.0.0.1", "127.9.9.9.", "::1", "::ffff:127.0.0.1"],
@@ -45,3 +46,33 @@ def test_any_text_has_a_distance(text: str) -> None:
 def test_an_address_that_cannot_be_read_is_far() -> None:
     assert distance_of_url("http://[::1") == "cloud"
     assert distance_of_url("http://:8080") == "cloud"
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("http://127.0.0.1:8080/v1", ""),
+        ("https://models.example.org", ""),
+        ("http://[::1]:8080", ""),
+        ("http://\uff48ost.lan:65535", ""),
+        ("http://127.0.0.1:65536", "its port is no number from 1 to 65535"),
+        ("http://127.0.0.1:0", "its port is no number from 1 to 65535"),
+        ("http://127.0.0.1:-1", "its port is no number from 1 to 65535"),
+        ("http://host:abc", "its port is no number from 1 to 65535"),
+        ("http://[::1", "its brackets are not those of a number of IPv6"),
+        ("http://:8080", "it names no host"),
+        ("http://a..b", "its host is no name that a network can know"),
+        (f"http://{'a' * 64}.org", "its host is no name that a network can know"),
+    ],
+)
+def test_why_nobody_can_be_called_at_an_address(url: str, fault: str) -> None:
+    assert fault_of_url(url) == fault
+
+
+@given(st.text())
+def test_any_text_either_can_be_called_or_says_why(text: str) -> None:
+    """What has no fault is taken by whoever splits it, and by a resolver."""
+    url = f"http://{text}"
+    if not fault_of_url(url):
+        assert urlsplit(url).port is None or 0 < (urlsplit(url).port or 0) < 65536
+        (urlsplit(url).hostname or "").encode("idna")

@@ -91,3 +91,11 @@ def test_what_is_silenced_has_its_reason_beside_it() -> None:
         if BARE.search(line)
     ]
     assert bare == []
+
+
+def test_folders_that_are_kept_are_made_for_their_user_alone() -> None:
+    """`mkdir(mode=…, parents=True)` gives the mode to the last folder only: `make_private` gives it to all. What a user named
+    as the place of a file is the user's, and made as the user makes folders."""
+    theirs = {"orchestrator/app/exporting/folder.py", "orchestrator/app/unit.py", "orchestrator/cli/verbs/init.py"}
+    made = {_place(path) for path in modules() if re.search(r"mkdir\([^)]*parents=True", path.read_text())}
+    assert made - theirs == set()

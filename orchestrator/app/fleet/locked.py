@@ -10,6 +10,7 @@ from pathlib import Path
 
 from orchestrator.core.errors import StateUnusable
 from orchestrator.core.fleet_errors import FleetError
+from orchestrator.ports.host import make_private
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def only_one(file: Path) -> Iterator[None]:
 @contextmanager
 def _opened(file: Path) -> Iterator[int]:
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(file.parent)
         handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise StateUnusable(f"the lock {file} cannot be made: {error.strerror}") from error

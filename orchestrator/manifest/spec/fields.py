@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from orchestrator.core.address import NAME_PATTERN
+from orchestrator.core.hosts import fault_of_url
 from orchestrator.core.quantity import parse_duration, parse_limit, parse_share, parse_size
 from orchestrator.ports.installed import PLUGIN, is_plugin
 
@@ -91,6 +93,17 @@ def _quantity(parse: Callable[[Any], float], what: str) -> BeforeValidator:
         raise ValueError(f"{_found(value)} is no {what}")
 
     return BeforeValidator(read)
+
+
+def _callable(text: str) -> str:
+    fault = fault_of_url(text) if text.startswith(("http://", "https://")) else ""
+    if fault:
+        raise PydanticCustomError("address", "{fault}", {"fault": fault})
+    return text
+
+
+CALLABLE: Final = AfterValidator(_callable)
+"""What begins as an address of the web is one that can be called."""
 
 
 def _found(value: Any) -> str:

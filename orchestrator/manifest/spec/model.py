@@ -10,6 +10,7 @@ from orchestrator.manifest.spec.fields import (
     BUILT_IN,
     BY_OWNER,
     BY_SHAPE,
+    CALLABLE,
     MAP,
     AliasOr,
     Duration,
@@ -75,7 +76,8 @@ class ModelEntry(Spec):
     model_id: Annotated[str | None, Field(min_length=1, max_length=256, examples=["phi4-mini:latest"])] = None
     """Another spelling of `model`."""
     endpoint: Annotated[
-        str | None, Field(pattern=r"^https?://[^\s]+$", max_length=512, examples=["http://127.0.0.1:8080"])
+        Annotated[str, CALLABLE] | None,
+        Field(pattern=r"^https?://[^\s]+$", max_length=512, examples=["http://127.0.0.1:8080"]),
     ] = None
     """The server's base URL. Without it: the usual places on this device are asked."""
     api_key: Annotated[SecretReference | None, Field(examples=["env:OPENAI_API_KEY"])] = None

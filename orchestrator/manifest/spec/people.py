@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from orchestrator.manifest.spec.fields import Duration, Name, SecretReference, Spec
+from orchestrator.manifest.spec.fields import CALLABLE, Duration, Name, SecretReference, Spec
 from orchestrator.manifest.spec.tool import Smtp
 
 Text = Annotated[str, Field(max_length=10_000)]
@@ -16,6 +16,7 @@ WebAddress = Annotated[
         pattern=r"^(https?://[^\s]{1,2000}|env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:.{1,1024}|keyring:.{1,256})$",
         examples=["https://chat.example.org/hook", "env:HOOK_URL"],
     ),
+    CALLABLE,
 ]
 MailAddress = Annotated[
     str,

@@ -19,6 +19,7 @@ from orchestrator.core.extras import install_line
 from orchestrator.plugins.encoders.wordpiece import WordPiece
 from orchestrator.ports.durable import write_durably
 from orchestrator.ports.encoder import MINILM
+from orchestrator.ports.host import make_private
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession  # type: ignore[import-untyped] # it has no types
@@ -115,7 +116,7 @@ def _write(folder: Path, path: Path) -> None:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         content = written(read_weights(folder / "model.safetensors"), config, pool=_pooling(folder))
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(path.parent)
         write_durably(path, content)
     except (OSError, ValueError) as error:
         raise DeployError(f"the encoder of {folder} cannot be written to {path}: {error}") from error

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from orchestrator.core.errors import UsageError
+from orchestrator.core.hosts import fault_of_url
 from orchestrator.plugins.providers.in_process.library import LIBRARIES
 from orchestrator.plugins.providers.in_process.place import address_of, folder_of
 from orchestrator.plugins.providers.makes import (
@@ -93,6 +94,27 @@ def root_of(url: str, port: int | None = None) -> str:
     for ending in sorted(_API_ENDINGS, key=len, reverse=True):
         path = path.removesuffix(ending)
     return f"{parts.scheme}://{host}{f':{named}' if named else ''}{path.rstrip('/')}"
+
+
+def server_at(told: str) -> str:
+    """``root_of`` an address, or the folder of models that run in a process of ours, as a person typed it. Raises ``UsageError``
+    for what is neither."""
+    given = told if "://" in told else f"http://{told}"
+    try:
+        if folder_of(told) is not None:
+            return root_of(told)
+        root = root_of(told)
+        fault = fault_of_url(given if urlsplit(given).hostname else root)  # of ":8080" the host is this device
+    except ValueError:
+        root, fault = given, fault_of_url(given)
+    if not root.startswith(("http://", "https://")):
+        fault = "it begins neither with http:// nor with https://"
+    elif any(character.isspace() for character in told.strip()):
+        fault = "it holds a space"
+    if fault:
+        cure = "write an address like http://127.0.0.1:8080"
+        raise UsageError(f"{told!r} is no address of a model server: {fault}", cure=cure)
+    return root
 
 
 @functools.lru_cache(maxsize=512)

@@ -13,6 +13,7 @@ from typing import Final
 
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.plugins.stores.statefile import Damaged, StateFile, translated
+from orchestrator.ports.host import make_private
 from orchestrator.ports.marks import Mark
 
 declare("marks.before-keep", "marks.kept")
@@ -65,7 +66,7 @@ class SqliteMarks:
         """In one transaction, by a connection of its own: who reads on the event loop waits for no disk."""
         failpoint("marks.before-keep")
         with translated(self._path):
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self._path.parent)
         file = StateFile(self._path)
         try:
             with file.transaction() as connection:
