@@ -76,8 +76,8 @@ class ModelEntry(Spec):
     model_id: Annotated[str | None, Field(min_length=1, max_length=256, examples=["phi4-mini:latest"])] = None
     """Another spelling of `model`."""
     endpoint: Annotated[
-        Annotated[str, CALLABLE] | None,
-        Field(pattern=r"^https?://[^\s]+$", max_length=512, examples=["http://127.0.0.1:8080"]),
+        Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=512), CALLABLE] | None,
+        Field(examples=["http://127.0.0.1:8080"]),
     ] = None
     """The server's base URL. Without it: the usual places on this device are asked."""
     api_key: Annotated[SecretReference | None, Field(examples=["env:OPENAI_API_KEY"])] = None
