@@ -135,6 +135,7 @@ def test_a_node_that_hangs_for_long(fleet: Fleet, table: list[Figures]) -> None:
     with trial(fleet, "SIGSTOP of a node, 16 s", (*OTHERS, *HELD), table) as it:
         it.breaks(lambda: kill_runtime(victim, signal.SIGSTOP))
         it.load.left_out.add("edge-2")
+        it.stopped.add("edge-2")
         lasts(LONG)
         it.heals(lambda: os.kill(process, signal.SIGCONT))
         it.load.left_out.clear()
