@@ -27,6 +27,7 @@ from orchestrator.deploy.hold import LOADING, EndpointState, Hold
 from orchestrator.deploy.pace import USUAL, Speed
 from orchestrator.deploy.residence import Residence
 from orchestrator.deploy.rules import EndpointRules
+from orchestrator.deploy.unheard import Unheard
 from orchestrator.deploy.watch import Watch
 from orchestrator.ports.provider import Capability, Provider, Support, Target
 
@@ -100,6 +101,7 @@ class Endpoint:
         self.health = Health(self.rules.health, now)
         self.hold: Hold | None = None
         self.watch = Watch()
+        self.unheard = Unheard(now)
         self._holds = 0
         self._on_trial = False
         self._ready = False
@@ -191,6 +193,11 @@ class Endpoint:
             self.epoch += 1
             self._start_over(now)
 
+    def moved(self, now: float) -> None:
+        """A sign of life."""
+        self.last_progress = now
+        self.unheard.heard(now)
+
     def first_token(self, took: float, prompt: int) -> None:
         """The first token of a call came after ``took`` seconds, for a prompt of so many bytes."""
         if not self.cold:  # a load says nothing about the time that a first token takes
@@ -201,7 +208,7 @@ class Endpoint:
         """A call ended well after ``took`` seconds, and wrote so many tokens."""
         if not self.cold:  # else it was loaded meanwhile, which the next call need not wait for
             self.speed.ended(took, wrote)
-        self.last_progress = now
+        self.moved(now)
         self.cold = False
         self.breaker.succeeded(now)
         self.health.heard(now)
@@ -213,7 +220,7 @@ class Endpoint:
         """It counted as stalled, and has answered a call all the same that ran then: it was at work."""
         self.breaker.close()
         self.health.heard(now)
-        self.last_progress = now
+        self.moved(now)
         self._ready = True
 
     def failed(self, error: ModelError, now: float, jitter: Jitter) -> None:
@@ -241,6 +248,7 @@ class Endpoint:
         self.last_error = error
         self.speed.waited_in_vain(prompt)
         self.watch = Watch()
+        self.unheard.heard(now)  # what is said of it now is said; the next silence is another one
         if not isinstance(error, self.rules.count):
             return
         self._ready = False
@@ -258,6 +266,7 @@ class Endpoint:
         """A deep check that ``began`` then ended. One that failed while calls ran says nothing: they do."""
         if error is None:
             self.health.heard(now)
+            self.unheard.heard(now)
             self.breaker.succeeded(now)
             self._on_trial = False
         tried = self.breaker.state == "half_open"
@@ -342,7 +351,7 @@ class Endpoint:
     def seen(self, *, loaded: bool, now: float) -> None:
         """Somebody looked whether its model is in memory. That it came is progress."""
         if self.cold and loaded:
-            self.last_progress = now
+            self.moved(now)
         self.cold = not loaded
         self.loaded = loaded
 

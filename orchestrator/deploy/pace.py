@@ -58,6 +58,14 @@ class Speed:
         if prompt >= LONG_PROMPT:
             self._reading.add(seconds / prompt)
 
+    def before_first_token(self, share: float, prompt: int) -> float | None:
+        """Seconds after which so large a share of calls has its first token, with the time that a prompt of so many bytes needs;
+        ``None`` where too little is known."""
+        usual, known = self.first_tokens.quantile(share), self._reading.quantile(USUAL) is not None
+        if usual is None or (prompt >= LONG_PROMPT and not known):
+            return None
+        return usual + (self.reading(prompt) if prompt >= LONG_PROMPT else 0.0)
+
     def waited_in_vain(self, prompt: int) -> None:
         """No first token came in all the time that this prompt was given."""
         self._in_vain += prompt >= LONG_PROMPT

@@ -19,7 +19,7 @@ from orchestrator.deploy.residence import PoolLimits
 from orchestrator.deploy.watch import Word
 from orchestrator.ports.lifecycle import Loaded
 from orchestrator.serve.effect import Cancel, Check, Effect, Look, Probe
-from orchestrator.serve.scheduler_dispatch import Dispatch
+from orchestrator.serve.scheduler_doubt import Doubts
 from orchestrator.serve.scheduler_faults import (
     out_of_time,
     too_late,
@@ -35,7 +35,7 @@ NO_EPOCH: Final = -1
 NO_POOLS: Final[Mapping[str, PoolLimits]] = MappingProxyType({})
 
 
-class Scheduler(Dispatch):
+class Scheduler(Doubts):
     """Calls, lanes and endpoints. ``due`` is when ``on_tick`` is wanted next (it may be early, never late)."""
 
     # -- events -----------------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ class Scheduler(Dispatch):
         if not (call.got_token or reading):
             call.got_token = True
             endpoint.first_token(now - call.started, call.new.prompt)
-        endpoint.last_progress = now
+        endpoint.moved(now)
         call.last_progress = inf
 
     def on_wait(self, number: int, now: float) -> None:
@@ -145,31 +145,30 @@ class Scheduler(Dispatch):
         passed."""
         call = self._calls[number]
         lane = call.running_on()
-        lane.endpoint.in_flight -= 1
-        if lane.resident is not None:
-            self._models.ended(lane.resident, now)
+        self._end_attempt(lane, now)
         if error is None:
             del self._calls[number]
             self._judge_success(call, lane, now, wrote)
         elif isinstance(error, ModelError):
+            self._answered(call, lane, error, now)
             self._after_fault(call, lane, error, now)
         else:
             self._judge_silence(call, lane, now)
+            self._given_up(call, lane, now)
             self._fail(call, error)
         if lane.waiting or lane.endpoint.removed:
             self._dispatch(lane, now)
         return self._take(now)
 
     def on_cancel(self, number: int, now: float) -> list[Effect]:
-        """The caller went away; a running attempt has been cancelled. Says nothing about the endpoint."""
+        """The caller went away; a running attempt has been cancelled. Says nothing about the endpoint, but that it was silent."""
         call = self._calls.pop(number)
         if call.phase == "waiting":
             self._leave_lanes(call)
         elif call.phase == "running":
             lane = call.running_on()
-            lane.endpoint.in_flight -= 1
-            if lane.resident is not None:
-                self._models.ended(lane.resident, now)
+            self._end_attempt(lane, now)
+            self._given_up(call, lane, now)
             self._dispatch(lane, now)
         return self._take(now)
 
@@ -196,7 +195,9 @@ class Scheduler(Dispatch):
         """A ``Look`` ended: what the server is seen to do."""
         lane = self._lanes.get(name)
         if lane is not None:
-            lane.endpoint.watch.ended(word if lane.endpoint.epoch == epoch else "")
+            word = word if lane.endpoint.epoch == epoch else ""
+            lane.endpoint.watch.ended(word)
+            self._looked(lane, word, now)
             self._look_at(lane.endpoint, now)
         return self._take(now)
 
@@ -252,6 +253,8 @@ class Scheduler(Dispatch):
             if call.phase == "running":
                 call.started, call.last_progress = now, max(call.last_progress, now)
                 call.running_on().endpoint.last_progress = now
+        for lane in self._lanes.values():
+            lane.endpoint.unheard.heard(now)
 
     def _tick_lane(self, lane: Lane, now: float) -> None:
         endpoint = lane.endpoint
@@ -278,10 +281,12 @@ class Scheduler(Dispatch):
             call.stopped = True
             self._effects.append(Cancel(call.new.call, late or self._judged(call, verdict, silence, now)))
         self._settle(lane, now)
+        self._doubt(lane, now)
 
     def _ends(self, call: Call, lane: Lane, verdict: Verdict) -> bool:
-        """Whether its silence ends a call; not where its server is only busy, and nobody else can take it."""
-        return verdict in ("lost", "hung") or (verdict == "busy" and call.new.idempotent and self._others(call, lane))
+        """Whether its silence ends a call; not where its server is only busy or in doubt, and nobody else can take it."""
+        elsewhere = verdict in ("busy", "doubted") and call.new.idempotent and self._others(call, lane)
+        return verdict in ("lost", "hung") or elsewhere
 
     def _watch(self, call: Call, lane: Lane, silence: Silence, now: float) -> None:
         """Have its server looked at in time, and come back."""
@@ -299,7 +304,7 @@ class Scheduler(Dispatch):
             endpoint.stalled(fault, now, self._jitter, silence.longest)
         elif verdict == "lost" and not call.got_token:
             endpoint.speed.waited_in_vain(silence.longest)
-        elif verdict == "busy":
+        elif verdict in ("busy", "doubted"):
             call.epoch = NO_EPOCH
         return fault
 

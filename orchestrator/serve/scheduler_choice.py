@@ -41,9 +41,11 @@ def _fits(call: Call, lane: Lane) -> bool:
     return context is not None and context > call.needs_context
 
 
-def usable(call: Call, lanes: Lanes) -> tuple[Lane, ...]:
-    """Where it may start or wait: those of the best rank that take calls, or will in time. Empty where none does."""
+def usable(call: Call, lanes: Lanes, now: float) -> tuple[Lane, ...]:
+    """Where it may start or wait: those of the best rank that take calls, or will in time. Empty where none does. One that may
+    hang is left to who has no other."""
     taking = [lane for lane in left(call, lanes) if lane.endpoint.serves_before(call.waits_until(lane.endpoint))]
+    taking = [lane for lane in taking if not lane.endpoint.unheard.doubted(now)] or taking
     equals = call.new.candidates[: call.new.equals]
     if len(equals) > 1:
         same = tuple(lane for lane in taking if lane.endpoint.spec.id in equals)
@@ -87,5 +89,7 @@ def passed_over(call: Call, lane: Lane, lanes: Lanes) -> tuple[str, ...]:
 def _standing(lane: Lane) -> str:
     endpoint = lane.endpoint
     about = f" ({endpoint.trouble})" if endpoint.trouble else ""
+    if endpoint.unheard and endpoint.state not in _SAYS:
+        return f"{endpoint.spec.id} gave the last calls no sign of life"
     busy = f"works on {endpoint.in_flight} of {endpoint.most} calls" if endpoint.in_flight else "was not asked"
     return f"{endpoint.spec.id} {_SAYS.get(endpoint.state, busy)}{about}"

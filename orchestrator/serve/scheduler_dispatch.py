@@ -62,7 +62,7 @@ class Dispatch:
             self._fail(call, too_late(call))
             return
         if len(call.given_up) < self.limits.candidates:
-            lanes = usable(call, self._lanes) or soon_usable(call, self._lanes) or self._forced(call, now)
+            lanes = usable(call, self._lanes, now) or soon_usable(call, self._lanes) or self._forced(call, now)
         if not lanes:
             self._fail(call, why_none(call, self._lanes, now))
             return
@@ -97,7 +97,9 @@ class Dispatch:
         call.streams = call.new.streaming or (call.new.in_pieces and endpoint.spec.shows_progress)
         call.waits_since = inf
         call.started = call.last_progress = now
-        self._look_at(endpoint, min(call.new.deadline, now + first_look(self.limits.endpoint)))
+        endpoint.unheard.resume(now, endpoint.rules.stall_after)
+        begins = now if endpoint.unheard else now + first_look(self.limits.endpoint)
+        self._look_at(endpoint, min(call.new.deadline, begins))
         window = endpoint.window
         passed = () if endpoint.spec.id == call.new.candidates[0] else passed_over(call, lane, self._lanes)
         start = Start(call.new.call, endpoint.spec, kind, endpoint.called, for_model, window, passed, call.streams)
@@ -155,6 +157,12 @@ class Dispatch:
         self._leave_lanes(call)
         self._calls.pop(call.new.call, None)
         self._effects.append(Fail(call.new.call, error))
+
+    def _end_attempt(self, lane: Lane, now: float) -> None:
+        """It runs there no more."""
+        lane.endpoint.in_flight -= 1
+        if lane.resident is not None:
+            self._models.ended(lane.resident, now)
 
     # -- what the end of an attempt means ---------------------------------------------------------------------------
 

@@ -30,8 +30,9 @@ from orchestrator.core.errors import (
 from orchestrator.deploy.breaker import BreakerRules
 from orchestrator.deploy.endpoint import EndpointSpec, EndpointState
 from orchestrator.deploy.rules import EndpointRules
+from orchestrator.deploy.watch import Word
 from orchestrator.ports.provider import Capability, Support, Zone
-from orchestrator.serve.effect import Cancel, Check, Effect, Fail, Probe, RetryAt, Start, StateChanged
+from orchestrator.serve.effect import Cancel, Check, Effect, Fail, Look, Probe, RetryAt, Start, StateChanged
 from orchestrator.serve.scheduler import Scheduler
 from orchestrator.serve.scheduler_limits import PRIORITIES, ClassLimits, SchedulerLimits
 from orchestrator.serve.scheduler_queue import Submission
@@ -93,6 +94,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.asked_to_stop: dict[int, ModelError | DeadlinePassed] = {}
         self.probing: list[str] = []
         self.checking: list[tuple[Check, float]] = []
+        self.looking: list[Look] = []
         self.loaded: dict[str, bool] = {}
         self.specs: dict[str, EndpointSpec] = {}
         self.tried: dict[int, set[str]] = {}
@@ -175,6 +177,12 @@ class SchedulerMachine(RuleBasedStateMachine):
     def checked(self, error: type[ModelError] | None) -> None:
         check, began = self.checking.pop()
         self._obey(self.scheduler.on_check(check.spec.id, check.epoch, error("x") if error else None, began, self.now))
+
+    @precondition(lambda self: self.looking)
+    @rule(word=st.sampled_from(get_args(Word)))
+    def looked(self, word: Word) -> None:
+        look = self.looking.pop()
+        self._obey(self.scheduler.on_look(look.spec.id, look.epoch, word, self.now))
 
     @rule(name=names, loaded=st.booleans())
     def seen(self, name: str, loaded: bool) -> None:
@@ -273,6 +281,9 @@ class SchedulerMachine(RuleBasedStateMachine):
                     assert self.loaded[checked.id], "nothing is loaded for a check"
                     assert checked.capabilities[Capability.LOAD] is Support.NO
                     self.checking.append((effect, self.now))
+                case Look(spec=looked):
+                    assert looked.target.zone != "cloud"
+                    self.looking.append(effect)
                 case RetryAt(call=call, at=at):
                     assert call in self.waiting
                     assert self.now < at < self.known[call].deadline
